@@ -1,0 +1,67 @@
+"""The assembly: create_app() lists the steps, top to bottom. Nothing imports it but flasky.py and the tests."""
+
+import os
+from typing import Any
+
+from flask import Flask
+
+import config
+from app import assets, auth, cli, main
+from app.delivery import Delivery
+from app.extensions import bootstrap, csrf, db, login_manager, mail, migrate
+from app.main import errors, stale_forms
+
+
+def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
+    """Make the application. Without a name, here or in FLASK_CONFIG, it is production.
+
+    Raises ConfigError, which names the setting and the remedy, if the settings do not allow a start.
+    """
+    app = Flask(__name__)
+    configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)
+    stale_forms.init_app(app)  # before csrf, whose refusals it answers
+    bind_extensions(app)
+    register_blueprints(app)
+    errors.init_app(app)
+    assets.init_app(app)
+    cli.init_app(app)
+    deliver_letters(app)
+    return app
+
+
+def configure(app: Flask, name: str, overrides: dict[str, Any]) -> None:
+    if name not in config.configurations:
+        raise config.ConfigError(f"FLASK_CONFIG is {name!r}: write one of {', '.join(config.configurations)}.")
+    chosen = config.configurations[name]
+    app.config.from_object(chosen)
+    app.config.update(overrides, CONFIG_NAME=name)
+    if problems := chosen.problems(app.config):
+        raise config.ConfigError("\n".join([f"The {name} configuration can't start:", *problems]))
+    config.complete(app.config, app.instance_path)
+
+
+def bind_extensions(app: Flask) -> None:
+    bootstrap.init_app(app)
+    csrf.init_app(app)
+    db.init_app(app)
+    login_manager.init_app(app)
+    login_manager.session_protection = None  # phones change networks; a session is a row, which can be ended
+    mail.init_app(app)
+    migrate.init_app(app, db)
+
+
+def register_blueprints(app: Flask) -> None:
+    app.register_blueprint(main.bp)
+    app.register_blueprint(auth.bp, url_prefix="/auth")
+    if app.config.get("MAILBOX"):
+        from app import dev
+
+        app.register_blueprint(dev.bp)
+        app.cli.add_command(dev.serve)
+        dev.keep_letters(app)
+
+
+def deliver_letters(app: Flask) -> None:
+    delivery = app.extensions["delivery"] = Delivery(app)
+    if app.config["MAIL_DELIVERY"] == "thread":
+        app.before_request(delivery.start)

@@ -1,0 +1,76 @@
+"""Signed-in browsers: how long they last, and how they end."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import contains_eager
+
+from app import audit, clock
+from app.extensions import db, rows_changed
+from app.models import User, UserSession
+
+IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
+REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
+SEEN_EVERY = timedelta(minutes=5)  # how exact last_seen_at is
+
+# One query for the browser and its person, built once.
+CURRENT = (
+    select(UserSession)
+    .join(UserSession.user)
+    .options(contains_eager(UserSession.user))
+    .where(
+        UserSession.id == bindparam("id"),
+        UserSession.expires_at > bindparam("now"),
+        UserSession.ended_at.is_(None),
+        User.deactivated_at.is_(None),
+    )
+)
+
+
+def start(user: User, method: str, remember: bool = False) -> UserSession:
+    """Sign a browser in. `method` is how the person proved who they are."""
+    user_session = UserSession(user=user, method=method, remembered=remember, **audit.origin())
+    user_session.created_at = user_session.last_seen_at = clock.now()
+    user_session.expires_at = _expiry(user_session)
+    db.session.add(user_session)
+    audit.record(user, "signed_in", method=method)
+    return user_session
+
+
+def find(session_id: str) -> UserSession | None:
+    """Return the signed-in browser with this id, its user loaded with it, unless it has ended."""
+    return db.session.scalar(CURRENT, {"id": session_id, "now": clock.now()})
+
+
+def touch(user_session: UserSession) -> bool:
+    """Note that a browser was seen, at most every five minutes; say whether it was noted.
+
+    In a transaction of its own: a commit of the request's would load the person a second time.
+    """
+    if clock.now() - user_session.last_seen_at < SEEN_EVERY:
+        return False
+    user_session.last_seen_at = clock.now()
+    user_session.expires_at = _expiry(user_session)
+    with db.engine.begin() as connection:
+        seen = {"last_seen_at": user_session.last_seen_at, "expires_at": user_session.expires_at}
+        connection.execute(update(UserSession).where(UserSession.id == user_session.id).values(seen))
+    return True
+
+
+def end(user_session: UserSession) -> None:
+    """Sign one browser out."""
+    user_session.ended_at = clock.now()
+    audit.record(user_session.user, "signed_out")
+
+
+def end_others(user: User, keep: UserSession | None = None) -> int:
+    """Sign out every browser of a person but `keep`, and return how many there were."""
+    others = update(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
+    if keep:
+        others = others.where(UserSession.id != keep.id)
+    return rows_changed(others.values(ended_at=clock.now()))
+
+
+def _expiry(user_session: UserSession) -> datetime:
+    idle, longest = (REMEMBERED_IDLE, REMEMBERED_LONGEST) if user_session.remembered else (IDLE, LONGEST)
+    return min(user_session.last_seen_at + idle, user_session.created_at + longest)

@@ -1,0 +1,22 @@
+"""Security history: one line for each thing that happens to an account."""
+
+from typing import Any
+
+from flask import has_request_context, request
+
+from app.extensions import db
+from app.models import Event, User
+
+
+def record(user: User, action: str, **detail: Any) -> None:
+    """Add a line to the history of `user`, in the caller's transaction. `detail` holds nothing secret."""
+    if not has_request_context():
+        detail["by"] = "operator"
+    db.session.add(Event(user_id=user.id, action=action, detail=detail, **origin()))
+
+
+def origin() -> dict[str, str]:
+    """Return where the present request comes from: `ip` and `user_agent`, empty on the command line."""
+    if not has_request_context():
+        return {"ip": "", "user_agent": ""}
+    return {"ip": request.remote_addr or "", "user_agent": request.user_agent.string[:500]}

@@ -1,0 +1,133 @@
+"""The one way in and out. Every login method proves who someone is, then calls sign_in()."""
+
+from functools import wraps
+
+from flask import abort, current_app, flash, redirect, render_template, request, session, url_for
+from flask_login import current_user, login_user, logout_user
+
+from app.accounts import sessions
+from app.auth.blueprint import bp
+from app.extensions import db, login_manager
+
+OPEN_TO_THE_UNCONFIRMED = {
+    "auth.unconfirmed",
+    "auth.confirm",
+    "auth.send_again",
+    "auth.logout",
+    "dev.mailbox",
+    "dev.letter",
+    "dev.letter_html",
+}
+STATIC = {"static", "bootstrap.static"}
+
+
+def sign_in(user, method, remember=False):
+    """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going."""
+    if not user.is_active:
+        flash("This account has been deactivated. Write to us if that surprises you.", "warning")
+        return redirect(url_for("auth.login"))
+    destination = safe_next(request.args.get("next")) or session.get("next") or url_for("main.index")
+    session.clear()
+    session.permanent = remember
+    user.current_session = sessions.start(user, method, remember)
+    db.session.commit()
+    login_user(user)
+    session.pop("_id")  # Flask-Login's own guess at the browser, which nothing reads
+    return redirect(destination)
+
+
+def sign_out():
+    """Sign this browser out: its row ends, and a copy of its cookie is worth nothing."""
+    sessions.end(current_user.current_session)
+    db.session.commit()
+    logout_user()
+    session.clear()
+
+
+def go_on():
+    """Go to where a person was held back from, or home."""
+    return redirect(session.pop("next", None) or url_for("main.index"))
+
+
+def hold(destination):
+    """Keep a page of this site in mind, for sign_in() and go_on(). Not in the address, which others may see."""
+    session["next"] = destination
+
+
+def unusable_link():
+    """The one page for every link that can't be used, whatever the reason."""
+    return render_template("auth/unusable_link.html"), 410
+
+
+def members_only(view):
+    """Let only those in who are signed in; the unconfirmed never come this far."""
+
+    @wraps(view)
+    def guarded(*args, **kwargs):
+        return view(*args, **kwargs) if current_user.is_authenticated else login_manager.unauthorized()
+
+    return guarded
+
+
+def safe_next(target):
+    """Return `target` if it is a path within this site, else None.
+
+    Browsers read `//host`, `/\\host` and paths with tabs or line breaks as other sites.
+    """
+    if not target or len(target) > 2048 or not target.startswith("/") or target.startswith("//"):
+        return None
+    if "\\" in target or any(not character.isprintable() or character.isspace() for character in target):
+        return None
+    return target
+
+
+def wants_json():
+    """Say whether the request accepts JSON and no page."""
+    accepted = request.accept_mimetypes
+    return accepted.accept_json and not accepted.accept_html
+
+
+@login_manager.user_loader
+def load_user(session_id):
+    user_session = sessions.find(session_id)
+    if user_session is None:
+        return None
+    user_session.user.current_session = user_session
+    return user_session.user
+
+
+@login_manager.unauthorized_handler
+def ask_for_sign_in():
+    if wants_json():
+        abort(401)
+    flash("Log in to open this page.", "info")
+    return redirect(url_for("auth.login", next=_this_page()))
+
+
+@bp.before_app_request
+def check_everyone():
+    """Note that a signed-in browser was seen; hold back those who have not confirmed their address."""
+    if request.endpoint in STATIC or not current_user.is_authenticated:
+        return None
+    if sessions.touch(current_user.current_session):
+        session.modified = True  # a new cookie, with a new date
+    if current_user.confirmed or request.endpoint is None or request.endpoint in OPEN_TO_THE_UNCONFIRMED:
+        return None
+    if wants_json():
+        abort(403)
+    if page := _this_page():
+        hold(page)
+    return redirect(url_for("auth.unconfirmed"))
+
+
+@bp.app_context_processor
+def offer():
+    """What every page may show: whether strangers can register."""
+    return {"registration_open": current_app.config["REGISTRATION_OPEN"]}
+
+
+def _this_page():
+    """The address of the page asked for, or None if coming back to it would make no sense."""
+    if request.method != "GET" or request.endpoint == "main.index":
+        return None
+    return safe_next(request.script_root + (request.full_path if request.query_string else request.path))

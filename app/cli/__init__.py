@@ -1,0 +1,12 @@
+"""Commands: the same verbs, another door."""
+
+from app.cli.mail import mail
+from app.cli.testing import test
+from app.cli.users import users
+
+__all__ = ["mail", "test", "users"]
+
+
+def init_app(app):
+    for command in (mail, test, users):
+        app.cli.add_command(command)

@@ -1,0 +1,55 @@
+"""`flask mail`: letters on their way."""
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+from sqlalchemy import select, update
+
+from app import clock
+from app import mail as letters
+from app.cli.place import say_where
+from app.extensions import db, rows_changed
+from app.models import Letter
+from app.models.outbox import Status
+
+mail = AppGroup("mail", callback=say_where, help="Deliver letters, show them, try again.")
+
+
+@mail.command()
+@click.option("--once", is_flag=True, help="Deliver what is due now, then end.")
+def work(once):
+    """Deliver letters until stopped (MAIL_DELIVERY=worker leaves them to this)."""
+    if once:
+        click.echo(f"{letters.deliver()} tried.")
+    else:
+        current_app.extensions["delivery"].run()
+
+
+@mail.command("list")
+@click.option("--all", "everything", is_flag=True, help="Those that are sent, too.")
+def list_letters(everything):
+    """List the letters that have not been sent, oldest first."""
+    unsent = select(Letter).order_by(Letter.id)
+    if not everything:
+        unsent = unsent.where(Letter.status.in_([Status.WAITING, Status.FAILED]))
+    for letter in db.session.scalars(unsent.execution_options(yield_per=1000)):
+        age = str(clock.now() - letter.created_at).partition(".")[0]
+        tries = f"{letter.tries} tries" if letter.tries != 1 else "1 try"
+        click.echo(f"{letter.id:6} {letter.status:8} {letter.name:20} {letter.recipient:32} {age} {tries} {letter.error}")
+
+
+@mail.command()
+@click.argument("number", type=int, required=False)
+@click.option("--all", "everything", is_flag=True, help="All that wait or were given up on.")
+def retry(number, everything):
+    """Try letter NUMBER again now, as if for the first time."""
+    if (number is None) != everything:
+        raise click.UsageError("Give the number of a letter, or --all.")
+    unsent = update(Letter).where(Letter.status.in_([Status.WAITING, Status.FAILED]))
+    if not everything:
+        unsent = unsent.where(Letter.id == number)
+    count = rows_changed(unsent.values(status=Status.WAITING, tries=0, due_at=clock.now()))
+    db.session.commit()
+    if not count and not everything:
+        raise click.ClickException(f"No letter {number} waits or was given up on.")
+    click.echo(f"{count} will be tried again.")

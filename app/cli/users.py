@@ -1,0 +1,121 @@
+"""`flask users`: what an operator can do to accounts."""
+
+from functools import wraps
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from app import audit
+from app.accounts import closing, passwords, registration, sessions
+from app.cli.place import say_where
+from app.extensions import db
+from app.models import User, UserSession
+
+users = AppGroup("users", callback=say_where, help="Make, show and change accounts.")
+
+
+def one_user(command):
+    """Give a command the account that its first argument names, and commit what it did."""
+
+    @click.argument("who", metavar="NAME-OR-ADDRESS")
+    @wraps(command)
+    def with_user(who, **options):
+        user = User.find(who)
+        if user is None:
+            raise click.ClickException(f"No account has the name or address {who!r}.")
+        command(user, **options)
+        db.session.commit()
+
+    return with_user
+
+
+@users.command()
+@click.option("--email", prompt="Email address")
+@click.option("--username", prompt=True)
+@click.password_option()
+@click.option("--confirmed", is_flag=True, help="Take the address as proved: no letter.")
+@click.option("--admin", is_flag=True, help="Make an administrator.")
+def create(email, username, password, confirmed, admin):
+    """Make an account. The password is asked for, and never shown."""
+    try:
+        email = registration.normal_email(email)
+        registration.check_username(username)
+        passwords.check_new(password, [email, username])
+        user = registration.register(email, username, password, confirmed=confirmed)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    except IntegrityError as error:
+        raise click.ClickException("This address or name is already in use.") from error
+    user.is_admin = admin
+    db.session.commit()
+    click.echo(f"{user.username} <{user.email}> has an account.")
+
+
+@users.command("list")
+def list_users():
+    """List all accounts, a line each."""
+    for user in db.session.scalars(select(User).order_by(User.username_key).execution_options(yield_per=1000)):
+        click.echo(f"{user.username:24} {user.email:40} {', '.join(_marks(user))}")
+
+
+@users.command()
+@one_user
+def show(user):
+    """Show one account."""
+    alive = select(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
+    for label, value in {
+        "Username": user.username,
+        "Address": user.email,
+        "State": ", ".join(_marks(user)),
+        "Password": "set" if user.password_hash else "none",
+        "Since": f"{user.created_at:%Y-%m-%d %H:%M} UTC",
+        "Signed in": f"in {len(db.session.scalars(alive).all())} browsers",
+    }.items():
+        click.echo(f"{label:10} {value}")
+
+
+@users.command()
+@one_user
+def deactivate(user):
+    """Keep a person out, from the next request on. Nothing is lost."""
+    closing.deactivate(user)
+    click.echo(f"{user.username} can't log in any more. To undo: flask users activate {user.username}")
+
+
+@users.command()
+@one_user
+def activate(user):
+    """Let a deactivated person in again."""
+    closing.activate(user)
+    click.echo(f"{user.username} can log in again.")
+
+
+@users.command()
+@one_user
+def confirm(user):
+    """Take a person's address as proved."""
+    user.confirmed = True
+    audit.record(user, "confirmed")
+    click.echo(f"{user.email} is confirmed.")
+
+
+@users.command("sign-out")
+@one_user
+def sign_out(user):
+    """Sign a person out of every browser."""
+    count = sessions.end_others(user)
+    audit.record(user, "signed_out_everywhere")
+    click.echo(f"{user.username} was signed out of {count} browsers.")
+
+
+def _marks(user):
+    """What is particular about an account, in words."""
+    marks = {
+        "deactivated": not user.is_active,
+        "confirmed": user.confirmed,
+        "not confirmed": not user.confirmed,
+        "administrator": user.is_admin,
+    }
+    return [mark for mark, holds in marks.items() if holds]

@@ -1,0 +1,45 @@
+"""Who delivers: a thread in each serving process, or `flask mail work`."""
+
+import logging
+import threading
+
+from flask import Flask
+
+from app import mail
+
+PAUSE = 5  # seconds between two looks at the outbox, when nothing announces a letter
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """The thread that delivers. Started with the server or at its first request, never by another command."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def start(self) -> None:
+        """Start the thread, once in this process."""
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self.run, name="delivery", daemon=True)
+                self._thread.start()
+
+    def run(self) -> None:
+        """Deliver what is due, again and again, until stopped."""
+        while not self.stopped.is_set():
+            mail.queued.clear()
+            try:
+                with self.app.app_context():
+                    mail.deliver()
+            except Exception:
+                log.exception("Delivery failed; trying again in %s seconds", PAUSE)
+            mail.queued.wait(PAUSE)
+
+    def stop(self) -> None:
+        """End after the letter in hand."""
+        self.stopped.set()
+        mail.queued.set()

@@ -1,0 +1,30 @@
+"""The extensions, unbound. create_app() binds them."""
+
+from typing import TYPE_CHECKING, cast
+
+from flask_bootstrap import Bootstrap5
+from flask_login import LoginManager
+from flask_mail import Mail
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect
+from sqlalchemy import CursorResult, Update
+
+from app.database import Base
+
+bootstrap = Bootstrap5()
+csrf = CSRFProtect()
+db = SQLAlchemy(model_class=Base)
+login_manager = LoginManager()
+mail = Mail()
+migrate = Migrate(compare_type=True, render_as_batch=True)
+
+if TYPE_CHECKING:
+    Model = Base
+else:
+    Model = db.Model
+
+
+def rows_changed(statement: Update) -> int:
+    """Execute an UPDATE and return how many rows it found: what decides between two who want the same."""
+    return cast("CursorResult[object]", db.session.execute(statement)).rowcount

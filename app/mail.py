@@ -1,0 +1,130 @@
+"""Letters. send() queues one in the caller's transaction; deliver() writes and posts what is due.
+
+A letter is two templates, `mail/<name>.txt`, whose first line is its subject, and `mail/<name>.html`. Both get `user`,
+`app_name`, the values given to send(), `link(endpoint, ...)`, and `token` where send() was told its purpose.
+"""
+
+import logging
+import smtplib
+import ssl
+import threading
+from email.utils import make_msgid
+from typing import Any
+from urllib.parse import urlsplit
+
+import flask_mail
+from flask import current_app
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from app.extensions import db
+from app.models import Letter, User
+from app.models.outbox import Status
+from app.models.user import ascii_email
+
+TIMEOUT = 10  # seconds for each answer of the mail server
+
+log = logging.getLogger(__name__)
+queued = threading.Event()  # set when a transaction that queued a letter is committed
+
+
+def send(name: str, user: User, to: str | None = None, purpose: str | None = None, **details: Any) -> None:
+    """Queue the letter `name` to `user`, or to the address `to`. `purpose` is that of the token in its link, if any."""
+    db.session.add(
+        Letter(
+            name=name,
+            recipient=ascii_email(to or user.email),
+            user_id=user.id,
+            details=details,
+            purpose=purpose,
+            state=purpose and user.state(purpose),
+            message_id=make_msgid(domain=urlsplit(current_app.config["PUBLIC_URL"]).hostname),
+        )
+    )
+    db.session.info["queued"] = True
+
+
+@event.listens_for(Session, "after_commit")
+def _announce(session: Session) -> None:
+    if session.info.pop("queued", False):
+        queued.set()
+
+
+def deliver() -> int:
+    """Post every letter that is due, over one connection, and return how many were tried."""
+    tried = 0
+    connection: Connection | None = None
+    while letter := Letter.claim():
+        tried += 1
+        try:
+            if message := write(letter):
+                connection = connection or Connection(current_app.extensions["mail"]).__enter__()
+                connection.send(message)
+            letter.done(Status.SENT if message else Status.OBSOLETE)
+        except Exception as error:  # whatever is wrong with one letter, the others go on
+            log.warning("Letter %s (%s) was not sent: %s", letter.id, letter.name, type(error).__name__)
+            _refused(letter, error)
+            connection = _hang_up(connection)
+        db.session.commit()
+    _hang_up(connection)
+    return tried
+
+
+def write(letter: Letter) -> flask_mail.Message | None:
+    """Write a letter, its link dated now; None if the account has moved on since it was queued."""
+    if letter.is_obsolete:
+        return None
+    token = letter.purpose and letter.user and letter.user.issue_token(letter.purpose)
+    words = {"user": letter.user, "token": token, "link": link, "app_name": current_app.config["APP_NAME"]}
+    words |= letter.details
+    subject, _, text = _render(f"mail/{letter.name}.txt", words).partition("\n")
+    html = _render(f"mail/{letter.name}.html", words)
+    message = flask_mail.Message(subject.removeprefix("Subject: "), [letter.recipient], text.strip() + "\n", html)
+    message.msgId = letter.message_id
+    message.extra_headers = {"Auto-Submitted": "auto-generated"}
+    if not all(header.isprintable() for header in (message.subject, message.sender, letter.recipient)):
+        raise ValueError("a control character in a header")
+    return message
+
+
+def link(endpoint: str, **values: Any) -> str:
+    """Return the full address of a page. It starts with PUBLIC_URL, whatever host a request named."""
+    public = urlsplit(current_app.config["PUBLIC_URL"])
+    adapter = current_app.url_map.bind(public.netloc, public.path or "/", url_scheme=public.scheme)
+    return adapter.build(endpoint, values, force_external=True)
+
+
+class Connection(flask_mail.Connection):
+    """Flask-Mail's connection, with a time limit, and TLS that looks at the certificate."""
+
+    def configure_host(self) -> smtplib.SMTP:
+        server, port, context = self.mail.server, self.mail.port or 0, ssl.create_default_context()
+        if self.mail.use_ssl:
+            host: smtplib.SMTP = smtplib.SMTP_SSL(server, port, timeout=TIMEOUT, context=context)
+        else:
+            host = smtplib.SMTP(server, port, timeout=TIMEOUT)
+            if self.mail.use_tls:
+                host.starttls(context=context)
+        if self.mail.username and self.mail.password:
+            host.login(self.mail.username, self.mail.password)
+        return host
+
+
+def _render(template: str, words: dict[str, Any]) -> str:
+    return current_app.jinja_env.get_template(template).render(words)
+
+
+def _refused(letter: Letter, error: Exception) -> None:
+    """A mail server's 5xx to this letter is final; all else may pass."""
+    answers = error.recipients.values() if isinstance(error, smtplib.SMTPRecipientsRefused) else [error.args]
+    code, *_ = next(iter(answers)) or (0,)
+    said = str(error)[:500]
+    if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and int(code) >= 500:
+        letter.done(Status.FAILED, said)
+    else:
+        letter.try_later(said)
+
+
+def _hang_up(connection: Connection | None) -> None:
+    if connection and connection.host:
+        connection.host.close()

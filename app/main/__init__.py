@@ -1,0 +1,5 @@
+"""The pages that are not about signing in, and what happens when something goes wrong."""
+
+from app.main.views import bp
+
+__all__ = ["bp"]

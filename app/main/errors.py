@@ -1,0 +1,37 @@
+"""Error pages: the right status, what happened, and what to do. From 500 up they ask the database nothing."""
+
+from flask import jsonify, make_response, render_template
+from werkzeug.exceptions import HTTPException
+
+from app.auth.gate import wants_json
+
+WORDS = {
+    400: ("That request made no sense", "Something was missing from it. Go back, reload the page and try again."),
+    401: ("Log in first", "This page is for members."),
+    403: ("That is not allowed", "The page is not for you, or the request came from another site."),
+    404: ("There is no such page", "The address may be mistyped, or the page may be gone."),
+    405: ("That can't be done here", "This address does not take that kind of request."),
+    413: ("That was too much", "What you sent is larger than this site takes. Shorten it and try again."),
+    429: ("Too many tries", "Wait a little, then try again."),
+    500: ("Something broke", "It is our fault, and it has been written down. Try again in a minute."),
+    503: ("Busy just now", "Nothing was changed. Try again in a minute."),
+}
+
+
+def error_page(error):
+    """Answer an HTTP error with a page, or with JSON where only that is accepted."""
+    if error.response:  # abort() was given a whole answer
+        return error.response
+    title, advice = WORDS.get(error.code, (error.name, "Go back and try again."))
+    if wants_json():
+        response = jsonify(error=title, advice=advice)
+    else:
+        page = render_template("errors/error.html", title=title, advice=advice, asks_nothing=error.code >= 500)
+        response = make_response(page)
+    response.status_code = error.code
+    response.headers.extend((name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After"})
+    return response
+
+
+def init_app(app):
+    app.register_error_handler(HTTPException, error_page)

@@ -1,0 +1,38 @@
+"""Forms that come without a valid token: refused from other sites, given back as they were typed from here."""
+
+from flask import abort, current_app, flash, g, request
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from app.auth.gate import wants_json
+from app.main.errors import error_page
+
+
+def refuse_other_sites():
+    """Refuse what a browser says was sent by another site's page."""
+    if request.method not in {"GET", "HEAD", "OPTIONS"} and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        abort(403)
+
+
+def give_back(error):
+    """Answer a form without a valid token as a GET would be answered, with what was typed: 400.
+
+    A GET changes nothing, so neither does this, on any route. Passwords are never shown again.
+    """
+    if wants_json() or request.url_rule is None or "GET" not in request.url_rule.methods:
+        return error_page(error)
+    g.typed = request.form
+    request.method = request.environ["REQUEST_METHOD"] = "GET"
+    flash("This page was open too long. Nothing is lost: look it over and send it again.", "warning")
+    try:
+        response = current_app.make_response(current_app.preprocess_request() or current_app.dispatch_request())
+    except HTTPException as other:
+        return error_page(other)
+    if response.status_code == 200:
+        response.status_code = 400
+    return response
+
+
+def init_app(app):
+    app.before_request(refuse_other_sites)
+    app.register_error_handler(CSRFError, give_back)

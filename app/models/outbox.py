@@ -1,0 +1,73 @@
+"""Letters on their way: what each is about, and how far it has come. Never the letter itself, whose links are secret."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Optional
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, select, update
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app import clock
+from app.extensions import Model, db, rows_changed
+from app.models.user import User
+
+LEASE = timedelta(seconds=60)  # a worker that dies gives its letters back after this
+WAITS = [timedelta(minutes=m) for m in (0.5, 2, 10, 60, 4 * 60, 12 * 60, 24 * 60)]  # after the 1st try, the 2nd, ...
+
+
+class Status(StrEnum):
+    WAITING = "waiting"
+    SENT = "sent"
+    OBSOLETE = "obsolete"  # what it speaks of changed before it could go
+    FAILED = "failed"
+
+
+class Letter(Model):
+    __tablename__ = "outbox"
+    __table_args__ = (Index(None, "status", "due_at"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))  # of its template
+    recipient: Mapped[str] = mapped_column(String(254))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # what its template says
+    purpose: Mapped[str | None] = mapped_column(String(32))  # of the token in its link
+    state: Mapped[str | None] = mapped_column(String(22))  # what that token is bound to, as it was when queued
+    message_id: Mapped[str] = mapped_column(String(254))
+    status: Mapped[str] = mapped_column(String(16), default=Status.WAITING)
+    tries: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str] = mapped_column(Text, default="")  # what the mail server said last
+    created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    due_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())  # not before; while claimed, the lease's end
+    done_at: Mapped[datetime | None]
+
+    user: Mapped[User | None] = relationship()
+
+    @classmethod
+    def claim(cls) -> Optional["Letter"]:
+        """Take the letter that has waited longest, for LEASE: no one else gets it meanwhile."""
+        waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now())
+        oldest = select(cls.id).where(*waiting).order_by(cls.due_at, cls.id).limit(1).with_for_update(skip_locked=True)
+        while letter_id := db.session.scalar(oldest):
+            taken = update(cls).where(cls.id == letter_id, *waiting)
+            mine = rows_changed(taken.values(due_at=clock.now() + LEASE, tries=cls.tries + 1))
+            db.session.commit()
+            if mine:
+                return db.session.get(cls, letter_id, populate_existing=True)
+        db.session.rollback()
+        return None
+
+    @property
+    def is_obsolete(self) -> bool:
+        """Say whether the account has moved on since the letter was queued: its link would change what it must not."""
+        return bool(self.purpose and self.user) and self.user.state(self.purpose) != self.state
+
+    def done(self, status: Status, error: str = "") -> None:
+        self.status, self.error, self.done_at = status, error, clock.now()
+
+    def try_later(self, error: str) -> None:
+        """Wait for the next try, longer each time; give up after a day and a half."""
+        if self.tries > len(WAITS):
+            return self.done(Status.FAILED, error)
+        self.due_at, self.error = clock.now() + WAITS[self.tries - 1], error
+        return None

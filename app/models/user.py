@@ -1,0 +1,190 @@
+"""A person's account: name, address, password, and what its tokens are bound to."""
+
+import unicodedata
+from datetime import datetime
+from typing import Any, Optional
+
+import idna
+from flask import current_app
+from flask_login import UserMixin
+from sqlalchemy import String, exists, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, mapped_column, validates
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from app import clock, tokens
+from app.extensions import Model, db, rows_changed
+
+# What a token of each purpose speaks of: it dies when one of these columns changes.
+STATE = {
+    "confirm": ("email", "confirmed"),
+    "reset": ("email", "password_version"),
+    "change_email": ("email", "password_version"),
+}
+
+
+class User(UserMixin, Model):
+    __tablename__ = "users"
+    __allow_unmapped__ = True
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(String(254), unique=True)
+    username: Mapped[str] = mapped_column(String(64))
+    username_key: Mapped[str] = mapped_column(String(64), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(String(256))
+    password_version: Mapped[int] = mapped_column(default=0)
+    confirmed: Mapped[bool] = mapped_column(default=False)
+    confirmation_sent_at: Mapped[datetime | None]
+    is_admin: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    deactivated_at: Mapped[datetime | None]
+
+    current_session: Any = None  # the UserSession that this request comes from
+
+    # UserMixin's compares get_id(), which is None for everybody who is not the one signed in.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<User {self.username}>"
+
+    @validates("email")
+    def _derive_email_key(self, _: str, email: str) -> str:
+        self.email_key = email_key(email)
+        return email
+
+    @validates("username")
+    def _derive_username_key(self, _: str, username: str) -> str:
+        self.username_key = username.lower()
+        return username
+
+    @classmethod
+    def find(cls, login: str) -> Optional["User"]:
+        """Return the account with this address or username, whatever its case."""
+        try:
+            key = cls.email_key == email_key(login) if "@" in login else cls.username_key == login.lower()
+        except ValueError:
+            return None
+        return None if "\0" in login else db.session.scalar(select(cls).where(key))
+
+    # Flask-Login
+
+    @property
+    def is_active(self) -> bool:
+        return self.deactivated_at is None
+
+    def get_id(self) -> str | None:
+        """Return the id of the signed-in browser, not of the person: ending that row ends the browser."""
+        return self.current_session and self.current_session.id
+
+    # Passwords
+
+    @property
+    def password(self) -> str:
+        raise AttributeError("A password can't be read: only its hash is kept.")
+
+    @password.setter
+    def password(self, password: str) -> None:
+        self.password_hash = hash_password(password)
+        self.password_version = (self.password_version or 0) + 1
+
+    def verify_password(self, password: str) -> bool:
+        return check_password(self.password_hash, password)
+
+    def renew_hash(self, password: str) -> None:
+        """Hash `password` anew if it was hashed with other parameters than today's. Links in letters live on."""
+        if not (self.password_hash or "").startswith(f"{current_app.config['PASSWORD_HASH']}$"):
+            self.password_hash = hash_password(password)
+
+    # Tokens
+
+    def state(self, purpose: str) -> str:
+        """Return the fingerprint of what a token of this purpose is about to change."""
+        return tokens.fingerprint(*(getattr(self, column) for column in STATE[purpose]))
+
+    def issue_token(self, purpose: str, lifetime: int | None = None, **extra: Any) -> str:
+        return tokens.issue(purpose, self.id, self.state(purpose), lifetime, **extra)
+
+    def owns(self, purpose: str, claims: tokens.Claims | None) -> bool:
+        """Say whether these claims are this account's, and speak of it as it is now."""
+        return claims is not None and claims.subject == self.id and claims.state == self.state(purpose)
+
+    def spend(self, purpose: str, **changes: Any) -> bool:
+        """Make the changes that a token was for, unless somebody was faster: one conditional UPDATE."""
+        unchanged = [getattr(User, column) == getattr(self, column) for column in STATE[purpose]]
+        spent = rows_changed(update(User).where(User.id == self.id, *unchanged).values(changes))
+        db.session.expire(self)
+        return spent == 1
+
+    def generate_confirmation_token(self, expiration: int = 3600) -> str:
+        return self.issue_token("confirm", expiration)
+
+    def confirm(self, token: str, expiration: int = 3600) -> bool:
+        """Confirm the address that the token speaks of. `expiration` (seconds) can only shorten the token's life."""
+        claims = tokens.read("confirm", token, max_age=expiration)
+        return self.owns("confirm", claims) and self.spend("confirm", confirmed=True)
+
+    def generate_reset_token(self, expiration: int = 3600) -> str:
+        return self.issue_token("reset", expiration)
+
+    @staticmethod
+    def reset_password(token: str, new: str) -> bool:
+        """Set the password of the account that the token is for."""
+        claims = tokens.read("reset", token)
+        user = claims and db.session.get(User, claims.subject)
+        if not user or not user.owns("reset", claims):
+            return False
+        return user.spend("reset", password_hash=hash_password(new), password_version=user.password_version + 1)
+
+    def generate_email_change_token(self, new: str, expiration: int = 3600) -> str:
+        return self.issue_token("change_email", expiration, email=new)
+
+    def change_email(self, token: str) -> bool:
+        """Take the address that the token carries, if nobody else has it."""
+        claims = tokens.read("change_email", token)
+        if not claims or not self.owns("change_email", claims):
+            return False
+        email = claims.extra["email"]
+        key = email_key(email)
+        if db.session.scalar(select(exists().where(User.email_key == key, User.id != self.id))):
+            return False
+        try:
+            return self.spend("change_email", email=email, email_key=key)
+        except IntegrityError:  # somebody took it between the two statements
+            db.session.rollback()
+            return False
+
+
+def email_key(email: str) -> str:
+    """Return the one form of all spellings of an address. Raises ValueError if its domain is none."""
+    return ascii_email(email).lower()
+
+
+def ascii_email(email: str) -> str:
+    """Return the address with its domain in ASCII, as it goes to a mail server.
+
+    Not left to Python's own codec, which follows the rules of 2003: it would post to `strasse` what was meant for `straße`.
+    """
+    local, _, domain = unicodedata.normalize("NFC", email).rpartition("@")
+    return f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
+
+
+def hash_password(password: str) -> str:
+    """Hash a password in its composed form (NFC). Raises ValueError if it has a NUL, after which scrypt stops reading."""
+    if "\0" in password:
+        raise ValueError("A password can't hold a NUL.")
+    return generate_password_hash(unicodedata.normalize("NFC", password), current_app.config["PASSWORD_HASH"])
+
+
+def check_password(stored: str | None, password: str) -> bool:
+    """Say whether `stored` is the hash of `password`: the same work where there is no hash, or one that can't be read."""
+    password = unicodedata.normalize("NFC", password)
+    nobodys = f"{current_app.config['PASSWORD_HASH']}$nobody$0"
+    for attempt in (stored, nobodys):
+        try:
+            if attempt:
+                return check_password_hash(attempt, password) and attempt is stored and "\0" not in password
+        except ValueError:
+            continue
+    return False

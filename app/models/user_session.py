@@ -1,0 +1,34 @@
+"""A signed-in browser. Ending its row signs the browser out at its next request."""
+
+import secrets
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app import clock
+from app.extensions import Model
+from app.models.user import User
+
+
+class UserSession(Model):
+    __tablename__ = "user_sessions"
+    __table_args__ = ()
+
+    id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    method: Mapped[str] = mapped_column(String(32))  # how the person proved who they are
+    remembered: Mapped[bool]
+    ip: Mapped[str] = mapped_column(String(45), default="")
+    user_agent: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship()
+
+    @classmethod
+    def alive(cls) -> list[ColumnElement[bool]]:
+        """Return the conditions that a browser still signed in meets."""
+        return [cls.ended_at.is_(None), cls.expires_at > clock.now()]

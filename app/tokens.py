@@ -1,0 +1,102 @@
+"""Signed, dated, purpose-bound claims: JWS compact, HS256. The only importer of JOSE; knows no model, keeps no table.
+
+A token says whose it is, what it is for, until when, and a fingerprint of the state that it will change. Whoever spends
+it compares that state, so a token works once and dies when what it speaks of changes.
+"""
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from flask import current_app
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OctKey
+
+from app import clock
+
+LIFETIMES = {"confirm": 3600, "reset": 3600, "change_email": 3600}  # seconds
+LONGEST = 366 * 24 * 3600  # seconds
+SKEW = 60  # seconds that the clock of another server may be ahead
+MAX_LENGTH = 2048  # characters
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a token says, its signature verified."""
+
+    subject: int
+    state: str
+    issued_at: int
+    expires_at: int
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def issue(purpose: str, subject: int, state: str, lifetime: int | None = None, **extra: Any) -> str:
+    """Sign a token for `subject`, good for `lifetime` seconds (the purpose's own if None)."""
+    now = int(clock.now().timestamp())
+    payload = {
+        "purpose": purpose,
+        "aud": current_app.config["PUBLIC_URL"],
+        "sub": subject,
+        "state": state,
+        "iat": now,
+        "exp": now + (LIFETIMES[purpose] if lifetime is None else lifetime),
+        **extra,
+    }
+    key = _keys(purpose).keys[0]
+    header = {"alg": "HS256", "kid": key.kid, "typ": "JWS"}
+    return jws.serialize_compact(header, json.dumps(payload), key, algorithms=["HS256"])
+
+
+def read(purpose: str, token: str, max_age: int | None = None, even_expired: bool = False) -> Claims | None:
+    """Return the claims of a token of this purpose, or None; why it failed is nobody's business.
+
+    `max_age` (seconds) can only shorten a token's life. `even_expired` tells whose an old token was.
+    """
+    if len(token) > MAX_LENGTH:
+        return None
+    keys = _keys(purpose)
+    try:
+        payload = json.loads(jws.deserialize_compact(token, keys, algorithms=["HS256"]).payload)
+        claims = _claims(purpose, payload)
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None  # joserfc lets the last five out on hostile input
+    now = clock.now().timestamp()
+    if claims.issued_at > now + SKEW or claims.expires_at > claims.issued_at + LONGEST:
+        return None
+    age_left = claims.expires_at - now
+    if max_age is not None:
+        age_left = min(age_left, claims.issued_at + max_age - now)
+    return claims if age_left > 0 or even_expired else None
+
+
+def fingerprint(*state: object) -> str:
+    """Sum up `state` in 22 characters."""
+    return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:22]
+
+
+def _claims(purpose: str, payload: dict[str, Any]) -> Claims:
+    if payload.pop("purpose") != purpose or payload.pop("aud") != current_app.config["PUBLIC_URL"]:
+        raise ValueError("of another purpose or place")
+    subject, issued_at, expires_at = (payload.pop(name) for name in ("sub", "iat", "exp"))
+    if any(type(number) is not int for number in (subject, issued_at, expires_at)):
+        raise ValueError("not a number")
+    return Claims(subject, str(payload.pop("state")), issued_at, expires_at, payload)
+
+
+def _keys(purpose: str) -> KeySet:
+    """The keys of this purpose: the newest signs, all of them verify."""
+    return _derive(purpose, (current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]))
+
+
+@lru_cache(maxsize=64)
+def _derive(purpose: str, secret_keys: tuple[str, ...]) -> KeySet:
+    keys = []
+    for secret in secret_keys:
+        key = hmac.digest(secret.encode(), f"token:{purpose}".encode(), "sha256")
+        keys.append(OctKey.import_key(key, {"kid": hashlib.sha256(key).hexdigest()[:8]}))
+    return KeySet(keys)

@@ -1,0 +1,172 @@
+"""Every setting, its default, and who would change it and why.
+
+Settings come from the environment, and from a file `.env` beside this one (see `.env.example`).
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+from flask import current_app
+
+T = TypeVar("T", bool, int, str)
+
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+defaults: dict[str, bool | int | str] = {}
+misread: list[str] = []
+
+
+class ConfigError(Exception):
+    """The settings do not allow a start; the message says which, and the remedy."""
+
+
+def env(name: str, default: T) -> T:
+    """Read one setting from the environment, as the type of its default. What can't be read is refused at start."""
+    defaults[name] = default
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if isinstance(default, bool):
+        if text.lower() not in TRUE | FALSE:
+            misread.append(f"{name} is {text!r}: write 1 or 0.")
+        return text.lower() in TRUE
+    if isinstance(default, int):
+        if not (text.isascii() and text.isdigit()):
+            misread.append(f"{name} is {text!r}: write a whole number.")
+            return default
+        return int(text)
+    return text
+
+
+def psycopg_url(url: str) -> str:
+    """Let `postgres://` and `postgresql://` mean psycopg 3."""
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else url
+
+
+load_dotenv(Path(__file__).with_name(".env"))
+
+
+class Config:
+    """What all configurations share."""
+
+    # fmt: off
+    APP_NAME = env("APP_NAME", "Flasky")  # what the application calls itself on pages and in letters
+    SECRET_KEY = env("SECRET_KEY", "")  # signs cookies and mailed links; development makes its own in instance/
+    SECRET_KEY_FALLBACKS = env("SECRET_KEY_FALLBACKS", "").replace(",", " ").split()  # earlier ones, which still verify
+    SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", "sqlite:///app.db"))  # a relative file is in instance/
+    PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")  # every mailed link starts with it
+    PORT = env("PORT", 5000)  # where the development server listens
+
+    MAIL_SERVER = env("MAIL_SERVER", "")  # who takes letters to the world; development does without
+    MAIL_PORT = env("MAIL_PORT", 587)
+    MAIL_USE_TLS = env("MAIL_USE_TLS", True)  # STARTTLS; turned off by MAIL_USE_SSL
+    MAIL_USE_SSL = env("MAIL_USE_SSL", False)  # TLS from the first byte, as on port 465
+    MAIL_USERNAME = env("MAIL_USERNAME", "")
+    MAIL_PASSWORD = env("MAIL_PASSWORD", "")
+    MAIL_SENDER = env("MAIL_SENDER", "")  # the From address; no-reply@ the host of PUBLIC_URL if empty
+    MAIL_DELIVERY = env("MAIL_DELIVERY", "thread")  # thread: in the web process; worker: flask mail work; off: wait
+
+    REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: accounts are made with flask users create
+    PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # characters; NIST SP 800-63B-4 advises 15
+    # fmt: on
+
+    # OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5; equal in strength to its other sets, and the lightest here.
+    PASSWORD_HASH = "scrypt:16384:8:5"  # noqa: S105
+
+    MAX_CONTENT_LENGTH = 64 * 1024  # bytes; MAX_FORM_MEMORY_SIZE does not hold for plain forms
+    SESSION_COOKIE_HTTPONLY = True
+    SESSION_COOKIE_SAMESITE = "Lax"
+    SESSION_REFRESH_EACH_REQUEST = False  # else static files and probes would carry a cookie
+    PERMANENT_SESSION_LIFETIME = timedelta(days=30)
+    WTF_CSRF_TIME_LIMIT = None  # a form is good for as long as its session
+    BOOTSTRAP_SERVE_LOCAL = True
+
+    @staticmethod
+    def problems(settings: Mapping[str, Any]) -> list[str]:
+        """Say what is wrong with `settings`, a sentence each, with the remedy."""
+        found = list(misread)
+        if settings["MAIL_DELIVERY"] not in {"thread", "worker", "off"}:
+            found.append("MAIL_DELIVERY: write thread, worker or off.")
+        if settings["PASSWORD_MIN_LENGTH"] not in range(8, 129):
+            found.append("PASSWORD_MIN_LENGTH: write a number from 8 to 128.")
+        return found
+
+
+class Development(Config):
+    """One person's own machine: letters go to a page, the secret is made here."""
+
+    DEBUG = True
+    MAILBOX = "mailbox"  # the folder in instance/ where letters are kept
+
+
+class Testing(Config):
+    """The suite: a cheap hash, letters kept in memory, forms without their token where a test does not ask for it."""
+
+    TESTING = True
+    SECRET_KEY = "for tests alone, and long enough to be a key"  # noqa: S105
+    SQLALCHEMY_DATABASE_URI = "sqlite://"
+    PUBLIC_URL = "http://localhost"
+    PASSWORD_HASH = "pbkdf2:sha256:1"  # noqa: S105
+    MAIL_DELIVERY = "off"
+    WTF_CSRF_ENABLED = False
+
+
+class Production(Config):
+    """Everything that strangers can reach."""
+
+    SESSION_COOKIE_NAME = "__Host-session"
+    SESSION_COOKIE_SECURE = True
+
+    @staticmethod
+    def problems(settings: Mapping[str, Any]) -> list[str]:
+        """Say what is missing, and how to give it."""
+        found = Config.problems(settings)
+        if len(settings["SECRET_KEY"].encode()) < 32:
+            found.append(
+                "SECRET_KEY is missing or under 32 bytes. Make one: python -c 'import secrets; print(secrets.token_hex())'"
+            )
+        if not settings["PUBLIC_URL"].startswith("https://"):
+            found.append("PUBLIC_URL is missing or not https. Write the address that people type: https://example.com")
+        if "DATABASE_URL" not in os.environ:
+            found.append("DATABASE_URL is missing. Write postgresql://user:password@host/name, or sqlite:////path/app.db")
+        if not settings["MAIL_SERVER"]:
+            found.append("MAIL_SERVER is missing. Write the host name of the server that takes your mail.")
+        if settings.get("DEBUG"):
+            found.append("Debug mode is on. Remove FLASK_DEBUG: its pages let a stranger run code.")
+        return found
+
+
+configurations = {"development": Development, "testing": Testing, "production": Production}
+
+
+def setting(name: str) -> Any:
+    """Return a setting of the running application, for those who import no Flask."""
+    return current_app.config[name]
+
+
+def complete(settings: dict[str, Any], instance_path: str) -> None:
+    """Work out what follows from other settings."""
+    if settings.get("MAILBOX") and not settings["SECRET_KEY"]:
+        settings["SECRET_KEY"] = _development_secret(Path(instance_path) / "secret_key")
+    settings["PUBLIC_URL"] = settings["PUBLIC_URL"] or f"http://localhost:{settings['PORT']}"
+    sender = settings["MAIL_SENDER"] or f"no-reply@{urlsplit(settings['PUBLIC_URL']).hostname}"
+    settings["MAIL_DEFAULT_SENDER"] = (settings["APP_NAME"], sender)
+    settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
+    if settings["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
+        # Reads take no lock; the first write takes it at once and waits, so that no update is lost.
+        connect_args = {"isolation_level": "IMMEDIATE", "timeout": 5}
+        settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {"connect_args": connect_args})
+
+
+def _development_secret(path: Path) -> str:
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex())
+    return path.read_text()
