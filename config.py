@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from flask import current_app
+from flask.helpers import get_debug_flag
 
 T = TypeVar("T", bool, int, str)
 
@@ -101,7 +102,6 @@ class Config:
 class Development(Config):
     """One person's own machine: letters go to a page, the secret is made here."""
 
-    DEBUG = True
     MAILBOX = "mailbox"  # the folder in instance/ where letters are kept
 
 
@@ -137,7 +137,7 @@ class Production(Config):
             found.append("DATABASE_URL is missing. Write postgresql://user:password@host/name, or sqlite:////path/app.db")
         if not settings["MAIL_SERVER"]:
             found.append("MAIL_SERVER is missing. Write the host name of the server that takes your mail.")
-        if settings.get("DEBUG"):
+        if settings.get("DEBUG") or get_debug_flag():
             found.append("Debug mode is on. Remove FLASK_DEBUG: its pages let a stranger run code.")
         return found
 

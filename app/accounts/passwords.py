@@ -1,7 +1,6 @@
 """Passwords: which will do, and whose is this one."""
 
 import re
-from collections.abc import Iterable
 
 from zxcvbn import zxcvbn
 
@@ -23,7 +22,7 @@ def authenticate(login: str, password: str) -> User | None:
     return user
 
 
-def check_new(password: str, words: Iterable[str | None] = ()) -> None:
+def check_new(password: str, *words: str | None) -> None:
     """Raise ValueError, with a reason in words, if a new password won't do.
 
     Length and guessability are all that counts: no rules on kinds of characters (NIST SP 800-63B-4, 3.1.1.2).

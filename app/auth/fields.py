@@ -3,7 +3,7 @@
 from flask import g, jsonify, render_template
 from flask_wtf import FlaskForm
 from wtforms import EmailField, PasswordField
-from wtforms.validators import DataRequired, EqualTo, InputRequired
+from wtforms.validators import DataRequired, EqualTo, InputRequired, StopValidation
 
 from app.accounts import passwords, registration
 from app.auth.gate import wants_json
@@ -35,32 +35,35 @@ def page(template, form, **context):
     return render_template(template, form=form, **context), status
 
 
-def rule(check):
-    """Make a validator of a verb's rule: a function of a value that raises ValueError with a reason in words."""
-    return lambda form, field: check(field.data)
+def rule(check, *others):
+    """Make a validator of a verb's rule, which raises ValueError with a reason, and may return a normal form.
+
+    `others` names the fields whose values the rule gets besides.
+    """
+
+    def validate(form, field):
+        try:
+            field.data = check(field.data, *[form[name].data for name in others]) or field.data
+        except ValueError as error:
+            raise StopValidation(str(error)) from error
+
+    return validate
 
 
 def email_field(label="Email address"):
-    def normal_email(form, field):
-        field.data = registration.normal_email(field.data)
-
     return EmailField(
         label,
-        [DataRequired("Write your email address."), normal_email],
+        [DataRequired("Write your email address."), rule(registration.normal_email)],
         filters=[lambda typed: typed and typed.strip()],
         render_kw={"autocomplete": "email"},
     )
 
 
-def new_password_field(label="Password", words=("email", "username")):
-    """A new password. `words` names the fields that it must not be guessed from."""
-
-    def will_do(form, field):
-        passwords.check_new(field.data, [form[name].data for name in words if name in form])
-
+def new_password_field(label="Password", words=()):
+    """A new password, which must not be guessed from the fields that `words` names."""
     return PasswordField(
         label,
-        [InputRequired("Choose a password."), will_do],
+        [InputRequired("Choose a password."), rule(passwords.check_new, *words)],
         render_kw={"autocomplete": "new-password"},
     )
 

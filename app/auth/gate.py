@@ -122,8 +122,9 @@ def check_everyone():
 
 @bp.app_context_processor
 def offer():
-    """What every page may show: whether strangers can register."""
-    return {"registration_open": current_app.config["REGISTRATION_OPEN"]}
+    """What every page may show: whether strangers can register, and where a person is going."""
+    going = safe_next(request.args.get("next")) if request else None
+    return {"registration_open": current_app.config["REGISTRATION_OPEN"], "next_page": going}
 
 
 def _this_page():

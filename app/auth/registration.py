@@ -23,7 +23,7 @@ class RegistrationForm(Form):
         description="Letters, digits, dots, dashes and underscores.",
         render_kw={"autocomplete": "username"},
     )
-    password = new_password_field()
+    password = new_password_field(words=["email", "username"])
     confirm_password = password_again_field()
 
     def validate_email(self, field):

@@ -42,7 +42,7 @@ def create(email, username, password, confirmed, admin):
     try:
         email = registration.normal_email(email)
         registration.check_username(username)
-        passwords.check_new(password, [email, username])
+        passwords.check_new(password, email, username)
         user = registration.register(email, username, password, confirmed=confirmed)
     except ValueError as error:
         raise click.ClickException(str(error)) from error

@@ -1,6 +1,5 @@
 """`flask dev`: everything that a developer needs to begin, in one command."""
 
-import os
 import socket
 
 import click
@@ -22,7 +21,7 @@ def serve():
         upgrade()
         url = app.config["PUBLIC_URL"]
         click.echo(f"\n  {app.config['APP_NAME']}   {url}\n  Mailbox  {url}/dev/mailbox\n\n  Ctrl-C stops it.\n")
-    os.environ["FLASK_RUN_FROM_CLI"] = "true"
+    app.debug = True
     run_simple("localhost", port, app, use_reloader=True, use_debugger=True, threaded=True)
 
 
