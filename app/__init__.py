@@ -6,9 +6,8 @@ from typing import Any
 from flask import Flask
 
 import config
-from app import assets, auth, cli, main
+from app import assets, auth, cli, extensions, main
 from app.delivery import Delivery
-from app.extensions import bootstrap, csrf, db, login_manager, mail, migrate
 from app.main import errors, stale_forms
 
 
@@ -41,13 +40,12 @@ def configure(app: Flask, name: str, overrides: dict[str, Any]) -> None:
 
 
 def bind_extensions(app: Flask) -> None:
-    bootstrap.init_app(app)
-    csrf.init_app(app)
-    db.init_app(app)
-    login_manager.init_app(app)
-    login_manager.session_protection = None  # phones change networks; a session is a row, which can be ended
-    mail.init_app(app)
-    migrate.init_app(app, db)
+    extensions.bootstrap.init_app(app)
+    extensions.csrf.init_app(app)
+    extensions.db.init_app(app)
+    extensions.login_manager.init_app(app)
+    extensions.mail.init_app(app)
+    extensions.migrate.init_app(app, extensions.db)
 
 
 def register_blueprints(app: Flask) -> None:

@@ -16,6 +16,7 @@ bootstrap = Bootstrap5()
 csrf = CSRFProtect()
 db = SQLAlchemy(model_class=Base)
 login_manager = LoginManager()
+login_manager.session_protection = None  # phones change networks; a session is a row, which can be ended
 mail = Mail()
 migrate = Migrate(compare_type=True, render_as_batch=True)
 

@@ -6,6 +6,8 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import text
 
+from app.cli.place import say_where
+
 log = logging.getLogger("alembic.env")
 
 
@@ -38,8 +40,5 @@ def _nothing_if_empty(context, revision, directives):
         log.info("No change in the models: no migration made.")
 
 
-if current_app.config["CONFIG_NAME"] != "production":
-    from app.cli.place import say_where
-
-    say_where()
+say_where()
 run()

@@ -46,8 +46,9 @@ def register():
     if form.validate_on_submit():
         try:
             user = registration.register(form.email.data, form.username.data, form.password.data)
+            gate_page = gate.sign_in(user, "registration")
             flash(f"Welcome, {user.username}. A letter is on its way to {user.email}.", "success")
-            return gate.sign_in(user, "registration")
+            return gate_page
         except IntegrityError:  # somebody was faster: now the form finds the name taken
             db.session.rollback()
             form.validate()

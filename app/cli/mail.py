@@ -2,7 +2,7 @@
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select, update
 
 from app import clock
@@ -12,7 +12,7 @@ from app.extensions import db, rows_changed
 from app.models import Letter
 from app.models.outbox import Status
 
-mail = AppGroup("mail", callback=say_where, help="Deliver letters, show them, try again.")
+mail = AppGroup("mail", callback=with_appcontext(say_where), help="Deliver letters, show them, try again.")
 
 
 @mail.command()

@@ -2,12 +2,10 @@
 
 import click
 from flask import current_app
-from flask.cli import with_appcontext
 
 from app.extensions import db
 
 
-@with_appcontext
 def say_where():
     """Say on stderr which configuration and database this is, outside production."""
     name = current_app.config["CONFIG_NAME"]

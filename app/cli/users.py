@@ -3,7 +3,7 @@
 from functools import wraps
 
 import click
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -13,7 +13,7 @@ from app.cli.place import say_where
 from app.extensions import db
 from app.models import User, UserSession
 
-users = AppGroup("users", callback=say_where, help="Make, show and change accounts.")
+users = AppGroup("users", callback=with_appcontext(say_where), help="Make, show and change accounts.")
 
 
 def one_user(command):

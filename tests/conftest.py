@@ -1,0 +1,139 @@
+"""The fixtures: an application on a fresh database, its people, its letters, its clock, and clients that use it."""
+
+import contextvars
+import os
+import re
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask import has_app_context
+from flask.testing import FlaskClient
+from flask_mail import email_dispatched
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "a lantern in the fog"
+
+# Nobody's own settings reach the tests.
+os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+for line in (ROOT / ".env.example").read_text().splitlines():
+    os.environ.pop(line.partition("=")[0].lstrip("#"), None)
+
+from app import create_app, mail  # noqa: E402
+from app.extensions import db  # noqa: E402
+from app.models import User  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A database with all its tables and no rows, made by the migrations."""
+    from flask_migrate import upgrade
+
+    path = tmp_path_factory.mktemp("database") / "empty.db"
+    app = create_app("testing", SQLALCHEMY_DATABASE_URI=f"sqlite:///{path}")
+    with app.app_context():
+        upgrade(str(ROOT / "migrations"))
+        db.engine.dispose()
+    return path
+
+
+@pytest.fixture
+def settings():
+    """Settings of the application that differ from config.Testing. Override it, or parametrize it."""
+    return {}
+
+
+@pytest.fixture
+def app(empty_database, tmp_path, settings):
+    path = shutil.copy(empty_database, tmp_path / "app.db")
+    app = create_app("testing", **{"SQLALCHEMY_DATABASE_URI": f"sqlite:///{path}"} | settings)
+    app.test_client_class = Browser
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+class Browser(FlaskClient):
+    """A test client that is another browser each: it shares neither user nor database session with the test."""
+
+    def open(self, *args, **kwargs):
+        try:
+            return contextvars.Context().run(super().open, *args, **kwargs)
+        finally:
+            if has_app_context():
+                db.session.rollback()  # the test sees what the request did
+
+    def sign_in(self, user, password=PASSWORD, **fields):
+        return self.post("/auth/login", data={"login": user.username, "password": password, **fields})
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def another_client(app):
+    """A second browser."""
+    return app.test_client()
+
+
+@pytest.fixture
+def ada(app):
+    """A person who has confirmed her address."""
+    return _person("ada", confirmed=True)
+
+
+@pytest.fixture
+def bob(app):
+    """A person who has not."""
+    return _person("bob", confirmed=False)
+
+
+def _person(name, confirmed):
+    user = User(email=f"{name}@example.com", username=name, password=PASSWORD, confirmed=confirmed)
+    db.session.add(user)
+    db.session.commit()
+    return user
+
+
+class Letters(list):
+    """The letters that have been sent. Call it to have what waits delivered first."""
+
+    def __call__(self):
+        mail.deliver()
+        return self
+
+    def link(self, number=-1):
+        """The link in a letter, as a path."""
+        return re.search(r"https?://[^/\s]+(/\S+)", self()[number].body)[1]
+
+
+@pytest.fixture
+def letters(app):
+    sent = Letters()
+
+    def keep(_, message):
+        sent.append(message)
+
+    with email_dispatched.connected_to(keep, app):
+        yield sent
+
+
+class Clock:
+    """What time it is for the application. It stands still until it is moved."""
+
+    def __init__(self):
+        self.time = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+    def move(self, **delta):
+        self.time += timedelta(**delta)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("app.clock.now", lambda: clock.time)
+    return clock

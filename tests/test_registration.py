@@ -1,0 +1,271 @@
+"""Registering, and confirming the address."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import PASSWORD
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import Event, Letter, User, UserSession
+
+FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+
+
+def count(model):
+    return db.session.scalar(select(func.count()).select_from(model))
+
+
+def test_the_whole_story(client, letters):
+    page = client.post("/auth/register", data=FORM, follow_redirects=True)
+    assert page.request.path == "/auth/unconfirmed"
+    assert "A letter is on its way to eve@example.com" in page.text
+    assert "You have not confirmed your account yet, eve" in page.text
+
+    assert letters()[0].recipients == ["eve@example.com"]
+    page = client.get(letters.link(), follow_redirects=True)
+    assert "You have confirmed your account" in page.text
+    assert "Hello, eve!" in page.text
+
+    assert "You have been logged out." in client.post("/auth/logout", follow_redirects=True).text
+    assert "Hello, stranger." in client.get("/").text
+    assert "Hello, eve!" in client.post(
+        "/auth/login", data={"login": "EVE@example.com", "password": PASSWORD}, follow_redirects=True
+    ).text
+    assert [event.action for event in db.session.scalars(select(Event).order_by(Event.id))] == [
+        "registered",
+        "signed_in",
+        "confirmed",
+        "signed_out",
+        "signed_in",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("email", "", "Write your email address."),
+        ("email", "eve", "must have an @-sign"),
+        ("email", "eve@localhost", "should have a period"),
+        ("email", "a@example.com, b@example.com", "invalid characters"),
+        ("email", "x" * 65 + "@example.com", "64 characters at most"),
+        ("email", "é@example.com", "not supported"),
+        ("email", "ADA@example.com", "already registered"),
+        ("username", "", "Choose a username."),
+        ("username", "1eve", "beginning with a letter"),
+        ("username", "eve eve", "beginning with a letter"),
+        ("username", "evé", "beginning with a letter"),
+        ("username", "eve\n", "beginning with a letter"),
+        ("username", "e" * 65, "64 at most"),
+        ("username", "Admin", "reserved"),
+        ("username", "FLASKY", "reserved"),
+        ("username", "Ada", "already in use"),
+        ("username", "e\0ve", "used here"),
+        ("password", "", "Choose a password."),
+        ("password", "short77", "at least 8 characters"),
+        ("password", "x" * 1025, "at most 1024"),
+        ("password", "password1", "guessed soon"),
+        ("password", "eveeveeveeve", "guessed soon"),
+        ("password", "eve@example.com", "guessed soon"),
+        ("password", "elpmaxeeve", "guessed soon"),
+        ("password", "Flasky2026", "guessed soon"),
+        ("password", PASSWORD + "\0", "used here"),
+        ("confirm_password", "something else", "not the same"),
+    ],
+)
+def test_what_will_not_do_is_said_beside_its_field(client, ada, letters, field, value, error):
+    form = FORM | {field: value}
+    if field == "password":
+        form["confirm_password"] = value
+    page = client.post("/auth/register", data=form)
+    assert page.status_code == 422
+    assert error in page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0]
+    kept = {name for name in ("email", "username") if name != field}
+    assert all(f'value="{form[name]}"' in page.text for name in kept)
+    assert form["password"] not in page.text or not form["password"] or "eve" in form["password"]
+    assert (count(User), letters()) == (1, [])
+
+
+@pytest.mark.parametrize("password", ["        ~y x", "✉☃🎈🎈☃✉💡q", "x 7 fF" * 170])
+def test_any_characters_make_a_password(client, letters, password):
+    form = FORM | {"password": password, "confirm_password": password}
+    assert client.post("/auth/register", data=form).status_code == 302
+    client.post("/auth/logout")
+    assert client.post("/auth/login", data={"login": "eve", "password": password}).status_code == 302
+    assert client.get("/auth/login").status_code == 302
+
+
+def test_several_faults_are_all_said_and_the_first_is_focused(client):
+    page = client.post("/auth/register", data={"email": "eve@example.com", "username": "", "password": "x"})
+    assert page.text.count("is-invalid") == 3
+    assert page.text.partition("autofocus")[0].rpartition("<input")[2].count('id="username"') == 1
+
+
+def test_an_address_has_one_form(client, letters):
+    client.post("/auth/register", data=FORM | {"email": "Eve@BÜCHER.example"})
+    user = db.session.scalar(select(User))
+    assert (user.email, user.email_key) == ("Eve@bücher.example", "eve@xn--bcher-kva.example")
+    assert letters()[0].recipients == ["Eve@xn--bcher-kva.example"]
+    assert User.find("eve@xn--bcher-kva.EXAMPLE") is user
+
+
+def test_extra_fields_change_nothing(client):
+    client.post("/auth/register", data=FORM | {"is_admin": "1", "confirmed": "1", "id": "77"})
+    user = db.session.scalar(select(User))
+    assert (user.is_admin, user.confirmed, user.id) == (False, False, 1)
+
+
+def test_when_two_race_for_a_name_one_wins_and_the_other_is_told(client, another_client, monkeypatch):
+    """The second has been told that the name is free, and finds it taken only when it writes."""
+    find, asked = User.find, []
+
+    def find_nobody_twice(login):
+        asked.append(login)
+        if len(asked) == 2:
+            assert another_client.post("/auth/register", data=FORM | {"email": "other@example.com"}).status_code == 302
+        return find(login) if len(asked) > 4 else None
+
+    monkeypatch.setattr(User, "find", find_nobody_twice)
+    page = client.post("/auth/register", data=FORM | {"username": "EVE"})
+    assert page.status_code == 422
+    assert "already in use" in page.text
+    assert (count(User), count(Letter), count(UserSession)) == (1, 1, 1)
+
+
+def test_twenty_at_once_make_one_account(app):
+    def register(number):
+        form = FORM | {"username": f"eve{number % 2 * '2'}", "email": f"{'eE'[number % 2]}ve@example.com"}
+        return app.test_client().post("/auth/register", data=form).status_code
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(register, range(20)))
+    assert sorted(answers) == [302] + [422] * 19
+    assert (count(User), count(Letter)) == (1, 1)
+
+
+@pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
+def test_registration_can_be_closed(client):
+    page = client.get("/auth/register", follow_redirects=True)
+    assert "Registration is closed" in page.text
+    assert "/auth/register" not in page.text
+    client.post("/auth/register", data=FORM)
+    assert count(User) == 0
+
+
+# Confirming
+
+
+def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, bob, letters):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    client.post("/auth/logout")
+    asked = client.get(letters.link(), follow_redirects=True)
+    assert asked.request.path == "/auth/login"
+    assert "token" not in asked.request.url
+    assert letters.link() not in asked.request.url
+    assert not bob.confirmed
+    page = client.post("/auth/login", data={"login": "bob", "password": PASSWORD}, follow_redirects=True)
+    assert "You have confirmed your account" in page.text
+    assert bob.confirmed
+
+
+def test_a_used_link_of_ones_own_goes_home(client, bob, letters):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    client.get(letters.link())
+    page = client.get(letters.link(), follow_redirects=True)
+    assert (page.status_code, page.request.path) == (200, "/")
+    assert "Your account is confirmed already" in page.text
+
+
+def test_an_old_link_of_ones_own_goes_home_too(client, bob, letters, clock):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    link = letters.link()
+    clock.move(hours=2)
+    assert client.get(link).status_code == 410
+    bob.confirmed = True
+    db.session.commit()
+    assert "confirmed already" in client.get(link, follow_redirects=True).text
+
+
+def test_unusable_links_have_one_page(client, another_client, ada, bob, letters, clock):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    link = letters.link()
+    another_client.sign_in(ada)
+    pages = [another_client.get(link), another_client.get("/auth/confirm/abc")]  # somebody else's; forged
+    clock.move(minutes=61)
+    pages.append(another_client.get(link))  # out of date
+    assert {page.status_code for page in pages} == {410}
+    assert len({page.text for page in pages}) == 1
+    assert "Send me a new link" in client.get(link).text
+    assert not bob.confirmed
+
+
+def test_a_link_works_for_an_hour(client, bob, letters, clock):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    clock.move(minutes=59, seconds=59)
+    assert client.get(letters.link()).location == "/"
+    assert bob.confirmed
+
+
+def test_head_confirms_nothing(client, bob, letters):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    client.head(letters.link())
+    assert not bob.confirmed
+
+
+def test_ten_uses_at_once_confirm_once(app, bob, letters):
+    browsers = [app.test_client() for _ in range(10)]
+    for browser in browsers:
+        browser.sign_in(bob)
+    browsers[0].post("/auth/confirm")
+    link = letters.link()
+    with ThreadPoolExecutor(10) as pool:
+        answers = [answer.status_code for answer in pool.map(lambda browser: browser.get(link), browsers)]
+    assert set(answers) <= {302, 410}
+    confirmed = select(func.count()).where(Event.action == "confirmed")
+    assert db.session.scalar(confirmed) == 1
+
+
+# Sending again
+
+
+def test_another_letter_can_be_had_once_a_minute(client, letters, clock):
+    client.post("/auth/register", data=FORM)
+    clock.move(seconds=18)
+    assert "in 42 seconds" in client.get("/auth/unconfirmed").text
+    client.post("/auth/confirm")
+    assert len(letters()) == 1
+    clock.move(seconds=42)
+    page = client.post("/auth/confirm", follow_redirects=True)
+    assert "Another letter is on its way" in page.text
+    assert len(letters()) == 2
+
+
+def test_five_more_letters_can_be_had_in_six_hours(client, bob, letters, clock):
+    client.sign_in(bob)
+    for _ in range(100):
+        client.post("/auth/confirm")
+        clock.move(minutes=2)
+    assert len(letters()) == 5
+    assert "in 3 hours" in client.get("/auth/unconfirmed").text
+    clock.move(hours=2, minutes=40)
+    client.post("/auth/confirm")
+    assert len(letters()) == 6
+
+
+def test_twenty_clicks_at_once_send_one(app, bob, letters):
+    browsers = [app.test_client() for _ in range(20)]
+    for browser in browsers:
+        browser.sign_in(bob)
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda browser: browser.post("/auth/confirm"), browsers))
+    assert len(letters()) == 1
+
+
+def test_a_stranger_is_asked_to_sign_in_first(client):
+    assert client.post("/auth/confirm").location == "/auth/login"
