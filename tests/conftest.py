@@ -80,6 +80,11 @@ def another_client(app):
     return app.test_client()
 
 
+def without_tokens(page):
+    """The text of a page without its CSRF tokens, which bear the second."""
+    return re.sub(r'name="csrf_token" value="[^"]*"', "", page.text)
+
+
 @pytest.fixture
 def ada(app):
     """A person who has confirmed her address."""

@@ -28,7 +28,8 @@ def sign_in(user, method, remember=False):
         return redirect(url_for("auth.login"))
     destination = safe_next(request.args.get("next")) or session.get("next") or url_for("main.index")
     session.clear()
-    session.permanent = remember
+    if remember:
+        session.permanent = True
     user.current_session = sessions.start(user, method, remember)
     db.session.commit()
     login_user(user)

@@ -1,0 +1,257 @@
+"""Signing in, staying in, signing out."""
+
+from urllib.parse import unquote
+
+import pytest
+from conftest import PASSWORD, without_tokens
+from sqlalchemy import event, select
+
+from app.auth.gate import safe_next
+from app.extensions import db
+from app.models import Event, User, UserSession
+
+
+@pytest.mark.parametrize("login", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com", "  ada "])
+def test_name_or_address_will_do(client, ada, login):
+    page = client.post("/auth/login", data={"login": login, "password": PASSWORD}, follow_redirects=True)
+    assert "Hello, ada!" in page.text
+
+
+@pytest.mark.parametrize(("login", "password"), [("ada", "wrong"), ("eve", PASSWORD)])
+def test_a_wrong_password_and_an_unknown_name_get_one_answer(client, ada, login, password):
+    client.get("/auth/login")
+    page = client.post("/auth/login", data={"login": login, "password": password, "remember_me": "y"})
+    usual = client.post("/auth/login", data={"login": "bob", "password": "wrong", "remember_me": "y"})
+    assert page.status_code == usual.status_code == 422
+    assert page.headers == usual.headers
+    assert without_tokens(page).replace(f'value="{login}"', "") == without_tokens(usual).replace('value="bob"', "")
+    assert f'value="{login}"' in page.text
+    assert 'id="remember_me" name="remember_me" type="checkbox" value="y" checked' in page.text
+    assert password not in page.text
+
+
+def test_nul_is_refused(client, ada):
+    assert "used here" in client.post("/auth/login", data={"login": "ada\0", "password": PASSWORD}).text
+    assert "used here" in client.post("/auth/login", data={"login": "ada", "password": PASSWORD + "\0"}).text
+
+
+def test_a_known_and_an_unknown_name_cost_the_same_work(client, ada, monkeypatch):
+    """The same statements, and one hash each with the same parameters."""
+    work = []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: work.append(call[2]))
+    from app.models import user
+
+    check = user.check_password_hash
+    monkeypatch.setattr(user, "check_password_hash", lambda stored, _: work.append(stored.split("$")[0]) or check(stored, _))
+    client.post("/auth/login", data={"login": "ada@example.com", "password": "wrong"})
+    known, work[:] = list(work), []
+    client.post("/auth/login", data={"login": "eve@example.com", "password": "wrong"})
+    assert work == known
+    assert work[-1] == "pbkdf2:sha256:1"
+    assert len(work) == 2
+
+
+def test_empty_fields_are_named(client):
+    page = client.post("/auth/login", data={"login": "", "password": ""})
+    assert page.status_code == 422
+    assert "Write your email address or username." in page.text
+    assert "Write your password." in page.text
+
+
+def test_signed_in_people_go_home(client, ada):
+    client.sign_in(ada)
+    assert [client.get(f"/auth/{page}").location for page in ("login", "register")] == ["/", "/"]
+    assert client.sign_in(ada).location == "/"
+
+
+def test_a_deactivated_person_is_told_so_only_after_a_proof(client, ada):
+    ada.deactivated_at = ada.created_at
+    db.session.commit()
+    assert "deactivated" not in client.sign_in(ada, "wrong").text
+    page = client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
+    assert "This account has been deactivated" in page.text
+    assert client.get("/account").status_code == 302
+    assert db.session.scalars(select(UserSession)).all() == []
+
+
+# Where people go
+
+
+def test_people_come_to_the_page_that_they_asked_for(client, ada):
+    asked = client.get("/account?tab=1")
+    assert asked.location == "/auth/login?next=/account?tab%3D1"
+    form = client.get(asked.location)
+    action = form.text.partition('<form method="post" action="')[2].partition('"')[0]
+    arrived = client.post(action, data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
+    assert arrived.request.full_path == "/account?tab=1"
+
+
+def test_the_way_survives_a_wrong_password_and_registering_instead(client, ada):
+    page = client.post("/auth/login?next=/account", data={"login": "ada", "password": "wrong"})
+    assert 'action="/auth/login?next=/account"' in page.text
+    assert 'href="/auth/register?next=/account"' in page.text
+
+
+def test_the_unconfirmed_come_where_they_were_going_once_confirmed(client, bob, letters):
+    client.post("/auth/login?next=/account", data={"login": "bob", "password": PASSWORD})
+    assert client.get("/account").location == "/auth/unconfirmed"
+    client.post("/auth/confirm")
+    assert client.get(letters.link()).location == "/account"
+
+
+OUTSIDE = [
+    "//evil.com", "/\\evil.com", "\\\\evil.com", "\\/evil.com", "/\t/evil.com", "\t//evil.com", " //evil.com", "\0//evil.com",
+    "\1https://evil.com", "/\n/evil.com", "///evil.com", "////evil.com", "https:evil.com", "https:/evil.com", "http:///evil.com",
+    "http:/\\evil.com", "javascript:alert(1)", "data:text/html,x", "https://good@evil.com", "https://localhost@evil.com",
+    "https://localhost.evil.com", "//localhost:80@evil.com", "https://evil.com\\@localhost", "//evil%E3%80%82com", "http://[bad",
+    "http://[::1]\\@evil", "/a\r\nSet-Cookie: x=1", "/" + "a" * 10_240, "", "evil.com", "/\u2028/evil.com", "/\u200b/evil.com",
+]  # fmt: skip
+INSIDE = ["/ok", "/ok?x=1#f", "/%5cevil.com", "/%2f%2fevil.com"]
+
+
+@pytest.mark.parametrize("target", OUTSIDE)
+def test_next_does_not_lead_outside(client, ada, target):
+    assert safe_next(target) is None
+    answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
+    assert (answer.status_code, answer.location) == (302, "/")
+
+
+@pytest.mark.parametrize("target", INSIDE)
+def test_next_leads_anywhere_inside(client, ada, target):
+    assert safe_next(target) == target
+    answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
+    assert unquote(answer.location) == unquote(target)
+
+
+def test_of_two_nexts_none_leads_outside(client, ada):
+    answer = client.post("/auth/login?next=//evil.com&next=/ok", data={"login": "ada", "password": PASSWORD})
+    assert answer.location == "/"
+
+
+# Sessions
+
+
+def test_one_query_loads_a_page_for_a_member_and_none_for_a_stranger(client, ada):
+    statements = []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    client.get("/")
+    client.get("/auth/login")
+    assert statements == []
+    client.sign_in(ada)
+    statements.clear()
+    client.get("/")
+    assert len(statements) == 1
+
+
+def test_a_cookie_copied_before_sign_out_is_dead_after_it(client, another_client, ada):
+    client.sign_in(ada)
+    another_client.set_cookie("session", client.get_cookie("session").value)
+    assert "Hello, ada!" in another_client.get("/").text
+    client.post("/auth/logout")
+    assert "Hello, stranger." in another_client.get("/").text
+
+
+def test_ending_a_row_ends_the_browser_at_its_next_request(client, another_client, ada):
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    row = db.session.scalars(select(UserSession).order_by(UserSession.created_at)).first()
+    row.ended_at = row.created_at
+    db.session.commit()
+    assert client.get("/account").status_code == 302
+    assert another_client.get("/account").status_code == 200
+
+
+def test_signing_in_clears_what_was_planted(client, ada):
+    with client.session_transaction() as session:
+        session["planted"] = session["csrf_token"] = "by somebody else"
+    client.sign_in(ada)
+    with client.session_transaction() as session:
+        assert set(session) == {"_user_id", "_fresh"}
+
+
+def test_a_session_ends_with_the_browser_and_a_remembered_one_after_thirty_days(client, another_client, ada):
+    client.sign_in(ada)
+    another_client.sign_in(ada, remember_me="y")
+    assert client.get_cookie("session").expires is None
+    assert another_client.get_cookie("session").max_age is None
+    assert another_client.get_cookie("session").expires is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "visits", "hours_between", "still_in"),
+    [
+        ({}, 1, 11, True),
+        ({}, 1, 12, False),
+        ({}, 15, 11, True),  # 165 hours
+        ({}, 16, 11, False),  # 176 hours, over 7 days
+        ({"remember_me": "y"}, 1, 29 * 24, True),
+        ({"remember_me": "y"}, 1, 30 * 24, False),
+        ({"remember_me": "y"}, 12, 29 * 24, True),
+        ({"remember_me": "y"}, 13, 29 * 24, False),  # over a year
+    ],
+)
+def test_how_long_a_session_lasts(client, ada, clock, fields, visits, hours_between, still_in):
+    client.sign_in(ada, **fields)
+    for _ in range(visits):
+        clock.move(hours=hours_between)
+        page = client.get("/")
+    assert ("Hello, ada!" in page.text) is still_in
+
+
+def test_last_seen_is_written_every_five_minutes_at_most_and_the_cookie_with_it(client, ada, clock):
+    client.sign_in(ada, remember_me="y")
+    client.get("/account")
+    signed_in_at = clock.time
+    clock.move(minutes=4)
+    assert "Set-Cookie" not in client.get("/account").headers
+    row = db.session.scalar(select(UserSession))
+    assert row.last_seen_at == signed_in_at
+    clock.move(minutes=1)
+    assert "Expires=" in client.get("/account").headers["Set-Cookie"]
+    db.session.refresh(row)
+    assert row.last_seen_at == clock.time
+
+
+def test_static_files_carry_no_cookie(client, ada, clock):
+    client.sign_in(ada, remember_me="y")
+    clock.move(minutes=10)
+    with client.get("/static/app.css") as answer:
+        assert "Set-Cookie" not in answer.headers
+
+
+def test_cookies_are_kept_from_scripts_and_other_sites(client, ada):
+    cookie = client.sign_in(ada).headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+def test_session_ids_are_random_and_history_tells_how_and_from_where(client, ada):
+    client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"User-Agent": "Firefox"})
+    row = db.session.scalar(select(UserSession))
+    assert len(row.id) == 43
+    assert (row.method, row.ip, row.user_agent) == ("password", "127.0.0.1", "Firefox")
+    line = db.session.scalar(select(Event))
+    assert (line.action, line.ip, line.user_agent, line.detail) == ("signed_in", "127.0.0.1", "Firefox", {"method": "password"})
+
+
+def test_get_id_outside_a_browser_raises_nothing(ada, bob):
+    assert ada.get_id() is None
+    assert ada != bob
+    assert ada == db.session.get(User, ada.id)
+
+
+# Signing out
+
+
+def test_get_shows_a_button_and_signs_nobody_out(client, ada):
+    client.sign_in(ada)
+    assert "Log out" in client.get("/auth/logout").text
+    client.head("/auth/logout")
+    assert client.get("/account").status_code == 200
+
+
+def test_post_signs_out(client, ada):
+    client.sign_in(ada)
+    assert "You have been logged out." in client.post("/auth/logout", follow_redirects=True).text
+    assert client.get("/account").status_code == 302
+    assert client.post("/auth/logout").location == "/"

@@ -1,0 +1,159 @@
+"""The public methods of the model, as those who build on it use them."""
+
+import pytest
+from conftest import PASSWORD
+from sqlalchemy.exc import IntegrityError
+
+from app.extensions import db
+from app.models import User
+from app.models.user import check_password
+
+
+def test_a_password_is_kept_as_a_hash_alone(ada):
+    assert ada.password_hash.startswith("pbkdf2:sha256:1$")
+    with pytest.raises(AttributeError):
+        ada.password  # noqa: B018
+    assert ada.verify_password(PASSWORD)
+    assert not ada.verify_password("cat")
+
+
+def test_hashes_are_salted(app):
+    assert User(password="cat").password_hash != User(password="cat").password_hash
+
+
+@pytest.mark.parametrize("settings", [{"PASSWORD_HASH": "scrypt:16384:8:5"}])
+def test_the_real_hash_is_scrypt(ada):
+    assert ada.password_hash.startswith("scrypt:16384:8:5$")
+    assert ada.verify_password(PASSWORD)
+    assert not ada.verify_password(PASSWORD + "\0"), "scrypt alone would take it"
+
+
+@pytest.mark.parametrize(
+    ("kept", "typed", "matches"),
+    [
+        ("cafe\u0301 au lait", "caf\u00e9 au lait", True),  # composed or not
+        ("\ufb01ne words here", "fine words here", False),  # a ligature is not its letters
+        ("trailing space ", "trailing space", False),
+        ("Case matters here", "case matters here", False),
+        ("a" * 72 + "b", "a" * 72 + "c", False),
+    ],
+)
+def test_passwords_are_compared_exactly(app, kept, typed, matches):
+    assert User(password=kept).verify_password(typed) is matches
+
+
+@pytest.mark.parametrize("stored", [None, "", "!", "plain", "md5$salt$0", "scrypt:1:2$x", "scrypt:a:b:c$x$0", "$$$"])
+def test_an_unknown_or_empty_hash_never_verifies_and_never_raises(app, stored):
+    assert [check_password(stored, password) for password in ("", "plain", "\0", "\ud800")] == [False] * 4
+
+
+def test_nul_makes_no_password(app):
+    with pytest.raises(ValueError, match="NUL"):
+        User(password="cat\0")
+
+
+@pytest.mark.parametrize("settings", [{"PASSWORD_HASH": "pbkdf2:sha256:2"}])
+def test_an_old_hash_is_renewed_at_sign_in_and_links_live_on(client, ada):
+    from werkzeug.security import generate_password_hash
+
+    old = ada.password_hash = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
+    db.session.commit()
+    token = ada.generate_reset_token()
+    client.sign_in(ada, "wrong")
+    assert ada.password_hash == old
+    client.sign_in(ada)
+    assert ada.password_hash.startswith("pbkdf2:sha256:2$")
+    assert ada.verify_password(PASSWORD)
+    assert User.reset_password(token, "another lantern")
+
+
+def test_case_makes_no_second_account(ada):
+    for taken in ({"email": "ADA@example.com", "username": "eve"}, {"email": "eve@example.com", "username": "ADA"}):
+        db.session.add(User(password=PASSWORD, **taken))
+        with pytest.raises(IntegrityError):
+            db.session.commit()
+        db.session.rollback()
+
+
+def test_an_id_is_never_used_again(app, ada):
+    old = ada.id
+    db.session.delete(ada)
+    db.session.commit()
+    eve = User(email="eve@example.com", username="eve", password=PASSWORD)
+    db.session.add(eve)
+    db.session.commit()
+    assert eve.id > old
+
+
+def test_confirm(bob, clock):
+    token = bob.generate_confirmation_token()
+    assert not bob.confirmed
+    assert bob.confirm(token)
+    assert bob.confirmed
+    assert not bob.confirm(token)
+
+
+def test_confirm_takes_nobody_elses_token(ada, bob):
+    assert not bob.confirm(ada.generate_confirmation_token())
+
+
+def test_expiration_decides_and_can_only_be_shortened(bob, clock):
+    long, short = bob.generate_confirmation_token(expiration=7200), bob.generate_confirmation_token(expiration=60)
+    clock.move(seconds=61)
+    assert not bob.confirm(short, expiration=3600)
+    assert not bob.confirm(long, expiration=60)
+    assert bob.confirm(long, expiration=62)
+
+
+def test_a_changed_address_voids_the_confirmation(bob):
+    token = bob.generate_confirmation_token()
+    bob.email = "robert@example.com"
+    db.session.commit()
+    assert not bob.confirm(token)
+
+
+def test_reset(ada, clock):
+    token, other = ada.generate_reset_token(), ada.generate_reset_token(expiration=7200)
+    assert User.reset_password(token, "another lantern")
+    assert ada.verify_password("another lantern")
+    assert not User.reset_password(token, "third lantern")
+    assert not User.reset_password(other, "third lantern")
+    assert not User.reset_password("abc", "third lantern")
+    late = ada.generate_reset_token()
+    clock.move(seconds=3600)
+    assert not User.reset_password(late, "third lantern")
+
+
+def test_a_reset_token_of_a_deleted_account_does_nothing(ada):
+    token = ada.generate_reset_token()
+    db.session.delete(ada)
+    db.session.commit()
+    assert not User.reset_password(token, "another lantern")
+
+
+def test_change_email(ada, bob):
+    token = ada.generate_email_change_token("ada@new.example")
+    late = ada.generate_email_change_token("ada@late.example")
+    assert not bob.change_email(token)
+    assert ada.change_email(token)
+    assert (ada.email, ada.email_key) == ("ada@new.example", "ada@new.example")
+    assert not ada.change_email(late), "the state that it speaks of has changed"
+
+
+def test_change_email_to_anothers_address_fails(ada, bob):
+    assert not ada.change_email(ada.generate_email_change_token("BOB@example.com"))
+    assert ada.email == "ada@example.com"
+
+
+def test_change_email_may_change_case_alone(ada):
+    assert ada.change_email(ada.generate_email_change_token("Ada@example.com"))
+    assert (ada.email, ada.email_key) == ("Ada@example.com", "ada@example.com")
+
+
+def test_spending_compares_with_the_database_not_with_what_was_read(app, bob):
+    """Somebody was faster: the row has changed since this process read it."""
+    token = bob.generate_confirmation_token()
+    assert not bob.confirmed
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE users SET confirmed = true")
+    assert not bob.confirm(token)
