@@ -1,7 +1,7 @@
 """Letters. send() queues one in the caller's transaction; deliver() writes and posts what is due.
 
 A letter is two templates, `mail/<name>.txt`, whose first line is its subject, and `mail/<name>.html`. Both get `user`,
-`app_name`, the values given to send(), `link(endpoint, ...)`, and `token` where send() was told its purpose.
+`app_name`, the details given to send(), `link(endpoint, ...)`, and `token` if the letter stands in PURPOSES.
 """
 
 import logging
@@ -23,13 +23,15 @@ from app.models.outbox import Status
 from app.models.user import ascii_email
 
 TIMEOUT = 10  # seconds for each answer of the mail server
+PURPOSES = {"confirm": "confirm"}  # of the token in a letter's link, by the letter's name
 
 log = logging.getLogger(__name__)
 queued = threading.Event()  # set when a transaction that queued a letter is committed
 
 
-def send(name: str, user: User, to: str | None = None, purpose: str | None = None, **details: Any) -> None:
-    """Queue the letter `name` to `user`, or to the address `to`. `purpose` is that of the token in its link, if any."""
+def send(name: str, user: User, to: str | None = None, **details: Any) -> None:
+    """Queue the letter `name` to `user`, or to the address `to`; its templates get `details`."""
+    purpose = PURPOSES.get(name)
     db.session.add(
         Letter(
             name=name,

@@ -85,6 +85,8 @@ def _claims(purpose: str, payload: dict[str, Any]) -> Claims:
     subject, issued_at, expires_at = (payload.pop(name) for name in ("sub", "iat", "exp"))
     if any(type(number) is not int for number in (subject, issued_at, expires_at)):
         raise ValueError("not a number")
+    if not 0 < subject < 2**31:
+        raise ValueError("no account's number")
     return Claims(subject, str(payload.pop("state")), issued_at, expires_at, payload)
 
 

@@ -131,7 +131,7 @@ class Clock:
     """What time it is for the application. It stands still until it is moved."""
 
     def __init__(self):
-        self.time = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+        self.time = datetime.now(UTC)
 
     def move(self, **delta):
         self.time += timedelta(**delta)

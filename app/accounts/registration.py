@@ -88,4 +88,4 @@ def check_username(username: str) -> None:
 
 def _send_letter(user: User) -> None:
     user.confirmation_sent_at = clock.now()
-    mail.send("confirm", user, purpose="confirm")
+    mail.send("confirm", user)

@@ -1,0 +1,423 @@
+"""What an operator does at the command line."""
+
+import contextvars
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from conftest import PASSWORD, ROOT
+from sqlalchemy import func, select
+
+from app import create_app
+from app.extensions import db
+from app.models import Event, Letter, User
+from app.models.outbox import Status
+
+EVE = f"eve@example.com\neve\n{PASSWORD}\n{PASSWORD}\n"  # what is typed at the prompts
+NO_MAIL_SERVER = {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": 1}  # nobody listens there
+
+
+@pytest.fixture
+def flask(app):
+    """Run a command as in a shell of its own: it shares neither user nor database session with the test."""
+
+    def run(*arguments, typed=None):
+        invoke = app.test_cli_runner(catch_exceptions=False).invoke
+        result = contextvars.Context().run(invoke, args=arguments, input=typed)
+        db.session.rollback()
+        return result
+
+    return run
+
+
+def count(model):
+    return db.session.scalar(select(func.count()).select_from(model))
+
+
+def is_signed_in(client):
+    return client.get("/account").status_code == 200
+
+
+# flask users create
+
+
+def test_an_account_is_made_by_answering_questions(flask, client, letters):
+    result = flask("users", "create", typed=EVE)
+    assert result.exit_code == 0
+    assert "eve <eve@example.com> has an account." in result.stdout
+    assert PASSWORD not in result.output
+    eve = User.find("eve")
+    assert not eve.is_admin
+    client.sign_in(eve)
+    assert client.get("/account").location == "/auth/unconfirmed"
+    assert letters()[0].recipients == ["eve@example.com"]
+    assert "You have confirmed your account" in client.get(letters.link(), follow_redirects=True).text
+
+
+def test_a_confirmed_account_gets_no_letter_and_is_let_in(flask, client, letters):
+    assert flask("users", "create", "--confirmed", typed=EVE).exit_code == 0
+    client.sign_in(User.find("eve"))
+    assert is_signed_in(client)
+    assert letters() == []
+
+
+def test_an_administrator_is_made_by_an_option(flask):
+    assert flask("users", "create", "--admin", typed=EVE).exit_code == 0
+    assert User.find("eve").is_admin
+
+
+def test_an_address_is_kept_in_its_normal_form(flask):
+    flask("users", "create", typed=EVE.replace("eve@example.com", "Eve@EXAMPLE.com"))
+    assert User.find("eve").email == "Eve@example.com"
+
+
+@pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
+def test_accounts_can_be_made_where_registration_is_closed(flask):
+    assert flask("users", "create", typed=EVE).exit_code == 0
+    assert User.find("eve")
+
+
+def test_two_passwords_that_differ_are_asked_for_again(flask):
+    typed = f"eve@example.com\neve\n{PASSWORD}\nsomething else\n{PASSWORD}\n{PASSWORD}\n"
+    result = flask("users", "create", typed=typed)
+    assert "do not match" in result.output
+    assert User.find("eve").verify_password(PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("email", "username", "password", "reason"),
+    [
+        ("eve", "eve", PASSWORD, "must have an @-sign"),
+        ("x" * 65 + "@example.com", "eve", PASSWORD, "64 characters at most"),
+        ("eve@example.com", "Admin", PASSWORD, "reserved"),
+        ("eve@example.com", "e\0ve", PASSWORD, "beginning with a letter"),
+        ("eve@example.com", "eve", "short77", "at least 8 characters"),
+        ("eve@example.com", "eve", "password1", "guessed soon"),
+        ("eve@example.com", "eve", "elpmaxeeve", "guessed soon"),
+        ("eve@example.com", "eve", PASSWORD + "\0", "NUL"),
+        ("eve@example.com", "ADA", PASSWORD, "already in use"),
+        ("ADA@Example.com", "eve", PASSWORD, "already in use"),
+    ],
+)
+def test_what_will_not_do_is_said_in_a_sentence_and_nothing_is_written(flask, ada, email, username, password, reason):
+    result = flask("users", "create", typed=f"{email}\n{username}\n{password}\n{password}\n")
+    assert result.exit_code == 1
+    assert reason in result.stderr.splitlines()[-1]
+    assert password not in result.output
+    assert (count(User), count(Letter), count(Event)) == (1, 0, 0)
+
+
+# flask users list, show
+
+
+def test_the_list_has_a_line_for_each_account(flask, ada, bob):
+    ada.is_admin = True
+    bob.deactivated_at = bob.created_at
+    db.session.commit()
+    lines = [line.split(maxsplit=2) for line in flask("users", "list").stdout.splitlines()]
+    assert lines == [
+        ["ada", "ada@example.com", "confirmed, administrator"],
+        ["bob", "bob@example.com", "deactivated, not confirmed"],
+    ]
+
+
+@pytest.mark.parametrize("who", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com"])
+def test_one_account_is_shown_by_name_or_address(flask, ada, bob, who):
+    shown = flask("users", "show", who).stdout
+    assert "ada@example.com" in shown
+    assert "bob" not in shown
+
+
+def test_what_is_shown_of_an_account(flask, client, another_client, ada):
+    ada.password_hash = None
+    db.session.commit()
+    shown = flask("users", "show", "ada").stdout.splitlines()
+    assert "Password   none" in shown
+    assert "Signed in  in 0 browsers" in shown
+    ada.password = PASSWORD
+    db.session.commit()
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    shown = flask("users", "show", "ada").stdout
+    assert shown.splitlines() == [
+        "Username   ada",
+        "Address    ada@example.com",
+        "State      confirmed",
+        "Password   set",
+        f"Since      {ada.created_at:%Y-%m-%d %H:%M} UTC",
+        "Signed in  in 2 browsers",
+    ]
+    assert ada.password_hash not in shown
+
+
+# flask users deactivate, activate, confirm, sign-out
+
+
+def test_a_deactivated_person_is_out_at_the_next_request(flask, client, ada):
+    client.sign_in(ada)
+    assert is_signed_in(client)
+    assert "ada can't log in any more." in flask("users", "deactivate", "ada").stdout
+    assert not is_signed_in(client)
+    assert "Hello, stranger." in client.get("/").text
+
+
+def test_a_deactivated_person_is_told_so_only_after_the_right_password(flask, client, another_client, ada):
+    usual = client.sign_in(ada, "wrong")
+    flask("users", "deactivate", "ada")
+    wrong = another_client.sign_in(ada, "wrong")
+    assert (wrong.status_code, wrong.text) == (usual.status_code, usual.text)
+    told = client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
+    assert "This account has been deactivated" in told.text
+    assert not is_signed_in(client)
+
+
+def test_an_activated_person_can_log_in_again_and_must(flask, client, ada):
+    client.sign_in(ada)
+    flask("users", "deactivate", "ada")
+    assert "ada can log in again." in flask("users", "activate", "ada").stdout
+    assert not is_signed_in(client)
+    client.sign_in(ada)
+    assert is_signed_in(client)
+
+
+def test_a_person_is_confirmed_without_a_letter(flask, client, bob, letters):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    assert not is_signed_in(client)
+    assert "bob@example.com is confirmed." in flask("users", "confirm", "bob").stdout
+    assert is_signed_in(client)
+    assert letters() == [], "the one that waited is of no use now"
+
+
+def test_a_person_is_signed_out_of_every_browser(flask, app, client, another_client, ada, bob):
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    bobs = app.test_client()
+    bob.confirmed = True
+    db.session.commit()
+    bobs.sign_in(bob)
+    assert "ada was signed out of 2 browsers." in flask("users", "sign-out", "ada").stdout
+    assert [is_signed_in(browser) for browser in (client, another_client, bobs)] == [False, False, True]
+    client.sign_in(ada)
+    assert is_signed_in(client)
+
+
+@pytest.mark.parametrize("verb", ["show", "deactivate", "activate", "confirm", "sign-out"])
+@pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", ""])
+def test_an_unknown_name_is_said_in_a_sentence(flask, ada, verb, who):
+    result = flask("users", verb, who)
+    assert result.exit_code == 1
+    assert f"Error: No account has the name or address {who!r}." in result.stderr
+    assert count(Event) == 0
+
+
+def test_history_tells_that_it_was_an_operator(flask):
+    flask("users", "create", typed=EVE)
+    for verb in ("confirm", "deactivate", "activate", "sign-out"):
+        flask("users", verb, "eve")
+    lines = db.session.scalars(select(Event).order_by(Event.id)).all()
+    actions = ["registered", "confirmed", "deactivated", "activated", "signed_out_everywhere"]
+    assert [line.action for line in lines] == actions
+    assert {line.user_id for line in lines} == {User.find("eve").id}
+    assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "operator"}, "", "")] * 5
+
+
+# flask mail
+
+
+def test_a_letter_that_waits_is_listed_and_delivered(flask, client, bob, letters):
+    assert flask("mail", "list").stdout == ""
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    waiting = flask("mail", "list").stdout
+    assert waiting.split() == ["1", "waiting", "confirm", "bob@example.com", "0:00:00", "0", "tries"]
+    assert flask("mail", "work", "--once").stdout == "1 tried.\n"
+    assert letters[0].recipients == ["bob@example.com"]
+    assert flask("mail", "list").stdout == ""
+    assert flask("mail", "list", "--all").stdout.split()[:4] == ["1", "sent", "confirm", "bob@example.com"]
+    assert flask("mail", "work", "--once").stdout == "0 tried.\n"
+
+
+@pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
+def test_a_letter_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, letters, clock):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    assert flask("mail", "work", "--once").stdout == "1 tried.\n"
+    waiting = flask("mail", "list").stdout
+    assert "waiting" in waiting
+    assert "1 try" in waiting
+    assert "refused" in waiting
+
+    while Status.WAITING in flask("mail", "list").stdout:
+        clock.move(days=1)
+        flask("mail", "work", "--once")
+    failed = flask("mail", "list").stdout
+    assert "failed" in failed
+    assert "8 tries" in failed
+    assert "8 days" in failed
+    assert "refused" in failed
+
+    app.extensions["mail"].suppress = True  # the mail server is mended
+    assert flask("mail", "work", "--once").stdout == "0 tried.\n"
+    assert flask("mail", "retry", "1").stdout == "1 will be tried again.\n"
+    assert "0 tries" in flask("mail", "list").stdout
+    flask("mail", "work", "--once")
+    assert client.get(letters.link()).location == "/", "its link is an hour old at most"
+    assert flask("mail", "list").stdout == ""
+
+
+@pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
+def test_all_letters_are_retried_at_once_but_those_that_were_sent(app, flask, client, another_client, ada, bob, clock):
+    for person, browser in ((ada, client), (bob, another_client)):
+        person.confirmed = False
+        db.session.commit()
+        browser.sign_in(person)
+        browser.post("/auth/confirm")
+    flask("mail", "work", "--once")
+    assert flask("mail", "work", "--once").stdout == "0 tried.\n", "it is not time yet"
+    assert flask("mail", "retry", "--all").stdout == "2 will be tried again.\n"
+    app.extensions["mail"].suppress = True
+    assert flask("mail", "work", "--once").stdout == "2 tried.\n"
+    assert flask("mail", "retry", "--all").stdout == "0 will be tried again.\n"
+
+
+def test_a_letter_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, client, bob, clock):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    assert Letter.claim()
+    flask("mail", "retry", "--all")
+    assert flask("mail", "work", "--once").stdout == "0 tried.\n"
+    clock.move(seconds=61)
+    assert flask("mail", "work", "--once").stdout == "1 tried.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["1"], 1, "No letter 1 waits or was given up on."),
+        ([], 2, "Give the number of a letter, or --all."),
+        (["1", "--all"], 2, "Give the number of a letter, or --all."),
+    ],
+)
+def test_a_retry_of_nothing_is_said_in_a_sentence(flask, client, bob, letters, arguments, code, words):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    letters()
+    result = flask("mail", "retry", *arguments)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert letters() == letters[:1]
+
+
+# Which application this is
+
+COMMANDS = {
+    "users": {
+        "create": [],
+        "list": [],
+        "show": ["ada"],
+        "deactivate": ["ada"],
+        "activate": ["ada"],
+        "confirm": ["ada"],
+        "sign-out": ["ada"],
+    },
+    "mail": {"work": ["--once"], "list": [], "retry": ["--all"]},
+}
+EACH = [(group, name, *arguments) for group, names in COMMANDS.items() for name, arguments in names.items()]
+
+
+def test_no_command_is_left_out_here(app):
+    assert {group: set(names) for group, names in COMMANDS.items()} == {
+        group: set(app.cli.commands[group].commands) for group in COMMANDS
+    }
+
+
+@pytest.mark.parametrize("command", EACH, ids=" ".join)
+def test_a_command_says_on_stderr_which_application_it_speaks_to(app, flask, ada, command):
+    result = flask(*command, typed=EVE)
+    assert result.exit_code == 0
+    place = f"[testing: {app.config['SQLALCHEMY_DATABASE_URI']}]"
+    assert result.stderr.splitlines() == [place]
+    assert place not in result.stdout
+
+
+def test_in_production_commands_say_only_what_was_asked(monkeypatch, empty_database):
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{empty_database}")
+    production = create_app(
+        "production",
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{empty_database}",
+        SECRET_KEY="k" * 32,
+        PUBLIC_URL="https://example.com",
+        MAIL_SERVER="mail.example.com",
+    )
+    result = production.test_cli_runner(catch_exceptions=False).invoke(args=["users", "list"])
+    assert (result.exit_code, result.output) == (0, "")
+    with production.app_context():
+        db.engine.dispose()
+
+
+def test_the_password_of_the_database_is_not_said():
+    url = "postgresql+pg8000://flasky:lantern@db.example.com/flasky"
+    options = {"module": sqlite3}  # any driver will do: nothing is connected
+    application = create_app("testing", SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=options)
+    result = application.test_cli_runner(catch_exceptions=False).invoke(args=["users", "list", "--help"])
+    assert "db.example.com/flasky" in result.stderr
+    assert "lantern" not in result.output
+
+
+# flask shell, flask test
+
+
+def run_flask(*arguments, typed="", **environment):
+    """`flask` in a process of its own, with nobody's settings."""
+    return subprocess.run(
+        [sys.executable, "-m", "flask", *arguments],
+        input=typed,
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "FLASK_APP": "flasky.py",
+            "FLASK_CONFIG": "testing",
+            "FLASK_SKIP_DOTENV": "1",
+            "PYTHON_DOTENV_DISABLED": "1",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_shell_has_the_database_and_the_models_at_hand():
+    asked = "print(db.session.bind or db.engine.name, *(m.__tablename__ for m in (User, UserSession, Event, Letter)))\n"
+    shell = run_flask("shell", typed=asked)
+    assert "sqlite users user_sessions events outbox" in shell.stdout, shell.stderr
+
+
+@pytest.fixture
+def small_suite(tmp_path):
+    path = tmp_path / "test_small.py"
+    path.write_text("import app.clock\n\ndef test_good(): pass\n\ndef test_bad(): assert not 'a lantern'\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "said"),
+    [("good", 0, "1 passed, 1 deselected"), ("bad", 1, "a lantern"), ("nothing_matches", 5, "2 deselected")],
+)
+def test_the_suite_takes_the_arguments_of_pytest_and_ends_as_it_does(small_suite, wanted, code, said):
+    result = run_flask("test", "-q", "-p", "no:cacheprovider", small_suite, "-k", wanted)
+    assert result.returncode == code, result.stderr
+    assert said in result.stdout
+    assert "Missing" not in result.stdout
+
+
+def test_the_suite_says_which_lines_it_does_not_reach(small_suite, tmp_path):
+    arguments = ("test", "--coverage", "-q", "-p", "no:cacheprovider", small_suite, "-k", "good")
+    result = run_flask(*arguments, COVERAGE_FILE=str(tmp_path / "coverage"))
+    assert result.returncode == 0, result.stderr
+    heading = next(line for line in result.stdout.splitlines() if line.startswith("Name"))
+    assert heading.split() == ["Name", "Stmts", "Miss", "Branch", "BrPart", "Cover", "Missing"]
+    assert "app/mail.py" in result.stdout

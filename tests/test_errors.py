@@ -1,0 +1,55 @@
+"""Error pages."""
+
+import pytest
+from flask import abort
+from sqlalchemy import event
+
+from app.extensions import db
+
+
+@pytest.fixture
+def app(app):
+    app.testing = False  # so that a bug becomes a page
+    app.add_url_rule("/abort/<int:code>", "abort", abort)
+    app.add_url_rule("/bug", "bug", lambda: 1 / 0)
+    return app
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 410, 413, 415, 429, 500, 503])
+def test_each_is_a_page_of_this_site_with_its_status(client, ada, code):
+    client.sign_in(ada)
+    page = client.get(f"/abort/{code}")
+    assert page.status_code == code
+    assert "Go home" in page.text
+    assert '<a class="brand me-auto" href="/">' in page.text
+    assert ("ada" in page.text) is (code < 500)
+
+
+@pytest.mark.parametrize("address", ["/abort/503", "/bug"])
+def test_from_500_up_nothing_is_asked_of_the_database(client, ada, address):
+    """The one query is the gate's, before anything went wrong."""
+    client.sign_in(ada)
+    statements = []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    page = client.get(address)
+    assert page.status_code >= 500
+    assert len(statements) == 1
+
+
+def test_a_bug_tells_nothing_about_itself(client):
+    page = client.get("/bug")
+    assert page.status_code == 500
+    assert "It is our fault" in page.text
+    assert "ZeroDivision" not in page.text
+
+
+def test_too_large_a_form_is_refused(client):
+    page = client.post("/auth/login", data={"login": "x" * 70_000, "password": "x"})
+    assert page.status_code == 413
+    assert "That was too much" in page.text
+
+
+def test_a_wrong_method_names_the_right_ones(client):
+    answer = client.get("/auth/confirm")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]

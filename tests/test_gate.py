@@ -1,0 +1,171 @@
+"""Who reaches what: strangers, the unconfirmed, members; and no form without its token."""
+
+import pytest
+from conftest import PASSWORD
+from flask import url_for
+from sqlalchemy import select
+
+from app.auth.gate import OPEN_TO_THE_UNCONFIRMED, STATIC
+from app.extensions import db
+
+JSON = {"Accept": "application/json"}
+
+
+def addresses(app, method):
+    """Every route that answers `method`, as (endpoint, address), with a value for each part of it."""
+    with app.test_request_context():
+        for rule in app.url_map.iter_rules():
+            if method in rule.methods:
+                yield rule.endpoint, url_for(rule.endpoint, **dict.fromkeys(rule.arguments, "x"))
+
+
+def rows():
+    """Everything in the database, to see whether anything changed."""
+    return {table.name: db.session.execute(select(table)).all() for table in db.metadata.sorted_tables}
+
+
+def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
+    client.sign_in(bob)
+    open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout", "static", "bootstrap.static"}
+    assert {endpoint for endpoint in OPEN_TO_THE_UNCONFIRMED | STATIC if not endpoint.startswith("dev.")} == open_to_them
+    for endpoint, address in addresses(app, "GET"):
+        with client.get(address) as answer:
+            held_back = answer.location == "/auth/unconfirmed"
+        assert held_back is (endpoint not in open_to_them), endpoint
+    for endpoint, address in addresses(app, "POST"):
+        if endpoint not in open_to_them:
+            assert client.post(address).location == "/auth/unconfirmed", endpoint
+
+
+def test_members_only_pages_ask_strangers_to_sign_in(client):
+    page = client.get("/account", follow_redirects=True)
+    assert page.request.path == "/auth/login"
+    assert "Log in to open this page." in page.text
+
+
+def test_requests_for_json_alone_get_a_status_and_no_page(client, another_client, ada, bob):
+    assert client.get("/account", headers=JSON).status_code == 401
+    client.sign_in(bob)
+    assert client.get("/account", headers=JSON).status_code == 403
+    assert client.get("/nowhere", headers=JSON).json == {
+        "error": "There is no such page",
+        "advice": "The address may be mistyped, or the page may be gone.",
+    }
+    refused = another_client.post("/auth/register", data={"email": "x"}, headers=JSON)
+    assert refused.status_code == 422
+    assert refused.json["errors"]["username"] == ["Choose a username."]
+    wrong = another_client.post("/auth/login", data={"login": "ada", "password": "x"}, headers=JSON)
+    assert (wrong.status_code, list(wrong.json["errors"])) == (422, ["form"])
+
+
+def test_get_head_and_options_change_nothing(app, client, ada):
+    client.sign_in(ada)
+    before = rows()
+    for _, address in addresses(app, "GET"):
+        for method in ("GET", "HEAD", "OPTIONS"):
+            client.open(address, method=method).close()
+    assert rows() == before
+
+
+# Forms
+
+
+@pytest.fixture
+def protected(app):
+    """The application as it is outside the tests: forms need their token."""
+    app.config["WTF_CSRF_ENABLED"] = True
+    return app
+
+
+FIELDS = {
+    "login": "ada",
+    "password": PASSWORD,
+    "confirm_password": PASSWORD,
+    "email": "eve@example.com",
+    "username": "eve",
+}
+
+
+@pytest.mark.parametrize("token", [None, "", "abc", "of another browser"])
+@pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "cross-site"}, JSON])
+def test_no_post_without_its_token_reaches_a_verb(app, client, another_client, ada, bob, token, headers):
+    client.sign_in(bob)
+    app.config["WTF_CSRF_ENABLED"] = True
+    if token == "of another browser":
+        token = hidden_token(app.test_client().get("/auth/login"))
+    before = rows()
+    tried = 0
+    for browser in (client, another_client):
+        for _, address in addresses(app, "POST"):
+            answer = browser.post(address, data=FIELDS | ({} if token is None else {"csrf_token": token}), headers=headers)
+            assert answer.status_code in ({403} if "Sec-Fetch-Site" in headers else {400, 302}), address
+            tried += 1
+    assert tried >= 8
+    assert rows() == before
+
+
+def hidden_token(page):
+    return page.text.partition('name="csrf_token" value="')[2].partition('"')[0]
+
+
+def test_with_its_token_a_form_goes_through(protected, client, ada):
+    token = hidden_token(client.get("/auth/login"))
+    assert client.post("/auth/login", data=FIELDS | {"csrf_token": token}).location == "/"
+    assert client.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_what_another_site_sends_is_refused_even_with_a_token(protected, client, ada, method):
+    token = hidden_token(client.get("/auth/login"))
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    answer = client.open("/auth/login", method=method, data=FIELDS | {"csrf_token": token}, headers=headers)
+    assert answer.status_code == 403
+    assert "eve" not in answer.text
+
+
+def test_a_stale_form_comes_back_as_it_was_typed_but_for_passwords(protected, client, ada):
+    page = client.post("/auth/register", data=FIELDS)
+    assert page.status_code == 400
+    assert "This page was open too long" in page.text
+    assert 'value="eve@example.com"' in page.text
+    assert 'value="eve"' in page.text
+    assert PASSWORD not in page.text
+    assert "is-invalid" not in page.text
+    sent_again = client.post("/auth/register", data=FIELDS | {"csrf_token": hidden_token(page)})
+    assert sent_again.status_code == 302
+
+
+def test_a_stale_sign_in_keeps_the_name_and_the_box(protected, client, ada):
+    page = client.post("/auth/login?next=/account", data=FIELDS | {"remember_me": "y"})
+    assert page.status_code == 400
+    assert 'value="ada"' in page.text
+    assert 'value="y" checked' in page.text
+    assert 'action="/auth/login?next=/account"' in page.text
+
+
+def test_a_form_whose_person_signed_in_meanwhile_goes_where_they_would(protected, client, ada):
+    stale = hidden_token(client.get("/auth/login"))
+    client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
+    answer = client.post("/auth/login", data=FIELDS | {"csrf_token": stale})
+    assert answer.location == "/"
+
+
+def test_a_stale_log_out_shows_its_button_and_signs_nobody_out(protected, client, ada):
+    client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
+    page = client.post("/auth/logout")
+    assert (page.status_code, "Log out?" in page.text) == (400, True)
+    assert client.get("/account").status_code == 200
+
+
+def test_a_stale_form_of_the_unconfirmed_does_not_get_past_the_gate(app, client, bob):
+    client.sign_in(bob)
+    app.config["WTF_CSRF_ENABLED"] = True
+    assert client.post("/auth/login", data=FIELDS).location == "/auth/unconfirmed"
+
+
+def test_a_stale_button_without_a_page_of_its_own_gets_an_error_page(app, client, bob):
+    client.sign_in(bob)
+    app.config["WTF_CSRF_ENABLED"] = True
+    page = client.post("/auth/confirm")
+    assert page.status_code == 400
+    assert "Go back, reload the page" in page.text

@@ -1,0 +1,236 @@
+"""Letters: queued with what caused them, written when they go, dropped when they are out of date."""
+
+import re
+import smtplib
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from app import mail, tokens
+from app.delivery import Delivery
+from app.extensions import db
+from app.models import Letter
+from app.models.outbox import WAITS
+
+
+def letter():
+    return db.session.scalar(select(Letter))
+
+
+@pytest.fixture
+def queued(bob):
+    """One letter in the outbox."""
+    mail.send("confirm", bob)
+    db.session.commit()
+    return letter()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A mail server that does what it is told: `answers` holds an exception for each try that fails."""
+    answers = []
+
+    def send(self, message):
+        if answers and (answer := answers.pop(0)):
+            raise answer
+        sent.append(message)
+
+    sent = []
+    monkeypatch.setattr(mail.Connection, "send", send)
+    send.answers, send.sent = answers, sent
+    return send
+
+
+def test_a_letter_is_queued_in_the_callers_transaction(bob, letters):
+    mail.send("confirm", bob)
+    db.session.rollback()
+    assert letters() == []
+
+
+def test_a_letter_is_text_and_html_for_one_person(queued, letters):
+    message = message_from_bytes(letters()[0].as_bytes(), policy=policy.default)
+    assert message["Subject"] == "Confirm your address for Flasky"
+    assert message["From"] == "Flasky <no-reply@localhost>"
+    assert message["To"] == "bob@example.com"
+    assert message["Auto-Submitted"] == "auto-generated"
+    text, html = (message.get_body([kind]).get_content() for kind in ("plain", "html"))
+    link = re.search(r"http://localhost/auth/confirm/\S+", text)[0]
+    assert text.startswith("Hello bob,")
+    assert html.count(link) == 3
+    assert set(message.keys()) == {
+        "Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{"PUBLIC_URL": "https://accounts.example:8443/app", "APP_NAME": "Äpfel & Co"}])
+def test_links_start_with_the_public_address_whatever_host_was_named(client, letters):
+    form = {"email": "eve@example.com", "username": "eve", "password": "a lantern in the fog"}
+    form["confirm_password"] = form["password"]
+    client.post("/auth/register", data=form, headers={"Host": "evil.example"})
+    assert "\nhttps://accounts.example:8443/app/auth/confirm/" in letters()[0].body
+    assert "evil" not in letters[0].as_string()
+    assert letters[0].subject == "Confirm your address for Äpfel & Co"
+    assert letters[0].msgId.endswith("@accounts.example>")
+
+
+def test_the_database_holds_no_token(queued, letters):
+    token = letters.link().rpartition("/")[2]
+    row = db.session.execute(select(Letter.__table__)).one()
+    assert all(part not in str(list(row)) for part in token.split("."))
+
+
+def test_a_late_letter_still_has_its_full_hour(client, bob, queued, letters, clock):
+    clock.move(days=1)
+    link = letters.link()
+    clock.move(minutes=59)
+    client.sign_in(bob)
+    client.get(link)
+    assert bob.confirmed
+
+
+@pytest.mark.parametrize("change", [{"email": "robert@example.com"}, {"confirmed": True}])
+def test_a_letter_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
+    bob, queued, letters, server, clock, monkeypatch, change
+):
+    server.answers.append(OSError("refused"))
+    assert mail.deliver() == 1
+    for name, value in change.items():
+        setattr(bob, name, value)
+    db.session.commit()
+    clock.move(minutes=1)
+    issued = []
+    monkeypatch.setattr(tokens, "issue", lambda *_: issued.append(1))
+    assert mail.deliver() == 1
+    assert (server.sent, issued) == ([], [])
+    assert letter().status == "obsolete"
+
+
+def test_tries_wait_longer_each_time_and_end(queued, server, clock):
+    server.answers.extend([smtplib.SMTPDataError(451, b"later")] * 20)
+    waits = []
+    while letter().status == "waiting":
+        assert mail.deliver() == 1
+        waits.append((letter().due_at - clock.time).total_seconds())
+        assert mail.deliver() == 0
+        clock.move(seconds=waits[-1])
+    assert waits[:4] == [30, 120, 600, 3600]
+    assert waits[: len(WAITS)] == [wait.total_seconds() for wait in WAITS]
+    assert (letter().status, letter().tries) == ("failed", len(WAITS) + 1)
+    assert "later" in letter().error
+
+
+def test_every_try_has_one_message_id(queued, server, clock):
+    server.answers.append(smtplib.SMTPServerDisconnected("gone"))
+    mail.deliver()
+    first = letter().message_id
+    clock.move(seconds=30)
+    mail.deliver()
+    assert [message.msgId for message in server.sent] == [first]
+    assert (letter().status, letter().error) == ("sent", "")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        (smtplib.SMTPRecipientsRefused({"bob@example.com": (550, b"no such user")}), "failed"),
+        (smtplib.SMTPRecipientsRefused({"bob@example.com": (451, b"greylisted")}), "waiting"),
+        (smtplib.SMTPDataError(554, b"spam"), "failed"),
+        (smtplib.SMTPDataError(451, b"later"), "waiting"),
+        (smtplib.SMTPAuthenticationError(535, b"who are you"), "waiting"),
+        (smtplib.SMTPConnectError(421, b"busy"), "waiting"),
+        (TimeoutError("timed out"), "waiting"),
+        (ZeroDivisionError("a bug in a template"), "waiting"),
+    ],
+)
+def test_only_a_final_refusal_of_this_letter_ends_it(queued, server, refusal, status):
+    server.answers.append(refusal)
+    mail.deliver()
+    assert letter().status == status
+
+
+def test_one_bad_letter_does_not_hold_up_the_others(ada, queued, server):
+    mail.send("confirm", ada)
+    db.session.commit()
+    server.answers.append(ZeroDivisionError("a bug"))
+    assert mail.deliver() == 2
+    assert [message.recipients for message in server.sent] == [["ada@example.com"]]
+
+
+def test_a_claimed_letter_comes_back_when_its_worker_dies(queued, letters, clock):
+    assert Letter.claim() is not None
+    assert letters() == []
+    clock.move(seconds=60)
+    assert len(letters()) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"APP_NAME": f"Flasky{control}Bcc: eve@example.com"} for control in ("\r\n", "\n", "\x0b", "\x1c", "\x85", "\u2028")],
+)
+def test_no_control_character_reaches_a_header(queued, letters):
+    assert letters() == []
+    assert letter().status == "waiting"
+
+
+def test_the_thread_delivers_what_is_committed(app, bob, letters):
+    delivery = Delivery(app)
+    delivery.start()
+    try:
+        mail.send("confirm", bob)
+        db.session.commit()
+        for _ in range(200):
+            db.session.rollback()
+            if letters:
+                break
+            delivery.stopped.wait(0.02)
+    finally:
+        delivery.stop()
+        delivery._thread.join(10)
+    assert len(letters) == 1
+
+
+@pytest.mark.parametrize("settings", [{"MAIL_DELIVERY": "thread"}])
+def test_the_thread_starts_at_the_first_request_and_once(app, client):
+    delivery = app.extensions["delivery"]
+    assert delivery._thread is None
+    client.get("/")
+    thread = delivery._thread
+    client.get("/")
+    assert delivery._thread is thread
+    assert thread.is_alive()
+    delivery.stop()
+    thread.join(10)
+
+
+LETTERS = sorted(path.stem for path in Path(mail.__file__).parent.glob("templates/mail/*.txt"))
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_scanner_that_opens_every_link_of_a_letter_changes_nothing(app, bob, letters, name):
+    mail.send(name, bob)
+    db.session.commit()
+    message = letters()[0]
+    links = set(re.findall(r"http://localhost(/[^\s\"<]*)", message.body + message.html))
+    tables = [table for table in db.metadata.sorted_tables if table.name != "outbox"]
+    before = [db.session.execute(select(table)).all() for table in tables]
+    for link in links:
+        for method in ("GET", "HEAD"):
+            scanner = app.test_client()
+            assert scanner.open(link, method=method).status_code in {200, 302}
+            scanner.open(link, method=method)
+    assert [db.session.execute(select(table)).all() for table in tables] == before
+    assert any(message.html.count(link) for link in links) or name not in mail.PURPOSES
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_every_letter_has_a_subject_and_both_forms(bob, letters, name):
+    mail.send(name, bob)
+    db.session.commit()
+    message = letters()[0]
+    assert message.subject
+    assert "Subject:" not in message.subject + message.body
+    assert message.html.startswith("<!doctype html>")
+    assert "http" in message.body
+    assert re.findall(r"http\S+", message.body)[0] in message.html

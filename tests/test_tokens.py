@@ -1,0 +1,194 @@
+"""Signed claims: what is read, and what is not, whatever comes."""
+
+import base64
+import json
+import warnings
+from urllib.parse import quote
+
+import pytest
+from joserfc import jws
+from joserfc.jwk import OctKey
+
+from app import tokens
+from app.models import User
+from app.models.user import STATE
+
+SECRET_KEY = "a key of the tests' own that is long enough"
+
+
+def b64(data):
+    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+@pytest.fixture
+def key(app):
+    """The derived key that signs confirmation tokens."""
+    return tokens._keys("confirm").keys[0]
+
+
+@pytest.fixture
+def payload(bob):
+    return json.loads(base64.urlsafe_b64decode(bob.generate_confirmation_token().split(".")[1] + "=="))
+
+
+def signed(key, payload, **header):
+    return jws.serialize_compact({"alg": "HS256", "kid": key.kid} | header, json.dumps(payload), key)
+
+
+def test_a_token_says_whose_what_for_and_until_when(bob, clock):
+    claims = tokens.read("confirm", tokens.issue("confirm", bob.id, "state", lifetime=60, email="x"))
+    assert (claims.subject, claims.state, claims.extra) == (bob.id, "state", {"email": "x"})
+    assert claims.expires_at - claims.issued_at == 60
+
+
+def test_the_clock_decides(bob, clock):
+    token = bob.generate_confirmation_token()
+    clock.move(seconds=3599)
+    assert tokens.read("confirm", token)
+    clock.move(seconds=1)
+    assert tokens.read("confirm", token) is None
+    assert tokens.read("confirm", token, even_expired=True).subject == bob.id
+    clock.move(days=-2)
+    assert tokens.read("confirm", token, even_expired=True) is None, "it comes from the future"
+
+
+@pytest.mark.parametrize("purpose", tokens.LIFETIMES)
+@pytest.mark.parametrize("other", tokens.LIFETIMES)
+def test_each_purpose_is_refused_at_every_other(bob, purpose, other):
+    token = bob.issue_token(purpose, email="new@example.com")
+    assert (tokens.read(other, token) is not None) is (purpose == other)
+    spent = {
+        "confirm": lambda: bob.confirm(token),
+        "reset": lambda: User.reset_password(token, "another lantern"),
+        "change_email": lambda: bob.change_email(token),
+    }[other]()
+    assert spent is (purpose == other)
+
+
+def test_every_purpose_is_bound_to_a_state():
+    assert tokens.LIFETIMES.keys() == STATE.keys()
+
+
+def test_authlib_reads_ours_and_we_read_its(bob, key, payload):
+    import authlib.deprecate  # which insists on its warnings; so they are silenced after it
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
+        from authlib.jose import JsonWebSignature  # noqa: TID251 - to show that it reads ours
+    authlib = JsonWebSignature(["HS256"])
+    ours = bob.generate_confirmation_token()
+    assert json.loads(authlib.deserialize_compact(ours, key.get_op_key("verify"))["payload"])["sub"] == bob.id
+    header = {"alg": "HS256", "kid": key.kid}
+    theirs = authlib.serialize_compact(header, json.dumps(payload), key.get_op_key("sign")).decode()
+    assert bob.confirm(theirs)
+
+
+def test_a_former_key_still_reads(app, bob):
+    token = bob.generate_confirmation_token()
+    former, app.config["SECRET_KEY"] = app.config["SECRET_KEY"], SECRET_KEY
+    assert tokens.read("confirm", token) is None
+    app.config["SECRET_KEY_FALLBACKS"] = [former]
+    assert tokens.read("confirm", token)
+    header = json.loads(base64.urlsafe_b64decode(bob.generate_confirmation_token().split(".")[0] + "=="))
+    assert header["kid"] == tokens._keys("confirm").keys[0].kid, "the newest signs"
+
+
+def test_a_token_of_another_installation_is_refused(app, bob):
+    token = bob.generate_confirmation_token()
+    app.config["PUBLIC_URL"] = "https://other.example"
+    assert tokens.read("confirm", token) is None
+
+
+SPARE = str.maketrans("AEIMQUYcgkosw048", "BFJNRVZdhlptx159")
+
+HOSTILE = {
+    "empty": lambda token, key, payload: "",
+    "dots": lambda token, key, payload: "..",
+    "word": lambda token, key, payload: "abc",
+    "accents": lambda token, key, payload: "é.é.é",
+    "3 KiB": lambda token, key, payload: signed(key, payload | {"x": "x" * 3000}),
+    "300 KiB header": lambda token, key, payload: signed(key, payload, cty="x" * 300_000),
+    "alg none": lambda token, key, payload: f"{b64({'alg': 'none'})}.{b64(payload)}.",
+    "alg None": lambda token, key, payload: f"{b64({'alg': 'None', 'kid': key.kid})}.{b64(payload)}.",
+    "alg nOnE": lambda token, key, payload: f"{b64({'alg': 'nOnE', 'kid': key.kid})}.{b64(payload)}.",
+    "alg missing": lambda token, key, payload: f"{b64({'kid': key.kid})}.{b64(payload)}.x",
+    "HS512": lambda token, key, payload: jws.serialize_compact(
+        {"alg": "HS512", "kid": key.kid}, json.dumps(payload), key, algorithms=["HS512"]
+    ),
+    "RS256": lambda token, key, payload: f"{b64({'alg': 'RS256', 'kid': key.kid})}.{token.split('.', 1)[1]}",
+    "alg a list": lambda token, key, payload: f"{b64({'alg': ['HS256'], 'kid': key.kid})}.{token.split('.', 1)[1]}",
+    "alg an object": lambda token, key, payload: f"{b64({'alg': {}, 'kid': key.kid})}.{token.split('.', 1)[1]}",
+    "alg a number": lambda token, key, payload: f"{b64({'alg': 1, 'kid': key.kid})}.{token.split('.', 1)[1]}",
+    "header a list": lambda token, key, payload: f"{b64([])}.{token.split('.', 1)[1]}",
+    "header deep": lambda token, key, payload: f"{b64(b'[' * 5000 + b']' * 5000)}.{token.split('.', 1)[1]}",
+    "header deep and short": lambda token, key, payload: f"{b64(b'[' * 1200)}.{b64(payload)}.x",
+    "header not JSON": lambda token, key, payload: f"{b64(b'abc')}.{token.split('.', 1)[1]}",
+    "crit": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': key.kid, 'crit': ['x']})}.{b64(payload)}.x",
+    "crit a number": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': key.kid, 'crit': 1})}.{b64(payload)}.x",
+    "jwk": lambda token, key, payload: f"{b64({'alg': 'HS256', 'jwk': {'kty': 'oct', 'k': 'AA'}})}.{b64(payload)}.x",
+    "jku": lambda token, key, payload: f"{b64({'alg': 'HS256', 'jku': 'http://127.0.0.1/'})}.{b64(payload)}.x",
+    "x5u": lambda token, key, payload: f"{b64({'alg': 'HS256', 'x5u': 'http://127.0.0.1/'})}.{b64(payload)}.x",
+    "kid a path": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': '../../etc/passwd'})}.{b64(payload)}.x",
+    "kid an object": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': {}})}.{b64(payload)}.x",
+    "kid missing": lambda token, key, payload: f"{b64({'alg': 'HS256'})}.{token.split('.', 1)[1]}",
+    "b64 false": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': key.kid, 'b64': False})}.{b64(payload)}.x",
+    "padding": lambda token, key, payload: token + "==",
+    "spare bit": lambda token, key, payload: token[:-1] + token[-1].translate(SPARE),
+    "newline": lambda token, key, payload: token + "\n",
+    "lower case": lambda token, key, payload: token.lower(),
+    "another's signature": lambda token, key, payload: (
+        f"{token.rpartition('.')[0]}.{signed(key, {'a': 1}).rpartition('.')[2]}"
+    ),
+    "payload not JSON": lambda token, key, payload: jws.serialize_compact({"alg": "HS256", "kid": key.kid}, b"\xff{", key),
+    "payload a list": lambda token, key, payload: signed(key, [payload]),
+    "payload a number": lambda token, key, payload: signed(key, 7),
+    "payload deep": lambda token, key, payload: jws.serialize_compact(
+        {"alg": "HS256", "kid": key.kid}, b"[" * 1200, key
+    ),
+    "exp missing": lambda token, key, payload: signed(key, {name: payload[name] for name in payload if name != "exp"}),
+    "exp NaN": lambda token, key, payload: signed(key, payload | {"exp": float("nan")}),
+    "exp infinite": lambda token, key, payload: signed(key, payload | {"exp": float("inf")}),
+    "exp text": lambda token, key, payload: signed(key, payload | {"exp": "2100-01-01"}),
+    "exp true": lambda token, key, payload: signed(key, payload | {"exp": True}),
+    "exp huge": lambda token, key, payload: signed(key, payload | {"exp": 10**30}),
+    "exp past": lambda token, key, payload: signed(key, payload | {"exp": payload["iat"] - 1}),
+    "iat in the future": lambda token, key, payload: signed(
+        key, payload | {"iat": payload["iat"] + 7200, "exp": payload["exp"] + 7200}
+    ),
+    "sub of nobody": lambda token, key, payload: signed(key, payload | {"sub": 999}),
+    "sub huge": lambda token, key, payload: signed(key, payload | {"sub": 2**63}),
+    "sub negative": lambda token, key, payload: signed(key, payload | {"sub": -1}),
+    "sub text": lambda token, key, payload: signed(key, payload | {"sub": str(payload["sub"])}),
+    "sub true": lambda token, key, payload: signed(key, payload | {"sub": True}),
+    "state missing": lambda token, key, payload: signed(
+        key, {name: payload[name] for name in payload if name != "state"}
+    ),
+    "state another": lambda token, key, payload: signed(key, payload | {"state": "x"}),
+    "state a list": lambda token, key, payload: signed(key, payload | {"state": [payload["state"]]}),
+    "aud missing": lambda token, key, payload: signed(key, {name: payload[name] for name in payload if name != "aud"}),
+    "aud another": lambda token, key, payload: signed(key, payload | {"aud": "https://other.example"}),
+    "other purpose": lambda token, key, payload: signed(key, payload | {"purpose": "reset"}),
+    "other key": lambda token, key, payload: signed(OctKey.import_key(b"k" * 32, {"kid": key.kid}), payload),
+    "key of zeros": lambda token, key, payload: signed(OctKey.import_key(b"\0" * 32, {"kid": key.kid}), payload),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_tokens_get_the_one_page(client, bob, key, payload, name):
+    token = HOSTILE[name](bob.generate_confirmation_token(), key, payload)
+    client.sign_in(bob)
+    answer = client.get(f"/auth/confirm/{quote(token, safe='')}")
+    if name == "empty":
+        assert answer.status_code == 404
+    else:
+        assert answer.status_code == 410
+        assert "<h1>This link can't be used</h1>" in answer.text
+    assert not bob.confirmed
+    assert not bob.confirm(token)
+
+
+def test_an_unspoilt_token_made_by_the_tests_would_have_worked(client, bob, key, payload):
+    client.sign_in(bob)
+    client.get(f"/auth/confirm/{signed(key, payload)}")
+    assert bob.confirmed
