@@ -66,7 +66,8 @@ def deliver() -> int:
         except Exception as error:  # whatever is wrong with one letter, the others go on
             log.warning("Letter %s (%s) was not sent: %s", letter.id, letter.name, type(error).__name__)
             _refused(letter, error)
-            connection = _hang_up(connection)
+            _hang_up(connection)
+            connection = None
         db.session.commit()
     _hang_up(connection)
     return tried
@@ -84,7 +85,7 @@ def write(letter: Letter) -> flask_mail.Message | None:
     message = flask_mail.Message(subject.removeprefix("Subject: "), [letter.recipient], text.strip() + "\n", html)
     message.msgId = letter.message_id
     message.extra_headers = {"Auto-Submitted": "auto-generated"}
-    if not all(header.isprintable() for header in (message.subject, message.sender, letter.recipient)):
+    if not all(str(header).isprintable() for header in (message.subject, message.sender, letter.recipient)):
         raise ValueError("a control character in a header")
     return message
 

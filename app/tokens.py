@@ -14,7 +14,7 @@ from typing import Any
 from flask import current_app
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, OctKey
+from joserfc.jwk import Key, KeySet, OctKey
 
 from app import clock
 
@@ -97,7 +97,7 @@ def _keys(purpose: str) -> KeySet:
 
 @lru_cache(maxsize=64)
 def _derive(purpose: str, secret_keys: tuple[str, ...]) -> KeySet:
-    keys = []
+    keys: list[Key] = []
     for secret in secret_keys:
         key = hmac.digest(secret.encode(), f"token:{purpose}".encode(), "sha256")
         keys.append(OctKey.import_key(key, {"kid": hashlib.sha256(key).hexdigest()[:8]}))

@@ -1,6 +1,5 @@
 """The fixtures: an application on a fresh database, its people, its letters, its clock, and clients that use it."""
 
-import contextvars
 import os
 import re
 import shutil
@@ -8,17 +7,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from flask import has_app_context
-from flask.testing import FlaskClient
 from flask_mail import email_dispatched
 
 ROOT = Path(__file__).parent.parent
-PASSWORD = "a lantern in the fog"
 
 # Nobody's own settings reach the tests.
 os.environ["PYTHON_DOTENV_DISABLED"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
+
+from clients import PASSWORD, Browser  # noqa: E402
 
 from app import create_app, mail  # noqa: E402
 from app.extensions import db  # noqa: E402
@@ -55,20 +53,6 @@ def app(empty_database, tmp_path, settings):
         db.engine.dispose()
 
 
-class Browser(FlaskClient):
-    """A test client that is another browser each: it shares neither user nor database session with the test."""
-
-    def open(self, *args, **kwargs):
-        try:
-            return contextvars.Context().run(super().open, *args, **kwargs)
-        finally:
-            if has_app_context():
-                db.session.rollback()  # the test sees what the request did
-
-    def sign_in(self, user, password=PASSWORD, **fields):
-        return self.post("/auth/login", data={"login": user.username, "password": password, **fields})
-
-
 @pytest.fixture
 def client(app):
     return app.test_client()
@@ -78,11 +62,6 @@ def client(app):
 def another_client(app):
     """A second browser."""
     return app.test_client()
-
-
-def without_tokens(page):
-    """The text of a page without its CSRF tokens, which bear the second."""
-    return re.sub(r'name="csrf_token" value="[^"]*"', "", page.text)
 
 
 @pytest.fixture
@@ -142,3 +121,7 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("app.clock.now", lambda: clock.time)
     return clock
+
+
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", metavar="DIR", help="leave a picture of every page in DIR")

@@ -35,7 +35,7 @@ MORE_FLASK = {
 
 HOMES = {  # of libraries: who may import them
     "authlib": {"app.extensions", "app.auth.sso"},
-    "authlib.jose": {},
+    "authlib.jose": set(),
     "email_validator": {"app.accounts.registration"},
     "joserfc": {"app.tokens"},
     "pyotp": {"app.accounts.two_factor"},
@@ -46,6 +46,7 @@ HOMES = {  # of libraries: who may import them
     "zxcvbn": {"app.accounts.passwords"},
 }
 
+COMMITTING = {"commit", "begin"}  # a begin() block commits at its end
 TRANSACTIONS_OF_THEIR_OWN = {"app.models.outbox.Letter.claim", "app.accounts.sessions.touch"}
 
 
@@ -101,7 +102,7 @@ def import_of_what_is_behind_another_door(module, target):
         return False
     if room(module) != room(target):
         return target not in OPEN_TO_ALL_DOORS
-    return module != room(module) == "app.auth" and target not in SHARED_IN_AUTH
+    return room(module) == "app.auth" and module != "app.auth" and target not in SHARED_IN_AUTH
 
 
 @forbidden(own_imports)
@@ -117,7 +118,7 @@ def too_much_flask(module, name):
 
 @forbidden(imports)
 def library_away_from_home(module, name):
-    return any(within(name, library) and module not in homes for library, homes in HOMES.items())
+    return any(f"{name}.".startswith(f"{library}.") and module not in homes for library, homes in HOMES.items())
 
 
 def circular_import(sources):
@@ -132,13 +133,11 @@ def circular_import(sources):
 
 
 def commit_by_a_verb_or_noun(sources):
-    """Neither with commit() nor at the end of a begin() block."""
     lower = {module: parse(source) for module, source in sources.items() if FLOOR.get(room(module)) in {1, 3}}
     places = [place for module, tree in lower.items() for place, word in lookups(tree, module) if word in COMMITTING]
     return [place for place in places if place not in TRANSACTIONS_OF_THEIR_OWN]
 
 
-COMMITTING = {"commit", "begin"}
 parse = cache(ast.parse)
 
 
@@ -154,10 +153,6 @@ def lookups(node, place):
 def room(module):
     """What stands on a floor: `app.auth` for `app.auth.gate`."""
     return ".".join(module.split(".")[:2])
-
-
-def within(name, package):
-    return name == package or name.startswith(f"{package}.")
 
 
 BROKEN = [  # a module, a line that it must not have, the rule that forbids it

@@ -1,7 +1,7 @@
 """Who reaches what: strangers, the unconfirmed, members; and no form without its token."""
 
 import pytest
-from conftest import PASSWORD
+from clients import PASSWORD
 from flask import url_for
 from sqlalchemy import select
 

@@ -3,7 +3,7 @@
 from urllib.parse import unquote
 
 import pytest
-from conftest import PASSWORD, without_tokens
+from clients import PASSWORD, without_tokens
 from sqlalchemy import event, select
 
 from app.auth.gate import safe_next

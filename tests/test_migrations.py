@@ -3,7 +3,7 @@
 import pytest
 from datetime import UTC, datetime
 
-from conftest import ROOT
+from clients import ROOT
 from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import MetaData, insert, inspect, select
 

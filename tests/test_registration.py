@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import PASSWORD
+from clients import PASSWORD
 from sqlalchemy import func, select
 
 from app.extensions import db

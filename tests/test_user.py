@@ -1,7 +1,7 @@
 """The public methods of the model, as those who build on it use them."""
 
 import pytest
-from conftest import PASSWORD
+from clients import PASSWORD
 from sqlalchemy.exc import IntegrityError
 
 from app.extensions import db

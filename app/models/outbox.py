@@ -60,7 +60,7 @@ class Letter(Model):
     @property
     def is_obsolete(self) -> bool:
         """Say whether the account has moved on since the letter was queued: its link would change what it must not."""
-        return bool(self.purpose and self.user) and self.user.state(self.purpose) != self.state
+        return bool(self.purpose and self.user and self.user.state(self.purpose) != self.state)
 
     def done(self, status: Status, error: str = "") -> None:
         self.status, self.error, self.done_at = status, error, clock.now()

@@ -76,7 +76,8 @@ class User(UserMixin, Model):
 
     def get_id(self) -> str | None:
         """Return the id of the signed-in browser, not of the person: ending that row ends the browser."""
-        return self.current_session and self.current_session.id
+        session_id: str | None = self.current_session and self.current_session.id
+        return session_id
 
     # Passwords
 

@@ -1,0 +1,50 @@
+# make alone says what there is.
+SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c "$(SUITABLE)" 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+# pip says only what went wrong.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+help:  ## Say what there is
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+run: .venv/installed  ## Serve at http://localhost:5000, with a mailbox; PORT=5001 make run for another port
+	@$(BIN)/flask dev
+
+test: .venv/installed-dev  ## Run the suite, a real browser included
+	@$(BIN)/python tests/browser/install.py
+	@$(BIN)/python -m pytest -q -n auto -m "not extended"
+	@echo "Left to make test-all: $$(sed -n 's/^ *"extended: \(.*\)",*$$/\1/p' pyproject.toml)"
+
+test-all: .venv/installed-dev  ## Run what needs root, Java or Node, and installs it
+	@$(BIN)/python tests/browser/install.py
+	@tests/extended/install
+	@$(BIN)/python -m pytest -q -m extended
+
+check: .venv/installed-dev  ## Check format, lint, types, and that models and migrations agree
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	FLASK_CONFIG=testing $(BIN)/python tests/check_migrations.py
+
+lock: .venv/installed-dev  ## Pin the dependencies of pyproject.toml anew, with their hashes
+	$(BIN)/uv pip compile $(LOCK) -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt pyproject.toml --extra dev -c requirements.txt
+LOCK := -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer with venv (on Debian: apt install python3-venv)."; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python requirements.txt
+	@echo "Installing what it needs into .venv: half a minute, once."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	@echo "Installing what the tests need into .venv: half a minute, once."
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+.PHONY: help run test test-all check lock

@@ -1,0 +1,81 @@
+"""A real browser on a live development server, one for each test."""
+
+import shutil
+import threading
+
+import pytest
+from clients import Browser
+from playwright.sync_api import sync_playwright
+from werkzeug.serving import make_server
+
+from app import create_app
+from app.extensions import db
+
+
+@pytest.fixture
+def app(empty_database, tmp_path, settings):
+    """The application as a developer runs it, with a database and a mailbox of its own."""
+    own = {
+        "SQLALCHEMY_DATABASE_URI": f"sqlite:///{shutil.copy(empty_database, tmp_path / 'app.db')}",
+        "SECRET_KEY": "for the browser's tests alone",
+        "MAILBOX": str(tmp_path / "mailbox"),
+        "PASSWORD_HASH": "pbkdf2:sha256:1",
+    }
+    app = create_app("development", **own | settings)
+    app.test_client_class = Browser
+    with app.app_context():
+        yield app
+        app.extensions["delivery"].stop()
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def live(app):
+    """The address of a server that runs the application."""
+    server = make_server("localhost", 0, app, threaded=True)
+    app.config["PUBLIC_URL"] = f"http://localhost:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield app.config["PUBLIC_URL"]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def playwright():
+    with sync_playwright() as library:
+        yield library
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """How to start the browser: Debian's if it is there, else Playwright's own; a sandbox can't be had as root."""
+    found = shutil.which("chromium-headless-shell")
+    return {"executable_path": found, "args": ["--no-sandbox"]} if found else {}
+
+
+@pytest.fixture(scope="session")
+def browser(playwright, launch):
+    browser = playwright.chromium.launch(**launch)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def context_options():
+    """What is particular about the browser's windows: colours, width, no scripts. Override it, or parametrize it."""
+    return {}
+
+
+@pytest.fixture
+def page(browser, live, context_options):
+    """A page of a new browser window. Whatever it asks of another host fails the test."""
+    context = browser.new_context(base_url=live, **context_options)
+    context.set_default_timeout(10_000)
+    strangers = []
+    context.on("request", lambda request: request.url.startswith((live, "data:")) or strangers.append(request.url))
+    yield context.new_page()
+    context.close()
+    assert strangers == []

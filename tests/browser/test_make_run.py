@@ -1,0 +1,142 @@
+"""The two commands of the README, in an empty folder with an empty HOME: `make run`, and the whole story in a browser."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from clients import ROOT
+
+PASSWORD = "a lantern in the fog"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """What a newcomer has after cloning."""
+    folder = tmp_path_factory.mktemp("newcomer") / "flasky"
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class MakeRun:
+    """`make run`, until it is left."""
+
+    def __init__(self, folder, port):
+        self.port, self.output = port, folder.parent / f"output-{port}"
+        home = folder.parent / "home"
+        home.mkdir(exist_ok=True)
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG"} or name.startswith("PIP_")}
+        environment = kept | {"HOME": str(home), "PORT": str(port)}
+        self.begun = time.monotonic()
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                ["make", "run"], cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+
+    def wait_until_it_answers(self, seconds):
+        while time.monotonic() - self.begun < seconds and self.process.poll() is None:
+            try:
+                with urlopen(f"http://localhost:{self.port}/", timeout=10):
+                    return time.monotonic() - self.begun
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"make run did not come up:\n{self.output.read_text()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """What Ctrl-C does."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+        self.process.wait(10)
+
+
+def test_a_newcomer_is_confirmed_and_signed_in_and_stays_in_if_asked(clone, playwright, launch, tmp_path):
+    def open_browser():
+        context = playwright.chromium.launch_persistent_context(tmp_path / "profile", base_url=url, **launch)
+        context.set_default_timeout(10_000)
+        return context, context.pages[0]
+
+    with MakeRun(clone, free_port()) as run:
+        run.wait_until_it_answers(240)
+        url = f"http://localhost:{run.port}"
+        context, page = open_browser()
+        assert f"{url}\n" in run.output.read_text()
+        assert f"{url}/dev/mailbox\n" in run.output.read_text()
+
+        page.goto("/")
+        page.get_by_role("link", name="Register").first.click()
+        for label, value in {"Email address": "ada@example.com", "Username": "ada"}.items():
+            page.get_by_label(label).fill(value)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_label("Password again").fill(PASSWORD)
+        page.get_by_role("button", name="Register").click()
+        page.get_by_text("You have not confirmed your account yet").wait_for()
+        page.get_by_role("link", name="the letter is in its mailbox").click()
+        page.get_by_role("link", name="Confirm your address").click()
+        page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
+        page.get_by_text("You have confirmed your account").wait_for()
+        page.get_by_role("heading", name="Hello, ada!").wait_for()
+
+        for remember in (True, False):
+            page.locator("summary").click()
+            page.get_by_role("button", name="Log Out").click()
+            page.get_by_text("You have been logged out.").wait_for()
+            page.get_by_label("Email address or username").fill("ada")
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_label("Keep me logged in").set_checked(remember)
+            page.get_by_role("button", name="Log in").click()
+            page.get_by_role("heading", name="Hello, ada!").wait_for()
+            context.close()
+            context, page = open_browser()
+            page.goto("/")
+            page.get_by_role("heading", name="Hello, ada!" if remember else "Hello, stranger.").wait_for()
+        context.close()
+
+
+def test_run_again_it_starts_at_once_and_changes_nothing(clone):
+    with MakeRun(clone, free_port()) as run:
+        run.wait_until_it_answers(240)
+    before = tree(clone)
+    with MakeRun(clone, free_port()) as run:
+        seconds = run.wait_until_it_answers(60)
+    print(f"make run, the second time: {seconds:.1f} s")
+    assert "Installing" not in run.output.read_text()
+    assert tree(clone) == before
+
+
+def test_a_taken_port_is_said_with_the_setting_that_helps(clone):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with MakeRun(clone, port) as run:
+            assert run.process.wait(240) != 0
+    assert f"Port {port} is taken" in run.output.read_text()
+    assert f"PORT={port + 1} make run" in run.output.read_text()
+    assert "Traceback" not in run.output.read_text()
+
+
+def tree(folder):
+    """All files but caches and the database's side files, with what is in them."""
+    return {
+        path: path.read_bytes()
+        for path in Path(folder).rglob("*")
+        if path.is_file() and ".venv" not in path.parts and "__pycache__" not in path.parts and "-" not in path.suffix
+    }

@@ -1,0 +1,158 @@
+"""What every page owes to everybody: to be reached by all, in light and dark, wide and narrow, with and without scripts.
+
+`pytest tests/browser/test_pages.py --screenshots=DIR` leaves a picture of each in DIR.
+"""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from clients import PASSWORD
+from tour import TOUR, go
+
+from app import mail
+from app.extensions import db
+
+WINDOWS = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1100, "height": 800}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1100, "height": 800}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 320, "height": 640}, "has_touch": True},
+    "dark phone": {"color_scheme": "dark", "viewport": {"width": 320, "height": 640}, "has_touch": True},
+}
+WITHOUT_SCRIPTS = {"java_script_enabled": False}
+
+
+@pytest.fixture
+def app(app):
+    app.add_url_rule("/bug", "bug", lambda: 1 / 0)
+    return app
+
+
+@pytest.fixture
+def people(ada, bob, app):
+    """Ada, who has confirmed her address, and Bob, whose letter is in the mailbox."""
+    mail.send("confirm", bob)
+    bob.confirmation_sent_at = bob.created_at
+    db.session.commit()
+    mail.deliver()
+
+
+@pytest.mark.parametrize("context_options", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize(("name", "who", "way"), TOUR, ids=[name for name, *_ in TOUR])
+def test_everybody_can_use_it(people, page, name, who, way, request, context_options):
+    broken = []
+    page.on("pageerror", broken.append)
+    go(page, who, way)
+    if folder := request.config.getoption("--screenshots"):
+        page.screenshot(path=f"{folder}/{request.node.callspec.id}.png", full_page=True)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it has to be scrolled sideways"
+    assert page.get_by_role("navigation").count() == 1
+    assert broken == []
+
+
+@pytest.mark.parametrize("context_options", [WITHOUT_SCRIPTS])
+def test_the_whole_story_without_scripts(app, page):
+    page.goto("/")
+    page.get_by_role("link", name="Register").first.click()
+    page.get_by_label("Email address").fill("eve@example.com")
+    page.get_by_label("Username").fill("eve")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password again").fill(PASSWORD)
+    page.get_by_role("button", name="Register").click()
+    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("link", name="the letter is in its mailbox").click()
+    open_when_it_has_come(page, page.get_by_role("link", name="Confirm your address"))
+    page.locator(".letter-text a").click()
+    page.get_by_text("You have confirmed your account").wait_for()
+    page.locator("summary").click()
+    page.get_by_role("link", name="Account").click()
+    page.get_by_text("eve@example.com").wait_for()
+    page.locator("summary").click()
+    page.get_by_role("button", name="Log Out").click()
+    page.get_by_text("You have been logged out.").wait_for()
+
+
+def open_when_it_has_come(page, letter):
+    """Reload the mailbox until the letter is there: the thread delivers when it can."""
+    for _ in range(50):
+        if letter.count():
+            return letter.click()
+        page.wait_for_timeout(100)
+        page.reload()
+    raise AssertionError("no letter came")
+
+
+def test_signing_in_and_out_by_keyboard_alone(people, page):
+    page.goto("/auth/login")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    press = page.keyboard.press
+    press("Tab")
+    page.keyboard.type("ada")
+    press("Tab")
+    page.keyboard.type(PASSWORD)
+    press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Show"
+    press("Tab")
+    press("Space")
+    press("Enter")
+    page.get_by_role("heading", name="Hello, ada!").wait_for()
+    press("Tab")
+    press("Tab")
+    press("Tab")
+    press("Enter")
+    press("Tab")
+    press("Tab")
+    press("Enter")
+    page.get_by_text("You have been logged out.").wait_for()
+
+
+def test_a_password_can_be_looked_at_and_pasted(people, page):
+    page.goto("/auth/login")
+    field = page.get_by_label("Password")
+    page.evaluate("document.addEventListener('paste', event => event.defaultPrevented && (window.refused = true))")
+    field.focus()
+    page.keyboard.insert_text(PASSWORD)
+    assert field.get_attribute("type") == "password"
+    page.get_by_role("button", name="Show what is typed").click()
+    assert field.get_attribute("type") == "text"
+    page.get_by_label("Email address or username").fill("ada")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="Hello, ada!").wait_for()
+
+
+def test_the_first_wrong_field_is_focused_and_its_error_tied_to_it(page):
+    dict((name, way) for name, _, way in TOUR)["registration, wrong"](page)
+    focused = page.locator(":focus")
+    assert focused.get_attribute("name") == "email"
+    assert page.locator(f"#{focused.get_attribute('aria-describedby')}").inner_text()
+
+
+def test_pages_about_accounts_are_kept_from_search_engines(client, ada):
+    for path in ("/auth/login", "/auth/register", "/auth/confirm/abc", "/nowhere"):
+        assert '<meta name="robots" content="noindex">' in client.get(path).text
+    assert "noindex" not in client.get("/").text
+
+
+@pytest.mark.extended
+def test_the_nu_html_checker_finds_nothing(people, page, tmp_path, playwright):
+    """The pages as they are sent, before any script."""
+    import subprocess
+
+    from clients import ROOT
+
+    for number, (name, who, way) in enumerate(TOUR):
+        page.context.clear_cookies()
+        bodies = []
+        page.on("response", lambda answer: answer.request.is_navigation_request() and bodies.append(answer))
+        go(page, who, way)
+        frames = [answer for answer in bodies if answer.status not in {301, 302, 303, 308}]
+        for place, answer in enumerate(frames[-2:]):
+            (tmp_path / f"{number:02}-{place} {name}.html").write_bytes(answer.body())
+        page.remove_listener("response", page.listeners("response")[0]) if hasattr(page, "listeners") else None
+    checker = ROOT / "tests/extended/node_modules/vnu-jar/build/dist/vnu.jar"
+    files = sorted(map(str, tmp_path.glob("*.html")))
+    done = subprocess.run(["java", "-jar", str(checker), *files], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(files) >= len(TOUR)

@@ -1,0 +1,32 @@
+"""The test client, and how its pages are read."""
+
+import contextvars
+import re
+from pathlib import Path
+
+from flask import has_app_context
+from flask.testing import FlaskClient
+
+from app.extensions import db
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "a lantern in the fog"
+
+
+class Browser(FlaskClient):
+    """A test client that is another browser each: it shares neither user nor database session with the test."""
+
+    def open(self, *args, **kwargs):
+        try:
+            return contextvars.Context().run(super().open, *args, **kwargs)
+        finally:
+            if has_app_context():
+                db.session.rollback()  # the test sees what the request did
+
+    def sign_in(self, user, password=PASSWORD, **fields):
+        return self.post("/auth/login", data={"login": user.username, "password": password, **fields})
+
+
+def without_tokens(page):
+    """The text of a page without its CSRF tokens, which bear the second."""
+    return re.sub(r'name="csrf_token" value="[^"]*"', "", page.text)

@@ -1,0 +1,272 @@
+"""What the settings may be, and what is said when they are not."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from clients import ROOT
+
+from app import create_app
+from config import ConfigError, defaults
+
+GOOD = {
+    "SECRET_KEY": "k" * 32,
+    "PUBLIC_URL": "https://example.com",
+    "DATABASE_URL": "sqlite:////tmp/nothing-is-written-here.db",
+    "MAIL_SERVER": "mail.example.com",
+}
+REMEDIES = {
+    "SECRET_KEY": "python -c 'import secrets; print(secrets.token_hex())'",
+    "PUBLIC_URL": "https://example.com",
+    "DATABASE_URL": "postgresql://user:password@host/name",
+    "MAIL_SERVER": "Write the host name",
+}
+
+
+def run_python(code, cwd=ROOT, **environment):
+    """Run Python in a process of its own, with these settings alone."""
+    alone = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=alone | environment, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.fixture
+def configured(monkeypatch):
+    """Read config.py anew, with these settings in the environment."""
+
+    def read(**environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        spec = importlib.util.spec_from_file_location("config_read_anew", ROOT / "config.py")
+        config = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(config)
+        return config
+
+    return read
+
+
+@pytest.fixture
+def start(configured, monkeypatch):
+    """Start the application as a server would that has these settings in its environment."""
+
+    def run(**environment):
+        config = configured(**environment)
+        monkeypatch.setattr("config.configurations", config.configurations)
+        monkeypatch.setattr("config.misread", config.misread)
+        try:
+            return create_app()
+        except ConfigError as error:
+            return str(error).splitlines()
+
+    return run
+
+
+def without(name):
+    return {other: value for other, value in GOOD.items() if other != name}
+
+
+# Production
+
+
+def test_without_a_name_the_application_is_production_and_says_what_is_missing():
+    with pytest.raises(ConfigError) as refused:
+        create_app()
+    heading, *problems = str(refused.value).splitlines()
+    assert heading == "The production configuration can't start:"
+    assert [problem.partition(" is missing")[0] for problem in problems] == list(REMEDIES)
+    assert all(remedy in problem for remedy, problem in zip(REMEDIES.values(), problems, strict=True))
+
+
+def test_with_these_four_it_starts(start):
+    app = start(**GOOD)
+    assert app.config["CONFIG_NAME"] == "production"
+    assert not app.debug
+    assert {name: app.config[name] for name in ("SECRET_KEY", "PUBLIC_URL", "MAIL_SERVER")}.items() <= GOOD.items()
+    assert app.config["SQLALCHEMY_DATABASE_URI"] == GOOD["DATABASE_URL"]
+    assert app.config["MAIL_DEFAULT_SENDER"] == ("Flasky", "no-reply@example.com")
+    assert app.test_client().get("/dev/mailbox").status_code == 404
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_missing_alone_is_named_alone(start, name):
+    _, problem = start(**without(name))
+    assert problem.startswith(f"{name} is missing")
+    assert REMEDIES[name] in problem
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_empty_is_missing(start, name):
+    _, problem = start(**GOOD | {name: " "})
+    assert problem.startswith(f"{name} is missing")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "k" * 31),
+        ("SECRET_KEY", "k" * 31 + " "),
+        ("PUBLIC_URL", "http://example.com"),
+        ("PUBLIC_URL", "example.com"),
+        ("PUBLIC_URL", "https://"),
+        ("FLASK_DEBUG", "1"),
+        ("FLASK_DEBUG", "true"),
+    ],
+)
+def test_what_is_unsafe_is_refused(start, name, value):
+    _, problem = start(**GOOD | {name: value})
+    assert name in problem
+
+
+def test_debug_mode_asked_for_in_code_is_refused(configured, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", GOOD["DATABASE_URL"])
+    with pytest.raises(ConfigError, match="Debug mode is on"):
+        create_app("production", DEBUG=True, **without("DATABASE_URL"))
+
+
+def test_a_key_is_measured_in_bytes(start):
+    assert start(**GOOD | {"SECRET_KEY": "é" * 16}).config["SECRET_KEY"] == "é" * 16
+
+
+def test_cookies_of_production_go_over_https_to_this_host_alone(start):
+    app = start(**GOOD, MAIL_DELIVERY="off")
+    with app.test_client() as client, app.app_context():
+        cookie = client.get("/auth/login", base_url="https://example.com").headers["Set-Cookie"]
+    assert cookie.startswith("__Host-session=")
+    assert "; Secure;" in cookie
+    assert "; Path=/" in cookie
+    assert "Domain" not in cookie
+
+
+@pytest.mark.parametrize("environment", [{}, {"FLASK_CONFIG": ""}, {"FLASK_CONFIG": "production"}])
+def test_a_server_that_loads_it_gets_the_plain_message(environment):
+    server = run_python("import flasky", **environment)
+    assert server.returncode == 1
+    assert server.stderr.splitlines()[0] == "The production configuration can't start:"
+    assert all(name in server.stderr for name in GOOD)
+    assert "Traceback" not in server.stderr
+    assert server.stdout == ""
+
+
+def test_what_only_developers_need_is_not_even_imported_in_production():
+    look = "import sys; from app import create_app; create_app({!r}); print('app.dev' in sys.modules)"
+    assert run_python(look.format("production"), **GOOD).stdout == "True\n".replace("True", "False")
+    assert run_python(look.format("development"), **GOOD).stdout == "True\n"
+
+
+# All configurations
+
+
+@pytest.mark.parametrize("name", ["staging", "Production", "config.Testing"])
+def test_an_unknown_configuration_is_refused(start, name):
+    (problem,) = start(**GOOD, FLASK_CONFIG=name)
+    assert problem == f"FLASK_CONFIG is {name!r}: write one of development, testing, production."
+
+
+@pytest.mark.parametrize("text", ["1", "true", "True", "TRUE", "yes", "Yes", "on", "ON", " on "])
+def test_ways_to_say_yes(configured, text):
+    assert configured(MAIL_USE_SSL=text).Config.MAIL_USE_SSL is True
+
+
+@pytest.mark.parametrize("text", ["0", "false", "False", "FALSE", "no", "No", "off", "OFF", " off "])
+def test_ways_to_say_no(configured, text):
+    assert configured(MAIL_USE_TLS=text).Config.MAIL_USE_TLS is False
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_nothing_means_the_default(configured, text):
+    config = configured(MAIL_USE_TLS=text, MAIL_PORT=text, APP_NAME=text).Config
+    assert (config.MAIL_USE_TLS, config.MAIL_PORT, config.APP_NAME) == (True, 587, "Flasky")
+
+
+@pytest.mark.parametrize("configuration", ["development", "testing", "production"])
+@pytest.mark.parametrize(
+    ("name", "text", "remedy"),
+    [
+        *(("REGISTRATION_OPEN", text, "write 1 or 0.") for text in ("2", "maybe", "y", "None", "-1", "10")),
+        *(("MAIL_PORT", text, "write a whole number.") for text in ("25a", "-25", "2.5", "²", "٢٥", "1_0", "0x19", "+25")),
+        ("PASSWORD_MIN_LENGTH", "7", "write a number from 8 to 128."),
+        ("PASSWORD_MIN_LENGTH", "129", "write a number from 8 to 128."),
+        ("MAIL_DELIVERY", "nonsense", "write thread, worker or off."),
+    ],
+)
+def test_what_can_not_be_read_is_refused_at_start(start, configuration, name, text, remedy, monkeypatch):
+    monkeypatch.delattr("config.Testing.MAIL_DELIVERY")
+    heading, problem = start(**GOOD, FLASK_CONFIG=configuration, **{name: text})
+    assert heading == f"The {configuration} configuration can't start:"
+    assert problem.startswith(name)
+    assert remedy in problem
+
+
+def test_a_server_is_told_of_all_that_can_not_be_read_at_once():
+    server = run_python("import flasky", FLASK_CONFIG="testing", MAIL_USE_TLS="maybe", MAIL_PORT="many")
+    assert (server.returncode, server.stdout) == (1, "")
+    assert server.stderr.splitlines() == [
+        "The testing configuration can't start:",
+        "MAIL_PORT is 'many': write a whole number.",
+        "MAIL_USE_TLS is 'maybe': write 1 or 0.",
+    ]
+
+
+@pytest.mark.parametrize("length", [8, 128])
+def test_the_shortest_password_may_be_from_8_to_128_characters_long(length):
+    assert create_app("testing", PASSWORD_MIN_LENGTH=length).config["PASSWORD_MIN_LENGTH"] == length
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("postgres://ada:secret@db/flasky", "postgresql+psycopg://ada:secret@db/flasky"),
+        ("postgresql://ada:secret@db/flasky?sslmode=require", "postgresql+psycopg://ada:secret@db/flasky?sslmode=require"),
+        ("postgresql+psycopg://db/flasky", "postgresql+psycopg://db/flasky"),
+        ("sqlite:////srv/postgres://app.db", "sqlite:////srv/postgres://app.db"),
+        ("", "sqlite:///app.db"),
+    ],
+)
+def test_postgres_means_psycopg_3(configured, url, meant):
+    assert configured(DATABASE_URL=url).Config.SQLALCHEMY_DATABASE_URI == meant
+
+
+def test_the_example_has_every_setting_with_its_default_and_no_other():
+    example = re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    known = {name: str(int(value) if isinstance(value, bool) else value) for name, value in defaults.items()}
+    assert dict(example) == known | {"FLASK_CONFIG": "production"}
+    assert len(example) == len(dict(example)), "one of them stands there twice"
+
+
+# Development
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """The source in a folder of its own, as a newcomer has it."""
+    shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("config.py", "flasky.py", ".env.example"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def test_a_developers_secret_is_made_once_kept_and_shown_to_nobody(checkout):
+    show = "import os; os.umask(0o022); from flasky import app; print(app.secret_key, app.config['PUBLIC_URL'])"
+    secrets = [run_python(show, checkout, FLASK_CONFIG="development").stdout for _ in range(2)]
+    assert secrets[0] == secrets[1]
+    assert re.fullmatch(r"[0-9a-f]{64} http://localhost:5000\n", secrets[0])
+    kept = checkout / "instance" / "secret_key"
+    assert kept.read_text() == secrets[0].split()[0]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    kept.unlink()
+    assert run_python(show, checkout, FLASK_CONFIG="development").stdout != secrets[0]
+
+
+def test_the_example_copied_and_filled_in_is_what_production_starts_with(checkout):
+    text = (checkout / ".env.example").read_text()
+    for name, value in (GOOD | {"PORT": "8000"}).items():
+        text = re.sub(f"^#{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+    (checkout / ".env").write_text(text)
+    show = "from flasky import app; print(app.config['CONFIG_NAME'], app.config['PORT'], app.secret_key)"
+    server = run_python(show, checkout, PYTHON_DOTENV_DISABLED="0")
+    assert server.stdout == f"production 8000 {GOOD['SECRET_KEY']}\n", server.stderr
