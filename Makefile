@@ -26,7 +26,9 @@ check: .venv/installed-dev  ## Check format, lint, types, and that models and mi
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	FLASK_CONFIG=testing $(BIN)/python tests/check_migrations.py
+	@rm -f instance/check.db
+	DATABASE_URL=sqlite:///check.db $(BIN)/flask db upgrade
+	DATABASE_URL=sqlite:///check.db $(BIN)/flask db check
 
 lock: .venv/installed-dev  ## Pin the dependencies of pyproject.toml anew, with their hashes
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt pyproject.toml

@@ -128,13 +128,14 @@ class Production(Config):
         """Say what is missing, and how to give it."""
         found = Config.problems(settings)
         if len(settings["SECRET_KEY"].encode()) < 32:
-            found.append(
-                "SECRET_KEY is missing or under 32 bytes. Make one: python -c 'import secrets; print(secrets.token_hex())'"
-            )
+            command = "python -c 'import secrets; print(secrets.token_hex())'"
+            found.append(f"SECRET_KEY is missing or under 32 bytes. Make one: {command}")
         if not settings["PUBLIC_URL"].startswith("https://"):
             found.append("PUBLIC_URL is missing or not https. Write the address that people type: https://example.com")
         if "DATABASE_URL" not in os.environ:
-            found.append("DATABASE_URL is missing. Write postgresql://user:password@host/name, or sqlite:////path/app.db")
+            found.append(
+                "DATABASE_URL is missing. Write postgresql://user:password@host/name, or sqlite:////path/app.db"
+            )
         if not settings["MAIL_SERVER"]:
             found.append("MAIL_SERVER is missing. Write the host name of the server that takes your mail.")
         if settings.get("DEBUG") or get_debug_flag():

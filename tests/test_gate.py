@@ -27,7 +27,9 @@ def rows():
 def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
     client.sign_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout", "static", "bootstrap.static"}
-    assert {endpoint for endpoint in OPEN_TO_THE_UNCONFIRMED | STATIC if not endpoint.startswith("dev.")} == open_to_them
+    assert {
+        endpoint for endpoint in OPEN_TO_THE_UNCONFIRMED | STATIC if not endpoint.startswith("dev.")
+    } == open_to_them
     for endpoint, address in addresses(app, "GET"):
         with client.get(address) as answer:
             held_back = answer.location == "/auth/unconfirmed"
@@ -97,7 +99,9 @@ def test_no_post_without_its_token_reaches_a_verb(app, client, another_client, a
     tried = 0
     for browser in (client, another_client):
         for _, address in addresses(app, "POST"):
-            answer = browser.post(address, data=FIELDS | ({} if token is None else {"csrf_token": token}), headers=headers)
+            answer = browser.post(
+                address, data=FIELDS | ({} if token is None else {"csrf_token": token}), headers=headers
+            )
             assert answer.status_code in ({403} if "Sec-Fetch-Site" in headers else {400, 302}), address
             tried += 1
     assert tried >= 8

@@ -42,7 +42,9 @@ def test_a_known_and_an_unknown_name_cost_the_same_work(client, ada, monkeypatch
     from app.models import user
 
     check = user.check_password_hash
-    monkeypatch.setattr(user, "check_password_hash", lambda stored, _: work.append(stored.split("$")[0]) or check(stored, _))
+    monkeypatch.setattr(
+        user, "check_password_hash", lambda stored, _: work.append(stored.split("$")[0]) or check(stored, _)
+    )
     client.post("/auth/login", data={"login": "ada@example.com", "password": "wrong"})
     known, work[:] = list(work), []
     client.post("/auth/login", data={"login": "eve@example.com", "password": "wrong"})
@@ -100,11 +102,12 @@ def test_the_unconfirmed_come_where_they_were_going_once_confirmed(client, bob, 
 
 
 OUTSIDE = [
-    "//evil.com", "/\\evil.com", "\\\\evil.com", "\\/evil.com", "/\t/evil.com", "\t//evil.com", " //evil.com", "\0//evil.com",
-    "\1https://evil.com", "/\n/evil.com", "///evil.com", "////evil.com", "https:evil.com", "https:/evil.com", "http:///evil.com",
-    "http:/\\evil.com", "javascript:alert(1)", "data:text/html,x", "https://good@evil.com", "https://localhost@evil.com",
-    "https://localhost.evil.com", "//localhost:80@evil.com", "https://evil.com\\@localhost", "//evil%E3%80%82com", "http://[bad",
-    "http://[::1]\\@evil", "/a\r\nSet-Cookie: x=1", "/" + "a" * 10_240, "", "evil.com", "/\u2028/evil.com", "/\u200b/evil.com",
+    "//evil.com", "/\\evil.com", "\\\\evil.com", "\\/evil.com", "/\t/evil.com", "\t//evil.com", " //evil.com",
+    "\0//evil.com", "\1https://evil.com", "/\n/evil.com", "///evil.com", "////evil.com", "https:evil.com",
+    "https:/evil.com", "http:///evil.com", "http:/\\evil.com", "javascript:alert(1)", "data:text/html,x",
+    "https://good@evil.com", "https://localhost@evil.com", "https://localhost.evil.com", "//localhost:80@evil.com",
+    "https://evil.com\\@localhost", "//evil%E3%80%82com", "http://[bad", "http://[::1]\\@evil", "/a\r\nSet-Cookie: x=1",
+    "/" + "a" * 10_240, "", "evil.com", "/\u2028/evil.com", "/\u200b/evil.com",
 ]  # fmt: skip
 INSIDE = ["/ok", "/ok?x=1#f", "/%5cevil.com", "/%2f%2fevil.com"]
 
@@ -231,7 +234,12 @@ def test_session_ids_are_random_and_history_tells_how_and_from_where(client, ada
     assert len(row.id) == 43
     assert (row.method, row.ip, row.user_agent) == ("password", "127.0.0.1", "Firefox")
     line = db.session.scalar(select(Event))
-    assert (line.action, line.ip, line.user_agent, line.detail) == ("signed_in", "127.0.0.1", "Firefox", {"method": "password"})
+    assert (line.action, line.ip, line.user_agent, line.detail) == (
+        "signed_in",
+        "127.0.0.1",
+        "Firefox",
+        {"method": "password"},
+    )
 
 
 def test_get_id_outside_a_browser_raises_nothing(ada, bob):

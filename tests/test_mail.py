@@ -167,7 +167,10 @@ def test_a_claimed_letter_comes_back_when_its_worker_dies(queued, letters, clock
 
 @pytest.mark.parametrize(
     "settings",
-    [{"APP_NAME": f"Flasky{control}Bcc: eve@example.com"} for control in ("\r\n", "\n", "\x0b", "\x1c", "\x85", "\u2028")],
+    [
+        {"APP_NAME": f"Flasky{control}Bcc: eve@example.com"}
+        for control in ("\r\n", "\n", "\x0b", "\x1c", "\x85", "\u2028")
+    ],
 )
 def test_no_control_character_reaches_a_header(queued, letters):
     assert letters() == []

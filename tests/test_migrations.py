@@ -1,6 +1,5 @@
 """The migrations and the models say the same, up, down and up again."""
 
-import pytest
 from datetime import UTC, datetime
 
 from clients import ROOT

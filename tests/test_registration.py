@@ -29,9 +29,12 @@ def test_the_whole_story(client, letters):
 
     assert "You have been logged out." in client.post("/auth/logout", follow_redirects=True).text
     assert "Hello, stranger." in client.get("/").text
-    assert "Hello, eve!" in client.post(
-        "/auth/login", data={"login": "EVE@example.com", "password": PASSWORD}, follow_redirects=True
-    ).text
+    assert (
+        "Hello, eve!"
+        in client.post(
+            "/auth/login", data={"login": "EVE@example.com", "password": PASSWORD}, follow_redirects=True
+        ).text
+    )
     assert [event.action for event in db.session.scalars(select(Event).order_by(Event.id))] == [
         "registered",
         "signed_in",

@@ -16,7 +16,7 @@ from config import ConfigError, defaults
 GOOD = {
     "SECRET_KEY": "k" * 32,
     "PUBLIC_URL": "https://example.com",
-    "DATABASE_URL": "sqlite:////tmp/nothing-is-written-here.db",
+    "DATABASE_URL": "sqlite://",
     "MAIL_SERVER": "mail.example.com",
 }
 REMEDIES = {
@@ -55,15 +55,22 @@ def start(configured, monkeypatch):
     """Start the application as a server would that has these settings in its environment."""
 
     def run(**environment):
-        config = configured(**environment)
-        monkeypatch.setattr("config.configurations", config.configurations)
-        monkeypatch.setattr("config.misread", config.misread)
-        try:
-            return create_app()
-        except ConfigError as error:
-            return str(error).splitlines()
+        monkeypatch.setattr("config.configurations", configured(**environment).configurations)
+        return create_app()
 
     return run
+
+
+@pytest.fixture
+def refusal(start):
+    """The lines that are said when the application does not start with these settings."""
+
+    def lines(**environment):
+        with pytest.raises(ConfigError) as refused:
+            start(**environment)
+        return str(refused.value).splitlines()
+
+    return lines
 
 
 def without(name):
@@ -73,35 +80,34 @@ def without(name):
 # Production
 
 
-def test_without_a_name_the_application_is_production_and_says_what_is_missing():
-    with pytest.raises(ConfigError) as refused:
-        create_app()
-    heading, *problems = str(refused.value).splitlines()
+@pytest.mark.parametrize("environment", [{}, {"FLASK_CONFIG": ""}])
+def test_without_a_name_the_application_is_production_and_says_what_is_missing(refusal, environment):
+    heading, *problems = refusal(**environment)
     assert heading == "The production configuration can't start:"
     assert [problem.partition(" is missing")[0] for problem in problems] == list(REMEDIES)
     assert all(remedy in problem for remedy, problem in zip(REMEDIES.values(), problems, strict=True))
 
 
 def test_with_these_four_it_starts(start):
-    app = start(**GOOD)
+    app = start(**GOOD, MAIL_DELIVERY="off")
     assert app.config["CONFIG_NAME"] == "production"
     assert not app.debug
-    assert {name: app.config[name] for name in ("SECRET_KEY", "PUBLIC_URL", "MAIL_SERVER")}.items() <= GOOD.items()
-    assert app.config["SQLALCHEMY_DATABASE_URI"] == GOOD["DATABASE_URL"]
+    kept = ("SECRET_KEY", "PUBLIC_URL", "SQLALCHEMY_DATABASE_URI", "MAIL_SERVER")
+    assert [app.config[name] for name in kept] == list(GOOD.values())
     assert app.config["MAIL_DEFAULT_SENDER"] == ("Flasky", "no-reply@example.com")
     assert app.test_client().get("/dev/mailbox").status_code == 404
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_missing_alone_is_named_alone(start, name):
-    _, problem = start(**without(name))
+def test_what_is_missing_alone_is_named_alone(refusal, name):
+    _, problem = refusal(**without(name))
     assert problem.startswith(f"{name} is missing")
     assert REMEDIES[name] in problem
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_empty_is_missing(start, name):
-    _, problem = start(**GOOD | {name: " "})
+def test_what_is_empty_is_missing(refusal, name):
+    _, problem = refusal(**GOOD | {name: " "})
     assert problem.startswith(f"{name} is missing")
 
 
@@ -117,12 +123,12 @@ def test_what_is_empty_is_missing(start, name):
         ("FLASK_DEBUG", "true"),
     ],
 )
-def test_what_is_unsafe_is_refused(start, name, value):
-    _, problem = start(**GOOD | {name: value})
+def test_what_is_unsafe_is_refused(refusal, name, value):
+    _, problem = refusal(**GOOD | {name: value})
     assert name in problem
 
 
-def test_debug_mode_asked_for_in_code_is_refused(configured, monkeypatch):
+def test_debug_mode_asked_for_in_code_is_refused(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", GOOD["DATABASE_URL"])
     with pytest.raises(ConfigError, match="Debug mode is on"):
         create_app("production", DEBUG=True, **without("DATABASE_URL"))
@@ -134,15 +140,14 @@ def test_a_key_is_measured_in_bytes(start):
 
 def test_cookies_of_production_go_over_https_to_this_host_alone(start):
     app = start(**GOOD, MAIL_DELIVERY="off")
-    with app.test_client() as client, app.app_context():
-        cookie = client.get("/auth/login", base_url="https://example.com").headers["Set-Cookie"]
+    cookie = app.test_client().get("/auth/login", base_url="https://example.com").headers["Set-Cookie"]
     assert cookie.startswith("__Host-session=")
     assert "; Secure;" in cookie
     assert "; Path=/" in cookie
     assert "Domain" not in cookie
 
 
-@pytest.mark.parametrize("environment", [{}, {"FLASK_CONFIG": ""}, {"FLASK_CONFIG": "production"}])
+@pytest.mark.parametrize("environment", [{}, {"FLASK_CONFIG": "production"}])
 def test_a_server_that_loads_it_gets_the_plain_message(environment):
     server = run_python("import flasky", **environment)
     assert server.returncode == 1
@@ -153,17 +158,23 @@ def test_a_server_that_loads_it_gets_the_plain_message(environment):
 
 
 def test_what_only_developers_need_is_not_even_imported_in_production():
-    look = "import sys; from app import create_app; create_app({!r}); print('app.dev' in sys.modules)"
-    assert run_python(look.format("production"), **GOOD).stdout == "True\n".replace("True", "False")
-    assert run_python(look.format("development"), **GOOD).stdout == "True\n"
+    look = """
+import sys
+from app import create_app
+for name in ("production", "development"):
+    create_app(name)
+    print(name, "app.dev" in sys.modules, "app.dev.mailbox" in sys.modules)
+"""
+    looked = run_python(look, **GOOD)
+    assert looked.stdout == "production False False\ndevelopment True True\n", looked.stderr
 
 
 # All configurations
 
 
 @pytest.mark.parametrize("name", ["staging", "Production", "config.Testing"])
-def test_an_unknown_configuration_is_refused(start, name):
-    (problem,) = start(**GOOD, FLASK_CONFIG=name)
+def test_an_unknown_configuration_is_refused(refusal, name):
+    (problem,) = refusal(**GOOD, FLASK_CONFIG=name)
     assert problem == f"FLASK_CONFIG is {name!r}: write one of development, testing, production."
 
 
@@ -183,20 +194,19 @@ def test_nothing_means_the_default(configured, text):
     assert (config.MAIL_USE_TLS, config.MAIL_PORT, config.APP_NAME) == (True, 587, "Flasky")
 
 
-@pytest.mark.parametrize("configuration", ["development", "testing", "production"])
+@pytest.mark.parametrize("configuration", ["development", "production"])
 @pytest.mark.parametrize(
     ("name", "text", "remedy"),
     [
         *(("REGISTRATION_OPEN", text, "write 1 or 0.") for text in ("2", "maybe", "y", "None", "-1", "10")),
-        *(("MAIL_PORT", text, "write a whole number.") for text in ("25a", "-25", "2.5", "²", "٢٥", "1_0", "0x19", "+25")),
+        *(("MAIL_PORT", text, "write a whole number.") for text in ("25a", "-25", "+25", "2.5", "1_0", "²", "٢٥")),
         ("PASSWORD_MIN_LENGTH", "7", "write a number from 8 to 128."),
         ("PASSWORD_MIN_LENGTH", "129", "write a number from 8 to 128."),
         ("MAIL_DELIVERY", "nonsense", "write thread, worker or off."),
     ],
 )
-def test_what_can_not_be_read_is_refused_at_start(start, configuration, name, text, remedy, monkeypatch):
-    monkeypatch.delattr("config.Testing.MAIL_DELIVERY")
-    heading, problem = start(**GOOD, FLASK_CONFIG=configuration, **{name: text})
+def test_what_can_not_be_read_is_refused_at_start(refusal, configuration, name, text, remedy):
+    heading, problem = refusal(**GOOD, FLASK_CONFIG=configuration, **{name: text})
     assert heading == f"The {configuration} configuration can't start:"
     assert problem.startswith(name)
     assert remedy in problem
@@ -221,14 +231,14 @@ def test_the_shortest_password_may_be_from_8_to_128_characters_long(length):
     ("url", "meant"),
     [
         ("postgres://ada:secret@db/flasky", "postgresql+psycopg://ada:secret@db/flasky"),
-        ("postgresql://ada:secret@db/flasky?sslmode=require", "postgresql+psycopg://ada:secret@db/flasky?sslmode=require"),
+        ("postgresql://db/flasky?sslmode=require", "postgresql+psycopg://db/flasky?sslmode=require"),
         ("postgresql+psycopg://db/flasky", "postgresql+psycopg://db/flasky"),
         ("sqlite:////srv/postgres://app.db", "sqlite:////srv/postgres://app.db"),
         ("", "sqlite:///app.db"),
     ],
 )
 def test_postgres_means_psycopg_3(configured, url, meant):
-    assert configured(DATABASE_URL=url).Config.SQLALCHEMY_DATABASE_URI == meant
+    assert meant == configured(DATABASE_URL=url).Config.SQLALCHEMY_DATABASE_URI
 
 
 def test_the_example_has_every_setting_with_its_default_and_no_other():
@@ -251,15 +261,23 @@ def checkout(tmp_path):
 
 
 def test_a_developers_secret_is_made_once_kept_and_shown_to_nobody(checkout):
-    show = "import os; os.umask(0o022); from flasky import app; print(app.secret_key, app.config['PUBLIC_URL'])"
-    secrets = [run_python(show, checkout, FLASK_CONFIG="development").stdout for _ in range(2)]
-    assert secrets[0] == secrets[1]
-    assert re.fullmatch(r"[0-9a-f]{64} http://localhost:5000\n", secrets[0])
-    kept = checkout / "instance" / "secret_key"
-    assert kept.read_text() == secrets[0].split()[0]
-    assert kept.stat().st_mode & 0o777 == 0o600
-    kept.unlink()
-    assert run_python(show, checkout, FLASK_CONFIG="development").stdout != secrets[0]
+    show = """
+import os, pathlib
+from app import create_app
+os.umask(0o022)
+kept = pathlib.Path("instance", "secret_key")
+for _ in range(2):
+    print(create_app("development").secret_key)
+    print(kept.read_text(), oct(kept.stat().st_mode & 0o777))
+kept.unlink()
+print(create_app("development").secret_key)
+"""
+    ran = run_python(show, checkout)
+    made, kept, made_again, kept_again, another = ran.stdout.splitlines()
+    assert re.fullmatch("[0-9a-f]{64}", made)
+    assert kept == kept_again == f"{made} 0o600"
+    assert made_again == made
+    assert another != made
 
 
 def test_the_example_copied_and_filled_in_is_what_production_starts_with(checkout):

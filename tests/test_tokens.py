@@ -140,7 +140,9 @@ HOSTILE = {
     "another's signature": lambda token, key, payload: (
         f"{token.rpartition('.')[0]}.{signed(key, {'a': 1}).rpartition('.')[2]}"
     ),
-    "payload not JSON": lambda token, key, payload: jws.serialize_compact({"alg": "HS256", "kid": key.kid}, b"\xff{", key),
+    "payload not JSON": lambda token, key, payload: jws.serialize_compact(
+        {"alg": "HS256", "kid": key.kid}, b"\xff{", key
+    ),
     "payload a list": lambda token, key, payload: signed(key, [payload]),
     "payload a number": lambda token, key, payload: signed(key, 7),
     "payload deep": lambda token, key, payload: jws.serialize_compact(

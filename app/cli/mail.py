@@ -35,7 +35,9 @@ def list_letters(everything):
     for letter in db.session.scalars(unsent.execution_options(yield_per=1000)):
         age = str(clock.now() - letter.created_at).partition(".")[0]
         tries = f"{letter.tries} tries" if letter.tries != 1 else "1 try"
-        click.echo(f"{letter.id:6} {letter.status:8} {letter.name:20} {letter.recipient:32} {age} {tries} {letter.error}")
+        click.echo(
+            f"{letter.id:6} {letter.status:8} {letter.name:20} {letter.recipient:32} {age} {tries} {letter.error}"
+        )
 
 
 @mail.command()

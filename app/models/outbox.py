@@ -1,4 +1,4 @@
-"""Letters on their way: what each is about, and how far it has come. Never the letter itself, whose links are secret."""
+"""Letters on their way: what each is about and how far it has come, never its text, whose links are secret."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

@@ -165,21 +165,21 @@ def email_key(email: str) -> str:
 def ascii_email(email: str) -> str:
     """Return the address with its domain in ASCII, as it goes to a mail server.
 
-    Not left to Python's own codec, which follows the rules of 2003: it would post to `strasse` what was meant for `straße`.
+    Not by Python's own codec: its rules of 2003 would post to `strasse` what was meant for `straße`.
     """
     local, _, domain = unicodedata.normalize("NFC", email).rpartition("@")
     return f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
 
 
 def hash_password(password: str) -> str:
-    """Hash a password in its composed form (NFC). Raises ValueError if it has a NUL, after which scrypt stops reading."""
+    """Hash a password in its composed form (NFC). Raises ValueError if it has a NUL, where scrypt stops reading."""
     if "\0" in password:
         raise ValueError("A password can't hold a NUL.")
     return generate_password_hash(unicodedata.normalize("NFC", password), current_app.config["PASSWORD_HASH"])
 
 
 def check_password(stored: str | None, password: str) -> bool:
-    """Say whether `stored` is the hash of `password`: the same work where there is no hash, or one that can't be read."""
+    """Say whether `stored` is the hash of `password`, with the same work if there is no hash, or none that counts."""
     password = unicodedata.normalize("NFC", password)
     nobodys = f"{current_app.config['PASSWORD_HASH']}$nobody$0"
     for attempt in (stored, nobodys):

@@ -1,4 +1,4 @@
-"""The two commands of the README, in an empty folder with an empty HOME: `make run`, and the whole story in a browser."""
+"""`make run` in an empty folder with an empty HOME, and the whole story in a browser."""
 
 import os
 import shutil
@@ -19,7 +19,9 @@ PASSWORD = "a lantern in the fog"
 def clone(tmp_path_factory):
     """What a newcomer has after cloning."""
     folder = tmp_path_factory.mktemp("newcomer") / "flasky"
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,9 @@ class MakeRun:
         self.port, self.output = port, folder.parent / f"output-{port}"
         home = folder.parent / "home"
         home.mkdir(exist_ok=True)
-        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG"} or name.startswith("PIP_")}
+        kept = {
+            name: value for name, value in os.environ.items() if name in {"PATH", "LANG"} or name.startswith("PIP_")
+        }
         environment = kept | {"HOME": str(home), "PORT": str(port)}
         self.begun = time.monotonic()
         with self.output.open("w") as output:

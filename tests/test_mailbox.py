@@ -1,0 +1,189 @@
+"""The mailbox that stands in for a mail program while one develops."""
+
+import html
+import re
+import shutil
+
+import pytest
+from clients import PASSWORD, Browser
+from flask_mail import Message
+
+from app import create_app
+from app.extensions import db
+
+HOSTILE = """<script>parent.alert("out")</script><form action="https://evil.example"><button>Win</button></form>
+<img src="https://evil.example/a.gif" onerror="parent.alert('out')"><a href="javascript:parent.alert('out')">more</a>"""
+
+
+@pytest.fixture
+def app(empty_database, tmp_path):
+    """The application as one developer runs it, its mailbox in a folder of the test's own."""
+    path = shutil.copy(empty_database, tmp_path / "app.db")
+    app = create_app(
+        "development",
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{path}",
+        SECRET_KEY="for tests alone, and long enough to be a key",
+        MAILBOX=str(tmp_path / "mailbox"),
+        MAIL_DELIVERY="off",
+        PASSWORD_HASH="pbkdf2:sha256:1",
+        WTF_CSRF_ENABLED=False,
+    )
+    app.test_client_class = Browser
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def post(app):
+    """Post a letter, written by anybody, as Flask-Mail does."""
+
+    def send(to="ada@example.com", subject="News", text="Nothing new.", html="<p>Nothing new.</p>"):
+        app.extensions["mail"].send(Message(subject, [to], text, html))
+
+    return send
+
+
+@pytest.fixture
+def pages(client, post):
+    """The addresses of the mailbox, of a letter in it, and of that letter as HTML."""
+    post()
+    mailbox = client.get("/dev/mailbox")
+    (letter,) = letters_on(mailbox)
+    return ["/dev/mailbox", letter, f"{letter}/html"]
+
+
+def letters_on(mailbox):
+    return re.findall(r'href="(/dev/mailbox/[^"]+)"', mailbox.text)
+
+
+def test_a_letter_is_read_and_its_link_followed(client, letters):
+    form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+    client.post("/auth/register", data=form)
+    assert "No letter yet." in client.get("/dev/mailbox").text
+    letters()
+    mailbox = client.get("/dev/mailbox")
+    assert "Confirm your address for Flasky" in mailbox.text
+    assert "to eve@example.com" in mailbox.text
+
+    (address,) = letters_on(mailbox)
+    letter = client.get(address)
+    assert "<h1>Confirm your address for Flasky</h1>" in letter.text
+    assert "Flasky <no-reply@localhost>" in html.unescape(letter.text)
+    assert "eve@example.com" in letter.text
+    as_text = letter.text.partition('<div class="letter-text">')[2]
+    assert "Hello eve," in as_text
+    (link,) = set(re.findall(r'href="(http[^"]+)"', as_text))
+    as_html = client.get(f"{address}/html").text
+    assert "Hello eve," in as_html
+    assert set(re.findall(r'href="(http[^"]+)"', as_html)) == {link}
+
+    assert link.startswith("http://localhost:5000/auth/confirm/")
+    assert "You have confirmed your account" in client.get(link, follow_redirects=True).text
+
+
+def test_the_newest_letter_comes_first(client, post):
+    for number in range(20):
+        post(subject=f"Number {number}")
+    numbers = re.findall(r"Number (\d+)", client.get("/dev/mailbox").text)
+    assert numbers == [str(number) for number in reversed(range(20))]
+
+
+@pytest.mark.parametrize("address", ["bob@example.com", "BOB@Example.com", " bob@example.com ", "bob"])
+def test_letters_to_one_address_can_be_picked_out(client, post, address):
+    post(to="ada@example.com", subject="To Ada")
+    post(to="bob@example.com", subject="To Bob")
+    mailbox = client.get("/dev/mailbox", query_string={"address": address}).text
+    assert "To Bob" in mailbox
+    assert "To Ada" not in mailbox
+
+
+def test_that_there_is_no_letter_to_an_address_is_said(client, post):
+    post()
+    mailbox = client.get("/dev/mailbox", query_string={"address": "<eve>@example.com"})
+    assert letters_on(mailbox) == []
+    assert "No letter to &lt;eve&gt;@example.com yet." in mailbox.text
+
+
+@pytest.mark.parametrize("name", ["Zoë", "鈴木 花子", 'ada, bob; and "eve"'])
+def test_what_is_not_ascii_is_read_as_it_was_written(client, post, name):
+    post(subject=f"For {name}", text=f"Hello {name},", html=f"<p>Hello {name},</p>")
+    (address,) = letters_on(client.get("/dev/mailbox"))
+    page = html.unescape(client.get(address).text)
+    assert f"For {name}" in page
+    assert f"Hello {name}," in page
+    assert f"Hello {name}," in client.get(f"{address}/html").text
+
+
+def test_those_who_have_not_confirmed_read_their_letter_signed_in(client, bob, pages):
+    client.sign_in(bob)
+    assert client.get("/account").location == "/auth/unconfirmed"
+    assert [client.get(page).status_code for page in pages] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "key", ["nobody", "*", "..", "%2e%2e", "../app.db", "..%2fapp.db", "%2e%2e%2fapp.db", "..%5capp.db", "a%00b", "%ff"]
+)
+def test_a_letter_that_is_not_there_is_not_found(client, pages, tmp_path, key):
+    assert (tmp_path / "app.db").exists()
+    assert client.get(f"/dev/mailbox/{key}").status_code == 404
+    assert client.get(f"/dev/mailbox/{key}/html").status_code == 404
+
+
+# A letter may hold anything
+
+
+def test_a_letters_html_stays_in_its_frame(client, post):
+    post(html=HOSTILE)
+    (address,) = letters_on(client.get("/dev/mailbox"))
+    page = client.get(address)
+    (frame,) = re.findall(r"<iframe[^>]*>", page.text)
+    assert f'src="{address}/html"' in frame
+    assert 'sandbox="allow-top-navigation-by-user-activation"' in frame
+    assert "evil.example" not in page.text
+
+    answer = client.get(f"{address}/html")
+    assert HOSTILE in answer.text.replace("\r\n", "\n")
+    (header,) = answer.headers.getlist("Content-Security-Policy")
+    allowed = dict(directive.strip().partition(" ")[::2] for directive in header.split(";"))
+    assert allowed == {
+        "default-src": "'none'",  # no script, and nothing loaded
+        "style-src": "'unsafe-inline'",
+        "img-src": "data:",
+        "frame-ancestors": "'self'",
+        "sandbox": "allow-top-navigation-by-user-activation",  # no script, no form, an origin of its own
+    }
+    assert answer.mimetype == "text/html"
+
+
+def test_a_letters_words_are_words_on_the_page(client, post):
+    post(to='"<b>Ada</b>" <ada@example.com>', subject="<script>alert(1)</script>", text=HOSTILE)
+    mailbox = client.get("/dev/mailbox")
+    (address,) = letters_on(mailbox)
+    for page in (mailbox, client.get(address)):
+        assert "alert(1)" in page.text
+        assert not re.search(r"<script>|<b>|<form action=\"https|<img src=\"https|href=\"javascript:", page.text)
+
+
+# Nobody else may look
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1"])
+def test_this_machine_is_answered(client, pages, peer):
+    answers = [client.get(page, environ_base={"REMOTE_ADDR": peer}) for page in pages]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.1", "10.0.0.1", "0.0.0.0", "128.0.0.1", "2001:db8::1", "fe80::1%eth0", ""])
+def test_another_machine_is_not(client, pages, peer):
+    answers = [client.get(page, environ_base={"REMOTE_ADDR": peer}) for page in pages]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert not any("Nothing new." in answer.text for answer in answers)
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"])
+@pytest.mark.parametrize("value", ["127.0.0.1", ""])
+def test_nor_is_one_behind_a_proxy(client, pages, header, value):
+    answers = [client.get(page, headers={header: value}) for page in pages]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
