@@ -60,7 +60,7 @@ class Config:
     APP_NAME = env("APP_NAME", "Flasky")  # what the application calls itself on pages and in letters
     SECRET_KEY = env("SECRET_KEY", "")  # signs cookies and mailed links; development makes its own in instance/
     SECRET_KEY_FALLBACKS = env("SECRET_KEY_FALLBACKS", "").replace(",", " ").split()  # earlier ones, which still verify
-    SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", "sqlite:///app.db"))  # a relative file is in instance/
+    SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development makes a file in instance/
     PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")  # every mailed link starts with it
     PORT = env("PORT", 5000)  # where the development server listens
 
@@ -132,7 +132,7 @@ class Production(Config):
             found.append(f"SECRET_KEY is missing or under 32 bytes. Make one: {command}")
         if not settings["PUBLIC_URL"].startswith("https://"):
             found.append("PUBLIC_URL is missing or not https. Write the address that people type: https://example.com")
-        if "DATABASE_URL" not in os.environ:
+        if not settings["SQLALCHEMY_DATABASE_URI"]:
             found.append(
                 "DATABASE_URL is missing. Write postgresql://user:password@host/name, or sqlite:////path/app.db"
             )
@@ -155,6 +155,7 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     """Work out what follows from other settings."""
     if settings.get("MAILBOX") and not settings["SECRET_KEY"]:
         settings["SECRET_KEY"] = _development_secret(Path(instance_path) / "secret_key")
+    settings["SQLALCHEMY_DATABASE_URI"] = settings["SQLALCHEMY_DATABASE_URI"] or "sqlite:///app.db"
     settings["PUBLIC_URL"] = settings["PUBLIC_URL"] or f"http://localhost:{settings['PORT']}"
     sender = settings["MAIL_SENDER"] or f"no-reply@{urlsplit(settings['PUBLIC_URL']).hostname}"
     settings["MAIL_DEFAULT_SENDER"] = (settings["APP_NAME"], sender)

@@ -47,7 +47,7 @@ def retry(number, everything):
     """Try letter NUMBER again now, as if for the first time."""
     if (number is None) != everything:
         raise click.UsageError("Give the number of a letter, or --all.")
-    unsent = update(Letter).where(Letter.status.in_([Status.WAITING, Status.FAILED]))
+    unsent = update(Letter).where(Letter.status.in_([Status.WAITING, Status.FAILED]), Letter.unclaimed())
     if not everything:
         unsent = unsent.where(Letter.id == number)
     count = rows_changed(unsent.values(status=Status.WAITING, tries=0, due_at=clock.now()))

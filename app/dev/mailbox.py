@@ -31,7 +31,7 @@ def keep_letters(app):
 @bp.before_request
 def answer_this_machine_alone():
     forwarded = any(name.lower().startswith(("x-forwarded", "forwarded")) for name in request.headers.keys())
-    if forwarded or not ip_address(request.remote_addr).is_loopback:
+    if forwarded or not ip_address(request.remote_addr or "::").is_loopback:
         abort(404)
 
 
@@ -49,7 +49,7 @@ def letter(key):
 
 @bp.route("/mailbox/<key>/html")
 def letter_html(key):
-    html = '<base target="_top">' + _find(key)["html"]
+    html = _find(key)["html"].replace("<head>", '<head><base target="_top">', 1)
     return html, {"Content-Security-Policy": LETTER_POLICY}
 
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Optional
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, select, update
+from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, String, Text, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock
@@ -38,19 +38,25 @@ class Letter(Model):
     tries: Mapped[int] = mapped_column(default=0)
     error: Mapped[str] = mapped_column(Text, default="")  # what the mail server said last
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
-    due_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())  # not before; while claimed, the lease's end
+    due_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())  # not to be tried before
+    claimed_until: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
 
     user: Mapped[User | None] = relationship()
 
     @classmethod
+    def unclaimed(cls) -> ColumnElement[bool]:
+        """Return the condition that no worker has the letter in hand."""
+        return or_(cls.claimed_until.is_(None), cls.claimed_until <= clock.now())
+
+    @classmethod
     def claim(cls) -> Optional["Letter"]:
         """Take the letter that has waited longest, for LEASE: no one else gets it meanwhile."""
-        waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now())
+        waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now(), cls.unclaimed())
         oldest = select(cls.id).where(*waiting).order_by(cls.due_at, cls.id).limit(1).with_for_update(skip_locked=True)
         while letter_id := db.session.scalar(oldest):
             taken = update(cls).where(cls.id == letter_id, *waiting)
-            mine = rows_changed(taken.values(due_at=clock.now() + LEASE, tries=cls.tries + 1))
+            mine = rows_changed(taken.values(claimed_until=clock.now() + LEASE, tries=cls.tries + 1))
             db.session.commit()
             if mine:
                 return db.session.get(cls, letter_id, populate_existing=True)
@@ -63,11 +69,11 @@ class Letter(Model):
         return bool(self.purpose and self.user and self.user.state(self.purpose) != self.state)
 
     def done(self, status: Status, error: str = "") -> None:
-        self.status, self.error, self.done_at = status, error, clock.now()
+        self.status, self.error, self.done_at, self.claimed_until = status, error, clock.now(), None
 
     def try_later(self, error: str) -> None:
         """Wait for the next try, longer each time; give up after a day and a half."""
         if self.tries > len(WAITS):
             return self.done(Status.FAILED, error)
-        self.due_at, self.error = clock.now() + WAITS[self.tries - 1], error
+        self.due_at, self.error, self.claimed_until = clock.now() + WAITS[self.tries - 1], error, None
         return None

@@ -80,6 +80,7 @@ def upgrade():
         sa.Column("error", sa.Text, nullable=False),
         sa.Column("created_at", moment, nullable=False),
         sa.Column("due_at", moment, nullable=False),
+        sa.Column("claimed_until", moment),
         sa.Column("done_at", moment),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], "fk_outbox_user_id_users", ondelete="CASCADE"),

@@ -140,7 +140,7 @@ def test_the_nu_html_checker_finds_nothing(people, browser, live, tmp_path):
     for name, who, way in TOUR:
         context = browser.new_context(base_url=live)
         answers = []
-        context.on("response", answers.append)
+        context.on("response", lambda answer, answers=answers: answers.append(answer))
         go(context.new_page(), who, way)
         shown = {answer.frame: answer for answer in answers if answer.url == answer.frame.url}
         for number, answer in enumerate(shown.values()):
