@@ -234,7 +234,6 @@ def test_the_shortest_password_may_be_from_8_to_128_characters_long(length):
         ("postgresql://db/flasky?sslmode=require", "postgresql+psycopg://db/flasky?sslmode=require"),
         ("postgresql+psycopg://db/flasky", "postgresql+psycopg://db/flasky"),
         ("sqlite:////srv/postgres://app.db", "sqlite:////srv/postgres://app.db"),
-        ("", "sqlite:///app.db"),
     ],
 )
 def test_postgres_means_psycopg_3(configured, url, meant):
