@@ -62,6 +62,7 @@ class Config:
     SECRET_KEY_FALLBACKS = env("SECRET_KEY_FALLBACKS", "").replace(",", " ").split()  # earlier ones, which still verify
     SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development makes a file in instance/
     PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")  # every mailed link starts with it
+    TRUSTED_PROXIES = env("TRUSTED_PROXIES", 0)  # how many proxies stand in front and set X-Forwarded-*
     PORT = env("PORT", 5000)  # where the development server listens
 
     MAIL_SERVER = env("MAIL_SERVER", "")  # who takes letters to the world; development does without
@@ -160,10 +161,20 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     sender = settings["MAIL_SENDER"] or f"no-reply@{urlsplit(settings['PUBLIC_URL']).hostname}"
     settings["MAIL_DEFAULT_SENDER"] = (settings["APP_NAME"], sender)
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
-    if settings["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
+    settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", _engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    """No request waits for the database for longer than 5 seconds."""
+    if url.startswith("sqlite"):
         # Reads take no lock; the first write takes it at once and waits, so that no update is lost.
-        connect_args = {"isolation_level": "IMMEDIATE", "timeout": 5}
-        settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", {"connect_args": connect_args})
+        return {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 5}}
+    limits = "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
+    return {
+        "connect_args": {"connect_timeout": 5, "options": limits},
+        "pool_pre_ping": True,  # a round trip, so that a restart of the database costs no request
+        "pool_timeout": 5,
+    }
 
 
 def _development_secret(path: Path) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 from flask import Flask
 
 import config
-from app import assets, auth, cli, extensions, main
+from app import assets, auth, cli, extensions, logs, main
 from app.delivery import Delivery
-from app.main import errors, stale_forms
+from app.main import errors, headers, hosts, stale_forms
 
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
@@ -18,11 +18,14 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     """
     app = Flask(__name__)
     configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)
+    logs.init_app(app)
+    hosts.init_app(app)
     stale_forms.init_app(app)  # before csrf, whose refusals it answers
     bind_extensions(app)
     register_blueprints(app)
     errors.init_app(app)
     assets.init_app(app)
+    headers.init_app(app)
     cli.init_app(app)
     deliver_letters(app)
     return app

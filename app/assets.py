@@ -1,23 +1,52 @@
-"""Static files, linked under the hash of what is in them, so that a browser may keep them."""
+"""Static files, served under names that hold the hash of what is in them, so that a browser keeps them for a year."""
 
 import hashlib
+import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from flask import Flask, current_app, url_for
+from flask import Flask, Response, abort, current_app, request, url_for
+
+ENDPOINTS = ("static", "bootstrap.static")
+HASHED = re.compile(r"(.+)\.([0-9a-f]{12})(\.\w+)")
+YEAR = 365 * 24 * 3600  # seconds
 
 
 def asset_url(filename: str, endpoint: str = "static") -> str:
     """Return the address of a static file, of the application's own or of the blueprint that `endpoint` names."""
-    owner = current_app.blueprints.get(endpoint.rpartition(".")[0], current_app)
-    path = Path(owner.static_folder or "", filename)
-    return url_for(endpoint, filename=filename, v=_hash(path, path.stat().st_mtime_ns))
-
-
-@lru_cache
-def _hash(path: Path, modified: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    name, dot, extension = filename.rpartition(".")
+    return url_for(endpoint, filename=f"{name}.{_hash(endpoint, filename)}{dot}{extension}")
 
 
 def init_app(app: Flask) -> None:
     app.jinja_env.globals["asset_url"] = asset_url
+    for endpoint in ENDPOINTS:
+        app.view_functions[endpoint] = _keep_if_hashed(app.view_functions[endpoint])
+
+
+def _keep_if_hashed(view: Callable[..., Response]) -> Callable[..., Response]:
+    def serve(filename: str) -> Response:
+        hashed = HASHED.fullmatch(filename)
+        if not hashed:
+            return view(filename=filename)
+        filename = hashed[1] + hashed[3]
+        response = view(filename=filename)
+        if hashed[2] != _hash(request.endpoint or "", filename):
+            abort(404)  # of another release: a browser must not keep this one under that name
+        response.cache_control.public, response.cache_control.immutable = True, True
+        response.cache_control.no_cache, response.cache_control.max_age = None, YEAR
+        return response
+
+    return serve
+
+
+def _hash(endpoint: str, filename: str) -> str:
+    owner = current_app.blueprints.get(endpoint.rpartition(".")[0], current_app)
+    path = Path(owner.static_folder or "", filename)
+    return _hash_of(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def _hash_of(path: Path, modified: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -18,6 +18,9 @@ def run() -> None:
         if is_sqlite:  # a table rebuilt by a migration would take its children with it
             connection.execute(text("PRAGMA foreign_keys=OFF"))
             connection.commit()
+        else:  # a migration may take longer than a request
+            connection.execute(text("SET statement_timeout = 0"))
+            connection.commit()
         context.configure(
             connection=connection,
             target_metadata=migrate.db.metadata,

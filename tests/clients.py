@@ -17,6 +17,8 @@ class Browser(FlaskClient):
     """A test client that is another browser each: it shares neither user nor database session with the test."""
 
     def open(self, *args, **kwargs):
+        if args and isinstance(args[0], str):  # not when following a redirect
+            kwargs.setdefault("base_url", self.application.config["PUBLIC_URL"])
         try:
             return contextvars.Context().run(super().open, *args, **kwargs)
         finally:

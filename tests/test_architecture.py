@@ -17,7 +17,7 @@ FLOORS = {
     5: ["app"],  # the assembly, app/__init__.py
     4: ["app.auth", "app.main", "app.dev", "app.cli"],  # doors
     3: ["app.accounts"],  # verbs
-    2: ["app.mail", "app.audit", "app.limits", "app.delivery", "app.assets"],  # tools
+    2: ["app.mail", "app.audit", "app.limits", "app.delivery", "app.assets", "app.logs"],  # tools
     1: ["app.models"],  # nouns
     0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database"],  # ground
 }

@@ -5,7 +5,7 @@ from clients import PASSWORD
 from flask import url_for
 from sqlalchemy import select
 
-from app.auth.gate import OPEN_TO_THE_UNCONFIRMED, STATIC
+from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED
 from app.extensions import db
 
 JSON = {"Accept": "application/json"}
@@ -26,9 +26,10 @@ def rows():
 
 def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
     client.sign_in(bob)
-    open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout", "static", "bootstrap.static"}
+    open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
+    open_to_them |= {"static", "bootstrap.static", "main.healthz", "main.readyz"}
     assert {
-        endpoint for endpoint in OPEN_TO_THE_UNCONFIRMED | STATIC if not endpoint.startswith("dev.")
+        endpoint for endpoint in OPEN_TO_THE_UNCONFIRMED | ASKS_NOBODY if not endpoint.startswith("dev.")
     } == open_to_them
     for endpoint, address in addresses(app, "GET"):
         with client.get(address) as answer:

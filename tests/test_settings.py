@@ -95,7 +95,7 @@ def test_with_these_four_it_starts(start):
     kept = ("SECRET_KEY", "PUBLIC_URL", "SQLALCHEMY_DATABASE_URI", "MAIL_SERVER")
     assert [app.config[name] for name in kept] == list(GOOD.values())
     assert app.config["MAIL_DEFAULT_SENDER"] == ("Flasky", "no-reply@example.com")
-    assert app.test_client().get("/dev/mailbox").status_code == 404
+    assert app.test_client().get("/dev/mailbox", base_url="https://example.com").status_code == 404
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -18,7 +18,7 @@ OPEN_TO_THE_UNCONFIRMED = {
     "dev.letter",
     "dev.letter_html",
 }
-STATIC = {"static", "bootstrap.static"}
+ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 
 
 def sign_in(user, method, remember=False):
@@ -108,7 +108,7 @@ def ask_for_sign_in():
 @bp.before_app_request
 def check_everyone():
     """Note that a signed-in browser was seen; hold back those who have not confirmed their address."""
-    if request.endpoint in STATIC or not current_user.is_authenticated:
+    if request.endpoint in ASKS_NOBODY or not current_user.is_authenticated:
         return None
     if sessions.touch(current_user.current_session):
         session.modified = True  # a new cookie, with a new date

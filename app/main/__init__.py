@@ -1,5 +1,6 @@
 """The pages that are not about signing in, and what happens when something goes wrong."""
 
+from app.main import probes
 from app.main.views import bp
 
-__all__ = ["bp"]
+__all__ = ["bp", "probes"]

@@ -1,9 +1,14 @@
 """Error pages: the right status, what happened, and what to do. From 500 up they ask the database nothing."""
 
+import logging
+
 from flask import jsonify, make_response, render_template
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from app.auth.gate import wants_json
+
+log = logging.getLogger(__name__)
 
 WORDS = {
     400: ("That request made no sense", "Something was missing from it. Go back, reload the page and try again."),
@@ -33,5 +38,13 @@ def error_page(error):
     return response
 
 
+def database_error(error):
+    """The database is away, or busy for longer than we wait: nothing was written, and the next request may do."""
+    log.error("Database: %s", error.orig if isinstance(error, DBAPIError) else error)
+    return error_page(ServiceUnavailable(retry_after=5))
+
+
 def init_app(app):
     app.register_error_handler(HTTPException, error_page)
+    for error in (OperationalError, InterfaceError, TimeoutError):
+        app.register_error_handler(error, database_error)

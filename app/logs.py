@@ -1,0 +1,82 @@
+"""The log: one line a request, one line an event, each with the request's id; JSON in production. Nothing secret."""
+
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+from typing import Any
+
+from flask import Flask, Response, g, has_request_context, request
+from flask.logging import default_handler
+
+from app import clock
+
+requests = logging.getLogger("request")
+
+
+class Json(logging.Formatter):
+    """One JSON object a line: no field can forge another line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"at": clock.now().isoformat(), "level": record.levelname, "logger": record.name}
+        line |= {"message": record.getMessage()} | getattr(record, "fields", {})
+        if request_id := _request_id():
+            line["request_id"] = request_id
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class Plain(logging.Formatter):
+    """For one who reads along. Control characters are shown, not obeyed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
+        line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], record.getMessage())
+        text = f"{clock.now():%H:%M:%S} {record.name} {line} {fields}".rstrip()
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def init_app(app: Flask) -> None:
+    """Write to stderr, as a service's manager expects."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Json() if app.config["CONFIG_NAME"] == "production" else Plain())
+    root = logging.getLogger()
+    if not app.testing and not any(isinstance(known.formatter, Json | Plain) for known in root.handlers):
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        app.logger.removeHandler(default_handler)
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.request_id, g.begun = secrets.token_hex(8), time.perf_counter()
+
+
+def _end(response: Response) -> Response:
+    """Write the request's line. The path is that of its rule, with a token masked; a query is not written at all."""
+    path = request.path
+    for name, value in (request.view_args or {}).items():
+        if name == "token":
+            path = path.replace(str(value), "<token>")
+    requests.info(
+        "%s %s %s",
+        request.method,
+        path,
+        response.status_code,
+        extra={
+            "fields": {
+                "ms": round((time.perf_counter() - g.begun) * 1000) if "begun" in g else None,
+                "ip": request.remote_addr,
+            }
+        },
+    )
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    return response
+
+
+def _request_id() -> Any:
+    return g.get("request_id") if has_request_context() else None

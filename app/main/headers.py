@@ -1,0 +1,37 @@
+"""What every answer says to browsers about what they may do with it."""
+
+from flask import request, session
+
+from app.assets import ENDPOINTS
+from app.main.hosts import PROBES
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Referrer-Policy": "same-origin",  # not no-referrer: CSRFProtect looks at it under https
+    "X-Content-Type-Options": "nosniff",
+}
+HSTS = "max-age=31536000"  # a year
+
+
+def add_headers(response):
+    """Add what a view has not said itself. Pages of a signed-in person, and pages with a token, are kept nowhere."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", HSTS)
+    if request.endpoint in PROBES:
+        response.headers["Cache-Control"] = "no-store"
+    elif request.endpoint not in ENDPOINTS:
+        private = "_user_id" in session or "token" in (request.view_args or {})
+        response.headers.setdefault("Cache-Control", "no-store" if private else "no-cache")
+    return response
+
+
+def init_app(app):
+    app.after_request(add_headers)

@@ -1,0 +1,50 @@
+"""Which requests are for this site: its host and scheme are those of PUBLIC_URL, and its path is the prefix of ours."""
+
+from urllib.parse import urlsplit
+
+from flask import current_app, redirect, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+PROBES = {"main.healthz", "main.readyz"}  # asked for by machines, at whatever address
+PORTS = {"http": "80", "https": "443"}
+
+
+class UnderPath:
+    """WSGI middleware: the application lives under `path`, whether or not a proxy has taken that off."""
+
+    def __init__(self, wsgi_app, path):
+        self.wsgi_app, self.path = wsgi_app, path
+
+    def __call__(self, environ, start_response):
+        environ["SCRIPT_NAME"] = self.path
+        asked = environ.get("PATH_INFO", "")
+        if asked == self.path or asked.startswith(f"{self.path}/"):
+            environ["PATH_INFO"] = asked[len(self.path) :]
+        return self.wsgi_app(environ, start_response)
+
+
+def check_host_and_scheme():
+    """Refuse other hosts; lead http to https."""
+    public = urlsplit(current_app.config["PUBLIC_URL"])
+    if request.endpoint in PROBES:
+        return None
+    if _without_port(request.host, request.scheme) != _without_port(public.netloc, public.scheme):
+        return "This site has another address.\n", 400, {"Content-Type": "text/plain; charset=utf-8"}
+    if public.scheme == "https" and not request.is_secure:
+        address = f"{public.scheme}://{public.netloc}{request.script_root}{request.full_path.rstrip('?')}"
+        return redirect(address, 301 if request.method in {"GET", "HEAD"} else 308)
+    return None
+
+
+def init_app(app):
+    """Believe as many proxies as there are, and no further."""
+    if path := urlsplit(app.config["PUBLIC_URL"]).path:
+        app.wsgi_app = UnderPath(app.wsgi_app, path)
+    if hops := app.config["TRUSTED_PROXIES"]:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
+    app.before_request(check_host_and_scheme)
+
+
+def _without_port(host, scheme):
+    """A host in lower case, without the port that its scheme has anyway."""
+    return host.lower().removesuffix(f":{PORTS.get(scheme)}")
