@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, cast
 
 from flask import Flask, Response, abort, current_app, request, url_for
 
@@ -25,13 +26,13 @@ def init_app(app: Flask) -> None:
         app.view_functions[endpoint] = _keep_if_hashed(app.view_functions[endpoint])
 
 
-def _keep_if_hashed(view: Callable[..., Response]) -> Callable[..., Response]:
+def _keep_if_hashed(view: Callable[..., Any]) -> Callable[..., Response]:
     def serve(filename: str) -> Response:
         hashed = HASHED.fullmatch(filename)
         if not hashed:
-            return view(filename=filename)
+            return cast(Response, view(filename=filename))
         filename = hashed[1] + hashed[3]
-        response = view(filename=filename)
+        response = cast(Response, view(filename=filename))
         if hashed[2] != _hash(request.endpoint or "", filename):
             abort(404)  # of another release: a browser must not keep this one under that name
         response.cache_control.public, response.cache_control.immutable = True, True
