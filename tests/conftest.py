@@ -2,12 +2,13 @@
 
 import os
 import re
-import shutil
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from flask_mail import email_dispatched
+from jinja2 import BytecodeCache
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,6 +18,7 @@ for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
 
 from clients import PASSWORD, Browser  # noqa: E402
+from databases import KINDS  # noqa: E402
 
 from app import create_app, mail  # noqa: E402
 from app.extensions import db  # noqa: E402
@@ -24,16 +26,24 @@ from app.models import User  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """A database with all its tables and no rows, made by the migrations."""
-    from flask_migrate import upgrade
+def databases(tmp_path_factory):
+    """The kinds of database that have been asked for, each started once."""
+    started = {}
 
-    path = tmp_path_factory.mktemp("database") / "empty.db"
-    app = create_app("testing", SQLALCHEMY_DATABASE_URI=f"sqlite:///{path}")
-    with app.app_context():
-        upgrade(str(ROOT / "migrations"))
-        db.engine.dispose()
-    return path
+    def start(kind):
+        if kind not in started:
+            started[kind] = KINDS[kind](tmp_path_factory.mktemp("database"))
+        return started[kind]
+
+    yield start
+    for database in started.values():
+        database.stop()
+
+
+@pytest.fixture(params=KINDS)
+def database(request, databases):
+    """An empty database with all its tables: a test that uses it runs on each kind."""
+    return databases(request.param)
 
 
 @pytest.fixture
@@ -42,15 +52,42 @@ def settings():
     return {}
 
 
+class Compiled(BytecodeCache):
+    """Templates, compiled once for all the applications that the tests make."""
+
+    code = {}
+
+    def load_bytecode(self, bucket):
+        if bucket.key in self.code:
+            bucket.bytecode_from_string(self.code[bucket.key])
+
+    def dump_bytecode(self, bucket):
+        self.code[bucket.key] = bucket.bytecode_to_string()
+
+
 @pytest.fixture
-def app(empty_database, tmp_path, settings):
-    path = shutil.copy(empty_database, tmp_path / "app.db")
-    app = create_app("testing", **{"SQLALCHEMY_DATABASE_URI": f"sqlite:///{path}"} | settings)
-    app.test_client_class = Browser
-    with app.app_context():
+def make_app(tmp_path):
+    """Make an application on a database, to be used within its context, and clean up after it."""
+
+    @contextmanager
+    def make(name, database, settings):
+        app = create_app(name, **{"SQLALCHEMY_DATABASE_URI": database.make(tmp_path)} | settings)
+        app.test_client_class = Browser
+        app.jinja_env.bytecode_cache = Compiled()
+        with app.app_context():
+            yield app
+            app.extensions["delivery"].stop()
+            db.session.remove()
+            database.clear()
+            db.engine.dispose()
+
+    return make
+
+
+@pytest.fixture
+def app(make_app, database, settings):
+    with make_app("testing", database, settings) as app:
         yield app
-        db.session.remove()
-        db.engine.dispose()
 
 
 @pytest.fixture

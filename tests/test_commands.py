@@ -343,7 +343,8 @@ def test_a_command_says_on_stderr_which_application_it_speaks_to(app, flask, ada
     assert place not in result.stdout
 
 
-def test_in_production_commands_say_only_what_was_asked(monkeypatch, empty_database):
+def test_in_production_commands_say_only_what_was_asked(monkeypatch, databases):
+    empty_database = databases("sqlite").template
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{empty_database}")
     production = create_app(
         "production",

@@ -3,37 +3,27 @@
 import html
 import os
 import re
-import shutil
 
 import pytest
-from clients import PASSWORD, Browser
+from clients import PASSWORD
 from flask_mail import Message
-
-from app import create_app
-from app.extensions import db
 
 HOSTILE = """<script>parent.alert("out")</script><form action="https://evil.example"><button>Win</button></form>
 <img src="https://evil.example/a.gif" onerror="parent.alert('out')"><a href="javascript:parent.alert('out')">more</a>"""
 
 
 @pytest.fixture
-def app(empty_database, tmp_path):
+def app(make_app, databases, tmp_path):
     """The application as one developer runs it, its mailbox in a folder of the test's own."""
-    path = shutil.copy(empty_database, tmp_path / "app.db")
-    app = create_app(
-        "development",
-        SQLALCHEMY_DATABASE_URI=f"sqlite:///{path}",
-        SECRET_KEY="for tests alone, and long enough to be a key",
-        MAILBOX=str(tmp_path / "mailbox"),
-        MAIL_DELIVERY="off",
-        PASSWORD_HASH="pbkdf2:sha256:1",
-        WTF_CSRF_ENABLED=False,
-    )
-    app.test_client_class = Browser
-    with app.app_context():
+    settings = {
+        "SECRET_KEY": "for tests alone, and long enough to be a key",
+        "MAILBOX": str(tmp_path / "mailbox"),
+        "MAIL_DELIVERY": "off",
+        "PASSWORD_HASH": "pbkdf2:sha256:1",
+        "WTF_CSRF_ENABLED": False,
+    }
+    with make_app("development", databases("sqlite"), settings) as app:
         yield app
-        db.session.remove()
-        db.engine.dispose()
 
 
 @pytest.fixture

