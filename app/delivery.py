@@ -34,12 +34,14 @@ class Delivery:
             mail.queued.clear()
             try:
                 with self.app.app_context():
-                    mail.deliver()
+                    mail.deliver(self.stopped)
             except Exception:
                 log.exception("Delivery failed; trying again in %s seconds", PAUSE)
             mail.queued.wait(PAUSE)
 
-    def stop(self) -> None:
-        """End after the letter in hand."""
+    def stop(self, wait: float = 0) -> None:
+        """End after the letter in hand; wait for that, in seconds."""
         self.stopped.set()
         mail.queued.set()
+        if self._thread and wait:
+            self._thread.join(wait)

@@ -52,11 +52,11 @@ def _announce(session: Session) -> None:
         queued.set()
 
 
-def deliver() -> int:
-    """Post every letter that is due, over one connection, and return how many were tried."""
+def deliver(stopped: threading.Event | None = None) -> int:
+    """Post every letter that is due, over one connection, until `stopped` is set; return how many were tried."""
     tried = 0
     connection: Connection | None = None
-    while letter := Letter.claim():
+    while not (stopped and stopped.is_set()) and (letter := Letter.claim()):
         tried += 1
         try:
             if message := write(letter):

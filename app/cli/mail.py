@@ -1,5 +1,7 @@
 """`flask mail`: letters on their way."""
 
+import signal
+
 import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
@@ -22,7 +24,9 @@ def work(once):
     if once:
         click.echo(f"{letters.deliver()} tried.")
     else:
-        current_app.extensions["delivery"].run()
+        delivery = current_app.extensions["delivery"]
+        signal.signal(signal.SIGTERM, lambda *_: delivery.stop())
+        delivery.run()
 
 
 @mail.command("list")

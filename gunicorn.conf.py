@@ -1,0 +1,24 @@
+"""How the WSGI server runs it: `gunicorn flasky:app`. WEB_CONCURRENCY is the number of processes, 2 if it is not set."""
+
+import os
+
+bind = "127.0.0.1:8000"
+workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+worker_class = "gthread"
+threads = 32  # many: those who wait for a password to be checked leave some for pages
+graceful_timeout = 10  # seconds that a request may take after SIGTERM
+
+# Whom to believe about X-Forwarded-* is for TRUSTED_PROXIES to say, not for the server.
+forwarded_allow_ips = ""
+secure_scheme_headers = {}
+
+
+def post_worker_init(worker):
+    """Deliver letters from the start, not from the first request on."""
+    if worker.wsgi.config["MAIL_DELIVERY"] == "thread":
+        worker.wsgi.extensions["delivery"].start()
+
+
+def worker_exit(server, worker):
+    """Let the letter in hand be finished."""
+    worker.wsgi.extensions["delivery"].stop(wait=10)
