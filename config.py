@@ -4,6 +4,7 @@ Settings come from the environment, and from a file `.env` beside this one (see 
 """
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,7 +14,6 @@ from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from flask import current_app
-from flask.helpers import get_debug_flag
 
 T = TypeVar("T", bool, int, str)
 
@@ -82,7 +82,6 @@ class Config:
     PASSWORD_HASH = "scrypt:16384:8:5"  # noqa: S105
 
     MAX_CONTENT_LENGTH = 64 * 1024  # bytes; MAX_FORM_MEMORY_SIZE does not hold for plain forms
-    SESSION_COOKIE_HTTPONLY = True
     SESSION_COOKIE_SAMESITE = "Lax"
     SESSION_REFRESH_EACH_REQUEST = False  # else static files and probes would carry a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)
@@ -95,6 +94,10 @@ class Config:
         found = list(misread)
         if settings["MAIL_DELIVERY"] not in {"thread", "worker", "off"}:
             found.append("MAIL_DELIVERY: write thread, worker or off.")
+        if settings["PORT"] not in range(1, 65536):
+            found.append("PORT: write a number from 1 to 65535.")
+        if settings["PUBLIC_URL"] and not re.match(r"https?://[^/]+", settings["PUBLIC_URL"]):
+            found.append("PUBLIC_URL: write an address that begins with http:// or https://")
         if settings["PASSWORD_MIN_LENGTH"] not in range(8, 129):
             found.append("PASSWORD_MIN_LENGTH: write a number from 8 to 128.")
         return found
@@ -131,7 +134,7 @@ class Production(Config):
         if len(settings["SECRET_KEY"].encode()) < 32:
             command = "python -c 'import secrets; print(secrets.token_hex())'"
             found.append(f"SECRET_KEY is missing or under 32 bytes. Make one: {command}")
-        if not settings["PUBLIC_URL"].startswith("https://"):
+        if not settings["PUBLIC_URL"] or settings["PUBLIC_URL"].startswith("http://"):
             found.append("PUBLIC_URL is missing or not https. Write the address that people type: https://example.com")
         if not settings["SQLALCHEMY_DATABASE_URI"]:
             found.append(
@@ -139,7 +142,7 @@ class Production(Config):
             )
         if not settings["MAIL_SERVER"]:
             found.append("MAIL_SERVER is missing. Write the host name of the server that takes your mail.")
-        if settings.get("DEBUG") or get_debug_flag():
+        if settings.get("DEBUG"):
             found.append("Debug mode is on. Remove FLASK_DEBUG: its pages let a stranger run code.")
         return found
 
@@ -154,7 +157,7 @@ def setting(name: str) -> Any:
 
 def complete(settings: dict[str, Any], instance_path: str) -> None:
     """Work out what follows from other settings."""
-    if settings.get("MAILBOX") and not settings["SECRET_KEY"]:
+    if settings["CONFIG_NAME"] == "development" and not settings["SECRET_KEY"]:
         settings["SECRET_KEY"] = _development_secret(Path(instance_path) / "secret_key")
     settings["SQLALCHEMY_DATABASE_URI"] = settings["SQLALCHEMY_DATABASE_URI"] or "sqlite:///app.db"
     settings["PUBLIC_URL"] = settings["PUBLIC_URL"] or f"http://localhost:{settings['PORT']}"
@@ -165,13 +168,14 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
 
 
 def _engine_options(url: str) -> dict[str, Any]:
-    """No request waits for the database for longer than 5 seconds."""
+    """No request waits for the database for longer than 5 seconds; no error repeats what was to be written."""
     if url.startswith("sqlite"):
         # Reads take no lock; the first write takes it at once and waits, so that no update is lost.
-        return {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 5}}
+        return {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 5}, "hide_parameters": True}
     limits = "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
     return {
         "connect_args": {"connect_timeout": 5, "options": limits},
+        "hide_parameters": True,
         "pool_pre_ping": True,  # a round trip, so that a restart of the database costs no request
         "pool_timeout": 5,
     }
@@ -179,7 +183,7 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 def _development_secret(path: Path) -> str:
     path.parent.mkdir(exist_ok=True)
-    if not path.exists():
+    if not path.exists() or not path.read_text():
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex())
     return path.read_text()

@@ -1,4 +1,4 @@
-"""How the WSGI server runs it: `gunicorn flasky:app`. WEB_CONCURRENCY is the number of processes, 2 if it is not set."""
+"""How the WSGI server runs it: `gunicorn flasky:app`. WEB_CONCURRENCY says how many processes; 2 if it is not set."""
 
 import os
 

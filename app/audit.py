@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import has_request_context, request
+from flask import g, has_request_context, request
 
 from app.extensions import db
 from app.models import Event, User
@@ -10,7 +10,7 @@ from app.models import Event, User
 
 def record(user: User, action: str, **detail: Any) -> None:
     """Add a line to the history of `user`, in the caller's transaction. `detail` holds nothing secret."""
-    if not has_request_context():
+    if g.get("is_operator"):
         detail["by"] = "operator"
     db.session.add(Event(user_id=user.id, action=action, detail=detail, **origin()))
 

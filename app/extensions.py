@@ -18,8 +18,9 @@ db = SQLAlchemy(model_class=Base)
 login_manager = LoginManager()
 login_manager.session_protection = None  # phones change networks; a session is a row, which can be ended
 mail = Mail()
-migrate = Migrate(compare_type=True, render_as_batch=True)
+migrate = Migrate()
 
+# The class that tables are made from; a type checker can't see what Flask-SQLAlchemy makes of Base.
 if TYPE_CHECKING:
     Model = Base
 else:

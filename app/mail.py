@@ -8,8 +8,9 @@ import logging
 import smtplib
 import ssl
 import threading
+from contextlib import suppress
 from email.utils import make_msgid
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import flask_mail
@@ -55,21 +56,17 @@ def _announce(session: Session) -> None:
 def deliver(stopped: threading.Event | None = None) -> int:
     """Post every letter that is due, over one connection, until `stopped` is set; return how many were tried."""
     tried = 0
-    connection: Connection | None = None
-    while not (stopped and stopped.is_set()) and (letter := Letter.claim()):
-        tried += 1
-        try:
-            if message := write(letter):
-                connection = connection or Connection(current_app.extensions["mail"]).__enter__()
-                connection.send(message)
-            letter.done(Status.SENT if message else Status.OBSOLETE)
-        except Exception as error:  # whatever is wrong with one letter, the others go on
-            log.warning("Letter %s (%s) was not sent: %s", letter.id, letter.name, type(error).__name__)
-            _refused(letter, error)
-            _hang_up(connection)
-            connection = None
-        db.session.commit()
-    _hang_up(connection)
+    with Connection(current_app.extensions["mail"]) as connection:
+        while not (stopped and stopped.is_set()) and (letter := Letter.claim()):
+            tried += 1
+            try:
+                if message := write(letter):
+                    connection.send(message)
+                letter.done(Status.SENT if message else Status.OBSOLETE)
+            except Exception as error:  # whatever is wrong with one letter, the others go on
+                log.warning("Letter %s (%s) was not sent: %s", letter.id, letter.name, type(error).__name__)
+                _refused(letter, error)
+            db.session.commit()
     return tried
 
 
@@ -98,19 +95,53 @@ def link(endpoint: str, **values: Any) -> str:
 
 
 class Connection(flask_mail.Connection):
-    """Flask-Mail's connection, with a time limit, and TLS that looks at the certificate."""
+    """Flask-Mail's connection, opened by the first letter, with a time limit, and TLS that looks at the certificate."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        if not self.mail.suppress and not (self.host and self.host.sock):
+            self.host = self.configure_host()
+        try:
+            super().send(message, envelope_from)
+        except smtplib.SMTPRecipientsRefused:  # smtplib has made the connection ready for the next letter, or closed it
+            raise
+        except Exception:
+            self._close()
+            raise
 
     def configure_host(self) -> smtplib.SMTP:
-        server, port, context = self.mail.server, self.mail.port or 0, ssl.create_default_context()
+        server, port = self.mail.server, self.mail.port or 0
         if self.mail.use_ssl:
-            host: smtplib.SMTP = smtplib.SMTP_SSL(server, port, timeout=TIMEOUT, context=context)
+            context = ssl.create_default_context()
+            self.host = smtplib.SMTP_SSL(server, port, timeout=TIMEOUT, context=context)
         else:
-            host = smtplib.SMTP(server, port, timeout=TIMEOUT)
-            if self.mail.use_tls:
-                host.starttls(context=context)
+            self.host = smtplib.SMTP(server, port, timeout=TIMEOUT)
+        try:
+            self._introduce(self.host)
+        except Exception:
+            self._close()
+            raise
+        return self.host
+
+    def __exit__(self, *_: object) -> None:
+        if self.host and self.host.sock:
+            with suppress(OSError):  # it has the letters
+                self.host.quit()
+        self._close()
+
+    def _introduce(self, host: smtplib.SMTP) -> None:
+        if self.mail.use_tls and not self.mail.use_ssl:
+            host.starttls(context=ssl.create_default_context())
         if self.mail.username and self.mail.password:
+            if not isinstance(host.sock, ssl.SSLSocket):
+                raise smtplib.SMTPNotSupportedError("No password is sent without TLS: set MAIL_USE_TLS=1.")
             host.login(self.mail.username, self.mail.password)
-        return host
+
+    def _close(self) -> None:
+        if self.host:
+            self.host.close()
 
 
 def _render(template: str, words: dict[str, Any]) -> str:
@@ -119,15 +150,20 @@ def _render(template: str, words: dict[str, Any]) -> str:
 
 def _refused(letter: Letter, error: Exception) -> None:
     """A mail server's 5xx to this letter is final; all else may pass."""
-    answers = error.recipients.values() if isinstance(error, smtplib.SMTPRecipientsRefused) else [error.args]
-    code, *_ = next(iter(answers)) or (0,)
-    said = str(error)[:500]
-    if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and int(code) >= 500:
+    code, said = _answer(error)
+    said = "".join(character if character.isprintable() else " " for character in said)[:500]
+    if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and code >= 500:
         letter.done(Status.FAILED, said)
     else:
         letter.try_later(said)
 
 
-def _hang_up(connection: Connection | None) -> None:
-    if connection and connection.host:
-        connection.host.close()
+def _answer(error: Exception) -> tuple[int, str]:
+    """Return the code that the mail server answered with, 0 if it did not, and what is to be kept of its words."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        [(code, words)] = error.recipients.values()
+        return code, f"{code} {words.decode(errors='replace')}"
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = error.smtp_error
+        return error.smtp_code, f"{error.smtp_code} {said.decode(errors='replace') if isinstance(said, bytes) else said}"
+    return 0, str(error) or type(error).__name__

@@ -6,7 +6,7 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import text
 
-from app.cli.place import say_where
+from app.cli.commands import say_where
 
 log = logging.getLogger("alembic.env")
 

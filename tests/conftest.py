@@ -13,7 +13,7 @@ from jinja2 import BytecodeCache
 ROOT = Path(__file__).parent.parent
 
 # Nobody's own settings reach the tests.
-os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = {
-    6: ["flasky"],
+    6: ["flasky", "gunicorn.conf"],
     5: ["app"],  # the assembly, app/__init__.py
     4: ["app.auth", "app.main", "app.dev", "app.cli"],  # doors
     3: ["app.accounts"],  # verbs
@@ -30,7 +30,6 @@ FLASK_ON_FLOOR = {3: [], 1: ["flask.current_app"], 0: ["flask.current_app"]}  # 
 MORE_FLASK = {
     "app.models": ["flask_login.UserMixin"],
     "app.extensions": ["flask_*"],
-    "config": ["flask.helpers.get_debug_flag"],
 }
 
 HOMES = {  # of libraries: who may import them

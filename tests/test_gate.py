@@ -70,6 +70,16 @@ def test_get_head_and_options_change_nothing(app, client, ada):
     assert rows() == before
 
 
+def test_pages_about_accounts_are_kept_from_search_engines(app, client, another_client, bob):
+    client.sign_in(bob)
+    for endpoint, address in addresses(app, "GET"):
+        for browser in (client, another_client):
+            with browser.get(address) as page:
+                if page.status_code == 200 and endpoint.startswith("auth."):
+                    assert '<meta name="robots" content="noindex">' in page.text, endpoint
+    assert "noindex" not in another_client.get("/").text
+
+
 # Forms
 
 
@@ -153,6 +163,7 @@ def test_a_form_whose_person_signed_in_meanwhile_goes_where_they_would(protected
     client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
     answer = client.post("/auth/login", data=FIELDS | {"csrf_token": stale})
     assert answer.location == "/"
+    assert "open too long" not in client.get("/").text
 
 
 def test_a_stale_log_out_shows_its_button_and_signs_nobody_out(protected, client, ada):
@@ -173,4 +184,4 @@ def test_a_stale_button_without_a_page_of_its_own_gets_an_error_page(app, client
     app.config["WTF_CSRF_ENABLED"] = True
     page = client.post("/auth/confirm")
     assert page.status_code == 400
-    assert "Go back, reload the page" in page.text
+    assert "This page was open too long" in page.text

@@ -6,7 +6,7 @@ import pytest
 from clients import PASSWORD, without_tokens
 from sqlalchemy import event, select
 
-from app.auth.gate import safe_next
+from app.auth.gate import members_only, safe_next
 from app.extensions import db
 from app.models import Event, User, UserSession
 
@@ -100,6 +100,23 @@ def test_the_unconfirmed_come_where_they_were_going_once_confirmed(client, bob, 
     assert client.get("/account").location == "/auth/unconfirmed"
     client.post("/auth/confirm")
     assert client.get(letters.link()).location == "/account"
+
+
+def test_an_odd_address_is_come_back_to_as_it_was(client, app, ada):
+    app.add_url_rule("/garden/<name>", "garden", members_only(lambda name: name))
+    for address in ("/garden/my%20rose", "/garden/a%3Fb", "/garden/%C3%A9?x=%26"):
+        browser = app.test_client()
+        form = browser.get(browser.get(address).location)
+        action = form.text.partition('<form method="post" action="')[2].partition('"')[0]
+        assert browser.post(action, data={"login": "ada", "password": PASSWORD}).location == address
+
+
+def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bob, letters):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    client.post("/auth/logout")
+    client.get(letters.link())
+    assert client.sign_in(ada).location == "/"
 
 
 OUTSIDE = [
@@ -214,6 +231,15 @@ def test_last_seen_is_written_every_five_minutes_at_most_and_the_cookie_with_it(
     assert "Expires=" in client.get("/account").headers["Set-Cookie"]
     db.session.refresh(row)
     assert row.last_seen_at == clock.time
+
+
+def test_last_seen_is_written_once(client, ada, bob, clock):
+    client.sign_in(bob)
+    clock.move(minutes=10)
+    written = []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: written.append(call[2]))
+    client.get("/auth/unconfirmed")
+    assert len([statement for statement in written if not statement.startswith("SELECT")]) == 1
 
 
 def test_static_files_carry_no_cookie(client, ada, clock):

@@ -119,6 +119,8 @@ def test_what_is_empty_is_missing(refusal, name):
         ("PUBLIC_URL", "http://example.com"),
         ("PUBLIC_URL", "example.com"),
         ("PUBLIC_URL", "https://"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
         ("FLASK_DEBUG", "1"),
         ("FLASK_DEBUG", "true"),
     ],

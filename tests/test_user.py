@@ -75,6 +75,15 @@ def test_case_makes_no_second_account(ada):
         db.session.rollback()
 
 
+def test_an_error_does_not_repeat_what_was_to_be_written(ada):
+    """Errors are logged, and a hash is not for the log."""
+    db.session.add(User(email="ada@example.com", username="eve", password=PASSWORD))
+    with pytest.raises(IntegrityError) as refused:
+        db.session.commit()
+    db.session.rollback()
+    assert "pbkdf2" not in str(refused.value)
+
+
 def test_an_id_is_never_used_again(app, ada):
     old = ada.id
     db.session.delete(ada)

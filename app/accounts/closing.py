@@ -7,12 +7,14 @@ from app.models import User
 
 def deactivate(user: User) -> None:
     """Keep a person out, from the next request on. Nothing is lost."""
-    user.deactivated_at = clock.now()
-    sessions.end_others(user)
-    audit.record(user, "deactivated")
+    if user.is_active:
+        user.deactivated_at = clock.now()
+        sessions.end_others(user)
+        audit.record(user, "deactivated")
 
 
 def activate(user: User) -> None:
     """Let a person in again."""
-    user.deactivated_at = None
-    audit.record(user, "activated")
+    if not user.is_active:
+        user.deactivated_at = None
+        audit.record(user, "activated")

@@ -1,5 +1,6 @@
 """Becoming a member: which names and addresses will do, and the letter that confirms the address."""
 
+import math
 import re
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from config import setting
 
 RESEND_EVERY = timedelta(seconds=60)  # the first letter counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
+RESENT = "confirmation_resent"  # the history lines that are counted
 
 USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 RESERVED = frozenset(
@@ -40,6 +42,12 @@ def confirm(user: User, token: str) -> bool:
     return True
 
 
+def confirm_unproved(user: User) -> None:
+    """Take an address as confirmed on an operator's word."""
+    user.confirmed = True
+    audit.record(user, "confirmed")
+
+
 def send_again(user: User) -> bool:
     """Queue another confirmation letter, if it is time; one conditional UPDATE, so that two clicks send one."""
     now = clock.now()
@@ -49,7 +57,7 @@ def send_again(user: User) -> bool:
     unconfirmed = update(User).where(User.id == user.id, User.confirmed.is_(False), earlier)
     if not rows_changed(unconfirmed.values(confirmation_sent_at=now)):
         return False
-    audit.record(user, "confirmation_resent")
+    audit.record(user, RESENT)
     _send_letter(user)
     return True
 
@@ -58,13 +66,13 @@ def seconds_to_wait(user: User) -> int:
     """Return how long until another confirmation letter can be asked for."""
     now = clock.now()
     resent = select(func.count(), func.min(Event.at)).where(
-        Event.user_id == user.id, Event.action == "confirmation_resent", Event.at > now - RESENDS_WITHIN
+        Event.user_id == user.id, Event.action == RESENT, Event.at > now - RESENDS_WITHIN
     )
     count, first = db.session.execute(resent).one()
     waits = [now] if user.confirmation_sent_at is None else [user.confirmation_sent_at + RESEND_EVERY]
     if count >= RESENDS:
         waits.append(first + RESENDS_WITHIN)
-    return max(0, round((max(waits) - now).total_seconds()))
+    return max(0, math.ceil((max(waits) - now).total_seconds()))
 
 
 def normal_email(address: str) -> str:
@@ -72,17 +80,18 @@ def normal_email(address: str) -> str:
     try:
         parsed = validate_email(address, check_deliverability=False, allow_smtputf8=False)
     except EmailNotValidError as error:
-        raise ValueError(str(error)) from error
+        plain = str(error).replace("is not valid", "can't be right").replace("contains invalid", "has unusable")
+        raise ValueError(plain) from error
     if len(parsed.local_part) > 64:
         raise ValueError("The part before the @ can have 64 characters at most.")
     return parsed.normalized
 
 
-def check_username(username: str) -> None:
-    """Raise ValueError, with a reason in words, if a username won't do."""
+def check_username(username: str, by_operator: bool = False) -> None:
+    """Raise ValueError, with a reason in words, if a username won't do. Reserved names are for operators to give."""
     if not USERNAME.fullmatch(username):
         raise ValueError("Use letters, digits, dots, dashes and underscores, beginning with a letter: 64 at most.")
-    if username.lower() in RESERVED | {setting("APP_NAME").lower()}:
+    if not by_operator and username.lower() in RESERVED | {setting("APP_NAME").lower()}:
         raise ValueError("This name is reserved. Choose another.")
 
 

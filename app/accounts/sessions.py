@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import contains_eager
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app import audit, clock
 from app.extensions import db, rows_changed
@@ -49,8 +50,8 @@ def touch(user_session: UserSession) -> bool:
     """
     if clock.now() - user_session.last_seen_at < SEEN_EVERY:
         return False
-    user_session.last_seen_at = clock.now()
-    user_session.expires_at = _expiry(user_session)
+    set_committed_value(user_session, "last_seen_at", clock.now())
+    set_committed_value(user_session, "expires_at", _expiry(user_session))
     with db.engine.begin() as connection:
         seen = {"last_seen_at": user_session.last_seen_at, "expires_at": user_session.expires_at}
         connection.execute(update(UserSession).where(UserSession.id == user_session.id).values(seen))
@@ -61,6 +62,12 @@ def end(user_session: UserSession) -> None:
     """Sign one browser out."""
     user_session.ended_at = clock.now()
     audit.record(user_session.user, "signed_out")
+
+
+def end_all(user: User) -> int:
+    """Sign a person out everywhere, and return from how many browsers."""
+    audit.record(user, "signed_out_everywhere")
+    return end_others(user)
 
 
 def end_others(user: User, keep: UserSession | None = None) -> int:

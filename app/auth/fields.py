@@ -27,7 +27,7 @@ class Form(FlaskForm):
         return valid
 
 
-def page(template, form, **context):
+def form_page(template, form, **context):
     """Show a page with a form: 422 if the form has errors, which are all that a JSON request gets."""
     status = 422 if form.errors else 200
     if form.errors and wants_json():
@@ -50,27 +50,32 @@ def rule(check, *others):
     return validate
 
 
-def email_field(label="Email address"):
+def stripped(typed):
+    """A filter for what people type: without the space that a phone puts after a word."""
+    return typed and typed.strip()
+
+
+def email_field():
     return EmailField(
-        label,
+        "Email address",
         [DataRequired("Write your email address."), rule(registration.normal_email)],
-        filters=[lambda typed: typed and typed.strip()],
+        filters=[stripped],
         render_kw={"autocomplete": "email"},
     )
 
 
-def new_password_field(label="Password", words=()):
+def new_password_field(words=()):
     """A new password, which must not be guessed from the fields that `words` names."""
     return PasswordField(
-        label,
+        "Password",
         [InputRequired("Choose a password."), rule(passwords.check_new, *words)],
         render_kw={"autocomplete": "new-password"},
     )
 
 
-def password_again_field(label="Password again"):
+def password_again_field():
     return PasswordField(
-        label,
+        "Password again",
         [EqualTo("password", "The two passwords are not the same.")],
         render_kw={"autocomplete": "new-password"},
     )

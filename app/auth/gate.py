@@ -1,6 +1,7 @@
 """The one way in and out. Every login method proves who someone is, then calls sign_in()."""
 
 from functools import wraps
+from urllib.parse import urlsplit
 
 from flask import abort, current_app, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
@@ -26,7 +27,8 @@ def sign_in(user, method, remember=False):
     if not user.is_active:
         flash("This account has been deactivated. Write to us if that surprises you.", "warning")
         return redirect(url_for("auth.login"))
-    destination = safe_next(request.args.get("next")) or session.get("next") or url_for("main.index")
+    held = session.get("next") if session.get("next_for") in {None, user.id} else None
+    destination = safe_next(request.args.get("next")) or held or url_for("main.index")
     session.clear()
     if remember:
         session.permanent = True
@@ -50,13 +52,18 @@ def go_on():
     return redirect(session.pop("next", None) or url_for("main.index"))
 
 
-def hold(destination):
-    """Keep a page of this site in mind, for sign_in() and go_on(). Not in the address, which others may see."""
-    session["next"] = destination
+def hold_page(owner=None):
+    """Keep this page in mind, for sign_in() and go_on(): not in an address, which others may see.
+
+    If it is `owner`'s alone, nobody else will be led to it.
+    """
+    session["next"], session["next_for"] = _this_page(), owner and owner.id
 
 
 def unusable_link():
     """The one page for every link that can't be used, whatever the reason."""
+    if wants_json():
+        abort(410)
     return render_template("auth/unusable_link.html"), 410
 
 
@@ -98,11 +105,12 @@ def load_user(session_id):
 
 
 @login_manager.unauthorized_handler
-def ask_for_sign_in():
+def ask_for_sign_in(words="Log in to open this page."):
+    """Lead a stranger to the sign-in form, and from there back, unless hold_page() has that in mind."""
     if wants_json():
         abort(401)
-    flash("Log in to open this page.", "info")
-    return redirect(url_for("auth.login", next=_this_page()))
+    flash(words, "info")
+    return redirect(url_for("auth.login", next=None if "next" in session else _this_page()))
 
 
 @bp.before_app_request
@@ -116,13 +124,13 @@ def check_everyone():
         return None
     if wants_json():
         abort(403)
-    if page := _this_page():
-        hold(page)
+    if _this_page():
+        hold_page()
     return redirect(url_for("auth.unconfirmed"))
 
 
 @bp.app_context_processor
-def offer():
+def page_context():
     """What every page may show: whether strangers can register, and where a person is going."""
     going = safe_next(request.args.get("next")) if request else None
     return {"registration_open": current_app.config["REGISTRATION_OPEN"], "next_page": going}
@@ -132,4 +140,5 @@ def _this_page():
     """The address of the page asked for, or None if coming back to it would make no sense."""
     if request.method != "GET" or request.endpoint == "main.index":
         return None
-    return safe_next(request.script_root + (request.full_path if request.query_string else request.path))
+    parts = urlsplit(request.url)
+    return safe_next(f"{parts.path}?{parts.query}" if parts.query else parts.path)

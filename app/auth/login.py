@@ -8,19 +8,15 @@ from wtforms.validators import DataRequired, InputRequired
 from app.accounts import passwords
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, page
+from app.auth.fields import Form, form_page, stripped
 
 
 class LoginForm(Form):
-    login = StringField(
-        "Email address or username",
-        [DataRequired("Write your email address or username.")],
-        render_kw={"autocomplete": "username"},
-    )
-    password = PasswordField(
-        "Password", [InputRequired("Write your password.")], render_kw={"autocomplete": "current-password"}
-    )
-    remember_me = BooleanField("Keep me logged in")
+    """Its labels stand in _login_form.html, which any page can show."""
+
+    login = StringField(validators=[DataRequired("Write your email address or username.")], filters=[stripped])
+    password = PasswordField(validators=[InputRequired("Write your password.")])
+    remember_me = BooleanField()
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -29,16 +25,17 @@ def login():
         return redirect(url_for("main.index"))
     form = LoginForm()
     if form.validate_on_submit():
-        user = passwords.authenticate(form.login.data.strip(), form.password.data)
+        user = passwords.authenticate(form.login.data, form.password.data)
         if user:
             return gate.sign_in(user, "password", remember=form.remember_me.data)
         form.form_errors.append("That name and password do not go together. Check both and try again.")
-    return page("auth/login.html", form)
+    return form_page("auth/login.html", form)
 
 
 @bp.route("/logout", methods=["GET", "POST"])
 def logout():
     if not current_user.is_authenticated:
+        flash("You are not logged in.", "info")
         return redirect(url_for("main.index"))
     form = Form()
     if form.validate_on_submit():

@@ -10,7 +10,7 @@ from app import tokens
 from app.accounts import registration
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, email_field, new_password_field, page, password_again_field, rule
+from app.auth.fields import Form, email_field, form_page, new_password_field, password_again_field, rule, stripped
 from app.extensions import db
 from app.models import User
 
@@ -20,6 +20,7 @@ class RegistrationForm(Form):
     username = StringField(
         "Username",
         [DataRequired("Choose a username."), rule(registration.check_username)],
+        filters=[stripped],
         description="Letters, digits, dots, dashes and underscores.",
         render_kw={"autocomplete": "username"},
     )
@@ -51,13 +52,16 @@ def register():
             return gate_page
         except IntegrityError:  # somebody was faster: now the form finds the name taken
             db.session.rollback()
-            form.validate()
-    return page("auth/register.html", form)
+            if form.validate():
+                raise
+    return form_page("auth/register.html", form)
 
 
 @bp.route("/unconfirmed")
 def unconfirmed():
-    if not current_user.is_authenticated or current_user.confirmed:
+    if not current_user.is_authenticated:
+        return gate.ask_for_sign_in()
+    if current_user.confirmed:
         return redirect(url_for("main.index"))
     return render_template("auth/unconfirmed.html", wait=registration.seconds_to_wait(current_user))
 
@@ -72,9 +76,8 @@ def confirm(token):
     if not owner or not tokens.read("confirm", token) or not owner.owns("confirm", claims):
         return gate.unusable_link()
     if not current_user.is_authenticated:
-        gate.hold(request.path)
-        flash("Log in to confirm your address.", "info")
-        return redirect(url_for("auth.login"))
+        gate.hold_page(owner)
+        return gate.ask_for_sign_in("Log in to confirm your address.")
     if request.method != "GET" or not registration.confirm(current_user, token):
         return gate.unusable_link()
     db.session.commit()
@@ -89,4 +92,6 @@ def send_again():
     if registration.send_again(current_user):
         db.session.commit()
         flash(f"Another letter is on its way to {current_user.email}.", "success")
+    elif wait := registration.seconds_to_wait(current_user):
+        flash(f"Another letter can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
     return redirect(url_for("auth.unconfirmed"))

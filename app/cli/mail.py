@@ -4,17 +4,16 @@ import signal
 
 import click
 from flask import current_app
-from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select, update
 
 from app import clock
 from app import mail as letters
-from app.cli.place import say_where
+from app.cli.commands import Commands
 from app.extensions import db, rows_changed
 from app.models import Letter
 from app.models.outbox import Status
 
-mail = AppGroup("mail", callback=with_appcontext(say_where), help="Deliver letters, show them, try again.")
+mail = Commands("mail", help="Deliver letters, show them, try again.")
 
 
 @mail.command()
@@ -22,7 +21,8 @@ mail = AppGroup("mail", callback=with_appcontext(say_where), help="Deliver lette
 def work(once):
     """Deliver letters until stopped (MAIL_DELIVERY=worker leaves them to this)."""
     if once:
-        click.echo(f"{letters.deliver()} tried.")
+        count = letters.deliver()
+        click.echo(f"{count} {'letter' if count == 1 else 'letters'} tried.")
     else:
         delivery = current_app.extensions["delivery"]
         signal.signal(signal.SIGTERM, lambda *_: delivery.stop())

@@ -3,17 +3,15 @@
 from functools import wraps
 
 import click
-from flask.cli import AppGroup, with_appcontext
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app import audit
 from app.accounts import closing, passwords, registration, sessions
-from app.cli.place import say_where
+from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
 
-users = AppGroup("users", callback=with_appcontext(say_where), help="Make, show and change accounts.")
+users = Commands("users", help="Make, show and change accounts.")
 
 
 def one_user(command):
@@ -34,14 +32,14 @@ def one_user(command):
 @users.command()
 @click.option("--email", prompt="Email address")
 @click.option("--username", prompt=True)
-@click.password_option()
 @click.option("--confirmed", is_flag=True, help="Take the address as proved: no letter.")
 @click.option("--admin", is_flag=True, help="Make an administrator.")
-def create(email, username, password, confirmed, admin):
-    """Make an account. The password is asked for, and never shown."""
+def create(email, username, confirmed, admin):
+    """Make an account. The password is asked for, never shown, and no option: shells keep those."""
+    password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     try:
         email = registration.normal_email(email)
-        registration.check_username(username)
+        registration.check_username(username, by_operator=True)
         passwords.check_new(password, email, username)
         user = registration.register(email, username, password, confirmed=confirmed)
     except ValueError as error:
@@ -71,7 +69,7 @@ def show(user):
         "State": ", ".join(_marks(user)),
         "Password": "set" if user.password_hash else "none",
         "Since": f"{user.created_at:%Y-%m-%d %H:%M} UTC",
-        "Signed in": f"in {len(db.session.scalars(alive).all())} browsers",
+        "Signed in": f"in {_browsers(len(db.session.scalars(alive).all()))}",
     }.items():
         click.echo(f"{label:10} {value}")
 
@@ -96,8 +94,7 @@ def activate(user):
 @one_user
 def confirm(user):
     """Take a person's address as proved."""
-    user.confirmed = True
-    audit.record(user, "confirmed")
+    registration.confirm_unproved(user)
     click.echo(f"{user.email} is confirmed.")
 
 
@@ -105,9 +102,11 @@ def confirm(user):
 @one_user
 def sign_out(user):
     """Sign a person out of every browser."""
-    count = sessions.end_others(user)
-    audit.record(user, "signed_out_everywhere")
-    click.echo(f"{user.username} was signed out of {count} browsers.")
+    click.echo(f"{user.username} was signed out of {_browsers(sessions.end_all(user))}.")
+
+
+def _browsers(count):
+    return "1 browser" if count == 1 else f"{count} browsers"
 
 
 def _marks(user):

@@ -10,6 +10,8 @@ from pathlib import Path
 from flask import Blueprint, abort, current_app, render_template, request
 from flask_mail import email_dispatched
 
+from app.models.user import ascii_email
+
 bp = Blueprint("dev", __name__, url_prefix="/dev")
 
 # A letter's HTML is shown without scripts or forms; its links open in the whole window.
@@ -38,7 +40,8 @@ def answer_this_machine_alone():
 @bp.route("/mailbox")
 def mailbox():
     address = request.args.get("address", "").strip()
-    letters = [letter for letter in _letters() if address.lower() in letter["to"].lower()]
+    sought = ascii_email(address).lower() if "@" in address else address.lower()
+    letters = [letter for letter in _letters() if sought in letter["to"].lower()]
     return render_template("dev/mailbox.html", letters=letters, address=address)
 
 

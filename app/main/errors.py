@@ -23,11 +23,11 @@ WORDS = {
 }
 
 
-def error_page(error):
-    """Answer an HTTP error with a page, or with JSON where only that is accepted."""
+def error_page(error, words=None):
+    """Answer an HTTP error with a page, or with JSON where only that is accepted. `words`: a title and an advice."""
     if error.response:  # abort() was given a whole answer
         return error.response
-    title, advice = WORDS.get(error.code, (error.name, "Go back and try again."))
+    title, advice = words or WORDS.get(error.code, (error.name, "Go back and try again."))
     if wants_json():
         response = jsonify(error=title, advice=advice)
     else:

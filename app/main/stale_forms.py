@@ -1,11 +1,16 @@
 """Forms that come without a valid token: refused from other sites, given back as they were typed from here."""
 
-from flask import abort, current_app, flash, g, request
+from flask import abort, current_app, g, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from app.auth.gate import wants_json
 from app.main.errors import error_page
+
+STALE = (
+    "This page was open too long",
+    "Go back, reload it and try again. If that does not help, let this site keep cookies.",
+)
 
 
 def refuse_other_sites():
@@ -20,10 +25,9 @@ def give_back(error):
     A GET changes nothing, so neither does this, on any route. Passwords are never shown again.
     """
     if wants_json() or request.url_rule is None or "GET" not in request.url_rule.methods:
-        return error_page(error)
-    g.typed = request.form
+        return error_page(error, STALE)
+    g.typed = request.form  # base.html says so
     request.method = request.environ["REQUEST_METHOD"] = "GET"
-    flash("This page was open too long. Nothing is lost: look it over and send it again.", "warning")
     try:
         response = current_app.make_response(current_app.preprocess_request() or current_app.dispatch_request())
     except HTTPException as other:

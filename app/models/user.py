@@ -25,7 +25,7 @@ STATE = {
 
 class User(UserMixin, Model):
     __tablename__ = "users"
-    __allow_unmapped__ = True
+    __allow_unmapped__ = True  # current_session is no column
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(254))

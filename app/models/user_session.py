@@ -13,7 +13,7 @@ from app.models.user import User
 
 class UserSession(Model):
     __tablename__ = "user_sessions"
-    __table_args__ = ()
+    __table_args__ = ()  # no AUTOINCREMENT: the id is random
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)

@@ -1,24 +1,39 @@
-// Two comforts; every page works without them.
+// A few comforts; every page works without them.
+
+// A form is sent once, however often its button is clicked.
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "yes";
+});
+addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
+
+// The menu closes when one turns away from it.
+for (const menu of document.querySelectorAll("details.menu")) {
+  document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+}
 
 // A password can be shown while it is typed.
 for (const input of document.querySelectorAll('input[type="password"]')) {
   const box = document.createElement("div");
   const button = document.createElement("button");
+  const show = (shown) => {
+    input.type = shown ? "text" : "password";
+    button.textContent = shown ? "Hide" : "Show";
+    button.setAttribute("aria-label", `${button.textContent} what is typed`);
+  };
   box.className = "revealed";
   button.type = "button";
-  button.textContent = "Show";
   button.setAttribute("aria-controls", input.id);
-  button.setAttribute("aria-label", "Show what is typed");
-  button.setAttribute("aria-pressed", "false");
-  button.addEventListener("click", () => {
-    const show = input.type === "password";
-    input.type = show ? "text" : "password";
-    button.textContent = show ? "Hide" : "Show";
-    button.setAttribute("aria-pressed", String(show));
-  });
-  input.form.addEventListener("submit", () => { input.type = "password"; });
+  button.addEventListener("click", () => show(input.type === "password"));
+  input.form.addEventListener("submit", () => show(false));
   input.replaceWith(box);
   box.append(input, button);
+  show(false);
   if (input.autofocus) input.focus();
 }
 

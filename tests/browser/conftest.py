@@ -25,6 +25,7 @@ def live(app):
     """The address of a server that runs the application."""
     server = make_server("localhost", 0, app, threaded=True)
     app.config["PUBLIC_URL"] = f"http://localhost:{server.server_port}"
+    server.daemon_threads = False  # so that closing waits for the answers under way
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield app.config["PUBLIC_URL"]

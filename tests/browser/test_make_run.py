@@ -10,9 +10,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from clients import ROOT
-
-PASSWORD = "a lantern in the fog"
+from clients import PASSWORD, ROOT
 
 
 @pytest.fixture(scope="module")

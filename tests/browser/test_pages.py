@@ -4,14 +4,16 @@
 """
 
 import subprocess
+import sys
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from clients import PASSWORD, ROOT
-from tour import TOUR, go, submit_wrong_registration
+from tour import LONG, TOUR, go, submit_wrong_registration
 
 from app import mail
 from app.extensions import db
+from app.models import User
 
 WINDOWS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1100, "height": 800}},
@@ -30,7 +32,8 @@ def app(app):
 
 @pytest.fixture
 def people(ada, bob, app):
-    """Ada, who has confirmed her address, and Bob, whose letter is in the mailbox."""
+    """Ada, who has confirmed her address; Bob, whose letter is in the mailbox; somebody whose name fills a page."""
+    db.session.add(User(username=LONG, email=f"{LONG}@{'x' * 60}.{'y' * 60}.example", password=PASSWORD))
     mail.send("confirm", bob)
     bob.confirmation_sent_at = bob.created_at
     db.session.commit()
@@ -127,10 +130,38 @@ def test_the_first_wrong_field_is_focused_and_its_error_tied_to_it(page):
     assert page.locator(f"#{focused.get_attribute('aria-describedby')}").inner_text()
 
 
-def test_pages_about_accounts_are_kept_from_search_engines(client, ada):
-    for path in ("/auth/login", "/auth/register", "/auth/confirm/abc", "/nowhere"):
-        assert '<meta name="robots" content="noindex">' in client.get(path).text
-    assert "noindex" not in client.get("/").text
+def test_a_form_is_sent_once_however_often_its_button_is_clicked(app, page):
+    page.goto("/auth/register")
+    page.get_by_label("Email address").fill("eve@example.com")
+    page.get_by_label("Username").fill("eve")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password again").fill(PASSWORD)
+    sent = []
+    page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
+    page.get_by_role("button", name="Register").dblclick()
+    page.get_by_text("You have not confirmed your account yet").wait_for()
+    assert len(sent) == 1
+
+
+def test_the_menu_closes_when_one_turns_away(people, page):
+    go(page, "ada", lambda page: page.goto("/"))
+    menu, account = page.locator("summary"), page.get_by_role("link", name="Account", exact=True)
+    menu.click()
+    assert account.is_visible()
+    page.keyboard.press("Escape")
+    assert not account.is_visible()
+    menu.click()
+    page.get_by_role("heading").click()
+    assert not account.is_visible()
+
+
+def test_no_browser_to_be_had_is_said_in_a_sentence(tmp_path):
+    nothing = {"PATH": str(tmp_path), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path)}
+    nowhere = {"PLAYWRIGHT_DOWNLOAD_HOST": "http://127.0.0.1:9", "HOME": str(tmp_path)}
+    command = [sys.executable, ROOT / "tests/browser/install.py"]
+    done = subprocess.run(command, env=nothing | nowhere, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "The tests need a browser, and none could be installed." in done.stderr
 
 
 @pytest.mark.extended

@@ -2,7 +2,7 @@
 
 from clients import PASSWORD
 
-STRANGER, ADA, BOB = None, "ada", "bob"
+STRANGER, ADA, BOB, LONG = None, "ada", "bob", "l" * 64
 
 
 def submit_wrong_registration(page):
@@ -68,6 +68,9 @@ TOUR = [
     ("menu", ADA, open_the_menu),
     ("account", ADA, address("/account")),
     ("log out", ADA, address("/auth/logout")),
+    ("gate, a long name", LONG, address("/auth/unconfirmed")),
+    ("menu, a long name", LONG, open_the_menu),
+    ("log out, a long name", LONG, address("/auth/logout")),
     ("not found", ADA, address("/nowhere")),
     ("broken", ADA, address("/bug")),
 ]
