@@ -53,6 +53,10 @@ def psycopg_url(url: str) -> str:
 load_dotenv(Path(__file__).with_name(".env"))
 
 
+# Keys that stand in tutorials and examples, or parts of them.
+EXAMPLES = ("guess", "change", "example", "insecure", "secret", "password", "development", "123456789")
+
+
 class Config:
     """What all configurations share."""
 
@@ -131,9 +135,9 @@ class Production(Config):
     def problems(settings: Mapping[str, Any]) -> list[str]:
         """Say what is missing, and how to give it."""
         found = Config.problems(settings)
-        if len(settings["SECRET_KEY"].encode()) < 32:
+        if _is_guessable(settings["SECRET_KEY"]):
             command = "python -c 'import secrets; print(secrets.token_hex())'"
-            found.append(f"SECRET_KEY is missing or under 32 bytes. Make one: {command}")
+            found.append(f"SECRET_KEY is missing, under 32 bytes, or an example. Make one: {command}")
         if not settings["PUBLIC_URL"] or settings["PUBLIC_URL"].startswith("http://"):
             found.append("PUBLIC_URL is missing or not https. Write the address that people type: https://example.com")
         if not settings["SQLALCHEMY_DATABASE_URI"]:
@@ -148,6 +152,10 @@ class Production(Config):
 
 
 configurations = {"development": Development, "testing": Testing, "production": Production}
+
+
+def _is_guessable(key: str) -> bool:
+    return len(key.encode()) < 32 or len(set(key)) < 8 or any(word in key.lower() for word in EXAMPLES)
 
 
 def setting(name: str) -> Any:

@@ -26,17 +26,16 @@ def init_app(app: Flask) -> None:
         app.view_functions[endpoint] = _keep_if_hashed(app.view_functions[endpoint])
 
 
-def _keep_if_hashed(view: Callable[..., Any]) -> Callable[..., Response]:
+def _keep_if_hashed(view: Callable[..., Any]) -> Callable[..., Any]:
     def serve(filename: str) -> Response:
         hashed = HASHED.fullmatch(filename)
         if not hashed:
             return cast(Response, view(filename=filename))
         filename = hashed[1] + hashed[3]
-        response = cast(Response, view(filename=filename))
         if hashed[2] != _hash(request.endpoint or "", filename):
             abort(404)  # of another release: a browser must not keep this one under that name
-        response.cache_control.public, response.cache_control.immutable = True, True
-        response.cache_control.no_cache, response.cache_control.max_age = None, YEAR
+        response = cast(Response, view(filename=filename))
+        response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
         return response
 
     return serve
@@ -44,7 +43,10 @@ def _keep_if_hashed(view: Callable[..., Any]) -> Callable[..., Response]:
 
 def _hash(endpoint: str, filename: str) -> str:
     owner = current_app.blueprints.get(endpoint.rpartition(".")[0], current_app)
-    path = Path(owner.static_folder or "", filename)
+    folder = Path(owner.static_folder or "").resolve()
+    path = Path(folder, filename).resolve()
+    if not (path.is_relative_to(folder) and path.is_file()):
+        abort(404)
     return _hash_of(path, path.stat().st_mtime_ns)
 
 

@@ -1,5 +1,6 @@
-"""Security history: one line for each thing that happens to an account."""
+"""Security history: one line for each thing that happens to an account, in its table and in the log."""
 
+import logging
 from typing import Any
 
 from flask import g, has_request_context, request
@@ -7,12 +8,16 @@ from flask import g, has_request_context, request
 from app.extensions import db
 from app.models import Event, User
 
+log = logging.getLogger("security")
+
 
 def record(user: User, action: str, **detail: Any) -> None:
     """Add a line to the history of `user`, in the caller's transaction. `detail` holds nothing secret."""
     if g.get("is_operator"):
         detail["by"] = "operator"
-    db.session.add(Event(user_id=user.id, action=action, detail=detail, **origin()))
+    event = {"action": action, "user_id": user.id, "detail": detail, **origin()}
+    db.session.add(Event(**event))
+    log.info(action, extra={"fields": {"event": event}})
 
 
 def origin() -> dict[str, str]:

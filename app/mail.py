@@ -160,10 +160,11 @@ def _refused(letter: Letter, error: Exception) -> None:
 
 def _answer(error: Exception) -> tuple[int, str]:
     """Return the code that the mail server answered with, 0 if it did not, and what is to be kept of its words."""
+    words: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         [(code, words)] = error.recipients.values()
-        return code, f"{code} {words.decode(errors='replace')}"
-    if isinstance(error, smtplib.SMTPResponseException):
-        said = error.smtp_error
-        return error.smtp_code, f"{error.smtp_code} {said.decode(errors='replace') if isinstance(said, bytes) else said}"
-    return 0, str(error) or type(error).__name__
+    elif isinstance(error, smtplib.SMTPResponseException):
+        code, words = error.smtp_code, error.smtp_error
+    else:
+        return 0, str(error) or type(error).__name__
+    return code, f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"

@@ -348,7 +348,7 @@ def test_in_production_commands_say_only_what_was_asked(monkeypatch, databases):
     production = create_app(
         "production",
         SQLALCHEMY_DATABASE_URI=f"sqlite:///{empty_database}",
-        SECRET_KEY="k" * 32,
+        SECRET_KEY="Xk1mQ9vz" * 4,
         PUBLIC_URL="https://example.com",
         MAIL_SERVER="mail.example.com",
     )

@@ -234,6 +234,29 @@ def test_ten_uses_at_once_confirm_once(app, bob, letters):
     assert db.session.scalar(confirmed) == 1
 
 
+# When the letter does not come
+
+
+def test_the_gate_page_says_that_the_mail_server_refused_the_letter(client, letters):
+    client.post("/auth/register", data=FORM)
+    letter = db.session.scalar(select(Letter))
+    letter.done("failed", "550 5.1.1 <eve@example.com>: no such user")
+    db.session.commit()
+    page = client.get("/auth/unconfirmed").text
+    assert "your mail server refused the letter" in page
+    assert "550 5.1.1 &lt;eve@example.com&gt;: no such user" in page
+
+
+def test_the_gate_page_says_that_a_letter_is_delayed(client, letters):
+    client.post("/auth/register", data=FORM)
+    assert "is delayed" not in client.get("/auth/unconfirmed").text
+    Letter.claim().try_later("451 later")
+    db.session.commit()
+    page = client.get("/auth/unconfirmed").text
+    assert "is delayed" in page
+    assert "451" not in page
+
+
 # Sending again
 
 

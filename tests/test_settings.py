@@ -14,7 +14,7 @@ from app import create_app
 from config import ConfigError, defaults
 
 GOOD = {
-    "SECRET_KEY": "k" * 32,
+    "SECRET_KEY": "Xk1mQ9vz" * 4,
     "PUBLIC_URL": "https://example.com",
     "DATABASE_URL": "sqlite://",
     "MAIL_SERVER": "mail.example.com",
@@ -114,8 +114,11 @@ def test_what_is_empty_is_missing(refusal, name):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("SECRET_KEY", "k" * 31),
-        ("SECRET_KEY", "k" * 31 + " "),
+        ("SECRET_KEY", "Xk1mQ9vz" * 3),
+        ("SECRET_KEY", "Xk1mQ9v" * 4 + "    "),
+        ("SECRET_KEY", "k" * 64),
+        ("SECRET_KEY", "a hard to guess string, which everybody has read"),
+        ("SECRET_KEY", "django-insecure-#8s@k2v!z9x7q6w5e4r3t2y1u0"),
         ("PUBLIC_URL", "http://example.com"),
         ("PUBLIC_URL", "example.com"),
         ("PUBLIC_URL", "https://"),
@@ -137,7 +140,8 @@ def test_debug_mode_asked_for_in_code_is_refused(monkeypatch):
 
 
 def test_a_key_is_measured_in_bytes(start):
-    assert start(**GOOD | {"SECRET_KEY": "é" * 16}).config["SECRET_KEY"] == "é" * 16
+    sixteen_letters = "éàüößçñêèåøžšđčæ"
+    assert start(**GOOD | {"SECRET_KEY": sixteen_letters}).config["SECRET_KEY"] == sixteen_letters
 
 
 def test_cookies_of_production_go_over_https_to_this_host_alone(start):

@@ -9,7 +9,8 @@ from sqlalchemy import func, or_, select, update
 
 from app import audit, clock, mail
 from app.extensions import db, rows_changed
-from app.models import Event, User
+from app.models import Event, Letter, User
+from app.models.user import ascii_email
 from config import setting
 
 RESEND_EVERY = timedelta(seconds=60)  # the first letter counts
@@ -60,6 +61,12 @@ def send_again(user: User) -> bool:
     audit.record(user, RESENT)
     _send_letter(user)
     return True
+
+
+def last_letter(user: User) -> Letter | None:
+    """Return the newest confirmation letter to the address that the account has now."""
+    mine = (Letter.user_id == user.id, Letter.name == "confirm", Letter.recipient == ascii_email(user.email))
+    return db.session.scalar(select(Letter).where(*mine).order_by(Letter.id.desc()).limit(1))
 
 
 def seconds_to_wait(user: User) -> int:

@@ -63,7 +63,8 @@ def unconfirmed():
         return gate.ask_for_sign_in()
     if current_user.confirmed:
         return redirect(url_for("main.index"))
-    return render_template("auth/unconfirmed.html", wait=registration.seconds_to_wait(current_user))
+    wait, letter = registration.seconds_to_wait(current_user), registration.last_letter(current_user)
+    return render_template("auth/unconfirmed.html", wait=wait, letter=letter)
 
 
 @bp.route("/confirm/<token>")

@@ -2,7 +2,7 @@
 
 import logging
 
-from flask import jsonify, make_response, render_template
+from flask import current_app, jsonify, make_response, render_template
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
@@ -31,8 +31,7 @@ def error_page(error, words=None):
     if wants_json():
         response = jsonify(error=title, advice=advice)
     else:
-        page = render_template("errors/error.html", title=title, advice=advice, asks_nothing=error.code >= 500)
-        response = make_response(page)
+        response = make_response(_page(title, advice, asks_nothing=error.code >= 500))
     response.status_code = error.code
     response.headers.extend((name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After"})
     return response
@@ -48,3 +47,11 @@ def init_app(app):
     app.register_error_handler(HTTPException, error_page)
     for error in (OperationalError, InterfaceError, TimeoutError):
         app.register_error_handler(error, database_error)
+
+
+def _page(title, advice, asks_nothing):
+    if asks_nothing:  # nor do the context processors, of which Flask-Login's would load the person
+        return current_app.jinja_env.get_template("errors/error.html").render(
+            title=title, advice=advice, asks_nothing=True
+        )
+    return render_template("errors/error.html", title=title, advice=advice)

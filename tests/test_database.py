@@ -1,0 +1,68 @@
+"""What the database is told, and what people are told when it is away."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import event, select, text
+from sqlalchemy.exc import OperationalError
+
+from app.extensions import db
+from app.models import User
+
+
+def test_sqlite_keeps_to_its_promises(app, database):
+    if db.engine.name != "sqlite":
+        return
+    pragmas = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000}
+    with db.engine.connect() as connection:
+        assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas} == pragmas
+
+
+def test_no_request_waits_long_for_postgresql(app):
+    if db.engine.name != "postgresql":
+        return
+    limits = {"statement_timeout": "5s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "1min"}
+    with db.engine.connect() as connection:
+        assert {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits} == limits
+
+
+def test_reads_take_no_lock_and_the_first_write_waits_for_the_other(app, ada):
+    """Two who read, then write: no update is lost, on either database."""
+    first, second = db.engine.connect(), db.engine.connect()
+    for connection in (first, second):
+        connection.execute(select(User.password_version)).all()
+    first.execute(text("UPDATE users SET password_version = password_version + 1"))
+    first.commit()
+    second.execute(text("UPDATE users SET password_version = password_version + 1"))
+    second.commit()
+    first.close()
+    second.close()
+    db.session.refresh(ada)
+    assert ada.password_version == 3
+
+
+def test_moments_come_back_in_utc(ada):
+    ada.created_at = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5)))
+    db.session.commit()
+    assert ada.created_at == datetime(2026, 1, 1, 7, tzinfo=UTC)
+    assert ada.created_at.tzinfo == UTC
+
+
+@pytest.mark.parametrize("address", ["/", "/account", "/auth/login"])
+def test_while_the_database_is_away_people_get_a_page_and_stay_signed_in(app, client, ada, address):
+    client.sign_in(ada)
+
+    def fail(*_):
+        raise OperationalError("SELECT", {}, sqlite3.OperationalError("database is locked"))
+
+    event.listen(db.engine, "before_cursor_execute", fail)
+    answer = client.get(address)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert "Busy just now" in answer.text
+    assert '<a class="brand me-auto"' in answer.text
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").status_code == 503
+    event.remove(db.engine, "before_cursor_execute", fail)
+    assert client.get("/account").status_code == 200

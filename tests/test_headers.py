@@ -1,0 +1,109 @@
+"""What every answer says to browsers, on every address, to everybody."""
+
+import re
+
+import pytest
+from clients import ROOT
+from test_gate import addresses
+
+EXPECTED = {
+    "Content-Security-Policy": "default-src 'self'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+PRODUCTION = {
+    "PUBLIC_URL": "https://localhost",
+    "SESSION_COOKIE_NAME": "__Host-session",
+    "SESSION_COOKIE_SECURE": True,
+}
+
+
+@pytest.fixture
+def app(app):
+    app.testing = False
+    app.add_url_rule("/bug", "bug", lambda: 1 / 0)
+    return app
+
+
+@pytest.mark.parametrize("settings", [{}, PRODUCTION], ids=["http", "https"])
+@pytest.mark.parametrize("who", [None, "bob", "ada"])
+def test_a_crawl_of_every_address(app, client, request, settings, who):
+    if who:
+        client.sign_in(request.getfixturevalue(who))
+    asked = [*addresses(app, "GET"), ("nowhere", "/nowhere"), ("auth.confirm", "/auth/confirm/abc")]
+    for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
+        for endpoint, address in asked:
+            with client.open(address, method=method, data={"email": "x"} if method == "POST" else None) as answer:
+                check(answer, endpoint, settings, who)
+                assert answer.status_code < 500 or endpoint == "bug"
+                if endpoint == "auth.logout" and method == "POST" and who:
+                    client.sign_in(request.getfixturevalue(who))
+
+
+def check(answer, endpoint, settings, who):
+    for name, beginning in EXPECTED.items():
+        assert answer.headers[name].startswith(beginning), (endpoint, name)
+    assert answer.headers.getlist("Content-Security-Policy") == [answer.headers["Content-Security-Policy"]]
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    assert not re.search(r"https?:", answer.headers["Content-Security-Policy"]), "another origin"
+    assert ("Strict-Transport-Security" in answer.headers) is bool(settings)
+    assert not [name for name in answer.headers.keys() if name.startswith("Access-Control")]
+    for cookie in answer.headers.getlist("Set-Cookie"):
+        assert "HttpOnly" in cookie
+        assert "SameSite=Lax" in cookie
+        if settings:
+            assert cookie.startswith("__Host-session=")
+            assert "Secure" in cookie
+            assert "Path=/;" in cookie + ";"
+            assert "Domain" not in cookie
+    if endpoint not in {"static", "bootstrap.static"} and answer.status_code < 300:
+        private = bool(who) or endpoint == "auth.confirm" or (endpoint.startswith("main.") and endpoint.endswith("z"))
+        assert answer.headers["Cache-Control"] == ("no-store" if private else "no-cache"), endpoint
+    assert answer.mimetype not in {"text/html"} or "Traceback" not in answer.text
+
+
+def test_the_policy_lets_nothing_be_framed_posted_or_based_elsewhere(client):
+    policy = client.get("/").headers["Content-Security-Policy"]
+    for rule in ("frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "object-src 'none'"):
+        assert rule in policy
+
+
+def test_a_page_with_a_token_is_kept_nowhere(client):
+    assert client.get("/auth/confirm/abc").headers["Cache-Control"] == "no-store"
+
+
+def test_probes_and_static_files_know_no_session(client, ada):
+    client.sign_in(ada)
+    for address in ("/healthz", "/readyz", "/static/app.css"):
+        with client.get(address) as answer:
+            assert "Cookie" not in answer.headers.get("Vary", "")
+            assert "Set-Cookie" not in answer.headers
+
+
+# Static files
+
+
+def test_static_files_are_kept_for_a_year_under_the_hash_of_what_is_in_them(client):
+    page = client.get("/").text
+    linked = re.findall(r'(?:href|src)="(/(?:bootstrap/)?static/[^"]+)"', page)
+    assert len(linked) == 5
+    for address in set(linked):
+        with client.get(address) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert re.search(r"\.[0-9a-f]{12}\.(css|js|svg)$", address)
+
+
+def test_the_hash_of_another_release_is_not_found(client):
+    assert client.get("/static/app.0123456789ab.css").status_code == 404
+    assert client.get("/static/nothing.0123456789ab.css").status_code == 404
+    assert client.get("/static/../../config.0123456789ab.py").status_code == 404
+
+
+def test_without_a_hash_a_file_is_asked_for_each_time(client):
+    with client.get("/static/app.css") as answer:
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.data == (ROOT / "app/static/app.css").read_bytes()

@@ -1,0 +1,95 @@
+"""The log: one line a request, one an event, with an id; nothing secret, nothing forged."""
+
+import json
+import logging
+
+import pytest
+from clients import PASSWORD
+
+from app.logs import Json, Plain
+
+
+class Lines(logging.Handler):
+    """What the application's handler would write."""
+
+    def __init__(self, formatter):
+        super().__init__()
+        self.setFormatter(formatter)
+        self.written = []
+
+    def emit(self, record):
+        self.written.append(self.format(record))
+
+    def read(self):
+        return [json.loads(line) for line in self.written]
+
+
+@pytest.fixture(params=[Json, Plain])
+def plain_or_json(request):
+    yield from listening(Lines(request.param()))
+
+
+@pytest.fixture
+def log():
+    yield from listening(Lines(Json()))
+
+
+def listening(handler):
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def test_a_request_is_one_line_with_an_id_that_its_answer_bears(client, log):
+    answer = client.get("/auth/login?next=/account")
+    (line,) = log.read()
+    assert line["message"] == "GET /auth/login 200"
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+    assert line["ip"] == "127.0.0.1"
+    assert line["ms"] >= 0
+    assert line["at"].endswith("+00:00")
+
+
+def test_an_event_is_one_line_with_the_id_of_its_request(client, ada, log):
+    answer = client.sign_in(ada)
+    line = next(line for line in log.read() if line["logger"] == "security")
+    assert line["message"] == "signed_in"
+    assert line["event"]["user_id"] == ada.id
+    assert line["event"]["detail"] == {"method": "password"}
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_nothing_secret_is_written(client, another_client, letters, plain_or_json):
+    form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+    client.post("/auth/register", data=form)
+    link = letters.link()
+    another_client.get(link)
+    client.get(link)
+    cookie = client.get_cookie("session").value
+    client.post("/auth/logout")
+    client.post("/auth/login", data={"login": PASSWORD, "password": "eve"})
+    written = "\n".join(plain_or_json.written)
+    assert "/auth/confirm/<token> 302" in written
+    secrets = [PASSWORD, cookie, *link.rpartition("/")[2].split(".")]
+    assert [secret for secret in secrets if secret in written] == []
+
+
+@pytest.mark.parametrize("address", ["/a%0Ab", "/a%0D%0A{%22fake%22:1}", "/a%1B[31mb", "/a%E2%80%A8b", "/a%C2%85b"])
+def test_no_field_forges_a_line(client, plain_or_json, address):
+    client.get(address, headers={"User-Agent": "x\x1b[31m"})
+    assert len(plain_or_json.written) == 1
+    assert plain_or_json.written[0].splitlines() == plain_or_json.written
+    assert "\x1b" not in plain_or_json.written[0]
+
+
+def test_a_bug_is_written_with_its_trace(app, client, log):
+    app.testing = False
+    app.add_url_rule("/bug", "bug", lambda: 1 / 0)
+    answer = client.get("/bug")
+    line = next(line for line in log.read() if line["level"] == "ERROR")
+    assert "ZeroDivisionError" in line["exception"]
+    assert line["request_id"] == answer.headers["X-Request-ID"]
