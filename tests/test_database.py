@@ -11,17 +11,15 @@ from app.extensions import db
 from app.models import User
 
 
-def test_sqlite_keeps_to_its_promises(app, database):
-    if db.engine.name != "sqlite":
-        return
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_sqlite_keeps_its_promises(app):
     pragmas = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000}
     with db.engine.connect() as connection:
         assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas} == pragmas
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_no_request_waits_long_for_postgresql(app):
-    if db.engine.name != "postgresql":
-        return
     limits = {"statement_timeout": "5s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "1min"}
     with db.engine.connect() as connection:
         assert {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits} == limits
