@@ -11,6 +11,9 @@ graceful_timeout = 10  # seconds that a request may take after SIGTERM
 # Whom to believe about X-Forwarded-* is for TRUSTED_PROXIES to say, not for the server.
 forwarded_allow_ips = ""
 secure_scheme_headers = {}
+forwarder_headers = ""
+
+control_socket_disable = True  # it would be one for all the servers of a user
 
 
 def post_worker_init(worker):

@@ -13,6 +13,8 @@ from flask.logging import default_handler
 
 from app import clock
 
+TOKEN = re.compile(r"eyJ[\w.-]+")  # JWS, on whatever page it is tried
+
 requests = logging.getLogger("request")
 
 
@@ -57,11 +59,8 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    """Write the request's line. The path is that of its rule, with a token masked; a query is not written at all."""
-    path = request.path
-    for name, value in (request.view_args or {}).items():
-        if name == "token":
-            path = path.replace(str(value), "<token>")
+    """Write the request's line. A token in its path is masked, and the query is not written at all."""
+    path = TOKEN.sub("<token>", request.path)
     requests.info(
         "%s %s %s",
         request.method,

@@ -58,7 +58,7 @@ def deliver(stopped: threading.Event | None = None) -> int:
     tried = 0
     with Connection(current_app.extensions["mail"]) as connection:
         while not (stopped and stopped.is_set()) and (letter := Letter.claim()):
-            tried += 1
+            tried, is_away = tried + 1, False
             try:
                 if message := write(letter):
                     connection.send(message)
@@ -66,7 +66,10 @@ def deliver(stopped: threading.Event | None = None) -> int:
             except Exception as error:  # whatever is wrong with one letter, the others go on
                 log.warning("Letter %s (%s) was not sent: %s", letter.id, letter.name, type(error).__name__)
                 _refused(letter, error)
+                is_away = _answer(error)[0] == 0 and isinstance(error, OSError)
             db.session.commit()
+            if is_away:  # the others need not find that out, each for itself
+                break
     return tried
 
 
@@ -115,21 +118,22 @@ class Connection(flask_mail.Connection):
         server, port = self.mail.server, self.mail.port or 0
         if self.mail.use_ssl:
             context = ssl.create_default_context()
-            self.host = smtplib.SMTP_SSL(server, port, timeout=TIMEOUT, context=context)
+            host: smtplib.SMTP = smtplib.SMTP_SSL(server, port, timeout=TIMEOUT, context=context)
         else:
-            self.host = smtplib.SMTP(server, port, timeout=TIMEOUT)
+            host = smtplib.SMTP(server, port, timeout=TIMEOUT)
         try:
-            self._introduce(self.host)
+            self._introduce(host)
         except Exception:
-            self._close()
+            host.close()
             raise
-        return self.host
+        return host
 
-    def __exit__(self, *_: object) -> None:
-        if self.host and self.host.sock:
+    def __exit__(self, interrupted: object, *_: object) -> None:
+        if interrupted:
+            self._close()
+        elif self.host and self.host.sock:
             with suppress(OSError):  # it has the letters
                 self.host.quit()
-        self._close()
 
     def _introduce(self, host: smtplib.SMTP) -> None:
         if self.mail.use_tls and not self.mail.use_ssl:

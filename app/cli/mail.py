@@ -1,6 +1,7 @@
 """`flask mail`: letters on their way."""
 
 import signal
+import threading
 
 import click
 from flask import current_app
@@ -25,7 +26,8 @@ def work(once):
         click.echo(f"{count} {'letter' if count == 1 else 'letters'} tried.")
     else:
         delivery = current_app.extensions["delivery"]
-        signal.signal(signal.SIGTERM, lambda *_: delivery.stop())
+        # By a thread: the signal may come while this one holds the lock of what is to be set.
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=delivery.stop).start())
         delivery.run()
 
 

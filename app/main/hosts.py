@@ -1,6 +1,6 @@
 """Which requests are for this site: its host and scheme are those of PUBLIC_URL, and its path is the prefix of ours."""
 
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from flask import current_app, redirect, request
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -31,7 +31,8 @@ def check_host_and_scheme():
     if _without_port(request.host, request.scheme) != _without_port(public.netloc, public.scheme):
         return "This site has another address.\n", 400, {"Content-Type": "text/plain; charset=utf-8"}
     if public.scheme == "https" and not request.is_secure:
-        address = f"{public.scheme}://{public.netloc}{request.script_root}{request.full_path.rstrip('?')}"
+        asked = urlsplit(request.url)  # quoted again as it was
+        address = urlunsplit((public.scheme, public.netloc, asked.path, asked.query, ""))
         return redirect(address, 301 if request.method in {"GET", "HEAD"} else 308)
     return None
 

@@ -1,0 +1,144 @@
+"""The story of a letter with Exim, a real mail server, which root can start."""
+
+import re
+
+import pytest
+from clients import PASSWORD
+from exim import Exim
+from mail_server import HOST, USERNAME, Authority, until
+from mail_server import PASSWORD as MAIL_PASSWORD
+from sqlalchemy import select
+
+from app import mail
+from app.extensions import db
+from app.models import Letter
+
+pytestmark = pytest.mark.extended
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def certificate(authority):
+    return authority.certify(HOST)
+
+
+@pytest.fixture
+def exim(certificate, authority, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    exim = Exim(certificate)
+    yield exim
+    exim.stop()
+
+
+@pytest.fixture
+def own():
+    """Settings that differ from the right ones. Parametrize it."""
+    return {}
+
+
+@pytest.fixture
+def settings(exim, own):
+    right = {"MAIL_SERVER": HOST, "MAIL_PORT": exim.port, "MAIL_USERNAME": USERNAME, "MAIL_PASSWORD": MAIL_PASSWORD}
+    return right | own
+
+
+def register(client, name="eve"):
+    form = {"email": f"{name}@example.com", "username": f"{name}-1", "password": PASSWORD, "confirm_password": PASSWORD}
+    page = client.post("/auth/register", data=form, follow_redirects=True)
+    assert page.request.path == "/auth/unconfirmed"
+
+
+def letter():
+    return db.session.scalars(select(Letter).execution_options(populate_existing=True)).one()
+
+
+def test_the_whole_story(client, exim):
+    register(client)
+    assert exim.connections() == 0
+    assert mail.deliver() == 1
+    assert letter().status == "sent"
+
+    [message] = until(exim.letters)
+    assert message["Envelope-To"] == "eve@example.com"
+    assert message["Return-Path"] == "<no-reply@localhost>"
+    assert message["To"] == "eve@example.com"
+    assert message["From"] == "Flasky <no-reply@localhost>"
+    assert message["Subject"] == "Confirm your address for Flasky"
+    assert message["Message-ID"] == letter().message_id
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert "esmtpsa  (TLS1.3)" in message["Received"]
+
+    text, html = (message.get_body([kind]).get_content() for kind in ("plain", "html"))
+    link = re.search(r"http://localhost(/auth/confirm/\S+)", text)
+    assert link[0] in html
+    assert "You have confirmed your account" in client.get(link[1], follow_redirects=True).text
+
+
+def test_many_letters_go_over_one_connection(app, exim):
+    for number in range(20):
+        register(app.test_client(), f"person{number}")
+    assert mail.deliver() == 20
+    until(lambda: len(exim.letters()) == 20)
+    assert exim.connections() == exim.log().count("closed by QUIT") == 1
+
+
+@pytest.mark.parametrize("own", [{"MAIL_PASSWORD": "wrong"}])
+def test_a_wrong_password_makes_a_letter_wait(client, exim, clock):
+    register(client)
+    mail.deliver()
+    assert (letter().status, letter().error) == ("waiting", "535 Incorrect authentication data")
+    assert (letter().due_at - clock.time).total_seconds() == 30
+    assert "<=" not in exim.log()
+
+
+def test_an_unknown_recipient_is_given_up_on(client, exim, clock):
+    register(client, "nobody")
+    mail.deliver()
+    assert (letter().status, letter().error) == ("failed", "550 5.1.1 no such user")
+    clock.move(days=2)
+    assert mail.deliver() == 0
+
+
+def test_a_greylisted_letter_waits(client, exim, clock):
+    register(client, "later")
+    mail.deliver()
+    assert (letter().status, letter().error) == ("waiting", "451 4.7.1 greylisted")
+    assert (letter().due_at - clock.time).total_seconds() == 30
+
+
+def test_a_slow_answer_is_waited_for(client, exim):
+    register(client, "slow")
+    mail.deliver()
+    assert letter().status == "sent"
+    assert len(until(exim.letters)) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "status", "reason"),
+    [
+        ({"MAIL_USE_TLS": False}, "waiting", "No password is sent without TLS: set MAIL_USE_TLS=1."),
+        ({"MAIL_USE_TLS": False, "MAIL_USERNAME": ""}, "failed", "550 5.7.1 letters are taken over TLS alone"),
+        ({"MAIL_USERNAME": ""}, "failed", "550 5.7.1 sign in first"),
+        ({"MAIL_SERVER": "localhost"}, "waiting", "Hostname mismatch"),
+    ],
+)
+def test_without_verified_tls_and_a_password_nothing_is_sent(client, exim, status, reason):
+    register(client)
+    mail.deliver()
+    assert letter().status == status
+    assert reason in letter().error
+    assert "<=" not in exim.log()
+    assert exim.letters() == []
+
+
+def test_a_server_of_an_unknown_authority_gets_nothing(client, exim, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path).file))
+    register(client)
+    mail.deliver()
+    assert letter().status == "waiting"
+    assert "certificate verify failed" in letter().error
+    assert "<=" not in exim.log()

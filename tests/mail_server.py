@@ -1,0 +1,309 @@
+"""A mail server in this process, on 127.0.0.1, that goes wrong as it is told, and authorities that certify it."""
+
+import asyncio
+import ssl
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from ipaddress import ip_address
+from socket import socket
+
+from aiosmtpd.smtp import SMTP, AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+HOST = "127.0.0.1"
+USERNAME, PASSWORD = "flasky", "a key under the mat"
+
+
+def until(condition, seconds=10):
+    """Wait until `condition()` is true, and return what it is."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"still not so after {seconds} s"
+        time.sleep(0.01)
+    return found
+
+
+class MailServer:
+    """Keeps count of the `connections`, the `letters` and the `passwords` (each with the TLS it came over, if any)."""
+
+    def __init__(self, mode, certificates):
+        self.mode, self.certificates = MODES[mode], certificates
+        self.connections, self.letters, self.passwords = [], [], []
+        self.socket = socket()
+        self.socket.bind((HOST, 0))  # and refuses connections until it listens
+        self.settings = {"MAIL_SERVER": HOST, "MAIL_PORT": self.socket.getsockname()[1]} | self.mode.settings
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self._run(self._open())
+
+    def become(self, mode):
+        """Do otherwise from the next connection on, over TLS or not as before."""
+        self.mode = MODES[mode]
+        self._run(self._listen())
+
+    def stop(self):
+        self._run(self._close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    def _run(self, coroutine):
+        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(5)
+
+    async def _open(self):
+        def connect():
+            self.connections.append(self.mode(self, self.loop))
+            return self.connections[-1]
+
+        implicit = self.certificates[self.mode.certificate] if self.mode.implicit_tls else None
+        self.server = await self.loop.create_server(connect, sock=self.socket, ssl=implicit, start_serving=False)
+        await self._listen()
+
+    async def _listen(self):
+        if self.mode.listens:
+            await self.server.start_serving()
+
+    async def _close(self):
+        self.server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for connection in self.connections:
+            if connection.transport:
+                connection.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports say good-bye
+
+
+class Normal(SMTP):
+    """One connection, on which all goes well. A mode is a connection on which something does not."""
+
+    listens = True
+    certificate = None  # which of MailServer.certificates
+    implicit_tls = False
+    settings = {"MAIL_USE_TLS": False}  # what the application is told
+
+    def __init__(self, mail_server, loop):
+        self.mail_server = mail_server
+        starttls = None if self.implicit_tls else mail_server.certificates.get(self.certificate)
+        # Passwords are asked for over anything, to see who would give one.
+        super().__init__(
+            self, loop=loop, hostname=HOST, tls_context=starttls, auth_require_tls=False, authenticator=self.sign_in
+        )
+
+    def sign_in(self, server, session, envelope, mechanism, offered):
+        encryption = self.transport.get_extra_info("ssl_object")
+        self.mail_server.passwords.append((offered.password.decode(), encryption and encryption.version()))
+        good = (offered.login.decode(), offered.password.decode()) == (USERNAME, PASSWORD)
+        return AuthResult(success=good, handled=False)
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        answer = self.answer_to(address)
+        if answer.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return answer
+
+    async def handle_DATA(self, server, session, envelope):
+        return await self.take(message_from_bytes(envelope.content, policy=policy.default))
+
+    async def handle_exception(self, error):
+        return f"451 {error!r}"
+
+    def answer_to(self, address):
+        return "550 5.1.1 no such user" if address.startswith("nobody@") else "250 OK"
+
+    async def take(self, letter):
+        self.mail_server.letters.append(letter)
+        return "250 OK"
+
+
+class Refuses(Normal):
+    listens = False
+
+
+class Hangs(Normal):
+    async def _handle_client(self):
+        await asyncio.Event().wait()
+
+
+class Busy(Normal):
+    async def _handle_client(self):
+        await self.push("421 4.3.2 too many connections")
+        self.transport.close()
+
+
+class Tires(Normal):
+    """Has had enough after two letters."""
+
+    async def smtp_MAIL(self, arg):
+        if len(self.mail_server.letters) != 2:
+            return await super().smtp_MAIL(arg)
+        self.mail_server.letters.append(None)
+        await self.push("421 4.7.0 too many letters")
+        return self.transport.close()
+
+
+class Greylists(Normal):
+    def answer_to(self, address):
+        return "451 4.7.1 greylisted"
+
+
+class KnowsNobody(Normal):
+    def answer_to(self, address):
+        return "550 5.1.1 no such user"
+
+
+class SmellsSpam(Normal):
+    async def take(self, letter):
+        return "554 5.7.1 smells of spam"
+
+
+class TakesNoData(Normal):
+    async def smtp_DATA(self, arg):
+        await self.push("554 5.3.4 not today")
+
+
+class Drops(Normal):
+    """Takes the letter, and is gone before it has said so."""
+
+    async def take(self, letter):
+        await super().take(letter)
+        self.transport.abort()
+        await asyncio.Event().wait()
+
+
+class Slow(Normal):
+    async def take(self, letter):
+        await asyncio.sleep(0.1)
+        return await super().take(letter)
+
+
+class StartTls(Normal):
+    """Takes letters from those who have signed in."""
+
+    certificate = "good"
+    settings = {"MAIL_USE_TLS": True, "MAIL_USERNAME": USERNAME, "MAIL_PASSWORD": PASSWORD}
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if not session.authenticated:
+            return "530 5.7.0 authentication required"
+        envelope.mail_from = address
+        return "250 OK"
+
+
+class ImplicitTls(StartTls):
+    implicit_tls = True
+    settings = StartTls.settings | {"MAIL_USE_SSL": True}
+
+
+class UnknownAuthority(StartTls):
+    certificate = "of an unknown authority"
+
+
+class AnotherHost(StartTls):
+    certificate = "for another host"
+
+
+class UnknownAuthorityImplicitTls(ImplicitTls):
+    certificate = "of an unknown authority"
+
+
+class AnotherHostImplicitTls(ImplicitTls):
+    certificate = "for another host"
+
+
+class NoStartTls(StartTls):
+    certificate = None
+
+
+class NoTls(NoStartTls):
+    settings = StartTls.settings | {"MAIL_USE_TLS": False}
+
+
+class SlowStartTls(StartTls, Slow):
+    """Both."""
+
+
+MODES = {
+    "normal": Normal,
+    "refuses connections": Refuses,
+    "hangs": Hangs,
+    "421 at connect": Busy,
+    "421 after two letters": Tires,
+    "451 at RCPT": Greylists,
+    "550 at RCPT": KnowsNobody,
+    "554 at DATA": TakesNoData,
+    "554 after DATA": SmellsSpam,
+    "drops after DATA": Drops,
+    "slow": Slow,
+    "STARTTLS": StartTls,
+    "STARTTLS, slow": SlowStartTls,
+    "STARTTLS, unknown authority": UnknownAuthority,
+    "STARTTLS, another host": AnotherHost,
+    "STARTTLS not offered": NoStartTls,
+    "TLS": ImplicitTls,
+    "TLS, unknown authority": UnknownAuthorityImplicitTls,
+    "TLS, another host": AnotherHostImplicitTls,
+    "TLS not wanted": NoTls,
+}
+
+
+class Authority:
+    """Signs certificates. Who trusts it has `file` in SSL_CERT_FILE."""
+
+    def __init__(self, folder, name="Flasky's tests"):
+        self.folder, self.file = folder, folder / f"{name}.pem"
+        self.name, self.key = _name(name), ec.generate_private_key(ec.SECP256R1())
+        other_uses = (
+            "digital_signature content_commitment key_encipherment data_encipherment key_agreement crl_sign "
+            "encipher_only decipher_only"
+        ).split()
+        certificate = self._sign(
+            self.name,
+            self.key,
+            x509.BasicConstraints(ca=True, path_length=0),
+            x509.KeyUsage(key_cert_sign=True, **dict.fromkeys(other_uses, False)),
+        )
+        self.file.write_bytes(certificate)
+
+    def certify(self, host):
+        """Return a file with a new key and a certificate for `host`, a name or an address."""
+        key, file = ec.generate_private_key(ec.SECP256R1()), self.folder / f"{self.file.stem} for {host}.pem"
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host)) if host == HOST else x509.DNSName(host)])
+        file.write_bytes(_pem(key) + self._sign(_name(host), key, names))
+        return file
+
+    def _sign(self, subject, key, *extensions):
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder(self.name, subject, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=not isinstance(extension, x509.SubjectAlternativeName))
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def tls(certificate):
+    """A server's side of TLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def _name(text):
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+
+def _pem(key):
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

@@ -1,0 +1,358 @@
+"""Letters on their way through a mail server that goes wrong in every way it can."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from clients import PASSWORD, ROOT
+from mail_server import HOST, Authority, MailServer, tls, until
+from mail_server import PASSWORD as MAIL_PASSWORD
+from sqlalchemy import func, select
+
+from app import mail
+from app.extensions import db
+from app.models import Letter, User
+
+FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """The one authority that the application trusts."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def certificates(authority):
+    return {
+        "good": tls(authority.certify(HOST)),
+        "for another host": tls(authority.certify("mail.example.com")),
+        "of an unknown authority": tls(Authority(authority.folder, "Somebody else").certify(HOST)),
+    }
+
+
+@pytest.fixture
+def mode():
+    """What the mail server does. Parametrize it."""
+    return "normal"
+
+
+@pytest.fixture
+def server(mode, authority, certificates, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    monkeypatch.setattr(mail, "TIMEOUT", 0.3 if mode == "hangs" else 5)
+    server = MailServer(mode, certificates)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def settings(server):
+    return server.settings
+
+
+@pytest.fixture
+def queue(app):
+    """Queue a letter to each of some people, who are new."""
+
+    def queue(*names):
+        for name in names:
+            user = User(email=f"{name}@example.com", username=name, password=PASSWORD)
+            db.session.add(user)
+            db.session.flush()
+            mail.send("confirm", user)
+        db.session.commit()
+
+    return queue
+
+
+def modes(*names):
+    return pytest.mark.parametrize("mode", names)
+
+
+def letters():
+    return db.session.scalars(select(Letter).order_by(Letter.id).execution_options(populate_existing=True)).all()
+
+
+def letter():
+    [only] = letters()
+    return only
+
+
+def people(count):
+    return [f"person{number}" for number in range(count)]
+
+
+def recipients(server):
+    return [letter["To"].partition("@")[0] for letter in server.letters if letter]
+
+
+def register(client):
+    """Register as Eve does, and look at the page as if there were no mail server at all."""
+    page = client.post("/auth/register", data=FORM, follow_redirects=True)
+    assert page.request.path == "/auth/unconfirmed"
+    assert "A letter is on its way to eve@example.com" in page.text
+
+
+def is_sent_after_half_a_minute(clock):
+    clock.move(seconds=29)
+    assert mail.deliver() == 0
+    clock.move(seconds=1)
+    assert mail.deliver() == 1
+    return (letter().status, letter().error, letter().tries) == ("sent", "", 2)
+
+
+# A server that goes wrong
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("refuses connections", "Connection refused"),
+        ("hangs", "timed out"),
+        ("421 at connect", "421 4.3.2 too many connections"),
+        ("451 at RCPT", "451 4.7.1 greylisted"),
+        ("drops after DATA", "Connection unexpectedly closed"),
+    ],
+)
+def test_a_registration_does_not_feel_what_makes_its_letter_wait(client, server, clock, mode, reason):
+    register(client)
+    assert (server.connections, letter().tries) == ([], 0)
+
+    begun = time.monotonic()
+    assert mail.deliver() == 1
+    assert time.monotonic() - begun < 2
+    assert (letter().status, letter().claimed_until) == ("waiting", None)
+    assert reason in letter().error
+    taken = 1 if mode == "drops after DATA" else 0
+    assert len(server.letters) == taken
+
+    server.become("normal")
+    assert is_sent_after_half_a_minute(clock)
+    assert len(server.letters) == taken + 1
+    assert {copy["Message-ID"] for copy in server.letters} == {letter().message_id}
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("550 at RCPT", "550 5.1.1 no such user"),
+        ("554 at DATA", "554 5.3.4 not today"),
+        ("554 after DATA", "554 5.7.1 smells of spam"),
+    ],
+)
+def test_a_final_refusal_ends_a_letter_at_once_with_its_reason(client, server, clock, reason):
+    register(client)
+    assert (server.connections, letter().tries) == ([], 0)
+    assert mail.deliver() == 1
+    assert (letter().status, letter().error, letter().tries) == ("failed", reason, 1)
+    server.become("normal")
+    clock.move(days=2)
+    assert mail.deliver() == 0
+    assert server.letters == []
+
+
+@modes("451 at RCPT")
+def test_a_letter_that_is_put_off_again_and_again_waits_longer_each_time_with_one_message_id(queue, server, clock):
+    queue("eve")
+    waits = []
+    for _ in range(3):
+        assert mail.deliver() == 1
+        waits.append((letter().due_at - clock.time).total_seconds())
+        clock.move(seconds=waits[-1])
+    assert waits == [30, 120, 600]
+
+    server.become("drops after DATA")
+    mail.deliver()
+    clock.move(hours=1)
+    server.become("normal")
+    mail.deliver()
+    assert (letter().status, letter().tries) == ("sent", 5)
+    assert [copy["Message-ID"] for copy in server.letters] == [letter().message_id] * 2
+
+
+@modes("hangs")
+@pytest.mark.parametrize("own", [{"MAIL_DELIVERY": "thread"}])
+def test_the_thread_that_delivers_holds_up_no_page(make_app, database, server, own):
+    with make_app("testing", database, server.settings | own) as app:
+        begun = time.monotonic()
+        register(app.test_client())
+        until(lambda: server.connections)
+        assert app.test_client().get("/").status_code == 200
+        assert time.monotonic() - begun < 5
+        app.extensions["delivery"].stop(wait=5)
+
+
+# TLS and signing in
+
+
+@modes("STARTTLS", "TLS")
+def test_a_verified_connection_is_signed_in_once_and_gets_the_letters(queue, server):
+    queue("eve", "ada")
+    assert mail.deliver() == 2
+    assert recipients(server) == ["eve", "ada"]
+    assert server.passwords == [(MAIL_PASSWORD, "TLSv1.3")]
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("STARTTLS, unknown authority", "unable to get local issuer certificate"),
+        ("TLS, unknown authority", "unable to get local issuer certificate"),
+        ("STARTTLS, another host", "IP address mismatch"),
+        ("TLS, another host", "IP address mismatch"),
+        ("STARTTLS not offered", "STARTTLS extension not supported"),
+        ("TLS not wanted", "No password is sent without TLS: set MAIL_USE_TLS=1."),
+    ],
+)
+def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server, reason):
+    register(client)
+    assert server.connections == []
+    queue("ada")
+    assert mail.deliver() == 1
+    assert (server.passwords, server.letters) == ([], [])
+    first, second = letters()
+    assert (first.status, second.status) == ("waiting", "waiting")
+    assert reason in first.error
+    assert second.tries == 0, "what is wrong with the server is no fault of every letter"
+
+
+@modes("STARTTLS, unknown authority", "STARTTLS, another host", "STARTTLS not offered")
+def test_a_letter_goes_when_the_certificate_has_been_mended(client, server, clock):
+    register(client)
+    mail.deliver()
+    server.become("STARTTLS")
+    assert is_sent_after_half_a_minute(clock)
+    assert recipients(server) == ["eve"]
+    assert server.passwords == [(MAIL_PASSWORD, "TLSv1.3")]
+
+
+@modes("STARTTLS")
+def test_a_wrong_password_makes_letters_wait(app, queue, server, clock):
+    app.extensions["mail"].password = "wrong"
+    queue("eve")
+    mail.deliver()
+    assert server.letters == []
+    assert letter().status == "waiting"
+    assert letter().error.startswith("535 5.7.8")
+    app.extensions["mail"].password = MAIL_PASSWORD
+    assert is_sent_after_half_a_minute(clock)
+
+
+# Many letters
+
+
+def test_many_letters_go_over_one_connection(queue, server):
+    queue(*people(20))
+    assert mail.deliver() == 20
+    assert recipients(server) == people(20)
+    assert len(server.connections) == 1
+
+
+def test_when_nothing_is_due_no_connection_is_opened(app, server):
+    assert mail.deliver() == 0
+    assert server.connections == []
+
+
+def test_a_refused_recipient_among_others_loses_none_of_them_nor_the_connection(queue, server):
+    queue("eve", "nobody", "ada")
+    assert mail.deliver() == 3
+    assert [(each.status, each.error) for each in letters()] == [
+        ("sent", ""),
+        ("failed", "550 5.1.1 no such user"),
+        ("sent", ""),
+    ]
+    assert recipients(server) == ["eve", "ada"]
+    assert len(server.connections) == 1
+
+
+@modes("554 at DATA")
+def test_a_refused_letter_leaves_nothing_of_it_on_the_connection(queue, server):
+    queue("eve", "ada")
+    assert mail.deliver() == 2
+    assert [each.error for each in letters()] == ["554 5.3.4 not today"] * 2
+
+
+@modes("421 after two letters")
+def test_a_server_that_ends_the_connection_gets_a_new_one(queue, server, clock):
+    queue(*people(5))
+    assert mail.deliver() == 5
+    assert recipients(server) == ["person0", "person1", "person3", "person4"]
+    assert letters()[2].error == "421 4.7.0 too many letters"
+    assert len(server.connections) == 2
+    clock.move(seconds=30)
+    mail.deliver()
+    assert recipients(server)[-1] == "person2"
+
+
+def test_several_threads_send_each_letter_once(app, queue, server):
+    queue(*people(50))
+
+    def deliver(_):
+        with app.app_context():
+            return mail.deliver()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(deliver, range(4))) == 50
+    assert sorted(recipients(server)) == sorted(people(50))
+    assert {(each.status, each.tries) for each in letters()} == {("sent", 1)}
+
+
+# flask mail work
+
+
+@pytest.fixture
+def worker(app, server, authority):
+    """`flask mail work` in a process of its own, as in production."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHON_DOTENV_DISABLED": "1",
+        "PYTHONWARNINGS": "error",
+        "FLASK_SKIP_DOTENV": "1",
+        "FLASK_APP": "flasky.py",
+        "FLASK_CONFIG": "production",
+        "SECRET_KEY": secrets.token_hex(),
+        "PUBLIC_URL": "https://example.com",
+        "DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"],
+        "SSL_CERT_FILE": str(authority.file),
+    }
+    environment |= {name: str(int(v) if v is True else v) for name, v in server.settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flask", "mail", "work"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    yield process
+    process.kill()
+    print(process.communicate()[0])
+
+
+@modes("STARTTLS, slow")
+def test_the_worker_ends_after_the_letter_in_hand(queue, server, worker):
+    queue(*people(30))
+    until(lambda: len(server.letters) >= 3, 20)
+    worker.send_signal(signal.SIGTERM)
+    said, _ = worker.communicate(timeout=5)
+    assert worker.returncode == 0, said
+    assert 3 <= len(server.letters) < 30
+    assert [each.claimed_until for each in letters()] == [None] * 30
+    sent = db.session.scalar(select(func.count()).where(Letter.status == "sent"))
+    assert sent == len(server.letters)
+    assert len(server.connections) == 1
+
+
+@modes("STARTTLS")
+def test_the_worker_ends_at_once_when_there_is_nothing_to_do(queue, server, worker):
+    queue("eve")
+    until(lambda: letter().status == "sent", 20)
+    assert recipients(server) == ["eve"]
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(3) == 0
