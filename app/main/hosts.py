@@ -31,8 +31,8 @@ def check_host_and_scheme():
     if _without_port(request.host, request.scheme) != _without_port(public.netloc, public.scheme):
         return "This site has another address.\n", 400, {"Content-Type": "text/plain; charset=utf-8"}
     if public.scheme == "https" and not request.is_secure:
-        asked = urlsplit(request.url)  # quoted again as it was
-        address = urlunsplit((public.scheme, public.netloc, asked.path, asked.query, ""))
+        path, query = urlsplit(request.url).path, request.query_string.decode("latin-1")  # both as they were quoted
+        address = urlunsplit((public.scheme, public.netloc, path, query, ""))
         return redirect(address, 301 if request.method in {"GET", "HEAD"} else 308)
     return None
 
