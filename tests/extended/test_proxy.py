@@ -139,7 +139,7 @@ def test_a_form_is_taken_from_our_own_pages_alone(visitor, referer):
 @pytest.mark.parametrize(("method", "status"), [("GET", 301), ("HEAD", 301), ("POST", 308)])
 def test_http_is_led_to_https(site, visitor, method, status):
     public = urlsplit(site.url).netloc  # on port 80, as on 443, no port is said
-    for way in ("/", "/auth/login?next=%2Faccount", "/nowhere%0D%0ASet-Cookie%3A%20a%3Db"):
+    for way in ("/", "/auth/login?next=%2Faccount", "/nowhere%0D%0ASet-Cookie:%20a=b"):
         answer = visitor.ask(method, site.http + way, None, {"Host": public})
         assert (answer.status, answer.headers["Location"]) == (status, site.url + way)
         assert "Set-Cookie" not in answer.headers
