@@ -179,11 +179,14 @@ def _engine_options(url: str) -> dict[str, Any]:
     """No request waits for the database for longer than 5 seconds; no error repeats what was to be written."""
     if url.startswith("sqlite"):
         # Reads take no lock; the first write takes it at once and waits, so that no update is lost.
-        return {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 5}, "hide_parameters": True}
+        connect_args = {"isolation_level": "IMMEDIATE", "timeout": 5}
+        pool = {} if url in {"sqlite://", "sqlite:///:memory:"} else {"max_overflow": 30}
+        return {"connect_args": connect_args, "hide_parameters": True, **pool}
     limits = "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
     return {
         "connect_args": {"connect_timeout": 5, "options": limits},
         "hide_parameters": True,
+        "max_overflow": 30,  # with the pool's 5, more than the server has threads: none waits for a connection
         "pool_pre_ping": True,  # a round trip, so that a restart of the database costs no request
         "pool_timeout": 5,
     }

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import event, select, text
 from sqlalchemy.exc import OperationalError
 
+from app import create_app
 from app.extensions import db
 from app.models import User
 
@@ -16,6 +17,18 @@ def test_sqlite_keeps_its_promises(app):
     pragmas = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000}
     with db.engine.connect() as connection:
         assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas} == pragmas
+
+
+def test_a_database_in_memory_does_for_a_first_test():
+    """As tutorials begin: no file, no migration."""
+    app = create_app("testing")
+    with app.app_context():
+        db.create_all()
+        db.session.add(User(email="eve@example.com", username="eve", password="cat"))
+        db.session.commit()
+        assert User.query.filter_by(username="eve").one().verify_password("cat")
+        db.session.remove()
+        db.engine.dispose()
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -46,15 +46,18 @@ def find(session_id: str) -> UserSession | None:
 def touch(user_session: UserSession) -> bool:
     """Note that a browser was seen, at most every five minutes; say whether it was noted.
 
-    In a transaction of its own: a commit of the request's would load the person a second time.
+    Committed at once, and without expiring what is loaded, which would be loaded a second time.
     """
     if clock.now() - user_session.last_seen_at < SEEN_EVERY:
         return False
     set_committed_value(user_session, "last_seen_at", clock.now())
     set_committed_value(user_session, "expires_at", _expiry(user_session))
-    with db.engine.begin() as connection:
-        seen = {"last_seen_at": user_session.last_seen_at, "expires_at": user_session.expires_at}
-        connection.execute(update(UserSession).where(UserSession.id == user_session.id).values(seen))
+    seen = {"last_seen_at": user_session.last_seen_at, "expires_at": user_session.expires_at}
+    db.session.connection().execute(update(UserSession).where(UserSession.id == user_session.id).values(seen))
+    session = db.session()
+    session.expire_on_commit = False
+    session.commit()
+    session.expire_on_commit = True
     return True
 
 

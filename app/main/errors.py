@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Timeout
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from app.auth.gate import wants_json
+from app.extensions import db
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,17 @@ def database_error(error):
     return error_page(ServiceUnavailable(retry_after=5))
 
 
+def let_go(_):
+    """The answer is made: that the database went away after its last question must not undo it."""
+    try:
+        db.session.remove()
+    except DBAPIError as error:
+        log.error("Database: %s", error.orig)
+        db.session.registry.clear()  # a broken session can't be closed; the pool takes its connection back
+
+
 def init_app(app):
+    app.teardown_appcontext(let_go)  # before Flask-SQLAlchemy's, since the last one goes first
     app.register_error_handler(HTTPException, error_page)
     for error in (OperationalError, InterfaceError, TimeoutError):
         app.register_error_handler(error, database_error)

@@ -1,0 +1,170 @@
+"""kill -9 at any moment: whoever was told that a letter is on its way gets it, and nobody gets one for nothing.
+
+The lease of a letter that was in dead hands is a minute. The tests put its end back in the database instead of waiting.
+"""
+
+import random  # noqa: TID251  (a seed, not a secret)
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from http.client import HTTPException
+
+import pytest
+from clients import PASSWORD
+from ledger import Row, wrong
+from serving import Browser, registration, until
+from sink import Arrived
+
+from app import mail
+from app.extensions import db
+from app.models import Event, Letter, User, UserSession
+
+KILLS = 5  # a test: 20 in all, over two databases and two kinds of process; 80 when extended
+SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.extended) for seed in range(2, 6))]
+LETTERS = 200
+
+
+@pytest.fixture
+def chance(seed):
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_web_process_killed_before_the_delivery_loses_no_letter(site, sink, ledger, chance):
+    running = site()
+    for number in range(KILLS):
+        sink.holds = chance.choice(["before", "after", None])
+        assert Browser(running).register(f"told{number}").status == 302
+        untold = _hurry(running, f"untold{number}")
+        if sink.holds:
+            until(lambda: sink.in_hand, "the letter to be under way")
+        time.sleep(chance.uniform(0, 0.05))
+        running.kill()
+        untold.join()
+        ledger.the_dead_are_gone()
+        assert ledger.in_hand() or not sink.holds
+        assert ledger.wrong(sink, kills=number + 1) or not sink.holds  # or the check would see nothing below
+        sink.holds = None
+        ledger.a_minute_later()
+        running.start()
+        ledger.settled(sink)
+        assert ledger.wrong(sink, kills=number + 1) == []
+        assert f"told{number}@example.com" in ledger.accounts()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_worker_killed_in_the_midst_of_200_letters_loses_none(app, site, sink, ledger, chance):
+    _queue(LETTERS)
+    running = site(MAIL_DELIVERY="worker", web=False)
+    sink.pause = 0.002
+    for number, moment in enumerate(sorted(chance.sample(range(1, LETTERS - 1), KILLS))):
+        worker = running.work()
+        until(lambda moment=moment: len(sink.letters) > moment, f"letter {moment}")
+        time.sleep(chance.uniform(0, 0.01))
+        worker.kill()
+        ledger.the_dead_are_gone()
+        assert len(ledger.in_hand()) <= 1
+        ledger.a_minute_later()
+        if moment < LETTERS - 10:
+            assert ledger.wrong(sink, kills=number + 1)  # or the check would see nothing below
+    running.work()
+    ledger.settled(sink)
+    assert ledger.wrong(sink, KILLS) == []
+
+
+def test_four_workers_at_once_send_each_letter_once(app, site, sink, ledger):
+    _queue(50)
+    running = site(MAIL_DELIVERY="worker", web=False)
+    sink.holds = "before"
+    for _ in range(4):
+        running.work()
+    until(lambda: sink.in_hand == 4, "all four to have a letter in hand")
+    sink.holds = None
+    ledger.settled(sink)
+    assert ledger.wrong(sink) == []
+
+
+def test_killed_before_the_commit_nothing_is_there_and_the_same_form_does(site, sink, ledger):
+    running = site(MAIL_DELIVERY="worker")
+    browser = Browser(running)
+    form = {"csrf_token": browser.get("/auth/register").token} | registration("eve")
+    running.order.write_text("before")
+    with pytest.raises((OSError, HTTPException)):
+        browser.post("/auth/register", **form)
+    ledger.the_dead_are_gone()
+    assert [ledger.count(table) for table in (User, Letter, Event, UserSession)] == [0, 0, 0, 0]
+    assert browser.post("/auth/register", **form).status == 302  # gunicorn has another process by now
+    _deliver(running, ledger, sink)
+    assert ledger.wrong(sink) == []
+
+
+def test_killed_between_the_commit_and_the_answer_all_is_there_and_once(site, sink, ledger):
+    running = site(MAIL_DELIVERY="worker")
+    browser = Browser(running)
+    form = {"csrf_token": browser.get("/auth/register").token} | registration("eve")
+    running.order.write_text("after")
+    with pytest.raises((OSError, HTTPException)):
+        browser.post("/auth/register", **form)
+    assert [ledger.count(table) for table in (User, Letter, UserSession)] == [1, 1, 1]
+    again = browser.post("/auth/register", **form)
+    assert again.status == 422
+    assert "already registered" in again.text
+    assert browser.sign_in("eve").status == 302
+    _deliver(running, ledger, sink)
+    assert ledger.wrong(sink) == []
+
+
+ROW = Row("ada@example.com", "<1@example.com>", "sent", None)
+LETTER = Arrived("ada@example.com", "<1@example.com>", "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "arrived", "complaint"),
+    [
+        ([ROW], [LETTER], None),
+        ([ROW], [LETTER] * 2, None),
+        ([ROW], [LETTER] * 3, "2 letters came again after 1 kills"),
+        ([ROW], [], "ada@example.com got no letter"),
+        ([], [], "ada@example.com has 0 letters queued"),
+        ([ROW] * 2, [LETTER], "ada@example.com has 2 letters queued"),
+        ([ROW._replace(status="waiting")], [LETTER], "ada@example.com's letter is stuck"),
+        ([ROW._replace(claimed_until=datetime.now(UTC))], [LETTER], "ada@example.com's letter is stuck"),
+        ([ROW], [LETTER._replace(message_id="<2@example.com>")], "got a letter with another Message-ID"),
+        ([ROW, ROW._replace(recipient="bob@example.com")], [LETTER], "bob@example.com has a letter queued and no"),
+        ([ROW], [LETTER, LETTER._replace(recipient="bob@example.com")], "bob@example.com got a letter and has no"),
+    ],
+)
+def test_the_check_sees_what_is_lost(rows, arrived, complaint):
+    found = wrong(["ada@example.com"], rows, arrived, kills=1)
+    assert any(complaint in line for line in found) if complaint else found == []
+
+
+def _hurry(site, username):
+    """Register somebody in the background who may be killed half-way."""
+
+    def register():
+        with suppress(OSError, HTTPException):
+            browser.post("/auth/register", **form)
+
+    browser = Browser(site)
+    form = {"csrf_token": browser.get("/auth/register").token} | registration(username)
+    thread = threading.Thread(target=register)
+    thread.start()
+    return thread
+
+
+def _queue(count):
+    for number in range(count):
+        user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
+        db.session.add(user)
+        db.session.flush()
+        mail.send("confirm", user)
+    db.session.commit()
+
+
+def _deliver(site, ledger, sink):
+    worker = site.work()
+    ledger.settled(sink)
+    worker.end()
