@@ -53,8 +53,10 @@ def psycopg_url(url: str) -> str:
 load_dotenv(Path(__file__).with_name(".env"))
 
 
+PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
+
 # Keys that stand in tutorials and examples, or parts of them.
-EXAMPLES = ("guess", "change", "example", "insecure", "secret", "password", "development", "123456789")
+EXAMPLES = ("guess", "change", "example", "insecure", "secret", "password", "for tests", "123456789")
 
 
 class Config:
@@ -87,6 +89,7 @@ class Config:
 
     MAX_CONTENT_LENGTH = 64 * 1024  # bytes; MAX_FORM_MEMORY_SIZE does not hold for plain forms
     SESSION_COOKIE_SAMESITE = "Lax"
+    REMEMBER_COOKIE_NAME = ";"  # Flask-Login's own is not used: under a name that no browser can send, nobody sends one
     SESSION_REFRESH_EACH_REQUEST = False  # else static files and probes would carry a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)
     WTF_CSRF_TIME_LIMIT = None  # a form is good for as long as its session
@@ -100,8 +103,13 @@ class Config:
             found.append("MAIL_DELIVERY: write thread, worker or off.")
         if settings["PORT"] not in range(1, 65536):
             found.append("PORT: write a number from 1 to 65535.")
-        if settings["PUBLIC_URL"] and not re.match(r"https?://[^/]+", settings["PUBLIC_URL"]):
-            found.append("PUBLIC_URL: write an address that begins with http:// or https://")
+        if settings["PUBLIC_URL"] and not PUBLIC_URL.fullmatch(settings["PUBLIC_URL"]):
+            found.append("PUBLIC_URL: write an address as http://localhost:5000 or https://example.com/path")
+        found += [
+            f"{name}: it has a line break or another control character. Write it in one line."
+            for name in ("APP_NAME", "MAIL_SENDER")
+            if not settings[name].isprintable()
+        ]
         if settings["PASSWORD_MIN_LENGTH"] not in range(8, 129):
             found.append("PASSWORD_MIN_LENGTH: write a number from 8 to 128.")
         return found
@@ -137,7 +145,11 @@ class Production(Config):
         found = Config.problems(settings)
         if _is_guessable(settings["SECRET_KEY"]):
             command = "python -c 'import secrets; print(secrets.token_hex())'"
-            found.append(f"SECRET_KEY is missing, under 32 bytes, or an example. Make one: {command}")
+            found.append(
+                f"SECRET_KEY is missing, under 32 bytes, with spaces or commas, or an example. Make one: {command}"
+            )
+        if any(map(_is_guessable, settings["SECRET_KEY_FALLBACKS"])):
+            found.append("SECRET_KEY_FALLBACKS holds a key that is under 32 bytes or an example. Leave it out.")
         if not settings["PUBLIC_URL"] or settings["PUBLIC_URL"].startswith("http://"):
             found.append("PUBLIC_URL is missing or not https. Write the address that people type: https://example.com")
         if not settings["SQLALCHEMY_DATABASE_URI"]:
@@ -155,6 +167,9 @@ configurations = {"development": Development, "testing": Testing, "production": 
 
 
 def _is_guessable(key: str) -> bool:
+    """Say whether others could know a key. One with spaces or commas could not be a fallback later."""
+    if re.search(r"[\s,]", key):
+        return True
     return len(key.encode()) < 32 or len(set(key)) < 8 or any(word in key.lower() for word in EXAMPLES)
 
 

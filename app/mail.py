@@ -17,6 +17,7 @@ import flask_mail
 from flask import current_app
 from sqlalchemy import event
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from app.extensions import db
 from app.models import Letter, User
@@ -58,7 +59,7 @@ def deliver(stopped: threading.Event | None = None) -> int:
     tried = 0
     with Connection(current_app.extensions["mail"]) as connection:
         while not (stopped and stopped.is_set()) and (letter := Letter.claim()):
-            tried, is_away = tried + 1, False
+            tried, is_away, letter_id = tried + 1, False, letter.id
             try:
                 if message := write(letter):
                     connection.send(message)
@@ -67,7 +68,11 @@ def deliver(stopped: threading.Event | None = None) -> int:
                 log.warning("Letter %s (%s) was not sent: %s", letter.id, letter.name, type(error).__name__)
                 _refused(letter, error)
                 is_away = _answer(error)[0] == 0 and isinstance(error, OSError)
-            db.session.commit()
+            try:
+                db.session.commit()
+            except StaleDataError:
+                log.warning("Letter %s was taken over by another worker", letter_id)
+                db.session.rollback()
             if is_away:  # the others need not find that out, each for itself
                 break
     return tried

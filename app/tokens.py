@@ -57,12 +57,12 @@ def read(purpose: str, token: str, max_age: int | None = None, even_expired: boo
 
     `max_age` (seconds) can only shorten a token's life. `even_expired` tells whose an old token was.
     """
-    if len(token) > MAX_LENGTH:
+    if not isinstance(token, str) or len(token) > MAX_LENGTH:
         return None
     keys = _keys(purpose)
     try:
-        payload = json.loads(jws.deserialize_compact(token, keys, algorithms=["HS256"]).payload)
-        claims = _claims(purpose, payload)
+        signed = jws.deserialize_compact(token, keys, algorithms=["HS256"])
+        claims = _claims(purpose, signed.headers(), json.loads(signed.payload))
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None  # joserfc lets the last five out on hostile input
     now = clock.now().timestamp()
@@ -79,7 +79,9 @@ def fingerprint(*state: object) -> str:
     return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:22]
 
 
-def _claims(purpose: str, payload: dict[str, Any]) -> Claims:
+def _claims(purpose: str, header: dict[str, Any], payload: dict[str, Any]) -> Claims:
+    if "kid" not in header or header.keys() - {"alg", "kid", "typ"}:
+        raise ValueError("a header that we do not write")
     if payload.pop("purpose") != purpose or payload.pop("aud") != current_app.config["PUBLIC_URL"]:
         raise ValueError("of another purpose or place")
     subject, issued_at, expires_at = (payload.pop(name) for name in ("sub", "iat", "exp"))

@@ -274,7 +274,8 @@ def test_all_letters_are_retried_at_once_but_those_that_were_sent(app, flask, cl
         db.session.commit()
         browser.sign_in(person)
         browser.post("/auth/confirm")
-    flask("mail", "work", "--once")
+    for _ in range(2):  # a server that is away is asked once each time
+        assert flask("mail", "work", "--once").stdout == "1 letter tried.\n"
     assert flask("mail", "work", "--once").stdout == "0 letters tried.\n", "it is not time yet"
     assert flask("mail", "retry", "--all").stdout == "2 will be tried again.\n"
     app.extensions["mail"].suppress = True

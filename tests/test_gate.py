@@ -1,8 +1,11 @@
 """Who reaches what: strangers, the unconfirmed, members; and no form without its token."""
 
+import time
+
 import pytest
 from clients import PASSWORD
 from flask import url_for
+from itsdangerous import TimestampSigner
 from sqlalchemy import select
 
 from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED
@@ -129,13 +132,21 @@ def test_with_its_token_a_form_goes_through(protected, client, ada):
     assert client.get("/account").status_code == 200
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_what_another_site_sends_is_refused_even_with_a_token(protected, client, ada, method):
+def test_what_another_site_sends_is_refused_even_with_a_token(protected, client, ada, method, site):
     token = hidden_token(client.get("/auth/login"))
-    headers = {"Sec-Fetch-Site": "cross-site"}
+    headers = {"Sec-Fetch-Site": site}
     answer = client.open("/auth/login", method=method, data=FIELDS | {"csrf_token": token}, headers=headers)
     assert answer.status_code == 403
     assert "eve" not in answer.text
+
+
+def test_a_form_left_open_for_a_day_goes_through(protected, client, ada, monkeypatch):
+    page = client.get("/auth/login")
+    later = time.time() + 24 * 3600
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(later))
+    assert client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(page)}).status_code == 302
 
 
 def test_a_stale_form_comes_back_as_it_was_typed_but_for_passwords(protected, client, ada):

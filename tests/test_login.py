@@ -1,11 +1,13 @@
 """Signing in, staying in, signing out."""
 
+from io import BytesIO
 from urllib.parse import unquote
 
 import pytest
 from clients import PASSWORD, without_tokens
 from sqlalchemy import event, select
 
+from app.accounts import sessions
 from app.auth.gate import members_only, safe_next
 from app.extensions import db
 from app.models import Event, User, UserSession
@@ -170,6 +172,64 @@ def test_a_cookie_copied_before_sign_out_is_dead_after_it(client, another_client
     assert "Hello, ada!" in another_client.get("/").text
     client.post("/auth/logout")
     assert "Hello, stranger." in another_client.get("/").text
+
+
+def test_signing_out_empties_the_browsers_own_cookie(client, ada):
+    client.sign_in(ada)
+    client.post("/auth/logout")
+    with client.session_transaction() as session:
+        assert set(session) <= {"_flashes"}
+
+
+def test_a_deactivated_person_is_out_though_their_session_lives(client, ada):
+    client.sign_in(ada)
+    ada.deactivated_at = ada.created_at
+    db.session.commit()
+    assert client.get("/account").status_code == 302
+
+
+def test_signing_out_twice_is_one_event(app, ada):
+    browser, copy = app.test_client(), app.test_client()
+    browser.sign_in(ada)
+    copy.set_cookie("session", browser.get_cookie("session").value)
+    row = db.session.scalar(select(UserSession))
+    browser.post("/auth/logout")
+    sessions.end(row)
+    db.session.commit()
+    assert len(db.session.scalars(select(Event).where(Event.action == "signed_out")).all()) == 1
+
+
+@pytest.mark.parametrize(
+    "cookie", ["remember_token=a|\u00e9", 'remember_token="a|\\303\\251"', "session=\u00e9; ;=a|\u00e9", "session="]
+)
+@pytest.mark.parametrize("address", ["/", "/account", "/auth/login", "/nowhere"])
+def test_a_broken_cookie_breaks_nothing(client, cookie, address):
+    answer = client.get(address, headers={"Cookie": cookie.encode().decode("latin-1")})
+    assert answer.status_code in {200, 302, 404}
+
+
+def test_a_forged_way_in_the_session_does_not_lead_outside(client, ada):
+    with client.session_transaction() as session:
+        session["next"] = "//evil.example"
+    assert client.sign_in(ada).location == "/"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["[1,2]", '"abc"', "5", "true", "[" * 20_000, '{"login":5,"password":"x"}', '{"login":"\\ud800","password":5}'],
+)
+@pytest.mark.parametrize("address", ["/auth/login", "/auth/register"])
+def test_a_form_is_a_form_and_nothing_else(client, ada, body, address):
+    assert client.post(address, data=body, content_type="application/json").status_code == 422
+    files = {
+        name: (BytesIO(b"x"), "name.txt") for name in ("login", "password", "email", "username", "confirm_password")
+    }
+    assert client.post(address, data=files).status_code == 422
+
+
+def test_what_is_too_long_is_not_worked_on(client, ada):
+    assert "too long" in client.post("/auth/login", data={"login": "a" * 255, "password": "x"}).text
+    assert "too long" in client.post("/auth/login", data={"login": "ada", "password": "\u0315" * 1025}).text
 
 
 def test_ending_a_row_ends_the_browser_at_its_next_request(client, another_client, ada):

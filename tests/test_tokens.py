@@ -1,6 +1,7 @@
 """Signed claims: what is read, and what is not, whatever comes."""
 
 import base64
+import hmac
 import json
 import warnings
 from urllib.parse import quote
@@ -66,6 +67,10 @@ def test_each_purpose_is_refused_at_every_other(bob, purpose, other):
     assert spent is (purpose == other)
 
 
+def test_every_purpose_has_a_key_of_its_own(app):
+    assert len({tokens._keys(purpose).keys[0].kid for purpose in tokens.LIFETIMES}) == len(tokens.LIFETIMES)
+
+
 def test_every_purpose_is_bound_to_a_state():
     assert tokens.LIFETIMES.keys() == STATE.keys()
 
@@ -102,6 +107,13 @@ def test_a_token_of_another_installation_is_refused(app, bob):
 
 SPARE = str.maketrans("AEIMQUYcgkosw048", "BFJNRVZdhlptx159")
 
+
+def forged(key, payload, header):
+    """A token whose header is as it is given, and whose signature is right."""
+    signed = f"{b64(header)}.{b64(payload)}"
+    return f"{signed}.{b64(hmac.digest(key.get_op_key('sign'), signed.encode(), 'sha256'))}"
+
+
 HOSTILE = {
     "empty": lambda token, key, payload: "",
     "dots": lambda token, key, payload: "..",
@@ -112,27 +124,27 @@ HOSTILE = {
     "alg none": lambda token, key, payload: f"{b64({'alg': 'none'})}.{b64(payload)}.",
     "alg None": lambda token, key, payload: f"{b64({'alg': 'None', 'kid': key.kid})}.{b64(payload)}.",
     "alg nOnE": lambda token, key, payload: f"{b64({'alg': 'nOnE', 'kid': key.kid})}.{b64(payload)}.",
-    "alg missing": lambda token, key, payload: f"{b64({'kid': key.kid})}.{b64(payload)}.x",
+    "alg missing": lambda token, key, payload: forged(key, payload, {"kid": key.kid}),
     "HS512": lambda token, key, payload: jws.serialize_compact(
         {"alg": "HS512", "kid": key.kid}, json.dumps(payload), key, algorithms=["HS512"]
     ),
-    "RS256": lambda token, key, payload: f"{b64({'alg': 'RS256', 'kid': key.kid})}.{token.split('.', 1)[1]}",
-    "alg a list": lambda token, key, payload: f"{b64({'alg': ['HS256'], 'kid': key.kid})}.{token.split('.', 1)[1]}",
-    "alg an object": lambda token, key, payload: f"{b64({'alg': {}, 'kid': key.kid})}.{token.split('.', 1)[1]}",
-    "alg a number": lambda token, key, payload: f"{b64({'alg': 1, 'kid': key.kid})}.{token.split('.', 1)[1]}",
-    "header a list": lambda token, key, payload: f"{b64([])}.{token.split('.', 1)[1]}",
+    "RS256": lambda token, key, payload: forged(key, payload, {"alg": "RS256", "kid": key.kid}),
+    "alg a list": lambda token, key, payload: forged(key, payload, {"alg": ["HS256"], "kid": key.kid}),
+    "alg an object": lambda token, key, payload: forged(key, payload, {"alg": {}, "kid": key.kid}),
+    "alg a number": lambda token, key, payload: forged(key, payload, {"alg": 1, "kid": key.kid}),
+    "header a list": lambda token, key, payload: forged(key, payload, []),
     "header deep": lambda token, key, payload: f"{b64(b'[' * 5000 + b']' * 5000)}.{token.split('.', 1)[1]}",
     "header deep and short": lambda token, key, payload: f"{b64(b'[' * 1200)}.{b64(payload)}.x",
     "header not JSON": lambda token, key, payload: f"{b64(b'abc')}.{token.split('.', 1)[1]}",
-    "crit": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': key.kid, 'crit': ['x']})}.{b64(payload)}.x",
-    "crit a number": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': key.kid, 'crit': 1})}.{b64(payload)}.x",
-    "jwk": lambda token, key, payload: f"{b64({'alg': 'HS256', 'jwk': {'kty': 'oct', 'k': 'AA'}})}.{b64(payload)}.x",
-    "jku": lambda token, key, payload: f"{b64({'alg': 'HS256', 'jku': 'http://127.0.0.1/'})}.{b64(payload)}.x",
-    "x5u": lambda token, key, payload: f"{b64({'alg': 'HS256', 'x5u': 'http://127.0.0.1/'})}.{b64(payload)}.x",
-    "kid a path": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': '../../etc/passwd'})}.{b64(payload)}.x",
-    "kid an object": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': {}})}.{b64(payload)}.x",
-    "kid missing": lambda token, key, payload: f"{b64({'alg': 'HS256'})}.{token.split('.', 1)[1]}",
-    "b64 false": lambda token, key, payload: f"{b64({'alg': 'HS256', 'kid': key.kid, 'b64': False})}.{b64(payload)}.x",
+    "crit": lambda token, key, payload: forged(key, payload, {"alg": "HS256", "kid": key.kid, "crit": ["x"]}),
+    "crit a number": lambda token, key, payload: forged(key, payload, {"alg": "HS256", "kid": key.kid, "crit": 1}),
+    "jwk": lambda token, key, payload: forged(key, payload, {"alg": "HS256", "jwk": {"kty": "oct", "k": "AA"}}),
+    "jku": lambda token, key, payload: forged(key, payload, {"alg": "HS256", "jku": "http://127.0.0.1/"}),
+    "x5u": lambda token, key, payload: forged(key, payload, {"alg": "HS256", "x5u": "http://127.0.0.1/"}),
+    "kid a path": lambda token, key, payload: forged(key, payload, {"alg": "HS256", "kid": "../../etc/passwd"}),
+    "kid an object": lambda token, key, payload: forged(key, payload, {"alg": "HS256", "kid": {}}),
+    "kid missing": lambda token, key, payload: forged(key, payload, {"alg": "HS256"}),
+    "b64 false": lambda token, key, payload: forged(key, payload, {"alg": "HS256", "kid": key.kid, "b64": False}),
     "padding": lambda token, key, payload: token + "==",
     "spare bit": lambda token, key, payload: token[:-1] + token[-1].translate(SPARE),
     "newline": lambda token, key, payload: token + "\n",

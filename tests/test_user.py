@@ -42,7 +42,21 @@ def test_passwords_are_compared_exactly(app, kept, typed, matches):
     assert User(password=kept).verify_password(typed) is matches
 
 
-@pytest.mark.parametrize("stored", [None, "", "!", "plain", "md5$salt$0", "scrypt:1:2$x", "scrypt:a:b:c$x$0", "$$$"])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        "",
+        "!",
+        "plain",
+        "md5$salt$0",
+        "scrypt:1:2$x",
+        "scrypt:a:b:c$x$0",
+        "$$$",
+        "pbkdf2:sha256:1$a$é",
+        "pbkdf2:sha256:99999999999999999999$a$b",
+    ],
+)
 def test_an_unknown_or_empty_hash_never_verifies_and_never_raises(app, stored):
     assert [check_password(stored, password) for password in ("", "plain", "\0", "\ud800")] == [False] * 4
 
@@ -119,6 +133,55 @@ def test_a_changed_address_voids_the_confirmation(bob):
     bob.email = "robert@example.com"
     db.session.commit()
     assert not bob.confirm(token)
+
+
+def test_the_confirmed_confirm_nothing(ada):
+    assert not ada.confirm(ada.generate_confirmation_token())
+
+
+@pytest.mark.parametrize("nothing", [None, 5, b"abc", []])
+def test_what_is_no_token_is_refused(ada, bob, nothing):
+    assert not bob.confirm(nothing)
+    assert not User.reset_password(nothing, "another lantern")
+    assert not ada.change_email(nothing)
+
+
+def test_a_reset_dies_when_the_address_changes_and_an_address_change_with_the_password(ada):
+    reset, change = ada.generate_reset_token(), ada.generate_email_change_token("ada@new.example")
+    ada.password = "another lantern"
+    db.session.commit()
+    assert not ada.change_email(change)
+    reset = ada.generate_reset_token()
+    ada.email = "ada@newer.example"
+    db.session.commit()
+    assert not User.reset_password(reset, "a third lantern")
+
+
+def test_a_reset_makes_no_empty_password(ada):
+    with pytest.raises(ValueError, match="empty"):
+        User.reset_password(ada.generate_reset_token(), "")
+
+
+@pytest.mark.parametrize("address", ["", "noat", "a@", "@b", "a@b@c", "x\r\nBcc: z@example.com", "a\0@example.com"])
+def test_what_is_no_address_is_not_taken(ada, address):
+    assert not ada.change_email(ada.generate_email_change_token(address))
+    assert ada.email == "ada@example.com"
+
+
+def test_who_loses_the_race_for_an_address_is_told(ada, bob, monkeypatch):
+    """The address was free when it was asked for, and taken when it was written."""
+    token = ada.generate_email_change_token("bob@example.com")
+    scalar = db.session.scalar
+    monkeypatch.setattr(
+        db.session, "scalar", lambda statement: False if "EXISTS" in str(statement) else scalar(statement)
+    )
+    assert not ada.change_email(token)
+    assert ada.email == "ada@example.com"
+
+
+@pytest.mark.parametrize("login", ["\ud800", "\ud800@example.com", "a\0", "@", ""])
+def test_nobody_has_an_impossible_name(ada, login):
+    assert User.find(login) is None
 
 
 def test_reset(ada, clock):

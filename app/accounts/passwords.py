@@ -9,7 +9,7 @@ from app.models.user import check_password
 from config import setting
 
 MAX_LENGTH = 1024  # characters
-SCORED_LENGTH = 72  # characters; zxcvbn reads no more
+SCORED_LENGTH = 32  # characters; it may take seconds over more, and who begins well need not be scored to the end
 
 
 def authenticate(login: str, password: str) -> User | None:

@@ -63,8 +63,9 @@ def touch(user_session: UserSession) -> bool:
 
 def end(user_session: UserSession) -> None:
     """Sign one browser out."""
-    user_session.ended_at = clock.now()
-    audit.record(user_session.user, "signed_out")
+    alive = update(UserSession).where(UserSession.id == user_session.id, UserSession.ended_at.is_(None))
+    if rows_changed(alive.values(ended_at=clock.now())):
+        audit.record(user_session.user, "signed_out")
 
 
 def end_all(user: User) -> int:

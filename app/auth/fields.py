@@ -1,6 +1,6 @@
 """What the forms share: fields, and how a page with a form answers."""
 
-from flask import g, jsonify, render_template
+from flask import g, jsonify, render_template, request
 from flask_wtf import FlaskForm
 from wtforms import EmailField, PasswordField
 from wtforms.validators import DataRequired, EqualTo, InputRequired, StopValidation
@@ -16,7 +16,7 @@ class Form(FlaskForm):
         csrf = False
 
         def wrap_formdata(self, form, formdata):
-            return g.get("typed") or super().wrap_formdata(form, formdata)
+            return g.get("typed") or (request.form if form.is_submitted() else None)
 
     def validate(self, extra_validators=None):
         valid = super().validate(extra_validators)

@@ -28,7 +28,7 @@ def sign_in(user, method, remember=False):
         flash("This account has been deactivated. Write to us if that surprises you.", "warning")
         return redirect(url_for("auth.login"))
     held = session.get("next") if session.get("next_for") in {None, user.id} else None
-    destination = safe_next(request.args.get("next")) or held or url_for("main.index")
+    destination = safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
     session.clear()
     if remember:
         session.permanent = True
@@ -49,7 +49,7 @@ def sign_out():
 
 def go_on():
     """Go to where a person was held back from, or home."""
-    return redirect(session.pop("next", None) or url_for("main.index"))
+    return redirect(safe_next(session.pop("next", None)) or url_for("main.index"))
 
 
 def hold_page(owner=None):

@@ -3,19 +3,32 @@
 from flask import flash, redirect, render_template, url_for
 from flask_login import current_user
 from wtforms import BooleanField, PasswordField, StringField
-from wtforms.validators import DataRequired, InputRequired
+from wtforms.validators import DataRequired, InputRequired, Length
 
 from app.accounts import passwords
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, form_page, stripped
 
+TOO_LONG = "This is too long."
+
 
 class LoginForm(Form):
     """Its labels stand in _login_form.html, which any page can show."""
 
-    login = StringField(validators=[DataRequired("Write your email address or username.")], filters=[stripped])
-    password = PasswordField(validators=[InputRequired("Write your password.")])
+    login = StringField(
+        validators=[
+            DataRequired("Write your email address or username."),
+            Length(max=254, message=TOO_LONG),
+        ],
+        filters=[stripped],
+    )
+    password = PasswordField(
+        validators=[
+            InputRequired("Write your password."),
+            Length(max=passwords.MAX_LENGTH, message=TOO_LONG),
+        ]
+    )
     remember_me = BooleanField()
 
 

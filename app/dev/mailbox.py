@@ -6,11 +6,12 @@ from email import policy
 from ipaddress import ip_address
 from mailbox import Maildir
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, current_app, render_template, request
 from flask_mail import email_dispatched
 
-from app.models.user import ascii_email
+from app.models.user import email_key
 
 bp = Blueprint("dev", __name__, url_prefix="/dev")
 
@@ -32,15 +33,21 @@ def keep_letters(app):
 
 @bp.before_request
 def answer_this_machine_alone():
-    forwarded = any(name.lower().startswith(("x-forwarded", "forwarded")) for name in request.headers.keys())
-    if forwarded or not ip_address(request.remote_addr or "::").is_loopback:
+    forwarded = any(
+        name.lower().startswith(("x-forwarded", "forwarded", "x-real-ip")) for name in request.headers.keys()
+    )
+    named = urlsplit(request.host_url).hostname in {"localhost", "127.0.0.1", "::1"}
+    if forwarded or not named or not ip_address(request.remote_addr or "::").is_loopback:
         abort(404)
 
 
 @bp.route("/mailbox")
 def mailbox():
     address = request.args.get("address", "").strip()
-    sought = ascii_email(address).lower() if "@" in address else address.lower()
+    try:
+        sought = email_key(address)
+    except ValueError:  # a part of one
+        sought = address.lower()
     letters = [letter for letter in _letters() if sought in letter["to"].lower()]
     return render_template("dev/mailbox.html", letters=letters, address=address)
 

@@ -15,7 +15,8 @@ STALE = (
 
 def refuse_other_sites():
     """Refuse what a browser says was sent by another site's page."""
-    if request.method not in {"GET", "HEAD", "OPTIONS"} and request.headers.get("Sec-Fetch-Site") == "cross-site":
+    other = request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}  # a neighbour's is another's, too
+    if other and request.method not in {"GET", "HEAD", "OPTIONS"}:
         abort(403)
 
 

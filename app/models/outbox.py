@@ -44,6 +44,9 @@ class Letter(Model):
 
     user: Mapped[User | None] = relationship()
 
+    # Who held a letter for longer than the lease, while another took it, can't say any more how it ended.
+    __mapper_args__ = {"version_id_col": tries, "version_id_generator": False}
+
     @classmethod
     def unclaimed(cls) -> ColumnElement[bool]:
         """Return the condition that no worker has the letter in hand."""

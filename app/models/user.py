@@ -63,6 +63,7 @@ class User(UserMixin, Model):
     def find(cls, login: str) -> Optional["User"]:
         """Return the account with this address or username, whatever its case."""
         try:
+            login.encode()  # not every string can be asked for
             key = cls.email_key == email_key(login) if "@" in login else cls.username_key == login.lower()
         except ValueError:
             return None
@@ -124,7 +125,7 @@ class User(UserMixin, Model):
     def confirm(self, token: str, expiration: int = 3600) -> bool:
         """Confirm the address that the token speaks of. `expiration` (seconds) can only shorten the token's life."""
         claims = tokens.read("confirm", token, max_age=expiration)
-        return self.owns("confirm", claims) and self.spend("confirm", confirmed=True)
+        return not self.confirmed and self.owns("confirm", claims) and self.spend("confirm", confirmed=True)
 
     def generate_reset_token(self, expiration: int = 3600) -> str:
         return self.issue_token("reset", expiration)
@@ -146,8 +147,10 @@ class User(UserMixin, Model):
         claims = tokens.read("change_email", token)
         if not claims or not self.owns("change_email", claims):
             return False
-        email = claims.extra["email"]
-        key = email_key(email)
+        try:
+            email, key = claims.extra["email"], email_key(claims.extra["email"])
+        except ValueError:  # no address
+            return False
         if db.session.scalar(select(exists().where(User.email_key == key, User.id != self.id))):
             return False
         try:
@@ -163,18 +166,20 @@ def email_key(email: str) -> str:
 
 
 def ascii_email(email: str) -> str:
-    """Return the address with its domain in ASCII, as it goes to a mail server.
+    """Return the address with its domain in ASCII, as it goes to a mail server. Raises ValueError if it is none.
 
     Not by Python's own codec: its rules of 2003 would post to `strasse` what was meant for `straße`.
     """
     local, _, domain = unicodedata.normalize("NFC", email).rpartition("@")
+    if not (local and domain) or "@" in local or not email.isprintable():
+        raise ValueError("This is no email address.")
     return f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
 
 
 def hash_password(password: str) -> str:
-    """Hash a password in its composed form (NFC). Raises ValueError if it has a NUL, where scrypt stops reading."""
-    if "\0" in password:
-        raise ValueError("A password can't hold a NUL.")
+    """Hash a password in its composed form (NFC). Raises ValueError if it is empty or has a NUL, where scrypt stops."""
+    if not password or "\0" in password:
+        raise ValueError("A password can't be empty or hold a NUL.")
     return generate_password_hash(unicodedata.normalize("NFC", password), current_app.config["PASSWORD_HASH"])
 
 
@@ -186,6 +191,6 @@ def check_password(stored: str | None, password: str) -> bool:
         try:
             if attempt:
                 return check_password_hash(attempt, password) and attempt is stored and "\0" not in password
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             continue
     return False
