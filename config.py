@@ -145,9 +145,7 @@ class Production(Config):
         found = Config.problems(settings)
         if _is_guessable(settings["SECRET_KEY"]):
             command = "python -c 'import secrets; print(secrets.token_hex())'"
-            found.append(
-                f"SECRET_KEY is missing, under 32 bytes, with spaces or commas, or an example. Make one: {command}"
-            )
+            found.append(f"SECRET_KEY is missing, under 32 bytes, or easy to guess. Make one: {command}")
         if any(map(_is_guessable, settings["SECRET_KEY_FALLBACKS"])):
             found.append("SECRET_KEY_FALLBACKS holds a key that is under 32 bytes or an example. Leave it out.")
         if not settings["PUBLIC_URL"] or settings["PUBLIC_URL"].startswith("http://"):

@@ -59,22 +59,9 @@ def deliver(stopped: threading.Event | None = None) -> int:
     tried = 0
     with Connection(current_app.extensions["mail"]) as connection:
         while not (stopped and stopped.is_set()) and (letter := Letter.claim()):
-            tried, is_away, letter_id = tried + 1, False, letter.id
-            try:
-                if message := write(letter):
-                    connection.send(message)
-                letter.done(Status.SENT if message else Status.OBSOLETE)
-            except Exception as error:  # whatever is wrong with one letter, the others go on
-                log.warning("Letter %s (%s) was not sent: %s", letter.id, letter.name, type(error).__name__)
-                _refused(letter, error)
-                is_away = _answer(error)[0] == 0 and isinstance(error, OSError)
-            try:
-                db.session.commit()
-            except StaleDataError:
-                log.warning("Letter %s was taken over by another worker", letter_id)
-                db.session.rollback()
-            if is_away:  # the others need not find that out, each for itself
-                break
+            tried += 1
+            if not _try(letter, connection):
+                break  # the server is away: the other letters need not find that out, each for itself
     return tried
 
 
@@ -151,6 +138,26 @@ class Connection(flask_mail.Connection):
     def _close(self) -> None:
         if self.host:
             self.host.close()
+
+
+def _try(letter: Letter, connection: Connection) -> bool:
+    """Try to post one letter, write down how that ended, and say whether the mail server is there."""
+    number, is_there = letter.id, True
+    try:
+        message = write(letter)
+        if message:
+            connection.send(message)
+        letter.done(Status.SENT if message else Status.OBSOLETE)
+    except Exception as error:  # whatever is wrong with one letter, the others go on
+        log.warning("Letter %s (%s) was not sent: %s", number, letter.name, type(error).__name__)
+        _refused(letter, error)
+        is_there = not isinstance(error, OSError) or _answer(error)[0] > 0
+    try:
+        db.session.commit()
+    except StaleDataError:
+        log.warning("Letter %s was taken over by another worker", number)
+        db.session.rollback()
+    return is_there
 
 
 def _render(template: str, words: dict[str, Any]) -> str:

@@ -335,6 +335,20 @@ def test_get_id_outside_a_browser_raises_nothing(ada, bob):
     assert ada == db.session.get(User, ada.id)
 
 
+def test_a_new_secret_key_signs_nobody_out_while_the_old_one_is_a_fallback(app, client, ada):
+    client.sign_in(ada)
+    app.config["WTF_CSRF_ENABLED"] = True
+    page = client.get("/auth/logout").text
+    open_form = {"csrf_token": page.rpartition('name="csrf_token" value="')[2].partition('"')[0]}
+    former, app.config["SECRET_KEY"] = app.config["SECRET_KEY"], "another key, which is as long as the first"
+    app.config["SECRET_KEY_FALLBACKS"] = [former]
+    assert client.get("/account").status_code == 200
+    stale = client.post("/auth/logout", data=open_form)
+    assert (stale.status_code, "open too long" in stale.text) == (400, True)
+    app.config["SECRET_KEY_FALLBACKS"] = []
+    assert client.get("/account").location.startswith("/auth/login")
+
+
 # Signing out
 
 

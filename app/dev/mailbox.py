@@ -33,9 +33,8 @@ def keep_letters(app):
 
 @bp.before_request
 def answer_this_machine_alone():
-    forwarded = any(
-        name.lower().startswith(("x-forwarded", "forwarded", "x-real-ip")) for name in request.headers.keys()
-    )
+    proxies = ("x-forwarded", "forwarded", "x-real-ip")
+    forwarded = any(name.lower().startswith(proxies) for name in request.headers.keys())
     named = urlsplit(request.host_url).hostname in {"localhost", "127.0.0.1", "::1"}
     if forwarded or not named or not ip_address(request.remote_addr or "::").is_loopback:
         abort(404)
