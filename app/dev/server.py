@@ -6,7 +6,14 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
-from werkzeug.serving import is_running_from_reloader, run_simple
+from werkzeug.serving import WSGIRequestHandler, is_running_from_reloader, run_simple
+
+
+class Quiet(WSGIRequestHandler):
+    """Writes no line for a request: the application's own log has one, without tokens."""
+
+    def log_request(self, *_):
+        """See the class."""
 
 
 @click.command("dev")
@@ -22,7 +29,7 @@ def serve():
         url = app.config["PUBLIC_URL"]
         click.echo(f"\n  {app.config['APP_NAME']}   {url}\n  Mailbox  {url}/dev/mailbox\n\n  Ctrl-C stops it.\n")
     app.debug = True
-    run_simple("localhost", port, app, use_reloader=True, use_debugger=True, threaded=True)
+    run_simple("localhost", port, app, use_reloader=True, use_debugger=True, threaded=True, request_handler=Quiet)
 
 
 def _refuse_if_taken(port):
