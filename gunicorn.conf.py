@@ -24,4 +24,5 @@ def post_worker_init(worker):
 
 def worker_exit(server, worker):
     """Let the letter in hand be finished."""
-    worker.wsgi.extensions["delivery"].stop(wait=10)
+    if hasattr(worker, "wsgi"):  # it may have failed to start
+        worker.wsgi.extensions["delivery"].stop(wait=10)

