@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import time
-from typing import Any
+from typing import Any, TextIO, cast
 
 from flask import Flask, Response, g, has_request_context, request
 from flask.logging import default_handler, wsgi_errors_stream
@@ -43,7 +43,7 @@ class Plain(logging.Formatter):
 
 def init_app(app: Flask) -> None:
     """Write to where the server keeps its errors: stderr, as a service's manager expects."""
-    handler = logging.StreamHandler(wsgi_errors_stream)
+    handler = logging.StreamHandler(cast(TextIO, wsgi_errors_stream))
     handler.setFormatter(Json() if app.config["CONFIG_NAME"] == "production" else Plain())
     root = logging.getLogger()
     if not app.testing and not any(isinstance(known.formatter, Json | Plain) for known in root.handlers):
