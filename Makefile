@@ -14,7 +14,7 @@ run: .venv/installed  ## Serve at http://localhost:5000, with a mailbox; PORT=50
 
 test: .venv/installed-dev  ## Run the suite, a real browser included
 	@$(BIN)/python tests/browser/install.py
-	@$(BIN)/python -m pytest -q -n auto
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
 	@echo "Left to make test-all: $$(sed -n 's/^ *"extended: \(.*\)",*$$/\1/p' pyproject.toml)"
 
 test-all: .venv/installed-dev  ## Run what needs root, Java or Node, and installs it

@@ -1,5 +1,6 @@
 """The fixtures: an application on a fresh database, its people, its letters, its clock, and clients that use it."""
 
+import logging
 import os
 import re
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from databases import KINDS  # noqa: E402
 
 from app import create_app, mail  # noqa: E402
 from app.extensions import db  # noqa: E402
+from app.logs import Json, Plain  # noqa: E402
 from app.models import User  # noqa: E402
 
 
@@ -44,6 +46,18 @@ def databases(tmp_path_factory):
 def database(request, databases):
     """An empty database with all its tables: a test that uses it runs on each kind."""
     return databases(request.param)
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """An application that is not under test writes a log; it writes none for the tests after it."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        if isinstance(handler.formatter, Json | Plain):
+            root.removeHandler(handler)
 
 
 @pytest.fixture

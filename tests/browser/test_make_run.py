@@ -12,6 +12,8 @@ from urllib.request import urlopen
 import pytest
 from clients import PASSWORD, ROOT
 
+pytestmark = pytest.mark.xdist_group("make run")  # one clone, one installation
+
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
