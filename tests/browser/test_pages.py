@@ -93,7 +93,8 @@ def test_signing_in_and_out_by_keyboard_alone(people, page):
         return page.evaluate("document.activeElement.textContent").strip()
 
     press = page.keyboard.press
-    page.goto("/auth/login")  # its first field has the focus
+    page.goto("/auth/login")
+    page.locator("#login:focus").wait_for()  # where typing goes without a click
     page.keyboard.type("ada")
     tab()
     page.keyboard.type(PASSWORD)
