@@ -18,13 +18,13 @@ os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
 
-from clients import PASSWORD, Browser  # noqa: E402
-from databases import KINDS  # noqa: E402
+from clients import PASSWORD, Browser
+from databases import KINDS
 
-from app import create_app, mail  # noqa: E402
-from app.extensions import db  # noqa: E402
-from app.logs import Json, Plain  # noqa: E402
-from app.models import User  # noqa: E402
+from app import create_app, mail
+from app.extensions import db
+from app.logs import Json, Plain
+from app.models import User
 
 
 @pytest.fixture(scope="session")

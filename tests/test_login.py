@@ -118,6 +118,8 @@ def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bo
     client.post("/auth/confirm")
     client.post("/auth/logout")
     client.get(letters.link())
+    asked = client.get("/account").location
+    assert asked == "/auth/login?next=/account", "what is asked for now comes first"
     assert client.sign_in(ada).location == "/"
 
 

@@ -105,12 +105,12 @@ def load_user(session_id):
 
 
 @login_manager.unauthorized_handler
-def ask_for_sign_in(words="Log in to open this page."):
-    """Lead a stranger to the sign-in form, and from there back, unless hold_page() has that in mind."""
+def ask_for_sign_in(words="Log in to open this page.", is_held=False):
+    """Lead a stranger to the sign-in form, and from there back; `is_held`: hold_page() has this page already."""
     if wants_json():
         abort(401)
     flash(words, "info")
-    return redirect(url_for("auth.login", next=None if "next" in session else _this_page()))
+    return redirect(url_for("auth.login", next=None if is_held else _this_page()))
 
 
 @bp.before_app_request

@@ -78,7 +78,7 @@ def confirm(token):
         return gate.unusable_link()
     if not current_user.is_authenticated:
         gate.hold_page(owner)
-        return gate.ask_for_sign_in("Log in to confirm your address.")
+        return gate.ask_for_sign_in("Log in to confirm your address.", is_held=True)
     if request.method != "GET" or not registration.confirm(current_user, token):
         return gate.unusable_link()
     db.session.commit()
