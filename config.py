@@ -81,6 +81,7 @@ class Config:
     MAIL_DELIVERY = env("MAIL_DELIVERY", "thread")  # thread: in the web process; worker: flask mail work; off: wait
 
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: accounts are made with flask users create
+    HIDE_ACCOUNTS = env("HIDE_ACCOUNTS", False)  # 1: nobody learns by registering who has an account; see SECURITY.md
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # characters; NIST SP 800-63B-4 advises 15
     # fmt: on
 

@@ -11,11 +11,14 @@ from app.models import Event, User
 log = logging.getLogger("security")
 
 
-def record(user: User, action: str, **detail: Any) -> None:
-    """Add a line to the history of `user`, in the caller's transaction. `detail` holds nothing secret."""
+def record(user: User | None, action: str, **detail: Any) -> None:
+    """Add a line to the history of `user`, in the caller's transaction. `detail` holds nothing secret.
+
+    Without a user it is about an address that has no account, and costs the same.
+    """
     if g.get("is_operator"):
         detail["by"] = "operator"
-    event = {"action": action, "user_id": user.id, "detail": detail, **origin()}
+    event = {"action": action, "user_id": user and user.id, "detail": detail, **origin()}
     db.session.add(Event(**event))
     log.info(action, extra={"fields": {"event": event}})
 

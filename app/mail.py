@@ -1,51 +1,81 @@
-"""Letters. send() queues one in the caller's transaction; deliver() writes and posts what is due.
-
-A letter is two templates, `mail/<name>.txt`, whose first line is its subject, and `mail/<name>.html`. Both get `user`,
-`app_name`, the details given to send(), `link(endpoint, ...)`, and `token` if the letter stands in PURPOSES.
-"""
+"""Letters on their way. send() queues one in the caller's transaction; deliver() has it written, and posts it."""
 
 import logging
 import smtplib
 import ssl
 import threading
 from contextlib import suppress
+from datetime import timedelta
 from email.utils import make_msgid
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import flask_mail
 from flask import current_app
-from sqlalchemy import event
+from sqlalchemy import case, event, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from app import audit, clock
 from app.extensions import db
+from app.letters import write
 from app.models import Letter, User
 from app.models.outbox import Status
-from app.models.user import ascii_email
+from app.models.user import ascii_email, email_key
 
 TIMEOUT = 10  # seconds for each answer of the mail server
-PURPOSES = {"confirm": "confirm"}  # of the token in a letter's link, by the letter's name
+HOURLY, DAILY = 10, 30  # letters that strangers can have sent to one address
+
+PURPOSES = {  # of the token in a letter's link, by the letter's name
+    "confirm": "confirm",
+    "reset": "reset",
+    "first_password": "reset",
+    "email_restored": "reset",
+    "magic_link": "magic_link",
+    "change_email": "change_email",
+    "email_changed": "undo_email",
+}
 
 log = logging.getLogger(__name__)
 queued = threading.Event()  # set when a transaction that queued a letter is committed
 
 
-def send(name: str, user: User, to: str | None = None, **details: Any) -> None:
-    """Queue the letter `name` to `user`, or to the address `to`; its templates get `details`."""
+def send(
+    name: str, user: User | None, to: str | None = None, claims: dict[str, Any] | None = None, **details: Any
+) -> None:
+    """Queue the letter `name` to `user`, or to the address `to`.
+
+    Its template gets `details`, and where the present request comes from; its token says `claims`.
+    """
     purpose = PURPOSES.get(name)
     db.session.add(
         Letter(
             name=name,
-            recipient=ascii_email(to or user.email),
-            user_id=user.id,
-            details=details,
+            recipient=ascii_email(to or (user.email if user else "")),
+            user_id=user and user.id,
+            details=audit.origin() | details,
             purpose=purpose,
-            state=purpose and user.state(purpose),
+            state=user and purpose and user.state(purpose),
+            claims=claims or {},
             message_id=make_msgid(domain=urlsplit(current_app.config["PUBLIC_URL"]).hostname),
         )
     )
     db.session.info["queued"] = True
+
+
+def may_write_to(email: str) -> bool:
+    """Say whether an address may get a letter that anybody can ask for: so many an hour and a day, of all kinds."""
+    now = clock.now()
+    lately = func.count(case((Letter.created_at > now - timedelta(hours=1), 1)))
+    mine = (Letter.recipient_key == email_key(email), Letter.created_at > now - timedelta(days=1))
+    hourly, daily = db.session.execute(select(lately, func.count()).where(*mine)).one()
+    return bool(hourly < HOURLY and daily < DAILY)
+
+
+def drop(user: User) -> None:
+    """Drop the letters to `user` that wait with a link: what it was for is over."""
+    waiting = (Letter.user_id == user.id, Letter.status == Status.WAITING, Letter.purpose.is_not(None))
+    db.session.execute(update(Letter).where(*waiting).values(status=Status.OBSOLETE, done_at=clock.now()))
 
 
 @event.listens_for(Session, "after_commit")
@@ -63,30 +93,6 @@ def deliver(stopped: threading.Event | None = None) -> int:
             if not _try(letter, connection):
                 break  # the server is away: the other letters need not find that out, each for itself
     return tried
-
-
-def write(letter: Letter) -> flask_mail.Message | None:
-    """Write a letter, its link dated now; None if the account has moved on since it was queued."""
-    if letter.is_obsolete:
-        return None
-    token = letter.purpose and letter.user and letter.user.issue_token(letter.purpose)
-    words = {"user": letter.user, "token": token, "link": link, "app_name": current_app.config["APP_NAME"]}
-    words |= letter.details
-    subject, _, text = _render(f"mail/{letter.name}.txt", words).partition("\n")
-    html = _render(f"mail/{letter.name}.html", words)
-    message = flask_mail.Message(subject.removeprefix("Subject: "), [letter.recipient], text.strip() + "\n", html)
-    message.msgId = letter.message_id
-    message.extra_headers = {"Auto-Submitted": "auto-generated"}
-    if not all(str(header).isprintable() for header in (message.subject, message.sender, letter.recipient)):
-        raise ValueError("a control character in a header")
-    return message
-
-
-def link(endpoint: str, **values: Any) -> str:
-    """Return the full address of a page. It starts with PUBLIC_URL, whatever host a request named."""
-    public = urlsplit(current_app.config["PUBLIC_URL"])
-    adapter = current_app.url_map.bind(public.netloc, public.path or "/", url_scheme=public.scheme)
-    return adapter.build(endpoint, values, force_external=True)
 
 
 class Connection(flask_mail.Connection):
@@ -158,10 +164,6 @@ def _try(letter: Letter, connection: Connection) -> bool:
         log.warning("Letter %s was taken over by another worker", number)
         db.session.rollback()
     return is_there
-
-
-def _render(template: str, words: dict[str, Any]) -> str:
-    return current_app.jinja_env.get_template(template).render(words)
 
 
 def _refused(letter: Letter, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Signed, dated, purpose-bound claims: JWS compact, HS256. The only importer of JOSE; knows no model, keeps no table.
+"""Signed, dated, purpose-bound claims: JWS compact, HS256; and codes. The only importer of JOSE; keeps no table.
 
 A token says whose it is, what it is for, until when, and a fingerprint of the state that it will change. Whoever spends
 it compares that state, so a token works once and dies when what it speaks of changes.
@@ -9,7 +9,7 @@ import hmac
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from flask import current_app
 from joserfc import jws
@@ -18,7 +18,15 @@ from joserfc.jwk import Key, KeySet, OctKey
 
 from app import clock
 
-LIFETIMES = {"confirm": 3600, "reset": 3600, "change_email": 3600}  # seconds
+LIFETIMES = {  # seconds
+    "confirm": 3600,
+    "reset": 3600,
+    "change_email": 3600,
+    "undo_email": 7 * 24 * 3600,
+    "magic_link": 15 * 60,
+    "recent_login": 15 * 60,  # a code only
+}
+CODE_DIGITS = 8
 LONGEST = 366 * 24 * 3600  # seconds
 SKEW = 60  # seconds that the clock of another server may be ahead
 MAX_LENGTH = 2048  # characters
@@ -74,6 +82,17 @@ def read(purpose: str, token: str, max_age: int | None = None, even_expired: boo
     return claims if age_left > 0 or even_expired else None
 
 
+def code(purpose: str, about: str) -> str:
+    """Return the digits that stand for `about` in a letter: the same each time, and nobody else can work them out."""
+    return _digits(_keys(f"code:{purpose}").keys[0], about)
+
+
+def is_code(purpose: str, about: str, typed: str) -> bool:
+    """Say whether these are the digits that stand for `about`, by any of the keys."""
+    keys = _keys(f"code:{purpose}").keys
+    return any(hmac.compare_digest(_digits(key, about).encode(), typed.encode()) for key in keys)
+
+
 def fingerprint(*state: object) -> str:
     """Sum up `state` in 22 characters."""
     return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:22]
@@ -90,6 +109,11 @@ def _claims(purpose: str, header: dict[str, Any], payload: dict[str, Any]) -> Cl
     if not 0 < subject < 2**31:
         raise ValueError("no account's number")
     return Claims(subject, str(payload.pop("state")), issued_at, expires_at, payload)
+
+
+def _digits(key: Key, about: str) -> str:
+    digest = hmac.digest(cast("bytes", key.get_op_key("sign")), about.encode(), "sha256")
+    return str(int.from_bytes(digest) % 10**CODE_DIGITS).zfill(CODE_DIGITS)
 
 
 def _keys(purpose: str) -> KeySet:

@@ -17,9 +17,9 @@ FLOORS = {
     5: ["app"],  # the assembly, app/__init__.py
     4: ["app.auth", "app.main", "app.dev", "app.cli"],  # doors
     3: ["app.accounts"],  # verbs
-    2: ["app.mail", "app.audit", "app.limits", "app.delivery", "app.assets", "app.logs"],  # tools
+    2: ["app.mail", "app.letters", "app.audit", "app.limits", "app.delivery", "app.assets", "app.logs"],  # tools
     1: ["app.models"],  # nouns
-    0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database"],  # ground
+    0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database", "app.browsers"],  # ground
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
@@ -42,6 +42,7 @@ HOMES = {  # of libraries: who may import them
     "ssl": {"app.mail"},
     "webauthn": {"app.accounts.passkeys"},
     "werkzeug.security": {"app.models.user"},
+    "ua_parser": {"app.browsers"},
     "zxcvbn": {"app.accounts.passwords"},
 }
 

@@ -202,7 +202,7 @@ def test_a_person_is_signed_out_of_every_browser(flask, app, client, another_cli
     assert is_signed_in(client)
 
 
-@pytest.mark.parametrize("verb", ["show", "deactivate", "activate", "confirm", "sign-out"])
+@pytest.mark.parametrize("verb", ["show", "deactivate", "activate", "confirm", "send-reset", "sign-out"])
 @pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", ""])
 def test_an_unknown_name_is_said_in_a_sentence(flask, ada, verb, who):
     result = flask("users", verb, who)
@@ -321,6 +321,7 @@ COMMANDS = {
         "deactivate": ["ada"],
         "activate": ["ada"],
         "confirm": ["ada"],
+        "send-reset": ["ada"],
         "sign-out": ["ada"],
     },
     "mail": {"work": ["--once"], "list": [], "retry": ["--all"]},

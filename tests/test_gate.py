@@ -116,7 +116,8 @@ def test_no_post_without_its_token_reaches_a_verb(app, client, another_client, a
             answer = browser.post(
                 address, data=FIELDS | ({} if token is None else {"csrf_token": token}), headers=headers
             )
-            assert answer.status_code in ({403} if "Sec-Fetch-Site" in headers else {400, 302}), address
+            refused = {400, 302, 410} if address.endswith("/x") else {400, 302}  # /x: a token that is none
+            assert answer.status_code in ({403} if "Sec-Fetch-Site" in headers else refused), address
             tried += 1
     assert tried >= 8
     assert rows() == before

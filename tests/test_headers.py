@@ -14,6 +14,13 @@ EXPECTED = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+WITH_TOKEN = {
+    "auth.confirm",
+    "auth.reset_password",
+    "auth.use_magic_link",
+    "auth.change_email_link",
+    "auth.undo_email",
+}
 PRODUCTION = {
     "PUBLIC_URL": "https://localhost",
     "SESSION_COOKIE_NAME": "__Host-session",
@@ -60,7 +67,7 @@ def check(answer, endpoint, settings, who):
             assert "Path=/;" in cookie + ";"
             assert "Domain" not in cookie
     if endpoint not in {"static", "bootstrap.static"} and answer.status_code < 300:
-        private = bool(who) or endpoint == "auth.confirm" or (endpoint.startswith("main.") and endpoint.endswith("z"))
+        private = bool(who) or endpoint in WITH_TOKEN or (endpoint.startswith("main.") and endpoint.endswith("z"))
         assert answer.headers["Cache-Control"] == ("no-store" if private else "no-cache"), endpoint
     assert answer.mimetype not in {"text/html"} or "Traceback" not in answer.text
 

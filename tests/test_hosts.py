@@ -52,7 +52,7 @@ def test_a_process_whose_database_is_behind_is_alive_but_not_ready(app, client):
         assert (answer.status_code, answer.text) == (503, "not ready\n")
     finally:
         with db.engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
 
 
 FORGED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}

@@ -1,6 +1,5 @@
 """The migrations and the models say the same, up, down and up again."""
 
-import hashlib
 from datetime import UTC, datetime
 
 from alembic.script import ScriptDirectory
@@ -20,22 +19,30 @@ PEOPLE = 10_000
 def test_up_down_and_up_again(app, database):
     """With ten thousand people and a row of theirs in every other table.
 
-    Each step down and up again keeps every row of what it does not make; rows whose parent was rebuilt would be missed.
+    Each step down and up again keeps all that it does not make; rows whose parent was rebuilt would be missed.
     """
     fill()
-    before = sums()
     check(DIRECTORY)
+    filled = values()
     revisions = [step.revision for step in ScriptDirectory(DIRECTORY).walk_revisions()]
     for down in revisions[1:]:
+        before = values()
         downgrade(DIRECTORY, revision=down)
+        schema = inspect(db.engine)
+        kept = {name: {column["name"] for column in schema.get_columns(name)} for name in schema.get_table_names()}
+        del kept["alembic_version"]
         upgrade(DIRECTORY)
-        assert sums() == before
+        after = values()
+        for name, columns in kept.items():
+            assert {column: before[name][column] for column in columns} == {
+                column: after[name][column] for column in columns
+            }, name
     downgrade(DIRECTORY, revision="base")
     assert inspect(db.engine).get_table_names() == ["alembic_version"]
     upgrade(DIRECTORY)
     check(DIRECTORY)
     fill()
-    assert sums() == before
+    assert values() == filled
 
 
 def fill():
@@ -46,12 +53,15 @@ def fill():
     db.session.commit()
 
 
-def sums():
-    """Of each table, how many rows it has and the hash of all that stands in them."""
+def values():
+    """Of each table and column, the hash of all that stands in it."""
     found = {}
     for table in db.metadata.sorted_tables:
-        rows = [tuple(row) for row in db.session.execute(select(table).order_by(table.c.id))]
-        found[table.name] = (len(rows), hashlib.sha256(repr(rows).encode()).hexdigest())
+        rows = db.session.execute(select(table).order_by(table.c.id)).all()
+        columns = zip(*rows, strict=True) if rows else [()] * len(table.columns)
+        found[table.name] = {
+            column.name: hash(repr(cells)) for column, cells in zip(table.columns, columns, strict=True)
+        }
     db.session.remove()
     return found
 
@@ -72,14 +82,14 @@ def test_rows_go_with_their_person_but_history_stays(app, client, ada, letters):
     db.session.delete(db.session.get(User, ada.id))
     db.session.commit()
     left = {table.name: len(db.session.execute(select(table)).all()) for table in db.metadata.sorted_tables}
-    assert left == {"users": 0, "user_sessions": 0, "events": 1, "outbox": 0}
+    assert left == dict.fromkeys(left, 0) | {"events": 1}
 
 
 def _value(column, number):
     """A value for a column of the row with this number."""
     if column.name in {"id", "user_id"}:
         return str(number) if column.type.python_type is str else number
-    if column.name in {"detail", "details"}:
+    if column.name in {"detail", "details", "claims"}:
         return {"number": number}
     values = {
         int: number,

@@ -11,7 +11,8 @@ from joserfc import jws
 from joserfc.jwk import OctKey
 
 from app import tokens
-from app.models import User
+from app.extensions import db
+from app.models import EmailChange, User
 from app.models.user import STATE
 
 SECRET_KEY = "a key of the tests' own that is long enough"
@@ -56,13 +57,19 @@ def test_the_clock_decides(bob, clock):
 
 @pytest.mark.parametrize("purpose", tokens.LIFETIMES)
 @pytest.mark.parametrize("other", tokens.LIFETIMES)
-def test_each_purpose_is_refused_at_every_other(bob, purpose, other):
-    token = bob.issue_token(purpose, email="new@example.com")
+def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
+    change = EmailChange(user_id=bob.id, old_email="old@example.com", old_email_key="old@example.com", new_email="x")
+    db.session.add(change)
+    db.session.commit()
+    token = bob.issue_token(purpose, email="new@example.com", change=change.id, challenge="x")
     assert (tokens.read(other, token) is not None) is (purpose == other)
     spent = {
         "confirm": lambda: bob.confirm(token),
         "reset": lambda: User.reset_password(token, "another lantern"),
         "change_email": lambda: bob.change_email(token),
+        "undo_email": lambda: client.post(f"/auth/undo-email/{token}").status_code == 302,
+        "magic_link": lambda: client.post(f"/auth/magic-link/{token}").status_code == 302,
+        "recent_login": lambda: purpose == "recent_login",  # only its code goes anywhere
     }[other]()
     assert spent is (purpose == other)
 

@@ -9,7 +9,7 @@ def deactivate(user: User) -> None:
     """Keep a person out, from the next request on. Nothing is lost."""
     if user.is_active:
         user.deactivated_at = clock.now()
-        sessions.end_others(user)
+        sessions.end_others(user, reason="deactivated")
         audit.record(user, "deactivated")
 
 

@@ -1,10 +1,13 @@
-"""Passwords: which will do, and whose is this one."""
+"""Passwords: which will do, whose is this one, and having another."""
 
 import re
 
 from zxcvbn import zxcvbn
 
-from app.models import User
+from app import audit, mail, tokens
+from app.accounts import sessions, ways_in
+from app.extensions import db
+from app.models import User, UserSession
 from app.models.user import check_password
 from config import setting
 
@@ -17,9 +20,64 @@ def authenticate(login: str, password: str) -> User | None:
     user = User.find(login)
     if not check_password(user.password_hash if user else None, password):
         return None
+    if user and not user.confirmed and setting("HIDE_ACCOUNTS"):
+        return None  # else one who registers would learn whether the address was free
     if user:
         user.renew_hash(password)
     return user
+
+
+def change(user: User, password: str, keep: UserSession | None = None) -> bool:
+    """Set a new password, sign out every browser but `keep`, and tell the owner; say whether nobody was faster."""
+    if not user.spend("reset", **user.new_password(password)):
+        return False
+    sessions.end_others(user, keep, reason="password_changed")
+    audit.record(user, "password_changed")
+    mail.send("password_changed", user)
+    return True
+
+
+def forgot(email: str) -> None:
+    """Queue a letter to `email`: a link to choose a new password, or that it has no account. It costs the same."""
+    user = User.find(email)
+    audit.record(user, "reset_asked")
+    if not mail.may_write_to(email):
+        return
+    if user:
+        mail.send("reset", user)
+    else:
+        mail.send("no_account", None, to=email)
+
+
+def send_reset(user: User) -> None:
+    """Queue the letter with the link to choose a new password, on an operator's word."""
+    audit.record(user, "reset_asked")
+    mail.send("reset", user)
+
+
+def find_to_reset(token: str) -> User | None:
+    """Return whose password this token can set."""
+    claims = tokens.read("reset", token)
+    user = claims and db.session.get(User, claims.subject)
+    return user if user and user.owns("reset", claims) else None
+
+
+def reset(user: User, token: str, password: str) -> bool:
+    """Set a new password by a mailed link, which confirms the address, and sign out every browser.
+
+    Return whether the link was good still. Who proves the address for the first time finds nothing in the account that
+    another may have left there.
+    """
+    is_first_proof = not user.confirmed
+    if not User.reset_password(token, password):
+        return False
+    if is_first_proof:
+        ways_in.remove(user, "mailbox_proved")
+        audit.record(user, "mailbox_proved")
+    sessions.end_others(user, reason="password_reset")
+    audit.record(user, "password_reset")
+    mail.send("password_changed", user)
+    return True
 
 
 def check_new(password: str, *words: str | None) -> None:

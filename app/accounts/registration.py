@@ -1,38 +1,70 @@
 """Becoming a member: which names and addresses will do, and the letter that confirms the address."""
 
 import math
-import re
 from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from app import audit, clock, mail
 from app.extensions import db, rows_changed
-from app.models import Event, Letter, User
-from app.models.user import ascii_email
-from config import setting
+from app.models import EmailChallenge, Event, Letter, User
+from app.models.user import ascii_email, email_key, hash_password, is_free
 
 RESEND_EVERY = timedelta(seconds=60)  # the first letter counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
 RESENT = "confirmation_resent"  # the history lines that are counted
 
-USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-RESERVED = frozenset(
-    "abuse account accounts admin administrator auth help hostmaster info login logout mail me moderator null operator "
-    "postmaster register root security settings signup staff static support system undefined webmaster www".split()
+CORRECTIONS, CORRECTIONS_WITHIN = 5, timedelta(hours=1)
+CORRECTED = "email_corrected"
+
+# Where most mailboxes are, for "did you mean".
+DOMAINS = (
+    "aol.com comcast.net email.com fastmail.com gmail.com gmx.at gmx.de gmx.net googlemail.com hey.com hotmail.com "
+    "hotmail.co.uk hotmail.fr icloud.com live.com mac.com mail.com mail.ru me.com msn.com orange.fr outlook.com "
+    "posteo.de proton.me protonmail.com qq.com t-online.de tutanota.com verizon.net wanadoo.fr web.de yahoo.com "
+    "yahoo.co.uk yahoo.de yahoo.fr yandex.ru ymail.com zoho.com".split()
 )
 
 
-def register(email: str, username: str, password: str, confirmed: bool = False) -> User:
-    """Make an account, and queue the letter that confirms its address. Raises IntegrityError if one is taken."""
-    user = User(email=email, username=username, password=password, confirmed=confirmed)
-    db.session.add(user)
-    db.session.flush()
+USERS = User.metadata.tables["users"]
+
+
+class Taken(Exception):
+    """Somebody else has this address or this name."""
+
+
+def register(email: str, username: str, password: str | None, confirmed: bool = False) -> User:
+    """Make an account, and queue the letter that confirms its address, or asks for its first password.
+
+    Raises Taken if somebody has the address, may get it back, or has the name.
+    """
+    user, is_new = _add(email, username, password, confirmed)
+    if not user or not is_new:
+        raise Taken
     audit.record(user, "registered")
-    if not confirmed:
+    if password is None:
+        mail.send("first_password", user)
+    elif not confirmed:
         _send_letter(user)
     return user
+
+
+def register_unseen(email: str, username: str, password: str) -> None:
+    """Register with the same work and no answer, whether or not the address has an account: its owner is told.
+
+    Raises Taken if somebody has the name.
+    """
+    user, is_new = _add(email, username, password, confirmed=False)
+    may_write = mail.may_write_to(email)
+    audit.record(user, "registered" if is_new else "registered_again")
+    if user and is_new:
+        mail.send("confirm", user)
+    elif may_write:
+        mail.send("account_exists", user, to=user.email if user else email)
 
 
 def confirm(user: User, token: str) -> bool:
@@ -41,6 +73,41 @@ def confirm(user: User, token: str) -> bool:
         return False
     audit.record(user, "confirmed")
     return True
+
+
+def confirm_by_code(user: User, code: str) -> bool:
+    """Confirm the address by the code in the letter, and say whether it was right."""
+    challenge = _challenge(user)
+    if not challenge or not challenge.use(code) or not user.spend("confirm", confirmed=True):
+        return False
+    audit.record(user, "confirmed")
+    return True
+
+
+def correct(user: User, email: str) -> bool:
+    """Have another address instead of one that was never confirmed, and say whether it was free; the letter goes there.
+
+    Raises ValueError, with a reason in words, after five within the hour, or if the address gets too many letters.
+    """
+    hour = (Event.user_id == user.id, Event.action == CORRECTED, Event.at > clock.now() - CORRECTIONS_WITHIN)
+    if (db.session.scalar(select(func.count()).where(*hour)) or 0) >= CORRECTIONS:
+        raise ValueError("You have changed it often. Wait an hour, then try again.")
+    if not mail.may_write_to(email):
+        raise ValueError("Many letters went there lately. Wait an hour, then try again.")
+    old = user.email
+    if not user.take_email("confirm", email, email_key(email)):
+        return False
+    audit.record(user, CORRECTED, old=old, new=email)
+    _send_letter(user)
+    return True
+
+
+def near_miss(email: str) -> str | None:
+    """Return the address that may have been meant, if the domain looks like a slip in a well-known one."""
+    local, _, domain = email.rpartition("@")
+    domain = domain.lower()
+    likely = [] if domain in DOMAINS else get_close_matches(domain, DOMAINS, n=1, cutoff=0.8)
+    return f"{local}@{likely[0]}" if likely else None
 
 
 def confirm_unproved(user: User) -> None:
@@ -82,6 +149,11 @@ def seconds_to_wait(user: User) -> int:
     return max(0, math.ceil((max(waits) - now).total_seconds()))
 
 
+def is_taken(email: str, user: User | None = None) -> bool:
+    """Say whether somebody but `user` has this address, or may get it back."""
+    return not db.session.scalar(select(and_(*is_free(email_key(email), user and user.id))))
+
+
 def normal_email(address: str) -> str:
     """Return an address in its normal form. Raises ValueError, with a reason in words, if it can't be one."""
     try:
@@ -94,14 +166,45 @@ def normal_email(address: str) -> str:
     return parsed.normalized
 
 
-def check_username(username: str, by_operator: bool = False) -> None:
-    """Raise ValueError, with a reason in words, if a username won't do. Reserved names are for operators to give."""
-    if not USERNAME.fullmatch(username):
-        raise ValueError("Use letters, digits, dots, dashes and underscores, beginning with a letter: 64 at most.")
-    if not by_operator and username.lower() in RESERVED | {setting("APP_NAME").lower()}:
-        raise ValueError("This name is reserved. Choose another.")
+def _add(email: str, username: str, password: str | None, confirmed: bool) -> tuple[User | None, bool]:
+    """Insert an account, if the address is free; return whose it is now, and whether that is the new one.
+
+    One statement decides, and is the same whoever has the address.
+    """
+    new: dict[str, Any] = {
+        "email": email,
+        "email_key": email_key(email),
+        "username": username,
+        "username_key": username.lower(),
+        "password_hash": None if password is None else hash_password(password),
+        "password_version": 1,
+        "confirmed": confirmed,
+        "confirmation_sent_at": None if confirmed else clock.now(),
+    }
+    values = [literal(value, USERS.c[name].type) for name, value in new.items()]
+    row = select(*values).where(*is_free(new["email_key"]))
+    try:
+        adding = insert(USERS).from_select(list(new), row).execution_options(preserve_rowcount=True)
+        added = rows_changed(adding)
+    except IntegrityError as error:  # the name, or the address at this moment
+        raise Taken from error
+    return User.find(email), added == 1
+
+
+def _challenge(user: User) -> EmailChallenge | None:
+    """The newest code by which this account can be confirmed."""
+    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == "confirm")
+    newest = db.session.scalar(select(EmailChallenge).where(*mine).order_by(EmailChallenge.asked_at.desc()).limit(1))
+    return newest if newest and newest.is_open else None
 
 
 def _send_letter(user: User) -> None:
+    """Queue the letter with link and code: the code of the one before, if that can still be typed."""
     user.confirmation_sent_at = clock.now()
-    mail.send("confirm", user)
+    challenge = _challenge(user)
+    if not challenge:
+        challenge = EmailChallenge(purpose="confirm", email=user.email, user=user, state=user.state("confirm"))
+        db.session.add(challenge)
+        db.session.flush()
+    challenge.asked_at = clock.now()
+    mail.send("confirm", user, claims={"challenge": challenge.id})

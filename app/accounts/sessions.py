@@ -1,5 +1,6 @@
 """Signed-in browsers: how long they last, and how they end."""
 
+import secrets
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, select, update
@@ -34,6 +35,7 @@ def start(user: User, method: str, remember: bool = False) -> UserSession:
     user_session.created_at = user_session.last_seen_at = clock.now()
     user_session.expires_at = _expiry(user_session)
     db.session.add(user_session)
+    rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins + 1))  # voids magic links
     audit.record(user, "signed_in", method=method)
     return user_session
 
@@ -71,15 +73,28 @@ def end(user_session: UserSession) -> None:
 def end_all(user: User) -> int:
     """Sign a person out everywhere, and return from how many browsers."""
     audit.record(user, "signed_out_everywhere")
-    return end_others(user)
+    return end_others(user, reason="signed_out_everywhere")
 
 
-def end_others(user: User, keep: UserSession | None = None) -> int:
-    """Sign out every browser of a person but `keep`, and return how many there were."""
+def end_others(user: User, keep: UserSession | None = None, *, reason: str) -> int:
+    """Sign out every browser of a person but `keep`, for a reason that they are told; return how many there were."""
     others = update(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
     if keep:
         others = others.where(UserSession.id != keep.id)
-    return rows_changed(others.values(ended_at=clock.now()))
+    return rows_changed(others.values(ended_at=clock.now(), end_reason=reason))
+
+
+def renew(user_session: UserSession) -> None:
+    """Give a browser another id, as at sign-in: a copy of its cookie is worth nothing from now on."""
+    user_session.id = secrets.token_urlsafe(32)
+
+
+def why_ended(session_id: str) -> str | None:
+    """Return the reason why a browser was signed out without its doing, or `expired`, if there is one to tell."""
+    user_session = db.session.get(UserSession, session_id)
+    if user_session is None:
+        return None
+    return user_session.end_reason if user_session.ended_at else "expired"
 
 
 def _expiry(user_session: UserSession) -> datetime:

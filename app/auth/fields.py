@@ -1,11 +1,13 @@
 """What the forms share: fields, and how a page with a form answers."""
 
+import re
+
 from flask import g, jsonify, render_template, request
 from flask_wtf import FlaskForm
-from wtforms import EmailField, PasswordField
-from wtforms.validators import DataRequired, EqualTo, InputRequired, StopValidation
+from wtforms import EmailField, PasswordField, StringField
+from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, StopValidation
 
-from app.accounts import passwords, registration
+from app.accounts import passwords, registration, usernames
 from app.auth.gate import wants_json
 
 
@@ -35,15 +37,12 @@ def form_page(template, form, **context):
     return render_template(template, form=form, **context), status
 
 
-def rule(check, *others):
-    """Make a validator of a verb's rule, which raises ValueError with a reason, and may return a normal form.
-
-    `others` names the fields whose values the rule gets besides.
-    """
+def rule(check):
+    """Make a validator of a verb's rule, which raises ValueError with a reason, and may return a normal form."""
 
     def validate(form, field):
         try:
-            field.data = check(field.data, *[form[name].data for name in others]) or field.data
+            field.data = check(field.data) or field.data
         except ValueError as error:
             raise StopValidation(str(error)) from error
 
@@ -55,20 +54,53 @@ def stripped(typed):
     return typed and typed.strip()
 
 
-def email_field():
+def email_field(label="Email address"):
     return EmailField(
-        "Email address",
+        label,
         [DataRequired("Write your email address."), rule(registration.normal_email)],
         filters=[stripped],
         render_kw={"autocomplete": "email"},
     )
 
 
-def new_password_field(words=()):
-    """A new password, which must not be guessed from the fields that `words` names."""
+def username_field():
+    return StringField(
+        "Username",
+        [DataRequired("Choose a username."), rule(usernames.check)],
+        filters=[stripped],
+        description="Letters, digits, dots, dashes and underscores.",
+        render_kw={"autocomplete": "username"},
+    )
+
+
+def password_field(label="Password"):
+    """A password that exists."""
     return PasswordField(
-        "Password",
-        [InputRequired("Choose a password."), rule(passwords.check_new, *words)],
+        label,
+        [InputRequired("Write your password."), Length(max=passwords.MAX_LENGTH, message="This is too long.")],
+        render_kw={"autocomplete": "current-password"},
+    )
+
+
+def code_field():
+    """A code from a letter, however it is spaced."""
+    return StringField(
+        "Code from the letter",
+        [DataRequired("Write the code that stands in the letter.")],
+        filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
+        render_kw={"autocomplete": "one-time-code"},
+    )
+
+
+def new_password_field(label="Password"):
+    """A new password, which must not be guessed from the person's own `words`, which the form has."""
+
+    def is_hard_to_guess(form, field):
+        rule(lambda password: passwords.check_new(password, *form.words()))(form, field)
+
+    return PasswordField(
+        label,
+        [InputRequired("Choose a password."), is_hard_to_guess],
         render_kw={"autocomplete": "new-password"},
     )
 

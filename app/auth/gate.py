@@ -3,7 +3,7 @@
 from functools import wraps
 from urllib.parse import urlsplit
 
-from flask import abort, current_app, flash, redirect, render_template, request, session, url_for
+from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 
 from app.accounts import sessions
@@ -19,16 +19,33 @@ OPEN_TO_THE_UNCONFIRMED = {
     "dev.letter",
     "dev.letter_html",
 }
+# Why a browser was signed out by what happened elsewhere.
+ENDED = {
+    "expired": "You were logged out, because you had not been here for long.",
+    "password_changed": "You were logged out, because the password of the account was changed in another browser.",
+    "password_reset": "You were logged out, because a new password was chosen by a mailed link.",
+    "email_changed": "You were logged out, because the address of the account was changed in another browser.",
+    "email_undone": "You were logged out, because a change of the account's address was undone.",
+    "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
+    "signed_out_everywhere": "You were logged out everywhere by those who run this site.",
+    "deactivated": "You were logged out, because the account was deactivated.",
+}
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 
 
-def sign_in(user, method, remember=False):
-    """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going."""
+def sign_in(user, method, remember=False, to=None):
+    """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going.
+
+    `to`: where they must go first.
+    """
     if not user.is_active:
+        db.session.rollback()
         flash("This account has been deactivated. Write to us if that surprises you.", "warning")
         return redirect(url_for("auth.login"))
     held = session.get("next") if session.get("next_for") in {None, user.id} else None
-    destination = safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
+    destination = to or safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
+    if current_user.is_authenticated:
+        sessions.end(current_user.current_session)
     session.clear()
     if remember:
         session.permanent = True
@@ -47,6 +64,13 @@ def sign_out():
     session.clear()
 
 
+def renew_session():
+    """Give this browser's session another id, in the caller's transaction: copies of its cookie are worth nothing."""
+    sessions.renew(current_user.current_session)
+    session["_user_id"] = current_user.get_id()
+    session.pop("csrf_token", None)
+
+
 def go_on():
     """Go to where a person was held back from, or home."""
     return redirect(safe_next(session.pop("next", None)) or url_for("main.index"))
@@ -58,6 +82,18 @@ def hold_page(owner=None):
     If it is `owner`'s alone, nobody else will be led to it.
     """
     session["next"], session["next_for"] = _this_page(), owner and owner.id
+
+
+def letter_sent(email):
+    """Lead to the page that says where a letter went: the same page whether or not the address has an account."""
+    session["letter_to"] = email
+    return redirect(url_for("auth.letter_sent"))
+
+
+def is_opened_by_a_person():
+    """Say whether a link was opened by somebody: not by HEAD, nor ahead of time, nor by a form without its token."""
+    ahead = "prefetch" in request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))
+    return request.method == "GET" and not ahead and "typed" not in g
 
 
 def unusable_link():
@@ -109,15 +145,18 @@ def ask_for_sign_in(words="Log in to open this page.", is_held=False):
     """Lead a stranger to the sign-in form, and from there back; `is_held`: hold_page() has this page already."""
     if wants_json():
         abort(401)
-    flash(words, "info")
+    if "told_why" not in g:
+        flash(words, "info")
     return redirect(url_for("auth.login", next=None if is_held else _this_page()))
 
 
 @bp.before_app_request
 def check_everyone():
     """Note that a signed-in browser was seen; hold back those who have not confirmed their address."""
-    if request.endpoint in ASKS_NOBODY or not current_user.is_authenticated:
+    if request.endpoint in ASKS_NOBODY:
         return None
+    if not current_user.is_authenticated:
+        return _tell_why()
     if sessions.touch(current_user.current_session):
         session.modified = True  # a new cookie, with a new date
     if current_user.confirmed or request.endpoint is None or request.endpoint in OPEN_TO_THE_UNCONFIRMED:
@@ -134,6 +173,16 @@ def page_context():
     """What every page may show: whether strangers can register, and where a person is going."""
     going = safe_next(request.args.get("next")) if request else None
     return {"registration_open": current_app.config["REGISTRATION_OPEN"], "next_page": going}
+
+
+def _tell_why():
+    """Tell a browser that was signed out elsewhere why, once."""
+    if "_user_id" not in session:
+        return
+    if why := ENDED.get(sessions.why_ended(session["_user_id"])):
+        flash(why, "warning")
+        g.told_why = True
+    logout_user()
 
 
 def _this_page():

@@ -1,39 +1,59 @@
-"""Registering, and confirming the address by a link in a letter."""
+"""Registering, and confirming the address: by the link in a letter, or by its code."""
 
-from flask import current_app, flash, redirect, render_template, request, url_for
+from flask import current_app, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
-from sqlalchemy.exc import IntegrityError
-from wtforms import StringField
-from wtforms.validators import DataRequired, ValidationError
+from wtforms.validators import ValidationError
 
 from app import tokens
 from app.accounts import registration
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, email_field, form_page, new_password_field, password_again_field, rule, stripped
+from app.auth.fields import (
+    Form,
+    code_field,
+    email_field,
+    form_page,
+    new_password_field,
+    password_again_field,
+    password_field,
+    username_field,
+)
 from app.extensions import db
 from app.models import User
 
 
 class RegistrationForm(Form):
     email = email_field()
-    username = StringField(
-        "Username",
-        [DataRequired("Choose a username."), rule(registration.check_username)],
-        filters=[stripped],
-        description="Letters, digits, dots, dashes and underscores.",
-        render_kw={"autocomplete": "username"},
-    )
-    password = new_password_field(words=["email", "username"])
+    username = username_field()
+    password = new_password_field()
     confirm_password = password_again_field()
 
+    def words(self):
+        return self.email.data, self.username.data
+
     def validate_email(self, field):
-        if User.find(field.data):
+        if not current_app.config["HIDE_ACCOUNTS"] and registration.is_taken(field.data):
             raise ValidationError("This address is already registered. Log in, or use another.")
 
     def validate_username(self, field):
         if User.find(field.data):
             raise ValidationError("This name is already in use. Choose another.")
+
+
+class CodeForm(Form):
+    code = code_field()
+
+
+class CorrectionForm(Form):
+    email = email_field("Your address")
+
+    def validate_email(self, field):
+        if registration.is_taken(field.data, current_user):
+            raise ValidationError("This address is already registered. Log out and log in with it, or use another.")
+
+
+class ChosenPasswordForm(Form):
+    password = password_field("The password that you chose")
 
 
 @bp.route("/register", methods=["GET", "POST"])
@@ -46,28 +66,46 @@ def register():
     form = RegistrationForm()
     if form.validate_on_submit():
         try:
-            user = registration.register(form.email.data, form.username.data, form.password.data)
-            gate_page = gate.sign_in(user, "registration")
-            flash(f"Welcome, {user.username}. A letter is on its way to {user.email}.", "success")
-            return gate_page
-        except IntegrityError:  # somebody was faster: now the form finds the name taken
+            return _register(form)
+        except registration.Taken:  # somebody was faster: now the form finds the name taken
             db.session.rollback()
             if form.validate():
                 raise
     return form_page("auth/register.html", form)
 
 
-@bp.route("/unconfirmed")
+@bp.route("/letter-sent")
+def letter_sent():
+    email = session.get("letter_to")
+    if not email:
+        return redirect(url_for("auth.login"))
+    return render_template("auth/letter_sent.html", email=email, likely=registration.near_miss(email))
+
+
+@bp.route("/unconfirmed", methods=["GET", "POST"])
 def unconfirmed():
     if not current_user.is_authenticated:
         return gate.ask_for_sign_in()
     if current_user.confirmed:
         return redirect(url_for("main.index"))
-    wait, letter = registration.seconds_to_wait(current_user), registration.last_letter(current_user)
-    return render_template("auth/unconfirmed.html", wait=wait, letter=letter)
+    code, correction = CodeForm(), CorrectionForm()
+    if "code" in request.form and code.validate_on_submit() and _confirm_by_code(code):
+        return gate.go_on()
+    is_correction = "email" in request.form and not current_app.config["HIDE_ACCOUNTS"]  # it says who has an account
+    if is_correction and correction.validate_on_submit() and _correct(correction):
+        return redirect(url_for("auth.unconfirmed"))
+    return form_page(
+        "auth/unconfirmed.html",
+        correction if correction.errors else code,
+        code=code,
+        correction=correction,
+        wait=registration.seconds_to_wait(current_user),
+        letter=registration.last_letter(current_user),
+        likely=None if current_app.config["HIDE_ACCOUNTS"] else registration.near_miss(current_user.email),
+    )
 
 
-@bp.route("/confirm/<token>")
+@bp.route("/confirm/<token>", methods=["GET", "POST"])
 def confirm(token):
     claims = tokens.read("confirm", token, even_expired=True)
     owner = claims and db.session.get(User, claims.subject)
@@ -77,12 +115,11 @@ def confirm(token):
     if not owner or not tokens.read("confirm", token) or not owner.owns("confirm", claims):
         return gate.unusable_link()
     if not current_user.is_authenticated:
-        gate.hold_page(owner)
-        return gate.ask_for_sign_in("Log in to confirm your address.", is_held=True)
+        return _confirm_as_stranger(owner, token)
     if request.method != "GET" or not registration.confirm(current_user, token):
         return gate.unusable_link()
     db.session.commit()
-    flash("You have confirmed your account. Welcome.", "success")
+    flash(CONFIRMED, "success")
     return gate.go_on()
 
 
@@ -96,3 +133,58 @@ def send_again():
     elif wait := registration.seconds_to_wait(current_user):
         flash(f"Another letter can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
     return redirect(url_for("auth.unconfirmed"))
+
+
+CONFIRMED = "You have confirmed your account. Welcome."
+
+
+def _register(form):
+    """Register and sign in; or, if nobody is to learn who has an account, say nothing but that a letter went."""
+    person = (form.email.data, form.username.data, form.password.data)
+    if current_app.config["HIDE_ACCOUNTS"]:
+        registration.register_unseen(*person)
+        db.session.commit()
+        return gate.letter_sent(form.email.data)
+    user = registration.register(*person)
+    gate_page = gate.sign_in(user, "registration")
+    flash(f"Welcome, {user.username}. A letter is on its way to {user.email}.", "success")
+    return gate_page
+
+
+def _confirm_by_code(form):
+    is_right = registration.confirm_by_code(current_user, form.code.data)
+    db.session.commit()  # a wrong try counts
+    if is_right:
+        flash(CONFIRMED, "success")
+    else:
+        form.code.errors = ["That code is not right, or was used or tried too often. Look at the newest letter."]
+    return is_right
+
+
+def _correct(form):
+    try:
+        if registration.correct(current_user, form.email.data):
+            db.session.commit()
+            flash(f"A letter is on its way to {current_user.email}.", "success")
+            return True
+        form.validate()  # somebody was faster: now the form finds the address taken
+    except ValueError as error:
+        form.email.errors = [str(error)]
+    return False
+
+
+def _confirm_as_stranger(owner, token):
+    """Ask for a sign-in; where accounts are hidden, it is the password chosen at registration that signs in here."""
+    if not current_app.config["HIDE_ACCOUNTS"]:
+        gate.hold_page(owner)
+        return gate.ask_for_sign_in("Log in to confirm your address.", is_held=True)
+    form = ChosenPasswordForm()
+    if form.validate_on_submit():
+        if owner.verify_password(form.password.data):
+            if not registration.confirm(owner, token):
+                return gate.unusable_link()
+            answer = gate.sign_in(owner, "confirmation")
+            flash(CONFIRMED, "success")
+            return answer
+        form.password.errors = ["This is not the password that was chosen at registration."]
+    return form_page("auth/confirm.html", form, token=token, owner=owner)

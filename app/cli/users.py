@@ -4,9 +4,8 @@ from functools import wraps
 
 import click
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
-from app.accounts import closing, passwords, registration, sessions
+from app.accounts import closing, passwords, registration, sessions, usernames
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
@@ -35,16 +34,21 @@ def one_user(command):
 @click.option("--confirmed", is_flag=True, help="Take the address as proved: no letter.")
 @click.option("--admin", is_flag=True, help="Make an administrator.")
 def create(email, username, confirmed, admin):
-    """Make an account. The password is asked for, never shown, and no option: shells keep those."""
-    password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    """Make an account. The password is asked for, never shown, and no option: shells keep those.
+
+    Left empty, a letter goes to the address, with a link to choose one.
+    """
+    label = "Password (empty: by a letter)"
+    password = click.prompt(label, default="", show_default=False, hide_input=True, confirmation_prompt=True) or None
     try:
         email = registration.normal_email(email)
-        registration.check_username(username, by_operator=True)
-        passwords.check_new(password, email, username)
+        usernames.check(username, by_operator=True)
+        if password is not None:
+            passwords.check_new(password, email, username)
         user = registration.register(email, username, password, confirmed=confirmed)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    except IntegrityError as error:
+    except registration.Taken as error:
         raise click.ClickException("This address or name is already in use.") from error
     user.is_admin = admin
     db.session.commit()
@@ -96,6 +100,14 @@ def confirm(user):
     """Take a person's address as proved."""
     registration.confirm_unproved(user)
     click.echo(f"{user.email} is confirmed.")
+
+
+@users.command("send-reset")
+@one_user
+def send_reset(user):
+    """Send a person a letter with a link to choose a new password."""
+    passwords.send_reset(user)
+    click.echo(f"A letter is on its way to {user.email}.")
 
 
 @users.command("sign-out")

@@ -1,6 +1,6 @@
 """Home, and a page for members only."""
 
-from flask import Blueprint, render_template
+from flask import Blueprint, redirect, render_template, url_for
 
 from app.auth.gate import members_only
 
@@ -16,3 +16,9 @@ def index():
 @members_only
 def account():
     return render_template("main/account.html")
+
+
+@bp.route("/.well-known/change-password")
+def well_known_change_password():
+    """Where password managers look (W3C, A Well-Known URL for Changing Passwords)."""
+    return redirect(url_for("auth.change_password"))

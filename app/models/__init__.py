@@ -1,8 +1,10 @@
 """The tables."""
 
+from app.models.email_challenge import EmailChallenge
+from app.models.email_change import EmailChange
 from app.models.event import Event
 from app.models.outbox import Letter
 from app.models.user import User
 from app.models.user_session import UserSession
 
-__all__ = ["Event", "Letter", "User", "UserSession"]
+__all__ = ["EmailChallenge", "EmailChange", "Event", "Letter", "User", "UserSession"]

@@ -5,11 +5,11 @@ from enum import StrEnum
 from typing import Any, Optional
 
 from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, String, Text, or_, select, update
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from app import clock
 from app.extensions import Model, db, rows_changed
-from app.models.user import User
+from app.models.user import User, email_key
 
 LEASE = timedelta(seconds=60)  # a worker that dies gives its letters back after this
 WAITS = [timedelta(minutes=m) for m in (0.5, 2, 10, 60, 4 * 60, 12 * 60, 24 * 60)]  # after the 1st try, the 2nd, ...
@@ -24,15 +24,21 @@ class Status(StrEnum):
 
 class Letter(Model):
     __tablename__ = "outbox"
-    __table_args__ = (Index(None, "status", "due_at"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index(None, "status", "due_at"),
+        Index(None, "recipient_key", "created_at"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64))  # of its template
     recipient: Mapped[str] = mapped_column(String(254))
+    recipient_key: Mapped[str] = mapped_column(String(254), default="", server_default="")
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # what its template says
     purpose: Mapped[str | None] = mapped_column(String(32))  # of the token in its link
     state: Mapped[str | None] = mapped_column(String(22))  # what that token is bound to, as it was when queued
+    claims: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")  # what that token says
     message_id: Mapped[str] = mapped_column(String(254))
     status: Mapped[str] = mapped_column(String(16), default=Status.WAITING)
     tries: Mapped[int] = mapped_column(default=0)
@@ -46,6 +52,11 @@ class Letter(Model):
 
     # Who held a letter for longer than the lease, while another took it, can't say any more how it ended.
     __mapper_args__ = {"version_id_col": tries, "version_id_generator": False}
+
+    @validates("recipient")
+    def _derive_recipient_key(self, _: str, recipient: str) -> str:
+        self.recipient_key = email_key(recipient)
+        return recipient
 
     @classmethod
     def unclaimed(cls) -> ColumnElement[bool]:

@@ -7,19 +7,23 @@ from typing import Any, Optional
 import idna
 from flask import current_app
 from flask_login import UserMixin
-from sqlalchemy import String, exists, select, update
+from sqlalchemy import ColumnElement, String, exists, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, mapped_column, validates
+from sqlalchemy.orm import Mapped, aliased, mapped_column, validates
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import clock, tokens
 from app.extensions import Model, db, rows_changed
+from app.models.email_change import EmailChange
 
 # What a token of each purpose speaks of: it dies when one of these columns changes.
 STATE = {
     "confirm": ("email", "confirmed"),
     "reset": ("email", "password_version"),
     "change_email": ("email", "password_version"),
+    "undo_email": (),  # whatever has become of the account
+    "magic_link": ("email", "password_version", "sign_ins"),
+    "recent_login": ("email", "password_version"),
 }
 
 
@@ -34,6 +38,7 @@ class User(UserMixin, Model):
     username_key: Mapped[str] = mapped_column(String(64), unique=True)
     password_hash: Mapped[str | None] = mapped_column(String(256))
     password_version: Mapped[int] = mapped_column(default=0)
+    sign_ins: Mapped[int] = mapped_column(default=0, server_default="0")  # how many there were
     confirmed: Mapped[bool] = mapped_column(default=False)
     confirmation_sent_at: Mapped[datetime | None]
     is_admin: Mapped[bool] = mapped_column(default=False)
@@ -91,6 +96,11 @@ class User(UserMixin, Model):
         self.password_hash = hash_password(password)
         self.password_version = (self.password_version or 0) + 1
 
+    def new_password(self, password: str | None) -> dict[str, Any]:
+        """Return the changes that spend() is to make for another password, or for none."""
+        hashed = None if password is None else hash_password(password)
+        return {"password_hash": hashed, "password_version": self.password_version + 1}
+
     def verify_password(self, password: str) -> bool:
         return check_password(self.password_hash, password)
 
@@ -112,10 +122,11 @@ class User(UserMixin, Model):
         """Say whether these claims are this account's, and speak of it as it is now."""
         return claims is not None and claims.subject == self.id and claims.state == self.state(purpose)
 
-    def spend(self, purpose: str, **changes: Any) -> bool:
+    def spend(self, purpose: str, *conditions: ColumnElement[bool], **changes: Any) -> bool:
         """Make the changes that a token was for, unless somebody was faster: one conditional UPDATE."""
         unchanged = [getattr(User, column) == getattr(self, column) for column in STATE[purpose]]
-        spent = rows_changed(update(User).where(User.id == self.id, *unchanged).values(changes))
+        mine = update(User).where(User.id == self.id, *unchanged, *conditions).values(changes)
+        spent = rows_changed(mine.execution_options(synchronize_session=False))
         db.session.expire(self)
         return spent == 1
 
@@ -132,12 +143,12 @@ class User(UserMixin, Model):
 
     @staticmethod
     def reset_password(token: str, new: str) -> bool:
-        """Set the password of the account that the token is for."""
+        """Set the password of the account that the token is for, which confirms its address, too."""
         claims = tokens.read("reset", token)
         user = claims and db.session.get(User, claims.subject)
         if not user or not user.owns("reset", claims):
             return False
-        return user.spend("reset", password_hash=hash_password(new), password_version=user.password_version + 1)
+        return user.spend("reset", **user.new_password(new), confirmed=True)
 
     def generate_email_change_token(self, new: str, expiration: int = 3600) -> str:
         return self.issue_token("change_email", expiration, email=new)
@@ -151,13 +162,26 @@ class User(UserMixin, Model):
             email, key = claims.extra["email"], email_key(claims.extra["email"])
         except ValueError:  # no address
             return False
-        if db.session.scalar(select(exists().where(User.email_key == key, User.id != self.id))):
-            return False
+        return self.take_email("change_email", email, key)
+
+    def take_email(self, purpose: str, email: str, key: str) -> bool:
+        """Have another address from now on, unless somebody else has it, or may still get it back."""
         try:
-            return self.spend("change_email", email=email, email_key=key)
-        except IntegrityError:  # somebody took it between the two statements
+            return self.spend(purpose, *is_free(key, self.id), email=email, email_key=key)
+        except IntegrityError:  # somebody takes it at this moment
             db.session.rollback()
             return False
+
+
+def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
+    """Return the conditions that an address (its key) is nobody's but this account's, and is held for nobody else."""
+    others = aliased(User)
+    return [
+        ~exists().where(others.email_key == key, others.id != (user_id or 0)),
+        ~exists().where(
+            EmailChange.old_email_key == key, EmailChange.user_id != (user_id or 0), *EmailChange.can_be_undone()
+        ),
+    ]
 
 
 def email_key(email: str) -> str:

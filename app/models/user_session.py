@@ -25,6 +25,7 @@ class UserSession(Model):
     last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None] = mapped_column(String(32))  # what the person is told
 
     user: Mapped[User] = relationship()
 

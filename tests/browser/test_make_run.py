@@ -99,7 +99,7 @@ def test_a_newcomer_is_confirmed_and_signed_in_and_stays_in_if_asked(clone, play
         page.get_by_role("heading", name="Hello, ada!").wait_for()
 
         for remember in (True, False):
-            page.locator("summary").click()
+            page.locator("header summary").click()
             page.get_by_role("button", name="Log Out").click()
             page.get_by_text("You have been logged out.").wait_for()
             page.get_by_label("Email address or username").fill("ada")

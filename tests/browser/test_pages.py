@@ -69,10 +69,10 @@ def test_the_whole_story_without_scripts(app, page):
     open_when_it_has_come(page, page.get_by_role("link", name="Confirm your address"))
     page.locator(".letter-text a").click()
     page.get_by_text("You have confirmed your account").wait_for()
-    page.locator("summary").click()
+    page.locator("header summary").click()
     page.get_by_role("link", name="Account", exact=True).click()
     page.get_by_text("eve@example.com").wait_for()
-    page.locator("summary").click()
+    page.locator("header summary").click()
     page.get_by_role("button", name="Log Out").click()
     page.get_by_text("You have been logged out.").wait_for()
 
@@ -105,7 +105,7 @@ def test_signing_in_and_out_by_keyboard_alone(people, page):
     page.get_by_role("heading", name="Hello, ada!").wait_for()
     assert [tab(), tab(), tab()] == ["Skip to the content", "Flasky", "ada"]
     press("Enter")
-    assert [tab(), tab()] == ["Account", "Log Out"]
+    assert [tab(), tab(), tab(), tab()] == ["Account", "Change Password", "Change Email", "Log Out"]
     press("Enter")
     page.get_by_text("You have been logged out.").wait_for()
 
@@ -146,7 +146,7 @@ def test_a_form_is_sent_once_however_often_its_button_is_clicked(app, page):
 
 def test_the_menu_closes_when_one_turns_away(people, page):
     go(page, "ada", lambda page: page.goto("/"))
-    menu, account = page.locator("summary"), page.get_by_role("link", name="Account", exact=True)
+    menu, account = page.locator("header summary"), page.get_by_role("link", name="Account", exact=True)
     menu.click()
     assert account.is_visible()
     page.keyboard.press("Escape")

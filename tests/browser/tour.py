@@ -36,7 +36,7 @@ def submit_a_stale_form(page):
 
 def open_the_menu(page):
     page.goto("/")
-    page.locator("summary").click()
+    page.locator("header summary").click()
 
 
 def open_the_letter(page):
@@ -83,5 +83,5 @@ def go(page, who, way):
         page.get_by_label("Email address or username").fill(who)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
-        page.locator("summary").wait_for()
+        page.locator("header summary").wait_for()
     way(page)

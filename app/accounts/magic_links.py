@@ -1,0 +1,56 @@
+"""Signing in by a letter: a link that works once, or a code for the page that waits."""
+
+import math
+from datetime import timedelta
+
+from app import audit, clock, mail
+from app.accounts import ways_in
+from app.extensions import db
+from app.models import EmailChallenge, User
+
+SEND_EVERY = timedelta(seconds=60)
+
+
+def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
+    """Queue a letter to `email`, with a link and a code if it has an account; an unknown one costs the same work.
+
+    Asked `earlier` in the same browser, it is the same code again.
+    """
+    user = User.find(email)
+    if earlier and earlier.is_open and (earlier.email, earlier.user) == (email, user):
+        challenge = earlier
+        challenge.asked_at = clock.now()
+    else:
+        state = user and user.state("magic_link")
+        challenge = EmailChallenge(purpose="magic_link", email=email, user=user, state=state)
+        db.session.add(challenge)
+    db.session.flush()
+    audit.record(user, "magic_link_asked")
+    if not mail.may_write_to(user.email if user else email):
+        pass
+    elif user:
+        mail.send("magic_link", user, claims={"challenge": challenge.id})
+    else:
+        mail.send("no_account", None, to=email)
+    return challenge
+
+
+def seconds_to_wait(challenge: EmailChallenge) -> int:
+    """Return how long until another letter can be asked for."""
+    return max(0, math.ceil((challenge.asked_at + SEND_EVERY - clock.now()).total_seconds()))
+
+
+def sign_in(user: User) -> bool:
+    """Use up whatever links and codes there are, and say whether they were good still.
+
+    If the address was not confirmed yet, this is the first proof of whose it is, and it needed no password: so what
+    may be another's goes, the password too.
+    """
+    is_first_proof = not user.confirmed
+    changes = user.new_password(None) | {"confirmed": True} if is_first_proof else {}
+    if not user.spend("magic_link", sign_ins=user.sign_ins + 1, **changes):
+        return False
+    if is_first_proof:
+        ways_in.remove(user, "mailbox_proved")
+        audit.record(user, "mailbox_proved")
+    return True

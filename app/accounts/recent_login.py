@@ -1,0 +1,33 @@
+"""Proving once more who one is: a code to the mailbox, for accounts without a password."""
+
+from sqlalchemy import select
+
+from app import clock, mail
+from app.extensions import db
+from app.models import EmailChallenge, User
+
+
+def send_code(user: User) -> bool:
+    """Queue a letter with a code, the one of the letter before if that can still be typed; say whether one may go."""
+    if not mail.may_write_to(user.email):
+        return False
+    challenge = _challenge(user)
+    if not challenge or not challenge.is_open:
+        state = user.state("recent_login")
+        challenge = EmailChallenge(purpose="recent_login", email=user.email, user=user, state=state)
+        db.session.add(challenge)
+        db.session.flush()
+    challenge.asked_at = clock.now()
+    mail.send("code", user, claims={"challenge": challenge.id})
+    return True
+
+
+def is_right(user: User, code: str) -> bool:
+    """Count a try, and say whether it is the code of the newest letter."""
+    challenge = _challenge(user)
+    return bool(challenge and challenge.use(code))
+
+
+def _challenge(user: User) -> EmailChallenge | None:
+    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == "recent_login")
+    return db.session.scalar(select(EmailChallenge).where(*mine).order_by(EmailChallenge.asked_at.desc()).limit(1))

@@ -1,0 +1,29 @@
+"""Usernames: which will do, and having another."""
+
+import re
+
+from app import audit
+from app.extensions import db
+from app.models import User
+from config import setting
+
+USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+RESERVED = frozenset(
+    "abuse account accounts admin administrator auth help hostmaster info login logout mail me moderator null operator "
+    "postmaster register root security settings signup staff static support system undefined webmaster www".split()
+)
+
+
+def check(username: str, by_operator: bool = False) -> None:
+    """Raise ValueError, with a reason in words, if a username won't do. Reserved names are for operators to give."""
+    if not USERNAME.fullmatch(username):
+        raise ValueError("Use letters, digits, dots, dashes and underscores, beginning with a letter: 64 at most.")
+    if not by_operator and username.lower() in RESERVED | {setting("APP_NAME").lower()}:
+        raise ValueError("This name is reserved. Choose another.")
+
+
+def change(user: User, username: str) -> None:
+    """Have another name from now on. Raises IntegrityError if somebody has it."""
+    audit.record(user, "username_changed", old=user.username, new=username)
+    user.username = username
+    db.session.flush()

@@ -1,0 +1,14 @@
+"""All ways into an account at once: they go when its mailbox is proved for the first time, or a change of it undone."""
+
+from app import mail
+from app.accounts import sessions
+from app.models import User
+
+
+def remove(user: User, reason: str) -> None:
+    """Close every way in but the password, which whoever calls has dealt with: all browsers, all letters with links.
+
+    What is added to an account as a way in is to be removed here.
+    """
+    sessions.end_others(user, reason=reason)
+    mail.drop(user)

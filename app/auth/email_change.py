@@ -1,0 +1,90 @@
+"""Another address: asked for with the password, taken by the link that goes there, put back from the old one."""
+
+from flask import current_app, flash, redirect, render_template, request, url_for
+from flask_login import current_user
+from wtforms.validators import ValidationError
+
+from app import tokens
+from app.accounts import email_change, recent_login, registration
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.fields import Form, code_field, email_field, form_page, password_field
+from app.extensions import db
+from app.models import User
+
+
+class ChangeEmailForm(Form):
+    email = email_field("New email address")
+    password = password_field()
+
+    def validate_email(self, field):
+        if field.data == current_user.email:
+            raise ValidationError("This is your address already.")
+        if not current_app.config["HIDE_ACCOUNTS"] and registration.is_taken(field.data, current_user):
+            raise ValidationError("This address is already registered. Use another.")
+
+    def validate_password(self, field):
+        if not current_user.verify_password(field.data):
+            raise ValidationError("This is not your password.")
+
+
+class ChangeEmailByCodeForm(ChangeEmailForm):
+    """For who has no password: a code from a letter to the present address."""
+
+    password = None
+    code = code_field()
+
+    def validate_code(self, field):
+        if not self.email.errors and not recent_login.is_right(current_user, field.data):
+            raise ValidationError("That code is not right, or was tried too often. Have another one sent.")
+
+
+@bp.route("/change-email", methods=["GET", "POST"])
+@gate.members_only
+def change_email():
+    form = ChangeEmailForm() if current_user.password_hash else ChangeEmailByCodeForm()
+    if form.is_submitted() and "send_code" in request.form:
+        is_sent = recent_login.send_code(current_user)
+        db.session.commit()
+        return render_template("auth/change_email.html", form=form, code_is_sent=is_sent)
+    if form.validate_on_submit():
+        if email_change.ask(current_user, form.email.data):
+            db.session.commit()
+            return gate.letter_sent(form.email.data)
+        form.email.errors = ["Many letters went there lately. Wait an hour, then try again."]
+    if form.errors:
+        db.session.commit()  # a wrong code counts
+    return form_page("auth/change_email.html", form, code_is_sent=form.is_submitted())
+
+
+@bp.route("/change-email/<token>")
+def change_email_link(token):
+    claims = tokens.read("change_email", token, even_expired=True)
+    owner = claims and db.session.get(User, claims.subject)
+    if owner and owner == current_user and claims.extra["email"] == owner.email:
+        flash(f"Your address is {owner.email} already.", "info")
+        return redirect(url_for("main.account"))
+    if not owner or not tokens.read("change_email", token) or not owner.owns("change_email", claims):
+        return gate.unusable_link()
+    if not current_user.is_authenticated:
+        gate.hold_page(owner)
+        return gate.ask_for_sign_in("Log in to change your address.", is_held=True)
+    if not gate.is_opened_by_a_person() or not email_change.change(current_user, token, current_user.current_session):
+        return gate.unusable_link()
+    gate.renew_session()
+    db.session.commit()
+    flash(f"Your address is {current_user.email} now. Your other browsers were logged out.", "success")
+    return redirect(url_for("main.account"))
+
+
+@bp.route("/undo-email/<token>", methods=["GET", "POST"])
+def undo_email(token):
+    change, form = email_change.find_to_undo(token), Form()
+    if not change:
+        return gate.unusable_link()
+    if not form.validate_on_submit():
+        return render_template("auth/undo_email.html", change=change, token=token)
+    if not email_change.undo(change):
+        return gate.unusable_link()
+    db.session.commit()
+    return gate.letter_sent(change.old_email)

@@ -1,0 +1,112 @@
+"""Signing in by a letter: the link signs in the browser that asked, its code too; elsewhere it needs a button."""
+
+from flask import flash, redirect, render_template, request, session, url_for
+from flask_login import current_user
+from wtforms import BooleanField
+
+from app import tokens
+from app.accounts import magic_links
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.fields import Form, code_field, email_field, form_page
+from app.extensions import db
+from app.models import EmailChallenge, User
+
+
+class MagicLinkForm(Form):
+    email = email_field()
+    remember_me = BooleanField("Keep me logged in")
+
+
+class CodeForm(Form):
+    code = code_field()
+
+
+class ButtonForm(Form):
+    remember_me = BooleanField("Keep me logged in")
+
+
+@bp.route("/magic-link", methods=["GET", "POST"])
+def magic_link():
+    if current_user.is_authenticated:
+        return redirect(url_for("main.index"))
+    form = MagicLinkForm()
+    if form.validate_on_submit():
+        return _send(form.email.data, form.remember_me.data)
+    return form_page("auth/magic_link.html", form)
+
+
+@bp.route("/magic-link/sent", methods=["GET", "POST"])
+def magic_link_sent():
+    challenge = _asked_here()
+    if not challenge:
+        return redirect(url_for("auth.magic_link"))
+    form = CodeForm()
+    if "again" in request.form and form.is_submitted():
+        return _send(challenge.email, session["magic_link"]["remember"])
+    if form.validate_on_submit():
+        right = challenge.use(form.code.data)
+        answer = _sign_in(challenge.user, session["magic_link"]["remember"]) if right else None
+        db.session.commit()  # a wrong try counts
+        if answer:
+            return answer
+        form.code.errors.append(_what_is_wrong(challenge))
+    return form_page(
+        "auth/magic_link_sent.html", form, challenge=challenge, wait=magic_links.seconds_to_wait(challenge)
+    )
+
+
+@bp.route("/magic-link/<token>", methods=["GET", "POST"])
+def use_magic_link(token):
+    claims = tokens.read("magic_link", token)
+    user = claims and db.session.get(User, claims.subject)
+    if not user or not user.owns("magic_link", claims):
+        return gate.unusable_link()
+    form, asked = ButtonForm(), session.get("magic_link")
+    is_asked_here = asked and asked["id"] == claims.extra.get("challenge")
+    if is_asked_here and gate.is_opened_by_a_person():
+        return _sign_in(user, asked["remember"]) or gate.unusable_link()
+    if form.validate_on_submit():
+        return _sign_in(user, form.remember_me.data) or gate.unusable_link()
+    return render_template("auth/use_magic_link.html", form=form, user=user, token=token)
+
+
+def _asked_here():
+    """What this browser asked for and waits for."""
+    asked = session.get("magic_link")
+    return asked and db.session.get(EmailChallenge, asked["id"])
+
+
+def _send(email, remember):
+    """Have a letter sent, unless this browser had one sent a moment ago; lead to the page that waits for it."""
+    earlier = _asked_here()
+    wait = magic_links.seconds_to_wait(earlier) if earlier and earlier.email == email else 0
+    if wait:
+        flash(f"Another letter can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
+        return redirect(url_for("auth.magic_link_sent"))
+    challenge = magic_links.ask(email, earlier)
+    db.session.commit()
+    session["magic_link"] = {"id": challenge.id, "remember": remember}
+    if going := gate.safe_next(request.args.get("next")):
+        session["next"], session["next_for"] = going, None
+    if earlier and earlier.email == email:
+        flash("Another letter is on its way.", "success")
+    return redirect(url_for("auth.magic_link_sent"))
+
+
+def _sign_in(user, remember):
+    """Sign in, if nobody used the link or the code meanwhile; after a first proof a new password comes first."""
+    is_first_proof = not user.confirmed
+    if not magic_links.sign_in(user):
+        return None
+    if not is_first_proof:
+        return gate.sign_in(user, "magic_link", remember)
+    answer = gate.sign_in(user, "magic_link", remember, to=url_for("auth.change_password"))
+    flash("Your address is confirmed. Whoever else was logged in is out, and the old password is gone.", "success")
+    return answer
+
+
+def _what_is_wrong(challenge):
+    if challenge.is_open:
+        return "That code is not right. Look at the newest letter, and type all eight digits."
+    return "That code can't be used any more. Have another letter sent."

@@ -1,0 +1,84 @@
+"""Another password: by the old one, or by a mailed link for who has forgotten it or has none."""
+
+from flask import flash, redirect, render_template, url_for
+from flask_login import current_user
+from wtforms.validators import ValidationError
+
+from app.accounts import passwords
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.fields import Form, email_field, form_page, new_password_field, password_again_field, password_field
+from app.extensions import db
+
+
+class OwnersForm(Form):
+    """A form for a new password, which knows whose it is."""
+
+    def __init__(self, user):
+        super().__init__()
+        self.user = user
+
+    def words(self):
+        return self.user.email, self.user.username
+
+
+class ResetForm(OwnersForm):
+    password = new_password_field("New password")
+    confirm_password = password_again_field()
+
+
+class ChangePasswordForm(OwnersForm):
+    old_password = password_field("Old password")
+    password = new_password_field("New password")
+    confirm_password = password_again_field()
+
+    def validate_old_password(self, field):
+        if not self.user.verify_password(field.data):
+            raise ValidationError("This is not your password.")
+
+
+class RequestResetForm(Form):
+    email = email_field()
+
+
+@bp.route("/change-password", methods=["GET", "POST"])
+@gate.members_only
+def change_password():
+    if current_user.password_hash is None:
+        return render_template("auth/no_password.html")
+    form = ChangePasswordForm(current_user)
+    if form.validate_on_submit():
+        if passwords.change(current_user, form.password.data, keep=current_user.current_session):
+            gate.renew_session()
+            db.session.commit()
+            flash("Your password is changed. Your other browsers were logged out.", "success")
+            return redirect(url_for("main.account"))
+        form.form_errors.append("It was changed elsewhere at this moment. Look it over and try again.")
+    return form_page("auth/change_password.html", form)
+
+
+@bp.route("/reset", methods=["GET", "POST"])
+def request_reset():
+    form = RequestResetForm()
+    if form.validate_on_submit():
+        passwords.forgot(form.email.data)
+        db.session.commit()
+        return gate.letter_sent(form.email.data)
+    return form_page("auth/request_reset.html", form)
+
+
+@bp.route("/reset/<token>", methods=["GET", "POST"])
+def reset_password(token):
+    user = passwords.find_to_reset(token)
+    if not user:
+        return gate.unusable_link()
+    form, is_first_proof = ResetForm(user), not user.confirmed
+    if form.validate_on_submit():
+        if not passwords.reset(user, token, form.password.data):
+            return gate.unusable_link()
+        db.session.commit()
+        flash("Your new password is set. Log in with it.", "success")
+        if is_first_proof:
+            flash(f"Your address is confirmed. If {user.username} is no name of your choice, change it there.", "info")
+        return redirect(url_for("auth.login", next=url_for("auth.change_username") if is_first_proof else None))
+    return form_page("auth/reset_password.html", form, user=user, token=token)

@@ -1,0 +1,38 @@
+"""Another username."""
+
+from flask import flash, redirect, url_for
+from flask_login import current_user
+from sqlalchemy.exc import IntegrityError
+from wtforms.validators import ValidationError
+
+from app.accounts import usernames
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.fields import Form, form_page, username_field
+from app.extensions import db
+from app.models import User
+
+
+class ChangeUsernameForm(Form):
+    username = username_field()
+
+    def validate_username(self, field):
+        if User.find(field.data) not in {None, current_user}:
+            raise ValidationError("This name is already in use. Choose another.")
+
+
+@bp.route("/change-username", methods=["GET", "POST"])
+@gate.members_only
+def change_username():
+    form = ChangeUsernameForm(username=current_user.username)
+    if form.validate_on_submit():
+        try:
+            usernames.change(current_user, form.username.data)
+            db.session.commit()
+            flash(f"Your name is {current_user.username} now.", "success")
+            return redirect(url_for("main.account"))
+        except IntegrityError:  # somebody was faster: now the form finds the name taken
+            db.session.rollback()
+            if form.validate():
+                raise
+    return form_page("auth/change_username.html", form)

@@ -1,0 +1,76 @@
+"""What stands in a letter. One template has its words, `mail/<name>.txt`, the subject in the first line.
+
+It gets `user`, `app_name`, the details given to `mail.send()`, `link(endpoint, ...)`, `token` if the letter stands in
+`mail.PURPOSES`, `code` if it has one, `at` (when it was queued), `browser` and `ip` (of whoever caused it).
+
+The same words are shown as HTML: a paragraph of two lines, `Label:` and an address, is a button there.
+"""
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import current_app
+from flask_mail import Message
+
+from app import browsers, clock
+from app.extensions import db
+from app.models import EmailChallenge, Letter
+
+BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
+
+
+def write(letter: Letter) -> Message | None:
+    """Write a letter, its link dated now; None if the account has moved on since it was queued."""
+    if letter.is_obsolete:
+        return None
+    words = _words(letter)
+    subject, _, text = _template(f"{letter.name}.txt").render(words).partition("\n")
+    paragraphs = re.split(r"\n\s*\n", text.strip())
+    html = _template("layout.html").render(words, paragraphs=map(_paragraph, paragraphs))
+    message = Message(subject.removeprefix("Subject: "), [letter.recipient], "\n\n".join(paragraphs) + "\n", html)
+    message.msgId = letter.message_id
+    message.extra_headers = {"Auto-Submitted": "auto-generated"}
+    if not all(str(header).isprintable() for header in (message.subject, message.sender, letter.recipient)):
+        raise ValueError("a control character in a header")
+    return message
+
+
+def link(endpoint: str, **values: Any) -> str:
+    """Return the full address of a page. It starts with PUBLIC_URL, whatever host a request named."""
+    public = urlsplit(current_app.config["PUBLIC_URL"])
+    adapter = current_app.url_map.bind(public.netloc, public.path or "/", url_scheme=public.scheme)
+    return adapter.build(endpoint, values, force_external=True)
+
+
+def _words(letter: Letter) -> dict[str, Any]:
+    user, details = letter.user, letter.details
+    words = {
+        "user": user,
+        "token": letter.purpose and user and user.issue_token(letter.purpose, **letter.claims),
+        "code": _code(letter.claims.get("challenge")),
+        "link": link,
+        "app_name": current_app.config["APP_NAME"],
+        "at": f"{letter.created_at:%-d %B %Y at %H:%M} UTC",
+        "browser": browsers.in_words(details.get("user_agent", "")),
+    }
+    return words | details
+
+
+def _code(challenge_id: str | None) -> str | None:
+    """The code of the challenge that a letter belongs to, from now on as young as the letter; in groups of four."""
+    challenge = challenge_id and db.session.get(EmailChallenge, challenge_id)
+    if not challenge:
+        return None
+    challenge.sent_at = clock.now()
+    return f"{challenge.code[:4]} {challenge.code[4:]}"
+
+
+def _paragraph(text: str) -> dict[str, str | None]:
+    """What the HTML says of a paragraph: its `text`, and the `label` and `url` of a button."""
+    button = BUTTON.fullmatch(text)
+    return {"text": text, "label": button and button["label"], "url": button and button["url"]}
+
+
+def _template(name: str) -> Any:
+    return current_app.jinja_env.get_template(f"mail/{name}")

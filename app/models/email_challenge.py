@@ -1,0 +1,53 @@
+"""A code that goes to an address by letter and is typed where it was asked for. It stands in no table."""
+
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import ForeignKey, String, update
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app import clock, tokens
+from app.extensions import Model, rows_changed
+from app.models.user import User
+
+TRIES = 5
+
+
+class EmailChallenge(Model):
+    __tablename__ = "email_challenges"
+    __table_args__ = ()  # no AUTOINCREMENT: the id is random
+
+    id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
+    purpose: Mapped[str] = mapped_column(String(32))  # one of tokens.LIFETIMES
+    email: Mapped[str] = mapped_column(String(254))  # as it was typed, whether or not it has an account
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str | None] = mapped_column(String(22))  # of the account when it was asked for
+    asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    sent_at: Mapped[datetime | None]  # when its letter was written: the code is as old as that
+    tries: Mapped[int] = mapped_column(default=0)
+    used_at: Mapped[datetime | None]
+
+    user: Mapped[User | None] = relationship(lazy="joined")  # the same work for nobody
+
+    @property
+    def code(self) -> str:
+        """The code, derived from the id: whoever writes the letter, whenever, writes the same one."""
+        return tokens.code(self.purpose, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the code can still be typed: not used, not too often, not too late, the account as it was."""
+        age = clock.now() - max(self.asked_at, self.sent_at or self.asked_at)
+        is_young = age < timedelta(seconds=tokens.LIFETIMES[self.purpose])
+        is_same = self.user is None or self.state == self.user.state(self.purpose)
+        return self.used_at is None and self.tries < TRIES and is_young and is_same
+
+    def use(self, code: str) -> bool:
+        """Count a try, and say whether it was the right code. Of many at once five are looked at, and one is good."""
+        if not self.is_open:
+            return False
+        mine = update(EmailChallenge).where(EmailChallenge.id == self.id, EmailChallenge.used_at.is_(None))
+        counted = rows_changed(mine.where(EmailChallenge.tries < TRIES).values(tries=EmailChallenge.tries + 1))
+        if not counted or self.user is None or not tokens.is_code(self.purpose, self.id, code):
+            return False
+        return rows_changed(mine.values(used_at=clock.now())) == 1

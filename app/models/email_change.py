@@ -1,0 +1,28 @@
+"""A change of address that was made, for the undo that its old address has a week for."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app import clock, tokens
+from app.extensions import Model
+
+UNDO_WITHIN = timedelta(seconds=tokens.LIFETIMES["undo_email"])
+
+
+class EmailChange(Model):
+    __tablename__ = "email_changes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    old_email: Mapped[str] = mapped_column(String(254))
+    old_email_key: Mapped[str] = mapped_column(String(254), index=True)  # nobody else can have it meanwhile
+    new_email: Mapped[str] = mapped_column(String(254))
+    changed_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    undone_at: Mapped[datetime | None]  # itself, or void since an earlier one was
+
+    @classmethod
+    def can_be_undone(cls) -> list[ColumnElement[bool]]:
+        """Return the conditions that a change meets while it can be undone."""
+        return [cls.undone_at.is_(None), cls.changed_at > clock.now() - UNDO_WITHIN]
