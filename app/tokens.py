@@ -57,7 +57,7 @@ def issue(purpose: str, subject: int, state: str, lifetime: int | None = None, *
     }
     key = _keys(purpose).keys[0]
     header = {"alg": "HS256", "kid": key.kid, "typ": "JWS"}
-    return jws.serialize_compact(header, json.dumps(payload), key, algorithms=["HS256"])
+    return jws.serialize_compact(header, json.dumps(payload, separators=(",", ":")), key, algorithms=["HS256"])
 
 
 def read(purpose: str, token: str, max_age: int | None = None, even_expired: bool = False) -> Claims | None:

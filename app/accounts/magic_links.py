@@ -17,20 +17,20 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     Asked `earlier` in the same browser, it is the same code again.
     """
     user = User.find(email)
+    may_write = mail.may_write_to(email)
     if earlier and earlier.is_open and (earlier.email, earlier.user) == (email, user):
         challenge = earlier
         challenge.asked_at = clock.now()
     else:
-        state = user and user.state("magic_link")
-        challenge = EmailChallenge(purpose="magic_link", email=email, user=user, state=state)
+        challenge = EmailChallenge(purpose="magic_link", email=email)
+        if user and may_write:  # a code that no letter carries is for nobody: else it could be guessed without end
+            challenge.user, challenge.state = user, user.state("magic_link")
         db.session.add(challenge)
     db.session.flush()
     audit.record(user, "magic_link_asked")
-    if not mail.may_write_to(user.email if user else email):
-        pass
-    elif user:
+    if may_write and user:
         mail.send("magic_link", user, claims={"challenge": challenge.id})
-    else:
+    elif may_write:
         mail.send("no_account", None, to=email)
     return challenge
 

@@ -31,11 +31,11 @@ CURRENT = (
 
 def start(user: User, method: str, remember: bool = False) -> UserSession:
     """Sign a browser in. `method` is how the person proved who they are."""
+    rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins + 1))  # voids magic links
     user_session = UserSession(user=user, method=method, remembered=remember, **audit.origin())
     user_session.created_at = user_session.last_seen_at = clock.now()
     user_session.expires_at = _expiry(user_session)
     db.session.add(user_session)
-    rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins + 1))  # voids magic links
     audit.record(user, "signed_in", method=method)
     return user_session
 

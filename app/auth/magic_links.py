@@ -62,6 +62,8 @@ def use_magic_link(token):
     user = claims and db.session.get(User, claims.subject)
     if not user or not user.owns("magic_link", claims):
         return gate.unusable_link()
+    if user == current_user:
+        return redirect(url_for("main.index"))
     form, asked = ButtonForm(), session.get("magic_link")
     is_asked_here = asked and asked["id"] == claims.extra.get("challenge")
     if is_asked_here and gate.is_opened_by_a_person():
