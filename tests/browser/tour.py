@@ -45,8 +45,103 @@ def open_the_letter(page):
     page.frame_locator("iframe").get_by_role("link").first.wait_for()
 
 
+def submit(path, button, fields=None):
+    """A way: fill in the form of a page and send it, right or wrong."""
+
+    def way(page):
+        page.goto(path)
+        fill_in(page, button, fields or {})
+
+    return way
+
+
+def fill_in(page, button, fields):
+    for label, value in fields.items():
+        page.get_by_label(label, exact=True).fill(value)
+    button = page.locator("main").get_by_role("button", name=button, exact=True)
+    button.evaluate("button => button.form.noValidate = true")
+    button.click()
+    page.wait_for_load_state()
+
+
+def after(*ways):
+    """A way: one after the other."""
+
+    def way(page):
+        for each in ways:
+            each(page)
+
+    return way
+
+
+def follow(link):
+    """A way: open the link in the newest letter that has it."""
+
+    def way(page):
+        letter(link)(page)
+        page.frame_locator("iframe").get_by_role("link", name=link).click()
+        page.wait_for_url(lambda url: "/dev/" not in url)
+
+    return way
+
+
+def letter(link):
+    """A way: look at the newest letter that has this link."""
+
+    def way(page):
+        for _ in range(100):
+            page.goto("/dev/mailbox")
+            for address in [a.get_attribute("href") for a in page.locator("main li a").all()]:
+                page.goto(address)
+                if page.frame_locator("iframe").get_by_role("link", name=link).count():
+                    return
+            page.wait_for_timeout(100)
+        raise AssertionError(f"no letter with {link}")
+
+    return way
+
+
+def forget(page):
+    page.context.clear_cookies()
+
+
+def hide_accounts(page):
+    page.goto("/hide")
+
+
 def address(path):
     return lambda page: page.goto(path)
+
+
+def correct_wrongly(page):
+    page.goto("/auth/unconfirmed")
+    page.get_by_text("not right?").click()
+    fill_in(page, "Write to this address", {"Your address": "ada@example.com"})
+
+
+def choose_wrongly(page):
+    fill_in(page, "Set the new password", {"New password": "password", "Password again": "another"})
+
+
+def type_a_wrong_code(page):
+    fill_in(page, "Log in", {"Code from the letter": "1234 5678"})
+
+
+ask_for_reset = submit("/auth/reset", "Send me a link", {"Email address": "ada@example.com"})
+ask_for_link = submit("/auth/magic-link", "Send me a link", {"Email address": "ada@example.com"})
+prove_the_mailbox = after(
+    submit("/auth/magic-link", "Send me a link", {"Email address": "bob@example.com"}), follow("Log in")
+)
+change_the_address = submit(
+    "/auth/change-email", "Change email", {"New email address": "lovelace@example.com", "Password": PASSWORD}
+)
+REGISTRATION = {
+    "Email address": "eve@gmial.com",
+    "Username": "eve",
+    "Password": PASSWORD,
+    "Password again": PASSWORD,
+}
+register = submit("/auth/register", "Register", REGISTRATION)
 
 
 # What it is called, who sees it, and how they come there.
@@ -68,6 +163,36 @@ TOUR = [
     ("menu", ADA, open_the_menu),
     ("account", ADA, address("/account")),
     ("log out", ADA, address("/auth/logout")),
+    ("gate, did you mean", STRANGER, register),
+    ("gate, wrong code", BOB, submit("/auth/unconfirmed", "Confirm my address", {"Code from the letter": "12 34"})),
+    ("gate, wrong correction", BOB, correct_wrongly),
+    ("reset asked for", STRANGER, address("/auth/reset")),
+    ("reset asked for, wrong", STRANGER, submit("/auth/reset", "Send me a link", {"Email address": "ada@"})),
+    ("letter sent", STRANGER, submit("/auth/reset", "Send me a link", {"Email address": "ada@gmial.com"})),
+    ("reset", STRANGER, after(ask_for_reset, follow("Choose a new password"))),
+    ("reset, wrong", STRANGER, after(ask_for_reset, follow("Choose a new password"), choose_wrongly)),
+    ("change password", ADA, address("/auth/change-password")),
+    ("change password, wrong", ADA, submit("/auth/change-password", "Change password", {"Old password": "x"})),
+    ("no password", STRANGER, prove_the_mailbox),
+    ("change username", ADA, address("/auth/change-username")),
+    ("change username, wrong", ADA, submit("/auth/change-username", "Change username", {"Username": "admin"})),
+    ("change email", ADA, address("/auth/change-email")),
+    (
+        "change email, wrong",
+        ADA,
+        submit("/auth/change-email", "Change email", {"New email address": "bob@example.com"}),
+    ),
+    ("change email by code", STRANGER, after(prove_the_mailbox, address("/auth/change-email"))),
+    ("change email by code, sent", STRANGER, after(prove_the_mailbox, submit("/auth/change-email", "Send me a code"))),
+    ("address changed", ADA, after(change_the_address, follow("Use this address"))),
+    ("undo of an address", ADA, after(change_the_address, follow("Use this address"), follow("This was not me"))),
+    ("magic link", STRANGER, address("/auth/magic-link")),
+    ("magic link, wrong", STRANGER, submit("/auth/magic-link", "Send me a link")),
+    ("magic link, sent", STRANGER, ask_for_link),
+    ("magic link, wrong code", STRANGER, after(ask_for_link, type_a_wrong_code)),
+    ("magic link, its letter", STRANGER, after(ask_for_link, letter("Log in"))),
+    ("magic link elsewhere", STRANGER, after(ask_for_link, forget, follow("Log in"))),
+    ("confirmation with hidden accounts", STRANGER, after(hide_accounts, register, follow("Confirm my address"))),
     ("gate, a long name", LONG, address("/auth/unconfirmed")),
     ("menu, a long name", LONG, open_the_menu),
     ("log out, a long name", LONG, address("/auth/logout")),
