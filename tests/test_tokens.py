@@ -3,10 +3,12 @@
 import base64
 import hmac
 import json
+import re
 import warnings
 from urllib.parse import quote
 
 import pytest
+from clients import ROOT
 from joserfc import jws
 from joserfc.jwk import OctKey
 
@@ -76,6 +78,21 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
 
 def test_every_purpose_has_a_key_of_its_own(app):
     assert len({tokens._keys(purpose).keys[0].kid for purpose in tokens.LIFETIMES}) == len(tokens.LIFETIMES)
+
+
+@pytest.mark.parametrize(
+    ("flow", "purpose"),
+    [
+        ("confirmation link and code", "confirm"),
+        ("reset link", "reset"),
+        ("magic link and code", "magic_link"),
+        ("link to a new address", "change_email"),
+        ("undo of a new address", "undo_email"),
+    ],
+)
+def test_security_md_says_how_long_each_is_good_for(flow, purpose):
+    said = re.search(rf"\| {flow} \| (\d+) (minute|hour|day)s?, once", (ROOT / "SECURITY.md").read_text())
+    assert int(said[1]) * {"minute": 60, "hour": 3600, "day": 86400}[said[2]] == tokens.LIFETIMES[purpose]
 
 
 def test_every_purpose_is_bound_to_a_state():

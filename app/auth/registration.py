@@ -67,10 +67,10 @@ def register():
     if form.validate_on_submit():
         try:
             return _register(form)
-        except registration.Taken:  # somebody was faster: now the form finds the name taken
+        except registration.Taken:  # somebody was faster: now the form finds it taken, unless that is to be hidden
             db.session.rollback()
             if form.validate():
-                raise
+                return _register(form)
     return form_page("auth/register.html", form)
 
 
@@ -116,7 +116,7 @@ def confirm(token):
         return gate.unusable_link()
     if not current_user.is_authenticated:
         return _confirm_as_stranger(owner, token)
-    if request.method != "GET" or not registration.confirm(current_user, token):
+    if not gate.is_opened_by_a_person() or not registration.confirm(current_user, token):
         return gate.unusable_link()
     db.session.commit()
     flash(CONFIRMED, "success")

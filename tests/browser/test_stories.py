@@ -1,0 +1,232 @@
+"""What people do with their accounts, each story by keyboard alone and without scripts."""
+
+import re
+
+import pytest
+from clients import PASSWORD
+
+NEW = "brighter lanterns than before"
+
+
+@pytest.fixture
+def context_options():
+    return {"java_script_enabled": False}
+
+
+class Person:
+    """Somebody at a browser who has a keyboard, and a mailbox in another window."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def reach(self, place):
+        """Press Tab until the focus is on a field, link or button."""
+        for _ in range(40):
+            if place.evaluate("element => element === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"the keyboard does not reach {place}")
+
+    def write(self, **fields):
+        """Fill in fields, named by their labels."""
+        for label, text in fields.items():
+            self.reach(self.page.get_by_label(label.replace("_", " "), exact=True))
+            self.page.keyboard.press("Control+A")
+            self.page.keyboard.type(text)
+
+    def enter(self):
+        with self.page.expect_navigation():
+            self.page.keyboard.press("Enter")
+
+    def press(self, button):
+        self.reach(self.page.locator("main").get_by_role("button", name=button, exact=True))
+        self.enter()
+
+    def follow(self, link):
+        self.reach(self.page.locator("main").get_by_role("link", name=link, exact=True))
+        self.enter()
+
+    def choose(self, item):
+        """Take an item of the menu."""
+        self.reach(self.page.locator("header summary"))
+        self.page.keyboard.press("Enter")
+        self.reach(self.page.locator("header").get_by_text(item, exact=True))
+        self.enter()
+
+    def sees(self, text):
+        self.page.get_by_text(text).first.wait_for()
+
+    def log_in(self, name, password=PASSWORD):
+        self.page.goto("/auth/login")
+        self.write(Email_address_or_username=name, Password=password)
+        self.press("Log in")
+
+    def letter(self, subject, newer_than=0):
+        """The text of the newest letter with this subject."""
+        window = self.page.context.new_page()
+        for _ in range(100):
+            window.goto("/dev/mailbox")
+            found = window.get_by_role("link", name=subject)
+            if found.count() > newer_than:
+                found.first.click()
+                text = window.locator(".letter-text").inner_text()
+                window.close()
+                return text
+            window.wait_for_timeout(100)
+        raise AssertionError(f"no letter about {subject}")
+
+    def open_link(self, subject, newer_than=0):
+        """Open the first link of a letter."""
+        self.page.goto(re.search(r"http\S+", self.letter(subject, newer_than))[0])
+
+
+@pytest.fixture
+def person(page):
+    return Person(page)
+
+
+@pytest.fixture
+def another(browser, live, context_options, page):
+    """The same person, or a thief, at another browser."""
+    context = browser.new_context(base_url=live, **context_options)
+    context.set_default_timeout(10_000)
+    yield Person(context.new_page())
+    context.close()
+
+
+def test_a_password_is_changed(ada, person, another):
+    another.log_in("ada")
+    person.log_in("ada")
+    person.choose("Change Password")
+    person.write(Old_password=PASSWORD, New_password=NEW, Password_again=NEW)
+    person.press("Change password")
+    person.sees("Your password is changed.")
+    another.page.goto("/account")
+    another.sees("the password of the account was changed in another browser")
+    another.write(Email_address_or_username="ada", Password=NEW)
+    another.press("Log in")
+    another.sees("Your account")
+    assert "This was not me:" in person.letter("Your password was changed")
+
+
+def test_a_username_is_changed(ada, person):
+    person.log_in("ada")
+    person.choose("Account")
+    person.follow("Change username")
+    person.write(Username="countess")
+    person.press("Change username")
+    person.sees("Your name is countess now.")
+
+
+def test_a_forgotten_password_is_reset(ada, person):
+    person.page.goto("/auth/login")
+    person.follow("Reset Password")
+    person.write(Email_address="ada@example.com")
+    person.press("Send me a link")
+    person.sees("We have sent a letter to ada@example.com")
+    person.open_link("Choose a new password")
+    person.write(New_password=NEW, Password_again=NEW)
+    person.press("Set the new password")
+    person.sees("Your new password is set.")
+    person.log_in("ada", NEW)
+    person.sees("Hello, ada!")
+
+
+def test_an_address_is_changed_and_a_thief_is_thrown_out(ada, person, another):
+    another.log_in("ada")
+    another.choose("Change Email")
+    another.write(New_email_address="thief@example.com", Password=PASSWORD)
+    another.press("Change email")
+    another.sees("We have sent a letter to thief@example.com")
+    another.open_link("Confirm your new address")
+    another.sees("Your address is thief@example.com now.")
+    person.open_link("The address of your account was changed")
+    person.sees("Put your address back?")
+    person.press("Put my address back")
+    another.page.goto("/account")
+    another.sees("a change of the account's address was undone")
+    person.open_link("Your address is back")
+    person.write(New_password=NEW, Password_again=NEW)
+    person.press("Set the new password")
+    person.log_in("ada@example.com", NEW)
+    person.sees("Hello, ada!")
+
+
+def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
+    person.page.goto("/auth/register")
+    person.write(Email_address="eve@gmial.com", Username="eve", Password=PASSWORD, Password_again=PASSWORD)
+    person.press("Register")
+    person.sees("Did you mean eve@gmail.com?")
+    person.press("Yes, write there")
+    person.sees("A letter is on its way to eve@gmail.com")
+    person.reach(person.page.locator("main summary"))
+    person.page.keyboard.press("Enter")
+    person.write(Your_address="eve@example.com")
+    person.press("Write to this address")
+    person.sees("A letter is on its way to eve@example.com")
+    code = re.search(r"\d{4} \d{4}", person.letter("Confirm your address", newer_than=2))[0]
+    person.write(Code_from_the_letter=code)
+    person.press("Confirm my address")
+    person.sees("You have confirmed your account.")
+
+
+def test_a_link_signs_in_where_it_was_asked_for(ada, person):
+    person.page.goto("/account")
+    person.follow("Send me a link")
+    person.write(Email_address="ada@example.com")
+    person.press("Send me a link")
+    person.sees("We sent a letter to ada@example.com")
+    person.open_link("Your link to log in")
+    person.sees("Your account")
+
+
+def test_a_letter_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
+    person.page.goto("/auth/magic-link")
+    person.write(Email_address="ada@example.com")
+    person.press("Send me a link")
+    another.open_link("Your link to log in")
+    another.sees("Log in as ada?")
+    letter = another.letter("Your link to log in")
+    person.write(Code_from_the_letter=re.search(r"\d{4} \d{4}", letter)[0])
+    person.press("Log in")
+    person.sees("Hello, ada!")
+    another.press("Log in")
+    another.sees("This link can't be used")
+    another.follow("log in by a link")
+    another.write(Email_address="ada@example.com")
+    another.press("Send me a link")
+    another.page.context.clear_cookies()
+    another.open_link("Your link to log in", newer_than=1)
+    another.press("Log in")
+    another.sees("Hello, ada!")
+
+
+def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, person, another):
+    another.log_in("bob")
+    person.page.goto("/auth/magic-link")
+    person.write(Email_address="bob@example.com")
+    person.press("Send me a link")
+    person.open_link("Your link to log in")
+    person.sees("the old password is gone")
+    person.press("Send me a link")
+    another.page.goto("/")
+    another.sees("somebody proved that the account's address is theirs")
+    person.open_link("Choose a new password")
+    person.write(New_password=NEW, Password_again=NEW)
+    person.press("Set the new password")
+    person.log_in("bob", NEW)
+    person.sees("Hello, bob!")
+
+
+@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+def test_where_accounts_are_hidden_the_link_asks_for_the_password(app, ada, person):
+    for address, name in [("eve@example.com", "eve"), ("ada@example.com", "eve2")]:
+        person.page.goto("/auth/register")
+        person.write(Email_address=address, Username=name, Password=PASSWORD, Password_again=PASSWORD)
+        person.press("Register")
+        person.sees(f"We have sent a letter to {address}")
+    assert "it belongs to one already" in person.letter("You have an account at Flasky already")
+    person.open_link("Confirm your address")
+    person.write(The_password_that_you_chose=PASSWORD)
+    person.press("Confirm my address")
+    person.sees("You have confirmed your account.")
