@@ -85,6 +85,41 @@ def test_two_passwords_that_differ_are_asked_for_again(flask):
     assert User.find("eve").verify_password(PASSWORD)
 
 
+@pytest.mark.parametrize(("options", "arrived_at"), [([], "/auth/change-username"), (["--confirmed"], "/")])
+def test_without_a_password_a_letter_has_one_chosen(flask, client, letters, options, arrived_at):
+    """The link proves the address; who was not confirmed by the operator may want another name, too."""
+    result = flask("users", "create", *options, typed="eve@example.com\neve\n\n\n")
+    assert result.exit_code == 0
+    assert "eve <eve@example.com> has an account." in result.stdout
+    eve = User.find("eve")
+    assert (eve.password_hash, eve.confirmed) == (None, "--confirmed" in options)
+    assert client.sign_in(eve, "").status_code == client.sign_in(eve, "None").status_code == 422
+
+    [letter] = letters()
+    assert (letter.subject, letter.recipients) == ("Your account at Flasky", ["eve@example.com"])
+    link = letters.link()
+    assert "/auth/reset/" not in result.output
+    assert link.rpartition("/")[2] not in result.output
+    chosen = client.post(link, data={"password": PASSWORD, "confirm_password": PASSWORD})
+    assert eve.confirmed
+    form = client.get(chosen.location).text.partition('<form method="post" action="')[2].partition('"')[0]
+    assert client.post(form, data={"login": "eve", "password": PASSWORD}).location == arrived_at
+    assert is_signed_in(client)
+    assert client.get(link).status_code == 410
+
+
+def test_a_first_password_can_be_chosen_later_by_another_letter(flask, client, letters, clock):
+    flask("users", "create", typed="eve@example.com\neve\n\n\n")
+    old = letters.link()
+    clock.move(hours=1)
+    assert client.get(old).status_code == 410
+    assert letters[0].body.rstrip().endswith("http://localhost/auth/reset")
+    client.post("/auth/reset", data={"email": "eve@example.com"})
+    client.post(letters.link(), data={"password": PASSWORD, "confirm_password": PASSWORD})
+    client.sign_in(User.find("eve"))
+    assert is_signed_in(client)
+
+
 @pytest.mark.parametrize(
     ("email", "username", "password", "reason"),
     [
@@ -199,6 +234,27 @@ def test_a_person_is_signed_out_of_every_browser(flask, app, client, another_cli
     assert "ada was signed out of 2 browsers." in flask("users", "sign-out", "ada").stdout
     assert [is_signed_in(browser) for browser in (client, another_client, bobs)] == [False, False, True]
     client.sign_in(ada)
+    assert is_signed_in(client)
+
+
+def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another_client, ada, letters):
+    client.sign_in(ada)
+    for _ in range(10):
+        another_client.post("/auth/reset", data={"email": "ada@example.com"})
+    result = flask("users", "send-reset", "ADA")
+    assert result.stdout == "A letter is on its way to ada@example.com.\n"
+    assert len(letters()) == 11, "strangers can't use up an operator's letters"
+    assert (letters[-1].subject, letters[-1].recipients) == ("Choose a new password for Flasky", ["ada@example.com"])
+    assert "By: those who run Flasky" in letters[-1].body
+    assert letters.link().rpartition("/")[2] not in result.output
+    assert is_signed_in(client), "nothing is changed by the letter"
+    line = db.session.scalar(select(Event).order_by(Event.id.desc()).limit(1))
+    assert (line.action, line.user_id, line.detail) == ("reset_asked", ada.id, {"by": "operator"})
+
+    new = "a heron over the lock"
+    another_client.post(letters.link(), data={"password": new, "confirm_password": new})
+    assert not is_signed_in(client)
+    client.sign_in(ada, new)
     assert is_signed_in(client)
 
 

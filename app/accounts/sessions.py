@@ -29,9 +29,14 @@ CURRENT = (
 )
 
 
-def start(user: User, method: str, remember: bool = False) -> UserSession:
-    """Sign a browser in. `method` is how the person proved who they are."""
-    rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins + 1))  # voids magic links
+def start(user: User, method: str, remember: bool = False) -> UserSession | None:
+    """Sign a browser in. `method` is how the person proved who they are.
+
+    Return None if that proof is out of date: the password was changed since, or the account deactivated.
+    """
+    same = (User.id == user.id, User.password_version == user.password_version, User.deactivated_at.is_(None))
+    if not rows_changed(update(User).where(*same).values(sign_ins=User.sign_ins + 1)):  # voids magic links
+        return None
     user_session = UserSession(user=user, method=method, remembered=remember, **audit.origin())
     user_session.created_at = user_session.last_seen_at = clock.now()
     user_session.expires_at = _expiry(user_session)

@@ -24,6 +24,6 @@ def check(username: str, by_operator: bool = False) -> None:
 
 def change(user: User, username: str) -> None:
     """Have another name from now on. Raises IntegrityError if somebody has it."""
-    audit.record(user, "username_changed", old=user.username, new=username)
-    user.username = username
+    old, user.username = user.username, username
     db.session.flush()
+    audit.record(user, "username_changed", old=old, new=username)

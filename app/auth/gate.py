@@ -44,12 +44,17 @@ def sign_in(user, method, remember=False, to=None):
         return redirect(url_for("auth.login"))
     held = session.get("next") if session.get("next_for") in {None, user.id} else None
     destination = to or safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
+    user_session = sessions.start(user, method, remember)
+    if user_session is None:
+        db.session.rollback()
+        flash("Your account was changed at this moment. Log in again.", "warning")
+        return redirect(url_for("auth.login"))
     if current_user.is_authenticated:
         sessions.end(current_user.current_session)
     session.clear()
     if remember:
         session.permanent = True
-    user.current_session = sessions.start(user, method, remember)
+    user.current_session = user_session
     db.session.commit()
     login_user(user)
     session.pop("_id")  # Flask-Login's own guess at the browser, which nothing reads

@@ -1,0 +1,555 @@
+"""Another password: by the old one, or by a mailed link; and what a browser is told that is out."""
+
+import contextvars
+import html
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from clients import PASSWORD, without_tokens
+from sqlalchemy import event, select
+from test_gate import rows
+
+from app.accounts import passwords
+from app.extensions import db
+from app.models import Event, User
+
+NEW = "a heron over the lock"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+JSON = {"Accept": "application/json"}
+STRANGER = ["Log in to open this page."]
+
+
+def change(client, old=PASSWORD, new=NEW, again=None, **request):
+    form = {"old_password": old, "password": new, "confirm_password": new if again is None else again}
+    return client.post("/auth/change-password", data=form, **request)
+
+
+def ask(client, email="ada@example.com", **request):
+    """Ask for a letter to choose a new password."""
+    return client.post("/auth/reset", data={"email": email}, **request)
+
+
+def choose(client, link, password=NEW, again=None, **request):
+    """Choose a new password on the page that a letter leads to."""
+    form = {"password": password, "confirm_password": password if again is None else again}
+    return client.post(link, data=form, **request)
+
+
+def is_signed_in(client):
+    return client.get("/account").status_code == 200
+
+
+def notes(page):
+    """What stands above a page."""
+    return [html.unescape(note) for note in re.findall(r'<div class="alert[^>]*>(.*?)</div>', page.text)]
+
+
+def told(client):
+    """What a browser that is out finds above the sign-in form."""
+    page = client.get("/account", follow_redirects=True)
+    assert page.request.path == "/auth/login"
+    return notes(page)
+
+
+def beside(field, page):
+    """The error that stands beside a field."""
+    return html.unescape(page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0])
+
+
+def history():
+    return [line.action for line in db.session.scalars(select(Event).order_by(Event.id))]
+
+
+# Changing it
+
+
+def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
+    app, client, another_client, ada, letters, clock
+):
+    client.sign_in(ada, remember_me="y")
+    another_client.sign_in(ada, remember_me="y")
+    copy = app.test_client()
+    copy.set_cookie("session", client.get_cookie("session").value)
+    assert is_signed_in(copy)
+
+    answer = change(client, headers={"User-Agent": FIREFOX})
+    assert answer.location == "/account"
+    assert "Expires=" in answer.headers["Set-Cookie"], "it is remembered still"
+    page = client.get("/account")
+    assert notes(page) == ["Your password is changed. Your other browsers were logged out."]
+    assert told(another_client) == [
+        "You were logged out, because the password of the account was changed in another browser."
+    ]
+    assert told(another_client) == STRANGER, "once"
+    assert told(copy) == STRANGER, "its id is nobody's now, and says nothing"
+    assert is_signed_in(client)
+
+    assert another_client.sign_in(ada).status_code == 422
+    another_client.sign_in(ada, NEW)
+    assert is_signed_in(another_client)
+    [letter] = letters()
+    assert (letter.subject, letter.recipients) == ("Your password was changed", ["ada@example.com"])
+    origin = f"When: {clock.time:%-d %B %Y at %H:%M} UTC\nBrowser: Firefox on Linux\nIP address: 127.0.0.1\n"
+    assert all(origin.strip() in text for text in (letter.body, letter.html))
+    assert letters.link() == "/auth/reset"
+    assert "Reset your password" in client.get("/auth/reset").text
+    assert history() == ["signed_in", "signed_in", "password_changed", "signed_in"]
+
+
+@pytest.mark.parametrize(
+    ("field", "form", "error"),
+    [
+        ("old_password", {"old": "wrong"}, "This is not your password."),
+        ("old_password", {"old": ""}, "Write your password."),
+        ("old_password", {"old": PASSWORD + "\0"}, "used here"),
+        ("old_password", {"old": "x" * 1025}, "too long"),
+        ("password", {"new": ""}, "Choose a password."),
+        ("password", {"new": "short77"}, "at least 8 characters"),
+        ("password", {"new": "x" * 1025}, "at most 1024"),
+        ("password", {"new": "password1"}, "guessed soon"),
+        ("password", {"new": "adaadaada"}, "guessed soon"),
+        ("password", {"new": "ada@example.com"}, "guessed soon"),
+        ("password", {"new": NEW + "\0"}, "used here"),
+        ("confirm_password", {"again": "something else"}, "not the same"),
+        ("confirm_password", {"again": ""}, "not the same"),
+    ],
+)
+def test_what_will_not_do_is_said_beside_its_field_and_changes_nothing(client, another_client, ada, field, form, error):
+    for browser in (client, another_client):
+        browser.sign_in(ada)
+    before = rows()
+    page = change(client, **form)
+    assert page.status_code == 422
+    assert error in beside(field, page)
+    assert page.text.count("is-invalid") == 1 or "old" not in form
+    assert not [word for word in (PASSWORD, NEW, form.get("old")) if word and word in page.text]
+    assert rows() == before
+    assert is_signed_in(client)
+    assert is_signed_in(another_client)
+
+
+def test_a_changed_password_voids_every_link_that_is_out(client, another_client, ada, letters):
+    client.sign_in(ada)
+    ask(another_client)
+    another_client.post("/auth/magic-link", data={"email": ada.email})
+    client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
+    reset, magic_link, new_address = (letters.link(number) for number in range(3))
+    for address in (reset, magic_link):
+        assert client.head(address).status_code in {200, 302}, "good so far"
+    ask(another_client)
+    waiting = len(letters)
+
+    change(client)
+    assert [letter.subject for letter in letters()[waiting:]] == ["Your password was changed"], "no link that is dead"
+    assert choose(another_client, reset, "a third lantern").status_code == 410
+    assert another_client.get(magic_link).status_code == 410
+    assert client.get(new_address).status_code == 410
+    assert not is_signed_in(another_client)
+    assert (ada.email, ada.verify_password(NEW)) == ("ada@example.com", True)
+
+
+def test_who_has_no_password_has_a_link_sent(client, ada, letters):
+    ada.password_hash = None
+    db.session.commit()
+    client.post("/auth/magic-link", data={"email": ada.email})
+    client.get(letters.link())
+    page = client.get("/auth/change-password")
+    assert "Your account has no password" in page.text
+    assert "old_password" not in page.text
+    for old in ("", "None"):
+        assert "Your account has no password" in change(client, old).text
+    assert ada.password_hash is None
+
+    action, email = re.search(r'action="(/auth/reset)".*name="email" value="([^"]+)"', page.text, re.DOTALL).groups()
+    assert client.post(action, data={"email": email}).location == "/auth/letter-sent"
+    assert choose(client, letters.link()).location == "/auth/login"
+    client.sign_in(ada, NEW)
+    assert 'name="old_password"' in client.get("/auth/change-password").text
+
+
+def test_a_renewed_hash_leaves_a_link_alive(app, client, another_client, ada, letters):
+    ask(another_client)
+    old, app.config["PASSWORD_HASH"] = ada.password_hash, "pbkdf2:sha256:2"
+    client.sign_in(ada)
+    assert ada.password_hash.startswith("pbkdf2:sha256:2$")
+    assert ada.password_hash != old
+    assert choose(another_client, letters.link()).status_code == 302
+    assert ada.verify_password(NEW)
+
+
+def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
+    client, another_client, ada, letters, monkeypatch
+):
+    """The second has shown the right old password, and finds it changed only when it writes."""
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    verify, asked = User.verify_password, []
+
+    def verify_and_be_overtaken(user, password):
+        asked.append(password)
+        is_right = verify(user, password)
+        if len(asked) == 1:
+            assert contextvars.Context().run(change, another_client, new="a third lantern").status_code == 302
+        return is_right
+
+    monkeypatch.setattr(User, "verify_password", verify_and_be_overtaken)
+    page = change(client)
+    assert page.status_code == 422
+    assert "It was changed elsewhere at this moment." in page.text
+    assert is_signed_in(another_client)
+    assert told(client) == ["You were logged out, because the password of the account was changed in another browser."]
+    assert verify(ada, "a third lantern")
+    assert history().count("password_changed") == len(letters()) == 1
+
+
+def test_password_managers_find_the_page_by_its_well_known_address(client, ada):
+    answer = client.get("/.well-known/change-password")
+    assert (answer.status_code, answer.location) == (302, "/auth/change-password")
+    asked = client.get(answer.location)
+    assert client.post(asked.location, data={"login": "ada", "password": PASSWORD}).location == "/auth/change-password"
+    page = client.get("/auth/change-password").text
+    assert 'name="username" autocomplete="username" value="ada"' in page
+    assert re.findall(r'autocomplete="([a-z]+-password)"', page) == [
+        "current-password", "new-password", "new-password",
+    ]  # fmt: skip
+
+
+def test_requests_for_json_alone_get_errors_and_no_page(client, another_client, ada, letters):
+    client.sign_in(ada)
+    refused = change(client, "wrong", "short77", "x", headers=JSON)
+    assert refused.status_code == 422
+    assert set(refused.json["errors"]) == {"old_password", "password", "confirm_password"}
+    refused = ask(another_client, "ada", headers=JSON)
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["email"])
+    assert ask(another_client, headers=JSON).status_code == 302
+    link = letters.link()
+    refused = choose(another_client, link, "short77", headers=JSON)
+    assert (refused.status_code, refused.json) == (422, {"errors": {"password": ["Use at least 8 characters."]}})
+    assert choose(another_client, link, headers=JSON).status_code == 302
+    for gone in (another_client.get(link, headers=JSON), choose(another_client, link, headers=JSON)):
+        assert (gone.status_code, gone.mimetype) == (410, "application/json")
+    assert change(another_client, headers=JSON).status_code == 401
+
+
+# Asking for a link
+
+
+def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ada, bob, letters):
+    statements, answers = [], []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    for email in ("ada@example.com", "bob@example.com", "eve@example.com", "ADA@example.com"):
+        browser = app.test_client()
+        statements.clear()
+        answer = ask(browser, email)
+        work = list(statements)
+        page = browser.get(answer.location)
+        del answer.headers["X-Request-ID"], answer.headers["Set-Cookie"]  # it holds what was typed
+        assert email in page.text
+        answers.append((answer.status_code, answer.headers, work, without_tokens(page).replace(email, "")))
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+    assert answers[0][1]["Location"] == "/auth/letter-sent"
+    assert len(answers[0][2]) > 3
+
+    assert [letter.recipients for letter in letters()] == [
+        [f"{name}@example.com"] for name in ("ada", "bob", "eve", "ada")
+    ]
+    assert "Choose a new password" in letters[0].subject
+    assert letters.link(0).startswith("/auth/reset/")
+    assert letters[2].subject == "You have no account at Flasky"
+    assert letters.link(2) == "/auth/register"
+    assert "IP address: 127.0.0.1" in letters[2].body
+
+
+@pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
+def test_where_registration_is_closed_no_letter_leads_there(client, letters):
+    ask(client, "eve@example.com")
+    assert letters()[0].subject == "You have no account at Flasky"
+    assert "Register" not in letters[0].body + letters[0].html
+    assert "/auth/register" not in letters[0].body + letters[0].html
+
+
+def test_what_is_no_address_is_said_beside_its_field(client, letters):
+    for email, error in (("", "Write your email address."), ("ada", "@-sign"), ("a\0da@example.com", "used here")):
+        page = ask(client, email)
+        assert (page.status_code, error in beside("email", page)) == (422, True), email
+    assert letters() == []
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "eve@example.com"])
+def test_an_address_gets_ten_letters_an_hour_and_thirty_a_day_and_the_answer_stays(app, ada, letters, clock, email):
+    pages, counts = set(), []
+    for _ in range(4):
+        for number in range(12):
+            browser, typed = app.test_client(), [email, email.upper(), f" {email.title()}"][number % 3]
+            if number % 2:
+                browser.post("/auth/magic-link", data={"email": typed})
+            else:
+                page = ask(browser, typed, follow_redirects=True)
+                pages.add((page.status_code, re.sub(email, "", without_tokens(page), flags=re.IGNORECASE)))
+        counts.append(len(letters()))
+        clock.move(hours=1)
+    assert counts == [10, 20, 30, 30], "of all kinds, however it is written"
+    assert len(pages) == 1
+    ask(app.test_client(), "bob@example.com")
+    assert len(letters()) == 31, "others have theirs"
+    clock.move(hours=20)
+    ask(app.test_client(), email)
+    assert len(letters()) == 32
+
+
+# The link
+
+
+def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_client, ada, letters, clock):
+    client.sign_in(ada, remember_me="y")
+    another_client.sign_in(ada)
+    ask(client)
+    answer = choose(client, letters.link(0), headers={"User-Agent": FIREFOX})
+    assert answer.location == "/auth/login"
+    page = client.get(answer.location)
+    assert page.status_code == 200, "it is signed out too, and nobody is in"
+    assert notes(page) == [
+        "Your new password is set. Log in with it.",
+        "You were logged out, because a new password was chosen by a mailed link.",
+    ]
+    assert told(another_client) == ["You were logged out, because a new password was chosen by a mailed link."]
+    assert told(client) == told(another_client) == STRANGER
+    assert letters()[1].subject == "Your password was changed"
+    assert letters[1].recipients == ["ada@example.com"]
+    assert "Firefox on Linux" in letters[1].body
+    assert "127.0.0.1" in letters[1].body
+    assert letters.link(1) == "/auth/reset"
+    assert history() == ["signed_in", "signed_in", "reset_asked", "password_reset"]
+
+    assert client.get(letters.link(0)).status_code == 410
+    assert choose(client, letters.link(0), "a third lantern").status_code == 410
+    assert client.sign_in(ada).status_code == 422
+    assert client.sign_in(ada, NEW).location == "/"
+    assert is_signed_in(client)
+
+
+def test_a_link_works_for_an_hour(client, another_client, ada, letters, clock):
+    ask(client)
+    link = letters.link()
+    clock.move(minutes=60)
+    assert client.get(link).status_code == 410
+    assert choose(client, link).status_code == 410
+    assert ada.verify_password(PASSWORD)
+    clock.move(seconds=-1)
+    assert choose(client, link).status_code == 302
+
+
+def test_a_link_does_not_outlive_the_address_that_it_went_to(client, another_client, ada, letters):
+    ask(another_client)
+    client.sign_in(ada)
+    client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
+    assert another_client.get(letters.link(0)).status_code == 200
+    client.get(letters.link(1))
+    assert ada.email == "new@example.com"
+    assert another_client.get(letters.link(0)).status_code == 410
+    assert choose(another_client, letters.link(0)).status_code == 410
+    assert ada.verify_password(PASSWORD)
+
+
+def test_opening_a_link_changes_nothing(client, another_client, ada, letters):
+    client.sign_in(ada)
+    ask(another_client)
+    link, before = letters.link(), rows()
+    for browser in (client, another_client):
+        for method in ("GET", "HEAD", "OPTIONS"):
+            assert browser.open(link, method=method).status_code == 200
+        assert browser.get(f"{link}?password={NEW}&confirm_password={NEW}").status_code == 200
+    assert rows() == before
+    assert is_signed_in(client)
+
+
+@pytest.mark.parametrize(
+    ("field", "form", "error"),
+    [
+        ("password", {"password": ""}, "Choose a password."),
+        ("password", {"password": "short77"}, "at least 8 characters"),
+        ("password", {"password": "elpmaxeada"}, "guessed soon"),
+        ("password", {"password": NEW + "\0"}, "used here"),
+        ("confirm_password", {"again": "something else"}, "not the same"),
+    ],
+)
+def test_a_password_that_will_not_do_leaves_the_link_as_it_was(client, ada, letters, field, form, error):
+    ask(client)
+    link, before = letters.link(), rows()
+    page = choose(client, link, **form)
+    assert (page.status_code, error in beside(field, page)) == (422, True)
+    assert rows() == before
+    assert choose(client, link).status_code == 302
+
+
+def test_the_page_of_a_link_keeps_it_to_itself(client, ada, letters):
+    ask(client)
+    link = letters.link()
+    token = link.rpartition("/")[2]
+    for page in (client.get(link), choose(client, link, "short77")):
+        assert page.headers["Cache-Control"] == "no-store"
+        assert page.headers["Referrer-Policy"] == "same-origin"
+        assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+        assert 'name="robots" content="noindex"' in page.text
+        for address in re.findall(r'(?:src|href|action)="([^"]*)"', page.text):
+            assert re.match(r"[/#](?!/)", address), "another origin"
+        assert page.text.count(token) == page.text.count(f'action="{link}"') == 1
+    answer = choose(client, link)
+    page = client.get(answer.location)
+    assert token not in str(answer.headers) + answer.text + page.request.url + page.text
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_deactivated_person_stays_out(client, another_client, ada, letters):
+    ada.deactivated_at = ada.created_at
+    db.session.commit()
+    ask(client)
+    page = choose(client, letters.link(), follow_redirects=True)
+    assert page.request.path == "/auth/login"
+    client.sign_in(ada, NEW)
+    assert "This account has been deactivated" in client.get("/auth/login").text
+    assert not is_signed_in(client)
+
+
+def test_who_proves_the_address_first_finds_nothing_that_another_left(client, another_client, bob, letters, clock):
+    """Somebody registered with an address that is not theirs, and waits."""
+    client.sign_in(bob, remember_me="y")
+    client.post("/auth/confirm")
+    planted = letters.link()
+    ask(another_client, "bob@example.com")
+    link = letters.link()
+    clock.move(minutes=2)
+    client.post("/auth/confirm", follow_redirects=True)  # this letter waits in the outbox
+
+    answer = choose(another_client, link)
+    assert [letter.subject for letter in letters()[2:]] == ["Your password was changed"]
+    assert bob.confirmed
+    assert answer.location == "/auth/login?next=/auth/change-username"
+    page = another_client.get(answer.location)
+    assert notes(page) == [
+        "Your new password is set. Log in with it.",
+        "Your address is confirmed. If bob is no name of your choice, change it there.",
+    ]
+    assert told(client) == ["You were logged out, because somebody proved that the account's address is theirs."]
+    assert told(client) == STRANGER
+    assert client.sign_in(bob).status_code == 422
+    assert client.get(planted).status_code == 410
+    assert history()[-3:] == ["confirmation_resent", "mailbox_proved", "password_reset"]
+
+    action = re.search(r'<form method="post" action="([^"]+)"', page.text)[1]
+    arrived = another_client.post(action, data={"login": "bob", "password": NEW}, follow_redirects=True)
+    assert (arrived.status_code, arrived.request.path) == (200, "/auth/change-username")
+
+
+def test_ten_uses_at_once_set_one_password(app, client, ada, letters):
+    client.sign_in(ada)
+    ask(client)
+    link, passwords = letters.link(), [f"{NEW} number {number}" for number in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda password: choose(app.test_client(), link, password).status_code, passwords))
+    assert sorted(answers) == [302] + [410] * 9
+    assert [ada.verify_password(password) for password in passwords] == [answer == 302 for answer in answers]
+    assert history().count("password_reset") == len(letters()[1:]) == 1
+
+
+def test_a_link_does_not_depend_on_who_is_signed_in(client, ada, bob, letters):
+    """It is for ada's account, in whichever browser it is opened, and leaves another's alone."""
+    bob.confirmed = True
+    db.session.commit()
+    client.sign_in(bob)
+    ask(client)
+    assert "For the account of <strong>ada</strong>" in client.get(letters.link()).text
+    choose(client, letters.link())
+    assert (ada.verify_password(NEW), bob.verify_password(PASSWORD)) == (True, True)
+    assert "bob@example.com" in client.get("/account").text
+
+
+# Why a browser is out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (None, "because you had not been here for long."),
+        ("sign-out", "everywhere by those who run this site."),
+        ("deactivate", "because the account was deactivated."),
+    ],
+)
+def test_time_and_operators_give_their_reason_once(app, client, ada, clock, command, words):
+    client.sign_in(ada)
+    if command:
+        contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
+    else:
+        clock.move(hours=12)
+    assert client.get("/account", headers=JSON).status_code == 401
+    [why] = notes(client.get("/"))
+    assert why.startswith("You were logged out")
+    assert why.endswith(words)
+    assert told(client) == STRANGER
+
+
+def test_who_left_is_told_nothing(app, client, another_client, ada):
+    """Nor is whoever has a copy of that browser's cookie, whatever happens to the account later."""
+    client.sign_in(ada)
+    copy, cookie = app.test_client(), client.get_cookie("session").value
+    copy.set_cookie("session", cookie)
+    client.post("/auth/logout")
+    another_client.sign_in(ada)
+    change(another_client)
+    assert told(copy) == STRANGER
+    assert "because" not in copy.get("/").text
+
+
+# A sign-in on its way
+
+
+@pytest.fixture
+def overtaken(monkeypatch):
+    """Have something happen while a sign-in, whose password was right, is on its way."""
+
+    def by(deed, *arguments):
+        check, asked = passwords.check_password, []
+
+        def check_and_be_overtaken(stored, password):
+            asked.append(password)
+            is_right = check(stored, password)
+            if len(asked) == 1:
+                contextvars.Context().run(deed, *arguments)
+            return is_right
+
+        monkeypatch.setattr(passwords, "check_password", check_and_be_overtaken)
+
+    return by
+
+
+@pytest.mark.parametrize("person", ["ada", "bob"])
+def test_a_sign_in_on_its_way_does_not_outlive_the_password(
+    request, client, another_client, letters, overtaken, person
+):
+    user = request.getfixturevalue(person)
+    ask(another_client, user.email)
+    overtaken(choose, another_client, letters.link())
+    client.sign_in(user)
+    assert user.verify_password(NEW)
+    assert not is_signed_in(client)
+
+
+def test_a_renewed_hash_does_not_bring_an_old_password_back(app, client, another_client, ada, letters, overtaken):
+    app.config["PASSWORD_HASH"] = "pbkdf2:sha256:2"
+    ask(another_client)
+    overtaken(choose, another_client, letters.link())
+    client.sign_in(ada)
+    assert ada.verify_password(NEW)
+
+
+def test_who_is_deactivated_while_signing_in_gets_a_page(app, client, ada, overtaken):
+    overtaken(app.test_cli_runner().invoke, None, ["users", "deactivate", "ada"])
+    assert client.sign_in(ada).status_code in {302, 422}
+    assert not is_signed_in(client)
+
+
+def test_thirty_at_once_send_ten(app, ada, letters):
+    with ThreadPoolExecutor(30) as pool:
+        list(pool.map(lambda _: ask(app.test_client()), range(30)))
+    assert len(letters()) == 10

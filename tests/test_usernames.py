@@ -1,0 +1,132 @@
+"""Another username."""
+
+import contextvars
+import html
+import logging
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import select
+from test_gate import rows
+
+from app.extensions import db
+from app.models import Event, User
+
+
+def rename(client, username, **request):
+    return client.post("/auth/change-username", data={"username": username}, **request)
+
+
+def changes():
+    """What history says of names."""
+    lines = select(Event).where(Event.action == "username_changed").order_by(Event.id)
+    return [(line.user_id, line.detail) for line in db.session.scalars(lines)]
+
+
+def test_the_old_name_is_free_for_others(client, another_client, ada):
+    client.sign_in(ada)
+    form = client.get("/auth/change-username")
+    assert 'value="ada"' in form.text
+    page = rename(client, " Lovelace ", follow_redirects=True)
+    assert page.request.path == "/account"
+    assert "Your name is Lovelace now." in page.text
+    assert "Hello, Lovelace!" in client.get("/").text
+    assert (ada.username, ada.username_key) == ("Lovelace", "lovelace")
+    assert changes() == [(ada.id, {"old": "ada", "new": "Lovelace"})]
+
+    sign_in = {"login": "ada", "password": PASSWORD}
+    assert another_client.post("/auth/login", data=sign_in).status_code == 422
+    other = {"email": "eve@example.com", "username": "Ada", "password": PASSWORD, "confirm_password": PASSWORD}
+    assert another_client.post("/auth/register", data=other).status_code == 302
+    assert User.find("ada").email == "eve@example.com"
+    another_client.post("/auth/logout")
+    assert another_client.post("/auth/login", data=sign_in | {"login": "LOVELACE"}).location == "/"
+
+
+def test_case_alone_can_be_changed(client, ada):
+    client.sign_in(ada)
+    for name in ("ADA", "ada"):
+        assert rename(client, name).location == "/account"
+        assert ada.username == name
+        assert User.find("aDa") == ada
+    assert changes() == [(ada.id, {"old": "ada", "new": "ADA"}), (ada.id, {"old": "ADA", "new": "ada"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("bob", "already in use"),
+        ("BOB", "already in use"),
+        ("", "Choose a username."),
+        ("Admin", "reserved"),
+        ("FLASKY", "reserved"),
+        ("1ada", "beginning with a letter"),
+        ("ada@example.com", "beginning with a letter"),
+        ("ada lovelace", "beginning with a letter"),
+        ("adа", "beginning with a letter"),  # noqa: RUF001 its last letter is Cyrillic
+        ("ada\nbcc", "beginning with a letter"),
+        ("a" * 65, "64 at most"),
+        ("a\0da", "used here"),
+    ],
+)
+def test_what_will_not_do_is_said_beside_the_field_and_changes_nothing(client, ada, bob, name, error):
+    client.sign_in(ada)
+    before = rows()
+    page = rename(client, name)
+    assert page.status_code == 422
+    assert error in html.unescape(page.text.partition('id="username-help"')[2].partition("</div>")[0])
+    assert "You are called <strong>ada</strong>" in page.text
+    refused = rename(client, name, headers={"Accept": "application/json"})
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["username"])
+    assert rows() == before
+
+
+def test_when_two_race_for_a_name_one_wins_and_the_other_is_told(client, another_client, ada, bob, monkeypatch):
+    """The second has been told that the name is free, and finds it taken only when it writes."""
+    bob.confirmed = True
+    db.session.commit()
+    client.sign_in(ada)
+    another_client.sign_in(bob)
+    find, asked = User.find, []
+
+    def find_nobody_at_first(login):
+        asked.append(login)
+        if len(asked) > 1:
+            return find(login)
+        assert contextvars.Context().run(rename, another_client, "Grace").location == "/account"
+        return None
+
+    monkeypatch.setattr(User, "find", find_nobody_at_first)
+    page = rename(client, "GRACE")
+    assert page.status_code == 422
+    assert "already in use" in page.text
+    assert "You are called <strong>ada</strong>" in page.text
+    assert (ada.username, bob.username) == ("ada", "Grace")
+    assert changes() == [(bob.id, {"old": "bob", "new": "Grace"})]
+    assert client.get("/account").status_code == 200
+
+
+def test_a_stranger_is_asked_to_sign_in_first(client, ada):
+    assert client.get("/auth/change-username").location == "/auth/login?next=/auth/change-username"
+    assert rename(client, "eve").location == "/auth/login"
+    assert ada.username == "ada"
+
+
+def test_the_log_tells_no_change_that_was_undone(client, another_client, ada, bob, monkeypatch, caplog):
+    bob.confirmed = True
+    db.session.commit()
+    client.sign_in(ada)
+    another_client.sign_in(bob)
+    find, asked = User.find, []
+
+    def find_nobody_at_first(login):
+        asked.append(login)
+        if len(asked) > 1:
+            return find(login)
+        contextvars.Context().run(rename, another_client, "Grace")
+        return None
+
+    monkeypatch.setattr(User, "find", find_nobody_at_first)
+    caplog.set_level(logging.INFO, "security")
+    rename(client, "GRACE")
+    assert [r.fields["event"]["user_id"] for r in caplog.records if r.message == "username_changed"] == [bob.id]
