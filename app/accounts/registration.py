@@ -21,13 +21,10 @@ RESENT = "confirmation_resent"  # the history lines that are counted
 CORRECTIONS, CORRECTIONS_WITHIN = 5, timedelta(hours=1)
 CORRECTED = "email_corrected"
 
-# Where most mailboxes are, for "did you mean".
-DOMAINS = (
-    "aol.com comcast.net email.com fastmail.com gmail.com gmx.at gmx.de gmx.net googlemail.com hey.com hotmail.com "
-    "hotmail.co.uk hotmail.fr icloud.com live.com mac.com mail.com mail.ru me.com msn.com orange.fr outlook.com "
-    "posteo.de proton.me protonmail.com qq.com t-online.de tutanota.com verizon.net wanadoo.fr web.de yahoo.com "
-    "yahoo.co.uk yahoo.de yahoo.fr yandex.ru ymail.com zoho.com".split()
-)
+# For "did you mean": where many mailboxes are, what is no slip of those, and slips of "com".
+PROVIDERS = "fastmail gmail googlemail hotmail icloud outlook protonmail yahoo".split()
+OTHERS = "email hushmail mail mailo rocketmail tutamail ymail zmail".split()
+SLIPS_OF_COM = "cim cm cmo co comm con coom cpm ocm om vom xom".split()
 
 
 USERS = User.metadata.tables["users"]
@@ -105,9 +102,10 @@ def correct(user: User, email: str) -> bool:
 def near_miss(email: str) -> str | None:
     """Return the address that may have been meant, if the domain looks like a slip in a well-known one."""
     local, _, domain = email.rpartition("@")
-    domain = domain.lower()
-    likely = [] if domain in DOMAINS else get_close_matches(domain, DOMAINS, n=1, cutoff=0.8)
-    return f"{local}@{likely[0]}" if likely else None
+    name, _, ending = domain.lower().partition(".")
+    likely = [name] if name in OTHERS else get_close_matches(name, PROVIDERS, n=1, cutoff=0.8)
+    meant = f"{likely[0]}.{'com' if ending in SLIPS_OF_COM else ending}" if likely else domain.lower()
+    return f"{local}@{meant}" if meant != domain.lower() else None
 
 
 def confirm_unproved(user: User) -> None:

@@ -167,7 +167,7 @@ def _correct(form):
             db.session.commit()
             flash(f"A letter is on its way to {current_user.email}.", "success")
             return True
-        form.validate()  # somebody was faster: now the form finds the address taken
+        return form.validate()  # somebody was faster: now the form finds the address taken, or it was the same click
     except ValueError as error:
         form.email.errors = [str(error)]
     return False

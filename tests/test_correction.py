@@ -1,0 +1,362 @@
+"""On the page where the unconfirmed wait: correcting a mistyped address, and typing the code of the letter."""
+
+import contextvars
+import re
+from concurrent.futures import ThreadPoolExecutor
+from html import unescape
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import func, select
+
+from app.accounts import registration
+from app.extensions import db
+from app.models import EmailChallenge, Event, User
+
+MISTYPED, RIGHT, ADA = "eve@exmaple.com", "eve@example.com", "ada@example.com"
+CODE = re.compile(r"^\d{4} \d{4}$", re.MULTILINE)
+HOME = "/"
+
+
+def register(browser, email=MISTYPED, name="eve"):
+    form = {"email": email, "username": name, "password": PASSWORD, "confirm_password": PASSWORD}
+    assert browser.post("/auth/register", data=form).location == HOME
+
+
+def correct(browser, email):
+    return browser.post("/auth/unconfirmed", data={"email": email})
+
+
+def type_code(browser, code):
+    return browser.post("/auth/unconfirmed", data={"code": code})
+
+
+def newest_code(letters):
+    return CODE.search(letters()[-1].body)[0]
+
+
+def another(code):
+    """A code that is wrong."""
+    return f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
+
+
+def help_of(page, field):
+    """What stands beside a field."""
+    assert page.status_code == 422
+    return page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0]
+
+
+def has_happened(action):
+    return db.session.scalar(select(func.count()).where(Event.action == action))
+
+
+# Correcting the address
+
+
+def test_a_mistyped_address_is_corrected(client, another_client, ada, letters):
+    register(client)
+    link, code = letters.link(), newest_code(letters)
+    assert f"Is {MISTYPED} not right?" in client.get("/auth/unconfirmed").text
+
+    page = client.post("/auth/unconfirmed", data={"email": f" {RIGHT} "}, follow_redirects=True)
+    assert page.request.path == "/auth/unconfirmed"
+    assert f"A letter is on its way to {RIGHT}." in page.text
+    assert MISTYPED not in page.text
+    eve = User.find(RIGHT)
+    assert (eve.username, eve.confirmed, User.find(MISTYPED)) == ("eve", False, None)
+    assert [letter.recipients for letter in letters()] == [[MISTYPED], [RIGHT]]
+
+    assert [browser.get(link).status_code for browser in (client, another_client)] == [410, 410]
+    assert newest_code(letters) != code
+    assert "not right" in help_of(type_code(client, code), "code")
+    assert not eve.confirmed
+    assert "You have confirmed your account" in client.get(letters.link(), follow_redirects=True).text
+    assert eve.confirmed
+    assert another_client.get(link).status_code == 410, "whoever has the mistyped mailbox"
+    assert has_happened("email_corrected") == 1
+
+
+def test_a_letter_that_waits_for_the_mistyped_address_is_dropped(client, letters):
+    register(client)
+    correct(client, RIGHT)
+    assert [letter.recipients for letter in letters()] == [[RIGHT]]
+
+
+def test_the_code_of_the_corrected_address_works(client, letters):
+    register(client)
+    type_code(client, another(newest_code(letters)))
+    correct(client, RIGHT)
+    assert type_code(client, newest_code(letters)).location == HOME
+    assert User.find(RIGHT).confirmed
+
+
+def test_the_same_address_again_gets_another_letter_with_the_same_code(client, letters):
+    register(client, RIGHT)
+    code = newest_code(letters)
+    assert correct(client, RIGHT).status_code == 302
+    assert (len(letters()), newest_code(letters)) == (2, code)
+    assert type_code(client, code).location == HOME
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        ("", "Write your email address."),
+        ("eve at example.com", "must have an @-sign"),
+        (ADA, "already registered"),
+        ("ADA@Example.com", "already registered"),
+    ],
+)
+def test_what_will_not_do_is_said_and_stays(client, ada, letters, typed, error):
+    register(client)
+    page = correct(client, typed)
+    assert error in help_of(page, "email")
+    assert f'name="email" type="email" value="{typed}"'.lower() in page.text.lower()
+    assert '<details class="mt-4" open>' in page.text
+    assert User.find("eve").email == MISTYPED
+    assert len(letters()) == 1
+
+
+def test_an_address_is_corrected_five_times_an_hour(client, letters, clock):
+    register(client)
+    for number in range(5):
+        assert correct(client, f"eve{number}@example.com").status_code == 302
+        clock.move(minutes=1)
+    page = correct(client, RIGHT)
+    assert "You have changed it often. Wait an hour" in help_of(page, "email")
+    assert f'value="{RIGHT}"' in page.text
+    clock.move(minutes=54)
+    assert correct(client, RIGHT).status_code == 422
+    clock.move(minutes=1)
+    assert correct(client, RIGHT).status_code == 302
+    assert letters()[-1].recipients == [RIGHT]
+    assert User.find("eve").email == RIGHT
+
+
+def test_an_address_that_got_many_letters_gets_none_by_a_correction(client, another_client, letters):
+    register(client)
+    for _ in range(10):
+        another_client.post("/auth/reset", data={"email": RIGHT})
+    assert "Many letters went there lately." in help_of(correct(client, RIGHT), "email")
+    assert User.find("eve").email == MISTYPED
+
+
+def somebody_registers(browser, letters, monkeypatch):
+    register(browser, RIGHT, "eva")
+
+
+def somebody_registers_at_this_moment(browser, letters, monkeypatch):
+    register(browser, RIGHT, "eva")
+    monkeypatch.setattr("app.models.user.is_free", lambda *_: [])  # only the database sees it
+
+
+def somebody_gives_it_up_but_may_get_it_back(browser, letters, monkeypatch):
+    register(browser, RIGHT, "eva")
+    browser.get(letters.link())
+    browser.post("/auth/change-email", data={"email": "eva@example.org", "password": PASSWORD})
+    letters()
+    assert browser.get(letters.link(-2)).location == "/account"
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [somebody_registers, somebody_registers_at_this_moment, somebody_gives_it_up_but_may_get_it_back],
+)
+def test_an_address_that_is_free_no_longer_when_it_is_written_is_said_to_be_taken(
+    client, another_client, letters, monkeypatch, happens
+):
+    register(client)
+    is_taken, asked = registration.is_taken, []
+
+    def is_free_at_first(email, user=None):
+        if not asked:
+            asked.append(email)
+            happens(another_client, letters, monkeypatch)
+            return False
+        return is_taken(email, user)
+
+    monkeypatch.setattr(registration, "is_taken", is_free_at_first)
+    assert "already registered" in help_of(correct(client, RIGHT), "email")
+    assert User.find("eve").email == MISTYPED
+    assert has_happened("email_corrected") == 0
+
+
+def test_a_double_click_corrects_once(app, client, letters, monkeypatch):
+    register(client)
+    twin, verb, asked = app.test_client(), registration.correct, []
+    twin.set_cookie("session", client.get_cookie("session").value)
+
+    def be_overtaken(user, email):
+        asked.append(email)
+        if len(asked) == 1:
+            contextvars.Context().run(correct, twin, email)
+        return verb(user, email)
+
+    monkeypatch.setattr(registration, "correct", be_overtaken)
+    assert correct(client, RIGHT).location == "/auth/unconfirmed"
+    assert has_happened("email_corrected") == 1
+
+
+def test_ten_corrections_at_once_give_an_address_to_one(app, letters):
+    browsers = [app.test_client() for _ in range(10)]
+    for number, browser in enumerate(browsers):
+        register(browser, f"eve{number}@example.com", f"eve{number}")
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda browser: correct(browser, RIGHT).status_code, browsers))
+    assert sorted(answers) == [302] + [422] * 9
+    assert [letter.recipients for letter in letters()].count([RIGHT]) == 1
+    assert len(letters()) == 10
+
+
+def test_the_confirmed_and_strangers_correct_nothing(client, ada, letters):
+    assert correct(client, RIGHT).location == "/auth/login"
+    client.sign_in(ada)
+    assert correct(client, RIGHT).location == HOME
+    assert (ada.email, letters()) == (ADA, [])
+
+
+@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+def test_where_accounts_are_hidden_nothing_is_corrected(client, bob, letters):
+    bob.confirmed = True
+    db.session.commit()
+    client.sign_in(bob)
+    bob.confirmed, bob.email = False, "bob@gmial.com"
+    db.session.commit()
+    page = client.get("/auth/unconfirmed").text
+    assert not any(words in page for words in ("Did you mean", "not right?", 'name="email"'))
+    correct(client, RIGHT)
+    assert (bob.email, letters()) == ("bob@gmial.com", [])
+
+
+# Did you mean
+
+
+def form_of(page, words):
+    """What the form with these words on its button posts."""
+    form = next(form for form in re.findall(r"<form.*?</form>", page, re.DOTALL) if words in form)
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
+    return {name: unescape(value) for name, value in fields}
+
+
+def test_a_likely_address_is_offered_with_a_button(client, letters):
+    register(client, "o'Eve+1@gmial.com")
+    page = client.get("/auth/unconfirmed").text
+    assert "Did you mean <strong>o&#39;Eve+1@gmail.com</strong>?" in page
+    client.post("/auth/unconfirmed", data=form_of(page, "Yes, write there"))
+    assert [letter.recipients for letter in letters()] == [["o'Eve+1@gmail.com"]]
+    assert "Did you mean" not in client.get("/auth/unconfirmed").text
+
+
+def test_slips_in_well_known_domains_are_seen_and_other_domains_left_alone(client, bob):
+    client.sign_in(bob)
+    for domain, meant in {
+        "gmial.com": "gmail.com",
+        "gmail.con": "gmail.com",
+        "gmai.com": "gmail.com",
+        "hotmial.com": "hotmail.com",
+        "yaho.com": "yahoo.com",
+        "outlok.com": "outlook.com",
+        "gmail.com": None,
+        "mail.com": None,
+        "ymail.com": None,
+        "gmx.de": None,
+        "hotmail.es": None,
+        "yahoo.co.uk": None,
+        "mailo.com": None,
+        "web.de": None,
+        "example.com": None,
+        "bücher.example": None,
+    }.items():
+        bob.email = f"Bob@{domain}"
+        db.session.commit()
+        page = client.get("/auth/unconfirmed").text
+        assert re.findall(r"Did you mean <strong>(.*?)<", page) == ([f"Bob@{meant}"] if meant else []), domain
+
+
+# The code
+
+
+@pytest.mark.parametrize("spelled", ["{0} {1}", "{0}{1}", " {0}-{1} ", "{0[0]} {0[1]}-{0[2]} {0[3]}{1}"])
+def test_the_code_confirms_and_leads_where_one_was_going(client, another_client, letters, spelled):
+    register(client)
+    assert client.get("/account?tab=1").location == "/auth/unconfirmed"
+    link, code = letters.link(), newest_code(letters)
+    page = client.post("/auth/unconfirmed", data={"code": spelled.format(*code.split())}, follow_redirects=True)
+    assert page.request.full_path == "/account?tab=1"
+    assert "You have confirmed your account" in page.text
+    assert User.find("eve").confirmed
+    assert another_client.get(link).status_code == 410, "the link went with it"
+    assert has_happened("confirmed") == 1
+
+
+def test_of_wrong_codes_five_are_looked_at(client, letters, clock):
+    register(client)
+    code = newest_code(letters)
+    for typed in ("", "   "):
+        assert "Write the code" in help_of(type_code(client, typed), "code")
+    for typed in (another(code), "1234", "nonsense", code[:-1], f"{code}0"):
+        page = type_code(client, typed)
+        assert "That code is not right" in help_of(page, "code")
+    assert "tried too often" in help_of(type_code(client, code), "code")
+    assert not User.find("eve").confirmed
+
+    clock.move(minutes=1)
+    client.post("/auth/confirm")
+    assert newest_code(letters) != code
+    assert "not right" in help_of(type_code(client, code), "code")
+    assert type_code(client, newest_code(letters)).location == HOME
+
+
+def test_another_letter_has_the_same_code_while_it_can_be_typed(client, letters, clock):
+    register(client)
+    code = newest_code(letters)
+    for tries in range(4):
+        type_code(client, another(code))
+        clock.move(minutes=10)
+        client.post("/auth/confirm")
+        assert (len(letters()), newest_code(letters)) == (tries + 2, code)
+    type_code(client, another(code))
+    assert "not right" in help_of(type_code(client, code), "code"), "a letter more is no try more"
+
+
+def test_a_code_works_for_an_hour(client, letters, clock):
+    register(client)
+    code = newest_code(letters)
+    clock.move(hours=1)
+    assert "not right" in help_of(type_code(client, code), "code")
+    client.post("/auth/confirm")
+    assert newest_code(letters) != code
+    clock.move(minutes=59)
+    assert type_code(client, newest_code(letters)).location == HOME
+
+
+def test_a_code_is_good_once_and_for_one_account(client, another_client, letters):
+    register(client)
+    code = newest_code(letters)
+    register(another_client, "bob@example.com", "bob")
+    assert newest_code(letters) != code
+    assert "not right" in help_of(type_code(another_client, code), "code")
+    assert type_code(client, code).location == HOME
+    assert type_code(client, code).location == HOME
+    eve, bob = User.find("eve"), User.find("bob")
+    assert (eve.confirmed, bob.confirmed, has_happened("confirmed")) == (True, False, 1)
+    eve.confirmed = False  # as nothing does: not even then
+    db.session.commit()
+    assert "not right" in help_of(type_code(client, code), "code")
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, letters, is_right):
+    browsers = [app.test_client() for _ in range(20)]
+    for browser in browsers:
+        browser.sign_in(bob)
+    browsers[0].post("/auth/confirm")
+    code = newest_code(letters)
+    typed = code if is_right else another(code)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda browser: type_code(browser, typed).status_code, browsers))
+    assert set(answers) <= ({302, 422} if is_right else {422})
+    assert (bob.confirmed, has_happened("confirmed")) == (is_right, int(is_right))
+    assert db.session.scalar(select(EmailChallenge.tries)) in (range(1, 6) if is_right else [5])
+    if not is_right:
+        assert "not right" in help_of(type_code(browsers[0], code), "code")

@@ -1,0 +1,664 @@
+"""Having another address: asked for, taken by the link that goes there, and put back from the old one."""
+
+import contextvars
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import func, select
+
+from app.accounts import email_change
+from app.extensions import db
+from app.models import EmailChallenge, Event, Letter
+
+ADA, NEW, NEWER, BOB = "ada@example.com", "ada@example.org", "ada@example.net", "bob@example.com"
+THIEFS = "an umbrella for the thief"
+GONE = "This link can't be used"
+
+
+def ask(browser, email, password=PASSWORD, **fields):
+    return browser.post("/auth/change-email", data={"email": email, "password": password} | fields)
+
+
+def link_to(letters, address, page):
+    """The newest link to a page that went to an address."""
+    went = [number for number, letter in enumerate(letters()) if letter.recipients == [address] and page in letter.body]
+    return letters.link(went[-1])
+
+
+def change(browser, letters, email, password=PASSWORD):
+    assert ask(browser, email, password).location == "/auth/letter-sent"
+    assert browser.get(link_to(letters, email, "/auth/change-email/")).location == "/account"
+
+
+def change_password(browser):
+    form = {"old_password": PASSWORD, "password": THIEFS, "confirm_password": THIEFS}
+    assert browser.post("/auth/change-password", data=form).location == "/account"
+
+
+def code_in(letter):
+    return re.search(r"^\d{4} \d{4}$", letter.body, re.MULTILINE)[0]
+
+
+def help_of(page, field):
+    """What stands beside a field."""
+    assert page.status_code == 422
+    return page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0]
+
+
+def has_happened(action):
+    return db.session.scalar(select(func.count()).where(Event.action == action))
+
+
+def is_in(browser):
+    return browser.get("/account").status_code == 200
+
+
+def register(browser, email, name="eve"):
+    form = {"email": email, "username": name, "password": PASSWORD, "confirm_password": PASSWORD}
+    return browser.post("/auth/register", data=form)
+
+
+@pytest.fixture
+def thief(app):
+    """A browser that one does not want in one's account."""
+    return app.test_client()
+
+
+# Asking, and opening the link
+
+
+def test_the_whole_story(app, client, another_client, ada, letters, clock):
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    copy = app.test_client()
+    copy.set_cookie("session", client.get_cookie("session").value)
+
+    assert ADA in client.get("/auth/change-email").text
+    page = client.post("/auth/change-email", data={"email": f" {NEW} ", "password": PASSWORD}, follow_redirects=True)
+    assert (page.request.path, NEW in page.text) == ("/auth/letter-sent", True)
+    to_new, to_old = letters()
+    assert (to_new.recipients, to_old.recipients) == ([NEW], [ADA])
+    assert NEW in to_old.body
+    assert re.search(r"This was not me:\n(\S+)", to_old.body)[1] == "http://localhost/auth/reset"
+    assert "/auth/change-email/" not in to_old.body
+    assert ada.email == ADA, "nothing has changed yet"
+    assert is_in(another_client)
+
+    link = link_to(letters, NEW, "/auth/change-email/")
+    page = client.get(link, follow_redirects=True)
+    assert (page.status_code, page.request.path) == (200, "/account")
+    assert f"Your address is {NEW} now" in page.text
+    assert (ada.email, ada.confirmed) == (NEW, True)
+    assert is_in(client)
+    assert not is_in(copy), "the session has another id"
+    page = another_client.get("/account", follow_redirects=True)
+    assert "the address of the account was changed in another browser" in page.text
+    undo = letters()[-1]
+    assert undo.recipients == [ADA]
+    assert NEW in undo.body
+    assert f"{clock.time + timedelta(days=7):%-d %B %Y at %H:%M} UTC" in undo.body
+    assert "/auth/undo-email/" in letters.link()
+
+    page = client.get(link, follow_redirects=True)
+    assert (page.status_code, page.request.path) == (200, "/account")
+    assert f"Your address is {NEW} already" in page.text
+    assert another_client.get(link).status_code == 410
+    assert len(letters()) == 3
+    for login, status in ((ADA, 422), (NEW.upper(), 302)):
+        assert another_client.post("/auth/login", data={"login": login, "password": PASSWORD}).status_code == status
+    assert (has_happened("email_change_asked"), has_happened("email_changed")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("password", "wrong", "This is not your password."),
+        ("password", "", "Write your password."),
+        ("email", "", "Write your email address."),
+        ("email", "ada", "must have an @-sign"),
+        ("email", "ada@EXAMPLE.com", "This is your address already."),
+        ("email", BOB, "already registered"),
+        ("email", "BOB@Example.COM", "already registered"),
+    ],
+)
+def test_what_will_not_do_is_said_beside_its_field(client, ada, bob, letters, field, value, error):
+    client.sign_in(ada)
+    form = {"email": NEW, "password": PASSWORD} | {field: value}
+    page = client.post("/auth/change-email", data=form)
+    assert error in help_of(page, field)
+    assert f'name="email" type="email" value="{form["email"]}"'.lower() in page.text.lower()
+    assert PASSWORD not in page.text
+    assert (letters(), has_happened("email_change_asked")) == ([], 0)
+
+
+def test_strangers_and_the_unconfirmed_are_held_back(client, bob, letters):
+    assert client.get("/auth/change-email").location == "/auth/login?next=/auth/change-email"
+    assert ask(client, NEW).location.startswith("/auth/login")
+    client.sign_in(bob)
+    assert ask(client, NEW).location == "/auth/unconfirmed"
+    assert letters() == []
+
+
+@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_a_letter(
+    client, ada, bob, letters
+):
+    client.sign_in(ada)
+    asked = [ask(client, email) for email in (NEW, BOB)]
+    assert [(page.status_code, page.location) for page in asked] == [(302, "/auth/letter-sent")] * 2
+    assert [letter.recipients for letter in letters()] == [[NEW], [ADA], [BOB], [ADA]]
+    assert "You have an account" in letters[2].subject
+    assert "/auth/change-email/" not in letters[2].body
+
+
+def test_ten_letters_an_hour_go_to_an_address(client, ada, letters, clock):
+    client.sign_in(ada)
+    for _ in range(10):
+        assert ask(client, NEW).status_code == 302
+    page = ask(client, "ADA@example.org")
+    assert "Many letters went there lately. Wait an hour" in help_of(page, "email")
+    assert len([letter for letter in letters() if letter.recipients == [NEW]]) == 10
+    assert ask(client, NEWER).status_code == 302
+    clock.move(hours=1)
+    assert ask(client, NEW).status_code == 302
+
+
+def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, another_client, ada, letters):
+    client.sign_in(ada)
+    ask(client, NEW)
+    link = link_to(letters, NEW, "/auth/change-email/")
+    asked = another_client.get(link, follow_redirects=True)
+    assert asked.request.full_path.rstrip("?") == "/auth/login"
+    assert "Log in to change your address." in asked.text
+    assert ada.email == ADA
+    page = another_client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
+    assert (page.request.path, f"Your address is {NEW} now" in page.text) == ("/account", True)
+    assert ada.email == NEW
+    assert (is_in(another_client), is_in(client)) == (True, False)
+
+
+def test_only_its_owner_can_open_a_link_and_only_by_opening_it(client, another_client, ada, bob, letters):
+    bob.confirmed = True
+    db.session.commit()
+    client.sign_in(ada)
+    another_client.sign_in(bob)
+    ask(client, NEW)
+    link = link_to(letters, NEW, "/auth/change-email/")
+    page = another_client.get(link)
+    assert (page.status_code, GONE in page.text) == (410, True)
+    client.head(link)
+    for headers in ({"Sec-Purpose": "prefetch;prerender"}, {"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}):
+        client.get(link, headers=headers)
+    client.post(link)
+    assert (ada.email, bob.email, has_happened("email_changed")) == (ADA, BOB, 0)
+    assert client.get(link).location == "/account"
+    assert ada.email == NEW
+
+
+def by_the_clock(client, letters, clock):
+    clock.move(hours=1)
+
+
+def by_another_password(client, letters, clock):
+    change_password(client)
+
+
+def by_another_change(client, letters, clock):
+    change(client, letters, NEWER)
+
+
+@pytest.mark.parametrize("end", [by_the_clock, by_another_password, by_another_change])
+def test_a_link_dies(client, another_client, ada, letters, clock, end):
+    client.sign_in(ada)
+    ask(client, NEW)
+    link = link_to(letters, NEW, "/auth/change-email/")
+    end(client, letters, clock)
+    assert client.get(link).status_code == 410
+    assert another_client.get(link).status_code == 410, "nobody is asked to sign in for nothing"
+    assert ada.email != NEW
+
+
+def test_a_link_works_for_an_hour(client, ada, letters, clock):
+    client.sign_in(ada)
+    ask(client, NEW)
+    link = link_to(letters, NEW, "/auth/change-email/")
+    clock.move(minutes=59)
+    assert client.get(link).location == "/account"
+    clock.move(minutes=2)
+    assert f"{NEW} already" in client.get(link, follow_redirects=True).text
+
+
+# Whose the address is
+
+
+def test_whether_an_address_is_free_is_asked_again_when_the_link_is_opened(client, another_client, ada, letters):
+    client.sign_in(ada)
+    ask(client, NEW)
+    link = link_to(letters, NEW, "/auth/change-email/")
+    assert register(another_client, NEW.upper()).status_code == 302
+    page = client.get(link)
+    assert (page.status_code, GONE in page.text) == (410, True)
+    assert (ada.email, is_in(client)) == (ADA, True)
+
+
+@pytest.mark.parametrize("is_seen_only_by_the_database", [False, True])
+def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
+    client, another_client, ada, bob, letters, monkeypatch, is_seen_only_by_the_database
+):
+    bob.confirmed = True
+    db.session.commit()
+    links = []
+    for browser, user in ((client, ada), (another_client, bob)):
+        browser.sign_in(user)
+        assert ask(browser, NEW).location == "/auth/letter-sent"
+        links.append(link_to(letters, NEW, "/auth/change-email/"))
+    assert another_client.get(links[1]).location == "/account"
+    if is_seen_only_by_the_database:  # as at one moment
+        monkeypatch.setattr("app.models.user.is_free", lambda *_: [])
+    page = client.get(links[0])
+    assert (page.status_code, GONE in page.text) == (410, True)
+    assert (ada.email, bob.email) == (ADA, NEW)
+    assert (is_in(client), has_happened("email_changed")) == (True, 1)
+
+
+def test_at_once_too_one_has_it(app, ada, bob, letters):
+    bob.confirmed = True
+    db.session.commit()
+    clicks = []
+    for user in (ada, bob):
+        browsers = [app.test_client() for _ in range(5)]
+        for browser in browsers:
+            browser.sign_in(user)
+        ask(browsers[0], NEW)
+        clicks += [(browser, link_to(letters, NEW, "/auth/change-email/")) for browser in browsers]
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda click: click[0].get(click[1]).status_code, clicks[::2] + clicks[1::2]))
+    assert set(answers) <= {302, 410}
+    assert [ada.email, bob.email].count(NEW) == 1
+    assert has_happened("email_changed") == 1
+    assert len([letter for letter in letters() if "/auth/undo-email/" in letter.body]) == 1
+
+
+def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, another_client, ada, letters):
+    client.sign_in(ada)
+    change(client, letters, "Ada@example.com")
+    assert (ada.email, ada.email_key) == ("Ada@example.com", ADA)
+    assert another_client.post("/auth/login", data={"login": ADA, "password": PASSWORD}).status_code == 302
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+    assert another_client.post(undo).location == "/auth/letter-sent"
+    assert (ada.email, ada.email_key) == (ADA, ADA)
+    assert not is_in(client)
+
+
+# Putting it back
+
+
+def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, another_client, thief, ada, letters):
+    client.sign_in(ada)
+    thief.sign_in(ada)
+    change(thief, letters, NEW)
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+    change_password(thief)
+    change(thief, letters, NEWER, THIEFS)
+    second = app.test_client()
+    assert second.sign_in(ada, THIEFS).location == "/"
+
+    page = another_client.get(undo)
+    assert (page.status_code, ADA in page.text, page.text.count("<form")) == (200, True, 1)
+    assert "Put my address back" in page.text
+    another_client.head(undo)
+    assert (ada.email, is_in(thief), is_in(second)) == (NEWER, True, True), "looking changes nothing"
+
+    action = page.text.partition('<form method="post" action="')[2].partition('"')[0]
+    page = another_client.post(action, follow_redirects=True)
+    assert (page.status_code, page.request.path, ADA in page.text) == (200, "/auth/letter-sent", True)
+    assert (ada.email, ada.password_hash) == (ADA, None)
+    assert all(another_client.sign_in(ada, password).status_code == 422 for password in (PASSWORD, THIEFS))
+    for browser in (thief, second):
+        page = browser.get("/account", follow_redirects=True)
+        assert (page.request.path, "change of the account&#39;s address was undone" in page.text) == (
+            "/auth/login",
+            True,
+        )
+    lost, restored = letters()[-2:]
+    assert (lost.recipients, "no longer" in lost.subject, "/auth/" in lost.body) == ([NEWER], True, False)
+    assert restored.recipients == [ADA]
+
+    form = {"password": "a boat for the owner", "confirm_password": "a boat for the owner"}
+    assert client.post(letters.link(), data=form).location == "/auth/login"
+    assert client.sign_in(ada, "a boat for the owner").location == "/"
+    assert is_in(client)
+    assert has_happened("email_undone") == 1
+
+
+def test_a_letter_that_can_undo_a_change_goes_however_late_it_is(client, thief, ada, letters, clock):
+    thief.sign_in(ada)
+    ask(thief, NEW)
+    thief.get(link_to(letters, NEW, "/auth/change-email/"))
+    Letter.claim().try_later("451 later")
+    db.session.commit()
+    change_password(thief)
+    change(thief, letters, NEWER, THIEFS)
+    assert not [letter for letter in letters() if letter.recipients == [ADA] and "/auth/undo-email/" in letter.body]
+    clock.move(minutes=1)
+    assert client.post(link_to(letters, ADA, "/auth/undo-email/")).status_code == 302
+    assert (ada.email, ada.password_hash, is_in(thief)) == (ADA, None, False)
+
+
+def test_an_undo_kills_every_link_that_went_elsewhere_and_the_undo_of_later_changes(
+    app, client, another_client, thief, ada, letters
+):
+    thief.sign_in(ada)
+    ask(thief, NEWER)
+    links = [link_to(letters, NEWER, "/auth/change-email/")]  # would be good again, but for the undo
+    change(thief, letters, NEW)
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+
+    def have_links_sent(email):
+        another_client.post("/auth/reset", data={"email": email})
+        links.append(link_to(letters, email, "/auth/reset/"))
+        asker = app.test_client()
+        asker.post("/auth/magic-link", data={"email": email})
+        links.append(link_to(letters, email, "/auth/magic-link/"))
+        return asker, code_in(letters[-1])
+
+    have_links_sent(NEW)
+    change(thief, letters, NEWER)
+    links.append(link_to(letters, NEW, "/auth/undo-email/"))
+    waiting, code = have_links_sent(NEWER)
+    ask(thief, NEW)
+    links.append(link_to(letters, NEW, "/auth/change-email/"))
+    assert another_client.get(links[-2]).status_code == 200, "the link in the newest letter works"
+
+    assert client.post(undo).status_code == 302
+    assert len(links) == 7
+    form = {"password": THIEFS, "confirm_password": THIEFS}
+    for link in links:
+        assert [browser.get(link).status_code for browser in (another_client, thief, waiting)] == [410] * 3
+        if "/change-email/" not in link:  # that is opened, not posted
+            assert another_client.post(link, data=form).status_code == 410
+    assert waiting.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
+    assert (ada.email, ada.password_hash) == (ADA, None)
+    assert not any(map(is_in, (thief, another_client, waiting)))
+
+
+def test_the_undo_of_a_later_change_leaves_that_of_an_earlier_one(client, another_client, ada, letters):
+    client.sign_in(ada)
+    change(client, letters, NEW)
+    change(client, letters, NEWER)
+    assert another_client.post(link_to(letters, NEW, "/auth/undo-email/")).status_code == 302
+    assert ada.email == NEW
+    to_new = link_to(letters, NEW, "/auth/reset/")
+    assert another_client.get(to_new).status_code == 200
+    assert another_client.post(link_to(letters, ADA, "/auth/undo-email/")).status_code == 302
+    assert ada.email == ADA
+    assert another_client.get(to_new).status_code == 410
+    assert another_client.get(link_to(letters, ADA, "/auth/reset/")).status_code == 200
+
+
+def test_letters_that_wait_with_a_link_are_dropped_by_an_undo(client, another_client, thief, ada, letters):
+    thief.sign_in(ada)
+    change(thief, letters, NEW)
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+    ask(thief, NEWER)
+    thief.get(link_to(letters, NEWER, "/auth/change-email/"))
+    another_client.post("/auth/reset", data={"email": NEWER})
+    ask(thief, NEW)
+    letters.clear()
+    client.post(undo)
+    sent = {(letter.recipients[0], page) for letter in letters() for page in re.findall(r"/auth/[\w-]+/", letter.body)}
+    assert sent == {(ADA, "/auth/reset/")}
+    dropped = select(Letter.name).where(Letter.status == "obsolete").order_by(Letter.name)
+    assert db.session.scalars(dropped).all() == ["change_email", "email_changed", "reset"]
+
+
+def test_an_undo_works_once_and_ten_at_once_are_one(app, client, ada, letters):
+    client.sign_in(ada)
+    change(client, letters, NEW)
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda browser: browser.post(undo).status_code, [app.test_client() for _ in range(10)]))
+    assert sorted(answers) == [302] + [410] * 9
+    assert (client.get(undo).status_code, client.post(undo).status_code) == (410, 410)
+    assert (has_happened("email_undone"), ada.email) == (1, ADA)
+    assert [letter.recipients for letter in letters()][-2:] == [[NEW], [ADA]]
+
+
+def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
+    app, client, another_client, ada, bob, letters, clock
+):
+    bob.confirmed = True
+    db.session.commit()
+    eve, cleo = app.test_client(), app.test_client()
+    register(eve, "eve@example.com")
+    client.sign_in(ada)
+    change(client, letters, NEW)
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+
+    def is_held_for_ada():
+        """Nobody gets the address by registering, by a correction, by a change, or by an operator's word."""
+        another_client.sign_in(bob)
+        eve.post("/auth/login", data={"login": "eve", "password": PASSWORD})
+        answers = (
+            register(cleo, "ADA@example.com", "cleo"),
+            ask(another_client, "ADA@example.com"),
+            eve.post("/auth/unconfirmed", data={"email": "ADA@example.com"}),
+        )
+        command = app.test_cli_runner().invoke
+        typed = f"{ADA}\ncleo\n{PASSWORD}\n{PASSWORD}\n"
+        made = contextvars.Context().run(command, args=["users", "create", "--confirmed"], input=typed)
+        assert "already in use" in made.output
+        return all("already registered" in help_of(page, "email") for page in answers)
+
+    assert is_held_for_ada()
+    clock.move(days=6, hours=23, minutes=59)
+    assert is_held_for_ada()
+    assert another_client.get(undo).status_code == 200
+    clock.move(minutes=1)
+    assert (another_client.get(undo).status_code, another_client.post(undo).status_code) == (410, 410)
+    assert ask(another_client, ADA).status_code == 302
+    assert register(cleo, ADA, "cleo").status_code == 302
+    assert ada.email == NEW
+
+
+def test_an_address_that_is_held_can_not_be_had_by_a_link_of_before(client, another_client, ada, bob, letters):
+    bob.confirmed = True
+    db.session.commit()
+    another_client.sign_in(bob)
+    ask(another_client, NEW)
+    link = link_to(letters, NEW, "/auth/change-email/")
+    client.sign_in(ada)
+    change(client, letters, NEW)
+    change(client, letters, NEWER)
+    assert another_client.get(link).status_code == 410
+    assert bob.email == BOB
+
+
+def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, letters):
+    client.sign_in(ada)
+    change(client, letters, NEW)
+    change(client, letters, ADA)
+    assert ada.email == ADA
+    assert is_in(client)
+
+
+# Who has no password
+
+
+@pytest.fixture
+def without_password(client, ada, letters):
+    """A browser signed in by a letter, into an account that has no password."""
+    ada.password_hash = None
+    db.session.commit()
+    client.post("/auth/magic-link", data={"email": ADA})
+    assert client.get(letters.link()).location == "/"
+    return client
+
+
+def send_code(browser, letters, email=NEW):
+    """Have a code sent by the button of the form; return it."""
+    page = browser.post("/auth/change-email", data={"email": email, "send_code": "y"})
+    assert page.status_code == 200
+    assert f'name="email" type="email" value="{email}"' in page.text
+    assert f"A code is on its way to <strong>{ADA}</strong>" in page.text
+    assert 'name="code"' in page.text
+    letter = letters()[-1]
+    assert (letter.recipients, "Your code" in letter.subject) == ([ADA], True)
+    return code_in(letter)
+
+
+def test_a_code_to_the_present_address_takes_the_place_of_the_password(another_client, without_password, ada, letters):
+    form = without_password.get("/auth/change-email").text
+    assert 'name="send_code"' in form
+    assert not any(f'name="{field}"' in form for field in ("password", "code"))
+    assert "Write the code" in help_of(ask(without_password, NEW), "code")
+    another_client.post("/auth/magic-link", data={"email": ADA})
+    assert "not right" in help_of(ask(without_password, NEW, code=code_in(letters()[-1])), "code"), "of a magic link"
+
+    code = send_code(without_password, letters)
+    assert "@-sign" in help_of(ask(without_password, "ada", code=code), "email")
+    page = ask(without_password, ADA, code=code)
+    assert "your address already" in help_of(page, "email")
+    assert f'value="{code.replace(" ", "")}"' in page.text, "the code is not used up"
+    assert "not right" in help_of(ask(without_password, NEW, code="12 34"), "code")
+    assert ask(without_password, NEW, code=f" {code.replace(' ', '-')} ").location == "/auth/letter-sent"
+    assert [letter.recipients for letter in letters()][-2:] == [[NEW], [ADA]]
+    assert "not right" in help_of(ask(without_password, NEWER, code=code), "code"), "now it is"
+    assert send_code(without_password, letters) != code
+    assert without_password.get(link_to(letters, NEW, "/auth/change-email/")).location == "/account"
+    assert ada.email == NEW
+
+
+def test_of_ten_at_once_with_the_right_code_one_is_heard(app, without_password, letters, monkeypatch):
+    """Each has found the code unused when it looked."""
+    code = send_code(without_password, letters)
+    tabs = [app.test_client() for _ in range(10)]
+    for tab in tabs:
+        tab.set_cookie("session", without_password.get_cookie("session").value)
+    monkeypatch.setattr(EmailChallenge, "is_open", True)
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda tab: ask(tab, NEW, code=code).status_code, tabs))
+    assert sorted(answers) == [302] + [422] * 9
+    assert has_happened("email_change_asked") == 1
+
+
+def test_five_wrong_codes_make_the_right_one_wrong(without_password, letters):
+    code = send_code(without_password, letters)
+    wrong = f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
+    for number in range(5):
+        assert "not right" in help_of(ask(without_password, NEW, code=wrong), "code")
+        if number < 4:
+            assert send_code(without_password, letters) == code, "a letter more is no try more"
+    assert "tried too often" in help_of(ask(without_password, NEW, code=code), "code")
+    another = send_code(without_password, letters)
+    assert another != code
+    assert ask(without_password, NEW, code=another).status_code == 302
+
+
+def test_a_code_works_for_fifteen_minutes_and_for_its_own_account(
+    another_client, without_password, bob, letters, clock
+):
+    code = send_code(without_password, letters)
+    bob.confirmed, bob.password_hash = True, None
+    db.session.commit()
+    another_client.post("/auth/magic-link", data={"email": BOB})
+    another_client.get(letters.link())
+    assert "not right" in help_of(ask(another_client, NEW, code=code), "code")
+    clock.move(minutes=15)
+    assert "not right" in help_of(ask(without_password, NEW, code=code), "code")
+    code = send_code(without_password, letters)
+    clock.move(minutes=14)
+    assert ask(without_password, NEW, code=code).status_code == 302
+
+
+def test_of_who_has_a_password_no_code_will_do(client, ada, letters):
+    client.sign_in(ada)
+    client.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
+    assert "Write your password." in help_of(ask(client, NEW, password="", code=code_in(letters()[-1])), "password")
+    assert has_happened("email_change_asked") == 0
+
+
+def test_the_cap_of_letters_uses_up_no_code_and_is_told(app, without_password, ada, letters):
+    code = send_code(without_password, letters)
+    for _ in range(10):
+        app.test_client().post("/auth/reset", data={"email": NEW})
+    assert "Many letters went there lately" in help_of(ask(without_password, NEW, code=code), "email")
+    assert ask(without_password, NEWER, code=code).location == "/auth/letter-sent"
+    for _ in range(10):
+        page = without_password.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
+    assert "Many letters went to you lately" in page.text
+
+
+# An undo among other changes
+
+
+def test_who_takes_the_address_back_by_a_change_leaves_the_thief_no_undo(client, thief, ada, letters):
+    thief.sign_in(ada)
+    change(thief, letters, NEW)
+    change(thief, letters, NEWER)
+    client.sign_in(ada)
+    change(client, letters, ADA)
+    assert letters[-1].recipients == [NEWER]
+    assert "/auth/undo-email/" not in letters[-1].body
+    for address in (ADA, NEW):
+        assert thief.post(link_to(letters, address, "/auth/undo-email/")).status_code == 410
+    assert ada.email == ADA
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Have something happen between the look at an undo's link and the undo."""
+
+    def do(deed):
+        undo = email_change.undo
+
+        def late(found):
+            contextvars.Context().run(deed)
+            return undo(found)
+
+        monkeypatch.setattr(email_change, "undo", late)
+
+    return do
+
+
+def test_an_undo_voids_a_password_that_is_set_at_this_moment(client, thief, without_password, ada, letters, meanwhile):
+    assert ask(without_password, NEW, code=send_code(without_password, letters)).location == "/auth/letter-sent"
+    assert without_password.get(link_to(letters, NEW, "/auth/change-email/")).location == "/account"
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+    thief.post("/auth/reset", data={"email": NEW})
+    reset = letters.link()
+    meanwhile(lambda: thief.post(reset, data={"password": THIEFS, "confirm_password": THIEFS}))
+    assert without_password.post(undo).location == "/auth/letter-sent"
+    assert ada.email == ADA
+    thief.sign_in(ada, THIEFS)
+    assert not is_in(thief)
+
+
+def test_an_undo_voids_a_change_that_is_made_at_this_moment(client, thief, ada, letters, meanwhile):
+    thief.sign_in(ada)
+    change(thief, letters, NEW)
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+    ask(thief, NEWER)
+    link = link_to(letters, NEWER, "/auth/change-email/")
+    meanwhile(lambda: thief.get(link))
+    assert client.post(undo).location == "/auth/letter-sent"
+    assert thief.post(link_to(letters, NEW, "/auth/undo-email/")).status_code == 410
+    assert ada.email == ADA
+
+
+def test_an_undo_too_late_by_a_moment_finds_the_address_taken(client, another_client, ada, letters, clock, meanwhile):
+    client.sign_in(ada)
+    change(client, letters, NEW)
+    undo = link_to(letters, ADA, "/auth/undo-email/")
+
+    def register_it():
+        clock.move(days=7)
+        assert register(another_client, ADA).status_code == 302
+
+    meanwhile(register_it)
+    assert client.post(undo).status_code == 410
+    assert ada.email == NEW
+    assert ada.password_hash
