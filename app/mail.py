@@ -64,9 +64,12 @@ def send(
 
 
 def may_write_to(email: str) -> bool:
-    """Say whether an address may get a letter that anybody can ask for: so many an hour and a day, of all kinds."""
+    """Say whether an address may get a letter that anybody can ask for: so many an hour and a day, of all kinds.
+
+    Asked after something was written: on SQLite that is when others wait.
+    """
     now, key = clock.now(), email_key(email)
-    if db.engine.dialect.name == "postgresql":  # one at a time; SQLite does so by itself
+    if db.engine.dialect.name == "postgresql":  # one at a time
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     lately = func.count(case((Letter.created_at > now - timedelta(hours=1), 1)))
     mine = (Letter.recipient_key == key, Letter.created_at > now - timedelta(days=1))

@@ -17,6 +17,7 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     Asked `earlier` in the same browser, it is the same code again.
     """
     user = User.find(email)
+    audit.record(user, "magic_link_asked")
     may_write = mail.may_write_to(email)
     if earlier and earlier.is_open and (earlier.email, earlier.user) == (email, user):
         challenge = earlier
@@ -27,7 +28,6 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
             challenge.user, challenge.state = user, user.state("magic_link")
         db.session.add(challenge)
     db.session.flush()
-    audit.record(user, "magic_link_asked")
     if may_write and user:
         mail.send("magic_link", user, claims={"challenge": challenge.id})
     elif may_write:

@@ -33,10 +33,10 @@ ENDED = {
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 
 
-def sign_in(user, method, remember=False, to=None):
+def sign_in(user, method, remember=False, to=None, words=None):
     """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going.
 
-    `to`: where they must go first.
+    `to`: where they must go first; `words`: what they are told.
     """
     if not user.is_active:
         db.session.rollback()
@@ -58,6 +58,8 @@ def sign_in(user, method, remember=False, to=None):
     db.session.commit()
     login_user(user)
     session.pop("_id")  # Flask-Login's own guess at the browser, which nothing reads
+    if words:
+        flash(words, "success")
     return redirect(destination)
 
 

@@ -13,6 +13,10 @@ from app.extensions import db
 from app.models import EmailChallenge, User
 
 
+# One sentence for whatever is wrong: it must not tell whether the address has an account.
+WRONG_CODE = "That code is not right, or can't be used any more. Look at the newest letter, or have another one sent."
+
+
 class MagicLinkForm(Form):
     email = email_field()
     remember_me = BooleanField("Keep me logged in")
@@ -50,7 +54,7 @@ def magic_link_sent():
         db.session.commit()  # a wrong try counts
         if answer:
             return answer
-        form.code.errors.append(_what_is_wrong(challenge))
+        form.code.errors.append(WRONG_CODE)
     return form_page(
         "auth/magic_link_sent.html", form, challenge=challenge, wait=magic_links.seconds_to_wait(challenge)
     )
@@ -103,12 +107,5 @@ def _sign_in(user, remember):
         return None
     if not is_first_proof:
         return gate.sign_in(user, "magic_link", remember)
-    answer = gate.sign_in(user, "magic_link", remember, to=url_for("auth.change_password"))
-    flash("Your address is confirmed. Whoever else was logged in is out, and the old password is gone.", "success")
-    return answer
-
-
-def _what_is_wrong(challenge):
-    if challenge.is_open:
-        return "That code is not right. Look at the newest letter, and type all eight digits."
-    return "That code can't be used any more. Have another letter sent."
+    words = "Your address is confirmed. Whoever else was logged in is out, and the old password is gone."
+    return gate.sign_in(user, "magic_link", remember, to=url_for("auth.change_password"), words=words)

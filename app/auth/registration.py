@@ -146,9 +146,9 @@ def _register(form):
         db.session.commit()
         return gate.letter_sent(form.email.data)
     user = registration.register(*person)
-    gate_page = gate.sign_in(user, "registration")
-    flash(f"Welcome, {user.username}. A letter is on its way to {user.email}.", "success")
-    return gate_page
+    return gate.sign_in(
+        user, "registration", words=f"Welcome, {user.username}. A letter is on its way to {user.email}."
+    )
 
 
 def _confirm_by_code(form):
@@ -183,8 +183,6 @@ def _confirm_as_stranger(owner, token):
         if owner.verify_password(form.password.data):
             if not registration.confirm(owner, token):
                 return gate.unusable_link()
-            answer = gate.sign_in(owner, "confirmation")
-            flash(CONFIRMED, "success")
-            return answer
+            return gate.sign_in(owner, "confirmation", words=CONFIRMED)
         form.password.errors = ["This is not the password that was chosen at registration."]
     return form_page("auth/confirm.html", form, token=token, owner=owner)
