@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
+from email.utils import quote
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -184,7 +185,7 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["SQLALCHEMY_DATABASE_URI"] = settings["SQLALCHEMY_DATABASE_URI"] or "sqlite:///app.db"
     settings["PUBLIC_URL"] = settings["PUBLIC_URL"] or f"http://localhost:{settings['PORT']}"
     sender = settings["MAIL_SENDER"] or f"no-reply@{urlsplit(settings['PUBLIC_URL']).hostname}"
-    settings["MAIL_DEFAULT_SENDER"] = (settings["APP_NAME"], sender)
+    settings["MAIL_DEFAULT_SENDER"] = f'"{quote(settings["APP_NAME"])}" <{sender}>'
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", _engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
 

@@ -1,6 +1,8 @@
 """Security history: one line for each thing that happens to an account, in its table and in the log."""
 
 import logging
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
 from flask import g, has_request_context, request
@@ -27,4 +29,12 @@ def origin() -> dict[str, str]:
     """Return where the present request comes from: `ip` and `user_agent`, empty on the command line."""
     if not has_request_context():
         return {"ip": "", "user_agent": ""}
-    return {"ip": request.remote_addr or "", "user_agent": request.user_agent.string[:500]}
+    return {"ip": _address(request.remote_addr or ""), "user_agent": request.user_agent.string[:500]}
+
+
+def _address(said: str) -> str:
+    """What a server or a proxy says is an address, if it is one. Some write a port behind it."""
+    for text in (said, said.rpartition(":")[0].strip("[]")):
+        with suppress(ValueError):
+            return str(ip_address(text))
+    return ""

@@ -27,7 +27,7 @@ class Json(logging.Formatter):
             line["request_id"] = request_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return TOKEN.sub("<token>", json.dumps(line, default=str))
 
 
 class Plain(logging.Formatter):
@@ -38,7 +38,8 @@ class Plain(logging.Formatter):
         line = re.sub(r"\x1b\[[\d;]*m", "", record.getMessage())  # colours
         line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], line)
         text = f"{clock.now():%H:%M:%S} {record.name} {line} {fields}".rstrip()
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        text = f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return TOKEN.sub("<token>", text)
 
 
 def init_app(app: Flask) -> None:
@@ -59,12 +60,11 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    """Write the request's line. A token in its path is masked, and the query is not written at all."""
-    path = TOKEN.sub("<token>", request.path)
+    """Write the request's line. The query is not written at all."""
     requests.info(
         "%s %s %s",
         request.method,
-        path,
+        request.path,
         response.status_code,
         extra={
             "fields": {

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import flask_mail
 from flask import current_app
-from sqlalchemy import case, event, func, select, update
+from sqlalchemy import ColumnElement, case, event, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -31,6 +31,7 @@ PURPOSES = {  # of the token in a letter's link, by the letter's name
     "reset": "reset",
     "first_password": "reset",
     "email_restored": "reset",
+    "account_exists": "reset",
     "magic_link": "magic_link",
     "change_email": "change_email",
     "email_changed": "undo_email",
@@ -48,6 +49,7 @@ def send(
     Its template gets `details`, and where the present request comes from; its token says `claims`.
     """
     purpose = PURPOSES.get(name)
+    state = (user or User(email=to)).state(purpose or "reset")  # the same work for nobody
     db.session.add(
         Letter(
             name=name,
@@ -55,7 +57,7 @@ def send(
             user_id=user and user.id,
             details=audit.origin() | details,
             purpose=purpose,
-            state=user and purpose and user.state(purpose),
+            state=state if user and purpose else None,
             claims=claims or {},
             message_id=make_msgid(domain=urlsplit(current_app.config["PUBLIC_URL"]).hostname),
         )
@@ -71,6 +73,8 @@ def may_write_to(email: str) -> bool:
     now, key = clock.now(), email_key(email)
     if db.engine.dialect.name == "postgresql":  # one at a time
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+    else:  # whatever is written, SQLite lets nobody else write until the end; reading alone takes no lock
+        db.session.execute(update(Letter).where(Letter.id == 0).values(tries=0))
     lately = func.count(case((Letter.created_at > now - timedelta(hours=1), 1)))
     mine = (Letter.recipient_key == key, Letter.created_at > now - timedelta(days=1))
     hourly, daily = db.session.execute(select(lately, func.count()).where(*mine)).one()
@@ -78,9 +82,20 @@ def may_write_to(email: str) -> bool:
 
 
 def drop(user: User) -> None:
-    """Drop the letters to `user` that wait with a link: what it was for is over."""
-    waiting = (Letter.user_id == user.id, Letter.status == Status.WAITING, Letter.purpose.is_not(None))
-    db.session.execute(update(Letter).where(*waiting).values(status=Status.OBSOLETE, done_at=clock.now()))
+    """Drop the letters to `user` that wait with a link: what it was for is over. An owner's undo is not."""
+    _drop(user, Letter.purpose != "undo_email")
+
+
+def drop_undo_letters(user: User, after: int) -> None:
+    """Drop the letters that wait with the undo of a later change than this one: it is void."""
+    _drop(user, Letter.purpose == "undo_email", Letter.claims["change"].as_integer() > after)
+
+
+def _drop(user: User, *which: ColumnElement[bool]) -> None:
+    waiting = update(Letter).where(Letter.user_id == user.id, Letter.status == Status.WAITING, *which)
+    db.session.execute(
+        waiting.values(status=Status.OBSOLETE, done_at=clock.now()), execution_options={"synchronize_session": False}
+    )
 
 
 @event.listens_for(Session, "after_commit")

@@ -360,3 +360,14 @@ def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, le
     assert db.session.scalar(select(EmailChallenge.tries)) in (range(1, 6) if is_right else [5])
     if not is_right:
         assert "not right" in help_of(type_code(browsers[0], code), "code")
+
+
+def test_no_code_is_made_that_no_letter_carries(app, letters):
+    """One registers with another's address, tries codes, corrects it, and registers with it again."""
+    for number in range(12):
+        browser = app.test_client()
+        register(browser, "eve@example.com", f"eve{number}")
+        code = db.session.scalar(select(func.count()).where(EmailChallenge.email == "eve@example.com"))
+        browser.post("/auth/unconfirmed", data={"email": f"junk{number}@example.com"})
+    assert code == 10
+    assert len([letter for letter in letters() if letter.recipients == ["eve@example.com"]]) <= 10

@@ -645,8 +645,37 @@ def test_an_undo_voids_a_change_that_is_made_at_this_moment(client, thief, ada, 
     link = link_to(letters, NEWER, "/auth/change-email/")
     meanwhile(lambda: thief.get(link))
     assert client.post(undo).location == "/auth/letter-sent"
-    assert thief.post(link_to(letters, NEW, "/auth/undo-email/")).status_code == 410
+    assert not [letter for letter in letters() if letter.recipients == [NEW] and "/auth/undo-email/" in letter.body]
     assert ada.email == ADA
+
+
+def test_an_undo_leaves_the_letter_that_can_undo_an_earlier_change(client, thief, ada, letters):
+    """Else a thief whose second change is undone would get rid of the owner's."""
+    thief.sign_in(ada)
+    change(thief, letters, NEW)
+    first = db.session.scalar(select(Letter).where(Letter.name == "email_changed"))
+    first.status = "waiting"  # as if the owner's mail server had said: later
+    db.session.commit()
+    ask(thief, NEWER)
+    to_newer = [letter for letter in letters() if letter.recipients == [NEWER]][-1]
+    thief.get(re.search(r"http://localhost(/auth/change-email/\S+)", to_newer.body)[1])
+    later = link_to(letters, NEW, "/auth/undo-email/")
+    first.status = "waiting"
+    db.session.commit()
+    assert thief.post(later).location == "/auth/letter-sent"
+    assert client.post(link_to(letters, ADA, "/auth/undo-email/")).location == "/auth/letter-sent"
+    assert ada.email == ADA
+
+
+def test_what_was_bound_to_an_address_stays_dead_when_it_comes_back(client, another_client, ada, letters):
+    client.sign_in(ada)
+    another_client.post("/auth/reset", data={"email": ADA})
+    reset = letters.link()
+    change(client, letters, NEW)
+    used = link_to(letters, NEW, "/auth/change-email/")
+    change(client, letters, ADA)
+    assert client.get(used).status_code == 410
+    assert another_client.get(reset).status_code == 410
 
 
 def test_an_undo_too_late_by_a_moment_finds_the_address_taken(client, another_client, ada, letters, clock, meanwhile):

@@ -5,8 +5,11 @@ import logging
 
 import pytest
 from clients import PASSWORD
+from sqlalchemy import select
 
+from app.extensions import db
 from app.logs import Json, Plain
+from app.models import UserSession
 
 
 class Lines(logging.Handler):
@@ -88,8 +91,27 @@ def test_no_field_forges_a_line(client, plain_or_json, address):
 
 def test_a_bug_is_written_with_its_trace(app, client, log):
     app.testing = False
-    app.add_url_rule("/bug", "bug", lambda: 1 / 0)
-    answer = client.get("/bug")
+    app.add_url_rule("/bug/<token>", "bug", lambda token: 1 / 0)
+    answer = client.get("/bug/eyJhbGciOi.eyJwdXJw.abc")
     line = next(line for line in log.read() if line["level"] == "ERROR")
+    assert "/bug/<token>" in line["message"]
     assert "ZeroDivisionError" in line["exception"]
+    assert "eyJ" not in str(line)
     assert line["request_id"] == answer.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": 1}])
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7:55555", "203.0.113.7"),
+        ("[2001:db8::7]:55555", "2001:db8::7"),
+        ("unknown", ""),
+        ("x" * 60, ""),
+        ("Call 0800", ""),
+    ],
+)
+def test_what_a_proxy_says_is_an_address_only_if_it_is_one(client, ada, said, kept):
+    client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"X-Forwarded-For": said})
+    assert db.session.scalar(select(UserSession.ip)) == kept

@@ -59,7 +59,7 @@ def test_a_letter_is_text_and_html_for_one_person(queued, letters):
     assert message["Auto-Submitted"] == "auto-generated"
     text, html = (message.get_body([kind]).get_content() for kind in ("plain", "html"))
     link = re.search(r"http://localhost/auth/confirm/\S+", text)[0]
-    assert text.startswith("Hello bob,")
+    assert text.startswith("Hello,")
     assert html.count(link) == 3
     assert set(message.keys()) == {
         "Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted",
@@ -76,6 +76,15 @@ def test_links_start_with_the_public_address_whatever_host_was_named(client, let
     assert "evil" not in letters[0].as_string()
     assert letters[0].subject == "Confirm your address for Äpfel & Co"
     assert letters[0].msgId.endswith("@accounts.example>")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"APP_NAME": name} for name in ("Acme, Inc.", 'A "B" <c@d.example>', "a@b.example")]
+)
+def test_whatever_the_application_is_called_letters_come_from_its_address(app, queued, letters):
+    message = message_from_bytes(letters()[0].as_bytes(), policy=policy.default)
+    [sender] = message["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == (app.config["APP_NAME"], "no-reply@localhost")
 
 
 def test_the_database_holds_no_token_and_no_code(bob, letters):

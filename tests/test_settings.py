@@ -94,7 +94,7 @@ def test_with_these_four_it_starts(start):
     assert not app.debug
     kept = ("SECRET_KEY", "PUBLIC_URL", "SQLALCHEMY_DATABASE_URI", "MAIL_SERVER")
     assert [app.config[name] for name in kept] == list(GOOD.values())
-    assert app.config["MAIL_DEFAULT_SENDER"] == ("Flasky", "no-reply@example.com")
+    assert app.config["MAIL_DEFAULT_SENDER"] == '"Flasky" <no-reply@example.com>'
     assert app.test_client().get("/dev/mailbox", base_url="https://example.com").status_code == 404
 
 

@@ -10,18 +10,21 @@ from app.models.email_change import UNDO_WITHIN
 from app.models.user import email_key
 
 
-def ask(user: User, email: str) -> None:
-    """Queue the letter to the new address, and the notice to the old.
+def ask(user: User, email: str) -> bool:
+    """Queue the letter to the new address, and the notice to the old; say whether the new one may get a letter.
 
     If the new one belongs to somebody, they get a letter that says so.
     """
     owner = User.find(email)
     audit.record(user, "email_change_asked", new=email)
+    if not mail.may_write_to(email):
+        return False
     if owner in {None, user}:
         mail.send("change_email", user, to=email, claims={"email": email}, new_email=email)
     else:
         mail.send("account_exists", owner)
     mail.send("email_change_asked", user, new_email=email)
+    return True
 
 
 def change(user: User, token: str, keep: UserSession | None = None) -> bool:
@@ -56,18 +59,19 @@ def undo(change: EmailChange) -> bool:
 
     Nobody who is in stays in: no browser, no password. The undo of later changes is void.
     """
-    user_id, email, key = change.user_id, change.old_email, change.old_email_key
+    change_id, user_id, email, key = change.id, change.user_id, change.old_email, change.old_email_key
     # First the account's own row: whoever changes it at this moment is done, or finds it changed.
     locked = update(User).where(User.id == user_id)
     rows_changed(locked.values(password_hash=None, password_version=User.password_version + 1, confirmed=True))
-    if not _void(EmailChange.id == change.id):
+    if not _void(EmailChange.id == change_id):
         return False
-    _void(EmailChange.user_id == user_id, EmailChange.id > change.id)
+    _void(EmailChange.user_id == user_id, EmailChange.id > change_id)
     user = db.session.get_one(User, user_id, populate_existing=True)
     lost = user.email
     if not user.take_email("undo_email", email, key):
         return False
     ways_in.remove(user, "email_undone")
+    mail.drop_undo_letters(user, after=change_id)
     audit.record(user, "email_undone", old=lost, new=email)
     mail.send("email_undone", user, to=lost)
     mail.send("email_restored", user)

@@ -3,9 +3,11 @@
 import math
 from datetime import timedelta
 
+from sqlalchemy import update
+
 from app import audit, clock, mail
 from app.accounts import ways_in
-from app.extensions import db
+from app.extensions import db, rows_changed
 from app.models import EmailChallenge, User
 
 SEND_EVERY = timedelta(seconds=60)
@@ -19,19 +21,20 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     user = User.find(email)
     audit.record(user, "magic_link_asked")
     may_write = mail.may_write_to(email)
-    if earlier and earlier.is_open and (earlier.email, earlier.user) == (email, user):
+    # A code that no letter carries is for nobody: else it could be guessed without end.
+    owner = {"user_id": user and user.id, "state": (user or User(email=email)).state("magic_link")} if may_write else {}
+    if earlier and earlier.can_be_tried and earlier.email == email:
         challenge = earlier
-        challenge.asked_at = clock.now()
+        same = update(EmailChallenge).where(EmailChallenge.id == earlier.id)
+        rows_changed(same.values(asked_at=clock.now(), **owner))
     else:
-        challenge = EmailChallenge(purpose="magic_link", email=email)
-        if user and may_write:  # a code that no letter carries is for nobody: else it could be guessed without end
-            challenge.user, challenge.state = user, user.state("magic_link")
+        challenge = EmailChallenge(purpose="magic_link", email=email, **owner)
         db.session.add(challenge)
-    db.session.flush()
+        db.session.flush()
     if may_write and user:
         mail.send("magic_link", user, claims={"challenge": challenge.id})
     elif may_write:
-        mail.send("no_account", None, to=email)
+        mail.send("no_account", None, to=email, claims={"challenge": challenge.id})
     return challenge
 
 

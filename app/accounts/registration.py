@@ -1,12 +1,13 @@
 """Becoming a member: which names and addresses will do, and the letter that confirms the address."""
 
 import math
+import secrets
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import and_, func, insert, literal, or_, select, update
+from sqlalchemy import and_, case, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import audit, clock, mail
@@ -55,12 +56,14 @@ def register_unseen(email: str, username: str, password: str) -> None:
 
     Raises Taken if somebody has the name.
     """
-    user, is_new = _add(email, username, password, confirmed=False)
+    user, is_new = _add(email, username, password, confirmed=False, is_unseen=True)
     may_write = mail.may_write_to(email)
     audit.record(user, "registered" if is_new else "registered_again")
+    if not may_write:
+        return
     if user and is_new:
         mail.send("confirm", user)
-    elif may_write:
+    else:
         mail.send("account_exists", user, to=user.email if user else email)
 
 
@@ -164,10 +167,13 @@ def normal_email(address: str) -> str:
     return parsed.normalized
 
 
-def _add(email: str, username: str, password: str | None, confirmed: bool) -> tuple[User | None, bool]:
+def _add(
+    email: str, username: str, password: str | None, confirmed: bool, is_unseen: bool = False
+) -> tuple[User | None, bool]:
     """Insert an account, if the address is free; return whose it is now, and whether that is the new one.
 
-    One statement decides, and is the same whoever has the address.
+    One statement decides, and is the same whoever has the address. `is_unseen`: if it is not free, the name is taken
+    all the same, by an account that nobody can have: else it would tell.
     """
     new: dict[str, Any] = {
         "email": email,
@@ -181,12 +187,23 @@ def _add(email: str, username: str, password: str | None, confirmed: bool) -> tu
     }
     values = [literal(value, USERS.c[name].type) for name, value in new.items()]
     row = select(*values).where(*is_free(new["email_key"]))
+    if is_unseen:
+        nobody = f"{secrets.token_hex(16)}@invalid"
+        decoy = {"email": nobody, "email_key": nobody, "password_hash": None}
+        free = and_(*is_free(new["email_key"]))
+        row = select(
+            *(
+                case((free, value), else_=literal(decoy[name], USERS.c[name].type)) if name in decoy else value
+                for name, value in zip(new, values, strict=True)
+            )
+        )
     try:
         adding = insert(USERS).from_select(list(new), row).execution_options(preserve_rowcount=True)
         added = rows_changed(adding)
     except IntegrityError as error:  # the name, or the address at this moment
         raise Taken from error
-    return User.find(email), added == 1
+    owner = User.find(email)
+    return owner, added == 1 and owner is not None and owner.username == username
 
 
 def _challenge(user: User) -> EmailChallenge | None:
@@ -197,8 +214,13 @@ def _challenge(user: User) -> EmailChallenge | None:
 
 
 def _send_letter(user: User) -> None:
-    """Queue the letter with link and code: the code of the one before, if that can still be typed."""
+    """Queue the letter with link and code, the code of the one before if that can still be typed.
+
+    No letter, no code: else it could be guessed without end.
+    """
     user.confirmation_sent_at = clock.now()
+    if not mail.may_write_to(user.email):
+        return
     challenge = _challenge(user)
     if not challenge:
         challenge = EmailChallenge(purpose="confirm", email=user.email, user=user, state=user.state("confirm"))

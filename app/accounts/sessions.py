@@ -95,11 +95,11 @@ def renew(user_session: UserSession) -> None:
 
 
 def why_ended(session_id: str) -> str | None:
-    """Return the reason why a browser was signed out without its doing, or `expired`, if there is one to tell."""
+    """Return why a browser was signed out: empty if it was its own doing; None if there is no such browser."""
     user_session = db.session.get(UserSession, session_id)
     if user_session is None:
         return None
-    return user_session.end_reason if user_session.ended_at else "expired"
+    return user_session.end_reason or "" if user_session.ended_at else "expired"
 
 
 def _expiry(user_session: UserSession) -> datetime:

@@ -56,8 +56,8 @@ def sign_in(user, method, remember=False, to=None, words=None):
         session.permanent = True
     user.current_session = user_session
     db.session.commit()
-    login_user(user)
-    session.pop("_id")  # Flask-Login's own guess at the browser, which nothing reads
+    login_user(user, force=True)  # whoever was deactivated at this moment is out at the next request
+    session.pop("_id", None)  # Flask-Login's own guess at the browser, which nothing reads
     if words:
         flash(words, "success")
     return redirect(destination)
@@ -186,7 +186,10 @@ def _tell_why():
     """Tell a browser that was signed out elsewhere why, once."""
     if "_user_id" not in session:
         return
-    if why := ENDED.get(sessions.why_ended(session["_user_id"])):
+    reason = sessions.why_ended(session["_user_id"])
+    if reason is None:
+        return  # it has another id by now, which an answer on its way brings: this one must not undo that
+    if why := ENDED.get(reason):
         flash(why, "warning")
         g.told_why = True
     logout_user()

@@ -12,7 +12,6 @@ from app.auth.fields import Form, code_field, email_field, form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
 
-
 # One sentence for whatever is wrong: it must not tell whether the address has an account.
 WRONG_CODE = "That code is not right, or can't be used any more. Look at the newest letter, or have another one sent."
 
@@ -91,8 +90,8 @@ def _send(email, remember):
         flash(f"Another letter can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.ask(email, earlier)
-    db.session.commit()
     session["magic_link"] = {"id": challenge.id, "remember": remember}
+    db.session.commit()
     if going := gate.safe_next(request.args.get("next")):
         session["next"], session["next_for"] = going, None
     if earlier and earlier.email == email:

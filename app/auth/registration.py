@@ -65,12 +65,15 @@ def register():
         return redirect(url_for("auth.login"))
     form = RegistrationForm()
     if form.validate_on_submit():
-        try:
-            return _register(form)
-        except registration.Taken:  # somebody was faster: now the form finds it taken, unless that is to be hidden
-            db.session.rollback()
-            if form.validate():
+        for _ in range(2):
+            try:
                 return _register(form)
+            except registration.Taken:  # somebody was faster: now the form finds it taken, unless that is to be hidden
+                db.session.rollback()
+                if not form.validate():
+                    break
+        else:
+            form.form_errors.append("Somebody had this name at this moment. Try again.")
     return form_page("auth/register.html", form)
 
 

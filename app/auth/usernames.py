@@ -34,5 +34,5 @@ def change_username():
         except IntegrityError:  # somebody was faster: now the form finds the name taken
             db.session.rollback()
             if form.validate():
-                raise
+                form.form_errors.append("Somebody had it at this moment. Try again.")
     return form_page("auth/change_username.html", form)

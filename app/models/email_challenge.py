@@ -31,23 +31,32 @@ class EmailChallenge(Model):
 
     @property
     def code(self) -> str:
-        """The code, derived from the id: whoever writes the letter, whenever, writes the same one."""
-        return tokens.code(self.purpose, self.id)
+        """The code, derived from id and state: whoever writes the letter, whenever, writes the same one."""
+        return tokens.code(self.purpose, self._about)
+
+    @property
+    def can_be_tried(self) -> bool:
+        """Say whether a code can still be typed: not used, not too often, not too late. It is the same for nobody."""
+        age = clock.now() - max(self.asked_at, self.sent_at or self.asked_at)
+        is_young = age < timedelta(seconds=tokens.LIFETIMES[self.purpose])
+        return self.used_at is None and self.tries < TRIES and is_young
 
     @property
     def is_open(self) -> bool:
-        """Say whether the code can still be typed: not used, not too often, not too late, the account as it was."""
-        age = clock.now() - max(self.asked_at, self.sent_at or self.asked_at)
-        is_young = age < timedelta(seconds=tokens.LIFETIMES[self.purpose])
-        is_same = self.user is None or self.state == self.user.state(self.purpose)
-        return self.used_at is None and self.tries < TRIES and is_young and is_same
+        """Say whether the code can still be used: it can be tried, and the account is as it was."""
+        return self.can_be_tried and (self.user is None or self.state == self.user.state(self.purpose))
+
+    @property
+    def _about(self) -> str:
+        return f"{self.id} {self.state}"
 
     def use(self, code: str) -> bool:
         """Count a try, and say whether it was the right code. Of many at once five are looked at, and one is good."""
-        if not self.is_open:
+        if not self.can_be_tried:
             return False
+        is_right = tokens.is_code(self.purpose, self._about, code) and self.is_open  # the same work for nobody
         mine = update(EmailChallenge).where(EmailChallenge.id == self.id, EmailChallenge.used_at.is_(None))
         counted = rows_changed(mine.where(EmailChallenge.tries < TRIES).values(tries=EmailChallenge.tries + 1))
-        if not counted or self.user is None or not tokens.is_code(self.purpose, self.id, code):
+        if not counted or self.user is None or not is_right:
             return False
         return rows_changed(mine.values(used_at=clock.now())) == 1

@@ -165,9 +165,13 @@ class User(UserMixin, Model):
         return self.take_email("change_email", email, key)
 
     def take_email(self, purpose: str, email: str, key: str) -> bool:
-        """Have another address from now on, unless somebody else has it, or may still get it back."""
+        """Have another address from now on, unless somebody else has it, or may still get it back.
+
+        What was bound to the old one stays dead when it comes back: the password's version counts this, too.
+        """
+        new = {"email": email, "email_key": key, "password_version": User.password_version + 1}
         try:
-            return self.spend(purpose, *is_free(key, self.id), email=email, email_key=key)
+            return self.spend(purpose, *is_free(key, self.id), **new)
         except IntegrityError:  # somebody takes it at this moment
             db.session.rollback()
             return False

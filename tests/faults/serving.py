@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -153,6 +154,12 @@ class Browser:
     def __init__(self, site, patience=LONG):
         self.port, self.patience, self.cookies = site.port, patience, {}
 
+    def copy(self):
+        """Another browser, which has got hold of this one's cookies."""
+        other = copy(self)
+        other.cookies = dict(self.cookies)
+        return other
+
     def get(self, path):
         return self.ask("GET", path)
 
@@ -166,8 +173,8 @@ class Browser:
     def register(self, username, email=None):
         return self.submit("/auth/register", **registration(username, email))
 
-    def sign_in(self, username):
-        return self.submit("/auth/login", login=username, password=PASSWORD)
+    def sign_in(self, username, password=PASSWORD):
+        return self.submit("/auth/login", login=username, password=password)
 
     def ask(self, method, path, body=None):
         """Send a request. Raises OSError or HTTPException if no answer comes."""

@@ -1,14 +1,18 @@
 """Fifty people want the same at once, of two processes: one gets it, the others are told so, nobody sees a 500."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
+from clients import PASSWORD
 from serving import Browser, registration
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.extensions import db
-from app.models import Event, Letter, User, UserSession
+from app.models import EmailChange, Event, Letter, User, UserSession
 
 CROWD = 50
 
@@ -57,11 +61,112 @@ def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledge
     assert sum("You have confirmed your account. Welcome." in page for page in pages) == 1
 
 
+def test_of_ten_who_post_one_reset_token_at_once_one_sets_the_password(site, sink, ledger, ada):
+    running = site(processes=2)
+    link = _ask_for_letter(running, sink, ledger, "/auth/reset", email=ada.email).link
+    posts = []
+    for number in range(10):
+        browser = Browser(running)
+        token = browser.get(link).token
+        words = {"password": f"lantern number {number}", "confirm_password": f"lantern number {number}"}
+        posts.append(partial(browser.post, link, csrf_token=token, **words))
+    answers = _all_at_once(posts)
+    assert sorted(answer.status for answer in answers) == [302] + [410] * 9
+    assert ledger.count(Event, Event.action == "password_reset") == 1
+    ledger.settled(sink)
+    assert sum("was changed" in letter.text for letter in sink.letters) == 1
+    won = next(number for number, answer in enumerate(answers) if answer.status == 302)
+    lets_in = [Browser(running).sign_in("ada", f"lantern number {number}").status for number in range(10)]
+    assert lets_in == [302 if number == won else 422 for number in range(10)]
+
+
+def test_of_eight_accounts_whose_links_to_one_address_are_opened_at_once_one_gets_it(site, sink, ledger):
+    names = [f"person{number}" for number in range(8)]
+    db.session.add_all(User(email=f"{n}@example.com", username=n, password=PASSWORD, confirmed=True) for n in names)
+    db.session.commit()
+    running = site(processes=2)
+    browsers = {name: Browser(running) for name in names}
+    for name, browser in browsers.items():
+        browser.sign_in(name)
+        asked = browser.submit("/auth/change-email", email="shared@example.com", password=PASSWORD)
+        assert asked.status == 302
+    ledger.settled(sink)
+    links = {letter.text.split()[1].rstrip(","): letter.link for letter in sink.letters if "shared" in letter.recipient}
+    answers = _all_at_once([partial(browser.get, links[name]) for name, browser in browsers.items()])
+    assert sorted(answer.status for answer in answers) == [302] + [410] * 7
+    winner = names[[answer.status for answer in answers].index(302)]
+    assert db.session.scalars(select(User.username).where(User.email == "shared@example.com")).all() == [winner]
+    assert ledger.count(Event, Event.action == "email_changed") == ledger.count(EmailChange) == 1
+    assert {browser.get("/account").status for browser in browsers.values()} == {200}
+
+
+def test_of_twenty_who_type_one_code_at_once_one_is_in(site, sink, ledger, ada):
+    """All in copies of the browser that asked."""
+    running = site(processes=2)
+    browser = Browser(running)
+    text = _ask_for_letter(running, sink, ledger, "/auth/magic-link", browser, email=ada.email).text
+    code = re.search(r"\b\d{4} \d{4}\b", text)[0]
+    token = browser.get("/auth/magic-link/sent").token
+    copies = [browser.copy() for _ in range(20)]
+    typing = [partial(copy.post, "/auth/magic-link/sent", csrf_token=token, code=code) for copy in copies]
+    answers = _all_at_once(typing)
+    assert sorted(answer.status for answer in answers) == [302] + [422] * 19
+    assert ledger.count(UserSession) == ledger.count(Event, Event.action == "signed_in") == 1
+    assert sum("ada" in copy.get("/account").text for copy in copies) == 1
+
+
+def test_a_session_that_ends_while_twenty_use_it_ends_for_all(site, ledger, ada):
+    """Another browser changes the password. Each request has a page or is led to sign-in, and once out means out."""
+    running = site(processes=2)
+    browser, another = Browser(running), Browser(running)
+    assert browser.sign_in("ada").status == another.sign_in("ada").status == 302
+    form = another.get("/auth/change-password").token
+    words = {"old_password": PASSWORD, "password": "another lantern", "confirm_password": "another lantern"}
+    a_while_ago = datetime.now(UTC) - timedelta(minutes=10)  # so that each request wants to note that it was here
+    db.session.execute(update(UserSession).values(last_seen_at=a_while_ago))
+    db.session.commit()
+
+    def use():
+        return [browser.copy().get("/account") for _ in range(6)]
+
+    def change():
+        return [another.post("/auth/change-password", csrf_token=form, **words)]
+
+    *uses, [changed] = _all_at_once([*[use] * 20, change])
+    assert (changed.status, another.get("/account").status) == (302, 200)
+    for answers in uses:
+        ways = [answer.headers["Location"] for answer in answers]
+        assert set(ways) <= {None, "/auth/login?next=/account"}
+        assert ways == sorted(ways, key=bool)
+        assert {answer.status for answer in answers} <= {200, 302}
+    assert browser.get("/account").status == 302
+    assert running.requests().keys() <= {"200", "302"}
+    assert ledger.count(Event, Event.action == "password_changed") == 1
+
+
+def test_of_thirty_who_ask_for_letters_to_one_address_at_once_ten_are_written_to(site, sink, ledger, ada):
+    running = site(processes=2)
+    askings = []
+    for number in range(30):
+        browser = Browser(running)
+        path = ("/auth/reset", "/auth/magic-link")[number % 2]
+        askings.append(partial(browser.post, path, csrf_token=browser.get(path).token, email=ada.email))
+    assert {answer.status for answer in _all_at_once(askings)} == {302}
+    assert ledger.count(Letter) == 10
+
+
 def _registering(site, username, email):
     """Open the form; return how to send it."""
     browser = Browser(site)
     token = browser.get("/auth/register").token
     return lambda: browser.post("/auth/register", csrf_token=token, **registration(username, email))
+
+
+def _ask_for_letter(site, sink, ledger, path, browser=None, **fields):
+    """Send a form that causes a letter; return the letter."""
+    assert (browser or Browser(site)).submit(path, **fields).status == 302
+    ledger.settled(sink)
+    return sink.letters[-1]
 
 
 def _all_at_once(askings):

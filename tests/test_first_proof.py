@@ -1,0 +1,247 @@
+"""An account that somebody made with another's address, and waits: whoever proves the mailbox finds it empty.
+
+The ways in are those of Sudhodanan and Paverd, "Pre-hijacked accounts" (2022), as far as they need no other site.
+"""
+
+import re
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import Event, Letter, User
+
+VICTIM, PLANTER = "victim@example.com", "planter@example.com"
+ASK, WAIT, GATE = "/auth/magic-link", "/auth/magic-link/sent", "/auth/unconfirmed"
+NEW = "seven otters on a raft"
+NEW_TWICE = {"password": NEW, "confirm_password": NEW}
+
+
+def register(browser, email):
+    form = {"email": email, "username": "planted", "password": PASSWORD, "confirm_password": PASSWORD}
+    assert browser.post("/auth/register", data=form, follow_redirects=True).request.path == GATE
+
+
+def code_in(letter):
+    return re.search(r"^\d{4} \d{4}$", letter.body, re.MULTILINE)[0]
+
+
+def log_in(browser, password, email=VICTIM):
+    return browser.post("/auth/login", data={"login": email, "password": password})
+
+
+def is_in(browser):
+    return browser.get("/account").status_code == 200
+
+
+def history():
+    return [line.action for line in db.session.scalars(select(Event).order_by(Event.id))]
+
+
+# How the owner proves the mailbox
+
+
+def by_link(app, owner, letters, email=VICTIM):
+    owner.post(ASK, data={"email": email})
+    return owner.get(letters.link(), follow_redirects=True)
+
+
+def by_code(app, owner, letters, email=VICTIM):
+    owner.post(ASK, data={"email": email})
+    return owner.post(WAIT, data={"code": code_in(letters()[-1])}, follow_redirects=True)
+
+
+def by_button(app, owner, letters, email=VICTIM):
+    """With a link that somebody else asked for."""
+    app.test_client().post(ASK, data={"email": email})
+    return owner.post(letters.link(), follow_redirects=True)
+
+
+def by_reset(app, owner, letters, email=VICTIM):
+    owner.post("/auth/reset", data={"email": email})
+    page = owner.post(letters.link(), data=NEW_TWICE, follow_redirects=True)
+    assert log_in(owner, NEW, email).status_code == 302
+    return page
+
+
+@pytest.fixture(params=[by_link, by_code, by_button, by_reset])
+def prove(request, app, another_client, letters):
+    """Have the owner, in another browser, prove the mailbox; return the page that they come to."""
+
+    def prove():
+        page = request.param(app, another_client, letters)
+        assert page.status_code == 200
+        assert is_in(another_client)
+        assert history().count("mailbox_proved") == 1
+        assert db.session.scalar(select(User)).email == VICTIM
+        return page
+
+    return prove
+
+
+# What was planted
+
+
+def test_the_planted_password_and_the_browsers_are_out(app, client, another_client, letters, prove):
+    """Whoever planted them keeps the page at the gate open, with its code box and its other address."""
+    register(client, VICTIM)
+    code = code_in(letters()[0])
+    others = [app.test_client() for _ in range(4)]
+    for browser in others:
+        log_in(browser, PASSWORD)
+        assert browser.get(GATE).status_code == 200
+    prove()
+    page = client.get(GATE, follow_redirects=True)
+    assert page.request.path == "/auth/login"
+    assert "You were logged out, because somebody proved that the account&#39;s address is theirs." in page.text
+    forms = [(GATE, {"code": code}), (GATE, {"email": PLANTER}), ("/auth/confirm", {}), ("/auth/change-password", {})]
+    for browser, (address, fields) in zip(others, forms, strict=True):
+        assert browser.post(address, data=fields).location.startswith("/auth/login")
+        assert not is_in(browser)
+    assert log_in(client, PASSWORD).status_code == 422
+    assert db.session.scalar(select(User)).email == VICTIM
+    assert is_in(another_client)
+
+
+def test_what_was_asked_for_before_is_dead(app, client, letters, prove):
+    """The one who waits with a link asked for has nothing, though the owner tell them link and code."""
+    register(client, VICTIM)
+    waiting, stranger = app.test_client(), app.test_client()
+    waiting.post(ASK, data={"email": VICTIM})
+    stranger.post("/auth/reset", data={"email": VICTIM})
+    confirm, magic, reset = (letters.link(number) for number in range(3))
+    code = code_in(letters()[1])
+    assert stranger.get(magic).status_code == stranger.get(reset).status_code == 200
+    prove()
+    for browser in (waiting, stranger, client):
+        for link in (confirm, magic, reset):
+            assert browser.get(link).status_code == 410
+            assert browser.post(link, data=NEW_TWICE).status_code == 410
+    page = waiting.post(WAIT, data={"code": code})
+    assert page.status_code == 422
+    assert "can&#39;t be used any more" in page.text
+    assert not is_in(waiting)
+    assert not is_in(client)
+
+
+def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, client, letters, prove):
+    register(client, PLANTER)
+    waiting, stranger = app.test_client(), app.test_client()
+    waiting.post(ASK, data={"email": PLANTER})
+    stranger.post("/auth/reset", data={"email": PLANTER})
+    confirm, magic, reset = (letters.link(number) for number in range(3))
+    confirm_code, magic_code = (code_in(letters()[number]) for number in range(2))
+    assert client.post(GATE, data={"email": VICTIM}).location == GATE
+
+    def all_is_dead(*browsers):
+        for browser in browsers:
+            for link in (confirm, magic, reset):
+                assert browser.get(link).status_code == browser.post(link, data=NEW_TWICE).status_code == 410
+        assert waiting.post(WAIT, data={"code": magic_code}).status_code == 422
+        return not any(map(is_in, browsers))
+
+    assert all_is_dead(waiting, stranger)
+    assert client.get(confirm).status_code == 410
+    assert client.post(GATE, data={"code": confirm_code}).status_code == 422
+    assert not db.session.scalar(select(User)).confirmed
+    prove()
+    assert all_is_dead(waiting, stranger, client)
+    assert client.post(GATE, data={"code": confirm_code}).location == "/auth/login"
+
+
+def test_letters_to_the_first_address_that_wait_are_dropped(app, client, letters):
+    register(client, PLANTER)
+    app.test_client().post(ASK, data={"email": PLANTER})
+    app.test_client().post("/auth/reset", data={"email": PLANTER})
+    client.post(GATE, data={"email": VICTIM})
+    assert [letter.recipients for letter in letters()] == [[VICTIM]]
+    assert letters()[0].subject == "Confirm your address for Flasky"
+
+
+def test_letters_that_wait_are_dropped_by_the_proof(app, client, another_client, letters):
+    register(client, VICTIM)
+    another_client.post(ASK, data={"email": VICTIM})
+    link = letters.link()
+    app.test_client().post(ASK, data={"email": VICTIM})
+    app.test_client().post("/auth/reset", data={"email": VICTIM})
+    another_client.get(link)
+    assert is_in(another_client)
+    waiting = select(Letter.name).where(Letter.recipient == VICTIM, Letter.status == "waiting")
+    assert db.session.scalars(waiting).all() == []
+    assert len(letters()) == 2
+
+
+# What the owner is told
+
+
+@pytest.mark.parametrize("prove", [by_link, by_code], indirect=True)
+def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, another_client, letters, prove):
+    register(client, VICTIM)
+    page = prove()
+    assert page.request.path == "/auth/change-password"
+    assert "Your address is confirmed." in page.text
+    assert "Whoever else was logged in is out, and the old password is gone." in page.text
+    assert f"We send a link to <strong>{VICTIM}</strong>" in page.text
+    assert "You are called <strong>planted</strong> here." in page.text
+
+    assert 'href="/auth/change-username">Choose another name' in page.text
+    another_client.post("/auth/change-username", data={"username": "victoria"})
+    assert "Hello, victoria!" in another_client.get("/").text
+
+    form = re.search(r'<form method="post" action="/auth/reset">.*?</form>', page.text, re.DOTALL)[0]
+    email = re.search(r'name="email" value="([^"]*)"', form)[1]
+    sent = another_client.post("/auth/reset", data={"email": email}, follow_redirects=True)
+    assert f"We have sent a letter to <strong>{VICTIM}</strong>" in sent.text
+    another_client.post(letters.link(), data=NEW_TWICE)
+    assert not is_in(another_client)
+    assert log_in(another_client, NEW).location == "/"
+    assert history().count("mailbox_proved") == 1
+    assert [line for line in history() if line not in {"registered", "magic_link_asked", "reset_asked"}] == [
+        "signed_in",
+        "mailbox_proved",
+        "signed_in",
+        "username_changed",
+        "password_reset",
+        "signed_in",
+    ]
+
+
+def test_a_reset_leads_on_to_a_name_of_ones_own(client, another_client, letters):
+    register(client, VICTIM)
+    another_client.post("/auth/reset", data={"email": VICTIM})
+    page = another_client.post(letters.link(), data=NEW_TWICE, follow_redirects=True)
+    assert "Your new password is set. Log in with it." in page.text
+    assert "Your address is confirmed. If planted is no name of your choice, change it there." in page.text
+    action = re.search(r'<form method="post" action="(/auth/login[^"]*)"', page.text)[1]
+    page = another_client.post(action, data={"login": VICTIM, "password": NEW}, follow_redirects=True)
+    assert "<h1>Change username</h1>" in page.text
+    assert "mailbox_proved" in history()
+
+
+# What is no first proof
+
+
+def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, another_client, bob, letters):
+    """They know the password, so it is theirs."""
+    client.sign_in(bob)
+    another_client.sign_in(bob)
+    client.post("/auth/confirm")
+    assert client.get(letters.link()).location == "/"
+    assert is_in(client)
+    assert is_in(another_client)
+    assert app.test_client().sign_in(bob).location == "/"
+    assert "mailbox_proved" not in history()
+
+
+@pytest.mark.parametrize("prove", [by_link, by_code, by_reset])
+def test_later_proofs_are_no_first_ones(app, client, another_client, ada, letters, prove):
+    client.sign_in(ada)
+    page = prove(app, another_client, letters, ada.email)
+    assert is_in(another_client)
+    assert "Your address is confirmed" not in page.text
+    assert "mailbox_proved" not in history()
+    if prove is not by_reset:
+        assert page.request.path == "/"
+        assert is_in(client)
+        assert app.test_client().sign_in(ada).location == "/"

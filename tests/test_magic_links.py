@@ -1,0 +1,466 @@
+"""Signing in by a mailed link, or by the code beside it."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import pytest
+from clients import PASSWORD, without_tokens
+from sqlalchemy import event, select
+
+from app.extensions import db
+from app.models import EmailChallenge, Event, UserSession
+
+ASK, WAIT = "/auth/magic-link", "/auth/magic-link/sent"
+JSON = {"Accept": "application/json"}
+FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+NEW = "seven otters on a raft"
+
+
+def ask(browser, email="ada@example.com", **fields):
+    return browser.post(ASK, data={"email": email, **fields}, follow_redirects=True)
+
+
+def code_in(letter):
+    return re.search(r"^\d{4} \d{4}$", letter.body, re.MULTILINE)[0]
+
+
+def wrong(code):
+    """Another code than this one."""
+    return f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
+
+
+def type_code(browser, code, **request):
+    return browser.post(WAIT, data={"code": code}, **request)
+
+
+def is_in(browser):
+    return browser.get("/account").status_code == 200
+
+
+def hidden_token(page):
+    return page.text.partition('name="csrf_token" value="')[2].partition('"')[0]
+
+
+def history():
+    return [line.action for line in db.session.scalars(select(Event).order_by(Event.id))]
+
+
+# The browser that asked
+
+
+def test_the_whole_story(client, ada, letters, clock):
+    form = client.get(client.get("/account").location)
+    way = re.search(r'href="(/auth/magic-link[^"]*)"', form.text)[1]
+    action = re.search(r'<form method="post" action="([^"]+)"', client.get(way).text)[1]
+    asked = {"email": "Ada@example.com", "remember_me": "y"}
+    page = client.post(action, data=asked, headers=FIREFOX, follow_redirects=True)
+    assert (page.status_code, page.request.path) == (200, WAIT)
+    assert "We sent a letter to <strong>Ada@example.com</strong>" in page.text
+    assert f"{clock.time:%H:%M} UTC</time>" in page.text
+    assert "Open its link in this browser, or type its code here" in page.text
+    assert 'autocomplete="one-time-code"' in page.text
+    assert "You can ask for it in 60 seconds." in page.text
+    assert 'data-wait="60">Send again' in page.text
+
+    [letter] = letters()
+    assert letter.recipients == ["ada@example.com"]
+    for words in (letter.body, letter.html):
+        assert letters.link() in words
+        assert code_in(letter) in words
+        assert "Browser: Firefox on Linux" in words
+        assert f"When: {clock.time:%-d %B %Y at %H:%M} UTC" in words
+
+    answer = client.get(letters.link())
+    assert (answer.status_code, answer.location) == (302, "/account")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert is_in(client)
+    assert client.get_cookie("session").expires is not None, "kept logged in, as was asked for"
+    assert db.session.scalar(select(UserSession)).method == "magic_link"
+    assert history() == ["magic_link_asked", "signed_in"]
+
+
+def test_the_code_lets_the_asking_browser_in_while_nobody_opened_the_link(client, another_client, ada, letters):
+    ask(client)
+    typed = code_in(letters()[0]).replace(" ", "-") + " "
+    answer = type_code(client, typed)
+    assert (answer.status_code, answer.location) == (302, "/")
+    assert is_in(client)
+    assert client.get_cookie("session").expires is None
+
+    ask(another_client, remember_me="y")
+    assert type_code(another_client, code_in(letters()[1])).location == "/"
+    assert another_client.get_cookie("session").expires is not None
+
+
+def test_a_look_at_the_link_spends_nothing(client, ada, letters):
+    ask(client)
+    link = letters.link()
+    before = history()
+    assert client.head(link).status_code == 200
+    for name, value in [("Sec-Purpose", "prefetch"), ("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch")]:
+        page = client.get(link, headers={name: value})
+        assert (page.status_code, page.headers["Cache-Control"]) == (200, "no-store")
+    assert not is_in(client)
+    assert history() == before
+    assert client.get(link).location == "/"
+    assert is_in(client)
+
+
+@pytest.mark.parametrize("token", [None, "", "stale"])
+def test_a_form_without_its_token_signs_nobody_in(app, client, ada, letters, token):
+    """Answered as a GET would be, it must not be the GET by which the asking browser is signed in."""
+    ask(client)
+    link, code = letters.link(), code_in(letters()[0])
+    app.config["WTF_CSRF_ENABLED"] = True
+    forged = {} if token is None else {"csrf_token": token and hidden_token(app.test_client().get(ASK))}
+    for address, fields in [(link, {}), (WAIT, {"code": code}), (WAIT, {"again": "y"})]:
+        page = client.post(address, data=fields | forged)
+        assert page.status_code == 400, address
+        assert "open too long" in page.text
+        assert client.post(address, data=fields | forged, headers=JSON).status_code == 400
+    assert not is_in(client)
+    assert len(letters()) == 1
+    assert client.post(link, data={"csrf_token": hidden_token(page)}).location == "/"
+    assert is_in(client)
+
+
+def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, letters):
+    """Nor can another browser solve what this one asked for."""
+    ask(client)
+    code = code_in(letters()[0])
+    assert another_client.get(WAIT).location == ASK
+    assert type_code(another_client, code).location == ASK
+    ask(another_client)
+    assert type_code(another_client, code).status_code == 422
+    ask(another_client, "eve@example.com")
+    assert type_code(another_client, code).status_code == 422
+    assert not is_in(another_client)
+    assert type_code(client, code).location == "/"
+
+
+# Another browser
+
+
+def test_elsewhere_the_link_has_a_button(client, another_client, ada, letters):
+    """Where another link is waited for, too: else an attacker's link could sign in who waits for their own."""
+    ask(client)
+    link = letters.link()
+    ask(another_client, "eve@example.com")
+    before = history()
+    for _ in range(2):
+        page = another_client.get(link)
+        assert (page.status_code, page.headers["Cache-Control"]) == (200, "no-store")
+        assert "Log in as ada?" in page.text
+        assert "asked for in another browser" in page.text
+        assert re.findall(r"<button[^>]*>([^<]*)", page.text) == ["Log in"]
+    assert not is_in(another_client)
+    assert history() == before
+
+    answer = another_client.post(link, data={"remember_me": "y"})
+    assert (answer.status_code, answer.location) == (302, "/")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert is_in(another_client)
+    assert another_client.get_cookie("session").expires is not None
+    assert not is_in(client)
+
+
+def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, ada, bob, letters):
+    bob.confirmed = True
+    db.session.commit()
+    browser, copy = app.test_client(), app.test_client()
+    ask(client)
+    browser.sign_in(bob)
+    copy.set_cookie("session", browser.get_cookie("session").value)
+    page = browser.get(letters.link())
+    assert "You are logged in as bob, and will be logged out." in page.text
+    assert "Hello, bob!" in copy.get("/").text
+    browser.post(letters.link())
+    assert "Hello, ada!" in browser.get("/").text
+    assert "Hello, stranger." in copy.get("/").text
+    assert {row.user.username: row.ended_at is None for row in db.session.scalars(select(UserSession))} == {
+        "bob": False,
+        "ada": True,
+    }
+
+
+def test_who_is_in_already_goes_home_and_spends_nothing(client, another_client, ada, letters):
+    another_client.sign_in(ada)
+    ask(client)
+    before = history()
+    for use in (another_client.get, another_client.post):
+        assert use(letters.link()).location == "/"
+    assert another_client.get(ASK).location == "/"
+    assert history() == before
+    assert client.get(letters.link()).location == "/"
+    assert is_in(client)
+
+
+# Once, for fifteen minutes, five tries
+
+
+def test_link_and_code_work_once_together(app, client, another_client, ada, letters):
+    ask(client)
+    link, code = letters.link(), code_in(letters()[0])
+    another_client.set_cookie("session", client.get_cookie("session").value)
+    client.get(link)
+    page = app.test_client().get(link)
+    assert page.status_code == app.test_client().post(link).status_code == another_client.get(link).status_code == 410
+    assert "This link can't be used" in page.text
+    assert page.headers["Cache-Control"] == "no-store"
+    assert app.test_client().get(link, headers=JSON).status_code == 410
+    assert app.test_client().get(link, headers=JSON).json["error"]
+    page = type_code(another_client, code)
+    assert page.status_code == 422
+    assert "can't be used any more" in page.text.replace("&#39;", "'")
+    refused = type_code(another_client, code, headers=JSON)
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["code"])
+    assert not is_in(another_client)
+
+    client.post("/auth/logout")
+    ask(client)
+    another_client.set_cookie("session", client.get_cookie("session").value)
+    link, code = letters.link(), code_in(letters()[1])
+    type_code(client, code)
+    assert is_in(client)
+    assert app.test_client().post(link).status_code == another_client.get(link).status_code == 410
+    assert type_code(another_client, code).status_code == 422
+    assert not is_in(another_client)
+
+
+def test_they_are_as_old_as_their_letter(app, ada, letters, clock):
+    """One that was delivered late has its fifteen minutes still."""
+    browsers = [app.test_client() for _ in range(3)]
+    for number, browser in enumerate(browsers):
+        ask(browser)
+        clock.move(hours=2)
+        link, code = letters.link(), code_in(letters()[number])
+        clock.move(minutes=14, seconds=59)
+        if browser is browsers[0]:
+            assert browser.get(link).location == "/"
+        elif browser is browsers[1]:
+            assert type_code(browser, code).location == "/"
+        else:
+            clock.move(seconds=1)
+            assert browser.get(link).status_code == app.test_client().post(link).status_code == 410
+            assert type_code(browser, code).status_code == 422
+    assert [is_in(browser) for browser in browsers] == [True, True, False]
+
+
+def test_five_tries_then_another_code(client, ada, letters, clock):
+    ask(client)
+    code = code_in(letters()[0])
+    for _ in range(5):
+        page = type_code(client, wrong(code))
+        assert page.status_code == 422
+        assert "That code is not right" in page.text
+    page = type_code(client, code)
+    assert page.status_code == 422
+    assert "have another one sent" in page.text
+    clock.move(minutes=1)
+    client.post(WAIT, data={"again": "y"})
+    new = code_in(letters()[1])
+    assert new != code
+    assert type_code(client, code).status_code == 422
+    assert type_code(client, new).location == "/"
+
+
+def test_of_many_tries_at_once_five_count(client, ada, letters, monkeypatch):
+    """Each has seen that the code can still be typed."""
+    ask(client)
+    code = code_in(letters()[0])
+    monkeypatch.setattr(EmailChallenge, "is_open", True)
+    for _ in range(5):
+        type_code(client, wrong(code))
+    assert type_code(client, code).status_code == 422
+    assert not is_in(client)
+
+
+def test_another_letter_can_be_had_once_a_minute_with_the_same_code(client, ada, letters, clock):
+    ask(client)
+    clock.move(seconds=18)
+    for again in (lambda: client.post(WAIT, data={"again": "y"}, follow_redirects=True), lambda: ask(client)):
+        page = again()
+        assert page.request.path == WAIT
+        assert "Another letter can be sent in 42 seconds." in page.text
+    assert len(letters()) == 1
+    type_code(client, wrong(code_in(letters()[0])))
+    clock.move(seconds=42)
+    page = client.post(WAIT, data={"again": "y"}, follow_redirects=True)
+    assert "Another letter is on its way." in page.text
+    assert [code_in(letter) for letter in letters()] == [code_in(letters()[0])] * 2
+    clock.move(minutes=14, seconds=59)
+    assert type_code(client, code_in(letters()[1])).location == "/", "as old as the newest letter"
+
+
+def sign_in_elsewhere(app, ada, home, letters):
+    app.test_client().sign_in(ada)
+
+
+def change_the_password(app, ada, home, letters):
+    passwords = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
+    assert home.post("/auth/change-password", data=passwords).location == "/account"
+
+
+def reset_the_password(app, ada, home, letters):
+    browser = app.test_client()
+    browser.post("/auth/reset", data={"email": "ada@example.com"})
+    assert browser.post(letters.link(), data={"password": NEW, "confirm_password": NEW}).status_code == 302
+
+
+def change_the_address(app, ada, home, letters):
+    home.post("/auth/change-email", data={"email": "countess@example.com", "password": PASSWORD})
+    [letter] = [letter for letter in letters() if letter.recipients == ["countess@example.com"]]
+    assert home.get(letters.link(letters.index(letter))).location == "/account"
+
+
+@pytest.mark.parametrize("happening", [sign_in_elsewhere, change_the_password, reset_the_password, change_the_address])
+def test_what_happens_to_the_account_makes_them_void(app, client, another_client, ada, letters, happening):
+    another_client.sign_in(ada)
+    ask(client)
+    link, code = letters.link(), code_in(letters()[0])
+    happening(app, ada, another_client, letters)
+    assert client.get(link).status_code == app.test_client().post(link).status_code == 410
+    assert type_code(client, code).status_code == 422
+    assert not is_in(client)
+
+
+def test_a_deactivated_account_stays_shut(app, client, ada, letters):
+    ask(client)
+    link, code = letters.link(), code_in(letters()[0])
+    ada.deactivated_at = ada.created_at
+    db.session.commit()
+    for use in (lambda: type_code(client, code), lambda: client.get(link), lambda: app.test_client().post(link)):
+        assert use().location == "/auth/login"
+    assert "This account has been deactivated" in client.get("/auth/login").text
+    assert not is_in(client)
+    assert db.session.scalars(select(UserSession)).all() == []
+    assert history() == ["magic_link_asked"]
+
+
+def test_of_ten_uses_of_a_link_at_once_one_gets_in(app, client, ada, letters):
+    """Half of them are copies of the browser that asked, half are others that press the button."""
+    ask(client)
+    link = letters.link()
+    browsers = [app.test_client() for _ in range(10)]
+    for browser in browsers[::2]:
+        browser.set_cookie("session", client.get_cookie("session").value)
+    uses = [browser.get if browser in browsers[::2] else browser.post for browser in browsers]
+    with ThreadPoolExecutor(10) as pool:
+        answers = [answer.status_code for answer in pool.map(lambda use: use(link), uses)]
+    assert sorted(answers) == [302] + [410] * 9
+    assert history().count("signed_in") == 1
+
+
+def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, letters):
+    ask(client)
+    code = code_in(letters()[0])
+    browsers = [app.test_client() for _ in range(20)]
+    for browser in browsers:
+        browser.set_cookie("session", client.get_cookie("session").value)
+    with ThreadPoolExecutor(20) as pool:
+        answers = [answer.status_code for answer in pool.map(lambda browser: type_code(browser, code), browsers)]
+    assert sorted(answers) == [302] + [422] * 19
+    assert history().count("signed_in") == 1
+
+
+# Who has an account
+
+
+def test_an_unknown_address_gets_the_same_answers_and_a_letter_that_says_so(
+    client, another_client, ada, letters, clock
+):
+    """With the same work, too."""
+    statements = []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    seen = []
+    for browser, name in ((client, "ada"), (another_client, "eve")):
+        statements.clear()
+        pages = [ask(browser, f"{name}@example.com")]
+        pages += [type_code(browser, typed) for typed in ("00000000", "", "1" * 9)]
+        statuses = [page.status_code for page in pages]
+        words = [without_tokens(page).replace(f"{name}@example.com", "") for page in pages]
+        seen.append((statuses, words, list(statements)))
+    assert seen[0] == seen[1]
+    assert seen[0][0] == [200, 422, 422, 422]
+    link, letter = letters.link(), letters()[1]
+    assert letter.recipients == ["eve@example.com"]
+    assert "There is no account with it." in letter.body
+    assert "magic-link" not in letter.body
+    assert re.search(r"^\d{4} \d{4}$", letter.body, re.MULTILINE) is None
+    assert "<h1>Register</h1>" in another_client.get(link).text
+
+
+def test_ten_letters_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_alike(app, ada, letters, clock):
+    """Its code, which no letter carries, solves nothing: else it could be guessed without end."""
+
+    def about(page):
+        return re.sub(r"<time.*?</time>", "", without_tokens(page))
+
+    for number in range(10):
+        browser = app.test_client()
+        if number % 2:
+            browser.post("/auth/reset", data={"email": "Ada@EXAMPLE.com"})
+        else:
+            usual = ask(browser)
+    assert len(letters()) == 10
+
+    clock.move(minutes=50)
+    browser = app.test_client()
+    assert about(ask(browser)) == about(usual)
+    page = browser.post("/auth/reset", data={"email": "Ada@EXAMPLE.com"}, follow_redirects=True)
+    assert "We have sent a letter" in page.text
+    assert len(letters()) == 10
+    with browser.session_transaction() as session:
+        challenge = db.session.get(EmailChallenge, session["magic_link"]["id"])
+    carried_by_none = challenge.code
+    page = type_code(browser, carried_by_none)
+    assert page.status_code == 422
+    assert "That code is not right" in page.text
+    assert not is_in(browser)
+
+    clock.move(minutes=10)
+    browser.post(WAIT, data={"again": "y"})
+    assert len(letters()) == 11
+    assert type_code(browser, carried_by_none).status_code == 422
+    assert type_code(browser, code_in(letters()[10])).location == "/"
+
+
+# What is no code, and no browser
+
+
+def test_what_is_no_code_is_refused_in_words(client, ada, letters):
+    ask(client)
+    code = code_in(letters()[0])
+    arabic = code.translate({ord("0") + digit: 0x0660 + digit for digit in range(10)})
+    for typed in ("", " ", "-", f"{code}\0", arabic, "1" * 10_240):
+        page = type_code(client, typed)
+        assert page.status_code == 422
+        assert 'id="code-help"' in page.text
+    surrogate = client.post(WAIT, data=b"code=%ED%A0%80", content_type="application/x-www-form-urlencoded")
+    file = client.post(WAIT, data={"code": (BytesIO(code.encode()), "code.txt")})
+    twice = client.post(WAIT, data={"code": [wrong(code), code]})
+    assert {page.status_code for page in (surrogate, file, twice, client.post(WAIT))} == {422}
+    assert type_code(client, code).location == "/"
+    for token in ("x", "%00", "%ED%A0%80", "1" * 4096, "a.b.c"):
+        assert client.get(f"{ASK}/{token}").status_code == 410
+
+
+def test_a_letter_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, letters):
+    hostile = [
+        "https://evil.example/ <b>Dear ada</b>",
+        "Firefox\r\n\r\nLog in:\r\nhttps://evil.example/",
+        "https://evil.example/1.0 CFNetwork/808.3 Darwin/16.3.0",
+        FIREFOX["User-Agent"] + "<a href='https://evil.example/'>Dear ada</a>\nhttps://evil.example",
+    ]
+    for user_agent in hostile:
+        app.test_client().post(
+            ASK, data={"email": "ada@example.com"}, environ_overrides={"HTTP_USER_AGENT": user_agent}
+        )
+    for letter in letters():
+        words = letter.body + letter.html
+        assert "evil.example" not in words
+        assert "Dear" not in words
+        assert set(re.findall(r"https?://[^/\s\"<]+", words)) == {"http://localhost"}
+        assert "Browser: " in words
+    assert "Firefox on Linux" in letters()[-1].body
