@@ -3,7 +3,7 @@
 With the real hash, on a file of SQLite, or with --postgresql on a server of its own. Known and unknown take turns, each
 with an address that was never used before. The time is that of the application alone, without a network. The difference
 is the median of those of the pairs, which meet the same moments of the machine, and stands with what it may be by
-chance (95 %). No flow gets more than LONGEST seconds; with --patient all of them are measured to the end. On a machine
+chance (95 %). All of it takes minutes; with --quick no flow gets more than LONGEST seconds. On a machine
 that is busy with other things --cpu tells more: it counts what the application itself works, and no waiting.
 """
 
@@ -101,7 +101,7 @@ class Application:
         return seconds
 
 
-def measure(application, flow, is_patient):
+def measure(application, flow, is_quick):
     """Return pairs of seconds: for a known name, for an unknown one."""
     application.app.config["HIDE_ACCOUNTS"] = flow.is_hidden
     measured, deadline = [], None
@@ -113,7 +113,7 @@ def measure(application, flow, is_patient):
         seconds = [application.seconds(flow, name) for name in pair[::order]][::order]
         if deadline:
             measured.append(seconds)
-            if time.monotonic() > deadline and not is_patient:
+            if time.monotonic() > deadline and is_quick:
                 break
     return measured
 
@@ -135,7 +135,7 @@ def row(flow, measured):
 def main():
     parser = ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--postgresql", action="store_true", help="on a server, not on a file of SQLite")
-    parser.add_argument("--patient", action="store_true", help="measure every flow to the end, which takes minutes")
+    parser.add_argument("--quick", action="store_true", help="give no flow more than LONGEST seconds")
     parser.add_argument("--cpu", action="store_true", help="count the work of the application alone, and no waiting")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +147,7 @@ def main():
             gc.disable()
             print(f"{'flow':26}{'pairs':>5}{'known ms':>12}{'unknown ms':>12}{'difference':>13}")
             for flow in FLOWS:
-                print(row(flow, measure(application, flow, wanted.patient)), flush=True)
+                print(row(flow, measure(application, flow, wanted.quick)), flush=True)
             with application.app.app_context():
                 db.engine.dispose()
         finally:
