@@ -60,11 +60,11 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    """Write the request's line. The query is not written at all."""
+    """Write the request's line. A token in its path is masked, and the query is not written at all."""
     requests.info(
         "%s %s %s",
         request.method,
-        request.path,
+        TOKEN.sub("<token>", request.path),
         response.status_code,
         extra={
             "fields": {
