@@ -14,8 +14,11 @@ run: .venv/installed  ## Serve at http://localhost:5000, with a mailbox; PORT=50
 
 test: .venv/installed-dev  ## Run the suite, a real browser included
 	@$(BIN)/python tests/browser/install.py
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 	@echo "Left to make test-all: $$(sed -n 's/^ *"extended: \(.*\)",*$$/\1/p' pyproject.toml)"
+
+# Many tests wait for a clock, a server or a browser.
+WORKERS = $(shell $(BIN)/python -c "import os; print(2 * (os.cpu_count() or 1))")
 
 test-all: .venv/installed-dev  ## Run what needs root, Java or Node, and installs it
 	@$(BIN)/python tests/browser/install.py

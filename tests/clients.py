@@ -4,10 +4,14 @@ import contextvars
 import re
 from pathlib import Path
 
+import pytest
 from flask import has_app_context
 from flask.testing import FlaskClient
 
 from app.extensions import db
+
+# For what no database has a part in.
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "a lantern in the fog"

@@ -8,7 +8,7 @@ import warnings
 from urllib.parse import quote
 
 import pytest
-from clients import ROOT
+from clients import ROOT, on_sqlite
 from joserfc import jws
 from joserfc.jwk import OctKey
 
@@ -57,6 +57,7 @@ def test_the_clock_decides(bob, clock):
     assert tokens.read("confirm", token, even_expired=True) is None, "it comes from the future"
 
 
+@on_sqlite
 @pytest.mark.parametrize("purpose", tokens.LIFETIMES)
 @pytest.mark.parametrize("other", tokens.LIFETIMES)
 def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
@@ -212,6 +213,7 @@ HOSTILE = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_tokens_get_the_one_page(client, bob, key, payload, name):
     token = HOSTILE[name](bob.generate_confirmation_token(), key, payload)
