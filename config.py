@@ -84,6 +84,12 @@ class Config:
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: accounts are made with flask users create
     HIDE_ACCOUNTS = env("HIDE_ACCOUNTS", False)  # 1: nobody learns by registering who has an account; see SECURITY.md
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # characters; NIST SP 800-63B-4 advises 15
+
+    RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys set: registration and sign-in ask for people
+    RECAPTCHA_PRIVATE_KEY = env("RECAPTCHA_PRIVATE_KEY", "")
+    RECAPTCHA_VERIFY_SERVER = env("RECAPTCHA_VERIFY_SERVER", "https://www.google.com/recaptcha/api/siteverify")
+    RECAPTCHA_SCRIPT = env("RECAPTCHA_SCRIPT", "https://www.google.com/recaptcha/api.js")  # or www.recaptcha.net, ...
+    RECAPTCHA_ALWAYS = env("RECAPTCHA_ALWAYS", False)  # 1: sign-in asks at once, not after three failures
     # fmt: on
 
     # OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5; equal in strength to its other sets, and the lightest here.
@@ -91,6 +97,8 @@ class Config:
 
     MAX_CONTENT_LENGTH = 64 * 1024  # bytes; MAX_FORM_MEMORY_SIZE does not hold for plain forms
     SESSION_COOKIE_SAMESITE = "Lax"
+    SESSION_COOKIE_SECURE = False
+    DEVICE_COOKIE_NAME = "device"  # by which a browser is known again; it proves nothing
     REMEMBER_COOKIE_NAME = ";"  # Flask-Login's own is not used: under a name that no browser can send, nobody sends one
     SESSION_REFRESH_EACH_REQUEST = False  # else static files and probes would carry a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)
@@ -139,6 +147,7 @@ class Production(Config):
     """Everything that strangers can reach."""
 
     SESSION_COOKIE_NAME = "__Host-session"
+    DEVICE_COOKIE_NAME = "__Host-device"
     SESSION_COOKIE_SECURE = True
 
     @staticmethod

@@ -7,6 +7,7 @@ from flask import Flask
 
 import config
 from app import assets, auth, cli, extensions, logs, main
+from app.accounts import housekeeping
 from app.delivery import Delivery
 from app.main import errors, headers, hosts, stale_forms
 
@@ -65,6 +66,6 @@ def register_blueprints(app: Flask) -> None:
 
 
 def deliver_letters(app: Flask) -> None:
-    delivery = app.extensions["delivery"] = Delivery(app)
+    delivery = app.extensions["delivery"] = Delivery(app, chores=housekeeping.daily)
     if app.config["MAIL_DELIVERY"] == "thread":
         app.before_request(delivery.start)

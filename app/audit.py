@@ -1,14 +1,21 @@
 """Security history: one line for each thing that happens to an account, in its table and in the log."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import ip_address
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from flask import g, has_request_context, request
+from sqlalchemy import func, select
 
+from app import clock
 from app.extensions import db
 from app.models import Event, User
+
+SIGN_IN_FAILED = "sign_in_failed"
+PAGE = 50  # lines
 
 log = logging.getLogger("security")
 
@@ -20,8 +27,9 @@ def record(user: User | None, action: str, **detail: Any) -> None:
     """
     if g.get("is_operator"):
         detail["by"] = "operator"
-    event = {"action": action, "user_id": user and user.id, "detail": detail, **origin()}
-    db.session.add(Event(**event))
+    where = origin()
+    event = {"action": action, "user_id": user and user.id, "detail": detail, **where}
+    db.session.add(Event(**event, network=network(where["ip"])))
     log.info(action, extra={"fields": {"event": event}})
 
 
@@ -32,9 +40,28 @@ def origin() -> dict[str, str]:
     return {"ip": _address(request.remote_addr or ""), "user_agent": request.user_agent.string[:500]}
 
 
+def network(ip: str) -> str:
+    """Return the network of an address that one owner has: an IPv6 address is one of the 2^64 that they may use."""
+    return str(ip_network(f"{ip}/64", strict=False)) if ":" in ip else ip
+
+
+def failures(ip: str, within: timedelta) -> int:
+    """Return how many sign-ins failed from the network of `ip` lately."""
+    lately = (Event.network == network(ip), Event.at > clock.now() - within, Event.action == SIGN_IN_FAILED)
+    return db.session.scalar(select(func.count()).where(*lately)) or 0
+
+
+def history(user: User, page: int) -> tuple[Sequence[Event], bool]:
+    """Return a page of what happened to an account, the newest first, and whether there is more."""
+    mine = select(Event).where(Event.user_id == user.id).order_by(Event.at.desc(), Event.id.desc())
+    found = db.session.scalars(mine.limit(PAGE + 1).offset((page - 1) * PAGE)).all()
+    return found[:PAGE], len(found) > PAGE
+
+
 def _address(said: str) -> str:
     """What a server or a proxy says is an address, if it is one. Some write a port behind it."""
     for text in (said, said.rpartition(":")[0].strip("[]")):
         with suppress(ValueError):
-            return str(ip_address(text))
+            found = ip_address(text)
+            return str(getattr(found, "ipv4_mapped", None) or found)
     return ""

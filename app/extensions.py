@@ -8,7 +8,7 @@ from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy import CursorResult, Insert, Update
+from sqlalchemy import CursorResult, Delete, Insert, Update
 
 from app.database import Base
 
@@ -27,6 +27,6 @@ else:
     Model = db.Model
 
 
-def rows_changed(statement: Insert | Update) -> int:
-    """Execute a statement and return how many rows it found or made: what decides between two who want the same."""
+def rows_changed(statement: Delete | Insert | Update) -> int:
+    """Execute a statement and return how many rows it concerned: what decides between two who want the same."""
     return cast("CursorResult[object]", db.session.execute(statement)).rowcount

@@ -26,6 +26,8 @@ from app.models.user import ascii_email, email_key
 TIMEOUT = 10  # seconds for each answer of the mail server
 HOURLY, DAILY = 10, 30  # letters that strangers can have sent to one address
 
+LAST = "goodbye"  # of a letter to who is gone nothing is kept
+
 PURPOSES = {  # of the token in a letter's link, by the letter's name
     "confirm": "confirm",
     "reset": "reset",
@@ -178,6 +180,8 @@ def _try(letter: Letter, connection: Connection) -> bool:
         log.warning("Letter %s (%s) was not sent: %s", number, letter.name, type(error).__name__)
         _refused(letter, error)
         is_there = not isinstance(error, OSError) or _answer(error)[0] > 0
+    if letter.name == LAST and letter.status != Status.WAITING:
+        db.session.delete(letter)
     try:
         db.session.commit()
     except StaleDataError:

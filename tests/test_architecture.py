@@ -17,7 +17,16 @@ FLOORS = {
     5: ["app"],  # the assembly, app/__init__.py
     4: ["app.auth", "app.main", "app.dev", "app.cli"],  # doors
     3: ["app.accounts"],  # verbs
-    2: ["app.mail", "app.letters", "app.audit", "app.limits", "app.delivery", "app.assets", "app.logs"],  # tools
+    2: [
+        "app.mail",
+        "app.letters",
+        "app.audit",
+        "app.limits",
+        "app.delivery",
+        "app.assets",
+        "app.logs",
+        "app.captcha",
+    ],  # tools
     1: ["app.models"],  # nouns
     0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database", "app.browsers"],  # ground
 }
@@ -47,7 +56,14 @@ HOMES = {  # of libraries: who may import them
 }
 
 COMMITTING = {"commit", "begin"}  # a begin() block commits at its end
-TRANSACTIONS_OF_THEIR_OWN = {"app.models.outbox.Letter.claim", "app.accounts.sessions.touch"}
+TRANSACTIONS_OF_THEIR_OWN = {
+    "app.models.outbox.Letter.claim",
+    "app.models.chore.Chore.claim",
+    "app.accounts.sessions.touch",
+    "app.accounts.housekeeping.purge",
+    "app.accounts.housekeeping._delete",
+    "app.accounts.housekeeping._forget_the_unconfirmed",
+}
 
 
 def imports(sources):

@@ -1,10 +1,13 @@
 """What an operator does at the command line."""
 
 import contextvars
+import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from clients import PASSWORD, ROOT, without_tokens
@@ -15,6 +18,7 @@ from app.extensions import db
 from app.models import Event, Letter, User
 
 EVE = f"eve@example.com\neve\n{PASSWORD}\n{PASSWORD}\n"  # what is typed at the prompts
+DAY = datetime(2031, 5, 4, tzinfo=UTC)
 NO_MAIL_SERVER = {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": 1}  # nobody listens there
 
 
@@ -258,24 +262,238 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
     assert is_signed_in(client)
 
 
-@pytest.mark.parametrize("verb", ["show", "deactivate", "activate", "confirm", "send-reset", "sign-out"])
 @pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", ""])
-def test_an_unknown_name_is_said_in_a_sentence(flask, ada, verb, who):
-    result = flask("users", verb, who)
-    assert result.exit_code == 1
-    assert f"Error: No account has the name or address {who!r}." in result.stderr
+def test_an_unknown_name_is_said_in_a_sentence(flask, ada, who):
+    for verb in (name for name, arguments in COMMANDS["users"].items() if "ada" in arguments):
+        result = flask("users", verb, who)
+        assert result.exit_code == 1
+        assert f"Error: No account has the name or address {who!r}." in result.stderr
     assert count(Event) == 0
 
 
 def test_history_tells_that_it_was_an_operator(flask):
     flask("users", "create", typed=EVE)
-    for verb in ("confirm", "deactivate", "activate", "sign-out"):
+    for verb in ("confirm", "deactivate", "activate", "sign-out", "export", "keep", "why", "show"):
         flask("users", verb, "eve")
+    flask("users", "delete", "eve", "--yes")
+    flask("users", "keep", "eve")
     lines = db.session.scalars(select(Event).order_by(Event.id)).all()
-    actions = ["registered", "confirmed", "deactivated", "activated", "signed_out_everywhere"]
+    actions = ["registered", "confirmed", "deactivated", "activated", "signed_out_everywhere", "exported"]
+    actions += ["deletion_asked", "deletion_taken_back"]
     assert [line.action for line in lines] == actions
     assert {line.user_id for line in lines} == {User.find("eve").id}
-    assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "operator"}, "", "")] * 5
+    assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "operator"}, "", "")] * 8
+
+
+# flask users sign-out --all, delete, keep, export, purge, tidy
+
+
+@pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
+def test_everybody_is_signed_out_of_every_browser_when_that_is_meant(
+    flask, client, another_client, ada, bob, options, typed
+):
+    client.sign_in(ada)
+    another_client.sign_in(bob)
+    result = flask("users", "sign-out", "--all", *options, typed=typed)
+    assert result.exit_code == 0
+    assert ("Sign everybody out?" in result.output) is (typed is not None)
+    assert result.stdout.endswith("Everybody was signed out of 2 browsers.\n")
+    for browser in (client, another_client):
+        page = browser.get("/account", follow_redirects=True)
+        assert "You were logged out everywhere by those who run this site." in page.text
+    assert flask("users", "sign-out", "--all", "--yes").stdout == "Everybody was signed out of 0 browsers.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sign-out", "--all"], ["delete", "ada"], ["delete", "ada", "--now"]], ids=" ".join
+)
+@pytest.mark.parametrize("typed", ["n\n", "\n", ""])
+def test_what_is_not_confirmed_is_not_done(flask, client, ada, letters, arguments, typed):
+    client.sign_in(ada)
+    result = flask("users", *arguments, typed=typed)
+    assert result.exit_code == 1
+    assert "Aborted!" in result.stderr
+    assert is_signed_in(client)
+    assert letters() == []
+    assert not User.find("ada").deletion_due_at
+
+
+@pytest.mark.parametrize("arguments", [[], ["ada", "--all"], ["ada", "--all", "--yes"]])
+def test_signing_out_nobody_in_particular_is_said_in_a_sentence(flask, client, ada, arguments):
+    client.sign_in(ada)
+    result = flask("users", "sign-out", *arguments, typed="y\n")
+    assert result.exit_code == 2
+    assert "Give a name or an address, or --all." in result.stderr
+    assert is_signed_in(client)
+
+
+def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, letters, clock):
+    client.sign_in(ada)
+    result = flask("users", "delete", "ADA@example.com", typed="y\n")
+    assert "Delete ada <ada@example.com> in 14 days?" in result.output
+    assert result.stdout.endswith("ada will be deleted in 14 days.\n")
+    assert not is_signed_in(client)
+    assert letters()[0].subject == "Your account at Flasky will be deleted"
+    assert "confirmed" in flask("users", "show", "ada").stdout
+    assert "to be deleted, confirmed" in flask("users", "list").stdout
+    assert flask("users", "purge").stdout == "0 accounts are deleted.\n"
+    assert flask("users", "keep", "ada").stdout == "ada stays.\n"
+    assert letters()[1].subject == "Your account at Flasky stays"
+    clock.move(days=14)
+    assert flask("users", "purge").stdout == "0 accounts are deleted.\n"
+    client.sign_in(ada)
+    assert is_signed_in(client)
+
+    flask("users", "delete", "ada", "--yes")
+    clock.move(days=14)
+    assert flask("users", "purge").stdout == "1 account is deleted.\n"
+    assert User.find("ada") is None
+    line = db.session.scalar(select(Event))
+    assert (line.action, line.user_id, line.detail) == ("account_deleted", None, {"by": "operator"})
+
+
+@pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
+def test_an_account_is_deleted_at_once(flask, client, ada, bob, letters, options, typed):
+    client.sign_in(ada)
+    result = flask("users", "delete", "ada", "--now", *options, typed=typed)
+    assert ("Delete ada <ada@example.com> now, for good?" in result.output) is (typed is not None)
+    assert result.stdout.endswith("ada is deleted.\n")
+    assert [letter.recipients for letter in letters()] == [["ada@example.com"]]
+    assert (count(Letter), db.session.scalars(select(User.username)).all()) == (0, ["bob"])
+    assert not is_signed_in(client)
+    assert [(line.action, line.detail) for line in db.session.scalars(select(Event))] == [
+        ("account_deleted", {"by": "operator"})
+    ]
+
+
+def test_an_export_is_json_on_the_standard_output(flask, client, ada, bob):
+    client.sign_in(ada)
+    ada.username = "Ada"
+    db.session.commit()
+    held = json.loads(flask("users", "export", "ada").stdout)
+    assert [row["username"] for row in held["users"]] == ["Ada"]
+    assert [row["action"] for row in held["events"]] == ["signed_in"]
+    assert "bob" not in str(held)
+    assert ada.password_hash not in str(held)
+
+
+def test_what_is_out_of_date_is_counted_as_it_goes(flask, client, ada, bob, clock):
+    client.sign_in(ada)
+    clock.move(days=8)
+    lines = [line.split(maxsplit=1) for line in flask("users", "tidy").stdout.splitlines()]
+    gone = {name: int(number) for number, name in lines}
+    assert {name for name, number in gone.items() if number} == {"user sessions", "accounts never confirmed"}
+    assert (gone["user sessions"], gone["accounts never confirmed"], count(User)) == (1, 1, 1)
+
+
+# flask users why
+
+MENDED = "A link to choose a password: flask users send-reset {0}"
+
+
+def why(flask, who):
+    result = flask("users", "why", who)
+    assert result.exit_code == 0
+    return result.stdout.splitlines()
+
+
+def test_why_nothing_keeps_a_person_out(flask, client, ada, clock):
+    nothing = "Nothing keeps ada out but a forgotten password."
+    assert why(flask, "ADA@example.com") == [nothing, MENDED.format("ada"), "No sign-in is on record."]
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"User-Agent": firefox})
+    at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
+    assert why(flask, "ada") == [nothing, MENDED.format("ada"), f"Last signed in at {at} (password, Firefox on Linux)."]
+    assert count(Event) == 1, "looking leaves no trace"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence", "mended"),
+    [
+        ({"deactivated_at": DAY}, "ada is deactivated. To undo: flask users activate ada", ["activate"]),
+        ({"deletion_due_at": DAY}, "ada is to be deleted on 2031-05-04. To keep it: flask users keep ada", ["keep"]),
+        ({"password_hash": None}, "ada has no password, and logs in by a mailed link only.", None),
+        (
+            {"confirmed": False},
+            "ada@example.com was never confirmed. To take it as proved: flask users confirm ada",
+            ["confirm"],
+        ),
+    ],
+)
+def test_why_an_account_keeps_its_person_out_and_the_command_that_mends_it(
+    flask, client, ada, change, sentence, mended
+):
+    for name, value in change.items():
+        setattr(ada, name, value)
+    db.session.commit()
+    said = why(flask, "ada")
+    assert said[0] == sentence
+    assert MENDED.format("ada") in said
+    if mended:
+        assert flask("users", *mended, "ada").exit_code == 0
+        assert why(flask, "ada")[0] == "Nothing keeps ada out but a forgotten password."
+        client.sign_in(ada)
+        assert is_signed_in(client)
+
+
+def test_why_says_all_that_is_wrong(flask, bob):
+    bob.deactivated_at = bob.deletion_due_at = DAY
+    bob.password_hash = None
+    db.session.commit()
+    said = "\n".join(why(flask, "bob"))
+    assert all(words in said for words in ("is deactivated", "2031-05-04", "never confirmed", "has no password"))
+    assert "Nothing keeps" not in said
+
+
+def test_why_tells_what_became_of_the_confirmation_letter(flask, client, bob, letters, clock):
+    assert why(flask, "bob")[1] == "No confirmation letter to this address is on record."
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
+    assert why(flask, "bob")[1] == f"The letter to it waits, and is tried again at {at}. "
+    letters()
+    assert why(flask, "bob")[1] == f"The mail server took the letter to it at {at}."
+
+
+@pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
+def test_why_tells_what_the_mail_server_said(flask, client, bob, clock):
+    client.sign_in(bob)
+    client.post("/auth/confirm")
+    flask("mail", "work", "--once")
+    later = f"{clock.time + timedelta(seconds=30):%Y-%m-%d %H:%M} UTC"
+    waits = why(flask, "bob")[1]
+    assert waits.startswith(f"The letter to it waits, and is tried again at {later}. ")
+    assert "Connection refused" in waits
+    db.session.scalar(select(Letter)).done("failed", "550 5.1.1 no such user")
+    db.session.commit()
+    at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
+    assert why(flask, "bob")[1] == f"The mail server refused the letter at {at}: 550 5.1.1 no such user"
+
+
+def test_why_suspects_an_address_one_slip_from_a_known_provider(flask, ada, bob):
+    bob.email, ada.email = "bob@gmial.com", "ada@gmail.com"
+    db.session.commit()
+    assert "The address is one slip from bob@gmail.com." in why(flask, "bob")
+    unknown = flask("users", "why", "ada@gmial.com")
+    assert unknown.exit_code == 1
+    assert "No account has the name or address 'ada@gmial.com'. But ada@gmail.com has one." in unknown.stderr
+    assert "But" not in flask("users", "why", "eve@gmial.com").stderr
+
+
+# Help
+
+
+@pytest.mark.parametrize("group", ["users", "mail"])
+def test_every_command_says_in_a_sentence_what_it_does(flask, group):
+    listed = flask(group, "--help").stdout
+    for name in COMMANDS[group]:
+        said = flask(group, name, "--help")
+        assert said.exit_code == 0
+        assert re.search(rf"^  {name} +[A-Z]", listed, re.MULTILINE), "in the list"
+        sentence = said.stdout.split("\n\n")[1].strip()
+        assert re.match(r"[A-Z].*\.", sentence), name
+    assert "--all" in flask("users", "sign-out", "--help").stdout
+    assert "--now" in flask("users", "delete", "--help").stdout
 
 
 # flask mail
@@ -379,6 +597,12 @@ COMMANDS = {
         "confirm": ["ada"],
         "send-reset": ["ada"],
         "sign-out": ["ada"],
+        "delete": ["ada", "--yes"],
+        "keep": ["ada"],
+        "export": ["ada"],
+        "purge": [],
+        "tidy": [],
+        "why": ["ada"],
     },
     "mail": {"work": ["--once"], "list": [], "retry": ["--all"]},
 }

@@ -8,7 +8,7 @@ from flask import url_for
 from itsdangerous import TimestampSigner
 from sqlalchemy import select
 
-from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED
+from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED, OPEN_TO_THOSE_WHO_LEAVE
 from app.extensions import db
 
 JSON = {"Accept": "application/json"}
@@ -30,10 +30,10 @@ def rows():
 def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
     client.sign_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
+    open_to_them |= {"auth.recent_login", "auth.delete", "auth.keep"}
     open_to_them |= {"static", "bootstrap.static", "main.healthz", "main.readyz"}
-    assert {
-        endpoint for endpoint in OPEN_TO_THE_UNCONFIRMED | ASKS_NOBODY if not endpoint.startswith("dev.")
-    } == open_to_them
+    said = OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE | ASKS_NOBODY
+    assert {endpoint for endpoint in said if not endpoint.startswith("dev.")} == open_to_them
     for endpoint, address in addresses(app, "GET"):
         with client.get(address) as answer:
             held_back = answer.location == "/auth/unconfirmed"

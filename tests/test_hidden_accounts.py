@@ -79,6 +79,7 @@ def test_the_whole_story(client, another_client, letters):
         "confirmed",
         "signed_in",
         "signed_in",
+        "new_device",
     ]
 
 

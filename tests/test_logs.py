@@ -4,12 +4,14 @@ import json
 import logging
 
 import pytest
-from clients import PASSWORD
+from clients import PASSWORD, on_sqlite
 from sqlalchemy import select
 
 from app.extensions import db
 from app.logs import Json, Plain
 from app.models import UserSession
+
+pytestmark = on_sqlite
 
 
 class Lines(logging.Handler):

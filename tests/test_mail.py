@@ -207,7 +207,7 @@ def test_no_control_character_reaches_a_header(app, queued, letters, control):
 
 
 def test_the_thread_delivers_what_is_committed(app, bob, letters):
-    delivery = Delivery(app)
+    delivery = Delivery(app, chores=lambda: None)
     delivery.start()
     try:
         mail.send("confirm", bob)
@@ -246,7 +246,9 @@ def send_whole(name, bob):
     db.session.add_all([change, challenge])
     db.session.flush()
     claims = {"email": "new@example.com", "change": change.id, "challenge": challenge.id}
-    mail.send(name, bob, claims=claims, new_email="new@example.com", undo_until="29 November 2026")
+    mail.send(
+        name, bob, claims=claims, new_email="new@example.com", undo_until="29 November 2026", due="6 December 2026"
+    )
     db.session.commit()
 
 

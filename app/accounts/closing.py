@@ -1,8 +1,16 @@
-"""Accounts that are shut, and opened again."""
+"""Accounts that are shut and opened again, and those that go for good."""
 
-from app import audit, clock
-from app.accounts import sessions
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, select, update
+
+from app import audit, clock, mail
+from app.accounts import personal_data, sessions
+from app.extensions import db, rows_changed
 from app.models import User
+
+GRACE = timedelta(days=14)
 
 
 def deactivate(user: User) -> None:
@@ -18,3 +26,41 @@ def activate(user: User) -> None:
     if not user.is_active:
         user.deactivated_at = None
         audit.record(user, "activated")
+
+
+def ask_to_delete(user: User) -> None:
+    """Have the account deleted after 14 days, in which its address and name stay taken; sign it out everywhere."""
+    user.deletion_due_at = clock.now() + GRACE
+    sessions.end_others(user, reason="deletion")
+    audit.record(user, "deletion_asked")
+    mail.send("deletion_asked", user, due=f"{user.deletion_due_at:%-d %B %Y}")
+
+
+def keep(user: User) -> None:
+    """Take that back."""
+    if user.deletion_due_at:
+        user.deletion_due_at = None
+        audit.record(user, "deletion_taken_back")
+        mail.send("deletion_taken_back", user)
+
+
+def due_for_deletion(limit: int) -> Sequence[User]:
+    """Return accounts whose grace is over."""
+    over = select(User).where(User.deletion_due_at <= clock.now())
+    return db.session.scalars(over.order_by(User.deletion_due_at).limit(limit)).all()
+
+
+def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True) -> bool:
+    """Delete an account and all that hangs on it, if it meets `conditions` still; say whether it did.
+
+    A last letter goes to its address, and leaves nothing behind.
+    """
+    email = user.email
+    mine = update(User).where(User.id == user.id, *conditions)
+    if not rows_changed(mine.values(sign_ins=User.sign_ins)):  # the row is ours from here on
+        return False
+    personal_data.erase(user)
+    audit.record(None, "account_deleted")
+    if say_goodbye:
+        mail.send("goodbye", None, to=email)
+    return True

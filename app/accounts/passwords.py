@@ -18,12 +18,12 @@ SCORED_LENGTH = 32  # characters; it may take seconds over more, and who begins 
 def authenticate(login: str, password: str) -> User | None:
     """Return the account with this address or username and password. An unknown name costs the same work."""
     user = User.find(login)
-    if not check_password(user.password_hash if user else None, password):
+    is_right = check_password(user.password_hash if user else None, password)
+    # Where accounts are hidden, one who registers would else learn whether the address was free.
+    if not user or not is_right or (not user.confirmed and setting("HIDE_ACCOUNTS")):
+        audit.record(user, audit.SIGN_IN_FAILED)
         return None
-    if user and not user.confirmed and setting("HIDE_ACCOUNTS"):
-        return None  # else one who registers would learn whether the address was free
-    if user:
-        user.renew_hash(password)
+    user.renew_hash(password)
     return user
 
 

@@ -1,18 +1,21 @@
 """Signed-in browsers: how long they last, and how they end."""
 
+import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app import audit, clock
+from app import audit, clock, mail
 from app.extensions import db, rows_changed
-from app.models import User, UserSession
+from app.models import Device, User, UserSession
 
 IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
+RECENT = timedelta(minutes=15)
 SEEN_EVERY = timedelta(minutes=5)  # how exact last_seen_at is
 
 # One query for the browser and its person, built once.
@@ -29,8 +32,8 @@ CURRENT = (
 )
 
 
-def start(user: User, method: str, remember: bool = False) -> UserSession | None:
-    """Sign a browser in. `method` is how the person proved who they are.
+def start(user: User, method: str, remember: bool = False, device: str = "") -> UserSession | None:
+    """Sign a browser in. `method` is how the person proved who they are, `device` what its cookie says.
 
     Return None if that proof is out of date: the password was changed since, or the account deactivated.
     """
@@ -38,11 +41,24 @@ def start(user: User, method: str, remember: bool = False) -> UserSession | None
     if not rows_changed(update(User).where(*same).values(sign_ins=User.sign_ins + 1)):  # voids magic links
         return None
     user_session = UserSession(user=user, method=method, remembered=remember, **audit.origin())
-    user_session.created_at = user_session.last_seen_at = clock.now()
+    user_session.created_at = user_session.last_seen_at = user_session.authenticated_at = clock.now()
     user_session.expires_at = _expiry(user_session)
     db.session.add(user_session)
     audit.record(user, "signed_in", method=method)
+    _meet(user, device)
     return user_session
+
+
+def is_recent(user_session: UserSession) -> bool:
+    """Say whether the person proved lately who they are."""
+    proved = user_session.authenticated_at
+    return proved is not None and clock.now() - proved < RECENT
+
+
+def prove_again(user_session: UserSession) -> None:
+    """Note that the person has proved once more who they are."""
+    user_session.authenticated_at = clock.now()
+    audit.record(user_session.user, "proved_again")
 
 
 def find(session_id: str) -> UserSession | None:
@@ -68,10 +84,10 @@ def touch(user_session: UserSession) -> bool:
     return True
 
 
-def end(user_session: UserSession) -> None:
-    """Sign one browser out."""
+def end(user_session: UserSession, reason: str | None = None) -> None:
+    """Sign one browser out, for a reason that the person is told there, if it was not their doing."""
     alive = update(UserSession).where(UserSession.id == user_session.id, UserSession.ended_at.is_(None))
-    if rows_changed(alive.values(ended_at=clock.now())):
+    if rows_changed(alive.values(ended_at=clock.now(), end_reason=reason)):
         audit.record(user_session.user, "signed_out")
 
 
@@ -79,6 +95,18 @@ def end_all(user: User) -> int:
     """Sign a person out everywhere, and return from how many browsers."""
     audit.record(user, "signed_out_everywhere")
     return end_others(user, reason="signed_out_everywhere")
+
+
+def end_everybodys() -> int:
+    """Sign everybody out everywhere, and return from how many browsers."""
+    alive = update(UserSession).where(*UserSession.alive())
+    return rows_changed(alive.values(ended_at=clock.now(), end_reason="signed_out_everywhere"))
+
+
+def end_the_others(user: User, keep: UserSession) -> int:
+    """Sign out a person's browsers but this one, as they asked for; return how many there were."""
+    audit.record(user, "signed_out_others")
+    return end_others(user, keep, reason="ended_elsewhere")
 
 
 def end_others(user: User, keep: UserSession | None = None, *, reason: str) -> int:
@@ -100,6 +128,37 @@ def why_ended(session_id: str) -> str | None:
     if user_session is None:
         return None
     return user_session.end_reason or "" if user_session.ended_at else "expired"
+
+
+def all_of(user: User) -> Sequence[UserSession]:
+    """Return the browsers that a person is signed in with, those seen last first."""
+    mine = select(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
+    return db.session.scalars(mine.order_by(UserSession.last_seen_at.desc())).all()
+
+
+def one_of(user: User, handle: str) -> UserSession | None:
+    """Return the browser of a person's that has this handle."""
+    return next((user_session for user_session in all_of(user) if user_session.handle == handle), None)
+
+
+def forget_devices(user: User) -> None:
+    """Know none of a person's browsers any more."""
+    rows_changed(delete(Device).where(Device.user_id == user.id))
+
+
+def _meet(user: User, device: str) -> None:
+    """Note a browser by its cookie; one that was never seen on the account is told to the owner, but for the first."""
+    key = hashlib.sha256(device.encode()).hexdigest()
+    mine = select(Device).where(Device.user_id == user.id)
+    known = db.session.scalar(mine.where(Device.key == key).limit(1))
+    if known:
+        known.last_seen_at = clock.now()
+        return
+    is_first = db.session.scalar(mine.limit(1)) is None
+    db.session.add(Device(user_id=user.id, key=key))
+    if not is_first and user.confirmed:
+        audit.record(user, "new_device")
+        mail.send("new_device", user)
 
 
 def _expiry(user_session: UserSession) -> datetime:

@@ -11,4 +11,5 @@ def remove(user: User, reason: str) -> None:
     What is added to an account as a way in is to be removed here.
     """
     sessions.end_others(user, reason=reason)
+    sessions.forget_devices(user)  # none is known any more
     mail.drop(user)

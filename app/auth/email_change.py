@@ -4,7 +4,7 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from flask_login import current_user
 from wtforms.validators import ValidationError
 
-from app import tokens
+from app import audit, tokens
 from app.accounts import email_change, recent_login, registration
 from app.auth import gate
 from app.auth.blueprint import bp
@@ -25,6 +25,7 @@ class ChangeEmailForm(Form):
 
     def validate_password(self, field):
         if not current_user.verify_password(field.data):
+            audit.record(current_user, audit.SIGN_IN_FAILED)
             raise ValidationError("This is not your password.")
 
 
@@ -57,7 +58,7 @@ def change_email():
         db.session.rollback()  # the code is not used up
         form.email.errors = ["Many letters went there lately. Wait an hour, then try again."]
     elif form.errors:
-        db.session.commit()  # a wrong code counts
+        db.session.commit()  # a wrong try counts
     return form_page("auth/change_email.html", form, code_is_sent=form.is_submitted())
 
 

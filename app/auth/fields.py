@@ -3,10 +3,11 @@
 import re
 
 from flask import g, jsonify, render_template, request
-from flask_wtf import FlaskForm
+from flask_wtf import FlaskForm, RecaptchaField
 from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, StopValidation
 
+from app import captcha
 from app.accounts import passwords, registration, usernames
 from app.auth.gate import wants_json
 
@@ -47,6 +48,32 @@ def rule(check):
             raise StopValidation(str(error)) from error
 
     return validate
+
+
+def captcha_field():
+    """A box for people to tick. A form has it where `with_captcha()` says so."""
+
+    def is_ticked(form, field):
+        if "solved" in g:  # one can't ask about an answer twice
+            return
+        answer = request.form.get("g-recaptcha-response", "")
+        try:
+            if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
+                raise StopValidation("Tick the box to show that you are a person.")
+            g.solved = True
+        except captcha.Unavailable as error:
+            raise StopValidation("We could not check the box just now. Try again in a minute.") from error
+
+    return RecaptchaField("Are you a person?", [is_ticked])
+
+
+def with_captcha(form, is_asked=True):
+    """Keep the box on a form if it is to be asked for, else take it off; its page may load the service's script."""
+    if captcha.is_on() and is_asked:
+        g.captcha = True
+    else:
+        del form.recaptcha
+    return form
 
 
 def stripped(typed):

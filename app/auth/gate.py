@@ -1,7 +1,10 @@
 """The one way in and out. Every login method proves who someone is, then calls sign_in()."""
 
+import re
+import secrets
+from datetime import timedelta
 from functools import wraps
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
@@ -15,10 +18,14 @@ OPEN_TO_THE_UNCONFIRMED = {
     "auth.confirm",
     "auth.send_again",
     "auth.logout",
+    "auth.recent_login",
+    "auth.delete",
     "dev.mailbox",
     "dev.letter",
     "dev.letter_html",
 }
+DEVICE_LASTS = timedelta(days=365)
+
 # Why a browser was signed out by what happened elsewhere.
 ENDED = {
     "expired": "You were logged out, because you had not been here for long.",
@@ -28,8 +35,12 @@ ENDED = {
     "email_undone": "You were logged out, because a change of the account's address was undone.",
     "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
     "signed_out_everywhere": "You were logged out everywhere by those who run this site.",
+    "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
+    "deletion": "You were logged out, because the account is to be deleted.",
     "deactivated": "You were logged out, because the account was deactivated.",
 }
+OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout"}
+NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code"}  # of a form that waits
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 
 
@@ -44,7 +55,10 @@ def sign_in(user, method, remember=False, to=None, words=None):
         return redirect(url_for("auth.login"))
     held = session.get("next") if session.get("next_for") in {None, user.id} else None
     destination = to or safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
-    user_session = sessions.start(user, method, remember)
+    device = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
+    if not re.fullmatch(r"[\w-]{43}", device, re.ASCII):
+        device = secrets.token_urlsafe(32)
+    user_session = sessions.start(user, method, remember, device)
     if user_session is None:
         db.session.rollback()
         flash("Your account was changed at this moment. Log in again.", "warning")
@@ -60,7 +74,16 @@ def sign_in(user, method, remember=False, to=None, words=None):
     session.pop("_id", None)  # Flask-Login's own guess at the browser, which nothing reads
     if words:
         flash(words, "success")
-    return redirect(destination)
+    response = redirect(destination)
+    response.set_cookie(
+        current_app.config["DEVICE_COOKIE_NAME"],
+        device,
+        max_age=DEVICE_LASTS,
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
 
 
 def sign_out():
@@ -120,6 +143,35 @@ def members_only(view):
     return guarded
 
 
+def recent_login_required(view):
+    """Let only those in who proved lately who they are; others are asked for that first, and what they typed waits."""
+
+    @members_only
+    @wraps(view)
+    def guarded(*args, **kwargs):
+        if sessions.is_recent(current_user.current_session):
+            return view(*args, **kwargs)
+        if wants_json():
+            abort(403)
+        if request.method != "POST":
+            hold_page(current_user)
+            return redirect(url_for("auth.recent_login"))
+        held = [(name, value) for name, value in request.form.items(multi=True) if name not in NEVER_HELD]
+        return render_template("auth/recent_login.html", target=quote(request.path), held=held), 403
+
+    return guarded
+
+
+def answer_as_get(typed, words):
+    """Answer this request as its address would answer a GET, with what was `typed` in its form, and say why in `words`.
+
+    A GET changes nothing, so neither does this, on any route.
+    """
+    g.typed, g.typed_words = typed, words  # fields.Form and base.html look there
+    request.method = request.environ["REQUEST_METHOD"] = "GET"
+    return current_app.make_response(current_app.preprocess_request() or current_app.dispatch_request())
+
+
 def safe_next(target):
     """Return `target` if it is a path within this site, else None.
 
@@ -166,13 +218,13 @@ def check_everyone():
         return _tell_why()
     if sessions.touch(current_user.current_session):
         session.modified = True  # a new cookie, with a new date
-    if current_user.confirmed or request.endpoint is None or request.endpoint in OPEN_TO_THE_UNCONFIRMED:
+    if request.endpoint is None:
         return None
-    if wants_json():
-        abort(403)
-    if _this_page():
-        hold_page()
-    return redirect(url_for("auth.unconfirmed"))
+    if current_user.deletion_due_at and request.endpoint not in OPEN_TO_THOSE_WHO_LEAVE:
+        return _hold_back("auth.keep")
+    if not current_user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE:
+        return _hold_back("auth.unconfirmed")
+    return None
 
 
 @bp.app_context_processor
@@ -180,6 +232,15 @@ def page_context():
     """What every page may show: whether strangers can register, and where a person is going."""
     going = safe_next(request.args.get("next")) if request else None
     return {"registration_open": current_app.config["REGISTRATION_OPEN"], "next_page": going}
+
+
+def _hold_back(endpoint):
+    """Lead to the page where a person must go first, and from there on to this one."""
+    if wants_json():
+        abort(403)
+    if _this_page():
+        hold_page()
+    return redirect(url_for(endpoint))
 
 
 def _tell_why():
@@ -197,7 +258,7 @@ def _tell_why():
 
 def _this_page():
     """The address of the page asked for, or None if coming back to it would make no sense."""
-    if request.method != "GET" or request.endpoint == "main.index":
+    if request.method != "GET" or request.endpoint == "main.index" or "typed" in g:
         return None
     parts = urlsplit(request.url)
     return safe_next(f"{parts.path}?{parts.query}" if parts.query else parts.path)

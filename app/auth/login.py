@@ -1,15 +1,20 @@
 """Signing in with a password, and out."""
 
-from flask import flash, redirect, render_template, url_for
+from datetime import timedelta
+
+from flask import current_app, flash, redirect, render_template, session, url_for
 from flask_login import current_user
 from wtforms import BooleanField, PasswordField, StringField
 from wtforms.validators import DataRequired, InputRequired, Length
 
+from app import audit, captcha
 from app.accounts import passwords
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, form_page, stripped
+from app.auth.fields import Form, captcha_field, form_page, stripped, with_captcha
+from app.extensions import db
 
+FAILED_WITHIN = timedelta(minutes=15)
 TOO_LONG = "This is too long."
 
 
@@ -30,19 +35,32 @@ class LoginForm(Form):
         ]
     )
     remember_me = BooleanField()
+    recaptcha = captcha_field()
 
 
 @bp.route("/login", methods=["GET", "POST"])
 def login():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
-    form = LoginForm()
+    form = with_captcha(LoginForm(), _is_suspicious())
     if form.validate_on_submit():
         user = passwords.authenticate(form.login.data, form.password.data)
         if user:
             return gate.sign_in(user, "password", remember=form.remember_me.data)
+        db.session.commit()  # a failure counts
+        if captcha.is_on():
+            session["failures"] = session.get("failures", 0) + 1
+        form = with_captcha(LoginForm(), _is_suspicious())
         form.form_errors.append("That name and password do not go together. Check both and try again.")
     return form_page("auth/login.html", form)
+
+
+def _is_suspicious():
+    """Say whether so many sign-ins failed from this browser or network that a person is to be asked for."""
+    if not captcha.is_on():
+        return False
+    here = max(session.get("failures", 0), audit.failures(audit.origin()["ip"], FAILED_WITHIN))
+    return current_app.config["RECAPTCHA_ALWAYS"] or here >= captcha.FAILURES
 
 
 @bp.route("/logout", methods=["GET", "POST"])

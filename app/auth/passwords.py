@@ -4,6 +4,7 @@ from flask import flash, redirect, render_template, url_for
 from flask_login import current_user
 from wtforms.validators import ValidationError
 
+from app import audit
 from app.accounts import passwords
 from app.auth import gate
 from app.auth.blueprint import bp
@@ -34,6 +35,7 @@ class ChangePasswordForm(OwnersForm):
 
     def validate_old_password(self, field):
         if not self.user.verify_password(field.data):
+            audit.record(self.user, audit.SIGN_IN_FAILED)
             raise ValidationError("This is not your password.")
 
 
@@ -54,6 +56,8 @@ def change_password():
             flash("Your password is changed. Your other browsers were logged out.", "success")
             return redirect(url_for("main.account"))
         form.form_errors.append("It was changed elsewhere at this moment. Look it over and try again.")
+    elif form.errors:
+        db.session.commit()  # a wrong try counts
     return form_page("auth/change_password.html", form)
 
 

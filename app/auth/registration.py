@@ -10,6 +10,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import (
     Form,
+    captcha_field,
     code_field,
     email_field,
     form_page,
@@ -17,6 +18,7 @@ from app.auth.fields import (
     password_again_field,
     password_field,
     username_field,
+    with_captcha,
 )
 from app.extensions import db
 from app.models import User
@@ -27,6 +29,7 @@ class RegistrationForm(Form):
     username = username_field()
     password = new_password_field()
     confirm_password = password_again_field()
+    recaptcha = captcha_field()
 
     def words(self):
         return self.email.data, self.username.data
@@ -63,7 +66,7 @@ def register():
     if not current_app.config["REGISTRATION_OPEN"]:
         flash("Registration is closed. Ask those who run this site for an account.", "info")
         return redirect(url_for("auth.login"))
-    form = RegistrationForm()
+    form = with_captcha(RegistrationForm())
     if form.validate_on_submit():
         for _ in range(2):
             try:

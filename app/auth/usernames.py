@@ -22,7 +22,7 @@ class ChangeUsernameForm(Form):
 
 
 @bp.route("/change-username", methods=["GET", "POST"])
-@gate.members_only
+@gate.recent_login_required
 def change_username():
     form = ChangeUsernameForm(username=current_user.username)
     if form.validate_on_submit():

@@ -1,10 +1,11 @@
 """Commands: the same verbs, another door."""
 
+from app.cli import why
 from app.cli.mail import mail
 from app.cli.testing import test
 from app.cli.users import users
 
-__all__ = ["mail", "test", "users"]
+__all__ = ["mail", "test", "users", "why"]
 
 
 def init_app(app):

@@ -1,11 +1,13 @@
 """`flask users`: what an operator can do to accounts."""
 
+import json
 from functools import wraps
 
 import click
 from sqlalchemy import select
 
-from app.accounts import closing, passwords, registration, sessions, usernames
+from app import audit
+from app.accounts import closing, housekeeping, passwords, personal_data, registration, sessions, usernames
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
@@ -19,13 +21,18 @@ def one_user(command):
     @click.argument("who", metavar="NAME-OR-ADDRESS")
     @wraps(command)
     def with_user(who, **options):
-        user = User.find(who)
-        if user is None:
-            raise click.ClickException(f"No account has the name or address {who!r}.")
-        command(user, **options)
+        command(find(who), **options)
         db.session.commit()
 
     return with_user
+
+
+def find(who):
+    """Return the account with this name or address; end with a sentence if there is none."""
+    user = User.find(who)
+    if user is None:
+        raise click.ClickException(f"No account has the name or address {who!r}.")
+    return user
 
 
 @users.command()
@@ -111,10 +118,66 @@ def send_reset(user):
 
 
 @users.command("sign-out")
+@click.argument("who", metavar="NAME-OR-ADDRESS", required=False)
+@click.option("--all", "everybody", is_flag=True, help="Everybody, out of every browser.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def sign_out(who, everybody, yes):
+    """Sign a person out of every browser, or everybody."""
+    if (who is None) != everybody:
+        raise click.UsageError("Give a name or an address, or --all.")
+    if everybody:
+        yes or click.confirm("Sign everybody out?", abort=True)
+        count = sessions.end_everybodys()
+    else:
+        count = sessions.end_all(find(who))
+    db.session.commit()
+    click.echo(f"{'Everybody' if everybody else who} was signed out of {_browsers(count)}.")
+
+
+@users.command()
 @one_user
-def sign_out(user):
-    """Sign a person out of every browser."""
-    click.echo(f"{user.username} was signed out of {_browsers(sessions.end_all(user))}.")
+@click.option("--now", is_flag=True, help="At once, without the 14 days in which it can be kept.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(user, now, yes):
+    """Delete an account, after 14 days or at once."""
+    when = "now, for good" if now else f"in {closing.GRACE.days} days"
+    yes or click.confirm(f"Delete {user.username} <{user.email}> {when}?", abort=True)
+    name = user.username
+    if now:
+        closing.purge(user)
+    else:
+        closing.ask_to_delete(user)
+    click.echo(f"{name} {'is deleted' if now else 'will be deleted ' + when}.")
+
+
+@users.command()
+@one_user
+def keep(user):
+    """Take back that an account is to be deleted."""
+    closing.keep(user)
+    click.echo(f"{user.username} stays.")
+
+
+@users.command()
+@one_user
+def export(user):
+    """Write all that is held about a person to the standard output, as JSON."""
+    click.echo(json.dumps(personal_data.everything(user), default=str, ensure_ascii=False, indent=1))
+    audit.record(user, "exported")
+
+
+@users.command()
+def purge():
+    """Delete the accounts whose 14 days are over. The server does so once a day."""
+    count = housekeeping.purge()
+    click.echo(f"{count} {'account is' if count == 1 else 'accounts are'} deleted.")
+
+
+@users.command()
+def tidy():
+    """Delete what is out of date: sessions, codes, letters, history. The server does so once a day."""
+    for name, count in housekeeping.run().items():
+        click.echo(f"{count:8} {name.replace('_', ' ')}")
 
 
 def _browsers(count):
@@ -125,6 +188,7 @@ def _marks(user):
     """What is particular about an account, in words."""
     marks = {
         "deactivated": not user.is_active,
+        "to be deleted": user.deletion_due_at,
         "confirmed": user.confirmed,
         "not confirmed": not user.confirmed,
         "administrator": user.is_admin,

@@ -1,7 +1,8 @@
 """What every answer says to browsers about what they may do with it."""
 
-from flask import request, session
+from flask import g, request, session
 
+from app import captcha
 from app.assets import ENDPOINTS
 from app.main.hosts import PROBES
 
@@ -21,6 +22,8 @@ HSTS = "max-age=31536000"  # a year
 
 def add_headers(response):
     """Add what a view has not said itself. Pages of a signed-in person, and pages with a token, are kept nowhere."""
+    if "captcha" in g:
+        response.headers.setdefault("Content-Security-Policy", _with_captcha())
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if request.is_secure:
@@ -31,6 +34,13 @@ def add_headers(response):
         private = "_user_id" in session or "token" in (request.view_args or {})
         response.headers.setdefault("Cache-Control", "no-store" if private else "no-cache")
     return response
+
+
+def _with_captcha():
+    """The policy of a page that shows the CAPTCHA's box: its scripts and its frame, and no more."""
+    theirs = " ".join(captcha.origins())
+    opened = "; ".join(f"{kind} 'self' {theirs}" for kind in ("script-src", "frame-src", "connect-src"))
+    return f"{HEADERS['Content-Security-Policy']}; {opened}"
 
 
 def init_app(app):

@@ -1,10 +1,10 @@
 """Forms that come without a valid token: refused from other sites, given back as they were typed from here."""
 
-from flask import abort, current_app, g, request
+from flask import abort, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from app.auth.gate import wants_json
+from app.auth.gate import answer_as_get, wants_json
 from app.main.errors import error_page
 
 STALE = (
@@ -23,14 +23,14 @@ def refuse_other_sites():
 def give_back(error):
     """Answer a form without a valid token as a GET would be answered, with what was typed: 400.
 
-    A GET changes nothing, so neither does this, on any route. Passwords are never shown again.
+    Passwords are never shown again.
     """
     if wants_json() or request.url_rule is None or "GET" not in request.url_rule.methods:
         return error_page(error, STALE)
-    g.typed = request.form  # base.html says so
-    request.method = request.environ["REQUEST_METHOD"] = "GET"
     try:
-        response = current_app.make_response(current_app.preprocess_request() or current_app.dispatch_request())
+        response = answer_as_get(
+            request.form, "This page was open too long. Nothing is lost: look it over and send it again."
+        )
     except HTTPException as other:
         return error_page(other)
     if response.status_code == 200:

@@ -1,7 +1,9 @@
 """Home, and a page for members only."""
 
 from flask import Blueprint, redirect, render_template, url_for
+from flask_login import current_user
 
+from app.accounts import sessions
 from app.auth.gate import members_only
 
 bp = Blueprint("main", __name__)
@@ -15,7 +17,7 @@ def index():
 @bp.route("/account")
 @members_only
 def account():
-    return render_template("main/account.html")
+    return render_template("main/account.html", browsers=len(sessions.all_of(current_user)))
 
 
 @bp.route("/.well-known/change-password")

@@ -22,7 +22,7 @@ class EmailChallenge(Model):
     email: Mapped[str] = mapped_column(String(254))  # as it was typed, whether or not it has an account
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     state: Mapped[str | None] = mapped_column(String(22))  # of the account when it was asked for
-    asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
     sent_at: Mapped[datetime | None]  # when its letter was written: the code is as old as that
     tries: Mapped[int] = mapped_column(default=0)
     used_at: Mapped[datetime | None]

@@ -44,6 +44,7 @@ class User(UserMixin, Model):
     is_admin: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     deactivated_at: Mapped[datetime | None]
+    deletion_due_at: Mapped[datetime | None] = mapped_column(index=True)  # asked for by the person, and not taken back
 
     current_session: Any = None  # the UserSession that this request comes from
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app import clock
+from app import clock, tokens
 from app.extensions import Model
 from app.models.user import User
 
@@ -23,11 +23,17 @@ class UserSession(Model):
     user_agent: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
-    expires_at: Mapped[datetime]
+    authenticated_at: Mapped[datetime | None]  # when the person last proved who they are
+    expires_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(32))  # what the person is told
 
     user: Mapped[User] = relationship()
+
+    @property
+    def handle(self) -> str:
+        """What pages call it by: the id is for its own browser alone."""
+        return tokens.fingerprint(self.id)
 
     @classmethod
     def alive(cls) -> list[ColumnElement[bool]]:

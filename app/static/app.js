@@ -3,7 +3,7 @@
 // A form is sent once, however often its button is clicked.
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.sent) event.preventDefault();
-  event.target.dataset.sent = "yes";
+  if (!("again" in event.target.dataset)) event.target.dataset.sent = "yes"; // a download leaves the page as it is
 });
 addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
 
@@ -35,6 +35,14 @@ for (const input of document.querySelectorAll('input[type="password"]')) {
   box.append(input, button);
   show(false);
   if (input.autofocus) input.focus();
+}
+
+// Moments are shown in the time zone of whoever looks.
+for (const time of document.querySelectorAll("main time")) {
+  if (!time.textContent.includes("UTC")) continue;
+  const style = time.textContent.length > 10 ? { dateStyle: "long", timeStyle: "short" } : { timeStyle: "short" };
+  time.title = time.textContent;
+  time.textContent = new Intl.DateTimeFormat(document.documentElement.lang, style).format(new Date(time.dateTime));
 }
 
 // A button that can be used after some seconds counts them down.

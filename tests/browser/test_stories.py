@@ -1,9 +1,14 @@
 """What people do with their accounts, each story by keyboard alone and without scripts."""
 
 import re
+from zipfile import ZipFile
 
 import pytest
 from clients import PASSWORD
+from sqlalchemy import update
+
+from app.extensions import db
+from app.models import UserSession
 
 NEW = "brighter lanterns than before"
 
@@ -230,3 +235,55 @@ def test_where_accounts_are_hidden_the_link_asks_for_the_password(app, ada, pers
     person.write(The_password_that_you_chose=PASSWORD)
     person.press("Confirm my address")
     person.sees("You have confirmed your account.")
+
+
+def test_a_browser_is_signed_out_from_another(ada, person, another):
+    another.log_in("ada")
+    person.log_in("ada")
+    assert "This was not me:" in person.letter("A new browser is logged in")
+    person.choose("Account")
+    person.follow("See them")
+    person.press("Log out all others")
+    person.sees("1 other browser is logged out.")
+    another.page.goto("/account")
+    another.sees("this browser was ended in another one")
+    person.choose("Account")
+    person.follow("See it")
+    person.sees("You logged out your other browsers")
+
+
+def test_a_form_waits_while_the_person_proves_who_it_is(ada, person):
+    person.log_in("ada")
+    person.choose("Account")
+    person.follow("Change username")
+    db.session.execute(update(UserSession).values(authenticated_at=None))
+    db.session.commit()
+    person.write(Username="countess")
+    person.press("Change username")
+    person.sees("Is it you?")
+    person.write(Password=PASSWORD)
+    person.press("Go on")
+    person.sees("Look it over and send it again.")
+    person.press("Change username")
+    person.sees("Your name is countess now.")
+
+
+def test_somebody_takes_their_data_along_and_leaves_and_stays_after_all(ada, person):
+    person.log_in("ada")
+    person.choose("Account")
+    person.follow("Download your data")
+    person.reach(person.page.get_by_role("button", name="Download"))
+    with person.page.expect_download() as download:
+        person.page.keyboard.press("Enter")
+    with ZipFile(download.value.path()) as archive:
+        assert b"ada@example.com" in archive.read("users.json")
+    person.choose("Account")
+    person.follow("Delete your account")
+    person.write(**{"Your_address,_to_be_sure": "ada@example.com"})
+    person.press("Delete my account")
+    person.sees("Your account will be deleted on")
+    assert "Keep my account:" in person.letter("will be deleted")
+    person.log_in("ada")
+    person.sees("Keep your account?")
+    person.press("Keep my account")
+    person.sees("Your account stays.")

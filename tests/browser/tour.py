@@ -45,6 +45,9 @@ def open_the_letter(page):
     page.frame_locator("iframe").get_by_role("link").first.wait_for()
 
 
+SIGN_IN = {"Email address or username": "ada", "Password": PASSWORD}
+
+
 def submit(path, button, fields=None):
     """A way: fill in the form of a page and send it, right or wrong."""
 
@@ -109,6 +112,14 @@ def hide_accounts(page):
     page.goto("/hide")
 
 
+def let_time_pass(page):
+    page.request.get("/age")
+
+
+def ask_for_people(page):
+    page.goto("/captcha")
+
+
 def address(path):
     return lambda page: page.goto(path)
 
@@ -117,6 +128,16 @@ def correct_wrongly(page):
     page.goto("/auth/unconfirmed")
     page.get_by_text("not right?").click()
     fill_in(page, "Write to this address", {"Your address": "ada@example.com"})
+
+
+def type_the_address(page):
+    fill_in(page, "Delete my account", {"Your address, to be sure": "ada@example.com"})
+
+
+def sign_in_again(page):
+    page.goto("/auth/login")
+    fill_in(page, "Log in", SIGN_IN)
+    page.get_by_role("heading", name="Keep your account?").wait_for()
 
 
 def choose_wrongly(page):
@@ -193,6 +214,18 @@ TOUR = [
     ("magic link, its letter", STRANGER, after(ask_for_link, letter("Log in"))),
     ("magic link elsewhere", STRANGER, after(ask_for_link, forget, follow("Log in"))),
     ("confirmation with hidden accounts", STRANGER, after(hide_accounts, register, follow("Confirm my address"))),
+    ("devices", ADA, address("/auth/sessions")),
+    ("history", ADA, address("/auth/history")),
+    ("recent login", ADA, after(let_time_pass, address("/auth/sessions"))),
+    ("recent login, wrong", ADA, after(let_time_pass, submit("/auth/sessions", "Go on", {"Password": "x"}))),
+    ("recent login, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
+    ("recent login by code", STRANGER, after(prove_the_mailbox, let_time_pass, address("/auth/sessions"))),
+    ("export", ADA, address("/auth/export")),
+    ("delete", ADA, address("/auth/delete")),
+    ("delete, wrong", ADA, submit("/auth/delete", "Delete my account", {"Your address, to be sure": "x@example.com"})),
+    ("keep", ADA, after(address("/auth/delete"), type_the_address, sign_in_again)),
+    ("sign-in, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", SIGN_IN))),
+    ("registration, captcha", STRANGER, after(ask_for_people, register)),
     ("gate, a long name", LONG, address("/auth/unconfirmed")),
     ("menu, a long name", LONG, open_the_menu),
     ("log out, a long name", LONG, address("/auth/logout")),

@@ -1,0 +1,73 @@
+"""Once a day: what is out of date goes, and with it the accounts whose grace is over."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, or_, select
+
+from app import clock
+from app.accounts import closing
+from app.extensions import Model, db
+from app.models import Chore, Device, EmailChallenge, EmailChange, Event, Letter, User, UserSession
+from app.models.outbox import Status
+
+WEEK = timedelta(days=7)
+BATCH = 1000  # rows a transaction, so that nobody waits for it
+
+# What goes, and when.
+OUT_OF_DATE: dict[type[Model], Callable[[Any], ColumnElement[bool]]] = {
+    UserSession: lambda now: or_(UserSession.expires_at <= now - WEEK, UserSession.ended_at <= now - WEEK),
+    EmailChallenge: lambda now: EmailChallenge.asked_at <= now - WEEK,
+    EmailChange: lambda now: EmailChange.changed_at <= now - timedelta(days=30),
+    Letter: lambda now: (Letter.status != Status.WAITING) & (Letter.done_at <= now - timedelta(days=30)),
+    Event: lambda now: Event.at <= now - timedelta(days=365),
+    Device: lambda now: Device.last_seen_at <= now - timedelta(days=365),
+}
+
+log = logging.getLogger(__name__)
+
+
+def daily() -> None:
+    """Do it, unless somebody has within a day."""
+    if Chore.claim("housekeeping"):
+        log.info("Housekeeping: %s", ", ".join(f"{count} {name}" for name, count in run().items()))
+
+
+def run() -> dict[str, int]:
+    """Do it now, in many small transactions; return how much went, by name."""
+    counts = {
+        model.__tablename__: _delete(model, out_of_date(clock.now())) for model, out_of_date in OUT_OF_DATE.items()
+    }
+    return counts | {"accounts never confirmed": _forget_the_unconfirmed(), "accounts": purge()}
+
+
+def purge() -> int:
+    """Delete the accounts whose grace is over, and return how many there were."""
+    count = 0
+    while users := closing.due_for_deletion(limit=1):
+        count += closing.purge(users[0], User.deletion_due_at <= clock.now())
+        db.session.commit()
+    return count
+
+
+def _delete(model: type[Model], condition: ColumnElement[bool]) -> int:
+    count = 0
+    key = model.__table__.c.id
+    while ids := db.session.scalars(select(key).where(condition).limit(BATCH)).all():
+        db.session.execute(delete(model).where(key.in_(ids)).execution_options(synchronize_session=False))
+        db.session.commit()
+        count += len(ids)
+    db.session.rollback()
+    return count
+
+
+def _forget_the_unconfirmed() -> int:
+    """Delete the accounts whose address was not confirmed for a week: most were never meant to be."""
+    old = (User.confirmed.is_(False), User.created_at <= clock.now() - WEEK)
+    count = 0
+    while user := db.session.scalar(select(User).where(*old).order_by(User.id).limit(1)):
+        count += closing.purge(user, User.confirmed.is_(False), say_goodbye=False)
+        db.session.commit()
+    return count

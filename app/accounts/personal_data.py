@@ -1,0 +1,92 @@
+"""What the application holds about a person: every table of theirs is registered here, for export and goodbye.
+
+A table of your own joins by one line beside its model:
+
+    personal_data.register(Plant, lambda user: Plant.owner_id == user.id, "your plants")
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
+
+from app.extensions import Model, db, rows_changed
+from app.models import Device, EmailChallenge, EmailChange, Event, Letter, User, UserSession
+
+Mine = Callable[[User], ColumnElement[bool]]
+registered: dict[type[Model], Mine] = {}
+in_words: list[str] = []  # for those whose data they are
+
+# What is in no export: it would let somebody in, or means nothing to anybody.
+SECRETS = {
+    "users.password_hash",
+    "user_sessions.id",
+    "devices.key",
+    "email_challenges.id",
+    "email_challenges.state",
+    "outbox.state",
+    "outbox.claims",
+}
+
+
+def register(model: type[Model], mine: Mine, words: str) -> None:
+    """Have the rows of `model` for which `mine(user)` holds exported, and deleted with the account.
+
+    `words` say what they are to the person whose they are.
+    """
+    registered[model] = mine
+    in_words.append(words)
+
+
+def rows(user: User, model: type[Model]) -> Iterator[dict[str, Any]]:
+    """Yield what one table holds about a person, row by row, but for secrets."""
+    table = cast("Table", model.__table__)
+    columns = [column for column in table.columns if f"{table.name}.{column.name}" not in SECRETS]
+    for row in db.session.execute(select(*columns).where(registered[model](user)).execution_options(yield_per=1000)):
+        yield dict(row._mapping)
+
+
+def as_json(user: User, model: type[Model]) -> Iterator[str]:
+    """Yield the same as text, a list in JSON."""
+    before = "[\n"
+    for row in rows(user, model):
+        yield before + json.dumps(row, default=str, ensure_ascii=False)
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def everything(user: User) -> dict[str, list[dict[str, Any]]]:
+    """Return all that is held about a person, by table."""
+    return {model.__tablename__: list(rows(user, model)) for model in registered}
+
+
+def erase(user: User) -> None:
+    """Delete all of it, the account last."""
+    for model, condition in [(model, mine(user)) for model, mine in reversed(registered.items())]:
+        rows_changed(delete(model).where(condition))
+    db.session.expunge_all()
+
+
+def _nobodys(model: Any, address: Any, user: User) -> ColumnElement[bool]:
+    """What went to this address when it had no account; what belongs to whoever had it before is theirs."""
+    return and_(model.user_id.is_(None), address.in_([user.email_key, user.email.lower()]))
+
+
+register(User, lambda user: User.id == user.id, "your name and address")
+register(UserSession, lambda user: UserSession.user_id == user.id, "where you are logged in")
+register(Device, lambda user: Device.user_id == user.id, "which browsers are known")
+register(Event, lambda user: Event.user_id == user.id, "what happened to your account")
+register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
+register(
+    EmailChallenge,
+    lambda user: or_(
+        EmailChallenge.user_id == user.id, _nobodys(EmailChallenge, func.lower(EmailChallenge.email), user)
+    ),
+    "when codes were asked for",
+)
+register(
+    Letter,
+    lambda user: or_(Letter.user_id == user.id, _nobodys(Letter, Letter.recipient_key, user)),
+    "which letters you got",
+)

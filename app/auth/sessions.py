@@ -1,0 +1,42 @@
+"""Signed-in browsers, as their owner sees them: where one is logged in, and how to end that."""
+
+from flask import abort, flash, redirect, render_template, url_for
+from flask_login import current_user
+
+from app import browsers
+from app.accounts import sessions
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.extensions import db
+
+
+@bp.route("/sessions")
+@gate.recent_login_required
+def list_sessions():
+    found = sessions.all_of(current_user)
+    return render_template("auth/sessions.html", sessions=found, in_words=browsers.in_words)
+
+
+@bp.route("/sessions/<handle>/end", methods=["POST"])
+@gate.recent_login_required
+def end_session(handle):
+    user_session = sessions.one_of(current_user, handle)
+    if user_session is None:
+        abort(404)
+    if user_session is current_user.current_session:
+        gate.sign_out()
+        flash("You have been logged out.", "success")
+        return redirect(url_for("main.index"))
+    sessions.end(user_session, reason="ended_elsewhere")
+    db.session.commit()
+    flash("That browser is logged out.", "success")
+    return redirect(url_for("auth.list_sessions"))
+
+
+@bp.route("/sessions/end-others", methods=["POST"])
+@gate.recent_login_required
+def end_other_sessions():
+    count = sessions.end_the_others(current_user, current_user.current_session)
+    db.session.commit()
+    flash(f"{count} other {'browser is' if count == 1 else 'browsers are'} logged out.", "success")
+    return redirect(url_for("auth.list_sessions"))

@@ -1,0 +1,64 @@
+"""Is it a person? Asked of reCAPTCHA, or of a service that answers in the same way."""
+
+import json
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from flask import current_app, request
+
+TIMEOUT = 3  # seconds for the whole answer
+LARGEST = 64 * 1024  # bytes
+FAILURES = 3  # of this browser or network, until sign-in asks
+
+log = logging.getLogger(__name__)
+asking = ThreadPoolExecutor(max_workers=8, thread_name_prefix="captcha")  # a time limit for all of it, not each packet
+
+
+class Unavailable(Exception):
+    """The service did not answer, or not in its way."""
+
+
+def is_on() -> bool:
+    """Say whether there is a service: both keys are set."""
+    return bool(current_app.config["RECAPTCHA_PUBLIC_KEY"] and current_app.config["RECAPTCHA_PRIVATE_KEY"])
+
+
+def is_solved(answer: str) -> bool:
+    """Ask the service about what its box gave the browser. Raises Unavailable, after 3 seconds at most."""
+    settings = current_app.config
+    question = {"secret": settings["RECAPTCHA_PRIVATE_KEY"], "response": answer, "remoteip": request.remote_addr or ""}
+    future = asking.submit(_ask, settings["RECAPTCHA_VERIFY_SERVER"], urlencode(question).encode())
+    try:
+        said = future.result(TIMEOUT)
+        solved, host = said["success"], said.get("hostname")
+    except Exception as error:
+        future.cancel()
+        log.error("The CAPTCHA's service does not answer: %s", type(error).__name__)
+        raise Unavailable from error
+    return solved is True and host in (None, urlsplit(settings["PUBLIC_URL"]).hostname)
+
+
+def origins() -> list[str]:
+    """Return whose scripts and frames a page with the box needs."""
+    script = urlsplit(current_app.config["RECAPTCHA_SCRIPT"])
+    own = f"{script.scheme}://{script.netloc}"
+    is_googles = script.hostname in {"www.google.com", "www.recaptcha.net"}
+    return [own, "https://www.gstatic.com"] if is_googles else [own]
+
+
+def _ask(server: str, question: bytes) -> dict[str, object]:
+    until, said = time.monotonic() + TIMEOUT, b""
+    try:
+        with urlopen(Request(server, question), timeout=TIMEOUT) as answer:  # noqa: S310 - the address is a setting
+            while part := answer.read1(LARGEST):
+                said += part
+                if len(said) > LARGEST or time.monotonic() > until:
+                    raise ValueError("too long")
+    except HTTPError as refusal:
+        refusal.close()
+        raise
+    return dict(json.loads(said))

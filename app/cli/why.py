@@ -1,0 +1,64 @@
+"""`flask users why`: who is stuck, and how to help."""
+
+import click
+from sqlalchemy import select
+
+from app import browsers
+from app.accounts import registration
+from app.cli.users import users
+from app.extensions import db
+from app.models import User, UserSession
+
+
+@users.command()
+@click.argument("who", metavar="NAME-OR-ADDRESS")
+def why(who):
+    """Say why a person can't log in, and which command mends it."""
+    user = User.find(who)
+    if user is None:
+        likely = registration.near_miss(who) if "@" in who else None
+        hint = f" But {likely} has one." if likely and User.find(likely) else ""
+        raise click.ClickException(f"No account has the name or address {who!r}.{hint}")
+    for sentence in [*_obstacles(user)] or [f"Nothing keeps {user.username} out but a forgotten password."]:
+        click.echo(sentence)
+    click.echo(f"A link to choose a password: flask users send-reset {user.username}")
+    click.echo(_last_time(user))
+
+
+def _obstacles(user):
+    """What keeps a person out, a sentence each, with the remedy."""
+    name = user.username
+    if not user.is_active:
+        yield f"{name} is deactivated. To undo: flask users activate {name}"
+    if user.deletion_due_at:
+        yield f"{name} is to be deleted on {user.deletion_due_at:%Y-%m-%d}. To keep it: flask users keep {name}"
+    if not user.confirmed:
+        yield f"{user.email} was never confirmed. To take it as proved: flask users confirm {name}"
+        yield _letter(user)
+        if likely := registration.near_miss(user.email):
+            yield f"The address is one slip from {likely}."
+    if user.password_hash is None:
+        yield f"{name} has no password, and logs in by a mailed link only."
+
+
+def _letter(user):
+    """What became of the confirmation letter."""
+    letter = registration.last_letter(user)
+    if letter is None:
+        return "No confirmation letter to this address is on record."
+    at = f"{letter.done_at or letter.due_at:%Y-%m-%d %H:%M} UTC"
+    return {
+        "sent": f"The mail server took the letter to it at {at}.",
+        "failed": f"The mail server refused the letter at {at}: {letter.error}",
+        "waiting": f"The letter to it waits, and is tried again at {at}. {letter.error}",
+        "obsolete": "The letter to it was dropped, because the account had changed.",
+    }[letter.status]
+
+
+def _last_time(user):
+    mine = select(UserSession).where(UserSession.user_id == user.id).order_by(UserSession.created_at.desc())
+    last = db.session.scalar(mine.limit(1))
+    if last is None:
+        return "No sign-in is on record."
+    with_what = browsers.in_words(last.user_agent)
+    return f"Last signed in at {last.created_at:%Y-%m-%d %H:%M} UTC ({last.method}, {with_what})."

@@ -1,0 +1,528 @@
+"""The CAPTCHA: what its service says and how it fails, and where people meet its box."""
+
+import gc
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import pytest
+from clients import PASSWORD, on_sqlite, without_tokens
+from sqlalchemy import func, select
+from test_gate import addresses
+
+from app.extensions import db
+from app.models import User, UserSession
+
+BOUND = 6  # seconds; the limit is 3
+PUBLIC, SECRET, TOKEN = "key-of-the-box", "key-for-the-service", "what-the-box-gave"
+TICKED = {"g-recaptcha-response": TOKEN}
+NEW = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+OLD = {"login": "ada", "password": PASSWORD}
+TICK = "Tick the box to show that you are a person."
+LATER = "We could not check the box just now. Try again in a minute."
+
+
+class Service:
+    """A service on 127.0.0.1 that answers as it is told, and keeps what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+        self.says = {"success": True, "hostname": "localhost"}
+        self.over = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(handler):
+                body = handler.rfile.read(int(handler.headers["Content-Length"])).decode()
+                self.asked.append(parse_qs(body, keep_blank_values=True, strict_parsing=True))
+                self.answer(handler)
+
+            def log_message(handler, *_):
+                """Nobody reads it."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # the application hangs up on it
+        self.url = f"http://127.0.0.1:{self.server.server_port}/siteverify"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def answer(self, handler):
+        if callable(self.says):
+            return self.says(self, handler)
+        return send(handler, self.says if isinstance(self.says, bytes) else json.dumps(self.says).encode())
+
+    def stop(self):
+        self.over.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def send(handler, body, status=200):
+    handler.send_response(status)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", len(body))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def broken(service, handler):
+    send(handler, b'{"success": true}', 500)
+
+
+def silent(service, handler):
+    service.over.wait(10)
+
+
+def dripping(service, handler):
+    """A yes, of which each byte comes in time."""
+    handler.send_response(200)
+    handler.end_headers()
+    for byte in b'{"success": true}':
+        handler.wfile.write(bytes([byte]))
+        if service.over.wait(1):
+            return
+
+
+def beginning(service, handler):
+    """The same, before it comes to what it says."""
+    for byte in b"HTTP/1.0 200 OK\r\n\r\n":
+        handler.wfile.write(bytes([byte]))
+        if service.over.wait(1):
+            return
+
+
+def huge(service, handler):
+    send(handler, b'{"success": true, "more": "' + b"x" * 10_000_000 + b'"}')
+
+
+def slow(service, handler):
+    service.over.wait(1.5)
+    send(handler, b'{"success": true}')
+
+
+NO = {
+    "no": {"success": False, "error-codes": ["invalid-input-response"]},
+    "another host's": {"success": True, "hostname": "evil.example"},
+    "yes as text": {"success": "true", "hostname": "localhost"},
+    "yes as a number": {"success": 1, "hostname": "localhost"},
+}
+NO_ANSWER = {
+    "no JSON": b"<h1>Welcome</h1>",
+    "no text": b"\xff\xfe\x00",
+    "JSON without success": {"hostname": "localhost"},
+    "a list": [True],
+    "true alone": True,
+    "without end": b"[" * 50_000,
+    "an error": broken,
+    "huge": huge,
+}
+TOO_SLOW = {"silent": silent, "dripping": dripping, "beginning": beginning}
+YES = {
+    "yes": {"success": True, "hostname": "localhost"},
+    "yes without a host": {"success": True},
+    "yes with more": {"success": True, "hostname": "localhost", "challenge_ts": "2026-01-01T00:00:00Z", "score": 0.9},
+}
+FORMS = pytest.mark.parametrize(("address", "typed"), [("register", NEW), ("login", OLD)], ids=["register", "login"])
+pytestmark = on_sqlite
+
+
+def each(*kinds):
+    answers = {name: says for kind in kinds for name, says in kind.items()}
+    return pytest.mark.parametrize("says", answers.values(), ids=answers.keys())
+
+
+@pytest.fixture
+def service():
+    service = Service()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def more():
+    """Settings beside the keys and the service. Parametrize it."""
+    return {}
+
+
+@pytest.fixture
+def settings(service, more):
+    return {
+        "RECAPTCHA_PUBLIC_KEY": PUBLIC,
+        "RECAPTCHA_PRIVATE_KEY": SECRET,
+        "RECAPTCHA_VERIFY_SERVER": service.url,
+    } | more
+
+
+ALWAYS = pytest.mark.parametrize("more", [{"RECAPTCHA_ALWAYS": True}], ids=["always"])
+
+
+def count(model):
+    return db.session.scalar(select(func.count()).select_from(model))
+
+
+def has_box(page):
+    return 'class="g-recaptcha"' in page.text
+
+
+def fail(browser, times=3, login="ada"):
+    """Fail to sign in, and return the last answer."""
+    for _ in range(times):
+        page = browser.post("/auth/login", data={"login": login, "password": "wrong"})
+    return page
+
+
+def at(browser, ip):
+    """Move a browser to another network."""
+    browser.environ_base["REMOTE_ADDR"] = ip
+    return browser
+
+
+def submit(client, address, typed):
+    began = time.monotonic()
+    answer = client.post(f"/auth/{address}", data=typed)
+    assert time.monotonic() - began <= BOUND
+    return answer
+
+
+def refused(page, words, typed):
+    """Check that a person got a sentence and the box again, kept what they typed, and came no further."""
+    assert page.status_code == 422
+    assert words in page.text.partition('class="g-recaptcha"')[2].partition("</form>")[0]
+    kept = {name for name in ("email", "username", "login") if name in typed}
+    assert all(f'value="{typed[name]}"' in page.text for name in kept)
+    assert PASSWORD not in page.text
+    assert (count(User), count(UserSession)) == (1, 0)
+
+
+def unsecret(caplog):
+    """The log, in which there is no secret."""
+    everything = caplog.text + str([record.__dict__ for record in caplog.records])
+    assert not [secret for secret in (SECRET, TOKEN, PASSWORD) if secret in everything]
+    return caplog.text
+
+
+# What the service says
+
+
+@ALWAYS
+@FORMS
+@each(YES)
+def test_whom_the_service_knows_comes_in(client, ada, service, says, address, typed):
+    service.says = says
+    assert submit(client, address, typed | TICKED).status_code == 302
+    assert count(UserSession) == 1
+    assert len(service.asked) == 1
+
+
+@ALWAYS
+@FORMS
+@each(NO)
+def test_whom_it_does_not_know_is_refused_in_the_tests_too(client, ada, service, caplog, says, address, typed):
+    assert client.application.testing, "where Flask-WTF's own check says yes to all"
+    service.says = says
+    refused(submit(client, address, typed | TICKED), TICK, typed)
+    assert len(service.asked) == 1
+    unsecret(caplog)
+
+
+@ALWAYS
+@FORMS
+@each(NO_ANSWER)
+def test_an_answer_that_is_none_lets_nobody_in(client, ada, service, caplog, says, address, typed):
+    service.says = says
+    refused(submit(client, address, typed | TICKED), LATER, typed)
+    assert "The CAPTCHA's service does not answer" in unsecret(caplog)
+    gc.collect()  # a connection left open is found out
+
+
+@ALWAYS
+@FORMS
+@pytest.mark.parametrize("host", [[], {}, ["localhost"], 5, True, "", "localhost.evil.example"])
+def test_a_host_that_is_none_lets_nobody_in(client, ada, service, caplog, host, address, typed):
+    service.says = {"success": True, "hostname": host}
+    page = submit(client, address, typed | TICKED)
+    refused(page, TICK if TICK in page.text else LATER, typed)
+    unsecret(caplog)
+
+
+@ALWAYS
+@FORMS
+def test_a_service_that_is_not_there_lets_nobody_in(client, ada, service, caplog, address, typed):
+    service.stop()
+    refused(submit(client, address, typed | TICKED), LATER, typed)
+    assert "The CAPTCHA's service does not answer" in unsecret(caplog)
+
+
+@ALWAYS
+@FORMS
+@each(TOO_SLOW)
+def test_nobody_waits_long_for_the_service(client, ada, service, caplog, says, address, typed):
+    service.says = says
+    refused(submit(client, address, typed | TICKED), LATER, typed)
+    assert "The CAPTCHA's service does not answer" in unsecret(caplog)
+
+
+@ALWAYS
+@FORMS
+def test_a_yes_that_takes_its_time_is_a_yes(client, ada, service, address, typed):
+    service.says = slow
+    assert submit(client, address, typed | TICKED).status_code == 302
+
+
+@ALWAYS
+def test_once_the_service_is_back_people_come_in(client, ada, service):
+    service.says = silent
+    refused(submit(client, "login", OLD | TICKED), LATER, OLD)
+    service.says = YES["yes"]
+    assert submit(client, "login", OLD | TICKED).status_code == 302
+
+
+@ALWAYS
+def test_once_it_is_back_those_on_whom_it_dripped_are_in_nobodys_way(app, ada, service):
+    service.says = dripping
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(submit, app.test_client(), "login", OLD | TICKED) for _ in range(8)]
+    assert {each.result().status_code for each in waiting} == {422}
+    service.says = YES["yes"]
+    assert submit(app.test_client(), "login", OLD | TICKED).status_code == 302
+
+
+# What it is asked
+
+
+@ALWAYS
+@FORMS
+def test_it_learns_the_secret_the_answer_and_the_address_and_nothing_else(client, ada, service, address, typed):
+    submit(at(client, "203.0.113.9"), address, typed | TICKED)
+    assert service.asked == [{"secret": [SECRET], "response": [TOKEN], "remoteip": ["203.0.113.9"]}]
+
+
+@ALWAYS
+@FORMS
+@pytest.mark.parametrize("answer", [{}, {"g-recaptcha-response": ""}, {"g-recaptcha-response": "x" * 8193}])
+def test_it_is_not_asked_about_a_box_that_was_not_ticked(client, ada, service, answer, address, typed):
+    refused(submit(client, address, typed | answer), TICK, typed)
+    assert service.asked == []
+
+
+@ALWAYS
+@FORMS
+def test_it_is_asked_once_where_something_else_is_wrong(client, ada, service, address, typed):
+    page = submit(client, address, typed | TICKED | {"password": "wrong"})
+    assert (page.status_code, has_box(page), TICK in page.text) == (422, True, False)
+    assert len(service.asked) == 1
+
+
+def race(client, another_client, monkeypatch):
+    """Lose a race for a username at registration: it is found taken only when it is written."""
+    find, asked = User.find, []
+
+    def find_nobody_at_first(login):
+        asked.append(login)
+        if len(asked) > 1:
+            return find(login)
+        other = NEW | {"email": "other@example.com", "g-recaptcha-response": "another's"}
+        assert another_client.post("/auth/register", data=other).status_code == 302
+        return None
+
+    monkeypatch.setattr(User, "find", find_nobody_at_first)
+    page = client.post("/auth/register", data=NEW | TICKED | {"username": "EVE"})
+    assert page.status_code == 422
+    assert "already in use" in page.text
+    assert TICK not in page.text
+    return page
+
+
+def test_it_is_asked_once_about_who_loses_a_race(client, another_client, service, monkeypatch):
+    race(client, another_client, monkeypatch)
+    assert sorted(question["response"] for question in service.asked) == [["another's"], [TOKEN]]
+
+
+def test_who_loses_a_race_finds_the_box_to_try_again(client, another_client, monkeypatch):
+    assert has_box(race(client, another_client, monkeypatch))
+
+
+# Whether there is one
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"RECAPTCHA_PUBLIC_KEY": ""}, {"RECAPTCHA_PRIVATE_KEY": ""}],
+    ids=["no public key", "no private key"],
+)
+def test_with_one_key_there_is_none(client, another_client, ada, service):
+    usual = client.get("/").headers["Content-Security-Policy"]
+    for page in (client.get("/auth/register"), fail(client, 4), client.get("/auth/login")):
+        assert not has_box(page)
+        assert "recaptcha" not in page.text
+        assert page.headers["Content-Security-Policy"] == usual
+    assert client.post("/auth/login", data=OLD).status_code == 302
+    assert another_client.post("/auth/register", data=NEW).status_code == 302
+    assert service.asked == []
+
+
+GOOGLES = "https://www.google.com https://www.gstatic.com"
+THEIRS = "https://challenges.example.com:8443"
+
+
+@pytest.mark.parametrize(
+    ("more", "script", "origins"),
+    [
+        ({}, "https://www.google.com/recaptcha/api.js", GOOGLES),
+        (
+            {"RECAPTCHA_SCRIPT": "https://www.recaptcha.net/recaptcha/api.js"},
+            "https://www.recaptcha.net/recaptcha/api.js",
+            "https://www.recaptcha.net https://www.gstatic.com",
+        ),
+        ({"RECAPTCHA_SCRIPT": f"{THEIRS}/v0/api.js"}, f"{THEIRS}/v0/api.js", THEIRS),
+    ],
+    ids=["google", "recaptcha.net", "another"],
+)
+def test_only_the_pages_with_the_box_open_to_it_and_no_further(app, client, ada, script, origins):
+    usual = client.get("/").headers["Content-Security-Policy"]
+    assert "http" not in usual
+    opened = "; ".join(f"{kind} 'self' {origins}" for kind in ("script-src", "frame-src", "connect-src"))
+    fail(client)
+    for endpoint, address in addresses(app, "GET"):
+        with client.get(address) as page:
+            with_box = endpoint in {"auth.register", "auth.login"}
+            policy = f"{usual}; {opened}" if with_box else usual
+            assert page.headers.getlist("Content-Security-Policy") == [policy], endpoint
+            if page.mimetype == "text/html":
+                assert has_box(page) is with_box, endpoint
+                assert (script in page.text) is with_box, endpoint
+
+
+@pytest.mark.parametrize("address", ["/auth/register", "/auth/login"])
+def test_the_page_has_the_script_the_box_with_the_public_key_and_a_word_for_who_has_no_script(client, ada, address):
+    fail(client)
+    page = client.get(address).text
+    form = page.partition('<form method="post" action="' + address)[2].partition("</form>")[0]
+    assert "<script src='https://www.google.com/recaptcha/api.js' async defer></script>" in form
+    assert f'<div class="g-recaptcha" data-sitekey="{PUBLIC}"' in form
+    assert "needs JavaScript" in form.partition("<noscript>")[2].partition("</noscript>")[0]
+    assert SECRET not in page
+
+
+# When sign-in asks
+
+
+def test_sign_in_asks_after_three_failures_and_then_of_everybody_in_that_network(client, another_client, ada, service):
+    assert not has_box(client.get("/auth/login"))
+    assert not has_box(fail(client, 2))
+    assert not has_box(client.get("/auth/login"))
+    assert has_box(fail(client, 1))
+    assert has_box(client.get("/auth/login"))
+    assert has_box(another_client.get("/auth/login"))
+    assert not has_box(at(another_client, "203.0.113.9").get("/auth/login"))
+    assert service.asked == []
+
+
+def test_sign_in_asks_alike_for_known_and_unknown_names(app, ada):
+    pages = []
+    for number, login in enumerate(("ada", "eve")):
+        browser = at(app.test_client(), f"203.0.113.{number}")
+        tries = [fail(browser, 1, login) for _ in range(4)]
+        assert [has_box(page) for page in tries] == [False, False, True, True]
+        pages.append([without_tokens(page).replace(f'value="{login}"', "") for page in tries])
+    assert pages[0] == pages[1]
+
+
+def test_then_the_right_password_alone_is_not_enough(client, ada, service):
+    fail(client)
+    page = client.post("/auth/login", data=OLD)
+    refused(page, TICK, OLD)
+    assert service.asked == []
+    wrong = client.post("/auth/login", data=OLD | {"password": "wrong"})
+    assert without_tokens(page) == without_tokens(wrong), "nor is it told from a wrong one"
+    assert client.post("/auth/login", data=OLD | TICKED).status_code == 302
+    assert len(service.asked) == 1
+
+
+def test_a_browser_that_changes_networks_is_known_by_its_own_failures(client, another_client, ada):
+    fail(client)
+    assert has_box(at(client, "203.0.113.9").get("/auth/login"))
+    assert not has_box(at(another_client, "203.0.113.9").get("/auth/login"))
+
+
+@pytest.mark.parametrize("login", ["ada", "eve"])
+def test_browsers_that_keep_no_cookies_fail_together(app, ada, login):
+    assert [has_box(fail(app.test_client(), 1, login)) for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("one", "another", "is_one_network"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("203.0.113.1", "203.0.113.2", False),
+        ("::ffff:203.0.113.1", "::ffff:203.0.113.2", False),  # IPv4, as a server that listens on IPv6 says it
+    ],
+)
+def test_what_one_network_is(client, another_client, ada, one, another, is_one_network):
+    fail(at(client, one))
+    assert has_box(at(another_client, one).get("/auth/login"))
+    assert has_box(at(another_client, another).get("/auth/login")) is is_one_network
+
+
+@pytest.mark.parametrize("said", ["203.0.113.9:4711", "[2001:db8::1]:4711", "unknown", "2001:db8::1%eth0", ""])
+def test_an_address_that_a_proxy_says_in_another_way_breaks_nothing(client, ada, said):
+    assert fail(at(client, said), 2).status_code == 422
+    assert has_box(fail(client, 1))
+    assert client.post("/auth/login", data=OLD | TICKED).status_code == 302
+
+
+def test_after_fifteen_minutes_the_network_is_forgiven(client, app, ada, clock):
+    fail(client)
+    clock.move(minutes=14, seconds=59)
+    assert has_box(app.test_client().get("/auth/login"))
+    clock.move(seconds=1)
+    page = app.test_client().get("/auth/login")
+    assert not has_box(page)
+    assert "http" not in page.headers["Content-Security-Policy"]
+    assert app.test_client().sign_in(ada).status_code == 302
+
+
+def test_who_signs_in_starts_anew(client, ada, clock):
+    fail(client)
+    assert client.post("/auth/login", data=OLD | TICKED).status_code == 302
+    client.post("/auth/logout")
+    clock.move(minutes=15)
+    assert not has_box(client.get("/auth/login"))
+
+
+def test_wrong_passwords_of_those_who_are_signed_in_are_no_failed_sign_ins(client, another_client, ada):
+    client.sign_in(ada)
+    for _ in range(4):
+        client.post("/account/change-password", data={"old_password": "wrong", "password": "x"})
+    assert not has_box(another_client.get("/auth/login"))
+
+
+@ALWAYS
+def test_it_can_ask_at_once(client, ada, service):
+    assert has_box(client.get("/auth/login"))
+    refused(client.post("/auth/login", data=OLD), TICK, OLD)
+    assert client.post("/auth/login", data=OLD | TICKED).status_code == 302
+    assert len(service.asked) == 1
+
+
+# With the other settings
+
+
+@pytest.mark.parametrize("more", [{"HIDE_ACCOUNTS": True}], ids=["hidden"])
+def test_where_accounts_are_hidden_the_box_tells_nothing(app, ada, service):
+    pages = []
+    for email in (ada.email, "eve@example.com"):
+        form = NEW | {"email": email, "username": f"new-{len(pages)}"}
+        without, with_it = (app.test_client().post("/auth/register", data=form | more) for more in ({}, TICKED))
+        assert (without.status_code, with_it.status_code) == (422, 302)
+        pages.append(without_tokens(without).replace(email, "").replace(form["username"], ""))
+    assert pages[0] == pages[1]
+    assert len(service.asked) == 2
+
+
+def test_a_program_gets_the_sentence_as_json(client, service):
+    answer = client.post("/auth/register", data=NEW, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json) == (422, {"errors": {"recaptcha": [TICK]}})
+    assert service.asked == []

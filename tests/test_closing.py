@@ -1,0 +1,339 @@
+"""Leaving: asked for, taken back within 14 days, or gone for good."""
+
+import contextvars
+import html
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import func, select, update
+from test_gate import JSON, addresses, rows
+from test_personal_data import live
+
+from app import mail
+from app.accounts import closing, housekeeping, personal_data
+from app.auth.gate import ASKS_NOBODY
+from app.extensions import db
+from app.models import Event, Letter, User, UserSession
+
+NEW = "a heron over the lock"
+
+
+def ask(client, email="ada@example.com", **request):
+    """Ask for the account to be deleted."""
+    return client.post("/auth/delete", data={"email": email}, **request)
+
+
+def notes(page):
+    """What stands above a page."""
+    return [html.unescape(note) for note in re.findall(r'<div class="alert[^>]*>(.*?)</div>', page.text)]
+
+
+def history():
+    return [line.action for line in db.session.scalars(select(Event).order_by(Event.id))]
+
+
+def held(word):
+    """The tables that hold a word somewhere, whatever its case."""
+    return [name for name, found in rows().items() if word.casefold() in str(found).casefold()]
+
+
+@pytest.fixture
+def leaving(client, ada, letters, clock):
+    """Ada, who has asked for it, and is in no browser."""
+    client.sign_in(ada)
+    ask(client)
+    letters()
+    return ada
+
+
+# Asking for it
+
+
+@pytest.mark.parametrize("typed", ["ada@example.com", " ADA@Example.COM "])
+def test_who_asks_is_out_of_every_browser_and_gets_a_letter_that_names_the_day(
+    client, another_client, ada, letters, clock, typed
+):
+    for browser in (client, another_client):
+        browser.sign_in(ada, remember_me="y")
+    assert "In 14 days" in client.get("/auth/delete").text
+    waiting = len(letters())
+    answer = ask(client, typed)
+    assert answer.location == "/"
+    day = f"{clock.time + timedelta(days=14):%-d %B %Y}"
+    assert notes(client.get("/")) == [f"Your account will be deleted on {day}. Log in before that day to keep it."]
+    assert notes(client.get("/account", follow_redirects=True)) == ["Log in to open this page."]
+    elsewhere = another_client.get("/account", follow_redirects=True)
+    assert elsewhere.request.path == "/auth/login"
+    assert notes(elsewhere) == ["You were logged out, because the account is to be deleted."]
+    assert not db.session.scalars(select(UserSession).where(*UserSession.alive())).all()
+
+    [letter] = letters()[waiting:]
+    assert (letter.subject, letter.recipients) == ("Your account at Flasky will be deleted", ["ada@example.com"])
+    assert f"will be deleted on {day}," in letter.body
+    assert "IP address: 127.0.0.1" in letter.body
+    assert letters.link() == "/auth/login"
+    assert history()[-1] == "deletion_asked"
+
+
+@pytest.mark.parametrize("typed", ["", "ada", "bob@example.com", "ada@example.org"])
+def test_another_address_deletes_nothing_and_stays_in_its_field(client, ada, bob, typed):
+    client.sign_in(ada)
+    before = rows()
+    page = ask(client, typed)
+    assert page.status_code == 422
+    assert "is-invalid" in page.text
+    assert f'value="{typed}"' in page.text
+    assert rows() == before
+    refused = ask(client, typed, headers=JSON)
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["email"])
+
+
+def test_who_proved_long_ago_who_they_are_proves_it_again_first(client, another_client, ada, clock):
+    client.sign_in(ada)
+    clock.move(minutes=15)
+    page = ask(client)
+    assert (page.status_code, ada.deletion_due_at) == (403, None)
+    assert 'name="held-email" value="ada@example.com"' in page.text
+    assert ask(another_client).location.startswith("/auth/login")
+
+
+# The 14 days
+
+
+def test_its_address_and_name_stay_taken(client, another_client, leaving, bob, clock):
+    bob.confirmed = True
+    db.session.commit()
+    clock.move(days=13)
+    form = {"email": "eve@example.com", "username": "eve", "password": NEW, "confirm_password": NEW}
+    for taken in ({"email": "ADA@example.com"}, {"username": "ADA"}):
+        assert client.post("/auth/register", data=form | taken).status_code == 422
+    another_client.sign_in(bob)
+    address = {"email": "ada@example.com", "password": PASSWORD}
+    assert another_client.post("/auth/change-email", data=address).status_code == 422
+    assert another_client.post("/auth/change-username", data={"username": "Ada"}).status_code == 422
+    clock.move(days=1)
+    assert housekeeping.purge() == 1
+    another_client.sign_in(User.find("bob"))
+    assert another_client.post("/auth/change-username", data={"username": "Ada"}).location == "/account"
+    assert client.post("/auth/register", data=form | {"email": "ada@example.com"}).status_code == 302
+    assert client.get("/auth/unconfirmed").status_code == 200
+
+
+def by_password(client, letters):
+    return client.post("/auth/login?next=/account", data={"login": "ada", "password": PASSWORD})
+
+
+def by_link(client, letters):
+    client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    return client.get(letters.link())
+
+
+def by_code(client, letters):
+    client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    code = re.search(r"^\w{4} \w{4}$", letters()[-1].body, re.MULTILINE)[0]
+    return client.post("/auth/magic-link/sent", data={"code": code})
+
+
+def after_a_reset(client, letters):
+    client.post("/auth/reset", data={"email": "ada@example.com"})
+    client.post(letters.link(), data={"password": NEW, "confirm_password": NEW})
+    return client.post("/auth/login", data={"login": "ada", "password": NEW})
+
+
+@pytest.mark.parametrize("way", [by_password, by_link, by_code, after_a_reset])
+def test_every_way_in_leads_to_the_question_first_and_then_on(client, leaving, letters, way):
+    arrived_at = way(client, letters).location
+    page = client.get(arrived_at, follow_redirects=True)
+    assert page.request.path == "/auth/keep"
+    assert f"<strong>{leaving.deletion_due_at:%-d %B %Y}</strong>" in page.text
+    assert client.post("/auth/keep").location == arrived_at
+    assert client.get("/account").status_code == 200
+
+
+def test_no_other_page_answers_and_looking_changes_nothing(app, client, leaving):
+    client.sign_in(leaving)
+    before, open_to_them = rows(), {"auth.keep", "auth.logout"} | ASKS_NOBODY
+    for method in ("GET", "HEAD", "OPTIONS"):
+        for endpoint, address in addresses(app, method):
+            with client.open(address, method=method) as answer:
+                assert (answer.location == "/auth/keep") is (endpoint not in open_to_them), endpoint
+    for endpoint, address in addresses(app, "POST"):
+        if endpoint not in open_to_them:
+            assert client.post(address, data={"email": "ada@example.com"}).location == "/auth/keep", endpoint
+            assert client.post(address, headers=JSON).status_code == 403, endpoint
+    assert client.get("/nowhere").status_code == 404
+    assert rows() == before
+
+    assert "Log out?" in client.get("/auth/logout").text
+    assert client.post("/auth/logout").location == "/"
+    assert "Hello, stranger." in client.get("/").text
+    assert leaving.deletion_due_at, "who logs out lets it go"
+
+
+def test_the_button_keeps_the_account_as_it_was(client, another_client, ada, letters, clock):
+    kept = select(*(column for column in User.__table__.columns if column.name != "sign_ins"))
+    before = db.session.execute(kept).all()
+    client.sign_in(ada)
+    ask(client)
+    clock.move(days=13, hours=23)
+    client.sign_in(ada)
+    told = len(letters())
+    client.get("/account")
+    assert client.post("/auth/keep").location == "/account"
+    assert notes(client.get("/account")) == ["Your account stays."]
+    for again in (client.get("/auth/keep"), client.post("/auth/keep")):
+        assert again.location == "/", "there is nothing to keep"
+    assert db.session.execute(kept).all() == before
+    [letter] = letters()[told:]
+    assert (letter.subject, letter.recipients) == ("Your account at Flasky stays", ["ada@example.com"])
+    assert letters.link() == "/auth/reset"
+    assert history()[-1] == "deletion_taken_back"
+
+    clock.move(days=30)
+    assert housekeeping.run()["accounts"] == 0
+    another_client.sign_in(ada)
+    assert another_client.get("/account").status_code == 200
+    assert another_client.get("/auth/keep").location == "/"
+
+
+def test_who_never_confirmed_can_leave_and_stay_too(client, bob, letters):
+    client.sign_in(bob)
+    assert ask(client, "bob@example.com").location == "/"
+    client.sign_in(bob)
+    assert client.get("/account").location == "/auth/keep"
+    client.post("/auth/keep")
+    assert (client.get("/account").location, bob.deletion_due_at) == ("/auth/unconfirmed", None)
+
+
+# Gone
+
+
+def test_after_14_days_nothing_is_left_of_a_person_and_all_of_the_others(app, letters, clock):
+    client = live(app, letters, "lovelace")
+    live(app, letters, "babbage")
+    letters()
+    gone, me = User.find("lovelace").id, ("lovelace@example.com", "lovelace@example.net", "lovelace")
+    users = [c for table in db.metadata.sorted_tables for c in table.columns if c.references(User.__table__.c.id)]
+    assert len(users) >= 6
+
+    def others():
+        return {
+            column.table.name: db.session.execute(select(column.table).where(column != gone)).all()
+            for column in [*users, User.__table__.c.id]
+        }
+
+    ask(client, "lovelace@example.com")
+    app.test_client().post("/auth/reset", data={"email": "Lovelace@example.com"})  # a letter that waits
+    clock.move(days=14, microseconds=-1)
+    assert housekeeping.purge() == 0
+    assert set(held("lovelace@example.com")) >= {"users", "outbox", "email_changes", "events"}
+    before, letters[:] = others(), []
+
+    clock.move(microseconds=1)
+    assert housekeeping.purge() == 1
+    assert held("lovelace@example.com") == ["outbox"], "until the letter has gone"
+    assert [(letter.subject, letter.recipients) for letter in letters()] == [
+        ("Your account at Flasky is deleted", ["lovelace@example.com"])
+    ]
+    assert "This was the last letter." in letters[0].body
+    assert [held(word) for word in me if word != "lovelace@example.net"] == [[], []]
+    assert [db.session.scalar(select(func.count()).where(column == gone)) for column in users] == [0] * len(users)
+    assert others() == before
+    nobodys = db.session.scalars(select(Event).where(Event.user_id.is_(None)).order_by(Event.id)).all()
+    assert [line.action for line in nobodys].count("account_deleted") == 1
+    assert (nobodys[-1].action, nobodys[-1].detail, nobodys[-1].ip) == ("account_deleted", {}, "")
+    assert letters() == letters[:1]
+
+
+def test_who_is_signed_in_is_out_at_the_next_request(app, client, another_client, leaving, clock):
+    clock.move(days=14, hours=-1)
+    for browser in (client, another_client):
+        browser.sign_in(leaving)
+        assert browser.get("/account").location == "/auth/keep"
+    clock.move(hours=1)
+    assert housekeeping.purge() == 1
+    assert client.post("/auth/keep").location.startswith("/auth/login")
+    for _, address in addresses(app, "GET"):
+        with another_client.get(address) as answer:
+            assert answer.status_code < 500, address
+    assert "Hello, stranger." in another_client.get("/").text
+    assert client.post("/auth/login", data={"login": "ada", "password": PASSWORD}).status_code == 422
+
+
+def test_links_in_letters_of_an_account_that_is_gone_are_dead(client, ada, letters, clock):
+    client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    client.post("/auth/reset", data={"email": "ada@example.com"})
+    links = [letters.link(number) for number in (0, 1)]
+    ada.deletion_due_at = clock.time
+    db.session.commit()
+    housekeeping.purge()
+    for link in links:
+        assert client.get(link).status_code == client.post(link).status_code == 410
+    assert client.post("/auth/magic-link/sent", data={"code": "1234 5678"}).status_code in {302, 422}
+
+
+def test_many_purges_at_once_say_goodbye_once(app, ada, bob, letters, clock):
+    for person in (ada, bob):
+        person.deletion_due_at = clock.time
+    db.session.commit()
+
+    def purge(_):
+        with app.app_context():
+            housekeeping.purge()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: contextvars.Context().run(purge, number), range(4)))
+    assert sorted(letter.recipients[0] for letter in letters()) == ["ada@example.com", "bob@example.com"]
+    assert history().count("account_deleted") == 2
+    assert db.session.scalar(select(func.count()).select_from(User)) == 0
+
+
+@pytest.mark.parametrize("settings", [{"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": 1}])
+def test_a_goodbye_that_can_not_be_posted_waits_and_leaves_nothing_when_it_is_given_up(app, ada, clock):
+    ada.deletion_due_at = clock.time
+    db.session.commit()
+    housekeeping.purge()
+    app.extensions["mail"].suppress = False  # nobody listens there
+    for _ in range(7):
+        mail.deliver()
+        assert db.session.scalar(select(Letter.status)) == "waiting"
+        clock.move(days=1)
+    mail.deliver()
+    assert held("ada@example.com") == []
+
+
+def test_who_keeps_the_account_while_it_is_purged_keeps_it(app, ada, clock, monkeypatch):
+    ada.deletion_due_at = clock.time
+    db.session.commit()
+    find = closing.due_for_deletion
+
+    def found_and_then_kept(limit):
+        found = find(limit)
+        if found:
+            with db.engine.begin() as connection:
+                connection.execute(update(User.__table__).values(deletion_due_at=None))
+        return found
+
+    monkeypatch.setattr(closing, "due_for_deletion", found_and_then_kept)
+    assert housekeeping.purge() == 0
+    assert User.find("ada")
+
+
+def test_what_belongs_to_whoever_had_the_address_before_is_not_taken_along(client, another_client, ada, letters, clock):
+    client.sign_in(ada)
+    client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
+    link = next(letter.body for letter in letters() if "lovelace@example.com" in letter.recipients)
+    client.get(re.search(r"http://localhost(/auth/change-email/\S+)", link)[1])
+    clock.move(days=8)
+    form = {"email": "ada@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+    another_client.post("/auth/register", data=form)
+    eve, number = User.find("eve"), ada.id
+    theirs = personal_data.everything(eve)
+    assert "lovelace" not in str(theirs)
+    assert len(theirs["outbox"]) == 1
+    closing.purge(eve, say_goodbye=False)
+    db.session.commit()
+    assert db.session.scalar(select(func.count()).where(Letter.user_id == number)) > 1

@@ -1,0 +1,197 @@
+"""What happened to an account, as its owner reads it."""
+
+import ast
+import contextvars
+import re
+from datetime import timedelta
+from importlib import import_module
+
+import pytest
+from clients import PASSWORD, ROOT
+from sqlalchemy import select
+from test_magic_links import code_in
+from test_passwords import FIREFOX, NEW
+from test_sessions import lines
+
+from app import clock as clocks
+from app.auth.history import WORDS
+from app.extensions import db
+from app.models import Event, UserSession
+
+PAGE = "/auth/history"
+
+
+def recorded():
+    """Every action that a line of the sources records about an account."""
+    for path in (ROOT / "app").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "audit.record":
+                whose, action = call.args
+                if ast.unparse(whose) != "None":
+                    yield from actions(action, module)
+
+
+def actions(node, module):
+    """The values that an expression can have: a string, one of two, or a constant's."""
+    if isinstance(node, ast.IfExp):
+        yield from actions(node.body, module)
+        yield from actions(node.orelse, module)
+    else:
+        yield eval(ast.unparse(node), vars(import_module(module)))
+
+
+def test_all_that_is_recorded_has_words_and_no_words_stand_for_nothing():
+    found = list(recorded())
+    assert len(found) > 30
+    assert set(found) == set(WORDS)
+
+
+def test_it_tells_what_happened_when_in_which_browser_and_from_where(client, ada, clock):
+    client.environ_base |= {"HTTP_USER_AGENT": FIREFOX, "REMOTE_ADDR": "203.0.113.5"}
+    client.sign_in(ada)
+    first = clock.time
+    clock.move(days=1)
+    client.sign_in(ada)
+    page = client.get(PAGE)
+    where = "Firefox on Linux, 203.0.113.5"
+    today, yesterday = (f"{at:%-d %B %Y, %H:%M} UTC, {where}" for at in (clock.time, first))
+    assert lines(page) == [f"You logged in {today}", f"You logged in {yesterday}"]
+    assert f'<time datetime="{first:%Y-%m-%dT%H:%M:%S}+00:00">' in page.text
+
+
+def test_fifty_lines_stand_on_a_page_and_links_lead_on(client, ada):
+    then = clocks.now() - timedelta(days=1)
+    lived = [
+        Event(user_id=ada.id, action="signed_in", ip=f"10.0.0.{number}", at=then + timedelta(minutes=number))
+        for number in range(1, 100)
+    ]
+    db.session.add_all(lived)
+    db.session.commit()
+    client.sign_in(ada)
+    newest = client.get(PAGE)
+    oldest = client.get(re.search(r'href="([^"]+)">Older', newest.text)[1])
+    assert (len(lines(newest)), "Newer" in newest.text) == (50, False)
+    assert (len(lines(oldest)), "Older" in oldest.text) == (50, False)
+    assert lines(oldest)[-1].endswith(" 10.0.0.1")
+    assert re.findall(r"10\.0\.0\.(\d+)", newest.text + oldest.text) == [str(number) for number in range(99, 0, -1)]
+    assert lines(client.get(re.search(r'href="([^"]+)">Newer', oldest.text)[1])) == lines(newest)
+    for page in ("0", "-1", "x", "", "3", str(10**9), "9" * 5000, "1.5", "\0", "\u00b2", "2'"):
+        assert client.get(PAGE, query_string={"page": page}).status_code == 404, page[:20]
+
+
+def test_everybody_reads_their_own_lines_alone(client, another_client, ada, bob):
+    another_client.sign_in(ada, "wrong")
+    another_client.sign_in(bob)
+    client.sign_in(ada)
+    bob.confirmed = True
+    db.session.commit()
+    own = client.get(PAGE)
+    assert len(lines(own)) == 2
+    theirs = ("user_id", "user", "id", "username", "email", "owner")
+    for query in [{name: value} for name in theirs for value in (bob.id, "bob", "bob@example.com")]:
+        assert lines(client.get(PAGE, query_string=query)) == lines(own), query
+    assert len(lines(another_client.get(PAGE))) == 1
+    assert another_client.post(PAGE).status_code == 405
+
+
+def test_strangers_and_the_unconfirmed_read_nothing(client, bob):
+    assert client.get(PAGE).location == f"/auth/login?next={PAGE}"
+    client.sign_in(bob)
+    assert client.get(PAGE).location == "/auth/unconfirmed"
+
+
+def test_a_failed_sign_in_stands_in_the_history_of_whose_name_it_was(client, another_client, ada):
+    another_client.environ_base |= {"REMOTE_ADDR": "198.51.100.9"}
+    for login in ("ada", "ADA@example.com", "nobody", "nobody@example.com"):
+        another_client.post("/auth/login", data={"login": login, "password": "wrong"})
+    failed = select(Event).where(Event.action == "sign_in_failed").order_by(Event.id)
+    assert [event.user_id for event in db.session.scalars(failed)] == [ada.id, ada.id, None, None]
+    client.sign_in(ada)
+    read = [line for line in lines(client.get(PAGE)) if line.startswith("Somebody tried to log in with a wrong")]
+    assert len(read) == 2
+    assert all(line.endswith("198.51.100.9") for line in read)
+
+
+def test_what_operators_do_is_told_as_theirs(app, client, ada):
+    for command in ("deactivate", "activate", "send-reset", "sign-out"):
+        contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
+    client.sign_in(ada)
+    [own, *theirs] = [line.partition(" UTC") for line in lines(client.get(PAGE))]
+    assert "those who run" not in own[0]
+    told = [re.sub(r" \d.*", "", line[0]) for line in theirs]
+    assert told == [
+        f"{words}, by those who run this site"
+        for words in (
+            "You were logged out everywhere",
+            "A link to choose a new password was asked for",
+            "Your account was activated again",
+            "Your account was deactivated",
+        )
+    ]
+    assert {line[2] for line in theirs} == {""}, "from no address"
+
+
+def test_nothing_secret_stands_in_any_line(app, client, another_client, letters, clock):
+    names = {"username": "eve", "email": "eve@example.com"}
+    typed = {PASSWORD, NEW, "not the password", "a third lantern", "typed in the wrong field"}
+    client.post("/auth/register", data=names | {"password": PASSWORD, "confirm_password": PASSWORD})
+    client.post("/auth/login", data={"login": "eve", "password": PASSWORD})
+    client.post("/auth/unconfirmed", data={"code": code_in(letters()[-1])})
+    client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
+    client.get(letters.link(-2))  # of the two that went out
+    client.get(letters.link(-1))
+    another_client.post("/auth/login", data={"login": "eve", "password": "not the password"})
+    another_client.post("/auth/login", data={"login": "typed in the wrong field", "password": "x"})
+    another_client.post("/auth/magic-link", data={"email": "new@example.com"})
+    another_client.post("/auth/magic-link/sent", data={"code": code_in(letters()[-1])})
+    clock.move(minutes=16)
+    for password in ("not the password", PASSWORD):
+        client.post("/auth/recent-login", data={"password": password})
+    client.post("/auth/sessions/end-others")
+    client.post("/auth/export", buffered=True)
+    change = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
+    client.post("/auth/change-password", data=change)
+    app.test_client().post("/auth/reset", data={"email": "new@example.com"})
+    new = {"password": "a third lantern", "confirm_password": "a third lantern"}
+    app.test_client().post(letters.link(), data=new)
+    client.post("/auth/login", data={"login": "eve", "password": "a third lantern"})
+    client.post("/auth/delete", data={"email": "new@example.com"})
+    happened = set(db.session.scalars(select(Event.action)))
+    assert happened >= {
+        *("registered", "confirmed", "signed_in", "sign_in_failed", "new_device", "email_change_asked"),
+        *("email_changed", "magic_link_asked", "proved_again", "signed_out_others", "exported"),
+        *("password_changed", "reset_asked", "password_reset", "deletion_asked"),
+    }
+
+    secrets = typed | set(db.session.scalars(select(UserSession.id)))
+    secrets |= {browser.get_cookie("device").value for browser in (client, another_client)}
+    for letter in letters():
+        secrets |= {
+            word for link in re.findall(r"https?://\S+", letter.body) for word in re.findall(r"[\w.-]{40,}", link)
+        }
+        secrets |= {
+            re.sub(" ", form, code) for code in re.findall(r"^\d{4} \d{4}$", letter.body, re.M) for form in ("", " ")
+        }
+    assert len(secrets) > 15
+    held = str(db.session.execute(select(Event.__table__)).all())
+    assert [secret for secret in secrets if secret in held] == []
+
+
+@pytest.mark.parametrize("has_password", [True, False])
+def test_the_account_page_leads_to_all_that_belongs_to_an_account(client, ada, letters, has_password):
+    if has_password:
+        client.sign_in(ada)
+    else:
+        ada.password_hash = None
+        db.session.commit()
+        client.post("/auth/magic-link", data={"email": "ada@example.com"})
+        client.get(letters.link())
+    page = client.get("/account").text.partition("<main")[2]
+    links = re.findall(r'href="([^"]+)"', page)
+    pages = ("change-username", "change-email", "change-password", "sessions", "history", "export", "delete")
+    assert links == [f"/auth/{name}" for name in pages]
+    assert [client.get(link).status_code for link in links] == [200] * 7
+    assert ("Choose a password" in page) is ("None: you log in by a mailed link" in page) is not has_password
+    assert ("Change password" in page) is has_password
+    assert all(words in page for words in ("ada@example.com", "1 browser", "Member since"))

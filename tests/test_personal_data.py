@@ -1,0 +1,197 @@
+"""What the application holds about a person: all of it is in the export, but for secrets, and nobody else's."""
+
+import io
+import json
+import re
+import zipfile
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import ForeignKey, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from test_gate import rows
+
+from app.accounts import personal_data
+from app.extensions import db
+from app.models import Device, EmailChallenge, Event, Letter, User, UserSession
+
+NASTY = "\"quoted\" \\ 'single'\n\t\x7f\u2028\u2029</script> é \U0001f980 NaN"
+LIKE_AN_ADDRESS = re.compile(r"e?mail|recipient|address(?!ed)")
+
+
+def live(app, letters, name):
+    """Have somebody do all that leaves traces; return the browser that they are signed in with.
+
+    They registered as <name>-before with <name>@example.net, and are <name> with <name>@example.com now.
+    """
+    client, another, old, new = app.test_client(), app.test_client(), f"{name}@example.net", f"{name}@example.com"
+    another.post("/auth/magic-link", data={"email": new})  # it has no account yet
+    form = {"email": old, "username": f"{name}-before", "password": PASSWORD, "confirm_password": PASSWORD}
+    client.post("/auth/register", data=form, headers={"User-Agent": f"{name}'s browser"})
+    client.get(letters.link())
+    client.post("/auth/change-username", data={"username": name})
+    client.post("/auth/change-email", data={"email": new, "password": PASSWORD})
+    client.get(letters.link(-2))
+    another.post("/auth/login", data={"login": new, "password": "wrong"})
+    another.post("/auth/magic-link", data={"email": new})
+    another.get(letters.link())
+    app.test_client().post("/auth/reset", data={"email": new})  # this letter waits
+    assert (User.find(name).email, User.find(name).confirmed) == (new, True)
+    return client
+
+
+def taken_along(client):
+    """What somebody's export holds: what each file says, and the text of all."""
+    answer = client.post("/auth/export", buffered=True)
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+        assert archive.testzip() is None
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    return {name.removesuffix(".json"): json.loads(text) for name, text in texts.items()}, "".join(texts.values())
+
+
+def unregistered():
+    """The tables that seem to hold something about people and are not registered."""
+    registered = {model.__table__ for model in personal_data.registered}
+    return {
+        table.name
+        for table in set(db.metadata.tables.values()) - registered
+        for column in table.columns
+        if any(key.column.table.name == "users" for key in column.foreign_keys) or LIKE_AN_ADDRESS.search(column.name)
+    }
+
+
+@pytest.fixture
+def another_table(app):
+    """Make a table, as an application would; the test says with which column. It is gone after the test."""
+    made = []
+
+    def make(**columns):
+        base = type("Own", (DeclarativeBase,), {"metadata": db.metadata})
+        body = {"__annotations__": {"id": Mapped[int]} | {name: Mapped[kind] for name, (kind, _) in columns.items()}}
+        body |= {"id": mapped_column(primary_key=True)} | {name: column for name, (_, column) in columns.items()}
+        model = type("Plant", (base,), {"__tablename__": "plants", **body})
+        model.__table__.create(db.engine)
+        made.append(model)
+        return model
+
+    words = list(personal_data.in_words)
+    yield make
+    db.session.remove()
+    personal_data.in_words[:] = words
+    for model in made:
+        personal_data.registered.pop(model, None)
+        model.__table__.drop(db.engine)
+        db.metadata.remove(model.__table__)
+
+
+# Downloading it
+
+
+def test_the_export_holds_every_column_of_every_table_but_secrets_and_nothing_of_anybody_else(app, letters):
+    client = live(app, letters, "lovelace")
+    live(app, letters, "babbage")
+    held, text = taken_along(client)
+
+    assert set(held) == {model.__tablename__ for model in personal_data.registered}
+    for model in personal_data.registered:
+        columns = {f"{model.__tablename__}.{column.name}" for column in model.__table__.columns}
+        assert held[model.__tablename__], f"{model.__tablename__} has nothing: let live() leave something there"
+        for row in held[model.__tablename__]:
+            assert {f"{model.__tablename__}.{name}" for name in row} == columns - personal_data.SECRETS
+    assert [row["email"] for row in held["users"]] == ["lovelace@example.com"]
+    assert {row["action"] for row in held["events"]} >= {"registered", "signed_in", "email_changed", "exported"}
+    assert {"lovelace@example.net", "lovelace@example.com"} == {row["recipient"] for row in held["outbox"]}
+    assert "lovelace's browser" in text
+
+    assert "babbage" not in text
+    me = User.find("lovelace").id
+    assert {row["user_id"] for rows in held.values() for row in rows if "user_id" in row} == {me, None}
+
+
+def test_no_secret_is_in_the_export(app, letters):
+    client = live(app, letters, "lovelace")
+    letters()
+    secrets = [User.find("lovelace").password_hash]
+    for column in (UserSession.id, Device.key, EmailChallenge.id, EmailChallenge.state, Letter.state):
+        secrets += db.session.scalars(select(column).where(column.is_not(None))).all()
+    secrets += [challenge.code for challenge in db.session.scalars(select(EmailChallenge))]
+    secrets += [client.get_cookie(name).value for name in ("session", "device")]
+    for letter in letters:
+        secrets += re.findall(r"eyJ[\w.-]+", letter.body) + re.findall(r"\b\w{4} \w{4}$", letter.body, re.MULTILINE)
+    _, text = taken_along(client)
+    assert len(secrets) >= 20
+    assert not [secret for secret in secrets if secret in text]
+    assert not re.search(r"eyJ[\w-]+\.|pbkdf2|scrypt", text)
+    assert {name.partition(".")[0] for name in personal_data.SECRETS} <= set(db.metadata.tables)
+
+
+def test_it_is_a_zip_that_is_made_while_it_is_sent(client, ada):
+    client.sign_in(ada)
+    noise = [f"{NASTY}{ada.password_hash}{number**999}" for number in range(2, 200)]
+    db.session.add_all([Event(user_id=ada.id, action="noise", detail={NASTY: text}, user_agent=text) for text in noise])
+    db.session.commit()
+    answer = client.post("/auth/export", buffered=True)
+    assert (answer.status_code, answer.mimetype) == (200, "application/zip")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="account.zip"'
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Content-Length" not in answer.headers
+    parts = [len(part) for part in answer.response if part]
+    assert max(parts) < sum(parts) / 3, "it never stands in memory as a whole"
+
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+        events = sorted(json.loads(archive.read("events.json")), key=lambda row: row["id"])
+        assert json.loads(archive.read("email_changes.json")) == [], "what is empty is valid, too"
+    assert [(row["detail"], row["user_agent"]) for row in events if row["action"] == "noise"] == [
+        ({NASTY: text}, text) for text in noise
+    ]
+
+
+def test_only_the_button_downloads_and_history_says_so(client, ada, clock):
+    client.sign_in(ada)
+    before = rows()
+    for method in ("GET", "HEAD", "OPTIONS"):
+        assert client.open("/auth/export", method=method).mimetype == "text/html"
+    page = client.get("/auth/export").text
+    assert len(personal_data.in_words) == len(personal_data.registered)
+    assert all(words in page for words in personal_data.in_words)
+    assert rows() == before
+
+    taken_along(client)
+    line = db.session.scalar(select(Event).order_by(Event.id.desc()).limit(1))
+    assert (line.action, line.user_id, line.ip) == ("exported", ada.id, "127.0.0.1")
+    assert "Your data were downloaded" in client.get("/auth/history").text
+    clock.move(minutes=15)
+    assert client.get("/auth/export").location == "/auth/recent-login", "who finds a browser open gets nothing"
+    assert client.post("/auth/export").status_code == 403
+
+
+# Tables of an application
+
+
+def test_every_table_about_people_is_registered():
+    assert unregistered() == set()
+
+
+@pytest.mark.parametrize("column", ["owner_id", "email", "recipient_key", "postal_address"])
+def test_a_new_table_about_people_is_noticed_until_it_is_registered(another_table, column):
+    """The proof of the test before this one."""
+    kind = (int, mapped_column(ForeignKey("users.id"))) if column == "owner_id" else (str, mapped_column())
+    plant = another_table(**{column: kind})
+    assert unregistered() == {"plants"}
+    personal_data.register(plant, lambda user: getattr(plant, column) == user.id, "your plants")
+    assert unregistered() == set()
+
+
+def test_a_table_of_the_applications_own_is_exported_and_emptied_for_one_person(client, ada, bob, another_table):
+    plant = another_table(owner_id=(int, mapped_column(ForeignKey("users.id"))), name=(str, mapped_column()))
+    personal_data.register(plant, lambda user: plant.owner_id == user.id, "your plants")
+    db.session.add_all([plant(owner_id=who.id, name=name) for who, name in ((ada, "fern"), (bob, "oak"), (ada, "ivy"))])
+    db.session.commit()
+    client.sign_in(ada)
+    for page in ("/auth/delete", "/auth/export"):
+        assert "your plants" in client.get(page).text
+    assert [row["name"] for row in taken_along(client)[0]["plants"]] == ["fern", "ivy"]
+    personal_data.erase(ada)
+    db.session.commit()
+    assert db.session.scalars(select(plant.name)).all() == ["oak"]
+    assert User.find("bob")

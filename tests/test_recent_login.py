@@ -1,0 +1,335 @@
+"""Proving once more who one is, before what can't be undone."""
+
+import html
+import re
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import select
+from test_gate import JSON, addresses, hidden_token, rows
+from test_login import OUTSIDE
+from test_magic_links import code_in, wrong
+from test_passwords import beside, history, is_signed_in, notes
+
+from app.extensions import db
+from app.models import Event
+
+ASK = "/auth/recent-login"
+SURE = "/auth/delete"  # a page that asks, with a form
+BUTTON = "/auth/sessions/end-others"  # a button that asks, without a page of its own
+
+# Every route is in one of these two: those that change who can get in, or take data away, ask.
+ASKING = {"auth.list_sessions", "auth.end_session", "auth.end_other_sessions"}
+ASKING |= {"auth.change_username", "auth.export", "auth.delete"}
+ASKING_NOT = {
+    **dict.fromkeys(["static", "bootstrap.static", "main.healthz", "main.readyz"], "is nobody's"),
+    **dict.fromkeys(["main.index", "main.account", "auth.history"], "shows, and changes nothing"),
+    **dict.fromkeys(["main.well_known_change_password"], "leads on, and changes nothing"),
+    **dict.fromkeys(["auth.change_password", "auth.change_email"], "asks for the password or a code itself"),
+    **dict.fromkeys(["auth.login", "auth.magic_link", "auth.magic_link_sent", "auth.use_magic_link"], "is a proof"),
+    **dict.fromkeys(["auth.register"], "makes an account, and changes none"),
+    **dict.fromkeys(["auth.request_reset", "auth.letter_sent"], "sends a letter to the mailbox, and no more"),
+    **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.undo_email"], "needs a letter's token"),
+    **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by a letter"),
+    **dict.fromkeys(["auth.logout", "auth.keep"], "must be possible at any time, and takes nothing away"),
+    "auth.recent_login": "is the question",
+}
+
+
+@pytest.fixture
+def member(client, ada, clock):
+    """Ada's browser, 16 minutes after she logged in."""
+    client.sign_in(ada)
+    clock.move(minutes=16)
+    client.get("/account")
+    return client
+
+
+@pytest.fixture
+def without_password(client, ada, letters, clock):
+    """The same, when she has no password."""
+    ada.password_hash = None
+    db.session.commit()
+    client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    client.get(letters.link())
+    clock.move(hours=2)
+    client.get("/account")
+    return client
+
+
+def prove(client, password=PASSWORD, **request):
+    fields = request.pop("data", {})
+    return client.post(ASK, data={"password": password} | fields, **request)
+
+
+def asks(client, address=SURE):
+    return client.get(address).location == ASK
+
+
+def hidden(page):
+    """What a form sends that nobody sees."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page.text)
+    return {html.unescape(name): html.unescape(value) for name, value in found if name != "csrf_token"}
+
+
+# What asks
+
+
+def test_each_route_asks_or_has_a_reason_not_to(app, member, another_client, ada):
+    another_client.sign_in(ada)
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == ASKING | set(ASKING_NOT)
+    assert ASKING.isdisjoint(ASKING_NOT)
+    before, asked = rows(), set()
+    for endpoint, address in addresses(app, "GET"):
+        for query in ("", "?password=" + PASSWORD.replace(" ", "+")):
+            with member.get(address + query) as page:
+                assert (page.location == ASK) is (endpoint in ASKING), address
+                asked |= {endpoint} if page.location == ASK else set()
+    fields = {"email": "ada@example.com", "authenticated_at": "2100-01-01", "target": "/", "go": "y"}
+    for endpoint, address in addresses(app, "POST"):
+        if endpoint in ASKING:
+            page = member.post(address, data=fields)
+            assert (page.status_code, "<h1>Is it you?</h1>" in page.text) == (403, True), address
+            assert hidden(page)["target"].rstrip("?") == address
+            asked.add(endpoint)
+    assert asked == ASKING
+    assert rows() == before
+    assert is_signed_in(another_client)
+
+
+def test_json_gets_a_status_and_no_question(app, member):
+    before = rows()
+    for method in ("GET", "POST"):
+        for endpoint, address in addresses(app, method):
+            if endpoint in ASKING:
+                answer = member.open(address, method=method, headers=JSON)
+                assert (answer.status_code, answer.mimetype) == (403, "application/json"), address
+    assert rows() == before
+    refused = prove(member, "wrong", headers=JSON)
+    assert (refused.status_code, refused.json) == (422, {"errors": {"password": ["This is not your password."]}})
+
+
+def test_fifteen_minutes_after_signing_in_it_asks(client, ada, clock):
+    client.sign_in(ada)
+    clock.move(minutes=14, seconds=59)
+    assert client.get(SURE).status_code == 200
+    clock.move(seconds=1)
+    assert asks(client)
+
+
+def test_strangers_are_asked_to_log_in(client):
+    assert client.get(ASK).location == f"/auth/login?next={ASK}"
+    assert prove(client, data={"target": "/account"}).location == "/auth/login"
+
+
+# The password
+
+
+def test_the_password_leads_on_and_counts_for_fifteen_minutes(app, member, clock):
+    copy = app.test_client()
+    copy.set_cookie("session", member.get_cookie("session").value)
+    assert is_signed_in(copy)
+    question = member.get("/auth/export?from=here", follow_redirects=True)
+    assert question.request.path == ASK
+    assert 'autocomplete="current-password"' in question.text
+    assert prove(member).location == "/auth/export?from=here"
+    assert not is_signed_in(copy), "its id is nobody's now"
+    assert is_signed_in(member)
+    assert member.get("/auth/export").status_code == 200
+    assert history() == ["signed_in", "proved_again"]
+    clock.move(minutes=14, seconds=59)
+    assert not asks(member)
+    clock.move(seconds=1)
+    assert asks(member)
+
+
+def test_a_wrong_password_proves_nothing(member):
+    member.get(SURE)
+    before = rows() | {"events": None}
+    for password in ("wrong", "", PASSWORD + "\0", "x" * 1025, PASSWORD.upper()):
+        page = prove(member, password, data={"target": SURE, "held-email": "x@example.com"})
+        assert (page.status_code, hidden(page)) == (422, {"target": SURE, "held-email": "x@example.com"})
+        assert beside("password", page)
+    for fields in ({"code": "00000000"}, {"code": PASSWORD}, {}):
+        assert member.post(ASK, data=fields).status_code == 422
+    assert asks(member)
+    assert rows() | {"events": None} == before
+    assert "sign_in_failed" in {event.action for event in db.session.scalars(select(Event))}
+    assert prove(member).location == SURE, "the way is not forgotten"
+
+
+def test_anothers_password_proves_nothing(member, bob):
+    bob.password = "another heron entirely"
+    db.session.commit()
+    assert prove(member, "another heron entirely").status_code == 422
+    assert asks(member)
+
+
+def test_without_its_token_a_form_proves_nothing(app, member, letters):
+    app.config["WTF_CSRF_ENABLED"] = True
+    before, fields = rows(), {"target": SURE, "held-email": "x@example.com", "send_code": "y"}
+    for token in ({}, {"csrf_token": "abc"}, {"csrf_token": hidden_token(app.test_client().get("/auth/login"))}):
+        page = prove(member, data=fields | token)
+        assert (page.status_code, "open too long" in page.text) == (400, True)
+        assert PASSWORD not in page.text
+        assert hidden(page) == {"target": SURE, "held-email": "x@example.com"}, "what waits, waits on"
+    assert asks(member)
+    assert rows() == before
+    sent_again = prove(member, data={"csrf_token": hidden_token(page)} | hidden(page))
+    assert (sent_again.status_code, 'value="x@example.com"' in sent_again.text) == (200, True)
+
+
+# A code, where there is no password
+
+
+def test_who_has_no_password_gets_a_code_by_letter(app, without_password, letters):
+    member, copy = without_password, app.test_client()
+    copy.set_cookie("session", member.get_cookie("session").value)
+    question = member.get(SURE, follow_redirects=True)
+    assert 'name="password"' not in question.text
+    assert 'autocomplete="one-time-code"' in question.text
+    assert prove(member, "").status_code == 422
+    page = member.post(ASK, data={"send_code": "y", "target": "/auth/export", "held-a": "b"})
+    assert (page.status_code, notes(page)) == (200, ["A code is on its way."])
+    assert hidden(page) == {"target": "/auth/export", "held-a": "b"}
+    assert letters()[-1].recipients == ["ada@example.com"]
+    code = code_in(letters[-1])
+    assert code not in page.text
+    assert code not in str(rows())
+    refused = member.post(ASK, data={"code": wrong(code)})
+    assert (refused.status_code, "That code is not right" in beside("code", refused)) == (422, True)
+    assert asks(member)
+    assert member.post(ASK, data={"code": f" {code} "}).location == SURE
+    assert member.get(SURE).status_code == 200
+    assert not is_signed_in(copy)
+    assert member.post(ASK, data={"code": code}).status_code == 422, "it is used up"
+
+
+def test_a_code_is_good_for_five_tries_and_fifteen_minutes(without_password, letters, clock):
+    member = without_password
+
+    def have_one_sent():
+        member.post(ASK, data={"send_code": "y"})
+        return code_in(letters()[-1])
+
+    code = have_one_sent()
+    assert have_one_sent() == code, "as long as it can be typed"
+    for _ in range(5):
+        assert member.post(ASK, data={"code": wrong(code)}).status_code == 422
+    assert member.post(ASK, data={"code": code}).status_code == 422
+    clock.move(seconds=1)
+    code = have_one_sent()
+    clock.move(minutes=15)
+    assert member.post(ASK, data={"code": code}).status_code == 422
+    assert asks(member)
+    clock.move(seconds=-1)
+    assert member.post(ASK, data={"code": code}).status_code == 302
+    assert not asks(member)
+
+
+def test_a_code_is_for_its_own_account_and_purpose(app, without_password, bob, letters):
+    bob.confirmed, bob.password_hash = True, None
+    db.session.commit()
+    member, bobs = without_password, app.test_client()
+    bobs.post("/auth/magic-link", data={"email": "bob@example.com"})
+    bobs.get(letters.link())
+    bobs.post(ASK, data={"send_code": "y"})
+    anothers = code_in(letters()[-1])
+    app.test_client().post("/auth/magic-link", data={"email": "ada@example.com"})
+    to_sign_in = code_in(letters()[-1])
+    member.post(ASK, data={"send_code": "y"})
+    for code in (anothers, to_sign_in, ""):
+        assert member.post(ASK, data={"code": code}).status_code == 422
+    assert asks(member)
+
+
+def test_that_too_many_letters_went_out_is_told(without_password, letters):
+    told = [notes(without_password.post(ASK, data={"send_code": "y"})) for _ in range(11)]
+    assert told[:10] == [["A code is on its way."]] * 10
+    assert told[10:] == [["Many letters went to you lately. Wait an hour, then try again."]]
+    assert len(letters()) == 11, "with the one that led in, two hours ago"
+
+
+# A form that ran out
+
+
+def test_what_was_typed_waits_and_goes_through_when_sent_again(member, ada):
+    secrets = {"password": "hush 1", "old_password": "hush 2", "confirm_password": "hush 3"}
+    secrets |= {"code": "87654321", "csrf_token": "hush 4"}
+    typed = {"email": "Ada@Example.com", '"><b>': '"><i>', "note": "\u00e9\n<"}
+    question = member.post(SURE, data=typed | secrets)
+    assert question.status_code == 403
+    assert not [secret for secret in secrets.values() if secret in question.text]
+    assert "<b>" not in question.text
+    assert "<i>" not in question.text
+    waits = hidden(question)
+    assert waits == {"target": waits["target"]} | {f"held-{name}": value for name, value in typed.items()}
+    refused = prove(member, "wrong", data=waits)
+    assert hidden(refused) == waits
+    form = prove(member, data=hidden(refused))
+    assert (form.status_code, notes(form)) == (200, ["Thank you. Look it over and send it again."])
+    assert "<h1>Delete your account</h1>" in form.text
+    assert f'action="{SURE}"' in form.text
+    assert 'value="Ada@Example.com"' in form.text
+    db.session.refresh(ada)
+    assert ada.deletion_due_at is None, "only when it is sent again"
+    member.post(SURE, data={"email": "Ada@Example.com"})
+    db.session.refresh(ada)
+    assert ada.deletion_due_at is not None
+
+
+def test_a_button_without_a_page_is_pressed_again(member, another_client, ada):
+    another_client.sign_in(ada)
+    arrived = prove(member, data=hidden(member.post(BUTTON)), follow_redirects=True)
+    assert (arrived.request.path, notes(arrived)) == ("/account", ["Thank you. Now press it again."])
+    assert is_signed_in(another_client)
+    assert member.post(BUTTON).location == "/auth/sessions"
+    assert not is_signed_in(another_client)
+
+
+# Where it leads
+
+
+def test_no_target_leads_outside_or_changes_anything(app, member, another_client, ada, clock):
+    another_client.sign_in(ada)
+    inside = {address for method in ("GET", "POST") for _, address in addresses(app, method)}
+    odd = {
+        "/nowhere",
+        "/auth/logout?x=y",
+        "/auth/delete?email=ada@example.com",
+        "/auth/sessions/",
+        "/[",
+        "/%00",
+        "/%ff",
+    }
+    odd |= {"/auth/login?next=//evil.com", "/?next=//evil.com", "/.//evil.com", "/a/..//evil.com", "/auth//delete"}
+    held = {"held-email": "ada@example.com", "held-username": "eve", "held-next": "//evil.com", "held-send_code": "y"}
+
+    def others():
+        return {name: found for name, found in rows().items() if name not in {"user_sessions", "events"}}
+
+    before, count = others(), 0
+    for target in [*OUTSIDE, *sorted(inside | odd)]:
+        answer = prove(member, data={"target": target} | held)
+        answer.close()
+        assert answer.status_code in {200, 302, 303, 307, 308, 403, 404, 410}, target
+        assert (answer.location or "/").startswith("/"), target
+        assert not (answer.location or "/").startswith(("//", "/\\")), target
+        assert "evil" not in (answer.location or ""), target
+        count += 1
+    assert others() == before
+    assert set(db.session.scalars(select(Event.action))) == {"signed_in", "new_device", "proved_again"}
+    assert history().count("proved_again") == count
+    assert is_signed_in(member)
+    assert is_signed_in(another_client)
+
+
+def test_the_unconfirmed_reach_no_page_of_members_through_a_target(app, client, bob):
+    client.sign_in(bob)
+    reached = {"auth.unconfirmed", "auth.recent_login", "auth.delete", "auth.logout", "auth.keep", "auth.confirm"}
+    for endpoint, address in addresses(app, "GET"):
+        with prove(client, data={"target": address, "held-username": "eve"}) as answer:
+            if endpoint not in reached | {"static", "bootstrap.static", "main.healthz", "main.readyz"}:
+                assert answer.location == "/auth/unconfirmed", endpoint
+    assert prove(client, data={"target": BUTTON}, follow_redirects=True).request.path == "/auth/unconfirmed"
+    assert "signed_out_others" not in history()

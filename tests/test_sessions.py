@@ -1,0 +1,235 @@
+"""Where one is logged in, ending that from elsewhere, and the letter about a browser never seen."""
+
+import re
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import select
+from test_gate import addresses, rows
+from test_passwords import FIREFOX, STRANGER, is_signed_in, notes, told
+
+from app.extensions import db
+from app.models import Device, UserSession
+
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.5 Mobile/15E148 Safari/604.1"
+)
+ENDED = "You were logged out, because this browser was ended in another one."
+PAGE = "/auth/sessions"
+
+
+@pytest.fixture
+def browser(app):
+    """Make a browser that says what it is, at an address of its own."""
+
+    def make(agent=FIREFOX, ip="203.0.113.5"):
+        made = app.test_client()
+        made.environ_base |= {"HTTP_USER_AGENT": agent, "REMOTE_ADDR": ip}
+        return made
+
+    return make
+
+
+def lines(page):
+    """The lines of a list, without their markup."""
+    found = re.findall(r'<li class="border-top.*?</li>', page.text, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", line).split()).replace(" ,", ",") for line in found]
+
+
+def buttons(page, words=""):
+    """Where the buttons lead that end one browser, of the lines with these words."""
+    found = re.findall(r'action="(/auth/sessions/[^"]+/end)"', page.text)
+    return [button for button, line in zip(found, lines(page), strict=True) if words in line]
+
+
+def ids():
+    return db.session.scalars(select(UserSession.id)).all()
+
+
+# The page
+
+
+def test_each_browser_is_told_in_words_with_its_address_and_times(browser, ada, clock):
+    phone, laptop, script = browser(IPHONE, "2001:db8::7"), browser(), browser("<b>me</b>", "not an address")
+    phone.sign_in(ada)
+    first = clock.time
+    clock.move(hours=2)
+    laptop.sign_in(ada)
+    second = clock.time
+    script.sign_in(ada)
+    clock.move(minutes=9)
+    page = laptop.get(PAGE)
+    told_at, since, earlier = (f"{at:%-d %B %Y, %H:%M} UTC" for at in (clock.time, second, first))
+    assert lines(page) == [
+        f"Firefox on Linux this browser from 203.0.113.5, since {since}, last seen {told_at} Log out",
+        f"An unknown browser from an unknown address, since {since}, last seen {since} Log out",
+        f"Mobile Safari on iOS from 2001:db8::7, since {earlier}, last seen {earlier} Log out",
+    ]
+    assert 'aria-label="Log out Mobile Safari on iOS"' in page.text
+    assert f'<time datetime="{second:%Y-%m-%dT%H:%M:%S}+00:00">' in page.text
+    assert "<b>me" not in page.text
+    assert "3 browsers" in laptop.get("/account").text
+
+
+def test_what_is_over_and_what_is_anothers_does_not_stand_there(browser, ada, bob, clock):
+    for user in (ada, bob, ada):
+        browser(IPHONE).sign_in(user)
+    clock.move(hours=12)
+    left, laptop = browser(IPHONE), browser()
+    left.sign_in(ada)
+    left.post("/auth/logout")
+    laptop.sign_in(ada)
+    page = laptop.get(PAGE)
+    assert [line.split(" from ")[0] for line in lines(page)] == ["Firefox on Linux this browser"]
+    assert "Log out all others" not in page.text
+
+
+def test_no_page_shows_the_id_of_a_session(app, browser, ada, clock):
+    laptop, phone = browser(), browser(IPHONE)
+    laptop.sign_in(ada)
+    phone.sign_in(ada)
+    assert len(ids()) == 2
+    handles = [address.split("/")[3] for address in buttons(laptop.get(PAGE))]
+    asked = [address for _, address in addresses(app, "GET")]
+    for is_recent in (True, False):
+        for address in asked:
+            with laptop.get(address) as page:
+                assert not [key for key in ids() if key in page.text + str(page.headers)], (address, is_recent)
+        clock.move(minutes=16)
+    assert len(set(handles)) == 2
+    assert not [handle for handle in handles for key in ids() if handle in key or key in handle]
+
+
+# Ending them
+
+
+def test_ending_one_browser_puts_it_out_at_its_next_request_and_tells_it_why(browser, ada):
+    laptop, phone, tablet = browser(), browser(IPHONE), browser()
+    for each in (tablet, laptop, phone):
+        each.sign_in(ada)
+    button = buttons(laptop.get(PAGE), "Safari")[0]
+    page = laptop.post(button, follow_redirects=True)
+    assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["That browser is logged out."], 2)
+    assert told(phone) == [ENDED]
+    assert told(phone) == STRANGER, "once"
+    assert is_signed_in(laptop)
+    assert is_signed_in(tablet)
+    assert laptop.post(button).status_code == 404, "it is out already"
+
+
+def test_ending_all_others_leaves_this_one_and_other_people(browser, ada, bob):
+    laptop, phone, tablet, bobs = browser(), browser(IPHONE), browser(), browser()
+    for each in (laptop, phone, tablet):
+        each.sign_in(ada)
+    bobs.sign_in(bob)
+    assert "Log out all others" in laptop.get(PAGE).text
+    page = laptop.post("/auth/sessions/end-others", follow_redirects=True)
+    assert (notes(page), len(lines(page))) == (["2 other browsers are logged out."], 1)
+    assert told(phone) == told(tablet) == [ENDED]
+    assert bobs.get("/").location == "/auth/unconfirmed"
+    assert is_signed_in(laptop)
+    phone.sign_in(ada)
+    assert notes(laptop.post("/auth/sessions/end-others", follow_redirects=True)) == ["1 other browser is logged out."]
+
+
+def test_ending_this_browser_signs_it_out(app, browser, ada):
+    laptop, phone, copy = browser(), browser(IPHONE), app.test_client()
+    phone.sign_in(ada)
+    laptop.sign_in(ada)
+    copy.set_cookie("session", laptop.get_cookie("session").value)
+    own = buttons(laptop.get(PAGE), "this browser")[0]
+    page = laptop.post(own, follow_redirects=True)
+    assert (page.request.path, notes(page)) == ("/", ["You have been logged out."])
+    assert not is_signed_in(laptop)
+    assert not is_signed_in(copy)
+    assert is_signed_in(phone)
+
+
+def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
+    bob.confirmed = True
+    db.session.commit()
+    laptop, phone, bobs = browser(), browser(IPHONE), browser()
+    for each in (laptop, phone):
+        each.sign_in(ada)
+    bobs.sign_in(bob)
+    anothers = buttons(bobs.get(PAGE))
+    assert len(anothers) == 1
+    raw = [f"/auth/sessions/{key}/end" for key in ids()]
+    odd = [f"/auth/sessions/{handle}/end" for handle in ("0" * 22, "x", "%00", "%C3%A9", "a" * 5000, "%25")]
+    before = rows()
+    for address in anothers + raw + odd:
+        assert laptop.post(address).status_code == 404, address
+        assert laptop.get(address).status_code == 405, address
+    assert rows() == before
+    assert is_signed_in(bobs)
+    assert is_signed_in(phone)
+
+
+# A browser never seen
+
+
+def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, letters, clock):
+    laptop, phone = browser(), browser(IPHONE, "198.51.100.9")
+    laptop.sign_in(ada)
+    assert letters() == [], "the first one ever"
+    phone.sign_in(ada)
+    [letter] = letters()
+    assert (letter.recipients, letter.subject) == (["ada@example.com"], "A new browser is logged in to your account")
+    for words in (f"When: {clock.time:%-d %B %Y at %H:%M} UTC", "Browser: Mobile Safari on iOS", "198.51.100.9"):
+        assert words in letter.body
+        assert words in letter.html
+    assert letters.link() == "/auth/reset"
+    assert "It was a browser never seen on your account" in laptop.get("/auth/history").text
+
+    for each in (laptop, phone):
+        clock.move(hours=13)
+        each.post("/auth/logout")
+        each.sign_in(ada)
+        each.post("/auth/login", data={"login": "ada", "password": "wrong"})
+    assert len(letters()) == 1, "both are known"
+    browser().post("/auth/login", data={"login": "ada", "password": "wrong"})
+    assert len(letters()) == 1, "nobody came in"
+
+
+def test_a_browser_known_on_another_account_alone_is_new_on_this_one(browser, ada, bob, letters):
+    shared = browser()
+    browser().sign_in(ada)
+    shared.sign_in(bob)
+    shared.post("/auth/logout")
+    assert letters() == []
+    shared.sign_in(ada)
+    assert [letter.recipients for letter in letters()] == [["ada@example.com"]]
+
+
+def test_the_cookie_of_a_browser_lasts_a_year_and_is_kept_from_scripts(client, ada):
+    [cookie] = [text for text in client.sign_in(ada).headers.getlist("Set-Cookie") if text.startswith("device=")]
+    assert {"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=31536000"} <= set(cookie.split("; "))
+    value = client.get_cookie("device").value
+    assert len(value) == 43
+    client.post("/auth/logout")
+    client.sign_in(ada)
+    assert client.get_cookie("device").value == value
+    assert value not in str(rows())
+    assert len(db.session.scalars(select(Device)).all()) == 1
+
+
+def test_the_cookie_of_a_browser_proves_nothing(client, another_client, ada):
+    client.sign_in(ada)
+    another_client.set_cookie("device", client.get_cookie("device").value)
+    assert not is_signed_in(another_client)
+    assert another_client.sign_in(ada, "wrong").status_code == 422
+
+
+def test_a_hostile_cookie_of_a_browser_does_no_harm(app, ada):
+    hostile = ['"\\000"', '"a\\000b"', "\u00e9", "\xff\xfe", '"\\303\\251"', "", '"', '"\\015\\012X: y"', "a" * 4096]
+    for value in hostile:
+        client = app.test_client(use_cookies=False)  # else its own jar alone is sent
+        for _ in range(2):
+            form = {"login": "ada", "password": PASSWORD}
+            answer = client.post("/auth/login", data=form, headers={"Cookie": f"device={value}"})
+            assert (answer.status_code, answer.location) == (302, "/"), value
+            cookies = [cookie.partition(";")[0] for cookie in answer.headers.getlist("Set-Cookie")]
+            assert client.get("/account", headers={"Cookie": "; ".join(cookies)}).status_code == 200, value
+            assert "X" not in answer.headers
+    assert all(re.fullmatch("[0-9a-f]{64}", key) for key in db.session.scalars(select(Device.key)))
