@@ -43,11 +43,11 @@ def is_solved(answer: str) -> bool:
 
 
 def origins() -> list[str]:
-    """Return whose scripts and frames a page with the box needs."""
+    """Return where the scripts and frames come from that a page with the box needs, and no more of those hosts."""
     script = urlsplit(current_app.config["RECAPTCHA_SCRIPT"])
     own = f"{script.scheme}://{script.netloc}"
     is_googles = script.hostname in {"www.google.com", "www.recaptcha.net"}
-    return [own, "https://www.gstatic.com"] if is_googles else [own]
+    return [f"{own}/recaptcha/", "https://www.gstatic.com/recaptcha/"] if is_googles else [own]
 
 
 def _ask(server: str, question: bytes) -> dict[str, object]:

@@ -362,7 +362,7 @@ def test_with_one_key_there_is_none(client, another_client, ada, service):
     assert service.asked == []
 
 
-GOOGLES = "https://www.google.com https://www.gstatic.com"
+GOOGLES = "https://www.google.com/recaptcha/ https://www.gstatic.com/recaptcha/"
 THEIRS = "https://challenges.example.com:8443"
 
 
@@ -373,7 +373,7 @@ THEIRS = "https://challenges.example.com:8443"
         (
             {"RECAPTCHA_SCRIPT": "https://www.recaptcha.net/recaptcha/api.js"},
             "https://www.recaptcha.net/recaptcha/api.js",
-            "https://www.recaptcha.net https://www.gstatic.com",
+            "https://www.recaptcha.net/recaptcha/ https://www.gstatic.com/recaptcha/",
         ),
         ({"RECAPTCHA_SCRIPT": f"{THEIRS}/v0/api.js"}, f"{THEIRS}/v0/api.js", THEIRS),
     ],

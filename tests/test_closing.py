@@ -276,6 +276,7 @@ def test_links_in_letters_of_an_account_that_is_gone_are_dead(client, ada, lette
 
 
 def test_many_purges_at_once_say_goodbye_once(app, ada, bob, letters, clock):
+    bob.confirmed = True
     for person in (ada, bob):
         person.deletion_due_at = clock.time
     db.session.commit()
@@ -337,3 +338,37 @@ def test_what_belongs_to_whoever_had_the_address_before_is_not_taken_along(clien
     closing.purge(eve, say_goodbye=False)
     db.session.commit()
     assert db.session.scalar(select(func.count()).where(Letter.user_id == number)) > 1
+
+
+def test_an_undo_takes_back_a_deletion_that_a_thief_asked_for(client, another_client, ada, letters):
+    client.sign_in(ada)
+    client.post("/auth/change-email", data={"email": "thief@example.com", "password": PASSWORD})
+    link = next(letter.body for letter in letters() if "thief@example.com" in letter.recipients)
+    client.get(re.search(r"http://localhost(/auth/change-email/\S+)", link)[1])
+    undo = re.search(r"http://localhost(/auth/undo-email/\S+)", letters()[-1].body)[1]
+    ask(client, "thief@example.com")
+    assert ada.deletion_due_at
+    another_client.post(undo)
+    assert ada.deletion_due_at is None
+
+
+def test_what_is_frozen_is_not_purged(app, ada, clock):
+    ada.deletion_due_at = ada.deactivated_at = clock.time
+    db.session.commit()
+    assert housekeeping.purge() == 0
+
+
+def test_the_unconfirmed_get_no_letters_by_leaving_and_staying(client, bob, letters):
+    client.sign_in(bob)
+    ask(client, "bob@example.com")
+    client.sign_in(bob)
+    client.post("/auth/keep")
+    assert letters() == []
+
+
+def test_notices_use_up_no_letter_that_lets_the_owner_in(app, ada, letters):
+    for _ in range(12):
+        app.test_client().sign_in(ada)
+    assert [letter.subject for letter in letters()] == ["A new browser is logged in to your account"] * 3
+    app.test_client().post("/auth/reset", data={"email": "ada@example.com"})
+    assert "/auth/reset/" in letters()[-1].body

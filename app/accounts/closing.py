@@ -33,7 +33,8 @@ def ask_to_delete(user: User) -> None:
     user.deletion_due_at = clock.now() + GRACE
     sessions.end_others(user, reason="deletion")
     audit.record(user, "deletion_asked")
-    mail.send("deletion_asked", user, due=f"{user.deletion_due_at:%-d %B %Y}")
+    if user.confirmed:  # else strangers could be written to
+        mail.send("deletion_asked", user, due=f"{user.deletion_due_at:%-d %B %Y}")
 
 
 def keep(user: User) -> None:
@@ -41,12 +42,13 @@ def keep(user: User) -> None:
     if user.deletion_due_at:
         user.deletion_due_at = None
         audit.record(user, "deletion_taken_back")
-        mail.send("deletion_taken_back", user)
+        if user.confirmed:
+            mail.send("deletion_taken_back", user)
 
 
 def due_for_deletion(limit: int) -> Sequence[User]:
-    """Return accounts whose grace is over."""
-    over = select(User).where(User.deletion_due_at <= clock.now())
+    """Return accounts whose grace is over, and whose owners could have kept them."""
+    over = select(User).where(User.deletion_due_at <= clock.now(), User.deactivated_at.is_(None))
     return db.session.scalars(over.order_by(User.deletion_due_at).limit(limit)).all()
 
 
@@ -55,12 +57,12 @@ def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True
 
     A last letter goes to its address, and leaves nothing behind.
     """
-    email = user.email
+    email, is_proved = user.email, user.confirmed
     mine = update(User).where(User.id == user.id, *conditions)
     if not rows_changed(mine.values(sign_ins=User.sign_ins)):  # the row is ours from here on
         return False
     personal_data.erase(user)
     audit.record(None, "account_deleted")
-    if say_goodbye:
+    if say_goodbye and is_proved:
         mail.send("goodbye", None, to=email)
     return True

@@ -72,6 +72,7 @@ def undo(change: EmailChange) -> bool:
         return False
     ways_in.remove(user, "email_undone")
     mail.drop_undo_letters(user, after=change_id)
+    user.deletion_due_at = None  # whoever asked for that, it was not who undoes the change
     audit.record(user, "email_undone", old=lost, new=email)
     mail.send("email_undone", user, to=lost)
     mail.send("email_restored", user)

@@ -65,7 +65,7 @@ def _delete(model: type[Model], condition: ColumnElement[bool]) -> int:
 
 def _forget_the_unconfirmed() -> int:
     """Delete the accounts whose address was not confirmed for a week: most were never meant to be."""
-    old = (User.confirmed.is_(False), User.created_at <= clock.now() - WEEK)
+    old = (User.confirmed.is_(False), User.is_admin.is_(False), User.created_at <= clock.now() - WEEK)
     count = 0
     while user := db.session.scalar(select(User).where(*old).order_by(User.id).limit(1)):
         count += closing.purge(user, User.confirmed.is_(False), say_goodbye=False)

@@ -5,17 +5,18 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app import audit, clock, mail
 from app.extensions import db, rows_changed
-from app.models import Device, User, UserSession
+from app.models import Device, Letter, User, UserSession
 
 IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
 RECENT = timedelta(minutes=15)
+HOUR, NOTICES_AN_HOUR = timedelta(hours=1), 3  # of new browsers
 SEEN_EVERY = timedelta(minutes=5)  # how exact last_seen_at is
 
 # One query for the browser and its person, built once.
@@ -158,7 +159,9 @@ def _meet(user: User, device: str) -> None:
     db.session.add(Device(user_id=user.id, key=key))
     if not is_first and user.confirmed:
         audit.record(user, "new_device")
-        mail.send("new_device", user)
+        lately = (Letter.user_id == user.id, Letter.name == "new_device", Letter.created_at > clock.now() - HOUR)
+        if (db.session.scalar(select(func.count()).where(*lately)) or 0) < NOTICES_AN_HOUR:
+            mail.send("new_device", user)
 
 
 def _expiry(user_session: UserSession) -> datetime:

@@ -162,7 +162,7 @@ def keep(user):
 @one_user
 def export(user):
     """Write all that is held about a person to the standard output, as JSON."""
-    click.echo(json.dumps(personal_data.everything(user), default=str, ensure_ascii=False, indent=1))
+    click.echo(json.dumps(personal_data.everything(user), default=str, indent=1))
     audit.record(user, "exported")
 
 
