@@ -112,7 +112,8 @@ def test_a_newcomer_goes_the_whole_way(site):
     assert all(location.startswith(f"{site.url}/") for location in led), led
     cookies = [cookie for answer in ada.answers for cookie in answer.set_cookies()]
     assert {(cookie.key, cookie["path"], cookie["domain"], cookie["samesite"]) for cookie in cookies} == {
-        ("__Host-session", "/", "", "Lax")
+        ("__Host-session", "/", "", "Lax"),
+        ("__Host-device", "/", "", "Lax"),
     }
     assert all(cookie["secure"] and cookie["httponly"] for cookie in cookies)
 
