@@ -4,6 +4,7 @@ import logging
 
 from flask import current_app, jsonify, make_response, render_template
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from app.auth.gate import wants_json
@@ -56,7 +57,7 @@ def let_go(_):
 def init_app(app):
     app.teardown_appcontext(let_go)  # before Flask-SQLAlchemy's, since the last one goes first
     app.register_error_handler(HTTPException, error_page)
-    for error in (OperationalError, InterfaceError, TimeoutError):
+    for error in (OperationalError, InterfaceError, TimeoutError, StaleDataError):  # the last: another was faster
         app.register_error_handler(error, database_error)
 
 
