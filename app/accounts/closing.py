@@ -46,10 +46,14 @@ def keep(user: User) -> None:
             mail.send("deletion_taken_back", user)
 
 
+def is_due() -> list[ColumnElement[bool]]:
+    """Return the conditions that an account meets whose grace is over: not one that its owner could not keep."""
+    return [User.deletion_due_at <= clock.now(), User.deactivated_at.is_(None)]
+
+
 def due_for_deletion(limit: int) -> Sequence[User]:
-    """Return accounts whose grace is over, and whose owners could have kept them."""
-    over = select(User).where(User.deletion_due_at <= clock.now(), User.deactivated_at.is_(None))
-    return db.session.scalars(over.order_by(User.deletion_due_at).limit(limit)).all()
+    """Return accounts to be deleted now, those that have waited longest first."""
+    return db.session.scalars(select(User).where(*is_due()).order_by(User.deletion_due_at).limit(limit)).all()
 
 
 def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True) -> bool:

@@ -87,7 +87,6 @@ def _take_back(user: User) -> bool:
 
 
 def _void(*which: ColumnElement[bool]) -> bool:
-    return (
-        rows_changed(update(EmailChange).where(*which, EmailChange.undone_at.is_(None)).values(undone_at=clock.now()))
-        > 0
-    )
+    """Let no undo of these changes be made any more; say whether one could be."""
+    open_ones = update(EmailChange).where(*which, EmailChange.undone_at.is_(None))
+    return rows_changed(open_ones.values(undone_at=clock.now())) > 0

@@ -47,7 +47,7 @@ def purge() -> int:
     """Delete the accounts whose grace is over, and return how many there were."""
     count = 0
     while users := closing.due_for_deletion(limit=1):
-        count += closing.purge(users[0], User.deletion_due_at <= clock.now())
+        count += closing.purge(users[0], *closing.is_due())
         db.session.commit()
     return count
 
@@ -65,9 +65,10 @@ def _delete(model: type[Model], condition: ColumnElement[bool]) -> int:
 
 def _forget_the_unconfirmed() -> int:
     """Delete the accounts whose address was not confirmed for a week: most were never meant to be."""
-    old = (User.confirmed.is_(False), User.is_admin.is_(False), User.created_at <= clock.now() - WEEK)
+    unused = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
+    old = (*unused, User.created_at <= clock.now() - WEEK)
     count = 0
     while user := db.session.scalar(select(User).where(*old).order_by(User.id).limit(1)):
-        count += closing.purge(user, User.confirmed.is_(False), say_goodbye=False)
+        count += closing.purge(user, *unused, say_goodbye=False)
         db.session.commit()
     return count

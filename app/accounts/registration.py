@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import and_, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from app import audit, clock, mail
@@ -26,7 +26,6 @@ CORRECTED = "email_corrected"
 PROVIDERS = "fastmail gmail googlemail hotmail icloud outlook protonmail yahoo".split()
 OTHERS = "email hushmail mail mailo rocketmail tutamail ymail zmail".split()
 SLIPS_OF_COM = "cim cm cmo co comm con coom cpm ocm om vom xom".split()
-
 
 USERS = User.metadata.tables["users"]
 
@@ -185,20 +184,15 @@ def _add(
         "confirmed": confirmed,
         "confirmation_sent_at": None if confirmed else clock.now(),
     }
-    values = [literal(value, USERS.c[name].type) for name, value in new.items()]
-    row = select(*values).where(*is_free(new["email_key"]))
+    values: dict[str, ColumnElement[Any]] = {name: literal(value, USERS.c[name].type) for name, value in new.items()}
+    free = and_(*is_free(new["email_key"]))
     if is_unseen:
         nobody = f"{secrets.token_hex(16)}@invalid"
-        decoy = {"email": nobody, "email_key": nobody, "password_hash": None}
-        free = and_(*is_free(new["email_key"]))
-        row = select(
-            *(
-                case((free, value), else_=literal(decoy[name], USERS.c[name].type)) if name in decoy else value
-                for name, value in zip(new, values, strict=True)
-            )
-        )
+        for name, value in {"email": nobody, "email_key": nobody, "password_hash": None}.items():
+            values[name] = case((free, values[name]), else_=literal(value, USERS.c[name].type))
+    row = select(*values.values()).where(true() if is_unseen else free)
+    adding = insert(USERS).from_select(list(values), row).execution_options(preserve_rowcount=True)
     try:
-        adding = insert(USERS).from_select(list(new), row).execution_options(preserve_rowcount=True)
         added = rows_changed(adding)
     except IntegrityError as error:  # the name, or the address at this moment
         raise Taken from error

@@ -24,6 +24,9 @@ OPEN_TO_THE_UNCONFIRMED = {
     "dev.letter",
     "dev.letter_html",
 }
+OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout"}
+ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
+NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code"}  # of a form that waits
 DEVICE_LASTS = timedelta(days=365)
 
 # Why a browser was signed out by what happened elsewhere.
@@ -39,9 +42,6 @@ ENDED = {
     "deletion": "You were logged out, because the account is to be deleted.",
     "deactivated": "You were logged out, because the account was deactivated.",
 }
-OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout"}
-NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code"}  # of a form that waits
-ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 
 
 def sign_in(user, method, remember=False, to=None, words=None):
