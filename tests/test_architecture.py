@@ -60,9 +60,8 @@ TRANSACTIONS_OF_THEIR_OWN = {
     "app.models.outbox.Letter.claim",
     "app.models.chore.Chore.claim",
     "app.accounts.sessions.touch",
-    "app.accounts.housekeeping.purge",
     "app.accounts.housekeeping._delete",
-    "app.accounts.housekeeping._forget_the_unconfirmed",
+    "app.accounts.housekeeping._purge_all",
 }
 
 

@@ -309,16 +309,14 @@ def test_a_goodbye_that_can_not_be_posted_waits_and_leaves_nothing_when_it_is_gi
 def test_who_keeps_the_account_while_it_is_purged_keeps_it(app, ada, clock, monkeypatch):
     ada.deletion_due_at = clock.time
     db.session.commit()
-    find = closing.due_for_deletion
+    delete = closing.purge
 
-    def found_and_then_kept(limit):
-        found = find(limit)
-        if found:
-            with db.engine.begin() as connection:
-                connection.execute(update(User.__table__).values(deletion_due_at=None))
-        return found
+    def kept_and_then_purged(user, *conditions, **how):
+        with db.engine.begin() as connection:
+            connection.execute(update(User.__table__).values(deletion_due_at=None))
+        return delete(user, *conditions, **how)
 
-    monkeypatch.setattr(closing, "due_for_deletion", found_and_then_kept)
+    monkeypatch.setattr(closing, "purge", kept_and_then_purged)
     assert housekeeping.purge() == 0
     assert User.find("ada")
 
@@ -372,3 +370,14 @@ def test_notices_use_up_no_letter_that_lets_the_owner_in(app, ada, letters):
     assert [letter.subject for letter in letters()] == ["A new browser is logged in to your account"] * 3
     app.test_client().post("/auth/reset", data={"email": "ada@example.com"})
     assert "/auth/reset/" in letters()[-1].body
+
+
+def test_an_account_that_can_not_be_purged_holds_up_no_other(app, ada, bob, clock, monkeypatch, caplog):
+    for person in (ada, bob):
+        person.confirmed, person.deletion_due_at = True, clock.time
+    db.session.commit()
+    erase, number = personal_data.erase, ada.id
+    monkeypatch.setattr(personal_data, "erase", lambda user: 1 / 0 if user.id == number else erase(user))
+    assert housekeeping.purge() == 1
+    assert (User.find("ada") is None, User.find("bob") is None) == (False, True)
+    assert f"Account {number} can't be deleted" in caplog.text

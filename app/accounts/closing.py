@@ -1,13 +1,12 @@
 """Accounts that are shut and opened again, and those that go for good."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, update
 
 from app import audit, clock, mail
 from app.accounts import personal_data, sessions
-from app.extensions import db, rows_changed
+from app.extensions import rows_changed
 from app.models import User
 
 GRACE = timedelta(days=14)
@@ -49,11 +48,6 @@ def keep(user: User) -> None:
 def is_due() -> list[ColumnElement[bool]]:
     """Return the conditions that an account meets whose grace is over: not one that its owner could not keep."""
     return [User.deletion_due_at <= clock.now(), User.deactivated_at.is_(None)]
-
-
-def due_for_deletion(limit: int) -> Sequence[User]:
-    """Return accounts to be deleted now, those that have waited longest first."""
-    return db.session.scalars(select(User).where(*is_due()).order_by(User.deletion_due_at).limit(limit)).all()
 
 
 def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True) -> bool:

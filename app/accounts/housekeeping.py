@@ -40,16 +40,14 @@ def run() -> dict[str, int]:
     counts = {
         model.__tablename__: _delete(model, out_of_date(clock.now())) for model, out_of_date in OUT_OF_DATE.items()
     }
-    return counts | {"accounts never confirmed": _forget_the_unconfirmed(), "accounts": purge()}
+    never_meant = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
+    forgotten = _purge_all(*never_meant, User.created_at <= clock.now() - WEEK, say_goodbye=False)
+    return counts | {"accounts never confirmed": forgotten, "accounts": purge()}
 
 
 def purge() -> int:
     """Delete the accounts whose grace is over, and return how many there were."""
-    count = 0
-    while users := closing.due_for_deletion(limit=1):
-        count += closing.purge(users[0], *closing.is_due())
-        db.session.commit()
-    return count
+    return _purge_all(*closing.is_due())
 
 
 def _delete(model: type[Model], condition: ColumnElement[bool]) -> int:
@@ -63,12 +61,15 @@ def _delete(model: type[Model], condition: ColumnElement[bool]) -> int:
     return count
 
 
-def _forget_the_unconfirmed() -> int:
-    """Delete the accounts whose address was not confirmed for a week: most were never meant to be."""
-    unused = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
-    old = (*unused, User.created_at <= clock.now() - WEEK)
+def _purge_all(*which: ColumnElement[bool], say_goodbye: bool = True) -> int:
+    """Purge the accounts that meet these conditions; one that can't be purged holds up no other."""
     count = 0
-    while user := db.session.scalar(select(User).where(*old).order_by(User.id).limit(1)):
-        count += closing.purge(user, *unused, say_goodbye=False)
-        db.session.commit()
+    for number in db.session.scalars(select(User.id).where(*which).order_by(User.id)).all():
+        try:
+            user = db.session.get(User, number)
+            count += bool(user and closing.purge(user, *which, say_goodbye=say_goodbye))
+            db.session.commit()
+        except Exception:
+            log.exception("Account %s can't be deleted", number)
+            db.session.rollback()
     return count
