@@ -36,7 +36,7 @@ check: .venv/installed-dev  ## Check format, lint, types, and that models and mi
 lock: .venv/installed-dev  ## Pin the dependencies of pyproject.toml anew, with their hashes
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt pyproject.toml --extra dev -c requirements.txt
-LOCK := -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+LOCK := -q --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer with venv (on Debian: apt install python3-venv)."; exit 1; }
