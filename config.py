@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import quote
 from pathlib import Path
@@ -51,6 +52,57 @@ def psycopg_url(url: str) -> str:
     return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else url
 
 
+def split(text: str) -> tuple[str, ...]:
+    """Read several words, separated by spaces or commas."""
+    return tuple(text.replace(",", " ").split())
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Who vouches for people, by OpenID Connect: what the settings OIDC_<NAME>_… say of it."""
+
+    name: str
+    label: str  # on its button
+    issuer: str  # `{tenantid}` in it stands for the `tid` that the token names, as Microsoft does it
+    client_id: str
+    client_secret: str = field(repr=False)
+    vouches_by: str = "email_verified"  # the claim that says that the address was proved there
+    domains: tuple[str, ...] = ()  # of the addresses that its word counts for; empty: all
+    hosts_domains: bool = False  # its word counts for the domain of the claim `hd`, too
+    tenants: tuple[str, ...] = ()  # whose people may come; empty: anybody's
+    second_factor: bool = True  # False: it asks for one itself
+
+
+KNOWN_PROVIDERS: dict[str, dict[str, Any]] = {
+    # Of other addresses than these Google says "verified" too, but may have asked years ago
+    # (developers.google.com/identity/gsi/web/guides/verify-google-id-token).
+    "google": {
+        "issuer": "https://accounts.google.com",
+        "domains": ("gmail.com", "googlemail.com"),
+        "hosts_domains": True,
+    },
+    # Who runs a tenant writes any address into its people's `email`; `xms_edov` says that its domain is the tenant's.
+    "microsoft": {"issuer": "https://login.microsoftonline.com/{tenantid}/v2.0", "vouches_by": "xms_edov"},
+}
+
+
+def oidc_provider(name: str) -> Provider:
+    """Read what the settings say of one provider; what can't be read is refused at start."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,23}", name):
+        misread.append(f"OIDC_PROVIDERS has {name!r}: write names of small letters and digits, such as google.")
+    known, prefix = KNOWN_PROVIDERS.get(name, {}), f"OIDC_{name.upper()}_"
+    read: dict[str, Any] = {
+        "label": env(f"{prefix}LABEL", name.capitalize()),
+        "issuer": env(f"{prefix}ISSUER", known.get("issuer", "")),
+        "client_id": env(f"{prefix}CLIENT_ID", ""),
+        "client_secret": env(f"{prefix}CLIENT_SECRET", ""),
+        "domains": split(env(f"{prefix}DOMAINS", " ".join(known.get("domains", ())))),
+        "tenants": split(env(f"{prefix}TENANTS", "")),
+        "second_factor": env(f"{prefix}SECOND_FACTOR", True),
+    }
+    return Provider(name, **known | read)
+
+
 load_dotenv(Path(__file__).with_name(".env"))
 
 
@@ -66,7 +118,7 @@ class Config:
     # fmt: off
     APP_NAME = env("APP_NAME", "Flasky")  # what the application calls itself on pages and in letters
     SECRET_KEY = env("SECRET_KEY", "")  # signs cookies and mailed links; development makes its own in instance/
-    SECRET_KEY_FALLBACKS = env("SECRET_KEY_FALLBACKS", "").replace(",", " ").split()  # earlier ones, which still verify
+    SECRET_KEY_FALLBACKS = split(env("SECRET_KEY_FALLBACKS", ""))  # earlier ones, which still verify
     SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development makes a file in instance/
     PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")  # every mailed link starts with it
     TRUSTED_PROXIES = env("TRUSTED_PROXIES", 0)  # how many proxies stand in front and set X-Forwarded-*
@@ -84,6 +136,9 @@ class Config:
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: accounts are made with flask users create
     HIDE_ACCOUNTS = env("HIDE_ACCOUNTS", False)  # 1: nobody learns by registering who has an account; see SECURITY.md
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # characters; NIST SP 800-63B-4 advises 15
+
+    # With whose accounts people can log in: google, microsoft, or any other, and for each what oidc_provider() reads.
+    OIDC_PROVIDERS = {name: oidc_provider(name) for name in split(env("OIDC_PROVIDERS", ""))}
 
     RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys set: registration and sign-in ask for people
     RECAPTCHA_PRIVATE_KEY = env("RECAPTCHA_PRIVATE_KEY", "")
@@ -119,6 +174,12 @@ class Config:
             f"{name}: it has a line break or another control character. Write it in one line."
             for name in ("APP_NAME", "MAIL_SENDER")
             if not settings[name].isprintable()
+        ]
+        found += [
+            f"OIDC_{name.upper()}_{part.upper()} is missing. {name.capitalize()}'s console, or whoever runs it, has it."
+            for name, provider in settings["OIDC_PROVIDERS"].items()
+            for part in ("issuer", "client_id", "client_secret")
+            if not getattr(provider, part)
         ]
         if settings["PASSWORD_MIN_LENGTH"] not in range(8, 129):
             found.append("PASSWORD_MIN_LENGTH: write a number from 8 to 128.")
@@ -167,6 +228,11 @@ class Production(Config):
             )
         if not settings["MAIL_SERVER"]:
             found.append("MAIL_SERVER is missing. Write the host name of the server that takes your mail.")
+        found += [
+            f"OIDC_{name.upper()}_ISSUER is not https. Write the address that it gives as its issuer."
+            for name, provider in settings["OIDC_PROVIDERS"].items()
+            if provider.issuer and not provider.issuer.startswith("https://")
+        ]
         if settings.get("DEBUG"):
             found.append("Debug mode is on. Remove FLASK_DEBUG: its pages let a stranger run code.")
         return found

@@ -3,19 +3,19 @@
 import json
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from flask import current_app, request
 
+from app.remote import within
+
 TIMEOUT = 3  # seconds for the whole answer
 LARGEST = 64 * 1024  # bytes
 FAILURES = 3  # of this browser or network, until sign-in asks
 
 log = logging.getLogger(__name__)
-asking = ThreadPoolExecutor(max_workers=8, thread_name_prefix="captcha")  # a time limit for all of it, not each packet
 
 
 class Unavailable(Exception):
@@ -31,12 +31,10 @@ def is_solved(answer: str) -> bool:
     """Ask the service about what its box gave the browser. Raises Unavailable, after 3 seconds at most."""
     settings = current_app.config
     question = {"secret": settings["RECAPTCHA_PRIVATE_KEY"], "response": answer, "remoteip": request.remote_addr or ""}
-    future = asking.submit(_ask, settings["RECAPTCHA_VERIFY_SERVER"], urlencode(question).encode())
     try:
-        said = future.result(TIMEOUT)
+        said = within(TIMEOUT, _ask, settings["RECAPTCHA_VERIFY_SERVER"], urlencode(question).encode())
         solved, host = said["success"], said.get("hostname")
     except Exception as error:
-        future.cancel()
         log.error("The CAPTCHA's service does not answer: %s", type(error).__name__)
         raise Unavailable from error
     return solved is True and host in (None, urlsplit(settings["PUBLIC_URL"]).hostname)

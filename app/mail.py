@@ -28,8 +28,8 @@ HOURLY, DAILY = 10, 30  # letters that strangers can have sent to one address
 
 # What tells the owner of what happened: nobody asks for it.
 NOTICES = (
-    "deletion_asked deletion_taken_back email_change_asked email_changed email_undone goodbye new_device "
-    "password_changed".split()
+    "deletion_asked deletion_taken_back email_change_asked email_changed email_undone goodbye identity_linked "
+    "identity_unlinked new_device password_changed".split()
 )
 LAST = "goodbye"  # of a letter to who is gone nothing is kept
 
@@ -42,6 +42,7 @@ PURPOSES = {  # of the token in a letter's link, by the letter's name
     "magic_link": "magic_link",
     "change_email": "change_email",
     "email_changed": "undo_email",
+    "identity_linked": "reset",
 }
 
 log = logging.getLogger(__name__)

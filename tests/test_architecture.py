@@ -26,9 +26,10 @@ FLOORS = {
         "app.assets",
         "app.logs",
         "app.captcha",
+        "app.oidc",
     ],  # tools
     1: ["app.models"],  # nouns
-    0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database", "app.browsers"],  # ground
+    0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database", "app.browsers", "app.remote"],  # ground
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
@@ -42,10 +43,10 @@ MORE_FLASK = {
 }
 
 HOMES = {  # of libraries: who may import them
-    "authlib": {"app.extensions", "app.auth.sso"},
+    "authlib": {"app.oidc", "app.dev.issuer"},
     "authlib.jose": set(),
     "email_validator": {"app.accounts.registration"},
-    "joserfc": {"app.tokens"},
+    "joserfc": {"app.tokens", "app.oidc", "app.dev.issuer"},
     "pyotp": {"app.accounts.two_factor"},
     "smtplib": {"app.mail"},
     "ssl": {"app.mail"},

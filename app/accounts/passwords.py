@@ -68,9 +68,10 @@ def reset(user: User, token: str, password: str) -> bool:
     Return whether the link was good still. Who proves the address for the first time finds nothing in the account that
     another may have left there.
     """
-    is_first_proof = not user.confirmed
-    if not User.reset_password(token, password):
+    is_first_proof, claims = not user.confirmed, tokens.read("reset", token)
+    if not claims or not User.reset_password(token, password):
         return False
+    ways_in.disown(user, claims.extra)
     if is_first_proof:
         ways_in.remove(user, "mailbox_proved")
         audit.record(user, "mailbox_proved")

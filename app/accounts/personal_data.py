@@ -12,7 +12,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 
 from app.extensions import Model, db, rows_changed
-from app.models import Device, EmailChallenge, EmailChange, Event, Letter, User, UserSession
+from app.models import Device, EmailChallenge, EmailChange, Event, Identity, Letter, SsoJourney, User, UserSession
 
 Mine = Callable[[User], ColumnElement[bool]]
 registered: dict[type[Model], Mine] = {}
@@ -25,6 +25,9 @@ SECRETS = {
     "devices.key",
     "email_challenges.id",
     "email_challenges.state",
+    "sso_journeys.id",
+    "sso_journeys.nonce",
+    "sso_journeys.code_verifier",
     "outbox.state",
     "outbox.claims",
 }
@@ -79,6 +82,8 @@ def _nobodys(model: Any, address: Any, user: User) -> ColumnElement[bool]:
 register(User, lambda user: User.id == user.id, "your name and address")
 register(UserSession, lambda user: UserSession.user_id == user.id, "where you are logged in")
 register(Device, lambda user: Device.user_id == user.id, "which browsers are known")
+register(Identity, lambda user: Identity.user_id == user.id, "which accounts elsewhere let you in")
+register(SsoJourney, lambda user: SsoJourney.user_id == user.id, "when you were about to link one")
 register(Event, lambda user: Event.user_id == user.id, "what happened to your account")
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
 register(

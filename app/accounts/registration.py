@@ -50,6 +50,20 @@ def register(email: str, username: str, password: str | None, confirmed: bool = 
     return user
 
 
+def join(email: str, username: str, confirmed: bool) -> User:
+    """Make an account for who has another way in than a password, and queue the letter that confirms its address.
+
+    Raises Taken as register() does.
+    """
+    user, is_new = _add(email, username, None, confirmed)
+    if not user or not is_new:
+        raise Taken
+    audit.record(user, "registered")
+    if not confirmed:
+        _send_letter(user)
+    return user
+
+
 def register_unseen(email: str, username: str, password: str) -> None:
     """Register with the same work and no answer, whether or not the address has an account: its owner is told.
 

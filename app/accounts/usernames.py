@@ -1,6 +1,8 @@
 """Usernames: which will do, and having another."""
 
 import re
+import secrets
+import unicodedata
 
 from app import audit
 from app.extensions import db
@@ -22,8 +24,25 @@ def check(username: str, by_operator: bool = False) -> None:
         raise ValueError("This name is reserved. Choose another.")
 
 
+def propose(*wishes: str) -> str:
+    """Return a name that is free and like one of the wishes: the first that leaves anything, with digits if it must."""
+    plain = (unicodedata.normalize("NFKD", wish).encode("ascii", "ignore").decode() for wish in wishes)
+    words = (re.sub(r"[^A-Za-z0-9_-]+", ".", wish).lstrip("0123456789._-").rstrip(".") for wish in plain)
+    base = next((word.lower()[:50] for word in words if len(word) > 1), "member")
+    candidates = [base, *(f"{base}{number}" for number in range(2, 6)), f"{base}{secrets.randbelow(10**6):06}"]
+    return next((name for name in candidates if _will_do(name)), candidates[-1])
+
+
 def change(user: User, username: str) -> None:
     """Have another name from now on. Raises IntegrityError if somebody has it."""
     old, user.username = user.username, username
     db.session.flush()
     audit.record(user, "username_changed", old=old, new=username)
+
+
+def _will_do(username: str) -> bool:
+    try:
+        check(username)
+    except ValueError:
+        return False
+    return User.find(username) is None

@@ -1,8 +1,13 @@
 """All ways into an account at once: they go when its mailbox is proved for the first time, or a change of it undone."""
 
+from typing import Any
+
+from sqlalchemy import delete
+
 from app import mail
 from app.accounts import sessions
-from app.models import User
+from app.extensions import rows_changed
+from app.models import Identity, User
 
 
 def remove(user: User, reason: str) -> None:
@@ -12,4 +17,10 @@ def remove(user: User, reason: str) -> None:
     """
     sessions.end_others(user, reason=reason)
     sessions.forget_devices(user)  # none is known any more
+    rows_changed(delete(Identity).where(Identity.user_id == user.id))
     mail.drop(user)
+
+
+def disown(user: User, named: dict[str, Any]) -> None:
+    """Remove the way in that a letter told of, and whose reader says that it is not theirs."""
+    rows_changed(delete(Identity).where(Identity.user_id == user.id, Identity.id == named.get("identity")))

@@ -11,6 +11,7 @@ from app.auth import (
     recent_login,
     registration,
     sessions,
+    sso,
     usernames,
 )
 from app.auth.blueprint import bp
@@ -27,5 +28,6 @@ __all__ = [
     "recent_login",
     "registration",
     "sessions",
+    "sso",
     "usernames",
 ]

@@ -26,6 +26,8 @@ OPEN_TO_THE_UNCONFIRMED = {
 }
 OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout"}
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
+NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
+SURVIVES_SIGN_IN = {"vouched"}  # of the session: what a provider said, until its owner has signed in
 NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code"}  # of a form that waits
 DEVICE_LASTS = timedelta(days=365)
 
@@ -39,6 +41,7 @@ ENDED = {
     "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
     "signed_out_everywhere": "You were logged out everywhere by those who run this site.",
     "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
+    "identity_unlinked": "You were logged out, because an account elsewhere was taken off yours in another browser.",
     "deletion": "You were logged out, because the account is to be deleted.",
     "deactivated": "You were logged out, because the account was deactivated.",
 }
@@ -65,7 +68,9 @@ def sign_in(user, method, remember=False, to=None, words=None):
         return redirect(url_for("auth.login"))
     if current_user.is_authenticated:
         sessions.end(current_user.current_session)
+    kept = {name: session[name] for name in SURVIVES_SIGN_IN & session.keys()}
     session.clear()
+    session.update(kept)
     if remember:
         session.permanent = True
     user.current_session = user_session
@@ -258,7 +263,7 @@ def _tell_why():
 
 def _this_page():
     """The address of the page asked for, or None if coming back to it would make no sense."""
-    if request.method != "GET" or request.endpoint == "main.index" or "typed" in g:
+    if request.method != "GET" or request.endpoint in NO_WAY_BACK or "typed" in g:
         return None
     parts = urlsplit(request.url)
     return safe_next(f"{parts.path}?{parts.query}" if parts.query else parts.path)

@@ -29,6 +29,8 @@ WORDS = {
     "email_change_asked": "A change of your address was asked for",
     "email_changed": "Your address was changed",
     "email_undone": "A change of your address was undone",
+    "identity_linked": "An account elsewhere was linked to yours",
+    "identity_unlinked": "The link to an account elsewhere was removed",
     "exported": "Your data were downloaded",
     "deletion_asked": "You asked to have the account deleted",
     "deletion_taken_back": "You decided to keep the account",

@@ -3,7 +3,7 @@
 from flask import Blueprint, redirect, render_template, url_for
 from flask_login import current_user
 
-from app.accounts import sessions
+from app.accounts import sessions, sso
 from app.auth.gate import members_only
 
 bp = Blueprint("main", __name__)
@@ -17,7 +17,8 @@ def index():
 @bp.route("/account")
 @members_only
 def account():
-    return render_template("main/account.html", browsers=len(sessions.all_of(current_user)))
+    context = {"browsers": len(sessions.all_of(current_user)), "linked": sso.labels(current_user)}
+    return render_template("main/account.html", **context)
 
 
 @bp.route("/.well-known/change-password")

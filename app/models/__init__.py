@@ -5,8 +5,21 @@ from app.models.device import Device
 from app.models.email_challenge import EmailChallenge
 from app.models.email_change import EmailChange
 from app.models.event import Event
+from app.models.identity import Identity
 from app.models.outbox import Letter
+from app.models.sso_journey import SsoJourney
 from app.models.user import User
 from app.models.user_session import UserSession
 
-__all__ = ["Chore", "Device", "EmailChallenge", "EmailChange", "Event", "Letter", "User", "UserSession"]
+__all__ = [
+    "Chore",
+    "Device",
+    "EmailChallenge",
+    "EmailChange",
+    "Event",
+    "Identity",
+    "Letter",
+    "SsoJourney",
+    "User",
+    "UserSession",
+]

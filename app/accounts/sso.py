@@ -1,0 +1,163 @@
+"""Accounts elsewhere: whose account here one lets in, and linking the two. Never by the address alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+
+from app import audit, clock, mail
+from app.accounts import registration, sessions, usernames, ways_in
+from app.extensions import db, rows_changed
+from app.models import Identity, User, UserSession
+from app.models.user import email_key
+from config import Provider, setting
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """What a provider says about a person."""
+
+    provider: str
+    issuer: str
+    subject: str
+    email: str | None
+    is_proved: bool  # the provider's word counts for the address
+    names: tuple[str, ...]  # what they may want to be called here
+
+
+class Outcome(StrEnum):
+    """What came of it: all but the first three leave everything as it was."""
+
+    KNOWN = "known"  # it is linked to this account
+    CREATED = "created"
+    FIRST_PROOF = "first_proof"  # of the address of an account that somebody had left unconfirmed
+    TAKEN = "taken"  # its address has an account, whose owner has to sign in first
+    NO_ADDRESS = "no_address"  # the person has to write one
+    NOT_VOUCHED = "not_vouched"  # where accounts are hidden, an address that is not proved is not looked for
+    CLOSED = "closed"  # there is no account, and registration is closed
+
+
+def understand(provider: Provider, claims: dict[str, Any]) -> Vouched:
+    """Take from a provider's claims what counts here. Whoever writes them may write anything."""
+    texts = {name: value[:255] for name, value in claims.items() if isinstance(value, str) and value.isprintable()}
+    try:
+        email = registration.normal_email(texts.get("email", ""))
+    except ValueError:
+        email = None
+    names = [texts.get(name, "").partition("@")[0] for name in ("nickname", "preferred_username", "name", "email")]
+    is_proved = email is not None and _counts(provider, claims, email)
+    return Vouched(provider.name, texts["iss"], texts["sub"], email, is_proved, tuple(filter(None, names)))
+
+
+def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
+    """Find or make the account of whom a provider vouches for, if there is no doubt whose it is.
+
+    Raises Taken or IntegrityError if somebody was faster: ask again.
+    """
+    identity, owner = _find(vouched), User.find(vouched.email or "")
+    is_first_proof = owner is not None and vouched.is_proved and not owner.confirmed
+    if identity and not (is_first_proof and identity.user is owner):
+        return Outcome.KNOWN, _use(identity, vouched)
+    if owner and is_first_proof:
+        return Outcome.FIRST_PROOF, _take_over(owner, vouched)
+    if setting("HIDE_ACCOUNTS") and not vouched.is_proved:
+        return Outcome.NOT_VOUCHED, None
+    if vouched.email and registration.is_taken(vouched.email):
+        return Outcome.TAKEN, None
+    if not setting("REGISTRATION_OPEN"):
+        return Outcome.CLOSED, None
+    if not vouched.email:
+        return Outcome.NO_ADDRESS, None
+    user = registration.join(vouched.email, usernames.propose(*vouched.names), vouched.is_proved)
+    _add(user, vouched)
+    return Outcome.CREATED, user
+
+
+def link(user: User, vouched: Vouched) -> bool:
+    """Let an account elsewhere into this one, and tell its owner; say whether it let nobody else in."""
+    identity = _find(vouched)
+    if identity is None:
+        identity = _add(user, vouched)
+        audit.record(user, "identity_linked", provider=vouched.provider)
+        claims = {"identity": identity.id}  # for one who says: this was not me
+        mail.send("identity_linked", user, claims=claims, label=_label(vouched.provider), address=vouched.email)
+    return identity.user_id == user.id
+
+
+def all_of(user: User) -> Sequence[Identity]:
+    """Return the accounts elsewhere that let a person in, the first one first."""
+    return db.session.scalars(select(Identity).where(Identity.user_id == user.id).order_by(Identity.id)).all()
+
+
+def labels(user: User) -> list[str]:
+    """Return what people call the accounts elsewhere that let a person in."""
+    return [_label(identity.provider) for identity in all_of(user)]
+
+
+def unlink(user: User, number: int, keep: UserSession | None) -> bool:
+    """Let one in no more, sign out every browser but `keep`, and tell the owner; say whether another way in remains."""
+    rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins))  # one at a time
+    db.session.refresh(user)
+    mine = (Identity.user_id == user.id, Identity.id == number)
+    identity = db.session.scalar(select(Identity).where(*mine))
+    if identity is None or not can_unlink(user):
+        return False
+    rows_changed(delete(Identity).where(*mine))
+    sessions.end_others(user, keep, reason="identity_unlinked")
+    audit.record(user, "identity_unlinked", provider=identity.provider)
+    mail.send("identity_unlinked", user, label=_label(identity.provider), address=identity.email)
+    return True
+
+
+def can_unlink(user: User) -> bool:
+    """Say whether a person would have a way in left without one of their accounts elsewhere."""
+    how_many = select(func.count()).where(Identity.user_id == user.id)
+    return user.password_hash is not None or (db.session.scalar(how_many) or 0) > 1
+
+
+def _counts(provider: Provider, claims: dict[str, Any], email: str) -> bool:
+    """Say whether the provider's word proves this address: it vouches for it, and knows its domain."""
+    said, domain = claims.get(provider.vouches_by), email_key(email).rpartition("@")[2]
+    if said is not True and not (provider.vouches_by == "xms_edov" and said == "1"):
+        return False
+    is_hosted = provider.hosts_domains and claims.get("hd") == domain
+    return not provider.domains or domain in provider.domains or is_hosted
+
+
+def _label(provider: str) -> str:
+    """What people call a provider, one that was taken from the settings too."""
+    known = setting("OIDC_PROVIDERS").get(provider)
+    return known.label if known else provider
+
+
+def _find(vouched: Vouched) -> Identity | None:
+    mine = (Identity.issuer == vouched.issuer, Identity.subject == vouched.subject)
+    return db.session.scalar(select(Identity).where(*mine))
+
+
+def _use(identity: Identity, vouched: Vouched) -> User:
+    """Note that it let somebody in, unless it was removed at this moment."""
+    used = {"last_used_at": clock.now(), "email": vouched.email}
+    if not rows_changed(update(Identity).where(Identity.id == identity.id).values(used)):
+        raise registration.Taken
+    return identity.user
+
+
+def _take_over(owner: User, vouched: Vouched) -> User:
+    """Give an account to whom its address was proved to belong: what was in it may be another's, and goes."""
+    if not owner.spend("confirm", **owner.new_password(None), confirmed=True):
+        raise registration.Taken
+    ways_in.remove(owner, "mailbox_proved")
+    audit.record(owner, "mailbox_proved")
+    _add(owner, vouched)
+    return owner
+
+
+def _add(user: User, vouched: Vouched) -> Identity:
+    identity = Identity(user_id=user.id, email=vouched.email, last_used_at=clock.now())
+    identity.provider, identity.issuer, identity.subject = vouched.provider, vouched.issuer, vouched.subject
+    db.session.add(identity)
+    db.session.flush()
+    return identity

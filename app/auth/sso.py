@@ -1,0 +1,239 @@
+"""Logging in with an account elsewhere, and which of them are linked."""
+
+from dataclasses import asdict, replace
+from datetime import timedelta
+
+from flask import abort, current_app, flash, make_response, redirect, render_template, request, session, url_for
+from flask_login import current_user
+from sqlalchemy.exc import IntegrityError
+from wtforms import BooleanField
+from wtforms.validators import ValidationError
+
+from app import clock, oidc
+from app.accounts import registration, sso
+from app.accounts.sso import Outcome, Vouched
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.fields import Form, email_field, form_page
+from app.extensions import db
+from app.models import SsoJourney
+from app.models.user import email_key
+
+LONGEST_DESTINATION = 512  # characters: it may have to stand in a cookie
+WAITS = timedelta(minutes=15)  # what a provider said, for the person to do what is missing
+
+
+class StartForm(Form):
+    remember_me = BooleanField("Keep me logged in")
+
+
+class AddressForm(Form):
+    email = email_field()
+
+    def validate_email(self, field):
+        if registration.is_taken(field.data):
+            raise ValidationError(
+                "This address is already registered. Log in with it, and link the two on your account."
+            )
+
+
+@bp.route("/sso/<provider>", methods=["GET", "POST"])
+def start_sso(provider):
+    provider = _provider(provider)
+    return _start_to_link(provider) if current_user.is_authenticated else _start(provider)
+
+
+@bp.route("/sso/<provider>/callback")
+def sso_callback(provider):
+    provider = _provider(provider)
+    journey = _come_back(provider)
+    if journey is None:
+        return _failed("That took too long, or was begun in another browser. Try again.")
+    if "error" in request.args or not request.args.get("code"):
+        return _failed(f"You did not log in with {provider.label}. Try again, or log in another way.")
+    try:
+        claims = oidc.fetch_claims(provider, journey, request.args["code"])
+    except oidc.Unavailable:
+        return _failed(UNAVAILABLE.format(provider.label))
+    except oidc.Refused:
+        return _failed(f"Logging in with {provider.label} did not work. Try again, or log in another way.")
+    vouched = sso.understand(provider, claims)
+    if journey.user_id or current_user.is_authenticated:
+        return _link_current(provider, vouched, journey.user_id)
+    return _enter(provider, vouched, journey.remember, journey.destination)
+
+
+@bp.route("/sso/<provider>/address", methods=["GET", "POST"])
+def sso_address(provider):
+    """For whom the provider names no address: they write one, and get a letter."""
+    provider, form = _provider(provider), AddressForm()
+    waiting = _waiting(provider)
+    if not waiting or current_user.is_authenticated:
+        return _failed(BEGIN_AGAIN)
+    if form.validate_on_submit():
+        vouched = replace(waiting["vouched"], email=form.email.data, is_proved=False)
+        return _enter(provider, vouched, waiting["remember"], waiting["destination"])
+    return form_page("auth/sso_address.html", form, provider=provider)
+
+
+@bp.route("/sso/<provider>/link", methods=["GET", "POST"])
+def link_sso(provider):
+    """For whose address there is an account: they sign in to it first."""
+    provider = _provider(provider)
+    waiting = _waiting(provider)
+    if not waiting:
+        return _failed(BEGIN_AGAIN)
+    if current_user.is_authenticated:
+        return _link_waiting(provider, waiting)
+    here = url_for("auth.link_sso", provider=provider.name)
+    return render_template("auth/sso_taken.html", provider=provider, email=waiting["vouched"].email, here=here)
+
+
+@bp.route("/connections")
+@gate.recent_login_required
+def connections():
+    identities, providers = sso.all_of(current_user), current_app.config["OIDC_PROVIDERS"]
+    context = {"providers": providers, "can_unlink": sso.can_unlink(current_user)}
+    return render_template("auth/connections.html", identities=identities, **context)
+
+
+@bp.route("/connections/<int(max=2147483647):number>/unlink", methods=["POST"])
+@gate.recent_login_required
+def unlink(number):
+    if number not in {identity.id for identity in sso.all_of(current_user)}:
+        abort(404)
+    if sso.unlink(current_user, number, keep=current_user.current_session):
+        gate.renew_session()
+        db.session.commit()
+        flash("It logs nobody in here any more. Your other browsers were logged out.", "success")
+    else:
+        db.session.rollback()
+        flash("It is your only way in. Choose a password first.", "warning")
+    return redirect(url_for("auth.connections"))
+
+
+UNAVAILABLE = "{} does not answer just now. Try again in a minute, or log in another way."
+BEGIN_AGAIN = "That took too long. Try again."
+
+
+def _provider(name):
+    return current_app.config["OIDC_PROVIDERS"].get(name) or abort(404)
+
+
+def _start(provider, user=None):
+    """Lead to the provider's page; by a page of our own, since no form may lead to another site."""
+    form = StartForm()
+    if not form.validate_on_submit():
+        return form_page("auth/start_sso.html", form, provider=provider)
+    going = gate.safe_next(request.args.get("next")) or ""
+    destination = going if len(going) <= LONGEST_DESTINATION else None
+    journey = SsoJourney.begin(provider.name, user and user.id, form.remember_me.data, destination)
+    try:
+        url = oidc.authorization_url(provider, journey)
+    except oidc.Unavailable:
+        return _failed(UNAVAILABLE.format(provider.label))
+    session["sso"] = journey.id
+    db.session.add(journey)
+    db.session.commit()
+    page = make_response(render_template("auth/going.html", provider=provider, url=url))
+    page.headers["Refresh"], page.headers["Cache-Control"] = f"0; url={url}", "no-store"
+    return page
+
+
+@gate.recent_login_required
+def _start_to_link(provider):
+    return _start(provider, current_user)
+
+
+def _come_back(provider):
+    """Return the journey that this browser set out on, if this is its first return, and in time."""
+    state = session.get("sso")
+    if not state or request.args.get("state") != state or not gate.is_opened_by_a_person():
+        return None
+    if request.args.get("iss", provider.issuer) != provider.issuer and "{" not in provider.issuer:
+        return None  # RFC 9207: another one's answer
+    session.pop("sso")
+    journey = db.session.get(SsoJourney, state)
+    if not journey or journey.provider != provider.name or not journey.come_back():
+        return None
+    db.session.expunge(journey)  # nothing is held open while the provider is asked
+    db.session.commit()
+    return journey
+
+
+def _enter(provider, vouched, remember, destination):
+    """Sign in whom the provider vouches for, or lead to what is missing."""
+    outcome, user = _account_for(vouched)
+    if user:
+        session.pop("vouched", None)
+        method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)
+        return gate.sign_in(user, method, remember, to=to or destination, words=words)
+    if outcome is Outcome.CLOSED:
+        return _failed(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
+    if outcome is Outcome.NOT_VOUCHED:
+        return _failed(f"{provider.label} does not say that your address is yours. Register here, then link the two.")
+    kept = {"remember": remember, "destination": destination, "at": clock.now().timestamp()}
+    session["vouched"] = asdict(vouched) | kept
+    page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
+    return redirect(url_for(page, provider=provider.name))
+
+
+def _account_for(vouched):
+    for _ in range(3):
+        try:
+            return sso.account_for(vouched)
+        except (registration.Taken, IntegrityError):  # somebody was faster
+            db.session.rollback()
+    return abort(503)
+
+
+def _welcome(outcome, user):
+    """Where a person goes first, and what they are told."""
+    if outcome is Outcome.FIRST_PROOF:
+        words = "Your address is confirmed. Whoever else was logged in is out, and the old password is gone."
+        return url_for("auth.change_username"), words
+    if outcome is Outcome.CREATED and user.confirmed:
+        return None, f"Welcome. You are called {user.username} here; you can change that on your account."
+    if outcome is Outcome.CREATED:
+        return None, f"Welcome, {user.username}. A letter is on its way to {user.email}."
+    return None, None
+
+
+def _waiting(provider):
+    """Return what a provider said in this browser a while ago, for the person to do what is missing."""
+    said = dict(session.get("vouched") or {})
+    kept = {name: said.pop(name, None) for name in ("remember", "destination", "at")}
+    if said.get("provider") != provider.name or clock.now().timestamp() - kept["at"] > WAITS.total_seconds():
+        return None
+    return kept | {"vouched": Vouched(**said)}
+
+
+@gate.recent_login_required
+def _link_waiting(provider, waiting):
+    vouched = waiting["vouched"]
+    if not vouched.email or email_key(vouched.email) != current_user.email_key:
+        session.pop("vouched")
+        return _failed(
+            f"That {provider.label} account has another address than this account. Link it here if it is yours."
+        )
+    if not Form().validate_on_submit():
+        return render_template("auth/link_sso.html", provider=provider, email=vouched.email)
+    session.pop("vouched")
+    return _link_current(provider, vouched, current_user.id, to=waiting["destination"])
+
+
+def _link_current(provider, vouched, user_id, to=None):
+    """Link an account elsewhere to the one that is signed in here, if that is who wanted it."""
+    if not current_user.is_authenticated or current_user.id != user_id:
+        return _failed("You are logged in here already, or another person began that. Try again.")
+    if not sso.link(current_user, vouched):
+        return _failed(f"That {provider.label} account is linked with another account here.")
+    db.session.commit()
+    flash(f"{provider.label} is linked: it logs you in from now on.", "success")
+    return redirect(to or url_for("auth.connections"))
+
+
+def _failed(words):
+    """Say what happened where the person can go on."""
+    flash(words, "warning")
+    return redirect(url_for("auth.connections" if current_user.is_authenticated else "auth.login"))

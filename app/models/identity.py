@@ -1,0 +1,26 @@
+"""An account elsewhere that lets its owner in here. Issuer and subject say which; its address proves nothing."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app import clock
+from app.extensions import Model
+from app.models.user import User
+
+
+class Identity(Model):
+    __tablename__ = "identities"
+    __table_args__ = (UniqueConstraint("issuer", "subject"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    provider: Mapped[str] = mapped_column(String(24))  # its name in the settings, for people to read
+    issuer: Mapped[str] = mapped_column(String(255))
+    subject: Mapped[str] = mapped_column(String(255))
+    email: Mapped[str | None] = mapped_column(String(254))  # what the provider said last, to tell two apart
+    linked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    last_used_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship()

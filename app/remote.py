@@ -1,0 +1,19 @@
+"""Asking another server, with a time limit for all of the answer, not for each packet of it."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+asking = ThreadPoolExecutor(max_workers=8, thread_name_prefix="remote")
+
+
+def within(seconds: float, ask: Callable[..., T], *args: Any) -> T:
+    """Return what `ask(*args)` returns. Raises TimeoutError after so many seconds; what it says then is lost."""
+    future = asking.submit(ask, *args)
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        future.cancel()
+        raise

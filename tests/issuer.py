@@ -1,0 +1,142 @@
+"""An OpenID Connect issuer that does what it is told: a real HTTP server, which knows nothing of Authlib."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from config import Provider
+
+CLIENT, SECRET = "the-application", "what the two of them know"
+TENANT = "11111111-2222-3333-4444-555555555555"
+FIRST, SECOND = (RSAKey.generate_key(2048, {"kid": kid, "use": "sig"}) for kid in ("first", "second"))
+GOING = re.compile(r"0; url=(\S+)")
+
+
+class Issuer:
+    """One issuer. A test sets what it says: `claims` of its tokens, `header`, `key`, `publishes`, `answers`."""
+
+    def __init__(self):
+        self.key = FIRST
+        self.publishes = [self.key]
+        self.header, self.claims, self.metadata, self.codes = {}, {}, {}, {}
+        self.userinfo = None
+        self.answers = {}  # path: a function of the handler, instead of the answer
+        self.asked = []  # paths
+        self.over = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(handler):
+                self.answer(handler)
+
+            do_POST = do_GET
+
+            def log_message(handler, *_):
+                """Nobody reads it."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # the application hangs up on it
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def provider(self, name="acme", **options):
+        return Provider(name, options.pop("label", name.capitalize()), self.url, CLIENT, SECRET, **options)
+
+    def stop(self):
+        self.over.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def rotate(self):
+        """Sign with a new key from now on, and publish that alone."""
+        self.key = SECOND
+        self.publishes = [SECOND]
+
+    # The person at its page
+
+    def agree(self, going, **claims):
+        """Have a person with these claims log in where a page leads; return the address that they are sent back to."""
+        asked = dict(parse_qsl(urlsplit(GOING.fullmatch(going)[1]).query))
+        assert asked["client_id"] == CLIENT
+        assert asked["response_type"] == "code"
+        assert asked["code_challenge_method"] == "S256"
+        code = secrets.token_urlsafe(16)
+        self.codes[code] = asked | {"claims": {"sub": "ada", **claims}}
+        return f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
+
+    # What the application asks it
+
+    def answer(self, handler):
+        path = urlsplit(handler.path).path
+        self.asked.append(path)
+        if path in self.answers:
+            return self.answers[path](handler)
+        return {
+            "/.well-known/openid-configuration": self._metadata,
+            "/common/v2.0/.well-known/openid-configuration": self._metadata,
+            "/keys": lambda _: send(handler, {"keys": [key.as_dict(private=False) for key in self.publishes]}),
+            "/token": self._token,
+            "/userinfo": lambda _: send(handler, self.userinfo or {}),
+        }[path](handler)
+
+    def _metadata(self, handler):
+        said = {
+            "issuer": self.url,
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "jwks_uri": f"{self.url}/keys",
+            "id_token_signing_alg_values_supported": ["RS256", "HS256", "none"],
+        }
+        said |= {"userinfo_endpoint": f"{self.url}/userinfo"} if self.userinfo else {}
+        send(handler, said | self.metadata)
+
+    def _token(self, handler):
+        form = parse_qs(handler.rfile.read(int(handler.headers["Content-Length"])).decode())
+        asked = self.codes.pop(form["code"][0], None)
+        basic = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"][0].encode()).digest()).rstrip(b"=")
+        if handler.headers["Authorization"] != f"Basic {basic}":
+            return send(handler, {"error": "invalid_client"}, 401)
+        if (
+            not asked
+            or challenge.decode() != asked["code_challenge"]
+            or form["redirect_uri"] != [asked["redirect_uri"]]
+        ):
+            return send(handler, {"error": "invalid_grant"}, 400)
+        return send(handler, {"access_token": "x", "token_type": "Bearer", "id_token": self.id_token(asked)})
+
+    def id_token(self, asked):
+        now = int(time.time())
+        claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"]}
+        claims |= asked["claims"] | self.claims
+        claims = {name: value for name, value in claims.items() if value is not None}
+        header = {"alg": "RS256", "kid": self.key.kid} | self.header
+        signed = f"{_encoded(json.dumps(header))}.{_encoded(json.dumps(claims))}"
+        if header["alg"] == "none":
+            return f"{signed}."
+        if header["alg"] == "HS256":  # with what everybody can read as the secret
+            public = self.publishes[0].as_pem(private=False)
+            return f"{signed}.{_encoded(hmac.digest(public, signed.encode(), 'sha256'))}"
+        return jwt.encode(header, claims, self.key, algorithms=[header["alg"]])
+
+
+def send(handler, said, status=200):
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    handler.send_response(status)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", len(body))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def _encoded(part):
+    return base64.urlsafe_b64encode(part.encode() if isinstance(part, str) else part).rstrip(b"=").decode()

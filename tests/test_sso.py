@@ -1,0 +1,460 @@
+"""The way to a provider and back: who can come along, and what is not to be believed."""
+
+import threading
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from clients import on_sqlite
+from issuer import SECOND, TENANT, Issuer, send
+from sqlalchemy import func, select
+
+from app.extensions import db
+from app.models import Event, Identity, SsoJourney, User, UserSession
+from config import KNOWN_PROVIDERS
+
+START, BACK = "/auth/sso/acme", "/auth/sso/acme/callback"
+ADA = {"email": "ada@example.com", "email_verified": True, "name": "Ada Lovelace"}
+NOT_BELIEVED = "Logging in with Acme did not work. Try again, or log in another way."
+NO_ANSWER = "Acme does not answer just now. Try again in a minute, or log in another way."
+NOT_YOURS = "That took too long, or was begun in another browser. Try again."
+
+
+@pytest.fixture
+def issuer():
+    issuer = Issuer()
+    yield issuer
+    issuer.stop()
+
+
+@pytest.fixture
+def settings(issuer):
+    return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
+
+
+def set_out(client, path=START, **fields):
+    """Press the button; return where that leads."""
+    page = client.post(path, data=fields)
+    assert page.status_code == 200, page.location
+    assert "Going to " in page.text
+    return page.headers["Refresh"]
+
+
+def travel(client, issuer, path=START, fields=(), **claims):
+    """Press the button, log in there as somebody with these claims, and come back; return the answer."""
+    return client.get(issuer.agree(set_out(client, path, **dict(fields)), **ADA | claims))
+
+
+def is_signed_in(client):
+    return client.get("/account").status_code == 200
+
+
+def told(client, answer):
+    """The page that an answer leads to."""
+    return client.get(answer.location, follow_redirects=True).text
+
+
+def count(model):
+    return db.session.scalar(select(func.count()).select_from(model))
+
+
+# The journey
+
+
+def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(
+    client, another_client, issuer, letters
+):
+    answer = travel(client, issuer)
+    assert answer.location == "/"
+    assert "Welcome. You are called ada.lovelace here" in told(client, answer)
+    user = db.session.scalar(select(User))
+    assert (user.email, user.username, user.confirmed, user.password_hash) == (ADA["email"], "ada.lovelace", True, None)
+    assert letters() == []
+    assert travel(another_client, issuer).location == "/"
+    assert is_signed_in(another_client)
+    assert (count(User), count(Identity)) == (1, 1)
+    assert [session.method for session in db.session.scalars(select(UserSession))] == ["sso:acme"] * 2
+
+
+def test_remember_me_and_the_page_asked_for_come_along(client, issuer):
+    answer = travel(client, issuer, f"{START}?next=/auth/history", {"remember_me": "y"})
+    assert answer.location == "/auth/history"
+    assert "Expires=" in next(line for line in answer.headers.getlist("Set-Cookie") if line.startswith("session="))
+    assert db.session.scalar(select(UserSession)).remembered
+
+
+def test_without_them_one_goes_home_for_this_session(client, issuer):
+    travel(client, issuer)
+    assert not db.session.scalar(select(UserSession)).remembered
+
+
+@pytest.mark.parametrize(
+    "to", ["//evil.example", "https://evil.example/", "/\\evil.example", "/\tx", "javascript:alert(1)"]
+)
+@on_sqlite
+def test_no_journey_ends_on_another_site(client, issuer, to):
+    page = client.post(START, query_string={"next": to})
+    assert client.get(issuer.agree(page.headers["Refresh"], **ADA)).location == "/"
+
+
+def test_the_sign_in_page_offers_it_and_asks_the_issuer_nothing(client, issuer):
+    for path in ("/", "/auth/login", "/auth/register"):
+        assert f'formaction="{START}"' in client.get(path).text
+    assert "Log in with Acme" in client.get(START).text
+    assert issuer.asked == []
+
+
+@pytest.mark.parametrize("settings", [{}])
+@on_sqlite
+def test_where_no_provider_is_set_up_none_is_offered(client):
+    assert "/auth/sso" not in client.get("/auth/login").text
+    assert client.post(START).status_code == client.get(BACK).status_code == 404
+
+
+def test_what_the_provider_gets_is_ours_alone(client, issuer):
+    going = set_out(client)
+    asked = parse_qs(urlsplit(going.removeprefix("0; url=")).query)
+    journey = db.session.scalar(select(SsoJourney))
+    assert asked["redirect_uri"] == [f"http://localhost{BACK}"]
+    assert asked["scope"] == ["openid email profile"]
+    assert asked["state"] == [journey.id]
+    assert asked["nonce"] == [journey.nonce]
+    assert journey.code_verifier not in going
+    assert len(journey.code_verifier) >= 43
+
+
+@pytest.mark.parametrize("settings", [{"PUBLIC_URL": "https://www.example.com/people"}])
+@on_sqlite
+def test_behind_a_proxy_people_come_back_to_the_public_address(client, app, issuer):
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
+    page = client.post(
+        START, base_url="https://www.example.com/people", headers={"Referer": "https://www.example.com/"}
+    )
+    back = issuer.agree(page.headers["Refresh"], **ADA)
+    assert back.startswith("https://www.example.com/people/auth/sso/acme/callback?")
+
+
+def test_nothing_of_it_is_kept_where_others_can_read_it(client, issuer, caplog):
+    back = issuer.agree(set_out(client), **ADA)
+    client.get(back)
+    code, state = (parse_qs(urlsplit(back).query)[name][0] for name in ("code", "state"))
+    cookie = client.get_cookie("session").value
+    assert not any(secret in caplog.text + cookie for secret in (code, state))
+    assert code not in str([line.detail for line in db.session.scalars(select(Event))])
+
+
+def test_fifty_journeys_begun_leave_room_in_the_cookie(client, ada, issuer):
+    for _ in range(50):
+        set_out(client, f"{START}?next=/{'x' * 2000}")
+    assert len(client.get_cookie("session").value) < 1000
+    assert client.sign_in(ada).location == "/"
+    assert is_signed_in(client)
+
+
+# Who does not come back as they went
+
+
+def test_who_refuses_there_is_told_how_to_go_on(client, issuer):
+    state = parse_qs(urlsplit(set_out(client)).query)["state"][0]
+    answer = client.get(BACK, query_string={"state": state, "error": "access_denied"})
+    assert "You did not log in with Acme. Try again, or log in another way." in told(client, answer)
+
+
+def test_a_journey_ends_once(client, another_client, issuer):
+    back = issuer.agree(set_out(client), **ADA)
+    before = client.get_cookie("session").value
+    client.get(back)
+    client.post("/auth/logout")
+    client.set_cookie("session", before)  # somebody kept it
+    assert NOT_YOURS in told(client, client.get(back))
+    assert not is_signed_in(client)
+    assert issuer.asked.count("/token") == 1
+
+
+def test_of_many_returns_at_once_one_is_looked_at(app, client, issuer):
+    back = issuer.agree(set_out(client), **ADA)
+    cookie = client.get_cookie("session").value
+    browsers = [app.test_client() for _ in range(6)]
+    for browser in browsers:
+        browser.set_cookie("session", cookie)
+    threads = [threading.Thread(target=browser.get, args=[back]) for browser in browsers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert issuer.asked.count("/token") == 1
+    assert sum(is_signed_in(browser) for browser in browsers) == 1
+
+
+def test_who_takes_too_long_begins_again(client, issuer, clock):
+    back = issuer.agree(set_out(client), **ADA)
+    clock.move(minutes=10, seconds=1)
+    assert NOT_YOURS in told(client, client.get(back))
+    assert count(User) == 0
+
+
+def test_who_is_back_in_time_is_in(client, issuer, clock):
+    back = issuer.agree(set_out(client), **ADA)
+    clock.move(minutes=9, seconds=59)
+    assert client.get(back).location == "/"
+
+
+def test_anothers_way_back_signs_nobody_in(client, another_client, issuer):
+    """Login CSRF: the victim would write into the attacker's account."""
+    back = issuer.agree(set_out(another_client), **ADA)
+    set_out(client)  # has begun a journey of their own
+    assert NOT_YOURS in told(client, client.get(back))
+    assert not is_signed_in(client)
+    assert count(User) == 0
+    assert another_client.get(back).location == "/"  # and takes nothing from it
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}])
+def test_a_look_ahead_uses_nothing_up(client, issuer, headers):
+    back = issuer.agree(set_out(client), **ADA)
+    client.head(back)
+    client.get(back, headers=headers)
+    assert "/token" not in issuer.asked
+    assert client.get(back).location == "/"
+
+
+def test_a_callback_out_of_nowhere_is_answered_in_words(client, issuer):
+    for query in ("", "?state=x&code=y", "?state=&code=", f"?state={'x' * 5000}", "?error=x", "?state=\0", "?iss=x"):
+        assert NOT_YOURS in told(client, client.get(BACK + query))
+
+
+# Two providers
+
+
+@pytest.fixture
+def other():
+    other = Issuer()
+    yield other
+    other.stop()
+
+
+def test_a_return_to_anothers_address_is_not_believed(app, client, issuer, other):
+    """Mix-up: the code of one provider would be shown to the other."""
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(), "other": other.provider("other")}
+    back = issuer.agree(set_out(client), **ADA)
+    client.get(back.replace("/acme/", "/other/"))
+    assert other.asked == []
+    assert not is_signed_in(client)
+
+
+def test_an_answer_in_anothers_name_is_not_believed(client, issuer):
+    """RFC 9207."""
+    back = issuer.agree(set_out(client), **ADA)
+    assert NOT_YOURS in told(client, client.get(f"{back}&iss=https://evil.example"))
+    assert "/token" not in issuer.asked
+
+
+def test_the_same_subject_of_another_issuer_is_another_person(app, client, another_client, issuer, other):
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(), "other": other.provider("other")}
+    travel(client, issuer)
+    travel(another_client, other, "/auth/sso/other", email="eve@example.com")
+    assert count(User) == count(Identity) == 2
+
+
+# Tokens that are not to be believed
+
+
+def sign_with_another_key(issuer):
+    issuer.key = SECOND
+
+
+def sign_with_anothers_key_under_our_name(issuer):
+    issuer.key, issuer.header = SECOND, {"kid": "first"}
+
+
+def say(**claims):
+    return lambda issuer: issuer.claims.update(claims)
+
+
+def head(**header):
+    return lambda issuer: issuer.header.update(header)
+
+
+WRONG = {
+    "another key": sign_with_another_key,
+    "another key under its name": sign_with_anothers_key_under_our_name,
+    "no signature": head(alg="none"),
+    "its public key as a secret": head(alg="HS256"),
+    "another nonce": say(nonce="x"),
+    "no nonce": say(nonce=None),
+    "another issuer": say(iss="https://evil.example"),
+    "no issuer": say(iss=None),
+    "another audience": say(aud="another application"),
+    "another audience, for us": say(aud="another application", azp="the-application"),
+    "two audiences": say(aud=["the-application", "another application"], azp="the-application"),
+    "no audience": say(aud=None),
+    "out of date": say(exp=int(time.time()) - 180),
+    "no end": say(exp=None),
+    "from the future": say(iat=int(time.time()) + 3600),
+    "no subject": say(sub=None),
+    "an empty subject": say(sub=""),
+    "a number as subject": say(sub=7),
+    "a list as subject": say(sub=["ada"]),
+    "a long subject": say(sub="x" * 256),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_token_that_is_not_right_signs_nobody_in(client, issuer, wrong):
+    WRONG[wrong](issuer)
+    assert NOT_BELIEVED in told(client, travel(client, issuer))
+    assert count(User) == count(Identity) == 0
+
+
+def test_a_token_with_the_right_audience_in_a_list_is_good(client, issuer):
+    assert travel(client, issuer, aud=["the-application"]).location == "/"
+
+
+def test_a_code_that_the_issuer_does_not_know_any_more_is_told(client, issuer):
+    back = issuer.agree(set_out(client), **ADA)
+    issuer.codes.clear()
+    assert NOT_BELIEVED in told(client, client.get(back))
+
+
+def test_new_keys_are_looked_up_once_when_they_are_met(client, another_client, issuer):
+    travel(client, issuer)
+    issuer.rotate()
+    assert travel(another_client, issuer).location == "/"
+    assert issuer.asked.count("/keys") == 2
+    assert issuer.asked.count("/.well-known/openid-configuration") == 1
+
+
+def test_what_was_published_is_believed_for_a_day(app, client, another_client, issuer):
+    travel(client, issuer)
+    app.extensions["oidc"]["acme"].server_metadata["_loaded_at"] -= 25 * 3600
+    travel(another_client, issuer)
+    assert issuer.asked.count("/keys") == issuer.asked.count("/.well-known/openid-configuration") == 2
+
+
+def test_a_document_of_another_issuer_is_not_believed(client, issuer):
+    issuer.metadata = {"issuer": "https://evil.example"}
+    assert NO_ANSWER in told(client, client.post(START))
+    issuer.metadata = {}
+    assert travel(client, issuer).location == "/"
+
+
+# What the tokens say
+
+
+def test_the_address_may_stand_in_the_userinfo_alone(client, issuer):
+    issuer.userinfo = ADA | {"sub": "ada"}
+    travel(client, issuer, email=None, email_verified=None)
+    assert db.session.scalar(select(User)).confirmed
+
+
+def test_anothers_userinfo_is_not_believed(client, issuer):
+    issuer.userinfo = ADA | {"sub": "eve"}
+    assert travel(client, issuer, email=None, email_verified=None).location == "/auth/sso/acme/address"
+
+
+@pytest.mark.parametrize(
+    "nasty", [["x"], {"x": 1}, 7, None, "", "\0", "a" * 300, "x\r\nBcc: y@example.com", "ada@", "@", "\ud800"]
+)
+def test_odd_claims_make_no_error(client, issuer, nasty):
+    answer = travel(client, issuer, email=nasty, name=nasty, nickname=nasty, preferred_username=nasty)
+    assert answer.location == "/auth/sso/acme/address"
+
+
+# A provider in trouble
+
+
+def hang(issuer):
+    return lambda handler: issuer.over.wait(20)
+
+
+def drip(issuer):
+    def slowly(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        while not issuer.over.wait(0.2):
+            handler.wfile.write(b" ")
+
+    return slowly
+
+
+TROUBLE = {
+    "garbage": lambda _: lambda handler: send(handler, b"<html>"),
+    "a list": lambda _: lambda handler: send(handler, []),
+    "an empty object": lambda _: lambda handler: send(handler, {}),
+    "an error": lambda _: lambda handler: send(handler, b"oops", 500),
+    "a closed line": lambda _: lambda handler: handler.connection.close(),
+}
+SLOW = {"silence": hang, "drips": drip}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/keys"])
+@on_sqlite
+def test_a_provider_that_makes_no_sense_costs_a_sentence(client, ada, issuer, path, trouble):
+    issuer.answers[path] = TROUBLE[trouble](issuer)
+    page = client.post(START)
+    if page.status_code == 200:
+        page = client.get(issuer.agree(page.headers["Refresh"], **ADA))
+    words = told(client, page)
+    assert NO_ANSWER in words or NOT_BELIEVED in words
+    assert count(Identity) == 0
+    assert client.sign_in(ada).location == "/"
+
+
+@pytest.mark.parametrize("slow", SLOW)
+@on_sqlite
+def test_a_slow_provider_is_not_waited_for(client, ada, issuer, slow, monkeypatch):
+    monkeypatch.setattr("app.oidc.TIMEOUT", 0.5)
+    issuer.answers["/.well-known/openid-configuration"] = SLOW[slow](issuer)
+    assert NO_ANSWER in told(client, client.post(START))
+    assert client.sign_in(ada).location == "/"
+    issuer.over.set()
+
+
+def test_a_provider_that_is_away_costs_a_sentence(client, ada, issuer):
+    issuer.stop()
+    assert NO_ANSWER in told(client, client.post(START))
+    assert client.sign_in(ada).location == "/"
+
+
+# Microsoft's: one issuer for many tenants
+
+
+@pytest.fixture
+def microsoft(app, issuer):
+    issuer.metadata = {"issuer": f"{issuer.url}/{{tenantid}}/v2.0"}
+    issuer.claims = {"iss": f"{issuer.url}/{TENANT}/v2.0", "tid": TENANT}
+
+    def provide(**options):
+        known = KNOWN_PROVIDERS["microsoft"] | {"issuer": issuer.metadata["issuer"]} | options
+        fields = issuer.provider("microsoft").__dict__ | known
+        app.config["OIDC_PROVIDERS"] = {"microsoft": type(issuer.provider())(**fields)}
+        return "/auth/sso/microsoft"
+
+    return provide
+
+
+def test_a_tenants_people_come_in(client, issuer, microsoft):
+    assert travel(client, issuer, microsoft()).location == "/"
+    assert db.session.scalar(select(Identity)).issuer == f"{issuer.url}/{TENANT}/v2.0"
+
+
+@pytest.mark.parametrize("tenant", ["99999999-2222-3333-4444-555555555555", "../evil", "", None, 7])
+def test_a_token_of_another_tenant_than_it_says_is_not_believed(client, issuer, microsoft, tenant):
+    issuer.claims["tid"] = tenant
+    answer = travel(client, issuer, microsoft())
+    assert "did not work" in told(client, answer)
+
+
+def test_tenants_can_be_listed(client, another_client, issuer, microsoft):
+    assert travel(client, issuer, microsoft(tenants=(TENANT,))).location == "/"
+    answer = travel(another_client, issuer, microsoft(tenants=("99999999-2222-3333-4444-555555555555",)))
+    assert "did not work" in told(another_client, answer)
+
+
+@pytest.mark.parametrize(
+    ("says", "is_proved"), [(True, True), ("1", True), (False, False), ("0", False), (None, False)]
+)
+def test_its_word_for_an_address_is_a_claim_of_its_own(client, issuer, microsoft, says, is_proved):
+    travel(client, issuer, microsoft(), xms_edov=says)
+    assert db.session.scalar(select(User)).confirmed is is_proved
