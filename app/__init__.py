@@ -63,6 +63,7 @@ def register_blueprints(app: Flask) -> None:
         app.register_blueprint(dev.bp)
         app.cli.add_command(dev.serve)
         dev.keep_letters(app)
+        dev.offer_pretend_issuer(app)
 
 
 def deliver_letters(app: Flask) -> None:

@@ -98,7 +98,7 @@ def _carefully(provider: Provider, ask: Callable[[Any], T]) -> T:
         log.warning("%s: refused, %s", provider.name, getattr(error, "error", None) or error)
         raise Refused from error
     except Exception as error:  # no answer, or none that makes sense: Authlib and requests raise whatever they meet
-        log.error("%s does not answer as it should: %s", provider.name, type(error).__name__)
+        log.error("%s does not answer as it should: %s %s", provider.name, type(error).__name__, str(error)[:200])
         raise Unavailable from error
 
 

@@ -11,7 +11,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import RSAKey
 
 from config import Provider
@@ -126,7 +126,7 @@ class Issuer:
         if header["alg"] == "HS256":  # with what everybody can read as the secret
             public = self.publishes[0].as_pem(private=False)
             return f"{signed}.{_encoded(hmac.digest(public, signed.encode(), 'sha256'))}"
-        return jwt.encode(header, claims, self.key, algorithms=[header["alg"]])
+        return jws.serialize_compact(header, json.dumps(claims), self.key, algorithms=[header["alg"]])
 
 
 def send(handler, said, status=200):

@@ -10,8 +10,14 @@ from sqlalchemy import select
 
 from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED, OPEN_TO_THOSE_WHO_LEAVE
 from app.extensions import db
+from config import Provider
 
 JSON = {"Accept": "application/json"}
+
+# For tests that walk all addresses, which have an x where something is to be named.
+with_all_routes = pytest.mark.parametrize(
+    "settings", [{"OIDC_PROVIDERS": {"x": Provider("x", "X", "http://127.0.0.1:9", "an id", "a secret")}}]
+)
 
 
 def addresses(app, method):
@@ -19,7 +25,10 @@ def addresses(app, method):
     with app.test_request_context():
         for rule in app.url_map.iter_rules():
             if method in rule.methods:
-                yield rule.endpoint, url_for(rule.endpoint, **dict.fromkeys(rule.arguments, "x"))
+                yield (
+                    rule.endpoint,
+                    url_for(rule.endpoint, **{name: 1 if name == "number" else "x" for name in rule.arguments}),
+                )
 
 
 def rows():
@@ -27,6 +36,7 @@ def rows():
     return {table.name: db.session.execute(select(table)).all() for table in db.metadata.sorted_tables}
 
 
+@with_all_routes
 def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
     client.sign_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}

@@ -6,7 +6,7 @@ import re
 import pytest
 from clients import PASSWORD
 from sqlalchemy import select
-from test_gate import JSON, addresses, hidden_token, rows
+from test_gate import JSON, addresses, hidden_token, rows, with_all_routes
 from test_login import OUTSIDE
 from test_magic_links import code_in, wrong
 from test_passwords import beside, history, is_signed_in, notes
@@ -21,6 +21,7 @@ BUTTON = "/auth/sessions/end-others"  # a button that asks, without a page of it
 # Every route is in one of these two: those that change who can get in, or take data away, ask.
 ASKING = {"auth.list_sessions", "auth.end_session", "auth.end_other_sessions"}
 ASKING |= {"auth.change_username", "auth.export", "auth.delete"}
+ASKING |= {"auth.start_sso", "auth.connections", "auth.unlink"}
 ASKING_NOT = {
     **dict.fromkeys(["static", "bootstrap.static", "main.healthz", "main.readyz"], "is nobody's"),
     **dict.fromkeys(["main.index", "main.account", "auth.history"], "shows, and changes nothing"),
@@ -33,6 +34,9 @@ ASKING_NOT = {
     **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by a letter"),
     **dict.fromkeys(["auth.logout", "auth.keep"], "must be possible at any time, and takes nothing away"),
     "auth.recent_login": "is the question",
+    "auth.sso_callback": "is a proof, or the end of a journey that began with the question",
+    "auth.sso_address": "makes an account, and changes none",
+    "auth.link_sso": "needs what a provider said a moment ago, and asks then",
 }
 
 
@@ -75,6 +79,7 @@ def hidden(page):
 # What asks
 
 
+@with_all_routes
 def test_each_route_asks_or_has_a_reason_not_to(app, member, another_client, ada):
     another_client.sign_in(ada)
     assert {rule.endpoint for rule in app.url_map.iter_rules()} == ASKING | set(ASKING_NOT)
@@ -97,6 +102,7 @@ def test_each_route_asks_or_has_a_reason_not_to(app, member, another_client, ada
     assert is_signed_in(another_client)
 
 
+@with_all_routes
 def test_json_gets_a_status_and_no_question(app, member):
     before = rows()
     for method in ("GET", "POST"):

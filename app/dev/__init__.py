@@ -1,6 +1,7 @@
-"""What only a developer needs: a mailbox for the letters, and a server. Not imported in production."""
+"""What only a developer needs: a mailbox for letters, a pretend issuer, a server. Not imported in production."""
 
+from app.dev.issuer import offer_pretend_issuer
 from app.dev.mailbox import bp, keep_letters
 from app.dev.server import serve
 
-__all__ = ["bp", "keep_letters", "serve"]
+__all__ = ["bp", "keep_letters", "offer_pretend_issuer", "serve"]

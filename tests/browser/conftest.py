@@ -7,6 +7,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 from werkzeug.serving import make_server
 
+from app.dev import offer_pretend_issuer
+
 
 @pytest.fixture
 def app(make_app, databases, settings, tmp_path):
@@ -25,6 +27,7 @@ def live(app):
     """The address of a server that runs the application."""
     server = make_server("localhost", 0, app, threaded=True)
     app.config["PUBLIC_URL"] = f"http://localhost:{server.server_port}"
+    offer_pretend_issuer(app)
     server.daemon_threads = False  # so that closing waits for the answers under way
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

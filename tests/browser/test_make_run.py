@@ -108,7 +108,7 @@ def test_a_newcomer_is_confirmed_and_signed_in_and_stays_in_if_asked(clone, play
             page.get_by_label("Email address or username").fill("ada")
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_label("Keep me logged in").set_checked(remember)
-            page.get_by_role("button", name="Log in").click()
+            page.get_by_role("button", name="Log in", exact=True).click()
             page.get_by_role("heading", name="Hello, ada!").wait_for()
             context.close()
             context, page = open_browser()

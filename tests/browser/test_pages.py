@@ -139,7 +139,7 @@ def test_a_password_can_be_looked_at_and_pasted(people, page):
     page.get_by_role("button", name="Show what is typed").click()
     assert field.get_attribute("type") == "text"
     page.get_by_label("Email address or username").fill("ada")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     page.get_by_role("heading", name="Hello, ada!").wait_for()
 
 

@@ -19,7 +19,7 @@ def submit_wrong_sign_in(page):
     page.goto("/auth/login")
     page.get_by_label("Email address or username").fill("nobody")
     page.get_by_label("Password").fill("wrong")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     page.get_by_role("alert").wait_for()
 
 
@@ -148,6 +148,34 @@ def type_a_wrong_code(page):
     fill_in(page, "Log in", {"Code from the letter": "1234 5678"})
 
 
+def log_in_elsewhere(who, then, email=""):
+    """A way: by the pretend issuer, as one of its people or as somebody with an address, to a page that has a word."""
+
+    def way(page):
+        page.goto("/auth/login")
+        page.get_by_role("button", name="Log in with Pretend issuer").click()
+        if email:
+            page.get_by_label("Somebody else").fill(email)
+        page.get_by_role("button", name=who).click()
+        page.get_by_text(then).first.wait_for()
+
+    return way
+
+
+def sign_in_where_asked(page):
+    page.get_by_role("link", name="Log in with a password").click()
+    fill_in(page, "Log in", SIGN_IN)
+    page.get_by_role("button", name="Link with Pretend issuer").wait_for()
+
+
+def link_elsewhere(page):
+    page.goto("/auth/connections")
+    page.get_by_role("button", name="Link with Pretend issuer").click()
+    page.get_by_role("button", name="Vera, whose").click()
+    page.get_by_text("vera@example.org").wait_for()
+
+
+as_somebody_known = log_in_elsewhere("Log in with this address", "is registered here", "ada@example.com")
 ask_for_reset = submit("/auth/reset", "Send me a link", {"Email address": "ada@example.com"})
 ask_for_link = submit("/auth/magic-link", "Send me a link", {"Email address": "ada@example.com"})
 prove_the_mailbox = after(
@@ -226,6 +254,19 @@ TOUR = [
     ("keep", ADA, after(address("/auth/delete"), type_the_address, sign_in_again)),
     ("sign-in, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", SIGN_IN))),
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
+    ("log in elsewhere", STRANGER, address("/auth/sso/pretend")),
+    ("pretend issuer", STRANGER, submit("/auth/sso/pretend", "Log in with Pretend issuer")),
+    ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "no address")),
+    ("elsewhere, an address that is taken", STRANGER, as_somebody_known),
+    ("elsewhere, to be linked", STRANGER, after(as_somebody_known, sign_in_where_asked)),
+    ("linked accounts, none", ADA, address("/auth/connections")),
+    ("linked accounts", ADA, link_elsewhere),
+    (
+        "linked accounts, the only way in",
+        STRANGER,
+        after(log_in_elsewhere("Vera, whose", "Hello, vera"), address("/auth/connections")),
+    ),
+    ("account, linked", ADA, after(link_elsewhere, address("/account"))),
     ("gate, a long name", LONG, address("/auth/unconfirmed")),
     ("menu, a long name", LONG, open_the_menu),
     ("log out, a long name", LONG, address("/auth/logout")),
@@ -240,6 +281,6 @@ def go(page, who, way):
         page.goto("/auth/login")
         page.get_by_label("Email address or username").fill(who)
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("button", name="Log in", exact=True).click()
         page.locator("header summary").wait_for()
     way(page)

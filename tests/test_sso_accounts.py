@@ -1,0 +1,464 @@
+"""Whose account is it? Never by the address alone; and linking the two, and taking that back."""
+
+import re
+from itertools import product
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from issuer import Issuer
+from sqlalchemy import select
+from test_first_proof import NEW_TWICE
+from test_passwords import history, is_signed_in
+from test_sso import START, count, set_out, told, travel
+
+from app.accounts import sso
+from app.extensions import db
+from app.models import Identity, User
+from config import KNOWN_PROVIDERS, Provider
+
+CONNECTIONS = "/auth/connections"
+
+
+@pytest.fixture
+def issuer():
+    issuer = Issuer()
+    yield issuer
+    issuer.stop()
+
+
+@pytest.fixture
+def settings(issuer):
+    return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
+
+
+@pytest.fixture
+def eve(app):
+    user = User(email="eve@example.com", username="eve", password=PASSWORD, confirmed=True)
+    db.session.add(user)
+    db.session.commit()
+    return user
+
+
+def link_by_hand(user, issuer, subject="ada"):
+    db.session.add(Identity(user_id=user.id, provider="acme", issuer=issuer.url, subject=subject))
+    db.session.commit()
+
+
+def whose(identities=None):
+    """Who is let in by the identity, by name."""
+    found = db.session.scalars(select(Identity)).all()
+    return [identity.user.username for identity in found]
+
+
+# Every case
+
+
+ADDRESSES = {"free": "new@example.com", "ada's": "ada@example.com", "bob's": "bob@example.com", "none": None}
+# For who is signed in nowhere here: whom the identity lets in already, the address, the provider's word for it; then
+# where it ends, and whom the identity lets in from then on. Ada is confirmed, Bob is not.
+STRANGERS = {
+    (None, "free", True): ("/", ["new"]),
+    (None, "free", False): ("/auth/unconfirmed", ["new"]),
+    (None, "ada's", True): ("/auth/sso/acme/link", []),
+    (None, "ada's", False): ("/auth/sso/acme/link", []),
+    (None, "bob's", True): ("/auth/change-username", ["bob"]),
+    (None, "bob's", False): ("/auth/sso/acme/link", []),
+    (None, "none", True): ("/auth/sso/acme/address", []),
+    (None, "none", False): ("/auth/sso/acme/address", []),
+    **{("ada", address, word): ("/", ["ada"]) for address, word in product(ADDRESSES, [True, False])},
+    **{("bob", address, word): ("/auth/unconfirmed", ["bob"]) for address, word in product(ADDRESSES, [True, False])},
+    ("bob", "bob's", True): ("/auth/change-username", ["bob"]),
+}
+
+
+@pytest.mark.parametrize(("known", "address", "word"), STRANGERS)
+def test_whose_account_is_it(client, ada, bob, eve, issuer, known, address, word):
+    ends, lets_in = STRANGERS[known, address, word]
+    if known:
+        link_by_hand({"ada": ada, "bob": bob}[known], issuer)
+    answer = travel(client, issuer, email=ADDRESSES[address], email_verified=word, name="New")
+    assert client.get(answer.location, follow_redirects=True).request.path == ends
+    assert whose() == lets_in
+    assert count(User) == (4 if lets_in == ["new"] else 3)
+    new = User.find("new")
+    assert new is None or (new.confirmed, new.password_hash) == (word, None)
+    assert ada.verify_password(PASSWORD)
+    assert bob.verify_password(PASSWORD) is not bob.confirmed
+    assert bob.confirmed is (ends == "/auth/change-username")
+
+
+@pytest.mark.parametrize(("known", "address", "word"), [*product([None, "ada", "eve"], ADDRESSES, [True, False])])
+def test_whose_account_is_it_for_who_is_signed_in(client, ada, bob, eve, issuer, known, address, word):
+    """They began it from their own page: the address has no part in it."""
+    if known:
+        link_by_hand({"ada": ada, "eve": eve}[known], issuer)
+    client.sign_in(ada)
+    answer = travel(client, issuer, email=ADDRESSES[address], email_verified=word)
+    assert answer.location == CONNECTIONS
+    words = "linked with another account here" if known == "eve" else "Acme is linked: it logs you in from now on."
+    assert words in told(client, answer)
+    assert whose() == [known or "ada"]
+    assert count(User) == 3
+    assert not bob.confirmed
+
+
+@pytest.mark.parametrize("known", [None, "ada", "eve"])
+def test_who_signed_in_meanwhile_stays_who_they_are(client, ada, eve, issuer, known):
+    if known:
+        link_by_hand({"ada": ada, "eve": eve}[known], issuer)
+    back = issuer.agree(set_out(client), email="new@example.com", email_verified=True)
+    client.sign_in(ada)
+    with client.session_transaction() as session:
+        session["sso"] = re.search(r"state=([\w-]+)", back)[1]
+    answer = client.get(back)
+    assert "You are logged in here already" in told(client, answer)
+    assert "ada" in client.get("/account").text
+    assert whose() == ([known] if known else [])
+    assert count(User) == 2
+
+
+def test_who_signed_in_as_another_meanwhile_links_nothing(client, ada, eve, issuer):
+    client.sign_in(ada)
+    back = issuer.agree(set_out(client))
+    state = re.search(r"state=([\w-]+)", back)[1]
+    client.post("/auth/logout")
+    client.sign_in(eve)
+    with client.session_transaction() as session:
+        session["sso"] = state
+    client.get(back)
+    assert whose() == []
+
+
+def test_an_address_held_for_an_undo_is_not_free(client, another_client, ada, issuer, letters):
+    client.sign_in(ada)
+    client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
+    client.get(letters.link(-2))
+    answer = travel(another_client, issuer, email="ada@example.com", email_verified=True)
+    assert answer.location == "/auth/sso/acme/link"
+    assert count(User) == 1
+
+
+def test_the_planted_password_and_browsers_are_out_once_the_provider_vouches(client, another_client, bob, issuer):
+    another_client.sign_in(bob)
+    page = travel(client, issuer, email="bob@example.com", email_verified=True)
+    assert "the old password is gone" in told(client, page)
+    assert another_client.get("/auth/unconfirmed").location.startswith("/auth/login")
+    assert another_client.sign_in(bob).status_code == 422
+    assert "mailbox_proved" in history()
+
+
+def test_a_planted_identity_is_out_once_the_mailbox_is_proved(client, another_client, issuer, letters):
+    travel(client, issuer, email="victim@example.com", email_verified=False)
+    another_client.post("/auth/magic-link", data={"email": "victim@example.com"})
+    another_client.get(letters.link())
+    assert is_signed_in(another_client)
+    assert whose() == []
+    assert travel(client, issuer, email="victim@example.com", email_verified=False).location.startswith("/auth/")
+    assert not is_signed_in(client)
+
+
+def test_no_letter_goes_to_whom_the_provider_vouches_for(client, issuer, letters):
+    travel(client, issuer, email="new@example.com", email_verified=True)
+    assert letters() == []
+
+
+def test_who_is_not_vouched_for_confirms_by_letter(client, issuer, letters):
+    travel(client, issuer, email="new@example.com", email_verified=False)
+    assert client.get(letters.link()).location == "/"
+    assert User.find("new@example.com").confirmed
+
+
+@pytest.mark.parametrize("settings", [{}])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_where_registration_is_closed_only_those_who_are_known_come_in(
+    app, client, another_client, ada, issuer, is_open
+):
+    app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, REGISTRATION_OPEN=is_open)
+    link_by_hand(ada, issuer)
+    assert travel(client, issuer).location == "/"
+    for claims in ({"email": "new@example.com"}, {"email": None}):
+        words = told(another_client, travel(another_client, issuer, sub="new", **claims))
+        assert ("Nobody here is linked with that Acme account, and registration is closed." in words) is not is_open
+        another_client.post("/auth/logout")
+    assert count(User) == (2 if is_open else 1)
+
+
+@pytest.mark.parametrize("settings", [{}])
+def test_where_accounts_are_hidden_an_unproved_address_is_not_looked_for(app, client, ada, bob, issuer):
+    app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, HIDE_ACCOUNTS=True)
+    for address in ("ada@example.com", "bob@example.com", "new@example.com", None):
+        words = told(client, travel(client, issuer, email=address, email_verified=False))
+        assert "Acme does not say that your address is yours. Register here, then link the two." in words
+    assert count(User) == 2
+    assert travel(client, issuer, email="new@example.com").location == "/"
+
+
+def test_a_deactivated_person_stays_out(client, ada, issuer):
+    link_by_hand(ada, issuer)
+    ada.deactivated_at = ada.created_at
+    db.session.commit()
+    assert "This account has been deactivated." in told(client, travel(client, issuer))
+
+
+def test_who_leaves_is_asked_whether_to_stay(client, another_client, ada, issuer):
+    link_by_hand(ada, issuer)
+    client.sign_in(ada)
+    client.post("/auth/delete", data={"email": ada.email})
+    page = another_client.get(travel(another_client, issuer).location, follow_redirects=True)
+    assert "Keep your account?" in page.text
+
+
+# The provider's word
+
+
+GOOGLE = KNOWN_PROVIDERS["google"]
+WORDS = [  # what the settings say, what the claims say, whether the address is proved
+    ({}, {"email_verified": True}, True),
+    ({}, {"email_verified": False}, False),
+    ({}, {"email_verified": "true"}, False),
+    ({}, {"email_verified": 1}, False),
+    ({}, {}, False),
+    ({}, {"email_verified": None, "xms_edov": True}, False),
+    ({"domains": ("example.com",)}, {"email_verified": True}, True),
+    ({"domains": ("acme.com",)}, {"email_verified": True}, False),
+    ({"domains": ("acme.com",)}, {"email_verified": True, "hd": "example.com"}, False),
+    (GOOGLE, {"email": "ada@gmail.com", "email_verified": True}, True),
+    (GOOGLE, {"email": "Ada@GMail.com", "email_verified": True}, True),
+    (GOOGLE, {"email": "ada@gmail.com", "email_verified": False}, False),
+    (GOOGLE, {"email_verified": True}, False),
+    (GOOGLE, {"email_verified": True, "hd": "example.com"}, True),
+    (GOOGLE, {"email_verified": True, "hd": "example.org"}, False),
+    (KNOWN_PROVIDERS["microsoft"], {"email_verified": True}, False),
+    (KNOWN_PROVIDERS["microsoft"], {"xms_edov": True}, True),
+    (KNOWN_PROVIDERS["microsoft"], {"xms_edov": "1"}, True),
+    (KNOWN_PROVIDERS["microsoft"], {"xms_edov": False}, False),
+]
+
+
+@pytest.mark.parametrize(("options", "claims", "is_proved"), WORDS)
+@on_sqlite
+def test_whose_word_counts_for_which_address(app, options, claims, is_proved):
+    provider = Provider(**{"name": "x", "label": "X", "issuer": "i", "client_id": "c", "client_secret": "s"} | options)
+    vouched = sso.understand(provider, {"iss": "i", "sub": "s", "email": "ada@example.com"} | claims)
+    assert vouched.is_proved is is_proved
+
+
+# Names
+
+
+NAMES = [
+    ({"nickname": "Ada"}, "ada"),
+    ({"preferred_username": "ada.l"}, "ada.l"),
+    ({"preferred_username": "ada@corp.example"}, "ada"),
+    ({"name": "Žofie  Nováková-Kováč"}, "zofie.novakova-kovac"),
+    ({"name": "李小龍", "email": "bruce@example.com"}, "bruce"),
+    ({"name": "李小龍", "email": "1@example.com"}, "member"),
+    ({"name": "Admin"}, "admin2"),
+    ({"name": "Flasky"}, "flasky2"),
+    ({"name": "eve"}, "eve2"),
+    ({"name": "x" * 200}, "x" * 50),
+    ({"name": "<script>alert(1)</script>"}, "script.alert.1.script"),
+]
+
+
+@pytest.mark.parametrize(("claims", "name"), NAMES)
+def test_a_name_is_made_of_what_the_provider_says(client, eve, issuer, claims, name):
+    travel(client, issuer, **{"name": None, "email": "new@example.com"} | claims)
+    assert db.session.scalar(select(User).where(User.id != eve.id)).username == name
+
+
+def test_the_name_can_be_changed(client, issuer):
+    travel(client, issuer)
+    client.post("/auth/change-username", data={"username": "countess"})
+    assert "Hello, countess!" in client.get("/").text
+
+
+# No address from the provider
+
+
+ASKED = "/auth/sso/acme/address"
+
+
+def test_who_has_no_address_there_writes_one_and_confirms_it(client, issuer, letters):
+    travel(client, issuer, f"{START}?next=/auth/history", {"remember_me": "y"}, email=None)
+    assert "told us who you are, but no address" in client.get(ASKED).text
+    wrong = client.post(ASKED, data={"email": "new@"})
+    assert (wrong.status_code, 'value="new@"' in wrong.text) == (422, True)
+    assert client.post(ASKED, data={"email": "new@example.com"}).location == "/auth/history"
+    assert client.get("/account").location == "/auth/unconfirmed"
+    client.get(letters.link())
+    assert is_signed_in(client)
+    assert whose() == ["ada.lovelace"]
+
+
+def test_an_address_that_is_taken_is_not_given(client, ada, issuer):
+    travel(client, issuer, email=None)
+    page = client.post(ASKED, data={"email": "ADA@example.com"})
+    assert page.status_code == 422
+    assert "This address is already registered." in page.text
+    assert whose() == []
+
+
+def test_the_word_for_an_address_is_not_taken_from_the_form(client, issuer):
+    travel(client, issuer, email=None, email_verified=True)
+    client.post(ASKED, data={"email": "new@example.com", "is_proved": "1", "email_verified": "1"})
+    assert not User.find("new@example.com").confirmed
+
+
+@pytest.mark.parametrize("page", [ASKED, "/auth/sso/acme/link"])
+def test_what_the_provider_said_waits_for_a_quarter_of_an_hour(client, ada, issuer, clock, page):
+    travel(client, issuer, email=None if page == ASKED else "ada@example.com")
+    clock.move(minutes=15, seconds=1)
+    for method in ("GET", "POST"):
+        answer = client.open(page, method=method, data={"email": "new@example.com"})
+        assert "That took too long. Try again." in told(client, answer)
+    assert count(User) == 1
+
+
+@pytest.mark.parametrize("page", [ASKED, "/auth/sso/acme/link"])
+def test_nobody_comes_to_these_pages_without_a_providers_word(client, another_client, ada, issuer, page):
+    another_client.sign_in(ada)
+    for browser in (client, another_client):
+        for answer in (browser.get(page), browser.post(page, data={"email": "new@example.com"})):
+            assert answer.location in {"/auth/login", CONNECTIONS}
+    assert count(User) == 1
+    assert count(Identity) == 0
+
+
+# An address that has an account
+
+
+TAKEN = "/auth/sso/acme/link"
+
+
+def test_the_owner_signs_in_once_and_then_it_is_linked(client, another_client, ada, issuer, letters):
+    travel(client, issuer, f"{START}?next=/auth/history", email="ada@example.com")
+    page = client.get(TAKEN)
+    assert "<strong>ada@example.com</strong> is registered here" in page.text
+    login = re.search(r'href="(/auth/login\?next=[^"]+)"', page.text)[1]
+    assert client.post(login, data={"login": "ada", "password": PASSWORD}).location == TAKEN
+    assert whose() == []
+    assert "Link with Acme?" in client.get(TAKEN).text
+    assert client.post(TAKEN).location == "/auth/history"
+    assert whose() == ["ada"]
+    assert letters()[-1].subject == "Another account now logs you in"
+    assert travel(another_client, issuer, email="other@example.com").location == "/"
+    assert "identity_linked" in history()
+
+
+def test_or_signs_in_by_a_letter(client, ada, issuer, letters):
+    travel(client, issuer, email="ada@example.com")
+    ask = re.search(r'href="(/auth/magic-link\?next=[^"]+)"', client.get(TAKEN).text)[1]
+    client.post(ask, data={"email": "ada@example.com"})
+    assert client.get(letters.link()).location == TAKEN
+    client.post(TAKEN)
+    assert whose() == ["ada"]
+
+
+def test_who_signs_in_as_another_links_nothing(client, ada, eve, issuer):
+    travel(client, issuer, email="ada@example.com")
+    client.sign_in(eve)
+    answer = client.post(TAKEN)
+    assert "That Acme account has another address than this account." in told(client, answer)
+    assert whose() == []
+
+
+def test_a_sign_in_that_is_old_is_asked_for_again(client, ada, issuer, clock):
+    travel(client, issuer, email="ada@example.com")
+    client.sign_in(ada)
+    with client.session_transaction() as session:
+        session["vouched"]["at"] += 16 * 60
+        session.modified = True
+    clock.move(minutes=16)
+    assert client.get(TAKEN).location == "/auth/recent-login"
+    assert client.post(TAKEN).status_code == 403
+    assert whose() == []
+
+
+# Linked accounts
+
+
+def subject_of(number=0):
+    return db.session.scalars(select(Identity)).all()[number].id
+
+
+def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, issuer, letters):
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    assert "None yet." in client.get(CONNECTIONS).text
+    assert "Linked accounts" in client.get("/account").text
+    travel(client, issuer, email="elsewhere@example.net")
+    page = client.get(CONNECTIONS).text
+    assert "elsewhere@example.net" in page
+    assert client.post(f"{CONNECTIONS}/{subject_of()}/unlink").location == CONNECTIONS
+    assert whose() == []
+    assert [letter.subject for letter in letters()[-2:]] == [
+        "Another account now logs you in",
+        "An account was taken off yours",
+    ]
+    assert is_signed_in(client)
+    assert another_client.get("/account", follow_redirects=True).text.count("taken off yours in another browser") == 1
+    assert {"identity_linked", "identity_unlinked"} <= set(history())
+
+
+def test_the_last_way_in_is_not_taken_off(client, issuer):
+    travel(client, issuer)
+    assert "Remove" not in client.get(CONNECTIONS).text
+    answer = client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
+    assert "It is your only way in. Choose a password first." in told(client, answer)
+    assert whose() == ["ada.lovelace"]
+
+
+def test_of_two_one_is_taken_off_and_the_other_stays(client, issuer):
+    travel(client, issuer)
+    travel(client, issuer, sub="another")
+    first, second = (subject_of(number) for number in (0, 1))
+    assert "logs nobody in here any more" in told(client, client.post(f"{CONNECTIONS}/{first}/unlink"))
+    assert "only way in" in told(client, client.post(f"{CONNECTIONS}/{second}/unlink"))
+    assert [identity.subject for identity in db.session.scalars(select(Identity))] == ["another"]
+
+
+@pytest.mark.parametrize("number", ["0", "2147483647", "9223372036854775808", "-1", "x", "%00"])
+def test_a_number_that_is_nobodys_is_not_found(client, ada, number):
+    client.sign_in(ada)
+    assert client.post(f"{CONNECTIONS}/{number}/unlink").status_code == 404
+
+
+def test_anothers_is_not_found(client, another_client, ada, eve, issuer):
+    client.sign_in(ada)
+    travel(client, issuer)
+    another_client.sign_in(eve)
+    assert another_client.post(f"{CONNECTIONS}/{subject_of()}/unlink").status_code == 404
+    assert "Acme</strong>" not in another_client.get(CONNECTIONS).text
+    assert whose() == ["ada"]
+
+
+def test_this_was_not_me_takes_off_what_was_linked(client, another_client, ada, issuer, letters):
+    """Somebody who knew the password linked an account of theirs."""
+    client.sign_in(ada)
+    travel(client, issuer, email="thief@example.net")
+    another_client.post(letters.link(), data=NEW_TWICE)
+    assert whose() == []
+    assert not is_signed_in(client)
+    assert travel(client, issuer, email="thief@example.net").location == "/"
+    assert "ada</" not in client.get("/account").text
+
+
+def test_a_provider_that_is_gone_from_the_settings_is_still_shown(app, client, ada, issuer):
+    client.sign_in(ada)
+    travel(client, issuer)
+    app.config["OIDC_PROVIDERS"] = {}
+    assert "acme" in client.get(CONNECTIONS).text
+    assert "acme" in client.get("/account").text
+    client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
+    assert whose() == []
+
+
+def test_without_a_password_sensitive_pages_ask_by_letter(client, issuer, clock, letters):
+    travel(client, issuer)
+    clock.move(minutes=16)
+    assert client.get("/auth/delete").location == "/auth/recent-login"
+    client.post("/auth/recent-login", data={"send_code": "y"})
+    code = re.search(r"^\d{4} \d{4}$", letters()[-1].body, re.MULTILINE)[0]
+    client.post("/auth/recent-login", data={"code": code})
+    assert client.get("/auth/delete").status_code == 200
