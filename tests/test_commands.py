@@ -183,6 +183,7 @@ def test_what_is_shown_of_an_account(flask, client, another_client, ada):
         "Address    ada@example.com",
         "State      confirmed",
         "Password   set",
+        "Linked     nothing",
         f"Since      {ada.created_at:%Y-%m-%d %H:%M} UTC",
         "Signed in  in 2 browsers",
     ]

@@ -2,6 +2,7 @@
 
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
+import secrets
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from app import delivery, mail
 from app.accounts import housekeeping
 from app.delivery import Delivery
 from app.extensions import db
-from app.models import Chore, Device, EmailChallenge, EmailChange, Event, Letter, User, UserSession
+from app.models import Chore, Device, EmailChallenge, EmailChange, Event, Letter, SsoJourney, User, UserSession
 
 FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 MOMENT = timedelta(microseconds=1)
@@ -44,6 +45,12 @@ LIMITS = {
     "letters sent": (30, letter),
     "letters given up": (30, lambda user, at: letter(user, at, "failed")),
     "letters dropped": (30, lambda user, at: letter(user, at, "obsolete")),
+    "ways to a provider": (
+        7,
+        lambda user, at: SsoJourney(
+            id=secrets.token_hex(), provider="x", nonce="x", code_verifier="x", user_id=user.id, started_at=at
+        ),
+    ),
     "history": (365, lambda user, at: Event(user_id=user.id, action="signed_in", at=at)),
     "history of nobody": (365, lambda user, at: Event(action="account_deleted", at=at)),
     "known browsers": (365, lambda user, at: Device(user_id=user.id, key="x", first_seen_at=at, last_seen_at=at)),
@@ -61,7 +68,7 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     counts = housekeeping.run()
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model in housekeeping.OUT_OF_DATE} == {
-        UserSession: 1, EmailChallenge: 2, EmailChange: 1, Letter: 3, Event: 2, Device: 1,
+        UserSession: 1, EmailChallenge: 2, SsoJourney: 1, EmailChange: 1, Letter: 3, Event: 2, Device: 1,
     }  # fmt: skip
     assert (counts["events"], counts["outbox"], counts["accounts"], User.find("ada")) == (2, 3, 0, ada)
 

@@ -246,9 +246,9 @@ def send_whole(name, bob):
     db.session.add_all([change, challenge])
     db.session.flush()
     claims = {"email": "new@example.com", "change": change.id, "challenge": challenge.id}
-    mail.send(
-        name, bob, claims=claims, new_email="new@example.com", undo_until="29 November 2026", due="6 December 2026"
-    )
+    moments = {"undo_until": "29 November 2026", "due": "6 December 2026"}
+    elsewhere = {"label": "Acme", "address": "bob@example.org"}
+    mail.send(name, bob, claims=claims, new_email="new@example.com", **moments, **elsewhere)
     db.session.commit()
 
 

@@ -13,7 +13,7 @@ from test_gate import rows
 
 from app.accounts import personal_data
 from app.extensions import db
-from app.models import Device, EmailChallenge, Event, Letter, User, UserSession
+from app.models import Device, EmailChallenge, Event, Identity, Letter, SsoJourney, User, UserSession
 
 NASTY = "\"quoted\" \\ 'single'\n\t\x7f\u2028\u2029</script> é \U0001f980 NaN"
 LIKE_AN_ADDRESS = re.compile(r"e?mail|recipient|address(?!ed)")
@@ -36,6 +36,9 @@ def live(app, letters, name):
     another.post("/auth/magic-link", data={"email": new})
     another.get(letters.link())
     app.test_client().post("/auth/reset", data={"email": new})  # this letter waits
+    mine = Identity(user_id=User.find(name).id, provider="acme", issuer="i", subject=name, email=f"{name}@example.org")
+    db.session.add_all([mine, SsoJourney.begin("acme", mine.user_id)])
+    db.session.commit()
     assert (User.find(name).email, User.find(name).confirmed) == (new, True)
     return client
 

@@ -140,6 +140,45 @@ def test_what_is_unsafe_is_refused(refusal, name, value):
     assert name in problem
 
 
+ACME = {
+    "OIDC_PROVIDERS": "acme",
+    "OIDC_ACME_ISSUER": "https://login.acme.example/",
+    "OIDC_ACME_CLIENT_ID": "an id",
+    "OIDC_ACME_CLIENT_SECRET": "a secret",
+}
+
+
+@pytest.mark.parametrize("part", ["ISSUER", "CLIENT_ID", "CLIENT_SECRET"])
+def test_a_provider_without_its_parts_is_refused(refusal, part):
+    _, problem = refusal(**GOOD | ACME | {f"OIDC_ACME_{part}": ""})
+    assert problem.startswith(f"OIDC_ACME_{part} is missing.")
+
+
+def test_an_issuer_without_tls_is_refused(refusal):
+    _, problem = refusal(**GOOD | ACME | {"OIDC_ACME_ISSUER": "http://login.acme.example"})
+    assert problem.startswith("OIDC_ACME_ISSUER is not https.")
+
+
+@pytest.mark.parametrize("name", ["Acme", "ac-me", "1acme", "a" * 25, "sso/x"])
+def test_a_provider_whose_name_can_stand_in_no_address_is_refused(refusal, name):
+    assert any(repr(name) in problem for problem in refusal(**GOOD | {"OIDC_PROVIDERS": name}))
+
+
+def test_providers_are_what_their_settings_say(start):
+    own = {"OIDC_ACME_LABEL": "ACME", "OIDC_ACME_DOMAINS": "acme.com, acme.org", "OIDC_ACME_SECOND_FACTOR": "0"}
+    google = {"OIDC_GOOGLE_CLIENT_ID": "x", "OIDC_GOOGLE_CLIENT_SECRET": "y"}
+    microsoft = {"OIDC_MICROSOFT_CLIENT_ID": "x", "OIDC_MICROSOFT_CLIENT_SECRET": "y", "OIDC_MICROSOFT_TENANTS": "a,b"}
+    names = {"OIDC_PROVIDERS": "acme, google microsoft"}
+    found = start(**GOOD | ACME | own | google | microsoft | names).config["OIDC_PROVIDERS"]
+    acme, google, microsoft = found.values()
+    assert (acme.label, acme.domains, acme.second_factor) == ("ACME", ("acme.com", "acme.org"), False)
+    assert acme.issuer == "https://login.acme.example/"  # to the letter
+    assert (google.label, google.issuer, google.second_factor) == ("Google", "https://accounts.google.com", True)
+    assert (google.domains, google.hosts_domains) == (("gmail.com", "googlemail.com"), True)
+    assert (microsoft.vouches_by, microsoft.tenants) == ("xms_edov", ("a", "b"))
+    assert "a secret" not in repr(acme)
+
+
 def test_debug_mode_asked_for_in_code_is_refused(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", GOOD["DATABASE_URL"])
     with pytest.raises(ConfigError, match="Debug mode is on"):

@@ -7,7 +7,7 @@ import click
 from sqlalchemy import select
 
 from app import audit
-from app.accounts import closing, housekeeping, passwords, personal_data, registration, sessions, usernames
+from app.accounts import closing, housekeeping, passwords, personal_data, registration, sessions, sso, usernames
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
@@ -79,6 +79,7 @@ def show(user):
         "Address": user.email,
         "State": ", ".join(_marks(user)),
         "Password": "set" if user.password_hash else "none",
+        "Linked": ", ".join(sso.labels(user)) or "nothing",
         "Since": f"{user.created_at:%Y-%m-%d %H:%M} UTC",
         "Signed in": f"in {_browsers(len(db.session.scalars(alive).all()))}",
     }.items():

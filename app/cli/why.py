@@ -4,7 +4,7 @@ import click
 from sqlalchemy import select
 
 from app import browsers
-from app.accounts import registration
+from app.accounts import registration, sso
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
@@ -38,7 +38,8 @@ def _obstacles(user):
         if likely := registration.near_miss(user.email):
             yield f"The address is one slip from {likely}."
     if user.password_hash is None:
-        yield f"{name} has no password, and logs in by a mailed link only."
+        ways = " or ".join([*sso.labels(user), "a mailed link"])
+        yield f"{name} has no password, and logs in by {ways} only."
 
 
 def _letter(user):

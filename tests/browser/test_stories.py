@@ -237,6 +237,52 @@ def test_where_accounts_are_hidden_the_link_asks_for_the_password(app, ada, pers
     person.sees("You have confirmed your account.")
 
 
+def test_somebody_comes_with_an_account_elsewhere(person):
+    """The story of older tutorials: choose a provider, stay logged in, go where one was going, have a name."""
+    person.page.goto("/auth/history")
+    person.reach(person.page.get_by_label("Keep me logged in"))
+    person.page.keyboard.press("Space")
+    person.reach(person.page.get_by_role("button", name="Log in with Pretend issuer"))
+    person.enter()
+    person.press("Vera, whose address was verified")
+    person.sees("You are called vera here")
+    assert person.page.url.endswith("/auth/history")
+    person.sees("You registered")
+    cookie = next(cookie for cookie in person.page.context.cookies() if cookie["name"] == "session")
+    assert cookie["expires"] > 0, "it stays when the browser is closed"
+    person.choose("Log Out")
+    person.page.goto("/auth/login")
+    person.reach(person.page.get_by_role("button", name="Log in with Pretend issuer"))
+    person.enter()
+    person.press("Vera again, with another address")
+    person.sees("Hello, vera!")
+
+
+def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, person):
+    person.page.goto("/auth/sso/pretend")
+    person.press("Log in with Pretend issuer")
+    person.write(**{"Somebody else, such as a person with an account here": "ada@example.com"})
+    person.press("Log in with this address")
+    person.sees("There is an account already")
+    person.follow("Log in with a password")
+    person.write(Email_address_or_username="ada", Password=PASSWORD)
+    person.press("Log in")
+    person.press("Link with Pretend issuer")
+    person.sees("Pretend issuer is linked")
+    assert "This was not me:" in person.letter("Another account now logs you in")
+    person.choose("Account")
+    person.follow("Change them")
+    person.press("Remove Pretend issuer")
+    person.sees("It logs nobody in here any more.")
+
+
+def test_who_refuses_elsewhere_is_told_so(person):
+    person.page.goto("/auth/sso/pretend")
+    person.press("Log in with Pretend issuer")
+    person.press("Refuse")
+    person.sees("You did not log in with Pretend issuer.")
+
+
 def test_a_browser_is_signed_out_from_another(ada, person, another):
     another.log_in("ada")
     person.log_in("ada")

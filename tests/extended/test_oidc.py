@@ -1,0 +1,157 @@
+"""Logging in with an issuer that is not ours: npm's oidc-provider, in a real browser, right and wrong."""
+
+import json
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+from clients import on_sqlite
+from sqlalchemy import func, select, update
+
+from app.extensions import db
+from app.models import Identity, SsoJourney, User
+from config import Provider
+
+pytestmark = pytest.mark.extended
+pytest_plugins = ["browser.conftest"]
+
+HERE = Path(__file__).parent
+NOT_BELIEVED = "Logging in with Acme did not work."
+
+
+class Node:
+    """The issuer, in a process of its own."""
+
+    def __init__(self, redirect_uri):
+        command = ["node", "issuer.mjs", redirect_uri]
+        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, cwd=HERE, text=True, **quiet)
+        self.url = json.loads(self.process.stdout.readline())["issuer"]
+
+    def is_now(self, mode):
+        urlopen(Request(f"{self.url}/mode/{mode}", method="PUT"), timeout=10).close()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def issuer(app, live):
+    issuer = Node(f"{live}/auth/sso/acme/callback")
+    provider = Provider("acme", "Acme", issuer.url, "app", "app-secret-app-secret-app-secret")
+    app.config["OIDC_PROVIDERS"] = {"acme": provider}
+    yield issuer
+    issuer.stop()
+
+
+@pytest.fixture
+def visit(browser, live):
+    """Open a page in a browser of its own."""
+    contexts = []
+
+    def visit(path="/auth/login"):
+        context = browser.new_context(base_url=live)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(path)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def log_in(page, who="ada"):
+    """Press our button, and do at the issuer what its pages ask."""
+    page.get_by_role("button", name="Log in with Acme").click()
+    agree(page, who)
+
+
+def agree(page, who="ada"):
+    page.get_by_placeholder("Enter any login").fill(who)
+    page.get_by_placeholder("and password").fill("x")
+    page.get_by_role("button", name="Sign-in").click()
+    page.get_by_role("button", name="Continue").click()
+
+
+def count(model):
+    return db.session.scalar(select(func.count()).select_from(model))
+
+
+def test_the_whole_journey(issuer, visit):
+    page = visit("/auth/history")
+    page.get_by_label("Keep me logged in").check()
+    log_in(page)
+    page.get_by_text("You are called ada.lovelace here").wait_for()
+    assert urlsplit(page.url).path == "/auth/history"
+    again = visit()
+    log_in(again)
+    again.get_by_text("Hello, ada.lovelace!").wait_for()
+    assert (count(User), count(Identity)) == (1, 1)
+    assert db.session.scalar(select(User)).confirmed
+
+
+@on_sqlite
+def test_the_same_address_without_its_word_opens_nothing(issuer, ada, visit):
+    page = visit()
+    log_in(page, "eve")
+    page.get_by_text("There is an account already").wait_for()
+    assert count(Identity) == 0
+
+
+@on_sqlite
+def test_who_cancels_there_is_told_so(issuer, visit):
+    page = visit()
+    page.get_by_role("button", name="Log in with Acme").click()
+    page.get_by_text("Cancel").click()
+    page.get_by_text("You did not log in with Acme.").wait_for()
+
+
+@on_sqlite
+def test_its_keys_may_change(issuer, visit):
+    log_in(first := visit())
+    first.get_by_text("Hello, ada.lovelace!").wait_for()
+    issuer.is_now("rotated")
+    log_in(second := visit())
+    second.get_by_text("Hello, ada.lovelace!").wait_for()
+
+
+@pytest.mark.parametrize("mode", ["nonce", "audience", "expired", "key", "none"])
+@on_sqlite
+def test_a_token_that_is_not_right_lets_nobody_in(issuer, visit, mode):
+    issuer.is_now(mode)
+    log_in(page := visit())
+    page.get_by_text(NOT_BELIEVED).wait_for()
+    assert count(User) == count(Identity) == 0
+
+
+@on_sqlite
+def test_a_code_is_good_once(app, issuer, visit):
+    """We would not even ask twice; so let us forget that we did."""
+    backs, page, twin = [], visit(), visit()
+    page.on("request", lambda request: "/callback?" in request.url and backs.append(request.url))
+    page.get_by_role("button", name="Log in with Acme").click()
+    page.get_by_placeholder("Enter any login").wait_for()
+    twin.context.clear_cookies()
+    twin.context.add_cookies(page.context.cookies())
+    agree(page)
+    page.get_by_text("Hello, ada.lovelace!").wait_for()
+    db.session.execute(update(SsoJourney).values(returned_at=None))
+    db.session.commit()
+    twin.goto(backs[0])
+    twin.get_by_text(NOT_BELIEVED).wait_for()
+
+
+@on_sqlite
+def test_an_issuer_that_is_slow_or_away_costs_a_sentence(issuer, visit):
+    for trouble in (lambda: issuer.is_now("slow"), issuer.process.kill):
+        trouble()
+        page = visit()
+        page.get_by_role("button", name="Log in with Acme").click()
+        page.get_by_text("Acme does not answer just now.").wait_for()
+        page.get_by_label("Password").wait_for()
