@@ -1,8 +1,8 @@
 """Once a day: what is out of date goes, not a moment sooner, and by one process of many."""
 
 import contextvars
-from concurrent.futures import ThreadPoolExecutor
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -48,7 +48,7 @@ LIMITS = {
     "ways to a provider": (
         7,
         lambda user, at: SsoJourney(
-            id=secrets.token_hex(), provider="x", nonce="x", code_verifier="x", user_id=user.id, started_at=at
+            id=secrets.token_urlsafe(32), provider="x", nonce="x", code_verifier="x", user_id=user.id, started_at=at
         ),
     ),
     "history": (365, lambda user, at: Event(user_id=user.id, action="signed_in", at=at)),
