@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from joserfc import jws
 from joserfc.jwk import RSAKey
+from mail_server import tls
 
 from config import Provider
 
@@ -25,7 +26,7 @@ GOING = re.compile(r"0; url=(\S+)")
 class Issuer:
     """One issuer. A test sets what it says: `claims` of its tokens, `header`, `key`, `publishes`, `answers`."""
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         self.key = FIRST
         self.publishes = [self.key]
         self.header, self.claims, self.metadata, self.codes = {}, {}, {}, {}
@@ -45,7 +46,9 @@ class Issuer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.handle_error = lambda *_: None  # the application hangs up on it
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.server.server_port}"
+        if certificate:
+            self.server.socket = tls(certificate).wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def provider(self, name="acme", **options):

@@ -46,7 +46,7 @@ def understand(provider: Provider, claims: dict[str, Any]) -> Vouched:
         email = registration.normal_email(texts.get("email", ""))
     except ValueError:
         email = None
-    names = [texts.get(name, "").partition("@")[0] for name in ("nickname", "preferred_username", "name", "email")]
+    names = [texts.get(name, "").partition("@")[0][:64] for name in ("nickname", "preferred_username", "name", "email")]
     is_proved = email is not None and _counts(provider, claims, email)
     return Vouched(provider.name, texts["iss"], texts["sub"], email, is_proved, tuple(filter(None, names)))
 

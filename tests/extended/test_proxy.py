@@ -9,7 +9,8 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 from clients import PASSWORD
-from mail_server import MailServer, until
+from issuer import CLIENT, SECRET, Issuer
+from mail_server import Authority, MailServer, until
 from nginx import HERE, SECRET_KEY, VISITOR, Gunicorn, Nginx, Visitor, free_port
 
 pytestmark = pytest.mark.extended
@@ -41,6 +42,10 @@ class Site:
         self.url, self.database = f"https://localhost:{port}{path}", folder / "app.db"
         self.mail_server = MailServer("normal", {})
         settings = {name: str(value) for name, value in self.mail_server.settings.items()} | {"TRUSTED_PROXIES": "1"}
+        authority = Authority(folder, "the issuer's authority")
+        self.issuer = Issuer(authority.certify(HERE))
+        settings |= {"REQUESTS_CA_BUNDLE": str(authority.file), "OIDC_PROVIDERS": "acme", "OIDC_ACME_CLIENT_ID": CLIENT}
+        settings |= {"OIDC_ACME_ISSUER": self.issuer.url, "OIDC_ACME_CLIENT_SECRET": SECRET}
         self.gunicorn = Gunicorn(folder, self.url, databases("sqlite").make(folder), **settings)
         self.nginx = Nginx(folder, port, self.gunicorn.port, location, take_off)
         self.http = f"http://localhost:{self.nginx.http_port}{path}"
@@ -71,6 +76,7 @@ class Site:
         self.nginx.stop()
         self.gunicorn.stop()
         self.mail_server.stop()
+        self.issuer.stop()
 
 
 @pytest.fixture(scope="module", params=WAYS)
@@ -116,6 +122,16 @@ def test_a_newcomer_goes_the_whole_way(site):
         ("__Host-device", "/", "", "Lax"),
     }
     assert all(cookie["secure"] and cookie["httponly"] for cookie in cookies)
+
+
+def test_who_logs_in_elsewhere_comes_back_to_the_public_address(site, visitor):
+    visitor.get("auth/sso/acme")
+    going = visitor.post("auth/sso/acme", {})
+    back = site.issuer.agree(going.headers["Refresh"], sub=site.url, email="vera@example.com", email_verified=True)
+    assert back.startswith(f"{site.url}/auth/sso/acme/callback?")
+    home = visitor.follow(visitor.get(back))
+    assert home.url == f"{site.url}/"
+    assert "You are called vera here" in home.text
 
 
 def test_all_that_a_page_names_is_within_the_site(site, visitor):
