@@ -85,6 +85,8 @@ class Config:
     HIDE_ACCOUNTS = env("HIDE_ACCOUNTS", False)  # 1: nobody learns by registering who has an account; see SECURITY.md
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # characters; NIST SP 800-63B-4 advises 15
 
+    SECOND_FACTOR_FOR = env("SECOND_FACTOR_FOR", "nobody")  # who must have one: nobody, admins or everybody
+
     RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys set: registration and sign-in ask for people
     RECAPTCHA_PRIVATE_KEY = env("RECAPTCHA_PRIVATE_KEY", "")
     RECAPTCHA_VERIFY_SERVER = env("RECAPTCHA_VERIFY_SERVER", "https://www.google.com/recaptcha/api/siteverify")
@@ -111,6 +113,8 @@ class Config:
         found = list(misread)
         if settings["MAIL_DELIVERY"] not in {"thread", "worker", "off"}:
             found.append("MAIL_DELIVERY: write thread, worker or off.")
+        if settings["SECOND_FACTOR_FOR"] not in {"nobody", "admins", "everybody"}:
+            found.append("SECOND_FACTOR_FOR: write nobody, admins or everybody.")
         if settings["PORT"] not in range(1, 65536):
             found.append("PORT: write a number from 1 to 65535.")
         if settings["PUBLIC_URL"] and not PUBLIC_URL.fullmatch(settings["PUBLIC_URL"]):

@@ -1,15 +1,18 @@
 """All ways into an account at once: they go when its mailbox is proved for the first time, or a change of it undone."""
 
 from app import mail
-from app.accounts import sessions
+from app.accounts import sessions, two_factor
 from app.models import User
 
 
 def remove(user: User, reason: str) -> None:
-    """Close every way in but the password, which whoever calls has dealt with: all browsers, all letters with links.
+    """Close every way in but the password, which whoever calls has dealt with.
+
+    Browsers end, and are neither known nor trusted; second factors, recovery codes, and letters with links go.
 
     What is added to an account as a way in is to be removed here.
     """
     sessions.end_others(user, reason=reason)
-    sessions.forget_devices(user)  # none is known any more
+    sessions.forget_devices(user)
+    two_factor.remove_all(user)
     mail.drop(user)

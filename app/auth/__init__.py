@@ -10,7 +10,9 @@ from app.auth import (
     passwords,
     recent_login,
     registration,
+    second_factor,
     sessions,
+    two_factor,
     usernames,
 )
 from app.auth.blueprint import bp
@@ -26,6 +28,8 @@ __all__ = [
     "passwords",
     "recent_login",
     "registration",
+    "second_factor",
     "sessions",
+    "two_factor",
     "usernames",
 ]
