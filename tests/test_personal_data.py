@@ -5,11 +5,13 @@ import json
 import re
 import zipfile
 
+import pyotp
 import pytest
 from clients import PASSWORD
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from test_gate import rows
+from test_two_factor import key_on
 
 from app.accounts import personal_data
 from app.extensions import db
@@ -35,6 +37,8 @@ def live(app, letters, name):
     another.post("/auth/login", data={"login": new, "password": "wrong"})
     another.post("/auth/magic-link", data={"email": new})
     another.get(letters.link())
+    secret = key_on(client.get("/auth/two-factor"))
+    client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()})
     app.test_client().post("/auth/reset", data={"email": new})  # this letter waits
     assert (User.find(name).email, User.find(name).confirmed) == (new, True)
     return client

@@ -4,7 +4,7 @@ import click
 from sqlalchemy import select
 
 from app import browsers
-from app.accounts import registration
+from app.accounts import recovery_codes, registration, two_factor
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
@@ -39,6 +39,10 @@ def _obstacles(user):
             yield f"The address is one slip from {likely}."
     if user.password_hash is None:
         yield f"{name} has no password, and logs in by a mailed link only."
+    if two_factor.is_on(user):
+        factors = ", ".join(two_factor.methods(user))
+        yield f"{name} does a second step ({factors}; recovery codes left: {recovery_codes.left(user)})."
+        yield f"If that is lost, and you are sure who asks: flask users reset-second-factor {name}"
 
 
 def _letter(user):
