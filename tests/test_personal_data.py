@@ -7,11 +7,11 @@ import zipfile
 
 import pyotp
 import pytest
+from authenticators import key_on
 from clients import PASSWORD
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from test_gate import rows
-from test_two_factor import key_on
 
 from app.accounts import personal_data
 from app.extensions import db

@@ -149,12 +149,18 @@ def turn_off(user: User, keep: UserSession) -> bool:
 
 
 def use_app_code(user: User, code: str) -> bool:
-    """Say whether the app shows this code, and no such code or later one was used: one conditional UPDATE."""
+    """Say whether the app shows this code, and neither it nor a later one was used: one conditional UPDATE.
+
+    The secret moves to the newest key with it.
+    """
     app = find_authenticator(user)
     secret = app and tokens.decrypt("authenticator", app.secret)
-    for step in _steps(secret, code) if secret else ():
-        unused = (Authenticator.user_id == user.id, Authenticator.last_step < step)
-        if rows_changed(update(Authenticator).where(*unused).values(last_step=step)):
+    if not app or not secret:
+        return False
+    encrypted = tokens.encrypt("authenticator", secret)
+    for step in _steps(secret, code):
+        unused = (Authenticator.id == app.id, Authenticator.last_step < step)
+        if rows_changed(update(Authenticator).where(*unused).values(last_step=step, secret=encrypted)):
             return True
     return False
 

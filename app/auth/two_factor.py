@@ -1,7 +1,7 @@
 """Setting up an authenticator app, taking it away, and recovery codes."""
 
 import segno
-from flask import current_app, flash, redirect, render_template, session, url_for
+from flask import flash, redirect, render_template, session, url_for
 from flask_login import current_user
 
 from app import tokens
@@ -81,4 +81,5 @@ def _turn_on(form, secret):
 
 def codes_page(codes):
     """Show new recovery codes: here and now alone, since only their hashes are kept."""
-    return render_template("auth/recovery_codes.html", codes=codes, site=current_app.config["APP_NAME"])
+    going = gate.safe_next(session.pop("next", None)) or url_for("main.account")
+    return render_template("auth/recovery_codes.html", codes=codes, going=going)

@@ -136,10 +136,10 @@ def reset_second_factor(user, yes):
     Authenticator app, passkeys and recovery codes are removed, and every browser is signed out. A letter says so.
     """
     if not two_factor.is_on(user):
-        raise click.ClickException(f"{user.username} has no second factor.")
+        return click.echo(f"{user.username} has no second factor.")
     yes or click.confirm(f"Turn the second step of {user.username} <{user.email}> off?", abort=True)
     two_factor.reset(user)
-    click.echo(f"{user.username} logs in with one step now. A letter is on its way to {user.email}.")
+    return click.echo(f"{user.username} logs in with one step now. A letter is on its way to {user.email}.")
 
 
 @users.command("sign-out")
