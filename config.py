@@ -139,6 +139,7 @@ class Config:
 
     # With whose accounts people can log in: google, microsoft, or any other, and for each what oidc_provider() reads.
     OIDC_PROVIDERS = {name: oidc_provider(name) for name in split(env("OIDC_PROVIDERS", ""))}
+    SECOND_FACTOR_FOR = env("SECOND_FACTOR_FOR", "nobody")  # who must have one: nobody, admins or everybody
 
     RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys set: registration and sign-in ask for people
     RECAPTCHA_PRIVATE_KEY = env("RECAPTCHA_PRIVATE_KEY", "")
@@ -166,6 +167,8 @@ class Config:
         found = list(misread)
         if settings["MAIL_DELIVERY"] not in {"thread", "worker", "off"}:
             found.append("MAIL_DELIVERY: write thread, worker or off.")
+        if settings["SECOND_FACTOR_FOR"] not in {"nobody", "admins", "everybody"}:
+            found.append("SECOND_FACTOR_FOR: write nobody, admins or everybody.")
         if settings["PORT"] not in range(1, 65536):
             found.append("PORT: write a number from 1 to 65535.")
         if settings["PUBLIC_URL"] and not PUBLIC_URL.fullmatch(settings["PUBLIC_URL"]):

@@ -25,11 +25,13 @@ from app.models.user import ascii_email, email_key
 
 TIMEOUT = 10  # seconds for each answer of the mail server
 HOURLY, DAILY = 10, 30  # letters that strangers can have sent to one address
+NOTICES_AN_HOUR = 3  # of one kind
 
 # What tells the owner of what happened: nobody asks for it.
 NOTICES = (
     "deletion_asked deletion_taken_back email_change_asked email_changed email_undone goodbye identity_linked "
-    "identity_unlinked new_device password_changed".split()
+    "identity_unlinked new_device password_changed recovery_codes_few recovery_codes_made second_factor_added "
+    "second_factor_failed second_factor_off second_factor_on".split()
 )
 LAST = "goodbye"  # of a letter to who is gone nothing is kept
 
@@ -42,7 +44,8 @@ PURPOSES = {  # of the token in a letter's link, by the letter's name
     "magic_link": "magic_link",
     "change_email": "change_email",
     "email_changed": "undo_email",
-    "identity_linked": "reset",
+    "identity_linked": "undo_link",
+    "second_factor_on": "undo_factor",
 }
 
 log = logging.getLogger(__name__)
@@ -71,6 +74,14 @@ def send(
         )
     )
     db.session.info["queued"] = True
+
+
+def notify(name: str, user: User, **details: Any) -> None:
+    """Queue a notice of what may happen again and again, unless three of its kind went within the hour."""
+    hour = clock.now() - timedelta(hours=1)
+    lately = select(func.count()).where(Letter.user_id == user.id, Letter.name == name, Letter.created_at > hour)
+    if (db.session.scalar(lately) or 0) < NOTICES_AN_HOUR:
+        send(name, user, **details)
 
 
 def may_write_to(email: str) -> bool:

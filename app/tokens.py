@@ -1,9 +1,10 @@
-"""Signed, dated, purpose-bound claims: JWS compact, HS256; and codes. The only importer of JOSE; keeps no table.
+"""Signed, dated, purpose-bound claims: JWS compact, HS256; codes; and encryption. No other file has keys.
 
 A token says whose it is, what it is for, until when, and a fingerprint of the state that it will change. Whoever spends
 it compares that state, so a token works once and dies when what it speaks of changes.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
 
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from flask import current_app
 from joserfc import jws
 from joserfc.errors import JoseError
@@ -25,6 +27,8 @@ LIFETIMES = {  # seconds
     "undo_email": 7 * 24 * 3600,
     "magic_link": 15 * 60,
     "recent_login": 15 * 60,  # a code only
+    "undo_link": 72 * 3600,
+    "undo_factor": 72 * 3600,
 }
 CODE_DIGITS = 8
 LONGEST = 366 * 24 * 3600  # seconds
@@ -93,6 +97,19 @@ def is_code(purpose: str, about: str, typed: str) -> bool:
     return any(hmac.compare_digest(_digits(key, about).encode(), typed.encode()) for key in keys)
 
 
+def encrypt(purpose: str, text: str) -> str:
+    """Make `text` unreadable for who has the database and no key."""
+    return _ciphers(purpose, _secret_keys()).encrypt(text.encode()).decode()
+
+
+def decrypt(purpose: str, text: str) -> str | None:
+    """Return what was encrypted for this purpose, by any of the keys; None if it was not."""
+    try:
+        return _ciphers(purpose, _secret_keys()).decrypt(text).decode()
+    except InvalidToken:
+        return None
+
+
 def fingerprint(*state: object) -> str:
     """Sum up `state` in 22 characters."""
     return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:22]
@@ -118,7 +135,11 @@ def _digits(key: Key, about: str) -> str:
 
 def _keys(purpose: str) -> KeySet:
     """The keys of this purpose: the newest signs, all of them verify."""
-    return _derive(purpose, (current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]))
+    return _derive(purpose, _secret_keys())
+
+
+def _secret_keys() -> tuple[str, ...]:
+    return (current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"])
 
 
 @lru_cache(maxsize=64)
@@ -128,3 +149,10 @@ def _derive(purpose: str, secret_keys: tuple[str, ...]) -> KeySet:
         key = hmac.digest(secret.encode(), f"token:{purpose}".encode(), "sha256")
         keys.append(OctKey.import_key(key, {"kid": hashlib.sha256(key).hexdigest()[:8]}))
     return KeySet(keys)
+
+
+@lru_cache(maxsize=64)
+def _ciphers(purpose: str, secret_keys: tuple[str, ...]) -> MultiFernet:
+    """The first encrypts, all of them decrypt."""
+    derived = [hmac.digest(secret.encode(), f"encrypt:{purpose}".encode(), "sha256") for secret in secret_keys]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])

@@ -19,6 +19,7 @@ os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
 
+from authenticators import set_up
 from clients import PASSWORD, Browser
 from databases import KINDS
 
@@ -188,6 +189,16 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("app.clock.now", lambda: clock.time)
     return clock
+
+
+@pytest.fixture
+def phone(app, ada, clock):
+    """Ada's phone, with an authenticator app for her account. Nobody is signed in; no browser of the test is known."""
+    browser = app.test_client()
+    browser.sign_in(ada)
+    phone = set_up(browser, clock)
+    browser.post("/auth/logout")
+    return phone
 
 
 def pytest_addoption(parser):

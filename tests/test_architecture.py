@@ -44,10 +44,12 @@ MORE_FLASK = {
 
 HOMES = {  # of libraries: who may import them
     "authlib": {"app.oidc", "app.dev.issuer"},
+    "cryptography": {"app.tokens"},
     "authlib.jose": set(),
     "email_validator": {"app.accounts.registration"},
     "joserfc": {"app.tokens", "app.oidc", "app.dev.issuer"},
     "pyotp": {"app.accounts.two_factor"},
+    "segno": {"app.auth.two_factor"},
     "smtplib": {"app.mail"},
     "ssl": {"app.mail"},
     "webauthn": {"app.accounts.passkeys"},
@@ -202,6 +204,8 @@ BROKEN = [  # a module, a line that it must not have, the rule that forbids it
     ("app.auth.registration", "import zxcvbn", library_away_from_home),
     ("app.auth.fields", "from email_validator import validate_email", library_away_from_home),
     ("app.auth.two_factor", "import pyotp", library_away_from_home),
+    ("app.accounts.two_factor", "from cryptography.fernet import Fernet", library_away_from_home),
+    ("app.accounts.two_factor", "import segno", library_away_from_home),
     ("app.auth.passkeys", "from webauthn.helpers import base64url_to_bytes", library_away_from_home),
     ("app.accounts.sso", "from authlib.integrations.flask_client import OAuth", library_away_from_home),
     ("app.extensions", "from authlib.jose import jwt", library_away_from_home),

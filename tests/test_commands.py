@@ -184,6 +184,7 @@ def test_what_is_shown_of_an_account(flask, client, another_client, ada):
         "State      confirmed",
         "Password   set",
         "Linked     nothing",
+        "Factors    none",
         f"Since      {ada.created_at:%Y-%m-%d %H:%M} UTC",
         "Signed in  in 2 browsers",
     ]
@@ -597,6 +598,7 @@ COMMANDS = {
         "activate": ["ada"],
         "confirm": ["ada"],
         "send-reset": ["ada"],
+        "reset-second-factor": ["ada"],
         "sign-out": ["ada"],
         "delete": ["ada", "--yes"],
         "keep": ["ada"],

@@ -114,6 +114,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("token", [None, "", "abc", "of another browser"])
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "cross-site"}, JSON])
+@with_all_routes
 def test_no_post_without_its_token_reaches_a_verb(app, client, another_client, ada, bob, token, headers):
     client.sign_in(bob)
     app.config["WTF_CSRF_ENABLED"] = True

@@ -5,7 +5,9 @@ import json
 import re
 import zipfile
 
+import pyotp
 import pytest
+from authenticators import key_on
 from clients import PASSWORD
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -35,6 +37,8 @@ def live(app, letters, name):
     another.post("/auth/login", data={"login": new, "password": "wrong"})
     another.post("/auth/magic-link", data={"email": new})
     another.get(letters.link())
+    secret = key_on(client.get("/auth/two-factor"))
+    client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()})
     app.test_client().post("/auth/reset", data={"email": new})  # this letter waits
     mine = Identity(user_id=User.find(name).id, provider="acme", issuer="i", subject=name, email=f"{name}@example.org")
     db.session.add_all([mine, SsoJourney.begin("acme", mine.user_id)])

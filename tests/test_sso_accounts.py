@@ -433,6 +433,16 @@ def test_anothers_is_not_found(client, another_client, ada, eve, issuer):
     assert whose() == ["ada"]
 
 
+def test_a_second_factor_is_asked_for_unless_the_provider_is_excused(app, client, another_client, ada, issuer):
+    link_by_hand(ada, issuer)
+    ada.second_factor_at = ada.created_at
+    db.session.commit()
+    assert travel(client, issuer, f"{START}?next=/auth/history").location == "/auth/second-factor"
+    assert not is_signed_in(client)
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(second_factor=False)}
+    assert travel(another_client, issuer).location == "/"
+
+
 def test_this_was_not_me_takes_off_what_was_linked(client, another_client, ada, issuer, letters):
     """Somebody who knew the password linked an account of theirs."""
     client.sign_in(ada)

@@ -12,7 +12,8 @@ from clients import ROOT, on_sqlite
 from joserfc import jws
 from joserfc.jwk import OctKey
 
-from app import tokens
+from app import clock, tokens
+from app.accounts import two_factor
 from app.extensions import db
 from app.models import EmailChange, User
 from app.models.user import STATE
@@ -63,6 +64,7 @@ def test_the_clock_decides(bob, clock):
 def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
     change = EmailChange(user_id=bob.id, old_email="old@example.com", old_email_key="old@example.com", new_email="x")
     db.session.add(change)
+    bob.second_factor_at = clock.now()
     db.session.commit()
     token = bob.issue_token(purpose, email="new@example.com", change=change.id, challenge="x")
     assert (tokens.read(other, token) is not None) is (purpose == other)
@@ -72,6 +74,7 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
         "change_email": lambda: bob.change_email(token),
         "undo_email": lambda: client.post(f"/auth/undo-email/{token}").status_code == 302,
         "magic_link": lambda: client.post(f"/auth/magic-link/{token}").status_code == 302,
+        "undo_factor": lambda: two_factor.find_to_undo(token) == bob,
         "recent_login": lambda: purpose == "recent_login",  # only its code goes anywhere
     }[other]()
     assert spent is (purpose == other)

@@ -5,7 +5,7 @@ import re
 from zxcvbn import zxcvbn
 
 from app import audit, mail, tokens
-from app.accounts import sessions, ways_in
+from app.accounts import sessions, sso, two_factor, ways_in
 from app.extensions import db
 from app.models import User, UserSession
 from app.models.user import check_password
@@ -59,19 +59,28 @@ def find_to_reset(token: str) -> User | None:
     """Return whose password this token can set."""
     claims = tokens.read("reset", token)
     user = claims and db.session.get(User, claims.subject)
-    return user if user and user.owns("reset", claims) else None
+    if user and user.owns("reset", claims):
+        return user
+    identity = sso.find_to_disown(token)
+    return identity.user if identity else two_factor.find_to_undo(token)
 
 
 def reset(user: User, token: str, password: str) -> bool:
     """Set a new password by a mailed link, which confirms the address, and sign out every browser.
 
     Return whether the link was good still. Who proves the address for the first time finds nothing in the account that
-    another may have left there.
+    another may have left there. The link that says "this was not me" of a first factor, or of a linked account, removes
+    it.
     """
-    is_first_proof, claims = not user.confirmed, tokens.read("reset", token)
-    if not claims or not User.reset_password(token, password):
+    is_first_proof = not user.confirmed
+    if two_factor.find_to_undo(token) is user:
+        is_done = two_factor.undo(user, **user.new_password(password), confirmed=True)
+    elif identity := sso.find_to_disown(token):
+        is_done = sso.disown(identity, **user.new_password(password), confirmed=True)
+    else:
+        is_done = User.reset_password(token, password)
+    if not is_done:
         return False
-    ways_in.disown(user, claims.extra)
     if is_first_proof:
         ways_in.remove(user, "mailbox_proved")
         audit.record(user, "mailbox_proved")

@@ -12,7 +12,19 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 
 from app.extensions import Model, db, rows_changed
-from app.models import Device, EmailChallenge, EmailChange, Event, Identity, Letter, SsoJourney, User, UserSession
+from app.models import (
+    Authenticator,
+    Device,
+    EmailChallenge,
+    EmailChange,
+    Event,
+    Identity,
+    Letter,
+    RecoveryCode,
+    SsoJourney,
+    User,
+    UserSession,
+)
 
 Mine = Callable[[User], ColumnElement[bool]]
 registered: dict[type[Model], Mine] = {}
@@ -22,7 +34,10 @@ in_words: list[str] = []  # for those whose data they are
 SECRETS = {
     "users.password_hash",
     "user_sessions.id",
+    "user_sessions.device",
     "devices.key",
+    "authenticators.secret",
+    "recovery_codes.hash",
     "email_challenges.id",
     "email_challenges.state",
     "sso_journeys.id",
@@ -84,6 +99,8 @@ register(UserSession, lambda user: UserSession.user_id == user.id, "where you ar
 register(Device, lambda user: Device.user_id == user.id, "which browsers are known")
 register(Identity, lambda user: Identity.user_id == user.id, "which accounts elsewhere let you in")
 register(SsoJourney, lambda user: SsoJourney.user_id == user.id, "when you were about to link one")
+register(Authenticator, lambda user: Authenticator.user_id == user.id, "when your authenticator app was set up")
+register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
 register(Event, lambda user: Event.user_id == user.id, "what happened to your account")
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
 register(

@@ -1,22 +1,21 @@
 """Signed-in browsers: how long they last, and how they end."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app import audit, clock, mail
+from app.accounts import trust
 from app.extensions import db, rows_changed
-from app.models import Device, Letter, User, UserSession
+from app.models import Device, User, UserSession
 
 IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
 RECENT = timedelta(minutes=15)
-HOUR, NOTICES_AN_HOUR = timedelta(hours=1), 3  # of new browsers
 SEEN_EVERY = timedelta(minutes=5)  # how exact last_seen_at is
 
 # One query for the browser and its person, built once.
@@ -33,16 +32,21 @@ CURRENT = (
 )
 
 
-def start(user: User, method: str, remember: bool = False, device: str = "") -> UserSession | None:
+def start(
+    user: User, method: str, remember: bool = False, device: str = "", is_by_trust: bool = False
+) -> UserSession | None:
     """Sign a browser in. `method` is how the person proved who they are, `device` what its cookie says.
 
+    `is_by_trust`: the second step was spared, which spares no question before what is sensitive.
     Return None if that proof is out of date: the password was changed since, or the account deactivated.
     """
     same = (User.id == user.id, User.password_version == user.password_version, User.deactivated_at.is_(None))
     if not rows_changed(update(User).where(*same).values(sign_ins=User.sign_ins + 1)):  # voids magic links
         return None
     user_session = UserSession(user=user, method=method, remembered=remember, **audit.origin())
-    user_session.created_at = user_session.last_seen_at = user_session.authenticated_at = clock.now()
+    user_session.device = Device.key_of(device)
+    user_session.created_at = user_session.last_seen_at = clock.now()
+    user_session.authenticated_at = None if is_by_trust else clock.now()
     user_session.expires_at = _expiry(user_session)
     db.session.add(user_session)
     audit.record(user, "signed_in", method=method)
@@ -90,6 +94,8 @@ def end(user_session: UserSession, reason: str | None = None) -> None:
     alive = update(UserSession).where(UserSession.id == user_session.id, UserSession.ended_at.is_(None))
     if rows_changed(alive.values(ended_at=clock.now(), end_reason=reason)):
         audit.record(user_session.user, "signed_out")
+    if reason:
+        trust.end(Device.user_id == user_session.user_id, Device.key == user_session.device)
 
 
 def end_all(user: User) -> int:
@@ -111,7 +117,11 @@ def end_the_others(user: User, keep: UserSession) -> int:
 
 
 def end_others(user: User, keep: UserSession | None = None, *, reason: str) -> int:
-    """Sign out every browser of a person but `keep`, for a reason that they are told; return how many there were."""
+    """Sign out every browser of a person but `keep`, for a reason that they are told; return how many there were.
+
+    None is trusted any more.
+    """
+    trust.end(Device.user_id == user.id)
     others = update(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
     if keep:
         others = others.where(UserSession.id != keep.id)
@@ -149,7 +159,7 @@ def forget_devices(user: User) -> None:
 
 def _meet(user: User, device: str) -> None:
     """Note a browser by its cookie; one that was never seen on the account is told to the owner, but for the first."""
-    key = hashlib.sha256(device.encode()).hexdigest()
+    key = Device.key_of(device)
     mine = select(Device).where(Device.user_id == user.id)
     known = db.session.scalar(mine.where(Device.key == key).limit(1))
     if known:
@@ -159,9 +169,7 @@ def _meet(user: User, device: str) -> None:
     db.session.add(Device(user_id=user.id, key=key))
     if not is_first and user.confirmed:
         audit.record(user, "new_device")
-        lately = (Letter.user_id == user.id, Letter.name == "new_device", Letter.created_at > clock.now() - HOUR)
-        if (db.session.scalar(select(func.count()).where(*lately)) or 0) < NOTICES_AN_HOUR:
-            mail.send("new_device", user)
+        mail.notify("new_device", user)
 
 
 def _expiry(user_session: UserSession) -> datetime:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from app import audit, clock, mail
+from app import audit, clock, mail, tokens
 from app.accounts import registration, sessions, usernames, ways_in
 from app.extensions import db, rows_changed
 from app.models import Identity, User, UserSession
@@ -108,6 +108,22 @@ def unlink(user: User, number: int, keep: UserSession | None) -> bool:
     sessions.end_others(user, keep, reason="identity_unlinked")
     audit.record(user, "identity_unlinked", provider=identity.provider)
     mail.send("identity_unlinked", user, label=_label(identity.provider), address=identity.email)
+    return True
+
+
+def find_to_disown(token: str) -> Identity | None:
+    """Return the linked account of which this token says "this was not me"."""
+    claims = tokens.read("undo_link", token)
+    identity = claims and db.session.get(Identity, claims.extra.get("identity", 0))
+    return identity if identity and identity.user.owns("undo_link", claims) else None
+
+
+def disown(identity: Identity, **changes: Any) -> bool:
+    """Remove a linked account, and make `changes` to the one here; say whether nobody was faster."""
+    user = identity.user
+    if not rows_changed(delete(Identity).where(Identity.id == identity.id)) or not user.spend("undo_link", **changes):
+        return False
+    audit.record(user, "identity_unlinked", provider=identity.provider)
     return True
 
 

@@ -10,8 +10,10 @@ from app.auth import (
     passwords,
     recent_login,
     registration,
+    second_factor,
     sessions,
     sso,
+    two_factor,
     usernames,
 )
 from app.auth.blueprint import bp
@@ -27,7 +29,9 @@ __all__ = [
     "passwords",
     "recent_login",
     "registration",
+    "second_factor",
     "sessions",
     "sso",
+    "two_factor",
     "usernames",
 ]

@@ -119,6 +119,16 @@ def code_field():
     )
 
 
+def factor_code_field(label, *checks, inputmode="numeric"):
+    """A code of an authenticator app, or a recovery code, which has letters."""
+    return StringField(
+        label,
+        [DataRequired("Write the code."), Length(max=64, message="This is too long."), *checks],
+        filters=[stripped],
+        render_kw={"autocomplete": "one-time-code", "inputmode": inputmode},
+    )
+
+
 def new_password_field(label="Password"):
     """A new password, which must not be guessed from the person's own `words`, which the form has."""
 

@@ -1,4 +1,7 @@
-"""The one way in and out. Every login method proves who someone is, then calls sign_in()."""
+"""The one way in and out. Every login method proves who someone is, then calls sign_in().
+
+That asks for a second step where the account has one: nowhere else is it asked for, and nobody gets past it.
+"""
 
 import re
 import secrets
@@ -9,9 +12,11 @@ from urllib.parse import quote, urlsplit
 from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 
-from app.accounts import sessions
+from app import clock
+from app.accounts import sessions, trust, two_factor
 from app.auth.blueprint import bp
 from app.extensions import db, login_manager
+from app.models import User
 
 OPEN_TO_THE_UNCONFIRMED = {
     "auth.unconfirmed",
@@ -25,11 +30,24 @@ OPEN_TO_THE_UNCONFIRMED = {
     "dev.letter_html",
 }
 OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout"}
+OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
+    "auth.two_factor",
+    "auth.turn_off",
+    "auth.renew_codes",
+    "auth.recent_login",
+    "auth.logout",
+    "auth.delete",
+    "dev.mailbox",
+    "dev.letter",
+    "dev.letter_html",
+}
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
 SURVIVES_SIGN_IN = {"vouched"}  # of the session: what a provider said, until its owner has signed in
-NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code"}  # of a form that waits
+# Of a form that waits.
+NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code", "factor_code"}
 DEVICE_LASTS = timedelta(days=365)
+SECOND_STEP_WITHIN = timedelta(minutes=10)
 
 # Why a browser was signed out by what happened elsewhere.
 ENDED = {
@@ -42,15 +60,17 @@ ENDED = {
     "signed_out_everywhere": "You were logged out everywhere by those who run this site.",
     "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
     "identity_unlinked": "You were logged out, because an account elsewhere was taken off yours in another browser.",
+    "second_factor_changed": "You were logged out, because the second step of the account was changed.",
     "deletion": "You were logged out, because the account is to be deleted.",
     "deactivated": "You were logged out, because the account was deactivated.",
 }
 
 
-def sign_in(user, method, remember=False, to=None, words=None):
+def sign_in(user, method, remember=False, to=None, words=None, is_both_factors=False):
     """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going.
 
-    `to`: where they must go first; `words`: what they are told.
+    That is by way of the second step, if the account has one, this browser is not trusted, and the proof does not count
+    as both factors. `to`: where they must go first; `words`: what they are told.
     """
     if not user.is_active:
         db.session.rollback()
@@ -58,14 +78,65 @@ def sign_in(user, method, remember=False, to=None, words=None):
         return redirect(url_for("auth.login"))
     held = session.get("next") if session.get("next_for") in {None, user.id} else None
     destination = to or safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
-    device = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
-    if not re.fullmatch(r"[\w-]{43}", device, re.ASCII):
-        device = secrets.token_urlsafe(32)
-    user_session = sessions.start(user, method, remember, device)
+    is_asked = two_factor.is_on(user) and not is_both_factors
+    is_trusted = is_asked and trust.is_given(user, device())
+    if is_asked and not is_trusted:
+        return _ask_for_second_step(user, method=method, remember=remember, to=destination, words=words)
+    return _let_in(user, method, remember, destination, words, is_by_trust=is_trusted)
+
+
+def second_step():
+    """Return whose first step this browser has done, and is to do the second: None if that is void by now."""
+    waiting = session.get("second_step")
+    user = waiting and db.session.get(User, waiting["user"])
+    if not user:
+        return None
+    is_in_time = 0 <= clock.now().timestamp() - waiting["at"] < SECOND_STEP_WITHIN.total_seconds()
+    is_same = user.is_active and user.password_version == waiting["version"]
+    return user if is_in_time and is_same else None
+
+
+def pass_second_step(trust_browser=False):
+    """Sign in the one whom second_step() returned, who has proved the second factor now; return the way on."""
+    user, waiting = second_step(), session["second_step"]
+    return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], trust_browser)
+
+
+def start_again():
+    """Lead a browser that has no second step to do, or not any more, to the first."""
+    waiting = session.pop("second_step", None)
+    if current_user.is_authenticated:
+        return redirect(url_for("main.index"))
+    if waiting:
+        flash("That took too long, or the account was changed meanwhile. Log in again.", "warning")
+    return redirect(url_for("auth.login", next=waiting and waiting["to"]))
+
+
+def device():
+    """Return by what this browser is known again: its cookie, or what that will be."""
+    if "device" not in g:
+        said = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
+        g.device = said if re.fullmatch(r"[\w-]{43}", said, re.ASCII) else secrets.token_urlsafe(32)
+    return g.device
+
+
+def _ask_for_second_step(user, **first_step):
+    """Keep in mind that the first step is done, in the session: it signs nobody in. Lead to the second."""
+    version = user.password_version
+    db.session.commit()  # what the first step used up
+    session.pop("next", None)  # it is in `first_step`
+    session["second_step"] = {"user": user.id, "version": version, "at": clock.now().timestamp(), **first_step}
+    return redirect(url_for("auth.second_factor"))
+
+
+def _let_in(user, method, remember, destination, words, trust_browser=False, is_by_trust=False):
+    user_session = sessions.start(user, method, remember, device(), is_by_trust)
     if user_session is None:
         db.session.rollback()
         flash("Your account was changed at this moment. Log in again.", "warning")
         return redirect(url_for("auth.login"))
+    if trust_browser:
+        trust.give(user, device())
     if current_user.is_authenticated:
         sessions.end(current_user.current_session)
     kept = {name: session[name] for name in SURVIVES_SIGN_IN & session.keys()}
@@ -82,7 +153,7 @@ def sign_in(user, method, remember=False, to=None, words=None):
     response = redirect(destination)
     response.set_cookie(
         current_app.config["DEVICE_COOKIE_NAME"],
-        device,
+        device(),
         max_age=DEVICE_LASTS,
         secure=current_app.config["SESSION_COOKIE_SECURE"],
         httponly=True,
@@ -229,6 +300,8 @@ def check_everyone():
         return _hold_back("auth.keep")
     if not current_user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE:
         return _hold_back("auth.unconfirmed")
+    if two_factor.is_missing(current_user) and request.endpoint not in OPEN_WITHOUT_SECOND_FACTOR:
+        return _hold_back("auth.two_factor")
     return None
 
 

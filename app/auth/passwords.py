@@ -5,7 +5,7 @@ from flask_login import current_user
 from wtforms.validators import ValidationError
 
 from app import audit
-from app.accounts import passwords
+from app.accounts import passwords, two_factor
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, email_field, form_page, new_password_field, password_again_field, password_field
@@ -76,7 +76,7 @@ def reset_password(token):
     user = passwords.find_to_reset(token)
     if not user:
         return gate.unusable_link()
-    form, is_first_proof = ResetForm(user), not user.confirmed
+    form, is_first_proof, is_undo = ResetForm(user), not user.confirmed, bool(two_factor.find_to_undo(token))
     if form.validate_on_submit():
         if not passwords.reset(user, token, form.password.data):
             return gate.unusable_link()
@@ -85,4 +85,4 @@ def reset_password(token):
         if is_first_proof:
             flash(f"Your address is confirmed. If {user.username} is no name of your choice, change it there.", "info")
         return redirect(url_for("auth.login", next=url_for("auth.change_username") if is_first_proof else None))
-    return form_page("auth/reset_password.html", form, user=user, token=token)
+    return form_page("auth/reset_password.html", form, user=user, token=token, is_undo=is_undo)

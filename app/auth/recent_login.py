@@ -1,4 +1,7 @@
-"""Proving once more who one is, before what can't be undone: by the password, or by a code for those who have none."""
+"""Proving once more who one is, before what can't be undone: by the password, or by a code for those who have none.
+
+Who has a second factor proves that, too, on the same form.
+"""
 
 from urllib.parse import unquote, urlsplit
 
@@ -6,19 +9,34 @@ from flask import current_app, flash, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
-from wtforms.validators import ValidationError
+from wtforms.validators import StopValidation, ValidationError
 
 from app import audit
 from app.accounts import recent_login as proofs
-from app.accounts import sessions
+from app.accounts import second_step, sessions, two_factor
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, code_field, form_page, password_field
+from app.auth.fields import Form, code_field, factor_code_field, form_page, password_field
 from app.extensions import db
+
+
+def is_right(form, field):
+    """A validator of the second factor's code, which is used up only if all before it is right."""
+    if form.errors:
+        raise StopValidation
+    try:
+        second_step.check_code(current_user, field.data, gate.device())
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+def factor_field():
+    return factor_code_field("Code from your authenticator app, or a recovery code", is_right, inputmode="text")
 
 
 class PasswordForm(Form):
     password = password_field()
+    factor_code = factor_field()
 
     def validate_password(self, field):
         if not current_user.verify_password(field.data):
@@ -27,9 +45,12 @@ class PasswordForm(Form):
 
 
 class CodeForm(Form):
+    factor_code = factor_field()
     code = code_field()
 
     def validate_code(self, field):
+        if self.factor_code and self.factor_code.errors:
+            return  # a letter's code is harder to come by than the next one of an app
         if not proofs.is_right(current_user, field.data):
             raise ValidationError("That code is not right, or was tried too often. Have another one sent.")
 
@@ -38,6 +59,8 @@ class CodeForm(Form):
 @gate.members_only
 def recent_login():
     form = PasswordForm() if current_user.password_hash else CodeForm()
+    if not two_factor.is_on(current_user):
+        del form.factor_code
     if form.is_submitted() and "send_code" in request.form:
         is_sent = proofs.send_code(current_user)
         db.session.commit()

@@ -1,10 +1,10 @@
-"""Signed-in browsers, as their owner sees them: where one is logged in, and how to end that."""
+"""Browsers, as their owner sees them: where one is logged in, which are trusted, and how to end that."""
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user
 
 from app import browsers
-from app.accounts import sessions
+from app.accounts import sessions, trust
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.extensions import db
@@ -14,7 +14,8 @@ from app.extensions import db
 @gate.recent_login_required
 def list_sessions():
     found = sessions.all_of(current_user)
-    return render_template("auth/sessions.html", sessions=found, in_words=browsers.in_words)
+    context = {"trusted": trust.all_of(current_user), "in_words": browsers.in_words}
+    return render_template("auth/sessions.html", sessions=found, **context)
 
 
 @bp.route("/sessions/<handle>/end", methods=["POST"])
@@ -39,4 +40,14 @@ def end_other_sessions():
     count = sessions.end_the_others(current_user, current_user.current_session)
     db.session.commit()
     flash(f"{count} other {'browser is' if count == 1 else 'browsers are'} logged out.", "success")
+    return redirect(url_for("auth.list_sessions"))
+
+
+@bp.route("/trusted/<handle>/end", methods=["POST"])
+@gate.recent_login_required
+def end_trust(handle):
+    if not trust.end_one(current_user, handle):
+        abort(404)
+    db.session.commit()
+    flash("That browser is asked for the second step again.", "success")
     return redirect(url_for("auth.list_sessions"))

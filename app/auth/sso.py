@@ -167,7 +167,8 @@ def _enter(provider, vouched, remember, destination):
     if user:
         session.pop("vouched", None)
         method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)
-        return gate.sign_in(user, method, remember, to=to or destination, words=words)
+        excused = not provider.second_factor
+        return gate.sign_in(user, method, remember, to=to or destination, words=words, is_both_factors=excused)
     if outcome is Outcome.CLOSED:
         return _failed(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
     if outcome is Outcome.NOT_VOUCHED:

@@ -7,7 +7,17 @@ import click
 from sqlalchemy import select
 
 from app import audit
-from app.accounts import closing, housekeeping, passwords, personal_data, registration, sessions, sso, usernames
+from app.accounts import (
+    closing,
+    housekeeping,
+    passwords,
+    personal_data,
+    registration,
+    sessions,
+    sso,
+    two_factor,
+    usernames,
+)
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
@@ -80,6 +90,7 @@ def show(user):
         "State": ", ".join(_marks(user)),
         "Password": "set" if user.password_hash else "none",
         "Linked": ", ".join(sso.labels(user)) or "nothing",
+        "Factors": ", ".join(two_factor.methods(user)) or "none",
         "Since": f"{user.created_at:%Y-%m-%d %H:%M} UTC",
         "Signed in": f"in {_browsers(len(db.session.scalars(alive).all()))}",
     }.items():
@@ -116,6 +127,21 @@ def send_reset(user):
     """Send a person a letter with a link to choose a new password."""
     passwords.send_reset(user)
     click.echo(f"A letter is on its way to {user.email}.")
+
+
+@users.command("reset-second-factor")
+@one_user
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset_second_factor(user, yes):
+    """Turn the second step off for a person who is locked out. Be sure first that it is them who ask.
+
+    Authenticator app, passkeys and recovery codes are removed, and every browser is signed out. A letter says so.
+    """
+    if not two_factor.is_on(user):
+        return click.echo(f"{user.username} has no second factor.")
+    yes or click.confirm(f"Turn the second step of {user.username} <{user.email}> off?", abort=True)
+    two_factor.reset(user)
+    return click.echo(f"{user.username} logs in with one step now. A letter is on its way to {user.email}.")
 
 
 @users.command("sign-out")

@@ -4,7 +4,7 @@ import click
 from sqlalchemy import select
 
 from app import browsers
-from app.accounts import registration, sso
+from app.accounts import recovery_codes, registration, sso, two_factor
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
@@ -40,6 +40,10 @@ def _obstacles(user):
     if user.password_hash is None:
         ways = " or ".join([*sso.labels(user), "a mailed link"])
         yield f"{name} has no password, and logs in by {ways} only."
+    if two_factor.is_on(user):
+        factors = ", ".join(two_factor.methods(user))
+        yield f"{name} does a second step ({factors}; recovery codes left: {recovery_codes.left(user)})."
+        yield f"If that is lost, and you are sure who asks: flask users reset-second-factor {name}"
 
 
 def _letter(user):

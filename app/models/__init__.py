@@ -1,5 +1,6 @@
 """The tables."""
 
+from app.models.authenticator import Authenticator
 from app.models.chore import Chore
 from app.models.device import Device
 from app.models.email_challenge import EmailChallenge
@@ -7,11 +8,13 @@ from app.models.email_change import EmailChange
 from app.models.event import Event
 from app.models.identity import Identity
 from app.models.outbox import Letter
+from app.models.recovery_code import RecoveryCode
 from app.models.sso_journey import SsoJourney
 from app.models.user import User
 from app.models.user_session import UserSession
 
 __all__ = [
+    "Authenticator",
     "Chore",
     "Device",
     "EmailChallenge",
@@ -19,6 +22,7 @@ __all__ = [
     "Event",
     "Identity",
     "Letter",
+    "RecoveryCode",
     "SsoJourney",
     "User",
     "UserSession",

@@ -1,11 +1,15 @@
-"""A browser that an account was signed in from: what its cookie says, hashed. It proves nothing alone."""
+"""A browser that an account was signed in from: what its cookie says, hashed. It proves nothing alone.
 
+A trusted one spares the second step, until its owner or anything that happens to the account ends that.
+"""
+
+import hashlib
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app import clock
+from app import clock, tokens
 from app.extensions import Model
 
 
@@ -18,3 +22,19 @@ class Device(Model):
     key: Mapped[str] = mapped_column(String(64))
     first_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
+    trusted_until: Mapped[datetime | None]
+    user_agent: Mapped[str] = mapped_column(Text, default="", server_default="")  # when it was trusted
+
+    @staticmethod
+    def key_of(device: str) -> str:
+        """Return the key of what a cookie says."""
+        return hashlib.sha256(device.encode()).hexdigest()
+
+    @property
+    def handle(self) -> str:
+        """What pages call it by."""
+        return tokens.fingerprint(self.key)
+
+    @property
+    def is_trusted(self) -> bool:
+        return self.trusted_until is not None and self.trusted_until > clock.now()

@@ -24,6 +24,8 @@ STATE = {
     "undo_email": (),  # whatever has become of the account
     "magic_link": ("email", "password_version", "sign_ins"),
     "recent_login": ("email", "password_version"),
+    "undo_link": ("email",),
+    "undo_factor": ("email", "second_factor_at"),
 }
 
 
@@ -44,6 +46,7 @@ class User(UserMixin, Model):
     is_admin: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     deactivated_at: Mapped[datetime | None]
+    second_factor_at: Mapped[datetime | None]  # since when a second step is asked for, without a break
     deletion_due_at: Mapped[datetime | None] = mapped_column(index=True)  # asked for by the person, and not taken back
 
     current_session: Any = None  # the UserSession that this request comes from

@@ -21,6 +21,7 @@ class UserSession(Model):
     remembered: Mapped[bool]
     ip: Mapped[str] = mapped_column(String(45), default="")
     user_agent: Mapped[str] = mapped_column(Text, default="")
+    device: Mapped[str] = mapped_column(String(64), default="", server_default="")  # the key of its row in devices
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     authenticated_at: Mapped[datetime | None]  # when the person last proved who they are

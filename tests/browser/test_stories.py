@@ -1,8 +1,10 @@
 """What people do with their accounts, each story by keyboard alone and without scripts."""
 
 import re
+from datetime import UTC, datetime
 from zipfile import ZipFile
 
+import pyotp
 import pytest
 from clients import PASSWORD
 from sqlalchemy import update
@@ -333,3 +335,57 @@ def test_somebody_takes_their_data_along_and_leaves_and_stays_after_all(ada, per
     person.sees("Keep your account?")
     person.press("Keep my account")
     person.sees("Your account stays.")
+
+
+def test_an_app_is_set_up_by_its_key_used_and_removed(ada, person, another):
+    person.log_in("ada")
+    person.choose("Account")
+    person.follow("Set it up")
+    app = pyotp.TOTP(person.page.locator(".key").inner_text().replace(" ", ""))
+    person.write(Code_that_the_app_shows=app.now())
+    person.press("Turn it on")
+    person.sees("Your authenticator app is set up.")
+    codes = person.page.locator(".codes").inner_text().split()
+    person.reach(person.page.get_by_role("link", name="Download them"))
+    with person.page.expect_download() as download:
+        person.page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "recovery-codes.txt"
+    assert codes[9] in download.value.path().read_text()
+    person.follow("I have kept them")
+    person.sees("10 left")
+    assert "This was not me:" in person.letter("Logging in takes a second step now")
+
+    another.log_in("ada")
+    another.sees("One more step")
+    another.write(Code_from_your_authenticator_app="123")
+    another.press("Log in")
+    another.sees("That code is not right, or was used already.")
+    another.write(Code_from_your_authenticator_app=app.at(datetime.now(UTC), counter_offset=1))
+    another.reach(another.page.get_by_label("Trust this browser for 30 days"))
+    another.page.keyboard.press("Space")
+    another.press("Log in")
+    another.sees("Hello, ada!")
+    another.choose("Log Out")
+    another.log_in("ada")
+    another.sees("Hello, ada!")
+    assert "typed a wrong code" in another.letter("Somebody stopped short of your account")
+
+    person.choose("Log Out")
+    person.log_in("ada")
+    person.reach(person.page.locator("main summary"))
+    person.page.keyboard.press("Enter")
+    person.write(Recovery_code=codes[0].lower())
+    person.press("Log in with a recovery code")
+    person.choose("Account")
+    person.sees("9 left")
+    person.follow("See them")
+    person.reach(person.page.get_by_role("button", name="Trust no more"))
+    person.enter()
+    person.sees("That browser is asked for the second step again.")
+    person.choose("Account")
+    person.follow("Change it")
+    person.press("Remove the app")
+    person.sees("The authenticator app is removed.")
+    person.choose("Log Out")
+    person.log_in("ada")
+    person.sees("Hello, ada!")

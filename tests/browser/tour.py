@@ -1,5 +1,6 @@
 """Every page and every state of it that a person can see, and the way there: a new page gets its line here."""
 
+import pyotp
 from clients import PASSWORD
 
 STRANGER, ADA, BOB, LONG = None, "ada", "bob", "l" * 64
@@ -176,6 +177,35 @@ def link_elsewhere(page):
 
 
 as_somebody_known = log_in_elsewhere("Log in with this address", "is registered here", "ada@example.com")
+
+
+def set_up(page):
+    page.goto("/auth/two-factor")
+    key = page.locator(".key").inner_text().replace(" ", "")
+    fill_in(page, "Turn it on", {"Code that the app shows": pyotp.TOTP(key).now()})
+    page.get_by_role("heading", name="Your recovery codes").wait_for()
+
+
+def do_the_first_step(page):
+    page.goto("/auth/login")
+    fill_in(page, "Log in", SIGN_IN)
+    page.get_by_role("heading", name="One more step").wait_for()
+
+
+def type_a_wrong_recovery_code(page):
+    page.get_by_text("Not at hand?").click()
+    fill_in(page, "Log in with a recovery code", {"Recovery code": "ABCD"})
+
+
+def trust(page):
+    """With a recovery code: no app shows another code so soon."""
+    code = page.locator(".codes").inner_text().split()[0]
+    forget(page)
+    do_the_first_step(page)
+    page.get_by_label("Trust this browser").check()
+    fill_in(page, "Log in", {"Code from your authenticator app": code})
+
+
 ask_for_reset = submit("/auth/reset", "Send me a link", {"Email address": "ada@example.com"})
 ask_for_link = submit("/auth/magic-link", "Send me a link", {"Email address": "ada@example.com"})
 prove_the_mailbox = after(
@@ -248,6 +278,27 @@ TOUR = [
     ("recent login, wrong", ADA, after(let_time_pass, submit("/auth/sessions", "Go on", {"Password": "x"}))),
     ("recent login, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
     ("recent login by code", STRANGER, after(prove_the_mailbox, let_time_pass, address("/auth/sessions"))),
+    ("set up an app", ADA, address("/auth/two-factor")),
+    ("set up an app, wrong", ADA, submit("/auth/two-factor", "Turn it on", {"Code that the app shows": "12"})),
+    ("recovery codes, new", ADA, set_up),
+    ("authenticator app", ADA, after(set_up, address("/auth/two-factor"))),
+    ("recovery codes", ADA, after(set_up, address("/auth/recovery-codes"))),
+    ("account with a second factor", ADA, after(set_up, address("/account"))),
+    ("second step", ADA, after(set_up, forget, do_the_first_step)),
+    (
+        "second step, wrong",
+        ADA,
+        after(
+            set_up,
+            forget,
+            do_the_first_step,
+            lambda page: fill_in(page, "Log in", {"Code from your authenticator app": "1"}),
+        ),
+    ),
+    ("second step, wrong recovery code", ADA, after(set_up, forget, do_the_first_step, type_a_wrong_recovery_code)),
+    ("recent login with a second factor", ADA, after(set_up, let_time_pass, address("/auth/sessions"))),
+    ("devices, trusted", ADA, after(set_up, trust, address("/auth/sessions"))),
+    ("reset of a first factor", ADA, after(set_up, forget, follow("This was not me"))),
     ("export", ADA, address("/auth/export")),
     ("delete", ADA, address("/auth/delete")),
     ("delete, wrong", ADA, submit("/auth/delete", "Delete my account", {"Your address, to be sure": "x@example.com"})),

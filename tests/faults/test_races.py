@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import pyotp
 import pytest
+from authenticators import key_on
 from clients import PASSWORD
 from serving import Browser, registration
 from sqlalchemy import select, update
@@ -153,6 +155,34 @@ def test_of_thirty_who_ask_for_letters_to_one_address_at_once_ten_are_written_to
         askings.append(partial(browser.post, path, csrf_token=browser.get(path).token, email=ada.email))
     assert {answer.status for answer in _all_at_once(askings)} == {302}
     assert ledger.count(Letter) == 10
+
+
+def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger, ada):
+    """Five at the second step, and five, already in, who are asked once more who they are."""
+    running = site(processes=2)
+    owner = Browser(running)
+    owner.sign_in("ada")
+    page = owner.get("/auth/two-factor")
+    app = pyotp.TOTP(key_on(page))
+    assert owner.post("/auth/two-factor", csrf_token=page.token, code=app.now()).status == 200
+    db.session.execute(update(UserSession).values(authenticated_at=None))
+    db.session.commit()
+    code = app.at(datetime.now(UTC), counter_offset=1)
+    typing = []
+    for number in range(10):
+        browser = Browser(running) if number % 2 else owner.copy()
+        if number % 2:
+            assert browser.sign_in("ada").headers["Location"] == "/auth/second-factor"
+            token = browser.get("/auth/second-factor").token
+            typing.append(partial(browser.post, "/auth/second-factor", csrf_token=token, code=code))
+        else:
+            token = browser.get("/auth/recent-login").token
+            fields = {"password": PASSWORD, "factor_code": code, "csrf_token": token}
+            typing.append(partial(browser.post, "/auth/recent-login", **fields))
+    answers = _all_at_once(typing)
+    assert sorted(answer.status for answer in answers) == [302] + [422] * 9
+    assert ledger.count(Event, Event.action == "second_factor_used") == 1
+    assert ledger.count(Event, Event.action == "second_factor_failed") <= 5
 
 
 def _registering(site, username, email):

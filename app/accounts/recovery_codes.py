@@ -1,0 +1,49 @@
+"""Recovery codes: ten, given with an account's first second factor, each good once when that is lost."""
+
+import base64
+import hashlib
+import secrets
+
+from sqlalchemy import delete, func, select
+
+from app import audit, mail
+from app.extensions import db, rows_changed
+from app.models import RecoveryCode, User
+
+COUNT = 10
+LENGTH = 24  # characters of base32: 120 bits, which nobody guesses
+FEW = 3  # left
+
+
+def make(user: User) -> list[str]:
+    """Make ten codes that take the place of all earlier ones, and return them: they can't be read again."""
+    rows_changed(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
+    codes = [base64.b32encode(secrets.token_bytes(LENGTH * 5 // 8)).decode() for _ in range(COUNT)]
+    db.session.add_all(RecoveryCode(user_id=user.id, hash=_hash(code)) for code in codes)
+    return ["-".join(code[start : start + 4] for start in range(0, LENGTH, 4)) for code in codes]
+
+
+def renew(user: User) -> list[str]:
+    """Make new codes for who asks for them, and tell the owner; return them."""
+    audit.record(user, "recovery_codes_made")
+    mail.send("recovery_codes_made", user)
+    return make(user)
+
+
+def use(user: User, code: str) -> bool:
+    """Use a code up, and say whether it was good; one conditional DELETE, so that of two at once one is."""
+    mine = delete(RecoveryCode).where(RecoveryCode.user_id == user.id, RecoveryCode.hash == _hash(code))
+    if len(code) != LENGTH or not rows_changed(mine):
+        return False
+    if left(user) == FEW:
+        mail.send("recovery_codes_few", user, left=FEW)
+    return True
+
+
+def left(user: User) -> int:
+    """Return how many codes there are still."""
+    return db.session.scalar(select(func.count()).where(RecoveryCode.user_id == user.id)) or 0
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""Codes that are typed where the second step is asked for: which are right, and how often one may try.
+
+Nobody can try who has not done the first step. A browser that the account was signed in from before has a count of its
+own, and recovery codes, which nobody guesses, are always looked at: so whoever tries many codes shuts no owner out.
+"""
+
+import re
+from datetime import timedelta
+
+from sqlalchemy import case, func, or_, select, update
+
+from app import audit, clock, mail
+from app.accounts import recovery_codes, trust, two_factor
+from app.extensions import db, rows_changed
+from app.models import Event, User
+
+FAILED, USED = "second_factor_failed", "second_factor_used"  # the history lines that are counted
+TRIES, PAUSE = 5, timedelta(minutes=5)  # wrong codes, in one known browser, or in all others together
+MOST = 100  # wrong codes in a row, until there is another password (NIST SP 800-63B-4, 3.2.2)
+
+WRONG = "That code is not right, or was used already."
+PAUSED = "Many codes were tried. Wait five minutes, then try again, or use a recovery code now."
+STOPPED = "Too many codes were tried by somebody who has your password. Choose another, or use a recovery code now."
+
+
+def check_code(user: User, code: str, device: str) -> None:
+    """Use up a code of the app, or a recovery code, typed in the browser whose cookie says `device`.
+
+    Raises ValueError, with a reason in words, if it is not right. Whoever calls commits then, too: a try counts.
+    """
+    typed = re.sub(r"[\s-]", "", code).upper()
+    if recovery_codes.use(user, typed):
+        return audit.record(user, USED, factor="recovery_code")
+    known = trust.find(user, device)
+    where = known.id if known else 0
+    _check_pause(user, where)
+    rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins))  # one at a time from here on
+    _check_pause(user, where)
+    if two_factor.use_app_code(user, typed):
+        return audit.record(user, USED, factor="authenticator")
+    audit.record(user, FAILED, device=where)
+    mail.notify("second_factor_failed", user)
+    raise ValueError(WRONG)
+
+
+def _check_pause(user: User, where: int) -> None:
+    """Raise ValueError, with an advice, if so many wrong codes were typed that none is looked at just now."""
+    wrong = (Event.user_id == user.id, Event.action == FAILED, Event.detail["device"].as_integer() == where)
+    right = (Event.user_id == user.id, Event.action.in_([USED, "password_changed", "password_reset"]))
+    last = select(func.max(Event.id)).where(*right).scalar_subquery()
+    lately = func.count(case((Event.at > clock.now() - PAUSE, 1)))
+    in_a_row = func.count(case((or_(last.is_(None), Event.id > last), 1)))
+    tries, row = db.session.execute(select(lately, in_a_row).where(*wrong)).one()
+    if row >= MOST:
+        raise ValueError(STOPPED)
+    if tries >= TRIES:
+        raise ValueError(PAUSED)

@@ -1,0 +1,85 @@
+"""Setting up an authenticator app, taking it away, and recovery codes."""
+
+import segno
+from flask import flash, redirect, render_template, session, url_for
+from flask_login import current_user
+
+from app import tokens
+from app.accounts import recovery_codes
+from app.accounts import two_factor as factors
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.fields import Form, factor_code_field, form_page
+from app.extensions import db
+
+
+class TurnOnForm(Form):
+    code = factor_code_field("Code that the app shows")
+
+
+@bp.route("/two-factor", methods=["GET", "POST"])
+@gate.recent_login_required
+def two_factor():
+    app = factors.find_authenticator(current_user)
+    if app:
+        return render_template("auth/two_factor.html", app=app)
+    form, secret = TurnOnForm(), _secret()
+    if form.validate_on_submit() and (answer := _turn_on(form, secret)):
+        return answer
+    qr = segno.make(factors.uri(current_user, secret), micro=False)
+    picture = qr.svg_inline(scale=5, border=3, dark="#000", light="#fff", svgclass="qr", lineclass=None)
+    return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret)
+
+
+@bp.route("/two-factor/off", methods=["POST"])
+@gate.recent_login_required
+def turn_off():
+    if factors.turn_off(current_user, keep=current_user.current_session):
+        gate.renew_session()
+        db.session.commit()
+        flash("The authenticator app is removed. Your other browsers were logged out.", "success")
+    return redirect(url_for("auth.two_factor"))
+
+
+@bp.route("/recovery-codes", methods=["GET", "POST"])
+@gate.recent_login_required
+def renew_codes():
+    if not factors.is_on(current_user):
+        return redirect(url_for("auth.two_factor"))
+    if Form().validate_on_submit():
+        codes = recovery_codes.renew(current_user)
+        db.session.commit()
+        return codes_page(codes)
+    return render_template("auth/renew_codes.html", left=recovery_codes.left(current_user))
+
+
+def _secret():
+    """The secret that this browser is setting up: the same until a code of it was right, and readable nowhere else."""
+    secret = tokens.decrypt("authenticator", session.get("authenticator", ""))
+    if not secret:
+        secret = factors.new_secret()
+        session["authenticator"] = tokens.encrypt("authenticator", secret)
+    return secret
+
+
+def _turn_on(form, secret):
+    """Add the app, and answer with the recovery codes if it is the first factor; None if the code is wrong."""
+    try:
+        codes = factors.turn_on(current_user, secret, form.code.data, keep=current_user.current_session)
+    except ValueError as error:
+        form.code.errors = [str(error)]
+        return None
+    if codes is None:
+        form.form_errors.append("It was changed elsewhere at this moment. Try again.")
+        return None
+    gate.renew_session()
+    session.pop("authenticator")
+    db.session.commit()
+    flash("Your authenticator app is set up. Your other browsers were logged out.", "success")
+    return codes_page(codes) if codes else redirect(url_for("main.account"))
+
+
+def codes_page(codes):
+    """Show new recovery codes: here and now alone, since only their hashes are kept."""
+    going = gate.safe_next(session.pop("next", None)) or url_for("main.account")
+    return render_template("auth/recovery_codes.html", codes=codes, going=going)

@@ -1,0 +1,83 @@
+"""Recovery codes: shown once, good once each, counted."""
+
+from urllib.parse import unquote
+
+from authenticators import codes_on
+from sqlalchemy import select
+from test_passwords import beside, history, is_signed_in
+
+from app.extensions import db
+from app.models import RecoveryCode
+
+STEP = "/auth/second-factor"
+NEW_ONES = "/auth/recovery-codes"
+
+
+def use(client, user, code):
+    client.sign_in(user)
+    return client.post(STEP, data={"recovery_code": code})
+
+
+def test_each_works_once(client, another_client, ada, phone):
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    assert {len(code.replace("-", "")) for code in phone.codes} == {24}
+    typed = phone.codes[3].lower().replace("-", " ")
+    assert client.post(STEP, data={"recovery_code": typed}).location == "/"
+    refused = another_client.post(STEP, data={"recovery_code": typed})
+    assert (refused.status_code, "not right" in beside("recovery_code", refused)) == (422, True)
+    assert another_client.post(STEP, data={"code": phone.codes[4]}).location == "/", "in whichever field"
+    assert is_signed_in(another_client)
+    assert history().count("second_factor_used") == 2
+
+
+def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, letters):
+    for used, code in enumerate(phone.codes, 1):
+        browser = app.test_client()
+        browser.sign_in(ada)
+        assert browser.post(STEP, data={"recovery_code": code}).location == "/"
+        assert f"<strong>{10 - used}</strong> left" in browser.get(NEW_ONES).text
+        assert f"{10 - used} left" in browser.get("/account").text
+    few = [letter.subject for letter in letters() if "recovery codes left" in letter.subject]
+    assert few == ["You have 3 recovery codes left"]
+    locked_out = app.test_client()
+    page = locked_out.get(locked_out.sign_in(ada).location)
+    assert "Your recovery codes are used up. Write to those who run this site" in page.text
+    assert 'name="recovery_code"' not in page.text
+
+
+def test_new_ones_replace_all(client, another_client, ada, phone, letters):
+    use(client, ada, phone.codes[0])
+    assert "Make new codes" in client.get(NEW_ONES).text
+    page = client.post(NEW_ONES)
+    new = codes_on(page)
+    assert (len(new), set(new) & set(phone.codes)) == (10, set())
+    assert new[0] not in client.get(NEW_ONES).text, "they are shown once"
+    assert letters()[-1].subject == "New recovery codes were made for your account"
+    assert use(another_client, ada, phone.codes[1]).status_code == 422
+    assert another_client.post(STEP, data={"recovery_code": new[0]}).location == "/"
+    assert len(db.session.scalars(select(RecoveryCode)).all()) == 9
+
+
+def test_they_can_be_downloaded_without_another_request(client, ada, phone):
+    use(client, ada, phone.codes[0])
+    page = client.post(NEW_ONES)
+    assert page.headers["Cache-Control"] == "no-store"
+    address = page.text.partition('download="recovery-codes.txt" href="')[2].partition('"')[0]
+    assert address.startswith("data:text/plain")
+    assert all(code in unquote(address) for code in codes_on(page))
+    assert "Recovery codes for ada at Flasky" in unquote(address)
+
+
+def test_without_a_second_step_there_are_none(client, ada):
+    client.sign_in(ada)
+    assert client.get(NEW_ONES).location == "/auth/two-factor"
+    assert client.post(NEW_ONES).location == "/auth/two-factor"
+    assert db.session.scalars(select(RecoveryCode)).all() == []
+
+
+def test_anothers_code_is_no_code(client, ada, bob, phone):
+    bob.confirmed, bob.second_factor_at = True, phone.clock.time
+    db.session.commit()
+    assert use(client, bob, phone.codes[0]).status_code == 422
+    assert not is_signed_in(client)

@@ -1,0 +1,486 @@
+"""The second step: after every first one, with every second factor, and how often one may try."""
+
+from base64 import b32encode
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import func, select, update
+from test_first_proof import code_in
+from test_gate import JSON, addresses, hidden_token
+from test_login import OUTSIDE
+from test_passwords import NEW, beside, choose, history, is_signed_in, notes
+
+from app import tokens
+from app.accounts import second_step, two_factor
+from app.auth import gate
+from app.extensions import db
+from app.models import Authenticator, Event, User, UserSession
+
+STEP, ASK = "/auth/second-factor", "/auth/recent-login"
+
+
+@pytest.fixture
+def app(app):
+    """With a way in of its own: /first-step proves ada as any first step may, `both` if it counts as both factors."""
+
+    def first_step(both):
+        ada = db.session.scalar(select(User).where(User.username == "ada"))
+        return gate.sign_in(ada, "sso", remember=True, is_both_factors=both == "both")
+
+    app.add_url_rule("/first-step/<both>", view_func=first_step, methods=["POST"])
+    return app
+
+
+# The first steps: each returns where it leads
+
+
+def by_password(client, letters):
+    return client.post("/auth/login", data={"login": "ada", "password": PASSWORD}).location
+
+
+def by_link(client, letters):
+    client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    return client.get(letters.link()).location
+
+
+def by_code(client, letters):
+    client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    return client.post("/auth/magic-link/sent", data={"code": code_in(letters()[-1])}).location
+
+
+def by_button(client, letters):
+    client.application.test_client().post("/auth/magic-link", data={"email": "ada@example.com"})
+    return client.post(letters.link()).location
+
+
+def by_reset(client, letters):
+    client.post("/auth/reset", data={"email": "ada@example.com"})
+    choose(client, letters.link())
+    return client.post("/auth/login", data={"login": "ada", "password": NEW}).location
+
+
+def by_confirmation(client, letters):
+    """Where accounts are hidden, the confirmation link asks for the password, and signs in."""
+    client.application.config["HIDE_ACCOUNTS"] = True
+    db.session.execute(update(User).values(confirmed=False))
+    db.session.commit()
+    token = db.session.scalar(select(User)).generate_confirmation_token()
+    return client.post(f"/auth/confirm/{token}", data={"password": PASSWORD}).location
+
+
+def by_sso(client, letters):
+    return client.post("/first-step/one").location
+
+
+FIRST = [by_password, by_link, by_code, by_button, by_reset, by_confirmation, by_sso]
+METHODS = {"by_confirmation": "confirmation", "by_sso": "sso", "by_password": "password", "by_reset": "password"}
+
+
+# The second steps: what is typed, and whether that lets in
+
+
+SECOND = {
+    "the code of now": (lambda phone: {"code": phone.code()}, True),
+    "the code before": (lambda phone: {"code": phone.code(-1)}, True),
+    "the code after": (lambda phone: {"code": phone.code(1)}, True),
+    "two codes before": (lambda phone: {"code": phone.code(-2)}, False),
+    "two codes after": (lambda phone: {"code": phone.code(2)}, False),
+    "a wrong code": (lambda phone: {"code": phone.wrong()}, False),
+    "a recovery code": (lambda phone: {"recovery_code": phone.codes.pop()}, True),
+    "a wrong recovery code": (lambda phone: {"recovery_code": phone.codes[0][:-1] + "8"}, False),
+    "nothing": (lambda phone: {}, False),
+    "emptiness": (lambda phone: {"code": "", "recovery_code": ""}, False),
+    "other digits": (lambda phone: {"code": "".join(chr(ord(digit) + 0x660 - 48) for digit in phone.code())}, False),
+    "a NUL": (lambda phone: {"code": phone.code() + "\0"}, False),
+    "the password": (lambda phone: {"code": PASSWORD}, False),
+    "the key": (lambda phone: {"code": phone.totp.secret}, False),
+}
+
+
+@pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
+def test_every_first_step_needs_a_second(app, ada, phone, letters, first):
+    for name, (typed, lets_in) in SECOND.items():
+        phone.clock.move(hours=2)  # letters are counted
+        client = app.test_client()
+        assert first(client, letters) == STEP, name
+        assert not is_signed_in(client), name
+        answer = client.post(STEP, data=typed(phone))
+        assert (answer.status_code == 302) is lets_in, name
+        assert is_signed_in(client) is lets_in, name
+        alive = db.session.scalars(select(UserSession).where(*UserSession.alive())).all()
+        assert [row.method for row in alive] == [METHODS.get(first.__name__, "magic_link")] * lets_in, name
+        client.post("/auth/logout")
+
+
+@pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
+def test_a_trusted_browser_needs_none(client, ada, phone, letters, first):
+    by_password(client, letters)
+    client.post(STEP, data={"code": phone.code(), "trust": "y"})
+    client.post("/auth/logout")
+    # A new password ends the trust.
+    assert first(client, letters) == (STEP if first is by_reset else "/")
+    assert is_signed_in(client) is not (first is by_reset)
+
+
+def test_a_proof_that_counts_as_both_needs_none(client, ada, phone, letters):
+    assert client.post("/first-step/both").location == "/"
+    assert is_signed_in(client)
+    assert history()[-2:] == ["signed_in", "new_device"]
+
+
+def test_without_a_first_step_there_is_no_second(client, ada, phone):
+    assert client.get(STEP).location == "/auth/login"
+    assert client.post(STEP, data={"code": phone.code()}).location == "/auth/login"
+    assert client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/auth/login"
+    assert not is_signed_in(client)
+    assert second_step.FAILED not in history()
+
+
+def test_no_address_leads_past_it(app, client, another_client, ada, phone, letters):
+    """Whoever has done the first step alone is a stranger at every address but this one."""
+    by_password(client, letters)
+    for method in ("GET", "POST"):
+        for endpoint, address in addresses(app, method):
+            if endpoint not in {"auth.second_factor", "first_step"}:
+                for query in ("", "?next=/account&code=" + phone.code()):
+                    with (
+                        client.open(address + query, method=method) as half,
+                        another_client.open(address + query, method=method) as stranger,
+                    ):
+                        assert (half.status_code, half.location) == (stranger.status_code, stranger.location), address
+                        assert "Log Out" not in half.text, address
+    assert db.session.scalar(select(func.count()).where(UserSession.ended_at.is_(None))) == 0
+    assert client.post(STEP, data={"code": phone.code()}).location == "/"
+
+
+# What waits meanwhile
+
+
+def test_all_that_a_sign_in_does_it_does_after_the_second_step(app, client, ada, phone, letters):
+    app.config["WTF_CSRF_ENABLED"] = True
+    form = client.get("/auth/login?next=/auth/history")
+    planted = hidden_token(form)
+    fields = {"login": "ada", "password": PASSWORD, "remember_me": "y", "csrf_token": planted}
+    answer = client.post("/auth/login?next=/auth/history", data=fields)
+    assert answer.location == STEP
+    assert client.get_cookie("device") is None
+    assert "signed_in" not in history()[-1:]
+    token = hidden_token(client.get(STEP))
+    done = client.post(STEP, data={"code": phone.code(), "csrf_token": token})
+    assert done.location == "/auth/history"
+    assert client.get_cookie("device") is not None
+    assert client.get_cookie("session").expires is not None, "it is remembered"
+    assert client.post("/auth/logout", data={"csrf_token": planted}).status_code == 400, "planted before"
+    assert history()[-2:] == ["signed_in", "new_device"]
+
+
+def test_what_was_to_be_told_is_told_afterwards(client, ada, phone, letters):
+    assert by_confirmation(client, letters) == STEP
+    assert notes(client.get(STEP)) == []
+    page = client.post(STEP, data={"code": phone.code()}, follow_redirects=True)
+    assert notes(page) == ["You have confirmed your account. Welcome."]
+
+
+def test_it_leads_nowhere_outside(app, ada, phone):
+    for next_page in OUTSIDE:
+        client = app.test_client()
+        client.post("/auth/login", query_string={"next": next_page}, data={"login": "ada", "password": PASSWORD})
+        assert client.post(STEP, data={"code": phone.code()}).location == "/", next_page
+        phone.clock.move(minutes=1)
+
+
+def test_whoever_was_signed_in_stays_so_until_it_is_done(client, ada, bob, phone, letters):
+    bob.confirmed = True
+    db.session.commit()
+    client.sign_in(bob)
+    assert by_button(client, letters) == STEP
+    assert "bob" in client.get("/account").text
+    client.post(STEP, data={"code": phone.code()})
+    assert "ada" in client.get("/account").text
+    assert db.session.scalar(select(func.count()).where(UserSession.ended_at.is_(None))) == 1
+
+
+def test_it_waits_for_ten_minutes(client, ada, phone, letters):
+    client.post("/auth/login?next=/auth/history", data={"login": "ada", "password": PASSWORD})
+    phone.clock.move(minutes=9, seconds=59)
+    assert client.get(STEP).status_code == 200
+    phone.clock.move(seconds=1)
+    answer = client.post(STEP, data={"code": phone.code()})
+    assert answer.location == "/auth/login?next=/auth/history"
+    assert "That took too long" in notes(client.get("/auth/login"))[0]
+    assert not is_signed_in(client)
+    assert second_step.USED not in history(), "the code is not used up"
+
+
+def change_password(ada, letters, browser):
+    by_reset(browser, letters)
+
+
+def deactivate(ada, letters, browser):
+    browser.application.test_cli_runner().invoke(args=["users", "deactivate", "ada"])
+
+
+def change_factor(ada, letters, browser):
+    browser.application.test_cli_runner().invoke(args=["users", "reset-second-factor", "ada", "--yes"])
+
+
+def delete(ada, letters, browser):
+    browser.application.test_cli_runner().invoke(args=["users", "delete", "ada", "--now", "--yes"])
+
+
+@pytest.mark.parametrize("event", [change_password, deactivate, change_factor, delete])
+def test_it_is_void_when_the_account_changes(client, another_client, ada, phone, letters, event):
+    by_password(client, letters)
+    event(ada, letters, another_client)
+    phone.clock.move(minutes=1)
+    for typed in ({"code": phone.code()}, {"recovery_code": phone.codes[0]}):
+        assert client.post(STEP, data=typed).location.partition("?")[0] == "/auth/login"
+    assert not is_signed_in(client)
+
+
+# Codes
+
+
+def test_a_code_works_once(client, another_client, ada, phone, letters):
+    by_password(client, letters)
+    by_password(another_client, letters)
+    assert client.post(STEP, data={"code": phone.code()}).location == "/"
+    refused = another_client.post(STEP, data={"code": phone.code()})
+    assert "was used already" in beside("code", refused)
+    assert another_client.post(STEP, data={"code": phone.code(-1)}).status_code == 422, "nor an earlier one"
+    assert another_client.post(STEP, data={"code": phone.code(1)}).location == "/"
+
+
+# RFC 6238, appendix B: seconds since 1970, and the code of eight digits, of which an app shows the last six.
+VECTORS = {
+    59: "94287082",
+    1111111109: "07081804",
+    1111111111: "14050471",
+    1234567890: "89005924",
+    2000000000: "69279037",
+    20000000000: "65353130",
+}
+
+
+def test_the_vectors_of_the_rfc(app, ada, clock):
+    secret = tokens.encrypt("authenticator", b32encode(b"12345678901234567890").decode())
+    db.session.add(Authenticator(user_id=ada.id, secret=secret))
+    db.session.commit()
+    for seconds, code in VECTORS.items():
+        clock.time = datetime.fromtimestamp(seconds, UTC)
+        assert two_factor.use_app_code(ada, code[2:])
+        assert not two_factor.use_app_code(ada, code[2:])
+
+
+def test_one_code_works_once_at_both_questions(client, another_client, ada, phone, letters):
+    by_password(client, letters)
+    client.post(STEP, data={"code": phone.code()})
+    phone.clock.move(minutes=16)
+    by_password(another_client, letters)
+    code = phone.code()
+    assert client.post(ASK, data={"password": PASSWORD, "factor_code": code}).status_code == 302
+    assert another_client.post(STEP, data={"code": code}).status_code == 422
+    phone.clock.move(minutes=16)
+    by_password(another_client, letters)
+    code = phone.code()
+    assert another_client.post(STEP, data={"code": code}).location == "/"
+    assert client.post(ASK, data={"password": PASSWORD, "factor_code": code}).status_code == 422
+
+
+# Proving once more who one is
+
+
+@pytest.fixture
+def member(client, ada, phone, letters):
+    """Ada's browser, 16 minutes after she logged in."""
+    by_password(client, letters)
+    client.post(STEP, data={"code": phone.code()})
+    phone.clock.move(minutes=16)
+    return client
+
+
+def asks(client):
+    return client.get("/auth/export").location == ASK
+
+
+def test_recent_sign_in_asks_for_both(member, phone):
+    assert 'name="factor_code"' in member.get("/auth/export", follow_redirects=True).text
+    assert 'name="factor_code"' in member.post("/auth/delete").text
+    for fields in ({"password": PASSWORD}, {"factor_code": phone.code()}, {"password": PASSWORD, "factor_code": " "}):
+        assert member.post(ASK, data=fields).status_code == 422
+        assert asks(member)
+    assert member.post(ASK, data={"password": "wrong", "factor_code": phone.code()}).status_code == 422
+    page = member.post(ASK, data={"password": PASSWORD, "factor_code": phone.wrong()})
+    assert (page.status_code, "not right" in beside("factor_code", page)) == (422, True)
+    assert asks(member)
+    # The right code was not used up beside the wrong password.
+    assert member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()}).location == "/auth/export"
+    assert not asks(member)
+
+
+def test_recent_sign_in_takes_a_recovery_code(member, phone):
+    assert member.post(ASK, data={"password": PASSWORD, "factor_code": phone.codes[0]}).status_code == 302
+    assert not asks(member)
+
+
+def test_without_a_password_it_is_the_letters_code_and_the_apps(member, ada, phone, letters):
+    db.session.execute(update(User).values(password_hash=None))
+    db.session.commit()
+    member.post(ASK, data={"send_code": "y"})
+    code = code_in(letters()[-1])
+    assert member.post(ASK, data={"code": code}).status_code == 422
+    assert member.post(ASK, data={"code": code, "factor_code": phone.wrong()}).status_code == 422
+    assert asks(member)
+    assert member.post(ASK, data={"code": code, "factor_code": phone.code()}).location == "/auth/export"
+
+
+def test_trust_spares_no_question_before_what_is_sensitive(client, ada, phone, letters):
+    by_password(client, letters)
+    client.post(STEP, data={"code": phone.code(), "trust": "y"})
+    assert not asks(client)
+    client.post("/auth/logout")
+    by_password(client, letters)
+    assert is_signed_in(client)
+    assert asks(client)
+
+
+def test_wrong_codes_count_there_too(member, another_client, ada, phone, letters):
+    for _ in range(5):
+        member.post(ASK, data={"password": PASSWORD, "factor_code": phone.wrong()})
+    page = member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()})
+    assert "Wait five minutes" in beside("factor_code", page)
+    phone.clock.move(minutes=5)
+    assert member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()}).status_code == 302
+
+
+# How often one may try
+
+
+def wrong(client, phone, times, **fields):
+    return [client.post(STEP, data={"code": phone.wrong(), **fields}) for _ in range(times)][-1]
+
+
+def test_after_five_wrong_codes_it_pauses_for_five_minutes(app, client, ada, phone, letters):
+    by_password(client, letters)
+    assert "not right" in beside("code", wrong(client, phone, 5))
+    for browser in (client, app.test_client()):
+        by_password(browser, letters)  # another first step changes nothing
+        page = browser.post(STEP, data={"code": phone.code()})
+        assert "Wait five minutes" in beside("code", page)
+        assert not is_signed_in(browser)
+    assert history().count(second_step.FAILED) == 5, "what is not looked at is not counted"
+    phone.clock.move(minutes=4, seconds=59)
+    assert client.post(STEP, data={"code": phone.code()}).status_code == 422
+    phone.clock.move(seconds=1)
+    assert client.post(STEP, data={"code": phone.code()}).location == "/"
+
+
+def test_a_pause_leaves_the_owner_ways_in(app, client, another_client, ada, phone, letters):
+    known, trusted, thief = client, another_client, app.test_client()
+    by_password(known, letters)
+    known.post(STEP, data={"code": phone.code()})
+    known.post("/auth/logout")
+    phone.clock.move(minutes=1)
+    by_password(trusted, letters)
+    trusted.post(STEP, data={"code": phone.code(), "trust": "y"})
+    trusted.post("/auth/logout")
+    phone.clock.move(minutes=1)
+    by_password(thief, letters)
+    wrong(thief, phone, 6)
+    assert by_password(trusted, letters) == "/"
+    by_password(known, letters)
+    assert known.post(STEP, data={"code": phone.code()}).location == "/", "a known browser has a count of its own"
+    stranger = app.test_client()
+    by_password(stranger, letters)
+    assert stranger.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
+
+
+def test_a_known_browser_pauses_alone(app, client, ada, phone, letters):
+    by_password(client, letters)
+    client.post(STEP, data={"code": phone.code()})
+    client.post("/auth/logout")
+    phone.clock.move(minutes=1)
+    by_password(client, letters)
+    wrong(client, phone, 5)
+    assert "Wait five minutes" in beside("code", client.post(STEP, data={"code": phone.code()}))
+    other = app.test_client()
+    by_password(other, letters)
+    assert other.post(STEP, data={"code": phone.code()}).location == "/"
+
+
+def test_after_a_hundred_in_a_row_another_password_is_needed(client, another_client, ada, phone, letters):
+    for _ in range(20):
+        by_password(client, letters)
+        wrong(client, phone, 5)
+        phone.clock.move(minutes=5)
+    by_password(client, letters)
+    page = client.post(STEP, data={"code": phone.code()})
+    assert "Too many codes were tried by somebody who has your password." in beside("code", page)
+    phone.clock.move(days=7)
+    by_password(client, letters)
+    assert client.post(STEP, data={"code": phone.code()}).status_code == 422
+    assert by_reset(another_client, letters) == STEP
+    assert another_client.post(STEP, data={"code": phone.code()}).location == "/"
+
+
+def test_the_owner_is_told_three_times_an_hour(client, ada, phone, letters):
+    by_password(client, letters)
+    wrong(client, phone, 5)
+    assert [letter.subject for letter in letters()].count("Somebody stopped short of your account") == 3
+    assert "knows your password or reads your letters" in letters[-1].body
+    phone.clock.move(hours=1)
+    by_password(client, letters)
+    wrong(client, phone, 1)
+    assert [letter.subject for letter in letters()].count("Somebody stopped short of your account") == 4
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.extended)])
+def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, letters, capsys, count):
+    """By who has the password, from as many addresses: five are looked at. The right code is among the others."""
+    known = app.test_client()
+    by_password(known, letters)
+    known.post(STEP, data={"code": phone.code()})
+    known.post("/auth/logout")
+    phone.clock.move(minutes=1)
+    thief, right = app.test_client(), phone.code()
+    answers = {}
+    for number in range(count):
+        if number % 500 == 0:
+            by_password(thief, letters)
+        code = right if number > 5 and number % 50 == 0 else f"{(int(right) + number + 1) % 10**6:06}"
+        address = {"REMOTE_ADDR": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"}
+        status = thief.post(STEP, data={"code": code}, environ_base=address, headers=JSON).status_code
+        answers[status] = answers.get(status, 0) + 1
+    looked_at = history().count(second_step.FAILED)
+    assert answers == {422: count}
+    assert looked_at == 5
+    assert not is_signed_in(thief)
+    phone.clock.move(minutes=1)
+    by_password(known, letters)
+    assert known.post(STEP, data={"code": phone.code()}).location == "/"
+    phone.clock.move(minutes=4)
+    owner = app.test_client()
+    by_password(owner, letters)
+    assert owner.post(STEP, data={"code": phone.code()}).location == "/"
+    with capsys.disabled():
+        print(f"\n{count} codes: {looked_at} looked at, 0 let in, the owner locked out for 5 minutes at most")
+
+
+def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, letters):
+    by_password(client, letters)
+    wrong(client, phone, 1)
+    client.post(STEP, data={"code": phone.code(), "trust": "y"})
+    lines = [second_step.FAILED, second_step.USED, "signed_in", "new_device", "browser_trusted"]
+    assert history()[-5:] == lines
+    page = client.get("/auth/history").text
+    assert "Somebody typed a wrong code at the second step" in page
+    details = db.session.scalars(select(Event.detail).where(Event.action.in_(lines[:2])).order_by(Event.id)).all()
+    assert phone.totp.secret not in str(details)
+
+
+def test_json_gets_errors_and_no_page(client, ada, phone, letters):
+    by_password(client, letters)
+    answer = client.post(STEP, data={"code": phone.wrong()}, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json) == (422, {"errors": {"code": [second_step.WRONG]}})
+    assert timedelta(minutes=5) == second_step.PAUSE

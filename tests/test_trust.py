@@ -1,0 +1,122 @@
+"""Browsers that are spared the second step: for 30 days, until their owner or the account's fate ends that."""
+
+import re
+
+import pytest
+from authenticators import set_up
+from clients import PASSWORD
+from sqlalchemy import select
+from test_passwords import NEW, choose, history, is_signed_in
+
+from app.extensions import db
+from app.models import Device
+
+STEP, SESSIONS = "/auth/second-factor", "/auth/sessions"
+FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+
+
+@pytest.fixture
+def trusted(client, ada, phone):
+    """A browser that ada trusts; she is signed in with it."""
+    client.sign_in(ada)
+    client.post(STEP, data={"code": phone.code(), "trust": "y"}, headers=FIREFOX)
+    phone.clock.move(minutes=1)
+    return client
+
+
+def is_trusted(client, user, password=PASSWORD):
+    """Log out and in again, and say whether that was enough."""
+    client.post("/auth/logout")
+    return client.sign_in(user, password).location != STEP
+
+
+def log_in(client, user, phone):
+    client.sign_in(user)
+    client.post(STEP, data={"code": phone.code()})
+    assert is_signed_in(client)
+
+
+def test_it_lasts_for_thirty_days(trusted, ada, phone):
+    phone.clock.move(days=29, hours=23)
+    assert is_trusted(trusted, ada)
+    phone.clock.move(hours=1)
+    assert not is_trusted(trusted, ada)
+
+
+def test_it_is_for_who_asks_for_it(client, ada, phone):
+    log_in(client, ada, phone)
+    assert not is_trusted(client, ada)
+
+
+def test_it_is_this_browsers_and_this_accounts(app, trusted, another_client, ada, bob, phone):
+    assert another_client.sign_in(ada).location == STEP
+    bob.confirmed, bob.second_factor_at = True, phone.clock.time
+    db.session.commit()
+    assert not is_trusted(trusted, bob)
+
+
+def test_a_stolen_device_cookie_needs_the_first_step_still(app, trusted, ada):
+    thief = app.test_client()
+    thief.set_cookie("device", trusted.get_cookie("device").value)
+    assert thief.sign_in(ada, "wrong").status_code == 422
+    assert not is_signed_in(thief)
+
+
+def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada, bob, phone):
+    page = trusted.get(SESSIONS).text
+    assert "Which browsers you trust" in page
+    assert "Firefox on Linux" in page
+    path = re.search(r'action="(/auth/trusted/[^"]+)"', page)[1]
+    bob.confirmed = True
+    db.session.commit()
+    another_client.sign_in(bob)
+    assert another_client.post(path).status_code == 404, "it is not his"
+    assert trusted.post(path).location == SESSIONS
+    assert "Which browsers you trust" not in trusted.get(SESSIONS).text
+    assert history()[-1] == "trust_ended"
+    assert trusted.post(path).status_code == 404
+    assert not is_trusted(trusted, ada)
+
+
+def ended(trusted, other, ada, phone, letters):
+    """It is logged out from another browser."""
+    log_in(other, ada, phone)
+    handles = re.findall(r'action="(/auth/sessions/[^/"]+/end)"', other.get(SESSIONS).text)
+    for handle in handles[1:]:
+        other.post(handle)
+
+
+def all_others_ended(trusted, other, ada, phone, letters):
+    log_in(other, ada, phone)
+    other.post("/auth/sessions/end-others")
+
+
+def password_reset(trusted, other, ada, phone, letters):
+    other.post("/auth/reset", data={"email": ada.email})
+    choose(other, letters.link(), PASSWORD)
+
+
+def password_changed(trusted, other, ada, phone, letters):
+    for new, old in ((NEW, PASSWORD), (PASSWORD, NEW)):
+        trusted.post("/auth/change-password", data={"old_password": old, "password": new, "confirm_password": new})
+
+
+def factor_changed(trusted, other, ada, phone, letters):
+    trusted.post("/auth/two-factor/off")
+    set_up(trusted, phone.clock)
+
+
+def operator(trusted, other, ada, phone, letters):
+    other.application.test_cli_runner().invoke(args=["users", "sign-out", "ada"])
+
+
+@pytest.mark.parametrize("event", [ended, all_others_ended, password_reset, password_changed, factor_changed, operator])
+def test_much_ends_it(trusted, another_client, ada, phone, letters, event):
+    assert db.session.scalar(select(Device.trusted_until).where(Device.trusted_until.is_not(None)))
+    event(trusted, another_client, ada, phone, letters)
+    assert not is_trusted(trusted, ada)
+
+
+def test_logging_out_does_not(trusted, ada):
+    assert is_trusted(trusted, ada)
+    assert is_trusted(trusted, ada)

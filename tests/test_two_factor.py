@@ -1,0 +1,314 @@
+"""Authenticator apps: set up, removed, undone, required; and how who is locked out gets in again."""
+
+import re
+import threading
+from datetime import timedelta
+
+import pytest
+from authenticators import SET_UP, Phone, codes_on, key_on, set_up
+from clients import PASSWORD
+from sqlalchemy import select, update
+from test_gate import addresses
+from test_passwords import NEW, beside, choose, history, is_signed_in, told
+
+from app.accounts import two_factor
+from app.extensions import db
+from app.models import Authenticator, RecoveryCode, User, UserSession
+
+STEP = "/auth/second-factor"
+
+
+def is_on(user):
+    db.session.expire_all()
+    left = [db.session.scalars(select(model)).all() for model in (Authenticator, RecoveryCode)]
+    assert [bool(rows) for rows in left] == [two_factor.is_on(user)] * 2
+    return two_factor.is_on(user)
+
+
+def log_in(client, user, phone, password=PASSWORD):
+    client.sign_in(user, password)
+    return client.post(STEP, data={"code": phone.code()})
+
+
+# Setting it up
+
+
+def test_it_is_on_after_one_right_code(client, another_client, ada, clock, letters):
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    copy = client.get_cookie("session").value
+    page = client.get(SET_UP)
+    assert "<svg" in page.text
+    phone = Phone(key_on(page), clock)
+    assert re.search(r"<code class=\"key\">([A-Z2-7]{4} ){7}[A-Z2-7]{4}</code>", page.text)
+    refused = client.post(SET_UP, data={"code": phone.wrong()})
+    assert (refused.status_code, "not right" in beside("code", refused)) == (422, True)
+    assert key_on(refused) == key_on(client.get(SET_UP)) == phone.totp.secret, "it is the same until it is set up"
+    assert not is_on(ada)
+    done = client.post(SET_UP, data={"code": f" {phone.code()[:3]} {phone.code()[3:]} "})
+    assert (done.status_code, len(set(codes_on(done)))) == (200, 10)
+    assert is_on(ada)
+    assert is_signed_in(client)
+    assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
+    another_client.set_cookie("session", copy)
+    assert not is_signed_in(another_client), "its id is another now"
+    assert history()[-1] == "second_factor_on"
+    assert letters()[-1].subject == "Logging in takes a second step now"
+    assert phone.totp.secret not in client.get(SET_UP).text
+
+
+def test_a_key_that_is_not_set_up_yet_is_nobody_elses(app, client, another_client, ada, bob):
+    bob.confirmed = True
+    db.session.commit()
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    key = key_on(client.get(SET_UP))
+    assert key_on(another_client.get(SET_UP)) != key
+    assert key.encode() not in client.get_cookie("session").value.encode()
+    client.post("/auth/logout")
+    client.sign_in(bob)
+    assert key_on(client.get(SET_UP)) != key
+    assert app.config["SECRET_KEY"] not in key
+
+
+def test_the_code_that_set_it_up_is_used_up(client, another_client, ada, clock):
+    client.sign_in(ada)
+    phone = Phone(key_on(client.get(SET_UP)), clock)
+    client.post(SET_UP, data={"code": phone.code()})
+    another_client.sign_in(ada)
+    assert another_client.post(STEP, data={"code": phone.code()}).status_code == 422
+    assert another_client.post(STEP, data={"code": phone.code(1)}).location == "/"
+
+
+def test_two_browsers_that_set_it_up_at_once_set_up_one(app, client, another_client, ada, clock, monkeypatch):
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    keys = [key_on(browser.get(SET_UP)) for browser in (client, another_client)]
+    mine, theirs = ({"code": Phone(key, clock).code()} for key in keys)
+    add, faster = two_factor.add, []
+
+    def be_overtaken(*arguments):
+        if not faster:
+            faster.append(threading.Thread(target=another_client.post, args=[SET_UP], kwargs={"data": theirs}))
+            faster[0].start()
+            faster[0].join()
+        return add(*arguments)
+
+    monkeypatch.setattr(two_factor, "add", be_overtaken)
+    answer = client.post(SET_UP, data=mine)
+    assert answer.status_code == 422
+    assert "changed elsewhere" in answer.text
+    assert len(db.session.scalars(select(Authenticator)).all()) == 1
+    assert len(db.session.scalars(select(RecoveryCode)).all()) == 10
+
+
+def test_the_database_alone_has_no_secret_and_no_code(app, client, ada, phone):
+    client.sign_in(ada)
+    client.post(STEP, data={"code": phone.code()})
+    dump = "\n".join(str(db.session.execute(select(table)).all()) for table in db.metadata.sorted_tables)
+    assert phone.totp.secret not in dump
+    assert phone.totp.byte_secret().hex() not in dump
+    for code in phone.codes:
+        assert code not in dump
+        assert code.replace("-", "") not in dump
+    session_id = db.session.scalar(select(UserSession.id).where(UserSession.ended_at.is_(None)))
+    app.config["SECRET_KEY"] = "of somebody who has the database, and guesses at the key"
+    serializer = app.session_interface.get_signing_serializer(app)
+    forged = serializer.dumps({"_user_id": session_id, "_fresh": True})
+    app.config["SECRET_KEY"] = "for tests alone, and long enough to be a key"
+    thief = app.test_client()
+    thief.set_cookie("session", forged)
+    assert not is_signed_in(thief)
+
+
+def test_an_earlier_key_decrypts_and_the_newest_takes_over(app, client, another_client, ada, phone):
+    old = app.config["SECRET_KEY"]
+    app.config.update(SECRET_KEY="another key of the tests, long enough", SECRET_KEY_FALLBACKS=[old])
+    assert log_in(client, ada, phone).location == "/"
+    app.config.update(SECRET_KEY_FALLBACKS=[])
+    phone.clock.move(minutes=1)
+    assert log_in(another_client, ada, phone).location == "/"
+    app.config.update(SECRET_KEY="a third one, by which it can't be read any more")
+    phone.clock.move(minutes=1)
+    assert log_in(app.test_client(), ada, phone).status_code == 422
+
+
+# Removing it
+
+
+def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_client, ada, phone, letters):
+    log_in(client, ada, phone)
+    phone.clock.move(minutes=1)
+    log_in(another_client, ada, phone)
+    assert client.post("/auth/two-factor/off").location == SET_UP
+    assert not is_on(ada)
+    assert is_signed_in(client)
+    assert not is_signed_in(another_client)
+    assert letters()[-1].subject == "A second factor was removed from your account"
+    assert history()[-1] == "second_factor_off"
+    assert another_client.sign_in(ada).location == "/"
+    assert client.post("/auth/two-factor/off").location == SET_UP, "twice is nothing"
+
+
+def test_each_change_is_told_with_a_way_to_undo_it(client, ada, phone, letters):
+    assert "works for three days" in letters()[-1].body
+    log_in(client, ada, phone)
+    client.post("/auth/recovery-codes")
+    client.post("/auth/two-factor/off")
+    for letter in letters()[-2:]:
+        assert "This was not me:\nhttp://localhost/auth/reset" in letter.body
+
+
+# "This was not me"
+
+
+def test_the_letter_about_the_first_factor_undoes_it(client, ada, phone, letters):
+    link = letters.link()
+    page = client.get(link)
+    assert "The second step is turned off" in page.text
+    assert is_on(ada), "GET changes nothing"
+    assert choose(client, link).location == "/auth/login"
+    assert not is_on(ada)
+    assert "second_factor_undone" in history()
+    assert client.sign_in(ada, NEW).location == "/"
+    assert choose(client, link, "another one, and another").status_code == 410
+
+
+def test_it_does_so_whatever_the_thief_has_done_since(client, ada, phone, letters, clock):
+    link = letters.link()
+    log_in(client, ada, phone)
+    words = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
+    assert client.post("/auth/change-password", data=words).location == "/account"
+    clock.move(hours=71)
+    assert choose(client, link, "seven otters on a raft").location == "/auth/login"
+    assert not is_on(ada)
+    assert not is_signed_in(client)
+
+
+def test_it_does_so_for_72_hours_even_if_it_was_delayed(client, ada, phone, letters, clock):
+    clock.move(hours=24)
+    link = letters.link()
+    clock.move(hours=47, minutes=58)
+    assert client.get(link).status_code == 200
+    clock.move(minutes=2)
+    assert choose(client, link).status_code == 410
+    assert is_on(ada)
+
+
+def test_set_up_anew_an_earlier_letter_does_not_undo_it(client, ada, phone, letters, clock):
+    link = letters.link()
+    log_in(client, ada, phone)
+    client.post("/auth/two-factor/off")
+    set_up(client, clock)
+    assert choose(client, link).status_code == 410
+    assert is_on(ada)
+
+
+def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, letters):
+    client.post("/auth/reset", data={"email": ada.email})
+    assert choose(client, letters.link()).location == "/auth/login"
+    assert is_on(ada)
+    assert not is_signed_in(client)
+    assert client.sign_in(ada, NEW).location == STEP
+    assert not is_signed_in(client)
+    phone.clock.move(minutes=1)
+    assert client.post(STEP, data={"code": phone.code()}).location == "/"
+
+
+def test_who_undoes_a_change_of_address_finds_no_second_step(client, ada, phone, letters):
+    log_in(client, ada, phone)
+    client.post("/auth/change-email", data={"email": "thief@example.com", "password": PASSWORD})
+    client.get(letters.link(-2))
+    client.post(letters.link())
+    assert not is_on(ada)
+
+
+def test_who_proves_the_mailbox_first_finds_no_second_step(client, another_client, bob, clock, letters):
+    client.sign_in(bob)
+    bob.confirmed = True
+    db.session.commit()
+    set_up(client, clock)
+    db.session.execute(update(User).values(confirmed=False))
+    db.session.commit()
+    another_client.post("/auth/magic-link", data={"email": bob.email})
+    assert another_client.get(letters.link()).location == "/auth/change-password"
+    assert not is_on(bob)
+
+
+# Where it is required
+
+
+@pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}, {"SECOND_FACTOR_FOR": "admins"}])
+def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_client, ada, bob, clock, settings):
+    ada.is_admin = bob.confirmed = True
+    db.session.commit()
+    another_client.sign_in(bob)
+    is_everybody = settings["SECOND_FACTOR_FOR"] == "everybody"
+    assert is_signed_in(another_client) is not is_everybody
+    client.sign_in(ada)
+    assert client.get("/auth/history").location == SET_UP
+    assert client.get("/account", headers={"Accept": "application/json"}).status_code == 403
+    open_to_her = {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.recent_login"}
+    open_to_her |= {"auth.logout", "auth.delete", "static", "bootstrap.static", "main.healthz", "main.readyz"}
+    for method in ("GET", "POST"):
+        for endpoint, address in addresses(app, method):
+            if endpoint not in {"auth.logout", "auth.delete"}:
+                with client.open(address, method=method) as answer:
+                    held = answer.location == SET_UP and endpoint not in {"auth.renew_codes", "auth.turn_off"}
+                assert held is (endpoint not in open_to_her), (method, endpoint)
+    set_up(client, clock)
+    assert is_signed_in(client)
+    client.post("/auth/two-factor/off")
+    assert not is_signed_in(client)
+
+
+def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):
+    app.config["SECOND_FACTOR_FOR"] = "everybody"
+    client.sign_in(ada)
+    client.get("/auth/history")
+    phone = Phone(key_on(client.get(SET_UP)), clock)
+    page = client.post(SET_UP, data={"code": phone.code()})
+    assert 'href="/auth/history">I have kept them' in page.text
+
+
+# Locked out
+
+
+def test_an_operator_turns_it_off(app, client, another_client, ada, phone, letters):
+    log_in(client, ada, phone)
+    run = app.test_cli_runner(catch_exceptions=False).invoke
+    said = run(args=["users", "why", "ada"]).stdout
+    assert "ada does a second step (authenticator; recovery codes left: 10)." in said
+    assert "flask users reset-second-factor ada" in said
+    assert "Nothing keeps ada out" not in said
+    assert "Factors    authenticator" in run(args=["users", "show", "ada"]).stdout
+    assert run(args=["users", "reset-second-factor", "ada"], input="n\n").exit_code == 1
+    assert is_on(ada)
+    assert "one step now" in run(args=["users", "reset-second-factor", "ADA@example.com", "--yes"]).stdout
+    assert not is_on(ada)
+    assert not is_signed_in(client)
+    assert history()[-1] == "second_factor_reset"
+    assert "By: those who run Flasky" in letters()[-1].body
+    assert another_client.sign_in(ada).location == "/"
+    assert "has no second factor" in run(args=["users", "reset-second-factor", "ada"]).stdout
+
+
+def test_the_account_page_says_what_is_set_up(client, ada, clock):
+    client.sign_in(ada)
+    page = client.get("/account").text
+    assert "Not set up" in page
+    assert "Recovery codes" not in page
+    set_up(client, clock)
+    page = client.get("/account").text
+    assert "its code is asked for" in page
+    assert "10 left" in page
+
+
+def test_turning_it_on_or_off_asks_who_one_is(client, ada, phone):
+    log_in(client, ada, phone)
+    phone.clock.move(minutes=16)
+    assert client.get(SET_UP).location == "/auth/recent-login"
+    assert client.post("/auth/two-factor/off").status_code == 403
+    assert client.post("/auth/recovery-codes").status_code == 403
+    assert is_on(ada)
+    assert timedelta(hours=72) == two_factor.UNDO_WITHIN
