@@ -4,6 +4,7 @@ import re
 import threading
 from datetime import timedelta
 
+import pyotp
 import pytest
 from authenticators import SET_UP, Phone, codes_on, key_on, set_up
 from clients import PASSWORD
@@ -69,6 +70,12 @@ def test_a_key_that_is_not_set_up_yet_is_nobody_elses(app, client, another_clien
     client.sign_in(bob)
     assert key_on(client.get(SET_UP)) != key
     assert app.config["SECRET_KEY"] not in key
+
+
+def test_an_app_reads_from_the_picture_whose_key_it_is(app, ada):
+    read = pyotp.parse_uri(two_factor.uri(ada, two_factor.new_secret()))
+    assert (read.issuer, read.name, read.digits, read.interval) == ("Flasky", "ada@example.com", 6, 30)
+    assert len(read.byte_secret()) == 20
 
 
 def test_the_code_that_set_it_up_is_used_up(client, another_client, ada, clock):

@@ -136,7 +136,9 @@ def turn_on(user: User, secret: str, code: str, keep: UserSession) -> list[str] 
     """
     steps = _steps(secret, re.sub(r"\s", "", code))
     if not steps:
-        raise ValueError("That code is not right. Is the clock of your phone? Try the next one.")
+        raise ValueError(
+            "That code is not right. Try the next one; if that won't do, see whether your phone's clock is right."
+        )
     encrypted = tokens.encrypt("authenticator", secret)
     app = Authenticator(user_id=user.id, secret=encrypted, last_step=steps[-1])
     return add(user, "authenticator", app, keep)

@@ -27,7 +27,7 @@ def two_factor():
     if form.validate_on_submit() and (answer := _turn_on(form, secret)):
         return answer
     qr = segno.make(factors.uri(current_user, secret), micro=False)
-    picture = qr.svg_inline(scale=5, border=3, dark="#000", light="#fff", svgclass="qr", lineclass=None)
+    picture = qr.svg_inline(title="The key as a QR code", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
     return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret)
 
 
