@@ -301,7 +301,8 @@ def check_everyone():
         return _hold_back("auth.keep")
     if not current_user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE:
         return _hold_back("auth.unconfirmed")
-    if two_factor.is_missing(current_user) and request.endpoint not in OPEN_WITHOUT_SECOND_FACTOR:
+    open_to_them = OPEN_WITHOUT_SECOND_FACTOR | OPEN_TO_THOSE_WHO_LEAVE
+    if two_factor.is_missing(current_user) and request.endpoint not in open_to_them:
         return _hold_back("auth.two_factor")
     return None
 
