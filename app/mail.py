@@ -29,9 +29,9 @@ NOTICES_AN_HOUR = 3  # of one kind
 
 # What tells the owner of what happened: nobody asks for it.
 NOTICES = (
-    "deletion_asked deletion_taken_back email_change_asked email_changed email_undone goodbye new_device "
-    "password_changed second_factor_on second_factor_added second_factor_off second_factor_failed recovery_codes_made "
-    "recovery_codes_few".split()
+    "deletion_asked deletion_taken_back email_change_asked email_changed email_undone goodbye new_device passkey_added "
+    "passkey_copied password_changed password_removed second_factor_on second_factor_added second_factor_off "
+    "second_factor_failed recovery_codes_made recovery_codes_few".split()
 )
 LAST = "goodbye"  # of a letter to who is gone nothing is kept
 
@@ -45,6 +45,8 @@ PURPOSES = {  # of the token in a letter's link, by the letter's name
     "change_email": "change_email",
     "email_changed": "undo_email",
     "second_factor_on": "undo_factor",
+    "passkey_added": "undo_passkey",
+    "passkey_undone": "reset",
 }
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,8 @@ from app.models import (
     EmailChange,
     Event,
     Letter,
+    Passkey,
+    PasskeyChallenge,
     RecoveryCode,
     User,
     UserSession,
@@ -31,6 +33,7 @@ in_words: list[str] = []  # for those whose data they are
 # What is in no export: it would let somebody in, or means nothing to anybody.
 SECRETS = {
     "users.password_hash",
+    "users.passkey_handle",
     "user_sessions.id",
     "user_sessions.device",
     "devices.key",
@@ -38,6 +41,10 @@ SECRETS = {
     "recovery_codes.hash",
     "email_challenges.id",
     "email_challenges.state",
+    "passkeys.credential_id",
+    "passkeys.public_key",
+    "passkey_challenges.id",
+    "passkey_challenges.browser",
     "outbox.state",
     "outbox.claims",
 }
@@ -94,6 +101,8 @@ register(UserSession, lambda user: UserSession.user_id == user.id, "where you ar
 register(Device, lambda user: Device.user_id == user.id, "which browsers are known")
 register(Authenticator, lambda user: Authenticator.user_id == user.id, "when your authenticator app was set up")
 register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
+register(Passkey, lambda user: Passkey.user_id == user.id, "your passkeys")
+register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, "when passkeys were asked for")
 register(Event, lambda user: Event.user_id == user.id, "what happened to your account")
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
 register(

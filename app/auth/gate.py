@@ -32,6 +32,8 @@ OPEN_TO_THE_UNCONFIRMED = {
 OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout"}
 OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
     "auth.two_factor",
+    "auth.list_passkeys",
+    "auth.passkey_creation_options",
     "auth.turn_off",
     "auth.renew_codes",
     "auth.recent_login",
@@ -49,6 +51,7 @@ NEVER_HELD = {
     "confirm_password",
     "code",
     "factor_code",
+    "credential",
 }  # of a form that waits
 DEVICE_LASTS = timedelta(days=365)
 SECOND_STEP_WITHIN = timedelta(minutes=10)
@@ -58,6 +61,7 @@ ENDED = {
     "expired": "You were logged out, because you had not been here for long.",
     "password_changed": "You were logged out, because the password of the account was changed in another browser.",
     "password_reset": "You were logged out, because a new password was chosen by a mailed link.",
+    "password_removed": "You were logged out, because the password of the account was removed in another browser.",
     "email_changed": "You were logged out, because the address of the account was changed in another browser.",
     "email_undone": "You were logged out, because a change of the account's address was undone.",
     "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
@@ -176,6 +180,12 @@ def renew_session():
     sessions.renew(current_user.current_session)
     session["_user_id"] = current_user.get_id()
     session.pop("csrf_token", None)
+    session.pop("browser", None)
+
+
+def browser_id():
+    """What this browser is called until it signs in, or proves once more who is there: what it alone was asked."""
+    return session.setdefault("browser", secrets.token_urlsafe(32))
 
 
 def go_on():
@@ -234,7 +244,8 @@ def recent_login_required(view):
             hold_page(current_user)
             return redirect(url_for("auth.recent_login"))
         held = [(name, value) for name, value in request.form.items(multi=True) if name not in NEVER_HELD]
-        return render_template("auth/recent_login.html", target=quote(request.path), held=held), 403
+        methods = two_factor.methods(current_user)
+        return render_template("auth/recent_login.html", target=quote(request.path), held=held, methods=methods), 403
 
     return guarded
 

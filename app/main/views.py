@@ -3,7 +3,7 @@
 from flask import Blueprint, redirect, render_template, url_for
 from flask_login import current_user
 
-from app.accounts import recovery_codes, sessions, two_factor
+from app.accounts import passkeys, recovery_codes, sessions, two_factor
 from app.auth.gate import members_only
 
 bp = Blueprint("main", __name__)
@@ -18,7 +18,8 @@ def index():
 @members_only
 def account():
     factors = {"methods": two_factor.methods(current_user), "codes": recovery_codes.left(current_user)}
-    return render_template("main/account.html", browsers=len(sessions.all_of(current_user)), **factors)
+    counts = {"browsers": len(sessions.all_of(current_user)), "passkeys": len(passkeys.all_of(current_user))}
+    return render_template("main/account.html", **counts, **factors)
 
 
 @bp.route("/.well-known/change-password")

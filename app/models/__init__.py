@@ -7,6 +7,8 @@ from app.models.email_challenge import EmailChallenge
 from app.models.email_change import EmailChange
 from app.models.event import Event
 from app.models.outbox import Letter
+from app.models.passkey import Passkey
+from app.models.passkey_challenge import PasskeyChallenge
 from app.models.recovery_code import RecoveryCode
 from app.models.user import User
 from app.models.user_session import UserSession
@@ -19,6 +21,8 @@ __all__ = [
     "EmailChange",
     "Event",
     "Letter",
+    "Passkey",
+    "PasskeyChallenge",
     "RecoveryCode",
     "User",
     "UserSession",
