@@ -5,8 +5,9 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from authenticator import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Authenticator, raw, text
+from authenticators import codes_on
 from clients import PASSWORD
+from passkeys import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Key, raw, text
 from sqlalchemy import event, select
 from test_gate import JSON
 from test_passwords import history, is_signed_in, notes, told
@@ -16,6 +17,8 @@ from app.models import Passkey, PasskeyChallenge, User, UserSession
 
 PAGE, LOGIN = "/auth/passkeys", "/auth/login"
 MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/sign_in"
+STEP, USE_AS_STEP = "/auth/second-factor", "/auth/passkeys/request-options/second_step"
+USE_AGAIN = "/auth/passkeys/request-options/recent_login"
 REFUSED = "That passkey did not log you in. Try again, or log in another way."
 FAILED = "That did not work, or took longer than five minutes. Try again."
 SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
@@ -23,15 +26,20 @@ SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
 
 @pytest.fixture
 def key():
-    return Authenticator()
+    return Key()
 
 
 @pytest.fixture
 def member(client, ada, key):
     """Ada's browser, with a passkey added."""
     client.sign_in(ada)
-    assert add(client, key).location == PAGE
+    assert is_added(add(client, key))
     return client
+
+
+def is_added(answer):
+    """An account's first passkey, with its recovery codes, or another one."""
+    return "Your recovery codes" in answer.text if answer.status_code == 200 else answer.location == PAGE
 
 
 def asked(browser, address=USE):
@@ -68,22 +76,36 @@ def page_of(browser):
 # Adding one
 
 
-def test_a_passkey_is_added_and_other_browsers_are_out_and_the_owner_is_told(client, another_client, ada, key, letters):
+def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_owner_is_told(
+    client, another_client, ada, key, letters
+):
     client.sign_in(ada)
     another_client.sign_in(ada)
     copied = client.get_cookie("session").value
-    page = client.get(add(client, key).location)
-    assert notes(page)[-1:] == ["My phone is a passkey of yours now. Your other browsers were logged out."]
+    page = add(client, key)
+    assert notes(page) == ["My phone is a passkey of yours now. Your other browsers were logged out."]
+    assert len(codes_on(page)) == 10
+    page = client.get(PAGE)
     assert "<strong>My phone</strong>" in page.text
     assert "never used" in page.text
-    assert told(another_client) == [
-        "You were logged out, because a passkey was added to the account in another browser."
-    ]
+    assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
     another_client.set_cookie("session", copied)
     assert not is_signed_in(another_client), "a copy of the cookie is worth nothing"
-    assert letters()[-1].subject == "A passkey was added to your account"
-    assert history()[-1] == "passkey_added"
+    assert letters()[-1].subject == "Logging in takes a second step now"
+    assert "A passkey was added to your account" in letters()[-1].body
+    assert history()[-1] == "second_factor_on"
     assert "1 passkey<" in client.get("/account").text
+
+
+def test_another_one_brings_no_codes_and_a_letter_of_its_own(member, letters):
+    copied = member.get_cookie("session").value
+    page = member.get(add(member, Key(), name="My laptop").location)
+    assert notes(page) == ["My laptop is a passkey of yours now. Your other browsers were logged out."]
+    assert "Your recovery codes" not in page.text
+    assert letters()[-1].subject == "A passkey was added to your account"
+    thief = member.application.test_client()
+    thief.set_cookie("session", copied)
+    assert not is_signed_in(thief)
 
 
 def test_what_a_browser_is_to_make(client, ada, bob):
@@ -138,7 +160,7 @@ def test_a_challenge_is_good_once_for_five_minutes_in_its_browser_and_for_its_pu
     app, client, another_client, ada, bob, key, clock
 ):
     def fails(browser, options):
-        page = add(browser, Authenticator(), options=options)
+        page = add(browser, Key(), options=options)
         return (page.status_code, notes(page)[-1]) == (422, FAILED)
 
     client.sign_in(ada)
@@ -150,7 +172,7 @@ def test_a_challenge_is_good_once_for_five_minutes_in_its_browser_and_for_its_pu
     options = asked(client, MAKE)
     clock.move(minutes=4, seconds=59)
     assert fails(client, asked(client) | {"user": options["user"]}), "asked for to sign in"
-    assert add(client, key, options=options).location == PAGE
+    assert is_added(add(client, key, options=options))
     assert fails(client, options), "used"
     bob.confirmed = True
     db.session.commit()
@@ -183,17 +205,17 @@ def test_of_ten_who_add_one_passkey_at_once_one_has_it(app, ada, key):
 
     with ThreadPoolExecutor(10) as pool:
         found = list(pool.map(send, browsers, answers))
-    assert found.count(302) >= 1
-    assert set(found) <= {302, 422, 403}, "who comes later finds it taken, or is logged out"
-    assert history().count("passkey_added") == 1
+    assert found.count(200) == 1
+    assert set(found) <= {200, 302, 422}, "who comes later finds it taken, or is logged out"
+    assert history().count("second_factor_on") == 1
     assert only().user_id == ada.id
 
 
 def test_an_account_has_twenty_at_most(client, ada):
     client.sign_in(ada)
     for _ in range(20):
-        assert add(client, Authenticator()).status_code == 302
-    page = add(client, Authenticator())
+        assert is_added(add(client, Key()))
+    page = add(client, Key())
     assert (page.status_code, notes(page)[-1]) == (422, "You have 20 passkeys. Remove one first.")
 
 
@@ -291,7 +313,7 @@ def test_what_is_wrong_is_refused_with_one_sentence_whatever_it_is(member, anoth
 
 
 def test_an_unknown_passkey_and_a_removed_one_are_refused_alike(member, another_client, key):
-    stranger = Authenticator()
+    stranger = Key()
     stranger.handle = key.handle
     assert refused(sign_in(another_client, stranger))
     member.post(f"{page_of(member)}/remove")
@@ -343,20 +365,20 @@ def test_of_ten_who_send_one_answer_at_once_one_gets_in(app, member, another_cli
     assert sum(map(is_signed_in, browsers)) == 1
 
 
-def test_a_counter_that_stands_still_or_goes_back_is_refused_and_told_once_a_day(member, another_client, key, letters):
+def test_a_counter_that_stands_still_or_goes_back_is_refused_and_told(member, another_client, key, letters):
     assert sign_in(another_client, key, count=7).location == "/"
     another_client.post("/auth/logout")
     letters().clear()
-    for count in (7, 6, 0):
+    for count in (7, 6, 0, 1, 2):
         assert refused(sign_in(another_client, key, count=count))
     assert only().sign_count == 7
-    assert history().count("passkey_copied") == 3
-    assert [letter.subject for letter in letters()] == ["A passkey of your account may have been copied"]
+    assert history().count("passkey_copied") == 5
+    assert [letter.subject for letter in letters()] == ["A passkey of your account may have been copied"] * 3, "an hour"
     assert sign_in(another_client, key, count=2**32 - 1).location == "/"
 
 
 def test_one_that_counts_nothing_is_used_again_and_again(client, another_client, ada):
-    key = Authenticator(counts=False)
+    key = Key(counts=False)
     client.sign_in(ada)
     add(client, key)
     for _ in range(3):
@@ -424,12 +446,13 @@ def test_each_part_of_an_answer_can_be_anything_and_is_never_an_error(member, an
         answer = replaced(json.loads(key.get(asked(another_client))), path, other)
         assert another_client.post(LOGIN, data={"credential": json.dumps(answer)}).status_code in {302, 422}, path
         another_client.post("/auth/logout")
-    made = Authenticator()
+    made = Key()
     for path, other in mangled(json.loads(made.create(asked(member, MAKE)))):
         answer = replaced(json.loads(made.create(asked(member, MAKE))), path, other)
         page = member.post(PAGE, data={"name": "x", "credential": json.dumps(answer)})
         assert page.status_code in {302, 422}, path
-        made.id = bytes(reversed(made.id)) if page.status_code == 302 else made.id
+        if page.status_code == 302:
+            made = Key()
 
 
 def test_each_part_of_what_is_signed_can_be_anything_and_is_never_an_error(member, another_client, key):
@@ -447,7 +470,7 @@ def test_what_is_too_long_for_its_column_is_not_added(client, ada, key):
     assert "That kind of passkey can't be used here." in notes(add(client, key))[-1]
     key.id = bytes(1023)
     assert add(client, key, key={3: -7, 1: 2, -1: 1, -2: bytes(9_000), -3: bytes(32)}).status_code == 422
-    assert add(client, key).location == PAGE
+    assert is_added(add(client, key))
     assert sign_in(client.application.test_client(), key).location == "/"
 
 
@@ -482,7 +505,7 @@ def test_the_sign_in_page_asks_the_database_nothing_of_a_stranger(client):
     ],
 )
 def test_origin_and_host_are_those_of_public_url(client, ada, settings, origin, host):
-    key = Authenticator(origin, host)
+    key = Key(origin, host)
     base = settings["PUBLIC_URL"].removesuffix("/path")
     client.environ_base |= {"wsgi.url_scheme": base.partition(":")[0]}
     prefix = settings["PUBLIC_URL"].removeprefix(base)
@@ -493,7 +516,7 @@ def test_origin_and_host_are_those_of_public_url(client, ada, settings, origin, 
     post(LOGIN, login="ada", password=PASSWORD)
     options = post(MAKE).json
     assert options["rp"]["id"] == host
-    assert post(PAGE, name="x", credential=key.create(options)).status_code == 302
+    assert post(PAGE, name="x", credential=key.create(options)).status_code == 200
     post("/auth/logout")
     assert post(LOGIN, credential=key.get(post(USE).json, origin=f"{origin}1")).status_code == 422
     assert post(LOGIN, credential=key.get(post(USE).json)).status_code == 302
@@ -518,13 +541,11 @@ def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member,
     own = page_of(member)
     page = member.post(f"{own}/remove", follow_redirects=True)
     assert notes(page)[-1:] == ["My phone lets nobody in any more. Your other browsers were logged out."]
-    assert told(another_client) == [
-        "You were logged out, because a passkey of the account was removed in another browser."
-    ]
+    assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
     another_client.set_cookie("session", copied)
     assert not is_signed_in(another_client)
-    assert letters()[-1].subject == "A passkey of your account was removed"
-    assert history()[-1] == "passkey_removed"
+    assert letters()[-1].subject == "A second factor was removed from your account"
+    assert history()[-1] == "second_factor_off"
     assert member.get(own).status_code == member.post(f"{own}/remove").status_code == 404
     assert refused(sign_in(another_client, key))
 
@@ -544,7 +565,7 @@ def test_nobody_renames_or_removes_anothers(member, another_client, bob, key):
 
 def test_one_that_is_kept_in_more_than_one_place_is_marked(client, ada):
     client.sign_in(ada)
-    add(client, Authenticator(flags=SYNCED))
+    add(client, Key(flags=SYNCED))
     assert "synced" in client.get(PAGE).text
     assert "It is kept in more than one place" in client.get(page_of(client)).text
 
@@ -559,7 +580,7 @@ def test_no_page_shows_what_an_account_is_called_by_passkeys(member, ada):
 
 
 def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another_client, ada, key, letters):
-    another_client.sign_in(ada)
+    sign_in(another_client, key)
     page = member.post("/auth/remove-password", follow_redirects=True)
     assert notes(page)[-1:] == ["Your password is gone. Your other browsers were logged out."]
     assert told(another_client) == [
@@ -580,8 +601,8 @@ def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member
     assert "Until you have a passkey, a link that we mail to" in member.get(PAGE).text
     assert refused(sign_in(another_client, key))
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    assert another_client.get(letters.link()).location == "/"
-    assert add(another_client, Authenticator()).location == PAGE
+    assert another_client.get(letters.link()).location == "/", "no second step is left"
+    assert is_added(add(another_client, Key()))
 
 
 def test_without_a_passkey_the_password_stays(client, ada):
@@ -595,34 +616,195 @@ def test_without_a_passkey_the_password_stays(client, ada):
 # It was not me
 
 
-def test_the_owner_takes_a_passkey_back_and_a_thief_is_out(app, member, another_client, ada, key, letters):
-    """The thief knows the password, and has a browser signed in."""
+def test_the_letter_about_the_first_one_removes_it_and_sets_a_new_password(member, another_client, ada, key, letters):
     link = letters.link()
+    assert link.startswith("/auth/reset/")
+    new = {"password": "seven otters on a raft", "confirm_password": "seven otters on a raft"}
+    another_client.post(link, data=new)
+    assert not is_signed_in(member)
+    assert refused(sign_in(member, key))
+    assert another_client.sign_in(ada, new["password"]).location == "/"
+
+
+def test_the_letter_about_another_one_takes_that_back_and_a_thief_is_out(member, another_client, ada, key, letters):
+    """The thief knows the password, and has a browser signed in."""
+    thiefs = Key()
+    add(member, thiefs, name="Thief's")
+    link, owner = letters.link(), another_client
     assert link.startswith("/auth/undo-passkey/")
-    owner = another_client
-    page = owner.get(link)
-    assert "Was it not you?" in page.text
+    assert "Was it not you?" in owner.get(link).text
     assert is_signed_in(member)
     assert "for an hour" in owner.post(link, follow_redirects=True).text
-    assert told(member) == [
-        "You were logged out, because a passkey that was added to the account was taken back by letter."
-    ]
+    assert told(member) == ["You were logged out, because the second step of the account was changed."]
     assert member.sign_in(ada).status_code == 422
-    assert refused(sign_in(member, key))
+    assert refused(sign_in(member, thiefs))
     assert history().count("passkey_undone") == 1
     assert owner.get(link).status_code == owner.post(link).status_code == 410
     assert letters()[-1].subject == "The passkey is gone: choose a new password"
     new = {"password": "seven otters on a raft", "confirm_password": "seven otters on a raft"}
     owner.post(letters.link(), data=new)
-    assert owner.sign_in(ada, new["password"]).location == "/"
+    assert owner.sign_in(ada, new["password"]).location == STEP, "the owner's own is there still"
+    assert sign_in(owner, key).location == "/"
 
 
-def test_the_link_takes_back_that_one_alone_for_seven_days(member, ada, letters, clock):
-    old, new = letters.link(), Authenticator()
-    add(member, new, name="Another")
-    member.application.test_client().post(old)
-    assert only().name == "Another"
-    link = letters.link(-2)
-    clock.move(days=7)
-    assert member.get(link).status_code == member.post(link).status_code == 410
-    assert only().name == "Another"
+def test_the_link_takes_back_that_one_alone_for_three_days(member, another_client, ada, letters, clock):
+    add(member, Key(), name="Another")
+    link = letters.link()
+    clock.move(days=3)
+    assert another_client.get(link).status_code == another_client.post(link).status_code == 410
+    clock.move(seconds=-1)
+    another_client.post(link)
+    assert only().name == "My phone"
+
+
+# The mailbox is proved
+
+
+def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, another_client, ada, key, letters):
+    """Nobody unconfirmed can add one; if there is one all the same, it goes."""
+    ada.confirmed = False
+    db.session.commit()
+    another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    assert another_client.get(letters.link()).location == "/auth/change-password"
+    assert refused(sign_in(member, key))
+    assert db.session.scalars(select(Passkey)).all() == []
+
+
+def test_who_puts_an_address_back_removes_them_too(member, another_client, ada, key, letters):
+    thiefs = Key()
+    add(member, thiefs)
+    member.post("/auth/change-email", data={"email": "thief@example.com", "password": PASSWORD})
+    member.get(letters.link(-2))
+    another_client.post(letters.link())
+    assert ada.email == "ada@example.com"
+    for device in (key, thiefs):
+        assert refused(sign_in(member, device))
+
+
+# As a second step
+
+
+def test_after_the_password_a_passkey_is_asked_for(member, another_client, ada, key):
+    assert another_client.sign_in(ada, remember_me="y").location == STEP
+    page = another_client.get(STEP)
+    assert "Use a passkey of your account." in page.text
+    assert "authenticator app" not in page.text
+    options = asked(another_client, USE_AS_STEP)
+    assert [known["id"] for known in options["allowCredentials"]] == [text(key.id)]
+    assert sign_in(another_client, key, options, STEP).location == "/"
+    assert is_signed_in(another_client)
+    newest = db.session.scalar(select(UserSession).order_by(UserSession.created_at.desc()))
+    assert (newest.method, newest.remembered) == ("password", True)
+
+
+def test_at_the_second_step_no_other_passkey_counts(member, another_client, ada, bob, key, clock):
+    bob.confirmed = True
+    db.session.commit()
+    bobs, browser = Key(), member.application.test_client()
+    browser.sign_in(bob)
+    add(browser, bobs)
+
+    def fails(page):
+        return (page.status_code, notes(page)[-1]) == (
+            422,
+            "That passkey was not taken. Try again, or do the step another way.",
+        )
+
+    another_client.sign_in(ada)
+    assert fails(sign_in(another_client, bobs, asked(another_client, USE_AS_STEP), STEP))
+    assert fails(sign_in(another_client, key, asked(another_client), STEP)), "asked for to sign in"
+    assert fails(sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, flags=PRESENT))
+    assert fails(sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=b"x"))
+    assert refused(sign_in(another_client, key, asked(another_client, USE_AS_STEP)))
+    assert not is_signed_in(another_client)
+    options = asked(another_client, USE_AS_STEP)
+    assert sign_in(another_client, key, options, STEP, handle=None).location == "/", "the account is known"
+
+
+def test_without_a_first_step_none_is_asked_for(member, another_client, key):
+    assert another_client.post(USE_AS_STEP, headers=JSON).status_code == 401
+    assert sign_in(another_client, key, asked(another_client), STEP).location == LOGIN
+
+
+def test_a_recovery_code_does_instead_and_a_trusted_browser_is_spared(client, another_client, ada, key):
+    client.sign_in(ada)
+    codes = codes_on(add(client, key))
+    another_client.sign_in(ada)
+    assert another_client.post(STEP, data={"recovery_code": codes[0]}).location == "/"
+    another_client.post("/auth/logout")
+    another_client.sign_in(ada)
+    answer = key.get(asked(another_client, USE_AS_STEP))
+    assert another_client.post(STEP, data={"credential": answer, "trust": "y"}).location == "/"
+    another_client.post("/auth/logout")
+    assert another_client.sign_in(ada).location == "/"
+
+
+def test_a_mailed_link_takes_the_second_step_too(member, another_client, key, letters):
+    member.post("/auth/remove-password")
+    another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    assert another_client.get(letters.link()).location == STEP
+    assert sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
+
+
+# To prove once more who one is
+
+
+def test_a_passkey_alone_proves_it_and_a_form_that_waits_comes_back(member, key, clock):
+    clock.move(minutes=16)
+    page = member.post("/auth/change-username", data={"username": "countess"})
+    assert "Use a passkey" in page.text
+    copied = member.get_cookie("session").value
+    answer = key.get(asked(member, USE_AGAIN))
+    held = {"target": "/auth/change-username", "held-username": "countess"}
+    page = member.post("/auth/recent-login", data=held | {"credential": answer})
+    assert 'value="countess"' in page.text
+    assert member.get(PAGE).status_code == 200
+    thief = member.application.test_client()
+    thief.set_cookie("session", copied)
+    assert not is_signed_in(thief)
+
+
+def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_client, bob, key, clock):
+    bob.confirmed = True
+    db.session.commit()
+    bobs = Key()
+    another_client.sign_in(bob)
+    add(another_client, bobs)
+    clock.move(minutes=16)
+
+    def fails(page):
+        return (page.status_code, notes(page)[-1]) == (
+            422,
+            "That passkey was not taken. Try again, or prove it another way.",
+        )
+
+    def prove(device, options, **lies):
+        return sign_in(member, device, options, "/auth/recent-login", **lies)
+
+    assert fails(prove(bobs, asked(member, USE_AGAIN)))
+    assert fails(prove(key, asked(member)))
+    assert fails(prove(key, asked(another_client, USE_AGAIN)))
+    assert fails(prove(key, asked(member, USE_AGAIN), flags=PRESENT))
+    options = asked(member, USE_AGAIN)
+    assert fails(prove(key, options, origin="http://localhost:1"))
+    assert fails(prove(key, options)), "used up"
+    assert member.get(PAGE).location == "/auth/recent-login"
+    assert prove(key, asked(member, USE_AGAIN)).location == PAGE
+
+
+def test_a_password_alone_does_not(client, ada, key, clock):
+    client.sign_in(ada)
+    codes = codes_on(add(client, key))
+    clock.move(minutes=16)
+    assert "Recovery code" in client.get("/auth/recent-login").text
+    assert client.post("/auth/recent-login", data={"password": PASSWORD}).status_code == 422
+    proof = {"password": PASSWORD, "factor_code": codes[0]}
+    assert client.post("/auth/recent-login", data=proof).status_code == 302
+
+
+@pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}])
+def test_where_everybody_must_have_a_second_factor_a_passkey_is_one(client, ada, key):
+    client.sign_in(ada)
+    assert client.get("/").location == "/auth/two-factor"
+    assert is_added(add(client, key))
+    assert client.get("/").status_code == 200

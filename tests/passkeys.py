@@ -1,4 +1,4 @@
-"""A device that keeps passkeys, in software: it makes and signs as a real one does, and lies where a test wants it."""
+"""A passkey in software: it answers as a browser does, truly, or with the lies that a test wants."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ def raw(text):
     return urlsafe_b64decode(text + "==")
 
 
-class Authenticator:
-    """One passkey. What is said to it beside the options is what it says instead of the truth."""
+class Key:
+    """What is said to it beside the options is what it says instead of the truth."""
 
     def __init__(self, origin="http://localhost", rp_id="localhost", flags=PRESENT | VERIFIED, counts=True):
         self.origin, self.rp_id, self.flags, self.counts = origin, rp_id, flags, counts
