@@ -598,7 +598,7 @@ def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another
 def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member, another_client, key, letters):
     member.post("/auth/remove-password")
     member.post(f"{page_of(member)}/remove")
-    assert "Until you have a passkey, a link that we mail to" in member.get(PAGE).text
+    assert "Until you have a passkey, you log in by a link that we mail to" in member.get(PAGE).text
     assert refused(sign_in(another_client, key))
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
     assert another_client.get(letters.link()).location == "/", "no second step is left"

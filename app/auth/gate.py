@@ -207,6 +207,12 @@ def letter_sent(email):
     return redirect(url_for("auth.letter_sent"))
 
 
+def codes_page(codes):
+    """Show new recovery codes: here and now alone, since only their hashes are kept."""
+    going = safe_next(session.pop("next", None)) or url_for("main.account")
+    return render_template("auth/recovery_codes.html", codes=codes, going=going)
+
+
 def is_opened_by_a_person():
     """Say whether a link was opened by somebody: not by HEAD, nor ahead of time, nor by a form without its token."""
     ahead = "prefetch" in request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))

@@ -1,6 +1,6 @@
 """Passkeys, as their owner sees them; and the questions to the browser, which passkeys.js asks for and passes on."""
 
-from flask import Response, abort, current_app, flash, redirect, render_template, request, url_for
+from flask import Response, abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 from wtforms import HiddenField, StringField
@@ -115,9 +115,7 @@ def _add(form):
     gate.renew_session()
     db.session.commit()
     flash(f"{form.name.data} is a passkey of yours now. Your other browsers were logged out.", "success")
-    if not codes:
-        return redirect(url_for("auth.list_passkeys"))
-    return render_template("auth/recovery_codes.html", codes=codes, site=current_app.config["APP_NAME"])
+    return gate.codes_page(codes) if codes else redirect(url_for("auth.list_passkeys"))
 
 
 def _question(options):

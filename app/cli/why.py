@@ -38,7 +38,8 @@ def _obstacles(user):
         if likely := registration.near_miss(user.email):
             yield f"The address is one slip from {likely}."
     if user.password_hash is None:
-        yield f"{name} has no password, and logs in by a mailed link only."
+        key = "a passkey or " if "passkey" in two_factor.methods(user) else ""
+        yield f"{name} has no password, and logs in by {key}a mailed link only."
     if two_factor.is_on(user):
         factors = ", ".join(two_factor.methods(user))
         yield f"{name} does a second step ({factors}; recovery codes left: {recovery_codes.left(user)})."
