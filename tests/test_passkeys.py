@@ -347,6 +347,19 @@ def test_a_challenge_of_another_browser_or_purpose_or_of_long_ago_is_refused(mem
     assert sign_in(another_client, key, options).location == "/"
 
 
+def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada, bob):
+    challenge = PasskeyChallenge(purpose="recent_login", browser="hers", user_id=ada.id)
+    db.session.add(challenge)
+    db.session.commit()
+    asked = challenge.id
+    assert not PasskeyChallenge.use(asked, "second_step", "hers", ada)
+    assert not PasskeyChallenge.use(asked, "recent_login", "his", ada)
+    assert not PasskeyChallenge.use(asked, "recent_login", "hers", bob)
+    assert not PasskeyChallenge.use(asked, "recent_login", "hers", None)
+    assert PasskeyChallenge.use(asked, "recent_login", "hers", ada)
+    assert not PasskeyChallenge.use(asked, "recent_login", "hers", ada)
+
+
 def test_two_tabs_of_one_browser_can_each_be_used(member, another_client, key):
     first, second = asked(another_client), asked(another_client)
     assert first["challenge"] != second["challenge"]

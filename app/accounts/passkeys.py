@@ -72,7 +72,7 @@ def add(user: User, browser: str, answer: str, name: str, keep: UserSession) -> 
     """Add the passkey that `browser` made, which is a second factor, too: as two_factor.add() does.
 
     Return the recovery codes that come with an account's first factor. Raises ValueError, with a reason in words, if it
-    can't be added; IntegrityError if it is elsewhere at this moment.
+    can't be added; IntegrityError if somebody has it.
     """
     if len(all_of(user)) >= MOST:
         raise ValueError(f"You have {MOST} passkeys. Remove one first.")
@@ -81,8 +81,6 @@ def add(user: User, browser: str, answer: str, name: str, keep: UserSession) -> 
         raise ValueError("That did not work, or took longer than five minutes. Try again.")
     if len(passkey.credential_id) > LONGEST_ID or len(passkey.public_key) > LONGEST_KEY:
         raise ValueError("That kind of passkey can't be used here. Try another device or password manager.")
-    if Passkey.find(passkey.credential_id):
-        raise ValueError("This passkey is in use already. Make another one.")
     passkey.name = name
     codes = two_factor.add(user, "passkey", passkey, keep, letter="passkey_added")
     if codes is None:

@@ -180,11 +180,10 @@ def renew_session():
     sessions.renew(current_user.current_session)
     session["_user_id"] = current_user.get_id()
     session.pop("csrf_token", None)
-    session.pop("browser", None)
 
 
 def browser_id():
-    """What this browser is called until it signs in, or proves once more who is there: what it alone was asked."""
+    """What this browser is called until it signs in or out: a passkey answers what it alone was asked."""
     return session.setdefault("browser", secrets.token_urlsafe(32))
 
 

@@ -104,7 +104,7 @@ def _add(form):
         codes = passkeys.add(
             current_user, gate.browser_id(), form.credential.data, form.name.data, current_user.current_session
         )
-    except IntegrityError:  # at this moment, elsewhere
+    except IntegrityError:  # somebody has it
         db.session.rollback()
         form.form_errors.append("This passkey is in use already. Make another one.")
         return None
