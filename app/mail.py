@@ -30,8 +30,8 @@ NOTICES_AN_HOUR = 3  # of one kind
 # What tells the owner of what happened: nobody asks for it.
 NOTICES = (
     "deletion_asked deletion_taken_back email_change_asked email_changed email_undone goodbye identity_linked "
-    "identity_unlinked new_device password_changed recovery_codes_few recovery_codes_made second_factor_added "
-    "second_factor_failed second_factor_off second_factor_on".split()
+    "identity_unlinked new_device passkey_added passkey_copied password_changed password_removed recovery_codes_few "
+    "recovery_codes_made second_factor_added second_factor_failed second_factor_off second_factor_on".split()
 )
 LAST = "goodbye"  # of a letter to who is gone nothing is kept
 
@@ -46,6 +46,8 @@ PURPOSES = {  # of the token in a letter's link, by the letter's name
     "email_changed": "undo_email",
     "identity_linked": "undo_link",
     "second_factor_on": "undo_factor",
+    "passkey_added": "undo_passkey",
+    "passkey_undone": "reset",
 }
 
 log = logging.getLogger(__name__)

@@ -29,6 +29,7 @@ LIFETIMES = {  # seconds
     "recent_login": 15 * 60,  # a code only
     "undo_link": 72 * 3600,
     "undo_factor": 72 * 3600,
+    "undo_passkey": 72 * 3600,
 }
 CODE_DIGITS = 8
 LONGEST = 366 * 24 * 3600  # seconds

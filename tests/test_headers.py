@@ -22,6 +22,7 @@ WITH_TOKEN = {
     "auth.use_magic_link",
     "auth.change_email_link",
     "auth.undo_email",
+    "auth.undo_passkey",
 }
 PRODUCTION = {
     "PUBLIC_URL": "https://localhost",
@@ -100,7 +101,7 @@ def test_probes_and_static_files_know_no_session(client, ada):
 def test_static_files_are_kept_for_a_year_under_the_hash_of_what_is_in_them(client):
     page = client.get("/").text
     linked = re.findall(r'(?:href|src)="(/(?:bootstrap/)?static/[^"]+)"', page)
-    assert len(linked) == 5
+    assert len(linked) == 6
     for address in set(linked):
         with client.get(address) as answer:
             assert answer.status_code == 200

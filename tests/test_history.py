@@ -189,9 +189,9 @@ def test_the_account_page_leads_to_all_that_belongs_to_an_account(client, ada, l
         client.get(letters.link())
     page = client.get("/account").text.partition("<main")[2]
     links = re.findall(r'href="([^"]+)"', page)
-    pages = "change-username change-email change-password two-factor sessions history export delete".split()
+    pages = "change-username change-email change-password passkeys two-factor sessions history export delete".split()
     assert links == [f"/auth/{name}" for name in pages]
-    assert [client.get(link).status_code for link in links] == [200] * 8
+    assert [client.get(link).status_code for link in links] == [200] * 9
     assert ("Choose a password" in page) is ("None: you log in by a mailed link" in page) is not has_password
     assert ("Change password" in page) is has_password
     assert all(words in page for words in ("ada@example.com", "1 browser", "Member since"))

@@ -15,7 +15,18 @@ from app import delivery, mail
 from app.accounts import housekeeping
 from app.delivery import Delivery
 from app.extensions import db
-from app.models import Chore, Device, EmailChallenge, EmailChange, Event, Letter, SsoJourney, User, UserSession
+from app.models import (
+    Chore,
+    Device,
+    EmailChallenge,
+    EmailChange,
+    Event,
+    Letter,
+    PasskeyChallenge,
+    SsoJourney,
+    User,
+    UserSession,
+)
 
 FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 MOMENT = timedelta(microseconds=1)
@@ -38,6 +49,7 @@ LIMITS = {
     "sessions": (7, session),
     "challenges": (7, lambda user, at: EmailChallenge(purpose="reset", email=user.email, user=user, asked_at=at)),
     "challenges of nobody": (7, lambda user, at: EmailChallenge(purpose="reset", email="eve@example.com", asked_at=at)),
+    "challenges of passkeys": (1, lambda user, at: PasskeyChallenge(purpose="sign_in", browser="x", asked_at=at)),
     "changes of address": (
         30,
         lambda user, at: EmailChange(user_id=user.id, old_email="x", old_email_key="x", new_email="y", changed_at=at),
@@ -68,7 +80,8 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     counts = housekeeping.run()
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model in housekeeping.OUT_OF_DATE} == {
-        UserSession: 1, EmailChallenge: 2, SsoJourney: 1, EmailChange: 1, Letter: 3, Event: 2, Device: 1,
+        UserSession: 1, EmailChallenge: 2, PasskeyChallenge: 1, SsoJourney: 1, EmailChange: 1, Letter: 3, Event: 2,
+        Device: 1,
     }  # fmt: skip
     assert (counts["events"], counts["outbox"], counts["accounts"], User.find("ada")) == (2, 3, 0, ada)
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app import mail, tokens
 from app.delivery import Delivery
 from app.extensions import db
-from app.models import EmailChallenge, EmailChange, Letter
+from app.models import EmailChallenge, EmailChange, Identity, Letter, Passkey
 from app.models.outbox import WAITS
 
 
@@ -243,12 +243,19 @@ def send_whole(name, bob):
     """Queue a letter with all that one of its kind may need."""
     change = EmailChange(user_id=bob.id, old_email=bob.email, old_email_key=bob.email_key, new_email="new@example.com")
     challenge = EmailChallenge(purpose="magic_link", email=bob.email, user=bob, state=bob.state("magic_link"))
-    db.session.add_all([change, challenge])
+    passkey = Passkey(user_id=bob.id, name="Phone", credential_id="x", public_key="x", sign_count=0)
+    db.session.add_all([change, challenge, passkey])
+    db.session.flush()
+    identity = Identity(user_id=bob.id, provider="acme", issuer="i", subject="s")
+    bob.second_factor_at = bob.created_at
+    db.session.add(identity)
     db.session.flush()
     claims = {"email": "new@example.com", "change": change.id, "challenge": challenge.id}
+    claims |= {"factor": passkey.id, "identity": identity.id}
     moments = {"undo_until": "29 November 2026", "due": "6 December 2026"}
     elsewhere = {"label": "Acme", "address": "bob@example.org"}
-    mail.send(name, bob, claims=claims, new_email="new@example.com", **moments, **elsewhere)
+    factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
+    mail.send(name, bob, claims=claims, new_email="new@example.com", **moments, **elsewhere, **factor)
     db.session.commit()
 
 

@@ -9,13 +9,26 @@ import pyotp
 import pytest
 from authenticators import key_on
 from clients import PASSWORD
+from passkeys import Key
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from test_gate import rows
+from test_passkeys import MAKE, add, asked
 
 from app.accounts import personal_data
 from app.extensions import db
-from app.models import Device, EmailChallenge, Event, Identity, Letter, SsoJourney, User, UserSession
+from app.models import (
+    Device,
+    EmailChallenge,
+    Event,
+    Identity,
+    Letter,
+    Passkey,
+    PasskeyChallenge,
+    SsoJourney,
+    User,
+    UserSession,
+)
 
 NASTY = "\"quoted\" \\ 'single'\n\t\x7f\u2028\u2029</script> é \U0001f980 NaN"
 LIKE_AN_ADDRESS = re.compile(r"e?mail|recipient|address(?!ed)")
@@ -39,6 +52,8 @@ def live(app, letters, name):
     another.get(letters.link())
     secret = key_on(client.get("/auth/two-factor"))
     client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()})
+    add(client, Key())
+    asked(client, MAKE)  # and makes none
     app.test_client().post("/auth/reset", data={"email": new})  # this letter waits
     mine = Identity(user_id=User.find(name).id, provider="acme", issuer="i", subject=name, email=f"{name}@example.org")
     db.session.add_all([mine, SsoJourney.begin("acme", mine.user_id)])
@@ -119,7 +134,9 @@ def test_no_secret_is_in_the_export(app, letters):
     client = live(app, letters, "lovelace")
     letters()
     secrets = [User.find("lovelace").password_hash]
-    for column in (UserSession.id, Device.key, EmailChallenge.id, EmailChallenge.state, Letter.state):
+    columns = [UserSession.id, Device.key, EmailChallenge.id, EmailChallenge.state, Letter.state, User.passkey_handle]
+    columns += [Passkey.credential_id, Passkey.public_key, PasskeyChallenge.id, PasskeyChallenge.browser]
+    for column in columns:
         secrets += db.session.scalars(select(column).where(column.is_not(None))).all()
     secrets += [challenge.code for challenge in db.session.scalars(select(EmailChallenge))]
     secrets += [client.get_cookie(name).value for name in ("session", "device")]

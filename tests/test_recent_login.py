@@ -22,6 +22,8 @@ BUTTON = "/auth/sessions/end-others"  # a button that asks, without a page of it
 ASKING = {"auth.list_sessions", "auth.end_session", "auth.end_other_sessions"}
 ASKING |= {"auth.change_username", "auth.export", "auth.delete"}
 ASKING |= {"auth.start_sso", "auth.connections", "auth.unlink"}
+ASKING |= {"auth.list_passkeys", "auth.passkey_creation_options", "auth.passkey", "auth.remove_passkey"}
+ASKING |= {"auth.remove_password"}
 ASKING |= {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.end_trust"}
 ASKING_NOT = {
     **dict.fromkeys(["static", "bootstrap.static", "main.healthz", "main.readyz"], "is nobody's"),
@@ -30,6 +32,8 @@ ASKING_NOT = {
     **dict.fromkeys(["auth.change_password", "auth.change_email"], "asks for the password or a code itself"),
     **dict.fromkeys(["auth.login", "auth.magic_link", "auth.magic_link_sent", "auth.use_magic_link"], "is a proof"),
     "auth.second_factor": "is a proof, too",
+    "auth.passkey_request_options": "asks for a proof",
+    "auth.undo_passkey": "needs a letter's token",
     **dict.fromkeys(["auth.register"], "makes an account, and changes none"),
     **dict.fromkeys(["auth.request_reset", "auth.letter_sent"], "sends a letter to the mailbox, and no more"),
     **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.undo_email"], "needs a letter's token"),

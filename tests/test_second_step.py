@@ -230,9 +230,12 @@ def delete(ada, letters, browser):
 
 
 @pytest.mark.parametrize("event", [change_password, deactivate, change_factor, delete])
-def test_it_is_void_when_the_account_changes(client, another_client, ada, phone, letters, event):
+def test_it_is_void_when_the_account_changes(app, client, another_client, ada, phone, letters, event):
+    copy = app.test_client()
     by_password(client, letters)
+    copy.set_cookie("session", client.get_cookie("session").value)
     event(ada, letters, another_client)
+    assert copy.get(STEP).location.startswith("/auth/login"), "nor is it asked for"
     phone.clock.move(minutes=1)
     for typed in ({"code": phone.code()}, {"recovery_code": phone.codes[0]}):
         assert client.post(STEP, data=typed).location.partition("?")[0] == "/auth/login"

@@ -4,6 +4,7 @@ import re
 import threading
 from datetime import timedelta
 
+import pyotp
 import pytest
 from authenticators import SET_UP, Phone, codes_on, key_on, set_up
 from clients import PASSWORD
@@ -69,6 +70,12 @@ def test_a_key_that_is_not_set_up_yet_is_nobody_elses(app, client, another_clien
     client.sign_in(bob)
     assert key_on(client.get(SET_UP)) != key
     assert app.config["SECRET_KEY"] not in key
+
+
+def test_an_app_reads_from_the_picture_whose_key_it_is(app, ada):
+    read = pyotp.parse_uri(two_factor.uri(ada, two_factor.new_secret()))
+    assert (read.issuer, read.name, read.digits, read.interval) == ("Flasky", "ada@example.com", 6, 30)
+    assert len(read.byte_secret()) == 20
 
 
 def test_the_code_that_set_it_up_is_used_up(client, another_client, ada, clock):
@@ -249,7 +256,15 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
     assert client.get("/auth/history").location == SET_UP
     assert client.get("/account", headers={"Accept": "application/json"}).status_code == 403
     open_to_her = {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.recent_login"}
-    open_to_her |= {"auth.logout", "auth.delete", "static", "bootstrap.static", "main.healthz", "main.readyz"}
+    open_to_her |= {
+        "auth.logout",
+        "auth.keep",
+        "auth.delete",
+        "static",
+        "bootstrap.static",
+        "main.healthz",
+        "main.readyz",
+    }
     for method in ("GET", "POST"):
         for endpoint, address in addresses(app, method):
             if endpoint not in {"auth.logout", "auth.delete"}:
@@ -260,6 +275,16 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
     assert is_signed_in(client)
     client.post("/auth/two-factor/off")
     assert not is_signed_in(client)
+
+
+def test_who_leaves_can_say_that_they_stay_before_they_set_it_up(app, client, ada):
+    app.config["SECOND_FACTOR_FOR"] = "everybody"
+    ada.deletion_due_at = ada.created_at + timedelta(days=14)
+    db.session.commit()
+    client.sign_in(ada)
+    assert client.get("/account", follow_redirects=True).request.path == "/auth/keep"
+    assert client.post("/auth/keep").status_code == 302
+    assert client.get("/account").location == SET_UP
 
 
 def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):

@@ -10,10 +10,21 @@ from sqlalchemy import ColumnElement, delete, or_, select
 from app import clock
 from app.accounts import closing
 from app.extensions import Model, db
-from app.models import Chore, Device, EmailChallenge, EmailChange, Event, Letter, SsoJourney, User, UserSession
+from app.models import (
+    Chore,
+    Device,
+    EmailChallenge,
+    EmailChange,
+    Event,
+    Letter,
+    PasskeyChallenge,
+    SsoJourney,
+    User,
+    UserSession,
+)
 from app.models.outbox import Status
 
-WEEK = timedelta(days=7)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 BATCH = 1000  # rows a transaction, so that nobody waits for it
 
 # What goes, and when.
@@ -21,6 +32,7 @@ OUT_OF_DATE: dict[type[Model], Callable[[Any], ColumnElement[bool]]] = {
     UserSession: lambda now: or_(UserSession.expires_at <= now - WEEK, UserSession.ended_at <= now - WEEK),
     EmailChallenge: lambda now: EmailChallenge.asked_at <= now - WEEK,
     SsoJourney: lambda now: SsoJourney.started_at <= now - WEEK,
+    PasskeyChallenge: lambda now: PasskeyChallenge.asked_at <= now - DAY,
     EmailChange: lambda now: EmailChange.changed_at <= now - timedelta(days=30),
     Letter: lambda now: (Letter.status != Status.WAITING) & (Letter.done_at <= now - timedelta(days=30)),
     Event: lambda now: Event.at <= now - timedelta(days=365),

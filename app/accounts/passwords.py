@@ -2,12 +2,13 @@
 
 import re
 
+from sqlalchemy import exists
 from zxcvbn import zxcvbn
 
 from app import audit, mail, tokens
 from app.accounts import sessions, sso, two_factor, ways_in
 from app.extensions import db
-from app.models import User, UserSession
+from app.models import Passkey, User, UserSession
 from app.models.user import check_password
 from config import setting
 
@@ -34,6 +35,17 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
     sessions.end_others(user, keep, reason="password_changed")
     audit.record(user, "password_changed")
     mail.send("password_changed", user)
+    return True
+
+
+def remove(user: User, keep: UserSession) -> bool:
+    """Have no password any more, where a passkey takes its place; say whether one does, and nobody was faster."""
+    has_passkey = exists().where(Passkey.user_id == user.id)
+    if not user.spend("reset", has_passkey, **user.new_password(None)):
+        return False
+    sessions.end_others(user, keep, reason="password_removed")
+    audit.record(user, "password_removed")
+    mail.send("password_removed", user)
     return True
 
 

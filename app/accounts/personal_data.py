@@ -20,6 +20,8 @@ from app.models import (
     Event,
     Identity,
     Letter,
+    Passkey,
+    PasskeyChallenge,
     RecoveryCode,
     SsoJourney,
     User,
@@ -33,6 +35,7 @@ in_words: list[str] = []  # for those whose data they are
 # What is in no export: it would let somebody in, or means nothing to anybody.
 SECRETS = {
     "users.password_hash",
+    "users.passkey_handle",
     "user_sessions.id",
     "user_sessions.device",
     "devices.key",
@@ -43,6 +46,10 @@ SECRETS = {
     "sso_journeys.id",
     "sso_journeys.nonce",
     "sso_journeys.code_verifier",
+    "passkeys.credential_id",
+    "passkeys.public_key",
+    "passkey_challenges.id",
+    "passkey_challenges.browser",
     "outbox.state",
     "outbox.claims",
 }
@@ -101,6 +108,8 @@ register(Identity, lambda user: Identity.user_id == user.id, "which accounts els
 register(SsoJourney, lambda user: SsoJourney.user_id == user.id, "when you were about to link one")
 register(Authenticator, lambda user: Authenticator.user_id == user.id, "when your authenticator app was set up")
 register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
+register(Passkey, lambda user: Passkey.user_id == user.id, "your passkeys")
+register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, "when passkeys were asked for")
 register(Event, lambda user: Event.user_id == user.id, "what happened to your account")
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
 register(

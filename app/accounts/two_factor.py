@@ -14,12 +14,12 @@ from sqlalchemy import delete, exists, func, select, update
 from app import audit, clock, mail, tokens
 from app.accounts import recovery_codes, sessions
 from app.extensions import Model, db, rows_changed
-from app.models import Authenticator, RecoveryCode, User, UserSession
+from app.models import Authenticator, Passkey, RecoveryCode, User, UserSession
 from config import setting
 
 # What counts as a second factor: the table of each kind, with user_id and created_at; and its words in letters.
-FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator}
-IN_WORDS = {"authenticator": "an authenticator app"}
+FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": Passkey}
+IN_WORDS = {"authenticator": "an authenticator app", "passkey": "a passkey"}
 
 STEP = 30  # seconds that a code of an app is good for (RFC 6238)
 DRIFT = 1  # steps that a clock may be ahead or behind
@@ -46,8 +46,8 @@ def methods(user: User) -> list[str]:
 # Adding and removing a factor of any kind
 
 
-def add(user: User, name: str, factor: Model, keep: UserSession) -> list[str] | None:
-    """Add a factor, sign out every browser but `keep`, and tell the owner.
+def add(user: User, name: str, factor: Any, keep: UserSession, letter: str = "second_factor_added") -> list[str] | None:
+    """Add a factor, sign out every browser but `keep`, and tell the owner, by `letter` if it is not the first.
 
     Return the recovery codes that come with the first one, else no codes; None if the account was changed elsewhere at
     this moment.
@@ -56,13 +56,15 @@ def add(user: User, name: str, factor: Model, keep: UserSession) -> list[str] | 
     if not _change(user, since=user.second_factor_at or clock.now()):
         return None
     db.session.add(factor)
+    db.session.flush()
     sessions.end_others(user, keep, reason="second_factor_changed")
     audit.record(user, "second_factor_on", factor=name)
-    mail.send("second_factor_on" if is_first else "second_factor_added", user, factor=IN_WORDS[name])
+    name_of_letter = "second_factor_on" if is_first else letter
+    mail.send(name_of_letter, user, claims={"factor": factor.id}, factor=IN_WORDS[name])
     return recovery_codes.make(user) if is_first else []
 
 
-def remove(user: User, name: str, factor: Model, keep: UserSession) -> bool:
+def remove(user: User, name: str, factor: Model, keep: UserSession | None) -> bool:
     """Remove a factor, sign out every browser but `keep`, and tell the owner; say whether nobody was faster."""
     is_last = _count(user) == 1
     if not _change(user, since=None if is_last else user.second_factor_at):
@@ -136,7 +138,9 @@ def turn_on(user: User, secret: str, code: str, keep: UserSession) -> list[str] 
     """
     steps = _steps(secret, re.sub(r"\s", "", code))
     if not steps:
-        raise ValueError("That code is not right. Is the clock of your phone? Try the next one.")
+        raise ValueError(
+            "That code is not right. Try the next one; if that won't do, see whether your phone's clock is right."
+        )
     encrypted = tokens.encrypt("authenticator", secret)
     app = Authenticator(user_id=user.id, secret=encrypted, last_step=steps[-1])
     return add(user, "authenticator", app, keep)

@@ -11,8 +11,8 @@ from app.models import Identity, User
 def remove(user: User, reason: str) -> None:
     """Close every way in but the password, which whoever calls has dealt with.
 
-    Browsers end, and are neither known nor trusted; linked accounts, second factors, recovery codes and
-    letters with links go.
+    Browsers end, and are neither known nor trusted; linked accounts, passkeys and other second factors, recovery codes
+    and letters with links go.
 
     What is added to an account as a way in is to be removed here.
     """

@@ -32,6 +32,8 @@ OPEN_TO_THE_UNCONFIRMED = {
 OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout"}
 OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
     "auth.two_factor",
+    "auth.list_passkeys",
+    "auth.passkey_creation_options",
     "auth.turn_off",
     "auth.renew_codes",
     "auth.recent_login",
@@ -45,7 +47,7 @@ ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
 SURVIVES_SIGN_IN = {"vouched"}  # of the session: what a provider said, until its owner has signed in
 # Of a form that waits.
-NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code", "factor_code"}
+NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code", "factor_code", "credential"}
 DEVICE_LASTS = timedelta(days=365)
 SECOND_STEP_WITHIN = timedelta(minutes=10)
 
@@ -54,6 +56,7 @@ ENDED = {
     "expired": "You were logged out, because you had not been here for long.",
     "password_changed": "You were logged out, because the password of the account was changed in another browser.",
     "password_reset": "You were logged out, because a new password was chosen by a mailed link.",
+    "password_removed": "You were logged out, because the password of the account was removed in another browser.",
     "email_changed": "You were logged out, because the address of the account was changed in another browser.",
     "email_undone": "You were logged out, because a change of the account's address was undone.",
     "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
@@ -177,6 +180,11 @@ def renew_session():
     session.pop("csrf_token", None)
 
 
+def browser_id():
+    """What this browser is called until it signs in or out: a passkey answers what it alone was asked."""
+    return session.setdefault("browser", secrets.token_urlsafe(32))
+
+
 def go_on():
     """Go to where a person was held back from, or home."""
     return redirect(safe_next(session.pop("next", None)) or url_for("main.index"))
@@ -194,6 +202,12 @@ def letter_sent(email):
     """Lead to the page that says where a letter went: the same page whether or not the address has an account."""
     session["letter_to"] = email
     return redirect(url_for("auth.letter_sent"))
+
+
+def codes_page(codes):
+    """Show new recovery codes: here and now alone, since only their hashes are kept."""
+    going = safe_next(session.pop("next", None)) or url_for("main.account")
+    return render_template("auth/recovery_codes.html", codes=codes, going=going)
 
 
 def is_opened_by_a_person():
@@ -233,7 +247,8 @@ def recent_login_required(view):
             hold_page(current_user)
             return redirect(url_for("auth.recent_login"))
         held = [(name, value) for name, value in request.form.items(multi=True) if name not in NEVER_HELD]
-        return render_template("auth/recent_login.html", target=quote(request.path), held=held), 403
+        methods = two_factor.methods(current_user)
+        return render_template("auth/recent_login.html", target=quote(request.path), held=held, methods=methods), 403
 
     return guarded
 
@@ -300,7 +315,8 @@ def check_everyone():
         return _hold_back("auth.keep")
     if not current_user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE:
         return _hold_back("auth.unconfirmed")
-    if two_factor.is_missing(current_user) and request.endpoint not in OPEN_WITHOUT_SECOND_FACTOR:
+    open_to_them = OPEN_WITHOUT_SECOND_FACTOR | OPEN_TO_THOSE_WHO_LEAVE
+    if two_factor.is_missing(current_user) and request.endpoint not in open_to_them:
         return _hold_back("auth.two_factor")
     return None
 

@@ -1,14 +1,14 @@
-"""Signing in with a password, and out."""
+"""Signing in with a password or a passkey, and out."""
 
 from datetime import timedelta
 
-from flask import current_app, flash, redirect, render_template, session, url_for
+from flask import current_app, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from wtforms import BooleanField, PasswordField, StringField
 from wtforms.validators import DataRequired, InputRequired, Length
 
 from app import audit, captcha
-from app.accounts import passwords
+from app.accounts import passkeys, passwords
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, captcha_field, form_page, stripped, with_captcha
@@ -43,6 +43,8 @@ def login():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
     form = with_captcha(LoginForm(), _is_suspicious())
+    if form.is_submitted() and request.form.get("credential"):
+        return _by_passkey(form)
     if form.validate_on_submit():
         user = passwords.authenticate(form.login.data, form.password.data)
         if user:
@@ -52,6 +54,16 @@ def login():
             session["failures"] = session.get("failures", 0) + 1
         form = with_captcha(LoginForm(), _is_suspicious())
         form.form_errors.append("That name and password do not go together. Check both and try again.")
+    return form_page("auth/login.html", form)
+
+
+def _by_passkey(form):
+    """The passkey says whose it is: no name is typed, and nothing can be guessed, so no CAPTCHA asks for a person."""
+    user = passkeys.authenticate("sign_in", gate.browser_id(), request.form["credential"])
+    if user:
+        return gate.sign_in(user, "passkey", remember=form.remember_me.data, is_both_factors=True)
+    db.session.commit()  # a failure counts
+    form.form_errors.append("That passkey did not log you in. Try again, or log in another way.")
     return form_page("auth/login.html", form)
 
 

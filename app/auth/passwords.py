@@ -61,6 +61,18 @@ def change_password():
     return form_page("auth/change_password.html", form)
 
 
+@bp.route("/remove-password", methods=["POST"])
+@gate.recent_login_required
+def remove_password():
+    if passwords.remove(current_user, keep=current_user.current_session):
+        gate.renew_session()
+        db.session.commit()
+        flash("Your password is gone. Your other browsers were logged out.", "success")
+    else:
+        flash("A password can be removed once you have a passkey.", "warning")
+    return redirect(url_for("auth.list_passkeys"))
+
+
 @bp.route("/reset", methods=["GET", "POST"])
 def request_reset():
     form = RequestResetForm()

@@ -1,6 +1,6 @@
 """Proving once more who one is, before what can't be undone: by the password, or by a code for those who have none.
 
-Who has a second factor proves that, too, on the same form.
+Who has a second factor proves that, too, on the same form; a passkey is both.
 """
 
 from urllib.parse import unquote, urlsplit
@@ -9,11 +9,12 @@ from flask import current_app, flash, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
+from wtforms import HiddenField
 from wtforms.validators import StopValidation, ValidationError
 
 from app import audit
+from app.accounts import passkeys, second_step, sessions, two_factor
 from app.accounts import recent_login as proofs
-from app.accounts import second_step, sessions, two_factor
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, code_field, factor_code_field, form_page, password_field
@@ -55,18 +56,24 @@ class CodeForm(Form):
             raise ValidationError("That code is not right, or was tried too often. Have another one sent.")
 
 
+class PasskeyForm(Form):
+    credential = HiddenField()
+
+    def validate_credential(self, field):
+        if not passkeys.authenticate("recent_login", gate.browser_id(), field.data, current_user):
+            raise ValidationError("That passkey was not taken. Try again, or prove it another way.")
+
+
 @bp.route("/recent-login", methods=["GET", "POST"])
 @gate.members_only
 def recent_login():
-    form = PasswordForm() if current_user.password_hash else CodeForm()
-    if not two_factor.is_on(current_user):
-        del form.factor_code
+    form = _form()
     if form.is_submitted() and "send_code" in request.form:
         is_sent = proofs.send_code(current_user)
         db.session.commit()
         words = "A code is on its way." if is_sent else "Many letters went to you lately. Wait an hour, then try again."
         flash(words, "success" if is_sent else "warning")
-        return form_page("auth/recent_login.html", form, target=request.form.get("target"), held=_held())
+        return _page(form)
     if form.validate_on_submit():
         sessions.prove_again(current_user.current_session)
         gate.renew_session()
@@ -74,7 +81,21 @@ def recent_login():
         return _go_back()
     if form.errors:
         db.session.commit()  # a wrong try counts
-    return form_page("auth/recent_login.html", form, target=request.form.get("target"), held=_held())
+    return _page(form)
+
+
+def _form():
+    if request.form.get("credential"):
+        return PasskeyForm()
+    form = PasswordForm() if current_user.password_hash else CodeForm()
+    if not two_factor.is_on(current_user):
+        del form.factor_code
+    return form
+
+
+def _page(form):
+    state = {"target": request.form.get("target"), "held": _held(), "methods": two_factor.methods(current_user)}
+    return form_page("auth/recent_login.html", form, **state)
 
 
 def _held():

@@ -1,10 +1,11 @@
-"""The second step of signing in: a code of the authenticator app, or a recovery code."""
+"""The second step of signing in: a passkey, a code of the authenticator app, or a recovery code."""
 
 from flask import request
-from wtforms import BooleanField
+from wtforms import BooleanField, HiddenField
 from wtforms.validators import ValidationError
 
-from app.accounts import recovery_codes, second_step, two_factor
+from app import audit
+from app.accounts import passkeys, recovery_codes, second_step, two_factor
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, factor_code_field, form_page
@@ -24,6 +25,17 @@ class CodeForm(Form):
     trust = BooleanField("Trust this browser for 30 days")
 
 
+class PasskeyForm(Form):
+    credential = HiddenField()
+    trust = BooleanField()
+
+    def validate_credential(self, field):
+        user = gate.second_step()
+        if not passkeys.authenticate("second_step", gate.browser_id(), field.data, user):
+            raise ValidationError("That passkey was not taken. Try again, or do the step another way.")
+        audit.record(user, second_step.USED, factor="passkey")
+
+
 class RecoveryForm(Form):
     recovery_code = factor_code_field("Recovery code", is_right, inputmode="text")
 
@@ -34,9 +46,9 @@ def second_factor():
     if not user:
         return gate.start_again()
     code, recovery = CodeForm(), RecoveryForm()
-    form = recovery if "recovery_code" in request.form else code
+    form = PasskeyForm() if request.form.get("credential") else recovery if "recovery_code" in request.form else code
     if form.validate_on_submit():
-        return gate.pass_second_step(trust_browser=form is code and code.trust.data)
+        return gate.pass_second_step(trust_browser=form is not recovery and form.trust.data)
     if form.errors:
         db.session.commit()  # a wrong try counts
     state = {"methods": two_factor.methods(user), "left": recovery_codes.left(user)}

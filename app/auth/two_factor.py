@@ -27,7 +27,7 @@ def two_factor():
     if form.validate_on_submit() and (answer := _turn_on(form, secret)):
         return answer
     qr = segno.make(factors.uri(current_user, secret), micro=False)
-    picture = qr.svg_inline(scale=5, border=3, dark="#000", light="#fff", svgclass="qr", lineclass=None)
+    picture = qr.svg_inline(title="The key as a QR code", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
     return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret)
 
 
@@ -49,7 +49,7 @@ def renew_codes():
     if Form().validate_on_submit():
         codes = recovery_codes.renew(current_user)
         db.session.commit()
-        return codes_page(codes)
+        return gate.codes_page(codes)
     return render_template("auth/renew_codes.html", left=recovery_codes.left(current_user))
 
 
@@ -76,10 +76,4 @@ def _turn_on(form, secret):
     session.pop("authenticator")
     db.session.commit()
     flash("Your authenticator app is set up. Your other browsers were logged out.", "success")
-    return codes_page(codes) if codes else redirect(url_for("main.account"))
-
-
-def codes_page(codes):
-    """Show new recovery codes: here and now alone, since only their hashes are kept."""
-    going = gate.safe_next(session.pop("next", None)) or url_for("main.account")
-    return render_template("auth/recovery_codes.html", codes=codes, going=going)
+    return gate.codes_page(codes) if codes else redirect(url_for("main.account"))

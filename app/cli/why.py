@@ -38,7 +38,8 @@ def _obstacles(user):
         if likely := registration.near_miss(user.email):
             yield f"The address is one slip from {likely}."
     if user.password_hash is None:
-        ways = " or ".join([*sso.labels(user), "a mailed link"])
+        key = ["a passkey"] if "passkey" in two_factor.methods(user) else []
+        ways = " or ".join([*key, *sso.labels(user), "a mailed link"])
         yield f"{name} has no password, and logs in by {ways} only."
     if two_factor.is_on(user):
         factors = ", ".join(two_factor.methods(user))

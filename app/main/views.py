@@ -3,7 +3,7 @@
 from flask import Blueprint, redirect, render_template, url_for
 from flask_login import current_user
 
-from app.accounts import recovery_codes, sessions, sso, two_factor
+from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
 from app.auth.gate import members_only
 
 bp = Blueprint("main", __name__)
@@ -17,9 +17,9 @@ def index():
 @bp.route("/account")
 @members_only
 def account():
-    context = {"browsers": len(sessions.all_of(current_user)), "linked": sso.labels(current_user)}
     factors = {"methods": two_factor.methods(current_user), "codes": recovery_codes.left(current_user)}
-    return render_template("main/account.html", **context, **factors)
+    counts = {"browsers": len(sessions.all_of(current_user)), "passkeys": len(passkeys.all_of(current_user))}
+    return render_template("main/account.html", linked=sso.labels(current_user), **counts, **factors)
 
 
 @bp.route("/.well-known/change-password")

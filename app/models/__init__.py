@@ -8,6 +8,8 @@ from app.models.email_change import EmailChange
 from app.models.event import Event
 from app.models.identity import Identity
 from app.models.outbox import Letter
+from app.models.passkey import Passkey
+from app.models.passkey_challenge import PasskeyChallenge
 from app.models.recovery_code import RecoveryCode
 from app.models.sso_journey import SsoJourney
 from app.models.user import User
@@ -22,6 +24,8 @@ __all__ = [
     "Event",
     "Identity",
     "Letter",
+    "Passkey",
+    "PasskeyChallenge",
     "RecoveryCode",
     "SsoJourney",
     "User",

@@ -26,6 +26,7 @@ STATE = {
     "recent_login": ("email", "password_version"),
     "undo_link": ("email",),
     "undo_factor": ("email", "second_factor_at"),
+    "undo_passkey": (),  # whatever has become of the account
 }
 
 
@@ -48,6 +49,7 @@ class User(UserMixin, Model):
     deactivated_at: Mapped[datetime | None]
     second_factor_at: Mapped[datetime | None]  # since when a second step is asked for, without a break
     deletion_due_at: Mapped[datetime | None] = mapped_column(index=True)  # asked for by the person, and not taken back
+    passkey_handle: Mapped[str | None] = mapped_column(String(43))  # what passkeys know the account by, random
 
     current_session: Any = None  # the UserSession that this request comes from
 

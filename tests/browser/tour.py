@@ -2,6 +2,7 @@
 
 import pyotp
 from clients import PASSWORD
+from devices import Device
 
 STRANGER, ADA, BOB, LONG = None, "ada", "bob", "l" * 64
 
@@ -186,6 +187,41 @@ def set_up(page):
     page.get_by_role("heading", name="Your recovery codes").wait_for()
 
 
+def add_a_passkey(page):
+    """On another device each time."""
+    if hasattr(page, "device"):
+        page.device.tell("removeVirtualAuthenticator")
+    page.device = Device(page)
+    page.goto("/auth/passkeys")
+    press(page, "Add a passkey")
+    page.get_by_text("is a passkey of yours now").wait_for()
+
+
+def press(page, button):
+    page.locator("main").get_by_role("button", name=button, exact=True).click()
+
+
+def add_it_again(page):
+    page.goto("/auth/passkeys")
+    press(page, "Add a passkey")
+    page.get_by_text("already").wait_for()
+
+
+def open_the_passkey(page):
+    page.goto("/auth/passkeys")
+    page.get_by_role("link", name="Rename or remove").click()
+
+
+def rename_wrongly(page):
+    fill_in(page, "Rename it", {"Name": ""})
+
+
+def remove_the_password(page):
+    page.goto("/auth/passkeys")
+    press(page, "Remove my password")
+    page.get_by_text("Your password is gone.").wait_for()
+
+
 def do_the_first_step(page):
     page.goto("/auth/login")
     fill_in(page, "Log in", SIGN_IN)
@@ -204,6 +240,22 @@ def trust(page):
     do_the_first_step(page)
     page.get_by_label("Trust this browser").check()
     fill_in(page, "Log in", {"Code from your authenticator app": code})
+
+
+def use_none(page):
+    Device(page)
+    page.goto("/auth/login")
+    press(page, "Use a passkey")
+    page.get_by_text("No passkey was used").wait_for()
+
+
+def remove_and_use(page):
+    open_the_passkey(page)
+    press(page, "Remove this passkey")
+    forget(page)
+    page.goto("/auth/login")
+    press(page, "Use a passkey")
+    page.get_by_text("did not log you in").wait_for()
 
 
 ask_for_reset = submit("/auth/reset", "Send me a link", {"Email address": "ada@example.com"})
@@ -299,6 +351,19 @@ TOUR = [
     ("recent login with a second factor", ADA, after(set_up, let_time_pass, address("/auth/sessions"))),
     ("devices, trusted", ADA, after(set_up, trust, address("/auth/sessions"))),
     ("reset of a first factor", ADA, after(set_up, forget, follow("This was not me"))),
+    ("passkeys, none", ADA, address("/auth/passkeys")),
+    ("passkeys, the first", ADA, add_a_passkey),
+    ("passkeys", ADA, after(add_a_passkey, add_a_passkey)),
+    ("passkeys, wrong", ADA, after(add_a_passkey, add_it_again)),
+    ("passkeys, no password", ADA, after(add_a_passkey, remove_the_password)),
+    ("passkey", ADA, after(add_a_passkey, open_the_passkey)),
+    ("passkey, wrong", ADA, after(add_a_passkey, open_the_passkey, rename_wrongly)),
+    ("passkey, not you", ADA, after(add_a_passkey, add_a_passkey, forget, follow("This was not me"))),
+    ("passkey as second step", ADA, after(add_a_passkey, forget, do_the_first_step)),
+    ("sign-in by passkey, none there", STRANGER, use_none),
+    ("sign-in by passkey, refused", ADA, after(add_a_passkey, remove_and_use)),
+    ("recent login by passkey", ADA, after(add_a_passkey, let_time_pass, address("/auth/sessions"))),
+    ("account, passkey", ADA, after(add_a_passkey, address("/account"))),
     ("export", ADA, address("/auth/export")),
     ("delete", ADA, address("/auth/delete")),
     ("delete, wrong", ADA, submit("/auth/delete", "Delete my account", {"Your address, to be sure": "x@example.com"})),

@@ -1,0 +1,44 @@
+"""A key that a person's device or password manager keeps: we hold its public half, which lets nobody in."""
+
+from datetime import datetime
+from typing import Optional
+
+from sqlalchemy import BigInteger, ForeignKey, String, Text, select, update
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app import clock, tokens
+from app.extensions import Model, db, rows_changed
+from app.models.user import User
+
+
+class Passkey(Model):
+    __tablename__ = "passkeys"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    credential_id: Mapped[str] = mapped_column(String(1364), unique=True)  # base64url of 1023 bytes at most
+    public_key: Mapped[str] = mapped_column(Text)  # base64url of COSE
+    sign_count: Mapped[int] = mapped_column(BigInteger)  # how often it was used, if its keeper counts; else 0
+    transports: Mapped[str] = mapped_column(String(64), default="")  # how it is reached: "internal hybrid"
+    backed_up: Mapped[bool] = mapped_column(default=False)  # kept in more than one place
+    created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    last_used_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship()
+
+    @property
+    def handle(self) -> str:
+        """What pages call it by."""
+        return tokens.fingerprint(self.credential_id)
+
+    @classmethod
+    def find(cls, credential_id: str) -> Optional["Passkey"]:
+        """Return the passkey that browsers know by this id, whoever has it."""
+        return db.session.scalar(select(cls).where(cls.credential_id == credential_id))
+
+    def use(self, count: int, backed_up: bool) -> bool:
+        """Note that it was used, unless its counter stood still or went back: then there may be two of it."""
+        goes_on = Passkey.sign_count < count if count else Passkey.sign_count == 0
+        used = update(Passkey).where(Passkey.id == self.id, goes_on)
+        return rows_changed(used.values(sign_count=count, backed_up=backed_up, last_used_at=clock.now())) == 1

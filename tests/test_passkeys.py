@@ -1,0 +1,823 @@
+"""Passkeys: added, used, renamed, removed, taken back; and all that is none."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from authenticators import codes_on
+from clients import PASSWORD
+from passkeys import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Key, raw, text
+from sqlalchemy import event, select
+from test_gate import JSON
+from test_passwords import history, is_signed_in, notes, told
+
+from app.extensions import db
+from app.models import Passkey, PasskeyChallenge, User, UserSession
+
+PAGE, LOGIN = "/auth/passkeys", "/auth/login"
+MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/sign_in"
+STEP, USE_AS_STEP = "/auth/second-factor", "/auth/passkeys/request-options/second_step"
+USE_AGAIN = "/auth/passkeys/request-options/recent_login"
+REFUSED = "That passkey did not log you in. Try again, or log in another way."
+FAILED = "That did not work, or took longer than five minutes. Try again."
+SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
+
+
+@pytest.fixture
+def key():
+    return Key()
+
+
+@pytest.fixture
+def member(client, ada, key):
+    """Ada's browser, with a passkey added."""
+    client.sign_in(ada)
+    assert is_added(add(client, key))
+    return client
+
+
+def is_added(answer):
+    """An account's first passkey, with its recovery codes, or another one."""
+    return "Your recovery codes" in answer.text if answer.status_code == 200 else answer.location == PAGE
+
+
+def asked(browser, address=USE):
+    answer = browser.post(address, headers=JSON)
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    return answer.json
+
+
+def add(browser, device, name="My phone", options=None, **lies):
+    return browser.post(PAGE, data={"name": name, "credential": device.create(options or asked(browser, MAKE), **lies)})
+
+
+def sign_in(browser, device, options=None, address=LOGIN, **lies):
+    return browser.post(address, data={"credential": device.get(options or asked(browser), **lies)})
+
+
+def refused(answer):
+    """Whether a sign-in was refused with the one sentence for all that can be wrong, and a line in the history."""
+    assert answer.status_code == 422
+    assert notes(answer)[-1] == REFUSED
+    return history()[-1] == "sign_in_failed"
+
+
+def only(model=Passkey):
+    [row] = db.session.scalars(select(model)).all()
+    return row
+
+
+def page_of(browser):
+    """The address of the one passkey's own page."""
+    return re.search(rf'href="({PAGE}/[^"]+)"', browser.get(PAGE).text)[1]
+
+
+# Adding one
+
+
+def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_owner_is_told(
+    client, another_client, ada, key, letters
+):
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    copied = client.get_cookie("session").value
+    page = add(client, key)
+    assert notes(page) == ["My phone is a passkey of yours now. Your other browsers were logged out."]
+    assert len(codes_on(page)) == 10
+    page = client.get(PAGE)
+    assert "<strong>My phone</strong>" in page.text
+    assert "never used" in page.text
+    assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
+    another_client.set_cookie("session", copied)
+    assert not is_signed_in(another_client), "a copy of the cookie is worth nothing"
+    assert letters()[-1].subject == "Logging in takes a second step now"
+    assert "A passkey was added to your account" in letters()[-1].body
+    assert history()[-1] == "second_factor_on"
+    assert "1 passkey<" in client.get("/account").text
+
+
+def test_another_one_brings_no_codes_and_a_letter_of_its_own(member, letters):
+    copied = member.get_cookie("session").value
+    page = member.get(add(member, Key(), name="My laptop").location)
+    assert notes(page) == ["My laptop is a passkey of yours now. Your other browsers were logged out."]
+    assert "Your recovery codes" not in page.text
+    assert letters()[-1].subject == "A passkey was added to your account"
+    thief = member.application.test_client()
+    thief.set_cookie("session", copied)
+    assert not is_signed_in(thief)
+
+
+def test_what_a_browser_is_to_make(client, ada, bob):
+    client.sign_in(ada)
+    options = asked(client, MAKE)
+    assert options["rp"] == {"id": "localhost", "name": "Flasky"}
+    assert options["user"]["name"] == "ada"
+    assert options["attestation"] == "none"
+    assert options["authenticatorSelection"]["residentKey"] == "required"
+    assert options["authenticatorSelection"]["userVerification"] == "required"
+    assert {kind["alg"] for kind in options["pubKeyCredParams"]} >= {-7, -8, -257}
+    assert len(raw(options["challenge"])) == 64
+    assert options["timeout"] == 5 * 60 * 1000
+    handle = options["user"]["id"]
+    assert len(raw(handle)) >= 32
+    again = asked(client, MAKE)
+    assert again["user"]["id"] == handle, "one for all of an account's passkeys"
+    assert again["challenge"] != options["challenge"]
+    assert db.session.get(User, bob.id).passkey_handle is None
+
+
+def test_the_same_device_is_not_asked_twice(member, key):
+    [known] = asked(member, MAKE)["excludeCredentials"]
+    assert known == {"id": text(key.id), "type": "public-key", "transports": ["hybrid", "internal"]}
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"origin": "http://localhost:5000"},
+        {"origin": "https://localhost"},
+        {"origin": "http://localhost.example.com"},
+        {"rp_id": "example.com"},
+        {"flags": PRESENT},
+        {"flags": VERIFIED},
+        {"challenge": text(bytes(64))},
+        {"kind": "webauthn.get"},
+        {"key": {}},
+        {"key": {1: 2, 3: -65535, -1: 1, -2: bytes(32), -3: bytes(32)}},
+    ],
+    ids=str,
+)
+def test_what_is_not_what_was_asked_for_is_not_added(client, ada, key, lies):
+    client.sign_in(ada)
+    page = add(client, key, **lies)
+    assert (page.status_code, notes(page)[-1]) == (422, FAILED)
+    assert 'value="My phone"' in page.text
+    assert db.session.scalars(select(Passkey)).all() == []
+
+
+def test_a_challenge_is_good_once_for_five_minutes_in_its_browser_and_for_its_purpose(
+    app, client, another_client, ada, bob, key, clock
+):
+    def fails(browser, options):
+        page = add(browser, Key(), options=options)
+        return (page.status_code, notes(page)[-1]) == (422, FAILED)
+
+    client.sign_in(ada)
+    another_client.sign_in(ada)
+    options = asked(client, MAKE)
+    assert fails(another_client, options), "another browser of the same person"
+    clock.move(minutes=5)
+    assert fails(client, options), "too old"
+    options = asked(client, MAKE)
+    clock.move(minutes=4, seconds=59)
+    assert fails(client, asked(client) | {"user": options["user"]}), "asked for to sign in"
+    assert is_added(add(client, key, options=options))
+    assert fails(client, options), "used"
+    bob.confirmed = True
+    db.session.commit()
+    theirs = asked(client, MAKE)
+    client.post("/auth/logout")
+    client.sign_in(bob)
+    assert fails(client, theirs), "of who was here before"
+    assert only().user_id == ada.id
+
+
+def test_a_passkey_that_somebody_has_is_taken(member, another_client, bob, key):
+    bob.confirmed = True
+    db.session.commit()
+    another_client.sign_in(bob)
+    page = add(another_client, key)
+    assert (page.status_code, notes(page)[-1]) == (422, "This passkey is in use already. Make another one.")
+    page = add(member, key)
+    assert page.status_code == 422
+    assert only().user.username == "ada"
+
+
+def test_of_ten_who_add_one_passkey_at_once_one_has_it(app, ada, key):
+    browsers = [app.test_client() for _ in range(10)]
+    for browser in browsers:
+        browser.sign_in(ada)
+    answers = [key.create(asked(browser, MAKE)) for browser in browsers]
+
+    def send(browser, credential):
+        return browser.post(PAGE, data={"name": "Mine", "credential": credential}).status_code
+
+    with ThreadPoolExecutor(10) as pool:
+        found = list(pool.map(send, browsers, answers))
+    assert found.count(200) == 1
+    assert set(found) <= {200, 302, 422}, "who comes later finds it taken, or is logged out"
+    assert history().count("second_factor_on") == 1
+    assert only().user_id == ada.id
+
+
+def test_an_account_has_twenty_at_most(client, ada):
+    client.sign_in(ada)
+    for _ in range(20):
+        assert is_added(add(client, Key()))
+    page = add(client, Key())
+    assert (page.status_code, notes(page)[-1]) == (422, "You have 20 passkeys. Remove one first.")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "Write what you call it."),
+        ("x" * 65, "Use at most 64 characters."),
+        ("a\nb", "This has a character"),
+        ("a\0b", "This has a character"),
+        ("a\u2028b", "This has a character"),
+    ],
+)
+def test_names_are_short_and_of_one_line(client, ada, key, name, words):
+    client.sign_in(ada)
+    page = add(client, key, name=name)
+    assert page.status_code == 422
+    assert words in page.text
+    assert db.session.scalars(select(Passkey)).all() == []
+
+
+def test_the_unconfirmed_and_strangers_add_none(client, another_client, bob, key):
+    another_client.sign_in(bob)
+    for address in (PAGE, MAKE):
+        assert client.post(address).location.startswith(LOGIN)
+        assert another_client.post(address).location == "/auth/unconfirmed"
+
+
+def test_recent_sign_in_is_asked_for(member, key, clock):
+    own = page_of(member)
+    clock.move(minutes=16)
+    assert member.get(PAGE).location == "/auth/recent-login"
+    assert member.post(MAKE, headers=JSON).status_code == 403
+    for address in (PAGE, own, f"{own}/remove", "/auth/remove-password"):
+        page = member.post(address, data={"name": "New", "credential": "secret"})
+        assert page.status_code == 403
+        assert "secret" not in page.text
+    assert only().name == "My phone"
+
+
+# Signing in
+
+
+def test_a_passkey_signs_in_without_a_name(member, another_client, ada, key, clock):
+    clock.move(days=1)
+    options = asked(another_client)
+    assert options["allowCredentials"] == []
+    assert options["userVerification"] == "required"
+    assert options["rpId"] == "localhost"
+    assert len(raw(options["challenge"])) == 64
+    answer = sign_in(another_client, key, options)
+    assert answer.location == "/"
+    assert is_signed_in(another_client)
+    assert only().last_used_at == clock.time
+    assert f'last used <time datetime="{clock.time:%Y-%m-%dT%H:%M:%S}' in another_client.get(PAGE).text
+    newest = db.session.scalar(select(UserSession).order_by(UserSession.created_at.desc()))
+    assert (newest.method, newest.user_id, newest.remembered) == ("passkey", ada.id, False)
+    assert db.session.scalars(select(PasskeyChallenge)).all() == [], "nothing is left of it"
+
+
+def test_it_goes_where_one_was_going_and_is_kept_logged_in(member, another_client, key):
+    fields = {"credential": key.get(asked(another_client)), "remember_me": "y", "login": "", "password": ""}
+    answer = another_client.post(f"{LOGIN}?next=/auth/history", data=fields)
+    assert answer.location == "/auth/history"
+    assert "Expires=" in answer.headers.getlist("Set-Cookie")[-1]
+    assert another_client.get("/auth/history").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"origin": "http://localhost:5000"},
+        {"origin": "https://localhost"},
+        {"origin": None},
+        {"rp_id": "example.com"},
+        {"flags": PRESENT},
+        {"flags": VERIFIED},
+        {"challenge": text(bytes(64))},
+        {"challenge": None},
+        {"challenge": "\ud800"},
+        {"kind": "webauthn.create"},
+        {"signature": b""},
+        {"signature": bytes(70)},
+        {"handle": b"of somebody else"},
+        {"handle": b""},
+        {"handle": None},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_refused_with_one_sentence_whatever_it_is(member, another_client, key, lies):
+    assert refused(sign_in(another_client, key, **lies))
+    assert not is_signed_in(another_client)
+    assert only().last_used_at is None
+    assert sign_in(another_client, key).location == "/"
+
+
+def test_an_unknown_passkey_and_a_removed_one_are_refused_alike(member, another_client, key):
+    stranger = Key()
+    stranger.handle = key.handle
+    assert refused(sign_in(another_client, stranger))
+    member.post(f"{page_of(member)}/remove")
+    page = sign_in(another_client, key)
+    assert refused(page)
+    assert "value" not in re.search(r'<input type="hidden" name="credential"[^>]*>', page.text)[0]
+
+
+def test_a_sign_in_is_not_replayed(app, member, another_client, key, clock):
+    options = asked(another_client)
+    copied = another_client.get_cookie("session").value
+    answer = key.get(options)
+    assert another_client.post(LOGIN, data={"credential": answer}).location == "/"
+    for cookie in (None, copied):
+        thief = app.test_client()
+        if cookie:
+            thief.set_cookie("session", cookie)
+        assert refused(thief.post(LOGIN, data={"credential": answer}))
+        assert refused(thief.post(LOGIN, data={"credential": key.get(options)})), "signed anew"
+
+
+def test_a_challenge_of_another_browser_or_purpose_or_of_long_ago_is_refused(member, another_client, key, clock):
+    asked(another_client)
+    assert refused(sign_in(another_client, key, asked(member.application.test_client())))
+    assert refused(sign_in(another_client, key, asked(member, MAKE)))
+    options = asked(another_client)
+    clock.move(minutes=5)
+    assert refused(sign_in(another_client, key, options))
+    options = asked(another_client)
+    clock.move(minutes=4, seconds=59)
+    assert sign_in(another_client, key, options).location == "/"
+
+
+def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada, bob):
+    challenge = PasskeyChallenge(purpose="recent_login", browser="hers", user_id=ada.id)
+    db.session.add(challenge)
+    db.session.commit()
+    asked = challenge.id
+    assert not PasskeyChallenge.use(asked, "second_step", "hers", ada)
+    assert not PasskeyChallenge.use(asked, "recent_login", "his", ada)
+    assert not PasskeyChallenge.use(asked, "recent_login", "hers", bob)
+    assert not PasskeyChallenge.use(asked, "recent_login", "hers", None)
+    assert PasskeyChallenge.use(asked, "recent_login", "hers", ada)
+    assert not PasskeyChallenge.use(asked, "recent_login", "hers", ada)
+
+
+def test_two_tabs_of_one_browser_can_each_be_used(member, another_client, key):
+    first, second = asked(another_client), asked(another_client)
+    assert first["challenge"] != second["challenge"]
+    assert sign_in(another_client, key, first).location == "/"
+
+
+def test_of_ten_who_send_one_answer_at_once_one_gets_in(app, member, another_client, key):
+    answer = key.get(asked(another_client))
+    browsers = [app.test_client() for _ in range(10)]
+    for browser in browsers:
+        browser.set_cookie("session", another_client.get_cookie("session").value)
+    with ThreadPoolExecutor(10) as pool:
+        found = pool.map(lambda browser: browser.post(LOGIN, data={"credential": answer}).status_code, browsers)
+        assert sorted(found) == [302] + [422] * 9
+    assert history().count("signed_in") == 2
+    assert sum(map(is_signed_in, browsers)) == 1
+
+
+def test_a_counter_that_stands_still_or_goes_back_is_refused_and_told(member, another_client, key, letters):
+    assert sign_in(another_client, key, count=7).location == "/"
+    another_client.post("/auth/logout")
+    letters().clear()
+    for count in (7, 6, 0, 1, 2):
+        assert refused(sign_in(another_client, key, count=count))
+    assert only().sign_count == 7
+    assert history().count("passkey_copied") == 5
+    assert [letter.subject for letter in letters()] == ["A passkey of your account may have been copied"] * 3, "an hour"
+    assert sign_in(another_client, key, count=2**32 - 1).location == "/"
+
+
+def test_one_that_counts_nothing_is_used_again_and_again(client, another_client, ada):
+    key = Key(counts=False)
+    client.sign_in(ada)
+    add(client, key)
+    for _ in range(3):
+        assert sign_in(another_client, key).location == "/"
+        another_client.post("/auth/logout")
+
+
+@pytest.mark.parametrize(
+    ("column", "way", "words"),
+    [
+        ("deactivated_at", LOGIN, "This account has been deactivated. Write to us if that surprises you."),
+        ("deletion_due_at", "/auth/keep", None),
+    ],
+)
+def test_the_gate_holds_for_passkeys_too(member, another_client, ada, key, clock, column, way, words):
+    setattr(ada, column, clock.time)
+    db.session.commit()
+    answer = sign_in(another_client, key)
+    assert answer.location in {way, "/"}
+    page = another_client.get("/account", follow_redirects=True)
+    assert page.request.path == way
+    if words:
+        assert words in notes(page)
+
+
+def test_who_is_no_longer_confirmed_is_held_back(member, another_client, ada, key):
+    ada.confirmed = False
+    db.session.commit()
+    sign_in(another_client, key)
+    assert another_client.get("/account").location == "/auth/unconfirmed"
+
+
+GARBAGE = [
+    *("null", "[]", "1", '"x"', "{", "{}", "true", "NaN", "[" * 20_000, '{"a":' * 4_500, "\ud800", "\0", "é" * 9_000),
+    *('{"id":"\\ud800","rawId":"\\ud800","type":"public-key","response":{}}', "x" * 60_000, '{"id":null}'),
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: garbage[:20].encode("unicode_escape").decode())
+def test_garbage_is_refused_and_never_an_error(member, another_client, garbage):
+    sent = garbage.encode("utf-8", "replace").decode()
+    assert refused(another_client.post(LOGIN, data={"credential": sent}))
+    page = member.post(PAGE, data={"name": "x", "credential": sent})
+    assert page.status_code == 422
+
+
+def mangled(value, path=()):
+    """Ways to have one place of an answer other than it should be."""
+    if isinstance(value, dict):
+        for name in value:
+            yield from mangled(value[name], (*path, name))
+    for other in (None, [], {}, 0, True, "", "\ud800", "\0", "====", "AAAA", "A" * 20_000, ["A"], {"A": 1}, 2**70):
+        yield path, other
+
+
+def replaced(value, path, other):
+    if not path:
+        return other
+    return value | {path[0]: replaced(value[path[0]], path[1:], other)}
+
+
+def test_each_part_of_an_answer_can_be_anything_and_is_never_an_error(member, another_client, key):
+    """Some parts count for nothing, so some of it passes."""
+    for path, other in mangled(json.loads(key.get(asked(another_client)))):
+        answer = replaced(json.loads(key.get(asked(another_client))), path, other)
+        assert another_client.post(LOGIN, data={"credential": json.dumps(answer)}).status_code in {302, 422}, path
+        another_client.post("/auth/logout")
+    made = Key()
+    for path, other in mangled(json.loads(made.create(asked(member, MAKE)))):
+        answer = replaced(json.loads(made.create(asked(member, MAKE))), path, other)
+        page = member.post(PAGE, data={"name": "x", "credential": json.dumps(answer)})
+        assert page.status_code in {302, 422}, path
+        if page.status_code == 302:
+            made = Key()
+
+
+def test_each_part_of_what_is_signed_can_be_anything_and_is_never_an_error(member, another_client, key):
+    said = {"type": "webauthn.get", "challenge": "", "origin": key.origin, "tokenBinding": {"status": "present"}}
+    for path, other in mangled(said):
+        answer = json.loads(key.get(asked(another_client)))
+        whole = replaced(said | {"challenge": asked(another_client)["challenge"]}, path, other)
+        answer["response"]["clientDataJSON"] = text(json.dumps(whole).encode())
+        assert refused(another_client.post(LOGIN, data={"credential": json.dumps(answer)})), path
+
+
+def test_what_is_too_long_for_its_column_is_not_added(client, ada, key):
+    client.sign_in(ada)
+    key.id = bytes(1024)
+    assert "That kind of passkey can't be used here." in notes(add(client, key))[-1]
+    key.id = bytes(1023)
+    assert add(client, key, key={3: -7, 1: 2, -1: 1, -2: bytes(9_000), -3: bytes(32)}).status_code == 422
+    assert is_added(add(client, key))
+    assert sign_in(client.application.test_client(), key).location == "/"
+
+
+def test_more_than_the_site_takes_is_an_error_page(client):
+    assert client.post(LOGIN, data={"credential": "x" * 65 * 1024}).status_code == 413
+
+
+@pytest.mark.parametrize("purpose", ["add", "x", "sign_in2", "recent_login"])
+def test_strangers_are_asked_for_nothing_else(client, purpose):
+    answer = client.post(f"/auth/passkeys/request-options/{purpose}", headers=JSON)
+    assert answer.status_code == (401 if purpose == "recent_login" else 404)
+    assert db.session.scalars(select(PasskeyChallenge)).all() == []
+
+
+def test_the_sign_in_page_asks_the_database_nothing_of_a_stranger(client):
+    client.get(LOGIN)
+    statements = []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    for page in (LOGIN, "/"):
+        assert 'autocomplete="username webauthn"' in client.get(page).text
+    assert statements == []
+
+
+# Other addresses of the site
+
+
+@pytest.mark.parametrize(
+    ("settings", "origin", "host"),
+    [
+        ({"PUBLIC_URL": "https://EXAMPLE.com:443/path"}, "https://example.com", "example.com"),
+        ({"PUBLIC_URL": "http://localhost:8080"}, "http://localhost:8080", "localhost"),
+    ],
+)
+def test_origin_and_host_are_those_of_public_url(client, ada, settings, origin, host):
+    key = Key(origin, host)
+    base = settings["PUBLIC_URL"].removesuffix("/path")
+    client.environ_base |= {"wsgi.url_scheme": base.partition(":")[0]}
+    prefix = settings["PUBLIC_URL"].removeprefix(base)
+
+    def post(path, **fields):
+        return client.post(prefix + path, base_url=base, data=fields)
+
+    post(LOGIN, login="ada", password=PASSWORD)
+    options = post(MAKE).json
+    assert options["rp"]["id"] == host
+    assert post(PAGE, name="x", credential=key.create(options)).status_code == 200
+    post("/auth/logout")
+    assert post(LOGIN, credential=key.get(post(USE).json, origin=f"{origin}1")).status_code == 422
+    assert post(LOGIN, credential=key.get(post(USE).json)).status_code == 302
+
+
+# Keeping them
+
+
+def test_one_is_renamed(member):
+    own = page_of(member)
+    assert 'value="My phone"' in member.get(own).text
+    page = member.post(own, data={"name": "  Work laptop "}, follow_redirects=True)
+    assert notes(page)[-1:] == ["It is called Work laptop now."]
+    assert "<strong>Work laptop</strong>" in page.text
+    assert member.post(own, data={"name": ""}).status_code == 422
+    assert history()[-1] == "passkey_renamed"
+
+
+def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member, another_client, key, letters):
+    assert sign_in(another_client, key).location == "/"
+    copied = member.get_cookie("session").value
+    own = page_of(member)
+    page = member.post(f"{own}/remove", follow_redirects=True)
+    assert notes(page)[-1:] == ["My phone lets nobody in any more. Your other browsers were logged out."]
+    assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
+    another_client.set_cookie("session", copied)
+    assert not is_signed_in(another_client)
+    assert letters()[-1].subject == "A second factor was removed from your account"
+    assert history()[-1] == "second_factor_off"
+    assert member.get(own).status_code == member.post(f"{own}/remove").status_code == 404
+    assert refused(sign_in(another_client, key))
+
+
+def test_nobody_renames_or_removes_anothers(member, another_client, bob, key):
+    bob.confirmed = True
+    db.session.commit()
+    own = page_of(member)
+    another_client.sign_in(bob)
+    assert another_client.get(own).status_code == 404
+    assert another_client.post(own, data={"name": "Bob's"}).status_code == 404
+    assert another_client.post(f"{own}/remove").status_code == 404
+    assert "My phone" not in another_client.get(PAGE).text
+    assert asked(another_client, MAKE).get("excludeCredentials", []) == []
+    assert only().name == "My phone"
+
+
+def test_one_that_is_kept_in_more_than_one_place_is_marked(client, ada):
+    client.sign_in(ada)
+    add(client, Key(flags=SYNCED))
+    assert "synced" in client.get(PAGE).text
+    assert "It is kept in more than one place" in client.get(page_of(client)).text
+
+
+def test_no_page_shows_what_an_account_is_called_by_passkeys(member, ada):
+    handle = db.session.get(User, ada.id).passkey_handle
+    for page in ("/", "/account", PAGE, page_of(member), "/auth/history"):
+        assert handle not in member.get(page).text
+
+
+# Without a password
+
+
+def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another_client, ada, key, letters):
+    sign_in(another_client, key)
+    page = member.post("/auth/remove-password", follow_redirects=True)
+    assert notes(page)[-1:] == ["Your password is gone. Your other browsers were logged out."]
+    assert told(another_client) == [
+        "You were logged out, because the password of the account was removed in another browser."
+    ]
+    assert "You have no password." in page.text
+    assert "/auth/remove-password" not in page.text
+    assert letters()[-1].subject == "Your password was removed"
+    assert history()[-1] == "password_removed"
+    assert "None: you log in by a passkey or a mailed link" in member.get("/account").text
+    assert another_client.sign_in(ada).status_code == 422
+    assert sign_in(another_client, key).location == "/"
+
+
+def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member, another_client, key, letters):
+    member.post("/auth/remove-password")
+    member.post(f"{page_of(member)}/remove")
+    assert "Until you have a passkey, you log in by a link that we mail to" in member.get(PAGE).text
+    assert refused(sign_in(another_client, key))
+    another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    assert another_client.get(letters.link()).location == "/", "no second step is left"
+    assert is_added(add(another_client, Key()))
+
+
+def test_without_a_passkey_the_password_stays(client, ada):
+    client.sign_in(ada)
+    assert "Remove my password" not in client.get(PAGE).text
+    page = client.post("/auth/remove-password", follow_redirects=True)
+    assert notes(page)[-1:] == ["A password can be removed once you have a passkey."]
+    assert client.application.test_client().sign_in(ada).location == "/"
+
+
+# It was not me
+
+
+def test_the_letter_about_the_first_one_removes_it_and_sets_a_new_password(member, another_client, ada, key, letters):
+    link = letters.link()
+    assert link.startswith("/auth/reset/")
+    new = {"password": "seven otters on a raft", "confirm_password": "seven otters on a raft"}
+    another_client.post(link, data=new)
+    assert not is_signed_in(member)
+    assert refused(sign_in(member, key))
+    assert another_client.sign_in(ada, new["password"]).location == "/"
+
+
+def test_the_letter_about_another_one_takes_that_back_and_a_thief_is_out(member, another_client, ada, key, letters):
+    """The thief knows the password, and has a browser signed in."""
+    thiefs = Key()
+    add(member, thiefs, name="Thief's")
+    link, owner = letters.link(), another_client
+    assert link.startswith("/auth/undo-passkey/")
+    assert "Was it not you?" in owner.get(link).text
+    assert is_signed_in(member)
+    assert "for an hour" in owner.post(link, follow_redirects=True).text
+    assert told(member) == ["You were logged out, because the second step of the account was changed."]
+    assert member.sign_in(ada).status_code == 422
+    assert refused(sign_in(member, thiefs))
+    assert history().count("passkey_undone") == 1
+    assert owner.get(link).status_code == owner.post(link).status_code == 410
+    assert letters()[-1].subject == "The passkey is gone: choose a new password"
+    new = {"password": "seven otters on a raft", "confirm_password": "seven otters on a raft"}
+    owner.post(letters.link(), data=new)
+    assert owner.sign_in(ada, new["password"]).location == STEP, "the owner's own is there still"
+    assert sign_in(owner, key).location == "/"
+
+
+def test_the_link_takes_back_that_one_alone_for_three_days(member, another_client, ada, letters, clock):
+    add(member, Key(), name="Another")
+    link = letters.link()
+    clock.move(days=3)
+    assert another_client.get(link).status_code == another_client.post(link).status_code == 410
+    clock.move(seconds=-1)
+    another_client.post(link)
+    assert only().name == "My phone"
+
+
+# The mailbox is proved
+
+
+def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, another_client, ada, key, letters):
+    """Nobody unconfirmed can add one; if there is one all the same, it goes."""
+    ada.confirmed = False
+    db.session.commit()
+    another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    assert another_client.get(letters.link()).location == "/auth/change-password"
+    assert refused(sign_in(member, key))
+    assert db.session.scalars(select(Passkey)).all() == []
+
+
+def test_who_puts_an_address_back_removes_them_too(member, another_client, ada, key, letters):
+    thiefs = Key()
+    add(member, thiefs)
+    member.post("/auth/change-email", data={"email": "thief@example.com", "password": PASSWORD})
+    member.get(letters.link(-2))
+    another_client.post(letters.link())
+    assert ada.email == "ada@example.com"
+    for device in (key, thiefs):
+        assert refused(sign_in(member, device))
+
+
+# As a second step
+
+
+def test_after_the_password_a_passkey_is_asked_for(member, another_client, ada, key):
+    assert another_client.sign_in(ada, remember_me="y").location == STEP
+    page = another_client.get(STEP)
+    assert "Use a passkey of your account." in page.text
+    assert "authenticator app" not in page.text
+    options = asked(another_client, USE_AS_STEP)
+    assert [known["id"] for known in options["allowCredentials"]] == [text(key.id)]
+    assert sign_in(another_client, key, options, STEP).location == "/"
+    assert is_signed_in(another_client)
+    newest = db.session.scalar(select(UserSession).order_by(UserSession.created_at.desc()))
+    assert (newest.method, newest.remembered) == ("password", True)
+
+
+def test_at_the_second_step_no_other_passkey_counts(member, another_client, ada, bob, key, clock):
+    bob.confirmed = True
+    db.session.commit()
+    bobs, browser = Key(), member.application.test_client()
+    browser.sign_in(bob)
+    add(browser, bobs)
+
+    def fails(page):
+        return (page.status_code, notes(page)[-1]) == (
+            422,
+            "That passkey was not taken. Try again, or do the step another way.",
+        )
+
+    another_client.sign_in(ada)
+    assert fails(sign_in(another_client, bobs, asked(another_client, USE_AS_STEP), STEP))
+    assert fails(sign_in(another_client, key, asked(another_client), STEP)), "asked for to sign in"
+    assert fails(sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, flags=PRESENT))
+    assert fails(sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=b"x"))
+    assert refused(sign_in(another_client, key, asked(another_client, USE_AS_STEP)))
+    assert not is_signed_in(another_client)
+    options = asked(another_client, USE_AS_STEP)
+    assert sign_in(another_client, key, options, STEP, handle=None).location == "/", "the account is known"
+
+
+def test_without_a_first_step_none_is_asked_for(member, another_client, key):
+    assert another_client.post(USE_AS_STEP, headers=JSON).status_code == 401
+    assert sign_in(another_client, key, asked(another_client), STEP).location == LOGIN
+
+
+def test_a_recovery_code_does_instead_and_a_trusted_browser_is_spared(client, another_client, ada, key):
+    client.sign_in(ada)
+    codes = codes_on(add(client, key))
+    another_client.sign_in(ada)
+    assert another_client.post(STEP, data={"recovery_code": codes[0]}).location == "/"
+    another_client.post("/auth/logout")
+    another_client.sign_in(ada)
+    answer = key.get(asked(another_client, USE_AS_STEP))
+    assert another_client.post(STEP, data={"credential": answer, "trust": "y"}).location == "/"
+    another_client.post("/auth/logout")
+    assert another_client.sign_in(ada).location == "/"
+
+
+def test_a_mailed_link_takes_the_second_step_too(member, another_client, key, letters):
+    member.post("/auth/remove-password")
+    another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
+    assert another_client.get(letters.link()).location == STEP
+    assert sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
+
+
+# To prove once more who one is
+
+
+def test_a_passkey_alone_proves_it_and_a_form_that_waits_comes_back(member, key, clock):
+    clock.move(minutes=16)
+    page = member.post("/auth/change-username", data={"username": "countess"})
+    assert "Use a passkey" in page.text
+    copied = member.get_cookie("session").value
+    answer = key.get(asked(member, USE_AGAIN))
+    held = {"target": "/auth/change-username", "held-username": "countess"}
+    page = member.post("/auth/recent-login", data=held | {"credential": answer})
+    assert 'value="countess"' in page.text
+    assert member.get(PAGE).status_code == 200
+    thief = member.application.test_client()
+    thief.set_cookie("session", copied)
+    assert not is_signed_in(thief)
+
+
+def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_client, bob, key, clock):
+    bob.confirmed = True
+    db.session.commit()
+    bobs = Key()
+    another_client.sign_in(bob)
+    add(another_client, bobs)
+    clock.move(minutes=16)
+
+    def fails(page):
+        return (page.status_code, notes(page)[-1]) == (
+            422,
+            "That passkey was not taken. Try again, or prove it another way.",
+        )
+
+    def prove(device, options, **lies):
+        return sign_in(member, device, options, "/auth/recent-login", **lies)
+
+    assert fails(prove(bobs, asked(member, USE_AGAIN)))
+    assert fails(prove(key, asked(member)))
+    assert fails(prove(key, asked(another_client, USE_AGAIN)))
+    assert fails(prove(key, asked(member, USE_AGAIN), flags=PRESENT))
+    options = asked(member, USE_AGAIN)
+    assert fails(prove(key, options, origin="http://localhost:1"))
+    assert fails(prove(key, options)), "used up"
+    assert member.get(PAGE).location == "/auth/recent-login"
+    assert prove(key, asked(member, USE_AGAIN)).location == PAGE
+
+
+def test_a_password_alone_does_not(client, ada, key, clock):
+    client.sign_in(ada)
+    codes = codes_on(add(client, key))
+    clock.move(minutes=16)
+    assert "Recovery code" in client.get("/auth/recent-login").text
+    assert client.post("/auth/recent-login", data={"password": PASSWORD}).status_code == 422
+    proof = {"password": PASSWORD, "factor_code": codes[0]}
+    assert client.post("/auth/recent-login", data=proof).status_code == 302
+
+
+@pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}])
+def test_where_everybody_must_have_a_second_factor_a_passkey_is_one(client, ada, key):
+    client.sign_in(ada)
+    assert client.get("/").location == "/auth/two-factor"
+    assert is_added(add(client, key))
+    assert client.get("/").status_code == 200
