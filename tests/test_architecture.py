@@ -22,13 +22,14 @@ FLOORS = {
         "app.letters",
         "app.audit",
         "app.limits",
+        "app.counts",
         "app.delivery",
         "app.assets",
         "app.logs",
         "app.captcha",
     ],  # tools
     1: ["app.models"],  # nouns
-    0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database", "app.browsers"],  # ground
+    0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database", "app.browsers", "app.hashing"],  # ground
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
@@ -45,7 +46,9 @@ HOMES = {  # of libraries: who may import them
     "authlib": {"app.extensions", "app.auth.sso"},
     "authlib.jose": set(),
     "email_validator": {"app.accounts.registration"},
+    "flask_limiter": {"app.extensions", "app.limits"},
     "joserfc": {"app.tokens"},
+    "limits": {"app.counts", "app.limits"},
     "pyotp": {"app.accounts.two_factor"},
     "smtplib": {"app.mail"},
     "ssl": {"app.mail"},

@@ -1,6 +1,5 @@
 """Signed-in browsers: how long they last, and how they end."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from app.models import Device, Letter, User, UserSession
 IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
 RECENT = timedelta(minutes=15)
+MOST = 50  # of one account
 HOUR, NOTICES_AN_HOUR = timedelta(hours=1), 3  # of new browsers
 SEEN_EVERY = timedelta(minutes=5)  # how exact last_seen_at is
 
@@ -44,6 +44,7 @@ def start(user: User, method: str, remember: bool = False, device: str = "") -> 
     user_session = UserSession(user=user, method=method, remembered=remember, **audit.origin())
     user_session.created_at = user_session.last_seen_at = user_session.authenticated_at = clock.now()
     user_session.expires_at = _expiry(user_session)
+    _make_room(user)
     db.session.add(user_session)
     audit.record(user, "signed_in", method=method)
     _meet(user, device)
@@ -147,9 +148,17 @@ def forget_devices(user: User) -> None:
     rows_changed(delete(Device).where(Device.user_id == user.id))
 
 
+def _make_room(user: User) -> None:
+    """End the browsers that were not seen for longest, so that with one more there are 50 at most."""
+    mine = select(UserSession.id).where(UserSession.user_id == user.id, *UserSession.alive())
+    too_many = mine.order_by(UserSession.last_seen_at.desc()).offset(MOST - 1)
+    ended = update(UserSession).where(UserSession.id.in_(too_many)).execution_options(synchronize_session=False)
+    rows_changed(ended.values(ended_at=clock.now(), end_reason="too_many"))
+
+
 def _meet(user: User, device: str) -> None:
     """Note a browser by its cookie; one that was never seen on the account is told to the owner, but for the first."""
-    key = hashlib.sha256(device.encode()).hexdigest()
+    key = Device.key_of(device)
     mine = select(Device).where(Device.user_id == user.id)
     known = db.session.scalar(mine.where(Device.key == key).limit(1))
     if known:

@@ -1,6 +1,5 @@
 """The one way in and out. Every login method proves who someone is, then calls sign_in()."""
 
-import re
 import secrets
 from datetime import timedelta
 from functools import wraps
@@ -9,6 +8,7 @@ from urllib.parse import quote, urlsplit
 from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 
+from app import audit
 from app.accounts import sessions
 from app.auth.blueprint import bp
 from app.extensions import db, login_manager
@@ -39,6 +39,7 @@ ENDED = {
     "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
     "signed_out_everywhere": "You were logged out everywhere by those who run this site.",
     "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
+    "too_many": "You were logged out, because the account was logged in with many other browsers since.",
     "deletion": "You were logged out, because the account is to be deleted.",
     "deactivated": "You were logged out, because the account was deactivated.",
 }
@@ -55,9 +56,7 @@ def sign_in(user, method, remember=False, to=None, words=None):
         return redirect(url_for("auth.login"))
     held = session.get("next") if session.get("next_for") in {None, user.id} else None
     destination = to or safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
-    device = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
-    if not re.fullmatch(r"[\w-]{43}", device, re.ASCII):
-        device = secrets.token_urlsafe(32)
+    device = audit.device() or secrets.token_urlsafe(32)
     user_session = sessions.start(user, method, remember, device)
     if user_session is None:
         db.session.rollback()

@@ -15,6 +15,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, code_field, form_page, password_field
 from app.extensions import db
+from app.limits import limited
 
 
 class PasswordForm(Form):
@@ -36,6 +37,7 @@ class CodeForm(Form):
 
 @bp.route("/recent-login", methods=["GET", "POST"])
 @gate.members_only
+@limited("sign_in", "letter")
 def recent_login():
     form = PasswordForm() if current_user.password_hash else CodeForm()
     if form.is_submitted() and "send_code" in request.form:

@@ -1,0 +1,247 @@
+"""How often anything may happen: one table of names and rates. Flask-Limiter counts, by POST requests alone.
+
+A request is counted before its view, so that of many at once no more than may pass do, and taken back after it if what
+is counted did not happen: a sign-in that succeeds is no failure, a form with a mistake asked for no letter.
+What holds for an address, whatever asks for its letters, is in mail.may_write_to(). No name is kept, but hashed.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import wraps
+from ipaddress import ip_network
+from typing import Any, NamedTuple, cast
+
+from flask import Flask, current_app, g, request
+from flask_limiter import RateLimitExceeded
+from flask_login import current_user
+from limits import RateLimitItem, parse
+from limits.storage import RedisStorage
+
+from app import audit, captcha, clock, counts, tokens
+from app.extensions import limiter
+from app.models import Device
+from app.models.user import login_key
+
+View = Callable[..., Any]
+
+
+def here() -> str:
+    """By network."""
+    return audit.network(audit.origin()["ip"]) or "nowhere"
+
+
+def place() -> str:
+    """By network, or by browser if it was signed in to that account before: no stranger's tries keep its owner out."""
+    return cast(str, g.place)
+
+
+def name_and_place() -> str:
+    """By what an account is called, and by place. Neither address nor username tells what was tried by the other."""
+    return f"{hashed(_name())} {place()}"
+
+
+class Limit(NamedTuple):
+    counted: set[str]  # which of audit's notes; any request if empty
+    rates: dict[Callable[[], str], str]
+    words: str
+
+
+LIMITS = {
+    "sign_in": Limit(
+        {audit.SIGN_IN_FAILED},
+        {name_and_place: "5 per 5 minutes", place: "30 per 5 minutes"},
+        "Many wrong passwords were tried from here. Wait {wait} and try again, or have a link sent to you.",
+    ),
+    "register": Limit(
+        {"registered", "registered_again"},
+        {here: "60 per hour"},
+        "Many people registered from your network. Wait {wait}, then try again.",
+    ),
+    "letter": Limit(
+        {"letter_asked"},
+        {here: "60 per hour"},
+        "Many letters were asked for from your network. Wait {wait}, then try again.",
+    ),
+    "ask_if_taken": Limit(
+        set(),
+        {here: "300 per hour"},
+        "Many names and addresses were tried from your network. Wait {wait}, then try again.",
+    ),
+}
+
+# From so many of all people on, sign-in asks for the CAPTCHA, where there is one: nobody is refused for what others do.
+EVERYBODYS = {"sign_in": parse("1000 per 5 minutes"), "register": parse("600 per 10 minutes")}
+
+
+def init_app(app: Flask) -> None:
+    """Bind the limiter. It is asked by limited views alone, not before every request."""
+    limiter._storage_dead = False  # another application's may have been
+    limiter.init_app(app)
+    app.before_request_funcs[None] = [
+        asked for asked in app.before_request_funcs.get(None, []) if asked != limiter._check_request_limit
+    ]
+    if not any(isinstance(known, Rarely) for known in limiter.logger.filters):
+        limiter.logger.addFilter(Rarely())
+
+
+class Rarely(logging.Filter):
+    """Lets a warning through once a minute: that the counts are away is found out again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quiet_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        is_due = record.created >= self.quiet_until
+        if is_due:
+            self.quiet_until = record.created + 60
+        return is_due
+
+
+def limited(*names: str) -> Callable[[View], View]:
+    """Limit a view by these lines of the table."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def settled(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            finally:
+                _settle(g.notes)
+
+        counted: View = settled
+        for name in names:
+            for by, rate in LIMITS[name].rates.items():
+                counted = limiter.shared_limit(rate, scope=name, key_func=by)(counted)
+
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if request.method != "POST" or not current_app.config["RATELIMIT_ENABLED"]:
+                return view(*args, **kwargs)
+            g.notes = set()
+            if "sign_in" in names:
+                g.place = _place()
+            try:
+                return counted(*args, **kwargs)
+            except RateLimitExceeded:
+                _settle(set())
+                raise
+
+        guarded.limits = names  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def refusal() -> tuple[str, int] | None:
+    """Return why this request was refused, in words, and for how many seconds; None if no limit was reached."""
+    reached = limiter.current_limit
+    if reached is None or not reached.breached:
+        return None
+    seconds = reached.limit.get_expiry()
+    with suppress(*_away()):
+        seconds = max(1, math.ceil(reached.window.reset_time - clock.now().timestamp()))
+    return LIMITS[reached.request_args[-1]].words.format(wait=_in_words(seconds)), seconds
+
+
+def is_stormy(login: str | None) -> bool:
+    """Say whether so much is tried by all people that one in an unknown browser is to show that they are a person.
+
+    Before they say who they are, a browser that says it is known is believed.
+    """
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        return False
+    with suppress(*_away()):
+        if all(limiter.limiter.test(rate, "everybody", name) for name, rate in EVERYBODYS.items()):
+            return False
+        return not audit.device() if login is None else not _is_known(login)
+    return False
+
+
+def hashed(login: str) -> str:
+    """What stands for an address or a username in the counts, however it is spelled."""
+    with suppress(ValueError):
+        login = login_key(login.strip())
+    return tokens.fingerprint(login)
+
+
+class Kept(NamedTuple):
+    key: str
+    subject: str  # who or what is counted
+    name: str  # of the table
+    rate: RateLimitItem
+    times: int
+    expires_at: float
+
+
+def kept() -> Iterator[Kept]:
+    """Yield what is counted now, by all processes."""
+    storage = limiter.storage
+    for key in _keys():
+        subject, name, *rate = key.partition("/")[2].rsplit("/", 4)
+        item = parse(f"{rate[0]} per {rate[1]} {rate[2]}")
+        yield Kept(key, subject, name, item, storage.get(key), storage.get_expiry(key))
+
+
+def matches(subject: str, who: str) -> bool:
+    """Say whether a count is about this network, address of one, or name."""
+    with suppress(ValueError):
+        return audit.network(str(ip_network(who, strict=False).network_address)) in subject.split()
+    return hashed(who) in subject.split()
+
+
+def _settle(notes: set[str]) -> None:
+    """Take back what did not happen; count for everybody what did."""
+    for request_limit in limiter.current_limits:
+        name = request_limit.request_args[-1]
+        if LIMITS[name].counted and not LIMITS[name].counted & notes:
+            _hit(request_limit.limit, *request_limit.request_args, cost=-1)
+    for name, rate in EVERYBODYS.items():
+        if captcha.is_on() and LIMITS[name].counted & notes:
+            _hit(rate, "everybody", name)
+
+
+def _hit(rate: RateLimitItem, *about: str, cost: int = 1) -> None:
+    with suppress(*_away()):  # the answer is made: nobody is refused by this
+        limiter.limiter.hit(rate, *about, cost=cost)
+
+
+def _place() -> str:
+    device = audit.device()
+    return f"browser-{tokens.fingerprint(device)}" if device and _is_known(_name()) else here()
+
+
+def _is_known(login: str) -> bool:
+    with suppress(ValueError):
+        return bool(audit.device()) and Device.is_known(audit.device(), login_key(login.strip()))
+    return False
+
+
+def _name() -> str:
+    """Whose password is tried: the one's who is signed in, of a link, or whoever is named."""
+    if current_user.is_authenticated:
+        return cast(str, current_user.username)
+    return (request.view_args or {}).get("token") or request.form.get("login", "")
+
+
+def _keys() -> list[str]:
+    storage = limiter.storage
+    if isinstance(storage, counts.Database):
+        return list(storage.keys())
+    found = cast(RedisStorage, storage).storage.scan_iter(f"{RedisStorage.PREFIX}:*")
+    return sorted(key.decode().partition(":")[2] for key in found)
+
+
+def _away() -> tuple[type[Exception], ...]:
+    """What is raised when the counts are out of reach."""
+    raised = limiter.storage.base_exceptions
+    return raised if isinstance(raised, tuple) else (raised,)
+
+
+def _in_words(seconds: int) -> str:
+    minutes = math.ceil(seconds / 60)
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
