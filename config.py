@@ -56,6 +56,8 @@ load_dotenv(Path(__file__).with_name(".env"))
 
 PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
 
+IN_MEMORY = {"sqlite://", "sqlite:///:memory:"}
+
 # Keys that stand in tutorials and examples, or parts of them.
 EXAMPLES = ("guess", "change", "example", "insecure", "secret", "password", "for tests", "123456789")
 
@@ -213,7 +215,7 @@ def _engine_options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         # Reads take no lock; the first write takes it at once and waits, so that no update is lost.
         connect_args = {"isolation_level": "IMMEDIATE", "timeout": 5}
-        pool = {} if url in {"sqlite://", "sqlite:///:memory:"} else {"max_overflow": 30}
+        pool = {} if url in IN_MEMORY else {"max_overflow": 30}
         return {"connect_args": connect_args, "hide_parameters": True, **pool}
     limits = "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
     return {
@@ -228,14 +230,15 @@ def _engine_options(url: str) -> dict[str, Any]:
 def _hasty_engine(url: str) -> dict[str, Any]:
     """The same database for the counts of the limits, which nobody waits for: each statement is a transaction."""
     if url.startswith("sqlite"):
-        return {"url": url, "connect_args": {"isolation_level": None, "timeout": 0.5}}
+        pool = {} if url in IN_MEMORY else {"max_overflow": 0, "pool_timeout": 1}
+        return {"url": url, "connect_args": {"isolation_level": None, "timeout": 0.5}, **pool}
     limits = "-c statement_timeout=500 -c lock_timeout=500 -c synchronous_commit=off"
     return {
         "url": url,
         "connect_args": {"connect_timeout": 2, "options": limits},
         "isolation_level": "AUTOCOMMIT",
         "max_overflow": 0,
-        "pool_timeout": 0.5,
+        "pool_timeout": 1,
     }
 
 

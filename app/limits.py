@@ -7,6 +7,7 @@ What holds for an address, whatever asks for its letters, is in mail.may_write_t
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import wraps
@@ -28,17 +29,17 @@ View = Callable[..., Any]
 
 
 def here() -> str:
-    """By network."""
+    """By network. All that one owner has: an address of IPv4, a /64 of IPv6."""
     return audit.network(audit.origin()["ip"]) or "nowhere"
 
 
 def place() -> str:
-    """By network, or by browser if it was signed in to that account before: no stranger's tries keep its owner out."""
+    """By network, or by browser if that was signed in before. So no stranger's tries keep an account's owner out."""
     return cast(str, g.place)
 
 
 def name_and_place() -> str:
-    """By what an account is called, and by place. Neither address nor username tells what was tried by the other."""
+    """By name, and network or browser. Neither address nor username tells what was tried by the other."""
     return f"{hashed(_name())} {place()}"
 
 
@@ -87,7 +88,7 @@ def init_app(app: Flask) -> None:
 
 
 class Rarely(logging.Filter):
-    """Lets a warning through once a minute: that the counts are away is found out again and again."""
+    """Lets Flask-Limiter's warning through once a minute, with a reason: it finds out again and again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,6 +100,7 @@ class Rarely(logging.Filter):
         is_due = record.created >= self.quiet_until
         if is_due:
             self.quiet_until = record.created + 60
+            record.msg = f"The counts are away, each process counts for itself: {sys.exc_info()[1]!r}"
         return is_due
 
 

@@ -1,0 +1,47 @@
+"""`flask limits`: what is counted, who is refused, and how to let them in."""
+
+from datetime import UTC, datetime
+
+import click
+
+from app import limits as table
+from app.cli.commands import Commands
+from app.extensions import limiter
+from app.models import User
+
+limits = Commands("limits", help="Show what is limited, and let those in again who are refused.")
+
+
+@limits.command()
+@click.argument("who", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
+def show(who):
+    """Show the limits, and what is counted now: of everybody who is refused, or of one name, address or network."""
+    for name, limit in table.LIMITS.items():
+        for by, rate in limit.rates.items():
+            click.echo(f"{name:12} {rate:20} {by.__doc__.partition('.')[0].lower()}")
+    for kept in _about(who) if who else table.kept():
+        is_full = kept.times >= kept.rate.amount
+        if who or is_full:
+            until = f"until {datetime.fromtimestamp(kept.expires_at, UTC):%H:%M:%S} UTC"
+            refused = "refused" if is_full else "counted"
+            click.echo(f"{refused:8} {until} {kept.name:12} {kept.times} of {kept.rate.amount} {kept.subject}")
+
+
+@limits.command()
+@click.argument("who", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
+def clear(who):
+    """Forget what was counted of a name, an address or a network; of everybody if none is given.
+
+    How many letters went to an address is not forgotten.
+    """
+    found = list(_about(who) if who else table.kept())
+    for kept in found:
+        limiter.storage.clear(kept.key)
+    click.echo(f"{len(found)} {'count is' if len(found) == 1 else 'counts are'} forgotten.")
+
+
+def _about(who):
+    """What is counted of one; an account's by its address and by its username."""
+    user = User.find(who)
+    names = [who, *([user.username, user.email] if user else [])]
+    return [kept for kept in table.kept() if any(table.matches(kept.subject, name) for name in names)]
