@@ -83,8 +83,7 @@ def init_app(app: Flask) -> None:
     app.before_request_funcs[None] = [
         asked for asked in app.before_request_funcs.get(None, []) if asked != limiter._check_request_limit
     ]
-    if not any(isinstance(known, Rarely) for known in limiter.logger.filters):
-        limiter.logger.addFilter(Rarely())
+    limiter.logger.filters[:] = [Rarely()]
 
 
 class Rarely(logging.Filter):
@@ -179,6 +178,10 @@ class Kept(NamedTuple):
     times: int
     expires_at: float
 
+    @property
+    def is_full(self) -> bool:
+        return self.times >= self.rate.amount
+
 
 def kept() -> Iterator[Kept]:
     """Yield what is counted now, by all processes."""
@@ -189,11 +192,10 @@ def kept() -> Iterator[Kept]:
         yield Kept(key, subject, name, item, storage.get(key), storage.get_expiry(key))
 
 
-def matches(subject: str, who: str) -> bool:
-    """Say whether a count is about this network, address of one, or name."""
-    with suppress(ValueError):
-        return audit.network(str(ip_network(who, strict=False).network_address)) in subject.split()
-    return hashed(who) in subject.split()
+def about(*whom: str) -> list[Kept]:
+    """Return what is counted now of these: networks, addresses of some, names."""
+    wanted = {_subject(who) for who in whom}
+    return [found for found in kept() if wanted & set(found.subject.split())]
 
 
 def _settle(notes: set[str]) -> None:
@@ -236,6 +238,12 @@ def _keys() -> list[str]:
         return list(storage.keys())
     found = cast(RedisStorage, storage).storage.scan_iter(f"{RedisStorage.PREFIX}:*")
     return sorted(key.decode().partition(":")[2] for key in found)
+
+
+def _subject(who: str) -> str:
+    with suppress(ValueError):
+        return audit.network(str(ip_network(who, strict=False).network_address))
+    return hashed(who)
 
 
 def _away() -> tuple[type[Exception], ...]:

@@ -463,3 +463,69 @@ def test_fifty_browsers_of_one_account_are_signed_in_at_most(browser, ada, clock
     assert first.get("/account").status_code == 200
     gone = second.get("/account", follow_redirects=True)
     assert "logged in with many other browsers since" in gone.text
+
+
+# At the command line
+
+
+@pytest.fixture
+def flask(app):
+    def run(*arguments):
+        return app.test_cli_runner(catch_exceptions=False).invoke(args=["limits", *arguments]).stdout
+
+    return run
+
+
+def test_the_limits_are_shown_and_who_is_refused(browser, ada, flask):
+    for _ in range(4):
+        guess(browser())
+    shown = flask("show")
+    assert "sign_in      5 per 5 minutes" in shown
+    assert "register     60 per hour" in shown
+    assert "refused" not in shown
+    guess(browser())
+    assert "sign_in      5 of 5" in flask("show")
+    assert "192.0.2.1" in flask("show")
+
+
+@pytest.mark.parametrize(
+    ("who", "is_theirs"),
+    [
+        ("ada", True),
+        ("ADA@example.com", True),
+        ("192.0.2.1", True),
+        ("bob", False),
+        ("nobody", False),
+        ("192.0.2.2", False),
+    ],
+)
+def test_who_is_refused_is_shown_and_let_in_again(browser, ada, bob, flask, who, is_theirs):
+    for login in ("ada", "ada@example.com"):
+        for _ in range(5):
+            guess(browser(), login)
+    assert flask("show", who).count("refused") == (2 if is_theirs else 0)
+    flask("clear", who)
+    expected = [302] * 2 if is_theirs else [429] * 2
+    assert statuses(guess(browser(), login, PASSWORD) for login in ("ada", ada.email)) == expected
+
+
+def test_a_network_of_ipv6_is_let_in_again(browser, ada, flask):
+    for _ in range(5):
+        guess(browser("2001:db8::1"))
+    assert "2001:db8::/64" in flask("show")
+    assert flask("clear", "2001:db8::/64") == "2 counts are forgotten.\n"
+    assert guess(browser("2001:db8::2"), password=PASSWORD).status_code == 302
+
+
+def test_all_are_let_in_again(browser, ada, flask):
+    for number in range(30):
+        guess(browser(), f"person{number}")
+    assert flask("clear") == "31 counts are forgotten.\n"
+    assert guess(browser(), password=PASSWORD).status_code == 302
+
+
+def test_why_says_that_passwords_were_tried_too_often(browser, ada, app):
+    for _ in range(5):
+        guess(browser())
+    why = app.test_cli_runner(catch_exceptions=False).invoke(args=["users", "why", "ada"]).output
+    assert "To forget that: flask limits clear ada" in why

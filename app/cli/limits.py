@@ -20,10 +20,9 @@ def show(who):
         for by, rate in limit.rates.items():
             click.echo(f"{name:12} {rate:20} {by.__doc__.partition('.')[0].lower()}")
     for kept in _about(who) if who else table.kept():
-        is_full = kept.times >= kept.rate.amount
-        if who or is_full:
+        if who or kept.is_full:
             until = f"until {datetime.fromtimestamp(kept.expires_at, UTC):%H:%M:%S} UTC"
-            refused = "refused" if is_full else "counted"
+            refused = "refused" if kept.is_full else "counted"
             click.echo(f"{refused:8} {until} {kept.name:12} {kept.times} of {kept.rate.amount} {kept.subject}")
 
 
@@ -34,7 +33,7 @@ def clear(who):
 
     How many letters went to an address is not forgotten.
     """
-    found = list(_about(who) if who else table.kept())
+    found = _about(who) if who else list(table.kept())
     for kept in found:
         limiter.storage.clear(kept.key)
     click.echo(f"{len(found)} {'count is' if len(found) == 1 else 'counts are'} forgotten.")
@@ -43,5 +42,4 @@ def clear(who):
 def _about(who):
     """What is counted of one; an account's by its address and by its username."""
     user = User.find(who)
-    names = [who, *([user.username, user.email] if user else [])]
-    return [kept for kept in table.kept() if any(table.matches(kept.subject, name) for name in names)]
+    return table.about(who, *([user.username, user.email] if user else []))

@@ -3,7 +3,7 @@
 import click
 from sqlalchemy import select
 
-from app import browsers
+from app import browsers, limits
 from app.accounts import registration
 from app.cli.users import users
 from app.extensions import db
@@ -39,6 +39,8 @@ def _obstacles(user):
             yield f"The address is one slip from {likely}."
     if user.password_hash is None:
         yield f"{name} has no password, and logs in by a mailed link only."
+    if any(kept.is_full for kept in limits.about(user.username, user.email)):
+        yield f"Passwords of {name} were tried too often from somewhere. To forget that: flask limits clear {name}"
 
 
 def _letter(user):

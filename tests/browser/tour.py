@@ -170,6 +170,7 @@ TOUR = [
     ("home", STRANGER, address("/")),
     ("sign-in", STRANGER, address("/auth/login")),
     ("sign-in, wrong", STRANGER, submit_wrong_sign_in),
+    ("sign-in, too often", STRANGER, after(*[submit_wrong_sign_in] * 5, submit("/auth/login", "Log in", SIGN_IN))),
     ("sign-in, asked for", STRANGER, address("/account")),
     ("registration", STRANGER, address("/auth/register")),
     ("registration, wrong", STRANGER, submit_wrong_registration),
