@@ -61,7 +61,7 @@ def connection_given_back() -> Iterator[None]:
     """Hold no connection meanwhile, if nothing has been written. What was loaded stays as it was."""
     session = db.session()
     loaded = list(session)
-    if session.new or session.dirty or session.deleted or not session.in_transaction() or _has_written(session):
+    if session.deleted or not session.in_transaction() or _has_written(session):
         yield
         return
     session.close()

@@ -127,20 +127,36 @@ def test_those_who_wait_hold_no_connection(app, ada, slot):
     assert client.get("/account").status_code == 200
 
 
-def test_what_has_been_written_is_not_lost_by_waiting(app, ada, slot):
-    """Nor is it while something waits to be written."""
+def flushed(ada, bob):
     ada.username = "countess"
     db.session.flush()
-    bob = User(email="bob@example.com", username="bob")
-    db.session.add(bob)
-    for person in (ada, bob):
-        with slot():
-            wait = aside(lambda person=person: setattr(person, "password", "another lantern"))
-            until(lambda: slot.waiting == 1)
-        wait()
-        db.session.commit()
-    assert User.find("countess").verify_password("another lantern")
-    assert User.find("bob").verify_password("another lantern")
+
+
+def changed(ada, bob):
+    ada.username = "countess"
+
+
+def added(ada, bob):
+    db.session.add(User(email="eve@example.com", username="countess"))
+
+
+def deleted(ada, bob):
+    db.session.delete(bob)
+    ada.username = "countess"
+
+
+@pytest.mark.parametrize("work", [flushed, changed, added, deleted])
+def test_what_has_been_done_is_not_lost_by_waiting(app, ada, bob, slot, work):
+    work(ada, bob)
+    with slot():
+        wait = aside(lambda: setattr(ada, "password", "another lantern"))
+        until(lambda: slot.waiting == 1)
+    wait()
+    db.session.commit()
+    db.session.expire_all()
+    assert ada.verify_password("another lantern")
+    assert User.find("countess")
+    assert (User.find("bob") is None) is (work is deleted)
 
 
 @pytest.mark.parametrize(("cores", "processes", "count"), [(8, 2, 4), (8, 3, 2), (2, 2, 1), (1, 4, 1)])

@@ -15,7 +15,10 @@ limits = Commands("limits", help="Show what is limited, and let those in again w
 @limits.command()
 @click.argument("who", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
 def show(who):
-    """Show the limits, and what is counted now: of everybody who is refused, or of one name, address or network."""
+    """Show the limits and who is refused now.
+
+    Of one name, address or network: all that is counted.
+    """
     for name, limit in table.LIMITS.items():
         for by, rate in limit.rates.items():
             click.echo(f"{name:12} {rate:20} {by.__doc__.partition('.')[0].lower()}")
@@ -29,7 +32,7 @@ def show(who):
 @limits.command()
 @click.argument("who", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
 def clear(who):
-    """Forget what was counted of a name, an address or a network; of everybody if none is given.
+    """Forget what was counted of one, or of everybody.
 
     How many letters went to an address is not forgotten.
     """
