@@ -1,23 +1,28 @@
-"""The counts behind the limits, in the application's own database, so that all its processes share them.
+"""The counts behind the limits, in the application's own database or in Redis, so that all its processes share them.
 
-A storage as the `limits` library documents it. Counting and looking are one statement and one transaction of their own,
+The database is a storage as the `limits` library documents it. Counting and looking are one statement and one transaction of their own,
 on a connection of their own, which waits for half a second at most: Flask-Limiter counts in memory then.
 """
 
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from ipaddress import ip_network
+from typing import Any, NamedTuple, cast
 
-from limits.storage import Storage
+from flask import current_app
+from limits import RateLimitItem, parse
+from limits.storage import RedisStorage, Storage
 from sqlalchemy import CursorResult, Executable, bindparam, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock
+from app import audit, clock, tokens
 from app.database import UtcDateTime
-from app.extensions import db
+from app.extensions import db, limiter
 from app.models import Count
+from app.models.user import login_key
 
 SWEEP_EVERY = 60  # seconds
 
@@ -102,3 +107,62 @@ class Database(Storage):
     def _execute(self, statement: Executable) -> "CursorResult[Any]":
         with db.engines["counts"].connect() as connection:
             return connection.execute(statement)
+
+
+class Kept(NamedTuple):
+    key: str
+    subject: str  # who or what is counted
+    name: str  # of the table
+    rate: RateLimitItem
+    times: int
+    expires_at: float
+
+    @property
+    def is_full(self) -> bool:
+        return self.times >= self.rate.amount
+
+
+def kept() -> Iterator[Kept]:
+    """Yield what is counted now, by all processes. Raises one of away() if that is out of reach."""
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        return
+    storage = limiter.storage
+    for key in _keys():
+        subject, name, *rate = key.partition("/")[2].rsplit("/", 4)
+        item = parse(f"{rate[0]} per {rate[1]} {rate[2]}")
+        yield Kept(key, subject, name, item, storage.get(key), storage.get_expiry(key))
+
+
+def about(*whom: str) -> list[Kept]:
+    """Return what is counted now of these: networks, addresses of some, names."""
+    wanted = {_subject(who) for who in whom}
+    return [found for found in kept() if wanted & set(found.subject.split())]
+
+
+def hashed(login: str) -> str:
+    """What stands for an address or a username in the counts, however it is spelled."""
+    with suppress(ValueError):
+        login = login_key(login.strip())
+    return tokens.fingerprint(login)
+
+
+def away() -> tuple[type[Exception], ...]:
+    """Return what is raised when the counts are out of reach."""
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        return ()
+    raised = limiter.storage.base_exceptions
+    return raised if isinstance(raised, tuple) else (raised,)
+
+
+def _keys() -> list[str]:
+    storage = limiter.storage
+    if isinstance(storage, Database):
+        return list(storage.keys())
+    found = cast(RedisStorage, storage).storage.scan_iter(f"{RedisStorage.PREFIX}:*")
+    return sorted(key.decode().partition(":")[2] for key in found)
+
+
+def _subject(who: str) -> str:
+    with suppress(ValueError):
+        return audit.network(str(ip_network(who, strict=False).network_address))
+    return hashed(who)

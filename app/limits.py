@@ -8,20 +8,19 @@ What holds for an address, whatever asks for its letters, is in mail.may_write_t
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
-from ipaddress import ip_network
 from typing import Any, NamedTuple, cast
 
 from flask import Flask, current_app, g, request
 from flask_limiter import RateLimitExceeded
 from flask_login import current_user
 from limits import RateLimitItem, parse
-from limits.storage import RedisStorage
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import audit, captcha, clock, counts, tokens
-from app.extensions import limiter
+from app.extensions import db, limiter
 from app.models import Device
 from app.models.user import login_key
 
@@ -40,7 +39,7 @@ def place() -> str:
 
 def name_and_place() -> str:
     """By name, and network or browser. Neither address nor username tells what was tried by the other."""
-    return f"{hashed(_name())} {place()}"
+    return f"{counts.hashed(_name())} {place()}"
 
 
 class Limit(NamedTuple):
@@ -111,6 +110,10 @@ def limited(*names: str) -> Callable[[View], View]:
         def settled(*args: Any, **kwargs: Any) -> Any:
             try:
                 return view(*args, **kwargs)
+            except Exception:
+                with suppress(SQLAlchemyError):
+                    db.session.rollback()  # it may hold the database's lock
+                raise
             finally:
                 _settle(g.notes)
 
@@ -144,7 +147,7 @@ def refusal() -> tuple[str, int] | None:
     if reached is None or not reached.breached:
         return None
     seconds = reached.limit.get_expiry()
-    with suppress(*_away()):
+    with suppress(*counts.away()):
         seconds = max(1, math.ceil(reached.window.reset_time - clock.now().timestamp()))
     return LIMITS[reached.request_args[-1]].words.format(wait=_in_words(seconds)), seconds
 
@@ -156,46 +159,11 @@ def is_stormy(login: str | None) -> bool:
     """
     if not current_app.config["RATELIMIT_ENABLED"]:
         return False
-    with suppress(*_away()):
+    with suppress(*counts.away()):
         if all(limiter.limiter.test(rate, "everybody", name) for name, rate in EVERYBODYS.items()):
             return False
         return not audit.device() if login is None else not _is_known(login)
     return False
-
-
-def hashed(login: str) -> str:
-    """What stands for an address or a username in the counts, however it is spelled."""
-    with suppress(ValueError):
-        login = login_key(login.strip())
-    return tokens.fingerprint(login)
-
-
-class Kept(NamedTuple):
-    key: str
-    subject: str  # who or what is counted
-    name: str  # of the table
-    rate: RateLimitItem
-    times: int
-    expires_at: float
-
-    @property
-    def is_full(self) -> bool:
-        return self.times >= self.rate.amount
-
-
-def kept() -> Iterator[Kept]:
-    """Yield what is counted now, by all processes."""
-    storage = limiter.storage
-    for key in _keys():
-        subject, name, *rate = key.partition("/")[2].rsplit("/", 4)
-        item = parse(f"{rate[0]} per {rate[1]} {rate[2]}")
-        yield Kept(key, subject, name, item, storage.get(key), storage.get_expiry(key))
-
-
-def about(*whom: str) -> list[Kept]:
-    """Return what is counted now of these: networks, addresses of some, names."""
-    wanted = {_subject(who) for who in whom}
-    return [found for found in kept() if wanted & set(found.subject.split())]
 
 
 def _settle(notes: set[str]) -> None:
@@ -210,7 +178,7 @@ def _settle(notes: set[str]) -> None:
 
 
 def _hit(rate: RateLimitItem, *about: str, cost: int = 1) -> None:
-    with suppress(*_away()):  # the answer is made: nobody is refused by this
+    with suppress(*counts.away()):  # the answer is made: nobody is refused by this
         limiter.limiter.hit(rate, *about, cost=cost)
 
 
@@ -230,26 +198,6 @@ def _name() -> str:
     if current_user.is_authenticated:
         return cast(str, current_user.username)
     return (request.view_args or {}).get("token") or request.form.get("login", "")
-
-
-def _keys() -> list[str]:
-    storage = limiter.storage
-    if isinstance(storage, counts.Database):
-        return list(storage.keys())
-    found = cast(RedisStorage, storage).storage.scan_iter(f"{RedisStorage.PREFIX}:*")
-    return sorted(key.decode().partition(":")[2] for key in found)
-
-
-def _subject(who: str) -> str:
-    with suppress(ValueError):
-        return audit.network(str(ip_network(who, strict=False).network_address))
-    return hashed(who)
-
-
-def _away() -> tuple[type[Exception], ...]:
-    """What is raised when the counts are out of reach."""
-    raised = limiter.storage.base_exceptions
-    return raised if isinstance(raised, tuple) else (raised,)
 
 
 def _in_words(seconds: int) -> str:

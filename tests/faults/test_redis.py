@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 from test_shared_limits import CROWD, all_at_once, ready
 
-from app import limits
+from app import counts
 from app.extensions import db, limiter
 from app.models import Count, Event
 
@@ -74,7 +74,7 @@ def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
     assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
     assert 0 < int(guess(browser()).headers["Retry-After"]) <= 301
     assert db.session.scalar(select(func.count()).select_from(Count)) == 0
-    assert [(kept.name, kept.times) for kept in limits.kept()] == [("sign_in", 5), ("sign_in", 5)]
+    assert [(kept.name, kept.times) for kept in counts.kept()] == [("sign_in", 5), ("sign_in", 5)]
 
 
 def test_the_command_speaks_to_redis_too(app, browser, ada):  # noqa: F811
@@ -93,7 +93,7 @@ def test_four_processes_share_the_count(site, server, ledger, ada):
 
 
 @pytest.mark.parametrize("how", ["away", "hanging"])
-def test_without_redis_sign_in_works_and_each_process_counts(browser, ada, server, caplog, how):  # noqa: F811
+def test_without_redis_sign_in_works_and_each_process_counts(app, browser, ada, server, caplog, how):  # noqa: F811
     guess(browser())
     if how == "away":
         server.stop()
@@ -105,6 +105,9 @@ def test_without_redis_sign_in_works_and_each_process_counts(browser, ada, serve
         assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
     assert time.monotonic() - begun < 10
     assert len([record for record in caplog.records if record.name == "flask-limiter"]) == 1
+    shown, why = (app.test_cli_runner().invoke(args=args) for args in (["limits", "show"], ["users", "why", "ada"]))
+    assert "The counts are away" in shown.stderr
+    assert (why.exit_code, "Nothing keeps ada out" in why.stdout) == (0, True)
 
 
 def test_redis_restarted_counts_again(browser, ada, server):  # noqa: F811
