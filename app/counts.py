@@ -1,7 +1,8 @@
 """The counts behind the limits, in the application's own database or in Redis, so that all its processes share them.
 
-The database is a storage as the `limits` library documents it. Counting and looking are one statement and one transaction of their own,
-on a connection of their own, which waits for half a second at most: Flask-Limiter counts in memory then.
+The database is a storage as the `limits` library documents it. Counting and looking are one statement and one
+transaction of their own, on a connection of their own, which waits for half a second at most: Flask-Limiter counts in
+memory then.
 """
 
 import threading
