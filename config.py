@@ -108,6 +108,8 @@ load_dotenv(Path(__file__).with_name(".env"))
 
 PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
 
+IN_MEMORY = {"sqlite://", "sqlite:///:memory:"}
+
 # Keys that stand in tutorials and examples, or parts of them.
 EXAMPLES = ("guess", "change", "example", "insecure", "secret", "password", "for tests", "123456789")
 
@@ -146,6 +148,9 @@ class Config:
     RECAPTCHA_VERIFY_SERVER = env("RECAPTCHA_VERIFY_SERVER", "https://www.google.com/recaptcha/api/siteverify")
     RECAPTCHA_SCRIPT = env("RECAPTCHA_SCRIPT", "https://www.google.com/recaptcha/api.js")  # or www.recaptcha.net, ...
     RECAPTCHA_ALWAYS = env("RECAPTCHA_ALWAYS", False)  # 1: sign-in asks at once, not after three failures
+
+    RATELIMIT_ENABLED = env("RATELIMIT_ENABLED", True)  # 0: no limits, for a load test; they stand in app/limits.py
+    REDIS_URL = env("REDIS_URL", "")  # Redis or Valkey, to count for the limits; the database does if it is empty
     # fmt: on
 
     # OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5; equal in strength to its other sets, and the lightest here.
@@ -184,6 +189,8 @@ class Config:
             for part in ("issuer", "client_id", "client_secret")
             if not getattr(provider, part)
         ]
+        if settings["REDIS_URL"] and not settings["REDIS_URL"].startswith(("redis://", "rediss://", "redis+unix://")):
+            found.append("REDIS_URL: write redis://host:6379/0, rediss:// for TLS, or redis+unix:///path/to/socket.")
         if settings["PASSWORD_MIN_LENGTH"] not in range(8, 129):
             found.append("PASSWORD_MIN_LENGTH: write a number from 8 to 128.")
         return found
@@ -266,6 +273,10 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["MAIL_DEFAULT_SENDER"] = f'"{quote(settings["APP_NAME"])}" <{sender}>'
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", _engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
+    settings.setdefault("SQLALCHEMY_BINDS", {})["counts"] = _hasty_engine(settings["SQLALCHEMY_DATABASE_URI"])
+    settings["RATELIMIT_STORAGE_URI"] = settings["REDIS_URL"] or "database://"  # app/counts.py
+    if settings["REDIS_URL"]:
+        settings["RATELIMIT_STORAGE_OPTIONS"] = _redis_options()
 
 
 def _engine_options(url: str) -> dict[str, Any]:
@@ -273,7 +284,7 @@ def _engine_options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         # Reads take no lock; the first write takes it at once and waits, so that no update is lost.
         connect_args = {"isolation_level": "IMMEDIATE", "timeout": 5}
-        pool = {} if url in {"sqlite://", "sqlite:///:memory:"} else {"max_overflow": 30}
+        pool = {} if url in IN_MEMORY else {"max_overflow": 30}
         return {"connect_args": connect_args, "hide_parameters": True, **pool}
     limits = "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
     return {
@@ -283,6 +294,30 @@ def _engine_options(url: str) -> dict[str, Any]:
         "pool_pre_ping": True,  # a round trip, so that a restart of the database costs no request
         "pool_timeout": 5,
     }
+
+
+def _hasty_engine(url: str) -> dict[str, Any]:
+    """The same database for the counts of the limits, which nobody waits for: each statement is a transaction."""
+    if url.startswith("sqlite"):
+        pool = {} if url in IN_MEMORY else {"max_overflow": 0, "pool_timeout": 1}
+        return {"url": url, "connect_args": {"isolation_level": None, "timeout": 0.5}, **pool}
+    limits = "-c statement_timeout=500 -c lock_timeout=500 -c synchronous_commit=off"
+    return {
+        "url": url,
+        "connect_args": {"connect_timeout": 2, "options": limits},
+        "isolation_level": "AUTOCOMMIT",
+        "max_overflow": 0,
+        "pool_timeout": 1,
+    }
+
+
+def _redis_options() -> dict[str, Any]:
+    """Nobody waits for Redis for longer than half a second; a connection that it has closed is opened anew, once."""
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as Away
+    from redis.retry import Retry
+
+    return {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": Retry(NoBackoff(), 1, (Away,))}
 
 
 def _development_secret(path: Path) -> str:

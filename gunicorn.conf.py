@@ -17,7 +17,10 @@ control_socket_disable = True  # it would be one for all the servers of a user
 
 
 def post_worker_init(worker):
-    """Deliver letters from the start, not from the first request on."""
+    """Share the cores with the other workers; deliver letters from the start, not from the first request on."""
+    from app import hashing
+
+    hashing.share(worker.cfg.workers)
     if worker.wsgi.config["MAIL_DELIVERY"] == "thread":
         worker.wsgi.extensions["delivery"].start()
 

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 
 import config
-from app import assets, auth, cli, extensions, logs, main
+from app import assets, auth, cli, extensions, limits, logs, main
 from app.accounts import housekeeping
 from app.delivery import Delivery
 from app.main import errors, headers, hosts, stale_forms
@@ -47,6 +47,7 @@ def bind_extensions(app: Flask) -> None:
     extensions.bootstrap.init_app(app)
     extensions.csrf.init_app(app)
     extensions.db.init_app(app)
+    limits.init_app(app)
     extensions.login_manager.init_app(app)
     # Flask-Login's remember cookie is not used, and looking for it would mark every answer as one person's.
     app.after_request_funcs[None].remove(extensions.login_manager._update_remember_cookie)

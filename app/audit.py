@@ -1,13 +1,14 @@
 """Security history: one line for each thing that happens to an account, in its table and in the log."""
 
 import logging
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from flask import g, has_request_context, request
+from flask import current_app, g, has_request_context, request
 from sqlalchemy import func, select
 
 from app import clock
@@ -25,12 +26,25 @@ def record(user: User | None, action: str, **detail: Any) -> None:
 
     Without a user it is about an address that has no account, and costs the same.
     """
+    note(action)
     if g.get("is_operator"):
         detail["by"] = "operator"
     where = origin()
     event = {"action": action, "user_id": user and user.id, "detail": detail, **where}
     db.session.add(Event(**event, network=network(where["ip"])))
     log.info(action, extra={"fields": {"event": event}})
+
+
+def note(action: str) -> None:
+    """Note that this request did something: app/limits.py counts it."""
+    if "notes" in g:
+        g.notes.add(action)
+
+
+def device() -> str:
+    """Return what the cookie says by which a browser is known again; empty if there is none. It proves nothing."""
+    said = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
+    return said if re.fullmatch(r"[\w-]{43}", said, re.ASCII) else ""
 
 
 def origin() -> dict[str, str]:

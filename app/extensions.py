@@ -1,20 +1,44 @@
 """The extensions, unbound. create_app() binds them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+import flask_limiter
 from flask_bootstrap import Bootstrap5
+from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
 from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy import CursorResult, Delete, Insert, Update
+from sqlalchemy import CursorResult, Delete, Insert, Update, func, select
+from sqlalchemy.orm import Session
 
 from app.database import Base
+
+
+class Limiter(flask_limiter.Limiter):
+    """Flask-Limiter's; but of two requests that find the counts away at once the second is counted in memory, too.
+
+    The library lets that one fail.
+    """
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        try:
+            super()._check_request_limit(callable_name, in_middleware)
+        except flask_limiter.RateLimitExceeded:
+            raise
+        except Exception:
+            if not self._storage_dead:
+                raise
+            super()._check_request_limit(callable_name, in_middleware)
+
 
 bootstrap = Bootstrap5()
 csrf = CSRFProtect()
 db = SQLAlchemy(model_class=Base)
+limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True)
 login_manager = LoginManager()
 login_manager.session_protection = None  # phones change networks; a session is a row, which can be ended
 mail = Mail()
@@ -30,3 +54,25 @@ else:
 def rows_changed(statement: Delete | Insert | Update) -> int:
     """Execute a statement and return how many rows it concerned: what decides between two who want the same."""
     return cast("CursorResult[object]", db.session.execute(statement)).rowcount
+
+
+@contextmanager
+def connection_given_back() -> Iterator[None]:
+    """Hold no connection meanwhile, if nothing has been written. What was loaded stays as it was."""
+    session = db.session()
+    loaded = list(session)
+    if session.deleted or not session.in_transaction() or _has_written(session):
+        yield
+        return
+    session.close()
+    try:
+        yield
+    finally:
+        session.add_all(loaded)
+
+
+def _has_written(session: Session) -> bool:
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        return bool(getattr(connection.connection.dbapi_connection, "in_transaction", True))
+    return connection.scalar(select(func.pg_current_xact_id_if_assigned())) is not None

@@ -91,6 +91,7 @@ def may_write_to(email: str) -> bool:
 
     Notices to the owner do not count: else they could be caused until no letter that lets the owner in is sent.
     """
+    audit.note("letter_asked")
     now, key = clock.now(), email_key(email)
     if db.engine.dialect.name == "postgresql":  # one at a time
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))

@@ -110,7 +110,8 @@ def make_app(tmp_path):
             app.extensions["delivery"].stop()
             db.session.remove()
             database.clear()
-            db.engine.dispose()
+            for engine in db.engines.values():
+                engine.dispose()
 
     return make
 

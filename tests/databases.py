@@ -72,7 +72,8 @@ def migrate(url):
     app = create_app("testing", SQLALCHEMY_DATABASE_URI=url)
     with app.app_context():
         upgrade(str(ROOT / "migrations"))
-        db.engine.dispose()
+        for engine in db.engines.values():
+            engine.dispose()
 
 
 KINDS = {"sqlite": Sqlite, "postgresql": Postgresql}

@@ -22,6 +22,7 @@ FLOORS = {
         "app.letters",
         "app.audit",
         "app.limits",
+        "app.counts",
         "app.delivery",
         "app.assets",
         "app.logs",
@@ -29,7 +30,16 @@ FLOORS = {
         "app.oidc",
     ],  # tools
     1: ["app.models"],  # nouns
-    0: ["config", "app.extensions", "app.clock", "app.tokens", "app.database", "app.browsers", "app.remote"],  # ground
+    0: [
+        "config",
+        "app.extensions",
+        "app.clock",
+        "app.tokens",
+        "app.database",
+        "app.browsers",
+        "app.hashing",
+        "app.remote",
+    ],  # ground
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
@@ -48,6 +58,8 @@ HOMES = {  # of libraries: who may import them
     "authlib.jose": set(),
     "email_validator": {"app.accounts.registration"},
     "joserfc": {"app.tokens", "app.oidc", "app.dev.issuer"},
+    "flask_limiter": {"app.extensions", "app.limits"},
+    "limits": {"app.counts", "app.limits"},
     "pyotp": {"app.accounts.two_factor"},
     "segno": {"app.auth.two_factor"},
     "smtplib": {"app.mail"},

@@ -282,7 +282,8 @@ def test_once_the_service_is_back_people_come_in(client, ada, service):
 def test_once_it_is_back_those_on_whom_it_dripped_are_in_nobodys_way(app, ada, service):
     service.says = dripping
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(submit, app.test_client(), "login", OLD | TICKED) for _ in range(8)]
+        browsers = [at(app.test_client(), f"192.0.2.{number}") for number in range(8)]
+        waiting = [pool.submit(submit, browser, "login", OLD | TICKED) for browser in browsers]
     assert {each.result().status_code for each in waiting} == {422}
     service.says = YES["yes"]
     assert submit(app.test_client(), "login", OLD | TICKED).status_code == 302

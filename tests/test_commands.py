@@ -4,7 +4,6 @@ import contextvars
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -485,7 +484,7 @@ def test_why_suspects_an_address_one_slip_from_a_known_provider(flask, ada, bob)
 # Help
 
 
-@pytest.mark.parametrize("group", ["users", "mail"])
+@pytest.mark.parametrize("group", ["users", "limits", "mail"])
 def test_every_command_says_in_a_sentence_what_it_does(flask, group):
     listed = flask(group, "--help").stdout
     for name in COMMANDS[group]:
@@ -607,6 +606,7 @@ COMMANDS = {
         "tidy": [],
         "why": ["ada"],
     },
+    "limits": {"show": [], "clear": []},
     "mail": {"work": ["--once"], "list": [], "retry": ["--all"]},
 }
 EACH = [(group, name, *arguments) for group, names in COMMANDS.items() for name, arguments in names.items()]
@@ -644,9 +644,8 @@ def test_in_production_commands_say_only_what_was_asked(monkeypatch, databases):
 
 
 def test_the_password_of_the_database_is_not_said():
-    url = "postgresql+pg8000://flasky:lantern@db.example.com/flasky"
-    options = {"module": sqlite3}  # any driver will do: nothing is connected
-    application = create_app("testing", SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=options)
+    url = "postgresql+psycopg://flasky:lantern@db.example.com/flasky"  # nothing is connected
+    application = create_app("testing", SQLALCHEMY_DATABASE_URI=url)
     result = application.test_cli_runner(catch_exceptions=False).invoke(args=["mail", "retry"])
     assert "db.example.com/flasky" in result.stderr
     assert "lantern" not in result.output

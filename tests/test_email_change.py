@@ -542,7 +542,8 @@ def test_of_ten_at_once_with_the_right_code_one_is_heard(app, without_password, 
     monkeypatch.setattr(EmailChallenge, "is_open", True)
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda tab: ask(tab, NEW, code=code).status_code, tabs))
-    assert sorted(answers) == [302] + [422] * 9
+    assert sorted(answers)[0] == 302
+    assert set(sorted(answers)[1:]) <= {422, 429}
     assert has_happened("email_change_asked") == 1
 
 

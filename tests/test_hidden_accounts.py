@@ -76,6 +76,7 @@ def test_the_whole_story(client, another_client, letters):
     assert sign_in(client, "eve").location == "/"
     assert db.session.scalars(select(Event.action).order_by(Event.id)).all() == [
         "registered",
+        "sign_in_failed",
         "confirmed",
         "signed_in",
         "signed_in",

@@ -13,7 +13,7 @@ from test_sso import START, count, set_out, told, travel
 
 from app.accounts import sso
 from app.extensions import db
-from app.models import Identity, User
+from app.models import Identity, Passkey, User
 from config import KNOWN_PROVIDERS, Provider
 
 CONNECTIONS = "/auth/connections"
@@ -407,6 +407,14 @@ def test_the_last_way_in_is_not_taken_off(client, issuer):
     answer = client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
     assert "It is your only way in. Choose a password first." in told(client, answer)
     assert whose() == ["ada.lovelace"]
+
+
+def test_who_has_a_passkey_has_another_way_in(client, issuer):
+    travel(client, issuer)
+    user = db.session.scalar(select(User))
+    db.session.add(Passkey(user_id=user.id, name="x", credential_id="x", public_key="x", sign_count=0))
+    db.session.commit()
+    assert "logs nobody in here any more" in told(client, client.post(f"{CONNECTIONS}/{subject_of()}/unlink"))
 
 
 def test_of_two_one_is_taken_off_and_the_other_stays(client, issuer):

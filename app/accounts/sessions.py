@@ -16,6 +16,7 @@ from app.models import Device, User, UserSession
 IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
 RECENT = timedelta(minutes=15)
+MOST = 50  # of one account
 SEEN_EVERY = timedelta(minutes=5)  # how exact last_seen_at is
 
 # One query for the browser and its person, built once.
@@ -48,6 +49,7 @@ def start(
     user_session.created_at = user_session.last_seen_at = clock.now()
     user_session.authenticated_at = None if is_by_trust else clock.now()
     user_session.expires_at = _expiry(user_session)
+    _make_room(user)
     db.session.add(user_session)
     audit.record(user, "signed_in", method=method)
     _meet(user, device)
@@ -155,6 +157,14 @@ def one_of(user: User, handle: str) -> UserSession | None:
 def forget_devices(user: User) -> None:
     """Know none of a person's browsers any more."""
     rows_changed(delete(Device).where(Device.user_id == user.id))
+
+
+def _make_room(user: User) -> None:
+    """End the browsers that were not seen for longest, so that with one more there are 50 at most."""
+    mine = select(UserSession.id).where(UserSession.user_id == user.id, *UserSession.alive())
+    too_many = mine.order_by(UserSession.last_seen_at.desc()).offset(MOST - 1)
+    ended = update(UserSession).where(UserSession.id.in_(too_many)).execution_options(synchronize_session=False)
+    rows_changed(ended.values(ended_at=clock.now(), end_reason="too_many"))
 
 
 def _meet(user: User, device: str) -> None:

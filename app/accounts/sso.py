@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select, update
 from app import audit, clock, mail, tokens
 from app.accounts import registration, sessions, usernames, ways_in
 from app.extensions import db, rows_changed
-from app.models import Identity, User, UserSession
+from app.models import Identity, Passkey, User, UserSession
 from app.models.user import email_key
 from config import Provider, setting
 
@@ -129,8 +129,9 @@ def disown(identity: Identity, **changes: Any) -> bool:
 
 def can_unlink(user: User) -> bool:
     """Say whether a person would have a way in left without one of their accounts elsewhere."""
-    how_many = select(func.count()).where(Identity.user_id == user.id)
-    return user.password_hash is not None or (db.session.scalar(how_many) or 0) > 1
+    others = select(func.count()).where(Identity.user_id == user.id)
+    keys = select(func.count()).where(Passkey.user_id == user.id)
+    return user.password_hash is not None or bool(db.session.scalar(keys)) or (db.session.scalar(others) or 0) > 1
 
 
 def _counts(provider: Provider, claims: dict[str, Any], email: str) -> bool:

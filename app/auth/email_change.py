@@ -10,6 +10,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, code_field, email_field, form_page, password_field
 from app.extensions import db
+from app.limits import limited
 from app.models import User
 
 
@@ -42,6 +43,7 @@ class ChangeEmailByCodeForm(ChangeEmailForm):
 
 @bp.route("/change-email", methods=["GET", "POST"])
 @gate.members_only
+@limited("sign_in", "letter", "ask_if_taken")
 def change_email():
     form = ChangeEmailForm() if current_user.password_hash else ChangeEmailByCodeForm()
     if form.is_submitted() and "send_code" in request.form:

@@ -3,7 +3,6 @@
 That asks for a second step where the account has one: nowhere else is it asked for, and nobody gets past it.
 """
 
-import re
 import secrets
 from datetime import timedelta
 from functools import wraps
@@ -12,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 
-from app import clock
+from app import audit, clock
 from app.accounts import sessions, trust, two_factor
 from app.auth.blueprint import bp
 from app.extensions import db, login_manager
@@ -64,6 +63,7 @@ ENDED = {
     "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
     "identity_unlinked": "You were logged out, because an account elsewhere was taken off yours in another browser.",
     "second_factor_changed": "You were logged out, because the second step of the account was changed.",
+    "too_many": "You were logged out, because the account was logged in with many other browsers since.",
     "deletion": "You were logged out, because the account is to be deleted.",
     "deactivated": "You were logged out, because the account was deactivated.",
 }
@@ -118,8 +118,7 @@ def start_again():
 def device():
     """Return by what this browser is known again: its cookie, or what that will be."""
     if "device" not in g:
-        said = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
-        g.device = said if re.fullmatch(r"[\w-]{43}", said, re.ASCII) else secrets.token_urlsafe(32)
+        g.device = audit.device() or secrets.token_urlsafe(32)
     return g.device
 
 

@@ -13,6 +13,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, captcha_field, form_page, stripped, with_captcha
 from app.extensions import db
+from app.limits import is_stormy, limited
 
 FAILED_WITHIN = timedelta(minutes=15)
 TOO_LONG = "This is too long."
@@ -39,6 +40,7 @@ class LoginForm(Form):
 
 
 @bp.route("/login", methods=["GET", "POST"])
+@limited("sign_in", unless="credential")
 def login():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
@@ -71,6 +73,8 @@ def _is_suspicious():
     """Say whether so many sign-ins failed from this browser or network that a person is to be asked for."""
     if not captcha.is_on():
         return False
+    if is_stormy(request.form.get("login")):
+        return True
     here = max(session.get("failures", 0), audit.failures(audit.origin()["ip"], FAILED_WITHIN))
     return current_app.config["RECAPTCHA_ALWAYS"] or here >= captcha.FAILURES
 

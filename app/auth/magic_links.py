@@ -10,6 +10,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, code_field, email_field, form_page
 from app.extensions import db
+from app.limits import limited
 from app.models import EmailChallenge, User
 
 # One sentence for whatever is wrong: it must not tell whether the address has an account.
@@ -30,6 +31,7 @@ class ButtonForm(Form):
 
 
 @bp.route("/magic-link", methods=["GET", "POST"])
+@limited("letter")
 def magic_link():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
@@ -40,6 +42,7 @@ def magic_link():
 
 
 @bp.route("/magic-link/sent", methods=["GET", "POST"])
+@limited("letter")
 def magic_link_sent():
     challenge = _asked_here()
     if not challenge:

@@ -12,6 +12,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, form_page, stripped
 from app.extensions import db
+from app.limits import limited
 
 
 class NameForm(Form):
@@ -48,6 +49,7 @@ def passkey_creation_options():
 
 
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
+@limited("begin")
 def passkey_request_options(purpose):
     asked = {"sign_in": None, "second_step": gate.second_step(), "recent_login": current_user}
     if purpose not in asked:

@@ -10,6 +10,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, email_field, form_page, new_password_field, password_again_field, password_field
 from app.extensions import db
+from app.limits import limited
 
 
 class OwnersForm(Form):
@@ -45,6 +46,7 @@ class RequestResetForm(Form):
 
 @bp.route("/change-password", methods=["GET", "POST"])
 @gate.members_only
+@limited("sign_in")
 def change_password():
     if current_user.password_hash is None:
         return render_template("auth/no_password.html")
@@ -74,6 +76,7 @@ def remove_password():
 
 
 @bp.route("/reset", methods=["GET", "POST"])
+@limited("letter")
 def request_reset():
     form = RequestResetForm()
     if form.validate_on_submit():

@@ -19,6 +19,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, code_field, factor_code_field, form_page, password_field
 from app.extensions import db
+from app.limits import limited
 
 
 def is_right(form, field):
@@ -66,6 +67,7 @@ class PasskeyForm(Form):
 
 @bp.route("/recent-login", methods=["GET", "POST"])
 @gate.members_only
+@limited("sign_in", "letter", unless="credential")
 def recent_login():
     form = _form()
     if form.is_submitted() and "send_code" in request.form:

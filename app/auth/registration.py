@@ -4,7 +4,7 @@ from flask import current_app, flash, redirect, render_template, request, sessio
 from flask_login import current_user
 from wtforms.validators import ValidationError
 
-from app import tokens
+from app import audit, tokens
 from app.accounts import registration
 from app.auth import gate
 from app.auth.blueprint import bp
@@ -21,6 +21,7 @@ from app.auth.fields import (
     with_captcha,
 )
 from app.extensions import db
+from app.limits import limited
 from app.models import User
 
 
@@ -60,6 +61,7 @@ class ChosenPasswordForm(Form):
 
 
 @bp.route("/register", methods=["GET", "POST"])
+@limited("register", "letter", "ask_if_taken")
 def register():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
@@ -89,6 +91,7 @@ def letter_sent():
 
 
 @bp.route("/unconfirmed", methods=["GET", "POST"])
+@limited("letter", "ask_if_taken")
 def unconfirmed():
     if not current_user.is_authenticated:
         return gate.ask_for_sign_in()
@@ -112,6 +115,7 @@ def unconfirmed():
 
 
 @bp.route("/confirm/<token>", methods=["GET", "POST"])
+@limited("sign_in")
 def confirm(token):
     claims = tokens.read("confirm", token, even_expired=True)
     owner = claims and db.session.get(User, claims.subject)
@@ -130,6 +134,7 @@ def confirm(token):
 
 
 @bp.route("/confirm", methods=["POST"])
+@limited("letter")
 def send_again():
     if not current_user.is_authenticated:
         return gate.ask_for_sign_in()
@@ -190,5 +195,7 @@ def _confirm_as_stranger(owner, token):
             if not registration.confirm(owner, token):
                 return gate.unusable_link()
             return gate.sign_in(owner, "confirmation", words=CONFIRMED)
+        audit.record(owner, audit.SIGN_IN_FAILED)
+        db.session.commit()
         form.password.errors = ["This is not the password that was chosen at registration."]
     return form_page("auth/confirm.html", form, token=token, owner=owner)

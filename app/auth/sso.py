@@ -16,6 +16,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, email_field, form_page
 from app.extensions import db
+from app.limits import limited
 from app.models import SsoJourney
 from app.models.user import email_key
 
@@ -38,6 +39,7 @@ class AddressForm(Form):
 
 
 @bp.route("/sso/<provider>", methods=["GET", "POST"])
+@limited("begin")
 def start_sso(provider):
     provider = _provider(provider)
     return _start_to_link(provider) if current_user.is_authenticated else _start(provider)
@@ -64,6 +66,7 @@ def sso_callback(provider):
 
 
 @bp.route("/sso/<provider>/address", methods=["GET", "POST"])
+@limited("register", "letter", "ask_if_taken")
 def sso_address(provider):
     """For whom the provider names no address: they write one, and get a letter."""
     provider, form = _provider(provider), AddressForm()

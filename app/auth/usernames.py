@@ -10,6 +10,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, form_page, username_field
 from app.extensions import db
+from app.limits import limited
 from app.models import User
 
 
@@ -23,6 +24,7 @@ class ChangeUsernameForm(Form):
 
 @bp.route("/change-username", methods=["GET", "POST"])
 @gate.recent_login_required
+@limited("ask_if_taken")
 def change_username():
     form = ChangeUsernameForm(username=current_user.username)
     if form.validate_on_submit():

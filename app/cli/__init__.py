@@ -1,13 +1,14 @@
 """Commands: the same verbs, another door."""
 
 from app.cli import why
+from app.cli.limits import limits
 from app.cli.mail import mail
 from app.cli.testing import test
 from app.cli.users import users
 
-__all__ = ["mail", "test", "users", "why"]
+__all__ = ["limits", "mail", "test", "users", "why"]
 
 
 def init_app(app):
-    for command in (mail, test, users):
+    for command in (limits, mail, test, users):
         app.cli.add_command(command)

@@ -1,9 +1,11 @@
 """`flask users why`: who is stuck, and how to help."""
 
+from contextlib import suppress
+
 import click
 from sqlalchemy import select
 
-from app import browsers
+from app import browsers, counts
 from app.accounts import recovery_codes, registration, sso, two_factor
 from app.cli.users import users
 from app.extensions import db
@@ -45,6 +47,9 @@ def _obstacles(user):
         factors = ", ".join(two_factor.methods(user))
         yield f"{name} does a second step ({factors}; recovery codes left: {recovery_codes.left(user)})."
         yield f"If that is lost, and you are sure who asks: flask users reset-second-factor {name}"
+    with suppress(*counts.away()):
+        if any(kept.is_full for kept in counts.about(user.username, user.email)):
+            yield f"Passwords of {name} were tried too often from somewhere. To forget that: flask limits clear {name}"
 
 
 def _letter(user):

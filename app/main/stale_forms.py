@@ -1,9 +1,10 @@
-"""Forms that come without a valid token: refused from other sites, given back as they were typed from here."""
+"""Forms that can't be taken now, without a valid token or too often: given back as they were typed."""
 
 from flask import abort, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, TooManyRequests
 
+from app import limits
 from app.auth.gate import answer_as_get, wants_json
 from app.main.errors import error_page
 
@@ -25,19 +26,32 @@ def give_back(error):
 
     Passwords are never shown again.
     """
+    return _as_typed(error, STALE, "This page was open too long. Nothing is lost: look it over and send it again.")
+
+
+def refuse(error):
+    """Answer a form that a limit stands against: 429, when it can be sent again, and what was typed."""
+    if reason := limits.refusal():
+        words, error.retry_after = reason
+        return _as_typed(error, ("Too many tries", words), words)
+    return error_page(error)
+
+
+def _as_typed(error, page, words):
+    """Show the form with what was typed, under `words`, where there is one; else an error `page`."""
     if wants_json() or request.url_rule is None or "GET" not in request.url_rule.methods:
-        return error_page(error, STALE)
+        return error_page(error, page)
     try:
-        response = answer_as_get(
-            request.form, "This page was open too long. Nothing is lost: look it over and send it again."
-        )
+        response = answer_as_get(request.form, words)
     except HTTPException as other:
         return error_page(other)
     if response.status_code == 200:
-        response.status_code = 400
+        response.status_code = error.code
+        response.headers.extend((name, value) for name, value in error.get_headers() if name == "Retry-After")
     return response
 
 
 def init_app(app):
     app.before_request(refuse_other_sites)
     app.register_error_handler(CSRFError, give_back)
+    app.register_error_handler(TooManyRequests, refuse)

@@ -2,6 +2,7 @@
 
 from app.models.authenticator import Authenticator
 from app.models.chore import Chore
+from app.models.count import Count
 from app.models.device import Device
 from app.models.email_challenge import EmailChallenge
 from app.models.email_change import EmailChange
@@ -18,6 +19,7 @@ from app.models.user_session import UserSession
 __all__ = [
     "Authenticator",
     "Chore",
+    "Count",
     "Device",
     "EmailChallenge",
     "EmailChange",

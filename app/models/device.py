@@ -6,11 +6,12 @@ A trusted one spares the second step, until its owner or anything that happens t
 import hashlib
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock, tokens
-from app.extensions import Model
+from app.extensions import Model, db
+from app.models.user import User
 
 
 class Device(Model):
@@ -26,9 +27,15 @@ class Device(Model):
     user_agent: Mapped[str] = mapped_column(Text, default="", server_default="")  # when it was trusted
 
     @staticmethod
-    def key_of(device: str) -> str:
+    def key_of(cookie: str) -> str:
         """Return the key of what a cookie says."""
-        return hashlib.sha256(device.encode()).hexdigest()
+        return hashlib.sha256(cookie.encode()).hexdigest()
+
+    @classmethod
+    def is_known(cls, cookie: str, login: str) -> bool:
+        """Say whether the account that is called by this login_key() was signed in from there before."""
+        known = select(cls.id).join(User).where(User.has_login(login), cls.key == cls.key_of(cookie))
+        return db.session.scalar(known.limit(1)) is not None
 
     @property
     def handle(self) -> str:

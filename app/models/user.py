@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, mapped_column, validates
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from app import clock, tokens
+from app import clock, hashing, tokens
 from app.extensions import Model, db, rows_changed
 from app.models.email_change import EmailChange
 
@@ -74,11 +74,14 @@ class User(UserMixin, Model):
     def find(cls, login: str) -> Optional["User"]:
         """Return the account with this address or username, whatever its case."""
         try:
-            login.encode()  # not every string can be asked for
-            key = cls.email_key == email_key(login) if "@" in login else cls.username_key == login.lower()
+            return db.session.scalar(select(cls).where(cls.has_login(login_key(login))))
         except ValueError:
             return None
-        return None if "\0" in login else db.session.scalar(select(cls).where(key))
+
+    @classmethod
+    def has_login(cls, key: str) -> ColumnElement[bool]:
+        """Return the condition that an account is called by what login_key() made of an address or a username."""
+        return cls.email_key == key if "@" in key else cls.username_key == key
 
     # Flask-Login
 
@@ -194,6 +197,14 @@ def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
     ]
 
 
+def login_key(login: str) -> str:
+    """Return the one form of all spellings of an address or username. Raises ValueError if it can't be asked for."""
+    login.encode()  # not every string can be
+    if "\0" in login:
+        raise ValueError("This has a NUL.")
+    return email_key(login) if "@" in login else login.lower()
+
+
 def email_key(email: str) -> str:
     """Return the one form of all spellings of an address. Raises ValueError if its domain is none."""
     return ascii_email(email).lower()
@@ -214,7 +225,8 @@ def hash_password(password: str) -> str:
     """Hash a password in its composed form (NFC). Raises ValueError if it is empty or has a NUL, where scrypt stops."""
     if not password or "\0" in password:
         raise ValueError("A password can't be empty or hold a NUL.")
-    return generate_password_hash(unicodedata.normalize("NFC", password), current_app.config["PASSWORD_HASH"])
+    with hashing.slot():
+        return generate_password_hash(unicodedata.normalize("NFC", password), current_app.config["PASSWORD_HASH"])
 
 
 def check_password(stored: str | None, password: str) -> bool:
@@ -224,7 +236,8 @@ def check_password(stored: str | None, password: str) -> bool:
     for attempt in (stored, nobodys):
         try:
             if attempt:
-                return check_password_hash(attempt, password) and attempt is stored and "\0" not in password
+                with hashing.slot():
+                    return check_password_hash(attempt, password) and attempt is stored and "\0" not in password
         except (ValueError, TypeError, OverflowError):
             continue
     return False

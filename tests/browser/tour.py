@@ -47,6 +47,7 @@ def open_the_letter(page):
     page.frame_locator("iframe").get_by_role("link").first.wait_for()
 
 
+NOBODY = {"Email address or username": "nobody", "Password": "wrong"}
 SIGN_IN = {"Email address or username": "ada", "Password": PASSWORD}
 
 
@@ -280,6 +281,7 @@ TOUR = [
     ("home", STRANGER, address("/")),
     ("sign-in", STRANGER, address("/auth/login")),
     ("sign-in, wrong", STRANGER, submit_wrong_sign_in),
+    ("sign-in, too often", STRANGER, after(*[submit_wrong_sign_in] * 5, submit("/auth/login", "Log in", NOBODY))),
     ("sign-in, asked for", STRANGER, address("/account")),
     ("registration", STRANGER, address("/auth/register")),
     ("registration, wrong", STRANGER, submit_wrong_registration),

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
@@ -101,7 +102,13 @@ class Site:
         bind = ["-b", f"fd://{self.socket.fileno()}"]
         self.web = Running(["gunicorn", *bind, self.wsgi], self.environment, self.log, [self.socket.fileno()])
         seen, expected = set(), self.processes if self.wsgi == "cheap:app" else 1
-        until(lambda: seen.add(self._who_answers()) or len(seen - {None}) == expected, "every process to answer")
+        with ThreadPoolExecutor(self.processes) as pool:  # at once: one alone is answered by the same again and again
+
+            def all_are_seen():
+                seen.update(pool.map(lambda _: self._who_answers(), range(self.processes)))
+                return len(seen - {None}) == expected
+
+            until(all_are_seen, "every process to answer")
         return self
 
     def work(self):

@@ -1,0 +1,146 @@
+"""A real Redis that counts for the limits: shared, away, hanging, restarted, flushed."""
+
+import logging
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+import redis
+from clients import PASSWORD, on_sqlite
+from serving import Browser, until
+from sqlalchemy import func, select
+from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
+from test_shared_limits import CROWD, all_at_once, ready
+
+from app import counts
+from app.extensions import db, limiter
+from app.models import Count, Event
+
+pytestmark = [pytest.mark.extended, on_sqlite]
+
+
+class Redis:
+    """A server on a port of loopback, which keeps nothing."""
+
+    def __init__(self, folder):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.folder, self.url = folder, f"redis://127.0.0.1:{self.port}/0"
+        self.client = redis.Redis.from_url(self.url)
+        self.start()
+
+    def start(self):
+        command = [shutil.which("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
+        until(self.answers, "Redis")
+
+    def answers(self):
+        with suppress(redis.ConnectionError):
+            return self.client.ping()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = Redis(tmp_path)
+    yield server
+    server.client.close()
+    server.stop()
+
+
+@pytest.fixture
+def settings(server):
+    return {"REDIS_URL": server.url}
+
+
+@pytest.fixture(autouse=True)
+def hung_up(app):
+    yield
+    limiter.storage.storage.close()
+
+
+def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
+    assert statuses(guess(browser(), password=PASSWORD) for _ in range(7)) == [302] * 7
+    assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
+    assert 0 < int(guess(browser()).headers["Retry-After"]) <= 301
+    assert db.session.scalar(select(func.count()).select_from(Count)) == 0
+    assert [(kept.name, kept.times) for kept in counts.kept()] == [("sign_in", 5), ("sign_in", 5)]
+
+
+def test_the_command_speaks_to_redis_too(app, browser, ada):  # noqa: F811
+    assert statuses(guess(browser()) for _ in range(6)) == [422] * 5 + [429]
+    runner = app.test_cli_runner()
+    assert "5 of 5" in runner.invoke(args=["limits", "show"]).output
+    assert "1 count is forgotten" in runner.invoke(args=["limits", "clear", "ada"]).output
+    assert guess(browser()).status_code == 422
+
+
+def test_four_processes_share_the_count(site, server, ledger, ada):
+    running = site(processes=4, REDIS_URL=server.url)
+    answers = all_at_once(ready(running, "/auth/login", CROWD, login="ada", password="wrong"))
+    assert Counter(answer.status for answer in answers) == {422: 5, 429: 45}
+    assert ledger.count(Event, Event.action == "sign_in_failed") == 5
+
+
+@pytest.mark.parametrize("how", ["away", "hanging"])
+def test_without_redis_sign_in_works_and_each_process_counts(app, browser, ada, server, caplog, how):  # noqa: F811
+    guess(browser())
+    if how == "away":
+        server.stop()
+    else:
+        server.process.send_signal(signal.SIGSTOP)
+    begun = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
+        assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+    assert time.monotonic() - begun < 10
+    assert len([record for record in caplog.records if record.name == "flask-limiter"]) == 1
+    shown, why = (app.test_cli_runner().invoke(args=args) for args in (["limits", "show"], ["users", "why", "ada"]))
+    assert "The counts are away" in shown.stderr
+    assert (why.exit_code, "Nothing keeps ada out" in why.stdout) == (0, True)
+
+
+def test_redis_restarted_counts_again(browser, ada, server):  # noqa: F811
+    guess(browser())
+    server.stop()
+    assert guess(browser("192.0.2.2")).status_code == 422
+    server.start()
+
+    def counts_again():
+        assert guess(browser("192.0.2.3"), password=PASSWORD).status_code == 302
+        return server.client.dbsize()
+
+    until(counts_again, "Redis to count")
+    assert statuses(guess(browser("192.0.2.4")) for _ in range(6)) == [422] * 5 + [429]
+
+
+def test_redis_flushed_counts_from_nothing_and_signs_nobody_out(browser, ada, server):  # noqa: F811
+    owner = browser("192.0.2.2")
+    guess(owner, password=PASSWORD)
+    assert statuses(guess(browser()) for _ in range(6)) == [422] * 5 + [429]
+    server.client.flushall()
+    assert statuses(guess(browser()) for _ in range(6)) == [422] * 5 + [429]
+    assert owner.get("/account").status_code == 200
+
+
+def test_when_redis_dies_among_many_requests_none_of_them_fails(site, server, ada):
+    running = site(processes=2, REDIS_URL=server.url)
+    calls = ready(running, "/auth/login", 60, login="ada", password=PASSWORD)
+    killer = threading.Timer(0.05, server.stop)
+    killer.start()
+    answers = Counter(answer.status for answer in all_at_once(calls))
+    killer.join()
+    assert set(answers) <= {302, 429}
+    assert Browser(running).sign_in("ada").status in {302, 429}
+    assert "500" not in running.requests()
+    assert running.log.read_text().count("counts for itself") == 2

@@ -1,0 +1,71 @@
+"""Limits where several processes share one count, and where what counts is locked."""
+
+import sqlite3
+import threading
+from collections import Counter
+from contextlib import closing
+from functools import partial
+
+from clients import on_sqlite
+from serving import Browser
+from sqlalchemy import make_url
+
+from app.models import Event, User
+
+CROWD = 50
+
+
+def all_at_once(calls):
+    """Send them all in one moment; return the answers."""
+    gate, answers = threading.Barrier(len(calls)), []
+
+    def run(call):
+        gate.wait()
+        answers.append(call())
+
+    threads = [threading.Thread(target=run, args=[call]) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def ready(site, address, count, **form):
+    """So many browsers that have opened a form, each ready to send it."""
+    browsers = [Browser(site) for _ in range(count)]
+    return [partial(browser.post, address, csrf_token=browser.get(address).token, **form) for browser in browsers]
+
+
+def test_of_fifty_wrong_passwords_at_once_to_four_processes_five_are_looked_at(site, ledger, ada):
+    running = site(processes=4)
+    answers = all_at_once(ready(running, "/auth/login", CROWD, login="ada", password="wrong"))
+    assert Counter(answer.status for answer in answers) == {422: 5, 429: 45}
+    assert len({answer.headers["X-Process"] for answer in answers}) > 1
+    assert ledger.count(Event, Event.action == "sign_in_failed") == 5
+    assert {Browser(running).sign_in("ada", "wrong").status for _ in range(8)} == {429}
+    assert "counts for itself" not in running.log.read_text()
+
+
+def test_sixty_people_register_from_a_network_whichever_process_answers(site, ledger):
+    running = site(processes=4)
+    answers = [Browser(running).register(f"person{number}") for number in range(61)]
+    assert [answer.status for answer in answers] == [302] * 60 + [429]
+    assert len({answer.headers["X-Process"] for answer in answers}) > 1
+    assert ledger.count(User) == 60
+
+
+@on_sqlite
+def test_while_another_program_writes_each_process_counts_for_itself(site, app, ada):
+    """Nobody waits for the counts, nobody gets a 500, and nobody guesses without end."""
+    running = site(processes=2)
+    calls = ready(running, "/auth/login", 40, login="ada", password="wrong")
+    with closing(sqlite3.connect(make_url(app.config["SQLALCHEMY_DATABASE_URI"]).database)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        answers = all_at_once(calls)
+        another.rollback()
+    statuses = Counter(answer.status for answer in answers)
+    assert statuses[429] >= 25, "five each, and a few whom the library's count in memory misses at its start"
+    assert set(statuses) == {429, 503}, "the line of history can't be written"
+    assert Browser(running).sign_in("ada").status == 302
+    assert running.log.read_text().count("counts for itself") == 2, "one warning for each process"

@@ -1,0 +1,183 @@
+"""How many passwords are hashed at once, and what becomes of those who wait."""
+
+import contextvars
+import threading
+import time
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from sqlalchemy import func, select
+
+from app import hashing
+from app.extensions import db
+from app.hashing import Busy, Slots
+from app.models import Count, User
+from app.models.user import check_password, hash_password
+
+
+@pytest.fixture
+def slot(monkeypatch):
+    """One at a time, and a second's patience."""
+    slot = Slots(1, room=2, patience=1)
+    monkeypatch.setattr(hashing, "slot", slot)
+    return slot
+
+
+def aside(*calls):
+    """Start each in a thread and a context of its own; return how to wait for what they return or raise."""
+    results = [None] * len(calls)
+
+    def run(number, call):
+        try:
+            results[number] = call()
+        except Busy as busy:
+            results[number] = busy
+
+    contexts = [contextvars.copy_context() for _ in calls]
+    threads = [
+        threading.Thread(target=context.run, args=[run, number, call])
+        for number, (context, call) in enumerate(zip(contexts, calls, strict=True))
+    ]
+    for thread in threads:
+        thread.start()
+
+    def wait():
+        for thread in threads:
+            thread.join()
+        return results
+
+    return wait
+
+
+def until(true):
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@on_sqlite
+@pytest.mark.parametrize("work", [lambda: hash_password(PASSWORD), lambda: check_password(None, PASSWORD)])
+def test_who_waits_too_long_or_finds_the_room_full_is_sent_away(app, slot, work):
+    with slot():
+        first, second = aside(work), aside(work)
+        until(lambda: slot.waiting == 2)
+        begun = time.monotonic()
+        with pytest.raises(Busy):
+            work()
+        assert time.monotonic() - begun < 0.5, "there is no room: at once"
+        assert [type(result) for wait in (first, second) for result in wait()] == [Busy, Busy]
+    assert slot.waiting == 0
+    work()
+
+
+@on_sqlite
+def test_who_waits_gets_a_turn(app, slot):
+    with slot():
+        wait = aside(lambda: hash_password(PASSWORD))
+        until(lambda: slot.waiting == 1)
+    assert isinstance(wait()[0], str)
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("/auth/login", {"login": "ada", "password": PASSWORD}),
+        ("/auth/login", {"login": "eve", "password": PASSWORD}),
+        ("/auth/register", {"email": "eve@example.com", "username": "eve"}),
+    ],
+)
+def test_a_request_that_can_not_have_a_turn_is_told_when_to_come_back_and_counts_nothing(
+    app, client, ada, slot, address, form
+):
+    form = {"password": PASSWORD, "confirm_password": PASSWORD} | form
+    with slot():
+        for _ in range(2):
+            page = client.post(address, data=form)
+            assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+            assert "Nothing was changed. Try again" in page.text
+    assert db.session.scalar(select(func.count()).select_from(User)) == 1
+    counted = select(Count.id).where(Count.id.not_like("%ask_if_taken%"))
+    assert db.session.scalars(counted).all() == []
+
+
+@pytest.mark.parametrize("name", ["reset", "change"])
+def test_so_it_is_with_a_new_password(app, client, ada, slot, letters, name):
+    new = {"password": "another lantern", "confirm_password": "another lantern"}
+    if name == "reset":
+        client.post("/auth/reset", data={"email": ada.email})
+        address, form = letters.link(), new
+    else:
+        client.sign_in(ada)
+        address, form = "/auth/change-password", new | {"old_password": PASSWORD}
+    with slot():
+        assert client.post(address, data=form).status_code == 503
+    assert client.post(address, data=form).status_code == 302
+    assert db.session.get(User, ada.id).verify_password("another lantern")
+
+
+def test_those_who_wait_hold_no_connection(app, ada, slot):
+    client, pool = app.test_client(), db.engine.pool
+    db.session.remove()
+    with slot():
+        wait = aside(lambda: client.post("/auth/login", data={"login": "ada", "password": PASSWORD}))
+        until(lambda: slot.waiting == 1)
+        until(lambda: pool.checkedout() == 0)
+    assert wait()[0].status_code == 302
+    assert client.get("/account").status_code == 200
+
+
+def flushed(ada, bob):
+    ada.username = "countess"
+    db.session.flush()
+
+
+def changed(ada, bob):
+    ada.username = "countess"
+
+
+def added(ada, bob):
+    db.session.add(User(email="eve@example.com", username="countess"))
+
+
+def deleted(ada, bob):
+    db.session.delete(bob)
+    ada.username = "countess"
+
+
+@pytest.mark.parametrize("work", [flushed, changed, added, deleted])
+def test_what_has_been_done_is_not_lost_by_waiting(app, ada, bob, slot, work):
+    work(ada, bob)
+    with slot():
+        wait = aside(lambda: setattr(ada, "password", "another lantern"))
+        until(lambda: slot.waiting == 1)
+    wait()
+    db.session.commit()
+    db.session.expire_all()
+    assert ada.verify_password("another lantern")
+    assert User.find("countess")
+    assert (User.find("bob") is None) is (work is deleted)
+
+
+@pytest.mark.parametrize(("cores", "processes", "count"), [(8, 2, 4), (8, 3, 2), (2, 2, 1), (1, 4, 1)])
+def test_the_cores_are_shared_among_the_processes_of_a_server(monkeypatch, cores, processes, count):
+    monkeypatch.setattr(hashing, "cores", lambda: cores)
+    monkeypatch.setattr(hashing, "slot", hashing.slot)
+    hashing.share(processes)
+    assert hashing.slot.count == count
+
+
+def test_more_never_hash_at_once(app, monkeypatch):
+    slot, inside, most = Slots(2, room=30, patience=10), [], []
+    monkeypatch.setattr(hashing, "slot", slot)
+
+    def work():
+        with slot():
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.005)
+            inside.pop()
+
+    aside(*[work] * 20)()
+    assert len(most) == 20
+    assert max(most) == 2

@@ -1,0 +1,536 @@
+"""Limits: what is refused, whose tries count together, and who is never kept out."""
+
+import logging
+from collections import Counter
+
+import pytest
+from clients import PASSWORD, on_sqlite, without_tokens
+from sqlalchemy import event, func, select, text
+
+from app import counts, limits
+from app.extensions import db, limiter
+from app.models import Count, Event, User, UserSession
+
+FORM = {"password": PASSWORD, "confirm_password": PASSWORD}
+LETTERS = {
+    "/auth/reset": {},
+    "/auth/magic-link": {},
+    "/auth/register": {"username": "eve"} | FORM,
+}
+
+
+@pytest.fixture(autouse=True)
+def still(clock):
+    """All happens at one moment, unless a test moves the clock."""
+
+
+@pytest.fixture
+def browser(app):
+    """Make a browser in a network."""
+
+    def make(ip="192.0.2.1"):
+        client = app.test_client()
+        client.environ_base["REMOTE_ADDR"] = ip
+        return client
+
+    return make
+
+
+def guess(browser, login="ada", password="wrong", **more):
+    return browser.post("/auth/login", data={"login": login, "password": password}, **more)
+
+
+def statuses(answers):
+    return [answer.status_code for answer in answers]
+
+
+def register(browser, number):
+    name = f"person{number}"
+    return browser.post("/auth/register", data={"email": f"{name}@example.com", "username": name} | FORM)
+
+
+# Guessing
+
+
+def test_five_wrong_passwords_in_five_minutes(browser, ada, clock):
+    stranger = browser()
+    assert statuses(guess(stranger) for _ in range(7)) == [422] * 5 + [429] * 2
+    assert guess(stranger, password=PASSWORD).status_code == 429, "the right one, too"
+    clock.move(minutes=4, seconds=59)
+    assert guess(stranger).status_code == 429
+    clock.move(seconds=2)
+    assert guess(stranger, password=PASSWORD).status_code == 302
+
+
+def test_the_answer_is_the_form_with_what_was_typed_and_says_how_long_to_wait(browser, ada, clock):
+    stranger = browser()
+    for _ in range(5):
+        guess(stranger)
+    clock.move(minutes=2)
+    page = stranger.post("/auth/login?next=/account", data={"login": "ada", "password": "wrong", "remember_me": "y"})
+    assert page.status_code == 429
+    assert page.headers["Retry-After"] == "180"
+    assert "Many wrong passwords were tried from here. Wait 3 minutes and try again" in page.text
+    assert 'name="login" type="text" value="ada"' in page.text
+    assert 'value="y" checked' in page.text
+    assert 'action="/auth/login?next=/account"' in page.text
+    assert "wrong" not in without_tokens(page).replace("Many wrong", "")
+
+
+def test_what_accepts_json_alone_gets_json(browser, ada):
+    stranger = browser()
+    for _ in range(5):
+        guess(stranger)
+    answer = guess(stranger, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json["error"]) == (429, "Too many tries")
+    assert "Wait 5 minutes" in answer.json["advice"]
+    assert answer.headers["Retry-After"] == "300"
+
+
+def test_every_spelling_of_a_name_counts_together_but_address_and_username_tell_nothing_of_each_other(browser, ada):
+    stranger = browser()
+    names = ["ada@example.com", "ADA@example.com", " ada@EXAMPLE.com ", "Ada@Example.Com", "ada@example.com"]
+    assert statuses(guess(stranger, name) for name in names) == [422] * 5
+    assert guess(stranger, "aDa@example.com").status_code == 429
+    assert guess(stranger, "ada").status_code == 422, "else it would tell whose address that is"
+
+
+def test_whose_network_it_is_not_is_not_refused(browser, ada):
+    stranger = browser()
+    for _ in range(6):
+        guess(stranger)
+    assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [("2001:db8::1", "2001:db8::ffff:1", True), ("2001:db8::1", "2001:db8:0:1::1", False)],
+)
+def test_an_ipv6_network_is_a_64(browser, ada, one, other, is_same):
+    for _ in range(5):
+        guess(browser(one))
+    assert guess(browser(other)).status_code == (429 if is_same else 422)
+
+
+def test_thirty_wrong_passwords_from_a_network_whosever_they_are(browser, ada):
+    stranger = browser()
+    assert statuses(guess(stranger, f"person{number}") for number in range(31)) == [422] * 30 + [429]
+    assert guess(stranger, password=PASSWORD).status_code == 429
+    assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+
+
+def test_a_success_counts_nothing_and_wipes_nothing(browser, ada):
+    for number in range(29):
+        guess(browser(), f"person{number}")
+    assert statuses(guess(browser(), password=PASSWORD) for _ in range(40)) == [302] * 40
+    assert statuses([guess(browser(), "person30"), guess(browser(), "person31")]) == [422, 429]
+
+
+def test_a_form_with_a_mistake_is_no_wrong_password(browser, ada):
+    stranger = browser()
+    assert statuses(guess(stranger, password="") for _ in range(40)) == [422] * 40
+    assert guess(stranger, password=PASSWORD).status_code == 302
+
+
+def test_two_hundred_guesses_at_one_account_by_one_who_forges_his_address(browser, ada):
+    stranger = browser()
+    forged = [{"X-Forwarded-For": f"198.51.100.{number}", "X-Real-IP": f"198.51.100.{number}"} for number in range(200)]
+    answers = Counter(statuses(guess(stranger, headers=headers) for headers in forged))
+    assert answers == {422: 5, 429: 195}
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": 1}])
+def test_behind_a_proxy_the_network_is_the_one_that_the_proxy_names(browser, ada):
+    stranger = browser("127.0.0.1")
+    for number in range(5):
+        guess(stranger, headers={"X-Forwarded-For": f"198.51.100.{number}, 192.0.2.1"})
+    assert guess(stranger, headers={"X-Forwarded-For": "203.0.113.7, 192.0.2.1"}).status_code == 429
+    assert guess(stranger, headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.7"}).status_code == 422
+
+
+def test_one_password_for_two_hundred_accounts(browser, app):
+    stranger = browser()
+    answers = Counter(statuses(guess(stranger, f"person{number}", "summer") for number in range(200)))
+    assert answers == {422: 30, 429: 170}
+
+
+# Whom a stranger can't keep out
+
+
+def test_the_owner_gets_in_from_a_browser_that_was_signed_in_before(browser, ada):
+    owner = browser()
+    guess(owner, password=PASSWORD)
+    owner.post("/auth/logout")
+    for number in range(40):
+        guess(browser(), "ada" if number < 6 else f"person{number}")
+    assert guess(browser(), password=PASSWORD).status_code == 429
+    assert statuses([guess(owner), guess(owner, password=PASSWORD)]) == [422, 302]
+
+
+def test_so_a_known_browser_has_five_tries_of_its_own_and_no_more(browser, ada):
+    owner = browser()
+    guess(owner, password=PASSWORD)
+    owner.post("/auth/logout")
+    assert statuses(guess(owner) for _ in range(6)) == [422] * 5 + [429]
+    assert guess(browser(), password=PASSWORD).status_code == 302
+
+
+def test_a_browser_known_to_one_account_is_a_stranger_to_another(browser, ada):
+    eve = browser()
+    db.session.add(User(email="eve@example.com", username="eve", password=PASSWORD, confirmed=True))
+    db.session.commit()
+    guess(eve, "eve", PASSWORD)
+    eve.post("/auth/logout")
+    for _ in range(5):
+        guess(browser())
+    assert guess(eve).status_code == 429
+    assert guess(eve, "eve", PASSWORD).status_code == 302
+
+
+def test_a_forged_device_cookie_is_worth_nothing(browser, ada):
+    stranger = browser()
+    answers = []
+    for number in range(10):
+        stranger.set_cookie("device", f"{number:043}")
+        answers.append(guess(stranger))
+    assert statuses(answers) == [422] * 5 + [429] * 5
+
+
+def test_with_a_device_cookie_of_another_account_a_known_and_an_unknown_name_cost_the_same(browser, ada, bob):
+    owner, done = browser(), []
+    guess(owner, "bob", PASSWORD)
+    owner.post("/auth/logout")
+    guess(owner, "nobody")  # what is done once a minute is done
+    for engine in db.engines.values():
+        event.listen(engine, "before_cursor_execute", lambda *call: done.append(call[2]))
+    guess(owner, "ada")
+    known, done[:] = list(done), []
+    guess(owner, "eve")
+    assert done == known
+    assert any("JOIN" in statement for statement in known)
+
+
+def test_a_mailed_link_lets_the_owner_in(browser, ada, letters):
+    owner = browser()
+    for _ in range(6):
+        guess(owner)
+    owner.post("/auth/magic-link", data={"email": ada.email})
+    assert owner.get(letters.link()).location == "/"
+
+
+# Wrong passwords elsewhere
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("/auth/recent-login", {"password": "wrong"}),
+        ("/auth/change-email", {"email": "new@example.com", "password": "wrong"}),
+        ("/auth/change-password", {"old_password": "wrong", "password": "another lantern", "confirm_password": "x"}),
+    ],
+)
+def test_wrong_passwords_of_one_who_is_signed_in_count_the_same(browser, ada, clock, address, form):
+    thief = browser()
+    guess(thief, password=PASSWORD)
+    thief.delete_cookie("device")
+    forged = {"login": "somebody else"}
+    assert statuses(thief.post(address, data=form | forged) for _ in range(6)) == [422] * 5 + [429]
+    assert guess(browser()).status_code == 429, "it is one count"
+    clock.move(minutes=5, seconds=1)
+    right = {name: PASSWORD if name in {"password", "old_password"} else value for name, value in form.items()}
+    assert thief.post(address, data=right).status_code != 429
+
+
+def test_who_can_not_ask_for_another_letter_is_not_refused_for_wrong_passwords(browser, ada):
+    thief = browser()
+    guess(thief, password=PASSWORD)
+    for number in range(60):
+        browser().post("/auth/reset", data={"email": f"person{number}@example.com"})
+    form = {"email": "new@example.com", "password": PASSWORD}
+    assert statuses(thief.post("/auth/change-email", data=form) for _ in range(6)) == [429] * 6
+    assert thief.post("/auth/recent-login", data={"password": "wrong"}).status_code == 429, "it sends letters, too"
+    change = {"old_password": "wrong", "password": "another lantern", "confirm_password": "another lantern"}
+    assert thief.post("/auth/change-password", data=change).status_code == 422
+
+
+@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(browser, letters):
+    register(browser(), 1)
+    stranger, link = browser("192.0.2.2"), letters.link()
+    assert statuses(stranger.post(link, data={"password": "wrong"}) for _ in range(6)) == [422] * 5 + [429]
+    assert db.session.scalar(select(func.count()).where(Event.action == "sign_in_failed")) == 5
+    assert browser().post(link, data={"password": PASSWORD}).location == "/"
+
+
+# Registering
+
+
+def test_sixty_people_an_hour_register_from_a_network(browser, app, clock):
+    assert statuses(register(browser(), number) for number in range(61)) == [302] * 60 + [429]
+    assert register(browser("192.0.2.2"), 61).status_code == 302
+    clock.move(hours=1, seconds=1)
+    assert register(browser(), 62).status_code == 302
+    page = browser().get("/auth/login")
+    assert page.status_code == 200
+
+
+def test_registering_again_and_again_does_not_tell_all_who_has_an_account(browser, ada):
+    stranger = browser()
+    form = {"email": ada.email, "username": "eve"} | FORM
+    answers = Counter(statuses(stranger.post("/auth/register", data=form) for _ in range(310)))
+    assert answers == {422: 300, 429: 10}
+
+
+def test_what_was_typed_stays_in_the_form(browser, app):
+    for number in range(60):
+        register(browser(), number)
+    page = register(browser(), 60)
+    assert 'value="person60@example.com"' in page.text
+    assert "Many " in page.text
+    assert page.headers["Retry-After"] == "3600"
+    assert PASSWORD not in page.text
+
+
+# Letters
+
+
+def test_sixty_letters_an_hour_are_asked_for_from_a_network_over_all_flows(browser, ada, clock):
+    flows, answers = list(LETTERS.items()), []
+    for number in range(61):
+        address, form = flows[number % 2]
+        answers.append(browser().post(address, data=form | {"email": f"person{number}@example.com"}))
+    assert statuses(answers) == [302] * 60 + [429]
+    assert register(browser(), 1).status_code == 429
+    clock.move(hours=1, seconds=1)
+    assert register(browser(), 1).status_code == 302
+
+
+@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+def test_one_address_gets_ten_letters_an_hour_and_thirty_a_day_whoever_asks_in_whatever_way(
+    browser, ada, letters, clock
+):
+    def bomb(hour):
+        for number in range(24):
+            address, form = [*LETTERS.items()][number % 3]
+            form = form | {"email": ["ada@example.com", "ADA@Example.com"][number % 2]}
+            if "username" in form:
+                form["username"] = f"eve{number}h{hour}"
+            assert browser(f"192.0.2.{number}").post(address, data=form).status_code == 302
+        return len([letter for letter in letters() if letter.recipients[0].lower() == ada.email])
+
+    received = []
+    for hour in range(5):
+        received.append(bomb(hour))
+        clock.move(hours=1, seconds=1)
+    assert received == [10, 20, 30, 30, 30]
+
+
+# Everybody's
+
+
+@pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
+@pytest.mark.parametrize(("name", "count", "minutes"), [("sign_in", 1000, 5), ("register", 600, 10)])
+def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
+    browser, ada, clock, name, count, minutes
+):
+    owner, stranger = browser("192.0.2.2"), browser("192.0.2.3")
+    guess(owner, password=PASSWORD)
+    owner.post("/auth/logout")
+    rate = limits.EVERYBODYS[name]
+    limiter.limiter.hit(rate, "everybody", name, cost=count - 1)
+    assert "g-recaptcha" not in stranger.get("/auth/login").text
+    limiter.limiter.hit(rate, "everybody", name)
+    assert "g-recaptcha" in stranger.get("/auth/login").text
+    assert "Tick the box" in guess(stranger, password=PASSWORD).text
+    assert "g-recaptcha" not in owner.get("/auth/login").text
+    assert guess(owner, password=PASSWORD).status_code == 302
+    clock.move(minutes=minutes, seconds=1)
+    assert guess(stranger, password=PASSWORD).status_code == 302
+
+
+@pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
+def test_what_counts_for_everybody_is_failures_and_not_tries(browser, ada):
+    rate = limits.EVERYBODYS["sign_in"]
+    for password in ("wrong", PASSWORD, ""):
+        guess(browser(), password=password)
+    assert limiter.limiter.get_window_stats(rate, "everybody", "sign_in").remaining == 999
+
+
+@on_sqlite
+def test_without_a_captcha_nothing_is_counted_for_everybody(browser, ada):
+    guess(browser())
+    assert not [kept for kept in counts.kept() if kept.subject == "everybody"]
+
+
+# How it counts
+
+
+def test_pages_cost_no_query_and_a_success_leaves_nothing(browser, ada):
+    done, stranger = [], browser()
+    for engine in db.engines.values():
+        event.listen(engine, "before_cursor_execute", lambda *call: done.append(call[2]))
+    for page in ("/", "/auth/login", "/auth/register", "/auth/reset", "/auth/magic-link"):
+        stranger.get(page)
+    assert done == []
+    guess(stranger, password=PASSWORD)
+    assert done
+    assert db.session.scalars(select(Count)).all() == []
+
+
+def test_no_name_or_address_stands_in_the_counts(browser, ada):
+    for login in ("ada", ada.email, "my password, by mistake"):
+        guess(browser(), login)
+    assert db.session.scalar(select(func.count()).select_from(Count)) == 4
+    for count in db.session.scalars(select(Count)):
+        assert not any(word in count.id for word in ("ada", "example", "mistake"))
+
+
+def test_what_has_expired_goes(browser, ada, clock, monkeypatch):
+    for number in range(10):
+        guess(browser(f"192.0.2.{number}"), f"person{number}")
+    clock.move(minutes=6)
+    monkeypatch.setattr(limiter.storage, "_next_sweep", 0)
+    guess(browser())
+    assert db.session.scalar(select(func.count()).select_from(Count)) == 2
+
+
+@pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])
+def test_without_limits_there_are_none(app, browser, ada):
+    assert statuses(guess(browser()) for _ in range(40)) == [422] * 40
+    assert db.session.scalars(select(Count)).all() == []
+    shown = app.test_cli_runner().invoke(args=["limits", "show"])
+    assert (shown.exit_code, "nothing is limited" in shown.stderr) == (1, True)
+    assert app.test_cli_runner().invoke(args=["users", "why", "ada"]).exit_code == 0
+
+
+def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, caplog, monkeypatch):
+    """No 500, no sign-in without limit, one warning a minute; and when they are back, they count again."""
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE counts RENAME TO away"))
+    try:
+        with caplog.at_level(logging.WARNING):
+            assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
+            assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+        (warning,) = [record.message for record in caplog.records if record.name == "flask-limiter"]
+        assert "each process counts for itself: " in warning
+        assert "counts" in warning.partition(": ")[2]
+    finally:
+        with db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE away RENAME TO counts"))
+    monkeypatch.setattr(limiter, "_Limiter__last_check_backend", 0)  # it looks again every few seconds
+    assert guess(browser("192.0.2.3")).status_code == 422
+    assert db.session.scalar(select(func.count()).select_from(Count)) == 2
+
+
+# Which views
+
+
+EXEMPT = {
+    "auth.logout": "it ends a session of one's own",
+    "auth.reset_password": "it needs a mailed link, which works once",
+    "auth.undo_email": "it needs a mailed link, which works once",
+    "auth.use_magic_link": "it needs a mailed link, which works once",
+    "auth.end_session": "it ends a session of one's own",
+    "auth.end_other_sessions": "it ends sessions of one's own",
+    "auth.end_trust": "it ends what is one's own",
+    "auth.undo_passkey": "it needs a mailed link, which works once",
+    "auth.second_factor": "it counts tries itself, in the database, and always",
+    **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs a recent sign-in"),
+    **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs a recent sign-in"),
+    **dict.fromkeys(["auth.list_passkeys", "auth.passkey", "auth.remove_passkey"], "it needs a recent sign-in"),
+    **dict.fromkeys(["auth.passkey_creation_options", "auth.remove_password"], "it needs a recent sign-in"),
+    "auth.keep": "it changes one's own account, and no more than a word of it",
+}
+
+
+@on_sqlite
+def test_every_view_that_takes_a_form_has_a_limit_or_a_reason_for_none(app):
+    posted = {rule.endpoint for rule in app.url_map.iter_rules() if "POST" in rule.methods}
+    limited = {name for name in posted if hasattr(app.view_functions[name], "limits")}
+    assert posted - limited == set(EXEMPT)
+    assert not limited & set(EXEMPT)
+
+
+# How many browsers
+
+
+def test_fifty_browsers_of_one_account_are_signed_in_at_most(browser, ada, clock):
+    first, second = browser(), browser()
+    guess(first, password=PASSWORD)
+    clock.move(minutes=10)
+    guess(second, password=PASSWORD)
+    clock.move(minutes=10)
+    first.get("/account")  # seen last, though it is the oldest
+    for _ in range(49):
+        assert guess(browser(), password=PASSWORD).status_code == 302
+    assert db.session.scalar(select(func.count()).where(*UserSession.alive())) == 50
+    assert first.get("/account").status_code == 200
+    gone = second.get("/account", follow_redirects=True)
+    assert "logged in with many other browsers since" in gone.text
+
+
+# At the command line
+
+
+@pytest.fixture
+def flask(app):
+    def run(*arguments):
+        return app.test_cli_runner(catch_exceptions=False).invoke(args=["limits", *arguments]).stdout
+
+    return run
+
+
+def test_the_limits_are_shown_and_who_is_refused(browser, ada, flask):
+    for _ in range(4):
+        guess(browser())
+    shown = flask("show")
+    assert "sign_in      5 per 5 minutes" in shown
+    assert "register     60 per hour" in shown
+    assert "refused" not in shown
+    guess(browser())
+    assert "sign_in      5 of 5" in flask("show")
+    assert "192.0.2.1" in flask("show")
+
+
+@pytest.mark.parametrize(
+    ("who", "is_theirs"),
+    [
+        ("ada", True),
+        ("ADA@example.com", True),
+        ("192.0.2.1", True),
+        ("bob", False),
+        ("nobody", False),
+        ("192.0.2.2", False),
+    ],
+)
+def test_who_is_refused_is_shown_and_let_in_again(browser, ada, bob, flask, who, is_theirs):
+    for login in ("ada", "ada@example.com"):
+        for _ in range(5):
+            guess(browser(), login)
+    assert flask("show", who).count("refused") == (2 if is_theirs else 0)
+    flask("clear", who)
+    expected = [302] * 2 if is_theirs else [429] * 2
+    assert statuses(guess(browser(), login, PASSWORD) for login in ("ada", ada.email)) == expected
+
+
+def test_a_network_of_ipv6_is_let_in_again(browser, ada, flask):
+    for _ in range(5):
+        guess(browser("2001:db8::1"))
+    assert "2001:db8::/64" in flask("show")
+    assert flask("clear", "2001:db8::/64") == "2 counts are forgotten.\n"
+    assert guess(browser("2001:db8::2"), password=PASSWORD).status_code == 302
+
+
+def test_all_are_let_in_again(browser, ada, flask):
+    for number in range(30):
+        guess(browser(), f"person{number}")
+    assert flask("clear") == "31 counts are forgotten.\n"
+    assert guess(browser(), password=PASSWORD).status_code == 302
+
+
+def test_why_says_that_passwords_were_tried_too_often(browser, ada, app):
+    for _ in range(5):
+        guess(browser())
+    why = app.test_cli_runner(catch_exceptions=False).invoke(args=["users", "why", "ada"]).output
+    assert "To forget that: flask limits clear ada" in why
