@@ -13,9 +13,9 @@ from joserfc import jws
 from joserfc.jwk import OctKey
 
 from app import clock, tokens
-from app.accounts import two_factor
+from app.accounts import passkeys, sso, two_factor
 from app.extensions import db
-from app.models import EmailChange, User
+from app.models import EmailChange, Identity, Passkey, User
 from app.models.user import STATE
 
 SECRET_KEY = "a key of the tests' own that is long enough"
@@ -63,10 +63,14 @@ def test_the_clock_decides(bob, clock):
 @pytest.mark.parametrize("other", tokens.LIFETIMES)
 def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
     change = EmailChange(user_id=bob.id, old_email="old@example.com", old_email_key="old@example.com", new_email="x")
-    db.session.add(change)
+    identity = Identity(user_id=bob.id, provider="acme", issuer="i", subject="s")
+    passkey = Passkey(user_id=bob.id, name="x", credential_id="x", public_key="x", sign_count=0)
+    db.session.add_all([change, identity, passkey])
     bob.second_factor_at = clock.now()
     db.session.commit()
-    token = bob.issue_token(purpose, email="new@example.com", change=change.id, challenge="x")
+    token = bob.issue_token(
+        purpose, email="new@example.com", change=change.id, challenge="x", factor=passkey.id, identity=identity.id
+    )
     assert (tokens.read(other, token) is not None) is (purpose == other)
     spent = {
         "confirm": lambda: bob.confirm(token),
@@ -74,6 +78,8 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
         "change_email": lambda: bob.change_email(token),
         "undo_email": lambda: client.post(f"/auth/undo-email/{token}").status_code == 302,
         "magic_link": lambda: client.post(f"/auth/magic-link/{token}").status_code == 302,
+        "undo_link": lambda: sso.find_to_disown(token) == identity,
+        "undo_passkey": lambda: passkeys.find_to_undo(token) == passkey,
         "undo_factor": lambda: two_factor.find_to_undo(token) == bob,
         "recent_login": lambda: purpose == "recent_login",  # only its code goes anywhere
     }[other]()

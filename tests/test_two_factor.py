@@ -256,6 +256,7 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
     assert client.get("/auth/history").location == SET_UP
     assert client.get("/account", headers={"Accept": "application/json"}).status_code == 403
     open_to_her = {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.recent_login"}
+    open_to_her |= {"auth.list_passkeys", "auth.passkey_creation_options"}
     open_to_her |= {
         "auth.logout",
         "auth.keep",

@@ -180,7 +180,10 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
             fields = {"password": PASSWORD, "factor_code": code, "csrf_token": token}
             typing.append(partial(browser.post, "/auth/recent-login", **fields))
     answers = _all_at_once(typing)
-    assert sorted(answer.status for answer in answers) == [302] + [422] * 9
+    assert {answer.status for answer in answers} == {302, 422}
+    # Whoever proves it once more has another session from then on: copies of the one before are led to the sign-in.
+    passed = [answer for answer in answers if answer.status == 302 and "/auth/login" not in answer.headers["Location"]]
+    assert len(passed) == 1
     assert ledger.count(Event, Event.action == "second_factor_used") == 1
     assert ledger.count(Event, Event.action == "second_factor_failed") <= 5
 
