@@ -66,7 +66,7 @@ LIMITS = {
     ),
     "begin": Limit(
         set(),
-        {here: "60 per 5 minutes"},
+        {here: "300 per 5 minutes"},
         "Logging in was begun many times from your network. Wait {wait}, then try again.",
     ),
     "ask_if_taken": Limit(
