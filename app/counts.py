@@ -44,7 +44,7 @@ class Database(Storage):
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **_: Any) -> None:
         super().__init__(uri, wrap_exceptions)
-        self._next_sweep = 0.0
+        self._next_sweep = self._away_until = 0.0
         self._sweeping = threading.Lock()
 
     @property
@@ -55,11 +55,15 @@ class Database(Storage):
         """Add to a count and return it; a negative amount takes back. It lasts for `expiry` seconds from its first."""
         if amount < 0:
             return self._take_back(key, -amount)
-        self._sweep()
         now = clock.now()
         values = {"key": key, "amount": amount, "now": now, "until": now + timedelta(seconds=expiry)}
-        with db.engines["counts"].connect() as connection:
-            return int(connection.execute(ADD, values).scalar_one())
+        try:
+            self._sweep()
+            with db.engines["counts"].connect() as connection:
+                return int(connection.execute(ADD, values).scalar_one())
+        except SQLAlchemyError:
+            self._away_until = time.monotonic() + 1
+            raise
 
     def get(self, key: str) -> int:
         return self._one(select(Count.count).where(Count.id == key, Count.expires_at > clock.now())) or 0
@@ -69,6 +73,9 @@ class Database(Storage):
         return (until or clock.now()).astimezone(UTC).timestamp()
 
     def check(self) -> bool:
+        """Say whether to count here again: not at once, since what can be read may be locked for writing."""
+        if time.monotonic() < self._away_until:
+            return False
         try:
             self._one(select(Count.id).limit(1))
         except SQLAlchemyError:

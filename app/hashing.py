@@ -1,13 +1,20 @@
-"""How many passwords are hashed at once. Each takes a core and megabytes; who waits holds no connection meanwhile."""
+"""Passwords are hashed by as many threads as there are cores, whose memory stays theirs: a hash takes 16 MiB.
+
+Who waits for one of them holds no connection to the database meanwhile.
+"""
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Any, TypeVar
 
 from werkzeug.exceptions import ServiceUnavailable
 
 from app.extensions import connection_given_back
+
+T = TypeVar("T")
 
 ROOM = 24  # who may wait in a process: of a server's 32 threads some are left for pages
 PATIENCE = 5  # seconds
@@ -20,36 +27,35 @@ class Busy(ServiceUnavailable):
         super().__init__(retry_after=PATIENCE)
 
 
-class Slots:
-    """As many as hash at once. Who comes later waits behind those who wait already."""
+class Threads:
+    """So many threads, and a room for those who wait: who comes first is served first."""
 
     def __init__(self, count: int, room: int = ROOM, patience: float = PATIENCE) -> None:
         self.count, self.room, self.patience = count, room, patience
-        self.waiting = 0
-        self._free, self._counting = threading.Semaphore(count), threading.Lock()
+        self.inside = 0  # those whose turn it is, and those who wait
+        self._counting = threading.Lock()
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="hash")
 
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Take one, meanwhile. Raises Busy if too many wait, or after 5 seconds of waiting."""
-        if self.waiting or not self._free.acquire(blocking=False):
-            self._wait()
-        try:
-            yield
-        finally:
-            self._free.release()
-
-    def _wait(self) -> None:
+    def run(self, work: Callable[..., T], *args: object) -> T:
+        """Return what `work` returns. Raises Busy if too many wait, or if it was not begun within 5 seconds."""
         with self._counting:
-            if self.waiting >= self.room:
+            if self.inside >= self.count + self.room:
                 raise Busy
-            self.waiting += 1
-        try:
-            with connection_given_back():
-                if not self._free.acquire(timeout=self.patience):
-                    raise Busy
-        finally:
-            with self._counting:
-                self.waiting -= 1
+            self.inside += 1
+            has_to_wait = self.inside > self.count
+        future = self._pool.submit(work, *args)
+        future.add_done_callback(self._leave)
+        with connection_given_back() if has_to_wait else nullcontext():
+            try:
+                return future.result(self.patience)
+            except TimeoutError:
+                if future.cancel():
+                    raise Busy from None
+                return future.result()  # it has begun
+
+    def _leave(self, _: "Future[Any]") -> None:
+        with self._counting:
+            self.inside -= 1
 
 
 def cores() -> int:
@@ -59,8 +65,8 @@ def cores() -> int:
 
 def share(processes: int) -> None:
     """Divide the cores among the processes of a server, which calls this in each of them."""
-    global slot
-    slot = Slots(max(1, cores() // processes))
+    global threads
+    threads = Threads(max(1, cores() // processes))
 
 
-slot = Slots(cores())
+threads = Threads(cores())

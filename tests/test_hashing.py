@@ -3,6 +3,7 @@
 import contextvars
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from clients import PASSWORD, on_sqlite
@@ -10,17 +11,31 @@ from sqlalchemy import func, select
 
 from app import hashing
 from app.extensions import db
-from app.hashing import Busy, Slots
+from app.hashing import Busy, Threads
 from app.models import Count, User
 from app.models.user import check_password, hash_password
 
 
 @pytest.fixture
-def slot(monkeypatch):
-    """One at a time, and a second's patience."""
-    slot = Slots(1, room=2, patience=1)
-    monkeypatch.setattr(hashing, "slot", slot)
-    return slot
+def threads(monkeypatch):
+    """One thread, a room for two, and a second's patience."""
+    threads = Threads(1, room=2, patience=1)
+    monkeypatch.setattr(hashing, "threads", threads)
+    yield threads
+    threads._pool.shutdown()
+
+
+@contextmanager
+def kept_busy(threads):
+    """Nobody gets a turn meanwhile."""
+    let_go = threading.Event()
+    worker = threading.Thread(target=threads.run, args=[let_go.wait])
+    worker.start()
+    until(lambda: threads.inside == 1)
+    yield
+    let_go.set()
+    worker.join()
+    until(lambda: threads.inside <= 1)
 
 
 def aside(*calls):
@@ -58,24 +73,24 @@ def until(true):
 
 @on_sqlite
 @pytest.mark.parametrize("work", [lambda: hash_password(PASSWORD), lambda: check_password(None, PASSWORD)])
-def test_who_waits_too_long_or_finds_the_room_full_is_sent_away(app, slot, work):
-    with slot():
+def test_who_waits_too_long_or_finds_the_room_full_is_sent_away(app, threads, work):
+    with kept_busy(threads):
         first, second = aside(work), aside(work)
-        until(lambda: slot.waiting == 2)
+        until(lambda: threads.inside == 3)
         begun = time.monotonic()
         with pytest.raises(Busy):
             work()
         assert time.monotonic() - begun < 0.5, "there is no room: at once"
         assert [type(result) for wait in (first, second) for result in wait()] == [Busy, Busy]
-    assert slot.waiting == 0
+    until(lambda: threads.inside == 0)
     work()
 
 
 @on_sqlite
-def test_who_waits_gets_a_turn(app, slot):
-    with slot():
+def test_who_waits_gets_a_turn(app, threads):
+    with kept_busy(threads):
         wait = aside(lambda: hash_password(PASSWORD))
-        until(lambda: slot.waiting == 1)
+        until(lambda: threads.inside == 2)
     assert isinstance(wait()[0], str)
 
 
@@ -88,10 +103,10 @@ def test_who_waits_gets_a_turn(app, slot):
     ],
 )
 def test_a_request_that_can_not_have_a_turn_is_told_when_to_come_back_and_counts_nothing(
-    app, client, ada, slot, address, form
+    app, client, ada, threads, address, form
 ):
     form = {"password": PASSWORD, "confirm_password": PASSWORD} | form
-    with slot():
+    with kept_busy(threads):
         for _ in range(2):
             page = client.post(address, data=form)
             assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
@@ -102,7 +117,7 @@ def test_a_request_that_can_not_have_a_turn_is_told_when_to_come_back_and_counts
 
 
 @pytest.mark.parametrize("name", ["reset", "change"])
-def test_so_it_is_with_a_new_password(app, client, ada, slot, letters, name):
+def test_so_it_is_with_a_new_password(app, client, ada, threads, letters, name):
     new = {"password": "another lantern", "confirm_password": "another lantern"}
     if name == "reset":
         client.post("/auth/reset", data={"email": ada.email})
@@ -110,18 +125,18 @@ def test_so_it_is_with_a_new_password(app, client, ada, slot, letters, name):
     else:
         client.sign_in(ada)
         address, form = "/auth/change-password", new | {"old_password": PASSWORD}
-    with slot():
+    with kept_busy(threads):
         assert client.post(address, data=form).status_code == 503
     assert client.post(address, data=form).status_code == 302
     assert db.session.get(User, ada.id).verify_password("another lantern")
 
 
-def test_those_who_wait_hold_no_connection(app, ada, slot):
+def test_those_who_wait_hold_no_connection(app, ada, threads):
     client, pool = app.test_client(), db.engine.pool
     db.session.remove()
-    with slot():
+    with kept_busy(threads):
         wait = aside(lambda: client.post("/auth/login", data={"login": "ada", "password": PASSWORD}))
-        until(lambda: slot.waiting == 1)
+        until(lambda: threads.inside == 2)
         until(lambda: pool.checkedout() == 0)
     assert wait()[0].status_code == 302
     assert client.get("/account").status_code == 200
@@ -146,11 +161,11 @@ def deleted(ada, bob):
 
 
 @pytest.mark.parametrize("work", [flushed, changed, added, deleted])
-def test_what_has_been_done_is_not_lost_by_waiting(app, ada, bob, slot, work):
+def test_what_has_been_done_is_not_lost_by_waiting(app, ada, bob, threads, work):
     work(ada, bob)
-    with slot():
+    with kept_busy(threads):
         wait = aside(lambda: setattr(ada, "password", "another lantern"))
-        until(lambda: slot.waiting == 1)
+        until(lambda: threads.inside == 2)
     wait()
     db.session.commit()
     db.session.expire_all()
@@ -162,22 +177,23 @@ def test_what_has_been_done_is_not_lost_by_waiting(app, ada, bob, slot, work):
 @pytest.mark.parametrize(("cores", "processes", "count"), [(8, 2, 4), (8, 3, 2), (2, 2, 1), (1, 4, 1)])
 def test_the_cores_are_shared_among_the_processes_of_a_server(monkeypatch, cores, processes, count):
     monkeypatch.setattr(hashing, "cores", lambda: cores)
-    monkeypatch.setattr(hashing, "slot", hashing.slot)
+    monkeypatch.setattr(hashing, "threads", hashing.threads)
     hashing.share(processes)
-    assert hashing.slot.count == count
+    assert hashing.threads.count == count
 
 
-def test_more_never_hash_at_once(app, monkeypatch):
-    slot, inside, most = Slots(2, room=30, patience=10), [], []
-    monkeypatch.setattr(hashing, "slot", slot)
+def test_more_never_hash_at_once_and_the_same_threads_always(app):
+    """Else each thread of a server would keep the memory of a hash."""
+    threads, inside, most, who = Threads(2, room=30, patience=10), [], [], set()
 
     def work():
-        with slot():
-            inside.append(1)
-            most.append(len(inside))
-            time.sleep(0.005)
-            inside.pop()
+        inside.append(1)
+        most.append(len(inside))
+        who.add(threading.get_ident())
+        time.sleep(0.005)
+        inside.pop()
 
-    aside(*[work] * 20)()
+    aside(*[lambda: threads.run(work)] * 20)()
     assert len(most) == 20
-    assert max(most) == 2
+    assert max(most) == len(who) == 2
+    threads._pool.shutdown()

@@ -225,8 +225,8 @@ def hash_password(password: str) -> str:
     """Hash a password in its composed form (NFC). Raises ValueError if it is empty or has a NUL, where scrypt stops."""
     if not password or "\0" in password:
         raise ValueError("A password can't be empty or hold a NUL.")
-    with hashing.slot():
-        return generate_password_hash(unicodedata.normalize("NFC", password), current_app.config["PASSWORD_HASH"])
+    normal = unicodedata.normalize("NFC", password)
+    return hashing.threads.run(generate_password_hash, normal, current_app.config["PASSWORD_HASH"])
 
 
 def check_password(stored: str | None, password: str) -> bool:
@@ -236,8 +236,8 @@ def check_password(stored: str | None, password: str) -> bool:
     for attempt in (stored, nobodys):
         try:
             if attempt:
-                with hashing.slot():
-                    return check_password_hash(attempt, password) and attempt is stored and "\0" not in password
+                is_right = hashing.threads.run(check_password_hash, attempt, password)
+                return is_right and attempt is stored and "\0" not in password
         except (ValueError, TypeError, OverflowError):
             continue
     return False
