@@ -70,7 +70,7 @@ class PasskeyForm(Form):
 @limited("sign_in", "letter", unless="credential")
 def recent_login():
     form = _form()
-    if form.is_submitted() and "send_code" in request.form:
+    if form.is_submitted() and "send_code" in request.form and not request.form.get("credential"):
         is_sent = proofs.send_code(current_user)
         db.session.commit()
         words = "A code is on its way." if is_sent else "Many letters went to you lately. Wait an hour, then try again."
