@@ -54,6 +54,7 @@ def people(ada, bob, app):
     mail.deliver()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(("name", "who", "way"), TOUR, ids=[name for name, *_ in TOUR])
 def test_everybody_can_use_it(people, page, name, who, way, request):
     broken = []

@@ -20,6 +20,8 @@ from app import mail
 from app.extensions import db
 from app.models import Event, Letter, User, UserSession
 
+pytestmark = pytest.mark.extended
+
 KILLS = 5  # a test: 20 in all, over two databases and two kinds of process; 80 when extended
 SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.extended) for seed in range(2, 6))]
 LETTERS = 200

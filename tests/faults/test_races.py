@@ -16,6 +16,8 @@ from sqlalchemy import select, update
 from app.extensions import db
 from app.models import EmailChange, Event, Letter, User, UserSession
 
+pytestmark = pytest.mark.extended
+
 CROWD = 50
 
 one_address = [(f"person{n}", "eVe@example.com" if n % 2 else "Eve@EXAMPLE.com") for n in range(CROWD)]

@@ -6,11 +6,14 @@ from collections import Counter
 from contextlib import closing
 from functools import partial
 
+import pytest
 from clients import on_sqlite
 from serving import Browser
 from sqlalchemy import make_url
 
 from app.models import Event, User
+
+pytestmark = pytest.mark.extended
 
 CROWD = 50
 

@@ -5,9 +5,12 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from clients import on_sqlite
 from serving import Browser
 from test_shared_limits import all_at_once, ready
+
+pytestmark = pytest.mark.extended
 
 CROWD = 64
 MIB = 2**20
