@@ -44,9 +44,9 @@ def databases(tmp_path_factory):
         database.stop()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.extended)])
 def database(request, databases):
-    """An empty database with all its tables: a test that uses it runs on each kind."""
+    """An empty database with all its tables: SQLite in `make test`, PostgreSQL, too, in `make test-all`."""
     return databases(request.param)
 
 
