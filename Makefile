@@ -23,7 +23,7 @@ WORKERS = $(shell $(BIN)/python -c "import os; print(2 * (os.cpu_count() or 1))"
 test-all: .venv/installed-dev  ## Run what is slow, or needs root, Java or Node, which it installs
 	@$(BIN)/python tests/browser/install.py
 	@tests/extended/install
-	@$(BIN)/python -m pytest -q -m extended -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -q -m extended -n $(WORKERS) --dist loadgroup
 
 check: .venv/installed-dev  ## Check format, lint, types, and that models and migrations agree
 	$(BIN)/ruff format --check .

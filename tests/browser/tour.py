@@ -165,6 +165,10 @@ def log_in_elsewhere(who, then, email=""):
     return way
 
 
+def wait_for_the_issuer(page):
+    page.get_by_role("heading", name="Pretend issuer").wait_for()
+
+
 def sign_in_where_asked(page):
     page.get_by_role("link", name="Log in with a password").click()
     fill_in(page, "Log in", SIGN_IN)
@@ -373,7 +377,7 @@ TOUR = [
     ("sign-in, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", SIGN_IN))),
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
     ("log in elsewhere", STRANGER, address("/auth/sso/pretend")),
-    ("pretend issuer", STRANGER, submit("/auth/sso/pretend", "Log in with Pretend issuer")),
+    ("pretend issuer", STRANGER, after(submit("/auth/sso/pretend", "Log in with Pretend issuer"), wait_for_the_issuer)),
     ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "no address")),
     ("elsewhere, an address that is taken", STRANGER, as_somebody_known),
     ("elsewhere, to be linked", STRANGER, after(as_somebody_known, sign_in_where_asked)),

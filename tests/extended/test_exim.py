@@ -13,7 +13,7 @@ from app import mail
 from app.extensions import db
 from app.models import Letter
 
-pytestmark = pytest.mark.extended
+pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("exim")]  # its servers are started once
 
 
 @pytest.fixture(scope="module")

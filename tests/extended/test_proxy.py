@@ -13,7 +13,7 @@ from issuer import CLIENT, SECRET, Issuer
 from mail_server import Authority, MailServer, until
 from nginx import HERE, SECRET_KEY, VISITOR, Gunicorn, Nginx, Visitor, free_port
 
-pytestmark = pytest.mark.extended
+pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("proxy")]  # its servers are started once
 
 GUNICORNS_OWN = re.compile(r"\[\d{4}-\d\d-\d\d [\d:]+ \+0000\] \[\d+\] \[(INFO|WARNING)\] [^{}]+")
 FORGED = {

@@ -40,12 +40,13 @@ def test_of_fifty_who_register_the_same_at_once_one_gets_it(site, sink, ledger, 
     assert ("already registered" if crowd is one_address else "already in use") in refused.text
 
 
-@pytest.mark.extended
 @crowds
 def test_so_it_is_with_the_real_hash(site, sink, ledger, crowd):
     running = site(processes=2, wsgi="flasky:app")
     answers = _all_at_once([_registering(running, *person) for person in crowd])
-    assert sorted(answer.status for answer in answers) == [302] + [422] * (CROWD - 1)
+    statuses = [answer.status for answer in answers]
+    assert statuses.count(302) == 1
+    assert set(statuses) <= {302, 422, 503}, "who has waited for a core for five seconds is told to come back"
     assert [ledger.count(table) for table in (User, Letter, UserSession)] == [1, 1, 1]
 
 
