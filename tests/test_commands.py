@@ -698,6 +698,7 @@ def test_the_suite_takes_the_arguments_of_pytest_and_ends_as_it_does(small_suite
     assert "Missing" not in result.stdout
 
 
+@pytest.mark.extended
 def test_the_suite_says_which_lines_it_does_not_reach(small_suite, tmp_path):
     arguments = ("test", "--coverage", "-q", "-p", "no:cacheprovider", small_suite, "-k", "good")
     result = run_flask(*arguments, COVERAGE_FILE=str(tmp_path / "coverage"))

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 from clients import PASSWORD, ROOT
 
-pytestmark = pytest.mark.xdist_group("make run")  # one clone, one installation
+pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("make run")]  # one clone, one installation
 
 
 @pytest.fixture(scope="module")
