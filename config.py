@@ -189,6 +189,8 @@ class Config:
             for part in ("issuer", "client_id", "client_secret")
             if not getattr(provider, part)
         ]
+        if bool(settings["RECAPTCHA_PUBLIC_KEY"]) != bool(settings["RECAPTCHA_PRIVATE_KEY"]):
+            found.append("RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY go together: write both, or neither.")
         if settings["REDIS_URL"] and not settings["REDIS_URL"].startswith(("redis://", "rediss://", "redis+unix://")):
             found.append("REDIS_URL: write redis://host:6379/0, rediss:// for TLS, or redis+unix:///path/to/socket.")
         if settings["PASSWORD_MIN_LENGTH"] not in range(8, 129):

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
@@ -29,15 +30,21 @@ def is_on() -> bool:
 
 def is_solved(answer: str) -> bool:
     """Ask the service about what its box gave the browser. Raises Unavailable, after 3 seconds at most."""
+    said = ask(answer, remoteip=request.remote_addr or "")
+    host = urlsplit(current_app.config["PUBLIC_URL"]).hostname
+    return said["success"] is True and said.get("hostname") in (None, host)
+
+
+def ask(answer: str, **more: str) -> dict[str, Any]:
+    """Return what the service says about an answer. Raises Unavailable, after 3 seconds at most."""
     settings = current_app.config
-    question = {"secret": settings["RECAPTCHA_PRIVATE_KEY"], "response": answer, "remoteip": request.remote_addr or ""}
+    question = {"secret": settings["RECAPTCHA_PRIVATE_KEY"], "response": answer, **more}
     try:
         said = within(TIMEOUT, _ask, settings["RECAPTCHA_VERIFY_SERVER"], urlencode(question).encode())
-        solved, host = said["success"], said.get("hostname")
+        return {"success": said["success"], **said}
     except Exception as error:
         log.error("The CAPTCHA's service does not answer: %s", type(error).__name__)
         raise Unavailable from error
-    return solved is True and host in (None, urlsplit(settings["PUBLIC_URL"]).hostname)
 
 
 def origins() -> list[str]:
@@ -48,7 +55,7 @@ def origins() -> list[str]:
     return [f"{own}/recaptcha/", "https://www.gstatic.com/recaptcha/"] if is_googles else [own]
 
 
-def _ask(server: str, question: bytes) -> dict[str, object]:
+def _ask(server: str, question: bytes) -> dict[str, Any]:
     until, said = time.monotonic() + TIMEOUT, b""
     try:
         with urlopen(Request(server, question), timeout=TIMEOUT) as answer:  # noqa: S310 - the address is a setting

@@ -66,6 +66,17 @@ def fetch_claims(provider: Provider, journey: SsoJourney, code: str) -> dict[str
     return _carefully(provider, ask)
 
 
+def look_up(provider: Provider) -> None:
+    """Fetch what the provider publishes about itself, and check it. Raises Unavailable."""
+    _carefully(provider, lambda _: None)
+
+
+def metadata_url(provider: Provider) -> str:
+    """Return where it publishes that (OpenID Connect Discovery 1.0, 4)."""
+    issuer = provider.issuer.replace("{tenantid}", "common").rstrip("/")
+    return f"{issuer}/.well-known/openid-configuration"
+
+
 def redirect_uri(provider: Provider) -> str:
     """Return where the provider sends people back to: one address each, so that none is taken for another's."""
     return link("auth.sso_callback", provider=provider.name)
@@ -120,12 +131,11 @@ def _client(app: Flask, provider: Provider) -> Any:
 def _new_client(app: Flask, provider: Provider) -> Any:
     from authlib.integrations.flask_client import OAuth  # costs as much as a small application: only when needed
 
-    issuer = provider.issuer.replace("{tenantid}", "common").rstrip("/")
     return OAuth(app).register(
         provider.name,
         client_id=provider.client_id,
         client_secret=provider.client_secret,
-        server_metadata_url=f"{issuer}/.well-known/openid-configuration",
+        server_metadata_url=metadata_url(provider),
         client_kwargs={
             "scope": "openid email profile",
             "code_challenge_method": "S256",

@@ -30,6 +30,7 @@ LIFETIMES = {  # seconds
     "undo_link": 72 * 3600,
     "undo_factor": 72 * 3600,
     "undo_passkey": 72 * 3600,
+    "doctor": 60,  # nobody's: flask doctor asks the server with it
 }
 CODE_DIGITS = 8
 LONGEST = 366 * 24 * 3600  # seconds

@@ -255,6 +255,8 @@ def test_nothing_means_the_default(configured, text):
         ("PASSWORD_MIN_LENGTH", "7", "write a number from 8 to 128."),
         ("PASSWORD_MIN_LENGTH", "129", "write a number from 8 to 128."),
         ("MAIL_DELIVERY", "nonsense", "write thread, worker or off."),
+        ("RECAPTCHA_PUBLIC_KEY", "one", "write both, or neither."),
+        ("RECAPTCHA_PRIVATE_KEY", "the other", "write both, or neither."),
         ("SECOND_FACTOR_FOR", "some", "write nobody, admins or everybody."),
         ("SECOND_FACTOR_FOR", "Everybody", "write nobody, admins or everybody."),
     ],

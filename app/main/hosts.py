@@ -5,7 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 from flask import current_app, redirect, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-PROBES = {"main.healthz", "main.readyz"}  # asked for by machines, at whatever address
+PROBES = {"main.healthz", "main.readyz", "main.arrived"}  # asked for by machines, at whatever address
 PORTS = {"http": "80", "https": "443"}
 
 

@@ -3,10 +3,11 @@
 import logging
 from functools import cache
 
-from flask import current_app
+from flask import abort, current_app, jsonify, request
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import tokens
 from app.extensions import db
 from app.main.views import bp
 
@@ -18,17 +19,32 @@ def healthz():
     return _word("ok", 200)
 
 
+@bp.route("/healthz/<question>")
+def arrived(question):
+    """What is left of a request of `flask doctor` when it has passed all proxies. There is no such page for others."""
+    if not tokens.read("doctor", question):
+        abort(404)
+    forwarded_for = request.headers.get("X-Forwarded-For", "")
+    return jsonify(forwarded_for=forwarded_for, ip=request.remote_addr, is_secure=request.is_secure, host=request.host)
+
+
 @bp.route("/readyz")
 def readyz():
     try:
-        found = db.session.scalar(text("SELECT version_num FROM alembic_version"))
+        found, newest = migrations()
     except SQLAlchemyError as error:
         log.error("Not ready: %s", type(error).__name__)
         return _word("not ready", 503)
-    if found != _head(current_app.extensions["migrate"].directory):
+    if found != newest:
         log.error("Not ready: the database is at migration %s. Run: flask db upgrade", found)
         return _word("not ready", 503)
     return _word("ready", 200)
+
+
+def migrations():
+    """Return at which migration the database is, and the newest that there is."""
+    found = db.session.scalar(text("SELECT version_num FROM alembic_version"))
+    return found, _head(current_app.extensions["migrate"].directory)
 
 
 @cache

@@ -79,7 +79,8 @@ class Gunicorn(Process):
         settings |= {"SECRET_KEY": SECRET_KEY, "PUBLIC_URL": public_url, "DATABASE_URL": database_url}
         command = [sys.executable, "-m", "gunicorn", "--bind", f"{HERE}:{self.port}", "flasky:app"]
         alone = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHON_DOTENV_DISABLED": "1", "WEB_CONCURRENCY": "2"}
-        super().__init__(command, folder / "gunicorn.log", self.port, cwd=ROOT, env=alone | settings)
+        self.environment = alone | settings
+        super().__init__(command, folder / "gunicorn.log", self.port, cwd=ROOT, env=self.environment)
 
 
 class Nginx(Process):

@@ -5,10 +5,12 @@ import re
 import socket
 import sqlite3
 import ssl
+import subprocess
+import sys
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from clients import PASSWORD
+from clients import PASSWORD, ROOT
 from issuer import CLIENT, SECRET, Issuer
 from mail_server import Authority, MailServer, until
 from nginx import HERE, SECRET_KEY, VISITOR, Gunicorn, Nginx, Visitor, free_port
@@ -267,3 +269,14 @@ def test_without_a_trusted_proxy_nothing_that_is_forged_changes_anything(tmp_pat
         assert {line["ip"] for line in logged(gunicorn)} == {HERE}
     finally:
         gunicorn.stop()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "words"), [("1", None), ("0", "all visitors seem to be"), ("2", "anybody can forge their address")]
+)
+def test_the_doctor_counts_the_proxies(site, trusted, words):
+    known = {"SSL_CERT_FILE": str(site.nginx.authority.file), "TRUSTED_PROXIES": trusted}
+    command = [sys.executable, "-m", "flask", "doctor"]
+    done = subprocess.run(command, cwd=ROOT, env=site.gunicorn.environment | known, capture_output=True, text=True)
+    assert done.returncode == (1 if words else 0), done.stdout + done.stderr
+    assert [words in line for line in done.stdout.splitlines() if line.startswith(" ")] == ([True] if words else [])

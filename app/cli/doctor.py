@@ -1,0 +1,94 @@
+"""`flask doctor`: what is wrong with the way this is set up, in words, and what to do about it. It changes nothing.
+
+A check yields what it finds, a sentence each, with the remedy; what is not set up is not looked at.
+"""
+
+from datetime import timedelta
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+import config
+from app import clock
+from app.cli import servers
+from app.cli.commands import say_where
+from app.cli.servers import NotLookedAt, words
+from app.extensions import db
+from app.main.probes import migrations
+from app.models import Chore, Letter
+from app.models.outbox import Status
+
+LATE = timedelta(minutes=5)  # a letter's usual delay is seconds
+
+
+@click.command()
+@with_appcontext
+def doctor():
+    """Say what is wrong with the set-up, and what to do; 1 at the end if there is anything."""
+    say_where()
+    is_well = True
+    for name, check in CHECKS.items():
+        try:
+            found = list(check())
+        except NotLookedAt as reason:
+            click.echo(f"-      {name}: {reason}")
+        else:
+            is_well = is_well and not found
+            click.echo("\n    ".join([f"{'wrong' if found else 'well '}  {name}", *found]))
+    if not is_well:
+        raise click.exceptions.Exit(1)
+
+
+def settings():
+    """What production would say of them, and what it starts with, but should not."""
+    if current_app.config["CONFIG_NAME"] != "production":
+        values = {name: getattr(config.Production, name) for name in dir(config.Production) if name.isupper()}
+        yield from (f"For production: {problem}" for problem in config.Production.problems(values))
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        yield "RATELIMIT_ENABLED is 0: passwords can be guessed without end. Take it out."
+    if current_app.config["MAIL_DELIVERY"] == "off":
+        yield "MAIL_DELIVERY is off: letters wait until somebody calls flask mail work. Write thread or worker."
+
+
+def database():
+    try:
+        found, newest = migrations()
+        is_old = db.engine.name == "postgresql" and db.engine.dialect.server_version_info < (15,)
+    except SQLAlchemyError as error:
+        yield f"DATABASE_URL: {words(error)}. Is it right, and is it migrated?"
+        return
+    if found != newest:
+        yield f"The database is at migration {found}, the code at {newest}. Run: flask db upgrade"
+    if is_old:
+        yield "PostgreSQL is older than 15, with which this has been tried. Move to a newer one."
+
+
+def outbox():
+    due = (Letter.status == Status.WAITING, Letter.created_at < clock.now() - LATE)
+    try:
+        count, oldest = db.session.execute(select(func.count(), func.min(Letter.created_at)).where(*due)).one()
+        housekeeping = db.session.get(Chore, "housekeeping")
+    except SQLAlchemyError:
+        raise NotLookedAt("the database does not answer") from None
+    if count:
+        age = str(clock.now() - oldest).partition(".")[0]
+        advice = "Does flask mail work run?" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is it served?"
+        yield f"{count} letters wait, the oldest for {age}. {advice} flask mail list says what was tried."
+    if housekeeping and housekeeping.done_at and housekeeping.done_at < clock.now() - timedelta(days=2):
+        yield f"The last housekeeping was on {housekeeping.done_at:%Y-%m-%d}. Run flask users tidy once a day."
+
+
+CHECKS = {
+    "settings": settings,
+    "database": database,
+    "clock": servers.time_of_day,
+    "letters and housekeeping": outbox,
+    "PUBLIC_URL, TLS and proxies": servers.public_url,
+    "mail server": servers.mail_server,
+    "accounts elsewhere": servers.providers,
+    "CAPTCHA": servers.captcha_service,
+    "counts in Redis": servers.redis,
+}

@@ -1,0 +1,275 @@
+"""`flask doctor`, against real servers that are well, and that are not."""
+
+import contextvars
+import secrets
+import threading
+
+import pytest
+from clients import on_sqlite
+from issuer import Issuer
+from mail_server import HOST, Authority, MailServer, tls
+from sqlalchemy import text
+from test_captcha import Service, broken
+from werkzeug.serving import make_server
+
+from app import extensions, mail, tokens
+from app.cli import servers
+from app.extensions import db
+from app.models import Chore
+
+ALL = "settings database clock letters PUBLIC_URL mail accounts CAPTCHA counts".split()
+
+
+@pytest.fixture
+def authority(tmp_path, monkeypatch):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    return authority
+
+
+@pytest.fixture
+def smtp(authority):
+    server = MailServer(
+        "STARTTLS", {"good": tls(authority.certify(HOST)), "for another host": tls(authority.certify("x"))}
+    )
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def issuer():
+    issuer = Issuer()
+    yield issuer
+    issuer.stop()
+
+
+@pytest.fixture
+def captcha():
+    service = Service()
+    service.says = {"success": False, "error-codes": ["missing-input-response"]}
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def app(make_app, database, authority, smtp, issuer, captcha):
+    """A site in production, with all that it can have, served with TLS."""
+    settings = smtp.settings | {
+        "SECRET_KEY": secrets.token_hex(),
+        "SQLALCHEMY_ENGINE_OPTIONS": {},
+        "PUBLIC_URL": "https://localhost",
+        "PASSWORD_HASH": "pbkdf2:sha256:1",
+        "MAIL_DELIVERY": "worker",
+        "RECAPTCHA_PUBLIC_KEY": "one",
+        "RECAPTCHA_PRIVATE_KEY": "the other",
+        "RECAPTCHA_VERIFY_SERVER": captcha.url,
+    }
+    with make_app("production", database, settings) as app:
+        app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}  # not https: production would not start with it
+        server = make_server("localhost", 0, app, threaded=True, ssl_context=tls(authority.certify("localhost")))
+        app.config["PUBLIC_URL"] = f"https://localhost:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield app
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def doctor(app):
+    """Call it, and get what it says of each thing, by its first word."""
+
+    def call(code=1):
+        result = contextvars.Context().run(app.test_cli_runner(catch_exceptions=False).invoke, args=["doctor"])
+        db.session.rollback()
+        assert result.exit_code == code, result.output
+        said = {}
+        for line in result.stdout.splitlines():
+            if not line.startswith(" "):
+                state, name = line.split(maxsplit=1)
+                current = said[name.split()[0].strip(":,")] = [state]
+            else:
+                current.append(line.strip())
+        return said
+
+    return call
+
+
+def only(said, name):
+    """The complaint about one thing, if there is no other."""
+    assert [other for other, (state, *_) in said.items() if state == "wrong"] == [name], said
+    assert len(said[name]) == 2, said
+    return said[name][1]
+
+
+def test_a_site_that_is_well(doctor):
+    said = doctor(code=0)
+    assert list(said) == ALL
+    assert {name for name, (state, *_) in said.items() if state == "-"} <= {"counts"}
+    assert said["counts"][0] == "-"
+
+
+def test_it_changes_nothing(app, doctor, smtp):
+    doctor(code=0)
+    assert smtp.letters == []
+    assert {table.name: db.session.execute(table.select()).all() for table in db.metadata.sorted_tables} == {
+        table.name: [] for table in db.metadata.sorted_tables
+    }
+
+
+def test_limits_that_are_off_and_letters_that_nobody_sends(app, doctor):
+    app.config.update(RATELIMIT_ENABLED=False, MAIL_DELIVERY="off")
+    said = doctor()["settings"]
+    assert [line.split()[0] for line in said] == ["wrong", "RATELIMIT_ENABLED", "MAIL_DELIVERY"]
+
+
+def test_outside_production_it_says_what_would_be_missing_there(make_app, database):
+    with make_app("testing", database, {}) as app:
+        result = app.test_cli_runner(catch_exceptions=False).invoke(args=["doctor"])
+    assert result.exit_code == 1
+    for name in ("SECRET_KEY", "PUBLIC_URL", "DATABASE_URL", "MAIL_SERVER"):
+        assert f"For production: {name} is missing" in result.stdout
+
+
+def test_a_database_behind_the_code(app, doctor):
+    db.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    db.session.commit()
+    try:
+        assert only(doctor(), "database").endswith("Run: flask db upgrade")
+    finally:
+        db.session.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": newest(app)})
+        db.session.commit()
+
+
+def newest(app):
+    from app.main.probes import migrations
+
+    return migrations()[1]
+
+
+@on_sqlite
+def test_no_database(app, doctor):
+    db.session.execute(text("DROP TABLE alembic_version"))
+    db.session.execute(text("DROP TABLE outbox"))
+    db.session.commit()
+    said = doctor()
+    assert "no such table" in only(said, "database")
+    assert said["letters"][0] == "-"
+
+
+def test_a_clock_that_is_off(doctor, clock, issuer):
+    clock.move(seconds=15)
+    doctor(code=0)
+    clock.move(seconds=15)
+    said = doctor()["clock"]
+    assert said[0] == "wrong"
+    assert "seconds ahead of that of acme" in said[-1]
+    clock.move(minutes=-2)
+    assert "seconds behind" in doctor()["clock"][-1]
+
+
+def test_letters_that_wait(doctor, bob, clock):
+    mail.send("confirm", bob)
+    db.session.commit()
+    assert doctor(code=0)
+    clock.move(minutes=6)
+    db.session.add(Chore(id="housekeeping", done_at=clock.time))
+    db.session.commit()
+    assert "1 letters wait, the oldest for 0:06:00. Does flask mail work run?" in doctor()["letters"][1]
+    clock.move(days=3)
+    assert "flask users tidy" in doctor()["letters"][2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings", "words"),
+    [
+        ("refuses connections", {}, "Connection refused. Is the address right"),
+        ("hangs", {}, "timed out"),
+        ("421 at connect", {}, "421 4.3.2 too many connections"),
+        ("STARTTLS, another host", {}, "Its certificate has to be for this name"),
+        ("STARTTLS not offered", {}, "STARTTLS (MAIL_USE_TLS) is usual on port 587"),
+        ("STARTTLS", {"MAIL_PASSWORD": "wrong"}, "Are MAIL_USERNAME and MAIL_PASSWORD right?"),
+        ("STARTTLS", {"MAIL_USERNAME": ""}, "takes no letters from MAIL_SENDER: 530"),
+    ],
+)
+@on_sqlite
+def test_a_mail_server_that_is_not_well(doctor, app, authority, monkeypatch, mode, settings, words):
+    monkeypatch.setattr(mail, "TIMEOUT", 0.5)
+    server = MailServer(mode, {"good": tls(authority.certify(HOST)), "for another host": tls(authority.certify("x"))})
+    app.config.update(server.settings | {"MAIL_USE_TLS": True} | settings)
+    extensions.mail.init_app(app)
+    try:
+        assert words in only(doctor(), "mail")
+    finally:
+        server.stop()
+
+
+@on_sqlite
+def test_more_proxies_believed_than_there_are(app, doctor):
+    app.config["TRUSTED_PROXIES"] = 1
+    assert "anybody can forge their address" in only(doctor(), "PUBLIC_URL")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "arrived", "words"),
+    [
+        (1, {"forwarded_for": "192.0.2.1, 203.0.113.5"}, None),
+        (1, {"forwarded_for": "203.0.113.5"}, None),
+        (2, {"forwarded_for": "192.0.2.1,203.0.113.5, 10.0.0.1"}, None),
+        (2, {"forwarded_for": "192.0.2.1, 203.0.113.5"}, "TRUSTED_PROXIES is 2, but 1 wrote"),
+        (0, {"forwarded_for": "192.0.2.1, 203.0.113.5"}, "all visitors seem to be 10.0.0.1"),
+        (1, {"forwarded_for": "203.0.113.5", "is_secure": False}, "X-Forwarded-Proto"),
+        (1, {"forwarded_for": "203.0.113.5", "host": "127.0.0.1:8000"}, "hand on the Host"),
+    ],
+)
+@on_sqlite
+def test_what_passed_the_proxies(app, trusted, arrived, words):
+    app.config.update(TRUSTED_PROXIES=trusted, PUBLIC_URL="https://example.com")
+    whole = {"ip": "10.0.0.1", "is_secure": True, "host": "example.com"} | arrived
+    found = list(servers._proxies(whole))
+    assert [words in line for line in found] == [True] if words else found == []
+
+
+@on_sqlite
+def test_a_site_that_does_not_answer_or_is_another(app, doctor, issuer):
+    app.config["PUBLIC_URL"] = issuer.url.replace("http", "https")
+    assert "does not answer as this application would" in only(doctor(), "PUBLIC_URL")
+
+
+@on_sqlite
+def test_a_cookie_and_a_header_that_a_proxy_changes(app, doctor):
+    def proxy(environ, start_response):
+        def start(status, headers, *more):
+            kept = [(name, value) for name, value in headers if name != "Strict-Transport-Security"]
+            return start_response(status, [(name, value.replace("; Secure", "")) for name, value in kept], *more)
+
+        return inner(environ, start)
+
+    inner, app.wsgi_app = app.wsgi_app, proxy
+    said = doctor()["PUBLIC_URL"]
+    assert [line.split()[1] for line in said[1:]] == ["session", "header"]
+
+
+@on_sqlite
+def test_an_issuer_that_is_not_what_it_should_be(doctor, issuer):
+    issuer.metadata = {"issuer": "https://evil.example"}
+    assert "Is OIDC_ACME_ISSUER right to the letter" in only(doctor(), "accounts")
+
+
+@on_sqlite
+def test_a_captcha_that_does_not_know_us_or_does_not_answer(doctor, captcha):
+    captcha.says = {"success": False, "error-codes": ["invalid-input-secret"]}
+    assert "RECAPTCHA_PRIVATE_KEY" in only(doctor(), "CAPTCHA")
+    captcha.says = broken
+    assert "RECAPTCHA_VERIFY_SERVER does not answer" in only(doctor(), "CAPTCHA")
+
+
+@on_sqlite
+def test_nobody_else_is_told_what_arrives(client, clock):
+    question = tokens.issue("doctor", subject=1, state="")
+    assert client.get(f"/healthz/{question}").json["ip"] == "127.0.0.1"
+    assert client.get(f"/healthz/{question[:-3]}").status_code == 404
+    assert client.get("/healthz/x").status_code == 404
+    clock.move(seconds=61)
+    assert client.get(f"/healthz/{question}").status_code == 404
