@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import flask_limiter
+from flask import current_app
 from flask_bootstrap import Bootstrap5
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
@@ -12,7 +14,7 @@ from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy import CursorResult, Delete, Insert, Update, func, select
+from sqlalchemy import CursorResult, Delete, Insert, Update, func, select, text
 from sqlalchemy.orm import Session
 
 from app.database import Base
@@ -56,6 +58,12 @@ def rows_changed(statement: Delete | Insert | Update) -> int:
     return cast("CursorResult[object]", db.session.execute(statement)).rowcount
 
 
+def migrations() -> tuple[str, str | None]:
+    """Return at which migration the database is, and the newest that there is."""
+    found = db.session.scalar(text("SELECT version_num FROM alembic_version"))
+    return str(found), _newest(current_app.extensions["migrate"].directory)
+
+
 @contextmanager
 def connection_given_back() -> Iterator[None]:
     """Hold no connection meanwhile, if nothing has been written. What was loaded stays as it was."""
@@ -69,6 +77,13 @@ def connection_given_back() -> Iterator[None]:
         yield
     finally:
         session.add_all(loaded)
+
+
+@cache
+def _newest(directory: str) -> str | None:
+    from alembic.script import ScriptDirectory  # costs as much as a small application: only when needed
+
+    return ScriptDirectory(directory).get_current_head()
 
 
 def _has_written(session: Session) -> bool:

@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 from app import extensions, mail, tokens
 from app.cli import servers
-from app.extensions import db
+from app.extensions import db, migrations
 from app.models import Chore
 
 ALL = "settings database clock letters PUBLIC_URL mail accounts CAPTCHA counts".split()
@@ -138,14 +138,8 @@ def test_a_database_behind_the_code(app, doctor):
     try:
         assert only(doctor(), "database").endswith("Run: flask db upgrade")
     finally:
-        db.session.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": newest(app)})
+        db.session.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": migrations()[1]})
         db.session.commit()
-
-
-def newest(app):
-    from app.main.probes import migrations
-
-    return migrations()[1]
 
 
 @on_sqlite

@@ -255,8 +255,6 @@ def test_nothing_means_the_default(configured, text):
         ("PASSWORD_MIN_LENGTH", "7", "write a number from 8 to 128."),
         ("PASSWORD_MIN_LENGTH", "129", "write a number from 8 to 128."),
         ("MAIL_DELIVERY", "nonsense", "write thread, worker or off."),
-        ("RECAPTCHA_PUBLIC_KEY", "one", "write both, or neither."),
-        ("RECAPTCHA_PRIVATE_KEY", "the other", "write both, or neither."),
         ("SECOND_FACTOR_FOR", "some", "write nobody, admins or everybody."),
         ("SECOND_FACTOR_FOR", "Everybody", "write nobody, admins or everybody."),
     ],
@@ -276,6 +274,11 @@ def test_a_server_is_told_of_all_that_can_not_be_read_at_once():
         "MAIL_PORT is 'many': write a whole number.",
         "MAIL_USE_TLS is 'maybe': write 1 or 0.",
     ]
+
+
+@pytest.mark.parametrize("name", ["RECAPTCHA_PUBLIC_KEY", "RECAPTCHA_PRIVATE_KEY"])
+def test_one_key_of_the_captcha_alone_is_refused(refusal, name):
+    assert "write both, or neither." in refusal(**GOOD, **{name: "one"})[1]
 
 
 @pytest.mark.parametrize("length", [8, 128])

@@ -16,8 +16,7 @@ from app import clock
 from app.cli import servers
 from app.cli.commands import say_where
 from app.cli.servers import NotLookedAt, words
-from app.extensions import db
-from app.main.probes import migrations
+from app.extensions import db, migrations
 from app.models import Chore, Letter
 from app.models.outbox import Status
 

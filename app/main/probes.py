@@ -1,14 +1,12 @@
 """What machines ask: is the process alive, is it of use? They get a word, no session and no cookie."""
 
 import logging
-from functools import cache
 
-from flask import abort, current_app, jsonify, request
-from sqlalchemy import text
+from flask import abort, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import tokens
-from app.extensions import db
+from app.extensions import migrations
 from app.main.views import bp
 
 log = logging.getLogger(__name__)
@@ -39,20 +37,6 @@ def readyz():
         log.error("Not ready: the database is at migration %s. Run: flask db upgrade", found)
         return _word("not ready", 503)
     return _word("ready", 200)
-
-
-def migrations():
-    """Return at which migration the database is, and the newest that there is."""
-    found = db.session.scalar(text("SELECT version_num FROM alembic_version"))
-    return found, _head(current_app.extensions["migrate"].directory)
-
-
-@cache
-def _head(directory):
-    """The newest migration."""
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory(directory).get_current_head()
 
 
 def _word(word, status):
