@@ -1,0 +1,38 @@
+"""What is installed: every package pinned, with its hash, and none without a reason."""
+
+import re
+import tomllib
+
+import pytest
+from clients import ROOT
+
+PROJECT = (ROOT / "pyproject.toml").read_text()
+LOCKS = ["requirements.txt", "requirements-dev.txt"]
+
+
+def pinned(lock):
+    """The entries of a lock file: a package, its version and its hashes each."""
+    text = (ROOT / lock).read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_is_installed_is_pinned_with_hashes(lock):
+    assert len(pinned(lock)) > 20
+    for entry in pinned(lock):
+        assert re.match(r"[\w.-]+(\[[\w,-]+\])?==\S+ ", entry), entry
+        assert "--hash=sha256:" in entry, entry
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_locks_name_nobodys_registry(lock):
+    assert not re.search(r"https?://|--index|--find-links|--trusted-host", (ROOT / lock).read_text())
+
+
+def test_every_direct_dependency_is_in_the_lock_and_has_its_reason():
+    names = {re.match(r"[\w.-]+", entry)[0].lower() for lock in LOCKS for entry in pinned(lock)}
+    project = tomllib.loads(PROJECT)["project"]
+    direct = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    assert {re.match(r"[\w.-]+", entry)[0].lower() for entry in direct} <= names
+    without = [entry for entry in project["dependencies"] if not re.search(re.escape(f'"{entry}",') + " *# ", PROJECT)]
+    assert without == ["WTForms>=3.3", "SQLAlchemy>=2.1"], "they come with the line above them"
