@@ -27,12 +27,20 @@ def record(user: User | None, action: str, **detail: Any) -> None:
     Without a user it is about an address that has no account, and costs the same.
     """
     note(action)
+    if action == SIGN_IN_FAILED:
+        detail.setdefault("method", "password")
     if g.get("is_operator"):
         detail["by"] = "operator"
     where = origin()
     event = {"action": action, "user_id": user and user.id, "detail": detail, **where}
     db.session.add(Event(**event, network=network(where["ip"])))
     log.info(action, extra={"fields": {"event": event}})
+
+
+def refused(reason: str, **detail: Any) -> None:
+    """Write down that a request was turned away. That is in the log alone: no account did anything."""
+    event = {"action": "refused", "reason": reason, "path": request.path, "detail": detail, **origin()}
+    log.warning("refused", extra={"fields": {"event": event}})
 
 
 def note(action: str) -> None:

@@ -149,13 +149,15 @@ def limited(*names: str, unless: str = "") -> Callable[[View], View]:
 
 def refusal() -> tuple[str, int] | None:
     """Return why this request was refused, in words, and for how many seconds; None if no limit was reached."""
-    reached = limiter.current_limit
-    if reached is None or not reached.breached:
+    met = limiter.current_limit
+    if met is None or not met.breached:
         return None
-    seconds = reached.limit.get_expiry()
+    seconds = met.limit.get_expiry()
     with suppress(*counts.away()):
-        seconds = max(1, math.ceil(reached.window.reset_time - clock.now().timestamp()))
-    return LIMITS[reached.request_args[-1]].words.format(wait=_in_words(seconds)), seconds
+        seconds = max(1, math.ceil(met.window.reset_time - clock.now().timestamp()))
+    name = met.request_args[-1]
+    audit.refused("too many tries", limit=name)
+    return LIMITS[name].words.format(wait=_in_words(seconds)), seconds
 
 
 def is_stormy(login: str | None) -> bool:

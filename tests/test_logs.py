@@ -68,6 +68,31 @@ def test_an_event_is_one_line_with_the_id_of_its_request(client, ada, log):
     assert line["request_id"] == answer.headers["X-Request-ID"]
 
 
+def refusals(log):
+    lines = [line for line in log.read() if line["logger"] == "security" and line["message"] == "refused"]
+    assert all(line["level"] == "WARNING" and line["request_id"] for line in lines)
+    assert all(line["event"]["ip"] == "127.0.0.1" and line["event"]["user_agent"] for line in lines)
+    return [(line["event"]["reason"], line["event"]["path"]) for line in lines]
+
+
+@pytest.mark.parametrize("settings", [{"WTF_CSRF_ENABLED": True}])
+def test_who_is_turned_away_is_written_down(client, log):
+    client.post("/auth/login", headers={"Sec-Fetch-Site": "cross-site"})
+    client.post("/auth/login", data={"login": "ada", "password": "wrong"})
+    assert refusals(log) == [("sent by another site", "/auth/login"), ("no token of this form", "/auth/login")]
+
+
+def test_so_is_who_tries_too_often_or_with_an_old_link(client, log):
+    for _ in range(6):
+        client.post("/auth/login", data={"login": "ada", "password": "wrong"})
+    client.get("/auth/confirm/eyJhbGciOi.eyJwdXJw.abc")
+    client.get("/auth/reset/eyJhbGciOi.eyJwdXJw.abc")
+    reasons = [("too many tries", "/auth/login"), ("a link that can't be used", "/auth/reset/<token>")]
+    assert refusals(log)[:1] + refusals(log)[-1:] == reasons
+    failed = [line for line in log.read() if line["message"] == "sign_in_failed"]
+    assert [line["event"]["detail"] for line in failed] == [{"method": "password"}] * 5
+
+
 def test_nothing_secret_is_written(client, another_client, letters, plain_or_json):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form)
@@ -100,6 +125,7 @@ def test_a_bug_is_written_with_its_trace(app, client, log):
     assert "ZeroDivisionError" in line["exception"]
     assert "eyJ" not in str(line)
     assert line["request_id"] == answer.headers["X-Request-ID"]
+    assert f"<code>{line['request_id']}</code>" in answer.text
 
 
 @pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": 1}])

@@ -7,7 +7,7 @@ from flask_wtf import FlaskForm, RecaptchaField
 from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, StopValidation
 
-from app import captcha
+from app import audit, captcha
 from app.accounts import passwords, registration, usernames
 from app.auth.gate import wants_json
 
@@ -59,6 +59,7 @@ def captcha_field():
         answer = request.form.get("g-recaptcha-response", "")
         try:
             if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
+                audit.refused("the CAPTCHA was not solved")
                 raise StopValidation("Tick the box to show that you are a person.")
             g.solved = True
         except captcha.Unavailable as error:

@@ -217,6 +217,7 @@ def is_opened_by_a_person():
 
 def unusable_link():
     """The one page for every link that can't be used, whatever the reason."""
+    audit.refused("a link that can't be used")
     if wants_json():
         abort(410)
     return render_template("auth/unusable_link.html"), 410

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from wtforms import BooleanField
 from wtforms.validators import ValidationError
 
-from app import clock, oidc
+from app import audit, clock, oidc
 from app.accounts import registration, sso
 from app.accounts.sso import Outcome, Vouched
 from app.auth import gate
@@ -50,6 +50,7 @@ def sso_callback(provider):
     provider = _provider(provider)
     journey = _come_back(provider)
     if journey is None:
+        audit.refused("a return that nobody waits for", provider=provider.name)
         return _failed("That took too long, or was begun in another browser. Try again.")
     if "error" in request.args or not request.args.get("code"):
         return _failed(f"You did not log in with {provider.label}. Try again, or log in another way.")
@@ -57,7 +58,8 @@ def sso_callback(provider):
         claims = oidc.fetch_claims(provider, journey, request.args["code"])
     except oidc.Unavailable:
         return _failed(UNAVAILABLE.format(provider.label))
-    except oidc.Refused:
+    except oidc.Refused as error:
+        audit.refused("not believed", provider=provider.name, why=str(error.__cause__ or error))
         return _failed(f"Logging in with {provider.label} did not work. Try again, or log in another way.")
     vouched = sso.understand(provider, claims)
     if journey.user_id or current_user.is_authenticated:

@@ -4,7 +4,7 @@ from flask import abort, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
-from app import limits
+from app import audit, limits
 from app.auth.gate import answer_as_get, wants_json
 from app.main.errors import error_page
 
@@ -18,6 +18,7 @@ def refuse_other_sites():
     """Refuse what a browser says was sent by another site's page."""
     other = request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}  # a neighbour's is another's, too
     if other and request.method not in {"GET", "HEAD", "OPTIONS"}:
+        audit.refused("sent by another site")
         abort(403)
 
 
@@ -26,6 +27,7 @@ def give_back(error):
 
     Passwords are never shown again.
     """
+    audit.refused("no token of this form", why=error.description)
     return _as_typed(error, STALE, "This page was open too long. Nothing is lost: look it over and send it again.")
 
 
