@@ -16,6 +16,8 @@ from werkzeug.routing import Rule
 
 ROOT = Path(__file__).parent.parent
 
+pytest_plugins = ["browsing"]
+
 # Nobody's own settings reach the tests.
 os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
@@ -200,6 +202,17 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("app.clock.now", lambda: clock.time)
     return clock
+
+
+@pytest.fixture
+def issuer(monkeypatch):
+    """An issuer of accounts elsewhere. It may take its time: the machine may be busy with other tests."""
+    from issuer import Issuer  # which makes keys
+
+    monkeypatch.setattr("app.oidc.TIMEOUT", 30)
+    issuer = Issuer()
+    yield issuer
+    issuer.stop()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import threading
 
 import pytest
 from clients import on_sqlite
-from issuer import Issuer
 from mail_server import HOST, Authority, MailServer, tls
 from sqlalchemy import text
 from test_captcha import Service, broken
@@ -34,13 +33,6 @@ def smtp(authority):
     )
     yield server
     server.stop()
-
-
-@pytest.fixture
-def issuer():
-    issuer = Issuer()
-    yield issuer
-    issuer.stop()
 
 
 @pytest.fixture

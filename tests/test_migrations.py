@@ -14,7 +14,15 @@ from app.models import User
 DIRECTORY = str(ROOT / "migrations")
 
 
-@pytest.mark.parametrize("people", [100, pytest.param(10_000, marks=pytest.mark.extended)])
+@pytest.mark.parametrize(
+    ("database", "people"),
+    [
+        ("sqlite", 100),
+        pytest.param("sqlite", 10_000, marks=pytest.mark.extended),
+        pytest.param("postgresql", 10_000, marks=pytest.mark.extended),
+    ],
+    indirect=["database"],
+)
 def test_up_down_and_up_again(app, people):
     """With so many people, and rows of a tenth of them in every other table.
 

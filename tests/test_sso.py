@@ -21,13 +21,6 @@ NOT_YOURS = "That took too long, or was begun in another browser. Try again."
 
 
 @pytest.fixture
-def issuer():
-    issuer = Issuer()
-    yield issuer
-    issuer.stop()
-
-
-@pytest.fixture
 def settings(issuer):
     return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
 

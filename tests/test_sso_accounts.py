@@ -5,7 +5,6 @@ from itertools import product
 
 import pytest
 from clients import PASSWORD, on_sqlite
-from issuer import Issuer
 from sqlalchemy import select
 from test_first_proof import NEW_TWICE
 from test_passwords import history, is_signed_in
@@ -17,13 +16,6 @@ from app.models import Identity, Passkey, User
 from config import KNOWN_PROVIDERS, Provider
 
 CONNECTIONS = "/auth/connections"
-
-
-@pytest.fixture
-def issuer():
-    issuer = Issuer()
-    yield issuer
-    issuer.stop()
 
 
 @pytest.fixture

@@ -1,13 +1,6 @@
-"""A real browser on a live development server, one for each test."""
-
-import shutil
-import threading
+"""What a browser meets: the application as a developer runs it."""
 
 import pytest
-from playwright.sync_api import sync_playwright
-from werkzeug.serving import make_server
-
-from app.dev import offer_pretend_issuer
 
 
 @pytest.fixture
@@ -20,56 +13,3 @@ def app(make_app, databases, settings, tmp_path):
     }
     with make_app("development", databases("sqlite"), own | settings) as app:
         yield app
-
-
-@pytest.fixture
-def live(app):
-    """The address of a server that runs the application."""
-    server = make_server("localhost", 0, app, threaded=True)
-    app.config["PUBLIC_URL"] = f"http://localhost:{server.server_port}"
-    offer_pretend_issuer(app)
-    server.daemon_threads = False  # so that closing waits for the answers under way
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield app.config["PUBLIC_URL"]
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="session")
-def playwright():
-    with sync_playwright() as library:
-        yield library
-
-
-@pytest.fixture(scope="session")
-def launch():
-    """How to start the browser: Debian's if it is there, else Playwright's own; a sandbox can't be had as root."""
-    found = shutil.which("chromium-headless-shell")
-    return {"executable_path": found, "args": ["--no-sandbox"]} if found else {}
-
-
-@pytest.fixture(scope="session")
-def browser(playwright, launch):
-    browser = playwright.chromium.launch(**launch)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def context_options():
-    """What is particular about the browser's windows: colours, width, no scripts. Override it, or parametrize it."""
-    return {}
-
-
-@pytest.fixture
-def page(browser, live, context_options):
-    """A page of a new browser window. Whatever it asks of another host fails the test."""
-    context = browser.new_context(base_url=live, **context_options)
-    context.set_default_timeout(10_000)
-    strangers = []
-    context.on("request", lambda request: request.url.startswith((live, "data:")) or strangers.append(request.url))
-    yield context.new_page()
-    context.close()
-    assert strangers == []

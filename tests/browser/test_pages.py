@@ -75,7 +75,7 @@ def checker(tmp_path_factory):
     ]
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
-    until(lambda: "service started" in log.read_text(), 60)
+    until(lambda: "service started" in log.read_text(), 180)
 
     def check(html):
         asked = Request(f"http://127.0.0.1:{port}/?out=json", html, {"Content-Type": "text/html; charset=utf-8"})
@@ -88,7 +88,13 @@ def checker(tmp_path_factory):
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize(("name", "who", "way"), TOUR, ids=[name for name, *_ in TOUR])
+@pytest.mark.parametrize(
+    ("name", "who", "way"),
+    [  # two checkers and browsers are enough
+        pytest.param(*stop, id=stop[0], marks=pytest.mark.xdist_group(f"tour {number % 2}"))
+        for number, stop in enumerate(TOUR)
+    ],
+)
 def test_everybody_can_use_it(people, page, checker, name, who, way, request):
     broken, answers = [], []
     page.on("pageerror", lambda error: broken.append(error))

@@ -15,7 +15,6 @@ from app.models import Identity, SsoJourney, User
 from config import Provider
 
 pytestmark = pytest.mark.extended
-pytest_plugins = ["browser.conftest"]
 
 HERE = Path(__file__).parent
 NOT_BELIEVED = "Logging in with Acme did not work."
