@@ -333,3 +333,47 @@ def test_twenty_clicks_at_once_send_one(app, bob, letters):
 
 def test_a_stranger_is_asked_to_sign_in_first(client):
     assert client.post("/auth/confirm").location == "/auth/login"
+
+
+# Without a password
+
+BY_PASSKEY = {"email": "eve@example.com", "username": "eve", "by_passkey": "y"}
+
+
+def test_without_a_password_the_passkey_is_made_after_confirming(client, letters):
+    page = client.post("/auth/register", data=BY_PASSKEY, follow_redirects=True)
+    assert page.request.path == "/auth/unconfirmed"
+    assert "after it, you make your passkey" in page.text
+    eve = User.find("eve")
+    assert (eve.password_hash, eve.confirmed) == (None, False)
+    assert [letter.subject for letter in letters()] == ["Confirm your address for Flasky"]
+    page = client.get(letters.link(), follow_redirects=True)
+    assert page.request.path == "/auth/passkeys"
+    assert "You have confirmed your account" in page.text
+
+
+def test_who_never_makes_one_gets_in_by_a_mailed_link(client, another_client, letters):
+    client.post("/auth/register", data=BY_PASSKEY)
+    another_client.post("/auth/magic-link", data={"email": "eve@example.com"})
+    another_client.get(letters.link())
+    assert another_client.get("/account").status_code == 200
+    for password in ("", PASSWORD):
+        assert another_client.application.test_client().sign_in(User.find("eve"), password).status_code == 422
+
+
+def test_nobody_gets_an_account_that_is_there_by_leaving_out_the_password(client, ada, letters):
+    for taken in ({"email": "ADA@example.com"}, {"username": "Ada"}):
+        page = client.post("/auth/register", data=BY_PASSKEY | taken)
+        assert page.status_code == 422
+        assert 'name="password"' not in page.text
+        assert 'name="by_passkey"' in page.text
+    assert client.get("/account").status_code == 302
+    assert count(User) == 1
+
+
+@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+def test_where_accounts_are_hidden_there_is_a_password(client):
+    assert "by_passkey" not in client.get("/auth/register").text
+    page = client.post("/auth/register", data=BY_PASSKEY)
+    assert (page.status_code, count(User)) == (422, 0)
+    assert "Choose a password." in page.text

@@ -69,6 +69,8 @@ def register():
         flash("Registration is closed. Ask those who run this site for an account.", "info")
         return redirect(url_for("auth.login"))
     form = with_captcha(RegistrationForm())
+    if "by_passkey" in request.form and not current_app.config["HIDE_ACCOUNTS"]:  # there the password confirms
+        del form.password, form.confirm_password
     if form.validate_on_submit():
         for _ in range(2):
             try:
@@ -151,6 +153,8 @@ CONFIRMED = "You have confirmed your account. Welcome."
 
 def _register(form):
     """Register and sign in; or, if nobody is to learn who has an account, say nothing but that a letter went."""
+    if not form.password:
+        return _register_without_password(form)
     person = (form.email.data, form.username.data, form.password.data)
     if current_app.config["HIDE_ACCOUNTS"]:
         registration.register_unseen(*person)
@@ -160,6 +164,13 @@ def _register(form):
     return gate.sign_in(
         user, "registration", words=f"Welcome, {user.username}. A letter is on its way to {user.email}."
     )
+
+
+def _register_without_password(form):
+    """Register and sign in; the passkey is made once the address is confirmed. Until then a mailed link logs in."""
+    user = registration.join(form.email.data, form.username.data, confirmed=False)
+    words = f"Welcome, {user.username}. A letter is on its way to {user.email}; after it, you make your passkey."
+    return gate.sign_in(user, "registration", to=url_for("auth.list_passkeys"), words=words)
 
 
 def _confirm_by_code(form):

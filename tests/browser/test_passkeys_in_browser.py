@@ -75,6 +75,23 @@ def test_one_is_added_and_signs_in_without_a_name(owner, device):
     sees(owner, "last used")
 
 
+def test_an_account_is_made_and_kept_with_a_passkey_and_no_password(app, page, device):
+    page.goto("/auth/register")
+    page.get_by_label("Email address").fill("eve@example.com")
+    page.get_by_label("Username").fill("eve")
+    page.get_by_role("button", name="Register with a passkey").click()
+    sees(page, "You have not confirmed your account yet")
+    letter("Confirm my address")(page)
+    page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
+    sees(page, "You have no password.")
+    page.get_by_role("button", name="Add a passkey").click()
+    sees(page, "Your recovery codes")
+    sign_out(page)
+    page.goto("/auth/login")
+    use(page)
+    sees(page, "Hello, eve!")
+
+
 def test_home_signs_in_too(owner):
     sign_out(owner)
     owner.goto("/")
