@@ -1,0 +1,129 @@
+"""By trickery: cookies used again, or planted; links that lead away; other hosts; and other sites' forms."""
+
+from urllib.parse import quote, urljoin, urlsplit
+
+from clients import PASSWORD
+from targets import Outcome, Stranger
+
+EVIL = "evil.example"
+LEAD_AWAY = [
+    f"https://{EVIL}/",
+    f"//{EVIL}",
+    f"///{EVIL}",
+    f"/\\{EVIL}",
+    f"\\\\{EVIL}",
+    f"/\t/{EVIL}",
+    f" //{EVIL}",
+    f"https:/{EVIL}",
+    f"https://localhost@{EVIL}",
+    f"https://localhost.{EVIL}",
+    f"http:\\\\{EVIL}",
+    "javascript:alert(1)",
+]
+NEW = {"password": "another lantern", "confirm_password": "another lantern"}
+FORMS = {  # of members, and of strangers
+    True: {
+        "/auth/logout": {},
+        "/auth/change-password": {"old_password": PASSWORD} | NEW,
+        "/auth/change-email": {"email": "mine@evil.example", "password": PASSWORD},
+    },
+    False: {
+        "/auth/login": {"login": "tricked", "password": PASSWORD},
+        "/auth/reset": {"email": "tricked@example.com"},
+        "/auth/magic-link": {"email": "tricked@example.com"},
+    },
+}
+
+
+def replaying(target):
+    """Cookies that a thief copied: what they are worth once the owner has signed out, or has another password."""
+    owner = target.member("replayed")
+    stolen = owner.copy()
+    assert stolen.is_in()
+    owner.submit("/auth/logout")
+    yield Outcome("a copied cookie after sign-out", 1, int(stolen.is_in()))
+    owner, thief = target.member("changed"), Stranger(target.site)
+    stolen = owner.copy()
+    assert thief.sign_in("changed").status == 302
+    assert owner.submit("/auth/change-password", old_password=PASSWORD, **NEW).status == 302
+    assert owner.is_in()
+    through = sum(browser.is_in() for browser in (thief, stolen))
+    yield Outcome("another browser, and a copied cookie, after a new password", 2, through)
+
+
+def planting(target):
+    """A thief's own session, put into the owner's browser before it signs in."""
+    target.add(["planted"])
+    thief = Stranger(target.site)
+    token = thief.get("/auth/login").token
+    owner = thief.copy()
+    assert owner.sign_in("planted").status == 302
+    yield Outcome("a session planted before sign-in", 1, int(thief.is_in()))
+    owner.get("/auth/change-password")
+    answer = owner.post("/auth/logout", csrf_token=token)
+    yield Outcome("its form token, after sign-in", 1, int(answer.status not in {400, 403}))
+
+
+def leading_away(target):
+    """Addresses to go on to after sign-in: would a browser leave the site?"""
+    target.add(["led"])
+    away = 0
+    for there in LEAD_AWAY:
+        browser = Stranger(target.site)
+        answer = browser.submit(f"/auth/login?next={quote(there, safe='')}", login="led", password=PASSWORD)
+        assert answer.status == 302
+        away += _leaves(answer.headers["Location"], f"https://localhost:{target.site.port}")
+    yield Outcome("led to another site by next", len(LEAD_AWAY), away)
+
+
+def other_hosts(target):
+    """A reset asked for at another host: do the links of the letters lead there?"""
+    target.add(["hosted"])
+    browser = Stranger(target.site)
+    token, here = browser.get("/auth/reset").token, f"localhost:{target.site.port}"
+    said = [
+        {"Host": EVIL},
+        {"Host": f"{EVIL}:{target.site.port}"},
+        {"X_Forwarded_Host": EVIL},
+        {"X_Forwarded_Host": f"{here}, {EVIL}"},
+        {"Forwarded": f"host={EVIL}"},
+        {"X_Original_URL": f"https://{EVIL}/", "X_Host": EVIL, "X_Forwarded_Server": EVIL, "X_Forwarded_Prefix": EVIL},
+    ]
+    for headers in said:
+        browser.saying(**headers).post("/auth/reset", csrf_token=token, email="hosted@example.com")
+    letters = sum(EVIL in letter.text for letter in target.letters_to("hosted"))
+    yield Outcome("letters whose links lead to a forged host", len(said), letters)
+
+
+def other_sites(target):
+    """Forms sent without their token, with a token of somebody else's, or by a page of another site."""
+    member = target.member("tricked")
+    ways = {
+        "without a token": {},
+        "with another's token": {},
+        "with the token, by another site": {"Sec_Fetch_Site": "cross-site"},
+        "with the token, from another's page": {"Referer": f"https://{EVIL}/", "Origin": f"https://{EVIL}"},
+    }
+    others = Stranger(target.site).get("/auth/login").token
+    for way, headers in ways.items():
+        through = 0
+        for is_members, forms in FORMS.items():
+            browser = member if is_members else Stranger(target.site)
+            own = browser.get("/auth/change-password" if is_members else "/auth/login").token
+            tokens = {"without a token": {}, "with another's token": {"csrf_token": others}}
+            token = tokens.get(way, {"csrf_token": own})
+            for path, fields in forms.items():
+                through += browser.saying(**headers).post(path, **token, **fields).status not in {400, 403}
+        yield Outcome(f"a form {way}", sum(map(len, FORMS.values())), through)
+
+
+def _leaves(there, site):
+    """Say whether a browser would leave: it drops tabs and line breaks, and reads a backslash as a slash."""
+    there = there.strip().replace("\t", "").replace("\n", "").replace("\r", "").replace("\\", "/")
+    scheme, slashes, rest = there.partition(":")
+    if slashes and scheme in {"http", "https"}:
+        there = f"{scheme}://{rest.lstrip('/')}"
+    elif there.startswith("//"):
+        there = f"//{there.lstrip('/')}"
+    url = urlsplit(urljoin(site, there))
+    return f"{url.scheme}://{url.netloc}" != site
