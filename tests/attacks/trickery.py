@@ -48,7 +48,7 @@ def replaying(target):
     assert owner.submit("/auth/change-password", old_password=PASSWORD, **NEW).status == 302
     assert owner.is_in()
     through = sum(browser.is_in() for browser in (thief, stolen))
-    yield Outcome("another browser, and a copied cookie, after a new password", 2, through)
+    yield Outcome("another browser, a copied cookie, after a new password", 2, through)
 
 
 def planting(target):
