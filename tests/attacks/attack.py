@@ -2,8 +2,8 @@
 
 The application in production, four processes behind gunicorn, on a file of SQLite, or with --postgresql on a server of
 its own; its limits are on. --naive attacks one that does it wrong (naive.py): there all of it gets through, which shows
-that the attacks see what they look for. It exits with 1 if anything got through that is not meant to. It takes a minute,
-on loopback alone.
+that the attacks see what they look for. It exits with 1 if anything got through that is not meant to. It takes a
+minute, on loopback alone.
 """
 
 import sys
@@ -32,6 +32,7 @@ BY_TRICKERY = [replaying, planting, leading_away, other_hosts, other_sites]
 def attacked(target):
     """Try all of it, and yield the rows of the table."""
     for attack in BY_FORCE + BY_LOOKING + BY_TRICKERY:
+        target.settle()  # nothing of the one before is under way
         yield from attack(target)
 
 
