@@ -21,7 +21,7 @@ def guessing(target):
     passwords = [f"guess number {number}" for number in range(GUESSES)]
     passwords[149] = PASSWORD
     looked_at, let_in = _try(owner.network, target.site, [("owner", password) for password in passwords])
-    yield Outcome("passwords of one account: looked at", GUESSES, looked_at, ACCOUNTS_RATE)
+    yield Outcome("passwords of one account: looked at", GUESSES, looked_at, ACCOUNTS_RATE * target.counts())
     yield Outcome("passwords of one account: let in", GUESSES, let_in)
     is_out = owner.sign_in("owner").status != 302
     yield Outcome("its owner kept out, same network, known browser", 1, int(is_out))
@@ -34,7 +34,7 @@ def spraying(target):
     target.add(set(names) - set(have_it))
     target.add(have_it, "summer in the city")
     looked_at, let_in = _try(None, target.site, [(name, "summer in the city") for name in names])
-    yield Outcome("one password for many accounts: looked at", GUESSES, looked_at, NETWORKS_RATE)
+    yield Outcome("one password for many accounts: looked at", GUESSES, looked_at, NETWORKS_RATE * target.counts())
     yield Outcome("one password for many accounts: let in", GUESSES, let_in)
 
 
@@ -48,10 +48,10 @@ def forging(target):
         for ip in forged
     ]
     looked_at, _ = _try(None, target.site, [("forged4", "wrong")] * FORGED, said)
-    yield Outcome("forged X-Forwarded-For: looked at", FORGED, looked_at, ACCOUNTS_RATE)
+    yield Outcome("forged X-Forwarded-For: looked at", FORGED, looked_at, ACCOUNTS_RATE * target.counts())
     said = [{"X_Forwarded_For": f"2001:db8:0:9:{number:x}::1"} for number in range(FORGED)]
     looked_at, _ = _try(None, target.site, [("forged6", "wrong")] * FORGED, said)
-    yield Outcome("addresses of one IPv6 network: looked at", FORGED, looked_at, ACCOUNTS_RATE)
+    yield Outcome("addresses of one IPv6 network: looked at", FORGED, looked_at, ACCOUNTS_RATE * target.counts())
 
 
 def bombing(target):

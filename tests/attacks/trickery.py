@@ -1,5 +1,6 @@
 """By trickery: cookies used again, or planted; links that lead away; other hosts; and other sites' forms."""
 
+from itertools import count
 from urllib.parse import quote, urljoin, urlsplit
 
 from clients import PASSWORD
@@ -21,18 +22,8 @@ LEAD_AWAY = [
     "javascript:alert(1)",
 ]
 NEW = {"password": "another lantern", "confirm_password": "another lantern"}
-FORMS = {  # of members, and of strangers
-    True: {
-        "/auth/logout": {},
-        "/auth/change-password": {"old_password": PASSWORD} | NEW,
-        "/auth/change-email": {"email": "mine@evil.example", "password": PASSWORD},
-    },
-    False: {
-        "/auth/login": {"login": "tricked", "password": PASSWORD},
-        "/auth/reset": {"email": "tricked@example.com"},
-        "/auth/magic-link": {"email": "tricked@example.com"},
-    },
-}
+
+numbers = count()  # of names
 
 
 def replaying(target):
@@ -97,24 +88,30 @@ def other_hosts(target):
 
 def other_sites(target):
     """Forms sent without their token, with a token of somebody else's, or by a page of another site."""
-    member = target.member("tricked")
-    ways = {
-        "without a token": {},
-        "with another's token": {},
-        "with the token, by another site": {"Sec_Fetch_Site": "cross-site"},
-        "with the token, from another's page": {"Referer": f"https://{EVIL}/", "Origin": f"https://{EVIL}"},
-    }
-    others = Stranger(target.site).get("/auth/login").token
-    for way, headers in ways.items():
-        through = 0
-        for is_members, forms in FORMS.items():
-            browser = member if is_members else Stranger(target.site)
-            own = browser.get("/auth/change-password" if is_members else "/auth/login").token
-            tokens = {"without a token": {}, "with another's token": {"csrf_token": others}}
-            token = tokens.get(way, {"csrf_token": own})
-            for path, fields in forms.items():
-                through += browser.saying(**headers).post(path, **token, **fields).status not in {400, 403}
-        yield Outcome(f"a form {way}", sum(map(len, FORMS.values())), through)
+    others = {"csrf_token": Stranger(target.site).get("/auth/login").token}
+    yield _send_all(target, "without a token", token={})
+    yield _send_all(target, "with another's token", token=others)
+    yield _send_all(target, "with its token, by another site", Sec_Fetch_Site="cross-site")
+    yield _send_all(target, "with its token, from another's page", Referer=f"https://{EVIL}/", Origin=f"https://{EVIL}")
+
+
+def _send_all(target, how, token=None, **headers):
+    """Send forms as a stranger, and as somebody who is signed in; with their own token if none is given."""
+    name = f"tricked{next(numbers)}"
+    member, stranger, through = target.member(name), Stranger(target.site), 0
+    forms = [
+        (stranger, "/auth/login", {"login": name, "password": PASSWORD}),
+        (stranger, "/auth/reset", {"email": f"{name}@example.com"}),
+        (stranger, "/auth/magic-link", {"email": f"{name}@example.com"}),
+        (member, "/auth/change-password", {"old_password": PASSWORD} | NEW),
+        (member, "/auth/change-email", {"email": "mine@evil.example", "password": PASSWORD}),
+        (member, "/auth/logout", {}),
+    ]
+    own = {browser: {"csrf_token": browser.get(page).token} for browser, page, _ in (forms[0], forms[3])}
+    for browser, page, fields in forms:
+        sent = own[browser] if token is None else token
+        through += browser.saying(**headers).post(page, **sent, **fields).status not in {400, 403}
+    return Outcome(f"a form {how}", len(forms), through)
 
 
 def _leaves(there, site):
