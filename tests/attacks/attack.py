@@ -27,13 +27,15 @@ from trickery import leading_away, other_hosts, other_sites, planting, replaying
 BY_FORCE = [guessing, spraying, forging, bombing, racing]
 BY_LOOKING = [bodies, times]
 BY_TRICKERY = [replaying, planting, leading_away, other_hosts, other_sites]
+ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY
 
 
 def attacked(target):
-    """Try all of it, and yield the rows of the table."""
-    for attack in BY_FORCE + BY_LOOKING + BY_TRICKERY:
+    """Try all of it; yield each attack with a row of the table."""
+    for attack in ATTACKS:
         target.settle()  # nothing of the one before is under way
-        yield from attack(target)
+        for row in attack(target):
+            yield attack, row
 
 
 def main():
@@ -53,7 +55,7 @@ def main():
         stack.enter_context(target)
         print(f"{'attack':60}{'tried':>6}{'got through':>13}{'may':>5}")
         holes = 0
-        for row in attacked(target):
+        for _, row in attacked(target):
             note = "HOLE" if row.is_hole else ""
             print(f"{row.what:60}{row.tried:6}{row.through:13}{row.may:5}  {note:6}{row.told}".rstrip(), flush=True)
             holes += row.is_hole
