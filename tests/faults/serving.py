@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +162,7 @@ class Browser:
     def __init__(self, site, patience=LONG):
         known = {"__Host-device": "d" * 43}  # to everybody's account: no letter tells of a new one
         self.port, self.patience, self.cookies = site.port, patience, known
+        self.headers = {}  # what it says instead
 
     def copy(self):
         """Another browser, which has got hold of this one's cookies."""
@@ -189,6 +191,7 @@ class Browser:
         origin = f"https://localhost:{self.port}"
         headers = {"Host": f"localhost:{self.port}", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
         headers |= {"Connection": "close", "Accept": "text/html", "Referer": origin + path, "Origin": origin}
+        headers |= self.headers
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if body is not None:
@@ -205,6 +208,18 @@ class Browser:
             for name, morsel in SimpleCookie(line).items():
                 self.cookies[name] = morsel.value
         return Answer(response.status, response.headers, text, time.monotonic() - begun)
+
+
+def all_at_once(askings):
+    """Do all of it at the same moment, and return the answers."""
+
+    def ask(asking):
+        start.wait()
+        return asking()
+
+    start = threading.Barrier(len(askings))
+    with ThreadPoolExecutor(len(askings)) as threads:
+        return list(threads.map(ask, askings))
 
 
 def registration(username, email=None):

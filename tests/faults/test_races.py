@@ -1,8 +1,6 @@
 """Fifty people want the same at once, of two processes: one gets it, the others are told so, nobody sees a 500."""
 
 import re
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -10,7 +8,7 @@ import pyotp
 import pytest
 from authenticators import key_on
 from clients import PASSWORD
-from serving import Browser, registration
+from serving import Browser, all_at_once, registration
 from sqlalchemy import select, update
 
 from app.extensions import db
@@ -29,7 +27,7 @@ crowds = pytest.mark.parametrize("crowd", [one_address, one_username], ids=["add
 @crowds
 def test_of_fifty_who_register_the_same_at_once_one_gets_it(site, sink, ledger, crowd):
     running = site(processes=2)
-    answers = _all_at_once([_registering(running, *person) for person in crowd])
+    answers = all_at_once([_registering(running, *person) for person in crowd])
     assert sorted(answer.status for answer in answers) == [302] + [422] * (CROWD - 1)
     assert len({answer.headers["X-Process"] for answer in answers}) == 2
     assert [ledger.count(table) for table in (User, Letter, UserSession)] == [1, 1, 1]
@@ -43,7 +41,7 @@ def test_of_fifty_who_register_the_same_at_once_one_gets_it(site, sink, ledger, 
 @crowds
 def test_so_it_is_with_the_real_hash(site, sink, ledger, crowd):
     running = site(processes=2, wsgi="flasky:app")
-    answers = _all_at_once([_registering(running, *person) for person in crowd])
+    answers = all_at_once([_registering(running, *person) for person in crowd])
     statuses = [answer.status for answer in answers]
     assert statuses.count(302) == 1
     assert set(statuses) <= {302, 422, 503}, "who has waited for a core for five seconds is told to come back"
@@ -57,7 +55,7 @@ def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledge
     link = sink.letters[0].link
     browsers = [Browser(running) for _ in range(10)]
     assert {browser.sign_in("eve").status for browser in browsers} == {302}
-    answers = _all_at_once([lambda browser=browser: browser.get(link) for browser in browsers])
+    answers = all_at_once([lambda browser=browser: browser.get(link) for browser in browsers])
     assert {answer.status for answer in answers} <= {302, 410}
     assert ledger.count(Event, Event.action == "confirmed") == 1
     assert db.session.scalar(select(User.confirmed))
@@ -75,7 +73,7 @@ def test_of_ten_who_post_one_reset_token_at_once_one_sets_the_password(site, sin
         token = browser.get(link).token
         words = {"password": f"lantern number {number}", "confirm_password": f"lantern number {number}"}
         posts.append(partial(browser.post, link, csrf_token=token, **words))
-    answers = _all_at_once(posts)
+    answers = all_at_once(posts)
     assert sorted(answer.status for answer in answers) == [302] + [410] * 9
     assert ledger.count(Event, Event.action == "password_reset") == 1
     ledger.settled(sink)
@@ -97,7 +95,7 @@ def test_of_eight_accounts_whose_links_to_one_address_are_opened_at_once_one_get
         assert asked.status == 302
         ledger.settled(sink)
         links[name] = [letter.link for letter in sink.letters if "shared" in letter.recipient][-1]
-    answers = _all_at_once([partial(browser.get, links[name]) for name, browser in browsers.items()])
+    answers = all_at_once([partial(browser.get, links[name]) for name, browser in browsers.items()])
     assert sorted(answer.status for answer in answers) == [302] + [410] * 7
     winner = names[[answer.status for answer in answers].index(302)]
     assert db.session.scalars(select(User.username).where(User.email == "shared@example.com")).all() == [winner]
@@ -114,7 +112,7 @@ def test_of_twenty_who_type_one_code_at_once_one_is_in(site, sink, ledger, ada):
     token = browser.get("/auth/magic-link/sent").token
     copies = [browser.copy() for _ in range(20)]
     typing = [partial(copy.post, "/auth/magic-link/sent", csrf_token=token, code=code) for copy in copies]
-    answers = _all_at_once(typing)
+    answers = all_at_once(typing)
     assert sorted(answer.status for answer in answers) == [302] + [422] * 19
     assert ledger.count(UserSession) == ledger.count(Event, Event.action == "signed_in") == 1
     assert sum("ada" in copy.get("/account").text for copy in copies) == 1
@@ -137,7 +135,7 @@ def test_a_session_that_ends_while_twenty_use_it_ends_for_all(site, ledger, ada)
     def change():
         return [another.post("/auth/change-password", csrf_token=form, **words)]
 
-    *uses, [changed] = _all_at_once([*[use] * 20, change])
+    *uses, [changed] = all_at_once([*[use] * 20, change])
     assert (changed.status, another.get("/account").status) == (302, 200)
     for answers in uses:
         ways = [answer.headers["Location"] for answer in answers]
@@ -156,7 +154,7 @@ def test_of_thirty_who_ask_for_letters_to_one_address_at_once_ten_are_written_to
         browser = Browser(running)
         path = ("/auth/reset", "/auth/magic-link")[number % 2]
         askings.append(partial(browser.post, path, csrf_token=browser.get(path).token, email=ada.email))
-    assert {answer.status for answer in _all_at_once(askings)} == {302}
+    assert {answer.status for answer in all_at_once(askings)} == {302}
     assert ledger.count(Letter) == 10
 
 
@@ -182,7 +180,7 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
             token = browser.get("/auth/recent-login").token
             fields = {"password": PASSWORD, "factor_code": code, "csrf_token": token}
             typing.append(partial(browser.post, "/auth/recent-login", **fields))
-    answers = _all_at_once(typing)
+    answers = all_at_once(typing)
     assert {answer.status for answer in answers} == {302, 422}
     # Whoever proves it once more has another session from then on: copies of the one before are led to the sign-in.
     passed = [answer for answer in answers if answer.status == 302 and "/auth/login" not in answer.headers["Location"]]
@@ -203,15 +201,3 @@ def _ask_for_letter(site, sink, ledger, path, browser=None, **fields):
     assert (browser or Browser(site)).submit(path, **fields).status == 302
     ledger.settled(sink)
     return sink.letters[-1]
-
-
-def _all_at_once(askings):
-    """Do all of it at the same moment, and return the answers."""
-
-    def ask(asking):
-        start.wait()
-        return asking()
-
-    start = threading.Barrier(len(askings))
-    with ThreadPoolExecutor(len(askings)) as threads:
-        return list(threads.map(ask, askings))

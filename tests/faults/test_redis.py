@@ -13,10 +13,10 @@ from contextlib import suppress
 import pytest
 import redis
 from clients import PASSWORD, on_sqlite
-from serving import Browser, until
+from serving import Browser, all_at_once, until
 from sqlalchemy import func, select
 from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
-from test_shared_limits import CROWD, all_at_once, ready
+from test_shared_limits import CROWD, ready
 
 from app import counts
 from app.extensions import db, limiter

@@ -1,14 +1,13 @@
 """Limits where several processes share one count, and where what counts is locked."""
 
 import sqlite3
-import threading
 from collections import Counter
 from contextlib import closing
 from functools import partial
 
 import pytest
 from clients import on_sqlite
-from serving import Browser
+from serving import Browser, all_at_once
 from sqlalchemy import make_url
 
 from app.extensions import db
@@ -17,22 +16,6 @@ from app.models import Event, User
 pytestmark = pytest.mark.extended
 
 CROWD = 50
-
-
-def all_at_once(calls):
-    """Send them all in one moment; return the answers."""
-    gate, answers = threading.Barrier(len(calls)), []
-
-    def run(call):
-        gate.wait()
-        answers.append(call())
-
-    threads = [threading.Thread(target=run, args=[call]) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
 
 
 def ready(site, address, count, **form):

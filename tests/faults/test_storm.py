@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from clients import on_sqlite
-from serving import Browser
-from test_shared_limits import all_at_once, ready
+from serving import Browser, all_at_once
+from test_shared_limits import ready
 
 pytestmark = pytest.mark.extended
 

@@ -1,0 +1,126 @@
+"""By trickery: cookies used again, or planted; links that lead away; other hosts; and other sites' forms."""
+
+from itertools import count
+from urllib.parse import quote, urljoin, urlsplit
+
+from clients import PASSWORD
+from targets import Outcome, Stranger
+
+EVIL = "evil.example"
+LEAD_AWAY = [
+    f"https://{EVIL}/",
+    f"//{EVIL}",
+    f"///{EVIL}",
+    f"/\\{EVIL}",
+    f"\\\\{EVIL}",
+    f"/\t/{EVIL}",
+    f" //{EVIL}",
+    f"https:/{EVIL}",
+    f"https://localhost@{EVIL}",
+    f"https://localhost.{EVIL}",
+    f"http:\\\\{EVIL}",
+    "javascript:alert(1)",
+]
+NEW = {"password": "another lantern", "confirm_password": "another lantern"}
+
+numbers = count()  # of names
+
+
+def replaying(target):
+    """Cookies that a thief copied: what they are worth once the owner has signed out, or has another password."""
+    owner = target.member("replayed")
+    stolen = owner.copy()
+    assert stolen.is_in()
+    owner.submit("/auth/logout")
+    yield Outcome("a copied cookie after sign-out", 1, int(stolen.is_in()))
+    owner, thief = target.member("changed"), Stranger(target.site)
+    stolen = owner.copy()
+    assert thief.sign_in("changed").status == 302
+    assert owner.submit("/auth/change-password", old_password=PASSWORD, **NEW).status == 302
+    assert owner.is_in()
+    through = sum(browser.is_in() for browser in (thief, stolen))
+    yield Outcome("another browser, a copied cookie, after a new password", 2, through)
+
+
+def planting(target):
+    """A thief's own session, put into the owner's browser before it signs in."""
+    target.add(["planted"])
+    thief = Stranger(target.site)
+    token = thief.get("/auth/login").token
+    owner = thief.copy()
+    assert owner.sign_in("planted").status == 302
+    yield Outcome("a session planted before sign-in", 1, int(thief.is_in()))
+    owner.get("/auth/change-password")
+    answer = owner.post("/auth/logout", csrf_token=token)
+    yield Outcome("its form token, after sign-in", 1, int(answer.status not in {400, 403}))
+
+
+def leading_away(target):
+    """Addresses to go on to after sign-in: would a browser leave the site?"""
+    target.add(["led"])
+    away = 0
+    for there in LEAD_AWAY:
+        browser = Stranger(target.site)
+        answer = browser.submit(f"/auth/login?next={quote(there, safe='')}", login="led", password=PASSWORD)
+        assert answer.status == 302
+        away += _leaves(answer.headers["Location"], f"https://localhost:{target.site.port}")
+    yield Outcome("led to another site by next", len(LEAD_AWAY), away)
+
+
+def other_hosts(target):
+    """A reset asked for at another host: do the links of the letters lead there?"""
+    target.add(["hosted"])
+    browser = Stranger(target.site)
+    token, here = browser.get("/auth/reset").token, f"localhost:{target.site.port}"
+    said = [
+        {"Host": EVIL},
+        {"Host": f"{EVIL}:{target.site.port}"},
+        {"X_Forwarded_Host": EVIL},
+        {"X_Forwarded_Host": f"{here}, {EVIL}"},
+        {"Forwarded": f"host={EVIL}"},
+        {"X_Original_URL": f"https://{EVIL}/", "X_Host": EVIL, "X_Forwarded_Server": EVIL, "X_Forwarded_Prefix": EVIL},
+    ]
+    for headers in said:
+        browser.saying(**headers).post("/auth/reset", csrf_token=token, email="hosted@example.com")
+    letters = sum(EVIL in letter.text for letter in target.letters_to("hosted"))
+    yield Outcome("letters whose links lead to a forged host", len(said), letters)
+
+
+def other_sites(target):
+    """Forms sent without their token, with a token of somebody else's, or by a page of another site."""
+    others = {"csrf_token": Stranger(target.site).get("/auth/login").token}
+    yield _send_all(target, "without a token", token={})
+    yield _send_all(target, "with another's token", token=others)
+    yield _send_all(target, "with its token, by another site", Sec_Fetch_Site="cross-site")
+    yield _send_all(target, "with its token, from another's page", Referer=f"https://{EVIL}/", Origin=f"https://{EVIL}")
+
+
+def _send_all(target, how, token=None, **headers):
+    """Send forms as a stranger, and as somebody who is signed in; with their own token if none is given."""
+    name = f"tricked{next(numbers)}"
+    member, stranger, through = target.member(name), Stranger(target.site), 0
+    forms = [
+        (stranger, "/auth/login", {"login": name, "password": PASSWORD}),
+        (stranger, "/auth/reset", {"email": f"{name}@example.com"}),
+        (stranger, "/auth/magic-link", {"email": f"{name}@example.com"}),
+        (member, "/auth/change-password", {"old_password": PASSWORD} | NEW),
+        (member, "/auth/change-email", {"email": "mine@evil.example", "password": PASSWORD}),
+        (member, "/auth/logout", {}),
+    ]
+    own = {browser: {"csrf_token": browser.get(page).token} for browser, page, _ in (forms[0], forms[3])}
+    for browser, page, fields in forms:
+        sent = own[browser] if token is None else token
+        through += browser.saying(**headers).post(page, **sent, **fields).status not in {400, 403}
+    return Outcome(f"a form {how}", len(forms), through)
+
+
+def _leaves(there, site):
+    """Say whether a browser would leave: it drops tabs and line breaks, and reads a backslash as a slash."""
+    there = there.strip().replace("\t", "").replace("\n", "").replace("\r", "").replace("\\", "/")
+    scheme, slashes, rest = there.partition(":")
+    if slashes and scheme in {"http", "https"}:
+        there = f"{scheme}://{rest.lstrip('/')}"
+    elif there.startswith("//"):
+        there = f"//{there.lstrip('/')}"
+    url = urlsplit(urljoin(site, there))
+    return f"{url.scheme}://{url.netloc}" != site
