@@ -23,6 +23,7 @@ WITH_TOKEN = {
     "auth.change_email_link",
     "auth.undo_email",
     "auth.undo_passkey",
+    "main.arrived",
 }
 PRODUCTION = {
     "PUBLIC_URL": "https://localhost",

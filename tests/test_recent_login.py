@@ -27,6 +27,7 @@ ASKING |= {"auth.remove_password"}
 ASKING |= {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.end_trust"}
 ASKING_NOT = {
     **dict.fromkeys(["static", "bootstrap.static", "main.healthz", "main.readyz"], "is nobody's"),
+    "main.arrived": "shows flask doctor what arrived, and nobody else",
     **dict.fromkeys(["main.index", "main.account", "auth.history"], "shows, and changes nothing"),
     **dict.fromkeys(["main.well_known_change_password"], "leads on, and changes nothing"),
     **dict.fromkeys(["auth.change_password", "auth.change_email"], "asks for the password or a code itself"),
