@@ -115,7 +115,9 @@ class Issuer:
             or form["redirect_uri"] != [asked["redirect_uri"]]
         ):
             return send(handler, {"error": "invalid_grant"}, 400)
-        return send(handler, {"access_token": "x", "token_type": "Bearer", "id_token": self.id_token(asked)})
+        return send(
+            handler, {"access_token": "an access token", "token_type": "Bearer", "id_token": self.id_token(asked)}
+        )
 
     def id_token(self, asked):
         now = int(time.time())

@@ -1,9 +1,10 @@
 """Who reaches what: strangers, the unconfirmed, members; and no form without its token."""
 
+import re
 import time
 
 import pytest
-from clients import PASSWORD
+from clients import PASSWORD, on_sqlite
 from flask import url_for
 from itsdangerous import TimestampSigner
 from sqlalchemy import select
@@ -98,6 +99,45 @@ def test_pages_about_accounts_are_kept_from_search_engines(app, client, another_
 
 
 # Forms
+
+
+SAY = {  # what each field says to browsers and password managers: type and autocomplete, or two of these
+    "login": ["text username webauthn"],
+    "username": ["text username", "hidden username"],  # hidden: whose password it is
+    "password": ["password current-password", "password new-password"],
+    "old_password": ["password current-password"],
+    "confirm_password": ["password new-password"],
+    "email": ["email email"],
+    "code": ["text one-time-code"],
+    "remember_me": ["checkbox"],
+    "name": ["text off"],  # of a passkey
+    "csrf_token": ["hidden"],
+    "credential": ["hidden"],
+    "again": ["hidden"],
+}
+
+
+@on_sqlite
+@with_all_routes
+def test_every_field_says_what_it_is_and_none_asks_a_secret_question(app, client, another_client, ada, bob, letters):
+    another_client.post("/auth/reset", data={"email": ada.email})
+    link, found, bobs = letters.link(), {}, app.test_client()
+    another_client.post("/auth/magic-link", data={"email": ada.email})
+    client.sign_in(ada)
+    bobs.sign_in(bob)
+    for browser in (another_client, bobs, client):
+        for address in [link, *(address for _, address in addresses(app, "GET"))]:
+            with browser.get(address) as page:
+                if page.mimetype == "text/html" and page.status_code == 200:
+                    assert ('action="/auth/logout"' in page.text) is (browser is not another_client), address
+                    for field in re.findall(r"<input\b[^>]*>", page.text):
+                        said = dict(re.findall(r'([\w-]+)="([^"]*)"', field))
+                        words = f"{said['type']} {said.get('autocomplete', '')}".strip()
+                        found.setdefault(said["name"], set()).add(words)
+                        assert said["type"] != "password" or not said.get("value")
+    assert found == {name: set(words) for name, words in SAY.items()}
+    columns = {column.name for table in db.metadata.sorted_tables for column in table.columns}
+    assert not [name for name in columns if "hint" in name or "question" in name or name.startswith("answer")]
 
 
 @pytest.fixture

@@ -49,7 +49,8 @@ def test_a_crawl_of_every_address(app, client, request, settings, who):
     for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
         for endpoint, address in asked:
             form = {"email": "x"} if method == "POST" else None
-            with client.open(address, method=method, data=form, buffered=True) as answer:
+            origin = {"Origin": "https://evil.example"}
+            with client.open(address, method=method, data=form, headers=origin, buffered=True) as answer:
                 check(answer, endpoint, settings, who)
                 assert answer.status_code < 500 or endpoint == "bug"
                 if endpoint == "auth.logout" and method == "POST" and who:
@@ -62,7 +63,7 @@ def check(answer, endpoint, settings, who):
     assert answer.headers.getlist("Content-Security-Policy") == [answer.headers["Content-Security-Policy"]]
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
     assert not re.search(r"https?:", answer.headers["Content-Security-Policy"]), "another origin"
-    assert ("Strict-Transport-Security" in answer.headers) is bool(settings)
+    assert answer.headers.get("Strict-Transport-Security") == ("max-age=31536000" if settings else None)
     assert not [name for name in answer.headers.keys() if name.startswith("Access-Control")]
     for cookie in answer.headers.getlist("Set-Cookie"):
         assert "HttpOnly" in cookie

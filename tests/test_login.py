@@ -234,9 +234,16 @@ def test_a_form_is_a_form_and_nothing_else(client, ada, body, address):
     assert client.post(address, data=files).status_code == 422
 
 
-def test_what_is_too_long_is_not_worked_on(client, ada):
+def test_what_is_too_long_is_not_worked_on(client, ada, monkeypatch):
+    monkeypatch.setattr("app.hashing.threads", None)  # whoever hashes falls
     assert "too long" in client.post("/auth/login", data={"login": "a" * 255, "password": "x"}).text
     assert "too long" in client.post("/auth/login", data={"login": "ada", "password": "\u0315" * 1025}).text
+
+
+def test_a_password_does_not_grow_old(client, ada, clock):
+    clock.move(days=3650)
+    assert client.sign_in(ada).location == "/"
+    assert client.get("/account").status_code == 200
 
 
 def test_ending_a_row_ends_the_browser_at_its_next_request(client, another_client, ada):

@@ -48,6 +48,7 @@ def test_up_down_and_up_again(app, people):
     assert inspect(db.engine).get_table_names() == ["alembic_version"]
     upgrade(DIRECTORY)
     check(DIRECTORY)
+    assert db.session.scalars(select(User)).all() == [], "nobody has an account that was not asked for"
     fill(people)
     assert values() == filled
 

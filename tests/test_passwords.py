@@ -6,9 +6,10 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import PASSWORD, without_tokens
+from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import event, select
 from test_gate import rows
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from app.accounts import passwords
 from app.extensions import db
@@ -155,6 +156,30 @@ def test_a_changed_password_voids_every_link_that_is_out(client, another_client,
     assert client.get(new_address).status_code == 410
     assert not is_signed_in(another_client)
     assert (ada.email, ada.verify_password(NEW)) == ("ada@example.com", True)
+
+
+@on_sqlite
+def test_of_the_three_thousand_commonest_passwords_none_will_do(app):
+    """Of those that are long enough; every tenth of them is tried."""
+    common = [word for word in FREQUENCY_LISTS["passwords"] if len(word) >= 8]  # the commonest first
+    for password in common[:3000:10]:
+        with pytest.raises(ValueError, match="guessed soon"):
+            passwords.check_new(password, "ada")
+
+
+@on_sqlite
+def test_every_kind_of_character_will_do_in_a_password(client, ada):
+    """From all over Unicode, the unassigned and the invisible among them."""
+    old = PASSWORD
+    everything = [chr(point) for point in range(1, 0x110000, 1137) if not 0xD800 <= point < 0xE000]
+    for start in range(20):
+        client.sign_in(ada, old)
+        new = "".join(everything[start::20])
+        assert change(client, old, new).location == "/account", ascii(new)
+        client.post("/auth/logout")
+        assert not ada.verify_password(new[:-1])
+        old = new
+    assert client.sign_in(ada, old).location == "/"
 
 
 def test_who_has_no_password_has_a_link_sent(client, ada, letters):

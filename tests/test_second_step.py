@@ -4,7 +4,7 @@ from base64 import b32encode
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from clients import PASSWORD
+from clients import PASSWORD, on_sqlite
 from sqlalchemy import func, select, update
 from test_first_proof import code_in
 from test_gate import addresses, hidden_token
@@ -127,6 +127,16 @@ def test_a_proof_that_counts_as_both_needs_none(client, ada, phone, letters):
     assert client.post("/first-step/both").location == "/"
     assert is_signed_in(client)
     assert history()[-2:] == ["signed_in", "new_device"]
+
+
+@on_sqlite
+@pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
+def test_no_first_step_lets_a_deactivated_person_in(app, client, ada, letters, first):
+    app.test_cli_runner().invoke(args=["users", "deactivate", "ada"])
+    assert first(client, letters).partition("?")[0] == "/auth/login"
+    assert "This account has been deactivated." in client.get("/auth/login").text
+    assert not is_signed_in(client)
+    assert db.session.scalars(select(UserSession)).all() == []
 
 
 def test_without_a_first_step_there_is_no_second(client, ada, phone):
