@@ -54,11 +54,12 @@ def context_options():
 
 @pytest.fixture
 def page(browser, live, context_options):
-    """A page of a new browser window. Whatever it asks of another host fails the test."""
+    """A page of a new browser window. What it asks of another host, or what its policy forbids, fails the test."""
     context = browser.new_context(base_url=live, **context_options)
     context.set_default_timeout(10_000)
-    strangers = []
+    strangers, forbidden = [], []
+    context.on("console", lambda said: "Security Policy" in said.text and forbidden.append(said.text))
     context.on("request", lambda request: request.url.startswith((live, "data:")) or strangers.append(request.url))
     yield context.new_page()
     context.close()
-    assert strangers == []
+    assert (strangers, forbidden) == ([], [])

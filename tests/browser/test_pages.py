@@ -174,6 +174,18 @@ def test_signing_in_and_out_by_keyboard_alone(people, page):
     page.get_by_text("You have been logged out.").wait_for()
 
 
+def test_after_logging_out_the_way_back_shows_nothing(people, page):
+    go(page, "ada", lambda page: page.goto("/account"))
+    page.get_by_text("ada@example.com").wait_for()
+    page.locator("header summary").click()
+    page.get_by_role("button", name="Log Out").click()
+    page.get_by_text("You have been logged out.").wait_for()
+    page.wait_for_load_state()
+    page.go_back()
+    page.get_by_text("Log in to open this page.").wait_for()
+    assert "ada@example.com" not in page.content()
+
+
 def test_a_password_can_be_looked_at_and_pasted(people, page):
     page.goto("/auth/login")
     field = page.get_by_label("Password")
