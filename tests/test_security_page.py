@@ -1,0 +1,194 @@
+"""Each figure in SECURITY.md is the code's: its rows and sentences are made here of the constants, and looked for."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from clients import ROOT
+from limits import parse
+
+import config
+from app import hashing, limits, mail, tokens
+from app.accounts import closing, housekeeping, passkeys, recovery_codes, registration, second_step, sessions, trust
+from app.accounts import two_factor as apps
+from app.auth import gate
+from app.limits import LIMITS
+from app.models import (
+    Device,
+    EmailChallenge,
+    EmailChange,
+    Event,
+    Letter,
+    PasskeyChallenge,
+    SsoJourney,
+    UserSession,
+    email_challenge,
+    passkey_challenge,
+    sso_journey,
+)
+
+PAGE = (ROOT / "SECURITY.md").read_text()
+
+UNITS = {
+    "year": timedelta(days=365),
+    "day": timedelta(days=1),
+    "hour": timedelta(hours=1),
+    "minute": timedelta(minutes=1),
+}
+NUMBERS = {3: "three", 5: "five", 7: "seven", 8: "eight"}
+
+
+def span(time, unit=None):
+    """A time (a timedelta, or seconds) in words: "15 minutes", "1 hour", "a year"; in `unit`s where that is said."""
+    time = time if isinstance(time, timedelta) else timedelta(seconds=time)
+    unit = unit or next(name for name in UNITS if time >= UNITS[name] and not time % UNITS[name])
+    count = time // UNITS[unit]
+    words = f"{count} {unit}{'s' * (count > 1)}"
+    return {"1 day": "a day", "1 year": "a year"}.get(words, words)
+
+
+def word(number):
+    return NUMBERS.get(number, str(number))
+
+
+def rate(item):
+    """A rate of the limits in words: "5 in 5 minutes", "60 an hour"."""
+    item = parse(item) if isinstance(item, str) else item
+    return f"{item.amount} an hour" if item.get_expiry() == 3600 else f"{item.amount} in {span(item.get_expiry())}"
+
+
+# How long each is good for
+
+LIFE = tokens.LIFETIMES
+CODE = f"{email_challenge.TRIES} tries at the code"
+LOGGED_IN = f"{span(sessions.IDLE)} idle, {span(sessions.LONGEST)} at most"
+GOOD_FOR = {
+    "confirmation link and code": f"{span(LIFE['confirm'])}, once; {CODE}",
+    "reset link": f"{span(LIFE['reset'])}, once",
+    "magic link and code": f"{span(LIFE['magic_link'])}, once; {CODE}",
+    "link to a new address": f"{span(LIFE['change_email'])}, once",
+    "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
+    "undo of another passkey": f"{span(LIFE['undo_passkey'])}, once",
+    "undo of a new address": f"{span(LIFE['undo_email'])}, once",
+    "second step": f"{span(gate.SECOND_STEP_WITHIN)} after the first",
+    "trusted browser": span(trust.LASTS),
+    '"this was not me" about a linked account, or a first second factor': f"{span(LIFE['undo_link'], 'hour')}, once",
+    "journey to an account elsewhere": f"{span(sso_journey.LASTS)}, once, in the same browser",
+    "recent sign-in": span(sessions.RECENT),
+    "signed-in browser": f"until it is closed; {LOGGED_IN}",
+    "the same, kept logged in": (
+        f"{span(sessions.REMEMBERED_IDLE)} since last use, {span(sessions.REMEMBERED_LONGEST)} at most"
+    ),
+    "account to be deleted": span(closing.GRACE),
+}
+
+
+def table(heading):
+    """The rows of the table under these column titles, as tuples of cells."""
+    rows = PAGE.partition(f"{heading}\n")[2].partition("\n\n")[0].splitlines()[1:]
+    return [tuple(cell.strip() for cell in row.strip("|").split("|")) for row in rows]
+
+
+def test_how_long_each_is_good_for():
+    assert {what: good_for for what, good_for, _ in table("| | good for | void when |")} == GOOD_FOR
+
+
+def test_what_has_one_figure_there_has_one_in_the_code():
+    assert LIFE["undo_link"] == LIFE["undo_factor"]
+    hasty = config._hasty_engine("sqlite:///x")["connect_args"]["timeout"]
+    assert hasty == config._redis_options()["socket_timeout"] == 0.5, "half a second for the counts"
+    assert LIFE["recent_login"] == sessions.RECENT.total_seconds(), "the code, and what it proves"
+    assert config.Config.PERMANENT_SESSION_LIFETIME == sessions.REMEMBERED_IDLE, "the cookie, and its row"
+
+
+# How often anything may be tried
+
+COUNTED_FOR = {
+    limits.name_and_place: "a name or an address as it was typed, and a network",
+    limits.place: "a network",
+    limits.here: "a network",
+}
+TRIED = {
+    "sign_in": "wrong passwords",
+    "register": "registrations",
+    "letter": "letters that are asked for",
+    "ask_if_taken": "forms that say whether a name or an address is taken",
+    "begin": "logging in begun elsewhere, or with a passkey",
+}
+BESIDE_THE_TABLE = [
+    (
+        "letters that are asked for",
+        f"{mail.HOURLY} an hour, {mail.DAILY} a day",
+        "the address that they go to, whoever asks in whatever way",
+    ),
+    ("another address before the first is confirmed", f"{registration.CORRECTIONS} an hour", "an account"),
+    ("signed-in browsers", f"{sessions.MOST} at once; the one not seen for longest is logged out", "an account"),
+]
+
+
+def test_how_often_anything_may_be_tried():
+    made = [(TRIED[name], rate(said), COUNTED_FOR[by]) for name in LIMITS for by, said in LIMITS[name].rates.items()]
+    assert sorted(table("| | at most | counted for |")) == sorted(made + BESIDE_THE_TABLE)
+    assert span(registration.CORRECTIONS_WITHIN) == "1 hour"
+
+
+# What is kept
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def kept(model):
+    """How long rows of a table are kept, by what housekeeping asks the database for."""
+    asked = housekeeping.OUT_OF_DATE[model](NOW).compile().params.values()
+    [age] = {NOW - value for value in asked if isinstance(value, datetime)}
+    return age
+
+
+KEPT = {
+    "Sessions, codes and journeys to an account elsewhere for {} after": [UserSession, EmailChallenge, SsoJourney],
+    "questions that no passkey answered for {},": [PasskeyChallenge],
+    "sent letters (never their text) for {},": [Letter],
+    "changes of address for {},": [EmailChange],
+    "history and known browsers for {},": [Event, Device],
+}
+
+
+def test_of_all_that_goes_the_page_says_when():
+    assert set().union(*KEPT.values()) == set(housekeeping.OUT_OF_DATE)
+
+
+# Sentences
+
+PASSWORDS = word(parse(LIMITS["sign_in"].rates[limits.name_and_place]).amount)
+TRIES, PAUSE = word(second_step.TRIES), word(second_step.PAUSE // UNITS["minute"])
+GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
+WRONG, REGISTERED = limits.EVERYBODYS["sign_in"], limits.EVERYBODYS["register"]
+SENTENCES = [
+    f"For {word(LIFE['undo_email'] // 86400)} days that address can put itself back",
+    f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
+    f"An account can have {passkeys.MOST}.",
+    f"A code has {word(tokens.CODE_DIGITS)} digits.",
+    f"One address gets at most {mail.HOURLY} letters an hour and {mail.DAILY} a day that strangers can ask for,",
+    f"at most {mail.DAILY * email_challenge.TRIES} tries a day can be made at the codes of an account.",
+    f"one step ({apps.STEP} seconds) early or late is accepted",
+    f"A recovery code has {recovery_codes.LENGTH * 5} random bits",
+    f"{TRIES.capitalize()} wrong codes, and none is looked at for {PAUSE} minutes",
+    f"Of a million codes {word(GOOD_AT_A_TIME)} are good at a time.",
+    f"After {second_step.MOST} wrong codes without a right one between",
+    f"a chance of 1 in {round(10**6 / (second_step.MOST * GOOD_AT_A_TIME), -2):,.0f}.",
+    f"The owner gets a letter, {word(mail.NOTICES_AN_HOUR)} an hour at most.",
+    f"undoes it for {span(LIFE['undo_factor'], 'hour')},",
+    f"{PASSWORDS} tries are counted for that browser alone",
+    f"no more than {PASSWORDS} are looked at",
+    f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"
+    f" {REGISTERED.get_expiry() // 60}, by all people together",
+    f"Of those who wait, {hashing.ROOM} a process, each is sent away (503) after {hashing.PATIENCE} seconds",
+    *(words.format(span(kept(model))) for words, models in KEPT.items() for model in models),
+    f"accounts that were never confirmed for {span(housekeeping.WEEK)}.",
+    f"it proves nothing, and lasts {span(gate.DEVICE_LASTS)}.",
+]
+
+
+@pytest.mark.parametrize("sentence", dict.fromkeys(SENTENCES))
+def test_the_page_says(sentence):
+    assert sentence in re.sub(r"[*\s]+", " ", PAGE)
