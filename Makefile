@@ -33,6 +33,14 @@ check: .venv/installed-dev  ## Check format, lint, types, and that models and mi
 	DATABASE_URL=sqlite:///check.db $(BIN)/flask db upgrade
 	DATABASE_URL=sqlite:///check.db $(BIN)/flask db check
 
+# make bench SQLITE=1; ONLY="pages sign-in" for parts
+bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-allauth/installed  ## Measure what it costs beside a limit and two peers: a quarter of an hour
+	@$(BIN)/python tests/browser/install.py
+	@$(BIN)/python bench/run.py $(if $(SQLITE),--sqlite) $(if $(ONLY),--only $(ONLY))
+
+bench-scale: .venv/installed-dev  ## Measure it with a thousand, a million and ten million people
+	@$(BIN)/python bench/run.py --scale
+
 lock: .venv/installed-dev  ## Pin the dependencies of pyproject.toml anew, with their hashes
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt pyproject.toml --extra dev -c requirements.txt
@@ -52,4 +60,10 @@ LOCK := -q --upgrade --universal --no-strip-extras --python-version 3.11 --gener
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test test-all check lock
+bench/.venv-%/installed: bench/requirements-%.txt
+	@echo "Installing a peer into bench/.venv-$*: half a minute, once."
+	@$(PYTHON) -m venv bench/.venv-$*
+	@bench/.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: help run test test-all check bench bench-scale lock
