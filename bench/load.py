@@ -107,7 +107,11 @@ def open_form(port, path):
     client.close()
     found = TOKEN.search(answer.body.decode())
     token = {found[1]: html.unescape(found[2])} if found else {}
-    return "; ".join(f"{name}={value}" for name, value in answer.cookies.items()), token
+    return written(answer.cookies), token
+
+
+def written(cookies):
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
 def run(port, requests, clients):
@@ -126,6 +130,8 @@ def run(port, requests, clients):
                     break
                 answer = client.ask(sent)
                 answers.append((answer.seconds, answer.status))
+                if answer.status == 503:  # it says how long to wait; this is the least that anybody would
+                    time.sleep(1)
         except OSError as error:
             failures.append(error)
         finally:

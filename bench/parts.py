@@ -13,7 +13,7 @@ from servers import Running, raw_hash
 from turns import GET, POST, SMALL, Sample
 
 CROWD = 16  # clients
-STORM, STORM_LASTS = 50, 10  # clients, seconds
+STORM, STORM_LASTS = 50, 8  # clients, seconds
 SLOW = 2  # seconds that a slow mail server takes
 MEMBERS = "/ /account /auth/history /auth/sessions /auth/connections /auth/two-factor /auth/passkeys /auth/export \
 /auth/change-password /auth/change-email /auth/change-username /auth/delete /auth/recovery-codes".split()
@@ -33,14 +33,14 @@ def pages(bench):
 
 
 def sign_in(bench):
-    few, more = bench.count(12), bench.count(32)
+    few, more = bench.count(8), bench.count(24)
     for _, application in bench.turns():
         bench.notes.setdefault(("raw hash", application.name), []).append(raw_hash(application, bench.count(6)))
         for what, count, clients in (("sign-in, 4 clients", few, SMALL), ("sign-in, 16 clients", more, CROWD)):
             bench.measure(what, application, [bench.sign_in(application) for _ in range(count)], clients, (302,))
-        wrong = [bench.sign_in(application, password="wrong") for _ in range(bench.count(8))]
+        wrong = [bench.sign_in(application, password="wrong") for _ in range(bench.count(6))]
         bench.measure("sign-in, wrong password", application, wrong, expected=(application.wrong,))
-        forms = [application.sign_in_form(10**6 + bench.person(application), "wrong") for _ in range(bench.count(8))]
+        forms = [application.sign_in_form(10**6 + bench.person(application), "wrong") for _ in range(bench.count(6))]
         unknown = [bench.form(application, application.login, form) for form in forms]
         bench.measure("sign-in, unknown name", application, unknown, expected=(application.wrong,))
 
@@ -132,7 +132,7 @@ def every_flow(bench, application):
 def storm(bench):
     """Home, asked for twenty times a second, while 50 clients sign in as fast as they can."""
     for number, application in bench.turns():
-        if number >= 3:
+        if number == 2:
             return
         home = bench.get(application, "/", bench.cookies(application))
         server, numbers = bench.server(application), itertools.count()

@@ -19,6 +19,7 @@ def measure(database, post, folder, sizes, rounds):
     bench = Bench(several, database, post, folder, rounds)
     try:
         for _, application in bench.turns():
+            bench.server(application)
             ours = [bench.get(application, "/", _anybodys_cookie(application)) for _ in range(300)]
             load.run(application.port, ours[:100], SMALL)  # warm up: the pages of the tables' indexes
             bench.measure("home, signed in", application, ours[100:])

@@ -92,7 +92,10 @@ class Bench:
         return self.form(application, application.login, application.sign_in_form(self.person(application), **fields))
 
     def cookies(self, application):
-        """What a browser that is signed in sends."""
-        answer = load.Connection(application.port).ask(self.sign_in(application))
+        """What a browser sends that is signed in, and was on the home page once."""
+        client = load.Connection(application.port)
+        answer = client.ask(self.sign_in(application))
         assert answer.status == 302, answer.head
-        return "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
+        cookies = answer.cookies | client.ask(self.get(application, "/", load.written(answer.cookies))).cookies
+        client.close()
+        return load.written(cookies)
