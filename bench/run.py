@@ -17,6 +17,8 @@ from parts import PARTS
 from servers import APPLICATIONS, Postgresql, Sqlite
 from turns import Bench
 
+PEOPLE = 10_000
+
 
 def main():
     parser = ArgumentParser(description=__doc__.partition("\n")[0])
@@ -25,7 +27,7 @@ def main():
     )
     parser.add_argument("--sqlite", action="store_true", help="on files of SQLite instead of PostgreSQL")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--people", type=int, default=10_000)
+    parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--share", type=float, default=1, help="of the requests of each turn, for a trial")
     parser.add_argument(
         "--scale", nargs="*", type=int, help="with so many people: 1000 1000000 10000000 if none are given"
@@ -44,7 +46,8 @@ def main():
         finally:
             database.stop()
     print(f"\n{about}\n{words}")
-    if wanted.only == list(PARTS) and wanted.share == 1:
+    is_trial = wanted.rounds < 9 or wanted.share != 1 or wanted.people != PEOPLE or wanted.scale
+    if wanted.only == list(PARTS) and not is_trial:
         results.write("scale" if wanted.scale is not None else "sqlite" if wanted.sqlite else "main", about, words)
 
 
