@@ -39,6 +39,14 @@ audit: .venv/installed-dev  ## Ask whether a known weakness is in anything that 
 AUDIT := $(BIN)/uv tool run pip-audit==2.10.1 --strict --progress-spinner off --disable-pip --require-hashes \
 	-r requirements.txt -r requirements-dev.txt
 
+# make bench SQLITE=1; ONLY="pages sign-in" for parts
+bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-allauth/installed  ## Measure what it costs beside a limit and two peers: a quarter of an hour
+	@$(BIN)/python tests/browser/install.py
+	@$(BIN)/python bench/run.py $(if $(SQLITE),--sqlite) $(if $(ONLY),--only $(ONLY))
+
+bench-scale: .venv/installed-dev  ## Measure it with a thousand, a million and ten million people
+	@$(BIN)/python bench/run.py --scale
+
 lock: .venv/installed-dev  ## Pin the dependencies of pyproject.toml anew, with their hashes
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt pyproject.toml --extra dev -c requirements.txt
@@ -58,4 +66,10 @@ LOCK := -q --upgrade --universal --no-strip-extras --python-version 3.11 --gener
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test test-all check audit lock
+bench/.venv-%/installed: bench/requirements-%.txt
+	@echo "Installing a peer into bench/.venv-$*: half a minute, once."
+	@$(PYTHON) -m venv bench/.venv-$*
+	@bench/.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: help run test test-all check audit bench bench-scale lock

@@ -52,7 +52,6 @@ def bind_extensions(app: Flask) -> None:
     # Flask-Login's remember cookie is not used, and looking for it would mark every answer as one person's.
     app.after_request_funcs[None].remove(extensions.login_manager._update_remember_cookie)
     extensions.mail.init_app(app)
-    extensions.migrate.init_app(app, extensions.db)
 
 
 def register_blueprints(app: Flask) -> None:

@@ -11,7 +11,6 @@ from flask_bootstrap import Bootstrap5
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
 from flask_mail import Mail
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from sqlalchemy import CursorResult, Delete, Insert, Update, func, select, text
@@ -44,7 +43,6 @@ limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True)
 login_manager = LoginManager()
 login_manager.session_protection = None  # phones change networks; a session is a row, which can be ended
 mail = Mail()
-migrate = Migrate()
 
 # The class that tables are made from; a type checker can't see what Flask-SQLAlchemy makes of Base.
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 import re
 
 from sqlalchemy import exists
-from zxcvbn import zxcvbn
 
 from app import audit, mail, tokens
 from app.accounts import sessions, sso, two_factor, ways_in
@@ -108,6 +107,8 @@ def check_new(password: str, *words: str | None) -> None:
     Length and guessability are all that counts: no rules on kinds of characters (NIST SP 800-63B-4, 3.1.1.2).
     `words` are the person's own, which others would try first.
     """
+    from zxcvbn import zxcvbn  # 12 MiB of words, for who chooses a password
+
     shortest = setting("PASSWORD_MIN_LENGTH")
     if len(password) < shortest:
         raise ValueError(f"Use at least {shortest} characters.")

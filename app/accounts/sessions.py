@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, exists, select, update
 from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -169,15 +169,14 @@ def _make_room(user: User) -> None:
 
 def _meet(user: User, device: str) -> None:
     """Note a browser by its cookie; one that was never seen on the account is told to the owner, but for the first."""
-    key = Device.key_of(device)
-    mine = select(Device).where(Device.user_id == user.id)
-    known = db.session.scalar(mine.where(Device.key == key).limit(1))
+    key, mine = Device.key_of(device), Device.user_id == user.id
+    same = select(Device.id).where(mine, Device.key == key).limit(1).scalar_subquery()
+    known, has_others = db.session.execute(select(same, exists().where(mine))).one()
     if known:
-        known.last_seen_at = clock.now()
+        rows_changed(update(Device).where(Device.id == known).values(last_seen_at=clock.now()))
         return
-    is_first = db.session.scalar(mine.limit(1)) is None
     db.session.add(Device(user_id=user.id, key=key))
-    if not is_first and user.confirmed:
+    if has_others and user.confirmed:
         audit.record(user, "new_device")
         mail.notify("new_device", user)
 

@@ -147,9 +147,9 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
     if remember:
         session.permanent = True
     user.current_session = user_session
-    db.session.commit()
     login_user(user, force=True)  # whoever was deactivated at this moment is out at the next request
     session.pop("_id", None)  # Flask-Login's own guess at the browser, which nothing reads
+    db.session.commit()  # last: what was loaded need not be asked for again
     if words:
         flash(words, "success")
     response = redirect(destination)

@@ -1,0 +1,26 @@
+"""The mail server that all of them post to: fast, slow, or refusing; it keeps who got a letter and nothing else."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "faults"))
+
+from sink import Sink
+
+
+class Post(Sink):
+    """Set `pause` (seconds that each letter takes) and `refuses`."""
+
+    refuses = False
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if self.refuses:
+            return "451 4.3.0 Not now"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        await asyncio.sleep(self.pause)
+        self.letters += envelope.rcpt_tos
+        return "250 Taken"

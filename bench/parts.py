@@ -1,0 +1,235 @@
+"""What is measured, a function a part. Applications take turns in each round; figures go to Bench.figures.
+
+Counts are bounded: with nine rounds all parts together take less than a quarter of an hour on two cores.
+"""
+
+import itertools
+import re
+import time
+from collections import Counter, defaultdict
+
+import load
+from servers import Running, raw_hash
+from turns import GET, POST, SMALL, Sample
+
+CROWD = 16  # clients
+STORM, STORM_LASTS = 50, 8  # clients, seconds
+SLOW = 2  # seconds that a slow mail server takes
+MEMBERS = "/ /account /auth/history /auth/sessions /auth/connections /auth/two-factor /auth/passkeys /auth/export \
+/auth/change-password /auth/change-email /auth/change-username /auth/delete /auth/recovery-codes".split()
+
+
+def pages(bench):
+    cookies = {application.name: bench.cookies(application) for application in bench.applications}
+    for application in bench.applications:  # warm up
+        load.run(application.port, [bench.get(application, "/", cookies[application.name])] * bench.count(60), SMALL)
+        load.run(application.port, [bench.get(application, application.login)] * bench.count(60), SMALL)
+    many = bench.count(300)
+    for _, application in bench.turns():
+        signed_in = bench.get(application, "/", cookies[application.name])
+        bench.measure("home, signed in", application, [signed_in] * many)
+        bench.measure("home, a stranger", application, [bench.get(application, "/")] * many)
+        bench.measure("sign-in page", application, [bench.get(application, application.login)] * many)
+
+
+def sign_in(bench):
+    few, more = bench.count(8), bench.count(24)
+    for _, application in bench.turns():
+        bench.notes.setdefault(("raw hash", application.name), []).append(raw_hash(application, bench.count(6)))
+        for what, count, clients in (("sign-in, 4 clients", few, SMALL), ("sign-in, 16 clients", more, CROWD)):
+            bench.measure(what, application, [bench.sign_in(application) for _ in range(count)], clients, (302,))
+        wrong = [bench.sign_in(application, password="wrong") for _ in range(bench.count(6))]
+        bench.measure("sign-in, wrong password", application, wrong, expected=(application.wrong,))
+        forms = [application.sign_in_form(10**6 + bench.person(application), "wrong") for _ in range(bench.count(6))]
+        unknown = [bench.form(application, application.login, form) for form in forms]
+        bench.measure("sign-in, unknown name", application, unknown, expected=(application.wrong,))
+
+
+def registration(bench):
+    owed = defaultdict(set)
+    several = [application for application in bench.applications if application.register]
+    for _, application in bench.turns(several):
+        for mode, pause, refuses in (("fast", 0, False), ("slow", SLOW, False), ("refused", 0, True)):
+            bench.post.pause, bench.post.refuses = pause, refuses
+            forms = [application.registration_form(f"new{next(bench.numbers)}") for _ in range(bench.count(8))]
+            requests = [bench.form(application, application.register, form) for form in forms]
+            bench.measure(f"registration, mail {mode}", application, requests, expected=())
+            bench.post.pause, bench.post.refuses = 0, False
+            owed[application.name] |= {form["email"] for form in forms}
+            if mode != "refused":  # else the next turn would pay for these letters
+                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.letters), 5)  # noqa: B023
+    wait_until(lambda: owed["flasky"] <= set(bench.post.letters), 60)
+    for application in several:
+        bench.notes["letters lost", application.name] = len(owed[application.name] - set(bench.post.letters))
+        bench.notes["letters owed", application.name] = len(owed[application.name])
+
+
+def reset(bench):
+    several = [application for application in bench.applications if application.reset]
+    for _, application in bench.turns(several):
+        for what, first in (("known", 0), ("unknown", 10**6)):
+            forms = [
+                {"email": f"person{first + bench.person(application)}@example.com"} for _ in range(bench.count(20))
+            ]
+            requests = [bench.form(application, application.reset, form) for form in forms]
+            bench.measure(f"reset, {what} address", application, requests, expected=(200, 302))
+
+
+def start(bench):
+    """From the command to the first answer."""
+    for number, application in bench.turns():
+        if number < 5:
+            server = bench.start_anew(application)
+            bench.notes.setdefault(("start", application.name), []).append(
+                (server.cpu_to_answer, server.seconds_to_answer)
+            )
+
+
+def memory(bench):
+    unreachable = {
+        "OIDC_PROVIDERS": "acme", "OIDC_ACME_ISSUER": "https://127.0.0.1:1", "OIDC_ACME_CLIENT_ID": "x",
+        "OIDC_ACME_CLIENT_SECRET": "x",
+    }  # fmt: skip
+    for application in bench.applications:
+        server = bench.start_anew(application, **unreachable)
+        bench.forms.clear()
+        home = [bench.get(application, "/")] * bench.count(100)
+        load.run(application.port, home + [bench.get(application, application.login)] * bench.count(100), SMALL)
+        load.run(application.port, [bench.sign_in(application) for _ in range(bench.count(24))], SMALL)
+        bench.notes["memory", application.name] = server.memory()
+        if application.name == "flasky":
+            for _ in range(bench.count(12)):
+                every_flow(bench, application)
+            bench.notes["memory, every flow", application.name] = server.memory()
+        bench.stop(application)
+    bench.forms.clear()
+
+
+def every_flow(bench, application):
+    """What loads what a worker loads only when it is used: each request may meet either of the two."""
+    cookies = bench.cookies(application)
+    client = load.Connection(application.port)
+
+    def post(path, form, cookies=cookies):
+        page = client.ask(load.request(application.port, GET, "/account", cookies)).body.decode()
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+        return client.ask(load.request(application.port, POST, path, cookies, form | {"csrf_token": token[1]}))
+
+    for path in MEMBERS:
+        client.ask(load.request(application.port, GET, path, cookies))
+    for path in ("/auth/passkeys/creation-options", "/auth/sso/acme", "/auth/export"):
+        post(path, {})
+    post("/auth/two-factor", {"code": "123456"})
+    name = f"new{next(bench.numbers)}"
+    for path, form in (
+        (application.register, application.registration_form(name)),
+        (application.reset, {"email": f"{name}@example.com"}),
+        ("/auth/magic-link", {"email": f"{name}@example.com"}),
+    ):
+        client.ask(bench.form(application, path, form))
+
+
+def storm(bench):
+    """Home, asked for twenty times a second, while 50 clients sign in as fast as they can."""
+    for number, application in bench.turns():
+        if number == 2:
+            return
+        home = bench.get(application, "/", bench.cookies(application))
+        server, numbers = bench.server(application), itertools.count()
+        before = server.cpu()
+        forms = (bench.sign_in(application) for _ in numbers)
+        with load.Background(application.port, home) as looking:
+            run = load.run(application.port, load.for_seconds(forms, bench.count(STORM_LASTS)), STORM)
+        cpu, times = server.cpu() - before, sorted(looking.seconds)
+        done = run.statuses.count(302)
+        assert set(looking.statuses) == {200}, Counter(looking.statuses)
+        assert set(run.statuses) <= {302, 503}, Counter(run.statuses)
+        p50, p99 = (1000 * times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.99))
+        bench.figures["home in a storm of sign-ins"][application.name].append(Sample(0, 0, p50, p99))
+        bench.figures["sign-in in the storm"][application.name].append(
+            Sample(1000 * cpu / done, done / run.clock, *(1000 * run.percentile(share) for share in (0.5, 0.99)))
+        )
+
+
+def queries(bench):
+    """How many statements a page has PostgreSQL execute, by its own log; those of transactions are not counted."""
+    if not hasattr(bench.database, "log"):
+        return
+    for application in bench.applications:
+        bench.database.server.psql(f"ALTER DATABASE \"{application.name}\" SET log_statement = 'all'")
+        bench.start_anew(application)
+        cookies = bench.cookies(application)
+        asked = {
+            "home, signed in": bench.get(application, "/", cookies),
+            "home, a stranger": bench.get(application, "/"),
+            "sign-in page": bench.get(application, application.login),
+            "sign-in": bench.sign_in(application),
+        }
+        for what, request in asked.items():
+            for _ in range(4):  # the first of a worker may prepare something
+                load.Connection(application.port).ask(request)
+            time.sleep(0.3)
+            before = len(bench.database.log.read_text(errors="replace"))
+            load.Connection(application.port).ask(request)
+            time.sleep(0.3)
+            said = bench.database.log.read_text(errors="replace")[before:]
+            found = re.findall(r"(?:statement|execute [^:]+):\s+(SELECT|INSERT|UPDATE|DELETE)", said)
+            bench.notes["queries", application.name, what] = len(found)
+        bench.database.server.psql(f'ALTER DATABASE "{application.name}" RESET log_statement')
+        bench.stop(application)
+
+
+def browser(bench):
+    """What a browser needs for the sign-in page: requests and bytes on the wire, the first time and the second."""
+    from shutil import which
+
+    from playwright.sync_api import sync_playwright
+
+    found = which("chromium-headless-shell")
+    options = {"executable_path": found, "args": ["--no-sandbox"]} if found else {}
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(**options)
+        for application in bench.applications:
+            bench.server(application)
+            context = chromium.new_context(extra_http_headers={"X-Forwarded-Proto": "https"})
+            page = context.new_page()
+            session, sizes = context.new_cdp_session(page), []
+            session.send("Network.enable")
+            session.on("Network.loadingFinished", lambda event, sizes=sizes: sizes.append(event["encodedDataLength"]))
+            for time_ in ("cold", "warm"):
+                sizes.clear()
+                page.goto(f"http://localhost:{application.port}{application.login}", wait_until="networkidle")
+                bench.notes["browser", application.name, time_] = (sum(size > 0 for size in sizes), sum(sizes))
+            context.close()
+        chromium.close()
+
+
+def outbox(bench):
+    """Letters that wait, posted by `flask mail work` in one process, and in four."""
+    flasky = next(application for application in bench.applications if application.name == "flasky")
+    bench.stop(flasky)
+    for workers in (1, 4):
+        count, before = bench.count(1000), len(bench.post.letters)
+        flasky.command([flasky.python, "bench/people.py", str(count), "letters"])
+        begun = [Running(flasky, bench.log(flasky), ["flask", "mail", "work"]) for _ in range(workers)]
+        try:
+            wait_until(lambda: len(bench.post.letters) > before, 60)  # noqa: B023
+            first, at = len(bench.post.letters), time.perf_counter()
+            wait_until(lambda: len(bench.post.letters) >= before + count, 120)  # noqa: B023
+            rate = (len(bench.post.letters) - first) / (time.perf_counter() - at)
+        finally:
+            for worker in begun:
+                worker.stop()
+        bench.notes["letters per second", workers] = rate
+
+
+def wait_until(true, seconds):
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+PARTS = {
+    part.__name__.replace("_", "-"): part
+    for part in (start, pages, sign_in, registration, reset, storm, browser, outbox, memory, queries)
+}

@@ -1,0 +1,100 @@
+"""People for this application's own database, by COPY on PostgreSQL, so that ten million take minutes.
+
+`python people.py N` makes the tables and N people, and prints the hash of their password. Everybody is signed in with
+one browser, whose cookie `cookie()` makes. `python people.py N letters` queues N letters.
+"""
+
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from sqlalchemy import make_url
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+USERS = (
+    "id email email_key username username_key password_hash password_version sign_ins confirmed is_admin created_at"
+).split()
+SESSIONS = (
+    "id user_id method remembered ip user_agent device created_at last_seen_at authenticated_at expires_at".split()
+)
+NOW = datetime.now(UTC)
+
+
+def main(count, what="people"):
+    from app import create_app, mail
+    from app.extensions import db
+    from app.models import User
+
+    with create_app().app_context():
+        if what == "people":
+            print(make(count))
+        else:
+            user = User.find("person0")
+            for _ in range(count):
+                mail.send("password_changed", user)
+            db.session.commit()
+
+
+def make(count):
+    from flask_migrate import upgrade
+
+    from app.extensions import db
+    from app.models import User, UserSession
+    from app.models.user import hash_password
+
+    upgrade()
+    hashed = hash_password(os.environ["PASSWORD"])
+    copy = insert if db.engine.dialect.name == "sqlite" else copy_to_postgresql
+    copy(db, User.__table__, USERS, (person(number, hashed) for number in range(count)))
+    copy(db, UserSession.__table__, SESSIONS, (browser(number) for number in range(count)))
+    return hashed
+
+
+def person(number, hashed):
+    name = f"person{number}"
+    email = f"{name}@example.com"
+    return number + 1, email, email, name, name, hashed, 1, 0, True, False, NOW
+
+
+def browser(number):
+    """It is seen when it should be for as long as a benchmark takes: no request has to write that down."""
+    times = (NOW, NOW + timedelta(hours=6), NOW, NOW + timedelta(days=6))
+    return session_id(number), number + 1, "password", False, "192.0.2.7", "", "", *times
+
+
+def session_id(number):
+    return f"{number:043}"
+
+
+def cookie(secret_key, number):
+    """What the browser of a person sends."""
+    app = Flask(__name__)
+    app.secret_key = secret_key
+    said = {"_user_id": session_id(number), "_fresh": True}
+    return f"__Host-session={SecureCookieSessionInterface().get_signing_serializer(app).dumps(said)}"
+
+
+def insert(db, table, columns, rows):
+    db.session.execute(table.insert(), [dict(zip(columns, row, strict=True)) for row in rows])
+    db.session.commit()
+
+
+def copy_to_postgresql(db, table, columns, rows):
+    url = make_url(db.engine.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        with connection.cursor().copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN") as into:
+            for row in rows:
+                into.write_row(row)
+        if table.name == "users":
+            connection.execute("SELECT setval('users_id_seq', max(id)) FROM users")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"VACUUM ANALYZE {table.name}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])

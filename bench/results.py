@@ -1,0 +1,155 @@
+"""The figures as a table, and what they say of the goals; the newest of each kind is kept in RESULTS.md."""
+
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from goals import allowed, goals, middle, ratio
+from servers import APPLICATIONS, BENCH
+
+FILE = BENCH / "RESULTS.md"
+HOW_TO_READ = """# What it costs
+
+Written by `make bench` (with `SQLITE=1`, too) and `make bench-scale`; never by hand. Only ratios within one run count:
+machines differ, and one machine differs from hour to hour. All applications run under gunicorn with two processes of 32
+threads on one machine, with as many people, and take turns; a figure is the median of the rounds, a ratio the median of
+the rounds' ratios.
+
+- **CPU ms** is what the processes of the server work for one request; database and clients are not in it.
+- **×** is the ratio to the limit: bare Flask that asks the database once for who is signed in, renders one small
+  template, and at sign-in does nothing but check the password.
+- Pages are asked for by 4 clients over connections that are kept; forms are sent by a new browser each.
+- The peers are small applications of ours on their packages, with their own pages and their own choice of a hash; what
+  the hash of each costs alone stands beside its sign-in.
+- A sign-in page's bytes are those that gunicorn sends, without what a proxy may compress.
+"""
+
+
+def of_comparison(bench):
+    blocks = [_table(bench), _hashes(bench), _notes(bench), _goals(bench)]
+    return "\n".join(block for block in blocks if block)
+
+
+def of_scale(figures):
+    rows = ["| | people | CPU ms | × the fewest | ms, p50 | p99 |", "|---|---|---|---|---|---|"]
+    for what, by_size in figures.items():
+        fewest = next(iter(sorted(by_size, key=lambda name: int(name.removeprefix("people")))))
+        for name in sorted(by_size, key=lambda name: int(name.removeprefix("people"))):
+            size, samples = int(name.removeprefix("people")), by_size[name]
+            growth = ratio(samples, by_size[fewest], "cpu")
+            cells = [middle(samples, "cpu"), growth, middle(samples, "p50"), middle(samples, "p99")]
+            rows.append(f"| {what} | {size:,} | " + " | ".join(map(_number, cells)) + " |")
+    return "\n".join([*rows, "", "The goal: × 1.1 at most.", ""])
+
+
+def about(database, wanted, seconds):
+    """What ran where, and when."""
+    git = re.sub(r"\s", "", os.popen(f"git -C {BENCH} rev-parse --short HEAD 2>/dev/null").read())
+    peers = [f"{name} {_version(venv, name)}" for venv, name in
+             (("flask-security", "flask_security"), ("allauth", "django_allauth"), ("allauth", "django"))]  # fmt: skip
+    own = [f"{name} {version(name)}" for name in ("Flask", "SQLAlchemy", "gunicorn")]
+    return (
+        f"{datetime.now(UTC):%-d %B %Y}, commit {git}; {os.cpu_count()} cores ({platform.machine()}), Python "
+        f"{platform.python_version()}, {database}, {', '.join(own + peers)}; {wanted.rounds} rounds, "
+        f"{seconds / 60:.0f} minutes; load of the machine at the end {os.getloadavg()[0]:.1f}.\n"
+    )
+
+
+def write(kind, about, words):
+    """Put a new chapter in the place of the one of its kind."""
+    titles = {"main": "On PostgreSQL", "sqlite": "On SQLite", "scale": "With more people"}
+    text = FILE.read_text() if FILE.exists() else HOW_TO_READ
+    _, *chapters = re.split(r"(?m)^## ", text)
+    kept = dict(chapter.split("\n", 1) for chapter in chapters)
+    kept[titles[kind]] = f"\n{about}\n{words.strip()}\n\n"
+    found = [f"## {title}\n{kept[title].rstrip()}\n" for title in titles.values() if title in kept]
+    FILE.write_text("\n".join([HOW_TO_READ, *found]))
+
+
+def _table(bench):
+    if not bench.figures:
+        return ""
+    rows = ["| | | CPU ms | × limit | per second | ms, p50 | p99 |", "|---|---|---|---|---|---|---|"]
+    for what, by_name in bench.figures.items():
+        for application in APPLICATIONS:
+            if samples := by_name.get(application.name):
+                times = ratio(samples, by_name["limit"], "cpu") if "limit" in by_name else float("nan")
+                cells = [middle(samples, "cpu"), times, *(middle(samples, name) for name in ("rate", "p50", "p99"))]
+                statuses = {status for status in bench.statuses[what, application.name] if status >= 500}
+                label = application.label + (f" (answers {', '.join(map(str, statuses))})" if statuses else "")
+                rows.append(f"| {what} | {label} | " + " | ".join(map(_number, cells)) + " |")
+    return "\n".join([*rows, ""])
+
+
+def _hashes(bench):
+    rows = []
+    for application in APPLICATIONS:
+        if raw := bench.notes.get(("raw hash", application.name)):
+            cells = [f"{1000 * median(cpu for cpu, _ in raw):.0f}", f"{median(rate for _, rate in raw):.1f}"]
+            cells += [
+                f"{allowed(bench, application, clients, what):.2f}" for clients in (4, 16) for what in ("cpu", "rate")
+            ]
+            rows.append(
+                f"| {application.label} | {application.hash.split('$')[0] or 'argon2id'} | {' | '.join(cells)} |"
+            )
+    head = "| sign-in ÷ what its hash allows | hash | alone, ms | a second | CPU, 4 clients | clock | CPU, 16 | clock |"
+    return "\n".join([head, "|---" * 8 + "|", *rows, ""]) if rows else ""
+
+
+def _notes(bench):
+    """What has no rounds, or figures of its own: an application a row."""
+    rows, notes = [], bench.notes
+    for application in APPLICATIONS:
+        name, cells = application.name, []
+        if times := notes.get(("start", name)):
+            cpu, clock = (median(column) for column in zip(*times, strict=True))
+            cells += [f"{clock:.2f} s to the first answer, {cpu:.2f} s of CPU"]
+        if sizes := notes.get(("memory", name)):
+            cells += [f"{max(sizes):.0f} MiB a worker after pages and sign-ins"]
+        if sizes := notes.get(("memory, every flow", name)):
+            cells += [f"{max(sizes):.0f} MiB after every flow"]
+        if cold := notes.get(("browser", name, "cold")):
+            warm = notes["browser", name, "warm"]
+            cells += [f"sign-in page in a browser: {_sent(cold)} cold, {_sent(warm)} warm"]
+        asked = {key[2]: count for key, count in notes.items() if key[:2] == ("queries", name)}
+        if asked:
+            cells += ["queries: " + ", ".join(f"{what} {count}" for what, count in asked.items())]
+        if ("letters lost", name) in notes:
+            cells += [f"letters of registrations: {notes['letters lost', name]} of {notes['letters owed', name]} lost"]
+        rows += [f"- {application.label}: {'; '.join(cells)}."] if cells else []
+    rates = {key[1]: rate for key, rate in notes.items() if key[0] == "letters per second"}
+    rows += (
+        [f"- letters per second: {', '.join(f'{rate:.0f} with {n} workers' for n, rate in rates.items())}."]
+        if rates
+        else []
+    )
+    return "\n".join([*rows, ""]) if rows else ""
+
+
+def _sent(requests_and_bytes):
+    requests, size = requests_and_bytes
+    return f"{requests} requests, {size / 1000:.1f} KB"
+
+
+def _number(value):
+    return "" if value != value or value == 0 else f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def _goals(bench):
+    """The goals that this run has figures for."""
+    rows = [f"| {words} | {_number(value) or '0'} | {goal} | {'yes' if is_reached else '**no**'} |"
+            for words, value, goal, is_reached in goals(bench)]  # fmt: skip
+    return (
+        "\n".join(["| goal | measured | at most or at least | reached |", "|---|---|---|---|", *rows, ""])
+        if rows
+        else ""
+    )
+
+
+def _version(venv, name):
+    found = list(Path(BENCH, f".venv-{venv}", "lib").glob(f"python3.*/site-packages/{name}-*.dist-info"))
+    return found[0].name.removeprefix(f"{name}-").removesuffix(".dist-info") if found else "?"

