@@ -30,7 +30,9 @@ ASKING_NOT = {
     "main.arrived": "shows flask doctor what arrived, and nobody else",
     **dict.fromkeys(["main.index", "main.account", "auth.history"], "shows, and changes nothing"),
     **dict.fromkeys(["main.well_known_change_password"], "leads on, and changes nothing"),
-    **dict.fromkeys(["auth.change_password", "auth.change_email"], "asks for the password or a code itself"),
+    **dict.fromkeys(
+        ["auth.change_password", "auth.change_email"], "asks for it itself, and for the factor if there is one"
+    ),
     **dict.fromkeys(["auth.login", "auth.magic_link", "auth.magic_link_sent", "auth.use_magic_link"], "is a proof"),
     "auth.second_factor": "is a proof, too",
     "auth.passkey_request_options": "asks for a proof",

@@ -192,6 +192,20 @@ def test_it_does_so_whatever_the_thief_has_done_since(client, ada, phone, letter
     assert not is_signed_in(client)
 
 
+@pytest.mark.parametrize("page", ["/auth/change-password", "/auth/change-email"])
+def test_who_knows_the_password_alone_changes_neither_it_nor_the_address_later(client, ada, phone, letters, page):
+    log_in(client, ada, phone)
+    phone.clock.move(minutes=16)
+    assert client.get(page).location == "/auth/recent-login"
+    words = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW, "email": "thief@example.com"}
+    asked = client.post(page, data=words)
+    assert (asked.status_code, "<h1>Is it you?</h1>" in asked.text) == (403, True)
+    assert PASSWORD not in asked.text
+    assert client.post("/auth/recent-login", data={"password": PASSWORD}).status_code == 422
+    assert client.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": phone.code()}).location == page
+    assert client.get(page).status_code == 200
+
+
 def test_it_does_so_for_72_hours_even_if_it_was_delayed(client, ada, phone, letters, clock):
     clock.move(hours=24)
     link = letters.link()

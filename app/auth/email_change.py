@@ -42,7 +42,7 @@ class ChangeEmailByCodeForm(ChangeEmailForm):
 
 
 @bp.route("/change-email", methods=["GET", "POST"])
-@gate.members_only
+@gate.second_factor_required
 @limited("sign_in", "letter", "ask_if_taken")
 def change_email():
     form = ChangeEmailForm() if current_user.password_hash else ChangeEmailByCodeForm()

@@ -253,6 +253,18 @@ def recent_login_required(view):
     return guarded
 
 
+def second_factor_required(view):
+    """Let members in; of those with a second step, only who proved both factors lately. The view asks for the first."""
+    after_both = recent_login_required(view)
+
+    @members_only
+    @wraps(view)
+    def guarded(*args, **kwargs):
+        return (after_both if two_factor.is_on(current_user) else view)(*args, **kwargs)
+
+    return guarded
+
+
 def answer_as_get(typed, words):
     """Answer this request as its address would answer a GET, with what was `typed` in its form, and say why in `words`.
 

@@ -45,7 +45,7 @@ class RequestResetForm(Form):
 
 
 @bp.route("/change-password", methods=["GET", "POST"])
-@gate.members_only
+@gate.second_factor_required
 @limited("sign_in")
 def change_password():
     if current_user.password_hash is None:
