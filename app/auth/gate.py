@@ -4,7 +4,7 @@ That asks for a second step where the account has one: nowhere else is it asked 
 """
 
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from urllib.parse import quote, urlsplit
 
@@ -94,7 +94,7 @@ def second_step():
     user = waiting and db.session.get(User, waiting["user"])
     if not user:
         return None
-    is_in_time = 0 <= clock.now().timestamp() - waiting["at"] < SECOND_STEP_WITHIN.total_seconds()
+    is_in_time = clock.is_within(datetime.fromtimestamp(waiting["at"], UTC), SECOND_STEP_WITHIN)
     is_same = user.is_active and user.password_version == waiting["version"]
     return user if is_in_time and is_same else None
 
