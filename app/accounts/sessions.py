@@ -86,8 +86,10 @@ def touch(user_session: UserSession) -> bool:
     db.session.connection().execute(update(UserSession).where(UserSession.id == user_session.id).values(seen))
     session = db.session()
     session.expire_on_commit = False
-    session.commit()
-    session.expire_on_commit = True
+    try:
+        session.commit()
+    finally:
+        session.expire_on_commit = True
     return True
 
 
