@@ -110,6 +110,18 @@ def decrypt(purpose: str, text: str) -> str | None:
         return None
 
 
+def renewed(purpose: str, text: str) -> str | None:
+    """Return what an earlier key encrypted, encrypted by the newest; None if there is nothing to do, or no key."""
+    newest, *earlier = _secret_keys()
+    try:
+        if earlier:
+            _ciphers(purpose, (newest,)).decrypt(text)
+        return None
+    except InvalidToken:
+        secret = decrypt(purpose, text)
+        return secret and encrypt(purpose, secret)
+
+
 def fingerprint(*state: object) -> str:
     """Sum up `state` in 22 characters."""
     return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:22]
