@@ -1,8 +1,15 @@
 """What time it is. Everything that asks, asks here, so that tests can move it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+SKEW = timedelta(seconds=60)  # that the clock of another server may be ahead
 
 
 def now() -> datetime:
     """Return the present moment, in UTC."""
     return datetime.now(UTC)
+
+
+def is_within(moment: datetime, lifetime: timedelta) -> bool:
+    """Say whether `moment` is less than `lifetime` ago, and not to come: nothing lasts by a clock that was put back."""
+    return -SKEW <= now() - moment < lifetime

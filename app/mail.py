@@ -201,6 +201,8 @@ def _try(letter: Letter, connection: Connection) -> bool:
         log.warning("Letter %s (%s) was not sent: %s", number, letter.name, type(error).__name__)
         _refused(letter, error)
         is_there = not isinstance(error, OSError) or _answer(error)[0] > 0
+        if not is_there:
+            log.error("No letter goes: the mail server can't be used: %s", letter.error)
     if letter.name == LAST and letter.status != Status.WAITING:
         db.session.delete(letter)
     try:

@@ -34,7 +34,6 @@ LIFETIMES = {  # seconds
 }
 CODE_DIGITS = 8
 LONGEST = 366 * 24 * 3600  # seconds
-SKEW = 60  # seconds that the clock of another server may be ahead
 MAX_LENGTH = 2048  # characters
 
 
@@ -80,7 +79,7 @@ def read(purpose: str, token: str, max_age: int | None = None, even_expired: boo
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None  # joserfc lets the last five out on hostile input
     now = clock.now().timestamp()
-    if claims.issued_at > now + SKEW or claims.expires_at > claims.issued_at + LONGEST:
+    if claims.issued_at > now + clock.SKEW.total_seconds() or claims.expires_at > claims.issued_at + LONGEST:
         return None
     age_left = claims.expires_at - now
     if max_age is not None:
@@ -110,6 +109,18 @@ def decrypt(purpose: str, text: str) -> str | None:
         return _ciphers(purpose, _secret_keys()).decrypt(text).decode()
     except InvalidToken:
         return None
+
+
+def renewed(purpose: str, text: str) -> str | None:
+    """Return what an earlier key encrypted, encrypted by the newest; None if there is nothing to do, or no key."""
+    newest, *earlier = _secret_keys()
+    try:
+        if earlier:
+            _ciphers(purpose, (newest,)).decrypt(text)
+        return None
+    except InvalidToken:
+        secret = decrypt(purpose, text)
+        return secret and encrypt(purpose, secret)
 
 
 def fingerprint(*state: object) -> str:

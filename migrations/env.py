@@ -25,8 +25,11 @@ def run() -> None:
             connection=connection,
             target_metadata=migrate.db.metadata,
             process_revision_directives=_nothing_if_empty,
+            transactional_ddl=True,  # all of it or nothing, on SQLite too: who is killed half-way does it again
             **migrate.configure_args,
         )
+        if is_sqlite:  # its driver would begin with the first row that is written, not with the first table
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         with context.begin_transaction():
             context.run_migrations()
         if is_sqlite:

@@ -207,7 +207,7 @@ def test_a_verified_connection_is_signed_in_once_and_gets_the_letters(queue, ser
         ("TLS not wanted", "No password is sent without TLS: set MAIL_USE_TLS=1."),
     ],
 )
-def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server, reason):
+def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server, reason, caplog):
     register(client)
     assert server.connections == []
     queue("ada")
@@ -217,6 +217,10 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
     assert (first.status, second.status) == ("waiting", "waiting")
     assert reason in first.error
     assert second.tries == 0, "what is wrong with the server is no fault of every letter"
+    [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said.startswith("No letter goes: the mail server can't be used: ")
+    assert reason in said
+    assert not [secret for secret in ("eve", "ada", MAIL_PASSWORD) if secret in caplog.text]
 
 
 @modes("STARTTLS, unknown authority", "STARTTLS, another host", "STARTTLS not offered")

@@ -1,8 +1,11 @@
 """Error pages."""
 
 import pytest
+from clients import PASSWORD
 from flask import abort
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from test_passwords import NEW
 
 from app.extensions import db
 
@@ -41,6 +44,30 @@ def test_a_bug_tells_nothing_about_itself(client):
     assert page.status_code == 500
     assert "It is our fault" in page.text
     assert "ZeroDivision" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("/auth/change-password", {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}),
+        ("/auth/logout", {}),
+        ("/auth/delete", {"email": "ada@example.com"}),
+    ],
+)
+def test_what_could_not_be_written_leaves_the_browser_as_it_was(client, ada, address, form):
+    """The database is full, or away, when it is asked to commit."""
+
+    def refuse(connection):
+        raise OperationalError("COMMIT", {}, Exception("database or disk is full"))
+
+    client.sign_in(ada)
+    event.listen(db.engine, "commit", refuse)
+    try:
+        assert client.post(address, data=form).status_code == 503
+    finally:
+        event.remove(db.engine, "commit", refuse)
+    assert client.get("/account").status_code == 200
+    assert client.post(address, data=form).status_code == 302
 
 
 def test_too_large_a_form_is_refused(client):

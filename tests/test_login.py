@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 import pytest
 from clients import PASSWORD, on_sqlite, without_tokens
+from corpora import INSIDE, OUTSIDE
 from sqlalchemy import event, select
 
 from app.accounts import sessions
@@ -122,17 +123,6 @@ def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bo
     asked = client.get("/account").location
     assert asked == "/auth/login?next=/account", "what is asked for now comes first"
     assert client.sign_in(ada).location == "/"
-
-
-OUTSIDE = [
-    "//evil.com", "/\\evil.com", "\\\\evil.com", "\\/evil.com", "/\t/evil.com", "\t//evil.com", " //evil.com",
-    "\0//evil.com", "\1https://evil.com", "/\n/evil.com", "///evil.com", "////evil.com", "https:evil.com",
-    "https:/evil.com", "http:///evil.com", "http:/\\evil.com", "javascript:alert(1)", "data:text/html,x",
-    "https://good@evil.com", "https://localhost@evil.com", "https://localhost.evil.com", "//localhost:80@evil.com",
-    "https://evil.com\\@localhost", "//evil%E3%80%82com", "http://[bad", "http://[::1]\\@evil", "/a\r\nSet-Cookie: x=1",
-    "/" + "a" * 10_240, "", "evil.com", "/\u2028/evil.com", "/\u200b/evil.com",
-]  # fmt: skip
-INSIDE = ["/ok", "/ok?x=1#f", "/%5cevil.com", "/%2f%2fevil.com"]
 
 
 @on_sqlite

@@ -5,9 +5,9 @@ import re
 
 import pytest
 from clients import PASSWORD
+from corpora import OUTSIDE
 from sqlalchemy import select
 from test_gate import JSON, addresses, hidden_token, rows, with_all_routes
-from test_login import OUTSIDE
 from test_magic_links import code_in, wrong
 from test_passwords import beside, history, is_signed_in, notes
 

@@ -463,5 +463,8 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, lett
 def test_json_gets_errors_and_no_page(client, ada, phone, letters):
     by_password(client, letters)
     answer = client.post(STEP, data={"code": phone.wrong()}, headers={"Accept": "application/json"})
-    assert (answer.status_code, answer.json) == (422, {"errors": {"code": [second_step.WRONG]}})
+    assert (answer.status_code, answer.json) == (
+        422,
+        {"errors": {"code": [f"{second_step.WRONG} {second_step.CLOCK}"]}},
+    )
     assert timedelta(minutes=5) == second_step.PAUSE

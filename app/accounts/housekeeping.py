@@ -1,16 +1,17 @@
-"""Once a day: what is out of date goes, and with it the accounts whose grace is over."""
+"""Once a day: what is out of date goes, accounts whose grace is over go, and secrets move to the newest key."""
 
 import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select, update
 
-from app import clock
+from app import clock, tokens
 from app.accounts import closing
-from app.extensions import Model, db
+from app.extensions import Model, db, rows_changed
 from app.models import (
+    Authenticator,
     Chore,
     Device,
     EmailChallenge,
@@ -55,7 +56,8 @@ def run() -> dict[str, int]:
     }
     never_meant = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
     forgotten = _purge_all(*never_meant, User.created_at <= clock.now() - WEEK, say_goodbye=False)
-    return counts | {"accounts never confirmed": forgotten, "accounts": purge()}
+    counts |= {"accounts never confirmed": forgotten, "accounts": purge()}
+    return counts | {"secrets moved to the newest key": _move_to_newest_key()}
 
 
 def purge() -> int:
@@ -70,6 +72,20 @@ def _delete(model: type[Model], condition: ColumnElement[bool]) -> int:
         db.session.execute(delete(model).where(key.in_(ids)).execution_options(synchronize_session=False))
         db.session.commit()
         count += len(ids)
+    db.session.rollback()
+    return count
+
+
+def _move_to_newest_key() -> int:
+    """Encrypt anew what a key that may go soon encrypted: the secrets of authenticator apps."""
+    count, last = 0, 0
+    rows = select(Authenticator.id, Authenticator.secret).order_by(Authenticator.id).limit(BATCH)
+    while found := db.session.execute(rows.where(Authenticator.id > last)).all():
+        for last, secret in found:
+            if renewed := tokens.renewed("authenticator", secret):
+                same = update(Authenticator).where(Authenticator.id == last, Authenticator.secret == secret)
+                count += rows_changed(same.values(secret=renewed))
+        db.session.commit()
     db.session.rollback()
     return count
 

@@ -19,6 +19,7 @@ TRIES, PAUSE = 5, timedelta(minutes=5)  # wrong codes, in one known browser, or 
 MOST = 100  # wrong codes in a row, until there is another password (NIST SP 800-63B-4, 3.2.2)
 
 WRONG = "That code is not right, or was used already."
+CLOCK = "Try the next one; if that won't do, see whether your phone's clock is right, or use a recovery code."
 PAUSED = "Many codes were tried. Wait five minutes, then try again, or use a recovery code now."
 STOPPED = "Too many codes were tried by somebody who has your password. Choose another, or use a recovery code now."
 
@@ -40,7 +41,7 @@ def check_code(user: User, code: str, device: str) -> None:
         return audit.record(user, USED, factor="authenticator")
     audit.record(user, FAILED, device=where)
     mail.notify("second_factor_failed", user)
-    raise ValueError(WRONG)
+    raise ValueError(f"{WRONG} {CLOCK}" if typed.isdigit() else WRONG)
 
 
 def _check_pause(user: User, where: int) -> None:

@@ -59,7 +59,7 @@ def start(
 def is_recent(user_session: UserSession) -> bool:
     """Say whether the person proved lately who they are."""
     proved = user_session.authenticated_at
-    return proved is not None and clock.now() - proved < RECENT
+    return proved is not None and clock.is_within(proved, RECENT)
 
 
 def prove_again(user_session: UserSession) -> None:
@@ -86,8 +86,10 @@ def touch(user_session: UserSession) -> bool:
     db.session.connection().execute(update(UserSession).where(UserSession.id == user_session.id).values(seen))
     session = db.session()
     session.expire_on_commit = False
-    session.commit()
-    session.expire_on_commit = True
+    try:
+        session.commit()
+    finally:
+        session.expire_on_commit = True
     return True
 
 

@@ -102,7 +102,7 @@ def find_to_undo(token: str) -> User | None:
     user = claims and db.session.get(User, claims.subject)
     if not user or not user.second_factor_at or not user.owns("undo_factor", claims):
         return None
-    return user if clock.now() - user.second_factor_at < UNDO_WITHIN else None
+    return user if clock.is_within(user.second_factor_at, UNDO_WITHIN) else None
 
 
 def undo(user: User, **changes: Any) -> bool:

@@ -4,12 +4,13 @@ That asks for a second step where the account has one: nowhere else is it asked 
 """
 
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from urllib.parse import quote, urlsplit
 
 from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
+from sqlalchemy.exc import OperationalError
 
 from app import audit, clock
 from app.accounts import sessions, trust, two_factor
@@ -94,7 +95,7 @@ def second_step():
     user = waiting and db.session.get(User, waiting["user"])
     if not user:
         return None
-    is_in_time = 0 <= clock.now().timestamp() - waiting["at"] < SECOND_STEP_WITHIN.total_seconds()
+    is_in_time = clock.is_within(datetime.fromtimestamp(waiting["at"], UTC), SECOND_STEP_WITHIN)
     is_same = user.is_active and user.password_version == waiting["version"]
     return user if is_in_time and is_same else None
 
@@ -319,7 +320,7 @@ def check_everyone():
         return None
     if not current_user.is_authenticated:
         return _tell_why()
-    if sessions.touch(current_user.current_session):
+    if _is_noted():
         session.modified = True  # a new cookie, with a new date
     if request.endpoint is None:
         return None
@@ -338,6 +339,17 @@ def page_context():
     """What every page may show: whether strangers can register, and where a person is going."""
     going = safe_next(request.args.get("next")) if request else None
     return {"registration_open": current_app.config["REGISTRATION_OPEN"], "next_page": going}
+
+
+def _is_noted():
+    """Note that this browser was seen. No page is refused because the database takes no writing now."""
+    try:
+        return sessions.touch(current_user.current_session)
+    except OperationalError:
+        if request.method not in {"GET", "HEAD"}:
+            raise
+        db.session.rollback()
+        return False
 
 
 def _hold_back(endpoint):

@@ -1,7 +1,7 @@
 """Logging in with an account elsewhere, and which of them are linked."""
 
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from flask import abort, current_app, flash, make_response, redirect, render_template, request, session, url_for
 from flask_login import current_user
@@ -209,7 +209,9 @@ def _waiting(provider):
     """Return what a provider said in this browser a while ago, for the person to do what is missing."""
     said = dict(session.get("vouched") or {})
     kept = {name: said.pop(name, None) for name in ("remember", "destination", "at")}
-    if said.get("provider") != provider.name or clock.now().timestamp() - kept["at"] > WAITS.total_seconds():
+    if said.get("provider") != provider.name:
+        return None
+    if not clock.is_within(datetime.fromtimestamp(kept["at"], UTC), WAITS):
         return None
     return kept | {"vouched": Vouched(**said)}
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from datetime import timedelta
 
 import click
 from flask import current_app
@@ -39,7 +40,7 @@ def list_letters(everything):
     if not everything:
         unsent = unsent.where(Letter.status.in_([Status.WAITING, Status.FAILED]))
     for letter in db.session.scalars(unsent.execution_options(yield_per=1000)):
-        age = str(clock.now() - letter.created_at).partition(".")[0]
+        age = str(max(clock.now() - letter.created_at, timedelta(0))).partition(".")[0]
         tries = f"{letter.tries} tries" if letter.tries != 1 else "1 try"
         click.echo(
             f"{letter.id:6} {letter.status:8} {letter.name:20} {letter.recipient:32} {age} {tries} {letter.error}"

@@ -202,7 +202,7 @@ def purge():
 
 @users.command()
 def tidy():
-    """Delete what is out of date: sessions, codes, letters, history. The server does so once a day."""
+    """Delete what is out of date, move secrets to the newest SECRET_KEY. The server does so once a day."""
     for name, count in housekeeping.run().items():
         click.echo(f"{count:8} {name.replace('_', ' ')}")
 

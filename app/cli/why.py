@@ -46,6 +46,9 @@ def _obstacles(user):
     if two_factor.is_on(user):
         factors = ", ".join(two_factor.methods(user))
         yield f"{name} does a second step ({factors}; recovery codes left: {recovery_codes.left(user)})."
+        app = two_factor.find_authenticator(user)
+        if app and not app.is_readable:
+            yield f"No key that there is reads the secret of {name}'s app: no code of it is right any more."
         yield f"If that is lost, and you are sure who asks: flask users reset-second-factor {name}"
     with suppress(*counts.away()):
         if any(kept.is_full for kept in counts.about(user.username, user.email)):

@@ -177,6 +177,8 @@ def issuer_authorize():
         grant = server.get_consent_grant()
     except OAuth2Error as error:
         return server.handle_error_response(None, error)
+    except ValueError:  # the library can't put in words what was wrong
+        abort(400)
     if request.method == "POST":
         return server.create_authorization_response(grant=grant, grant_user=_chosen())
     return render_template("dev/issuer.html", people=PEOPLE)

@@ -2,7 +2,7 @@
 
 import logging
 
-from flask import current_app, jsonify, make_response, render_template
+from flask import current_app, jsonify, make_response, render_template, session
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
@@ -29,6 +29,8 @@ def error_page(error, words=None):
     """Answer an HTTP error with a page, or with JSON where only that is accepted. `words`: a title and an advice."""
     if error.response:  # abort() was given a whole answer
         return error.response
+    if error.code >= 500:
+        session.modified = False  # nothing was changed: the browser's cookie must not say otherwise
     title, advice = words or WORDS.get(error.code, (error.name, "Go back and try again."))
     if wants_json():
         response = jsonify(error=title, advice=advice)

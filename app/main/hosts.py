@@ -28,7 +28,8 @@ def check_host_and_scheme():
     public = urlsplit(current_app.config["PUBLIC_URL"])
     if request.endpoint in PROBES:
         return None
-    if _without_port(request.host, request.scheme) != _without_port(public.netloc, public.scheme):
+    is_ours = _without_port(request.host, request.scheme) == _without_port(public.netloc, public.scheme)
+    if not is_ours or request.scheme not in PORTS:  # which a proxy may have taken from anybody
         return "This site has another address.\n", 400, {"Content-Type": "text/plain; charset=utf-8"}
     if public.scheme == "https" and not request.is_secure:
         path, query = urlsplit(request.url).path, request.query_string.decode("latin-1")  # both as they were quoted

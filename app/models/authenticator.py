@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app import clock
+from app import clock, tokens
 from app.extensions import Model
 
 
@@ -17,3 +17,8 @@ class Authenticator(Model):
     secret: Mapped[str] = mapped_column(Text)  # by tokens.encrypt()
     last_step: Mapped[int] = mapped_column(default=0)  # the 30 seconds, since 1970, of the last code that was used
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+
+    @property
+    def is_readable(self) -> bool:
+        """Say whether there is a key that reads the secret still."""
+        return tokens.decrypt("authenticator", self.secret) is not None

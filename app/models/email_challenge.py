@@ -37,8 +37,8 @@ class EmailChallenge(Model):
     @property
     def can_be_tried(self) -> bool:
         """Say whether a code can still be typed: not used, not too often, not too late. It is the same for nobody."""
-        age = clock.now() - max(self.asked_at, self.sent_at or self.asked_at)
-        is_young = age < timedelta(seconds=tokens.LIFETIMES[self.purpose])
+        began = max(self.asked_at, self.sent_at or self.asked_at)
+        is_young = clock.is_within(began, timedelta(seconds=tokens.LIFETIMES[self.purpose]))
         return self.used_at is None and self.tries < TRIES and is_young
 
     @property

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
@@ -49,6 +50,15 @@ class Running:
                 stdin=subprocess.DEVNULL, pass_fds=[theirs, *pass_fds], start_new_session=True,
             )  # fmt: skip
         os.close(theirs)
+
+    def processes(self):
+        """The numbers of all that live: its own, and its children's."""
+        living = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended
+                if int(stat.read_text().rpartition(")")[2].split()[2]) == self.process.pid:
+                    living.append(int(stat.parent.name))
+        return living
 
     def kill(self):
         """Kill -9, the whole group at once; return when the last one is dead."""

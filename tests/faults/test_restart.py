@@ -1,0 +1,150 @@
+"""A new release, or an operator's SIGTERM: no request fails, and the letter in hand is finished or given back."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from http.client import HTTPException
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from serving import Browser, Running, registration, until
+
+from app import mail
+from app.extensions import db
+from app.models import Letter, User
+
+pytestmark = [pytest.mark.extended, on_sqlite]
+
+
+def test_a_reload_under_load_fails_no_request(site, sink, ledger, ada):
+    running = site(processes=2)
+    with load(running) as (answers, failed):
+        begun, old = len(answers), {answer.headers["X-Process"] for answer in answers}
+        os.kill(running.web.process.pid, signal.SIGHUP)
+        until(lambda: {answer.headers["X-Process"] for answer in answers[-20:]}.isdisjoint(old), "the new processes")
+    assert (Counter(answer.status for answer in answers), failed) == ({200: len(answers)}, [])
+    assert len(answers) > begun + 20
+    all_is_well(running, sink, ledger)
+
+
+def test_the_next_release_takes_over_under_load_and_the_last_one_finishes_what_it_has(site, sink, ledger, ada):
+    """Both listen on one socket for a moment, as under a service's manager; the old one is told to end."""
+    running = site(processes=2)
+    with load(running) as (answers, failed):
+        old, first = running.web, len(answers)
+        running.start()
+        old.process.send_signal(signal.SIGTERM)
+        assert old.process.wait(20) == 0
+        then = len(answers)
+        until(lambda: len(answers) > then + 20, "requests")
+    assert (Counter(answer.status for answer in answers), failed) == ({200: len(answers)}, [])
+    assert then > first
+    old.end()
+    all_is_well(running, sink, ledger)
+
+
+def test_of_a_restart_by_force_requests_do_fail(site, ada):
+    """Or the two above would see nothing."""
+    running = site(processes=2)
+    with load(running) as (_, failed):
+        for _ in range(5):
+            if not failed:
+                running.kill()
+                running.start()
+    assert failed
+
+
+def test_a_process_that_is_told_to_end_answers_who_waits_first(site, sink, ledger, app, ada):
+    """Registering waits for the database here, which another program holds."""
+    running = site(MAIL_DELIVERY="worker")
+    browser = Browser(running)
+    form = {"csrf_token": browser.get("/auth/register").token} | registration("eve")
+    answers = []
+    with db.engine.connect() as another:
+        another.exec_driver_sql("BEGIN IMMEDIATE")
+        waiting = threading.Thread(target=lambda: answers.append(browser.post("/auth/register", **form)))
+        waiting.start()
+        time.sleep(0.5)
+        running.web.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert (answers, running.web.process.poll()) == ([], None)
+        another.rollback()
+    waiting.join()
+    assert answers[0].status == 302
+    assert running.web.process.wait(20) == 0
+    assert (ledger.count(User), ledger.count(Letter)) == (2, 1)
+
+
+@pytest.mark.parametrize("who", ["worker", "web"])
+def test_the_letter_in_hand_is_finished_and_the_next_one_left(site, sink, ledger, who):
+    running = begin(site, sink, who, letters=5)
+    running.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert running.process.poll() is None, "it waits for the mail server's answer"
+    sink.holds = None
+    begun = time.monotonic()
+    assert running.process.wait(20) == 0
+    assert time.monotonic() - begun < 10
+    assert sorted(row.status for row in ledger.rows()) == ["sent"] + ["waiting"] * 4
+    assert len(sink.letters) == 1
+    assert ledger.in_hand() == []
+
+
+@pytest.mark.parametrize("who", ["worker", "web"])
+def test_a_letter_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger, who):
+    running = begin(site, sink, who, letters=1)
+    begun = time.monotonic()
+    running.process.send_signal(signal.SIGTERM)
+    running.process.wait(20)
+    assert time.monotonic() - begun < mail.TIMEOUT + 5
+    assert [row.status for row in ledger.rows()] == ["waiting"]
+
+
+def begin(site, sink, who, letters):
+    """Start who delivers, with so many letters waiting; return once the first is under way."""
+    sink.holds = "before"
+    for number in range(letters):
+        user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
+        db.session.add(user)
+        db.session.flush()
+        mail.send("confirm", user)
+    db.session.commit()
+    running = site(web=who == "web", MAIL_DELIVERY="worker" if who == "worker" else "thread")
+    process: Running = running.work() if who == "worker" else running.web
+    until(lambda: sink.in_hand, "a letter under way")
+    return process
+
+
+@contextmanager
+def load(site, count=4):
+    """A little traffic: browsers that are signed in open their account again and again."""
+
+    def ask(browser):
+        while not over.wait(0.02):
+            try:
+                answers.append(browser.get("/account"))
+            except (OSError, HTTPException) as failure:
+                failed.append(failure)
+
+    browsers, answers, failed, over = [Browser(site) for _ in range(count)], [], [], threading.Event()
+    assert {browser.sign_in("ada").status for browser in browsers} == {302}
+    threads = [threading.Thread(target=ask, args=[browser]) for browser in browsers]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: len(answers) > 20, "requests")
+        yield answers, failed
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def all_is_well(site, sink, ledger):
+    assert Browser(site).register("eve").status == 302
+    ledger.settled(sink)
+    assert [letter.recipient for letter in sink.letters] == ["eve@example.com"]
+    assert site.requests().keys() <= {"200", "302"}

@@ -1,0 +1,144 @@
+"""Another SECRET_KEY: with the earlier one as a fallback all goes on, without it all ends, on clear pages.
+
+docs/rotation.md says how; what it promises is here.
+"""
+
+import re
+
+import pytest
+from clients import PASSWORD, ROOT
+from sqlalchemy import select
+from test_gate import hidden_token
+from test_magic_links import code_in
+from test_passwords import is_signed_in, notes
+
+from app.accounts import housekeeping
+from app.extensions import db
+from app.models import Authenticator
+
+OLD, NEW = "the key of yesterday, which is long enough", "the key of today, which is long enough, too"
+FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+
+
+@pytest.fixture
+def settings():
+    return {"SECRET_KEY": OLD}
+
+
+@pytest.fixture
+def rotate(app):
+    """Restart with another key: in what is kept of the settings, which is all that a restart changes."""
+
+    def rotate(fallbacks):
+        app.config.update(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=fallbacks)
+
+    return rotate
+
+
+def test_with_the_fallback_who_is_signed_in_stays_so_and_moves_to_the_new_key(app, client, ada, rotate, clock):
+    client.sign_in(ada, remember_me="y")
+    rotate((OLD,))
+    assert is_signed_in(client)
+    clock.move(minutes=5)  # it is noted that the browser was seen, and its cookie written anew
+    assert is_signed_in(client)
+    rotate(())
+    assert is_signed_in(client)
+
+
+def test_with_the_fallback_links_and_codes_in_letters_go_on(app, client, ada, letters, rotate):
+    client.post("/auth/reset", data={"email": ada.email})
+    reset = letters.link()
+    client.post("/auth/magic-link", data={"email": ada.email})
+    link, code = letters.link(), code_in(letters[-1])
+    rotate((OLD,))
+    assert app.test_client().get(reset).status_code == 200
+    assert app.test_client().get(link).status_code == 200
+    assert client.post("/auth/magic-link/sent", data={"code": code}).location == "/"
+    assert is_signed_in(client)
+
+
+def test_a_letter_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, letters, rotate):
+    client.post("/auth/reset", data={"email": ada.email})
+    rotate((OLD,))
+    link = letters.link()
+    rotate(())
+    assert app.test_client().get(link).status_code == 200
+
+
+def test_an_open_form_comes_back_as_it_was_typed_but_for_passwords(app, client, ada, rotate):
+    app.config["WTF_CSRF_ENABLED"] = True
+    token = hidden_token(client.get("/auth/register"))
+    for fallbacks in ((OLD,), ()):
+        rotate(fallbacks)
+        page = client.post("/auth/register", data=FORM | {"csrf_token": token})
+        assert page.status_code == 400
+        assert "This page was open too long. Nothing is lost" in page.text
+        assert 'value="eve@example.com"' in page.text
+        assert PASSWORD not in page.text
+    assert client.post("/auth/register", data=FORM | {"csrf_token": hidden_token(page)}).status_code == 302
+
+
+@pytest.mark.parametrize("how", ["its code is used", "flask users tidy", "not at all"])
+def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone, rotate, clock, how):
+    rotate((OLD,))
+    before = db.session.scalar(select(Authenticator.secret))
+    if how == "its code is used":
+        app.test_client().sign_in(ada)
+        assert second_step(app.test_client(), ada, phone)
+        clock.move(minutes=1)
+    elif how == "flask users tidy":
+        said = app.test_cli_runner().invoke(args=["users", "tidy"]).stdout
+        assert re.search(r"\b1 secrets moved to the newest key", said)
+        assert housekeeping.run()["secrets moved to the newest key"] == 0
+    assert (db.session.scalar(select(Authenticator.secret)) == before) is (how == "not at all")
+
+    rotate(())
+    assert second_step(app.test_client(), ada, phone) is (how != "not at all")
+    why = app.test_cli_runner().invoke(args=["users", "why", "ada"]).stdout
+    assert ("No key that there is reads the secret of ada's app" in why) is (how == "not at all")
+    assert "flask users reset-second-factor ada" in why
+    if how == "not at all":
+        app.test_cli_runner().invoke(args=["users", "reset-second-factor", "ada", "--yes"])
+        client.sign_in(ada)
+        assert is_signed_in(client)
+
+
+def test_a_recovery_code_needs_no_key(app, client, ada, phone, rotate):
+    rotate(())
+    client.sign_in(ada)
+    client.post("/auth/second-factor", data={"recovery_code": phone.codes[0]})
+    assert is_signed_in(client)
+
+
+def test_without_the_fallback_all_ends_on_clear_pages(app, client, ada, letters, rotate):
+    client.sign_in(ada)
+    client.post("/auth/reset", data={"email": ada.email})
+    link = letters.link()
+    rotate(())
+    page = client.get("/account", follow_redirects=True)
+    assert (page.request.path, notes(page)) == ("/auth/login", ["Log in to open this page."])
+    page = client.get(link)
+    assert page.status_code == 410
+    assert "This link can't be used" in page.text
+    client.sign_in(ada)
+    assert is_signed_in(client)
+
+
+def test_without_fallbacks_nothing_is_looked_at(app, ada, phone, rotate):
+    rotate(())
+    before = db.session.scalar(select(Authenticator.secret))
+    assert housekeeping.run()["secrets moved to the newest key"] == 0
+    assert db.session.scalar(select(Authenticator.secret)) == before
+
+
+def test_the_page_about_it_names_the_settings_and_the_commands():
+    said = (ROOT / "docs/rotation.md").read_text()
+    for name in ("SECRET_KEY_FALLBACKS", "flask users tidy", "flask users reset-second-factor", "flask users why"):
+        assert name in said
+    assert "docs/rotation.md" in (ROOT / "README.md").read_text()
+
+
+def second_step(browser, user, phone):
+    """Sign in with a code of the app; say whether it was right."""
+    browser.sign_in(user)
+    return browser.post("/auth/second-factor", data={"code": phone.code()}).status_code == 302

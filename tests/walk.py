@@ -1,0 +1,329 @@
+"""A walk over every address of the application, in the shoes of each kind of visitor, with what a test brings along.
+
+Which fields an address takes, and which parts of a query, is what it is heard to ask for; addresses with something in
+them are found on pages, or have a token. So a new route is walked by itself.
+"""
+
+import html
+import json
+import re
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import count
+from urllib.parse import quote, urlencode
+
+from clients import PASSWORD
+from flask import Request
+from sqlalchemy import func, select, update
+from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.exceptions import HTTPException
+from werkzeug.utils import cached_property
+
+from app import clock, tokens
+from app.accounts import sso, two_factor
+from app.extensions import db
+from app.models import Authenticator, Device, EmailChange, Identity, Passkey, User, UserSession
+from config import Provider
+
+PROVIDERS = {"x": Provider("x", "X", "http://127.0.0.1:9", "an id", "a secret")}  # nobody listens there
+FORM = "application/x-www-form-urlencoded"
+
+# A form without these: each of them makes it another one.
+SWITCHES = {"credential", "send_code", "again", "recovery_code"}
+HELD_BACK = ("/auth/login", "/auth/unconfirmed", "/auth/recent-login")
+
+
+NAMES = {}  # which fields a visitor's form was heard to have, by its view
+PAGES = {}  # which of a visitor's pages have addresses with something in them
+PURPOSES = {}  # of the tokens that an endpoint takes
+
+
+class Heard(ImmutableMultiDict):
+    """What came with a request; it notes what the application asks for."""
+
+    names = set()
+
+    def __getitem__(self, name):
+        self.names.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name):
+        self.names.add(name)
+        return super().__contains__(name)
+
+    def get(self, name, *args, **kwargs):
+        self.names.add(name)
+        return super().get(name, *args, **kwargs)
+
+    def getlist(self, name, *args, **kwargs):
+        self.names.add(name)
+        return super().getlist(name, *args, **kwargs)
+
+
+class Fields(Heard):
+    names = set()
+
+
+class Query(Heard):
+    names = set()
+
+
+class Listening(Request):
+    @cached_property
+    def args(self):
+        return Query(super().args)
+
+    def _load_form_data(self):
+        if "form" not in self.__dict__:
+            super()._load_form_data()
+            self.__dict__["form"] = Fields(self.__dict__["form"])
+
+
+# Visitors
+
+
+def stranger(client, number):
+    """Somebody who began whatever a stranger can begin."""
+    client.post("/auth/magic-link", data={"email": person(number).email})
+    said = sso.Vouched("x", "http://127.0.0.1:9", f"{number}", email=None, is_proved=False, names=())
+    waiting = {"remember": False, "destination": None, "at": clock.now().timestamp()}
+    with client.session_transaction() as session:
+        session["vouched"] = asdict(said) | waiting
+        session["sso"] = "x"
+
+
+def unconfirmed(client, number):
+    client.post("/auth/register", data=plausible(number))
+
+
+def member(client, number):
+    """Somebody who has one of everything that pages list."""
+    user = person(number)
+    client.sign_in(user)
+    db.session.execute(update(Device).where(Device.user_id == user.id).values(trusted_until=user.created_at.max))
+
+
+def member_with_app(client, number):
+    """Somebody with an authenticator app, who logged in a while ago."""
+    user = person(number)
+    client.sign_in(user)
+    add_app(user)
+    db.session.execute(update(UserSession).where(UserSession.user_id == user.id).values(authenticated_at=None))
+
+
+def member_without_password(client, number):
+    """Somebody who logged in a while ago, and has been sent a code."""
+    user = person(number)
+    client.sign_in(user)
+    user.password_hash = None
+    db.session.execute(update(UserSession).where(UserSession.user_id == user.id).values(authenticated_at=None))
+    db.session.commit()
+    client.post("/auth/recent-login", data={"send_code": "y"})
+
+
+def in_second_step(client, number):
+    user = person(number)
+    add_app(user)
+    db.session.commit()
+    client.sign_in(user)
+
+
+KNOWN_BY_COOKIES = {stranger, in_second_step}  # of these, all that counts is what their browser holds
+
+
+def person(number, **columns):
+    user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
+    user.confirmed = columns.get("confirmed", True)
+    db.session.add(user)
+    db.session.flush()
+    passkey = Passkey(user_id=user.id, name="Phone", credential_id=f"{number:04}", public_key="x", sign_count=0)
+    identity = Identity(user_id=user.id, provider="x", issuer="http://127.0.0.1:9", subject=f"of {number}")
+    db.session.add_all([passkey, identity])
+    db.session.commit()
+    return user
+
+
+def add_app(user):
+    secret = tokens.encrypt("authenticator", two_factor.new_secret())
+    db.session.add(Authenticator(user_id=user.id, secret=secret))
+    user.second_factor_at = clock.now()
+
+
+def plausible(number):
+    return {
+        "login": "person1",
+        "password": PASSWORD,
+        "old_password": PASSWORD,
+        "confirm_password": PASSWORD,
+        "email": f"new{number}@example.com",
+        "username": f"new{number}",
+        "code": "12345678",
+        "factor_code": "123456",
+        "recovery_code": "A" * 24,
+        "target": "/account",
+        "credential": "{}",
+        "person": "vera",
+    }
+
+
+# The walk
+
+
+class Walk:
+    def __init__(self, app, visitor):
+        app.testing = False  # so that a bug becomes a page
+        app.request_class = Listening
+        self.app, self.enter, self.numbers = app, visitor, count(1)
+        self.client, self.asked, self.turn = None, 0, 0
+
+    def rules(self, method):
+        return [rule for rule in self.app.url_map.iter_rules() if method in rule.methods]
+
+    def some(self, values, number):
+        """Return so many of the values, where the last time ended: so over all addresses each comes up."""
+        self.turn += number
+        return [values[turn % len(values)] for turn in range(self.turn - number, self.turn)]
+
+    def begin(self):
+        """Have another visitor, to whom nothing has happened yet."""
+        again = self.client and self.enter in KNOWN_BY_COOKIES
+        self.number, self.owner, self.known = next(self.numbers), None, {}
+        if not again:
+            self.client = self.app.test_client()
+            self.enter(self.client, self.number)
+            db.session.commit()
+            self.cookies = dict(self.client._cookies)
+            self.standing = self._standing()
+        self.client._cookies = dict(self.cookies)
+        self.is_done = False
+
+    def address(self, rule):
+        """Return an address of this rule, which means something to the visitor if any does."""
+        if self.is_done:
+            self.begin()
+        if not rule.arguments:
+            return rule.rule
+        if rule.endpoint not in self.known:
+            if "token" in rule.arguments:
+                self.known[rule.endpoint] = fill(rule, self.token(rule))
+            else:
+                nothing = fill(rule, "1" if "<int" in rule.rule else "x")
+                self.known[rule.endpoint] = self._on_pages().get(rule.endpoint, nothing)
+        return self.known[rule.endpoint]
+
+    def token(self, rule):
+        """Return a token that this rule takes."""
+        if rule.endpoint not in PURPOSES:
+            stranger = self.app.test_client()
+            tried = ((purpose, stranger.get(fill(rule, self._issue(purpose)))) for purpose in tokens.LIFETIMES)
+            PURPOSES[rule.endpoint] = next(purpose for purpose, page in tried if page.status_code != 410)
+        return self._issue(PURPOSES[rule.endpoint])
+
+    def names(self, rule):
+        """Return which fields this rule is heard to ask for."""
+        key = (self.enter, self.app.view_functions[rule.endpoint])
+        if key not in NAMES:
+            known, heard = set(), self.post(rule, {})
+            while heard - known:
+                known |= heard
+                forms = [self.form(known), *({name: "1"} for name in SWITCHES & known)]
+                heard = set().union(*(self.post(rule, form) for form in forms))
+            NAMES[key] = sorted(known)
+        return NAMES[key]
+
+    def form(self, names):
+        """What a person would write into these fields."""
+        if self.is_done:
+            self.begin()
+        known = plausible(self.number)
+        return {name: known.get(name, "1") for name in set(names) - SWITCHES}
+
+    def post(self, rule, form, **request):
+        """Send a form, a mapping or pairs; return which fields were asked for."""
+        body = urlencode(
+            list(form.items()) if isinstance(form, dict) else form, encoding="utf-8", errors="surrogatepass"
+        )
+        request = {"data": body, "content_type": FORM} | request
+        self.ask(rule, "POST", **request)
+        return set(Fields.names)
+
+    def ask(self, rule, method="GET", address=None, **request):
+        """Ask for an address of a rule, look at the answer, and return it."""
+        address = address or self.address(rule)
+        Fields.names.clear()
+        Query.names.clear()
+        answer = self.client.open(address, method=method, buffered=True, **request)
+        self.asked += 1
+        told = ascii(f"{method} {address[:200]} {str(request)[:300]} -> {answer.status_code}")
+        check(answer, told, is_page=not rule.endpoint.startswith("dev.issuer"))
+        held_back = (answer.location or "").startswith(HELD_BACK) and "token" not in rule.arguments
+        if method == "POST" and answer.status_code < 400 and not held_back:
+            is_cheap = self.enter in KNOWN_BY_COOKIES or "token" in rule.arguments
+            self.is_done = is_cheap or self._standing() != self.standing  # the next is somebody else's
+        answer.close()
+        return answer
+
+    def _standing(self):
+        """What the visitor is to the application: an account, ways into it, and browsers that are signed in."""
+        who = User.username.in_([f"person{self.number}", f"new{self.number}"])
+        user = db.session.execute(
+            select(User.password_version, User.password_hash, User.confirmed, User.deletion_due_at, User.id).where(who)
+        ).first()
+        mine = user and [(Passkey, ()), (Identity, ()), (Authenticator, ()), (UserSession, UserSession.alive())]
+        rows = [select(func.count()).where(model.user_id == user.id, *which) for model, which in mine or ()]
+        return user, [db.session.scalar(count) for count in rows]
+
+    def _on_pages(self):
+        """The addresses with something in them that stand on the visitor's pages, by endpoint."""
+        if self.enter not in PAGES:
+            pages = [page.rule for page in self.rules("GET") if not page.arguments]
+            PAGES[self.enter] = [page for page in pages if self._on(page)]
+        found = {}
+        for page in PAGES[self.enter]:
+            found |= self._on(page)
+        return found
+
+    def _on(self, page):
+        text = self.client.get(page, buffered=True).get_data().decode(errors="replace")
+        adapter, found = self.app.url_map.bind("localhost"), {}
+        for address in {html.unescape(address) for address in re.findall(r'"(/(?!static|bootstrap)[^"\s]+)"', text)}:
+            for method in ("GET", "POST"):
+                with suppress(HTTPException):
+                    endpoint, values = adapter.match(address, method)
+                    found |= {endpoint: address} if values else {}
+        return found
+
+    def _issue(self, purpose):
+        """A token to somebody else's account."""
+        if not self.owner:
+            number = next(self.numbers)
+            self.owner = person(number, confirmed=False)
+            add_app(self.owner)
+            change = EmailChange(user_id=self.owner.id, old_email="old@example.com", new_email=self.owner.email)
+            change.old_email_key = f"old{number}@example.com"
+            db.session.add(change)
+            db.session.commit()
+        rows = {"change": EmailChange, "factor": Passkey, "identity": Identity}
+        ids = {name: db.session.query(row.id).filter_by(user_id=self.owner.id).scalar() for name, row in rows.items()}
+        return self.owner.issue_token(purpose, email="moved@example.com", challenge="x", **ids)
+
+
+def fill(rule, value):
+    """The address of a rule with this value for each part of it, however little it fits."""
+    quoted = quote(value, safe="", errors="surrogatepass")
+    return re.sub(r"<[^>]+>", lambda _: quoted, rule.rule)
+
+
+def check(answer, told, is_page=True):
+    """No answer is a bug's, leads outside, or shows what was typed as HTML; an error is a page of this site."""
+    assert answer.status_code < 500, told
+    if answer.location is not None:
+        inside = answer.location.removeprefix("http://localhost")
+        assert re.match(r"/(?![/\\])[\x21-\x7e]*$", inside), f"{told} leads to {answer.location}"
+    if answer.status_code >= 400 and answer.status_code != 412 and is_page and answer.data:
+        if answer.is_json:
+            assert json.loads(answer.text).keys() & {"error", "errors"}, told
+        else:
+            assert answer.mimetype == "text/html", told
+            assert '<nav class="container"' in answer.text, told
+    assert answer.mimetype != "text/html" or "<script>alert(" not in answer.text, told
