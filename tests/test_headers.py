@@ -1,5 +1,6 @@
 """What every answer says to browsers, on every address, to everybody."""
 
+import gzip
 import re
 
 import pytest
@@ -103,12 +104,38 @@ def test_probes_and_static_files_know_no_session(client, ada):
 def test_static_files_are_kept_for_a_year_under_the_hash_of_what_is_in_them(client):
     page = client.get("/").text
     linked = re.findall(r'(?:href|src)="(/(?:bootstrap/)?static/[^"]+)"', page)
-    assert len(linked) == 6
+    assert len(linked) == 3
     for address in set(linked):
         with client.get(address) as answer:
             assert answer.status_code == 200
             assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert re.search(r"\.[0-9a-f]{12}\.(css|js|svg)$", address)
+
+
+def test_a_browser_waits_for_two_files_which_come_compressed(client):
+    page = client.get("/auth/login")
+    linked = re.findall(r'(?:stylesheet"|script) (?:href|src)="([^"]+)"', page.text)
+    assert len(linked) == 2
+    sizes = [len(page.data)]
+    for address in linked:
+        with client.get(address, headers={"Accept-Encoding": "gzip"}) as answer, client.get(address) as plain:
+            assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == ("gzip", "Accept-Encoding")
+            assert "Content-Encoding" not in plain.headers
+            assert gzip.decompress(answer.data) == plain.data
+            assert plain.content_type == answer.content_type
+            sizes.append(len(answer.data))
+    assert sum(sizes) < 38_500, "with their headers, 40 kB"
+
+
+def test_a_bundle_is_all_of_its_files(client):
+    page = client.get("/").text
+    with client.get(re.search(r"/static/site\.\w+\.css", page)[0]) as css:
+        assert b".table{" in css.data
+        assert b".topbar {" in css.data
+        assert b"sourceMappingURL" not in css.data
+    with client.get(re.search(r"/static/site\.\w+\.js", page)[0]) as js:
+        for name in ("app.js", "passkeys.js"):
+            assert (ROOT / "app/static" / name).read_bytes() in js.data
 
 
 def test_the_hash_of_another_release_is_not_found(client):

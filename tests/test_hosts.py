@@ -90,7 +90,7 @@ def test_it_works_under_a_path(app, ada, prefix):
     assert page.location == "/app/auth/login?next=/app/account"
     form = browser.get(f"{prefix}/auth/login?next=/app/account", **site)
     assert 'action="/app/auth/login?next=/app/account"' in form.text
-    assert 'href="/app/static/app.' in form.text
+    assert 'href="/app/static/site.' in form.text
     answer = browser.post(f"{prefix}/auth/login?next=/app/account", data={"login": "ada", "password": PASSWORD}, **site)
     assert answer.location == "/app/account"
     assert "ada@example.com" in browser.get(f"{prefix}/account", **site).text

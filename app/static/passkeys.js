@@ -82,7 +82,9 @@ for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")
       // nobody asked for it
     }
   };
-  input.addEventListener("focus", offer);
+  // Where the cursor is from the beginning, at the first sign of a person: a page that was only loaded asks for nothing.
+  input.addEventListener("focus", () => { if (!input.autofocus || navigator.userActivation?.hasBeenActive) offer(); });
+  const signs = input.autofocus ? ["pointermove", "pointerdown", "keydown"] : [];
+  for (const sign of signs) addEventListener(sign, offer, { once: true });
   input.form.addEventListener("submit", () => waiting?.abort());
-  if (document.activeElement === input) offer();
 }

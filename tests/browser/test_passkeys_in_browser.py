@@ -120,6 +120,16 @@ def test_home_asks_nothing_until_one_is_about_to_log_in(ada, page, live):
             page.get_by_label("Email address or username").focus()
 
 
+def test_the_login_page_asks_nothing_before_somebody_is_there(page, live):
+    asked = []
+    page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
+    page.goto("/auth/login", wait_until="networkidle")
+    assert asked == []
+    if page.evaluate("PublicKeyCredential.isConditionalMediationAvailable()"):
+        with page.expect_request("**/request-options/sign_in"):
+            page.mouse.move(10, 10)
+
+
 def test_it_proves_once_more_who_one_is_and_a_form_waits(owner):
     owner.goto("/auth/change-username")
     owner.get_by_label("Username").fill("countess")
