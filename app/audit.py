@@ -59,7 +59,8 @@ def origin() -> dict[str, str]:
     """Return where the present request comes from: `ip` and `user_agent`, empty on the command line."""
     if not has_request_context():
         return {"ip": "", "user_agent": ""}
-    return {"ip": _address(request.remote_addr or ""), "user_agent": request.user_agent.string[:500]}
+    user_agent = request.user_agent.string[:500].replace("\0", "")  # which PostgreSQL does not take
+    return {"ip": _address(request.remote_addr or ""), "user_agent": user_agent}
 
 
 def network(ip: str) -> str:

@@ -79,6 +79,7 @@ TRANSACTIONS_OF_THEIR_OWN = {
     "app.models.chore.Chore.claim",
     "app.accounts.sessions.touch",
     "app.accounts.housekeeping._delete",
+    "app.accounts.housekeeping._move_to_newest_key",
     "app.accounts.housekeeping._purge_all",
 }
 

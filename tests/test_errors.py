@@ -1,7 +1,7 @@
 """Error pages."""
 
 import pytest
-from clients import PASSWORD
+from clients import PASSWORD, on_sqlite
 from flask import abort
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
@@ -46,6 +46,7 @@ def test_a_bug_tells_nothing_about_itself(client):
     assert "ZeroDivision" not in page.text
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("address", "form"),
     [

@@ -59,9 +59,21 @@ def by(visitor, *others):
 
 
 @pytest.fixture
-def settings(tmp_path):
+def proxies():
+    """How many are believed. Parametrize it."""
+    return 0
+
+
+@pytest.fixture
+def settings(tmp_path, proxies):
     """Nothing stops the walk, which looks into the mailbox of development, too."""
-    return {"RATELIMIT_ENABLED": False, "OIDC_PROVIDERS": PROVIDERS, "MAILBOX": str(tmp_path / "mailbox")}
+    mailbox = str(tmp_path / "mailbox")
+    return {
+        "RATELIMIT_ENABLED": False,
+        "OIDC_PROVIDERS": PROVIDERS,
+        "MAILBOX": mailbox,
+        "TRUSTED_PROXIES": proxies,
+    }
 
 
 @pytest.fixture
@@ -229,7 +241,7 @@ def test_every_cookie(app, client, ada):
         f".{real}",
         "." + "A" * 8000,
     ]
-    cookies += [another.dumps({"_user_id": "1"}), ours.dumps({"_user_id": "x" * 43}), ours.dumps({"_user_id": "\0"})]
+    cookies += [another.dumps({"_user_id": "1"}), ours.dumps({"_user_id": "x" * 43})]
     walk, browser = Walk(app, stranger), app.test_client(use_cookies=False)
     for rule in app.url_map.iter_rules():
         is_any = rule.endpoint in {"main.index", "main.account", "auth.login"}
@@ -258,20 +270,18 @@ VALUES = [
 
 @pytest.mark.parametrize("proxies", [0, 1])
 @by(member, stranger)
-def test_every_header(make_app, database, settings, visitor, proxies):
+def test_every_header(walk):
     """Each address gets many at once, and over all of them each header has each value."""
-    with make_app("testing", database, settings | {"TRUSTED_PROXIES": proxies}) as app:
-        walk, shift = Walk(app, visitor), count()
-        walk.begin()
-        for rule in app.url_map.iter_rules():
-            for _ in range(2):
-                values = cycle(VALUES[next(shift) % len(VALUES) :] + VALUES)
-                sent = {f"HTTP_{name}": raw(value) for name, value in zip(HEADERS, values, strict=False)}
-                walk.ask(rule, "GET" if "GET" in rule.methods else "POST", environ_overrides=sent)
+    shift = count()
+    for rule in walk.app.url_map.iter_rules():
+        for _ in range(2):
+            values = cycle(VALUES[next(shift) % len(VALUES) :] + VALUES)
+            sent = {f"HTTP_{name}": raw(value) for name, value in zip(HEADERS, values, strict=False)}
+            walk.ask(rule, "GET" if "GET" in rule.methods else "POST", environ_overrides=sent)
 
 
 @pytest.mark.parametrize("name", ["HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO", "REMOTE_ADDR"])
-@pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": 1}])
+@pytest.mark.parametrize("proxies", [1])
 def test_hosts_and_addresses_that_are_none(app, client, name):
     app.testing = False
     for value in [*VALUES, "localhost:99999", "localhost:x", "localhost\0", "local host", "LOCALHOST.", "a@localhost"]:
