@@ -453,6 +453,7 @@ def replaced(value, path, other):
     return value | {path[0]: replaced(value[path[0]], path[1:], other)}
 
 
+@pytest.mark.extended
 def test_each_part_of_an_answer_can_be_anything_and_is_never_an_error(member, another_client, key):
     """Some parts count for nothing, so some of it passes."""
     for path, other in mangled(json.loads(key.get(asked(another_client)))):
@@ -468,6 +469,7 @@ def test_each_part_of_an_answer_can_be_anything_and_is_never_an_error(member, an
             made = Key()
 
 
+@pytest.mark.extended
 def test_each_part_of_what_is_signed_can_be_anything_and_is_never_an_error(member, another_client, key):
     said = {"type": "webauthn.get", "challenge": "", "origin": key.origin, "tokenBinding": {"status": "present"}}
     for path, other in mangled(said):

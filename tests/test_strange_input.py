@@ -49,13 +49,13 @@ JSON = {"Accept": "application/json"}
 
 
 def by(visitor, *others):
-    """Walk by this visitor on SQLite, and by all of them on PostgreSQL."""
+    """Walk by this visitor on both databases, and by the others on one."""
     on_postgresql = [
-        pytest.param("postgresql", each, marks=pytest.mark.extended, id=f"postgresql-{each.__name__}")
-        for each in (visitor, *others)
+        pytest.param("postgresql", visitor, marks=pytest.mark.extended, id=f"postgresql-{visitor.__name__}")
     ]
+    others = [pytest.param("sqlite", each, marks=pytest.mark.extended, id=f"sqlite-{each.__name__}") for each in others]
     first = pytest.param("sqlite", visitor, id=f"sqlite-{visitor.__name__}")
-    return pytest.mark.parametrize(("database", "visitor"), [first, *on_postgresql], indirect=["database"])
+    return pytest.mark.parametrize(("database", "visitor"), [first, *on_postgresql, *others], indirect=["database"])
 
 
 @pytest.fixture

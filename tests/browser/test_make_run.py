@@ -90,7 +90,7 @@ def test_a_newcomer_is_confirmed_and_signed_in_and_stays_in_if_asked(clone, play
             page.get_by_label(label).fill(value)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_label("Password again").fill(PASSWORD)
-        page.get_by_role("button", name="Register").click()
+        page.get_by_role("button", name="Register", exact=True).click()
         page.get_by_text("You have not confirmed your account yet").wait_for()
         page.get_by_role("link", name="the letter is in its mailbox").click()
         letter = page.get_by_role("link", name="Confirm your address")

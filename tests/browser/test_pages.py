@@ -127,7 +127,7 @@ def test_the_whole_story_without_scripts(app, page):
     page.get_by_label("Username").fill("eve")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Password again").fill(PASSWORD)
-    page.get_by_role("button", name="Register").click()
+    page.get_by_role("button", name="Register", exact=True).click()
     page.get_by_role("button", name="Send again").click()
     page.get_by_role("link", name="the letter is in its mailbox").click()
     open_when_it_has_come(page, page.get_by_role("link", name="Confirm your address"))
@@ -215,7 +215,7 @@ def test_a_form_is_sent_once_however_often_its_button_is_clicked(app, page):
     page.get_by_label("Password again").fill(PASSWORD)
     sent = []
     page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
-    page.get_by_role("button", name="Register").dblclick()
+    page.get_by_role("button", name="Register", exact=True).dblclick()
     page.get_by_text("You have not confirmed your account yet").wait_for()
     assert len(sent) == 1
 
@@ -232,6 +232,7 @@ def test_the_menu_closes_when_one_turns_away(people, page):
     assert not account.is_visible()
 
 
+@pytest.mark.extended
 def test_no_browser_to_be_had_is_said_in_a_sentence(tmp_path):
     nothing = {"PATH": str(tmp_path), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path)}
     nowhere = {"PLAYWRIGHT_DOWNLOAD_HOST": "http://127.0.0.1:9", "HOME": str(tmp_path)}

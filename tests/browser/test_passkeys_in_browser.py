@@ -92,6 +92,7 @@ def test_an_account_is_made_and_kept_with_a_passkey_and_no_password(app, page, d
     sees(page, "Hello, eve!")
 
 
+@pytest.mark.extended
 def test_home_signs_in_too(owner):
     sign_out(owner)
     owner.goto("/")
@@ -99,6 +100,7 @@ def test_home_signs_in_too(owner):
     sees(owner, "Hello, ada!")
 
 
+@pytest.mark.extended
 def test_the_browser_offers_it_where_the_name_is_typed(owner, device, elsewhere):
     [key] = device.keys()
     page = elsewhere.page.context.new_page()  # where nothing stands in for the browser's list
@@ -110,6 +112,7 @@ def test_the_browser_offers_it_where_the_name_is_typed(owner, device, elsewhere)
     assert page.context.cookies()[0]["expires"] > 0
 
 
+@pytest.mark.extended
 def test_home_asks_nothing_until_one_is_about_to_log_in(ada, page, live):
     asked = []
     page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
@@ -120,6 +123,7 @@ def test_home_asks_nothing_until_one_is_about_to_log_in(ada, page, live):
             page.get_by_label("Email address or username").focus()
 
 
+@pytest.mark.extended
 def test_the_login_page_asks_nothing_before_somebody_is_there(page, live):
     asked = []
     page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
@@ -130,6 +134,7 @@ def test_the_login_page_asks_nothing_before_somebody_is_there(page, live):
             page.mouse.move(10, 10)
 
 
+@pytest.mark.extended
 def test_it_proves_once_more_who_one_is_and_a_form_waits(owner):
     owner.goto("/auth/change-username")
     owner.get_by_label("Username").fill("countess")
@@ -143,6 +148,7 @@ def test_it_proves_once_more_who_one_is_and_a_form_waits(owner):
     sees(owner, "Your name is countess now.")
 
 
+@pytest.mark.extended
 def test_adding_long_after_signing_in_asks_first(owner):
     owner.goto("/auth/passkeys")
     db.session.execute(update(UserSession).values(authenticated_at=None))
@@ -153,6 +159,7 @@ def test_adding_long_after_signing_in_asks_first(owner):
     sees(owner, "Add another one")
 
 
+@pytest.mark.extended
 def test_it_is_the_second_step_after_a_password(owner):
     sign_out(owner)
     sign_in(owner)
@@ -161,12 +168,14 @@ def test_it_is_the_second_step_after_a_password(owner):
     sees(owner, "Hello, ada!")
 
 
+@pytest.mark.extended
 def test_the_same_device_is_not_added_twice(owner, device):
     add(owner)
     sees(owner, "This device or password manager has a passkey of your account already.")
     assert len(device.keys()) == 1
 
 
+@pytest.mark.extended
 def test_one_is_renamed_and_removed(owner, device):
     owner.goto("/auth/passkeys")
     owner.get_by_role("link", name="Rename or remove My laptop").click()
@@ -181,6 +190,7 @@ def test_one_is_renamed_and_removed(owner, device):
     sees(owner, "That passkey did not log you in.")
 
 
+@pytest.mark.extended
 def test_a_copy_of_it_gets_in_once_at_most_and_the_owner_is_told(owner, device, elsewhere):
     elsewhere.take(device.keys()[0])
     elsewhere.page.goto("/auth/login")
@@ -194,6 +204,7 @@ def test_a_copy_of_it_gets_in_once_at_most_and_the_owner_is_told(owner, device, 
     sees(owner, "may have been copied")
 
 
+@pytest.mark.extended
 def test_without_finger_face_or_pin_it_is_not_used(owner, device):
     sign_out(owner)
     device.tell("setUserVerified", isUserVerified=False)
@@ -205,6 +216,7 @@ def test_without_finger_face_or_pin_it_is_not_used(owner, device):
     sees(owner, "Hello, ada!")
 
 
+@pytest.mark.extended
 def test_cancelled_it_can_be_tried_again(owner):
     """As by whoever closes the browser's own window."""
     sign_out(owner)
@@ -219,6 +231,7 @@ def test_cancelled_it_can_be_tried_again(owner):
     sees(owner, "Hello, ada!")
 
 
+@pytest.mark.extended
 def test_at_the_second_step_that_of_another_account_does_not_count(owner, device, elsewhere, bob):
     bob.confirmed = True
     db.session.commit()
@@ -232,6 +245,7 @@ def test_at_the_second_step_that_of_another_account_does_not_count(owner, device
     sees(elsewhere.page, "No passkey was used")
 
 
+@pytest.mark.extended
 def test_one_that_was_made_for_another_address_of_the_site_is_refused(app, owner):
     sign_out(owner)
     owner.goto("/auth/login")
@@ -247,6 +261,7 @@ def test_one_that_was_made_for_another_address_of_the_site_is_refused(app, owner
         app.config["PUBLIC_URL"] = here
 
 
+@pytest.mark.extended
 def test_a_browser_that_knows_no_passkeys_says_so(ada, page):
     page.add_init_script("delete window.PublicKeyCredential")
     page.goto("/auth/login")
@@ -254,6 +269,7 @@ def test_a_browser_that_knows_no_passkeys_says_so(ada, page):
     sees(page, "This browser can't use passkeys.")
 
 
+@pytest.mark.extended
 def test_a_site_that_can_not_be_reached_is_said_so(ada, page, device):
     page.goto("/auth/login")
     page.context.set_offline(True)
@@ -261,6 +277,7 @@ def test_a_site_that_can_not_be_reached_is_said_so(ada, page, device):
     sees(page, "We could not be reached just now.")
 
 
+@pytest.mark.extended
 def test_a_page_that_was_open_too_long_says_so(owner):
     sign_out(owner)
     owner.goto("/auth/login")
@@ -269,6 +286,7 @@ def test_a_page_that_was_open_too_long_says_so(owner):
     sees(owner, "This page was open too long.")
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("context_options", [{"java_script_enabled": False}])
 def test_without_scripts_the_pages_say_what_it_needs(ada, page):
     page.goto("/auth/login")

@@ -139,6 +139,7 @@ def test_a_forgotten_password_is_reset(ada, person):
     person.sees("Hello, ada!")
 
 
+@pytest.mark.extended
 def test_an_address_is_changed_and_a_thief_is_thrown_out(ada, person, another):
     another.log_in("ada")
     another.choose("Change Email")
@@ -187,6 +188,7 @@ def test_a_link_signs_in_where_it_was_asked_for(ada, person):
     person.sees("Your account")
 
 
+@pytest.mark.extended
 def test_a_letter_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
     person.page.goto("/auth/magic-link")
     person.write(Email_address="ada@example.com")
@@ -208,6 +210,7 @@ def test_a_letter_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_pho
     another.sees("Hello, ada!")
 
 
+@pytest.mark.extended
 def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, person, another):
     another.log_in("bob")
     person.page.goto("/auth/magic-link")
@@ -225,6 +228,7 @@ def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, 
     person.sees("Hello, bob!")
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
 def test_where_accounts_are_hidden_the_link_asks_for_the_password(app, ada, person):
     for address, name in [("eve@example.com", "eve"), ("ada@example.com", "eve2")]:
@@ -260,6 +264,7 @@ def test_somebody_comes_with_an_account_elsewhere(person):
     person.sees("Hello, vera!")
 
 
+@pytest.mark.extended
 def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, person):
     person.page.goto("/auth/sso/pretend")
     person.press("Log in with Pretend issuer")
@@ -278,6 +283,7 @@ def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, per
     person.sees("It logs nobody in here any more.")
 
 
+@pytest.mark.extended
 def test_who_refuses_elsewhere_is_told_so(person):
     person.page.goto("/auth/sso/pretend")
     person.press("Log in with Pretend issuer")
@@ -285,6 +291,7 @@ def test_who_refuses_elsewhere_is_told_so(person):
     person.sees("You did not log in with Pretend issuer.")
 
 
+@pytest.mark.extended
 def test_a_browser_is_signed_out_from_another(ada, person, another):
     another.log_in("ada")
     person.log_in("ada")
@@ -316,6 +323,7 @@ def test_a_form_waits_while_the_person_proves_who_it_is(ada, person):
     person.sees("Your name is countess now.")
 
 
+@pytest.mark.extended
 def test_somebody_takes_their_data_along_and_leaves_and_stays_after_all(ada, person):
     person.log_in("ada")
     person.choose("Account")

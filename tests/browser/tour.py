@@ -13,7 +13,7 @@ def submit_wrong_registration(page):
     page.get_by_label("Email address").fill("x")
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password", exact=True).fill("password")
-    page.get_by_role("button", name="Register").click()
+    page.get_by_role("button", name="Register", exact=True).click()
     page.locator("#password-help").wait_for()
 
 
@@ -32,7 +32,7 @@ def submit_a_stale_form(page):
     page.get_by_label("Username").fill("eve")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Password again").fill(PASSWORD)
-    page.get_by_role("button", name="Register").click()
+    page.get_by_role("button", name="Register", exact=True).click()
     page.get_by_text("This page was open too long").wait_for()
 
 

@@ -13,6 +13,8 @@ from sqlalchemy import make_url
 
 from app.models import Letter, User
 
+pytestmark = pytest.mark.extended
+
 BOUND = 9.5  # seconds: one wait of 5, never two; a machine with other work takes its time over the rest
 AWAY = [4, pytest.param(10, marks=pytest.mark.extended)]  # seconds without a database
 
@@ -77,7 +79,6 @@ def test_while_another_program_writes_registering_has_to_wait_and_reading_has_no
     assert "500" not in running.requests()
 
 
-@pytest.mark.extended
 @on_sqlite
 def test_many_who_wait_for_the_same_lock_do_not_wait_for_each_other_besides(site, ledger, app):
     running = site()
