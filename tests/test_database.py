@@ -4,7 +4,9 @@ import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import event, select, text
+from clients import on_sqlite
+from databases import hurry
+from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import OperationalError
 
 from app import create_app
@@ -12,8 +14,16 @@ from app.extensions import db
 from app.models import User
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_sqlite_keeps_its_promises(app):
+@pytest.fixture
+def unhurried():
+    """SQLite as it is in production: what it says is written outlasts a power cut."""
+    event.remove(Engine, "connect", hurry)
+    yield
+    event.listen(Engine, "connect", hurry)
+
+
+@on_sqlite
+def test_sqlite_keeps_its_promises(unhurried, app):
     pragmas = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000}
     with db.engine.connect() as connection:
         assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas} == pragmas
@@ -31,6 +41,7 @@ def test_a_database_in_memory_does_for_a_first_test():
         db.engine.dispose()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_no_request_waits_long_for_postgresql(app):
     limits = {"statement_timeout": "5s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "1min"}
