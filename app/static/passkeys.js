@@ -14,10 +14,12 @@ let waiting; // for a passkey to be chosen where the name is typed
 
 class Refused extends Error {}
 
-// What the browser is to do, as the server says it.
-async function question(form, address) {
+// What the browser is to do, as the server says it. An answer that comes after the form was sent must not be heard:
+// its cookie is a stranger's.
+async function question(form, address, signal) {
   const answer = await fetch(address, {
     method: "POST",
+    signal,
     headers: { Accept: "application/json" },
     body: new URLSearchParams({ csrf_token: form.elements.csrf_token.value }),
   });
@@ -28,7 +30,7 @@ async function question(form, address) {
 }
 
 async function use(form, address, options = {}) {
-  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await question(form, address));
+  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await question(form, address, options.signal));
   return navigator.credentials.get({ publicKey, ...options });
 }
 
@@ -75,9 +77,10 @@ for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")
     asked = Date.now();
     waiting?.abort();
     waiting = new AbortController();
+    const { signal } = waiting;
     try {
-      if (!await window.PublicKeyCredential?.isConditionalMediationAvailable?.()) return;
-      send(input.form, await use(input.form, address, { mediation: "conditional", signal: waiting.signal }));
+      if (!await window.PublicKeyCredential?.isConditionalMediationAvailable?.() || signal.aborted) return;
+      send(input.form, await use(input.form, address, { mediation: "conditional", signal }));
     } catch {
       // nobody asked for it
     }
