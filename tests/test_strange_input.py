@@ -48,13 +48,13 @@ ANYTHING = [*STRANGE, *OUTSIDE, *NO_ADDRESSES, *NO_USERNAMES]
 JSON = {"Accept": "application/json"}
 
 
-def by(visitor, *others):
+def by(visitor, *others, marks=()):
     """Walk by this visitor on both databases, and by the others on one."""
     on_postgresql = [
         pytest.param("postgresql", visitor, marks=pytest.mark.extended, id=f"postgresql-{visitor.__name__}")
     ]
     others = [pytest.param("sqlite", each, marks=pytest.mark.extended, id=f"sqlite-{each.__name__}") for each in others]
-    first = pytest.param("sqlite", visitor, id=f"sqlite-{visitor.__name__}")
+    first = pytest.param("sqlite", visitor, marks=marks, id=f"sqlite-{visitor.__name__}")
     return pytest.mark.parametrize(("database", "visitor"), [first, *on_postgresql, *others], indirect=["database"])
 
 
@@ -126,7 +126,7 @@ def test_every_part_of_a_query(walk):
         walk.ask(rule, query_string="&=&&%&%ED%A0%80=%ED%A0%80&" + "x=1&" * 2000)
 
 
-@by(stranger, member)
+@by(stranger, member, marks=pytest.mark.extended)
 def test_no_form_leads_outside(walk):
     for rule in walk.rules("POST"):
         names = walk.names(rule)
@@ -138,7 +138,7 @@ def test_no_form_leads_outside(walk):
 NUMBERS = ["-1", "-0", "01", "٣", "²", "2147483647", "2147483648", "9223372036854775808", str(2**200), "1/end"]
 
 
-@by(member, stranger)
+@by(member, stranger, marks=pytest.mark.extended)
 def test_every_part_of_an_address(walk):
     for rule in [rule for rule in walk.app.url_map.iter_rules() if rule.arguments]:
         for value in [*NUMBERS, *walk.some(STRANGE + OUTSIDE, 20)]:
@@ -191,7 +191,7 @@ BODIES = [
 LENGTHS = ["", "-1", "abc", "0", "5", "9" * 30, "1000", "٣", "1e3", "+5", "5, 5"]
 
 
-@by(stranger, member)
+@by(stranger, member, marks=pytest.mark.extended)
 def test_every_body_that_is_no_form(app, walk):
     for rule in walk.rules("POST"):
         is_read = bool(walk.names(rule))
