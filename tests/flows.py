@@ -36,7 +36,15 @@ class Tour:
 
     def look_around(self):
         stranger = self.make()
-        for path in ("/", "/healthz", "/readyz", "/.well-known/change-password", "/auth/login", "/auth/register"):
+        for path in (
+            "/",
+            "/healthz",
+            "/healthz/x",
+            "/readyz",
+            "/.well-known/change-password",
+            "/auth/login",
+            "/auth/register",
+        ):
             stranger.get(path)
         for path in ("/auth/magic-link", "/auth/magic-link/sent", "/auth/reset", "/auth/letter-sent", "/auth/logout"):
             stranger.get(path)

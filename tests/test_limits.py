@@ -275,6 +275,7 @@ def test_sixty_people_an_hour_register_from_a_network(browser, app, clock):
     assert page.status_code == 200
 
 
+@pytest.mark.extended
 def test_registering_again_and_again_does_not_tell_all_who_has_an_account(browser, ada):
     stranger = browser()
     form = {"email": ada.email, "username": "eve"} | FORM

@@ -87,7 +87,8 @@ for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")
   };
   // Where the cursor is from the beginning, at the first sign of a person: a page that was only loaded asks for nothing.
   input.addEventListener("focus", () => { if (!input.autofocus || navigator.userActivation?.hasBeenActive) offer(); });
-  const signs = input.autofocus ? ["pointermove", "pointerdown", "keydown"] : [];
-  for (const sign of signs) addEventListener(sign, offer, { once: true });
+  // (Browsers report a pointer that rests, too.)
+  const notice = (event) => { if (event.type !== "pointermove" || event.movementX || event.movementY) offer(); };
+  if (input.autofocus) for (const sign of ["pointermove", "pointerdown", "keydown"]) addEventListener(sign, notice);
   input.form.addEventListener("submit", () => waiting?.abort());
 }

@@ -132,6 +132,7 @@ def test_the_login_page_asks_nothing_before_somebody_is_there(page, live):
     if page.evaluate("PublicKeyCredential.isConditionalMediationAvailable()"):
         with page.expect_request("**/request-options/sign_in"):
             page.mouse.move(10, 10)
+            page.mouse.move(20, 20)
 
 
 @pytest.mark.extended

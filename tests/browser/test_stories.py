@@ -345,6 +345,7 @@ def test_somebody_takes_their_data_along_and_leaves_and_stays_after_all(ada, per
     person.sees("Your account stays.")
 
 
+@pytest.mark.extended
 def test_an_app_is_set_up_by_its_key_used_and_removed(ada, person, another):
     person.log_in("ada")
     person.choose("Account")
