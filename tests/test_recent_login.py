@@ -4,7 +4,7 @@ import html
 import re
 
 import pytest
-from clients import PASSWORD
+from clients import PASSWORD, on_sqlite
 from corpora import OUTSIDE
 from sqlalchemy import select
 from test_gate import JSON, addresses, hidden_token, rows, with_all_routes
@@ -86,6 +86,15 @@ def hidden(page):
 
 
 # What asks
+
+
+@on_sqlite
+def test_a_field_without_a_name_is_no_field(member):
+    part = "--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--"
+    for page in (ASK, SURE):
+        answer = member.post(page, data=part, content_type="multipart/form-data; boundary=b")
+        assert answer.status_code in {403, 422}
+        assert "None" not in answer.text
 
 
 @with_all_routes

@@ -247,7 +247,7 @@ def recent_login_required(view):
         if request.method != "POST":
             hold_page(current_user)
             return redirect(url_for("auth.recent_login"))
-        held = [(name, value) for name, value in request.form.items(multi=True) if name not in NEVER_HELD]
+        held = [(name, value) for name, value in request.form.items(multi=True) if name and name not in NEVER_HELD]
         methods = two_factor.methods(current_user)
         return render_template("auth/recent_login.html", target=quote(request.path), held=held, methods=methods), 403
 

@@ -103,7 +103,7 @@ def _page(form):
 def _held():
     """The fields of the form that waits."""
     fields = request.form.items(multi=True)
-    return [(name.removeprefix("held-"), value) for name, value in fields if name.startswith("held-")]
+    return [(name.removeprefix("held-"), value) for name, value in fields if name and name.startswith("held-")]
 
 
 def _go_back():
