@@ -143,7 +143,7 @@ def test_the_whole_story_without_scripts(app, page):
 
 def open_when_it_has_come(page, letter):
     """Reload the mailbox until the letter is there: the thread delivers when it can."""
-    for _ in range(50):
+    for _ in range(200):
         if letter.count():
             return letter.click()
         page.wait_for_timeout(100)

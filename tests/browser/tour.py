@@ -95,7 +95,7 @@ def letter(link):
     """A way: look at the newest letter that has this link."""
 
     def way(page):
-        for _ in range(100):
+        for _ in range(200):
             page.goto("/dev/mailbox")
             for address in [a.get_attribute("href") for a in page.locator("main li a").all()]:
                 page.goto(address)
