@@ -75,16 +75,18 @@ def checker(tmp_path_factory):
     ]
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
-    until(lambda: "service started" in log.read_text(), 180)
 
     def check(html):
         asked = Request(f"http://127.0.0.1:{port}/?out=json", html, {"Content-Type": "text/html; charset=utf-8"})
         with urlopen(asked, timeout=30) as answer:
             return json.load(answer)["messages"]
 
-    yield check
-    process.terminate()
-    process.wait()
+    try:
+        until(lambda: "service started" in log.read_text(), 180)
+        yield check
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.mark.extended
