@@ -25,10 +25,11 @@ test-all: .venv/installed-dev  ## Run what is slow, or needs root, Java or Node,
 	@tests/extended/install
 	@$(BIN)/python -m pytest -q -m extended -n $(WORKERS) --dist loadgroup
 
-check: .venv/installed-dev  ## Check format, lint, types, and that models and migrations agree
+check: .venv/installed-dev  ## Check format, lint, types, what is dangerous, and that models and migrations agree
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml -ll --recursive app config.py flasky.py gunicorn.conf.py
 	@rm -f instance/check.db
 	DATABASE_URL=sqlite:///check.db $(BIN)/flask db upgrade
 	DATABASE_URL=sqlite:///check.db $(BIN)/flask db check
