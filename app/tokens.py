@@ -113,10 +113,8 @@ def decrypt(purpose: str, text: str) -> str | None:
 
 def renewed(purpose: str, text: str) -> str | None:
     """Return what an earlier key encrypted, encrypted by the newest; None if there is nothing to do, or no key."""
-    newest, *earlier = _secret_keys()
     try:
-        if earlier:
-            _ciphers(purpose, (newest,)).decrypt(text)
+        _ciphers(purpose, _secret_keys()[:1]).decrypt(text)
         return None
     except InvalidToken:
         secret = decrypt(purpose, text)

@@ -24,6 +24,7 @@ from app.models import (
     UserSession,
 )
 from app.models.outbox import Status
+from config import setting
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 BATCH = 1000  # rows a transaction, so that nobody waits for it
@@ -79,6 +80,8 @@ def _delete(model: type[Model], condition: ColumnElement[bool]) -> int:
 def _move_to_newest_key() -> int:
     """Encrypt anew what a key that may go soon encrypted: the secrets of authenticator apps."""
     count, last = 0, 0
+    if not setting("SECRET_KEY_FALLBACKS"):  # there is but one
+        return count
     rows = select(Authenticator.id, Authenticator.secret).order_by(Authenticator.id).limit(BATCH)
     while found := db.session.execute(rows.where(Authenticator.id > last)).all():
         for last, secret in found:
