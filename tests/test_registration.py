@@ -136,9 +136,10 @@ def test_when_two_race_for_a_name_one_wins_and_the_other_is_told(client, another
     assert (count(User), count(Letter), count(UserSession)) == (1, 1, 1)
 
 
-def test_twenty_at_once_make_one_account(app):
+@pytest.mark.parametrize("by_passkey", [{}, {"by_passkey": "y"}], ids=["by password", "by passkey"])
+def test_twenty_at_once_make_one_account(app, by_passkey):
     def register(number):
-        form = FORM | {"username": f"eve{number % 2 * '2'}", "email": f"{'eE'[number % 2]}ve@example.com"}
+        form = FORM | by_passkey | {"username": f"eve{number % 2 * '2'}", "email": f"{'eE'[number % 2]}ve@example.com"}
         return app.test_client().post("/auth/register", data=form).status_code
 
     with ThreadPoolExecutor(20) as pool:
@@ -148,11 +149,12 @@ def test_twenty_at_once_make_one_account(app):
 
 
 @pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
-def test_registration_can_be_closed(client):
+@pytest.mark.parametrize("by_passkey", [{}, {"by_passkey": "y"}], ids=["by password", "by passkey"])
+def test_registration_can_be_closed(client, by_passkey):
     page = client.get("/auth/register", follow_redirects=True)
     assert "Registration is closed" in page.text
     assert "/auth/register" not in page.text
-    client.post("/auth/register", data=FORM)
+    client.post("/auth/register", data=FORM | by_passkey)
     assert count(User) == 0
 
 
