@@ -27,6 +27,7 @@ def ready(site, address, count, **form):
 def test_of_fifty_wrong_passwords_at_once_to_four_processes_five_are_looked_at(site, ledger, ada):
     running = site(processes=4)
     answers = all_at_once(ready(running, "/auth/login", CROWD, login="ada", password="wrong"))
+    answers += [Browser(running).sign_in("ada", "wrong") for _ in range(8)]
     looked_at = Counter(answer.status for answer in answers)[422]
     assert {answer.status for answer in answers} == {422, 429}
     assert len({answer.headers["X-Process"] for answer in answers}) > 1
@@ -34,7 +35,6 @@ def test_of_fifty_wrong_passwords_at_once_to_four_processes_five_are_looked_at(s
     # SQLite lets one write at a time: a process that has waited for half a second counts for itself, and says so.
     alone = running.log.read_text().count("counts for itself") if db.engine.dialect.name == "sqlite" else 0
     assert 5 <= looked_at <= 5 + 5 * alone
-    assert {Browser(running).sign_in("ada", "wrong").status for _ in range(8)} == {429}
 
 
 def test_sixty_people_register_from_a_network_whichever_process_answers(site, ledger):
