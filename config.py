@@ -290,7 +290,8 @@ def _engine_options(url: str) -> dict[str, Any]:
         return {"connect_args": connect_args, "hide_parameters": True, **pool}
     limits = "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
     return {
-        "connect_args": {"connect_timeout": 5, "options": limits},
+        # Nothing is prepared, which PgBouncer can't pass on: psycopg forgets it with every rollback anyway.
+        "connect_args": {"connect_timeout": 5, "options": limits, "prepare_threshold": None},
         "hide_parameters": True,
         "max_overflow": 30,  # with the pool's 5, more than the server has threads: none waits for a connection
         "pool_pre_ping": True,  # a round trip, so that a restart of the database costs no request
@@ -306,7 +307,7 @@ def _hasty_engine(url: str) -> dict[str, Any]:
     limits = "-c statement_timeout=500 -c lock_timeout=500 -c synchronous_commit=off"
     return {
         "url": url,
-        "connect_args": {"connect_timeout": 2, "options": limits},
+        "connect_args": {"connect_timeout": 2, "options": limits, "prepare_threshold": None},
         "isolation_level": "AUTOCOMMIT",
         "max_overflow": 0,
         "pool_timeout": 1,

@@ -49,6 +49,17 @@ def test_no_request_waits_long_for_postgresql(app):
         assert {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits} == limits
 
 
+@pytest.mark.extended
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_nothing_is_prepared(app):
+    """PgBouncer would send the statement over another connection, where it is not known."""
+    for engine in db.engines.values():
+        with engine.connect() as connection:
+            for _ in range(7):  # psycopg would prepare at the sixth
+                connection.execute(select(User.id))
+            assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar() == 0
+
+
 def test_reads_take_no_lock_and_the_first_write_waits_for_the_other(app, ada):
     """Two who read, then write: no update is lost, on either database."""
     first, second = db.engine.connect(), db.engine.connect()

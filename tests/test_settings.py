@@ -299,6 +299,12 @@ def test_postgres_means_psycopg_3(configured, url, meant):
     assert meant == configured(DATABASE_URL=url).Config.SQLALCHEMY_DATABASE_URI
 
 
+def test_postgresql_may_be_behind_pgbouncer(start):
+    app = start(**GOOD | {"DATABASE_URL": "postgresql://127.0.0.1:6432/flasky"})
+    for options in (app.config["SQLALCHEMY_ENGINE_OPTIONS"], app.config["SQLALCHEMY_BINDS"]["counts"]):
+        assert options["connect_args"]["prepare_threshold"] is None, "another of its connections has been prepared"
+
+
 def test_the_example_has_every_setting_with_its_default_and_no_other():
     example = re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     known = {name: str(int(value) if isinstance(value, bool) else value) for name, value in defaults.items()}
