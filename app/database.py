@@ -4,7 +4,8 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, event
+from sqlalchemy import DateTime, Dialect, Engine, ExceptionContext, MetaData, TypeDecorator, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, registry
 
 
@@ -43,3 +44,13 @@ def _prepare_sqlite(connection: object, record: object) -> None:
         synchronous = "NORMAL" if connection.isolation_level is None else "FULL"
         for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"synchronous={synchronous}"):
             connection.execute(f"PRAGMA {pragma}").close()
+
+
+@event.listens_for(Engine, "handle_error")
+def _leave_a_follower(context: ExceptionContext) -> OperationalError | None:
+    """A server that takes no writes, since another leads by now, is left as if it had hung up."""
+    error = context.original_exception
+    if getattr(error, "sqlstate", None) != "25006":  # read_only_sql_transaction
+        return None
+    context.is_disconnect = True
+    return OperationalError(context.statement, None, error, hide_parameters=True, connection_invalidated=True)

@@ -4,7 +4,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from clients import on_sqlite
+from clients import PASSWORD, on_sqlite
 from databases import hurry
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import OperationalError
@@ -58,6 +58,19 @@ def test_nothing_is_prepared(app):
             for _ in range(7):  # psycopg would prepare at the sixth
                 connection.execute(select(User.id))
             assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar() == 0
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_server_that_does_not_lead_any_more_is_left(app, client, ada):
+    with db.engine.connect() as connection:  # the pool's only one: reading goes on, writing does not
+        connection.exec_driver_sql("SET default_transaction_read_only = on")
+        connection.commit()
+    form = {"login": ada.username, "password": PASSWORD}
+    assert client.get("/auth/login").status_code == 200
+    refused = client.post("/auth/login", data=form)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert client.post("/auth/login", data=form).status_code == 302
 
 
 def test_reads_take_no_lock_and_the_first_write_waits_for_the_other(app, ada):
