@@ -18,9 +18,6 @@ def run() -> None:
         if is_sqlite:  # a table rebuilt by a migration would take its children with it
             connection.execute(text("PRAGMA foreign_keys=OFF"))
             connection.commit()
-        else:  # a migration may take longer than a request
-            connection.execute(text("SET statement_timeout = 0"))
-            connection.commit()
         context.configure(
             connection=connection,
             target_metadata=migrate.db.metadata,
@@ -31,6 +28,8 @@ def run() -> None:
         if is_sqlite:  # its driver would begin with the first row that is written, not with the first table
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         with context.begin_transaction():
+            if not is_sqlite:  # a migration may take longer than a request; behind PgBouncer, others get the connection
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
             context.run_migrations()
         if is_sqlite:
             broken = connection.execute(text("PRAGMA foreign_key_check")).all()

@@ -53,6 +53,14 @@ def test_up_down_and_up_again(app, people):
     assert values() == filled
 
 
+@pytest.mark.extended
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_migration_may_take_long_and_who_has_its_connection_next_may_not(app):
+    upgrade(DIRECTORY)
+    with db.engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "5s"
+
+
 @on_sqlite
 def test_the_code_of_before_runs_on_the_tables_of_after(app):
     """For a moment it does: the database comes first. No migration takes away or asks for what that code knows not."""
