@@ -86,7 +86,8 @@ class Gunicorn(Process):
 class Nginx(Process):
     """docs/nginx.conf, with our addresses in the place of its own.
 
-    `path` is where the application is, with a slash at its end; nginx takes it off on the way if `take_off` says so.
+    `behind` are the ports that it passes requests to. `path` is where the application is, with a slash at its end;
+    nginx takes it off on the way if `take_off` says so.
     """
 
     def __init__(self, folder, port, behind, path="/", take_off=False):
@@ -99,7 +100,8 @@ class Nginx(Process):
             "/etc/letsencrypt/live/example.com/fullchain.pem": str(certificate),
             "/etc/letsencrypt/live/example.com/privkey.pem": str(certificate),  # the key is in it
             "location / {": f"location {path} {{",
-            "http://127.0.0.1:8000": f"http://{HERE}:{behind}{'/' if take_off else ''}",
+            "server 127.0.0.1:8000;": " ".join(f"server {HERE}:{port};" for port in behind),
+            "http://flasky;": f"http://flasky{'/' if take_off else ''};",
         }
         site = (ROOT / "docs/nginx.conf").read_text()
         for example, own in ours.items():

@@ -49,7 +49,7 @@ class Site:
         settings |= {"REQUESTS_CA_BUNDLE": str(authority.file), "OIDC_PROVIDERS": "acme", "OIDC_ACME_CLIENT_ID": CLIENT}
         settings |= {"OIDC_ACME_ISSUER": self.issuer.url, "OIDC_ACME_CLIENT_SECRET": SECRET}
         self.gunicorn = Gunicorn(folder, self.url, databases("sqlite").make(folder), **settings)
-        self.nginx = Nginx(folder, port, self.gunicorn.port, location, take_off)
+        self.nginx = Nginx(folder, port, [self.gunicorn.port], location, take_off)
         self.http = f"http://localhost:{self.nginx.http_port}{path}"
 
     def visitor(self):
