@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 help:  ## Say what there is
-	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
 run: .venv/installed  ## Serve at http://localhost:5000, with a mailbox; PORT=5001 make run for another port
 	@$(BIN)/flask dev
@@ -24,6 +24,10 @@ test-all: .venv/installed-dev  ## Run what is slow, or needs root, Java or Node,
 	@$(BIN)/python tests/browser/install.py
 	@tests/extended/install
 	@$(BIN)/python -m pytest -q -m extended -n $(WORKERS) --dist loadgroup
+
+test-cluster: .venv/installed-dev  ## Kill the parts of a whole cluster, one after another (docs/cluster.md): two minutes, root
+	@tests/cluster/install
+	@$(BIN)/python -m pytest -q -m cluster tests/cluster
 
 check: .venv/installed-dev  ## Check format, lint, types, what is dangerous, and that models and migrations agree
 	$(BIN)/ruff format --check .
@@ -73,4 +77,4 @@ bench/.venv-%/installed: bench/requirements-%.txt
 	@bench/.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: help run test test-all check audit bench bench-scale lock
+.PHONY: help run test test-all test-cluster check audit bench bench-scale lock
