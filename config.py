@@ -294,7 +294,6 @@ def _engine_options(url: str) -> dict[str, Any]:
         "connect_args": {"connect_timeout": 5, "options": limits, "prepare_threshold": None},
         "hide_parameters": True,
         "max_overflow": 30,  # with the pool's 5, more than the server has threads: none waits for a connection
-        "pool_pre_ping": True,  # a round trip, so that a restart of the database costs no request
         "pool_timeout": 5,
     }
 

@@ -1,11 +1,12 @@
 """What every table has in common, and what SQLite must be told."""
 
+import select
 import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Engine, ExceptionContext, MetaData, TypeDecorator, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import DateTime, Dialect, Engine, ExceptionContext, MetaData, Pool, TypeDecorator, event
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, registry
 
 
@@ -44,6 +45,20 @@ def _prepare_sqlite(connection: object, record: object) -> None:
         synchronous = "NORMAL" if connection.isolation_level is None else "FULL"
         for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"synchronous={synchronous}"):
             connection.execute(f"PRAGMA {pragma}").close()
+
+
+@event.listens_for(Pool, "checkout")
+def _leave_who_hung_up(connection: Any, record: object, fairy: object) -> None:
+    """Take no connection that the server has ended meanwhile: it has said so, or closed, so there is something to read.
+
+    As sure as SQLAlchemy's pre-ping after a restart of PostgreSQL, and without its round trip.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        return
+    looking = select.poll()
+    looking.register(connection.fileno(), select.POLLIN)
+    if looking.poll(0):
+        raise DisconnectionError
 
 
 @event.listens_for(Engine, "handle_error")

@@ -51,6 +51,18 @@ def test_no_request_waits_long_for_postgresql(app):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_connections_that_the_server_has_ended_cost_no_request(app, client, ada):
+    client.sign_in(ada)
+    held = [db.engine.connect() for _ in range(3)]
+    for connection in held[1:]:
+        connection.close()  # to the pool
+    held[0].exec_driver_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    held[0].close()
+    assert [client.get("/account").status_code for _ in range(3)] == [200] * 3
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_nothing_is_prepared(app):
     """PgBouncer would send the statement over another connection, where it is not known."""
     for engine in db.engines.values():

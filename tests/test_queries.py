@@ -86,6 +86,15 @@ def test_a_page_for_a_member_takes_as_many_queries_as_it_did(client, ada, asked)
     assert taken == MEMBERS_PAGES
 
 
+def test_a_view_that_is_marked_so_changes_no_row(app, client, ada, asked):
+    """Nothing would be taken back if it failed half way."""
+    client.sign_in(ada)
+    marked = [rule for rule in app.url_map.iter_rules() if hasattr(app.view_functions[rule.endpoint], "only_reads")]
+    asked.clear()
+    assert [client.get(rule.rule).status_code for rule in marked] == [200] * len(marked)
+    assert {statement.split()[0] for statement, _ in asked} == {"SELECT"}
+
+
 @pytest.mark.parametrize(("path", "form", "status", "work"), FORMS.values(), ids=FORMS)
 def test_a_form_takes_as_much_work_as_it_did(client, another_client, ada, asked, path, form, status, work):
     another_client.sign_in(ada)

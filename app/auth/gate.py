@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from app import audit, clock
 from app.accounts import sessions, trust, two_factor
 from app.auth.blueprint import bp
-from app.extensions import db, login_manager
+from app.extensions import begin_to_read, db, login_manager
 from app.models import User
 
 OPEN_TO_THE_UNCONFIRMED = {
@@ -296,6 +296,7 @@ def wants_json():
 
 @login_manager.user_loader
 def load_user(session_id):
+    begin_to_read()
     user_session = sessions.find(session_id)
     if user_session is None:
         return None

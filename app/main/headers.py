@@ -24,8 +24,8 @@ def add_headers(response):
     """Add what a view has not said itself. Pages of a signed-in person, and pages with a token, are kept nowhere."""
     if "captcha" in g:
         response.headers.setdefault("Content-Security-Policy", _with_captcha())
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    said = set(response.headers.keys(lower=True))
+    response.headers.extend((name, value) for name, value in HEADERS.items() if name.lower() not in said)
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", HSTS)
     if request.endpoint in PROBES:

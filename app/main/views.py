@@ -5,17 +5,20 @@ from flask_login import current_user
 
 from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
 from app.auth.gate import members_only
+from app.extensions import only_reads
 
 bp = Blueprint("main", __name__)
 
 
 @bp.route("/")
+@only_reads
 def index():
     return render_template("main/index.html")
 
 
 @bp.route("/account")
 @members_only
+@only_reads
 def account():
     factors = {"methods": two_factor.methods(current_user), "codes": recovery_codes.left(current_user)}
     counts = {"browsers": len(sessions.all_of(current_user)), "passkeys": len(passkeys.all_of(current_user))}
