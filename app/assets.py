@@ -17,6 +17,10 @@ BUNDLES = {  # several files that go as one: a browser waits for each
 }
 ENDPOINTS = ("static", "bootstrap.static")
 HASHED = re.compile(r"(.+)\.([0-9a-f]{12})(\.\w+)")
+NEEDS_SCRIPTS = re.compile(  # rules of Bootstrap that are of no use without its scripts, which are not here
+    rb"(?<=[{}])(?:\.(?:(?:bs-)?(?:popover|tooltip)|carousel|collapsing|drop(?:down|up)|modal|offcanvas|toast)[^{},]*,?)+"
+    rb"\{[^{}]*\}"
+)
 YEAR = 365 * 24 * 3600  # seconds
 
 
@@ -25,7 +29,6 @@ class Asset(NamedTuple):
 
     hash: str
     body: bytes
-    compressed: bytes
 
 
 def asset_url(filename: str) -> str:
@@ -57,7 +60,7 @@ def _keep_if_hashed(view: Callable[..., Any]) -> Callable[..., Any]:
         if hashed[2] != asset.hash:
             abort(404)  # of another release: a browser must not keep this one under that name
         is_compressed = request.accept_encodings.quality("gzip") > 0
-        response = Response(asset.compressed if is_compressed else asset.body)
+        response = Response(_compressed(asset.body) if is_compressed else asset.body)
         response.content_type = mimetypes.guess_type(filename)[0] or "application/octet-stream"
         response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
         response.vary.add("Accept-Encoding")
@@ -88,4 +91,10 @@ def _load(paths: tuple[Path, ...], modified: tuple[int, ...]) -> Asset:
     body = b"\n".join(path.read_bytes() for path in paths)
     if len(paths) > 1 and paths[0].suffix == ".css":
         body = re.sub(rb"/\*.*?\*/|\n\s*", b"", body, flags=re.DOTALL)  # comments, one of which names a map we lack
-    return Asset(hashlib.sha256(body).hexdigest()[:12], body, gzip.compress(body, 9, mtime=0))
+        body = NEEDS_SCRIPTS.sub(b"", body)
+    return Asset(hashlib.sha256(body).hexdigest()[:12], body)
+
+
+@lru_cache
+def _compressed(body: bytes) -> bytes:
+    return gzip.compress(body, 9, mtime=0)

@@ -1,7 +1,5 @@
 """Browsers in words: "Firefox on Linux"."""
 
-import ua_parser
-
 # What may be said. Some patterns of the library take a name from the header, where anybody can write anything.
 KNOWN = {
     *("Brave", "Chrome", "Chrome Mobile", "Chrome Mobile WebView", "Chrome Mobile iOS", "Chromium", "curl"),
@@ -15,6 +13,8 @@ KNOWN = {
 
 def in_words(user_agent: str) -> str:
     """Say which browser and system a User-Agent header names, as far as they are known."""
+    import ua_parser  # only when needed, for a start is waited for
+
     found = ua_parser.parse(user_agent[:300])
     names = [part and part.family for part in (found.user_agent, found.os)]
     browser, system = (name if name in KNOWN else None for name in names)

@@ -1,12 +1,12 @@
 """The extensions, unbound. create_app() binds them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import flask_limiter
-from flask import current_app, request
+from flask import current_app
 from flask_bootstrap import Bootstrap5
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
@@ -62,16 +62,9 @@ def migrations() -> tuple[str, str | None]:
     return str(found), _newest(current_app.extensions["migrate"].directory)
 
 
-def only_reads(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a view that changes no row: on PostgreSQL its queries need no transaction, which is two round trips less."""
-    view.only_reads = True  # type: ignore[attr-defined]
-    return view
-
-
-def begin_to_read() -> None:
-    """Ask what follows of the database without a transaction, if the view only reads."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    if getattr(view, "only_reads", False) and db.engine.dialect.name == "postgresql":
+def read_without_transaction() -> None:
+    """Ask what follows in this request without a transaction: on PostgreSQL that is two round trips less."""
+    if db.engine.dialect.name == "postgresql":
         db.session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 

@@ -34,16 +34,20 @@ def of_comparison(bench):
     return "\n".join(block for block in blocks if block)
 
 
-def of_scale(figures):
-    rows = ["| | people | CPU ms | × the fewest | ms, p50 | p99 |", "|---|---|---|---|---|---|"]
+def of_scale(figures, sizes_on_disk):
+    rows = [
+        "| | people | CPU ms | × the fewest | PostgreSQL, CPU ms | ms, p50 | p99 |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for what, by_size in figures.items():
         fewest = next(iter(sorted(by_size, key=lambda name: int(name.removeprefix("people")))))
         for name in sorted(by_size, key=lambda name: int(name.removeprefix("people"))):
             size, samples = int(name.removeprefix("people")), by_size[name]
             growth = ratio(samples, by_size[fewest], "cpu")
-            cells = [middle(samples, "cpu"), growth, middle(samples, "p50"), middle(samples, "p99")]
+            cells = [middle(samples, "cpu"), growth, *(middle(samples, name) for name in ("database", "p50", "p99"))]
             rows.append(f"| {what} | {size:,} | " + " | ".join(map(_number, cells)) + " |")
-    return "\n".join([*rows, "", "The goal: × 1.1 at most.", ""])
+    on_disk = ", ".join(f"{size / 2**30:.2f} GiB with {people:,}" for people, size in sorted(sizes_on_disk.items()))
+    return "\n".join([*rows, "", f"On disk, with indexes: {on_disk} people. The goal: × 1.1 at most.", ""])
 
 
 def about(database, wanted, seconds):

@@ -39,7 +39,7 @@ def main():
         try:
             if wanted.scale is not None:
                 measured = scale.measure(database, post, Path(folder), wanted.scale or scale.SIZES, wanted.rounds)
-                words = results.of_scale(measured)
+                words = results.of_scale(*measured)
             else:
                 words = _compare(wanted, database, post, Path(folder))
             about = results.about(database.version, wanted, time.monotonic() - begun)

@@ -14,7 +14,7 @@ SIZES = [1_000, 1_000_000, 10_000_000]
 
 
 def measure(database, post, folder, sizes, rounds):
-    """Return the figures: of what, with how many people, a Sample a round."""
+    """Return the figures: of what, with how many people, a Sample a round; and bytes of each database."""
     several = [_with_people(size, database, post) for size in sizes]
     bench = Bench(several, database, post, folder, rounds)
     try:
@@ -28,7 +28,8 @@ def measure(database, post, folder, sizes, rounds):
             bench.measure("sign-in, 4 clients", application, requests, expected=(302,))
     finally:
         bench.stop()
-    return bench.figures
+    sizes_on_disk = {application.people: database.size(application.name) for application in several}
+    return bench.figures, sizes_on_disk
 
 
 def _with_people(size, database, post):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,12 +43,29 @@ class Postgresql:
         self.server.psql(f'CREATE DATABASE "{name}"')
         return self.server.get_uri(name).replace("postgresql://", "postgresql+psycopg://").replace(":@", "@")
 
+    def cpu(self):
+        """Seconds that all its processes have worked, those that have ended, too."""
+        postmaster, stats = str(self.server.get_pid()), []
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended
+                stat = (path / "stat").read_text().rpartition(")")[2].split()
+                stats += [stat] if postmaster in (path.name, stat[1]) else []
+        return sum(int(stat[at]) for stat in stats for at in (11, 12, 13, 14)) / TICK
+
+    def size(self, name):
+        """Bytes on disk, with indexes."""
+        return int(self.server.psql(f"SELECT pg_database_size('{name}')").split()[2])
+
     def stop(self):
         self.server.cleanup()
 
 
 class Sqlite:
     version = "SQLite"
+
+    def cpu(self):
+        """It works in the processes of the applications."""
+        return 0
 
     def __init__(self, folder):
         self.folder = folder

@@ -18,6 +18,7 @@ class Sample(NamedTuple):
     rate: float  # requests per second
     p50: float  # milliseconds
     p99: float
+    database: float = 0  # milliseconds of PostgreSQL's processes
 
 
 class Bench:
@@ -66,14 +67,15 @@ class Bench:
     def measure(self, what, application, requests, clients=SMALL, expected=(200,)):
         """Send requests, and note what each cost. A status that is not expected ends all, unless none is."""
         server = self.server(application)
-        before = server.cpu()
+        before, before_database = server.cpu(), self.database.cpu()
         run = load.run(application.port, requests, clients)
-        cpu = server.cpu() - before
+        cpu, database = server.cpu() - before, self.database.cpu() - before_database
         if expected and not set(run.statuses) <= set(expected):
             raise SystemExit(f"{application.label}, {what}: {Counter(run.statuses)}")
         self.statuses[what, application.name].update(run.statuses)
         p50, p99 = (1000 * run.percentile(share) for share in (0.5, 0.99))
-        sample = Sample(1000 * cpu / len(run.seconds), run.rate, p50, p99)
+        count = len(run.seconds)
+        sample = Sample(1000 * cpu / count, run.rate, p50, p99, 1000 * database / count)
         self.figures[what][application.name].append(sample)
         return run
 

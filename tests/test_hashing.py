@@ -174,7 +174,7 @@ def test_what_has_been_done_is_not_lost_by_waiting(app, ada, bob, threads, work)
     assert (User.find("bob") is None) is (work is deleted)
 
 
-@pytest.mark.parametrize(("cores", "processes", "count"), [(8, 2, 4), (8, 3, 2), (2, 2, 1), (1, 4, 1)])
+@pytest.mark.parametrize(("cores", "processes", "count"), [(8, 2, 5), (8, 3, 3), (2, 2, 2), (1, 4, 2)])
 def test_the_cores_are_shared_among_the_processes_of_a_server(monkeypatch, cores, processes, count):
     monkeypatch.setattr(hashing, "cores", lambda: cores)
     monkeypatch.setattr(hashing, "threads", hashing.threads)

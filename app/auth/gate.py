@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from app import audit, clock
 from app.accounts import sessions, trust, two_factor
 from app.auth.blueprint import bp
-from app.extensions import begin_to_read, db, login_manager
+from app.extensions import db, login_manager, read_without_transaction
 from app.models import User
 
 OPEN_TO_THE_UNCONFIRMED = {
@@ -234,6 +234,12 @@ def members_only(view):
     return guarded
 
 
+def only_reads(view):
+    """Mark a view that changes no row, so that its queries need no transaction."""
+    view.only_reads = True
+    return view
+
+
 def recent_login_required(view):
     """Let only those in who proved lately who they are; others are asked for that first, and what they typed waits."""
 
@@ -296,7 +302,8 @@ def wants_json():
 
 @login_manager.user_loader
 def load_user(session_id):
-    begin_to_read()
+    if hasattr(current_app.view_functions.get(request.endpoint), "only_reads"):
+        read_without_transaction()
     user_session = sessions.find(session_id)
     if user_session is None:
         return None

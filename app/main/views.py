@@ -4,8 +4,7 @@ from flask import Blueprint, redirect, render_template, url_for
 from flask_login import current_user
 
 from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
-from app.auth.gate import members_only
-from app.extensions import only_reads
+from app.auth.gate import members_only, only_reads
 
 bp = Blueprint("main", __name__)
 
