@@ -5,9 +5,23 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Engine, ExceptionContext, MetaData, Pool, TypeDecorator, event
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Engine,
+    ExceptionContext,
+    Integer,
+    MetaData,
+    Pool,
+    TypeDecorator,
+    event,
+)
 from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, registry
+
+# For tables that get a row with everything that anybody does. SQLite counts by INTEGER alone, which has 64 bits there.
+WideId = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):

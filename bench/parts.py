@@ -75,6 +75,8 @@ def reset(bench):
             ]
             requests = [bench.form(application, application.reset, form) for form in forms]
             bench.measure(f"reset, {what} address", application, requests, expected=(200, 302))
+            if application.name == "flasky":  # else the next turn would pay for these letters
+                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.letters), 5)  # noqa: B023
 
 
 def start(bench):

@@ -26,6 +26,8 @@ the rounds' ratios.
 - The peers are small applications of ours on their packages, with their own pages and their own choice of a hash; what
   the hash of each costs alone stands beside its sign-in.
 - A sign-in page's bytes are those that gunicorn sends, without what a proxy may compress.
+
+Why a goal is not reached, by a profile: docs/performance.md.
 """
 
 

@@ -6,10 +6,10 @@ import pytest
 from alembic.script import ScriptDirectory
 from clients import ROOT, on_sqlite
 from flask_migrate import check, downgrade, upgrade
-from sqlalchemy import MetaData, insert, inspect, select
+from sqlalchemy import MetaData, insert, inspect, select, text
 
 from app.extensions import db
-from app.models import User
+from app.models import Event, Letter, User
 
 DIRECTORY = str(ROOT / "migrations")
 
@@ -51,6 +51,18 @@ def test_up_down_and_up_again(app, people):
     assert db.session.scalars(select(User)).all() == [], "nobody has an account that was not asked for"
     fill(people)
     assert values() == filled
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_history_and_letters_do_not_run_out_of_numbers(app):
+    for table in ("events", "outbox"):
+        db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
+    event = Event(action="signed_in")
+    letter = Letter(name="goodbye", recipient="ada@example.com", message_id="x")
+    db.session.add_all([event, letter])
+    db.session.commit()
+    assert (event.id, letter.id) == (2**40 + 1, 2**40 + 1)
 
 
 @pytest.mark.extended

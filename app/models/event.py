@@ -7,6 +7,7 @@ from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
+from app.database import WideId
 from app.extensions import Model
 
 
@@ -14,7 +15,7 @@ class Event(Model):
     __tablename__ = "events"
     __table_args__ = (Index(None, "user_id", "at"), Index(None, "network", "at"), {"sqlite_autoincrement": True})
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(WideId, primary_key=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     action: Mapped[str] = mapped_column(String(64))
     at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)

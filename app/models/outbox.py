@@ -8,6 +8,7 @@ from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, String, Text, or_
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from app import clock
+from app.database import WideId
 from app.extensions import Model, db, rows_changed
 from app.models.user import User, email_key
 
@@ -30,7 +31,7 @@ class Letter(Model):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(WideId, primary_key=True)
     name: Mapped[str] = mapped_column(String(64))  # of its template
     recipient: Mapped[str] = mapped_column(String(254))
     recipient_key: Mapped[str] = mapped_column(String(254), default="", server_default="")
