@@ -147,7 +147,9 @@ def storm(bench):
         cpu, times = server.cpu() - before, sorted(looking.seconds)
         done = run.statuses.count(302)
         assert set(looking.statuses) == {200}, Counter(looking.statuses)
-        assert set(run.statuses) <= {302, 503}, Counter(run.statuses)
+        bench.statuses["sign-in in the storm", application.name].update(run.statuses)
+        is_usual = set(run.statuses) <= {302, 503}
+        assert is_usual or application.name != "flasky", Counter(run.statuses)  # a peer's errors stand in the table
         p50, p99 = (1000 * times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.99))
         bench.figures["home in a storm of sign-ins"][application.name].append(Sample(0, 0, p50, p99))
         bench.figures["sign-in in the storm"][application.name].append(
