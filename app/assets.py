@@ -88,10 +88,12 @@ def _path(endpoint: str, filename: str) -> Path:
 
 @lru_cache
 def _load(paths: tuple[Path, ...], modified: tuple[int, ...]) -> Asset:
-    body = b"\n".join(path.read_bytes() for path in paths)
-    if len(paths) > 1 and paths[0].suffix == ".css":
-        body = re.sub(rb"/\*.*?\*/|\n\s*", b"", body, flags=re.DOTALL)  # comments, one of which names a map we lack
-        body = NEEDS_SCRIPTS.sub(b"", body)
+    parts = [path.read_bytes() for path in paths]
+    if len(parts) > 1 and paths[0].suffix == ".css":
+        parts[0] = NEEDS_SCRIPTS.sub(b"", parts[0])  # Bootstrap's
+        # Comments, one of which names a map we lack, and line breaks.
+        parts = [re.sub(rb"/\*.*?\*/|\n\s*", b"", part, flags=re.DOTALL) for part in parts]
+    body = b"\n".join(parts)
     return Asset(hashlib.sha256(body).hexdigest()[:12], body)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 
 import pytest
 from clients import ROOT, on_sqlite
@@ -127,12 +128,22 @@ def test_a_browser_waits_for_two_files_which_come_compressed(client):
     assert sum(sizes) < 38_500, "with their headers, 40 kB"
 
 
+def test_of_the_owners_own_rules_none_is_left_out(app, client, monkeypatch, tmp_path):
+    shutil.copytree(ROOT / "app/static", tmp_path / "static")
+    with (tmp_path / "static/app.css").open("a") as css:
+        css.write(".modal { color: red; }")
+    monkeypatch.setattr(app, "static_folder", str(tmp_path / "static"))
+    with client.get(re.search(r"/static/site\.\w+\.css", client.get("/").text)[0]) as css:
+        assert b".modal { color: red; }" in css.data
+
+
 def test_a_bundle_is_all_of_its_files(client):
     page = client.get("/").text
     with client.get(re.search(r"/static/site\.\w+\.css", page)[0]) as css:
         assert b".table{" in css.data
         assert b".topbar {" in css.data
         assert b"sourceMappingURL" not in css.data
+        assert b".modal-content{" not in css.data, "it needs Bootstrap's scripts"
     with client.get(re.search(r"/static/site\.\w+\.js", page)[0]) as js:
         for name in ("app.js", "passkeys.js"):
             assert (ROOT / "app/static" / name).read_bytes() in js.data
