@@ -56,7 +56,8 @@ def test_connections_that_the_server_has_ended_cost_no_request(app, client, ada)
     held = [db.engine.connect() for _ in range(3)]
     for connection in held[1:]:
         connection.close()  # to the pool
-    held[0].exec_driver_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    held[0].exec_driver_sql(f"SELECT pg_terminate_backend(pid) {others}")
     held[0].close()
     assert [client.get("/account").status_code for _ in range(3)] == [200] * 3
 
