@@ -69,6 +69,8 @@ def _leave_who_hung_up(connection: Any, record: object, fairy: object) -> None:
     """
     if isinstance(connection, sqlite3.Connection):
         return
+    if connection.closed:
+        raise DisconnectionError
     looking = select.poll()
     looking.register(connection.fileno(), select.POLLIN)
     if looking.poll(0):

@@ -1,7 +1,8 @@
 """How full the cores that hash may be: sign-ins by chance, as many people send them, simulated.
 
-`python bench/capacity.py --sign-in 0.19`: seconds of CPU that one costs. Each process hashes on one core, lets 24 wait,
-and refuses whom it has not begun within 5 seconds, as app/hashing.py has it. Prints a table; docs/scale.md quotes it.
+`python bench/capacity.py --sign-in 0.19`: seconds of CPU that one costs. Each process hashes on one core (the two
+threads that share it are one here), lets 24 wait, and refuses whom it has not begun within 5 seconds, as app/hashing.py
+has it. Prints a table; docs/scale.md quotes it.
 """
 
 import random  # noqa: TID251 - chance, no secret
