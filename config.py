@@ -67,6 +67,7 @@ class Provider:
     client_id: str
     client_secret: str = field(repr=False)
     vouches_by: str = "email_verified"  # the claim that says that the address was proved there
+    also_true: tuple[str, ...] = ()  # texts that this claim may be instead of true
     domains: tuple[str, ...] = ()  # of the addresses that its word counts for; empty: all
     hosts_domains: bool = False  # its word counts for the domain of the claim `hd`, too
     tenants: tuple[str, ...] = ()  # whose people may come; empty: anybody's
@@ -82,7 +83,11 @@ KNOWN_PROVIDERS: dict[str, dict[str, Any]] = {
         "hosts_domains": True,
     },
     # Who runs a tenant writes any address into its people's `email`; `xms_edov` says that its domain is the tenant's.
-    "microsoft": {"issuer": "https://login.microsoftonline.com/{tenantid}/v2.0", "vouches_by": "xms_edov"},
+    "microsoft": {
+        "issuer": "https://login.microsoftonline.com/{tenantid}/v2.0",
+        "vouches_by": "xms_edov",
+        "also_true": ("1",),
+    },
 }
 
 

@@ -8,7 +8,8 @@ the issuer to the letter, one audience, and how long what the provider published
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from flask import Flask, current_app
@@ -39,6 +40,18 @@ class Refused(Exception):
     """What came back from the provider's page is not to be believed."""
 
 
+@dataclass(frozen=True)
+class Claims:
+    """What a provider says about a user. Issuer and subject come from the verified ID token, never from elsewhere."""
+
+    issuer: str
+    subject: str
+    email: str | None = None
+    is_verified: bool | None = None  # the provider verified that address; None: it does not say
+    hosted_domain: str | None = None  # Google: the company that the account belongs to
+    names: tuple[str, ...] = ()  # nickname, preferred_username, name
+
+
 def authorization_url(provider: Provider, journey: SsoJourney) -> str:
     """Return the address of the provider's page for this journey. Raises Unavailable."""
     back = redirect_uri(provider)
@@ -50,20 +63,37 @@ def authorization_url(provider: Provider, journey: SsoJourney) -> str:
     return _carefully(provider, ask)
 
 
-def fetch_claims(provider: Provider, journey: SsoJourney, code: str) -> dict[str, Any]:
-    """Return what the provider says about whom its `code` stands for. Raises Unavailable or Refused."""
+def fetch_claims(provider: Provider, journey: SsoJourney, code: str) -> Claims:
+    """Return what the provider says about the user that `code` was issued for. Raises Unavailable or Refused."""
     back, nonce, code_verifier = redirect_uri(provider), journey.nonce, journey.code_verifier
 
-    def ask(client: Any) -> dict[str, Any]:
+    def ask(client: Any) -> Claims:
         token = client.fetch_access_token(back, code=code, code_verifier=code_verifier)
-        claims = dict(client.parse_id_token(token, nonce, claims_options={}, leeway=LEEWAY) or {})
-        _check(provider, claims)
-        if "email" not in claims and "userinfo_endpoint" in client.server_metadata:
-            more = client.userinfo(token=token)
-            claims |= more if more.get("sub") == claims["sub"] else {}
+        said = dict(client.parse_id_token(token, nonce, claims_options={}, leeway=LEEWAY) or {})
+        _check(provider, said)
+        claims = understand(provider, said)
+        if claims.email is None and "userinfo_endpoint" in client.server_metadata:
+            claims = with_userinfo(provider, claims, client.userinfo(token=token))
         return claims
 
     return _carefully(provider, ask)
+
+
+def understand(provider: Provider, said: Mapping[str, Any]) -> Claims:
+    """Map what a verified ID token says. A provider may send a value of any type for any claim."""
+    profile = _profile(provider, said)
+    return Claims(said["iss"], said["sub"], **profile)
+
+
+def with_userinfo(provider: Provider, claims: Claims, said: object) -> Claims:
+    """Complete the claims of an ID token by the profile in userinfo, which is not signed.
+
+    Nothing but the profile is taken, and only if it is the same subject's (OpenID Connect Core 1.0, 5.3.2).
+    """
+    if not isinstance(said, Mapping) or said.get("sub") != claims.subject:
+        return claims
+    more = _profile(provider, said)
+    return replace(claims, **more | {"hosted_domain": claims.hosted_domain, "names": claims.names or more["names"]})
 
 
 def look_up(provider: Provider) -> None:
@@ -80,6 +110,19 @@ def metadata_url(provider: Provider) -> str:
 def redirect_uri(provider: Provider) -> str:
     """Return where the provider sends people back to: one address each, so that none is taken for another's."""
     return link("auth.sso_callback", provider=provider.name)
+
+
+def _profile(provider: Provider, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of a profile that are of the right type."""
+    texts = {name: value for name, value in said.items() if isinstance(value, str) and value.isprintable()}
+    verified = said.get(provider.vouches_by)
+    is_verified = verified is True or (isinstance(verified, str) and verified in provider.also_true)
+    return {
+        "email": texts.get("email") or None,
+        "is_verified": None if verified is None else is_verified,
+        "hosted_domain": texts.get("hd"),
+        "names": tuple(texts[name] for name in ("nickname", "preferred_username", "name") if texts.get(name)),
+    }
 
 
 def _check(provider: Provider, claims: dict[str, Any]) -> None:

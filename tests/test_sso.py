@@ -349,6 +349,66 @@ def test_anothers_userinfo_is_not_believed(client, issuer):
     assert travel(client, issuer, email=None, email_verified=None).location == "/auth/sso/acme/address"
 
 
+PROTOCOL = {
+    "iss": "https://evil.example",
+    "aud": "another application",
+    "azp": "another application",
+    "nonce": "x",
+    "exp": 1,
+    "iat": 1,
+    "auth_time": 1,
+    "amr": ["mfa"],
+    "acr": "high",
+    "tid": "99999999-2222-3333-4444-555555555555",
+    "hd": "example.com",
+}
+
+
+def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_client, issuer, other, letters):
+    """The account takeover: a provider's unsigned userinfo claimed another provider's issuer."""
+    app.config["OIDC_PROVIDERS"] = {
+        "acme": issuer.provider(),
+        "other": other.provider("other", second_factor=False),
+    }
+    travel(client, issuer, sub="v")
+    other.userinfo = {"sub": "v", "iss": issuer.url}
+    answer = travel(another_client, other, "/auth/sso/other", sub="v", email=None, email_verified=None)
+    assert answer.location == "/auth/sso/other/address"
+    assert not is_signed_in(another_client)
+    another_client.post(answer.location, data={"email": "eve@example.com"})
+    identities = db.session.scalars(select(Identity).order_by(Identity.id)).all()
+    assert [(found.issuer, found.user.email) for found in identities] == [
+        (issuer.url, "ada@example.com"),
+        (other.url, "eve@example.com"),
+    ]
+
+
+@pytest.mark.parametrize("claim", PROTOCOL)
+@pytest.mark.parametrize("value", ["as it is", None, 42, [], {}, "a\nb", "", "\0"])
+@on_sqlite
+def test_nothing_of_the_protocol_is_taken_from_userinfo(client, issuer, claim, value):
+    issuer.userinfo = ADA | {"sub": "ada", claim: PROTOCOL[claim] if value == "as it is" else value}
+    assert travel(client, issuer, email=None, email_verified=None).location == "/"
+    identity = db.session.scalar(select(Identity))
+    assert (identity.issuer, identity.subject) == (issuer.url, "ada")
+
+
+@pytest.mark.parametrize("subject", [None, "", "eve", "ADA", "ada ", 42, [], ["ada"], {"ada": 1}, True])
+@on_sqlite
+def test_the_userinfo_of_another_subject_is_not_used(client, issuer, subject):
+    issuer.userinfo = ADA | {"sub": subject}
+    assert travel(client, issuer, email=None, email_verified=None).location == "/auth/sso/acme/address"
+
+
+@pytest.mark.parametrize("claim", ["iss", "sub"])
+@pytest.mark.parametrize("value", [None, 42, 1.5, True, [], ["x"], {}, {"x": 1}, "", "a\nb", "\0", "\u2028"])
+@on_sqlite
+def test_an_issuer_or_subject_of_the_wrong_type_is_refused(client, issuer, claim, value):
+    issuer.claims[claim] = value
+    assert NOT_BELIEVED in told(client, travel(client, issuer))
+    assert count(User) == count(Identity) == 0
+
+
 @pytest.mark.parametrize(
     "nasty", [["x"], {"x": 1}, 7, None, "", "\0", "a" * 300, "x\r\nBcc: y@example.com", "ada@", "@", "\ud800"]
 )

@@ -10,6 +10,7 @@ from test_first_proof import NEW_TWICE
 from test_passwords import history, is_signed_in
 from test_sso import START, count, set_out, told, travel
 
+from app import oidc
 from app.accounts import sso
 from app.extensions import db
 from app.models import Identity, Passkey, User
@@ -231,7 +232,8 @@ WORDS = [  # what the settings say, what the claims say, whether the address is 
 @on_sqlite
 def test_whose_word_counts_for_which_address(app, options, claims, is_proved):
     provider = Provider(**{"name": "x", "label": "X", "issuer": "i", "client_id": "c", "client_secret": "s"} | options)
-    vouched = sso.understand(provider, {"iss": "i", "sub": "s", "email": "ada@example.com"} | claims)
+    said = oidc.understand(provider, {"iss": "i", "sub": "s", "email": "ada@example.com"} | claims)
+    vouched = sso.understand(provider, said)
     assert vouched.is_proved is is_proved
 
 

@@ -12,6 +12,7 @@ from app.accounts import registration, sessions, usernames, ways_in
 from app.extensions import db, rows_changed
 from app.models import Identity, Passkey, User, UserSession
 from app.models.user import email_key
+from app.oidc import Claims
 from config import Provider, setting
 
 
@@ -39,16 +40,15 @@ class Outcome(StrEnum):
     CLOSED = "closed"  # there is no account, and registration is closed
 
 
-def understand(provider: Provider, claims: dict[str, Any]) -> Vouched:
-    """Take from a provider's claims what counts here. Whoever writes them may write anything."""
-    texts = {name: value[:255] for name, value in claims.items() if isinstance(value, str) and value.isprintable()}
+def understand(provider: Provider, claims: Claims) -> Vouched:
+    """Take from a provider's claims what counts here."""
     try:
-        email = registration.normal_email(texts.get("email", ""))
+        email = registration.normal_email((claims.email or "")[:255])
     except ValueError:
         email = None
-    names = [texts.get(name, "").partition("@")[0][:64] for name in ("nickname", "preferred_username", "name", "email")]
+    names = [name[:255].partition("@")[0][:64] for name in (*claims.names, claims.email or "")]
     is_proved = email is not None and _counts(provider, claims, email)
-    return Vouched(provider.name, texts["iss"], texts["sub"], email, is_proved, tuple(filter(None, names)))
+    return Vouched(provider.name, claims.issuer, claims.subject, email, is_proved, tuple(filter(None, names)))
 
 
 def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
@@ -134,13 +134,11 @@ def can_unlink(user: User) -> bool:
     return user.password_hash is not None or bool(db.session.scalar(keys)) or (db.session.scalar(others) or 0) > 1
 
 
-def _counts(provider: Provider, claims: dict[str, Any], email: str) -> bool:
-    """Say whether the provider's word proves this address: it vouches for it, and knows its domain."""
-    said, domain = claims.get(provider.vouches_by), email_key(email).rpartition("@")[2]
-    if said is not True and not (provider.vouches_by == "xms_edov" and said == "1"):
-        return False
-    is_hosted = provider.hosts_domains and claims.get("hd") == domain
-    return not provider.domains or domain in provider.domains or is_hosted
+def _counts(provider: Provider, claims: Claims, email: str) -> bool:
+    """Say whether the provider's word proves this address: it verified it, and knows its domain."""
+    domain = email_key(email).rpartition("@")[2]
+    is_hosted = provider.hosts_domains and claims.hosted_domain == domain
+    return claims.is_verified is True and (not provider.domains or domain in provider.domains or is_hosted)
 
 
 def _label(provider: str) -> str:
