@@ -441,7 +441,7 @@ EXEMPT = {
     **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs a recent sign-in"),
     **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs a recent sign-in"),
     **dict.fromkeys(["auth.list_passkeys", "auth.passkey", "auth.remove_passkey"], "it needs a recent sign-in"),
-    **dict.fromkeys(["auth.passkey_creation_options", "auth.remove_password"], "it needs a recent sign-in"),
+    "auth.remove_password": "it needs a recent sign-in",
     "auth.keep": "it changes one's own account, and no more than a word of it",
 }
 

@@ -8,7 +8,7 @@ import pytest
 from authenticators import codes_on
 from clients import PASSWORD
 from passkeys import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Key, raw, text
-from sqlalchemy import event, select
+from sqlalchemy import event, func, select
 from test_gate import JSON
 from test_passwords import history, is_signed_in, notes, told
 
@@ -366,6 +366,48 @@ def test_two_tabs_of_one_browser_can_each_be_used(member, another_client, key):
     assert sign_in(another_client, key, first).location == "/"
 
 
+def open_challenges(*which):
+    return db.session.scalar(select(func.count()).select_from(PasskeyChallenge).where(*which))
+
+
+def test_a_browser_that_asks_again_and_again_leaves_few_unanswered_challenges(member, another_client, key, clock):
+    for browser, address in ((member, MAKE), (member, USE_AGAIN), (another_client, USE)):
+        for _ in range(30):
+            clock.move(seconds=1)
+            newest = asked(browser, address)
+    assert open_challenges() == 16
+    assert sign_in(another_client, key, newest).location == "/"
+    clock.move(seconds=1)
+    assert is_added(add(member, Key()))
+
+
+def test_an_account_leaves_few_unanswered_challenges_however_many_browsers_ask(client, ada, clock):
+    client.sign_in(ada)
+    kept = client.get_cookie("session").value
+    for address in (MAKE, USE_AGAIN):
+        for _ in range(40):
+            client.set_cookie("session", kept)  # a new browser_id() each time, as the cookie has none yet
+            clock.move(seconds=1)
+            asked(client, address)
+    assert open_challenges(PasskeyChallenge.user_id == ada.id) == 50
+
+
+def test_expired_challenges_of_strangers_are_deleted_without_a_cleanup(app, ada, clock):
+    for _ in range(30):
+        asked(app.test_client())
+    clock.move(minutes=5)
+    for _ in range(2):
+        asked(app.test_client())
+    assert open_challenges() == 2
+
+
+@pytest.mark.parametrize("address", [MAKE, USE])
+def test_options_are_limited_for_each_network(client, ada, address, clock):
+    client.sign_in(ada)
+    answers = [client.post(address, headers=JSON).status_code for _ in range(301)]
+    assert answers == [200] * 300 + [429]
+
+
 def test_of_ten_who_send_one_answer_at_once_one_gets_in(app, member, another_client, key):
     answer = key.get(asked(another_client))
     browsers = [app.test_client() for _ in range(10)]
@@ -451,6 +493,26 @@ def replaced(value, path, other):
     if not path:
         return other
     return value | {path[0]: replaced(value[path[0]], path[1:], other)}
+
+
+@pytest.mark.parametrize("attachment", ["platform", "cross-platform", "telepathy", "", None, 42, [], {}], ids=repr)
+def test_an_authenticator_attachment_that_is_not_known_counts_as_none(client, another_client, ada, key, attachment):
+    def say(credential):
+        return json.dumps(json.loads(credential) | {"authenticatorAttachment": attachment})
+
+    client.sign_in(ada)
+    made = say(key.create(asked(client, MAKE)))
+    assert is_added(client.post(PAGE, data={"name": "My phone", "credential": made}))
+    used = say(key.get(asked(another_client)))
+    assert another_client.post(LOGIN, data={"credential": used}).location == "/"
+
+
+@pytest.mark.parametrize("handle", [b"", None])
+def test_without_a_user_handle_a_passkey_is_taken_where_the_account_is_known(member, another_client, ada, key, handle):
+    another_client.sign_in(ada)
+    assert sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=handle).location == "/"
+    assert sign_in(member, key, asked(member, USE_AGAIN), "/auth/recent-login", handle=handle).status_code == 302
+    assert refused(sign_in(member.application.test_client(), key, handle=handle)), "nobody says whose it is"
 
 
 @pytest.mark.extended

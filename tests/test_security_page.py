@@ -113,7 +113,7 @@ TRIED = {
     "register": "registrations",
     "letter": "letters that are asked for",
     "ask_if_taken": "forms that say whether a name or an address is taken",
-    "begin": "logging in begun elsewhere, or with a passkey",
+    "begin": "logging in begun elsewhere, or with a passkey, or adding one",
 }
 BESIDE_THE_TABLE = [
     (
@@ -123,6 +123,12 @@ BESIDE_THE_TABLE = [
     ),
     ("another address before the first is confirmed", f"{registration.CORRECTIONS} an hour", "an account"),
     ("signed-in browsers", f"{sessions.MOST} at once; the one not seen for longest is logged out", "an account"),
+    (
+        "unanswered passkey challenges",
+        f"{passkey_challenge.MAX_PER_BROWSER}; a new one replaces the oldest",
+        "a browser",
+    ),
+    ("unanswered passkey challenges", f"{passkey_challenge.MAX_PER_USER}; a new one replaces the oldest", "an account"),
 ]
 
 

@@ -3,6 +3,7 @@
 What a browser sends is hostile until it is verified, and what the library makes of it may be any exception.
 """
 
+import json
 import logging
 import secrets
 from collections.abc import Sequence
@@ -95,7 +96,7 @@ def authenticate(purpose: str, browser: str, answer: str, user: User | None = No
     """
     import webauthn
 
-    given = _attempt(webauthn.helpers.parse_authentication_credential_json, answer)
+    given = _parse(webauthn.helpers.parse_authentication_credential_json, answer)
     passkey = Passkey.find(webauthn.helpers.bytes_to_base64url(given.raw_id)) if given else None
     if passkey and user and passkey.user_id != user.id:
         passkey = None
@@ -162,10 +163,7 @@ def _handle(user: User) -> str:
 def _challenge(purpose: str, browser: str, user: User | None) -> bytes:
     import webauthn
 
-    challenge = PasskeyChallenge(purpose=purpose, browser=browser, user_id=user and user.id)
-    db.session.add(challenge)
-    db.session.flush()
-    return webauthn.base64url_to_bytes(challenge.id)
+    return webauthn.base64url_to_bytes(PasskeyChallenge.issue(purpose, browser, user).id)
 
 
 def _descriptors(user: User) -> Any:
@@ -193,7 +191,7 @@ def _made(user: User, browser: str, answer: str) -> Passkey | None:
     """The passkey that a browser made, if it is the one that it was asked for."""
     import webauthn
 
-    made = _attempt(webauthn.helpers.parse_registration_credential_json, answer)
+    made = _parse(webauthn.helpers.parse_registration_credential_json, answer)
     found = made and _verify(webauthn.verify_registration_response, made, "add", browser, user)
     if not found:
         return None
@@ -223,6 +221,23 @@ def _is_right(passkey: Passkey | None, given: Any, purpose: str, browser: str, u
     audit.record(passkey.user, "passkey_copied")
     mail.notify("passkey_copied", passkey.user)
     return False
+
+
+def _parse(function: Any, answer: str) -> Any:
+    """Parse a browser's answer, or return None.
+
+    The authenticator attachment is left out: nothing reads it, and WebAuthn treats values that it does not define as
+    null (Web Authentication Level 3, 5.1). Some password managers send an empty user handle where they have none.
+    """
+
+    def parse() -> Any:
+        said = json.loads(answer)
+        said.pop("authenticatorAttachment", None)
+        if said["response"].get("userHandle") == "":
+            said["response"]["userHandle"] = None
+        return function(said)
+
+    return _attempt(parse)
 
 
 def _verify(function: Any, sent: Any, purpose: str, browser: str, user: User | None, **kept: Any) -> Any:

@@ -43,6 +43,7 @@ def list_passkeys():
 
 
 @bp.route("/passkeys/creation-options", methods=["POST"])
+@limited("begin")
 @gate.recent_login_required
 def passkey_creation_options():
     return _question(passkeys.creation_options(current_user, gate.browser_id()))

@@ -3,14 +3,16 @@
 import secrets
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, String, delete
+from sqlalchemy import ForeignKey, String, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
-from app.extensions import Model, rows_changed
+from app.extensions import Model, db, rows_changed
 from app.models.user import User
 
 LIFETIME = timedelta(minutes=5)
+MAX_PER_BROWSER, MAX_PER_USER = 8, 50  # unanswered challenges
+MAX_EXPIRED_DELETED = 20  # by each new challenge, so that the table does not grow while nobody cleans it up
 
 
 class PasskeyChallenge(Model):
@@ -19,9 +21,27 @@ class PasskeyChallenge(Model):
 
     id: Mapped[str] = mapped_column(String(86), primary_key=True, default=lambda: secrets.token_urlsafe(64))
     purpose: Mapped[str] = mapped_column(String(16))
-    browser: Mapped[str] = mapped_column(String(43))  # which was asked, by what its session says
+    browser: Mapped[str] = mapped_column(String(43), index=True)  # which was asked, by what its session says
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
+
+    @classmethod
+    def issue(cls, purpose: str, browser: str, user: User | None) -> "PasskeyChallenge":
+        """Add a challenge. It replaces the oldest unanswered one of its browser or user once they have many."""
+        mine = select(cls.id).order_by(cls.asked_at.desc())
+        expired = select(cls.id).where(cls.asked_at <= clock.now() - LIFETIME).order_by(cls.asked_at)
+        surplus = [
+            expired.limit(MAX_EXPIRED_DELETED),
+            mine.where(cls.browser == browser).offset(MAX_PER_BROWSER - 1),
+            *([mine.where(cls.user_id == user.id).offset(MAX_PER_USER - 1)] if user else []),
+        ]
+        for ids in surplus:  # rows that another request is deleting are skipped, so that neither waits for the other
+            found = ids.with_for_update(skip_locked=True)
+            rows_changed(delete(cls).where(cls.id.in_(found)).execution_options(synchronize_session=False))
+        challenge = cls(purpose=purpose, browser=browser, user_id=user and user.id)
+        db.session.add(challenge)
+        db.session.flush()
+        return challenge
 
     @classmethod
     def use(cls, challenge: str, purpose: str, browser: str, user: User | None) -> bool:
