@@ -13,7 +13,7 @@ from flask import Flask, Response, abort, current_app, request, url_for
 
 BUNDLES = {  # several files that go as one: a browser waits for each
     "site.css": (("bootstrap.static", "css/bootstrap.min.css"), ("static", "app.css")),
-    "site.js": (("static", "app.js"), ("static", "passkeys.js")),
+    "site.js": (("static", "app.js"), ("static", "webauthn.js"), ("static", "passkeys.js")),
 }
 ENDPOINTS = ("static", "bootstrap.static")
 HASHED = re.compile(r"(.+)\.([0-9a-f]{12})(\.\w+)")

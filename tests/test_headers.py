@@ -145,7 +145,7 @@ def test_a_bundle_is_all_of_its_files(client):
         assert b"sourceMappingURL" not in css.data
         assert b".modal-content{" not in css.data, "it needs Bootstrap's scripts"
     with client.get(re.search(r"/static/site\.\w+\.js", page)[0]) as js:
-        for name in ("app.js", "passkeys.js"):
+        for name in ("app.js", "webauthn.js", "passkeys.js"):
             assert (ROOT / "app/static" / name).read_bytes() in js.data
 
 

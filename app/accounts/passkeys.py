@@ -35,6 +35,28 @@ def one_of(user: User, handle: str) -> Passkey | None:
     return next((passkey for passkey in all_of(user) if passkey.handle == handle), None)
 
 
+def accepted(user: User, passkeys: Sequence[Passkey]) -> dict[str, Any] | None:
+    """Return what `PublicKeyCredential.signalAllAcceptedCredentials()` takes; None if the user never had a passkey."""
+    if user.passkey_handle is None:
+        return None
+    import webauthn
+
+    handle = webauthn.helpers.bytes_to_base64url(user.passkey_handle.encode())
+    known = [passkey.credential_id for passkey in passkeys]
+    return {"rpId": _site()[1], "userId": handle, "allAcceptedCredentialIds": known}
+
+
+def unknown(answer: str) -> dict[str, str] | None:
+    """Return what `PublicKeyCredential.signalUnknownCredential()` takes if no account has the answer's passkey."""
+    import webauthn
+
+    given = _parse(webauthn.helpers.parse_authentication_credential_json, answer)
+    credential_id = given and webauthn.helpers.bytes_to_base64url(given.raw_id)
+    if not credential_id or len(credential_id) > LONGEST_ID or Passkey.find(credential_id):
+        return None
+    return {"rpId": _site()[1], "credentialId": credential_id}
+
+
 def creation_options(user: User, browser: str) -> str:
     """Return what `browser` is to make, as JSON: a passkey that asks its owner for a finger, a face or a PIN."""
     import webauthn

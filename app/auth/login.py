@@ -66,7 +66,7 @@ def _by_passkey(form):
         return gate.sign_in(user, "passkey", remember=form.remember_me.data, is_both_factors=True)
     db.session.commit()  # a failure counts
     form.form_errors.append("That passkey did not log you in. Try again, or log in another way.")
-    return form_page("auth/login.html", form)
+    return form_page("auth/login.html", form, unknown_passkey=passkeys.unknown(request.form["credential"]))
 
 
 def _is_suspicious():

@@ -1,6 +1,6 @@
 """Passkeys, as their owner sees them; and the questions to the browser, which passkeys.js asks for and passes on."""
 
-from flask import Response, abort, flash, redirect, render_template, request, url_for
+from flask import Response, abort, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 from wtforms import HiddenField, StringField
@@ -39,7 +39,9 @@ def list_passkeys():
     form = AddForm(name=browsers.in_words(request.user_agent.string))
     if form.validate_on_submit() and (answer := _add(form)):
         return answer
-    return form_page("auth/passkeys.html", form, passkeys=passkeys.all_of(current_user))
+    found = passkeys.all_of(current_user)
+    state = {"accepted": passkeys.accepted(current_user, found), "removed": session.pop("removed_passkey", None)}
+    return form_page("auth/passkeys.html", form, passkeys=found, **state)
 
 
 @bp.route("/passkeys/creation-options", methods=["POST"])
@@ -77,9 +79,10 @@ def passkey(handle):
 @gate.recent_login_required
 def remove_passkey(handle):
     found = passkeys.one_of(current_user, handle) or abort(404)
-    name = found.name
+    name, credential_id = found.name, found.credential_id
     if passkeys.remove(found, current_user.current_session):
         gate.renew_session()
+        session["removed_passkey"] = credential_id
         db.session.commit()
         flash(f"{name} lets nobody in any more. Your other browsers were logged out.", "success")
     else:

@@ -1,46 +1,87 @@
-// Passkeys: has the browser make or use one, and sends its form with what the browser says of it.
+// Passkeys: a button, or the field for the name, has the browser create or use one, and sends the form with it.
 
-const TOLD = {
-  InvalidStateError: "This device or password manager has a passkey of your account already.",
-  SecurityError: "Passkeys can't be used at this address.",
-  ConstraintError: "This device can't make a passkey that asks who you are. Set up a PIN, or use another device.",
-  NotSupportedError: "This device can't make a passkey that can be used here. Try another one.",
-  NotAllowedError: "No passkey was used: it was cancelled, took too long, or there is none here. Try again when you like.",
-  TypeError: "We could not be reached just now. Try again in a minute.",
+// What happened, in words. It is told from where something failed; an error's name counts only where the browser or a
+// password manager was asked for a passkey, which says no more than that.
+const HAPPENED = {
+  unsupported: "This browser can't use passkeys. Update it, or use another one.",
+  insecure: "Passkeys can't be used here, because the connection is not encrypted. Open this site with https.",
+  notAllowed: "This browser does not allow passkeys at this address.",
+  unreachable: "The server could not be reached. Check your connection and try again in a minute.",
+  cancelled: {
+    create: "No passkey was created: it was cancelled or took too long. You can try again.",
+    get: "No passkey was used: it was cancelled, took too long, or this device has none for this account. You can try again.",
+  },
+  registered: "This device or password manager already has a passkey for your account.",
+  unsuitable: "This device can't create a passkey that works here. Set up a PIN or a screen lock, or use another device.",
+  unknown: {
+    create: "The passkey could not be created. Try again, or use another device or password manager.",
+    get: "The passkey could not be used. Try again, or log in another way.",
+  },
 };
-const UNSUPPORTED = "This browser can't use passkeys. Update it, or use another one.";
+const ORPHAN = "Your device or password manager may have kept a passkey that was not added to your account. Delete it there.";
+const PATIENCE = 30_000; // milliseconds for the server's answer
+const CREATED = "created-passkey"; // in this tab's storage: the passkey that was sent to the server last
 
 let waiting; // for a passkey to be chosen where the name is typed
 
-class Refused extends Error {}
-
-// What the browser is to do, as the server says it. An answer that comes after the form was sent must not be heard:
-// its cookie is a stranger's.
-async function question(form, address, signal) {
-  const answer = await fetch(address, {
-    method: "POST",
-    signal,
-    headers: { Accept: "application/json" },
-    body: new URLSearchParams({ csrf_token: form.elements.csrf_token.value }),
-  });
-  if (answer.ok) return answer.json();
-  if (answer.status === 403) location.reload(); // it is long ago that one logged in: the page asks first
-  const { error, advice } = await answer.json();
-  throw new Refused(`${error}. ${advice}`);
+class Failure extends Error {
+  static of(what, kind) {
+    return new Failure(HAPPENED[what][kind] ?? HAPPENED[what]);
+  }
 }
 
-async function use(form, address, options = {}) {
-  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await question(form, address, options.signal));
-  return navigator.credentials.get({ publicKey, ...options });
+// Ask the server for options. An answer that comes after the form was sent must not be heard: its cookie is a stranger's.
+async function ask(form, address, signal = AbortSignal.timeout?.(PATIENCE)) {
+  let answer, said;
+  try {
+    const body = new URLSearchParams({ csrf_token: form.elements.csrf_token.value });
+    answer = await fetch(address, { method: "POST", signal, headers: { Accept: "application/json" }, body });
+    said = await answer.json();
+  } catch {
+    throw Failure.of("unreachable"); // not at all, or a proxy answered with a page of its own
+  }
+  if (answer.ok && said?.challenge) return said;
+  if (typeof said?.advice !== "string") throw Failure.of("unreachable"); // another server's JSON
+  if (answer.status === 403) location.reload(); // the login is not recent: the page asks to log in again
+  throw new Failure(`${said.error}. ${said.advice}`);
 }
 
-async function make(form, address) {
-  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(await question(form, address));
-  return navigator.credentials.create({ publicKey });
+async function run(kind, form, address, request = {}) {
+  const options = await ask(form, address, request.signal);
+  const host = options.rp?.id ?? options.rpId;
+  if (location.hostname !== host && !location.hostname.endsWith(`.${host}`)) {
+    throw new Failure(`Passkeys can't be used at this address. Open this site at ${host}.`);
+  }
+  try {
+    const publicKey = webauthn.options(kind, options);
+    return { options, credential: await navigator.credentials[kind]({ ...request, publicKey }) };
+  } catch (error) {
+    const failure = Failure.of(why(kind, options, error), kind);
+    if (kind === "create" && failure.message === HAPPENED.unknown.create) failure.message += ` ${ORPHAN}`;
+    throw failure;
+  }
 }
 
-function send(form, credential) {
-  form.elements.credential.value = JSON.stringify(credential);
+// Why the browser, or a password manager in its place, returned no passkey.
+function why(kind, options, error) {
+  const feature = `publickey-credentials-${kind}`;
+  const { featurePolicy } = document; // of Chromium
+  const isBlocked = featurePolicy?.features().includes(feature) && !featurePolicy.allowsFeature(feature);
+  if (isBlocked || error?.name === "SecurityError") return "notAllowed";
+  if (kind === "create" && error?.name === "InvalidStateError" && options.excludeCredentials?.length) return "registered";
+  if (["ConstraintError", "NotSupportedError"].includes(error?.name)) return "unsuitable";
+  if (["NotAllowedError", "AbortError", "TimeoutError"].includes(error?.name)) return "cancelled";
+  return "unknown";
+}
+
+function send(kind, form, { options, credential }) {
+  try {
+    form.elements.credential.value = JSON.stringify(webauthn.toJSON(kind, credential));
+  } catch {
+    const { message } = Failure.of("unknown", kind);
+    throw new Failure(kind === "create" ? `${message} ${ORPHAN}` : message);
+  }
+  if (kind === "create") remember({ userId: options.user.id, id: webauthn.encode(credential.rawId) });
   form.submit();
 }
 
@@ -51,18 +92,19 @@ function say(form, words) {
 }
 
 for (const button of document.querySelectorAll("button[data-passkey]")) {
-  const { form, dataset: { passkey, options } } = button;
+  const { form, dataset: { passkey: kind, options } } = button;
   button.hidden = false;
   button.addEventListener("click", async () => {
     say(form, "");
-    if (!window.PublicKeyCredential?.parseRequestOptionsFromJSON) return say(form, UNSUPPORTED);
-    if (passkey === "create" && !form.reportValidity()) return;
+    if (!window.isSecureContext) return say(form, HAPPENED.insecure);
+    if (!webauthn.isThere()) return say(form, HAPPENED.unsupported);
+    if (kind === "create" && !form.reportValidity()) return;
     waiting?.abort();
     button.disabled = true;
     try {
-      send(form, await (passkey === "create" ? make : use)(form, options));
-    } catch (error) {
-      say(form, error instanceof Refused ? error.message : TOLD[error.name] || TOLD.NotAllowedError);
+      send(kind, form, await run(kind, form, options));
+    } catch (failure) {
+      say(form, failure instanceof Failure ? failure.message : Failure.of("unknown", kind).message);
     }
     button.disabled = false;
   });
@@ -78,11 +120,17 @@ for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")
     waiting?.abort();
     waiting = new AbortController();
     const { signal } = waiting;
+    let chosen;
     try {
       if (!await window.PublicKeyCredential?.isConditionalMediationAvailable?.() || signal.aborted) return;
-      send(input.form, await use(input.form, address, { mediation: "conditional", signal }));
+      chosen = await run("get", input.form, address, { mediation: "conditional", signal });
     } catch {
-      // nobody asked for it
+      return; // nobody asked for it
+    }
+    try {
+      send("get", input.form, chosen);
+    } catch ({ message }) {
+      say(input.form, message);
     }
   };
   // Where the cursor is from the beginning, at the first sign of a person: a page that was only loaded asks for nothing.
@@ -91,4 +139,27 @@ for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")
   const notice = (event) => { if (event.type !== "pointermove" || event.movementX || event.movementY) offer(); };
   if (input.autofocus) for (const sign of ["pointermove", "pointerdown", "keydown"]) addEventListener(sign, notice);
   input.form.addEventListener("submit", () => waiting?.abort());
+}
+
+// A passkey that was created but not added is reported when the list is shown next, whether the server refused it, or was
+// away, so that a proxy or the browser showed a page of its own.
+function remember(created) {
+  webauthn.orNull(() => sessionStorage.setItem(CREATED, JSON.stringify(created)));
+}
+
+for (const form of document.querySelectorAll("form[data-accepted]")) {
+  const { removed } = form.dataset;
+  const accepted = JSON.parse(form.dataset.accepted);
+  const created = webauthn.orNull(() => JSON.parse(sessionStorage.getItem(CREATED)));
+  webauthn.orNull(() => sessionStorage.removeItem(CREATED));
+  const isOrphan = created?.userId === accepted.userId && !accepted.allAcceptedCredentialIds.includes(created.id);
+  if (isOrphan) say(form, ORPHAN);
+  for (const credentialId of [removed, isOrphan && created.id].filter(Boolean)) {
+    webauthn.signal("signalUnknownCredential", { rpId: accepted.rpId, credentialId });
+  }
+  if (removed) webauthn.signal("signalAllAcceptedCredentials", accepted);
+}
+
+for (const { dataset } of document.querySelectorAll("form[data-unknown-passkey]")) {
+  webauthn.signal("signalUnknownCredential", JSON.parse(dataset.unknownPasskey));
 }

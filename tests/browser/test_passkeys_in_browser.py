@@ -11,6 +11,41 @@ from tour import fill_in, letter
 from app.extensions import db
 from app.models import UserSession
 
+UNREACHABLE = "The server could not be reached."
+ORPHAN = "may have kept a passkey that was not added to your account. Delete it there."
+
+# What Bitwarden, 1Password and others return: an object of their own that calls itself a PublicKeyCredential. The
+# browser's methods and getters throw "Illegal invocation" on it, and its bytes may be part of a larger buffer.
+PASSWORD_MANAGER = """
+for (const kind of ["create", "get"]) {
+  const ask = navigator.credentials[kind].bind(navigator.credentials);
+  const bytes = (buffer) => {
+    const larger = new Uint8Array(buffer.byteLength + 3);
+    larger.set(new Uint8Array(buffer), 2);
+    return larger.subarray(2, -1);
+  };
+  navigator.credentials[kind] = async (request) => {
+    const real = await ask(request);
+    const parts = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
+    const own = parts.map((part) => [part, { value: real.response[part] && bytes(real.response[part]) }]);
+    const response = Object.create(Object.getPrototypeOf(real.response), Object.fromEntries(own));
+    const values = { id: real.id, rawId: bytes(real.rawId), type: real.type, response };
+    const credential = Object.create(
+      PublicKeyCredential.prototype,
+      Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { value }])),
+    );
+    try { credential.toJSON(); window.reached = true; } catch { return credential; }
+  };
+}
+"""
+SAFARI_17 = """
+for (const name of Object.getOwnPropertyNames(PublicKeyCredential)) if (/^parse|^signal|Capab/.test(name)) {
+  delete PublicKeyCredential[name];
+}
+delete PublicKeyCredential.prototype.toJSON;
+delete AbortSignal.timeout;
+"""
+
 
 @pytest.fixture
 def device(page):
@@ -172,12 +207,13 @@ def test_it_is_the_second_step_after_a_password(owner):
 @pytest.mark.extended
 def test_the_same_device_is_not_added_twice(owner, device):
     add(owner)
-    sees(owner, "This device or password manager has a passkey of your account already.")
+    sees(owner, "This device or password manager already has a passkey for your account.")
     assert len(device.keys()) == 1
 
 
 @pytest.mark.extended
 def test_one_is_renamed_and_removed(owner, device):
+    [key] = device.keys()
     owner.goto("/auth/passkeys")
     owner.get_by_role("link", name="Rename or remove My laptop").click()
     fill_in(owner, "Rename it", {"Name": "Old laptop"})
@@ -185,6 +221,7 @@ def test_one_is_renamed_and_removed(owner, device):
     owner.get_by_role("link", name="Rename or remove Old laptop").click()
     owner.get_by_role("button", name="Remove this passkey").click()
     sees(owner, "Old laptop lets nobody in any more.")
+    device.take(key)  # the browser has taken it off the device
     sign_out(owner)
     owner.goto("/auth/login")
     use(owner)
@@ -211,7 +248,7 @@ def test_without_finger_face_or_pin_it_is_not_used(owner, device):
     device.tell("setUserVerified", isUserVerified=False)
     owner.goto("/auth/login")
     use(owner)
-    sees(owner, "No passkey was used: it was cancelled, took too long, or there is none here.")
+    sees(owner, "No passkey was used: it was cancelled, took too long, or this device has none for this account.")
     device.tell("setUserVerified", isUserVerified=True)
     use(owner)
     sees(owner, "Hello, ada!")
@@ -275,7 +312,7 @@ def test_a_site_that_can_not_be_reached_is_said_so(ada, page, device):
     page.goto("/auth/login")
     page.context.set_offline(True)
     use(page)
-    sees(page, "We could not be reached just now.")
+    sees(page, UNREACHABLE)
 
 
 @pytest.mark.extended
@@ -297,3 +334,275 @@ def test_without_scripts_the_pages_say_what_it_needs(ada, page):
     page.goto("/auth/passkeys")
     assert page.locator("noscript > p").is_visible()
     assert not page.get_by_role("button", name=re.compile("passkey")).is_visible()
+
+
+# Password managers, older browsers, and all that can go wrong
+
+
+def has_added_and_used_one(page):
+    sign_in(page)
+    add(page)
+    sees(page, "Your recovery codes")
+    sign_out(page)
+    page.goto("/auth/login")
+    use(page)
+    sees(page, "Hello, ada!")
+
+
+def test_a_password_manager_on_whose_objects_the_browsers_methods_throw(ada, page, device):
+    page.add_init_script(PASSWORD_MANAGER)
+    has_added_and_used_one(page)
+    [key] = device.keys()
+    assert key["signCount"] > 1
+
+
+def test_a_browser_without_json_methods(ada, page, device):
+    page.add_init_script(SAFARI_17)
+    has_added_and_used_one(page)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("script", [PASSWORD_MANAGER, SAFARI_17], ids=["password manager", "Safari 17"])
+def test_both_are_a_second_step_and_prove_once_more_who_one_is(owner, script):
+    owner.add_init_script(script)
+    sign_out(owner)
+    sign_in(owner)
+    sees(owner, "One more step")
+    use(owner)
+    sees(owner, "Hello, ada!")
+    db.session.execute(update(UserSession).values(authenticated_at=None))
+    db.session.commit()
+    owner.goto("/auth/passkeys")
+    sees(owner, "Is it you?")
+    use(owner)
+    sees(owner, "Add another one")
+
+
+def fail_with(page, kind, error):
+    page.evaluate(f"() => {{ navigator.credentials.{kind} = async () => {{ throw {error} }} }}")
+
+
+@pytest.fixture
+def adding(ada, page, device):
+    """The page where Ada can add a passkey, and its button."""
+    sign_in(page)
+    page.goto("/auth/passkeys")
+    return page, page.get_by_role("button", name="Add a passkey")
+
+
+@pytest.fixture
+def using(ada, page, device):
+    """The page where a passkey logs in, and its button."""
+    page.goto("/auth/login")
+    return page, page.get_by_role("button", name="Use a passkey")
+
+
+HTML = {"content_type": "text/html", "body": "<h1>A proxy's page</h1>"}
+AWAY = {
+    "a gateway's page": {"status": 502, **HTML},
+    "a page of a network that asks to log in": {"status": 200, **HTML},
+    "a firewall's page": {"status": 403, **HTML},
+    "a load balancer's JSON": {"status": 503, "json": {"error": {"code": 503}}},
+    "JSON of nobody knows what": {"status": 200, "json": None},
+    "half an answer": {"status": 200, "content_type": "application/json", "body": '{"challenge": "AA'},
+}
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("answer", [None, *AWAY.values()], ids=["no answer", *AWAY])
+@pytest.mark.parametrize("ceremony", ["adding", "using"])
+def test_a_server_that_is_away_is_said_so_whatever_answers_in_its_place(request, ceremony, answer):
+    page, button = request.getfixturevalue(ceremony)
+    page.route("**/*-options**", lambda route: route.fulfill(**answer) if answer else route.abort())
+    page.route("**/*-options/**", lambda route: route.fulfill(**answer) if answer else route.abort())
+    button.click()
+    sees(page, UNREACHABLE)
+    assert button.is_enabled()
+
+
+CREATE_FAILS = {
+    "new DOMException('', 'NotAllowedError')": "No passkey was created: it was cancelled or took too long.",
+    "new DOMException('', 'AbortError')": "No passkey was created: it was cancelled or took too long.",
+    "new DOMException('', 'SecurityError')": "This browser does not allow passkeys at this address.",
+    "new DOMException('', 'ConstraintError')": "This device can't create a passkey that works here.",
+    "new DOMException('', 'NotSupportedError')": "This device can't create a passkey that works here.",
+    "new DOMException('', 'InvalidStateError')": "The passkey could not be created.",  # none was excluded
+    "new TypeError('Illegal invocation')": "The passkey could not be created.",
+    "new Error('Extension context invalidated.')": "The passkey could not be created.",
+    "undefined": "The passkey could not be created.",
+}
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("error", CREATE_FAILS)
+def test_why_none_was_created_is_told(adding, error):
+    page, button = adding
+    fail_with(page, "create", error)
+    button.click()
+    sees(page, CREATE_FAILS[error])
+    assert page.get_by_text(ORPHAN).count() == CREATE_FAILS[error].startswith("The passkey"), "where it may have been"
+    assert button.is_enabled()
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("new DOMException('', 'NotAllowedError')", "No passkey was used: it was cancelled"),
+        ("new DOMException('', 'SecurityError')", "This browser does not allow passkeys at this address."),
+        ("new DOMException('', 'InvalidStateError')", "The passkey could not be used."),
+        ("new TypeError('Illegal invocation')", "The passkey could not be used."),
+        ("null", "The passkey could not be used."),
+    ],
+)
+def test_why_none_was_used_is_told(using, error, words):
+    page, button = using
+    fail_with(page, "get", error)
+    button.click()
+    sees(page, words)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("what", ["null", "{}", "{rawId: 'AA', response: {}}", "{rawId: new ArrayBuffer(1)}"])
+@pytest.mark.parametrize("ceremony", ["adding", "using"])
+def test_what_can_not_be_read_is_sent_nowhere(request, ceremony, what):
+    page, button = request.getfixturevalue(ceremony)
+    page.evaluate(f"() => {{ navigator.credentials.create = navigator.credentials.get = async () => ({what}) }}")
+    button.click()
+    sees(page, "The passkey could not be")
+    assert page.get_by_text(ORPHAN).count() == (ceremony == "adding")
+
+
+@pytest.mark.extended
+def test_without_an_encrypted_connection_that_is_said(ada, page):
+    page.add_init_script(
+        "delete window.PublicKeyCredential; Object.defineProperty(window, 'isSecureContext', { value: false })"
+    )
+    page.goto("/auth/login")
+    use(page)
+    sees(page, "the connection is not encrypted")
+
+
+@pytest.mark.extended
+def test_at_another_host_of_the_site_it_is_said_where_passkeys_are_good(using):
+    page, button = using
+
+    def elsewhere(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"rpId": "accounts.example.com"})
+
+    page.route("**/request-options/**", elsewhere)
+    button.click()
+    sees(page, "Passkeys can't be used at this address. Open this site at accounts.example.com.")
+
+
+@pytest.fixture
+def signals(page):
+    """What the page has told the browser about passkeys since."""
+    heard = []
+    page.expose_function("heard", lambda name, about: heard.append((name, about)))
+    page.add_init_script(
+        """
+        for (const name of ["signalUnknownCredential", "signalAllAcceptedCredentials"]) {
+          const real = PublicKeyCredential[name]?.bind(PublicKeyCredential);
+          PublicKeyCredential[name] = async (about) => { await heard(name, about); return real?.(about); };
+        }
+        """
+    )
+    return heard
+
+
+def credential_ids(device):
+    """As the page writes them, without padding."""
+    return [key["credentialId"].replace("+", "-").replace("/", "_").rstrip("=") for key in device.keys()]
+
+
+def test_a_passkey_that_the_server_refused_is_told_of_and_taken_off_the_device(signals, adding, device):
+    page, button = adding
+
+    def ask_something_else(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"challenge": "A" * 86})
+
+    page.route("**/creation-options", ask_something_else)
+    button.click()
+    sees(page, "That did not work, or took longer than five minutes.")
+    sees(page, ORPHAN)
+    [(_, said)] = [signal for signal in signals if signal[0] == "signalUnknownCredential"]
+    assert said["rpId"] == "localhost"
+    assert said["credentialId"]
+    page.goto("/auth/passkeys")
+    sees(page, "Add one")
+    assert page.get_by_text(ORPHAN).count() == 0, "said once"
+
+
+@pytest.mark.extended
+def test_a_passkey_that_never_reached_the_server_is_told_of_at_the_next_look(adding, signals, device):
+    page, button = adding
+    page.route("**/auth/passkeys", lambda route: route.fulfill(status=502, **HTML))
+    button.click()
+    sees(page, "A proxy's page")
+    [orphan] = credential_ids(device)
+    page.unroute("**/auth/passkeys")
+    page.goto("/auth/passkeys")
+    sees(page, ORPHAN)
+    assert ("signalUnknownCredential", {"rpId": "localhost", "credentialId": orphan}) in signals
+
+
+@pytest.mark.extended
+def test_of_a_passkey_that_was_added_nothing_is_said(signals, owner, device):
+    [known] = credential_ids(device)
+    owner.goto("/auth/passkeys")
+    sees(owner, "Add another one")
+    assert owner.get_by_text(ORPHAN).count() == 0
+    assert signals == []
+    assert credential_ids(device) == [known]
+
+
+@pytest.mark.extended
+def test_of_a_passkey_of_another_account_in_the_same_tab_nothing_is_said(owner, bob, signals):
+    bob.confirmed = True
+    db.session.commit()
+    sign_out(owner)
+    sign_in(owner, "bob")
+    owner.goto("/auth/passkeys")
+    fail_with(owner, "create", "new DOMException('', 'NotAllowedError')")
+    owner.get_by_role("button", name="Add a passkey").click()  # he has a user handle now
+    sees(owner, "it was cancelled")
+    owner.reload()
+    sees(owner, "Add one")
+    assert owner.get_by_text(ORPHAN).count() == 0
+    assert signals == []
+
+
+def test_after_removal_and_after_a_failed_login_the_browser_hears_which_passkeys_are_known(signals, owner, device):
+    [removed] = credential_ids(device)
+    [copy] = device.keys()
+    owner.goto("/auth/passkeys")
+    owner.get_by_role("link", name="Rename or remove My laptop").click()
+    owner.get_by_role("button", name="Remove this passkey").click()
+    sees(owner, "My laptop lets nobody in any more.")
+    assert [name for name, _ in signals] == ["signalUnknownCredential", "signalAllAcceptedCredentials"]
+    assert signals[0][1]["credentialId"] == removed
+    assert signals[1][1]["allAcceptedCredentialIds"] == []
+    assert device.keys() == [], "the browser has taken it off the device"
+    device.take(copy)
+    signals.clear()
+    sign_out(owner)
+    owner.goto("/auth/login")
+    use(owner)
+    sees(owner, "That passkey did not log you in.")
+    assert signals == [("signalUnknownCredential", {"rpId": "localhost", "credentialId": removed})]
+
+
+@pytest.mark.extended
+def test_a_browser_that_hears_no_signals_gets_no_error(owner):
+    errors = []
+    owner.on("pageerror", lambda error: errors.append(str(error)))
+    owner.add_init_script(SAFARI_17)
+    owner.goto("/auth/passkeys")
+    sees(owner, "Add another one")
+    owner.add_init_script("PublicKeyCredential.signalAllAcceptedCredentials = () => { throw new TypeError() }")
+    owner.goto("/auth/passkeys")
+    sees(owner, "Add another one")
+    assert errors == []
