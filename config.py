@@ -161,7 +161,8 @@ class Config:
     # OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5; equal in strength to its other sets, and the lightest here.
     PASSWORD_HASH = "scrypt:16384:8:5"
 
-    MAX_CONTENT_LENGTH = 64 * 1024  # bytes; MAX_FORM_MEMORY_SIZE does not hold for plain forms
+    MAX_CONTENT_LENGTH = 64 * 1024  # bytes; app/main/bounds.py says how long each field may be
+    MAX_FORM_PARTS = 100  # fields of one form, however it is encoded
     SESSION_COOKIE_SAMESITE = "Lax"
     SESSION_COOKIE_SECURE = False
     DEVICE_COOKIE_NAME = "device"  # by which a browser is known again; it proves nothing

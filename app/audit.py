@@ -39,7 +39,7 @@ def record(user: User | None, action: str, **detail: Any) -> None:
 
 def refused(reason: str, **detail: Any) -> None:
     """Write down that a request was turned away. That is in the log alone: no account did anything."""
-    event = {"action": "refused", "reason": reason, "path": request.path, "detail": detail, **origin()}
+    event = {"action": "refused", "reason": reason, "path": request.path[:500], "detail": detail, **origin()}
     log.warning("refused", extra={"fields": {"event": event}})
 
 

@@ -13,6 +13,7 @@ from flask.logging import default_handler, wsgi_errors_stream
 from app import clock
 
 TOKEN = re.compile(r"eyJ[\w.-]+")  # JWS, on whatever page it is tried
+MAX_LOGGED = 500  # characters of a path
 
 requests = logging.getLogger("request")
 
@@ -64,7 +65,7 @@ def _end(response: Response) -> Response:
     requests.info(
         "%s %s %s",
         request.method,
-        TOKEN.sub("<token>", request.path),
+        TOKEN.sub("<token>", request.path[:MAX_LOGGED]),
         response.status_code,
         extra={
             "fields": {

@@ -8,10 +8,9 @@ from app import audit, mail, tokens
 from app.accounts import sessions, sso, two_factor, ways_in
 from app.extensions import db
 from app.models import Passkey, User, UserSession
-from app.models.user import check_password
+from app.models.user import MAX_PASSWORD_LENGTH, check_password
 from config import setting
 
-MAX_LENGTH = 1024  # characters
 SCORED_LENGTH = 32  # characters; it may take seconds over more, and who begins well need not be scored to the end
 
 
@@ -112,8 +111,8 @@ def check_new(password: str, *words: str | None) -> None:
     shortest = setting("PASSWORD_MIN_LENGTH")
     if len(password) < shortest:
         raise ValueError(f"Use at least {shortest} characters.")
-    if len(password) > MAX_LENGTH:
-        raise ValueError(f"Use at most {MAX_LENGTH} characters.")
+    if len(password) > MAX_PASSWORD_LENGTH:
+        raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
     own = [part for word in [*words, setting("APP_NAME")] if word for part in _parts(word)]
     verdict = zxcvbn(password[:SCORED_LENGTH], user_inputs=own)
     if verdict["score"] < 2:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from app import audit, clock, mail
 from app.extensions import db, rows_changed
 from app.models import EmailChallenge, Event, Letter, User
-from app.models.user import ascii_email, email_key, hash_password, is_free
+from app.models.user import ascii_email, check_length, email_key, hash_password, is_free
 
 RESEND_EVERY = timedelta(seconds=60)  # the first letter counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
@@ -170,6 +170,7 @@ def is_taken(email: str, user: User | None = None) -> bool:
 
 def normal_email(address: str) -> str:
     """Return an address in its normal form. Raises ValueError, with a reason in words, if it can't be one."""
+    check_length(address)
     try:
         parsed = validate_email(address, check_deliverability=False, allow_smtputf8=False)
     except EmailNotValidError as error:

@@ -5,11 +5,12 @@ import re
 from flask import g, jsonify, render_template, request
 from flask_wtf import FlaskForm, RecaptchaField
 from wtforms import EmailField, PasswordField, StringField
-from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, StopValidation
+from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, StopValidation, ValidationError
 
 from app import audit, captcha
 from app.accounts import passwords, registration, usernames
 from app.auth.gate import wants_json
+from app.models.user import MAX_LOGIN_LENGTH, MAX_PASSWORD_LENGTH
 
 
 class Form(FlaskForm):
@@ -36,6 +37,19 @@ def form_page(template, form, **context):
     if form.errors and wants_json():
         return jsonify(errors={name or "form": errors for name, errors in form.errors.items()}), status
     return render_template(template, form=form, **context), status
+
+
+class MaxLength(Length):
+    """Stop at a value that is too long, so that no later validator works on it."""
+
+    def __init__(self, characters):
+        super().__init__(max=characters, message="This is too long.")
+
+    def __call__(self, form, field):
+        try:
+            super().__call__(form, field)
+        except ValidationError as error:
+            raise StopValidation(str(error)) from error
 
 
 def rule(check):
@@ -85,7 +99,7 @@ def stripped(typed):
 def email_field(label="Email address"):
     return EmailField(
         label,
-        [DataRequired("Write your email address."), rule(registration.normal_email)],
+        [DataRequired("Write your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
         filters=[stripped],
         render_kw={"autocomplete": "email"},
     )
@@ -105,7 +119,7 @@ def password_field(label="Password"):
     """A password that exists."""
     return PasswordField(
         label,
-        [InputRequired("Write your password."), Length(max=passwords.MAX_LENGTH, message="This is too long.")],
+        [InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)],
         render_kw={"autocomplete": "current-password"},
     )
 
@@ -114,7 +128,7 @@ def code_field():
     """A code from a letter, however it is spaced."""
     return StringField(
         "Code from the letter",
-        [DataRequired("Write the code that stands in the letter.")],
+        [DataRequired("Write the code that stands in the letter."), MaxLength(64)],
         filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
         render_kw={"autocomplete": "one-time-code"},
     )
@@ -124,7 +138,7 @@ def factor_code_field(label, *checks, inputmode="numeric"):
     """A code of an authenticator app, or a recovery code, which has letters."""
     return StringField(
         label,
-        [DataRequired("Write the code."), Length(max=64, message="This is too long."), *checks],
+        [DataRequired("Write the code."), MaxLength(64), *checks],
         filters=[stripped],
         render_kw={"autocomplete": "one-time-code", "inputmode": inputmode},
     )

@@ -5,18 +5,18 @@ from datetime import timedelta
 from flask import current_app, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from wtforms import BooleanField, PasswordField, StringField
-from wtforms.validators import DataRequired, InputRequired, Length
+from wtforms.validators import DataRequired, InputRequired
 
 from app import audit, captcha
 from app.accounts import passkeys, passwords
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, captcha_field, form_page, stripped, with_captcha
+from app.auth.fields import Form, MaxLength, captcha_field, form_page, stripped, with_captcha
 from app.extensions import db
 from app.limits import is_stormy, limited
+from app.models.user import MAX_LOGIN_LENGTH, MAX_PASSWORD_LENGTH
 
 FAILED_WITHIN = timedelta(minutes=15)
-TOO_LONG = "This is too long."
 
 
 class LoginForm(Form):
@@ -25,14 +25,14 @@ class LoginForm(Form):
     login = StringField(
         validators=[
             DataRequired("Write your email address or username."),
-            Length(max=254, message=TOO_LONG),
+            MaxLength(MAX_LOGIN_LENGTH),
         ],
         filters=[stripped],
     )
     password = PasswordField(
         validators=[
             InputRequired("Write your password."),
-            Length(max=passwords.MAX_LENGTH, message=TOO_LONG),
+            MaxLength(MAX_PASSWORD_LENGTH),
         ]
     )
     remember_me = BooleanField()

@@ -19,6 +19,11 @@ WORDS = {
     404: ("There is no such page", "The address may be mistyped, or the page may be gone."),
     405: ("That can't be done here", "This address does not take that kind of request."),
     413: ("That was too much", "What you sent is larger than this site takes. Shorten it and try again."),
+    414: ("That address is too long", "Check that you copied it correctly."),
+    431: (
+        "That was too much",
+        "Your browser sent more than this site takes. Delete its cookies for this site and try again.",
+    ),
     429: ("Too many tries", "Wait a little, then try again."),
     500: ("Something broke", "It is our fault, and it has been written down. Try again in a minute."),
     503: ("Busy just now", "Nothing was changed. Try again in a minute."),

@@ -16,6 +16,9 @@ from app import clock, hashing, tokens
 from app.extensions import Model, db, rows_changed
 from app.models.email_change import EmailChange
 
+MAX_LOGIN_LENGTH = 254  # characters of an address; a username is shorter
+MAX_PASSWORD_LENGTH = 1024  # characters
+
 # What a token of each purpose speaks of: it dies when one of these columns changes.
 STATE = {
     "confirm": ("email", "confirmed"),
@@ -199,6 +202,7 @@ def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
 
 def login_key(login: str) -> str:
     """Return the one form of all spellings of an address or username. Raises ValueError if it can't be asked for."""
+    check_length(login)
     login.encode()  # not every string can be
     if "\0" in login:
         raise ValueError("This has a NUL.")
@@ -215,29 +219,42 @@ def ascii_email(email: str) -> str:
 
     Not by Python's own codec: its rules of 2003 would post to `strasse` what was meant for `straße`.
     """
+    check_length(email)
     local, _, domain = unicodedata.normalize("NFC", email).rpartition("@")
     if not (local and domain) or "@" in local or not email.isprintable():
         raise ValueError("This is no email address.")
-    return f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
+    in_ascii = f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
+    check_length(in_ascii)
+    return in_ascii
+
+
+def check_length(login: str) -> None:
+    """Raise ValueError if an address or username is longer than an address can be (RFC 5321, 4.5.3.1.3).
+
+    Call it first: the time of Unicode normalization grows with the square of the length.
+    """
+    if len(login) > MAX_LOGIN_LENGTH:
+        raise ValueError("This is too long.")
 
 
 def hash_password(password: str) -> str:
     """Hash a password in its composed form (NFC). Raises ValueError if it is empty or has a NUL, where scrypt stops."""
-    if not password or "\0" in password:
-        raise ValueError("A password can't be empty or hold a NUL.")
+    if not password or "\0" in password or len(password) > MAX_PASSWORD_LENGTH:
+        raise ValueError("A password can't be empty, hold a NUL or be longer than 1024 characters.")
     normal = unicodedata.normalize("NFC", password)
     return hashing.threads.run(generate_password_hash, normal, current_app.config["PASSWORD_HASH"])
 
 
 def check_password(stored: str | None, password: str) -> bool:
     """Say whether `stored` is the hash of `password`, with the same work if there is no hash, or none that counts."""
-    password = unicodedata.normalize("NFC", password)
+    is_too_long = len(password) > MAX_PASSWORD_LENGTH
+    password = unicodedata.normalize("NFC", password[:MAX_PASSWORD_LENGTH])
     nobodys = f"{current_app.config['PASSWORD_HASH']}$nobody$0"
     for attempt in (stored, nobodys):
         try:
             if attempt:
                 is_right = hashing.threads.run(check_password_hash, attempt, password)
-                return is_right and attempt is stored and "\0" not in password
+                return is_right and attempt is stored and "\0" not in password and not is_too_long
         except (ValueError, TypeError, OverflowError):
             continue
     return False
