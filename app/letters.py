@@ -11,16 +11,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import current_app
-from flask_mail import Message
 
 from app import browsers, clock
 from app.extensions import db
+from app.mime import Email
 from app.models import EmailChallenge, Letter
 
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
-def write(letter: Letter) -> Message | None:
+def write(letter: Letter) -> Email | None:
     """Write a letter, its link dated now; None if the account has moved on since it was queued."""
     if letter.is_obsolete:
         return None
@@ -28,7 +28,7 @@ def write(letter: Letter) -> Message | None:
     subject, _, text = _template(f"{letter.name}.txt").render(words).partition("\n")
     paragraphs = re.split(r"\n\s*\n", text.strip())
     html = _template("layout.html").render(words, paragraphs=map(_paragraph, paragraphs))
-    message = Message(subject.removeprefix("Subject: "), [letter.recipient], "\n\n".join(paragraphs) + "\n", html)
+    message = Email(subject.removeprefix("Subject: "), [letter.recipient], "\n\n".join(paragraphs) + "\n", html)
     message.msgId = letter.message_id
     message.extra_headers = {"Auto-Submitted": "auto-generated"}
     if not all(str(header).isprintable() for header in (message.subject, message.sender, letter.recipient)):

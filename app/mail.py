@@ -6,7 +6,7 @@ import ssl
 import threading
 from contextlib import suppress
 from datetime import timedelta
-from email.utils import make_msgid
+from email.utils import parseaddr
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, case, event, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from app import audit, clock
+from app import audit, clock, mime
 from app.extensions import db
 from app.letters import write
 from app.models import Letter, User
@@ -72,7 +72,7 @@ def send(
             purpose=purpose,
             state=state if user and purpose else None,
             claims=claims or {},
-            message_id=make_msgid(domain=urlsplit(current_app.config["PUBLIC_URL"]).hostname),
+            message_id=mime.new_message_id(urlsplit(current_app.config["PUBLIC_URL"]).hostname or ""),
         )
     )
     db.session.info["queued"] = True
@@ -148,7 +148,7 @@ class Connection(flask_mail.Connection):
         if not self.mail.suppress and not (self.host and self.host.sock):
             self.host = self.configure_host()
         try:
-            super().send(message, envelope_from)
+            super().send(message, envelope_from or parseaddr(str(message.sender))[1])
         except smtplib.SMTPRecipientsRefused:  # smtplib has made the connection ready for the next letter, or closed it
             raise
         except Exception:

@@ -53,7 +53,7 @@ def issue(purpose: str, subject: int, state: str, lifetime: int | None = None, *
     now = int(clock.now().timestamp())
     payload = {
         "purpose": purpose,
-        "aud": current_app.config["PUBLIC_URL"],
+        "aud": _audience(),
         "sub": subject,
         "state": state,
         "iat": now,
@@ -129,7 +129,7 @@ def fingerprint(*state: object) -> str:
 def _claims(purpose: str, header: dict[str, Any], payload: dict[str, Any]) -> Claims:
     if "kid" not in header or header.keys() - {"alg", "kid", "typ"}:
         raise ValueError("a header that we do not write")
-    if payload.pop("purpose") != purpose or payload.pop("aud") != current_app.config["PUBLIC_URL"]:
+    if payload.pop("purpose") != purpose or payload.pop("aud") != _audience():
         raise ValueError("of another purpose or place")
     subject, issued_at, expires_at = (payload.pop(name) for name in ("sub", "iat", "exp"))
     if any(type(number) is not int for number in (subject, issued_at, expires_at)):
@@ -137,6 +137,11 @@ def _claims(purpose: str, header: dict[str, Any], payload: dict[str, Any]) -> Cl
     if not 0 < subject < 2**31:
         raise ValueError("no account's number")
     return Claims(subject, str(payload.pop("state")), issued_at, expires_at, payload)
+
+
+def _audience() -> str:
+    """Sum up PUBLIC_URL, so that a token is good there alone and no longer for a long one."""
+    return fingerprint(current_app.config["PUBLIC_URL"])[:11]
 
 
 def _digits(key: Key, about: str) -> str:

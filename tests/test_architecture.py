@@ -21,6 +21,7 @@ FLOORS = {
     2: [
         "app.mail",
         "app.letters",
+        "app.mime",
         "app.audit",
         "app.limits",
         "app.counts",

@@ -1,6 +1,7 @@
 """Letters on their way through a mail server that goes wrong in every way it can."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -302,6 +303,22 @@ def test_several_threads_send_each_letter_once(app, queue, server):
         assert sum(threads.map(deliver, range(4))) == 50
     assert sorted(recipients(server)) == sorted(people(50))
     assert {(each.status, each.tries) for each in letters()} == {("sent", 1)}
+
+
+@pytest.mark.parametrize("own", [{"PUBLIC_URL": f"https://{'host.' * 20}example/{'path/' * 16}x"}])
+def test_a_server_takes_letters_with_long_links_whole(make_app, database, server, own):
+    """It refuses lines of more than 998 octets, as RFC 5321 allows."""
+    with make_app("testing", database, server.settings | own) as app:
+        form = FORM | {"email": f"{'e' * 64}@example.com", "username": "e" * 64}
+        app.test_client().post("/auth/register", data=form)
+        assert mail.deliver() == 1
+        assert (letter().status, letter().error) == ("sent", "")
+        [received] = server.letters
+        text, html = (received.get_body([kind]).get_content() for kind in ("plain", "html"))
+        [link] = re.findall(r"https://\S+", text)
+        assert link.startswith(f"{own['PUBLIC_URL']}/auth/confirm/")
+        assert html.count(link) == 3
+        assert "/x/auth/login" in app.test_client().get(link.removeprefix(own["PUBLIC_URL"])).location
 
 
 # flask mail work

@@ -3,6 +3,9 @@
 import re
 import smtplib
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
+from email.utils import parseaddr
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from flask import current_app
 from jinja2 import StrictUndefined
 from sqlalchemy import select
 
-from app import mail, tokens
+from app import mail, mime, tokens
 from app.delivery import Delivery
 from app.extensions import db
 from app.models import EmailChallenge, EmailChange, Identity, Letter, Passkey
@@ -239,9 +242,9 @@ def test_the_thread_starts_at_the_first_request_and_once(app, client):
 LETTERS = sorted(path.stem for path in Path(mail.__file__).parent.glob("templates/mail/[!_]*.txt"))
 
 
-def send_whole(name, bob):
+def send_whole(name, bob, new_email="new@example.com", label="Acme"):
     """Queue a letter with all that one of its kind may need."""
-    change = EmailChange(user_id=bob.id, old_email=bob.email, old_email_key=bob.email_key, new_email="new@example.com")
+    change = EmailChange(user_id=bob.id, old_email=bob.email, old_email_key=bob.email_key, new_email=new_email)
     challenge = EmailChallenge(purpose="magic_link", email=bob.email, user=bob, state=bob.state("magic_link"))
     passkey = Passkey(user_id=bob.id, name="Phone", credential_id="x", public_key="x", sign_count=0)
     db.session.add_all([change, challenge, passkey])
@@ -250,12 +253,12 @@ def send_whole(name, bob):
     bob.second_factor_at = bob.created_at
     db.session.add(identity)
     db.session.flush()
-    claims = {"email": "new@example.com", "change": change.id, "challenge": challenge.id}
+    claims = {"email": new_email, "change": change.id, "challenge": challenge.id}
     claims |= {"factor": passkey.id, "identity": identity.id}
     moments = {"undo_until": "29 November 2026", "due": "6 December 2026"}
-    elsewhere = {"label": "Acme", "address": "bob@example.org"}
+    elsewhere = {"label": label, "address": new_email}
     factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
-    mail.send(name, bob, claims=claims, new_email="new@example.com", **moments, **elsewhere, **factor)
+    mail.send(name, bob, claims=claims, new_email=new_email, **moments, **elsewhere, **factor)
     db.session.commit()
 
 
@@ -287,3 +290,85 @@ def test_every_letter_has_a_subject_and_both_forms(app, bob, letters, name):
     assert all(message.html.count(link) >= 3 for link in links), "a button each, and an address to copy"
     assert links or name not in mail.PURPOSES
     assert "\n\n\n" not in message.body
+
+
+# What a mail server and a mail program make of it
+
+LONGEST_HOST = ".".join(["a" * 63, "b" * 63, "example"])  # with the path below, PUBLIC_URL has 200 characters
+LONGEST_URLS = [
+    f"https://{LONGEST_HOST}:8443/{'p' * 51}",
+    f"https://h.example/{'path/' * 36}x",
+    "http://[2001:db8::1]:5000",
+]
+NAMES = ["Flasky", "สวนดอกไม้ของทุกคนในเมืองนี้" * 4, 'Ada & "Co", Äpfel\\' * 5, "x" * 300, "a b" * 300]
+LONGEST_ADDRESS = f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 57}.com"
+
+
+def on_the_wire(message):
+    """What a strict parser reads in the bytes that go to a mail server."""
+    assert message.as_bytes().isascii(), "eight-bit octets need an extension that a server may lack"
+    assert max(map(len, message.as_bytes().split(b"\r\n"))) <= 998
+    assert b"\n" not in message.as_bytes().replace(b"\r\n", b"")
+    read = message_from_bytes(message.as_bytes(), policy=policy.default.clone(raise_on_defect=True))
+    assert not read.defects
+    return read
+
+
+def bodies(message):
+    """Both, with line ends as Python has them."""
+    read = on_the_wire(message)
+    return [read.get_body([kind]).get_content().replace("\r\n", "\n") for kind in ("plain", "html")]
+
+
+def the_name_of_the_sender(message):
+    """As RFC 2047 says: by the module that joins encoded words, which the parser of Python 3.11 does not in a name."""
+    name, _ = parseaddr(message_from_bytes(message.as_bytes())["From"].replace("\r\n", ""))
+    return str(make_header(decode_header(name))) if "=?" in name else name
+
+
+@pytest.mark.parametrize("settings", [{"PUBLIC_URL": url, "APP_NAME": NAMES[1]} for url in LONGEST_URLS])
+@pytest.mark.parametrize("name", LETTERS)
+def test_every_letter_is_read_as_it_was_written_however_long_its_parts_are(app, bob, letters, name):
+    assert (len(LONGEST_ADDRESS), max(map(len, LONGEST_URLS))) == (254, 200)
+    bob.email, bob.username = LONGEST_ADDRESS, "bob" * 21
+    db.session.commit()
+    send_whole(name, bob, new_email=LONGEST_ADDRESS, label="ö" * 200)
+    [message] = letters()
+    text, html = bodies(message)
+    assert text == message.body
+    assert html == message.html
+    links = re.findall(r"http\S+", text)
+    assert all(link.startswith(app.config["PUBLIC_URL"]) for link in links)
+    assert set(links) == {unescape(link) for link in re.findall(r'href="([^"]+)"', html)}
+    read = on_the_wire(message)
+    assert read["To"] == message.recipients[0] == LONGEST_ADDRESS
+    assert read["Message-ID"] == message.msgId
+    assert len(message.msgId) <= 254
+
+
+@pytest.mark.parametrize("settings", [{"APP_NAME": name} for name in NAMES])
+def test_a_long_name_of_the_application_reaches_subject_and_sender_whole(app, queued, letters):
+    [message] = letters()
+    assert on_the_wire(message)["Subject"] == f"Confirm your address for {app.config['APP_NAME']}"
+    assert the_name_of_the_sender(message) == app.config["APP_NAME"]
+    words = re.findall(rb"=\?[^?]+\?[bq]\?[^?\s]*\?=", message.as_bytes())
+    assert max(map(len, words), default=0) <= 75
+
+
+@pytest.mark.parametrize("settings", [{"PUBLIC_URL": url} for url in LONGEST_URLS])
+def test_a_link_is_as_short_as_a_link_can_be(app, queued, letters):
+    """The token does not repeat PUBLIC_URL, and is good at this one alone."""
+    letters()
+    path = letters.link().partition("/auth/")[2]
+    assert len(path) < 270
+    token = path.rpartition("/")[2]
+    assert tokens.read("confirm", token)
+    app.config["PUBLIC_URL"] += "x"
+    assert tokens.read("confirm", token) is None
+
+
+@pytest.mark.parametrize("name", ["From here", ".", "..", "a\u0085b\u2028c", "=3D=\n=", "line\nFrom line", "é" * 2000])
+def test_a_body_is_kept_whatever_stands_in_it(app, name):
+    message = mime.Email("Hi", ["ada@example.com"], f"{name}\nFrom {name}\n", f"<p>{name}</p>")
+    assert bodies(message) == [message.body, message.html]
+    assert b"\n>From" not in message.as_bytes()

@@ -142,3 +142,28 @@ def test_a_server_of_an_unknown_authority_gets_nothing(client, exim, tmp_path, m
     assert letter().status == "waiting"
     assert "certificate verify failed" in letter().error
     assert "<=" not in exim.log()
+
+
+@pytest.mark.parametrize(
+    "own", [{"PUBLIC_URL": f"https://{'host.' * 20}example/{'path/' * 16}x", "APP_NAME": "สวนดอกไม้ของทุกคนในเมืองนี้" * 4}]
+)
+def test_long_links_and_names_arrive_whole(client, exim, own):
+    """Exim refuses lines of more than 998 octets."""
+    client.post(
+        "/auth/register",
+        data={
+            "email": f"{'e' * 64}@example.com",
+            "username": "e" * 64,
+            "password": PASSWORD,
+            "confirm_password": PASSWORD,
+        },
+    )
+    mail.deliver()
+    assert (letter().status, letter().error) == ("sent", "")
+    [message] = until(exim.letters)
+    assert message["Subject"] == f"Confirm your address for {own['APP_NAME']}"
+    text, html = (message.get_body([kind]).get_content() for kind in ("plain", "html"))
+    [link] = re.findall(r"https://\S+", text)
+    assert html.count(link) == 3
+    page = client.get(link.removeprefix(own["PUBLIC_URL"]))
+    assert page.location == f"{own['PUBLIC_URL'].partition('example')[2]}/"
