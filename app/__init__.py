@@ -7,7 +7,7 @@ from flask import Flask
 
 import config
 from app import assets, auth, cli, extensions, limits, logs, main
-from app.accounts import housekeeping
+from app.accounts import cleanup
 from app.delivery import Delivery
 from app.main import bounds, errors, headers, hosts, stale_forms
 
@@ -68,6 +68,6 @@ def register_blueprints(app: Flask) -> None:
 
 
 def deliver_letters(app: Flask) -> None:
-    delivery = app.extensions["delivery"] = Delivery(app, chores=housekeeping.daily)
+    delivery = app.extensions["delivery"] = Delivery(app, cleanup=cleanup.run_due)
     if app.config["MAIL_DELIVERY"] == "thread":
         app.before_request(delivery.start)

@@ -77,11 +77,11 @@ HOMES = {  # of libraries: who may import them
 COMMITTING = {"commit", "begin"}  # a begin() block commits at its end
 TRANSACTIONS_OF_THEIR_OWN = {
     "app.models.outbox.Letter.claim",
-    "app.models.chore.Chore.claim",
+    "app.models.job.Job.claim",
+    "app.models.job.Job._add",
     "app.accounts.sessions.touch",
-    "app.accounts.housekeeping._delete",
-    "app.accounts.housekeeping._move_to_newest_key",
-    "app.accounts.housekeeping._purge_all",
+    "app.accounts.jobs._commit",
+    "app.accounts.jobs._record",
 }
 
 

@@ -383,8 +383,8 @@ def test_what_is_out_of_date_is_counted_as_it_goes(flask, client, ada, bob, cloc
     clock.move(days=8)
     lines = [line.split(maxsplit=1) for line in flask("users", "tidy").stdout.splitlines()]
     gone = {name: int(number) for number, name in lines}
-    assert {name for name, number in gone.items() if number} == {"user sessions", "accounts never confirmed"}
-    assert (gone["user sessions"], gone["accounts never confirmed"], count(User)) == (1, 1, 1)
+    assert {name for name, number in gone.items() if number} == {"expired sessions", "unconfirmed accounts"}
+    assert (gone["expired sessions"], gone["unconfirmed accounts"], count(User)) == (1, 1, 1)
 
 
 # flask users why

@@ -3,6 +3,7 @@
 import contextvars
 import secrets
 import threading
+from datetime import timedelta
 
 import pytest
 from clients import on_sqlite
@@ -12,11 +13,12 @@ from test_captcha import Service, broken
 from werkzeug.serving import make_server
 
 from app import extensions, mail, tokens
+from app.accounts import cleanup
 from app.cli import servers
 from app.extensions import db, migrations
-from app.models import Chore
+from app.models import Job
 
-ALL = "settings database clock letters PUBLIC_URL mail accounts CAPTCHA counts".split()
+ALL = "settings database clock letters cleanup PUBLIC_URL mail accounts CAPTCHA counts".split()
 
 
 @pytest.fixture
@@ -160,11 +162,37 @@ def test_letters_that_wait(doctor, bob, clock):
     db.session.commit()
     assert doctor(code=0)
     clock.move(minutes=6)
-    db.session.add(Chore(id="housekeeping", done_at=clock.time))
-    db.session.commit()
     assert "1 letters wait, the oldest for 0:06:00. Does flask mail work run?" in doctor()["letters"][1]
-    clock.move(days=3)
-    assert "flask users tidy" in doctor()["letters"][2]
+
+
+def test_cleanup_that_never_ran(doctor, clock, bob):
+    clock.move(days=2)
+    assert doctor()["cleanup"] == ["well"]
+    clock.move(microseconds=1)
+    state, *said = doctor()["cleanup"]
+    assert (state, len(said)) == ("wrong", len(cleanup.registered))
+    assert "sent_emails has never finished. Is flask mail work running? To run it now: flask users tidy" in said
+    cleanup.run_now()
+    clock.move(days=2)
+    assert doctor()["cleanup"] == ["well"]
+
+
+def test_cleanup_jobs_that_fail_or_are_overdue(doctor, bob, clock):
+    """A process that was killed leaves no error: its job is overdue."""
+    cleanup.run_now()
+    db.session.get(Job, "devices").finished_at = clock.time - timedelta(days=2, microseconds=1)
+    job = db.session.get(Job, "audit_events")
+    job.failed_at, job.error = clock.time, "OperationalError: disk I/O error"
+    db.session.commit()
+    assert doctor()["cleanup"] == [
+        "wrong",
+        f"audit_events failed on {clock.time:%Y-%m-%d %H:%M} UTC: OperationalError: disk I/O error. To try again:"
+        " flask users tidy",
+        f"devices has not finished since {clock.time - timedelta(days=2, microseconds=1):%Y-%m-%d}."
+        " Is flask mail work running? To run it now: flask users tidy",
+    ]
+    cleanup.run_now()
+    doctor(code=0)
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_no_control_character_reaches_a_header(app, queued, letters, control):
 
 
 def test_the_thread_delivers_what_is_committed(app, bob, letters):
-    delivery = Delivery(app, chores=lambda: None)
+    delivery = Delivery(app, cleanup=lambda stopped: None)
     delivery.start()
     try:
         mail.send("confirm", bob)

@@ -1,15 +1,16 @@
 """Each figure in SECURITY.md is the code's: its rows and sentences are made here of the constants, and looked for."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from clients import ROOT
 from limits import parse
+from test_cleanup import LIMITS as KEPT_FOR
 
 import config
 from app import hashing, limits, mail, tokens
-from app.accounts import closing, housekeeping, passkeys, recovery_codes, registration, second_step, sessions, trust
+from app.accounts import cleanup, closing, passkeys, recovery_codes, registration, second_step, sessions, trust
 from app.accounts import two_factor as apps
 from app.auth import gate
 from app.limits import LIMITS
@@ -140,14 +141,11 @@ def test_how_often_anything_may_be_tried():
 
 # What is kept
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
 
 def kept(model):
-    """How long rows of a table are kept, by what housekeeping asks the database for."""
-    asked = housekeeping.OUT_OF_DATE[model](NOW).compile().params.values()
-    [age] = {NOW - value for value in asked if isinstance(value, datetime)}
-    return age
+    """How long rows of a table are kept: test_cleanup.py tries that."""
+    [days] = {days for of, days, _ in KEPT_FOR.values() if of is model}
+    return timedelta(days=days)
 
 
 KEPT = {
@@ -160,7 +158,7 @@ KEPT = {
 
 
 def test_of_all_that_goes_the_page_says_when():
-    assert set().union(*KEPT.values()) == set(housekeeping.OUT_OF_DATE)
+    assert set().union(*KEPT.values()) == {model for model, _, _ in KEPT_FOR.values()}
 
 
 # Sentences
@@ -190,7 +188,7 @@ SENTENCES = [
     f" {REGISTERED.get_expiry() // 60}, by all people together",
     f"Of those who wait, {hashing.ROOM} a process, each is sent away (503) after {hashing.PATIENCE} seconds",
     *(words.format(span(kept(model))) for words, models in KEPT.items() for model in models),
-    f"accounts that were never confirmed for {span(housekeeping.WEEK)}.",
+    f"accounts that were never confirmed for {span(cleanup.WEEK)}.",
     f"it proves nothing, and lasts {span(gate.DEVICE_LASTS)}.",
 ]
 

@@ -13,14 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import config
 from app import clock
+from app.accounts import cleanup
 from app.cli import servers
 from app.cli.commands import say_where
 from app.cli.servers import NotLookedAt, words
 from app.extensions import db, migrations
-from app.models import Chore, Letter
+from app.models import Job, Letter, User
 from app.models.outbox import Status
 
 LATE = timedelta(minutes=5)  # a letter's usual delay is seconds
+OVERDUE = timedelta(days=2)  # jobs run once a day
 
 
 @click.command()
@@ -69,22 +71,44 @@ def outbox():
     due = (Letter.status == Status.WAITING, Letter.created_at < clock.now() - LATE)
     try:
         count, oldest = db.session.execute(select(func.count(), func.min(Letter.created_at)).where(*due)).one()
-        housekeeping = db.session.get(Chore, "housekeeping")
     except SQLAlchemyError:
         raise NotLookedAt("the database does not answer") from None
     if count:
         age = str(clock.now() - oldest).partition(".")[0]
         advice = "Does flask mail work run?" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is it served?"
         yield f"{count} letters wait, the oldest for {age}. {advice} flask mail list says what was tried."
-    if housekeeping and housekeeping.done_at and housekeeping.done_at < clock.now() - timedelta(days=2):
-        yield f"The last housekeeping was on {housekeeping.done_at:%Y-%m-%d}. Run flask users tidy once a day."
+
+
+def jobs():
+    """Which cleanup jobs failed, or did not finish for two days."""
+    try:
+        found = {job.name: job for job in db.session.scalars(select(Job))}
+        since = db.session.scalar(select(User.created_at).order_by(User.id).limit(1))
+    except SQLAlchemyError:
+        raise NotLookedAt("the database does not answer") from None
+    for name in cleanup.registered:
+        job = found.get(name) or Job(name=name)
+        if job.failed_at:
+            yield f"{name} failed on {job.failed_at:%Y-%m-%d %H:%M} UTC: {job.error}. To try again: flask users tidy"
+        elif (job.finished_at or since or clock.now()) < clock.now() - OVERDUE:
+            last = f"has not finished since {job.finished_at:%Y-%m-%d}" if job.finished_at else "has never finished"
+            yield f"{name} {last}. {_who_works()} To run it now: flask users tidy"
+
+
+def _who_works():
+    return {
+        "thread": "Is the application being served?",
+        "worker": "Is flask mail work running?",
+        "off": "MAIL_DELIVERY is off: run flask users tidy once a day.",
+    }[current_app.config["MAIL_DELIVERY"]]
 
 
 CHECKS = {
     "settings": settings,
     "database": database,
     "clock": servers.time_of_day,
-    "letters and housekeeping": outbox,
+    "letters": outbox,
+    "cleanup": jobs,
     "PUBLIC_URL, TLS and proxies": servers.public_url,
     "mail server": servers.mail_server,
     "accounts elsewhere": servers.providers,

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from app import audit
 from app.accounts import (
+    cleanup,
     closing,
-    housekeeping,
     passwords,
     personal_data,
     registration,
@@ -21,6 +21,8 @@ from app.accounts import (
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
+
+ELSEWHERE = "Another process is running this now."
 
 users = Commands("users", help="Make, show and change accounts.")
 
@@ -196,15 +198,26 @@ def export(user):
 @users.command()
 def purge():
     """Delete the accounts whose 14 days are over. The server does so once a day."""
-    count = housekeeping.purge()
-    click.echo(f"{count} {'account is' if count == 1 else 'accounts are'} deleted.")
+    outcome = cleanup.run("deleted_accounts", even_if_done=True)
+    if outcome is None:
+        raise click.ClickException(ELSEWHERE)
+    if outcome.count or not outcome.error:
+        click.echo(f"{outcome.count} {'account is' if outcome.count == 1 else 'accounts are'} deleted.")
+    if outcome.error:
+        raise click.ClickException(outcome.error)
 
 
 @users.command()
 def tidy():
-    """Delete what is out of date, move secrets to the newest SECRET_KEY. The server does so once a day."""
-    for name, count in housekeeping.run().items():
-        click.echo(f"{count:8} {name.replace('_', ' ')}")
+    """Run all cleanup jobs now, which delete what is out of date. The server does so once a day."""
+    outcomes = cleanup.run_now()
+    for name, outcome in outcomes.items():
+        count, problem = (outcome.count, outcome.error) if outcome else ("-", ELSEWHERE)
+        click.echo(f"{count:>8} {name.replace('_', ' ')}")
+        if problem:
+            click.echo(f"{name}: {problem}", err=True)
+    if any(outcome and outcome.error for outcome in outcomes.values()):
+        raise click.exceptions.Exit(1)
 
 
 def _browsers(count):

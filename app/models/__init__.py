@@ -8,6 +8,7 @@ from app.models.email_challenge import EmailChallenge
 from app.models.email_change import EmailChange
 from app.models.event import Event
 from app.models.identity import Identity
+from app.models.job import Job
 from app.models.outbox import Letter
 from app.models.passkey import Passkey
 from app.models.passkey_challenge import PasskeyChallenge
@@ -25,6 +26,7 @@ __all__ = [
     "EmailChange",
     "Event",
     "Identity",
+    "Job",
     "Letter",
     "Passkey",
     "PasskeyChallenge",

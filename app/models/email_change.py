@@ -19,7 +19,7 @@ class EmailChange(Model):
     old_email: Mapped[str] = mapped_column(String(254))
     old_email_key: Mapped[str] = mapped_column(String(254), index=True)  # nobody else can have it meanwhile
     new_email: Mapped[str] = mapped_column(String(254))
-    changed_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    changed_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
     undone_at: Mapped[datetime | None]  # itself, or void since an earlier one was
 
     @classmethod

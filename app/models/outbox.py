@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Optional
 
-from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, String, Text, or_, select, update
+from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, String, Text, or_, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from app import clock
@@ -28,6 +28,7 @@ class Letter(Model):
     __table_args__ = (
         Index(None, "status", "due_at"),
         Index(None, "recipient_key", "created_at"),
+        Index(None, "done_at", postgresql_where=text("done_at IS NOT NULL"), sqlite_where=text("done_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )
 

@@ -7,7 +7,7 @@ from typing import Any, Optional
 import idna
 from flask import current_app
 from flask_login import UserMixin
-from sqlalchemy import ColumnElement, String, exists, select, update
+from sqlalchemy import ColumnElement, Index, String, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, mapped_column, validates
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -35,6 +35,19 @@ STATE = {
 
 class User(UserMixin, Model):
     __tablename__ = "users"
+    __table_args__ = (
+        Index(
+            None, "created_at", "id", postgresql_where=text("confirmed IS false"), sqlite_where=text("confirmed IS 0")
+        ),
+        Index(
+            None,
+            "deletion_due_at",
+            "id",
+            postgresql_where=text("deletion_due_at IS NOT NULL"),
+            sqlite_where=text("deletion_due_at IS NOT NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
     __allow_unmapped__ = True  # current_session is no column
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -51,7 +64,7 @@ class User(UserMixin, Model):
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     deactivated_at: Mapped[datetime | None]
     second_factor_at: Mapped[datetime | None]  # since when a second step is asked for, without a break
-    deletion_due_at: Mapped[datetime | None] = mapped_column(index=True)  # asked for by the person, and not taken back
+    deletion_due_at: Mapped[datetime | None]  # asked for by the person, and not taken back
     passkey_handle: Mapped[str | None] = mapped_column(String(43))  # what passkeys know the account by, random
 
     current_session: Any = None  # the UserSession that this request comes from

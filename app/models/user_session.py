@@ -3,7 +3,7 @@
 import secrets
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, ForeignKey, String, Text
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock, tokens
@@ -13,7 +13,11 @@ from app.models.user import User
 
 class UserSession(Model):
     __tablename__ = "user_sessions"
-    __table_args__ = ()  # no AUTOINCREMENT: the id is random
+    __table_args__ = (  # no AUTOINCREMENT: the id is random
+        Index(
+            None, "ended_at", postgresql_where=text("ended_at IS NOT NULL"), sqlite_where=text("ended_at IS NOT NULL")
+        ),
+    )
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)

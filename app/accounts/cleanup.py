@@ -1,0 +1,172 @@
+"""Cleanup: delete what is out of date. Each job below runs once a day, in small batches, beside email delivery.
+
+A job is a function that handles a batch of rows in the current transaction, yields how many that were, and goes on from
+there. The runner (jobs.py) commits at each yield, and may stop the job there: a batch takes well under a second, and a
+job that starts again finds what is left. To add one, here or in an application of your own:
+
+    @cleanup.register
+    def old_carts():
+        return cleanup.delete_older(Cart.touched_at, timedelta(days=30))
+
+The column needs an index. A job that fails is tried again after ten minutes, and `flask doctor` names it.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, inspect, literal, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app import clock, mail, tokens
+from app.accounts import closing
+from app.accounts.jobs import Batches, Incomplete, in_words, log, register, registered, run, run_due, run_now
+from app.extensions import db, rows_changed
+from app.models import (
+    Authenticator,
+    Device,
+    EmailChallenge,
+    EmailChange,
+    Event,
+    Letter,
+    PasskeyChallenge,
+    SsoJourney,
+    User,
+    UserSession,
+)
+from app.models.outbox import Status
+from config import setting
+
+__all__ = ["delete_older", "register", "registered", "run", "run_due", "run_now"]
+
+DAY, WEEK, MONTH, YEAR = (timedelta(days=days) for days in (1, 7, 30, 365))
+BATCH = 500  # rows in one transaction
+GOODBYES = 10  # accounts that are deleted before their goodbye emails go first
+PATIENCE = 20  # half seconds that these may take: nobody may be delivering
+NAMED = 10  # accounts in an error
+
+Moment = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
+
+
+@register
+def deleted_accounts() -> Batches:
+    """Delete the accounts whose 14 days are over."""
+    return _purge(User.deletion_due_at, clock.now(), *closing.is_due())
+
+
+@register
+def unconfirmed_accounts() -> Batches:
+    """Delete the accounts that were never confirmed, without an email."""
+    never = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
+    return _purge(User.created_at, clock.now() - WEEK, *never, say_goodbye=False)
+
+
+@register
+def expired_sessions() -> Batches:
+    return delete_older(UserSession.expires_at, WEEK)
+
+
+@register
+def revoked_sessions() -> Batches:
+    return delete_older(UserSession.ended_at, WEEK)
+
+
+@register
+def email_challenges() -> Batches:
+    return delete_older(EmailChallenge.asked_at, WEEK)
+
+
+@register
+def oauth_states() -> Batches:
+    return delete_older(SsoJourney.started_at, WEEK)
+
+
+@register
+def passkey_challenges() -> Batches:
+    return delete_older(PasskeyChallenge.asked_at, DAY)
+
+
+@register
+def email_changes() -> Batches:
+    return delete_older(EmailChange.changed_at, MONTH)
+
+
+@register
+def sent_emails() -> Batches:
+    return delete_older(Letter.done_at, MONTH, Letter.status != Status.WAITING)
+
+
+@register
+def audit_events() -> Batches:
+    return delete_older(Event.at, YEAR)
+
+
+@register
+def devices() -> Batches:
+    return delete_older(Device.last_seen_at, YEAR)
+
+
+@register
+def secrets_on_old_keys() -> Batches:
+    """Encrypt the secrets of authenticator apps with the newest key: the others may be removed soon."""
+    last = 0
+    rows = select(Authenticator.id, Authenticator.secret).order_by(Authenticator.id).limit(BATCH)
+    while setting("SECRET_KEY_FALLBACKS") and (found := db.session.execute(rows.where(Authenticator.id > last)).all()):
+        count = 0
+        for last, secret in found:
+            if renewed := tokens.renewed("authenticator", secret):
+                same = update(Authenticator).where(Authenticator.id == last, Authenticator.secret == secret)
+                count += rows_changed(same.values(secret=renewed))
+        yield count
+
+
+def delete_older(moment: Moment, age: timedelta, *conditions: ColumnElement[bool]) -> Batches:
+    """Delete the rows whose `moment` is `age` ago, in the order of its index.
+
+    The next batch starts where the last one ended: PostgreSQL would look at all that is deleted again and again.
+    """
+    model, [key] = moment.class_, inspect(moment.class_).primary_key
+    due = select(key, moment).where(moment <= clock.now() - age, *conditions).order_by(moment).limit(BATCH)
+    due = due.with_for_update(skip_locked=True)  # a row that is in use can wait until the next day
+    gone = delete(model).execution_options(synchronize_session=False)
+    rows = db.session.execute(due).all()
+    while rows and (count := rows_changed(gone.where(key.in_([row[0] for row in rows])))):
+        yield count
+        rows = db.session.execute(due.where(moment >= rows[-1][1])).all()
+
+
+def _purge(moment: Moment, until: datetime, *conditions: ColumnElement[bool], say_goodbye: bool = True) -> Batches:
+    """Delete accounts, each in its own transaction. One that can't be deleted holds up no other."""
+    failed = []
+    for number, user_id in enumerate(_accounts(moment, until, *conditions), 1):
+        try:
+            user = db.session.get(User, user_id)
+            yield int(bool(user and closing.purge(user, moment <= until, *conditions, say_goodbye=say_goodbye)))
+        except Exception as error:
+            log.exception("Account %s can't be deleted", user_id)
+            db.session.rollback()
+            failed.append(f"Account {user_id} can't be deleted: {in_words(error)}")
+            yield 0  # raises an error here if the database is away
+        if say_goodbye and number % GOODBYES == 0:
+            yield from _goodbyes_first()
+    if failed:
+        more = [f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else []
+        raise Incomplete("; ".join(failed[:NAMED] + more))
+
+
+def _accounts(moment: Moment, until: datetime, *conditions: ColumnElement[bool]) -> Iterator[int]:
+    """Yield the ids of the accounts that are due, the oldest first."""
+    due = select(moment, User.id).where(moment <= until, *conditions).order_by(moment, User.id).limit(BATCH)
+    rows = db.session.execute(due).all()
+    while rows:
+        yield from (user_id for _, user_id in rows)
+        last = tuple_(literal(rows[-1][0], moment.type), rows[-1][1])
+        rows = db.session.execute(due.where(tuple_(moment, User.id) > last)).all()
+
+
+def _goodbyes_first() -> Iterator[None]:
+    """Wait until the goodbye emails are sent, so that no email that a user waits for queues behind many of them."""
+    waiting = select(Letter.id).where(Letter.status == Status.WAITING, Letter.due_at <= clock.now())
+    for _ in range(PATIENCE if setting("MAIL_DELIVERY") != "off" else 0):
+        if db.session.scalar(waiting.where(Letter.name == mail.LAST).limit(1)) is None:
+            return
+        yield None

@@ -1,0 +1,143 @@
+"""Run cleanup jobs: each once a day, by one process at a time, in short transactions, beside email delivery."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from app import clock
+from app.extensions import db
+from app.models import Job
+
+Batches = Generator[int | None, None, None]  # rows handled; None: waiting for something
+Function = Callable[[], Iterator[int | None] | int | None]
+F = TypeVar("F", bound=Function)
+
+PAUSE = 0.02  # seconds between two batches, or as long as the batch took: other writers get their turn
+LONG_PAUSE = 0.5  # seconds, while a job waits for something
+
+registered: dict[str, Function] = {}
+log = logging.getLogger(__name__)
+
+
+class Incomplete(Exception):
+    """Raised by a job at its end: it did its work except for a part, which it tries again the next day."""
+
+
+class _LeaseLost(Exception):
+    """Another process has taken the job over."""
+
+
+@dataclass
+class Outcome:
+    name: str
+    count: int = 0
+    error: str = ""
+    is_finished: bool = False
+
+
+def register(job: F) -> F:
+    """Have a function run once a day; its name is the job's. Usable as a decorator.
+
+    Raises:
+        ValueError: another job has this name.
+    """
+    name = job.__name__[:64]
+    if registered.setdefault(name, job) is not job:
+        raise ValueError(f"There is a cleanup job {name} already.")
+    return job
+
+
+def run_due(stopped: threading.Event) -> None:
+    """Run each job that is due and that no other process is running, until `stopped` is set."""
+    for name in list(registered):
+        if stopped.is_set():
+            return
+        outcome = run(name, stopped)
+        if outcome and outcome.count:
+            log.info("Cleanup: %s: %s", name, outcome.count)
+
+
+def run_now() -> dict[str, Outcome | None]:
+    """Run all jobs, due or not, and return how each ended; None for one that another process is running."""
+    return {name: run(name, even_if_done=True) for name in list(registered)}
+
+
+def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = False) -> Outcome | None:
+    """Run one job and record how it ended; return None if it isn't due or another process is running it."""
+    number = Job.claim(name, even_if_done)
+    if number is None:
+        return None
+    outcome = Outcome(name)
+    try:
+        _do(registered[name], number, outcome, stopped or threading.Event())
+    except _LeaseLost:
+        outcome.error = "Another process has taken it over."
+        log.warning("Cleanup job %s: %s", name, outcome.error)
+        return outcome
+    except Exception as error:
+        db.session.rollback()
+        log.error("Cleanup job %s failed", name, exc_info=not isinstance(error, Incomplete))
+        outcome.error, outcome.is_finished = in_words(error), isinstance(error, Incomplete)
+    _record(outcome, number)
+    return outcome
+
+
+def in_words(error: Exception) -> str:
+    """Return what went wrong in a line, without the values that a database adds below it."""
+    cause = getattr(error, "orig", None) or error
+    line = "".join(character for character in str(cause).partition("\n")[0] if character.isprintable())
+    return line if isinstance(cause, Incomplete) else f"{type(cause).__name__}: {line}"[:300].rstrip(": ")
+
+
+def _do(job: Function, number: int, outcome: Outcome, stopped: threading.Event) -> None:
+    """Commit after each batch. An error of the commit is raised in the job, where it yielded."""
+    batches, failure = _batches(job), None
+    while not stopped.is_set():
+        began = time.monotonic()
+        try:
+            count = batches.throw(failure) if failure else next(batches)
+        except StopIteration:
+            outcome.is_finished = True
+            return
+        failure = _commit(outcome.name, number)
+        outcome.count += 0 if failure else count or 0
+        stopped.wait(LONG_PAUSE if count is None else max(PAUSE, time.monotonic() - began))
+    batches.close()
+
+
+def _batches(job: Function) -> Batches:
+    result = job()
+    if isinstance(result, Iterator):
+        yield from result
+    else:
+        yield int(result or 0)
+
+
+def _commit(name: str, number: int) -> Exception | None:
+    """Commit a batch if this process still has the lease, and renew that; return the error if that fails."""
+    try:
+        has_lease = Job.renew(name, number)
+        if has_lease:
+            db.session.commit()
+    except Exception as error:
+        db.session.rollback()
+        return error
+    if not has_lease:
+        db.session.rollback()
+        raise _LeaseLost
+    return None
+
+
+def _record(outcome: Outcome, number: int) -> None:
+    """Give the lease back, and record success and error for `flask doctor`."""
+    now = clock.now()
+    changes: dict[str, object] = {"finished_at": now} if outcome.is_finished else {}
+    if outcome.error:
+        changes |= {"failed_at": now, "error": outcome.error}
+    elif outcome.is_finished:
+        changes |= {"failed_at": None, "error": ""}
+    Job.change(outcome.name, number, leased_until=None, **changes)
+    db.session.commit()

@@ -1,0 +1,682 @@
+"""Cleanup: what is out of date goes, not a moment sooner, in small batches, by one process, beside the emails."""
+
+import contextvars
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from mail_server import until
+from sqlalchemy import event, func, select, text
+from test_gate import addresses, rows
+
+from app import delivery, mail
+from app.accounts import cleanup, closing, jobs, personal_data
+from app.delivery import Delivery
+from app.extensions import db
+from app.models import (
+    Device,
+    EmailChallenge,
+    EmailChange,
+    Event,
+    Job,
+    Letter,
+    PasskeyChallenge,
+    SsoJourney,
+    User,
+    UserSession,
+)
+from app.models.job import EVERY, LEASE, RETRY
+
+FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+MOMENT = timedelta(microseconds=1)
+YEAR = timedelta(days=365)
+
+
+def count(model):
+    return db.session.scalar(select(func.count()).select_from(model))
+
+
+def run(name):
+    """Run a job whether it is due or not, and return how many rows it handled."""
+    return cleanup.run(name, even_if_done=True).count
+
+
+def run_all():
+    return {name: outcome.count for name, outcome in cleanup.run_now().items()}
+
+
+def job(name):
+    return db.session.get(Job, name, populate_existing=True)
+
+
+def session(user, at):
+    return UserSession(user_id=user.id, method="password", remembered=False, expires_at=at)
+
+
+def revoked(user, at):
+    return UserSession(user_id=user.id, method="password", remembered=False, expires_at=at + YEAR, ended_at=at)
+
+
+def letter(user, at, status="sent"):
+    return Letter(name="reset", recipient=user.email, user_id=user.id, message_id="x", status=status, done_at=at)
+
+
+def challenge(user, at, email="eve@example.com"):
+    return EmailChallenge(purpose="reset", email=email, user=user, asked_at=at)
+
+
+def journey(user, at):
+    secret = secrets.token_urlsafe(32)
+    return SsoJourney(id=secret, provider="x", nonce="x", code_verifier="x", user_id=user.id, started_at=at)
+
+
+def change(user, at):
+    return EmailChange(user_id=user.id, old_email="x", old_email_key="x", new_email="y", changed_at=at)
+
+
+LIMITS = {  # the table, how many days its rows are kept, and how to make one
+    "expired sessions": (UserSession, 7, session),
+    "revoked sessions": (UserSession, 7, revoked),
+    "challenges": (EmailChallenge, 7, challenge),
+    "challenges of nobody": (EmailChallenge, 7, lambda user, at: challenge(None, at)),
+    "challenges of passkeys": (
+        PasskeyChallenge,
+        1,
+        lambda user, at: PasskeyChallenge(purpose="sign_in", browser="x", asked_at=at),
+    ),
+    "changes of address": (EmailChange, 30, change),
+    "emails sent": (Letter, 30, letter),
+    "emails given up": (Letter, 30, lambda user, at: letter(user, at, "failed")),
+    "emails dropped": (Letter, 30, lambda user, at: letter(user, at, "obsolete")),
+    "ways to a provider": (SsoJourney, 7, journey),
+    "history": (Event, 365, lambda user, at: Event(user_id=user.id, action="signed_in", at=at)),
+    "history of nobody": (Event, 365, lambda user, at: Event(action="account_deleted", at=at)),
+    "devices": (Device, 365, lambda user, at: Device(user_id=user.id, key="x", first_seen_at=at, last_seen_at=at)),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(jobs, "PAUSE", 0)
+
+
+@pytest.fixture
+def own_job():
+    """Register jobs as an application would; they are gone after the test."""
+    names = []
+
+    def register(name, job):
+        job.__name__ = name
+        names.append(name)
+        return cleanup.register(job)
+
+    yield register
+    for name in names:
+        cleanup.registered.pop(name, None)
+
+
+# What goes, and when
+
+
+def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
+    """Both sides of each limit: one row that is as old as that, and one a moment younger."""
+    made = {}
+    for name, (_, days, make) in LIMITS.items():
+        made[name] = [make(ada, clock.time - timedelta(days=days) + younger) for younger in (MOMENT, timedelta(0))]
+        db.session.add_all(made[name])
+    db.session.commit()
+    young = {name: (type(pair[0]), pair[0].id) for name, pair in made.items()}
+    counts = run_all()
+    assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
+    assert {model: count(model) for model, _, _ in LIMITS.values()} == {
+        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, SsoJourney: 1, EmailChange: 1, Letter: 3, Event: 2,
+        Device: 1,
+    }  # fmt: skip
+    assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (2, 3, 0)
+    assert User.find("ada") == ada
+
+    clock.time += MOMENT
+    assert sum(run_all().values()) == len(LIMITS)
+    assert sum(run_all().values()) == 0
+
+
+def test_an_email_that_waits_never_goes(ada, letters, clock):
+    for _ in range(2):
+        mail.send("reset", ada)
+    db.session.flush()
+    db.session.get(Letter, 1).done_at = clock.time  # given up once, and retried by an operator
+    db.session.commit()
+    clock.move(days=400)
+    assert run("sent_emails") == 0
+    assert len(letters()) == 2
+    clock.move(days=30)
+    assert run("sent_emails") == 2
+
+
+def test_an_account_that_was_never_confirmed_goes_after_a_week_with_all_its_rows_and_no_email(
+    client, ada, letters, clock
+):
+    before = rows()
+    client.post("/auth/register", data=FORM)
+    client.post("/auth/login", data={"login": "eve", "password": "wrong"})
+    letters()
+    clock.move(days=7, microseconds=-1)
+    assert run("unconfirmed_accounts") == 0
+    assert User.find("eve")
+    clock.time += MOMENT
+    assert run("unconfirmed_accounts") == 1
+    assert len(letters()) == 1, "theirs, of a week ago"
+    after = rows()
+    assert [line.action for line in after.pop("events")] == ["account_deleted"]
+    del before["events"], before["jobs"], after["jobs"]
+    assert after == before
+    assert "Hello, stranger." in client.get("/").text
+    assert client.post("/auth/register", data=FORM).status_code == 302
+
+
+@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+def test_accounts_that_nobody_can_have_go_too_and_their_names_are_free(client, another_client, ada, letters, clock):
+    client.post("/auth/register", data=FORM | {"email": "ada@example.com"})
+    assert User.find("eve").email.endswith("@invalid")
+    clock.move(days=7)
+    assert run("unconfirmed_accounts") == 1
+    assert db.session.scalars(select(User.username)).all() == ["ada"]
+    another_client.post("/auth/register", data=FORM)
+    assert User.find("eve").email == "eve@example.com"
+    assert not [sent for sent in letters() if "invalid" in sent.recipients[0]]
+
+
+# In small batches, by an index
+
+
+@pytest.fixture
+def statements(app):
+    """What the database is asked, with the values, and each commit."""
+    asked = []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    event.listen(db.engine, "commit", lambda _: asked.append(("COMMIT", None)))
+    return asked
+
+
+def test_many_rows_go_in_batches_that_all_cost_the_same(ada, clock, monkeypatch, statements):
+    monkeypatch.setattr(cleanup, "BATCH", 3)
+    db.session.add_all([Event(user_id=ada.id, action="signed_in", at=clock.time - YEAR) for _ in range(8)])
+    db.session.commit()
+    statements.clear()
+    assert (run("audit_events"), count(Event)) == (8, 0)
+    words = [statement.split()[0] for statement, _ in statements]
+    start = words.index("DELETE") - 1
+    assert words[start:][:12] == ["SELECT", "DELETE", "UPDATE", "COMMIT"] * 3
+    sizes = [len(values) for statement, values in statements if statement.startswith("DELETE")]
+    assert sizes == [3, 3, 2]
+
+
+def test_a_batch_starts_where_the_last_one_ended(ada, clock, monkeypatch, statements):
+    """On PostgreSQL, what was deleted still stands in the index; time per batch would grow with all before it."""
+    monkeypatch.setattr(cleanup, "BATCH", 2)
+    ages = [YEAR + timedelta(days=days) for days in (5, 4, 3, 3, 3, 2, 1)]  # with more of one age than a batch takes
+    db.session.add_all([Event(user_id=ada.id, action="signed_in", at=clock.time - age) for age in ages])
+    db.session.commit()
+    statements.clear()
+    assert run("audit_events") == 7
+    selects = [statement for statement, _ in statements if statement.startswith("SELECT events")]
+    assert [statement.count("events.at >= ") for statement in selects] == [0, 1, 1, 1, 1]
+
+
+def test_accounts_go_in_batches_though_many_are_due_at_one_moment(app, clock, monkeypatch):
+    monkeypatch.setattr(cleanup, "BATCH", 2)
+    for number in range(7):
+        made = {"username": f"person{number}", "email": f"person{number}@example.com", "created_at": clock.time}
+        db.session.add(User(**made, deletion_due_at=clock.time - timedelta(days=number // 3)))
+    db.session.commit()
+    assert (run("deleted_accounts"), count(User)) == (7, 0)
+
+
+def test_no_job_reads_a_whole_table(app, ada, phone, clock, monkeypatch, statements):
+    """Each statement of each job, explained: PostgreSQL may read a whole table only if it has no index that serves."""
+    app.config["SECRET_KEY_FALLBACKS"] = ("an earlier key, which is long enough",)
+    monkeypatch.setattr(cleanup, "BATCH", 1)
+    db.session.add_all([make(ada, clock.time - YEAR) for _ in range(2) for _, _, make in LIMITS.values()])
+    for name in ("grace", "alan", "bob", "eve"):
+        late = {"created_at": clock.time - YEAR} if len(name) == 3 else {"deletion_due_at": clock.time - YEAR}
+        db.session.add(User(username=name, email=f"{name}@example.com", confirmed=len(name) > 3, **late))
+    db.session.commit()
+    statements.clear()
+    assert min(run_all().values()) >= 0
+    asked = {
+        statement: values for statement, values in statements if statement.split()[0] in ("SELECT", "DELETE", "UPDATE")
+    }
+    assert {table for table in TABLES if any(f"DELETE FROM {table}" in statement for statement in asked)} == TABLES
+    db.session.rollback()
+    assert {statement: found for statement in asked if (found := whole_tables(statement, asked[statement]))} == {}
+
+
+TABLES = {model.__tablename__ for model, _, _ in LIMITS.values()} | {"users"}
+
+
+def whole_tables(statement, values):
+    """The steps of a statement's plan that read a whole table that grows."""
+    with db.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+            return [step for step in plan if step.startswith("SCAN") and step not in ("SCAN jobs", "SCAN CONSTANT ROW")]
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar()
+        return seq_scans(plan[0]["Plan"])
+
+
+def seq_scans(step):
+    inner = [table for below in step.get("Plans", []) for table in seq_scans(below)]
+    return inner + (
+        [step["Relation Name"]] if step["Node Type"] == "Seq Scan" and step["Relation Name"] != "jobs" else []
+    )
+
+
+# By one process, once a day, and done after the work
+
+
+def at_once(app, function, times=6):
+    def call(_):
+        with app.app_context():
+            return function()
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(lambda number: contextvars.Context().run(call, number), range(times)))
+
+
+def test_one_of_many_processes_runs_a_job(app, clock):
+    assert sorted(at_once(app, lambda: Job.claim("sent_emails") or 0)) == [0, 0, 0, 0, 0, 1]
+    assert Job.claim("devices"), "each job has its own lease"
+
+
+def test_a_job_runs_once_a_day(ada, clock, caplog):
+    caplog.set_level("INFO", "app.accounts.jobs")
+    for hour in range(25):
+        db.session.add(session(ada, clock.time - YEAR))
+        db.session.commit()
+        cleanup.run_due(threading.Event())
+        assert count(UserSession) == hour % 24
+        clock.move(hours=1)
+    said = [record.getMessage() for record in caplog.records if record.name == "app.accounts.jobs"]
+    assert said == ["Cleanup: expired_sessions: 1", "Cleanup: expired_sessions: 24"]
+
+
+def test_a_job_is_done_after_its_work_not_before(app, clock, own_job):
+    seen = []
+
+    def work():
+        seen.append(job("work").finished_at)
+        yield 1
+        seen.append(job("work").finished_at)
+
+    own_job("work", work)
+    cleanup.run("work")
+    assert (seen, job("work").finished_at) == ([None, None], clock.time)
+
+
+def test_a_killed_process_loses_its_lease_in_minutes_and_another_goes_on(app, ada, clock):
+    db.session.add(session(ada, clock.time - YEAR))
+    db.session.commit()
+    Job.claim("expired_sessions")  # and is killed
+    clock.time += LEASE - MOMENT
+    assert cleanup.run("expired_sessions") is None
+    clock.time += MOMENT
+    assert cleanup.run("expired_sessions").count == 1
+    assert job("expired_sessions").finished_at == clock.time
+
+
+def test_a_process_that_slept_longer_than_its_lease_changes_nothing_any_more(app, ada, clock, own_job):
+    def slow():
+        db.session.add(session(ada, clock.time))
+        yield 1
+        clock.time += LEASE
+        assert Job.claim("slow") == 2, "another process takes over"
+        db.session.add(session(ada, clock.time))
+        yield 1
+
+    own_job("slow", slow)
+    outcome = cleanup.run("slow")
+    assert (outcome.count, outcome.error, count(UserSession)) == (1, "Another process has taken it over.", 1)
+    assert (job("slow").finished_at, job("slow").failed_at, job("slow").run) == (None, None, 2)
+
+
+def test_a_lease_lasts_as_long_as_batches_follow(app, clock, own_job):
+    def long():
+        for _ in range(5):
+            clock.time += LEASE - MOMENT
+            assert Job.claim("long") is None
+            yield 1
+
+    own_job("long", long)
+    assert cleanup.run("long").count == 5
+
+
+def test_after_a_clock_was_put_back_jobs_run_and_leases_end(app, clock):
+    cleanup.run("devices")
+    Job.claim("sent_emails")
+    clock.move(days=-30)
+    assert cleanup.run("devices").is_finished
+    assert cleanup.run("sent_emails").is_finished
+    clock.move(hours=23)
+    assert cleanup.run("devices") is None
+
+
+# Errors
+
+
+def test_a_job_that_fails_holds_up_no_other_and_is_tried_again_soon(app, ada, clock, monkeypatch, caplog):
+    db.session.add_all([session(ada, clock.time - YEAR), letter(ada, clock.time - YEAR)])
+    db.session.commit()
+    works = cleanup.registered["expired_sessions"]
+    monkeypatch.setitem(cleanup.registered, "expired_sessions", lambda: db.session.execute(text("SELECT nothing")))
+    cleanup.run_due(threading.Event())
+    assert (count(UserSession), count(Letter)) == (1, 0)
+    failed = job("expired_sessions")
+    assert (failed.finished_at, failed.failed_at, failed.leased_until) == (None, clock.time, None)
+    assert "nothing" in failed.error
+    assert "Cleanup job expired_sessions failed" in caplog.text
+
+    monkeypatch.setitem(cleanup.registered, "expired_sessions", works)
+    clock.time += RETRY - MOMENT
+    assert cleanup.run("expired_sessions") is None
+    clock.time += MOMENT
+    assert cleanup.run("expired_sessions").count == 1
+    mended = job("expired_sessions")
+    assert (mended.finished_at, mended.failed_at, mended.error) == (clock.time, None, "")
+
+
+def test_what_a_job_did_before_it_failed_stays_done(app, ada, clock, own_job):
+    def half():
+        db.session.add(session(ada, clock.time))
+        yield 1
+        db.session.add(session(ada, clock.time))
+        raise RuntimeError("half way\nand more")
+
+    own_job("half", half)
+    outcome = cleanup.run("half")
+    assert (outcome.count, outcome.error, count(UserSession)) == (1, "RuntimeError: half way", 1)
+
+
+@pytest.fixture
+def leaving(app, clock):
+    """Make people whose 14 days are over."""
+
+    def make(*names):
+        people = [
+            User(username=name, email=f"{name}@example.com", confirmed=True, deletion_due_at=clock.time)
+            for name in names
+        ]
+        db.session.add_all(people)
+        db.session.commit()
+        return people
+
+    return make
+
+
+def test_an_account_that_can_not_be_deleted_is_named_and_tried_again_the_next_day(leaving, clock, monkeypatch, caplog):
+    stuck = leaving("ada", "bob", "eve")[1].id
+    erase = personal_data.erase
+    monkeypatch.setattr(personal_data, "erase", lambda user: 1 / 0 if user.id == stuck else erase(user))
+    cleanup.run_due(threading.Event())
+    assert db.session.scalars(select(User.username)).all() == ["bob"]
+    said = f"Account {stuck} can't be deleted: ZeroDivisionError: division by zero"
+    assert job("deleted_accounts").error == said
+    assert said.partition(":")[0] in caplog.text
+    assert job("deleted_accounts").finished_at == clock.time
+
+    clock.time += EVERY - MOMENT
+    assert cleanup.run("deleted_accounts") is None
+    clock.time += MOMENT
+    monkeypatch.undo()
+    monkeypatch.setattr("app.clock.now", lambda: clock.time)
+    assert cleanup.run("deleted_accounts").count == 1
+    assert (count(User), job("deleted_accounts").error) == (0, "")
+
+
+@pytest.fixture
+def plants(app):
+    """A table of the application's own that was not registered: its rows keep their owner from being deleted.
+
+    Its key is looked at when a transaction is committed.
+    """
+    key = "owner_id INTEGER REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED"
+    db.session.execute(text(f"CREATE TABLE plants ({key})"))
+    db.session.commit()
+    yield lambda owner: db.session.execute(text(f"INSERT INTO plants VALUES ({owner.id})"))
+    db.session.rollback()
+    db.session.execute(text("DROP TABLE plants"))
+    db.session.commit()
+
+
+def test_an_error_of_the_commit_is_of_that_account_alone(leaving, plants):
+    ada, bob, _ = leaving("ada", "bob", "eve")
+    for person in (ada, bob):
+        plants(person)
+    db.session.commit()
+    stuck = bob.id
+    outcome = cleanup.run("deleted_accounts")
+    assert (outcome.count, outcome.is_finished) == (1, True)
+    assert db.session.scalars(select(User.username).order_by(User.id)).all() == ["ada", "bob"]
+    assert outcome.error.count("can't be deleted: ") == 2
+    assert f"Account {stuck} can't be deleted: " in outcome.error
+
+
+def test_an_error_names_few_of_many_accounts(leaving, monkeypatch):
+    leaving(*(f"person{number}" for number in range(13)))
+    monkeypatch.setattr(personal_data, "erase", lambda user: 1 / 0)
+    error = cleanup.run("deleted_accounts").error
+    assert error.count("ZeroDivisionError") == 10
+    assert error.endswith("; and 3 more")
+
+
+def test_an_account_that_is_kept_meanwhile_stays(leaving, monkeypatch):
+    leaving("ada")
+    purge = closing.purge
+
+    def kept_first(user, *conditions, **how):
+        with db.engine.begin() as connection:
+            connection.execute(text("UPDATE users SET deletion_due_at = NULL"))
+        return purge(user, *conditions, **how)
+
+    monkeypatch.setattr(closing, "purge", kept_first)
+    outcome = cleanup.run("deleted_accounts")
+    assert (outcome.count, outcome.error, count(User)) == (0, "", 1)
+
+
+@on_sqlite
+def test_a_database_that_another_process_has_locked_fails_a_job_for_now(make_app, database, clock):
+    options = {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 0.05}}
+    with make_app("testing", database, {"SQLALCHEMY_ENGINE_OPTIONS": options}):
+        user = User(username="ada", email="ada@example.com", confirmed=True, deletion_due_at=clock.time)
+        db.session.add(user)
+        Job.claim("deleted_accounts")
+        db.session.commit()
+        clock.time += LEASE
+        locked = db.engine.connect()
+        locked.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(Exception, match="database is locked"):
+            cleanup.run_due(threading.Event())
+        locked.rollback()
+        locked.close()
+        cleanup.run_due(threading.Event())
+        assert count(User) == 0
+
+
+# Stopping
+
+
+def test_a_job_that_is_stopped_ends_after_the_batch_in_hand_and_goes_on_later(app, ada, clock, monkeypatch):
+    monkeypatch.setattr(cleanup, "BATCH", 2)
+    db.session.add_all([session(ada, clock.time - YEAR) for _ in range(5)])
+    db.session.commit()
+    stopped, deleted = threading.Event(), []
+
+    def stop(connection, cursor, statement, *_):
+        if statement.startswith("DELETE"):
+            deleted.append(cursor.rowcount)
+            stopped.set()
+
+    event.listen(db.engine, "after_cursor_execute", stop)
+    cleanup.run_due(stopped)
+    assert (deleted, count(UserSession)) == ([2], 3)
+    half = job("expired_sessions")
+    assert (half.finished_at, half.failed_at, half.leased_until) == (None, None, None)
+    cleanup.run_due(threading.Event())
+    assert count(UserSession) == 0
+
+
+def test_a_pause_between_batches_does_not_hold_up_the_end(app, clock, monkeypatch, own_job):
+    monkeypatch.setattr(jobs, "PAUSE", 3600)
+    stopped = threading.Event()
+
+    def endless():
+        while True:
+            yield 1
+
+    own_job("endless", endless)
+    threading.Timer(0.05, stopped.set).start()
+    assert cleanup.run("endless", stopped).count == 1
+
+
+# Beside the emails
+
+
+@pytest.fixture
+def thread(app, monkeypatch):
+    """Start the threads with this cleanup, or with the application's own. They look again at once."""
+    monkeypatch.setattr(delivery, "PAUSE", 0.01)
+    monkeypatch.setattr(delivery, "LOOK_EVERY", 0.01)
+    started = []
+
+    def start(cleanup=None):
+        started.append(Delivery(app, cleanup) if cleanup else app.extensions["delivery"])
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop(wait=5)
+
+
+def test_a_serving_process_cleans_up(thread, ada, clock):
+    db.session.add(session(ada, clock.time - YEAR))
+    ada.deletion_due_at = clock.time
+    db.session.commit()
+    thread()
+    until(lambda: db.session.rollback() or count(User) + count(UserSession) + count(Letter) == 0)
+
+
+def test_emails_go_while_cleanup_takes_its_time(thread, ada, letters):
+    is_over, began = threading.Event(), threading.Event()
+
+    def clean_up(stopped):
+        began.set()
+        is_over.wait(10)
+
+    thread(clean_up)
+    assert began.wait(10)
+    mail.send("reset", ada)
+    db.session.commit()
+    until(lambda: len(letters) == 1)
+    assert not is_over.is_set()
+    is_over.set()
+
+
+def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, letters):
+    asked = []
+
+    def fail(stopped):
+        asked.append(stopped)
+        raise RuntimeError("the database is away")
+
+    thread(fail)
+    until(lambda: len(asked) >= 3)
+    mail.send("reset", ada)
+    db.session.commit()
+    until(lambda: len(letters) == 1)
+
+
+def test_a_process_that_ends_does_not_wait_for_a_long_batch(thread, monkeypatch):
+    monkeypatch.setattr(delivery, "PATIENCE", 0.05)
+    is_over, began = threading.Event(), threading.Event()
+
+    def clean_up(stopped):
+        began.set()
+        is_over.wait(10)
+
+    running = thread(clean_up)
+    assert began.wait(10)
+    running.stop(wait=10)
+    assert not running._thread.is_alive()
+    assert running._cleanup_thread.is_alive(), "it is a daemon: the process ends without it"
+    is_over.set()
+
+
+@pytest.mark.parametrize(
+    ("settings", "waits"), [({"MAIL_DELIVERY": "thread"}, True), ({"MAIL_DELIVERY": "off"}, False)]
+)
+def test_goodbyes_never_pile_up_before_an_email_that_a_user_waits_for(leaving, letters, waits):
+    """Ten accounts go; then the job waits until their emails have gone, ten seconds at most."""
+    leaving(*(f"person{number}" for number in range(25)))
+    batches, seen = cleanup.registered["deleted_accounts"](), []
+    for handled in batches:
+        db.session.commit()
+        seen.append(handled)
+        if seen[-3:] == [None] * 3 and len(seen) < 20:
+            letters()
+    nothing = [None] * 3 if waits else []
+    patience = [None] * 20 if waits else []
+    assert seen == [1] * 10 + nothing + [1] * 10 + patience + [1] * 5
+    assert len(letters()) == 25
+
+
+def test_no_request_cleans_up(app, client, another_client, ada, bob, clock):
+    db.session.add_all([make(ada, clock.time - YEAR) for _, _, make in LIMITS.values()])
+    bob.created_at = ada.deletion_due_at = clock.time - YEAR
+    db.session.commit()
+    before = {name: len(found) for name, found in rows().items()}
+    for _, address in addresses(app, "GET"):
+        client.get(address).close()
+    assert {name: len(found) for name, found in rows().items()} == before
+    another_client.post("/auth/login", data={"login": "bob", "password": PASSWORD})
+    assert (count(User), count(Job), count(EmailChallenge)) == (2, 0, 2)
+
+
+# Jobs of an application's own
+
+
+@pytest.mark.parametrize(
+    ("work", "handled"),
+    [(lambda: iter([2, None, 3]), 5), (lambda: 4, 4), (lambda: None, 0), (lambda: iter(()), 0)],
+    ids=["a generator", "a number", "nothing", "an empty generator"],
+)
+def test_a_job_of_ones_own_yields_or_returns_how_much_it_did(app, own_job, clock, monkeypatch, work, handled):
+    monkeypatch.setattr(jobs, "LONG_PAUSE", 0)
+    own_job("own", work)
+    cleanup.run_due(threading.Event())
+    assert job("own").finished_at == clock.time
+    assert run("own") == handled
+
+
+def test_two_jobs_can_not_have_one_name(own_job):
+    own_job("mine", lambda: 1)
+    with pytest.raises(ValueError, match="There is a cleanup job mine already"):
+        own_job("mine", lambda: 2)
+
+
+def test_the_command_runs_all_and_says_what_failed(app, ada, clock, own_job):
+    own_job("broken", lambda: 1 / 0)
+    db.session.add(session(ada, clock.time - YEAR))
+    db.session.commit()
+    Job.claim("devices")
+    for _ in range(2):  # due or not
+        result = app.test_cli_runner().invoke(args=["users", "tidy"])
+        assert result.exit_code == 1
+        assert "broken: ZeroDivisionError: division by zero" in result.stderr
+        assert "devices: Another process is running this now." in result.stderr
+    cleanup.registered.pop("broken")
+    result = app.test_cli_runner().invoke(args=["users", "tidy"])
+    assert (result.exit_code, [line.split()[0] for line in result.stdout.splitlines()].count("-")) == (0, 1)
