@@ -7,14 +7,17 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import quote
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
+from email_validator import validate_email
 from flask import current_app
 
 T = TypeVar("T", bool, int, str)
@@ -113,6 +116,8 @@ load_dotenv(Path(__file__).with_name(".env"))
 
 PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
 
+LOCAL_DOMAIN = re.compile(r"@([\w-]+\.)*local(host)?(?=>?\s*$)", re.IGNORECASE)
+
 IN_MEMORY = {"sqlite://", "sqlite:///:memory:"}
 
 # Keys that stand in tutorials and examples, or parts of them.
@@ -137,7 +142,7 @@ class Config:
     MAIL_USE_SSL = env("MAIL_USE_SSL", False)  # TLS from the first byte, as on port 465
     MAIL_USERNAME = env("MAIL_USERNAME", "")
     MAIL_PASSWORD = env("MAIL_PASSWORD", "")
-    MAIL_SENDER = env("MAIL_SENDER", "")  # the From address; no-reply@ the host of PUBLIC_URL if empty
+    MAIL_SENDER = env("MAIL_SENDER", "")  # Garden <mail@example.com>; APP_NAME, no-reply@ PUBLIC_URL's host if empty
     MAIL_DELIVERY = env("MAIL_DELIVERY", "thread")  # thread: in the web process; worker: flask mail work; off: wait
 
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: accounts are made with flask users create
@@ -189,6 +194,8 @@ class Config:
             for name in ("APP_NAME", "MAIL_SENDER")
             if not settings[name].isprintable()
         ]
+        if settings["MAIL_SENDER"] or settings["MAIL_SERVER"]:
+            found += _problems_of_sender(settings)
         found += [
             f"OIDC_{name.upper()}_{part.upper()} is missing. {name.capitalize()}'s console, or whoever runs it, has it."
             for name, provider in settings["OIDC_PROVIDERS"].items()
@@ -266,9 +273,60 @@ def _is_guessable(key: str) -> bool:
     return len(key.encode()) < 32 or len(set(key)) < 8 or any(word in key.lower() for word in EXAMPLES)
 
 
+def _sender(settings: Mapping[str, Any]) -> str:
+    """What MAIL_SENDER says, or follows from PUBLIC_URL."""
+    host = urlsplit(settings["PUBLIC_URL"]).hostname or "localhost"
+    return settings["MAIL_SENDER"] or f"no-reply@{mail_domain(host)}"
+
+
+def _problems_of_sender(settings: Mapping[str, Any]) -> list[str]:
+    try:
+        mail_sender(_sender(settings))
+    except ValueError as error:
+        example = "Write one address: no-reply@example.com, or with a name: Garden <no-reply@example.com>."
+        if settings["MAIL_SENDER"]:
+            return [f"MAIL_SENDER is no address that email can come from. {error} {example}"]
+        if PUBLIC_URL.fullmatch(settings["PUBLIC_URL"]):
+            return [f"MAIL_SENDER is missing, and no address can be made of PUBLIC_URL's host. {example}"]
+    return []
+
+
 def setting(name: str) -> Any:
     """Return a setting of the running application, for those who import no Flask."""
     return current_app.config[name]
+
+
+def mail_sender(text: str) -> tuple[str, str]:
+    """Read an address, or a name and an address in angle brackets, as MAIL_SENDER has it; the name may be empty.
+
+    Raises ValueError, with a reason in words, if a mail server would not take the address.
+    """
+    name, bracket, address = text.rpartition("<")
+    if bracket and re.fullmatch(r'[^"<>@:;\\]+', name):
+        text = f'"{name.strip()}" <{address}'
+    local = LOCAL_DOMAIN.search(text)  # which email-validator refuses, and a mail server at home may take
+    if local:
+        text = LOCAL_DOMAIN.sub(r"\g<0>.example.com", text)
+    parsed = validate_email(
+        text,
+        allow_display_name=True,
+        allow_domain_literal=True,
+        allow_smtputf8=False,
+        check_deliverability=False,
+        globally_deliverable=False,
+        strict=True,
+    )
+    if "=?" in parsed.local_part:
+        raise ValueError("The part before the @ can't hold an encoded word.")
+    ascii_address = parsed.ascii_email or parsed.normalized
+    return parsed.display_name or "", ascii_address.removesuffix(".example.com") if local else ascii_address
+
+
+def mail_domain(host: str) -> str:
+    """Return what stands after the @ in an address at `host`: its name, or its number in brackets (RFC 5321, 4.1.3)."""
+    with suppress(ValueError):
+        return f"[{'IPv6:' if ip_address(host).version == 6 else ''}{host}]"
+    return host
 
 
 def complete(settings: dict[str, Any], instance_path: str) -> None:
@@ -277,8 +335,8 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
         settings["SECRET_KEY"] = _development_secret(Path(instance_path) / "secret_key")
     settings["SQLALCHEMY_DATABASE_URI"] = settings["SQLALCHEMY_DATABASE_URI"] or "sqlite:///app.db"
     settings["PUBLIC_URL"] = settings["PUBLIC_URL"] or f"http://localhost:{settings['PORT']}"
-    sender = settings["MAIL_SENDER"] or f"no-reply@{urlsplit(settings['PUBLIC_URL']).hostname}"
-    settings["MAIL_DEFAULT_SENDER"] = f'"{quote(settings["APP_NAME"])}" <{sender}>'
+    name, address = mail_sender(settings["MAIL_SENDER"]) if settings["MAIL_SENDER"] else ("", _sender(settings))
+    settings["MAIL_DEFAULT_SENDER"] = f'"{quote(name or settings["APP_NAME"])}" <{address}>'
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", _engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
     settings.setdefault("SQLALCHEMY_BINDS", {})["counts"] = _hasty_engine(settings["SQLALCHEMY_DATABASE_URI"])

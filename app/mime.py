@@ -5,16 +5,16 @@ RFC 2047 lets an encoded word have 75 characters: a header is encoded and folded
 """
 
 import secrets
-from contextlib import suppress
 from email.charset import QP, SHORTEST, Charset
 from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import compat32
 from email.utils import formatdate, parseaddr, quote
-from ipaddress import ip_address
 
 import flask_mail
+
+from config import mail_domain
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=None, mangle_from_=False)  # folded below
 LINE = 76  # characters of a header
@@ -25,16 +25,9 @@ UTF8 = Charset("utf-8")
 UTF8.header_encoding, UTF8.body_encoding = SHORTEST, QP
 
 
-def domain_of(host: str) -> str:
-    """Return the part of an address after the @ for a host: its name, or a number in brackets (RFC 5321, 4.1.3)."""
-    with suppress(ValueError):
-        return f"[{'IPv6:' if ip_address(host).version == 6 else ''}{host}]"
-    return host
-
-
 def new_message_id(host: str) -> str:
     """Return a Message-ID of this host, at most 254 characters long: of a longer name its end will do."""
-    domain = domain_of(host)
+    domain = mail_domain(host)
     if len(domain) > LONGEST_ID_DOMAIN:
         domain = domain[-LONGEST_ID_DOMAIN:].lstrip(".-")
     return f"<{secrets.token_hex(16)}@{domain}>"

@@ -109,7 +109,9 @@ class Normal(SMTP):
         return answer
 
     async def handle_DATA(self, server, session, envelope):
-        return await self.take(message_from_bytes(envelope.content, policy=policy.default))
+        letter = message_from_bytes(envelope.content, policy=policy.default)
+        letter["X-MailFrom"] = envelope.mail_from
+        return await self.take(letter)
 
     async def handle_exception(self, error):
         return f"451 {error!r}"

@@ -58,7 +58,7 @@ HOMES = {  # of libraries: who may import them
     "authlib": {"app.oidc", "app.dev.issuer"},
     "cryptography": {"app.tokens"},
     "authlib.jose": set(),
-    "email_validator": {"app.accounts.registration"},
+    "email_validator": {"app.accounts.registration", "config"},
     "joserfc": {"app.tokens", "app.oidc", "app.dev.issuer"},
     "flask_login.login_user": {"app.auth.gate"},  # the one way in
     "flask_limiter": {"app.extensions", "app.limits"},

@@ -321,6 +321,24 @@ def test_a_server_takes_letters_with_long_links_whole(make_app, database, server
         assert "/x/auth/login" in app.test_client().get(link.removeprefix(own["PUBLIC_URL"])).location
 
 
+@pytest.mark.parametrize(
+    ("own", "sender"),
+    [
+        ({"MAIL_SENDER": "Gärten, Inc. <mail@bücher.example>"}, "mail@xn--bcher-kva.example"),
+        ({"PUBLIC_URL": "https://192.0.2.1"}, "no-reply@[192.0.2.1]"),
+        ({"PUBLIC_URL": "https://[2001:db8::1]"}, "no-reply@[IPv6:2001:db8::1]"),
+    ],
+)
+def test_a_server_is_told_the_address_that_a_letter_comes_from(make_app, database, server, own, sender):
+    with make_app("testing", database, server.settings | own):
+        mail.send("no_account", None, to="eve@example.com")
+        db.session.commit()
+        mail.deliver()
+        assert (letter().status, letter().error) == ("sent", "")
+        [received] = server.letters
+        assert received["X-MailFrom"] == received["From"].addresses[0].addr_spec == sender
+
+
 # flask mail work
 
 

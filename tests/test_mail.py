@@ -372,3 +372,28 @@ def test_a_body_is_kept_whatever_stands_in_it(app, name):
     message = mime.Email("Hi", ["ada@example.com"], f"{name}\nFrom {name}\n", f"<p>{name}</p>")
     assert bodies(message) == [message.body, message.html]
     assert b"\n>From" not in message.as_bytes()
+
+
+SENDERS = {  # how MAIL_SENDER and APP_NAME may be, and what a mail program shows
+    "an address of its own": ({"MAIL_SENDER": "mail@example.com"}, "Flasky", "mail@example.com"),
+    "a name of its own": ({"MAIL_SENDER": "Garden, Inc. <mail@example.com>"}, "Garden, Inc.", "mail@example.com"),
+    "in another script": ({"MAIL_SENDER": "สวน" * 20 + " <mail@example.com>"}, "สวน" * 20, "mail@example.com"),
+    "a number": ({"PUBLIC_URL": "http://127.0.0.1:5000"}, "Flasky", "no-reply@[127.0.0.1]"),
+    "a number of six": ({"PUBLIC_URL": "http://[::1]:5000"}, "Flasky", "no-reply@[IPv6:::1]"),
+    "quotes": ({"APP_NAME": 'The "Garden"'}, 'The "Garden"', "no-reply@localhost"),
+    "one quote": ({"APP_NAME": 'The 6" Garden'}, 'The 6" Garden', "no-reply@localhost"),
+    "a backslash": ({"APP_NAME": "Garden\\"}, "Garden\\", "no-reply@localhost"),
+    "an address": ({"APP_NAME": "a@b.example, <c@d.example>"}, "a@b.example, <c@d.example>", "no-reply@localhost"),
+    "an encoded word": ({"APP_NAME": "=?utf-8?q?x?="}, "=?utf-8?q?x?=", "no-reply@localhost"),
+    "quotes and more": ({"APP_NAME": 'Äpfel, "Birnen" \\'}, 'Äpfel, "Birnen" \\', "no-reply@localhost"),
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "address"), [pytest.param(*sender, id=what) for what, sender in SENDERS.items()]
+)
+def test_who_an_email_comes_from(app, queued, letters, name, address):
+    [message] = letters()
+    assert the_name_of_the_sender(message) == name
+    assert on_the_wire(message)["From"].addresses[0].addr_spec == address
+    assert re.fullmatch(r"<[0-9a-f]{32}@(localhost|\[127\.0\.0\.1\]|\[IPv6:::1\])>", message.msgId)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from email.utils import parseaddr
 
 import pytest
 from clients import ROOT
@@ -96,6 +97,88 @@ def test_with_these_four_it_starts(start):
     assert [app.config[name] for name in kept] == list(GOOD.values())
     assert app.config["MAIL_DEFAULT_SENDER"] == '"Flasky" <no-reply@example.com>'
     assert app.test_client().get("/dev/mailbox", base_url="https://example.com").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("written", "sender"),
+    [
+        ("mail@example.com", ("Flasky", "mail@example.com")),
+        ("<mail@example.com>", ("Flasky", "mail@example.com")),
+        ("Garden <mail@example.com>", ("Garden", "mail@example.com")),
+        ("Garden<mail@example.com>", ("Garden", "mail@example.com")),
+        ('"Ada & Co" <mail@example.com>', ("Ada & Co", "mail@example.com")),
+        ("Ada & Co <mail@example.com>", ("Ada & Co", "mail@example.com")),
+        ("Acme, Inc. <mail@example.com>", ("Acme, Inc.", "mail@example.com")),
+        ('"The \\"Garden\\"" <mail@example.com>', ('The "Garden"', "mail@example.com")),
+        ("Gärten <mail@bücher.example>", ("Gärten", "mail@xn--bcher-kva.example")),
+        ("o'neil+no-reply@example.com", ("Flasky", "o'neil+no-reply@example.com")),
+        ("Garden <root@localhost>", ("Garden", "root@localhost")),
+        ("root@mail.local", ("Flasky", "root@mail.local")),
+        ("mail@[192.0.2.1]", ("Flasky", "mail@[192.0.2.1]")),
+        ("mail@[IPv6:2001:db8::1]", ("Flasky", "mail@[IPv6:2001:db8::1]")),
+    ],
+)
+def test_the_sender_is_an_address_or_a_name_and_an_address(start, written, sender):
+    app = start(**GOOD, MAIL_DELIVERY="off", MAIL_SENDER=written)
+    assert parseaddr(app.config["MAIL_DEFAULT_SENDER"]) == sender
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "no-reply",
+        "Garden",
+        "@example.com",
+        "no-reply@",
+        "a@example.com, b@example.com",
+        "A <a@example.com>, B <b@example.com>",
+        "A <a@example.com>, b@example.com",
+        "a@b@example.com",
+        "a b@example.com",
+        "a@exam ple.com",
+        "a@example..com",
+        ".a@example.com",
+        "a@-example.com",
+        "é@example.com",
+        '"a b"@example.com',
+        "@relay.example:a@example.com",
+        "friends: a@example.com;",
+        "Garden <a@example.com",
+        "Garden a@example.com>",
+        "Garden <a@example.com> of Ada",
+        'The "Garden <a@example.com>',
+        "Garden <>",
+        "a@[192.0.2.999]",
+        "a@192.0.2.1:25",
+        "=?utf-8?q?a=40evil.example?=@example.com",
+        f"{'a' * 65}@example.com",
+    ],
+)
+def test_what_no_email_can_come_from_is_refused_at_start(refusal, sender):
+    _, problem = refusal(**GOOD, MAIL_SENDER=sender)
+    assert problem.startswith("MAIL_SENDER is no address that email can come from. ")
+    assert "Garden <no-reply@example.com>" in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://192.0.2.1", "no-reply@[192.0.2.1]"),
+        ("https://[2001:db8::1]:8443/app", "no-reply@[IPv6:2001:db8::1]"),
+        ("https://Accounts.Example:8443", "no-reply@accounts.example"),
+        ("https://localhost", "no-reply@localhost"),
+    ],
+)
+def test_an_address_to_send_from_is_made_of_the_public_one(start, url, address):
+    app = start(**GOOD | {"PUBLIC_URL": url}, MAIL_DELIVERY="off")
+    assert parseaddr(app.config["MAIL_DEFAULT_SENDER"]) == ("Flasky", address)
+
+
+def test_a_public_address_that_email_can_not_come_from_makes_the_sender_a_setting_that_is_missing(refusal, start):
+    url = {"PUBLIC_URL": "https://my_host.example"}
+    _, problem = refusal(**GOOD | url)
+    assert problem.startswith("MAIL_SENDER is missing")
+    start(**GOOD | url, MAIL_DELIVERY="off", MAIL_SENDER="a@example.com")
 
 
 @pytest.mark.parametrize("name", GOOD)
