@@ -12,12 +12,8 @@ MAX_PATH = 4096  # bytes; gunicorn takes 4094 for path and query
 MAX_QUERY = 16 * 1024  # bytes
 MAX_HEADER = 8192  # bytes of one header; gunicorn takes 8190
 MAX_NAME = 128  # characters of a field's name
-MAX_FIELD = 4096  # characters of a field's value
-LONGER_FIELDS = {  # an application's own long fields go here
-    "credential": 16 * 1024,  # what a passkey signed, as JSON
-    "g-recaptcha-response": 8 * 1024,
-    "target": MAX_QUERY,  # an address, whose length gate.safe_next() looks at
-}
+MAX_FIELD = 16 * 1024  # characters of a field's value; a form asks for less, and says so beside the field
+LONGER_FIELDS = {"credential": 64 * 1024}  # what a passkey signed, as JSON; an application adds its own long fields
 SEPARATORS = {"application/x-www-form-urlencoded": b"&", "multipart/form-data": b"\r\n--"}
 
 
