@@ -6,8 +6,11 @@ import pytest
 from clients import PASSWORD, without_tokens
 from sqlalchemy import func, select
 
+from app.accounts import registration, sso
 from app.extensions import db
 from app.models import Event, Letter, User, UserSession
+from app.oidc import Claims
+from config import Provider
 
 FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 
@@ -379,3 +382,58 @@ def test_where_accounts_are_hidden_there_is_a_password(client):
     page = client.post("/auth/register", data=BY_PASSKEY)
     assert (page.status_code, count(User)) == (422, 0)
     assert "Choose a password." in page.text
+
+
+# Addresses that lead elsewhere
+
+ELSEWHERE = [
+    "=?utf-8?q?att=40evil.example=3e?=@bank.example",
+    "=?utf-8?q?att=40evil.example=3e=00?=foo@bank.example",
+    "x=?iso-8859-1?b?YUBiLmV4YW1wbGU=?=@bank.example",
+    "=?x?q?=41=42?=collab=?x?q?=40?=@bank.example",
+    "=?utf-7?q?&AGYAbwBvAGIAYQBy-?=@bank.example",
+    "=??=@bank.example",
+    '"a b"@bank.example',
+    '"=?utf-8?q?a?="@bank.example',
+    '"att@evil.example"@bank.example',
+    "@evil.example:ada@bank.example",
+    "<ada@evil.example>@bank.example",
+    "ada@evil.example@bank.example",
+    "ada%evil.example@bank.example",
+    "evil.example!ada@bank.example",
+    "ada(comment)@bank.example",
+    "ada\\@evil.example@bank.example",
+    "Ada <ada@bank.example>",
+    "ada@[192.0.2.1]",
+]
+ORDINARY = [
+    *(f"a{character}b@example.com" for character in "!#$%&'*+-/=?^_`{|}~."),
+    "!#$%&'*+-/=?^_`{|}~@example.com",
+    "o'neil+garden=spring@example.com",
+    "100%@example.com",
+    "a=?b@example.com",
+    "a?=b@example.com",
+    "bounce+ada=bank.example@example.com",
+]
+
+
+@pytest.mark.parametrize("address", ELSEWHERE)
+def test_an_address_that_could_lead_elsewhere_is_refused_wherever_it_is_typed(app, client, ada, letters, address):
+    form = {"email": address}
+    pages = [client.post("/auth/register", data=FORM | form)]
+    pages += [client.post(f"/auth/{page}", data=form) for page in ("reset", "magic-link")]
+    client.sign_in(ada)
+    pages.append(client.post("/auth/change-email", data=form | {"password": PASSWORD}))
+    assert [page.status_code for page in pages] == [422] * 4
+    created = app.test_cli_runner().invoke(
+        args=["users", "create", "--email", address, "--username", "eve"], input="\n"
+    )
+    assert created.exit_code == 1
+    assert letters() == []
+    provider = Provider("x", "X", "https://issuer.example", "an id", "a secret")
+    assert sso.understand(provider, Claims(provider.issuer, "1", email=address, is_verified=True)).email is None
+
+
+@pytest.mark.parametrize("address", ORDINARY)
+def test_ordinary_characters_stay(address):
+    assert registration.normal_email(address) == address

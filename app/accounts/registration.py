@@ -1,6 +1,7 @@
 """Becoming a member: which names and addresses will do, and the letter that confirms the address."""
 
 import math
+import re
 import secrets
 from datetime import timedelta
 from difflib import get_close_matches
@@ -26,6 +27,10 @@ CORRECTED = "email_corrected"
 PROVIDERS = "fastmail gmail googlemail hotmail icloud outlook protonmail yahoo".split()
 OTHERS = "email hushmail mail mailo rocketmail tutamail ymail zmail".split()
 SLIPS_OF_COM = "cim cm cmo co comm con coom cpm ocm om vom xom".split()
+
+# Local parts that some mail servers deliver to another host than the one after the @: an encoded word (RFC 2047), and
+# the routes of old, user%host and host!user. Each of their characters alone is as good as any other.
+LEADS_ELSEWHERE = re.compile(r"=\?.*\?=|%[\w-]+(\.[\w-]+)+$|^([\w-]+\.)+[\w-]+!")
 
 USERS = User.metadata.tables["users"]
 
@@ -178,6 +183,8 @@ def normal_email(address: str) -> str:
         raise ValueError(plain) from error
     if len(parsed.local_part) > 64:
         raise ValueError("The part before the @ can have 64 characters at most.")
+    if LEADS_ELSEWHERE.search(parsed.local_part):
+        raise ValueError("The part before the @ holds another address. Write the address alone.")
     return parsed.normalized
 
 
