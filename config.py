@@ -329,10 +329,19 @@ def mail_domain(host: str) -> str:
     return host
 
 
+def kept_secret(path: Path) -> str:
+    """Return the secret that is kept in a file, which only its owner can read; make it at first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or not path.read_text():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex())
+    return path.read_text()
+
+
 def complete(settings: dict[str, Any], instance_path: str) -> None:
     """Work out what follows from other settings."""
     if settings["CONFIG_NAME"] == "development" and not settings["SECRET_KEY"]:
-        settings["SECRET_KEY"] = _development_secret(Path(instance_path) / "secret_key")
+        settings["SECRET_KEY"] = kept_secret(Path(instance_path) / "secret_key")
     settings["SQLALCHEMY_DATABASE_URI"] = settings["SQLALCHEMY_DATABASE_URI"] or "sqlite:///app.db"
     settings["PUBLIC_URL"] = settings["PUBLIC_URL"] or f"http://localhost:{settings['PORT']}"
     name, address = mail_sender(settings["MAIL_SENDER"]) if settings["MAIL_SENDER"] else ("", _sender(settings))
@@ -384,11 +393,3 @@ def _redis_options() -> dict[str, Any]:
     from redis.retry import Retry
 
     return {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": Retry(NoBackoff(), 1, (Away,))}
-
-
-def _development_secret(path: Path) -> str:
-    path.parent.mkdir(exist_ok=True)
-    if not path.exists() or not path.read_text():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex())
-    return path.read_text()

@@ -56,15 +56,16 @@ def bind_extensions(app: Flask) -> None:
 
 
 def register_blueprints(app: Flask) -> None:
-    app.register_blueprint(main.bp)
-    app.register_blueprint(auth.bp, url_prefix="/auth")
     if app.config.get("MAILBOX"):
         from app import dev
 
+        dev.guard(app)  # before auth, which sends some users away from every page
         app.register_blueprint(dev.bp)
         app.cli.add_command(dev.serve)
         dev.keep_letters(app)
         dev.offer_pretend_issuer(app)
+    app.register_blueprint(main.bp)
+    app.register_blueprint(auth.bp, url_prefix="/auth")
 
 
 def deliver_letters(app: Flask) -> None:

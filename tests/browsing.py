@@ -1,12 +1,17 @@
 """A live development server, and a real browser on it."""
 
+import re
 import shutil
 import threading
 
 import pytest
+from flask import current_app
 from werkzeug.serving import make_server
 
 from app.dev import offer_pretend_issuer
+from app.dev.access import cookie_name
+
+NOT_THE_DEVELOPERS = re.compile("^(?!dev_)")  # a cookie of the application's users
 
 
 @pytest.fixture
@@ -56,6 +61,7 @@ def context_options():
 def page(browser, live, context_options):
     """A page of a new browser window. What it asks of another host, or what its policy forbids, fails the test."""
     context = browser.new_context(base_url=live, **context_options)
+    open_development_pages(context, live)
     context.set_default_timeout(10_000)
     strangers, forbidden = [], []
     context.on("console", lambda said: "Security Policy" in said.text and forbidden.append(said.text))
@@ -63,3 +69,9 @@ def page(browser, live, context_options):
     yield context.new_page()
     context.close()
     assert (strangers, forbidden) == ([], [])
+
+
+def open_development_pages(context, live):
+    """Give a browser access to the development pages, where there are any (app/dev/access.py)."""
+    if token := current_app.extensions.get("dev_token"):
+        context.add_cookies([{"name": cookie_name(current_app), "value": token, "url": live}])

@@ -8,6 +8,7 @@ import pytest
 from flask import has_app_context
 from flask.testing import FlaskClient
 
+from app.dev.access import cookie_name
 from app.extensions import db
 
 # For what no database has a part in.
@@ -18,7 +19,15 @@ PASSWORD = "a lantern in the fog"
 
 
 class Browser(FlaskClient):
-    """A test client that is another browser each: it shares neither user nor database session with the test."""
+    """A test client that is another browser each: it shares neither user nor database session with the test.
+
+    It has access to the development pages, where there are any (app/dev/access.py).
+    """
+
+    def __init__(self, *args, use_cookies=True, **kwargs):
+        super().__init__(*args, use_cookies=use_cookies, **kwargs)
+        if use_cookies and (token := self.application.extensions.get("dev_token")):
+            self.set_cookie(cookie_name(self.application), token)
 
     def open(self, *args, **kwargs):
         if args and isinstance(args[0], str):  # not when following a redirect

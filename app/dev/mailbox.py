@@ -1,19 +1,19 @@
-"""The mailbox page: letters as a mail program shows them. Answers this machine alone."""
+"""The mailbox page: letters as a mail program shows them. Only the developer's browser sees it (access.py)."""
 
 import email
 from datetime import UTC, datetime
 from email import policy
-from ipaddress import ip_address
 from mailbox import Maildir
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Blueprint, abort, current_app, render_template, request
 from flask_mail import email_dispatched
 
+from app.dev import access
 from app.models.user import email_key
 
 bp = Blueprint("dev", __name__, url_prefix="/dev")
+bp.before_request(access.require_developer)
 
 # A letter's HTML is shown without scripts or forms; its links open in the whole window.
 LETTER_POLICY = (
@@ -29,15 +29,6 @@ def keep_letters(app):
         _folder(app).add(message.as_bytes())
 
     email_dispatched.connect(keep, app, weak=False)
-
-
-@bp.before_request
-def answer_this_machine_alone():
-    proxies = ("x-forwarded", "forwarded", "x-real-ip")
-    forwarded = any(name.lower().startswith(proxies) for name in request.headers.keys())
-    named = urlsplit(request.host_url).hostname in {"localhost", "127.0.0.1", "::1"}
-    if forwarded or not named or not ip_address(request.remote_addr or "::").is_loopback:
-        abort(404)
 
 
 @bp.route("/mailbox")

@@ -7,7 +7,25 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
+from werkzeug.debug import DebuggedApplication
 from werkzeug.serving import WSGIRequestHandler, is_running_from_reloader, run_simple
+from werkzeug.wrappers import Request
+
+from app.dev import access
+
+
+class GuardedDebugger:
+    """WSGI middleware: Werkzeug's debugger for the developer's browser (access.py).
+
+    Everybody else gets the plain application: an error is written to the terminal and answered with a bare 500.
+    """
+
+    def __init__(self, app):
+        self.app, self.debugger = app, DebuggedApplication(app, evalex=True)
+
+    def __call__(self, environ, start_response):
+        is_developer = access.is_developer(self.app, Request(environ))
+        return (self.debugger if is_developer else self.app)(environ, start_response)
 
 
 class Quiet(WSGIRequestHandler):
@@ -29,10 +47,10 @@ def serve():
         logging.getLogger("alembic").setLevel(logging.WARNING)
         upgrade()
         logging.getLogger("werkzeug").addFilter(lambda record: "development server" not in record.getMessage())
-        url = app.config["PUBLIC_URL"]
-        click.echo(f"\n  {app.config['APP_NAME']}   {url}\n  Mailbox  {url}/dev/mailbox\n\n  Ctrl-C stops it.\n")
+        home, mailbox = access.link("/"), access.link("/dev/mailbox")
+        click.echo(f"\n  {app.config['APP_NAME']}   {home}\n  Mailbox  {mailbox}\n\n  Ctrl-C stops it.\n")
     app.debug = True
-    run_simple("localhost", port, app, use_reloader=True, use_debugger=True, threaded=True, request_handler=Quiet)
+    run_simple("localhost", port, GuardedDebugger(app), use_reloader=True, threaded=True, request_handler=Quiet)
 
 
 def _refuse_if_taken(port):

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from browsing import NOT_THE_DEVELOPERS, open_development_pages
 from clients import PASSWORD
 from devices import Device
 from sqlalchemy import update
@@ -56,6 +57,7 @@ def device(page):
 def elsewhere(browser, live, page):
     """Another browser, with an authenticator of its own."""
     context = browser.new_context(base_url=live)
+    open_development_pages(context, live)
     context.set_default_timeout(10_000)
     yield Device(context.new_page())
     context.close()
@@ -319,7 +321,7 @@ def test_a_site_that_can_not_be_reached_is_said_so(ada, page, device):
 def test_a_page_that_was_open_too_long_says_so(owner):
     sign_out(owner)
     owner.goto("/auth/login")
-    owner.context.clear_cookies()
+    owner.context.clear_cookies(name=NOT_THE_DEVELOPERS)
     use(owner)
     sees(owner, "This page was open too long.")
 

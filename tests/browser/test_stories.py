@@ -6,6 +6,7 @@ from zipfile import ZipFile
 
 import pyotp
 import pytest
+from browsing import NOT_THE_DEVELOPERS, open_development_pages
 from clients import PASSWORD
 from sqlalchemy import update
 
@@ -96,6 +97,7 @@ def person(page):
 def another(browser, live, context_options, page):
     """The same person, or a thief, at another browser."""
     context = browser.new_context(base_url=live, **context_options)
+    open_development_pages(context, live)
     context.set_default_timeout(10_000)
     yield Person(context.new_page())
     context.close()
@@ -204,7 +206,7 @@ def test_a_letter_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_pho
     another.follow("log in by a link")
     another.write(Email_address="ada@example.com")
     another.press("Send me a link")
-    another.page.context.clear_cookies()
+    another.page.context.clear_cookies(name=NOT_THE_DEVELOPERS)
     another.open_link("Your link to log in", newer_than=1)
     another.press("Log in")
     another.sees("Hello, ada!")

@@ -1,0 +1,87 @@
+"""Access to the development pages and the debugger: only a browser that opened the link shown in the terminal.
+
+A proxy or a tunnel in front of this server can make a request from anywhere look like one from this machine, so no
+address or header proves where a request comes from. The token does: the terminal shows it and a cookie keeps it.
+"""
+
+import hmac
+import logging
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+from flask import abort, current_app, redirect, render_template, request
+
+from config import kept_secret
+
+TOKEN_LENGTH = 24  # hexadecimal digits, so that the link fits in a line of a terminal
+COOKIE_LASTS = timedelta(days=365)
+PROXY_HEADERS = ("x-forwarded", "forwarded", "x-real-ip", "via")
+ASKED_BY_THE_APPLICATION = {"dev.issuer_metadata", "dev.issuer_keys", "dev.issuer_token"}  # which has no cookies
+
+log = logging.getLogger(__name__)
+
+
+def init_app(app):
+    """Read the token, or make it at the first start: it outlives restarts, and so does the cookie."""
+    secret = kept_secret(Path(app.instance_path, f"{app.config['MAILBOX']}_token"))
+    app.extensions["dev_token"] = secret[:TOKEN_LENGTH]
+    app.before_request(accept_token)
+
+
+def link(path="/"):
+    """Return the address that opens `path` and gives a browser access."""
+    return f"{current_app.config['PUBLIC_URL']}{path}?{urlencode({'token': current_app.extensions['dev_token']})}"
+
+
+def accept_token():
+    """Keep the token of the link in a cookie, and take it out of the address bar."""
+    if request.method != "GET" or not _is_token(current_app, request.args.get("token", "")):
+        return None
+    rest = urlencode([(name, value) for name, value in request.args.items(multi=True) if name != "token"])
+    path = urlsplit(request.url).path.lstrip("/")  # two slashes would name another host
+    response = redirect(f"/{path}?{rest}" if rest else f"/{path}")
+    response.set_cookie(
+        cookie_name(current_app),
+        request.args["token"],
+        COOKIE_LASTS,
+        httponly=True,
+        samesite="Lax",
+        secure=request.is_secure,
+    )
+    return response
+
+
+def require_developer():
+    """Hide the development pages from other machines, and tell a browser without the cookie how to get it."""
+    if not _is_from_this_machine(request):
+        abort(404)
+    if request.endpoint in ASKED_BY_THE_APPLICATION or is_developer(current_app, request):
+        return None
+    log.warning("To open the development pages in your browser, follow this link: %s", link("/dev/mailbox"))
+    return render_template("dev/locked.html"), 403
+
+
+def is_developer(app, request):
+    """Return whether the request comes from a browser that opened the link."""
+    return _is_from_this_machine(request) and _is_token(app, request.cookies.get(cookie_name(app), ""))
+
+
+def cookie_name(app):
+    """Return the cookie's name. Servers on other ports of the same host share its cookies, so it has the port in it."""
+    return f"dev_{urlsplit(app.config['PUBLIC_URL']).port or 'token'}"
+
+
+def _is_token(app, text):
+    return hmac.compare_digest(text.encode(errors="surrogatepass"), app.extensions["dev_token"].encode())
+
+
+def _is_from_this_machine(request):
+    if any(name.lower().startswith(PROXY_HEADERS) for name in request.headers.keys()):
+        return False
+    try:
+        named = urlsplit(request.host_url).hostname in {"localhost", "127.0.0.1", "::1"}
+        return named and ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
