@@ -6,7 +6,7 @@ Settings come from the environment, and from a file `.env` beside this one (see 
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import idna
 from dotenv import load_dotenv
 from email_validator import validate_email
 from flask import current_app
 
 T = TypeVar("T", bool, int, str)
+
+GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])")
 
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 defaults: dict[str, bool | int | str] = {}
@@ -62,20 +66,28 @@ def split(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Provider:
-    """Who vouches for people, by OpenID Connect: what the settings OIDC_<NAME>_… say of it."""
+    """An OpenID Connect provider, as the settings OIDC_<NAME>_… describe it. docs/providers.md has examples."""
 
     name: str
     label: str  # on its button
     issuer: str  # `{tenantid}` in it stands for the `tid` that the token names, as Microsoft does it
     client_id: str
     client_secret: str = field(repr=False)
-    vouches_by: str = "email_verified"  # the claim that says that the address was proved there
+    vouches_by: str = "email_verified"  # the claim that says that the address was verified there
     also_true: tuple[str, ...] = ()  # texts that this claim may be instead of true
     domains: tuple[str, ...] = ()  # of the addresses that its word counts for; empty: all
     hosts_domains: bool = False  # its word counts for the domain of the claim `hd`, too
-    tenants: tuple[str, ...] = ()  # whose people may come; empty: anybody's
+    tenants: tuple[str, ...] = ()  # whose users may log in; empty: all
     second_factor: bool = True  # False: it asks for one itself
+    scope: str = "openid email profile"
+    response_mode: str = ""  # form_post: the provider's page posts to the callback
+    token_auth: str = ""  # client_secret_basic or client_secret_post; empty: what the provider's metadata names
+    signing_key: str = field(default="", repr=False)  # PEM: signs a client secret for each request, as Apple demands
+    key_id: str = ""  # of that key
+    team_id: str = ""  # whose key it is
 
+
+MICROSOFT = "https://login.microsoftonline.com/"
 
 KNOWN_PROVIDERS: dict[str, dict[str, Any]] = {
     # Of other addresses than these Google says "verified" too, but may have asked years ago
@@ -85,30 +97,104 @@ KNOWN_PROVIDERS: dict[str, dict[str, Any]] = {
         "domains": ("gmail.com", "googlemail.com"),
         "hosts_domains": True,
     },
-    # Who runs a tenant writes any address into its people's `email`; `xms_edov` says that its domain is the tenant's.
-    "microsoft": {
-        "issuer": "https://login.microsoftonline.com/{tenantid}/v2.0",
-        "vouches_by": "xms_edov",
-        "also_true": ("1",),
+    # The administrator of a tenant can write any address into `email`; `xms_edov` says that its domain is the tenant's.
+    "microsoft": {"issuer": f"{MICROSOFT}{{tenantid}}/v2.0", "vouches_by": "xms_edov", "also_true": ("1",)},
+    # Apple posts its answer when it is asked for an address, knows no scope "profile", and may write true as text.
+    "apple": {
+        "issuer": "https://appleid.apple.com",
+        "scope": "openid email name",
+        "response_mode": "form_post",
+        "also_true": ("true",),
     },
 }
 
 
 def oidc_provider(name: str) -> Provider:
-    """Read what the settings say of one provider; what can't be read is refused at start."""
+    """Read what the settings say of one provider. What can't be read, or can never work, is refused at start."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,23}", name):
         misread.append(f"OIDC_PROVIDERS has {name!r}: write names of small letters and digits, such as google.")
     known, prefix = KNOWN_PROVIDERS.get(name, {}), f"OIDC_{name.upper()}_"
+    issuer = env(f"{prefix}ISSUER", known.get("issuer", "")).removesuffix("/.well-known/openid-configuration")
+    misread.extend(_issuer_problems(f"{prefix}ISSUER", issuer))
     read: dict[str, Any] = {
         "label": env(f"{prefix}LABEL", name.capitalize()),
-        "issuer": env(f"{prefix}ISSUER", known.get("issuer", "")),
+        "issuer": issuer,
         "client_id": env(f"{prefix}CLIENT_ID", ""),
         "client_secret": env(f"{prefix}CLIENT_SECRET", ""),
-        "domains": split(env(f"{prefix}DOMAINS", " ".join(known.get("domains", ())))),
-        "tenants": split(env(f"{prefix}TENANTS", "")),
+        "domains": _domains(f"{prefix}DOMAINS", env(f"{prefix}DOMAINS", " ".join(known.get("domains", ())))),
+        "tenants": _tenants(f"{prefix}TENANTS", env(f"{prefix}TENANTS", "")),
         "second_factor": env(f"{prefix}SECOND_FACTOR", True),
+        "scope": _scope(f"{prefix}SCOPE", env(f"{prefix}SCOPE", known.get("scope", Provider.scope))),
+        "response_mode": _one_of(f"{prefix}RESPONSE_MODE", known.get("response_mode", ""), "query", "form_post"),
+        "token_auth": _one_of(f"{prefix}TOKEN_AUTH", "", "client_secret_basic", "client_secret_post"),
+        "signing_key": _key_file(f"{prefix}CLIENT_SECRET_KEY_FILE", env(f"{prefix}CLIENT_SECRET_KEY_FILE", "")),
+        "key_id": env(f"{prefix}CLIENT_SECRET_KEY_ID", ""),
+        "team_id": env(f"{prefix}CLIENT_SECRET_TEAM_ID", ""),
     }
     return Provider(name, **known | read)
+
+
+def _issuer_problems(name: str, issuer: str) -> Iterator[str]:
+    """Say why no provider can be this issuer."""
+    if issuer and not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", issuer, re.ASCII):
+        yield f"{name} is {issuer!r}: write the address that the provider calls its issuer, https://login.example.com."
+    tenant = issuer.removeprefix(MICROSOFT).partition("/")[0]
+    if issuer.startswith(MICROSOFT) and tenant != "{tenantid}" and not GUID.fullmatch(tenant):
+        yield f"{name} names the tenant {tenant!r}: write its ID, from Entra's overview page, or leave {name} out."
+
+
+def _domains(name: str, text: str) -> tuple[str, ...]:
+    """Read domains as addresses have them: without the @, in small letters, and in ASCII."""
+    domains = []
+    for word in split(text):
+        try:
+            domains.append(idna.encode(word.removeprefix("@").removesuffix("."), uts46=True).decode().lower())
+        except idna.IDNAError:
+            domains.append("")
+        if not DOMAIN.fullmatch(domains[-1]):
+            misread.append(f"{name} has {word!r}: write domains of email addresses, such as example.org.")
+    return tuple(domains)
+
+
+def _tenants(name: str, text: str) -> tuple[str, ...]:
+    """Read the IDs of tenants. A token names its tenant by ID, never by domain."""
+    tenants = tuple(word.lower() for word in split(text))
+    misread.extend(
+        f"{name} has {tenant!r}: write the tenant's ID, as Entra's overview page shows it."
+        for tenant in tenants
+        if not GUID.fullmatch(tenant)
+    )
+    return tenants
+
+
+def _scope(name: str, text: str) -> str:
+    scope = " ".join(split(text))
+    if "openid" not in scope.split():
+        misread.append(
+            f"{name} lacks openid, without which no provider says who logged in: write openid email profile."
+        )
+    return scope
+
+
+def _one_of(name: str, default: str, *words: str) -> str:
+    word = env(name, default).lower()
+    if word and word not in words:
+        misread.append(f"{name} is {word!r}: write {' or '.join(words)}, or leave it out.")
+    return word
+
+
+def _key_file(name: str, path: str) -> str:
+    """Read a private key that signs client secrets, such as Apple's AuthKey_….p8."""
+    if not path:
+        return ""
+    try:
+        key = Path(path).read_text()
+    except (OSError, ValueError) as error:
+        misread.append(f"{name}: {path} can't be read ({type(error).__name__}).")
+        return ""
+    if "PRIVATE KEY-----" not in key:
+        misread.append(f"{name}: {path} holds no private key. Write the path of the .p8 file that Apple gave you.")
+    return key
 
 
 load_dotenv(Path(__file__).with_name(".env"))
@@ -197,10 +283,9 @@ class Config:
         if settings["MAIL_SENDER"] or settings["MAIL_SERVER"]:
             found += _problems_of_sender(settings)
         found += [
-            f"OIDC_{name.upper()}_{part.upper()} is missing. {name.capitalize()}'s console, or whoever runs it, has it."
+            f"OIDC_{name.upper()}_{part} is missing. {name.capitalize()}'s console, or its administrator, has it."
             for name, provider in settings["OIDC_PROVIDERS"].items()
-            for part in ("issuer", "client_id", "client_secret")
-            if not getattr(provider, part)
+            for part in _missing(provider)
         ]
         if bool(settings["RECAPTCHA_PUBLIC_KEY"]) != bool(settings["RECAPTCHA_PRIVATE_KEY"]):
             found.append("RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY go together: write both, or neither.")
@@ -261,6 +346,16 @@ class Production(Config):
         if settings.get("DEBUG"):
             found.append("Debug mode is on. Remove FLASK_DEBUG: its pages let a stranger run code.")
         return found
+
+
+def _missing(provider: Provider) -> list[str]:
+    """Return the settings of a provider that are needed and empty. A signing key replaces the client secret."""
+    needed = {"ISSUER": provider.issuer, "CLIENT_ID": provider.client_id}
+    if provider.signing_key:
+        needed |= {"CLIENT_SECRET_KEY_ID": provider.key_id, "CLIENT_SECRET_TEAM_ID": provider.team_id}
+    else:
+        needed["CLIENT_SECRET"] = provider.client_secret
+    return [part for part, value in needed.items() if not value]
 
 
 configurations = {"development": Development, "testing": Testing, "production": Production}

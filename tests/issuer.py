@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlencode, urlsplit
 
 from joserfc import jws
 from joserfc.jwk import RSAKey
@@ -33,6 +33,9 @@ class Issuer:
         self.userinfo = None
         self.answers = {}  # path: a function of the handler, instead of the answer
         self.asked = []  # paths
+        self.auth_methods = ["client_secret_basic"]  # that its token endpoint accepts
+        self.is_secret = SECRET.__eq__
+        self.authorizations = []  # headers that the token endpoint got
         self.over = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
@@ -86,7 +89,7 @@ class Issuer:
         return {
             "/.well-known/openid-configuration": self._metadata,
             "/common/v2.0/.well-known/openid-configuration": self._metadata,
-            "/keys": lambda _: send(handler, {"keys": [key.as_dict(private=False) for key in self.publishes]}),
+            "/keys": lambda _: send(handler, {"keys": [public(key) for key in self.publishes]}),
             "/token": self._token,
             "/userinfo": lambda _: send(handler, self.userinfo or {}),
         }[path](handler)
@@ -104,11 +107,10 @@ class Issuer:
 
     def _token(self, handler):
         form = parse_qs(handler.rfile.read(int(handler.headers["Content-Length"])).decode())
-        asked = self.codes.pop(form["code"][0], None)
-        basic = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
         challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"][0].encode()).digest()).rstrip(b"=")
-        if handler.headers["Authorization"] != f"Basic {basic}":
+        if self._method(handler, form) not in self.auth_methods:
             return send(handler, {"error": "invalid_client"}, 401)
+        asked = self.codes.pop(form["code"][0], None)
         if (
             not asked
             or challenge.decode() != asked["code_challenge"]
@@ -119,12 +121,23 @@ class Issuer:
             handler, {"access_token": "an access token", "token_type": "Bearer", "id_token": self.id_token(asked)}
         )
 
+    def _method(self, handler, form):
+        """How the application proves who it is: in a header, form-encoded (RFC 6749, 2.3.1), or in the form."""
+        self.authorizations.append(handler.headers["Authorization"])
+        if "client_secret" in form:
+            is_right = form["client_id"] == [CLIENT] and self.is_secret(form["client_secret"][0])
+            return is_right and "client_secret_post"
+        _, _, basic = (handler.headers["Authorization"] or "").partition("Basic ")
+        name, _, secret = base64.b64decode(basic).decode().partition(":")
+        return unquote_plus(name) == CLIENT and unquote_plus(secret) == SECRET and "client_secret_basic"
+
     def id_token(self, asked):
         now = int(time.time())
         claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"]}
         claims |= asked["claims"] | self.claims
         claims = {name: value for name, value in claims.items() if value is not None}
         header = {"alg": "RS256", "kid": self.key.kid} | self.header
+        header = {name: value for name, value in header.items() if value is not None}
         signed = f"{_encoded(json.dumps(header))}.{_encoded(json.dumps(claims))}"
         if header["alg"] == "none":
             return f"{signed}."
@@ -132,6 +145,14 @@ class Issuer:
             public = self.publishes[0].as_pem(private=False)
             return f"{signed}.{_encoded(hmac.digest(public, signed.encode(), 'sha256'))}"
         return jws.serialize_compact(header, json.dumps(claims), self.key, algorithms=[header["alg"]])
+
+
+def public(key, **changes):
+    """A key as it is published; what else a test publishes, as it is."""
+    if not hasattr(key, "as_dict"):
+        return key
+    said = key.as_dict(private=False) | changes
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def send(handler, said, status=200):

@@ -55,11 +55,11 @@ MORE_FLASK = {
 }
 
 HOMES = {  # of libraries: who may import them
-    "authlib": {"app.oidc", "app.dev.issuer"},
+    "authlib": {"app.oidc", "app.oidc.claims", "app.oidc.token_endpoint", "app.dev.issuer"},
     "cryptography": {"app.tokens"},
     "authlib.jose": set(),
     "email_validator": {"app.accounts.registration", "config"},
-    "joserfc": {"app.tokens", "app.oidc", "app.dev.issuer"},
+    "joserfc": {"app.tokens", "app.oidc", "app.oidc.discovery", "app.oidc.token_endpoint", "app.dev.issuer"},
     "flask_login.login_user": {"app.auth.gate"},  # the one way in
     "flask_limiter": {"app.extensions", "app.limits"},
     "random": set(),  # secrets come from `secrets`

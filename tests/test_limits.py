@@ -442,6 +442,7 @@ EXEMPT = {
     **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs a recent sign-in"),
     **dict.fromkeys(["auth.list_passkeys", "auth.passkey", "auth.remove_passkey"], "it needs a recent sign-in"),
     "auth.remove_password": "it needs a recent sign-in",
+    "auth.sso_callback": "a POST only leads to the GET",
     "auth.keep": "it changes one's own account, and no more than a word of it",
 }
 

@@ -231,6 +231,9 @@ ACME = {
 }
 
 
+TENANT, OTHER_TENANT = "a1b2c3d4-2222-3333-4444-555555555555", "11111111-2222-3333-4444-555555555555"
+
+
 @pytest.mark.parametrize("part", ["ISSUER", "CLIENT_ID", "CLIENT_SECRET"])
 def test_a_provider_without_its_parts_is_refused(refusal, part):
     _, problem = refusal(**GOOD | ACME | {f"OIDC_ACME_{part}": ""})
@@ -250,7 +253,11 @@ def test_a_provider_whose_name_can_stand_in_no_address_is_refused(refusal, name)
 def test_providers_are_what_their_settings_say(start):
     own = {"OIDC_ACME_LABEL": "ACME", "OIDC_ACME_DOMAINS": "acme.com, acme.org", "OIDC_ACME_SECOND_FACTOR": "0"}
     google = {"OIDC_GOOGLE_CLIENT_ID": "x", "OIDC_GOOGLE_CLIENT_SECRET": "y"}
-    microsoft = {"OIDC_MICROSOFT_CLIENT_ID": "x", "OIDC_MICROSOFT_CLIENT_SECRET": "y", "OIDC_MICROSOFT_TENANTS": "a,b"}
+    microsoft = {
+        "OIDC_MICROSOFT_CLIENT_ID": "x",
+        "OIDC_MICROSOFT_CLIENT_SECRET": "y",
+        "OIDC_MICROSOFT_TENANTS": f"{TENANT.upper()}, {OTHER_TENANT}",
+    }
     names = {"OIDC_PROVIDERS": "acme, google microsoft"}
     found = start(**GOOD | ACME | own | google | microsoft | names).config["OIDC_PROVIDERS"]
     acme, google, microsoft = found.values()
@@ -258,8 +265,92 @@ def test_providers_are_what_their_settings_say(start):
     assert acme.issuer == "https://login.acme.example/"  # to the letter
     assert (google.label, google.issuer, google.second_factor) == ("Google", "https://accounts.google.com", True)
     assert (google.domains, google.hosts_domains) == (("gmail.com", "googlemail.com"), True)
-    assert (microsoft.vouches_by, microsoft.tenants) == ("xms_edov", ("a", "b"))
+    assert (microsoft.vouches_by, microsoft.tenants) == ("xms_edov", (TENANT, OTHER_TENANT))
     assert "a secret" not in repr(acme)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("DOMAINS", "Example.ORG", ("example.org",)),
+        ("DOMAINS", "@example.org", ("example.org",)),
+        ("DOMAINS", "@Example.org., example.NET", ("example.org", "example.net")),
+        ("DOMAINS", "bücher.example", ("xn--bcher-kva.example",)),
+        ("DOMAINS", "XN--BCHER-KVA.example", ("xn--bcher-kva.example",)),
+        ("TENANTS", TENANT.upper(), (TENANT,)),
+        ("ISSUER", "https://login.acme.example/.well-known/openid-configuration", "https://login.acme.example"),
+        ("ISSUER", "https://login.acme.example/a/b", "https://login.acme.example/a/b"),
+        ("TOKEN_AUTH", "client_secret_POST", "client_secret_post"),
+        ("RESPONSE_MODE", "form_post", "form_post"),
+        ("SCOPE", "openid, email", "openid email"),
+    ],
+)
+def test_a_setting_of_a_provider_is_normalised(start, name, value, read):
+    acme = start(**GOOD | ACME | {f"OIDC_ACME_{name}": value}).config["OIDC_PROVIDERS"]["acme"]
+    assert getattr(acme, name.lower()) == read
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOMAINS", "*.example.org"),
+        ("DOMAINS", "ada@example.org"),
+        ("DOMAINS", "https://example.org"),
+        ("DOMAINS", "example"),
+        ("DOMAINS", "@"),
+        ("DOMAINS", "example..org"),
+        ("DOMAINS", "example.org; example.net"),
+        ("TENANTS", "contoso.com"),
+        ("TENANTS", "contoso.onmicrosoft.com"),
+        ("TENANTS", "common"),
+        ("TENANTS", TENANT[:-1]),
+        ("TENANTS", f"{{{TENANT}}}"),
+        ("ISSUER", "login.acme.example"),
+        ("ISSUER", "https://"),
+        ("ISSUER", "https:///x"),
+        ("ISSUER", "https://login.acme.example?x=1"),
+        ("ISSUER", "https://login.acme.example/#x"),
+        ("ISSUER", "https://ada:x@login.acme.example"),
+        ("ISSUER", "https://login.microsoftonline.com/common/v2.0"),
+        ("ISSUER", "https://login.microsoftonline.com/organizations/v2.0"),
+        ("ISSUER", "https://login.microsoftonline.com/contoso.com/v2.0"),
+        ("ISSUER", "https://login.microsoftonline.com/{tenant}/v2.0"),
+        ("SCOPE", "email profile"),
+        ("RESPONSE_MODE", "fragment"),
+        ("TOKEN_AUTH", "basic"),
+        ("SECOND_FACTOR", "maybe"),
+        ("CLIENT_SECRET_KEY_FILE", "/nowhere/AuthKey.p8"),
+        ("CLIENT_SECRET_KEY_FILE", __file__),
+    ],
+)
+def test_a_setting_of_a_provider_that_can_never_work_is_refused(refusal, name, value):
+    assert any(f"OIDC_ACME_{name}" in problem for problem in refusal(**GOOD | ACME | {f"OIDC_ACME_{name}": value})[1:])
+
+
+@pytest.mark.parametrize("tenant", ["{tenantid}", TENANT])
+def test_microsofts_issuer_is_for_all_tenants_or_for_one(start, tenant):
+    issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
+    assert start(**GOOD | ACME | {"OIDC_ACME_ISSUER": issuer}).config["OIDC_PROVIDERS"]["acme"].issuer == issuer
+
+
+def test_a_signing_key_replaces_the_client_secret(start, refusal, tmp_path):
+    path = tmp_path / "AuthKey.p8"
+    path.write_text(f"-----BEGIN {'PRIVATE'} KEY-----")
+    apple = {"OIDC_PROVIDERS": "apple", "OIDC_APPLE_CLIENT_ID": "com.example.web"}
+    apple |= {"OIDC_APPLE_CLIENT_SECRET_KEY_FILE": str(path)}
+    _, *problems = refusal(**GOOD | apple)
+    assert [problem.partition(" ")[0] for problem in problems] == [
+        "OIDC_APPLE_CLIENT_SECRET_KEY_ID",
+        "OIDC_APPLE_CLIENT_SECRET_TEAM_ID",
+    ]
+    apple |= {"OIDC_APPLE_CLIENT_SECRET_KEY_ID": "k", "OIDC_APPLE_CLIENT_SECRET_TEAM_ID": "t"}
+    found = start(**GOOD | apple).config["OIDC_PROVIDERS"]["apple"]
+    assert (found.issuer, found.response_mode, found.scope) == (
+        "https://appleid.apple.com",
+        "form_post",
+        "openid email name",
+    )
+    assert "PRIVATE" not in repr(found)
 
 
 def test_debug_mode_asked_for_in_code_is_refused(monkeypatch):

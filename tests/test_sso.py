@@ -321,9 +321,12 @@ def test_new_keys_are_looked_up_once_when_they_are_met(client, another_client, i
     assert issuer.asked.count("/.well-known/openid-configuration") == 1
 
 
-def test_what_was_published_is_believed_for_a_day(app, client, another_client, issuer):
+def test_what_was_published_is_believed_for_a_day(client, another_client, issuer, clock):
     travel(client, issuer)
-    app.extensions["oidc"]["acme"].server_metadata["_loaded_at"] -= 25 * 3600
+    clock.move(hours=23)
+    travel(client, issuer)
+    assert issuer.asked.count("/keys") == issuer.asked.count("/.well-known/openid-configuration") == 1
+    clock.move(hours=2)
     travel(another_client, issuer)
     assert issuer.asked.count("/keys") == issuer.asked.count("/.well-known/openid-configuration") == 2
 

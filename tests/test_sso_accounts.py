@@ -104,7 +104,8 @@ def test_who_signed_in_meanwhile_stays_who_they_are(client, ada, eve, issuer, kn
     with client.session_transaction() as session:
         session["sso"] = re.search(r"state=([\w-]+)", back)[1]
     answer = client.get(back)
-    assert "You are logged in here already" in told(client, answer)
+    assert ("You are logged in here already" in told(client, answer)) is (known != "ada")
+    assert (answer.location == "/") is (known == "ada")
     assert "ada" in client.get("/account").text
     assert whose() == ([known] if known else [])
     assert count(User) == 2

@@ -28,6 +28,17 @@ class Vouched:
     names: tuple[str, ...]  # what they may want to be called here
 
 
+MOST = 10  # identities of one account
+
+
+class Linked(StrEnum):
+    """What came of linking."""
+
+    DONE = "done"
+    ANOTHERS = "anothers"  # it logs in to another account
+    TOO_MANY = "too_many"
+
+
 class Outcome(StrEnum):
     """What came of it: all but the first three leave everything as it was."""
 
@@ -49,6 +60,15 @@ def understand(provider: Provider, claims: Claims) -> Vouched:
     names = [name[:255].partition("@")[0][:64] for name in (*claims.names, claims.email or "")]
     is_proved = email is not None and _counts(provider, claims, email)
     return Vouched(provider.name, claims.issuer, claims.subject, email, is_proved, tuple(filter(None, names)))
+
+
+def lacks_profile(provider: Provider, claims: Claims) -> bool:
+    """Say whether more must be known of a user: not of one whose confirmed account the identity is linked with."""
+    vouched = understand(provider, claims)
+    if vouched.email and claims.is_verified is not None:
+        return False
+    identity = _find(vouched)
+    return not identity or not identity.user.confirmed
 
 
 def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
@@ -75,15 +95,27 @@ def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
     return Outcome.CREATED, user
 
 
-def link(user: User, vouched: Vouched) -> bool:
-    """Let an account elsewhere into this one, and tell its owner; say whether it let nobody else in."""
+def link(user: User, vouched: Vouched) -> Linked:
+    """Link an identity with this account, and notify its owner.
+
+    Raises IntegrityError if another account was faster: ask again.
+    """
+    user.lock()
     identity = _find(vouched)
     if identity is None:
+        if len(all_of(user)) >= MOST:
+            return Linked.TOO_MANY
         identity = _add(user, vouched)
         audit.record(user, "identity_linked", provider=vouched.provider)
         claims = {"identity": identity.id}  # for one who says: this was not me
         mail.send("identity_linked", user, claims=claims, label=_label(vouched.provider), address=vouched.email)
-    return identity.user_id == user.id
+    return Linked.DONE if identity.user_id == user.id else Linked.ANOTHERS
+
+
+def logs_in_to(user: User, vouched: Vouched) -> bool:
+    """Say whether this identity is linked with this account."""
+    identity = _find(vouched)
+    return identity is not None and identity.user_id == user.id
 
 
 def all_of(user: User) -> Sequence[Identity]:
@@ -98,8 +130,7 @@ def labels(user: User) -> list[str]:
 
 def unlink(user: User, number: int, keep: UserSession | None) -> bool:
     """Let one in no more, sign out every browser but `keep`, and tell the owner; say whether another way in remains."""
-    rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins))  # one at a time
-    db.session.refresh(user)
+    user.lock()
     mine = (Identity.user_id == user.id, Identity.id == number)
     identity = db.session.scalar(select(Identity).where(*mine))
     if identity is None or not can_unlink(user):
@@ -121,6 +152,7 @@ def find_to_disown(token: str) -> Identity | None:
 def disown(identity: Identity, **changes: Any) -> bool:
     """Remove a linked account, and make `changes` to the one here; say whether nobody was faster."""
     user = identity.user
+    user.lock()
     if not rows_changed(delete(Identity).where(Identity.id == identity.id)) or not user.spend("undo_link", **changes):
         return False
     audit.record(user, "identity_unlinked", provider=identity.provider)
@@ -154,10 +186,13 @@ def _find(vouched: Vouched) -> Identity | None:
 
 def _use(identity: Identity, vouched: Vouched) -> User:
     """Note that it let somebody in, unless it was removed at this moment."""
-    used = {"last_used_at": clock.now(), "email": vouched.email}
-    if not rows_changed(update(Identity).where(Identity.id == identity.id).values(used)):
+    user = identity.user
+    user.lock()
+    used = {"last_used_at": clock.now(), "email": vouched.email or identity.email}
+    same = (Identity.id == identity.id, Identity.user_id == user.id)
+    if not rows_changed(update(Identity).where(*same).values(used)):
         raise registration.Taken
-    return identity.user
+    return user
 
 
 def _take_over(owner: User, vouched: Vouched) -> User:

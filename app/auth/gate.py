@@ -45,7 +45,8 @@ OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
 }
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
-SURVIVES_SIGN_IN = {"vouched"}  # of the session: what a provider said, until its owner has signed in
+# Of the session: what a provider said, until its owner has signed in; logins that were begun at providers.
+SURVIVES_SIGN_IN = {"vouched", "sso"}
 # Of a form that waits.
 NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code", "factor_code", "credential"}
 DEVICE_LASTS = timedelta(days=365)

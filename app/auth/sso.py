@@ -11,16 +11,19 @@ from wtforms.validators import ValidationError
 
 from app import audit, clock, oidc
 from app.accounts import registration, sso
-from app.accounts.sso import Outcome, Vouched
+from app.accounts.sso import Linked, Outcome, Vouched
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, email_field, form_page
-from app.extensions import db
+from app.extensions import connection_given_back, csrf, db
 from app.limits import limited
 from app.models import SsoJourney
 from app.models.user import email_key
 
 LONGEST_DESTINATION = 512  # characters: it may have to stand in a cookie
+LONGEST_ANSWER = 6000  # characters: it has to stand in an address
+ANSWER = ("state", "code", "iss", "error", "error_description")  # what a provider's form may say
+MOST_PENDING = 5  # logins that one browser has begun and not finished: the newest ones
 WAITS = timedelta(minutes=15)  # what a provider said, for the person to do what is missing
 
 
@@ -45,35 +48,33 @@ def start_sso(provider):
     return _start_to_link(provider) if current_user.is_authenticated else _start(provider)
 
 
-@bp.route("/sso/<provider>/callback")
+@bp.route("/sso/<provider>/callback", methods=["GET", "POST"])
+@csrf.exempt  # the state is its token
 def sso_callback(provider):
     provider = _provider(provider)
+    if request.method == "POST":
+        return _come_by_get(provider)
     journey = _come_back(provider)
     if journey is None:
-        audit.refused("a return that nobody waits for", provider=provider.name)
-        return _failed("That took too long, or was begun in another browser. Try again.")
-    if "error" in request.args or not request.args.get("code"):
-        return _failed(f"You did not log in with {provider.label}. Try again, or log in another way.")
+        return _not_waited_for(provider)
     try:
-        claims = oidc.fetch_claims(provider, journey, request.args["code"])
-    except oidc.Unavailable:
-        return _failed(UNAVAILABLE.format(provider.label))
-    except oidc.Refused as error:
-        audit.refused("not believed", provider=provider.name, why=str(error.__cause__ or error))
-        return _failed(f"Logging in with {provider.label} did not work. Try again, or log in another way.")
+        claims = _claims(provider, journey)
+    except oidc.Failure as failure:
+        audit.refused("a login at a provider", provider=provider.name, why=f"{type(failure).__name__}: {failure}")
+        return _failed(FAILURES[type(failure)].format(provider.label))
     vouched = sso.understand(provider, claims)
     if journey.user_id or current_user.is_authenticated:
-        return _link_current(provider, vouched, journey.user_id)
+        return _link_current(provider, vouched, journey.user_id, to=journey.destination)
     return _enter(provider, vouched, journey.remember, journey.destination)
 
 
 @bp.route("/sso/<provider>/address", methods=["GET", "POST"])
 @limited("register", "letter", "ask_if_taken")
 def sso_address(provider):
-    """For whom the provider names no address: they write one, and get a letter."""
+    """Ask a user for the address that the provider does not name, and email them."""
     provider, form = _provider(provider), AddressForm()
     waiting = _waiting(provider)
-    if not waiting or current_user.is_authenticated:
+    if not waiting or waiting["vouched"].email or current_user.is_authenticated:
         return _failed(BEGIN_AGAIN)
     if form.validate_on_submit():
         vouched = replace(waiting["vouched"], email=form.email.data, is_proved=False)
@@ -83,10 +84,10 @@ def sso_address(provider):
 
 @bp.route("/sso/<provider>/link", methods=["GET", "POST"])
 def link_sso(provider):
-    """For whose address there is an account: they sign in to it first."""
+    """Have the owner of the account with this address log in to it before the two are linked."""
     provider = _provider(provider)
     waiting = _waiting(provider)
-    if not waiting:
+    if not waiting or not waiting["vouched"].email:
         return _failed(BEGIN_AGAIN)
     if current_user.is_authenticated:
         return _link_waiting(provider, waiting)
@@ -117,7 +118,17 @@ def unlink(number):
     return redirect(url_for("auth.connections"))
 
 
-UNAVAILABLE = "{} does not answer just now. Try again in a minute, or log in another way."
+FAILURES = {
+    oidc.Cancelled: "You did not log in with {}. Try again, or log in another way.",
+    oidc.Unavailable: "{} does not answer just now. Try again in a minute, or log in another way.",
+    oidc.Troubled: "{} has a problem just now. Try again in a few minutes, or log in another way.",
+    oidc.Misconfigured: "Logging in with {} is not set up correctly on this site. Log in another way.",
+    oidc.Refused: "Logging in with {} did not work. Try again, or log in another way.",
+}
+NOT_LINKED = {
+    Linked.ANOTHERS: "That {} account is linked with another account here.",
+    Linked.TOO_MANY: f"An account can have {sso.MOST} linked accounts. Remove one before you link another.",
+}
 BEGIN_AGAIN = "That took too long. Try again."
 
 
@@ -135,9 +146,9 @@ def _start(provider, user=None):
     journey = SsoJourney.begin(provider.name, user and user.id, form.remember_me.data, destination)
     try:
         url = oidc.authorization_url(provider, journey)
-    except oidc.Unavailable:
-        return _failed(UNAVAILABLE.format(provider.label))
-    session["sso"] = journey.id
+    except oidc.Failure as failure:
+        return _failed(FAILURES[type(failure)].format(provider.label))
+    session["sso"] = [*_pending(), journey.id][-MOST_PENDING:]
     db.session.add(journey)
     db.session.commit()
     page = make_response(render_template("auth/going.html", provider=provider, url=url))
@@ -150,14 +161,28 @@ def _start_to_link(provider):
     return _start(provider, current_user)
 
 
+def _come_by_get(provider):
+    """Have the browser come again by GET: with a form that another site posts, it sends no session cookie."""
+    answer = {name: request.form[name] for name in ANSWER if name in request.form}
+    if sum(map(len, answer.values())) > LONGEST_ANSWER:
+        answer = {}
+    return redirect(url_for("auth.sso_callback", provider=provider.name, **answer))
+
+
+def _pending():
+    """Return the states of the logins that this browser began and has not finished."""
+    pending = session.get("sso") or []
+    return [pending] if isinstance(pending, str) else pending
+
+
 def _come_back(provider):
     """Return the journey that this browser set out on, if this is its first return, and in time."""
-    state = session.get("sso")
-    if not state or request.args.get("state") != state or not gate.is_opened_by_a_person():
+    state, issuer = request.args.get("state"), request.args.get("iss", provider.issuer)
+    if state not in _pending() or not gate.is_opened_by_a_person():
         return None
-    if request.args.get("iss", provider.issuer) != provider.issuer and "{" not in provider.issuer:
+    if issuer.rstrip("/") != provider.issuer.rstrip("/") and "{" not in provider.issuer:
         return None  # RFC 9207: another one's answer
-    session.pop("sso")
+    session["sso"] = [other for other in _pending() if other != state]
     journey = db.session.get(SsoJourney, state)
     if not journey or journey.provider != provider.name or not journey.come_back():
         return None
@@ -166,9 +191,31 @@ def _come_back(provider):
     return journey
 
 
+def _not_waited_for(provider):
+    """Answer a return that this browser does not wait for. If it is logged in since the first one, all is well."""
+    journey = db.session.get(SsoJourney, request.args.get("state", "")[:43].replace("\0", ""))
+    if current_user.is_authenticated and journey and journey.returned_at:
+        return redirect(url_for("main.index"))
+    audit.refused("a return that nobody waits for", provider=provider.name)
+    return _failed("That took too long, or was begun in another browser. Try again.")
+
+
+def _claims(provider, journey):
+    """Return what the provider says about a user. Raises oidc.Failure."""
+    if "error" in request.args:
+        raise oidc.from_error(provider.name, request.args["error"], request.args.get("error_description"))
+    if not request.args.get("code"):
+        raise oidc.Refused("no code")
+    claims, access_token = oidc.redeem(provider, journey, request.args["code"], request.args.get("iss"))
+    if not sso.lacks_profile(provider, claims):
+        return claims
+    with connection_given_back():
+        return oidc.complete(provider, claims, access_token)
+
+
 def _enter(provider, vouched, remember, destination):
     """Sign in whom the provider vouches for, or lead to what is missing."""
-    outcome, user = _account_for(vouched)
+    outcome, user = _retried(lambda: sso.account_for(vouched))
     if user:
         session.pop("vouched", None)
         method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)
@@ -184,10 +231,10 @@ def _enter(provider, vouched, remember, destination):
     return redirect(url_for(page, provider=provider.name))
 
 
-def _account_for(vouched):
+def _retried(service):
     for _ in range(3):
         try:
-            return sso.account_for(vouched)
+            return service()
         except (registration.Taken, IntegrityError):  # somebody was faster
             db.session.rollback()
     return abort(503)
@@ -232,11 +279,14 @@ def _link_waiting(provider, waiting):
 
 def _link_current(provider, vouched, user_id, to=None):
     """Link an account elsewhere to the one that is signed in here, if that is who wanted it."""
+    if current_user.is_authenticated and user_id is None and sso.logs_in_to(current_user, vouched):
+        return redirect(to or url_for("main.index"))  # another tab was faster
     if not current_user.is_authenticated or current_user.id != user_id:
         return _failed("You are logged in here already, or another person began that. Try again.")
-    if not sso.link(current_user, vouched):
-        return _failed(f"That {provider.label} account is linked with another account here.")
+    linked = _retried(lambda: sso.link(current_user, vouched))
     db.session.commit()
+    if linked is not Linked.DONE:
+        return _failed(NOT_LINKED[linked].format(provider.label))
     flash(f"{provider.label} is linked: it logs you in from now on.", "success")
     return redirect(to or url_for("auth.connections"))
 

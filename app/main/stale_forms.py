@@ -13,11 +13,13 @@ STALE = (
     "Go back, reload it and try again. If that does not help, let this site keep cookies.",
 )
 
+OPEN_TO_OTHER_SITES = {"auth.sso_callback"}  # a provider's page may post to it; it only redirects
+
 
 def refuse_other_sites():
     """Refuse what a browser says was sent by another site's page."""
     other = request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}  # a neighbour's is another's, too
-    if other and request.method not in {"GET", "HEAD", "OPTIONS"}:
+    if other and request.method not in {"GET", "HEAD", "OPTIONS"} and request.endpoint not in OPEN_TO_OTHER_SITES:
         audit.refused("sent by another site")
         abort(403)
 

@@ -1,0 +1,653 @@
+"""How providers differ, and what each difference may cost: a table for each part of the protocol.
+
+docs/providers.md names the providers that behave so.
+"""
+
+import time
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from clients import on_sqlite
+from issuer import CLIENT, FIRST, SECOND, public, send
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey, OKPKey
+from sqlalchemy import select
+from test_sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, count, is_signed_in, set_out, told, travel
+from test_sso_accounts import link_by_hand, whose
+
+from app.extensions import db
+from app.models import Identity, User
+from config import KNOWN_PROVIDERS
+
+ADDRESS = "/auth/sso/acme/address"
+NOT_SET_UP = "Logging in with Acme is not set up correctly on this site."
+TROUBLE = "Acme has a problem just now."
+CANCELLED = "You did not log in with Acme."
+
+
+@pytest.fixture
+def settings(issuer):
+    return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
+
+
+@pytest.fixture
+def configure(app, issuer):
+    """Give the provider other settings."""
+
+    def configure(**options):
+        app.config["OIDC_PROVIDERS"] = {"acme": replace(issuer.provider(), **options)}
+
+    return configure
+
+
+def logs_in(client, issuer):
+    """Say whether a new browser is logged in."""
+    return travel(client.application.test_client(), issuer).location == "/"
+
+
+# Userinfo: needed for a new user whose token says too little, and never in the way
+
+
+def answer(body, status=200):
+    return lambda _: lambda handler: send(handler, body, status)
+
+
+def hang(issuer):
+    return lambda handler: issuer.over.wait(20)
+
+
+def hang_up(_):
+    return lambda handler: handler.connection.close()
+
+
+USELESS = {
+    "an error": answer(b"oops", 500),
+    "unauthorized": answer({"error": "invalid_token"}, 401),
+    "a signed JWT": answer(b"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2ln"),
+    "null": answer(b"null"),
+    "a text": answer(b'"ada"'),
+    "a number": answer(b"42"),
+    "a list": answer([{"sub": "ada", "email": "ada@example.com", "email_verified": True}]),
+    "nothing": answer(b""),
+    "a page": answer(b"<html>"),
+    "no UTF-8": answer(b"\xff\xfe\xfd"),
+    "another subject": answer({"sub": "eve", "email": "ada@example.com", "email_verified": True}),
+    "a closed line": hang_up,
+    "silence": hang,
+}
+
+
+@pytest.mark.parametrize("useless", USELESS)
+@on_sqlite
+def test_userinfo_that_is_of_no_use_keeps_nobody_out(client, another_client, ada, issuer, monkeypatch, useless):
+    monkeypatch.setattr("app.oidc.USERINFO_TIMEOUT", 0.3)
+    issuer.userinfo = ADA | {"sub": "ada"}
+    issuer.answers["/userinfo"] = USELESS[useless](issuer)
+    link_by_hand(ada, issuer)
+    assert travel(client, issuer, email=None, email_verified=None).location == "/"
+    assert "/userinfo" not in issuer.asked
+    new = travel(another_client, issuer, sub="new", email=None, email_verified=None)
+    assert new.location == ADDRESS
+    issuer.over.set()
+
+
+# What the ID token says of the address, what userinfo does, and whether the account is confirmed; None: no account
+TRUE, FALSE = {"email_verified": True}, {"email_verified": False}
+NEW, OTHER = {"email": "new@example.com"}, {"email": "other@example.com"}
+ADDRESSES = [
+    (NEW | TRUE, OTHER | TRUE, True),
+    (NEW, TRUE, True),
+    (NEW, NEW | TRUE, True),
+    (NEW, {"email": "NEW@example.com"} | TRUE, True),
+    (NEW, OTHER | TRUE, False),
+    (NEW, {}, False),
+    (NEW, NEW | FALSE, False),
+    (NEW, NEW | {"email_verified": "true"}, False),
+    (NEW | FALSE, NEW | TRUE, False),
+    ({}, NEW | TRUE, True),
+    ({}, NEW, False),
+    (TRUE, NEW, False),
+    ({"email": ""} | TRUE, NEW | TRUE, True),
+    ({"email": " "}, NEW | TRUE, True),
+    ({"email": None}, NEW | TRUE, True),
+    ({"email": []}, NEW | TRUE, True),
+    ({"email": 7} | TRUE, NEW, False),
+    ({"email": "new"}, NEW | TRUE, True),
+    ({}, {"email": ["new@example.com"]} | TRUE, None),
+    ({"email": ""}, TRUE, None),
+]
+
+
+@pytest.mark.parametrize(("token", "userinfo", "is_confirmed"), ADDRESSES)
+@on_sqlite
+def test_the_address_and_the_word_for_it_may_be_in_two_places(client, issuer, token, userinfo, is_confirmed):
+    issuer.userinfo = {"sub": "ada"} | userinfo
+    travel(client, issuer, **{"email": None, "email_verified": None} | token)
+    user = db.session.scalar(select(User))
+    assert (user and user.confirmed) is is_confirmed
+    assert user is None or user.email == "new@example.com"
+
+
+def test_the_last_known_address_of_an_identity_stays(client, another_client, issuer):
+    issuer.userinfo = ADA | {"sub": "ada"}
+    travel(client, issuer, email=None, email_verified=None)
+    travel(another_client, issuer, email=None, email_verified=None)
+    assert db.session.scalar(select(Identity)).email == ADA["email"]
+    assert issuer.asked.count("/userinfo") == 1
+
+
+# Keys that are not understood (RFC 7517, section 5)
+
+
+ODD_KEYS = {
+    "an unknown type": {"kty": "AKP", "alg": "ML-DSA-44", "kid": "pq", "pub": "x"},
+    "an unknown curve": {"kty": "EC", "crv": "P-999", "kid": "ec", "x": "eA", "y": "eA"},
+    "a point off the curve": {"kty": "EC", "crv": "P-256", "kid": "ec", "x": "eA", "y": "eA"},
+    "an unknown Edwards curve": {"kty": "OKP", "crv": "Ed999", "kid": "okp", "x": "eA"},
+    "a key for encryption": public(ECKey.generate_key("P-256", {"kid": "enc", "use": "enc"})),
+    "no exponent": public(FIRST, kid="rsa", e=None),
+    "an exponent as a number": public(FIRST, kid="rsa", e=65537),
+    "no modulus": public(FIRST, kid="rsa", n=None),
+    "a modulus that is no number": public(FIRST, kid="rsa", n="!"),
+    "no type": public(FIRST, kid="rsa", kty=None),
+    "a type as a number": {"kty": 7},
+    "a type as a list": {"kty": ["RSA"]},
+    "an unknown use": public(SECOND, kid="use", use="other"),
+    "unknown operations": public(SECOND, kid="ops", use=None, key_ops=["dance"]),
+    "a use and operations that differ": public(SECOND, kid="ops", use="sig", key_ops=["encrypt"]),
+    "a broken certificate": public(SECOND, kid="x5c", x5c=7),
+    "a secret": OctKey.generate_key(256, {"kid": "first"}).as_dict(),
+    "the same name on another key": public(SECOND, kid="first"),
+    "the same name on an elliptic curve": public(ECKey.generate_key("P-256", {"kid": "first"})),
+    "a name that is a number": public(SECOND, kid=1),
+    "a text": "key",
+    "null": None,
+    "a list": [],
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("odd", ODD_KEYS)
+@on_sqlite
+def test_a_key_that_is_not_understood_keeps_nobody_out(client, issuer, odd, place):
+    issuer.publishes.insert(0 if place == "first" else 1, ODD_KEYS[odd])
+    assert travel(client, issuer).location == "/"
+
+
+@on_sqlite
+def test_without_a_key_that_is_understood_nobody_logs_in(client, issuer):
+    issuer.publishes[:] = [ODD_KEYS["an unknown type"], ODD_KEYS["a secret"]]
+    assert NO_ANSWER in told(client, client.post(START))
+
+
+SIGNED = {
+    "an elliptic curve": (ECKey.generate_key("P-256", {"kid": "e"}), "ES256"),
+    "Edwards": (OKPKey.generate_key("Ed25519", {"kid": "o"}), "EdDSA"),
+    "RSA-PSS": (FIRST, "PS256"),
+}
+
+
+@pytest.mark.parametrize("signed", SIGNED)
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+@on_sqlite
+def test_a_provider_may_sign_with_other_algorithms(client, issuer, signed):
+    issuer.key, algorithm = SIGNED[signed]
+    issuer.publishes = [issuer.key]
+    issuer.header = {"alg": algorithm}
+    issuer.metadata = {"id_token_signing_alg_values_supported": [algorithm]}
+    assert travel(client, issuer).location == "/"
+
+
+# Keys that are replaced
+
+
+def replaced(issuer, name="first", header="first"):
+    issuer.key, issuer.publishes, issuer.header = SECOND, [public(SECOND, kid=name)], {"kid": header}
+
+
+REPLACED = {
+    "under another name": ("second", "second"),
+    "under the same name": ("first", "first"),
+    "without a name": (None, None),
+    "named in the token alone": (None, "second"),
+    "named in the set alone": ("second", None),
+}
+
+
+@pytest.mark.parametrize("how", REPLACED)
+@on_sqlite
+def test_a_replaced_key_is_fetched_when_a_signature_fails(client, another_client, issuer, how):
+    travel(client, issuer)
+    replaced(issuer, *REPLACED[how])
+    assert travel(another_client, issuer).location == "/"
+    assert issuer.asked.count("/keys") == 2
+
+
+@on_sqlite
+def test_of_keys_without_names_the_right_one_is_found(client, issuer):
+    issuer.publishes = [public(SECOND, kid=None), public(FIRST, kid=None)]
+    issuer.header = {"kid": None}
+    assert travel(client, issuer).location == "/"
+    assert issuer.asked.count("/keys") == 1
+
+
+@on_sqlite
+def test_wrong_signatures_do_not_make_us_fetch_keys_again_and_again(client, issuer, clock):
+    issuer.key = SECOND  # and publishes another
+    for _ in range(8):
+        assert NOT_BELIEVED in told(client, travel(client, issuer))
+    assert issuer.asked.count("/keys") == 2
+    clock.move(seconds=31)
+    travel(client, issuer)
+    travel(client, issuer)
+    assert issuer.asked.count("/keys") == 3
+
+
+@on_sqlite
+def test_keys_that_can_not_be_fetched_again_cost_one_login(client, issuer, clock):
+    assert logs_in(client, issuer)
+    replaced(issuer)
+    issuer.answers["/keys"] = lambda handler: send(handler, b"oops", 500)
+    assert NOT_BELIEVED in told(client, travel(client, issuer))
+    issuer.answers.clear()
+    clock.move(seconds=31)
+    assert travel(client, issuer).location == "/"
+
+
+DOWN = {
+    "an error": answer(b"oops", 503),
+    "a page": answer(b"<html>"),
+    "an empty object": answer({}),
+    "another issuer": answer({"issuer": "https://evil.example"}),
+    "no keys": answer({"keys": []}),
+    "a closed line": hang_up,
+    "silence": hang,
+}
+
+
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/keys"])
+@pytest.mark.parametrize("down", DOWN)
+@on_sqlite
+def test_while_discovery_is_down_what_is_known_is_used(client, issuer, clock, monkeypatch, path, down, caplog):
+    monkeypatch.setattr("app.oidc.discovery.REFRESH_TIMEOUT", 0.3)
+    travel(client, issuer)
+    issuer.answers[path] = DOWN[down](issuer)
+    clock.move(days=1, seconds=1)
+    assert logs_in(client, issuer)
+    assert "what it published a day ago is still used" in caplog.text
+    asked = issuer.asked.count(path)
+    assert logs_in(client, issuer)
+    assert issuer.asked.count(path) == asked  # not at every login
+    issuer.over.set()
+    issuer.answers.clear()
+    replaced(issuer)
+    clock.move(minutes=5, seconds=1)
+    assert logs_in(client, issuer)
+
+
+# How the token endpoint learns who the application is
+
+
+BASIC, POST = "client_secret_basic", "client_secret_post"
+METHODS = [  # what the endpoint accepts, what the metadata names, what is forced; how often it is asked, and the end
+    ([BASIC], None, "", 1, True),
+    ([BASIC], [BASIC], "", 1, True),
+    ([POST], [POST], "", 1, True),
+    ([BASIC], [POST, BASIC], "", 1, True),
+    ([POST], ["private_key_jwt", POST], "", 1, True),
+    ([POST], [BASIC], "", 2, True),
+    ([POST], None, "", 2, True),
+    ([POST], ["private_key_jwt"], "", 2, True),
+    ([POST], "client_secret_post", "", 2, True),
+    ([POST], [7, None], "", 2, True),
+    ([POST], [BASIC], POST, 1, True),
+    ([BASIC], [POST], BASIC, 1, True),
+    ([POST], [POST], BASIC, 1, False),
+    ([BASIC], [BASIC], POST, 1, False),
+    ([BASIC], [POST], "", 1, False),
+    ([], [BASIC], "", 2, False),
+]
+
+
+@pytest.mark.parametrize(("accepted", "named", "forced", "asked", "is_in"), METHODS)
+@on_sqlite
+def test_how_the_application_proves_who_it_is(client, issuer, configure, accepted, named, forced, asked, is_in):
+    configure(token_auth=forced)
+    issuer.auth_methods = accepted
+    issuer.metadata = {"token_endpoint_auth_methods_supported": named} if named else {}
+    page = travel(client, issuer)
+    assert (page.location == "/") is is_in
+    assert is_in or NOT_SET_UP in told(client, page)
+    assert issuer.asked.count("/token") == asked
+
+
+@on_sqlite
+def test_a_method_that_was_found_by_trying_is_kept(client, another_client, issuer, clock):
+    issuer.auth_methods = [POST]
+    travel(client, issuer)
+    travel(another_client, issuer)
+    assert issuer.asked.count("/token") == 3
+    clock.move(days=1, seconds=1)
+    travel(another_client, issuer)
+    assert issuer.asked.count("/token") == 4
+
+
+@pytest.mark.parametrize(
+    ("secret", "encoded"),
+    [
+        ("a b", "a+b"),
+        ("a+b", "a%2Bb"),
+        ("50%", "50%25"),
+        ("a:b/c=", "a%3Ab%2Fc%3D"),
+        ("žä", "%C5%BE%C3%A4"),
+        ("a~b", "a~b"),
+    ],
+)
+@on_sqlite
+def test_the_parts_of_basic_are_form_encoded(client, issuer, configure, monkeypatch, secret, encoded):
+    import base64
+
+    monkeypatch.setattr("issuer.SECRET", secret)
+    configure(client_secret=secret)
+    assert travel(client, issuer).location == "/"
+    basic = base64.b64decode(issuer.authorizations[0].removeprefix("Basic ")).decode()
+    assert basic == f"{CLIENT}:{encoded}"
+
+
+APPLE = ECKey.generate_key("P-256")
+
+
+@on_sqlite
+def test_a_client_secret_can_be_signed_for_each_request(client, issuer, configure):
+    """As Apple demands, for whom a secret lasts six months at most."""
+    secrets = []
+
+    def is_secret(secret):
+        token = jwt.decode(secret, APPLE, algorithms=["ES256"])
+        secrets.append(secret)
+        claims, now = token.claims, time.time()
+        right = {"iss": "TEAM", "sub": CLIENT, "aud": issuer.url}
+        is_short = now - 60 < claims["iat"] <= now + 1 < claims["exp"] <= now + 600
+        return token.header["kid"] == "KEY" and is_short and claims | right == claims
+
+    issuer.is_secret, issuer.auth_methods = is_secret, [POST]
+    issuer.metadata = {"token_endpoint_auth_methods_supported": [POST]}
+    pem = APPLE.as_pem(private=True).decode()
+    configure(client_secret="", signing_key=pem, key_id="KEY", team_id="TEAM")
+    assert travel(client, issuer).location == "/"
+    assert len(secrets) == 1
+    configure(client_secret="", signing_key="-----BEGIN PRIVATE KEY----- nothing", key_id="KEY", team_id="TEAM")
+    assert NO_ANSWER in told(client, travel(client, issuer))
+
+
+# Answers that the provider's page posts (response_mode=form_post)
+
+
+def posted(client, back, **more):
+    """Post what the address `back` says, as a form on the provider's page does: without our cookies."""
+    page = client.application.test_client().post(
+        urlsplit(back).path,
+        data=dict(parse_qsl(urlsplit(back).query)) | more,
+        headers={"Sec-Fetch-Site": "cross-site", "Origin": "https://appleid.apple.com"},
+    )
+    assert page.status_code == 302
+    return page
+
+
+@pytest.mark.parametrize("settings", [{"WTF_CSRF_ENABLED": True}])
+def test_an_answer_can_be_posted(app, client, issuer):
+    app.config["OIDC_PROVIDERS"] = {"acme": replace(issuer.provider(), response_mode="form_post")}
+    token = client.get(START).text.partition('name="csrf_token"')[2].partition('value="')[2].partition('"')[0]
+    going = set_out(client, csrf_token=token)
+    assert "response_mode=form_post" in going
+    page = posted(client, issuer.agree(going, **ADA), user='{"name": "Ada"}', id_token="eyJ", extra="x")
+    assert page.location.startswith(f"{BACK}?")
+    assert dict(parse_qsl(urlsplit(page.location).query)).keys() == {"code", "state"}
+    assert "Set-Cookie" not in page.headers
+    assert client.get(page.location).location == "/"
+    assert is_signed_in(client)
+
+
+def test_a_posted_refusal_is_told(client, issuer):
+    going = set_out(client)
+    state = dict(parse_qsl(urlsplit(going.removeprefix("0; url=")).query))["state"]
+    page = posted(client, f"{BACK}?state={state}&error=user_cancelled_authorize")
+    assert CANCELLED in told(client, client.get(page.location))
+
+
+def test_a_post_changes_nothing_and_signs_nobody_in(client, another_client, issuer):
+    back = issuer.agree(set_out(another_client), **ADA)
+    page = posted(client, back)
+    assert NOT_YOURS in told(client, client.get(page.location))
+    assert not is_signed_in(client)
+    assert "/token" not in issuer.asked
+    assert another_client.get(page.location).location == "/"
+
+
+@pytest.mark.parametrize("data", [{}, {"code": "x" * 7000}, {"state": "\0"}, {"code": "é" * 300}, {"x": "y"}])
+@on_sqlite
+def test_any_post_is_answered_in_words(client, issuer, data):
+    page = client.post(BACK, data=data)
+    assert page.status_code == 302
+    assert len(page.location) < 7000
+    assert NOT_YOURS in told(client, client.get(page.location))
+
+
+@on_sqlite
+def test_apple_may_write_true_as_text(client, issuer, configure):
+    configure(**KNOWN_PROVIDERS["apple"] | {"issuer": issuer.url})
+    going = set_out(client)
+    assert "scope=openid+email+name" in going
+    page = posted(client, issuer.agree(going, **ADA | {"email_verified": "true"}))
+    assert client.get(page.location).location == "/"
+    assert db.session.scalar(select(User)).confirmed
+
+
+# Errors that the provider names
+
+
+ERRORS = [
+    ("access_denied", CANCELLED),
+    ("user_cancelled_login", CANCELLED),
+    ("user_cancelled_authorize", CANCELLED),
+    ("consent_required", CANCELLED),
+    ("interaction_required", CANCELLED),
+    ("temporarily_unavailable", TROUBLE),
+    ("server_error", TROUBLE),
+    ("of_its_own_making", TROUBLE),
+    ("", TROUBLE),
+    ("invalid_scope", NOT_SET_UP),
+    ("invalid_request", NOT_SET_UP),
+    ("unauthorized_client", NOT_SET_UP),
+    ("unsupported_response_type", NOT_SET_UP),
+    ("redirect_uri_mismatch", NOT_SET_UP),
+]
+
+
+def came_back_with(client, **answer):
+    query = dict(parse_qsl(urlsplit(set_out(client).removeprefix("0; url=")).query))
+    return client.get(BACK, query_string={"state": query["state"]} | answer)
+
+
+@pytest.mark.parametrize(("error", "words"), ERRORS)
+@on_sqlite
+def test_each_kind_of_error_has_its_words(client, issuer, caplog, error, words):
+    page = came_back_with(client, error=error, error_description="AADSTS50105: not assigned", code="x")
+    assert words in told(client, page)
+    assert f"acme answered with the error {error}: AADSTS50105: not assigned" in caplog.text
+    assert "/token" not in issuer.asked
+
+
+@pytest.mark.parametrize(
+    "nasty", ["a\nERROR forged", "a\r\nforged", "\x1b[31mred", "\u2028x", "x" * 5000, "\0", "\u202eevil"]
+)
+@on_sqlite
+def test_an_errors_words_stay_on_their_line(client, issuer, caplog, nasty):
+    came_back_with(client, error=nasty, error_description=nasty)
+    said = next(record.getMessage() for record in caplog.records if "answered with" in record.getMessage())
+    assert said.isprintable()
+    assert len(said) < 500
+
+
+def test_a_return_without_code_and_error_is_told(client, issuer):
+    assert NOT_BELIEVED in told(client, came_back_with(client))
+
+
+TOKEN_ERRORS = [
+    ({"error": "invalid_grant", "error_description": "too late"}, 400, NOT_BELIEVED),
+    ({"error": "unauthorized_client"}, 400, NOT_SET_UP),
+    ({"error": "unsupported_grant_type"}, 400, NOT_SET_UP),
+    ({"error": "temporarily_unavailable"}, 400, TROUBLE),
+    ({"error": {"x": 1}}, 400, TROUBLE),
+    ({"error": None}, 400, TROUBLE),
+    ({"error": ["invalid_client"]}, 200, TROUBLE),
+    ({"access_token": "x", "token_type": "Bearer"}, 200, NOT_BELIEVED),
+    ({"access_token": "x", "id_token": None}, 200, NOT_BELIEVED),
+    ({"access_token": "x", "id_token": 7}, 200, NOT_BELIEVED),
+    ({"access_token": "x", "id_token": ["x"]}, 200, NOT_BELIEVED),
+    ({"access_token": "x", "id_token": ""}, 200, NOT_BELIEVED),
+    ({"access_token": "x", "id_token": "a.b.c"}, 200, NOT_BELIEVED),
+    ({"access_token": "x", "id_token": "\u00e9.b.c"}, 200, NOT_BELIEVED),
+    ({"access_token": "x", "id_token": "a.b.c.d.e"}, 200, NOT_BELIEVED),
+    ({"access_token": "x", "expires_in": "soon"}, 200, NO_ANSWER),
+    ({}, 200, NOT_BELIEVED),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "words"), TOKEN_ERRORS)
+@on_sqlite
+def test_each_answer_of_the_token_endpoint_has_its_words(client, issuer, said, status, words):
+    issuer.answers["/token"] = lambda handler: send(handler, said, status)
+    assert words in told(client, travel(client, issuer))
+    assert count(User) == 0
+
+
+# The callback's issuer (RFC 9207)
+
+
+SENDS = {"authorization_response_iss_parameter_supported": True}
+ISSUERS = [  # what the metadata says, what the callback names, whether that is right
+    ({}, None, True),
+    ({}, "", False),
+    ({}, "right", True),
+    ({}, "https://evil.example", False),
+    (SENDS, None, False),
+    (SENDS, "", False),
+    (SENDS, "right", True),
+    (SENDS, "https://evil.example", False),
+    ({"authorization_response_iss_parameter_supported": "true"}, None, True),
+]
+
+
+@pytest.mark.parametrize(("metadata", "named", "is_in"), ISSUERS)
+@on_sqlite
+def test_a_callback_names_its_issuer_where_that_was_announced(client, issuer, metadata, named, is_in):
+    issuer.metadata = metadata
+    back = issuer.agree(set_out(client), **ADA)
+    said = {"right": issuer.url}.get(named, named)
+    client.get(back if said is None else f"{back}&iss={said}")
+    assert is_signed_in(client) is is_in
+    assert ("/token" in issuer.asked) is is_in
+
+
+# Claims that nobody uses, and an issuer that differs by a slash
+
+
+@pytest.mark.parametrize(
+    "claim", ["amr", "auth_time", "acr", "sid", "jti", "at_hash", "locale", "updated_at", "groups"]
+)
+@pytest.mark.parametrize("value", ["pwd", 7, ["pwd"], {"x": 1}, True, ""])
+@on_sqlite
+def test_a_claim_that_is_not_used_may_be_of_any_type(client, issuer, claim, value):
+    page = travel(client, issuer, **{claim: value})
+    assert (page.location == "/") is (claim != "at_hash" or not value)
+
+
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf", "nonce", "azp", "aud"])
+@pytest.mark.parametrize("value", ["x", [], {}, {"x": 1}, ["x"], True, -1, 1e400, "9" * 5000])
+@on_sqlite
+def test_a_claim_that_is_used_and_odd_makes_no_error(client, issuer, claim, value):
+    issuer.claims[claim] = value
+    assert travel(client, issuer).status_code == 302
+
+
+@pytest.mark.parametrize("ours", ["", "/"])
+@pytest.mark.parametrize("theirs", ["", "/"])
+@on_sqlite
+def test_the_issuer_may_end_with_a_slash_or_not(client, issuer, configure, ours, theirs):
+    configure(issuer=issuer.url + ours)
+    issuer.metadata = SENDS | {"issuer": issuer.url + theirs}
+    back = issuer.agree(set_out(client), **ADA, iss=issuer.url + theirs)
+    assert client.get(f"{back}&iss={issuer.url}{theirs}").location == "/"
+    assert db.session.scalar(select(Identity)).issuer == issuer.url + theirs
+
+
+@on_sqlite
+def test_the_token_names_the_issuer_as_the_document_does(client, issuer):
+    issuer.metadata = {"issuer": f"{issuer.url}/"}
+    assert NOT_BELIEVED in told(client, travel(client, issuer))
+
+
+DOCUMENTS = {
+    "an issuer of another type": {"issuer": ["x"]},
+    "an endpoint of another type": {"token_endpoint": 7},
+    "an endpoint with a line break": {"authorization_endpoint": "http://127.0.0.1/x\r\nSet-Cookie: x=y"},
+    "an endpoint that is a script": {"authorization_endpoint": "javascript:alert(1)"},
+    "an endpoint without a host": {"authorization_endpoint": "/authorize"},
+    "no keys": {"jwks_uri": None},
+    "keys in a file": {"jwks_uri": "file:///etc/passwd"},
+}
+
+
+@pytest.mark.parametrize("odd", DOCUMENTS)
+@on_sqlite
+def test_a_document_that_makes_no_sense_costs_a_sentence(client, issuer, odd):
+    issuer.metadata = DOCUMENTS[odd]
+    assert NO_ANSWER in told(client, client.post(START))
+
+
+# Several tabs, and the way back
+
+
+def test_a_login_can_be_begun_in_several_tabs(client, issuer):
+    first, second = (
+        issuer.agree(set_out(client, f"{START}?next=/auth/{page}"), **ADA) for page in ("history", "devices")
+    )
+    assert client.get(first).location == "/auth/history"
+    assert client.get(second).location == "/auth/devices"
+    assert count(User) == 1
+
+
+def test_only_the_newest_logins_are_waited_for(client, issuer):
+    backs = [issuer.agree(set_out(client), **ADA) for _ in range(6)]
+    assert NOT_YOURS in told(client, client.get(backs[0]))
+    assert client.get(backs[1]).location == "/"
+    assert [client.get(back).location for back in backs[2:]] == ["/"] * 4
+
+
+def test_agreeing_again_leads_home(client, issuer):
+    back = issuer.agree(set_out(client), **ADA)
+    client.get(back)
+    again = client.get(back)
+    assert again.location == "/"
+    assert "alert-warning" not in client.get("/").text
+    assert issuer.asked.count("/token") == 1
+    client.post("/auth/logout")
+    assert NOT_YOURS in told(client, client.get(back))
+
+
+def test_another_persons_tab_does_not_lead_on(client, ada, issuer):
+    first, second = issuer.agree(set_out(client), **ADA, sub="a"), issuer.agree(set_out(client), **ADA, sub="b")
+    link_by_hand(ada, issuer, subject="a")
+    client.get(first)
+    assert "You are logged in here already" in told(client, client.get(second))
+    assert whose() == ["ada"]
+
+
+def test_a_link_that_took_too_long_is_told(client, ada, issuer, clock):
+    client.sign_in(ada)
+    back = issuer.agree(set_out(client), **ADA)
+    clock.move(minutes=11)
+    assert NOT_YOURS in told(client, client.get(back))
