@@ -11,19 +11,41 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import current_app
+from jinja2 import TemplateError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import browsers, clock
 from app.extensions import db
 from app.mime import Email
 from app.models import EmailChallenge, Letter
+from app.models.user import ascii_email
 
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
+class Unsendable(Exception):
+    """No try will ever send this one: its account is gone, or its template does not fit its row."""
+
+
 def write(letter: Letter) -> Email | None:
-    """Write a letter, its link dated now; None if the account has moved on since it was queued."""
-    if letter.is_obsolete:
-        return None
+    """Write a letter, its link dated now; None if the account has moved on since it was queued.
+
+    Raises Unsendable, with the reason.
+    """
+    try:
+        message = None if letter.is_obsolete else _write(letter)
+    except Exception as error:
+        if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TemplateError):
+            raise  # the database or the disk, which may be back at the next try
+        raise Unsendable(f"It can't be written: {type(error).__name__}: {error}") from error
+    if message and not all(str(header).isprintable() for header in (message.subject, message.sender)):
+        raise ValueError("a control character in a header")
+    return message
+
+
+def _write(letter: Letter) -> Email:
+    if letter.user_id and not letter.user:
+        raise LookupError("the account is gone")
     words = _words(letter)
     subject, _, text = _template(f"{letter.name}.txt").render(words).partition("\n")
     paragraphs = re.split(r"\n\s*\n", text.strip())
@@ -31,8 +53,8 @@ def write(letter: Letter) -> Email | None:
     message = Email(subject.removeprefix("Subject: "), [letter.recipient], "\n\n".join(paragraphs) + "\n", html)
     message.msgId = letter.message_id
     message.extra_headers = {"Auto-Submitted": "auto-generated"}
-    if not all(str(header).isprintable() for header in (message.subject, message.sender, letter.recipient)):
-        raise ValueError("a control character in a header")
+    if ascii_email(letter.recipient) != letter.recipient:
+        raise ValueError("the recipient is no address")
     return message
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app import audit, clock, mime
 from app.extensions import db
-from app.letters import write
+from app.letters import Unsendable, write
 from app.models import Letter, User
 from app.models.outbox import Status
 from app.models.user import ascii_email, email_key
@@ -197,6 +197,9 @@ def _try(letter: Letter, connection: Connection) -> bool:
         if message:
             connection.send(message)
         letter.done(Status.SENT if message else Status.OBSOLETE)
+    except Unsendable as reason:
+        log.error("Letter %s (%s) is given up. %s", number, letter.name, reason)
+        letter.done(Status.FAILED, _in_a_line(str(reason)))
     except Exception as error:  # whatever is wrong with one letter, the others go on
         log.warning("Letter %s (%s) was not sent: %s", number, letter.name, type(error).__name__)
         _refused(letter, error)
@@ -216,11 +219,15 @@ def _try(letter: Letter, connection: Connection) -> bool:
 def _refused(letter: Letter, error: Exception) -> None:
     """A mail server's 5xx to this letter is final; all else may pass."""
     code, said = _answer(error)
-    said = "".join(character if character.isprintable() else " " for character in said)[:500]
+    said = _in_a_line(said)
     if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and code >= 500:
         letter.done(Status.FAILED, said)
     else:
         letter.try_later(said)
+
+
+def _in_a_line(words: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in words)[:500]
 
 
 def _answer(error: Exception) -> tuple[int, str]:

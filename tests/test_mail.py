@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import current_app
-from jinja2 import StrictUndefined
+from jinja2 import ChoiceLoader, DictLoader, StrictUndefined
 from sqlalchemy import select
 
 from app import mail, mime, tokens
@@ -173,6 +173,77 @@ def test_one_bad_letter_does_not_hold_up_the_others(ada, queued, server):
     server.answers.append(ZeroDivisionError("a bug"))
     assert mail.deliver() == 2
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
+
+
+def by_hand(statement):
+    """As an operator may do it in the database's own shell, which on SQLite looks at no foreign key."""
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        keys = (
+            ("PRAGMA foreign_keys = {}", "OFF", "ON")
+            if is_sqlite
+            else ("SET session_replication_role = {}", "replica", "DEFAULT")
+        )
+        connection.exec_driver_sql(keys[0].format(keys[1]))
+        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(keys[0].format(keys[2]))
+
+
+BROKEN = {  # what was done to the row of bob's letter, and what is said of it
+    "DELETE FROM users WHERE username = 'bob'": "the account is gone",
+    "UPDATE outbox SET name = 'no such', purpose = NULL WHERE id = 1": "TemplateNotFound",
+    "UPDATE outbox SET purpose = 'no such' WHERE id = 1": "KeyError",
+    "UPDATE outbox SET name = 'reset', purpose = NULL WHERE id = 1": "BuildError",
+    "UPDATE outbox SET user_id = NULL WHERE id = 1": "BuildError",
+    "UPDATE outbox SET details = '[]' WHERE id = 1": "AttributeError",
+    "UPDATE outbox SET recipient = 'bob' WHERE id = 1": "This is no email address",
+    "UPDATE outbox SET recipient = 'é@é.example' WHERE id = 1": "the recipient is no address",
+}
+
+
+@pytest.mark.parametrize(("statement", "reason"), BROKEN.items())
+def test_a_letter_that_can_never_be_written_is_given_up_with_the_reason_and_the_others_go(
+    ada, queued, server, caplog, statement, reason
+):
+    mail.send("confirm", ada)
+    db.session.commit()
+    by_hand(statement)
+    assert mail.deliver() == 2
+    broken, other = db.session.scalars(select(Letter).order_by(Letter.id).execution_options(populate_existing=True))
+    assert (broken.status, broken.tries, broken.claimed_until) == ("failed", 1, None)
+    assert reason in broken.error
+    assert [message.recipients for message in server.sent] == [["ada@example.com"]]
+    assert other.status == "sent"
+    assert "is given up" in caplog.text
+    assert mail.deliver() == 0
+
+
+def test_a_mistake_in_a_template_gives_up_its_letters_alone_and_they_can_be_tried_again(
+    app, ada, queued, server, monkeypatch
+):
+    templates = {"mail/confirm.txt": "Subject: {{ 1 / 0 }}\n\nHello"}
+    loader, app.jinja_env.auto_reload = app.jinja_env.loader, True
+    monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([DictLoader(templates), loader]))
+    mail.send("password_changed", ada)
+    db.session.commit()
+    assert mail.deliver() == 2
+    assert "ZeroDivisionError" in letter().error
+    assert [message.recipients for message in server.sent] == [["ada@example.com"]]
+    templates.clear()
+    assert "1 will be tried again." in app.test_cli_runner().invoke(args=["mail", "retry", "--all"]).output
+    mail.deliver()
+    db.session.expire_all()
+    assert letter().status == "sent"
+
+
+def test_a_letter_that_ends_every_worker_is_given_up(queued, server, clock):
+    for _ in range(len(WAITS) + 1):
+        assert Letter.claim().id == queued.id
+        clock.move(seconds=61)
+    assert mail.deliver() == 0
+    db.session.expire_all()
+    assert letter().status == "failed"
+    assert "stopped its worker" in letter().error
 
 
 def test_a_claimed_letter_comes_back_when_its_worker_dies(queued, letters, clock):

@@ -69,15 +69,23 @@ class Letter(Model):
     def claim(cls) -> Optional["Letter"]:
         """Take the letter that has waited longest, for LEASE: no one else gets it meanwhile."""
         waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now(), cls.unclaimed())
-        oldest = select(cls.id).where(*waiting).order_by(cls.due_at, cls.id).limit(1).with_for_update(skip_locked=True)
-        while letter_id := db.session.scalar(oldest):
-            taken = update(cls).where(cls.id == letter_id, *waiting)
-            mine = rows_changed(taken.values(claimed_until=clock.now() + LEASE, tries=cls.tries + 1))
+        oldest = select(cls.id, cls.tries).where(*waiting).order_by(cls.due_at, cls.id).limit(1)
+        while found := db.session.execute(oldest.with_for_update(skip_locked=True)).one_or_none():
+            letter_id, tries = found
+            is_hopeless = tries > len(WAITS)
+            change = cls._given_up() if is_hopeless else {"claimed_until": clock.now() + LEASE, "tries": cls.tries + 1}
+            mine = rows_changed(update(cls).where(cls.id == letter_id, *waiting).values(change))
             db.session.commit()
-            if mine:
+            if mine and not is_hopeless:
                 return db.session.get(cls, letter_id, populate_existing=True)
         db.session.rollback()
         return None
+
+    @staticmethod
+    def _given_up() -> dict[str, Any]:
+        """The last try never ended: each worker that had the letter in hand stopped over it."""
+        error = "Each try stopped its worker, or found a row that can't be read."
+        return {"status": Status.FAILED, "error": error, "done_at": clock.now(), "claimed_until": None}
 
     @property
     def is_obsolete(self) -> bool:
