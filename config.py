@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import quote
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -220,6 +220,7 @@ class Config:
     SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development makes a file in instance/
     PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")  # every mailed link starts with it
     TRUSTED_PROXIES = env("TRUSTED_PROXIES", 0)  # how many proxies stand in front and set X-Forwarded-*
+    TRUSTED_PROXY_NETWORKS = split(env("TRUSTED_PROXY_NETWORKS", "127.0.0.0/8 ::1"))  # of the nearest
     PORT = env("PORT", 5000)  # where the development server listens
 
     MAIL_SERVER = env("MAIL_SERVER", "")  # who takes letters to the world; development does without
@@ -273,6 +274,11 @@ class Config:
             found.append("SECOND_FACTOR_FOR: write nobody, admins or everybody.")
         if settings["PORT"] not in range(1, 65536):
             found.append("PORT: write a number from 1 to 65535.")
+        found += [
+            f"TRUSTED_PROXY_NETWORKS has {network!r}: write networks such as 10.0.0.0/8, or addresses."
+            for network in settings["TRUSTED_PROXY_NETWORKS"]
+            if not _is_network(network)
+        ]
         if settings["PUBLIC_URL"] and not PUBLIC_URL.fullmatch(settings["PUBLIC_URL"]):
             found.append("PUBLIC_URL: write an address as http://localhost:5000 or https://example.com/path")
         found += [
@@ -359,6 +365,14 @@ def _missing(provider: Provider) -> list[str]:
 
 
 configurations = {"development": Development, "testing": Testing, "production": Production}
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_guessable(key: str) -> bool:

@@ -8,7 +8,7 @@ worker_class = "gthread"
 threads = 32  # many: those who wait for a password to be checked leave some for pages
 graceful_timeout = 10  # seconds that a request may take after SIGTERM
 
-# Whom to believe about X-Forwarded-* is for TRUSTED_PROXIES to say, not for the server.
+# TRUSTED_PROXIES and TRUSTED_PROXY_NETWORKS say which X-Forwarded-* headers count, not the server.
 forwarded_allow_ips = ""
 secure_scheme_headers = {}
 forwarder_headers = ""

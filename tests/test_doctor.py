@@ -235,12 +235,13 @@ def test_more_proxies_believed_than_there_are(app, doctor):
         (0, {"forwarded_for": "192.0.2.1, 203.0.113.5"}, "all visitors seem to be 10.0.0.1"),
         (1, {"forwarded_for": "203.0.113.5", "is_secure": False}, "X-Forwarded-Proto"),
         (1, {"forwarded_for": "203.0.113.5", "host": "127.0.0.1:8000"}, "hand on the Host"),
+        (1, {"forwarded_for": "203.0.113.5", "is_proxy_trusted": False}, "TRUSTED_PROXY_NETWORKS has no network with"),
     ],
 )
 @on_sqlite
 def test_what_passed_the_proxies(app, trusted, arrived, words):
     app.config.update(TRUSTED_PROXIES=trusted, PUBLIC_URL="https://example.com")
-    whole = {"ip": "10.0.0.1", "is_secure": True, "host": "example.com"} | arrived
+    whole = {"ip": "10.0.0.1", "is_secure": True, "host": "example.com", "is_proxy_trusted": True} | arrived
     found = list(servers._proxies(whole))
     assert [words in line for line in found] == [True] if words else found == []
 

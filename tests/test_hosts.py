@@ -3,8 +3,11 @@
 import pytest
 from clients import PASSWORD, on_sqlite
 from sqlalchemy import select, text
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+from werkzeug.wrappers import Request, Response
 
 from app.extensions import db
+from app.main import proxies
 from app.models import UserSession
 
 HTTPS = {"PUBLIC_URL": "https://accounts.example"}
@@ -94,3 +97,122 @@ def test_it_works_under_a_path(app, ada, prefix):
     answer = browser.post(f"{prefix}/auth/login?next=/app/account", data={"login": "ada", "password": PASSWORD}, **site)
     assert answer.location == "/app/account"
     assert "ada@example.com" in browser.get(f"{prefix}/account", **site).text
+
+
+# Proxies
+
+CHAINED = HTTPS | {"TRUSTED_PROXIES": 2}
+SEEN = {  # X-Forwarded-For, how many proxies are trusted: the visitor's address
+    ("203.0.113.7", 1): "203.0.113.7",
+    ("203.0.113.7:51234", 1): "203.0.113.7",
+    ("[2001:DB8::7]:51234", 1): "2001:db8::7",
+    ("[2001:db8::7]", 1): "2001:db8::7",
+    ("2001:db8:0:0::7", 1): "2001:db8::7",
+    ("::ffff:203.0.113.7", 1): "203.0.113.7",
+    ("fe80::7%eth0", 1): "fe80::7",
+    ('"203.0.113.7"', 1): "203.0.113.7",
+    ("198.51.100.1, 203.0.113.7", 1): "203.0.113.7",
+    ("198.51.100.1,203.0.113.7,10.0.0.5", 2): "203.0.113.7",
+    ("198.51.100.1, 203.0.113.7, 10.0.0.5, 10.0.0.6", 3): "203.0.113.7",
+    ("203.0.113.7", 2): "127.0.0.1",  # one of the two did not append: nothing tells which
+    ("unknown", 1): "",
+    ("203.0.113.7.example", 1): "",
+    ("_hidden", 1): "",
+}
+
+
+@pytest.fixture
+def arrived():
+    """Ask for a page as a peer would, and return what the application sees of the visitor."""
+
+    def ask(peer, headers, count=1, networks=("127.0.0.0/8", "::1")):
+        seen = {}
+
+        def see(environ, start_response):
+            request = Request(environ)
+            seen.update(ip=request.remote_addr, scheme=request.scheme, host=request.host)
+            return Response()(environ, start_response)
+
+        under_test = proxies.TrustedProxies(see, count, networks)
+        environ = EnvironBuilder("/", "http://localhost", headers=headers, environ_base={"REMOTE_ADDR": peer})
+        run_wsgi_app(under_test, environ.get_environ())
+        return seen
+
+    return ask
+
+
+@pytest.mark.parametrize(("header", "count"), SEEN)
+def test_the_visitors_address_is_counted_from_the_right(arrived, header, count):
+    assert arrived("127.0.0.1", {"X-Forwarded-For": header}, count)["ip"] == SEEN[header, count]
+
+
+NETWORKS = ("10.1.0.0/16", "192.0.2.7", "2001:db8:1::/48")
+TRUSTED = [
+    "10.1.2.3",
+    "192.0.2.7",
+    "2001:db8:1::5",
+    "::ffff:10.1.2.3",
+    "2001:db8:1::5%eth0",
+    "",
+    "localhost",
+    "<local>",
+]
+UNTRUSTED = ["10.2.0.1", "192.0.2.8", "127.0.0.1", "::1", "::ffff:10.2.0.1", "2001:db8:2::5", "unknown", "10.1.2"]
+
+
+@pytest.mark.parametrize("peer", TRUSTED)
+def test_a_peer_in_a_trusted_network_is_believed(arrived, peer):
+    seen = arrived(peer, FORGED, networks=NETWORKS)
+    assert seen == {"ip": "203.0.113.9", "scheme": "https", "host": "evil.example"}
+
+
+@pytest.mark.parametrize("peer", UNTRUSTED)
+@pytest.mark.parametrize("more", [{}, {"X-Forwarded-For": "10.1.2.3"}, {"X-Real-IP": "10.1.2.3"}])
+def test_any_other_peer_is_not_and_the_log_says_so_once(arrived, peer, more, caplog):
+    seen = arrived(peer, FORGED | more, networks=NETWORKS)
+    assert seen == {"ip": peer.removeprefix("::ffff:"), "scheme": "http", "host": "localhost"}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Ignored the X-Forwarded-* headers from {peer}."
+        " If that is your proxy, add its network to TRUSTED_PROXY_NETWORKS."
+    ]
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_by_default_this_machine_is_trusted(arrived, peer):
+    assert arrived(peer, FORGED)["ip"] == "203.0.113.9"
+
+
+def test_the_log_warns_once_of_a_proxy_that_is_not_counted(client, caplog):
+    for _ in range(3):
+        client.get("/", headers=FORGED)
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "app.main.proxies"]
+    assert said.startswith("Ignored the X-Forwarded-* headers from 127.0.0.1.")
+    assert "set TRUSTED_PROXIES to the number" in said
+
+
+@pytest.mark.parametrize("settings", [HTTPS | {"TRUSTED_PROXIES": 1, "TRUSTED_PROXY_NETWORKS": ("192.0.2.0/24",)}])
+def test_a_stranger_who_reaches_the_server_past_its_proxy_can_forge_nothing(client, ada):
+    forged = FORGED | {"Host": "accounts.example", "X-Forwarded-Host": "accounts.example"}
+    here = {"base_url": "http://127.0.0.1", "headers": forged}
+    past = client.get("/auth/login", environ_base={"REMOTE_ADDR": "198.51.100.4"}, **here)
+    assert (past.status_code, past.location) == (301, "https://accounts.example/auth/login")
+    through = client.get("/auth/login", environ_base={"REMOTE_ADDR": "192.0.2.4"}, **here)
+    assert through.status_code == 200
+
+
+CHAINS = {  # what two proxies send of the scheme and the host: overwritten, appended or dropped on the way
+    "overwritten by the nearest": {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "accounts.example"},
+    "appended by both": {"X-Forwarded-Proto": "https, https", "X-Forwarded-Host": "x.example, accounts.example"},
+    "the host is not forwarded": {"X-Forwarded-Proto": "https"},
+    "the visitor asked for http": {"X-Forwarded-Proto": "http, https"},
+}
+
+
+@pytest.mark.parametrize("settings", [CHAINED])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_behind_two_proxies_no_page_leads_to_itself(client, ada, chain):
+    headers = CHAINS[chain] | {"Host": "accounts.example", "X-Forwarded-For": "198.51.100.1, 203.0.113.7, 10.0.0.5"}
+    form = {"login": "ada", "password": PASSWORD}
+    answer = client.post("/auth/login", data=form, headers=headers, base_url="http://127.0.0.1")
+    assert answer.location == "/"
+    assert db.session.scalar(select(UserSession.ip)) == "203.0.113.7"

@@ -426,6 +426,10 @@ def test_nothing_means_the_default(configured, text):
     [
         *(("REGISTRATION_OPEN", text, "write 1 or 0.") for text in ("2", "maybe", "y", "None", "-1", "10")),
         *(("MAIL_PORT", text, "write a whole number.") for text in ("25a", "-25", "+25", "2.5", "1_0", "²", "٢٥")),
+        *(
+            ("TRUSTED_PROXY_NETWORKS", text, "write networks such as 10.0.0.0/8")
+            for text in ("10.0.0.5/8", "10.0.0.0/33", "proxy", "10.0.0", "127.0.0.1:80", "::1 x", "*", "10.0.0.0/8;::1")
+        ),
         ("PASSWORD_MIN_LENGTH", "7", "write a number from 8 to 128."),
         ("PASSWORD_MIN_LENGTH", "129", "write a number from 8 to 128."),
         ("MAIL_DELIVERY", "nonsense", "write thread, worker or off."),
@@ -458,6 +462,11 @@ def test_one_key_of_the_captcha_alone_is_refused(refusal, name):
 @pytest.mark.parametrize("length", [8, 128])
 def test_the_shortest_password_may_be_from_8_to_128_characters_long(length):
     assert create_app("testing", PASSWORD_MIN_LENGTH=length).config["PASSWORD_MIN_LENGTH"] == length
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/8, 192.0.2.7", "0.0.0.0/0 ::/0", "fd00::/8", "127.0.0.0/255.0.0.0"])
+def test_networks_and_addresses_of_proxies(start, text):
+    assert len(start(**GOOD, TRUSTED_PROXY_NETWORKS=text).config["TRUSTED_PROXY_NETWORKS"]) == len(text.split())
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,11 @@ def public_url():
     question = tokens.issue("doctor", subject=1, state="")
     try:
         arrived = json.load(_open(f"{address}/healthz/{question}", {"X-Forwarded-For": FORGED}))
+        yield from _proxies(arrived)  # which says why a page would lead to itself for ever
         page = _open(f"{address}/auth/login")
     except (OSError, ValueError) as error:
         yield f"{address} does not answer as this application would: {words(error)}. {_remedy(error)}"
         return
-    yield from _proxies(arrived)
     flags = [line for line in page.headers.get_all("Set-Cookie", []) if line.startswith("__Host-session=")]
     if not flags or not all(flag in flags[0] for flag in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/;")):
         yield "The session cookie does not arrive as it was sent. A proxy changes it: let it leave Set-Cookie alone."
@@ -122,6 +122,9 @@ def _proxies(arrived):
     passed = [entry.strip() for entry in arrived["forwarded_for"].split(",") if entry.strip()]
     there = len(passed) - 1 - passed.index(FORGED) if FORGED in passed else len(passed)
     trusted = current_app.config["TRUSTED_PROXIES"]
+    if trusted and not arrived.get("is_proxy_trusted", True):
+        yield f"TRUSTED_PROXY_NETWORKS has no network with {arrived['ip']}: what it forwards is ignored. Add it."
+        return
     if trusted > there:
         yield f"TRUSTED_PROXIES is {trusted}, but {there} wrote into X-Forwarded-For: anybody can forge their address."
     if trusted < there:

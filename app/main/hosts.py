@@ -3,7 +3,8 @@
 from urllib.parse import urlsplit, urlunsplit
 
 from flask import current_app, redirect, request
-from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.main import proxies
 
 PROBES = {"main.healthz", "main.readyz", "main.arrived"}  # asked for by machines, at whatever address
 PORTS = {"http": "80", "https": "443"}
@@ -39,11 +40,10 @@ def check_host_and_scheme():
 
 
 def init_app(app):
-    """Believe as many proxies as there are, and no further."""
+    """Take off the prefix, listen to trusted proxies, then look at the host."""
     if path := urlsplit(app.config["PUBLIC_URL"]).path:
         app.wsgi_app = UnderPath(app.wsgi_app, path)
-    if hops := app.config["TRUSTED_PROXIES"]:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)
+    proxies.init_app(app)
     app.before_request(check_host_and_scheme)
 
 

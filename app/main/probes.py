@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import tokens
 from app.extensions import migrations
+from app.main.proxies import IS_TRUSTED
 from app.main.views import bp
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,13 @@ def arrived(question):
     """What is left of a request of `flask doctor` when it has passed all proxies. There is no such page for others."""
     if not tokens.read("doctor", question):
         abort(404)
-    forwarded_for = request.headers.get("X-Forwarded-For", "")
-    return jsonify(forwarded_for=forwarded_for, ip=request.remote_addr, is_secure=request.is_secure, host=request.host)
+    return jsonify(
+        forwarded_for=request.headers.get("X-Forwarded-For", ""),
+        ip=request.remote_addr,
+        is_secure=request.is_secure,
+        host=request.host,
+        is_proxy_trusted=request.environ[IS_TRUSTED],
+    )
 
 
 @bp.route("/readyz")
