@@ -254,6 +254,24 @@ def test_no_job_reads_a_whole_table(app, ada, phone, clock, monkeypatch, stateme
     assert {statement: found for statement in asked if (found := whole_tables(statement, asked[statement]))} == {}
 
 
+def test_an_account_is_deleted_without_a_look_at_what_millions_of_strangers_asked_for(leaving, statements):
+    """The rows that went to its address when that had no account have no user: most rows of a table may be such."""
+    leaving("ada")
+    statements.clear()
+    assert run("deleted_accounts") == 1
+    plans = {}
+    for statement, values in statements:
+        if statement.startswith("DELETE FROM ") and "coalesce" in statement:
+            with db.engine.connect() as connection:
+                explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+                if explain == "EXPLAIN":
+                    connection.exec_driver_sql("SET enable_seqscan = off")
+                plans[statement.split()[2]] = str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
+    assert plans.keys() == {"email_challenges", "outbox"}
+    assert "ix_email_challenges_email_key" in plans["email_challenges"]
+    assert "ix_outbox_recipient_key_created_at" in plans["outbox"]
+
+
 TABLES = {model.__tablename__ for model, _, _ in LIMITS.values()} | {"users"}
 
 

@@ -130,6 +130,16 @@ def test_the_export_holds_every_column_of_every_table_but_secrets_and_nothing_of
     assert {row["user_id"] for rows in held.values() for row in rows if "user_id" in row} == {me, None}
 
 
+def test_what_was_asked_for_before_there_was_an_account_is_found_however_the_address_was_spelled(client, letters):
+    for spelling in ("Eve@bücher.example", "eve@xn--bcher-kva.example", "eva@bücher.example"):
+        client.post("/auth/magic-link", data={"email": spelling})
+    eve = User(username="eve", email="eve@BÜCHER.example", password=PASSWORD, confirmed=True)
+    db.session.add(eve)
+    db.session.commit()
+    held = personal_data.everything(eve)
+    assert [len(held[table]) for table in ("email_challenges", "outbox")] == [2, 2]
+
+
 def test_no_secret_is_in_the_export(app, letters):
     client = live(app, letters, "lovelace")
     letters()

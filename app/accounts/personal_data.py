@@ -97,8 +97,11 @@ def erase(user: User) -> None:
 
 
 def _nobodys(model: Any, address: Any, user: User) -> ColumnElement[bool]:
-    """What went to this address when it had no account; what belongs to whoever had it before is theirs."""
-    return and_(model.user_id.is_(None), address.in_([user.email_key, user.email.lower()]))
+    """What went to this address when it had no account; what belongs to whoever had it before is theirs.
+
+    The database looks for the address: `user_id IS NULL` would be looked for first, and may hold for most rows.
+    """
+    return and_(address.in_([user.email_key, user.email.lower()]), func.coalesce(model.user_id, 0) == 0)
 
 
 register(User, lambda user: User.id == user.id, "your name and address")
@@ -114,9 +117,7 @@ register(Event, lambda user: Event.user_id == user.id, "what happened to your ac
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
 register(
     EmailChallenge,
-    lambda user: or_(
-        EmailChallenge.user_id == user.id, _nobodys(EmailChallenge, func.lower(EmailChallenge.email), user)
-    ),
+    lambda user: or_(EmailChallenge.user_id == user.id, _nobodys(EmailChallenge, EmailChallenge.email_key, user)),
     "when codes were asked for",
 )
 register(

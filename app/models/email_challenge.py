@@ -4,11 +4,11 @@ import secrets
 from datetime import datetime, timedelta
 
 from sqlalchemy import ForeignKey, String, update
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from app import clock, tokens
 from app.extensions import Model, rows_changed
-from app.models.user import User
+from app.models.user import User, email_key
 
 TRIES = 5
 
@@ -20,6 +20,7 @@ class EmailChallenge(Model):
     id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
     purpose: Mapped[str] = mapped_column(String(32))  # one of tokens.LIFETIMES
     email: Mapped[str] = mapped_column(String(254))  # as it was typed, whether or not it has an account
+    email_key: Mapped[str] = mapped_column(String(254), default="", server_default="", index=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     state: Mapped[str | None] = mapped_column(String(22))  # of the account when it was asked for
     asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
@@ -28,6 +29,11 @@ class EmailChallenge(Model):
     used_at: Mapped[datetime | None]
 
     user: Mapped[User | None] = relationship(lazy="joined")  # the same work for nobody
+
+    @validates("email")
+    def _derive_email_key(self, _: str, email: str) -> str:
+        self.email_key = email_key(email)
+        return email
 
     @property
     def code(self) -> str:
