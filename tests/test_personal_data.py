@@ -12,7 +12,7 @@ from clients import PASSWORD
 from passkeys import Key
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from test_gate import rows
+from test_gate import addresses, rows
 from test_passkeys import MAKE, add, asked
 
 from app.accounts import personal_data
@@ -128,6 +128,55 @@ def test_the_export_holds_every_column_of_every_table_but_secrets_and_nothing_of
     assert "babbage" not in text
     me = User.find("lovelace").id
     assert {row["user_id"] for rows in held.values() for row in rows if "user_id" in row} == {me, None}
+
+
+STRANGER = {"environ_base": {"REMOTE_ADDR": "2001:db8:bad::7"}, "headers": {"User-Agent": "Strange/7.0"}}
+OWNER = {"environ_base": {"REMOTE_ADDR": "192.0.2.1"}, "headers": {"User-Agent": "Hers/1.0"}}
+
+
+def everything_of(user):
+    return json.dumps(personal_data.everything(user), default=str)
+
+
+def test_an_export_does_not_say_where_strangers_are(app, client, another_client, ada, phone, letters):
+    """A stranger sends every form, with the address of an account, its name, and its password."""
+    client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, **OWNER)
+    client.post("/auth/second-factor", data={"code": phone.code()}, **OWNER)
+    client.post("/auth/reset", data={"email": "ada@example.com"}, **OWNER)
+    for password in ("wrong", PASSWORD):  # and with that one they are asked for a code
+        form = {"login": "ada", "username": "ada", "email": "ada@example.com", "password": password, "code": "123456"}
+        for endpoint, address in addresses(app, "POST"):
+            if endpoint != "auth.logout":
+                another_client.post(address, data=form | {"confirm_password": password}, **STRANGER)
+    letters()
+    held = personal_data.everything(ada)
+    assert {row["action"] for row in held["events"] if not row["ip"]} >= {
+        "sign_in_failed", "reset_asked", "magic_link_asked", "second_factor_failed"
+    }  # fmt: skip
+    assert {row["name"] for row in held["outbox"] if not row["details"]["ip"]} >= {"reset", "magic_link"}
+    text = everything_of(ada)
+    assert "db8:bad" not in text
+    assert "Strange" not in text
+    assert "reset_asked" in {row["action"] for row in held["events"] if row["ip"] == "192.0.2.1"}
+    assert {row["ip"] for row in held["user_sessions"]} == {"192.0.2.1", "127.0.0.1"}
+    assert [row["details"]["user_agent"] for row in held["outbox"] if row["details"]["ip"] == "192.0.2.1"]
+
+
+def test_an_export_does_not_say_where_somebody_is_who_registered_with_ones_address(client, another_client, letters):
+    form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+    client.post("/auth/register", data=form, **STRANGER)
+    client.post("/auth/login", data=form | {"login": "eve"}, **STRANGER)
+    another_client.post("/auth/magic-link", data={"email": "eve@example.com"}, **OWNER)
+    link = letters.link()
+    another_client.get(link, **OWNER)
+    another_client.post(link, **OWNER)
+    eve = User.find("eve")
+    assert eve.confirmed
+    text = everything_of(eve)
+    assert "registered" in text
+    assert "Hers/1.0" in text
+    assert "db8:bad" not in text
+    assert "Strange" not in text
 
 
 def test_what_was_asked_for_before_there_was_an_account_is_found_however_the_address_was_spelled(client, letters):

@@ -54,6 +54,8 @@ SECRETS = {
     "outbox.claims",
 }
 
+HAVE_PLACES = {UserSession, Event, Letter}  # tables with an IP address and a user agent of the request behind a row
+
 
 def register(model: type[Model], mine: Mine, words: str) -> None:
     """Have the rows of `model` for which `mine(user)` holds exported, and deleted with the account.
@@ -71,8 +73,9 @@ def rows(user: User, model: type[Model]) -> Iterator[dict[str, Any]]:
     mine = [registered[model](user)]
     if model is Letter:  # one to a new address goes only if that has no account, and would tell
         mine.append(Letter.name != "change_email")
+    own = _own_places(user) if model in HAVE_PLACES else set()
     for row in db.session.execute(select(*columns).where(*mine).execution_options(yield_per=1000)):
-        yield dict(row._mapping)
+        yield _without_strangers(dict(row._mapping), own) if model in HAVE_PLACES else dict(row._mapping)
 
 
 def as_json(user: User, model: type[Model]) -> Iterator[str]:
@@ -94,6 +97,26 @@ def erase(user: User) -> None:
     for model, condition in [(model, mine(user)) for model, mine in reversed(registered.items())]:
         rows_changed(delete(model).where(condition))
     db.session.expunge_all()
+
+
+def _own_places(user: User) -> set[tuple[str, str]]:
+    """Return the IP addresses and user agents that the user logged in with, since the address was proved to be theirs.
+
+    Anybody can cause an audit event or an email of an account: a wrong password, a reset, a registration.
+    """
+    mine = select(Event.ip, Event.user_agent).where(Event.user_id == user.id, Event.action == "signed_in")
+    proved = select(func.max(Event.id)).where(Event.user_id == user.id, Event.action == "mailbox_proved")
+    since = func.coalesce(proved.scalar_subquery(), 0)
+    return {(row.ip, row.user_agent) for row in db.session.execute(mine.where(Event.id > since).distinct())}
+
+
+def _without_strangers(row: dict[str, Any], own: set[tuple[str, str]]) -> dict[str, Any]:
+    """Leave out where a row comes from, unless the user logged in from there: it is personal data of somebody else."""
+    found = row.get("details", row)
+    if not found.get("ip") or (found["ip"], found.get("user_agent")) in own:
+        return row
+    hidden = {name: "" for name in ("ip", "network", "user_agent") if name in found}
+    return row | ({"details": found | hidden} if "details" in row else hidden)
 
 
 def _nobodys(model: Any, address: Any, user: User) -> ColumnElement[bool]:
