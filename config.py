@@ -234,7 +234,7 @@ class Config:
 
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: accounts are made with flask users create
     HIDE_ACCOUNTS = env("HIDE_ACCOUNTS", False)  # 1: nobody learns by registering who has an account; see SECURITY.md
-    PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # characters; NIST SP 800-63B-4 advises 15
+    PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # 15 where NIST SP 800-63B-4 binds you: see SECURITY.md
 
     # With whose accounts people can log in: google, microsoft, or any other, and for each what oidc_provider() reads.
     OIDC_PROVIDERS = {name: oidc_provider(name) for name in split(env("OIDC_PROVIDERS", ""))}

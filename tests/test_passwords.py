@@ -3,10 +3,13 @@
 import contextvars
 import html
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from clients import PASSWORD, on_sqlite, without_tokens
+from corpora import COSTLY
 from sqlalchemy import event, select
 from test_gate import rows
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
@@ -165,6 +168,94 @@ def test_of_the_three_thousand_commonest_passwords_none_will_do(app):
     for password in common[:3000:10]:
         with pytest.raises(ValueError, match="guessed soon"):
             passwords.check_new(password, "ada")
+
+
+LONG_AND_COMMON = [
+    "passwordpassword", "PasswordPassword1", "P@ssw0rdP@ssw0rd", "password password", "Password123Password123!",
+    "sunshinesunshine", "dragondragondragon", "letmein letmein letmein", "summer2024summer2024", "qwertyqwertyqwerty",
+    "administrator2024", "changemechangeme", "111111111111111", "aaaaaaaaaaaaaaaaaaaa", "123456789012345",
+    "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjkl", "qwertyuiopasdfghjklzxcvbnm", "poiuytrewqlkjhgfdsa",
+    "1qaz2wsx3edc4rfv", "!QAZ@WSX#EDC$RFV", "1qaz!QAZ2wsx@WSX", "zaq12wsxcde34rfv", "qazwsxedcrfvtgbyhnujm",
+    "1q2w3e4r5t6y7u8i9o", "1a2b3c4d5e6f7g8h", "123qweasdzxc123qwe", "11223344556677889900", "asdfghjkl;'zxcvbnm",
+    "iloveyouforever", "iloveyousomuch1", "I love you so much!!!", "thisismypassword", "This is my password 2026",
+    "th1s1smyp@ssw0rd", "whatisyourpassword", "thequickbrownfox", "The quick brown fox jumps over the lazy dog",
+    "correcthorsebatterystaple", "Correct-Horse-Battery-Staple-1", "maytheforcebewithyou",
+    "tobeornottobethatisthequestion", "loremipsumdolorsitamet", "supercalifragilisticexpialidocious",
+    "onetwothreefourfive",
+]  # fmt: skip
+
+
+@on_sqlite
+@pytest.mark.parametrize("password", LONG_AND_COMMON)
+@pytest.mark.parametrize("settings", [{}, {"PASSWORD_MIN_LENGTH": 15}], ids=["8", "15"])
+def test_a_long_password_that_many_people_use_is_refused(app, password):
+    assert len(password) >= 15
+    with pytest.raises(ValueError, match="guessed soon"):
+        passwords.check_new(password, "eve", "eve@example.com")
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"PASSWORD_MIN_LENGTH": 15}])
+@pytest.mark.parametrize(
+    "password",
+    [
+        PASSWORD, NEW, "seven otters on a raft", "brighter lanterns than before", "xK4$mQ9!vT2@pL7w", "zqkfhwxnrmtbvyd",
+        "my dog ate the concertina", "i love brutalist car parks", "kdj3#FJ@kd93(dkDlso", "Fußgängerübergang am Kai",
+        "夜明け前の灯台に二羽の鷺がいた。", "831 940 271 665 038",
+    ],
+)  # fmt: skip
+def test_with_nists_length_a_password_of_few_people_will_do(client, password):
+    form = {"email": "eve@example.com", "username": "eve", "password": password, "confirm_password": password}
+    assert client.post("/auth/register", data=form).status_code == 302
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"PASSWORD_MIN_LENGTH": 15}])
+def test_with_nists_length_a_password_has_fifteen_characters(client, ada, letters):
+    client.sign_in(ada)
+    page = change(client, new="a heron's lock")
+    assert page.status_code == 422
+    assert "Use at least 15 characters." in beside("password", page)
+    ask(client)
+    assert "at least 15" in beside("password", choose(client, letters.link(), "a heron's lock"))
+    assert change(client, new="a heron's lock.").location == "/account"
+
+
+@on_sqlite
+@pytest.mark.parametrize("kind", sorted(COSTLY))
+def test_no_password_takes_long_to_estimate(app, kind):
+    """No more than a few times what an ordinary one takes: zxcvbn took 576 times that for each substitution."""
+    passwords.check_new(PASSWORD)
+    for length in (16, 32, 1024):
+        dear, usual = (_best_time(password) for password in (COSTLY[kind](length), "an ordinary one: 32 long, not 31"))
+        assert dear < 8 * usual + 0.01, length
+
+
+def _best_time(password):
+    taken = []
+    for _ in range(3):
+        begun = time.process_time()
+        with suppress(ValueError):
+            passwords.check_new(password, "eve", "eve@example.com")
+        taken.append(time.process_time() - begun)
+    return min(taken)
+
+
+@on_sqlite
+def test_two_who_choose_at_once_are_not_measured_by_each_others_names(app):
+    """zxcvbn keeps what it was told about one person where it looks for the next."""
+
+    def refused(name):
+        with app.app_context():
+            try:
+                passwords.check_new(f"{name}{name}", name)
+            except ValueError:
+                return True
+            return False
+
+    names = ["zyxomma", "quernstone"] * 20
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(refused, names))
 
 
 @on_sqlite

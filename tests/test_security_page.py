@@ -10,10 +10,21 @@ from test_cleanup import LIMITS as KEPT_FOR
 
 import config
 from app import hashing, limits, mail, tokens
-from app.accounts import cleanup, closing, passkeys, recovery_codes, registration, second_step, sessions, trust
+from app.accounts import (
+    cleanup,
+    closing,
+    passkeys,
+    passwords,
+    recovery_codes,
+    registration,
+    second_step,
+    sessions,
+    trust,
+)
 from app.accounts import two_factor as apps
 from app.auth import gate
 from app.limits import LIMITS
+from app.main import bounds
 from app.models import (
     Device,
     EmailChallenge,
@@ -27,6 +38,7 @@ from app.models import (
     passkey_challenge,
     sso_journey,
 )
+from app.models.user import MAX_LOGIN_LENGTH, MAX_PASSWORD_LENGTH
 
 PAGE = (ROOT / "SECURITY.md").read_text()
 
@@ -196,3 +208,22 @@ SENTENCES = [
 @pytest.mark.parametrize("sentence", dict.fromkeys(SENTENCES))
 def test_the_page_says(sentence):
     assert sentence in re.sub(r"[*\s]+", " ", PAGE)
+
+
+# How much a request may bring
+
+BROUGHT = {
+    "body": f"{config.Config.MAX_CONTENT_LENGTH // 1024} KiB, {config.Config.MAX_FORM_PARTS} fields",
+    "one field": f"{bounds.MAX_FIELD // 1024} KiB; a passkey's answer may fill the body",
+    "path": f"{bounds.MAX_PATH // 1024} KiB",
+    "query": f"{bounds.MAX_QUERY // 1024} KiB, {config.Config.MAX_FORM_PARTS} parts",
+    "one header": f"{bounds.MAX_HEADER // 1024} KiB",
+}
+
+
+def test_how_much_a_request_may_bring():
+    assert {what: most for what, most, _ in table("| | at most | else |")} == BROUGHT
+    assert bounds.LONGER_FIELDS["credential"] == config.Config.MAX_CONTENT_LENGTH
+    assert f"an address has {MAX_LOGIN_LENGTH} characters, a password {MAX_PASSWORD_LENGTH:,}" in PAGE
+    assert f"{config.Config.PASSWORD_MIN_LENGTH} characters or more" in PAGE
+    assert f"the first {passwords.SCORED_LENGTH}\ncharacters are estimated" in PAGE

@@ -459,7 +459,7 @@ def test_one_key_of_the_captcha_alone_is_refused(refusal, name):
     assert "write both, or neither." in refusal(**GOOD, **{name: "one"})[1]
 
 
-@pytest.mark.parametrize("length", [8, 128])
+@pytest.mark.parametrize("length", [8, 15, 128])
 def test_the_shortest_password_may_be_from_8_to_128_characters_long(length):
     assert create_app("testing", PASSWORD_MIN_LENGTH=length).config["PASSWORD_MIN_LENGTH"] == length
 

@@ -1,17 +1,19 @@
 """Passwords: which will do, whose is this one, and having another."""
 
 import re
+import threading
 
 from sqlalchemy import exists
 
 from app import audit, mail, tokens
-from app.accounts import sessions, sso, two_factor, ways_in
+from app.accounts import common_passwords, sessions, sso, two_factor, ways_in
 from app.extensions import db
 from app.models import Passkey, User, UserSession
 from app.models.user import MAX_PASSWORD_LENGTH, check_password
 from config import setting
 
-SCORED_LENGTH = 32  # characters; it may take seconds over more, and who begins well need not be scored to the end
+SCORED_LENGTH = 32  # characters; time grows with the square, and who begins well need not be scored to the end
+SCORING = threading.Lock()  # zxcvbn keeps the words of the person that it is asked about in a module
 
 
 def authenticate(login: str, password: str) -> User | None:
@@ -106,18 +108,27 @@ def check_new(password: str, *words: str | None) -> None:
     Length and guessability are all that counts: no rules on kinds of characters (NIST SP 800-63B-4, 3.1.1.2).
     `words` are the person's own, which others would try first.
     """
-    from zxcvbn import zxcvbn  # 12 MiB of words, for who chooses a password
-
     shortest = setting("PASSWORD_MIN_LENGTH")
     if len(password) < shortest:
         raise ValueError(f"Use at least {shortest} characters.")
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
-    own = [part for word in [*words, setting("APP_NAME")] if word for part in _parts(word)]
-    verdict = zxcvbn(password[:SCORED_LENGTH], user_inputs=own)
-    if verdict["score"] < 2:
-        reason = verdict["feedback"]["warning"] or "Add another word or two. Uncommon words are better."
+    if common_passwords.is_common(password):
+        raise ValueError("This would be guessed soon. Many people use such a phrase or pattern.")
+    if reason := _weakness(password, [part for word in [*words, setting("APP_NAME")] if word for part in _parts(word)]):
         raise ValueError(f"This would be guessed soon. {reason.rstrip('.')}.")
+
+
+def _weakness(password: str, words: list[str]) -> str | None:
+    """Return in words why a password is easily guessed; None if it is not. It costs some milliseconds at most."""
+    from zxcvbn import zxcvbn  # 12 MiB of words, for who chooses a password
+
+    scored = common_passwords.with_few_substitutions(password[:SCORED_LENGTH])
+    with SCORING:
+        verdict = zxcvbn(scored, user_inputs=words)
+    if verdict["score"] >= 2:
+        return None
+    return verdict["feedback"]["warning"] or "Add another word or two. Uncommon words are better."
 
 
 def _parts(word: str) -> list[str]:
