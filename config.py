@@ -458,9 +458,7 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", _engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
     settings.setdefault("SQLALCHEMY_BINDS", {})["counts"] = _hasty_engine(settings["SQLALCHEMY_DATABASE_URI"])
-    settings["RATELIMIT_STORAGE_URI"] = settings["REDIS_URL"] or "database://"  # app/counts.py
-    if settings["REDIS_URL"]:
-        settings["RATELIMIT_STORAGE_OPTIONS"] = _redis_options()
+    settings["REDIS_OPTIONS"] = _redis_options() if settings["REDIS_URL"] else {}
 
 
 def _engine_options(url: str) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from app.extensions import db
 from app.models import Event, User
 
 SIGN_IN_FAILED = "sign_in_failed"
+# Not in the history, but counted by app/limits.py.
+PASSKEY_FAILED, CODE_FAILED = "passkey_failed", "code_failed"
+PASSWORD_CHECKED = "password_checked"  # noqa: S105 - a name
 PAGE = 50  # lines
 
 log = logging.getLogger("security")
@@ -26,9 +29,9 @@ def record(user: User | None, action: str, **detail: Any) -> None:
 
     Without a user it is about an address that has no account, and costs the same.
     """
-    note(action)
     if action == SIGN_IN_FAILED:
         detail.setdefault("method", "password")
+    note(PASSKEY_FAILED if detail.get("method") == "passkey" and action == SIGN_IN_FAILED else action)
     if g.get("is_operator"):
         detail["by"] = "operator"
     where = origin()
@@ -66,6 +69,11 @@ def origin() -> dict[str, str]:
 def network(ip: str) -> str:
     """Return the network of an address that one owner has: an IPv6 address is one of the 2^64 that they may use."""
     return str(ip_network(f"{ip}/64", strict=False)) if ":" in ip else ip
+
+
+def networks(ip: str) -> list[str]:
+    """Return the networks that one owner may have: an IPv4 address; of IPv6 a /64, and the /48 that a site is given."""
+    return [network(ip), str(ip_network(f"{ip}/48", strict=False))] if ":" in ip else [ip]
 
 
 def failures(ip: str, within: timedelta) -> int:

@@ -5,41 +5,20 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
-import flask_limiter
 from flask import current_app
 from flask_bootstrap import Bootstrap5
-from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
 from flask_mail import Mail
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy import CursorResult, Delete, Insert, Update, func, select, text
+from sqlalchemy import Connection, CursorResult, Delete, Insert, Update, func, select, text
 from sqlalchemy.orm import Session
 
 from app.database import Base
 
-
-class Limiter(flask_limiter.Limiter):
-    """Flask-Limiter's; but of two requests that find the counts away at once the second is counted in memory, too.
-
-    The library lets that one fail.
-    """
-
-    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
-        try:
-            super()._check_request_limit(callable_name, in_middleware)
-        except flask_limiter.RateLimitExceeded:
-            raise
-        except Exception:
-            if not self._storage_dead:
-                raise
-            super()._check_request_limit(callable_name, in_middleware)
-
-
 bootstrap = Bootstrap5()
 csrf = CSRFProtect()
 db = SQLAlchemy(model_class=Base)
-limiter = Limiter(get_remote_address, in_memory_fallback_enabled=True)
 login_manager = LoginManager()
 login_manager.session_protection = None  # phones change networks; a session is a row, which can be ended
 mail = Mail()
@@ -81,6 +60,13 @@ def connection_given_back() -> Iterator[None]:
         yield
     finally:
         session.add_all(loaded)
+
+
+def sqlite_writer() -> Connection | None:
+    """Return the connection whose transaction holds SQLite's one lock for writing, if it is this request's own."""
+    session = db.session()
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    return session.connection() if is_sqlite and session.in_transaction() and _has_written(session) else None
 
 
 @cache

@@ -1,145 +1,193 @@
-"""How often anything may happen: one table of names and rates. Flask-Limiter counts, by POST requests alone.
+"""How often anything may happen: one table of policies. `@limited` holds a view to some of them, spend() a service.
 
-A request is counted before its view, so that of many at once no more than may pass do, and taken back after it if what
-is counted did not happen: a sign-in that succeeds is no failure, a form with a mistake asked for no letter.
-What holds for an address, whatever asks for its letters, is in mail.may_write_to(). No name is kept, but hashed.
+A request is counted before its work, so that of many at once no more than may pass do, and taken back after it if what
+is counted did not happen: a login that succeeds is no failure. Every request of a limited view counts against
+`requests` as well, whatever comes of it. What one address may get, whoever asks, is in mail.may_write_to(). No name is
+kept, but hashed.
 """
 
-import logging
 import math
-import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from flask import Flask, current_app, g, request
-from flask_limiter import RateLimitExceeded
+from flask import Flask, current_app, g, has_request_context, request
 from flask_login import current_user
-from limits import RateLimitItem, parse
+from limits import parse
+from limits.storage import Storage
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import TooManyRequests
 
-from app import audit, captcha, clock, counts, tokens
-from app.extensions import db, limiter
+from app import audit, captcha, clock, counts, login_delay, tokens
+from app.counts import Counter
+from app.extensions import db
 from app.models import Device
 from app.models.user import login_key
 
 View = Callable[..., Any]
+Subjects = Callable[[str], list[str]]  # who is counted, of an account or of the name that was typed
 
 
-def here() -> str:
-    """By network. All that one owner has: an address of IPv4, a /64 of IPv6."""
-    return audit.network(audit.origin()["ip"]) or "nowhere"
+def network(_: str) -> list[str]:
+    """By network: an IPv4 address; of IPv6 a /64, and the /48 that it is part of."""
+    return audit.networks(audit.origin()["ip"]) or ["nowhere"]
 
 
-def place() -> str:
-    """By network, or by browser if that was signed in before. So no stranger's tries keep an account's owner out."""
-    return cast(str, g.place)
+def place(name: str) -> list[str]:
+    """By network, or by device if the account knows it. So no stranger's guesses keep the owner out."""
+    return _device(name) or network(name)
 
 
-def name_and_place() -> str:
-    """By name, and network or browser. Neither address nor username tells what was tried by the other."""
-    return f"{counts.hashed(_name())} {place()}"
+def name_and_place(name: str) -> list[str]:
+    """By name, and network or device. Neither address nor username tells what was tried by the other."""
+    return [f"{counts.hashed(name)} {where}" for where in place(name)]
 
 
-class Limit(NamedTuple):
-    counted: set[str]  # which of audit's notes; any request if empty
-    rates: dict[Callable[[], str], str]
-    words: str
+def account(name: str) -> list[str]:
+    """By account, if one is logged in."""
+    return [counts.hashed(name)] if current_user.is_authenticated else []
 
 
-LIMITS = {
-    "sign_in": Limit(
+def account_and_device(name: str) -> list[str]:
+    """By account, and by device if the account knows it; all other devices count as one, whatever their network."""
+    return [f"{subject} {where}" for subject in account(name) for where in _device(name) or ["elsewhere"]]
+
+
+def account_and_network(name: str) -> list[str]:
+    """By account and network."""
+    return [f"{counts.hashed(name)} {where}" for where in network(name)]
+
+
+class Policy(NamedTuple):
+    counted: set[str]  # which audit actions count; every request if empty
+    rates: dict[Subjects, str]
+    words: str  # what a person is told who is over it
+
+
+WRONG_PASSWORDS = "Many wrong passwords were tried from here. Wait {wait} and try again, or have a link sent to you."
+DELAYED = (
+    "Many wrong passwords were tried for this account. Wait {wait} and try again, or have a link sent to you, which"
+    " logs you in now."
+)
+
+POLICIES = {
+    "login": Policy(
         {audit.SIGN_IN_FAILED},
         {name_and_place: "5 per 5 minutes", place: "30 per 5 minutes"},
-        "Many wrong passwords were tried from here. Wait {wait} and try again, or have a link sent to you.",
+        WRONG_PASSWORDS,
     ),
-    "register": Limit(
-        {"registered", "registered_again"},
-        {here: "60 per hour"},
+    "login_attempts": Policy(
+        {audit.PASSWORD_CHECKED},
+        {name_and_place: "30 per 5 minutes"},
+        "This account was logged in to many times from here. Wait {wait}, then try again.",
+    ),
+    "passkey": Policy(
+        {audit.PASSKEY_FAILED},
+        {network: "30 per 5 minutes"},
+        "Many passkeys that are not known were tried from your network. Wait {wait}, or log in another way.",
+    ),
+    "passkey_options": Policy(
+        set(),
+        {network: "300 per 5 minutes", account: "60 per 5 minutes"},
+        "Passkeys were asked for many times from here. Wait {wait}, then try again.",
+    ),
+    "reauthentication": Policy(
+        {audit.SIGN_IN_FAILED},
+        {account_and_device: "20 per hour"},
+        "Many wrong passwords were tried for this account. Wait {wait}, then try again.",
+    ),
+    "code": Policy(
+        {audit.CODE_FAILED},
+        {network: "30 per 5 minutes"},
+        "Many wrong codes were tried from your network. Wait {wait}, then try again.",
+    ),
+    "session": Policy(
+        set(),
+        {account_and_network: "30 per 5 minutes"},
+        "This account was logged in to many times from here. Wait {wait}, then try again.",
+    ),
+    "registration": Policy(
+        set(),
+        {network: "60 per hour"},
         "Many people registered from your network. Wait {wait}, then try again.",
     ),
-    "letter": Limit(
-        {"letter_asked"},
-        {here: "60 per hour"},
+    "email": Policy(
+        set(),
+        {network: "60 per hour"},
         "Many letters were asked for from your network. Wait {wait}, then try again.",
     ),
-    "begin": Limit(
+    "provider_start": Policy(
         set(),
-        {here: "300 per 5 minutes"},
+        {network: "300 per 5 minutes"},
         "Logging in was begun many times from your network. Wait {wait}, then try again.",
     ),
-    "ask_if_taken": Limit(
+    "provider_return": Policy(
         set(),
-        {here: "300 per hour"},
+        {network: "600 per 5 minutes"},
+        "Many logins came back from there to your network. Wait {wait}, then try again.",
+    ),
+    "availability": Policy(
+        set(),
+        {network: "300 per hour"},
         "Many names and addresses were tried from your network. Wait {wait}, then try again.",
+    ),
+    "requests": Policy(
+        set(),
+        {place: "600 per 5 minutes"},
+        "Many forms were sent from your network. Wait {wait}, then try again.",
     ),
 }
 
-# From so many of all people on, sign-in asks for the CAPTCHA, where there is one: nobody is refused for what others do.
-EVERYBODYS = {"sign_in": parse("1000 per 5 minutes"), "register": parse("600 per 10 minutes")}
+# From so many of all people on, login asks for the CAPTCHA, where there is one: nobody is refused for what others do.
+EVERYBODYS = {"login": parse("1000 per 5 minutes"), "registration": parse("600 per 10 minutes")}
+THEIR_ACTIONS = {"login": {audit.SIGN_IN_FAILED}, "registration": {"registered", "registered_again"}}
+
+
+class Exceeded(TooManyRequests):
+    """A limit is reached: `policy` says which, `words` what the person is told."""
+
+    def __init__(self, policy: str, seconds: float, words: str) -> None:
+        self.policy, seconds = policy, max(1, math.ceil(seconds))
+        self.words = words.format(wait=_in_words(seconds))
+        super().__init__(self.words, retry_after=seconds)
+
+
+class Counted(NamedTuple):
+    """What was counted for one request, and can be taken back."""
+
+    storage: Storage
+    counters: list[Counter]
+
+    def take_back(self, which: Callable[[Policy], bool]) -> None:
+        if gone := [counter for counter in self.counters if which(POLICIES[counter.name])]:
+            counts.counters().take_back(self.storage, gone)
 
 
 def init_app(app: Flask) -> None:
-    """Bind the limiter. It is asked by limited views alone, not before every request."""
-    limiter._storage_dead = False  # another application's may have been
-    limiter.init_app(app)
-    app.before_request_funcs[None] = [
-        asked for asked in app.before_request_funcs.get(None, []) if asked != limiter._check_request_limit
-    ]
-    limiter.logger.filters[:] = [Rarely()]
+    counts.init_app(app)
 
 
-class Rarely(logging.Filter):
-    """Lets Flask-Limiter's warning through once a minute, with a reason: it finds out again and again."""
+def limited(
+    *names: str, with_passkey: Iterable[str] | None = None, methods: Iterable[str] = ("POST",)
+) -> Callable[[View], View]:
+    """Hold a view to these policies, and to `requests`, whenever it is asked by one of `methods`.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.quiet_until = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
-        is_due = record.created >= self.quiet_until
-        if is_due:
-            self.quiet_until = record.created + 60
-            record.msg = f"The counts are away, each process counts for itself: {sys.exc_info()[1]!r}"
-        return is_due
-
-
-def limited(*names: str, unless: str = "") -> Callable[[View], View]:
-    """Limit a view by these lines of the table; not where the field `unless` is filled in, which nobody can guess."""
+    `with_passkey`: the policies that hold instead if the form has a passkey's answer in `credential`. Only for a view
+    that looks at nothing else then.
+    """
+    if unknown := {*names, *(with_passkey or ())} - POLICIES.keys():
+        raise LookupError(f"There is no policy {unknown}.")
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def settled(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return view(*args, **kwargs)
-            except Exception:
-                with suppress(SQLAlchemyError):
-                    db.session.rollback()  # it may hold the database's lock
-                raise
-            finally:
-                _settle(g.notes)
-
-        counted: View = settled
-        for name in names:
-            for by, rate in LIMITS[name].rates.items():
-                counted = limiter.shared_limit(rate, scope=name, key_func=by)(counted)
-
-        @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            is_let_by = request.method != "POST" or (unless and request.form.get(unless))
-            if is_let_by or not current_app.config["RATELIMIT_ENABLED"]:
+            if request.method not in methods or not current_app.config["RATELIMIT_ENABLED"]:
                 return view(*args, **kwargs)
-            g.notes = set()
-            if "sign_in" in names:
-                g.place = _place()
-            try:
-                return counted(*args, **kwargs)
-            except RateLimitExceeded:
-                _settle(set())
-                raise
+            is_by_passkey = with_passkey is not None and request.form.get("credential")
+            policies = with_passkey if is_by_passkey and with_passkey else names
+            with _counted(dict.fromkeys([*policies, "requests"])):
+                return view(*args, **kwargs)
 
         guarded.limits = names  # type: ignore[attr-defined]
         return guarded
@@ -147,67 +195,126 @@ def limited(*names: str, unless: str = "") -> Callable[[View], View]:
     return decorate
 
 
-def refusal() -> tuple[str, int] | None:
-    """Return why this request was refused, in words, and for how many seconds; None if no limit was reached."""
-    met = limiter.current_limit
-    if met is None or not met.breached:
-        return None
-    seconds = met.limit.get_expiry()
-    with suppress(*counts.away()):
-        seconds = max(1, math.ceil(met.window.reset_time - clock.now().timestamp()))
-    name = met.request_args[-1]
-    audit.refused("too many tries", limit=name)
-    return LIMITS[name].words.format(wait=_in_words(seconds)), seconds
+def spend(policy: str, name: str = "") -> None:
+    """Count a deed against a policy before it is done; `name` says of which account.
+
+    For services: the limit holds whichever view, provider or button leads there. Raises Exceeded.
+    """
+    if has_request_context() and current_app.config["RATELIMIT_ENABLED"]:
+        _count([policy], name)
+
+
+def is_guessed() -> bool:
+    """Say whether a wrong password in this request delays the next one, and its owner is to be told, once a day."""
+    claim = g.get("login_claim")
+    return claim is not None and login_delay.is_warning_due(claim)
 
 
 def is_stormy(login: str | None) -> bool:
-    """Say whether so much is tried by all people that one in an unknown browser is to show that they are a person.
+    """Say whether so much is tried by all people that one on an unknown device is to show that they are a person.
 
-    Before they say who they are, a browser that says it is known is believed.
+    Before they say who they are, a device that says it is known is believed.
     """
     if not current_app.config["RATELIMIT_ENABLED"]:
         return False
+    everybodys = [Counter(name, "everybody", rate) for name, rate in EVERYBODYS.items()]
+    if not any(counts.counters().is_reached(counter) for counter in everybodys):
+        return False
     with suppress(*counts.away()):
-        if all(limiter.limiter.test(rate, "everybody", name) for name, rate in EVERYBODYS.items()):
-            return False
         return not audit.device() if login is None else not _is_known(login)
     return False
 
 
-def _settle(notes: set[str]) -> None:
+@contextmanager
+def _counted(names: Iterable[str]) -> Iterator[None]:
+    """Count a request, do its work, and take back what did not happen."""
+    name = _name()
+    g.notes = set()
+    counted = _count(names, name)
+    try:
+        g.login_claim = _claim(names, name)
+    except Exceeded:
+        counted.take_back(lambda policy: bool(policy.counted))
+        raise
+    try:
+        yield
+    except Exception:
+        with suppress(SQLAlchemyError):
+            db.session.rollback()  # it may hold the database's lock
+        raise
+    finally:
+        _settle(counted, g.notes)
+
+
+def _count(names: Iterable[str], name: str) -> Counted:
+    """Count one request or deed against these policies. Raises Exceeded, and then only requests stay counted."""
+    counters = [
+        Counter(policy, subject, parse(rate))
+        for policy in names
+        for subjects, rate in POLICIES[policy].rates.items()
+        for subject in subjects(name)
+    ]
+    storage, found = counts.counters().add(counters)
+    counted = Counted(storage, counters)
+    for counter, count in found.items():
+        if count > counter.rate.amount:
+            counted.take_back(lambda policy: bool(policy.counted))
+            seconds: float = counter.rate.get_expiry()
+            with suppress(*counts.away()):
+                seconds = storage.get_expiry(counter.key) - clock.now().timestamp()
+            raise Exceeded(counter.name, seconds, POLICIES[counter.name].words)
+    return counted
+
+
+def _claim(names: Iterable[str], name: str) -> login_delay.Claim | None:
+    """Count a guess at an account over all networks, unless the account knows this device. Raises Exceeded."""
+    if "login" not in names or current_user.is_authenticated or _device(name):
+        return None
+    try:
+        return login_delay.claim(counts.hashed(name))
+    except login_delay.Blocked as blocked:
+        raise Exceeded("login", blocked.seconds, DELAYED) from blocked
+
+
+def _settle(counted: Counted, notes: set[str]) -> None:
     """Take back what did not happen; count for everybody what did."""
-    for request_limit in limiter.current_limits:
-        name = request_limit.request_args[-1]
-        if LIMITS[name].counted and not LIMITS[name].counted & notes:
-            _hit(request_limit.limit, *request_limit.request_args, cost=-1)
-    for name, rate in EVERYBODYS.items():
-        if captcha.is_on() and LIMITS[name].counted & notes:
-            _hit(rate, "everybody", name)
+    counted.take_back(lambda policy: bool(policy.counted) and not policy.counted & notes)
+    if g.login_claim and audit.SIGN_IN_FAILED not in notes:
+        login_delay.take_back(g.login_claim)
+    if captcha.is_on():
+        happened = [
+            Counter(name, "everybody", rate) for name, rate in EVERYBODYS.items() if THEIR_ACTIONS[name] & notes
+        ]
+        if happened:
+            counts.counters().add(happened)
 
 
-def _hit(rate: RateLimitItem, *about: str, cost: int = 1) -> None:
-    with suppress(*counts.away()):  # the answer is made: nobody is refused by this
-        limiter.limiter.hit(rate, *about, cost=cost)
+def _device(name: str) -> list[str]:
+    """Return the subject of the device that this request comes from, if the account of this name knows it."""
+    return [f"browser-{tokens.fingerprint(audit.device())}"] if _is_known(name) else []
 
 
-def _place() -> str:
-    device = audit.device()
-    return f"browser-{tokens.fingerprint(device)}" if device and _is_known(_name()) else here()
-
-
-def _is_known(login: str) -> bool:
-    with suppress(ValueError):
-        return bool(audit.device()) and Device.is_known(audit.device(), login_key(login.strip()))
-    return False
+def _is_known(name: str) -> bool:
+    """Say whether the account of this name knows the device; looked up once in a request."""
+    if not audit.device():
+        return False
+    found: dict[str, bool] = g.setdefault("known_device", {})
+    if name not in found:
+        found[name] = False
+        with suppress(ValueError):
+            found[name] = Device.is_known(audit.device(), login_key(name.strip()))
+    return found[name]
 
 
 def _name() -> str:
-    """Whose password is tried: the one's who is signed in, of a link, or whoever is named."""
+    """Return whose password is tried: the logged-in user's, a link's, or that of the name that was typed."""
     if current_user.is_authenticated:
-        return cast(str, current_user.username)
+        return str(current_user.username)
     return (request.view_args or {}).get("token") or request.form.get("login", "")
 
 
 def _in_words(seconds: int) -> str:
+    if seconds < 60:
+        return f"{seconds} {'second' if seconds == 1 else 'seconds'}"
     minutes = math.ceil(seconds / 60)
     return "a minute" if minutes == 1 else f"{minutes} minutes"

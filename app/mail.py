@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, case, event, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from app import audit, clock, mime
+from app import audit, clock, limits, mime
 from app.extensions import db
 from app.letters import Unsendable, write
 from app.models import Letter, User
@@ -30,9 +30,11 @@ NOTICES_AN_HOUR = 3  # of one kind
 # What tells the owner of what happened: nobody asks for it.
 NOTICES = (
     "deletion_asked deletion_taken_back email_change_asked email_changed email_undone goodbye identity_linked "
-    "identity_unlinked new_device passkey_added passkey_copied password_changed password_removed recovery_codes_few "
-    "recovery_codes_made second_factor_added second_factor_failed second_factor_off second_factor_on".split()
+    "identity_unlinked new_device passkey_added passkey_copied password_changed password_guessing "
+    "password_removed recovery_codes_few recovery_codes_made second_factor_added "
+    "second_factor_failed second_factor_off second_factor_on".split()
 )
+NOBODY = "nobody@invalid"  # RFC 2606: no domain ends so
 LAST = "goodbye"  # of a letter to who is gone nothing is kept
 
 PURPOSES = {  # of the token in a letter's link, by the letter's name
@@ -56,26 +58,34 @@ queued = threading.Event()  # set when a transaction that queued a letter is com
 
 def send(
     name: str, user: User | None, to: str | None = None, claims: dict[str, Any] | None = None, **details: Any
-) -> None:
+) -> Letter:
     """Queue the letter `name` to `user`, or to the address `to`.
 
     Its template gets `details`, and where the present request comes from; its token says `claims`.
     """
     purpose = PURPOSES.get(name)
     state = (user or User(email=to)).state(purpose or "reset")  # the same work for nobody
-    db.session.add(
-        Letter(
-            name=name,
-            recipient=ascii_email(to or (user.email if user else "")),
-            user_id=user and user.id,
-            details=audit.origin() | details,
-            purpose=purpose,
-            state=state if user and purpose else None,
-            claims=claims or {},
-            message_id=mime.new_message_id(urlsplit(current_app.config["PUBLIC_URL"]).hostname or ""),
-        )
+    letter = Letter(
+        name=name,
+        recipient=ascii_email(to or (user.email if user else "")),
+        user_id=user and user.id,
+        details=audit.origin() | details,
+        purpose=purpose,
+        state=state if user and purpose else None,
+        claims=claims or {},
+        message_id=mime.new_message_id(urlsplit(current_app.config["PUBLIC_URL"]).hostname or ""),
     )
+    db.session.add(letter)
     db.session.info["queued"] = True
+    return letter
+
+
+def warn(name: str, user: User | None) -> None:
+    """Queue a notice to the owner of a confirmed account. For anybody else the same row is written, and never sent."""
+    if user and user.confirmed:
+        send(name, user)
+    else:
+        send(name, None, to=NOBODY).done(Status.OBSOLETE)
 
 
 def notify(name: str, user: User, **details: Any) -> None:
@@ -90,8 +100,9 @@ def may_write_to(email: str) -> bool:
     """Say whether an address may get a letter that anybody can ask for: so many an hour and a day, of all such kinds.
 
     Notices to the owner do not count: else they could be caused until no letter that lets the owner in is sent.
+    Raises limits.Exceeded if too many letters were asked for from this network.
     """
-    audit.note("letter_asked")
+    limits.spend("email")
     now, key = clock.now(), email_key(email)
     if db.engine.dialect.name == "postgresql":  # one at a time
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))

@@ -14,7 +14,8 @@ from clients import PASSWORD, without_tokens
 from flask import request, session
 from sqlalchemy import event, text
 
-from app.extensions import db, limiter
+from app.counts import counters
+from app.extensions import db
 from app.models import User
 from app.models import user as user_module
 
@@ -88,7 +89,7 @@ def work(app, monkeypatch):
         if threading.get_ident() == mine:
             done.append(what)
 
-    limiter.storage.incr("something", 1)  # and with it, what is done once a minute
+    counters().storage.incr("something", 1)  # and with it, what is done once a minute
     for engine in db.engines.values():
         event.listen(engine, "before_cursor_execute", lambda *call: note(call[2]))
     for ending in ("commit", "rollback"):

@@ -25,6 +25,7 @@ FLOORS = {
         "app.audit",
         "app.limits",
         "app.counts",
+        "app.login_delay",
         "app.delivery",
         "app.assets",
         "app.logs",
@@ -61,7 +62,7 @@ HOMES = {  # of libraries: who may import them
     "email_validator": {"app.accounts.registration", "config"},
     "joserfc": {"app.tokens", "app.oidc", "app.oidc.discovery", "app.oidc.token_endpoint", "app.dev.issuer"},
     "flask_login.login_user": {"app.auth.gate"},  # the one way in
-    "flask_limiter": {"app.extensions", "app.limits"},
+    "flask_limiter": set(),
     "random": set(),  # secrets come from `secrets`
     "limits": {"app.counts", "app.limits"},
     "pyotp": {"app.accounts.two_factor"},

@@ -9,7 +9,7 @@ from limits import parse
 from test_cleanup import LIMITS as KEPT_FOR
 
 import config
-from app import hashing, limits, mail, tokens
+from app import hashing, limits, login_delay, mail, tokens
 from app.accounts import (
     cleanup,
     closing,
@@ -23,7 +23,7 @@ from app.accounts import (
 )
 from app.accounts import two_factor as apps
 from app.auth import gate
-from app.limits import LIMITS
+from app.limits import POLICIES
 from app.main import bounds
 from app.models import (
     Device,
@@ -119,14 +119,25 @@ def test_what_has_one_figure_there_has_one_in_the_code():
 COUNTED_FOR = {
     limits.name_and_place: "a name or an address as it was typed, and a network",
     limits.place: "a network",
-    limits.here: "a network",
+    limits.network: "a network",
+    limits.account: "an account that is logged in",
+    limits.account_and_device: "an account that is logged in; each device that it knows, and all others together",
+    limits.account_and_network: "an account, and a network",
 }
 TRIED = {
-    "sign_in": "wrong passwords",
-    "register": "registrations",
-    "letter": "letters that are asked for",
-    "ask_if_taken": "forms that say whether a name or an address is taken",
-    "begin": "logging in begun elsewhere, or with a passkey, or adding one",
+    "login": "wrong passwords",
+    "login_attempts": "passwords that are checked",
+    "passkey": "passkeys that are not accepted",
+    "passkey_options": "questions to a passkey",
+    "reauthentication": "wrong passwords of a logged-in browser",
+    "code": "wrong codes, from an email, an app or a list",
+    "session": "logins, by whatever method",
+    "registration": "registrations, by whatever method",
+    "email": "letters that are asked for",
+    "provider_start": "logins begun at a provider",
+    "provider_return": "returns from a provider",
+    "availability": "forms that say whether a name or an address is taken",
+    "requests": "forms that are sent, whatever comes of them",
 }
 BESIDE_THE_TABLE = [
     (
@@ -146,7 +157,9 @@ BESIDE_THE_TABLE = [
 
 
 def test_how_often_anything_may_be_tried():
-    made = [(TRIED[name], rate(said), COUNTED_FOR[by]) for name in LIMITS for by, said in LIMITS[name].rates.items()]
+    made = [
+        (TRIED[name], rate(said), COUNTED_FOR[by]) for name in POLICIES for by, said in POLICIES[name].rates.items()
+    ]
     assert sorted(table("| | at most | counted for |")) == sorted(made + BESIDE_THE_TABLE)
     assert span(registration.CORRECTIONS_WITHIN) == "1 hour"
 
@@ -175,10 +188,10 @@ def test_of_all_that_goes_the_page_says_when():
 
 # Sentences
 
-PASSWORDS = word(parse(LIMITS["sign_in"].rates[limits.name_and_place]).amount)
+PASSWORDS = word(parse(POLICIES["login"].rates[limits.name_and_place]).amount)
 TRIES, PAUSE = word(second_step.TRIES), word(second_step.PAUSE // UNITS["minute"])
 GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
-WRONG, REGISTERED = limits.EVERYBODYS["sign_in"], limits.EVERYBODYS["register"]
+WRONG, REGISTERED = limits.EVERYBODYS["login"], limits.EVERYBODYS["registration"]
 SENTENCES = [
     f"For {word(LIFE['undo_email'] // 86400)} days that address can put itself back",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
@@ -198,6 +211,8 @@ SENTENCES = [
     f"no more than {PASSWORDS} are looked at",
     f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"
     f" {REGISTERED.get_expiry() // 60}, by all people together",
+    f"After {login_delay.FREE} wrong passwords of one name, from all networks together",
+    f"up to {span(login_delay.LONGEST, 'hour')}; a day without one",
     f"Of those who wait, {hashing.ROOM} a process, each is sent away (503) after {hashing.PATIENCE} seconds",
     *(words.format(span(kept(model))) for words, models in KEPT.items() for model in models),
     f"accounts that were never confirmed for {span(cleanup.WEEK)}.",

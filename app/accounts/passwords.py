@@ -5,7 +5,7 @@ import threading
 
 from sqlalchemy import exists
 
-from app import audit, mail, tokens
+from app import audit, limits, mail, tokens
 from app.accounts import common_passwords, sessions, sso, two_factor, ways_in
 from app.extensions import db
 from app.models import Passkey, User, UserSession
@@ -19,10 +19,13 @@ SCORING = threading.Lock()  # zxcvbn keeps the words of the person that it is as
 def authenticate(login: str, password: str) -> User | None:
     """Return the account with this address or username and password. An unknown name costs the same work."""
     user = User.find(login)
+    audit.note(audit.PASSWORD_CHECKED)
     is_right = check_password(user.password_hash if user else None, password)
     # Where accounts are hidden, one who registers would else learn whether the address was free.
     if not user or not is_right or (not user.confirmed and setting("HIDE_ACCOUNTS")):
         audit.record(user, audit.SIGN_IN_FAILED)
+        if limits.is_guessed():
+            mail.warn("password_guessing", user)
         return None
     user.renew_hash(password)
     return user

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from app import clock, mail
+from app import audit, clock, mail
 from app.extensions import db
 from app.models import EmailChallenge, User
 
@@ -25,7 +25,10 @@ def send_code(user: User) -> bool:
 def is_right(user: User, code: str) -> bool:
     """Count a try, and say whether it is the code of the newest letter."""
     challenge = _challenge(user)
-    return bool(challenge and challenge.use(code))
+    if challenge and challenge.use(code):
+        return True
+    audit.note(audit.CODE_FAILED)
+    return False
 
 
 def _challenge(user: User) -> EmailChallenge | None:

@@ -11,7 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
-from app import audit, clock, mail
+from app import audit, clock, limits, mail
 from app.extensions import db, rows_changed
 from app.models import EmailChallenge, Event, Letter, User
 from app.models.user import ascii_email, check_length, email_key, hash_password, is_free
@@ -97,6 +97,7 @@ def confirm_by_code(user: User, code: str) -> bool:
     """Confirm the address by the code in the letter, and say whether it was right."""
     challenge = _challenge(user)
     if not challenge or not challenge.use(code) or not user.spend("confirm", confirmed=True):
+        audit.note(audit.CODE_FAILED)
         return False
     audit.record(user, "confirmed")
     return True
@@ -194,8 +195,10 @@ def _add(
     """Insert an account, if the address is free; return whose it is now, and whether that is the new one.
 
     One statement decides, and is the same whoever has the address. `is_unseen`: if it is not free, the name is taken
-    all the same, by an account that nobody can have: else it would tell.
+    all the same, by an account that nobody can have: else it would tell. Raises limits.Exceeded if too many people
+    registered from this network, by whichever form, button or provider.
     """
+    limits.spend("registration")
     new: dict[str, Any] = {
         "email": email,
         "email_key": email_key(email),

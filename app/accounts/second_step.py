@@ -40,6 +40,7 @@ def check_code(user: User, code: str, device: str) -> None:
     if two_factor.use_app_code(user, typed):
         return audit.record(user, USED, factor="authenticator")
     audit.record(user, FAILED, device=where)
+    audit.note(audit.CODE_FAILED)
     mail.notify("second_factor_failed", user)
     raise ValueError(f"{WRONG} {CLOCK}" if typed.isdigit() else WRONG)
 

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, exists, select, update
 from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app import audit, clock, mail
+from app import audit, clock, limits, mail
 from app.accounts import trust
 from app.extensions import db, rows_changed
 from app.models import Device, User, UserSession
@@ -40,7 +40,9 @@ def start(
 
     `is_by_trust`: the second step was spared, which spares no question before what is sensitive.
     Return None if that proof is out of date: the password was changed since, or the account deactivated.
+    Raises limits.Exceeded if the account was logged in to too often from this network.
     """
+    limits.spend("session", user.username)
     same = (User.id == user.id, User.password_version == user.password_version, User.deactivated_at.is_(None))
     if not rows_changed(update(User).where(*same).values(sign_ins=User.sign_ins + 1)):  # voids magic links
         return None

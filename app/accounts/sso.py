@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from app import audit, clock, mail, tokens
+from app import audit, clock, limits, mail, tokens
 from app.accounts import registration, sessions, usernames, ways_in
 from app.extensions import db, rows_changed
 from app.models import Identity, Passkey, User, UserSession
@@ -84,6 +84,7 @@ def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
         return Outcome.FIRST_PROOF, _take_over(owner, vouched)
     if setting("HIDE_ACCOUNTS") and not vouched.is_proved:
         return Outcome.NOT_VOUCHED, None
+    limits.spend("availability")  # what follows tells who has an account
     if vouched.email and registration.is_taken(vouched.email):
         return Outcome.TAKEN, None
     if not setting("REGISTRATION_OPEN"):

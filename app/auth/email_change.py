@@ -43,7 +43,7 @@ class ChangeEmailByCodeForm(ChangeEmailForm):
 
 @bp.route("/change-email", methods=["GET", "POST"])
 @gate.second_factor_required
-@limited("sign_in", "letter", "ask_if_taken")
+@limited("login", "reauthentication", "code", "availability")
 def change_email():
     form = ChangeEmailForm() if current_user.password_hash else ChangeEmailByCodeForm()
     if form.is_submitted() and "send_code" in request.form:

@@ -40,7 +40,7 @@ class LoginForm(Form):
 
 
 @bp.route("/login", methods=["GET", "POST"])
-@limited("sign_in", unless="credential")
+@limited("login", "login_attempts", with_passkey=["passkey"])
 def login():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))

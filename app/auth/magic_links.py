@@ -4,7 +4,7 @@ from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from wtforms import BooleanField
 
-from app import tokens
+from app import audit, tokens
 from app.accounts import magic_links
 from app.auth import gate
 from app.auth.blueprint import bp
@@ -31,7 +31,7 @@ class ButtonForm(Form):
 
 
 @bp.route("/magic-link", methods=["GET", "POST"])
-@limited("letter")
+@limited("requests")
 def magic_link():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
@@ -42,7 +42,7 @@ def magic_link():
 
 
 @bp.route("/magic-link/sent", methods=["GET", "POST"])
-@limited("letter")
+@limited("code")
 def magic_link_sent():
     challenge = _asked_here()
     if not challenge:
@@ -56,6 +56,7 @@ def magic_link_sent():
         db.session.commit()  # a wrong try counts
         if answer:
             return answer
+        audit.note(audit.CODE_FAILED)
         form.code.errors.append(WRONG_CODE)
     return form_page(
         "auth/magic_link_sent.html", form, challenge=challenge, wait=magic_links.seconds_to_wait(challenge)

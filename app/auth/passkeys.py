@@ -45,14 +45,14 @@ def list_passkeys():
 
 
 @bp.route("/passkeys/creation-options", methods=["POST"])
-@limited("begin")
+@limited("passkey_options")
 @gate.recent_login_required
 def passkey_creation_options():
     return _question(passkeys.creation_options(current_user, gate.browser_id()))
 
 
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
-@limited("begin")
+@limited("passkey_options")
 def passkey_request_options(purpose):
     asked = {"sign_in": None, "second_step": gate.second_step(), "recent_login": current_user}
     if purpose not in asked:

@@ -46,7 +46,7 @@ class RequestResetForm(Form):
 
 @bp.route("/change-password", methods=["GET", "POST"])
 @gate.second_factor_required
-@limited("sign_in")
+@limited("login", "reauthentication")
 def change_password():
     if current_user.password_hash is None:
         return render_template("auth/no_password.html")
@@ -76,7 +76,7 @@ def remove_password():
 
 
 @bp.route("/reset", methods=["GET", "POST"])
-@limited("letter")
+@limited("requests")
 def request_reset():
     form = RequestResetForm()
     if form.validate_on_submit():

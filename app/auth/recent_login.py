@@ -67,7 +67,7 @@ class PasskeyForm(Form):
 
 @bp.route("/recent-login", methods=["GET", "POST"])
 @gate.members_only
-@limited("sign_in", "letter", unless="credential")
+@limited("login", "reauthentication", "code", with_passkey=["passkey"])
 def recent_login():
     form = _form()
     if form.is_submitted() and "send_code" in request.form and not request.form.get("credential"):

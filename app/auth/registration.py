@@ -61,7 +61,7 @@ class ChosenPasswordForm(Form):
 
 
 @bp.route("/register", methods=["GET", "POST"])
-@limited("register", "letter", "ask_if_taken")
+@limited("availability")
 def register():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
@@ -93,7 +93,7 @@ def letter_sent():
 
 
 @bp.route("/unconfirmed", methods=["GET", "POST"])
-@limited("letter", "ask_if_taken")
+@limited("code", "availability")
 def unconfirmed():
     if not current_user.is_authenticated:
         return gate.ask_for_sign_in()
@@ -117,7 +117,7 @@ def unconfirmed():
 
 
 @bp.route("/confirm/<token>", methods=["GET", "POST"])
-@limited("sign_in")
+@limited("login", "login_attempts")
 def confirm(token):
     claims = tokens.read("confirm", token, even_expired=True)
     owner = claims and db.session.get(User, claims.subject)
@@ -136,7 +136,7 @@ def confirm(token):
 
 
 @bp.route("/confirm", methods=["POST"])
-@limited("letter")
+@limited("requests")
 def send_again():
     if not current_user.is_authenticated:
         return gate.ask_for_sign_in()

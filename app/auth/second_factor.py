@@ -10,6 +10,7 @@ from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, factor_code_field, form_page
 from app.extensions import db
+from app.limits import limited
 
 
 def is_right(form, field):
@@ -41,6 +42,7 @@ class RecoveryForm(Form):
 
 
 @bp.route("/second-factor", methods=["GET", "POST"])
+@limited("code", with_passkey=["passkey"])
 def second_factor():
     user = gate.second_step()
     if not user:

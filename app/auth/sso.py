@@ -42,7 +42,7 @@ class AddressForm(Form):
 
 
 @bp.route("/sso/<provider>", methods=["GET", "POST"])
-@limited("begin")
+@limited("provider_start")
 def start_sso(provider):
     provider = _provider(provider)
     return _start_to_link(provider) if current_user.is_authenticated else _start(provider)
@@ -50,6 +50,7 @@ def start_sso(provider):
 
 @bp.route("/sso/<provider>/callback", methods=["GET", "POST"])
 @csrf.exempt  # the state is its token
+@limited("provider_return", methods=["GET", "HEAD", "POST"])
 def sso_callback(provider):
     provider = _provider(provider)
     if request.method == "POST":
@@ -69,7 +70,7 @@ def sso_callback(provider):
 
 
 @bp.route("/sso/<provider>/address", methods=["GET", "POST"])
-@limited("register", "letter", "ask_if_taken")
+@limited("availability")
 def sso_address(provider):
     """Ask a user for the address that the provider does not name, and email them."""
     provider, form = _provider(provider), AddressForm()

@@ -24,7 +24,7 @@ class ChangeUsernameForm(Form):
 
 @bp.route("/change-username", methods=["GET", "POST"])
 @gate.recent_login_required
-@limited("ask_if_taken")
+@limited("availability")
 def change_username():
     form = ChangeUsernameForm(username=current_user.username)
     if form.validate_on_submit():

@@ -8,7 +8,6 @@ from flask import current_app
 from app import counts
 from app import limits as table
 from app.cli.commands import Commands
-from app.extensions import limiter
 from app.models import User
 
 limits = Commands("limits", help="Show what is limited, and let those in again who are refused.")
@@ -23,14 +22,14 @@ def show(who):
     """
     if not current_app.config["RATELIMIT_ENABLED"]:
         raise click.ClickException("RATELIMIT_ENABLED is 0: nothing is limited.")
-    for name, limit in table.LIMITS.items():
+    for name, limit in table.POLICIES.items():
         for by, rate in limit.rates.items():
-            click.echo(f"{name:12} {rate:20} {by.__doc__.partition('.')[0].lower()}")
+            click.echo(f"{name:16} {rate:20} {by.__doc__.partition('.')[0].lower()}")
     for kept in _kept(who):
         if who or kept.is_full:
             until = f"until {datetime.fromtimestamp(kept.expires_at, UTC):%H:%M:%S} UTC"
             refused = "refused" if kept.is_full else "counted"
-            click.echo(f"{refused:8} {until} {kept.name:12} {kept.times} of {kept.rate.amount} {kept.subject}")
+            click.echo(f"{refused:8} {until} {kept.name:16} {kept.times} of {kept.most} {kept.subject}")
 
 
 @limits.command()
@@ -42,7 +41,7 @@ def clear(who):
     """
     found = _kept(who)
     for kept in found:
-        limiter.storage.clear(kept.key)
+        kept.forget()
     click.echo(f"{len(found)} {'count is' if len(found) == 1 else 'counts are'} forgotten.")
 
 

@@ -15,9 +15,9 @@ from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import captcha, clock, oidc, tokens
+from app import captcha, clock, counts, oidc, tokens
 from app import mail as letters
-from app.extensions import db, limiter
+from app.extensions import db
 from app.remote import within
 
 PATIENCE = 10  # seconds for an answer
@@ -113,7 +113,7 @@ def captcha_service():
 
 def redis():
     _needs("REDIS_URL")
-    if not limiter.storage.check():
+    if not counts.counters().storage.check():
         yield "REDIS_URL does not answer: each process counts for itself. Is it right, and does Redis run?"
 
 

@@ -2,7 +2,7 @@
 
 from flask import abort, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, TooManyRequests
+from werkzeug.exceptions import HTTPException
 
 from app import audit, limits
 from app.auth.gate import answer_as_get, wants_json
@@ -34,19 +34,19 @@ def give_back(error):
 
 
 def refuse(error):
-    """Answer a form that a limit stands against: 429, when it can be sent again, and what was typed."""
-    if reason := limits.refusal():
-        words, error.retry_after = reason
-        return _as_typed(error, ("Too many tries", words), words)
-    return error_page(error)
+    """Answer a request over a limit: 429, when it can be sent again, and what was typed."""
+    audit.refused("too many tries", limit=error.policy)
+    return _as_typed(error, ("Too many tries", error.words), error.words)
 
 
 def _as_typed(error, page, words):
     """Show the form with what was typed, under `words`, where there is one; else an error `page`."""
-    if wants_json() or request.url_rule is None or "GET" not in request.url_rule.methods:
+    if wants_json() or request.method != "POST" or "GET" not in request.url_rule.methods:
         return error_page(error, page)
     try:
         response = answer_as_get(request.form, words)
+    except limits.Exceeded:  # its GET is limited, too
+        return error_page(error, page)
     except HTTPException as other:
         return error_page(other)
     if response.status_code == 200:
@@ -58,4 +58,4 @@ def _as_typed(error, page, words):
 def init_app(app):
     app.before_request(refuse_other_sites)
     app.register_error_handler(CSRFError, give_back)
-    app.register_error_handler(TooManyRequests, refuse)
+    app.register_error_handler(limits.Exceeded, refuse)

@@ -9,6 +9,7 @@ from app.models.email_change import EmailChange
 from app.models.event import Event
 from app.models.identity import Identity
 from app.models.job import Job
+from app.models.login_delay import LoginDelay
 from app.models.outbox import Letter
 from app.models.passkey import Passkey
 from app.models.passkey_challenge import PasskeyChallenge
@@ -28,6 +29,7 @@ __all__ = [
     "Identity",
     "Job",
     "Letter",
+    "LoginDelay",
     "Passkey",
     "PasskeyChallenge",
     "RecoveryCode",

@@ -19,7 +19,7 @@ from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 from test_shared_limits import CROWD, ready
 
 from app import counts
-from app.extensions import db, limiter
+from app.extensions import db
 from app.models import Count, Event
 
 pytestmark = [pytest.mark.extended, on_sqlite]
@@ -66,7 +66,7 @@ def settings(server):
 @pytest.fixture(autouse=True)
 def hung_up(app):
     yield
-    limiter.storage.storage.close()
+    counts.counters().storage.storage.close()
 
 
 def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
@@ -104,7 +104,7 @@ def test_without_redis_sign_in_works_and_each_process_counts(app, browser, ada, 
         assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
         assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
     assert time.monotonic() - begun < 10
-    assert len([record for record in caplog.records if record.name == "flask-limiter"]) == 1
+    assert len([record for record in caplog.records if record.name == "app.counts"]) == 1
     shown, why = (app.test_cli_runner().invoke(args=args) for args in (["limits", "show"], ["users", "why", "ada"]))
     assert "The counts are away" in shown.stderr
     assert (why.exit_code, "Nothing keeps ada out" in why.stdout) == (0, True)

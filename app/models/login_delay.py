@@ -1,0 +1,20 @@
+"""How often a password of one name was guessed wrong lately, from everywhere. It names nobody: the name is hashed."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import Model
+
+
+class LoginDelay(Model):
+    __tablename__ = "login_delays"
+    __table_args__ = ()  # no AUTOINCREMENT: the id is the hashed name
+
+    id: Mapped[str] = mapped_column(String(43), primary_key=True)
+    failures: Mapped[int]
+    # Milliseconds since 1970, so that one statement can work them out on every database.
+    blocked_until: Mapped[int] = mapped_column(BigInteger)  # no password is checked before
+    warned_until: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # nor the owner told again
+    expires_at: Mapped[datetime] = mapped_column(index=True)  # then the row is forgotten

@@ -1,0 +1,181 @@
+"""The delay that grows with wrong passwords for one name, wherever they come from, and who is never kept waiting."""
+
+from itertools import count
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from sqlalchemy import select
+from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
+
+from app import login_delay
+from app.extensions import db
+from app.models import Letter, LoginDelay
+
+SUBJECT = "Someone is trying to guess your password"
+
+
+@pytest.fixture(autouse=True)
+def still(clock):
+    """All happens at one moment, unless a test moves the clock."""
+
+
+@pytest.fixture
+def anywhere(browser):  # noqa: F811
+    """Make a browser in a network that nobody has used before."""
+    numbers = count()
+    return lambda: browser(f"2001:db8:{next(numbers):x}::1")
+
+
+@pytest.fixture
+def guessed(anywhere, ada):
+    """An account of which ten passwords were guessed wrong, each from another network: the first delay is in force."""
+    assert statuses(guess(anywhere()) for _ in range(10)) == [422] * 10
+    return ada
+
+
+def test_three_hundred_guesses_from_as_many_networks(anywhere, ada, clock):
+    answers = []
+    for _ in range(300):
+        answers.append(guess(anywhere()).status_code)
+        clock.move(seconds=1)
+    assert answers[:10] == [422] * 10
+    assert answers.count(422) == 10 + 8, "after 1, 2, 4, 8, 16, 32, 64 and 128 seconds"
+    assert set(answers[10:]) == {422, 429}
+
+
+@pytest.mark.parametrize("prefix", ["2001:db8:0:{:x}::1", "2001:db8::{:x}"])
+def test_three_hundred_networks_of_one_site_are_one(browser, ada, prefix):  # noqa: F811
+    answers = statuses(guess(browser(prefix.format(number))) for number in range(300))
+    assert (answers.count(422), answers.count(429)) == (5, 295)
+
+
+def test_it_doubles_up_to_an_hour_and_starts_anew_after_a_day_without_a_guess(anywhere, guessed, clock):
+    waits = []
+    for _ in range(15):
+        refused = guess(anywhere())
+        assert refused.status_code == 429
+        waits.append(int(refused.headers["Retry-After"]))
+        clock.move(seconds=waits[-1])
+        assert guess(anywhere()).status_code == 422
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600]
+    clock.move(days=1, seconds=1)
+    assert statuses(guess(anywhere()) for _ in range(10)) == [422] * 10
+    assert guess(anywhere()).headers["Retry-After"] == "1"
+
+
+def test_the_right_password_of_an_unknown_device_waits_too_and_is_told_the_way_in(anywhere, guessed, letters):
+    page = guess(anywhere(), password=PASSWORD)
+    assert page.status_code == 429
+    assert "Many wrong passwords were tried for this account. Wait 1 second" in page.text
+    assert "Email me a login link" in page.text or "Send me a link" in page.text
+    owner = anywhere()
+    owner.post("/auth/magic-link", data={"email": guessed.email})
+    assert owner.get(letters.link()).location == "/"
+
+
+def test_a_known_device_does_not_wait(anywhere, ada, clock):
+    owner = anywhere()
+    guess(owner, password=PASSWORD)
+    owner.post("/auth/logout")
+    for _ in range(10):
+        guess(anywhere())
+    assert guess(anywhere(), password=PASSWORD).status_code == 429
+    owner.environ_base["REMOTE_ADDR"] = "2001:db8:ffff::1"
+    assert statuses([guess(owner), guess(owner, password=PASSWORD)]) == [422, 302]
+
+
+def test_a_device_that_another_account_knows_waits(anywhere, bob, guessed):
+    eve = anywhere()
+    guess(eve, "bob", PASSWORD)
+    eve.post("/auth/logout")
+    assert guess(eve).status_code == 429
+
+
+def test_a_right_password_is_no_guess_and_takes_none_back(anywhere, ada):
+    for _ in range(9):
+        guess(anywhere())
+    assert statuses(guess(anywhere(), password=PASSWORD) for _ in range(5)) == [302] * 5
+    assert statuses([guess(anywhere()), guess(anywhere())]) == [422, 429]
+
+
+def test_a_form_with_a_mistake_is_no_guess(anywhere, ada):
+    assert statuses(guess(anywhere(), password="") for _ in range(30)) == [422] * 30
+    assert db.session.scalars(select(LoginDelay)).all() == []
+
+
+def test_what_is_refused_does_not_lengthen_the_delay(anywhere, guessed, clock):
+    for _ in range(50):
+        assert guess(anywhere()).status_code == 429
+    clock.move(seconds=1)
+    assert guess(anywhere(), password=PASSWORD).status_code == 302
+
+
+def test_every_spelling_counts_together_but_address_and_username_tell_nothing_of_each_other(anywhere, guessed):
+    assert statuses([guess(anywhere(), "ADA"), guess(anywhere(), " ada ")]) == [429, 429]
+    assert guess(anywhere(), "ada@example.com").status_code == 422, "else it would tell whose address that is"
+
+
+def test_an_attempt_that_came_later_keeps_its_delay(app, clock):
+    for _ in range(9):
+        login_delay.claim("x")
+    slow = login_delay.claim("x")
+    clock.move(seconds=1)
+    login_delay.claim("x")
+    login_delay.take_back(slow)
+    with pytest.raises(login_delay.Blocked):
+        login_delay.claim("x")
+
+
+# Who is told
+
+
+def test_the_owner_is_told_once_a_day(anywhere, ada, letters, clock):
+    def guess_for(hours):
+        for _ in range(hours):
+            guess(anywhere())
+            clock.move(hours=1)
+        return [letter.subject for letter in letters() if letter.subject == SUBJECT]
+
+    for _ in range(9):
+        guess(anywhere())
+    assert guess_for(0) == []
+    assert guess_for(24) == [SUBJECT]
+    assert guess_for(24) == [SUBJECT] * 2
+    assert "once a day" in letters[-1].body
+    assert letters[-1].recipients == [ada.email]
+
+
+def test_of_a_day_with_few_guesses_nobody_is_told(anywhere, ada, letters, clock):
+    for _ in range(20):
+        guess(anywhere())
+        clock.move(days=1, hours=1)
+    assert letters() == []
+
+
+@pytest.mark.parametrize("login", ["bob", "nobody"])
+def test_neither_an_unconfirmed_address_nor_nobody_gets_a_letter(anywhere, bob, letters, login):
+    before = len(letters())
+    for _ in range(10):
+        guess(anywhere(), login)
+    assert guess(anywhere(), login).status_code == 429
+    assert len(letters()) == before
+    [row] = db.session.scalars(select(Letter).where(Letter.name == "password_guessing"))
+    assert (row.status, row.user_id) == ("obsolete", None)
+
+
+# At the command line
+
+
+@on_sqlite
+def test_an_operator_ends_it(app, anywhere, guessed):
+    run = app.test_cli_runner(catch_exceptions=False).invoke
+    assert "To forget that: flask limits clear ada" in run(args=["users", "why", "ada"]).output
+    assert "login_delay" in run(args=["limits", "show", "ada"]).output
+    run(args=["limits", "clear", "ada"])
+    assert guess(anywhere(), password=PASSWORD).status_code == 302
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])
+def test_without_limits_there_is_none(anywhere, ada):
+    assert statuses(guess(anywhere()) for _ in range(30)) == [422] * 30
