@@ -38,8 +38,11 @@ class Delivery:
     def run(self) -> None:
         """Deliver in this thread, and clean up in another, until stopped."""
         self._cleanup_thread = self._start(self._clean_up, "cleanup")
-        self._deliver()
-        self._cleanup_thread.join(PATIENCE)
+        try:
+            self._deliver()
+        finally:  # by stop(), or by Ctrl-C
+            self.stopped.set()
+            self._cleanup_thread.join(PATIENCE)
 
     def stop(self, wait: float = 0) -> None:
         """End after the email in hand and the batch in hand; wait for these, in seconds."""

@@ -546,6 +546,18 @@ def test_a_job_that_is_stopped_ends_after_the_batch_in_hand_and_goes_on_later(ap
     assert count(UserSession) == 0
 
 
+def test_a_command_that_is_interrupted_gives_its_lease_back(app, clock, own_job):
+    def interrupted():
+        yield 1
+        raise KeyboardInterrupt
+
+    own_job("interrupted", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cleanup.run("interrupted")
+    assert (job("interrupted").leased_until, job("interrupted").finished_at) == (None, None)
+    assert Job.claim("interrupted")
+
+
 def test_a_pause_between_batches_does_not_hold_up_the_end(app, clock, monkeypatch, own_job):
     monkeypatch.setattr(jobs, "PAUSE", 3600)
     stopped = threading.Event()
@@ -677,6 +689,16 @@ def test_a_job_of_ones_own_yields_or_returns_how_much_it_did(app, own_job, clock
     cleanup.run_due(threading.Event())
     assert job("own").finished_at == clock.time
     assert run("own") == handled
+
+
+def test_what_a_job_does_after_its_last_batch_is_kept(ada, clock, own_job):
+    def work():
+        yield 1
+        db.session.add(session(ada, clock.time))
+
+    own_job("work", work)
+    assert cleanup.run("work").is_finished
+    assert count(UserSession) == 1
 
 
 def test_two_jobs_can_not_have_one_name(own_job):

@@ -73,15 +73,12 @@ def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = 
     outcome = Outcome(name)
     try:
         _do(registered[name], number, outcome, stopped or threading.Event())
-    except _LeaseLost:
-        outcome.error = "Another process has taken it over."
-        log.warning("Cleanup job %s: %s", name, outcome.error)
-        return outcome
     except Exception as error:
-        db.session.rollback()
-        log.error("Cleanup job %s failed", name, exc_info=not isinstance(error, Incomplete))
+        log.error("Cleanup job %s failed", name, exc_info=not isinstance(error, Incomplete | _LeaseLost))
         outcome.error, outcome.is_finished = in_words(error), isinstance(error, Incomplete)
-    _record(outcome, number)
+    finally:  # after Ctrl-C, too
+        db.session.rollback()
+        _record(outcome, number)
     return outcome
 
 
@@ -89,7 +86,7 @@ def in_words(error: Exception) -> str:
     """Return what went wrong in a line, without the values that a database adds below it."""
     cause = getattr(error, "orig", None) or error
     line = "".join(character for character in str(cause).partition("\n")[0] if character.isprintable())
-    return line if isinstance(cause, Incomplete) else f"{type(cause).__name__}: {line}"[:300].rstrip(": ")
+    return line if isinstance(cause, Incomplete | _LeaseLost) else f"{type(cause).__name__}: {line}"[:300].rstrip(": ")
 
 
 def _do(job: Function, number: int, outcome: Outcome, stopped: threading.Event) -> None:
@@ -112,8 +109,7 @@ def _batches(job: Function) -> Batches:
     result = job()
     if isinstance(result, Iterator):
         yield from result
-    else:
-        yield int(result or 0)
+    yield result if isinstance(result, int) else 0  # what a generator did after its last yield is committed, too
 
 
 def _commit(name: str, number: int) -> Exception | None:
@@ -127,7 +123,7 @@ def _commit(name: str, number: int) -> Exception | None:
         return error
     if not has_lease:
         db.session.rollback()
-        raise _LeaseLost
+        raise _LeaseLost("Another process has taken it over.")
     return None
 
 
