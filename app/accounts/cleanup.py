@@ -48,19 +48,6 @@ Moment = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None
 
 
 @register
-def deleted_accounts() -> Batches:
-    """Delete the accounts whose 14 days are over."""
-    return _purge(User.deletion_due_at, clock.now(), *closing.is_due())
-
-
-@register
-def unconfirmed_accounts() -> Batches:
-    """Delete the accounts that were never confirmed, without an email."""
-    never = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
-    return _purge(User.created_at, clock.now() - WEEK, *never, say_goodbye=False)
-
-
-@register
 def expired_sessions() -> Batches:
     return delete_older(UserSession.expires_at, WEEK)
 
@@ -117,6 +104,19 @@ def secrets_on_old_keys() -> Batches:
                 same = update(Authenticator).where(Authenticator.id == last, Authenticator.secret == secret)
                 count += rows_changed(same.values(secret=renewed))
         yield count
+
+
+@register
+def deleted_accounts() -> Batches:
+    """Delete the accounts whose 14 days are over."""
+    return _purge(User.deletion_due_at, clock.now(), *closing.is_due())
+
+
+@register
+def unconfirmed_accounts() -> Batches:
+    """Delete the accounts that were never confirmed, without an email."""
+    never = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
+    return _purge(User.created_at, clock.now() - WEEK, *never, say_goodbye=False)
 
 
 def delete_older(moment: Moment, age: timedelta, *conditions: ColumnElement[bool]) -> Batches:
