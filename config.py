@@ -239,6 +239,7 @@ class Config:
     # With whose accounts people can log in: google, microsoft, or any other, and for each what oidc_provider() reads.
     OIDC_PROVIDERS = {name: oidc_provider(name) for name in split(env("OIDC_PROVIDERS", ""))}
     SECOND_FACTOR_FOR = env("SECOND_FACTOR_FOR", "nobody")  # who must have one: nobody, admins or everybody
+    VERIFY_NEW_DEVICES = env("VERIFY_NEW_DEVICES", False)  # 1: a password alone logs in on recognised devices only
 
     RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys set: registration and sign-in ask for people
     RECAPTCHA_PRIVATE_KEY = env("RECAPTCHA_PRIVATE_KEY", "")

@@ -27,6 +27,7 @@ LIFETIMES = {  # seconds
     "undo_email": 7 * 24 * 3600,
     "magic_link": 15 * 60,
     "recent_login": 15 * 60,  # a code only
+    "verify_device": 15 * 60,  # a code only
     "undo_link": 72 * 3600,
     "undo_factor": 72 * 3600,
     "undo_passkey": 72 * 3600,

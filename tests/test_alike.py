@@ -155,7 +155,11 @@ def accounts(ada, bob):
 
 
 @pytest.mark.parametrize("login", ["{}", "{}@example.com"])
-@pytest.mark.parametrize("settings", [{}, {"HIDE_ACCOUNTS": True}], ids=["open", "hidden"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"HIDE_ACCOUNTS": True}, {"VERIFY_NEW_DEVICES": True}],
+    ids=["open", "hidden", "devices verified"],
+)
 def test_signing_in_by_a_wrong_password(stranger, accounts, login):
     """Also more often than that can be tried, and by the right one then."""
 

@@ -598,6 +598,7 @@ COMMANDS = {
         "confirm": ["ada"],
         "send-reset": ["ada"],
         "reset-second-factor": ["ada"],
+        "trust-next-login": ["ada", "--yes"],
         "sign-out": ["ada"],
         "delete": ["ada", "--yes"],
         "keep": ["ada"],

@@ -104,6 +104,13 @@ def test_a_site_that_is_well(doctor):
     assert said["counts"][0] == "-"
 
 
+def test_it_recommends_codes_for_new_devices_without_calling_their_absence_wrong(app, doctor):
+    recommended = "Recommended: VERIFY_NEW_DEVICES=1. A stolen password then logs in on no new device."
+    assert doctor(code=0)["settings"] == ["well", recommended]
+    app.config["VERIFY_NEW_DEVICES"] = True
+    assert doctor(code=0)["settings"] == ["well"]
+
+
 def test_it_changes_nothing(app, doctor, smtp):
     doctor(code=0)
     assert smtp.letters == []
@@ -113,7 +120,7 @@ def test_it_changes_nothing(app, doctor, smtp):
 
 
 def test_limits_that_are_off_and_letters_that_nobody_sends(app, doctor):
-    app.config.update(RATELIMIT_ENABLED=False, MAIL_DELIVERY="off")
+    app.config.update(RATELIMIT_ENABLED=False, MAIL_DELIVERY="off", VERIFY_NEW_DEVICES=True)
     said = doctor()["settings"]
     assert [line.split()[0] for line in said] == ["wrong", "RATELIMIT_ENABLED", "MAIL_DELIVERY"]
 

@@ -13,6 +13,7 @@ from app import hashing, limits, login_delay, mail, tokens
 from app.accounts import (
     cleanup,
     closing,
+    device_verification,
     passkeys,
     passwords,
     recovery_codes,
@@ -79,6 +80,9 @@ GOOD_FOR = {
     "confirmation link and code": f"{span(LIFE['confirm'])}, once; {CODE}",
     "reset link": f"{span(LIFE['reset'])}, once",
     "magic link and code": f"{span(LIFE['magic_link'])}, once; {CODE}",
+    "code for a new device": (
+        f"{span(LIFE['verify_device'])}, once; {CODE}; {span(gate.DEVICE_CODE_WITHIN)} after the password"
+    ),
     "link to a new address": f"{span(LIFE['change_email'])}, once",
     "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
     "undo of another passkey": f"{span(LIFE['undo_passkey'])}, once",
@@ -145,6 +149,11 @@ BESIDE_THE_TABLE = [
         f"{mail.HOURLY} an hour, {mail.DAILY} a day",
         "the address that they go to, whoever asks in whatever way",
     ),
+    (
+        "emails with a code for a new device",
+        f"{device_verification.MAX_HOURLY} an hour, {device_verification.MAX_DAILY} a day",
+        "an account",
+    ),
     ("another address before the first is confirmed", f"{registration.CORRECTIONS} an hour", "an account"),
     ("signed-in browsers", f"{sessions.MOST} at once; the one not seen for longest is logged out", "an account"),
     (
@@ -193,6 +202,7 @@ TRIES, PAUSE = word(second_step.TRIES), word(second_step.PAUSE // UNITS["minute"
 GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
 WRONG, REGISTERED = limits.EVERYBODYS["login"], limits.EVERYBODYS["registration"]
 SENTENCES = [
+    f"at most {device_verification.MAX_HOURLY} of these emails an hour and {device_verification.MAX_DAILY} a day",
     f"For {word(LIFE['undo_email'] // 86400)} days that address can put itself back",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MOST}.",

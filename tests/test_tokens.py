@@ -71,6 +71,7 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
         "undo_passkey": lambda: passkeys.find_to_undo(token) == passkey,
         "undo_factor": lambda: two_factor.find_to_undo(token) == bob,
         "recent_login": lambda: purpose == "recent_login",  # only its code goes anywhere
+        "verify_device": lambda: purpose == "verify_device",  # likewise
         "doctor": lambda: client.get(f"/healthz/{token}").status_code == 200,
     }[other]()
     assert spent is (purpose == other)

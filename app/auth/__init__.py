@@ -2,6 +2,7 @@
 
 from app.auth import (
     closing,
+    device_verification,
     email_change,
     gate,
     history,
@@ -22,6 +23,7 @@ from app.auth.blueprint import bp
 __all__ = [
     "bp",
     "closing",
+    "device_verification",
     "email_change",
     "gate",
     "history",

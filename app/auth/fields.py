@@ -124,10 +124,10 @@ def password_field(label="Password"):
     )
 
 
-def code_field():
+def code_field(label="Code from the letter"):
     """A code from a letter, however it is spaced."""
     return StringField(
-        "Code from the letter",
+        label,
         [DataRequired("Write the code that stands in the letter."), MaxLength(64)],
         filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
         render_kw={"autocomplete": "one-time-code"},

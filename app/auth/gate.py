@@ -13,10 +13,10 @@ from flask_login import current_user, login_user, logout_user
 from sqlalchemy.exc import OperationalError
 
 from app import audit, clock
-from app.accounts import sessions, trust, two_factor
+from app.accounts import device_verification, sessions, trust, two_factor
 from app.auth.blueprint import bp
 from app.extensions import db, login_manager, read_without_transaction
-from app.models import User
+from app.models import EmailChallenge, User
 
 OPEN_TO_THE_UNCONFIRMED = {
     "auth.unconfirmed",
@@ -45,12 +45,14 @@ OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
 }
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
+FIRST_STEPS = ("second_step", "device_verification")  # in the session: who proved the password, and what is missing
 # Of the session: what a provider said, until its owner has signed in; logins that were begun at providers.
 SURVIVES_SIGN_IN = {"vouched", "sso"}
 # Of a form that waits.
 NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code", "factor_code", "credential"}
 DEVICE_LASTS = timedelta(days=365)
 SECOND_STEP_WITHIN = timedelta(minutes=10)
+DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code lasts 15, and can be sent again
 
 # Why a browser was signed out by what happened elsewhere.
 ENDED = {
@@ -85,20 +87,18 @@ def sign_in(user, method, remember=False, to=None, words=None, is_both_factors=F
     destination = to or safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
     is_asked = two_factor.is_on(user) and not is_both_factors
     is_trusted = is_asked and trust.is_given(user, device())
+    first_step = {"method": method, "remember": remember, "to": destination, "words": words}
     if is_asked and not is_trusted:
-        return _ask_for_second_step(user, method=method, remember=remember, to=destination, words=words)
+        return _keep_first_step("second_step", "auth.second_factor", user, **first_step)
+    takes_code = method == "password" and device_verification.is_required(user, device())
+    if takes_code and not device_verification.use_trust(user):
+        return _ask_for_device_code(user, **first_step)
     return _let_in(user, method, remember, destination, words, is_by_trust=is_trusted)
 
 
 def second_step():
     """Return whose first step this browser has done, and is to do the second: None if that is void by now."""
-    waiting = session.get("second_step")
-    user = waiting and db.session.get(User, waiting["user"])
-    if not user:
-        return None
-    is_in_time = clock.is_within(datetime.fromtimestamp(waiting["at"], UTC), SECOND_STEP_WITHIN)
-    is_same = user.is_active and user.password_version == waiting["version"]
-    return user if is_in_time and is_same else None
+    return _whose_first_step("second_step", SECOND_STEP_WITHIN)
 
 
 def pass_second_step(trust_browser=False):
@@ -107,9 +107,31 @@ def pass_second_step(trust_browser=False):
     return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], trust_browser)
 
 
-def start_again():
+def unverified_device():
+    """Return whose password was right on this device, which must be verified by a code; None if that is void by now."""
+    return _whose_first_step("device_verification", DEVICE_CODE_WITHIN)
+
+
+def wait_for_code(challenge):
+    """Note of which email this browser must enter the code."""
+    session["device_verification"] = session["device_verification"] | {"challenge": challenge and challenge.id}
+
+
+def pass_device_verification():
+    """Log in the user whom unverified_device() returned, whose code was right; return the way on.
+
+    The login is as recent as the password: the code is no reauthentication.
+    """
+    user, waiting = unverified_device(), session["device_verification"]
+    proved_at = datetime.fromtimestamp(waiting["at"], UTC)
+    return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], proved_at=proved_at)
+
+
+def start_again(step="second_step"):
     """Lead a browser that has no second step to do, or not any more, to the first."""
-    waiting = session.pop("second_step", None)
+    waiting = session.pop(step, None)
+    if wants_json():
+        abort(401)
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
     if waiting:
@@ -124,21 +146,48 @@ def device():
     return g.device
 
 
-def _ask_for_second_step(user, **first_step):
+def _keep_first_step(step, endpoint, user, **first_step):
     """Keep in mind that the first step is done, in the session: it signs nobody in. Lead to the second."""
     version = user.password_version
     db.session.commit()  # what the first step used up
     session.pop("next", None)  # it is in `first_step`
-    session["second_step"] = {"user": user.id, "version": version, "at": clock.now().timestamp(), **first_step}
-    return redirect(url_for("auth.second_factor"))
+    for other in FIRST_STEPS:
+        session.pop(other, None)
+    session[step] = {"user": user.id, "version": version, "at": clock.now().timestamp(), **first_step}
+    return redirect(url_for(endpoint))
 
 
-def _let_in(user, method, remember, destination, words, trust_browser=False, is_by_trust=False):
+def _ask_for_device_code(user, **first_step):
+    """Email a code, unless this browser was sent one for the same account a moment ago."""
+    waiting = session.get("device_verification")
+    is_same = waiting and waiting["user"] == user.id and waiting["challenge"]
+    challenge = db.session.get(EmailChallenge, waiting["challenge"]) if is_same else None
+    if not challenge or not challenge.is_open or not device_verification.seconds_to_wait(challenge):
+        challenge = device_verification.send_code(user, challenge)
+    challenge_id = challenge and challenge.id
+    return _keep_first_step("device_verification", "auth.verify_device", user, challenge=challenge_id, **first_step)
+
+
+def _whose_first_step(step, within):
+    """Return the user whose first step was done here, `within` a while; None if the account has changed since."""
+    waiting = session.get(step)
+    user = waiting and db.session.get(User, waiting["user"])
+    if not user:
+        return None
+    is_in_time = clock.is_within(datetime.fromtimestamp(waiting["at"], UTC), within)
+    is_same = user.is_active and user.password_version == waiting["version"]
+    return user if is_in_time and is_same else None
+
+
+def _let_in(user, method, remember, destination, words, trust_browser=False, is_by_trust=False, proved_at=None):
     user_session = sessions.start(user, method, remember, device(), is_by_trust)
     if user_session is None:
         db.session.rollback()
         flash("Your account was changed at this moment. Log in again.", "warning")
         return redirect(url_for("auth.login"))
+    user.next_login_trusted_until = None
+    if proved_at:
+        user_session.authenticated_at = proved_at
     if trust_browser:
         trust.give(user, device())
     if current_user.is_authenticated:

@@ -1,6 +1,7 @@
 """`flask doctor`: what is wrong with the way this is set up, in words, and what to do about it. It changes nothing.
 
-A check yields what it finds, a sentence each, with the remedy; what is not set up is not looked at.
+A check yields what it finds, a sentence each, with the remedy, and what it recommends; what is not set up is not looked
+at.
 """
 
 from datetime import timedelta
@@ -25,6 +26,10 @@ LATE = timedelta(minutes=5)  # a letter's usual delay is seconds
 OVERDUE = timedelta(days=2)  # jobs run once a day
 
 
+class Recommended(str):
+    """What could be better. Nothing is wrong without it."""
+
+
 @click.command()
 @with_appcontext
 def doctor():
@@ -37,8 +42,9 @@ def doctor():
         except NotLookedAt as reason:
             click.echo(f"-      {name}: {reason}")
         else:
-            is_well = is_well and not found
-            click.echo("\n    ".join([f"{'wrong' if found else 'well '}  {name}", *found]))
+            is_wrong = not all(isinstance(sentence, Recommended) for sentence in found)
+            is_well = is_well and not is_wrong
+            click.echo("\n    ".join([f"{'wrong' if is_wrong else 'well '}  {name}", *found]))
     if not is_well:
         raise click.exceptions.Exit(1)
 
@@ -52,6 +58,8 @@ def settings():
         yield "RATELIMIT_ENABLED is 0: passwords can be guessed without end. Take it out."
     if current_app.config["MAIL_DELIVERY"] == "off":
         yield "MAIL_DELIVERY is off: letters wait until somebody calls flask mail work. Write thread or worker."
+    if not current_app.config["VERIFY_NEW_DEVICES"]:
+        yield Recommended("Recommended: VERIFY_NEW_DEVICES=1. A stolen password then logs in on no new device.")
 
 
 def database():

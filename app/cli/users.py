@@ -10,6 +10,7 @@ from app import audit
 from app.accounts import (
     cleanup,
     closing,
+    device_verification,
     passwords,
     personal_data,
     registration,
@@ -144,6 +145,23 @@ def reset_second_factor(user, yes):
     yes or click.confirm(f"Turn the second step of {user.username} <{user.email}> off?", abort=True)
     two_factor.reset(user)
     return click.echo(f"{user.username} logs in with one step now. A letter is on its way to {user.email}.")
+
+
+@users.command("trust-next-login")
+@one_user
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def trust_next_login(user, yes):
+    """Let a user log in once without an emailed code, within an hour.
+
+    It is for users who can't read their email any more. Make sure first that it is the user who asks. The password is
+    still needed; the history records it.
+    """
+    if reason := device_verification.why_never(user):
+        return click.echo(reason)
+    yes or click.confirm(f"Let {user.username} <{user.email}> log in once without an emailed code?", abort=True)
+    device_verification.trust_next_login(user)
+    until = f"{user.next_login_trusted_until:%H:%M} UTC"
+    return click.echo(f"{user.username} can log in on a new device without a code, once, until {until}.")
 
 
 @users.command("sign-out")

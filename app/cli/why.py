@@ -6,7 +6,7 @@ import click
 from sqlalchemy import select
 
 from app import browsers, counts
-from app.accounts import recovery_codes, registration, sso, two_factor
+from app.accounts import device_verification, recovery_codes, registration, sso, two_factor
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
@@ -50,6 +50,9 @@ def _obstacles(user):
         if app and not app.is_readable:
             yield f"No key that there is reads the secret of {name}'s app: no code of it is right any more."
         yield f"If that is lost, and you are sure who asks: flask users reset-second-factor {name}"
+    if device_verification.why_never(user) is None and user.password_hash:
+        yield f"On a new device the password of {name} takes a code from an email to {user.email}, too."
+        yield f"If that can't be read, and you are sure who asks: flask users trust-next-login {name}"
     with suppress(*counts.away()):
         if any(kept.is_full for kept in counts.about(user.username, user.email)):
             yield f"Passwords of {name} were tried too often from somewhere. To forget that: flask limits clear {name}"

@@ -27,6 +27,7 @@ STATE = {
     "undo_email": (),  # whatever has become of the account
     "magic_link": ("email", "password_version", "sign_ins"),
     "recent_login": ("email", "password_version"),
+    "verify_device": ("email", "password_version", "second_factor_at"),
     "undo_link": ("email",),
     "undo_factor": ("email", "second_factor_at"),
     "undo_passkey": (),  # whatever has become of the account
@@ -65,6 +66,7 @@ class User(UserMixin, Model):
     deactivated_at: Mapped[datetime | None]
     second_factor_at: Mapped[datetime | None]  # since when a second step is asked for, without a break
     deletion_due_at: Mapped[datetime | None]  # asked for by the person, and not taken back
+    next_login_trusted_until: Mapped[datetime | None]  # a new device needs no emailed code, once
     passkey_handle: Mapped[str | None] = mapped_column(String(43))  # what passkeys know the account by, random
 
     current_session: Any = None  # the UserSession that this request comes from

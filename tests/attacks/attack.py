@@ -22,11 +22,11 @@ from force import bombing, forging, guessing, racing, spraying
 from sink import Sink
 from targets import Naive, Ours
 from telling import bodies, times
-from trickery import leading_away, other_hosts, other_sites, planting, replaying
+from trickery import leading_away, other_hosts, other_sites, planting, replaying, stealing
 
 BY_FORCE = [guessing, spraying, forging, bombing, racing]
 BY_LOOKING = [bodies, times]
-BY_TRICKERY = [replaying, planting, leading_away, other_hosts, other_sites]
+BY_TRICKERY = [replaying, planting, stealing, leading_away, other_hosts, other_sites]
 ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY
 
 

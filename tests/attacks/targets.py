@@ -63,7 +63,7 @@ class Stranger(Browser):
 
 
 class Target:
-    """Use it by `with`: it has a site with PROCESSES processes, and one with the real hash."""
+    """Use it by `with`: it has a site with PROCESSES processes, one with the real hash, one that verifies devices."""
 
     def __init__(self, folder, sink):
         self.folder, self.sink = folder, sink
@@ -78,8 +78,8 @@ class Target:
     def __exit__(self, *_):
         self.running.close()
 
-    def serve(self, wsgi, processes=PROCESSES, **settings):
-        folder = self.folder / f"{wsgi.partition(':')[0]}-site"
+    def serve(self, wsgi, processes=PROCESSES, name="site", **settings):
+        folder = self.folder / f"{wsgi.partition(':')[0]}-{name}"
         folder.mkdir()
         site = Site(folder, self.url, self.sink, wsgi, processes, **settings)
         self.running.callback(site.stop)
@@ -118,6 +118,7 @@ class Ours(Target):
         self.running.callback(self._clear)
         self.site = self.serve("cheap:app")
         self.site_with_real_hash = self.serve("flasky:app", 1)
+        self.site_with_device_codes = self.serve("cheap:app", 1, "device-codes", VERIFY_NEW_DEVICES="1")
 
     def add(self, names, password=PASSWORD, method=CHEAP):
         hashed = password and generate_password_hash(password, method)
@@ -156,7 +157,9 @@ class Naive(Target):
         with closing(connect(self._file())) as connection:
             connection.executescript(naive.TABLES)
         server = f"--config /dev/null --worker-class gthread --threads 8 --chdir {HERE}"
-        self.site = self.site_with_real_hash = self.serve("naive:app", GUNICORN_CMD_ARGS=server)
+        self.site = self.site_with_real_hash = self.site_with_device_codes = self.serve(
+            "naive:app", GUNICORN_CMD_ARGS=server
+        )
 
     def add(self, names, password=PASSWORD, method=CHEAP):
         hashed = generate_password_hash(password or PASSWORD, method)

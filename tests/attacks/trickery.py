@@ -23,6 +23,8 @@ LEAD_AWAY = [
 ]
 NEW = {"password": "another lantern", "confirm_password": "another lantern"}
 
+THIEVES, GUESSED_CODES = 3, 7
+
 numbers = count()  # of names
 
 
@@ -53,6 +55,21 @@ def planting(target):
     owner.get("/auth/change-password")
     answer = owner.post("/auth/logout", csrf_token=token)
     yield Outcome("its form token, after sign-in", 1, int(answer.status not in {400, 403}))
+
+
+def stealing(target):
+    """A stolen password, from devices that the account was never used on, and guesses at the codes of the emails."""
+    target.member("robbed")
+    through = 0
+    for _ in range(THIEVES):
+        thief = Stranger(target.site_with_device_codes)
+        assert thief.sign_in("robbed").status == 302
+        for _ in range(GUESSED_CODES):
+            if thief.is_in():
+                break
+            thief.submit("/auth/verify-device", code=f"{next(numbers):08}")
+        through += thief.is_in()
+    yield Outcome("a stolen password on a new device, and guessed codes", THIEVES, through)
 
 
 def leading_away(target):

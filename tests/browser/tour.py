@@ -234,6 +234,28 @@ def do_the_first_step(page):
     page.get_by_role("heading", name="One more step").wait_for()
 
 
+def log_in_on_a_new_device(page):
+    """On the first one before: it is not asked for a code."""
+    page.goto("/verify-devices")
+    go(page, ADA, forget)
+    page.goto("/auth/login")
+    fill_in(page, "Log in", SIGN_IN)
+    page.get_by_role("heading", name="Check your email").wait_for()
+
+
+def enter_a_wrong_device_code(page):
+    fill_in(page, "Log in", {"Code from the email": "1234 5678"})
+
+
+def ask_for_too_many_device_codes(page):
+    log_in_on_a_new_device(page)
+    for _ in range(5):
+        forget(page)
+        page.goto("/auth/login")
+        fill_in(page, "Log in", SIGN_IN)
+        page.get_by_role("heading", name="Check your email").wait_for()
+
+
 def type_a_wrong_recovery_code(page):
     page.get_by_text("Not at hand?").click()
     fill_in(page, "Log in with a recovery code", {"Recovery code": "ABCD"})
@@ -371,6 +393,9 @@ TOUR = [
     ("sign-in by passkey, refused", ADA, after(add_a_passkey, remove_and_use)),
     ("recent login by passkey", ADA, after(add_a_passkey, let_time_pass, address("/auth/sessions"))),
     ("account, passkey", ADA, after(add_a_passkey, address("/account"))),
+    ("new device", STRANGER, log_in_on_a_new_device),
+    ("new device, wrong code", STRANGER, after(log_in_on_a_new_device, enter_a_wrong_device_code)),
+    ("new device, too many emails", STRANGER, ask_for_too_many_device_codes),
     ("export", ADA, address("/auth/export")),
     ("delete", ADA, address("/auth/delete")),
     ("delete, wrong", ADA, submit("/auth/delete", "Delete my account", {"Your address, to be sure": "x@example.com"})),

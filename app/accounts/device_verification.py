@@ -1,0 +1,117 @@
+"""A code by email before a password logs in on a device that the account does not recognise (VERIFY_NEW_DEVICES).
+
+A stolen password is then not enough. This is no second factor: the email alone resets the password, too, so it counts
+neither for SECOND_FACTOR_FOR nor as reauthentication. Magic links, passkeys and providers are not asked for a code.
+"""
+
+import math
+from datetime import timedelta
+
+from sqlalchemy import case, func, select, update
+
+from app import audit, clock, mail
+from app.accounts import two_factor
+from app.extensions import db, rows_changed
+from app.models import Device, EmailChallenge, Letter, User
+from app.models.outbox import Status
+from config import setting
+
+PURPOSE = "verify_device"  # of the code, and the name of its email
+MAX_HOURLY, MAX_DAILY = 5, 15  # emails to one account, fewer than it gets of all kinds: a reset can still be sent
+RESEND_INTERVAL = timedelta(seconds=60)
+USUAL_DELAY = timedelta(seconds=30)  # of an email, until the page says that it waits
+TRUST_LASTS = timedelta(hours=1)
+
+
+def why_never(user: User) -> str | None:
+    """Return why no login by password takes a code, whatever the device; None if one may."""
+    if not setting("VERIFY_NEW_DEVICES"):
+        return "VERIFY_NEW_DEVICES is off: no login takes a code from an email."
+    if two_factor.is_on(user):
+        return f"{user.username} has two-factor authentication, which is asked for instead of a code from an email."
+    if not user.confirmed:
+        return f"{user.email} is not confirmed: no login takes a code from an email."
+    return None
+
+
+def is_required(user: User, device: str) -> bool:
+    """Return whether a login by password on this device takes a code. The first login of an account does not."""
+    return why_never(user) is None and user.sign_ins > 0 and not _is_recognised(user, device)
+
+
+def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallenge | None:
+    """Email a code, the `earlier` one again while it can be used.
+
+    Return None, and send nothing, if the account or its address has had too many emails.
+    """
+    if not mail.may_write_to(user.email) or not _may_send(user):  # in this order: the first allows one at a time
+        return None
+    challenge = earlier
+    if not challenge or not challenge.is_open:
+        state = user.state(PURPOSE)
+        challenge = EmailChallenge(purpose=PURPOSE, email=user.email, user=user, state=state)
+        db.session.add(challenge)
+        db.session.flush()
+    challenge.asked_at = clock.now()
+    audit.record(user, "device_code_sent")
+    mail.send(PURPOSE, user, claims={"challenge": challenge.id})
+    return challenge
+
+
+def seconds_to_wait(challenge: EmailChallenge) -> int:
+    """Return how long until another email can be sent."""
+    return max(0, math.ceil((challenge.asked_at + RESEND_INTERVAL - clock.now()).total_seconds()))
+
+
+def is_right(user: User, challenge: EmailChallenge | None, code: str) -> bool:
+    """Count an attempt, and return whether it is the code: at most once, and only for the account as it was."""
+    if challenge and (challenge.purpose, challenge.user_id) != (PURPOSE, user.id):
+        challenge = None
+    counts = challenge is not None and challenge.can_be_tried
+    if challenge and challenge.use(code):
+        audit.record(user, "device_verified")
+        return True
+    if counts:  # later attempts leave no event each
+        audit.record(user, "device_code_failed")
+    audit.note(audit.CODE_FAILED)
+    return False
+
+
+def delivery(user: User, challenge: EmailChallenge) -> Status | None:
+    """Return what became of the newest email with this code; None while it is no later than usual."""
+    mine = select(Letter).where(Letter.user_id == user.id, Letter.name == PURPOSE).order_by(Letter.id.desc())
+    email = db.session.scalar(mine.limit(1))
+    if email is None or email.claims.get("challenge") != challenge.id:
+        return None
+    is_late = email.tries > 0 or not clock.is_within(email.created_at, USUAL_DELAY)
+    return None if email.status == Status.WAITING and not is_late else Status(email.status)
+
+
+def trust_next_login(user: User) -> None:
+    """Ask for no code at the next login, for an hour: for a user who can't read their email."""
+    user.next_login_trusted_until = clock.now() + TRUST_LASTS
+    audit.record(user, "next_login_trusted")
+
+
+def use_trust(user: User) -> bool:
+    """Use up what trust_next_login() gave, and return whether it was there: of two logins at once, for one."""
+    trusted = (User.id == user.id, User.next_login_trusted_until > clock.now())
+    if user.next_login_trusted_until is None or not rows_changed(
+        update(User).where(*trusted).values(next_login_trusted_until=None)
+    ):
+        return False
+    audit.record(user, "next_login_trust_used")
+    return True
+
+
+def _is_recognised(user: User, device: str) -> bool:
+    known = select(Device.id).where(Device.user_id == user.id, Device.key == Device.key_of(device))
+    return db.session.scalar(known.limit(1)) is not None
+
+
+def _may_send(user: User) -> bool:
+    now = clock.now()
+    lately = func.count(case((Letter.created_at > now - timedelta(hours=1), 1)))
+    mine = (Letter.user_id == user.id, Letter.name == PURPOSE, Letter.created_at > now - timedelta(days=1))
+    hourly, daily = db.session.execute(select(lately, func.count()).where(*mine)).one()
+    return bool(hourly < MAX_HOURLY and daily < MAX_DAILY)

@@ -1,0 +1,61 @@
+"""The page that asks for the emailed code of a login on a new device; app/auth/gate.py leads there."""
+
+from flask import flash, redirect, request, session, url_for
+
+from app.accounts import device_verification
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.fields import Form, code_field, form_page
+from app.extensions import db
+from app.limits import limited
+from app.models import EmailChallenge
+
+WRONG_CODE = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
+NOT_SENT = "Many codes were sent to this account lately. Wait an hour before you ask for another one."
+
+
+class CodeForm(Form):
+    code = code_field("Code from the email")
+
+
+@bp.route("/verify-device", methods=["GET", "POST"])
+@limited("code")
+def verify_device():
+    user, form = gate.unverified_device(), CodeForm()
+    if not user:
+        return gate.start_again("device_verification")
+    challenge = _challenge()
+    if "again" in request.form and form.is_submitted():
+        return _send_again(user, challenge)
+    if form.validate_on_submit():
+        if device_verification.is_right(user, challenge, form.code.data):
+            return gate.pass_device_verification()
+        db.session.commit()  # the attempt counts
+        form.code.errors.append(WRONG_CODE)
+    return form_page("auth/verify_device.html", form, user=user, challenge=challenge, **_progress(user, challenge))
+
+
+def _challenge():
+    challenge_id = session["device_verification"]["challenge"]
+    return challenge_id and db.session.get(EmailChallenge, challenge_id)
+
+
+def _send_again(user, challenge):
+    wait = device_verification.seconds_to_wait(challenge) if challenge else 0
+    if wait:
+        flash(f"A new email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
+        return redirect(url_for("auth.verify_device"))
+    sent = device_verification.send_code(user, challenge)
+    db.session.commit()
+    if sent:
+        gate.wait_for_code(sent)
+    flash("A new email is on its way." if sent else NOT_SENT, "success" if sent else "warning")
+    return redirect(url_for("auth.verify_device"))
+
+
+def _progress(user, challenge):
+    """What the page says of the email: whether it waits, and in how many seconds another one can be sent."""
+    if not challenge:
+        return {}
+    status, wait = device_verification.delivery(user, challenge), device_verification.seconds_to_wait(challenge)
+    return {"status": status, "wait": wait}

@@ -1,0 +1,577 @@
+"""VERIFY_NEW_DEVICES: a password on a device that is not recognised takes a code from an email, too."""
+
+import contextvars
+import html
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from authenticators import set_up
+from clients import PASSWORD
+from passkeys import Key
+from sqlalchemy import delete, func, select, update
+from test_gate import JSON
+from test_magic_links import code_in, wrong
+from test_passkeys import add as add_passkey
+from test_passkeys import sign_in as log_in_by_passkey
+from test_passwords import NEW, choose, history, is_signed_in, notes
+
+from app.accounts import device_verification
+from app.extensions import db
+from app.models import Device, EmailChallenge, Event, Letter, User, UserSession
+
+LOGIN, VERIFY = "/auth/login", "/auth/verify-device"
+WRONG = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
+START_AGAIN = "That took too long, or the account was changed meanwhile. Log in again."
+
+
+@pytest.fixture
+def settings():
+    return {"VERIFY_NEW_DEVICES": True}
+
+
+# At once, from many devices: the rate limits, which are not what is tried, would let five through.
+unlimited = pytest.mark.parametrize("settings", [{"VERIFY_NEW_DEVICES": True, "RATELIMIT_ENABLED": False}])
+
+
+@pytest.fixture
+def owner(app, ada):
+    """Ada's own device, where she is logged in."""
+    browser = app.test_client()
+    assert browser.sign_in(ada).location == "/"
+    return browser
+
+
+@pytest.fixture
+def new_device(app, owner, ada):
+    """Another device, where her password was right."""
+    browser = app.test_client()
+    assert browser.sign_in(ada).location == VERIFY
+    return browser
+
+
+@pytest.fixture
+def flask(app):
+    def run(*arguments):
+        invoke = app.test_cli_runner(catch_exceptions=False).invoke
+        result = contextvars.Context().run(invoke, args=["users", *arguments])
+        db.session.rollback()
+        return result
+
+    return run
+
+
+def log_in(browser):
+    return browser.post(LOGIN, data={"login": "ada", "password": PASSWORD}).location
+
+
+def enter(browser, code, **request):
+    return browser.post(VERIFY, data={"code": code}, **request)
+
+
+def refused(answer):
+    return answer.status_code == 422 and WRONG in html.unescape(answer.text)
+
+
+def sessions_of(user):
+    return db.session.scalar(select(func.count()).where(UserSession.user_id == user.id))
+
+
+# A new device
+
+
+def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, letters, clock):
+    letters().clear()
+    browser = app.test_client()
+    fields = {"login": "ada", "password": PASSWORD, "remember_me": "y"}
+    assert browser.post(f"{LOGIN}?next=/auth/history", data=fields).location == VERIFY
+    assert sessions_of(ada) == 1, "only her own device's"
+    assert not is_signed_in(browser)
+    page = browser.get(VERIFY)
+    assert page.status_code == 200
+    assert f"{clock.time:%H:%M} UTC</time>" in page.text
+    assert "ada@example.com" not in page.text, "a thief who has a username and its password learns no address"
+    assert 'autocomplete="one-time-code"' in page.text
+    [email] = letters()
+    assert email.recipients == ["ada@example.com"]
+    assert email.subject == "Your code to log in to Flasky on a new device"
+    assert "ada" not in email.body.replace("ada@", "")
+    answer = enter(browser, code_in(email))
+    assert answer.location == "/auth/history"
+    assert "device" in str(answer.headers.getlist("Set-Cookie"))
+    assert browser.get_cookie("session").expires is not None, "kept logged in, as was asked for"
+    newest = db.session.scalar(select(UserSession).order_by(UserSession.created_at.desc(), UserSession.id))
+    assert newest.method == "password"
+    assert sessions_of(ada) == 2
+    assert history()[-4:] == ["device_code_sent", "device_verified", "signed_in", "new_device"]
+
+
+def test_the_device_is_recognised_from_then_on(new_device, ada, letters):
+    assert enter(new_device, code_in(letters()[-1])).location == "/"
+    new_device.post("/auth/logout")
+    letters().clear()
+    assert new_device.sign_in(ada).location == "/"
+    assert letters() == []
+
+
+def test_without_the_code_nothing_of_the_account_opens(new_device, ada):
+    assert not is_signed_in(new_device)
+    for address in ("/auth/history", "/auth/two-factor", "/auth/passkeys", "/auth/change-password", "/auth/export"):
+        assert new_device.get(address).location.startswith(LOGIN)
+    assert new_device.get("/auth/second-factor").location == LOGIN
+    assert new_device.post("/auth/passkeys/request-options/second_step", headers=JSON).status_code == 401
+    assert sessions_of(ada) == 1
+
+
+def test_a_wrong_password_sends_nothing(app, owner, letters):
+    letters().clear()
+    browser = app.test_client()
+    assert browser.post(LOGIN, data={"login": "ada", "password": "wrong"}).status_code == 422
+    assert browser.get(VERIFY).location == LOGIN
+    assert letters() == []
+
+
+# Who passes
+
+
+def test_the_first_device_of_an_account_passes(client, ada, letters):
+    assert client.sign_in(ada).location == "/"
+    assert letters() == []
+
+
+def test_an_account_whose_devices_are_forgotten_is_asked_all_the_same(app, owner, ada):
+    """Cleanup forgets devices after a year: stolen passwords are tried on accounts that nobody uses."""
+    db.session.execute(delete(Device))
+    db.session.commit()
+    assert app.test_client().sign_in(ada).location == VERIFY
+
+
+def test_an_unconfirmed_account_passes(app, bob):
+    for _ in range(2):
+        browser = app.test_client()
+        assert browser.sign_in(bob).location == "/"
+        assert browser.get("/").location == "/auth/unconfirmed"
+
+
+def test_a_magic_link_and_a_passkey_pass(app, owner, ada, letters):
+    browser = app.test_client()
+    browser.post("/auth/magic-link", data={"email": ada.email})
+    assert browser.get(letters.link()).location == "/"
+    key = Key()
+    add_passkey(owner, key)
+    letters().clear()
+    assert log_in_by_passkey(app.test_client(), key).location == "/"
+    assert not any("code" in email.subject for email in letters())
+
+
+def test_with_two_factor_authentication_its_step_is_asked_for_and_no_code(app, owner, ada, letters, clock):
+    set_up(owner, clock)
+    letters().clear()
+    browser = app.test_client()
+    assert browser.sign_in(ada).location == "/auth/second-factor"
+    assert browser.get(VERIFY).location == LOGIN
+    assert letters() == []
+
+
+@pytest.mark.parametrize("settings", [{}])
+def test_it_is_off_unless_it_is_set(app, owner, ada, flask):
+    assert app.test_client().sign_in(ada).location == "/"
+    result = flask("trust-next-login", "ada", "--yes")
+    assert "VERIFY_NEW_DEVICES is off" in result.stdout
+    assert db.session.scalar(select(User.next_login_trusted_until)) is None
+
+
+def test_a_registration_logs_in(client, letters):
+    fields = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+    assert client.post("/auth/register", data=fields).status_code == 302
+    assert sessions_of(User.find("eve")) == 1
+
+
+def test_the_device_of_another_account_is_not_recognised(app, owner, ada, bob):
+    bob.confirmed = True
+    db.session.commit()
+    app.test_client().sign_in(bob)
+    owner.post("/auth/logout")
+    assert owner.sign_in(bob).location == VERIFY
+
+
+# The code
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "0" * 8, "\0", "1" * 65, "\ud800".encode("utf-8", "surrogatepass")])
+def test_what_is_no_code_is_refused(new_device, ada, letters, typed):
+    assert enter(new_device, typed).status_code in {422, 400}
+    assert sessions_of(ada) == 1
+    assert enter(new_device, code_in(letters()[-1])).location == "/"
+
+
+def test_five_attempts_and_no_more(new_device, ada, letters):
+    code = code_in(letters()[-1])
+    for _ in range(5):
+        assert refused(enter(new_device, wrong(code)))
+    assert refused(enter(new_device, code)), "the right one, too"
+    assert sessions_of(ada) == 1
+    assert history().count("device_code_failed") == 5, "later attempts leave no line each"
+
+
+def test_after_five_attempts_a_new_email_has_a_new_code(new_device, letters, clock):
+    first = code_in(letters()[-1])
+    for _ in range(5):
+        enter(new_device, wrong(first))
+    clock.move(seconds=60)
+    assert new_device.post(VERIFY, data={"again": "y"}).location == VERIFY
+    second = code_in(letters()[-1])
+    assert second != first
+    assert enter(new_device, second).location == "/"
+
+
+def test_a_code_lasts_fifteen_minutes(new_device, letters, clock):
+    code = code_in(letters()[-1])
+    clock.move(minutes=15)
+    assert refused(enter(new_device, code))
+
+
+def test_it_is_good_until_then(new_device, letters, clock):
+    code = code_in(letters()[-1])
+    clock.move(minutes=14, seconds=59)
+    assert enter(new_device, code).location == "/"
+
+
+def test_after_half_an_hour_the_password_is_asked_for_again(new_device, letters, clock):
+    new_device.get(VERIFY)
+    clock.move(minutes=29)
+    new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
+    code = code_in(letters()[-1])
+    clock.move(minutes=1)
+    answer = enter(new_device, code)
+    assert answer.location.startswith(LOGIN)
+    assert notes(new_device.get(LOGIN)) == [START_AGAIN]
+
+
+def test_a_code_is_used_once(app, new_device, ada, letters):
+    copied = new_device.get_cookie("session").value
+    code = code_in(letters()[-1])
+    assert enter(new_device, code).location == "/"
+    thief = app.test_client()
+    thief.set_cookie("session", copied)
+    assert refused(enter(thief, code))
+    assert sessions_of(ada) == 2
+
+
+def test_of_ten_who_enter_one_code_at_once_one_is_logged_in(app, new_device, ada, letters):
+    code, copied = code_in(letters()[-1]), new_device.get_cookie("session").value
+    browsers = [app.test_client() for _ in range(10)]
+    for browser in browsers:
+        browser.set_cookie("session", copied)
+    with ThreadPoolExecutor(10) as pool:
+        statuses = list(pool.map(lambda browser: enter(browser, code).status_code, browsers))
+    assert sorted(statuses) == [302] + [422] * 9
+    assert sum(map(is_signed_in, browsers)) == 1
+    assert sessions_of(ada) == 2
+    assert history().count("device_verified") == 1
+
+
+def test_of_twenty_wrong_codes_at_once_five_are_looked_at(app, new_device, letters):
+    code, copied = code_in(letters()[-1]), new_device.get_cookie("session").value
+    browsers = [app.test_client() for _ in range(20)]
+    for browser in browsers:
+        browser.set_cookie("session", copied)
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(lambda browser: enter(browser, wrong(code)).status_code, browsers)) == {422}
+    assert db.session.scalar(select(EmailChallenge.tries)) == 5
+    assert refused(enter(new_device, code))
+
+
+def test_another_browser_can_not_use_the_code(app, new_device, ada, letters):
+    code = code_in(letters()[-1])
+    stranger = app.test_client()
+    assert enter(stranger, code).location == LOGIN
+    thief = app.test_client()
+    assert thief.sign_in(ada).location == VERIFY, "who has the password, too, gets an email of their own"
+    assert refused(enter(thief, code))
+    assert enter(new_device, code).location == "/"
+
+
+def test_the_codes_of_other_accounts_and_purposes_are_not_taken(app, new_device, ada, bob, letters):
+    bob.confirmed = True
+    db.session.commit()
+    app.test_client().sign_in(bob)
+    other = app.test_client()
+    other.sign_in(bob)
+    assert refused(enter(new_device, code_in(letters()[-1])))
+    other.post("/auth/magic-link", data={"email": ada.email})
+    assert refused(enter(new_device, code_in(letters()[-1])))
+    assert sessions_of(ada) == 1
+
+
+def test_a_code_proves_nothing_elsewhere(app, new_device, ada, letters):
+    code = code_in(letters()[-1])
+    new_device.post("/auth/magic-link", data={"email": ada.email})
+    assert new_device.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
+    assert not is_signed_in(new_device)
+
+
+# What happens meanwhile
+
+
+def starts_again(browser, code):
+    answer = enter(browser, code)
+    return answer.location.startswith(LOGIN) and notes(browser.get(LOGIN))[0] == START_AGAIN
+
+
+def test_a_changed_password_ends_it(owner, new_device, ada, letters):
+    code = code_in(letters()[-1])
+    changed = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
+    assert owner.post("/auth/change-password", data=changed).status_code == 302
+    assert starts_again(new_device, code)
+    assert not is_signed_in(new_device)
+
+
+def test_a_reset_ends_it(app, new_device, ada, letters):
+    code = code_in(letters()[-1])
+    browser = app.test_client()
+    browser.post("/auth/reset", data={"email": ada.email})
+    choose(browser, letters.link())
+    assert starts_again(new_device, code)
+
+
+def test_two_factor_authentication_ends_it(owner, new_device, letters, clock):
+    code = code_in(letters()[-1])
+    set_up(owner, clock)
+    assert starts_again(new_device, code)
+
+
+def test_a_changed_address_ends_it(owner, new_device, ada, letters):
+    code = code_in(letters()[-1])
+    owner.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
+    [link] = [
+        re.search(r"(/auth/change-email/\S+)", email.body)[1]
+        for email in letters()
+        if "lovelace" in str(email.recipients)
+    ]
+    owner.get(link)
+    assert starts_again(new_device, code)
+
+
+@pytest.mark.parametrize("command", ["deactivate", "delete"])
+def test_an_account_that_is_deactivated_or_deleted_ends_it(flask, new_device, letters, command):
+    code = code_in(letters()[-1])
+    assert flask(command, "ada", *(["--now", "--yes"] if command == "delete" else [])).exit_code == 0
+    answer = enter(new_device, code)
+    assert answer.location.startswith(LOGIN)
+    assert not is_signed_in(new_device)
+
+
+def test_a_deactivated_account_gets_no_email(app, owner, ada, flask, letters):
+    flask("deactivate", "ada")
+    letters().clear()
+    browser = app.test_client()
+    assert browser.sign_in(ada).location == LOGIN
+    assert browser.get(VERIFY).location == LOGIN
+    assert letters() == []
+
+
+@pytest.mark.parametrize("change", [{"deactivated_at": True}, {"password_version": User.password_version + 1}], ids=str)
+def test_what_changes_in_the_very_moment_ends_it_too(app, new_device, ada, letters, clock, monkeypatch, change):
+    """After the page has looked at the account, and before it logs anybody in."""
+    right = device_verification.is_right
+
+    def change_then_look(*given):
+        values = {name: clock.time if value is True else value for name, value in change.items()}
+        found = right(*given)
+        db.session.execute(update(User).values(values).execution_options(synchronize_session=False))
+        return found
+
+    monkeypatch.setattr(device_verification, "is_right", change_then_look)
+    assert enter(new_device, code_in(letters()[-1])).location == LOGIN
+    assert sessions_of(ada) == 1
+
+
+def test_a_deletion_that_waits_is_shown_after_the_code(new_device, ada, letters, clock):
+    ada.deletion_due_at = clock.time
+    db.session.commit()
+    assert enter(new_device, code_in(letters()[-1])).location == "/"
+    assert new_device.get("/account").location == "/auth/keep"
+
+
+# The email
+
+
+def test_the_same_code_is_sent_again_after_a_minute(new_device, letters, clock):
+    code = code_in(letters()[-1])
+    page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
+    assert notes(page) == ["A new email can be sent in 60 seconds."]
+    assert 'data-wait="60"' in page.text
+    clock.move(seconds=60)
+    amount = len(letters())
+    page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
+    assert notes(page) == ["A new email is on its way."]
+    assert len(letters()) == amount + 1
+    assert code_in(letters()[-1]) == code
+    assert enter(new_device, code).location == "/"
+
+
+def test_the_password_entered_again_a_moment_later_sends_no_second_email(new_device, ada, letters):
+    amount, code = len(letters()), code_in(letters()[-1])
+    assert new_device.sign_in(ada).location == VERIFY
+    assert len(letters()) == amount
+    assert enter(new_device, code).location == "/"
+
+
+def test_the_page_says_when_the_email_waits_and_when_it_was_refused(new_device, letters, clock):
+    waits, failed = "The email is still waiting to be sent.", "The email could not be delivered"
+    page = new_device.get(VERIFY)
+    assert waits not in page.text
+    clock.move(seconds=31)
+    assert waits in new_device.get(VERIFY).text
+    db.session.execute(update(Letter).values(status="failed"))
+    db.session.commit()
+    page = new_device.get(VERIFY)
+    assert failed in page.text
+    db.session.execute(update(Letter).values(status="sent"))
+    db.session.commit()
+    assert waits not in new_device.get(VERIFY).text
+    db.session.execute(update(Letter).values(status="waiting", tries=1, created_at=clock.time))
+    db.session.commit()
+    assert waits in new_device.get(VERIFY).text
+
+
+def test_an_account_gets_five_an_hour_and_others_are_still_sent(app, owner, ada, letters):
+    letters().clear()
+    for _ in range(5):
+        browser = app.test_client()
+        browser.sign_in(ada)
+        assert "We sent a code" in browser.get(VERIFY).text
+    browser = app.test_client()
+    assert browser.sign_in(ada).location == VERIFY
+    page = browser.get(VERIFY)
+    assert "many were sent to this account lately" in page.text
+    assert 'name="code"' not in page.text
+    for _ in range(3):
+        assert enter(browser, "12345678").status_code == 422
+    assert browser.post(VERIFY, data={"again": "y"}).location == VERIFY
+    assert len(letters()) == 5
+    assert db.session.scalar(select(func.count()).select_from(EmailChallenge)) == 5, (
+        "a code that no email has is no code"
+    )
+    browser.post("/auth/reset", data={"email": ada.email})
+    assert letters()[-1].subject != letters()[0].subject, "a reset is sent"
+
+
+def test_an_account_gets_fifteen_a_day(app, owner, ada, letters, clock):
+    letters().clear()
+    for _ in range(20):
+        app.test_client().sign_in(ada)
+        clock.move(minutes=30)
+    assert len(letters()) == 15
+
+
+@unlimited
+def test_many_at_once_send_no_more_than_five(app, owner, ada, letters):
+    letters().clear()
+    browsers = [app.test_client() for _ in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(log_in, browsers)) == {VERIFY}
+    assert len(letters()) == 5
+
+
+def test_an_email_about_a_password_that_changed_meanwhile_is_dropped_or_useless(owner, new_device, letters):
+    """It has no link that changes anything, and its code is bound to the password."""
+    changed = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
+    owner.post("/auth/change-password", data=changed)
+    for email in letters():
+        if found := re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE):
+            assert enter(new_device, found[0]).location.startswith(LOGIN)
+
+
+# JSON
+
+
+def test_json_gets_statuses(app, owner, ada, letters):
+    browser = app.test_client()
+    assert browser.post(VERIFY, data={"code": "12345678"}, headers=JSON).status_code == 401
+    assert browser.get(VERIFY, headers=JSON).status_code == 401
+    answer = browser.post(LOGIN, data={"login": "ada", "password": PASSWORD}, headers=JSON)
+    assert answer.location == VERIFY
+    code = code_in(letters()[-1])
+    answer = enter(browser, wrong(code), headers=JSON)
+    assert (answer.status_code, answer.json) == (422, {"errors": {"code": [WRONG]}})
+    assert enter(browser, code, headers=JSON).location == "/"
+
+
+# It is no second factor
+
+
+def test_it_is_no_second_factor_and_no_reauthentication(app, owner, ada, letters, clock):
+    app.config["SECOND_FACTOR_FOR"] = "everybody"
+    browser = app.test_client()
+    browser.sign_in(ada)
+    clock.move(minutes=10)
+    browser.post(VERIFY, data={"again": "y"})
+    assert enter(browser, code_in(letters()[-1])).location == "/"
+    assert browser.get("/").location == "/auth/two-factor", "one must still be set up"
+    app.config["SECOND_FACTOR_FOR"] = "nobody"
+    assert browser.get("/auth/passkeys").status_code == 200
+    clock.move(minutes=5)
+    assert browser.get("/auth/passkeys").location == "/auth/recent-login", "15 minutes from the password, not the code"
+
+
+# The way out
+
+
+def test_an_operator_lets_the_next_login_pass_once(app, owner, ada, flask, letters):
+    result = flask("trust-next-login", "ada", "--yes")
+    assert result.exit_code == 0
+    assert "ada can log in on a new device without a code, once" in result.stdout
+    letters().clear()
+    browser = app.test_client()
+    assert browser.sign_in(ada).location == "/"
+    assert history()[-4:] == ["next_login_trusted", "next_login_trust_used", "signed_in", "new_device"]
+    detail = db.session.scalar(select(Event.detail).where(Event.action == "next_login_trusted"))
+    assert detail["by"] == "operator"
+    assert app.test_client().sign_in(ada).location == VERIFY, "once"
+
+
+def test_the_trust_lasts_an_hour(app, owner, ada, flask, clock):
+    flask("trust-next-login", "ada", "--yes")
+    clock.move(hours=1)
+    assert app.test_client().sign_in(ada).location == VERIFY
+
+
+def test_the_trust_is_used_up_by_any_login(app, owner, ada, flask):
+    flask("trust-next-login", "ada", "--yes")
+    owner.post("/auth/logout")
+    assert owner.sign_in(ada).location == "/", "her own device, which is recognised"
+    assert app.test_client().sign_in(ada).location == VERIFY
+
+
+def test_a_wrong_password_does_not_use_it_up(app, owner, ada, flask):
+    flask("trust-next-login", "ada", "--yes")
+    assert app.test_client().sign_in(ada, "wrong").status_code == 422
+    assert app.test_client().sign_in(ada).location == "/"
+
+
+@unlimited
+def test_of_ten_logins_at_once_one_is_trusted(app, owner, ada, flask):
+    flask("trust-next-login", "ada", "--yes")
+    browsers = [app.test_client() for _ in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        places = list(pool.map(log_in, browsers))
+    assert sorted(places) == ["/"] + [VERIFY] * 9
+    assert sum(map(is_signed_in, browsers)) == 1
+
+
+def test_it_is_asked_about_and_refused_where_it_changes_nothing(app, owner, ada, flask, clock):
+    assert flask("trust-next-login", "ada").exit_code == 1, "nobody said yes"
+    assert db.session.scalar(select(User.next_login_trusted_until)) is None
+    assert flask("trust-next-login", "nobody", "--yes").exit_code == 1
+    set_up(owner, clock)
+    result = flask("trust-next-login", "ada", "--yes")
+    assert "ada has two-factor authentication" in result.stdout
+    assert db.session.scalar(select(User.next_login_trusted_until)) is None
+
+
+def test_flask_users_why_names_the_way_out(owner, flask, app):
+    assert "flask users trust-next-login ada" in flask("why", "ada").stdout
+    app.config["VERIFY_NEW_DEVICES"] = False
+    assert "trust-next-login" not in flask("why", "ada").stdout
