@@ -422,6 +422,53 @@ def test_a_known_browser_pauses_alone(app, client, ada, phone, letters):
     assert other.post(STEP, data={"code": phone.code()}).location == "/"
 
 
+def test_known_browsers_have_one_count_together(app, ada, phone, letters):
+    """A thief who logged in with many before the second step was there has no more tries with them."""
+    known = [app.test_client() for _ in range(4)]
+    for number, browser in enumerate(known):
+        by_password(browser, letters)
+        browser.post(STEP, data={"recovery_code": phone.codes[number]})
+        browser.post("/auth/logout")
+    for browser in known:
+        by_password(browser, letters)
+        wrong(browser, phone, 3)
+    assert history().count(second_step.FAILED) == 5
+    stranger = app.test_client()
+    by_password(stranger, letters)
+    wrong(stranger, phone, 8)
+    assert history().count(second_step.FAILED) == 10
+
+
+@pytest.mark.parametrize("typed", ["ABCD-EFGH", "12345", "1234567", "12345678", "a" * 64, "ⅫⅫ", "½½½½½½"])
+def test_what_can_be_no_code_of_an_app_is_no_guess_at_one(client, ada, phone, letters, typed):
+    by_password(client, letters)
+    for name in ("recovery_code", "code"):
+        for _ in range(6):
+            assert "not right" in beside(name, client.post(STEP, data={name: typed}))
+    assert second_step.FAILED not in history()
+    assert "Somebody stopped short of your account" not in [letter.subject for letter in letters()]
+    assert client.post(STEP, data={"code": phone.code()}).location == "/"
+
+
+def test_a_double_click_on_a_recovery_code_pauses_nothing(client, another_client, ada, phone, letters):
+    by_password(client, letters)
+    another_client.set_cookie("session", client.get_cookie("session").value)
+    assert client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
+    for _ in range(6):
+        assert another_client.post(STEP, data={"recovery_code": phone.codes[0]}).status_code == 422
+    assert another_client.post(STEP, data={"code": phone.code()}).location == "/"
+
+
+def test_wrong_recovery_codes_are_told_by_the_history_and_end_at_the_networks_limit(client, ada, phone, letters):
+    by_password(client, letters)
+    answers = [client.post(STEP, data={"recovery_code": "A" * 24}).status_code for _ in range(40)]
+    assert answers == [422] * 30 + [429] * 10
+    by_password(client, letters)
+    client.environ_base["REMOTE_ADDR"] = "192.0.2.77"
+    client.post(STEP, data={"recovery_code": phone.codes[0]})
+    assert "Somebody typed a wrong recovery code" in client.get("/auth/history").text
+
+
 def test_after_a_hundred_in_a_row_another_password_is_needed(client, another_client, ada, phone, letters):
     for _ in range(20):
         by_password(client, letters)

@@ -1,7 +1,8 @@
 """Codes that are typed where the second step is asked for: which are right, and how often one may try.
 
-Nobody can try who has not done the first step. A browser that the account was signed in from before has a count of its
-own, and recovery codes, which nobody guesses, are always looked at: so whoever tries many codes shuts no owner out.
+Nobody can try who has not done the first step. Devices that the account knows have one count together, all others
+another; recovery codes, which nobody guesses, are always looked at and never counted: so many wrong codes shut no owner
+out.
 """
 
 import re
@@ -15,7 +16,9 @@ from app.extensions import db, rows_changed
 from app.models import Event, User
 
 FAILED, USED = "second_factor_failed", "second_factor_used"  # the history lines that are counted
-TRIES, PAUSE = 5, timedelta(minutes=5)  # wrong codes, in one known browser, or in all others together
+RECOVERY_FAILED = "recovery_code_failed"  # which are not
+APP_CODE = re.compile(r"\d{6}")
+TRIES, PAUSE = 5, timedelta(minutes=5)  # wrong codes, in all known browsers together, or in all others together
 MOST = 100  # wrong codes in a row, until there is another password (NIST SP 800-63B-4, 3.2.2)
 
 WRONG = "That code is not right, or was used already."
@@ -32,8 +35,11 @@ def check_code(user: User, code: str, device: str) -> None:
     typed = re.sub(r"[\s-]", "", code).upper()
     if recovery_codes.use(user, typed):
         return audit.record(user, USED, factor="recovery_code")
-    known = trust.find(user, device)
-    where = known.id if known else 0
+    if not APP_CODE.fullmatch(typed):  # it can't be right, so it is no guess: a recovery code that was used, perhaps
+        audit.record(user, RECOVERY_FAILED)
+        audit.note(audit.CODE_FAILED)
+        raise ValueError(WRONG)
+    where = int(trust.find(user, device) is not None)
     _check_pause(user, where)
     rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins))  # one at a time from here on
     _check_pause(user, where)
@@ -42,7 +48,7 @@ def check_code(user: User, code: str, device: str) -> None:
     audit.record(user, FAILED, device=where)
     audit.note(audit.CODE_FAILED)
     mail.notify("second_factor_failed", user)
-    raise ValueError(f"{WRONG} {CLOCK}" if typed.isdigit() else WRONG)
+    raise ValueError(f"{WRONG} {CLOCK}")
 
 
 def _check_pause(user: User, where: int) -> None:

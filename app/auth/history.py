@@ -36,6 +36,7 @@ WORDS = {
     "second_factor_reset": "The second step was turned off",
     "second_factor_used": "You did the second step",
     "second_factor_failed": "Somebody typed a wrong code at the second step",
+    "recovery_code_failed": "Somebody typed a wrong recovery code, or one that was used, at the second step",
     "recovery_codes_made": "New recovery codes were made",
     "browser_trusted": "You trusted a browser for 30 days",
     "trust_ended": "You trust a browser no more",
