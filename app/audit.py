@@ -10,15 +10,20 @@ from typing import Any
 
 from flask import current_app, g, has_request_context, request
 from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
 
-from app import clock
+from app import clock, tokens
 from app.extensions import db
 from app.models import Event, User
+from app.models.event import IS_STRANGERS
 
 SIGN_IN_FAILED = "sign_in_failed"
 # Not in the history, but counted by app/limits.py.
 PASSKEY_FAILED, CODE_FAILED = "passkey_failed", "code_failed"
 PASSWORD_CHECKED = "password_checked"  # noqa: S105 - a name
+# What strangers can cause again and again, to any account or to none.
+STRANGERS = {SIGN_IN_FAILED, "reset_asked", "magic_link_asked", "registered_again", "recovery_code_failed"}
+HOUR = 3600  # seconds
 PAGE = 50  # lines
 
 log = logging.getLogger("security")
@@ -27,7 +32,8 @@ log = logging.getLogger("security")
 def record(user: User | None, action: str, **detail: Any) -> None:
     """Add a line to the history of `user`, in the caller's transaction. `detail` holds nothing secret.
 
-    Without a user it is about an address that has no account, and costs the same.
+    Without a user it is about an address that has no account, and costs the same. What strangers can cause is added to
+    the line of its network and hour.
     """
     if action == SIGN_IN_FAILED:
         detail.setdefault("method", "password")
@@ -36,7 +42,10 @@ def record(user: User | None, action: str, **detail: Any) -> None:
         detail["by"] = "operator"
     where = origin()
     event = {"action": action, "user_id": user and user.id, "detail": detail, **where}
-    db.session.add(Event(**event, network=network(where["ip"])))
+    if action in STRANGERS and where["ip"]:
+        _add_to_line(event)
+    else:
+        db.session.add(Event(**event, network=network(where["ip"])))
     log.info(action, extra={"fields": {"event": event}})
 
 
@@ -77,9 +86,9 @@ def networks(ip: str) -> list[str]:
 
 
 def failures(ip: str, within: timedelta) -> int:
-    """Return how many sign-ins failed from the network of `ip` lately."""
+    """Return how many sign-ins failed from the network of `ip` lately: those of a line count with its latest."""
     lately = (Event.network == network(ip), Event.at > clock.now() - within, Event.action == SIGN_IN_FAILED)
-    return db.session.scalar(select(func.count()).where(*lately)) or 0
+    return db.session.scalar(select(func.sum(Event.count)).where(*lately)) or 0
 
 
 def history(user: User, page: int) -> tuple[Sequence[Event], bool]:
@@ -87,6 +96,17 @@ def history(user: User, page: int) -> tuple[Sequence[Event], bool]:
     mine = select(Event).where(Event.user_id == user.id).order_by(Event.at.desc(), Event.id.desc())
     found = db.session.scalars(mine.limit(PAGE + 1).offset((page - 1) * PAGE)).all()
     return found[:PAGE], len(found) > PAGE
+
+
+def _add_to_line(event: dict[str, Any]) -> None:
+    """Insert an event, or count it with those that differ in nothing but the moment: one statement decides."""
+    now, place = clock.now(), networks(event["ip"])
+    same = (event["user_id"], event["action"], event["detail"], place[-1], int(now.timestamp()) // HOUR)
+    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
+    line: Any = insert(Event).values(**event, at=now, network=place[0], key=tokens.fingerprint(*same))
+    latest = {name: line.excluded[name] for name in ("at", "ip", "network", "user_agent")}
+    update = {"count": Event.count + 1, **latest}
+    db.session.execute(line.on_conflict_do_update(index_elements=["key"], index_where=IS_STRANGERS, set_=update))
 
 
 def _address(said: str) -> str:

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any, NamedTuple, cast
@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, cast
 from flask import Flask, current_app
 from limits import RateLimitItem
 from limits.storage import MemoryStorage, RedisStorage, Storage
-from sqlalchemy import Connection, CursorResult, Executable, bindparam, delete, select, text, update
+from sqlalchemy import CursorResult, Executable, bindparam, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import audit, clock, login_delay, tokens
 from app.database import UtcDateTime
-from app.extensions import db, sqlite_writer
+from app.extensions import counting_connection
 from app.models import Count, LoginDelay
 from app.models.user import login_key
 
@@ -84,12 +84,12 @@ class Database(Storage):
             values[f"key{number}"], times[f"until{number}"] = key, now + timedelta(seconds=expiries[key])
         typed = [bindparam(name, type_=UtcDateTime()) for name in times]
         statement = text(ADD.format(rows=", ".join(rows))).bindparams(*typed)
-        with _connection() as connection:
+        with counting_connection() as connection:
             return {row.id: int(row[1]) for row in connection.execute(statement, values | times)}
 
     def take_back(self, keys: Sequence[str]) -> None:
         """Subtract one from each counter. A counter at zero is deleted, so that a success leaves nothing behind."""
-        with _connection() as connection:
+        with counting_connection() as connection:
             ended = delete(Count).where(Count.id.in_(keys), Count.count <= 1).returning(Count.id)
             if left := set(keys) - set(connection.scalars(ended)):
                 connection.execute(update(Count).where(Count.id.in_(left)).values(count=Count.count - 1))
@@ -117,7 +117,7 @@ class Database(Storage):
 
     def keys(self) -> Iterator[str]:
         """Yield what is counted now."""
-        with db.engines["counts"].connect() as connection:
+        with counting_connection() as connection:
             yield from connection.scalars(select(Count.id).where(Count.expires_at > clock.now()).order_by(Count.id))
 
     def _sweep(self) -> None:
@@ -131,22 +131,12 @@ class Database(Storage):
             self._execute(delete(LoginDelay).where(LoginDelay.expires_at <= clock.now()))
 
     def _one(self, statement: Executable) -> Any:
-        with _connection() as connection:
+        with counting_connection() as connection:
             return connection.execute(statement).scalar()
 
     def _execute(self, statement: Executable) -> "CursorResult[Any]":
-        with _connection() as connection:
+        with counting_connection() as connection:
             return connection.execute(statement)
-
-
-@contextmanager
-def _connection() -> Iterator[Connection]:
-    """A connection of the counters' own; but SQLite has one writer, which writes them if it is this request's own."""
-    if writer := sqlite_writer():
-        yield writer
-        return
-    with db.engines["counts"].connect() as connection:
-        yield connection
 
 
 class Counters:

@@ -62,11 +62,18 @@ def connection_given_back() -> Iterator[None]:
         session.add_all(loaded)
 
 
-def sqlite_writer() -> Connection | None:
-    """Return the connection whose transaction holds SQLite's one lock for writing, if it is this request's own."""
+@contextmanager
+def counting_connection() -> Iterator[Connection]:
+    """Lend a connection on which each statement is a transaction of its own.
+
+    SQLite has one lock for writing: if this request's transaction holds it, the connection is that one's.
+    """
     session = db.session()
-    is_sqlite = db.engine.dialect.name == "sqlite"
-    return session.connection() if is_sqlite and session.in_transaction() and _has_written(session) else None
+    if db.engine.dialect.name == "sqlite" and session.in_transaction() and _has_written(session):
+        yield session.connection()
+        return
+    with db.engines["counts"].connect() as connection:
+        yield connection
 
 
 @cache

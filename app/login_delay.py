@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
 from app.database import UtcDateTime
-from app.extensions import db
+from app.extensions import counting_connection
 from app.models import LoginDelay
 
 FREE = 10  # wrong passwords before the first delay
@@ -69,7 +69,7 @@ def claim(name: str) -> Claim | None:
     """
     now = clock.now()
     values = {"id": name, "now": now, "ms": _ms(now), "expires_at": now + FORGET_AFTER}
-    with suppress(SQLAlchemyError), db.engines["counts"].connect() as connection:
+    with suppress(SQLAlchemyError), counting_connection() as connection:
         if row := connection.execute(CLAIM, values).one_or_none():
             return Claim(name, row.failures, row.blocked_until)
         until = connection.scalar(select(LoginDelay.blocked_until).where(LoginDelay.id == name))
@@ -80,7 +80,7 @@ def claim(name: str) -> Claim | None:
 def take_back(claim: Claim) -> None:
     """Undo a claim: no wrong password was given."""
     mine = LoginDelay.id == claim.name
-    with suppress(SQLAlchemyError), db.engines["counts"].connect() as connection:
+    with suppress(SQLAlchemyError), counting_connection() as connection:
         if connection.execute(delete(LoginDelay).where(mine, LoginDelay.failures <= 1)).rowcount:
             return
         connection.execute(update(LoginDelay).where(mine).values(failures=LoginDelay.failures - 1))
@@ -94,7 +94,7 @@ def is_warning_due(claim: Claim) -> bool:
         return False
     now = clock.now()
     due = update(LoginDelay).where(LoginDelay.id == claim.name, LoginDelay.warned_until <= _ms(now))
-    with suppress(SQLAlchemyError), db.engines["counts"].connect() as connection:
+    with suppress(SQLAlchemyError), counting_connection() as connection:
         return connection.execute(due.values(warned_until=_ms(now + WARN_EVERY))).rowcount == 1
     return False
 
@@ -102,13 +102,13 @@ def is_warning_due(claim: Claim) -> bool:
 def kept() -> Sequence[Row[str, int, int]]:
     """Return what is kept now: hashed names, how often each was guessed at, and until when it is blocked."""
     rows = select(LoginDelay.id, LoginDelay.failures, LoginDelay.blocked_until)
-    with db.engines["counts"].connect() as connection:
+    with counting_connection() as connection:
         return connection.execute(rows.where(LoginDelay.expires_at > clock.now()).order_by(LoginDelay.id)).all()
 
 
 def forget(name: str) -> None:
     """Delete what is kept about this hashed name."""
-    with db.engines["counts"].connect() as connection:
+    with counting_connection() as connection:
         connection.execute(delete(LoginDelay).where(LoginDelay.id == name))
 
 

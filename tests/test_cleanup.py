@@ -93,7 +93,12 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "emails dropped": (Letter, 30, lambda user, at: letter(user, at, "obsolete")),
     "ways to a provider": (SsoJourney, 7, journey),
     "history": (Event, 365, lambda user, at: Event(user_id=user.id, action="signed_in", at=at)),
-    "history of nobody": (Event, 365, lambda user, at: Event(action="account_deleted", at=at)),
+    "history of nobody": (Event, 7, lambda user, at: Event(action="account_deleted", at=at)),
+    "history of strangers": (
+        Event,
+        30,
+        lambda user, at: Event(user_id=user.id, action="reset_asked", key=secrets.token_hex(8), at=at),
+    ),
     "devices": (Device, 365, lambda user, at: Device(user_id=user.id, key="x", first_seen_at=at, last_seen_at=at)),
 }
 
@@ -132,10 +137,10 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     counts = run_all()
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model, _, _ in LIMITS.values()} == {
-        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, SsoJourney: 1, EmailChange: 1, Letter: 3, Event: 2,
+        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, SsoJourney: 1, EmailChange: 1, Letter: 3, Event: 3,
         Device: 1,
     }  # fmt: skip
-    assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (2, 3, 0)
+    assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (1, 3, 0)
     assert User.find("ada") == ada
 
     clock.time += MOMENT

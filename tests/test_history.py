@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 from clients import PASSWORD, ROOT
-from sqlalchemy import select
+from sqlalchemy import func, select
 from test_magic_links import code_in
 from test_passwords import FIREFOX, NEW
 from test_sessions import lines
@@ -106,11 +106,57 @@ def test_a_failed_sign_in_stands_in_the_history_of_whose_name_it_was(client, ano
     for login in ("ada", "ADA@example.com", "nobody", "nobody@example.com"):
         another_client.post("/auth/login", data={"login": login, "password": "wrong"})
     failed = select(Event).where(Event.action == "sign_in_failed").order_by(Event.id)
-    assert [event.user_id for event in db.session.scalars(failed)] == [ada.id, ada.id, None, None]
+    assert [(event.user_id, event.count) for event in db.session.scalars(failed)] == [(ada.id, 2), (None, 2)]
     client.sign_in(ada)
-    read = [line for line in lines(client.get(PAGE)) if line.startswith("Somebody tried to log in with a wrong")]
-    assert len(read) == 2
-    assert all(line.endswith("198.51.100.9") for line in read)
+    [read] = [line for line in lines(client.get(PAGE)) if line.startswith("Somebody tried to log in with a wrong")]
+    assert "passkey, 2 times" in read
+    assert read.endswith("198.51.100.9")
+
+
+CAUSED = {  # what a stranger can send about an account or about none, and what it is called
+    "sign_in_failed": ("/auth/login", {"login": "{}", "password": "wrong"}),
+    "reset_asked": ("/auth/reset", {"email": "{}@example.com"}),
+    "magic_link_asked": ("/auth/magic-link", {"email": "{}@example.com"}),
+}
+
+
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+@pytest.mark.parametrize(("action", "path", "form"), [(action, *sent) for action, sent in CAUSED.items()], ids=CAUSED)
+def test_what_strangers_cause_is_one_row_for_an_account_a_network_and_an_hour(
+    app, ada, clock, name, action, path, form
+):
+    def send(ip):
+        stranger = app.test_client()
+        stranger.environ_base["REMOTE_ADDR"] = ip
+        stranger.post(path, data={field: value.format(name) for field, value in form.items()})
+
+    def rows():
+        return db.session.execute(select(Event.count, Event.ip).where(Event.action == action).order_by(Event.id)).all()
+
+    clock.time = clock.time.replace(minute=0)
+    for number in range(4):
+        send(f"2001:db8:0:{number}::1")
+    assert rows() == [(4, "2001:db8:0:3::1")], "one site's, with the latest address"
+    send("192.0.2.1")
+    clock.move(minutes=59)
+    send("192.0.2.1")
+    clock.move(minutes=1)
+    send("192.0.2.1")
+    assert rows() == [(4, "2001:db8:0:3::1"), (2, "192.0.2.1"), (1, "192.0.2.1")]
+
+
+def test_a_thousand_unknown_passkeys_are_one_row(client, ada):
+    answers = {client.post("/auth/login", data={"credential": "x"}).status_code for _ in range(100)}
+    assert answers == {422, 429}
+    [row] = db.session.scalars(select(Event).where(Event.action == "sign_in_failed"))
+    assert (row.count, row.detail) == (30, {"method": "passkey"})
+
+
+def test_what_a_member_did_stays_a_line_each(client, ada):
+    client.sign_in(ada)
+    client.post("/auth/logout")
+    client.sign_in(ada)
+    assert db.session.scalar(select(func.count()).where(Event.action == "signed_in")) == 2
 
 
 def test_what_operators_do_is_told_as_theirs(app, client, ada):

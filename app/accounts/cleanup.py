@@ -88,6 +88,18 @@ def audit_events() -> Batches:
 
 
 @register
+def audit_events_of_nobody() -> Batches:
+    """Delete what concerned no account, or one that is deleted."""
+    return delete_older(Event.at, WEEK, Event.user_id.is_(None))
+
+
+@register
+def audit_events_of_strangers() -> Batches:
+    """Delete what strangers may have caused: wrong passwords, emails that were asked for."""
+    return delete_older(Event.at, MONTH, Event.key.is_not(None))
+
+
+@register
 def devices() -> Batches:
     return delete_older(Device.last_seen_at, YEAR)
 

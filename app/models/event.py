@@ -1,19 +1,27 @@
-"""One line of security history: what happened to an account, when, and from where."""
+"""One line of security history: what happened to an account, when, from where, and how often."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
 from app.database import WideId
 from app.extensions import Model
 
+IS_STRANGERS = text("key IS NOT NULL")
+
 
 class Event(Model):
     __tablename__ = "events"
-    __table_args__ = (Index(None, "user_id", "at"), Index(None, "network", "at"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index(None, "user_id", "at"),
+        Index(None, "network", "at"),
+        Index(None, "key", unique=True, sqlite_where=IS_STRANGERS, postgresql_where=IS_STRANGERS),
+        Index("ix_events_strangers", "at", sqlite_where=IS_STRANGERS, postgresql_where=IS_STRANGERS),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(WideId, primary_key=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
@@ -23,3 +31,6 @@ class Event(Model):
     network: Mapped[str] = mapped_column(String(45), default="", server_default="")  # of the ip: itself, or its /64
     user_agent: Mapped[str] = mapped_column(Text, default="")
     detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    # What strangers can cause is one row for an account, a network and an hour, which this names; `at` is the latest.
+    key: Mapped[str | None] = mapped_column(String(22))
+    count: Mapped[int] = mapped_column(default=1, server_default="1")

@@ -8,7 +8,7 @@ from serving import until
 from sqlalchemy import func, select, text, update
 
 from app.extensions import db
-from app.models import Letter, User
+from app.models import Event, Letter, User
 from app.models.outbox import LEASE
 
 
@@ -78,6 +78,10 @@ class Ledger:
 
     def count(self, model, *conditions):
         return self._read(select(func.count()).select_from(model).where(*conditions)).scalar()
+
+    def times(self, action):
+        """How often something happened: what strangers cause is a line for many."""
+        return self._read(select(func.sum(Event.count)).where(Event.action == action)).scalar()
 
     def _read(self, statement):
         db.session.rollback()
