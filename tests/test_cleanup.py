@@ -522,6 +522,7 @@ def test_a_database_that_another_process_has_locked_fails_a_job_for_now(make_app
         locked.exec_driver_sql("BEGIN IMMEDIATE")
         with pytest.raises(Exception, match="database is locked"):
             cleanup.run_due(threading.Event())
+        db.session.rollback()  # as at the end of the thread's app context
         locked.rollback()
         locked.close()
         cleanup.run_due(threading.Event())
