@@ -206,8 +206,8 @@ LOCAL_DOMAIN = re.compile(r"@([\w-]+\.)*local(host)?(?=>?\s*$)", re.IGNORECASE)
 
 IN_MEMORY = {"sqlite://", "sqlite:///:memory:"}
 
-# Keys that stand in tutorials and examples, or parts of them.
-EXAMPLES = ("guess", "change", "example", "insecure", "secret", "password", "for tests", "123456789")
+# Parts of random keys that were published: Django's for new projects, and the one in Flask's documentation.
+PUBLISHED_KEYS = ("django-insecure-", "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf")
 
 
 class Config:
@@ -336,7 +336,7 @@ class Production(Config):
             command = "python -c 'import secrets; print(secrets.token_hex())'"
             found.append(f"SECRET_KEY is missing, under 32 bytes, or easy to guess. Make one: {command}")
         if any(map(_is_guessable, settings["SECRET_KEY_FALLBACKS"])):
-            found.append("SECRET_KEY_FALLBACKS holds a key that is under 32 bytes or an example. Leave it out.")
+            found.append("SECRET_KEY_FALLBACKS holds a key that is under 32 bytes or easy to guess. Leave it out.")
         if not settings["PUBLIC_URL"] or settings["PUBLIC_URL"].startswith("http://"):
             found.append("PUBLIC_URL is missing or not https. Write the address that people type: https://example.com")
         if not settings["SQLALCHEMY_DATABASE_URI"]:
@@ -378,9 +378,10 @@ def _is_network(text: str) -> bool:
 
 def _is_guessable(key: str) -> bool:
     """Say whether others could know a key. One with spaces or commas could not be a fallback later."""
-    if re.search(r"[\s,]", key):
-        return True
-    return len(key.encode()) < 32 or len(set(key)) < 8 or any(word in key.lower() for word in EXAMPLES)
+    from app.entropy import is_guessable
+
+    is_published = any(known in key for known in PUBLISHED_KEYS)
+    return bool(re.search(r"[\s,]", key)) or len(key.encode()) < 32 or is_published or is_guessable(key)
 
 
 def _sender(settings: Mapping[str, Any]) -> str:

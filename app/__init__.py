@@ -9,7 +9,7 @@ import config
 from app import assets, auth, cli, extensions, limits, logs, main
 from app.accounts import cleanup
 from app.delivery import Delivery
-from app.main import bounds, errors, headers, hosts, stale_forms
+from app.main import bounds, errors, headers, hosts, session_cookies, stale_forms
 
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
@@ -21,6 +21,7 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)
     logs.init_app(app)
     hosts.init_app(app)
+    session_cookies.init_app(app)
     bounds.init_app(app)  # before anything reads what was sent
     stale_forms.init_app(app)  # before csrf, whose refusals it answers
     bind_extensions(app)

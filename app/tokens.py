@@ -152,7 +152,7 @@ def _digits(key: Key, about: str) -> str:
 
 def _keys(purpose: str) -> KeySet:
     """The keys of this purpose: the newest signs, all of them verify."""
-    return _derive(purpose, _secret_keys())
+    return _derive(purpose, _secret_keys(), current_app.config["PUBLIC_URL"])
 
 
 def _secret_keys() -> tuple[str, ...]:
@@ -160,16 +160,17 @@ def _secret_keys() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _derive(purpose: str, secret_keys: tuple[str, ...]) -> KeySet:
+def _derive(purpose: str, secret_keys: tuple[str, ...], public_url: str) -> KeySet:
+    """Bind tokens and codes to PUBLIC_URL: another instance may have the same SECRET_KEY."""
     keys: list[Key] = []
     for secret in secret_keys:
-        key = hmac.digest(secret.encode(), f"token:{purpose}".encode(), "sha256")
+        key = hmac.digest(secret.encode(), f"token:{purpose}:{public_url}".encode(), "sha256")
         keys.append(OctKey.import_key(key, {"kid": hashlib.sha256(key).hexdigest()[:8]}))
     return KeySet(keys)
 
 
 @lru_cache(maxsize=64)
 def _ciphers(purpose: str, secret_keys: tuple[str, ...]) -> MultiFernet:
-    """The first encrypts, all of them decrypt."""
+    """The first encrypts, all of them decrypt. Not bound to PUBLIC_URL: what the database holds outlives a move."""
     derived = [hmac.digest(secret.encode(), f"encrypt:{purpose}".encode(), "sha256") for secret in secret_keys]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])

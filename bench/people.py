@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy import make_url
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -71,12 +70,14 @@ def session_id(number):
     return f"{number:043}"
 
 
-def cookie(secret_key, number):
+def cookie(secret_key, public_url, number):
     """What the browser of a person sends."""
+    from app.main.session_cookies import SessionInterface
+
     app = Flask(__name__)
-    app.secret_key = secret_key
+    app.config.update(SECRET_KEY=secret_key, PUBLIC_URL=public_url)
     said = {"_user_id": session_id(number), "_fresh": True}
-    return f"__Host-session={SecureCookieSessionInterface().get_signing_serializer(app).dumps(said)}"
+    return f"__Host-session={SessionInterface().get_signing_serializer(app).dumps(said)}"
 
 
 def insert(db, table, columns, rows):

@@ -43,4 +43,5 @@ def _with_people(size, database, post):
 
 
 def _anybodys_cookie(application):
-    return people.cookie(application.environment["SECRET_KEY"], secrets.randbelow(application.people))
+    key, url = application.environment["SECRET_KEY"], application.environment["PUBLIC_URL"]
+    return people.cookie(key, url, secrets.randbelow(application.people))

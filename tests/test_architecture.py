@@ -40,6 +40,7 @@ FLOORS = {
         "app.tokens",
         "app.database",
         "app.browsers",
+        "app.entropy",
         "app.hashing",
         "app.remote",
     ],  # ground

@@ -15,7 +15,7 @@ from app import create_app
 from config import ConfigError, defaults
 
 GOOD = {
-    "SECRET_KEY": "Xk1mQ9vz" * 4,
+    "SECRET_KEY": "Xk1mQ9vzT7rW3pLc8sNd5fHj2gBy6uKe",
     "PUBLIC_URL": "https://example.com",
     "DATABASE_URL": "sqlite://",
     "MAIL_SERVER": "mail.example.com",
@@ -197,7 +197,11 @@ def test_what_is_empty_is_missing(refusal, name):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("SECRET_KEY", "Xk1mQ9vz" * 3),
+        ("SECRET_KEY", "Xk1mQ9vz" * 4),
+        ("SECRET_KEY", GOOD["SECRET_KEY"][:31]),
+        ("SECRET_KEY", "abcdefghijklmnopqrstuvwxyzabcdef"),
+        ("SECRET_KEY", "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf"),
+        ("SECRET_KEY_FALLBACKS", "qwertyuiopasdfghjklzxcvbnm123456"),
         ("SECRET_KEY", "Xk1mQ9v" * 4 + "    "),
         ("SECRET_KEY", "k" * 64),
         ("SECRET_KEY", "a hard to guess string, which everybody has read"),

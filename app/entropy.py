@@ -1,0 +1,78 @@
+"""How hard a secret key is to guess, estimated from its text: a key that a person could have typed is refused.
+
+A character that a simple rule predicts from those before it adds nothing: the next of a sequence, a repetition, the
+next key of a keyboard. Each other one adds what the number of different characters allows. Random keys lose a few bits
+by coincidence; what people make up loses nearly all.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+ENOUGH = 64  # bits by this estimate, which gives secrets.token_hex(16) about 120 and never less than 80
+STRIDES = range(1, 9)  # abcd, a1b2c3, 010203, key1key2, abc123def456
+WALKS = (
+    "abcdefghijklmnopqrstuvwxyz",
+    *("1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "!@#$%^&*()_+"),
+    *("qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn", "pyfgcrl", "aoeuidhtns", "qjkxbmwvz"),
+    *("1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "1q2w3e4r5t6y7u8i9o0p", "qazwsxedcrfvtgbyhnujmikolp"),
+)
+STEPS = {way[i : i + 3] for walk in WALKS for way in (walk, walk[::-1]) for i in range(len(way) - 2)}
+DATES = re.compile(
+    r"(19|20)\d\d[-/.]?(0\d|1[0-2])[-/.]?[0-3]\d|[0-3]\d[-/.]?(0\d|1[0-2])[-/.]?(19|20)\d\d|[0-2]\d:[0-5]\d(:[0-5]\d)?"
+)
+# The hundred pairs of letters that are most frequent in English text.
+PAIRS = frozenset(
+    "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic"
+    " ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un"
+    " lo wa ge ie wh ee wi em ad ol rt po we na ul ni ts mo ow pa im mi ai sh".split()
+)
+
+
+def is_guessable(key: str) -> bool:
+    """Return whether a person could have made up the key, or copied it from a text."""
+    return bits(key) < ENOUGH or any(map(reads_like_language, [key, *_decoded(key)]))
+
+
+def bits(key: str) -> float:
+    """Estimate the entropy of a key."""
+    text = DATES.sub("d", key)
+    lower = text.lower()
+    surprises = sum(not _is_predicted(lower, position) for position in range(len(lower)))
+    return surprises * math.log2(len(set(text)) or 1)
+
+
+def reads_like_language(key: str) -> bool:
+    """Return whether nearly half of the pairs of letters are frequent ones of English, as in any sentence of it."""
+    pairs = [word[i : i + 2] for word in re.split(r"[\W_]+", key) for i in range(len(word) - 1)]
+    pairs = [pair for pair in pairs if not pair.isdigit()]
+    frequent = [pair for pair in pairs if pair.lower() in PAIRS and (pair[1].islower() or pair.isupper())]
+    return len(frequent) >= max(12, 0.42 * len(pairs), 0.27 * len(key))
+
+
+def _is_predicted(text: str, i: int) -> bool:
+    last = text[max(i - 2, 0) : i + 1]
+    return len(last) == 3 and (
+        text.find(last, 0, i) >= 0
+        or last in STEPS
+        or text[max(i - 4, 0) : i + 1 : 2] in STEPS
+        or any(_goes_on(text, i, stride) for stride in STRIDES)
+    )
+
+
+def _goes_on(text: str, i: int, stride: int) -> bool:
+    """Return whether the last two characters continue a sequence with this distance."""
+
+    def step(at: int) -> int:
+        return ord(text[at]) - ord(text[at - stride])
+
+    return i > 2 * stride and all(step(at) == step(at - stride) for at in (i, i - 1))
+
+
+def _decoded(key: str) -> Iterator[str]:
+    """Texts of which the key is only another spelling."""
+    for decode in (bytes.fromhex, lambda text: base64.urlsafe_b64decode(f"{text}==")):
+        with suppress(ValueError):
+            yield decode(key).decode("ascii")

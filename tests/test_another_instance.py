@@ -1,0 +1,71 @@
+"""Another instance with the same SECRET_KEY, such as a copy for staging: what it signs means nothing here."""
+
+import re
+
+import pytest
+from clients import PASSWORD, on_sqlite, without_tokens
+from sqlalchemy import select
+
+from app import create_app, tokens
+from app.extensions import db
+from app.models import UserSession
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture(params=["https://staging.example", "http://localhost:8080", "http://localhost/staging"])
+def staging(app, request):
+    kept = {name: app.config[name] for name in ("SQLALCHEMY_DATABASE_URI", "WTF_CSRF_ENABLED")}
+    return create_app("testing", **kept, PUBLIC_URL=request.param)
+
+
+def signed_by(app, claims):
+    return f"session={app.session_interface.get_signing_serializer(app).dumps(claims)}"
+
+
+def test_its_session_cookie_logs_nobody_in(app, staging, client, ada):
+    client.sign_in(ada)
+    claims = {"_user_id": db.session.scalar(select(UserSession.id)), "_fresh": True}
+    browser = app.test_client(use_cookies=False)
+    assert browser.get("/account", headers={"Cookie": signed_by(app, claims)}).status_code == 200
+    assert browser.get("/account", headers={"Cookie": signed_by(staging, claims)}).status_code == 302
+
+
+def test_nothing_else_in_its_session_cookie_counts(app, staging):
+    claims = {"_flashes": [["info", "From elsewhere"]]}
+    browser = app.test_client(use_cookies=False)
+    assert "From elsewhere" in browser.get("/auth/login", headers={"Cookie": signed_by(app, claims)}).text
+    page = browser.get("/auth/login", headers={"Cookie": signed_by(staging, claims)})
+    assert without_tokens(page) == without_tokens(browser.get("/auth/login"))
+
+
+def test_its_csrf_token_counts_for_nothing_even_with_its_cookie(app, staging, client):
+    app.config["WTF_CSRF_ENABLED"] = staging.config["WTF_CSRF_ENABLED"] = True
+    page = staging.test_client().get("/auth/login", base_url=staging.config["PUBLIC_URL"])
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)[1]
+    cookie = page.headers["Set-Cookie"].partition(";")[0]
+    form = {"csrf_token": token, "login": "nobody", "password": PASSWORD}
+    browser = app.test_client(use_cookies=False)
+    assert browser.post("/auth/login", data=form, headers={"Cookie": cookie}).status_code == 400
+
+
+@pytest.mark.parametrize("purpose", tokens.LIFETIMES)
+def test_its_links_are_refused(app, staging, purpose):
+    with staging.app_context():
+        token = tokens.issue(purpose, 1, "")
+        assert tokens.read(purpose, token)
+    assert tokens.read(purpose, token) is None
+
+
+def test_its_codes_are_others(app, staging):
+    with staging.app_context():
+        code = tokens.code("confirm", "1 ada@example.com")
+        assert tokens.is_code("confirm", "1 ada@example.com", code)
+    assert not tokens.is_code("confirm", "1 ada@example.com", code)
+
+
+def test_what_is_encrypted_in_the_database_is_read_after_a_move(app, staging):
+    secret = tokens.encrypt("authenticator", "a secret")
+    with staging.app_context():
+        assert tokens.decrypt("authenticator", secret) == "a secret"
+        assert tokens.renewed("authenticator", secret) is None
