@@ -21,11 +21,11 @@ from databases import KINDS
 from force import bombing, forging, guessing, racing, spraying
 from sink import Sink
 from targets import Naive, Ours
-from telling import bodies, times
+from telling import bodies, exporting, times
 from trickery import leading_away, other_hosts, other_sites, planting, replaying, stealing
 
 BY_FORCE = [guessing, spraying, forging, bombing, racing]
-BY_LOOKING = [bodies, times]
+BY_LOOKING = [bodies, times, exporting]
 BY_TRICKERY = [replaying, planting, stealing, leading_away, other_hosts, other_sites]
 ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY
 

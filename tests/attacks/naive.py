@@ -3,7 +3,7 @@
 It differs from ours in what it forgets. Every form bears a token that nobody looks at; who is signed in is a row that
 is neither renewed nor ended; no try is too many, until the account is locked, for its owner too; links begin with the
 host that was asked for, are looked at first and used up later; letters are posted before the answer is given, and
-answers say who has an account.
+answers say who has an account, and exports where strangers are who asked for something.
 """
 
 import os
@@ -13,8 +13,10 @@ import sqlite3
 from contextlib import closing
 from email.message import EmailMessage
 from email.utils import make_msgid
+from io import BytesIO
+from zipfile import ZipFile
 
-from flask import Flask, g, redirect, render_template_string, request, session
+from flask import Flask, Response, g, redirect, render_template_string, request, session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 app = Flask(__name__)
@@ -26,6 +28,7 @@ TABLES = """
     CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT UNIQUE COLLATE NOCASE, username TEXT UNIQUE COLLATE NOCASE,
         password_hash TEXT, failures INTEGER DEFAULT 0);
     CREATE TABLE visitors (id TEXT PRIMARY KEY, user_id INTEGER);
+    CREATE TABLE visits (user_id INTEGER, network TEXT);
     CREATE TABLE tokens (id TEXT PRIMARY KEY, user_id INTEGER, used INTEGER DEFAULT 0);
 """
 ADD = "INSERT INTO users (email, username, password_hash) VALUES (?, ?, ?)"
@@ -60,6 +63,7 @@ def log_in():
     user = find(request.form["login"])
     if not user:
         return form("Nobody has that name.", 422)
+    note(user)
     if user["failures"] >= LOCKED_AFTER:
         return form("This account is locked.", 422)
     if not check_password_hash(user["password_hash"], request.form["password"]):
@@ -100,6 +104,7 @@ def send_link(page):
     user, token = find(request.form["email"]), secrets.token_hex()
     if not user:
         return form("Nobody has that address.", 422)
+    note(user)
     run("INSERT INTO tokens (id, user_id) VALUES (?, ?)", token, user["id"])
     post(user["email"], f"https://{request.host}/auth/{page}/{token}")
     return redirect("/")
@@ -125,6 +130,19 @@ def change_password(user_id=None):
     hashed = generate_password_hash(request.form["password"])
     run("UPDATE users SET password_hash = ? WHERE id = ?", hashed, user_id or g.user["id"])
     return redirect("/account")
+
+
+@app.post("/auth/export")
+def export():
+    visits = run("SELECT group_concat(network) AS networks FROM visits WHERE user_id = ?", g.user["id"])
+    with closing(BytesIO()) as file:
+        with ZipFile(file, "w") as archive:
+            archive.writestr("visits.txt", visits["networks"])
+        return Response(file.getvalue(), mimetype="application/zip")
+
+
+def note(user):
+    run("INSERT INTO visits VALUES (?, ?)", user["id"], request.headers["X-Forwarded-For"])
 
 
 def find(login):

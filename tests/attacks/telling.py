@@ -3,9 +3,11 @@
 import base64
 import re
 import zlib
+from io import BytesIO
 from itertools import count, islice
 from math import comb
 from statistics import median
+from zipfile import ZipFile
 
 from targets import CHEAP, Outcome, Stranger
 
@@ -49,6 +51,25 @@ def times(target):
         is_told = max(ratio, 1 / ratio) > TELLING
         told = f"{ratio:.2f} times as long, p = {_sign_test(measured):.2g}"
         yield Outcome(f"who has an account, by time: {flow}", PAIRS, PAIRS if is_told else 0, told=told)
+
+
+def exporting(target):
+    """A user's export, after strangers asked for a link to the account or typed a wrong password."""
+    target.add(["exporter"])
+    strangers = [Stranger(target.site).saying(User_Agent=f"Strange/{number}") for number in range(len(FORMS))]
+    for stranger, (path, fields) in zip(strangers, FORMS.values(), strict=True):
+        stranger.submit(path, **{field: value.format("exporter") for field, value in fields.items()})
+    user = Stranger(target.site)
+    assert user.sign_in("exporter").status == 302
+    held = _unpacked(user.submit("/auth/export").body)
+    assert user.network in held, "it says where the user is"
+    through = sum(stranger.network in held or stranger.headers["User-Agent"] in held for stranger in strangers)
+    yield Outcome("where strangers are, by a user's export", len(strangers), through)
+
+
+def _unpacked(body):
+    with ZipFile(BytesIO(body)) as archive:
+        return "".join(archive.read(name).decode() for name in archive.namelist())
 
 
 def _pairs(target, amount, method):

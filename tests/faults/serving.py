@@ -160,6 +160,7 @@ class Answer:
     headers: http.client.HTTPMessage
     text: str
     seconds: float
+    body: bytes = b""
 
     @property
     def token(self):
@@ -211,13 +212,13 @@ class Browser:
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            text = response.read().decode()
+            body = response.read()
         finally:
             connection.close()
         for line in response.headers.get_all("Set-Cookie", []):
             for name, morsel in SimpleCookie(line).items():
                 self.cookies[name] = morsel.value
-        return Answer(response.status, response.headers, text, time.monotonic() - begun)
+        return Answer(response.status, response.headers, body.decode(errors="replace"), time.monotonic() - begun, body)
 
 
 def all_at_once(askings):
