@@ -12,6 +12,7 @@ import pytest
 from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import func, select
 from test_gate import addresses
+from test_sso import travel
 
 from app.extensions import db
 from app.models import User, UserSession
@@ -523,3 +524,22 @@ def test_a_program_gets_the_sentence_as_json(client, service):
     answer = client.post("/auth/register", data=NEW, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json) == (422, {"errors": {"recaptcha": [TICK]}})
     assert service.asked == []
+
+
+# Registration at a provider
+
+
+def test_a_provider_is_no_way_around_the_box(app, client, another_client, service, issuer):
+    """A new account whose address the provider did not verify costs an email to somebody, as a form does."""
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
+    page = travel(client, issuer, email="eve@example.com", email_verified=False)
+    assert page.location == "/auth/sso/acme/address"
+    assert 'class="g-recaptcha"' in client.get(page.location).text
+    service.says = {"success": False}
+    for fields in ({}, TICKED):
+        refused = client.post(page.location, data={"email": "eve@example.com", **fields})
+        assert (refused.status_code, TICK in refused.text, count(User)) == (422, True, 0)
+    service.says = {"success": True}
+    assert client.post(page.location, data={"email": "eve@example.com", **TICKED}).location == "/"
+    assert travel(another_client, issuer, sub="new", email="new@example.com", email_verified=True).location == "/"
+    assert count(User) == 2

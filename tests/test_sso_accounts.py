@@ -1,17 +1,24 @@
 """Whose account is it? Never by the address alone; and linking the two, and taking that back."""
 
+import itertools
 import re
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 
 import pytest
 from clients import PASSWORD, on_sqlite
-from sqlalchemy import select
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from test_first_proof import NEW_TWICE
 from test_passwords import history, is_signed_in
 from test_sso import START, count, set_out, told, travel
 
 from app import oidc
-from app.accounts import sso
+from app.accounts import passwords, registration, sessions, sso
+from app.accounts.sso import Vouched
 from app.extensions import db
 from app.models import Identity, Passkey, User
 from config import KNOWN_PROVIDERS, Provider
@@ -320,6 +327,56 @@ def test_nobody_comes_to_these_pages_without_a_providers_word(client, another_cl
     assert count(Identity) == 0
 
 
+WORDS_OF_ADDRESSES = ["ada@example.com", "ADA@Example.com", "bob@example.com", "new@example.com", "nobody@"]
+STATES = {  # what the provider says of the address
+    "missing": {"email": None},
+    "odd": {"email": "ada"},
+    "taken": {"email": "ada@example.com"},
+    "taken, without its word": {"email": "ada@example.com", "email_verified": False},
+    "free, without its word": {"email": "new@example.com", "email_verified": False},
+}
+
+
+@pytest.mark.parametrize("settings", [{}])
+@pytest.mark.parametrize("state", STATES)
+@on_sqlite
+def test_where_accounts_are_hidden_the_step_tells_nothing_in_any_state(app, client, ada, bob, issuer, state):
+    app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, HIDE_ACCOUNTS=True)
+    answers = set()
+    for address in WORDS_OF_ADDRESSES:
+        travel(client, issuer, **STATES[state])
+        page = client.post(ASKED, data={"email": address})
+        answers.add((page.status_code, page.location))
+        assert client.get(ASKED).location == page.location
+    assert len(answers) == 1
+    assert (count(User), whose()) == (2, [])
+
+
+@pytest.mark.parametrize("settings", [{}])
+@on_sqlite
+def test_where_accounts_are_hidden_a_waiting_user_learns_nothing(app, client, ada, issuer):
+    """The setting was changed meanwhile, or the state came from elsewhere."""
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
+    answers = set()
+    for address in ("ada@example.com", "new@example.com"):
+        app.config["HIDE_ACCOUNTS"] = False
+        travel(client, issuer, email=None)
+        app.config["HIDE_ACCOUNTS"] = True
+        page = client.post(ASKED, data={"email": address})
+        answers.add((page.status_code, page.location, client.get(page.location).text))
+    assert len(answers) == 1
+    assert count(User) == 1
+
+
+@on_sqlite
+def test_each_step_is_open_in_its_own_state_alone(client, ada, issuer):
+    travel(client, issuer, email="ada@example.com")
+    assert client.get(ASKED).location == client.post(ASKED, data={"email": "new@example.com"}).location == "/auth/login"
+    travel(client, issuer, email=None)
+    assert client.get("/auth/sso/acme/link").location == "/auth/login"
+    assert client.get(ASKED).status_code == 200
+
+
 # An address that has an account
 
 
@@ -434,6 +491,120 @@ def test_anothers_is_not_found(client, another_client, ada, eve, issuer):
     assert another_client.post(f"{CONNECTIONS}/{subject_of()}/unlink").status_code == 404
     assert "Acme</strong>" not in another_client.get(CONNECTIONS).text
     assert whose() == ["ada"]
+
+
+def test_an_account_has_ten_linked_accounts_at_most(client, ada, eve, issuer):
+    client.sign_in(ada)
+    for number in range(11):
+        page = travel(client, issuer, sub=f"number {number}")
+    assert "An account can have 10 linked accounts. Remove one before you link another." in told(client, page)
+    assert len(whose()) == 10
+    assert "Acme is linked" in told(client, travel(client, issuer, sub="number 3"))  # one that is linked
+    client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
+    assert "Acme is linked" in told(client, travel(client, issuer, sub="number 10"))
+    assert len(whose()) == 10
+
+
+def at_once(*requests):
+    """Make requests at the same moment, and return the answers."""
+    start = threading.Barrier(len(requests))
+
+    def make(request):
+        start.wait()
+        return request()
+
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return list(pool.map(make, requests))
+
+
+def test_of_two_accounts_that_link_one_identity_at_once_one_has_it(app, ada, eve, issuer):
+    for number in range(4):
+        browsers = [app.test_client() for _ in range(2)]
+        backs = []
+        for browser, user in zip(browsers, (ada, eve), strict=True):
+            browser.sign_in(user)
+            backs.append(issuer.agree(set_out(browser), sub=f"number {number}"))
+        pages = at_once(*(partial(browser.get, back) for browser, back in zip(browsers, backs, strict=True)))
+        words = sorted(told(browser, page) for browser, page in zip(browsers, pages, strict=True))
+        assert sum("Acme is linked" in said for said in words) == 1
+        assert sum("linked with another account here" in said for said in words) == 1
+        assert len(whose()) == number + 1
+
+
+def test_the_tenth_is_linked_once_of_many_at_once(app, client, ada, issuer):
+    for number in range(9):
+        link_by_hand(ada, issuer, f"number {number}")
+    client.sign_in(ada)
+    cookie = client.get_cookie("session").value
+    tabs = []
+    for number in range(4):
+        browser = app.test_client()
+        browser.set_cookie("session", cookie)
+        tabs.append(partial(browser.get, issuer.agree(set_out(browser), sub=f"new {number}")))
+    at_once(*tabs)
+    assert len(whose()) == 10
+
+
+def test_a_first_login_at_once_in_two_browsers_makes_one_account(app, issuer):
+    browsers = [app.test_client() for _ in range(4)]
+    backs = [issuer.agree(set_out(browser), email="new@example.com", email_verified=True) for browser in browsers]
+    pages = at_once(*(partial(browser.get, back) for browser, back in zip(browsers, backs, strict=True)))
+    assert [page.location for page in pages] == ["/"] * 4
+    assert (count(User), len(whose())) == (1, 1)
+
+
+def log_in(user, keep):
+    _, found = sso.account_for(Vouched("acme", "https://acme.example", "linked", None, False, ()))
+    return found and sessions.start(found, "sso:acme", device=secrets.token_urlsafe(32))
+
+
+def link(user, keep):
+    sso.link(user, Vouched("acme", "https://acme.example", secrets.token_hex(), None, False, ()))
+
+
+def unlink(user, keep):
+    number = db.session.scalar(select(Identity.id).where(Identity.subject == "linked"))
+    sso.unlink(user, number, keep)
+
+
+def change_password(user, keep):
+    passwords.change(user, PASSWORD, keep)
+
+
+def log_out_others(user, keep):
+    sessions.end_the_others(user, keep)
+    sessions.renew(keep)
+
+
+DOINGS = [log_in, link, unlink, change_password, log_out_others]
+
+
+@pytest.mark.parametrize(("first", "second"), [*itertools.combinations_with_replacement(DOINGS, 2)])
+@pytest.mark.parametrize("database", [pytest.param("postgresql", marks=pytest.mark.extended)], indirect=True)
+def test_what_is_done_to_one_account_at_once_does_not_deadlock(app, ada, first, second):
+    number = ada.id
+
+    def ready(service, place):
+        with app.test_request_context():
+            user = db.session.get(User, number)
+            keep = sessions.all_of(user)[place]
+            start.wait()
+            try:
+                service(user, keep)
+                db.session.commit()
+            except (registration.Taken, IntegrityError):  # the views try again
+                db.session.rollback()
+
+    for _ in range(8):
+        db.session.add(Identity(user_id=number, provider="acme", issuer="https://acme.example", subject="linked"))
+        for _ in range(4):
+            sessions.start(ada, "password", device=secrets.token_urlsafe(32))
+        db.session.commit()
+        start = threading.Barrier(4)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(ready, (first, second, first, second), range(4)))
+        db.session.execute(delete(Identity))
+        db.session.commit()
 
 
 def test_a_second_factor_is_asked_for_unless_the_provider_is_excused(app, client, another_client, ada, issuer):

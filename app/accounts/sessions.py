@@ -106,6 +106,7 @@ def end(user_session: UserSession, reason: str | None = None) -> None:
 
 def end_all(user: User) -> int:
     """Sign a person out everywhere, and return from how many browsers."""
+    user.lock()
     audit.record(user, "signed_out_everywhere")
     return end_others(user, reason="signed_out_everywhere")
 
@@ -118,6 +119,7 @@ def end_everybodys() -> int:
 
 def end_the_others(user: User, keep: UserSession) -> int:
     """Sign out a person's browsers but this one, as they asked for; return how many there were."""
+    user.lock()
     audit.record(user, "signed_out_others")
     return end_others(user, keep, reason="ended_elsewhere")
 

@@ -9,12 +9,12 @@ from sqlalchemy.exc import IntegrityError
 from wtforms import BooleanField
 from wtforms.validators import ValidationError
 
-from app import audit, clock, oidc
+from app import audit, captcha, clock, oidc
 from app.accounts import registration, sso
 from app.accounts.sso import Linked, Outcome, Vouched
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, email_field, form_page
+from app.auth.fields import Form, captcha_field, email_field, form_page, with_captcha
 from app.extensions import connection_given_back, csrf, db
 from app.limits import limited
 from app.models import SsoJourney
@@ -33,9 +33,10 @@ class StartForm(Form):
 
 class AddressForm(Form):
     email = email_field()
+    recaptcha = captcha_field()
 
     def validate_email(self, field):
-        if registration.is_taken(field.data):
+        if not current_app.config["HIDE_ACCOUNTS"] and registration.is_taken(field.data):
             raise ValidationError(
                 "This address is already registered. Log in with it, and link the two on your account."
             )
@@ -66,6 +67,8 @@ def sso_callback(provider):
     vouched = sso.understand(provider, claims)
     if journey.user_id or current_user.is_authenticated:
         return _link_current(provider, vouched, journey.user_id, to=journey.destination)
+    if captcha.is_on() and not vouched.is_proved:
+        vouched = replace(vouched, email=None)  # the form asks for it, and whether this is a person
     return _enter(provider, vouched, journey.remember, journey.destination)
 
 
@@ -73,7 +76,7 @@ def sso_callback(provider):
 @limited("availability")
 def sso_address(provider):
     """Ask a user for the address that the provider does not name, and email them."""
-    provider, form = _provider(provider), AddressForm()
+    provider, form = _provider(provider), with_captcha(AddressForm())
     waiting = _waiting(provider)
     if not waiting or waiting["vouched"].email or current_user.is_authenticated:
         return _failed(BEGIN_AGAIN)
