@@ -86,6 +86,8 @@ def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
         return Outcome.NOT_VOUCHED, None
     limits.spend("availability")  # what follows tells who has an account
     if vouched.email and registration.is_taken(vouched.email):
+        if _find(vouched):  # by now: another tab was faster
+            raise registration.Taken
         return Outcome.TAKEN, None
     if not setting("REGISTRATION_OPEN"):
         return Outcome.CLOSED, None
