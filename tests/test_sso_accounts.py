@@ -579,6 +579,7 @@ def log_out_others(user, keep):
 DOINGS = [log_in, link, unlink, change_password, log_out_others]
 
 
+@pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}], ids=["unlimited"])
 @pytest.mark.parametrize(("first", "second"), [*itertools.combinations_with_replacement(DOINGS, 2)])
 @pytest.mark.parametrize("database", [pytest.param("postgresql", marks=pytest.mark.extended)], indirect=True)
 def test_what_is_done_to_one_account_at_once_does_not_deadlock(app, ada, first, second):
