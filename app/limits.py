@@ -44,14 +44,11 @@ def name_and_place(name: str) -> list[str]:
     return [f"{counts.hashed(name)} {where}" for where in place(name)]
 
 
-def account(name: str) -> list[str]:
-    """By account, if one is logged in."""
-    return [counts.hashed(name)] if current_user.is_authenticated else []
-
-
 def account_and_device(name: str) -> list[str]:
-    """By account, and by device if the account knows it; all other devices count as one, whatever their network."""
-    return [f"{subject} {where}" for subject in account(name) for where in _device(name) or ["elsewhere"]]
+    """By account, if one is logged in; each device that it knows, and all others together, whatever their network."""
+    if not current_user.is_authenticated:
+        return []
+    return [f"{counts.hashed(name)} {where}" for where in _device(name) or ["elsewhere"]]
 
 
 def account_and_network(name: str) -> list[str]:
@@ -89,7 +86,7 @@ POLICIES = {
     ),
     "passkey_options": Policy(
         set(),
-        {network: "300 per 5 minutes", account: "60 per 5 minutes"},
+        {network: "300 per 5 minutes"},
         "Passkeys were asked for many times from here. Wait {wait}, then try again.",
     ),
     "reauthentication": Policy(

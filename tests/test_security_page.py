@@ -124,7 +124,6 @@ COUNTED_FOR = {
     limits.name_and_place: "a name or an address as it was typed, and a network",
     limits.place: "a network",
     limits.network: "a network",
-    limits.account: "an account that is logged in",
     limits.account_and_device: "an account that is logged in; each device that it knows, and all others together",
     limits.account_and_network: "an account, and a network",
 }
