@@ -51,6 +51,11 @@ def account_and_device(name: str) -> list[str]:
     return [f"{counts.hashed(name)} {where}" for where in _device(name) or ["elsewhere"]]
 
 
+def typed(name: str) -> list[str]:
+    """By name or address, whoever asks."""
+    return [counts.hashed(name)]
+
+
 def account_and_network(name: str) -> list[str]:
     """By account and network."""
     return [f"{counts.hashed(name)} {where}" for where in network(name)]
@@ -113,6 +118,11 @@ POLICIES = {
         set(),
         {network: "60 per hour"},
         "Many letters were asked for from your network. Wait {wait}, then try again.",
+    ),
+    "mailbox": Policy(
+        set(),
+        {typed: "10 per hour"},
+        "Many letters were sent to this address. Wait {wait}, then try again.",
     ),
     "provider_start": Policy(
         set(),
@@ -199,6 +209,15 @@ def spend(policy: str, name: str = "") -> None:
     """
     if has_request_context() and current_app.config["RATELIMIT_ENABLED"]:
         _count([policy], name)
+
+
+def allows(policy: str, name: str) -> bool:
+    """Count a deed as spend() does, and say whether it is within the policy."""
+    try:
+        spend(policy, name)
+    except Exceeded:
+        return False
+    return True
 
 
 def is_guessed() -> bool:

@@ -112,7 +112,16 @@ def may_write_to(email: str) -> bool:
     asked_for = Letter.name.not_in(NOTICES)
     mine = (Letter.recipient_key == key, Letter.created_at > now - timedelta(days=1), asked_for)
     hourly, daily = db.session.execute(select(lately, func.count()).where(*mine)).one()
-    return bool(hourly < HOURLY and daily < DAILY)
+    return bool(hourly < HOURLY and daily < DAILY) and limits.allows("mailbox", mailbox(email))
+
+
+def mailbox(email: str) -> str:
+    """Return the one form of the addresses that usually share a mailbox: with a tag behind a plus, or with dots.
+
+    It is for counting alone: two such addresses may belong to two people, and are two accounts.
+    """
+    local, _, domain = email_key(email).rpartition("@")
+    return f"{local.partition('+')[0].replace('.', '') or local}@{domain.replace('googlemail.com', 'gmail.com')}"
 
 
 def drop(user: User) -> None:

@@ -2,15 +2,17 @@
 
 import logging
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from clients import PASSWORD, on_sqlite, without_tokens
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, select, text, update
+from test_sso import travel
 
 from app import counts, limits
 from app.counts import counters
 from app.extensions import db
-from app.models import Count, Event, LoginDelay, User, UserSession
+from app.models import Count, Device, Event, Letter, LoginDelay, User, UserSession
 
 FORM = {"password": PASSWORD, "confirm_password": PASSWORD}
 LETTERS = {
@@ -493,6 +495,43 @@ def test_fifty_browsers_of_one_account_are_signed_in_at_most(browser, ada, clock
     assert "logged in with many other browsers since" in gone.text
 
 
+def test_thirty_logins_to_an_account_from_a_network(browser, ada):
+    """Two hundred make no more sessions, devices and lines of history than thirty, and hash no more passwords."""
+    answers = [guess(browser(), password=PASSWORD) for _ in range(200)]
+    assert statuses(answers) == [302] * 30 + [429] * 170
+    assert "This account was logged in to many times from here. Wait 5 minutes" in answers[-1].text
+    made = [db.session.scalar(select(func.count()).select_from(model)) for model in (UserSession, Device, Event)]
+    assert made == [30, 30, 30 + 29]
+    assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+
+
+def test_logins_by_other_methods_count_with_them(browser, ada, letters):
+    for _ in range(29):
+        guess(browser(), password=PASSWORD)
+    client = browser()
+    client.post("/auth/magic-link", data={"email": ada.email})
+    assert client.get(letters.link()).location == "/"
+    another = browser()
+    another.post("/auth/magic-link", data={"email": ada.email})
+    link = letters.link()
+    refused = another.get(link)
+    assert (refused.status_code, "many times from here" in refused.text) == (429, True)
+    another.environ_base["REMOTE_ADDR"] = "192.0.2.2"
+    assert another.get(link).location == "/", "it was not used up"
+
+
+def test_a_hundred_devices_of_an_account_are_known_at_most(browser, ada, clock):
+    trusted = browser()
+    guess(trusted, password=PASSWORD)
+    db.session.execute(update(Device).values(trusted_until=clock.time + timedelta(days=30)))
+    db.session.commit()
+    for number in range(110):
+        clock.move(seconds=1)
+        assert guess(browser(f"192.0.2.{number}"), password=PASSWORD).status_code == 302
+    assert db.session.scalar(select(func.count()).select_from(Device)) == 100
+    assert Device.is_known(trusted.get_cookie("device").value, "ada"), "a trusted one goes last"
+
+
 # At the command line
 
 
@@ -557,3 +596,62 @@ def test_why_says_that_passwords_were_tried_too_often(browser, ada, app):
         guess(browser())
     why = app.test_cli_runner(catch_exceptions=False).invoke(args=["users", "why", "ada"]).output
     assert "To forget that: flask limits clear ada" in why
+
+
+# Accounts by a provider
+
+
+class TestByProvider:
+    @pytest.fixture
+    def settings(self, issuer):
+        return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
+
+    def arrive(self, browser, issuer, number, is_verified, **more):
+        claims = {"sub": f"person{number}", "email": f"person{number}@example.com", "email_verified": is_verified}
+        return travel(browser, issuer, **claims | more)
+
+    @pytest.mark.parametrize("is_verified", [True, False])
+    def test_who_comes_by_a_provider_is_counted_as_who_registers_by_the_form(self, browser, issuer, is_verified):
+        for number in range(30):
+            register(browser(), number)
+        answers = [self.arrive(browser(), issuer, number, is_verified) for number in range(30, 62)]
+        assert statuses(answers) == [302] * 30 + [429] * 2
+        assert "Many people registered from your network" in answers[-1].text
+        assert db.session.scalar(select(func.count()).select_from(User)) == 60
+        letters = db.session.scalar(select(func.count()).select_from(Letter))
+        assert letters == (30 if is_verified else 60)
+        assert self.arrive(browser("192.0.2.2"), issuer, 62, is_verified).status_code == 302
+
+    def test_who_has_an_account_gets_in_however_many_registered(self, browser, issuer):
+        self.arrive(browser(), issuer, 99, True)
+        for number in range(60):
+            register(browser(), number)
+        assert self.arrive(browser(), issuer, 100, True).status_code == 429
+        assert self.arrive(browser(), issuer, 99, True).location == "/"
+
+    def test_it_asks_whether_an_address_is_taken_no_more_often_than_the_form(self, browser, ada, issuer):
+        rate = limits.parse(limits.POLICIES["availability"].rates[limits.network])
+        counters().storage.incr(counts.Counter("availability", "192.0.2.1", rate).key, 3600, 300)
+        assert self.arrive(browser(), issuer, 1, False, email="ada@example.com").status_code == 429
+
+
+@pytest.mark.parametrize(
+    "spelled", ["eve+{}@example.com", "EVE+{}@Example.com", "e.v.e+{}@example.com", "eve@example.com"]
+)
+def test_the_addresses_of_one_mailbox_get_ten_letters_an_hour_together(browser, letters, clock, spelled):
+    def ask(times):
+        for number in range(times):
+            browser(f"192.0.2.{number}").post("/auth/reset", data={"email": spelled.format(number)})
+        return len(letters())
+
+    assert ask(30) == 10
+    assert browser().post("/auth/reset", data={"email": "another@example.com"}).status_code == 302
+    assert len(letters()) == 11
+    clock.move(hours=1, seconds=1)
+    assert ask(5) == 16
+
+
+def test_two_addresses_of_one_mailbox_are_two_accounts(browser, app):
+    for name, email in {"eve": "e.ve@example.com", "eva": "eve+x@example.com"}.items():
+        assert browser().post("/auth/register", data={"email": email, "username": name} | FORM).status_code == 302
+    assert {user.email for user in db.session.scalars(select(User))} == {"e.ve@example.com", "eve+x@example.com"}

@@ -125,6 +125,7 @@ COUNTED_FOR = {
     limits.place: "a network",
     limits.network: "a network",
     limits.account_and_device: "an account that is logged in; each device that it knows, and all others together",
+    limits.typed: "the mailbox that they go to, with whatever tag behind a plus or dots",
     limits.account_and_network: "an account, and a network",
 }
 TRIED = {
@@ -137,6 +138,7 @@ TRIED = {
     "session": "logins, by whatever method",
     "registration": "registrations, by whatever method",
     "email": "letters that are asked for",
+    "mailbox": "letters that are asked for",
     "provider_start": "logins begun at a provider",
     "provider_return": "returns from a provider",
     "availability": "forms that say whether a name or an address is taken",
@@ -154,6 +156,7 @@ BESIDE_THE_TABLE = [
         "an account",
     ),
     ("another address before the first is confirmed", f"{registration.CORRECTIONS} an hour", "an account"),
+    ("known devices", f"{sessions.MOST_DEVICES}; the one not seen for longest is forgotten", "an account"),
     ("signed-in browsers", f"{sessions.MOST} at once; the one not seen for longest is logged out", "an account"),
     (
         "unanswered passkey challenges",

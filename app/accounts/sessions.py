@@ -17,6 +17,7 @@ IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
 RECENT = timedelta(minutes=15)
 MOST = 50  # of one account
+MOST_DEVICES = 100
 SEEN_EVERY = timedelta(minutes=5)  # how exact last_seen_at is
 
 # One query for the browser and its person, built once.
@@ -181,10 +182,18 @@ def _meet(user: User, device: str) -> None:
     if known:
         rows_changed(update(Device).where(Device.id == known).values(last_seen_at=clock.now()))
         return
+    _forget_oldest_devices(user)
     db.session.add(Device(user_id=user.id, key=key))
     if has_others and user.confirmed:
         audit.record(user, "new_device")
         mail.notify("new_device", user)
+
+
+def _forget_oldest_devices(user: User) -> None:
+    """Forget the devices that were not seen for longest, trusted ones last, so that with one more there are 100."""
+    mine = select(Device.id).where(Device.user_id == user.id)
+    too_many = mine.order_by(Device.trusted_until.is_(None), Device.last_seen_at.desc()).offset(MOST_DEVICES - 1)
+    rows_changed(delete(Device).where(Device.id.in_(too_many)).execution_options(synchronize_session=False))
 
 
 def _expiry(user_session: UserSession) -> datetime:

@@ -74,7 +74,8 @@ def lacks_profile(provider: Provider, claims: Claims) -> bool:
 def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
     """Find or make the account of whom a provider vouches for, if there is no doubt whose it is.
 
-    Raises Taken or IntegrityError if somebody was faster: ask again.
+    Raises Taken or IntegrityError if somebody was faster: ask again; limits.Exceeded if too many people registered
+    from this network.
     """
     identity, owner = _find(vouched), User.find(vouched.email or "")
     is_first_proof = owner is not None and vouched.is_proved and not owner.confirmed
