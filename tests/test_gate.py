@@ -258,3 +258,52 @@ def test_a_stale_button_without_a_page_of_its_own_gets_an_error_page(app, client
     page = client.post("/auth/confirm")
     assert page.status_code == 400
     assert "This page was open too long" in page.text
+
+
+EVIL = "https://evil.example"
+ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost"},
+    {"Sec-Fetch-Site": "none", "Origin": EVIL},
+    {"Origin": EVIL},
+    {"Origin": "null"},
+    {"Origin": "https://localhost"},
+    {"Origin": "http://localhost:8080"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "http://[bad"},
+    {"Origin": "x"},
+    {"Referer": f"{EVIL}/http://localhost/"},
+    {"Referer": "http://localhost@evil.example/"},
+    {"Origin": EVIL, "Referer": "http://localhost/"},
+    {"Origin": EVIL, "Accept": "application/json"},
+]
+
+
+@with_all_routes
+@pytest.mark.parametrize("headers", ELSEWHERE, ids=str)
+def test_nothing_is_shown_of_what_another_sites_page_sent_and_nobody_is_logged_out(protected, client, ada, headers):
+    """A browser sends no cookie with such a form, but takes one from the answer."""
+    client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
+    without_cookies = protected.test_client(use_cookies=False)
+    for endpoint, address in list(addresses(protected, "POST")):
+        if endpoint == "auth.sso_callback":
+            continue
+        form = FIELDS | {"login": "zyxomma", "username": "zyxomma", "email": "zyxomma@evil.example", "code": "zyxomma"}
+        for browser in (client, without_cookies):
+            page = browser.post(address, data=form | {"held-email": "zyxomma", "target": "/zyxomma"}, headers=headers)
+            assert page.status_code in {400, 403}, address
+            assert "zyxomma" not in page.text, address
+            assert "Set-Cookie" not in page.headers, address
+    assert client.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Origin": "http://localhost"}, {"Origin": "HTTP://LOCALHOST:80"}, {"Referer": "http://localhost/auth/login"},
+     {"Sec-Fetch-Site": "same-origin", "Origin": "null"}, {"Sec-Fetch-Site": "none"}],
+    ids=str,
+)  # fmt: skip
+def test_a_stale_form_of_our_own_page_comes_back(protected, client, headers):
+    page = client.post("/auth/register", data=FIELDS, headers=headers)
+    assert page.status_code == 400
+    assert 'value="eve@example.com"' in page.text

@@ -159,3 +159,47 @@ def test_without_a_hash_a_file_is_asked_for_each_time(client):
     with client.get("/static/app.css") as answer:
         assert answer.headers["Cache-Control"] == "no-cache"
         assert answer.data == (ROOT / "app/static/app.css").read_bytes()
+
+
+# What a visitor typed is kept nowhere
+
+TYPED = dict.fromkeys(("login", "username", "code", "name", "factor_code", "recovery_code"), "zyxomma")
+TYPED |= {"email": "zyxomma@example.com", "password": "x", "remember_me": "y"}
+
+
+@pytest.mark.parametrize("csrf", [True, False], ids=["stale", "taken"])
+@pytest.mark.parametrize("settings", [{}, {"HIDE_ACCOUNTS": True}], ids=["", "hidden"])
+def test_a_page_that_shows_what_its_visitor_typed_is_kept_nowhere(app, client, csrf):
+    app.config["WTF_CSRF_ENABLED"] = csrf
+    shown = set()
+    posts, gets = list(addresses(app, "POST")), list(addresses(app, "GET"))
+    for endpoint, address in posts:
+        form = TYPED | {"password": "a lantern in the fog", "confirm_password": "a lantern in the fog"}
+        for sent in (TYPED | {"email": "zyxomma"}, TYPED, form):
+            shown |= {endpoint} if kept_nowhere(client.post(address, data=sent)) else set()
+            shown |= {page for page, address in gets if kept_nowhere(client.get(address))}
+            client.post("/auth/logout")
+    if csrf:
+        assert shown >= {"auth.login", "auth.register", "auth.magic_link"}
+    else:
+        assert shown >= {
+            "auth.login",
+            "auth.register",
+            "auth.request_reset",
+            "auth.letter_sent",
+            "auth.magic_link_sent",
+        }
+
+
+def kept_nowhere(page):
+    """Say whether a page shows what was typed, which it does only if it is kept nowhere."""
+    is_shown = page.mimetype == "text/html" and "zyxomma" in page.text
+    assert page.headers.get("Cache-Control") == "no-store" or not is_shown, page.request.path
+    page.close()
+    return is_shown
+
+
+def test_a_page_that_refuses_too_many_tries_is_kept_nowhere(client, clock):
+    pages = [client.post("/auth/login", data={"login": "zyxomma", "password": "x"}) for _ in range(6)]
+    assert [page.status_code for page in pages] == [422] * 5 + [429]
+    assert all(kept_nowhere(page) for page in pages)

@@ -1,5 +1,8 @@
 """Hosts, schemes, proxies and probes."""
 
+import re
+from urllib.parse import unquote
+
 import pytest
 from clients import PASSWORD, on_sqlite
 from sqlalchemy import select, text
@@ -97,6 +100,46 @@ def test_it_works_under_a_path(app, ada, prefix):
     answer = browser.post(f"{prefix}/auth/login?next=/app/account", data={"login": "ada", "password": PASSWORD}, **site)
     assert answer.location == "/app/account"
     assert "ada@example.com" in browser.get(f"{prefix}/account", **site).text
+
+
+OUTSIDE_THE_PREFIX = [
+    "/", "/b/logout", "/ap", "/apple", "/app2/x", "/app;/x", "/App/x", "/%61pp/x", "/app/../b", "/app/..",
+    "/app/./../b", "/app/%2e%2e/b", "/app/%2E%2e/b", "/app/.%2e/b", "/app/%2e./b", "/app/..%2fb", "/app/%2e%2e%2fb",
+    "/app/x/../../b", "/app/%252e%252e/b", "/app/..%252fb", "/app/..;/b", "/app/..;x=y/b", "/app/..%5cb",
+    "/app/%2e%2e%5cb", "/app\\..\\b", "/app/..?x", "/app/..#x", "//app/x", "/../app/x", "/b?/app/", "/b#/app/",
+    "app/x", "https://accounts.example/b",
+]  # fmt: skip
+INSIDE_THE_PREFIX = [
+    "/app", "/app/", "/app/account", "/app?x=y", "/app/x?next=/../b", "/app/x#/../b", "/app/...", "/app/.well-known/x",
+    "/app/a..b", "/app/%C3%A9", "/app/a;b",
+]  # fmt: skip
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [UNDER | {"RATELIMIT_ENABLED": False}])
+def test_under_a_path_nobody_is_led_to_another_application_beside_it(app, ada):
+    site, form = {"base_url": "https://accounts.example"}, {"login": "ada", "password": PASSWORD}
+    for target in [*OUTSIDE_THE_PREFIX, *INSIDE_THE_PREFIX]:
+        where = {"query_string": {"next": target}, **site}
+        answer = app.test_client().post("/app/auth/login", data=form, **where)
+        expected = target if target in INSIDE_THE_PREFIX else "/app/"
+        assert unquote(answer.location) == unquote(expected), target
+        page = app.test_client().get("/app/auth/login", **where)
+        assert target in INSIDE_THE_PREFIX or "next=" not in page.text, target
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [UNDER])
+def test_under_a_path_what_was_typed_waits_for_a_proof(app, ada, clock):
+    browser, site = app.test_client(), {"base_url": "https://accounts.example"}
+    browser.post("/app/auth/login", data={"login": "ada", "password": PASSWORD}, **site)
+    clock.move(minutes=16)
+    page = browser.post("/app/auth/change-username", data={"username": "lovelace"}, **site)
+    held = dict(re.findall(r'name="(target|held-\w+)" value="([^"]*)"', page.text))
+    assert held == {"target": "/auth/change-username", "held-username": "lovelace"}
+    again = browser.post("/app/auth/recent-login", data={"password": PASSWORD} | held, **site)
+    assert again.status_code == 200
+    assert 'value="lovelace"' in again.text
 
 
 # Proxies

@@ -357,3 +357,45 @@ def test_the_unconfirmed_reach_no_page_of_members_through_a_target(app, client, 
                 assert answer.location == "/auth/unconfirmed", endpoint
     assert prove(client, data={"target": BUTTON}, follow_redirects=True).request.path == "/auth/unconfirmed"
     assert "signed_out_others" not in history()
+
+
+# A form that is too long to wait
+
+LONG_FORMS = {
+    "many fields": {f"x{number}": "" for number in range(60)},
+    "long fields": {"x": "'" * 5_000, "y": "'" * 5_000},
+    "long names": {f"{number}{'n' * 120}": "" for number in range(49)} | {"x": "x" * 4_000},
+    "one long field": {"username": "\"'<&" * 4_000},
+}
+
+
+@on_sqlite
+@pytest.mark.parametrize("kind", LONG_FORMS)
+def test_a_form_that_is_too_long_does_not_wait_and_its_user_is_told(member, kind):
+    page = member.post("/auth/change-username", data=LONG_FORMS[kind])
+    assert page.status_code == 403
+    assert "What you wrote is too long to be kept." in page.text
+    assert "held-" not in page.text
+    assert len(page.data) < 20_000
+    again = prove(member, "wrong", data={f"held-{name}": value for name, value in LONG_FORMS[kind].items()})
+    assert again.status_code == 422
+    assert "too long to be kept" in again.text
+    assert len(again.data) < 20_000
+    target = {"target": "/auth/change-username", **{f"held-{name}": "" for name in LONG_FORMS["many fields"]}}
+    back = prove(member, data=target)
+    assert back.status_code == 200
+    assert "Thank you. Fill in the form again." in back.text
+
+
+@on_sqlite
+def test_the_longest_form_that_waits_makes_a_page_of_bounded_size(member):
+    page = member.post("/auth/change-username", data={f"x{number}": "'" * 160 for number in range(50)})
+    assert page.text.count("held-") == 50
+    assert len(page.data) < 64 * 1024
+
+
+@on_sqlite
+def test_a_target_that_is_no_path_is_not_shown_again(member):
+    page = prove(member, "wrong", data={"target": "/" + "'" * 10_000})
+    assert page.status_code == 422
+    assert 'name="target"' not in page.text

@@ -14,7 +14,9 @@ from sqlalchemy.exc import OperationalError
 
 from app import audit, clock
 from app.accounts import device_verification, sessions, trust, two_factor
+from app.auth import held_forms
 from app.auth.blueprint import bp
+from app.auth.next_page import safe_next
 from app.extensions import db, login_manager, read_without_transaction
 from app.models import EmailChallenge, User
 
@@ -48,8 +50,6 @@ NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would 
 FIRST_STEPS = ("second_step", "device_verification")  # in the session: who proved the password, and what is missing
 # Of the session: what a provider said, until its owner has signed in; logins that were begun at providers.
 SURVIVES_SIGN_IN = {"vouched", "sso"}
-# Of a form that waits.
-NEVER_HELD = {"csrf_token", "password", "old_password", "confirm_password", "code", "factor_code", "credential"}
 DEVICE_LASTS = timedelta(days=365)
 SECOND_STEP_WITHIN = timedelta(minutes=10)
 DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code lasts 15, and can be sent again
@@ -303,9 +303,9 @@ def recent_login_required(view):
         if request.method != "POST":
             hold_page(current_user)
             return redirect(url_for("auth.recent_login"))
-        held = [(name, value) for name, value in request.form.items(multi=True) if name and name not in NEVER_HELD]
+        waiting = {"target": quote(request.path), "held": held_forms.fields_to_hold()}
         methods = two_factor.methods(current_user)
-        return render_template("auth/recent_login.html", target=quote(request.path), held=held, methods=methods), 403
+        return render_template("auth/recent_login.html", **waiting, methods=methods), 403
 
     return guarded
 
@@ -330,18 +330,6 @@ def answer_as_get(typed, words):
     g.typed, g.typed_words = typed, words  # fields.Form and base.html look there
     request.method = request.environ["REQUEST_METHOD"] = "GET"
     return current_app.make_response(current_app.preprocess_request() or current_app.dispatch_request())
-
-
-def safe_next(target):
-    """Return `target` if it is a path within this site, else None.
-
-    Browsers read `//host`, `/\\host` and paths with tabs or line breaks as other sites.
-    """
-    if not target or len(target) > 2048 or not target.startswith("/") or target.startswith("//"):
-        return None
-    if "\\" in target or any(not character.isprintable() or character.isspace() for character in target):
-        return None
-    return target
 
 
 def wants_json():

@@ -18,6 +18,8 @@ from app.accounts import recent_login as proofs
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, code_field, factor_code_field, form_page, password_field
+from app.auth.held_forms import held_fields
+from app.auth.next_page import safe_path
 from app.extensions import db
 from app.limits import limited
 
@@ -96,19 +98,13 @@ def _form():
 
 
 def _page(form):
-    state = {"target": request.form.get("target"), "held": _held(), "methods": two_factor.methods(current_user)}
-    return form_page("auth/recent_login.html", form, **state)
-
-
-def _held():
-    """The fields of the form that waits."""
-    fields = request.form.items(multi=True)
-    return [(name.removeprefix("held-"), value) for name, value in fields if name and name.startswith("held-")]
+    waiting = {"target": safe_path(request.form.get("target")), "held": held_fields()}
+    return form_page("auth/recent_login.html", form, **waiting, methods=two_factor.methods(current_user))
 
 
 def _go_back():
     """Go on to the page asked for; a form that waited is shown again, with what was typed."""
-    target = gate.safe_next(request.form.get("target"))
+    target = safe_path(request.form.get("target"))
     if not target:
         return gate.go_on()
     try:
@@ -117,4 +113,6 @@ def _go_back():
         flash("Thank you. Now press it again.", "info")
         return redirect(url_for("main.account"))
     request.url_rule, request.view_args = match
-    return gate.answer_as_get(MultiDict(_held()), "Thank you. Look it over and send it again.")
+    held = held_fields()
+    words = "Thank you. Look it over and send it again." if held else "Thank you. Fill in the form again."
+    return gate.answer_as_get(MultiDict(held or ()), words)

@@ -30,17 +30,21 @@ WORDS = {
 }
 
 
-def error_page(error, words=None):
-    """Answer an HTTP error with a page, or with JSON where only that is accepted. `words`: a title and an advice."""
+def error_page(error, words=None, asks_nothing=False):
+    """Answer an HTTP error with a page, or with JSON where only that is accepted. `words`: a title and an advice.
+
+    `asks_nothing`: neither the database nor the session, so that the answer sets no cookie.
+    """
     if error.response:  # abort() was given a whole answer
         return error.response
-    if error.code >= 500:
-        session.modified = False  # nothing was changed: the browser's cookie must not say otherwise
+    asks_nothing = asks_nothing or error.code >= 500
     title, advice = words or WORDS.get(error.code, (error.name, "Go back and try again."))
     if wants_json():
         response = jsonify(error=title, advice=advice)
     else:
-        response = make_response(_page(title, advice, asks_nothing=error.code >= 500))
+        response = make_response(_page(title, advice, asks_nothing))
+    if asks_nothing:
+        session.modified = False  # nothing was changed: the browser's cookie must not say otherwise
     response.status_code = error.code
     response.headers.extend((name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After"})
     return response

@@ -1,6 +1,6 @@
 """What every answer says to browsers about what they may do with it."""
 
-from flask import g, request, session
+from flask import g, get_flashed_messages, request, session
 
 from app import captcha
 from app.assets import ENDPOINTS
@@ -17,11 +17,12 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # not no-referrer: CSRFProtect looks at it under https
     "X-Content-Type-Options": "nosniff",
 }
+SAYS_NOTHING = {"csrf_token", "browser", "next", "next_for", "failures", "_flashes"}  # of the session: nobody's
 HSTS = "max-age=31536000"  # a year
 
 
 def add_headers(response):
-    """Add what a view has not said itself. Pages of a signed-in person, and pages with a token, are kept nowhere."""
+    """Add what a view has not said itself. Pages that belong to one visitor are kept nowhere."""
     if "captcha" in g:
         response.headers.setdefault("Content-Security-Policy", _with_captcha())
     said = set(response.headers.keys(lower=True))
@@ -30,10 +31,21 @@ def add_headers(response):
         response.headers.setdefault("Strict-Transport-Security", HSTS)
     if request.endpoint in PROBES:
         response.headers["Cache-Control"] = "no-store"
-    elif request.endpoint not in ENDPOINTS:
-        private = "_user_id" in session or "token" in (request.view_args or {})
-        response.headers.setdefault("Cache-Control", "no-store" if private else "no-cache")
+    elif request.endpoint not in ENDPOINTS or response.status_code >= 400:  # an error page names a signed-in user
+        response.headers.setdefault("Cache-Control", "no-store" if _is_private() else "no-cache")
     return response
+
+
+def _is_private():
+    """Say whether a page is of a signed-in user or opened by a token, or shows what its visitor typed, here or before.
+
+    What they typed before is in the session, such as the address that an email went to. What was done for them may be
+    told on the next page, by a message of the category `success`.
+    """
+    is_typed = request.method not in {"GET", "HEAD", "OPTIONS"} or "typed" in g
+    is_of_one = bool(session.keys() - SAYS_NOTHING) or "token" in (request.view_args or {})
+    is_told = "_flashes" not in session and bool(get_flashed_messages(category_filter=["success"]))
+    return is_typed or is_of_one or is_told
 
 
 def _with_captcha():

@@ -1,8 +1,10 @@
 """Forms that can't be taken now, without a valid token or too often: given back as they were typed."""
 
-from flask import abort, request
+from urllib.parse import urlsplit
+
+from flask import current_app, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import Forbidden, HTTPException
 
 from app import audit, limits
 from app.auth.gate import answer_as_get, wants_json
@@ -17,11 +19,13 @@ OPEN_TO_OTHER_SITES = {"auth.sso_callback"}  # a provider's page may post to it;
 
 
 def refuse_other_sites():
-    """Refuse what a browser says was sent by another site's page."""
-    other = request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}  # a neighbour's is another's, too
-    if other and request.method not in {"GET", "HEAD", "OPTIONS"} and request.endpoint not in OPEN_TO_OTHER_SITES:
-        audit.refused("sent by another site")
-        abort(403)
+    """Refuse a form that the browser says was sent by another site's page."""
+    if request.method in {"GET", "HEAD", "OPTIONS"} or request.endpoint in OPEN_TO_OTHER_SITES:
+        return None
+    if request.headers.get("Sec-Fetch-Site") not in {"cross-site", "same-site"}:  # a neighbor's is another's, too
+        return None
+    audit.refused("sent by another site")
+    return error_page(Forbidden(), asks_nothing=True)
 
 
 def give_back(error):
@@ -40,7 +44,13 @@ def refuse(error):
 
 
 def _as_typed(error, page, words):
-    """Show the form with what was typed, under `words`, where there is one; else an error `page`."""
+    """Show the form with what was typed, under `words`, where there is one; else an error `page`.
+
+    Nothing is shown that another site's page filled in, and no session begins: its cookie would replace the user's
+    own, which the browser did not send with such a form, and so log them out.
+    """
+    if _is_from_elsewhere():
+        return error_page(error, asks_nothing=True)
     if wants_json() or request.method != "POST" or "GET" not in request.url_rule.methods:
         return error_page(error, page)
     try:
@@ -53,6 +63,23 @@ def _as_typed(error, page, words):
         response.status_code = error.code
         response.headers.extend((name, value) for name, value in error.get_headers() if name == "Retry-After")
     return response
+
+
+def _is_from_elsewhere():
+    """Say whether a page of another origin sent this form, as far as the browser tells. Old ones tell by Referer."""
+    if request.headers.get("Sec-Fetch-Site") == "same-origin":
+        return False
+    source = request.headers.get("Origin") or request.headers.get("Referer")
+    return bool(source) and _origin(source) != _origin(current_app.config["PUBLIC_URL"])
+
+
+def _origin(url):
+    """Return scheme, host and port; None of what has none, such as `null`."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
 
 
 def init_app(app):
