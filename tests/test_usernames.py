@@ -3,12 +3,14 @@
 import contextvars
 import html
 import logging
+from contextlib import suppress
 
 import pytest
 from clients import PASSWORD
 from sqlalchemy import select
 from test_gate import rows
 
+from app.accounts import usernames
 from app.extensions import db
 from app.models import Event, User
 
@@ -130,3 +132,70 @@ def test_the_log_tells_no_change_that_was_undone(client, another_client, ada, bo
     caplog.set_level(logging.INFO, "security")
     rename(client, "GRACE")
     assert [r.fields["event"]["user_id"] for r in caplog.records if r.message == "username_changed"] == [bob.id]
+
+
+# Reserved names
+
+
+LIKE_RESERVED = """
+    admin Admin ADMIN Admin. admin-
+    admin_ a.d.m.i.n ad-min adm1n admln AdmIn adrnin Adrn1n admin1 admin2024 admin-1
+    flasky flasky. Flasky- f1asky fIasky FLASKY_ f.l.a.s.k.y fl4sky flasky2
+    no-reply noreply no_reply n0reply No.Reply no-rep1y do-not-reply mailer-daemon MAILER_DAEMON
+    r00t ro0t. Root- supp0rt SUPP0RT support-team s-upport webrnaster vvebmaster rnoderator m0derator moclerator
+    flasky-support flasky.admin admin-flasky he1p heIp help.desk sec-urity bi11ing
+    administrator adm1n1strat0r postmaster post.master hostmaster host-master abuse www vvww undefined nu11 n-u-l-l
+""".split()
+TAKEN_FOR_NOBODY = """
+    ada Ada.Lovelace admirer administer.jones adm badminton flask flaskyfan rooted roots grassroot helper helpful me2
+    mia supporter mali malik iris alice a1ice bill.gates status.quo Amin adminah wwwilliam infos1 tests.r.us Zoe-1990
+""".split()
+
+
+@pytest.mark.parametrize("name", LIKE_RESERVED)
+def test_a_name_that_looks_like_a_reserved_one_is_given_to_nobody(app, name):
+    with pytest.raises(ValueError, match="This name is reserved"):
+        usernames.check(name)
+    usernames.check(name, by_operator=True)
+
+
+@pytest.mark.parametrize("name", TAKEN_FOR_NOBODY)
+def test_names_of_people_are_not_reserved(app, name):
+    usernames.check(name)
+
+
+@pytest.mark.parametrize(
+    ("app_name", "name"),
+    [("Café Olé", "cafe.ole"), ("Café Olé", "CafeO1e"), ("My Garden", "my-garden"), ("My Garden", "mygarden.admin")],
+)
+def test_the_applications_own_name_is_reserved_however_it_is_written(app, app_name, name):
+    app.config["APP_NAME"] = app_name
+    with pytest.raises(ValueError, match="This name is reserved"):
+        usernames.check(name)
+    usernames.check("flasky")
+
+
+@pytest.mark.parametrize("app_name", ["花園", "!!!", "."])
+def test_an_application_whose_name_has_no_letters_reserves_nothing_more(app, app_name):
+    app.config["APP_NAME"] = app_name
+    usernames.check("ada")
+
+
+def test_nobody_registers_a_name_that_looks_like_a_reserved_one(client):
+    form = {"email": "eve@example.com", "password": PASSWORD, "confirm_password": PASSWORD}
+    for name in ("Admin.", "admin-", "adm1n", "flasky.", "no-reply"):
+        page = client.post("/auth/register", data=form | {"username": name})
+        assert (page.status_code, "This name is reserved" in page.text) == (422, True), name
+
+
+@pytest.mark.parametrize("wish", ["admin", "Adm1n.", "root2", "no-reply", "flasky", "F1asky", "", "1", "!"])
+def test_no_reserved_name_is_proposed(app, wish):
+    assert usernames.propose(wish) == "member"
+    assert usernames.propose(wish, "Ada") == "ada"
+
+
+def test_a_long_name_is_compared_at_once(app):
+    for name in ("a" + "rn" * 31, "a" + "l1I" * 21, "a" + "vv" * 31, "adm" + "1" * 61, "admin" + "0" * 59):
+        usernames.check(name, by_operator=True)
+        with suppress(ValueError):
+            usernames.check(name)

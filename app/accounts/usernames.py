@@ -5,32 +5,29 @@ import secrets
 import unicodedata
 
 from app import audit
+from app.accounts import reserved_names
 from app.extensions import db
 from app.models import User
 from config import setting
 
 USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-RESERVED = frozenset(
-    "abuse account accounts admin administrator auth help hostmaster info login logout mail me moderator null operator "
-    "postmaster register root security settings signup staff static support system undefined webmaster www".split()
-)
 
 
 def check(username: str, by_operator: bool = False) -> None:
     """Raise ValueError, with a reason in words, if a username won't do. Reserved names are for operators to give."""
     if not USERNAME.fullmatch(username):
         raise ValueError("Use letters, digits, dots, dashes and underscores, beginning with a letter: 64 at most.")
-    if not by_operator and username.lower() in RESERVED | {setting("APP_NAME").lower()}:
+    if not by_operator and reserved_names.is_reserved(username, setting("APP_NAME")):
         raise ValueError("This name is reserved. Choose another.")
 
 
 def propose(*wishes: str) -> str:
-    """Return a name that is free and like one of the wishes: the first that leaves anything, with digits if it must."""
+    """Return a free name like the first wish that leaves an allowed one, with digits if needed."""
     plain = (unicodedata.normalize("NFKD", wish).encode("ascii", "ignore").decode() for wish in wishes)
     words = (re.sub(r"[^A-Za-z0-9_-]+", ".", wish).lstrip("0123456789._-").rstrip(".") for wish in plain)
-    base = next((word.lower()[:50] for word in words if len(word) > 1), "member")
+    base = next((word.lower()[:50] for word in words if len(word) > 1 and _is_allowed(word[:50])), "member")
     candidates = [base, *(f"{base}{number}" for number in range(2, 6)), f"{base}{secrets.randbelow(10**6):06}"]
-    return next((name for name in candidates if _will_do(name)), candidates[-1])
+    return next((name for name in candidates if _is_allowed(name) and User.find(name) is None), candidates[-1])
 
 
 def change(user: User, username: str) -> None:
@@ -40,9 +37,9 @@ def change(user: User, username: str) -> None:
     audit.record(user, "username_changed", old=old, new=username)
 
 
-def _will_do(username: str) -> bool:
+def _is_allowed(username: str) -> bool:
     try:
         check(username)
     except ValueError:
         return False
-    return User.find(username) is None
+    return True

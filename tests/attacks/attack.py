@@ -22,11 +22,11 @@ from force import bombing, forging, guessing, racing, spraying
 from sink import Sink
 from targets import Naive, Ours
 from telling import bodies, exporting, times
-from trickery import leading_away, other_hosts, other_sites, planting, replaying, stealing
+from trickery import impersonating, leading_away, other_hosts, other_sites, planting, replaying, stealing
 
 BY_FORCE = [guessing, spraying, forging, bombing, racing]
 BY_LOOKING = [bodies, times, exporting]
-BY_TRICKERY = [replaying, planting, stealing, leading_away, other_hosts, other_sites]
+BY_TRICKERY = [replaying, planting, stealing, leading_away, other_hosts, other_sites, impersonating]
 ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY
 
 

@@ -1,4 +1,4 @@
-"""By trickery: cookies used again, or planted; links that lead away; other hosts; and other sites' forms."""
+"""By trickery: cookies used again, or planted; links that lead away; other hosts; other sites' forms; names."""
 
 from itertools import count
 from urllib.parse import quote, urljoin, urlsplit
@@ -21,6 +21,7 @@ LEAD_AWAY = [
     f"http:\\\\{EVIL}",
     "javascript:alert(1)",
 ]
+OFFICIAL = ["Admin.", "admin-", "adm1n", "flasky.", "no-reply", "supp0rt", "flasky-support", "rnoderator"]
 NEW = {"password": "another lantern", "confirm_password": "another lantern"}
 
 THIEVES, GUESSED_CODES = 3, 7
@@ -110,6 +111,15 @@ def other_sites(target):
     yield _send_all(target, "with another's token", token=others)
     yield _send_all(target, "with its token, by another site", Sec_Fetch_Site="cross-site")
     yield _send_all(target, "with its token, from another's page", Referer=f"https://{EVIL}/", Origin=f"https://{EVIL}")
+
+
+def impersonating(target):
+    """Usernames that others would take for the site's own."""
+    answers = [
+        Stranger(target.site).register(name, f"impostor{number}@example.com") for number, name in enumerate(OFFICIAL)
+    ]
+    given_out = sum(answer.status == 302 for answer in answers)
+    yield Outcome("usernames like the site's own, given out", len(OFFICIAL), given_out)
 
 
 def _send_all(target, how, token=None, **headers):
