@@ -78,6 +78,7 @@ class Provider:
     domains: tuple[str, ...] = ()  # of the addresses that its word counts for; empty: all
     hosts_domains: bool = False  # its word counts for the domain of the claim `hd`, too
     tenants: tuple[str, ...] = ()  # whose users may log in; empty: all
+    audiences: tuple[str, ...] = ()  # that an ID token may name beside the client ID, as Zitadel's does
     second_factor: bool = True  # False: it asks for one itself
     scope: str = "openid email profile"
     response_mode: str = ""  # form_post: the provider's page posts to the callback
@@ -123,6 +124,7 @@ def oidc_provider(name: str) -> Provider:
         "client_secret": env(f"{prefix}CLIENT_SECRET", ""),
         "domains": _domains(f"{prefix}DOMAINS", env(f"{prefix}DOMAINS", " ".join(known.get("domains", ())))),
         "tenants": _tenants(f"{prefix}TENANTS", env(f"{prefix}TENANTS", "")),
+        "audiences": split(env(f"{prefix}AUDIENCES", "")),
         "second_factor": env(f"{prefix}SECOND_FACTOR", True),
         "scope": _scope(f"{prefix}SCOPE", env(f"{prefix}SCOPE", known.get("scope", Provider.scope))),
         "response_mode": _one_of(f"{prefix}RESPONSE_MODE", known.get("response_mode", ""), "query", "form_post"),
@@ -236,7 +238,7 @@ class Config:
     HIDE_ACCOUNTS = env("HIDE_ACCOUNTS", False)  # 1: nobody learns by registering who has an account; see SECURITY.md
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # 15 where NIST SP 800-63B-4 binds you: see SECURITY.md
 
-    # With whose accounts people can log in: google, microsoft, or any other, and for each what oidc_provider() reads.
+    # With whose accounts people can log in: google, microsoft, apple, or any other (docs/providers.md).
     OIDC_PROVIDERS = {name: oidc_provider(name) for name in split(env("OIDC_PROVIDERS", ""))}
     SECOND_FACTOR_FOR = env("SECOND_FACTOR_FOR", "nobody")  # who must have one: nobody, admins or everybody
     VERIFY_NEW_DEVICES = env("VERIFY_NEW_DEVICES", False)  # 1: a password alone logs in on recognised devices only

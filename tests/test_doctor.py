@@ -3,6 +3,7 @@
 import contextvars
 import secrets
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -276,7 +277,38 @@ def test_a_cookie_and_a_header_that_a_proxy_changes(app, doctor):
 @on_sqlite
 def test_an_issuer_that_is_not_what_it_should_be(doctor, issuer):
     issuer.metadata = {"issuer": "https://evil.example"}
-    assert "Is OIDC_ACME_ISSUER right to the letter" in only(doctor(), "accounts")
+    said = only(doctor(), "accounts")
+    assert "Is OIDC_ACME_ISSUER right to the letter" in said
+    assert "names another issuer, 'https://evil.example'" in said
+
+
+@on_sqlite
+def test_a_client_secret_that_the_issuer_does_not_accept(app, doctor, issuer):
+    app.config["OIDC_PROVIDERS"] = {"acme": replace(issuer.provider(), client_secret="another")}
+    said = only(doctor(), "accounts")
+    assert "refuses this application: invalid_client" in said
+    assert "OIDC_ACME_TOKEN_AUTH can force one" in said
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+@on_sqlite
+def test_an_issuer_that_accepts_one_method_is_well(doctor, issuer, method):
+    issuer.auth_methods = [method]
+    issuer.metadata = {"token_endpoint_auth_methods_supported": [method]}
+    doctor(code=0)
+
+
+@on_sqlite
+def test_an_issuer_whose_method_is_not_spoken_here(doctor, issuer):
+    issuer.auth_methods = []
+    issuer.metadata = {"token_endpoint_auth_methods_supported": ["private_key_jwt"]}
+    assert "It names the methods private_key_jwt" in only(doctor(), "accounts")
+
+
+@on_sqlite
+def test_an_issuer_whose_signatures_are_not_accepted(doctor, issuer):
+    issuer.metadata = {"id_token_signing_alg_values_supported": ["HS256", "none"]}
+    assert "signs by no algorithm" in only(doctor(), "accounts")
 
 
 @on_sqlite

@@ -3,12 +3,13 @@
 docs/providers.md names the providers that behave so.
 """
 
+import re
 import time
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from clients import on_sqlite
+from clients import ROOT, on_sqlite
 from issuer import CLIENT, FIRST, SECOND, public, send
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey
@@ -552,6 +553,32 @@ def test_a_callback_names_its_issuer_where_that_was_announced(client, issuer, me
     assert ("/token" in issuer.asked) is is_in
 
 
+AUDIENCES = [  # what the token names, who it was issued to, and whether it counts where "project" is listed, or nothing
+    ("the-application", None, True, True),
+    (["the-application"], None, True, True),
+    (["the-application", "project"], "the-application", True, False),
+    (["project", "the-application"], "the-application", True, False),
+    (["the-application", "project"], None, False, False),
+    (["the-application", "project"], "project", False, False),
+    (["the-application", "another"], "the-application", False, False),
+    ("project", "the-application", False, False),
+    (["project"], "the-application", False, False),
+    (["the-application", ["project"]], "the-application", False, False),
+    (["the-application", None], "the-application", False, False),
+]
+
+
+@pytest.mark.parametrize(("audience", "party", "counts", "counts_unlisted"), AUDIENCES)
+@on_sqlite
+def test_other_audiences_count_only_if_they_are_listed(
+    client, issuer, configure, audience, party, counts, counts_unlisted
+):
+    issuer.claims = {"aud": audience, "azp": party}
+    assert logs_in(client, issuer) is counts_unlisted
+    configure(audiences=("project",))
+    assert logs_in(client, issuer) is counts
+
+
 # Claims that nobody uses, and an issuer that differs by a slash
 
 
@@ -651,3 +678,14 @@ def test_a_link_that_took_too_long_is_told(client, ada, issuer, clock):
     back = issuer.agree(set_out(client), **ADA)
     clock.move(minutes=11)
     assert NOT_YOURS in told(client, client.get(back))
+
+
+# The page
+
+
+def test_each_test_that_the_page_names_exists():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs/providers.md").read_text())
+    sources = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert len(named) > 20
+    assert [name for name in named if f"def {name}(" not in sources] == []
+    assert "docs/providers.md" in (ROOT / "README.md").read_text()

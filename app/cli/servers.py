@@ -93,11 +93,23 @@ def mail_server():
 def providers():
     _needs("OIDC_PROVIDERS")
     for name, provider in _others():
+        prefix = f"OIDC_{name.upper()}"
         try:
-            oidc.look_up(provider)
-        except oidc.Unavailable as error:
-            wrong, setting = words(error), f"OIDC_{name.upper()}_ISSUER"
-            yield f"{oidc.metadata_url(provider)}: {wrong}. Is {setting} right to the letter, and does it answer?"
+            metadata = oidc.look_up(provider)
+        except oidc.Failure as error:
+            wrong = words(error)
+            yield f"{oidc.metadata_url(provider)}: {wrong}. Is {prefix}_ISSUER right to the letter, and does it answer?"
+            continue
+        if not metadata.algorithms:
+            yield f"{metadata.issuer} signs by no algorithm that is accepted here. Let it sign ID tokens with RS256."
+        try:
+            oidc.check_credentials(provider)
+        except oidc.Failure as error:
+            methods = ", ".join(metadata.auth_methods)
+            yield (
+                f"{metadata.token_endpoint} refuses this application: {words(error)}. Are {prefix}_CLIENT_ID and"
+                f" _CLIENT_SECRET right? It names the methods {methods}: {prefix}_TOKEN_AUTH can force one."
+            )
 
 
 def captcha_service():

@@ -43,7 +43,7 @@ def check(provider: Provider, issuer: str, header: dict[str, Any], said: Mapping
         raise Refused("another issuer")
     if provider.tenants and tenant not in provider.tenants:
         raise Refused("a tenant that is not on the list")
-    if said.get("aud") not in (provider.client_id, [provider.client_id]):
+    if not _is_for(provider, said.get("aud")):
         raise Refused("another audience")
     if not (isinstance(subject, str) and 0 < len(subject) <= 255 and subject.isprintable()):
         raise Refused("no subject")
@@ -75,6 +75,13 @@ def with_userinfo(provider: Provider, claims: Claims, said: object) -> Claims:
         return replace(completed, email=more["email"], is_verified=more["is_verified"])
     is_same = more["email"] is None or more["email"].casefold() == claims.email.casefold()
     return replace(completed, is_verified=more["is_verified"]) if claims.is_verified is None and is_same else completed
+
+
+def _is_for(provider: Provider, audience: object) -> bool:
+    """Say whether a token is for this application, and for no other that the settings do not list."""
+    named = audience if isinstance(audience, list) else [audience]
+    known = (provider.client_id, *provider.audiences)
+    return provider.client_id in named and all(name in known for name in named)
 
 
 def _profile(provider: Provider, said: Mapping[str, Any]) -> dict[str, Any]:
