@@ -35,12 +35,13 @@ async function spoil(token) {
 
 let jwk, signing;
 
-async function start(kid) {
+async function start(kid, method = "client_secret_basic") {
   jwk = await newKey(kid);
   signing = await crypto.subtle.importKey(
     "jwk", jwk, { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }, false, ["sign"]);
   const provider = new Provider(`http://127.0.0.1:${server.address().port}`, {
-    clients: [{ client_id: "app", client_secret: "app-secret-app-secret-app-secret", redirect_uris: [redirectUri] }],
+    clients: [{ client_id: "app", client_secret: "app-secret-app-secret-app-secret", redirect_uris: [redirectUri],
+      token_endpoint_auth_method: method }],
     claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
     cookies: { keys: ["for the tests alone"] },
     features: { devInteractions: { enabled: true } },
@@ -60,6 +61,7 @@ server.on("request", async (request, response) => {
   if (request.method !== "PUT") return answer(request, response);
   mode = request.url.split("/").at(-1);
   if (mode === "rotated") await start("second");
+  if (mode.startsWith("client_secret_")) await start("first", mode);
   return response.end();
 });
 server.listen(0, "127.0.0.1", async () => {

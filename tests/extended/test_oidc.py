@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -154,3 +155,23 @@ def test_an_issuer_that_is_slow_or_away_costs_a_sentence(issuer, visit):
         page.get_by_role("button", name="Log in with Acme").click()
         page.get_by_text("Acme does not answer just now.").wait_for()
         page.get_by_label("Password").wait_for()
+
+
+@on_sqlite
+def test_an_answer_that_its_page_posts(app, issuer, visit):
+    """The browser sends no session cookie with that form: it comes again by GET."""
+    app.config["OIDC_PROVIDERS"] = {"acme": replace(app.config["OIDC_PROVIDERS"]["acme"], response_mode="form_post")}
+    page, methods = visit("/auth/history"), []
+    page.on("request", lambda request: "/callback" in request.url and methods.append(request.method))
+    log_in(page)
+    page.get_by_text("You are called ada.lovelace here").wait_for()
+    assert urlsplit(page.url).path == "/auth/history"
+    assert methods == ["POST", "GET"]
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+@on_sqlite
+def test_a_client_that_has_one_method_of_authentication(issuer, visit, method):
+    issuer.is_now(method)
+    log_in(page := visit())
+    page.get_by_text("Hello, ada.lovelace!").wait_for()
