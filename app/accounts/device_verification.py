@@ -64,9 +64,10 @@ def seconds_to_wait(challenge: EmailChallenge) -> int:
 
 
 def is_right(user: User, challenge: EmailChallenge | None, code: str) -> bool:
-    """Count an attempt, and return whether it is the code: at most once, and only for the account as it was."""
-    if challenge and (challenge.purpose, challenge.user_id) != (PURPOSE, user.id):
-        challenge = None
+    """Count an attempt, and return whether it is the code: at most once, and only for the account as it was.
+
+    `challenge` is what send_code() returned for this user, or None.
+    """
     counts = challenge is not None and challenge.can_be_tried
     if challenge and challenge.use(code):
         audit.record(user, "device_verified")
