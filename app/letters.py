@@ -1,7 +1,8 @@
 """What stands in a letter. One template has its words, `mail/<name>.txt`, the subject in the first line.
 
-It gets `user`, `app_name`, the details given to `mail.send()`, `link(endpoint, ...)`, `token` if the letter stands in
-`mail.PURPOSES`, `code` if it has one, `at` (when it was queued), `browser` and `ip` (of whoever caused it).
+It gets `hello` (a greeting), `user`, `app_name`, the details given to `mail.send()`, `link(endpoint, ...)`, `token` if
+the letter stands in `mail.PURPOSES`, `code` if it has one, `at` (when it was queued), `browser` and `ip` (of whoever
+caused it), `is_last_today` (of the day, for its address). Words that others chose go through `unlinked()`.
 
 The same words are shown as HTML: a paragraph of two lines, `Label:` and an address, is a button there.
 """
@@ -18,8 +19,13 @@ from app import browsers, clock
 from app.extensions import db
 from app.mime import Email
 from app.models import EmailChallenge, Letter
+from app.models.outbox import Budget
 from app.models.user import ascii_email
 
+DOTS = ".\u3002\uff0e\uff61"  # that a host's name may have (UTS 46)
+LINKING = str.maketrans({"@": " (at) ", ":": " : ", "/": " / ", "\\": " \\ "} | dict.fromkeys(DOTS, " (dot) "))
+PHONE_NUMBER = 7  # digits
+DAY = 24 * 3600  # seconds
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
@@ -65,14 +71,35 @@ def link(endpoint: str, **values: Any) -> str:
     return adapter.build(endpoint, values, force_external=True)
 
 
+def unlinked(words: str) -> str:
+    """Return others' words so that no mail program makes a link of them, as it does of www.evil.example or an address.
+
+    Whoever chose them could else have it sent to anybody, in an email that comes from here.
+    """
+    return words.translate(LINKING)
+
+
+def _hello(letter: Letter) -> str:
+    """Greet by name at the account's own, confirmed address, unless a mail program might make a link of the name."""
+    user = letter.user
+    if not user or not user.confirmed or ascii_email(user.email) != letter.recipient:
+        return "Hello,"
+    is_plain = re.fullmatch(r"[\w-]+", user.username) and len(re.findall(r"\d", user.username)) < PHONE_NUMBER
+    return f"Hello {user.username}," if is_plain else "Hello,"
+
+
 def _words(letter: Letter) -> dict[str, Any]:
     user, details = letter.user, letter.details
+    lifetime = DAY if letter.budget == Budget.LAST else None
     words = {
         "user": user,
-        "token": letter.purpose and user and user.issue_token(letter.purpose, **letter.claims),
+        "hello": _hello(letter),
+        "unlinked": unlinked,
+        "token": letter.purpose and user and user.issue_token(letter.purpose, lifetime, **letter.claims),
         "code": _code(letter.claims.get("challenge")),
         "link": link,
         "app_name": current_app.config["APP_NAME"],
+        "is_last_today": letter.budget == Budget.LAST,
         "at": f"{letter.created_at:%-d %B %Y at %H:%M} UTC",
         "browser": browsers.in_words(details.get("user_agent", "")),
     }

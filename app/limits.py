@@ -2,7 +2,7 @@
 
 A request is counted before its work, so that of many at once no more than may pass do, and taken back after it if what
 is counted did not happen: a login that succeeds is no failure. Every request of a limited view counts against
-`requests` as well, whatever comes of it. What one address may get, whoever asks, is in mail.may_write_to(). No name is
+`requests` as well, whatever comes of it. What one address may get, whoever asks, is in mail.budget_for(). No name is
 kept, but hashed.
 """
 

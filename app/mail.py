@@ -5,13 +5,13 @@ import smtplib
 import ssl
 import threading
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parseaddr
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import flask_mail
-from flask import current_app
+from flask import current_app, has_request_context
 from sqlalchemy import ColumnElement, case, event, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
@@ -19,21 +19,18 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import audit, clock, limits, mime
 from app.extensions import db
 from app.letters import Unsendable, write
-from app.models import Letter, User
-from app.models.outbox import Status
+from app.models import Device, Letter, User
+from app.models.outbox import Budget, Status
 from app.models.user import ascii_email, email_key
 
 TIMEOUT = 10  # seconds for each answer of the mail server
-HOURLY, DAILY = 10, 30  # letters that strangers can have sent to one address
+HOURLY, DAILY = 10, 30  # emails that strangers can have sent to one address
+DEVICE_HOURLY, DEVICE_DAILY = 3, 10  # and a device that the account recognises, when those are used up
+RESET_EVERY = timedelta(minutes=55)  # a reset goes when the hour's are used up: the one before works until then
 NOTICES_AN_HOUR = 3  # of one kind
 
-# What tells the owner of what happened: nobody asks for it.
-NOTICES = (
-    "deletion_asked deletion_taken_back email_change_asked email_changed email_undone goodbye identity_linked "
-    "identity_unlinked new_device passkey_added passkey_copied password_changed password_guessing "
-    "password_removed recovery_codes_few recovery_codes_made second_factor_added "
-    "second_factor_failed second_factor_off second_factor_on".split()
-)
+# What people ask for, and counts against the budget of an address. An application's own emails, and notices, do not.
+ASKED_FOR = frozenset("account_exists change_email code confirm magic_link no_account reset verify_device".split())
 NOBODY = "nobody@invalid"  # RFC 2606: no domain ends so
 LAST = "goodbye"  # of a letter to who is gone nothing is kept
 
@@ -57,7 +54,12 @@ queued = threading.Event()  # set when a transaction that queued a letter is com
 
 
 def send(
-    name: str, user: User | None, to: str | None = None, claims: dict[str, Any] | None = None, **details: Any
+    name: str,
+    user: User | None,
+    to: str | None = None,
+    claims: dict[str, Any] | None = None,
+    budget: Budget | None = None,
+    **details: Any,
 ) -> Letter:
     """Queue the letter `name` to `user`, or to the address `to`.
 
@@ -73,6 +75,7 @@ def send(
         purpose=purpose,
         state=state if user and purpose else None,
         claims=claims or {},
+        budget=budget or (Budget.ASKED if name in ASKED_FOR else None),
         message_id=mime.new_message_id(urlsplit(current_app.config["PUBLIC_URL"]).hostname or ""),
     )
     db.session.add(letter)
@@ -96,23 +99,50 @@ def notify(name: str, user: User, **details: Any) -> None:
         send(name, user, **details)
 
 
-def may_write_to(email: str) -> bool:
-    """Say whether an address may get a letter that anybody can ask for: so many an hour and a day, of all such kinds.
+def budget_for(email: str, lets_in: bool = False, is_reset: bool = False) -> Budget | None:
+    """Return the budget that an email which anybody can ask for comes out of; None if it is not to be sent.
 
-    Notices to the owner do not count: else they could be caused until no letter that lets the owner in is sent.
-    Raises limits.Exceeded if too many letters were asked for from this network.
+    An address has so many an hour and a day, of all kinds together; one without an account, too. No stranger who uses
+    them up keeps the owner from resetting: within the hour a reset goes every RESET_EVERY, to an account also when the
+    other addresses of its mailbox used up theirs; the last email of a day is a reset, whose link works until there are
+    others; and a device that the account recognises has some more of what `lets_in`: resets and magic links. Raises
+    limits.Exceeded as limits.spend() does.
     """
     limits.spend("email")
     now, key = clock.now(), email_key(email)
-    if db.engine.dialect.name == "postgresql":  # one at a time
+    _one_at_a_time(key)
+    hour, day = now - timedelta(hours=1), now - timedelta(days=1)
+    resets = {Budget.RESET, Budget.LAST, Budget.OWNER}
+    ordinary = resets | {Budget.ASKED}
+    counted = select(
+        _count(ordinary, hour),
+        _count(ordinary, day),
+        _count({Budget.DEVICE}, hour),
+        _count({Budget.DEVICE}, day),
+        func.max(case((Letter.budget.in_(resets), Letter.created_at))),
+    ).where(Letter.recipient_key == key, Letter.created_at > day)
+    hourly, daily, device_hourly, device_daily, last_reset = db.session.execute(counted).one()
+    is_repeat = is_reset and (not last_reset or last_reset <= now - RESET_EVERY)
+    if (hourly < HOURLY or is_repeat) and daily < DAILY - (0 if is_reset else 1):
+        if daily == DAILY - 1:
+            return Budget.LAST
+        if limits.allows("mailbox", mailbox(email)):
+            return Budget.RESET if is_reset else Budget.ASKED
+        if is_repeat:
+            return Budget.OWNER
+    has_more = lets_in and device_hourly < DEVICE_HOURLY and device_daily < DEVICE_DAILY
+    return Budget.DEVICE if has_more and _is_recognised(key) else None
+
+
+def _count(budgets: set[Budget], since: datetime) -> ColumnElement[int]:
+    return func.count(case((Letter.budget.in_(budgets) & (Letter.created_at > since), 1)))
+
+
+def _one_at_a_time(key: str) -> None:
+    if db.engine.dialect.name == "postgresql":
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     else:  # whatever is written, SQLite lets nobody else write until the end; reading alone takes no lock
         db.session.execute(update(Letter).where(Letter.id == 0).values(tries=0))
-    lately = func.count(case((Letter.created_at > now - timedelta(hours=1), 1)))
-    asked_for = Letter.name.not_in(NOTICES)
-    mine = (Letter.recipient_key == key, Letter.created_at > now - timedelta(days=1), asked_for)
-    hourly, daily = db.session.execute(select(lately, func.count()).where(*mine)).one()
-    return bool(hourly < HOURLY and daily < DAILY) and limits.allows("mailbox", mailbox(email))
 
 
 def mailbox(email: str) -> str:
@@ -122,6 +152,12 @@ def mailbox(email: str) -> str:
     """
     local, _, domain = email_key(email).rpartition("@")
     return f"{local.partition('+')[0].replace('.', '') or local}@{domain.replace('googlemail.com', 'gmail.com')}"
+
+
+def _is_recognised(key: str) -> bool:
+    """Say whether the present request comes from a device that the account with this address was logged in from."""
+    device = audit.device() if has_request_context() else ""
+    return bool(device) and Device.is_known(device, key)
 
 
 def drop(user: User) -> None:

@@ -313,7 +313,7 @@ def test_the_thread_starts_at_the_first_request_and_once(app, client):
 LETTERS = sorted(path.stem for path in Path(mail.__file__).parent.glob("templates/mail/[!_]*.txt"))
 
 
-def send_whole(name, bob, new_email="new@example.com", label="Acme"):
+def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     """Queue a letter with all that one of its kind may need."""
     change = EmailChange(user_id=bob.id, old_email=bob.email, old_email_key=bob.email_key, new_email=new_email)
     challenge = EmailChallenge(purpose="magic_link", email=bob.email, user=bob, state=bob.state("magic_link"))
@@ -329,7 +329,7 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme"):
     moments = {"undo_until": "29 November 2026", "due": "6 December 2026"}
     elsewhere = {"label": label, "address": new_email}
     factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
-    mail.send(name, bob, claims=claims, new_email=new_email, **moments, **elsewhere, **factor)
+    mail.send(name, bob, to=to, claims=claims, new_email=new_email, **moments, **elsewhere, **factor)
     db.session.commit()
 
 
@@ -468,3 +468,60 @@ def test_who_an_email_comes_from(app, queued, letters, name, address):
     assert the_name_of_the_sender(message) == name
     assert on_the_wire(message)["From"].addresses[0].addr_spec == address
     assert re.fullmatch(r"<[0-9a-f]{32}@(localhost|\[127\.0\.0\.1\]|\[IPv6:::1\])>", message.msgId)
+
+
+# Others' words
+
+TRICKS = [
+    "Get-1000-EUR.at.www.evil.example",
+    "www.evil.example",
+    "evil.example",
+    "ada.lovelace",
+    "Call-0900-1234567",
+]
+LINKABLE = re.compile(r"https?:|www\.|\w[.\u3002\uff0e\uff61]\w*evil|evil[.\u3002\uff0e\uff61]|@|//|:\w|1234567,")
+
+
+def told(message):
+    """What an email says in either part, without the links that are ours, its origin, and what is HTML."""
+    text, html = bodies(message)
+    html = unescape(re.sub(r"(?s)<head>.*</head>|<[^>]+>", " ", html))
+    return re.sub(r"http://localhost\S*|\d\d:\d\d UTC", "", f"{text} {html}")
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+@pytest.mark.parametrize("name", LETTERS)
+def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, letters, name, trick):
+    bob.username, bob.confirmed = trick, True
+    db.session.commit()
+    send_whole(name, bob, new_email=f"{trick}@evil.example", label=f"https://{trick}/x")
+    said = told(letters()[0])
+    assert not LINKABLE.search(said), said
+    assert "lovelace," not in said
+
+
+@pytest.mark.parametrize("name", LETTERS)
+@pytest.mark.parametrize(
+    ("changes", "to"),
+    [({"confirmed": False}, None), ({}, "new@example.com"), ({}, "bob@example.org")],
+    ids=["unconfirmed", "the new one", "the old one"],
+)
+def test_no_email_names_anybody_to_an_address_that_is_not_known_to_be_theirs(app, bob, letters, name, changes, to):
+    bob.username, bob.confirmed = "a-winner", True
+    for column, value in changes.items():
+        setattr(bob, column, value)
+    db.session.commit()
+    send_whole(name, bob, to=to)
+    assert "winner" not in told(letters()[0])
+
+
+@pytest.mark.parametrize(
+    ("username", "greeting"), [("ada", "Hello ada,"), ("ada-1815_b", "Hello ada-1815_b,"), ("a.b", "Hello,")]
+)
+def test_a_plain_name_is_greeted_at_its_own_address(ada, letters, username, greeting):
+    ada.username = username
+    mail.send("password_changed", ada)
+    db.session.commit()
+    text, html = bodies(letters()[0])
+    assert text.startswith(greeting)
+    assert greeting in html

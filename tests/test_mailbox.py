@@ -3,10 +3,13 @@
 import html
 import os
 import re
+from pathlib import Path
 
 import pytest
 from clients import PASSWORD
 from flask_mail import Message
+
+from app.dev import mailbox
 
 HOSTILE = """<script>parent.alert("out")</script><form action="https://evil.example"><button>Win</button></form>
 <img src="https://evil.example/a.gif" onerror="parent.alert('out')"><a href="javascript:parent.alert('out')">more</a>"""
@@ -45,8 +48,8 @@ def pages(client, post):
     return ["/dev/mailbox", letter, f"{letter}/html"]
 
 
-def letters_on(mailbox):
-    return re.findall(r'href="(/dev/mailbox/[^"]+)"', mailbox.text)
+def letters_on(page):
+    return re.findall(r'href="(/dev/mailbox/[^"]+)"', page.text)
 
 
 def test_a_letter_is_read_and_its_link_followed(client, letters):
@@ -98,6 +101,80 @@ def test_that_there_is_no_letter_to_an_address_is_said(client, post):
     mailbox = client.get("/dev/mailbox", query_string={"address": "<eve>@example.com"})
     assert letters_on(mailbox) == []
     assert "No letter to &lt;eve&gt;@example.com yet." in mailbox.text
+
+
+# Many letters
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The files of letters that are read."""
+    files, open_file, read_bytes = [], Path.open, Path.read_bytes
+    monkeypatch.setattr(Path, "open", lambda file, *a, **k: files.append(file.name) or open_file(file, *a, **k))
+    monkeypatch.setattr(Path, "read_bytes", lambda file: files.append(file.name) or read_bytes(file))
+    return files
+
+
+def test_the_newest_few_hundred_are_kept_and_come_in_pages(client, post, tmp_path):
+    for number in range(mailbox.KEPT + 5):
+        post(subject=f"Number {number};")
+    assert len(list(tmp_path.glob("mailbox/new/*"))) == mailbox.KEPT
+    numbers, address = [], "/dev/mailbox"
+    while address:
+        page = client.get(address)
+        numbers += re.findall(r"Number (\d+);", page.text)
+        assert len(letters_on(page)) <= mailbox.PAGE
+        older = re.search(r'rel="next" href="([^"]+)"', page.text)
+        address = older and html.unescape(older[1])
+    assert numbers == [str(number) for number in reversed(range(5, mailbox.KEPT + 5))]
+
+
+def test_a_page_reads_its_own_letters_alone_and_each_of_them_once(client, post, parsed):
+    for number in range(120):
+        post(subject=f"Number {number}", to=f"person{number % 2}@example.com")
+    del parsed[:]
+    client.get("/dev/mailbox")
+    assert len(parsed) == mailbox.PAGE + 1, "and whether there are older ones"
+    client.get("/dev/mailbox")
+    assert len(parsed) == mailbox.PAGE + 1
+    for _ in range(2):
+        client.get("/dev/mailbox?address=nobody@example.com")
+    assert len(parsed) == len(set(parsed)) == 120
+
+
+def test_a_mailbox_that_grew_before_is_shown_to_its_limit_and_cut_by_the_next_letter(client, post, tmp_path, parsed):
+    post()
+    [first] = tmp_path.glob("mailbox/new/*")
+    text = first.read_bytes()
+    for number in range(1, 1762):
+        (first.parent / f"{number}.old").write_text(text.decode())
+    del parsed[:]
+    assert client.get("/dev/mailbox").status_code == 200
+    assert len(parsed) == mailbox.PAGE + 1
+    post()
+    assert len(list(first.parent.iterdir())) == mailbox.KEPT
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "99", "x", "9" * 30])
+def test_a_page_that_is_none_is_empty_or_the_first(client, post, page):
+    post()
+    assert client.get(f"/dev/mailbox?page={page}").status_code == 200
+
+
+def test_one_letter_is_deleted_or_those_to_an_address_or_all(client, post):
+    for name in ("ada", "ada", "bob", "eve", "eve"):
+        post(to=f"{name}@example.com")
+    newest, *_ = letters_on(client.get("/dev/mailbox"))
+    assert client.get(f"{newest}/delete").status_code == 405
+    assert client.post(f"{newest}/delete").location == "/dev/mailbox"
+    assert client.get(newest).status_code == client.post(f"{newest}/delete").status_code == 404
+    assert len(letters_on(client.get("/dev/mailbox"))) == 4
+    client.post("/dev/mailbox/delete?address=ADA@example.com")
+    rest = client.get("/dev/mailbox")
+    assert len(letters_on(rest)) == 2
+    assert "ada@" not in rest.text
+    client.post("/dev/mailbox/delete")
+    assert "No letter yet." in client.get("/dev/mailbox").text
 
 
 @pytest.mark.parametrize("name", ["Zoë", "鈴木 花子", 'ada, bob; and "eve"'])

@@ -210,6 +210,9 @@ SENTENCES = [
     f"A code has {word(tokens.CODE_DIGITS)} digits.",
     f"One address gets at most {mail.HOURLY} letters an hour and {mail.DAILY} a day that strangers can ask for,",
     f"at most {mail.DAILY * email_challenge.TRIES} tries a day can be made at the codes of an account.",
+    f"A device that the account recognises gets {mail.DEVICE_HOURLY} emails an hour"
+    f" and {mail.DEVICE_DAILY} a day more,",
+    f"a reset goes every {mail.RESET_EVERY // UNITS['minute']} minutes",
     f"one step ({apps.STEP} seconds) early or late is accepted",
     f"A recovery code has {recovery_codes.LENGTH * 5} random bits",
     f"{TRIES.capitalize()} wrong codes, and none is looked at for {PAUSE} minutes",

@@ -44,7 +44,7 @@ def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallen
 
     Return None, and send nothing, if the account or its address has had too many emails.
     """
-    if not mail.may_write_to(user.email) or not _may_send(user):  # in this order: the first allows one at a time
+    if not mail.budget_for(user.email) or not _may_send(user):  # in this order: the first allows one at a time
         return None
     challenge = earlier
     if not challenge or not challenge.is_open:

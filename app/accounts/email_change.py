@@ -17,7 +17,7 @@ def ask(user: User, email: str) -> bool:
     """
     owner = User.find(email)
     audit.record(user, "email_change_asked", new=email)
-    if not mail.may_write_to(email):
+    if not mail.budget_for(email):
         return False
     if owner in {None, user}:
         mail.send("change_email", user, to=email, claims={"email": email}, new_email=email)

@@ -20,9 +20,9 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     """
     user = User.find(email)
     audit.record(user, "magic_link_asked")
-    may_write = mail.may_write_to(email)
+    budget = mail.budget_for(email, lets_in=True)
     # A code that no letter carries is for nobody: else it could be guessed without end.
-    owner = {"user_id": user and user.id, "state": (user or User(email=email)).state("magic_link")} if may_write else {}
+    owner = {"user_id": user and user.id, "state": (user or User(email=email)).state("magic_link")} if budget else {}
     if earlier and earlier.can_be_tried and earlier.email == email:
         challenge = earlier
         same = update(EmailChallenge).where(EmailChallenge.id == earlier.id)
@@ -31,10 +31,10 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
         challenge = EmailChallenge(purpose="magic_link", email=email, **owner)
         db.session.add(challenge)
         db.session.flush()
-    if may_write and user:
-        mail.send("magic_link", user, claims={"challenge": challenge.id})
-    elif may_write:
-        mail.send("no_account", None, to=email, claims={"challenge": challenge.id})
+    if budget and user:
+        mail.send("magic_link", user, claims={"challenge": challenge.id}, budget=budget)
+    elif budget:
+        mail.send("no_account", None, to=email, claims={"challenge": challenge.id}, budget=budget)
     return challenge
 
 

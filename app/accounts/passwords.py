@@ -9,6 +9,7 @@ from app import audit, limits, mail, tokens
 from app.accounts import common_passwords, sessions, sso, two_factor, ways_in
 from app.extensions import db
 from app.models import Passkey, User, UserSession
+from app.models.outbox import Budget, Status
 from app.models.user import MAX_PASSWORD_LENGTH, check_password
 from config import setting
 
@@ -56,12 +57,13 @@ def forgot(email: str) -> None:
     """Queue a letter to `email`: a link to choose a new password, or that it has no account. It costs the same."""
     user = User.find(email)
     audit.record(user, "reset_asked")
-    if not mail.may_write_to(email):
-        return
-    if user:
-        mail.send("reset", user)
-    else:
-        mail.send("no_account", None, to=email)
+    budget = mail.budget_for(email, lets_in=True, is_reset=True)
+    if budget and user:
+        mail.send("reset", user, budget=budget)
+    elif budget:
+        unknown = mail.send("no_account", None, to=email, budget=budget)
+        if budget == Budget.OWNER:
+            unknown.done(Status.OBSOLETE)
 
 
 def send_reset(user: User) -> None:

@@ -9,7 +9,8 @@ from app.models import EmailChallenge, User
 
 def send_code(user: User) -> bool:
     """Queue a letter with a code, the one of the letter before if that can still be typed; say whether one may go."""
-    if not mail.may_write_to(user.email):
+    budget = mail.budget_for(user.email)
+    if not budget:
         return False
     challenge = _challenge(user)
     if not challenge or not challenge.is_open:
@@ -18,7 +19,7 @@ def send_code(user: User) -> bool:
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    mail.send("code", user, claims={"challenge": challenge.id})
+    mail.send("code", user, claims={"challenge": challenge.id}, budget=budget)
     return True
 
 

@@ -75,14 +75,14 @@ def register_unseen(email: str, username: str, password: str) -> None:
     Raises Taken if somebody has the name.
     """
     user, is_new = _add(email, username, password, confirmed=False, is_unseen=True)
-    may_write = mail.may_write_to(email)
+    budget = mail.budget_for(email)
     audit.record(user, "registered" if is_new else "registered_again")
-    if not may_write:
+    if not budget:
         return
     if user and is_new:
-        mail.send("confirm", user)
+        mail.send("confirm", user, budget=budget)
     else:
-        mail.send("account_exists", user, to=user.email if user else email)
+        mail.send("account_exists", user, to=user.email if user else email, budget=budget)
 
 
 def confirm(user: User, token: str) -> bool:
@@ -111,7 +111,7 @@ def correct(user: User, email: str) -> bool:
     hour = (Event.user_id == user.id, Event.action == CORRECTED, Event.at > clock.now() - CORRECTIONS_WITHIN)
     if (db.session.scalar(select(func.count()).where(*hour)) or 0) >= CORRECTIONS:
         raise ValueError("You have changed it often. Wait an hour, then try again.")
-    if not mail.may_write_to(email):
+    if not mail.budget_for(email):
         raise ValueError("Many letters went there lately. Wait an hour, then try again.")
     old = user.email
     if not user.take_email("confirm", email, email_key(email)):
@@ -238,7 +238,8 @@ def _send_letter(user: User) -> None:
     No letter, no code: else it could be guessed without end.
     """
     user.confirmation_sent_at = clock.now()
-    if not mail.may_write_to(user.email):
+    budget = mail.budget_for(user.email)
+    if not budget:
         return
     challenge = _challenge(user)
     if not challenge:
@@ -246,4 +247,4 @@ def _send_letter(user: User) -> None:
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    mail.send("confirm", user, claims={"challenge": challenge.id})
+    mail.send("confirm", user, claims={"challenge": challenge.id}, budget=budget)

@@ -23,6 +23,16 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class Budget(StrEnum):
+    """What an email that anybody can ask for is counted with, for its address; see mail.budget_for()."""
+
+    ASKED = "asked"
+    RESET = "reset"  # the same, and it resets the password
+    LAST = "last"  # a reset, and the day's last: its link works for a day
+    OWNER = "owner"  # a reset, for an account alone: other addresses of its mailbox had too many
+    DEVICE = "device"  # asked for from a recognised device when those were used up
+
+
 class Letter(Model):
     __tablename__ = "outbox"
     __table_args__ = (
@@ -41,6 +51,7 @@ class Letter(Model):
     purpose: Mapped[str | None] = mapped_column(String(32))  # of the token in its link
     state: Mapped[str | None] = mapped_column(String(22))  # what that token is bound to, as it was when queued
     claims: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")  # what that token says
+    budget: Mapped[str | None] = mapped_column(String(16))  # None: nobody asked for it
     message_id: Mapped[str] = mapped_column(String(254))
     status: Mapped[str] = mapped_column(String(16), default=Status.WAITING)
     tries: Mapped[int] = mapped_column(default=0)
