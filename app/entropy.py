@@ -66,9 +66,14 @@ def _goes_on(text: str, i: int, stride: int) -> bool:
     """Return whether the last two characters continue a sequence with this distance."""
 
     def step(at: int) -> int:
-        return ord(text[at]) - ord(text[at - stride])
+        return _value(text[at]) - _value(text[at - stride])
 
     return i > 2 * stride and all(step(at) == step(at - stride) for at in (i, i - 1))
+
+
+def _value(character: str) -> int:
+    """Return the place of a digit or a letter in the order in which hexadecimal digits have them."""
+    return int(character, 36) if character.isascii() and character.isalnum() else ord(character)
 
 
 def _decoded(key: str) -> Iterator[str]:

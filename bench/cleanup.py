@@ -5,6 +5,7 @@ cleans up, as a web process does. It takes minutes, and writes nothing but to it
 """
 
 import logging
+import secrets
 import sys
 import tempfile
 import threading
@@ -68,7 +69,7 @@ def main():
 def _app(url, port):
     from app import create_app
 
-    settings = {"SQLALCHEMY_DATABASE_URI": url, "SECRET_KEY": "0f1e2d3c4b5a69788796a5b4c3d2e1f0ffeeddccbbaa9988"}
+    settings = {"SQLALCHEMY_DATABASE_URI": url, "SECRET_KEY": secrets.token_hex()}
     settings |= {
         "PUBLIC_URL": "https://localhost",
         "MAIL_SERVER": "127.0.0.1",

@@ -4,6 +4,7 @@ import contextvars
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -634,7 +635,7 @@ def test_in_production_commands_say_only_what_was_asked(monkeypatch, databases):
     production = create_app(
         "production",
         SQLALCHEMY_DATABASE_URI=f"sqlite:///{empty_database}",
-        SECRET_KEY="Xk1mQ9vz" * 4,
+        SECRET_KEY=secrets.token_hex(),
         PUBLIC_URL="https://example.com",
         MAIL_SERVER="mail.example.com",
     )
