@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 from flask import Flask, current_app
 from limits import RateLimitItem
 from limits.storage import MemoryStorage, RedisStorage, Storage
-from sqlalchemy import CursorResult, Executable, bindparam, delete, select, text, update
+from sqlalchemy import CursorResult, Executable, bindparam, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import audit, clock, login_delay, tokens
@@ -38,6 +38,11 @@ ADD = """
         count = CASE WHEN counts.expires_at > :now THEN counts.count ELSE 0 END + excluded.count,
         expires_at = CASE WHEN counts.expires_at > :now THEN counts.expires_at ELSE excluded.expires_at END
     RETURNING id, count
+"""
+
+TAKE_BACK = """
+    INSERT INTO counts (id, count, expires_at) VALUES {rows}
+    ON CONFLICT (id) DO UPDATE SET count = CASE WHEN counts.count > 0 THEN counts.count - 1 ELSE 0 END
 """
 
 log = logging.getLogger(__name__)
@@ -88,11 +93,12 @@ class Database(Storage):
             return {row.id: int(row[1]) for row in connection.execute(statement, values | times)}
 
     def take_back(self, keys: Sequence[str]) -> None:
-        """Subtract one from each counter. A counter at zero is deleted, so that a success leaves nothing behind."""
+        """Subtract one from each counter in one statement, which locks the rows in the order of add()."""
+        rows = ", ".join(f"(:key{number}, 0, :now)" for number in range(len(keys)))
+        values = {f"key{number}": key for number, key in enumerate(sorted(keys))}
+        statement = text(TAKE_BACK.format(rows=rows)).bindparams(bindparam("now", type_=UtcDateTime()))
         with counting_connection() as connection:
-            ended = delete(Count).where(Count.id.in_(keys), Count.count <= 1).returning(Count.id)
-            if left := set(keys) - set(connection.scalars(ended)):
-                connection.execute(update(Count).where(Count.id.in_(left)).values(count=Count.count - 1))
+            connection.execute(statement, values | {"now": clock.now()})
 
     def get(self, key: str) -> int:
         return self._one(select(Count.count).where(Count.id == key, Count.expires_at > clock.now())) or 0
@@ -118,7 +124,8 @@ class Database(Storage):
     def keys(self) -> Iterator[str]:
         """Yield what is counted now."""
         with counting_connection() as connection:
-            yield from connection.scalars(select(Count.id).where(Count.expires_at > clock.now()).order_by(Count.id))
+            counted = (Count.expires_at > clock.now(), Count.count > 0)
+            yield from connection.scalars(select(Count.id).where(*counted).order_by(Count.id))
 
     def _sweep(self) -> None:
         """Delete what has expired, once a minute: strangers choose how many counters there are."""
@@ -151,7 +158,10 @@ class Counters:
         self._lock = threading.RLock()
 
     def add(self, counters: Sequence[Counter]) -> tuple[Storage, dict[Counter, int]]:
-        """Add one to each counter. Return the storage that did it, and the counts."""
+        """Add one to each counter, at least up to the first that is over its limit.
+
+        Return the storage that did it, and the counts.
+        """
         if self._is_to_be_tried():
             try:
                 counts = _add(self.storage, counters)
@@ -263,7 +273,12 @@ def _add(storage: Storage, counters: Sequence[Counter]) -> dict[Counter, int]:
     if isinstance(storage, Database):
         counts = storage.add({counter.key: counter.rate.get_expiry() for counter in counters})
         return {counter: counts[counter.key] for counter in counters}
-    return {counter: storage.incr(counter.key, counter.rate.get_expiry()) for counter in counters}
+    found = {}
+    for counter in counters:
+        found[counter] = storage.incr(counter.key, counter.rate.get_expiry())
+        if found[counter] > counter.rate.amount:
+            break  # a request that is refused must not fill the counters of others
+    return found
 
 
 def _keys(storage: Storage) -> list[str]:

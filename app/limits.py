@@ -193,7 +193,7 @@ def limited(
                 return view(*args, **kwargs)
             is_by_passkey = with_passkey is not None and request.form.get("credential")
             policies = with_passkey if is_by_passkey and with_passkey else names
-            with _counted(dict.fromkeys([*policies, "requests"])):
+            with _counted(dict.fromkeys(["requests", *policies])):
                 return view(*args, **kwargs)
 
         guarded.limits = names  # type: ignore[attr-defined]
@@ -271,7 +271,7 @@ def _count(names: Iterable[str], name: str) -> Counted:
         for subject in subjects(name)
     ]
     storage, found = counts.counters().add(counters)
-    counted = Counted(storage, counters)
+    counted = Counted(storage, list(found))
     for counter, count in found.items():
         if count > counter.rate.amount:
             counted.take_back(lambda policy: bool(policy.counted))

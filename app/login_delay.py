@@ -30,10 +30,10 @@ CLAIM = text("""
     VALUES (:id, 1, 0, 0, :expires_at)
     ON CONFLICT (id) DO UPDATE SET
         failures = CASE WHEN login_delays.expires_at > :now THEN login_delays.failures ELSE 0 END + 1,
-        blocked_until = :ms + CASE
+        blocked_until = CASE
             WHEN login_delays.expires_at <= :now OR login_delays.failures < :free - 1 THEN 0
-            WHEN login_delays.failures >= :free + 11 THEN :longest * 1000
-            ELSE 1000 * (1 << (login_delays.failures - :free + 1)) END,
+            WHEN login_delays.failures >= :free + 11 THEN :ms + :longest * 1000
+            ELSE :ms + 1000 * (1 << (login_delays.failures - :free + 1)) END,
         expires_at = excluded.expires_at
     WHERE login_delays.blocked_until <= :ms
     RETURNING failures, blocked_until

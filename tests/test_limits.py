@@ -385,7 +385,10 @@ def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser, ada)
     assert done == []
     guess(stranger, password=PASSWORD)
     assert done
-    left = {key.split("/")[-4]: count for key, count in db.session.execute(select(Count.id, Count.count))}
+    left = {
+        key.split("/")[-4]: count
+        for key, count in db.session.execute(select(Count.id, Count.count).where(Count.count > 0))
+    }
     assert left == {"login_attempts": 1, "session": 1, "requests": 1}
     assert db.session.scalars(select(LoginDelay)).all() == []
 

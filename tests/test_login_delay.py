@@ -115,6 +115,14 @@ def test_every_spelling_counts_together_but_address_and_username_tell_nothing_of
     assert guess(anywhere(), "ada@example.com").status_code == 422, "else it would tell whose address that is"
 
 
+def test_before_the_first_delay_two_at_once_do_not_block_each_other(app, clock):
+    """The one that read the clock first may come to the database last."""
+    login_delay.claim("x")
+    login_delay.claim("x")
+    clock.move(seconds=-1)
+    assert login_delay.claim("x").failures == 3
+
+
 def test_an_attempt_that_came_later_keeps_its_delay(app, clock):
     for _ in range(9):
         login_delay.claim("x")

@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import conftest  # noqa: F401 (nobody's own settings are read)
 from databases import KINDS
-from force import bombing, forging, guessing, racing, spraying
+from force import bombing, crowding, forging, guessing, moving, racing, spraying
 from sink import Sink
 from targets import Naive, Ours
 from telling import bodies, exporting, times
 from trickery import impersonating, leading_away, other_hosts, other_sites, planting, replaying, stealing
 
-BY_FORCE = [guessing, spraying, forging, bombing, racing]
+BY_FORCE = [guessing, spraying, forging, moving, crowding, bombing, racing]
 BY_LOOKING = [bodies, times, exporting]
 BY_TRICKERY = [replaying, planting, stealing, leading_away, other_hosts, other_sites, impersonating]
 ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY

@@ -11,6 +11,9 @@ GUESSES = 200
 FORGED = 60
 CROWD = 10
 NETWORKS_RATE, ACCOUNTS_RATE = 30, 5  # wrong passwords that are looked at, of a network, and of it for an account
+LOGINS_RATE = 30  # in five minutes, to an account from a network
+BEFORE_THE_DELAY = 10  # wrong passwords, from all networks together
+DOUBLINGS = 9  # of a delay of a second: it takes eight minutes to get so far
 LETTERS_RATE = 10  # an hour, to an address
 
 
@@ -52,6 +55,29 @@ def forging(target):
     said = [{"X_Forwarded_For": f"2001:db8:0:9:{number:x}::1"} for number in range(FORGED)]
     looked_at, _ = _try(None, target.site, [("forged6", "wrong")] * FORGED, said)
     yield Outcome("addresses of one IPv6 network: looked at", FORGED, looked_at, ACCOUNTS_RATE * target.counts())
+
+
+def moving(target):
+    """One account, guessed from a new network each time: of one IPv6 site, or anywhere."""
+    target.add(["moved6", "moved4"])
+    said = [{"X_Forwarded_For": f"2001:db8:77:{number:x}::1"} for number in range(FORGED)]
+    looked_at, _ = _try(None, target.site, [("moved6", "wrong")] * FORGED, said)
+    yield Outcome("networks of one IPv6 site: looked at", FORGED, looked_at, ACCOUNTS_RATE * target.counts())
+    said = [{"X_Forwarded_For": f"198.19.0.{number}"} for number in range(GUESSES)]
+    looked_at, _ = _try(None, target.site, [("moved4", "wrong")] * GUESSES, said)
+    yield Outcome("as many networks as guesses: looked at", GUESSES, looked_at, BEFORE_THE_DELAY + DOUBLINGS)
+
+
+def crowding(target):
+    """Passkeys that nobody knows; and the right password of one account, again and again."""
+    stranger, statuses = Stranger(target.site), Counter()
+    token = stranger.get("/auth/login").token
+    for _ in range(GUESSES):
+        statuses[stranger.copy().post("/auth/login", csrf_token=token, credential="x").status] += 1
+    yield Outcome("unknown passkeys: looked at", GUESSES, statuses[422], NETWORKS_RATE * target.counts())
+    target.add(["crowded"])
+    _, let_in = _try(None, target.site, [("crowded", PASSWORD)] * FORGED)
+    yield Outcome("logins to one account: let in", FORGED, _some(let_in), LOGINS_RATE * target.counts())
 
 
 def bombing(target):

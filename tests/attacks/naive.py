@@ -60,6 +60,8 @@ def account():
 
 @app.post("/auth/login")
 def log_in():
+    if "credential" in request.form:
+        return form("That passkey is not known.", 422)
     user = find(request.form["login"])
     if not user:
         return form("Nobody has that name.", 422)
