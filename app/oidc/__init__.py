@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import requests
-
 from app.letters import link
 from app.models import SsoJourney
 from app.oidc import token_endpoint
@@ -137,6 +135,8 @@ def _signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], 
 
 
 def _userinfo(endpoint: str, access_token: str, timeout: float) -> Any:
+    import requests  # costs much: only when needed
+
     response = requests.get(endpoint, headers={"Authorization": f"Bearer {access_token}"}, timeout=timeout)
     response.raise_for_status()
     return response.json()

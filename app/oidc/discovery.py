@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
-import requests
 from flask import current_app
 
 from app import clock
@@ -143,6 +142,8 @@ def _texts(said: object) -> Iterator[str]:
 
 
 def _get(url: str, timeout: float) -> Mapping[str, Any]:
+    import requests  # costs much: only when needed
+
     response = requests.get(url, headers={"Accept": "application/json"}, timeout=timeout)
     response.raise_for_status()
     said = response.json()
