@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import conftest  # noqa: F401 (nobody's own settings are read)
 from databases import KINDS
+from emails import baiting, blocking, leading_elsewhere
 from force import bombing, crowding, forging, guessing, moving, racing, spraying
 from sink import Sink
 from targets import Naive, Ours
@@ -27,7 +28,8 @@ from trickery import impersonating, leading_away, other_hosts, other_sites, plan
 BY_FORCE = [guessing, spraying, forging, moving, crowding, bombing, racing]
 BY_LOOKING = [bodies, times, exporting]
 BY_TRICKERY = [replaying, planting, stealing, leading_away, other_hosts, other_sites, impersonating]
-ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY
+BY_EMAIL = [baiting, leading_elsewhere, blocking]
+ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY + BY_EMAIL
 
 
 def attacked(target):

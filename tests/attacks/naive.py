@@ -87,7 +87,7 @@ def register():
         run(ADD, email, name, generate_password_hash(request.form["password"]))
     except sqlite3.IntegrityError:
         return form("That is taken.", 422)
-    post(email, "Welcome.")
+    post(email, f"Welcome, {name}.")
     return let_in(find(email))
 
 
@@ -106,9 +106,11 @@ def send_link(page):
     user, token = find(request.form["email"]), secrets.token_hex()
     if not user:
         return form("Nobody has that address.", 422)
+    if page == "reset" and run("SELECT count(*) AS sent FROM tokens WHERE user_id = ?", user["id"])["sent"] >= 10:
+        return redirect("/")
     note(user)
     run("INSERT INTO tokens (id, user_id) VALUES (?, ?)", token, user["id"])
-    post(user["email"], f"https://{request.host}/auth/{page}/{token}")
+    post(user["email"], f"Hello {user['username']}, https://{request.host}/auth/{page}/{token}")
     return redirect("/")
 
 
