@@ -60,10 +60,13 @@ def sign_in(browser, device, options=None, address=LOGIN, **lies):
 
 
 def refused(answer):
-    """Whether a sign-in was refused with the one sentence for all that can be wrong, and a line in the history."""
+    """Whether a sign-in was refused with the one sentence for all that can be wrong, and a line in the history.
+
+    A network has one line an hour.
+    """
     assert answer.status_code == 422
     assert notes(answer)[-1] == REFUSED
-    return history()[-1] == "sign_in_failed"
+    return "sign_in_failed" in history()
 
 
 def only(model=Passkey):
@@ -406,12 +409,11 @@ def test_expired_challenges_of_strangers_are_deleted_without_a_cleanup(app, ada,
     assert open_challenges() == 2
 
 
-def test_options_are_limited_for_each_account_and_for_each_network(client, another_client, ada, clock):
+@pytest.mark.parametrize("address", [MAKE, USE])
+def test_options_are_limited_for_each_network(client, ada, address, clock):
     client.sign_in(ada)
-    answers = [client.post(MAKE, headers=JSON).status_code for _ in range(61)]
-    assert answers == [200] * 60 + [429]
-    answers = [another_client.post(USE, headers=JSON).status_code for _ in range(241)]
-    assert answers == [200] * 239 + [429] * 2, "the refused one counts"
+    answers = [client.post(address, headers=JSON).status_code for _ in range(301)]
+    assert answers == [200] * 300 + [429]
 
 
 def test_of_ten_who_send_one_answer_at_once_one_gets_in(app, member, another_client, key):
