@@ -21,8 +21,9 @@ SIGN_IN_FAILED = "sign_in_failed"
 # Not in the history, but counted by app/limits.py.
 PASSKEY_FAILED, CODE_FAILED = "passkey_failed", "code_failed"
 PASSWORD_CHECKED = "password_checked"  # noqa: S105 - a name
-# What strangers can cause again and again, to any account or to none.
-STRANGERS = {SIGN_IN_FAILED, "reset_asked", "magic_link_asked", "registered_again", "recovery_code_failed"}
+# What strangers can cause again and again, to any account or to none. Registering again is written as registering is
+# (alike where accounts are hidden), and bounded by the limit of registrations.
+STRANGERS = {SIGN_IN_FAILED, "reset_asked", "magic_link_asked", "recovery_code_failed"}
 HOUR = 3600  # seconds
 PAGE = 50  # lines
 
