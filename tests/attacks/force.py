@@ -145,7 +145,7 @@ def _bomb_a_stranger(target):
     for newcomer in newcomers:
         _ask(newcomer, "/auth/unconfirmed", email=email)
     owner = Stranger(target.site)
-    assert owner.register("nobody").status == 302
+    assert owner.register("newcomer", email).status == 302
     token = owner.get("/auth/unconfirmed").token
     for _ in range(5):
         owner.post("/auth/confirm", csrf_token=token)
