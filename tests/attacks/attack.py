@@ -19,15 +19,26 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import conftest  # noqa: F401 (nobody's own settings are read)
 from databases import KINDS
 from emails import baiting, blocking, leading_elsewhere
-from force import bombing, crowding, forging, guessing, moving, racing, spraying
+from force import bombing, crowding, exhausting, forging, guessing, moving, racing, spraying
 from sink import Sink
 from targets import Naive, Ours
 from telling import bodies, exporting, times
-from trickery import impersonating, leading_away, other_hosts, other_sites, planting, replaying, stealing
+from trickery import (
+    impersonating,
+    leading_away,
+    other_hosts,
+    other_sites,
+    planting,
+    prefilling,
+    remembering,
+    replaying,
+    stealing,
+)
 
-BY_FORCE = [guessing, spraying, forging, moving, crowding, bombing, racing]
+BY_FORCE = [guessing, spraying, forging, moving, crowding, bombing, racing, exhausting]
 BY_LOOKING = [bodies, times, exporting]
 BY_TRICKERY = [replaying, planting, stealing, leading_away, other_hosts, other_sites, impersonating]
+BY_TRICKERY += [prefilling, remembering]
 BY_EMAIL = [baiting, leading_elsewhere, blocking]
 ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY + BY_EMAIL
 

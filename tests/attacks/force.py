@@ -15,6 +15,8 @@ LOGINS_RATE = 30  # in five minutes, to an account from a network
 BEFORE_THE_DELAY = 10  # wrong passwords, from all networks together
 DOUBLINGS = 9  # of a delay of a second: it takes eight minutes to get so far
 LETTERS_RATE = 10  # an hour, to an address
+# Its time to be normalized grows with the square of its length.
+DEAR_NAME = "a" + "\u0307" * 4_500 + "\u0323" * 4_500
 
 
 def guessing(target):
@@ -160,3 +162,13 @@ def _ask(browser, page, **fields):
 def _some(number):
     assert number, "nobody got through, who should have"
     return number
+
+
+def exhausting(target):
+    """A name that takes long to look at, in the time of an ordinary one: the best of three each."""
+    ordinary, dear = (
+        min(Stranger(target.site).submit("/auth/login", login=name, password="x").seconds for _ in range(3))
+        for name in ("nobody", DEAR_NAME)
+    )
+    told = f"{dear * 1000:.0f} ms, an ordinary one {ordinary * 1000:.0f} ms"
+    yield Outcome("a name that takes ten times as long to refuse", 3, int(dear > 10 * ordinary + 0.1), told=told)

@@ -10,6 +10,7 @@ import os
 import secrets
 import smtplib
 import sqlite3
+import unicodedata
 from contextlib import closing
 from email.message import EmailMessage
 from email.utils import make_msgid
@@ -64,7 +65,7 @@ def log_in():
         return form("That passkey is not known.", 422)
     user = find(request.form["login"])
     if not user:
-        return form("Nobody has that name.", 422)
+        return form(f"Nobody is called {request.form['login'][:100]}.", 422)
     note(user)
     if user["failures"] >= LOCKED_AFTER:
         return form("This account is locked.", 422)
@@ -150,6 +151,7 @@ def note(user):
 
 
 def find(login):
+    login = unicodedata.normalize("NFC", login)
     return run("SELECT * FROM users WHERE email = ? OR username = ?", login, login)
 
 

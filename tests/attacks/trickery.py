@@ -122,6 +122,23 @@ def impersonating(target):
     yield Outcome("usernames like the site's own, given out", len(OFFICIAL), given_out)
 
 
+def prefilling(target):
+    """A form of another site's page, which a browser sends without cookies, and some without Sec-Fetch-Site."""
+    victim = target.member("prefilled")
+    stripped = victim.saying(Origin=f"https://{EVIL}", Referer="")
+    stripped.cookies = {}
+    answer = stripped.post("/auth/login", login="attackers.own", password="x")
+    yield Outcome("another site's words shown in a form", 1, int("attackers.own" in answer.text))
+    yield Outcome("a session that replaces the visitor's", 1, int("Set-Cookie" in answer.headers))
+
+
+def remembering(target):
+    """A form that comes back with what was typed: may a cache keep it?"""
+    answer = Stranger(target.site).submit("/auth/login", login="typed.by.me", password="x")
+    is_kept = "typed.by.me" in answer.text and "no-store" not in answer.headers.get("Cache-Control", "")
+    yield Outcome("a page with what was typed that a cache may keep", 1, int(is_kept))
+
+
 def _send_all(target, how, token=None, **headers):
     """Send forms as a stranger, and as somebody who is signed in; with their own token if none is given."""
     name = f"tricked{next(numbers)}"
