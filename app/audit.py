@@ -27,14 +27,65 @@ STRANGERS = {SIGN_IN_FAILED, "reset_asked", "magic_link_asked", "recovery_code_f
 HOUR = 3600  # seconds
 PAGE = 50  # lines
 
+# What the history says of each action.
+WORDS = {
+    "registered": "You registered",
+    "registered_again": "Somebody tried to register with your address",
+    "confirmation_resent": "Another confirmation letter was sent",
+    "confirmed": "Your address was confirmed",
+    "email_corrected": "You corrected your address",
+    "mailbox_proved": "You proved that the mailbox is yours; what was set up before is gone",
+    "signed_in": "You logged in",
+    "sign_in_failed": "Somebody tried to log in with a wrong password or passkey",
+    "new_device": "It was a browser never seen on your account",
+    "device_code_sent": "Your password was entered on a new device, and a code was emailed to you",
+    "device_code_failed": "A wrong code was entered on a new device",
+    "device_verified": "A new device was verified by the emailed code",
+    "next_login_trusted": "Your next login was allowed without an emailed code",
+    "next_login_trust_used": "A new device logged in without an emailed code, as allowed",
+    "proved_again": "You proved once more that it is you",
+    "signed_out": "You logged out",
+    "signed_out_others": "You logged out your other browsers",
+    "signed_out_everywhere": "You were logged out everywhere",
+    "magic_link_asked": "A link to log in was asked for",
+    "reset_asked": "A link to choose a new password was asked for",
+    "password_reset": "A new password was chosen by a mailed link",
+    "password_changed": "Your password was changed",
+    "second_factor_on": "A second factor was added",
+    "second_factor_off": "A second factor was removed",
+    "second_factor_reset": "The second step was turned off",
+    "second_factor_used": "You did the second step",
+    "second_factor_failed": "Somebody typed a wrong code at the second step",
+    "recovery_code_failed": "Somebody typed a wrong recovery code, or one that was used, at the second step",
+    "recovery_codes_made": "New recovery codes were made",
+    "browser_trusted": "You trusted a browser for 30 days",
+    "trust_ended": "You trust a browser no more",
+    "password_removed": "Your password was removed",
+    "passkey_renamed": "A passkey got another name",
+    "passkey_copied": "A passkey was refused, because it may have been copied",
+    "username_changed": "Your username was changed",
+    "email_change_asked": "A change of your address was asked for",
+    "email_changed": "Your address was changed",
+    "identity_linked": "An account elsewhere was linked to yours",
+    "identity_unlinked": "The link to an account elsewhere was removed",
+    "account_secured": "Your account was taken back from an email about it",
+    "code_sent": "A code was sent to your address",
+    "recovery_codes_few": "Few recovery codes were left",
+    "exported": "Your data were downloaded",
+    "deletion_asked": "You asked to have the account deleted",
+    "deletion_taken_back": "You decided to keep the account",
+    "deactivated": "Your account was deactivated",
+    "activated": "Your account was activated again",
+}
+
 log = logging.getLogger("security")
 
 
-def record(user: User | None, action: str, **detail: Any) -> None:
-    """Add a line to the history of `user`, in the caller's transaction. `detail` holds nothing secret.
+def record(user: User | None, action: str, **detail: Any) -> Event:
+    """Add a line to the history of `user`, in the caller's transaction, and return it. `detail` holds nothing secret.
 
     Without a user it is about an address that has no account, and costs the same. What strangers can cause is added to
-    the line of its network and hour.
+    the line of its network and hour instead, so that the event that is returned is not stored.
     """
     if action == SIGN_IN_FAILED:
         detail.setdefault("method", "password")
@@ -43,11 +94,15 @@ def record(user: User | None, action: str, **detail: Any) -> None:
         detail["by"] = "operator"
     where = origin()
     event = {"action": action, "user_id": user and user.id, "detail": detail, **where}
+    added = Event(**event, network=network(where["ip"]))
+    if user and user.current_session:
+        added.session = user.current_session.key
     if action in STRANGERS and where["ip"]:
         _add_to_line(event)
     else:
-        db.session.add(Event(**event, network=network(where["ip"])))
+        db.session.add(added)
     log.info(action, extra={"fields": {"event": event}})
+    return added
 
 
 def refused(reason: str, **detail: Any) -> None:

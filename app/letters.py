@@ -8,6 +8,7 @@ The same words are shown as HTML: a paragraph of two lines, `Label:` and an addr
 """
 
 import re
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from flask import current_app
 from jinja2 import TemplateError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import browsers, clock
+from app import browsers, clock, tokens
 from app.extensions import db
 from app.mime import Email
 from app.models import EmailChallenge, Letter
@@ -26,6 +27,7 @@ DOTS = ".\u3002\uff0e\uff61"  # that a host's name may have (UTS 46)
 LINKING = str.maketrans({"@": " (at) ", ":": " : ", "/": " / ", "\\": " \\ "} | dict.fromkeys(DOTS, " (dot) "))
 PHONE_NUMBER = 7  # digits
 DAY = 24 * 3600  # seconds
+SECURE_WITHIN = timedelta(seconds=tokens.LIFETIMES["secure_account"])
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
@@ -101,6 +103,7 @@ def _words(letter: Letter) -> dict[str, Any]:
         "app_name": current_app.config["APP_NAME"],
         "is_last_today": letter.budget == Budget.LAST,
         "at": f"{letter.created_at:%-d %B %Y at %H:%M} UTC",
+        "until": f"{letter.created_at + SECURE_WITHIN:%-d %B %Y}",
         "browser": browsers.in_words(details.get("user_agent", "")),
     }
     return words | details

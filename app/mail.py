@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import flask_mail
 from flask import current_app, has_request_context
-from sqlalchemy import ColumnElement, case, event, func, select, update
+from sqlalchemy import ColumnElement, and_, case, event, func, not_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from app import audit, clock, limits, mime
 from app.extensions import db
 from app.letters import Unsendable, write
-from app.models import Device, Letter, User
+from app.models import Device, Event, Letter, User
 from app.models.outbox import Budget, Status
 from app.models.user import ascii_email, email_key
 
@@ -38,15 +38,9 @@ PURPOSES = {  # of the token in a letter's link, by the letter's name
     "confirm": "confirm",
     "reset": "reset",
     "first_password": "reset",
-    "email_restored": "reset",
     "account_exists": "reset",
     "magic_link": "magic_link",
     "change_email": "change_email",
-    "email_changed": "undo_email",
-    "identity_linked": "undo_link",
-    "second_factor_on": "undo_factor",
-    "passkey_added": "undo_passkey",
-    "passkey_undone": "reset",
 }
 
 log = logging.getLogger(__name__)
@@ -58,14 +52,19 @@ def send(
     user: User | None,
     to: str | None = None,
     claims: dict[str, Any] | None = None,
+    event: Event | None = None,
     budget: Budget | None = None,
     **details: Any,
 ) -> Letter:
     """Queue the letter `name` to `user`, or to the address `to`.
 
-    Its template gets `details`, and where the present request comes from; its token says `claims`.
+    Its template gets `details`, and where the present request comes from; its token says `claims`. `event` is what the
+    email is about: its link "This wasn't me" takes the account back to before that.
     """
-    purpose = PURPOSES.get(name)
+    purpose = "secure_account" if event else PURPOSES.get(name)
+    if event:
+        db.session.flush()
+        claims = (claims or {}) | {"event": event.id}
     state = (user or User(email=to)).state(purpose or "reset")  # the same work for nobody
     letter = Letter(
         name=name,
@@ -91,12 +90,12 @@ def warn(name: str, user: User | None) -> None:
         send(name, None, to=NOBODY).done(Status.OBSOLETE)
 
 
-def notify(name: str, user: User, **details: Any) -> None:
+def notify(name: str, user: User, event: Event, **details: Any) -> None:
     """Queue a notice of what may happen again and again, unless three of its kind went within the hour."""
     hour = clock.now() - timedelta(hours=1)
     lately = select(func.count()).where(Letter.user_id == user.id, Letter.name == name, Letter.created_at > hour)
     if (db.session.scalar(lately) or 0) < NOTICES_AN_HOUR:
-        send(name, user, **details)
+        send(name, user, event=event, **details)
 
 
 def budget_for(email: str, lets_in: bool = False, is_reset: bool = False) -> Budget | None:
@@ -160,18 +159,14 @@ def _is_recognised(key: str) -> bool:
     return bool(device) and Device.is_known(device, key)
 
 
-def drop(user: User) -> None:
-    """Drop the letters to `user` that wait with a link: what it was for is over. An owner's undo is not."""
-    _drop(user, Letter.purpose != "undo_email")
+def drop(user: User, since: int = 0) -> None:
+    """Drop the emails to `user` that wait with a link: what it was for is over.
 
-
-def drop_undo_letters(user: User, after: int) -> None:
-    """Drop the letters that wait with the undo of a later change than this one: it is void."""
-    _drop(user, Letter.purpose == "undo_email", Letter.claims["change"].as_integer() > after)
-
-
-def _drop(user: User, *which: ColumnElement[bool]) -> None:
-    waiting = update(Letter).where(Letter.user_id == user.id, Letter.status == Status.WAITING, *which)
+    "This wasn't me" is not, if its event was before the audit event `since`.
+    """
+    earlier = and_(Letter.purpose == "secure_account", Letter.claims["event"].as_integer() < since)
+    with_link = and_(Letter.purpose.is_not(None), not_(earlier))
+    waiting = update(Letter).where(Letter.user_id == user.id, Letter.status == Status.WAITING, with_link)
     db.session.execute(
         waiting.values(status=Status.OBSOLETE, done_at=clock.now()), execution_options={"synchronize_session": False}
     )

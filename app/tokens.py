@@ -24,13 +24,10 @@ LIFETIMES = {  # seconds
     "confirm": 3600,
     "reset": 3600,
     "change_email": 3600,
-    "undo_email": 7 * 24 * 3600,
+    "secure_account": 7 * 24 * 3600,
     "magic_link": 15 * 60,
     "recent_login": 15 * 60,  # a code only
     "verify_device": 15 * 60,  # a code only
-    "undo_link": 72 * 3600,
-    "undo_factor": 72 * 3600,
-    "undo_passkey": 72 * 3600,
     "doctor": 60,  # nobody's: flask doctor asks the server with it
 }
 CODE_DIGITS = 8

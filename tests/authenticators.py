@@ -3,8 +3,9 @@
 import re
 
 import pyotp
+from clients import PASSWORD
 
-SET_UP = "/auth/two-factor"
+SET_UP, PROVE = "/auth/two-factor", "/auth/recent-login"
 
 
 class Phone:
@@ -38,3 +39,12 @@ def set_up(client, clock):
     phone.codes = codes_on(client.post(SET_UP, data={"code": phone.code()}))
     clock.move(minutes=1)
     return phone
+
+
+def prove(client, phone, password=PASSWORD):
+    """Prove both factors, which allows one change of a credential. A code works once: time passes before and after."""
+    phone.clock.move(minutes=1)
+    answer = client.post(PROVE, data={"password": password, "factor_code": phone.code()})
+    assert answer.status_code == 302
+    phone.clock.move(minutes=1)
+    return answer

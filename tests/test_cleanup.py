@@ -24,6 +24,7 @@ from app.models import (
     Job,
     Letter,
     PasskeyChallenge,
+    RemovedCredential,
     SsoJourney,
     User,
     UserSession,
@@ -77,6 +78,10 @@ def change(user, at):
     return EmailChange(user_id=user.id, old_email="x", old_email_key="x", new_email="y", changed_at=at)
 
 
+def removed(user, at):
+    return RemovedCredential(user_id=user.id, table="passkeys", row={}, event_id=1, removed_at=at)
+
+
 LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "expired sessions": (UserSession, 7, session),
     "revoked sessions": (UserSession, 7, revoked),
@@ -88,6 +93,7 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
         lambda user, at: PasskeyChallenge(purpose="sign_in", browser="x", asked_at=at),
     ),
     "changes of address": (EmailChange, 30, change),
+    "removed credentials": (RemovedCredential, 7, removed),
     "emails sent": (Letter, 30, letter),
     "emails given up": (Letter, 30, lambda user, at: letter(user, at, "failed")),
     "emails dropped": (Letter, 30, lambda user, at: letter(user, at, "obsolete")),
@@ -138,7 +144,7 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model, _, _ in LIMITS.values()} == {
         UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, SsoJourney: 1, EmailChange: 1, Letter: 3, Event: 3,
-        Device: 1,
+        Device: 1, RemovedCredential: 1,
     }  # fmt: skip
     assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (1, 3, 0)
     assert User.find("ada") == ada

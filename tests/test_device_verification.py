@@ -371,7 +371,11 @@ def test_a_deactivated_account_gets_no_email(app, owner, ada, flask, letters):
     assert letters() == []
 
 
-@pytest.mark.parametrize("change", [{"deactivated_at": True}, {"password_version": User.password_version + 1}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{"deactivated_at": True}, {"password_version": User.password_version + 1}],
+    ids=["deactivated", "password changed"],
+)
 def test_what_changes_in_the_very_moment_ends_it_too(app, new_device, ada, letters, clock, monkeypatch, change):
     """After the page has looked at the account, and before it logs anybody in."""
     right = device_verification.is_right

@@ -9,8 +9,10 @@ import pytest
 from clients import PASSWORD
 from sqlalchemy import select
 
+from app import tokens
+from app.accounts import credentials, first_proof
 from app.extensions import db
-from app.models import Event, Letter, User
+from app.models import Device, Event, Identity, Letter, RemovedCredential, User, UserSession
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"
 ASK, WAIT, GATE = "/auth/magic-link", "/auth/magic-link/sent", "/auth/unconfirmed"
@@ -247,3 +249,51 @@ def test_later_proofs_are_no_first_ones(app, client, another_client, ada, letter
         assert page.request.path == "/"
         assert is_in(client)
         assert app.test_client().sign_in(ada).location == "/"
+
+
+# A list derived from the model: what a new column or table about an account is must be said
+
+
+def test_every_column_and_table_about_an_account_is_cleared_or_kept_for_a_reason():
+    columns = {column.name for column in User.__table__.columns}
+    assert columns == set(first_proof.CLEARED_COLUMNS) | (set(first_proof.KEPT) & columns)
+    cleared = {*credentials.kinds(), *first_proof.CLEARED_TABLES, RemovedCredential, UserSession, Device}
+    tables = {
+        model.__tablename__
+        for model in (mapper.class_ for mapper in User.registry.mappers)
+        if model.__module__.startswith("app.models.")
+        and any(key.column.table is User.__table__ for key in model.__table__.foreign_keys)
+    }
+    kept = set(first_proof.KEPT) - columns
+    assert tables == {model.__tablename__ for model in cleared} | kept
+
+
+def test_a_planted_deletion_is_cancelled(client, letters, prove):
+    register(client, VICTIM)
+    user = db.session.scalar(select(User))
+    client.post("/auth/delete", data={"email": VICTIM})
+    db.session.expire_all()
+    assert user.deletion_due_at
+    prove()
+    db.session.expire_all()
+    assert user.deletion_due_at is None
+
+
+def test_planted_credentials_are_not_restored_by_an_earlier_email(client, another_client, ada, letters, prove):
+    """What was removed for good is not kept for "This wasn't me"."""
+    db.session.delete(ada)
+    db.session.commit()
+    register(client, VICTIM)
+    user = db.session.scalar(select(User))
+    event = Event(user_id=user.id, action="identity_unlinked")
+    db.session.add(event)
+    db.session.flush()
+    planted = Identity(user_id=user.id, provider="acme", issuer="https://acme", subject="eve")
+    db.session.add(planted)
+    db.session.flush()
+    credentials.remove(event, Identity, Identity.user_id == user.id)
+    db.session.commit()
+    prove()
+    token = tokens.issue("secure_account", user.id, tokens.fingerprint(), event=event.id)
+    assert another_client.post(f"/auth/secure-account/{token}", data=NEW_TWICE).status_code == 302
+    assert not db.session.scalars(select(Identity)).all()

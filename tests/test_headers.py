@@ -23,8 +23,7 @@ WITH_TOKEN = {
     "auth.reset_password",
     "auth.use_magic_link",
     "auth.change_email_link",
-    "auth.undo_email",
-    "auth.undo_passkey",
+    "auth.secure_account",
     "main.arrived",
 }
 PRODUCTION = {

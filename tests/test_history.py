@@ -14,7 +14,7 @@ from test_passwords import FIREFOX, NEW
 from test_sessions import lines
 
 from app import clock as clocks
-from app.auth.history import WORDS
+from app.audit import WORDS
 from app.extensions import db
 from app.models import Event, UserSession
 

@@ -448,15 +448,14 @@ def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, c
 EXEMPT = {
     "auth.logout": "it ends a session of one's own",
     "auth.reset_password": "it needs a mailed link, which works once",
-    "auth.undo_email": "it needs a mailed link, which works once",
+    "auth.secure_account": "it needs a mailed link, which works once",
     "auth.use_magic_link": "it needs a mailed link, which works once",
     "auth.end_session": "it ends a session of one's own",
     "auth.end_other_sessions": "it ends sessions of one's own",
     "auth.end_trust": "it ends what is one's own",
-    "auth.undo_passkey": "it needs a mailed link, which works once",
     **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs a recent sign-in"),
     **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs a recent sign-in"),
-    **dict.fromkeys(["auth.list_passkeys", "auth.passkey", "auth.remove_passkey"], "it needs a recent sign-in"),
+    **dict.fromkeys(["auth.add_passkey", "auth.passkey", "auth.remove_passkey"], "it needs a recent sign-in"),
     "auth.remove_password": "it needs a recent sign-in",
     "auth.keep": "it changes one's own account, and no more than a word of it",
 }

@@ -136,7 +136,7 @@ def _value(column, number):
     """A value for a column of the row with this number."""
     if column.name in {"id", "user_id"}:
         return str(number) if column.type.python_type is str else number
-    if column.name in {"detail", "details", "claims"}:
+    if column.name in {"detail", "details", "claims", "row"}:
         return {"number": number}
     values = {
         int: number,

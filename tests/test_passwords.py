@@ -93,13 +93,13 @@ def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
     assert another_client.sign_in(ada).status_code == 422
     another_client.sign_in(ada, NEW)
     assert is_signed_in(another_client)
-    new_device, letter = letters()
-    assert new_device.subject == "A new browser is logged in to your account"
+    new_device, letter, forgotten = letters()
+    assert new_device.subject == forgotten.subject == "A new browser is logged in to your account"
     assert (letter.subject, letter.recipients) == ("Your password was changed", ["ada@example.com"])
     origin = f"When: {clock.time:%-d %B %Y at %H:%M} UTC\nBrowser: Firefox on Linux\nIP address: 127.0.0.1\n"
     assert all(origin.strip() in text for text in (letter.body, letter.html))
-    assert letters.link() == "/auth/reset"
-    assert "Reset your password" in client.get("/auth/reset").text
+    assert letters.link(1).startswith("/auth/secure-account/")
+    assert "Was this not you?" in client.get(letters.link(1)).text
     assert history() == [
         "signed_in",
         "signed_in",
@@ -107,6 +107,7 @@ def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
         "password_changed",
         "sign_in_failed",
         "signed_in",
+        "new_device",
     ]
 
 
@@ -450,7 +451,7 @@ def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_cli
     assert letters[1].recipients == ["ada@example.com"]
     assert "Firefox on Linux" in letters[1].body
     assert "127.0.0.1" in letters[1].body
-    assert letters.link(1) == "/auth/reset"
+    assert letters.link(1).startswith("/auth/secure-account/")
     assert history() == ["signed_in", "signed_in", "new_device", "reset_asked", "password_reset"]
 
     assert client.get(letters.link(0)).status_code == 410

@@ -7,7 +7,7 @@ import zipfile
 
 import pyotp
 import pytest
-from authenticators import key_on
+from authenticators import codes_on, key_on
 from clients import PASSWORD
 from passkeys import Key
 from sqlalchemy import ForeignKey, select
@@ -51,9 +51,12 @@ def live(app, letters, name):
     another.post("/auth/magic-link", data={"email": new})
     another.get(letters.link())
     secret = key_on(client.get("/auth/two-factor"))
-    client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()})
+    codes = codes_on(client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()}))
+    client.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": codes[0]})
     add(client, Key())
+    client.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": codes[1]})
     asked(client, MAKE)  # and makes none
+    client.post("/auth/recovery-codes")  # the others are kept for a while
     app.test_client().post("/auth/reset", data={"email": new})  # this letter waits
     mine = Identity(user_id=User.find(name).id, provider="acme", issuer="i", subject=name, email=f"{name}@example.org")
     db.session.add_all([mine, SsoJourney.begin("acme", mine.user_id)])

@@ -23,7 +23,7 @@ ASKING = {"auth.list_sessions", "auth.end_session", "auth.end_other_sessions"}
 ASKING |= {"auth.change_username", "auth.export", "auth.delete"}
 ASKING |= {"auth.start_sso", "auth.connections", "auth.unlink"}
 ASKING |= {"auth.list_passkeys", "auth.passkey_creation_options", "auth.passkey", "auth.remove_passkey"}
-ASKING |= {"auth.remove_password"}
+ASKING |= {"auth.remove_password", "auth.add_passkey", "auth.prove_to_add_passkey"}
 ASKING |= {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.end_trust"}
 ASKING_NOT = {
     **dict.fromkeys(["static", "bootstrap.static", "main.healthz", "main.readyz"], "is nobody's"),
@@ -36,10 +36,9 @@ ASKING_NOT = {
     **dict.fromkeys(["auth.login", "auth.magic_link", "auth.magic_link_sent", "auth.use_magic_link"], "is a proof"),
     **dict.fromkeys(["auth.second_factor", "auth.verify_device"], "is a proof, too"),
     "auth.passkey_request_options": "asks for a proof",
-    "auth.undo_passkey": "needs a letter's token",
     **dict.fromkeys(["auth.register"], "makes an account, and changes none"),
     **dict.fromkeys(["auth.request_reset", "auth.letter_sent"], "sends a letter to the mailbox, and no more"),
-    **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.undo_email"], "needs a letter's token"),
+    **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.secure_account"], "needs a letter's token"),
     **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by a letter"),
     **dict.fromkeys(["auth.logout", "auth.keep"], "must be possible at any time, and takes nothing away"),
     "auth.recent_login": "is the question",
@@ -351,6 +350,7 @@ def test_no_target_leads_outside_or_changes_anything(app, member, another_client
 def test_the_unconfirmed_reach_no_page_of_members_through_a_target(app, client, bob):
     client.sign_in(bob)
     reached = {"auth.unconfirmed", "auth.recent_login", "auth.delete", "auth.logout", "auth.keep", "auth.confirm"}
+    reached |= {"auth.secure_account"}
     for endpoint, address in addresses(app, "GET"):
         with prove(client, data={"target": address, "held-username": "eve"}) as answer:
             if endpoint not in reached | {"static", "bootstrap.static", "main.healthz", "main.readyz"}:

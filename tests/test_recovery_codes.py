@@ -2,7 +2,7 @@
 
 from urllib.parse import unquote
 
-from authenticators import codes_on
+from authenticators import codes_on, prove
 from sqlalchemy import select
 from test_passwords import beside, history, is_signed_in
 
@@ -36,6 +36,7 @@ def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, 
         browser = app.test_client()
         browser.sign_in(ada)
         assert browser.post(STEP, data={"recovery_code": code}).location == "/"
+        prove(browser, phone)
         assert f"<strong>{10 - used}</strong> left" in browser.get(NEW_ONES).text
         assert f"{10 - used} left" in browser.get("/account").text
     few = [letter.subject for letter in letters() if "recovery codes left" in letter.subject]
@@ -48,10 +49,12 @@ def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, 
 
 def test_new_ones_replace_all(client, another_client, ada, phone, letters):
     use(client, ada, phone.codes[0])
+    prove(client, phone)
     assert "Make new codes" in client.get(NEW_ONES).text
     page = client.post(NEW_ONES)
     new = codes_on(page)
     assert (len(new), set(new) & set(phone.codes)) == (10, set())
+    prove(client, phone)
     assert new[0] not in client.get(NEW_ONES).text, "they are shown once"
     assert letters()[-1].subject == "New recovery codes were made for your account"
     assert use(another_client, ada, phone.codes[1]).status_code == 422
@@ -61,6 +64,7 @@ def test_new_ones_replace_all(client, another_client, ada, phone, letters):
 
 def test_they_can_be_downloaded_without_another_request(client, ada, phone):
     use(client, ada, phone.codes[0])
+    prove(client, phone)
     page = client.post(NEW_ONES)
     assert page.headers["Cache-Control"] == "no-store"
     address = page.text.partition('download="recovery-codes.txt" href="')[2].partition('"')[0]

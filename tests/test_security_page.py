@@ -13,12 +13,14 @@ from app import hashing, limits, login_delay, mail, tokens
 from app.accounts import (
     cleanup,
     closing,
+    credentials,
     device_verification,
     passkeys,
     passwords,
     recovery_codes,
     registration,
     second_step,
+    secure_account,
     sessions,
     trust,
 )
@@ -33,6 +35,7 @@ from app.models import (
     Event,
     Letter,
     PasskeyChallenge,
+    RemovedCredential,
     SsoJourney,
     UserSession,
     email_challenge,
@@ -49,7 +52,7 @@ UNITS = {
     "hour": timedelta(hours=1),
     "minute": timedelta(minutes=1),
 }
-NUMBERS = {3: "three", 5: "five", 7: "seven", 8: "eight"}
+NUMBERS = {1: "one", 3: "three", 5: "five", 7: "seven", 8: "eight"}
 
 
 def span(time, unit=None):
@@ -85,18 +88,18 @@ GOOD_FOR = {
     ),
     "link to a new address": f"{span(LIFE['change_email'])}, once",
     "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
-    "undo of another passkey": f"{span(LIFE['undo_passkey'])}, once",
-    "undo of a new address": f"{span(LIFE['undo_email'])}, once",
+    '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
     "second step": f"{span(gate.SECOND_STEP_WITHIN)} after the first",
     "trusted browser": span(trust.LASTS),
-    '"this was not me" about a linked account, or a first second factor': f"{span(LIFE['undo_link'], 'hour')}, once",
     "journey to an account elsewhere": f"{span(sso_journey.LASTS)}, once, in the same browser",
     "recent sign-in": span(sessions.RECENT),
+    "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_WITHIN)}, once",
     "signed-in browser": f"until it is closed; {LOGGED_IN}",
     "the same, kept logged in": (
         f"{span(sessions.REMEMBERED_IDLE)} since last use, {span(sessions.REMEMBERED_LONGEST)} at most"
     ),
     "account to be deleted": span(closing.GRACE),
+    "removed credential": f"can be restored for {span(credentials.RESTORABLE)}",
 }
 
 
@@ -111,7 +114,7 @@ def test_how_long_each_is_good_for():
 
 
 def test_what_has_one_figure_there_has_one_in_the_code():
-    assert LIFE["undo_link"] == LIFE["undo_factor"]
+    assert credentials.RESTORABLE == secure_account.LINK_LIFETIME, "what a link restores is there as long as the link"
     hasty = config._hasty_engine("sqlite:///x")["connect_args"]["timeout"]
     assert hasty == config._redis_options()["socket_timeout"] == 0.5, "half a second for the counts"
     assert LIFE["recent_login"] == sessions.RECENT.total_seconds(), "the code, and what it proves"
@@ -188,6 +191,7 @@ KEPT = {
     "questions that no passkey answered for {},": [PasskeyChallenge],
     "sent letters (never their text) for {},": [Letter],
     "changes of address for {},": [EmailChange],
+    "removed credentials for {},": [RemovedCredential],
     "history and known browsers for {},": [Event, Device],
 }
 
@@ -204,7 +208,9 @@ GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
 WRONG, REGISTERED = limits.EVERYBODYS["login"], limits.EVERYBODYS["registration"]
 SENTENCES = [
     f"at most {device_verification.MAX_HOURLY} of these emails an hour and {device_verification.MAX_DAILY} a day",
-    f"For {word(LIFE['undo_email'] // 86400)} days that address can put itself back",
+    f"works for {word(LIFE['secure_account'] // 86400)} days, once",
+    f"within {word(secure_account.PASSWORD_WITHIN // UNITS['hour'])} hour",
+    f"within {word(sessions.BOTH_FACTORS_WITHIN // UNITS['minute'])} minutes, and for one change",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MOST}.",
     f"A code has {word(tokens.CODE_DIGITS)} digits.",
@@ -220,7 +226,6 @@ SENTENCES = [
     f"After {second_step.MOST} wrong codes without a right one between",
     f"a chance of 1 in {round(10**6 / (second_step.MOST * GOOD_AT_A_TIME), -2):,.0f}.",
     f"The owner gets a letter, {word(mail.NOTICES_AN_HOUR)} an hour at most.",
-    f"undoes it for {span(LIFE['undo_factor'], 'hour')},",
     f"{PASSWORDS} tries are counted for that browser alone",
     f"no more than {PASSWORDS} are looked at",
     f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"

@@ -179,7 +179,7 @@ def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, 
     for words in (f"When: {clock.time:%-d %B %Y at %H:%M} UTC", "Browser: Mobile Safari on iOS", "198.51.100.9"):
         assert words in letter.body
         assert words in letter.html
-    assert letters.link() == "/auth/reset"
+    assert letters.link().startswith("/auth/secure-account/")
     assert "It was a browser never seen on your account" in laptop.get("/auth/history").text
 
     for each in (laptop, phone):

@@ -468,14 +468,14 @@ def test_who_has_a_passkey_has_another_way_in(client, issuer):
     user = db.session.scalar(select(User))
     db.session.add(Passkey(user_id=user.id, name="x", credential_id="x", public_key="x", sign_count=0))
     db.session.commit()
-    assert "logs nobody in here any more" in told(client, client.post(f"{CONNECTIONS}/{subject_of()}/unlink"))
+    assert "can no longer log you in here" in told(client, client.post(f"{CONNECTIONS}/{subject_of()}/unlink"))
 
 
 def test_of_two_one_is_taken_off_and_the_other_stays(client, issuer):
     travel(client, issuer)
     travel(client, issuer, sub="another")
     first, second = (subject_of(number) for number in (0, 1))
-    assert "logs nobody in here any more" in told(client, client.post(f"{CONNECTIONS}/{first}/unlink"))
+    assert "can no longer log you in here" in told(client, client.post(f"{CONNECTIONS}/{first}/unlink"))
     assert "only way in" in told(client, client.post(f"{CONNECTIONS}/{second}/unlink"))
     assert [identity.subject for identity in db.session.scalars(select(Identity))] == ["another"]
 

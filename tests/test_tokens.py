@@ -10,10 +10,9 @@ import pytest
 from clients import ROOT, on_sqlite
 from corpora import TOKENS, signed
 
-from app import clock, tokens
-from app.accounts import passkeys, sso, two_factor
+from app import tokens
 from app.extensions import db
-from app.models import EmailChange, Identity, Passkey, User
+from app.models import Event, User
 from app.models.user import STATE
 
 SECRET_KEY = "a key of the tests' own that is long enough"
@@ -51,25 +50,19 @@ def test_the_clock_decides(bob, clock):
 @pytest.mark.parametrize("purpose", tokens.LIFETIMES)
 @pytest.mark.parametrize("other", tokens.LIFETIMES)
 def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
-    change = EmailChange(user_id=bob.id, old_email="old@example.com", old_email_key="old@example.com", new_email="x")
-    identity = Identity(user_id=bob.id, provider="acme", issuer="i", subject="s")
-    passkey = Passkey(user_id=bob.id, name="x", credential_id="x", public_key="x", sign_count=0)
-    db.session.add_all([change, identity, passkey])
-    bob.second_factor_at = clock.now()
+    event = Event(user_id=bob.id, action="new_device")
+    db.session.add(event)
     db.session.commit()
+    event_id, new = event.id, {"password": "another lantern", "confirm_password": "another lantern"}
     state = bob.state(purpose) if purpose in STATE else ""
-    claims = {"email": "new@example.com", "change": change.id, "challenge": "x"}
-    token = tokens.issue(purpose, bob.id, state, **claims, factor=passkey.id, identity=identity.id)
+    token = tokens.issue(purpose, bob.id, state, email="new@example.com", challenge="x", event=event_id)
     assert (tokens.read(other, token) is not None) is (purpose == other)
     spent = {
         "confirm": lambda: bob.confirm(token),
         "reset": lambda: User.reset_password(token, "another lantern"),
         "change_email": lambda: bob.change_email(token),
-        "undo_email": lambda: client.post(f"/auth/undo-email/{token}").status_code == 302,
+        "secure_account": lambda: client.post(f"/auth/secure-account/{token}", data=new).status_code == 302,
         "magic_link": lambda: client.post(f"/auth/magic-link/{token}").status_code == 302,
-        "undo_link": lambda: sso.find_to_disown(token) == identity,
-        "undo_passkey": lambda: passkeys.find_to_undo(token) == passkey,
-        "undo_factor": lambda: two_factor.find_to_undo(token) == bob,
         "recent_login": lambda: purpose == "recent_login",  # only its code goes anywhere
         "verify_device": lambda: purpose == "verify_device",  # likewise
         "doctor": lambda: client.get(f"/healthz/{token}").status_code == 200,
@@ -88,7 +81,7 @@ def test_every_purpose_has_a_key_of_its_own(app):
         ("reset link", "reset"),
         ("magic link and code", "magic_link"),
         ("link to a new address", "change_email"),
-        ("undo of a new address", "undo_email"),
+        ('"This wasn\'t me"', "secure_account"),
     ],
 )
 def test_security_md_says_how_long_each_is_good_for(flow, purpose):

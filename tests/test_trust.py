@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from authenticators import set_up
+from authenticators import prove, set_up
 from clients import PASSWORD
 from sqlalchemy import select
 from test_passwords import NEW, choose, history, is_signed_in
@@ -98,10 +98,13 @@ def password_reset(trusted, other, ada, phone, letters):
 
 def password_changed(trusted, other, ada, phone, letters):
     for new, old in ((NEW, PASSWORD), (PASSWORD, NEW)):
-        trusted.post("/auth/change-password", data={"old_password": old, "password": new, "confirm_password": new})
+        prove(trusted, phone, old)
+        form = {"old_password": old, "password": new, "confirm_password": new}
+        assert trusted.post("/auth/change-password", data=form).location == "/account"
 
 
 def factor_changed(trusted, other, ada, phone, letters):
+    prove(trusted, phone)
     trusted.post("/auth/two-factor/off")
     set_up(trusted, phone.clock)
 

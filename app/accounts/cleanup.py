@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, delete, inspect, literal, select, tuple_, 
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app import clock, mail, tokens
-from app.accounts import closing
+from app.accounts import closing, credentials
 from app.accounts.jobs import Batches, Incomplete, in_words, log, register, registered, run, run_due, run_now
 from app.extensions import db, rows_changed
 from app.models import (
@@ -29,6 +29,7 @@ from app.models import (
     Event,
     Letter,
     PasskeyChallenge,
+    RemovedCredential,
     SsoJourney,
     User,
     UserSession,
@@ -100,6 +101,11 @@ def audit_events_of_strangers() -> Batches:
 
 
 @register
+def removed_credentials() -> Batches:
+    return delete_older(RemovedCredential.removed_at, credentials.RESTORABLE)
+
+
+@register
 def devices() -> Batches:
     return delete_older(Device.last_seen_at, YEAR)
 
@@ -115,6 +121,21 @@ def secrets_on_old_keys() -> Batches:
             if renewed := tokens.renewed("authenticator", secret):
                 same = update(Authenticator).where(Authenticator.id == last, Authenticator.secret == secret)
                 count += rows_changed(same.values(secret=renewed))
+        yield count
+
+
+@register
+def removed_secrets_on_old_keys() -> Batches:
+    """Do the same for the apps that were removed within the last seven days."""
+    last = 0
+    rows = select(RemovedCredential).order_by(RemovedCredential.id).limit(BATCH)
+    while setting("SECRET_KEY_FALLBACKS"):
+        if not (found := db.session.scalars(rows.where(RemovedCredential.id > last)).all()):
+            break
+        last, count = found[-1].id, 0
+        for removed in found:
+            if removed.table == "authenticators" and (secret := tokens.renewed("authenticator", removed.row["secret"])):
+                removed.row, count = removed.row | {"secret": secret}, count + 1
         yield count
 
 

@@ -31,18 +31,18 @@ def ask_to_delete(user: User) -> None:
     """Have the account deleted after 14 days, in which its address and name stay taken; sign it out everywhere."""
     user.deletion_due_at = clock.now() + GRACE
     sessions.end_others(user, reason="deletion")
-    audit.record(user, "deletion_asked")
+    event = audit.record(user, "deletion_asked")
     if user.confirmed:  # else strangers could be written to
-        mail.send("deletion_asked", user, due=f"{user.deletion_due_at:%-d %B %Y}")
+        mail.send("deletion_asked", user, event=event, due=f"{user.deletion_due_at:%-d %B %Y}")
 
 
 def keep(user: User) -> None:
     """Take that back."""
     if user.deletion_due_at:
         user.deletion_due_at = None
-        audit.record(user, "deletion_taken_back")
+        event = audit.record(user, "deletion_taken_back")
         if user.confirmed:
-            mail.send("deletion_taken_back", user)
+            mail.send("deletion_taken_back", user, event=event)
 
 
 def is_due() -> list[ColumnElement[bool]]:

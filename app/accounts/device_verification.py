@@ -53,8 +53,7 @@ def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallen
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    audit.record(user, "device_code_sent")
-    mail.send(PURPOSE, user, claims={"challenge": challenge.id})
+    mail.send(PURPOSE, user, claims={"challenge": challenge.id}, event=audit.record(user, "device_code_sent"))
     return challenge
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from app import audit, clock, mail
-from app.accounts import ways_in
+from app.accounts import first_proof
 from app.extensions import db, rows_changed
 from app.models import EmailChallenge, User
 
@@ -54,6 +54,6 @@ def sign_in(user: User) -> bool:
     if not user.spend("magic_link", sign_ins=user.sign_ins + 1, **changes):
         return False
     if is_first_proof:
-        ways_in.remove(user, "mailbox_proved")
+        first_proof.clear(user)
         audit.record(user, "mailbox_proved")
     return True

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select, update
 
-from app import audit, mail, tokens
-from app.accounts import sessions, two_factor
+from app import audit, mail
+from app.accounts import two_factor
 from app.extensions import db, rows_changed
 from app.models import Passkey, PasskeyChallenge, User, UserSession
 from app.models.passkey_challenge import LIFETIME
@@ -139,32 +139,6 @@ def remove(passkey: Passkey, keep: UserSession) -> bool:
     return two_factor.remove(passkey.user, "passkey", passkey, keep)
 
 
-def find_to_undo(token: str) -> Passkey | None:
-    """Return the passkey whose adding this token can undo."""
-    claims = tokens.read("undo_passkey", token)
-    if not claims:
-        return None
-    added = (Passkey.id == claims.extra.get("factor"), Passkey.user_id == claims.subject)
-    return db.session.scalar(select(Passkey).where(*added))
-
-
-def undo(passkey: Passkey) -> bool:
-    """Take back that a passkey was added; say whether nobody was faster.
-
-    Whoever added it was in the account: nobody who is in stays in, no browser, no password.
-    """
-    user = passkey.user
-    if not two_factor.remove(user, "passkey", passkey, keep=None):
-        return False
-    void = update(User).where(User.id == user.id)
-    rows_changed(void.values(password_hash=None, password_version=User.password_version + 1))
-    db.session.refresh(user)
-    sessions.forget_devices(user)
-    audit.record(user, "passkey_undone")
-    mail.send("passkey_undone", user)
-    return True
-
-
 def _site() -> tuple[str, str]:
     """Where passkeys are good: the origin of our pages as browsers write it, and its host."""
     public = urlsplit(setting("PUBLIC_URL"))
@@ -240,8 +214,7 @@ def _is_right(passkey: Passkey | None, given: Any, purpose: str, browser: str, u
         return False
     if passkey.use(found.new_sign_count, found.credential_backed_up):
         return True
-    audit.record(passkey.user, "passkey_copied")
-    mail.notify("passkey_copied", passkey.user)
+    mail.notify("passkey_copied", passkey.user, audit.record(passkey.user, "passkey_copied"))
     return False
 
 

@@ -6,7 +6,7 @@ import threading
 from sqlalchemy import exists
 
 from app import audit, limits, mail, tokens
-from app.accounts import common_passwords, sessions, sso, two_factor, ways_in
+from app.accounts import common_passwords, first_proof, sessions
 from app.extensions import db
 from app.models import Passkey, User, UserSession
 from app.models.outbox import Budget, Status
@@ -37,8 +37,8 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
     if not user.spend("reset", **user.new_password(password)):
         return False
     sessions.end_others(user, keep, reason="password_changed")
-    audit.record(user, "password_changed")
-    mail.send("password_changed", user)
+    sessions.forget_devices(user, keep)
+    mail.send("password_changed", user, event=audit.record(user, "password_changed"))
     return True
 
 
@@ -48,8 +48,7 @@ def remove(user: User, keep: UserSession) -> bool:
     if not user.spend("reset", has_passkey, **user.new_password(None)):
         return False
     sessions.end_others(user, keep, reason="password_removed")
-    audit.record(user, "password_removed")
-    mail.send("password_removed", user)
+    mail.send("password_removed", user, event=audit.record(user, "password_removed"))
     return True
 
 
@@ -76,34 +75,23 @@ def find_to_reset(token: str) -> User | None:
     """Return whose password this token can set."""
     claims = tokens.read("reset", token)
     user = claims and db.session.get(User, claims.subject)
-    if user and user.owns("reset", claims):
-        return user
-    identity = sso.find_to_disown(token)
-    return identity.user if identity else two_factor.find_to_undo(token)
+    return user if user and user.owns("reset", claims) else None
 
 
 def reset(user: User, token: str, password: str) -> bool:
     """Set a new password by a mailed link, which confirms the address, and sign out every browser.
 
-    Return whether the link was good still. Who proves the address for the first time finds nothing in the account that
-    another may have left there. The link that says "this was not me" of a first factor, or of a linked account, removes
-    it.
+    Return whether the link was still good. A first proof of the address clears what another person left in the account.
     """
     is_first_proof = not user.confirmed
-    if two_factor.find_to_undo(token) is user:
-        is_done = two_factor.undo(user, **user.new_password(password), confirmed=True)
-    elif identity := sso.find_to_disown(token):
-        is_done = sso.disown(identity, **user.new_password(password), confirmed=True)
-    else:
-        is_done = User.reset_password(token, password)
-    if not is_done:
+    if not User.reset_password(token, password):
         return False
     if is_first_proof:
-        ways_in.remove(user, "mailbox_proved")
+        first_proof.clear(user)
         audit.record(user, "mailbox_proved")
     sessions.end_others(user, reason="password_reset")
-    audit.record(user, "password_reset")
-    mail.send("password_changed", user)
+    sessions.forget_devices(user)
+    mail.send("password_changed", user, event=audit.record(user, "password_reset"))
     return True
 
 

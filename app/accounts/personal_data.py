@@ -23,6 +23,7 @@ from app.models import (
     Passkey,
     PasskeyChallenge,
     RecoveryCode,
+    RemovedCredential,
     SsoJourney,
     User,
     UserSession,
@@ -41,6 +42,7 @@ SECRETS = {
     "devices.key",
     "authenticators.secret",
     "recovery_codes.hash",
+    "removed_credentials.row",
     "email_challenges.id",
     "email_challenges.state",
     "sso_journeys.id",
@@ -134,6 +136,7 @@ register(Identity, lambda user: Identity.user_id == user.id, "which accounts els
 register(SsoJourney, lambda user: SsoJourney.user_id == user.id, "when you were about to link one")
 register(Authenticator, lambda user: Authenticator.user_id == user.id, "when your authenticator app was set up")
 register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
+register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "which of these you removed lately")
 register(Passkey, lambda user: Passkey.user_id == user.id, "your passkeys")
 register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, "when passkeys were asked for")
 register(Event, lambda user: Event.user_id == user.id, "what happened to your account")

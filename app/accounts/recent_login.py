@@ -19,7 +19,8 @@ def send_code(user: User) -> bool:
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    mail.send("code", user, claims={"challenge": challenge.id}, budget=budget)
+    event = audit.record(user, "code_sent")
+    mail.send("code", user, claims={"challenge": challenge.id}, event=event, budget=budget)
     return True
 
 

@@ -7,27 +7,29 @@ import secrets
 from sqlalchemy import delete, func, select
 
 from app import audit, mail
+from app.accounts import credentials
 from app.extensions import db, rows_changed
-from app.models import RecoveryCode, User
+from app.models import Event, RecoveryCode, User
 
 COUNT = 10
 LENGTH = 24  # characters of base32: 120 bits, which nobody guesses
 FEW = 3  # left
 
 
-def make(user: User) -> list[str]:
+def make(user: User, event: Event) -> list[str]:
     """Make ten codes that take the place of all earlier ones, and return them: they can't be read again."""
-    rows_changed(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
+    credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
     codes = [base64.b32encode(secrets.token_bytes(LENGTH * 5 // 8)).decode() for _ in range(COUNT)]
-    db.session.add_all(RecoveryCode(user_id=user.id, hash=_hash(code)) for code in codes)
+    db.session.add_all(RecoveryCode(user_id=user.id, hash=_hash(code), event_id=event.id) for code in codes)
     return ["-".join(code[start : start + 4] for start in range(0, LENGTH, 4)) for code in codes]
 
 
 def renew(user: User) -> list[str]:
     """Make new codes for who asks for them, and tell the owner; return them."""
-    audit.record(user, "recovery_codes_made")
-    mail.send("recovery_codes_made", user)
-    return make(user)
+    user.lock()
+    event = audit.record(user, "recovery_codes_made")
+    mail.send("recovery_codes_made", user, event=event)
+    return make(user, event)
 
 
 def use(user: User, code: str) -> bool:
@@ -36,7 +38,7 @@ def use(user: User, code: str) -> bool:
     if len(code) != LENGTH or not rows_changed(mine):
         return False
     if left(user) == FEW:
-        mail.send("recovery_codes_few", user, left=FEW)
+        mail.send("recovery_codes_few", user, event=audit.record(user, "recovery_codes_few"), left=FEW)
     return True
 
 

@@ -34,7 +34,8 @@ def check_code(user: User, code: str, device: str) -> None:
     """
     typed = re.sub(r"[\s-]", "", code).upper()
     if recovery_codes.use(user, typed):
-        return audit.record(user, USED, factor="recovery_code")
+        audit.record(user, USED, factor="recovery_code")
+        return
     if not APP_CODE.fullmatch(typed):  # it can't be right, so it is no guess: a recovery code that was used, perhaps
         audit.record(user, RECOVERY_FAILED)
         audit.note(audit.CODE_FAILED)
@@ -44,10 +45,10 @@ def check_code(user: User, code: str, device: str) -> None:
     rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins))  # one at a time from here on
     _check_pause(user, where)
     if two_factor.use_app_code(user, typed):
-        return audit.record(user, USED, factor="authenticator")
-    audit.record(user, FAILED, device=where)
+        audit.record(user, USED, factor="authenticator")
+        return
     audit.note(audit.CODE_FAILED)
-    mail.notify("second_factor_failed", user)
+    mail.notify("second_factor_failed", user, audit.record(user, FAILED, device=where))
     raise ValueError(f"{WRONG} {CLOCK}")
 
 

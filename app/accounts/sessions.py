@@ -16,6 +16,7 @@ from app.models import Device, User, UserSession
 IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
 RECENT = timedelta(minutes=15)
+BOTH_FACTORS_WITHIN = timedelta(minutes=5)
 MOST = 50  # of one account
 MOST_DEVICES = 100
 SEEN_EVERY = timedelta(minutes=5)  # how exact last_seen_at is
@@ -66,9 +67,25 @@ def is_recent(user_session: UserSession) -> bool:
 
 
 def prove_again(user_session: UserSession) -> None:
-    """Note that the person has proved once more who they are."""
+    """Note that the person has proved once more who they are.
+
+    With two-factor authentication on, both factors were proved, which allows one change of a credential.
+    """
     user_session.authenticated_at = clock.now()
+    user_session.both_factors_at = clock.now() if user_session.user.second_factor_at else None
     audit.record(user_session.user, "proved_again")
+
+
+def may_change_credentials(user_session: UserSession) -> bool:
+    """Return whether both factors were proved for the change of a credential that comes now."""
+    proved = user_session.both_factors_at
+    return proved is not None and clock.is_within(proved, BOTH_FACTORS_WITHIN)
+
+
+def use_proof(user_session: UserSession) -> bool:
+    """Use up the proof of both factors; return False if another request was faster. Of two at once, one is allowed."""
+    unused = (UserSession.id == user_session.id, UserSession.both_factors_at > clock.now() - BOTH_FACTORS_WITHIN)
+    return rows_changed(update(UserSession).where(*unused).values(both_factors_at=None)) == 1
 
 
 def find(session_id: str) -> UserSession | None:
@@ -161,9 +178,9 @@ def one_of(user: User, handle: str) -> UserSession | None:
     return next((user_session for user_session in all_of(user) if user_session.handle == handle), None)
 
 
-def forget_devices(user: User) -> None:
-    """Know none of a person's browsers any more."""
-    rows_changed(delete(Device).where(Device.user_id == user.id))
+def forget_devices(user: User, keep: UserSession | None = None) -> None:
+    """Recognise no device of the user any more but that of the session `keep`."""
+    rows_changed(delete(Device).where(Device.user_id == user.id, Device.key != (keep.device if keep else "")))
 
 
 def _make_room(user: User) -> None:
@@ -185,8 +202,7 @@ def _meet(user: User, device: str) -> None:
     _forget_oldest_devices(user)
     db.session.add(Device(user_id=user.id, key=key))
     if has_others and user.confirmed:
-        audit.record(user, "new_device")
-        mail.notify("new_device", user)
+        mail.notify("new_device", user, audit.record(user, "new_device"))
 
 
 def _forget_oldest_devices(user: User) -> None:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
-from app import audit, clock, limits, mail, tokens
-from app.accounts import registration, sessions, usernames, ways_in
+from app import audit, clock, limits, mail
+from app.accounts import credentials, first_proof, registration, sessions, usernames
 from app.extensions import db, rows_changed
-from app.models import Identity, Passkey, User, UserSession
+from app.models import Event, Identity, Passkey, User, UserSession
 from app.models.user import email_key
 from app.oidc import Claims
 from config import Provider, setting
@@ -109,10 +108,9 @@ def link(user: User, vouched: Vouched) -> Linked:
     if identity is None:
         if len(all_of(user)) >= MOST:
             return Linked.TOO_MANY
-        identity = _add(user, vouched)
-        audit.record(user, "identity_linked", provider=vouched.provider)
-        claims = {"identity": identity.id}  # for one who says: this was not me
-        mail.send("identity_linked", user, claims=claims, label=_label(vouched.provider), address=vouched.email)
+        event = audit.record(user, "identity_linked", provider=vouched.provider)
+        identity = _add(user, vouched, event)
+        mail.send("identity_linked", user, event=event, label=_label(vouched.provider), address=vouched.email)
     return Linked.DONE if identity.user_id == user.id else Linked.ANOTHERS
 
 
@@ -139,27 +137,10 @@ def unlink(user: User, number: int, keep: UserSession | None) -> bool:
     identity = db.session.scalar(select(Identity).where(*mine))
     if identity is None or not can_unlink(user):
         return False
-    rows_changed(delete(Identity).where(*mine))
+    event = audit.record(user, "identity_unlinked", provider=identity.provider)
+    credentials.remove(event, Identity, *mine)
     sessions.end_others(user, keep, reason="identity_unlinked")
-    audit.record(user, "identity_unlinked", provider=identity.provider)
-    mail.send("identity_unlinked", user, label=_label(identity.provider), address=identity.email)
-    return True
-
-
-def find_to_disown(token: str) -> Identity | None:
-    """Return the linked account of which this token says "this was not me"."""
-    claims = tokens.read("undo_link", token)
-    identity = claims and db.session.get(Identity, claims.extra.get("identity", 0))
-    return identity if identity and identity.user.owns("undo_link", claims) else None
-
-
-def disown(identity: Identity, **changes: Any) -> bool:
-    """Remove a linked account, and make `changes` to the one here; say whether nobody was faster."""
-    user = identity.user
-    user.lock()
-    if not rows_changed(delete(Identity).where(Identity.id == identity.id)) or not user.spend("undo_link", **changes):
-        return False
-    audit.record(user, "identity_unlinked", provider=identity.provider)
+    mail.send("identity_unlinked", user, event=event, label=_label(identity.provider), address=identity.email)
     return True
 
 
@@ -203,14 +184,15 @@ def _take_over(owner: User, vouched: Vouched) -> User:
     """Give an account to whom its address was proved to belong: what was in it may be another's, and goes."""
     if not owner.spend("confirm", **owner.new_password(None), confirmed=True):
         raise registration.Taken
-    ways_in.remove(owner, "mailbox_proved")
+    first_proof.clear(owner)
     audit.record(owner, "mailbox_proved")
     _add(owner, vouched)
     return owner
 
 
-def _add(user: User, vouched: Vouched) -> Identity:
-    identity = Identity(user_id=user.id, email=vouched.email, last_used_at=clock.now())
+def _add(user: User, vouched: Vouched, event: Event | None = None) -> Identity:
+    db.session.flush()
+    identity = Identity(event_id=event and event.id, user_id=user.id, email=vouched.email, last_used_at=clock.now())
     identity.provider, identity.issuer, identity.subject = vouched.provider, vouched.issuer, vouched.subject
     db.session.add(identity)
     db.session.flush()

@@ -1,5 +1,6 @@
 """Browsers that are spared the second step. Their owner says which, and much that happens to the account ends it."""
 
+import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ from sqlalchemy import ColumnElement, select, update
 
 from app import audit, clock
 from app.extensions import db, rows_changed
-from app.models import Device, User
+from app.models import Device, User, UserSession
 
 LASTS = timedelta(days=30)
 
@@ -24,11 +25,14 @@ def is_given(user: User, device: str) -> bool:
     return known is not None and known.is_trusted
 
 
-def give(user: User, device: str) -> None:
-    """Trust this browser, from which the account is signed in now, for 30 days."""
+def give(user: User, user_session: UserSession) -> str:
+    """Trust the device of this session for 30 days, and return its new cookie: a copy of the old one is not trusted."""
     audit.record(user, "browser_trusted")
-    mine = update(Device).where(Device.user_id == user.id, Device.key == Device.key_of(device))
-    rows_changed(mine.values(trusted_until=clock.now() + LASTS, user_agent=audit.origin()["user_agent"]))
+    cookie = secrets.token_urlsafe(32)
+    mine = update(Device).where(Device.user_id == user.id, Device.key == user_session.device)
+    user_session.device = key = Device.key_of(cookie)
+    rows_changed(mine.values(key=key, trusted_until=clock.now() + LASTS, user_agent=audit.origin()["user_agent"]))
+    return cookie
 
 
 def all_of(user: User) -> Sequence[Device]:

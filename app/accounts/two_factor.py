@@ -4,17 +4,16 @@ The first factor that is added turns the second step on, with recovery codes; th
 """
 
 import re
-from datetime import timedelta
 from hmac import compare_digest
 from typing import Any
 
 import pyotp
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import exists, func, or_, select, update
 
 from app import audit, clock, mail, tokens
-from app.accounts import recovery_codes, sessions
-from app.extensions import Model, db, rows_changed
-from app.models import Authenticator, Passkey, RecoveryCode, User, UserSession
+from app.accounts import credentials, recovery_codes, sessions
+from app.extensions import db, rows_changed
+from app.models import Authenticator, Passkey, RecoveryCode, RemovedCredential, User, UserSession
 from config import setting
 
 # What counts as a second factor: the table of each kind, with user_id and created_at; and its words in letters.
@@ -23,7 +22,6 @@ IN_WORDS = {"authenticator": "an authenticator app", "passkey": "a passkey"}
 
 STEP = 30  # seconds that a code of an app is good for (RFC 6238)
 DRIFT = 1  # steps that a clock may be ahead or behind
-UNDO_WITHIN = timedelta(seconds=tokens.LIFETIMES["undo_factor"])
 
 
 def is_on(user: User) -> bool:
@@ -47,71 +45,70 @@ def methods(user: User) -> list[str]:
 
 
 def add(user: User, name: str, factor: Any, keep: UserSession, letter: str = "second_factor_added") -> list[str] | None:
-    """Add a factor, sign out every browser but `keep`, and tell the owner, by `letter` if it is not the first.
+    """Add a factor, revoke all sessions but `keep`, and notify the user, with `letter` if it is not the first factor.
 
-    Return the recovery codes that come with the first one, else no codes; None if the account was changed elsewhere at
-    this moment.
+    Return the recovery codes that come with the first one, else no codes; None if another request was faster.
     """
     is_first = not is_on(user)
     if not _change(user, since=user.second_factor_at or clock.now()):
         return None
+    event = audit.record(user, "second_factor_on", factor=name)
+    db.session.flush()
+    factor.event_id = event.id
     db.session.add(factor)
     db.session.flush()
     sessions.end_others(user, keep, reason="second_factor_changed")
-    audit.record(user, "second_factor_on", factor=name)
-    name_of_letter = "second_factor_on" if is_first else letter
-    mail.send(name_of_letter, user, claims={"factor": factor.id}, factor=IN_WORDS[name])
-    return recovery_codes.make(user) if is_first else []
+    if is_first:
+        sessions.forget_devices(user, keep)
+    mail.send("second_factor_on" if is_first else letter, user, event=event, factor=IN_WORDS[name])
+    return recovery_codes.make(user, event) if is_first else []
 
 
-def remove(user: User, name: str, factor: Model, keep: UserSession | None) -> bool:
-    """Remove a factor, sign out every browser but `keep`, and tell the owner; say whether nobody was faster."""
+def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
+    """Remove a factor, revoke all sessions but `keep`, and notify the user; return False if another was faster."""
     is_last = _count(user) == 1
     if not _change(user, since=None if is_last else user.second_factor_at):
         return False
-    db.session.delete(factor)
+    event = audit.record(user, "second_factor_off", factor=name)
+    credentials.remove(event, type(factor), type(factor).id == factor.id)
     if is_last:
-        _delete(user, RecoveryCode)
+        credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
     sessions.end_others(user, keep, reason="second_factor_changed")
-    audit.record(user, "second_factor_off", factor=name)
-    mail.send("second_factor_off", user, factor=IN_WORDS[name], is_last=is_last)
+    mail.send("second_factor_off", user, event=event, factor=IN_WORDS[name], is_last=is_last)
     return True
-
-
-def remove_all(user: User) -> None:
-    """Remove all factors, and the recovery codes with them."""
-    user.second_factor_at = None
-    _delete(user, RecoveryCode, *FACTORS.values())
 
 
 def reset(user: User) -> None:
-    """Remove all of it on an operator's word, sign out every browser, and tell the owner."""
-    remove_all(user)
+    """Turn two-factor authentication off for an operator, revoke all sessions and notify the user."""
+    user.lock()
+    event = audit.record(user, "second_factor_reset")
+    kinds: list[type[Any]] = [RecoveryCode, *FACTORS.values()]
+    for model in kinds:
+        credentials.remove(event, model, model.user_id == user.id)
+    user.second_factor_at = None
     user.password_version = User.password_version + 1
     sessions.end_others(user, reason="second_factor_changed")
-    audit.record(user, "second_factor_reset")
-    mail.send("second_factor_off", user, factor="all that the second step was done with", is_last=True)
+    everything = "all that the second step was done with"
+    mail.send("second_factor_off", user, event=event, factor=everything, is_last=True)
 
 
-# "This was not me": the letter about the first factor can undo it for three days
+# For "This wasn't me"
 
 
-def find_to_undo(token: str) -> User | None:
-    """Return whose second step this token can turn off: it was turned on by that letter's cause, less than 72 h ago."""
-    claims = tokens.read("undo_factor", token)
-    user = claims and db.session.get(User, claims.subject)
-    if not user or not user.second_factor_at or not user.owns("undo_factor", claims):
-        return None
-    return user if clock.is_within(user.second_factor_at, UNDO_WITHIN) else None
+def was_on(user: User, before: int) -> bool:
+    """Return whether the account had a factor before this audit event, one that is there or can be restored."""
+    old = [(model, or_(model.event_id.is_(None), model.event_id < before)) for model in FACTORS.values()]
+    if any(db.session.execute(select(*(exists().where(model.user_id == user.id, was) for model, was in old))).one()):
+        return True
+    tables = [model.__tablename__ for model in FACTORS.values()]
+    removed = (RemovedCredential.user_id == user.id, RemovedCredential.event_id >= before)
+    rows = db.session.scalars(select(RemovedCredential.row).where(*removed, RemovedCredential.table.in_(tables)))
+    return any((row.get("event_id") or 0) < before for row in rows)
 
 
-def undo(user: User, **changes: Any) -> bool:
-    """Turn the second step off and make `changes`; say whether nobody was faster."""
-    if not user.spend("undo_factor", second_factor_at=None, **changes):
-        return False
-    remove_all(user)
-    audit.record(user, "second_factor_undone")
-    return True
+def follow_factors(user: User) -> None:
+    """Turn two-factor authentication on or off by whether the account has a factor, after some were restored."""
+    user.second_factor_at = (user.second_factor_at or clock.now()) if _count(user) else None
 
 
 # Authenticator apps
@@ -177,11 +174,6 @@ def _change(user: User, since: Any) -> bool:
 def _count(user: User) -> int:
     counts = [select(func.count()).where(model.user_id == user.id).scalar_subquery() for model in FACTORS.values()]
     return sum(db.session.execute(select(*counts)).one())
-
-
-def _delete(user: User, *models: type[Any]) -> None:
-    for model in models:
-        rows_changed(delete(model).where(model.user_id == user.id))
 
 
 def _steps(secret: str, code: str) -> list[int]:

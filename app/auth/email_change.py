@@ -78,20 +78,7 @@ def change_email_link(token):
         return gate.ask_for_sign_in("Log in to change your address.", is_held=True)
     if not gate.is_opened_by_a_person() or not email_change.change(current_user, token, current_user.current_session):
         return gate.unusable_link()
-    gate.renew_session()
+    gate.credential_changed()
     db.session.commit()
     flash(f"Your address is {current_user.email} now. Your other browsers were logged out.", "success")
     return redirect(url_for("main.account"))
-
-
-@bp.route("/undo-email/<token>", methods=["GET", "POST"])
-def undo_email(token):
-    change, form = email_change.find_to_undo(token), Form()
-    if not change:
-        return gate.unusable_link()
-    if not form.validate_on_submit():
-        return render_template("auth/undo_email.html", change=change, token=token)
-    if not email_change.undo(change):
-        return gate.unusable_link()
-    db.session.commit()
-    return gate.letter_sent(change.old_email)

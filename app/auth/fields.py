@@ -31,6 +31,17 @@ class Form(FlaskForm):
         return valid
 
 
+class OwnersForm(Form):
+    """A form for a new password, which knows whose it is."""
+
+    def __init__(self, user):
+        super().__init__()
+        self.user = user
+
+    def words(self):
+        return self.user.email, self.user.username
+
+
 def form_page(template, form, **context):
     """Show a page with a form: 422 if the form has errors, which are all that a JSON request gets."""
     status = 422 if form.errors else 200

@@ -27,14 +27,16 @@ OPEN_TO_THE_UNCONFIRMED = {
     "auth.logout",
     "auth.recent_login",
     "auth.delete",
+    "auth.secure_account",
     "dev.mailbox",
     "dev.letter",
     "dev.letter_html",
 }
-OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout"}
+OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout", "auth.secure_account"}
 OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
     "auth.two_factor",
     "auth.list_passkeys",
+    "auth.add_passkey",
     "auth.passkey_creation_options",
     "auth.turn_off",
     "auth.renew_codes",
@@ -61,7 +63,7 @@ ENDED = {
     "password_reset": "You were logged out, because a new password was chosen by a mailed link.",
     "password_removed": "You were logged out, because the password of the account was removed in another browser.",
     "email_changed": "You were logged out, because the address of the account was changed in another browser.",
-    "email_undone": "You were logged out, because a change of the account's address was undone.",
+    "account_secured": "You were logged out, because the account was taken back from an email about it.",
     "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
     "signed_out_everywhere": "You were logged out everywhere by those who run this site.",
     "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
@@ -189,7 +191,7 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
     if proved_at:
         user_session.authenticated_at = proved_at
     if trust_browser:
-        trust.give(user, device())
+        g.device = trust.give(user, user_session)
     if current_user.is_authenticated:
         sessions.end(current_user.current_session)
     kept = {name: session[name] for name in SURVIVES_SIGN_IN & session.keys()}
@@ -221,6 +223,22 @@ def sign_out():
     db.session.commit()
     logout_user()
     session.clear()
+
+
+def credential_changed():
+    """Use up the proof that the change of a credential needed, and renew the session; the view calls it last.
+
+    Of two changes at once, one is made.
+    """
+    if g.get("needs_proof") and not sessions.use_proof(current_user.current_session):
+        db.session.rollback()
+        abort(409)
+    renew_session()
+
+
+def change_urls(back):
+    """Return where the page of confirm_change.html sends its button, and where it leads back to."""
+    return {"action": url_for(request.endpoint, **request.view_args), "back": url_for(back)}
 
 
 def renew_session():
@@ -296,30 +314,47 @@ def recent_login_required(view):
     @members_only
     @wraps(view)
     def guarded(*args, **kwargs):
-        if sessions.is_recent(current_user.current_session):
-            return view(*args, **kwargs)
-        if wants_json():
-            abort(403)
-        if request.method != "POST":
-            hold_page(current_user)
-            return redirect(url_for("auth.recent_login"))
-        waiting = {"target": quote(request.path), "held": held_forms.fields_to_hold()}
-        methods = two_factor.methods(current_user)
-        return render_template("auth/recent_login.html", **waiting, methods=methods), 403
+        return view(*args, **kwargs) if sessions.is_recent(current_user.current_session) else _reauthenticate()
 
     return guarded
+
+
+def both_factors_required(view):
+    """Require both factors for each change of a credential, if two-factor is on; if not, a recent login.
+
+    The proof is good for one change within five minutes: the view calls credential_changed() when it has made it.
+    """
+    return _both_factors_required(view, otherwise=recent_login_required(view))
 
 
 def second_factor_required(view):
-    """Let members in; of those with a second step, only who proved both factors lately. The view asks for the first."""
-    after_both = recent_login_required(view)
+    """Require the same as both_factors_required() if two-factor is on; if not, the view asks for the one factor."""
+    return _both_factors_required(view, otherwise=view)
 
+
+def _both_factors_required(view, otherwise):
     @members_only
     @wraps(view)
     def guarded(*args, **kwargs):
-        return (after_both if two_factor.is_on(current_user) else view)(*args, **kwargs)
+        if not two_factor.is_on(current_user):
+            return otherwise(*args, **kwargs)
+        if not sessions.may_change_credentials(current_user.current_session):
+            return _reauthenticate()
+        g.needs_proof = True
+        return view(*args, **kwargs)
 
     return guarded
+
+
+def _reauthenticate():
+    """Ask for a proof first; the page asked for, or the form that was sent, waits."""
+    if wants_json():
+        abort(403)
+    if request.method != "POST":
+        hold_page(current_user)
+        return redirect(url_for("auth.recent_login"))
+    waiting = {"target": quote(request.path), "held": held_forms.fields_to_hold()}
+    return render_template("auth/recent_login.html", **waiting, methods=two_factor.methods(current_user)), 403
 
 
 def answer_as_get(typed, words):

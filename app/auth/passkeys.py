@@ -7,7 +7,7 @@ from wtforms import HiddenField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
 from app import browsers
-from app.accounts import passkeys
+from app.accounts import passkeys, sessions, two_factor
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, form_page, stripped
@@ -33,20 +33,32 @@ class AddForm(NameForm):
     credential = HiddenField(validators=[DataRequired("A passkey needs JavaScript: turn it on for this page.")])
 
 
-@bp.route("/passkeys", methods=["GET", "POST"])
+REMOVE = "It can no longer log you in, and your other devices are logged out. Delete it on the device, too: we cannot."
+
+
+@bp.route("/passkeys")
 @gate.recent_login_required
 def list_passkeys():
-    form = AddForm(name=browsers.in_words(request.user_agent.string))
-    if form.validate_on_submit() and (answer := _add(form)):
-        return answer
-    found = passkeys.all_of(current_user)
-    state = {"accepted": passkeys.accepted(current_user, found), "removed": session.pop("removed_passkey", None)}
-    return form_page("auth/passkeys.html", form, passkeys=found, **state)
+    return _list_page(AddForm(name=browsers.in_words(request.user_agent.string)))
+
+
+@bp.route("/passkeys", methods=["POST"])
+@gate.both_factors_required
+def add_passkey():
+    form = AddForm()
+    return (form.validate_on_submit() and _add(form)) or _list_page(form)
+
+
+@bp.route("/passkeys/add")
+@gate.both_factors_required
+def prove_to_add_passkey():
+    """Lead to the form once both factors are proved: a passkey must not be made before it can be added."""
+    return redirect(url_for("auth.list_passkeys"))
 
 
 @bp.route("/passkeys/creation-options", methods=["POST"])
 @limited("passkey_options")
-@gate.recent_login_required
+@gate.both_factors_required
 def passkey_creation_options():
     return _question(passkeys.creation_options(current_user, gate.browser_id()))
 
@@ -75,33 +87,30 @@ def passkey(handle):
     return form_page("auth/passkey.html", form, passkey=found)
 
 
-@bp.route("/passkeys/<handle>/remove", methods=["POST"])
-@gate.recent_login_required
+@bp.route("/passkeys/<handle>/remove", methods=["GET", "POST"])
+@gate.both_factors_required
 def remove_passkey(handle):
     found = passkeys.one_of(current_user, handle) or abort(404)
     name, credential_id = found.name, found.credential_id
+    if not Form().validate_on_submit():
+        page = {"title": f"Remove {name}?", "words": REMOVE, "button": "Remove this passkey"}
+        return render_template("auth/confirm_change.html", **page, **gate.change_urls("auth.list_passkeys"))
     if passkeys.remove(found, current_user.current_session):
-        gate.renew_session()
+        gate.credential_changed()
         session["removed_passkey"] = credential_id
         db.session.commit()
-        flash(f"{name} lets nobody in any more. Your other browsers were logged out.", "success")
+        flash(f"{name} is removed. Your other devices were logged out.", "success")
     else:
         flash("Your account was changed elsewhere at this moment. Look it over and try again.", "warning")
     return redirect(url_for("auth.list_passkeys"))
 
 
-@bp.route("/undo-passkey/<token>", methods=["GET", "POST"])
-def undo_passkey(token):
-    found, form = passkeys.find_to_undo(token), Form()
-    if not found:
-        return gate.unusable_link()
-    if not form.validate_on_submit():
-        return render_template("auth/undo_passkey.html", passkey=found, token=token)
-    email = found.user.email
-    if not passkeys.undo(found):
-        return gate.unusable_link()
-    db.session.commit()
-    return gate.letter_sent(email)
+def _list_page(form):
+    """Show the passkeys; the form to add one is there where it could be sent."""
+    found = passkeys.all_of(current_user)
+    state = {"accepted": passkeys.accepted(current_user, found), "removed": session.pop("removed_passkey", None)}
+    can_add = not two_factor.is_on(current_user) or sessions.may_change_credentials(current_user.current_session)
+    return form_page("auth/passkeys.html", form, passkeys=found, can_add=can_add, **state)
 
 
 def _add(form):
@@ -118,7 +127,7 @@ def _add(form):
         db.session.commit()  # its challenge is used up
         form.form_errors.append(str(error))
         return None
-    gate.renew_session()
+    gate.credential_changed()
     db.session.commit()
     flash(f"{form.name.data} is a passkey of yours now. Your other browsers were logged out.", "success")
     return gate.codes_page(codes) if codes else redirect(url_for("auth.list_passkeys"))

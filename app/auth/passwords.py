@@ -5,23 +5,20 @@ from flask_login import current_user
 from wtforms.validators import ValidationError
 
 from app import audit
-from app.accounts import passwords, two_factor
+from app.accounts import passwords
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, email_field, form_page, new_password_field, password_again_field, password_field
+from app.auth.fields import (
+    Form,
+    OwnersForm,
+    email_field,
+    form_page,
+    new_password_field,
+    password_again_field,
+    password_field,
+)
 from app.extensions import db
 from app.limits import limited
-
-
-class OwnersForm(Form):
-    """A form for a new password, which knows whose it is."""
-
-    def __init__(self, user):
-        super().__init__()
-        self.user = user
-
-    def words(self):
-        return self.user.email, self.user.username
 
 
 class ResetForm(OwnersForm):
@@ -44,6 +41,13 @@ class RequestResetForm(Form):
     email = email_field()
 
 
+REMOVE_PASSWORD = {
+    "title": "Remove your password?",
+    "words": "You then log in with a passkey, or with a link that we email to you. Your other devices are logged out.",
+    "button": "Remove my password",
+}
+
+
 @bp.route("/change-password", methods=["GET", "POST"])
 @gate.second_factor_required
 @limited("login", "reauthentication")
@@ -53,7 +57,7 @@ def change_password():
     form = ChangePasswordForm(current_user)
     if form.validate_on_submit():
         if passwords.change(current_user, form.password.data, keep=current_user.current_session):
-            gate.renew_session()
+            gate.credential_changed()
             db.session.commit()
             flash("Your password is changed. Your other browsers were logged out.", "success")
             return redirect(url_for("main.account"))
@@ -63,14 +67,17 @@ def change_password():
     return form_page("auth/change_password.html", form)
 
 
-@bp.route("/remove-password", methods=["POST"])
-@gate.recent_login_required
+@bp.route("/remove-password", methods=["GET", "POST"])
+@gate.both_factors_required
 def remove_password():
+    if not Form().validate_on_submit():
+        return render_template("auth/confirm_change.html", **REMOVE_PASSWORD, **gate.change_urls("auth.list_passkeys"))
     if passwords.remove(current_user, keep=current_user.current_session):
-        gate.renew_session()
+        gate.credential_changed()
         db.session.commit()
-        flash("Your password is gone. Your other browsers were logged out.", "success")
+        flash("Your password is removed. Your other devices were logged out.", "success")
     else:
+        db.session.rollback()
         flash("A password can be removed once you have a passkey.", "warning")
     return redirect(url_for("auth.list_passkeys"))
 
@@ -91,7 +98,7 @@ def reset_password(token):
     user = passwords.find_to_reset(token)
     if not user:
         return gate.unusable_link()
-    form, is_first_proof, is_undo = ResetForm(user), not user.confirmed, bool(two_factor.find_to_undo(token))
+    form, is_first_proof = ResetForm(user), not user.confirmed
     if form.validate_on_submit():
         if not passwords.reset(user, token, form.password.data):
             return gate.unusable_link()
@@ -100,4 +107,4 @@ def reset_password(token):
         if is_first_proof:
             flash(f"Your address is confirmed. If {user.username} is no name of your choice, change it there.", "info")
         return redirect(url_for("auth.login", next=url_for("auth.change_username") if is_first_proof else None))
-    return form_page("auth/reset_password.html", form, user=user, token=token, is_undo=is_undo)
+    return form_page("auth/reset_password.html", form, user=user, token=token)

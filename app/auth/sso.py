@@ -107,15 +107,17 @@ def connections():
     return render_template("auth/connections.html", identities=identities, **context)
 
 
-@bp.route("/connections/<int(max=2147483647):number>/unlink", methods=["POST"])
-@gate.recent_login_required
+@bp.route("/connections/<int(max=2147483647):number>/unlink", methods=["GET", "POST"])
+@gate.both_factors_required
 def unlink(number):
     if number not in {identity.id for identity in sso.all_of(current_user)}:
         abort(404)
+    if not Form().validate_on_submit():
+        return render_template("auth/confirm_change.html", **UNLINK, **gate.change_urls("auth.connections"))
     if sso.unlink(current_user, number, keep=current_user.current_session):
-        gate.renew_session()
+        gate.credential_changed()
         db.session.commit()
-        flash("It logs nobody in here any more. Your other browsers were logged out.", "success")
+        flash("It can no longer log you in here. Your other devices were logged out.", "success")
     else:
         db.session.rollback()
         flash("It is your only way in. Choose a password first.", "warning")
@@ -134,6 +136,11 @@ NOT_LINKED = {
     Linked.TOO_MANY: f"An account can have {sso.MOST} linked accounts. Remove one before you link another.",
 }
 BEGIN_AGAIN = "That took too long. Try again."
+UNLINK = {
+    "title": "Remove this linked account?",
+    "words": "It can no longer log you in here. Your other devices are logged out.",
+    "button": "Remove it",
+}
 
 
 def _provider(name):
@@ -154,13 +161,15 @@ def _start(provider, user=None):
         return _failed(FAILURES[type(failure)].format(provider.label))
     session["sso"] = [*_pending(), journey.id][-MOST_PENDING:]
     db.session.add(journey)
+    if user:
+        gate.credential_changed()
     db.session.commit()
     page = make_response(render_template("auth/going.html", provider=provider, url=url))
     page.headers["Refresh"], page.headers["Cache-Control"] = f"0; url={url}", "no-store"
     return page
 
 
-@gate.recent_login_required
+@gate.both_factors_required
 def _start_to_link(provider):
     return _start(provider, current_user)
 
@@ -267,7 +276,7 @@ def _waiting(provider):
     return kept | {"vouched": Vouched(**said)}
 
 
-@gate.recent_login_required
+@gate.both_factors_required
 def _link_waiting(provider, waiting):
     vouched = waiting["vouched"]
     if not vouched.email or email_key(vouched.email) != current_user.email_key:
@@ -288,9 +297,11 @@ def _link_current(provider, vouched, user_id, to=None):
     if not current_user.is_authenticated or current_user.id != user_id:
         return _failed("You are logged in here already, or another person began that. Try again.")
     linked = _retried(lambda: sso.link(current_user, vouched))
-    db.session.commit()
     if linked is not Linked.DONE:
+        db.session.rollback()
         return _failed(NOT_LINKED[linked].format(provider.label))
+    gate.credential_changed()
+    db.session.commit()
     flash(f"{provider.label} is linked: it logs you in from now on.", "success")
     return redirect(to or url_for("auth.connections"))
 

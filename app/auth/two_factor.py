@@ -17,40 +17,53 @@ class TurnOnForm(Form):
     code = factor_code_field("Code that the app shows")
 
 
+TURN_OFF = {
+    "title": "Remove the authenticator app?",
+    "words": "Its codes are no longer asked for when you log in. Your other devices are logged out.",
+    "button": "Remove the app",
+}
+
+
 @bp.route("/two-factor", methods=["GET", "POST"])
 @gate.recent_login_required
 def two_factor():
     app = factors.find_authenticator(current_user)
-    if app:
-        return render_template("auth/two_factor.html", app=app)
+    return render_template("auth/two_factor.html", app=app) if app else _set_up()
+
+
+@bp.route("/two-factor/off", methods=["GET", "POST"])
+@gate.both_factors_required
+def turn_off():
+    if not Form().validate_on_submit():
+        return render_template("auth/confirm_change.html", **TURN_OFF, **gate.change_urls("auth.two_factor"))
+    if factors.turn_off(current_user, keep=current_user.current_session):
+        gate.credential_changed()
+        db.session.commit()
+        flash("The authenticator app is removed. Your other devices were logged out.", "success")
+    return redirect(url_for("auth.two_factor"))
+
+
+@bp.route("/recovery-codes", methods=["GET", "POST"])
+@gate.both_factors_required
+def renew_codes():
+    if not factors.is_on(current_user):
+        return redirect(url_for("auth.two_factor"))
+    if Form().validate_on_submit():
+        codes = recovery_codes.renew(current_user)
+        gate.credential_changed()
+        db.session.commit()
+        return gate.codes_page(codes)
+    return render_template("auth/renew_codes.html", left=recovery_codes.left(current_user))
+
+
+@gate.both_factors_required
+def _set_up():
     form, secret = TurnOnForm(), _secret()
     if form.validate_on_submit() and (answer := _turn_on(form, secret)):
         return answer
     qr = segno.make(factors.uri(current_user, secret), micro=False)
     picture = qr.svg_inline(title="The key as a QR code", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
     return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret)
-
-
-@bp.route("/two-factor/off", methods=["POST"])
-@gate.recent_login_required
-def turn_off():
-    if factors.turn_off(current_user, keep=current_user.current_session):
-        gate.renew_session()
-        db.session.commit()
-        flash("The authenticator app is removed. Your other browsers were logged out.", "success")
-    return redirect(url_for("auth.two_factor"))
-
-
-@bp.route("/recovery-codes", methods=["GET", "POST"])
-@gate.recent_login_required
-def renew_codes():
-    if not factors.is_on(current_user):
-        return redirect(url_for("auth.two_factor"))
-    if Form().validate_on_submit():
-        codes = recovery_codes.renew(current_user)
-        db.session.commit()
-        return gate.codes_page(codes)
-    return render_template("auth/renew_codes.html", left=recovery_codes.left(current_user))
 
 
 def _secret():
@@ -72,7 +85,7 @@ def _turn_on(form, secret):
     if codes is None:
         form.form_errors.append("It was changed elsewhere at this moment. Try again.")
         return None
-    gate.renew_session()
+    gate.credential_changed()
     session.pop("authenticator")
     db.session.commit()
     flash("Your authenticator app is set up. Your other browsers were logged out.", "success")

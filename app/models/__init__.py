@@ -3,6 +3,7 @@
 from app.models.authenticator import Authenticator
 from app.models.chore import Chore
 from app.models.count import Count
+from app.models.credential import Credential, RemovedCredential
 from app.models.device import Device
 from app.models.email_challenge import EmailChallenge
 from app.models.email_change import EmailChange
@@ -22,6 +23,7 @@ __all__ = [
     "Authenticator",
     "Chore",
     "Count",
+    "Credential",
     "Device",
     "EmailChallenge",
     "EmailChange",
@@ -33,6 +35,7 @@ __all__ = [
     "Passkey",
     "PasskeyChallenge",
     "RecoveryCode",
+    "RemovedCredential",
     "SsoJourney",
     "User",
     "UserSession",

@@ -7,9 +7,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock, tokens
 from app.extensions import Model
+from app.models.credential import Credential
 
 
-class Authenticator(Model):
+class Authenticator(Credential, Model):
     __tablename__ = "authenticators"
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""A change of address that was made, for the undo that its old address has a week for."""
+"""A change of email address. For a week the old address stays reserved, so that it can be restored."""
 
 from datetime import datetime, timedelta
 
@@ -6,9 +6,10 @@ from sqlalchemy import ColumnElement, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock, tokens
+from app.database import WideId
 from app.extensions import Model
 
-UNDO_WITHIN = timedelta(seconds=tokens.LIFETIMES["undo_email"])
+UNDO_WITHIN = timedelta(seconds=tokens.LIFETIMES["secure_account"])
 
 
 class EmailChange(Model):
@@ -20,6 +21,7 @@ class EmailChange(Model):
     old_email_key: Mapped[str] = mapped_column(String(254), index=True)  # nobody else can have it meanwhile
     new_email: Mapped[str] = mapped_column(String(254))
     changed_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
+    event_id: Mapped[int | None] = mapped_column(WideId)  # the audit event of the change
     undone_at: Mapped[datetime | None]  # itself, or void since an earlier one was
 
     @classmethod

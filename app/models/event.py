@@ -30,6 +30,8 @@ class Event(Model):
     ip: Mapped[str] = mapped_column(String(45), default="")
     network: Mapped[str] = mapped_column(String(45), default="", server_default="")  # of the ip: itself, or its /64
     user_agent: Mapped[str] = mapped_column(Text, default="")
+    session: Mapped[str] = mapped_column(String(22), default="", server_default="")  # UserSession.key, if any
+    link_revoked_at: Mapped[datetime | None]  # since when "This wasn't me" of this event is no longer possible
     detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     # What strangers can cause is one row for an account, a network and an hour, which this names; `at` is the latest.
     key: Mapped[str | None] = mapped_column(String(22))

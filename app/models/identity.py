@@ -7,10 +7,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock
 from app.extensions import Model
+from app.models.credential import Credential
 from app.models.user import User
 
 
-class Identity(Model):
+class Identity(Credential, Model):
     __tablename__ = "identities"
     __table_args__ = (UniqueConstraint("issuer", "subject"), {"sqlite_autoincrement": True})
 

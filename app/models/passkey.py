@@ -8,10 +8,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock, tokens
 from app.extensions import Model, db, rows_changed
+from app.models.credential import Credential
 from app.models.user import User
 
 
-class Passkey(Model):
+class Passkey(Credential, Model):
     __tablename__ = "passkeys"
 
     id: Mapped[int] = mapped_column(primary_key=True)

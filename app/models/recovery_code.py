@@ -7,9 +7,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
 from app.extensions import Model
+from app.models.credential import Credential
 
 
-class RecoveryCode(Model):
+class RecoveryCode(Credential, Model):
     __tablename__ = "recovery_codes"
 
     id: Mapped[int] = mapped_column(primary_key=True)

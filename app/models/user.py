@@ -24,13 +24,10 @@ STATE = {
     "confirm": ("email", "confirmed"),
     "reset": ("email", "password_version"),
     "change_email": ("email", "password_version"),
-    "undo_email": (),  # whatever has become of the account
     "magic_link": ("email", "password_version", "sign_ins"),
     "recent_login": ("email", "password_version"),
     "verify_device": ("email", "password_version", "second_factor_at"),
-    "undo_link": ("email",),
-    "undo_factor": ("email", "second_factor_at"),
-    "undo_passkey": (),  # whatever has become of the account
+    "secure_account": (),  # bound to its audit event
 }
 
 

@@ -29,6 +29,7 @@ class UserSession(Model):
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     authenticated_at: Mapped[datetime | None]  # when the person last proved who they are
+    both_factors_at: Mapped[datetime | None]  # when both were proved for one change of a credential, which clears it
     expires_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(32))  # what the person is told
@@ -39,6 +40,11 @@ class UserSession(Model):
     def handle(self) -> str:
         """What pages call it by: the id is for its own browser alone."""
         return tokens.fingerprint(self.id)
+
+    @property
+    def key(self) -> str:
+        """What audit events call the session by: the same while its id is renewed."""
+        return tokens.fingerprint("session", self.user_id, self.created_at)
 
     @classmethod
     def alive(cls) -> list[ColumnElement[bool]]:

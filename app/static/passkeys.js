@@ -147,13 +147,13 @@ function remember(created) {
   webauthn.orNull(() => sessionStorage.setItem(CREATED, JSON.stringify(created)));
 }
 
-for (const form of document.querySelectorAll("form[data-accepted]")) {
-  const { removed } = form.dataset;
-  const accepted = JSON.parse(form.dataset.accepted);
+for (const list of document.querySelectorAll("[data-accepted]")) {
+  const { removed } = list.dataset;
+  const accepted = JSON.parse(list.dataset.accepted);
   const created = webauthn.orNull(() => JSON.parse(sessionStorage.getItem(CREATED)));
   webauthn.orNull(() => sessionStorage.removeItem(CREATED));
   const isOrphan = created?.userId === accepted.userId && !accepted.allAcceptedCredentialIds.includes(created.id);
-  if (isOrphan) say(form, ORPHAN);
+  if (isOrphan && list.querySelector("[data-passkey-words]")) say(list, ORPHAN);
   for (const credentialId of [removed, isOrphan && created.id].filter(Boolean)) {
     webauthn.signal("signalUnknownCredential", { rpId: accepted.rpId, credentialId });
   }

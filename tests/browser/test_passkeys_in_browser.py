@@ -80,8 +80,23 @@ def add(page, name="My laptop"):
     page.get_by_role("button", name="Add a passkey").click()
 
 
+def prove(page):
+    """Prove both factors by a passkey, to add another one."""
+    page.goto("/auth/passkeys/add")
+    sees(page, "Is it you?")
+    use(page)
+
+
 def use(page):
     page.get_by_role("button", name="Use a passkey").click()
+
+
+def remove(page):
+    """From a passkey's own page."""
+    page.get_by_role("link", name="Remove this passkey").click()
+    sees(page, "Is it you?")
+    use(page)
+    page.get_by_role("button", name="Remove this passkey").click()
 
 
 def sees(page, words):
@@ -187,14 +202,35 @@ def test_it_proves_once_more_who_one_is_and_a_form_waits(owner):
 
 
 @pytest.mark.extended
-def test_adding_long_after_signing_in_asks_first(owner):
-    owner.goto("/auth/passkeys")
+def test_adding_long_after_signing_in_asks_first(ada, page, device):
+    sign_in(page)
+    page.goto("/auth/passkeys")
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
-    owner.get_by_role("button", name="Add a passkey").click()
+    page.get_by_role("button", name="Add a passkey").click()
+    sees(page, "Is it you?")
+    fill_in(page, "Go on", {"Password": PASSWORD})
+    sees(page, "Add one")
+
+
+@pytest.mark.extended
+def test_adding_another_one_asks_for_both_factors_first(owner):
+    owner.goto("/auth/passkeys")
+    owner.get_by_role("link", name="Add a passkey").click()
     sees(owner, "Is it you?")
     use(owner)
-    sees(owner, "Add another one")
+    owner.get_by_role("button", name="Add a passkey").wait_for()
+
+
+@pytest.mark.extended
+def test_a_proof_that_has_run_out_meanwhile_is_asked_for_again(owner):
+    prove(owner)
+    owner.get_by_role("button", name="Add a passkey").wait_for()
+    db.session.execute(update(UserSession).values(both_factors_at=None))
+    db.session.commit()
+    owner.get_by_role("button", name="Add a passkey").click()
+    owner.get_by_role("link", name="Add a passkey").click()
+    sees(owner, "Is it you?")
 
 
 @pytest.mark.extended
@@ -208,7 +244,8 @@ def test_it_is_the_second_step_after_a_password(owner):
 
 @pytest.mark.extended
 def test_the_same_device_is_not_added_twice(owner, device):
-    add(owner)
+    prove(owner)
+    owner.get_by_role("button", name="Add a passkey").click()
     sees(owner, "This device or password manager already has a passkey for your account.")
     assert len(device.keys()) == 1
 
@@ -221,8 +258,8 @@ def test_one_is_renamed_and_removed(owner, device):
     fill_in(owner, "Rename it", {"Name": "Old laptop"})
     sees(owner, "It is called Old laptop now.")
     owner.get_by_role("link", name="Rename or remove Old laptop").click()
-    owner.get_by_role("button", name="Remove this passkey").click()
-    sees(owner, "Old laptop lets nobody in any more.")
+    remove(owner)
+    sees(owner, "Old laptop is removed.")
     device.take(key)  # the browser has taken it off the device
     sign_out(owner)
     owner.goto("/auth/login")
@@ -582,8 +619,8 @@ def test_after_removal_and_after_a_failed_login_the_browser_hears_which_passkeys
     [copy] = device.keys()
     owner.goto("/auth/passkeys")
     owner.get_by_role("link", name="Rename or remove My laptop").click()
-    owner.get_by_role("button", name="Remove this passkey").click()
-    sees(owner, "My laptop lets nobody in any more.")
+    remove(owner)
+    sees(owner, "My laptop is removed.")
     assert [name for name, _ in signals] == ["signalUnknownCredential", "signalAllAcceptedCredentials"]
     assert signals[0][1]["credentialId"] == removed
     assert signals[1][1]["allAcceptedCredentialIds"] == []

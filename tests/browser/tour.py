@@ -1,5 +1,7 @@
 """Every page and every state of it that a person can see, and the way there: a new page gets its line here."""
 
+import re
+
 import pyotp
 from browsing import NOT_THE_DEVELOPERS
 from clients import PASSWORD
@@ -144,8 +146,16 @@ def sign_in_again(page):
     page.get_by_role("heading", name="Keep your account?").wait_for()
 
 
+WRONG_PASSWORDS = {"New password": "password", "Password again": "another"}
+
+
 def choose_wrongly(page):
-    fill_in(page, "Set the new password", {"New password": "password", "Password again": "another"})
+    fill_in(page, "Set the new password", WRONG_PASSWORDS)
+
+
+def take_back_wrongly(page):
+    fill_in(page, "Take my account back", WRONG_PASSWORDS)
+    page.get_by_role("heading", name="Choose a new password").wait_for()
 
 
 def type_a_wrong_code(page):
@@ -193,14 +203,33 @@ def set_up(page):
     page.get_by_role("heading", name="Your recovery codes").wait_for()
 
 
+def prove_by_code(page):
+    """Right after set_up(), on whose page the recovery codes are; it leads to the page where new ones are made."""
+    code = page.locator(".codes").inner_text().split()[0]
+    page.goto("/auth/recovery-codes")
+    fill_in(page, "Go on", {"Password": PASSWORD, "Code from your authenticator app, or a recovery code": code})
+    page.get_by_role("button", name="Make new codes").wait_for()
+
+
+def prove_by_passkey(page):
+    """To add another passkey."""
+    page.goto("/auth/passkeys/add")
+    press(page, "Use a passkey")
+    page.get_by_role("button", name="Add a passkey").wait_for()
+
+
 def add_a_passkey(page):
-    """On another device each time."""
-    if hasattr(page, "device"):
-        page.device.tell("removeVirtualAuthenticator")
     page.device = Device(page)
     page.goto("/auth/passkeys")
     press(page, "Add a passkey")
     page.get_by_text("is a passkey of yours now").wait_for()
+
+
+def add_another_passkey(page):
+    """On another device."""
+    prove_by_passkey(page)
+    page.device.tell("removeVirtualAuthenticator")
+    add_a_passkey(page)
 
 
 def press(page, button):
@@ -208,7 +237,7 @@ def press(page, button):
 
 
 def add_it_again(page):
-    page.goto("/auth/passkeys")
+    prove_by_passkey(page)
     press(page, "Add a passkey")
     page.get_by_text("already").wait_for()
 
@@ -223,9 +252,10 @@ def rename_wrongly(page):
 
 
 def remove_the_password(page):
-    page.goto("/auth/passkeys")
+    page.goto("/auth/remove-password")
+    press(page, "Use a passkey")
     press(page, "Remove my password")
-    page.get_by_text("Your password is gone.").wait_for()
+    page.get_by_text("Your password is removed.").wait_for()
 
 
 def do_the_first_step(page):
@@ -277,12 +307,19 @@ def use_none(page):
     page.get_by_text("No passkey was used").wait_for()
 
 
+def about_to_remove_it(page):
+    open_the_passkey(page)
+    page.get_by_role("link", name="Remove this passkey").click()
+    press(page, "Use a passkey")
+    page.get_by_role("heading", name=re.compile("^Remove ")).wait_for()
+
+
 def remove_and_use(page):
     """On a device whose browser does not remove it, too."""
-    open_the_passkey(page)
     [key] = page.device.keys()
+    about_to_remove_it(page)
     press(page, "Remove this passkey")
-    page.get_by_text("lets nobody in any more").wait_for()
+    page.get_by_text("is removed").wait_for()
     forget(page)
     page.goto("/auth/login")
     page.device.take(key)
@@ -349,7 +386,11 @@ TOUR = [
     ("change email by code", STRANGER, after(prove_the_mailbox, address("/auth/change-email"))),
     ("change email by code, sent", STRANGER, after(prove_the_mailbox, submit("/auth/change-email", "Send me a code"))),
     ("address changed", ADA, after(change_the_address, follow("Use this address"))),
-    ("undo of an address", ADA, after(change_the_address, follow("Use this address"), follow("This was not me"))),
+    (
+        "take it back, another address",
+        ADA,
+        after(change_the_address, follow("Use this address"), follow("This wasn't me")),
+    ),
     ("magic link", STRANGER, address("/auth/magic-link")),
     ("magic link, wrong", STRANGER, submit("/auth/magic-link", "Send me a link")),
     ("magic link, sent", STRANGER, ask_for_link),
@@ -367,7 +408,9 @@ TOUR = [
     ("set up an app, wrong", ADA, submit("/auth/two-factor", "Turn it on", {"Code that the app shows": "12"})),
     ("recovery codes, new", ADA, set_up),
     ("authenticator app", ADA, after(set_up, address("/auth/two-factor"))),
-    ("recovery codes", ADA, after(set_up, address("/auth/recovery-codes"))),
+    ("proof of both factors", ADA, after(set_up, address("/auth/recovery-codes"))),
+    ("recovery codes", ADA, after(set_up, prove_by_code)),
+    ("remove an app", ADA, after(set_up, prove_by_code, address("/auth/two-factor/off"))),
     ("account with a second factor", ADA, after(set_up, address("/account"))),
     ("second step", ADA, after(set_up, forget, do_the_first_step)),
     (
@@ -383,15 +426,18 @@ TOUR = [
     ("second step, wrong recovery code", ADA, after(set_up, forget, do_the_first_step, type_a_wrong_recovery_code)),
     ("recent login with a second factor", ADA, after(set_up, let_time_pass, address("/auth/sessions"))),
     ("devices, trusted", ADA, after(set_up, trust, address("/auth/sessions"))),
-    ("reset of a first factor", ADA, after(set_up, forget, follow("This was not me"))),
+    ("take it back, two-factor", ADA, after(set_up, forget, follow("This wasn't me"))),
+    ("take it back, wrong", ADA, after(set_up, forget, follow("This wasn't me"), take_back_wrongly)),
     ("passkeys, none", ADA, address("/auth/passkeys")),
     ("passkeys, the first", ADA, add_a_passkey),
-    ("passkeys", ADA, after(add_a_passkey, add_a_passkey)),
+    ("passkeys", ADA, after(add_a_passkey, add_another_passkey)),
+    ("passkeys, another one", ADA, after(add_a_passkey, prove_by_passkey)),
     ("passkeys, wrong", ADA, after(add_a_passkey, add_it_again)),
     ("passkeys, no password", ADA, after(add_a_passkey, remove_the_password)),
     ("passkey", ADA, after(add_a_passkey, open_the_passkey)),
     ("passkey, wrong", ADA, after(add_a_passkey, open_the_passkey, rename_wrongly)),
-    ("passkey, not you", ADA, after(add_a_passkey, add_a_passkey, forget, follow("This was not me"))),
+    ("remove a passkey", ADA, after(add_a_passkey, about_to_remove_it)),
+    ("take it back, a passkey", ADA, after(add_a_passkey, forget, follow("This wasn't me"))),
     ("passkey as second step", ADA, after(add_a_passkey, forget, do_the_first_step)),
     ("sign-in by passkey, none there", STRANGER, use_none),
     ("sign-in by passkey, refused", ADA, after(add_a_passkey, remove_and_use)),

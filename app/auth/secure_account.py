@@ -1,0 +1,39 @@
+"""“This wasn't me”: the page that every email about the security of an account leads to."""
+
+from flask import flash, redirect, url_for
+
+from app import audit
+from app.accounts import secure_account as rules
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.fields import OwnersForm, form_page, new_password_field, password_again_field
+from app.extensions import db
+
+
+class SecureAccountForm(OwnersForm):
+    password = new_password_field("New password")
+    confirm_password = password_again_field()
+
+
+@bp.route("/secure-account/<token>", methods=["GET", "POST"])
+def secure_account(token):
+    link = rules.find(token)
+    if not link:
+        return gate.unusable_link()
+    form = SecureAccountForm(link.user)
+    if not form.is_submitted():
+        return _page(token, link, form)
+    if not link.secured and not rules.take_back(link):
+        return gate.unusable_link()
+    if form.validate() and not rules.choose_password(link.user, form.password.data):
+        return gate.unusable_link()
+    db.session.commit()  # whatever is wrong with the password, the account is taken back
+    if form.errors:
+        return _page(token, rules.find(token), form)
+    flash("Your account is yours again, and your new password is set. Log in with it.", "success")
+    return redirect(url_for("auth.login"))
+
+
+def _page(token, link, form):
+    context = {"changes": rules.changes(link), "email": rules.email_before(link), "words": audit.WORDS}
+    return form_page("auth/secure_account.html", form, token=token, link=link, **context)

@@ -1,0 +1,436 @@
+""" "This wasn't me": the link in every email about an account's security takes the account back."""
+
+import re
+from datetime import timedelta
+from itertools import count, permutations
+from pathlib import Path
+
+import pytest
+from clients import PASSWORD
+from sqlalchemy import select
+
+from app import audit, mail, tokens
+from app.accounts import closing, credentials, passwords, recovery_codes, secure_account, sessions, two_factor
+from app.extensions import db
+from app.models import (
+    Authenticator,
+    Device,
+    EmailChange,
+    Event,
+    Identity,
+    Letter,
+    Passkey,
+    RecoveryCode,
+    RemovedCredential,
+    User,
+    UserSession,
+)
+
+NEW = "a lighthouse keeper sleeps at noon"
+numbers = count(1)
+
+
+def link_to(event):
+    """The path of the link in the email about an event."""
+    token = tokens.issue("secure_account", event.user_id, tokens.fingerprint(), event=event.id)
+    return f"/auth/secure-account/{token}"
+
+
+def newest(action):
+    return db.session.scalar(select(Event).where(Event.action == action).order_by(Event.id.desc()).limit(1))
+
+
+def passkey_of(user, name="owner's", event=None):
+    key = Passkey(user_id=user.id, name=name, credential_id=f"{name} {next(numbers)}", public_key="x", sign_count=0)
+    key.event_id = event and event.id
+    return key
+
+
+def person(name, **columns):
+    user = User(email=f"{name}@example.com", username=name, password=PASSWORD, confirmed=True, **columns)
+    db.session.add(user)
+    db.session.flush()
+    return user
+
+
+def session_of(user):
+    started = sessions.start(user, "password")
+    db.session.flush()
+    user.current_session = started
+    return started
+
+
+def state(user):
+    """What lets somebody log in, or takes the account away."""
+    db.session.expire_all()
+    found = {
+        model.__name__: {row.id for row in db.session.scalars(select(model).where(model.user_id == user.id))}
+        for model in (Authenticator, Identity, Passkey, RecoveryCode)
+    }
+    return found | {"email": user.email, "on": two_factor.is_on(user), "deletion": user.deletion_due_at}
+
+
+def take_back(event, password=NEW):
+    link = secure_account.find(link_to(event).rpartition("/")[2])
+    assert link, event.action
+    assert secure_account.take_back(link)
+    assert secure_account.choose_password(link.user, password)
+    db.session.flush()
+
+
+# What a thief with a copied session and both factors, once, can do
+
+
+def add_app(user, session):
+    secret = two_factor.new_secret()
+    factor = Authenticator(user_id=user.id, secret=tokens.encrypt("authenticator", secret))
+    assert two_factor.add(user, "authenticator", factor, session) is not None
+
+
+def remove_passkeys(user, session):
+    for key in db.session.scalars(select(Passkey).where(Passkey.user_id == user.id)).all():
+        assert two_factor.remove(user, "passkey", key, session)
+
+
+def add_passkey(user, session):
+    assert two_factor.add(user, "passkey", passkey_of(user, "thief's"), session, letter="passkey_added") is not None
+
+
+def renew_codes(user, session):
+    if two_factor.is_on(user):
+        recovery_codes.renew(user)
+
+
+def link_identity(user, session):
+    user.lock()
+    event = audit.record(user, "identity_linked", provider="acme")
+    db.session.flush()
+    db.session.add(
+        Identity(user_id=user.id, provider="acme", issuer="https://acme", subject=str(next(numbers)), event_id=event.id)
+    )
+    mail.send("identity_linked", user, event=event, label="Acme", address=None)
+
+
+def unlink_identities(user, session):
+    event = audit.record(user, "identity_unlinked", provider="mine")
+    if credentials.remove(event, Identity, Identity.user_id == user.id):
+        mail.send("identity_unlinked", user, event=event, label="Acme", address=None)
+
+
+def ask_for_deletion(user, session):
+    closing.ask_to_delete(user)
+
+
+STEPS = [add_app, remove_passkeys, renew_codes, link_identity, ask_for_deletion]
+
+
+def owner_with_passkey(name):
+    user = person(name)
+    db.session.add_all(
+        [passkey_of(user), Identity(user_id=user.id, provider="mine", issuer="https://mine", subject=name)]
+    )
+    user.second_factor_at = user.created_at
+    db.session.add_all(RecoveryCode(user_id=user.id, hash=f"{number:064}") for number in range(10))
+    db.session.flush()
+    return user
+
+
+def rob(user, steps):
+    """Do the steps from one session; return the events that the owner got an email about."""
+    session = session_of(user)
+    first = db.session.scalar(select(Letter.id).order_by(Letter.id.desc()).limit(1)) or 0
+    for step in steps:
+        step(user, session)
+        db.session.flush()
+    told = db.session.scalars(select(Letter).where(Letter.user_id == user.id, Letter.id > first).order_by(Letter.id))
+    return [db.session.get(Event, letter.claims["event"]) for letter in told if "event" in letter.claims]
+
+
+def check_every_email(steps):
+    """Whichever email the owner uses, everything is as it was, and the thief has nothing."""
+    probe = owner_with_passkey(f"probe{next(numbers)}")
+    for chosen in range(len(rob(probe, steps))):
+        user = owner_with_passkey(f"owner{next(numbers)}")
+        before = state(user)
+        take_back(rob(user, steps)[chosen])
+        assert state(user) == before, (chosen, [step.__name__ for step in steps])
+        assert not sessions.all_of(user)
+        assert user.verify_password(NEW)
+        assert not user.verify_password(PASSWORD)
+
+
+@pytest.mark.parametrize("first", range(len(STEPS)))
+def test_whatever_a_thief_does_every_email_brings_back_what_was_there(app, first):
+    check_every_email(STEPS[first:] + STEPS[:first])
+    check_every_email([STEPS[first], STEPS[first - 2]])
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("first", STEPS)
+def test_it_does_so_in_every_order_of_three(app, first):
+    for others in permutations([step for step in STEPS if step is not first], 2):
+        check_every_email([first, *others])
+
+
+@pytest.mark.parametrize("more", [add_passkey, unlink_identities])
+def test_other_steps_of_a_thief_are_undone_alike(app, more):
+    check_every_email([more, remove_passkeys, renew_codes])
+    check_every_email([renew_codes, remove_passkeys, more])
+
+
+# An owner's own changes: nobody who only reads the mailbox weakens the account
+
+
+def remove_app(user, session):
+    factor = two_factor.find_authenticator(user)
+    if factor:
+        assert two_factor.remove(user, "authenticator", factor, session)
+
+
+def change_password(user, session):
+    assert passwords.change(user, "an owl counts the stairs twice", session)
+
+
+LATER = [add_passkey, remove_app, renew_codes, link_identity, change_password, ask_for_deletion, remove_passkeys]
+
+
+@pytest.mark.parametrize(
+    ("reported", "has_passkey"), [*((step, True) for step in LATER), *((step, False) for step in LATER[:-1])]
+)
+@pytest.mark.parametrize("same_session", [True, False])
+def test_no_link_leaves_an_account_without_two_factor_that_had_it(app, reported, has_passkey, same_session):
+    for later in LATER:
+        user = person(f"owner{next(numbers)}")
+        add_app(user, session := session_of(user))
+        if has_passkey:
+            db.session.add(passkey_of(user))
+        if not same_session:
+            session = session_of(user)
+        kinds = two_factor.methods(user)
+        reported(user, session)
+        event = db.session.scalar(select(Event).where(Event.user_id == user.id).order_by(Event.id.desc()).limit(1))
+        assert event.action in secure_account.CHANGES
+        later(user, session)
+        take_back(event)
+        assert two_factor.is_on(user), later
+        if not same_session:  # else the app may have been the thief's, too
+            assert two_factor.methods(user) == kinds, later
+
+
+def test_the_owner_adds_a_passkey_and_removes_the_app_and_the_mailbox_alone_does_not_turn_two_factor_off(app):
+    """The published fault: an undo that was thought through for the state when it was written."""
+    user = person("ada")
+    session = session_of(user)
+    add_app(user, session)
+    app_id = two_factor.find_authenticator(user).id
+    add_passkey(user, session)
+    event = newest("second_factor_on")
+    remove_app(user, session)
+    take_back(event)
+    assert two_factor.is_on(user)
+    assert two_factor.find_authenticator(user).id == app_id
+
+
+def test_a_change_of_address_taken_back_leaves_two_factor_as_it_was(app):
+    user = owner_with_passkey("ada")
+    before = state(user)
+    event = change_email(user, "ada@elsewhere.example")
+    take_back(event)
+    assert state(user) == before
+
+
+def change_email(user, email):
+    event = audit.record(user, "email_changed", old=user.email, new=email)
+    db.session.flush()
+    db.session.add(EmailChange(user_id=user.id, old_email=user.email, old_email_key=user.email_key, new_email=email))
+    db.session.flush()
+    db.session.scalar(select(EmailChange).order_by(EmailChange.id.desc()).limit(1)).event_id = event.id
+    user.email, user.password_version = email, user.password_version + 1
+    db.session.flush()
+    return event
+
+
+# The page
+
+
+@pytest.fixture
+def robbed(client, ada, letters, clock):
+    """Ada's account, whose password another person has just changed; the email about it."""
+    client.sign_in(ada)
+    data = {"old_password": PASSWORD, "password": "a thief in the pantry", "confirm_password": "a thief in the pantry"}
+    client.post("/auth/change-password", data=data)
+    return letters.link()
+
+
+def test_the_page_shows_what_will_happen_and_looking_changes_nothing(client, another_client, robbed):
+    page = another_client.get(robbed)
+    assert page.status_code == 200
+    assert "Your password was changed" in page.text
+    assert "ada@example.com" in page.text
+    assert client.get("/account").status_code == 200, "looking changes nothing"
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+def test_one_form_takes_the_account_back_and_sets_the_password(client, another_client, robbed, ada, letters):
+    answer = another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
+    assert answer.location == "/auth/login"
+    assert client.get("/account").location.startswith("/auth/login")
+    assert another_client.sign_in(ada, NEW).location == "/"
+    assert letters()[-1].subject == "Your account at Flasky was taken back"
+    assert another_client.get(robbed).status_code == 410, "it works once"
+    assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).status_code == 410
+
+
+def test_a_password_that_will_not_do_delays_nothing(client, another_client, robbed, ada):
+    refused = another_client.post(robbed, data={"password": "short", "confirm_password": "short"})
+    assert refused.status_code == 422
+    assert client.get("/account").location.startswith("/auth/login"), "the thief is out already"
+    assert "Choose a new password" in another_client.get(robbed).text
+    assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
+    assert another_client.sign_in(ada, NEW).location == "/"
+    assert another_client.get(robbed).status_code == 410
+
+
+def test_the_password_is_chosen_within_an_hour_or_by_a_reset(client, another_client, robbed, clock):
+    another_client.post(robbed, data={})
+    clock.move(hours=1)
+    assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).status_code == 410
+
+
+def test_a_password_that_was_set_meanwhile_is_not_set_again(client, another_client, robbed, letters):
+    another_client.post(robbed, data={})
+    another_client.post("/auth/reset", data={"email": "ada@example.com"})
+    another_client.post(letters.link(), data={"password": NEW, "confirm_password": NEW})
+    data = {"password": "a thief in the attic", "confirm_password": "a thief in the attic"}
+    assert another_client.post(robbed, data=data).status_code == 410
+
+
+@pytest.mark.parametrize(("days", "status"), [(6.99, 200), (7, 410)])
+def test_the_link_is_good_for_seven_days(another_client, robbed, clock, days, status):
+    clock.move(days=days)
+    assert another_client.get(robbed).status_code == status
+
+
+def test_a_link_of_another_account_or_of_no_event_is_invalid(client, ada, bob, robbed):
+    event = newest("password_changed")
+    for subject, number in ((bob.id, event.id), (ada.id, 0), (ada.id, 10**9), (ada.id, None)):
+        token = tokens.issue("secure_account", subject, tokens.fingerprint(), event=number)
+        assert client.get(f"/auth/secure-account/{token}").status_code == 410
+
+
+def test_links_of_later_events_die_with_it_and_those_of_earlier_ones_do_not(app):
+    user = person("ada")
+    session = session_of(user)
+    passwords.change(user, "an owl counts the stairs twice", session)
+    first = newest("password_changed")
+    passwords.change(user, "a heron waits below the bridge", session_of(user))
+    second = newest("password_changed")
+    passwords.change(user, "a badger knows the way by heart", session_of(user))
+    third = newest("password_changed")
+    take_back(second)
+    assert [bool(secure_account.find(link_to(event).rpartition("/")[2])) for event in (first, second, third)] == [
+        True,
+        False,
+        False,
+    ]
+    take_back(first)
+
+
+def test_it_works_whoever_is_logged_in_and_whatever_holds_them_back(client, robbed, ada):
+    ada.deletion_due_at = ada.created_at + timedelta(days=400)
+    db.session.commit()
+    assert client.get(robbed).status_code == 200
+    assert client.post(robbed, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
+
+
+def test_outstanding_links_and_waiting_emails_die_with_it(client, another_client, robbed, ada, letters):
+    client.post("/auth/reset", data={"email": ada.email})
+    reset = letters.link()
+    client.post("/auth/reset", data={"email": ada.email})
+    another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
+    assert another_client.get(reset).status_code == 410
+    waiting = db.session.scalars(select(Letter).where(Letter.status == "waiting")).all()
+    assert not [letter.name for letter in waiting if letter.purpose]
+
+
+def test_devices_are_forgotten(client, another_client, robbed, ada):
+    assert db.session.scalars(select(Device)).all()
+    another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
+    assert not db.session.scalars(select(Device)).all()
+
+
+def test_every_security_email_carries_the_link(client, ada, letters, clock):
+    client.sign_in(ada)
+    without = {"account_secured", "email_undone", "goodbye", "password_guessing"}  # nobody got in, or nothing is left
+    asked_for = mail.ASKED_FOR - {"code", "verify_device"} | {"first_password"}
+    folder = Path(mail.__file__).parent / "templates/mail"
+    for name in {path.stem for path in folder.glob("[!_]*.txt")} - without - asked_for:
+        event = audit.record(ada, "password_changed")
+        details = {"new_email": "x@example.com", "label": "Acme", "address": None, "factor": "a passkey"}
+        mail.send(name, ada, event=event, due="1 May", left=3, is_last=False, **details)
+        db.session.commit()
+        body = letters()[-1].body
+        assert re.search(r"This wasn't me:\nhttp://localhost/auth/secure-account/\S+\n", body), name
+
+
+def test_removed_credentials_are_kept_out_of_reach(app):
+    user = owner_with_passkey("ada")
+    remove_passkeys(user, session_of(user))
+    assert not db.session.scalars(select(Passkey)).all()
+    assert not two_factor.is_on(user)
+    [*kept] = db.session.scalars(select(RemovedCredential)).all()
+    assert len(kept) == 11
+
+
+def test_an_identity_that_another_account_has_by_now_is_not_restored(app):
+    user, other = owner_with_passkey("ada"), person("bob")
+    session_of(user)
+    unlink_identities(user, None)
+    event = newest("identity_unlinked")
+    db.session.add(Identity(user_id=other.id, provider="mine", issuer="https://mine", subject="ada"))
+    db.session.flush()
+    take_back(event)
+    assert state(user)["Identity"] == set()
+
+
+def test_a_session_that_only_read_is_no_reason_to_undo_more(app):
+    user = owner_with_passkey("ada")
+    session_of(user)
+    renew_codes(user, None)
+    session = session_of(user)
+    before = state(user)
+    link_identity(user, session)
+    take_back(newest("identity_linked"))
+    assert state(user) == before
+
+
+def test_it_is_a_first_proof_of_an_address_that_was_never_confirmed(app, bob):
+    session = session_of(bob)
+    passwords.change(bob, "a thief in the pantry", session)
+    event = newest("password_changed")
+    link_identity(bob, session)
+    bob.deletion_due_at = bob.created_at
+    take_back(event)
+    assert bob.confirmed
+    assert state(bob)["Identity"] == set()
+    assert bob.deletion_due_at is None
+
+
+def test_of_two_at_once_one_is_done(app):
+    user = owner_with_passkey("ada")
+    session_of(user)
+    renew_codes(user, None)
+    token = link_to(newest("recovery_codes_made")).rpartition("/")[2]
+    first, second = secure_account.find(token), secure_account.find(token)
+    assert secure_account.take_back(first)
+    assert not secure_account.take_back(second)
+
+
+def test_sessions_of_the_thief_are_told_why(client, another_client, robbed):
+    another_client.post(robbed, data={})
+    assert "taken back" in client.get("/account", follow_redirects=True).text
+
+
+def test_there_are_no_sessions_left(client, another_client, robbed):
+    another_client.post(robbed, data={})
+    assert not db.session.scalars(select(UserSession).where(UserSession.ended_at.is_(None))).all()
