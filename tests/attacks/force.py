@@ -171,4 +171,4 @@ def exhausting(target):
         for name in ("nobody", DEAR_NAME)
     )
     told = f"{dear * 1000:.0f} ms, an ordinary one {ordinary * 1000:.0f} ms"
-    yield Outcome("a name that takes ten times as long to refuse", 3, int(dear > 10 * ordinary + 0.1), told=told)
+    yield Outcome("a name that takes five times as long to refuse", 3, int(dear > 5 * ordinary + 0.02), told=told)
