@@ -87,6 +87,13 @@ def test_the_proof_is_good_for_one_change(member, phone, clock):
     assert member.post(f"/auth/passkeys/{handle()}/remove").status_code == 403
 
 
+def test_asking_for_another_address_uses_the_proof_up(member, phone, clock):
+    prove(member, phone, clock)
+    form = {"email": "x@example.com", "password": PASSWORD}
+    assert member.post("/auth/change-email", data=form).status_code == 302
+    assert member.post("/auth/recovery-codes").status_code == 403
+
+
 def test_the_proof_is_good_for_five_minutes(member, phone, clock):
     prove(member, phone, clock)
     clock.move(minutes=4)

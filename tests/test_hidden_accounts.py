@@ -354,7 +354,8 @@ def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada
 
     free = ask_for(client, "new@example.com")
     assert without_tokens(page).replace(f"{owner}@", "…@") == without_tokens(free).replace("new@", "…@")
-    assert notice.body.replace(f"{owner} (at)", "…") == letters()[-1].body.replace("new (at)", "…")
+    bodies = [re.sub(r"/eyJ\S+", "/", letter.body) for letter in (notice, letters()[-1])]
+    assert bodies[0].replace(f"{owner} (at)", "…") == bodies[1].replace("new (at)", "…")
 
 
 def test_a_free_address_is_taken_by_its_link_as_always(client, ada, letters):

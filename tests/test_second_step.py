@@ -488,7 +488,8 @@ def test_the_owner_is_told_three_times_an_hour(client, ada, phone, letters):
     by_password(client, letters)
     wrong(client, phone, 5)
     assert [letter.subject for letter in letters()].count("Somebody stopped short of your account") == 3
-    assert "knows your password or reads your email" in letters[-1].body
+    assert "Nobody got in." in letters[-1].body
+    assert "This wasn't me:\n" in letters[-1].body
     phone.clock.move(hours=1)
     by_password(client, letters)
     wrong(client, phone, 1)

@@ -6,6 +6,7 @@ from itertools import count, permutations
 from pathlib import Path
 
 import pytest
+from authenticators import set_up
 from clients import PASSWORD
 from sqlalchemy import select
 
@@ -434,3 +435,40 @@ def test_sessions_of_the_thief_are_told_why(client, another_client, robbed):
 def test_there_are_no_sessions_left(client, another_client, robbed):
     another_client.post(robbed, data={})
     assert not db.session.scalars(select(UserSession).where(UserSession.ended_at.is_(None))).all()
+
+
+# Told through the pages
+
+
+def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_none(
+    client, another_client, ada, clock, letters
+):
+    client.sign_in(ada)
+    set_up(client, clock)
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    assert "A second factor was added" in another_client.get(link).text
+    assert another_client.post(link, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
+    assert another_client.sign_in(ada, NEW).location == "/"
+    assert another_client.get("/account").status_code == 200
+
+
+def test_a_deletion_asked_for_by_the_thief_is_cancelled(client, another_client, ada, letters):
+    client.sign_in(ada)
+    client.post("/auth/delete", data={"email": ada.email})
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    another_client.post(link, data={"password": NEW, "confirm_password": NEW})
+    db.session.expire_all()
+    assert ada.deletion_due_at is None
+    another_client.sign_in(ada, NEW)
+    assert another_client.get("/account").status_code == 200
+
+
+def test_the_link_of_the_first_set_up_undoes_a_later_one_too(app):
+    user = person("ada")
+    first = session_of(user)
+    add_app(user, first)
+    event = newest("second_factor_on")
+    remove_app(user, first)
+    add_app(user, session_of(user))
+    take_back(event)
+    assert not two_factor.is_on(user), "it was off before that event"

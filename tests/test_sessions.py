@@ -156,7 +156,7 @@ def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
     anothers = buttons(bobs.get(PAGE))
     assert len(anothers) == 1
     raw = [f"/auth/sessions/{key}/end" for key in ids()]
-    odd = [f"/auth/sessions/{handle}/end" for handle in ("0" * 22, "x", "%00", "%C3%A9", "a" * 5000, "%25")]
+    odd = [f"/auth/sessions/{handle}/end" for handle in ("0" * 22, "x", "%00", "%C3%A9", "a" * 1000, "%25")]
     before = rows()
     for address in anothers + raw + odd:
         assert laptop.post(address).status_code == 404, address

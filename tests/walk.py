@@ -22,7 +22,7 @@ from werkzeug.utils import cached_property
 from app import clock, tokens
 from app.accounts import sso, two_factor
 from app.extensions import db
-from app.models import Authenticator, Device, EmailChange, Identity, Passkey, User, UserSession
+from app.models import Authenticator, Device, Event, Identity, Passkey, User, UserSession
 from config import Provider
 
 PROVIDERS = {"x": Provider("x", "X", "http://127.0.0.1:9", "an id", "a secret")}  # nobody listens there
@@ -299,13 +299,10 @@ class Walk:
             number = next(self.numbers)
             self.owner = person(number, confirmed=False)
             add_app(self.owner)
-            change = EmailChange(user_id=self.owner.id, old_email="old@example.com", new_email=self.owner.email)
-            change.old_email_key = f"old{number}@example.com"
-            db.session.add(change)
+            db.session.add(Event(user_id=self.owner.id, action="password_changed"))
             db.session.commit()
-        rows = {"change": EmailChange, "factor": Passkey, "identity": Identity}
-        ids = {name: db.session.query(row.id).filter_by(user_id=self.owner.id).scalar() for name, row in rows.items()}
-        return self.owner.issue_token(purpose, email="moved@example.com", challenge="x", **ids)
+        about = select(Event.id).where(Event.user_id == self.owner.id, Event.link_revoked_at.is_(None))
+        return self.owner.issue_token(purpose, email="moved@example.com", challenge="x", event=db.session.scalar(about))
 
 
 def fill(rule, value):

@@ -48,6 +48,7 @@ def remove(user: User, keep: UserSession) -> bool:
     if not user.spend("reset", has_passkey, **user.new_password(None)):
         return False
     sessions.end_others(user, keep, reason="password_removed")
+    sessions.forget_devices(user, keep)
     mail.send("password_removed", user, event=audit.record(user, "password_removed"))
     return True
 

@@ -1,4 +1,4 @@
-"""Another address: asked for with the password, taken by the link that goes there, put back from the old one."""
+"""Changing the email address: requested with the password, made by the link that goes to the new one."""
 
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask_login import current_user
@@ -55,6 +55,7 @@ def change_email():
     if form.validate_on_submit():
         is_asked = email_change.ask(current_user, form.email.data)
         if is_asked or current_app.config["HIDE_ACCOUNTS"]:  # that many letters went there would tell, too
+            gate.use_proof()
             db.session.commit()
             return gate.letter_sent(form.email.data)
         db.session.rollback()  # the code is not used up

@@ -230,10 +230,15 @@ def credential_changed():
 
     Of two changes at once, one is made.
     """
+    use_proof()
+    renew_session()
+
+
+def use_proof():
+    """Use up the proof of both factors, if this request needed one."""
     if g.get("needs_proof") and not sessions.use_proof(current_user.current_session):
         db.session.rollback()
         abort(409)
-    renew_session()
 
 
 def change_urls(back):

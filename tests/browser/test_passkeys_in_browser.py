@@ -63,6 +63,10 @@ def elsewhere(browser, live, page):
     context.close()
 
 
+def session_cookie(page):
+    return next(cookie for cookie in page.context.cookies() if cookie["name"] == "session")
+
+
 def sign_in(page, name="ada"):
     page.goto("/auth/login")
     fill_in(page, "Log in", {"Email address or username": name, "Password": PASSWORD})
@@ -122,7 +126,7 @@ def test_one_is_added_and_signs_in_without_a_name(owner, device):
     owner.get_by_label("Keep me logged in").check()
     use(owner)
     sees(owner, "What happened to your account")
-    assert owner.context.cookies()[0]["expires"] > 0
+    assert session_cookie(owner)["expires"] > 0
     owner.goto("/auth/passkeys")
     sees(owner, "last used")
 
@@ -161,7 +165,7 @@ def test_the_browser_offers_it_where_the_name_is_typed(owner, device, elsewhere)
     page.get_by_label("Keep me logged in").check()
     page.get_by_label("Email address or username").focus()
     sees(page, "Where you are logged in")
-    assert page.context.cookies()[0]["expires"] > 0
+    assert session_cookie(page)["expires"] > 0
 
 
 @pytest.mark.extended
