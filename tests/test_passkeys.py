@@ -339,6 +339,39 @@ def test_an_unknown_passkey_and_a_removed_one_are_refused_alike(member, another_
     assert "value" not in re.search(r'<input type="hidden" name="credential"[^>]*>', page.text)[0]
 
 
+def signal(page, name):
+    """What a page has the browser tell its devices about passkeys."""
+    found = re.search(rf"data-{name}='([^']+)'", page.text)
+    return found and json.loads(found[1])
+
+
+def test_only_a_passkey_that_no_account_can_have_again_is_taken_off_its_device(member, another_client, key, clock):
+    """A device must keep what a thief removed: "This wasn't me" restores it."""
+    stranger = Key()
+    stranger.handle = key.handle
+    page = sign_in(another_client, stranger)
+    assert signal(page, "unknown-passkey") == {"rpId": "localhost", "credentialId": text(stranger.id)}
+    assert signal(sign_in(another_client, key, flags=PRESENT), "unknown-passkey") is None, "it is known"
+    prove(member, key)
+    member.post(f"{page_of(member)}/remove")
+    assert signal(sign_in(another_client, key), "unknown-passkey") is None, "it can be restored"
+    assert signal(another_client.post(LOGIN, data={"credential": "{}"}), "unknown-passkey") is None
+
+
+def test_the_browser_that_removed_a_passkey_hears_so_once_and_no_other_one(member, another_client, ada, key):
+    own = page_of(member)
+    prove(member, key)
+    member.post(f"{own}/remove")
+    page = member.get(PAGE)
+    assert f'data-removed="{text(key.id)}"' in page.text
+    assert signal(page, "accepted")["allAcceptedCredentialIds"] == []
+    for browser in (member, another_client):
+        browser.sign_in(ada)
+        page = browser.get(PAGE)
+        assert "data-removed" not in page.text
+        assert signal(page, "accepted")["allAcceptedCredentialIds"] == [text(key.id)], "it can be restored"
+
+
 def test_a_sign_in_is_not_replayed(app, member, another_client, key, clock):
     options = asked(another_client)
     copied = another_client.get_cookie("session").value

@@ -15,12 +15,15 @@ from sqlalchemy import select, update
 from app import audit, mail
 from app.accounts import two_factor
 from app.extensions import db, rows_changed
-from app.models import Passkey, PasskeyChallenge, User, UserSession
+from app.models import Passkey, PasskeyChallenge, RemovedCredential, User, UserSession
 from app.models.passkey_challenge import LIFETIME
 from config import setting
 
 MOST = 20  # of one account
 LONGEST_ID, LONGEST_KEY = 1364, 4096  # characters of base64url; the first are 1023 bytes (WebAuthn, Credential ID)
+
+REMOVED_PASSKEYS = (RemovedCredential.table == Passkey.__tablename__,)  # which can be restored for a week
+REMOVED_ID = RemovedCredential.row["credential_id"].as_string()
 
 log = logging.getLogger(__name__)
 
@@ -35,24 +38,35 @@ def one_of(user: User, handle: str) -> Passkey | None:
     return next((passkey for passkey in all_of(user) if passkey.handle == handle), None)
 
 
-def accepted(user: User, passkeys: Sequence[Passkey]) -> dict[str, Any] | None:
-    """Return what `PublicKeyCredential.signalAllAcceptedCredentials()` takes; None if the user never had a passkey."""
+def accepted(user: User, passkeys: Sequence[Passkey], removed: str | None) -> dict[str, Any] | None:
+    """Return what `PublicKeyCredential.signalAllAcceptedCredentials()` takes; None if the user never had a passkey.
+
+    Passkeys that can still be restored are in it, so that no device deletes what a thief removed; but not the one that
+    this browser `removed`.
+    """
     if user.passkey_handle is None:
         return None
     import webauthn
 
     handle = webauthn.helpers.bytes_to_base64url(user.passkey_handle.encode())
-    known = [passkey.credential_id for passkey in passkeys]
-    return {"rpId": _site()[1], "userId": handle, "allAcceptedCredentialIds": known}
+    mine = select(REMOVED_ID).where(RemovedCredential.user_id == user.id, *REMOVED_PASSKEYS)
+    known = {passkey.credential_id for passkey in passkeys} | set(db.session.scalars(mine)) - {removed}
+    return {"rpId": _site()[1], "userId": handle, "allAcceptedCredentialIds": sorted(known)}
 
 
 def unknown(answer: str) -> dict[str, str] | None:
-    """Return what `PublicKeyCredential.signalUnknownCredential()` takes if no account has the answer's passkey."""
+    """Return what `PublicKeyCredential.signalUnknownCredential()` takes if no account has the answer's passkey.
+
+    None, too, if an account had it and can have it restored.
+    """
     import webauthn
 
     given = _parse(webauthn.helpers.parse_authentication_credential_json, answer)
     credential_id = given and webauthn.helpers.bytes_to_base64url(given.raw_id)
     if not credential_id or len(credential_id) > LONGEST_ID or Passkey.find(credential_id):
+        return None
+    removed = select(RemovedCredential.id).where(credential_id == REMOVED_ID, *REMOVED_PASSKEYS)
+    if db.session.scalar(removed.limit(1)) is not None:
         return None
     return {"rpId": _site()[1], "credentialId": credential_id}
 

@@ -108,7 +108,8 @@ def remove_passkey(handle):
 def _list_page(form):
     """Show the passkeys; the form to add one is there where it could be sent."""
     found = passkeys.all_of(current_user)
-    state = {"accepted": passkeys.accepted(current_user, found), "removed": session.pop("removed_passkey", None)}
+    removed = session.pop("removed_passkey", None)  # in this browser, a moment ago
+    state = {"accepted": passkeys.accepted(current_user, found, removed), "removed": removed}
     can_add = not two_factor.is_on(current_user) or sessions.may_change_credentials(current_user.current_session)
     return form_page("auth/passkeys.html", form, passkeys=found, can_add=can_add, **state)
 

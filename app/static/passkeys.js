@@ -153,7 +153,7 @@ for (const list of document.querySelectorAll("[data-accepted]")) {
   const created = webauthn.orNull(() => JSON.parse(sessionStorage.getItem(CREATED)));
   webauthn.orNull(() => sessionStorage.removeItem(CREATED));
   const isOrphan = created?.userId === accepted.userId && !accepted.allAcceptedCredentialIds.includes(created.id);
-  if (isOrphan && list.querySelector("[data-passkey-words]")) say(list, ORPHAN);
+  if (isOrphan) say(list, ORPHAN);
   for (const credentialId of [removed, isOrphan && created.id].filter(Boolean)) {
     webauthn.signal("signalUnknownCredential", { rpId: accepted.rpId, credentialId });
   }

@@ -6,11 +6,12 @@ import pytest
 from browsing import NOT_THE_DEVELOPERS, open_development_pages
 from clients import PASSWORD
 from devices import Device
-from sqlalchemy import update
+from passkeys import text
+from sqlalchemy import delete, select, update
 from tour import fill_in, letter
 
 from app.extensions import db
-from app.models import UserSession
+from app.models import RemovedCredential, User, UserSession
 
 UNREACHABLE = "The server could not be reached."
 ORPHAN = "may have kept a passkey that was not added to your account. Delete it there."
@@ -329,13 +330,13 @@ def test_at_the_second_step_that_of_another_account_does_not_count(owner, device
 @pytest.mark.extended
 def test_one_that_was_made_for_another_address_of_the_site_is_refused(app, owner):
     sign_out(owner)
-    owner.goto("/auth/login")
     here = app.config["PUBLIC_URL"]
     try:  # the page is another origin's, as of a program on another port
         app.config["PUBLIC_URL"] = "http://localhost:1"
         app.before_request_funcs[None] = [
             check for check in app.before_request_funcs[None] if check.__name__ != "check_host_and_scheme"
         ]
+        owner.goto("/auth/login")
         use(owner)
         sees(owner, "That passkey did not log you in.")
     finally:
@@ -635,7 +636,26 @@ def test_after_removal_and_after_a_failed_login_the_browser_hears_which_passkeys
     owner.goto("/auth/login")
     use(owner)
     sees(owner, "That passkey did not log you in.")
+    assert signals == [], "it can be restored for a week"
+    db.session.execute(delete(RemovedCredential))
+    db.session.commit()
+    use(owner)
+    owner.wait_for_function("() => document.querySelector('[data-unknown-passkey]')")
+    sees(owner, "That passkey did not log you in.")
     assert signals == [("signalUnknownCredential", {"rpId": "localhost", "credentialId": removed})]
+
+
+@pytest.mark.extended
+def test_an_orphan_is_reported_where_both_factors_must_be_proved_before_adding(signals, owner, device):
+    [known] = credential_ids(device)
+    owner.goto("/auth/passkeys")
+    orphan = {"userId": text(db.session.scalar(select(User.passkey_handle)).encode()), "id": "AAAA"}
+    owner.evaluate("created => sessionStorage.setItem('created-passkey', JSON.stringify(created))", orphan)
+    owner.goto("/auth/passkeys")
+    sees(owner, ORPHAN)
+    assert owner.get_by_label("Name", exact=True).count() == 0, "the form is not there"
+    assert [name for name, _ in signals] == ["signalUnknownCredential"]
+    assert credential_ids(device) == [known]
 
 
 @pytest.mark.extended
