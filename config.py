@@ -20,6 +20,8 @@ import idna
 from dotenv import load_dotenv
 from email_validator import validate_email
 from flask import current_app
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 T = TypeVar("T", bool, int, str)
 
@@ -56,7 +58,7 @@ def env(name: str, default: T) -> T:
 def psycopg_url(url: str) -> str:
     """Let `postgres://` and `postgresql://` mean psycopg 3."""
     scheme, _, rest = url.partition("://")
-    return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else url
+    return f"postgresql+psycopg://{rest}" if scheme.lower() in {"postgres", "postgresql"} else url
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -199,13 +201,22 @@ def _key_file(name: str, path: str) -> str:
     return key
 
 
-load_dotenv(Path(__file__).with_name(".env"))
+def read_dotenv(path: Path) -> None:
+    """Read the file `.env`, whose settings count where the environment has none."""
+    try:
+        load_dotenv(path)
+    except (OSError, ValueError) as error:
+        misread.append(f"{path} can't be read ({type(error).__name__}). Save it as UTF-8, readable for this user.")
+
+
+read_dotenv(Path(__file__).with_name(".env"))
 
 
 PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
 
 LOCAL_DOMAIN = re.compile(r"@([\w-]+\.)*local(host)?(?=>?\s*$)", re.IGNORECASE)
 
+DRIVERS = {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}
 IN_MEMORY = {"sqlite://", "sqlite:///:memory:"}
 
 # Parts of random keys that were published: Django's for new projects, and the one in Flask's documentation.
@@ -282,7 +293,11 @@ class Config:
             for network in settings["TRUSTED_PROXY_NETWORKS"]
             if not _is_network(network)
         ]
-        if settings["PUBLIC_URL"] and not PUBLIC_URL.fullmatch(settings["PUBLIC_URL"]):
+        if settings["MAIL_PORT"] not in range(1, 65536):
+            found.append("MAIL_PORT: write a number from 1 to 65535.")
+        if settings["SQLALCHEMY_DATABASE_URI"]:
+            found += _problems_of_database(str(settings["SQLALCHEMY_DATABASE_URI"]))
+        if settings["PUBLIC_URL"] and not _is_public_url(settings["PUBLIC_URL"]):
             found.append("PUBLIC_URL: write an address as http://localhost:5000 or https://example.com/path")
         found += [
             f"{name}: it has a line break or another control character. Write it in one line."
@@ -298,11 +313,19 @@ class Config:
         ]
         if bool(settings["RECAPTCHA_PUBLIC_KEY"]) != bool(settings["RECAPTCHA_PRIVATE_KEY"]):
             found.append("RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY go together: write both, or neither.")
-        if settings["REDIS_URL"] and not settings["REDIS_URL"].startswith(("redis://", "rediss://", "redis+unix://")):
+        if settings["REDIS_URL"] and not _is_redis_url(settings["REDIS_URL"]):
             found.append("REDIS_URL: write redis://host:6379/0, rediss:// for TLS, or redis+unix:///path/to/socket.")
         if settings["PASSWORD_MIN_LENGTH"] not in range(8, 129):
             found.append("PASSWORD_MIN_LENGTH: write a number from 8 to 128.")
         return found
+
+    @staticmethod
+    def mistyped() -> list[str]:
+        """Say which variables of the environment look like a mistyped setting."""
+        from app import setting_names
+
+        known = {*defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}  # which app/__init__.py and gunicorn.conf.py read
+        return setting_names.warnings(os.environ, known, Config.OIDC_PROVIDERS, KNOWN_PROVIDERS)
 
 
 class Development(Config):
@@ -368,6 +391,45 @@ def _missing(provider: Provider) -> list[str]:
 
 
 configurations = {"development": Development, "testing": Testing, "production": Production}
+
+
+def _is_public_url(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(PUBLIC_URL.fullmatch(text)) and urlsplit(text).port != 0
+    return False
+
+
+def _problems_of_database(text: str) -> Iterator[str]:
+    """Say why no database can be at this address; never what it is, since a password is in it."""
+    remedy = "Write postgresql://user:password@host/name, or sqlite:////path/app.db"
+    try:
+        url = make_url(text)
+        if url.drivername in DRIVERS:
+            _, options = url.get_dialect()().create_connect_args(url)
+            if not url.drivername.startswith("sqlite"):
+                _check_conninfo(dict(options))
+        else:
+            yield f"DATABASE_URL begins with {url.drivername}://, which is not supported. {remedy}"
+    except (SQLAlchemyError, ValueError):
+        yield f"DATABASE_URL is not the address of a database. {remedy}"
+
+
+def _check_conninfo(options: dict[str, Any]) -> None:
+    """Raise ValueError if psycopg knows no such option, or a port is none."""
+    from psycopg import Error, conninfo
+
+    try:
+        conninfo.make_conninfo(**options)
+    except Error as error:
+        raise ValueError(str(error)) from error
+    if any(port and int(port) not in range(1, 65536) for port in str(options.get("port", "")).split(",")):
+        raise ValueError("port")
+
+
+def _is_redis_url(text: str) -> bool:
+    with suppress(ValueError):
+        return urlsplit(text).scheme in {"redis", "rediss", "redis+unix"} and urlsplit(text).port != 0
+    return False
 
 
 def _is_network(text: str) -> bool:

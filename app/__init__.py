@@ -20,6 +20,7 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     app = Flask(__name__)
     configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)
     logs.init_app(app)
+    warn_of_mistyped_settings(app)
     hosts.init_app(app)
     session_cookies.init_app(app)
     bounds.init_app(app)  # before anything reads what was sent
@@ -41,8 +42,14 @@ def configure(app: Flask, name: str, overrides: dict[str, Any]) -> None:
     app.config.from_object(chosen)
     app.config.update(overrides, CONFIG_NAME=name)
     if problems := chosen.problems(app.config):
-        raise config.ConfigError("\n".join([f"The {name} configuration can't start:", *problems]))
+        heading = f"The {name} configuration can't start:"
+        raise config.ConfigError("\n".join([heading, *problems, *chosen.mistyped()]))
     config.complete(app.config, app.instance_path)
+
+
+def warn_of_mistyped_settings(app: Flask) -> None:
+    for sentence in config.configurations[app.config["CONFIG_NAME"]].mistyped():
+        app.logger.warning(sentence)
 
 
 def bind_extensions(app: Flask) -> None:

@@ -43,6 +43,7 @@ FLOORS = {
         "app.entropy",
         "app.hashing",
         "app.remote",
+        "app.setting_names",
     ],  # ground
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

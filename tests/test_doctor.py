@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 from app import extensions, mail, tokens
 from app.accounts import cleanup
 from app.cli import servers
+from app.cli.doctor import CHECKS
 from app.extensions import db, migrations
 from app.models import Job
 
@@ -327,3 +328,19 @@ def test_nobody_else_is_told_what_arrives(client, clock):
     assert client.get("/healthz/x").status_code == 404
     clock.move(seconds=61)
     assert client.get(f"/healthz/{question}").status_code == 404
+
+
+def test_a_check_that_fails_is_a_finding_and_the_others_are_made(doctor, monkeypatch):
+    def fails():
+        raise RuntimeError("a lantern")
+
+    monkeypatch.setitem(CHECKS, "database", fails)
+    said = doctor()
+    assert only(said, "database") == "This could not be checked: RuntimeError: a lantern"
+    assert list(said) == ALL
+
+
+def test_a_mistyped_setting_is_a_finding(doctor, monkeypatch):
+    monkeypatch.setenv("TRUSTED_PROXY", "1")
+    found = doctor()["settings"]
+    assert "TRUSTED_PROXY is not a setting and is ignored. Did you mean TRUSTED_PROXIES?" in found

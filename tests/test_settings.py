@@ -11,7 +11,7 @@ from email.utils import parseaddr
 import pytest
 from clients import ROOT
 
-from app import create_app
+from app import create_app, setting_names
 from config import ConfigError, defaults
 
 GOOD = {
@@ -390,7 +390,7 @@ def test_a_server_that_loads_it_gets_the_plain_message(environment):
 def test_what_only_developers_need_is_not_even_imported_in_production():
     look = """
 import sys
-from app import create_app
+from app import create_app, setting_names
 for name in ("production", "development"):
     create_app(name)
     print(name, "app.dev" in sys.modules, "app.dev.mailbox" in sys.modules)
@@ -514,7 +514,7 @@ def checkout(tmp_path):
 def test_a_developers_secret_is_made_once_kept_and_shown_to_nobody(checkout):
     show = """
 import os, pathlib
-from app import create_app
+from app import create_app, setting_names
 os.umask(0o022)
 kept = pathlib.Path("instance", "secret_key")
 for _ in range(2):
@@ -539,3 +539,211 @@ def test_the_example_copied_and_filled_in_is_what_production_starts_with(checkou
     show = "from flasky import app; print(app.config['CONFIG_NAME'], app.config['PORT'], app.secret_key)"
     server = run_python(show, checkout, PYTHON_DOTENV_DISABLED="0")
     assert server.stdout == f"production 8000 {GOOD['SECRET_KEY']}\n", server.stderr
+
+
+# The database's address
+
+
+@pytest.mark.parametrize("configuration", ["development", "production"])
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        *(
+            (f"{scheme}://ada:geheim@db/flasky", f"begins with {scheme}://")
+            for scheme in ("mysql", "mysql+pymysql", "mariadb", "oracle", "mssql+pyodbc", "http", "mongodb")
+        ),
+        *((f"postgresql+{driver}://db/flasky", "not supported") for driver in ("psycopg2", "asyncpg", "pg8000")),
+        ("sqlite+aiosqlite:///app.db", "not supported"),
+        ("nonsense geheim", "is not the address of a database"),
+        ("flasky", "is not the address of a database"),
+        ("sqlite:/app.db", "is not the address of a database"),
+        ("sqlite://app.db", "is not the address of a database"),
+        ("sqlite:///app.db?timeout=soon", "is not the address of a database"),
+        ("://", "is not the address of a database"),
+        ("postgresql:/flasky", "is not the address of a database"),
+        ("postgresql://ada:geheim@db:port/flasky", "is not the address of a database"),
+        ("postgresql://ada:geheim@db:99999/flasky", "is not the address of a database"),
+        ("postgresql://db/flasky?ssl=true", "is not the address of a database"),
+    ],
+)
+def test_a_database_that_is_not_supported_is_refused_in_one_sentence(refusal, configuration, url, words):
+    _, problem = refusal(**GOOD | {"FLASK_CONFIG": configuration, "DATABASE_URL": url})
+    assert problem.startswith("DATABASE_URL ")
+    assert words in problem
+    assert "Write postgresql://user:password@host/name, or sqlite:////path/app.db" in problem
+    assert "geheim" not in problem
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///app.db",
+        "sqlite:////srv/app.db",
+        "POSTGRES://db/flasky",
+        "postgresql:///flasky?host=/run/postgresql",
+        "postgresql:///flasky?host=one:5432&host=two:5433&target_session_attrs=read-write",
+        "postgresql://ada:p%40ss@[::1]:5432/flasky?sslmode=require",
+    ],
+)
+def test_a_database_that_is_supported_is_accepted(start, url):
+    start(**GOOD | {"DATABASE_URL": url}, MAIL_DELIVERY="off")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", "https://example.com:99999"),
+        ("PUBLIC_URL", "https://example.com:0"),
+        ("MAIL_PORT", "0"),
+        ("MAIL_PORT", "65536"),
+        ("REDIS_URL", "redis://host:port"),
+        ("REDIS_URL", "redis://host:99999/0"),
+        ("REDIS_URL", "localhost:6379"),
+    ],
+)
+def test_an_address_with_a_port_that_is_none_is_refused(refusal, name, value):
+    _, problem = refusal(**GOOD | {name: value})
+    assert problem.startswith(name)
+
+
+# Mistyped names
+
+
+@pytest.mark.parametrize(
+    ("name", "likely"),
+    [
+        ("MAIL_SEVER", "MAIL_SERVER"),
+        ("MAIL_SERVERS", "MAIL_SERVER"),
+        ("mail_server", "MAIL_SERVER"),
+        ("MAIL_HOST", "MAIL_SERVER"),
+        ("EMAIL_PORT", "MAIL_PORT"),
+        ("MAIL_PASSWD", "MAIL_PASSWORD"),
+        ("MAIL_USE_SLL", "MAIL_USE_SSL"),
+        ("MAIL_DEFAULT_SENDER", "MAIL_SENDER"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
+        ("TRUSTED_PROXY_NETWORK", "TRUSTED_PROXY_NETWORKS"),
+        ("TRUSTED_PROXIES_NETWORKS", "TRUSTED_PROXY_NETWORKS"),
+        ("SECRETKEY", "SECRET_KEY"),
+        ("SECRET_KEY_FALLBACK", "SECRET_KEY_FALLBACKS"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("DATBASE_URL", "DATABASE_URL"),
+        ("SQLALCHEMY_DATABASE_URI", "DATABASE_URL"),
+        ("PUBLIC_ULR", "PUBLIC_URL"),
+        ("PROT", "PORT"),
+        ("REDIS_URI", "REDIS_URL"),
+        ("FLASK_CONFG", "FLASK_CONFIG"),
+        ("FLASK_ENV", "FLASK_CONFIG"),
+        ("WEB_CONCURENCY", "WEB_CONCURRENCY"),
+        ("OIDC_PROVIDER", "OIDC_PROVIDERS"),
+        ("OIDC_GOGLE_CLIENT_ID", "OIDC_GOOGLE_CLIENT_ID"),
+        ("OIDC_GOOGLE_CLIENTID", "OIDC_GOOGLE_CLIENT_ID"),
+        ("OIDC_GOOGEL_CLIENT_SECRT", "OIDC_GOOGLE_CLIENT_SECRET"),
+        ("OIDC_ACM_ISSUER", "OIDC_ACME_ISSUER"),
+        ("OIDC_MY_CLUB_DOMAIN", "OIDC_MY_CLUB_DOMAINS"),
+        ("OIDC_MICROSFT_TENANTS", "OIDC_MICROSOFT_TENANTS"),
+    ],
+)
+def test_a_mistyped_name_is_named_with_the_likely_one(name, likely):
+    known = {*defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}
+    (sentence,) = setting_names.warnings([name], known, ["google", "acme", "my_club"], ["google", "microsoft", "apple"])
+    assert sentence == f"{name} is not a setting and is ignored. Did you mean {likely}?"
+
+
+OF_OTHERS = """
+PATH HOME USER USERNAME LOGNAME SHELL TERM LANG LANGUAGE LC_ALL TZ PWD OLDPWD HOSTNAME EDITOR PAGER MAIL
+MAILCHECK MAILTO MAILPATH TMPDIR DISPLAY XDG_RUNTIME_DIR SSH_AUTH_SOCK SSH_CONNECTION VIRTUAL_ENV PYTHONPATH
+PYTHONUNBUFFERED PIP_NO_CACHE_DIR PORTS REDIS_HOST REDIS_PORT REDIS_PASSWORD REDIS_DB REDIS_TLS_URL
+DATABASE_HOST DATABASE_NAME DATABASE_USER DATABASE_PASSWORD DATABASE_POOL_URL TEST_DATABASE_URL POSTGRES_USER
+POSTGRES_PASSWORD POSTGRES_DB PGHOST PGPORT PGUSER PGPASSWORD PUBLIC_IP PUBLIC_KEY SERVER_NAME SERVER_PORT
+SECRET SECRETS_DIR SECRET_KEY_BASE APP_ENV APP_HOME APP_PORT APP_VERSION FLASK_APP FLASK_DEBUG FLASK_RUN_PORT
+FLASK_RUN_HOST FLASK_RUN_DEBUGGER FLASK_RUN_FROM_CLI FLASK_SKIP_DOTENV GUNICORN_CMD_ARGS KUBERNETES_PORT
+KUBERNETES_SERVICE_HOST PROXY HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy no_proxy AWS_SECRET_ACCESS_KEY
+STRIPE_SECRET_KEY SENTRY_DSN DYNO INVOCATION_ID JOURNAL_STREAM LISTEN_FDS SYSTEMD_EXEC_PID
+COMPOSE_PROJECT_NAME OIDC_ISSUER
+""".split()
+
+
+def test_a_variable_of_another_program_is_no_mistyped_setting():
+    known = {*defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}
+    assert setting_names.warnings([*OF_OTHERS, *known], known, ["google"], ["google", "microsoft", "apple"]) == []
+
+
+def test_a_provider_that_is_not_in_the_list_is_named(configured):
+    (sentence,) = configured(**ACME, OIDC_GOOGLE_CLIENT_ID="x").Config.mistyped()
+    assert sentence.startswith("OIDC_GOOGLE_CLIENT_ID is ignored, because OIDC_PROVIDERS does not name its provider.")
+
+
+def test_all_settings_of_a_provider_are_known(configured):
+    read = {name.removeprefix("OIDC_ACME_") for name in configured(**ACME).defaults if name.startswith("OIDC_ACME_")}
+    assert read == setting_names.PROVIDER_PARTS
+
+
+def test_a_mistyped_name_is_in_the_log_at_start_and_in_the_refusal():
+    show = "import flasky"
+    started = run_python(show, **GOOD, MAIL_SEVER="x", MAIL_DELIVERY="off")
+    assert started.returncode == 0
+    assert "MAIL_SEVER is not a setting and is ignored. Did you mean MAIL_SERVER?" in started.stderr
+    refused = run_python(show, **without("MAIL_SERVER"), MAIL_SEVER="x")
+    assert refused.returncode == 1
+    _, missing, mistyped = refused.stderr.splitlines()
+    assert missing.startswith("MAIL_SERVER is missing")
+    assert mistyped == "MAIL_SEVER is not a setting and is ignored. Did you mean MAIL_SERVER?"
+
+
+def test_nothing_is_said_of_an_ordinary_environment():
+    ordinary = {name: "x" for name in OF_OTHERS if not name.startswith(("PATH", "PYTHON", "FLASK", "LANG", "LC_"))}
+    assert run_python("import flasky", **ordinary | GOOD, MAIL_DELIVERY="off").stderr == ""
+
+
+# flask doctor, where the application can't start
+
+
+def flask(*arguments, **environment):
+    alone = {
+        "PATH": os.environ["PATH"],
+        "PYTHON_DOTENV_DISABLED": "1",
+        "FLASK_SKIP_DOTENV": "1",
+        "FLASK_APP": "flasky.py",
+    }
+    command = [sys.executable, "-m", "flask", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=alone | environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["doctor"], {}, "SECRET_KEY is missing"),
+        (["doctor"], {"FLASK_CONFIG": "staging"}, "FLASK_CONFIG is 'staging'"),
+        (["--app", "flasky", "doctor"], GOOD | {"DATABASE_URL": "mysql://db/flasky"}, "DATABASE_URL begins with mysql"),
+        (["doctor"], without("MAIL_SERVER") | {"MAIL_SEVER": "x"}, "Did you mean MAIL_SERVER?"),
+    ],
+)
+def test_doctor_reports_settings_that_do_not_allow_a_start(arguments, environment, words):
+    ran = flask(*arguments, **environment)
+    heading, *lines = ran.stdout.splitlines()
+    assert (ran.returncode, heading) == (1, "wrong  settings"), ran.stderr
+    assert any(words in line for line in lines)
+    assert "-      database: the application has to start first" in lines
+    assert ran.stderr == ""
+
+
+def test_doctor_reports_what_else_keeps_the_application_from_starting(checkout):
+    (checkout / "instance").write_text("a file where a folder should be")
+    code = "import sys; sys.argv = ['flask', 'doctor']; from flask.cli import main; main()"
+    ran = run_python(code, checkout, FLASK_APP="flasky.py", FLASK_CONFIG="development")
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (1, "wrong  start"), ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_other_commands_say_why_there_is_none():
+    ran = flask("users", "show", "doctor")
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[0] == "The production configuration can't start:"
+
+
+def test_a_file_of_settings_that_can_not_be_read_is_named(checkout):
+    (checkout / ".env").write_bytes(b"APP_NAME=G\xe4rten\n")
+    server = run_python("import flasky", checkout, **GOOD, PYTHON_DOTENV_DISABLED="0")
+    _, problem = server.stderr.splitlines()
+    assert problem == f"{checkout}/.env can't be read (UnicodeDecodeError). Save it as UTF-8, readable for this user."

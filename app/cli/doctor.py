@@ -41,6 +41,9 @@ def doctor():
             found = list(check())
         except NotLookedAt as reason:
             click.echo(f"-      {name}: {reason}")
+        except Exception as error:  # it is asked when something is broken, and has to say what else is
+            is_well = False
+            click.echo(f"wrong  {name}\n    This could not be checked: {type(error).__name__}: {words(error)}")
         else:
             is_wrong = not all(isinstance(sentence, Recommended) for sentence in found)
             is_well = is_well and not is_wrong
@@ -54,6 +57,7 @@ def settings():
     if current_app.config["CONFIG_NAME"] != "production":
         values = {name: getattr(config.Production, name) for name in dir(config.Production) if name.isupper()}
         yield from (f"For production: {problem}" for problem in config.Production.problems(values))
+    yield from config.Config.mistyped()
     if not current_app.config["RATELIMIT_ENABLED"]:
         yield "RATELIMIT_ENABLED is 0: passwords can be guessed without end. Take it out."
     if current_app.config["MAIL_DELIVERY"] == "off":

@@ -1,0 +1,106 @@
+"""Environment variables that look like a mistyped setting, and the setting that was likely meant."""
+
+from collections.abc import Collection, Iterable, Iterator
+from difflib import get_close_matches
+
+# What other programs and tutorials call a setting.
+ALSO_CALLED = {
+    "FLASK_ENV": "FLASK_CONFIG",
+    "MAIL_DEFAULT_SENDER": "MAIL_SENDER",
+    "MAIL_FROM": "MAIL_SENDER",
+    "MAIL_HOST": "MAIL_SERVER",
+    "MAIL_SSL": "MAIL_USE_SSL",
+    "MAIL_STARTTLS": "MAIL_USE_TLS",
+    "MAIL_TLS": "MAIL_USE_TLS",
+    "MAIL_USER": "MAIL_USERNAME",
+    "RECAPTCHA_SECRET_KEY": "RECAPTCHA_PRIVATE_KEY",
+    "RECAPTCHA_SITE_KEY": "RECAPTCHA_PUBLIC_KEY",
+    "SMTP_SERVER": "MAIL_SERVER",
+    "SQLALCHEMY_DATABASE_URI": "DATABASE_URL",
+}
+OTHERS = {"LANGUAGE", "PORTS", "USERNAME"}  # of other programs, and one slip from a setting
+# Of get_close_matches(): two slips in twelve characters, in seven, in five.
+ALIKE, ALIKE_PROVIDER, ALIKE_WORD = 0.85, 0.7, 0.6
+
+# What follows OIDC_<NAME>_; a test compares it with what config.py reads.
+PROVIDER_PARTS = {
+    "AUDIENCES",
+    "CLIENT_ID",
+    "CLIENT_SECRET",
+    "CLIENT_SECRET_KEY_FILE",
+    "CLIENT_SECRET_KEY_ID",
+    "CLIENT_SECRET_TEAM_ID",
+    "DOMAINS",
+    "ISSUER",
+    "LABEL",
+    "RESPONSE_MODE",
+    "SCOPE",
+    "SECOND_FACTOR",
+    "TENANTS",
+    "TOKEN_AUTH",
+}
+
+
+def warnings(
+    present: Iterable[str], settings: Collection[str], providers: Collection[str], well_known: Collection[str]
+) -> list[str]:
+    """Say of each variable that looks like a mistyped setting which one was likely meant.
+
+    Args:
+        present: the names of all variables in the environment.
+        settings: the names of all settings.
+        providers: the names in OIDC_PROVIDERS.
+        well_known: the names of providers that need no issuer.
+    """
+    found = []
+    for name in sorted(set(present) - {*settings}):
+        likely = _likely(name, settings) or _likely_of_provider(name, providers, well_known)
+        if likely and likely != name:
+            found.append(f"{name} is not a setting and is ignored. Did you mean {likely}?")
+        elif likely:
+            found.append(f"{name} is ignored, because OIDC_PROVIDERS does not name its provider. Add it there.")
+    return found
+
+
+def _likely(name: str, settings: Collection[str]) -> str | None:
+    upper = name.upper()
+    if upper in OTHERS:
+        return None
+    if upper in ALSO_CALLED:
+        return ALSO_CALLED[upper]
+    for setting in sorted(settings):
+        if _singular(upper) == _singular(setting) or sorted(upper) == sorted(setting):
+            return setting
+    near = get_close_matches(upper, settings, 3, ALIKE)
+    return next((setting for setting in near if _are_words_alike(upper, setting)), None)
+
+
+def _singular(name: str) -> str:
+    """A name without underscores and plurals: TRUSTED_PROXY means TRUSTED_PROXIES, and SECRETKEY SECRET_KEY."""
+    words = [f"{word[:-3]}Y" if word.endswith("IES") else word.removesuffix("S") for word in name.split("_")]
+    return "".join(words)
+
+
+def _are_words_alike(name: str, setting: str) -> bool:
+    """Say whether each word could be the other's slip: DATABASE_URI could be DATABASE_URL, but not DATABASE_USER."""
+    words, others = name.split("_"), setting.split("_")
+    pairs = zip(words, others, strict=True) if len(words) == len(others) else ()
+    return all(get_close_matches(word, [other], 1, ALIKE_WORD) for word, other in pairs)
+
+
+def _likely_of_provider(name: str, providers: Collection[str], well_known: Collection[str]) -> str | None:
+    """Return the setting of a provider that was meant: `name` itself if only OIDC_PROVIDERS lacks the provider."""
+    for provider, part in _splits(name):
+        parts = [part] if part in PROVIDER_PARTS else get_close_matches(part, PROVIDER_PARTS, 1, ALIKE)
+        if parts:
+            known = {*providers, *well_known}
+            near = [] if provider in known else get_close_matches(provider, sorted(known), 1, ALIKE_PROVIDER)
+            return f"OIDC_{(near or [provider])[0].upper()}_{parts[0]}"
+    return None
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """A variable OIDC_A_B_C may be about the provider `a`, or `a_b`."""
+    prefix, *words = name.upper().split("_")
+    if prefix == "OIDC":
+        yield from (("_".join(words[:at]).lower(), "_".join(words[at:])) for at in range(1, len(words)))
