@@ -146,6 +146,134 @@ def test_what_will_not_do_is_said_in_a_sentence_and_nothing_is_written(flask, ad
     assert (count(User), count(Letter), count(Event)) == (1, 0, 0)
 
 
+# Where nobody answers: containers and scripts
+
+EVES = ("users", "create", "--email", "eve@example.com", "--username", "eve")
+
+
+@pytest.fixture
+def no_terminal(tmp_path):
+    """Run a command in a process of its own that has no terminal and nothing on its standard input."""
+
+    def run(*arguments, typed="", **environment):
+        alone = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1"}
+        alone |= {"FLASK_APP": "flasky.py", "SECRET_KEY": secrets.token_hex(), "PUBLIC_URL": "https://example.com"}
+        alone |= {"DATABASE_URL": f"sqlite:///{tmp_path}/app.db", "MAIL_SERVER": "127.0.0.1"}
+        return subprocess.run(
+            [sys.executable, "-m", "flask", *arguments],
+            cwd=ROOT, env=alone | environment, input=typed, capture_output=True, text=True, timeout=60,
+            start_new_session=True,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", [("users", "create"), EVES[:4], EVES], ids=len)
+def test_questions_that_nobody_answers_name_the_options(no_terminal, arguments):
+    result = no_terminal(*arguments)
+    assert result.returncode == 1
+    assert "Nobody is here to answer." in result.stderr
+    assert "--password-stdin" in result.stderr.replace("\n", " ")
+    assert "Aborted!" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("source", ["stdin", "file", "env"])
+def test_a_password_comes_from_elsewhere_than_the_arguments(flask, tmp_path, monkeypatch, source, ending):
+    secret, typed = tmp_path / "secret", None
+    if source == "stdin":
+        typed, option = PASSWORD + ending, ["--password-stdin"]
+    elif source == "file":
+        secret.write_bytes((PASSWORD + ending).encode())
+        option = ["--password-file", str(secret)]
+    else:
+        monkeypatch.setenv("EVES_PASSWORD", PASSWORD + ending)
+        option = ["--password-env", "EVES_PASSWORD"]
+    result = flask(*EVES, *option, typed=typed)
+    assert result.exit_code == 0, result.output
+    assert PASSWORD not in result.output
+    assert User.find("eve").verify_password(PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("options", "typed", "words"),
+    [
+        (["--password-stdin"], "", "The standard input is empty."),
+        (["--password-stdin"], "\n", "The standard input is empty."),
+        (["--password-stdin"], f"{PASSWORD}\n{PASSWORD}\n", "has several lines"),
+        (["--password-stdin"], "short77\n", "at least 8 characters"),
+        (["--password-stdin"], b"\xff\xfe\n", "it is not UTF-8"),
+        (["--password-file", "/nowhere/secret"], None, "No such file"),
+        (["--password-file", "/"], None, "can't be read"),
+        (["--password-env", "NOT_SET"], None, "The environment variable NOT_SET is not set."),
+        (["--password-stdin", "--password-env", "HOME"], PASSWORD, "Give one of"),
+        (["--password", PASSWORD], None, "No such option"),
+    ],
+)
+def test_a_password_that_can_not_be_read_is_said_in_a_sentence(flask, options, typed, words):
+    result = flask(*EVES, *options, typed=typed)
+    assert result.exit_code
+    assert words in result.stderr
+    assert PASSWORD not in result.output
+    assert not User.find("eve")
+
+
+@pytest.mark.parametrize("arguments", [EVES[:2], EVES[:4], (*EVES[:2], *EVES[4:])], ids=" ".join)
+@pytest.mark.parametrize("option", ["--no-input", "--password-stdin"])
+def test_without_questions_the_address_and_the_name_are_options(flask, arguments, option):
+    result = flask(*arguments, option, typed=f"{PASSWORD}\n{PASSWORD}\n")
+    assert result.exit_code == 2
+    assert f"{option} goes with --email and --username." in result.stderr
+    assert count(User) == 0
+
+
+def test_without_questions_an_email_has_the_password_chosen(flask, letters):
+    result = flask(*EVES, "--no-input", "--confirmed", "--admin", typed="")
+    assert result.exit_code == 0, result.output
+    assert "Password" not in result.output
+    assert User.find("eve").password_hash is None
+    assert letters()[0].subject == "Your account at Flasky"
+
+
+def test_an_account_is_made_in_a_container(no_terminal):
+    assert no_terminal("db", "upgrade").returncode == 0
+    result = no_terminal(*EVES, "--no-input", "--password-env", "EVES_PASSWORD", EVES_PASSWORD=PASSWORD)
+    assert (result.returncode, result.stdout) == (0, "eve <eve@example.com> has an account.\n"), result.stderr
+
+
+ASKING = [
+    ("users", "delete", "ada"),
+    ("users", "delete", "ada", "--now"),
+    ("users", "sign-out", "--all"),
+    ("users", "reset-second-factor", "ada"),
+]
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+def test_without_questions_what_destroys_needs_its_yes(app, flask, client, phone, ada, command):
+    refused = flask(*command, "--no-input", typed="y\n")
+    assert refused.exit_code == 2
+    assert "Add --yes to confirm." in refused.stderr
+    assert User.find("ada").deletion_due_at is None
+    assert flask(*command, "--no-input", "--yes", typed="").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ASKING[:3], ids=" ".join)
+def test_a_question_that_nobody_answers_names_its_option(flask, ada, command):
+    result = flask(*command, typed="")
+    assert result.exit_code == 1
+    assert "Nobody answered. Add --yes to confirm." in result.stderr
+    assert User.find("ada").deletion_due_at is None
+
+
+def test_every_command_that_asks_has_the_options(app):
+    for group in ("users", "limits", "mail"):
+        for name, command in app.cli.commands[group].commands.items():
+            options = {option for parameter in command.params for option in parameter.opts}
+            assert ("--yes" in options) <= ("--no-input" in options), name
+
+
 # flask users list, show
 
 

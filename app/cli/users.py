@@ -19,6 +19,7 @@ from app.accounts import (
     two_factor,
     usernames,
 )
+from app.cli import answers
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
@@ -49,17 +50,18 @@ def find(who):
 
 
 @users.command()
-@click.option("--email", prompt="Email address")
-@click.option("--username", prompt=True)
+@click.option("--email")
+@click.option("--username")
+@answers.from_elsewhere
+@answers.no_input
 @click.option("--confirmed", is_flag=True, help="Take the address as proved: no letter.")
 @click.option("--admin", is_flag=True, help="Make an administrator.")
-def create(email, username, confirmed, admin):
-    """Make an account. The password is asked for, never shown, and no option: shells keep those.
+def create(email, username, password, no_input, confirmed, admin):
+    """Make an account. What is not given by options is asked for; a password is never shown, and never an argument.
 
-    Left empty, a letter goes to the address, with a link to choose one.
+    Without a password, an email goes to the address, with a link to choose one.
     """
-    label = "Password (empty: by a letter)"
-    password = click.prompt(label, default="", show_default=False, hide_input=True, confirmation_prompt=True) or None
+    email, username, password = answers.complete(email, username, password, no_input)
     try:
         email = registration.normal_email(email)
         usernames.check(username, by_operator=True)
@@ -134,23 +136,23 @@ def send_reset(user):
 
 @users.command("reset-second-factor")
 @one_user
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def reset_second_factor(user, yes):
+@answers.asks_first
+def reset_second_factor(user, confirm):
     """Turn the second step off for a person who is locked out. Be sure first that it is them who ask.
 
     Authenticator app, passkeys and recovery codes are removed, and every browser is signed out. A letter says so.
     """
     if not two_factor.is_on(user):
         return click.echo(f"{user.username} has no second factor.")
-    yes or click.confirm(f"Turn the second step of {user.username} <{user.email}> off?", abort=True)
+    confirm(f"Turn the second step of {user.username} <{user.email}> off?")
     two_factor.reset(user)
     return click.echo(f"{user.username} logs in with one step now. A letter is on its way to {user.email}.")
 
 
 @users.command("trust-next-login")
 @one_user
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def trust_next_login(user, yes):
+@answers.asks_first
+def trust_next_login(user, confirm):
     """Let a user log in once without an emailed code, within an hour.
 
     It is for users who can't read their email any more. Make sure first that it is the user who asks. The password is
@@ -158,7 +160,7 @@ def trust_next_login(user, yes):
     """
     if reason := device_verification.why_never(user):
         return click.echo(reason)
-    yes or click.confirm(f"Let {user.username} <{user.email}> log in once without an emailed code?", abort=True)
+    confirm(f"Let {user.username} <{user.email}> log in once without an emailed code?")
     device_verification.trust_next_login(user)
     until = f"{user.next_login_trusted_until:%H:%M} UTC"
     return click.echo(f"{user.username} can log in on a new device without a code, once, until {until}.")
@@ -167,13 +169,13 @@ def trust_next_login(user, yes):
 @users.command("sign-out")
 @click.argument("who", metavar="NAME-OR-ADDRESS", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Everybody, out of every browser.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def sign_out(who, everybody, yes):
+@answers.asks_first
+def sign_out(who, everybody, confirm):
     """Sign a person out of every browser, or everybody."""
     if (who is None) != everybody:
         raise click.UsageError("Give a name or an address, or --all.")
     if everybody:
-        yes or click.confirm("Sign everybody out?", abort=True)
+        confirm("Sign everybody out?")
         count = sessions.end_everybodys()
     else:
         count = sessions.end_all(find(who))
@@ -184,11 +186,11 @@ def sign_out(who, everybody, yes):
 @users.command()
 @one_user
 @click.option("--now", is_flag=True, help="At once, without the 14 days in which it can be kept.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(user, now, yes):
+@answers.asks_first
+def delete(user, now, confirm):
     """Delete an account, after 14 days or at once."""
     when = "now, for good" if now else f"in {closing.GRACE.days} days"
-    yes or click.confirm(f"Delete {user.username} <{user.email}> {when}?", abort=True)
+    confirm(f"Delete {user.username} <{user.email}> {when}?")
     name = user.username
     if now:
         closing.purge(user)
