@@ -60,7 +60,7 @@ def test_a_device_that_another_account_recognises_is_a_strangers(browser, ada, b
     assert len(letters()) == sent
 
 
-@pytest.mark.parametrize("wait", [0, 20, 54, 59])
+@pytest.mark.parametrize("wait", [20, *(pytest.param(wait, marks=pytest.mark.extended) for wait in (0, 54, 59))])
 @pytest.mark.parametrize("page", PAGES)
 def test_there_is_always_a_reset_link_that_works_whatever_a_stranger_asks_for(browser, ada, letters, clock, page, wait):
     """For a day and a half, ten requests an hour; the owner asks in between, on a device that is not known."""
