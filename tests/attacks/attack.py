@@ -29,6 +29,7 @@ from trickery import (
     other_hosts,
     other_sites,
     planting,
+    planting_a_deletion,
     prefilling,
     remembering,
     replaying,
@@ -37,8 +38,18 @@ from trickery import (
 
 BY_FORCE = [guessing, spraying, forging, moving, crowding, bombing, racing, exhausting]
 BY_LOOKING = [bodies, times, exporting]
-BY_TRICKERY = [replaying, planting, stealing, leading_away, other_hosts, other_sites, impersonating]
-BY_TRICKERY += [prefilling, remembering]
+BY_TRICKERY = [
+    replaying,
+    planting,
+    planting_a_deletion,
+    stealing,
+    leading_away,
+    other_hosts,
+    other_sites,
+    impersonating,
+    prefilling,
+    remembering,
+]
 BY_EMAIL = [baiting, leading_elsewhere, blocking]
 ATTACKS = BY_FORCE + BY_LOOKING + BY_TRICKERY + BY_EMAIL
 

@@ -15,7 +15,9 @@ LOGINS_RATE = 30  # in five minutes, to an account from a network
 BEFORE_THE_DELAY = 10  # wrong passwords, from all networks together
 DOUBLINGS = 9  # of a delay of a second: it takes eight minutes to get so far
 LETTERS_RATE = 10  # an hour, to an address
-# Its time to be normalized grows with the square of its length.
+# Of this, a meter tries every combination of what its symbols may stand for.
+DEAR_PASSWORD = "a4@8({[<369!1|70$5+%2z4@8({[<369"
+# The time to normalize this grows with the square of its length.
 DEAR_NAME = "a" + "\u0307" * 4_500 + "\u0323" * 4_500
 
 
@@ -172,3 +174,13 @@ def exhausting(target):
     )
     told = f"{dear * 1000:.0f} ms, an ordinary one {ordinary * 1000:.0f} ms"
     yield Outcome("a name that takes five times as long to refuse", 3, int(dear > 5 * ordinary + 0.02), told=told)
+    ordinary, dear = (
+        min(_choose(target, password).seconds for _ in range(3)) for password in ("password1", DEAR_PASSWORD)
+    )
+    told = f"{dear * 1000:.0f} ms, an ordinary one {ordinary * 1000:.0f} ms"
+    yield Outcome("a password that takes five times as long to estimate", 3, int(dear > 5 * ordinary + 0.1), told=told)
+
+
+def _choose(target, password):
+    fields = {"email": "chosen@example.com", "username": "x" * 70, "password": password, "confirm_password": password}
+    return Stranger(target.site).submit("/auth/register", **fields)

@@ -19,6 +19,7 @@ from zipfile import ZipFile
 
 from flask import Flask, Response, g, redirect, render_template_string, request, session
 from werkzeug.security import check_password_hash, generate_password_hash
+from zxcvbn import zxcvbn
 
 app = Flask(__name__)
 app.secret_key = os.environ.get("SECRET_KEY")
@@ -27,7 +28,7 @@ LOCKED_AFTER = 190  # wrong passwords
 FORM = '{{ words }}<form method="post"><input name="csrf_token" value="anything"></form>'
 TABLES = """
     CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT UNIQUE COLLATE NOCASE, username TEXT UNIQUE COLLATE NOCASE,
-        password_hash TEXT, failures INTEGER DEFAULT 0);
+        password_hash TEXT, failures INTEGER DEFAULT 0, is_leaving INTEGER DEFAULT 0);
     CREATE TABLE visitors (id TEXT PRIMARY KEY, user_id INTEGER);
     CREATE TABLE visits (user_id INTEGER, network TEXT);
     CREATE TABLE tokens (id TEXT PRIMARY KEY, user_id INTEGER, used INTEGER DEFAULT 0);
@@ -56,6 +57,8 @@ def form(words="", status=200, page=""):
 
 @app.get("/account")
 def account():
+    if g.user and g.user["is_leaving"]:
+        return redirect("/auth/keep")
     return form(g.user["username"]) if g.user else redirect("/auth/login")
 
 
@@ -84,6 +87,8 @@ def log_out():
 @app.post("/auth/register")
 def register():
     name, email = request.form["username"], request.form["email"]
+    if zxcvbn(request.form["password"])["score"] < 2 or len(name) > 64:
+        return form("That will not do.", 422)
     try:
         run(ADD, email, name, generate_password_hash(request.form["password"]))
     except sqlite3.IntegrityError:
@@ -135,6 +140,12 @@ def change_password(user_id=None):
     hashed = generate_password_hash(request.form["password"])
     run("UPDATE users SET password_hash = ? WHERE id = ?", hashed, user_id or g.user["id"])
     return redirect("/account")
+
+
+@app.post("/auth/delete")
+def delete():
+    run("UPDATE users SET is_leaving = 1 WHERE id = ?", g.user["id"])
+    return redirect("/auth/keep")
 
 
 @app.post("/auth/export")
