@@ -47,7 +47,12 @@ def settings(exim, own):
 
 
 def register(client, name="eve"):
-    form = {"email": f"{name}@example.com", "username": f"{name}-1", "password": PASSWORD, "confirm_password": PASSWORD}
+    form = {
+        "email": f"{name}@example.com",
+        "username": f"user-{name}-x",
+        "password": PASSWORD,
+        "confirm_password": PASSWORD,
+    }
     page = client.post("/auth/register", data=form, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
 
