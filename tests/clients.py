@@ -1,6 +1,7 @@
 """The test client, and how its pages are read."""
 
 import contextvars
+import html
 import re
 from pathlib import Path
 
@@ -45,3 +46,9 @@ class Browser(FlaskClient):
 def without_tokens(page):
     """The text of a page without its CSRF tokens, which bear the second."""
     return re.sub(r'name="csrf_token" value="[^"]*"', "", page.text)
+
+
+def value_of(page, name):
+    """What stands in an input of a page, in whatever order its attributes are."""
+    tag = re.search(rf'<input[^>]* name="{name}"[^>]*>', page.text)[0]
+    return html.unescape(re.search(r' value="([^"]*)"', tag)[1])

@@ -49,7 +49,7 @@ FLOORS = {
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
 SHARED_IN_AUTH = {f"app.auth.{name}" for name in ("blueprint", "gate", "fields", "held_forms", "next_page")}
-OPEN_TO_ALL_DOORS = {"app.auth.gate"}
+OPEN_TO_ALL_DOORS = {"app.auth.gate", "app.auth.fields"}  # an application's own packages, too
 
 FLASK_ON_FLOOR = {3: [], 1: ["flask.current_app"], 0: ["flask.current_app"]}  # elsewhere all of it
 MORE_FLASK = {

@@ -1,16 +1,19 @@
-"""What the forms share: fields, and how a page with a form answers."""
+"""What the forms share: fields, and how a page with a form answers. An application's own packages may use all of it."""
 
 import re
 
 from flask import g, jsonify, render_template, request
 from flask_wtf import FlaskForm, RecaptchaField
-from wtforms import EmailField, PasswordField, StringField
+from werkzeug.datastructures import CombinedMultiDict, FileStorage, MultiDict
+from wtforms import EmailField, FieldList, FormField, PasswordField, StringField
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, StopValidation, ValidationError
 
 from app import audit, captcha
 from app.accounts import passwords, registration, usernames
 from app.auth.gate import wants_json
 from app.models.user import MAX_LOGIN_LENGTH, MAX_PASSWORD_LENGTH
+
+VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # of what is no prose
 
 
 class Form(FlaskForm):
@@ -20,15 +23,48 @@ class Form(FlaskForm):
         csrf = False
 
         def wrap_formdata(self, form, formdata):
-            return g.get("typed") or (request.form if form.is_submitted() else None)
+            if formdata is None or isinstance(formdata, MultiDict):  # such as request.args, of a form that is a GET
+                return formdata
+            files = MultiDict(item for item in request.files.items(multi=True) if _takes_file(form, item[0]))
+            sent = CombinedMultiDict([files, request.form]) if files else request.form
+            return g.get("typed") or (sent if form.is_submitted() else None)
 
     def validate(self, extra_validators=None):
         valid = super().validate(extra_validators)
-        for field in self:
-            if isinstance(field.data, str) and "\0" in field.data:
+        return not _refuse_nul(self) and valid
+
+
+def _takes_file(form, name):
+    """Say whether the form has a file field of this name, or fields within one another, of which one may be."""
+    for field in form:
+        if isinstance(field, FormField | FieldList):
+            if name.startswith(f"{field.name}-"):
+                return True
+        elif field.name == name:
+            return getattr(field.widget, "input_type", None) == "file"
+    return False
+
+
+def _refuse_nul(fields):
+    """Say whether any field has a NUL, those within a FormField or a FieldList, too, and give it that error."""
+    found = False
+    for field in fields:
+        if isinstance(field, FormField | FieldList):
+            inside = _refuse_nul(field)
+            if inside and isinstance(field, FieldList):
+                field.errors = [entry.errors for entry in field]
+        else:
+            inside = _has_nul(field.data)
+            if inside:
                 field.errors = ["This has a character that can't be used here."]
-                valid = False
-        return valid
+        found = found or inside
+    return found
+
+
+def _has_nul(data):
+    if isinstance(data, FileStorage):
+        return "\0" in (data.filename or "")
+    return any(map(_has_nul, data)) if isinstance(data, list) else isinstance(data, str) and "\0" in data
 
 
 class OwnersForm(Form):
@@ -51,10 +87,14 @@ def form_page(template, form, **context):
 
 
 class MaxLength(Length):
-    """Stop at a value that is too long, so that no later validator works on it."""
+    """Stop at a value that is too long, so that no later validator works on it.
+
+    The browser is not told: it would cut a pasted password short without a word.
+    """
 
     def __init__(self, characters):
         super().__init__(max=characters, message="This is too long.")
+        self.field_flags = {}
 
     def __call__(self, form, field):
         try:
@@ -112,7 +152,7 @@ def email_field(label="Email address"):
         label,
         [DataRequired("Write your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
         filters=[stripped],
-        render_kw={"autocomplete": "email"},
+        render_kw={"autocomplete": "email"} | VERBATIM,
     )
 
 
@@ -122,7 +162,7 @@ def username_field():
         [DataRequired("Choose a username."), rule(usernames.check)],
         filters=[stripped],
         description="Letters, digits, dots, dashes and underscores.",
-        render_kw={"autocomplete": "username"},
+        render_kw={"autocomplete": "username"} | VERBATIM,
     )
 
 
@@ -141,7 +181,7 @@ def code_field(label="Code from the letter"):
         label,
         [DataRequired("Write the code that stands in the letter."), MaxLength(64)],
         filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
-        render_kw={"autocomplete": "one-time-code"},
+        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
     )
 
 
@@ -151,7 +191,7 @@ def factor_code_field(label, *checks, inputmode="numeric"):
         label,
         [DataRequired("Write the code."), MaxLength(64), *checks],
         filters=[stripped],
-        render_kw={"autocomplete": "one-time-code", "inputmode": inputmode},
+        render_kw={"autocomplete": "one-time-code", "inputmode": inputmode} | VERBATIM,
     )
 
 
@@ -172,5 +212,5 @@ def password_again_field():
     return PasswordField(
         "Password again",
         [EqualTo("password", "The two passwords are not the same.")],
-        render_kw={"autocomplete": "new-password"},
+        render_kw={"autocomplete": "new-password", "required": True},
     )

@@ -14,7 +14,7 @@ MAX_HEADER = 8192  # bytes of one header; gunicorn takes 8190
 MAX_NAME = 128  # characters of a field's name
 MAX_FIELD = 16 * 1024  # characters of a field's value; a form asks for less, and says so beside the field
 LONGER_FIELDS = {"credential": 64 * 1024}  # what a passkey signed, as JSON; an application adds its own long fields
-SEPARATORS = {"application/x-www-form-urlencoded": b"&", "multipart/form-data": b"\r\n--"}
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
 def check_lengths():
@@ -25,7 +25,7 @@ def check_lengths():
         abort(414)
     if len(request.path) > MAX_PATH:
         return gate.unusable_link() if "token" in (request.view_args or {}) else abort(414)
-    if request.mimetype in SEPARATORS and _has_long_form():
+    if request.mimetype in FORMS and _has_long_form():
         abort(413)
     return None
 
@@ -48,13 +48,20 @@ def _has_long_query():
 def _has_long_form():
     """Count the fields before they are parsed: 64 KiB can hold 32,000 of them."""
     if (request.content_length or 0) <= request.max_form_memory_size:
-        fields = request.get_data().count(SEPARATORS[request.mimetype])
+        fields = request.get_data().count(_separator())
         if fields > current_app.config["MAX_FORM_PARTS"]:
             return True
     return any(
         len(name or "") > MAX_NAME or len(value) > LONGER_FIELDS.get(name, MAX_FIELD)
         for name, value in request.form.items(multi=True)
     )
+
+
+def _separator():
+    """Return what stands between two fields; a file that is sent may have a lot of line breaks and dashes."""
+    if request.mimetype == "multipart/form-data":
+        return b"\r\n--" + request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
+    return b"&"
 
 
 def init_app(app):
