@@ -35,10 +35,20 @@ def rows_changed(statement: Delete | Insert | Update) -> int:
     return cast("CursorResult[object]", db.session.execute(statement)).rowcount
 
 
-def migrations() -> tuple[str, str | None]:
-    """Return at which migration the database is, and the newest that there is."""
-    found = db.session.scalar(text("SELECT version_num FROM alembic_version"))
-    return str(found), _newest(current_app.extensions["migrate"].directory)
+def migrations() -> tuple[str, str]:
+    """Return at which migration the database is, and the newest that there is; of several, all of them."""
+    found = db.session.scalars(text("SELECT version_num FROM alembic_version ORDER BY version_num")).all()
+    newest, _ = migration_files(current_app.extensions["migrate"].directory)
+    return ", ".join(found), ", ".join(newest)
+
+
+@cache
+def migration_files(directory: str) -> tuple[list[str], frozenset[str]]:
+    """Return the newest migrations of a directory, and all of them."""
+    from alembic.script import ScriptDirectory  # costs as much as a small application: only when needed
+
+    script = ScriptDirectory(directory)
+    return sorted(script.get_heads()), frozenset(step.revision for step in script.walk_revisions())
 
 
 def read_without_transaction() -> None:
@@ -74,13 +84,6 @@ def counting_connection() -> Iterator[Connection]:
         return
     with db.engines["counts"].connect() as connection:
         yield connection
-
-
-@cache
-def _newest(directory: str) -> str | None:
-    from alembic.script import ScriptDirectory  # costs as much as a small application: only when needed
-
-    return ScriptDirectory(directory).get_current_head()
 
 
 def _has_written(session: Session) -> bool:

@@ -5,10 +5,16 @@ import logging
 from alembic import context
 from flask import current_app
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from app import schema
+from app.cli import autogenerate, orphans
 from app.cli.commands import say_where
+from app.cli.schema_changes import enums_made_and_dropped
 
 log = logging.getLogger("alembic.env")
+
+LOCK = 0x666C61736B79  # "flasky": one `flask db` at a time
 
 
 def run() -> None:
@@ -17,32 +23,50 @@ def run() -> None:
         is_sqlite = connection.dialect.name == "sqlite"
         if is_sqlite:  # a table rebuilt by a migration would take its children with it
             connection.execute(text("PRAGMA foreign_keys=OFF"))
+            connection.execute(text("PRAGMA busy_timeout=600000"))  # another `flask db upgrade` may be at it
             connection.commit()
-        context.configure(
-            connection=connection,
-            target_metadata=migrate.db.metadata,
-            process_revision_directives=_nothing_if_empty,
-            transactional_ddl=True,  # all of it or nothing, on SQLite too: who is killed half-way does it again
-            **migrate.configure_args,
-        )
-        if is_sqlite:  # its driver would begin with the first row that is written, not with the first table
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        with context.begin_transaction():
-            if not is_sqlite:  # a migration may take longer than a request; behind PgBouncer, others get the connection
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-            context.run_migrations()
+        with enums_made_and_dropped(connection) as after_step:
+            context.configure(
+                connection=connection,
+                target_metadata=migrate.db.metadata,
+                on_version_apply=after_step,
+                transactional_ddl=True,  # all of it or nothing, on SQLite too: who is killed half-way does it again
+                **autogenerate.options(context.script, migrate.db.metadata),
+                **migrate.configure_args,
+            )
+            if is_sqlite:  # its driver would begin with the first row that is written, not with the first table
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            before = orphans.count(connection) if is_sqlite else None
+            with context.begin_transaction():
+                if not is_sqlite:
+                    _wait_for_others(connection)
+                _run_migrations()
         if is_sqlite:
-            broken = connection.execute(text("PRAGMA foreign_key_check")).all()
+            after = orphans.count(connection)
             connection.commit()
             connection.execute(text("PRAGMA foreign_keys=ON"))
-            if broken:
-                raise RuntimeError(f"Rows without their parent: {broken[:5]}")
+            if broken := after - before:
+                raise RuntimeError(f"This migration broke something: {orphans.in_words(broken)}.")
+            if after:
+                log.warning("%s. %s", orphans.in_words(after), orphans.ADVICE)
 
 
-def _nothing_if_empty(context, revision, directives):
-    if getattr(context.config.cmd_opts, "autogenerate", False) and directives[0].upgrade_ops.is_empty():
-        directives[:] = []
-        log.info("No change in the models: no migration made.")
+def _wait_for_others(connection) -> None:
+    """Let one `flask db` run at a time, for as long as it takes. Behind PgBouncer, others get the connection next."""
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    patience = connection.scalar(text("SHOW lock_timeout"))
+    connection.execute(text("SET LOCAL lock_timeout = 0"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    connection.execute(text("SELECT set_config('lock_timeout', :patience, true)"), {"patience": patience})
+
+
+def _run_migrations() -> None:
+    try:
+        context.run_migrations()
+    except (OperationalError, ProgrammingError) as error:
+        if not (reason := schema.is_there_already(error)):
+            raise
+        raise RuntimeError(reason) from error
 
 
 say_where()

@@ -43,6 +43,7 @@ FLOORS = {
         "app.entropy",
         "app.hashing",
         "app.remote",
+        "app.schema",
         "app.setting_names",
     ],  # ground
 }

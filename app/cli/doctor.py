@@ -13,12 +13,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 import config
-from app import clock
+from app import clock, schema
 from app.accounts import cleanup
-from app.cli import servers
+from app.cli import orphans, servers
 from app.cli.commands import say_where
 from app.cli.servers import NotLookedAt, words
-from app.extensions import db, migrations
+from app.extensions import db
 from app.models import Job, Letter, User
 from app.models.outbox import Status
 
@@ -68,15 +68,20 @@ def settings():
 
 def database():
     try:
-        found, newest = migrations()
+        problem = schema.problem()
         is_old = db.engine.name == "postgresql" and db.engine.dialect.server_version_info < (15,)
+        missing = orphans.count(db.session.connection())
     except SQLAlchemyError as error:
         yield f"DATABASE_URL: {words(error)}. Is it right, and is it migrated?"
         return
-    if found != newest:
-        yield f"The database is at migration {found}, the code at {newest}. Run: flask db upgrade"
+    if problem:
+        yield problem
+    elif several := schema.several_heads():
+        yield Recommended(f"Recommended: {several}")
     if is_old:
         yield "PostgreSQL is older than 15, with which this has been tried. Move to a newer one."
+    if missing:
+        yield f"{orphans.in_words(missing)}. {orphans.ADVICE}"
 
 
 def outbox():

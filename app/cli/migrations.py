@@ -1,6 +1,7 @@
 """`flask db`, which is Flask-Migrate's. Who asks for it loads that, and Alembic: a server has no use for them."""
 
 from functools import cached_property
+from pathlib import Path
 
 import click
 
@@ -10,7 +11,7 @@ from app.extensions import db
 class Migrations:
     """What Flask-Migrate and migrations/env.py look for in app.extensions."""
 
-    db, directory = db, "migrations"
+    db, directory = db, str(Path(__file__).parents[2] / "migrations")
     configure_args = {"compare_type": True, "render_as_batch": True}
 
     @cached_property

@@ -19,7 +19,7 @@ from app.accounts import (
     two_factor,
     usernames,
 )
-from app.cli import answers
+from app.cli import answers, orphans
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
@@ -230,13 +230,17 @@ def purge():
 @users.command()
 def tidy():
     """Run all cleanup jobs now, which delete what is out of date. The server does so once a day."""
+    left = orphans.mend(db.session.connection())
+    db.session.commit()
     outcomes = cleanup.run_now()
     for name, outcome in outcomes.items():
         count, problem = (outcome.count, outcome.error) if outcome else ("-", ELSEWHERE)
         click.echo(f"{count:>8} {name.replace('_', ' ')}")
         if problem:
             click.echo(f"{name}: {problem}", err=True)
-    if any(outcome and outcome.error for outcome in outcomes.values()):
+    if left:
+        click.echo(f"{orphans.in_words(left)}, and nothing says what should become of them.", err=True)
+    if left or any(outcome and outcome.error for outcome in outcomes.values()):
         raise click.exceptions.Exit(1)
 
 

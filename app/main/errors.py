@@ -3,10 +3,11 @@
 import logging
 
 from flask import current_app, jsonify, make_response, render_template, session
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, TimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
+from app import schema
 from app.auth.gate import wants_json
 from app.extensions import db
 
@@ -51,7 +52,17 @@ def error_page(error, words=None, asks_nothing=False):
 
 
 def database_error(error):
-    """The database is away, or busy for longer than we wait: nothing was written, and the next request may do."""
+    """The database is away, or busy for longer than we wait: nothing was written, and the next request may do.
+
+    Without its tables none will: the log says so, and in development the page.
+    """
+    if schema.is_missing(error):
+        log.error("%s (%s)", schema.UPGRADE, error.orig)
+        is_developer = current_app.config["CONFIG_NAME"] == "development"
+        advice = schema.UPGRADE if is_developer else "Its administrator finds the reason in the log."
+        return error_page(ServiceUnavailable(retry_after=5), ("This site isn't set up yet", advice))
+    if isinstance(error, ProgrammingError):
+        return current_app.handle_exception(error)
     log.error("Database: %s", error.orig if isinstance(error, DBAPIError) else error)
     return error_page(ServiceUnavailable(retry_after=5))
 
@@ -68,7 +79,8 @@ def let_go(_):
 def init_app(app):
     app.teardown_appcontext(let_go)  # before Flask-SQLAlchemy's, since the last one goes first
     app.register_error_handler(HTTPException, error_page)
-    for error in (OperationalError, InterfaceError, TimeoutError, StaleDataError):  # the last: another was faster
+    # Of the last: another request was faster.
+    for error in (OperationalError, ProgrammingError, InterfaceError, TimeoutError, StaleDataError):
         app.register_error_handler(error, database_error)
 
 

@@ -1,0 +1,53 @@
+"""Rows whose parent is gone: what a deletion by `sqlite3` leaves, which does not look after foreign keys by itself."""
+
+from collections import Counter
+
+from sqlalchemy import Connection, and_, column, delete, exists, inspect, table, text, update
+
+ADVICE = "A deletion without foreign keys leaves them, such as one by the sqlite3 shell. Run: flask users tidy"
+
+
+def count(connection: Connection) -> Counter[tuple[str, str]]:
+    """Return how many rows of a table miss their row in another. PostgreSQL lets none be."""
+    if connection.dialect.name != "sqlite":
+        return Counter()
+    found = connection.execute(text('SELECT "table", "parent" FROM pragma_foreign_key_check'))
+    return Counter((child, parent) for child, parent in found)
+
+
+def in_words(counted: Counter[tuple[str, str]]) -> str:
+    return "; ".join(
+        f"{number} {'row' if number == 1 else 'rows'} of {child} {'belongs' if number == 1 else 'belong'} to rows of "
+        f"{parent} that are gone"
+        for (child, parent), number in sorted(counted.items())
+    )
+
+
+def mend(connection: Connection) -> Counter[tuple[str, str]]:
+    """Do what the foreign keys say that the deletion should have done. Return what can't be mended.
+
+    A key without ON DELETE is emptied if it may be; else the row stays, since nothing says what should become of it.
+    """
+    while counted := count(connection):
+        for child in sorted({child for child, _ in counted}):
+            _mend_table(connection, child)
+        if count(connection) == counted:
+            break
+    return counted
+
+
+def _mend_table(connection: Connection, child: str) -> None:
+    schema = inspect(connection)
+    may_be_empty = {found["name"] for found in schema.get_columns(child) if found["nullable"]}
+    for key in schema.get_foreign_keys(child):
+        columns, action = key["constrained_columns"], key["options"].get("ondelete")
+        rows = table(child, *map(column, columns))
+        parent = table(key["referred_table"], *map(column, key["referred_columns"])).alias("parent")
+        pairs = zip(columns, key["referred_columns"], strict=True)
+        is_there = exists().where(*(rows.c[own] == parent.c[theirs] for own, theirs in pairs)).correlate(rows)
+        is_orphan = and_(*(rows.c[name].is_not(None) for name in columns), ~is_there)
+        emptied = [name for name in columns if name in may_be_empty]
+        if action == "CASCADE":
+            connection.execute(delete(rows).where(is_orphan))
+        elif emptied:
+            connection.execute(update(rows).where(is_orphan).values(dict.fromkeys(emptied)))

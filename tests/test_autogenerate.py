@@ -1,0 +1,336 @@
+"""`flask db migrate` writes what runs, on tables with rows, up and down, and takes nothing away."""
+
+import enum
+import shutil
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.util import CommandError
+from clients import ROOT, on_sqlite
+from flask_migrate import check, downgrade, migrate, upgrade
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Table,
+    TypeDecorator,
+    Uuid,
+    inspect,
+    select,
+    text,
+)
+
+from app.database import UtcDateTime, WideId
+from app.extensions import db, migrations
+from app.models import User
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    GREEN = "green"
+
+
+class Cents(TypeDecorator):
+    """A type of a builder's own."""
+
+    impl = Integer
+    cache_ok = True
+
+
+class Owner:
+    """Somebody with migrations of their own, beside ours."""
+
+    def __init__(self, folder):
+        self.directory, self.number = str(folder), 0
+
+    def has(self, *columns, name="plants", **options):
+        """Say what the table is in the models from now on."""
+        if name in db.metadata.tables:
+            db.metadata.remove(db.metadata.tables[name])
+        return Table(name, db.metadata, Column("id", Integer, primary_key=True), *columns, **options)
+
+    def forgets(self, name="plants"):
+        db.metadata.remove(db.metadata.tables[name])
+
+    def migrates(self):
+        """Write a migration, and return what it says."""
+        files = set(Path(self.directory, "versions").glob("*.py"))
+        self.number += 1
+        migrate(self.directory, message=f"change {self.number}")
+        [file] = set(Path(self.directory, "versions").glob("*.py")) - files or [None]
+        return file and file.read_text()
+
+    def upgrades(self):
+        self.is_changed = True
+        upgrade(self.directory, revision="heads")
+
+    def downgrades(self, revision="-1"):
+        downgrade(self.directory, revision=revision)
+
+    def is_clean(self):
+        check(self.directory)
+        return True
+
+
+@pytest.fixture
+def owner(app, tmp_path):
+    shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
+    known = dict(db.metadata.tables)
+    head = migrations()[0]
+    db.session.rollback()
+    owner = Owner(tmp_path / "migrations")
+    yield owner
+    db.session.rollback()
+    db.session.remove()
+    for name in db.metadata.tables.keys() - known.keys():
+        db.metadata.remove(db.metadata.tables[name])
+    try:
+        owner.downgrades(head)
+    except SystemExit:
+        pytest.fail("Migrations of this test are left in the database")
+
+
+def rows(name="plants"):
+    db.session.rollback()
+    found = [dict(row) for row in db.session.execute(text(f"SELECT * FROM {name} ORDER BY id")).mappings()]
+    db.session.rollback()
+    return found
+
+
+def plant(*names, **values):
+    for name in names:
+        db.session.execute(db.metadata.tables["plants"].insert().values(name=name, **values))
+    db.session.commit()
+
+
+def name():
+    return Column("name", String(30), nullable=False)
+
+
+def column(kind, **options):
+    return lambda: [name(), Column("new", kind, **options)]
+
+
+def unchanged():
+    return [name()]
+
+
+def key_to_users():
+    return [name(), Column("owner_id", ForeignKey("users.id", ondelete="CASCADE"))]
+
+
+NEW_COLUMNS = {
+    "default of the model": column(Integer, default=3, nullable=False),
+    "default of the database": column(Integer, server_default="3", nullable=False),
+    "none": column(String(30), nullable=False),
+    "boolean": column(Boolean, default=True, nullable=False),
+    "enum": column(Enum(Colour, name="colour"), default=Colour.GREEN, nullable=False),
+    "enum of words": column(Enum("red", "green", name="colour"), nullable=False),
+    "JSON": column(JSON, default=dict, nullable=False),
+    "moment": column(UtcDateTime, default=lambda: NOW, nullable=False),
+    "moment that may be missing": column(UtcDateTime),
+    "date": column(Date, nullable=False),
+    "number": column(Numeric(10, 2), nullable=False),
+    "wide": column(WideId, nullable=False, default=1),
+    "UUID": column(Uuid, nullable=False),
+    "bytes": column(LargeBinary),
+    "a type of one's own": column(Cents, nullable=False, default=7),
+    "foreign key": key_to_users,
+    "unique": lambda: [Column("name", String(30), nullable=False, unique=True)],
+    "index": lambda: [Column("name", String(30), nullable=False, index=True)],
+    "index of two": lambda: [name(), Index("of_two", "name", "id")],
+    "longer": lambda: [Column("name", String(60), nullable=False)],
+    "may be missing": lambda: [Column("name", String(30))],
+}
+ALWAYS = {"moment", "none"}
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(NEW_COLUMNS[kind], id=kind, marks=[] if kind in ALWAYS else pytest.mark.extended)
+        for kind in NEW_COLUMNS
+    ],
+)
+@pytest.mark.parametrize("is_gain", [True, pytest.param(False, marks=pytest.mark.extended)])
+def test_a_change_to_a_table_with_rows(owner, after, is_gain):
+    """Each kind of change, and its opposite: up, down and up again."""
+    before, after = (unchanged, after) if is_gain else (after, unchanged)
+    owner.has(*before(), sqlite_autoincrement=True)
+    owner.migrates()
+    owner.upgrades()
+    needed = {
+        c.name: c.type.enums[0] if isinstance(c.type, Enum) else _some(c) for c in before()[1:] if hasattr(c, "type")
+    }
+    for kept in ("rose", "oak"):
+        plant(kept, **{key: value for key, value in needed.items() if value is not None})
+    columns = inspect(db.engine).get_columns("plants")
+    owner.has(*after(), sqlite_autoincrement=True)
+    owner.migrates()
+    owner.upgrades()
+    assert owner.is_clean()
+    assert [row["name"] for row in rows()] == ["rose", "oak"]
+    owner.downgrades()
+    assert [row["name"] for row in rows()] == ["rose", "oak"]
+    assert {c["name"] for c in inspect(db.engine).get_columns("plants")} == {c["name"] for c in columns}
+    owner.upgrades()
+    assert owner.is_clean()
+    db.session.execute(select(db.metadata.tables["plants"])).all()
+    db.session.rollback()
+    owner.downgrades()
+
+
+def _some(column):
+    known = {
+        "int": 1,
+        "str": "x",
+        "UUID": uuid.uuid4(),
+        "bool": True,
+        "dict": {},
+        "datetime": NOW,
+        "date": NOW.date(),
+        "Decimal": 1,
+    }
+    if isinstance(column.type, JSON):
+        return {}
+    if column.foreign_keys or column.default is not None or column.nullable:
+        return None
+    return known.get(column.type.python_type.__name__)
+
+
+def test_a_table_with_a_time_and_all_else_can_be_made_and_dropped(owner):
+    owner.has(name(), *(make()[-1] for make in (NEW_COLUMNS["moment"], key_to_users)), sqlite_autoincrement=True)
+    said = owner.migrates()
+    assert "sa.DateTime(timezone=True)" in said
+    owner.upgrades()
+    assert owner.is_clean()
+    owner.forgets()
+    assert "op.drop_table('plants')" in owner.migrates()
+    owner.upgrades()
+    owner.downgrades()
+    assert rows() == []
+
+
+@pytest.mark.extended
+def test_an_enum_of_two_tables_comes_and_goes_with_them(owner):
+    kind = Enum(Colour, name="colour")
+    owner.has(name(), Column("colour", kind, nullable=False))
+    owner.migrates()
+    owner.upgrades()
+    owner.has(name(), Column("colour", kind, nullable=False), name="pots")
+    owner.migrates()
+    for _ in range(2):
+        owner.upgrades()
+        assert owner.is_clean()
+        owner.downgrades("-2")
+
+
+def test_a_missing_value_gets_one_where_it_must_not_be_missing_any_more(owner):
+    owner.has(name(), Column("place", String(30)), Column("pots", Integer, default=4))
+    owner.migrates()
+    owner.upgrades()
+    plant("rose", pots=None)
+    owner.has(name(), Column("place", String(30), nullable=False), Column("pots", Integer, default=4, nullable=False))
+    owner.migrates()
+    owner.upgrades()
+    assert [(row["place"], row["pots"]) for row in rows()] == [("", 4)]
+    assert owner.is_clean()
+    owner.downgrades()
+
+
+def test_a_column_that_is_renamed_by_hand_keeps_its_values(owner):
+    owner.has(name(), Column("place", String(30), nullable=False))
+    owner.migrates()
+    owner.upgrades()
+    plant("rose", place="garden")
+    owner.has(name(), Column("spot", String(30), nullable=False))
+    owner.migrates()
+    file = max(Path(owner.directory, "versions").glob("*change_2.py"))
+    up = "    op.alter_column('plants', 'place', new_column_name='spot')\n"
+    down = "    op.alter_column('plants', 'spot', new_column_name='place')\n"
+    head = file.read_text().partition("def upgrade")[0]
+    file.write_text(f"{head}def upgrade():\n{up}\n\ndef downgrade():\n{down}")
+    owner.upgrades()
+    assert [row["spot"] for row in rows()] == ["garden"]
+    assert owner.is_clean()
+    owner.downgrades()
+    assert [row["place"] for row in rows()] == ["garden"]
+
+
+@on_sqlite
+def test_a_table_made_anew_uses_no_id_a_second_time(owner, ada):
+    last = User(email="eve@example.com", username="eve", password="a lantern in the fog")
+    db.session.add(last)
+    db.session.commit()
+    used = last.id
+    db.session.delete(last)
+    db.session.commit()
+    kind = User.__table__.c.username.type
+    User.__table__.c.username.type = String(80)
+    try:
+        assert "batch_alter_table('users'" in owner.migrates()
+        owner.upgrades()
+        assert owner.is_clean()
+        owner.downgrades()
+    finally:
+        User.__table__.c.username.type = kind
+    sql = db.session.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'users'"))
+    assert "AUTOINCREMENT" in sql
+    new = User(email="eve@example.com", username="eve", password="a lantern in the fog")
+    db.session.add(new)
+    db.session.commit()
+    assert new.id > used
+
+
+@on_sqlite
+def test_a_check_sees_that_autoincrement_is_lost_and_a_migration_restores_it(owner):
+    table = owner.has(name())
+    owner.migrates()
+    owner.upgrades()
+    assert owner.is_clean()
+    table.dialect_options["sqlite"]["autoincrement"] = True
+    with pytest.raises((CommandError, SystemExit)):
+        owner.is_clean()
+    plant("rose")
+    assert "sqlite_autoincrement" in owner.migrates()
+    owner.upgrades()
+    assert owner.is_clean()
+    assert [row["name"] for row in rows()] == ["rose"]
+    owner.downgrades()
+
+
+def test_what_no_migration_made_is_left_alone(owner):
+    """A database that is shared with another program, and an index that somebody added for their own queries."""
+    with db.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE other_app (id INTEGER PRIMARY KEY, name TEXT)"))
+        connection.execute(text("CREATE TABLE accounts (id INTEGER PRIMARY KEY, name TEXT)"))
+        connection.execute(text("CREATE INDEX theirs ON other_app (name)"))
+        connection.execute(text("CREATE INDEX reports ON users (created_at)"))
+        connection.execute(text("ALTER TABLE users ADD COLUMN legacy_number INTEGER"))
+    try:
+        assert owner.is_clean()
+        assert owner.migrates() is None
+    finally:
+        with db.engine.begin() as connection:
+            for statement in ("TABLE other_app", "TABLE accounts", "INDEX reports"):
+                connection.execute(text(f"DROP {statement}"))
+            connection.execute(text("ALTER TABLE users DROP COLUMN legacy_number"))
+
+
+def test_files_have_names_that_no_update_brings(owner):
+    owner.has(name())
+    owner.migrates()
+    [file] = Path(owner.directory, "versions").glob("*change_1.py")
+    assert file.name.startswith(f"{datetime.now():%Y-%m-%d}_")
