@@ -14,6 +14,7 @@ from email.utils import quote
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote as url_quote
 from urllib.parse import urlsplit
 
 import idna
@@ -271,7 +272,9 @@ class Config:
     MAX_FORM_PARTS = 100  # fields of one form, however it is encoded
     SESSION_COOKIE_SAMESITE = "Lax"
     SESSION_COOKIE_SECURE = False
-    DEVICE_COOKIE_NAME = "device"  # by which a browser is known again; it proves nothing
+    # complete() adds the port and the path of PUBLIC_URL: browsers send the cookies of a host to all of its ports.
+    SESSION_COOKIE_NAME = "flasky-session"
+    DEVICE_COOKIE_NAME = "flasky-device"  # by which a browser is known again; it proves nothing
     REMEMBER_COOKIE_NAME = ";"  # Flask-Login's own is not used: under a name that no browser can send, nobody sends one
     SESSION_REFRESH_EACH_REQUEST = False  # else static files and probes would carry a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)
@@ -341,6 +344,8 @@ class Testing(Config):
     SECRET_KEY = "for tests alone, and long enough to be a key"
     SQLALCHEMY_DATABASE_URI = "sqlite://"
     PUBLIC_URL = "http://localhost"
+    SESSION_COOKIE_NAME = "session"
+    DEVICE_COOKIE_NAME = "device"
     PASSWORD_HASH = "pbkdf2:sha256:1"
     MAIL_DELIVERY = "off"
     WTF_CSRF_ENABLED = False
@@ -519,12 +524,34 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
         settings["SECRET_KEY"] = kept_secret(Path(instance_path) / "secret_key")
     settings["SQLALCHEMY_DATABASE_URI"] = settings["SQLALCHEMY_DATABASE_URI"] or "sqlite:///app.db"
     settings["PUBLIC_URL"] = settings["PUBLIC_URL"] or f"http://localhost:{settings['PORT']}"
+    settings["SESSION_COOKIE_PATH"] = urlsplit(settings["PUBLIC_URL"]).path or "/"
+    for cookie in ("SESSION_COOKIE_NAME", "DEVICE_COOKIE_NAME"):
+        settings[cookie] = own_cookie_name(settings[cookie], settings["PUBLIC_URL"])
     name, address = mail_sender(settings["MAIL_SENDER"]) if settings["MAIL_SENDER"] else ("", _sender(settings))
     settings["MAIL_DEFAULT_SENDER"] = f'"{quote(name or settings["APP_NAME"])}" <{address}>'
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", _engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
     settings.setdefault("SQLALCHEMY_BINDS", {})["counts"] = _hasty_engine(settings["SQLALCHEMY_DATABASE_URI"])
     settings["REDIS_OPTIONS"] = _redis_options() if settings["REDIS_URL"] else {}
+
+
+def own_cookie_name(name: str, public_url: str) -> str:
+    """Return the name of a cookie that belongs to the instance at `public_url` alone.
+
+    Cookies of a host go to all of its ports, so an explicit port becomes part of the name, and so does a path, below
+    which there may be another instance. The prefix `__Host-` demands the path /; elsewhere it is `__Secure-`.
+    """
+    public = urlsplit(public_url)
+    port = public.port if public.port != {"http": 80, "https": 443}[public.scheme] else None
+    path = path_in_cookie_name(public.path)
+    if path:
+        name = name.replace("__Host-", "__Secure-")
+    return "-".join(str(part) for part in (name, port, path) if part)
+
+
+def path_in_cookie_name(path: str) -> str:
+    """Return a path in characters that the name of a cookie may have; another one for each path."""
+    return url_quote(path.strip("/"), safe="/").replace(".", "%2E").replace("/", ".")
 
 
 def _engine_options(url: str) -> dict[str, Any]:

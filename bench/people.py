@@ -73,11 +73,13 @@ def session_id(number):
 def cookie(secret_key, public_url, number):
     """What the browser of a person sends."""
     from app.main.session_cookies import SessionInterface
+    from config import own_cookie_name
 
     app = Flask(__name__)
     app.config.update(SECRET_KEY=secret_key, PUBLIC_URL=public_url)
     said = {"_user_id": session_id(number), "_fresh": True}
-    return f"__Host-session={SessionInterface().get_signing_serializer(app).dumps(said)}"
+    name = own_cookie_name("__Host-session", public_url)
+    return f"{name}={SessionInterface().get_signing_serializer(app).dumps(said)}"
 
 
 def insert(db, table, columns, rows):

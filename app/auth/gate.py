@@ -210,6 +210,7 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
         current_app.config["DEVICE_COOKIE_NAME"],
         device(),
         max_age=DEVICE_LASTS,
+        path=current_app.config["SESSION_COOKIE_PATH"],
         secure=current_app.config["SESSION_COOKIE_SECURE"],
         httponly=True,
         samesite="Lax",

@@ -62,8 +62,9 @@ def public_url():
     except (OSError, ValueError) as error:
         yield f"{address} does not answer as this application would: {words(error)}. {_remedy(error)}"
         return
-    flags = [line for line in page.headers.get_all("Set-Cookie", []) if line.startswith("__Host-session=")]
-    if not flags or not all(flag in flags[0] for flag in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/;")):
+    name, path = current_app.config["SESSION_COOKIE_NAME"], current_app.config["SESSION_COOKIE_PATH"]
+    sent = [f"{line};" for line in page.headers.get_all("Set-Cookie", []) if line.startswith(f"{name}=")]
+    if not sent or not all(flag in sent[0] for flag in ("Secure", "HttpOnly", "SameSite=Lax", f"Path={path};")):
         yield "The session cookie does not arrive as it was sent. A proxy changes it: let it leave Set-Cookie alone."
     if "Strict-Transport-Security" not in page.headers:
         yield "The header Strict-Transport-Security does not arrive. A proxy takes it out: let it leave headers alone."

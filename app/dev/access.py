@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import abort, current_app, redirect, render_template, request
 
-from config import kept_secret
+from config import kept_secret, path_in_cookie_name
 
 TOKEN_LENGTH = 24  # hexadecimal digits, so that the link fits in a line of a terminal
 COOKIE_LASTS = timedelta(days=365)
@@ -46,6 +46,7 @@ def accept_token():
         cookie_name(current_app),
         request.args["token"],
         COOKIE_LASTS,
+        path=current_app.config["SESSION_COOKIE_PATH"],
         httponly=True,
         samesite="Lax",
         secure=request.is_secure,
@@ -69,8 +70,9 @@ def is_developer(app, request):
 
 
 def cookie_name(app):
-    """Return the cookie's name. Servers on other ports of the same host share its cookies, so it has the port in it."""
-    return f"dev_{urlsplit(app.config['PUBLIC_URL']).port or 'token'}"
+    """Return the cookie's name. Servers at other ports and paths of the same host have others."""
+    public = urlsplit(app.config["PUBLIC_URL"])
+    return "-".join(filter(None, [f"dev_{public.port or 'token'}", path_in_cookie_name(public.path)]))
 
 
 def _is_token(app, text):

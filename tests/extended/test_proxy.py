@@ -15,6 +15,8 @@ from issuer import CLIENT, SECRET, Issuer
 from mail_server import Authority, MailServer, until
 from nginx import HERE, SECRET_KEY, VISITOR, Gunicorn, Nginx, Visitor, free_port
 
+from config import own_cookie_name
+
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("proxy")]  # its servers are started once
 
 GUNICORNS_OWN = re.compile(r"\[\d{4}-\d\d-\d\d [\d:]+ \+0000\] \[\d+\] \[(INFO|WARNING)\] [^{}]+")
@@ -120,8 +122,8 @@ def test_a_newcomer_goes_the_whole_way(site):
     assert all(location.startswith(f"{site.url}/") for location in led), led
     cookies = [cookie for answer in ada.answers for cookie in answer.set_cookies()]
     assert {(cookie.key, cookie["path"], cookie["domain"], cookie["samesite"]) for cookie in cookies} == {
-        ("__Host-session", "/", "", "Lax"),
-        ("__Host-device", "/", "", "Lax"),
+        (own_cookie_name("__Host-session", site.url), urlsplit(site.url).path or "/", "", "Lax"),
+        (own_cookie_name("__Host-device", site.url), urlsplit(site.url).path or "/", "", "Lax"),
     }
     assert all(cookie["secure"] and cookie["httponly"] for cookie in cookies)
 
