@@ -108,7 +108,10 @@ def test_the_unconfirmed_come_where_they_were_going_once_confirmed(client, bob, 
 
 def test_an_odd_address_is_come_back_to_as_it_was(client, app, ada):
     app.add_url_rule("/garden/<name>", "garden", members_only(lambda name: name))
-    for address in ("/garden/my%20rose", "/garden/a%3Fb", "/garden/%C3%A9?x=%26"):
+    odd = ["my%20rose", "a%3Fb", "%C3%A9?x=%26", "%E2%80%8C", "a%E2%80%8Db?q=%E2%80%8D", "%C2%A0", "%E3%80%80", "a%5Cb",
+           "a?q=%5C", "%E2%80%AE", "%F0%9F%8C%B9", "50%25", "%2541", "a%09b", "a%0Ab", "%E2%80%A8", "%EF%BB%BFx",
+           "%C2%85", "%E5%BA%AD" * 300]  # fmt: skip
+    for address in (f"/garden/{name}" for name in odd):
         browser = app.test_client()
         form = browser.get(browser.get(address).location)
         action = form.text.partition('<form method="post" action="')[2].partition('"')[0]
@@ -139,6 +142,15 @@ def test_next_leads_anywhere_inside(client, ada, target):
     assert safe_next(target) == target
     answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
     assert unquote(answer.location) == unquote(target)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "target", ["/a\u200cb", "/a\u200db", "/a\xa0b", "/a\u3000b", "/a\u2009b?q=\u202f", "/a%5Cb", "/%5C/x"]
+)
+def test_next_may_have_joiners_and_spaces_of_other_scripts_which_are_sent_quoted(client, ada, target):
+    answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
+    assert (answer.location.isascii(), unquote(answer.location)) == (True, unquote(target))
 
 
 def test_of_two_nexts_none_leads_outside(client, ada):

@@ -1,12 +1,20 @@
 """Where a user may be led after a login or another interruption: to pages of this application alone."""
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from flask import current_app
+from flask import current_app, request
 
 MAX_LENGTH = 2048  # characters
+# Not printable to Python, yet in addresses of several scripts; they are sent quoted, as all that is not ASCII.
+SPACES_AND_JOINERS = re.compile(r"[\u200c\u200d\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 DOTS = {".", ".."}
+
+
+def address_asked_for():
+    """Return the path and query of this request, quoted as a browser sends them."""
+    path = quote(request.root_path.rstrip("/") + request.path, safe="/:@!$&'()*+,;=~")
+    return f"{path}?{request.query_string.decode('latin-1')}" if request.query_string else path
 
 
 def safe_next(target):
@@ -22,11 +30,10 @@ def safe_path(target):
 
     Browsers read `//host`, `/\\host` and paths with tabs or line breaks as other sites.
     """
-    if not target or len(target) > MAX_LENGTH or not target.startswith("/") or target.startswith("//"):
+    if not target or not target.startswith("/") or target.startswith("//") or len(unquote(target)) > MAX_LENGTH:
         return None
-    if "\\" in target or any(not character.isprintable() or character.isspace() for character in target):
-        return None
-    return target
+    rest = SPACES_AND_JOINERS.sub("", target)
+    return target if rest.isprintable() and not set(" \\") & set(rest) else None
 
 
 def _has_dot_segments(path):
