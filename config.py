@@ -278,6 +278,7 @@ class Config:
     REMEMBER_COOKIE_NAME = ";"  # Flask-Login's own is not used: under a name that no browser can send, nobody sends one
     SESSION_REFRESH_EACH_REQUEST = False  # else static files and probes would carry a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)
+    WTF_CSRF_CHECK_DEFAULT = False  # app/main/csrf.py asks for the token where the browser does not say enough
     WTF_CSRF_TIME_LIMIT = None  # a form is good for as long as its session
     BOOTSTRAP_SERVE_LOCAL = True
 

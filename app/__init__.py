@@ -9,7 +9,7 @@ import config
 from app import assets, auth, cli, extensions, limits, logs, main
 from app.accounts import cleanup
 from app.delivery import Delivery
-from app.main import bounds, errors, headers, hosts, session_cookies, stale_forms
+from app.main import bounds, csrf, errors, headers, hosts, session_cookies, stale_forms
 
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
@@ -24,7 +24,8 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     hosts.init_app(app)
     session_cookies.init_app(app)
     bounds.init_app(app)  # before anything reads what was sent
-    stale_forms.init_app(app)  # before csrf, whose refusals it answers
+    csrf.init_app(app)
+    stale_forms.init_app(app)
     bind_extensions(app)
     register_blueprints(app)
     errors.init_app(app)

@@ -214,7 +214,7 @@ def test_a_form_left_open_for_a_day_goes_through(protected, client, ada, monkeyp
 def test_a_stale_form_comes_back_as_it_was_typed_but_for_passwords(protected, client, ada):
     page = client.post("/auth/register", data=FIELDS)
     assert page.status_code == 400
-    assert "This page was open too long" in page.text
+    assert "This form came without its security token" in page.text
     assert 'value="eve@example.com"' in page.text
     assert 'value="eve"' in page.text
     assert PASSWORD not in page.text
@@ -257,7 +257,7 @@ def test_a_stale_button_without_a_page_of_its_own_gets_an_error_page(app, client
     app.config["WTF_CSRF_ENABLED"] = True
     page = client.post("/auth/confirm")
     assert page.status_code == 400
-    assert "This page was open too long" in page.text
+    assert "This form came without its security token" in page.text
 
 
 EVIL = "https://evil.example"
@@ -300,7 +300,7 @@ def test_nothing_is_shown_of_what_another_sites_page_sent_and_nobody_is_logged_o
 @pytest.mark.parametrize(
     "headers",
     [{}, {"Origin": "http://localhost"}, {"Origin": "HTTP://LOCALHOST:80"}, {"Referer": "http://localhost/auth/login"},
-     {"Sec-Fetch-Site": "same-origin", "Origin": "null"}, {"Sec-Fetch-Site": "none"}],
+     {"Sec-Fetch-Site": "none"}],
     ids=str,
 )  # fmt: skip
 def test_a_stale_form_of_our_own_page_comes_back(protected, client, headers):

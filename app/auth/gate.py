@@ -6,7 +6,7 @@ That asks for a second step where the account has one: nowhere else is it asked 
 import secrets
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
@@ -16,8 +16,8 @@ from app import audit, clock
 from app.accounts import device_verification, sessions, trust, two_factor
 from app.auth import held_forms
 from app.auth.blueprint import bp
-from app.auth.next_page import safe_next
-from app.extensions import db, login_manager, read_without_transaction
+from app.auth.next_page import address_asked_for, safe_next
+from app.extensions import csrf, db, login_manager, read_without_transaction
 from app.models import EmailChallenge, User
 
 OPEN_TO_THE_UNCONFIRMED = {
@@ -314,6 +314,12 @@ def only_reads(view):
     return view
 
 
+def open_to_other_sites(view):
+    """Mark a view that takes forms and requests from pages of other sites: it needs no token and checks the sender."""
+    view.open_to_other_sites = True
+    return csrf.exempt(view)
+
+
 def recent_login_required(view):
     """Let only those in who proved lately who they are; others are asked for that first, and what they typed waits."""
 
@@ -465,5 +471,4 @@ def _this_page():
     """The address of the page asked for, or None if coming back to it would make no sense."""
     if request.method != "GET" or request.endpoint in NO_WAY_BACK or "typed" in g:
         return None
-    parts = urlsplit(request.url)
-    return safe_next(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+    return safe_next(address_asked_for())

@@ -15,7 +15,7 @@ from app.accounts.sso import Linked, Outcome, Vouched
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, captcha_field, email_field, form_page, with_captcha
-from app.extensions import connection_given_back, csrf, db
+from app.extensions import connection_given_back, db
 from app.limits import limited
 from app.models import SsoJourney
 from app.models.user import email_key
@@ -50,7 +50,7 @@ def start_sso(provider):
 
 
 @bp.route("/sso/<provider>/callback", methods=["GET", "POST"])
-@csrf.exempt  # the state is its token
+@gate.open_to_other_sites  # a provider's page may post to it (form_post); the state is its token
 @limited("provider_return", methods=["GET", "HEAD", "POST"])
 def sso_callback(provider):
     provider = _provider(provider)

@@ -14,7 +14,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Referrer-Policy": "same-origin",  # not no-referrer: CSRFProtect looks at it under https
+    "Referrer-Policy": "same-origin",  # not no-referrer: old browsers would not say where a form comes from
     "X-Content-Type-Options": "nosniff",
 }
 SAYS_NOTHING = {"csrf_token", "browser", "next", "next_for", "failures", "_flashes"}  # of the session: nobody's

@@ -1,31 +1,13 @@
 """Forms that can't be taken now, without a valid token or too often: given back as they were typed."""
 
-from urllib.parse import urlsplit
-
-from flask import current_app, request
+from flask import request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import Forbidden, HTTPException
+from werkzeug.exceptions import HTTPException
 
 from app import audit, limits
 from app.auth.gate import answer_as_get, wants_json
+from app.main import csrf
 from app.main.errors import error_page
-
-STALE = (
-    "This page was open too long",
-    "Go back, reload it and try again. If that does not help, let this site keep cookies.",
-)
-
-OPEN_TO_OTHER_SITES = {"auth.sso_callback"}  # a provider's page may post to it; it only redirects
-
-
-def refuse_other_sites():
-    """Refuse a form that the browser says was sent by another site's page."""
-    if request.method in {"GET", "HEAD", "OPTIONS"} or request.endpoint in OPEN_TO_OTHER_SITES:
-        return None
-    if request.headers.get("Sec-Fetch-Site") not in {"cross-site", "same-site"}:  # a neighbor's is another's, too
-        return None
-    audit.refused("sent by another site")
-    return error_page(Forbidden(), asks_nothing=True)
 
 
 def give_back(error):
@@ -34,7 +16,8 @@ def give_back(error):
     Passwords are never shown again.
     """
     audit.refused("no token of this form", why=error.description)
-    return _as_typed(error, STALE, "This page was open too long. Nothing is lost: look it over and send it again.")
+    title, advice, above_form = csrf.reason(error)
+    return _as_typed(error, (title, advice), f"{title}. {above_form}")
 
 
 def refuse(error):
@@ -50,7 +33,7 @@ def _as_typed(error, page, words):
     own, which the browser did not send with such a form, and so log them out.
     """
     if _is_from_elsewhere():
-        return error_page(error, asks_nothing=True)
+        return error_page(error, page, asks_nothing=True)
     if wants_json() or request.method != "POST" or "GET" not in request.url_rule.methods:
         return error_page(error, page)
     try:
@@ -70,19 +53,9 @@ def _is_from_elsewhere():
     if request.headers.get("Sec-Fetch-Site") == "same-origin":
         return False
     source = request.headers.get("Origin") or request.headers.get("Referer")
-    return bool(source) and _origin(source) != _origin(current_app.config["PUBLIC_URL"])
-
-
-def _origin(url):
-    """Return scheme, host and port; None of what has none, such as `null`."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):
-        return None
+    return bool(source) and not csrf.is_ours(source)
 
 
 def init_app(app):
-    app.before_request(refuse_other_sites)
     app.register_error_handler(CSRFError, give_back)
     app.register_error_handler(limits.Exceeded, refuse)

@@ -28,9 +28,16 @@ def submit_wrong_sign_in(page):
     page.get_by_role("alert").wait_for()
 
 
+def as_an_old_browser(route):
+    headers = {name: value for name, value in route.request.all_headers().items() if not name.startswith("sec-fetch")}
+    route.fulfill(response=route.fetch(headers=headers))
+
+
 def submit_a_stale_form(page):
+    """As an old browser does, which does not say where a form comes from."""
     page.goto("/auth/register")
     page.locator("[name=csrf_token]").last.evaluate("input => input.value = 'old'")
+    page.route("**/auth/register", as_an_old_browser, times=1)
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
     page.get_by_label("Password", exact=True).fill(PASSWORD)

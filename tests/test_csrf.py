@@ -1,0 +1,198 @@
+"""Forms from other sites: Fetch Metadata decides first, Flask-WTF's token second; each refusal has its own remedy."""
+
+import itertools
+import re
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from flask import request
+from walk import PROVIDERS, fill
+
+from app.auth import gate
+from app.extensions import csrf
+
+HTTPS = {"PUBLIC_URL": "https://accounts.example", "SESSION_COOKIE_SECURE": True}
+PROTECTED = {"WTF_CSRF_ENABLED": True, "RATELIMIT_ENABLED": False, "OIDC_PROVIDERS": PROVIDERS}
+OTHER = "https://evil.example"
+
+REFUSED = "This form came from another site"
+NO_TOKEN = "This form came without its security token"
+NO_COOKIE = "Your browser sent no cookie with this form"
+NO_ORIGIN = "Your browser did not say which page this form came from"
+OTHER_SESSION = "This page was open too long: you have logged in or out since"
+OLD = "This page was open too long."
+
+FORM = {"login": "ada", "password": PASSWORD}
+
+SITES = [
+    None,
+    "",
+    "none",
+    "same-origin",
+    "same-site",
+    "cross-site",
+    "Same-Origin",
+    "same-origin, cross-site",
+    "unknown",
+]
+TOKENS = ["valid", "another session's", "garbled", "missing"]
+both_schemes = pytest.mark.parametrize("settings", [PROTECTED, PROTECTED | HTTPS], ids=["http", "https"])
+
+
+@on_sqlite
+@both_schemes
+def test_each_post_of_each_route_is_taken_by_header_then_by_token(app, ada):
+    """What is let through reaches its view, which is replaced here by one that only says so."""
+    rules = [rule for rule in app.url_map.iter_rules() if "POST" in rule.methods]
+    assert len(rules) > 20
+    open_to_others = {
+        rule.endpoint for rule in rules if hasattr(app.view_functions[rule.endpoint], "open_to_other_sites")
+    }
+    assert open_to_others == {"auth.sso_callback"}
+    for endpoint in {rule.endpoint for rule in rules} - {"auth.login"} - open_to_others:
+        app.view_functions[endpoint] = lambda **_: ("reached" if request.method == "POST" else "shown", 200)
+    browser, site = app.test_client(), app.config["PUBLIC_URL"]
+    valid, foreign = token_of(browser), token_of(app.test_client())
+    sent = {"valid": valid, "another session's": foreign, "garbled": valid[:-3], "missing": ""}
+    for rule, header, token in itertools.product(rules, SITES, TOKENS):
+        if rule.endpoint in open_to_others | {"auth.login"}:
+            continue
+        headers = {"Referer": f"{site}/"} | ({} if header is None else {"Sec-Fetch-Site": header})
+        answer = browser.post(fill(rule, "1"), data={"csrf_token": sent[token]}, headers=headers)
+        tried = f"{rule.rule} {header} {token}: {answer.status_code}"
+        if header in {"cross-site", "same-site"}:
+            assert (answer.status_code, REFUSED in answer.text) == (403, True), tried
+        elif header == "same-origin" or token == "valid":
+            assert answer.text == "reached", tried
+        else:
+            assert (answer.status_code, "reached" in answer.text) == (400, False), tried
+
+
+@on_sqlite
+@both_schemes
+def test_without_a_token_or_a_cookie_our_own_page_logs_in(app, ada):
+    answer = app.test_client().post("/auth/login", data=FORM, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.location == "/"
+
+
+@on_sqlite
+@both_schemes
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_another_sites_request_is_refused_on_addresses_that_do_not_exist_too(client, site, method):
+    answer = client.open("/nowhere", method=method, headers={"Sec-Fetch-Site": site})
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
+
+
+# Referer and Origin, where the browser sends no Sec-Fetch-Site
+
+OURS, NULL = {"Origin": "https://accounts.example"}, {"Origin": "null"}
+SAID = [  # what a browser says of the page, and what it is told: None is a login
+    (OURS, None),
+    ({"Origin": "https://accounts.example:443"}, None),
+    (OURS | {"Sec-Fetch-Site": "none"}, None),
+    (OURS | {"Referer": f"{OTHER}/"}, None),  # the Origin says more
+    ({"Referer": "https://accounts.example/auth/login"}, None),
+    ({"Referer": "https://accounts.example"}, None),
+    (NULL | {"Referer": "https://accounts.example/"}, None),
+    ({}, NO_ORIGIN),
+    ({"Origin": OTHER}, REFUSED),
+    ({"Origin": OTHER, "Referer": "https://accounts.example/"}, REFUSED),
+    ({"Origin": "http://accounts.example"}, REFUSED),
+    ({"Origin": "https://accounts.example:8443"}, REFUSED),
+    ({"Origin": "https://accounts.example.evil.example"}, REFUSED),
+    ({"Origin": "https://[bad"}, REFUSED),
+]
+ALLOWED = [headers for headers, words in SAID[:7]]
+TOLD = [(headers, words) for headers, words in SAID if words]
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
+@pytest.mark.parametrize("headers", ALLOWED, ids=str)
+def test_with_a_token_either_header_will_do(client, ada, headers):
+    assert client.post("/auth/login", data=FORM | {"csrf_token": token_of(client)}, headers=headers).location == "/"
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
+@pytest.mark.parametrize(("headers", "words"), TOLD, ids=str)
+def test_over_https_one_of_them_must_be_there_and_neither_name_another_site(client, ada, headers, words):
+    page = client.post("/auth/login", data=FORM | {"csrf_token": token_of(client)}, headers=headers)
+    assert page.status_code == (403 if words == REFUSED else 400)
+    assert words in page.text
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
+@pytest.mark.parametrize(("headers", "words"), [(NULL, NO_ORIGIN), ({"Referer": f"{OTHER}/"}, REFUSED)], ids=str)
+def test_a_token_does_not_help_a_page_that_hides_its_origin_or_has_another(client, ada, headers, words):
+    page = client.post("/auth/login", data=FORM | {"csrf_token": token_of(client)}, headers=headers)
+    assert (page.status_code, words in page.text) == (400, True)
+    assert "ada" not in page.text
+
+
+# Words
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [PROTECTED])
+def test_each_reason_has_its_own_words_and_remedy(app, client, ada):
+    token, other = token_of(client), token_of(app.test_client())
+    told = {
+        NO_TOKEN: client.post("/auth/login", data=FORM),
+        OLD: client.post("/auth/login", data=FORM | {"csrf_token": "abc"}),
+        OTHER_SESSION: client.post("/auth/login", data=FORM | {"csrf_token": other}),
+        NO_COOKIE: app.test_client().post("/auth/login", data=FORM | {"csrf_token": token}),
+    }
+    remedies = ["extensions", "Nothing is lost", "Look it over", "Allow cookies"]
+    for (words, page), remedy in zip(told.items(), remedies, strict=True):
+        assert (page.status_code, words in page.text, remedy in page.text) == (400, True, True), words
+        assert 'value="ada"' in page.text
+        assert [other for other in told if other in page.text] == [words]
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [PROTECTED])
+def test_a_session_that_was_signed_by_a_lost_key_is_old(app, client, ada):
+    token = token_of(client)
+    app.config["SECRET_KEY"] = "another key, which is as long as the first"
+    page = client.post("/auth/login", data=FORM | {"csrf_token": token})
+    assert (page.status_code, OLD in page.text) == (400, True)
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [PROTECTED])
+def test_scripts_get_the_reason_as_json_and_may_send_the_token_in_a_header(client, ada):
+    token, headers = token_of(client), {"Accept": "application/json"}
+    assert client.post("/auth/login", data=FORM, headers=headers).json["error"] == NO_TOKEN
+    bad = client.post("/auth/login", data=FORM, headers=headers | {"X-CSRFToken": "abc"})
+    assert bad.json["error"] == OLD.rstrip(".")
+    assert client.post("/auth/login", data=FORM, headers={"X-CSRFToken": token}).location == "/"
+
+
+# An application's own views
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
+def test_exempt_views_need_no_token_and_marked_ones_take_other_sites_forms(app):
+    @csrf.exempt
+    def webhook():
+        return "reached"
+
+    @gate.open_to_other_sites
+    def widget():
+        return "reached"
+
+    for view in (webhook, widget):
+        app.add_url_rule(f"/{view.__name__}", view_func=view, methods=["POST"])
+    client = app.test_client()
+    assert client.post("/webhook").text == client.post("/widget").text == "reached"
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": OTHER}):
+        assert client.post("/webhook", headers=headers).status_code == 403
+        assert client.post("/widget", headers=headers).text == "reached"
+
+
+def token_of(browser):
+    return re.search(r'name="csrf_token" value="([^"]+)"', browser.get("/auth/login").text)[1]
