@@ -28,6 +28,8 @@ T = TypeVar("T", bool, int, str)
 
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])")
+LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+MAX_DOMAIN = 254  # characters
 
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 defaults: dict[str, bool | int | str] = {}
@@ -148,15 +150,36 @@ def _issuer_problems(name: str, issuer: str) -> Iterator[str]:
         yield f"{name} names the tenant {tenant!r}: write its ID, from Entra's overview page, or leave {name} out."
 
 
+def special_domains(text: str) -> tuple[str, ...]:
+    """Read EMAIL_SPECIAL_DOMAINS: `.local`, `local` and `*.local` all mean that domain and those below it."""
+    domains = []
+    for word in split(text):
+        plain = word.removeprefix("@").removeprefix("*").removeprefix(".").removesuffix(".")
+        domains.append(_ascii_domain(plain))
+        if not re.fullmatch(LABEL + rf"(\.{LABEL})*", domains[-1]):
+            misread.append(f"EMAIL_SPECIAL_DOMAINS has {word!r}: write domains such as .local, home.arpa or intranet.")
+    return tuple(domains)
+
+
+def is_below(domain: str, domains: tuple[str, ...]) -> bool:
+    """Say whether a domain is one of `domains`, which are in ASCII, or below one."""
+    in_ascii = domain.lower() if domain.isascii() else _ascii_domain(domain)
+    return any(in_ascii == known or in_ascii.endswith(f".{known}") for known in domains)
+
+
+def _ascii_domain(text: str) -> str:
+    """A domain in small letters and in ASCII; "" if it can't be one."""
+    with suppress(idna.IDNAError):
+        return idna.encode(text, uts46=True).decode().lower() if len(text) < MAX_DOMAIN else ""
+    return ""
+
+
 def _domains(name: str, text: str) -> tuple[str, ...]:
     """Read domains as addresses have them: without the @, in small letters, and in ASCII."""
     domains = []
     for word in split(text):
-        try:
-            domains.append(idna.encode(word.removeprefix("@").removesuffix("."), uts46=True).decode().lower())
-        except idna.IDNAError:
-            domains.append("")
-        if not DOMAIN.fullmatch(domains[-1]):
+        domains.append(_ascii_domain(word.removeprefix("@").removesuffix(".")))
+        if not DOMAIN.fullmatch(domains[-1]) and not is_below(domains[-1], SPECIAL_DOMAINS):
             misread.append(f"{name} has {word!r}: write domains of email addresses, such as example.org.")
     return tuple(domains)
 
@@ -212,10 +235,12 @@ def read_dotenv(path: Path) -> None:
 
 read_dotenv(Path(__file__).with_name(".env"))
 
+SPECIAL_DOMAINS = special_domains(env("EMAIL_SPECIAL_DOMAINS", ""))
+
 
 PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
 
-LOCAL_DOMAIN = re.compile(r"@([\w-]+\.)*local(host)?(?=>?\s*$)", re.IGNORECASE)
+LOCAL_DOMAINS = ("local", "localhost")  # a mail server at home may take an email from there
 
 DRIVERS = {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}
 IN_MEMORY = {"sqlite://", "sqlite:///:memory:"}
@@ -245,6 +270,9 @@ class Config:
     MAIL_PASSWORD = env("MAIL_PASSWORD", "")
     MAIL_SENDER = env("MAIL_SENDER", "")  # Garden <mail@example.com>; APP_NAME, no-reply@ PUBLIC_URL's host if empty
     MAIL_DELIVERY = env("MAIL_DELIVERY", "thread")  # thread: in the web process; worker: flask mail work; off: wait
+
+    # Of closed networks: .local, .test, home.arpa, localhost, intranet. They are refused in email addresses elsewhere.
+    EMAIL_SPECIAL_DOMAINS = SPECIAL_DOMAINS
 
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: accounts are made with flask users create
     HIDE_ACCOUNTS = env("HIDE_ACCOUNTS", False)  # 1: nobody learns by registering who has an account; see SECURITY.md
@@ -462,7 +490,7 @@ def _sender(settings: Mapping[str, Any]) -> str:
 
 def _problems_of_sender(settings: Mapping[str, Any]) -> list[str]:
     try:
-        mail_sender(_sender(settings))
+        mail_sender(_sender(settings), settings["EMAIL_SPECIAL_DOMAINS"])
     except ValueError as error:
         example = "Write one address: no-reply@example.com, or with a name: Garden <no-reply@example.com>."
         if settings["MAIL_SENDER"]:
@@ -477,17 +505,18 @@ def setting(name: str) -> Any:
     return current_app.config[name]
 
 
-def mail_sender(text: str) -> tuple[str, str]:
+def mail_sender(text: str, special: tuple[str, ...] = ()) -> tuple[str, str]:
     """Read an address, or a name and an address in angle brackets, as MAIL_SENDER has it; the name may be empty.
+
+    Args:
+        special: the domains in EMAIL_SPECIAL_DOMAINS.
 
     Raises ValueError, with a reason in words, if a mail server would not take the address.
     """
     name, bracket, address = text.rpartition("<")
     if bracket and re.fullmatch(r'[^"<>@:;\\]+', name):
         text = f'"{name.strip()}" <{address}'
-    local = LOCAL_DOMAIN.search(text)  # which email-validator refuses, and a mail server at home may take
-    if local:
-        text = LOCAL_DOMAIN.sub(r"\g<0>.example.com", text)
+    text, suffix = with_public_domain(text, LOCAL_DOMAINS + special)
     parsed = validate_email(
         text,
         allow_display_name=True,
@@ -500,7 +529,24 @@ def mail_sender(text: str) -> tuple[str, str]:
     if "=?" in parsed.local_part:
         raise ValueError("The part before the @ can't hold an encoded word.")
     ascii_address = parsed.ascii_email or parsed.normalized
-    return parsed.display_name or "", ascii_address.removesuffix(".example.com") if local else ascii_address
+    return parsed.display_name or "", ascii_address.removesuffix(suffix)
+
+
+def with_public_domain(address: str, special: tuple[str, ...]) -> tuple[str, str]:
+    """Return an address that email-validator does not refuse for its domain, and the suffix to take off afterwards.
+
+    Its own list of special domains is one for the whole process, while a setting belongs to an application.
+
+    Args:
+        address: an address, or one at the end of a text, in angle brackets.
+        special: domains that are accepted with their subdomains, although none of them is on the public Internet.
+    """
+    head, _, rest = address.rpartition("@")
+    domain = rest.rstrip("> ")
+    if head and is_below(domain, special):
+        suffix = ".example.com"
+        return f"{head}@{domain}{suffix}{rest[len(domain) :]}", suffix
+    return address, ""
 
 
 def mail_domain(host: str) -> str:
@@ -528,7 +574,10 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["SESSION_COOKIE_PATH"] = urlsplit(settings["PUBLIC_URL"]).path or "/"
     for cookie in ("SESSION_COOKIE_NAME", "DEVICE_COOKIE_NAME"):
         settings[cookie] = own_cookie_name(settings[cookie], settings["PUBLIC_URL"])
-    name, address = mail_sender(settings["MAIL_SENDER"]) if settings["MAIL_SENDER"] else ("", _sender(settings))
+    special = settings["EMAIL_SPECIAL_DOMAINS"]
+    name, address = (
+        mail_sender(settings["MAIL_SENDER"], special) if settings["MAIL_SENDER"] else ("", _sender(settings))
+    )
     settings["MAIL_DEFAULT_SENDER"] = f'"{quote(name or settings["APP_NAME"])}" <{address}>'
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", _engine_options(settings["SQLALCHEMY_DATABASE_URI"]))

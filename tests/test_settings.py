@@ -747,3 +747,33 @@ def test_a_file_of_settings_that_can_not_be_read_is_named(checkout):
     server = run_python("import flasky", checkout, **GOOD, PYTHON_DOTENV_DISABLED="0")
     _, problem = server.stderr.splitlines()
     assert problem == f"{checkout}/.env can't be read (UnicodeDecodeError). Save it as UTF-8, readable for this user."
+
+
+# Domains of closed networks
+
+
+@pytest.mark.parametrize("text", [".local,home.arpa", "local home.arpa.", "*.local, @home.arpa", " LOCAL , Home.ARPA "])
+def test_how_domains_are_written(start, text):
+    app = start(**GOOD, EMAIL_SPECIAL_DOMAINS=text, MAIL_DELIVERY="off")
+    assert app.config["EMAIL_SPECIAL_DOMAINS"] == ("local", "home.arpa")
+
+
+@pytest.mark.parametrize("text", ["*", ".", "ada@local", "lo_cal", "-local", "https://local", "local;test", "a..b"])
+def test_what_is_no_domain_is_refused(refusal, text):
+    _, problem = refusal(**GOOD, EMAIL_SPECIAL_DOMAINS=text)
+    assert problem.startswith("EMAIL_SPECIAL_DOMAINS has ")
+
+
+@pytest.mark.parametrize("sender", ["mail@intranet", "Garden <mail@nas.intranet>", "mail@app.test"])
+def test_emails_may_come_from_there(start, refusal, sender):
+    start(**GOOD, EMAIL_SPECIAL_DOMAINS="intranet .test", MAIL_SENDER=sender, MAIL_DELIVERY="off")
+
+
+def test_a_sender_is_made_of_a_public_url_there(start):
+    app = start(**GOOD | {"PUBLIC_URL": "https://flasky.test"}, EMAIL_SPECIAL_DOMAINS="test", MAIL_DELIVERY="off")
+    assert app.config["MAIL_DEFAULT_SENDER"] == '"Flasky" <no-reply@flasky.test>'
+
+
+def test_a_provider_may_answer_for_them(start):
+    app = start(**GOOD, **ACME, OIDC_ACME_DOMAINS="intranet", EMAIL_SPECIAL_DOMAINS="intranet", MAIL_DELIVERY="off")
+    assert app.config["OIDC_PROVIDERS"]["acme"].domains == ("intranet",)

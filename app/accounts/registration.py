@@ -15,6 +15,7 @@ from app import audit, clock, limits, mail
 from app.extensions import db, rows_changed
 from app.models import EmailChallenge, Event, Letter, User
 from app.models.user import ascii_email, check_length, email_key, hash_password, is_free
+from config import setting, with_public_domain
 
 RESEND_EVERY = timedelta(seconds=60)  # the first letter counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
@@ -177,6 +178,7 @@ def is_taken(email: str, user: User | None = None) -> bool:
 def normal_email(address: str) -> str:
     """Return an address in its normal form. Raises ValueError, with a reason in words, if it can't be one."""
     check_length(address)
+    address, suffix = with_public_domain(address, setting("EMAIL_SPECIAL_DOMAINS"))
     try:
         parsed = validate_email(address, check_deliverability=False, allow_smtputf8=False)
     except EmailNotValidError as error:
@@ -186,7 +188,7 @@ def normal_email(address: str) -> str:
         raise ValueError("The part before the @ can have 64 characters at most.")
     if LEADS_ELSEWHERE.search(parsed.local_part):
         raise ValueError("The part before the @ holds another address. Write the address alone.")
-    return parsed.normalized
+    return parsed.normalized.removesuffix(suffix)
 
 
 def _add(

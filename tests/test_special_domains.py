@@ -1,0 +1,82 @@
+"""Email addresses of closed networks: EMAIL_SPECIAL_DOMAINS."""
+
+import contextvars
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from test_sso import travel
+
+from app.accounts import registration
+from app.extensions import db
+from app.models import User
+
+pytestmark = on_sqlite
+
+CLOSED = ("local", "test", "home.arpa", "localhost", "intranet", "xn--bro-hoa")
+ADDRESSES = {
+    "ada@nas.local": "ada@nas.local",
+    "ada@local": "ada@local",
+    "Ada@NAS.Local": "Ada@nas.local",
+    "ada@app.test": "ada@app.test",
+    "ada@home.arpa": "ada@home.arpa",
+    "ada@nas.home.arpa": "ada@nas.home.arpa",
+    "ada@localhost": "ada@localhost",
+    "ada@intranet": "ada@intranet",
+    "ada@mail.intranet": "ada@mail.intranet",
+    "ada@büro": "ada@büro",
+    "ada@xn--bro-hoa": "ada@büro",
+    "ada@example.com": "ada@example.com",
+    "ada@local.example.com": "ada@local.example.com",
+}
+
+
+def register(client, email):
+    form = {"email": email, "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+    return client.post("/auth/register", data=form)
+
+
+@pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": CLOSED}])
+@pytest.mark.parametrize(("written", "kept"), ADDRESSES.items())
+def test_a_domain_that_is_named_is_accepted(app, written, kept):
+    assert registration.normal_email(written) == kept
+
+
+@pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": CLOSED}])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ada@nas.invalid", "ada@server", "ada@onion", "ada@notlocal", "ada@mylocalhost", "ada@.local", "ada@nas..local",
+        "ada@nas.local.", "ada@-nas.local", "ada@nas_1.local", "@local", "ada", "a b@nas.local", "ada@nas.local>",
+        "Ada <ada@nas.local>", "ada@evil.example@nas.local", "=?utf-8?q?x?=@nas.local", "bob%evil.example@nas.local",
+        f"{'a' * 65}@nas.local", f"ada@{'a' * 64}.local", "ada@nas.local\n", "ada@[127.0.0.1]", "ada@na s.local",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_there_is_refused(app, address):
+    with pytest.raises(ValueError, match=r"\w"):
+        registration.normal_email(address)
+
+
+@pytest.mark.parametrize("address", [address for address in ADDRESSES if not address.endswith((".com", ".intranet"))])
+def test_without_the_setting_they_are_refused(app, address):
+    with pytest.raises(ValueError, match=r"\w"):
+        registration.normal_email(address)
+
+
+@pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": ("intranet",)}])
+def test_it_counts_in_forms_and_commands_and_email_arrives(app, client, letters):
+    assert register(client, "eve@mail.intranet").status_code == 302
+    assert letters()[0].recipients == ["eve@mail.intranet"]
+    assert client.post("/auth/change-email", data={"email": "eve@intranet", "password": PASSWORD}).status_code != 422
+    runner = app.test_cli_runner(catch_exceptions=False)
+    arguments = ["users", "create", "--email", "bob@intranet", "--username", "bob", "--no-input"]
+    assert contextvars.Context().run(runner.invoke, args=arguments).exit_code == 0
+    db.session.rollback()
+    assert User.find("bob@INTRANET").username == "bob"
+    assert register(app.test_client(), "eve@printer.local").status_code == 422
+
+
+@pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": ("intranet",)}])
+def test_it_counts_for_providers(app, client, issuer):
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
+    travel(client, issuer, email="vera@intranet", email_verified=True)
+    assert User.find("vera@intranet").confirmed
