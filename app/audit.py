@@ -12,7 +12,7 @@ from flask import current_app, g, has_request_context, request
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app import clock, tokens
+from app import clock, signals, tokens
 from app.extensions import db
 from app.models import Event, User
 from app.models.event import IS_STRANGERS
@@ -78,6 +78,16 @@ WORDS = {
     "activated": "Your account was activated again",
 }
 
+SIGNALS = {  # that tell an application built on this what happened
+    "registered": [signals.user_registered],
+    "confirmed": [signals.user_confirmed],
+    "mailbox_proved": [signals.user_confirmed, signals.password_changed],  # the password of before is gone
+    "password_changed": [signals.password_changed],
+    "password_reset": [signals.password_changed],
+    "password_removed": [signals.password_changed],
+    "account_secured": [signals.password_changed],
+}
+
 log = logging.getLogger("security")
 
 
@@ -101,6 +111,8 @@ def record(user: User | None, action: str, **detail: Any) -> Event:
         _add_to_line(event)
     else:
         db.session.add(added)
+    for signal in SIGNALS.get(action, []) if user else []:
+        signals.send_after_commit(db.session(), signal, user=user)
     log.info(action, extra={"fields": {"event": event}})
     return added
 

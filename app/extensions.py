@@ -15,10 +15,11 @@ from sqlalchemy import Connection, CursorResult, Delete, Insert, Update, func, s
 from sqlalchemy.orm import Session
 
 from app.database import Base
+from app.signals import SignalingSession
 
 bootstrap = Bootstrap5()
 csrf = CSRFProtect()
-db = SQLAlchemy(model_class=Base)
+db = SQLAlchemy(model_class=Base, session_options={"class_": SignalingSession})
 login_manager = LoginManager()
 login_manager.session_protection = None  # phones change networks; a session is a row, which can be ended
 mail = Mail()

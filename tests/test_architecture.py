@@ -37,6 +37,7 @@ FLOORS = {
         "config",
         "app.extensions",
         "app.clock",
+        "app.signals",
         "app.tokens",
         "app.database",
         "app.browsers",
@@ -56,6 +57,7 @@ FLASK_ON_FLOOR = {3: [], 1: ["flask.current_app"], 0: ["flask.current_app"]}  # 
 MORE_FLASK = {
     "app.models": ["flask_login.UserMixin"],
     "app.extensions": ["flask_*"],
+    "app.signals": ["flask_sqlalchemy.session.Session"],
 }
 
 HOMES = {  # of libraries: who may import them

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, update
 
-from app import audit, clock, mail
+from app import audit, clock, mail, signals
 from app.accounts import personal_data, sessions
-from app.extensions import rows_changed
+from app.extensions import db, rows_changed
 from app.models import User
 
 GRACE = timedelta(days=14)
@@ -56,11 +56,13 @@ def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True
     A last letter goes to its address, and leaves nothing behind.
     """
     email, is_proved = user.email, user.confirmed
+    gone = {"user_id": user.id, "email": email, "username": user.username}
     mine = update(User).where(User.id == user.id, *conditions)
     if not rows_changed(mine.values(sign_ins=User.sign_ins)):  # the row is ours from here on
         return False
     personal_data.erase(user)
     audit.record(None, "account_deleted")
+    signals.send_after_commit(db.session(), signals.user_deleted, **gone)
     if say_goodbye and is_proved:
         mail.send("goodbye", None, to=email)
     return True

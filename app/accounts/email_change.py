@@ -2,7 +2,7 @@
 
 from sqlalchemy import select, update
 
-from app import audit, clock, mail
+from app import audit, clock, mail, signals
 from app.accounts import sessions
 from app.extensions import db, rows_changed
 from app.models import EmailChange, Event, User, UserSession
@@ -33,6 +33,7 @@ def change(user: User, token: str, keep: UserSession | None = None) -> bool:
         return False
     sessions.end_others(user, keep, reason="email_changed")
     event = audit.record(user, "email_changed", old=old, new=user.email)
+    signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
     if _is_return(user):
         mail.send("email_undone", user, to=old)
         return True

@@ -11,7 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
-from app import audit, clock, limits, mail
+from app import audit, clock, limits, mail, signals
 from app.extensions import db, rows_changed
 from app.models import EmailChallenge, Event, Letter, User
 from app.models.user import ascii_email, check_length, email_key, hash_password, is_free
@@ -49,6 +49,8 @@ def register(email: str, username: str, password: str | None, confirmed: bool = 
     if not user or not is_new:
         raise Taken
     audit.record(user, "registered")
+    if confirmed:
+        signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if password is None:
         mail.send("first_password", user)
     elif not confirmed:
@@ -65,6 +67,8 @@ def join(email: str, username: str, confirmed: bool) -> User:
     if not user or not is_new:
         raise Taken
     audit.record(user, "registered")
+    if confirmed:
+        signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if not confirmed:
         _send_letter(user)
     return user

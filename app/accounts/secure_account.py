@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import exists, func, select, update
 
-from app import audit, clock, mail, tokens
+from app import audit, clock, mail, signals, tokens
 from app.accounts import credentials, first_proof, registration, sessions, two_factor
 from app.extensions import db, rows_changed
 from app.models import EmailChange, Event, User
@@ -86,6 +86,8 @@ def take_back(link: Link) -> bool:
     sessions.end_others(user, reason=SECURED)
     sessions.forget_devices(user)
     mail.drop(user, since=start)
+    if former != lost:
+        signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=lost)
     _record(user, event, lost)
     return True
 

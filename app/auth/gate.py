@@ -12,7 +12,7 @@ from flask import abort, current_app, flash, g, redirect, render_template, reque
 from flask_login import current_user, login_user, logout_user
 from sqlalchemy.exc import OperationalError
 
-from app import audit, clock
+from app import audit, clock, signals
 from app.accounts import device_verification, sessions, trust, two_factor
 from app.auth import held_forms
 from app.auth.blueprint import bp
@@ -52,6 +52,10 @@ NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would 
 FIRST_STEPS = ("second_step", "device_verification")  # in the session: who proved the password, and what is missing
 # Of the session: what a provider said, until its owner has signed in; logins that were begun at providers.
 SURVIVES_SIGN_IN = {"vouched", "sso"}
+# Of the session: what is ours, and handed to nobody when its visitor logs in.
+OURS = {"_user_id", "_id", "_fresh", "_permanent", "_flashes", "csrf_token", "browser", "next", "next_for", "failures"}
+OURS |= {"letter_to", "authenticator", "removed_passkey", "magic_link"}
+OURS |= {*FIRST_STEPS, *SURVIVES_SIGN_IN}
 DEVICE_LASTS = timedelta(days=365)
 SECOND_STEP_WITHIN = timedelta(minutes=10)
 DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code lasts 15, and can be sent again
@@ -194,6 +198,8 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
         g.device = trust.give(user, user_session)
     if current_user.is_authenticated:
         sessions.end(current_user.current_session)
+    is_same = not current_user.is_authenticated or current_user == user
+    previous = {name: session[name] for name in session.keys() - OURS} if is_same else {}  # else it is another user's
     kept = {name: session[name] for name in SURVIVES_SIGN_IN & session.keys()}
     session.clear()
     session.update(kept)
@@ -202,6 +208,8 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
     user.current_session = user_session
     login_user(user, force=True)  # whoever was deactivated at this moment is out at the next request
     session.pop("_id", None)  # Flask-Login's own guess at the browser, which nothing reads
+    told = {"user": user, "method": method, "previous_session": previous}
+    signals.send_after_commit(db.session(), signals.user_logged_in, **told)
     db.session.commit()  # last: what was loaded need not be asked for again
     if words:
         flash(words, "success")
@@ -220,10 +228,12 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
 
 def sign_out():
     """Sign this browser out: its row ends, and a copy of its cookie is worth nothing."""
-    sessions.end(current_user.current_session)
-    db.session.commit()
+    user = current_user._get_current_object()
+    sessions.end(user.current_session)
     logout_user()
     session.clear()
+    signals.send_after_commit(db.session(), signals.user_logged_out, user=user)
+    db.session.commit()
 
 
 def credential_changed():

@@ -1,0 +1,147 @@
+"""What an application built on this is told, and the visitor's cart that it claims at the login."""
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from flask import session
+from test_sso import travel
+
+from app import signals
+from app.extensions import db
+from app.models import User
+
+FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
+ALL = ("user_registered", "user_confirmed", "user_logged_in", "user_logged_out", "password_changed", "email_changed",
+       "user_deleted")  # fmt: skip
+
+
+@pytest.fixture
+def told(app):
+    """The signals that were sent, with what they carry; each receiver uses the database."""
+    heard, receivers = [], []  # signals do not keep their receivers
+    for name in ALL:
+
+        def hear(sender, name=name, **values):
+            assert sender is app
+            assert User.query.count() >= 0
+            values = {key: value.email if key == "user" else value for key, value in values.items()}
+            heard.append((name, values))
+
+        receivers.append(hear)
+        getattr(signals, name).connect(hear, app)
+    app.add_url_rule("/fill", "fill", lambda: session.update(cart=["rose"], seen=1) or "filled")
+    yield heard
+    receivers.clear()
+
+
+def names(told):
+    return [name for name, _ in told]
+
+
+def carts(told):
+    return [values["previous_session"] for name, values in told if name == "user_logged_in"]
+
+
+CART = {"cart": ["rose"], "seen": 1}
+
+
+def by_password(client, ada, letters):
+    client.sign_in(ada)
+
+
+def by_link(client, ada, letters):
+    client.post("/auth/magic-link", data={"email": ada.email})
+    client.get(letters.link())
+
+
+def by_code(client, ada, letters):
+    client.post("/auth/magic-link", data={"email": ada.email})
+    code = next(line.strip() for line in letters()[-1].body.splitlines() if line.strip().replace(" ", "").isdigit())
+    client.post("/auth/magic-link/sent", data={"code": code})
+
+
+def by_registration(client, ada, letters):
+    client.post("/auth/register", data=FORM)
+
+
+@pytest.mark.parametrize("way", [by_password, by_link, by_code, by_registration], ids=lambda way: way.__name__)
+def test_a_cart_filled_before_the_login_is_handed_over(client, ada, letters, told, way):
+    client.get("/fill")
+    way(client, ada, letters)
+    assert carts(told) == [CART]
+    assert names(told) == (["user_registered"] if way is by_registration else []) + ["user_logged_in"]
+    with client.session_transaction() as after:
+        assert "cart" not in after
+
+
+def test_a_cart_outlives_the_second_factor(told, client, ada, phone):
+    told.clear()
+    client.get("/fill")
+    client.sign_in(ada)
+    assert carts(told) == []
+    phone.clock.move(minutes=2)
+    client.post("/auth/second-factor", data={"code": phone.code()})
+    assert carts(told) == [CART]
+
+
+def test_a_cart_outlives_the_way_to_a_provider_and_back(told, app, client, issuer):
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
+    client.get("/fill")
+    travel(client, issuer)
+    assert carts(told) == [CART]
+    assert names(told) == ["user_registered", "user_confirmed", "user_logged_in"]
+
+
+def test_a_receiver_can_keep_the_cart_in_the_new_session(app, client, ada, told):
+    def claim(sender, user, previous_session, **_):
+        session["cart"] = previous_session["cart"]
+        user.username = "ada2"
+        db.session.commit()
+
+    with signals.user_logged_in.connected_to(claim, app):
+        client.get("/fill")
+        client.sign_in(ada)
+    with client.session_transaction() as after:
+        assert after["cart"] == ["rose"]
+    assert db.session.get(User, ada.id).username == "ada2"
+
+
+def test_an_error_in_a_receiver_is_logged_and_the_login_goes_on(app, client, ada, told, caplog):
+    def fail(sender, user, **_):
+        user.username = None
+        db.session.commit()
+
+    with signals.user_logged_in.connected_to(fail, app):
+        assert client.sign_in(ada).location == "/"
+    assert client.get("/account").status_code == 200
+    assert "A receiver of user-logged-in failed." in caplog.text
+    assert names(told) == ["user_logged_in"]
+
+
+def test_nothing_is_sent_for_what_is_rolled_back(app, ada, told):
+    signals.send_after_commit(db.session(), signals.password_changed, user=ada)
+    db.session.rollback()
+    db.session.commit()
+    assert told == []
+
+
+def test_each_signal_is_sent_once_after_what_it_tells(client, letters, told):
+    client.post("/auth/register", data=FORM)
+    client.get(letters.link())
+    changed = {"old_password": PASSWORD, "password": "a heron in the reeds", "confirm_password": "a heron in the reeds"}
+    client.post("/auth/change-password", data=changed)
+    client.post("/auth/change-email", data={"email": "new@example.com", "password": "a heron in the reeds"})
+    links = [letter for letter in letters() if letter.recipients == ["new@example.com"]]
+    assert links
+    client.get(links[-1].body.partition("http://localhost")[2].split()[0])
+    client.post("/auth/logout")
+    assert names(told) == ["user_registered", "user_logged_in", "user_confirmed", "password_changed", "email_changed",
+                           "user_logged_out"]  # fmt: skip
+    assert told[4][1] == {"user": "new@example.com", "old_email": "eve@example.com"}
+
+
+@on_sqlite
+def test_the_command_line_sends_them_too(app, ada, told):
+    number = ada.id
+    done = app.test_cli_runner().invoke(args=["users", "delete", "ada", "--now", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert told == [("user_deleted", {"user_id": number, "email": "ada@example.com", "username": "ada"})]
