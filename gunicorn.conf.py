@@ -6,6 +6,7 @@ bind = "127.0.0.1:8000"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
 threads = 32  # many: those who wait for a password to be checked leave some for pages
+limit_request_line = 8190  # bytes, gunicorn's most: callbacks and links are longer than its default; then bounds.py
 graceful_timeout = 10  # seconds that a request may take after SIGTERM
 
 # TRUSTED_PROXIES and TRUSTED_PROXY_NETWORKS say which X-Forwarded-* headers count, not the server.

@@ -8,7 +8,7 @@ from flask import abort, current_app, request
 
 from app.auth import gate
 
-MAX_PATH = 4096  # bytes; gunicorn takes 4094 for path and query
+MAX_PATH = 4096  # bytes; gunicorn takes 8190 for method, path and query
 MAX_QUERY = 16 * 1024  # bytes
 MAX_HEADER = 8192  # bytes of one header; gunicorn takes 8190
 MAX_NAME = 128  # characters of a field's name

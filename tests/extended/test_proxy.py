@@ -128,6 +128,19 @@ def test_a_newcomer_goes_the_whole_way(site):
     assert all(cookie["secure"] and cookie["httponly"] for cookie in cookies)
 
 
+@pytest.mark.parametrize("length", [3000, 4090, 4200, 6000, 8000])
+def test_long_addresses_get_a_page_of_the_application(site, visitor, length):
+    room = length - len(urlsplit(site.url).path) - 60
+    callback = visitor.get(f"auth/sso/acme/callback?state=x&code={'c' * room}")
+    assert callback.location == f"{site.url}/auth/login"
+    link = visitor.get(f"auth/confirm/{'t' * room}")
+    assert (link.status, "/static/" in link.text) == (410, True)
+    page = visitor.get(f"auth/login?next=/{'n' * room}")
+    assert page.status == 200
+    led = visitor.get(f"{site.http}/auth/confirm/{'t' * room}", Host=urlsplit(site.url).netloc)
+    assert (led.status, led.location) == (301, f"{site.url}/auth/confirm/{'t' * room}")
+
+
 def test_who_logs_in_elsewhere_comes_back_to_the_public_address(site, visitor):
     visitor.get("auth/sso/acme")
     going = visitor.post("auth/sso/acme", {})
