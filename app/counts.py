@@ -24,7 +24,7 @@ from app import audit, clock, login_delay, tokens
 from app.database import UtcDateTime
 from app.extensions import counting_connection
 from app.models import Count, LoginDelay
-from app.models.user import login_key
+from app.models.logins import login_key
 
 SWEEP_EVERY = 60  # seconds
 RETRY_EVERY = 5  # seconds between two attempts to reach a storage that is away

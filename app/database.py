@@ -17,24 +17,33 @@ from sqlalchemy import (
     TypeDecorator,
     event,
 )
-from sqlalchemy.exc import DisconnectionError, OperationalError
-from sqlalchemy.orm import DeclarativeBase, registry
+from sqlalchemy.exc import DisconnectionError, IntegrityError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Mapper, registry
 
 # For tables that get a row with everything that anybody does. SQLite counts by INTEGER alone, which has 64 bits there.
 WideId = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC, aware on both sides. SQLite keeps no time zone: it is put back on reading."""
+    """A moment in UTC, aware on both sides. SQLite keeps no time zone: it is put back on reading.
+
+    A naive datetime is refused with a ValueError: which moment it means is anybody's guess.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and value.astimezone(UTC)
+        return value and _aware(value).astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+
+def _aware(value: datetime) -> datetime:
+    if value.utcoffset() is None:
+        raise ValueError(f"{value!r} has no time zone. Use clock.now(), or datetime(..., tzinfo=UTC).")
+    return value
 
 
 class Base(DeclarativeBase):
@@ -50,6 +59,41 @@ class Base(DeclarativeBase):
     )
     registry = registry(type_annotation_map={datetime: UtcDateTime}, metadata=metadata)
     __table_args__: Any = {"sqlite_autoincrement": True}
+
+
+def broken_rule(error: IntegrityError) -> str:
+    """Return which rule of the database a row breaks, in its own words, without the row: that may hold a hash."""
+    diagnosis = getattr(error.orig, "diag", None)
+    if diagnosis is None:
+        return str(error.orig)
+    return f"{diagnosis.message_primary} ({diagnosis.constraint_name or diagnosis.column_name})"
+
+
+def is_duplicate(error: IntegrityError, *columns: str) -> bool:
+    """Say whether the broken rule is that these columns of a table, such as "users.email_key", have no value twice.
+
+    Without columns: whether it is any such rule, or a foreign key, as when another request was faster.
+    """
+    rule = broken_rule(error)
+    if not columns:
+        state = getattr(error.orig, "sqlstate", None)
+        return state in {"23505", "23503"} if state else rule.startswith(("UNIQUE", "FOREIGN KEY"))
+    names = {name for column in columns for name in (column, f"uq_{column.replace('.', '_')}")}
+    diagnosis = getattr(error.orig, "diag", None)
+    return (diagnosis.constraint_name if diagnosis else rule.removeprefix("UNIQUE constraint failed: ")) in names
+
+
+@event.listens_for(Mapper, "mapper_configured")
+def _refuse_naive(mapper: Mapper[Any], model: type[Any]) -> None:
+    """Refuse a naive datetime when it is assigned, where the mistake is, and not only when it is written."""
+    for attribute in mapper.column_attrs:
+        if isinstance(attribute.columns[0].type, UtcDateTime):
+            event.listen(getattr(model, attribute.key), "set", _check_assigned)
+
+
+def _check_assigned(instance: object, value: object, *_: object) -> None:
+    if isinstance(value, datetime):
+        _aware(value)
 
 
 @event.listens_for(Engine, "connect")

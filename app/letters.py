@@ -20,8 +20,8 @@ from app import browsers, clock, tokens
 from app.extensions import db
 from app.mime import Email
 from app.models import EmailChallenge, Letter
+from app.models.logins import ascii_email
 from app.models.outbox import Budget
-from app.models.user import ascii_email
 
 DOTS = ".\u3002\uff0e\uff61"  # that a host's name may have (UTS 46)
 LINKING = str.maketrans({"@": " (at) ", ":": " : ", "/": " / ", "\\": " \\ "} | dict.fromkeys(DOTS, " (dot) "))

@@ -23,7 +23,7 @@ from app import audit, captcha, clock, counts, login_delay, tokens
 from app.counts import Counter
 from app.extensions import db
 from app.models import Device
-from app.models.user import login_key
+from app.models.logins import login_key
 
 View = Callable[..., Any]
 Subjects = Callable[[str], list[str]]  # who is counted, of an account or of the name that was typed

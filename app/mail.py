@@ -20,8 +20,8 @@ from app import audit, clock, limits, mime
 from app.extensions import db
 from app.letters import Unsendable, write
 from app.models import Device, Event, Letter, User
+from app.models.logins import ascii_email, email_key
 from app.models.outbox import Budget, Status
-from app.models.user import ascii_email, email_key
 
 TIMEOUT = 10  # seconds for each answer of the mail server
 HOURLY, DAILY = 10, 30  # emails that strangers can have sent to one address
@@ -65,7 +65,7 @@ def send(
     if event:
         db.session.flush()
         claims = (claims or {}) | {"event": event.id}
-    state = (user or User(email=to)).state(purpose or "reset")  # the same work for nobody
+    state = (user or User()).state(purpose or "reset")  # the same work for nobody
     letter = Letter(
         name=name,
         recipient=ascii_email(to or (user.email if user else "")),

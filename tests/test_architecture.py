@@ -64,7 +64,7 @@ HOMES = {  # of libraries: who may import them
     "authlib": {"app.oidc", "app.oidc.claims", "app.oidc.token_endpoint", "app.dev.issuer"},
     "cryptography": {"app.tokens"},
     "authlib.jose": set(),
-    "email_validator": {"app.accounts.registration", "config"},
+    "email_validator": {"app.models.logins", "config"},
     "joserfc": {"app.tokens", "app.oidc", "app.oidc.discovery", "app.oidc.token_endpoint", "app.dev.issuer"},
     "flask_login.login_user": {"app.auth.gate"},  # the one way in
     "flask_limiter": set(),

@@ -20,7 +20,7 @@ from app.accounts.registration import normal_email
 from app.counts import hashed
 from app.main import bounds
 from app.models import email_challenge
-from app.models.user import ascii_email, email_key, login_key
+from app.models.logins import ascii_email, email_key, login_key
 
 pytestmark = on_sqlite
 

@@ -4,24 +4,28 @@ import io
 import json
 import re
 import zipfile
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pyotp
 import pytest
 from authenticators import codes_on, key_on
 from clients import PASSWORD
 from passkeys import Key
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import Column, ForeignKey, Table, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from test_gate import addresses, rows
 from test_passkeys import MAKE, add, asked
 
-from app.accounts import personal_data
+from app import clock
+from app.accounts import closing, personal_data
 from app.extensions import db
 from app.models import (
     Device,
     EmailChallenge,
     Event,
     Identity,
+    Job,
     Letter,
     Passkey,
     PasskeyChallenge,
@@ -31,7 +35,6 @@ from app.models import (
 )
 
 NASTY = "\"quoted\" \\ 'single'\n\t\x7f\u2028\u2029</script> é \U0001f980 NaN"
-LIKE_AN_ADDRESS = re.compile(r"e?mail|recipient|address(?!ed)")
 
 
 def live(app, letters, name):
@@ -76,13 +79,7 @@ def taken_along(client):
 
 def unregistered():
     """The tables that seem to hold something about people and are not registered."""
-    registered = {model.__table__ for model in personal_data.registered}
-    return {
-        table.name
-        for table in set(db.metadata.tables.values()) - registered
-        for column in table.columns
-        if any(key.column.table.name == "users" for key in column.foreign_keys) or LIKE_AN_ADDRESS.search(column.name)
-    }
+    return set(personal_data.unregistered())
 
 
 @pytest.fixture
@@ -281,3 +278,115 @@ def test_a_table_of_the_applications_own_is_exported_and_emptied_for_one_person(
     db.session.commit()
     assert db.session.scalars(select(plant.name)).all() == ["oak"]
     assert User.find("bob")
+
+
+@pytest.fixture
+def orders(app):
+    """A shop's tables, three levels below `users`, and one that connects two of them; gone after the test."""
+    base = type("Shop", (DeclarativeBase,), {"metadata": db.metadata})
+
+    class Tag(base):
+        __tablename__ = "tags"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Order(base):
+        __tablename__ = "orders"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+
+    class Item(base):
+        __tablename__ = "items"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+        what: Mapped[str]
+
+    class Parcel(base):
+        __tablename__ = "a_parcel"  # sorts before what it refers to
+        id: Mapped[int] = mapped_column(primary_key=True)
+        item_id: Mapped[int] = mapped_column(ForeignKey("items.id"))
+
+    order_tags = Table(
+        "order_tags",
+        db.metadata,
+        Column("order_id", ForeignKey("orders.id"), primary_key=True),
+        Column("tag_id", ForeignKey("tags.id"), primary_key=True),
+    )
+    tables = [Tag.__table__, Order.__table__, Item.__table__, Parcel.__table__, order_tags]
+    db.metadata.create_all(db.engine, tables)
+    words, registered = list(personal_data.in_words), dict(personal_data.registered)
+    yield SimpleNamespace(Tag=Tag, Order=Order, Item=Item, Parcel=Parcel, order_tags=order_tags)
+    db.session.remove()
+    personal_data.in_words[:] = words
+    personal_data.registered.clear()
+    personal_data.registered.update(registered)
+    db.metadata.drop_all(db.engine, tables)
+    for table in reversed(tables):
+        db.metadata.remove(table)
+
+
+def order(orders, *people):
+    """Let people order two things each, all the way down to the parcels."""
+    db.session.add(orders.Tag(id=1))
+    for number, user in enumerate(people, 1):
+        db.session.add(orders.Order(id=number, user_id=user.id))
+        db.session.flush()
+        items = [orders.Item(order_id=number, what=f"{user.username}'s {what}") for what in ("cup", "pot")]
+        db.session.add_all(items)
+        db.session.flush()
+        db.session.add_all([orders.Parcel(item_id=item.id) for item in items])
+        db.session.execute(orders.order_tags.insert().values(order_id=number, tag_id=1))
+    db.session.commit()
+
+
+def register_all(orders):
+    """The deepest first, as modules may be imported in any order."""
+    personal_data.register(orders.Parcel, personal_data.below(orders.Parcel.item_id), "your parcels")
+    personal_data.register(orders.Item, personal_data.below(orders.Item.order_id), "what was in each order")
+    mine = select(orders.Order.id)
+    links = orders.order_tags.c.order_id
+    personal_data.register(
+        orders.order_tags, lambda user: links.in_(mine.where(orders.Order.user_id == user.id)), "tags of orders"
+    )
+    personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "what you ordered")
+
+
+def test_every_table_below_users_is_noticed_however_deep_it_is(app, orders):
+    assert unregistered() == {"orders", "items", "a_parcel", "order_tags"}, "tags belong to nobody"
+    assert personal_data.unregistered()["a_parcel"] == "a_parcel -> items -> orders -> users"
+    said = app.test_cli_runner().invoke(args=["doctor"]).output
+    assert all(f"The table {name} holds" in said for name in unregistered())
+    register_all(orders)
+    assert unregistered() == set()
+    assert "well   database" in app.test_cli_runner().invoke(args=["doctor"]).output
+
+
+def test_what_is_below_a_table_of_the_applications_own_is_exported_and_deleted(client, ada, bob, orders):
+    register_all(orders)
+    order(orders, ada, bob)
+    client.sign_in(ada)
+    held, text = taken_along(client)
+    assert [row["what"] for row in held["items"]] == ["ada's cup", "ada's pot"]
+    assert (len(held["orders"]), len(held["a_parcel"]), len(held["order_tags"])) == (1, 2, 1)
+    assert "bob's" not in text
+    assert closing.purge(User.find("ada"))
+    db.session.commit()
+    assert User.find("ada") is None
+    assert db.session.scalars(select(orders.Item.what)).all() == ["bob's cup", "bob's pot"]
+    assert db.session.scalar(select(func.count()).select_from(orders.Parcel)) == 2
+    assert db.session.scalar(select(func.count()).select_from(orders.order_tags)) == 1
+
+
+def test_an_account_that_cannot_be_deleted_names_the_table_that_is_not_registered(app, ada, orders, caplog):
+    personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "what you ordered")
+    order(orders, ada)
+    ada.deletion_due_at = clock.now() - timedelta(days=1)
+    db.session.commit()
+    app.test_cli_runner().invoke(args=["users", "tidy"])
+    job = db.session.scalar(select(Job).where(Job.failed_at.is_not(None)))
+    assert "items" in job.error
+    assert "orders" in job.error
+    assert "items" in caplog.text
+    db.session.remove()
+    register_all(orders)
+    app.test_cli_runner().invoke(args=["users", "tidy"])
+    assert User.find("ada") is None

@@ -42,7 +42,8 @@ from app.models import (
     passkey_challenge,
     sso_journey,
 )
-from app.models.user import MAX_LOGIN_LENGTH, MAX_PASSWORD_LENGTH
+from app.models.logins import MAX_LOGIN_LENGTH
+from app.models.user import MAX_PASSWORD_LENGTH
 
 PAGE = (ROOT / "SECURITY.md").read_text()
 

@@ -1,8 +1,12 @@
 """The public methods of the model, as those who build on it use them."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 from clients import PASSWORD
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.orm import aliased
 
 from app.extensions import db
 from app.models import User
@@ -229,3 +233,78 @@ def test_spending_compares_with_the_database_not_with_what_was_read(app, bob):
     with db.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE users SET confirmed = true")
     assert not bob.confirm(token)
+
+
+# What the model takes, and how accounts are found
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["a@b", "", "ada", "a b@example.com", "ada@example..com", "ada@", "@example.com", "a\0@example.com", "x@y.com\n.",
+     "ada@example.com, bob@example.com", "Ada <a@example.com>", "a" * 65 + "@example.com", "ada@" + "x" * 260, None, 5],
+)  # fmt: skip
+def test_the_model_refuses_an_address_that_the_forms_refuse(ada, email):
+    with pytest.raises(ValueError, match=r"."):
+        User(email=email, username="eve", password=PASSWORD)
+    with pytest.raises(ValueError, match=r"."):
+        ada.email = email
+    assert (ada.email, ada.email_key) == ("ada@example.com", "ada@example.com")
+
+
+@pytest.mark.parametrize("username", ["a b!", "", "1ada", "_ada", "a" * 65, "ada@example.com", "ad\0a", "adä", None])
+def test_the_model_refuses_a_username_that_the_forms_refuse(ada, username):
+    with pytest.raises(ValueError, match=r"."):
+        User(email="eve@example.com", username=username, password=PASSWORD)
+    with pytest.raises(ValueError, match=r"."):
+        ada.username = username
+    assert (ada.username, ada.username_key) == ("ada", "ada")
+
+
+def test_the_model_keeps_the_normal_form(app):
+    eve = User(email=" Eve@EXAMPLE.com\t", username=" Eve ", password=PASSWORD)
+    assert (eve.email, eve.email_key, eve.username, eve.username_key) == (
+        "Eve@example.com", "eve@example.com", "Eve", "eve"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "ADA@Example.COM", " ada@example.com "])
+def test_an_account_is_found_by_any_spelling_of_its_address(ada, bob, email):
+    assert User.query.filter_by(email=email).one() is ada
+    assert db.session.scalars(select(User).where(User.email == email)).all() == [ada]
+    assert db.session.scalars(select(User).where(User.email != email)).all() == [bob]
+    other = aliased(User)
+    assert db.session.scalars(select(other.id).where(other.email == email)).all() == [ada.id]
+
+
+def test_an_account_is_found_by_any_case_of_its_name_and_by_nothing_that_is_no_name(ada):
+    assert User.query.filter_by(username="ADA").one() is ada
+    for nobody in ("", "a\0", "x@", "@", "a@b@c", "x" * 300):
+        assert User.query.filter_by(email=nobody).first() is None
+        assert User.query.filter_by(username=nobody).first() is None
+    assert db.session.scalars(select(User.username).where(User.email.like("ada@%"))).all() == ["ada"]
+    assert db.session.scalars(select(User.email).order_by(User.username)).all() == ["ada@example.com"]
+    assert "email_key" in str(select(User).where(User.email == "a@example.com"))
+
+
+@pytest.mark.parametrize("naive", [datetime(2030, 1, 1), datetime.max])
+def test_a_datetime_without_a_time_zone_is_refused_where_it_is_assigned(ada, naive):
+    with pytest.raises(ValueError, match="no time zone"):
+        User(email="eve@example.com", username="eve", created_at=naive)
+    with pytest.raises(ValueError, match="no time zone"):
+        ada.deactivated_at = naive
+    assert ada.deactivated_at is None
+    with pytest.raises(StatementError, match="no time zone"):
+        db.session.scalars(select(User).where(User.created_at < naive)).all()
+
+
+def test_a_datetime_of_another_zone_is_the_same_moment(ada):
+    ada.deactivated_at = datetime(2030, 1, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    db.session.commit()
+    assert ada.deactivated_at == datetime(2030, 1, 1, 6, 30, tzinfo=UTC)
+    assert ada.deactivated_at.utcoffset() == timedelta(0)
+
+
+def test_a_link_for_another_address_takes_no_address_that_the_forms_refuse(ada):
+    assert not ada.change_email(ada.generate_email_change_token("a@b"))
+    assert ada.change_email(ada.generate_email_change_token("Ada@NEW.example"))
+    assert ada.email == "Ada@new.example"

@@ -6,7 +6,7 @@ from app import audit, clock, mail, signals
 from app.accounts import sessions
 from app.extensions import db, rows_changed
 from app.models import EmailChange, Event, User, UserSession
-from app.models.user import email_key
+from app.models.logins import email_key
 
 
 def ask(user: User, email: str) -> bool:

@@ -22,7 +22,7 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     audit.record(user, "magic_link_asked")
     budget = mail.budget_for(email, lets_in=True)
     # A code that no letter carries is for nobody: else it could be guessed without end.
-    owner = {"user_id": user and user.id, "state": (user or User(email=email)).state("magic_link")} if budget else {}
+    owner = {"user_id": user and user.id, "state": (user or User()).state("magic_link")} if budget else {}
     if earlier and earlier.can_be_tried and earlier.email == email:
         challenge = earlier
         same = update(EmailChallenge).where(EmailChallenge.id == earlier.id)

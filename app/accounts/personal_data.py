@@ -1,15 +1,20 @@
 """What the application holds about a person: every table of theirs is registered here, for export and goodbye.
 
-A table of your own joins by one line beside its model:
+A table of your own joins by one line beside its model, and so does one that refers to it:
 
-    personal_data.register(Plant, lambda user: Plant.owner_id == user.id, "your plants")
+    personal_data.register(Order, lambda user: Order.user_id == user.id, "what you ordered")
+    personal_data.register(Item, personal_data.below(Item.order_id), "what was in each order")
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.schema import sort_tables
 
 from app.extensions import Model, db, rows_changed
 from app.models import (
@@ -30,7 +35,8 @@ from app.models import (
 )
 
 Mine = Callable[[User], ColumnElement[bool]]
-registered: dict[type[Model], Mine] = {}
+Holder = type[Model] | Table  # an association table has no model
+registered: dict[Holder, Mine] = {}
 in_words: list[str] = []  # for those whose data they are
 
 # What is in no export: it would let somebody in, or means nothing to anybody.
@@ -56,10 +62,16 @@ SECRETS = {
     "outbox.claims",
 }
 
+LIKE_AN_ADDRESS = re.compile(r"e?mail|recipient|address(?!ed)")  # a column's name
+
 HAVE_PLACES = {UserSession, Event, Letter}  # tables with an IP address and a user agent of the request behind a row
 
 
-def register(model: type[Model], mine: Mine, words: str) -> None:
+class Undeletable(Exception):
+    """Rows of a table that is not registered hang on what is to be deleted."""
+
+
+def register(model: Holder, mine: Mine, words: str) -> None:
     """Have the rows of `model` for which `mine(user)` holds exported, and deleted with the account.
 
     `words` say what they are to the person whose they are.
@@ -68,9 +80,42 @@ def register(model: type[Model], mine: Mine, words: str) -> None:
     in_words.append(words)
 
 
-def rows(user: User, model: type[Model]) -> Iterator[dict[str, Any]]:
+def below(key: InstrumentedAttribute[Any]) -> Mine:
+    """Return the condition that a row's foreign key leads to a row of a registered table that is the user's."""
+    [foreign] = key.property.columns[0].foreign_keys
+
+    def mine(user: User) -> ColumnElement[bool]:
+        parent = next(model for model in registered if table_of(model) is foreign.column.table)
+        return key.in_(select(foreign.column).where(registered[parent](user)))
+
+    return mine
+
+
+def unregistered() -> dict[str, str]:
+    """Return the tables that hold something about people and are not registered, each with how that is seen.
+
+    Foreign keys lead from them to `users`, over however many tables, or a column is named like an address.
+    """
+    ways = {"users": "users"}
+    tables = list(db.metadata.tables.values())
+    for _ in tables:  # as long a way as there can be
+        for table in tables:
+            parents = [key.column.table.name for key in table.foreign_keys if key.column.table.name in ways]
+            if parents:
+                ways.setdefault(table.name, f"{table.name} -> {ways[parents[0]]}")
+    for table in tables:
+        for name in filter(LIKE_AN_ADDRESS.search, table.columns.keys()):
+            ways.setdefault(table.name, f"{table.name}.{name}")
+    return {name: way for name, way in ways.items() if name not in {table_of(model).name for model in registered}}
+
+
+def table_of(model: Holder) -> Table:
+    return model if isinstance(model, Table) else cast("Table", model.__table__)
+
+
+def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
     """Yield what one table holds about a person, row by row, but for secrets."""
-    table = cast("Table", model.__table__)
+    table = table_of(model)
     columns = [column for column in table.columns if f"{table.name}.{column.name}" not in SECRETS]
     mine = [registered[model](user)]
     if model is Letter:  # one to a new address goes only if that has no account, and would tell
@@ -80,7 +125,7 @@ def rows(user: User, model: type[Model]) -> Iterator[dict[str, Any]]:
         yield _without_strangers(dict(row._mapping), own) if model in HAVE_PLACES else dict(row._mapping)
 
 
-def as_json(user: User, model: type[Model]) -> Iterator[str]:
+def as_json(user: User, model: Holder) -> Iterator[str]:
     """Yield the same as text, a list in JSON."""
     before = "[\n"
     for row in rows(user, model):
@@ -91,14 +136,36 @@ def as_json(user: User, model: type[Model]) -> Iterator[str]:
 
 def everything(user: User) -> dict[str, list[dict[str, Any]]]:
     """Return all that is held about a person, by table."""
-    return {model.__tablename__: list(rows(user, model)) for model in registered}
+    return {table_of(model).name: list(rows(user, model)) for model in registered}
 
 
 def erase(user: User) -> None:
-    """Delete all of it, the account last."""
-    for model, condition in [(model, mine(user)) for model, mine in reversed(registered.items())]:
-        rows_changed(delete(model).where(condition))
+    """Delete all of it: first what refers to other tables, the account last.
+
+    Raises:
+        Undeletable: rows of a table that is not registered refer to something of it. It names that table.
+    """
+    conditions = {table_of(model): mine(user) for model, mine in registered.items()}
+    for table in reversed(sort_tables(conditions)):
+        try:
+            rows_changed(delete(table).where(conditions[table]))
+        except IntegrityError as error:
+            raise _undeletable(table, error) from error
     db.session.expunge_all()
+
+
+def _undeletable(table: Table, error: IntegrityError) -> Exception:
+    unknown = unregistered()
+    below = [
+        other.name
+        for other in table.metadata.tables.values()
+        if other.name in unknown and any(key.column.table is table for key in other.foreign_keys)
+    ]
+    if not below:
+        return error
+    return Undeletable(
+        f"{table.name} is referred to by {', '.join(below)}: register that with personal_data.register()"
+    )
 
 
 def _own_places(user: User) -> set[tuple[str, str]]:

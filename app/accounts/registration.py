@@ -1,21 +1,21 @@
 """Becoming a member: which names and addresses will do, and the letter that confirms the address."""
 
 import math
-import re
 import secrets
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from app import audit, clock, limits, mail, signals
+from app.database import broken_rule, is_duplicate
 from app.extensions import db, rows_changed
 from app.models import EmailChallenge, Event, Letter, User
-from app.models.user import ascii_email, check_length, email_key, hash_password, is_free
-from config import setting, with_public_domain
+from app.models.logins import ascii_email, email_key
+from app.models.logins import normal_email as normal_email  # for those who call these verbs
+from app.models.user import hash_password, is_free
 
 RESEND_EVERY = timedelta(seconds=60)  # the first letter counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
@@ -29,21 +29,22 @@ PROVIDERS = "fastmail gmail googlemail hotmail icloud outlook protonmail yahoo".
 OTHERS = "email hushmail mail mailo rocketmail tutamail ymail zmail".split()
 SLIPS_OF_COM = "cim cm cmo co comm con coom cpm ocm om vom xom".split()
 
-# Local parts that some mail servers deliver to another host than the one after the @: an encoded word (RFC 2047), and
-# the routes of old, user%host and host!user. Each of their characters alone is as good as any other.
-LEADS_ELSEWHERE = re.compile(r"=\?.*\?=|%[\w-]+(\.[\w-]+)+$|^([\w-]+\.)+[\w-]+!")
-
 USERS = User.metadata.tables["users"]
+KEYS = ("users.email_key", "users.username_key")
 
 
 class Taken(Exception):
     """Somebody else has this address or this name."""
 
 
+class Refused(Exception):
+    """The database takes no such account: its row breaks a rule that is not about the address or the name."""
+
+
 def register(email: str, username: str, password: str | None, confirmed: bool = False) -> User:
     """Make an account, and queue the letter that confirms its address, or asks for its first password.
 
-    Raises Taken if somebody has the address, may get it back, or has the name.
+    Raises Taken if somebody has the address, may get it back, or has the name; Refused if the row breaks another rule.
     """
     user, is_new = _add(email, username, password, confirmed)
     if not user or not is_new:
@@ -179,22 +180,6 @@ def is_taken(email: str, user: User | None = None) -> bool:
     return not db.session.scalar(select(and_(*is_free(email_key(email), user and user.id))))
 
 
-def normal_email(address: str) -> str:
-    """Return an address in its normal form. Raises ValueError, with a reason in words, if it can't be one."""
-    check_length(address)
-    address, suffix = with_public_domain(address, setting("EMAIL_SPECIAL_DOMAINS"))
-    try:
-        parsed = validate_email(address, check_deliverability=False, allow_smtputf8=False)
-    except EmailNotValidError as error:
-        plain = str(error).replace("is not valid", "can't be right").replace("contains invalid", "has unusable")
-        raise ValueError(plain) from error
-    if len(parsed.local_part) > 64:
-        raise ValueError("The part before the @ can have 64 characters at most.")
-    if LEADS_ELSEWHERE.search(parsed.local_part):
-        raise ValueError("The part before the @ holds another address. Write the address alone.")
-    return parsed.normalized.removesuffix(suffix)
-
-
 def _add(
     email: str, username: str, password: str | None, confirmed: bool, is_unseen: bool = False
 ) -> tuple[User | None, bool]:
@@ -225,8 +210,10 @@ def _add(
     adding = insert(USERS).from_select(list(values), row).execution_options(preserve_rowcount=True)
     try:
         added = rows_changed(adding)
-    except IntegrityError as error:  # the name, or the address at this moment
-        raise Taken from error
+    except IntegrityError as error:
+        if not is_duplicate(error, *KEYS):
+            raise Refused(f"The account can't be made: {broken_rule(error)}") from None  # which would show the row
+        raise Taken from error  # the name, or the address at this moment
     owner = User.find(email)
     return owner, added == 1 and owner is not None and owner.username == username
 

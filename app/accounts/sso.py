@@ -10,7 +10,7 @@ from app import audit, clock, limits, mail
 from app.accounts import credentials, first_proof, registration, sessions, usernames
 from app.extensions import db, rows_changed
 from app.models import Event, Identity, Passkey, User, UserSession
-from app.models.user import email_key
+from app.models.logins import email_key
 from app.oidc import Claims
 from config import Provider, setting
 

@@ -8,15 +8,13 @@ from app import audit
 from app.accounts import reserved_names
 from app.extensions import db
 from app.models import User
+from app.models.logins import check_username
 from config import setting
-
-USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
 def check(username: str, by_operator: bool = False) -> None:
     """Raise ValueError, with a reason in words, if a username won't do. Reserved names are for operators to give."""
-    if not USERNAME.fullmatch(username):
-        raise ValueError("Use letters, digits, dots, dashes and underscores, beginning with a letter: 64 at most.")
+    check_username(username)
     if not by_operator and reserved_names.is_reserved(username, setting("APP_NAME")):
         raise ValueError("This name is reserved. Choose another.")
 

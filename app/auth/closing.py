@@ -14,7 +14,7 @@ from app.auth.blueprint import bp
 from app.auth.fields import Form, email_field, form_page
 from app.extensions import db
 from app.models import User
-from app.models.user import email_key
+from app.models.logins import email_key
 
 
 class DeleteForm(Form):
@@ -69,7 +69,7 @@ def _zip(user):
     sent = _Pipe()
     with zipfile.ZipFile(sent, "w", zipfile.ZIP_DEFLATED) as archive:
         for model in personal_data.registered:
-            with archive.open(f"{model.__tablename__}.json", "w") as file:
+            with archive.open(f"{personal_data.table_of(model).name}.json", "w") as file:
                 for text in personal_data.as_json(user, model):
                     file.write(text.encode(errors="backslashreplace"))
                     yield sent.take()

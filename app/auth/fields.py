@@ -11,7 +11,8 @@ from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, Sto
 from app import audit, captcha
 from app.accounts import passwords, registration, usernames
 from app.auth.gate import wants_json
-from app.models.user import MAX_LOGIN_LENGTH, MAX_PASSWORD_LENGTH
+from app.models.logins import MAX_LOGIN_LENGTH
+from app.models.user import MAX_PASSWORD_LENGTH
 
 VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # of what is no prose
 

@@ -14,7 +14,8 @@ from app.auth.blueprint import bp
 from app.auth.fields import Form, MaxLength, captcha_field, form_page, stripped, with_captcha
 from app.extensions import db
 from app.limits import is_stormy, limited
-from app.models.user import MAX_LOGIN_LENGTH, MAX_PASSWORD_LENGTH
+from app.models.logins import MAX_LOGIN_LENGTH
+from app.models.user import MAX_PASSWORD_LENGTH
 
 FAILED_WITHIN = timedelta(minutes=15)
 

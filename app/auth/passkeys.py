@@ -11,6 +11,7 @@ from app.accounts import passkeys, sessions, two_factor
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, form_page, stripped
+from app.database import is_duplicate
 from app.extensions import db
 from app.limits import limited
 
@@ -120,8 +121,10 @@ def _add(form):
         codes = passkeys.add(
             current_user, gate.browser_id(), form.credential.data, form.name.data, current_user.current_session
         )
-    except IntegrityError:  # somebody has it
+    except IntegrityError as error:  # somebody has it
         db.session.rollback()
+        if not is_duplicate(error):
+            raise
         form.form_errors.append("This passkey is in use already. Make another one.")
         return None
     except ValueError as error:

@@ -15,10 +15,11 @@ from app.accounts.sso import Linked, Outcome, Vouched
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, captcha_field, email_field, form_page, with_captcha
+from app.database import is_duplicate
 from app.extensions import connection_given_back, db
 from app.limits import limited
 from app.models import SsoJourney
-from app.models.user import email_key
+from app.models.logins import email_key
 
 LONGEST_DESTINATION = 512  # characters: it may have to stand in a cookie
 LONGEST_ANSWER = 6000  # characters: it has to stand in an address
@@ -248,8 +249,10 @@ def _retried(service):
     for _ in range(3):
         try:
             return service()
-        except (registration.Taken, IntegrityError):  # somebody was faster
+        except (registration.Taken, IntegrityError) as error:  # somebody was faster
             db.session.rollback()
+            if isinstance(error, IntegrityError) and not is_duplicate(error):
+                raise
     return abort(503)
 
 

@@ -9,6 +9,7 @@ from app.accounts import usernames
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.fields import Form, form_page, username_field
+from app.database import is_duplicate
 from app.extensions import db
 from app.limits import limited
 from app.models import User
@@ -33,8 +34,10 @@ def change_username():
             db.session.commit()
             flash(f"Your name is {current_user.username} now.", "success")
             return redirect(url_for("main.account"))
-        except IntegrityError:  # somebody was faster: now the form finds the name taken
+        except IntegrityError as error:  # somebody was faster: now the form finds the name taken
             db.session.rollback()
+            if not is_duplicate(error, "users.username_key"):
+                raise
             if form.validate():
                 form.form_errors.append("Somebody had it at this moment. Try again.")
     return form_page("auth/change_username.html", form)

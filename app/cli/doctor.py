@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import config
 from app import clock, schema
-from app.accounts import cleanup
+from app.accounts import cleanup, personal_data
 from app.cli import orphans, servers
 from app.cli.commands import say_where
 from app.cli.servers import NotLookedAt, words
@@ -67,6 +67,8 @@ def settings():
 
 
 def database():
+    for name, way in personal_data.unregistered().items():
+        yield f"The table {name} holds something about people ({way}). Register it: personal_data.register()"
     try:
         problem = schema.problem()
         is_old = db.engine.name == "postgresql" and db.engine.dialect.server_version_info < (15,)

@@ -70,6 +70,8 @@ def create(email, username, password, no_input, confirmed, admin):
         user = registration.register(email, username, password, confirmed=confirmed)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    except registration.Refused as error:
+        raise click.ClickException(str(error)) from None
     except registration.Taken as error:
         raise click.ClickException("This address or name is already in use.") from error
     user.is_admin = admin

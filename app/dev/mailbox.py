@@ -15,7 +15,7 @@ from flask import Blueprint, abort, current_app, redirect, render_template, requ
 from flask_mail import email_dispatched
 
 from app.dev import access
-from app.models.user import email_key
+from app.models.logins import email_key
 
 bp = Blueprint("dev", __name__, url_prefix="/dev")
 bp.before_request(access.require_developer)

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from app import clock, tokens
 from app.extensions import Model, rows_changed
-from app.models.user import User, email_key
+from app.models.logins import email_key
+from app.models.user import User
 
 TRIES = 5
 

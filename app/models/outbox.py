@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from app import clock
 from app.database import WideId
 from app.extensions import Model, db, rows_changed
-from app.models.user import User, email_key
+from app.models.logins import email_key
+from app.models.user import User
 
 LEASE = timedelta(seconds=60)  # a worker that dies gives its letters back after this
 WAITS = [timedelta(minutes=m) for m in (0.5, 2, 10, 60, 4 * 60, 12 * 60, 24 * 60)]  # after the 1st try, the 2nd, ...

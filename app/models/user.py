@@ -4,19 +4,19 @@ import unicodedata
 from datetime import datetime
 from typing import Any, Optional
 
-import idna
 from flask import current_app
 from flask_login import UserMixin
-from sqlalchemy import ColumnElement, Index, String, exists, select, text, update
+from sqlalchemy import Column, ColumnElement, Index, String, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, aliased, mapped_column, validates
+from sqlalchemy.orm import Mapped, aliased, column_property, mapped_column, validates
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import clock, hashing, tokens
+from app.database import is_duplicate
 from app.extensions import Model, db, rows_changed
 from app.models.email_change import EmailChange
+from app.models.logins import AnyCase, check_username, email_key, login_key, normal_email
 
-MAX_LOGIN_LENGTH = 254  # characters of an address; a username is shorter
 MAX_PASSWORD_LENGTH = 1024  # characters
 
 # What a token of each purpose speaks of: it dies when one of these columns changes.
@@ -49,9 +49,9 @@ class User(UserMixin, Model):
     __allow_unmapped__ = True  # current_session is no column
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(254))
+    email: Mapped[str] = column_property(Column(String(254), nullable=False), comparator_factory=AnyCase)
     email_key: Mapped[str] = mapped_column(String(254), unique=True)
-    username: Mapped[str] = mapped_column(String(64))
+    username: Mapped[str] = column_property(Column(String(64), nullable=False), comparator_factory=AnyCase)
     username_key: Mapped[str] = mapped_column(String(64), unique=True)
     password_hash: Mapped[str | None] = mapped_column(String(256))
     password_version: Mapped[int] = mapped_column(default=0)
@@ -76,12 +76,17 @@ class User(UserMixin, Model):
         return f"<User {self.username}>"
 
     @validates("email")
-    def _derive_email_key(self, _: str, email: str) -> str:
+    def _normalize_email(self, _: str, email: str) -> str:
+        """Take an address as the forms do: without spaces around it, its domain in lower case, or raise ValueError."""
+        email = normal_email(_text(email).strip())
         self.email_key = email_key(email)
         return email
 
     @validates("username")
-    def _derive_username_key(self, _: str, username: str) -> str:
+    def _normalize_username(self, _: str, username: str) -> str:
+        """Take a name as the forms do, without spaces around it, or raise ValueError. Reserved names are the forms'."""
+        username = _text(username).strip()
+        check_username(username)
         self.username_key = username.lower()
         return username
 
@@ -156,7 +161,8 @@ class User(UserMixin, Model):
 
     def spend(self, purpose: str, *conditions: ColumnElement[bool], **changes: Any) -> bool:
         """Make the changes that a token was for, unless somebody was faster: one conditional UPDATE."""
-        unchanged = [getattr(User, column) == getattr(self, column) for column in STATE[purpose]]
+        columns = User.metadata.tables["users"].c  # compared exactly, the case of an address included
+        unchanged = [columns[name] == getattr(self, name) for name in STATE[purpose]]
         mine = update(User).where(User.id == self.id, *unchanged, *conditions).values(changes)
         spent = rows_changed(mine.execution_options(synchronize_session=False))
         db.session.expire(self)
@@ -191,10 +197,10 @@ class User(UserMixin, Model):
         if not claims or not self.owns("change_email", claims):
             return False
         try:
-            email, key = claims.extra["email"], email_key(claims.extra["email"])
+            email = normal_email(claims.extra["email"])
         except ValueError:  # no address
             return False
-        return self.take_email("change_email", email, key)
+        return self.take_email("change_email", email, email_key(email))
 
     def take_email(self, purpose: str, email: str, key: str) -> bool:
         """Have another address from now on, unless somebody else has it, or may still get it back.
@@ -204,9 +210,17 @@ class User(UserMixin, Model):
         new = {"email": email, "email_key": key, "password_version": User.password_version + 1}
         try:
             return self.spend(purpose, *is_free(key, self.id), **new)
-        except IntegrityError:  # somebody takes it at this moment
+        except IntegrityError as error:  # somebody takes it at this moment
             db.session.rollback()
+            if not is_duplicate(error, "users.email_key"):
+                raise
             return False
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("An account has an email address and a username, which are text.")
+    return value
 
 
 def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
@@ -218,43 +232,6 @@ def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
             EmailChange.old_email_key == key, EmailChange.user_id != (user_id or 0), *EmailChange.can_be_undone()
         ),
     ]
-
-
-def login_key(login: str) -> str:
-    """Return the one form of all spellings of an address or username. Raises ValueError if it can't be asked for."""
-    check_length(login)
-    login.encode()  # not every string can be
-    if "\0" in login:
-        raise ValueError("This has a NUL.")
-    return email_key(login) if "@" in login else login.lower()
-
-
-def email_key(email: str) -> str:
-    """Return the one form of all spellings of an address. Raises ValueError if its domain is none."""
-    return ascii_email(email).lower()
-
-
-def ascii_email(email: str) -> str:
-    """Return the address with its domain in ASCII, as it goes to a mail server. Raises ValueError if it is none.
-
-    Not by Python's own codec: its rules of 2003 would post to `strasse` what was meant for `straße`.
-    """
-    check_length(email)
-    local, _, domain = unicodedata.normalize("NFC", email).rpartition("@")
-    if not (local and domain) or "@" in local or not email.isprintable():
-        raise ValueError("This is no email address.")
-    in_ascii = f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
-    check_length(in_ascii)
-    return in_ascii
-
-
-def check_length(login: str) -> None:
-    """Raise ValueError if an address or username is longer than an address can be (RFC 5321, 4.5.3.1.3).
-
-    Call it first: the time of Unicode normalization grows with the square of the length.
-    """
-    if len(login) > MAX_LOGIN_LENGTH:
-        raise ValueError("This is too long.")
 
 
 def hash_password(password: str) -> str:
