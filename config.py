@@ -17,14 +17,17 @@ from typing import Any, TypeVar
 from urllib.parse import quote as url_quote
 from urllib.parse import urlsplit
 
+import click
 import idna
-from dotenv import load_dotenv
+from dotenv import dotenv_values, find_dotenv, load_dotenv
 from email_validator import validate_email
 from flask import current_app
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 T = TypeVar("T", bool, int, str)
+
+PROJECT = Path(__file__).resolve().parent
 
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])")
@@ -216,7 +219,7 @@ def _key_file(name: str, path: str) -> str:
     if not path:
         return ""
     try:
-        key = Path(path).read_text()
+        key = (PROJECT / path).read_text()
     except (OSError, ValueError) as error:
         misread.append(f"{name}: {path} can't be read ({type(error).__name__}).")
         return ""
@@ -225,15 +228,52 @@ def _key_file(name: str, path: str) -> str:
     return key
 
 
-def read_dotenv(path: Path) -> None:
-    """Read the file `.env`, whose settings count where the environment has none."""
+def read_files() -> list[str]:
+    """Read this project's files, where the environment has no value. Return what can't be read, in words."""
+    is_flask = _is_run_by_flask()
+    if is_flask:
+        _take_back(_found_elsewhere())  # else `flask db upgrade` changes another program's database
+    problems = []
+    for path in (PROJECT / ".env", PROJECT / ".flaskenv")[: 2 if is_flask else 1]:
+        try:
+            load_dotenv(path)
+        except (OSError, ValueError) as error:
+            problems.append(f"{path} can't be read ({type(error).__name__}). Save it as UTF-8, readable for this user.")
+    return problems
+
+
+def _is_run_by_flask() -> bool:
+    context = click.get_current_context(silent=True)
+    return bool(context and getattr(context.find_root().obj, "load_dotenv_defaults", False))
+
+
+def _found_elsewhere() -> dict[str, str | None]:
+    """Return what `flask` read in the nearest files above the working directory, if those are not this project's."""
+    found: dict[str, str | None] = {}
+    for name in (".flaskenv", ".env"):
+        path = find_dotenv(name, usecwd=True)
+        if path and Path(path).resolve().parent != PROJECT:
+            found |= dotenv_values(path, encoding="utf-8")
+    return found
+
+
+def _take_back(values: dict[str, str | None]) -> None:
+    given = _given()
+    for name, value in values.items():
+        if name not in given and os.environ.get(name) == value:
+            del os.environ[name]
+
+
+def _given() -> set[str]:
+    """Return the variables that this process was started with, where the system tells."""
     try:
-        load_dotenv(path)
-    except (OSError, ValueError) as error:
-        misread.append(f"{path} can't be read ({type(error).__name__}). Save it as UTF-8, readable for this user.")
+        lines = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return set()
+    return {line.partition(b"=")[0].decode(errors="replace") for line in lines}
 
 
-read_dotenv(Path(__file__).with_name(".env"))
+misread += read_files()
 
 SPECIAL_DOMAINS = special_domains(env("EMAIL_SPECIAL_DOMAINS", ""))
 

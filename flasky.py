@@ -1,6 +1,8 @@
 """What `flask` and the WSGI server load: `flasky:app`."""
 
+import os
 import sys
+from pathlib import Path
 
 from app import create_app
 from app.cli import unstarted
@@ -15,3 +17,10 @@ except Exception as error:
         sys.exit(str(error))
     else:
         raise
+
+if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") and not os.environ.get("GUNICORN_CONF"):
+    configuration = Path(__file__).resolve().with_name("gunicorn.conf.py")
+    app.logger.warning(
+        "gunicorn.conf.py was not loaded: this server has the number of processes and threads, and the address, that "
+        f"its command line says. Start it with: gunicorn -c {configuration} flasky:app"
+    )

@@ -1,9 +1,25 @@
-"""How the WSGI server runs it: `gunicorn flasky:app`. WEB_CONCURRENCY says how many processes; 2 if it is not set."""
+"""How the WSGI server runs it: `gunicorn flasky:app`. WEB_CONCURRENCY says how many processes; 2 if it is not set.
+
+It is found in the working directory. From elsewhere: `gunicorn -c /path/gunicorn.conf.py flasky:app`.
+"""
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
+from dotenv import dotenv_values
+
+FILE = Path(__file__).resolve()
+
+settings = dict(os.environ)
+if "PYTHON_DOTENV_DISABLED" not in os.environ:
+    with suppress(OSError, ValueError):  # config.py says so
+        settings = dotenv_values(FILE.with_name(".env")) | settings  # the workers read it anew at each reload
+
+os.environ["GUNICORN_CONF"] = str(FILE)  # flasky.py warns where it is missing
+chdir = str(FILE.parent)
 bind = "127.0.0.1:8000"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+workers = int(settings.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
 threads = 32  # many: those who wait for a password to be checked leave some for pages
 limit_request_line = 8190  # bytes, gunicorn's most: callbacks and links are longer than its default; then bounds.py

@@ -1,10 +1,17 @@
 """Rows whose parent is gone: what a deletion by `sqlite3` leaves, which does not look after foreign keys by itself."""
 
 from collections import Counter
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, and_, column, delete, exists, inspect, table, text, update
+from sqlalchemy import Connection, Row, and_, column, delete, exists, inspect, table, text, update
 
 ADVICE = "A deletion without foreign keys leaves them, such as one by the sqlite3 shell. Run: flask users tidy"
+
+KEYS = text(
+    'SELECT id, seq, "table" AS parent, "from" AS own, "to" AS theirs, on_delete '
+    "FROM pragma_foreign_key_list(:child) ORDER BY id, seq"
+)
 
 
 def count(connection: Connection) -> Counter[tuple[str, str]]:
@@ -39,15 +46,23 @@ def mend(connection: Connection) -> Counter[tuple[str, str]]:
 def _mend_table(connection: Connection, child: str) -> None:
     schema = inspect(connection)
     may_be_empty = {found["name"] for found in schema.get_columns(child) if found["nullable"]}
-    for key in schema.get_foreign_keys(child):
-        columns, action = key["constrained_columns"], key["options"].get("ondelete")
-        rows = table(child, *map(column, columns))
-        parent = table(key["referred_table"], *map(column, key["referred_columns"])).alias("parent")
-        pairs = zip(columns, key["referred_columns"], strict=True)
-        is_there = exists().where(*(rows.c[own] == parent.c[theirs] for own, theirs in pairs)).correlate(rows)
-        is_orphan = and_(*(rows.c[name].is_not(None) for name in columns), ~is_there)
-        emptied = [name for name in columns if name in may_be_empty]
-        if action == "CASCADE":
-            connection.execute(delete(rows).where(is_orphan))
-        elif emptied:
-            connection.execute(update(rows).where(is_orphan).values(dict.fromkeys(emptied)))
+    keys = connection.execute(KEYS, {"child": child}).all()
+    for _, parts in groupby(keys, key=lambda part: part.id):
+        _mend_key(connection, child, list(parts), may_be_empty)
+
+
+def _mend_key(connection: Connection, child: str, parts: list[Row[Any]], may_be_empty: set[str]) -> None:
+    parent_name = parts[0].parent
+    primary = inspect(connection).get_pk_constraint(parent_name)["constrained_columns"]
+    own = [part.own for part in parts]
+    theirs = [part.theirs or primary[part.seq] for part in parts]
+    rows = table(child, *map(column, own))
+    parent = table(parent_name, *map(column, theirs)).alias("parent")
+    pairs = zip(own, theirs, strict=True)
+    is_there = exists().where(*(rows.c[name] == parent.c[other] for name, other in pairs)).correlate(rows)
+    is_orphan = and_(*(rows.c[name].is_not(None) for name in own), ~is_there)
+    emptied = [name for name in own if name in may_be_empty]
+    if parts[0].on_delete == "CASCADE":
+        connection.execute(delete(rows).where(is_orphan))
+    elif emptied:
+        connection.execute(update(rows).where(is_orphan).values(dict.fromkeys(emptied)))

@@ -119,6 +119,7 @@ def _files(app):
 
 
 def _folder(app):
+    Path(app.instance_path).mkdir(parents=True, exist_ok=True)
     return Path(app.instance_path, app.config["MAILBOX"])
 
 

@@ -1,0 +1,207 @@
+"""A database that the code can't run on: what it is, and the command that helps, in words."""
+
+import shutil
+import sqlite3
+import threading
+
+import pytest
+from clients import ROOT, on_sqlite
+from flask_migrate import downgrade, merge, revision, stamp, upgrade
+from sqlalchemy import inspect, text
+
+from app import extensions, schema
+from app.cli import orphans
+from app.extensions import db, migrations
+
+DIRECTORY = str(ROOT / "migrations")
+
+
+@pytest.fixture
+def empty(app):
+    """A database without tables."""
+    db.session.rollback()
+    downgrade(DIRECTORY, revision="base")
+    with db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
+    yield
+    db.session.rollback()
+    db.session.remove()
+    db.drop_all()
+    with db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    upgrade(DIRECTORY)
+
+
+@pytest.fixture
+def directory(app, tmp_path, monkeypatch):
+    """The migrations of somebody who adds their own."""
+    folder = str(shutil.copytree(ROOT / "migrations", tmp_path / "theirs"))
+    monkeypatch.setattr(app.extensions["migrate"], "directory", folder)
+    yield folder
+    extensions.migration_files.cache_clear()
+
+
+def said(app, *command):
+    ran = app.test_cli_runner().invoke(args=command)
+    db.session.rollback()
+    return ran.output
+
+
+@pytest.mark.parametrize("name", ["development", "testing"])
+def test_without_tables_the_command_is_named(app, empty, client, caplog, name):
+    app.config["CONFIG_NAME"] = name
+    page = client.post("/auth/login", data={"login": "ada", "password": "a lantern in the fog"})
+    assert page.status_code == 503
+    assert "Busy just now" not in page.text
+    assert ("flask db upgrade" in page.text) is (name == "development")
+    assert "flask db upgrade" in caplog.text
+    caplog.clear()
+    ready = client.get("/readyz")
+    assert (ready.status_code, "flask db upgrade" in ready.text) == (503, name == "development")
+    assert "The database has no tables yet. Run: flask db upgrade" in caplog.text
+    assert "The database has no tables yet. Run: flask db upgrade" in said(app, "doctor")
+
+
+def test_tables_of_create_all_are_recognised(app, empty, client, caplog):
+    db.create_all(bind_key=None)
+    with pytest.raises(SystemExit):
+        upgrade(DIRECTORY)
+    assert "db.create_all() made them, and no migration. Run: flask db stamp head" in caplog.text
+    assert "flask db stamp head" in said(app, "doctor")
+    assert client.get("/readyz").status_code == 503
+    stamp(DIRECTORY)
+    upgrade(DIRECTORY)
+    assert client.get("/readyz").status_code == 200
+
+
+def test_tables_of_another_program_are_not_called_ours(app, empty, caplog):
+    with db.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)"))
+    with pytest.raises(SystemExit):
+        upgrade(DIRECTORY)
+    assert "If another program made them, use another database (DATABASE_URL)" in caplog.text
+    assert [column["name"] for column in inspect(db.engine).get_columns("users")] == ["id", "name"]
+    with db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE users"))
+
+
+def test_a_migration_that_this_code_does_not_have_is_named(app, client, caplog):
+    head = migrations()[0]
+    stamp_by_hand("of_the_future")
+    try:
+        assert client.get("/readyz").status_code == 503
+        assert "at migration of_the_future, which this code doesn't have" in caplog.text
+    finally:
+        stamp_by_hand(head)
+
+
+def stamp_by_hand(version):
+    db.session.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+    db.session.commit()
+
+
+def test_two_heads_are_named_with_the_command_and_then_run(app, client, caplog, directory):
+    """An update brought a migration, and the owner has one."""
+    head = migrations()[0]
+    for name in ("update", "own"):
+        revision(directory, message=name, head=head, splice=True)
+    extensions.migration_files.cache_clear()
+    assert client.get("/readyz").status_code == 503
+    assert "flask db merge heads" in caplog.text
+    assert "flask db merge heads" in said(app, "doctor")
+    try:
+        upgrade(directory, revision="heads")
+        assert client.get("/readyz").status_code == 200
+        assert schema.problem() is None
+        assert "flask db merge heads" in said(app, "doctor"), "upgrade without `heads` still refuses"
+        db.session.rollback()
+        merge(directory, revisions=("heads",), message="both")
+        extensions.migration_files.cache_clear()
+        upgrade(directory)
+        assert client.get("/readyz").status_code == 200
+        assert schema.several_heads() is None
+    finally:
+        db.session.rollback()
+        downgrade(directory, revision=head)
+
+
+def delete_by_sqlite3(app, user):
+    connection = sqlite3.connect(db.engine.url.database)
+    connection.execute("DELETE FROM users WHERE id = ?", (user,))
+    connection.commit()
+    connection.close()
+
+
+@on_sqlite
+def test_what_a_deletion_without_foreign_keys_leaves_is_named_mended_and_in_nobodys_way(
+    app, client, another_client, ada, bob, caplog
+):
+    client.sign_in(ada)
+    another_client.sign_in(bob)
+    ada = ada.id
+    db.session.rollback()
+    delete_by_sqlite3(app, ada)
+    downgrade(DIRECTORY, revision="0015")
+    upgrade(DIRECTORY)
+    assert "1 row of user_sessions belongs to rows of users that are gone" in caplog.text
+    assert "Run: flask users tidy" in caplog.text
+    assert "user_sessions belongs to rows of users that are gone" in said(app, "doctor")
+    kept = db.session.scalar(text("SELECT count(*) FROM events"))
+    said(app, "users", "tidy")
+    assert not orphans.count(db.session.connection())
+    assert db.session.scalar(text("SELECT count(*) FROM user_sessions")) == 1, "Bob's"
+    assert db.session.scalar(text("SELECT count(*) FROM events")) == kept
+    assert "that are gone" not in said(app, "doctor")
+
+
+@on_sqlite
+def test_rows_of_tables_below_go_too_and_what_nothing_is_said_of_stays_and_is_named(app, ada):
+    with db.engine.begin() as connection:
+        for table, key in {
+            "orders": "user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE",
+            "items": "order_id INTEGER NOT NULL REFERENCES orders ON DELETE CASCADE",
+            "bills": "user_id INTEGER NOT NULL REFERENCES users (id)",
+        }.items():
+            connection.execute(text(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, {key})"))
+        for table, column in {"orders": "user_id", "bills": "user_id", "items": "order_id"}.items():
+            connection.execute(text(f"INSERT INTO {table} (id, {column}) VALUES (1, 1)"))
+    ada = ada.id
+    db.session.rollback()
+    delete_by_sqlite3(app, ada)
+    output = said(app, "users", "tidy")
+    assert "1 row of bills belongs to rows of users that are gone, and nothing says" in output
+    counts = [db.session.scalar(text(f"SELECT count(*) FROM {table}")) for table in ("orders", "items", "bills")]
+    assert counts == [0, 0, 1]
+
+
+@on_sqlite
+def test_a_migration_that_loses_a_parent_is_refused(app, client, ada, directory, caplog):
+    client.sign_in(ada)
+    db.session.rollback()
+    revision(directory, message="bad")
+    [file] = (ROOT / directory / "versions").glob("*bad.py")
+    file.write_text(file.read_text().replace("pass", "op.execute('DELETE FROM users')", 1))
+    with pytest.raises(SystemExit):
+        upgrade(directory)
+    assert "This migration broke something" in caplog.text
+    assert db.session.scalar(text("SELECT count(*) FROM users")) == 1
+
+
+@pytest.mark.extended
+def test_two_upgrades_at_once_wait_for_one_another(app, empty):
+    failed = []
+
+    def run():
+        with app.app_context():
+            try:
+                upgrade(DIRECTORY)
+            except BaseException as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert schema.problem() is None
