@@ -22,6 +22,7 @@ from app.remote import within
 
 PATIENCE = 10  # seconds for an answer
 FORGED = "192.0.2.1"  # nobody's address (RFC 5737): what a stranger could write into X-Forwarded-For
+REDIRECTS = {301, 302, 303, 307, 308}
 OFF = timedelta(seconds=20)  # from 30 on, codes of authenticator apps are refused
 
 
@@ -54,12 +55,15 @@ def public_url():
     address = current_app.config["PUBLIC_URL"]
     if not address.startswith("https://"):
         raise NotLookedAt("nobody but you is served")
-    question = tokens.issue("doctor", subject=1, state="")
+    question, arrived = tokens.issue("doctor", subject=1, state=""), {}
     try:
         arrived = json.load(_open(f"{address}/healthz/{question}", {"X-Forwarded-For": FORGED}))
         yield from _proxies(arrived)  # which says why a page would lead to itself for ever
         page = _open(f"{address}/auth/login")
     except (OSError, ValueError) as error:
+        if isinstance(error, HTTPError) and error.code in REDIRECTS:
+            yield f"{address} redirects to itself for ever, because https is not seen. {_remedy_of_loop(arrived)}"
+            return
         yield f"{address} does not answer as this application would: {words(error)}. {_remedy(error)}"
         return
     name, path = current_app.config["SESSION_COOKIE_NAME"], current_app.config["SESSION_COOKIE_PATH"]
@@ -146,6 +150,20 @@ def _proxies(arrived):
         yield "https is not seen behind the proxy: let it set X-Forwarded-Proto, and TRUSTED_PROXIES count it."
     if arrived["host"].lower() != urlsplit(current_app.config["PUBLIC_URL"]).netloc.lower():
         yield f"Requests arrive for {arrived['host']!r}: let the proxy hand on the Host that was asked for."
+
+
+def _remedy_of_loop(arrived):
+    """Name the setting that makes requests over https look like http: each of them is redirected to https again."""
+    if not arrived:
+        return "A proxy redirects before the request arrives: let only the first one redirect, from http to https."
+    if not current_app.config["TRUSTED_PROXIES"]:
+        return "Set TRUSTED_PROXIES to the number of proxies in front."
+    if not arrived.get("is_proxy_trusted", True):
+        return f"Add the network of {arrived['ip']} to TRUSTED_PROXY_NETWORKS."
+    return (
+        "Let the nearest proxy send X-Forwarded-Proto: https. If TLS ends at one before it, let it pass that one's"
+        " header on: docs/nginx.conf has the line."
+    )
 
 
 def _others():

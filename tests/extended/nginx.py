@@ -90,7 +90,7 @@ class Nginx(Process):
     nginx takes it off on the way if `take_off` says so.
     """
 
-    def __init__(self, folder, port, behind, path="/", take_off=False):
+    def __init__(self, folder, port, behind, path="/", take_off=False, changes=()):
         self.port, self.http_port, self.authority = port, free_port(), Authority(folder)
         certificate = self.authority.certify("localhost").rename(folder / "certificate.pem")
         ours = {
@@ -104,7 +104,7 @@ class Nginx(Process):
             "http://flasky;": f"http://flasky{'/' if take_off else ''};",
         }
         site = (ROOT / "docs/nginx.conf").read_text()
-        for example, own in ours.items():
+        for example, own in (ours | dict(changes)).items():
             assert site.count(example) == 1, example
             site = site.replace(example, own)
         (folder / "site.conf").write_text(site)

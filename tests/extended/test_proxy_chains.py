@@ -2,8 +2,11 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
+from clients import ROOT
 from nginx import HERE, SURROUNDINGS, VISITOR, Gunicorn, Nginx, Process, Visitor, free_port
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("proxy chains")]
@@ -73,3 +76,120 @@ def test_a_page_through_two_and_three_proxies(tmp_path, databases, more, product
     finally:
         for process in reversed(started):
             process.stop()
+
+
+HAPROXY = """
+global
+    log stderr format raw local0
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 30s
+    timeout server 30s
+frontend in
+    bind {here}:{port} ssl crt {certificate}
+    option forwardfor
+    http-request set-header X-Forwarded-Proto https
+    default_backend out
+backend out
+    server next {here}:{behind}{tls}
+"""
+BY_HTTP = {  # what docs/nginx.conf says where TLS ends before it
+    "        proxy_set_header X-Forwarded-Proto $scheme;\n        #proxy_set_header": "        proxy_set_header",
+}
+
+
+class HAProxy(Process):
+    """HAProxy as its documentation has it: it ends TLS, adds the address of its peer, and says that it was https."""
+
+    def __init__(self, folder, port, behind, certificate, by_tls):
+        folder.mkdir()
+        tls = " ssl verify none" if by_tls else ""
+        config = HAPROXY.format(here=HERE, port=port, behind=behind, certificate=certificate, tls=tls)
+        (folder / "haproxy.cfg").write_text(config)
+        haproxy = shutil.which("haproxy") or "/usr/sbin/haproxy"
+        super().__init__([haproxy, "-db", "-f", str(folder / "haproxy.cfg")], folder / "haproxy.log", port)
+
+
+class Chain:
+    """HAProxy, once or twice, before nginx, before gunicorn; to nginx by TLS or by http."""
+
+    def __init__(self, folder, database_url, haproxies=1, by_tls=True, changes=(), trusted=None):
+        self.port, self.started = free_port(), []
+        self.url, self.folder = f"https://localhost:{self.port}", folder
+        trusted = haproxies + 1 if trusted is None else trusted
+        settings = {"TRUSTED_PROXIES": str(trusted), "MAIL_SERVER": HERE, "MAIL_DELIVERY": "worker"}
+        try:
+            self.gunicorn = self._start(Gunicorn, folder, self.url, database_url, **settings)
+            nginx = self._start(Nginx, folder, free_port(), [self.gunicorn.port], changes=changes)
+            self.authority, certificate = nginx.authority, folder / "certificate.pem"
+            behind = nginx.port if by_tls else nginx.http_port
+            for number in reversed(range(haproxies)):
+                own = free_port() if number else self.port
+                is_last = number == haproxies - 1
+                self._start(HAProxy, folder / f"haproxy{number}", own, behind, certificate, by_tls or not is_last)
+                behind = own
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, kind, *args, **options):
+        self.started.append(kind(*args, **options))
+        return self.started[-1]
+
+    def doctor(self):
+        """What `flask doctor` says of the proxies."""
+        environment = self.gunicorn.environment | {"SSL_CERT_FILE": str(self.authority.file), "FLASK_APP": "flasky.py"}
+        command = [sys.executable, "-m", "flask", "doctor"]
+        ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        return ran.stdout.partition("PUBLIC_URL, TLS and proxies")[2].partition("mail server")[0]
+
+    def stop(self):
+        for process in reversed(self.started):
+            process.stop()
+
+
+@pytest.fixture
+def chain(tmp_path, databases):
+    chains = []
+
+    def start(**options):
+        chains.append(Chain(tmp_path, databases("sqlite").make(tmp_path), **options))
+        return chains[-1]
+
+    yield start
+    for started in chains:
+        started.stop()
+
+
+@pytest.mark.parametrize("haproxies", [1, 2])
+@pytest.mark.parametrize(
+    "options", [{"by_tls": True}, {"by_tls": False, "changes": BY_HTTP}], ids=["by TLS", "by http"]
+)
+def test_behind_haproxy_pages_are_served_and_visitors_have_their_own_address(chain, haproxies, options):
+    served = chain(haproxies=haproxies, **options)
+    answer = Visitor(served.url, served.authority).get("auth/login", X_Forwarded_For="203.0.113.9")
+    assert answer.status == 200, answer.headers["Location"]
+    lines = [json.loads(line) for line in served.gunicorn.log.read_text().splitlines() if line.startswith("{")]
+    assert [line["ip"] for line in lines if "/auth/login" in line["message"]] == [VISITOR]
+    said = served.doctor()
+    assert "TRUSTED_PROX" not in said
+    assert "for ever" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"trusted": 0}, "Set TRUSTED_PROXIES to the number of proxies in front."),
+        ({"by_tls": False}, "Let the nearest proxy send X-Forwarded-Proto: https."),
+        ({"trusted": 1}, "TRUSTED_PROXIES is 1, but 2 stand in front"),
+        ({"trusted": 3}, "TRUSTED_PROXIES is 3, but 2 wrote into X-Forwarded-For"),
+    ],
+)
+def test_doctor_names_what_is_wrong_with_a_chain(chain, options, words):
+    served = chain(**options)
+    said = served.doctor()
+    assert words in said
+    answer = Visitor(served.url, served.authority).get("auth/login")
+    is_loop = (answer.status, answer.headers["Location"]) == (301, f"{served.url}/auth/login")
+    assert ("redirects to itself for ever" in said) == is_loop
