@@ -30,6 +30,7 @@ FLOORS = {
         "app.assets",
         "app.logs",
         "app.captcha",
+        "app.negotiation",
         "app.oidc",
     ],  # tools
     1: ["app.models"],  # nouns

@@ -60,9 +60,9 @@ def start(
     return user_session
 
 
-def is_recent(user_session: UserSession) -> bool:
-    """Say whether the person proved lately who they are."""
-    proved = user_session.authenticated_at
+def is_recent(user_session: UserSession | None) -> bool:
+    """Say whether the person proved lately who they are; a token without a session proves it never."""
+    proved = user_session.authenticated_at if user_session else None
     return proved is not None and clock.is_within(proved, RECENT)
 
 
@@ -76,9 +76,9 @@ def prove_again(user_session: UserSession) -> None:
     audit.record(user_session.user, "proved_again")
 
 
-def may_change_credentials(user_session: UserSession) -> bool:
+def may_change_credentials(user_session: UserSession | None) -> bool:
     """Return whether both factors were proved for the change of a credential that comes now."""
-    proved = user_session.both_factors_at
+    proved = user_session.both_factors_at if user_session else None
     return proved is not None and clock.is_within(proved, BOTH_FACTORS_WITHIN)
 
 
@@ -135,7 +135,7 @@ def end_everybodys() -> int:
     return rows_changed(alive.values(ended_at=clock.now(), end_reason="signed_out_everywhere"))
 
 
-def end_the_others(user: User, keep: UserSession) -> int:
+def end_the_others(user: User, keep: UserSession | None) -> int:
     """Sign out a person's browsers but this one, as they asked for; return how many there were."""
     user.lock()
     audit.record(user, "signed_out_others")

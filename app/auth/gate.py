@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 from urllib.parse import quote
 
-from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
+from flask import abort, current_app, flash, g, jsonify, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 from sqlalchemy.exc import OperationalError
 
@@ -19,6 +19,7 @@ from app.auth.blueprint import bp
 from app.auth.next_page import address_asked_for, safe_next
 from app.extensions import csrf, db, login_manager, read_without_transaction
 from app.models import EmailChallenge, User
+from app.negotiation import lead_to, wants_json
 
 OPEN_TO_THE_UNCONFIRMED = {
     "auth.unconfirmed",
@@ -47,6 +48,7 @@ OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
     "dev.letter",
     "dev.letter_html",
 }
+OUR_BLUEPRINTS = {"auth", "main", "dev", "bootstrap"}
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
 FIRST_STEPS = ("second_step", "device_verification")  # in the session: who proved the password, and what is missing
@@ -160,7 +162,7 @@ def _keep_first_step(step, endpoint, user, **first_step):
     for other in FIRST_STEPS:
         session.pop(other, None)
     session[step] = {"user": user.id, "version": version, "at": clock.now().timestamp(), **first_step}
-    return redirect(url_for(endpoint))
+    return _go_or_say(url_for(endpoint), is_logged_in=False)
 
 
 def _ask_for_device_code(user, **first_step):
@@ -196,7 +198,7 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
         user_session.authenticated_at = proved_at
     if trust_browser:
         g.device = trust.give(user, user_session)
-    if current_user.is_authenticated:
+    if current_user.is_authenticated and current_user.current_session:
         sessions.end(current_user.current_session)
     is_same = not current_user.is_authenticated or current_user == user
     previous = {name: session[name] for name in session.keys() - OURS} if is_same else {}  # else it is another user's
@@ -213,7 +215,7 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
     db.session.commit()  # last: what was loaded need not be asked for again
     if words:
         flash(words, "success")
-    response = redirect(destination)
+    response = _go_or_say(destination, is_logged_in=True)
     response.set_cookie(
         current_app.config["DEVICE_COOKIE_NAME"],
         device(),
@@ -226,10 +228,16 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
     return response
 
 
+def _go_or_say(address, is_logged_in):
+    """Lead on after a step of the login; scripts are told where."""
+    return jsonify(logged_in=is_logged_in, next=address) if wants_json() else redirect(address)
+
+
 def sign_out():
     """Sign this browser out: its row ends, and a copy of its cookie is worth nothing."""
     user = current_user._get_current_object()
-    sessions.end(user.current_session)
+    if user.current_session:
+        sessions.end(user.current_session)
     logout_user()
     session.clear()
     signals.send_after_commit(db.session(), signals.user_logged_out, user=user)
@@ -259,6 +267,8 @@ def change_urls(back):
 
 def renew_session():
     """Give this browser's session another id, in the caller's transaction: copies of its cookie are worth nothing."""
+    if not current_user.current_session:  # a token brought the user
+        return
     sessions.renew(current_user.current_session)
     session["_user_id"] = current_user.get_id()
     session.pop("csrf_token", None)
@@ -370,11 +380,14 @@ def _both_factors_required(view, otherwise):
 
 def _reauthenticate():
     """Ask for a proof first; the page asked for, or the form that was sent, waits."""
+    if not current_user.current_session:  # a token can't prove more than it did
+        abort(403)
+    if request.method != "POST" or "HX-Request" in request.headers:
+        going = lead_to(url_for("auth.recent_login"), 403)
+        hold_page(current_user)
+        return going
     if wants_json():
         abort(403)
-    if request.method != "POST":
-        hold_page(current_user)
-        return redirect(url_for("auth.recent_login"))
     waiting = {"target": quote(request.path), "held": held_forms.fields_to_hold()}
     return render_template("auth/recent_login.html", **waiting, methods=two_factor.methods(current_user)), 403
 
@@ -389,12 +402,6 @@ def answer_as_get(typed, words):
     return current_app.make_response(current_app.preprocess_request() or current_app.dispatch_request())
 
 
-def wants_json():
-    """Say whether the request accepts JSON and no page."""
-    accepted = request.accept_mimetypes
-    return accepted.accept_json and not accepted.accept_html
-
-
 @login_manager.user_loader
 def load_user(session_id):
     if hasattr(current_app.view_functions.get(request.endpoint), "only_reads"):
@@ -403,17 +410,21 @@ def load_user(session_id):
     if user_session is None:
         return None
     user_session.user.current_session = user_session
+    if _is_of_the_application() and (endpoint := _must_go_to(user_session.user)):
+        g.held_back, g.held_session = endpoint, user_session
+        return None
     return user_session.user
 
 
 @login_manager.unauthorized_handler
 def ask_for_sign_in(words="Log in to open this page.", is_held=False):
     """Lead a stranger to the sign-in form, and from there back; `is_held`: hold_page() has this page already."""
-    if wants_json():
-        abort(401)
+    if "held_back" in g:
+        return _hold_back(g.held_back)
+    going = lead_to(url_for("auth.login", next=None if is_held else _this_page()), 401)
     if "told_why" not in g:
         flash(words, "info")
-    return redirect(url_for("auth.login", next=None if is_held else _this_page()))
+    return going
 
 
 @bp.before_app_request
@@ -421,19 +432,31 @@ def check_everyone():
     """Note that a signed-in browser was seen; hold back those who have not confirmed their address."""
     if request.endpoint in ASKS_NOBODY:
         return None
-    if not current_user.is_authenticated:
+    is_known = current_user.is_authenticated  # loads the user, and says who is held back
+    user_session = current_user.current_session if is_known else g.get("held_session")
+    if not is_known and not user_session:
         return _tell_why()
-    if _is_noted():
+    if user_session and _is_noted(user_session):
         session.modified = True  # a new cookie, with a new date
-    if request.endpoint is None:
+    if not is_known or request.endpoint is None:
         return None
-    if current_user.deletion_due_at and request.endpoint not in OPEN_TO_THOSE_WHO_LEAVE:
-        return _hold_back("auth.keep")
-    if not current_user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE:
-        return _hold_back("auth.unconfirmed")
-    open_to_them = OPEN_WITHOUT_SECOND_FACTOR | OPEN_TO_THOSE_WHO_LEAVE
-    if two_factor.is_missing(current_user) and request.endpoint not in open_to_them:
-        return _hold_back("auth.two_factor")
+    endpoint = _must_go_to(current_user)
+    return _hold_back(endpoint) if endpoint else None
+
+
+def _is_of_the_application():
+    """Return whether this page is an application's own: there, users who are held back are visitors."""
+    return request.endpoint is not None and request.blueprint not in OUR_BLUEPRINTS
+
+
+def _must_go_to(user):
+    """Return the page where a user must go first, unless this page is open to them; None if there is none."""
+    if user.deletion_due_at and request.endpoint not in OPEN_TO_THOSE_WHO_LEAVE:
+        return "auth.keep"
+    if not user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE:
+        return "auth.unconfirmed"
+    if request.endpoint not in OPEN_WITHOUT_SECOND_FACTOR | OPEN_TO_THOSE_WHO_LEAVE and two_factor.is_missing(user):
+        return "auth.two_factor"
     return None
 
 
@@ -444,10 +467,10 @@ def page_context():
     return {"registration_open": current_app.config["REGISTRATION_OPEN"], "next_page": going}
 
 
-def _is_noted():
+def _is_noted(user_session):
     """Note that this browser was seen. No page is refused because the database takes no writing now."""
     try:
-        return sessions.touch(current_user.current_session)
+        return sessions.touch(user_session)
     except OperationalError:
         if request.method not in {"GET", "HEAD"}:
             raise
@@ -457,11 +480,10 @@ def _is_noted():
 
 def _hold_back(endpoint):
     """Lead to the page where a person must go first, and from there on to this one."""
-    if wants_json():
-        abort(403)
+    going = lead_to(url_for(endpoint), 403)
     if _this_page():
         hold_page()
-    return redirect(url_for(endpoint))
+    return going
 
 
 def _tell_why():
@@ -479,6 +501,14 @@ def _tell_why():
 
 def _this_page():
     """The address of the page asked for, or None if coming back to it would make no sense."""
+    if "HX-Request" in request.headers:  # this is a part of the page
+        return _page_of_htmx()
     if request.method != "GET" or request.endpoint in NO_WAY_BACK or "typed" in g:
         return None
     return safe_next(address_asked_for())
+
+
+def _page_of_htmx():
+    """The page that a part was asked for on, which htmx names; None if it is none of ours."""
+    address = request.headers.get("HX-Current-URL", "")
+    return safe_next(address[len(request.host_url) - 1 :]) if address.startswith(request.host_url) else None

@@ -5,7 +5,7 @@ Who has a second factor proves that, too, on the same form; a passkey is both.
 
 from urllib.parse import unquote, urlsplit
 
-from flask import current_app, flash, redirect, request, url_for
+from flask import abort, current_app, flash, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
@@ -71,6 +71,8 @@ class PasskeyForm(Form):
 @gate.members_only
 @limited("login", "reauthentication", "code", with_passkey=["passkey"])
 def recent_login():
+    if not current_user.current_session:
+        abort(403)
     form = _form()
     if form.is_submitted() and "send_code" in request.form and not request.form.get("credential"):
         is_sent = proofs.send_code(current_user)

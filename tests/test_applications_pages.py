@@ -1,0 +1,143 @@
+"""Pages of an application built on this: public ones stay public, and tokens of its own log in."""
+
+import pytest
+from clients import PASSWORD, on_sqlite
+from flask import Blueprint, jsonify
+from flask_login import current_user, login_required
+
+from app import clock
+from app.auth import gate
+from app.extensions import csrf, db, login_manager
+from app.models import User
+
+
+@pytest.fixture
+def shop(app):
+    bp = Blueprint("shop", __name__, url_prefix="/shop")
+
+    @bp.route("/", methods=["GET", "POST"])
+    def shelf():
+        return f"a rose for {current_user.username if current_user.is_authenticated else 'anybody'}"
+
+    @bp.route("/orders")
+    @login_required
+    def orders():
+        return "your orders"
+
+    @bp.route("/ours")
+    @gate.members_only
+    def ours():
+        return "your orders"
+
+    @bp.route("/sure")
+    @gate.recent_login_required
+    def sure():
+        return "sure"
+
+    @bp.route("/api/me", methods=["GET", "POST"])
+    @csrf.exempt
+    @login_required
+    def me():
+        return jsonify(username=current_user.username)
+
+    app.register_blueprint(bp)
+    app.add_url_rule("/about", "about", shelf)
+
+
+def unconfirmed(user):
+    user.confirmed = False
+
+
+def leaving(user):
+    user.deletion_due_at = clock.now()
+
+
+def without_second_factor(user):
+    """As the setting below demands it."""
+
+
+HELD = {unconfirmed: "/auth/unconfirmed", leaving: "/auth/keep", without_second_factor: "/auth/two-factor"}
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}])
+@pytest.mark.parametrize("standing", HELD, ids=lambda standing: standing.__name__)
+def test_public_pages_stay_public_and_the_others_lead_to_what_is_missing(app, client, ada, shop, standing):
+    client.sign_in(ada)
+    standing(ada)
+    db.session.commit()
+    for answer in (client.get("/shop/"), client.post("/shop/"), client.get("/about")):
+        assert answer.text == "a rose for anybody"
+    for page in ("/shop/orders", "/shop/ours", "/shop/sure", "/account"):
+        assert client.get(page).location == HELD[standing], page
+        assert client.get(page, headers={"Accept": "application/json"}).status_code == 403, page
+    assert client.get("/auth/logout").status_code == 200
+
+
+@on_sqlite
+def test_once_confirmed_a_user_goes_where_they_were_held_back(client, bob, shop, letters):
+    client.sign_in(bob)
+    client.get("/shop/orders")
+    client.post("/auth/confirm")
+    assert client.get(letters.link()).location == "/shop/orders"
+    assert client.get("/shop/").text == "a rose for bob"
+
+
+# Tokens (docs/token-authentication.md)
+
+
+@pytest.fixture
+def tokens(app, ada, bob, monkeypatch):
+    """Tokens as Flask-Login documents them: whose they are is what the request says."""
+    owners = {"of-ada": ada.id, "of-bob": bob.id}
+
+    def load(request):
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        return db.session.get(User, owners.get(token, 0)) if kind == "Bearer" else None
+
+    login_manager.request_loader(load)
+    yield
+    login_manager.request_loader(None)
+
+
+ADA, BOB = {"Authorization": "Bearer of-ada"}, {"Authorization": "Bearer of-bob"}
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"WTF_CSRF_ENABLED": True}])
+def test_a_token_logs_in_for_one_request(app, shop, tokens):
+    api = app.test_client(use_cookies=False)
+    for ask in (api.get, api.post):
+        answer = ask("/shop/api/me", headers=ADA)
+        assert (answer.json, "Set-Cookie" in answer.headers) == ({"username": "ada"}, False)
+        assert ask("/shop/api/me", headers={"Accept": "application/json"}).status_code == 401
+        assert ask("/shop/api/me", headers={"Authorization": "Bearer x", "Accept": "*/*"}).status_code == 302
+    assert api.get("/shop/", headers=ADA).text == "a rose for ada"
+
+
+@on_sqlite
+def test_a_token_of_an_account_that_may_do_nothing_is_worth_nothing(app, ada, shop, tokens):
+    api = app.test_client(use_cookies=False)
+    assert api.get("/shop/api/me", headers=BOB | {"Accept": "application/json"}).status_code == 403
+    ada.deactivated_at = clock.now()
+    db.session.commit()
+    assert api.get("/shop/api/me", headers=ADA | {"Accept": "application/json"}).status_code == 401
+
+
+@on_sqlite
+def test_no_page_breaks_for_a_user_without_a_session_row(app, ada, shop, tokens):
+    api = app.test_client(use_cookies=False)
+    for rule in app.url_map.iter_rules():
+        if rule.arguments or rule.endpoint.startswith("dev."):
+            continue
+        for method in {"GET", "POST"} & rule.methods:
+            form = {
+                "password": PASSWORD,
+                "old_password": PASSWORD,
+                "confirm_password": PASSWORD,
+                "email": "x@example.com",
+            }
+            with api.open(rule.rule, method=method, headers=ADA, data=form if method == "POST" else None) as answer:
+                assert answer.status_code < 500, rule.rule
+    assert api.get("/shop/sure", headers=ADA).status_code == 403
+    assert api.get("/account", headers=ADA).status_code == 200
