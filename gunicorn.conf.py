@@ -12,7 +12,13 @@ from dotenv import dotenv_values
 FILE = Path(__file__).resolve()
 
 settings = dict(os.environ)
-if "PYTHON_DOTENV_DISABLED" not in os.environ:
+if os.environ.get("PYTHON_DOTENV_DISABLED", "").lower() not in {
+    "1",
+    "true",
+    "t",
+    "yes",
+    "y",
+}:  # as python-dotenv has it
     with suppress(OSError, ValueError):  # config.py says so
         settings = dotenv_values(FILE.with_name(".env")) | settings  # the workers read it anew at each reload
 
