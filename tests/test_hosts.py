@@ -29,6 +29,49 @@ def test_another_host_gets_a_word_and_no_page(client, host, path):
     assert "evil" not in answer.text
 
 
+ASKED = {  # a developer's server at http://localhost:5000: the setting that the page names
+    "localhost:8080": "write PORT=8080, and leave PUBLIC_URL out, into .env",
+    "127.0.0.1:5000": "write PUBLIC_URL=http://127.0.0.1:5000 into .env",
+    "garden.test": "write PUBLIC_URL=http://garden.test into .env",
+    "[::1]:5000": "write PUBLIC_URL=http://[::1]:5000 into .env",
+}
+
+
+@pytest.fixture
+def at_home(make_app, databases, tmp_path):
+    """The application as a developer runs it."""
+    own = {"SECRET_KEY": "for these tests alone", "MAILBOX": str(tmp_path / "mailbox"), "MAIL_DELIVERY": "off"}
+    with make_app("development", databases("sqlite"), own | {"PUBLIC_URL": "http://localhost:5000"}) as app:
+        yield app
+
+
+@pytest.mark.parametrize("host", ASKED)
+def test_in_development_the_page_and_the_log_name_the_address_and_the_setting(at_home, caplog, host):
+    for path in ("/", "/auth/login", "/static/app.css"):
+        answer = at_home.test_client().get(path, base_url=f"http://{host}")
+        assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+        assert f"http://{host} is not the address of this site: PUBLIC_URL is http://localhost:5000." in answer.text
+        assert f"Open http://localhost:5000/ or {ASKED[host]} and start again." in answer.text
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "app.main.hosts"]
+    assert f"http://{host}" in said
+    assert "http://localhost:5000" in said
+    assert "PUBLIC_URL or PORT" in said
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [HTTPS])
+def test_elsewhere_only_the_log_names_them_once_and_only_so_many(client, caplog):
+    for number in range(150):
+        for _ in range(2):
+            answer = client.get("/", base_url=f"https://x{number}.example")
+            assert answer.text == "This site has another address.\n"
+    said = [record.getMessage() for record in caplog.records if record.name == "app.main.hosts"]
+    assert (len(said), len(set(said))) == (100, 100)
+    assert said[0].startswith(
+        "https://x0.example is not the address of this site: PUBLIC_URL is https://accounts.example."
+    )
+
+
 @on_sqlite
 @pytest.mark.parametrize("host", ["localhost", "LocalHost", "localhost:80"])
 def test_its_own_host_is_answered(client, host):
