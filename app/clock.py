@@ -10,6 +10,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def day(moment: datetime) -> str:
+    """Return a date in words, 4 May 2031, on every platform: `%-d` of strftime() fails on Windows."""
+    return f"{moment.day} {moment:%B %Y}"
+
+
 def is_within(moment: datetime, lifetime: timedelta) -> bool:
     """Say whether `moment` is less than `lifetime` ago, and not to come: nothing lasts by a clock that was put back."""
     return -SKEW <= now() - moment < lifetime

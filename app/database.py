@@ -115,10 +115,16 @@ def _leave_who_hung_up(connection: Any, record: object, fairy: object) -> None:
         return
     if connection.closed:
         raise DisconnectionError
-    looking = select.poll()
-    looking.register(connection.fileno(), select.POLLIN)
-    if looking.poll(0):
+    if _has_something_to_read(connection.fileno()):
         raise DisconnectionError
+
+
+def _has_something_to_read(socket: int) -> bool:
+    if not hasattr(select, "poll"):  # on Windows, where select() has no limit that a server reaches
+        return bool(select.select([socket], [], [], 0)[0])
+    looking = select.poll()
+    looking.register(socket, select.POLLIN)
+    return bool(looking.poll(0))
 
 
 @event.listens_for(Engine, "handle_error")

@@ -102,8 +102,8 @@ def _words(letter: Letter) -> dict[str, Any]:
         "link": link,
         "app_name": current_app.config["APP_NAME"],
         "is_last_today": letter.budget == Budget.LAST,
-        "at": f"{letter.created_at:%-d %B %Y at %H:%M} UTC",
-        "until": f"{letter.created_at + SECURE_WITHIN:%-d %B %Y}",
+        "at": f"{clock.day(letter.created_at)} at {letter.created_at:%H:%M} UTC",
+        "until": clock.day(letter.created_at + SECURE_WITHIN),
         "browser": browsers.in_words(details.get("user_agent", "")),
     }
     return words | details

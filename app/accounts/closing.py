@@ -33,7 +33,7 @@ def ask_to_delete(user: User) -> None:
     sessions.end_others(user, reason="deletion")
     event = audit.record(user, "deletion_asked")
     if user.confirmed:  # else strangers could be written to
-        mail.send("deletion_asked", user, event=event, due=f"{user.deletion_due_at:%-d %B %Y}")
+        mail.send("deletion_asked", user, event=event, due=clock.day(user.deletion_due_at))
 
 
 def keep(user: User) -> None:

@@ -7,7 +7,7 @@ from flask import Response, flash, redirect, render_template, stream_with_contex
 from flask_login import current_user, logout_user
 from wtforms.validators import ValidationError
 
-from app import audit
+from app import audit, clock
 from app.accounts import closing, personal_data
 from app.auth import gate
 from app.auth.blueprint import bp
@@ -46,7 +46,7 @@ def delete():
         db.session.commit()
         due = current_user.deletion_due_at
         logout_user()
-        flash(f"Your account will be deleted on {due:%-d %B %Y}. Log in before that day to keep it.", "success")
+        flash(f"Your account will be deleted on {clock.day(due)}. Log in before that day to keep it.", "success")
         return redirect(url_for("main.index"))
     return form_page("auth/delete.html", form, names=personal_data.in_words, grace=closing.GRACE)
 

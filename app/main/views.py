@@ -3,10 +3,12 @@
 from flask import Blueprint, redirect, render_template, url_for
 from flask_login import current_user
 
+from app import clock
 from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
 from app.auth.gate import members_only, only_reads
 
 bp = Blueprint("main", __name__)
+bp.add_app_template_filter(clock.day)  # {{ user.created_at | day }}
 
 
 @bp.route("/")

@@ -1,0 +1,71 @@
+"""What would fail on Windows, by imitation: its strftime() knows no `%-d`, and its select module no poll()."""
+
+import re
+import select
+import socket
+from datetime import UTC, datetime
+
+import pytest
+from clients import ROOT, on_sqlite
+
+from app import clock, database
+from app.models import User
+
+WRITTEN_BY_GLIBC_ALONE = re.compile(r"%[-_#^0][A-Za-z]|%[eklPRTDhnrtGgVuCs]")
+FORMATS = re.compile(r"""strftime\(["'](.*?)["']\)|\{[^{}"']*?:([^{}"']*%[^{}"']*)\}""")
+
+
+def formats():
+    for file in [ROOT / "config.py", *(ROOT / "app").rglob("*")]:
+        if file.suffix in {".py", ".html", ".txt"}:
+            for found in FORMATS.finditer(file.read_text()):
+                yield file.relative_to(ROOT), found[1] or found[2]
+
+
+def test_no_format_of_a_time_depends_on_the_platform():
+    found = list(formats())
+    assert len(found) > 5
+    assert [(file, form) for file, form in found if WRITTEN_BY_GLIBC_ALONE.search(form)] == []
+
+
+@pytest.mark.parametrize("form", ["%-d %B %Y", "%#d", "%e", "%_d", "%R", "%-H:%M", "%k:%M", "%s"])
+def test_formats_of_one_platform_are_found(form):
+    assert WRITTEN_BY_GLIBC_ALONE.search(form)
+
+
+@pytest.mark.parametrize("form", ["%d %B %Y", "%Y-%m-%d %H:%M:%S", "%H:%M UTC", "%A, %j", "%I %p"])
+def test_formats_of_all_platforms_are_not(form):
+    assert not WRITTEN_BY_GLIBC_ALONE.search(form)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(1, "1 May 2031"), (9, "9 May 2031"), (10, "10 May 2031"), (31, "31 May 2031")]
+)
+def test_a_day_in_words(number, words):
+    assert clock.day(datetime(2031, 5, number, 23, 59, tzinfo=UTC)) == words
+
+
+@on_sqlite
+def test_pages_and_emails_show_days(client, ada, letters, clock):
+    clock.time = datetime(2031, 5, 4, 8, 5, tzinfo=UTC)
+    client.sign_in(ada)
+    assert (
+        "4 May 2031, 08:05 UTC"
+        in client.get("/auth/devices", follow_redirects=True).text + client.get("/auth/history").text
+    )
+    client.post("/auth/change-username", data={"username": "adele"})
+    assert User.find("adele")
+
+
+@pytest.mark.parametrize("has_poll", [True, False], ids=["elsewhere", "on Windows"])
+def test_a_connection_that_the_server_has_ended_is_seen(monkeypatch, has_poll):
+    if not has_poll:
+        monkeypatch.delattr(select, "poll")
+    here, there = socket.socketpair()
+    with here, there:
+        assert not database._has_something_to_read(here.fileno())
+        there.send(b"X")
+        assert database._has_something_to_read(here.fileno())
+        here.recv(1)
+        there.close()
+        assert database._has_something_to_read(here.fileno())
