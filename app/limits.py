@@ -48,7 +48,8 @@ def account_and_device(name: str) -> list[str]:
     """By account, if one is logged in; each device that it knows, and all others together, whatever their network."""
     if not current_user.is_authenticated:
         return []
-    return [f"{counts.hashed(name)} {where}" for where in _device(name) or ["elsewhere"]]
+    account = counts.hashed(current_user.email)  # the username can be changed, again and again
+    return [f"{account} {where}" for where in _device(name) or ["elsewhere"]]
 
 
 def typed(name: str) -> list[str]:

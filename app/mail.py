@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, case, event, func, not_, select, upd
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from app import audit, clock, limits, mime
+from app import audit, clock, limits, mime, tokens
 from app.extensions import db
 from app.letters import Unsendable, write
 from app.models import Device, Event, Letter, User
@@ -64,7 +64,8 @@ def send(
     purpose = "secure_account" if event else PURPOSES.get(name)
     if event:
         db.session.flush()
-        claims = (claims or {}) | {"event": event.id}
+        recipient = recipient_hash(to or (user.email if user else ""))
+        claims = (claims or {}) | {"event": event.id, "to": recipient}
     state = (user or User()).state(purpose or "reset")  # the same work for nobody
     letter = Letter(
         name=name,
@@ -80,6 +81,11 @@ def send(
     db.session.add(letter)
     db.session.info["queued"] = True
     return letter
+
+
+def recipient_hash(email: str) -> str:
+    """Return what stands for an address in a link that is good only for whoever it was sent to."""
+    return tokens.fingerprint(email_key(email))
 
 
 def warn(name: str, user: User | None) -> None:

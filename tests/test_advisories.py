@@ -107,6 +107,16 @@ def test_cve_2026_53516_a_provider_login_does_not_join_an_account_registered_by_
     assert client.post("/auth/login", data={"login": "planted", "password": PASSWORD}).status_code == 422
 
 
+def test_cve_2026_53516_a_deletion_that_was_planted_ends_with_the_provider_login(client, another_client, issuer):
+    form = {"email": "ada@example.com", "username": "planted", "password": PASSWORD, "confirm_password": PASSWORD}
+    client.post("/auth/register", data=form)
+    client.post("/auth/delete", data={"email": "ada@example.com"})
+    assert db.session.scalar(select(User.deletion_due_at))
+    travel(another_client, issuer, email="ada@example.com", email_verified=True)
+    assert db.session.scalar(select(User.deletion_due_at)) is None
+    assert another_client.get("/account").status_code == 200
+
+
 def test_cve_2026_53516_an_unverified_address_joins_nothing(client, ada, issuer):
     assert travel(client, issuer, email="ada@example.com", email_verified=False).location == "/auth/sso/acme/link"
 

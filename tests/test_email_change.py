@@ -403,16 +403,6 @@ def test_taking_it_back_from_a_later_change_leaves_the_link_of_an_earlier_one(cl
     assert another_client.get(to_new).status_code == 410
 
 
-def test_taking_it_back_undoes_what_the_same_session_changed_before(client, another_client, ada, letters):
-    client.sign_in(ada)
-    change(client, letters, NEW)
-    first = link_to(letters, ADA, SECURE)
-    change(client, letters, NEWER)
-    assert take_back(another_client, link_to(letters, NEW, SECURE)).status_code == 302
-    assert ada.email == ADA
-    assert another_client.get(first).status_code == 410
-
-
 def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, thief, ada, letters):
     thief.sign_in(ada)
     change(thief, letters, NEW)

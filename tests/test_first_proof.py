@@ -9,7 +9,7 @@ import pytest
 from clients import PASSWORD
 from sqlalchemy import select
 
-from app import tokens
+from app import mail, tokens
 from app.accounts import credentials, first_proof
 from app.extensions import db
 from app.models import Device, Event, Identity, Letter, RemovedCredential, User, UserSession
@@ -294,6 +294,7 @@ def test_planted_credentials_are_not_restored_by_an_earlier_email(client, anothe
     credentials.remove(event, Identity, Identity.user_id == user.id)
     db.session.commit()
     prove()
-    token = tokens.issue("secure_account", user.id, tokens.fingerprint(), event=event.id)
-    assert another_client.post(f"/auth/secure-account/{token}", data=NEW_TWICE).status_code == 302
+    to = mail.recipient_hash(VICTIM)
+    token = tokens.issue("secure_account", user.id, tokens.fingerprint(), event=event.id, to=to)
+    assert another_client.post(f"/auth/secure-account/{token}", data=NEW_TWICE).status_code == 410
     assert not db.session.scalars(select(Identity)).all()

@@ -657,3 +657,18 @@ def test_two_addresses_of_one_mailbox_are_two_accounts(browser, app):
     for name, email in {"eve": "e.ve@example.com", "eva": "eve+x@example.com"}.items():
         assert browser().post("/auth/register", data={"email": email, "username": name} | FORM).status_code == 302
     assert {user.email for user in db.session.scalars(select(User))} == {"e.ve@example.com", "eve+x@example.com"}
+
+
+def test_another_username_gives_no_more_tries_at_the_password(client, ada):
+    client.sign_in(ada)
+    client.delete_cookie("device")
+    looked_at = 0
+    for number in range(30):
+        client.post("/auth/change-username", data={"username": f"lovelace-{number}x"})
+        answer = client.post(
+            "/auth/recent-login",
+            data={"password": "wrong"},
+            environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"},
+        )
+        looked_at += answer.status_code == 422
+    assert looked_at == 20

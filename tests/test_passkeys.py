@@ -209,6 +209,18 @@ def test_a_passkey_that_somebody_has_is_taken(member, another_client, bob, key):
     assert only().user.username == "ada"
 
 
+def test_a_passkey_that_somebody_can_have_restored_is_taken(member, another_client, bob, key):
+    """Else an account of an attacker's own would keep its owner from getting it back."""
+    bob.confirmed = True
+    db.session.commit()
+    another_client.sign_in(bob)
+    prove(member, key)
+    assert member.post(f"/auth/passkeys/{only().handle}/remove").status_code == 302
+    page = add(another_client, key)
+    assert (page.status_code, notes(page)[-1]) == (422, "This passkey is in use already. Make another one.")
+    assert db.session.scalars(select(Passkey)).all() == []
+
+
 def test_of_ten_who_add_one_passkey_at_once_one_has_it(app, ada, key):
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:

@@ -6,12 +6,21 @@ from itertools import count, permutations
 from pathlib import Path
 
 import pytest
-from authenticators import set_up
+from authenticators import prove, set_up
 from clients import PASSWORD
 from sqlalchemy import select
 
 from app import audit, mail, tokens
-from app.accounts import closing, credentials, passwords, recovery_codes, secure_account, sessions, two_factor
+from app.accounts import (
+    closing,
+    credentials,
+    first_proof,
+    passwords,
+    recovery_codes,
+    secure_account,
+    sessions,
+    two_factor,
+)
 from app.extensions import db
 from app.models import (
     Authenticator,
@@ -31,9 +40,14 @@ NEW = "a lighthouse keeper sleeps at noon"
 numbers = count(1)
 
 
-def link_to(event):
-    """The path of the link in the email about an event."""
-    token = tokens.issue("secure_account", event.user_id, tokens.fingerprint(), event=event.id)
+def link_to(event, email=None):
+    """The path of the link in the email about an event, which went to the address that the account had then."""
+    changed = select(EmailChange.old_email).where(
+        EmailChange.user_id == event.user_id, EmailChange.event_id >= event.id
+    )
+    first = db.session.scalar(changed.order_by(EmailChange.id).limit(1))
+    recipient = mail.recipient_hash(email or first or db.session.get(User, event.user_id).email)
+    token = tokens.issue("secure_account", event.user_id, tokens.fingerprint(), event=event.id, to=recipient)
     return f"/auth/secure-account/{token}"
 
 
@@ -71,8 +85,8 @@ def state(user):
     return found | {"email": user.email, "on": two_factor.is_on(user), "deletion": user.deletion_due_at}
 
 
-def take_back(event, password=NEW):
-    link = secure_account.find(link_to(event).rpartition("/")[2])
+def take_back(event, password=NEW, everything=False):
+    link = secure_account.find(link_to(event).rpartition("/")[2], everything)
     assert link, event.action
     assert secure_account.take_back(link)
     assert secure_account.choose_password(link.user, password)
@@ -313,9 +327,9 @@ def test_the_link_is_good_for_seven_days(another_client, robbed, clock, days, st
 
 
 def test_a_link_of_another_account_or_of_no_event_is_invalid(client, ada, bob, robbed):
-    event = newest("password_changed")
+    event, to = newest("password_changed"), mail.recipient_hash(ada.email)
     for subject, number in ((bob.id, event.id), (ada.id, 0), (ada.id, 10**9), (ada.id, None)):
-        token = tokens.issue("secure_account", subject, tokens.fingerprint(), event=number)
+        token = tokens.issue("secure_account", subject, tokens.fingerprint(), event=number, to=to)
         assert client.get(f"/auth/secure-account/{token}").status_code == 410
 
 
@@ -472,3 +486,111 @@ def test_the_link_of_the_first_set_up_undoes_a_later_one_too(app):
     add_app(user, session_of(user))
     take_back(event)
     assert not two_factor.is_on(user), "it was off before that event"
+
+
+# The link is for whoever it was sent to, and for the owner of the account
+
+
+def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client, another_client, bob, letters):
+    """Else an attacker confirms the victim's address, or takes the account after the victim has proved it."""
+    client.sign_in(bob)
+    client.post("/auth/recent-login", data={"send_code": "y"})
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    client.post("/auth/unconfirmed", data={"email": "victim@bank.example"})
+    form = {"password": NEW, "confirm_password": NEW}
+    assert another_client.post(link, data=form).status_code == 410
+    assert not db.session.scalar(select(User.confirmed))
+    another_client.post("/auth/reset", data={"email": "victim@bank.example"})
+    assert another_client.post(letters.link(), data=form).status_code == 302
+    assert client.post(link, data=form).status_code == 410
+
+
+def test_an_operators_word_for_an_address_makes_no_earlier_link_good(client, another_client, bob, letters):
+    client.sign_in(bob)
+    client.post("/auth/recent-login", data={"send_code": "y"})
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    client.post("/auth/unconfirmed", data={"email": "victim@bank.example"})
+    bob.confirmed = True
+    db.session.commit()
+    assert another_client.get(link).status_code == 410
+
+
+def test_a_first_proof_revokes_the_links_of_before(app, bob):
+    audit.record(bob, "password_changed")
+    db.session.flush()
+    event = newest("password_changed")
+    first_proof.clear(bob)
+    assert not secure_account.find(link_to(event).rpartition("/")[2])
+
+
+def test_a_link_sent_to_the_thiefs_address_reaches_no_change_before_that(app):
+    """Else the thief uses up the owner's links, and sets a password."""
+    user = person("ada")
+    session = session_of(user)
+    passwords.change(user, "a thief in the pantry", session)
+    first = newest("password_changed")
+    changed = change_email(user, "thief@evil.example")
+    changed.session = session.key
+    passwords.change(user, "a thief in the attic", session)
+    take_back(newest("password_changed"))
+    assert user.email == "thief@evil.example"
+    assert secure_account.find(link_to(first, "ada@example.com").rpartition("/")[2])
+    take_back(first)
+    assert user.email == "ada@example.com"
+
+
+def test_from_any_email_everything_of_the_last_week_can_be_undone(app):
+    """Where a thief turned two-factor on, or used several sessions, one link alone would leave some of it."""
+    user = person("ada")
+    before = state(user)
+    add_passkey(user, session := session_of(user))
+    renew_codes(user, session)
+    link_identity(user, session_of(user))
+    event = newest("identity_linked")
+    link = secure_account.find(link_to(event).rpartition("/")[2])
+    assert [change.action for change in secure_account.earlier_changes(link)] == [
+        "recovery_codes_made",
+        "second_factor_on",
+    ]
+    take_back(event, everything=True)
+    assert state(user) == before
+
+
+def test_the_page_offers_the_earlier_changes(client, another_client, ada, clock, letters):
+    client.sign_in(ada)
+    phone = set_up(client, clock)
+    prove(client, phone)
+    client.post("/auth/recovery-codes")
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    page = another_client.get(link)
+    assert "These were not me either" in page.text
+    form = {"password": NEW, "confirm_password": NEW, "everything": "y"}
+    assert another_client.post(link, data=form).location == "/auth/login"
+    assert another_client.sign_in(ada, NEW).location == "/"
+
+
+def test_two_factor_does_not_go_off_since_a_factor_cannot_be_restored(app):
+    """An attacker's account has taken the place of the passkey."""
+    user, other = owner_with_passkey("ada"), person("eve")
+    session = session_of(user)
+    add_app(user, session)
+    event = newest("second_factor_on")
+    kept = db.session.scalar(select(Passkey.credential_id))
+    remove_passkeys(user, session)
+    db.session.add(Passkey(user_id=other.id, name="x", credential_id=kept, public_key="x", sign_count=0))
+    db.session.flush()
+    link = secure_account.find(link_to(event).rpartition("/")[2])
+    assert not secure_account.take_back(link)
+
+
+def test_the_owners_own_changes_in_the_copied_session_stay_where_they_protect(app):
+    """The owner set the passkey up in the session that was copied: the thief's steps are undone, that is not."""
+    user = person("ada")
+    session = session_of(user)
+    assert two_factor.add(user, "passkey", passkey_of(user), session) is not None
+    before = state(user)
+    for step in (add_app, remove_passkeys, renew_codes, link_identity):
+        step(user, session)
+        db.session.flush()
+    take_back(newest("identity_linked"))
+    assert state(user) == before

@@ -10,7 +10,7 @@ import pytest
 from clients import ROOT, on_sqlite
 from corpora import TOKENS, signed
 
-from app import tokens
+from app import mail, tokens
 from app.extensions import db
 from app.models import Event, User
 from app.models.user import STATE
@@ -55,7 +55,15 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
     db.session.commit()
     event_id, new = event.id, {"password": "another lantern", "confirm_password": "another lantern"}
     state = bob.state(purpose) if purpose in STATE else ""
-    token = tokens.issue(purpose, bob.id, state, email="new@example.com", challenge="x", event=event_id)
+    token = tokens.issue(
+        purpose,
+        bob.id,
+        state,
+        email="new@example.com",
+        challenge="x",
+        event=event_id,
+        to=mail.recipient_hash(bob.email),
+    )
     assert (tokens.read(other, token) is not None) is (purpose == other)
     spent = {
         "confirm": lambda: bob.confirm(token),

@@ -19,7 +19,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import HTTPException
 from werkzeug.utils import cached_property
 
-from app import clock, tokens
+from app import clock, mail, tokens
 from app.accounts import sso, two_factor
 from app.extensions import db
 from app.models import Authenticator, Device, Event, Identity, Passkey, User, UserSession
@@ -302,7 +302,8 @@ class Walk:
             db.session.add(Event(user_id=self.owner.id, action="password_changed"))
             db.session.commit()
         about = select(Event.id).where(Event.user_id == self.owner.id, Event.link_revoked_at.is_(None))
-        return self.owner.issue_token(purpose, email="moved@example.com", challenge="x", event=db.session.scalar(about))
+        about = {"event": db.session.scalar(about), "to": mail.recipient_hash(self.owner.email)}
+        return self.owner.issue_token(purpose, email="moved@example.com", challenge="x", **about)
 
 
 def fill(rule, value):

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import delete, update
 
-from app import mail
+from app import clock, mail
 from app.accounts import credentials, sessions
 from app.extensions import rows_changed
-from app.models import EmailChange, PasskeyChallenge, SsoJourney, User
+from app.models import EmailChange, Event, PasskeyChallenge, SsoJourney, User
 
 # Every column of `users` and every table about an account is in one of these; a test compares.
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(
@@ -34,7 +34,7 @@ KEPT = {
     "deactivated_at": "is set by operators only",
     "outbox": "waiting emails with links are dropped; the others are a record",
     "email_challenges": "are bound to the state that the proof changes",
-    "events": "are the history that the user needs to see",
+    "events": "are the history that the user needs to see; their links are revoked",
 }
 
 
@@ -46,4 +46,5 @@ def clear(user: User) -> None:
     for model in CLEARED_TABLES:
         rows_changed(delete(model).where(model.user_id == user.id))
     rows_changed(update(User).where(User.id == user.id).values(CLEARED_COLUMNS))
+    rows_changed(update(Event).where(Event.user_id == user.id).values(link_revoked_at=clock.now()))
     mail.drop(user)

@@ -118,6 +118,8 @@ def add(user: User, browser: str, answer: str, name: str, keep: UserSession) -> 
         raise ValueError("That did not work, or took longer than five minutes. Try again.")
     if len(passkey.credential_id) > LONGEST_ID or len(passkey.public_key) > LONGEST_KEY:
         raise ValueError("That kind of passkey can't be used here. Try another device or password manager.")
+    if _can_be_restored_elsewhere(user, passkey):
+        raise ValueError("This passkey is in use already. Make another one.")
     passkey.name = name
     codes = two_factor.add(user, "passkey", passkey, keep, letter="passkey_added")
     if codes is None:
@@ -151,6 +153,12 @@ def rename(passkey: Passkey, name: str) -> None:
 def remove(passkey: Passkey, keep: UserSession) -> bool:
     """Let a passkey in no more, as two_factor.remove() does. Nobody is locked out: a mailed link logs the owner in."""
     return two_factor.remove(passkey.user, "passkey", passkey, keep)
+
+
+def _can_be_restored_elsewhere(user: User, passkey: Passkey) -> bool:
+    """Return whether another account may get this passkey back: nobody else may take its place meanwhile."""
+    removed = (passkey.credential_id == REMOVED_ID, RemovedCredential.user_id != user.id, *REMOVED_PASSKEYS)
+    return db.session.scalar(select(RemovedCredential.id).where(*removed).limit(1)) is not None
 
 
 def _site() -> tuple[str, str]:

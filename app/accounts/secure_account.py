@@ -7,7 +7,7 @@ covers everything since its event, and what the session that caused the event ha
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 
 from app import audit, clock, mail, signals, tokens
 from app.accounts import credentials, first_proof, registration, sessions, two_factor
@@ -27,37 +27,47 @@ SECURED = "account_secured"
 
 @dataclass(frozen=True)
 class Link:
-    """What a valid link is about. `secured`: the event of its use; then it only sets the new password."""
+    """What a valid link is about.
+
+    `start`: the id of the first event that it undoes. `email`: the address that the account gets back.
+    `secured`: the event of its use; then it only sets the new password.
+    """
 
     user: User
     event: Event
+    start: int
+    email: str
     secured: Event | None = None
 
 
-def find(token: str) -> Link | None:
-    """Return what this link is about, or None if it cannot be used."""
+def find(token: str, everything: bool = False) -> Link | None:
+    """Return what this link is about, or None if it cannot be used.
+
+    `everything`: undo every change of the last seven days that the same address was told of, not only what was changed
+    since the event and in its session.
+    """
     claims = tokens.read("secure_account", token)
     event = claims and db.session.get(Event, claims.extra.get("event") or 0)
     if not claims or not event or event.user_id != claims.subject or not clock.is_within(event.at, LINK_LIFETIME):
         return None
     user = db.session.get_one(User, event.user_id)
-    if event.link_revoked_at is None:
-        return Link(user, event)
-    secured = _last_use(user)
-    if not secured or secured.detail["event"] != event.id or not clock.is_within(secured.at, PASSWORD_WITHIN):
-        return None
-    return Link(user, event, secured) if secured.detail["version"] == user.password_version else None
+    if event.link_revoked_at is not None:
+        return _find_used(user, event)
+    start = _start(user, event, everything)
+    link = Link(user, event, start, _email_before(user, start))
+    return link if claims.extra.get("to") == mail.recipient_hash(link.email) else None
 
 
 def changes(link: Link) -> list[Event]:
     """Return what taking the account back would undo, the latest first."""
-    mine = (Event.user_id == link.user.id, Event.id >= _start(link), Event.action.in_(CHANGES))
+    mine = (Event.user_id == link.user.id, Event.id >= link.start, Event.action.in_(CHANGES))
     return list(db.session.scalars(select(Event).where(*mine).order_by(Event.id.desc())))
 
 
-def email_before(link: Link) -> str:
-    """Return the email address that the account had before the event, and gets back."""
-    return _first_email(link.user, _start(link)) or link.user.email
+def earlier_changes(link: Link) -> list[Event]:
+    """Return what it would undo besides with `everything`, the latest first."""
+    mine = (*_can_be_undone(link.user, link.event), Event.id < link.start)
+    return list(db.session.scalars(select(Event).where(*mine).order_by(Event.id.desc())))
 
 
 def take_back(link: Link) -> bool:
@@ -67,26 +77,28 @@ def take_back(link: Link) -> bool:
     revoked, devices forgotten, outstanding links void, and the password is removed. A deletion requested since then is
     cancelled.
     """
-    user, event = link.user, link.event
+    user, event, start, lost = link.user, link.event, link.start, link.user.email
     user.lock()
-    start, lost, former = _start(link), user.email, email_before(link)
-    if former != lost and registration.is_taken(former, user):
+    if link.email != user.email and registration.is_taken(link.email, user):
         return False
     if not rows_changed(update(Event).where(Event.id == event.id, Event.link_revoked_at.is_(None)).values(_revoked())):
         return False
+    had_two_factor = two_factor.was_on(user, before=start)
     if not user.confirmed:
         first_proof.clear(user)
-    user.email = former
+    user.email = link.email
     _void_email_changes(user, start)
     _cancel_deletion(user, start)
     credentials.roll_back(user, start)
     two_factor.follow_factors(user)
+    if had_two_factor and user.confirmed and not two_factor.is_on(user):
+        return False  # a factor could not be restored: two-factor authentication never goes off by this
     user.password_hash, user.password_version, user.confirmed = None, user.password_version + 1, True
     rows_changed(update(Event).where(Event.user_id == user.id, Event.id >= start).values(_revoked()))
     sessions.end_others(user, reason=SECURED)
     sessions.forget_devices(user)
     mail.drop(user, since=start)
-    if former != lost:
+    if link.email != lost:
         signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=lost)
     _record(user, event, lost)
     return True
@@ -100,26 +112,47 @@ def choose_password(user: User, password: str) -> bool:
     return True
 
 
-def _start(link: Link) -> int:
+def _find_used(user: User, event: Event) -> Link | None:
+    """Return the link if it has just taken the account back, and no password was chosen since."""
+    used = select(Event).where(Event.user_id == user.id, Event.action == SECURED)
+    secured = db.session.scalar(used.order_by(Event.id.desc()).limit(1))
+    if not secured or secured.detail["event"] != event.id or not clock.is_within(secured.at, PASSWORD_WITHIN):
+        return None
+    is_open = secured.detail["version"] == user.password_version
+    return Link(user, event, secured.id, user.email, secured) if is_open else None
+
+
+def _start(user: User, event: Event, everything: bool) -> int:
     """Return the id of the first event to undo.
 
     If the session that caused the event was not the owner's, neither was anything else that it changed. But two-factor
-    authentication that was on before the event stays on: where it would not, only what followed the event is undone.
+    authentication that was on before the event stays on: a change before which it was off is undone only if the user
+    asks for `everything`, since a link may be opened by somebody who only reads the mailbox.
     """
-    event, user = link.event, link.user
-    same = (Event.user_id == user.id, Event.session == event.session, Event.action.in_(CHANGES))
-    recent = (Event.at > clock.now() - LINK_LIFETIME, Event.link_revoked_at.is_(None), Event.id < event.id)
-    first = db.session.scalar(select(func.min(Event.id)).where(*same, *recent)) if event.session else None
-    if first is None:
-        return event.id
-    is_weaker = two_factor.was_on(user, before=event.id) and not two_factor.was_on(user, before=first)
-    return event.id if is_weaker else first
+    candidates = db.session.scalars(select(Event).where(*_can_be_undone(user, event)).order_by(Event.id)).all()
+    if everything:
+        return min([event.id, *(candidate.id for candidate in candidates)])
+    was_on = two_factor.was_on(user, before=event.id)
+    for candidate in candidates:
+        is_same = event.session and candidate.session == event.session
+        if is_same and (not was_on or two_factor.was_on(user, before=candidate.id)):
+            return candidate.id
+    return event.id
 
 
-def _first_email(user: User, start: int) -> str | None:
-    """Return the email address before the first change since then; None if there was no change."""
+def _can_be_undone(user: User, event: Event) -> list[ColumnElement[bool]]:
+    """Return the conditions of the changes within the last week before this event that the same address was told of."""
+    changed = (EmailChange.user_id == user.id, EmailChange.event_id < event.id)
+    newest = select(func.coalesce(func.max(EmailChange.event_id), 0)).where(*changed).scalar_subquery()
+    recent = (Event.at > clock.now() - LINK_LIFETIME, Event.link_revoked_at.is_(None))
+    return [Event.user_id == user.id, Event.action.in_(CHANGES), *recent, Event.id < event.id, Event.id > newest]
+
+
+def _email_before(user: User, start: int) -> str:
+    """Return the email address before the first change since then; the present one if there was no change."""
     changed = (EmailChange.user_id == user.id, EmailChange.event_id >= start, EmailChange.undone_at.is_(None))
-    return db.session.scalar(select(EmailChange.old_email).where(*changed).order_by(EmailChange.id).limit(1))
+    first = select(EmailChange.old_email).where(*changed).order_by(EmailChange.id).limit(1)
+    return db.session.scalar(first) or user.email
 
 
 def _void_email_changes(user: User, start: int) -> None:
@@ -140,11 +173,6 @@ def _record(user: User, event: Event, lost: str) -> None:
     mail.send("account_secured", user)
     if changed:
         mail.send("email_undone", user, to=lost)
-
-
-def _last_use(user: User) -> Event | None:
-    mine = (Event.user_id == user.id, Event.action == SECURED)
-    return db.session.scalar(select(Event).where(*mine).order_by(Event.id.desc()).limit(1))
 
 
 def _revoked() -> dict[str, datetime]:

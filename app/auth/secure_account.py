@@ -1,6 +1,7 @@
 """“This wasn't me”: the page that every email about the security of an account leads to."""
 
-from flask import flash, redirect, url_for
+from flask import flash, redirect, request, url_for
+from wtforms import BooleanField
 
 from app import audit
 from app.accounts import secure_account as rules
@@ -11,19 +12,21 @@ from app.extensions import db
 
 
 class SecureAccountForm(OwnersForm):
+    everything = BooleanField("These were not me either: undo them, too")
     password = new_password_field("New password")
     confirm_password = password_again_field()
 
 
 @bp.route("/secure-account/<token>", methods=["GET", "POST"])
 def secure_account(token):
-    link = rules.find(token)
+    link = rules.find(token, everything="everything" in request.form)
     if not link:
         return gate.unusable_link()
     form = SecureAccountForm(link.user)
     if not form.is_submitted():
         return _page(token, link, form)
     if not link.secured and not rules.take_back(link):
+        db.session.rollback()
         return gate.unusable_link()
     if form.validate() and not rules.choose_password(link.user, form.password.data):
         return gate.unusable_link()
@@ -35,5 +38,5 @@ def secure_account(token):
 
 
 def _page(token, link, form):
-    context = {"changes": rules.changes(link), "email": rules.email_before(link), "words": audit.WORDS}
+    context = {"changes": rules.changes(link), "earlier": rules.earlier_changes(link), "words": audit.WORDS}
     return form_page("auth/secure_account.html", form, token=token, link=link, **context)
