@@ -1,6 +1,7 @@
 """How `flask db` reaches the database."""
 
 import logging
+from contextlib import contextmanager
 
 from alembic import context
 from flask import current_app
@@ -19,12 +20,7 @@ LOCK = 0x666C61736B79  # "flasky": one `flask db` at a time
 
 def run() -> None:
     migrate = current_app.extensions["migrate"]
-    with migrate.db.engine.connect() as connection:
-        is_sqlite = connection.dialect.name == "sqlite"
-        if is_sqlite:  # a table rebuilt by a migration would take its children with it
-            connection.execute(text("PRAGMA foreign_keys=OFF"))
-            connection.execute(text("PRAGMA busy_timeout=600000"))  # another `flask db upgrade` may be at it
-            connection.commit()
+    with migrate.db.engine.connect() as connection, _without_foreign_keys(connection) as is_sqlite:
         with enums_made_and_dropped(connection) as after_step:
             context.configure(
                 connection=connection,
@@ -45,7 +41,24 @@ def run() -> None:
                     _look_for_orphans(connection, before)
         if is_sqlite:
             connection.commit()
-            connection.execute(text("PRAGMA foreign_keys=ON"))
+
+
+@contextmanager
+def _without_foreign_keys(connection):
+    """SQLite: a table rebuilt by a migration would take its children with it. Wait if another `flask db` is at it."""
+    if connection.dialect.name != "sqlite":
+        yield False
+        return
+    patience = connection.scalar(text("PRAGMA busy_timeout"))
+    connection.execute(text("PRAGMA foreign_keys=OFF"))
+    connection.execute(text("PRAGMA busy_timeout=600000"))
+    connection.commit()
+    try:
+        yield True
+    finally:
+        connection.rollback()
+        connection.execute(text("PRAGMA foreign_keys=ON"))
+        connection.execute(text(f"PRAGMA busy_timeout={patience}"))
 
 
 def _look_for_orphans(connection, before) -> None:

@@ -186,6 +186,8 @@ def test_a_migration_that_loses_a_parent_is_refused(app, client, ada, directory,
     with pytest.raises(SystemExit):
         upgrade(directory)
     assert "This migration broke something" in caplog.text
+    with db.engine.connect() as connection:
+        assert [connection.scalar(text(f"PRAGMA {name}")) for name in ("foreign_keys", "busy_timeout")] == [1, 5000]
     assert db.session.scalar(text("SELECT count(*) FROM users")) == 1
 
 
