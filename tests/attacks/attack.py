@@ -33,12 +33,14 @@ from trickery import (
     prefilling,
     remembering,
     replaying,
+    staging,
     stealing,
 )
 
 BY_FORCE = [guessing, spraying, forging, moving, crowding, bombing, racing, exhausting]
 BY_LOOKING = [bodies, times, exporting]
 BY_TRICKERY = [
+    staging,
     replaying,
     planting,
     planting_a_deletion,

@@ -117,7 +117,8 @@ class Ours(Target):
         self.app = create_app("testing", SQLALCHEMY_DATABASE_URI=self.url)
         self.running.callback(self._clear)
         self.site = self.serve("cheap:app")
-        self.site_with_real_hash = self.serve("flasky:app", 1)
+        key = self.site.environment["SECRET_KEY"]  # one for two instances, as in a copy for staging
+        self.site_with_real_hash = self.staging = self.serve("flasky:app", 1, SECRET_KEY=key)
         self.site_with_device_codes = self.serve("cheap:app", 1, "device-codes", VERIFY_NEW_DEVICES="1")
 
     def add(self, names, password=PASSWORD, method=CHEAP):
@@ -157,9 +158,8 @@ class Naive(Target):
         with closing(connect(self._file())) as connection:
             connection.executescript(naive.TABLES)
         server = f"--config /dev/null --worker-class gthread --threads 8 --chdir {HERE}"
-        self.site = self.site_with_real_hash = self.site_with_device_codes = self.serve(
-            "naive:app", GUNICORN_CMD_ARGS=server
-        )
+        self.site = self.serve("naive:app", GUNICORN_CMD_ARGS=server)
+        self.site_with_real_hash = self.site_with_device_codes = self.staging = self.site
 
     def add(self, names, password=PASSWORD, method=CHEAP):
         hashed = generate_password_hash(password or PASSWORD, method)

@@ -58,6 +58,17 @@ def planting(target):
     yield Outcome("its form token, after sign-in", 1, int(answer.status not in {400, 403}))
 
 
+def staging(target):
+    """A session of another instance that has the same SECRET_KEY and a copy of the database, under this one's names."""
+    target.add(["staged"])
+    there = Stranger(target.staging)
+    assert there.sign_in("staged").status == 302
+    assert there.is_in()
+    here, ports = Stranger(target.site), (str(target.staging.port), str(target.site.port))
+    here.cookies = {name.replace(*ports): value for name, value in there.cookies.items()}
+    yield Outcome("a session cookie of an instance with the same key", 1, int(here.is_in()))
+
+
 def stealing(target):
     """A stolen password, from devices that the account was never used on, and guesses at the codes of the emails."""
     target.member("robbed")
