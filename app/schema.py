@@ -1,10 +1,17 @@
 """Whether the database has the tables that the code expects; if not, what is wrong, and which command helps."""
 
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
 from flask import current_app
 from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from app.extensions import db, migration_files, migrations
+
+REVISION = re.compile(r"""^revision(?:\s*:\s*str)?\s*=\s*["'](.+?)["']""", re.MULTILINE)
 
 MISSING = {"42P01", "42703"}  # PostgreSQL: undefined_table, undefined_column
 MISSING_IN_SQLITE = ("no such table", "no such column", "has no column named")
@@ -38,6 +45,17 @@ def several_heads() -> str | None:
     if len(heads) < 2:
         return None
     return f"{len(heads)} migrations are the newest: {', '.join(heads)}. Join them: flask db merge heads"
+
+
+def same_ids() -> Iterator[str]:
+    """Say which migrations have the ID of another one: somebody numbered theirs, and an update has that number, too."""
+    names = defaultdict(list)
+    for file in sorted(Path(current_app.extensions["migrate"].directory, "versions").glob("*.py")):
+        if found := REVISION.search(file.read_text("utf-8")):
+            names[found[1]].append(file.name)
+    for revision, files in names.items():
+        if len(files) > 1:
+            yield f"{' and '.join(files)} have the same revision, {revision}. Change it in yours: docs/upgrading.md"
 
 
 def without_migrations() -> str:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from clients import ROOT, on_sqlite
@@ -125,6 +126,16 @@ def test_two_heads_are_named_with_the_command_and_then_run(app, client, caplog, 
     finally:
         db.session.rollback()
         downgrade(directory, revision=head)
+
+
+@on_sqlite
+def test_two_migrations_with_one_number_are_named(app, directory):
+    """An owner numbered one, and so did an update."""
+    assert list(schema.same_ids()) == []
+    folder = Path(directory, "versions")
+    shutil.copy(folder / "0016_secure_account.py", folder / "0016_plants.py")
+    [sentence] = schema.same_ids()
+    assert sentence.startswith("0016_plants.py and 0016_secure_account.py have the same revision, 0016.")
 
 
 def delete_by_sqlite3(app, user):
