@@ -496,11 +496,11 @@ def test_json_gets_statuses(app, owner, ada, letters):
     assert browser.post(VERIFY, data={"code": "12345678"}, headers=JSON).status_code == 401
     assert browser.get(VERIFY, headers=JSON).status_code == 401
     answer = browser.post(LOGIN, data={"login": "ada", "password": PASSWORD}, headers=JSON)
-    assert answer.location == VERIFY
+    assert answer.json == {"logged_in": False, "next": VERIFY}
     code = code_in(letters()[-1])
     answer = enter(browser, wrong(code), headers=JSON)
     assert (answer.status_code, answer.json) == (422, {"errors": {"code": [WRONG]}})
-    assert enter(browser, code, headers=JSON).location == "/"
+    assert enter(browser, code, headers=JSON).json == {"logged_in": True, "next": "/"}
 
 
 # It is no second factor

@@ -3,6 +3,9 @@
 import pytest
 from clients import PASSWORD, on_sqlite
 from flask import session
+from passkeys import Key
+from test_passkeys import add
+from test_passkeys import sign_in as by_passkey
 from test_sso import travel
 
 from app import signals
@@ -89,6 +92,26 @@ def test_a_cart_outlives_the_way_to_a_provider_and_back(told, app, client, issue
     travel(client, issuer)
     assert carts(told) == [CART]
     assert names(told) == ["user_registered", "user_confirmed", "user_logged_in"]
+
+
+def test_a_cart_outlives_a_login_by_passkey(told, client, another_client, ada):
+    key = Key()
+    client.sign_in(ada)
+    add(client, key)
+    told.clear()
+    another_client.get("/fill")
+    by_passkey(another_client, key)
+    assert carts(told) == [CART]
+
+
+def test_a_cart_outlives_a_new_password_by_email(told, client, ada, letters):
+    client.get("/fill")
+    client.post("/auth/reset", data={"email": ada.email})
+    new = {"password": "a heron in the reeds", "confirm_password": "a heron in the reeds"}
+    client.post(letters.link(), data=new)
+    client.sign_in(ada, "a heron in the reeds")
+    assert names(told) == ["password_changed", "user_logged_in"]
+    assert carts(told) == [CART]
 
 
 def test_a_receiver_can_keep_the_cart_in_the_new_session(app, client, ada, told):
