@@ -1,0 +1,163 @@
+"""The examples of README and docs: followed as they stand there, in a clone, with its lint, types and migrations."""
+
+import ast
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from app.models import User
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("docs/**/*.md"))]
+BLOCK = re.compile(r"^( *)```(python|html)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+NAMED = re.compile(r"(?:# |\{# )(app/[\w./]+)(?: #\})?\n")
+EXAMPLES = [
+    pytest.param(kind, dedent(text), id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, (_, kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
+]
+TRY = """
+from app import create_app
+from app.accounts import closing, personal_data
+from app.extensions import db
+from app.models import User
+
+app = create_app("testing", SQLALCHEMY_DATABASE_URI=URI)
+with app.app_context():
+    from app.garden.models import Plant, Watering
+    ada = User(email="ada@example.com", username="ada", password="cat cat cat", confirmed=True)
+    db.session.add(ada)
+    db.session.commit()
+client = app.test_client()
+site = app.config["PUBLIC_URL"]
+post = lambda path, **data: client.post(path, data=data, base_url=site, headers={"Sec-Fetch-Site": "same-origin"})
+get = lambda path: client.get(path, base_url=site)
+assert get("/garden").status_code == 302
+with client.session_transaction(base_url=site) as visitor:
+    visitor["cart"] = ["Ivy"]
+post("/auth/login", login="ADA@example.com", password="cat cat cat")
+page = get("/garden").text
+assert "<textarea" in page and "Plant it" in page and "Ivy" in page, page
+wrong = post("/garden", name="", notes="one\\r\\ntwo")
+assert wrong.status_code == 422 and "Name the plant." in wrong.text and "two</textarea>" in wrong.text
+assert post("/garden", name=" Fern ", notes="").status_code == 302
+with app.app_context():
+    ada = db.session.get(User, 1)
+    fern = Plant.query.filter_by(name="Fern").one()
+    db.session.add(Watering(plant_id=fern.id))
+    db.session.commit()
+    held = personal_data.everything(ada)
+    assert (len(held["plants"]), len(held["waterings"])) == (2, 1)
+    assert closing.purge(ada)
+    db.session.commit()
+    assert not Plant.query.all()
+print("followed")
+"""
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of what is here, with the files that the examples name, and what the README asks for in words."""
+    clone = tmp_path_factory.mktemp("clone")
+    for name in ("app", "migrations", "tests"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__", "*.db"))
+    for name in ("config.py", "flasky.py", "pyproject.toml", ".env.example"):
+        shutil.copy(ROOT / name, clone)
+    for example in EXAMPLES:
+        _, text = example.values
+        if named := NAMED.match(text):
+            file = clone / named[1]
+            assert not file.exists(), f"two examples are called {named[1]}"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text, "utf-8")
+    change(clone / "app/__init__.py", "extensions, limits", "extensions, garden, limits")
+    change(
+        clone / "app/__init__.py",
+        r"( +app\.register_blueprint\(auth\.bp.*\n)",
+        r"\1    app.register_blueprint(garden.bp)\n",
+    )
+    change(clone / "tests/test_architecture.py", '"app.auth", "app.main"', '"app.auth", "app.garden", "app.main"')
+    change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", r"from app.garden import cart as cart\n\1")
+    return clone
+
+
+def change(file, old, new):
+    text, count = re.subn(old, new, file.read_text("utf-8"))
+    assert count == 1, f"{file.name} has no {old}"
+    file.write_text(text, "utf-8")
+
+
+def run(clone, *command, **environment):
+    """Run a command in the clone; return what it says, which has to end well."""
+    own = {
+        "FLASK_APP": "flasky.py",
+        "FLASK_CONFIG": "development",
+        "PYTHON_DOTENV_DISABLED": "1",
+        "FLASK_SKIP_DOTENV": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, *command], cwd=clone, env=os.environ | own | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("kind", "text"), EXAMPLES)
+def test_an_example_can_be_read_and_what_it_imports_is_there(kind, text):
+    if kind == "html":
+        assert NAMED.match(text), "an example says in its first line in which file it stands"
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and not node.module.startswith("app.garden"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def test_the_examples_pass_the_linter(clone):
+    run(clone, "-m", "ruff", "check", "--no-cache", "app", "tests/test_architecture.py")
+    run(clone, "-m", "ruff", "format", "--no-cache", "--check", "app")
+
+
+@pytest.mark.extended
+def test_the_examples_pass_the_type_checker(clone):
+    run(clone, "-m", "mypy")
+
+
+@pytest.mark.extended
+def test_the_examples_work_as_the_readme_says(clone):
+    uri = f"sqlite:///{clone}/own.db"
+    for command in (["upgrade"], ["migrate", "-m", "Add plants"], ["upgrade"], ["check"]):
+        run(clone, "-m", "flask", "db", *command, DATABASE_URL=uri)
+    assert "followed" in run(clone, "-c", f"URI = {uri!r}\n{TRY}", DATABASE_URL=uri)
+    run(
+        clone,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_architecture.py",
+        "tests/test_personal_data.py",
+    )
+
+
+def test_what_replaces_a_name_of_the_books_exists_and_the_name_does_not():
+    rows = re.findall(
+        r"^\| (`user\..*?) \| (.*?) \|", (ROOT / "docs/coming-from-flasky.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) > 10
+    names = [[set(re.findall(r"`[uU]ser\.(\w+)", cell)) for cell in row] for row in rows]
+    for _, new in names:
+        assert all(hasattr(User, name) for name in new), new
+    gone = {"set_password", "check_password", "is_administrator", "can", "ping", "gravatar", "get_reset_password_token"}
+    assert gone <= set().union(*(old for old, _ in names))
+    assert not [name for name in gone if hasattr(User, name)]
