@@ -24,6 +24,8 @@ EXAMPLES = [
     for number, (_, kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
 ]
 TRY = """
+import hashlib
+
 from app import create_app
 from app.accounts import closing, personal_data
 from app.extensions import db
@@ -31,6 +33,7 @@ from app.models import User
 
 app = create_app("testing", SQLALCHEMY_DATABASE_URI=URI)
 with app.app_context():
+    from app.api.models import ApiToken
     from app.garden.models import Plant, Watering
     ada = User(email="ada@example.com", username="ada", password="cat cat cat", confirmed=True)
     db.session.add(ada)
@@ -49,12 +52,18 @@ wrong = post("/garden", name="", notes="one\\r\\ntwo")
 assert wrong.status_code == 422 and "Name the plant." in wrong.text and "two</textarea>" in wrong.text
 assert post("/garden", name=" Fern ", notes="").status_code == 302
 with app.app_context():
+    db.session.add(ApiToken(user_id=1, key=hashlib.sha256(b"a token").hexdigest()))
+    db.session.commit()
+token = {"Authorization": "Bearer a token"}
+assert app.test_client().get("/api/me", base_url=site, headers=token).json == {"username": "ada"}
+with app.app_context():
     ada = db.session.get(User, 1)
     fern = Plant.query.filter_by(name="Fern").one()
     db.session.add(Watering(plant_id=fern.id))
     db.session.commit()
     held = personal_data.everything(ada)
     assert (len(held["plants"]), len(held["waterings"])) == (2, 1)
+    assert "key" not in held["api_tokens"][0]
     assert closing.purge(ada)
     db.session.commit()
     assert not Plant.query.all()
@@ -77,13 +86,21 @@ def clone(tmp_path_factory):
             assert not file.exists(), f"two examples are called {named[1]}"
             file.parent.mkdir(exist_ok=True)
             file.write_text(text, "utf-8")
-    change(clone / "app/__init__.py", "extensions, limits", "extensions, garden, limits")
+    change(
+        clone / "app/__init__.py",
+        "import assets, auth, cli, extensions,",
+        "import api, assets, auth, cli, extensions, garden,",
+    )
     change(
         clone / "app/__init__.py",
         r"( +app\.register_blueprint\(auth\.bp.*\n)",
-        r"\1    app.register_blueprint(garden.bp)\n",
+        r"\1    app.register_blueprint(garden.bp)\n    app.register_blueprint(api.bp)\n",
     )
-    change(clone / "tests/test_architecture.py", '"app.auth", "app.main"', '"app.auth", "app.garden", "app.main"')
+    change(
+        clone / "tests/test_architecture.py",
+        '"app.auth", "app.main"',
+        '"app.api", "app.auth", "app.garden", "app.main"',
+    )
     change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", r"from app.garden import cart as cart\n\1")
     return clone
 
@@ -115,7 +132,7 @@ def test_an_example_can_be_read_and_what_it_imports_is_there(kind, text):
         assert NAMED.match(text), "an example says in its first line in which file it stands"
         return
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and not node.module.startswith("app.garden"):
+        if isinstance(node, ast.ImportFrom) and not node.module.startswith(("app.garden", "app.api")):
             module = importlib.import_module(node.module)
             for alias in node.names:
                 if not hasattr(module, alias.name):
