@@ -209,10 +209,20 @@ def test_two_upgrades_at_once_wait_for_one_another(app, empty):
     settings["DATABASE_URL"] = app.config["SQLALCHEMY_DATABASE_URI"]
     code = "from flask_migrate import upgrade; from flasky import app; app.app_context().push(); upgrade()"
     command = [sys.executable, "-c", code]
-    both = [
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    lock = {"lock": int.from_bytes(b"flasky", "big")}  # migrations/env.py
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+        if other.dialect.name == "postgresql":
+            other.execute(text("SELECT pg_advisory_lock(:lock)"), lock)
+        both = [
+            subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        if other.dialect.name == "postgresql":
+            waiting = text("SELECT count(*) FROM pg_sleep(0.1), pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            while other.scalar(waiting) < 2:
+                assert [process.poll() for process in both] == [None, None], "they wait for whoever is at it"
+            assert inspect(other).get_table_names() == []
+            other.execute(text("SELECT pg_advisory_unlock(:lock)"), lock)
     said = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert sum("Running upgrade" in text for text in said) == 1, "the second finds it done"
