@@ -19,6 +19,7 @@ from app import captcha, clock, counts, oidc, tokens
 from app import mail as letters
 from app.extensions import db
 from app.remote import within
+from config import Production, own_cookie_name
 
 PATIENCE = 10  # seconds for an answer
 FORGED = "192.0.2.1"  # nobody's address (RFC 5737): what a stranger could write into X-Forwarded-For
@@ -66,8 +67,12 @@ def public_url():
             return
         yield f"{address} does not answer as this application would: {words(error)}. {_remedy(error)}"
         return
-    name, path = current_app.config["SESSION_COOKIE_NAME"], current_app.config["SESSION_COOKIE_PATH"]
-    sent = [f"{line};" for line in page.headers.get_all("Set-Cookie", []) if line.startswith(f"{name}=")]
+    path = current_app.config["SESSION_COOKIE_PATH"]
+    in_production = own_cookie_name(
+        Production.SESSION_COOKIE_NAME, address
+    )  # which serves, whatever this command runs in
+    names = (f"{current_app.config['SESSION_COOKIE_NAME']}=", f"{in_production}=")
+    sent = [f"{line};" for line in page.headers.get_all("Set-Cookie", []) if line.startswith(names)]
     if not sent or not all(flag in sent[0] for flag in ("Secure", "HttpOnly", "SameSite=Lax", f"Path={path};")):
         yield "The session cookie does not arrive as it was sent. A proxy changes it: let it leave Set-Cookie alone."
     if "Strict-Transport-Security" not in page.headers:
