@@ -9,7 +9,7 @@ from typing import Any, cast
 import idna
 from email_validator import EmailNotValidError, validate_email
 from flask import current_app
-from sqlalchemy import ColumnElement, FromClause
+from sqlalchemy import ColumnElement, FromClause, false, true
 from sqlalchemy.orm import ColumnProperty
 
 from config import with_public_domain
@@ -85,7 +85,7 @@ def check_length(login: str) -> None:
 class AnyCase(ColumnProperty.Comparator[str]):
     """Compare a column with a string by the column `<name>_key`, so that case and spelling make no difference.
 
-    `==`, `!=`, `in_()` and filter_by() do; `like()`, sorting and comparing with another column use the column itself.
+    `==`, `!=` and filter_by() do; `in_()`, `like()`, sorting and comparing with another column use the column itself.
     """
 
     def operate(self, op: Callable[..., Any], *other: Any, **kwargs: Any) -> ColumnElement[Any]:
@@ -94,6 +94,6 @@ class AnyCase(ColumnProperty.Comparator[str]):
             if op in {operator.eq, operator.ne} and isinstance(other[0], str):
                 table = cast("FromClause", column.table)
                 return cast("ColumnElement[Any]", op(table.c[f"{column.name}_key"], login_key(other[0].strip())))
-        except ValueError:  # nobody has this
-            pass
+        except ValueError:  # nobody has this; PostgreSQL would not even take a NUL
+            return false() if op is operator.eq else true()
         return super().operate(op, *other, **kwargs)
