@@ -65,7 +65,7 @@ def elsewhere(browser, live, page):
 
 
 def session_cookie(page):
-    return next(cookie for cookie in page.context.cookies() if cookie["name"] == "session")
+    return next(cookie for cookie in page.context.cookies() if cookie["name"].startswith("flasky-session"))
 
 
 def sign_in(page, name="ada"):

@@ -256,7 +256,7 @@ def test_somebody_comes_with_an_account_elsewhere(person):
     person.sees("You are called vera here")
     assert person.page.url.endswith("/auth/history")
     person.sees("You registered")
-    cookie = next(cookie for cookie in person.page.context.cookies() if cookie["name"] == "session")
+    cookie = next(cookie for cookie in person.page.context.cookies() if cookie["name"].startswith("flasky-session"))
     assert cookie["expires"] > 0, "it stays when the browser is closed"
     person.choose("Log Out")
     person.page.goto("/auth/login")
