@@ -28,6 +28,7 @@ class Tour:
         self.change_what_one_has(ada)
         self.forget(ada)
         self.come_by_letter()
+        self.verify_a_device()
         self.come_from_elsewhere()
         self.have_a_second_step()
         self.have_passkeys()
@@ -95,6 +96,14 @@ class Tour:
         assert self.make().get(link).status_code == 200
         assert self.make().post(link, data=SAME_TWICE).location == "/auth/login"
 
+    def verify_a_device(self):
+        self.config.update(VERIFY_NEW_DEVICES=True)
+        new = self.make()
+        assert enter(new, "ada").location == "/auth/verify-device"
+        new.get("/auth/verify-device")
+        new.post("/auth/verify-device", data={"code": "1234 5678"})
+        self.config.update(VERIFY_NEW_DEVICES=False)
+
     def forget(self, ada):
         assert ada.get("/account").status_code == 302  # why it was ended
         ada.post("/auth/reset", data={"email": "nobody@example.com"})
@@ -130,7 +139,10 @@ class Tour:
         enter(ada, "ada")
         ada.get(f"{START}/link")
         ada.post(f"{START}/link")
-        press(ada, "/auth/connections", "unlink")
+        unlink = re.search(r'href="([^"]*unlink)"', ada.get("/auth/connections").text)[1]
+        assert ada.get(unlink).status_code == 200
+        ada.post(unlink)
+        assert self.make().post(f"{START}/callback", data={"state": "x", "code": "y"}).status_code == 302
         travel(ada, self.issuer, sub="ada")
         self.secure()
         # Without a password, a code of a letter proves who one is.

@@ -79,7 +79,7 @@ def change(user, at):
 
 
 def removed(user, at):
-    return RemovedCredential(user_id=user.id, table="passkeys", row={}, event_id=1, removed_at=at)
+    return RemovedCredential(user_id=user.id, table="passkeys", row={}, known_by="", event_id=1, removed_at=at)
 
 
 LIMITS = {  # the table, how many days its rows are kept, and how to make one
@@ -575,11 +575,11 @@ def test_a_pause_between_batches_does_not_hold_up_the_end(app, clock, monkeypatc
     stopped = threading.Event()
 
     def endless():
+        threading.Timer(0.1, stopped.set).start()
         while True:
             yield 1
 
     own_job("endless", endless)
-    threading.Timer(0.05, stopped.set).start()
     assert cleanup.run("endless", stopped).count == 1
 
 

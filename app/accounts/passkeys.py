@@ -23,7 +23,6 @@ MOST = 20  # of one account
 LONGEST_ID, LONGEST_KEY = 1364, 4096  # characters of base64url; the first are 1023 bytes (WebAuthn, Credential ID)
 
 REMOVED_PASSKEYS = (RemovedCredential.table == Passkey.__tablename__,)  # which can be restored for a week
-REMOVED_ID = RemovedCredential.row["credential_id"].as_string()
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def accepted(user: User, passkeys: Sequence[Passkey], removed: str | None) -> di
     import webauthn
 
     handle = webauthn.helpers.bytes_to_base64url(user.passkey_handle.encode())
-    mine = select(REMOVED_ID).where(RemovedCredential.user_id == user.id, *REMOVED_PASSKEYS)
+    mine = select(RemovedCredential.known_by).where(RemovedCredential.user_id == user.id, *REMOVED_PASSKEYS)
     known = {passkey.credential_id for passkey in passkeys} | set(db.session.scalars(mine)) - {removed}
     return {"rpId": _site()[1], "userId": handle, "allAcceptedCredentialIds": sorted(known)}
 
@@ -65,7 +64,7 @@ def unknown(answer: str) -> dict[str, str] | None:
     credential_id = given and webauthn.helpers.bytes_to_base64url(given.raw_id)
     if not credential_id or len(credential_id) > LONGEST_ID or Passkey.find(credential_id):
         return None
-    removed = select(RemovedCredential.id).where(credential_id == REMOVED_ID, *REMOVED_PASSKEYS)
+    removed = select(RemovedCredential.id).where(RemovedCredential.known_by == credential_id, *REMOVED_PASSKEYS)
     if db.session.scalar(removed.limit(1)) is not None:
         return None
     return {"rpId": _site()[1], "credentialId": credential_id}
@@ -157,8 +156,8 @@ def remove(passkey: Passkey, keep: UserSession) -> bool:
 
 def _can_be_restored_elsewhere(user: User, passkey: Passkey) -> bool:
     """Return whether another account may get this passkey back: nobody else may take its place meanwhile."""
-    removed = (passkey.credential_id == REMOVED_ID, RemovedCredential.user_id != user.id, *REMOVED_PASSKEYS)
-    return db.session.scalar(select(RemovedCredential.id).where(*removed).limit(1)) is not None
+    removed = select(RemovedCredential.id).where(RemovedCredential.known_by == passkey.credential_id, *REMOVED_PASSKEYS)
+    return db.session.scalar(removed.where(RemovedCredential.user_id != user.id).limit(1)) is not None
 
 
 def _site() -> tuple[str, str]:

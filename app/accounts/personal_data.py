@@ -49,6 +49,7 @@ SECRETS = {
     "authenticators.secret",
     "recovery_codes.hash",
     "removed_credentials.row",
+    "removed_credentials.known_by",
     "email_challenges.id",
     "email_challenges.state",
     "sso_journeys.id",

@@ -21,6 +21,11 @@ class Credential:
     # The audit event of the addition; None if it was before events were linked. Ids of one account's events grow.
     event_id: Mapped[int | None] = mapped_column(WideId)
 
+    @property
+    def known_by(self) -> str:
+        """What the credential is known by outside, if that is for one account alone."""
+        return ""
+
 
 class RemovedCredential(Model):
     """A row of another table, kept out of reach for seven days, so that its owner can have it restored."""
@@ -31,6 +36,7 @@ class RemovedCredential(Model):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     table: Mapped[str] = mapped_column(String(64))
     row: Mapped[dict[str, Any]] = mapped_column(JSON)
+    known_by: Mapped[str] = mapped_column(String(1364), index=True)
     event_id: Mapped[int] = mapped_column(WideId)  # the audit event of the removal
     removed_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
 
@@ -40,7 +46,9 @@ class RemovedCredential(Model):
         table = cast("Table", credential.__table__)
         values = {column.name: getattr(credential, column.name) for column in table.columns}
         row = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
-        return cls(user_id=credential.user_id, table=table.name, row=row, event_id=event_id)
+        kept = cls(user_id=credential.user_id, table=table.name, row=row, event_id=event_id)
+        kept.known_by = credential.known_by
+        return kept
 
     def values(self) -> dict[str, Any]:
         """Return the columns of the row as they were."""

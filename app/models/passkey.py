@@ -29,6 +29,10 @@ class Passkey(Credential, Model):
     user: Mapped[User] = relationship()
 
     @property
+    def known_by(self) -> str:
+        return self.credential_id
+
+    @property
     def handle(self) -> str:
         """What pages call it by."""
         return tokens.fingerprint(self.credential_id)

@@ -30,6 +30,7 @@ def upgrade():
         sa.Column("user_id", sa.Integer, nullable=False),
         sa.Column("table", sa.String(64), nullable=False),
         sa.Column("row", sa.JSON, nullable=False),
+        sa.Column("known_by", sa.String(1364), nullable=False),
         sa.Column("event_id", number, nullable=False),
         sa.Column("removed_at", moment, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_removed_credentials"),
@@ -37,6 +38,7 @@ def upgrade():
         sqlite_autoincrement=True,
     )
     op.create_index("ix_removed_credentials_user_id", "removed_credentials", ["user_id"])
+    op.create_index("ix_removed_credentials_known_by", "removed_credentials", ["known_by"])
     op.create_index("ix_removed_credentials_removed_at", "removed_credentials", ["removed_at"])
 
 
