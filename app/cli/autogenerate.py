@@ -13,7 +13,20 @@ from pathlib import Path
 
 from alembic.autogenerate import comparators, renderers
 from alembic.operations import ops
-from sqlalchemy import DATETIME, JSON, Column, Enum, Integer, TypeDecorator, func, inspect
+from sqlalchemy import (
+    DATETIME,
+    JSON,
+    Column,
+    Enum,
+    Integer,
+    TypeDecorator,
+    column,
+    func,
+    inspect,
+    literal,
+    table,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.cli.schema_changes import has_autoincrement
@@ -152,9 +165,12 @@ def _as_text(kind, value):
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-def _filling(table, column, value):
-    literal = "'{}'".format(value.replace("'", "''")) if isinstance(value, str) else "CURRENT_TIMESTAMP"
-    return f'UPDATE "{table}" SET "{column}" = {literal} WHERE "{column}" IS NULL'  # noqa: S608
+def _filling(table_name, column_name, value):
+    """Return the statement that gives the rows that exist a value, as it stands in the migration."""
+    filled = column(column_name)
+    new = literal(value) if isinstance(value, str) else func.current_timestamp()
+    statement = update(table(table_name, filled)).where(filled.is_(None)).values({filled: new})
+    return " ".join(str(statement.compile(compile_kwargs={"literal_binds": True})).split("\n"))
 
 
 class RestoreAutoincrement(ops.MigrateOperation):
@@ -175,12 +191,12 @@ def compare_autoincrement(context, upgrade_ops, schemas):
     if context.dialect.name != "sqlite":
         return
     found = set(inspect(context.connection).get_table_names())
-    for table in context.metadata.sorted_tables:
-        keys = list(table.primary_key)
+    for known in context.metadata.sorted_tables:
+        keys = list(known.primary_key)
         is_counted = len(keys) == 1 and isinstance(keys[0].type.dialect_impl(context.dialect), Integer)
-        is_promised = table.dialect_options["sqlite"]["autoincrement"] and is_counted and not keys[0].foreign_keys
-        if table.name in found and is_promised and not has_autoincrement(context.connection, table.name):
-            upgrade_ops.ops.append(RestoreAutoincrement(table.name))
+        is_promised = known.dialect_options["sqlite"]["autoincrement"] and is_counted and not keys[0].foreign_keys
+        if known.name in found and is_promised and not has_autoincrement(context.connection, known.name):
+            upgrade_ops.ops.append(RestoreAutoincrement(known.name))
 
 
 @renderers.dispatch_for(RestoreAutoincrement)
