@@ -97,7 +97,7 @@ def _what_counts(answer, name):
     headers = []
     for header, value in answer.headers.items():
         if header == "Set-Cookie":
-            value = re.sub(r"(?<=session=)[^;]+", lambda found: _readable(found[0]), value)
+            value = re.sub(r"(session[\w-]*=)([^;]+)", lambda found: found[1] + _readable(found[2]), value)
         headers.append((header, None if header in ONLY_THERE else _plain(value, name)))
     return answer.status, sorted(headers, key=str), _plain(answer.text, name)
 

@@ -86,13 +86,13 @@ def stealing(target):
 
 def planting_a_deletion(target):
     """The deletion of an account, asked for by a thief who registered it with the owner's address."""
-    thief, email = Stranger(target.site), "deleted@example.com"
-    assert thief.register("deleted", email).status == 302
+    thief, email = Stranger(target.site), "leaver@example.com"
+    assert thief.register("leaver", email).status == 302
     thief.submit("/auth/delete", email=email)
     owner = Stranger(target.site)
-    link = target.link_to("deleted", "/auth/reset")
+    link = target.link_to("leaver", "/auth/reset")
     assert owner.submit(link, **NEW).status == 302
-    assert owner.sign_in("deleted", NEW["password"]).status == 302
+    assert owner.sign_in("leaver", NEW["password"]).status == 302
     owner.get("/")
     yield Outcome("a deletion planted before the first proof", 1, int(not owner.is_in()))
 
