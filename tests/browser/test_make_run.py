@@ -56,7 +56,7 @@ class MakeRun:
     def wait_until_it_answers(self, seconds):
         while time.monotonic() - self.begun < seconds and self.process.poll() is None:
             try:
-                with urlopen(f"http://localhost:{self.port}/", timeout=10):
+                with urlopen(f"http://localhost:{self.port}/", timeout=60):
                     return time.monotonic() - self.begun
             except OSError:
                 time.sleep(0.05)
@@ -69,13 +69,13 @@ class MakeRun:
         """What Ctrl-C does."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 def test_a_newcomer_is_confirmed_and_signed_in_and_stays_in_if_asked(clone, playwright, launch, tmp_path):
     def open_browser():
         context = playwright.chromium.launch_persistent_context(tmp_path / "profile", base_url=url, **launch)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         return context, context.pages[0]
 
     with MakeRun(clone, free_port()) as run:
