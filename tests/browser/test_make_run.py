@@ -69,7 +69,12 @@ class MakeRun:
         """What Ctrl-C does."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(60)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise
 
 
 def test_a_newcomer_is_confirmed_and_signed_in_and_stays_in_if_asked(clone, playwright, launch, tmp_path):
