@@ -50,7 +50,13 @@ class MakeRun:
         self.begun = time.monotonic()
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                ["make", "run"], cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+                ["make", "run"],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
             )
 
     def wait_until_it_answers(self, seconds):
