@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from flask import current_app
@@ -43,9 +44,13 @@ def migrations() -> tuple[str, str]:
     return ", ".join(found), ", ".join(newest)
 
 
-@cache
 def migration_files(directory: str) -> tuple[list[str], frozenset[str]]:
-    """Return the newest migrations of a directory, and all of them."""
+    """Return the newest migrations of a directory, and all of them. A running server sees those that are added."""
+    return _migration_files(directory, Path(directory, "versions").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _migration_files(directory: str, modified: int) -> tuple[list[str], frozenset[str]]:
     from alembic.script import ScriptDirectory  # costs as much as a small application: only when needed
 
     script = ScriptDirectory(directory)
