@@ -126,7 +126,7 @@ def make_app(tmp_path):
             for engine in db.engines.values():
                 engine._compiled_cache = COMPILED
             yield app
-            app.extensions["delivery"].stop()
+            app.extensions["delivery"].stop(wait=5)  # its threads hold connections
             db.session.remove()
             database.clear()
             for engine in db.engines.values():
