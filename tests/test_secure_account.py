@@ -594,3 +594,14 @@ def test_the_owners_own_changes_in_the_copied_session_stay_where_they_protect(ap
         db.session.flush()
     take_back(newest("identity_linked"))
     assert state(user) == before
+
+
+def test_an_address_of_a_domain_that_is_no_longer_accepted_keeps_nobody_from_it(app):
+    app.config["EMAIL_SPECIAL_DOMAINS"] = ("home.arpa",)
+    user = User(email="ada@garden.home.arpa", username="ada", password=PASSWORD, confirmed=True)
+    db.session.add(user)
+    db.session.flush()
+    passwords.change(user, "an owl counts the stairs twice", session_of(user))
+    app.config["EMAIL_SPECIAL_DOMAINS"] = ()
+    take_back(newest("password_changed"))
+    assert user.verify_password(NEW)

@@ -86,7 +86,8 @@ def take_back(link: Link) -> bool:
     had_two_factor = two_factor.was_on(user, before=start)
     if not user.confirmed:
         first_proof.clear(user)
-    user.email = link.email
+    if link.email != lost:  # the model would refuse an address of a domain that is no longer accepted
+        user.email = link.email
     _void_email_changes(user, start)
     _cancel_deletion(user, start)
     credentials.roll_back(user, start)
