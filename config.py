@@ -329,14 +329,14 @@ class Config:
     RECAPTCHA_SCRIPT = env("RECAPTCHA_SCRIPT", "https://www.google.com/recaptcha/api.js")  # or www.recaptcha.net, ...
     RECAPTCHA_ALWAYS = env("RECAPTCHA_ALWAYS", False)  # 1: sign-in asks at once, not after three failures
 
-    RATELIMIT_ENABLED = env("RATELIMIT_ENABLED", True)  # 0: no limits, for a load test; they stand in app/limits.py
+    RATELIMIT_ENABLED = env("RATELIMIT_ENABLED", True)  # 0: no limits, for a load test
     REDIS_URL = env("REDIS_URL", "")  # Redis or Valkey, to count for the limits; the database does if it is empty
     # fmt: on
 
     # OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5; equal in strength to its other sets, and the lightest here.
     PASSWORD_HASH = "scrypt:16384:8:5"
 
-    MAX_CONTENT_LENGTH = 64 * 1024  # bytes; app/main/bounds.py says how long each field may be
+    MAX_CONTENT_LENGTH = 64 * 1024  # bytes; app/web/request_size.py says how long each field may be
     MAX_FORM_PARTS = 100  # fields of one form, however it is encoded
     SESSION_COOKIE_SAMESITE = "Lax"
     SESSION_COOKIE_SECURE = False
@@ -346,7 +346,7 @@ class Config:
     REMEMBER_COOKIE_NAME = ";"  # Flask-Login's own is not used: under a name that no browser can send, nobody sends one
     SESSION_REFRESH_EACH_REQUEST = False  # else static files and probes would carry a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)
-    WTF_CSRF_CHECK_DEFAULT = False  # app/main/csrf.py asks for the token where the browser does not say enough
+    WTF_CSRF_CHECK_DEFAULT = False  # app/web/csrf.py asks for the token where the browser does not say enough
     WTF_CSRF_TIME_LIMIT = None  # a form is good for as long as its session
     BOOTSTRAP_SERVE_LOCAL = True
 
@@ -516,7 +516,7 @@ def _is_network(text: str) -> bool:
 
 def _is_guessable(key: str) -> bool:
     """Say whether others could know a key. One with spaces or commas could not be a fallback later."""
-    from app.entropy import is_guessable
+    from app.security.entropy import is_guessable
 
     is_published = any(known in key for known in PUBLISHED_KEYS)
     return bool(re.search(r"[\s,]", key)) or len(key.encode()) < 32 or is_published or is_guessable(key)

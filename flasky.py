@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from app import create_app
-from app.cli import unstarted
+from app.cli import failed_start
 from config import ConfigError
 
 try:
     app = create_app()
 except Exception as error:
-    if unstarted.is_doctor_called(sys.argv[1:]):
-        app = unstarted.only_doctor(error)
+    if failed_start.is_doctor_called(sys.argv[1:]):
+        app = failed_start.only_doctor(error)
     elif isinstance(error, ConfigError):
         sys.exit(str(error))
     else:

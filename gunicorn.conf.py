@@ -41,7 +41,7 @@ control_socket_disable = True  # it would be one for all the servers of a user
 
 def post_worker_init(worker):
     """Share the cores with the other workers; deliver letters from the start, not from the first request on."""
-    from app import hashing
+    from app.security import hashing
 
     hashing.share(worker.cfg.workers)
     if worker.wsgi.config["MAIL_DELIVERY"] == "thread":

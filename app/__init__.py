@@ -6,10 +6,11 @@ from typing import Any
 from flask import Flask
 
 import config
-from app import assets, auth, cli, extensions, limits, logs, main
+from app import auth, cli, extensions, main
 from app.accounts import cleanup
-from app.delivery import Delivery
-from app.main import bounds, csrf, errors, headers, hosts, session_cookies, stale_forms
+from app.email.worker import Delivery
+from app.security import rate_limits
+from app.web import csrf, errors, headers, hosts, request_log, request_size, session_cookies, stale_forms, static_assets
 
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
@@ -19,17 +20,17 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     """
     app = Flask(__name__)
     configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)
-    logs.init_app(app)
+    request_log.init_app(app)
     warn_of_mistyped_settings(app)
     hosts.init_app(app)
     session_cookies.init_app(app)
-    bounds.init_app(app)  # before anything reads what was sent
+    request_size.init_app(app)  # before anything reads what was sent
     csrf.init_app(app)
     stale_forms.init_app(app)
     bind_extensions(app)
     register_blueprints(app)
     errors.init_app(app)
-    assets.init_app(app)
+    static_assets.init_app(app)
     headers.init_app(app)
     cli.init_app(app)
     deliver_letters(app)
@@ -57,7 +58,7 @@ def bind_extensions(app: Flask) -> None:
     extensions.bootstrap.init_app(app)
     extensions.csrf.init_app(app)
     extensions.db.init_app(app)
-    limits.init_app(app)
+    rate_limits.init_app(app)
     extensions.login_manager.init_app(app)
     # Flask-Login's remember cookie is not used, and looking for it would mark every answer as one person's.
     app.after_request_funcs[None].remove(extensions.login_manager._update_remember_cookie)

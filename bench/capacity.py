@@ -1,8 +1,8 @@
 """How full the cores that hash may be: sign-ins by chance, as many people send them, simulated.
 
 `python bench/capacity.py --sign-in 0.19`: seconds of CPU that one costs. Each process hashes on one core (the two
-threads that share it are one here), lets 24 wait, and refuses whom it has not begun within 5 seconds, as app/hashing.py
-has it. Prints a table; docs/scale.md quotes it.
+threads that share it are one here), lets 24 wait, and refuses whom it has not begun within 5 seconds, as
+app/security/hashing.py has it. Prints a table; docs/scale.md quotes it.
 """
 
 import random  # noqa: TID251 - chance, no secret
@@ -22,7 +22,7 @@ def simulate(load, cost, seed=1):
 
     Sign-ins come one by one at random to one process, which takes them in their order.
     """
-    from app.hashing import PATIENCE, ROOM
+    from app.security.hashing import PATIENCE, ROOM
 
     chance = random.Random(seed)
     now, free, refused, ends, seconds = 0.0, 0.0, 0, deque(), []  # ends: of those inside

@@ -25,7 +25,8 @@ NOW = datetime.now(UTC)
 
 
 def main(count, what="people"):
-    from app import create_app, mail
+    from app import create_app
+    from app.email import outbox
     from app.extensions import db
     from app.models import User
 
@@ -35,7 +36,7 @@ def main(count, what="people"):
         else:
             user = User.find("person0")
             for _ in range(count):
-                mail.send("password_changed", user)
+                outbox.enqueue("password_changed", user)
             db.session.commit()
 
 
@@ -72,7 +73,7 @@ def session_id(number):
 
 def cookie(secret_key, public_url, number):
     """What the browser of a person sends."""
-    from app.main.session_cookies import SessionInterface
+    from app.web.session_cookies import SessionInterface
     from config import own_cookie_name
 
     app = Flask(__name__)

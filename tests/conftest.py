@@ -28,10 +28,11 @@ from authenticators import set_up
 from clients import PASSWORD, Browser
 from databases import KINDS
 
-from app import create_app, mail
+from app import create_app
+from app.email import delivery
 from app.extensions import db
-from app.logs import Json, Plain
 from app.models import User
+from app.web.request_log import Json, Plain
 
 
 def pytest_collection_finish():
@@ -175,7 +176,7 @@ class Letters(list):
     """The letters that have been sent. Call it to have what waits delivered first."""
 
     def __call__(self):
-        mail.deliver()
+        delivery.deliver()
         return self
 
     def link(self, number=-1):
@@ -216,7 +217,7 @@ def issuer(monkeypatch):
     """An issuer of accounts elsewhere. It may take its time: the machine may be busy with other tests."""
     from issuer import Issuer  # which makes keys
 
-    monkeypatch.setattr("app.oidc.TIMEOUT", 30)
+    monkeypatch.setattr("app.security.oidc.TIMEOUT", 30)
     issuer = Issuer()
     yield issuer
     issuer.stop()

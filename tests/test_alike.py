@@ -14,10 +14,10 @@ from clients import PASSWORD, without_tokens
 from flask import request, session
 from sqlalchemy import event, text
 
-from app.counts import counters
 from app.extensions import db
 from app.models import User
 from app.models import user as user_module
+from app.security.rate_limit_storage import counters
 
 HIDDEN = pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
 RANDOM = {"csrf_token", "id", "_user_id"}  # in the cookie

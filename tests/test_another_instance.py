@@ -6,9 +6,10 @@ import pytest
 from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import select
 
-from app import create_app, tokens
+from app import create_app
 from app.extensions import db
 from app.models import UserSession
+from app.security import tokens
 
 pytestmark = on_sqlite
 

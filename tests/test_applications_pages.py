@@ -25,7 +25,7 @@ def shop(app):
         return "your orders"
 
     @bp.route("/ours")
-    @gate.members_only
+    @login_required
     def ours():
         return "your orders"
 

@@ -12,9 +12,9 @@ from mail_server import until
 from sqlalchemy import event, func, select, text
 from test_gate import addresses, rows
 
-from app import delivery, mail
-from app.accounts import cleanup, closing, jobs, personal_data
-from app.delivery import Delivery
+from app.accounts import account_deletion, cleanup, jobs, personal_data
+from app.email import outbox, worker
+from app.email.worker import Delivery
 from app.extensions import db
 from app.models import (
     Device,
@@ -156,7 +156,7 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
 
 def test_an_email_that_waits_never_goes(ada, letters, clock):
     for _ in range(2):
-        mail.send("reset", ada)
+        outbox.enqueue("reset", ada)
     db.session.flush()
     db.session.get(Letter, 1).done_at = clock.time  # given up once, and retried by an operator
     db.session.commit()
@@ -503,14 +503,14 @@ def test_an_error_names_few_of_many_accounts(leaving, monkeypatch):
 
 def test_an_account_that_is_kept_meanwhile_stays(leaving, monkeypatch):
     leaving("ada")
-    purge = closing.purge
+    purge = account_deletion.purge
 
     def kept_first(user, *conditions, **how):
         with db.engine.begin() as connection:
             connection.execute(text("UPDATE users SET deletion_due_at = NULL"))
         return purge(user, *conditions, **how)
 
-    monkeypatch.setattr(closing, "purge", kept_first)
+    monkeypatch.setattr(account_deletion, "purge", kept_first)
     outcome = cleanup.run("deleted_accounts")
     assert (outcome.count, outcome.error, count(User)) == (0, "", 1)
 
@@ -589,8 +589,8 @@ def test_a_pause_between_batches_does_not_hold_up_the_end(app, clock, monkeypatc
 @pytest.fixture
 def thread(app, monkeypatch):
     """Start the threads with this cleanup, or with the application's own. They look again at once."""
-    monkeypatch.setattr(delivery, "PAUSE", 0.01)
-    monkeypatch.setattr(delivery, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(worker, "PAUSE", 0.01)
+    monkeypatch.setattr(worker, "LOOK_EVERY", 0.01)
     started = []
 
     def start(cleanup=None):
@@ -620,7 +620,7 @@ def test_emails_go_while_cleanup_takes_its_time(thread, ada, letters):
 
     thread(clean_up)
     assert began.wait(10)
-    mail.send("reset", ada)
+    outbox.enqueue("reset", ada)
     db.session.commit()
     until(lambda: len(letters) == 1)
     assert not is_over.is_set()
@@ -636,13 +636,13 @@ def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, lett
 
     thread(fail)
     until(lambda: len(asked) >= 3)
-    mail.send("reset", ada)
+    outbox.enqueue("reset", ada)
     db.session.commit()
     until(lambda: len(letters) == 1)
 
 
 def test_a_process_that_ends_does_not_wait_for_a_long_batch(thread, monkeypatch):
-    monkeypatch.setattr(delivery, "PATIENCE", 0.05)
+    monkeypatch.setattr(worker, "PATIENCE", 0.05)
     is_over, began = threading.Event(), threading.Event()
 
     def clean_up(stopped):

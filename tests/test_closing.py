@@ -12,9 +12,9 @@ from sqlalchemy import func, select, update
 from test_gate import JSON, addresses, rows
 from test_personal_data import live
 
-from app import mail
-from app.accounts import cleanup, closing, personal_data
+from app.accounts import account_deletion, cleanup, personal_data
 from app.auth.gate import ASKS_NOBODY
+from app.email import delivery
 from app.extensions import db
 from app.models import Event, Letter, User, UserSession
 
@@ -305,24 +305,24 @@ def test_a_goodbye_that_can_not_be_posted_waits_and_leaves_nothing_when_it_is_gi
     purge()
     app.extensions["mail"].suppress = False  # nobody listens there
     for _ in range(7):
-        mail.deliver()
+        delivery.deliver()
         assert db.session.scalar(select(Letter.status)) == "waiting"
         clock.move(days=1)
-    mail.deliver()
+    delivery.deliver()
     assert held("ada@example.com") == []
 
 
 def test_who_keeps_the_account_while_it_is_purged_keeps_it(app, ada, clock, monkeypatch):
     ada.deletion_due_at = clock.time
     db.session.commit()
-    delete = closing.purge
+    delete = account_deletion.purge
 
     def kept_and_then_purged(user, *conditions, **how):
         with db.engine.begin() as connection:
             connection.execute(update(User.__table__).values(deletion_due_at=None))
         return delete(user, *conditions, **how)
 
-    monkeypatch.setattr(closing, "purge", kept_and_then_purged)
+    monkeypatch.setattr(account_deletion, "purge", kept_and_then_purged)
     assert purge() == 0
     assert User.find("ada")
 
@@ -339,7 +339,7 @@ def test_what_belongs_to_whoever_had_the_address_before_is_not_taken_along(clien
     theirs = personal_data.everything(eve)
     assert "lovelace" not in str(theirs)
     assert len(theirs["outbox"]) == 1
-    closing.purge(eve, say_goodbye=False)
+    account_deletion.purge(eve, say_goodbye=False)
     db.session.commit()
     assert db.session.scalar(select(func.count()).where(Letter.user_id == number)) > 1
 

@@ -836,7 +836,7 @@ def test_the_suite_says_which_lines_it_does_not_reach(small_suite, tmp_path):
     assert "1 passed, 1 deselected" in result.stdout
     heading = next(line for line in result.stdout.splitlines() if line.startswith("Name"))
     assert heading.split() == ["Name", "Stmts", "Miss", "Branch", "BrPart", "Cover", "Missing"]
-    assert "app/mail.py" in result.stdout
+    assert "app/email/outbox.py" in result.stdout
 
 
 def test_operators_may_give_reserved_names(flask):

@@ -15,12 +15,12 @@ from corpora import COSTLY
 from test_strange_input import encoded, raw
 from walk import PROVIDERS, SWITCHES, Query, Walk, fill, member, member_with_app, stranger, unconfirmed
 
-from app.accounts import second_step
+from app.accounts import two_factor_codes
 from app.accounts.registration import normal_email
-from app.counts import hashed
-from app.main import bounds
 from app.models import email_challenge
 from app.models.logins import ascii_email, email_key, login_key
+from app.security.rate_limit_storage import hashed
+from app.web import request_size
 
 pytestmark = on_sqlite
 
@@ -79,8 +79,8 @@ def visitor(request):
 
 @pytest.fixture
 def walk(app, visitor, monkeypatch):
-    monkeypatch.setattr(second_step, "TRIES", 10**6)
-    monkeypatch.setattr(second_step, "MOST", 10**6)
+    monkeypatch.setattr(two_factor_codes, "TRIES", 10**6)
+    monkeypatch.setattr(two_factor_codes, "MOST", 10**6)
     monkeypatch.setattr(email_challenge, "TRIES", 10**6)
     walk = Walk(app, visitor)
     walk.begin()
@@ -208,8 +208,8 @@ def test_the_meter_sees_what_is_dear(app):
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        ({"data": {"login": "x" * bounds.MAX_FIELD, "password": "x"}}, 422),
-        ({"data": {"login": "x" * (bounds.MAX_FIELD + 1), "password": "x"}}, 413),
+        ({"data": {"login": "x" * request_size.MAX_FIELD, "password": "x"}}, 422),
+        ({"data": {"login": "x" * (request_size.MAX_FIELD + 1), "password": "x"}}, 413),
         ({"data": {"login": "ada", "password": "x" * 1025}}, 422),
         ({"data": {"x" * 129: "x"}}, 413),
         ({"data": {f"x{number}": "x" for number in range(102)}}, 413),

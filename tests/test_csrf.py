@@ -8,8 +8,8 @@ from clients import PASSWORD, on_sqlite
 from flask import request
 from walk import PROVIDERS, fill
 
-from app.auth import gate
 from app.extensions import csrf
+from app.web.csrf import open_to_other_sites
 
 HTTPS = {"PUBLIC_URL": "https://accounts.example", "SESSION_COOKIE_SECURE": True}
 PROTECTED = {"WTF_CSRF_ENABLED": True, "RATELIMIT_ENABLED": False, "OIDC_PROVIDERS": PROVIDERS}
@@ -181,7 +181,7 @@ def test_exempt_views_need_no_token_and_marked_ones_take_other_sites_forms(app):
     def webhook():
         return "reached"
 
-    @gate.open_to_other_sites
+    @open_to_other_sites
     def widget():
         return "reached"
 

@@ -14,7 +14,7 @@ from mail_server import HOST, Authority, MailServer, tls, until
 from mail_server import PASSWORD as MAIL_PASSWORD
 from sqlalchemy import func, select
 
-from app import mail
+from app.email import delivery, outbox
 from app.extensions import db
 from app.models import Letter, User
 
@@ -45,7 +45,7 @@ def mode():
 @pytest.fixture
 def server(mode, authority, certificates, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    monkeypatch.setattr(mail, "TIMEOUT", 0.3 if mode == "hangs" else 5)
+    monkeypatch.setattr(delivery, "TIMEOUT", 0.3 if mode == "hangs" else 5)
     server = MailServer(mode, certificates)
     yield server
     server.stop()
@@ -65,7 +65,7 @@ def queue(app):
             user = User(email=f"{name}@example.com", username=name, password=PASSWORD)
             db.session.add(user)
             db.session.flush()
-            mail.send("confirm", user)
+            outbox.enqueue("confirm", user)
         db.session.commit()
 
     return queue
@@ -101,9 +101,9 @@ def register(client):
 
 def is_sent_after_half_a_minute(clock):
     clock.move(seconds=29)
-    assert mail.deliver() == 0
+    assert delivery.deliver() == 0
     clock.move(seconds=1)
-    assert mail.deliver() == 1
+    assert delivery.deliver() == 1
     return (letter().status, letter().error, letter().tries) == ("sent", "", 2)
 
 
@@ -124,7 +124,7 @@ def test_a_registration_does_not_feel_what_makes_its_letter_wait(client, server,
     register(client)
     assert (server.connections, letter().tries) == ([], 0)
 
-    assert mail.deliver() == 1
+    assert delivery.deliver() == 1
     assert (letter().status, letter().claimed_until) == ("waiting", None)
     assert reason in letter().error
     taken = 1 if mode == "drops after DATA" else 0
@@ -147,11 +147,11 @@ def test_a_registration_does_not_feel_what_makes_its_letter_wait(client, server,
 def test_a_final_refusal_ends_a_letter_at_once_with_its_reason(client, server, clock, reason):
     register(client)
     assert (server.connections, letter().tries) == ([], 0)
-    assert mail.deliver() == 1
+    assert delivery.deliver() == 1
     assert (letter().status, letter().error, letter().tries) == ("failed", reason, 1)
     server.become("normal")
     clock.move(days=2)
-    assert mail.deliver() == 0
+    assert delivery.deliver() == 0
     assert server.letters == []
 
 
@@ -160,16 +160,16 @@ def test_a_letter_that_is_put_off_again_and_again_waits_longer_each_time_with_on
     queue("eve")
     waits = []
     for _ in range(3):
-        assert mail.deliver() == 1
+        assert delivery.deliver() == 1
         waits.append((letter().due_at - clock.time).total_seconds())
         clock.move(seconds=waits[-1])
     assert waits == [30, 120, 600]
 
     server.become("drops after DATA")
-    mail.deliver()
+    delivery.deliver()
     clock.move(hours=1)
     server.become("normal")
-    mail.deliver()
+    delivery.deliver()
     assert (letter().status, letter().tries) == ("sent", 5)
     assert [copy["Message-ID"] for copy in server.letters] == [letter().message_id] * 2
 
@@ -177,7 +177,7 @@ def test_a_letter_that_is_put_off_again_and_again_waits_longer_each_time_with_on
 @modes("hangs")
 @pytest.mark.parametrize("own", [{"MAIL_DELIVERY": "thread"}])
 def test_the_thread_that_delivers_holds_up_no_page(make_app, database, server, own, monkeypatch):
-    monkeypatch.setattr(mail, "TIMEOUT", 2)
+    monkeypatch.setattr(delivery, "TIMEOUT", 2)
     with make_app("testing", database, server.settings | own) as app:
         register(app.test_client())
         until(lambda: server.connections)
@@ -192,7 +192,7 @@ def test_the_thread_that_delivers_holds_up_no_page(make_app, database, server, o
 @modes("STARTTLS", "TLS")
 def test_a_verified_connection_is_signed_in_once_and_gets_the_letters(queue, server):
     queue("eve", "ada")
-    assert mail.deliver() == 2
+    assert delivery.deliver() == 2
     assert recipients(server) == ["eve", "ada"]
     assert server.passwords == [(MAIL_PASSWORD, "TLSv1.3")]
 
@@ -212,7 +212,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
     register(client)
     assert server.connections == []
     queue("ada")
-    assert mail.deliver() == 1
+    assert delivery.deliver() == 1
     assert (server.passwords, server.letters) == ([], [])
     first, second = letters()
     assert (first.status, second.status) == ("waiting", "waiting")
@@ -227,7 +227,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
 @modes("STARTTLS, unknown authority", "STARTTLS, another host", "STARTTLS not offered")
 def test_a_letter_goes_when_the_certificate_has_been_mended(client, server, clock):
     register(client)
-    mail.deliver()
+    delivery.deliver()
     server.become("STARTTLS")
     assert is_sent_after_half_a_minute(clock)
     assert recipients(server) == ["eve"]
@@ -238,7 +238,7 @@ def test_a_letter_goes_when_the_certificate_has_been_mended(client, server, cloc
 def test_a_wrong_password_makes_letters_wait(app, queue, server, clock):
     app.extensions["mail"].password = "wrong"
     queue("eve")
-    mail.deliver()
+    delivery.deliver()
     assert server.letters == []
     assert letter().status == "waiting"
     assert letter().error.startswith("535 5.7.8")
@@ -251,19 +251,19 @@ def test_a_wrong_password_makes_letters_wait(app, queue, server, clock):
 
 def test_many_letters_go_over_one_connection(queue, server):
     queue(*people(20))
-    assert mail.deliver() == 20
+    assert delivery.deliver() == 20
     assert recipients(server) == people(20)
     assert len(server.connections) == 1
 
 
 def test_when_nothing_is_due_no_connection_is_opened(app, server):
-    assert mail.deliver() == 0
+    assert delivery.deliver() == 0
     assert server.connections == []
 
 
 def test_a_refused_recipient_among_others_loses_none_of_them_nor_the_connection(queue, server):
     queue("eve", "nobody", "ada")
-    assert mail.deliver() == 3
+    assert delivery.deliver() == 3
     assert [(each.status, each.error) for each in letters()] == [
         ("sent", ""),
         ("failed", "550 5.1.1 no such user"),
@@ -276,19 +276,19 @@ def test_a_refused_recipient_among_others_loses_none_of_them_nor_the_connection(
 @modes("554 at DATA")
 def test_a_refused_letter_leaves_nothing_of_it_on_the_connection(queue, server):
     queue("eve", "ada")
-    assert mail.deliver() == 2
+    assert delivery.deliver() == 2
     assert [each.error for each in letters()] == ["554 5.3.4 not today"] * 2
 
 
 @modes("421 after two letters")
 def test_a_server_that_ends_the_connection_gets_a_new_one(queue, server, clock):
     queue(*people(5))
-    assert mail.deliver() == 5
+    assert delivery.deliver() == 5
     assert recipients(server) == ["person0", "person1", "person3", "person4"]
     assert letters()[2].error == "421 4.7.0 too many letters"
     assert len(server.connections) == 2
     clock.move(seconds=30)
-    mail.deliver()
+    delivery.deliver()
     assert recipients(server)[-1] == "person2"
 
 
@@ -297,7 +297,7 @@ def test_several_threads_send_each_letter_once(app, queue, server):
 
     def deliver(_):
         with app.app_context():
-            return mail.deliver()
+            return delivery.deliver()
 
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(deliver, range(4))) == 50
@@ -311,7 +311,7 @@ def test_a_server_takes_letters_with_long_links_whole(make_app, database, server
     with make_app("testing", database, server.settings | own) as app:
         form = FORM | {"email": f"{'e' * 64}@example.com", "username": "e" * 64}
         app.test_client().post("/auth/register", data=form)
-        assert mail.deliver() == 1
+        assert delivery.deliver() == 1
         assert (letter().status, letter().error) == ("sent", "")
         [received] = server.letters
         text, html = (received.get_body([kind]).get_content() for kind in ("plain", "html"))
@@ -331,9 +331,9 @@ def test_a_server_takes_letters_with_long_links_whole(make_app, database, server
 )
 def test_a_server_is_told_the_address_that_a_letter_comes_from(make_app, database, server, own, sender):
     with make_app("testing", database, server.settings | own):
-        mail.send("no_account", None, to="eve@example.com")
+        outbox.enqueue("no_account", None, to="eve@example.com")
         db.session.commit()
-        mail.deliver()
+        delivery.deliver()
         assert (letter().status, letter().error) == ("sent", "")
         [received] = server.letters
         assert received["X-MailFrom"] == received["From"].addresses[0].addr_spec == sender

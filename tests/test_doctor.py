@@ -13,12 +13,14 @@ from sqlalchemy import text
 from test_captcha import Service, broken
 from werkzeug.serving import make_server
 
-from app import extensions, mail, tokens
+from app import extensions
 from app.accounts import cleanup
-from app.cli import servers
+from app.cli import doctor_services
 from app.cli.doctor import CHECKS
+from app.email import delivery, outbox
 from app.extensions import db, migrations
 from app.models import Job
+from app.security import tokens
 
 ALL = "settings database clock letters cleanup PUBLIC_URL mail accounts CAPTCHA counts".split()
 
@@ -167,7 +169,7 @@ def test_a_clock_that_is_off(doctor, clock, issuer):
 
 
 def test_letters_that_wait(doctor, bob, clock):
-    mail.send("confirm", bob)
+    outbox.enqueue("confirm", bob)
     db.session.commit()
     assert doctor(code=0)
     clock.move(minutes=6)
@@ -218,7 +220,7 @@ def test_cleanup_jobs_that_fail_or_are_overdue(doctor, bob, clock):
 )
 @on_sqlite
 def test_a_mail_server_that_is_not_well(doctor, app, authority, monkeypatch, mode, settings, words):
-    monkeypatch.setattr(mail, "TIMEOUT", 0.5)
+    monkeypatch.setattr(delivery, "TIMEOUT", 0.5)
     server = MailServer(mode, {"good": tls(authority.certify(HOST)), "for another host": tls(authority.certify("x"))})
     app.config.update(server.settings | {"MAIL_USE_TLS": True} | settings)
     extensions.mail.init_app(app)
@@ -251,7 +253,7 @@ def test_more_proxies_believed_than_there_are(app, doctor):
 def test_what_passed_the_proxies(app, trusted, arrived, words):
     app.config.update(TRUSTED_PROXIES=trusted, PUBLIC_URL="https://example.com")
     whole = {"ip": "10.0.0.1", "is_secure": True, "host": "example.com", "is_proxy_trusted": True} | arrived
-    found = list(servers._proxies(whole))
+    found = list(doctor_services._proxies(whole))
     assert [words in line for line in found] == [True] if words else found == []
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from jinja2 import ChoiceLoader, DictLoader
 
-from app import mail
+from app.email import budgets, outbox
 from app.extensions import db
 
 
@@ -27,7 +27,7 @@ def browser(app):
 
 
 def use_up(browser, email, page="/auth/reset"):
-    for number in range(mail.HOURLY):
+    for number in range(budgets.HOURLY):
         assert browser(f"192.0.2.{number}").post(page, data={"email": email}).status_code == 302
 
 
@@ -44,7 +44,7 @@ def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser
     for number in range(5):
         clock.move(minutes=2)
         owner.post(page, data={"email": ada.email})
-        assert len(letters()) == sent + min(number + 1, mail.DEVICE_HOURLY)
+        assert len(letters()) == sent + min(number + 1, budgets.DEVICE_HOURLY)
     assert letters.link().startswith(PAGES[page])
     assert owner.get(letters.link()).status_code in {200, 302}
 
@@ -74,22 +74,22 @@ def test_there_is_always_a_reset_link_that_works_whatever_a_stranger_asks_for(br
         assert browser("198.51.100.7").get(link).status_code == 200, hour
         assert "the newest one still works" in answer.text
         clock.move(minutes=60 - wait, seconds=1)
-    assert len(letters) <= 2 * mail.DAILY
+    assert len(letters) <= 2 * budgets.DAILY
 
 
 def test_the_last_email_of_a_day_is_a_reset_and_says_so(browser, ada, letters, clock):
     for _ in range(4):
         use_up(browser, ada.email, "/auth/magic-link")
         clock.move(hours=1)
-    assert len(letters()) == mail.DAILY - 1
+    assert len(letters()) == budgets.DAILY - 1
     browser("198.51.100.7").post("/auth/reset", data={"email": ada.email})
-    assert len(letters()) == mail.DAILY
+    assert len(letters()) == budgets.DAILY
     assert "Open this link within 24 hours" in letters[-1].body
     assert "this is the last one until tomorrow" in letters[-1].body
     clock.move(hours=23)
     form = {"password": "another lantern", "confirm_password": "another lantern"}
     assert browser("198.51.100.7").post(letters.link(), data=form).status_code == 302
-    assert browser("198.51.100.7").get(letters.link(mail.DAILY - 1)).status_code == 410
+    assert browser("198.51.100.7").get(letters.link(budgets.DAILY - 1)).status_code == 410
 
 
 def test_an_address_without_an_account_is_written_to_as_often(browser, ada, letters, clock):
@@ -108,9 +108,9 @@ def test_an_address_without_an_account_is_written_to_as_often(browser, ada, lett
 def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_ask_for(app, browser, ada, letters):
     own = DictLoader({"mail/digest.txt": "Subject: Your week\n\nNothing new."})
     app.jinja_env.loader = ChoiceLoader([own, app.jinja_env.loader])
-    for _ in range(mail.DAILY + 1):
-        mail.send("digest", ada)
-        mail.send("password_changed", ada)
+    for _ in range(budgets.DAILY + 1):
+        outbox.enqueue("digest", ada)
+        outbox.enqueue("password_changed", ada)
     db.session.commit()
     letters()
     browser().post("/auth/reset", data={"email": ada.email})
@@ -120,7 +120,7 @@ def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_as
 def test_other_addresses_of_the_mailbox_keep_nobody_from_resetting_and_get_no_more(browser, ada, letters):
     for number in range(20):
         browser(f"192.0.2.{number}").post("/auth/reset", data={"email": f"ada+{number}@example.com"})
-    assert len(letters()) == mail.HOURLY
+    assert len(letters()) == budgets.HOURLY
     browser("198.51.100.7").post("/auth/reset", data={"email": "ada@example.com"})
-    assert len(letters()) == mail.HOURLY + 1
+    assert len(letters()) == budgets.HOURLY + 1
     assert "/auth/reset/" in letters[-1].body

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from app import entropy
+from app.security import entropy
 
 GUESSABLE = """
 abcdefghijklmnopqrstuvwxyzabcdef abcdefghijklmnopqrstuvwxyz0123456789 zyxwvutsrqponmlkjihgfedcba9876543210

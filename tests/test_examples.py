@@ -27,7 +27,7 @@ TRY = """
 import hashlib
 
 from app import create_app
-from app.accounts import closing, personal_data
+from app.accounts import account_deletion, personal_data
 from app.extensions import db
 from app.models import User
 
@@ -64,7 +64,7 @@ with app.app_context():
     held = personal_data.everything(ada)
     assert (len(held["plants"]), len(held["waterings"])) == (2, 1)
     assert "key" not in held["api_tokens"][0]
-    assert closing.purge(ada)
+    assert account_deletion.purge(ada)
     db.session.commit()
     assert not Plant.query.all()
 print("followed")
@@ -88,8 +88,8 @@ def clone(tmp_path_factory):
             file.write_text(text, "utf-8")
     change(
         clone / "app/__init__.py",
-        "import assets, auth, cli, extensions,",
-        "import api, assets, auth, cli, extensions, garden,",
+        "import auth, cli, extensions,",
+        "import api, auth, cli, extensions, garden,",
     )
     change(
         clone / "app/__init__.py",

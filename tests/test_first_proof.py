@@ -9,10 +9,11 @@ import pytest
 from clients import PASSWORD
 from sqlalchemy import select
 
-from app import mail, tokens
-from app.accounts import credentials, first_proof
+from app.accounts import credentials, email_ownership
+from app.email import outbox
 from app.extensions import db
 from app.models import Device, Event, Identity, Letter, RemovedCredential, User, UserSession
+from app.security import tokens
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"
 ASK, WAIT, GATE = "/auth/magic-link", "/auth/magic-link/sent", "/auth/unconfirmed"
@@ -256,15 +257,15 @@ def test_later_proofs_are_no_first_ones(app, client, another_client, ada, letter
 
 def test_every_column_and_table_about_an_account_is_cleared_or_kept_for_a_reason():
     columns = {column.name for column in User.__table__.columns}
-    assert columns == set(first_proof.CLEARED_COLUMNS) | (set(first_proof.KEPT) & columns)
-    cleared = {*credentials.kinds(), *first_proof.CLEARED_TABLES, RemovedCredential, UserSession, Device}
+    assert columns == set(email_ownership.CLEARED_COLUMNS) | (set(email_ownership.KEPT) & columns)
+    cleared = {*credentials.kinds(), *email_ownership.CLEARED_TABLES, RemovedCredential, UserSession, Device}
     tables = {
         model.__tablename__
         for model in (mapper.class_ for mapper in User.registry.mappers)
         if model.__module__.startswith("app.models.")
         and any(key.column.table is User.__table__ for key in model.__table__.foreign_keys)
     }
-    kept = set(first_proof.KEPT) - columns
+    kept = set(email_ownership.KEPT) - columns
     assert tables == {model.__tablename__ for model in cleared} | kept
 
 
@@ -294,7 +295,7 @@ def test_planted_credentials_are_not_restored_by_an_earlier_email(client, anothe
     credentials.remove(event, Identity, Identity.user_id == user.id)
     db.session.commit()
     prove()
-    to = mail.recipient_hash(VICTIM)
+    to = outbox.recipient_hash(VICTIM)
     token = tokens.issue("secure_account", user.id, tokens.fingerprint(), event=event.id, to=to)
     assert another_client.post(f"/auth/secure-account/{token}", data=NEW_TWICE).status_code == 410
     assert not db.session.scalars(select(Identity)).all()

@@ -13,7 +13,7 @@ from jinja2 import ChoiceLoader, DictLoader
 from wtforms import validators, widgets
 from wtforms.fields import SelectChoice
 
-from app.auth.fields import Form, MaxLength, form_page
+from app.auth.forms import Form, MaxLength, form_page
 
 PAGE = """{% from "macros.html" import fields, enctype %}
 <form id="by-parts" method="post"{{ enctype(form) }}>{{ fields(form) }}<button>Go</button></form>"""

@@ -9,11 +9,11 @@ import pytest
 from clients import PASSWORD, on_sqlite
 from sqlalchemy import func, select
 
-from app import hashing
 from app.extensions import db
-from app.hashing import Busy, Threads
 from app.models import Count, User
 from app.models.user import check_password, hash_password
+from app.security import hashing
+from app.security.hashing import Busy, Threads
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from test_passwords import FIREFOX, NEW
 from test_sessions import lines
 
 from app import clock as clocks
-from app.audit import WORDS
 from app.extensions import db
 from app.models import Event, UserSession
+from app.security.audit import WORDS
 
 PAGE = "/auth/history"
 

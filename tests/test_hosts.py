@@ -10,8 +10,8 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
 from app.extensions import db
-from app.main import proxies
 from app.models import UserSession
+from app.web import proxies
 
 HTTPS = {"PUBLIC_URL": "https://accounts.example"}
 UNDER = {"PUBLIC_URL": "https://accounts.example/app"}
@@ -52,7 +52,7 @@ def test_in_development_the_page_and_the_log_name_the_address_and_the_setting(at
         assert (answer.status_code, answer.mimetype) == (400, "text/plain")
         assert f"http://{host} is not the address of this site: PUBLIC_URL is http://localhost:5000." in answer.text
         assert f"Open http://localhost:5000/ or {ASKED[host]} and start again." in answer.text
-    (said,) = [record.getMessage() for record in caplog.records if record.name == "app.main.hosts"]
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "app.web.hosts"]
     assert f"http://{host}" in said
     assert "http://localhost:5000" in said
     assert "PUBLIC_URL or PORT" in said
@@ -65,7 +65,7 @@ def test_elsewhere_only_the_log_names_them_once_and_only_so_many(client, caplog)
         for _ in range(2):
             answer = client.get("/", base_url=f"https://x{number}.example")
             assert answer.text == "This site has another address.\n"
-    said = [record.getMessage() for record in caplog.records if record.name == "app.main.hosts"]
+    said = [record.getMessage() for record in caplog.records if record.name == "app.web.hosts"]
     assert (len(said), len(set(said))) == (100, 100)
     assert said[0].startswith(
         "https://x0.example is not the address of this site: PUBLIC_URL is https://accounts.example."
@@ -275,7 +275,7 @@ def test_by_default_this_machine_is_trusted(arrived, peer):
 def test_the_log_warns_once_of_a_proxy_that_is_not_counted(client, caplog):
     for _ in range(3):
         client.get("/", headers=FORGED)
-    (said,) = [record.getMessage() for record in caplog.records if record.name == "app.main.proxies"]
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "app.web.proxies"]
     assert said.startswith("Ignored the X-Forwarded-* headers from 127.0.0.1.")
     assert "set TRUSTED_PROXIES to the number" in said
 

@@ -9,10 +9,10 @@ from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import event, func, select, text, update
 from test_sso import travel
 
-from app import counts, limits
-from app.counts import counters
 from app.extensions import db
 from app.models import Count, Device, Event, Letter, LoginDelay, User, UserSession
+from app.security import rate_limit_storage, rate_limits
+from app.security.rate_limit_storage import counters
 
 FORM = {"password": PASSWORD, "confirm_password": PASSWORD}
 LETTERS = {
@@ -347,10 +347,10 @@ def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
     owner, stranger = browser("192.0.2.2"), browser("192.0.2.3")
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
-    rate = limits.EVERYBODYS[name]
-    counters().storage.incr(counts.Counter(name, "everybody", rate).key, rate.get_expiry(), count - 1)
+    rate = rate_limits.EVERYBODYS[name]
+    counters().storage.incr(rate_limit_storage.Counter(name, "everybody", rate).key, rate.get_expiry(), count - 1)
     assert "g-recaptcha" not in stranger.get("/auth/login").text
-    counters().add([counts.Counter(name, "everybody", rate)])
+    counters().add([rate_limit_storage.Counter(name, "everybody", rate)])
     assert "g-recaptcha" in stranger.get("/auth/login").text
     assert "Tick the box" in guess(stranger, password=PASSWORD).text
     assert "g-recaptcha" not in owner.get("/auth/login").text
@@ -361,7 +361,7 @@ def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
 
 @pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
 def test_what_counts_for_everybody_is_failures_and_not_tries(browser, ada):
-    counter = counts.Counter("login", "everybody", limits.EVERYBODYS["login"])
+    counter = rate_limit_storage.Counter("login", "everybody", rate_limits.EVERYBODYS["login"])
     for password in ("wrong", PASSWORD, ""):
         guess(browser(), password=password)
     assert counters().storage.get(counter.key) == 1
@@ -370,7 +370,7 @@ def test_what_counts_for_everybody_is_failures_and_not_tries(browser, ada):
 @on_sqlite
 def test_without_a_captcha_nothing_is_counted_for_everybody(browser, ada):
     guess(browser())
-    assert not [kept for kept in counts.kept() if kept.subject == "everybody"]
+    assert not [kept for kept in rate_limit_storage.kept() if kept.subject == "everybody"]
 
 
 # How it counts
@@ -431,7 +431,7 @@ def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, c
         with caplog.at_level(logging.WARNING):
             assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
             assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
-        (warning,) = [record.message for record in caplog.records if record.name == "app.counts"]
+        (warning,) = [record.message for record in caplog.records if record.name == "app.security.rate_limit_storage"]
         assert "each process counts for itself: " in warning
         assert "counts" in warning.partition(": ")[2]
     finally:
@@ -476,7 +476,7 @@ def test_every_view_that_takes_a_form_or_an_answer_has_a_policy_or_a_reason_for_
 @on_sqlite
 def test_a_view_can_not_name_a_policy_that_is_not_in_the_table(app):
     with pytest.raises(LookupError, match="no policy"):
-        limits.limited("orders")
+        rate_limits.limited("orders")
 
 
 # How many browsers
@@ -632,8 +632,8 @@ class TestByProvider:
         assert self.arrive(browser(), issuer, 99, True).location == "/"
 
     def test_it_asks_whether_an_address_is_taken_no_more_often_than_the_form(self, browser, ada, issuer):
-        rate = limits.parse(limits.POLICIES["availability"].rates[limits.network])
-        counters().storage.incr(counts.Counter("availability", "192.0.2.1", rate).key, 3600, 300)
+        rate = rate_limits.parse(rate_limits.POLICIES["availability"].rates[rate_limits.network])
+        counters().storage.incr(rate_limit_storage.Counter("availability", "192.0.2.1", rate).key, 3600, 300)
         assert self.arrive(browser(), issuer, 1, False, email="ada@example.com").status_code == 429
 
 

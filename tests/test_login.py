@@ -6,10 +6,11 @@ from urllib.parse import unquote
 import pytest
 from clients import PASSWORD, on_sqlite, without_tokens
 from corpora import INSIDE, OUTSIDE
+from flask_login import login_required
 from sqlalchemy import event, select
 
 from app.accounts import sessions
-from app.auth.gate import members_only, safe_next
+from app.auth.gate import safe_next
 from app.extensions import db
 from app.models import Event, User, UserSession
 
@@ -107,7 +108,7 @@ def test_the_unconfirmed_come_where_they_were_going_once_confirmed(client, bob, 
 
 
 def test_an_odd_address_is_come_back_to_as_it_was(client, app, ada):
-    app.add_url_rule("/garden/<name>", "garden", members_only(lambda name: name))
+    app.add_url_rule("/garden/<name>", "garden", login_required(lambda name: name))
     odd = ["my%20rose", "a%3Fb", "%C3%A9?x=%26", "%E2%80%8C", "a%E2%80%8Db?q=%E2%80%8D", "%C2%A0", "%E3%80%80", "a%5Cb",
            "a?q=%5C", "%E2%80%AE", "%F0%9F%8C%B9", "50%25", "%2541", "a%09b", "a%0Ab", "%E2%80%A8", "%EF%BB%BFx",
            "%C2%85", "%E5%BA%AD" * 300]  # fmt: skip
@@ -237,7 +238,7 @@ def test_a_form_is_a_form_and_nothing_else(client, ada, body, address):
 
 
 def test_what_is_too_long_is_not_worked_on(client, ada, monkeypatch):
-    monkeypatch.setattr("app.hashing.threads", None)  # whoever hashes falls
+    monkeypatch.setattr("app.security.hashing.threads", None)  # whoever hashes falls
     assert "too long" in client.post("/auth/login", data={"login": "a" * 255, "password": "x"}).text
     assert "too long" in client.post("/auth/login", data={"login": "ada", "password": "\u0315" * 1025}).text
 

@@ -7,9 +7,9 @@ from clients import PASSWORD, on_sqlite
 from sqlalchemy import select
 from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 
-from app import login_delay
 from app.extensions import db
 from app.models import Letter, LoginDelay
+from app.security import login_delay
 
 SUBJECT = "Someone is trying to guess your password"
 

@@ -8,8 +8,8 @@ from clients import PASSWORD, on_sqlite
 from sqlalchemy import select
 
 from app.extensions import db
-from app.logs import Json, Plain
 from app.models import UserSession
+from app.web.request_log import Json, Plain
 
 pytestmark = on_sqlite
 

@@ -13,11 +13,13 @@ from flask import current_app
 from jinja2 import ChoiceLoader, DictLoader, StrictUndefined
 from sqlalchemy import select
 
-from app import mail, mime, tokens
-from app.delivery import Delivery
+from app.email import delivery, outbox
+from app.email.message import Email
+from app.email.worker import Delivery
 from app.extensions import db
 from app.models import EmailChallenge, Event, Letter
-from app.models.outbox import WAITS
+from app.models.outbox_email import WAITS
+from app.security import tokens
 
 
 def letter():
@@ -27,7 +29,7 @@ def letter():
 @pytest.fixture
 def queued(bob):
     """One letter in the outbox."""
-    mail.send("confirm", bob)
+    outbox.enqueue("confirm", bob)
     db.session.commit()
     return letter()
 
@@ -43,13 +45,13 @@ def server(monkeypatch):
         sent.append(message)
 
     sent = []
-    monkeypatch.setattr(mail.Connection, "send", send)
+    monkeypatch.setattr(delivery.Connection, "send", send)
     send.answers, send.sent = answers, sent
     return send
 
 
 def test_a_letter_is_queued_in_the_callers_transaction(bob, letters):
-    mail.send("confirm", bob)
+    outbox.enqueue("confirm", bob)
     db.session.rollback()
     assert letters() == []
 
@@ -112,14 +114,14 @@ def test_a_letter_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
     bob, queued, letters, server, clock, monkeypatch, change
 ):
     server.answers.append(OSError("refused"))
-    assert mail.deliver() == 1
+    assert delivery.deliver() == 1
     for name, value in change.items():
         setattr(bob, name, value)
     db.session.commit()
     clock.move(minutes=1)
     issued = []
     monkeypatch.setattr(tokens, "issue", lambda *_: issued.append(1))
-    assert mail.deliver() == 1
+    assert delivery.deliver() == 1
     assert (server.sent, issued) == ([], [])
     assert letter().status == "obsolete"
 
@@ -128,9 +130,9 @@ def test_tries_wait_longer_each_time_and_end(queued, server, clock):
     server.answers.extend([smtplib.SMTPDataError(451, b"later")] * 20)
     waits = []
     while letter().status == "waiting":
-        assert mail.deliver() == 1
+        assert delivery.deliver() == 1
         waits.append((letter().due_at - clock.time).total_seconds())
-        assert mail.deliver() == 0
+        assert delivery.deliver() == 0
         clock.move(seconds=waits[-1])
     assert waits[:4] == [30, 120, 600, 3600]
     assert waits[: len(WAITS)] == [wait.total_seconds() for wait in WAITS]
@@ -140,10 +142,10 @@ def test_tries_wait_longer_each_time_and_end(queued, server, clock):
 
 def test_every_try_has_one_message_id(queued, server, clock):
     server.answers.append(smtplib.SMTPServerDisconnected("gone"))
-    mail.deliver()
+    delivery.deliver()
     first = letter().message_id
     clock.move(seconds=30)
-    mail.deliver()
+    delivery.deliver()
     assert [message.msgId for message in server.sent] == [first]
     assert (letter().status, letter().error) == ("sent", "")
 
@@ -163,15 +165,15 @@ def test_every_try_has_one_message_id(queued, server, clock):
 )
 def test_only_a_final_refusal_of_this_letter_ends_it(queued, server, refusal, status):
     server.answers.append(refusal)
-    mail.deliver()
+    delivery.deliver()
     assert letter().status == status
 
 
 def test_one_bad_letter_does_not_hold_up_the_others(ada, queued, server):
-    mail.send("confirm", ada)
+    outbox.enqueue("confirm", ada)
     db.session.commit()
     server.answers.append(ZeroDivisionError("a bug"))
-    assert mail.deliver() == 2
+    assert delivery.deliver() == 2
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
 
 
@@ -205,17 +207,17 @@ BROKEN = {  # what was done to the row of bob's letter, and what is said of it
 def test_a_letter_that_can_never_be_written_is_given_up_with_the_reason_and_the_others_go(
     ada, queued, server, caplog, statement, reason
 ):
-    mail.send("confirm", ada)
+    outbox.enqueue("confirm", ada)
     db.session.commit()
     by_hand(statement)
-    assert mail.deliver() == 2
+    assert delivery.deliver() == 2
     broken, other = db.session.scalars(select(Letter).order_by(Letter.id).execution_options(populate_existing=True))
     assert (broken.status, broken.tries, broken.claimed_until) == ("failed", 1, None)
     assert reason in broken.error
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
     assert other.status == "sent"
     assert "is given up" in caplog.text
-    assert mail.deliver() == 0
+    assert delivery.deliver() == 0
 
 
 def test_a_mistake_in_a_template_gives_up_its_letters_alone_and_they_can_be_tried_again(
@@ -224,14 +226,14 @@ def test_a_mistake_in_a_template_gives_up_its_letters_alone_and_they_can_be_trie
     templates = {"mail/confirm.txt": "Subject: {{ 1 / 0 }}\n\nHello"}
     loader, app.jinja_env.auto_reload = app.jinja_env.loader, True
     monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([DictLoader(templates), loader]))
-    mail.send("password_changed", ada)
+    outbox.enqueue("password_changed", ada)
     db.session.commit()
-    assert mail.deliver() == 2
+    assert delivery.deliver() == 2
     assert "ZeroDivisionError" in letter().error
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
     templates.clear()
     assert "1 will be tried again." in app.test_cli_runner().invoke(args=["mail", "retry", "--all"]).output
-    mail.deliver()
+    delivery.deliver()
     db.session.expire_all()
     assert letter().status == "sent"
 
@@ -240,7 +242,7 @@ def test_a_letter_that_ends_every_worker_is_given_up(queued, server, clock):
     for _ in range(len(WAITS) + 1):
         assert Letter.claim().id == queued.id
         clock.move(seconds=61)
-    assert mail.deliver() == 0
+    assert delivery.deliver() == 0
     db.session.expire_all()
     assert letter().status == "failed"
     assert "stopped its worker" in letter().error
@@ -266,8 +268,8 @@ def test_who_held_a_letter_too_long_does_not_say_how_it_ended(queued, server, cl
         raise smtplib.SMTPDataError(554, b"too late")
 
     app, number = current_app._get_current_object(), queued.id
-    monkeypatch.setattr(mail.Connection, "send", slow)
-    mail.deliver()
+    monkeypatch.setattr(delivery.Connection, "send", slow)
+    delivery.deliver()
     db.session.expire_all()
     assert letter().status == "sent"
 
@@ -284,7 +286,7 @@ def test_the_thread_delivers_what_is_committed(app, bob, letters):
     delivery = Delivery(app, cleanup=lambda stopped: None)
     delivery.start()
     try:
-        mail.send("confirm", bob)
+        outbox.enqueue("confirm", bob)
         db.session.commit()
         for _ in range(200):
             db.session.rollback()
@@ -310,10 +312,10 @@ def test_the_thread_starts_at_the_first_request_and_once(app, client):
     thread.join(10)
 
 
-TEMPLATES = Path(mail.__file__).parent / "templates/mail"
+TEMPLATES = Path(outbox.__file__).parent / "templates/mail"
 # Those that carry the link "This wasn't me".
 NOTICES = {path.stem for path in TEMPLATES.glob("[!_]*.txt") if "_secure_account.txt" in path.read_text()}
-LETTERS = sorted(path.stem for path in Path(mail.__file__).parent.glob("templates/mail/[!_]*.txt"))
+LETTERS = sorted(path.stem for path in Path(outbox.__file__).parent.glob("templates/mail/[!_]*.txt"))
 
 
 def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
@@ -326,7 +328,7 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     elsewhere = {"label": label, "address": new_email, "due": "6 December 2026"}
     factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
     about = event if name in NOTICES else None
-    mail.send(name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor)
+    outbox.enqueue(name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor)
     db.session.commit()
 
 
@@ -343,7 +345,7 @@ def test_a_scanner_that_opens_every_link_of_a_letter_changes_nothing(app, bob, l
             assert scanner.open(link, method=method).status_code in {200, 302}
             scanner.open(link, method=method)
     assert [db.session.execute(select(table)).all() for table in tables] == before
-    assert any(message.html.count(link) for link in links) or name not in mail.PURPOSES
+    assert any(message.html.count(link) for link in links) or name not in outbox.PURPOSES
 
 
 @pytest.mark.parametrize("name", LETTERS)
@@ -356,7 +358,7 @@ def test_every_letter_has_a_subject_and_both_forms(app, bob, letters, name):
     assert message.html.startswith("<!doctype html>")
     links = re.findall(r"http\S+", message.body)
     assert all(message.html.count(link) >= 3 for link in links), "a button each, and an address to copy"
-    assert links or name not in mail.PURPOSES
+    assert links or name not in outbox.PURPOSES
     assert "\n\n\n" not in message.body
 
 
@@ -437,7 +439,7 @@ def test_a_link_is_as_short_as_a_link_can_be(app, queued, letters):
 
 @pytest.mark.parametrize("name", ["From here", ".", "..", "a\u0085b\u2028c", "=3D=\n=", "line\nFrom line", "é" * 2000])
 def test_a_body_is_kept_whatever_stands_in_it(app, name):
-    message = mime.Email("Hi", ["ada@example.com"], f"{name}\nFrom {name}\n", f"<p>{name}</p>")
+    message = Email("Hi", ["ada@example.com"], f"{name}\nFrom {name}\n", f"<p>{name}</p>")
     assert bodies(message) == [message.body, message.html]
     assert b"\n>From" not in message.as_bytes()
 
@@ -517,7 +519,7 @@ def test_no_email_names_anybody_to_an_address_that_is_not_known_to_be_theirs(app
 )
 def test_a_plain_name_is_greeted_at_its_own_address(ada, letters, username, greeting):
     ada.username = username
-    mail.send("password_changed", ada)
+    outbox.enqueue("password_changed", ada)
     db.session.commit()
     text, html = bodies(letters()[0])
     assert text.startswith(greeting)

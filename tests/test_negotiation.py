@@ -3,7 +3,7 @@
 import pytest
 from clients import PASSWORD, on_sqlite
 
-from app.negotiation import wants_json
+from app.web.negotiation import wants_json
 
 AXIOS, JQUERY = "application/json, text/plain, */*", "application/json, text/javascript, */*; q=0.01"
 JSON = [AXIOS, JQUERY, "application/json", "application/problem+json", "application/hal+json, application/json;q=0.9",

@@ -18,7 +18,7 @@ from test_gate import addresses, rows
 from test_passkeys import MAKE, add, asked
 
 from app import clock
-from app.accounts import closing, personal_data
+from app.accounts import account_deletion, personal_data
 from app.extensions import db
 from app.models import (
     Device,
@@ -373,7 +373,7 @@ def test_what_is_below_a_table_of_the_applications_own_is_exported_and_deleted(c
     assert [row["what"] for row in held["own_items"]] == ["ada's cup", "ada's pot"]
     assert (len(held["own_orders"]), len(held["own_a_parcel"]), len(held["own_order_tags"])) == (1, 2, 1)
     assert "bob's" not in text
-    assert closing.purge(User.find("ada"))
+    assert account_deletion.purge(User.find("ada"))
     db.session.commit()
     assert User.find("ada") is None
     assert db.session.scalars(select(orders.Item.what)).all() == ["bob's cup", "bob's pot"]

@@ -8,8 +8,8 @@ from flask import has_request_context, request
 from flows import Tour, registration
 from sqlalchemy import event
 
-from app.counts import counters
 from app.extensions import db
+from app.security.rate_limit_storage import counters
 
 # What PostgreSQL knows of the tables, which other tests filled and emptied, says nothing about production.
 AS_IF_NEW = [  # in a transaction that is rolled back

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from app.accounts import registration, sso
 from app.extensions import db
 from app.models import Event, Letter, User, UserSession
-from app.oidc import Claims
+from app.security.oidc import Claims
 from config import Provider
 
 FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}

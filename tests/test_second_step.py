@@ -11,11 +11,11 @@ from test_gate import addresses, hidden_token
 from test_login import OUTSIDE
 from test_passwords import NEW, beside, choose, history, is_signed_in, notes
 
-from app import tokens
-from app.accounts import second_step, two_factor
+from app.accounts import two_factor, two_factor_codes
 from app.auth import gate
 from app.extensions import db
 from app.models import Authenticator, Event, User, UserSession
+from app.security import tokens
 
 STEP, ASK = "/auth/second-factor", "/auth/recent-login"
 
@@ -144,7 +144,7 @@ def test_without_a_first_step_there_is_no_second(client, ada, phone):
     assert client.post(STEP, data={"code": phone.code()}).location == "/auth/login"
     assert client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/auth/login"
     assert not is_signed_in(client)
-    assert second_step.FAILED not in history()
+    assert two_factor_codes.FAILED not in history()
 
 
 def test_no_address_leads_past_it(app, client, another_client, ada, phone, letters):
@@ -220,7 +220,7 @@ def test_it_waits_for_ten_minutes(client, ada, phone, letters):
     assert answer.location == "/auth/login?next=/auth/history"
     assert "That took too long" in notes(client.get("/auth/login"))[0]
     assert not is_signed_in(client)
-    assert second_step.USED not in history(), "the code is not used up"
+    assert two_factor_codes.USED not in history(), "the code is not used up"
 
 
 def change_password(ada, letters, browser):
@@ -382,7 +382,7 @@ def test_after_five_wrong_codes_it_pauses_for_five_minutes(app, client, ada, pho
         page = browser.post(STEP, data={"code": phone.code()})
         assert "Wait five minutes" in beside("code", page)
         assert not is_signed_in(browser)
-    assert history().count(second_step.FAILED) == 5, "what is not looked at is not counted"
+    assert history().count(two_factor_codes.FAILED) == 5, "what is not looked at is not counted"
     phone.clock.move(minutes=4, seconds=59)
     assert client.post(STEP, data={"code": phone.code()}).status_code == 422
     phone.clock.move(seconds=1)
@@ -432,11 +432,11 @@ def test_known_browsers_have_one_count_together(app, ada, phone, letters):
     for browser in known:
         by_password(browser, letters)
         wrong(browser, phone, 3)
-    assert history().count(second_step.FAILED) == 5
+    assert history().count(two_factor_codes.FAILED) == 5
     stranger = app.test_client()
     by_password(stranger, letters)
     wrong(stranger, phone, 8)
-    assert history().count(second_step.FAILED) == 10
+    assert history().count(two_factor_codes.FAILED) == 10
 
 
 @pytest.mark.parametrize("typed", ["ABCD-EFGH", "12345", "1234567", "12345678", "a" * 64, "ⅫⅫ", "½½½½½½"])
@@ -445,7 +445,7 @@ def test_what_can_be_no_code_of_an_app_is_no_guess_at_one(client, ada, phone, le
     for name in ("recovery_code", "code"):
         for _ in range(6):
             assert "not right" in beside(name, client.post(STEP, data={name: typed}))
-    assert second_step.FAILED not in history()
+    assert two_factor_codes.FAILED not in history()
     assert "Somebody stopped short of your account" not in [letter.subject for letter in letters()]
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
@@ -500,7 +500,7 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, lett
     by_password(client, letters)
     wrong(client, phone, 1)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
-    lines = [second_step.FAILED, second_step.USED, "signed_in", "new_device", "browser_trusted"]
+    lines = [two_factor_codes.FAILED, two_factor_codes.USED, "signed_in", "new_device", "browser_trusted"]
     assert history()[-5:] == lines
     page = client.get("/auth/history").text
     assert "Somebody typed a wrong code at the second step" in page
@@ -513,6 +513,6 @@ def test_json_gets_errors_and_no_page(client, ada, phone, letters):
     answer = client.post(STEP, data={"code": phone.wrong()}, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json) == (
         422,
-        {"errors": {"code": [f"{second_step.WRONG} {second_step.CLOCK}"]}},
+        {"errors": {"code": [f"{two_factor_codes.WRONG} {two_factor_codes.CLOCK}"]}},
     )
-    assert timedelta(minutes=5) == second_step.PAUSE
+    assert timedelta(minutes=5) == two_factor_codes.PAUSE

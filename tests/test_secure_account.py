@@ -10,17 +10,17 @@ from authenticators import prove, set_up
 from clients import PASSWORD
 from sqlalchemy import select
 
-from app import audit, mail, tokens
 from app.accounts import (
-    closing,
+    account_deletion,
     credentials,
-    first_proof,
+    email_ownership,
     passwords,
     recovery_codes,
     secure_account,
     sessions,
     two_factor,
 )
+from app.email import outbox
 from app.extensions import db
 from app.models import (
     Authenticator,
@@ -35,6 +35,7 @@ from app.models import (
     User,
     UserSession,
 )
+from app.security import audit, tokens
 
 NEW = "a lighthouse keeper sleeps at noon"
 numbers = count(1)
@@ -46,7 +47,7 @@ def link_to(event, email=None):
         EmailChange.user_id == event.user_id, EmailChange.event_id >= event.id
     )
     first = db.session.scalar(changed.order_by(EmailChange.id).limit(1))
-    recipient = mail.recipient_hash(email or first or db.session.get(User, event.user_id).email)
+    recipient = outbox.recipient_hash(email or first or db.session.get(User, event.user_id).email)
     token = tokens.issue("secure_account", event.user_id, tokens.fingerprint(), event=event.id, to=recipient)
     return f"/auth/secure-account/{token}"
 
@@ -123,17 +124,17 @@ def link_identity(user, session):
     db.session.add(
         Identity(user_id=user.id, provider="acme", issuer="https://acme", subject=str(next(numbers)), event_id=event.id)
     )
-    mail.send("identity_linked", user, event=event, label="Acme", address=None)
+    outbox.enqueue("identity_linked", user, event=event, label="Acme", address=None)
 
 
 def unlink_identities(user, session):
     event = audit.record(user, "identity_unlinked", provider="mine")
     if credentials.remove(event, Identity, Identity.user_id == user.id):
-        mail.send("identity_unlinked", user, event=event, label="Acme", address=None)
+        outbox.enqueue("identity_unlinked", user, event=event, label="Acme", address=None)
 
 
 def ask_for_deletion(user, session):
-    closing.ask_to_delete(user)
+    account_deletion.ask_to_delete(user)
 
 
 STEPS = [add_app, remove_passkeys, renew_codes, link_identity, ask_for_deletion]
@@ -327,7 +328,7 @@ def test_the_link_is_good_for_seven_days(another_client, robbed, clock, days, st
 
 
 def test_a_link_of_another_account_or_of_no_event_is_invalid(client, ada, bob, robbed):
-    event, to = newest("password_changed"), mail.recipient_hash(ada.email)
+    event, to = newest("password_changed"), outbox.recipient_hash(ada.email)
     for subject, number in ((bob.id, event.id), (ada.id, 0), (ada.id, 10**9), (ada.id, None)):
         token = tokens.issue("secure_account", subject, tokens.fingerprint(), event=number, to=to)
         assert client.get(f"/auth/secure-account/{token}").status_code == 410
@@ -377,12 +378,12 @@ def test_devices_are_forgotten(client, another_client, robbed, ada):
 def test_every_security_email_carries_the_link(client, ada, letters, clock):
     client.sign_in(ada)
     without = {"account_secured", "email_undone", "goodbye", "password_guessing"}  # nobody got in, or nothing is left
-    asked_for = mail.ASKED_FOR - {"code", "verify_device"} | {"first_password"}
-    folder = Path(mail.__file__).parent / "templates/mail"
+    asked_for = outbox.ASKED_FOR - {"code", "verify_device"} | {"first_password"}
+    folder = Path(outbox.__file__).parent / "templates/mail"
     for name in {path.stem for path in folder.glob("[!_]*.txt")} - without - asked_for:
         event = audit.record(ada, "password_changed")
         details = {"new_email": "x@example.com", "label": "Acme", "address": None, "factor": "a passkey"}
-        mail.send(name, ada, event=event, due="1 May", left=3, is_last=False, **details)
+        outbox.enqueue(name, ada, event=event, due="1 May", left=3, is_last=False, **details)
         db.session.commit()
         body = letters()[-1].body
         assert re.search(r"This wasn't me:\nhttp://localhost/auth/secure-account/\S+\n", body), name
@@ -519,7 +520,7 @@ def test_a_first_proof_revokes_the_links_of_before(app, bob):
     audit.record(bob, "password_changed")
     db.session.flush()
     event = newest("password_changed")
-    first_proof.clear(bob)
+    email_ownership.clear(bob)
     assert not secure_account.find(link_to(event).rpartition("/")[2])
 
 

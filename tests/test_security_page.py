@@ -9,25 +9,23 @@ from limits import parse
 from test_cleanup import LIMITS as KEPT_FOR
 
 import config
-from app import hashing, limits, login_delay, mail, tokens
 from app.accounts import (
+    account_deletion,
     cleanup,
-    closing,
     credentials,
     device_verification,
     passkeys,
     passwords,
     recovery_codes,
     registration,
-    second_step,
     secure_account,
     sessions,
-    trust,
+    trusted_devices,
+    two_factor_codes,
 )
 from app.accounts import two_factor as apps
 from app.auth import gate
-from app.limits import POLICIES
-from app.main import bounds
+from app.email import budgets, outbox
 from app.models import (
     Device,
     EmailChallenge,
@@ -39,11 +37,14 @@ from app.models import (
     SsoJourney,
     UserSession,
     email_challenge,
+    oauth_state,
     passkey_challenge,
-    sso_journey,
 )
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.models.user import MAX_PASSWORD_LENGTH
+from app.security import hashing, login_delay, rate_limits, tokens
+from app.security.rate_limits import POLICIES
+from app.web import request_size
 
 PAGE = (ROOT / "SECURITY.md").read_text()
 
@@ -91,15 +92,15 @@ GOOD_FOR = {
     "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
     "second step": f"{span(gate.SECOND_STEP_WITHIN)} after the first",
-    "trusted browser": span(trust.LASTS),
-    "journey to an account elsewhere": f"{span(sso_journey.LASTS)}, once, in the same browser",
+    "trusted browser": span(trusted_devices.LASTS),
+    "journey to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
     "recent sign-in": span(sessions.RECENT),
     "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_WITHIN)}, once",
     "signed-in browser": f"until it is closed; {LOGGED_IN}",
     "the same, kept logged in": (
         f"{span(sessions.REMEMBERED_IDLE)} since last use, {span(sessions.REMEMBERED_LONGEST)} at most"
     ),
-    "account to be deleted": span(closing.GRACE),
+    "account to be deleted": span(account_deletion.GRACE),
     "removed credential": f"can be restored for {span(credentials.RESTORABLE)}",
 }
 
@@ -125,12 +126,12 @@ def test_what_has_one_figure_there_has_one_in_the_code():
 # How often anything may be tried
 
 COUNTED_FOR = {
-    limits.name_and_place: "a name or an address as it was typed, and a network",
-    limits.place: "a network",
-    limits.network: "a network",
-    limits.account_and_device: "an account that is logged in; each device that it knows, and all others together",
-    limits.typed: "the mailbox that they go to, with whatever tag behind a plus or dots",
-    limits.account_and_network: "an account, and a network",
+    rate_limits.name_and_place: "a name or an address as it was typed, and a network",
+    rate_limits.place: "a network",
+    rate_limits.network: "a network",
+    rate_limits.account_and_device: "an account that is logged in; each device that it knows, and all others together",
+    rate_limits.typed: "the mailbox that they go to, with whatever tag behind a plus or dots",
+    rate_limits.account_and_network: "an account, and a network",
 }
 TRIED = {
     "login": "wrong passwords",
@@ -151,7 +152,7 @@ TRIED = {
 BESIDE_THE_TABLE = [
     (
         "letters that are asked for",
-        f"{mail.HOURLY} an hour, {mail.DAILY} a day",
+        f"{budgets.HOURLY} an hour, {budgets.DAILY} a day",
         "the address that they go to, whoever asks in whatever way",
     ),
     (
@@ -203,10 +204,10 @@ def test_of_all_that_goes_the_page_says_when():
 
 # Sentences
 
-PASSWORDS = word(parse(POLICIES["login"].rates[limits.name_and_place]).amount)
-TRIES, PAUSE = word(second_step.TRIES), word(second_step.PAUSE // UNITS["minute"])
+PASSWORDS = word(parse(POLICIES["login"].rates[rate_limits.name_and_place]).amount)
+TRIES, PAUSE = word(two_factor_codes.TRIES), word(two_factor_codes.PAUSE // UNITS["minute"])
 GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
-WRONG, REGISTERED = limits.EVERYBODYS["login"], limits.EVERYBODYS["registration"]
+WRONG, REGISTERED = rate_limits.EVERYBODYS["login"], rate_limits.EVERYBODYS["registration"]
 SENTENCES = [
     f"at most {device_verification.MAX_HOURLY} of these emails an hour and {device_verification.MAX_DAILY} a day",
     f"works for {word(LIFE['secure_account'] // 86400)} days, once",
@@ -215,18 +216,18 @@ SENTENCES = [
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MOST}.",
     f"A code has {word(tokens.CODE_DIGITS)} digits.",
-    f"One address gets at most {mail.HOURLY} letters an hour and {mail.DAILY} a day that strangers can ask for,",
-    f"at most {mail.DAILY * email_challenge.TRIES} tries a day can be made at the codes of an account.",
-    f"A device that the account recognises gets {mail.DEVICE_HOURLY} emails an hour"
-    f" and {mail.DEVICE_DAILY} a day more,",
-    f"a reset goes every {mail.RESET_EVERY // UNITS['minute']} minutes",
+    f"One address gets at most {budgets.HOURLY} letters an hour and {budgets.DAILY} a day that strangers can ask for,",
+    f"at most {budgets.DAILY * email_challenge.TRIES} tries a day can be made at the codes of an account.",
+    f"A device that the account recognises gets {budgets.DEVICE_HOURLY} emails an hour"
+    f" and {budgets.DEVICE_DAILY} a day more,",
+    f"a reset goes every {budgets.RESET_EVERY // UNITS['minute']} minutes",
     f"one step ({apps.STEP} seconds) early or late is accepted",
     f"A recovery code has {recovery_codes.LENGTH * 5} random bits",
     f"{TRIES.capitalize()} wrong codes, and none is looked at for {PAUSE} minutes",
     f"Of a million codes {word(GOOD_AT_A_TIME)} are good at a time.",
-    f"After {second_step.MOST} wrong codes without a right one between",
-    f"a chance of 1 in {round(10**6 / (second_step.MOST * GOOD_AT_A_TIME), -2):,.0f}.",
-    f"The owner gets a letter, {word(mail.NOTICES_AN_HOUR)} an hour at most.",
+    f"After {two_factor_codes.MOST} wrong codes without a right one between",
+    f"a chance of 1 in {round(10**6 / (two_factor_codes.MOST * GOOD_AT_A_TIME), -2):,.0f}.",
+    f"The owner gets a letter, {word(outbox.NOTICES_AN_HOUR)} an hour at most.",
     f"{PASSWORDS} tries are counted for that browser alone",
     f"no more than {PASSWORDS} are looked at",
     f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"
@@ -251,16 +252,16 @@ def test_the_page_says(sentence):
 
 BROUGHT = {
     "body": f"{config.Config.MAX_CONTENT_LENGTH // 1024} KiB, {config.Config.MAX_FORM_PARTS} fields",
-    "one field": f"{bounds.MAX_FIELD // 1024} KiB; a passkey's answer may fill the body",
-    "path": f"{bounds.MAX_PATH // 1024} KiB",
-    "query": f"{bounds.MAX_QUERY // 1024} KiB, {config.Config.MAX_FORM_PARTS} parts",
-    "one header": f"{bounds.MAX_HEADER // 1024} KiB",
+    "one field": f"{request_size.MAX_FIELD // 1024} KiB; a passkey's answer may fill the body",
+    "path": f"{request_size.MAX_PATH // 1024} KiB",
+    "query": f"{request_size.MAX_QUERY // 1024} KiB, {config.Config.MAX_FORM_PARTS} parts",
+    "one header": f"{request_size.MAX_HEADER // 1024} KiB",
 }
 
 
 def test_how_much_a_request_may_bring():
     assert {what: most for what, most, _ in table("| | at most | else |")} == BROUGHT
-    assert bounds.LONGER_FIELDS["credential"] == config.Config.MAX_CONTENT_LENGTH
+    assert request_size.LONGER_FIELDS["credential"] == config.Config.MAX_CONTENT_LENGTH
     assert f"an address has {MAX_LOGIN_LENGTH} characters, a password {MAX_PASSWORD_LENGTH:,}" in PAGE
     assert f"{config.Config.PASSWORD_MIN_LENGTH} characters or more" in PAGE
     assert f"the first {passwords.SCORED_LENGTH}\ncharacters are estimated" in PAGE

@@ -464,7 +464,7 @@ def test_a_provider_that_makes_no_sense_costs_a_sentence(client, ada, issuer, pa
 @pytest.mark.parametrize("slow", SLOW)
 @on_sqlite
 def test_a_slow_provider_is_not_waited_for(client, ada, issuer, slow, monkeypatch):
-    monkeypatch.setattr("app.oidc.TIMEOUT", 0.5)
+    monkeypatch.setattr("app.security.oidc.TIMEOUT", 0.5)
     issuer.answers["/.well-known/openid-configuration"] = SLOW[slow](issuer)
     assert NO_ANSWER in told(client, client.post(START))
     assert client.sign_in(ada).location == "/"

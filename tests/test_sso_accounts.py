@@ -16,11 +16,11 @@ from test_first_proof import NEW_TWICE
 from test_passwords import history, is_signed_in
 from test_sso import START, count, set_out, told, travel
 
-from app import oidc
 from app.accounts import passwords, registration, sessions, sso
 from app.accounts.sso import Vouched
 from app.extensions import db
 from app.models import Identity, Passkey, User
+from app.security import oidc
 from config import KNOWN_PROVIDERS, Provider
 
 CONNECTIONS = "/auth/connections"

@@ -82,7 +82,7 @@ USELESS = {
 @pytest.mark.parametrize("useless", USELESS)
 @on_sqlite
 def test_userinfo_that_is_of_no_use_keeps_nobody_out(client, another_client, ada, issuer, monkeypatch, useless):
-    monkeypatch.setattr("app.oidc.USERINFO_TIMEOUT", 0.3)
+    monkeypatch.setattr("app.security.oidc.USERINFO_TIMEOUT", 0.3)
     issuer.userinfo = ADA | {"sub": "ada"}
     issuer.answers["/userinfo"] = USELESS[useless](issuer)
     link_by_hand(ada, issuer)
@@ -272,7 +272,7 @@ DOWN = {
 @pytest.mark.parametrize("down", DOWN)
 @on_sqlite
 def test_while_discovery_is_down_what_is_known_is_used(client, issuer, clock, monkeypatch, path, down, caplog):
-    monkeypatch.setattr("app.oidc.discovery.REFRESH_TIMEOUT", 0.3)
+    monkeypatch.setattr("app.security.oidc.discovery.REFRESH_TIMEOUT", 0.3)
     travel(client, issuer)
     issuer.answers[path] = DOWN[down](issuer)
     clock.move(days=1, seconds=1)

@@ -38,11 +38,12 @@ from walk import (
     unconfirmed,
 )
 
-from app import mail, tokens
-from app.accounts import second_step
+from app.accounts import two_factor_codes
+from app.email import delivery
 from app.extensions import db
 from app.models import User, email_challenge
 from app.models.user import STATE
+from app.security import tokens
 
 ANYTHING = [*STRANGE, *OUTSIDE, *NO_ADDRESSES, *NO_USERNAMES]
 JSON = {"Accept": "application/json"}
@@ -78,12 +79,12 @@ def settings(tmp_path, proxies):
 
 @pytest.fixture
 def walk(app, visitor, monkeypatch):
-    monkeypatch.setattr(second_step, "TRIES", 10**6)
-    monkeypatch.setattr(second_step, "MOST", 10**6)
+    monkeypatch.setattr(two_factor_codes, "TRIES", 10**6)
+    monkeypatch.setattr(two_factor_codes, "MOST", 10**6)
     monkeypatch.setattr(email_challenge, "TRIES", 10**6)
     walk = Walk(app, visitor)
     walk.begin()
-    mail.deliver()
+    delivery.deliver()
     yield walk
     print(f"{walk.asked} requests")
 

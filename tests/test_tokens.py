@@ -10,10 +10,11 @@ import pytest
 from clients import ROOT, on_sqlite
 from corpora import TOKENS, signed
 
-from app import mail, tokens
+from app.email import outbox
 from app.extensions import db
 from app.models import Event, User
 from app.models.user import STATE
+from app.security import tokens
 
 SECRET_KEY = "a key of the tests' own that is long enough"
 
@@ -62,7 +63,7 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
         email="new@example.com",
         challenge="x",
         event=event_id,
-        to=mail.recipient_hash(bob.email),
+        to=outbox.recipient_hash(bob.email),
     )
     assert (tokens.read(other, token) is not None) is (purpose == other)
     spent = {

@@ -17,9 +17,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, inspect, literal, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app import clock, mail, tokens
-from app.accounts import closing, credentials
+from app import clock
+from app.accounts import account_deletion, credentials
 from app.accounts.jobs import Batches, Incomplete, in_words, log, register, registered, run, run_due, run_now
+from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import (
     Authenticator,
@@ -34,7 +35,8 @@ from app.models import (
     User,
     UserSession,
 )
-from app.models.outbox import Status
+from app.models.outbox_email import Status
+from app.security import tokens
 from config import setting
 
 __all__ = ["delete_older", "register", "registered", "run", "run_due", "run_now"]
@@ -142,7 +144,7 @@ def removed_secrets_on_old_keys() -> Batches:
 @register
 def deleted_accounts() -> Batches:
     """Delete the accounts whose 14 days are over."""
-    return _purge(User.deletion_due_at, clock.now(), *closing.is_due())
+    return _purge(User.deletion_due_at, clock.now(), *account_deletion.is_due())
 
 
 @register
@@ -173,7 +175,9 @@ def _purge(moment: Moment, until: datetime, *conditions: ColumnElement[bool], sa
     for number, user_id in enumerate(_accounts(moment, until, *conditions), 1):
         try:
             user = db.session.get(User, user_id)
-            yield int(bool(user and closing.purge(user, moment <= until, *conditions, say_goodbye=say_goodbye)))
+            yield int(
+                bool(user and account_deletion.purge(user, moment <= until, *conditions, say_goodbye=say_goodbye))
+            )
         except Exception as error:
             log.exception("Account %s can't be deleted", user_id)
             db.session.rollback()
@@ -200,6 +204,6 @@ def _goodbyes_first() -> Iterator[None]:
     """Wait until the goodbye emails are sent, so that no email that a user waits for queues behind many of them."""
     waiting = select(Letter.id).where(Letter.status == Status.WAITING, Letter.due_at <= clock.now())
     for _ in range(PATIENCE if setting("MAIL_DELIVERY") != "off" else 0):
-        if db.session.scalar(waiting.where(Letter.name == mail.LAST).limit(1)) is None:
+        if db.session.scalar(waiting.where(Letter.name == outbox.LAST).limit(1)) is None:
             return
         yield None

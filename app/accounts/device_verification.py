@@ -9,11 +9,13 @@ from datetime import timedelta
 
 from sqlalchemy import case, func, select, update
 
-from app import audit, clock, mail
+from app import clock
 from app.accounts import two_factor
+from app.email import budgets, outbox
 from app.extensions import db, rows_changed
 from app.models import Device, EmailChallenge, Letter, User
-from app.models.outbox import Status
+from app.models.outbox_email import Status
+from app.security import audit
 from config import setting
 
 PURPOSE = "verify_device"  # of the code, and the name of its email
@@ -44,7 +46,7 @@ def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallen
 
     Return None, and send nothing, if the account or its address has had too many emails.
     """
-    if not mail.budget_for(user.email) or not _may_send(user):  # in this order: the first allows one at a time
+    if not budgets.budget_for(user.email) or not _may_send(user):  # in this order: the first allows one at a time
         return None
     challenge = earlier
     if not challenge or not challenge.is_open:
@@ -53,7 +55,7 @@ def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallen
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    mail.send(PURPOSE, user, claims={"challenge": challenge.id}, event=audit.record(user, "device_code_sent"))
+    outbox.enqueue(PURPOSE, user, claims={"challenge": challenge.id}, event=audit.record(user, "device_code_sent"))
     return challenge
 
 

@@ -2,11 +2,13 @@
 
 from sqlalchemy import select, update
 
-from app import audit, clock, mail, signals
+from app import clock, signals
 from app.accounts import sessions
+from app.email import budgets, outbox
 from app.extensions import db, rows_changed
 from app.models import EmailChange, Event, User, UserSession
 from app.models.logins import email_key
+from app.security import audit
 
 
 def ask(user: User, email: str) -> bool:
@@ -16,13 +18,13 @@ def ask(user: User, email: str) -> bool:
     """
     owner = User.find(email)
     event = audit.record(user, "email_change_asked", new=email)
-    if not mail.budget_for(email):
+    if not budgets.budget_for(email):
         return False
     if owner in {None, user}:
-        mail.send("change_email", user, to=email, claims={"email": email}, new_email=email)
+        outbox.enqueue("change_email", user, to=email, claims={"email": email}, new_email=email)
     else:
-        mail.send("account_exists", owner)
-    mail.send("email_change_asked", user, event=event, new_email=email)
+        outbox.enqueue("account_exists", owner)
+    outbox.enqueue("email_change_asked", user, event=event, new_email=email)
     return True
 
 
@@ -35,13 +37,13 @@ def change(user: User, token: str, keep: UserSession | None = None) -> bool:
     event = audit.record(user, "email_changed", old=old, new=user.email)
     signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
     if _is_return(user):
-        mail.send("email_undone", user, to=old)
+        outbox.enqueue("email_undone", user, to=old)
         return True
     db.session.flush()
     made = EmailChange(user_id=user.id, old_email=old, old_email_key=email_key(old), new_email=user.email)
     made.event_id = event.id
     db.session.add(made)
-    mail.send("email_changed", user, to=old, event=event, new_email=user.email)
+    outbox.enqueue("email_changed", user, to=old, event=event, new_email=user.email)
     return True
 
 

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from app import audit, clock, mail
-from app.accounts import first_proof
+from app import clock
+from app.accounts import email_ownership
+from app.email import budgets, outbox
 from app.extensions import db, rows_changed
 from app.models import EmailChallenge, User
+from app.security import audit
 
 SEND_EVERY = timedelta(seconds=60)
 
@@ -20,7 +22,7 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     """
     user = User.find(email)
     audit.record(user, "magic_link_asked")
-    budget = mail.budget_for(email, lets_in=True)
+    budget = budgets.budget_for(email, lets_in=True)
     # A code that no letter carries is for nobody: else it could be guessed without end.
     owner = {"user_id": user and user.id, "state": (user or User()).state("magic_link")} if budget else {}
     if earlier and earlier.can_be_tried and earlier.email == email:
@@ -32,9 +34,9 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
         db.session.add(challenge)
         db.session.flush()
     if budget and user:
-        mail.send("magic_link", user, claims={"challenge": challenge.id}, budget=budget)
+        outbox.enqueue("magic_link", user, claims={"challenge": challenge.id}, budget=budget)
     elif budget:
-        mail.send("no_account", None, to=email, claims={"challenge": challenge.id}, budget=budget)
+        outbox.enqueue("no_account", None, to=email, claims={"challenge": challenge.id}, budget=budget)
     return challenge
 
 
@@ -54,6 +56,6 @@ def sign_in(user: User) -> bool:
     if not user.spend("magic_link", sign_ins=user.sign_ins + 1, **changes):
         return False
     if is_first_proof:
-        first_proof.clear(user)
+        email_ownership.clear(user)
         audit.record(user, "mailbox_proved")
     return True

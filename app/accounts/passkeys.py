@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select, update
 
-from app import audit, mail
 from app.accounts import two_factor
+from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import Passkey, PasskeyChallenge, RemovedCredential, User, UserSession
 from app.models.passkey_challenge import LIFETIME
+from app.security import audit
 from config import setting
 
 MOST = 20  # of one account
@@ -235,7 +236,7 @@ def _is_right(passkey: Passkey | None, given: Any, purpose: str, browser: str, u
         return False
     if passkey.use(found.new_sign_count, found.credential_backed_up):
         return True
-    mail.notify("passkey_copied", passkey.user, audit.record(passkey.user, "passkey_copied"))
+    outbox.notify("passkey_copied", passkey.user, audit.record(passkey.user, "passkey_copied"))
     return False
 
 

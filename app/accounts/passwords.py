@@ -5,12 +5,13 @@ import threading
 
 from sqlalchemy import exists
 
-from app import audit, limits, mail, tokens
-from app.accounts import common_passwords, first_proof, sessions
+from app.accounts import common_passwords, email_ownership, sessions
+from app.email import budgets, outbox
 from app.extensions import db
 from app.models import Passkey, User, UserSession
-from app.models.outbox import Budget, Status
+from app.models.outbox_email import Budget, Status
 from app.models.user import MAX_PASSWORD_LENGTH, check_password
+from app.security import audit, rate_limits, tokens
 from config import setting
 
 SCORED_LENGTH = 32  # characters; time grows with the square, and who begins well need not be scored to the end
@@ -25,8 +26,8 @@ def authenticate(login: str, password: str) -> User | None:
     # Where accounts are hidden, one who registers would else learn whether the address was free.
     if not user or not is_right or (not user.confirmed and setting("HIDE_ACCOUNTS")):
         audit.record(user, audit.SIGN_IN_FAILED)
-        if limits.is_guessed():
-            mail.warn("password_guessing", user)
+        if rate_limits.is_guessed():
+            outbox.warn("password_guessing", user)
         return None
     user.renew_hash(password)
     return user
@@ -38,7 +39,7 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
         return False
     sessions.end_others(user, keep, reason="password_changed")
     sessions.forget_devices(user, keep)
-    mail.send("password_changed", user, event=audit.record(user, "password_changed"))
+    outbox.enqueue("password_changed", user, event=audit.record(user, "password_changed"))
     return True
 
 
@@ -49,7 +50,7 @@ def remove(user: User, keep: UserSession) -> bool:
         return False
     sessions.end_others(user, keep, reason="password_removed")
     sessions.forget_devices(user, keep)
-    mail.send("password_removed", user, event=audit.record(user, "password_removed"))
+    outbox.enqueue("password_removed", user, event=audit.record(user, "password_removed"))
     return True
 
 
@@ -57,11 +58,11 @@ def forgot(email: str) -> None:
     """Queue a letter to `email`: a link to choose a new password, or that it has no account. It costs the same."""
     user = User.find(email)
     audit.record(user, "reset_asked")
-    budget = mail.budget_for(email, lets_in=True, is_reset=True)
+    budget = budgets.budget_for(email, lets_in=True, is_reset=True)
     if budget and user:
-        mail.send("reset", user, budget=budget)
+        outbox.enqueue("reset", user, budget=budget)
     elif budget:
-        unknown = mail.send("no_account", None, to=email, budget=budget)
+        unknown = outbox.enqueue("no_account", None, to=email, budget=budget)
         if budget == Budget.OWNER:
             unknown.done(Status.OBSOLETE)
 
@@ -69,7 +70,7 @@ def forgot(email: str) -> None:
 def send_reset(user: User) -> None:
     """Queue the letter with the link to choose a new password, on an operator's word."""
     audit.record(user, "reset_asked")
-    mail.send("reset", user)
+    outbox.enqueue("reset", user)
 
 
 def find_to_reset(token: str) -> User | None:
@@ -88,11 +89,11 @@ def reset(user: User, token: str, password: str) -> bool:
     if not User.reset_password(token, password):
         return False
     if is_first_proof:
-        first_proof.clear(user)
+        email_ownership.clear(user)
         audit.record(user, "mailbox_proved")
     sessions.end_others(user, reason="password_reset")
     sessions.forget_devices(user)
-    mail.send("password_changed", user, event=audit.record(user, "password_reset"))
+    outbox.enqueue("password_changed", user, event=audit.record(user, "password_reset"))
     return True
 
 

@@ -6,10 +6,11 @@ import secrets
 
 from sqlalchemy import delete, func, select
 
-from app import audit, mail
 from app.accounts import credentials
+from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import Event, RecoveryCode, User
+from app.security import audit
 
 COUNT = 10
 LENGTH = 24  # characters of base32: 120 bits, which nobody guesses
@@ -28,7 +29,7 @@ def renew(user: User) -> list[str]:
     """Make new codes for who asks for them, and tell the owner; return them."""
     user.lock()
     event = audit.record(user, "recovery_codes_made")
-    mail.send("recovery_codes_made", user, event=event)
+    outbox.enqueue("recovery_codes_made", user, event=event)
     return make(user, event)
 
 
@@ -38,7 +39,7 @@ def use(user: User, code: str) -> bool:
     if len(code) != LENGTH or not rows_changed(mine):
         return False
     if left(user) == FEW:
-        mail.send("recovery_codes_few", user, event=audit.record(user, "recovery_codes_few"), left=FEW)
+        outbox.enqueue("recovery_codes_few", user, event=audit.record(user, "recovery_codes_few"), left=FEW)
     return True
 
 

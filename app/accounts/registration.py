@@ -9,13 +9,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
-from app import audit, clock, limits, mail, signals
+from app import clock, signals
 from app.database import broken_rule, is_duplicate
+from app.email import budgets, outbox
 from app.extensions import db, rows_changed
 from app.models import EmailChallenge, Event, Letter, User
 from app.models.logins import ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # for those who call these verbs
 from app.models.user import hash_password, is_free
+from app.security import audit, rate_limits
 
 RESEND_EVERY = timedelta(seconds=60)  # the first letter counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
@@ -53,7 +55,7 @@ def register(email: str, username: str, password: str | None, confirmed: bool = 
     if confirmed:
         signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if password is None:
-        mail.send("first_password", user)
+        outbox.enqueue("first_password", user)
     elif not confirmed:
         _send_letter(user)
     return user
@@ -81,14 +83,14 @@ def register_unseen(email: str, username: str, password: str) -> None:
     Raises Taken if somebody has the name.
     """
     user, is_new = _add(email, username, password, confirmed=False, is_unseen=True)
-    budget = mail.budget_for(email)
+    budget = budgets.budget_for(email)
     audit.record(user, "registered" if is_new else "registered_again")
     if not budget:
         return
     if user and is_new:
-        mail.send("confirm", user, budget=budget)
+        outbox.enqueue("confirm", user, budget=budget)
     else:
-        mail.send("account_exists", user, to=user.email if user else email, budget=budget)
+        outbox.enqueue("account_exists", user, to=user.email if user else email, budget=budget)
 
 
 def confirm(user: User, token: str) -> bool:
@@ -117,7 +119,7 @@ def correct(user: User, email: str) -> bool:
     hour = (Event.user_id == user.id, Event.action == CORRECTED, Event.at > clock.now() - CORRECTIONS_WITHIN)
     if (db.session.scalar(select(func.count()).where(*hour)) or 0) >= CORRECTIONS:
         raise ValueError("You have changed it often. Wait an hour, then try again.")
-    if not mail.budget_for(email):
+    if not budgets.budget_for(email):
         raise ValueError("Many letters went there lately. Wait an hour, then try again.")
     old = user.email
     if not user.take_email("confirm", email, email_key(email)):
@@ -186,10 +188,10 @@ def _add(
     """Insert an account, if the address is free; return whose it is now, and whether that is the new one.
 
     One statement decides, and is the same whoever has the address. `is_unseen`: if it is not free, the name is taken
-    all the same, by an account that nobody can have: else it would tell. Raises limits.Exceeded if too many people
+    all the same, by an account that nobody can have: else it would tell. Raises rate_limits.Exceeded if too many people
     registered from this network, by whichever form, button or provider.
     """
-    limits.spend("registration")
+    rate_limits.spend("registration")
     new: dict[str, Any] = {
         "email": email,
         "email_key": email_key(email),
@@ -231,7 +233,7 @@ def _send_letter(user: User) -> None:
     No letter, no code: else it could be guessed without end.
     """
     user.confirmation_sent_at = clock.now()
-    budget = mail.budget_for(user.email)
+    budget = budgets.budget_for(user.email)
     if not budget:
         return
     challenge = _challenge(user)
@@ -240,4 +242,4 @@ def _send_letter(user: User) -> None:
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    mail.send("confirm", user, claims={"challenge": challenge.id}, budget=budget)
+    outbox.enqueue("confirm", user, claims={"challenge": challenge.id}, budget=budget)

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, exists, func, select, update
 
-from app import audit, clock, mail, signals, tokens
-from app.accounts import credentials, first_proof, registration, sessions, two_factor
+from app import clock, signals
+from app.accounts import credentials, email_ownership, registration, sessions, two_factor
+from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import EmailChange, Event, User
+from app.security import audit, tokens
 
 LINK_LIFETIME = timedelta(seconds=tokens.LIFETIMES["secure_account"])
 PASSWORD_WITHIN = timedelta(hours=1)  # after the account was taken back; later, the user asks for a reset link
@@ -55,7 +57,7 @@ def find(token: str, everything: bool = False) -> Link | None:
         return _find_used(user, event)
     start = _start(user, event, everything)
     link = Link(user, event, start, _email_before(user, start))
-    return link if claims.extra.get("to") == mail.recipient_hash(link.email) else None
+    return link if claims.extra.get("to") == outbox.recipient_hash(link.email) else None
 
 
 def changes(link: Link) -> list[Event]:
@@ -85,7 +87,7 @@ def take_back(link: Link) -> bool:
         return False
     had_two_factor = two_factor.was_on(user, before=start)
     if not user.confirmed:
-        first_proof.clear(user)
+        email_ownership.clear(user)
     if link.email != lost:  # the model would refuse an address of a domain that is no longer accepted
         user.email = link.email
     _void_email_changes(user, start)
@@ -98,7 +100,7 @@ def take_back(link: Link) -> bool:
     rows_changed(update(Event).where(Event.user_id == user.id, Event.id >= start).values(_revoked()))
     sessions.end_others(user, reason=SECURED)
     sessions.forget_devices(user)
-    mail.drop(user, since=start)
+    outbox.drop(user, since=start)
     if link.email != lost:
         signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=lost)
     _record(user, event, lost)
@@ -171,9 +173,9 @@ def _record(user: User, event: Event, lost: str) -> None:
     """Record the use of the link and notify the user, at the address that the account lost, too."""
     changed = {"old": lost, "new": user.email} if lost != user.email else {}
     audit.record(user, SECURED, event=event.id, version=user.password_version, **changed)
-    mail.send("account_secured", user)
+    outbox.enqueue("account_secured", user)
     if changed:
-        mail.send("email_undone", user, to=lost)
+        outbox.enqueue("email_undone", user, to=lost)
 
 
 def _revoked() -> dict[str, datetime]:

@@ -8,10 +8,12 @@ from sqlalchemy import bindparam, delete, exists, select, update
 from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app import audit, clock, limits, mail
-from app.accounts import trust
+from app import clock
+from app.accounts import trusted_devices
+from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import Device, User, UserSession
+from app.security import audit, rate_limits
 
 IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE, REMEMBERED_LONGEST = timedelta(days=30), timedelta(days=365)
@@ -42,9 +44,9 @@ def start(
 
     `is_by_trust`: the second step was spared, which spares no question before what is sensitive.
     Return None if that proof is out of date: the password was changed since, or the account deactivated.
-    Raises limits.Exceeded if the account was logged in to too often from this network.
+    Raises rate_limits.Exceeded if the account was logged in to too often from this network.
     """
-    limits.spend("session", user.username)
+    rate_limits.spend("session", user.username)
     same = (User.id == user.id, User.password_version == user.password_version, User.deactivated_at.is_(None))
     if not rows_changed(update(User).where(*same).values(sign_ins=User.sign_ins + 1)):  # voids magic links
         return None
@@ -119,7 +121,7 @@ def end(user_session: UserSession, reason: str | None = None) -> None:
     if rows_changed(alive.values(ended_at=clock.now(), end_reason=reason)):
         audit.record(user_session.user, "signed_out")
     if reason:
-        trust.end(Device.user_id == user_session.user_id, Device.key == user_session.device)
+        trusted_devices.end(Device.user_id == user_session.user_id, Device.key == user_session.device)
 
 
 def end_all(user: User) -> int:
@@ -147,7 +149,7 @@ def end_others(user: User, keep: UserSession | None = None, *, reason: str) -> i
 
     None is trusted any more.
     """
-    trust.end(Device.user_id == user.id)
+    trusted_devices.end(Device.user_id == user.id)
     others = update(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
     if keep:
         others = others.where(UserSession.id != keep.id)
@@ -202,7 +204,7 @@ def _meet(user: User, device: str) -> None:
     _forget_oldest_devices(user)
     db.session.add(Device(user_id=user.id, key=key))
     if has_others and user.confirmed:
-        mail.notify("new_device", user, audit.record(user, "new_device"))
+        outbox.notify("new_device", user, audit.record(user, "new_device"))
 
 
 def _forget_oldest_devices(user: User) -> None:

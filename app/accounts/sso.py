@@ -6,12 +6,14 @@ from enum import StrEnum
 
 from sqlalchemy import func, select, update
 
-from app import audit, clock, limits, mail
-from app.accounts import credentials, first_proof, registration, sessions, usernames
+from app import clock
+from app.accounts import credentials, email_ownership, registration, sessions, usernames
+from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import Event, Identity, Passkey, User, UserSession
 from app.models.logins import email_key
-from app.oidc import Claims
+from app.security import audit, rate_limits
+from app.security.oidc import Claims
 from config import Provider, setting
 
 
@@ -73,7 +75,7 @@ def lacks_profile(provider: Provider, claims: Claims) -> bool:
 def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
     """Find or make the account of whom a provider vouches for, if there is no doubt whose it is.
 
-    Raises Taken or IntegrityError if somebody was faster: ask again; limits.Exceeded if too many people registered
+    Raises Taken or IntegrityError if somebody was faster: ask again; rate_limits.Exceeded if too many people registered
     from this network.
     """
     identity, owner = _find(vouched), User.find(vouched.email or "")
@@ -84,7 +86,7 @@ def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
         return Outcome.FIRST_PROOF, _take_over(owner, vouched)
     if setting("HIDE_ACCOUNTS") and not vouched.is_proved:
         return Outcome.NOT_VOUCHED, None
-    limits.spend("availability")  # what follows tells who has an account
+    rate_limits.spend("availability")  # what follows tells who has an account
     if vouched.email and registration.is_taken(vouched.email):
         if _find(vouched):  # by now: another tab was faster
             raise registration.Taken
@@ -110,7 +112,7 @@ def link(user: User, vouched: Vouched) -> Linked:
             return Linked.TOO_MANY
         event = audit.record(user, "identity_linked", provider=vouched.provider)
         identity = _add(user, vouched, event)
-        mail.send("identity_linked", user, event=event, label=_label(vouched.provider), address=vouched.email)
+        outbox.enqueue("identity_linked", user, event=event, label=_label(vouched.provider), address=vouched.email)
     return Linked.DONE if identity.user_id == user.id else Linked.ANOTHERS
 
 
@@ -140,7 +142,7 @@ def unlink(user: User, number: int, keep: UserSession | None) -> bool:
     event = audit.record(user, "identity_unlinked", provider=identity.provider)
     credentials.remove(event, Identity, *mine)
     sessions.end_others(user, keep, reason="identity_unlinked")
-    mail.send("identity_unlinked", user, event=event, label=_label(identity.provider), address=identity.email)
+    outbox.enqueue("identity_unlinked", user, event=event, label=_label(identity.provider), address=identity.email)
     return True
 
 
@@ -184,7 +186,7 @@ def _take_over(owner: User, vouched: Vouched) -> User:
     """Give an account to whom its address was proved to belong: what was in it may be another's, and goes."""
     if not owner.spend("confirm", **owner.new_password(None), confirmed=True):
         raise registration.Taken
-    first_proof.clear(owner)
+    email_ownership.clear(owner)
     audit.record(owner, "mailbox_proved")
     _add(owner, vouched)
     return owner

@@ -10,10 +10,12 @@ from typing import Any
 import pyotp
 from sqlalchemy import exists, func, or_, select, update
 
-from app import audit, clock, mail, tokens
+from app import clock
 from app.accounts import credentials, recovery_codes, sessions
+from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import Authenticator, Passkey, RecoveryCode, RemovedCredential, User, UserSession
+from app.security import audit, tokens
 from config import setting
 
 # What counts as a second factor: the table of each kind, with user_id and created_at; and its words in letters.
@@ -60,7 +62,7 @@ def add(user: User, name: str, factor: Any, keep: UserSession, letter: str = "se
     sessions.end_others(user, keep, reason="second_factor_changed")
     if is_first:
         sessions.forget_devices(user, keep)
-    mail.send("second_factor_on" if is_first else letter, user, event=event, factor=IN_WORDS[name])
+    outbox.enqueue("second_factor_on" if is_first else letter, user, event=event, factor=IN_WORDS[name])
     return recovery_codes.make(user, event) if is_first else []
 
 
@@ -74,7 +76,7 @@ def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
     if is_last:
         credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
     sessions.end_others(user, keep, reason="second_factor_changed")
-    mail.send("second_factor_off", user, event=event, factor=IN_WORDS[name], is_last=is_last)
+    outbox.enqueue("second_factor_off", user, event=event, factor=IN_WORDS[name], is_last=is_last)
     return True
 
 
@@ -89,7 +91,7 @@ def reset(user: User) -> None:
     user.password_version = User.password_version + 1
     sessions.end_others(user, reason="second_factor_changed")
     everything = "all that the second step was done with"
-    mail.send("second_factor_off", user, event=event, factor=everything, is_last=True)
+    outbox.enqueue("second_factor_off", user, event=event, factor=everything, is_last=True)
 
 
 # For "This wasn't me"

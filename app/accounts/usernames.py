@@ -4,11 +4,11 @@ import re
 import secrets
 import unicodedata
 
-from app import audit
 from app.accounts import reserved_names
 from app.extensions import db
 from app.models import User
 from app.models.logins import check_username
+from app.security import audit
 from config import setting
 
 

@@ -1,7 +1,7 @@
-"""The account pages: a module a capability, each with its forms above its views."""
+"""The account pages: one module per capability, each with its forms above its views."""
 
-from app.auth import (
-    closing,
+from app.auth import (  # noqa: F401 - registers the views
+    account_deletion,
     device_verification,
     email_change,
     gate,
@@ -10,34 +10,15 @@ from app.auth import (
     magic_links,
     passkeys,
     passwords,
-    recent_login,
+    reauthentication,
     registration,
-    second_factor,
     secure_account,
     sessions,
     sso,
     two_factor,
+    two_factor_verification,
     usernames,
 )
 from app.auth.blueprint import bp
 
-__all__ = [
-    "bp",
-    "closing",
-    "device_verification",
-    "email_change",
-    "gate",
-    "history",
-    "login",
-    "magic_links",
-    "passkeys",
-    "passwords",
-    "recent_login",
-    "registration",
-    "second_factor",
-    "secure_account",
-    "sessions",
-    "sso",
-    "two_factor",
-    "usernames",
-]
+__all__ = ["bp"]

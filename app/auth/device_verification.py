@@ -5,10 +5,10 @@ from flask import flash, redirect, request, session, url_for
 from app.accounts import device_verification
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, code_field, form_page
+from app.auth.forms import Form, code_field, form_page
 from app.extensions import db
-from app.limits import limited
 from app.models import EmailChallenge
+from app.security.rate_limits import limited
 
 WRONG_CODE = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
 NOT_SENT = "Many codes were sent to this account lately. Wait an hour before you ask for another one."

@@ -4,14 +4,15 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from flask_login import current_user
 from wtforms.validators import ValidationError
 
-from app import audit, tokens
-from app.accounts import email_change, recent_login, registration
+from app.accounts import email_change, reauthentication, registration
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, code_field, email_field, form_page, password_field
+from app.auth.forms import Form, code_field, email_field, form_page, password_field
 from app.extensions import db
-from app.limits import limited
 from app.models import User
+from app.security import audit, tokens
+from app.security.rate_limits import limited
+from app.web import errors
 
 
 class ChangeEmailForm(Form):
@@ -37,7 +38,7 @@ class ChangeEmailByCodeForm(ChangeEmailForm):
     code = code_field()
 
     def validate_code(self, field):
-        if not self.email.errors and not recent_login.is_right(current_user, field.data):
+        if not self.email.errors and not reauthentication.is_right(current_user, field.data):
             raise ValidationError("That code is not right, or was tried too often. Have another one sent.")
 
 
@@ -47,7 +48,7 @@ class ChangeEmailByCodeForm(ChangeEmailForm):
 def change_email():
     form = ChangeEmailForm() if current_user.password_hash else ChangeEmailByCodeForm()
     if form.is_submitted() and "send_code" in request.form:
-        is_sent = recent_login.send_code(current_user)
+        is_sent = reauthentication.send_code(current_user)
         db.session.commit()
         if not is_sent:
             flash("Many letters went to you lately. Wait an hour, then try again.", "warning")
@@ -73,12 +74,12 @@ def change_email_link(token):
         flash(f"Your address is {owner.email} already.", "info")
         return redirect(url_for("main.account"))
     if not owner or not tokens.read("change_email", token) or not owner.owns("change_email", claims):
-        return gate.unusable_link()
+        return errors.invalid_link()
     if not current_user.is_authenticated:
         gate.hold_page(owner)
         return gate.ask_for_sign_in("Log in to change your address.", is_held=True)
     if not gate.is_opened_by_a_person() or not email_change.change(current_user, token, current_user.current_session):
-        return gate.unusable_link()
+        return errors.invalid_link()
     gate.credential_changed()
     db.session.commit()
     flash(f"Your address is {current_user.email} now. Your other browsers were logged out.", "success")

@@ -9,17 +9,18 @@ from functools import wraps
 from urllib.parse import quote
 
 from flask import abort, current_app, flash, g, jsonify, redirect, render_template, request, session, url_for
-from flask_login import current_user, login_user, logout_user
+from flask_login import current_user, login_required, login_user, logout_user
 from sqlalchemy.exc import OperationalError
 
-from app import audit, clock, signals
-from app.accounts import device_verification, sessions, trust, two_factor
+from app import clock, signals
+from app.accounts import device_verification, sessions, trusted_devices, two_factor
 from app.auth import held_forms
 from app.auth.blueprint import bp
-from app.auth.next_page import address_asked_for, safe_next
-from app.extensions import csrf, db, login_manager, read_without_transaction
+from app.auth.next_url import address_asked_for, safe_next
+from app.extensions import db, login_manager, read_without_transaction
 from app.models import EmailChallenge, User
-from app.negotiation import lead_to, wants_json
+from app.security import audit
+from app.web.negotiation import lead_to, wants_json
 
 OPEN_TO_THE_UNCONFIRMED = {
     "auth.unconfirmed",
@@ -94,7 +95,7 @@ def sign_in(user, method, remember=False, to=None, words=None, is_both_factors=F
     held = session.get("next") if session.get("next_for") in {None, user.id} else None
     destination = to or safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
     is_asked = two_factor.is_on(user) and not is_both_factors
-    is_trusted = is_asked and trust.is_given(user, device())
+    is_trusted = is_asked and trusted_devices.is_given(user, device())
     first_step = {"method": method, "remember": remember, "to": destination, "words": words}
     if is_asked and not is_trusted:
         return _keep_first_step("second_step", "auth.second_factor", user, **first_step)
@@ -197,7 +198,7 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
     if proved_at:
         user_session.authenticated_at = proved_at
     if trust_browser:
-        g.device = trust.give(user, user_session)
+        g.device = trusted_devices.give(user, user_session)
     if current_user.is_authenticated and current_user.current_session:
         sessions.end(current_user.current_session)
     is_same = not current_user.is_authenticated or current_user == user
@@ -310,40 +311,10 @@ def is_opened_by_a_person():
     return request.method == "GET" and not ahead and "typed" not in g
 
 
-def unusable_link():
-    """The one page for every link that can't be used, whatever the reason."""
-    audit.refused("a link that can't be used")
-    if wants_json():
-        abort(410)
-    return render_template("auth/unusable_link.html"), 410
-
-
-def members_only(view):
-    """Let only those in who are signed in; the unconfirmed never come this far."""
-
-    @wraps(view)
-    def guarded(*args, **kwargs):
-        return view(*args, **kwargs) if current_user.is_authenticated else login_manager.unauthorized()
-
-    return guarded
-
-
-def only_reads(view):
-    """Mark a view that changes no row, so that its queries need no transaction."""
-    view.only_reads = True
-    return view
-
-
-def open_to_other_sites(view):
-    """Mark a view that takes forms and requests from pages of other sites: it needs no token and checks the sender."""
-    view.open_to_other_sites = True
-    return csrf.exempt(view)
-
-
 def recent_login_required(view):
     """Let only those in who proved lately who they are; others are asked for that first, and what they typed waits."""
 
-    @members_only
+    @login_required
     @wraps(view)
     def guarded(*args, **kwargs):
         return view(*args, **kwargs) if sessions.is_recent(current_user.current_session) else _reauthenticate()
@@ -365,7 +336,7 @@ def second_factor_required(view):
 
 
 def _both_factors_required(view, otherwise):
-    @members_only
+    @login_required
     @wraps(view)
     def guarded(*args, **kwargs):
         if not two_factor.is_on(current_user):
@@ -390,16 +361,6 @@ def _reauthenticate():
         abort(403)
     waiting = {"target": quote(request.path), "held": held_forms.fields_to_hold()}
     return render_template("auth/recent_login.html", **waiting, methods=two_factor.methods(current_user)), 403
-
-
-def answer_as_get(typed, words):
-    """Answer this request as its address would answer a GET, with what was `typed` in its form, and say why in `words`.
-
-    A GET changes nothing, so neither does this, on any route.
-    """
-    g.typed, g.typed_words = typed, words  # fields.Form and base.html look there
-    request.method = request.environ["REQUEST_METHOD"] = "GET"
-    return current_app.make_response(current_app.preprocess_request() or current_app.dispatch_request())
 
 
 @login_manager.user_loader

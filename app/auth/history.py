@@ -1,15 +1,14 @@
 """What happened to an account, in its owner's words."""
 
 from flask import abort, render_template, request
-from flask_login import current_user
+from flask_login import current_user, login_required
 
-from app import audit, browsers
-from app.auth import gate
 from app.auth.blueprint import bp
+from app.security import audit, user_agents
 
 
 @bp.route("/history")
-@gate.members_only
+@login_required
 def history():
     try:
         page = int(request.args.get("page", "1"))
@@ -18,5 +17,5 @@ def history():
     events, is_more = audit.history(current_user, page) if 0 < page < 10_000 else abort(404)
     if not events and page > 1:
         abort(404)
-    context = {"words": audit.WORDS, "in_words": browsers.in_words}
+    context = {"words": audit.WORDS, "in_words": user_agents.in_words}
     return render_template("auth/history.html", events=events, page=page, is_more=is_more, **context)

@@ -7,15 +7,15 @@ from flask_login import current_user
 from wtforms import BooleanField, PasswordField, StringField
 from wtforms.validators import DataRequired, InputRequired
 
-from app import audit, captcha
 from app.accounts import passkeys, passwords
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, MaxLength, captcha_field, form_page, stripped, with_captcha
+from app.auth.forms import Form, MaxLength, captcha_field, form_page, stripped, with_captcha
 from app.extensions import db
-from app.limits import is_stormy, limited
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.models.user import MAX_PASSWORD_LENGTH
+from app.security import audit, captcha
+from app.security.rate_limits import is_stormy, limited
 
 FAILED_WITHIN = timedelta(minutes=15)
 

@@ -4,14 +4,15 @@ from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from wtforms import BooleanField
 
-from app import audit, tokens
 from app.accounts import magic_links
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, code_field, email_field, form_page
+from app.auth.forms import Form, code_field, email_field, form_page
 from app.extensions import db
-from app.limits import limited
 from app.models import EmailChallenge, User
+from app.security import audit, tokens
+from app.security.rate_limits import limited
+from app.web import errors
 
 # One sentence for whatever is wrong: it must not tell whether the address has an account.
 WRONG_CODE = "That code is not right, or can't be used any more. Look at the newest letter, or have another one sent."
@@ -68,15 +69,15 @@ def use_magic_link(token):
     claims = tokens.read("magic_link", token)
     user = claims and db.session.get(User, claims.subject)
     if not user or not user.owns("magic_link", claims):
-        return gate.unusable_link()
+        return errors.invalid_link()
     if user == current_user:
         return redirect(url_for("main.index"))
     form, asked = ButtonForm(), session.get("magic_link")
     is_asked_here = asked and asked["id"] == claims.extra.get("challenge")
     if is_asked_here and gate.is_opened_by_a_person():
-        return _sign_in(user, asked["remember"]) or gate.unusable_link()
+        return _sign_in(user, asked["remember"]) or errors.invalid_link()
     if form.validate_on_submit():
-        return _sign_in(user, form.remember_me.data) or gate.unusable_link()
+        return _sign_in(user, form.remember_me.data) or errors.invalid_link()
     return render_template("auth/use_magic_link.html", form=form, user=user, token=token)
 
 

@@ -6,14 +6,14 @@ from sqlalchemy.exc import IntegrityError
 from wtforms import HiddenField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
-from app import browsers
 from app.accounts import passkeys, sessions, two_factor
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, form_page, stripped
+from app.auth.forms import Form, form_page, stripped
 from app.database import is_duplicate
 from app.extensions import db
-from app.limits import limited
+from app.security import user_agents
+from app.security.rate_limits import limited
 
 
 class NameForm(Form):
@@ -40,7 +40,7 @@ REMOVE = "It can no longer log you in, and your other devices are logged out. De
 @bp.route("/passkeys")
 @gate.recent_login_required
 def list_passkeys():
-    return _list_page(AddForm(name=browsers.in_words(request.user_agent.string)))
+    return _list_page(AddForm(name=user_agents.in_words(request.user_agent.string)))
 
 
 @bp.route("/passkeys", methods=["POST"])

@@ -4,11 +4,10 @@ from flask import flash, redirect, render_template, url_for
 from flask_login import current_user
 from wtforms.validators import ValidationError
 
-from app import audit
 from app.accounts import passwords
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import (
+from app.auth.forms import (
     Form,
     OwnersForm,
     email_field,
@@ -18,7 +17,9 @@ from app.auth.fields import (
     password_field,
 )
 from app.extensions import db
-from app.limits import limited
+from app.security import audit
+from app.security.rate_limits import limited
+from app.web import errors
 
 
 class ResetForm(OwnersForm):
@@ -97,11 +98,11 @@ def request_reset():
 def reset_password(token):
     user = passwords.find_to_reset(token)
     if not user:
-        return gate.unusable_link()
+        return errors.invalid_link()
     form, is_first_proof = ResetForm(user), not user.confirmed
     if form.validate_on_submit():
         if not passwords.reset(user, token, form.password.data):
-            return gate.unusable_link()
+            return errors.invalid_link()
         db.session.commit()
         flash("Your new password is set. Log in with it.", "success")
         if is_first_proof:

@@ -4,11 +4,10 @@ from flask import current_app, flash, redirect, render_template, request, sessio
 from flask_login import current_user
 from wtforms.validators import ValidationError
 
-from app import audit, tokens
 from app.accounts import registration
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import (
+from app.auth.forms import (
     Form,
     captcha_field,
     code_field,
@@ -21,8 +20,10 @@ from app.auth.fields import (
     with_captcha,
 )
 from app.extensions import db
-from app.limits import limited
 from app.models import User
+from app.security import audit, tokens
+from app.security.rate_limits import limited
+from app.web import errors
 
 
 class RegistrationForm(Form):
@@ -125,11 +126,11 @@ def confirm(token):
         flash("Your account is confirmed already.", "info")
         return redirect(url_for("main.index"))
     if not owner or not tokens.read("confirm", token) or not owner.owns("confirm", claims):
-        return gate.unusable_link()
+        return errors.invalid_link()
     if not current_user.is_authenticated:
         return _confirm_as_stranger(owner, token)
     if not gate.is_opened_by_a_person() or not registration.confirm(current_user, token):
-        return gate.unusable_link()
+        return errors.invalid_link()
     db.session.commit()
     flash(CONFIRMED, "success")
     return gate.go_on()
@@ -204,7 +205,7 @@ def _confirm_as_stranger(owner, token):
     if form.validate_on_submit():
         if owner.verify_password(form.password.data):
             if not registration.confirm(owner, token):
-                return gate.unusable_link()
+                return errors.invalid_link()
             return gate.sign_in(owner, "confirmation", words=CONFIRMED)
         audit.record(owner, audit.SIGN_IN_FAILED)
         db.session.commit()

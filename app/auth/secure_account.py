@@ -3,12 +3,12 @@
 from flask import flash, redirect, request, url_for
 from wtforms import BooleanField
 
-from app import audit
 from app.accounts import secure_account as rules
-from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import OwnersForm, form_page, new_password_field, password_again_field
+from app.auth.forms import OwnersForm, form_page, new_password_field, password_again_field
 from app.extensions import db
+from app.security import audit
+from app.web import errors
 
 
 class SecureAccountForm(OwnersForm):
@@ -21,15 +21,15 @@ class SecureAccountForm(OwnersForm):
 def secure_account(token):
     link = rules.find(token, everything="everything" in request.form)
     if not link:
-        return gate.unusable_link()
+        return errors.invalid_link()
     form = SecureAccountForm(link.user)
     if not form.is_submitted():
         return _page(token, link, form)
     if not link.secured and not rules.take_back(link):
         db.session.rollback()
-        return gate.unusable_link()
+        return errors.invalid_link()
     if form.validate() and not rules.choose_password(link.user, form.password.data):
-        return gate.unusable_link()
+        return errors.invalid_link()
     db.session.commit()  # whatever is wrong with the password, the account is taken back
     if form.errors:
         return _page(token, rules.find(token), form)

@@ -3,18 +3,18 @@
 from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user
 
-from app import browsers
-from app.accounts import sessions, trust
+from app.accounts import sessions, trusted_devices
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.extensions import db
+from app.security import user_agents
 
 
 @bp.route("/sessions")
 @gate.recent_login_required
 def list_sessions():
     found = sessions.all_of(current_user)
-    context = {"trusted": trust.all_of(current_user), "in_words": browsers.in_words}
+    context = {"trusted": trusted_devices.all_of(current_user), "in_words": user_agents.in_words}
     return render_template("auth/sessions.html", sessions=found, **context)
 
 
@@ -46,7 +46,7 @@ def end_other_sessions():
 @bp.route("/trusted/<handle>/end", methods=["POST"])
 @gate.recent_login_required
 def end_trust(handle):
-    if not trust.end_one(current_user, handle):
+    if not trusted_devices.end_one(current_user, handle):
         abort(404)
     db.session.commit()
     flash("That browser is asked for the second step again.", "success")

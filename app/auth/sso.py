@@ -9,17 +9,19 @@ from sqlalchemy.exc import IntegrityError
 from wtforms import BooleanField
 from wtforms.validators import ValidationError
 
-from app import audit, captcha, clock, oidc
+from app import clock
 from app.accounts import registration, sso
 from app.accounts.sso import Linked, Outcome, Vouched
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, captcha_field, email_field, form_page, with_captcha
+from app.auth.forms import Form, captcha_field, email_field, form_page, with_captcha
 from app.database import is_duplicate
 from app.extensions import connection_given_back, db
-from app.limits import limited
 from app.models import SsoJourney
 from app.models.logins import email_key
+from app.security import audit, captcha, oidc
+from app.security.rate_limits import limited
+from app.web import csrf
 
 LONGEST_DESTINATION = 512  # characters: it may have to stand in a cookie
 LONGEST_ANSWER = 6000  # characters: it has to stand in an address
@@ -51,7 +53,7 @@ def start_sso(provider):
 
 
 @bp.route("/sso/<provider>/callback", methods=["GET", "POST"])
-@gate.open_to_other_sites  # a provider's page may post to it (form_post); the state is its token
+@csrf.open_to_other_sites  # a provider's page may post to it (form_post); the state is its token
 @limited("provider_return", methods=["GET", "HEAD", "POST"])
 def sso_callback(provider):
     provider = _provider(provider)

@@ -4,13 +4,13 @@ import segno
 from flask import flash, redirect, render_template, session, url_for
 from flask_login import current_user
 
-from app import tokens
 from app.accounts import recovery_codes
 from app.accounts import two_factor as factors
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, factor_code_field, form_page
+from app.auth.forms import Form, factor_code_field, form_page
 from app.extensions import db
+from app.security import tokens
 
 
 class TurnOnForm(Form):

@@ -8,11 +8,11 @@ from wtforms.validators import ValidationError
 from app.accounts import usernames
 from app.auth import gate
 from app.auth.blueprint import bp
-from app.auth.fields import Form, form_page, username_field
+from app.auth.forms import Form, form_page, username_field
 from app.database import is_duplicate
 from app.extensions import db
-from app.limits import limited
 from app.models import User
+from app.security.rate_limits import limited
 
 
 class ChangeUsernameForm(Form):

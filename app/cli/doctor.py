@@ -15,12 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 import config
 from app import clock, schema
 from app.accounts import cleanup, personal_data
-from app.cli import orphans, servers
+from app.cli import doctor_services, orphans
 from app.cli.commands import say_where
-from app.cli.servers import NotLookedAt, words
+from app.cli.doctor_services import NotLookedAt, words
 from app.extensions import db
 from app.models import Job, Letter, User
-from app.models.outbox import Status
+from app.models.outbox_email import Status
 
 LATE = timedelta(minutes=5)  # a letter's usual delay is seconds
 OVERDUE = timedelta(days=2)  # jobs run once a day
@@ -126,12 +126,12 @@ def _who_works():
 CHECKS = {
     "settings": settings,
     "database": database,
-    "clock": servers.time_of_day,
+    "clock": doctor_services.time_of_day,
     "letters": outbox,
     "cleanup": jobs,
-    "PUBLIC_URL, TLS and proxies": servers.public_url,
-    "mail server": servers.mail_server,
-    "accounts elsewhere": servers.providers,
-    "CAPTCHA": servers.captcha_service,
-    "counts in Redis": servers.redis,
+    "PUBLIC_URL, TLS and proxies": doctor_services.public_url,
+    "mail server": doctor_services.mail_server,
+    "accounts elsewhere": doctor_services.providers,
+    "CAPTCHA": doctor_services.captcha_service,
+    "counts in Redis": doctor_services.redis,
 }

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import click
 from flask import current_app
 
-from app import counts
-from app import limits as table
 from app.cli.commands import Commands
 from app.models import User
+from app.security import rate_limit_storage
+from app.security import rate_limits as table
 
 limits = Commands("limits", help="Show what is limited, and let those in again who are refused.")
 
@@ -49,6 +49,10 @@ def _kept(who):
     """What is counted, of one or of everybody; of an account, by its address and by its username."""
     user = User.find(who) if who else None
     try:
-        return counts.about(who, *([user.username, user.email] if user else [])) if who else list(counts.kept())
-    except counts.away() as error:
+        return (
+            rate_limit_storage.about(who, *([user.username, user.email] if user else []))
+            if who
+            else list(rate_limit_storage.kept())
+        )
+    except rate_limit_storage.away() as error:
         raise click.ClickException(f"The counts are away: {error}") from error

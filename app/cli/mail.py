@@ -9,11 +9,11 @@ from flask import current_app
 from sqlalchemy import select, update
 
 from app import clock
-from app import mail as letters
 from app.cli.commands import Commands
+from app.email import delivery
 from app.extensions import db, rows_changed
 from app.models import Letter
-from app.models.outbox import Status
+from app.models.outbox_email import Status
 
 mail = Commands("mail", help="Deliver letters, show them, try again.")
 
@@ -23,13 +23,13 @@ mail = Commands("mail", help="Deliver letters, show them, try again.")
 def work(once):
     """Deliver letters until stopped (MAIL_DELIVERY=worker leaves them to this)."""
     if once:
-        count = letters.deliver()
+        count = delivery.deliver()
         click.echo(f"{count} {'letter' if count == 1 else 'letters'} tried.")
     else:
-        delivery = current_app.extensions["delivery"]
+        background = current_app.extensions["delivery"]
         # By a thread: the signal may come while this one holds the lock of what is to be set.
-        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=delivery.stop).start())
-        delivery.run()
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=background.stop).start())
+        background.run()
 
 
 @mail.command("list")

@@ -6,10 +6,9 @@ from functools import wraps
 import click
 from sqlalchemy import select
 
-from app import audit
 from app.accounts import (
+    account_deletion,
     cleanup,
-    closing,
     device_verification,
     passwords,
     personal_data,
@@ -19,10 +18,11 @@ from app.accounts import (
     two_factor,
     usernames,
 )
-from app.cli import answers, orphans
+from app.cli import orphans, prompts
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import User, UserSession
+from app.security import audit
 
 ELSEWHERE = "Another process is running this now."
 
@@ -52,8 +52,8 @@ def find(who):
 @users.command()
 @click.option("--email")
 @click.option("--username")
-@answers.from_elsewhere
-@answers.no_input
+@prompts.from_elsewhere
+@prompts.no_input
 @click.option("--confirmed", is_flag=True, help="Take the address as proved: no letter.")
 @click.option("--admin", is_flag=True, help="Make an administrator.")
 def create(email, username, password, no_input, confirmed, admin):
@@ -61,7 +61,7 @@ def create(email, username, password, no_input, confirmed, admin):
 
     Without a password, an email goes to the address, with a link to choose one.
     """
-    email, username, password = answers.complete(email, username, password, no_input)
+    email, username, password = prompts.complete(email, username, password, no_input)
     try:
         email = registration.normal_email(email)
         usernames.check(username, by_operator=True)
@@ -108,7 +108,7 @@ def show(user):
 @one_user
 def deactivate(user):
     """Keep a person out, from the next request on. Nothing is lost."""
-    closing.deactivate(user)
+    account_deletion.deactivate(user)
     click.echo(f"{user.username} can't log in any more. To undo: flask users activate {user.username}")
 
 
@@ -116,7 +116,7 @@ def deactivate(user):
 @one_user
 def activate(user):
     """Let a deactivated person in again."""
-    closing.activate(user)
+    account_deletion.activate(user)
     click.echo(f"{user.username} can log in again.")
 
 
@@ -138,7 +138,7 @@ def send_reset(user):
 
 @users.command("reset-second-factor")
 @one_user
-@answers.asks_first
+@prompts.asks_first
 def reset_second_factor(user, confirm):
     """Turn the second step off for a person who is locked out. Be sure first that it is them who ask.
 
@@ -153,7 +153,7 @@ def reset_second_factor(user, confirm):
 
 @users.command("trust-next-login")
 @one_user
-@answers.asks_first
+@prompts.asks_first
 def trust_next_login(user, confirm):
     """Let a user log in once without an emailed code, within an hour.
 
@@ -171,7 +171,7 @@ def trust_next_login(user, confirm):
 @users.command("sign-out")
 @click.argument("who", metavar="NAME-OR-ADDRESS", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Everybody, out of every browser.")
-@answers.asks_first
+@prompts.asks_first
 def sign_out(who, everybody, confirm):
     """Sign a person out of every browser, or everybody."""
     if (who is None) != everybody:
@@ -188,16 +188,16 @@ def sign_out(who, everybody, confirm):
 @users.command()
 @one_user
 @click.option("--now", is_flag=True, help="At once, without the 14 days in which it can be kept.")
-@answers.asks_first
+@prompts.asks_first
 def delete(user, now, confirm):
     """Delete an account, after 14 days or at once."""
-    when = "now, for good" if now else f"in {closing.GRACE.days} days"
+    when = "now, for good" if now else f"in {account_deletion.GRACE.days} days"
     confirm(f"Delete {user.username} <{user.email}> {when}?")
     name = user.username
     if now:
-        closing.purge(user)
+        account_deletion.purge(user)
     else:
-        closing.ask_to_delete(user)
+        account_deletion.ask_to_delete(user)
     click.echo(f"{name} {'is deleted' if now else 'will be deleted ' + when}.")
 
 
@@ -205,7 +205,7 @@ def delete(user, now, confirm):
 @one_user
 def keep(user):
     """Take back that an account is to be deleted."""
-    closing.keep(user)
+    account_deletion.keep(user)
     click.echo(f"{user.username} stays.")
 
 

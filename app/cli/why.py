@@ -5,11 +5,11 @@ from contextlib import suppress
 import click
 from sqlalchemy import select
 
-from app import browsers, counts
 from app.accounts import device_verification, recovery_codes, registration, sso, two_factor
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
+from app.security import rate_limit_storage, user_agents
 
 
 @users.command()
@@ -53,8 +53,8 @@ def _obstacles(user):
     if device_verification.why_never(user) is None and user.password_hash:
         yield f"On a new device the password of {name} takes a code from an email to {user.email}, too."
         yield f"If that can't be read, and you are sure who asks: flask users trust-next-login {name}"
-    with suppress(*counts.away()):
-        if any(kept.is_full for kept in counts.about(user.username, user.email)):
+    with suppress(*rate_limit_storage.away()):
+        if any(kept.is_full for kept in rate_limit_storage.about(user.username, user.email)):
             yield f"Passwords of {name} were tried too often from somewhere. To forget that: flask limits clear {name}"
 
 
@@ -77,5 +77,5 @@ def _last_time(user):
     last = db.session.scalar(mine.limit(1))
     if last is None:
         return "No sign-in is on record."
-    with_what = browsers.in_words(last.user_agent)
+    with_what = user_agents.in_words(last.user_agent)
     return f"Last signed in at {last.created_at:%Y-%m-%d %H:%M} UTC ({last.method}, {with_what})."

@@ -5,9 +5,10 @@ import logging
 from flask import abort, current_app, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import schema, tokens
-from app.main.proxies import IS_TRUSTED
+from app import schema
 from app.main.views import bp
+from app.security import tokens
+from app.web.proxies import IS_TRUSTED
 
 log = logging.getLogger(__name__)
 

@@ -1,11 +1,11 @@
 """Home, and a page for members only."""
 
 from flask import Blueprint, redirect, render_template, url_for
-from flask_login import current_user
+from flask_login import current_user, login_required
 
 from app import clock
 from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
-from app.auth.gate import members_only, only_reads
+from app.web.transactions import only_reads
 
 bp = Blueprint("main", __name__)
 bp.add_app_template_filter(clock.day)  # {{ user.created_at | day }}
@@ -18,7 +18,7 @@ def index():
 
 
 @bp.route("/account")
-@members_only
+@login_required
 @only_reads
 def account():
     factors = {"methods": two_factor.methods(current_user), "codes": recovery_codes.left(current_user)}

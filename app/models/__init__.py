@@ -1,21 +1,21 @@
 """The tables."""
 
+from app.models.audit_event import Event
 from app.models.authenticator import Authenticator
 from app.models.chore import Chore
-from app.models.count import Count
 from app.models.credential import Credential, RemovedCredential
 from app.models.device import Device
 from app.models.email_challenge import EmailChallenge
 from app.models.email_change import EmailChange
-from app.models.event import Event
 from app.models.identity import Identity
 from app.models.job import Job
 from app.models.login_delay import LoginDelay
-from app.models.outbox import Letter
+from app.models.oauth_state import SsoJourney
+from app.models.outbox_email import Letter
 from app.models.passkey import Passkey
 from app.models.passkey_challenge import PasskeyChallenge
+from app.models.rate_limit_counter import Count
 from app.models.recovery_code import RecoveryCode
-from app.models.sso_journey import SsoJourney
 from app.models.user import User
 from app.models.user_session import UserSession
 

@@ -5,9 +5,10 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app import clock, tokens
+from app import clock
 from app.extensions import Model
 from app.models.credential import Credential
+from app.security import tokens
 
 
 class Authenticator(Credential, Model):

@@ -9,9 +9,10 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app import clock, tokens
+from app import clock
 from app.extensions import Model, db
 from app.models.user import User
+from app.security import tokens
 
 
 class Device(Model):

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, String, update
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from app import clock, tokens
+from app import clock
 from app.extensions import Model, rows_changed
 from app.models.logins import email_key
 from app.models.user import User
+from app.security import tokens
 
 TRIES = 5
 

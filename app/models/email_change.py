@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app import clock, tokens
+from app import clock
 from app.database import WideId
 from app.extensions import Model
+from app.security import tokens
 
 UNDO_WITHIN = timedelta(seconds=tokens.LIFETIMES["secure_account"])
 

@@ -6,10 +6,11 @@ from typing import Optional
 from sqlalchemy import BigInteger, ForeignKey, String, Text, select, update
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app import clock, tokens
+from app import clock
 from app.extensions import Model, db, rows_changed
 from app.models.credential import Credential
 from app.models.user import User
+from app.security import tokens
 
 
 class Passkey(Credential, Model):

@@ -11,11 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, column_property, mapped_column, validates
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from app import clock, hashing, tokens
+from app import clock
 from app.database import is_duplicate
 from app.extensions import Model, db, rows_changed
 from app.models.email_change import EmailChange
 from app.models.logins import AnyCase, check_username, email_key, login_key, normal_email
+from app.security import hashing, tokens
 
 MAX_PASSWORD_LENGTH = 1024  # characters
 

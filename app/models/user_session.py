@@ -6,9 +6,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app import clock, tokens
+from app import clock
 from app.extensions import Model
 from app.models.user import User
+from app.security import tokens
 
 
 class UserSession(Model):

@@ -16,7 +16,7 @@ from mail_server import until
 from sqlalchemy import update
 from tour import LONG, TOUR, go, submit_wrong_registration
 
-from app import mail
+from app.email import delivery, outbox
 from app.extensions import db
 from app.models import User, UserSession
 
@@ -53,10 +53,10 @@ def ask_for_people(app):
 def people(ada, bob, app):
     """Ada, who has confirmed her address; Bob, whose letter is in the mailbox; somebody whose name fills a page."""
     db.session.add(User(username=LONG, email=f"{LONG}@{'x' * 60}.{'y' * 60}.example", password=PASSWORD))
-    mail.send("confirm", bob)
+    outbox.enqueue("confirm", bob)
     bob.confirmation_sent_at = bob.created_at
     db.session.commit()
-    mail.deliver()
+    delivery.deliver()
 
 
 @pytest.fixture(scope="session")

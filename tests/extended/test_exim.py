@@ -9,7 +9,7 @@ from mail_server import HOST, USERNAME, Authority, until
 from mail_server import PASSWORD as MAIL_PASSWORD
 from sqlalchemy import select
 
-from app import mail
+from app.email import delivery
 from app.extensions import db
 from app.models import Letter
 
@@ -64,7 +64,7 @@ def letter():
 def test_the_whole_story(client, exim):
     register(client)
     assert exim.connections() == 0
-    assert mail.deliver() == 1
+    assert delivery.deliver() == 1
     assert letter().status == "sent"
 
     [message] = until(exim.letters)
@@ -86,7 +86,7 @@ def test_the_whole_story(client, exim):
 def test_many_letters_go_over_one_connection(app, exim):
     for number in range(20):
         register(app.test_client(), f"person{number}")
-    assert mail.deliver() == 20
+    assert delivery.deliver() == 20
     until(lambda: len(exim.letters()) == 20)
     assert exim.connections() == exim.log().count("closed by QUIT") == 1
 
@@ -94,7 +94,7 @@ def test_many_letters_go_over_one_connection(app, exim):
 @pytest.mark.parametrize("own", [{"MAIL_PASSWORD": "wrong"}])
 def test_a_wrong_password_makes_a_letter_wait(client, exim, clock):
     register(client)
-    mail.deliver()
+    delivery.deliver()
     assert (letter().status, letter().error) == ("waiting", "535 Incorrect authentication data")
     assert (letter().due_at - clock.time).total_seconds() == 30
     assert "<=" not in exim.log()
@@ -102,22 +102,22 @@ def test_a_wrong_password_makes_a_letter_wait(client, exim, clock):
 
 def test_an_unknown_recipient_is_given_up_on(client, exim, clock):
     register(client, "nobody")
-    mail.deliver()
+    delivery.deliver()
     assert (letter().status, letter().error) == ("failed", "550 5.1.1 no such user")
     clock.move(days=2)
-    assert mail.deliver() == 0
+    assert delivery.deliver() == 0
 
 
 def test_a_greylisted_letter_waits(client, exim, clock):
     register(client, "later")
-    mail.deliver()
+    delivery.deliver()
     assert (letter().status, letter().error) == ("waiting", "451 4.7.1 greylisted")
     assert (letter().due_at - clock.time).total_seconds() == 30
 
 
 def test_a_slow_answer_is_waited_for(client, exim):
     register(client, "slow")
-    mail.deliver()
+    delivery.deliver()
     assert letter().status == "sent"
     assert len(until(exim.letters)) == 1
 
@@ -133,7 +133,7 @@ def test_a_slow_answer_is_waited_for(client, exim):
 )
 def test_without_verified_tls_and_a_password_nothing_is_sent(client, exim, status, reason):
     register(client)
-    mail.deliver()
+    delivery.deliver()
     assert letter().status == status
     assert reason in letter().error
     assert "<=" not in exim.log()
@@ -143,7 +143,7 @@ def test_without_verified_tls_and_a_password_nothing_is_sent(client, exim, statu
 def test_a_server_of_an_unknown_authority_gets_nothing(client, exim, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path).file))
     register(client)
-    mail.deliver()
+    delivery.deliver()
     assert letter().status == "waiting"
     assert "certificate verify failed" in letter().error
     assert "<=" not in exim.log()
@@ -163,7 +163,7 @@ def test_long_links_and_names_arrive_whole(client, exim, own):
             "confirm_password": PASSWORD,
         },
     )
-    mail.deliver()
+    delivery.deliver()
     assert (letter().status, letter().error) == ("sent", "")
     [message] = until(exim.letters)
     assert message["Subject"] == f"Confirm your address for {own['APP_NAME']}"

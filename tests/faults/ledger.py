@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text, update
 
 from app.extensions import db
 from app.models import Event, Letter, User
-from app.models.outbox import LEASE
+from app.models.outbox_email import LEASE
 
 
 class Row(NamedTuple):

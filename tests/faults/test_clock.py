@@ -8,9 +8,9 @@ from sqlalchemy import select
 from test_magic_links import code_in
 from test_passwords import NEW, beside, choose, is_signed_in
 
-from app import tokens
 from app.extensions import db
 from app.models import User, UserSession
+from app.security import tokens
 
 back = pytest.mark.parametrize("jump", [{"days": -1}, {"minutes": -5}], ids=["a day", "five minutes"])
 

@@ -6,7 +6,7 @@ from test_gate import JSON
 from test_passwords import history, is_signed_in
 from test_second_step import STEP, by_password
 
-from app.accounts import second_step
+from app.accounts import two_factor_codes
 
 
 @on_sqlite
@@ -27,7 +27,7 @@ def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, l
         address = {"REMOTE_ADDR": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"}
         status = thief.post(STEP, data={"code": code}, environ_base=address, headers=JSON).status_code
         answers[status] = answers.get(status, 0) + 1
-    looked_at = history().count(second_step.FAILED)
+    looked_at = history().count(two_factor_codes.FAILED)
     assert answers == {422: count}
     assert looked_at == 5
     assert not is_signed_in(thief)

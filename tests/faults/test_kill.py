@@ -16,7 +16,7 @@ from ledger import Row, wrong
 from serving import Browser, registration, until
 from sink import Arrived
 
-from app import mail
+from app.email import outbox
 from app.extensions import db
 from app.models import Event, Letter, User, UserSession
 
@@ -162,7 +162,7 @@ def _queue(count):
         user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
         db.session.add(user)
         db.session.flush()
-        mail.send("confirm", user)
+        outbox.enqueue("confirm", user)
     db.session.commit()
 
 

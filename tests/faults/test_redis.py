@@ -19,9 +19,9 @@ from sqlalchemy import func, select
 from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 from test_shared_limits import CROWD, ready
 
-from app import counts
 from app.extensions import db
 from app.models import Count
+from app.security import rate_limit_storage
 
 pytestmark = [pytest.mark.extended, on_sqlite]
 
@@ -67,7 +67,7 @@ def settings(server):
 @pytest.fixture(autouse=True)
 def hung_up(app):
     yield
-    counts.counters().storage.storage.close()
+    rate_limit_storage.counters().storage.storage.close()
 
 
 def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
@@ -76,7 +76,7 @@ def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
     assert 0 < int(guess(browser()).headers["Retry-After"]) <= 301
     assert db.session.scalar(select(func.count()).select_from(Count)) == 0
     counted = {"login": 5, "login_attempts": 7 + 5, "session": 7, "requests": 7 + 7 + 1, "login_delay": 5}
-    assert {kept.name: kept.times for kept in counts.kept()} == counted
+    assert {kept.name: kept.times for kept in rate_limit_storage.kept()} == counted
 
 
 def test_the_command_speaks_to_redis_too(app, browser, ada):  # noqa: F811
@@ -106,7 +106,7 @@ def test_without_redis_sign_in_works_and_each_process_counts(app, browser, ada, 
         assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
         assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
     assert time.monotonic() - begun < 10
-    assert len([record for record in caplog.records if record.name == "app.counts"]) == 1
+    assert len([record for record in caplog.records if record.name == "app.security.rate_limit_storage"]) == 1
     shown, why = (app.test_cli_runner().invoke(args=args) for args in (["limits", "show"], ["users", "why", "ada"]))
     assert "The counts are away" in shown.stderr
     assert (why.exit_code, "Nothing keeps ada out" in why.stdout) == (0, True)

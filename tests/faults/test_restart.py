@@ -12,7 +12,7 @@ import pytest
 from clients import PASSWORD, on_sqlite
 from serving import Browser, Running, registration, until
 
-from app import mail
+from app.email import delivery, outbox
 from app.extensions import db
 from app.models import Letter, User
 
@@ -99,7 +99,7 @@ def test_a_letter_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger,
     begun = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
     running.process.wait(20)
-    assert time.monotonic() - begun < mail.TIMEOUT + 5
+    assert time.monotonic() - begun < delivery.TIMEOUT + 5
     assert [row.status for row in ledger.rows()] == ["waiting"]
 
 
@@ -110,7 +110,7 @@ def begin(site, sink, who, letters):
         user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
         db.session.add(user)
         db.session.flush()
-        mail.send("confirm", user)
+        outbox.enqueue("confirm", user)
     db.session.commit()
     running = site(web=who == "web", MAIL_DELIVERY="worker" if who == "worker" else "thread")
     process: Running = running.work() if who == "worker" else running.web

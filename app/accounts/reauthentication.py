@@ -1,0 +1,40 @@
+"""Proving once more who one is: a code to the mailbox, for accounts without a password."""
+
+from sqlalchemy import select
+
+from app import clock
+from app.email import budgets, outbox
+from app.extensions import db
+from app.models import EmailChallenge, User
+from app.security import audit
+
+
+def send_code(user: User) -> bool:
+    """Queue a letter with a code, the one of the letter before if that can still be typed; say whether one may go."""
+    budget = budgets.budget_for(user.email)
+    if not budget:
+        return False
+    challenge = _challenge(user)
+    if not challenge or not challenge.is_open:
+        state = user.state("recent_login")
+        challenge = EmailChallenge(purpose="recent_login", email=user.email, user=user, state=state)
+        db.session.add(challenge)
+        db.session.flush()
+    challenge.asked_at = clock.now()
+    event = audit.record(user, "code_sent")
+    outbox.enqueue("code", user, claims={"challenge": challenge.id}, event=event, budget=budget)
+    return True
+
+
+def is_right(user: User, code: str) -> bool:
+    """Count a try, and say whether it is the code of the newest letter."""
+    challenge = _challenge(user)
+    if challenge and challenge.use(code):
+        return True
+    audit.note(audit.CODE_FAILED)
+    return False
+
+
+def _challenge(user: User) -> EmailChallenge | None:
+    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == "recent_login")
+    return db.session.scalar(select(EmailChallenge).where(*mine).order_by(EmailChallenge.asked_at.desc()).limit(1))

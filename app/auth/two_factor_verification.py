@@ -1,0 +1,57 @@
+"""The second step of signing in: a passkey, a code of the authenticator app, or a recovery code."""
+
+from flask import request
+from wtforms import BooleanField, HiddenField
+from wtforms.validators import ValidationError
+
+from app.accounts import passkeys, recovery_codes, two_factor, two_factor_codes
+from app.auth import gate
+from app.auth.blueprint import bp
+from app.auth.forms import Form, factor_code_field, form_page
+from app.extensions import db
+from app.security import audit
+from app.security.rate_limits import limited
+
+
+def is_right(form, field):
+    """A validator: use the code up, for the person whose first step this browser has done."""
+    try:
+        two_factor_codes.check_code(gate.second_step(), field.data, gate.device())
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+class CodeForm(Form):
+    code = factor_code_field("Code from your authenticator app", is_right)
+    trust = BooleanField("Trust this browser for 30 days")
+
+
+class PasskeyForm(Form):
+    credential = HiddenField()
+    trust = BooleanField()
+
+    def validate_credential(self, field):
+        user = gate.second_step()
+        if not passkeys.authenticate("second_step", gate.browser_id(), field.data, user):
+            raise ValidationError("That passkey was not taken. Try again, or do the step another way.")
+        audit.record(user, two_factor_codes.USED, factor="passkey")
+
+
+class RecoveryForm(Form):
+    recovery_code = factor_code_field("Recovery code", is_right, inputmode="text")
+
+
+@bp.route("/second-factor", methods=["GET", "POST"])
+@limited("code", with_passkey=["passkey"])
+def second_factor():
+    user = gate.second_step()
+    if not user:
+        return gate.start_again()
+    code, recovery = CodeForm(), RecoveryForm()
+    form = PasskeyForm() if request.form.get("credential") else recovery if "recovery_code" in request.form else code
+    if form.validate_on_submit():
+        return gate.pass_second_step(trust_browser=form is not recovery and form.trust.data)
+    if form.errors:
+        db.session.commit()  # a wrong try counts
+    state = {"methods": two_factor.methods(user), "left": recovery_codes.left(user)}
+    return form_page("auth/second_factor.html", form, code=code, recovery=recovery, **state)

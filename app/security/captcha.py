@@ -1,0 +1,69 @@
+"""Is it a person? Asked of reCAPTCHA, or of a service that answers in the same way."""
+
+import json
+import logging
+import time
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from flask import current_app, request
+
+from app.security.remote import within
+
+TIMEOUT = 3  # seconds for the whole answer
+LARGEST = 64 * 1024  # bytes
+FAILURES = 3  # of this browser or network, until sign-in asks
+
+log = logging.getLogger(__name__)
+
+
+class Unavailable(Exception):
+    """The service did not answer, or not in its way."""
+
+
+def is_on() -> bool:
+    """Say whether there is a service: both keys are set."""
+    return bool(current_app.config["RECAPTCHA_PUBLIC_KEY"] and current_app.config["RECAPTCHA_PRIVATE_KEY"])
+
+
+def is_solved(answer: str) -> bool:
+    """Ask the service about what its box gave the browser. Raises Unavailable, after 3 seconds at most."""
+    said = ask(answer, remoteip=request.remote_addr or "")
+    host = urlsplit(current_app.config["PUBLIC_URL"]).hostname
+    return said["success"] is True and said.get("hostname") in (None, host)
+
+
+def ask(answer: str, **more: str) -> dict[str, Any]:
+    """Return what the service says about an answer. Raises Unavailable, after 3 seconds at most."""
+    settings = current_app.config
+    question = {"secret": settings["RECAPTCHA_PRIVATE_KEY"], "response": answer, **more}
+    try:
+        said = within(TIMEOUT, _ask, settings["RECAPTCHA_VERIFY_SERVER"], urlencode(question).encode())
+        return {"success": said["success"], **said}
+    except Exception as error:
+        log.error("The CAPTCHA's service does not answer: %s", type(error).__name__)
+        raise Unavailable from error
+
+
+def origins() -> list[str]:
+    """Return where the scripts and frames come from that a page with the box needs, and no more of those hosts."""
+    script = urlsplit(current_app.config["RECAPTCHA_SCRIPT"])
+    own = f"{script.scheme}://{script.netloc}"
+    is_googles = script.hostname in {"www.google.com", "www.recaptcha.net"}
+    return [f"{own}/recaptcha/", "https://www.gstatic.com/recaptcha/"] if is_googles else [own]
+
+
+def _ask(server: str, question: bytes) -> dict[str, Any]:
+    until, said = time.monotonic() + TIMEOUT, b""
+    try:
+        with urlopen(Request(server, question), timeout=TIMEOUT) as answer:  # noqa: S310 - the address is a setting
+            while part := answer.read1(LARGEST):
+                said += part
+                if len(said) > LARGEST or time.monotonic() > until:
+                    raise ValueError("too long")
+    except HTTPError as refusal:
+        refusal.close()
+        raise
+    return dict(json.loads(said))

@@ -1,0 +1,173 @@
+"""Log in with an account elsewhere: OpenID Connect's authorization code flow, with PKCE. It knows no account.
+
+Authlib and joserfc speak the protocol. What they leave open is decided here: time limits, algorithms, the exact issuer,
+one audience, and how long what the provider published is used.
+(OpenID Connect Core 1.0, 3.1; RFC 9700, OAuth 2.0 Security Best Current Practice.) docs/providers.md has the providers.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from app.email.rendering import link
+from app.models import SsoJourney
+from app.security.oidc import token_endpoint
+from app.security.oidc.claims import Claims, check, understand, with_userinfo
+from app.security.oidc.discovery import Metadata, Published, metadata_url, published
+from app.security.oidc.failures import (
+    Cancelled,
+    Failure,
+    Misconfigured,
+    Refused,
+    Troubled,
+    Unavailable,
+    from_error,
+    printable,
+)
+from app.security.remote import within
+from config import Provider
+
+__all__ = [
+    "Cancelled",
+    "Claims",
+    "Failure",
+    "Misconfigured",
+    "Refused",
+    "Troubled",
+    "Unavailable",
+    "authorization_url",
+    "check_credentials",
+    "complete",
+    "from_error",
+    "look_up",
+    "metadata_url",
+    "redeem",
+    "redirect_uri",
+    "understand",
+    "with_userinfo",
+]
+
+TIMEOUT = 5  # seconds for the answers that a user waits for
+USERINFO_TIMEOUT = 3  # seconds, of an answer that one can do without
+
+log = logging.getLogger(__name__)
+
+
+def authorization_url(provider: Provider, journey: SsoJourney) -> str:
+    """Return the address of the provider's page for this login. Raises Failure."""
+    from authlib.integrations.requests_client import OAuth2Session
+
+    with _failures(provider):
+        endpoint = published(provider, TIMEOUT).metadata.authorization_endpoint
+        client = OAuth2Session(provider.client_id, scope=provider.scope, code_challenge_method="S256")
+        sent = {"redirect_uri": redirect_uri(provider), "nonce": journey.nonce}
+        sent |= {"response_mode": provider.response_mode} if provider.response_mode else {}
+        url, _ = client.create_authorization_url(endpoint, journey.id, journey.code_verifier, **sent)
+        return str(url)
+
+
+def redeem(provider: Provider, journey: SsoJourney, code: str, issuer: str | None = None) -> tuple[Claims, str]:
+    """Return what the provider says about the user that `code` was issued for, and an access token. Raises Failure.
+
+    Args:
+        issuer: what the callback named as its issuer (RFC 9207).
+    """
+    with _failures(provider):
+        known = published(provider, TIMEOUT)
+        if known.metadata.sends_issuer and issuer is None:
+            raise Refused("a callback that does not name its issuer")
+        token = within(TIMEOUT, token_endpoint.exchange, provider, known, TIMEOUT, _sent(provider, journey, code))
+        header, said = _signed_claims(token.get("id_token"), known)
+        access_token = str(token.get("access_token") or "")
+        sent = {"nonce": journey.nonce, "access_token": access_token}
+        check(provider, known.metadata.issuer, header, said, **sent)
+        claims = understand(provider, said)
+        if issuer not in (None, claims.issuer):
+            raise Refused("a callback that names another issuer")
+        return claims, access_token
+
+
+def complete(provider: Provider, claims: Claims, access_token: str) -> Claims:
+    """Return the claims with what userinfo adds to them; as they are if there is none, or it does not answer."""
+    try:
+        endpoint = published(provider, TIMEOUT).metadata.userinfo_endpoint
+        if not endpoint:
+            return claims
+        patience = min(TIMEOUT, USERINFO_TIMEOUT)
+        return with_userinfo(provider, claims, within(patience, _userinfo, endpoint, access_token, patience))
+    except Exception as error:
+        log.warning("%s: no userinfo, %s", provider.name, _in_words(error))
+        return claims
+
+
+def look_up(provider: Provider) -> Metadata:
+    """Fetch and check what the provider publishes about itself. Raises Failure."""
+    with _failures(provider):
+        return published(provider, TIMEOUT).metadata
+
+
+def check_credentials(provider: Provider) -> None:
+    """Ask the token endpoint with a code that nobody has. Raises Failure, but not for that code."""
+    from authlib.integrations.base_client import OAuthError
+
+    with _failures(provider):
+        known, nobodys = published(provider, TIMEOUT), SsoJourney.begin(provider.name)
+        try:
+            sent = _sent(provider, nobodys, "a code of nobody")
+            within(TIMEOUT, token_endpoint.exchange, provider, known, TIMEOUT, sent)
+        except OAuthError as error:
+            if error.error in {"invalid_client", "unauthorized_client"}:
+                raise
+
+
+def redirect_uri(provider: Provider) -> str:
+    """Return the callback address: each provider has its own, so that no answer is taken for another provider's."""
+    return link("auth.sso_callback", provider=provider.name)
+
+
+def _sent(provider: Provider, journey: SsoJourney, code: str) -> dict[str, str]:
+    return {"code": code, "code_verifier": journey.code_verifier, "redirect_uri": redirect_uri(provider)}
+
+
+def _signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Verify an ID token, with newer keys if need be: a provider may replace a key under the same name."""
+    from joserfc.errors import JoseError
+
+    keys = known.keys
+    try:
+        return token_endpoint.signed_claims(id_token, known)
+    except JoseError:
+        if not known.fetch_newer_keys(keys, TIMEOUT):
+            raise
+    return token_endpoint.signed_claims(id_token, known)
+
+
+def _userinfo(endpoint: str, access_token: str, timeout: float) -> Any:
+    import requests  # costs much: only when needed
+
+    response = requests.get(endpoint, headers={"Authorization": f"Bearer {access_token}"}, timeout=timeout)
+    response.raise_for_status()
+    return response.json()
+
+
+@contextmanager
+def _failures(provider: Provider) -> Iterator[None]:
+    """Turn whatever goes wrong into a Failure, and log it."""
+    from authlib.integrations.base_client import OAuthError
+    from joserfc.errors import JoseError
+
+    try:
+        yield
+    except OAuthError as error:
+        raise from_error(provider.name, error.error, error.description) from error
+    except (JoseError, Refused) as error:
+        log.warning("%s: refused, %s", provider.name, _in_words(error))
+        raise Refused(_in_words(error)) from error
+    except Exception as error:  # no answer, or none that makes sense: requests and Authlib raise many kinds
+        log.error("%s does not answer as it should: %s", provider.name, _in_words(error))
+        raise Unavailable from error
+
+
+def _in_words(error: Exception) -> str:
+    return printable(f"{type(error).__name__} {error}")

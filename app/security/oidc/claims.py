@@ -1,0 +1,97 @@
+"""What a provider says about a user: the checks of an ID token, and the few claims that are kept of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.security.oidc.failures import Refused
+from config import Provider
+
+LEEWAY = 120  # seconds that the provider's clock may be off
+TENANT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+CHECKED = ("iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash")  # others are not used: any type will do
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a provider says about a user. Issuer and subject come from the verified ID token, never from elsewhere."""
+
+    issuer: str
+    subject: str
+    email: str | None = None
+    is_verified: bool | None = None  # the provider verified that address; None: it does not say
+    hosted_domain: str | None = None  # Google: the organization that the account belongs to
+    names: tuple[str, ...] = ()  # nickname, preferred_username, name
+
+
+def check(provider: Provider, issuer: str, header: dict[str, Any], said: Mapping[str, Any], **sent: Any) -> None:
+    """Check who issued an ID token, for whom, about whom, and when. Raises Refused.
+
+    Args:
+        issuer: the provider's, from its metadata.
+        said: the claims of the token, whose signature is verified.
+        sent: the `nonce` of this login, and the `access_token` that came with the ID token.
+    """
+    from authlib.oidc.core import CodeIDToken
+
+    tenant, subject = str(said.get("tid", "")), said.get("sub")
+    if "{tenantid}" in issuer and TENANT.fullmatch(tenant):
+        issuer = issuer.replace("{tenantid}", tenant)
+    if said.get("iss") != issuer:
+        raise Refused("another issuer")
+    if provider.tenants and tenant not in provider.tenants:
+        raise Refused("a tenant that is not on the list")
+    if not _is_for(provider, said.get("aud")):
+        raise Refused("another audience")
+    if not (isinstance(subject, str) and 0 < len(subject) <= 255 and subject.isprintable()):
+        raise Refused("no subject")
+    checked = {name: said[name] for name in CHECKED if name in said}
+    if header["alg"].startswith("Ed"):
+        checked.pop("at_hash", None)  # optional in this flow, and Authlib knows no hash of these algorithms
+    try:
+        CodeIDToken(checked, header, {}, {"client_id": provider.client_id, **sent}).validate(leeway=LEEWAY)
+    except Exception as error:  # Authlib compares and computes with values of any type
+        raise Refused(f"{type(error).__name__} {error}") from error
+
+
+def understand(provider: Provider, said: Mapping[str, Any]) -> Claims:
+    """Map what a verified ID token says. A provider may send a value of any type for any claim."""
+    return Claims(said["iss"], said["sub"], **_profile(provider, said))
+
+
+def with_userinfo(provider: Provider, claims: Claims, said: object) -> Claims:
+    """Complete the claims of an ID token by the profile in userinfo, which is not signed.
+
+    Nothing but the profile is taken, and only if it is the same subject's (OpenID Connect Core 1.0, 5.3.2). Userinfo
+    verifies the address of the ID token only if it does not name another.
+    """
+    if not isinstance(said, Mapping) or said.get("sub") != claims.subject:
+        return claims
+    more = _profile(provider, said)
+    completed = replace(claims, names=claims.names or more["names"])
+    if claims.email is None:
+        return replace(completed, email=more["email"], is_verified=more["is_verified"])
+    is_same = more["email"] is None or more["email"].casefold() == claims.email.casefold()
+    return replace(completed, is_verified=more["is_verified"]) if claims.is_verified is None and is_same else completed
+
+
+def _is_for(provider: Provider, audience: object) -> bool:
+    """Say whether a token is for this application, and for no other that the settings do not list."""
+    named = audience if isinstance(audience, list) else [audience]
+    known = (provider.client_id, *provider.audiences)
+    return provider.client_id in named and all(name in known for name in named)
+
+
+def _profile(provider: Provider, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of a profile that are of the right type."""
+    texts = {name: value for name, value in said.items() if isinstance(value, str) and value.isprintable()}
+    verified, email = said.get(provider.vouches_by), texts.get("email", "").strip()
+    is_verified = verified is True or (isinstance(verified, str) and verified in provider.also_true)
+    return {
+        "email": email if EMAIL.fullmatch(email) else None,
+        "is_verified": None if verified is None else is_verified,
+        "hosted_domain": texts.get("hd"),
+        "names": tuple(texts[name] for name in ("nickname", "preferred_username", "name") if texts.get(name)),
+    }

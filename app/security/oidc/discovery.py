@@ -1,0 +1,152 @@
+"""What a provider publishes about itself, its addresses and its keys: fetched once a day."""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from flask import current_app
+
+from app import clock
+from app.security.remote import within
+from config import Provider
+
+VALID_FOR = timedelta(hours=24)
+RETRY_AFTER = timedelta(minutes=5)  # a daily refresh that failed; until then, what is known is used
+REFRESH_TIMEOUT = 2  # seconds: a user waits for it
+NEW_KEYS_EVERY = timedelta(seconds=30)  # at most, when signatures fail
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+URL = re.compile(r"https?://[^\s\"'<>]+", re.ASCII)
+
+log = logging.getLogger("app.security.oidc")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The part of a provider's discovery document that is used."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None
+    algorithms: tuple[str, ...]  # of signatures, that both sides accept
+    auth_methods: tuple[str, ...]  # of the token endpoint
+    sends_issuer: bool  # every callback names the issuer (RFC 9207)
+
+
+@dataclass
+class Published:
+    """What a provider published, as this process knows it."""
+
+    metadata: Metadata
+    keys: list[Any]
+    refresh_at: datetime = field(default_factory=lambda: clock.now() + VALID_FOR)
+    newer_keys_from: datetime = field(default_factory=lambda: clock.now())
+    auth_method: str | None = None  # that the token endpoint accepted, though its metadata says otherwise
+    lock: Lock = field(default_factory=Lock)
+
+    def fetch_newer_keys(self, than: list[Any], timeout: float) -> bool:
+        """Fetch the keys again, unless that was done just now, and say whether there are others `than` these."""
+        with self.lock:
+            if self.keys is not than:
+                return True
+            if clock.now() < self.newer_keys_from:
+                return False
+            self.newer_keys_from = clock.now() + NEW_KEYS_EVERY
+            try:
+                self.keys = within(timeout, _fetch_keys, self.metadata.jwks_uri, timeout)
+            except Exception as error:
+                log.warning("%s: no newer keys, %s %s", self.metadata.issuer, type(error).__name__, error)
+                return False
+            return True
+
+
+def metadata_url(provider: Provider) -> str:
+    """Return the address of a provider's discovery document (OpenID Connect Discovery 1.0, 4)."""
+    issuer = provider.issuer.replace("{tenantid}", "common").rstrip("/")
+    return f"{issuer}/.well-known/openid-configuration"
+
+
+def published(provider: Provider, timeout: float) -> Published:
+    """Return what a provider publishes, at most a day old; older only while the provider does not answer."""
+    cache: dict[str, Published] = current_app.extensions.setdefault("oidc", {})
+    known = cache.get(metadata_url(provider))
+    if known and clock.now() < known.refresh_at:
+        return known
+    try:
+        patience = min(timeout, REFRESH_TIMEOUT) if known else timeout
+        cache[metadata_url(provider)] = fresh = Published(*within(patience, _fetch, provider, patience))
+    except Exception as error:
+        if known is None:
+            raise
+        log.error("%s: what it published a day ago is still used, %s %s", provider.name, type(error).__name__, error)
+        known.refresh_at = clock.now() + RETRY_AFTER
+        return known
+    if known:
+        fresh.auth_method = known.auth_method
+    return fresh
+
+
+def _fetch(provider: Provider, timeout: float) -> tuple[Metadata, list[Any]]:
+    metadata = _metadata(provider, _get(metadata_url(provider), timeout))
+    return metadata, _fetch_keys(metadata.jwks_uri, timeout)
+
+
+def _metadata(provider: Provider, said: Any) -> Metadata:
+    """Check a discovery document. Raises ValueError. A final slash of the issuer may differ from the setting."""
+    issuer = said.get("issuer")
+    if not isinstance(issuer, str) or issuer.rstrip("/") != provider.issuer.rstrip("/"):
+        raise ValueError(f"the document names another issuer, {issuer!r:.200}")
+    offered = list(_texts(said.get("id_token_signing_alg_values_supported"))) or ["RS256"]
+    return Metadata(
+        issuer,
+        authorization_endpoint=_url(said, "authorization_endpoint"),
+        token_endpoint=_url(said, "token_endpoint"),
+        jwks_uri=_url(said, "jwks_uri"),
+        userinfo_endpoint=_url(said, "userinfo_endpoint") if said.get("userinfo_endpoint") else None,
+        algorithms=tuple(name for name in ALGORITHMS if name in offered),
+        auth_methods=tuple(_texts(said.get("token_endpoint_auth_methods_supported"))) or ("client_secret_basic",),
+        sends_issuer=said.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _fetch_keys(url: str, timeout: float) -> list[Any]:
+    """Return the keys that are understood; others are left out (RFC 7517, 5). Raises ValueError if there is none."""
+    from joserfc.jwk import JWKRegistry
+
+    keys = []
+    for key in _get(url, timeout)["keys"]:
+        try:
+            if key["kty"] != "oct":  # a secret that everybody can read
+                keys.append(JWKRegistry.import_key(key))
+        except Exception as error:  # of a key that nobody has thought of, anything may be wrong
+            log.info("%s: a key is left out, %s", url, type(error).__name__)
+    if not keys:
+        raise ValueError("no key is published that can be used")
+    return keys
+
+
+def _url(said: Mapping[str, Any], name: str) -> str:
+    url = said.get(name)
+    if not (isinstance(url, str) and URL.fullmatch(url)):
+        raise ValueError(f"the document has no {name}")
+    return url
+
+
+def _texts(said: object) -> Iterator[str]:
+    yield from (text for text in said if isinstance(text, str)) if isinstance(said, list) else ()
+
+
+def _get(url: str, timeout: float) -> Mapping[str, Any]:
+    import requests  # costs much: only when needed
+
+    response = requests.get(url, headers={"Accept": "application/json"}, timeout=timeout)
+    response.raise_for_status()
+    said = response.json()
+    if not isinstance(said, dict):
+        raise ValueError("the answer is no JSON object")
+    return said

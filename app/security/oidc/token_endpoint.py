@@ -1,0 +1,89 @@
+"""The provider's token endpoint: a code is exchanged for an ID token, whose signature is verified here."""
+
+import time
+from typing import Any
+from urllib.parse import quote_plus
+
+from app.security.oidc.discovery import Published
+from app.security.oidc.failures import Refused
+from config import Provider
+
+BASIC, POST = "client_secret_basic", "client_secret_post"
+SECRET_LASTS = 300  # seconds, of a client secret that is signed for one request
+
+
+def exchange(provider: Provider, known: Published, timeout: float, sent: dict[str, str]) -> dict[str, Any]:
+    """Exchange a code. Raises OAuthError, and whatever `requests` raises.
+
+    The method of client authentication is the setting's, or one that the metadata names. Some providers accept another
+    than they name, so an `invalid_client` is answered once with `client_secret_post`.
+    """
+    from authlib.integrations.base_client import OAuthError
+
+    method = provider.token_auth or known.auth_method or _preferred(known.metadata.auth_methods)
+    try:
+        return _ask(provider, known, method, timeout, sent)
+    except OAuthError as error:
+        if error.error != "invalid_client" or method == POST or provider.token_auth:
+            raise
+    token = _ask(provider, known, POST, timeout, sent)
+    known.auth_method = POST
+    return token
+
+
+def signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims of an ID token that one of the provider's keys has signed. Raises JoseError, Refused."""
+    from joserfc import jws, jwt
+    from joserfc.errors import BadSignatureError, JoseError
+
+    if not isinstance(id_token, str):
+        raise Refused("no ID token")
+    header = jws.extract_compact(id_token.encode()).headers()
+    if header.get("alg") not in known.metadata.algorithms:
+        raise Refused("a signature by another algorithm")
+    registry = jws.JWSRegistry(algorithms=list(known.metadata.algorithms), strict_check_header=False)
+    problem: JoseError = BadSignatureError()
+    for key in _candidates(known.keys, header.get("kid")):
+        try:
+            token = jwt.decode(id_token, key, registry=registry)
+        except JoseError as error:
+            problem = error
+        else:
+            return dict(token.header), dict(token.claims)
+    raise problem
+
+
+def _candidates(keys: list[Any], kid: object) -> list[Any]:
+    """Return the keys that may have signed a token: all if it names none; else those of that name, or nameless ones."""
+    if kid is None:
+        return keys
+    return [key for key in keys if key.kid == kid] or [key for key in keys if key.kid is None]
+
+
+def _preferred(methods: tuple[str, ...]) -> str:
+    return POST if POST in methods and BASIC not in methods else BASIC
+
+
+def _ask(provider: Provider, known: Published, method: str, timeout: float, sent: dict[str, str]) -> dict[str, Any]:
+    from authlib.integrations.requests_client import OAuth2Session
+
+    name, secret = provider.client_id, _secret(provider, known)
+    # Authlib does not encode the two parts as RFC 6749, 2.3.1 demands.
+    auth = (quote_plus(name), quote_plus(secret)) if method == BASIC else None
+    with OAuth2Session(name, secret, token_endpoint_auth_method=method, default_timeout=timeout) as client:
+        return dict(
+            client.fetch_token(known.metadata.token_endpoint, grant_type="authorization_code", auth=auth, **sent)
+        )
+
+
+def _secret(provider: Provider, known: Published) -> str:
+    """Return the client secret; made for this request if it is signed with a key, as Apple demands."""
+    from joserfc import jwt
+    from joserfc.jwk import ECKey
+
+    if not provider.signing_key:
+        return provider.client_secret
+    now = int(time.time())
+    claims = {"iss": provider.team_id, "sub": provider.client_id, "aud": known.metadata.issuer}
+    header = {"alg": "ES256", "kid": provider.key_id}
+    return jwt.encode(header, claims | {"iat": now, "exp": now + SECRET_LASTS}, ECKey.import_key(provider.signing_key))

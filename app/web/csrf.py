@@ -1,0 +1,131 @@
+"""Protection against forms that other sites send: by Fetch Metadata first, by Flask-WTF's token second.
+
+A browser says in Sec-Fetch-Site where a request comes from, and no page can change that. `same-origin` needs no token,
+so a page can stay open for days. A request without the header (an old browser, plain http, a program), or with `none`,
+needs the token. Rails 8.2 and Go's http.CrossOriginProtection decide by the same header.
+"""
+
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from flask import current_app, request
+from werkzeug.exceptions import Forbidden
+
+from app.extensions import csrf
+from app.security import audit
+from app.web.errors import error_page
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+PORTS = {"http": 80, "https": 443}
+
+
+class Reason(NamedTuple):
+    """Why a form was refused: a title and advice for an error page, and advice above a form that comes back."""
+
+    title: str
+    advice: str
+    above_form: str
+
+
+ANOTHER_SITE = Reason(
+    "This form came from another site",
+    "Nothing was changed. Open the page on this site and send the form from there.",
+    "Nothing was changed. Send it from this page.",
+)
+NO_ORIGIN = Reason(
+    "Your browser did not say which page this form came from",
+    "Allow it to send the Referer header to this site, or use a current browser. Then go back and try again.",
+    "Allow it to send the Referer header to this site, or use a current browser. Then send the form again.",
+)
+NO_TOKEN = Reason(
+    "This form came without its security token",
+    "Go back, reload the page and try again. If that does not help, turn off extensions that change pages.",
+    "Send it again. If that does not help, turn off extensions that change pages.",
+)
+NO_COOKIE = Reason(
+    "Your browser sent no cookie with this form",
+    "Allow cookies for this site. Then go back, reload the page and try again.",
+    "Allow cookies for this site, then send it again.",
+)
+OTHER_SESSION = Reason(
+    "This page was open too long: you have logged in or out since",
+    "Go back, reload it and try again.",
+    "Look it over and send it again.",
+)
+OLD = Reason(
+    "This page was open too long",
+    "Go back, reload it and try again.",
+    "Nothing is lost: look it over and send it again.",
+)
+
+
+def check():
+    """Refuse a form that another site sent, and one that may be from there: without the header and a valid token.
+
+    Raises:
+        CSRFError: the token is missing or not valid; reason() says which.
+    """
+    if request.method in SAFE_METHODS or _is_open_to_other_sites():
+        return None
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "null")
+    if site == "same-origin":
+        return None
+    if site in {"cross-site", "same-site"} or (origin != "null" and not is_ours(origin)):
+        audit.refused("sent by another site")
+        return error_page(Forbidden(), ANOTHER_SITE[:2], asks_nothing=True)
+    if current_app.config["WTF_CSRF_ENABLED"]:
+        _check_token()
+    return None
+
+
+def open_to_other_sites(view):
+    """Mark a view that takes forms and requests from pages of other sites: it needs no token and checks the sender."""
+    view.open_to_other_sites = True
+    return csrf.exempt(view)
+
+
+def reason(error):
+    """Return the Reason of a CSRFError."""
+    if not _has_token():
+        return NO_TOKEN
+    if current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
+        return NO_COOKIE
+    if "referrer" in error.description:
+        return ANOTHER_SITE if request.referrer else NO_ORIGIN
+    return OTHER_SESSION if "do not match" in error.description else OLD
+
+
+def is_ours(url):
+    """Return whether a URL has the origin of this site."""
+    origin = _origin(url)
+    return origin is not None and origin in {_origin(current_app.config["PUBLIC_URL"]), _origin(request.host_url)}
+
+
+def init_app(app):
+    app.before_request(check)
+
+
+def _is_open_to_other_sites():
+    return hasattr(current_app.view_functions.get(request.endpoint), "open_to_other_sites")
+
+
+def _check_token():
+    """Let Flask-WTF check the token. Under https it asks for the Referer, too; an Origin of ours says the same."""
+    if is_ours(request.headers.get("Origin", "null")):
+        request.environ["HTTP_REFERER"] = request.host_url
+    csrf.protect(apply_exemptions=True)
+
+
+def _has_token():
+    settings = current_app.config
+    in_form = any(name.endswith(settings["WTF_CSRF_FIELD_NAME"]) and value for name, value in request.form.items())
+    return in_form or any(request.headers.get(name) for name in settings["WTF_CSRF_HEADERS"])
+
+
+def _origin(url):
+    """Return scheme, host and port; None if the URL has none, such as `null`."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        return None

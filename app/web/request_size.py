@@ -1,0 +1,68 @@
+"""How much one request may send: lengths are checked here, before anything reads, compares or counts the text.
+
+Much work grows faster than its input (Unicode normalization, password estimates, some regular expressions), so no
+other code sees text that is longer than this.
+"""
+
+from flask import abort, current_app, request
+
+from app.web import errors
+
+MAX_PATH = 4096  # bytes; gunicorn takes 8190 for method, path and query
+MAX_QUERY = 16 * 1024  # bytes
+MAX_HEADER = 8192  # bytes of one header; gunicorn takes 8190
+MAX_NAME = 128  # characters of a field's name
+MAX_FIELD = 16 * 1024  # characters of a field's value; a form asks for less, and says so beside the field
+LONGER_FIELDS = {"credential": 64 * 1024}  # what a passkey signed, as JSON; an application adds its own long fields
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+
+
+def check_lengths():
+    """Refuse a request that is longer than any page needs: 413, 414 or 431. A token that is too long is invalid."""
+    if _has_long_header():
+        abort(431)
+    if _has_long_query():
+        abort(414)
+    if len(request.path) > MAX_PATH:
+        return errors.invalid_link() if "token" in (request.view_args or {}) else abort(414)
+    if request.mimetype in FORMS and _has_long_form():
+        abort(413)
+    return None
+
+
+def _has_long_header():
+    names = [name for name, value in request.environ.items() if name[:5] == "HTTP_" and len(value) > MAX_HEADER]
+    for name in names:  # the error page reads some of them
+        del request.environ[name]
+    return bool(names)
+
+
+def _has_long_query():
+    query = request.query_string
+    is_long = len(query) > MAX_QUERY or query.count(b"&") >= current_app.config["MAX_FORM_PARTS"]
+    if is_long:
+        request.query_string = b""  # the error page reads it
+    return is_long
+
+
+def _has_long_form():
+    """Count the fields before they are parsed: 64 KiB can hold 32,000 of them."""
+    if (request.content_length or 0) <= request.max_form_memory_size:
+        fields = request.get_data().count(_separator())
+        if fields > current_app.config["MAX_FORM_PARTS"]:
+            return True
+    return any(
+        len(name or "") > MAX_NAME or len(value) > LONGER_FIELDS.get(name, MAX_FIELD)
+        for name, value in request.form.items(multi=True)
+    )
+
+
+def _separator():
+    """Return what stands between two fields; a file that is sent may have a lot of line breaks and dashes."""
+    if request.mimetype == "multipart/form-data":
+        return b"\r\n--" + request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
+    return b"&"
+
+
+def init_app(app):
+    app.before_request(check_lengths)
