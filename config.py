@@ -121,7 +121,7 @@ KNOWN_PROVIDERS: dict[str, dict[str, Any]] = {
 def oidc_provider(name: str) -> Provider:
     """Read what the settings say of one provider. What can't be read, or can never work, is refused at start."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,23}", name):
-        misread.append(f"OIDC_PROVIDERS has {name!r}: write names of small letters and digits, such as google.")
+        misread.append(f"OIDC_PROVIDERS has {name!r}: write names of lowercase a-z and digits, such as google.")
     known, prefix = KNOWN_PROVIDERS.get(name, {}), f"OIDC_{name.upper()}_"
     issuer = env(f"{prefix}ISSUER", known.get("issuer", "")).removesuffix("/.well-known/openid-configuration")
     misread.extend(_issuer_problems(f"{prefix}ISSUER", issuer))
@@ -171,14 +171,14 @@ def is_below(domain: str, domains: tuple[str, ...]) -> bool:
 
 
 def _ascii_domain(text: str) -> str:
-    """A domain in small letters and in ASCII; "" if it can't be one."""
+    """A domain in lowercase and in ASCII; "" if it can't be one."""
     with suppress(idna.IDNAError):
         return idna.encode(text, uts46=True).decode().lower() if len(text) < MAX_DOMAIN else ""
     return ""
 
 
 def _domains(name: str, text: str) -> tuple[str, ...]:
-    """Read domains as addresses have them: without the @, in small letters, and in ASCII."""
+    """Read domains as addresses have them: without the @, in lowercase, and in ASCII."""
     domains = []
     for word in split(text):
         domains.append(_ascii_domain(word.removeprefix("@").removesuffix(".")))

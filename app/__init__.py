@@ -33,7 +33,7 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     static_assets.init_app(app)
     headers.init_app(app)
     cli.init_app(app)
-    deliver_letters(app)
+    deliver_emails(app)
     return app
 
 
@@ -72,13 +72,13 @@ def register_blueprints(app: Flask) -> None:
         dev.guard(app)  # before auth, which sends some users away from every page
         app.register_blueprint(dev.bp)
         app.cli.add_command(dev.serve)
-        dev.keep_letters(app)
+        dev.keep_emails(app)
         dev.offer_pretend_issuer(app)
     app.register_blueprint(main.bp)
     app.register_blueprint(auth.bp, url_prefix="/auth")
 
 
-def deliver_letters(app: Flask) -> None:
+def deliver_emails(app: Flask) -> None:
     delivery = app.extensions["delivery"] = Delivery(app, cleanup=cleanup.run_due)
     if app.config["MAIL_DELIVERY"] == "thread":
         app.before_request(delivery.start)

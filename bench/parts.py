@@ -211,7 +211,7 @@ def browser(bench):
 
 
 def outbox(bench):
-    """Letters that wait, posted by `flask mail work` in one process, and in four."""
+    """Emails that wait, posted by `flask mail work` in one process, and in four."""
     flasky = next(application for application in bench.applications if application.name == "flasky")
     bench.stop(flasky)
     for workers in (1, 4):

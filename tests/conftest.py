@@ -172,7 +172,7 @@ def _person(name, confirmed):
     return user
 
 
-class Letters(list):
+class Emails(list):
     """The letters that have been sent. Call it to have what waits delivered first."""
 
     def __call__(self):
@@ -180,13 +180,13 @@ class Letters(list):
         return self
 
     def link(self, number=-1):
-        """The link in a letter, as a path."""
+        """The link in an email, as a path."""
         return re.search(r"https?://[^/\s]+(/\S+)", self()[number].body)[1]
 
 
 @pytest.fixture
 def letters(app):
-    sent = Letters()
+    sent = Emails()
 
     def keep(_, message):
         sent.append(message)

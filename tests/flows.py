@@ -27,7 +27,7 @@ class Tour:
         self.look_at_own_pages(ada)
         self.change_what_one_has(ada)
         self.forget(ada)
-        self.come_by_letter()
+        self.come_by_email()
         self.verify_a_device()
         self.come_from_elsewhere()
         self.have_a_second_step()
@@ -48,7 +48,7 @@ class Tour:
             "/auth/register",
         ):
             stranger.get(path)
-        for path in ("/auth/magic-link", "/auth/magic-link/sent", "/auth/reset", "/auth/letter-sent", "/auth/logout"):
+        for path in ("/auth/magic-link", "/auth/magic-link/sent", "/auth/reset", "/auth/email-sent", "/auth/logout"):
             stranger.get(path)
         stranger.post("/auth/login", data={"login": "nobody", "password": "wrong"})
         self.config.update(RECAPTCHA_PUBLIC_KEY="x", RECAPTCHA_PRIVATE_KEY="x")
@@ -108,14 +108,14 @@ class Tour:
         assert ada.get("/account").status_code == 302  # why it was ended
         ada.post("/auth/reset", data={"email": "nobody@example.com"})
         ada.post("/auth/reset", data={"email": "ada@example.com"})
-        ada.get("/auth/letter-sent")
+        ada.get("/auth/email-sent")
         reset = self.letters.link()
         ada.get(reset)
         assert ada.post(reset, data=SAME_TWICE).location == "/auth/login"
         assert enter(ada, "ada").location == "/"
         ada.post("/auth/logout")
 
-    def come_by_letter(self):
+    def come_by_email(self):
         asking, other = self.make(), self.make()
         for email in ("nobody@example.com", "ada@example.com"):
             asking.post("/auth/magic-link", data={"email": email})
@@ -145,7 +145,7 @@ class Tour:
         assert self.make().post(f"{START}/callback", data={"state": "x", "code": "y"}).status_code == 302
         travel(ada, self.issuer, sub="ada")
         self.secure()
-        # Without a password, a code of a letter proves who one is.
+        # Without a password, a code of an email proves who one is.
         vera.post("/auth/change-email", data={"send_code": ""})
         vera.post("/auth/change-email", data={"email": "vera@example.org", "code": "1234 5678"})
         vera.post("/auth/recent-login", data={"send_code": ""})

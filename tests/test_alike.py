@@ -184,13 +184,13 @@ def test_where_accounts_are_hidden_the_password_of_an_unconfirmed_one_is_wrong_t
     assert_alike(story("eve"), story("bob"))
 
 
-# Letters
+# Emails
 
 
 @pytest.mark.parametrize(
-    ("address", "next_page"), [("/auth/reset", "/auth/letter-sent"), ("/auth/magic-link", "/auth/magic-link/sent")]
+    ("address", "next_page"), [("/auth/reset", "/auth/email-sent"), ("/auth/magic-link", "/auth/magic-link/sent")]
 )
-def test_asking_for_a_letter(stranger, accounts, clock, address, next_page):
+def test_asking_for_a_email(stranger, accounts, clock, address, next_page):
     """Also more often than letters go out."""
 
     def story(name):
@@ -207,7 +207,7 @@ def test_asking_for_a_letter(stranger, accounts, clock, address, next_page):
     assert_alike(nobody, *map(story, accounts))
 
 
-def test_asking_for_a_magic_link_again_when_letters_go_once_more(stranger, accounts, clock):
+def test_asking_for_a_magic_link_again_when_emails_go_once_more(stranger, accounts, clock):
     """The first letter to the browser that waits is one too many, the second is not."""
 
     def story(name):
@@ -223,7 +223,7 @@ def test_asking_for_a_magic_link_again_when_letters_go_once_more(stranger, accou
 
 
 def test_waiting_for_a_magic_link_and_typing_a_wrong_code(stranger, accounts, clock):
-    """Six times: five are looked at. Then for another letter, too soon and in time, and its code."""
+    """Six times: five are looked at. Then for another email, too soon and in time, and its code."""
 
     def story(name):
         it = stranger(name).post("/auth/magic-link", email="{}@example.com", remember_me="y")
@@ -243,7 +243,7 @@ def test_waiting_for_a_magic_link_and_typing_a_wrong_code(stranger, accounts, cl
     assert_alike(nobody, *map(story, accounts))
 
 
-def test_waiting_for_a_letter_that_goes_out_later(stranger, accounts, clock, letters):
+def test_waiting_for_a_email_that_goes_out_later(stranger, accounts, clock, letters):
     """A code is as old as its letter, and so is one that no letter carries."""
 
     def story(name):
@@ -283,12 +283,12 @@ def addresses(accounts, ida):
 def test_registering(stranger, addresses):
     def story(name):
         it = stranger(name).get("/auth/register")
-        it.post("/auth/register", **form()).get("/auth/letter-sent").get("/").get("/auth/unconfirmed")
+        it.post("/auth/register", **form()).get("/auth/email-sent").get("/").get("/auth/unconfirmed")
         return it.post("/auth/login", login="{}@example.com", password="lanterns in a row").seen
 
     new = story("eve")
     assert "INSERT INTO users" in " ".join(new[1].work)
-    assert "We have sent a letter to" in new[2].page
+    assert "We have sent an email to" in new[2].page
     assert_alike(new, *map(story, addresses))
 
 
@@ -305,12 +305,12 @@ def test_registering_twice_with_the_name_that_was_chosen_the_first_time(stranger
 
 
 @HIDDEN
-def test_registering_where_no_more_letters_go(stranger, addresses):
+def test_registering_where_no_more_emails_go(stranger, addresses):
     def story(name):
         it = stranger(name)
         for _ in range(10):
             it.browser.post("/auth/reset", data={"email": f"{name}@example.com"})
-        return it.post("/auth/register", **form()).get("/auth/letter-sent").seen
+        return it.post("/auth/register", **form()).get("/auth/email-sent").seen
 
     assert_alike(story("eve"), *map(story, addresses))
 
@@ -322,14 +322,14 @@ def test_changing_ones_address_to_anothers(stranger, addresses, ada):
         it.browser.sign_in(ada)
         it.get("/auth/change-email")
         for _ in range(11):
-            it.post("/auth/change-email", email="{}@example.com", password=PASSWORD).get("/auth/letter-sent")
+            it.post("/auth/change-email", email="{}@example.com", password=PASSWORD).get("/auth/email-sent")
         it.get("/account").get("/auth/change-email")
         it.browser.post("/auth/logout")  # her account shows how many browsers are in
         return it.seen
 
     free = story("eve")
     assert free[1].status == 302
-    assert "We have sent a letter to" in free[2].page
+    assert "We have sent an email to" in free[2].page
     assert_alike(free, *(story(name) for name in addresses if name != "ada"))
 
 
@@ -355,7 +355,7 @@ FLAWS = [  # something that tells a known address (True) from an unknown one, an
     (lambda known, answer: answer.headers.add("X-Hint", str(known)), "headers"),
     (lambda known, answer: known and answer.headers.add("X-Hint", "1"), "headers"),
     (lambda known, answer: session.update(hint=known), "cookie"),
-    (lambda known, answer: session.pop("letter_to") if known else None, "cookie"),
+    (lambda known, answer: session.pop("email_sent_to") if known else None, "cookie"),
     (lambda known, answer: answer.set_data(answer.get_data() + str(known)[:1].encode()), "page"),
     (lambda known, answer: known and db.session.execute(text("SELECT 1")), "work"),
     (lambda known, answer: in_another_order(known), "work"),

@@ -13,7 +13,8 @@ from sqlalchemy import event, func, select, text
 from test_gate import addresses, rows
 
 from app.accounts import account_deletion, cleanup, jobs, personal_data
-from app.email import outbox, worker
+from app.email import worker
+from app.email.outbox import enqueue
 from app.email.worker import Delivery
 from app.extensions import db
 from app.models import (
@@ -22,7 +23,7 @@ from app.models import (
     EmailChange,
     Event,
     Job,
-    Letter,
+    OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
     SsoJourney,
@@ -62,7 +63,7 @@ def revoked(user, at):
 
 
 def letter(user, at, status="sent"):
-    return Letter(name="reset", recipient=user.email, user_id=user.id, message_id="x", status=status, done_at=at)
+    return OutboxEmail(name="reset", recipient=user.email, user_id=user.id, message_id="x", status=status, done_at=at)
 
 
 def challenge(user, at, email="eve@example.com"):
@@ -94,9 +95,9 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     ),
     "changes of address": (EmailChange, 30, change),
     "removed credentials": (RemovedCredential, 7, removed),
-    "emails sent": (Letter, 30, letter),
-    "emails given up": (Letter, 30, lambda user, at: letter(user, at, "failed")),
-    "emails dropped": (Letter, 30, lambda user, at: letter(user, at, "obsolete")),
+    "emails sent": (OutboxEmail, 30, letter),
+    "emails given up": (OutboxEmail, 30, lambda user, at: letter(user, at, "failed")),
+    "emails dropped": (OutboxEmail, 30, lambda user, at: letter(user, at, "obsolete")),
     "ways to a provider": (SsoJourney, 7, journey),
     "history": (Event, 365, lambda user, at: Event(user_id=user.id, action="signed_in", at=at)),
     "history of nobody": (Event, 7, lambda user, at: Event(action="account_deleted", at=at)),
@@ -143,7 +144,7 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     counts = run_all()
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model, _, _ in LIMITS.values()} == {
-        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, SsoJourney: 1, EmailChange: 1, Letter: 3, Event: 3,
+        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, SsoJourney: 1, EmailChange: 1, OutboxEmail: 3, Event: 3,
         Device: 1, RemovedCredential: 1,
     }  # fmt: skip
     assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (1, 3, 0)
@@ -156,9 +157,9 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
 
 def test_an_email_that_waits_never_goes(ada, letters, clock):
     for _ in range(2):
-        outbox.enqueue("reset", ada)
+        enqueue("reset", ada)
     db.session.flush()
-    db.session.get(Letter, 1).done_at = clock.time  # given up once, and retried by an operator
+    db.session.get(OutboxEmail, 1).done_at = clock.time  # given up once, and retried by an operator
     db.session.commit()
     clock.move(days=400)
     assert run("sent_emails") == 0
@@ -402,7 +403,7 @@ def test_a_job_that_fails_holds_up_no_other_and_is_tried_again_soon(app, ada, cl
     works = cleanup.registered["expired_sessions"]
     monkeypatch.setitem(cleanup.registered, "expired_sessions", lambda: db.session.execute(text("SELECT nothing")))
     cleanup.run_due(threading.Event())
-    assert (count(UserSession), count(Letter)) == (1, 0)
+    assert (count(UserSession), count(OutboxEmail)) == (1, 0)
     failed = job("expired_sessions")
     assert (failed.finished_at, failed.failed_at, failed.leased_until) == (None, clock.time, None)
     assert "nothing" in failed.error
@@ -608,7 +609,7 @@ def test_a_serving_process_cleans_up(thread, ada, clock):
     ada.deletion_due_at = clock.time
     db.session.commit()
     thread()
-    until(lambda: db.session.rollback() or count(User) + count(UserSession) + count(Letter) == 0)
+    until(lambda: db.session.rollback() or count(User) + count(UserSession) + count(OutboxEmail) == 0)
 
 
 def test_emails_go_while_cleanup_takes_its_time(thread, ada, letters):
@@ -620,7 +621,7 @@ def test_emails_go_while_cleanup_takes_its_time(thread, ada, letters):
 
     thread(clean_up)
     assert began.wait(10)
-    outbox.enqueue("reset", ada)
+    enqueue("reset", ada)
     db.session.commit()
     until(lambda: len(letters) == 1)
     assert not is_over.is_set()
@@ -636,7 +637,7 @@ def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, lett
 
     thread(fail)
     until(lambda: len(asked) >= 3)
-    outbox.enqueue("reset", ada)
+    enqueue("reset", ada)
     db.session.commit()
     until(lambda: len(letters) == 1)
 

@@ -16,7 +16,7 @@ from app.accounts import account_deletion, cleanup, personal_data
 from app.auth.gate import ASKS_NOBODY
 from app.email import delivery
 from app.extensions import db
-from app.models import Event, Letter, User, UserSession
+from app.models import Event, OutboxEmail, User, UserSession
 
 NEW = "a heron over the lock"
 
@@ -59,7 +59,7 @@ def leaving(client, ada, letters, clock):
 
 
 @pytest.mark.parametrize("typed", ["ada@example.com", " ADA@Example.COM "])
-def test_who_asks_is_out_of_every_browser_and_gets_a_letter_that_names_the_day(
+def test_who_asks_is_out_of_every_browser_and_gets_a_email_that_names_the_day(
     client, another_client, ada, letters, clock, typed
 ):
     for browser in (client, another_client):
@@ -232,7 +232,7 @@ def test_after_14_days_nothing_is_left_of_a_person_and_all_of_the_others(app, le
         }
 
     ask(client, "lovelace@example.com")
-    app.test_client().post("/auth/reset", data={"email": "Lovelace@example.com"})  # a letter that waits
+    app.test_client().post("/auth/reset", data={"email": "Lovelace@example.com"})  # an email that waits
     clock.move(days=14, microseconds=-1)
     assert purge() == 0
     assert set(held("lovelace@example.com")) >= {"users", "outbox", "email_changes", "events"}
@@ -269,7 +269,7 @@ def test_who_is_signed_in_is_out_at_the_next_request(app, client, another_client
     assert client.post("/auth/login", data={"login": "ada", "password": PASSWORD}).status_code == 422
 
 
-def test_links_in_letters_of_an_account_that_is_gone_are_dead(client, ada, letters, clock):
+def test_links_in_emails_of_an_account_that_is_gone_are_dead(client, ada, letters, clock):
     client.post("/auth/magic-link", data={"email": "ada@example.com"})
     client.post("/auth/reset", data={"email": "ada@example.com"})
     links = [letters.link(number) for number in (0, 1)]
@@ -306,7 +306,7 @@ def test_a_goodbye_that_can_not_be_posted_waits_and_leaves_nothing_when_it_is_gi
     app.extensions["mail"].suppress = False  # nobody listens there
     for _ in range(7):
         delivery.deliver()
-        assert db.session.scalar(select(Letter.status)) == "waiting"
+        assert db.session.scalar(select(OutboxEmail.status)) == "waiting"
         clock.move(days=1)
     delivery.deliver()
     assert held("ada@example.com") == []
@@ -341,7 +341,7 @@ def test_what_belongs_to_whoever_had_the_address_before_is_not_taken_along(clien
     assert len(theirs["outbox"]) == 1
     account_deletion.purge(eve, say_goodbye=False)
     db.session.commit()
-    assert db.session.scalar(select(func.count()).where(Letter.user_id == number)) > 1
+    assert db.session.scalar(select(func.count()).where(OutboxEmail.user_id == number)) > 1
 
 
 def test_what_is_frozen_is_not_purged(app, ada, clock):
@@ -350,7 +350,7 @@ def test_what_is_frozen_is_not_purged(app, ada, clock):
     assert purge() == 0
 
 
-def test_the_unconfirmed_get_no_letters_by_leaving_and_staying(client, bob, letters):
+def test_the_unconfirmed_get_no_emails_by_leaving_and_staying(client, bob, letters):
     client.sign_in(bob)
     ask(client, "bob@example.com")
     client.sign_in(bob)
@@ -358,7 +358,7 @@ def test_the_unconfirmed_get_no_letters_by_leaving_and_staying(client, bob, lett
     assert letters() == []
 
 
-def test_notices_use_up_no_letter_that_lets_the_owner_in(app, ada, letters):
+def test_notices_use_up_no_email_that_lets_the_owner_in(app, ada, letters):
     for _ in range(12):
         app.test_client().sign_in(ada)
     assert [letter.subject for letter in letters()] == ["A new browser is logged in to your account"] * 3

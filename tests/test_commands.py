@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from app import create_app
 from app.extensions import db
-from app.models import Event, Letter, User
+from app.models import Event, OutboxEmail, User
 
 EVE = f"eve@example.com\neve\n{PASSWORD}\n{PASSWORD}\n"  # what is typed at the prompts
 DAY = datetime(2031, 5, 4, tzinfo=UTC)
@@ -59,7 +59,7 @@ def test_an_account_is_made_by_answering_questions(flask, client, letters):
     assert "You have confirmed your account" in client.get(letters.link(), follow_redirects=True).text
 
 
-def test_a_confirmed_account_gets_no_letter_and_is_let_in(flask, client, letters):
+def test_a_confirmed_account_gets_no_email_and_is_let_in(flask, client, letters):
     assert flask("users", "create", "--confirmed", typed=EVE).exit_code == 0
     client.sign_in(User.find("eve"))
     assert is_signed_in(client)
@@ -90,7 +90,7 @@ def test_two_passwords_that_differ_are_asked_for_again(flask):
 
 
 @pytest.mark.parametrize(("options", "arrived_at"), [([], "/auth/change-username"), (["--confirmed"], "/")])
-def test_without_a_password_a_letter_has_one_chosen(flask, client, letters, options, arrived_at):
+def test_without_a_password_a_email_has_one_chosen(flask, client, letters, options, arrived_at):
     """The link proves the address; who was not confirmed by the operator may want another name, too."""
     result = flask("users", "create", *options, typed="eve@example.com\neve\n\n\n")
     assert result.exit_code == 0
@@ -112,7 +112,7 @@ def test_without_a_password_a_letter_has_one_chosen(flask, client, letters, opti
     assert client.get(link).status_code == 410
 
 
-def test_a_first_password_can_be_chosen_later_by_another_letter(flask, client, letters, clock):
+def test_a_first_password_can_be_chosen_later_by_another_email(flask, client, letters, clock):
     flask("users", "create", typed="eve@example.com\neve\n\n\n")
     old = letters.link()
     clock.move(hours=1)
@@ -129,7 +129,7 @@ def test_a_first_password_can_be_chosen_later_by_another_letter(flask, client, l
     [
         ("eve", "eve", PASSWORD, "must have an @-sign"),
         ("x" * 65 + "@example.com", "eve", PASSWORD, "64 characters at most"),
-        ("eve@example.com", "e\0ve", PASSWORD, "beginning with a letter"),
+        ("eve@example.com", "e\0ve", PASSWORD, "beginning with an email"),
         ("eve@example.com", "eve", "short77", "at least 8 characters"),
         ("eve@example.com", "eve", "password1", "guessed soon"),
         ("eve@example.com", "eve", "elpmaxeeve", "guessed soon"),
@@ -143,7 +143,7 @@ def test_what_will_not_do_is_said_in_a_sentence_and_nothing_is_written(flask, ad
     assert result.exit_code == 1
     assert reason in result.stderr.splitlines()[-1]
     assert password not in result.output
-    assert (count(User), count(Letter), count(Event)) == (1, 0, 0)
+    assert (count(User), count(OutboxEmail), count(Event)) == (1, 0, 0)
 
 
 # Where nobody answers: containers and scripts
@@ -349,7 +349,7 @@ def test_an_activated_person_can_log_in_again_and_must(flask, client, ada):
     assert is_signed_in(client)
 
 
-def test_a_person_is_confirmed_without_a_letter(flask, client, bob, letters):
+def test_a_person_is_confirmed_without_a_email(flask, client, bob, letters):
     client.sign_in(bob)
     client.post("/auth/confirm")
     assert not is_signed_in(client)
@@ -376,7 +376,7 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
     for _ in range(10):
         another_client.post("/auth/reset", data={"email": "ada@example.com"})
     result = flask("users", "send-reset", "ADA")
-    assert result.stdout == "A letter is on its way to ada@example.com.\n"
+    assert result.stdout == "An email is on its way to ada@example.com.\n"
     assert len(letters()) == 11, "strangers can't use up an operator's letters"
     assert (letters[-1].subject, letters[-1].recipients) == ("Choose a new password for Flasky", ["ada@example.com"])
     assert "By: those who run Flasky" in letters[-1].body
@@ -489,7 +489,7 @@ def test_an_account_is_deleted_at_once(flask, client, ada, bob, letters, options
     assert ("Delete ada <ada@example.com> now, for good?" in result.output) is (typed is not None)
     assert result.stdout.endswith("ada is deleted.\n")
     assert [letter.recipients for letter in letters()] == [["ada@example.com"]]
-    assert (count(Letter), db.session.scalars(select(User.username)).all()) == (0, ["bob"])
+    assert (count(OutboxEmail), db.session.scalars(select(User.username)).all()) == (0, ["bob"])
     assert not is_signed_in(client)
     assert [(line.action, line.detail) for line in db.session.scalars(select(Event))] == [
         ("account_deleted", {"by": "operator"})
@@ -575,7 +575,7 @@ def test_why_says_all_that_is_wrong(flask, bob):
     assert "Nothing keeps" not in said
 
 
-def test_why_tells_what_became_of_the_confirmation_letter(flask, client, bob, letters, clock):
+def test_why_tells_what_became_of_the_confirmation_email(flask, client, bob, letters, clock):
     assert why(flask, "bob")[1] == "No confirmation letter to this address is on record."
     client.sign_in(bob)
     client.post("/auth/confirm")
@@ -594,7 +594,7 @@ def test_why_tells_what_the_mail_server_said(flask, client, bob, clock):
     waits = why(flask, "bob")[1]
     assert waits.startswith(f"The letter to it waits, and is tried again at {later}. ")
     assert "Connection refused" in waits
-    db.session.scalar(select(Letter)).done("failed", "550 5.1.1 no such user")
+    db.session.scalar(select(OutboxEmail)).done("failed", "550 5.1.1 no such user")
     db.session.commit()
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
     assert why(flask, "bob")[1] == f"The mail server refused the letter at {at}: 550 5.1.1 no such user"
@@ -629,7 +629,7 @@ def test_every_command_says_in_a_sentence_what_it_does(flask, group):
 # flask mail
 
 
-def test_a_letter_that_waits_is_listed_and_delivered(flask, client, bob, letters):
+def test_a_email_that_waits_is_listed_and_delivered(flask, client, bob, letters):
     assert flask("mail", "list").stdout == ""
     client.sign_in(bob)
     client.post("/auth/confirm")
@@ -643,7 +643,7 @@ def test_a_letter_that_waits_is_listed_and_delivered(flask, client, bob, letters
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
-def test_a_letter_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, letters, clock):
+def test_a_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, letters, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
     assert flask("mail", "work", "--once").stdout == "1 letter tried.\n"
@@ -672,7 +672,7 @@ def test_a_letter_that_failed_is_listed_with_its_reason_and_retried(app, flask, 
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
-def test_all_letters_are_retried_at_once_but_those_that_were_sent(app, flask, client, another_client, ada, bob, clock):
+def test_all_emails_are_retried_at_once_but_those_that_were_sent(app, flask, client, another_client, ada, bob, clock):
     for person, browser in ((ada, client), (bob, another_client)):
         person.confirmed = False
         db.session.commit()
@@ -687,10 +687,10 @@ def test_all_letters_are_retried_at_once_but_those_that_were_sent(app, flask, cl
     assert flask("mail", "retry", "--all").stdout == "0 will be tried again.\n"
 
 
-def test_a_letter_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, client, bob, clock):
+def test_a_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, client, bob, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    assert Letter.claim()
+    assert OutboxEmail.claim()
     flask("mail", "retry", "--all")
     assert flask("mail", "work", "--once").stdout == "0 letters tried.\n"
     clock.move(seconds=61)
@@ -701,8 +701,8 @@ def test_a_letter_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, clien
     ("arguments", "code", "words"),
     [
         (["1"], 1, "No letter 1 waits or was given up on."),
-        ([], 2, "Give the number of a letter, or --all."),
-        (["1", "--all"], 2, "Give the number of a letter, or --all."),
+        ([], 2, "Give the number of an email, or --all."),
+        (["1", "--all"], 2, "Give the number of an email, or --all."),
     ],
 )
 def test_a_retry_of_nothing_is_said_in_a_sentence(flask, client, bob, letters, arguments, code, words):
@@ -805,7 +805,7 @@ def run_flask(*arguments, typed="", **environment):
 
 
 def test_the_shell_has_the_database_and_the_models_at_hand():
-    asked = "print(db.engine.name, *(m.__tablename__ for m in (User, UserSession, Event, Letter)))\n"
+    asked = "print(db.engine.name, *(m.__tablename__ for m in (User, UserSession, Event, OutboxEmail)))\n"
     shell = run_flask("shell", typed=asked)
     assert "sqlite users user_sessions events outbox" in shell.stdout, shell.stderr
 

@@ -60,7 +60,7 @@ def test_a_mistyped_address_is_corrected(client, another_client, ada, letters):
 
     page = client.post("/auth/unconfirmed", data={"email": f" {RIGHT} "}, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
-    assert f"A letter is on its way to {RIGHT}." in page.text
+    assert f"An email is on its way to {RIGHT}." in page.text
     assert MISTYPED not in page.text
     eve = User.find(RIGHT)
     assert (eve.username, eve.confirmed, User.find(MISTYPED)) == ("eve", False, None)
@@ -76,7 +76,7 @@ def test_a_mistyped_address_is_corrected(client, another_client, ada, letters):
     assert has_happened("email_corrected") == 1
 
 
-def test_a_letter_that_waits_for_the_mistyped_address_is_dropped(client, letters):
+def test_a_email_that_waits_for_the_mistyped_address_is_dropped(client, letters):
     register(client)
     correct(client, RIGHT)
     assert [letter.recipients for letter in letters()] == [[RIGHT]]
@@ -90,7 +90,7 @@ def test_the_code_of_the_corrected_address_works(client, letters):
     assert User.find(RIGHT).confirmed
 
 
-def test_the_same_address_again_gets_another_letter_with_the_same_code(client, letters):
+def test_the_same_address_again_gets_another_email_with_the_same_code(client, letters):
     register(client, RIGHT)
     code = newest_code(letters)
     assert correct(client, RIGHT).status_code == 302
@@ -133,7 +133,7 @@ def test_an_address_is_corrected_five_times_an_hour(client, letters, clock):
     assert User.find("eve").email == RIGHT
 
 
-def test_an_address_that_got_many_letters_gets_none_by_a_correction(client, another_client, letters):
+def test_an_address_that_got_many_emails_gets_none_by_a_correction(client, another_client, letters):
     register(client)
     for _ in range(10):
         another_client.post("/auth/reset", data={"email": RIGHT})
@@ -307,7 +307,7 @@ def test_of_wrong_codes_five_are_looked_at(client, letters, clock):
     assert type_code(client, newest_code(letters)).location == HOME
 
 
-def test_another_letter_has_the_same_code_while_it_can_be_typed(client, letters, clock):
+def test_another_email_has_the_same_code_while_it_can_be_typed(client, letters, clock):
     register(client)
     code = newest_code(letters)
     for tries in range(4):
@@ -316,7 +316,7 @@ def test_another_letter_has_the_same_code_while_it_can_be_typed(client, letters,
         client.post("/auth/confirm")
         assert (len(letters()), newest_code(letters)) == (tries + 2, code)
     type_code(client, another(code))
-    assert "not right" in help_of(type_code(client, code), "code"), "a letter more is no try more"
+    assert "not right" in help_of(type_code(client, code), "code"), "an email more is no try more"
 
 
 def test_a_code_works_for_an_hour(client, letters, clock):
@@ -362,7 +362,7 @@ def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, le
         assert "not right" in help_of(type_code(browsers[0], code), "code")
 
 
-def test_no_code_is_made_that_no_letter_carries(app, letters):
+def test_no_code_is_made_that_no_email_carries(app, letters):
     """One registers with another's address, tries codes, corrects it, and registers with it again."""
     for number in range(12):
         browser = app.test_client()

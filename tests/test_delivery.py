@@ -1,4 +1,4 @@
-"""Letters on their way through a mail server that goes wrong in every way it can."""
+"""Emails on their way through a mail server that goes wrong in every way it can."""
 
 import os
 import re
@@ -14,9 +14,10 @@ from mail_server import HOST, Authority, MailServer, tls, until
 from mail_server import PASSWORD as MAIL_PASSWORD
 from sqlalchemy import func, select
 
-from app.email import delivery, outbox
+from app.email import delivery
+from app.email.outbox import enqueue
 from app.extensions import db
-from app.models import Letter, User
+from app.models import OutboxEmail, User
 
 FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 
@@ -58,14 +59,14 @@ def settings(server):
 
 @pytest.fixture
 def queue(app):
-    """Queue a letter to each of some people, who are new."""
+    """Queue an email to each of some people, who are new."""
 
     def queue(*names):
         for name in names:
             user = User(email=f"{name}@example.com", username=name, password=PASSWORD)
             db.session.add(user)
             db.session.flush()
-            outbox.enqueue("confirm", user)
+            enqueue("confirm", user)
         db.session.commit()
 
     return queue
@@ -76,7 +77,9 @@ def modes(*names):
 
 
 def letters():
-    return db.session.scalars(select(Letter).order_by(Letter.id).execution_options(populate_existing=True)).all()
+    return db.session.scalars(
+        select(OutboxEmail).order_by(OutboxEmail.id).execution_options(populate_existing=True)
+    ).all()
 
 
 def letter():
@@ -96,7 +99,7 @@ def register(client):
     """Register as Eve does, and look at the page as if there were no mail server at all."""
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
-    assert "A letter is on its way to eve@example.com" in page.text
+    assert "An email is on its way to eve@example.com" in page.text
 
 
 def is_sent_after_half_a_minute(clock):
@@ -120,7 +123,7 @@ def is_sent_after_half_a_minute(clock):
         ("drops after DATA", "Connection unexpectedly closed"),
     ],
 )
-def test_a_registration_does_not_feel_what_makes_its_letter_wait(client, server, clock, mode, reason):
+def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, clock, mode, reason):
     register(client)
     assert (server.connections, letter().tries) == ([], 0)
 
@@ -144,7 +147,7 @@ def test_a_registration_does_not_feel_what_makes_its_letter_wait(client, server,
         ("554 after DATA", "554 5.7.1 smells of spam"),
     ],
 )
-def test_a_final_refusal_ends_a_letter_at_once_with_its_reason(client, server, clock, reason):
+def test_a_final_refusal_ends_a_email_at_once_with_its_reason(client, server, clock, reason):
     register(client)
     assert (server.connections, letter().tries) == ([], 0)
     assert delivery.deliver() == 1
@@ -156,7 +159,7 @@ def test_a_final_refusal_ends_a_letter_at_once_with_its_reason(client, server, c
 
 
 @modes("451 at RCPT")
-def test_a_letter_that_is_put_off_again_and_again_waits_longer_each_time_with_one_message_id(queue, server, clock):
+def test_a_email_that_is_put_off_again_and_again_waits_longer_each_time_with_one_message_id(queue, server, clock):
     queue("eve")
     waits = []
     for _ in range(3):
@@ -190,7 +193,7 @@ def test_the_thread_that_delivers_holds_up_no_page(make_app, database, server, o
 
 
 @modes("STARTTLS", "TLS")
-def test_a_verified_connection_is_signed_in_once_and_gets_the_letters(queue, server):
+def test_a_verified_connection_is_signed_in_once_and_gets_the_emails(queue, server):
     queue("eve", "ada")
     assert delivery.deliver() == 2
     assert recipients(server) == ["eve", "ada"]
@@ -225,7 +228,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
 
 
 @modes("STARTTLS, unknown authority", "STARTTLS, another host", "STARTTLS not offered")
-def test_a_letter_goes_when_the_certificate_has_been_mended(client, server, clock):
+def test_a_email_goes_when_the_certificate_has_been_mended(client, server, clock):
     register(client)
     delivery.deliver()
     server.become("STARTTLS")
@@ -235,7 +238,7 @@ def test_a_letter_goes_when_the_certificate_has_been_mended(client, server, cloc
 
 
 @modes("STARTTLS")
-def test_a_wrong_password_makes_letters_wait(app, queue, server, clock):
+def test_a_wrong_password_makes_emails_wait(app, queue, server, clock):
     app.extensions["mail"].password = "wrong"
     queue("eve")
     delivery.deliver()
@@ -249,7 +252,7 @@ def test_a_wrong_password_makes_letters_wait(app, queue, server, clock):
 # Many letters
 
 
-def test_many_letters_go_over_one_connection(queue, server):
+def test_many_emails_go_over_one_connection(queue, server):
     queue(*people(20))
     assert delivery.deliver() == 20
     assert recipients(server) == people(20)
@@ -274,7 +277,7 @@ def test_a_refused_recipient_among_others_loses_none_of_them_nor_the_connection(
 
 
 @modes("554 at DATA")
-def test_a_refused_letter_leaves_nothing_of_it_on_the_connection(queue, server):
+def test_a_refused_email_leaves_nothing_of_it_on_the_connection(queue, server):
     queue("eve", "ada")
     assert delivery.deliver() == 2
     assert [each.error for each in letters()] == ["554 5.3.4 not today"] * 2
@@ -292,7 +295,7 @@ def test_a_server_that_ends_the_connection_gets_a_new_one(queue, server, clock):
     assert recipients(server)[-1] == "person2"
 
 
-def test_several_threads_send_each_letter_once(app, queue, server):
+def test_several_threads_send_each_email_once(app, queue, server):
     queue(*people(50))
 
     def deliver(_):
@@ -306,7 +309,7 @@ def test_several_threads_send_each_letter_once(app, queue, server):
 
 
 @pytest.mark.parametrize("own", [{"PUBLIC_URL": f"https://{'host.' * 20}example/{'path/' * 16}x"}])
-def test_a_server_takes_letters_with_long_links_whole(make_app, database, server, own):
+def test_a_server_takes_emails_with_long_links_whole(make_app, database, server, own):
     """It refuses lines of more than 998 octets, as RFC 5321 allows."""
     with make_app("testing", database, server.settings | own) as app:
         form = FORM | {"email": f"{'e' * 64}@example.com", "username": "e" * 64}
@@ -329,9 +332,9 @@ def test_a_server_takes_letters_with_long_links_whole(make_app, database, server
         ({"PUBLIC_URL": "https://[2001:db8::1]"}, "no-reply@[IPv6:2001:db8::1]"),
     ],
 )
-def test_a_server_is_told_the_address_that_a_letter_comes_from(make_app, database, server, own, sender):
+def test_a_server_is_told_the_address_that_a_email_comes_from(make_app, database, server, own, sender):
     with make_app("testing", database, server.settings | own):
-        outbox.enqueue("no_account", None, to="eve@example.com")
+        enqueue("no_account", None, to="eve@example.com")
         db.session.commit()
         delivery.deliver()
         assert (letter().status, letter().error) == ("sent", "")
@@ -372,7 +375,7 @@ def worker(app, server, authority):
 
 
 @modes("STARTTLS, slow")
-def test_the_worker_ends_after_the_letter_in_hand(queue, server, worker):
+def test_the_worker_ends_after_the_email_in_hand(queue, server, worker):
     queue(*people(30))
     until(lambda: len(server.letters) >= 3, 20)
     worker.send_signal(signal.SIGTERM)
@@ -380,7 +383,7 @@ def test_the_worker_ends_after_the_letter_in_hand(queue, server, worker):
     assert worker.returncode == 0, said
     assert 3 <= len(server.letters) < 30
     assert [each.claimed_until for each in letters()] == [None] * 30
-    sent = db.session.scalar(select(func.count()).where(Letter.status == "sent"))
+    sent = db.session.scalar(select(func.count()).where(OutboxEmail.status == "sent"))
     assert sent == len(server.letters)
     assert len(server.connections) == 1
 

@@ -18,7 +18,7 @@ from test_passwords import NEW, choose, history, is_signed_in, notes
 
 from app.accounts import device_verification
 from app.extensions import db
-from app.models import Device, EmailChallenge, Event, Letter, User, UserSession
+from app.models import Device, EmailChallenge, Event, OutboxEmail, User, UserSession
 
 LOGIN, VERIFY = "/auth/login", "/auth/verify-device"
 WRONG = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
@@ -428,14 +428,14 @@ def test_the_page_says_when_the_email_waits_and_when_it_was_refused(new_device, 
     assert waits not in page.text
     clock.move(seconds=31)
     assert waits in new_device.get(VERIFY).text
-    db.session.execute(update(Letter).values(status="failed"))
+    db.session.execute(update(OutboxEmail).values(status="failed"))
     db.session.commit()
     page = new_device.get(VERIFY)
     assert failed in page.text
-    db.session.execute(update(Letter).values(status="sent"))
+    db.session.execute(update(OutboxEmail).values(status="sent"))
     db.session.commit()
     assert waits not in new_device.get(VERIFY).text
-    db.session.execute(update(Letter).values(status="waiting", tries=1, created_at=clock.time))
+    db.session.execute(update(OutboxEmail).values(status="waiting", tries=1, created_at=clock.time))
     db.session.commit()
     assert waits in new_device.get(VERIFY).text
 

@@ -17,7 +17,8 @@ from app import extensions
 from app.accounts import cleanup
 from app.cli import doctor_services
 from app.cli.doctor import CHECKS
-from app.email import delivery, outbox
+from app.email import delivery
+from app.email.outbox import enqueue
 from app.extensions import db, migrations
 from app.models import Job
 from app.security import tokens
@@ -123,7 +124,7 @@ def test_it_changes_nothing(app, doctor, smtp):
     }
 
 
-def test_limits_that_are_off_and_letters_that_nobody_sends(app, doctor):
+def test_limits_that_are_off_and_emails_that_nobody_sends(app, doctor):
     app.config.update(RATELIMIT_ENABLED=False, MAIL_DELIVERY="off", VERIFY_NEW_DEVICES=True)
     said = doctor()["settings"]
     assert [line.split()[0] for line in said] == ["wrong", "RATELIMIT_ENABLED", "MAIL_DELIVERY"]
@@ -168,8 +169,8 @@ def test_a_clock_that_is_off(doctor, clock, issuer):
     assert "seconds behind" in doctor()["clock"][-1]
 
 
-def test_letters_that_wait(doctor, bob, clock):
-    outbox.enqueue("confirm", bob)
+def test_emails_that_wait(doctor, bob, clock):
+    enqueue("confirm", bob)
     db.session.commit()
     assert doctor(code=0)
     clock.move(minutes=6)

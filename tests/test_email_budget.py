@@ -5,7 +5,8 @@ import re
 import pytest
 from jinja2 import ChoiceLoader, DictLoader
 
-from app.email import budgets, outbox
+from app.email import budgets
+from app.email.outbox import enqueue
 from app.extensions import db
 
 
@@ -109,8 +110,8 @@ def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_as
     own = DictLoader({"mail/digest.txt": "Subject: Your week\n\nNothing new."})
     app.jinja_env.loader = ChoiceLoader([own, app.jinja_env.loader])
     for _ in range(budgets.DAILY + 1):
-        outbox.enqueue("digest", ada)
-        outbox.enqueue("password_changed", ada)
+        enqueue("digest", ada)
+        enqueue("password_changed", ada)
     db.session.commit()
     letters()
     browser().post("/auth/reset", data={"email": ada.email})

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.accounts import secure_account
 from app.extensions import db
-from app.models import EmailChallenge, Event, Letter
+from app.models import EmailChallenge, Event, OutboxEmail
 
 ADA, NEW, NEWER, BOB = "ada@example.com", "ada@example.org", "ada@example.net", "bob@example.com"
 THIEFS, OWNERS = "an umbrella for the thief", "a boat for the owner"
@@ -30,7 +30,7 @@ def link_to(letters, address, page):
 
 
 def change(browser, letters, email, password=PASSWORD):
-    assert ask(browser, email, password).location == "/auth/letter-sent"
+    assert ask(browser, email, password).location == "/auth/email-sent"
     assert browser.get(link_to(letters, email, "/auth/change-email/")).location == "/account"
 
 
@@ -85,7 +85,7 @@ def test_the_whole_story(app, client, another_client, ada, letters, clock):
 
     assert ADA in client.get("/auth/change-email").text
     page = client.post("/auth/change-email", data={"email": f" {NEW} ", "password": PASSWORD}, follow_redirects=True)
-    assert (page.request.path, NEW in page.text) == ("/auth/letter-sent", True)
+    assert (page.request.path, NEW in page.text) == ("/auth/email-sent", True)
     to_new, to_old = letters()
     assert (to_new.recipients, to_old.recipients) == ([NEW], [ADA])
     assert "ada (at) example (dot) org" in to_old.body, "which no mail program makes a link of"
@@ -150,18 +150,18 @@ def test_strangers_and_the_unconfirmed_are_held_back(client, bob, letters):
 
 
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_a_letter(
+def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_a_email(
     client, ada, bob, letters
 ):
     client.sign_in(ada)
     asked = [ask(client, email) for email in (NEW, BOB)]
-    assert [(page.status_code, page.location) for page in asked] == [(302, "/auth/letter-sent")] * 2
+    assert [(page.status_code, page.location) for page in asked] == [(302, "/auth/email-sent")] * 2
     assert [letter.recipients for letter in letters()] == [[NEW], [ADA], [BOB], [ADA]]
     assert "You have an account" in letters[2].subject
     assert "/auth/change-email/" not in letters[2].body
 
 
-def test_ten_letters_an_hour_go_to_an_address(client, ada, letters, clock):
+def test_ten_emails_an_hour_go_to_an_address(client, ada, letters, clock):
     client.sign_in(ada)
     for _ in range(10):
         assert ask(client, NEW).status_code == 302
@@ -260,7 +260,7 @@ def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
     links = []
     for browser, user in ((client, ada), (another_client, bob)):
         browser.sign_in(user)
-        assert ask(browser, NEW).location == "/auth/letter-sent"
+        assert ask(browser, NEW).location == "/auth/email-sent"
         links.append(link_to(letters, NEW, "/auth/change-email/"))
     assert another_client.get(links[1]).location == "/account"
     if is_seen_only_by_the_database:  # as at one moment
@@ -339,7 +339,7 @@ def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client,
     thief.sign_in(ada)
     ask(thief, NEW)
     thief.get(link_to(letters, NEW, "/auth/change-email/"))
-    Letter.claim().try_later("451 later")
+    OutboxEmail.claim().try_later("451 later")
     db.session.commit()
     change_password(thief)
     change(thief, letters, NEWER, THIEFS)
@@ -415,7 +415,7 @@ def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, t
     take_back(client, link)
     sent = {(letter.recipients[0], page) for letter in letters() for page in re.findall(r"/auth/[\w-]+", letter.body)}
     assert sent == {(ADA, "/auth/reset")}
-    dropped = select(Letter.name).where(Letter.status == "obsolete").order_by(Letter.name)
+    dropped = select(OutboxEmail.name).where(OutboxEmail.status == "obsolete").order_by(OutboxEmail.name)
     assert db.session.scalars(dropped).all() == ["change_email", "email_change_asked", "email_changed", "reset"]
 
 
@@ -494,7 +494,7 @@ def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, letters):
 
 @pytest.fixture
 def without_password(client, ada, letters):
-    """A browser signed in by a letter, into an account that has no password."""
+    """A browser signed in by an email, into an account that has no password."""
     ada.password_hash = None
     db.session.commit()
     client.post("/auth/magic-link", data={"email": ADA})
@@ -528,7 +528,7 @@ def test_a_code_to_the_present_address_takes_the_place_of_the_password(another_c
     assert "your address already" in help_of(page, "email")
     assert f'value="{code.replace(" ", "")}"' in page.text, "the code is not used up"
     assert "not right" in help_of(ask(without_password, NEW, code="12 34"), "code")
-    assert ask(without_password, NEW, code=f" {code.replace(' ', '-')} ").location == "/auth/letter-sent"
+    assert ask(without_password, NEW, code=f" {code.replace(' ', '-')} ").location == "/auth/email-sent"
     assert [letter.recipients for letter in letters()][-2:] == [[NEW], [ADA]]
     assert "not right" in help_of(ask(without_password, NEWER, code=code), "code"), "now it is"
     assert send_code(without_password, letters) != code
@@ -556,7 +556,7 @@ def test_five_wrong_codes_make_the_right_one_wrong(without_password, letters):
     for number in range(5):
         assert "not right" in help_of(ask(without_password, NEW, code=wrong), "code")
         if number < 4:
-            assert send_code(without_password, letters) == code, "a letter more is no try more"
+            assert send_code(without_password, letters) == code, "an email more is no try more"
     assert "tried too often" in help_of(ask(without_password, NEW, code=code), "code")
     another = send_code(without_password, letters)
     assert another != code
@@ -586,12 +586,12 @@ def test_of_who_has_a_password_no_code_will_do(client, ada, letters):
     assert has_happened("email_change_asked") == 0
 
 
-def test_the_cap_of_letters_uses_up_no_code_and_is_told(app, without_password, ada, letters):
+def test_the_cap_of_emails_uses_up_no_code_and_is_told(app, without_password, ada, letters):
     code = send_code(without_password, letters)
     for _ in range(10):
         app.test_client().post("/auth/reset", data={"email": NEW})
     assert "Many letters went there lately" in help_of(ask(without_password, NEW, code=code), "email")
-    assert ask(without_password, NEWER, code=code).location == "/auth/letter-sent"
+    assert ask(without_password, NEWER, code=code).location == "/auth/email-sent"
     for _ in range(10):
         page = without_password.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
     assert "Many letters went to you lately" in page.text
@@ -632,7 +632,7 @@ def meanwhile(monkeypatch):
 
 
 def test_it_voids_a_password_that_is_set_at_this_moment(client, thief, without_password, ada, letters, meanwhile):
-    assert ask(without_password, NEW, code=send_code(without_password, letters)).location == "/auth/letter-sent"
+    assert ask(without_password, NEW, code=send_code(without_password, letters)).location == "/auth/email-sent"
     assert without_password.get(link_to(letters, NEW, "/auth/change-email/")).location == "/account"
     link = link_to(letters, ADA, SECURE)
     thief.post("/auth/reset", data={"email": NEW})
@@ -661,7 +661,7 @@ def test_it_leaves_the_email_about_an_earlier_change(client, thief, another_clie
     """Else a thief who takes back a second change would get rid of the owner's."""
     thief.sign_in(ada)
     change(thief, letters, NEW)
-    first = db.session.scalar(select(Letter).where(Letter.name == "email_changed"))
+    first = db.session.scalar(select(OutboxEmail).where(OutboxEmail.name == "email_changed"))
     first.status = "waiting"  # as if the owner's mail server had said: later
     db.session.commit()
     another_client.sign_in(ada)

@@ -10,9 +10,9 @@ from clients import PASSWORD
 from sqlalchemy import select
 
 from app.accounts import credentials, email_ownership
-from app.email import outbox
+from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import Device, Event, Identity, Letter, RemovedCredential, User, UserSession
+from app.models import Device, Event, Identity, OutboxEmail, RemovedCredential, User, UserSession
 from app.security import tokens
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"
@@ -153,7 +153,7 @@ def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, cli
     assert client.post(GATE, data={"code": confirm_code}).location == "/auth/login"
 
 
-def test_letters_to_the_first_address_that_wait_are_dropped(app, client, letters):
+def test_emails_to_the_first_address_that_wait_are_dropped(app, client, letters):
     register(client, PLANTER)
     app.test_client().post(ASK, data={"email": PLANTER})
     app.test_client().post("/auth/reset", data={"email": PLANTER})
@@ -162,7 +162,7 @@ def test_letters_to_the_first_address_that_wait_are_dropped(app, client, letters
     assert letters()[0].subject == "Confirm your address for Flasky"
 
 
-def test_letters_that_wait_are_dropped_by_the_proof(app, client, another_client, letters):
+def test_emails_that_wait_are_dropped_by_the_proof(app, client, another_client, letters):
     register(client, VICTIM)
     another_client.post(ASK, data={"email": VICTIM})
     link = letters.link()
@@ -170,9 +170,9 @@ def test_letters_that_wait_are_dropped_by_the_proof(app, client, another_client,
     app.test_client().post("/auth/reset", data={"email": VICTIM})
     another_client.get(link)
     assert is_in(another_client)
-    waiting = select(Letter.name).where(Letter.recipient == VICTIM, Letter.status == "waiting")
+    waiting = select(OutboxEmail.name).where(OutboxEmail.recipient == VICTIM, OutboxEmail.status == "waiting")
     of_new_browser = "A new browser is logged in to your account"  # the owner's own
-    assert db.session.scalars(waiting.where(Letter.name != "new_device")).all() == []
+    assert db.session.scalars(waiting.where(OutboxEmail.name != "new_device")).all() == []
     assert len([letter for letter in letters() if letter.subject != of_new_browser]) == 2
 
 
@@ -196,7 +196,7 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     form = re.search(r'<form method="post" action="/auth/reset">.*?</form>', page.text, re.DOTALL)[0]
     email = re.search(r'name="email" value="([^"]*)"', form)[1]
     sent = another_client.post("/auth/reset", data={"email": email}, follow_redirects=True)
-    assert f"We have sent a letter to <strong>{VICTIM}</strong>" in sent.text
+    assert f"We have sent an email to <strong>{VICTIM}</strong>" in sent.text
     another_client.post(letters.link(), data=NEW_TWICE)
     assert not is_in(another_client)
     assert log_in(another_client, NEW).location == "/"
@@ -295,7 +295,7 @@ def test_planted_credentials_are_not_restored_by_an_earlier_email(client, anothe
     credentials.remove(event, Identity, Identity.user_id == user.id)
     db.session.commit()
     prove()
-    to = outbox.recipient_hash(VICTIM)
+    to = recipient_hash(VICTIM)
     token = tokens.issue("secure_account", user.id, tokens.fingerprint(), event=event.id, to=to)
     assert another_client.post(f"/auth/secure-account/{token}", data=NEW_TWICE).status_code == 410
     assert not db.session.scalars(select(Identity)).all()

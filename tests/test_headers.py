@@ -188,7 +188,7 @@ def test_a_page_that_shows_what_its_visitor_typed_is_kept_nowhere(app, client, c
             "auth.login",
             "auth.register",
             "auth.request_reset",
-            "auth.letter_sent",
+            "auth.email_sent",
             "auth.magic_link_sent",
         }
 

@@ -51,8 +51,8 @@ def reset(client, letters, email, password):
 
 def test_the_whole_story(client, another_client, letters):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
-    assert page.request.path == "/auth/letter-sent"
-    assert "We have sent a letter to <strong>eve@example.com</strong>" in page.text
+    assert page.request.path == "/auth/email-sent"
+    assert "We have sent an email to <strong>eve@example.com</strong>" in page.text
     assert client.get("/account").location.startswith("/auth/login"), "nobody is signed in"
     assert count(UserSession) == 0
 
@@ -127,7 +127,7 @@ def test_the_owner_of_a_known_address_is_told_and_nothing_changes(client, ada, b
     before = accounts(name)
     email = spelling.format(name)
     page = client.post("/auth/register", data=FORM | {"email": email, "password": PLANTED, "confirm_password": PLANTED})
-    assert page.location == "/auth/letter-sent"
+    assert page.location == "/auth/email-sent"
     assert accounts(name) == before
     [letter] = letters()
     assert letter.recipients == [f"{name}@example.com"]
@@ -138,11 +138,11 @@ def test_the_owner_of_a_known_address_is_told_and_nothing_changes(client, ada, b
     assert sign_in(client, name, PLANTED).status_code == 422
 
 
-def test_the_owner_of_a_known_address_gets_ten_such_letters_an_hour(client, ada, letters, clock):
+def test_the_owner_of_a_known_address_gets_ten_such_emails_an_hour(client, ada, letters, clock):
     def register(numbers):
         for number in numbers:
             answer = client.post("/auth/register", data=FORM | {"email": ada.email, "username": f"eve{number}"})
-            assert answer.location == "/auth/letter-sent"
+            assert answer.location == "/auth/email-sent"
 
     register(range(15))
     assert len(letters()) == 10
@@ -168,7 +168,7 @@ def test_an_address_that_is_held_for_another_is_not_given_away(client, another_c
     client.get(letters.link(0))
     before = accounts("ada")
     page = another_client.post("/auth/register", data=FORM | {"email": "ada@example.com"}, follow_redirects=True)
-    assert "We have sent a letter to <strong>ada@example.com</strong>" in page.text
+    assert "We have sent an email to <strong>ada@example.com</strong>" in page.text
     assert accounts("ada") == before
     assert (letters()[-1].subject, letters[-1].recipients) == (
         "You have an account at Flasky already",
@@ -221,7 +221,7 @@ def test_ten_who_register_one_address_at_the_same_moment_all_get_one_answer(app,
     app.config["PROPAGATE_EXCEPTIONS"] = False
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(register, range(10)))
-    assert Counter(answers) == {(302, "/auth/letter-sent"): 10}
+    assert Counter(answers) == {(302, "/auth/email-sent"): 10}
     assert len(owners("eve@example.com")) == 1
     assert Counter(letter.subject.split()[0] for letter in letters()) == {"Confirm": 1, "You": 9}
 
@@ -255,7 +255,7 @@ def test_a_planted_password_is_gone_after_the_owners_magic_link(client, another_
     assert sign_in(another_client, "eve").location == "/"
 
 
-def test_the_owner_who_opens_a_letter_that_a_stranger_caused_confirms_nothing(client, another_client, letters):
+def test_the_owner_who_opens_a_email_that_a_stranger_caused_confirms_nothing(client, another_client, letters):
     """Not by opening it, not with another password, not while waiting for a magic link."""
     register_as_victim(client)
     link = letters.link()
@@ -267,7 +267,7 @@ def test_the_owner_who_opens_a_letter_that_a_stranger_caused_confirms_nothing(cl
     assert not db.session.scalar(select(User.confirmed))
 
 
-def test_who_is_told_of_the_account_has_the_password_chosen_last_by_letter(client, another_client, letters):
+def test_who_is_told_of_the_account_has_the_password_chosen_last_by_email(client, another_client, letters):
     """A stranger registers, then the owner: only the password that the owner chose by letter is good."""
     register_as_victim(client)
     another_client.post("/auth/register", data=FORM | {"username": "eve2"})
@@ -337,8 +337,8 @@ def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada
     client.sign_in(ada)
     before = accounts("ada", "bob", "eve")
     page = ask_for(client, f"{owner}@example.com")
-    assert page.request.path == "/auth/letter-sent"
-    assert f"We have sent a letter to <strong>{owner}@example.com</strong>" in page.text
+    assert page.request.path == "/auth/email-sent"
+    assert f"We have sent an email to <strong>{owner}@example.com</strong>" in page.text
     assert accounts("ada", "bob", "eve") == before
     told, notice = sorted(letters(), key=lambda letter: letter.recipients, reverse=True)
     assert (told.subject, told.recipients) == ("You have an account at Flasky already", [f"{owner}@example.com"])
@@ -374,7 +374,7 @@ def test_an_address_that_another_registers_meanwhile_is_not_taken(client, anothe
     assert owners("ada@example.com") + owners("eve@example.com") == ["ada", "eve"]
 
 
-def test_the_owner_of_an_address_gets_ten_such_letters_an_hour(client, ada, bob, letters):
+def test_the_owner_of_an_address_gets_ten_such_emails_an_hour(client, ada, bob, letters):
     client.sign_in(ada)
     for _ in range(15):
         ask_for(client, "bob@example.com")

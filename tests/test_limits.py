@@ -10,12 +10,12 @@ from sqlalchemy import event, func, select, text, update
 from test_sso import travel
 
 from app.extensions import db
-from app.models import Count, Device, Event, Letter, LoginDelay, User, UserSession
+from app.models import Count, Device, Event, LoginDelay, OutboxEmail, User, UserSession
 from app.security import rate_limit_storage, rate_limits
 from app.security.rate_limit_storage import counters
 
 FORM = {"password": PASSWORD, "confirm_password": PASSWORD}
-LETTERS = {
+EMAILS = {
     "/auth/reset": {},
     "/auth/magic-link": {},
     "/auth/register": {"username": "eve"} | FORM,
@@ -251,7 +251,7 @@ def test_wrong_passwords_of_one_who_is_signed_in_count_the_same(browser, ada, cl
     assert thief.post(address, data=right).status_code != 429
 
 
-def test_who_can_not_ask_for_another_letter_is_not_refused_for_wrong_passwords(browser, ada):
+def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(browser, ada):
     thief = browser()
     guess(thief, password=PASSWORD)
     for number in range(60):
@@ -302,11 +302,11 @@ def test_what_was_typed_stays_in_the_form(browser, app):
     assert PASSWORD not in page.text
 
 
-# Letters
+# Emails
 
 
-def test_sixty_letters_an_hour_are_asked_for_from_a_network_over_all_flows(browser, ada, clock):
-    flows, answers = list(LETTERS.items()), []
+def test_sixty_emails_an_hour_are_asked_for_from_a_network_over_all_flows(browser, ada, clock):
+    flows, answers = list(EMAILS.items()), []
     for number in range(61):
         address, form = flows[number % 2]
         answers.append(browser().post(address, data=form | {"email": f"person{number}@example.com"}))
@@ -317,12 +317,12 @@ def test_sixty_letters_an_hour_are_asked_for_from_a_network_over_all_flows(brows
 
 
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_one_address_gets_ten_letters_an_hour_and_thirty_a_day_whoever_asks_in_whatever_way(
+def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day_whoever_asks_in_whatever_way(
     browser, ada, letters, clock
 ):
     def bomb(hour):
         for number in range(24):
-            address, form = [*LETTERS.items()][number % 3]
+            address, form = [*EMAILS.items()][number % 3]
             form = form | {"email": ["ada@example.com", "ADA@Example.com"][number % 2]}
             if "username" in form:
                 form["username"] = f"eve{number}h{hour}"
@@ -620,7 +620,7 @@ class TestByProvider:
         assert statuses(answers) == [302] * 30 + [429] * 2
         assert "Many people registered from your network" in answers[-1].text
         assert db.session.scalar(select(func.count()).select_from(User)) == 60
-        letters = db.session.scalar(select(func.count()).select_from(Letter))
+        letters = db.session.scalar(select(func.count()).select_from(OutboxEmail))
         assert letters == (30 if is_verified else 60)
         assert self.arrive(browser("192.0.2.2"), issuer, 62, is_verified).status_code == 302
 
@@ -640,7 +640,7 @@ class TestByProvider:
 @pytest.mark.parametrize(
     "spelled", ["eve+{}@example.com", "EVE+{}@Example.com", "e.v.e+{}@example.com", "eve@example.com"]
 )
-def test_the_addresses_of_one_mailbox_get_ten_letters_an_hour_together(browser, letters, clock, spelled):
+def test_the_addresses_of_one_mailbox_get_ten_emails_an_hour_together(browser, letters, clock, spelled):
     def ask(times):
         for number in range(times):
             browser(f"192.0.2.{number}").post("/auth/reset", data={"email": spelled.format(number)})

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 
 from app.extensions import db
-from app.models import Letter, LoginDelay
+from app.models import LoginDelay, OutboxEmail
 from app.security import login_delay
 
 SUBJECT = "Someone is trying to guess your password"
@@ -161,13 +161,13 @@ def test_of_a_day_with_few_guesses_nobody_is_told(anywhere, ada, letters, clock)
 
 
 @pytest.mark.parametrize("login", ["bob", "nobody"])
-def test_neither_an_unconfirmed_address_nor_nobody_gets_a_letter(anywhere, bob, letters, login):
+def test_neither_an_unconfirmed_address_nor_nobody_gets_a_email(anywhere, bob, letters, login):
     before = len(letters())
     for _ in range(10):
         guess(anywhere(), login)
     assert guess(anywhere(), login).status_code == 429
     assert len(letters()) == before
-    [row] = db.session.scalars(select(Letter).where(Letter.name == "password_guessing"))
+    [row] = db.session.scalars(select(OutboxEmail).where(OutboxEmail.name == "password_guessing"))
     assert (row.status, row.user_id) == ("obsolete", None)
 
 

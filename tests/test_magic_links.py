@@ -56,7 +56,7 @@ def test_the_whole_story(client, ada, letters, clock):
     asked = {"email": "Ada@example.com", "remember_me": "y"}
     page = client.post(action, data=asked, headers=FIREFOX, follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, WAIT)
-    assert "We sent a letter to <strong>Ada@example.com</strong>" in page.text
+    assert "We sent an email to <strong>Ada@example.com</strong>" in page.text
     assert f"{clock.time:%H:%M} UTC</time>" in page.text
     assert "Open its link in this browser, or type its code here" in page.text
     assert 'autocomplete="one-time-code"' in page.text
@@ -228,7 +228,7 @@ def test_link_and_code_work_once_together(app, client, another_client, ada, lett
     assert not is_in(another_client)
 
 
-def test_they_are_as_old_as_their_letter(app, ada, letters, clock):
+def test_they_are_as_old_as_their_email(app, ada, letters, clock):
     """One that was delivered late has its fifteen minutes still."""
     browsers = [app.test_client() for _ in range(3)]
     for browser in browsers:
@@ -276,18 +276,18 @@ def test_of_many_tries_at_once_five_count(client, ada, letters, monkeypatch):
     assert not is_in(client)
 
 
-def test_another_letter_can_be_had_once_a_minute_with_the_same_code(client, ada, letters, clock):
+def test_another_email_can_be_had_once_a_minute_with_the_same_code(client, ada, letters, clock):
     ask(client)
     clock.move(seconds=18)
     for again in (lambda: client.post(WAIT, data={"again": "y"}, follow_redirects=True), lambda: ask(client)):
         page = again()
         assert page.request.path == WAIT
-        assert "Another letter can be sent in 42 seconds." in page.text
+        assert "Another email can be sent in 42 seconds." in page.text
     assert len(letters()) == 1
     type_code(client, wrong(code_in(letters()[0])))
     clock.move(seconds=42)
     page = client.post(WAIT, data={"again": "y"}, follow_redirects=True)
-    assert "Another letter is on its way." in page.text
+    assert "Another email is on its way." in page.text
     assert [code_in(letter) for letter in letters()] == [code_in(letters()[0])] * 2
     clock.move(minutes=14, seconds=59)
     assert type_code(client, code_in(letters()[1])).location == "/", "as old as the newest letter"
@@ -367,9 +367,7 @@ def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, letters):
 # Who has an account
 
 
-def test_an_unknown_address_gets_the_same_answers_and_a_letter_that_says_so(
-    client, another_client, ada, letters, clock
-):
+def test_an_unknown_address_gets_the_same_answers_and_a_email_that_says_so(client, another_client, ada, letters, clock):
     """With the same work, too."""
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
@@ -391,7 +389,7 @@ def test_an_unknown_address_gets_the_same_answers_and_a_letter_that_says_so(
     assert "<h1>Register</h1>" in another_client.get(link).text
 
 
-def test_ten_letters_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_alike(app, ada, letters, clock):
+def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_alike(app, ada, letters, clock):
     """Its code, which no letter carries, solves nothing: else it could be guessed without end."""
 
     def about(page):
@@ -409,7 +407,7 @@ def test_ten_letters_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_
     browser = app.test_client()
     assert about(ask(browser)) == about(usual)
     page = browser.post("/auth/reset", data={"email": "Ada@EXAMPLE.com"}, follow_redirects=True)
-    assert "We have sent a letter" in page.text
+    assert "We have sent an email" in page.text
     assert len(letters()) == 10
     with browser.session_transaction() as session:
         challenge = db.session.get(EmailChallenge, session["magic_link"]["id"])
@@ -446,7 +444,7 @@ def test_what_is_no_code_is_refused_in_words(client, ada, letters):
         assert client.get(f"{ASK}/{token}").status_code == 410
 
 
-def test_a_letter_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, letters):
+def test_a_email_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, letters):
     hostile = [
         "https://evil.example/ <b>Dear ada</b>",
         "Firefox\r\n\r\nLog in:\r\nhttps://evil.example/",

@@ -1,4 +1,4 @@
-"""Letters: queued with what caused them, written when they go, dropped when they are out of date."""
+"""Emails: queued with what caused them, written when they go, dropped when they are out of date."""
 
 import re
 import smtplib
@@ -13,23 +13,24 @@ from flask import current_app
 from jinja2 import ChoiceLoader, DictLoader, StrictUndefined
 from sqlalchemy import select
 
-from app.email import delivery, outbox
+from app.email import delivery
 from app.email.message import Email
+from app.email.outbox import PURPOSES, enqueue
 from app.email.worker import Delivery
 from app.extensions import db
-from app.models import EmailChallenge, Event, Letter
+from app.models import EmailChallenge, Event, OutboxEmail
 from app.models.outbox_email import WAITS
 from app.security import tokens
 
 
 def letter():
-    return db.session.scalar(select(Letter))
+    return db.session.scalar(select(OutboxEmail))
 
 
 @pytest.fixture
 def queued(bob):
     """One letter in the outbox."""
-    outbox.enqueue("confirm", bob)
+    enqueue("confirm", bob)
     db.session.commit()
     return letter()
 
@@ -50,13 +51,13 @@ def server(monkeypatch):
     return send
 
 
-def test_a_letter_is_queued_in_the_callers_transaction(bob, letters):
-    outbox.enqueue("confirm", bob)
+def test_a_email_is_queued_in_the_callers_transaction(bob, letters):
+    enqueue("confirm", bob)
     db.session.rollback()
     assert letters() == []
 
 
-def test_a_letter_is_text_and_html_for_one_person(queued, letters):
+def test_a_email_is_text_and_html_for_one_person(queued, letters):
     message = message_from_bytes(letters()[0].as_bytes(), policy=policy.default)
     assert message["Subject"] == "Confirm your address for Flasky"
     assert message["From"] == "Flasky <no-reply@localhost>"
@@ -86,7 +87,7 @@ def test_links_start_with_the_public_address_whatever_host_was_named(client, let
 @pytest.mark.parametrize(
     "settings", [{"APP_NAME": name} for name in ("Acme, Inc.", 'A "B" <c@d.example>', "a@b.example")]
 )
-def test_whatever_the_application_is_called_letters_come_from_its_address(app, queued, letters):
+def test_whatever_the_application_is_called_emails_come_from_its_address(app, queued, letters):
     message = message_from_bytes(letters()[0].as_bytes(), policy=policy.default)
     [sender] = message["From"].addresses
     assert (sender.display_name, sender.addr_spec) == (app.config["APP_NAME"], "no-reply@localhost")
@@ -100,7 +101,7 @@ def test_the_database_holds_no_token_and_no_code(bob, letters):
     assert not [part for part in [*token.split("."), code, code.replace(" ", "")] if part in kept]
 
 
-def test_a_late_letter_still_has_its_full_hour(client, bob, queued, letters, clock):
+def test_a_late_email_still_has_its_full_hour(client, bob, queued, letters, clock):
     clock.move(days=1)
     link = letters.link()
     clock.move(minutes=59)
@@ -110,7 +111,7 @@ def test_a_late_letter_still_has_its_full_hour(client, bob, queued, letters, clo
 
 
 @pytest.mark.parametrize("change", [{"email": "robert@example.com"}, {"confirmed": True}])
-def test_a_letter_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
+def test_a_email_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
     bob, queued, letters, server, clock, monkeypatch, change
 ):
     server.answers.append(OSError("refused"))
@@ -163,14 +164,14 @@ def test_every_try_has_one_message_id(queued, server, clock):
         (ZeroDivisionError("a bug in a template"), "waiting"),
     ],
 )
-def test_only_a_final_refusal_of_this_letter_ends_it(queued, server, refusal, status):
+def test_only_a_final_refusal_of_this_email_ends_it(queued, server, refusal, status):
     server.answers.append(refusal)
     delivery.deliver()
     assert letter().status == status
 
 
-def test_one_bad_letter_does_not_hold_up_the_others(ada, queued, server):
-    outbox.enqueue("confirm", ada)
+def test_one_bad_email_does_not_hold_up_the_others(ada, queued, server):
+    enqueue("confirm", ada)
     db.session.commit()
     server.answers.append(ZeroDivisionError("a bug"))
     assert delivery.deliver() == 2
@@ -204,14 +205,16 @@ BROKEN = {  # what was done to the row of bob's letter, and what is said of it
 
 
 @pytest.mark.parametrize(("statement", "reason"), BROKEN.items())
-def test_a_letter_that_can_never_be_written_is_given_up_with_the_reason_and_the_others_go(
+def test_a_email_that_can_never_be_written_is_given_up_with_the_reason_and_the_others_go(
     ada, queued, server, caplog, statement, reason
 ):
-    outbox.enqueue("confirm", ada)
+    enqueue("confirm", ada)
     db.session.commit()
     by_hand(statement)
     assert delivery.deliver() == 2
-    broken, other = db.session.scalars(select(Letter).order_by(Letter.id).execution_options(populate_existing=True))
+    broken, other = db.session.scalars(
+        select(OutboxEmail).order_by(OutboxEmail.id).execution_options(populate_existing=True)
+    )
     assert (broken.status, broken.tries, broken.claimed_until) == ("failed", 1, None)
     assert reason in broken.error
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
@@ -220,13 +223,13 @@ def test_a_letter_that_can_never_be_written_is_given_up_with_the_reason_and_the_
     assert delivery.deliver() == 0
 
 
-def test_a_mistake_in_a_template_gives_up_its_letters_alone_and_they_can_be_tried_again(
+def test_a_mistake_in_a_template_gives_up_its_emails_alone_and_they_can_be_tried_again(
     app, ada, queued, server, monkeypatch
 ):
     templates = {"mail/confirm.txt": "Subject: {{ 1 / 0 }}\n\nHello"}
     loader, app.jinja_env.auto_reload = app.jinja_env.loader, True
     monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([DictLoader(templates), loader]))
-    outbox.enqueue("password_changed", ada)
+    enqueue("password_changed", ada)
     db.session.commit()
     assert delivery.deliver() == 2
     assert "ZeroDivisionError" in letter().error
@@ -238,9 +241,9 @@ def test_a_mistake_in_a_template_gives_up_its_letters_alone_and_they_can_be_trie
     assert letter().status == "sent"
 
 
-def test_a_letter_that_ends_every_worker_is_given_up(queued, server, clock):
+def test_a_email_that_ends_every_worker_is_given_up(queued, server, clock):
     for _ in range(len(WAITS) + 1):
-        assert Letter.claim().id == queued.id
+        assert OutboxEmail.claim().id == queued.id
         clock.move(seconds=61)
     assert delivery.deliver() == 0
     db.session.expire_all()
@@ -248,21 +251,21 @@ def test_a_letter_that_ends_every_worker_is_given_up(queued, server, clock):
     assert "stopped its worker" in letter().error
 
 
-def test_a_claimed_letter_comes_back_when_its_worker_dies(queued, letters, clock):
-    assert Letter.claim() is not None
+def test_a_claimed_email_comes_back_when_its_worker_dies(queued, letters, clock):
+    assert OutboxEmail.claim() is not None
     assert letters() == []
     clock.move(seconds=60)
     assert len(letters()) == 1
 
 
-def test_who_held_a_letter_too_long_does_not_say_how_it_ended(queued, server, clock, monkeypatch):
+def test_who_held_a_email_too_long_does_not_say_how_it_ended(queued, server, clock, monkeypatch):
     """While it was being sent, the lease ended, and another worker sent it."""
 
     def slow(self, message):
         clock.move(seconds=61)
         with app.app_context():
-            assert Letter.claim().id == number
-            other = db.session.get(Letter, number)
+            assert OutboxEmail.claim().id == number
+            other = db.session.get(OutboxEmail, number)
             other.done("sent")
             db.session.commit()
         raise smtplib.SMTPDataError(554, b"too late")
@@ -286,7 +289,7 @@ def test_the_thread_delivers_what_is_committed(app, bob, letters):
     delivery = Delivery(app, cleanup=lambda stopped: None)
     delivery.start()
     try:
-        outbox.enqueue("confirm", bob)
+        enqueue("confirm", bob)
         db.session.commit()
         for _ in range(200):
             db.session.rollback()
@@ -312,14 +315,14 @@ def test_the_thread_starts_at_the_first_request_and_once(app, client):
     thread.join(10)
 
 
-TEMPLATES = Path(outbox.__file__).parent / "templates/mail"
+TEMPLATES = Path("app/templates/mail").absolute()
 # Those that carry the link "This wasn't me".
 NOTICES = {path.stem for path in TEMPLATES.glob("[!_]*.txt") if "_secure_account.txt" in path.read_text()}
-LETTERS = sorted(path.stem for path in Path(outbox.__file__).parent.glob("templates/mail/[!_]*.txt"))
+EMAILS = sorted(path.stem for path in Path("app").absolute().glob("templates/mail/[!_]*.txt"))
 
 
 def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
-    """Queue a letter with all that one of its kind may need."""
+    """Queue an email with all that one of its kind may need."""
     challenge = EmailChallenge(purpose="magic_link", email=bob.email, user=bob, state=bob.state("magic_link"))
     event = Event(user_id=bob.id, action="new_device")
     db.session.add_all([challenge, event])
@@ -328,12 +331,12 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     elsewhere = {"label": label, "address": new_email, "due": "6 December 2026"}
     factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
     about = event if name in NOTICES else None
-    outbox.enqueue(name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor)
+    enqueue(name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor)
     db.session.commit()
 
 
-@pytest.mark.parametrize("name", LETTERS)
-def test_a_scanner_that_opens_every_link_of_a_letter_changes_nothing(app, bob, letters, name):
+@pytest.mark.parametrize("name", EMAILS)
+def test_a_scanner_that_opens_every_link_of_a_email_changes_nothing(app, bob, letters, name):
     send_whole(name, bob)
     message = letters()[0]
     links = set(re.findall(r"http://localhost(/[^\s\"<]*)", message.body + message.html))
@@ -345,11 +348,11 @@ def test_a_scanner_that_opens_every_link_of_a_letter_changes_nothing(app, bob, l
             assert scanner.open(link, method=method).status_code in {200, 302}
             scanner.open(link, method=method)
     assert [db.session.execute(select(table)).all() for table in tables] == before
-    assert any(message.html.count(link) for link in links) or name not in outbox.PURPOSES
+    assert any(message.html.count(link) for link in links) or name not in PURPOSES
 
 
-@pytest.mark.parametrize("name", LETTERS)
-def test_every_letter_has_a_subject_and_both_forms(app, bob, letters, name):
+@pytest.mark.parametrize("name", EMAILS)
+def test_every_email_has_a_subject_and_both_forms(app, bob, letters, name):
     app.jinja_env.undefined = StrictUndefined
     send_whole(name, bob)
     message = letters()[0]
@@ -358,7 +361,7 @@ def test_every_letter_has_a_subject_and_both_forms(app, bob, letters, name):
     assert message.html.startswith("<!doctype html>")
     links = re.findall(r"http\S+", message.body)
     assert all(message.html.count(link) >= 3 for link in links), "a button each, and an address to copy"
-    assert links or name not in outbox.PURPOSES
+    assert links or name not in PURPOSES
     assert "\n\n\n" not in message.body
 
 
@@ -397,8 +400,8 @@ def the_name_of_the_sender(message):
 
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": url, "APP_NAME": NAMES[1]} for url in LONGEST_URLS])
-@pytest.mark.parametrize("name", LETTERS)
-def test_every_letter_is_read_as_it_was_written_however_long_its_parts_are(app, bob, letters, name):
+@pytest.mark.parametrize("name", EMAILS)
+def test_every_email_is_read_as_it_was_written_however_long_its_parts_are(app, bob, letters, name):
     assert (len(LONGEST_ADDRESS), max(map(len, LONGEST_URLS))) == (254, 200)
     bob.email, bob.username = LONGEST_ADDRESS, "bob" * 21
     db.session.commit()
@@ -489,7 +492,7 @@ def told(message):
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-@pytest.mark.parametrize("name", LETTERS)
+@pytest.mark.parametrize("name", EMAILS)
 def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, letters, name, trick):
     bob.username, bob.confirmed = trick, True
     db.session.commit()
@@ -499,7 +502,7 @@ def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, letters, na
     assert "lovelace," not in said
 
 
-@pytest.mark.parametrize("name", LETTERS)
+@pytest.mark.parametrize("name", EMAILS)
 @pytest.mark.parametrize(
     ("changes", "to"),
     [({"confirmed": False}, None), ({}, "new@example.com"), ({}, "bob@example.org")],
@@ -519,7 +522,7 @@ def test_no_email_names_anybody_to_an_address_that_is_not_known_to_be_theirs(app
 )
 def test_a_plain_name_is_greeted_at_its_own_address(ada, letters, username, greeting):
     ada.username = username
-    outbox.enqueue("password_changed", ada)
+    enqueue("password_changed", ada)
     db.session.commit()
     text, html = bodies(letters()[0])
     assert text.startswith(greeting)

@@ -31,7 +31,7 @@ def app(make_app, databases, tmp_path):
 
 @pytest.fixture
 def post(app):
-    """Post a letter, written by anybody, as Flask-Mail does."""
+    """Post an email, written by anybody, as Flask-Mail does."""
 
     def send(to="ada@example.com", subject="News", text="Nothing new.", html="<p>Nothing new.</p>"):
         app.extensions["mail"].send(Message(subject, [to], text, html))
@@ -41,18 +41,18 @@ def post(app):
 
 @pytest.fixture
 def pages(client, post):
-    """The addresses of the mailbox, of a letter in it, and of that letter as HTML."""
+    """The addresses of the mailbox, of an email in it, and of that letter as HTML."""
     post()
     mailbox = client.get("/dev/mailbox")
-    (letter,) = letters_on(mailbox)
+    (letter,) = emails_on(mailbox)
     return ["/dev/mailbox", letter, f"{letter}/html"]
 
 
-def letters_on(page):
+def emails_on(page):
     return re.findall(r'href="(/dev/mailbox/[^"]+)"', page.text)
 
 
-def test_a_letter_is_read_and_its_link_followed(client, letters):
+def test_a_email_is_read_and_its_link_followed(client, letters):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form)
     assert "No letter yet." in client.get("/dev/mailbox").text
@@ -61,12 +61,12 @@ def test_a_letter_is_read_and_its_link_followed(client, letters):
     assert "Confirm your address for Flasky" in mailbox.text
     assert "to eve@example.com" in mailbox.text
 
-    (address,) = letters_on(mailbox)
+    (address,) = emails_on(mailbox)
     letter = client.get(address)
     assert "<h1>Confirm your address for Flasky</h1>" in letter.text
     assert "Flasky <no-reply@localhost>" in html.unescape(letter.text)
     assert "eve@example.com" in letter.text
-    as_text = letter.text.partition('<div class="letter-text">')[2]
+    as_text = letter.text.partition('<div class="email-text">')[2]
     assert "This address was given" in as_text
     (link,) = set(re.findall(r'href="(http[^"]+)"', as_text))
     as_html = client.get(f"{address}/html").text
@@ -77,7 +77,7 @@ def test_a_letter_is_read_and_its_link_followed(client, letters):
     assert "You have confirmed your account" in client.get(link, follow_redirects=True).text
 
 
-def test_the_newest_letter_comes_first(client, post, tmp_path):
+def test_the_newest_email_comes_first(client, post, tmp_path):
     for number in range(20):
         for letter in tmp_path.glob("mailbox/new/*"):
             an_hour_before = letter.stat().st_mtime - 3600
@@ -88,7 +88,7 @@ def test_the_newest_letter_comes_first(client, post, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["bob@example.com", "BOB@Example.com", " bob@example.com ", "bob"])
-def test_letters_to_one_address_can_be_picked_out(client, post, address):
+def test_emails_to_one_address_can_be_picked_out(client, post, address):
     post(to="ada@example.com", subject="To Ada")
     post(to="bob@example.com", subject="To Bob")
     mailbox = client.get("/dev/mailbox", query_string={"address": address}).text
@@ -96,10 +96,10 @@ def test_letters_to_one_address_can_be_picked_out(client, post, address):
     assert "To Ada" not in mailbox
 
 
-def test_that_there_is_no_letter_to_an_address_is_said(client, post):
+def test_that_there_is_no_email_to_an_address_is_said(client, post):
     post()
     mailbox = client.get("/dev/mailbox", query_string={"address": "<eve>@example.com"})
-    assert letters_on(mailbox) == []
+    assert emails_on(mailbox) == []
     assert "No letter to &lt;eve&gt;@example.com yet." in mailbox.text
 
 
@@ -123,13 +123,13 @@ def test_the_newest_few_hundred_are_kept_and_come_in_pages(client, post, tmp_pat
     while address:
         page = client.get(address)
         numbers += re.findall(r"Number (\d+);", page.text)
-        assert len(letters_on(page)) <= mailbox.PAGE
+        assert len(emails_on(page)) <= mailbox.PAGE
         older = re.search(r'rel="next" href="([^"]+)"', page.text)
         address = older and html.unescape(older[1])
     assert numbers == [str(number) for number in reversed(range(5, mailbox.KEPT + 5))]
 
 
-def test_a_page_reads_its_own_letters_alone_and_each_of_them_once(client, post, parsed):
+def test_a_page_reads_its_own_emails_alone_and_each_of_them_once(client, post, parsed):
     for number in range(120):
         post(subject=f"Number {number}", to=f"person{number % 2}@example.com")
     del parsed[:]
@@ -142,7 +142,7 @@ def test_a_page_reads_its_own_letters_alone_and_each_of_them_once(client, post, 
     assert len(parsed) == len(set(parsed)) == 120
 
 
-def test_a_mailbox_that_grew_before_is_shown_to_its_limit_and_cut_by_the_next_letter(client, post, tmp_path, parsed):
+def test_a_mailbox_that_grew_before_is_shown_to_its_limit_and_cut_by_the_next_email(client, post, tmp_path, parsed):
     post()
     [first] = tmp_path.glob("mailbox/new/*")
     text = first.read_bytes()
@@ -161,17 +161,17 @@ def test_a_page_that_is_none_is_empty_or_the_first(client, post, page):
     assert client.get(f"/dev/mailbox?page={page}").status_code == 200
 
 
-def test_one_letter_is_deleted_or_those_to_an_address_or_all(client, post):
+def test_one_email_is_deleted_or_those_to_an_address_or_all(client, post):
     for name in ("ada", "ada", "bob", "eve", "eve"):
         post(to=f"{name}@example.com")
-    newest, *_ = letters_on(client.get("/dev/mailbox"))
+    newest, *_ = emails_on(client.get("/dev/mailbox"))
     assert client.get(f"{newest}/delete").status_code == 405
     assert client.post(f"{newest}/delete").location == "/dev/mailbox"
     assert client.get(newest).status_code == client.post(f"{newest}/delete").status_code == 404
-    assert len(letters_on(client.get("/dev/mailbox"))) == 4
+    assert len(emails_on(client.get("/dev/mailbox"))) == 4
     client.post("/dev/mailbox/delete?address=ADA@example.com")
     rest = client.get("/dev/mailbox")
-    assert len(letters_on(rest)) == 2
+    assert len(emails_on(rest)) == 2
     assert "ada@" not in rest.text
     client.post("/dev/mailbox/delete")
     assert "No letter yet." in client.get("/dev/mailbox").text
@@ -180,14 +180,14 @@ def test_one_letter_is_deleted_or_those_to_an_address_or_all(client, post):
 @pytest.mark.parametrize("name", ["Zoë", "鈴木 花子", 'ada, bob; and "eve"'])
 def test_what_is_not_ascii_is_read_as_it_was_written(client, post, name):
     post(subject=f"For {name}", text=f"Hello {name},", html=f"<p>Hello {name},</p>")
-    (address,) = letters_on(client.get("/dev/mailbox"))
+    (address,) = emails_on(client.get("/dev/mailbox"))
     page = html.unescape(client.get(address).text)
     assert f"For {name}" in page
     assert f"Hello {name}," in page
     assert f"Hello {name}," in client.get(f"{address}/html").text
 
 
-def test_those_who_have_not_confirmed_read_their_letter_signed_in(client, bob, pages):
+def test_those_who_have_not_confirmed_read_their_email_signed_in(client, bob, pages):
     client.sign_in(bob)
     assert client.get("/account").location == "/auth/unconfirmed"
     assert [client.get(page).status_code for page in pages] == [200, 200, 200]
@@ -196,18 +196,18 @@ def test_those_who_have_not_confirmed_read_their_letter_signed_in(client, bob, p
 @pytest.mark.parametrize(
     "key", ["nobody", "*", "..", "%2e%2e", "../app.db", "..%2fapp.db", "%2e%2e%2fapp.db", "..%5capp.db", "a%00b", "%ff"]
 )
-def test_a_letter_that_is_not_there_is_not_found(client, pages, tmp_path, key):
+def test_a_email_that_is_not_there_is_not_found(client, pages, tmp_path, key):
     assert (tmp_path / "app.db").exists()
     assert client.get(f"/dev/mailbox/{key}").status_code == 404
     assert client.get(f"/dev/mailbox/{key}/html").status_code == 404
 
 
-# A letter may hold anything
+# An email may hold anything
 
 
-def test_a_letters_html_stays_in_its_frame(client, post):
+def test_a_emails_html_stays_in_its_frame(client, post):
     post(html=HOSTILE)
-    (address,) = letters_on(client.get("/dev/mailbox"))
+    (address,) = emails_on(client.get("/dev/mailbox"))
     page = client.get(address)
     (frame,) = re.findall(r"<iframe[^>]*>", page.text)
     assert f'src="{address}/html"' in frame
@@ -228,10 +228,10 @@ def test_a_letters_html_stays_in_its_frame(client, post):
     assert answer.mimetype == "text/html"
 
 
-def test_a_letters_words_are_words_on_the_page(client, post):
+def test_a_emails_words_are_words_on_the_page(client, post):
     post(to='"<b>Ada</b>" <ada@example.com>', subject="<script>alert(1)</script>", text=HOSTILE)
     mailbox = client.get("/dev/mailbox")
-    (address,) = letters_on(mailbox)
+    (address,) = emails_on(mailbox)
     for page in (mailbox, client.get(address)):
         assert "alert(1)" in page.text
         assert not re.search(r"<script>|<b>|<form action=\"https|<img src=\"https|href=\"javascript:", page.text)

@@ -9,7 +9,7 @@ from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import MetaData, insert, inspect, select, text
 
 from app.extensions import db
-from app.models import Event, Letter, User
+from app.models import Event, OutboxEmail, User
 
 DIRECTORY = str(ROOT / "migrations")
 
@@ -55,11 +55,11 @@ def test_up_down_and_up_again(app, people):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_history_and_letters_do_not_run_out_of_numbers(app):
+def test_history_and_emails_do_not_run_out_of_numbers(app):
     for table in ("events", "outbox"):
         db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
     event = Event(action="signed_in")
-    letter = Letter(name="goodbye", recipient="ada@example.com", message_id="x")
+    letter = OutboxEmail(name="goodbye", recipient="ada@example.com", message_id="x")
     db.session.add_all([event, letter])
     db.session.commit()
     assert (event.id, letter.id) == (2**40 + 1, 2**40 + 1)

@@ -31,12 +31,12 @@ def change(client, old=PASSWORD, new=NEW, again=None, **request):
 
 
 def ask(client, email="ada@example.com", **request):
-    """Ask for a letter to choose a new password."""
+    """Ask for an email to choose a new password."""
     return client.post("/auth/reset", data={"email": email}, **request)
 
 
 def choose(client, link, password=NEW, again=None, **request):
-    """Choose a new password on the page that a letter leads to."""
+    """Choose a new password on the page that an email leads to."""
     form = {"password": password, "confirm_password": password if again is None else again}
     return client.post(link, data=form, **request)
 
@@ -292,7 +292,7 @@ def test_who_has_no_password_has_a_link_sent(client, ada, letters):
     assert ada.password_hash is None
 
     action, email = re.search(r'action="(/auth/reset)".*name="email" value="([^"]+)"', page.text, re.DOTALL).groups()
-    assert client.post(action, data={"email": email}).location == "/auth/letter-sent"
+    assert client.post(action, data={"email": email}).location == "/auth/email-sent"
     assert choose(client, letters.link()).location == "/auth/login"
     client.sign_in(ada, NEW)
     assert 'name="old_password"' in client.get("/auth/change-password").text
@@ -379,7 +379,7 @@ def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ad
         assert email in page.text
         answers.append((answer.status_code, answer.headers, work, without_tokens(page).replace(email, "")))
     assert answers[0] == answers[1] == answers[2] == answers[3]
-    assert answers[0][1]["Location"] == "/auth/letter-sent"
+    assert answers[0][1]["Location"] == "/auth/email-sent"
     assert len(answers[0][2]) > 3
 
     assert [letter.recipients for letter in letters()] == [
@@ -393,7 +393,7 @@ def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ad
 
 
 @pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
-def test_where_registration_is_closed_no_letter_leads_there(client, letters):
+def test_where_registration_is_closed_no_email_leads_there(client, letters):
     ask(client, "eve@example.com")
     assert letters()[0].subject == "You have no account at Flasky"
     assert "Register" not in letters[0].body + letters[0].html
@@ -408,7 +408,7 @@ def test_what_is_no_address_is_said_beside_its_field(client, letters):
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "eve@example.com"])
-def test_an_address_gets_ten_letters_an_hour_and_thirty_a_day_and_the_answer_stays(app, ada, letters, clock, email):
+def test_an_address_gets_ten_emails_an_hour_and_thirty_a_day_and_the_answer_stays(app, ada, letters, clock, email):
     pages, counts = set(), []
     for _ in range(4):
         for number in range(12):

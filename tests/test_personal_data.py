@@ -26,7 +26,7 @@ from app.models import (
     Event,
     Identity,
     Job,
-    Letter,
+    OutboxEmail,
     Passkey,
     PasskeyChallenge,
     SsoJourney,
@@ -198,7 +198,14 @@ def test_no_secret_is_in_the_export(app, letters):
     client = live(app, letters, "lovelace")
     letters()
     secrets = [User.find("lovelace").password_hash]
-    columns = [UserSession.id, Device.key, EmailChallenge.id, EmailChallenge.state, Letter.state, User.passkey_handle]
+    columns = [
+        UserSession.id,
+        Device.key,
+        EmailChallenge.id,
+        EmailChallenge.state,
+        OutboxEmail.state,
+        User.passkey_handle,
+    ]
     columns += [Passkey.credential_id, Passkey.public_key, PasskeyChallenge.id, PasskeyChallenge.browser]
     for column in columns:
         secrets += db.session.scalars(select(column).where(column.is_not(None))).all()

@@ -37,9 +37,9 @@ ASKING_NOT = {
     **dict.fromkeys(["auth.second_factor", "auth.verify_device"], "is a proof, too"),
     "auth.passkey_request_options": "asks for a proof",
     **dict.fromkeys(["auth.register"], "makes an account, and changes none"),
-    **dict.fromkeys(["auth.request_reset", "auth.letter_sent"], "sends a letter to the mailbox, and no more"),
-    **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.secure_account"], "needs a letter's token"),
-    **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by a letter"),
+    **dict.fromkeys(["auth.request_reset", "auth.email_sent"], "sends an email to the mailbox, and no more"),
+    **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.secure_account"], "needs an email's token"),
+    **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by an email"),
     **dict.fromkeys(["auth.logout", "auth.keep"], "must be possible at any time, and takes nothing away"),
     "auth.recent_login": "is the question",
     "auth.sso_callback": "is a proof, or the end of a journey that began with the question",
@@ -206,7 +206,7 @@ def test_without_its_token_a_form_proves_nothing(app, member, letters):
 # A code, where there is no password
 
 
-def test_who_has_no_password_gets_a_code_by_letter(app, without_password, letters):
+def test_who_has_no_password_gets_a_code_by_email(app, without_password, letters):
     member, copy = without_password, app.test_client()
     copy.set_cookie("session", member.get_cookie("session").value)
     question = member.get(SURE, follow_redirects=True)
@@ -267,7 +267,7 @@ def test_a_code_is_for_its_own_account_and_purpose(app, without_password, bob, l
     assert asks(member)
 
 
-def test_that_too_many_letters_went_out_is_told(without_password, letters):
+def test_that_too_many_emails_went_out_is_told(without_password, letters):
     told = [notes(without_password.post(ASK, data={"send_code": "y"})) for _ in range(11)]
     assert told[:10] == [["A code is on its way."]] * 10
     assert told[10:] == [["Many letters went to you lately. Wait an hour, then try again."]]

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app.accounts import registration, sso
 from app.extensions import db
-from app.models import Event, Letter, User, UserSession
+from app.models import Event, OutboxEmail, User, UserSession
 from app.security.oidc import Claims
 from config import Provider
 
@@ -23,7 +23,7 @@ def count(model):
 def test_the_whole_story(client, letters):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
-    assert "A letter is on its way to eve@example.com" in page.text
+    assert "An email is on its way to eve@example.com" in page.text
     assert "You have not confirmed your account yet, eve" in page.text
 
     assert letters()[0].recipients == ["eve@example.com"]
@@ -59,10 +59,10 @@ def test_the_whole_story(client, letters):
         ("email", "é@example.com", "not supported"),
         ("email", "ADA@example.com", "already registered"),
         ("username", "", "Choose a username."),
-        ("username", "1eve", "beginning with a letter"),
-        ("username", "eve eve", "beginning with a letter"),
-        ("username", "evé", "beginning with a letter"),
-        ("username", "eve\neve", "beginning with a letter"),
+        ("username", "1eve", "beginning with an email"),
+        ("username", "eve eve", "beginning with an email"),
+        ("username", "evé", "beginning with an email"),
+        ("username", "eve\neve", "beginning with an email"),
         ("username", "e" * 65, "64 at most"),
         ("username", "Admin", "reserved"),
         ("username", "FLASKY", "reserved"),
@@ -138,7 +138,7 @@ def test_when_two_race_for_a_name_one_wins_and_the_other_is_told(client, another
     page = client.post("/auth/register", data=FORM | {"username": "EVE"})
     assert page.status_code == 422
     assert "already in use" in page.text
-    assert (count(User), count(Letter), count(UserSession)) == (1, 1, 1)
+    assert (count(User), count(OutboxEmail), count(UserSession)) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("by_passkey", [{}, {"by_passkey": "y"}], ids=["by password", "by passkey"])
@@ -150,7 +150,7 @@ def test_twenty_at_once_make_one_account(app, by_passkey):
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(register, range(20)))
     assert sorted(answers) == [302] + [422] * 19
-    assert (count(User), count(Letter)) == (1, 1)
+    assert (count(User), count(OutboxEmail)) == (1, 1)
 
 
 @pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
@@ -236,7 +236,7 @@ def test_anothers_used_link_says_nothing_about_them(client, another_client, ada,
     assert "confirmed already" not in page.text
 
 
-def test_the_confirmed_get_no_more_letters(client, bob, letters):
+def test_the_confirmed_get_no_more_emails(client, bob, letters):
     client.sign_in(bob)
     bob.confirmed = True
     db.session.commit()
@@ -275,9 +275,9 @@ def test_ten_uses_at_once_confirm_once(app, bob, letters):
 # When the letter does not come
 
 
-def test_the_gate_page_says_that_the_mail_server_refused_the_letter(client, letters):
+def test_the_gate_page_says_that_the_mail_server_refused_the_email(client, letters):
     client.post("/auth/register", data=FORM)
-    letter = db.session.scalar(select(Letter))
+    letter = db.session.scalar(select(OutboxEmail))
     letter.done("failed", "550 5.1.1 <eve@example.com>: no such user")
     db.session.commit()
     page = client.get("/auth/unconfirmed").text
@@ -285,10 +285,10 @@ def test_the_gate_page_says_that_the_mail_server_refused_the_letter(client, lett
     assert "550 5.1.1 &lt;eve@example.com&gt;: no such user" in page
 
 
-def test_the_gate_page_says_that_a_letter_is_delayed(client, letters):
+def test_the_gate_page_says_that_a_email_is_delayed(client, letters):
     client.post("/auth/register", data=FORM)
     assert "is delayed" not in client.get("/auth/unconfirmed").text
-    Letter.claim().try_later("451 later")
+    OutboxEmail.claim().try_later("451 later")
     db.session.commit()
     page = client.get("/auth/unconfirmed").text
     assert "is delayed" in page
@@ -298,7 +298,7 @@ def test_the_gate_page_says_that_a_letter_is_delayed(client, letters):
 # Sending again
 
 
-def test_another_letter_can_be_had_once_a_minute(client, letters, clock):
+def test_another_email_can_be_had_once_a_minute(client, letters, clock):
     client.post("/auth/register", data=FORM)
     clock.move(seconds=18)
     assert "in 42 seconds" in client.get("/auth/unconfirmed").text
@@ -306,7 +306,7 @@ def test_another_letter_can_be_had_once_a_minute(client, letters, clock):
     assert len(letters()) == 1
     clock.move(seconds=42)
     page = client.post("/auth/confirm", follow_redirects=True)
-    assert "Another letter is on its way" in page.text
+    assert "Another email is on its way" in page.text
     assert len(letters()) == 2
 
 
@@ -317,7 +317,7 @@ def test_who_asks_too_soon_is_told_how_long_to_wait(client, letters, clock):
     assert len(letters()) == 1
 
 
-def test_five_more_letters_can_be_had_in_six_hours(client, bob, letters, clock):
+def test_five_more_emails_can_be_had_in_six_hours(client, bob, letters, clock):
     client.sign_in(bob)
     for _ in range(100):
         client.post("/auth/confirm")

@@ -337,7 +337,7 @@ def test_recent_sign_in_takes_a_recovery_code(member, phone):
     assert not asks(member)
 
 
-def test_without_a_password_it_is_the_letters_code_and_the_apps(member, ada, phone, letters):
+def test_without_a_password_it_is_the_emails_code_and_the_apps(member, ada, phone, letters):
     db.session.execute(update(User).values(password_hash=None))
     db.session.commit()
     member.post(ASK, data={"send_code": "y"})

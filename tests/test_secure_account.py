@@ -20,7 +20,7 @@ from app.accounts import (
     sessions,
     two_factor,
 )
-from app.email import outbox
+from app.email.outbox import ASKED_FOR, enqueue, recipient_hash
 from app.extensions import db
 from app.models import (
     Authenticator,
@@ -28,7 +28,7 @@ from app.models import (
     EmailChange,
     Event,
     Identity,
-    Letter,
+    OutboxEmail,
     Passkey,
     RecoveryCode,
     RemovedCredential,
@@ -47,7 +47,7 @@ def link_to(event, email=None):
         EmailChange.user_id == event.user_id, EmailChange.event_id >= event.id
     )
     first = db.session.scalar(changed.order_by(EmailChange.id).limit(1))
-    recipient = outbox.recipient_hash(email or first or db.session.get(User, event.user_id).email)
+    recipient = recipient_hash(email or first or db.session.get(User, event.user_id).email)
     token = tokens.issue("secure_account", event.user_id, tokens.fingerprint(), event=event.id, to=recipient)
     return f"/auth/secure-account/{token}"
 
@@ -124,13 +124,13 @@ def link_identity(user, session):
     db.session.add(
         Identity(user_id=user.id, provider="acme", issuer="https://acme", subject=str(next(numbers)), event_id=event.id)
     )
-    outbox.enqueue("identity_linked", user, event=event, label="Acme", address=None)
+    enqueue("identity_linked", user, event=event, label="Acme", address=None)
 
 
 def unlink_identities(user, session):
     event = audit.record(user, "identity_unlinked", provider="mine")
     if credentials.remove(event, Identity, Identity.user_id == user.id):
-        outbox.enqueue("identity_unlinked", user, event=event, label="Acme", address=None)
+        enqueue("identity_unlinked", user, event=event, label="Acme", address=None)
 
 
 def ask_for_deletion(user, session):
@@ -154,11 +154,13 @@ def owner_with_passkey(name):
 def rob(user, steps):
     """Do the steps from one session; return the events that the owner got an email about."""
     session = session_of(user)
-    first = db.session.scalar(select(Letter.id).order_by(Letter.id.desc()).limit(1)) or 0
+    first = db.session.scalar(select(OutboxEmail.id).order_by(OutboxEmail.id.desc()).limit(1)) or 0
     for step in steps:
         step(user, session)
         db.session.flush()
-    told = db.session.scalars(select(Letter).where(Letter.user_id == user.id, Letter.id > first).order_by(Letter.id))
+    told = db.session.scalars(
+        select(OutboxEmail).where(OutboxEmail.user_id == user.id, OutboxEmail.id > first).order_by(OutboxEmail.id)
+    )
     return [db.session.get(Event, letter.claims["event"]) for letter in told if "event" in letter.claims]
 
 
@@ -328,7 +330,7 @@ def test_the_link_is_good_for_seven_days(another_client, robbed, clock, days, st
 
 
 def test_a_link_of_another_account_or_of_no_event_is_invalid(client, ada, bob, robbed):
-    event, to = newest("password_changed"), outbox.recipient_hash(ada.email)
+    event, to = newest("password_changed"), recipient_hash(ada.email)
     for subject, number in ((bob.id, event.id), (ada.id, 0), (ada.id, 10**9), (ada.id, None)):
         token = tokens.issue("secure_account", subject, tokens.fingerprint(), event=number, to=to)
         assert client.get(f"/auth/secure-account/{token}").status_code == 410
@@ -365,7 +367,7 @@ def test_outstanding_links_and_waiting_emails_die_with_it(client, another_client
     client.post("/auth/reset", data={"email": ada.email})
     another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
     assert another_client.get(reset).status_code == 410
-    waiting = db.session.scalars(select(Letter).where(Letter.status == "waiting")).all()
+    waiting = db.session.scalars(select(OutboxEmail).where(OutboxEmail.status == "waiting")).all()
     assert not [letter.name for letter in waiting if letter.purpose]
 
 
@@ -378,12 +380,12 @@ def test_devices_are_forgotten(client, another_client, robbed, ada):
 def test_every_security_email_carries_the_link(client, ada, letters, clock):
     client.sign_in(ada)
     without = {"account_secured", "email_undone", "goodbye", "password_guessing"}  # nobody got in, or nothing is left
-    asked_for = outbox.ASKED_FOR - {"code", "verify_device"} | {"first_password"}
-    folder = Path(outbox.__file__).parent / "templates/mail"
+    asked_for = ASKED_FOR - {"code", "verify_device"} | {"first_password"}
+    folder = Path("app/templates/mail").absolute()
     for name in {path.stem for path in folder.glob("[!_]*.txt")} - without - asked_for:
         event = audit.record(ada, "password_changed")
         details = {"new_email": "x@example.com", "label": "Acme", "address": None, "factor": "a passkey"}
-        outbox.enqueue(name, ada, event=event, due="1 May", left=3, is_last=False, **details)
+        enqueue(name, ada, event=event, due="1 May", left=3, is_last=False, **details)
         db.session.commit()
         body = letters()[-1].body
         assert re.search(r"This wasn't me:\nhttp://localhost/auth/secure-account/\S+\n", body), name

@@ -25,13 +25,14 @@ from app.accounts import (
 )
 from app.accounts import two_factor as apps
 from app.auth import gate
-from app.email import budgets, outbox
+from app.email import budgets
+from app.email.outbox import NOTICES_AN_HOUR
 from app.models import (
     Device,
     EmailChallenge,
     EmailChange,
     Event,
-    Letter,
+    OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
     SsoJourney,
@@ -191,7 +192,7 @@ def kept(model):
 KEPT = {
     "Sessions, codes and journeys to an account elsewhere for {} after": [UserSession, EmailChallenge, SsoJourney],
     "questions that no passkey answered for {},": [PasskeyChallenge],
-    "sent letters (never their text) for {},": [Letter],
+    "sent letters (never their text) for {},": [OutboxEmail],
     "changes of address for {},": [EmailChange],
     "removed credentials for {},": [RemovedCredential],
     "history and known browsers for {},": [Event, Device],
@@ -227,7 +228,7 @@ SENTENCES = [
     f"Of a million codes {word(GOOD_AT_A_TIME)} are good at a time.",
     f"After {two_factor_codes.MOST} wrong codes without a right one between",
     f"a chance of 1 in {round(10**6 / (two_factor_codes.MOST * GOOD_AT_A_TIME), -2):,.0f}.",
-    f"The owner gets a letter, {word(outbox.NOTICES_AN_HOUR)} an hour at most.",
+    f"The owner gets an email, {word(NOTICES_AN_HOUR)} an hour at most.",
     f"{PASSWORDS} tries are counted for that browser alone",
     f"no more than {PASSWORDS} are looked at",
     f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"

@@ -364,8 +364,8 @@ def test_debug_mode_asked_for_in_code_is_refused(monkeypatch):
 
 
 def test_a_key_is_measured_in_bytes(start):
-    sixteen_letters = "éàüößçñêèåøžšđčæ"
-    assert start(**GOOD | {"SECRET_KEY": sixteen_letters}).config["SECRET_KEY"] == sixteen_letters
+    sixteen_emails = "éàüößçñêèåøžšđčæ"
+    assert start(**GOOD | {"SECRET_KEY": sixteen_emails}).config["SECRET_KEY"] == sixteen_emails
 
 
 def test_cookies_of_production_go_over_https_to_this_host_alone(start):

@@ -158,12 +158,12 @@ def test_a_planted_identity_is_out_once_the_mailbox_is_proved(client, another_cl
     assert not is_signed_in(client)
 
 
-def test_no_letter_goes_to_whom_the_provider_vouches_for(client, issuer, letters):
+def test_no_email_goes_to_whom_the_provider_vouches_for(client, issuer, letters):
     travel(client, issuer, email="new@example.com", email_verified=True)
     assert letters() == []
 
 
-def test_who_is_not_vouched_for_confirms_by_letter(client, issuer, letters):
+def test_who_is_not_vouched_for_confirms_by_email(client, issuer, letters):
     travel(client, issuer, email="new@example.com", email_verified=False)
     assert client.get(letters.link()).location == "/"
     assert User.find("new@example.com").confirmed
@@ -400,7 +400,7 @@ def test_the_owner_signs_in_once_and_then_it_is_linked(client, another_client, a
     assert "identity_linked" in history()
 
 
-def test_or_signs_in_by_a_letter(client, ada, issuer, letters):
+def test_or_signs_in_by_a_email(client, ada, issuer, letters):
     travel(client, issuer, email="ada@example.com")
     ask = re.search(r'href="(/auth/magic-link\?next=[^"]+)"', client.get(TAKEN).text)[1]
     client.post(ask, data={"email": "ada@example.com"})
@@ -641,7 +641,7 @@ def test_a_provider_that_is_gone_from_the_settings_is_still_shown(app, client, a
     assert whose() == []
 
 
-def test_without_a_password_sensitive_pages_ask_by_letter(client, issuer, clock, letters):
+def test_without_a_password_sensitive_pages_ask_by_email(client, issuer, clock, letters):
     travel(client, issuer)
     clock.move(minutes=16)
     assert client.get("/auth/delete").location == "/auth/recent-login"

@@ -10,7 +10,7 @@ import pytest
 from clients import ROOT, on_sqlite
 from corpora import TOKENS, signed
 
-from app.email import outbox
+from app.email.outbox import recipient_hash
 from app.extensions import db
 from app.models import Event, User
 from app.models.user import STATE
@@ -63,7 +63,7 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
         email="new@example.com",
         challenge="x",
         event=event_id,
-        to=outbox.recipient_hash(bob.email),
+        to=recipient_hash(bob.email),
     )
     assert (tokens.read(other, token) is not None) is (purpose == other)
     spent = {

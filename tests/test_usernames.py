@@ -62,11 +62,11 @@ def test_case_alone_can_be_changed(client, ada):
         ("", "Choose a username."),
         ("Admin", "reserved"),
         ("FLASKY", "reserved"),
-        ("1ada", "beginning with a letter"),
-        ("ada@example.com", "beginning with a letter"),
-        ("ada lovelace", "beginning with a letter"),
-        ("adа", "beginning with a letter"),  # noqa: RUF001 its last letter is Cyrillic
-        ("ada\nbcc", "beginning with a letter"),
+        ("1ada", "beginning with an email"),
+        ("ada@example.com", "beginning with an email"),
+        ("ada lovelace", "beginning with an email"),
+        ("adа", "beginning with an email"),  # noqa: RUF001 its last letter is Cyrillic
+        ("ada\nbcc", "beginning with an email"),
         ("a" * 65, "64 at most"),
         ("a\0da", "used here"),
     ],
@@ -176,7 +176,7 @@ def test_the_applications_own_name_is_reserved_however_it_is_written(app, app_na
 
 
 @pytest.mark.parametrize("app_name", ["花園", "!!!", "."])
-def test_an_application_whose_name_has_no_letters_reserves_nothing_more(app, app_name):
+def test_an_application_whose_name_has_no_emails_reserves_nothing_more(app, app_name):
     app.config["APP_NAME"] = app_name
     usernames.check("ada")
 

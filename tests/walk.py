@@ -21,7 +21,7 @@ from werkzeug.utils import cached_property
 
 from app import clock
 from app.accounts import sso, two_factor
-from app.email import outbox
+from app.email.outbox import recipient_hash
 from app.extensions import db
 from app.models import Authenticator, Device, Event, Identity, Passkey, User, UserSession
 from app.security import tokens
@@ -306,7 +306,7 @@ class Walk:
             db.session.add(Event(user_id=self.owner.id, action="password_changed"))
             db.session.commit()
         about = select(Event.id).where(Event.user_id == self.owner.id, Event.link_revoked_at.is_(None))
-        about = {"event": db.session.scalar(about), "to": outbox.recipient_hash(self.owner.email)}
+        about = {"event": db.session.scalar(about), "to": recipient_hash(self.owner.email)}
         return self.owner.issue_token(purpose, email="moved@example.com", challenge="x", **about)
 
 

@@ -28,7 +28,7 @@ from app.models import (
     EmailChallenge,
     EmailChange,
     Event,
-    Letter,
+    OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
     SsoJourney,
@@ -82,7 +82,7 @@ def email_changes() -> Batches:
 
 @register
 def sent_emails() -> Batches:
-    return delete_older(Letter.done_at, MONTH, Letter.status != Status.WAITING)
+    return delete_older(OutboxEmail.done_at, MONTH, OutboxEmail.status != Status.WAITING)
 
 
 @register
@@ -202,8 +202,8 @@ def _accounts(moment: Moment, until: datetime, *conditions: ColumnElement[bool])
 
 def _goodbyes_first() -> Iterator[None]:
     """Wait until the goodbye emails are sent, so that no email that a user waits for queues behind many of them."""
-    waiting = select(Letter.id).where(Letter.status == Status.WAITING, Letter.due_at <= clock.now())
+    waiting = select(OutboxEmail.id).where(OutboxEmail.status == Status.WAITING, OutboxEmail.due_at <= clock.now())
     for _ in range(PATIENCE if setting("MAIL_DELIVERY") != "off" else 0):
-        if db.session.scalar(waiting.where(Letter.name == outbox.LAST).limit(1)) is None:
+        if db.session.scalar(waiting.where(OutboxEmail.name == outbox.LAST).limit(1)) is None:
             return
         yield None

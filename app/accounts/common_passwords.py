@@ -54,7 +54,7 @@ def is_common(password: str) -> bool:
 
 
 def with_few_substitutions(password: str) -> str:
-    """Return the password with one symbol for each letter that several can stand for, if it has many of them.
+    """Return the password with one symbol for each character that several can stand for, if it has many of them.
 
     zxcvbn tries every combination, of which there can be 576; this leaves 12 at most.
     """

@@ -13,7 +13,7 @@ from app import clock
 from app.accounts import two_factor
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import Device, EmailChallenge, Letter, User
+from app.models import Device, EmailChallenge, OutboxEmail, User
 from app.models.outbox_email import Status
 from app.security import audit
 from config import setting
@@ -81,7 +81,11 @@ def is_right(user: User, challenge: EmailChallenge | None, code: str) -> bool:
 
 def delivery(user: User, challenge: EmailChallenge) -> Status | None:
     """Return what became of the newest email with this code; None while it is no later than usual."""
-    mine = select(Letter).where(Letter.user_id == user.id, Letter.name == PURPOSE).order_by(Letter.id.desc())
+    mine = (
+        select(OutboxEmail)
+        .where(OutboxEmail.user_id == user.id, OutboxEmail.name == PURPOSE)
+        .order_by(OutboxEmail.id.desc())
+    )
     email = db.session.scalar(mine.limit(1))
     if email is None or email.claims.get("challenge") != challenge.id:
         return None
@@ -114,7 +118,11 @@ def _is_recognised(user: User, device: str) -> bool:
 
 def _may_send(user: User) -> bool:
     now = clock.now()
-    lately = func.count(case((Letter.created_at > now - timedelta(hours=1), 1)))
-    mine = (Letter.user_id == user.id, Letter.name == PURPOSE, Letter.created_at > now - timedelta(days=1))
+    lately = func.count(case((OutboxEmail.created_at > now - timedelta(hours=1), 1)))
+    mine = (
+        OutboxEmail.user_id == user.id,
+        OutboxEmail.name == PURPOSE,
+        OutboxEmail.created_at > now - timedelta(days=1),
+    )
     hourly, daily = db.session.execute(select(lately, func.count()).where(*mine)).one()
     return bool(hourly < MAX_HOURLY and daily < MAX_DAILY)

@@ -12,9 +12,9 @@ from app.security import audit
 
 
 def ask(user: User, email: str) -> bool:
-    """Queue the letter to the new address, and the notice to the old; say whether the new one may get a letter.
+    """Queue the letter to the new address, and the notice to the old; say whether the new one may get an email.
 
-    If the new one belongs to somebody, they get a letter that says so.
+    If the new one belongs to somebody, they get an email that says so.
     """
     owner = User.find(email)
     event = audit.record(user, "email_change_asked", new=email)

@@ -1,4 +1,4 @@
-"""Signing in by a letter: a link that works once, or a code for the page that waits."""
+"""Signing in by an email: a link that works once, or a code for the page that waits."""
 
 import math
 from datetime import timedelta
@@ -16,7 +16,7 @@ SEND_EVERY = timedelta(seconds=60)
 
 
 def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
-    """Queue a letter to `email`, with a link and a code if it has an account; an unknown one costs the same work.
+    """Queue an email to `email`, with a link and a code if it has an account; an unknown one costs the same work.
 
     Asked `earlier` in the same browser, it is the same code again.
     """
@@ -41,7 +41,7 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
 
 
 def seconds_to_wait(challenge: EmailChallenge) -> int:
-    """Return how long until another letter can be asked for."""
+    """Return how long until another email can be asked for."""
     return max(0, math.ceil((challenge.asked_at + SEND_EVERY - clock.now()).total_seconds()))
 
 

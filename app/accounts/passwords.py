@@ -55,7 +55,7 @@ def remove(user: User, keep: UserSession) -> bool:
 
 
 def forgot(email: str) -> None:
-    """Queue a letter to `email`: a link to choose a new password, or that it has no account. It costs the same."""
+    """Queue an email to `email`: a link to choose a new password, or that it has no account. It costs the same."""
     user = User.find(email)
     audit.record(user, "reset_asked")
     budget = budgets.budget_for(email, lets_in=True, is_reset=True)

@@ -24,7 +24,7 @@ from app.models import (
     EmailChange,
     Event,
     Identity,
-    Letter,
+    OutboxEmail,
     Passkey,
     PasskeyChallenge,
     RecoveryCode,
@@ -65,7 +65,11 @@ SECRETS = {
 
 LIKE_AN_ADDRESS = re.compile(r"e?mail|recipient|address(?!ed)")  # a column's name
 
-HAVE_PLACES = {UserSession, Event, Letter}  # tables with an IP address and a user agent of the request behind a row
+HAVE_PLACES = {
+    UserSession,
+    Event,
+    OutboxEmail,
+}  # tables with an IP address and a user agent of the request behind a row
 
 
 class Undeletable(Exception):
@@ -119,8 +123,8 @@ def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
     table = table_of(model)
     columns = [column for column in table.columns if f"{table.name}.{column.name}" not in SECRETS]
     mine = [registered[model](user)]
-    if model is Letter:  # one to a new address goes only if that has no account, and would tell
-        mine.append(Letter.name != "change_email")
+    if model is OutboxEmail:  # one to a new address goes only if that has no account, and would tell
+        mine.append(OutboxEmail.name != "change_email")
     own = _own_places(user) if model in HAVE_PLACES else set()
     for row in db.session.execute(select(*columns).where(*mine).execution_options(yield_per=1000)):
         yield _without_strangers(dict(row._mapping), own) if model in HAVE_PLACES else dict(row._mapping)
@@ -215,7 +219,7 @@ register(
     "when codes were asked for",
 )
 register(
-    Letter,
-    lambda user: or_(Letter.user_id == user.id, _nobodys(Letter, Letter.recipient_key, user)),
+    OutboxEmail,
+    lambda user: or_(OutboxEmail.user_id == user.id, _nobodys(OutboxEmail, OutboxEmail.recipient_key, user)),
     "which letters you got",
 )

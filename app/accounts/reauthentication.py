@@ -10,7 +10,7 @@ from app.security import audit
 
 
 def send_code(user: User) -> bool:
-    """Queue a letter with a code, the one of the letter before if that can still be typed; say whether one may go."""
+    """Queue an email with a code, the one of the letter before if that can still be typed; say whether one may go."""
     budget = budgets.budget_for(user.email)
     if not budget:
         return False

@@ -13,7 +13,7 @@ from app import clock, signals
 from app.database import broken_rule, is_duplicate
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import EmailChallenge, Event, Letter, User
+from app.models import EmailChallenge, Event, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # for those who call these verbs
 from app.models.user import hash_password, is_free
@@ -57,7 +57,7 @@ def register(email: str, username: str, password: str | None, confirmed: bool = 
     if password is None:
         outbox.enqueue("first_password", user)
     elif not confirmed:
-        _send_letter(user)
+        _send_email(user)
     return user
 
 
@@ -73,7 +73,7 @@ def join(email: str, username: str, confirmed: bool) -> User:
     if confirmed:
         signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if not confirmed:
-        _send_letter(user)
+        _send_email(user)
     return user
 
 
@@ -125,7 +125,7 @@ def correct(user: User, email: str) -> bool:
     if not user.take_email("confirm", email, email_key(email)):
         return False
     audit.record(user, CORRECTED, old=old, new=email)
-    _send_letter(user)
+    _send_email(user)
     return True
 
 
@@ -154,14 +154,18 @@ def send_again(user: User) -> bool:
     if not rows_changed(unconfirmed.values(confirmation_sent_at=now)):
         return False
     audit.record(user, RESENT)
-    _send_letter(user)
+    _send_email(user)
     return True
 
 
-def last_letter(user: User) -> Letter | None:
+def last_email(user: User) -> OutboxEmail | None:
     """Return the newest confirmation letter to the address that the account has now."""
-    mine = (Letter.user_id == user.id, Letter.name == "confirm", Letter.recipient == ascii_email(user.email))
-    return db.session.scalar(select(Letter).where(*mine).order_by(Letter.id.desc()).limit(1))
+    mine = (
+        OutboxEmail.user_id == user.id,
+        OutboxEmail.name == "confirm",
+        OutboxEmail.recipient == ascii_email(user.email),
+    )
+    return db.session.scalar(select(OutboxEmail).where(*mine).order_by(OutboxEmail.id.desc()).limit(1))
 
 
 def seconds_to_wait(user: User) -> int:
@@ -227,7 +231,7 @@ def _challenge(user: User) -> EmailChallenge | None:
     return newest if newest and newest.is_open else None
 
 
-def _send_letter(user: User) -> None:
+def _send_email(user: User) -> None:
     """Queue the letter with link and code, the code of the one before if that can still be typed.
 
     No letter, no code: else it could be guessed without end.

@@ -32,7 +32,7 @@ class ChangeEmailForm(Form):
 
 
 class ChangeEmailByCodeForm(ChangeEmailForm):
-    """For who has no password: a code from a letter to the present address."""
+    """For who has no password: a code from an email to the present address."""
 
     password = None
     code = code_field()
@@ -58,7 +58,7 @@ def change_email():
         if is_asked or current_app.config["HIDE_ACCOUNTS"]:  # that many letters went there would tell, too
             gate.use_proof()
             db.session.commit()
-            return gate.letter_sent(form.email.data)
+            return gate.email_sent(form.email.data)
         db.session.rollback()  # the code is not used up
         form.email.errors = ["Many letters went there lately. Wait an hour, then try again."]
     elif form.errors:

@@ -162,7 +162,7 @@ def username_field():
         "Username",
         [DataRequired("Choose a username."), rule(usernames.check)],
         filters=[stripped],
-        description="Letters, digits, dots, dashes and underscores.",
+        description="Emails, digits, dots, dashes and underscores.",
         render_kw={"autocomplete": "username"} | VERBATIM,
     )
 
@@ -177,7 +177,7 @@ def password_field(label="Password"):
 
 
 def code_field(label="Code from the letter"):
-    """A code from a letter, however it is spaced."""
+    """A code from an email, however it is spaced."""
     return StringField(
         label,
         [DataRequired("Write the code that stands in the letter."), MaxLength(64)],

@@ -32,7 +32,7 @@ OPEN_TO_THE_UNCONFIRMED = {
     "auth.secure_account",
     "dev.mailbox",
     "dev.letter",
-    "dev.letter_html",
+    "dev.email_html",
 }
 OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout", "auth.secure_account"}
 OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
@@ -47,7 +47,7 @@ OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
     "auth.delete",
     "dev.mailbox",
     "dev.letter",
-    "dev.letter_html",
+    "dev.email_html",
 }
 OUR_BLUEPRINTS = {"auth", "main", "dev", "bootstrap"}
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
@@ -57,7 +57,7 @@ FIRST_STEPS = ("second_step", "device_verification")  # in the session: who prov
 SURVIVES_SIGN_IN = {"vouched", "sso"}
 # Of the session: what is ours, and handed to nobody when its visitor logs in.
 OURS = {"_user_id", "_id", "_fresh", "_permanent", "_flashes", "csrf_token", "browser", "next", "next_for", "failures"}
-OURS |= {"letter_to", "authenticator", "removed_passkey", "magic_link"}
+OURS |= {"email_sent_to", "authenticator", "removed_passkey", "magic_link"}
 OURS |= {*FIRST_STEPS, *SURVIVES_SIGN_IN}
 DEVICE_LASTS = timedelta(days=365)
 SECOND_STEP_WITHIN = timedelta(minutes=10)
@@ -293,10 +293,10 @@ def hold_page(owner=None):
     session["next"], session["next_for"] = _this_page(), owner and owner.id
 
 
-def letter_sent(email):
-    """Lead to the page that says where a letter went: the same page whether or not the address has an account."""
-    session["letter_to"] = email
-    return redirect(url_for("auth.letter_sent"))
+def email_sent(email):
+    """Lead to the page that says where an email went: the same page whether or not the address has an account."""
+    session["email_sent_to"] = email
+    return redirect(url_for("auth.email_sent"))
 
 
 def codes_page(codes):

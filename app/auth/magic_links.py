@@ -1,4 +1,4 @@
-"""Signing in by a letter: the link signs in the browser that asked, its code too; elsewhere it needs a button."""
+"""Signing in by an email: the link signs in the browser that asked, its code too; elsewhere it needs a button."""
 
 from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
@@ -88,11 +88,11 @@ def _asked_here():
 
 
 def _send(email, remember):
-    """Have a letter sent, unless this browser had one sent a moment ago; lead to the page that waits for it."""
+    """Have an email sent, unless this browser had one sent a moment ago; lead to the page that waits for it."""
     earlier = _asked_here()
     wait = magic_links.seconds_to_wait(earlier) if earlier and earlier.email == email else 0
     if wait:
-        flash(f"Another letter can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
+        flash(f"Another email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.ask(email, earlier)
     session["magic_link"] = {"id": challenge.id, "remember": remember}
@@ -100,7 +100,7 @@ def _send(email, remember):
     if going := gate.safe_next(request.args.get("next")):
         session["next"], session["next_for"] = going, None
     if earlier and earlier.email == email:
-        flash("Another letter is on its way.", "success")
+        flash("Another email is on its way.", "success")
     return redirect(url_for("auth.magic_link_sent"))
 
 

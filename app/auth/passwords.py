@@ -90,7 +90,7 @@ def request_reset():
     if form.validate_on_submit():
         passwords.forgot(form.email.data)
         db.session.commit()
-        return gate.letter_sent(form.email.data)
+        return gate.email_sent(form.email.data)
     return form_page("auth/request_reset.html", form)
 
 

@@ -55,7 +55,7 @@ class CodeForm(Form):
 
     def validate_code(self, field):
         if self.factor_code and self.factor_code.errors:
-            return  # a letter's code is harder to come by than the next one of an app
+            return  # an email's code is harder to come by than the next one of an app
         if not proofs.is_right(current_user, field.data):
             raise ValidationError("That code is not right, or was tried too often. Have another one sent.")
 

@@ -1,4 +1,4 @@
-"""Registering, and confirming the address: by the link in a letter, or by its code."""
+"""Registering, and confirming the address: by the link in an email, or by its code."""
 
 from flask import current_app, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
@@ -85,12 +85,12 @@ def register():
     return form_page("auth/register.html", form)
 
 
-@bp.route("/letter-sent")
-def letter_sent():
-    email = session.get("letter_to")
+@bp.route("/email-sent")
+def email_sent():
+    email = session.get("email_sent_to")
     if not email:
         return redirect(url_for("auth.login"))
-    return render_template("auth/letter_sent.html", email=email, likely=registration.near_miss(email))
+    return render_template("auth/email_sent.html", email=email, likely=registration.near_miss(email))
 
 
 @bp.route("/unconfirmed", methods=["GET", "POST"])
@@ -112,7 +112,7 @@ def unconfirmed():
         code=code,
         correction=correction,
         wait=registration.seconds_to_wait(current_user),
-        letter=registration.last_letter(current_user),
+        email=registration.last_email(current_user),
         likely=None if current_app.config["HIDE_ACCOUNTS"] else registration.near_miss(current_user.email),
     )
 
@@ -143,9 +143,9 @@ def send_again():
         return gate.ask_for_sign_in()
     if registration.send_again(current_user):
         db.session.commit()
-        flash(f"Another letter is on its way to {current_user.email}.", "success")
+        flash(f"Another email is on its way to {current_user.email}.", "success")
     elif wait := registration.seconds_to_wait(current_user):
-        flash(f"Another letter can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
+        flash(f"Another email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
     return redirect(url_for("auth.unconfirmed"))
 
 
@@ -153,24 +153,24 @@ CONFIRMED = "You have confirmed your account. Welcome."
 
 
 def _register(form):
-    """Register and sign in; or, if nobody is to learn who has an account, say nothing but that a letter went."""
+    """Register and sign in; or, if nobody is to learn who has an account, say nothing but that an email went."""
     if not form.password:
         return _register_without_password(form)
     person = (form.email.data, form.username.data, form.password.data)
     if current_app.config["HIDE_ACCOUNTS"]:
         registration.register_unseen(*person)
         db.session.commit()
-        return gate.letter_sent(form.email.data)
+        return gate.email_sent(form.email.data)
     user = registration.register(*person)
     return gate.sign_in(
-        user, "registration", words=f"Welcome, {user.username}. A letter is on its way to {user.email}."
+        user, "registration", words=f"Welcome, {user.username}. An email is on its way to {user.email}."
     )
 
 
 def _register_without_password(form):
     """Register and sign in; the passkey is made once the address is confirmed. Until then a mailed link logs in."""
     user = registration.join(form.email.data, form.username.data, confirmed=False)
-    words = f"Welcome, {user.username}. A letter is on its way to {user.email}; after it, you make your passkey."
+    words = f"Welcome, {user.username}. An email is on its way to {user.email}; after it, you make your passkey."
     return gate.sign_in(user, "registration", to=url_for("auth.list_passkeys"), words=words)
 
 
@@ -188,7 +188,7 @@ def _correct(form):
     try:
         if registration.correct(current_user, form.email.data):
             db.session.commit()
-            flash(f"A letter is on its way to {current_user.email}.", "success")
+            flash(f"An email is on its way to {current_user.email}.", "success")
             return True
         return form.validate()  # somebody was faster: now the form finds the address taken, or it was the same click
     except ValueError as error:

@@ -266,7 +266,7 @@ def _welcome(outcome, user):
     if outcome is Outcome.CREATED and user.confirmed:
         return None, f"Welcome. You are called {user.username} here; you can change that on your account."
     if outcome is Outcome.CREATED:
-        return None, f"Welcome, {user.username}. A letter is on its way to {user.email}."
+        return None, f"Welcome, {user.username}. An email is on its way to {user.email}."
     return None, None
 
 

@@ -19,10 +19,10 @@ from app.cli import doctor_services, orphans
 from app.cli.commands import say_where
 from app.cli.doctor_services import NotLookedAt, words
 from app.extensions import db
-from app.models import Job, Letter, User
+from app.models import Job, OutboxEmail, User
 from app.models.outbox_email import Status
 
-LATE = timedelta(minutes=5)  # a letter's usual delay is seconds
+LATE = timedelta(minutes=5)  # an email's usual delay is seconds
 OVERDUE = timedelta(days=2)  # jobs run once a day
 
 
@@ -88,9 +88,9 @@ def database():
 
 
 def outbox():
-    due = (Letter.status == Status.WAITING, Letter.created_at < clock.now() - LATE)
+    due = (OutboxEmail.status == Status.WAITING, OutboxEmail.created_at < clock.now() - LATE)
     try:
-        count, oldest = db.session.execute(select(func.count(), func.min(Letter.created_at)).where(*due)).one()
+        count, oldest = db.session.execute(select(func.count(), func.min(OutboxEmail.created_at)).where(*due)).one()
     except SQLAlchemyError:
         raise NotLookedAt("the database does not answer") from None
     if count:

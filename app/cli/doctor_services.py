@@ -81,7 +81,7 @@ def public_url():
 
 
 def mail_server():
-    """The greeting, TLS and password as before a letter, and whether it takes letters from our sender."""
+    """The greeting, TLS and password as before an email, and whether it takes letters from our sender."""
     _needs("MAIL_SERVER")
     where = f"{current_app.config['MAIL_SERVER']}:{current_app.config['MAIL_PORT']}"
     try:

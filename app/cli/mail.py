@@ -12,7 +12,7 @@ from app import clock
 from app.cli.commands import Commands
 from app.email import delivery
 from app.extensions import db, rows_changed
-from app.models import Letter
+from app.models import OutboxEmail
 from app.models.outbox_email import Status
 
 mail = Commands("mail", help="Deliver letters, show them, try again.")
@@ -24,7 +24,7 @@ def work(once):
     """Deliver letters until stopped (MAIL_DELIVERY=worker leaves them to this)."""
     if once:
         count = delivery.deliver()
-        click.echo(f"{count} {'letter' if count == 1 else 'letters'} tried.")
+        click.echo(f"{count} {'email' if count == 1 else 'letters'} tried.")
     else:
         background = current_app.extensions["delivery"]
         # By a thread: the signal may come while this one holds the lock of what is to be set.
@@ -34,11 +34,11 @@ def work(once):
 
 @mail.command("list")
 @click.option("--all", "everything", is_flag=True, help="Those that are sent, too.")
-def list_letters(everything):
+def list_emails(everything):
     """List the letters that have not been sent, oldest first."""
-    unsent = select(Letter).order_by(Letter.id)
+    unsent = select(OutboxEmail).order_by(OutboxEmail.id)
     if not everything:
-        unsent = unsent.where(Letter.status.in_([Status.WAITING, Status.FAILED]))
+        unsent = unsent.where(OutboxEmail.status.in_([Status.WAITING, Status.FAILED]))
     for letter in db.session.scalars(unsent.execution_options(yield_per=1000)):
         age = str(max(clock.now() - letter.created_at, timedelta(0))).partition(".")[0]
         tries = f"{letter.tries} tries" if letter.tries != 1 else "1 try"
@@ -53,10 +53,10 @@ def list_letters(everything):
 def retry(number, everything):
     """Try letter NUMBER again now, as if for the first time."""
     if (number is None) != everything:
-        raise click.UsageError("Give the number of a letter, or --all.")
-    unsent = update(Letter).where(Letter.status.in_([Status.WAITING, Status.FAILED]), Letter.unclaimed())
+        raise click.UsageError("Give the number of an email, or --all.")
+    unsent = update(OutboxEmail).where(OutboxEmail.status.in_([Status.WAITING, Status.FAILED]), OutboxEmail.unclaimed())
     if not everything:
-        unsent = unsent.where(Letter.id == number)
+        unsent = unsent.where(OutboxEmail.id == number)
     count = rows_changed(unsent.values(status=Status.WAITING, tries=0, due_at=clock.now()))
     db.session.commit()
     if not count and not everything:

@@ -94,7 +94,7 @@ def complete(email, username, password, no_input):
     username = username or _ask("Username")
     if password is None and not no_input:
         hidden = {"default": "", "show_default": False, "hide_input": True, "confirmation_prompt": True}
-        password = _ask("Password (empty: by a letter)", **hidden) or None
+        password = _ask("Password (empty: by an email)", **hidden) or None
     return email, username, password
 
 

@@ -131,9 +131,9 @@ def confirm(user):
 @users.command("send-reset")
 @one_user
 def send_reset(user):
-    """Send a person a letter with a link to choose a new password."""
+    """Send a person an email with a link to choose a new password."""
     passwords.send_reset(user)
-    click.echo(f"A letter is on its way to {user.email}.")
+    click.echo(f"An email is on its way to {user.email}.")
 
 
 @users.command("reset-second-factor")
@@ -142,13 +142,13 @@ def send_reset(user):
 def reset_second_factor(user, confirm):
     """Turn the second step off for a person who is locked out. Be sure first that it is them who ask.
 
-    Authenticator app, passkeys and recovery codes are removed, and every browser is signed out. A letter says so.
+    Authenticator app, passkeys and recovery codes are removed, and every browser is signed out. An email says so.
     """
     if not two_factor.is_on(user):
         return click.echo(f"{user.username} has no second factor.")
     confirm(f"Turn the second step of {user.username} <{user.email}> off?")
     two_factor.reset(user)
-    return click.echo(f"{user.username} logs in with one step now. A letter is on its way to {user.email}.")
+    return click.echo(f"{user.username} logs in with one step now. An email is on its way to {user.email}.")
 
 
 @users.command("trust-next-login")

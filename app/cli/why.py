@@ -36,7 +36,7 @@ def _obstacles(user):
         yield f"{name} is to be deleted on {user.deletion_due_at:%Y-%m-%d}. To keep it: flask users keep {name}"
     if not user.confirmed:
         yield f"{user.email} was never confirmed. To take it as proved: flask users confirm {name}"
-        yield _letter(user)
+        yield _email(user)
         if likely := registration.near_miss(user.email):
             yield f"The address is one slip from {likely}."
     if user.password_hash is None:
@@ -58,9 +58,9 @@ def _obstacles(user):
             yield f"Passwords of {name} were tried too often from somewhere. To forget that: flask limits clear {name}"
 
 
-def _letter(user):
+def _email(user):
     """What became of the confirmation letter."""
-    letter = registration.last_letter(user)
+    letter = registration.last_email(user)
     if letter is None:
         return "No confirmation letter to this address is on record."
     at = f"{letter.done_at or letter.due_at:%Y-%m-%d %H:%M} UTC"

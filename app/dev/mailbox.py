@@ -23,8 +23,8 @@ bp.before_request(access.require_developer)
 KEPT = 300  # emails; the oldest goes when another one comes
 PAGE = 50  # emails
 
-# A letter's HTML is shown without scripts or forms; its links open in the whole window.
-LETTER_POLICY = (
+# An email's HTML is shown without scripts or forms; its links open in the whole window.
+EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; "
     "sandbox allow-top-navigation-by-user-activation"
 )
@@ -39,7 +39,7 @@ class Summary(NamedTuple):
     at: datetime
 
 
-def keep_letters(app):
+def keep_emails(app):
     """Keep the newest letters that Flask-Mail sends, or would send if there were a mail server."""
 
     def keep(sender, message, **_):
@@ -59,7 +59,7 @@ def mailbox():
 
 
 @bp.route("/mailbox/delete", methods=["POST"])
-def delete_letters():
+def delete_emails():
     """Delete the emails of the list: all, or those to an address."""
     for summary in _newest(_address(), KEPT):
         _find(summary.key).unlink(missing_ok=True)
@@ -72,13 +72,13 @@ def letter(key):
 
 
 @bp.route("/mailbox/<key>/html")
-def letter_html(key):
+def email_html(key):
     html = _read(_find(key))["html"].replace("<head>", '<head><base target="_top">', 1)
-    return html, {"Content-Security-Policy": LETTER_POLICY}
+    return html, {"Content-Security-Policy": EMAIL_POLICY}
 
 
 @bp.route("/mailbox/<key>/delete", methods=["POST"])
-def delete_letter(key):
+def delete_email(key):
     _find(key).unlink(missing_ok=True)
     return redirect(url_for("dev.mailbox"))
 

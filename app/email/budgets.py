@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, case, func, select, update
 
 from app import clock
 from app.extensions import db
-from app.models import Device, Letter
+from app.models import Device, OutboxEmail
 from app.models.logins import email_key
 from app.models.outbox_email import Budget
 from app.security import audit, rate_limits
@@ -37,8 +37,8 @@ def budget_for(email: str, lets_in: bool = False, is_reset: bool = False) -> Bud
         _count(ordinary, day),
         _count({Budget.DEVICE}, hour),
         _count({Budget.DEVICE}, day),
-        func.max(case((Letter.budget.in_(resets), Letter.created_at))),
-    ).where(Letter.recipient_key == key, Letter.created_at > day)
+        func.max(case((OutboxEmail.budget.in_(resets), OutboxEmail.created_at))),
+    ).where(OutboxEmail.recipient_key == key, OutboxEmail.created_at > day)
     hourly, daily, device_hourly, device_daily, last_reset = db.session.execute(counted).one()
     is_repeat = is_reset and (not last_reset or last_reset <= now - RESET_EVERY)
     if (hourly < HOURLY or is_repeat) and daily < DAILY - (0 if is_reset else 1):
@@ -53,14 +53,14 @@ def budget_for(email: str, lets_in: bool = False, is_reset: bool = False) -> Bud
 
 
 def _count(budgets: set[Budget], since: datetime) -> ColumnElement[int]:
-    return func.count(case((Letter.budget.in_(budgets) & (Letter.created_at > since), 1)))
+    return func.count(case((OutboxEmail.budget.in_(budgets) & (OutboxEmail.created_at > since), 1)))
 
 
 def _one_at_a_time(key: str) -> None:
     if db.engine.dialect.name == "postgresql":
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     else:  # whatever is written, SQLite lets nobody else write until the end; reading alone takes no lock
-        db.session.execute(update(Letter).where(Letter.id == 0).values(tries=0))
+        db.session.execute(update(OutboxEmail).where(OutboxEmail.id == 0).values(tries=0))
 
 
 def mailbox(email: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from app.email.outbox import LAST
 from app.email.rendering import Unsendable, write
 from app.extensions import db
-from app.models import Letter
+from app.models import OutboxEmail
 from app.models.outbox_email import Status
 
 TIMEOUT = 10  # seconds for each answer of the mail server
@@ -27,7 +27,7 @@ def deliver(stopped: threading.Event | None = None) -> int:
     """Post every letter that is due, over one connection, until `stopped` is set; return how many were tried."""
     tried = 0
     with Connection(current_app.extensions["mail"]) as connection:
-        while not (stopped and stopped.is_set()) and (letter := Letter.claim()):
+        while not (stopped and stopped.is_set()) and (letter := OutboxEmail.claim()):
             tried += 1
             if not _try(letter, connection):
                 break  # the server is away: the other letters need not find that out, each for itself
@@ -85,7 +85,7 @@ class Connection(flask_mail.Connection):
             self.host.close()
 
 
-def _try(letter: Letter, connection: Connection) -> bool:
+def _try(letter: OutboxEmail, connection: Connection) -> bool:
     """Try to post one letter, write down how that ended, and say whether the mail server is there."""
     number, is_there = letter.id, True
     try:
@@ -94,10 +94,10 @@ def _try(letter: Letter, connection: Connection) -> bool:
             connection.send(message)
         letter.done(Status.SENT if message else Status.OBSOLETE)
     except Unsendable as reason:
-        log.error("Letter %s (%s) is given up. %s", number, letter.name, reason)
+        log.error("OutboxEmail %s (%s) is given up. %s", number, letter.name, reason)
         letter.done(Status.FAILED, _in_a_line(str(reason)))
     except Exception as error:  # whatever is wrong with one letter, the others go on
-        log.warning("Letter %s (%s) was not sent: %s", number, letter.name, type(error).__name__)
+        log.warning("OutboxEmail %s (%s) was not sent: %s", number, letter.name, type(error).__name__)
         _refused(letter, error)
         is_there = not isinstance(error, OSError) or _answer(error)[0] > 0
         if not is_there:
@@ -107,12 +107,12 @@ def _try(letter: Letter, connection: Connection) -> bool:
     try:
         db.session.commit()
     except StaleDataError:
-        log.warning("Letter %s was taken over by another worker", number)
+        log.warning("OutboxEmail %s was taken over by another worker", number)
         db.session.rollback()
     return is_there
 
 
-def _refused(letter: Letter, error: Exception) -> None:
+def _refused(letter: OutboxEmail, error: Exception) -> None:
     """A mail server's 5xx to this letter is final; all else may pass."""
     code, said = _answer(error)
     said = _in_a_line(said)

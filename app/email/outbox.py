@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.email import message
 from app.extensions import db
-from app.models import Event, Letter, User
+from app.models import Event, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.outbox_email import Budget, Status
 from app.security import audit, tokens
@@ -22,9 +22,9 @@ NOTICES_AN_HOUR = 3  # of one kind
 # What people ask for, and counts against the budget of an address. An application's own emails, and notices, do not.
 ASKED_FOR = frozenset("account_exists change_email code confirm magic_link no_account reset verify_device".split())
 NOBODY = "nobody@invalid"  # RFC 2606: no domain ends so
-LAST = "goodbye"  # of a letter to who is gone nothing is kept
+LAST = "goodbye"  # of an email to who is gone nothing is kept
 
-PURPOSES = {  # of the token in a letter's link, by the letter's name
+PURPOSES = {  # of the token in an email's link, by the letter's name
     "confirm": "confirm",
     "reset": "reset",
     "first_password": "reset",
@@ -33,7 +33,7 @@ PURPOSES = {  # of the token in a letter's link, by the letter's name
     "change_email": "change_email",
 }
 
-queued = threading.Event()  # set when a transaction that queued a letter is committed
+queued = threading.Event()  # set when a transaction that queued an email is committed
 
 
 def enqueue(
@@ -44,7 +44,7 @@ def enqueue(
     event: Event | None = None,
     budget: Budget | None = None,
     **details: Any,
-) -> Letter:
+) -> OutboxEmail:
     """Queue the letter `name` to `user`, or to the address `to`.
 
     Its template gets `details`, and where the present request comes from; its token says `claims`. `event` is what the
@@ -56,7 +56,7 @@ def enqueue(
         recipient = recipient_hash(to or (user.email if user else ""))
         claims = (claims or {}) | {"event": event.id, "to": recipient}
     state = (user or User()).state(purpose or "reset")  # the same work for nobody
-    letter = Letter(
+    letter = OutboxEmail(
         name=name,
         recipient=ascii_email(to or (user.email if user else "")),
         user_id=user and user.id,
@@ -88,7 +88,9 @@ def warn(name: str, user: User | None) -> None:
 def notify(name: str, user: User, event: Event, **details: Any) -> None:
     """Queue a notice of what may happen again and again, unless three of its kind went within the hour."""
     hour = clock.now() - timedelta(hours=1)
-    lately = select(func.count()).where(Letter.user_id == user.id, Letter.name == name, Letter.created_at > hour)
+    lately = select(func.count()).where(
+        OutboxEmail.user_id == user.id, OutboxEmail.name == name, OutboxEmail.created_at > hour
+    )
     if (db.session.scalar(lately) or 0) < NOTICES_AN_HOUR:
         enqueue(name, user, event=event, **details)
 
@@ -98,9 +100,9 @@ def drop(user: User, since: int = 0) -> None:
 
     "This wasn't me" is not, if its event was before the audit event `since`.
     """
-    earlier = and_(Letter.purpose == "secure_account", Letter.claims["event"].as_integer() < since)
-    with_link = and_(Letter.purpose.is_not(None), not_(earlier))
-    waiting = update(Letter).where(Letter.user_id == user.id, Letter.status == Status.WAITING, with_link)
+    earlier = and_(OutboxEmail.purpose == "secure_account", OutboxEmail.claims["event"].as_integer() < since)
+    with_link = and_(OutboxEmail.purpose.is_not(None), not_(earlier))
+    waiting = update(OutboxEmail).where(OutboxEmail.user_id == user.id, OutboxEmail.status == Status.WAITING, with_link)
     db.session.execute(
         waiting.values(status=Status.OBSOLETE, done_at=clock.now()), execution_options={"synchronize_session": False}
     )

@@ -1,4 +1,4 @@
-"""What stands in a letter. One template has its words, `mail/<name>.txt`, the subject in the first line.
+"""What stands in an email. One template has its words, `mail/<name>.txt`, the subject in the first line.
 
 It gets `hello` (a greeting), `user`, `app_name`, the details given to `mail.send()`, `link(endpoint, ...)`, `token` if
 the letter stands in `mail.PURPOSES`, `code` if it has one, `at` (when it was queued), `browser` and `ip` (of whoever
@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock
 from app.email.message import Email
 from app.extensions import db
-from app.models import EmailChallenge, Letter
+from app.models import EmailChallenge, OutboxEmail
 from app.models.logins import ascii_email
 from app.models.outbox_email import Budget
 from app.security import tokens, user_agents
@@ -36,8 +36,8 @@ class Unsendable(Exception):
     """No try will ever send this one: its account is gone, or its template does not fit its row."""
 
 
-def write(letter: Letter) -> Email | None:
-    """Write a letter, its link dated now; None if the account has moved on since it was queued.
+def write(letter: OutboxEmail) -> Email | None:
+    """Write an email, its link dated now; None if the account has moved on since it was queued.
 
     Raises Unsendable, with the reason.
     """
@@ -52,7 +52,7 @@ def write(letter: Letter) -> Email | None:
     return message
 
 
-def _write(letter: Letter) -> Email:
+def _write(letter: OutboxEmail) -> Email:
     if letter.user_id and not letter.user:
         raise LookupError("the account is gone")
     words = _words(letter)
@@ -82,7 +82,7 @@ def unlinked(words: str) -> str:
     return words.translate(LINKING)
 
 
-def _hello(letter: Letter) -> str:
+def _hello(letter: OutboxEmail) -> str:
     """Greet by name at the account's own, confirmed address, unless a mail program might make a link of the name."""
     user = letter.user
     if not user or not user.confirmed or ascii_email(user.email) != letter.recipient:
@@ -91,7 +91,7 @@ def _hello(letter: Letter) -> str:
     return f"Hello {user.username}," if is_plain else "Hello,"
 
 
-def _words(letter: Letter) -> dict[str, Any]:
+def _words(letter: OutboxEmail) -> dict[str, Any]:
     user, details = letter.user, letter.details
     lifetime = DAY if letter.budget == Budget.LAST else None
     words = {
@@ -111,7 +111,7 @@ def _words(letter: Letter) -> dict[str, Any]:
 
 
 def _code(challenge_id: str | None) -> str | None:
-    """The code of the challenge that a letter belongs to, from now on as young as the letter; in groups of four."""
+    """The code of the challenge that an email belongs to, from now on as young as the letter; in groups of four."""
     challenge = challenge_id and db.session.get(EmailChallenge, challenge_id)
     if not challenge:
         return None

@@ -9,7 +9,7 @@ from flask import Flask
 
 from app.email import delivery, outbox
 
-PAUSE = 5  # seconds between two looks at the outbox, when nothing announces a letter
+PAUSE = 5  # seconds between two looks at the outbox, when nothing announces an email
 LOOK_EVERY = 60  # seconds between two looks at the cleanup jobs
 PATIENCE = (
     1  # seconds that the batch of a cleanup job may take when the process ends; its transaction is rolled back then

@@ -11,7 +11,7 @@ from app.models.identity import Identity
 from app.models.job import Job
 from app.models.login_delay import LoginDelay
 from app.models.oauth_state import SsoJourney
-from app.models.outbox_email import Letter
+from app.models.outbox_email import OutboxEmail
 from app.models.passkey import Passkey
 from app.models.passkey_challenge import PasskeyChallenge
 from app.models.rate_limit_counter import Count
@@ -30,7 +30,7 @@ __all__ = [
     "Event",
     "Identity",
     "Job",
-    "Letter",
+    "OutboxEmail",
     "LoginDelay",
     "Passkey",
     "PasskeyChallenge",

@@ -1,4 +1,4 @@
-"""Letters on their way: what each is about and how far it has come, never its text, whose links are secret."""
+"""Emails on their way: what each is about and how far it has come, never its text, whose links are secret."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -34,7 +34,7 @@ class Budget(StrEnum):
     DEVICE = "device"  # asked for from a recognised device when those were used up
 
 
-class Letter(Model):
+class OutboxEmail(Model):
     __tablename__ = "outbox"
     __table_args__ = (
         Index(None, "status", "due_at"),
@@ -64,7 +64,7 @@ class Letter(Model):
 
     user: Mapped[User | None] = relationship()
 
-    # Who held a letter for longer than the lease, while another took it, can't say any more how it ended.
+    # Who held an email for longer than the lease, while another took it, can't say any more how it ended.
     __mapper_args__ = {"version_id_col": tries, "version_id_generator": False}
 
     @validates("recipient")
@@ -78,18 +78,18 @@ class Letter(Model):
         return or_(cls.claimed_until.is_(None), cls.claimed_until <= clock.now())
 
     @classmethod
-    def claim(cls) -> Optional["Letter"]:
+    def claim(cls) -> Optional["OutboxEmail"]:
         """Take the letter that has waited longest, for LEASE: no one else gets it meanwhile."""
         waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now(), cls.unclaimed())
         oldest = select(cls.id, cls.tries).where(*waiting).order_by(cls.due_at, cls.id).limit(1)
         while found := db.session.execute(oldest.with_for_update(skip_locked=True)).one_or_none():
-            letter_id, tries = found
+            email_id, tries = found
             is_hopeless = tries > len(WAITS)
             change = cls._given_up() if is_hopeless else {"claimed_until": clock.now() + LEASE, "tries": cls.tries + 1}
-            mine = rows_changed(update(cls).where(cls.id == letter_id, *waiting).values(change))
+            mine = rows_changed(update(cls).where(cls.id == email_id, *waiting).values(change))
             db.session.commit()
             if mine and not is_hopeless:
-                return db.session.get(cls, letter_id, populate_existing=True)
+                return db.session.get(cls, email_id, populate_existing=True)
         db.session.rollback()
         return None
 

@@ -23,7 +23,7 @@ STEPS = {way[i : i + 3] for walk in WALKS for way in (walk, walk[::-1]) for i in
 DATES = re.compile(
     r"(19|20)\d\d[-/.]?(0\d|1[0-2])[-/.]?[0-3]\d|[0-3]\d[-/.]?(0\d|1[0-2])[-/.]?(19|20)\d\d|[0-2]\d:[0-5]\d(:[0-5]\d)?"
 )
-# The hundred pairs of letters that are most frequent in English text.
+# The hundred pairs of characters that are most frequent in English text.
 PAIRS = frozenset(
     "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic"
     " ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un"
@@ -45,7 +45,7 @@ def bits(key: str) -> float:
 
 
 def reads_like_language(key: str) -> bool:
-    """Return whether nearly half of the pairs of letters are frequent ones of English, as in any sentence of it."""
+    """Return whether nearly half of the pairs of characters are frequent ones of English, as in any sentence of it."""
     pairs = [word[i : i + 2] for word in re.split(r"[\W_]+", key) for i in range(len(word) - 1)]
     pairs = [pair for pair in pairs if not pair.isdigit()]
     frequent = [pair for pair in pairs if pair.lower() in PAIRS and (pair[1].islower() or pair.isupper())]
@@ -72,7 +72,7 @@ def _goes_on(text: str, i: int, stride: int) -> bool:
 
 
 def _value(character: str) -> int:
-    """Return the place of a digit or a letter in the order in which hexadecimal digits have them."""
+    """Return the place of a digit or an email in the order in which hexadecimal digits have them."""
     return int(character, 36) if character.isascii() and character.isalnum() else ord(character)
 
 

@@ -86,7 +86,7 @@ def read(purpose: str, token: str, max_age: int | None = None, even_expired: boo
 
 
 def code(purpose: str, about: str) -> str:
-    """Return the digits that stand for `about` in a letter: the same each time, and nobody else can work them out."""
+    """Return the digits that stand for `about` in an email: the same each time, and nobody else can work them out."""
     return _digits(_keys(f"code:{purpose}").keys[0], about)
 
 

@@ -17,7 +17,7 @@ def baiting(target):
     assert Stranger(target.site).register(BAIT, "baited@example.com").status == 302
     for page in ("/auth/reset", "/auth/magic-link"):
         Stranger(target.site).submit(page, email="baited@example.com")
-    emails = target.letters_to("baited")
+    emails = target.emails_to("baited")
     yield Outcome(
         "emails to a stranger with a link in a name", len(emails), sum(BAIT in email.text for email in emails)
     )
@@ -38,7 +38,7 @@ def blocking(target):
     owner.submit("/auth/logout")
     for _ in range(NETWORKS):
         Stranger(target.site).submit("/auth/reset", email="blocked@example.com")
-    before = len(target.letters_to("blocked"))
+    before = len(target.emails_to("blocked"))
     owner.submit("/auth/reset", email="blocked@example.com")
-    is_kept_out = len(target.letters_to("blocked")) == before
+    is_kept_out = len(target.emails_to("blocked")) == before
     yield Outcome("an owner kept from resetting, known device", 1, int(is_kept_out))

@@ -14,7 +14,7 @@ NETWORKS_RATE, ACCOUNTS_RATE = 30, 5  # wrong passwords that are looked at, of a
 LOGINS_RATE = 30  # in five minutes, to an account from a network
 BEFORE_THE_DELAY = 10  # wrong passwords, from all networks together
 DOUBLINGS = 9  # of a delay of a second: it takes eight minutes to get so far
-LETTERS_RATE = 10  # an hour, to an address
+EMAILS_RATE = 10  # an hour, to an address
 # Of this, a meter tries every combination of what its symbols may stand for.
 DEAR_PASSWORD = "a4@8({[<369!1|70$5+%2z4@8({[<369"
 # The time to normalize this grows with the square of its length.
@@ -85,11 +85,11 @@ def crowding(target):
 
 
 def bombing(target):
-    """Letters to one mailbox by every flow that sends one, from a new browser and network each time."""
+    """Emails to one mailbox by every flow that sends one, from a new browser and network each time."""
     asked = _bomb_an_account(target)
-    yield Outcome("letters to the owner of an account", asked, len(target.letters_to("bombed")), LETTERS_RATE)
+    yield Outcome("letters to the owner of an account", asked, len(target.emails_to("bombed")), EMAILS_RATE)
     asked = _bomb_a_stranger(target)
-    yield Outcome("letters to one without an account", asked, len(target.letters_to("nobody")), LETTERS_RATE)
+    yield Outcome("letters to one without an account", asked, len(target.emails_to("nobody")), EMAILS_RATE)
 
 
 def racing(target):

@@ -93,7 +93,7 @@ class Target:
         assert browser.is_in()
         return browser
 
-    def letters_to(self, name):
+    def emails_to(self, name):
         self.settle()
         return [letter for letter in self.sink.letters if letter.recipient.lower() == f"{name}@example.com"]
 
@@ -101,7 +101,7 @@ class Target:
         """Have a link sent, and take it out of the mailbox."""
         self.settle()  # what comes next is it
         Stranger(self.site).submit(page, email=f"{name}@example.com")
-        return self.letters_to(name)[-1].link
+        return self.emails_to(name)[-1].link
 
 
 class Ours(Target):

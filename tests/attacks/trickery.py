@@ -124,7 +124,7 @@ def other_hosts(target):
     ]
     for headers in said:
         browser.saying(**headers).post("/auth/reset", csrf_token=token, email="hosted@example.com")
-    letters = sum(EVIL in letter.text for letter in target.letters_to("hosted"))
+    letters = sum(EVIL in letter.text for letter in target.emails_to("hosted"))
     yield Outcome("letters whose links lead to a forged host", len(said), letters)
 
 

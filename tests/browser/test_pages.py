@@ -16,7 +16,8 @@ from mail_server import until
 from sqlalchemy import update
 from tour import LONG, TOUR, go, submit_wrong_registration
 
-from app.email import delivery, outbox
+from app.email import delivery
+from app.email.outbox import enqueue
 from app.extensions import db
 from app.models import User, UserSession
 
@@ -53,7 +54,7 @@ def ask_for_people(app):
 def people(ada, bob, app):
     """Ada, who has confirmed her address; Bob, whose letter is in the mailbox; somebody whose name fills a page."""
     db.session.add(User(username=LONG, email=f"{LONG}@{'x' * 60}.{'y' * 60}.example", password=PASSWORD))
-    outbox.enqueue("confirm", bob)
+    enqueue("confirm", bob)
     bob.confirmation_sent_at = bob.created_at
     db.session.commit()
     delivery.deliver()
@@ -103,7 +104,7 @@ def test_everybody_can_use_it(people, page, checker, name, who, way, request):
     page.on("pageerror", lambda error: broken.append(error))
     page.on("response", lambda answer: answers.append(answer))
     go(page, who, way)
-    # The HTML as it is sent, before a browser mends it; a letter is a page in a page.
+    # The HTML as it is sent, before a browser mends it; an email is a page in a page.
     shown = {answer.frame: answer for answer in answers if not answer.frame.is_detached() and is_shown(answer)}
     assert page.main_frame in shown
     assert [checker(answer.body()) for answer in shown.values()] == [[]] * len(shown)
@@ -134,7 +135,7 @@ def test_the_whole_story_without_scripts(app, page):
     page.get_by_role("button", name="Send again").click()
     page.get_by_role("link", name="the letter is in its mailbox").click()
     open_when_it_has_come(page, page.get_by_role("link", name="Confirm your address"))
-    page.locator(".letter-text a").click()
+    page.locator(".email-text a").click()
     page.get_by_text("You have confirmed your account").wait_for()
     page.locator("header summary").click()
     page.get_by_role("link", name="Account", exact=True).click()

@@ -77,14 +77,14 @@ class Person:
             found = window.get_by_role("link", name=subject)
             if found.count() > newer_than:
                 found.first.click()
-                text = window.locator(".letter-text").inner_text()
+                text = window.locator(".email-text").inner_text()
                 window.close()
                 return text
             window.wait_for_timeout(100)
         raise AssertionError(f"no letter about {subject}")
 
     def open_link(self, subject, newer_than=0):
-        """Open the first link of a letter."""
+        """Open the first link of an email."""
         self.page.goto(re.search(r"http\S+", self.letter(subject, newer_than))[0])
 
 
@@ -132,7 +132,7 @@ def test_a_forgotten_password_is_reset(ada, person):
     person.follow("Reset Password")
     person.write(Email_address="ada@example.com")
     person.press("Send me a link")
-    person.sees("We have sent a letter to ada@example.com")
+    person.sees("We have sent an email to ada@example.com")
     person.open_link("Choose a new password")
     person.write(New_password=NEW, Password_again=NEW)
     person.press("Set the new password")
@@ -147,7 +147,7 @@ def test_an_address_is_changed_and_a_thief_is_thrown_out(ada, person, another):
     another.choose("Change Email")
     another.write(New_email_address="thief@example.com", Password=PASSWORD)
     another.press("Change email")
-    another.sees("We have sent a letter to thief@example.com")
+    another.sees("We have sent an email to thief@example.com")
     another.open_link("Confirm your new address")
     another.sees("Your address is thief@example.com now.")
     person.open_link("The address of your account was changed")
@@ -168,14 +168,14 @@ def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
     person.press("Register")
     person.sees("Did you mean eve@gmail.com?")
     person.press("Yes, write there")
-    person.sees("A letter is on its way to eve@gmail.com")
+    person.sees("An email is on its way to eve@gmail.com")
     person.reach(person.page.locator("main summary"))
     person.page.keyboard.press("Enter")
     person.write(Your_address="eve@example.com")
     person.press("Write to this address")
-    person.sees("A letter is on its way to eve@example.com")
+    person.sees("An email is on its way to eve@example.com")
     code = re.search(r"\d{4} \d{4}", person.letter("Confirm your address", newer_than=2))[0]
-    person.write(Code_from_the_letter=code)
+    person.write(Code_from_the_email=code)
     person.press("Confirm my address")
     person.sees("You have confirmed your account.")
 
@@ -185,20 +185,20 @@ def test_a_link_signs_in_where_it_was_asked_for(ada, person):
     person.follow("Send me a link")
     person.write(Email_address="ada@example.com")
     person.press("Send me a link")
-    person.sees("We sent a letter to ada@example.com")
+    person.sees("We sent an email to ada@example.com")
     person.open_link("Your link to log in")
     person.sees("Your account")
 
 
 @pytest.mark.extended
-def test_a_letter_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
+def test_a_email_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
     person.page.goto("/auth/magic-link")
     person.write(Email_address="ada@example.com")
     person.press("Send me a link")
     another.open_link("Your link to log in")
     another.sees("Log in as ada?")
     letter = another.letter("Your link to log in")
-    person.write(Code_from_the_letter=re.search(r"\d{4} \d{4}", letter)[0])
+    person.write(Code_from_the_email=re.search(r"\d{4} \d{4}", letter)[0])
     person.press("Log in")
     person.sees("Hello, ada!")
     another.press("Log in")
@@ -237,7 +237,7 @@ def test_where_accounts_are_hidden_the_link_asks_for_the_password(app, ada, pers
         person.page.goto("/auth/register")
         person.write(Email_address=address, Username=name, Password=PASSWORD, Password_again=PASSWORD)
         person.press("Register")
-        person.sees(f"We have sent a letter to {address}")
+        person.sees(f"We have sent an email to {address}")
     assert "it belongs to one already" in person.letter("You have an account at Flasky already")
     person.open_link("Confirm your address")
     person.write(The_password_that_you_chose=PASSWORD)

@@ -51,7 +51,7 @@ def open_the_menu(page):
     page.locator("header summary").click()
 
 
-def open_the_letter(page):
+def open_the_email(page):
     page.goto("/dev/mailbox")
     page.locator("main li a").first.click()
     page.frame_locator("iframe").get_by_role("link").first.wait_for()
@@ -368,7 +368,7 @@ TOUR = [
     ("gate", BOB, address("/auth/unconfirmed")),
     ("mailbox", BOB, address("/dev/mailbox")),
     ("mailbox, filtered to nothing", STRANGER, address("/dev/mailbox?address=nobody")),
-    ("letter", BOB, open_the_letter),
+    ("letter", BOB, open_the_email),
     ("home, signed in", ADA, address("/")),
     ("menu", ADA, open_the_menu),
     ("account", ADA, address("/account")),

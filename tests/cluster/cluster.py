@@ -107,7 +107,7 @@ class Cluster:
         """The letters, sent or not."""
         return [Row(*row) for row in self._ask("SELECT recipient, message_id, status, claimed_until FROM outbox")]
 
-    def longest_letter(self):
+    def longest_email(self):
         """In seconds, from the commit that caused it."""
         return self._ask("SELECT extract(epoch FROM max(done_at - created_at)) FROM outbox")[0][0]
 

@@ -91,7 +91,7 @@ class Person(Visitor):
         self.insist(self.get, "auth/register")
         self.expect(self.post("auth/register", registration(self.name)), 302)  # once: only an answer is a promise
         self.book.registered.append(email)
-        link = self._letter_to(email).link
+        link = self._email_to(email).link
         self.insist(lambda: self.expect(self.follow(self.get(link)), 200))
         self.book.confirmed.append(email)
         self.insist(self._sign_out)
@@ -121,7 +121,7 @@ class Person(Visitor):
         if self.book.is_over.wait(PAUSE):
             raise Over
 
-    def _letter_to(self, email):
+    def _email_to(self, email):
         while True:
             for letter in list(self.sink.letters):
                 if letter.recipient == email:

@@ -108,7 +108,7 @@ def test_what_was_promised_is_kept_whatever_is_killed(cluster, sink, book, membe
         one.web.start()
     with report.of("kill -9 a worker"):
         sink.holds = "before"
-        until(lambda: sink.in_hand == len(cluster.machines), "each worker to have a letter in hand")
+        until(lambda: sink.in_hand == len(cluster.machines), "each worker to have an email in hand")
         another.worker.kill()
         sink.holds = None
         another.worker.start()
@@ -137,7 +137,7 @@ def test_what_was_promised_is_kept_whatever_is_killed(cluster, sink, book, membe
     accounts, twice = cluster.accounts(), len(sink.letters) - len({letter.recipient for letter in sink.letters})
     report.lines.append(
         f"{len(book.registered)} people were told that they have an account. Each got the letter, "
-        f"within {cluster.longest_letter():.0f} s; {twice} got it twice."
+        f"within {cluster.longest_email():.0f} s; {twice} got it twice."
     )
     assert book.lost(accounts) == []
     assert wrong(accounts, cluster.rows(), sink.letters, kills=1 + len(cluster.machines)) == []

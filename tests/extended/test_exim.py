@@ -1,4 +1,4 @@
-"""The story of a letter with Exim, a real mail server, which root can start."""
+"""The story of an email with Exim, a real mail server, which root can start."""
 
 import re
 
@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.email import delivery
 from app.extensions import db
-from app.models import Letter
+from app.models import OutboxEmail
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("exim")]  # its servers are started once
 
@@ -58,7 +58,7 @@ def register(client, name="eve"):
 
 
 def letter():
-    return db.session.scalars(select(Letter).execution_options(populate_existing=True)).one()
+    return db.session.scalars(select(OutboxEmail).execution_options(populate_existing=True)).one()
 
 
 def test_the_whole_story(client, exim):
@@ -83,7 +83,7 @@ def test_the_whole_story(client, exim):
     assert "You have confirmed your account" in client.get(link[1], follow_redirects=True).text
 
 
-def test_many_letters_go_over_one_connection(app, exim):
+def test_many_emails_go_over_one_connection(app, exim):
     for number in range(20):
         register(app.test_client(), f"person{number}")
     assert delivery.deliver() == 20
@@ -92,7 +92,7 @@ def test_many_letters_go_over_one_connection(app, exim):
 
 
 @pytest.mark.parametrize("own", [{"MAIL_PASSWORD": "wrong"}])
-def test_a_wrong_password_makes_a_letter_wait(client, exim, clock):
+def test_a_wrong_password_makes_a_email_wait(client, exim, clock):
     register(client)
     delivery.deliver()
     assert (letter().status, letter().error) == ("waiting", "535 Incorrect authentication data")
@@ -108,7 +108,7 @@ def test_an_unknown_recipient_is_given_up_on(client, exim, clock):
     assert delivery.deliver() == 0
 
 
-def test_a_greylisted_letter_waits(client, exim, clock):
+def test_a_greylisted_email_waits(client, exim, clock):
     register(client, "later")
     delivery.deliver()
     assert (letter().status, letter().error) == ("waiting", "451 4.7.1 greylisted")

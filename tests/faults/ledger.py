@@ -8,7 +8,7 @@ from serving import until
 from sqlalchemy import func, select, text, update
 
 from app.extensions import db
-from app.models import Event, Letter, User
+from app.models import Event, OutboxEmail, User
 from app.models.outbox_email import LEASE
 
 
@@ -27,12 +27,12 @@ def wrong(accounts, rows, arrived, kills=0):
     queued, taken = Counter(row.recipient for row in rows), Counter(letter.recipient for letter in arrived)
     known = {row.recipient: row.message_id for row in rows}
     found = [f"{email} has {queued[email]} letters queued" for email in accounts if queued[email] != 1]
-    found += [f"{email} has a letter queued and no account" for email in queued.keys() - set(accounts)]
+    found += [f"{email} has an email queued and no account" for email in queued.keys() - set(accounts)]
     found += [f"{row.recipient}'s letter is stuck: {row}" for row in rows if row.status != "sent" or row.claimed_until]
     found += [f"{email} got no letter" for email in accounts if not taken[email]]
-    found += [f"{email} got a letter and has no account" for email in taken.keys() - set(accounts)]
+    found += [f"{email} got an email and has no account" for email in taken.keys() - set(accounts)]
     others = [letter.recipient for letter in arrived if letter.message_id != known.get(letter.recipient)]
-    found += [f"{email} got a letter with another Message-ID" for email in others]
+    found += [f"{email} got an email with another Message-ID" for email in others]
     again = taken.total() - len(taken)
     return found + ([f"{again} letters came again after {kills} kills"] if again > kills else [])
 
@@ -44,7 +44,7 @@ class Ledger:
         return self._read(select(User.email)).scalars().all()
 
     def rows(self):
-        columns = select(Letter.recipient, Letter.message_id, Letter.status, Letter.claimed_until)
+        columns = select(OutboxEmail.recipient, OutboxEmail.message_id, OutboxEmail.status, OutboxEmail.claimed_until)
         return [Row(*row) for row in self._read(columns)]
 
     def wrong(self, sink, kills=0):
@@ -63,7 +63,9 @@ class Ledger:
     def a_minute_later(self):
         """Let the lease of the dead run out. The tests do not wait for it: they put its end back by as long."""
         db.session.execute(
-            update(Letter).where(Letter.claimed_until.is_not(None)).values(claimed_until=datetime.now(UTC) - LEASE)
+            update(OutboxEmail)
+            .where(OutboxEmail.claimed_until.is_not(None))
+            .values(claimed_until=datetime.now(UTC) - LEASE)
         )
         db.session.commit()
 

@@ -14,7 +14,7 @@ from test_database_down import _stopped, on_postgresql
 
 from app.accounts import cleanup
 from app.extensions import db
-from app.models import Event, Job, Letter, User, UserSession
+from app.models import Event, Job, OutboxEmail, User, UserSession
 
 pytestmark = pytest.mark.extended
 
@@ -138,7 +138,7 @@ def test_killed_while_it_deletes_accounts_each_is_there_or_gets_its_goodbye(site
         minutes_later()
         ledger.a_minute_later()
     running.work()
-    until(lambda: is_all_done() and ledger.count(Letter) == 0, "the rest")
+    until(lambda: is_all_done() and ledger.count(OutboxEmail) == 0, "the rest")
     assert {letter.recipient for letter in sink.letters} == {f"person{number}@example.com" for number in range(PEOPLE)}
 
 

@@ -11,7 +11,7 @@ import pytest
 from serving import Browser, registration, until
 from sqlalchemy import make_url
 
-from app.models import Letter, User
+from app.models import OutboxEmail, User
 
 pytestmark = pytest.mark.extended
 
@@ -72,7 +72,7 @@ def test_while_another_program_writes_registering_has_to_wait_and_reading_has_no
     assert _says_when_to_come_back(refused)
     assert {read.status for read in reads} == {200}
     assert len(reads) > 10
-    assert (ledger.count(User), ledger.count(Letter)) == (1, 0)
+    assert (ledger.count(User), ledger.count(OutboxEmail)) == (1, 0)
     assert send().status == 302
     ledger.settled(sink)
     assert [letter.recipient for letter in sink.letters] == ["eve@example.com"]
@@ -90,7 +90,7 @@ def test_many_who_wait_for_the_same_lock_do_not_wait_for_each_other_besides(site
     refused = [answer for answers, _ in waiting for answer in answers]
     assert [answer.status for answer in refused] == [503] * 24
     assert max(answer.seconds for answer in refused) < BOUND
-    assert (ledger.count(User), ledger.count(Letter)) == (0, 0)
+    assert (ledger.count(User), ledger.count(OutboxEmail)) == (0, 0)
     assert {send().status for send in sent} == {302}
 
 

@@ -1,6 +1,6 @@
-"""kill -9 at any moment: whoever was told that a letter is on its way gets it, and nobody gets one for nothing.
+"""kill -9 at any moment: whoever was told that an email is on its way gets it, and nobody gets one for nothing.
 
-The lease of a letter that was in dead hands is a minute. The tests put its end back in the database instead of waiting.
+The lease of an email that was in dead hands is a minute. The tests put its end back in the database instead of waiting.
 """
 
 import random  # noqa: TID251  (a seed, not a secret)
@@ -16,15 +16,15 @@ from ledger import Row, wrong
 from serving import Browser, registration, until
 from sink import Arrived
 
-from app.email import outbox
+from app.email.outbox import enqueue
 from app.extensions import db
-from app.models import Event, Letter, User, UserSession
+from app.models import Event, OutboxEmail, User, UserSession
 
 pytestmark = pytest.mark.extended
 
 KILLS = 5  # a test: 40 in all, over two databases, two kinds of process and two seeds
 SEEDS = [1, 2]
-LETTERS = 200
+EMAILS = 200
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def chance(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_web_process_killed_before_the_delivery_loses_no_letter(site, sink, ledger, chance):
+def test_a_web_process_killed_before_the_delivery_loses_no_email(site, sink, ledger, chance):
     running = site()
     for number in range(KILLS):
         sink.holds = chance.choice(["before", "after", None])
@@ -57,11 +57,11 @@ def test_a_web_process_killed_before_the_delivery_loses_no_letter(site, sink, le
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_worker_killed_in_the_midst_of_200_letters_loses_none(app, site, sink, ledger, chance):
-    _queue(LETTERS)
+def test_a_worker_killed_in_the_midst_of_200_emails_loses_none(app, site, sink, ledger, chance):
+    _queue(EMAILS)
     running = site(MAIL_DELIVERY="worker", web=False)
     sink.pause = 0.002
-    for number, moment in enumerate(sorted(chance.sample(range(1, LETTERS - 1), KILLS))):
+    for number, moment in enumerate(sorted(chance.sample(range(1, EMAILS - 1), KILLS))):
         worker = running.work()
         until(lambda moment=moment: len(sink.letters) > moment, f"letter {moment}")
         time.sleep(chance.uniform(0, 0.01))
@@ -69,20 +69,20 @@ def test_a_worker_killed_in_the_midst_of_200_letters_loses_none(app, site, sink,
         ledger.the_dead_are_gone()
         assert len(ledger.in_hand()) <= 1
         ledger.a_minute_later()
-        if moment < LETTERS - 10:
+        if moment < EMAILS - 10:
             assert ledger.wrong(sink, kills=number + 1)  # or the check would see nothing below
     running.work()
     ledger.settled(sink)
     assert ledger.wrong(sink, KILLS) == []
 
 
-def test_four_workers_at_once_send_each_letter_once(app, site, sink, ledger):
+def test_four_workers_at_once_send_each_email_once(app, site, sink, ledger):
     _queue(50)
     running = site(MAIL_DELIVERY="worker", web=False)
     sink.holds = "before"
     for _ in range(4):
         running.work()
-    until(lambda: sink.in_hand == 4, "all four to have a letter in hand")
+    until(lambda: sink.in_hand == 4, "all four to have an email in hand")
     sink.holds = None
     ledger.settled(sink)
     assert ledger.wrong(sink) == []
@@ -96,7 +96,7 @@ def test_killed_before_the_commit_nothing_is_there_and_the_same_form_does(site, 
     with pytest.raises((OSError, HTTPException)):
         browser.post("/auth/register", **form)
     ledger.the_dead_are_gone()
-    assert [ledger.count(table) for table in (User, Letter, Event, UserSession)] == [0, 0, 0, 0]
+    assert [ledger.count(table) for table in (User, OutboxEmail, Event, UserSession)] == [0, 0, 0, 0]
     assert browser.post("/auth/register", **form).status == 302  # gunicorn has another process by now
     _deliver(running, ledger, sink)
     assert ledger.wrong(sink) == []
@@ -109,7 +109,7 @@ def test_killed_between_the_commit_and_the_answer_all_is_there_and_once(site, si
     running.order.write_text("after")
     with pytest.raises((OSError, HTTPException)):
         browser.post("/auth/register", **form)
-    assert [ledger.count(table) for table in (User, Letter, UserSession)] == [1, 1, 1]
+    assert [ledger.count(table) for table in (User, OutboxEmail, UserSession)] == [1, 1, 1]
     again = browser.post("/auth/register", **form)
     assert again.status == 422
     assert "already registered" in again.text
@@ -119,23 +119,23 @@ def test_killed_between_the_commit_and_the_answer_all_is_there_and_once(site, si
 
 
 ROW = Row("ada@example.com", "<1@example.com>", "sent", None)
-LETTER = Arrived("ada@example.com", "<1@example.com>", "")
+EMAIL = Arrived("ada@example.com", "<1@example.com>", "")
 
 
 @pytest.mark.parametrize(
     ("rows", "arrived", "complaint"),
     [
-        ([ROW], [LETTER], None),
-        ([ROW], [LETTER] * 2, None),
-        ([ROW], [LETTER] * 3, "2 letters came again after 1 kills"),
+        ([ROW], [EMAIL], None),
+        ([ROW], [EMAIL] * 2, None),
+        ([ROW], [EMAIL] * 3, "2 letters came again after 1 kills"),
         ([ROW], [], "ada@example.com got no letter"),
         ([], [], "ada@example.com has 0 letters queued"),
-        ([ROW] * 2, [LETTER], "ada@example.com has 2 letters queued"),
-        ([ROW._replace(status="waiting")], [LETTER], "ada@example.com's letter is stuck"),
-        ([ROW._replace(claimed_until=datetime.now(UTC))], [LETTER], "ada@example.com's letter is stuck"),
-        ([ROW], [LETTER._replace(message_id="<2@example.com>")], "got a letter with another Message-ID"),
-        ([ROW, ROW._replace(recipient="bob@example.com")], [LETTER], "bob@example.com has a letter queued and no"),
-        ([ROW], [LETTER, LETTER._replace(recipient="bob@example.com")], "bob@example.com got a letter and has no"),
+        ([ROW] * 2, [EMAIL], "ada@example.com has 2 letters queued"),
+        ([ROW._replace(status="waiting")], [EMAIL], "ada@example.com's letter is stuck"),
+        ([ROW._replace(claimed_until=datetime.now(UTC))], [EMAIL], "ada@example.com's letter is stuck"),
+        ([ROW], [EMAIL._replace(message_id="<2@example.com>")], "got an email with another Message-ID"),
+        ([ROW, ROW._replace(recipient="bob@example.com")], [EMAIL], "bob@example.com has an email queued and no"),
+        ([ROW], [EMAIL, EMAIL._replace(recipient="bob@example.com")], "bob@example.com got an email and has no"),
     ],
 )
 def test_the_check_sees_what_is_lost(rows, arrived, complaint):
@@ -162,7 +162,7 @@ def _queue(count):
         user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
         db.session.add(user)
         db.session.flush()
-        outbox.enqueue("confirm", user)
+        enqueue("confirm", user)
     db.session.commit()
 
 

@@ -12,7 +12,7 @@ from serving import Browser, all_at_once, registration
 from sqlalchemy import select, update
 
 from app.extensions import db
-from app.models import EmailChange, Event, Letter, User, UserSession
+from app.models import EmailChange, Event, OutboxEmail, User, UserSession
 
 pytestmark = pytest.mark.extended
 
@@ -30,7 +30,7 @@ def test_of_fifty_who_register_the_same_at_once_one_gets_it(site, sink, ledger, 
     answers = all_at_once([_registering(running, *person) for person in crowd])
     assert sorted(answer.status for answer in answers) == [302] + [422] * (CROWD - 1)
     assert len({answer.headers["X-Process"] for answer in answers}) == 2
-    assert [ledger.count(table) for table in (User, Letter, UserSession)] == [1, 1, 1]
+    assert [ledger.count(table) for table in (User, OutboxEmail, UserSession)] == [1, 1, 1]
     assert ledger.count(Event, Event.action == "registered") == 1
     ledger.settled(sink)
     assert len(sink.letters) == 1
@@ -45,7 +45,7 @@ def test_so_it_is_with_the_real_hash(site, sink, ledger, crowd):
     statuses = [answer.status for answer in answers]
     assert statuses.count(302) == 1
     assert set(statuses) <= {302, 422, 503}, "who has waited for a core for five seconds is told to come back"
-    assert [ledger.count(table) for table in (User, Letter, UserSession)] == [1, 1, 1]
+    assert [ledger.count(table) for table in (User, OutboxEmail, UserSession)] == [1, 1, 1]
 
 
 def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledger):
@@ -66,7 +66,7 @@ def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledge
 
 def test_of_ten_who_post_one_reset_token_at_once_one_sets_the_password(site, sink, ledger, ada):
     running = site(processes=2, RATELIMIT_ENABLED="0")  # nine of the passwords are wrong
-    link = _ask_for_letter(running, sink, ledger, "/auth/reset", email=ada.email).link
+    link = _ask_for_email(running, sink, ledger, "/auth/reset", email=ada.email).link
     posts = []
     for number in range(10):
         browser = Browser(running)
@@ -107,7 +107,7 @@ def test_of_twenty_who_type_one_code_at_once_one_is_in(site, sink, ledger, ada):
     """All in copies of the browser that asked."""
     running = site(processes=2)
     browser = Browser(running)
-    text = _ask_for_letter(running, sink, ledger, "/auth/magic-link", browser, email=ada.email).text
+    text = _ask_for_email(running, sink, ledger, "/auth/magic-link", browser, email=ada.email).text
     code = re.search(r"\b\d{4} \d{4}\b", text)[0]
     token = browser.get("/auth/magic-link/sent").token
     copies = [browser.copy() for _ in range(20)]
@@ -147,7 +147,7 @@ def test_a_session_that_ends_while_twenty_use_it_ends_for_all(site, ledger, ada)
     assert ledger.count(Event, Event.action == "password_changed") == 1
 
 
-def test_of_thirty_who_ask_for_letters_to_one_address_at_once_ten_are_written_to(site, sink, ledger, ada):
+def test_of_thirty_who_ask_for_emails_to_one_address_at_once_ten_are_written_to(site, sink, ledger, ada):
     running = site(processes=2)
     askings = []
     for number in range(30):
@@ -155,7 +155,7 @@ def test_of_thirty_who_ask_for_letters_to_one_address_at_once_ten_are_written_to
         path = ("/auth/reset", "/auth/magic-link")[number % 2]
         askings.append(partial(browser.post, path, csrf_token=browser.get(path).token, email=ada.email))
     assert {answer.status for answer in all_at_once(askings)} == {302}
-    assert ledger.count(Letter) == 10
+    assert ledger.count(OutboxEmail) == 10
 
 
 def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger, ada):
@@ -196,8 +196,8 @@ def _registering(site, username, email):
     return lambda: browser.post("/auth/register", csrf_token=token, **registration(username, email))
 
 
-def _ask_for_letter(site, sink, ledger, path, browser=None, **fields):
-    """Send a form that causes a letter; return the letter."""
+def _ask_for_email(site, sink, ledger, path, browser=None, **fields):
+    """Send a form that causes an email; return the letter."""
     assert (browser or Browser(site)).submit(path, **fields).status == 302
     ledger.settled(sink)
     return sink.letters[-1]

@@ -12,9 +12,10 @@ import pytest
 from clients import PASSWORD, on_sqlite
 from serving import Browser, Running, registration, until
 
-from app.email import delivery, outbox
+from app.email import delivery
+from app.email.outbox import enqueue
 from app.extensions import db
-from app.models import Letter, User
+from app.models import OutboxEmail, User
 
 pytestmark = [pytest.mark.extended, on_sqlite]
 
@@ -75,11 +76,11 @@ def test_a_process_that_is_told_to_end_answers_who_waits_first(site, sink, ledge
     waiting.join()
     assert answers[0].status == 302
     assert running.web.process.wait(20) == 0
-    assert (ledger.count(User), ledger.count(Letter)) == (2, 1)
+    assert (ledger.count(User), ledger.count(OutboxEmail)) == (2, 1)
 
 
 @pytest.mark.parametrize("who", ["worker", "web"])
-def test_the_letter_in_hand_is_finished_and_the_next_one_left(site, sink, ledger, who):
+def test_the_email_in_hand_is_finished_and_the_next_one_left(site, sink, ledger, who):
     running = begin(site, sink, who, letters=5)
     running.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
@@ -94,7 +95,7 @@ def test_the_letter_in_hand_is_finished_and_the_next_one_left(site, sink, ledger
 
 
 @pytest.mark.parametrize("who", ["worker", "web"])
-def test_a_letter_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger, who):
+def test_a_email_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger, who):
     running = begin(site, sink, who, letters=1)
     begun = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
@@ -110,11 +111,11 @@ def begin(site, sink, who, letters):
         user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
         db.session.add(user)
         db.session.flush()
-        outbox.enqueue("confirm", user)
+        enqueue("confirm", user)
     db.session.commit()
     running = site(web=who == "web", MAIL_DELIVERY="worker" if who == "worker" else "thread")
     process: Running = running.work() if who == "worker" else running.web
-    until(lambda: sink.in_hand, "a letter under way")
+    until(lambda: sink.in_hand, "an email under way")
     return process
 
 

@@ -45,7 +45,7 @@ def test_with_the_fallback_who_is_signed_in_stays_so_and_moves_to_the_new_key(ap
     assert is_signed_in(client)
 
 
-def test_with_the_fallback_links_and_codes_in_letters_go_on(app, client, ada, letters, rotate):
+def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, letters, rotate):
     client.post("/auth/reset", data={"email": ada.email})
     reset = letters.link()
     client.post("/auth/magic-link", data={"email": ada.email})
@@ -57,7 +57,7 @@ def test_with_the_fallback_links_and_codes_in_letters_go_on(app, client, ada, le
     assert is_signed_in(client)
 
 
-def test_a_letter_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, letters, rotate):
+def test_a_email_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, letters, rotate):
     client.post("/auth/reset", data={"email": ada.email})
     rotate((OLD,))
     link = letters.link()

@@ -1,4 +1,4 @@
-"""The mail server that all of them post to: fast, slow, or refusing; it keeps who got a letter and nothing else."""
+"""The mail server that all of them post to: fast, slow, or refusing; it keeps who got an email and nothing else."""
 
 import asyncio
 import sys
