@@ -293,7 +293,7 @@ class Config:
     """What all configurations share."""
 
     # fmt: off
-    APP_NAME = env("APP_NAME", "Flasky")  # what the application calls itself on pages and in letters
+    APP_NAME = env("APP_NAME", "Flasky")  # what the application calls itself on pages and in emails
     SECRET_KEY = env("SECRET_KEY", "")  # signs cookies and mailed links; development makes its own in instance/
     SECRET_KEY_FALLBACKS = split(env("SECRET_KEY_FALLBACKS", ""))  # earlier ones, which still verify
     SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development makes a file in instance/
@@ -302,7 +302,7 @@ class Config:
     TRUSTED_PROXY_NETWORKS = split(env("TRUSTED_PROXY_NETWORKS", "127.0.0.0/8 ::1"))  # of the nearest
     PORT = env("PORT", 5000)  # where the development server listens
 
-    MAIL_SERVER = env("MAIL_SERVER", "")  # who takes letters to the world; development does without
+    MAIL_SERVER = env("MAIL_SERVER", "")  # who takes emails to the world; development does without
     MAIL_PORT = env("MAIL_PORT", 587)
     MAIL_USE_TLS = env("MAIL_USE_TLS", True)  # STARTTLS; turned off by MAIL_USE_SSL
     MAIL_USE_SSL = env("MAIL_USE_SSL", False)  # TLS from the first byte, as on port 465
@@ -401,13 +401,13 @@ class Config:
 
 
 class Development(Config):
-    """One person's own machine: letters go to a page, the secret is made here."""
+    """One person's own machine: emails go to a page, the secret is made here."""
 
-    MAILBOX = "mailbox"  # the folder in instance/ where letters are kept
+    MAILBOX = "mailbox"  # the folder in instance/ where emails are kept
 
 
 class Testing(Config):
-    """The suite: a cheap hash, letters kept in memory, forms without their token where a test does not ask for it."""
+    """The suite: a cheap hash, emails kept in memory, forms without their token where a test does not ask for it."""
 
     TESTING = True
     SECRET_KEY = "for tests alone, and long enough to be a key"

@@ -40,7 +40,7 @@ control_socket_disable = True  # it would be one for all the servers of a user
 
 
 def post_worker_init(worker):
-    """Share the cores with the other workers; deliver letters from the start, not from the first request on."""
+    """Share the cores with the other workers; deliver emails from the start, not from the first request on."""
     from app.security import hashing
 
     hashing.share(worker.cfg.workers)
@@ -49,6 +49,6 @@ def post_worker_init(worker):
 
 
 def worker_exit(server, worker):
-    """Let the letter in hand be finished."""
+    """Let the email in hand be finished."""
     if hasattr(worker, "wsgi"):  # it may have failed to start
         worker.wsgi.extensions["delivery"].stop(wait=10)

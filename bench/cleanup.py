@@ -19,7 +19,7 @@ from sqlalchemy import event, text
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from letters import Post
+from emails import Post
 from servers import Postgresql, Sqlite
 
 EVERY = 0.25  # seconds between two emails
@@ -185,7 +185,7 @@ def _latencies(user, post, until=None, done=None):
         address = f"{'calm' if until else 'busy'}{number}@example.com"
         outbox.enqueue("password_changed", user, to=address)
         db.session.commit()
-        while address not in post.letters[-200:]:
+        while address not in post.emails[-200:]:
             time.sleep(0.002)
         taken.append(time.monotonic() - begun)
         time.sleep(max(0, EVERY - taken[-1]))

@@ -10,7 +10,7 @@ from sink import Sink
 
 
 class Post(Sink):
-    """Set `pause` (seconds that each letter takes) and `refuses`."""
+    """Set `pause` (seconds that each email takes) and `refuses`."""
 
     refuses = False
 
@@ -22,5 +22,5 @@ class Post(Sink):
 
     async def handle_DATA(self, server, session, envelope):
         await asyncio.sleep(self.pause)
-        self.letters += envelope.rcpt_tos
+        self.emails += envelope.rcpt_tos
         return "250 Taken"

@@ -36,7 +36,7 @@ def goals(bench):
         for mode in ("slow", "refused"):
             slow = figures[f"registration, mail {mode}"]["flasky"]
             yield at_most(f"registration, mail {mode} ÷ fast, p50", ratio(slow, fast, "p50"), 1.05)
-        yield at_most("letters lost", notes["letters lost", "flasky"], 0)
+        yield at_most("emails lost", notes["emails lost", "flasky"], 0)
     if "reset, known address" in figures:
         known, unknown = (figures[f"reset, {what} address"]["flasky"] for what in ("known", "unknown"))
         yield at_most("reset, known ÷ unknown, off 1, CPU", abs(ratio(known, unknown, "cpu") - 1), 0.03)
@@ -60,8 +60,8 @@ def goals(bench):
     for what, goal in (("home, signed in", 1), ("home, a stranger", 0), ("sign-in page", 0)):
         if ("queries", "flasky", what) in notes:
             yield at_most(f"queries, {what}", notes["queries", "flasky", what], goal)
-    if ("letters per second", 1) in notes:
-        yield at_least("letters a minute through one worker", 60 * notes["letters per second", 1], 2000)
+    if ("emails per second", 1) in notes:
+        yield at_least("emails a minute through one worker", 60 * notes["emails per second", 1], 2000)
 
 
 def middle(samples, field):

@@ -56,14 +56,14 @@ def registration(bench):
             bench.measure(f"registration, mail {mode}", application, requests, expected=())
             bench.post.pause, bench.post.refuses = 0, False
             owed[application.name] |= {form["email"] for form in forms}
-            if mode != "refused":  # else the next turn would pay for these letters
-                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.letters), 5)  # noqa: B023
+            if mode != "refused":  # else the next turn would pay for these emails
+                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.emails), 5)  # noqa: B023
     flasky = next(application for application in several if application.name == "flasky")
     flasky.command([flasky.python, "-m", "flask", "mail", "retry", "--all"])  # else the last would wait for two minutes
-    wait_until(lambda: owed["flasky"] <= set(bench.post.letters), 60)
+    wait_until(lambda: owed["flasky"] <= set(bench.post.emails), 60)
     for application in several:
-        bench.notes["letters lost", application.name] = len(owed[application.name] - set(bench.post.letters))
-        bench.notes["letters owed", application.name] = len(owed[application.name])
+        bench.notes["emails lost", application.name] = len(owed[application.name] - set(bench.post.emails))
+        bench.notes["emails owed", application.name] = len(owed[application.name])
 
 
 def reset(bench):
@@ -75,8 +75,8 @@ def reset(bench):
             ]
             requests = [bench.form(application, application.reset, form) for form in forms]
             bench.measure(f"reset, {what} address", application, requests, expected=(200, 302))
-            if application.name == "flasky":  # else the next turn would pay for these letters
-                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.letters), 5)  # noqa: B023
+            if application.name == "flasky":  # else the next turn would pay for these emails
+                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.emails), 5)  # noqa: B023
 
 
 def start(bench):
@@ -215,18 +215,18 @@ def outbox(bench):
     flasky = next(application for application in bench.applications if application.name == "flasky")
     bench.stop(flasky)
     for workers in (1, 4):
-        count, before = bench.count(1000), len(bench.post.letters)
-        flasky.command([flasky.python, "bench/people.py", str(count), "letters"])
+        count, before = bench.count(1000), len(bench.post.emails)
+        flasky.command([flasky.python, "bench/people.py", str(count), "emails"])
         begun = [Running(flasky, bench.log(flasky), ["flask", "mail", "work"]) for _ in range(workers)]
         try:
-            wait_until(lambda: len(bench.post.letters) > before, 60)  # noqa: B023
-            first, at = len(bench.post.letters), time.perf_counter()
-            wait_until(lambda: len(bench.post.letters) >= before + count, 120)  # noqa: B023
-            rate = (len(bench.post.letters) - first) / (time.perf_counter() - at)
+            wait_until(lambda: len(bench.post.emails) > before, 60)  # noqa: B023
+            first, at = len(bench.post.emails), time.perf_counter()
+            wait_until(lambda: len(bench.post.emails) >= before + count, 120)  # noqa: B023
+            rate = (len(bench.post.emails) - first) / (time.perf_counter() - at)
         finally:
             for worker in begun:
                 worker.stop()
-        bench.notes["letters per second", workers] = rate
+        bench.notes["emails per second", workers] = rate
 
 
 def wait_until(true, seconds):

@@ -1,7 +1,7 @@
 """People for this application's own database, by COPY on PostgreSQL, so that ten million take minutes.
 
 `python people.py N` makes the tables and N people, and prints the hash of their password. Everybody is signed in with
-one browser, whose cookie `cookie()` makes. `python people.py N letters` queues N letters.
+one browser, whose cookie `cookie()` makes. `python people.py N emails` queues N emails.
 """
 
 import os

@@ -124,12 +124,12 @@ def _notes(bench):
         asked = {key[2]: count for key, count in notes.items() if key[:2] == ("queries", name)}
         if asked:
             cells += ["queries: " + ", ".join(f"{what} {count}" for what, count in asked.items())]
-        if ("letters lost", name) in notes:
-            cells += [f"letters of registrations: {notes['letters lost', name]} of {notes['letters owed', name]} lost"]
+        if ("emails lost", name) in notes:
+            cells += [f"emails of registrations: {notes['emails lost', name]} of {notes['emails owed', name]} lost"]
         rows += [f"- {application.label}: {'; '.join(cells)}."] if cells else []
-    rates = {key[1]: rate for key, rate in notes.items() if key[0] == "letters per second"}
+    rates = {key[1]: rate for key, rate in notes.items() if key[0] == "emails per second"}
     rows += (
-        [f"- letters per second: {', '.join(f'{rate:.0f} with {n} workers' for n, rate in rates.items())}."]
+        [f"- emails per second: {', '.join(f'{rate:.0f} with {n} workers' for n, rate in rates.items())}."]
         if rates
         else []
     )

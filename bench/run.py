@@ -12,7 +12,7 @@ from pathlib import Path
 
 import results
 import scale
-from letters import Post
+from emails import Post
 from parts import PARTS
 from servers import APPLICATIONS, Postgresql, Sqlite
 from turns import Bench

@@ -1,4 +1,4 @@
-"""The fixtures: an application on a fresh database, its people, its letters, its clock, and clients that use it."""
+"""The fixtures: an application on a fresh database, its people, its outbox, its clock, and clients that use it."""
 
 import gc
 import logging
@@ -173,7 +173,7 @@ def _person(name, confirmed):
 
 
 class Emails(list):
-    """The letters that have been sent. Call it to have what waits delivered first."""
+    """The emails that have been sent. Call it to have what waits delivered first."""
 
     def __call__(self):
         delivery.deliver()
@@ -185,7 +185,7 @@ class Emails(list):
 
 
 @pytest.fixture
-def letters(app):
+def outbox(app):
     sent = Emails()
 
     def keep(_, message):

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 - the letters that look like others are meant
+# ruff: noqa: RUF001 - the emails that look like others are meant
 """What strangers may send: addresses to be led to, tokens, names, and what fits nowhere. Tests take it from here."""
 
 import base64
@@ -181,7 +181,7 @@ COSTLY = {
     "at signs": repeated("@"),
     "spaces": lambda length: "a" + " " * (length - 2) + "b",
     "substitutions": repeated("a4@8({[<369!1|70$5+%2z"),
-    "one letter": repeated("a"),
+    "one email": repeated("a"),
     "dates": repeated("1.1.2000"),
     "years": repeated("19911991"),
     "keys": repeated("qwertyuiopasdfghjklzxcvbnm"),

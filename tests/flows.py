@@ -15,11 +15,11 @@ NEW_TWICE = {"password": NEW, "confirm_password": NEW}
 
 
 class Tour:
-    """`make()` makes a browser; `letters` and `clock` are the fixtures; `issuer` vouches for people."""
+    """`make()` makes a browser; `emails` and `clock` are the fixtures; `issuer` vouches for people."""
 
-    def __init__(self, app, letters, clock, issuer):
+    def __init__(self, app, outbox, clock, issuer):
         self.make, self.config = app.test_client, app.config
-        self.letters, self.clock, self.issuer = letters, clock, issuer
+        self.outbox, self.clock, self.issuer = outbox, clock, issuer
 
     def go(self):
         self.look_around()
@@ -64,8 +64,8 @@ class Tour:
         browser.get("/auth/delete")
         self.clock.move(minutes=2)
         browser.post("/auth/confirm")
-        self.make().get(self.letters.link())
-        assert browser.get(self.letters.link()).location == "/"
+        self.make().get(self.outbox.link())
+        assert browser.get(self.outbox.link()).location == "/"
         return browser
 
     def look_at_own_pages(self, ada):
@@ -87,12 +87,12 @@ class Tour:
         ada.post("/auth/change-username", data={"username": "ada"})
         ada.post("/auth/change-password", data={"old_password": PASSWORD, **NEW_TWICE})
         ada.post("/auth/change-email", data={"email": "ada@example.org", "password": NEW})
-        assert ada.get(self.letters.link(-2)).location == "/account"
+        assert ada.get(self.outbox.link(-2)).location == "/account"
         self.secure()
 
     def secure(self, link=None):
         """It was not them: they take the account back, by the newest email if by no other."""
-        link = link or self.letters.link()
+        link = link or self.outbox.link()
         assert self.make().get(link).status_code == 200
         assert self.make().post(link, data=SAME_TWICE).location == "/auth/login"
 
@@ -109,7 +109,7 @@ class Tour:
         ada.post("/auth/reset", data={"email": "nobody@example.com"})
         ada.post("/auth/reset", data={"email": "ada@example.com"})
         ada.get("/auth/email-sent")
-        reset = self.letters.link()
+        reset = self.outbox.link()
         ada.get(reset)
         assert ada.post(reset, data=SAME_TWICE).location == "/auth/login"
         assert enter(ada, "ada").location == "/"
@@ -121,7 +121,7 @@ class Tour:
             asking.post("/auth/magic-link", data={"email": email})
             asking.get("/auth/magic-link/sent")
             asking.post("/auth/magic-link/sent", data={"code": "1234 5678"})
-        link = self.letters.link()
+        link = self.outbox.link()
         other.get(link)
         assert other.post(link).location == "/"
 
@@ -154,7 +154,7 @@ class Tour:
     def have_a_second_step(self):
         bob = self.register("bob")
         phone = set_up(bob, self.clock)
-        turned_on = self.letters.link()
+        turned_on = self.outbox.link()
         for code in (phone.codes[0], phone.code()):
             other = self.make()
             assert enter(other, "bob").location == STEP
@@ -208,7 +208,7 @@ class Tour:
         stranger = self.make()
         for email in ("rob@example.com", "mallory@example.com"):
             stranger.post("/auth/register", data=registration(f"x-{email[0]}", email))
-        link = self.letters.link()
+        link = self.outbox.link()
         stranger.get(link)
         assert stranger.post(link, data={"password": PASSWORD}).location == "/"
         self.config["HIDE_ACCOUNTS"] = False

@@ -28,11 +28,11 @@ def until(condition, seconds=10):
 
 
 class MailServer:
-    """Keeps count of the `connections`, the `letters` and the `passwords` (each with the TLS it came over, if any)."""
+    """Keeps count of the `connections`, the `emails` and the `passwords` (each with the TLS it came over, if any)."""
 
     def __init__(self, mode, certificates):
         self.mode, self.certificates = MODES[mode], certificates
-        self.connections, self.letters, self.passwords = [], [], []
+        self.connections, self.outbox, self.passwords = [], [], []
         self.socket = socket()
         self.socket.bind((HOST, 0))  # and refuses connections until it listens
         self.settings = {"MAIL_SERVER": HOST, "MAIL_PORT": self.socket.getsockname()[1]} | self.mode.settings
@@ -109,9 +109,9 @@ class Normal(SMTP):
         return answer
 
     async def handle_DATA(self, server, session, envelope):
-        letter = message_from_bytes(envelope.content, policy=policy.default)
-        letter["X-MailFrom"] = envelope.mail_from
-        return await self.take(letter)
+        email = message_from_bytes(envelope.content, policy=policy.default)
+        email["X-MailFrom"] = envelope.mail_from
+        return await self.take(email)
 
     async def handle_exception(self, error):
         return f"451 {error!r}"
@@ -119,8 +119,8 @@ class Normal(SMTP):
     def answer_to(self, address):
         return "550 5.1.1 no such user" if address.startswith("nobody@") else "250 OK"
 
-    async def take(self, letter):
-        self.mail_server.letters.append(letter)
+    async def take(self, email):
+        self.mail_server.outbox.append(email)
         return "250 OK"
 
 
@@ -140,13 +140,13 @@ class Busy(Normal):
 
 
 class Tires(Normal):
-    """Has had enough after two letters."""
+    """Has had enough after two outbox."""
 
     async def smtp_MAIL(self, arg):
-        if len(self.mail_server.letters) != 2:
+        if len(self.mail_server.outbox) != 2:
             return await super().smtp_MAIL(arg)
-        self.mail_server.letters.append(None)
-        await self.push("421 4.7.0 too many letters")
+        self.mail_server.outbox.append(None)
+        await self.push("421 4.7.0 too many emails")
         return self.transport.close()
 
 
@@ -161,7 +161,7 @@ class KnowsNobody(Normal):
 
 
 class SmellsSpam(Normal):
-    async def take(self, letter):
+    async def take(self, email):
         return "554 5.7.1 smells of spam"
 
 
@@ -171,22 +171,22 @@ class TakesNoData(Normal):
 
 
 class Drops(Normal):
-    """Takes the letter, and is gone before it has said so."""
+    """Takes the email, and is gone before it has said so."""
 
-    async def take(self, letter):
-        await super().take(letter)
+    async def take(self, email):
+        await super().take(email)
         self.transport.abort()
         await asyncio.Event().wait()
 
 
 class Slow(Normal):
-    async def take(self, letter):
+    async def take(self, email):
         await asyncio.sleep(0.1)
-        return await super().take(letter)
+        return await super().take(email)
 
 
 class StartTls(Normal):
-    """Takes letters from those who have signed in."""
+    """Takes emails from those who have signed in."""
 
     certificate = "good"
     settings = {"MAIL_USE_TLS": True, "MAIL_USERNAME": USERNAME, "MAIL_PASSWORD": PASSWORD}
@@ -236,7 +236,7 @@ MODES = {
     "refuses connections": Refuses,
     "hangs": Hangs,
     "421 at connect": Busy,
-    "421 after two letters": Tires,
+    "421 after two emails": Tires,
     "451 at RCPT": Greylists,
     "550 at RCPT": KnowsNobody,
     "554 at DATA": TakesNoData,

@@ -20,9 +20,9 @@ from app.models import User, UserSession
 NEW = {"password": "a lighthouse keeper sleeps at noon", "confirm_password": "a lighthouse keeper sleeps at noon"}
 
 
-def links(letters, pattern):
+def links(outbox, pattern):
     """The links in all emails so far that match, as paths, the oldest first."""
-    return [found[0] for letter in letters() if (found := re.search(pattern + r"[^\s/]+", letter.body))]
+    return [found[0] for email in outbox() if (found := re.search(pattern + r"[^\s/]+", email.body))]
 
 
 def ask_for(browser, email):
@@ -30,9 +30,9 @@ def ask_for(browser, email):
     assert answer.status_code == 302
 
 
-def change_to(browser, letters, email):
+def change_to(browser, outbox, email):
     ask_for(browser, email)
-    link = links(letters, "/auth/change-email/")[-1]
+    link = links(outbox, "/auth/change-email/")[-1]
     assert browser.get(link).location == "/account"
     return link
 
@@ -53,39 +53,39 @@ def at_once(*deeds):
     return answers
 
 
-def test_cve_2026_134315_a_change_of_address_link_dies_when_the_old_address_is_given_up(client, ada, letters, clock):
+def test_cve_2026_134315_a_change_of_address_link_dies_when_the_old_address_is_given_up(client, ada, outbox, clock):
     """The link is bound to the address that it replaces: once the account has another, it changes nothing."""
     client.sign_in(ada)
     ask_for(client, "second@example.com")
-    stale = links(letters, "/auth/change-email/")[-1]
-    change_to(client, letters, "third@example.com")
+    stale = links(outbox, "/auth/change-email/")[-1]
+    change_to(client, outbox, "third@example.com")
     clock.move(minutes=5)
     assert client.get(stale).status_code == 410
     assert db.session.scalar(select(User.email)) == "third@example.com"
 
 
 def test_cve_2026_134315_nobody_else_gets_an_address_while_its_link_could_bring_it_back(
-    client, another_client, ada, letters
+    client, another_client, ada, emails
 ):
     """For the seven days in which "This wasn't me" restores an address, it is reserved."""
     client.sign_in(ada)
-    change_to(client, letters, "second@example.com")
+    change_to(client, outbox, "second@example.com")
     form = {"email": "ada@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     assert another_client.post("/auth/register", data=form).status_code == 422
-    link = links(letters, "/auth/secure-account/")[-1]
+    link = links(outbox, "/auth/secure-account/")[-1]
     assert another_client.post(link, data=NEW).status_code == 302
     assert db.session.scalar(select(User.email)) == "ada@example.com"
 
 
-def test_cve_2026_115770_a_confirmation_link_dies_when_the_address_changes(client, bob, letters):
+def test_cve_2026_115770_a_confirmation_link_dies_when_the_address_changes(client, bob, outbox):
     """The token is bound to the address that it confirms."""
     client.sign_in(bob)
     client.post("/auth/confirm")
-    stale = links(letters, "/auth/confirm/")[-1]
+    stale = links(outbox, "/auth/confirm/")[-1]
     client.post("/auth/unconfirmed", data={"email": "bob@elsewhere.example"})
     assert client.get(stale).status_code == 410
     assert not db.session.scalar(select(User.confirmed))
-    assert client.get(links(letters, "/auth/confirm/")[-1]).status_code == 302
+    assert client.get(links(outbox, "/auth/confirm/")[-1]).status_code == 302
     assert db.session.scalar(select(User.confirmed))
 
 
@@ -95,7 +95,7 @@ def settings(request, issuer):
 
 
 def test_cve_2026_53516_a_provider_login_does_not_join_an_account_registered_by_another(
-    client, another_client, issuer, letters
+    client, another_client, issuer, emails
 ):
     """A verified address takes over what was registered with it: password and sessions of the other person die."""
     form = {"email": "ada@example.com", "username": "planted", "password": PASSWORD, "confirm_password": PASSWORD}
@@ -121,12 +121,12 @@ def test_cve_2026_53516_an_unverified_address_joins_nothing(client, ada, issuer)
     assert travel(client, issuer, email="ada@example.com", email_verified=False).location == "/auth/sso/acme/link"
 
 
-def test_cve_2026_32700_of_two_pending_changes_of_address_one_is_made(client, ada, letters):
+def test_cve_2026_32700_of_two_pending_changes_of_address_one_is_made(client, ada, outbox):
     """Making one change voids the other's link, also when both are opened at the same moment."""
     client.sign_in(ada)
     for email in ("second@example.com", "third@example.com"):
         ask_for(client, email)
-    tokens = [link.rpartition("/")[2] for link in links(letters, "/auth/change-email/")]
+    tokens = [link.rpartition("/")[2] for link in links(outbox, "/auth/change-email/")]
     app = client.application
 
     def change(token):
@@ -139,10 +139,10 @@ def test_cve_2026_32700_of_two_pending_changes_of_address_one_is_made(client, ad
     assert sorted(at_once(*(lambda token=token: change(token) for token in tokens))) == [False, True]
 
 
-def test_one_magic_link_opens_one_session_however_often_it_is_used_at_once(app, ada, client, letters):
+def test_one_magic_link_opens_one_session_however_often_it_is_used_at_once(app, ada, client, outbox):
     """The link is used up by one conditional UPDATE."""
     client.post("/auth/magic-link", data={"email": ada.email})
-    link = letters.link()
+    link = outbox.link()
     browsers = [app.test_client() for _ in range(8)]
     answers = at_once(*(lambda browser=browser: browser.post(link).status_code for browser in browsers))
     assert sorted(answers) == [302] + [410] * 7
@@ -150,7 +150,7 @@ def test_one_magic_link_opens_one_session_however_often_it_is_used_at_once(app, 
 
 
 @pytest.mark.parametrize("way", ["link", "code", "button"])
-def test_every_way_to_use_a_magic_link_asks_for_the_second_factor(app, client, ada, letters, clock, way):
+def test_every_way_to_use_a_magic_link_asks_for_the_second_factor(app, client, ada, outbox, clock, way):
     """Link, code and button end in one function, and that in the one way in."""
     client.sign_in(ada)
     set_up(client, clock)
@@ -158,10 +158,10 @@ def test_every_way_to_use_a_magic_link_asks_for_the_second_factor(app, client, a
     browser = app.test_client()
     asking = app.test_client() if way == "button" else browser
     asking.post("/auth/magic-link", data={"email": ada.email})
-    code = re.search(r"^\d{4} \d{4}$", letters()[-1].body, re.MULTILINE)[0]
+    code = re.search(r"^\d{4} \d{4}$", outbox()[-1].body, re.MULTILINE)[0]
     answer = {
-        "link": lambda: browser.get(letters.link()),
-        "button": lambda: browser.post(letters.link()),
+        "link": lambda: browser.get(outbox.link()),
+        "button": lambda: browser.post(outbox.link()),
         "code": lambda: browser.post("/auth/magic-link/sent", data={"code": code}),
     }[way]()
     assert answer.location == "/auth/second-factor"
@@ -169,16 +169,16 @@ def test_every_way_to_use_a_magic_link_asks_for_the_second_factor(app, client, a
 
 
 @pytest.mark.parametrize("way", ["link", "code"])
-def test_both_ways_to_confirm_do_the_same(client, bob, letters, way):
+def test_both_ways_to_confirm_do_the_same(client, bob, outbox, way):
     """One rule confirms, whether its link is opened or its code is typed; neither logs anybody in."""
     client.sign_in(bob)
     client.post("/auth/confirm")
-    code = re.search(r"^\d{4} \d{4}$", letters()[-1].body, re.MULTILINE)[0]
+    code = re.search(r"^\d{4} \d{4}$", outbox()[-1].body, re.MULTILINE)[0]
     sessions = len(db.session.scalars(select(UserSession)).all())
     if way == "link":
-        client.get(letters.link())
+        client.get(outbox.link())
     else:
         client.post("/auth/unconfirmed", data={"code": code})
     assert db.session.scalar(select(User.confirmed))
     assert len(db.session.scalars(select(UserSession)).all()) == sessions
-    assert client.get(letters.link()).status_code in {302, 410}
+    assert client.get(outbox.link()).status_code in {302, 410}

@@ -117,7 +117,7 @@ def stranger(app, work, clock):
 
 
 @pytest.fixture
-def ida(client, letters, clock):
+def ida(client, outbox, clock):
     """Somebody who has left her address ida@example.com two days ago: it is held for her."""
     person = User(email="ida@example.com", username="ida", password=PASSWORD, confirmed=True)
     db.session.add(person)
@@ -125,7 +125,7 @@ def ida(client, letters, clock):
     clock.move(days=-2)
     client.sign_in(person)
     client.post("/auth/change-email", data={"email": "elsewhere@example.com", "password": PASSWORD})
-    assert client.get(letters.link(0)).location == "/account"
+    assert client.get(outbox.link(0)).location == "/account"
     clock.move(days=2)
     return person
 
@@ -191,7 +191,7 @@ def test_where_accounts_are_hidden_the_password_of_an_unconfirmed_one_is_wrong_t
     ("address", "next_page"), [("/auth/reset", "/auth/email-sent"), ("/auth/magic-link", "/auth/magic-link/sent")]
 )
 def test_asking_for_a_email(stranger, accounts, clock, address, next_page):
-    """Also more often than letters go out."""
+    """Also more often than emails go out."""
 
     def story(name):
         it = stranger(name).get(address).post(address, email="{}@example.com").get(next_page)
@@ -208,7 +208,7 @@ def test_asking_for_a_email(stranger, accounts, clock, address, next_page):
 
 
 def test_asking_for_a_magic_link_again_when_emails_go_once_more(stranger, accounts, clock):
-    """The first letter to the browser that waits is one too many, the second is not."""
+    """The first email to the browser that waits is one too many, the second is not."""
 
     def story(name):
         other = stranger(name)
@@ -243,13 +243,13 @@ def test_waiting_for_a_magic_link_and_typing_a_wrong_code(stranger, accounts, cl
     assert_alike(nobody, *map(story, accounts))
 
 
-def test_waiting_for_a_email_that_goes_out_later(stranger, accounts, clock, letters):
-    """A code is as old as its letter, and so is one that no letter carries."""
+def test_waiting_for_a_email_that_goes_out_later(stranger, accounts, clock, outbox):
+    """A code is as old as its email, and so is one that no email carries."""
 
     def story(name):
         it = stranger(name).post("/auth/magic-link", email="{}@example.com")
         clock.move(seconds=30)
-        letters()
+        outbox()
         clock.move(minutes=14, seconds=45)
         return it.post("/auth/magic-link/sent", code="12345678").seen
 

@@ -75,11 +75,11 @@ def test_public_pages_stay_public_and_the_others_lead_to_what_is_missing(app, cl
 
 
 @on_sqlite
-def test_once_confirmed_a_user_goes_where_they_were_held_back(client, bob, shop, letters):
+def test_once_confirmed_a_user_goes_where_they_were_held_back(client, bob, shop, outbox):
     client.sign_in(bob)
     client.get("/shop/orders")
     client.post("/auth/confirm")
-    assert client.get(letters.link()).location == "/shop/orders"
+    assert client.get(outbox.link()).location == "/shop/orders"
     assert client.get("/shop/").text == "a rose for bob"
 
 

@@ -62,7 +62,7 @@ def revoked(user, at):
     return UserSession(user_id=user.id, method="password", remembered=False, expires_at=at + YEAR, ended_at=at)
 
 
-def letter(user, at, status="sent"):
+def email(user, at, status="sent"):
     return OutboxEmail(name="reset", recipient=user.email, user_id=user.id, message_id="x", status=status, done_at=at)
 
 
@@ -95,9 +95,9 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     ),
     "changes of address": (EmailChange, 30, change),
     "removed credentials": (RemovedCredential, 7, removed),
-    "emails sent": (OutboxEmail, 30, letter),
-    "emails given up": (OutboxEmail, 30, lambda user, at: letter(user, at, "failed")),
-    "emails dropped": (OutboxEmail, 30, lambda user, at: letter(user, at, "obsolete")),
+    "emails sent": (OutboxEmail, 30, email),
+    "emails given up": (OutboxEmail, 30, lambda user, at: email(user, at, "failed")),
+    "emails dropped": (OutboxEmail, 30, lambda user, at: email(user, at, "obsolete")),
     "ways to a provider": (SsoJourney, 7, journey),
     "history": (Event, 365, lambda user, at: Event(user_id=user.id, action="signed_in", at=at)),
     "history of nobody": (Event, 7, lambda user, at: Event(action="account_deleted", at=at)),
@@ -155,7 +155,7 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     assert sum(run_all().values()) == 0
 
 
-def test_an_email_that_waits_never_goes(ada, letters, clock):
+def test_an_email_that_waits_never_goes(ada, outbox, clock):
     for _ in range(2):
         enqueue("reset", ada)
     db.session.flush()
@@ -163,24 +163,24 @@ def test_an_email_that_waits_never_goes(ada, letters, clock):
     db.session.commit()
     clock.move(days=400)
     assert run("sent_emails") == 0
-    assert len(letters()) == 2
+    assert len(outbox()) == 2
     clock.move(days=30)
     assert run("sent_emails") == 2
 
 
 def test_an_account_that_was_never_confirmed_goes_after_a_week_with_all_its_rows_and_no_email(
-    client, ada, letters, clock
+    client, ada, outbox, clock
 ):
     before = rows()
     client.post("/auth/register", data=FORM)
     client.post("/auth/login", data={"login": "eve", "password": "wrong"})
-    letters()
+    outbox()
     clock.move(days=7, microseconds=-1)
     assert run("unconfirmed_accounts") == 0
     assert User.find("eve")
     clock.time += MOMENT
     assert run("unconfirmed_accounts") == 1
-    assert len(letters()) == 1, "theirs, of a week ago"
+    assert len(outbox()) == 1, "theirs, of a week ago"
     after = rows()
     assert [line.action for line in after.pop("events")] == ["account_deleted"]
     del before["events"], before["jobs"], after["jobs"]
@@ -190,7 +190,7 @@ def test_an_account_that_was_never_confirmed_goes_after_a_week_with_all_its_rows
 
 
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_accounts_that_nobody_can_have_go_too_and_their_names_are_free(client, another_client, ada, letters, clock):
+def test_accounts_that_nobody_can_have_go_too_and_their_names_are_free(client, another_client, ada, outbox, clock):
     client.post("/auth/register", data=FORM | {"email": "ada@example.com"})
     assert User.find("eve").email.endswith("@invalid")
     clock.move(days=7)
@@ -198,7 +198,7 @@ def test_accounts_that_nobody_can_have_go_too_and_their_names_are_free(client, a
     assert db.session.scalars(select(User.username)).all() == ["ada"]
     another_client.post("/auth/register", data=FORM)
     assert User.find("eve").email == "eve@example.com"
-    assert not [sent for sent in letters() if "invalid" in sent.recipients[0]]
+    assert not [sent for sent in outbox() if "invalid" in sent.recipients[0]]
 
 
 # In small batches, by an index
@@ -398,7 +398,7 @@ def test_after_a_clock_was_put_back_jobs_run_and_leases_end(app, clock):
 
 
 def test_a_job_that_fails_holds_up_no_other_and_is_tried_again_soon(app, ada, clock, monkeypatch, caplog):
-    db.session.add_all([session(ada, clock.time - YEAR), letter(ada, clock.time - YEAR)])
+    db.session.add_all([session(ada, clock.time - YEAR), email(ada, clock.time - YEAR)])
     db.session.commit()
     works = cleanup.registered["expired_sessions"]
     monkeypatch.setitem(cleanup.registered, "expired_sessions", lambda: db.session.execute(text("SELECT nothing")))
@@ -612,7 +612,7 @@ def test_a_serving_process_cleans_up(thread, ada, clock):
     until(lambda: db.session.rollback() or count(User) + count(UserSession) + count(OutboxEmail) == 0)
 
 
-def test_emails_go_while_cleanup_takes_its_time(thread, ada, letters):
+def test_emails_go_while_cleanup_takes_its_time(thread, ada, outbox):
     is_over, began = threading.Event(), threading.Event()
 
     def clean_up(stopped):
@@ -623,12 +623,12 @@ def test_emails_go_while_cleanup_takes_its_time(thread, ada, letters):
     assert began.wait(10)
     enqueue("reset", ada)
     db.session.commit()
-    until(lambda: len(letters) == 1)
+    until(lambda: len(outbox) == 1)
     assert not is_over.is_set()
     is_over.set()
 
 
-def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, letters):
+def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, outbox):
     asked = []
 
     def fail(stopped):
@@ -639,7 +639,7 @@ def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, lett
     until(lambda: len(asked) >= 3)
     enqueue("reset", ada)
     db.session.commit()
-    until(lambda: len(letters) == 1)
+    until(lambda: len(outbox) == 1)
 
 
 def test_a_process_that_ends_does_not_wait_for_a_long_batch(thread, monkeypatch):
@@ -661,7 +661,7 @@ def test_a_process_that_ends_does_not_wait_for_a_long_batch(thread, monkeypatch)
 @pytest.mark.parametrize(
     ("settings", "waits"), [({"MAIL_DELIVERY": "thread"}, True), ({"MAIL_DELIVERY": "off"}, False)]
 )
-def test_goodbyes_never_pile_up_before_an_email_that_a_user_waits_for(leaving, letters, waits):
+def test_goodbyes_never_pile_up_before_an_email_that_a_user_waits_for(leaving, outbox, waits):
     """Ten accounts go; then the job waits until their emails have gone, ten seconds at most."""
     leaving(*(f"person{number}" for number in range(25)))
     batches, seen = cleanup.registered["deleted_accounts"](), []
@@ -669,11 +669,11 @@ def test_goodbyes_never_pile_up_before_an_email_that_a_user_waits_for(leaving, l
         db.session.commit()
         seen.append(handled)
         if seen[-3:] == [None] * 3 and len(seen) < 20:
-            letters()
+            outbox()
     nothing = [None] * 3 if waits else []
     patience = [None] * 20 if waits else []
     assert seen == [1] * 10 + nothing + [1] * 10 + patience + [1] * 5
-    assert len(letters()) == 25
+    assert len(outbox()) == 25
 
 
 def test_no_request_cleans_up(app, client, another_client, ada, bob, clock):

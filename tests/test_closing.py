@@ -47,11 +47,11 @@ def held(word):
 
 
 @pytest.fixture
-def leaving(client, ada, letters, clock):
+def leaving(client, ada, outbox, clock):
     """Ada, who has asked for it, and is in no browser."""
     client.sign_in(ada)
     ask(client)
-    letters()
+    outbox()
     return ada
 
 
@@ -60,12 +60,12 @@ def leaving(client, ada, letters, clock):
 
 @pytest.mark.parametrize("typed", ["ada@example.com", " ADA@Example.COM "])
 def test_who_asks_is_out_of_every_browser_and_gets_a_email_that_names_the_day(
-    client, another_client, ada, letters, clock, typed
+    client, another_client, ada, outbox, clock, typed
 ):
     for browser in (client, another_client):
         browser.sign_in(ada, remember_me="y")
     assert "In 14 days" in client.get("/auth/delete").text
-    waiting = len(letters())
+    waiting = len(outbox())
     answer = ask(client, typed)
     assert answer.location == "/"
     day = f"{clock.time + timedelta(days=14):%-d %B %Y}"
@@ -76,11 +76,11 @@ def test_who_asks_is_out_of_every_browser_and_gets_a_email_that_names_the_day(
     assert notes(elsewhere) == ["You were logged out, because the account is to be deleted."]
     assert not db.session.scalars(select(UserSession).where(*UserSession.alive())).all()
 
-    [letter] = letters()[waiting:]
-    assert (letter.subject, letter.recipients) == ("Your account at Flasky will be deleted", ["ada@example.com"])
-    assert f"will be deleted on {day}," in letter.body
-    assert "IP address: 127.0.0.1" in letter.body
-    assert letters.link() == "/auth/login"
+    [email] = outbox()[waiting:]
+    assert (email.subject, email.recipients) == ("Your account at Flasky will be deleted", ["ada@example.com"])
+    assert f"will be deleted on {day}," in email.body
+    assert "IP address: 127.0.0.1" in email.body
+    assert outbox.link() == "/auth/login"
     assert history()[-1] == "deletion_asked"
 
 
@@ -128,30 +128,30 @@ def test_its_address_and_name_stay_taken(client, another_client, leaving, bob, c
     assert client.get("/auth/unconfirmed").status_code == 200
 
 
-def by_password(client, letters):
+def by_password(client, outbox):
     return client.post("/auth/login?next=/account", data={"login": "ada", "password": PASSWORD})
 
 
-def by_link(client, letters):
+def by_link(client, outbox):
     client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    return client.get(letters.link())
+    return client.get(outbox.link())
 
 
-def by_code(client, letters):
+def by_code(client, outbox):
     client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    code = re.search(r"^\w{4} \w{4}$", letters()[-1].body, re.MULTILINE)[0]
+    code = re.search(r"^\w{4} \w{4}$", outbox()[-1].body, re.MULTILINE)[0]
     return client.post("/auth/magic-link/sent", data={"code": code})
 
 
-def after_a_reset(client, letters):
+def after_a_reset(client, outbox):
     client.post("/auth/reset", data={"email": "ada@example.com"})
-    client.post(letters.link(), data={"password": NEW, "confirm_password": NEW})
+    client.post(outbox.link(), data={"password": NEW, "confirm_password": NEW})
     return client.post("/auth/login", data={"login": "ada", "password": NEW})
 
 
 @pytest.mark.parametrize("way", [by_password, by_link, by_code, after_a_reset])
-def test_every_way_in_leads_to_the_question_first_and_then_on(client, leaving, letters, way):
-    arrived_at = way(client, letters).location
+def test_every_way_in_leads_to_the_question_first_and_then_on(client, leaving, outbox, way):
+    arrived_at = way(client, outbox).location
     page = client.get(arrived_at, follow_redirects=True)
     assert page.request.path == "/auth/keep"
     assert f"<strong>{leaving.deletion_due_at:%-d %B %Y}</strong>" in page.text
@@ -179,23 +179,23 @@ def test_no_other_page_answers_and_looking_changes_nothing(app, client, leaving)
     assert leaving.deletion_due_at, "who logs out lets it go"
 
 
-def test_the_button_keeps_the_account_as_it_was(client, another_client, ada, letters, clock):
+def test_the_button_keeps_the_account_as_it_was(client, another_client, ada, outbox, clock):
     kept = select(*(column for column in User.__table__.columns if column.name != "sign_ins"))
     before = db.session.execute(kept).all()
     client.sign_in(ada)
     ask(client)
     clock.move(days=13, hours=23)
     client.sign_in(ada)
-    told = len(letters())
+    told = len(outbox())
     client.get("/account")
     assert client.post("/auth/keep").location == "/account"
     assert notes(client.get("/account")) == ["Your account stays."]
     for again in (client.get("/auth/keep"), client.post("/auth/keep")):
         assert again.location == "/", "there is nothing to keep"
     assert db.session.execute(kept).all() == before
-    [letter] = letters()[told:]
-    assert (letter.subject, letter.recipients) == ("Your account at Flasky stays", ["ada@example.com"])
-    assert letters.link().startswith("/auth/secure-account/")
+    [email] = outbox()[told:]
+    assert (email.subject, email.recipients) == ("Your account at Flasky stays", ["ada@example.com"])
+    assert outbox.link().startswith("/auth/secure-account/")
     assert history()[-1] == "deletion_taken_back"
 
     clock.move(days=30)
@@ -205,7 +205,7 @@ def test_the_button_keeps_the_account_as_it_was(client, another_client, ada, let
     assert another_client.get("/auth/keep").location == "/"
 
 
-def test_who_never_confirmed_can_leave_and_stay_too(client, bob, letters):
+def test_who_never_confirmed_can_leave_and_stay_too(client, bob, outbox):
     client.sign_in(bob)
     assert ask(client, "bob@example.com").location == "/"
     client.sign_in(bob)
@@ -217,10 +217,10 @@ def test_who_never_confirmed_can_leave_and_stay_too(client, bob, letters):
 # Gone
 
 
-def test_after_14_days_nothing_is_left_of_a_person_and_all_of_the_others(app, letters, clock):
-    client = live(app, letters, "lovelace")
-    live(app, letters, "babbage")
-    letters()
+def test_after_14_days_nothing_is_left_of_a_person_and_all_of_the_others(app, outbox, clock):
+    client = live(app, outbox, "lovelace")
+    live(app, outbox, "babbage")
+    outbox()
     gone, me = User.find("lovelace").id, ("lovelace@example.com", "lovelace@example.net", "lovelace")
     users = [c for table in db.metadata.sorted_tables for c in table.columns if c.references(User.__table__.c.id)]
     assert len(users) >= 6
@@ -236,22 +236,22 @@ def test_after_14_days_nothing_is_left_of_a_person_and_all_of_the_others(app, le
     clock.move(days=14, microseconds=-1)
     assert purge() == 0
     assert set(held("lovelace@example.com")) >= {"users", "outbox", "email_changes", "events"}
-    before, letters[:] = others(), []
+    before, outbox[:] = others(), []
 
     clock.move(microseconds=1)
     assert purge() == 1
-    assert held("lovelace@example.com") == ["outbox"], "until the letter has gone"
-    assert [(letter.subject, letter.recipients) for letter in letters()] == [
+    assert held("lovelace@example.com") == ["outbox"], "until the email has gone"
+    assert [(email.subject, email.recipients) for email in outbox()] == [
         ("Your account at Flasky is deleted", ["lovelace@example.com"])
     ]
-    assert "This was the last letter." in letters[0].body
+    assert "This was the last email." in outbox[0].body
     assert [held(word) for word in me if word != "lovelace@example.net"] == [[], []]
     assert [db.session.scalar(select(func.count()).where(column == gone)) for column in users] == [0] * len(users)
     assert others() == before
     nobodys = db.session.scalars(select(Event).where(Event.user_id.is_(None)).order_by(Event.id)).all()
     assert [line.action for line in nobodys].count("account_deleted") == 1
     assert (nobodys[-1].action, nobodys[-1].detail, nobodys[-1].ip) == ("account_deleted", {}, "")
-    assert letters() == letters[:1]
+    assert outbox() == outbox[:1]
 
 
 def test_who_is_signed_in_is_out_at_the_next_request(app, client, another_client, leaving, clock):
@@ -269,10 +269,10 @@ def test_who_is_signed_in_is_out_at_the_next_request(app, client, another_client
     assert client.post("/auth/login", data={"login": "ada", "password": PASSWORD}).status_code == 422
 
 
-def test_links_in_emails_of_an_account_that_is_gone_are_dead(client, ada, letters, clock):
+def test_links_in_emails_of_an_account_that_is_gone_are_dead(client, ada, outbox, clock):
     client.post("/auth/magic-link", data={"email": "ada@example.com"})
     client.post("/auth/reset", data={"email": "ada@example.com"})
-    links = [letters.link(number) for number in (0, 1)]
+    links = [outbox.link(number) for number in (0, 1)]
     ada.deletion_due_at = clock.time
     db.session.commit()
     purge()
@@ -281,7 +281,7 @@ def test_links_in_emails_of_an_account_that_is_gone_are_dead(client, ada, letter
     assert client.post("/auth/magic-link/sent", data={"code": "1234 5678"}).status_code in {302, 422}
 
 
-def test_many_purges_at_once_say_goodbye_once(app, ada, bob, letters, clock):
+def test_many_purges_at_once_say_goodbye_once(app, ada, bob, outbox, clock):
     bob.confirmed = True
     for person in (ada, bob):
         person.deletion_due_at = clock.time
@@ -293,7 +293,7 @@ def test_many_purges_at_once_say_goodbye_once(app, ada, bob, letters, clock):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: contextvars.Context().run(purge_too, number), range(4)))
-    assert sorted(letter.recipients[0] for letter in letters()) == ["ada@example.com", "bob@example.com"]
+    assert sorted(email.recipients[0] for email in outbox()) == ["ada@example.com", "bob@example.com"]
     assert history().count("account_deleted") == 2
     assert db.session.scalar(select(func.count()).select_from(User)) == 0
 
@@ -327,10 +327,10 @@ def test_who_keeps_the_account_while_it_is_purged_keeps_it(app, ada, clock, monk
     assert User.find("ada")
 
 
-def test_what_belongs_to_whoever_had_the_address_before_is_not_taken_along(client, another_client, ada, letters, clock):
+def test_what_belongs_to_whoever_had_the_address_before_is_not_taken_along(client, another_client, ada, outbox, clock):
     client.sign_in(ada)
     client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
-    link = next(letter.body for letter in letters() if "lovelace@example.com" in letter.recipients)
+    link = next(email.body for email in outbox() if "lovelace@example.com" in email.recipients)
     client.get(re.search(r"http://localhost(/auth/change-email/\S+)", link)[1])
     clock.move(days=8)
     form = {"email": "ada@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
@@ -350,20 +350,20 @@ def test_what_is_frozen_is_not_purged(app, ada, clock):
     assert purge() == 0
 
 
-def test_the_unconfirmed_get_no_emails_by_leaving_and_staying(client, bob, letters):
+def test_the_unconfirmed_get_no_emails_by_leaving_and_staying(client, bob, outbox):
     client.sign_in(bob)
     ask(client, "bob@example.com")
     client.sign_in(bob)
     client.post("/auth/keep")
-    assert letters() == []
+    assert outbox() == []
 
 
-def test_notices_use_up_no_email_that_lets_the_owner_in(app, ada, letters):
+def test_notices_use_up_no_email_that_lets_the_owner_in(app, ada, outbox):
     for _ in range(12):
         app.test_client().sign_in(ada)
-    assert [letter.subject for letter in letters()] == ["A new browser is logged in to your account"] * 3
+    assert [email.subject for email in outbox()] == ["A new browser is logged in to your account"] * 3
     app.test_client().post("/auth/reset", data={"email": "ada@example.com"})
-    assert "/auth/reset/" in letters()[-1].body
+    assert "/auth/reset/" in outbox()[-1].body
 
 
 def test_an_account_that_can_not_be_purged_holds_up_no_other(app, ada, bob, clock, monkeypatch, caplog):

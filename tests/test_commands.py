@@ -46,7 +46,7 @@ def is_signed_in(client):
 # flask users create
 
 
-def test_an_account_is_made_by_answering_questions(flask, client, letters):
+def test_an_account_is_made_by_answering_questions(flask, client, outbox):
     result = flask("users", "create", typed=EVE)
     assert result.exit_code == 0
     assert "eve <eve@example.com> has an account." in result.stdout
@@ -55,15 +55,15 @@ def test_an_account_is_made_by_answering_questions(flask, client, letters):
     assert not eve.is_admin
     client.sign_in(eve)
     assert client.get("/account").location == "/auth/unconfirmed"
-    assert letters()[0].recipients == ["eve@example.com"]
-    assert "You have confirmed your account" in client.get(letters.link(), follow_redirects=True).text
+    assert outbox()[0].recipients == ["eve@example.com"]
+    assert "You have confirmed your account" in client.get(outbox.link(), follow_redirects=True).text
 
 
-def test_a_confirmed_account_gets_no_email_and_is_let_in(flask, client, letters):
+def test_a_confirmed_account_gets_no_email_and_is_let_in(flask, client, outbox):
     assert flask("users", "create", "--confirmed", typed=EVE).exit_code == 0
     client.sign_in(User.find("eve"))
     assert is_signed_in(client)
-    assert letters() == []
+    assert outbox() == []
 
 
 def test_an_administrator_is_made_by_an_option(flask):
@@ -90,7 +90,7 @@ def test_two_passwords_that_differ_are_asked_for_again(flask):
 
 
 @pytest.mark.parametrize(("options", "arrived_at"), [([], "/auth/change-username"), (["--confirmed"], "/")])
-def test_without_a_password_a_email_has_one_chosen(flask, client, letters, options, arrived_at):
+def test_without_a_password_a_email_has_one_chosen(flask, client, outbox, options, arrived_at):
     """The link proves the address; who was not confirmed by the operator may want another name, too."""
     result = flask("users", "create", *options, typed="eve@example.com\neve\n\n\n")
     assert result.exit_code == 0
@@ -99,9 +99,9 @@ def test_without_a_password_a_email_has_one_chosen(flask, client, letters, optio
     assert (eve.password_hash, eve.confirmed) == (None, "--confirmed" in options)
     assert client.sign_in(eve, "").status_code == client.sign_in(eve, "None").status_code == 422
 
-    [letter] = letters()
-    assert (letter.subject, letter.recipients) == ("Your account at Flasky", ["eve@example.com"])
-    link = letters.link()
+    [email] = outbox()
+    assert (email.subject, email.recipients) == ("Your account at Flasky", ["eve@example.com"])
+    link = outbox.link()
     assert "/auth/reset/" not in result.output
     assert link.rpartition("/")[2] not in result.output
     chosen = client.post(link, data={"password": PASSWORD, "confirm_password": PASSWORD})
@@ -112,14 +112,14 @@ def test_without_a_password_a_email_has_one_chosen(flask, client, letters, optio
     assert client.get(link).status_code == 410
 
 
-def test_a_first_password_can_be_chosen_later_by_another_email(flask, client, letters, clock):
+def test_a_first_password_can_be_chosen_later_by_another_email(flask, client, outbox, clock):
     flask("users", "create", typed="eve@example.com\neve\n\n\n")
-    old = letters.link()
+    old = outbox.link()
     clock.move(hours=1)
     assert client.get(old).status_code == 410
-    assert letters[0].body.rstrip().endswith("http://localhost/auth/reset")
+    assert outbox[0].body.rstrip().endswith("http://localhost/auth/reset")
     client.post("/auth/reset", data={"email": "eve@example.com"})
-    client.post(letters.link(), data={"password": PASSWORD, "confirm_password": PASSWORD})
+    client.post(outbox.link(), data={"password": PASSWORD, "confirm_password": PASSWORD})
     client.sign_in(User.find("eve"))
     assert is_signed_in(client)
 
@@ -228,12 +228,12 @@ def test_without_questions_the_address_and_the_name_are_options(flask, arguments
     assert count(User) == 0
 
 
-def test_without_questions_an_email_has_the_password_chosen(flask, letters):
+def test_without_questions_an_email_has_the_password_chosen(flask, outbox):
     result = flask(*EVES, "--no-input", "--confirmed", "--admin", typed="")
     assert result.exit_code == 0, result.output
     assert "Password" not in result.output
     assert User.find("eve").password_hash is None
-    assert letters()[0].subject == "Your account at Flasky"
+    assert outbox()[0].subject == "Your account at Flasky"
 
 
 def test_an_account_is_made_in_a_container(no_terminal):
@@ -349,13 +349,13 @@ def test_an_activated_person_can_log_in_again_and_must(flask, client, ada):
     assert is_signed_in(client)
 
 
-def test_a_person_is_confirmed_without_a_email(flask, client, bob, letters):
+def test_a_person_is_confirmed_without_a_email(flask, client, bob, outbox):
     client.sign_in(bob)
     client.post("/auth/confirm")
     assert not is_signed_in(client)
     assert "bob@example.com is confirmed." in flask("users", "confirm", "bob").stdout
     assert is_signed_in(client)
-    assert letters() == [], "the one that waited is of no use now"
+    assert outbox() == [], "the one that waited is of no use now"
 
 
 def test_a_person_is_signed_out_of_every_browser(flask, app, client, another_client, ada, bob):
@@ -371,22 +371,22 @@ def test_a_person_is_signed_out_of_every_browser(flask, app, client, another_cli
     assert is_signed_in(client)
 
 
-def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another_client, ada, letters):
+def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another_client, ada, outbox):
     client.sign_in(ada)
     for _ in range(10):
         another_client.post("/auth/reset", data={"email": "ada@example.com"})
     result = flask("users", "send-reset", "ADA")
     assert result.stdout == "An email is on its way to ada@example.com.\n"
-    assert len(letters()) == 11, "strangers can't use up an operator's letters"
-    assert (letters[-1].subject, letters[-1].recipients) == ("Choose a new password for Flasky", ["ada@example.com"])
-    assert "By: those who run Flasky" in letters[-1].body
-    assert letters.link().rpartition("/")[2] not in result.output
-    assert is_signed_in(client), "nothing is changed by the letter"
+    assert len(outbox()) == 11, "strangers can't use up an operator's emails"
+    assert (outbox[-1].subject, outbox[-1].recipients) == ("Choose a new password for Flasky", ["ada@example.com"])
+    assert "By: those who run Flasky" in outbox[-1].body
+    assert outbox.link().rpartition("/")[2] not in result.output
+    assert is_signed_in(client), "nothing is changed by the email"
     line = db.session.scalar(select(Event).order_by(Event.id.desc()).limit(1))
     assert (line.action, line.user_id, line.detail) == ("reset_asked", ada.id, {"by": "operator"})
 
     new = "a heron over the lock"
-    another_client.post(letters.link(), data={"password": new, "confirm_password": new})
+    another_client.post(outbox.link(), data={"password": new, "confirm_password": new})
     assert not is_signed_in(client)
     client.sign_in(ada, new)
     assert is_signed_in(client)
@@ -438,13 +438,13 @@ def test_everybody_is_signed_out_of_every_browser_when_that_is_meant(
     "arguments", [["sign-out", "--all"], ["delete", "ada"], ["delete", "ada", "--now"]], ids=" ".join
 )
 @pytest.mark.parametrize("typed", ["n\n", "\n", ""])
-def test_what_is_not_confirmed_is_not_done(flask, client, ada, letters, arguments, typed):
+def test_what_is_not_confirmed_is_not_done(flask, client, ada, outbox, arguments, typed):
     client.sign_in(ada)
     result = flask("users", *arguments, typed=typed)
     assert result.exit_code == 1
     assert "Aborted!" in result.stderr
     assert is_signed_in(client)
-    assert letters() == []
+    assert outbox() == []
     assert not User.find("ada").deletion_due_at
 
 
@@ -457,18 +457,18 @@ def test_signing_out_nobody_in_particular_is_said_in_a_sentence(flask, client, a
     assert is_signed_in(client)
 
 
-def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, letters, clock):
+def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, outbox, clock):
     client.sign_in(ada)
     result = flask("users", "delete", "ADA@example.com", typed="y\n")
     assert "Delete ada <ada@example.com> in 14 days?" in result.output
     assert result.stdout.endswith("ada will be deleted in 14 days.\n")
     assert not is_signed_in(client)
-    assert letters()[0].subject == "Your account at Flasky will be deleted"
+    assert outbox()[0].subject == "Your account at Flasky will be deleted"
     assert "confirmed" in flask("users", "show", "ada").stdout
     assert "to be deleted, confirmed" in flask("users", "list").stdout
     assert flask("users", "purge").stdout == "0 accounts are deleted.\n"
     assert flask("users", "keep", "ada").stdout == "ada stays.\n"
-    assert letters()[1].subject == "Your account at Flasky stays"
+    assert outbox()[1].subject == "Your account at Flasky stays"
     clock.move(days=14)
     assert flask("users", "purge").stdout == "0 accounts are deleted.\n"
     client.sign_in(ada)
@@ -483,12 +483,12 @@ def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, 
 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
-def test_an_account_is_deleted_at_once(flask, client, ada, bob, letters, options, typed):
+def test_an_account_is_deleted_at_once(flask, client, ada, bob, outbox, options, typed):
     client.sign_in(ada)
     result = flask("users", "delete", "ada", "--now", *options, typed=typed)
     assert ("Delete ada <ada@example.com> now, for good?" in result.output) is (typed is not None)
     assert result.stdout.endswith("ada is deleted.\n")
-    assert [letter.recipients for letter in letters()] == [["ada@example.com"]]
+    assert [email.recipients for email in outbox()] == [["ada@example.com"]]
     assert (count(OutboxEmail), db.session.scalars(select(User.username)).all()) == (0, ["bob"])
     assert not is_signed_in(client)
     assert [(line.action, line.detail) for line in db.session.scalars(select(Event))] == [
@@ -575,14 +575,14 @@ def test_why_says_all_that_is_wrong(flask, bob):
     assert "Nothing keeps" not in said
 
 
-def test_why_tells_what_became_of_the_confirmation_email(flask, client, bob, letters, clock):
-    assert why(flask, "bob")[1] == "No confirmation letter to this address is on record."
+def test_why_tells_what_became_of_the_confirmation_email(flask, client, bob, outbox, clock):
+    assert why(flask, "bob")[1] == "No confirmation email to this address is on record."
     client.sign_in(bob)
     client.post("/auth/confirm")
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
-    assert why(flask, "bob")[1] == f"The letter to it waits, and is tried again at {at}. "
-    letters()
-    assert why(flask, "bob")[1] == f"The mail server took the letter to it at {at}."
+    assert why(flask, "bob")[1] == f"The email to it waits, and is tried again at {at}. "
+    outbox()
+    assert why(flask, "bob")[1] == f"The mail server took the email to it at {at}."
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
@@ -592,12 +592,12 @@ def test_why_tells_what_the_mail_server_said(flask, client, bob, clock):
     flask("mail", "work", "--once")
     later = f"{clock.time + timedelta(seconds=30):%Y-%m-%d %H:%M} UTC"
     waits = why(flask, "bob")[1]
-    assert waits.startswith(f"The letter to it waits, and is tried again at {later}. ")
+    assert waits.startswith(f"The email to it waits, and is tried again at {later}. ")
     assert "Connection refused" in waits
     db.session.scalar(select(OutboxEmail)).done("failed", "550 5.1.1 no such user")
     db.session.commit()
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
-    assert why(flask, "bob")[1] == f"The mail server refused the letter at {at}: 550 5.1.1 no such user"
+    assert why(flask, "bob")[1] == f"The mail server refused the email at {at}: 550 5.1.1 no such user"
 
 
 def test_why_suspects_an_address_one_slip_from_a_known_provider(flask, ada, bob):
@@ -629,24 +629,24 @@ def test_every_command_says_in_a_sentence_what_it_does(flask, group):
 # flask mail
 
 
-def test_a_email_that_waits_is_listed_and_delivered(flask, client, bob, letters):
+def test_a_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox):
     assert flask("mail", "list").stdout == ""
     client.sign_in(bob)
     client.post("/auth/confirm")
     waiting = flask("mail", "list").stdout
     assert waiting.split() == ["1", "waiting", "confirm", "bob@example.com", "0:00:00", "0", "tries"]
-    assert flask("mail", "work", "--once").stdout == "1 letter tried.\n"
-    assert letters[0].recipients == ["bob@example.com"]
+    assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
+    assert outbox[0].recipients == ["bob@example.com"]
     assert flask("mail", "list").stdout == ""
     assert flask("mail", "list", "--all").stdout.split()[:4] == ["1", "sent", "confirm", "bob@example.com"]
-    assert flask("mail", "work", "--once").stdout == "0 letters tried.\n"
+    assert flask("mail", "work", "--once").stdout == "0 emails tried.\n"
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
-def test_a_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, letters, clock):
+def test_a_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, outbox, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    assert flask("mail", "work", "--once").stdout == "1 letter tried.\n"
+    assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
     waiting = flask("mail", "list").stdout
     assert "waiting" in waiting
     assert " 1 try " in waiting
@@ -662,12 +662,12 @@ def test_a_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, c
     assert "refused" in failed
 
     app.extensions["mail"].suppress = True  # the mail server is mended
-    assert flask("mail", "work", "--once").stdout == "0 letters tried.\n"
+    assert flask("mail", "work", "--once").stdout == "0 emails tried.\n"
     assert flask("mail", "retry", "1").stdout == "1 will be tried again.\n"
     assert "0 tries" in flask("mail", "list").stdout
     flask("mail", "work", "--once")
     client.sign_in(bob)
-    assert client.get(letters.link()).location == "/", "the link is as young as the letter"
+    assert client.get(outbox.link()).location == "/", "the link is as young as the email"
     assert flask("mail", "list").stdout == ""
 
 
@@ -679,11 +679,11 @@ def test_all_emails_are_retried_at_once_but_those_that_were_sent(app, flask, cli
         browser.sign_in(person)
         browser.post("/auth/confirm")
     for _ in range(2):  # a server that is away is asked once each time
-        assert flask("mail", "work", "--once").stdout == "1 letter tried.\n"
-    assert flask("mail", "work", "--once").stdout == "0 letters tried.\n", "it is not time yet"
+        assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
+    assert flask("mail", "work", "--once").stdout == "0 emails tried.\n", "it is not time yet"
     assert flask("mail", "retry", "--all").stdout == "2 will be tried again.\n"
     app.extensions["mail"].suppress = True
-    assert flask("mail", "work", "--once").stdout == "2 letters tried.\n"
+    assert flask("mail", "work", "--once").stdout == "2 emails tried.\n"
     assert flask("mail", "retry", "--all").stdout == "0 will be tried again.\n"
 
 
@@ -692,27 +692,27 @@ def test_a_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, client
     client.post("/auth/confirm")
     assert OutboxEmail.claim()
     flask("mail", "retry", "--all")
-    assert flask("mail", "work", "--once").stdout == "0 letters tried.\n"
+    assert flask("mail", "work", "--once").stdout == "0 emails tried.\n"
     clock.move(seconds=61)
-    assert flask("mail", "work", "--once").stdout == "1 letter tried.\n"
+    assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["1"], 1, "No letter 1 waits or was given up on."),
+        (["1"], 1, "No email 1 waits or was given up on."),
         ([], 2, "Give the number of an email, or --all."),
         (["1", "--all"], 2, "Give the number of an email, or --all."),
     ],
 )
-def test_a_retry_of_nothing_is_said_in_a_sentence(flask, client, bob, letters, arguments, code, words):
+def test_a_retry_of_nothing_is_said_in_a_sentence(flask, client, bob, outbox, arguments, code, words):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    letters()
+    outbox()
     result = flask("mail", "retry", *arguments)
     assert result.exit_code == code
     assert words in result.stderr
-    assert letters() == letters[:1]
+    assert outbox() == outbox[:1]
 
 
 # Which application this is

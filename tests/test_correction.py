@@ -1,4 +1,4 @@
-"""On the page where the unconfirmed wait: correcting a mistyped address, and typing the code of the letter."""
+"""On the page where the unconfirmed wait: correcting a mistyped address, and typing the code of the email."""
 
 import contextvars
 import re
@@ -31,8 +31,8 @@ def type_code(browser, code):
     return browser.post("/auth/unconfirmed", data={"code": code})
 
 
-def newest_code(letters):
-    return CODE.search(letters()[-1].body)[0]
+def newest_code(outbox):
+    return CODE.search(outbox()[-1].body)[0]
 
 
 def another(code):
@@ -53,9 +53,9 @@ def has_happened(action):
 # Correcting the address
 
 
-def test_a_mistyped_address_is_corrected(client, another_client, ada, letters):
+def test_a_mistyped_address_is_corrected(client, another_client, ada, outbox):
     register(client)
-    link, code = letters.link(), newest_code(letters)
+    link, code = outbox.link(), newest_code(outbox)
     assert f"Is {MISTYPED} not right?" in client.get("/auth/unconfirmed").text
 
     page = client.post("/auth/unconfirmed", data={"email": f" {RIGHT} "}, follow_redirects=True)
@@ -64,37 +64,37 @@ def test_a_mistyped_address_is_corrected(client, another_client, ada, letters):
     assert MISTYPED not in page.text
     eve = User.find(RIGHT)
     assert (eve.username, eve.confirmed, User.find(MISTYPED)) == ("eve", False, None)
-    assert [letter.recipients for letter in letters()] == [[MISTYPED], [RIGHT]]
+    assert [email.recipients for email in outbox()] == [[MISTYPED], [RIGHT]]
 
     assert [browser.get(link).status_code for browser in (client, another_client)] == [410, 410]
-    assert newest_code(letters) != code
+    assert newest_code(outbox) != code
     assert "not right" in help_of(type_code(client, code), "code")
     assert not eve.confirmed
-    assert "You have confirmed your account" in client.get(letters.link(), follow_redirects=True).text
+    assert "You have confirmed your account" in client.get(outbox.link(), follow_redirects=True).text
     assert eve.confirmed
     assert another_client.get(link).status_code == 410, "whoever has the mistyped mailbox"
     assert has_happened("email_corrected") == 1
 
 
-def test_a_email_that_waits_for_the_mistyped_address_is_dropped(client, letters):
+def test_a_email_that_waits_for_the_mistyped_address_is_dropped(client, outbox):
     register(client)
     correct(client, RIGHT)
-    assert [letter.recipients for letter in letters()] == [[RIGHT]]
+    assert [email.recipients for email in outbox()] == [[RIGHT]]
 
 
-def test_the_code_of_the_corrected_address_works(client, letters):
+def test_the_code_of_the_corrected_address_works(client, outbox):
     register(client)
-    type_code(client, another(newest_code(letters)))
+    type_code(client, another(newest_code(outbox)))
     correct(client, RIGHT)
-    assert type_code(client, newest_code(letters)).location == HOME
+    assert type_code(client, newest_code(outbox)).location == HOME
     assert User.find(RIGHT).confirmed
 
 
-def test_the_same_address_again_gets_another_email_with_the_same_code(client, letters):
+def test_the_same_address_again_gets_another_email_with_the_same_code(client, outbox):
     register(client, RIGHT)
-    code = newest_code(letters)
+    code = newest_code(outbox)
     assert correct(client, RIGHT).status_code == 302
-    assert (len(letters()), newest_code(letters)) == (2, code)
+    assert (len(outbox()), newest_code(outbox)) == (2, code)
     assert type_code(client, code).location == HOME
 
 
@@ -107,17 +107,17 @@ def test_the_same_address_again_gets_another_email_with_the_same_code(client, le
         ("ADA@Example.com", "already registered"),
     ],
 )
-def test_what_will_not_do_is_said_and_stays(client, ada, letters, typed, error):
+def test_what_will_not_do_is_said_and_stays(client, ada, outbox, typed, error):
     register(client)
     page = correct(client, typed)
     assert error in help_of(page, "email")
     assert value_of(page, "email").lower() == typed.lower()
     assert '<details class="mt-4" open>' in page.text
     assert User.find("eve").email == MISTYPED
-    assert len(letters()) == 1
+    assert len(outbox()) == 1
 
 
-def test_an_address_is_corrected_five_times_an_hour(client, letters, clock):
+def test_an_address_is_corrected_five_times_an_hour(client, outbox, clock):
     register(client)
     for number in range(5):
         assert correct(client, f"eve{number}@example.com").status_code == 302
@@ -129,33 +129,33 @@ def test_an_address_is_corrected_five_times_an_hour(client, letters, clock):
     assert correct(client, RIGHT).status_code == 422
     clock.move(minutes=1)
     assert correct(client, RIGHT).status_code == 302
-    assert letters()[-1].recipients == [RIGHT]
+    assert outbox()[-1].recipients == [RIGHT]
     assert User.find("eve").email == RIGHT
 
 
-def test_an_address_that_got_many_emails_gets_none_by_a_correction(client, another_client, letters):
+def test_an_address_that_got_many_emails_gets_none_by_a_correction(client, another_client, outbox):
     register(client)
     for _ in range(10):
         another_client.post("/auth/reset", data={"email": RIGHT})
-    assert "Many letters went there lately." in help_of(correct(client, RIGHT), "email")
+    assert "Many emails went there lately." in help_of(correct(client, RIGHT), "email")
     assert User.find("eve").email == MISTYPED
 
 
-def somebody_registers(browser, letters, monkeypatch):
+def somebody_registers(browser, outbox, monkeypatch):
     register(browser, RIGHT, "eva")
 
 
-def somebody_registers_at_this_moment(browser, letters, monkeypatch):
+def somebody_registers_at_this_moment(browser, outbox, monkeypatch):
     register(browser, RIGHT, "eva")
     monkeypatch.setattr("app.models.user.is_free", lambda *_: [])  # only the database sees it
 
 
-def somebody_gives_it_up_but_may_get_it_back(browser, letters, monkeypatch):
+def somebody_gives_it_up_but_may_get_it_back(browser, outbox, monkeypatch):
     register(browser, RIGHT, "eva")
-    browser.get(letters.link())
+    browser.get(outbox.link())
     browser.post("/auth/change-email", data={"email": "eva@example.org", "password": PASSWORD})
-    letters()
-    assert browser.get(letters.link(-2)).location == "/account"
+    outbox()
+    assert browser.get(outbox.link(-2)).location == "/account"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def somebody_gives_it_up_but_may_get_it_back(browser, letters, monkeypatch):
     [somebody_registers, somebody_registers_at_this_moment, somebody_gives_it_up_but_may_get_it_back],
 )
 def test_an_address_that_is_free_no_longer_when_it_is_written_is_said_to_be_taken(
-    client, another_client, letters, monkeypatch, happens
+    client, another_client, outbox, monkeypatch, happens
 ):
     register(client)
     is_taken, asked = registration.is_taken, []
@@ -171,7 +171,7 @@ def test_an_address_that_is_free_no_longer_when_it_is_written_is_said_to_be_take
     def is_free_at_first(email, user=None):
         if not asked:
             asked.append(email)
-            happens(another_client, letters, monkeypatch)
+            happens(another_client, outbox, monkeypatch)
             return False
         return is_taken(email, user)
 
@@ -181,7 +181,7 @@ def test_an_address_that_is_free_no_longer_when_it_is_written_is_said_to_be_take
     assert has_happened("email_corrected") == 0
 
 
-def test_a_double_click_corrects_once(app, client, letters, monkeypatch):
+def test_a_double_click_corrects_once(app, client, outbox, monkeypatch):
     register(client)
     twin, verb, asked = app.test_client(), registration.correct, []
     twin.set_cookie("session", client.get_cookie("session").value)
@@ -197,26 +197,26 @@ def test_a_double_click_corrects_once(app, client, letters, monkeypatch):
     assert has_happened("email_corrected") == 1
 
 
-def test_ten_corrections_at_once_give_an_address_to_one(app, letters):
+def test_ten_corrections_at_once_give_an_address_to_one(app, outbox):
     browsers = [app.test_client() for _ in range(10)]
     for number, browser in enumerate(browsers):
         register(browser, f"eve{number}@example.com", f"eve{number}")
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda browser: correct(browser, RIGHT).status_code, browsers))
     assert sorted(answers) == [302] + [422] * 9
-    assert [letter.recipients for letter in letters()].count([RIGHT]) == 1
-    assert len(letters()) == 10
+    assert [email.recipients for email in outbox()].count([RIGHT]) == 1
+    assert len(outbox()) == 10
 
 
-def test_the_confirmed_and_strangers_correct_nothing(client, ada, letters):
+def test_the_confirmed_and_strangers_correct_nothing(client, ada, outbox):
     assert correct(client, RIGHT).location == "/auth/login"
     client.sign_in(ada)
     assert correct(client, RIGHT).location == HOME
-    assert (ada.email, letters()) == (ADA, [])
+    assert (ada.email, outbox()) == (ADA, [])
 
 
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_where_accounts_are_hidden_nothing_is_corrected(client, bob, letters):
+def test_where_accounts_are_hidden_nothing_is_corrected(client, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     client.sign_in(bob)
@@ -225,7 +225,7 @@ def test_where_accounts_are_hidden_nothing_is_corrected(client, bob, letters):
     page = client.get("/auth/unconfirmed").text
     assert not any(words in page for words in ("Did you mean", "not right?", 'name="email"'))
     correct(client, RIGHT)
-    assert (bob.email, letters()) == ("bob@gmial.com", [])
+    assert (bob.email, outbox()) == ("bob@gmial.com", [])
 
 
 # Did you mean
@@ -238,12 +238,12 @@ def form_of(page, words):
     return {name: unescape(value) for name, value in fields}
 
 
-def test_a_likely_address_is_offered_with_a_button(client, letters):
+def test_a_likely_address_is_offered_with_a_button(client, outbox):
     register(client, "o'Eve+1@gmial.com")
     page = client.get("/auth/unconfirmed").text
     assert "Did you mean <strong>o&#39;Eve+1@gmail.com</strong>?" in page
     client.post("/auth/unconfirmed", data=form_of(page, "Yes, write there"))
-    assert [letter.recipients for letter in letters()] == [["o'Eve+1@gmail.com"]]
+    assert [email.recipients for email in outbox()] == [["o'Eve+1@gmail.com"]]
     assert "Did you mean" not in client.get("/auth/unconfirmed").text
 
 
@@ -277,10 +277,10 @@ def test_slips_in_well_known_domains_are_seen_and_other_domains_left_alone(clien
 
 
 @pytest.mark.parametrize("spelled", ["{0} {1}", "{0}{1}", " {0}-{1} ", "{0[0]} {0[1]}-{0[2]} {0[3]}{1}"])
-def test_the_code_confirms_and_leads_where_one_was_going(client, another_client, letters, spelled):
+def test_the_code_confirms_and_leads_where_one_was_going(client, another_client, outbox, spelled):
     register(client)
     assert client.get("/account?tab=1").location == "/auth/unconfirmed"
-    link, code = letters.link(), newest_code(letters)
+    link, code = outbox.link(), newest_code(outbox)
     page = client.post("/auth/unconfirmed", data={"code": spelled.format(*code.split())}, follow_redirects=True)
     assert page.request.full_path == "/account?tab=1"
     assert "You have confirmed your account" in page.text
@@ -289,9 +289,9 @@ def test_the_code_confirms_and_leads_where_one_was_going(client, another_client,
     assert has_happened("confirmed") == 1
 
 
-def test_of_wrong_codes_five_are_looked_at(client, letters, clock):
+def test_of_wrong_codes_five_are_looked_at(client, outbox, clock):
     register(client)
-    code = newest_code(letters)
+    code = newest_code(outbox)
     for typed in ("", "   "):
         assert "Write the code" in help_of(type_code(client, typed), "code")
     for typed in (another(code), "1234", "nonsense", code[:-1], f"{code}0"):
@@ -302,39 +302,39 @@ def test_of_wrong_codes_five_are_looked_at(client, letters, clock):
 
     clock.move(minutes=1)
     client.post("/auth/confirm")
-    assert newest_code(letters) != code
+    assert newest_code(outbox) != code
     assert "not right" in help_of(type_code(client, code), "code")
-    assert type_code(client, newest_code(letters)).location == HOME
+    assert type_code(client, newest_code(outbox)).location == HOME
 
 
-def test_another_email_has_the_same_code_while_it_can_be_typed(client, letters, clock):
+def test_another_email_has_the_same_code_while_it_can_be_typed(client, outbox, clock):
     register(client)
-    code = newest_code(letters)
+    code = newest_code(outbox)
     for tries in range(4):
         type_code(client, another(code))
         clock.move(minutes=10)
         client.post("/auth/confirm")
-        assert (len(letters()), newest_code(letters)) == (tries + 2, code)
+        assert (len(outbox()), newest_code(outbox)) == (tries + 2, code)
     type_code(client, another(code))
     assert "not right" in help_of(type_code(client, code), "code"), "an email more is no try more"
 
 
-def test_a_code_works_for_an_hour(client, letters, clock):
+def test_a_code_works_for_an_hour(client, outbox, clock):
     register(client)
-    code = newest_code(letters)
+    code = newest_code(outbox)
     clock.move(hours=1)
     assert "not right" in help_of(type_code(client, code), "code")
     client.post("/auth/confirm")
-    assert newest_code(letters) != code
+    assert newest_code(outbox) != code
     clock.move(minutes=59)
-    assert type_code(client, newest_code(letters)).location == HOME
+    assert type_code(client, newest_code(outbox)).location == HOME
 
 
-def test_a_code_is_good_once_and_for_one_account(client, another_client, letters):
+def test_a_code_is_good_once_and_for_one_account(client, another_client, outbox):
     register(client)
-    code = newest_code(letters)
+    code = newest_code(outbox)
     register(another_client, "bob@example.com", "bob")
-    assert newest_code(letters) != code
+    assert newest_code(outbox) != code
     assert "not right" in help_of(type_code(another_client, code), "code")
     assert type_code(client, code).location == HOME
     assert type_code(client, code).location == HOME
@@ -346,12 +346,12 @@ def test_a_code_is_good_once_and_for_one_account(client, another_client, letters
 
 
 @pytest.mark.parametrize("is_right", [True, False])
-def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, letters, is_right):
+def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, outbox, is_right):
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
         browser.sign_in(bob)
     browsers[0].post("/auth/confirm")
-    code = newest_code(letters)
+    code = newest_code(outbox)
     typed = code if is_right else another(code)
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda browser: type_code(browser, typed).status_code, browsers))
@@ -362,7 +362,7 @@ def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, le
         assert "not right" in help_of(type_code(browsers[0], code), "code")
 
 
-def test_no_code_is_made_that_no_email_carries(app, letters):
+def test_no_code_is_made_that_no_email_carries(app, outbox):
     """One registers with another's address, tries codes, corrects it, and registers with it again."""
     for number in range(12):
         browser = app.test_client()
@@ -370,4 +370,4 @@ def test_no_code_is_made_that_no_email_carries(app, letters):
         code = db.session.scalar(select(func.count()).where(EmailChallenge.email == "eve@example.com"))
         browser.post("/auth/unconfirmed", data={"email": f"junk{number}@example.com"})
     assert code == 10
-    assert len([letter for letter in letters() if letter.recipients == ["eve@example.com"]]) <= 10
+    assert len([email for email in outbox() if email.recipients == ["eve@example.com"]]) <= 10

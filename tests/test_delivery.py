@@ -76,14 +76,14 @@ def modes(*names):
     return pytest.mark.parametrize("mode", names)
 
 
-def letters():
+def outbox():
     return db.session.scalars(
         select(OutboxEmail).order_by(OutboxEmail.id).execution_options(populate_existing=True)
     ).all()
 
 
-def letter():
-    [only] = letters()
+def email():
+    [only] = outbox()
     return only
 
 
@@ -92,7 +92,7 @@ def people(count):
 
 
 def recipients(server):
-    return [letter["To"].partition("@")[0] for letter in server.letters if letter]
+    return [email["To"].partition("@")[0] for email in server.outbox if email]
 
 
 def register(client):
@@ -107,7 +107,7 @@ def is_sent_after_half_a_minute(clock):
     assert delivery.deliver() == 0
     clock.move(seconds=1)
     assert delivery.deliver() == 1
-    return (letter().status, letter().error, letter().tries) == ("sent", "", 2)
+    return (email().status, email().error, email().tries) == ("sent", "", 2)
 
 
 # A server that goes wrong
@@ -125,18 +125,18 @@ def is_sent_after_half_a_minute(clock):
 )
 def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, clock, mode, reason):
     register(client)
-    assert (server.connections, letter().tries) == ([], 0)
+    assert (server.connections, email().tries) == ([], 0)
 
     assert delivery.deliver() == 1
-    assert (letter().status, letter().claimed_until) == ("waiting", None)
-    assert reason in letter().error
+    assert (email().status, email().claimed_until) == ("waiting", None)
+    assert reason in email().error
     taken = 1 if mode == "drops after DATA" else 0
-    assert len(server.letters) == taken
+    assert len(server.outbox) == taken
 
     server.become("normal")
     assert is_sent_after_half_a_minute(clock)
-    assert len(server.letters) == taken + 1
-    assert {copy["Message-ID"] for copy in server.letters} == {letter().message_id}
+    assert len(server.outbox) == taken + 1
+    assert {copy["Message-ID"] for copy in server.emails} == {email().message_id}
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, 
 )
 def test_a_final_refusal_ends_a_email_at_once_with_its_reason(client, server, clock, reason):
     register(client)
-    assert (server.connections, letter().tries) == ([], 0)
+    assert (server.connections, email().tries) == ([], 0)
     assert delivery.deliver() == 1
-    assert (letter().status, letter().error, letter().tries) == ("failed", reason, 1)
+    assert (email().status, email().error, email().tries) == ("failed", reason, 1)
     server.become("normal")
     clock.move(days=2)
     assert delivery.deliver() == 0
-    assert server.letters == []
+    assert server.outbox == []
 
 
 @modes("451 at RCPT")
@@ -164,7 +164,7 @@ def test_a_email_that_is_put_off_again_and_again_waits_longer_each_time_with_one
     waits = []
     for _ in range(3):
         assert delivery.deliver() == 1
-        waits.append((letter().due_at - clock.time).total_seconds())
+        waits.append((email().due_at - clock.time).total_seconds())
         clock.move(seconds=waits[-1])
     assert waits == [30, 120, 600]
 
@@ -173,8 +173,8 @@ def test_a_email_that_is_put_off_again_and_again_waits_longer_each_time_with_one
     clock.move(hours=1)
     server.become("normal")
     delivery.deliver()
-    assert (letter().status, letter().tries) == ("sent", 5)
-    assert [copy["Message-ID"] for copy in server.letters] == [letter().message_id] * 2
+    assert (email().status, email().tries) == ("sent", 5)
+    assert [copy["Message-ID"] for copy in server.outbox] == [email().message_id] * 2
 
 
 @modes("hangs")
@@ -185,7 +185,7 @@ def test_the_thread_that_delivers_holds_up_no_page(make_app, database, server, o
         register(app.test_client())
         until(lambda: server.connections)
         assert app.test_client().get("/").status_code == 200
-        assert letter().claimed_until, "while the letter is still in hand"
+        assert email().claimed_until, "while the email is still in hand"
         app.extensions["delivery"].stop(wait=5)
 
 
@@ -216,13 +216,13 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
     assert server.connections == []
     queue("ada")
     assert delivery.deliver() == 1
-    assert (server.passwords, server.letters) == ([], [])
-    first, second = letters()
+    assert (server.passwords, server.outbox) == ([], [])
+    first, second = outbox()
     assert (first.status, second.status) == ("waiting", "waiting")
     assert reason in first.error
-    assert second.tries == 0, "what is wrong with the server is no fault of every letter"
+    assert second.tries == 0, "what is wrong with the server is no fault of every email"
     [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert said.startswith("No letter goes: the mail server can't be used: ")
+    assert said.startswith("No email goes: the mail server can't be used: ")
     assert reason in said
     assert not [secret for secret in ("eve", "ada", MAIL_PASSWORD) if secret in caplog.text]
 
@@ -242,14 +242,14 @@ def test_a_wrong_password_makes_emails_wait(app, queue, server, clock):
     app.extensions["mail"].password = "wrong"
     queue("eve")
     delivery.deliver()
-    assert server.letters == []
-    assert letter().status == "waiting"
-    assert letter().error.startswith("535 5.7.8")
+    assert server.outbox == []
+    assert email().status == "waiting"
+    assert email().error.startswith("535 5.7.8")
     app.extensions["mail"].password = MAIL_PASSWORD
     assert is_sent_after_half_a_minute(clock)
 
 
-# Many letters
+# Many emails
 
 
 def test_many_emails_go_over_one_connection(queue, server):
@@ -267,7 +267,7 @@ def test_when_nothing_is_due_no_connection_is_opened(app, server):
 def test_a_refused_recipient_among_others_loses_none_of_them_nor_the_connection(queue, server):
     queue("eve", "nobody", "ada")
     assert delivery.deliver() == 3
-    assert [(each.status, each.error) for each in letters()] == [
+    assert [(each.status, each.error) for each in outbox()] == [
         ("sent", ""),
         ("failed", "550 5.1.1 no such user"),
         ("sent", ""),
@@ -280,15 +280,15 @@ def test_a_refused_recipient_among_others_loses_none_of_them_nor_the_connection(
 def test_a_refused_email_leaves_nothing_of_it_on_the_connection(queue, server):
     queue("eve", "ada")
     assert delivery.deliver() == 2
-    assert [each.error for each in letters()] == ["554 5.3.4 not today"] * 2
+    assert [each.error for each in outbox()] == ["554 5.3.4 not today"] * 2
 
 
-@modes("421 after two letters")
+@modes("421 after two emails")
 def test_a_server_that_ends_the_connection_gets_a_new_one(queue, server, clock):
     queue(*people(5))
     assert delivery.deliver() == 5
     assert recipients(server) == ["person0", "person1", "person3", "person4"]
-    assert letters()[2].error == "421 4.7.0 too many letters"
+    assert outbox()[2].error == "421 4.7.0 too many emails"
     assert len(server.connections) == 2
     clock.move(seconds=30)
     delivery.deliver()
@@ -305,7 +305,7 @@ def test_several_threads_send_each_email_once(app, queue, server):
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(deliver, range(4))) == 50
     assert sorted(recipients(server)) == sorted(people(50))
-    assert {(each.status, each.tries) for each in letters()} == {("sent", 1)}
+    assert {(each.status, each.tries) for each in outbox()} == {("sent", 1)}
 
 
 @pytest.mark.parametrize("own", [{"PUBLIC_URL": f"https://{'host.' * 20}example/{'path/' * 16}x"}])
@@ -315,8 +315,8 @@ def test_a_server_takes_emails_with_long_links_whole(make_app, database, server,
         form = FORM | {"email": f"{'e' * 64}@example.com", "username": "e" * 64}
         app.test_client().post("/auth/register", data=form)
         assert delivery.deliver() == 1
-        assert (letter().status, letter().error) == ("sent", "")
-        [received] = server.letters
+        assert (email().status, email().error) == ("sent", "")
+        [received] = server.emails
         text, html = (received.get_body([kind]).get_content() for kind in ("plain", "html"))
         [link] = re.findall(r"https://\S+", text)
         assert link.startswith(f"{own['PUBLIC_URL']}/auth/confirm/")
@@ -337,8 +337,8 @@ def test_a_server_is_told_the_address_that_a_email_comes_from(make_app, database
         enqueue("no_account", None, to="eve@example.com")
         db.session.commit()
         delivery.deliver()
-        assert (letter().status, letter().error) == ("sent", "")
-        [received] = server.letters
+        assert (email().status, email().error) == ("sent", "")
+        [received] = server.emails
         assert received["X-MailFrom"] == received["From"].addresses[0].addr_spec == sender
 
 
@@ -377,21 +377,21 @@ def worker(app, server, authority):
 @modes("STARTTLS, slow")
 def test_the_worker_ends_after_the_email_in_hand(queue, server, worker):
     queue(*people(30))
-    until(lambda: len(server.letters) >= 3, 20)
+    until(lambda: len(server.outbox) >= 3, 20)
     worker.send_signal(signal.SIGTERM)
     said, _ = worker.communicate(timeout=60)
     assert worker.returncode == 0, said
-    assert 3 <= len(server.letters) < 30
-    assert [each.claimed_until for each in letters()] == [None] * 30
+    assert 3 <= len(server.outbox) < 30
+    assert [each.claimed_until for each in outbox()] == [None] * 30
     sent = db.session.scalar(select(func.count()).where(OutboxEmail.status == "sent"))
-    assert sent == len(server.letters)
+    assert sent == len(server.outbox)
     assert len(server.connections) == 1
 
 
 @modes("STARTTLS")
 def test_the_worker_ends_at_once_when_there_is_nothing_to_do(queue, server, worker):
     queue("eve")
-    until(lambda: letter().status == "sent", 20)
+    until(lambda: email().status == "sent", 20)
     assert recipients(server) == ["eve"]
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0

@@ -80,8 +80,8 @@ def sessions_of(user):
 # A new device
 
 
-def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, letters, clock):
-    letters().clear()
+def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, outbox, clock):
+    outbox().clear()
     browser = app.test_client()
     fields = {"login": "ada", "password": PASSWORD, "remember_me": "y"}
     assert browser.post(f"{LOGIN}?next=/auth/history", data=fields).location == VERIFY
@@ -92,7 +92,7 @@ def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, 
     assert f"{clock.time:%H:%M} UTC</time>" in page.text
     assert "ada@example.com" not in page.text, "a thief who has a username and its password learns no address"
     assert 'autocomplete="one-time-code"' in page.text
-    [email] = letters()
+    [email] = outbox()
     assert email.recipients == ["ada@example.com"]
     assert email.subject == "Your code to log in to Flasky on a new device"
     assert "ada" not in email.body.replace("ada@", "")
@@ -106,12 +106,12 @@ def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, 
     assert history()[-4:] == ["device_code_sent", "device_verified", "signed_in", "new_device"]
 
 
-def test_the_device_is_recognised_from_then_on(new_device, ada, letters):
-    assert enter(new_device, code_in(letters()[-1])).location == "/"
+def test_the_device_is_recognised_from_then_on(new_device, ada, outbox):
+    assert enter(new_device, code_in(outbox()[-1])).location == "/"
     new_device.post("/auth/logout")
-    letters().clear()
+    outbox().clear()
     assert new_device.sign_in(ada).location == "/"
-    assert letters() == []
+    assert outbox() == []
 
 
 def test_without_the_code_nothing_of_the_account_opens(new_device, ada):
@@ -123,20 +123,20 @@ def test_without_the_code_nothing_of_the_account_opens(new_device, ada):
     assert sessions_of(ada) == 1
 
 
-def test_a_wrong_password_sends_nothing(app, owner, letters):
-    letters().clear()
+def test_a_wrong_password_sends_nothing(app, owner, outbox):
+    outbox().clear()
     browser = app.test_client()
     assert browser.post(LOGIN, data={"login": "ada", "password": "wrong"}).status_code == 422
     assert browser.get(VERIFY).location == LOGIN
-    assert letters() == []
+    assert outbox() == []
 
 
 # Who passes
 
 
-def test_the_first_device_of_an_account_passes(client, ada, letters):
+def test_the_first_device_of_an_account_passes(client, ada, outbox):
     assert client.sign_in(ada).location == "/"
-    assert letters() == []
+    assert outbox() == []
 
 
 def test_an_account_whose_devices_are_forgotten_is_asked_all_the_same(app, owner, ada):
@@ -153,24 +153,24 @@ def test_an_unconfirmed_account_passes(app, bob):
         assert browser.get("/").location == "/auth/unconfirmed"
 
 
-def test_a_magic_link_and_a_passkey_pass(app, owner, ada, letters):
+def test_a_magic_link_and_a_passkey_pass(app, owner, ada, outbox):
     browser = app.test_client()
     browser.post("/auth/magic-link", data={"email": ada.email})
-    assert browser.get(letters.link()).location == "/"
+    assert browser.get(outbox.link()).location == "/"
     key = Key()
     add_passkey(owner, key)
-    letters().clear()
+    outbox().clear()
     assert log_in_by_passkey(app.test_client(), key).location == "/"
-    assert not any("code" in email.subject for email in letters())
+    assert not any("code" in email.subject for email in outbox())
 
 
-def test_with_two_factor_authentication_its_step_is_asked_for_and_no_code(app, owner, ada, letters, clock):
+def test_with_two_factor_authentication_its_step_is_asked_for_and_no_code(app, owner, ada, outbox, clock):
     set_up(owner, clock)
-    letters().clear()
+    outbox().clear()
     browser = app.test_client()
     assert browser.sign_in(ada).location == "/auth/second-factor"
     assert browser.get(VERIFY).location == LOGIN
-    assert letters() == []
+    assert outbox() == []
 
 
 @pytest.mark.parametrize("settings", [{}])
@@ -181,7 +181,7 @@ def test_it_is_off_unless_it_is_set(app, owner, ada, flask):
     assert db.session.scalar(select(User.next_login_trusted_until)) is None
 
 
-def test_a_registration_logs_in(client, letters):
+def test_a_registration_logs_in(client, outbox):
     fields = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     assert client.post("/auth/register", data=fields).status_code == 302
     assert sessions_of(User.find("eve")) == 1
@@ -199,14 +199,14 @@ def test_the_device_of_another_account_is_not_recognised(app, owner, ada, bob):
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "0" * 8, "\0", "1" * 65, "\ud800".encode("utf-8", "surrogatepass")])
-def test_what_is_no_code_is_refused(new_device, ada, letters, typed):
+def test_what_is_no_code_is_refused(new_device, ada, outbox, typed):
     assert enter(new_device, typed).status_code in {422, 400}
     assert sessions_of(ada) == 1
-    assert enter(new_device, code_in(letters()[-1])).location == "/"
+    assert enter(new_device, code_in(outbox()[-1])).location == "/"
 
 
-def test_five_attempts_and_no_more(new_device, ada, letters):
-    code = code_in(letters()[-1])
+def test_five_attempts_and_no_more(new_device, ada, outbox):
+    code = code_in(outbox()[-1])
     for _ in range(5):
         assert refused(enter(new_device, wrong(code)))
     assert refused(enter(new_device, code)), "the right one, too"
@@ -214,43 +214,43 @@ def test_five_attempts_and_no_more(new_device, ada, letters):
     assert history().count("device_code_failed") == 5, "later attempts leave no line each"
 
 
-def test_after_five_attempts_a_new_email_has_a_new_code(new_device, letters, clock):
-    first = code_in(letters()[-1])
+def test_after_five_attempts_a_new_email_has_a_new_code(new_device, outbox, clock):
+    first = code_in(outbox()[-1])
     for _ in range(5):
         enter(new_device, wrong(first))
     clock.move(seconds=60)
     assert new_device.post(VERIFY, data={"again": "y"}).location == VERIFY
-    second = code_in(letters()[-1])
+    second = code_in(outbox()[-1])
     assert second != first
     assert enter(new_device, second).location == "/"
 
 
-def test_a_code_lasts_fifteen_minutes(new_device, letters, clock):
-    code = code_in(letters()[-1])
+def test_a_code_lasts_fifteen_minutes(new_device, outbox, clock):
+    code = code_in(outbox()[-1])
     clock.move(minutes=15)
     assert refused(enter(new_device, code))
 
 
-def test_it_is_good_until_then(new_device, letters, clock):
-    code = code_in(letters()[-1])
+def test_it_is_good_until_then(new_device, outbox, clock):
+    code = code_in(outbox()[-1])
     clock.move(minutes=14, seconds=59)
     assert enter(new_device, code).location == "/"
 
 
-def test_after_half_an_hour_the_password_is_asked_for_again(new_device, letters, clock):
+def test_after_half_an_hour_the_password_is_asked_for_again(new_device, outbox, clock):
     new_device.get(VERIFY)
     clock.move(minutes=29)
     new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
-    code = code_in(letters()[-1])
+    code = code_in(outbox()[-1])
     clock.move(minutes=1)
     answer = enter(new_device, code)
     assert answer.location.startswith(LOGIN)
     assert notes(new_device.get(LOGIN)) == [START_AGAIN]
 
 
-def test_a_code_is_used_once(app, new_device, ada, letters):
+def test_a_code_is_used_once(app, new_device, ada, outbox):
     copied = new_device.get_cookie("session").value
-    code = code_in(letters()[-1])
+    code = code_in(outbox()[-1])
     assert enter(new_device, code).location == "/"
     thief = app.test_client()
     thief.set_cookie("session", copied)
@@ -258,8 +258,8 @@ def test_a_code_is_used_once(app, new_device, ada, letters):
     assert sessions_of(ada) == 2
 
 
-def test_of_ten_who_enter_one_code_at_once_one_is_logged_in(app, new_device, ada, letters):
-    code, copied = code_in(letters()[-1]), new_device.get_cookie("session").value
+def test_of_ten_who_enter_one_code_at_once_one_is_logged_in(app, new_device, ada, outbox):
+    code, copied = code_in(outbox()[-1]), new_device.get_cookie("session").value
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:
         browser.set_cookie("session", copied)
@@ -271,8 +271,8 @@ def test_of_ten_who_enter_one_code_at_once_one_is_logged_in(app, new_device, ada
     assert history().count("device_verified") == 1
 
 
-def test_of_twenty_wrong_codes_at_once_five_are_looked_at(app, new_device, letters):
-    code, copied = code_in(letters()[-1]), new_device.get_cookie("session").value
+def test_of_twenty_wrong_codes_at_once_five_are_looked_at(app, new_device, outbox):
+    code, copied = code_in(outbox()[-1]), new_device.get_cookie("session").value
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
         browser.set_cookie("session", copied)
@@ -282,8 +282,8 @@ def test_of_twenty_wrong_codes_at_once_five_are_looked_at(app, new_device, lette
     assert refused(enter(new_device, code))
 
 
-def test_another_browser_can_not_use_the_code(app, new_device, ada, letters):
-    code = code_in(letters()[-1])
+def test_another_browser_can_not_use_the_code(app, new_device, ada, outbox):
+    code = code_in(outbox()[-1])
     stranger = app.test_client()
     assert enter(stranger, code).location == LOGIN
     thief = app.test_client()
@@ -292,20 +292,20 @@ def test_another_browser_can_not_use_the_code(app, new_device, ada, letters):
     assert enter(new_device, code).location == "/"
 
 
-def test_the_codes_of_other_accounts_and_purposes_are_not_taken(app, new_device, ada, bob, letters):
+def test_the_codes_of_other_accounts_and_purposes_are_not_taken(app, new_device, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     app.test_client().sign_in(bob)
     other = app.test_client()
     other.sign_in(bob)
-    assert refused(enter(new_device, code_in(letters()[-1])))
+    assert refused(enter(new_device, code_in(outbox()[-1])))
     other.post("/auth/magic-link", data={"email": ada.email})
-    assert refused(enter(new_device, code_in(letters()[-1])))
+    assert refused(enter(new_device, code_in(outbox()[-1])))
     assert sessions_of(ada) == 1
 
 
-def test_a_code_proves_nothing_elsewhere(app, new_device, ada, letters):
-    code = code_in(letters()[-1])
+def test_a_code_proves_nothing_elsewhere(app, new_device, ada, outbox):
+    code = code_in(outbox()[-1])
     new_device.post("/auth/magic-link", data={"email": ada.email})
     assert new_device.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
     assert not is_signed_in(new_device)
@@ -319,34 +319,34 @@ def starts_again(browser, code):
     return answer.location.startswith(LOGIN) and notes(browser.get(LOGIN))[0] == START_AGAIN
 
 
-def test_a_changed_password_ends_it(owner, new_device, ada, letters):
-    code = code_in(letters()[-1])
+def test_a_changed_password_ends_it(owner, new_device, ada, outbox):
+    code = code_in(outbox()[-1])
     changed = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
     assert owner.post("/auth/change-password", data=changed).status_code == 302
     assert starts_again(new_device, code)
     assert not is_signed_in(new_device)
 
 
-def test_a_reset_ends_it(app, new_device, ada, letters):
-    code = code_in(letters()[-1])
+def test_a_reset_ends_it(app, new_device, ada, outbox):
+    code = code_in(outbox()[-1])
     browser = app.test_client()
     browser.post("/auth/reset", data={"email": ada.email})
-    choose(browser, letters.link())
+    choose(browser, outbox.link())
     assert starts_again(new_device, code)
 
 
-def test_two_factor_authentication_ends_it(owner, new_device, letters, clock):
-    code = code_in(letters()[-1])
+def test_two_factor_authentication_ends_it(owner, new_device, outbox, clock):
+    code = code_in(outbox()[-1])
     set_up(owner, clock)
     assert starts_again(new_device, code)
 
 
-def test_a_changed_address_ends_it(owner, new_device, ada, letters):
-    code = code_in(letters()[-1])
+def test_a_changed_address_ends_it(owner, new_device, ada, outbox):
+    code = code_in(outbox()[-1])
     owner.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
     [link] = [
         re.search(r"(/auth/change-email/\S+)", email.body)[1]
-        for email in letters()
+        for email in outbox()
         if "lovelace" in str(email.recipients)
     ]
     owner.get(link)
@@ -354,21 +354,21 @@ def test_a_changed_address_ends_it(owner, new_device, ada, letters):
 
 
 @pytest.mark.parametrize("command", ["deactivate", "delete"])
-def test_an_account_that_is_deactivated_or_deleted_ends_it(flask, new_device, letters, command):
-    code = code_in(letters()[-1])
+def test_an_account_that_is_deactivated_or_deleted_ends_it(flask, new_device, outbox, command):
+    code = code_in(outbox()[-1])
     assert flask(command, "ada", *(["--now", "--yes"] if command == "delete" else [])).exit_code == 0
     answer = enter(new_device, code)
     assert answer.location.startswith(LOGIN)
     assert not is_signed_in(new_device)
 
 
-def test_a_deactivated_account_gets_no_email(app, owner, ada, flask, letters):
+def test_a_deactivated_account_gets_no_email(app, owner, ada, flask, outbox):
     flask("deactivate", "ada")
-    letters().clear()
+    outbox().clear()
     browser = app.test_client()
     assert browser.sign_in(ada).location == LOGIN
     assert browser.get(VERIFY).location == LOGIN
-    assert letters() == []
+    assert outbox() == []
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_a_deactivated_account_gets_no_email(app, owner, ada, flask, letters):
     [{"deactivated_at": True}, {"password_version": User.password_version + 1}],
     ids=["deactivated", "password changed"],
 )
-def test_what_changes_in_the_very_moment_ends_it_too(app, new_device, ada, letters, clock, monkeypatch, change):
+def test_what_changes_in_the_very_moment_ends_it_too(app, new_device, ada, outbox, clock, monkeypatch, change):
     """After the page has looked at the account, and before it logs anybody in."""
     right = device_verification.is_right
 
@@ -387,42 +387,42 @@ def test_what_changes_in_the_very_moment_ends_it_too(app, new_device, ada, lette
         return found
 
     monkeypatch.setattr(device_verification, "is_right", change_then_look)
-    assert enter(new_device, code_in(letters()[-1])).location == LOGIN
+    assert enter(new_device, code_in(outbox()[-1])).location == LOGIN
     assert sessions_of(ada) == 1
 
 
-def test_a_deletion_that_waits_is_shown_after_the_code(new_device, ada, letters, clock):
+def test_a_deletion_that_waits_is_shown_after_the_code(new_device, ada, outbox, clock):
     ada.deletion_due_at = clock.time
     db.session.commit()
-    assert enter(new_device, code_in(letters()[-1])).location == "/"
+    assert enter(new_device, code_in(outbox()[-1])).location == "/"
     assert new_device.get("/account").location == "/auth/keep"
 
 
 # The email
 
 
-def test_the_same_code_is_sent_again_after_a_minute(new_device, letters, clock):
-    code = code_in(letters()[-1])
+def test_the_same_code_is_sent_again_after_a_minute(new_device, outbox, clock):
+    code = code_in(outbox()[-1])
     page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
     assert notes(page) == ["A new email can be sent in 60 seconds."]
     assert 'data-wait="60"' in page.text
     clock.move(seconds=60)
-    amount = len(letters())
+    amount = len(outbox())
     page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
     assert notes(page) == ["A new email is on its way."]
-    assert len(letters()) == amount + 1
-    assert code_in(letters()[-1]) == code
+    assert len(outbox()) == amount + 1
+    assert code_in(outbox()[-1]) == code
     assert enter(new_device, code).location == "/"
 
 
-def test_the_password_entered_again_a_moment_later_sends_no_second_email(new_device, ada, letters):
-    amount, code = len(letters()), code_in(letters()[-1])
+def test_the_password_entered_again_a_moment_later_sends_no_second_email(new_device, ada, outbox):
+    amount, code = len(outbox()), code_in(outbox()[-1])
     assert new_device.sign_in(ada).location == VERIFY
-    assert len(letters()) == amount
+    assert len(outbox()) == amount
     assert enter(new_device, code).location == "/"
 
 
-def test_the_page_says_when_the_email_waits_and_when_it_was_refused(new_device, letters, clock):
+def test_the_page_says_when_the_email_waits_and_when_it_was_refused(new_device, outbox, clock):
     waits, failed = "The email is still waiting to be sent.", "The email could not be delivered"
     page = new_device.get(VERIFY)
     assert waits not in page.text
@@ -440,8 +440,8 @@ def test_the_page_says_when_the_email_waits_and_when_it_was_refused(new_device, 
     assert waits in new_device.get(VERIFY).text
 
 
-def test_an_account_gets_five_an_hour_and_others_are_still_sent(app, owner, ada, letters):
-    letters().clear()
+def test_an_account_gets_five_an_hour_and_others_are_still_sent(app, owner, ada, outbox):
+    outbox().clear()
     for _ in range(5):
         browser = app.test_client()
         browser.sign_in(ada)
@@ -454,36 +454,36 @@ def test_an_account_gets_five_an_hour_and_others_are_still_sent(app, owner, ada,
     for _ in range(3):
         assert enter(browser, "12345678").status_code == 422
     assert browser.post(VERIFY, data={"again": "y"}).location == VERIFY
-    assert len(letters()) == 5
+    assert len(outbox()) == 5
     assert db.session.scalar(select(func.count()).select_from(EmailChallenge)) == 5, (
         "a code that no email has is no code"
     )
     browser.post("/auth/reset", data={"email": ada.email})
-    assert letters()[-1].subject != letters()[0].subject, "a reset is sent"
+    assert outbox()[-1].subject != outbox()[0].subject, "a reset is sent"
 
 
-def test_an_account_gets_fifteen_a_day(app, owner, ada, letters, clock):
-    letters().clear()
+def test_an_account_gets_fifteen_a_day(app, owner, ada, outbox, clock):
+    outbox().clear()
     for _ in range(20):
         app.test_client().sign_in(ada)
         clock.move(minutes=30)
-    assert len(letters()) == 15
+    assert len(outbox()) == 15
 
 
 @unlimited
-def test_many_at_once_send_no_more_than_five(app, owner, ada, letters):
-    letters().clear()
+def test_many_at_once_send_no_more_than_five(app, owner, ada, outbox):
+    outbox().clear()
     browsers = [app.test_client() for _ in range(12)]
     with ThreadPoolExecutor(12) as pool:
         assert set(pool.map(log_in, browsers)) == {VERIFY}
-    assert len(letters()) == 5
+    assert len(outbox()) == 5
 
 
-def test_an_email_about_a_password_that_changed_meanwhile_is_dropped_or_useless(owner, new_device, letters):
+def test_an_email_about_a_password_that_changed_meanwhile_is_dropped_or_useless(owner, new_device, outbox):
     """It has no link that changes anything, and its code is bound to the password."""
     changed = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
     owner.post("/auth/change-password", data=changed)
-    for email in letters():
+    for email in outbox():
         if found := re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE):
             assert enter(new_device, found[0]).location.startswith(LOGIN)
 
@@ -491,13 +491,13 @@ def test_an_email_about_a_password_that_changed_meanwhile_is_dropped_or_useless(
 # JSON
 
 
-def test_json_gets_statuses(app, owner, ada, letters):
+def test_json_gets_statuses(app, owner, ada, outbox):
     browser = app.test_client()
     assert browser.post(VERIFY, data={"code": "12345678"}, headers=JSON).status_code == 401
     assert browser.get(VERIFY, headers=JSON).status_code == 401
     answer = browser.post(LOGIN, data={"login": "ada", "password": PASSWORD}, headers=JSON)
     assert answer.json == {"logged_in": False, "next": VERIFY}
-    code = code_in(letters()[-1])
+    code = code_in(outbox()[-1])
     answer = enter(browser, wrong(code), headers=JSON)
     assert (answer.status_code, answer.json) == (422, {"errors": {"code": [WRONG]}})
     assert enter(browser, code, headers=JSON).json == {"logged_in": True, "next": "/"}
@@ -506,13 +506,13 @@ def test_json_gets_statuses(app, owner, ada, letters):
 # It is no second factor
 
 
-def test_it_is_no_second_factor_and_no_reauthentication(app, owner, ada, letters, clock):
+def test_it_is_no_second_factor_and_no_reauthentication(app, owner, ada, outbox, clock):
     app.config["SECOND_FACTOR_FOR"] = "everybody"
     browser = app.test_client()
     browser.sign_in(ada)
     clock.move(minutes=10)
     browser.post(VERIFY, data={"again": "y"})
-    assert enter(browser, code_in(letters()[-1])).location == "/"
+    assert enter(browser, code_in(outbox()[-1])).location == "/"
     assert browser.get("/").location == "/auth/two-factor", "one must still be set up"
     app.config["SECOND_FACTOR_FOR"] = "nobody"
     assert browser.get("/auth/passkeys").status_code == 200
@@ -523,11 +523,11 @@ def test_it_is_no_second_factor_and_no_reauthentication(app, owner, ada, letters
 # The way out
 
 
-def test_an_operator_lets_the_next_login_pass_once(app, owner, ada, flask, letters):
+def test_an_operator_lets_the_next_login_pass_once(app, owner, ada, flask, outbox):
     result = flask("trust-next-login", "ada", "--yes")
     assert result.exit_code == 0
     assert "ada can log in on a new device without a code, once" in result.stdout
-    letters().clear()
+    outbox().clear()
     browser = app.test_client()
     assert browser.sign_in(ada).location == "/"
     assert history()[-4:] == ["next_login_trusted", "next_login_trust_used", "signed_in", "new_device"]

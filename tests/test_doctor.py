@@ -23,7 +23,7 @@ from app.extensions import db, migrations
 from app.models import Job
 from app.security import tokens
 
-ALL = "settings database clock letters cleanup PUBLIC_URL mail accounts CAPTCHA counts".split()
+ALL = "settings database clock emails cleanup PUBLIC_URL mail accounts CAPTCHA counts".split()
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_it_recommends_codes_for_new_devices_without_calling_their_absence_wrong
 
 def test_it_changes_nothing(app, doctor, smtp):
     doctor(code=0)
-    assert smtp.letters == []
+    assert smtp.outbox == []
     assert {table.name: db.session.execute(table.select()).all() for table in db.metadata.sorted_tables} == {
         table.name: [] for table in db.metadata.sorted_tables
     }
@@ -155,7 +155,7 @@ def test_no_database(app, doctor):
     db.session.commit()
     said = doctor()
     assert "no such table" in only(said, "database")
-    assert said["letters"][0] == "-"
+    assert said["emails"][0] == "-"
 
 
 def test_a_clock_that_is_off(doctor, clock, issuer):
@@ -174,7 +174,7 @@ def test_emails_that_wait(doctor, bob, clock):
     db.session.commit()
     assert doctor(code=0)
     clock.move(minutes=6)
-    assert "1 letters wait, the oldest for 0:06:00. Does flask mail work run?" in doctor()["letters"][1]
+    assert "1 emails wait, the oldest for 0:06:00. Does flask mail work run?" in doctor()["emails"][1]
 
 
 def test_cleanup_that_never_ran(doctor, clock, bob):
@@ -216,7 +216,7 @@ def test_cleanup_jobs_that_fail_or_are_overdue(doctor, bob, clock):
         ("STARTTLS, another host", {}, "Its certificate has to be for this name"),
         ("STARTTLS not offered", {}, "STARTTLS (MAIL_USE_TLS) is usual on port 587"),
         ("STARTTLS", {"MAIL_PASSWORD": "wrong"}, "Are MAIL_USERNAME and MAIL_PASSWORD right?"),
-        ("STARTTLS", {"MAIL_USERNAME": ""}, "takes no letters from MAIL_SENDER: 530"),
+        ("STARTTLS", {"MAIL_USERNAME": ""}, "takes no emails from MAIL_SENDER: 530"),
     ],
 )
 @on_sqlite
@@ -282,7 +282,7 @@ def test_a_cookie_and_a_header_that_a_proxy_changes(app, doctor):
 def test_an_issuer_that_is_not_what_it_should_be(doctor, issuer):
     issuer.metadata = {"issuer": "https://evil.example"}
     said = only(doctor(), "accounts")
-    assert "Is OIDC_ACME_ISSUER right to the letter" in said
+    assert "Is OIDC_ACME_ISSUER right to the email" in said
     assert "names another issuer, 'https://evil.example'" in said
 
 

@@ -36,92 +36,92 @@ PAGES = {"/auth/reset": "/auth/reset/", "/auth/magic-link": "/auth/magic-link/"}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser, ada, letters, clock, page):
+def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser, ada, outbox, clock, page):
     owner = browser("198.51.100.7")
     owner.sign_in(ada)
     owner.post("/auth/logout")
     use_up(browser, ada.email)
-    sent = len(letters())
+    sent = len(outbox())
     for number in range(5):
         clock.move(minutes=2)
         owner.post(page, data={"email": ada.email})
-        assert len(letters()) == sent + min(number + 1, budgets.DEVICE_HOURLY)
-    assert letters.link().startswith(PAGES[page])
-    assert owner.get(letters.link()).status_code in {200, 302}
+        assert len(outbox()) == sent + min(number + 1, budgets.DEVICE_HOURLY)
+    assert outbox.link().startswith(PAGES[page])
+    assert owner.get(outbox.link()).status_code in {200, 302}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_device_that_another_account_recognises_is_a_strangers(browser, ada, bob, letters, page):
+def test_a_device_that_another_account_recognises_is_a_strangers(browser, ada, bob, outbox, page):
     other = browser("198.51.100.7")
     other.sign_in(bob)
     other.post("/auth/logout")
     use_up(browser, ada.email)
-    sent = len(letters())
+    sent = len(outbox())
     other.post(page, data={"email": ada.email})
-    assert len(letters()) == sent
+    assert len(outbox()) == sent
 
 
 @pytest.mark.parametrize("wait", [20, *(pytest.param(wait, marks=pytest.mark.extended) for wait in (0, 54, 59))])
 @pytest.mark.parametrize("page", PAGES)
-def test_there_is_always_a_reset_link_that_works_whatever_a_stranger_asks_for(browser, ada, letters, clock, page, wait):
+def test_there_is_always_a_reset_link_that_works_whatever_a_stranger_asks_for(browser, ada, outbox, clock, page, wait):
     """For a day and a half, ten requests an hour; the owner asks in between, on a device that is not known."""
     for hour in range(36):
         use_up(browser, ada.email, page)
-        letters()
+        outbox()
         clock.move(minutes=wait)
         answer = browser("198.51.100.7").post("/auth/reset", data={"email": ada.email}, follow_redirects=True)
-        letters()
-        link = re.findall(r"http://localhost(/auth/reset/\S+)", "".join(letter.body for letter in letters))[-1]
+        outbox()
+        link = re.findall(r"http://localhost(/auth/reset/\S+)", "".join(message.body for message in outbox))[-1]
         assert browser("198.51.100.7").get(link).status_code == 200, hour
         assert "the newest one still works" in answer.text
         clock.move(minutes=60 - wait, seconds=1)
-    assert len(letters) <= 2 * budgets.DAILY
+    assert len(outbox) <= 2 * budgets.DAILY
 
 
-def test_the_last_email_of_a_day_is_a_reset_and_says_so(browser, ada, letters, clock):
+def test_the_last_email_of_a_day_is_a_reset_and_says_so(browser, ada, outbox, clock):
     for _ in range(4):
         use_up(browser, ada.email, "/auth/magic-link")
         clock.move(hours=1)
-    assert len(letters()) == budgets.DAILY - 1
+    assert len(outbox()) == budgets.DAILY - 1
     browser("198.51.100.7").post("/auth/reset", data={"email": ada.email})
-    assert len(letters()) == budgets.DAILY
-    assert "Open this link within 24 hours" in letters[-1].body
-    assert "this is the last one until tomorrow" in letters[-1].body
+    assert len(outbox()) == budgets.DAILY
+    assert "Open this link within 24 hours" in outbox[-1].body
+    assert "this is the last one until tomorrow" in outbox[-1].body
     clock.move(hours=23)
     form = {"password": "another lantern", "confirm_password": "another lantern"}
-    assert browser("198.51.100.7").post(letters.link(), data=form).status_code == 302
-    assert browser("198.51.100.7").get(letters.link(budgets.DAILY - 1)).status_code == 410
+    assert browser("198.51.100.7").post(outbox.link(), data=form).status_code == 302
+    assert browser("198.51.100.7").get(outbox.link(budgets.DAILY - 1)).status_code == 410
 
 
-def test_an_address_without_an_account_is_written_to_as_often(browser, ada, letters, clock):
+def test_an_address_without_an_account_is_written_to_as_often(browser, ada, outbox, clock):
     def story(email):
         seen = []
         for minutes in (0, 10, 25, 40, 61, 61, 61, 61):
             use_up(browser, email)
             seen.append(
-                (len([letter for letter in letters() if letter.recipients == [email]]), clock.move(minutes=minutes))
+                (len([message for message in outbox() if message.recipients == [email]]), clock.move(minutes=minutes))
             )
         return seen
 
     assert story(ada.email) == story("nobody@example.com")
 
 
-def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_ask_for(app, browser, ada, letters):
+def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_ask_for(app, browser, ada, outbox):
     own = DictLoader({"mail/digest.txt": "Subject: Your week\n\nNothing new."})
     app.jinja_env.loader = ChoiceLoader([own, app.jinja_env.loader])
     for _ in range(budgets.DAILY + 1):
         enqueue("digest", ada)
         enqueue("password_changed", ada)
     db.session.commit()
-    letters()
+    outbox()
     browser().post("/auth/reset", data={"email": ada.email})
-    assert "/auth/reset/" in letters()[-1].body
+    assert "/auth/reset/" in outbox()[-1].body
 
 
-def test_other_addresses_of_the_mailbox_keep_nobody_from_resetting_and_get_no_more(browser, ada, letters):
+def test_other_addresses_of_the_mailbox_keep_nobody_from_resetting_and_get_no_more(browser, ada, outbox):
     for number in range(20):
         browser(f"192.0.2.{number}").post("/auth/reset", data={"email": f"ada+{number}@example.com"})
-    assert len(letters()) == budgets.HOURLY
+    assert len(outbox()) == budgets.HOURLY
     browser("198.51.100.7").post("/auth/reset", data={"email": "ada@example.com"})
-    assert len(letters()) == budgets.HOURLY + 1
-    assert "/auth/reset/" in letters[-1].body
+    assert len(outbox()) == budgets.HOURLY + 1
+    assert "/auth/reset/" in outbox[-1].body

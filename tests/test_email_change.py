@@ -23,15 +23,17 @@ def ask(browser, email, password=PASSWORD, **fields):
     return browser.post("/auth/change-email", data={"email": email, "password": password} | fields)
 
 
-def link_to(letters, address, page):
+def link_to(outbox, address, page):
     """The newest link to a page that went to an address."""
-    went = [number for number, letter in enumerate(letters()) if letter.recipients == [address] and page in letter.body]
-    return letters.link(went[-1])
+    went = [
+        number for number, message in enumerate(outbox()) if message.recipients == [address] and page in message.body
+    ]
+    return outbox.link(went[-1])
 
 
-def change(browser, letters, email, password=PASSWORD):
+def change(browser, outbox, email, password=PASSWORD):
     assert ask(browser, email, password).location == "/auth/email-sent"
-    assert browser.get(link_to(letters, email, "/auth/change-email/")).location == "/account"
+    assert browser.get(link_to(outbox, email, "/auth/change-email/")).location == "/account"
 
 
 def take_back(browser, link):
@@ -44,8 +46,8 @@ def change_password(browser):
     assert browser.post("/auth/change-password", data=form).location == "/account"
 
 
-def code_in(letter):
-    return re.search(r"^\d{4} \d{4}$", letter.body, re.MULTILINE)[0]
+def code_in(message):
+    return re.search(r"^\d{4} \d{4}$", message.body, re.MULTILINE)[0]
 
 
 def help_of(page, field):
@@ -76,17 +78,17 @@ def thief(app):
 # Asking, and opening the link
 
 
-def test_the_whole_story(app, client, another_client, ada, letters, clock):
+def test_the_whole_story(app, client, another_client, ada, outbox, clock):
     client.sign_in(ada)
     another_client.sign_in(ada)
-    letters().clear()  # one tells of the second browser
+    outbox().clear()  # one tells of the second browser
     copy = app.test_client()
     copy.set_cookie("session", client.get_cookie("session").value)
 
     assert ADA in client.get("/auth/change-email").text
     page = client.post("/auth/change-email", data={"email": f" {NEW} ", "password": PASSWORD}, follow_redirects=True)
     assert (page.request.path, NEW in page.text) == ("/auth/email-sent", True)
-    to_new, to_old = letters()
+    to_new, to_old = outbox()
     assert (to_new.recipients, to_old.recipients) == ([NEW], [ADA])
     assert "ada (at) example (dot) org" in to_old.body, "which no mail program makes a link of"
     assert re.search(r"This wasn't me:\n(\S+)", to_old.body)[1].startswith(f"http://localhost{SECURE}")
@@ -94,7 +96,7 @@ def test_the_whole_story(app, client, another_client, ada, letters, clock):
     assert ada.email == ADA, "nothing has changed yet"
     assert is_in(another_client)
 
-    link = link_to(letters, NEW, "/auth/change-email/")
+    link = link_to(outbox, NEW, "/auth/change-email/")
     page = client.get(link, follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, "/account")
     assert f"Your address is {NEW} now" in page.text
@@ -103,17 +105,17 @@ def test_the_whole_story(app, client, another_client, ada, letters, clock):
     assert not is_in(copy), "the session has another id"
     page = another_client.get("/account", follow_redirects=True)
     assert "the address of the account was changed in another browser" in page.text
-    undo = letters()[-1]
+    undo = outbox()[-1]
     assert undo.recipients == [ADA]
     assert "ada (at) example (dot) org" in undo.body
     assert f"take your account back by {clock.time + timedelta(days=7):%-d %B %Y}:" in undo.body
-    assert letters.link().startswith(SECURE)
+    assert outbox.link().startswith(SECURE)
 
     page = client.get(link, follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, "/account")
     assert f"Your address is {NEW} already" in page.text
     assert another_client.get(link).status_code == 410
-    assert len(letters()) == 3
+    assert len(outbox()) == 3
     for login, status in ((ADA, 422), (NEW.upper(), 302)):
         assert another_client.post("/auth/login", data={"login": login, "password": PASSWORD}).status_code == status
     assert (has_happened("email_change_asked"), has_happened("email_changed")) == (1, 1)
@@ -131,52 +133,50 @@ def test_the_whole_story(app, client, another_client, ada, letters, clock):
         ("email", "BOB@Example.COM", "already registered"),
     ],
 )
-def test_what_will_not_do_is_said_beside_its_field(client, ada, bob, letters, field, value, error):
+def test_what_will_not_do_is_said_beside_its_field(client, ada, bob, outbox, field, value, error):
     client.sign_in(ada)
     form = {"email": NEW, "password": PASSWORD} | {field: value}
     page = client.post("/auth/change-email", data=form)
     assert error in help_of(page, field)
     assert value_of(page, "email").lower() == form["email"].lower()
     assert PASSWORD not in page.text
-    assert (letters(), has_happened("email_change_asked")) == ([], 0)
+    assert (outbox(), has_happened("email_change_asked")) == ([], 0)
 
 
-def test_strangers_and_the_unconfirmed_are_held_back(client, bob, letters):
+def test_strangers_and_the_unconfirmed_are_held_back(client, bob, outbox):
     assert client.get("/auth/change-email").location == "/auth/login?next=/auth/change-email"
     assert ask(client, NEW).location.startswith("/auth/login")
     client.sign_in(bob)
     assert ask(client, NEW).location == "/auth/unconfirmed"
-    assert letters() == []
+    assert outbox() == []
 
 
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_a_email(
-    client, ada, bob, letters
-):
+def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_a_email(client, ada, bob, emails):
     client.sign_in(ada)
     asked = [ask(client, email) for email in (NEW, BOB)]
     assert [(page.status_code, page.location) for page in asked] == [(302, "/auth/email-sent")] * 2
-    assert [letter.recipients for letter in letters()] == [[NEW], [ADA], [BOB], [ADA]]
-    assert "You have an account" in letters[2].subject
-    assert "/auth/change-email/" not in letters[2].body
+    assert [message.recipients for message in outbox()] == [[NEW], [ADA], [BOB], [ADA]]
+    assert "You have an account" in outbox[2].subject
+    assert "/auth/change-email/" not in outbox[2].body
 
 
-def test_ten_emails_an_hour_go_to_an_address(client, ada, letters, clock):
+def test_ten_emails_an_hour_go_to_an_address(client, ada, outbox, clock):
     client.sign_in(ada)
     for _ in range(10):
         assert ask(client, NEW).status_code == 302
     page = ask(client, "ADA@example.org")
-    assert "Many letters went there lately. Wait an hour" in help_of(page, "email")
-    assert len([letter for letter in letters() if letter.recipients == [NEW]]) == 10
+    assert "Many emails went there lately. Wait an hour" in help_of(page, "email")
+    assert len([message for message in outbox() if message.recipients == [NEW]]) == 10
     assert ask(client, NEWER).status_code == 302
     clock.move(hours=1)
     assert ask(client, NEW).status_code == 302
 
 
-def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, another_client, ada, letters):
+def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, another_client, ada, outbox):
     client.sign_in(ada)
     ask(client, NEW)
-    link = link_to(letters, NEW, "/auth/change-email/")
+    link = link_to(outbox, NEW, "/auth/change-email/")
     asked = another_client.get(link, follow_redirects=True)
     assert asked.request.full_path.rstrip("?") == "/auth/login"
     assert "Log in to change your address." in asked.text
@@ -187,13 +187,13 @@ def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, a
     assert (is_in(another_client), is_in(client)) == (True, False)
 
 
-def test_only_its_owner_can_open_a_link_and_only_by_opening_it(client, another_client, ada, bob, letters):
+def test_only_its_owner_can_open_a_link_and_only_by_opening_it(client, another_client, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     client.sign_in(ada)
     another_client.sign_in(bob)
     ask(client, NEW)
-    link = link_to(letters, NEW, "/auth/change-email/")
+    link = link_to(outbox, NEW, "/auth/change-email/")
     page = another_client.get(link)
     assert (page.status_code, GONE in page.text) == (410, True)
     client.head(link)
@@ -205,33 +205,33 @@ def test_only_its_owner_can_open_a_link_and_only_by_opening_it(client, another_c
     assert ada.email == NEW
 
 
-def by_the_clock(client, letters, clock):
+def by_the_clock(client, outbox, clock):
     clock.move(hours=1)
 
 
-def by_another_password(client, letters, clock):
+def by_another_password(client, outbox, clock):
     change_password(client)
 
 
-def by_another_change(client, letters, clock):
-    change(client, letters, NEWER)
+def by_another_change(client, outbox, clock):
+    change(client, outbox, NEWER)
 
 
 @pytest.mark.parametrize("end", [by_the_clock, by_another_password, by_another_change])
-def test_a_link_dies(client, another_client, ada, letters, clock, end):
+def test_a_link_dies(client, another_client, ada, outbox, clock, end):
     client.sign_in(ada)
     ask(client, NEW)
-    link = link_to(letters, NEW, "/auth/change-email/")
-    end(client, letters, clock)
+    link = link_to(outbox, NEW, "/auth/change-email/")
+    end(client, outbox, clock)
     assert client.get(link).status_code == 410
     assert another_client.get(link).status_code == 410, "nobody is asked to sign in for nothing"
     assert ada.email != NEW
 
 
-def test_a_link_works_for_an_hour(client, ada, letters, clock):
+def test_a_link_works_for_an_hour(client, ada, outbox, clock):
     client.sign_in(ada)
     ask(client, NEW)
-    link = link_to(letters, NEW, "/auth/change-email/")
+    link = link_to(outbox, NEW, "/auth/change-email/")
     clock.move(minutes=59)
     assert client.get(link).location == "/account"
     clock.move(minutes=2)
@@ -241,10 +241,10 @@ def test_a_link_works_for_an_hour(client, ada, letters, clock):
 # Whose the address is
 
 
-def test_whether_an_address_is_free_is_asked_again_when_the_link_is_opened(client, another_client, ada, letters):
+def test_whether_an_address_is_free_is_asked_again_when_the_link_is_opened(client, another_client, ada, outbox):
     client.sign_in(ada)
     ask(client, NEW)
-    link = link_to(letters, NEW, "/auth/change-email/")
+    link = link_to(outbox, NEW, "/auth/change-email/")
     assert register(another_client, NEW.upper()).status_code == 302
     page = client.get(link)
     assert (page.status_code, GONE in page.text) == (410, True)
@@ -253,7 +253,7 @@ def test_whether_an_address_is_free_is_asked_again_when_the_link_is_opened(clien
 
 @pytest.mark.parametrize("is_seen_only_by_the_database", [False, True])
 def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
-    client, another_client, ada, bob, letters, monkeypatch, is_seen_only_by_the_database
+    client, another_client, ada, bob, outbox, monkeypatch, is_seen_only_by_the_database
 ):
     bob.confirmed = True
     db.session.commit()
@@ -261,7 +261,7 @@ def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
     for browser, user in ((client, ada), (another_client, bob)):
         browser.sign_in(user)
         assert ask(browser, NEW).location == "/auth/email-sent"
-        links.append(link_to(letters, NEW, "/auth/change-email/"))
+        links.append(link_to(outbox, NEW, "/auth/change-email/"))
     assert another_client.get(links[1]).location == "/account"
     if is_seen_only_by_the_database:  # as at one moment
         monkeypatch.setattr("app.models.user.is_free", lambda *_: [])
@@ -271,7 +271,7 @@ def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
     assert (is_in(client), has_happened("email_changed")) == (True, 1)
 
 
-def test_at_once_too_one_has_it(app, ada, bob, letters):
+def test_at_once_too_one_has_it(app, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     clicks = []
@@ -280,21 +280,21 @@ def test_at_once_too_one_has_it(app, ada, bob, letters):
         for browser in browsers:
             browser.sign_in(user)
         ask(browsers[0], NEW)
-        clicks += [(browser, link_to(letters, NEW, "/auth/change-email/")) for browser in browsers]
+        clicks += [(browser, link_to(outbox, NEW, "/auth/change-email/")) for browser in browsers]
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda click: click[0].get(click[1]).status_code, clicks[::2] + clicks[1::2]))
     assert set(answers) <= {302, 410}
     assert [ada.email, bob.email].count(NEW) == 1
     assert has_happened("email_changed") == 1
-    assert [letter.subject for letter in letters()].count("The address of your account was changed") == 1
+    assert [message.subject for message in outbox()].count("The address of your account was changed") == 1
 
 
-def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, another_client, ada, letters):
+def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, another_client, ada, outbox):
     client.sign_in(ada)
-    change(client, letters, "Ada@example.com")
+    change(client, outbox, "Ada@example.com")
     assert (ada.email, ada.email_key) == ("Ada@example.com", ADA)
     assert another_client.post("/auth/login", data={"login": ADA, "password": PASSWORD}).status_code == 302
-    assert take_back(another_client, link_to(letters, ADA, SECURE)).location == "/auth/login"
+    assert take_back(another_client, link_to(outbox, ADA, SECURE)).location == "/auth/login"
     assert (ada.email, ada.email_key) == (ADA, ADA)
     assert not is_in(client)
 
@@ -302,13 +302,13 @@ def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, anothe
 # Putting it back
 
 
-def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, another_client, thief, ada, letters):
+def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, another_client, thief, ada, outbox):
     client.sign_in(ada)
     thief.sign_in(ada)
-    change(thief, letters, NEW)
-    link = link_to(letters, ADA, SECURE)
+    change(thief, outbox, NEW)
+    link = link_to(outbox, ADA, SECURE)
     change_password(thief)
-    change(thief, letters, NEWER, THIEFS)
+    change(thief, outbox, NEWER, THIEFS)
     second = app.test_client()
     assert second.sign_in(ada, THIEFS).location == "/"
 
@@ -326,7 +326,7 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
         page = browser.get("/account", follow_redirects=True)
         told = "the account was taken back from an email about it" in page.text
         assert (page.request.path, told) == ("/auth/login", True)
-    restored, lost = letters()[-2:]
+    restored, lost = outbox()[-2:]
     assert (lost.recipients, "no longer" in lost.subject, "/auth/" in lost.body) == ([NEWER], True, False)
     assert restored.recipients == [ADA]
 
@@ -335,45 +335,45 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
     assert has_happened("account_secured") == 1
 
 
-def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client, thief, ada, letters, clock):
+def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client, thief, ada, outbox, clock):
     thief.sign_in(ada)
     ask(thief, NEW)
-    thief.get(link_to(letters, NEW, "/auth/change-email/"))
+    thief.get(link_to(outbox, NEW, "/auth/change-email/"))
     OutboxEmail.claim().try_later("451 later")
     db.session.commit()
     change_password(thief)
-    change(thief, letters, NEWER, THIEFS)
+    change(thief, outbox, NEWER, THIEFS)
     subject = "The address of your account was changed"
-    assert not [letter for letter in letters() if letter.recipients == [ADA] and letter.subject == subject]
+    assert not [message for message in outbox() if message.recipients == [ADA] and message.subject == subject]
     clock.move(minutes=1)
-    link = link_to(letters, ADA, SECURE)
-    assert letters[-1].subject == subject
+    link = link_to(outbox, ADA, SECURE)
+    assert outbox[-1].subject == subject
     assert take_back(client, link).status_code == 302
     assert (ada.email, ada.verify_password(OWNERS), is_in(thief)) == (ADA, True, False)
 
 
-def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, another_client, thief, ada, letters):
+def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, another_client, thief, ada, outbox):
     thief.sign_in(ada)
     ask(thief, NEWER)
-    links = [link_to(letters, NEWER, "/auth/change-email/")]  # is about the address that comes back
-    change(thief, letters, NEW)
-    link_to_ada = link_to(letters, ADA, SECURE)
+    links = [link_to(outbox, NEWER, "/auth/change-email/")]  # is about the address that comes back
+    change(thief, outbox, NEW)
+    link_to_ada = link_to(outbox, ADA, SECURE)
 
     def have_links_sent(email):
         another_client.post("/auth/reset", data={"email": email})
-        links.append(link_to(letters, email, "/auth/reset/"))
+        links.append(link_to(outbox, email, "/auth/reset/"))
         asker = app.test_client()
         asker.post("/auth/magic-link", data={"email": email})
-        links.append(link_to(letters, email, "/auth/magic-link/"))
-        return asker, code_in(letters[-1])
+        links.append(link_to(outbox, email, "/auth/magic-link/"))
+        return asker, code_in(outbox[-1])
 
     have_links_sent(NEW)
-    change(thief, letters, NEWER)
-    links.append(link_to(letters, NEW, SECURE))
+    change(thief, outbox, NEWER)
+    links.append(link_to(outbox, NEW, SECURE))
     waiting, code = have_links_sent(NEWER)
     ask(thief, NEW)
-    links.append(link_to(letters, NEW, "/auth/change-email/"))
-    assert another_client.get(links[-2]).status_code == 200, "the link in the newest letter works"
+    links.append(link_to(outbox, NEW, "/auth/change-email/"))
+    assert another_client.get(links[-2]).status_code == 200, "the link in the newest message works"
 
     assert take_back(client, link_to_ada).status_code == 302
     assert len(links) == 7
@@ -387,60 +387,60 @@ def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, anothe
     assert not any(map(is_in, (thief, another_client, waiting)))
 
 
-def test_taking_it_back_from_a_later_change_leaves_the_link_of_an_earlier_one(client, another_client, ada, letters):
+def test_taking_it_back_from_a_later_change_leaves_the_link_of_an_earlier_one(client, another_client, ada, outbox):
     client.sign_in(ada)
-    change(client, letters, NEW)
-    first = link_to(letters, ADA, SECURE)
+    change(client, outbox, NEW)
+    first = link_to(outbox, ADA, SECURE)
     another_client.sign_in(ada)
-    change(another_client, letters, NEWER)
-    assert take_back(another_client, link_to(letters, NEW, SECURE)).status_code == 302
+    change(another_client, outbox, NEWER)
+    assert take_back(another_client, link_to(outbox, NEW, SECURE)).status_code == 302
     assert ada.email == NEW
     another_client.post("/auth/reset", data={"email": NEW})
-    to_new = link_to(letters, NEW, "/auth/reset/")
+    to_new = link_to(outbox, NEW, "/auth/reset/")
     assert another_client.get(to_new).status_code == 200
     assert take_back(another_client, first).status_code == 302
     assert ada.email == ADA
     assert another_client.get(to_new).status_code == 410
 
 
-def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, thief, ada, letters):
+def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, thief, ada, outbox):
     thief.sign_in(ada)
-    change(thief, letters, NEW)
-    link = link_to(letters, ADA, SECURE)
+    change(thief, outbox, NEW)
+    link = link_to(outbox, ADA, SECURE)
     ask(thief, NEWER)
-    thief.get(link_to(letters, NEWER, "/auth/change-email/"))
+    thief.get(link_to(outbox, NEWER, "/auth/change-email/"))
     another_client.post("/auth/reset", data={"email": NEWER})
     ask(thief, NEW)
-    letters.clear()
+    outbox.clear()
     take_back(client, link)
-    sent = {(letter.recipients[0], page) for letter in letters() for page in re.findall(r"/auth/[\w-]+", letter.body)}
+    sent = {(message.recipients[0], page) for message in outbox() for page in re.findall(r"/auth/[\w-]+", message.body)}
     assert sent == {(ADA, "/auth/reset")}
     dropped = select(OutboxEmail.name).where(OutboxEmail.status == "obsolete").order_by(OutboxEmail.name)
     assert db.session.scalars(dropped).all() == ["change_email", "email_change_asked", "email_changed", "reset"]
 
 
-def test_a_link_takes_it_back_once_and_ten_at_once_are_one(app, client, ada, letters):
+def test_a_link_takes_it_back_once_and_ten_at_once_are_one(app, client, ada, outbox):
     client.sign_in(ada)
-    change(client, letters, NEW)
-    link, browsers = link_to(letters, ADA, SECURE), [app.test_client() for _ in range(10)]
+    change(client, outbox, NEW)
+    link, browsers = link_to(outbox, ADA, SECURE), [app.test_client() for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda browser: take_back(browser, link).status_code, browsers))
     assert sorted(answers) == [302] + [410] * 9
     assert (client.get(link).status_code, take_back(client, link).status_code) == (410, 410)
     assert (has_happened("account_secured"), ada.email) == (1, ADA)
-    assert [letter.recipients for letter in letters()][-2:] == [[ADA], [NEW]]
+    assert [message.recipients for message in outbox()][-2:] == [[ADA], [NEW]]
 
 
 def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
-    app, client, another_client, ada, bob, letters, clock
+    app, client, another_client, ada, bob, outbox, clock
 ):
     bob.confirmed = True
     db.session.commit()
     eve, cleo = app.test_client(), app.test_client()
     register(eve, "eve@example.com")
     client.sign_in(ada)
-    change(client, letters, NEW)
-    link = link_to(letters, ADA, SECURE)
+    change(client, outbox, NEW)
+    link = link_to(outbox, ADA, SECURE)
 
     def is_held_for_ada():
         """Nobody gets the address by registering, by a correction, by a change, or by an operator's word."""
@@ -468,23 +468,23 @@ def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
     assert ada.email == NEW
 
 
-def test_an_address_that_is_held_can_not_be_had_by_a_link_of_before(client, another_client, ada, bob, letters):
+def test_an_address_that_is_held_can_not_be_had_by_a_link_of_before(client, another_client, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     another_client.sign_in(bob)
     ask(another_client, NEW)
-    link = link_to(letters, NEW, "/auth/change-email/")
+    link = link_to(outbox, NEW, "/auth/change-email/")
     client.sign_in(ada)
-    change(client, letters, NEW)
-    change(client, letters, NEWER)
+    change(client, outbox, NEW)
+    change(client, outbox, NEWER)
     assert another_client.get(link).status_code == 410
     assert bob.email == BOB
 
 
-def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, letters):
+def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, outbox):
     client.sign_in(ada)
-    change(client, letters, NEW)
-    change(client, letters, ADA)
+    change(client, outbox, NEW)
+    change(client, outbox, ADA)
     assert ada.email == ADA
     assert is_in(client)
 
@@ -493,52 +493,52 @@ def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, letters):
 
 
 @pytest.fixture
-def without_password(client, ada, letters):
+def without_password(client, ada, outbox):
     """A browser signed in by an email, into an account that has no password."""
     ada.password_hash = None
     db.session.commit()
     client.post("/auth/magic-link", data={"email": ADA})
-    assert client.get(letters.link()).location == "/"
+    assert client.get(outbox.link()).location == "/"
     return client
 
 
-def send_code(browser, letters, email=NEW):
+def send_code(browser, outbox, email=NEW):
     """Have a code sent by the button of the form; return it."""
     page = browser.post("/auth/change-email", data={"email": email, "send_code": "y"})
     assert page.status_code == 200
     assert value_of(page, "email") == email
     assert f"A code is on its way to <strong>{ADA}</strong>" in page.text
     assert 'name="code"' in page.text
-    letter = letters()[-1]
-    assert (letter.recipients, "Your code" in letter.subject) == ([ADA], True)
-    return code_in(letter)
+    message = outbox()[-1]
+    assert (message.recipients, "Your code" in message.subject) == ([ADA], True)
+    return code_in(message)
 
 
-def test_a_code_to_the_present_address_takes_the_place_of_the_password(another_client, without_password, ada, letters):
+def test_a_code_to_the_present_address_takes_the_place_of_the_password(another_client, without_password, ada, outbox):
     form = without_password.get("/auth/change-email").text
     assert 'name="send_code"' in form
     assert not any(f'name="{field}"' in form for field in ("password", "code"))
     assert "Write the code" in help_of(ask(without_password, NEW), "code")
     another_client.post("/auth/magic-link", data={"email": ADA})
-    assert "not right" in help_of(ask(without_password, NEW, code=code_in(letters()[-1])), "code"), "of a magic link"
+    assert "not right" in help_of(ask(without_password, NEW, code=code_in(outbox()[-1])), "code"), "of a magic link"
 
-    code = send_code(without_password, letters)
+    code = send_code(without_password, outbox)
     assert "@-sign" in help_of(ask(without_password, "ada", code=code), "email")
     page = ask(without_password, ADA, code=code)
     assert "your address already" in help_of(page, "email")
     assert f'value="{code.replace(" ", "")}"' in page.text, "the code is not used up"
     assert "not right" in help_of(ask(without_password, NEW, code="12 34"), "code")
     assert ask(without_password, NEW, code=f" {code.replace(' ', '-')} ").location == "/auth/email-sent"
-    assert [letter.recipients for letter in letters()][-2:] == [[NEW], [ADA]]
+    assert [message.recipients for message in outbox()][-2:] == [[NEW], [ADA]]
     assert "not right" in help_of(ask(without_password, NEWER, code=code), "code"), "now it is"
-    assert send_code(without_password, letters) != code
-    assert without_password.get(link_to(letters, NEW, "/auth/change-email/")).location == "/account"
+    assert send_code(without_password, outbox) != code
+    assert without_password.get(link_to(outbox, NEW, "/auth/change-email/")).location == "/account"
     assert ada.email == NEW
 
 
-def test_of_ten_at_once_with_the_right_code_one_is_heard(app, without_password, letters, monkeypatch):
+def test_of_ten_at_once_with_the_right_code_one_is_heard(app, without_password, outbox, monkeypatch):
     """Each has found the code unused when it looked."""
-    code = send_code(without_password, letters)
+    code = send_code(without_password, outbox)
     tabs = [app.test_client() for _ in range(10)]
     for tab in tabs:
         tab.set_cookie("session", without_password.get_cookie("session").value)
@@ -550,68 +550,66 @@ def test_of_ten_at_once_with_the_right_code_one_is_heard(app, without_password, 
     assert has_happened("email_change_asked") == 1
 
 
-def test_five_wrong_codes_make_the_right_one_wrong(without_password, letters):
-    code = send_code(without_password, letters)
+def test_five_wrong_codes_make_the_right_one_wrong(without_password, outbox):
+    code = send_code(without_password, outbox)
     wrong = f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
     for number in range(5):
         assert "not right" in help_of(ask(without_password, NEW, code=wrong), "code")
         if number < 4:
-            assert send_code(without_password, letters) == code, "an email more is no try more"
+            assert send_code(without_password, outbox) == code, "an email more is no try more"
     assert "tried too often" in help_of(ask(without_password, NEW, code=code), "code")
-    another = send_code(without_password, letters)
+    another = send_code(without_password, outbox)
     assert another != code
     assert ask(without_password, NEW, code=another).status_code == 302
 
 
-def test_a_code_works_for_fifteen_minutes_and_for_its_own_account(
-    another_client, without_password, bob, letters, clock
-):
-    code = send_code(without_password, letters)
+def test_a_code_works_for_fifteen_minutes_and_for_its_own_account(another_client, without_password, bob, outbox, clock):
+    code = send_code(without_password, outbox)
     bob.confirmed, bob.password_hash = True, None
     db.session.commit()
     another_client.post("/auth/magic-link", data={"email": BOB})
-    another_client.get(letters.link())
+    another_client.get(outbox.link())
     assert "not right" in help_of(ask(another_client, NEW, code=code), "code")
     clock.move(minutes=15)
     assert "not right" in help_of(ask(without_password, NEW, code=code), "code")
-    code = send_code(without_password, letters)
+    code = send_code(without_password, outbox)
     clock.move(minutes=14)
     assert ask(without_password, NEW, code=code).status_code == 302
 
 
-def test_of_who_has_a_password_no_code_will_do(client, ada, letters):
+def test_of_who_has_a_password_no_code_will_do(client, ada, outbox):
     client.sign_in(ada)
     client.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
-    assert "Write your password." in help_of(ask(client, NEW, password="", code=code_in(letters()[-1])), "password")
+    assert "Write your password." in help_of(ask(client, NEW, password="", code=code_in(outbox()[-1])), "password")
     assert has_happened("email_change_asked") == 0
 
 
-def test_the_cap_of_emails_uses_up_no_code_and_is_told(app, without_password, ada, letters):
-    code = send_code(without_password, letters)
+def test_the_cap_of_emails_uses_up_no_code_and_is_told(app, without_password, ada, outbox):
+    code = send_code(without_password, outbox)
     for _ in range(10):
         app.test_client().post("/auth/reset", data={"email": NEW})
-    assert "Many letters went there lately" in help_of(ask(without_password, NEW, code=code), "email")
+    assert "Many emails went there lately" in help_of(ask(without_password, NEW, code=code), "email")
     assert ask(without_password, NEWER, code=code).location == "/auth/email-sent"
     for _ in range(10):
         page = without_password.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
-    assert "Many letters went to you lately" in page.text
+    assert "Many emails went to you lately" in page.text
 
 
 # Taking it back among other changes
 
 
-def test_who_takes_the_address_back_by_a_change_leaves_the_thief_no_link(client, thief, ada, letters):
+def test_who_takes_the_address_back_by_a_change_leaves_the_thief_no_link(client, thief, ada, outbox):
     thief.sign_in(ada)
-    change(thief, letters, NEW)
-    change(thief, letters, NEWER)
+    change(thief, outbox, NEW)
+    change(thief, outbox, NEWER)
     client.sign_in(ada)
-    change(client, letters, ADA)
-    assert letters()[-1].recipients == [NEWER]
-    assert SECURE not in letters[-1].body
+    change(client, outbox, ADA)
+    assert outbox()[-1].recipients == [NEWER]
+    assert SECURE not in outbox[-1].body
     for address in (NEW, NEWER):
-        assert take_back(thief, link_to(letters, address, SECURE)).status_code == 410
+        assert take_back(thief, link_to(outbox, address, SECURE)).status_code == 410
     assert ada.email == ADA
-    assert take_back(client, link_to(letters, ADA, SECURE)).status_code == 302
+    assert take_back(client, link_to(outbox, ADA, SECURE)).status_code == 302
     assert ada.email == ADA
 
 
@@ -631,12 +629,12 @@ def meanwhile(monkeypatch):
     return do
 
 
-def test_it_voids_a_password_that_is_set_at_this_moment(client, thief, without_password, ada, letters, meanwhile):
-    assert ask(without_password, NEW, code=send_code(without_password, letters)).location == "/auth/email-sent"
-    assert without_password.get(link_to(letters, NEW, "/auth/change-email/")).location == "/account"
-    link = link_to(letters, ADA, SECURE)
+def test_it_voids_a_password_that_is_set_at_this_moment(client, thief, without_password, ada, outbox, meanwhile):
+    assert ask(without_password, NEW, code=send_code(without_password, outbox)).location == "/auth/email-sent"
+    assert without_password.get(link_to(outbox, NEW, "/auth/change-email/")).location == "/account"
+    link = link_to(outbox, ADA, SECURE)
     thief.post("/auth/reset", data={"email": NEW})
-    reset = letters.link()
+    reset = outbox.link()
     meanwhile(lambda: thief.post(reset, data={"password": THIEFS, "confirm_password": THIEFS}))
     assert take_back(without_password, link).location == "/auth/login"
     assert (ada.email, ada.verify_password(OWNERS)) == (ADA, True)
@@ -644,55 +642,55 @@ def test_it_voids_a_password_that_is_set_at_this_moment(client, thief, without_p
     assert not is_in(thief)
 
 
-def test_it_voids_a_change_that_is_made_at_this_moment(client, thief, ada, letters, meanwhile):
+def test_it_voids_a_change_that_is_made_at_this_moment(client, thief, ada, outbox, meanwhile):
     thief.sign_in(ada)
-    change(thief, letters, NEW)
-    link = link_to(letters, ADA, SECURE)
+    change(thief, outbox, NEW)
+    link = link_to(outbox, ADA, SECURE)
     ask(thief, NEWER)
-    to_newer = link_to(letters, NEWER, "/auth/change-email/")
+    to_newer = link_to(outbox, NEWER, "/auth/change-email/")
     meanwhile(lambda: thief.get(to_newer))
     assert take_back(client, link).location == "/auth/login"
-    assert [letter.subject for letter in letters()].count("The address of your account was changed") == 1
-    assert take_back(thief, link_to(letters, NEW, SECURE)).status_code == 410
+    assert [message.subject for message in outbox()].count("The address of your account was changed") == 1
+    assert take_back(thief, link_to(outbox, NEW, SECURE)).status_code == 410
     assert ada.email == ADA
 
 
-def test_it_leaves_the_email_about_an_earlier_change(client, thief, another_client, ada, letters):
+def test_it_leaves_the_email_about_an_earlier_change(client, thief, another_client, ada, outbox):
     """Else a thief who takes back a second change would get rid of the owner's."""
     thief.sign_in(ada)
-    change(thief, letters, NEW)
+    change(thief, outbox, NEW)
     first = db.session.scalar(select(OutboxEmail).where(OutboxEmail.name == "email_changed"))
     first.status = "waiting"  # as if the owner's mail server had said: later
     db.session.commit()
     another_client.sign_in(ada)
     ask(another_client, NEWER)
-    to_newer = [letter for letter in letters() if letter.recipients == [NEWER]][-1]
+    to_newer = [message for message in outbox() if message.recipients == [NEWER]][-1]
     another_client.get(re.search(r"http://localhost(/auth/change-email/\S+)", to_newer.body)[1])
-    later = link_to(letters, NEW, SECURE)
+    later = link_to(outbox, NEW, SECURE)
     first.status = "waiting"
     db.session.commit()
-    letters.clear()
+    outbox.clear()
     assert take_back(thief, later).location == "/auth/login"
     assert ada.email == NEW
-    assert take_back(client, link_to(letters, ADA, SECURE)).location == "/auth/login"
+    assert take_back(client, link_to(outbox, ADA, SECURE)).location == "/auth/login"
     assert ada.email == ADA
 
 
-def test_what_was_bound_to_an_address_stays_dead_when_it_comes_back(client, another_client, ada, letters):
+def test_what_was_bound_to_an_address_stays_dead_when_it_comes_back(client, another_client, ada, outbox):
     client.sign_in(ada)
     another_client.post("/auth/reset", data={"email": ADA})
-    reset = letters.link()
-    change(client, letters, NEW)
-    used = link_to(letters, NEW, "/auth/change-email/")
-    change(client, letters, ADA)
+    reset = outbox.link()
+    change(client, outbox, NEW)
+    used = link_to(outbox, NEW, "/auth/change-email/")
+    change(client, outbox, ADA)
     assert client.get(used).status_code == 410
     assert another_client.get(reset).status_code == 410
 
 
-def test_too_late_by_a_moment_it_finds_the_address_taken(client, another_client, ada, letters, clock, meanwhile):
+def test_too_late_by_a_moment_it_finds_the_address_taken(client, another_client, ada, outbox, clock, meanwhile):
     client.sign_in(ada)
-    change(client, letters, NEW)
-    link = link_to(letters, ADA, SECURE)
+    change(client, outbox, NEW)
+    link = link_to(outbox, ADA, SECURE)
 
     def register_it():
         clock.move(days=7)

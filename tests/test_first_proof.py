@@ -26,8 +26,8 @@ def register(browser, email):
     assert browser.post("/auth/register", data=form, follow_redirects=True).request.path == GATE
 
 
-def code_in(letter):
-    return re.search(r"^\d{4} \d{4}$", letter.body, re.MULTILINE)[0]
+def code_in(email):
+    return re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE)[0]
 
 
 def log_in(browser, password, email=VICTIM):
@@ -45,35 +45,35 @@ def history():
 # How the owner proves the mailbox
 
 
-def by_link(app, owner, letters, email=VICTIM):
+def by_link(app, owner, outbox, email=VICTIM):
     owner.post(ASK, data={"email": email})
-    return owner.get(letters.link(), follow_redirects=True)
+    return owner.get(outbox.link(), follow_redirects=True)
 
 
-def by_code(app, owner, letters, email=VICTIM):
+def by_code(app, owner, outbox, email=VICTIM):
     owner.post(ASK, data={"email": email})
-    return owner.post(WAIT, data={"code": code_in(letters()[-1])}, follow_redirects=True)
+    return owner.post(WAIT, data={"code": code_in(outbox()[-1])}, follow_redirects=True)
 
 
-def by_button(app, owner, letters, email=VICTIM):
+def by_button(app, owner, outbox, email=VICTIM):
     """With a link that somebody else asked for."""
     app.test_client().post(ASK, data={"email": email})
-    return owner.post(letters.link(), follow_redirects=True)
+    return owner.post(outbox.link(), follow_redirects=True)
 
 
-def by_reset(app, owner, letters, email=VICTIM):
+def by_reset(app, owner, outbox, email=VICTIM):
     owner.post("/auth/reset", data={"email": email})
-    page = owner.post(letters.link(), data=NEW_TWICE, follow_redirects=True)
+    page = owner.post(outbox.link(), data=NEW_TWICE, follow_redirects=True)
     assert log_in(owner, NEW, email).status_code == 302
     return page
 
 
 @pytest.fixture(params=[by_link, by_code, by_button, by_reset])
-def prove(request, app, another_client, letters):
+def prove(request, app, another_client, outbox):
     """Have the owner, in another browser, prove the mailbox; return the page that they come to."""
 
     def prove():
-        page = request.param(app, another_client, letters)
+        page = request.param(app, another_client, outbox)
         assert page.status_code == 200
         assert is_in(another_client)
         assert history().count("mailbox_proved") == 1
@@ -86,10 +86,10 @@ def prove(request, app, another_client, letters):
 # What was planted
 
 
-def test_the_planted_password_and_the_browsers_are_out(app, client, another_client, letters, prove):
+def test_the_planted_password_and_the_browsers_are_out(app, client, another_client, outbox, prove):
     """Whoever planted them keeps the page at the gate open, with its code box and its other address."""
     register(client, VICTIM)
-    code = code_in(letters()[0])
+    code = code_in(outbox()[0])
     others = [app.test_client() for _ in range(4)]
     for browser in others:
         log_in(browser, PASSWORD)
@@ -107,14 +107,14 @@ def test_the_planted_password_and_the_browsers_are_out(app, client, another_clie
     assert is_in(another_client)
 
 
-def test_what_was_asked_for_before_is_dead(app, client, letters, prove):
+def test_what_was_asked_for_before_is_dead(app, client, outbox, prove):
     """The one who waits with a link asked for has nothing, though the owner tell them link and code."""
     register(client, VICTIM)
     waiting, stranger = app.test_client(), app.test_client()
     waiting.post(ASK, data={"email": VICTIM})
     stranger.post("/auth/reset", data={"email": VICTIM})
-    confirm, magic, reset = (letters.link(number) for number in range(3))
-    code = code_in(letters()[1])
+    confirm, magic, reset = (outbox.link(number) for number in range(3))
+    code = code_in(outbox()[1])
     assert stranger.get(magic).status_code == stranger.get(reset).status_code == 200
     prove()
     for browser in (waiting, stranger, client):
@@ -128,13 +128,13 @@ def test_what_was_asked_for_before_is_dead(app, client, letters, prove):
     assert not is_in(client)
 
 
-def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, client, letters, prove):
+def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, client, outbox, prove):
     register(client, PLANTER)
     waiting, stranger = app.test_client(), app.test_client()
     waiting.post(ASK, data={"email": PLANTER})
     stranger.post("/auth/reset", data={"email": PLANTER})
-    confirm, magic, reset = (letters.link(number) for number in range(3))
-    confirm_code, magic_code = (code_in(letters()[number]) for number in range(2))
+    confirm, magic, reset = (outbox.link(number) for number in range(3))
+    confirm_code, magic_code = (code_in(outbox()[number]) for number in range(2))
     assert client.post(GATE, data={"email": VICTIM}).location == GATE
 
     def all_is_dead(*browsers):
@@ -153,19 +153,19 @@ def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, cli
     assert client.post(GATE, data={"code": confirm_code}).location == "/auth/login"
 
 
-def test_emails_to_the_first_address_that_wait_are_dropped(app, client, letters):
+def test_emails_to_the_first_address_that_wait_are_dropped(app, client, outbox):
     register(client, PLANTER)
     app.test_client().post(ASK, data={"email": PLANTER})
     app.test_client().post("/auth/reset", data={"email": PLANTER})
     client.post(GATE, data={"email": VICTIM})
-    assert [letter.recipients for letter in letters()] == [[VICTIM]]
-    assert letters()[0].subject == "Confirm your address for Flasky"
+    assert [email.recipients for email in outbox()] == [[VICTIM]]
+    assert outbox()[0].subject == "Confirm your address for Flasky"
 
 
-def test_emails_that_wait_are_dropped_by_the_proof(app, client, another_client, letters):
+def test_emails_that_wait_are_dropped_by_the_proof(app, client, another_client, outbox):
     register(client, VICTIM)
     another_client.post(ASK, data={"email": VICTIM})
-    link = letters.link()
+    link = outbox.link()
     app.test_client().post(ASK, data={"email": VICTIM})
     app.test_client().post("/auth/reset", data={"email": VICTIM})
     another_client.get(link)
@@ -173,14 +173,14 @@ def test_emails_that_wait_are_dropped_by_the_proof(app, client, another_client, 
     waiting = select(OutboxEmail.name).where(OutboxEmail.recipient == VICTIM, OutboxEmail.status == "waiting")
     of_new_browser = "A new browser is logged in to your account"  # the owner's own
     assert db.session.scalars(waiting.where(OutboxEmail.name != "new_device")).all() == []
-    assert len([letter for letter in letters() if letter.subject != of_new_browser]) == 2
+    assert len([email for email in outbox() if email.subject != of_new_browser]) == 2
 
 
 # What the owner is told
 
 
 @pytest.mark.parametrize("prove", [by_link, by_code], indirect=True)
-def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, another_client, letters, prove):
+def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, another_client, outbox, prove):
     register(client, VICTIM)
     page = prove()
     assert page.request.path == "/auth/change-password"
@@ -197,7 +197,7 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     email = re.search(r'name="email" value="([^"]*)"', form)[1]
     sent = another_client.post("/auth/reset", data={"email": email}, follow_redirects=True)
     assert f"We have sent an email to <strong>{VICTIM}</strong>" in sent.text
-    another_client.post(letters.link(), data=NEW_TWICE)
+    another_client.post(outbox.link(), data=NEW_TWICE)
     assert not is_in(another_client)
     assert log_in(another_client, NEW).location == "/"
     assert history().count("mailbox_proved") == 1
@@ -212,10 +212,10 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     ]
 
 
-def test_a_reset_leads_on_to_a_name_of_ones_own(client, another_client, letters):
+def test_a_reset_leads_on_to_a_name_of_ones_own(client, another_client, outbox):
     register(client, VICTIM)
     another_client.post("/auth/reset", data={"email": VICTIM})
-    page = another_client.post(letters.link(), data=NEW_TWICE, follow_redirects=True)
+    page = another_client.post(outbox.link(), data=NEW_TWICE, follow_redirects=True)
     assert "Your new password is set. Log in with it." in page.text
     assert "Your address is confirmed. If planted is no name of your choice, change it there." in page.text
     action = re.search(r'<form method="post" action="(/auth/login[^"]*)"', page.text)[1]
@@ -227,12 +227,12 @@ def test_a_reset_leads_on_to_a_name_of_ones_own(client, another_client, letters)
 # What is no first proof
 
 
-def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, another_client, bob, letters):
+def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, another_client, bob, outbox):
     """They know the password, so it is theirs."""
     client.sign_in(bob)
     another_client.sign_in(bob)
     client.post("/auth/confirm")
-    assert client.get(letters.link()).location == "/"
+    assert client.get(outbox.link()).location == "/"
     assert is_in(client)
     assert is_in(another_client)
     assert app.test_client().sign_in(bob).location == "/"
@@ -240,9 +240,9 @@ def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, anothe
 
 
 @pytest.mark.parametrize("prove", [by_link, by_code, by_reset])
-def test_later_proofs_are_no_first_ones(app, client, another_client, ada, letters, prove):
+def test_later_proofs_are_no_first_ones(app, client, another_client, ada, outbox, prove):
     client.sign_in(ada)
-    page = prove(app, another_client, letters, ada.email)
+    page = prove(app, another_client, outbox, ada.email)
     assert is_in(another_client)
     assert "Your address is confirmed" not in page.text
     assert "mailbox_proved" not in history()
@@ -269,7 +269,7 @@ def test_every_column_and_table_about_an_account_is_cleared_or_kept_for_a_reason
     assert tables == {model.__tablename__ for model in cleared} | kept
 
 
-def test_a_planted_deletion_is_cancelled(client, letters, prove):
+def test_a_planted_deletion_is_cancelled(client, outbox, prove):
     register(client, VICTIM)
     user = db.session.scalar(select(User))
     client.post("/auth/delete", data={"email": VICTIM})
@@ -280,7 +280,7 @@ def test_a_planted_deletion_is_cancelled(client, letters, prove):
     assert user.deletion_due_at is None
 
 
-def test_planted_credentials_are_not_restored_by_an_earlier_email(client, another_client, ada, letters, prove):
+def test_planted_credentials_are_not_restored_by_an_earlier_email(client, another_client, ada, outbox, prove):
     """What was removed for good is not kept for "This wasn't me"."""
     db.session.delete(ada)
     db.session.commit()

@@ -119,9 +119,9 @@ SAY = {  # what each field says to browsers and password managers: type and auto
 
 @on_sqlite
 @with_all_routes
-def test_every_field_says_what_it_is_and_none_asks_a_secret_question(app, client, another_client, ada, bob, letters):
+def test_every_field_says_what_it_is_and_none_asks_a_secret_question(app, client, another_client, ada, bob, outbox):
     another_client.post("/auth/reset", data={"email": ada.email})
-    link, found, bobs = letters.link(), {}, app.test_client()
+    link, found, bobs = outbox.link(), {}, app.test_client()
     another_client.post("/auth/magic-link", data={"email": ada.email})
     client.sign_in(ada)
     bobs.sign_in(bob)

@@ -118,11 +118,11 @@ def test_a_request_that_can_not_have_a_turn_is_told_when_to_come_back_and_counts
 
 
 @pytest.mark.parametrize("name", ["reset", "change"])
-def test_so_it_is_with_a_new_password(app, client, ada, threads, letters, name):
+def test_so_it_is_with_a_new_password(app, client, ada, threads, outbox, name):
     new = {"password": "another lantern", "confirm_password": "another lantern"}
     if name == "reset":
         client.post("/auth/reset", data={"email": ada.email})
-        address, form = letters.link(), new
+        address, form = outbox.link(), new
     else:
         client.sign_in(ada)
         address, form = "/auth/change-password", new | {"old_password": PASSWORD}

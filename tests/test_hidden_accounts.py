@@ -1,4 +1,4 @@
-"""HIDE_ACCOUNTS=1: whoever registers or changes an address learns nothing about who has an account; letters tell."""
+"""HIDE_ACCOUNTS=1: whoever registers or changes an address learns nothing about who has an account; emails tell."""
 
 import re
 import threading
@@ -39,35 +39,35 @@ def sign_in(client, login, password=PASSWORD):
     return client.post("/auth/login", data={"login": login, "password": password})
 
 
-def reset(client, letters, email, password):
+def reset(client, outbox, email, password):
     """Choose a new password by a mailed link."""
     client.post("/auth/reset", data={"email": email})
-    link = letters.link()
+    link = outbox.link()
     return client.post(link, data={"password": password, "confirm_password": password})
 
 
 # Registering
 
 
-def test_the_whole_story(client, another_client, letters):
+def test_the_whole_story(client, another_client, outbox):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/email-sent"
     assert "We have sent an email to <strong>eve@example.com</strong>" in page.text
     assert client.get("/account").location.startswith("/auth/login"), "nobody is signed in"
     assert count(UserSession) == 0
 
-    assert [(letter.subject, letter.recipients) for letter in letters()] == [
+    assert [(message.subject, message.recipients) for message in outbox()] == [
         ("Confirm your address for Flasky", ["eve@example.com"])
     ]
-    assert not re.search(r"\d{4} \d{4}|\bcode\b", letters[0].body), "there is no page to type a code into"
-    page = another_client.get(letters.link())
+    assert not re.search(r"\d{4} \d{4}|\bcode\b", outbox[0].body), "there is no page to type a code into"
+    page = another_client.get(outbox.link())
     assert "Write the password that you chose when you registered" in page.text
-    wrong = another_client.post(letters.link(), data={"password": "wrong"})
+    wrong = another_client.post(outbox.link(), data={"password": "wrong"})
     assert wrong.status_code == 422
     assert "This is not the password that was chosen at registration." in wrong.text
     assert not db.session.scalar(select(User.confirmed))
 
-    right = another_client.post(letters.link(), data={"password": PASSWORD}, follow_redirects=True)
+    right = another_client.post(outbox.link(), data={"password": PASSWORD}, follow_redirects=True)
     assert right.request.path == "/"
     assert "You have confirmed your account. Welcome." in right.text
     assert "Hello, eve!" in right.text
@@ -84,18 +84,18 @@ def test_the_whole_story(client, another_client, letters):
     ]
 
 
-def test_looking_at_the_confirmation_link_changes_nothing(client, letters):
+def test_looking_at_the_confirmation_link_changes_nothing(client, outbox):
     client.post("/auth/register", data=FORM)
-    link, before = letters.link(), accounts("eve")
+    link, before = outbox.link(), accounts("eve")
     assert client.get(link).status_code == client.head(link).status_code == 200
     assert client.get(f"{link}?password={PASSWORD}").status_code == 200
     assert client.post(link, data={"password": ""}).status_code == 422
     assert accounts("eve") == before
 
 
-def test_the_confirmation_link_serves_once(client, another_client, letters):
+def test_the_confirmation_link_serves_once(client, another_client, outbox):
     client.post("/auth/register", data=FORM)
-    link = letters.link()
+    link = outbox.link()
     assert client.post(link, data={"password": PASSWORD}).location == "/"
     assert "Your account is confirmed already" in client.get(link, follow_redirects=True).text
     assert another_client.get(link).status_code == 410
@@ -103,89 +103,89 @@ def test_the_confirmation_link_serves_once(client, another_client, letters):
     assert count(UserSession) == 1
 
 
-def test_a_confirmation_link_is_of_no_use_to_another_who_is_signed_in(client, another_client, ada, letters):
+def test_a_confirmation_link_is_of_no_use_to_another_who_is_signed_in(client, another_client, ada, outbox):
     client.post("/auth/register", data=FORM)
     another_client.sign_in(ada)
-    assert another_client.get(letters.link()).status_code == 410
-    assert another_client.post(letters.link(), data={"password": PASSWORD}).status_code == 410
+    assert another_client.get(outbox.link()).status_code == 410
+    assert another_client.post(outbox.link(), data={"password": PASSWORD}).status_code == 410
     assert not db.session.scalar(select(User.confirmed).where(User.username == "eve"))
 
 
-def test_a_deactivated_account_is_not_entered_by_confirming(client, letters):
+def test_a_deactivated_account_is_not_entered_by_confirming(client, outbox):
     client.post("/auth/register", data=FORM)
     user = db.session.scalar(select(User))
     user.deactivated_at = user.created_at
     db.session.commit()
-    page = client.post(letters.link(), data={"password": PASSWORD}, follow_redirects=True)
+    page = client.post(outbox.link(), data={"password": PASSWORD}, follow_redirects=True)
     assert "This account has been deactivated" in page.text
     assert count(UserSession) == 0
 
 
 @pytest.mark.parametrize("name", ["ada", "bob"])
 @pytest.mark.parametrize("spelling", ["{}@example.com", "{}@EXAMPLE.com"])
-def test_the_owner_of_a_known_address_is_told_and_nothing_changes(client, ada, bob, letters, name, spelling):
+def test_the_owner_of_a_known_address_is_told_and_nothing_changes(client, ada, bob, outbox, name, spelling):
     before = accounts(name)
     email = spelling.format(name)
     page = client.post("/auth/register", data=FORM | {"email": email, "password": PLANTED, "confirm_password": PLANTED})
     assert page.location == "/auth/email-sent"
     assert accounts(name) == before
-    [letter] = letters()
-    assert letter.recipients == [f"{name}@example.com"]
-    assert letter.subject == "You have an account at Flasky already"
-    assert "http://localhost/auth/login\n" in letter.body
-    assert "http://localhost/auth/reset/" in letter.body
-    assert "eve" not in letter.body
+    [message] = outbox()
+    assert message.recipients == [f"{name}@example.com"]
+    assert message.subject == "You have an account at Flasky already"
+    assert "http://localhost/auth/login\n" in message.body
+    assert "http://localhost/auth/reset/" in message.body
+    assert "eve" not in message.body
     assert sign_in(client, name, PLANTED).status_code == 422
 
 
-def test_the_owner_of_a_known_address_gets_ten_such_emails_an_hour(client, ada, letters, clock):
+def test_the_owner_of_a_known_address_gets_ten_such_emails_an_hour(client, ada, outbox, clock):
     def register(numbers):
         for number in numbers:
             answer = client.post("/auth/register", data=FORM | {"email": ada.email, "username": f"eve{number}"})
             assert answer.location == "/auth/email-sent"
 
     register(range(15))
-    assert len(letters()) == 10
+    assert len(outbox()) == 10
     clock.move(minutes=61)
     register(range(15, 20))
-    assert len(letters()) == 15
+    assert len(outbox()) == 15
 
 
-def test_who_registered_and_forgot_gets_in_by_reset(client, letters):
+def test_who_registered_and_forgot_gets_in_by_reset(client, outbox):
     client.post("/auth/register", data=FORM)
     client.post("/auth/register", data=FORM | {"username": "eve2"})
-    assert "already" in letters()[-1].subject
-    answer = reset(client, letters, "eve@example.com", "another lantern")
+    assert "already" in outbox()[-1].subject
+    answer = reset(client, outbox, "eve@example.com", "another lantern")
     page = client.get(answer.location)
     assert "Your address is confirmed. If eve is no name of your choice, change it there." in page.text
     assert sign_in(client, "eve@example.com", "another lantern").location == "/"
     assert db.session.scalars(select(User.username).where(User.confirmed)).all() == ["eve"]
 
 
-def test_an_address_that_is_held_for_another_is_not_given_away(client, another_client, ada, letters):
+def test_an_address_that_is_held_for_another_is_not_given_away(client, another_client, ada, outbox):
     client.sign_in(ada)
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
-    client.get(letters.link(0))
+    client.get(outbox.link(0))
     before = accounts("ada")
     page = another_client.post("/auth/register", data=FORM | {"email": "ada@example.com"}, follow_redirects=True)
     assert "We have sent an email to <strong>ada@example.com</strong>" in page.text
     assert accounts("ada") == before
-    assert (letters()[-1].subject, letters[-1].recipients) == (
+    assert (outbox()[-1].subject, outbox[-1].recipients) == (
         "You have an account at Flasky already",
         ["ada@example.com"],
     )
 
 
 @pytest.mark.parametrize("email", ["eve@example.com", "ada@example.com"])
-def test_a_username_that_is_taken_is_still_said(client, ada, letters, email):
+def test_a_username_that_is_taken_is_still_said(client, ada, outbox, email):
     page = client.post("/auth/register", data=FORM | {"email": email, "username": "ADA"})
     assert page.status_code == 422
     assert "This name is already in use." in page.text
     assert "This address is already registered" not in page.text
-    assert letters() == []
+    assert outbox() == []
 
 
-def test_a_username_that_another_takes_meanwhile_is_said_too(client, another_client, letters, monkeypatch):
+def test_a_username_that_another_takes_meanwhile_is_said_too(client, another_client, outbox, monkeypatch):
     """The second has been told that the name is free, and finds it taken only when it writes."""
     find, asked = User.find, []
 
@@ -200,10 +200,10 @@ def test_a_username_that_another_takes_meanwhile_is_said_too(client, another_cli
     page = client.post("/auth/register", data=FORM | {"username": "EVE"})
     assert page.status_code == 422
     assert "This name is already in use." in page.text
-    assert [letter.recipients for letter in letters()] == [["other@example.com"]]
+    assert [message.recipients for message in outbox()] == [["other@example.com"]]
 
 
-def test_ten_who_register_one_address_at_the_same_moment_all_get_one_answer(app, letters, monkeypatch):
+def test_ten_who_register_one_address_at_the_same_moment_all_get_one_answer(app, outbox, monkeypatch):
     """All have found the address free, and none has written yet."""
     start, waiting, hash_password = threading.Barrier(10), iter(range(10)), registration.hash_password
 
@@ -223,7 +223,7 @@ def test_ten_who_register_one_address_at_the_same_moment_all_get_one_answer(app,
         answers = list(pool.map(register, range(10)))
     assert Counter(answers) == {(302, "/auth/email-sent"): 10}
     assert len(owners("eve@example.com")) == 1
-    assert Counter(letter.subject.split()[0] for letter in letters()) == {"Confirm": 1, "You": 9}
+    assert Counter(message.subject.split()[0] for message in outbox()) == {"Confirm": 1, "You": 9}
 
 
 # What is planted does not grow
@@ -234,31 +234,31 @@ def register_as_victim(client):
     client.post("/auth/register", data=FORM | {"password": PLANTED, "confirm_password": PLANTED})
 
 
-def test_a_planted_password_is_gone_after_the_owners_reset(client, another_client, letters):
+def test_a_planted_password_is_gone_after_the_owners_reset(client, another_client, outbox):
     register_as_victim(client)
-    reset(another_client, letters, "eve@example.com", PASSWORD)
+    reset(another_client, outbox, "eve@example.com", PASSWORD)
     assert sign_in(client, "eve", PLANTED).status_code == 422
     assert sign_in(another_client, "eve").location == "/"
 
 
-def test_a_planted_password_is_gone_after_the_owners_magic_link(client, another_client, letters):
+def test_a_planted_password_is_gone_after_the_owners_magic_link(client, another_client, outbox):
     register_as_victim(client)
-    planted_link = letters.link()
+    planted_link = outbox.link()
     another_client.post("/auth/magic-link", data={"email": "eve@example.com"})
-    page = another_client.get(letters.link(), follow_redirects=True)
+    page = another_client.get(outbox.link(), follow_redirects=True)
     assert "the old password is gone" in page.text
     assert "Your account has no password." in page.text
     assert sign_in(client, "eve", PLANTED).status_code == 422
     assert client.post(planted_link, data={"password": PLANTED}).status_code == 410
-    reset(another_client, letters, "eve@example.com", PASSWORD)
+    reset(another_client, outbox, "eve@example.com", PASSWORD)
     assert sign_in(client, "eve", PLANTED).status_code == 422
     assert sign_in(another_client, "eve").location == "/"
 
 
-def test_the_owner_who_opens_a_email_that_a_stranger_caused_confirms_nothing(client, another_client, letters):
+def test_the_owner_who_opens_a_email_that_a_stranger_caused_confirms_nothing(client, another_client, outbox):
     """Not by opening it, not with another password, not while waiting for a magic link."""
     register_as_victim(client)
-    link = letters.link()
+    link = outbox.link()
     another_client.get(link)
     another_client.post(link, data={"password": PASSWORD})
     another_client.post("/auth/magic-link", data={"email": "eve@example.com"})
@@ -267,12 +267,12 @@ def test_the_owner_who_opens_a_email_that_a_stranger_caused_confirms_nothing(cli
     assert not db.session.scalar(select(User.confirmed))
 
 
-def test_who_is_told_of_the_account_has_the_password_chosen_last_by_email(client, another_client, letters):
-    """A stranger registers, then the owner: only the password that the owner chose by letter is good."""
+def test_who_is_told_of_the_account_has_the_password_chosen_last_by_email(client, another_client, outbox):
+    """A stranger registers, then the owner: only the password that the owner chose by message is good."""
     register_as_victim(client)
     another_client.post("/auth/register", data=FORM | {"username": "eve2"})
     assert sign_in(another_client, "eve@example.com").status_code == 422
-    reset(another_client, letters, "eve@example.com", "another lantern")
+    reset(another_client, outbox, "eve@example.com", "another lantern")
     for password in (PLANTED, PASSWORD):
         assert sign_in(client, "eve@example.com", password).status_code == 422
     assert sign_in(another_client, "eve@example.com", "another lantern").location == "/"
@@ -282,17 +282,17 @@ def test_who_is_told_of_the_account_has_the_password_chosen_last_by_email(client
 
 
 @pytest.mark.parametrize("login", ["bob", "bob@example.com"])
-def test_an_unconfirmed_account_answers_its_password_as_a_wrong_one(client, bob, letters, login):
+def test_an_unconfirmed_account_answers_its_password_as_a_wrong_one(client, bob, outbox, login):
     pages = [sign_in(client, login, password) for password in (PASSWORD, "wrong")]
     assert [page.status_code for page in pages] == [422, 422]
     assert without_tokens(pages[0]) == without_tokens(pages[1])
     assert "That name and password do not go together." in pages[0].text
     assert count(UserSession) == 0
-    reset(client, letters, "bob@example.com", PASSWORD)
+    reset(client, outbox, "bob@example.com", PASSWORD)
     assert sign_in(client, login).location == "/"
 
 
-def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, letters):
+def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, outbox):
     """Signed in before accounts were hidden."""
     app.config["HIDE_ACCOUNTS"] = False
     client.sign_in(bob)
@@ -304,9 +304,9 @@ def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, letters
         refused = client.post("/auth/unconfirmed", data={"email": email})
         assert without_tokens(refused) == without_tokens(page)
     assert accounts("bob") == before
-    assert letters() == []
+    assert outbox() == []
     client.post("/auth/confirm")
-    assert client.get(letters.link()).location == "/"
+    assert client.get(outbox.link()).location == "/"
 
 
 def test_correcting_to_anothers_address_is_answered_as_to_a_free_one(app, client, ada, bob):
@@ -328,19 +328,19 @@ def ask_for(client, email):
 
 
 @pytest.mark.parametrize("owner", ["bob", "eve"])
-def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada, bob, letters, clock, owner):
+def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada, bob, outbox, clock, owner):
     """Its owner is told, whether confirmed or not; so is the asker's present address, as always."""
     another_client.post("/auth/register", data=FORM)
     if owner == "eve":
-        another_client.post(letters.link(), data={"password": PASSWORD})
-    letters().clear()
+        another_client.post(outbox.link(), data={"password": PASSWORD})
+    outbox().clear()
     client.sign_in(ada)
     before = accounts("ada", "bob", "eve")
     page = ask_for(client, f"{owner}@example.com")
     assert page.request.path == "/auth/email-sent"
     assert f"We have sent an email to <strong>{owner}@example.com</strong>" in page.text
     assert accounts("ada", "bob", "eve") == before
-    told, notice = sorted(letters(), key=lambda letter: letter.recipients, reverse=True)
+    told, notice = sorted(outbox(), key=lambda message: message.recipients, reverse=True)
     assert (told.subject, told.recipients) == ("You have an account at Flasky already", [f"{owner}@example.com"])
     assert (notice.subject, notice.recipients) == (
         "Somebody asked to change the address of your account",
@@ -354,28 +354,28 @@ def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada
 
     free = ask_for(client, "new@example.com")
     assert without_tokens(page).replace(f"{owner}@", "…@") == without_tokens(free).replace("new@", "…@")
-    bodies = [re.sub(r"/eyJ\S+", "/", letter.body) for letter in (notice, letters()[-1])]
+    bodies = [re.sub(r"/eyJ\S+", "/", message.body) for message in (notice, outbox()[-1])]
     assert bodies[0].replace(f"{owner} (at)", "…") == bodies[1].replace("new (at)", "…")
 
 
-def test_a_free_address_is_taken_by_its_link_as_always(client, ada, letters):
+def test_a_free_address_is_taken_by_its_link_as_always(client, ada, outbox):
     client.sign_in(ada)
     ask_for(client, "new@example.com")
-    assert client.get(letters.link(0)).location == "/account"
+    assert client.get(outbox.link(0)).location == "/account"
     assert owners("new@example.com") == ["ada"]
 
 
-def test_an_address_that_another_registers_meanwhile_is_not_taken(client, another_client, ada, letters):
+def test_an_address_that_another_registers_meanwhile_is_not_taken(client, another_client, ada, outbox):
     client.sign_in(ada)
     ask_for(client, "eve@example.com")
-    link = letters.link(0)
+    link = outbox.link(0)
     another_client.post("/auth/register", data=FORM)
     assert client.get(link).status_code == 410
     assert owners("ada@example.com") + owners("eve@example.com") == ["ada", "eve"]
 
 
-def test_the_owner_of_an_address_gets_ten_such_emails_an_hour(client, ada, bob, letters):
+def test_the_owner_of_an_address_gets_ten_such_emails_an_hour(client, ada, bob, outbox):
     client.sign_in(ada)
     for _ in range(15):
         ask_for(client, "bob@example.com")
-    assert [letter.recipients for letter in letters()].count(["bob@example.com"]) == 10
+    assert [message.recipients for message in outbox()].count(["bob@example.com"]) == 10

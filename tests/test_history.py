@@ -178,19 +178,19 @@ def test_what_operators_do_is_told_as_theirs(app, client, ada):
     assert {line[2] for line in theirs} == {""}, "from no address"
 
 
-def test_nothing_secret_stands_in_any_line(app, client, another_client, letters, clock):
+def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, clock):
     names = {"username": "eve", "email": "eve@example.com"}
     typed = {PASSWORD, NEW, "not the password", "a third lantern", "typed in the wrong field"}
     client.post("/auth/register", data=names | {"password": PASSWORD, "confirm_password": PASSWORD})
     client.post("/auth/login", data={"login": "eve", "password": PASSWORD})
-    client.post("/auth/unconfirmed", data={"code": code_in(letters()[-1])})
+    client.post("/auth/unconfirmed", data={"code": code_in(outbox()[-1])})
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
-    client.get(letters.link(-2))  # of the two that went out
-    client.get(letters.link(-1))
+    client.get(outbox.link(-2))  # of the two that went out
+    client.get(outbox.link(-1))
     another_client.post("/auth/login", data={"login": "eve", "password": "not the password"})
     another_client.post("/auth/login", data={"login": "typed in the wrong field", "password": "x"})
     another_client.post("/auth/magic-link", data={"email": "new@example.com"})
-    another_client.post("/auth/magic-link/sent", data={"code": code_in(letters()[-1])})
+    another_client.post("/auth/magic-link/sent", data={"code": code_in(outbox()[-1])})
     clock.move(minutes=16)
     for password in ("not the password", PASSWORD):
         client.post("/auth/recent-login", data={"password": password})
@@ -200,7 +200,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, letters,
     client.post("/auth/change-password", data=change)
     app.test_client().post("/auth/reset", data={"email": "new@example.com"})
     new = {"password": "a third lantern", "confirm_password": "a third lantern"}
-    app.test_client().post(letters.link(), data=new)
+    app.test_client().post(outbox.link(), data=new)
     client.post("/auth/login", data={"login": "eve", "password": "a third lantern"})
     client.post("/auth/delete", data={"email": "new@example.com"})
     happened = set(db.session.scalars(select(Event.action)))
@@ -212,12 +212,12 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, letters,
 
     secrets = typed | set(db.session.scalars(select(UserSession.id)))
     secrets |= {browser.get_cookie("device").value for browser in (client, another_client)}
-    for letter in letters():
+    for email in outbox():
         secrets |= {
-            word for link in re.findall(r"https?://\S+", letter.body) for word in re.findall(r"[\w.-]{40,}", link)
+            word for link in re.findall(r"https?://\S+", email.body) for word in re.findall(r"[\w.-]{40,}", link)
         }
         secrets |= {
-            re.sub(" ", form, code) for code in re.findall(r"^\d{4} \d{4}$", letter.body, re.M) for form in ("", " ")
+            re.sub(" ", form, code) for code in re.findall(r"^\d{4} \d{4}$", email.body, re.M) for form in ("", " ")
         }
     assert len(secrets) > 15
     held = str(db.session.execute(select(Event.__table__)).all())
@@ -225,14 +225,14 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, letters,
 
 
 @pytest.mark.parametrize("has_password", [True, False])
-def test_the_account_page_leads_to_all_that_belongs_to_an_account(client, ada, letters, has_password):
+def test_the_account_page_leads_to_all_that_belongs_to_an_account(client, ada, outbox, has_password):
     if has_password:
         client.sign_in(ada)
     else:
         ada.password_hash = None
         db.session.commit()
         client.post("/auth/magic-link", data={"email": "ada@example.com"})
-        client.get(letters.link())
+        client.get(outbox.link())
     page = client.get("/account").text.partition("<main")[2]
     links = re.findall(r'href="([^"]+)"', page)
     pages = "change-username change-email change-password passkeys two-factor sessions history export delete".split()

@@ -220,12 +220,12 @@ def test_with_a_device_cookie_of_another_account_a_known_and_an_unknown_name_cos
     assert any("JOIN" in statement for statement in known)
 
 
-def test_a_mailed_link_lets_the_owner_in(browser, ada, letters):
+def test_a_mailed_link_lets_the_owner_in(browser, ada, outbox):
     owner = browser()
     for _ in range(6):
         guess(owner)
     owner.post("/auth/magic-link", data={"email": ada.email})
-    assert owner.get(letters.link()).location == "/"
+    assert owner.get(outbox.link()).location == "/"
 
 
 # Wrong passwords elsewhere
@@ -264,9 +264,9 @@ def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(br
 
 
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(browser, letters):
+def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(browser, outbox):
     register(browser(), 1)
-    stranger, link = browser("192.0.2.2"), letters.link()
+    stranger, link = browser("192.0.2.2"), outbox.link()
     assert statuses(stranger.post(link, data={"password": "wrong"}) for _ in range(6)) == [422] * 5 + [429]
     assert db.session.scalar(select(func.sum(Event.count)).where(Event.action == "sign_in_failed")) == 5
     assert browser().post(link, data={"password": PASSWORD}).location == "/"
@@ -317,9 +317,7 @@ def test_sixty_emails_an_hour_are_asked_for_from_a_network_over_all_flows(browse
 
 
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day_whoever_asks_in_whatever_way(
-    browser, ada, letters, clock
-):
+def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day_whoever_asks_in_whatever_way(browser, ada, outbox, clock):
     def bomb(hour):
         for number in range(24):
             address, form = [*EMAILS.items()][number % 3]
@@ -327,7 +325,7 @@ def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day_whoever_asks_in_wh
             if "username" in form:
                 form["username"] = f"eve{number}h{hour}"
             assert browser(f"192.0.2.{number}").post(address, data=form).status_code == 302
-        return len([letter for letter in letters() if letter.recipients[0].lower() == ada.email])
+        return len([email for email in outbox() if email.recipients[0].lower() == ada.email])
 
     received = []
     for hour in range(5):
@@ -507,15 +505,15 @@ def test_thirty_logins_to_an_account_from_a_network(browser, ada):
     assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
 
 
-def test_logins_by_other_methods_count_with_them(browser, ada, letters):
+def test_logins_by_other_methods_count_with_them(browser, ada, outbox):
     for _ in range(29):
         guess(browser(), password=PASSWORD)
     client = browser()
     client.post("/auth/magic-link", data={"email": ada.email})
-    assert client.get(letters.link()).location == "/"
+    assert client.get(outbox.link()).location == "/"
     another = browser()
     another.post("/auth/magic-link", data={"email": ada.email})
-    link = letters.link()
+    link = outbox.link()
     refused = another.get(link)
     assert (refused.status_code, "many times from here" in refused.text) == (429, True)
     another.environ_base["REMOTE_ADDR"] = "192.0.2.2"
@@ -620,8 +618,8 @@ class TestByProvider:
         assert statuses(answers) == [302] * 30 + [429] * 2
         assert "Many people registered from your network" in answers[-1].text
         assert db.session.scalar(select(func.count()).select_from(User)) == 60
-        letters = db.session.scalar(select(func.count()).select_from(OutboxEmail))
-        assert letters == (30 if is_verified else 60)
+        emails = db.session.scalar(select(func.count()).select_from(OutboxEmail))
+        assert emails == (30 if is_verified else 60)
         assert self.arrive(browser("192.0.2.2"), issuer, 62, is_verified).status_code == 302
 
     def test_who_has_an_account_gets_in_however_many_registered(self, browser, issuer):
@@ -640,15 +638,15 @@ class TestByProvider:
 @pytest.mark.parametrize(
     "spelled", ["eve+{}@example.com", "EVE+{}@Example.com", "e.v.e+{}@example.com", "eve@example.com"]
 )
-def test_the_addresses_of_one_mailbox_get_ten_emails_an_hour_together(browser, letters, clock, spelled):
+def test_the_addresses_of_one_mailbox_get_ten_emails_an_hour_together(browser, outbox, clock, spelled):
     def ask(times):
         for number in range(times):
             browser(f"192.0.2.{number}").post("/auth/reset", data={"email": spelled.format(number)})
-        return len(letters())
+        return len(outbox())
 
     assert ask(30) == 10
     assert browser().post("/auth/reset", data={"email": "another@example.com"}).status_code == 302
-    assert len(letters()) == 11
+    assert len(outbox()) == 11
     clock.move(hours=1, seconds=1)
     assert ask(5) == 16
 

@@ -100,11 +100,11 @@ def test_the_way_survives_a_wrong_password_and_registering_instead(client, ada):
     assert 'href="/auth/register?next=/account"' in page.text
 
 
-def test_the_unconfirmed_come_where_they_were_going_once_confirmed(client, bob, letters):
+def test_the_unconfirmed_come_where_they_were_going_once_confirmed(client, bob, outbox):
     client.post("/auth/login?next=/account", data={"login": "bob", "password": PASSWORD})
     assert client.get("/account").location == "/auth/unconfirmed"
     client.post("/auth/confirm")
-    assert client.get(letters.link()).location == "/account"
+    assert client.get(outbox.link()).location == "/account"
 
 
 def test_an_odd_address_is_come_back_to_as_it_was(client, app, ada):
@@ -119,11 +119,11 @@ def test_an_odd_address_is_come_back_to_as_it_was(client, app, ada):
         assert browser.post(action, data={"login": "ada", "password": PASSWORD}).location == address
 
 
-def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bob, letters):
+def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bob, outbox):
     client.sign_in(bob)
     client.post("/auth/confirm")
     client.post("/auth/logout")
-    client.get(letters.link())
+    client.get(outbox.link())
     asked = client.get("/account").location
     assert asked == "/auth/login?next=/account", "what is asked for now comes first"
     assert client.sign_in(ada).location == "/"

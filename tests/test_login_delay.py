@@ -63,14 +63,14 @@ def test_it_doubles_up_to_an_hour_and_starts_anew_after_a_day_without_a_guess(an
     assert guess(anywhere()).headers["Retry-After"] == "1"
 
 
-def test_the_right_password_of_an_unknown_device_waits_too_and_is_told_the_way_in(anywhere, guessed, letters):
+def test_the_right_password_of_an_unknown_device_waits_too_and_is_told_the_way_in(anywhere, guessed, outbox):
     page = guess(anywhere(), password=PASSWORD)
     assert page.status_code == 429
     assert "Many wrong passwords were tried for this account. Wait 1 second" in page.text
     assert "Email me a login link" in page.text or "Send me a link" in page.text
     owner = anywhere()
     owner.post("/auth/magic-link", data={"email": guessed.email})
-    assert owner.get(letters.link()).location == "/"
+    assert owner.get(outbox.link()).location == "/"
 
 
 def test_a_known_device_does_not_wait(anywhere, ada, clock):
@@ -137,36 +137,36 @@ def test_an_attempt_that_came_later_keeps_its_delay(app, clock):
 # Who is told
 
 
-def test_the_owner_is_told_once_a_day(anywhere, ada, letters, clock):
+def test_the_owner_is_told_once_a_day(anywhere, ada, outbox, clock):
     def guess_for(hours):
         for _ in range(hours):
             guess(anywhere())
             clock.move(hours=1)
-        return [letter.subject for letter in letters() if letter.subject == SUBJECT]
+        return [email.subject for email in outbox() if email.subject == SUBJECT]
 
     for _ in range(9):
         guess(anywhere())
     assert guess_for(0) == []
     assert guess_for(24) == [SUBJECT]
     assert guess_for(24) == [SUBJECT] * 2
-    assert "once a day" in letters[-1].body
-    assert letters[-1].recipients == [ada.email]
+    assert "once a day" in outbox[-1].body
+    assert outbox[-1].recipients == [ada.email]
 
 
-def test_of_a_day_with_few_guesses_nobody_is_told(anywhere, ada, letters, clock):
+def test_of_a_day_with_few_guesses_nobody_is_told(anywhere, ada, outbox, clock):
     for _ in range(20):
         guess(anywhere())
         clock.move(days=1, hours=1)
-    assert letters() == []
+    assert outbox() == []
 
 
 @pytest.mark.parametrize("login", ["bob", "nobody"])
-def test_neither_an_unconfirmed_address_nor_nobody_gets_a_email(anywhere, bob, letters, login):
-    before = len(letters())
+def test_neither_an_unconfirmed_address_nor_nobody_gets_a_email(anywhere, bob, outbox, login):
+    before = len(outbox())
     for _ in range(10):
         guess(anywhere(), login)
     assert guess(anywhere(), login).status_code == 429
-    assert len(letters()) == before
+    assert len(outbox()) == before
     [row] = db.session.scalars(select(OutboxEmail).where(OutboxEmail.name == "password_guessing"))
     assert (row.status, row.user_id) == ("obsolete", None)
 

@@ -93,10 +93,10 @@ def test_so_is_who_tries_too_often_or_with_an_old_link(client, log):
     assert [line["event"]["detail"] for line in failed] == [{"method": "password"}] * 5
 
 
-def test_nothing_secret_is_written(client, another_client, letters, plain_or_json):
+def test_nothing_secret_is_written(client, another_client, outbox, plain_or_json):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form)
-    link = letters.link()
+    link = outbox.link()
     another_client.get(link)
     client.get(link)
     cookie = client.get_cookie("session").value

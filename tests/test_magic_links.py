@@ -21,8 +21,8 @@ def ask(browser, email="ada@example.com", **fields):
     return browser.post(ASK, data={"email": email, **fields}, follow_redirects=True)
 
 
-def code_in(letter):
-    return re.search(r"^\d{4} \d{4}$", letter.body, re.MULTILINE)[0]
+def code_in(email):
+    return re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE)[0]
 
 
 def wrong(code):
@@ -49,7 +49,7 @@ def history():
 # The browser that asked
 
 
-def test_the_whole_story(client, ada, letters, clock):
+def test_the_whole_story(client, ada, outbox, clock):
     form = client.get(client.get("/account").location)
     way = re.search(r'href="(/auth/magic-link[^"]*)"', form.text)[1]
     action = re.search(r'<form method="post" action="([^"]+)"', client.get(way).text)[1]
@@ -63,15 +63,15 @@ def test_the_whole_story(client, ada, letters, clock):
     assert "You can ask for it in 60 seconds." in page.text
     assert 'data-wait="60">Send again' in page.text
 
-    [letter] = letters()
-    assert letter.recipients == ["ada@example.com"]
-    for words in (letter.body, letter.html):
-        assert letters.link() in words
-        assert code_in(letter) in words
+    [email] = outbox()
+    assert email.recipients == ["ada@example.com"]
+    for words in (email.body, email.html):
+        assert outbox.link() in words
+        assert code_in(email) in words
         assert "Browser: Firefox on Linux" in words
         assert f"When: {clock.time:%-d %B %Y at %H:%M} UTC" in words
 
-    answer = client.get(letters.link())
+    answer = client.get(outbox.link())
     assert (answer.status_code, answer.location) == (302, "/account")
     assert answer.headers["Cache-Control"] == "no-store"
     assert is_in(client)
@@ -80,22 +80,22 @@ def test_the_whole_story(client, ada, letters, clock):
     assert history() == ["magic_link_asked", "signed_in"]
 
 
-def test_the_code_lets_the_asking_browser_in_while_nobody_opened_the_link(client, another_client, ada, letters):
+def test_the_code_lets_the_asking_browser_in_while_nobody_opened_the_link(client, another_client, ada, outbox):
     ask(client)
-    typed = code_in(letters()[0]).replace(" ", "-") + " "
+    typed = code_in(outbox()[0]).replace(" ", "-") + " "
     answer = type_code(client, typed)
     assert (answer.status_code, answer.location) == (302, "/")
     assert is_in(client)
     assert client.get_cookie("session").expires is None
 
     ask(another_client, remember_me="y")
-    assert type_code(another_client, code_in(letters()[1])).location == "/"
+    assert type_code(another_client, code_in(outbox()[1])).location == "/"
     assert another_client.get_cookie("session").expires is not None
 
 
-def test_a_look_at_the_link_spends_nothing(client, ada, letters):
+def test_a_look_at_the_link_spends_nothing(client, ada, outbox):
     ask(client)
-    link = letters.link()
+    link = outbox.link()
     before = history()
     assert client.head(link).status_code == 200
     for name, value in [("Sec-Purpose", "prefetch"), ("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch")]:
@@ -108,10 +108,10 @@ def test_a_look_at_the_link_spends_nothing(client, ada, letters):
 
 
 @pytest.mark.parametrize("token", [None, "", "stale"])
-def test_a_form_without_its_token_signs_nobody_in(app, client, ada, letters, token):
+def test_a_form_without_its_token_signs_nobody_in(app, client, ada, outbox, token):
     """Answered as a GET would be, it must not be the GET by which the asking browser is signed in."""
     ask(client)
-    link, code = letters.link(), code_in(letters()[0])
+    link, code = outbox.link(), code_in(outbox()[0])
     app.config["WTF_CSRF_ENABLED"] = True
     forged = {} if token is None else {"csrf_token": token and hidden_token(app.test_client().get(ASK))}
     for address, fields in [(link, {}), (WAIT, {"code": code}), (WAIT, {"again": "y"})]:
@@ -120,15 +120,15 @@ def test_a_form_without_its_token_signs_nobody_in(app, client, ada, letters, tok
         assert ("open too long" if token else "This form came without its security token") in page.text
         assert client.post(address, data=fields | forged, headers=JSON).status_code == 400
     assert not is_in(client)
-    assert len(letters()) == 1
+    assert len(outbox()) == 1
     assert client.post(link, data={"csrf_token": hidden_token(page)}).location == "/"
     assert is_in(client)
 
 
-def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, letters):
+def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, outbox):
     """Nor can another browser solve what this one asked for."""
     ask(client)
-    code = code_in(letters()[0])
+    code = code_in(outbox()[0])
     assert another_client.get(WAIT).location == ASK
     assert type_code(another_client, code).location == ASK
     ask(another_client)
@@ -142,10 +142,10 @@ def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, 
 # Another browser
 
 
-def test_elsewhere_the_link_has_a_button(client, another_client, ada, letters):
+def test_elsewhere_the_link_has_a_button(client, another_client, ada, outbox):
     """Where another link is waited for, too: else an attacker's link could sign in who waits for their own."""
     ask(client)
-    link = letters.link()
+    link = outbox.link()
     ask(another_client, "eve@example.com")
     before = history()
     for _ in range(2):
@@ -165,17 +165,17 @@ def test_elsewhere_the_link_has_a_button(client, another_client, ada, letters):
     assert not is_in(client)
 
 
-def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, ada, bob, letters):
+def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     browser, copy = app.test_client(), app.test_client()
     ask(client)
     browser.sign_in(bob)
     copy.set_cookie("session", browser.get_cookie("session").value)
-    page = browser.get(letters.link())
+    page = browser.get(outbox.link())
     assert "You are logged in as bob, and will be logged out." in page.text
     assert "Hello, bob!" in copy.get("/").text
-    browser.post(letters.link())
+    browser.post(outbox.link())
     assert "Hello, ada!" in browser.get("/").text
     assert "Hello, stranger." in copy.get("/").text
     assert {row.user.username: row.ended_at is None for row in db.session.scalars(select(UserSession))} == {
@@ -184,24 +184,24 @@ def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, a
     }
 
 
-def test_who_is_in_already_goes_home_and_spends_nothing(client, another_client, ada, letters):
+def test_who_is_in_already_goes_home_and_spends_nothing(client, another_client, ada, outbox):
     another_client.sign_in(ada)
     ask(client)
     before = history()
     for use in (another_client.get, another_client.post):
-        assert use(letters.link()).location == "/"
+        assert use(outbox.link()).location == "/"
     assert another_client.get(ASK).location == "/"
     assert history() == before
-    assert client.get(letters.link()).location == "/"
+    assert client.get(outbox.link()).location == "/"
     assert is_in(client)
 
 
 # Once, for fifteen minutes, five tries
 
 
-def test_link_and_code_work_once_together(app, client, another_client, ada, letters):
+def test_link_and_code_work_once_together(app, client, another_client, ada, outbox):
     ask(client)
-    link, code = letters.link(), code_in(letters()[0])
+    link, code = outbox.link(), code_in(outbox()[0])
     another_client.set_cookie("session", client.get_cookie("session").value)
     client.get(link)
     page = app.test_client().get(link)
@@ -220,7 +220,7 @@ def test_link_and_code_work_once_together(app, client, another_client, ada, lett
     client.post("/auth/logout")
     ask(client)
     another_client.set_cookie("session", client.get_cookie("session").value)
-    link, code = letters.link(), code_in(letters()[1])
+    link, code = outbox.link(), code_in(outbox()[1])
     type_code(client, code)
     assert is_in(client)
     assert app.test_client().post(link).status_code == another_client.get(link).status_code == 410
@@ -228,13 +228,13 @@ def test_link_and_code_work_once_together(app, client, another_client, ada, lett
     assert not is_in(another_client)
 
 
-def test_they_are_as_old_as_their_email(app, ada, letters, clock):
+def test_they_are_as_old_as_their_email(app, ada, outbox, clock):
     """One that was delivered late has its fifteen minutes still."""
     browsers = [app.test_client() for _ in range(3)]
     for browser in browsers:
         ask(browser)
         clock.move(hours=2)
-        link, code = letters.link(), code_in(letters()[-1])
+        link, code = outbox.link(), code_in(outbox()[-1])
         clock.move(minutes=14, seconds=59)
         if browser is browsers[0]:
             assert browser.get(link).location == "/"
@@ -247,9 +247,9 @@ def test_they_are_as_old_as_their_email(app, ada, letters, clock):
     assert [is_in(browser) for browser in browsers] == [True, True, False]
 
 
-def test_five_tries_then_another_code(client, ada, letters, clock):
+def test_five_tries_then_another_code(client, ada, outbox, clock):
     ask(client)
-    code = code_in(letters()[0])
+    code = code_in(outbox()[0])
     for _ in range(5):
         page = type_code(client, wrong(code))
         assert page.status_code == 422
@@ -259,16 +259,16 @@ def test_five_tries_then_another_code(client, ada, letters, clock):
     assert "have another one sent" in page.text
     clock.move(minutes=1)
     client.post(WAIT, data={"again": "y"})
-    new = code_in(letters()[1])
+    new = code_in(outbox()[1])
     assert new != code
     assert type_code(client, code).status_code == 422
     assert type_code(client, new).location == "/"
 
 
-def test_of_many_tries_at_once_five_count(client, ada, letters, monkeypatch):
+def test_of_many_tries_at_once_five_count(client, ada, outbox, monkeypatch):
     """Each has seen that the code can still be typed."""
     ask(client)
-    code = code_in(letters()[0])
+    code = code_in(outbox()[0])
     monkeypatch.setattr(EmailChallenge, "is_open", True)
     for _ in range(5):
         type_code(client, wrong(code))
@@ -276,58 +276,58 @@ def test_of_many_tries_at_once_five_count(client, ada, letters, monkeypatch):
     assert not is_in(client)
 
 
-def test_another_email_can_be_had_once_a_minute_with_the_same_code(client, ada, letters, clock):
+def test_another_email_can_be_had_once_a_minute_with_the_same_code(client, ada, outbox, clock):
     ask(client)
     clock.move(seconds=18)
     for again in (lambda: client.post(WAIT, data={"again": "y"}, follow_redirects=True), lambda: ask(client)):
         page = again()
         assert page.request.path == WAIT
         assert "Another email can be sent in 42 seconds." in page.text
-    assert len(letters()) == 1
-    type_code(client, wrong(code_in(letters()[0])))
+    assert len(outbox()) == 1
+    type_code(client, wrong(code_in(outbox()[0])))
     clock.move(seconds=42)
     page = client.post(WAIT, data={"again": "y"}, follow_redirects=True)
     assert "Another email is on its way." in page.text
-    assert [code_in(letter) for letter in letters()] == [code_in(letters()[0])] * 2
+    assert [code_in(email) for email in outbox()] == [code_in(outbox()[0])] * 2
     clock.move(minutes=14, seconds=59)
-    assert type_code(client, code_in(letters()[1])).location == "/", "as old as the newest letter"
+    assert type_code(client, code_in(outbox()[1])).location == "/", "as old as the newest email"
 
 
-def sign_in_elsewhere(app, ada, home, letters):
+def sign_in_elsewhere(app, ada, home, outbox):
     app.test_client().sign_in(ada)
 
 
-def change_the_password(app, ada, home, letters):
+def change_the_password(app, ada, home, outbox):
     passwords = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
     assert home.post("/auth/change-password", data=passwords).location == "/account"
 
 
-def reset_the_password(app, ada, home, letters):
+def reset_the_password(app, ada, home, outbox):
     browser = app.test_client()
     browser.post("/auth/reset", data={"email": "ada@example.com"})
-    assert browser.post(letters.link(), data={"password": NEW, "confirm_password": NEW}).status_code == 302
+    assert browser.post(outbox.link(), data={"password": NEW, "confirm_password": NEW}).status_code == 302
 
 
-def change_the_address(app, ada, home, letters):
+def change_the_address(app, ada, home, outbox):
     home.post("/auth/change-email", data={"email": "countess@example.com", "password": PASSWORD})
-    [letter] = [letter for letter in letters() if letter.recipients == ["countess@example.com"]]
-    assert home.get(letters.link(letters.index(letter))).location == "/account"
+    [email] = [email for email in outbox() if email.recipients == ["countess@example.com"]]
+    assert home.get(outbox.link(outbox.index(email))).location == "/account"
 
 
 @pytest.mark.parametrize("happening", [sign_in_elsewhere, change_the_password, reset_the_password, change_the_address])
-def test_what_happens_to_the_account_makes_them_void(app, client, another_client, ada, letters, happening):
+def test_what_happens_to_the_account_makes_them_void(app, client, another_client, ada, outbox, happening):
     another_client.sign_in(ada)
     ask(client)
-    link, code = letters.link(), code_in(letters()[0])
-    happening(app, ada, another_client, letters)
+    link, code = outbox.link(), code_in(outbox()[0])
+    happening(app, ada, another_client, outbox)
     assert client.get(link).status_code == app.test_client().post(link).status_code == 410
     assert type_code(client, code).status_code == 422
     assert not is_in(client)
 
 
-def test_a_deactivated_account_stays_shut(app, client, ada, letters):
+def test_a_deactivated_account_stays_shut(app, client, ada, outbox):
     ask(client)
-    link, code = letters.link(), code_in(letters()[0])
+    link, code = outbox.link(), code_in(outbox()[0])
     ada.deactivated_at = ada.created_at
     db.session.commit()
     for use in (lambda: type_code(client, code), lambda: client.get(link), lambda: app.test_client().post(link)):
@@ -338,10 +338,10 @@ def test_a_deactivated_account_stays_shut(app, client, ada, letters):
     assert history() == ["magic_link_asked"]
 
 
-def test_of_ten_uses_of_a_link_at_once_one_gets_in(app, client, ada, letters):
+def test_of_ten_uses_of_a_link_at_once_one_gets_in(app, client, ada, outbox):
     """Half of them are copies of the browser that asked, half are others that press the button."""
     ask(client)
-    link = letters.link()
+    link = outbox.link()
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers[::2]:
         browser.set_cookie("session", client.get_cookie("session").value)
@@ -352,9 +352,9 @@ def test_of_ten_uses_of_a_link_at_once_one_gets_in(app, client, ada, letters):
     assert history().count("signed_in") == 1
 
 
-def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, letters):
+def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, outbox):
     ask(client)
-    code = code_in(letters()[0])
+    code = code_in(outbox()[0])
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
         browser.set_cookie("session", client.get_cookie("session").value)
@@ -367,7 +367,7 @@ def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, letters):
 # Who has an account
 
 
-def test_an_unknown_address_gets_the_same_answers_and_a_email_that_says_so(client, another_client, ada, letters, clock):
+def test_an_unknown_address_gets_the_same_answers_and_a_email_that_says_so(client, another_client, ada, outbox, clock):
     """With the same work, too."""
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
@@ -381,16 +381,16 @@ def test_an_unknown_address_gets_the_same_answers_and_a_email_that_says_so(clien
         seen.append((statuses, words, list(statements)))
     assert seen[0] == seen[1]
     assert seen[0][0] == [200, 422, 422, 422]
-    link, letter = letters.link(), letters()[1]
-    assert letter.recipients == ["eve@example.com"]
-    assert "There is no account with it." in letter.body
-    assert "magic-link" not in letter.body
-    assert re.search(r"^\d{4} \d{4}$", letter.body, re.MULTILINE) is None
+    link, email = outbox.link(), outbox()[1]
+    assert email.recipients == ["eve@example.com"]
+    assert "There is no account with it." in email.body
+    assert "magic-link" not in email.body
+    assert re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE) is None
     assert "<h1>Register</h1>" in another_client.get(link).text
 
 
-def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_alike(app, ada, letters, clock):
-    """Its code, which no letter carries, solves nothing: else it could be guessed without end."""
+def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_alike(app, ada, outbox, clock):
+    """Its code, which no email carries, solves nothing: else it could be guessed without end."""
 
     def about(page):
         return re.sub(r"<time.*?</time>", "", without_tokens(page))
@@ -401,14 +401,14 @@ def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_a
             browser.post("/auth/reset", data={"email": "Ada@EXAMPLE.com"})
         else:
             usual = ask(browser)
-    assert len(letters()) == 10
+    assert len(outbox()) == 10
 
     clock.move(minutes=50)
     browser = app.test_client()
     assert about(ask(browser)) == about(usual)
     page = browser.post("/auth/reset", data={"email": "Ada@EXAMPLE.com"}, follow_redirects=True)
     assert "We have sent an email" in page.text
-    assert len(letters()) == 10
+    assert len(outbox()) == 10
     with browser.session_transaction() as session:
         challenge = db.session.get(EmailChallenge, session["magic_link"]["id"])
     carried_by_none = challenge.code
@@ -419,17 +419,17 @@ def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_a
 
     clock.move(minutes=10)
     browser.post(WAIT, data={"again": "y"})
-    assert len(letters()) == 11
+    assert len(outbox()) == 11
     assert type_code(browser, carried_by_none).status_code == 422
-    assert type_code(browser, code_in(letters()[10])).location == "/"
+    assert type_code(browser, code_in(outbox()[10])).location == "/"
 
 
 # What is no code, and no browser
 
 
-def test_what_is_no_code_is_refused_in_words(client, ada, letters):
+def test_what_is_no_code_is_refused_in_words(client, ada, outbox):
     ask(client)
-    code = code_in(letters()[0])
+    code = code_in(outbox()[0])
     arabic = code.translate({ord("0") + digit: 0x0660 + digit for digit in range(10)})
     for typed in ("", " ", "-", f"{code}\0", arabic, "1" * 10_240):
         page = type_code(client, typed)
@@ -444,7 +444,7 @@ def test_what_is_no_code_is_refused_in_words(client, ada, letters):
         assert client.get(f"{ASK}/{token}").status_code == 410
 
 
-def test_a_email_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, letters):
+def test_a_email_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, outbox):
     hostile = [
         "https://evil.example/ <b>Dear ada</b>",
         "Firefox\r\n\r\nLog in:\r\nhttps://evil.example/",
@@ -455,10 +455,10 @@ def test_a_email_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, lett
         app.test_client().post(
             ASK, data={"email": "ada@example.com"}, environ_overrides={"HTTP_USER_AGENT": user_agent}
         )
-    for letter in letters():
-        words = letter.body + letter.html
+    for email in outbox():
+        words = email.body + email.html
         assert "evil.example" not in words
         assert "Dear" not in words
         assert set(re.findall(r"https?://[^/\s\"<]+", words)) == {"http://localhost"}
         assert "Browser: " in words
-    assert "Firefox on Linux" in letters()[-1].body
+    assert "Firefox on Linux" in outbox()[-1].body

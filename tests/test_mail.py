@@ -23,16 +23,16 @@ from app.models.outbox_email import WAITS
 from app.security import tokens
 
 
-def letter():
+def email():
     return db.session.scalar(select(OutboxEmail))
 
 
 @pytest.fixture
 def queued(bob):
-    """One letter in the outbox."""
+    """One email in the outbox."""
     enqueue("confirm", bob)
     db.session.commit()
-    return letter()
+    return email()
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def server(monkeypatch):
     return send
 
 
-def test_a_email_is_queued_in_the_callers_transaction(bob, letters):
+def test_a_email_is_queued_in_the_callers_transaction(bob, outbox):
     enqueue("confirm", bob)
     db.session.rollback()
-    assert letters() == []
+    assert outbox() == []
 
 
-def test_a_email_is_text_and_html_for_one_person(queued, letters):
-    message = message_from_bytes(letters()[0].as_bytes(), policy=policy.default)
+def test_a_email_is_text_and_html_for_one_person(queued, outbox):
+    message = message_from_bytes(outbox()[0].as_bytes(), policy=policy.default)
     assert message["Subject"] == "Confirm your address for Flasky"
     assert message["From"] == "Flasky <no-reply@localhost>"
     assert message["To"] == "bob@example.com"
@@ -73,37 +73,37 @@ def test_a_email_is_text_and_html_for_one_person(queued, letters):
 
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": "https://accounts.example:8443/app", "APP_NAME": "Äpfel & Co"}])
-def test_links_start_with_the_public_address_whatever_host_was_named(client, letters):
+def test_links_start_with_the_public_address_whatever_host_was_named(client, outbox):
     form = {"email": "eve@example.com", "username": "eve", "password": "a lantern in the fog"}
     form["confirm_password"] = form["password"]
     assert client.post("/auth/register", data=form, headers={"Host": "evil.example"}).status_code == 400
     client.post("/auth/register", data=form)
-    assert "\nhttps://accounts.example:8443/app/auth/confirm/" in letters()[0].body
-    assert "evil" not in letters[0].as_string()
-    assert letters[0].subject == "Confirm your address for Äpfel & Co"
-    assert letters[0].msgId.endswith("@accounts.example>")
+    assert "\nhttps://accounts.example:8443/app/auth/confirm/" in outbox()[0].body
+    assert "evil" not in outbox[0].as_string()
+    assert outbox[0].subject == "Confirm your address for Äpfel & Co"
+    assert outbox[0].msgId.endswith("@accounts.example>")
 
 
 @pytest.mark.parametrize(
     "settings", [{"APP_NAME": name} for name in ("Acme, Inc.", 'A "B" <c@d.example>', "a@b.example")]
 )
-def test_whatever_the_application_is_called_emails_come_from_its_address(app, queued, letters):
-    message = message_from_bytes(letters()[0].as_bytes(), policy=policy.default)
+def test_whatever_the_application_is_called_emails_come_from_its_address(app, queued, outbox):
+    message = message_from_bytes(outbox()[0].as_bytes(), policy=policy.default)
     [sender] = message["From"].addresses
     assert (sender.display_name, sender.addr_spec) == (app.config["APP_NAME"], "no-reply@localhost")
 
 
-def test_the_database_holds_no_token_and_no_code(bob, letters):
+def test_the_database_holds_no_token_and_no_code(bob, outbox):
     send_whole("magic_link", bob)
-    token = letters.link().rpartition("/")[2]
-    code = re.search(r"\d{4} \d{4}", letters[0].body)[0]
+    token = outbox.link().rpartition("/")[2]
+    code = re.search(r"\d{4} \d{4}", outbox[0].body)[0]
     kept = str([db.session.execute(select(table)).all() for table in db.metadata.sorted_tables])
     assert not [part for part in [*token.split("."), code, code.replace(" ", "")] if part in kept]
 
 
-def test_a_late_email_still_has_its_full_hour(client, bob, queued, letters, clock):
+def test_a_late_email_still_has_its_full_hour(client, bob, queued, outbox, clock):
     clock.move(days=1)
-    link = letters.link()
+    link = outbox.link()
     clock.move(minutes=59)
     client.sign_in(bob)
     client.get(link)
@@ -112,7 +112,7 @@ def test_a_late_email_still_has_its_full_hour(client, bob, queued, letters, cloc
 
 @pytest.mark.parametrize("change", [{"email": "robert@example.com"}, {"confirmed": True}])
 def test_a_email_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
-    bob, queued, letters, server, clock, monkeypatch, change
+    bob, queued, outbox, server, clock, monkeypatch, change
 ):
     server.answers.append(OSError("refused"))
     assert delivery.deliver() == 1
@@ -124,31 +124,31 @@ def test_a_email_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
     monkeypatch.setattr(tokens, "issue", lambda *_: issued.append(1))
     assert delivery.deliver() == 1
     assert (server.sent, issued) == ([], [])
-    assert letter().status == "obsolete"
+    assert email().status == "obsolete"
 
 
 def test_tries_wait_longer_each_time_and_end(queued, server, clock):
     server.answers.extend([smtplib.SMTPDataError(451, b"later")] * 20)
     waits = []
-    while letter().status == "waiting":
+    while email().status == "waiting":
         assert delivery.deliver() == 1
-        waits.append((letter().due_at - clock.time).total_seconds())
+        waits.append((email().due_at - clock.time).total_seconds())
         assert delivery.deliver() == 0
         clock.move(seconds=waits[-1])
     assert waits[:4] == [30, 120, 600, 3600]
     assert waits[: len(WAITS)] == [wait.total_seconds() for wait in WAITS]
-    assert (letter().status, letter().tries) == ("failed", len(WAITS) + 1)
-    assert "later" in letter().error
+    assert (email().status, email().tries) == ("failed", len(WAITS) + 1)
+    assert "later" in email().error
 
 
 def test_every_try_has_one_message_id(queued, server, clock):
     server.answers.append(smtplib.SMTPServerDisconnected("gone"))
     delivery.deliver()
-    first = letter().message_id
+    first = email().message_id
     clock.move(seconds=30)
     delivery.deliver()
     assert [message.msgId for message in server.sent] == [first]
-    assert (letter().status, letter().error) == ("sent", "")
+    assert (email().status, email().error) == ("sent", "")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_every_try_has_one_message_id(queued, server, clock):
 def test_only_a_final_refusal_of_this_email_ends_it(queued, server, refusal, status):
     server.answers.append(refusal)
     delivery.deliver()
-    assert letter().status == status
+    assert email().status == status
 
 
 def test_one_bad_email_does_not_hold_up_the_others(ada, queued, server):
@@ -192,7 +192,7 @@ def by_hand(statement):
         connection.exec_driver_sql(keys[0].format(keys[2]))
 
 
-BROKEN = {  # what was done to the row of bob's letter, and what is said of it
+BROKEN = {  # what was done to the row of bob's email, and what is said of it
     "DELETE FROM users WHERE username = 'bob'": "the account is gone",
     "UPDATE outbox SET name = 'no such', purpose = NULL WHERE id = 1": "TemplateNotFound",
     "UPDATE outbox SET purpose = 'no such' WHERE id = 1": "KeyError",
@@ -232,13 +232,13 @@ def test_a_mistake_in_a_template_gives_up_its_emails_alone_and_they_can_be_tried
     enqueue("password_changed", ada)
     db.session.commit()
     assert delivery.deliver() == 2
-    assert "ZeroDivisionError" in letter().error
+    assert "ZeroDivisionError" in email().error
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
     templates.clear()
     assert "1 will be tried again." in app.test_cli_runner().invoke(args=["mail", "retry", "--all"]).output
     delivery.deliver()
     db.session.expire_all()
-    assert letter().status == "sent"
+    assert email().status == "sent"
 
 
 def test_a_email_that_ends_every_worker_is_given_up(queued, server, clock):
@@ -247,15 +247,15 @@ def test_a_email_that_ends_every_worker_is_given_up(queued, server, clock):
         clock.move(seconds=61)
     assert delivery.deliver() == 0
     db.session.expire_all()
-    assert letter().status == "failed"
-    assert "stopped its worker" in letter().error
+    assert email().status == "failed"
+    assert "stopped its worker" in email().error
 
 
-def test_a_claimed_email_comes_back_when_its_worker_dies(queued, letters, clock):
+def test_a_claimed_email_comes_back_when_its_worker_dies(queued, outbox, clock):
     assert OutboxEmail.claim() is not None
-    assert letters() == []
+    assert outbox() == []
     clock.move(seconds=60)
-    assert len(letters()) == 1
+    assert len(outbox()) == 1
 
 
 def test_who_held_a_email_too_long_does_not_say_how_it_ended(queued, server, clock, monkeypatch):
@@ -274,18 +274,18 @@ def test_who_held_a_email_too_long_does_not_say_how_it_ended(queued, server, clo
     monkeypatch.setattr(delivery.Connection, "send", slow)
     delivery.deliver()
     db.session.expire_all()
-    assert letter().status == "sent"
+    assert email().status == "sent"
 
 
 @pytest.mark.parametrize("control", ["\r\n", "\n", "\x0b", "\x1c", "\x85", "\u2028"])
-def test_no_control_character_reaches_a_header(app, queued, letters, control):
+def test_no_control_character_reaches_a_header(app, queued, outbox, control):
     """Though the settings are looked at before: what comes from elsewhere one day is not."""
     app.extensions["mail"].default_sender = (f"Flasky{control}Bcc: eve@example.com", "no-reply@localhost")
-    assert letters() == []
-    assert letter().status == "waiting"
+    assert outbox() == []
+    assert email().status == "waiting"
 
 
-def test_the_thread_delivers_what_is_committed(app, bob, letters):
+def test_the_thread_delivers_what_is_committed(app, bob, outbox):
     delivery = Delivery(app, cleanup=lambda stopped: None)
     delivery.start()
     try:
@@ -293,13 +293,13 @@ def test_the_thread_delivers_what_is_committed(app, bob, letters):
         db.session.commit()
         for _ in range(200):
             db.session.rollback()
-            if letters:
+            if emails:
                 break
             delivery.stopped.wait(0.02)
     finally:
         delivery.stop()
         delivery._thread.join(10)
-    assert len(letters) == 1
+    assert len(outbox) == 1
 
 
 @pytest.mark.parametrize("settings", [{"MAIL_DELIVERY": "thread"}])
@@ -336,9 +336,9 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
 
 
 @pytest.mark.parametrize("name", EMAILS)
-def test_a_scanner_that_opens_every_link_of_a_email_changes_nothing(app, bob, letters, name):
+def test_a_scanner_that_opens_every_link_of_a_email_changes_nothing(app, bob, outbox, name):
     send_whole(name, bob)
-    message = letters()[0]
+    message = outbox()[0]
     links = set(re.findall(r"http://localhost(/[^\s\"<]*)", message.body + message.html))
     tables = [table for table in db.metadata.sorted_tables if table.name != "outbox"]
     before = [db.session.execute(select(table)).all() for table in tables]
@@ -352,10 +352,10 @@ def test_a_scanner_that_opens_every_link_of_a_email_changes_nothing(app, bob, le
 
 
 @pytest.mark.parametrize("name", EMAILS)
-def test_every_email_has_a_subject_and_both_forms(app, bob, letters, name):
+def test_every_email_has_a_subject_and_both_forms(app, bob, outbox, name):
     app.jinja_env.undefined = StrictUndefined
     send_whole(name, bob)
-    message = letters()[0]
+    message = outbox()[0]
     assert message.subject
     assert "Subject:" not in message.subject + message.body
     assert message.html.startswith("<!doctype html>")
@@ -401,12 +401,12 @@ def the_name_of_the_sender(message):
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": url, "APP_NAME": NAMES[1]} for url in LONGEST_URLS])
 @pytest.mark.parametrize("name", EMAILS)
-def test_every_email_is_read_as_it_was_written_however_long_its_parts_are(app, bob, letters, name):
+def test_every_email_is_read_as_it_was_written_however_long_its_parts_are(app, bob, outbox, name):
     assert (len(LONGEST_ADDRESS), max(map(len, LONGEST_URLS))) == (254, 200)
     bob.email, bob.username = LONGEST_ADDRESS, "bob" * 21
     db.session.commit()
     send_whole(name, bob, new_email=LONGEST_ADDRESS, label="ö" * 200)
-    [message] = letters()
+    [message] = outbox()
     text, html = bodies(message)
     assert text == message.body
     assert html == message.html
@@ -420,8 +420,8 @@ def test_every_email_is_read_as_it_was_written_however_long_its_parts_are(app, b
 
 
 @pytest.mark.parametrize("settings", [{"APP_NAME": name} for name in NAMES])
-def test_a_long_name_of_the_application_reaches_subject_and_sender_whole(app, queued, letters):
-    [message] = letters()
+def test_a_long_name_of_the_application_reaches_subject_and_sender_whole(app, queued, outbox):
+    [message] = outbox()
     assert on_the_wire(message)["Subject"] == f"Confirm your address for {app.config['APP_NAME']}"
     assert the_name_of_the_sender(message) == app.config["APP_NAME"]
     words = re.findall(rb"=\?[^?]+\?[bq]\?[^?\s]*\?=", message.as_bytes())
@@ -429,10 +429,10 @@ def test_a_long_name_of_the_application_reaches_subject_and_sender_whole(app, qu
 
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": url} for url in LONGEST_URLS])
-def test_a_link_is_as_short_as_a_link_can_be(app, queued, letters):
+def test_a_link_is_as_short_as_a_link_can_be(app, queued, outbox):
     """The token does not repeat PUBLIC_URL, and is good at this one alone."""
-    letters()
-    path = letters.link().partition("/auth/")[2]
+    outbox()
+    path = outbox.link().partition("/auth/")[2]
     assert len(path) < 270
     token = path.rpartition("/")[2]
     assert tokens.read("confirm", token)
@@ -465,8 +465,8 @@ SENDERS = {  # how MAIL_SENDER and APP_NAME may be, and what a mail program show
 @pytest.mark.parametrize(
     ("settings", "name", "address"), [pytest.param(*sender, id=what) for what, sender in SENDERS.items()]
 )
-def test_who_an_email_comes_from(app, queued, letters, name, address):
-    [message] = letters()
+def test_who_an_email_comes_from(app, queued, outbox, name, address):
+    [message] = outbox()
     assert the_name_of_the_sender(message) == name
     assert on_the_wire(message)["From"].addresses[0].addr_spec == address
     assert re.fullmatch(r"<[0-9a-f]{32}@(localhost|\[127\.0\.0\.1\]|\[IPv6:::1\])>", message.msgId)
@@ -493,11 +493,11 @@ def told(message):
 
 @pytest.mark.parametrize("trick", TRICKS)
 @pytest.mark.parametrize("name", EMAILS)
-def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, letters, name, trick):
+def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, outbox, name, trick):
     bob.username, bob.confirmed = trick, True
     db.session.commit()
     send_whole(name, bob, new_email=f"{trick}@evil.example", label=f"https://{trick}/x")
-    said = told(letters()[0])
+    said = told(outbox()[0])
     assert not LINKABLE.search(said), said
     assert "lovelace," not in said
 
@@ -508,22 +508,22 @@ def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, letters, na
     [({"confirmed": False}, None), ({}, "new@example.com"), ({}, "bob@example.org")],
     ids=["unconfirmed", "the new one", "the old one"],
 )
-def test_no_email_names_anybody_to_an_address_that_is_not_known_to_be_theirs(app, bob, letters, name, changes, to):
+def test_no_email_names_anybody_to_an_address_that_is_not_known_to_be_theirs(app, bob, outbox, name, changes, to):
     bob.username, bob.confirmed = "a-winner", True
     for column, value in changes.items():
         setattr(bob, column, value)
     db.session.commit()
     send_whole(name, bob, to=to)
-    assert "winner" not in told(letters()[0])
+    assert "winner" not in told(outbox()[0])
 
 
 @pytest.mark.parametrize(
     ("username", "greeting"), [("ada", "Hello ada,"), ("ada-1815_b", "Hello ada-1815_b,"), ("a.b", "Hello,")]
 )
-def test_a_plain_name_is_greeted_at_its_own_address(ada, letters, username, greeting):
+def test_a_plain_name_is_greeted_at_its_own_address(ada, outbox, username, greeting):
     ada.username = username
     enqueue("password_changed", ada)
     db.session.commit()
-    text, html = bodies(letters()[0])
+    text, html = bodies(outbox()[0])
     assert text.startswith(greeting)
     assert greeting in html

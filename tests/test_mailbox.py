@@ -41,32 +41,32 @@ def post(app):
 
 @pytest.fixture
 def pages(client, post):
-    """The addresses of the mailbox, of an email in it, and of that letter as HTML."""
+    """The addresses of the mailbox, of an email in it, and of that email as HTML."""
     post()
     mailbox = client.get("/dev/mailbox")
-    (letter,) = emails_on(mailbox)
-    return ["/dev/mailbox", letter, f"{letter}/html"]
+    (email,) = emails_on(mailbox)
+    return ["/dev/mailbox", email, f"{email}/html"]
 
 
 def emails_on(page):
     return re.findall(r'href="(/dev/mailbox/[^"]+)"', page.text)
 
 
-def test_a_email_is_read_and_its_link_followed(client, letters):
+def test_a_email_is_read_and_its_link_followed(client, outbox):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form)
-    assert "No letter yet." in client.get("/dev/mailbox").text
-    letters()
+    assert "No email yet." in client.get("/dev/mailbox").text
+    outbox()
     mailbox = client.get("/dev/mailbox")
     assert "Confirm your address for Flasky" in mailbox.text
     assert "to eve@example.com" in mailbox.text
 
     (address,) = emails_on(mailbox)
-    letter = client.get(address)
-    assert "<h1>Confirm your address for Flasky</h1>" in letter.text
-    assert "Flasky <no-reply@localhost>" in html.unescape(letter.text)
-    assert "eve@example.com" in letter.text
-    as_text = letter.text.partition('<div class="email-text">')[2]
+    email = client.get(address)
+    assert "<h1>Confirm your address for Flasky</h1>" in email.text
+    assert "Flasky <no-reply@localhost>" in html.unescape(email.text)
+    assert "eve@example.com" in email.text
+    as_text = email.text.partition('<div class="email-text">')[2]
     assert "This address was given" in as_text
     (link,) = set(re.findall(r'href="(http[^"]+)"', as_text))
     as_html = client.get(f"{address}/html").text
@@ -79,9 +79,9 @@ def test_a_email_is_read_and_its_link_followed(client, letters):
 
 def test_the_newest_email_comes_first(client, post, tmp_path):
     for number in range(20):
-        for letter in tmp_path.glob("mailbox/new/*"):
-            an_hour_before = letter.stat().st_mtime - 3600
-            os.utime(letter, (an_hour_before, an_hour_before))
+        for email in tmp_path.glob("mailbox/new/*"):
+            an_hour_before = email.stat().st_mtime - 3600
+            os.utime(email, (an_hour_before, an_hour_before))
         post(subject=f"Number {number}")
     numbers = re.findall(r"Number (\d+)", client.get("/dev/mailbox").text)
     assert numbers == [str(number) for number in reversed(range(20))]
@@ -100,15 +100,15 @@ def test_that_there_is_no_email_to_an_address_is_said(client, post):
     post()
     mailbox = client.get("/dev/mailbox", query_string={"address": "<eve>@example.com"})
     assert emails_on(mailbox) == []
-    assert "No letter to &lt;eve&gt;@example.com yet." in mailbox.text
+    assert "No email to &lt;eve&gt;@example.com yet." in mailbox.text
 
 
-# Many letters
+# Many emails
 
 
 @pytest.fixture
 def parsed(monkeypatch):
-    """The files of letters that are read."""
+    """The files of emails that are read."""
     files, open_file, read_bytes = [], Path.open, Path.read_bytes
     monkeypatch.setattr(Path, "open", lambda file, *a, **k: files.append(file.name) or open_file(file, *a, **k))
     monkeypatch.setattr(Path, "read_bytes", lambda file: files.append(file.name) or read_bytes(file))
@@ -174,7 +174,7 @@ def test_one_email_is_deleted_or_those_to_an_address_or_all(client, post):
     assert len(emails_on(rest)) == 2
     assert "ada@" not in rest.text
     client.post("/dev/mailbox/delete")
-    assert "No letter yet." in client.get("/dev/mailbox").text
+    assert "No email yet." in client.get("/dev/mailbox").text
 
 
 @pytest.mark.parametrize("name", ["Zoë", "鈴木 花子", 'ada, bob; and "eve"'])

@@ -59,10 +59,10 @@ def test_history_and_emails_do_not_run_out_of_numbers(app):
     for table in ("events", "outbox"):
         db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
     event = Event(action="signed_in")
-    letter = OutboxEmail(name="goodbye", recipient="ada@example.com", message_id="x")
-    db.session.add_all([event, letter])
+    email = OutboxEmail(name="goodbye", recipient="ada@example.com", message_id="x")
+    db.session.add_all([event, email])
     db.session.commit()
-    assert (event.id, letter.id) == (2**40 + 1, 2**40 + 1)
+    assert (event.id, email.id) == (2**40 + 1, 2**40 + 1)
 
 
 @pytest.mark.extended
@@ -124,7 +124,7 @@ def test_the_database_holds_what_the_models_promise(app):
         assert {key.ondelete for key in made.foreign_keys} == {key.ondelete for key in table.foreign_keys}
 
 
-def test_rows_go_with_their_person_but_history_stays(app, client, ada, letters):
+def test_rows_go_with_their_person_but_history_stays(app, client, ada, outbox):
     client.sign_in(ada)
     db.session.delete(db.session.get(User, ada.id))
     db.session.commit()

@@ -88,7 +88,7 @@ def page_of(browser):
 
 
 def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_owner_is_told(
-    client, another_client, ada, key, letters
+    client, another_client, ada, key, emails
 ):
     client.sign_in(ada)
     another_client.sign_in(ada)
@@ -102,19 +102,19 @@ def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_
     assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
     another_client.set_cookie("session", copied)
     assert not is_signed_in(another_client), "a copy of the cookie is worth nothing"
-    assert letters()[-1].subject == "Logging in takes a second step now"
-    assert "A passkey was added to your account" in letters()[-1].body
+    assert outbox()[-1].subject == "Logging in takes a second step now"
+    assert "A passkey was added to your account" in outbox()[-1].body
     assert history()[-1] == "second_factor_on"
     assert "1 passkey<" in client.get("/account").text
 
 
-def test_another_one_brings_no_codes_and_a_email_of_its_own(member, key, letters):
+def test_another_one_brings_no_codes_and_a_email_of_its_own(member, key, outbox):
     prove(member, key)
     copied = member.get_cookie("session").value
     page = member.get(add(member, Key(), name="My laptop").location)
     assert notes(page) == ["My laptop is a passkey of yours now. Your other browsers were logged out."]
     assert "Your recovery codes" not in page.text
-    assert letters()[-1].subject == "A passkey was added to your account"
+    assert outbox()[-1].subject == "A passkey was added to your account"
     thief = member.application.test_client()
     thief.set_cookie("session", copied)
     assert not is_signed_in(thief)
@@ -487,15 +487,15 @@ def test_of_ten_who_send_one_answer_at_once_one_gets_in(app, member, another_cli
     assert sum(map(is_signed_in, browsers)) == 1
 
 
-def test_a_counter_that_stands_still_or_goes_back_is_refused_and_told(member, another_client, key, letters):
+def test_a_counter_that_stands_still_or_goes_back_is_refused_and_told(member, another_client, key, outbox):
     assert sign_in(another_client, key, count=7).location == "/"
     another_client.post("/auth/logout")
-    letters().clear()
+    outbox().clear()
     for count in (7, 6, 0, 1, 2):
         assert refused(sign_in(another_client, key, count=count))
     assert only().sign_count == 7
     assert history().count("passkey_copied") == 5
-    assert [letter.subject for letter in letters()] == ["A passkey of your account may have been copied"] * 3, "an hour"
+    assert [email.subject for email in outbox()] == ["A passkey of your account may have been copied"] * 3, "an hour"
     assert sign_in(another_client, key, count=2**32 - 1).location == "/"
 
 
@@ -684,7 +684,7 @@ def test_one_is_renamed(member):
     assert history()[-1] == "passkey_renamed"
 
 
-def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member, another_client, key, letters):
+def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member, another_client, key, outbox):
     assert sign_in(another_client, key).location == "/"
     copied = member.get_cookie("session").value
     own = page_of(member)
@@ -694,7 +694,7 @@ def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member,
     assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
     another_client.set_cookie("session", copied)
     assert not is_signed_in(another_client)
-    assert letters()[-1].subject == "A second factor was removed from your account"
+    assert outbox()[-1].subject == "A second factor was removed from your account"
     assert history()[-1] == "second_factor_off"
     assert member.get(own).status_code == member.post(f"{own}/remove").status_code == 404
     assert refused(sign_in(another_client, key))
@@ -729,7 +729,7 @@ def test_no_page_shows_what_an_account_is_called_by_passkeys(member, ada):
 # Without a password
 
 
-def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another_client, ada, key, letters):
+def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another_client, ada, key, outbox):
     sign_in(another_client, key)
     prove(member, key)
     page = member.post("/auth/remove-password", follow_redirects=True)
@@ -739,14 +739,14 @@ def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another
     ]
     assert "You have no password." in page.text
     assert "/auth/remove-password" not in page.text
-    assert letters()[-1].subject == "Your password was removed"
+    assert outbox()[-1].subject == "Your password was removed"
     assert history()[-1] == "password_removed"
     assert "None: you log in by a passkey or a mailed link" in member.get("/account").text
     assert another_client.sign_in(ada).status_code == 422
     assert sign_in(another_client, key).location == "/"
 
 
-def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member, another_client, key, letters):
+def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member, another_client, key, outbox):
     prove(member, key)
     member.post("/auth/remove-password")
     prove(member, key)
@@ -754,7 +754,7 @@ def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member
     assert "Until you have a passkey, you log in by a link that we mail to" in member.get(PAGE).text
     assert refused(sign_in(another_client, key))
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    assert another_client.get(letters.link()).location == "/", "no second step is left"
+    assert another_client.get(outbox.link()).location == "/", "no second step is left"
     assert is_added(add(another_client, Key()))
 
 
@@ -769,12 +769,12 @@ def test_without_a_passkey_the_password_stays(client, ada):
 # The mailbox is proved
 
 
-def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, another_client, ada, key, letters):
+def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, another_client, ada, key, outbox):
     """Nobody unconfirmed can add one; if there is one all the same, it goes."""
     ada.confirmed = False
     db.session.commit()
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    assert another_client.get(letters.link()).location == "/auth/change-password"
+    assert another_client.get(outbox.link()).location == "/auth/change-password"
     assert refused(sign_in(member, key))
     assert db.session.scalars(select(Passkey)).all() == []
 
@@ -837,11 +837,11 @@ def test_a_recovery_code_does_instead_and_a_trusted_browser_is_spared(client, an
     assert another_client.sign_in(ada).location == "/"
 
 
-def test_a_mailed_link_takes_the_second_step_too(member, another_client, key, letters):
+def test_a_mailed_link_takes_the_second_step_too(member, another_client, key, outbox):
     prove(member, key)
     member.post("/auth/remove-password")
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    assert another_client.get(letters.link()).location == STEP
+    assert another_client.get(outbox.link()).location == STEP
     assert sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
 
 

@@ -70,7 +70,7 @@ def history():
 
 
 def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
-    app, client, another_client, ada, letters, clock
+    app, client, another_client, ada, outbox, clock
 ):
     client.sign_in(ada, remember_me="y")
     another_client.sign_in(ada, remember_me="y")
@@ -93,13 +93,13 @@ def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
     assert another_client.sign_in(ada).status_code == 422
     another_client.sign_in(ada, NEW)
     assert is_signed_in(another_client)
-    new_device, letter, forgotten = letters()
+    new_device, message, forgotten = outbox()
     assert new_device.subject == forgotten.subject == "A new browser is logged in to your account"
-    assert (letter.subject, letter.recipients) == ("Your password was changed", ["ada@example.com"])
+    assert (message.subject, message.recipients) == ("Your password was changed", ["ada@example.com"])
     origin = f"When: {clock.time:%-d %B %Y at %H:%M} UTC\nBrowser: Firefox on Linux\nIP address: 127.0.0.1\n"
-    assert all(origin.strip() in text for text in (letter.body, letter.html))
-    assert letters.link(1).startswith("/auth/secure-account/")
-    assert "Was this not you?" in client.get(letters.link(1)).text
+    assert all(origin.strip() in text for text in (message.body, message.html))
+    assert outbox.link(1).startswith("/auth/secure-account/")
+    assert "Was this not you?" in client.get(outbox.link(1)).text
     assert history() == [
         "signed_in",
         "signed_in",
@@ -143,19 +143,19 @@ def test_what_will_not_do_is_said_beside_its_field_and_changes_nothing(client, a
     assert is_signed_in(another_client)
 
 
-def test_a_changed_password_voids_every_link_that_is_out(client, another_client, ada, letters):
+def test_a_changed_password_voids_every_link_that_is_out(client, another_client, ada, outbox):
     client.sign_in(ada)
     ask(another_client)
     another_client.post("/auth/magic-link", data={"email": ada.email})
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
-    reset, magic_link, new_address = (letters.link(number) for number in range(3))
+    reset, magic_link, new_address = (outbox.link(number) for number in range(3))
     for address in (reset, magic_link):
         assert client.head(address).status_code in {200, 302}, "good so far"
     ask(another_client)
-    waiting = len(letters)
+    waiting = len(outbox)
 
     change(client)
-    assert [letter.subject for letter in letters()[waiting:]] == ["Your password was changed"], "no link that is dead"
+    assert [message.subject for message in outbox()[waiting:]] == ["Your password was changed"], "no link that is dead"
     assert choose(another_client, reset, "a third lantern").status_code == 410
     assert another_client.get(magic_link).status_code == 410
     assert client.get(new_address).status_code == 410
@@ -213,13 +213,13 @@ def test_with_nists_length_a_password_of_few_people_will_do(client, password):
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [{"PASSWORD_MIN_LENGTH": 15}])
-def test_with_nists_length_a_password_has_fifteen_characters(client, ada, letters):
+def test_with_nists_length_a_password_has_fifteen_characters(client, ada, outbox):
     client.sign_in(ada)
     page = change(client, new="a heron's lock")
     assert page.status_code == 422
     assert "Use at least 15 characters." in beside("password", page)
     ask(client)
-    assert "at least 15" in beside("password", choose(client, letters.link(), "a heron's lock"))
+    assert "at least 15" in beside("password", choose(client, outbox.link(), "a heron's lock"))
     assert change(client, new="a heron's lock.").location == "/account"
 
 
@@ -279,11 +279,11 @@ def test_every_kind_of_character_will_do_in_a_password(client, ada):
     assert client.sign_in(ada, old).location == "/"
 
 
-def test_who_has_no_password_has_a_link_sent(client, ada, letters):
+def test_who_has_no_password_has_a_link_sent(client, ada, outbox):
     ada.password_hash = None
     db.session.commit()
     client.post("/auth/magic-link", data={"email": ada.email})
-    client.get(letters.link())
+    client.get(outbox.link())
     page = client.get("/auth/change-password")
     assert "Your account has no password" in page.text
     assert "old_password" not in page.text
@@ -293,23 +293,23 @@ def test_who_has_no_password_has_a_link_sent(client, ada, letters):
 
     action, email = re.search(r'action="(/auth/reset)".*name="email" value="([^"]+)"', page.text, re.DOTALL).groups()
     assert client.post(action, data={"email": email}).location == "/auth/email-sent"
-    assert choose(client, letters.link()).location == "/auth/login"
+    assert choose(client, outbox.link()).location == "/auth/login"
     client.sign_in(ada, NEW)
     assert 'name="old_password"' in client.get("/auth/change-password").text
 
 
-def test_a_renewed_hash_leaves_a_link_alive(app, client, another_client, ada, letters):
+def test_a_renewed_hash_leaves_a_link_alive(app, client, another_client, ada, outbox):
     ask(another_client)
     old, app.config["PASSWORD_HASH"] = ada.password_hash, "pbkdf2:sha256:2"
     client.sign_in(ada)
     assert ada.password_hash.startswith("pbkdf2:sha256:2$")
     assert ada.password_hash != old
-    assert choose(another_client, letters.link()).status_code == 302
+    assert choose(another_client, outbox.link()).status_code == 302
     assert ada.verify_password(NEW)
 
 
 def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
-    client, another_client, ada, letters, monkeypatch
+    client, another_client, ada, outbox, monkeypatch
 ):
     """The second has shown the right old password, and finds it changed only when it writes."""
     client.sign_in(ada)
@@ -330,7 +330,7 @@ def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
     assert is_signed_in(another_client)
     assert told(client) == ["You were logged out, because the password of the account was changed in another browser."]
     assert verify(ada, "a third lantern")
-    changed = [letter for letter in letters() if letter.subject == "Your password was changed"]
+    changed = [message for message in outbox() if message.subject == "Your password was changed"]
     assert history().count("password_changed") == len(changed) == 1
 
 
@@ -346,7 +346,7 @@ def test_password_managers_find_the_page_by_its_well_known_address(client, ada):
     ]  # fmt: skip
 
 
-def test_requests_for_json_alone_get_errors_and_no_page(client, another_client, ada, letters):
+def test_requests_for_json_alone_get_errors_and_no_page(client, another_client, ada, outbox):
     client.sign_in(ada)
     refused = change(client, "wrong", "short77", "x", headers=JSON)
     assert refused.status_code == 422
@@ -354,7 +354,7 @@ def test_requests_for_json_alone_get_errors_and_no_page(client, another_client, 
     refused = ask(another_client, "ada", headers=JSON)
     assert (refused.status_code, list(refused.json["errors"])) == (422, ["email"])
     assert ask(another_client, headers=JSON).status_code == 302
-    link = letters.link()
+    link = outbox.link()
     refused = choose(another_client, link, "short77", headers=JSON)
     assert (refused.status_code, refused.json) == (422, {"errors": {"password": ["Use at least 8 characters."]}})
     assert choose(another_client, link, headers=JSON).status_code == 302
@@ -366,7 +366,7 @@ def test_requests_for_json_alone_get_errors_and_no_page(client, another_client, 
 # Asking for a link
 
 
-def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ada, bob, letters):
+def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ada, bob, outbox):
     statements, answers = [], []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     for email in ("ada@example.com", "bob@example.com", "eve@example.com", "ADA@example.com"):
@@ -382,33 +382,33 @@ def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ad
     assert answers[0][1]["Location"] == "/auth/email-sent"
     assert len(answers[0][2]) > 3
 
-    assert [letter.recipients for letter in letters()] == [
+    assert [message.recipients for message in outbox()] == [
         [f"{name}@example.com"] for name in ("ada", "bob", "eve", "ada")
     ]
-    assert "Choose a new password" in letters[0].subject
-    assert letters.link(0).startswith("/auth/reset/")
-    assert letters[2].subject == "You have no account at Flasky"
-    assert letters.link(2) == "/auth/register"
-    assert "IP address: 127.0.0.1" in letters[2].body
+    assert "Choose a new password" in outbox[0].subject
+    assert outbox.link(0).startswith("/auth/reset/")
+    assert outbox[2].subject == "You have no account at Flasky"
+    assert outbox.link(2) == "/auth/register"
+    assert "IP address: 127.0.0.1" in outbox[2].body
 
 
 @pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
-def test_where_registration_is_closed_no_email_leads_there(client, letters):
+def test_where_registration_is_closed_no_email_leads_there(client, outbox):
     ask(client, "eve@example.com")
-    assert letters()[0].subject == "You have no account at Flasky"
-    assert "Register" not in letters[0].body + letters[0].html
-    assert "/auth/register" not in letters[0].body + letters[0].html
+    assert outbox()[0].subject == "You have no account at Flasky"
+    assert "Register" not in outbox[0].body + outbox[0].html
+    assert "/auth/register" not in outbox[0].body + outbox[0].html
 
 
-def test_what_is_no_address_is_said_beside_its_field(client, letters):
+def test_what_is_no_address_is_said_beside_its_field(client, outbox):
     for email, error in (("", "Write your email address."), ("ada", "@-sign"), ("a\0da@example.com", "used here")):
         page = ask(client, email)
         assert (page.status_code, error in beside("email", page)) == (422, True), email
-    assert letters() == []
+    assert outbox() == []
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "eve@example.com"])
-def test_an_address_gets_ten_emails_an_hour_and_thirty_a_day_and_the_answer_stays(app, ada, letters, clock, email):
+def test_an_address_gets_ten_emails_an_hour_and_thirty_a_day_and_the_answer_stays(app, ada, outbox, clock, email):
     pages, counts = set(), []
     for _ in range(4):
         for number in range(12):
@@ -418,26 +418,26 @@ def test_an_address_gets_ten_emails_an_hour_and_thirty_a_day_and_the_answer_stay
             else:
                 page = ask(browser, typed, follow_redirects=True)
                 pages.add((page.status_code, re.sub(email, "", without_tokens(page), flags=re.IGNORECASE)))
-        counts.append(len(letters()))
+        counts.append(len(outbox()))
         clock.move(hours=1)
     assert counts == [10, 20, 30, 30], "of all kinds, however it is written"
     assert len(pages) == 1
     ask(app.test_client(), "bob@example.com")
-    assert len(letters()) == 31, "others have theirs"
+    assert len(outbox()) == 31, "others have theirs"
     clock.move(hours=20)
     ask(app.test_client(), email)
-    assert len(letters()) == 32
+    assert len(outbox()) == 32
 
 
 # The link
 
 
-def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_client, ada, letters, clock):
+def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_client, ada, outbox, clock):
     client.sign_in(ada, remember_me="y")
     another_client.sign_in(ada)
-    letters().clear()  # one tells of the second browser
+    outbox().clear()  # one tells of the second browser
     ask(client)
-    answer = choose(client, letters.link(0), headers={"User-Agent": FIREFOX})
+    answer = choose(client, outbox.link(0), headers={"User-Agent": FIREFOX})
     assert answer.location == "/auth/login"
     page = client.get(answer.location)
     assert page.status_code == 200, "it is signed out too, and nobody is in"
@@ -447,23 +447,23 @@ def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_cli
     ]
     assert told(another_client) == ["You were logged out, because a new password was chosen by a mailed link."]
     assert told(client) == told(another_client) == STRANGER
-    assert letters()[1].subject == "Your password was changed"
-    assert letters[1].recipients == ["ada@example.com"]
-    assert "Firefox on Linux" in letters[1].body
-    assert "127.0.0.1" in letters[1].body
-    assert letters.link(1).startswith("/auth/secure-account/")
+    assert outbox()[1].subject == "Your password was changed"
+    assert outbox[1].recipients == ["ada@example.com"]
+    assert "Firefox on Linux" in outbox[1].body
+    assert "127.0.0.1" in outbox[1].body
+    assert outbox.link(1).startswith("/auth/secure-account/")
     assert history() == ["signed_in", "signed_in", "new_device", "reset_asked", "password_reset"]
 
-    assert client.get(letters.link(0)).status_code == 410
-    assert choose(client, letters.link(0), "a third lantern").status_code == 410
+    assert client.get(outbox.link(0)).status_code == 410
+    assert choose(client, outbox.link(0), "a third lantern").status_code == 410
     assert client.sign_in(ada).status_code == 422
     assert client.sign_in(ada, NEW).location == "/"
     assert is_signed_in(client)
 
 
-def test_a_link_works_for_an_hour(client, another_client, ada, letters, clock):
+def test_a_link_works_for_an_hour(client, another_client, ada, outbox, clock):
     ask(client)
-    link = letters.link()
+    link = outbox.link()
     clock.move(minutes=60)
     assert client.get(link).status_code == 410
     assert choose(client, link).status_code == 410
@@ -472,22 +472,22 @@ def test_a_link_works_for_an_hour(client, another_client, ada, letters, clock):
     assert choose(client, link).status_code == 302
 
 
-def test_a_link_does_not_outlive_the_address_that_it_went_to(client, another_client, ada, letters):
+def test_a_link_does_not_outlive_the_address_that_it_went_to(client, another_client, ada, outbox):
     ask(another_client)
     client.sign_in(ada)
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
-    assert another_client.get(letters.link(0)).status_code == 200
-    client.get(letters.link(1))
+    assert another_client.get(outbox.link(0)).status_code == 200
+    client.get(outbox.link(1))
     assert ada.email == "new@example.com"
-    assert another_client.get(letters.link(0)).status_code == 410
-    assert choose(another_client, letters.link(0)).status_code == 410
+    assert another_client.get(outbox.link(0)).status_code == 410
+    assert choose(another_client, outbox.link(0)).status_code == 410
     assert ada.verify_password(PASSWORD)
 
 
-def test_opening_a_link_changes_nothing(client, another_client, ada, letters):
+def test_opening_a_link_changes_nothing(client, another_client, ada, outbox):
     client.sign_in(ada)
     ask(another_client)
-    link, before = letters.link(), rows()
+    link, before = outbox.link(), rows()
     for browser in (client, another_client):
         for method in ("GET", "HEAD", "OPTIONS"):
             assert browser.open(link, method=method).status_code == 200
@@ -506,18 +506,18 @@ def test_opening_a_link_changes_nothing(client, another_client, ada, letters):
         ("confirm_password", {"again": "something else"}, "not the same"),
     ],
 )
-def test_a_password_that_will_not_do_leaves_the_link_as_it_was(client, ada, letters, field, form, error):
+def test_a_password_that_will_not_do_leaves_the_link_as_it_was(client, ada, outbox, field, form, error):
     ask(client)
-    link, before = letters.link(), rows()
+    link, before = outbox.link(), rows()
     page = choose(client, link, **form)
     assert (page.status_code, error in beside(field, page)) == (422, True)
     assert rows() == before
     assert choose(client, link).status_code == 302
 
 
-def test_the_page_of_a_link_keeps_it_to_itself(client, ada, letters):
+def test_the_page_of_a_link_keeps_it_to_itself(client, ada, outbox):
     ask(client)
-    link = letters.link()
+    link = outbox.link()
     token = link.rpartition("/")[2]
     for page in (client.get(link), choose(client, link, "short77")):
         assert page.headers["Cache-Control"] == "no-store"
@@ -533,29 +533,29 @@ def test_the_page_of_a_link_keeps_it_to_itself(client, ada, letters):
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_a_deactivated_person_stays_out(client, another_client, ada, letters):
+def test_a_deactivated_person_stays_out(client, another_client, ada, outbox):
     ada.deactivated_at = ada.created_at
     db.session.commit()
     ask(client)
-    page = choose(client, letters.link(), follow_redirects=True)
+    page = choose(client, outbox.link(), follow_redirects=True)
     assert page.request.path == "/auth/login"
     client.sign_in(ada, NEW)
     assert "This account has been deactivated" in client.get("/auth/login").text
     assert not is_signed_in(client)
 
 
-def test_who_proves_the_address_first_finds_nothing_that_another_left(client, another_client, bob, letters, clock):
+def test_who_proves_the_address_first_finds_nothing_that_another_left(client, another_client, bob, outbox, clock):
     """Somebody registered with an address that is not theirs, and waits."""
     client.sign_in(bob, remember_me="y")
     client.post("/auth/confirm")
-    planted = letters.link()
+    planted = outbox.link()
     ask(another_client, "bob@example.com")
-    link = letters.link()
+    link = outbox.link()
     clock.move(minutes=2)
-    client.post("/auth/confirm", follow_redirects=True)  # this letter waits in the outbox
+    client.post("/auth/confirm", follow_redirects=True)  # this message waits in the outbox
 
     answer = choose(another_client, link)
-    assert [letter.subject for letter in letters()[2:]] == ["Your password was changed"]
+    assert [message.subject for message in outbox()[2:]] == ["Your password was changed"]
     assert bob.confirmed
     assert answer.location == "/auth/login?next=/auth/change-username"
     page = another_client.get(answer.location)
@@ -574,25 +574,25 @@ def test_who_proves_the_address_first_finds_nothing_that_another_left(client, an
     assert (arrived.status_code, arrived.request.path) == (200, "/auth/change-username")
 
 
-def test_ten_uses_at_once_set_one_password(app, client, ada, letters):
+def test_ten_uses_at_once_set_one_password(app, client, ada, outbox):
     client.sign_in(ada)
     ask(client)
-    link, passwords = letters.link(), [f"{NEW} number {number}" for number in range(10)]
+    link, passwords = outbox.link(), [f"{NEW} number {number}" for number in range(10)]
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda password: choose(app.test_client(), link, password).status_code, passwords))
     assert sorted(answers) == [302] + [410] * 9
     assert [ada.verify_password(password) for password in passwords] == [answer == 302 for answer in answers]
-    assert history().count("password_reset") == len(letters()[1:]) == 1
+    assert history().count("password_reset") == len(outbox()[1:]) == 1
 
 
-def test_a_link_does_not_depend_on_who_is_signed_in(client, ada, bob, letters):
+def test_a_link_does_not_depend_on_who_is_signed_in(client, ada, bob, outbox):
     """It is for ada's account, in whichever browser it is opened, and leaves another's alone."""
     bob.confirmed = True
     db.session.commit()
     client.sign_in(bob)
     ask(client)
-    assert "For the account of <strong>ada</strong>" in client.get(letters.link()).text
-    choose(client, letters.link())
+    assert "For the account of <strong>ada</strong>" in client.get(outbox.link()).text
+    choose(client, outbox.link())
     assert (ada.verify_password(NEW), bob.verify_password(PASSWORD)) == (True, True)
     assert "bob@example.com" in client.get("/account").text
 
@@ -656,21 +656,19 @@ def overtaken(monkeypatch):
 
 
 @pytest.mark.parametrize("person", ["ada", "bob"])
-def test_a_sign_in_on_its_way_does_not_outlive_the_password(
-    request, client, another_client, letters, overtaken, person
-):
+def test_a_sign_in_on_its_way_does_not_outlive_the_password(request, client, another_client, outbox, overtaken, person):
     user = request.getfixturevalue(person)
     ask(another_client, user.email)
-    overtaken(choose, another_client, letters.link())
+    overtaken(choose, another_client, outbox.link())
     client.sign_in(user)
     assert user.verify_password(NEW)
     assert not is_signed_in(client)
 
 
-def test_a_renewed_hash_does_not_bring_an_old_password_back(app, client, another_client, ada, letters, overtaken):
+def test_a_renewed_hash_does_not_bring_an_old_password_back(app, client, another_client, ada, outbox, overtaken):
     app.config["PASSWORD_HASH"] = "pbkdf2:sha256:2"
     ask(another_client)
-    overtaken(choose, another_client, letters.link())
+    overtaken(choose, another_client, outbox.link())
     client.sign_in(ada)
     assert ada.verify_password(NEW)
 
@@ -681,7 +679,7 @@ def test_who_is_deactivated_while_signing_in_gets_a_page(app, client, ada, overt
     assert not is_signed_in(client)
 
 
-def test_thirty_at_once_send_ten(app, ada, letters):
+def test_thirty_at_once_send_ten(app, ada, outbox):
     with ThreadPoolExecutor(30) as pool:
         list(pool.map(lambda _: ask(app.test_client()), range(30)))
-    assert len(letters()) == 10
+    assert len(outbox()) == 10

@@ -37,7 +37,7 @@ from app.models import (
 NASTY = "\"quoted\" \\ 'single'\n\t\x7f\u2028\u2029</script> é \U0001f980 NaN"
 
 
-def live(app, letters, name):
+def live(app, outbox, name):
     """Have somebody do all that leaves traces; return the browser that they are signed in with.
 
     They registered as <name>-before with <name>@example.net, and are <name> with <name>@example.com now.
@@ -46,13 +46,13 @@ def live(app, letters, name):
     another.post("/auth/magic-link", data={"email": new})  # it has no account yet
     form = {"email": old, "username": f"{name}-before", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form, headers={"User-Agent": f"{name}'s browser"})
-    client.get(letters.link())
+    client.get(outbox.link())
     client.post("/auth/change-username", data={"username": name})
     client.post("/auth/change-email", data={"email": new, "password": PASSWORD})
-    client.get(letters.link(-2))
+    client.get(outbox.link(-2))
     another.post("/auth/login", data={"login": new, "password": "wrong"})
     another.post("/auth/magic-link", data={"email": new})
-    another.get(letters.link())
+    another.get(outbox.link())
     secret = key_on(client.get("/auth/two-factor"))
     codes = codes_on(client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()}))
     client.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": codes[0]})
@@ -60,7 +60,7 @@ def live(app, letters, name):
     client.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": codes[1]})
     asked(client, MAKE)  # and makes none
     client.post("/auth/recovery-codes")  # the others are kept for a while
-    app.test_client().post("/auth/reset", data={"email": new})  # this letter waits
+    app.test_client().post("/auth/reset", data={"email": new})  # this email waits
     mine = Identity(user_id=User.find(name).id, provider="acme", issuer="i", subject=name, email=f"{name}@example.org")
     db.session.add_all([mine, SsoJourney.begin("acme", mine.user_id)])
     db.session.commit()
@@ -114,9 +114,9 @@ def another_table(app):
 # Downloading it
 
 
-def test_the_export_holds_every_column_of_every_table_but_secrets_and_nothing_of_anybody_else(app, letters):
-    client = live(app, letters, "lovelace")
-    live(app, letters, "babbage")
+def test_the_export_holds_every_column_of_every_table_but_secrets_and_nothing_of_anybody_else(app, outbox):
+    client = live(app, outbox, "lovelace")
+    live(app, outbox, "babbage")
     held, text = taken_along(client)
 
     assert set(held) == {personal_data.table_of(model).name for model in personal_data.registered}
@@ -143,7 +143,7 @@ def everything_of(user):
     return json.dumps(personal_data.everything(user), default=str)
 
 
-def test_an_export_does_not_say_where_strangers_are(app, client, another_client, ada, phone, letters):
+def test_an_export_does_not_say_where_strangers_are(app, client, another_client, ada, phone, outbox):
     """A stranger sends every form, with the address of an account, its name, and its password."""
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, **OWNER)
     client.post("/auth/second-factor", data={"code": phone.code()}, **OWNER)
@@ -153,7 +153,7 @@ def test_an_export_does_not_say_where_strangers_are(app, client, another_client,
         for endpoint, address in addresses(app, "POST"):
             if endpoint != "auth.logout":
                 another_client.post(address, data=form | {"confirm_password": password}, **STRANGER)
-    letters()
+    outbox()
     held = personal_data.everything(ada)
     assert {row["action"] for row in held["events"] if not row["ip"]} >= {
         "sign_in_failed", "reset_asked", "magic_link_asked", "second_factor_failed"
@@ -167,12 +167,12 @@ def test_an_export_does_not_say_where_strangers_are(app, client, another_client,
     assert [row["details"]["user_agent"] for row in held["outbox"] if row["details"]["ip"] == "192.0.2.1"]
 
 
-def test_an_export_does_not_say_where_somebody_is_who_registered_with_ones_address(client, another_client, letters):
+def test_an_export_does_not_say_where_somebody_is_who_registered_with_ones_address(client, another_client, outbox):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form, **STRANGER)
     client.post("/auth/login", data=form | {"login": "eve"}, **STRANGER)
     another_client.post("/auth/magic-link", data={"email": "eve@example.com"}, **OWNER)
-    link = letters.link()
+    link = outbox.link()
     another_client.get(link, **OWNER)
     another_client.post(link, **OWNER)
     eve = User.find("eve")
@@ -184,7 +184,7 @@ def test_an_export_does_not_say_where_somebody_is_who_registered_with_ones_addre
     assert "Strange" not in text
 
 
-def test_what_was_asked_for_before_there_was_an_account_is_found_however_the_address_was_spelled(client, letters):
+def test_what_was_asked_for_before_there_was_an_account_is_found_however_the_address_was_spelled(client, outbox):
     for spelling in ("Eve@bücher.example", "eve@xn--bcher-kva.example", "eva@bücher.example"):
         client.post("/auth/magic-link", data={"email": spelling})
     eve = User(username="eve", email="eve@BÜCHER.example", password=PASSWORD, confirmed=True)
@@ -194,9 +194,9 @@ def test_what_was_asked_for_before_there_was_an_account_is_found_however_the_add
     assert [len(held[table]) for table in ("email_challenges", "outbox")] == [2, 2]
 
 
-def test_no_secret_is_in_the_export(app, letters):
-    client = live(app, letters, "lovelace")
-    letters()
+def test_no_secret_is_in_the_export(app, outbox):
+    client = live(app, outbox, "lovelace")
+    outbox()
     secrets = [User.find("lovelace").password_hash]
     columns = [
         UserSession.id,
@@ -211,8 +211,8 @@ def test_no_secret_is_in_the_export(app, letters):
         secrets += db.session.scalars(select(column).where(column.is_not(None))).all()
     secrets += [challenge.code for challenge in db.session.scalars(select(EmailChallenge))]
     secrets += [client.get_cookie(name).value for name in ("session", "device")]
-    for letter in letters:
-        secrets += re.findall(r"eyJ[\w.-]+", letter.body) + re.findall(r"\b\w{4} \w{4}$", letter.body, re.MULTILINE)
+    for email in outbox:
+        secrets += re.findall(r"eyJ[\w.-]+", email.body) + re.findall(r"\b\w{4} \w{4}$", email.body, re.MULTILINE)
     _, text = taken_along(client)
     assert len(secrets) >= 20
     assert not [secret for secret in secrets if secret in text]

@@ -115,11 +115,11 @@ class TestTour:
         return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
 
     @pytest.mark.parametrize("database", [pytest.param("postgresql", marks=pytest.mark.extended)], indirect=True)
-    def test_nothing_that_is_asked_reads_a_whole_table(self, app, asked, letters, clock, issuer):
+    def test_nothing_that_is_asked_reads_a_whole_table(self, app, asked, outbox, clock, issuer):
         """Even if it may not, where there is no index for it."""
         visited = set()
         app.before_request(lambda: visited.add((request.method, request.endpoint)))
-        Tour(app, letters, clock, issuer).go()
+        Tour(app, outbox, clock, issuer).go()
         assert everywhere(app) - visited == set(), "the tour is to go there, too"
         questions = {statement: values for statement, values in asked if isinstance(values, dict)}
         with db.engine.connect() as connection:

@@ -58,12 +58,12 @@ def member(client, ada, clock):
 
 
 @pytest.fixture
-def without_password(client, ada, letters, clock):
+def without_password(client, ada, outbox, clock):
     """The same, when she has no password."""
     ada.password_hash = None
     db.session.commit()
     client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    client.get(letters.link())
+    client.get(outbox.link())
     clock.move(hours=2)
     client.get("/account")
     return client
@@ -188,7 +188,7 @@ def test_anothers_password_proves_nothing(member, bob):
     assert asks(member)
 
 
-def test_without_its_token_a_form_proves_nothing(app, member, letters):
+def test_without_its_token_a_form_proves_nothing(app, member, outbox):
     app.config["WTF_CSRF_ENABLED"] = True
     before, fields = rows(), {"target": SURE, "held-email": "x@example.com", "send_code": "y"}
     for token in ({}, {"csrf_token": "abc"}, {"csrf_token": hidden_token(app.test_client().get("/auth/login"))}):
@@ -206,7 +206,7 @@ def test_without_its_token_a_form_proves_nothing(app, member, letters):
 # A code, where there is no password
 
 
-def test_who_has_no_password_gets_a_code_by_email(app, without_password, letters):
+def test_who_has_no_password_gets_a_code_by_email(app, without_password, outbox):
     member, copy = without_password, app.test_client()
     copy.set_cookie("session", member.get_cookie("session").value)
     question = member.get(SURE, follow_redirects=True)
@@ -216,8 +216,8 @@ def test_who_has_no_password_gets_a_code_by_email(app, without_password, letters
     page = member.post(ASK, data={"send_code": "y", "target": "/auth/export", "held-a": "b"})
     assert (page.status_code, notes(page)) == (200, ["A code is on its way."])
     assert hidden(page) == {"target": "/auth/export", "held-a": "b"}
-    assert letters()[-1].recipients == ["ada@example.com"]
-    code = code_in(letters[-1])
+    assert outbox()[-1].recipients == ["ada@example.com"]
+    code = code_in(outbox[-1])
     assert code not in page.text
     assert code not in str(rows())
     refused = member.post(ASK, data={"code": wrong(code)})
@@ -229,12 +229,12 @@ def test_who_has_no_password_gets_a_code_by_email(app, without_password, letters
     assert member.post(ASK, data={"code": code}).status_code == 422, "it is used up"
 
 
-def test_a_code_is_good_for_five_tries_and_fifteen_minutes(without_password, letters, clock):
+def test_a_code_is_good_for_five_tries_and_fifteen_minutes(without_password, outbox, clock):
     member = without_password
 
     def have_one_sent():
         member.post(ASK, data={"send_code": "y"})
-        return code_in(letters()[-1])
+        return code_in(outbox()[-1])
 
     code = have_one_sent()
     assert have_one_sent() == code, "as long as it can be typed"
@@ -251,27 +251,27 @@ def test_a_code_is_good_for_five_tries_and_fifteen_minutes(without_password, let
     assert not asks(member)
 
 
-def test_a_code_is_for_its_own_account_and_purpose(app, without_password, bob, letters):
+def test_a_code_is_for_its_own_account_and_purpose(app, without_password, bob, outbox):
     bob.confirmed, bob.password_hash = True, None
     db.session.commit()
     member, bobs = without_password, app.test_client()
     bobs.post("/auth/magic-link", data={"email": "bob@example.com"})
-    bobs.get(letters.link())
+    bobs.get(outbox.link())
     bobs.post(ASK, data={"send_code": "y"})
-    anothers = code_in(letters()[-1])
+    anothers = code_in(outbox()[-1])
     app.test_client().post("/auth/magic-link", data={"email": "ada@example.com"})
-    to_sign_in = code_in(letters()[-1])
+    to_sign_in = code_in(outbox()[-1])
     member.post(ASK, data={"send_code": "y"})
     for code in (anothers, to_sign_in, ""):
         assert member.post(ASK, data={"code": code}).status_code == 422
     assert asks(member)
 
 
-def test_that_too_many_emails_went_out_is_told(without_password, letters):
+def test_that_too_many_emails_went_out_is_told(without_password, outbox):
     told = [notes(without_password.post(ASK, data={"send_code": "y"})) for _ in range(11)]
     assert told[:10] == [["A code is on its way."]] * 10
-    assert told[10:] == [["Many letters went to you lately. Wait an hour, then try again."]]
-    assert len(letters()) == 11, "with the one that led in, two hours ago"
+    assert told[10:] == [["Many emails went to you lately. Wait an hour, then try again."]]
+    assert len(outbox()) == 11, "with the one that led in, two hours ago"
 
 
 # A form that ran out

@@ -31,7 +31,7 @@ def test_each_works_once(client, another_client, ada, phone):
     assert history().count("second_factor_used") == 2
 
 
-def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, letters):
+def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, outbox):
     for used, code in enumerate(phone.codes, 1):
         browser = app.test_client()
         browser.sign_in(ada)
@@ -39,7 +39,7 @@ def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, 
         prove(browser, phone)
         assert f"<strong>{10 - used}</strong> left" in browser.get(NEW_ONES).text
         assert f"{10 - used} left" in browser.get("/account").text
-    few = [letter.subject for letter in letters() if "recovery codes left" in letter.subject]
+    few = [email.subject for email in outbox() if "recovery codes left" in email.subject]
     assert few == ["You have 3 recovery codes left"]
     locked_out = app.test_client()
     page = locked_out.get(locked_out.sign_in(ada).location)
@@ -47,7 +47,7 @@ def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, 
     assert 'name="recovery_code"' not in page.text
 
 
-def test_new_ones_replace_all(client, another_client, ada, phone, letters):
+def test_new_ones_replace_all(client, another_client, ada, phone, outbox):
     use(client, ada, phone.codes[0])
     prove(client, phone)
     assert "Make new codes" in client.get(NEW_ONES).text
@@ -56,7 +56,7 @@ def test_new_ones_replace_all(client, another_client, ada, phone, letters):
     assert (len(new), set(new) & set(phone.codes)) == (10, set())
     prove(client, phone)
     assert new[0] not in client.get(NEW_ONES).text, "they are shown once"
-    assert letters()[-1].subject == "New recovery codes were made for your account"
+    assert outbox()[-1].subject == "New recovery codes were made for your account"
     assert use(another_client, ada, phone.codes[1]).status_code == 422
     assert another_client.post(STEP, data={"recovery_code": new[0]}).location == "/"
     assert len(db.session.scalars(select(RecoveryCode)).all()) == 9

@@ -20,14 +20,14 @@ def count(model):
     return db.session.scalar(select(func.count()).select_from(model))
 
 
-def test_the_whole_story(client, letters):
+def test_the_whole_story(client, outbox):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
     assert "An email is on its way to eve@example.com" in page.text
     assert "You have not confirmed your account yet, eve" in page.text
 
-    assert letters()[0].recipients == ["eve@example.com"]
-    page = client.get(letters.link(), follow_redirects=True)
+    assert outbox()[0].recipients == ["eve@example.com"]
+    page = client.get(outbox.link(), follow_redirects=True)
     assert "You have confirmed your account" in page.text
     assert "Hello, eve!" in page.text
 
@@ -80,7 +80,7 @@ def test_the_whole_story(client, letters):
         ("confirm_password", "something else", "not the same"),
     ],
 )
-def test_what_will_not_do_is_said_beside_its_field(client, ada, letters, field, value, error):
+def test_what_will_not_do_is_said_beside_its_field(client, ada, outbox, field, value, error):
     form = FORM | {field: value}
     if field == "password":
         form["confirm_password"] = value
@@ -90,11 +90,11 @@ def test_what_will_not_do_is_said_beside_its_field(client, ada, letters, field, 
     kept = {name for name in ("email", "username") if name != field}
     assert all(f'value="{form[name]}"' in page.text for name in kept)
     assert form["password"] not in page.text or not form["password"] or "eve" in form["password"]
-    assert (count(User), letters()) == (1, [])
+    assert (count(User), outbox()) == (1, [])
 
 
 @pytest.mark.parametrize("password", ["        ~y x", "✉☃🎈🎈☃✉💡q", ("x 7 fF" * 171)[:1024]])
-def test_any_characters_make_a_password(client, letters, password):
+def test_any_characters_make_a_password(client, outbox, password):
     form = FORM | {"password": password, "confirm_password": password}
     assert client.post("/auth/register", data=form).status_code == 302
     client.post("/auth/logout")
@@ -109,11 +109,11 @@ def test_several_faults_are_all_said_and_the_first_is_focused(client):
     assert ' id="username"' in focused
 
 
-def test_an_address_has_one_form(client, letters):
+def test_an_address_has_one_form(client, outbox):
     client.post("/auth/register", data=FORM | {"email": "Eve@BÜCHER.example"})
     user = db.session.scalar(select(User))
     assert (user.email, user.email_key) == ("Eve@bücher.example", "eve@xn--bcher-kva.example")
-    assert letters()[0].recipients == ["Eve@xn--bcher-kva.example"]
+    assert outbox()[0].recipients == ["Eve@xn--bcher-kva.example"]
     assert User.find("eve@xn--bcher-kva.EXAMPLE") is user
 
 
@@ -166,33 +166,33 @@ def test_registration_can_be_closed(client, by_passkey):
 # Confirming
 
 
-def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, bob, letters):
+def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, bob, outbox):
     client.sign_in(bob)
     client.post("/auth/confirm")
     client.post("/auth/logout")
-    asked = client.get(letters.link(), follow_redirects=True)
+    asked = client.get(outbox.link(), follow_redirects=True)
     assert asked.request.path == "/auth/login"
     assert "token" not in asked.request.url
-    assert letters.link() not in asked.request.url
+    assert outbox.link() not in asked.request.url
     assert not bob.confirmed
     page = client.post("/auth/login", data={"login": "bob", "password": PASSWORD}, follow_redirects=True)
     assert "You have confirmed your account" in page.text
     assert bob.confirmed
 
 
-def test_a_used_link_of_ones_own_goes_home(client, bob, letters):
+def test_a_used_link_of_ones_own_goes_home(client, bob, outbox):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    client.get(letters.link())
-    page = client.get(letters.link(), follow_redirects=True)
+    client.get(outbox.link())
+    page = client.get(outbox.link(), follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, "/")
     assert "Your account is confirmed already" in page.text
 
 
-def test_an_old_link_of_ones_own_goes_home_too(client, bob, letters, clock):
+def test_an_old_link_of_ones_own_goes_home_too(client, bob, outbox, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    link = letters.link()
+    link = outbox.link()
     clock.move(hours=2)
     assert client.get(link).status_code == 410
     bob.confirmed = True
@@ -200,10 +200,10 @@ def test_an_old_link_of_ones_own_goes_home_too(client, bob, letters, clock):
     assert "confirmed already" in client.get(link, follow_redirects=True).text
 
 
-def test_unusable_links_have_one_page(client, another_client, ada, bob, letters, clock):
+def test_unusable_links_have_one_page(client, another_client, ada, bob, outbox, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    link = letters.link()
+    link = outbox.link()
     another_client.sign_in(ada)
     pages = [another_client.get(link), another_client.get("/auth/confirm/abc")]  # somebody else's; forged
     clock.move(minutes=61)
@@ -214,10 +214,10 @@ def test_unusable_links_have_one_page(client, another_client, ada, bob, letters,
     assert not bob.confirmed
 
 
-def test_a_stranger_with_a_dead_link_is_told_so_before_sign_in_is_asked(client, another_client, bob, letters, clock):
+def test_a_stranger_with_a_dead_link_is_told_so_before_sign_in_is_asked(client, another_client, bob, outbox, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    link = letters.link()
+    link = outbox.link()
     clock.move(minutes=61)
     assert another_client.get(link).status_code == 410  # out of date
     clock.move(minutes=-61)
@@ -226,45 +226,45 @@ def test_a_stranger_with_a_dead_link_is_told_so_before_sign_in_is_asked(client, 
     assert another_client.get(link).status_code == 410  # used
 
 
-def test_anothers_used_link_says_nothing_about_them(client, another_client, ada, bob, letters):
+def test_anothers_used_link_says_nothing_about_them(client, another_client, ada, bob, outbox):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    client.get(letters.link())
+    client.get(outbox.link())
     another_client.sign_in(ada)
-    page = another_client.get(letters.link())
+    page = another_client.get(outbox.link())
     assert page.status_code == 410
     assert "confirmed already" not in page.text
 
 
-def test_the_confirmed_get_no_more_emails(client, bob, letters):
+def test_the_confirmed_get_no_more_emails(client, bob, outbox):
     client.sign_in(bob)
     bob.confirmed = True
     db.session.commit()
     client.post("/auth/confirm")
-    assert letters() == []
+    assert outbox() == []
 
 
-def test_a_link_works_for_an_hour(client, bob, letters, clock):
+def test_a_link_works_for_an_hour(client, bob, outbox, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
     clock.move(minutes=59, seconds=59)
-    assert client.get(letters.link()).location == "/"
+    assert client.get(outbox.link()).location == "/"
     assert bob.confirmed
 
 
-def test_head_confirms_nothing(client, bob, letters):
+def test_head_confirms_nothing(client, bob, outbox):
     client.sign_in(bob)
     client.post("/auth/confirm")
-    client.head(letters.link())
+    client.head(outbox.link())
     assert not bob.confirmed
 
 
-def test_ten_uses_at_once_confirm_once(app, bob, letters):
+def test_ten_uses_at_once_confirm_once(app, bob, outbox):
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:
         browser.sign_in(bob)
     browsers[0].post("/auth/confirm")
-    link = letters.link()
+    link = outbox.link()
     with ThreadPoolExecutor(10) as pool:
         answers = [answer.status_code for answer in pool.map(lambda browser: browser.get(link), browsers)]
     assert set(answers) <= {302, 410}
@@ -272,20 +272,20 @@ def test_ten_uses_at_once_confirm_once(app, bob, letters):
     assert db.session.scalar(confirmed) == 1
 
 
-# When the letter does not come
+# When the email does not come
 
 
-def test_the_gate_page_says_that_the_mail_server_refused_the_email(client, letters):
+def test_the_gate_page_says_that_the_mail_server_refused_the_email(client, outbox):
     client.post("/auth/register", data=FORM)
-    letter = db.session.scalar(select(OutboxEmail))
-    letter.done("failed", "550 5.1.1 <eve@example.com>: no such user")
+    email = db.session.scalar(select(OutboxEmail))
+    email.done("failed", "550 5.1.1 <eve@example.com>: no such user")
     db.session.commit()
     page = client.get("/auth/unconfirmed").text
-    assert "your mail server refused the letter" in page
+    assert "your mail server refused the email" in page
     assert "550 5.1.1 &lt;eve@example.com&gt;: no such user" in page
 
 
-def test_the_gate_page_says_that_a_email_is_delayed(client, letters):
+def test_the_gate_page_says_that_a_email_is_delayed(client, outbox):
     client.post("/auth/register", data=FORM)
     assert "is delayed" not in client.get("/auth/unconfirmed").text
     OutboxEmail.claim().try_later("451 later")
@@ -298,44 +298,44 @@ def test_the_gate_page_says_that_a_email_is_delayed(client, letters):
 # Sending again
 
 
-def test_another_email_can_be_had_once_a_minute(client, letters, clock):
+def test_another_email_can_be_had_once_a_minute(client, outbox, clock):
     client.post("/auth/register", data=FORM)
     clock.move(seconds=18)
     assert "in 42 seconds" in client.get("/auth/unconfirmed").text
     client.post("/auth/confirm")
-    assert len(letters()) == 1
+    assert len(outbox()) == 1
     clock.move(seconds=42)
     page = client.post("/auth/confirm", follow_redirects=True)
     assert "Another email is on its way" in page.text
-    assert len(letters()) == 2
+    assert len(outbox()) == 2
 
 
-def test_who_asks_too_soon_is_told_how_long_to_wait(client, letters, clock):
+def test_who_asks_too_soon_is_told_how_long_to_wait(client, outbox, clock):
     client.post("/auth/register", data=FORM)
     clock.move(seconds=59, milliseconds=600)
     assert "can be sent in 1 second." in client.post("/auth/confirm", follow_redirects=True).text
-    assert len(letters()) == 1
+    assert len(outbox()) == 1
 
 
-def test_five_more_emails_can_be_had_in_six_hours(client, bob, letters, clock):
+def test_five_more_emails_can_be_had_in_six_hours(client, bob, outbox, clock):
     client.sign_in(bob)
     for _ in range(100):
         client.post("/auth/confirm")
         clock.move(minutes=2)
-    assert len(letters()) == 5
+    assert len(outbox()) == 5
     assert "in 3 hours" in client.get("/auth/unconfirmed").text
     clock.move(hours=2, minutes=40)
     client.post("/auth/confirm")
-    assert len(letters()) == 6
+    assert len(outbox()) == 6
 
 
-def test_twenty_clicks_at_once_send_one(app, bob, letters):
+def test_twenty_clicks_at_once_send_one(app, bob, outbox):
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
         browser.sign_in(bob)
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda browser: browser.post("/auth/confirm"), browsers))
-    assert len(letters()) == 1
+    assert len(outbox()) == 1
 
 
 def test_a_stranger_is_asked_to_sign_in_first(client):
@@ -347,28 +347,28 @@ def test_a_stranger_is_asked_to_sign_in_first(client):
 BY_PASSKEY = {"email": "eve@example.com", "username": "eve", "by_passkey": "y"}
 
 
-def test_without_a_password_the_passkey_is_made_after_confirming(client, letters):
+def test_without_a_password_the_passkey_is_made_after_confirming(client, outbox):
     page = client.post("/auth/register", data=BY_PASSKEY, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
     assert "after it, you make your passkey" in page.text
     eve = User.find("eve")
     assert (eve.password_hash, eve.confirmed) == (None, False)
-    assert [letter.subject for letter in letters()] == ["Confirm your address for Flasky"]
-    page = client.get(letters.link(), follow_redirects=True)
+    assert [email.subject for email in outbox()] == ["Confirm your address for Flasky"]
+    page = client.get(outbox.link(), follow_redirects=True)
     assert page.request.path == "/auth/passkeys"
     assert "You have confirmed your account" in page.text
 
 
-def test_who_never_makes_one_gets_in_by_a_mailed_link(client, another_client, letters):
+def test_who_never_makes_one_gets_in_by_a_mailed_link(client, another_client, outbox):
     client.post("/auth/register", data=BY_PASSKEY)
     another_client.post("/auth/magic-link", data={"email": "eve@example.com"})
-    another_client.get(letters.link())
+    another_client.get(outbox.link())
     assert another_client.get("/account").status_code == 200
     for password in ("", PASSWORD):
         assert another_client.application.test_client().sign_in(User.find("eve"), password).status_code == 422
 
 
-def test_nobody_gets_an_account_that_is_there_by_leaving_out_the_password(client, ada, letters):
+def test_nobody_gets_an_account_that_is_there_by_leaving_out_the_password(client, ada, outbox):
     for taken in ({"email": "ADA@example.com"}, {"username": "Ada"}):
         page = client.post("/auth/register", data=BY_PASSKEY | taken)
         assert page.status_code == 422
@@ -420,7 +420,7 @@ ORDINARY = [
 
 
 @pytest.mark.parametrize("address", ELSEWHERE)
-def test_an_address_that_could_lead_elsewhere_is_refused_wherever_it_is_typed(app, client, ada, letters, address):
+def test_an_address_that_could_lead_elsewhere_is_refused_wherever_it_is_typed(app, client, ada, outbox, address):
     form = {"email": address}
     pages = [client.post("/auth/register", data=FORM | form)]
     pages += [client.post(f"/auth/{page}", data=form) for page in ("reset", "magic-link")]
@@ -431,7 +431,7 @@ def test_an_address_that_could_lead_elsewhere_is_refused_wherever_it_is_typed(ap
         args=["users", "create", "--email", address, "--username", "eve"], input="\n"
     )
     assert created.exit_code == 1
-    assert letters() == []
+    assert outbox() == []
     provider = Provider("x", "X", "https://issuer.example", "an id", "a secret")
     assert sso.understand(provider, Claims(provider.issuer, "1", email=address, is_verified=True)).email is None
 

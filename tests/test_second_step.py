@@ -35,32 +35,32 @@ def app(app):
 # The first steps: each returns where it leads
 
 
-def by_password(client, letters):
+def by_password(client, outbox):
     return client.post("/auth/login", data={"login": "ada", "password": PASSWORD}).location
 
 
-def by_link(client, letters):
+def by_link(client, outbox):
     client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    return client.get(letters.link()).location
+    return client.get(outbox.link()).location
 
 
-def by_code(client, letters):
+def by_code(client, outbox):
     client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    return client.post("/auth/magic-link/sent", data={"code": code_in(letters()[-1])}).location
+    return client.post("/auth/magic-link/sent", data={"code": code_in(outbox()[-1])}).location
 
 
-def by_button(client, letters):
+def by_button(client, outbox):
     client.application.test_client().post("/auth/magic-link", data={"email": "ada@example.com"})
-    return client.post(letters.link()).location
+    return client.post(outbox.link()).location
 
 
-def by_reset(client, letters):
+def by_reset(client, outbox):
     client.post("/auth/reset", data={"email": "ada@example.com"})
-    choose(client, letters.link())
+    choose(client, outbox.link())
     return client.post("/auth/login", data={"login": "ada", "password": NEW}).location
 
 
-def by_confirmation(client, letters):
+def by_confirmation(client, outbox):
     """Where accounts are hidden, the confirmation link asks for the password, and signs in."""
     client.application.config["HIDE_ACCOUNTS"] = True
     db.session.execute(update(User).values(confirmed=False))
@@ -69,7 +69,7 @@ def by_confirmation(client, letters):
     return client.post(f"/auth/confirm/{token}", data={"password": PASSWORD}).location
 
 
-def by_sso(client, letters):
+def by_sso(client, outbox):
     return client.post("/first-step/one").location
 
 
@@ -99,11 +99,11 @@ SECOND = {
 
 
 @pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
-def test_every_first_step_needs_a_second(app, ada, phone, letters, first):
+def test_every_first_step_needs_a_second(app, ada, phone, outbox, first):
     for name, (typed, lets_in) in SECOND.items():
-        phone.clock.move(hours=2)  # letters are counted
+        phone.clock.move(hours=2)  # emails are counted
         client = app.test_client()
-        assert first(client, letters) == STEP, name
+        assert first(client, outbox) == STEP, name
         assert not is_signed_in(client), name
         answer = client.post(STEP, data=typed(phone))
         assert (answer.status_code == 302) is lets_in, name
@@ -114,16 +114,16 @@ def test_every_first_step_needs_a_second(app, ada, phone, letters, first):
 
 
 @pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
-def test_a_trusted_browser_needs_none(client, ada, phone, letters, first):
-    by_password(client, letters)
+def test_a_trusted_browser_needs_none(client, ada, phone, outbox, first):
+    by_password(client, outbox)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
     client.post("/auth/logout")
     # A new password ends the trust.
-    assert first(client, letters) == (STEP if first is by_reset else "/")
+    assert first(client, outbox) == (STEP if first is by_reset else "/")
     assert is_signed_in(client) is not (first is by_reset)
 
 
-def test_a_proof_that_counts_as_both_needs_none(client, ada, phone, letters):
+def test_a_proof_that_counts_as_both_needs_none(client, ada, phone, outbox):
     assert client.post("/first-step/both").location == "/"
     assert is_signed_in(client)
     assert history()[-2:] == ["signed_in", "new_device"]
@@ -131,9 +131,9 @@ def test_a_proof_that_counts_as_both_needs_none(client, ada, phone, letters):
 
 @on_sqlite
 @pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
-def test_no_first_step_lets_a_deactivated_person_in(app, client, ada, letters, first):
+def test_no_first_step_lets_a_deactivated_person_in(app, client, ada, outbox, first):
     app.test_cli_runner().invoke(args=["users", "deactivate", "ada"])
-    assert first(client, letters).partition("?")[0] == "/auth/login"
+    assert first(client, outbox).partition("?")[0] == "/auth/login"
     assert "This account has been deactivated." in client.get("/auth/login").text
     assert not is_signed_in(client)
     assert db.session.scalars(select(UserSession)).all() == []
@@ -147,9 +147,9 @@ def test_without_a_first_step_there_is_no_second(client, ada, phone):
     assert two_factor_codes.FAILED not in history()
 
 
-def test_no_address_leads_past_it(app, client, another_client, ada, phone, letters):
+def test_no_address_leads_past_it(app, client, another_client, ada, phone, outbox):
     """Whoever has done the first step alone is a stranger at every address but this one."""
-    by_password(client, letters)
+    by_password(client, outbox)
     for method in ("GET", "POST"):
         for endpoint, address in addresses(app, method):
             if endpoint not in {"auth.second_factor", "first_step"}:
@@ -167,7 +167,7 @@ def test_no_address_leads_past_it(app, client, another_client, ada, phone, lette
 # What waits meanwhile
 
 
-def test_all_that_a_sign_in_does_it_does_after_the_second_step(app, client, ada, phone, letters):
+def test_all_that_a_sign_in_does_it_does_after_the_second_step(app, client, ada, phone, outbox):
     app.config["WTF_CSRF_ENABLED"] = True
     form = client.get("/auth/login?next=/auth/history")
     planted = hidden_token(form)
@@ -185,8 +185,8 @@ def test_all_that_a_sign_in_does_it_does_after_the_second_step(app, client, ada,
     assert history()[-2:] == ["signed_in", "new_device"]
 
 
-def test_what_was_to_be_told_is_told_afterwards(client, ada, phone, letters):
-    assert by_confirmation(client, letters) == STEP
+def test_what_was_to_be_told_is_told_afterwards(client, ada, phone, outbox):
+    assert by_confirmation(client, outbox) == STEP
     assert notes(client.get(STEP)) == []
     page = client.post(STEP, data={"code": phone.code()}, follow_redirects=True)
     assert notes(page) == ["You have confirmed your account. Welcome."]
@@ -200,18 +200,18 @@ def test_it_leads_nowhere_outside(app, ada, phone):
         phone.clock.move(minutes=1)
 
 
-def test_whoever_was_signed_in_stays_so_until_it_is_done(client, ada, bob, phone, letters):
+def test_whoever_was_signed_in_stays_so_until_it_is_done(client, ada, bob, phone, outbox):
     bob.confirmed = True
     db.session.commit()
     client.sign_in(bob)
-    assert by_button(client, letters) == STEP
+    assert by_button(client, outbox) == STEP
     assert "bob" in client.get("/account").text
     client.post(STEP, data={"code": phone.code()})
     assert "ada" in client.get("/account").text
     assert db.session.scalar(select(func.count()).where(UserSession.ended_at.is_(None))) == 1
 
 
-def test_it_waits_for_ten_minutes(client, ada, phone, letters):
+def test_it_waits_for_ten_minutes(client, ada, phone, outbox):
     client.post("/auth/login?next=/auth/history", data={"login": "ada", "password": PASSWORD})
     phone.clock.move(minutes=9, seconds=59)
     assert client.get(STEP).status_code == 200
@@ -223,28 +223,28 @@ def test_it_waits_for_ten_minutes(client, ada, phone, letters):
     assert two_factor_codes.USED not in history(), "the code is not used up"
 
 
-def change_password(ada, letters, browser):
-    by_reset(browser, letters)
+def change_password(ada, outbox, browser):
+    by_reset(browser, outbox)
 
 
-def deactivate(ada, letters, browser):
+def deactivate(ada, outbox, browser):
     browser.application.test_cli_runner().invoke(args=["users", "deactivate", "ada"])
 
 
-def change_factor(ada, letters, browser):
+def change_factor(ada, outbox, browser):
     browser.application.test_cli_runner().invoke(args=["users", "reset-second-factor", "ada", "--yes"])
 
 
-def delete(ada, letters, browser):
+def delete(ada, outbox, browser):
     browser.application.test_cli_runner().invoke(args=["users", "delete", "ada", "--now", "--yes"])
 
 
 @pytest.mark.parametrize("event", [change_password, deactivate, change_factor, delete])
-def test_it_is_void_when_the_account_changes(app, client, another_client, ada, phone, letters, event):
+def test_it_is_void_when_the_account_changes(app, client, another_client, ada, phone, outbox, event):
     copy = app.test_client()
-    by_password(client, letters)
+    by_password(client, outbox)
     copy.set_cookie("session", client.get_cookie("session").value)
-    event(ada, letters, another_client)
+    event(ada, outbox, another_client)
     assert copy.get(STEP).location.startswith("/auth/login"), "nor is it asked for"
     phone.clock.move(minutes=1)
     for typed in ({"code": phone.code()}, {"recovery_code": phone.codes[0]}):
@@ -255,9 +255,9 @@ def test_it_is_void_when_the_account_changes(app, client, another_client, ada, p
 # Codes
 
 
-def test_a_code_works_once(client, another_client, ada, phone, letters):
-    by_password(client, letters)
-    by_password(another_client, letters)
+def test_a_code_works_once(client, another_client, ada, phone, outbox):
+    by_password(client, outbox)
+    by_password(another_client, outbox)
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
     refused = another_client.post(STEP, data={"code": phone.code()})
     assert "was used already" in beside("code", refused)
@@ -286,16 +286,16 @@ def test_the_vectors_of_the_rfc(app, ada, clock):
         assert not two_factor.use_app_code(ada, code[2:])
 
 
-def test_one_code_works_once_at_both_questions(client, another_client, ada, phone, letters):
-    by_password(client, letters)
+def test_one_code_works_once_at_both_questions(client, another_client, ada, phone, outbox):
+    by_password(client, outbox)
     client.post(STEP, data={"code": phone.code()})
     phone.clock.move(minutes=16)
-    by_password(another_client, letters)
+    by_password(another_client, outbox)
     code = phone.code()
     assert client.post(ASK, data={"password": PASSWORD, "factor_code": code}).status_code == 302
     assert another_client.post(STEP, data={"code": code}).status_code == 422
     phone.clock.move(minutes=16)
-    by_password(another_client, letters)
+    by_password(another_client, outbox)
     code = phone.code()
     assert another_client.post(STEP, data={"code": code}).location == "/"
     assert client.post(ASK, data={"password": PASSWORD, "factor_code": code}).status_code == 422
@@ -305,9 +305,9 @@ def test_one_code_works_once_at_both_questions(client, another_client, ada, phon
 
 
 @pytest.fixture
-def member(client, ada, phone, letters):
+def member(client, ada, phone, outbox):
     """Ada's browser, 16 minutes after she logged in."""
-    by_password(client, letters)
+    by_password(client, outbox)
     client.post(STEP, data={"code": phone.code()})
     phone.clock.move(minutes=16)
     return client
@@ -337,28 +337,28 @@ def test_recent_sign_in_takes_a_recovery_code(member, phone):
     assert not asks(member)
 
 
-def test_without_a_password_it_is_the_emails_code_and_the_apps(member, ada, phone, letters):
+def test_without_a_password_it_is_the_emails_code_and_the_apps(member, ada, phone, outbox):
     db.session.execute(update(User).values(password_hash=None))
     db.session.commit()
     member.post(ASK, data={"send_code": "y"})
-    code = code_in(letters()[-1])
+    code = code_in(outbox()[-1])
     assert member.post(ASK, data={"code": code}).status_code == 422
     assert member.post(ASK, data={"code": code, "factor_code": phone.wrong()}).status_code == 422
     assert asks(member)
     assert member.post(ASK, data={"code": code, "factor_code": phone.code()}).location == "/auth/export"
 
 
-def test_trust_spares_no_question_before_what_is_sensitive(client, ada, phone, letters):
-    by_password(client, letters)
+def test_trust_spares_no_question_before_what_is_sensitive(client, ada, phone, outbox):
+    by_password(client, outbox)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
     assert not asks(client)
     client.post("/auth/logout")
-    by_password(client, letters)
+    by_password(client, outbox)
     assert is_signed_in(client)
     assert asks(client)
 
 
-def test_wrong_codes_count_there_too(member, another_client, ada, phone, letters):
+def test_wrong_codes_count_there_too(member, another_client, ada, phone, outbox):
     for _ in range(5):
         member.post(ASK, data={"password": PASSWORD, "factor_code": phone.wrong()})
     page = member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()})
@@ -374,11 +374,11 @@ def wrong(client, phone, times, **fields):
     return [client.post(STEP, data={"code": phone.wrong(), **fields}) for _ in range(times)][-1]
 
 
-def test_after_five_wrong_codes_it_pauses_for_five_minutes(app, client, ada, phone, letters):
-    by_password(client, letters)
+def test_after_five_wrong_codes_it_pauses_for_five_minutes(app, client, ada, phone, outbox):
+    by_password(client, outbox)
     assert "not right" in beside("code", wrong(client, phone, 5))
     for browser in (client, app.test_client()):
-        by_password(browser, letters)  # another first step changes nothing
+        by_password(browser, outbox)  # another first step changes nothing
         page = browser.post(STEP, data={"code": phone.code()})
         assert "Wait five minutes" in beside("code", page)
         assert not is_signed_in(browser)
@@ -389,69 +389,69 @@ def test_after_five_wrong_codes_it_pauses_for_five_minutes(app, client, ada, pho
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_a_pause_leaves_the_owner_ways_in(app, client, another_client, ada, phone, letters):
+def test_a_pause_leaves_the_owner_ways_in(app, client, another_client, ada, phone, outbox):
     known, trusted, thief = client, another_client, app.test_client()
-    by_password(known, letters)
+    by_password(known, outbox)
     known.post(STEP, data={"code": phone.code()})
     known.post("/auth/logout")
     phone.clock.move(minutes=1)
-    by_password(trusted, letters)
+    by_password(trusted, outbox)
     trusted.post(STEP, data={"code": phone.code(), "trust": "y"})
     trusted.post("/auth/logout")
     phone.clock.move(minutes=1)
-    by_password(thief, letters)
+    by_password(thief, outbox)
     wrong(thief, phone, 6)
-    assert by_password(trusted, letters) == "/"
-    by_password(known, letters)
+    assert by_password(trusted, outbox) == "/"
+    by_password(known, outbox)
     assert known.post(STEP, data={"code": phone.code()}).location == "/", "a known browser has a count of its own"
     stranger = app.test_client()
-    by_password(stranger, letters)
+    by_password(stranger, outbox)
     assert stranger.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
 
 
-def test_a_known_browser_pauses_alone(app, client, ada, phone, letters):
-    by_password(client, letters)
+def test_a_known_browser_pauses_alone(app, client, ada, phone, outbox):
+    by_password(client, outbox)
     client.post(STEP, data={"code": phone.code()})
     client.post("/auth/logout")
     phone.clock.move(minutes=1)
-    by_password(client, letters)
+    by_password(client, outbox)
     wrong(client, phone, 5)
     assert "Wait five minutes" in beside("code", client.post(STEP, data={"code": phone.code()}))
     other = app.test_client()
-    by_password(other, letters)
+    by_password(other, outbox)
     assert other.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_known_browsers_have_one_count_together(app, ada, phone, letters):
+def test_known_browsers_have_one_count_together(app, ada, phone, outbox):
     """A thief who logged in with many before the second step was there has no more tries with them."""
     known = [app.test_client() for _ in range(4)]
     for number, browser in enumerate(known):
-        by_password(browser, letters)
+        by_password(browser, outbox)
         browser.post(STEP, data={"recovery_code": phone.codes[number]})
         browser.post("/auth/logout")
     for browser in known:
-        by_password(browser, letters)
+        by_password(browser, outbox)
         wrong(browser, phone, 3)
     assert history().count(two_factor_codes.FAILED) == 5
     stranger = app.test_client()
-    by_password(stranger, letters)
+    by_password(stranger, outbox)
     wrong(stranger, phone, 8)
     assert history().count(two_factor_codes.FAILED) == 10
 
 
 @pytest.mark.parametrize("typed", ["ABCD-EFGH", "12345", "1234567", "12345678", "a" * 64, "ⅫⅫ", "½½½½½½"])
-def test_what_can_be_no_code_of_an_app_is_no_guess_at_one(client, ada, phone, letters, typed):
-    by_password(client, letters)
+def test_what_can_be_no_code_of_an_app_is_no_guess_at_one(client, ada, phone, outbox, typed):
+    by_password(client, outbox)
     for name in ("recovery_code", "code"):
         for _ in range(6):
             assert "not right" in beside(name, client.post(STEP, data={name: typed}))
     assert two_factor_codes.FAILED not in history()
-    assert "Somebody stopped short of your account" not in [letter.subject for letter in letters()]
+    assert "Somebody stopped short of your account" not in [email.subject for email in outbox()]
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_a_double_click_on_a_recovery_code_pauses_nothing(client, another_client, ada, phone, letters):
-    by_password(client, letters)
+def test_a_double_click_on_a_recovery_code_pauses_nothing(client, another_client, ada, phone, outbox):
+    by_password(client, outbox)
     another_client.set_cookie("session", client.get_cookie("session").value)
     assert client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
     for _ in range(6):
@@ -459,45 +459,45 @@ def test_a_double_click_on_a_recovery_code_pauses_nothing(client, another_client
     assert another_client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_wrong_recovery_codes_are_told_by_the_history_and_end_at_the_networks_limit(client, ada, phone, letters):
-    by_password(client, letters)
+def test_wrong_recovery_codes_are_told_by_the_history_and_end_at_the_networks_limit(client, ada, phone, outbox):
+    by_password(client, outbox)
     answers = [client.post(STEP, data={"recovery_code": "A" * 24}).status_code for _ in range(40)]
     assert answers == [422] * 30 + [429] * 10
-    by_password(client, letters)
+    by_password(client, outbox)
     client.environ_base["REMOTE_ADDR"] = "192.0.2.77"
     client.post(STEP, data={"recovery_code": phone.codes[0]})
     assert "Somebody typed a wrong recovery code" in client.get("/auth/history").text
 
 
-def test_after_a_hundred_in_a_row_another_password_is_needed(client, another_client, ada, phone, letters):
+def test_after_a_hundred_in_a_row_another_password_is_needed(client, another_client, ada, phone, outbox):
     for _ in range(20):
-        by_password(client, letters)
+        by_password(client, outbox)
         wrong(client, phone, 5)
         phone.clock.move(minutes=5)
-    by_password(client, letters)
+    by_password(client, outbox)
     page = client.post(STEP, data={"code": phone.code()})
     assert "Too many codes were tried by somebody who has your password." in beside("code", page)
     phone.clock.move(days=7)
-    by_password(client, letters)
+    by_password(client, outbox)
     assert client.post(STEP, data={"code": phone.code()}).status_code == 422
-    assert by_reset(another_client, letters) == STEP
+    assert by_reset(another_client, outbox) == STEP
     assert another_client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_the_owner_is_told_three_times_an_hour(client, ada, phone, letters):
-    by_password(client, letters)
+def test_the_owner_is_told_three_times_an_hour(client, ada, phone, outbox):
+    by_password(client, outbox)
     wrong(client, phone, 5)
-    assert [letter.subject for letter in letters()].count("Somebody stopped short of your account") == 3
-    assert "Nobody got in." in letters[-1].body
-    assert "This wasn't me:\n" in letters[-1].body
+    assert [email.subject for email in outbox()].count("Somebody stopped short of your account") == 3
+    assert "Nobody got in." in outbox[-1].body
+    assert "This wasn't me:\n" in outbox[-1].body
     phone.clock.move(hours=1)
-    by_password(client, letters)
+    by_password(client, outbox)
     wrong(client, phone, 1)
-    assert [letter.subject for letter in letters()].count("Somebody stopped short of your account") == 4
+    assert [email.subject for email in outbox()].count("Somebody stopped short of your account") == 4
 
 
-def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, letters):
-    by_password(client, letters)
+def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, outbox):
+    by_password(client, outbox)
     wrong(client, phone, 1)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
     lines = [two_factor_codes.FAILED, two_factor_codes.USED, "signed_in", "new_device", "browser_trusted"]
@@ -508,8 +508,8 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, lett
     assert phone.totp.secret not in str(details)
 
 
-def test_json_gets_errors_and_no_page(client, ada, phone, letters):
-    by_password(client, letters)
+def test_json_gets_errors_and_no_page(client, ada, phone, outbox):
+    by_password(client, outbox)
     answer = client.post(STEP, data={"code": phone.wrong()}, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json) == (
         422,

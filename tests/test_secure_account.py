@@ -109,7 +109,7 @@ def remove_passkeys(user, session):
 
 
 def add_passkey(user, session):
-    assert two_factor.add(user, "passkey", passkey_of(user, "thief's"), session, letter="passkey_added") is not None
+    assert two_factor.add(user, "passkey", passkey_of(user, "thief's"), session, email="passkey_added") is not None
 
 
 def renew_codes(user, session):
@@ -161,7 +161,7 @@ def rob(user, steps):
     told = db.session.scalars(
         select(OutboxEmail).where(OutboxEmail.user_id == user.id, OutboxEmail.id > first).order_by(OutboxEmail.id)
     )
-    return [db.session.get(Event, letter.claims["event"]) for letter in told if "event" in letter.claims]
+    return [db.session.get(Event, email.claims["event"]) for email in told if "event" in email.claims]
 
 
 def check_every_email(steps):
@@ -272,12 +272,12 @@ def change_email(user, email):
 
 
 @pytest.fixture
-def robbed(client, ada, letters, clock):
+def robbed(client, ada, outbox, clock):
     """Ada's account, whose password another person has just changed; the email about it."""
     client.sign_in(ada)
     data = {"old_password": PASSWORD, "password": "a thief in the pantry", "confirm_password": "a thief in the pantry"}
     client.post("/auth/change-password", data=data)
-    return letters.link()
+    return outbox.link()
 
 
 def test_the_page_shows_what_will_happen_and_looking_changes_nothing(client, another_client, robbed):
@@ -289,12 +289,12 @@ def test_the_page_shows_what_will_happen_and_looking_changes_nothing(client, ano
     assert page.headers["Cache-Control"] == "no-store"
 
 
-def test_one_form_takes_the_account_back_and_sets_the_password(client, another_client, robbed, ada, letters):
+def test_one_form_takes_the_account_back_and_sets_the_password(client, another_client, robbed, ada, outbox):
     answer = another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
     assert answer.location == "/auth/login"
     assert client.get("/account").location.startswith("/auth/login")
     assert another_client.sign_in(ada, NEW).location == "/"
-    assert letters()[-1].subject == "Your account at Flasky was taken back"
+    assert outbox()[-1].subject == "Your account at Flasky was taken back"
     assert another_client.get(robbed).status_code == 410, "it works once"
     assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).status_code == 410
 
@@ -315,10 +315,10 @@ def test_the_password_is_chosen_within_an_hour_or_by_a_reset(client, another_cli
     assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).status_code == 410
 
 
-def test_a_password_that_was_set_meanwhile_is_not_set_again(client, another_client, robbed, letters):
+def test_a_password_that_was_set_meanwhile_is_not_set_again(client, another_client, robbed, outbox):
     another_client.post(robbed, data={})
     another_client.post("/auth/reset", data={"email": "ada@example.com"})
-    another_client.post(letters.link(), data={"password": NEW, "confirm_password": NEW})
+    another_client.post(outbox.link(), data={"password": NEW, "confirm_password": NEW})
     data = {"password": "a thief in the attic", "confirm_password": "a thief in the attic"}
     assert another_client.post(robbed, data=data).status_code == 410
 
@@ -361,14 +361,14 @@ def test_it_works_whoever_is_logged_in_and_whatever_holds_them_back(client, robb
     assert client.post(robbed, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
 
 
-def test_outstanding_links_and_waiting_emails_die_with_it(client, another_client, robbed, ada, letters):
+def test_outstanding_links_and_waiting_emails_die_with_it(client, another_client, robbed, ada, outbox):
     client.post("/auth/reset", data={"email": ada.email})
-    reset = letters.link()
+    reset = outbox.link()
     client.post("/auth/reset", data={"email": ada.email})
     another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
     assert another_client.get(reset).status_code == 410
     waiting = db.session.scalars(select(OutboxEmail).where(OutboxEmail.status == "waiting")).all()
-    assert not [letter.name for letter in waiting if letter.purpose]
+    assert not [email.name for email in waiting if email.purpose]
 
 
 def test_devices_are_forgotten(client, another_client, robbed, ada):
@@ -377,7 +377,7 @@ def test_devices_are_forgotten(client, another_client, robbed, ada):
     assert not db.session.scalars(select(Device)).all()
 
 
-def test_every_security_email_carries_the_link(client, ada, letters, clock):
+def test_every_security_email_carries_the_link(client, ada, outbox, clock):
     client.sign_in(ada)
     without = {"account_secured", "email_undone", "goodbye", "password_guessing"}  # nobody got in, or nothing is left
     asked_for = ASKED_FOR - {"code", "verify_device"} | {"first_password"}
@@ -387,7 +387,7 @@ def test_every_security_email_carries_the_link(client, ada, letters, clock):
         details = {"new_email": "x@example.com", "label": "Acme", "address": None, "factor": "a passkey"}
         enqueue(name, ada, event=event, due="1 May", left=3, is_last=False, **details)
         db.session.commit()
-        body = letters()[-1].body
+        body = outbox()[-1].body
         assert re.search(r"This wasn't me:\nhttp://localhost/auth/secure-account/\S+\n", body), name
 
 
@@ -458,21 +458,21 @@ def test_there_are_no_sessions_left(client, another_client, robbed):
 
 
 def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_none(
-    client, another_client, ada, clock, letters
+    client, another_client, ada, clock, emails
 ):
     client.sign_in(ada)
     set_up(client, clock)
-    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     assert "A second factor was added" in another_client.get(link).text
     assert another_client.post(link, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
     assert another_client.sign_in(ada, NEW).location == "/"
     assert another_client.get("/account").status_code == 200
 
 
-def test_a_deletion_asked_for_by_the_thief_is_cancelled(client, another_client, ada, letters):
+def test_a_deletion_asked_for_by_the_thief_is_cancelled(client, another_client, ada, outbox):
     client.sign_in(ada)
     client.post("/auth/delete", data={"email": ada.email})
-    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     another_client.post(link, data={"password": NEW, "confirm_password": NEW})
     db.session.expire_all()
     assert ada.deletion_due_at is None
@@ -494,24 +494,24 @@ def test_the_link_of_the_first_set_up_undoes_a_later_one_too(app):
 # The link is for whoever it was sent to, and for the owner of the account
 
 
-def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client, another_client, bob, letters):
+def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client, another_client, bob, outbox):
     """Else an attacker confirms the victim's address, or takes the account after the victim has proved it."""
     client.sign_in(bob)
     client.post("/auth/recent-login", data={"send_code": "y"})
-    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     client.post("/auth/unconfirmed", data={"email": "victim@bank.example"})
     form = {"password": NEW, "confirm_password": NEW}
     assert another_client.post(link, data=form).status_code == 410
     assert not db.session.scalar(select(User.confirmed))
     another_client.post("/auth/reset", data={"email": "victim@bank.example"})
-    assert another_client.post(letters.link(), data=form).status_code == 302
+    assert another_client.post(outbox.link(), data=form).status_code == 302
     assert client.post(link, data=form).status_code == 410
 
 
-def test_an_operators_word_for_an_address_makes_no_earlier_link_good(client, another_client, bob, letters):
+def test_an_operators_word_for_an_address_makes_no_earlier_link_good(client, another_client, bob, outbox):
     client.sign_in(bob)
     client.post("/auth/recent-login", data={"send_code": "y"})
-    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     client.post("/auth/unconfirmed", data={"email": "victim@bank.example"})
     bob.confirmed = True
     db.session.commit()
@@ -559,12 +559,12 @@ def test_from_any_email_everything_of_the_last_week_can_be_undone(app):
     assert state(user) == before
 
 
-def test_the_page_offers_the_earlier_changes(client, another_client, ada, clock, letters):
+def test_the_page_offers_the_earlier_changes(client, another_client, ada, clock, outbox):
     client.sign_in(ada)
     phone = set_up(client, clock)
     prove(client, phone)
     client.post("/auth/recovery-codes")
-    link = re.search(r"http://localhost(/auth/secure-account/\S+)", letters()[-1].body)[1]
+    link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     page = another_client.get(link)
     assert "These were not me either" in page.text
     form = {"password": NEW, "confirm_password": NEW, "everything": "y"}

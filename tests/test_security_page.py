@@ -143,8 +143,8 @@ TRIED = {
     "code": "wrong codes, from an email, an app or a list",
     "session": "logins, by whatever method",
     "registration": "registrations, by whatever method",
-    "email": "letters that are asked for",
-    "mailbox": "letters that are asked for",
+    "email": "emails that are asked for",
+    "mailbox": "emails that are asked for",
     "provider_start": "logins begun at a provider",
     "provider_return": "returns from a provider",
     "availability": "forms that say whether a name or an address is taken",
@@ -152,7 +152,7 @@ TRIED = {
 }
 BESIDE_THE_TABLE = [
     (
-        "letters that are asked for",
+        "emails that are asked for",
         f"{budgets.HOURLY} an hour, {budgets.DAILY} a day",
         "the address that they go to, whoever asks in whatever way",
     ),
@@ -192,7 +192,7 @@ def kept(model):
 KEPT = {
     "Sessions, codes and journeys to an account elsewhere for {} after": [UserSession, EmailChallenge, SsoJourney],
     "questions that no passkey answered for {},": [PasskeyChallenge],
-    "sent letters (never their text) for {},": [OutboxEmail],
+    "sent emails (never their text) for {},": [OutboxEmail],
     "changes of address for {},": [EmailChange],
     "removed credentials for {},": [RemovedCredential],
     "history and known browsers for {},": [Event, Device],
@@ -217,7 +217,7 @@ SENTENCES = [
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MOST}.",
     f"A code has {word(tokens.CODE_DIGITS)} digits.",
-    f"One address gets at most {budgets.HOURLY} letters an hour and {budgets.DAILY} a day that strangers can ask for,",
+    f"One address gets at most {budgets.HOURLY} emails an hour and {budgets.DAILY} a day that strangers can ask for,",
     f"at most {budgets.DAILY * email_challenge.TRIES} tries a day can be made at the codes of an account.",
     f"A device that the account recognises gets {budgets.DEVICE_HOURLY} emails an hour"
     f" and {budgets.DEVICE_DAILY} a day more,",

@@ -1,4 +1,4 @@
-"""Where one is logged in, ending that from elsewhere, and the letter about a browser never seen."""
+"""Where one is logged in, ending that from elsewhere, and the email about a browser never seen."""
 
 import re
 
@@ -169,17 +169,17 @@ def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
 # A browser never seen
 
 
-def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, letters, clock):
+def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, outbox, clock):
     laptop, phone = browser(), browser(IPHONE, "198.51.100.9")
     laptop.sign_in(ada)
-    assert letters() == [], "the first one ever"
+    assert outbox() == [], "the first one ever"
     phone.sign_in(ada)
-    [letter] = letters()
-    assert (letter.recipients, letter.subject) == (["ada@example.com"], "A new browser is logged in to your account")
+    [email] = outbox()
+    assert (email.recipients, email.subject) == (["ada@example.com"], "A new browser is logged in to your account")
     for words in (f"When: {clock.time:%-d %B %Y at %H:%M} UTC", "Browser: Mobile Safari on iOS", "198.51.100.9"):
-        assert words in letter.body
-        assert words in letter.html
-    assert letters.link().startswith("/auth/secure-account/")
+        assert words in email.body
+        assert words in email.html
+    assert outbox.link().startswith("/auth/secure-account/")
     assert "It was a browser never seen on your account" in laptop.get("/auth/history").text
 
     for each in (laptop, phone):
@@ -187,19 +187,19 @@ def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, 
         each.post("/auth/logout")
         each.sign_in(ada)
         each.post("/auth/login", data={"login": "ada", "password": "wrong"})
-    assert len(letters()) == 1, "both are known"
+    assert len(outbox()) == 1, "both are known"
     browser().post("/auth/login", data={"login": "ada", "password": "wrong"})
-    assert len(letters()) == 1, "nobody came in"
+    assert len(outbox()) == 1, "nobody came in"
 
 
-def test_a_browser_known_on_another_account_alone_is_new_on_this_one(browser, ada, bob, letters):
+def test_a_browser_known_on_another_account_alone_is_new_on_this_one(browser, ada, bob, outbox):
     shared = browser()
     browser().sign_in(ada)
     shared.sign_in(bob)
     shared.post("/auth/logout")
-    assert letters() == []
+    assert outbox() == []
     shared.sign_in(ada)
-    assert [letter.recipients for letter in letters()] == [["ada@example.com"]]
+    assert [email.recipients for email in outbox()] == [["ada@example.com"]]
 
 
 def test_the_cookie_of_a_browser_lasts_a_year_and_is_kept_from_scripts(client, ada):

@@ -266,7 +266,7 @@ def test_providers_are_what_their_settings_say(start):
     found = start(**GOOD | ACME | own | google | microsoft | names).config["OIDC_PROVIDERS"]
     acme, google, microsoft = found.values()
     assert (acme.label, acme.domains, acme.second_factor) == ("ACME", ("acme.com", "acme.org"), False)
-    assert acme.issuer == "https://login.acme.example/"  # to the letter
+    assert acme.issuer == "https://login.acme.example/"  # to the email
     assert (google.label, google.issuer, google.second_factor) == ("Google", "https://accounts.google.com", True)
     assert (google.domains, google.hosts_domains) == (("gmail.com", "googlemail.com"), True)
     assert (microsoft.vouches_by, microsoft.tenants) == ("xms_edov", (TENANT, OTHER_TENANT))

@@ -47,29 +47,29 @@ def carts(told):
 CART = {"cart": ["rose"], "seen": 1}
 
 
-def by_password(client, ada, letters):
+def by_password(client, ada, outbox):
     client.sign_in(ada)
 
 
-def by_link(client, ada, letters):
+def by_link(client, ada, outbox):
     client.post("/auth/magic-link", data={"email": ada.email})
-    client.get(letters.link())
+    client.get(outbox.link())
 
 
-def by_code(client, ada, letters):
+def by_code(client, ada, outbox):
     client.post("/auth/magic-link", data={"email": ada.email})
-    code = next(line.strip() for line in letters()[-1].body.splitlines() if line.strip().replace(" ", "").isdigit())
+    code = next(line.strip() for line in outbox()[-1].body.splitlines() if line.strip().replace(" ", "").isdigit())
     client.post("/auth/magic-link/sent", data={"code": code})
 
 
-def by_registration(client, ada, letters):
+def by_registration(client, ada, outbox):
     client.post("/auth/register", data=FORM)
 
 
 @pytest.mark.parametrize("way", [by_password, by_link, by_code, by_registration], ids=lambda way: way.__name__)
-def test_a_cart_filled_before_the_login_is_handed_over(client, ada, letters, told, way):
+def test_a_cart_filled_before_the_login_is_handed_over(client, ada, outbox, told, way):
     client.get("/fill")
-    way(client, ada, letters)
+    way(client, ada, outbox)
     assert carts(told) == [CART]
     assert names(told) == (["user_registered"] if way is by_registration else []) + ["user_logged_in"]
     with client.session_transaction() as after:
@@ -104,11 +104,11 @@ def test_a_cart_outlives_a_login_by_passkey(told, client, another_client, ada):
     assert carts(told) == [CART]
 
 
-def test_a_cart_outlives_a_new_password_by_email(told, client, ada, letters):
+def test_a_cart_outlives_a_new_password_by_email(told, client, ada, outbox):
     client.get("/fill")
     client.post("/auth/reset", data={"email": ada.email})
     new = {"password": "a heron in the reeds", "confirm_password": "a heron in the reeds"}
-    client.post(letters.link(), data=new)
+    client.post(outbox.link(), data=new)
     client.sign_in(ada, "a heron in the reeds")
     assert names(told) == ["password_changed", "user_logged_in"]
     assert carts(told) == [CART]
@@ -147,13 +147,13 @@ def test_nothing_is_sent_for_what_is_rolled_back(app, ada, told):
     assert told == []
 
 
-def test_each_signal_is_sent_once_after_what_it_tells(client, letters, told):
+def test_each_signal_is_sent_once_after_what_it_tells(client, outbox, told):
     client.post("/auth/register", data=FORM)
-    client.get(letters.link())
+    client.get(outbox.link())
     changed = {"old_password": PASSWORD, "password": "a heron in the reeds", "confirm_password": "a heron in the reeds"}
     client.post("/auth/change-password", data=changed)
     client.post("/auth/change-email", data={"email": "new@example.com", "password": "a heron in the reeds"})
-    links = [letter for letter in letters() if letter.recipients == ["new@example.com"]]
+    links = [email for email in outbox() if email.recipients == ["new@example.com"]]
     assert links
     client.get(links[-1].body.partition("http://localhost")[2].split()[0])
     client.post("/auth/logout")

@@ -63,9 +63,9 @@ def test_without_the_setting_they_are_refused(app, address):
 
 
 @pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": ("intranet",)}])
-def test_it_counts_in_forms_and_commands_and_email_arrives(app, client, letters):
+def test_it_counts_in_forms_and_commands_and_email_arrives(app, client, outbox):
     assert register(client, "eve@mail.intranet").status_code == 302
-    assert letters()[0].recipients == ["eve@mail.intranet"]
+    assert outbox()[0].recipients == ["eve@mail.intranet"]
     assert client.post("/auth/change-email", data={"email": "eve@intranet", "password": PASSWORD}).status_code != 422
     runner = app.test_cli_runner(catch_exceptions=False)
     arguments = ["users", "create", "--email", "bob@intranet", "--username", "bob", "--no-input"]

@@ -55,15 +55,13 @@ def count(model):
 # The journey
 
 
-def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(
-    client, another_client, issuer, letters
-):
+def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(client, another_client, issuer, emails):
     answer = travel(client, issuer)
     assert answer.location == "/"
     assert "Welcome. You are called ada.lovelace here" in told(client, answer)
     user = db.session.scalar(select(User))
     assert (user.email, user.username, user.confirmed, user.password_hash) == (ADA["email"], "ada.lovelace", True, None)
-    assert letters() == []
+    assert outbox() == []
     assert travel(another_client, issuer).location == "/"
     assert is_signed_in(another_client)
     assert (count(User), count(Identity)) == (1, 1)
@@ -367,7 +365,7 @@ PROTOCOL = {
 }
 
 
-def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_client, issuer, other, letters):
+def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_client, issuer, other, outbox):
     """The account takeover: a provider's unsigned userinfo claimed another provider's issuer."""
     app.config["OIDC_PROVIDERS"] = {
         "acme": issuer.provider(),

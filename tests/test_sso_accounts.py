@@ -130,10 +130,10 @@ def test_who_signed_in_as_another_meanwhile_links_nothing(client, ada, eve, issu
     assert whose() == []
 
 
-def test_an_address_held_for_an_undo_is_not_free(client, another_client, ada, issuer, letters):
+def test_an_address_held_for_an_undo_is_not_free(client, another_client, ada, issuer, outbox):
     client.sign_in(ada)
     client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
-    client.get(letters.link(-2))
+    client.get(outbox.link(-2))
     answer = travel(another_client, issuer, email="ada@example.com", email_verified=True)
     assert answer.location == "/auth/sso/acme/link"
     assert count(User) == 1
@@ -148,24 +148,24 @@ def test_the_planted_password_and_browsers_are_out_once_the_provider_vouches(cli
     assert "mailbox_proved" in history()
 
 
-def test_a_planted_identity_is_out_once_the_mailbox_is_proved(client, another_client, issuer, letters):
+def test_a_planted_identity_is_out_once_the_mailbox_is_proved(client, another_client, issuer, outbox):
     travel(client, issuer, email="victim@example.com", email_verified=False)
     another_client.post("/auth/magic-link", data={"email": "victim@example.com"})
-    another_client.get(letters.link())
+    another_client.get(outbox.link())
     assert is_signed_in(another_client)
     assert whose() == []
     assert travel(client, issuer, email="victim@example.com", email_verified=False).location.startswith("/auth/")
     assert not is_signed_in(client)
 
 
-def test_no_email_goes_to_whom_the_provider_vouches_for(client, issuer, letters):
+def test_no_email_goes_to_whom_the_provider_vouches_for(client, issuer, outbox):
     travel(client, issuer, email="new@example.com", email_verified=True)
-    assert letters() == []
+    assert outbox() == []
 
 
-def test_who_is_not_vouched_for_confirms_by_email(client, issuer, letters):
+def test_who_is_not_vouched_for_confirms_by_email(client, issuer, outbox):
     travel(client, issuer, email="new@example.com", email_verified=False)
-    assert client.get(letters.link()).location == "/"
+    assert client.get(outbox.link()).location == "/"
     assert User.find("new@example.com").confirmed
 
 
@@ -283,14 +283,14 @@ def test_the_name_can_be_changed(client, issuer):
 ASKED = "/auth/sso/acme/address"
 
 
-def test_who_has_no_address_there_writes_one_and_confirms_it(client, issuer, letters):
+def test_who_has_no_address_there_writes_one_and_confirms_it(client, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", {"remember_me": "y"}, email=None)
     assert "told us who you are, but no address" in client.get(ASKED).text
     wrong = client.post(ASKED, data={"email": "new@"})
     assert (wrong.status_code, 'value="new@"' in wrong.text) == (422, True)
     assert client.post(ASKED, data={"email": "new@example.com"}).location == "/auth/history"
     assert client.get("/account").location == "/auth/unconfirmed"
-    client.get(letters.link())
+    client.get(outbox.link())
     assert is_signed_in(client)
     assert whose() == ["ada.lovelace"]
 
@@ -385,7 +385,7 @@ def test_each_step_is_open_in_its_own_state_alone(client, ada, issuer):
 TAKEN = "/auth/sso/acme/link"
 
 
-def test_the_owner_signs_in_once_and_then_it_is_linked(client, another_client, ada, issuer, letters):
+def test_the_owner_signs_in_once_and_then_it_is_linked(client, another_client, ada, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", email="ada@example.com")
     page = client.get(TAKEN)
     assert "<strong>ada@example.com</strong> is registered here" in page.text
@@ -395,16 +395,16 @@ def test_the_owner_signs_in_once_and_then_it_is_linked(client, another_client, a
     assert "Link with Acme?" in client.get(TAKEN).text
     assert client.post(TAKEN).location == "/auth/history"
     assert whose() == ["ada"]
-    assert letters()[-1].subject == "Another account now logs you in"
+    assert outbox()[-1].subject == "Another account now logs you in"
     assert travel(another_client, issuer, email="other@example.com").location == "/"
     assert "identity_linked" in history()
 
 
-def test_or_signs_in_by_a_email(client, ada, issuer, letters):
+def test_or_signs_in_by_a_email(client, ada, issuer, outbox):
     travel(client, issuer, email="ada@example.com")
     ask = re.search(r'href="(/auth/magic-link\?next=[^"]+)"', client.get(TAKEN).text)[1]
     client.post(ask, data={"email": "ada@example.com"})
-    assert client.get(letters.link()).location == TAKEN
+    assert client.get(outbox.link()).location == TAKEN
     client.post(TAKEN)
     assert whose() == ["ada"]
 
@@ -436,7 +436,7 @@ def subject_of(number=0):
     return db.session.scalars(select(Identity)).all()[number].id
 
 
-def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, issuer, letters):
+def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, issuer, outbox):
     client.sign_in(ada)
     another_client.sign_in(ada)
     assert "None yet." in client.get(CONNECTIONS).text
@@ -446,7 +446,7 @@ def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, is
     assert "elsewhere@example.net" in page
     assert client.post(f"{CONNECTIONS}/{subject_of()}/unlink").location == CONNECTIONS
     assert whose() == []
-    assert [letter.subject for letter in letters()[-2:]] == [
+    assert [email.subject for email in outbox()[-2:]] == [
         "Another account now logs you in",
         "An account was taken off yours",
     ]
@@ -620,11 +620,11 @@ def test_a_second_factor_is_asked_for_unless_the_provider_is_excused(app, client
     assert travel(another_client, issuer).location == "/"
 
 
-def test_this_was_not_me_takes_off_what_was_linked(client, another_client, ada, issuer, letters):
+def test_this_was_not_me_takes_off_what_was_linked(client, another_client, ada, issuer, outbox):
     """Somebody who knew the password linked an account of theirs."""
     client.sign_in(ada)
     travel(client, issuer, email="thief@example.net")
-    another_client.post(letters.link(), data=NEW_TWICE)
+    another_client.post(outbox.link(), data=NEW_TWICE)
     assert whose() == []
     assert not is_signed_in(client)
     assert travel(client, issuer, email="thief@example.net").location == "/"
@@ -641,11 +641,11 @@ def test_a_provider_that_is_gone_from_the_settings_is_still_shown(app, client, a
     assert whose() == []
 
 
-def test_without_a_password_sensitive_pages_ask_by_email(client, issuer, clock, letters):
+def test_without_a_password_sensitive_pages_ask_by_email(client, issuer, clock, outbox):
     travel(client, issuer)
     clock.move(minutes=16)
     assert client.get("/auth/delete").location == "/auth/recent-login"
     client.post("/auth/recent-login", data={"send_code": "y"})
-    code = re.search(r"^\d{4} \d{4}$", letters()[-1].body, re.MULTILINE)[0]
+    code = re.search(r"^\d{4} \d{4}$", outbox()[-1].body, re.MULTILINE)[0]
     client.post("/auth/recent-login", data={"code": code})
     assert client.get("/auth/delete").status_code == 200

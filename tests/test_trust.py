@@ -78,7 +78,7 @@ def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada
     assert not is_trusted(trusted, ada)
 
 
-def ended(trusted, other, ada, phone, letters):
+def ended(trusted, other, ada, phone, outbox):
     """It is logged out from another browser."""
     log_in(other, ada, phone)
     handles = re.findall(r'action="(/auth/sessions/[^/"]+/end)"', other.get(SESSIONS).text)
@@ -86,37 +86,37 @@ def ended(trusted, other, ada, phone, letters):
         other.post(handle)
 
 
-def all_others_ended(trusted, other, ada, phone, letters):
+def all_others_ended(trusted, other, ada, phone, outbox):
     log_in(other, ada, phone)
     other.post("/auth/sessions/end-others")
 
 
-def password_reset(trusted, other, ada, phone, letters):
+def password_reset(trusted, other, ada, phone, outbox):
     other.post("/auth/reset", data={"email": ada.email})
-    choose(other, letters.link(), PASSWORD)
+    choose(other, outbox.link(), PASSWORD)
 
 
-def password_changed(trusted, other, ada, phone, letters):
+def password_changed(trusted, other, ada, phone, outbox):
     for new, old in ((NEW, PASSWORD), (PASSWORD, NEW)):
         prove(trusted, phone, old)
         form = {"old_password": old, "password": new, "confirm_password": new}
         assert trusted.post("/auth/change-password", data=form).location == "/account"
 
 
-def factor_changed(trusted, other, ada, phone, letters):
+def factor_changed(trusted, other, ada, phone, outbox):
     prove(trusted, phone)
     trusted.post("/auth/two-factor/off")
     set_up(trusted, phone.clock)
 
 
-def operator(trusted, other, ada, phone, letters):
+def operator(trusted, other, ada, phone, outbox):
     other.application.test_cli_runner().invoke(args=["users", "sign-out", "ada"])
 
 
 @pytest.mark.parametrize("event", [ended, all_others_ended, password_reset, password_changed, factor_changed, operator])
-def test_much_ends_it(trusted, another_client, ada, phone, letters, event):
+def test_much_ends_it(trusted, another_client, ada, phone, outbox, event):
     assert db.session.scalar(select(Device.trusted_until).where(Device.trusted_until.is_not(None)))
-    event(trusted, another_client, ada, phone, letters)
+    event(trusted, another_client, ada, phone, outbox)
     assert not is_trusted(trusted, ada)
 
 

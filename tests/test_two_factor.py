@@ -34,7 +34,7 @@ def log_in(client, user, phone, password=PASSWORD):
 # Setting it up
 
 
-def test_it_is_on_after_one_right_code(client, another_client, ada, clock, letters):
+def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbox):
     client.sign_in(ada)
     another_client.sign_in(ada)
     copy = client.get_cookie("session").value
@@ -54,7 +54,7 @@ def test_it_is_on_after_one_right_code(client, another_client, ada, clock, lette
     another_client.set_cookie("session", copy)
     assert not is_signed_in(another_client), "its id is another now"
     assert history()[-1] == "second_factor_on"
-    assert letters()[-1].subject == "Logging in takes a second step now"
+    assert outbox()[-1].subject == "Logging in takes a second step now"
     assert phone.totp.secret not in client.get(SET_UP).text
 
 
@@ -143,7 +143,7 @@ def test_an_earlier_key_decrypts_and_the_newest_takes_over(app, client, another_
 # Removing it
 
 
-def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_client, ada, phone, letters):
+def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_client, ada, phone, outbox):
     log_in(client, ada, phone)
     phone.clock.move(minutes=1)
     log_in(another_client, ada, phone)
@@ -152,20 +152,20 @@ def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_
     assert not is_on(ada)
     assert is_signed_in(client)
     assert not is_signed_in(another_client)
-    assert letters()[-1].subject == "A second factor was removed from your account"
+    assert outbox()[-1].subject == "A second factor was removed from your account"
     assert history()[-1] == "second_factor_off"
     assert another_client.sign_in(ada).location == "/"
     assert client.post("/auth/two-factor/off").location == SET_UP, "twice is nothing"
 
 
-def test_each_change_is_told_with_a_way_to_take_the_account_back(client, ada, phone, letters):
+def test_each_change_is_told_with_a_way_to_take_the_account_back(client, ada, phone, outbox):
     log_in(client, ada, phone)
     prove(client, phone)
     client.post("/auth/recovery-codes")
     prove(client, phone)
     client.post("/auth/two-factor/off")
     way_back = "This wasn't me:\nhttp://localhost/auth/secure-account/"
-    assert [letter.subject for letter in letters() if way_back in letter.body] == [
+    assert [email.subject for email in outbox() if way_back in email.body] == [
         "Logging in takes a second step now",
         "A new browser is logged in to your account",
         "New recovery codes were made for your account",
@@ -177,7 +177,7 @@ def test_each_change_is_told_with_a_way_to_take_the_account_back(client, ada, ph
 
 
 @pytest.mark.parametrize("page", ["/auth/change-password", "/auth/change-email"])
-def test_who_knows_the_password_alone_changes_neither_it_nor_the_address_later(client, ada, phone, letters, page):
+def test_who_knows_the_password_alone_changes_neither_it_nor_the_address_later(client, ada, phone, outbox, page):
     log_in(client, ada, phone)
     phone.clock.move(minutes=16)
     assert client.get(page).location == "/auth/recent-login"
@@ -190,9 +190,9 @@ def test_who_knows_the_password_alone_changes_neither_it_nor_the_address_later(c
     assert client.get(page).status_code == 200
 
 
-def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, letters):
+def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, outbox):
     client.post("/auth/reset", data={"email": ada.email})
-    assert choose(client, letters.link()).location == "/auth/login"
+    assert choose(client, outbox.link()).location == "/auth/login"
     assert is_on(ada)
     assert not is_signed_in(client)
     assert client.sign_in(ada, NEW).location == STEP
@@ -201,7 +201,7 @@ def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, let
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_who_proves_the_mailbox_first_finds_no_second_step(client, another_client, bob, clock, letters):
+def test_who_proves_the_mailbox_first_finds_no_second_step(client, another_client, bob, clock, outbox):
     client.sign_in(bob)
     bob.confirmed = True
     db.session.commit()
@@ -209,7 +209,7 @@ def test_who_proves_the_mailbox_first_finds_no_second_step(client, another_clien
     db.session.execute(update(User).values(confirmed=False))
     db.session.commit()
     another_client.post("/auth/magic-link", data={"email": bob.email})
-    assert another_client.get(letters.link()).location == "/auth/change-password"
+    assert another_client.get(outbox.link()).location == "/auth/change-password"
     assert not is_on(bob)
 
 
@@ -272,7 +272,7 @@ def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):
 # Locked out
 
 
-def test_an_operator_turns_it_off(app, client, another_client, ada, phone, letters):
+def test_an_operator_turns_it_off(app, client, another_client, ada, phone, outbox):
     log_in(client, ada, phone)
     run = app.test_cli_runner(catch_exceptions=False).invoke
     said = run(args=["users", "why", "ada"]).stdout
@@ -286,7 +286,7 @@ def test_an_operator_turns_it_off(app, client, another_client, ada, phone, lette
     assert not is_on(ada)
     assert not is_signed_in(client)
     assert history()[-1] == "second_factor_reset"
-    assert "By: those who run Flasky" in letters()[-1].body
+    assert "By: those who run Flasky" in outbox()[-1].body
     assert another_client.sign_in(ada).location == "/"
     assert "has no second factor" in run(args=["users", "reset-second-factor", "ada"]).stdout
 

@@ -36,7 +36,7 @@ def test_the_real_hash_is_scrypt(ada):
     ("kept", "typed", "matches"),
     [
         ("cafe\u0301 au lait", "caf\u00e9 au lait", True),  # composed or not
-        ("\ufb01ne words here", "fine words here", False),  # a ligature is not its letters
+        ("\ufb01ne words here", "fine words here", False),  # a ligature is not its emails
         ("trailing space ", "trailing space", False),
         ("Case matters here", "case matters here", False),
         ("a" * 72 + "b", "a" * 72 + "c", False),

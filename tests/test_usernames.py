@@ -65,7 +65,7 @@ def test_case_alone_can_be_changed(client, ada):
         ("1ada", "beginning with an email"),
         ("ada@example.com", "beginning with an email"),
         ("ada lovelace", "beginning with an email"),
-        ("adа", "beginning with an email"),  # noqa: RUF001 its last letter is Cyrillic
+        ("adа", "beginning with an email"),  # noqa: RUF001 its last email is Cyrillic
         ("ada\nbcc", "beginning with an email"),
         ("a" * 65, "64 at most"),
         ("a\0da", "used here"),

@@ -46,7 +46,7 @@ def test_a_day_in_words(number, words):
 
 
 @on_sqlite
-def test_pages_and_emails_show_days(client, ada, letters, clock):
+def test_pages_and_emails_show_days(client, ada, outbox, clock):
     clock.time = datetime(2031, 5, 4, 8, 5, tzinfo=UTC)
     client.sign_in(ada)
     assert (

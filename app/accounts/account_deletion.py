@@ -55,7 +55,7 @@ def is_due() -> list[ColumnElement[bool]]:
 def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True) -> bool:
     """Delete an account and all that hangs on it, if it meets `conditions` still; say whether it did.
 
-    A last letter goes to its address, and leaves nothing behind.
+    A last email goes to its address, and leaves nothing behind.
     """
     email, is_proved = user.email, user.confirmed
     gone = {"user_id": user.id, "email": email, "username": user.username}

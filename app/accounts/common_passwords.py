@@ -10,7 +10,7 @@ from pathlib import Path
 
 PHRASES = Path(__file__).with_name("common_phrases.txt")
 SIMPLE_WORDS = 5  # so many of WORDS in a row are guessed as easily as one unusual word
-LONGEST_WORD = 14  # letters
+LONGEST_WORD = 14  # emails
 MIN_WALK = 9  # characters; shorter ones are left to the estimate
 ROWS = ("1234567890-=", "qwertyuiop[]\\", "asdfghjkl;'", "zxcvbnm,./")
 COLUMNS = ("1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik,", "9ol.", "0p;/")
@@ -18,7 +18,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 SHIFTED = str.maketrans('!@#$%^&*()_+{}|:"<>?', "1234567890-=[]\\;',./")
 LOOK_ALIKES = str.maketrans("@4$5!103+78", "aassiioettb")
 
-# The symbols that zxcvbn tries as letters, and one of each kind.
+# The symbols that zxcvbn tries as emails, and one of each kind.
 SUBSTITUTES = frozenset("4@8({[<369!1|70$5+%2")
 MAX_SUBSTITUTES = 3
 ONE_OF_A_KIND = str.maketrans("@{[<!|$+", "4(((1157")
@@ -46,11 +46,11 @@ WORDS = frozenset(
 def is_common(password: str) -> bool:
     """Say whether this is a well-known phrase, a few of the simplest words, or a walk over the keyboard.
 
-    Case, spaces, look-alikes (`p@ssw0rd`) and what stands before and behind the letters make no difference.
+    Case, spaces, look-alikes (`p@ssw0rd`) and what stands before and behind the emails make no difference.
     """
     lower = password.lower()
-    readings = {_once(letters) for letters in _readings(lower)}
-    return _is_walk(lower) or any(letters in _phrases() or _is_simple(letters) for letters in readings)
+    readings = {_once(emails) for emails in _readings(lower)}
+    return _is_walk(lower) or any(emails in _phrases() or _is_simple(emails) for emails in readings)
 
 
 def with_few_substitutions(password: str) -> str:
@@ -63,16 +63,16 @@ def with_few_substitutions(password: str) -> str:
 
 
 def _readings(password: str) -> set[str]:
-    """Return the letters of a password, as they stand and with look-alikes read as letters."""
+    """Return the emails of a password, as they stand and with look-alikes read as emails."""
     places = [place for place, character in enumerate(password) if character.isalpha()]
     core = password[places[0] : places[-1] + 1] if places else ""
     texts = {core, *(text.translate(LOOK_ALIKES) for text in (core, core.replace("1", "l"), password))}
     return {re.sub(r"[\W\d_]+", "", text) for text in texts}
 
 
-def _once(letters: str) -> str:
+def _once(emails: str) -> str:
     """Return what is repeated, if all of the text is repetitions of it."""
-    return letters[: (letters + letters).find(letters, 1)]
+    return emails[: (emails + emails).find(emails, 1)]
 
 
 @cache
@@ -80,14 +80,14 @@ def _phrases() -> frozenset[str]:
     return frozenset(line.replace(" ", "") for line in PHRASES.read_text().splitlines())
 
 
-def _is_simple(letters: str) -> bool:
+def _is_simple(emails: str) -> bool:
     """Say whether this can be read as so few of the simplest words in a row."""
-    if not 0 < len(letters) <= SIMPLE_WORDS * LONGEST_WORD:
+    if not 0 < len(emails) <= SIMPLE_WORDS * LONGEST_WORD:
         return False
-    fewest = [0]  # words that make up the letters so far
-    for end in range(1, len(letters) + 1):
+    fewest = [0]  # words that make up the emails so far
+    for end in range(1, len(emails) + 1):
         starts = range(max(0, end - LONGEST_WORD), end)
-        fewest.append(min((fewest[start] + 1 for start in starts if letters[start:end] in WORDS), default=99))
+        fewest.append(min((fewest[start] + 1 for start in starts if emails[start:end] in WORDS), default=99))
     return fewest[-1] <= SIMPLE_WORDS
 
 

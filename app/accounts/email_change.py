@@ -12,7 +12,7 @@ from app.security import audit
 
 
 def ask(user: User, email: str) -> bool:
-    """Queue the letter to the new address, and the notice to the old; say whether the new one may get an email.
+    """Queue the email to the new address, and the notice to the old; say whether the new one may get an email.
 
     If the new one belongs to somebody, they get an email that says so.
     """

@@ -23,7 +23,7 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     user = User.find(email)
     audit.record(user, "magic_link_asked")
     budget = budgets.budget_for(email, lets_in=True)
-    # A code that no letter carries is for nobody: else it could be guessed without end.
+    # A code that no email carries is for nobody: else it could be guessed without end.
     owner = {"user_id": user and user.id, "state": (user or User()).state("magic_link")} if budget else {}
     if earlier and earlier.can_be_tried and earlier.email == email:
         challenge = earlier

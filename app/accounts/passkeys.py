@@ -121,7 +121,7 @@ def add(user: User, browser: str, answer: str, name: str, keep: UserSession) -> 
     if _can_be_restored_elsewhere(user, passkey):
         raise ValueError("This passkey is in use already. Make another one.")
     passkey.name = name
-    codes = two_factor.add(user, "passkey", passkey, keep, letter="passkey_added")
+    codes = two_factor.add(user, "passkey", passkey, keep, email="passkey_added")
     if codes is None:
         raise ValueError("Your account was changed elsewhere at this moment. Try again.")
     return codes

@@ -221,5 +221,5 @@ register(
 register(
     OutboxEmail,
     lambda user: or_(OutboxEmail.user_id == user.id, _nobodys(OutboxEmail, OutboxEmail.recipient_key, user)),
-    "which letters you got",
+    "which emails you got",
 )

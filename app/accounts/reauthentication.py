@@ -10,7 +10,7 @@ from app.security import audit
 
 
 def send_code(user: User) -> bool:
-    """Queue an email with a code, the one of the letter before if that can still be typed; say whether one may go."""
+    """Queue an email with a code, the one of the email before if that can still be typed; say whether one may go."""
     budget = budgets.budget_for(user.email)
     if not budget:
         return False
@@ -27,7 +27,7 @@ def send_code(user: User) -> bool:
 
 
 def is_right(user: User, code: str) -> bool:
-    """Count a try, and say whether it is the code of the newest letter."""
+    """Count a try, and say whether it is the code of the newest email."""
     challenge = _challenge(user)
     if challenge and challenge.use(code):
         return True

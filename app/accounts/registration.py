@@ -1,4 +1,4 @@
-"""Becoming a member: which names and addresses will do, and the letter that confirms the address."""
+"""Becoming a member: which names and addresses will do, and the email that confirms the address."""
 
 import math
 import secrets
@@ -19,7 +19,7 @@ from app.models.logins import normal_email as normal_email  # for those who call
 from app.models.user import hash_password, is_free
 from app.security import audit, rate_limits
 
-RESEND_EVERY = timedelta(seconds=60)  # the first letter counts
+RESEND_EVERY = timedelta(seconds=60)  # the first email counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
 RESENT = "confirmation_resent"  # the history lines that are counted
 
@@ -44,7 +44,7 @@ class Refused(Exception):
 
 
 def register(email: str, username: str, password: str | None, confirmed: bool = False) -> User:
-    """Make an account, and queue the letter that confirms its address, or asks for its first password.
+    """Make an account, and queue the email that confirms its address, or asks for its first password.
 
     Raises Taken if somebody has the address, may get it back, or has the name; Refused if the row breaks another rule.
     """
@@ -62,7 +62,7 @@ def register(email: str, username: str, password: str | None, confirmed: bool = 
 
 
 def join(email: str, username: str, confirmed: bool) -> User:
-    """Make an account for who has another way in than a password, and queue the letter that confirms its address.
+    """Make an account for who has another way in than a password, and queue the email that confirms its address.
 
     Raises Taken as register() does.
     """
@@ -102,7 +102,7 @@ def confirm(user: User, token: str) -> bool:
 
 
 def confirm_by_code(user: User, code: str) -> bool:
-    """Confirm the address by the code in the letter, and say whether it was right."""
+    """Confirm the address by the code in the email, and say whether it was right."""
     challenge = _challenge(user)
     if not challenge or not challenge.use(code) or not user.spend("confirm", confirmed=True):
         audit.note(audit.CODE_FAILED)
@@ -112,15 +112,15 @@ def confirm_by_code(user: User, code: str) -> bool:
 
 
 def correct(user: User, email: str) -> bool:
-    """Have another address instead of one that was never confirmed, and say whether it was free; the letter goes there.
+    """Have another address instead of one that was never confirmed, and say whether it was free; the email goes there.
 
-    Raises ValueError, with a reason in words, after five within the hour, or if the address gets too many letters.
+    Raises ValueError, with a reason in words, after five within the hour, or if the address gets too many emails.
     """
     hour = (Event.user_id == user.id, Event.action == CORRECTED, Event.at > clock.now() - CORRECTIONS_WITHIN)
     if (db.session.scalar(select(func.count()).where(*hour)) or 0) >= CORRECTIONS:
         raise ValueError("You have changed it often. Wait an hour, then try again.")
     if not budgets.budget_for(email):
-        raise ValueError("Many letters went there lately. Wait an hour, then try again.")
+        raise ValueError("Many emails went there lately. Wait an hour, then try again.")
     old = user.email
     if not user.take_email("confirm", email, email_key(email)):
         return False
@@ -145,7 +145,7 @@ def confirm_unproved(user: User) -> None:
 
 
 def send_again(user: User) -> bool:
-    """Queue another confirmation letter, if it is time; one conditional UPDATE, so that two clicks send one."""
+    """Queue another confirmation email, if it is time; one conditional UPDATE, so that two clicks send one."""
     now = clock.now()
     if seconds_to_wait(user):
         return False
@@ -159,7 +159,7 @@ def send_again(user: User) -> bool:
 
 
 def last_email(user: User) -> OutboxEmail | None:
-    """Return the newest confirmation letter to the address that the account has now."""
+    """Return the newest confirmation email to the address that the account has now."""
     mine = (
         OutboxEmail.user_id == user.id,
         OutboxEmail.name == "confirm",
@@ -169,7 +169,7 @@ def last_email(user: User) -> OutboxEmail | None:
 
 
 def seconds_to_wait(user: User) -> int:
-    """Return how long until another confirmation letter can be asked for."""
+    """Return how long until another confirmation email can be asked for."""
     now = clock.now()
     resent = select(func.count(), func.min(Event.at)).where(
         Event.user_id == user.id, Event.action == RESENT, Event.at > now - RESENDS_WITHIN
@@ -232,9 +232,9 @@ def _challenge(user: User) -> EmailChallenge | None:
 
 
 def _send_email(user: User) -> None:
-    """Queue the letter with link and code, the code of the one before if that can still be typed.
+    """Queue the email with link and code, the code of the one before if that can still be typed.
 
-    No letter, no code: else it could be guessed without end.
+    No email, no code: else it could be guessed without end.
     """
     user.confirmation_sent_at = clock.now()
     budget = budgets.budget_for(user.email)

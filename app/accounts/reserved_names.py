@@ -2,7 +2,7 @@
 
 The list follows django-registration's (its maintained sets: RFC 2142 mailboxes, addresses that certificate authorities
 trust, hosts, no-reply addresses) and adds words for staff. Usernames are ASCII, where UTS 39 knows four confusables
-(0 and O, 1 and l, I and l, rn and m); the pattern has those, and the digits that people read as letters.
+(0 and O, 1 and l, I and l, rn and m); the pattern has those, and the digits that people read as emails.
 """
 
 import re
@@ -26,8 +26,8 @@ RESERVED = frozenset(
     "register secure settings signin signout signup ssl static status store subscribe terms tos test user users "
     "anonymous deleted false guest nil none null true undefined unknown".split()
 )
-LOOK_ALIKES = {  # regular expressions for what is read as this letter; l and I look alike, i and l do only in capitals
-    **{letter: f"[{letter}{letter.upper()}]" for letter in "abcdefghijklmnopqrstuvwxyz"},
+LOOK_ALIKES = {  # regular expressions for what is read as this email; l and I look alike, i and l do only in capitals
+    **{email: f"[{email}{email.upper()}]" for email in "abcdefghijklmnopqrstuvwxyz"},
     **{"a": "[aA4]", "b": "[bB8]", "e": "[eE3]", "g": "[gG69q]", "i": "[iI1l]", "l": "[lLI1]", "o": "[oO0]"},
     **{"s": "[sS5]", "t": "[tT7]", "z": "[zZ2]", "d": "(?:[dD]|cl)", "m": "(?:[mM]|rn)", "w": "(?:[wW]|vv)"},
 }
@@ -45,7 +45,7 @@ def is_reserved(username: str, app_name: str) -> bool:
 def _pattern(app_name: str) -> re.Pattern[str]:
     plain = unicodedata.normalize("NFKD", app_name).encode("ascii", "ignore").decode().lower()
     words = RESERVED | {re.sub("[^a-z0-9]", "", plain)} - {""}
-    alternatives = ("".join(LOOK_ALIKES.get(letter, letter) for letter in word) + _numbered(word) for word in words)
+    alternatives = ("".join(LOOK_ALIKES.get(email, email) for email in word) + _numbered(word) for word in words)
     return re.compile("|".join(alternatives))
 
 

@@ -18,7 +18,7 @@ from app.models import Authenticator, Passkey, RecoveryCode, RemovedCredential, 
 from app.security import audit, tokens
 from config import setting
 
-# What counts as a second factor: the table of each kind, with user_id and created_at; and its words in letters.
+# What counts as a second factor: the table of each kind, with user_id and created_at; and its words in emails.
 FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": Passkey}
 IN_WORDS = {"authenticator": "an authenticator app", "passkey": "a passkey"}
 
@@ -46,8 +46,8 @@ def methods(user: User) -> list[str]:
 # Adding and removing a factor of any kind
 
 
-def add(user: User, name: str, factor: Any, keep: UserSession, letter: str = "second_factor_added") -> list[str] | None:
-    """Add a factor, revoke all sessions but `keep`, and notify the user, with `letter` if it is not the first factor.
+def add(user: User, name: str, factor: Any, keep: UserSession, email: str = "second_factor_added") -> list[str] | None:
+    """Add a factor, revoke all sessions but `keep`, and notify the user, with `email` if it is not the first factor.
 
     Return the recovery codes that come with the first one, else no codes; None if another request was faster.
     """
@@ -62,7 +62,7 @@ def add(user: User, name: str, factor: Any, keep: UserSession, letter: str = "se
     sessions.end_others(user, keep, reason="second_factor_changed")
     if is_first:
         sessions.forget_devices(user, keep)
-    outbox.enqueue("second_factor_on" if is_first else letter, user, event=event, factor=IN_WORDS[name])
+    outbox.enqueue("second_factor_on" if is_first else email, user, event=event, factor=IN_WORDS[name])
     return recovery_codes.make(user, event) if is_first else []
 
 

@@ -51,16 +51,16 @@ def change_email():
         is_sent = reauthentication.send_code(current_user)
         db.session.commit()
         if not is_sent:
-            flash("Many letters went to you lately. Wait an hour, then try again.", "warning")
+            flash("Many emails went to you lately. Wait an hour, then try again.", "warning")
         return render_template("auth/change_email.html", form=form, code_is_sent=is_sent)
     if form.validate_on_submit():
         is_asked = email_change.ask(current_user, form.email.data)
-        if is_asked or current_app.config["HIDE_ACCOUNTS"]:  # that many letters went there would tell, too
+        if is_asked or current_app.config["HIDE_ACCOUNTS"]:  # that many emails went there would tell, too
             gate.use_proof()
             db.session.commit()
             return gate.email_sent(form.email.data)
         db.session.rollback()  # the code is not used up
-        form.email.errors = ["Many letters went there lately. Wait an hour, then try again."]
+        form.email.errors = ["Many emails went there lately. Wait an hour, then try again."]
     elif form.errors:
         db.session.commit()  # a wrong try counts
     return form_page("auth/change_email.html", form, code_is_sent=form.is_submitted())

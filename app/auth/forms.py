@@ -176,18 +176,18 @@ def password_field(label="Password"):
     )
 
 
-def code_field(label="Code from the letter"):
+def code_field(label="Code from the email"):
     """A code from an email, however it is spaced."""
     return StringField(
         label,
-        [DataRequired("Write the code that stands in the letter."), MaxLength(64)],
+        [DataRequired("Write the code that stands in the email."), MaxLength(64)],
         filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
         render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
     )
 
 
 def factor_code_field(label, *checks, inputmode="numeric"):
-    """A code of an authenticator app, or a recovery code, which has letters."""
+    """A code of an authenticator app, or a recovery code, which has emails."""
     return StringField(
         label,
         [DataRequired("Write the code."), MaxLength(64), *checks],

@@ -31,7 +31,7 @@ OPEN_TO_THE_UNCONFIRMED = {
     "auth.delete",
     "auth.secure_account",
     "dev.mailbox",
-    "dev.letter",
+    "dev.email",
     "dev.email_html",
 }
 OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout", "auth.secure_account"}
@@ -46,7 +46,7 @@ OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
     "auth.logout",
     "auth.delete",
     "dev.mailbox",
-    "dev.letter",
+    "dev.email",
     "dev.email_html",
 }
 OUR_BLUEPRINTS = {"auth", "main", "dev", "bootstrap"}

@@ -15,7 +15,7 @@ from app.security.rate_limits import limited
 from app.web import errors
 
 # One sentence for whatever is wrong: it must not tell whether the address has an account.
-WRONG_CODE = "That code is not right, or can't be used any more. Look at the newest letter, or have another one sent."
+WRONG_CODE = "That code is not right, or can't be used any more. Look at the newest email, or have another one sent."
 
 
 class MagicLinkForm(Form):

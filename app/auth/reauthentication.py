@@ -78,7 +78,7 @@ def recent_login():
     if form.is_submitted() and "send_code" in request.form and not request.form.get("credential"):
         is_sent = proofs.send_code(current_user)
         db.session.commit()
-        words = "A code is on its way." if is_sent else "Many letters went to you lately. Wait an hour, then try again."
+        words = "A code is on its way." if is_sent else "Many emails went to you lately. Wait an hour, then try again."
         flash(words, "success" if is_sent else "warning")
         return _page(form)
     if form.validate_on_submit():

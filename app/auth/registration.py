@@ -180,7 +180,7 @@ def _confirm_by_code(form):
     if is_right:
         flash(CONFIRMED, "success")
     else:
-        form.code.errors = ["That code is not right, or was used or tried too often. Look at the newest letter."]
+        form.code.errors = ["That code is not right, or was used or tried too often. Look at the newest email."]
     return is_right
 
 

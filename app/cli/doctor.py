@@ -61,7 +61,7 @@ def settings():
     if not current_app.config["RATELIMIT_ENABLED"]:
         yield "RATELIMIT_ENABLED is 0: passwords can be guessed without end. Take it out."
     if current_app.config["MAIL_DELIVERY"] == "off":
-        yield "MAIL_DELIVERY is off: letters wait until somebody calls flask mail work. Write thread or worker."
+        yield "MAIL_DELIVERY is off: emails wait until somebody calls flask mail work. Write thread or worker."
     if not current_app.config["VERIFY_NEW_DEVICES"]:
         yield Recommended("Recommended: VERIFY_NEW_DEVICES=1. A stolen password then logs in on no new device.")
 
@@ -96,7 +96,7 @@ def outbox():
     if count:
         age = str(clock.now() - oldest).partition(".")[0]
         advice = "Does flask mail work run?" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is it served?"
-        yield f"{count} letters wait, the oldest for {age}. {advice} flask mail list says what was tried."
+        yield f"{count} emails wait, the oldest for {age}. {advice} flask mail list says what was tried."
 
 
 def jobs():
@@ -127,7 +127,7 @@ CHECKS = {
     "settings": settings,
     "database": database,
     "clock": doctor_services.time_of_day,
-    "letters": outbox,
+    "emails": outbox,
     "cleanup": jobs,
     "PUBLIC_URL, TLS and proxies": doctor_services.public_url,
     "mail server": doctor_services.mail_server,

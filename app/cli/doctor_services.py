@@ -81,7 +81,7 @@ def public_url():
 
 
 def mail_server():
-    """The greeting, TLS and password as before an email, and whether it takes letters from our sender."""
+    """The greeting, TLS and password as before an email, and whether it takes emails from our sender."""
     _needs("MAIL_SERVER")
     where = f"{current_app.config['MAIL_SERVER']}:{current_app.config['MAIL_PORT']}"
     try:
@@ -96,9 +96,9 @@ def mail_server():
         yield f"{where}: {words(error)}. {_remedy(error)}"
         return
     if code >= 400:
-        yield f"{where} takes no letters from MAIL_SENDER: {code} {said.decode(errors='replace')}"
+        yield f"{where} takes no emails from MAIL_SENDER: {code} {said.decode(errors='replace')}"
     if is_open and is_public:
-        yield f"{where}: letters, with the links in them, go there unencrypted. Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1."
+        yield f"{where}: emails, with the links in them, go there unencrypted. Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1."
 
 
 def providers():
@@ -109,7 +109,7 @@ def providers():
             metadata = oidc.look_up(provider)
         except oidc.Failure as error:
             wrong = words(error)
-            yield f"{oidc.metadata_url(provider)}: {wrong}. Is {prefix}_ISSUER right to the letter, and does it answer?"
+            yield f"{oidc.metadata_url(provider)}: {wrong}. Is {prefix}_ISSUER right to the email, and does it answer?"
             continue
         if not metadata.algorithms:
             yield f"{metadata.issuer} signs by no algorithm that is accepted here. Let it sign ID tokens with RS256."

@@ -37,7 +37,7 @@ def show(who):
 def clear(who):
     """Forget what was counted of one, or of everybody.
 
-    How many letters went to an address is not forgotten.
+    How many emails went to an address is not forgotten.
     """
     found = _kept(who)
     for kept in found:

@@ -1,4 +1,4 @@
-"""`flask mail`: letters on their way."""
+"""`flask mail`: emails on their way."""
 
 import signal
 import threading
@@ -15,16 +15,16 @@ from app.extensions import db, rows_changed
 from app.models import OutboxEmail
 from app.models.outbox_email import Status
 
-mail = Commands("mail", help="Deliver letters, show them, try again.")
+mail = Commands("mail", help="Deliver emails, show them, try again.")
 
 
 @mail.command()
 @click.option("--once", is_flag=True, help="Deliver what is due now, then end.")
 def work(once):
-    """Deliver letters until stopped (MAIL_DELIVERY=worker leaves them to this)."""
+    """Deliver emails until stopped (MAIL_DELIVERY=worker leaves them to this)."""
     if once:
         count = delivery.deliver()
-        click.echo(f"{count} {'email' if count == 1 else 'letters'} tried.")
+        click.echo(f"{count} {'email' if count == 1 else 'emails'} tried.")
     else:
         background = current_app.extensions["delivery"]
         # By a thread: the signal may come while this one holds the lock of what is to be set.
@@ -35,23 +35,21 @@ def work(once):
 @mail.command("list")
 @click.option("--all", "everything", is_flag=True, help="Those that are sent, too.")
 def list_emails(everything):
-    """List the letters that have not been sent, oldest first."""
+    """List the emails that have not been sent, oldest first."""
     unsent = select(OutboxEmail).order_by(OutboxEmail.id)
     if not everything:
         unsent = unsent.where(OutboxEmail.status.in_([Status.WAITING, Status.FAILED]))
-    for letter in db.session.scalars(unsent.execution_options(yield_per=1000)):
-        age = str(max(clock.now() - letter.created_at, timedelta(0))).partition(".")[0]
-        tries = f"{letter.tries} tries" if letter.tries != 1 else "1 try"
-        click.echo(
-            f"{letter.id:6} {letter.status:8} {letter.name:20} {letter.recipient:32} {age} {tries} {letter.error}"
-        )
+    for email in db.session.scalars(unsent.execution_options(yield_per=1000)):
+        age = str(max(clock.now() - email.created_at, timedelta(0))).partition(".")[0]
+        tries = f"{email.tries} tries" if email.tries != 1 else "1 try"
+        click.echo(f"{email.id:6} {email.status:8} {email.name:20} {email.recipient:32} {age} {tries} {email.error}")
 
 
 @mail.command()
 @click.argument("number", type=int, required=False)
 @click.option("--all", "everything", is_flag=True, help="All that wait or were given up on.")
 def retry(number, everything):
-    """Try letter NUMBER again now, as if for the first time."""
+    """Try email NUMBER again now, as if for the first time."""
     if (number is None) != everything:
         raise click.UsageError("Give the number of an email, or --all.")
     unsent = update(OutboxEmail).where(OutboxEmail.status.in_([Status.WAITING, Status.FAILED]), OutboxEmail.unclaimed())
@@ -60,5 +58,5 @@ def retry(number, everything):
     count = rows_changed(unsent.values(status=Status.WAITING, tries=0, due_at=clock.now()))
     db.session.commit()
     if not count and not everything:
-        raise click.ClickException(f"No letter {number} waits or was given up on.")
+        raise click.ClickException(f"No email {number} waits or was given up on.")
     click.echo(f"{count} will be tried again.")

@@ -54,7 +54,7 @@ def find(who):
 @click.option("--username")
 @prompts.from_elsewhere
 @prompts.no_input
-@click.option("--confirmed", is_flag=True, help="Take the address as proved: no letter.")
+@click.option("--confirmed", is_flag=True, help="Take the address as proved: no email.")
 @click.option("--admin", is_flag=True, help="Make an administrator.")
 def create(email, username, password, no_input, confirmed, admin):
     """Make an account. What is not given by options is asked for; a password is never shown, and never an argument.

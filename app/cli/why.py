@@ -59,17 +59,17 @@ def _obstacles(user):
 
 
 def _email(user):
-    """What became of the confirmation letter."""
-    letter = registration.last_email(user)
-    if letter is None:
-        return "No confirmation letter to this address is on record."
-    at = f"{letter.done_at or letter.due_at:%Y-%m-%d %H:%M} UTC"
+    """What became of the confirmation email."""
+    email = registration.last_email(user)
+    if email is None:
+        return "No confirmation email to this address is on record."
+    at = f"{email.done_at or email.due_at:%Y-%m-%d %H:%M} UTC"
     return {
-        "sent": f"The mail server took the letter to it at {at}.",
-        "failed": f"The mail server refused the letter at {at}: {letter.error}",
-        "waiting": f"The letter to it waits, and is tried again at {at}. {letter.error}",
-        "obsolete": "The letter to it was dropped, because the account had changed.",
-    }[letter.status]
+        "sent": f"The mail server took the email to it at {at}.",
+        "failed": f"The mail server refused the email at {at}: {email.error}",
+        "waiting": f"The email to it waits, and is tried again at {at}. {email.error}",
+        "obsolete": "The email to it was dropped, because the account had changed.",
+    }[email.status]
 
 
 def _last_time(user):

@@ -1,4 +1,4 @@
-"""What only a developer needs: a mailbox for letters, a pretend issuer, a server. Not imported in production."""
+"""What only a developer needs: a mailbox for emails, a pretend issuer, a server. Not imported in production."""
 
 from app.dev.access import init_app as guard
 from app.dev.mailbox import bp, keep_emails

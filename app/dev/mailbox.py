@@ -40,7 +40,7 @@ class Summary(NamedTuple):
 
 
 def keep_emails(app):
-    """Keep the newest letters that Flask-Mail sends, or would send if there were a mail server."""
+    """Keep the newest emails that Flask-Mail sends, or would send if there were a mail server."""
 
     def keep(sender, message, **_):
         Maildir(_folder(app)).add(message.as_bytes())
@@ -54,8 +54,8 @@ def keep_emails(app):
 def mailbox():
     address, page = _address(), max(request.args.get("page", 1, type=int), 1)
     found = _newest(address, page * PAGE + 1)
-    letters, is_more = found[(page - 1) * PAGE : page * PAGE], len(found) > page * PAGE
-    return render_template("dev/mailbox.html", letters=letters, address=address, page=page, is_more=is_more)
+    emails, is_more = found[(page - 1) * PAGE : page * PAGE], len(found) > page * PAGE
+    return render_template("dev/mailbox.html", emails=emails, address=address, page=page, is_more=is_more)
 
 
 @bp.route("/mailbox/delete", methods=["POST"])
@@ -67,8 +67,8 @@ def delete_emails():
 
 
 @bp.route("/mailbox/<key>")
-def letter(key):
-    return render_template("dev/letter.html", letter=_read(_find(key)))
+def email(key):
+    return render_template("dev/email.html", email=_read(_find(key)))
 
 
 @bp.route("/mailbox/<key>/html")

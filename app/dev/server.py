@@ -38,7 +38,7 @@ class Quiet(WSGIRequestHandler):
 @click.command("dev")
 @with_appcontext
 def serve():
-    """Bring the database up to date, then serve at http://localhost:5000 (PORT) with a mailbox for the letters."""
+    """Bring the database up to date, then serve at http://localhost:5000 (PORT) with a mailbox for the emails."""
     app, port = current_app._get_current_object(), current_app.config["PORT"]
     if is_running_from_reloader():
         app.extensions["delivery"].start()

@@ -24,18 +24,18 @@ log = logging.getLogger(__name__)
 
 
 def deliver(stopped: threading.Event | None = None) -> int:
-    """Post every letter that is due, over one connection, until `stopped` is set; return how many were tried."""
+    """Post every email that is due, over one connection, until `stopped` is set; return how many were tried."""
     tried = 0
     with Connection(current_app.extensions["mail"]) as connection:
-        while not (stopped and stopped.is_set()) and (letter := OutboxEmail.claim()):
+        while not (stopped and stopped.is_set()) and (email := OutboxEmail.claim()):
             tried += 1
-            if not _try(letter, connection):
-                break  # the server is away: the other letters need not find that out, each for itself
+            if not _try(email, connection):
+                break  # the server is away: the other emails need not find that out, each for itself
     return tried
 
 
 class Connection(flask_mail.Connection):
-    """Flask-Mail's connection, opened by the first letter, with a time limit, and TLS that looks at the certificate."""
+    """Flask-Mail's connection, opened by the first email, with a time limit, and TLS that looks at the certificate."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +45,7 @@ class Connection(flask_mail.Connection):
             self.host = self.configure_host()
         try:
             super().send(message, envelope_from or parseaddr(str(message.sender))[1])
-        except smtplib.SMTPRecipientsRefused:  # smtplib has made the connection ready for the next letter, or closed it
+        except smtplib.SMTPRecipientsRefused:  # smtplib has made the connection ready for the next email, or closed it
             raise
         except Exception:
             self._close()
@@ -69,7 +69,7 @@ class Connection(flask_mail.Connection):
         if interrupted:
             self._close()
         elif self.host and self.host.sock:
-            with suppress(OSError):  # it has the letters
+            with suppress(OSError):  # it has the emails
                 self.host.quit()
 
     def _introduce(self, host: smtplib.SMTP) -> None:
@@ -85,41 +85,41 @@ class Connection(flask_mail.Connection):
             self.host.close()
 
 
-def _try(letter: OutboxEmail, connection: Connection) -> bool:
-    """Try to post one letter, write down how that ended, and say whether the mail server is there."""
-    number, is_there = letter.id, True
+def _try(email: OutboxEmail, connection: Connection) -> bool:
+    """Try to post one email, write down how that ended, and say whether the mail server is there."""
+    number, is_there = email.id, True
     try:
-        message = write(letter)
+        message = write(email)
         if message:
             connection.send(message)
-        letter.done(Status.SENT if message else Status.OBSOLETE)
+        email.done(Status.SENT if message else Status.OBSOLETE)
     except Unsendable as reason:
-        log.error("OutboxEmail %s (%s) is given up. %s", number, letter.name, reason)
-        letter.done(Status.FAILED, _in_a_line(str(reason)))
-    except Exception as error:  # whatever is wrong with one letter, the others go on
-        log.warning("OutboxEmail %s (%s) was not sent: %s", number, letter.name, type(error).__name__)
-        _refused(letter, error)
+        log.error("Email %s (%s) is given up. %s", number, email.name, reason)
+        email.done(Status.FAILED, _in_a_line(str(reason)))
+    except Exception as error:  # whatever is wrong with one email, the others go on
+        log.warning("Email %s (%s) was not sent: %s", number, email.name, type(error).__name__)
+        _refused(email, error)
         is_there = not isinstance(error, OSError) or _answer(error)[0] > 0
         if not is_there:
-            log.error("No letter goes: the mail server can't be used: %s", letter.error)
-    if letter.name == LAST and letter.status != Status.WAITING:
-        db.session.delete(letter)
+            log.error("No email goes: the mail server can't be used: %s", email.error)
+    if email.name == LAST and email.status != Status.WAITING:
+        db.session.delete(email)
     try:
         db.session.commit()
     except StaleDataError:
-        log.warning("OutboxEmail %s was taken over by another worker", number)
+        log.warning("Email %s was taken over by another worker", number)
         db.session.rollback()
     return is_there
 
 
-def _refused(letter: OutboxEmail, error: Exception) -> None:
-    """A mail server's 5xx to this letter is final; all else may pass."""
+def _refused(email: OutboxEmail, error: Exception) -> None:
+    """A mail server's 5xx to this email is final; all else may pass."""
     code, said = _answer(error)
     said = _in_a_line(said)
     if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and code >= 500:
-        letter.done(Status.FAILED, said)
+        email.done(Status.FAILED, said)
     else:
-        letter.try_later(said)
+        email.try_later(said)
 
 
 def _in_a_line(words: str) -> str:

@@ -24,7 +24,7 @@ ASKED_FOR = frozenset("account_exists change_email code confirm magic_link no_ac
 NOBODY = "nobody@invalid"  # RFC 2606: no domain ends so
 LAST = "goodbye"  # of an email to who is gone nothing is kept
 
-PURPOSES = {  # of the token in an email's link, by the letter's name
+PURPOSES = {  # of the token in an email's link, by the email's name
     "confirm": "confirm",
     "reset": "reset",
     "first_password": "reset",
@@ -45,7 +45,7 @@ def enqueue(
     budget: Budget | None = None,
     **details: Any,
 ) -> OutboxEmail:
-    """Queue the letter `name` to `user`, or to the address `to`.
+    """Queue the email `name` to `user`, or to the address `to`.
 
     Its template gets `details`, and where the present request comes from; its token says `claims`. `event` is what the
     email is about: its link "This wasn't me" takes the account back to before that.
@@ -56,7 +56,7 @@ def enqueue(
         recipient = recipient_hash(to or (user.email if user else ""))
         claims = (claims or {}) | {"event": event.id, "to": recipient}
     state = (user or User()).state(purpose or "reset")  # the same work for nobody
-    letter = OutboxEmail(
+    email = OutboxEmail(
         name=name,
         recipient=ascii_email(to or (user.email if user else "")),
         user_id=user and user.id,
@@ -67,9 +67,9 @@ def enqueue(
         budget=budget or (Budget.ASKED if name in ASKED_FOR else None),
         message_id=message.new_message_id(urlsplit(current_app.config["PUBLIC_URL"]).hostname or ""),
     )
-    db.session.add(letter)
+    db.session.add(email)
     db.session.info["queued"] = True
-    return letter
+    return email
 
 
 def recipient_hash(email: str) -> str:

@@ -1,7 +1,7 @@
 """What stands in an email. One template has its words, `mail/<name>.txt`, the subject in the first line.
 
 It gets `hello` (a greeting), `user`, `app_name`, the details given to `mail.send()`, `link(endpoint, ...)`, `token` if
-the letter stands in `mail.PURPOSES`, `code` if it has one, `at` (when it was queued), `browser` and `ip` (of whoever
+the email stands in `mail.PURPOSES`, `code` if it has one, `at` (when it was queued), `browser` and `ip` (of whoever
 caused it), `is_last_today` (of the day, for its address). Words that others chose go through `unlinked()`.
 
 The same words are shown as HTML: a paragraph of two lines, `Label:` and an address, is a button there.
@@ -36,13 +36,13 @@ class Unsendable(Exception):
     """No try will ever send this one: its account is gone, or its template does not fit its row."""
 
 
-def write(letter: OutboxEmail) -> Email | None:
+def write(email: OutboxEmail) -> Email | None:
     """Write an email, its link dated now; None if the account has moved on since it was queued.
 
     Raises Unsendable, with the reason.
     """
     try:
-        message = None if letter.is_obsolete else _write(letter)
+        message = None if email.is_obsolete else _write(email)
     except Exception as error:
         if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TemplateError):
             raise  # the database or the disk, which may be back at the next try
@@ -52,17 +52,17 @@ def write(letter: OutboxEmail) -> Email | None:
     return message
 
 
-def _write(letter: OutboxEmail) -> Email:
-    if letter.user_id and not letter.user:
+def _write(email: OutboxEmail) -> Email:
+    if email.user_id and not email.user:
         raise LookupError("the account is gone")
-    words = _words(letter)
-    subject, _, text = _template(f"{letter.name}.txt").render(words).partition("\n")
+    words = _words(email)
+    subject, _, text = _template(f"{email.name}.txt").render(words).partition("\n")
     paragraphs = re.split(r"\n\s*\n", text.strip())
     html = _template("layout.html").render(words, paragraphs=map(_paragraph, paragraphs))
-    message = Email(subject.removeprefix("Subject: "), [letter.recipient], "\n\n".join(paragraphs) + "\n", html)
-    message.msgId = letter.message_id
+    message = Email(subject.removeprefix("Subject: "), [email.recipient], "\n\n".join(paragraphs) + "\n", html)
+    message.msgId = email.message_id
     message.extra_headers = {"Auto-Submitted": "auto-generated"}
-    if ascii_email(letter.recipient) != letter.recipient:
+    if ascii_email(email.recipient) != email.recipient:
         raise ValueError("the recipient is no address")
     return message
 
@@ -82,36 +82,36 @@ def unlinked(words: str) -> str:
     return words.translate(LINKING)
 
 
-def _hello(letter: OutboxEmail) -> str:
+def _hello(email: OutboxEmail) -> str:
     """Greet by name at the account's own, confirmed address, unless a mail program might make a link of the name."""
-    user = letter.user
-    if not user or not user.confirmed or ascii_email(user.email) != letter.recipient:
+    user = email.user
+    if not user or not user.confirmed or ascii_email(user.email) != email.recipient:
         return "Hello,"
     is_plain = re.fullmatch(r"[\w-]+", user.username) and len(re.findall(r"\d", user.username)) < PHONE_NUMBER
     return f"Hello {user.username}," if is_plain else "Hello,"
 
 
-def _words(letter: OutboxEmail) -> dict[str, Any]:
-    user, details = letter.user, letter.details
-    lifetime = DAY if letter.budget == Budget.LAST else None
+def _words(email: OutboxEmail) -> dict[str, Any]:
+    user, details = email.user, email.details
+    lifetime = DAY if email.budget == Budget.LAST else None
     words = {
         "user": user,
-        "hello": _hello(letter),
+        "hello": _hello(email),
         "unlinked": unlinked,
-        "token": letter.purpose and user and user.issue_token(letter.purpose, lifetime, **letter.claims),
-        "code": _code(letter.claims.get("challenge")),
+        "token": email.purpose and user and user.issue_token(email.purpose, lifetime, **email.claims),
+        "code": _code(email.claims.get("challenge")),
         "link": link,
         "app_name": current_app.config["APP_NAME"],
-        "is_last_today": letter.budget == Budget.LAST,
-        "at": f"{clock.day(letter.created_at)} at {letter.created_at:%H:%M} UTC",
-        "until": clock.day(letter.created_at + SECURE_WITHIN),
+        "is_last_today": email.budget == Budget.LAST,
+        "at": f"{clock.day(email.created_at)} at {email.created_at:%H:%M} UTC",
+        "until": clock.day(email.created_at + SECURE_WITHIN),
         "browser": user_agents.in_words(details.get("user_agent", "")),
     }
     return words | details
 
 
 def _code(challenge_id: str | None) -> str | None:
-    """The code of the challenge that an email belongs to, from now on as young as the letter; in groups of four."""
+    """The code of the challenge that an email belongs to, from now on as young as the email; in groups of four."""
     challenge = challenge_id and db.session.get(EmailChallenge, challenge_id)
     if not challenge:
         return None

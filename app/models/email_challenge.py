@@ -1,4 +1,4 @@
-"""A code that goes to an address by letter and is typed where it was asked for. It stands in no table."""
+"""A code that goes to an address by email and is typed where it was asked for. It stands in no table."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ class EmailChallenge(Model):
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     state: Mapped[str | None] = mapped_column(String(22))  # of the account when it was asked for
     asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
-    sent_at: Mapped[datetime | None]  # when its letter was written: the code is as old as that
+    sent_at: Mapped[datetime | None]  # when its email was written: the code is as old as that
     tries: Mapped[int] = mapped_column(default=0)
     used_at: Mapped[datetime | None]
 
@@ -39,7 +39,7 @@ class EmailChallenge(Model):
 
     @property
     def code(self) -> str:
-        """The code, derived from id and state: whoever writes the letter, whenever, writes the same one."""
+        """The code, derived from id and state: whoever writes the email, whenever, writes the same one."""
         return tokens.code(self.purpose, self._about)
 
     @property

@@ -13,7 +13,7 @@ from app.extensions import Model, db, rows_changed
 from app.models.logins import email_key
 from app.models.user import User
 
-LEASE = timedelta(seconds=60)  # a worker that dies gives its letters back after this
+LEASE = timedelta(seconds=60)  # a worker that dies gives its emails back after this
 WAITS = [timedelta(minutes=m) for m in (0.5, 2, 10, 60, 4 * 60, 12 * 60, 24 * 60)]  # after the 1st try, the 2nd, ...
 
 
@@ -74,12 +74,12 @@ class OutboxEmail(Model):
 
     @classmethod
     def unclaimed(cls) -> ColumnElement[bool]:
-        """Return the condition that no worker has the letter in hand."""
+        """Return the condition that no worker has the email in hand."""
         return or_(cls.claimed_until.is_(None), cls.claimed_until <= clock.now())
 
     @classmethod
     def claim(cls) -> Optional["OutboxEmail"]:
-        """Take the letter that has waited longest, for LEASE: no one else gets it meanwhile."""
+        """Take the email that has waited longest, for LEASE: no one else gets it meanwhile."""
         waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now(), cls.unclaimed())
         oldest = select(cls.id, cls.tries).where(*waiting).order_by(cls.due_at, cls.id).limit(1)
         while found := db.session.execute(oldest.with_for_update(skip_locked=True)).one_or_none():
@@ -95,13 +95,13 @@ class OutboxEmail(Model):
 
     @staticmethod
     def _given_up() -> dict[str, Any]:
-        """The last try never ended: each worker that had the letter in hand stopped over it."""
+        """The last try never ended: each worker that had the email in hand stopped over it."""
         error = "Each try stopped its worker, or found a row that can't be read."
         return {"status": Status.FAILED, "error": error, "done_at": clock.now(), "claimed_until": None}
 
     @property
     def is_obsolete(self) -> bool:
-        """Say whether the account has moved on since the letter was queued: its link would change what it must not."""
+        """Say whether the account has moved on since the email was queued: its link would change what it must not."""
         return bool(self.purpose and self.user and self.user.state(self.purpose) != self.state)
 
     def done(self, status: Status, error: str = "") -> None:

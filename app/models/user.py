@@ -135,7 +135,7 @@ class User(UserMixin, Model):
         return check_password(self.password_hash, password)
 
     def renew_hash(self, password: str) -> None:
-        """Hash `password` anew if it was hashed with other parameters than today's. Links in letters live on."""
+        """Hash `password` anew if it was hashed with other parameters than today's. Links in emails live on."""
         if not (self.password_hash or "").startswith(f"{current_app.config['PASSWORD_HASH']}$"):
             self.password_hash = hash_password(password)
 

@@ -32,7 +32,7 @@ PAGE = 50  # lines
 WORDS = {
     "registered": "You registered",
     "registered_again": "Somebody tried to register with your address",
-    "confirmation_resent": "Another confirmation letter was sent",
+    "confirmation_resent": "Another confirmation email was sent",
     "confirmed": "Your address was confirmed",
     "email_corrected": "You corrected your address",
     "mailbox_proved": "You proved that the mailbox is yours; what was set up before is gone",

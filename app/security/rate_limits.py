@@ -119,12 +119,12 @@ POLICIES = {
     "email": Policy(
         set(),
         {network: "60 per hour"},
-        "Many letters were asked for from your network. Wait {wait}, then try again.",
+        "Many emails were asked for from your network. Wait {wait}, then try again.",
     ),
     "mailbox": Policy(
         set(),
         {typed: "10 per hour"},
-        "Many letters were sent to this address. Wait {wait}, then try again.",
+        "Many emails were sent to this address. Wait {wait}, then try again.",
     ),
     "provider_start": Policy(
         set(),

@@ -87,9 +87,9 @@ def crowding(target):
 def bombing(target):
     """Emails to one mailbox by every flow that sends one, from a new browser and network each time."""
     asked = _bomb_an_account(target)
-    yield Outcome("letters to the owner of an account", asked, len(target.emails_to("bombed")), EMAILS_RATE)
+    yield Outcome("emails to the owner of an account", asked, len(target.emails_to("bombed")), EMAILS_RATE)
     asked = _bomb_a_stranger(target)
-    yield Outcome("letters to one without an account", asked, len(target.emails_to("nobody")), EMAILS_RATE)
+    yield Outcome("emails to one without an account", asked, len(target.emails_to("nobody")), EMAILS_RATE)
 
 
 def racing(target):

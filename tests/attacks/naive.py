@@ -2,7 +2,7 @@
 
 It differs from ours in what it forgets. Every form bears a token that nobody looks at; who is signed in is a row that
 is neither renewed nor ended; no try is too many, until the account is locked, for its owner too; links begin with the
-host that was asked for, are looked at first and used up later; letters are posted before the answer is given, and
+host that was asked for, are looked at first and used up later; emails are posted before the answer is given, and
 answers say who has an account, and exports where strangers are who asked for something.
 """
 

@@ -1,6 +1,6 @@
 """What is attacked, and who attacks: a stranger, who has browsers, networks and mailboxes, and no key to anything.
 
-A target has people, is served, and has its letters delivered; nothing else is asked of it.
+A target has people, is served, and has its emails delivered; nothing else is asked of it.
 """
 
 from contextlib import ExitStack, closing
@@ -95,7 +95,7 @@ class Target:
 
     def emails_to(self, name):
         self.settle()
-        return [letter for letter in self.sink.letters if letter.recipient.lower() == f"{name}@example.com"]
+        return [email for email in self.sink.outbox if email.recipient.lower() == f"{name}@example.com"]
 
     def link_to(self, name, page):
         """Have a link sent, and take it out of the mailbox."""
@@ -167,7 +167,7 @@ class Naive(Target):
             connection.executemany(naive.ADD, [(f"{name}@example.com", name, hashed) for name in names])
 
     def settle(self):
-        """Its letters have arrived before it answers."""
+        """Its emails have arrived before it answers."""
 
     def counts(self):
         return 1

@@ -110,7 +110,7 @@ def leading_away(target):
 
 
 def other_hosts(target):
-    """A reset asked for at another host: do the links of the letters lead there?"""
+    """A reset asked for at another host: do the links of the emails lead there?"""
     target.add(["hosted"])
     browser = Stranger(target.site)
     token, here = browser.get("/auth/reset").token, f"localhost:{target.site.port}"
@@ -124,8 +124,8 @@ def other_hosts(target):
     ]
     for headers in said:
         browser.saying(**headers).post("/auth/reset", csrf_token=token, email="hosted@example.com")
-    letters = sum(EVIL in letter.text for letter in target.emails_to("hosted"))
-    yield Outcome("letters whose links lead to a forged host", len(said), letters)
+    emails = sum(EVIL in email.text for email in target.emails_to("hosted"))
+    yield Outcome("emails whose links lead to a forged host", len(said), outbox)
 
 
 def other_sites(target):

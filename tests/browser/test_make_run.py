@@ -105,11 +105,11 @@ def test_a_newcomer_is_confirmed_and_signed_in_and_stays_in_if_asked(clone, play
         page.get_by_label("Password again").fill(PASSWORD)
         page.get_by_role("button", name="Register", exact=True).click()
         page.get_by_text("You have not confirmed your account yet").wait_for()
-        page.get_by_role("link", name="the letter is in its mailbox").click()
-        letter = page.get_by_role("link", name="Confirm your address")
-        while not letter.count():  # the thread delivers when it can
+        page.get_by_role("link", name="the email is in its mailbox").click()
+        email = page.get_by_role("link", name="Confirm your address")
+        while not email.count():  # the thread delivers when it can
             page.reload()
-        letter.click()
+        email.click()
         page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
         page.get_by_text("You have confirmed your account").wait_for()
         page.get_by_role("heading", name="Hello, ada!").wait_for()

@@ -52,7 +52,7 @@ def ask_for_people(app):
 
 @pytest.fixture
 def people(ada, bob, app):
-    """Ada, who has confirmed her address; Bob, whose letter is in the mailbox; somebody whose name fills a page."""
+    """Ada, who has confirmed her address; Bob, whose email is in the mailbox; somebody whose name fills a page."""
     db.session.add(User(username=LONG, email=f"{LONG}@{'x' * 60}.{'y' * 60}.example", password=PASSWORD))
     enqueue("confirm", bob)
     bob.confirmation_sent_at = bob.created_at
@@ -133,7 +133,7 @@ def test_the_whole_story_without_scripts(app, page):
     page.get_by_label("Password again").fill(PASSWORD)
     page.get_by_role("button", name="Register", exact=True).click()
     page.get_by_role("button", name="Send again").click()
-    page.get_by_role("link", name="the letter is in its mailbox").click()
+    page.get_by_role("link", name="the email is in its mailbox").click()
     open_when_it_has_come(page, page.get_by_role("link", name="Confirm your address"))
     page.locator(".email-text a").click()
     page.get_by_text("You have confirmed your account").wait_for()
@@ -145,14 +145,14 @@ def test_the_whole_story_without_scripts(app, page):
     page.get_by_text("You have been logged out.").wait_for()
 
 
-def open_when_it_has_come(page, letter):
-    """Reload the mailbox until the letter is there: the thread delivers when it can."""
+def open_when_it_has_come(page, email):
+    """Reload the mailbox until the email is there: the thread delivers when it can."""
     for _ in range(200):
-        if letter.count():
-            return letter.click()
+        if email.count():
+            return email.click()
         page.wait_for_timeout(100)
         page.reload()
-    raise AssertionError("no letter came")
+    raise AssertionError("no email came")
 
 
 def test_signing_in_and_out_by_keyboard_alone(people, page):

@@ -8,7 +8,7 @@ from clients import PASSWORD
 from devices import Device
 from passkeys import text
 from sqlalchemy import delete, select, update
-from tour import fill_in, letter
+from tour import email, fill_in
 
 from app.extensions import db
 from app.models import RemovedCredential, User, UserSession
@@ -138,7 +138,7 @@ def test_an_account_is_made_and_kept_with_a_passkey_and_no_password(app, page, d
     page.get_by_label("Username").fill("eve")
     page.get_by_role("button", name="Register with a passkey").click()
     sees(page, "You have not confirmed your account yet")
-    letter("Confirm my address")(page)
+    email("Confirm my address")(page)
     page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
     sees(page, "You have no password.")
     page.get_by_role("button", name="Add a passkey").click()
@@ -282,7 +282,7 @@ def test_a_copy_of_it_gets_in_once_at_most_and_the_owner_is_told(owner, device, 
     owner.goto("/auth/login")
     use(owner)
     sees(owner, "That passkey did not log you in.")
-    letter("Look at my passkeys")(owner)
+    email("Look at my passkeys")(owner)
     sees(owner, "may have been copied")
 
 

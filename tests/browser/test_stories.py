@@ -69,8 +69,8 @@ class Person:
         self.write(Email_address_or_username=name, Password=password)
         self.press("Log in")
 
-    def letter(self, subject, newer_than=0):
-        """The text of the newest letter with this subject."""
+    def email(self, subject, newer_than=0):
+        """The text of the newest email with this subject."""
         window = self.page.context.new_page()
         for _ in range(100):
             window.goto("/dev/mailbox")
@@ -81,11 +81,11 @@ class Person:
                 window.close()
                 return text
             window.wait_for_timeout(100)
-        raise AssertionError(f"no letter about {subject}")
+        raise AssertionError(f"no email about {subject}")
 
     def open_link(self, subject, newer_than=0):
         """Open the first link of an email."""
-        self.page.goto(re.search(r"http\S+", self.letter(subject, newer_than))[0])
+        self.page.goto(re.search(r"http\S+", self.email(subject, newer_than))[0])
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_password_is_changed(ada, person, another):
     another.write(Email_address_or_username="ada", Password=NEW)
     another.press("Log in")
     another.sees("Your account")
-    assert "This wasn't me:" in person.letter("Your password was changed")
+    assert "This wasn't me:" in person.email("Your password was changed")
 
 
 def test_a_username_is_changed(ada, person):
@@ -174,7 +174,7 @@ def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
     person.write(Your_address="eve@example.com")
     person.press("Write to this address")
     person.sees("An email is on its way to eve@example.com")
-    code = re.search(r"\d{4} \d{4}", person.letter("Confirm your address", newer_than=2))[0]
+    code = re.search(r"\d{4} \d{4}", person.email("Confirm your address", newer_than=2))[0]
     person.write(Code_from_the_email=code)
     person.press("Confirm my address")
     person.sees("You have confirmed your account.")
@@ -197,8 +197,8 @@ def test_a_email_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_phon
     person.press("Send me a link")
     another.open_link("Your link to log in")
     another.sees("Log in as ada?")
-    letter = another.letter("Your link to log in")
-    person.write(Code_from_the_email=re.search(r"\d{4} \d{4}", letter)[0])
+    email = another.email("Your link to log in")
+    person.write(Code_from_the_email=re.search(r"\d{4} \d{4}", email)[0])
     person.press("Log in")
     person.sees("Hello, ada!")
     another.press("Log in")
@@ -238,7 +238,7 @@ def test_where_accounts_are_hidden_the_link_asks_for_the_password(app, ada, pers
         person.write(Email_address=address, Username=name, Password=PASSWORD, Password_again=PASSWORD)
         person.press("Register")
         person.sees(f"We have sent an email to {address}")
-    assert "it belongs to one already" in person.letter("You have an account at Flasky already")
+    assert "it belongs to one already" in person.email("You have an account at Flasky already")
     person.open_link("Confirm your address")
     person.write(The_password_that_you_chose=PASSWORD)
     person.press("Confirm my address")
@@ -278,7 +278,7 @@ def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, per
     person.press("Log in")
     person.press("Link with Pretend issuer")
     person.sees("Pretend issuer is linked")
-    assert "This wasn't me:" in person.letter("Another account now logs you in")
+    assert "This wasn't me:" in person.email("Another account now logs you in")
     person.choose("Account")
     person.follow("Change them")
     person.follow("Remove Pretend issuer")
@@ -298,7 +298,7 @@ def test_who_refuses_elsewhere_is_told_so(person):
 def test_a_browser_is_signed_out_from_another(ada, person, another):
     another.log_in("ada")
     person.log_in("ada")
-    assert "This wasn't me:" in person.letter("A new browser is logged in")
+    assert "This wasn't me:" in person.email("A new browser is logged in")
     person.choose("Account")
     person.follow("See them")
     person.press("Log out all others")
@@ -341,7 +341,7 @@ def test_somebody_takes_their_data_along_and_leaves_and_stays_after_all(ada, per
     person.write(**{"Your_address,_to_be_sure": "ada@example.com"})
     person.press("Delete my account")
     person.sees("Your account will be deleted on")
-    assert "Keep my account:" in person.letter("will be deleted")
+    assert "Keep my account:" in person.email("will be deleted")
     person.log_in("ada")
     person.sees("Keep your account?")
     person.press("Keep my account")
@@ -365,7 +365,7 @@ def test_an_app_is_set_up_by_its_key_used_and_removed(ada, person, another):
     assert codes[9] in download.value.path().read_text()
     person.follow("I have kept them")
     person.sees("10 left")
-    assert "This wasn't me:" in person.letter("Logging in takes a second step now")
+    assert "This wasn't me:" in person.email("Logging in takes a second step now")
 
     another.log_in("ada")
     another.sees("One more step")
@@ -381,7 +381,7 @@ def test_an_app_is_set_up_by_its_key_used_and_removed(ada, person, another):
     another.choose("Log Out")
     another.log_in("ada")
     another.sees("Hello, ada!")
-    assert "typed a wrong code" in another.letter("Somebody stopped short of your account")
+    assert "typed a wrong code" in another.email("Somebody stopped short of your account")
 
     person.choose("Log Out")
     person.log_in("ada")

@@ -94,14 +94,14 @@ def follow(link, to=""):
     """A way: open the link in the newest email that has it, and went to this address."""
 
     def way(page):
-        letter(link, to)(page)
+        email(link, to)(page)
         page.frame_locator("iframe").get_by_role("link", name=link).click()
         page.wait_for_url(lambda url: "/dev/" not in url)
 
     return way
 
 
-def letter(link, to=""):
+def email(link, to=""):
     """A way: look at the newest email that has this link, and went to this address."""
 
     def way(page):
@@ -113,7 +113,7 @@ def letter(link, to=""):
                 if is_to and page.frame_locator("iframe").get_by_role("link", name=link).count():
                     return
             page.wait_for_timeout(100)
-        raise AssertionError(f"no letter with {link}")
+        raise AssertionError(f"no email with {link}")
 
     return way
 
@@ -167,7 +167,7 @@ def take_back_wrongly(page):
 
 
 def type_a_wrong_code(page):
-    fill_in(page, "Log in", {"Code from the letter": "1234 5678"})
+    fill_in(page, "Log in", {"Code from the email": "1234 5678"})
 
 
 def log_in_elsewhere(who, then, email=""):
@@ -368,17 +368,17 @@ TOUR = [
     ("gate", BOB, address("/auth/unconfirmed")),
     ("mailbox", BOB, address("/dev/mailbox")),
     ("mailbox, filtered to nothing", STRANGER, address("/dev/mailbox?address=nobody")),
-    ("letter", BOB, open_the_email),
+    ("email", BOB, open_the_email),
     ("home, signed in", ADA, address("/")),
     ("menu", ADA, open_the_menu),
     ("account", ADA, address("/account")),
     ("log out", ADA, address("/auth/logout")),
     ("gate, did you mean", STRANGER, register),
-    ("gate, wrong code", BOB, submit("/auth/unconfirmed", "Confirm my address", {"Code from the letter": "12 34"})),
+    ("gate, wrong code", BOB, submit("/auth/unconfirmed", "Confirm my address", {"Code from the email": "12 34"})),
     ("gate, wrong correction", BOB, correct_wrongly),
     ("reset asked for", STRANGER, address("/auth/reset")),
     ("reset asked for, wrong", STRANGER, submit("/auth/reset", "Send me a link", {"Email address": "ada@"})),
-    ("letter sent", STRANGER, submit("/auth/reset", "Send me a link", {"Email address": "ada@gmial.com"})),
+    ("email sent", STRANGER, submit("/auth/reset", "Send me a link", {"Email address": "ada@gmial.com"})),
     ("reset", STRANGER, after(ask_for_reset, follow("Choose a new password"))),
     ("reset, wrong", STRANGER, after(ask_for_reset, follow("Choose a new password"), choose_wrongly)),
     ("change password", ADA, address("/auth/change-password")),
@@ -404,7 +404,7 @@ TOUR = [
     ("magic link, wrong", STRANGER, submit("/auth/magic-link", "Send me a link")),
     ("magic link, sent", STRANGER, ask_for_link),
     ("magic link, wrong code", STRANGER, after(ask_for_link, type_a_wrong_code)),
-    ("magic link, its letter", STRANGER, after(ask_for_link, letter("Log in"))),
+    ("magic link, its email", STRANGER, after(ask_for_link, email("Log in"))),
     ("magic link elsewhere", STRANGER, after(ask_for_link, forget, follow("Log in"))),
     ("confirmation with hidden accounts", STRANGER, after(hide_accounts, register, confirm)),
     ("devices", ADA, address("/auth/sessions")),

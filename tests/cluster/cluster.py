@@ -104,7 +104,7 @@ class Cluster:
         return dict(self._ask("SELECT email, confirmed FROM users"))
 
     def rows(self):
-        """The letters, sent or not."""
+        """The outbox, sent or not."""
         return [Row(*row) for row in self._ask("SELECT recipient, message_id, status, claimed_until FROM outbox")]
 
     def longest_email(self):

@@ -123,9 +123,9 @@ class Person(Visitor):
 
     def _email_to(self, email):
         while True:
-            for letter in list(self.sink.letters):
-                if letter.recipient == email:
-                    return letter
+            for message in list(self.sink.outbox):
+                if message.recipient == email:
+                    return message
             self._pause()
 
     def _sign_out(self):

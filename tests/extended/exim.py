@@ -1,4 +1,4 @@
-"""Exim, a real mail server: one configuration file in a folder of its own, letters delivered into a Maildir there."""
+"""Exim, a real mail server: one configuration file in a folder of its own, emails delivered into a Maildir there."""
 
 import shutil
 import socket
@@ -31,7 +31,7 @@ smtp_enforce_sync = true
 begin acl
 recipient:
   deny !encrypted = *
-       message = 550 5.7.1 letters are taken over TLS alone
+       message = 550 5.7.1 emails are taken over TLS alone
   deny !authenticated = *
        message = 550 5.7.1 sign in first
   deny local_parts = nobody
@@ -50,7 +50,7 @@ everybody:
 begin transports
 maildir:
   driver = appendfile
-  directory = {folder}/letters
+  directory = {folder}/emails
   maildir_format
   user = Debian-exim
   delivery_date_add
@@ -71,7 +71,7 @@ class Exim:
 
     def __init__(self, certificate):
         folder = self.folder = Path(tempfile.mkdtemp(prefix="flasky-exim-"))
-        for name in ("spool", "log", "letters"):
+        for name in ("spool", "log", "emails"):
             (folder / name).mkdir()
         shutil.copy(certificate, folder / "certificate.pem")
         for path in (folder, *folder.iterdir()):
@@ -102,9 +102,9 @@ class Exim:
     def connections(self):
         return self.log().count("TCP/IP connection count")
 
-    def letters(self):
+    def outbox(self):
         """What has been delivered, oldest first."""
-        files = sorted((self.folder / "letters").glob("new/*"), key=lambda file: file.stat().st_mtime_ns)
+        files = sorted((self.folder / "emails").glob("new/*"), key=lambda file: file.stat().st_mtime_ns)
         return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
 
     def log(self):

@@ -57,7 +57,7 @@ def register(client, name="eve"):
     assert page.request.path == "/auth/unconfirmed"
 
 
-def letter():
+def email():
     return db.session.scalars(select(OutboxEmail).execution_options(populate_existing=True)).one()
 
 
@@ -65,15 +65,15 @@ def test_the_whole_story(client, exim):
     register(client)
     assert exim.connections() == 0
     assert delivery.deliver() == 1
-    assert letter().status == "sent"
+    assert email().status == "sent"
 
-    [message] = until(exim.letters)
+    [message] = until(exim.outbox)
     assert message["Envelope-To"] == "eve@example.com"
     assert message["Return-Path"] == "<no-reply@localhost>"
     assert message["To"] == "eve@example.com"
     assert message["From"] == "Flasky <no-reply@localhost>"
     assert message["Subject"] == "Confirm your address for Flasky"
-    assert message["Message-ID"] == letter().message_id
+    assert message["Message-ID"] == email().message_id
     assert message["Auto-Submitted"] == "auto-generated"
     assert "esmtpsa  (TLS1.3)" in message["Received"]
 
@@ -87,7 +87,7 @@ def test_many_emails_go_over_one_connection(app, exim):
     for number in range(20):
         register(app.test_client(), f"person{number}")
     assert delivery.deliver() == 20
-    until(lambda: len(exim.letters()) == 20)
+    until(lambda: len(exim.outbox()) == 20)
     assert exim.connections() == exim.log().count("closed by QUIT") == 1
 
 
@@ -95,15 +95,15 @@ def test_many_emails_go_over_one_connection(app, exim):
 def test_a_wrong_password_makes_a_email_wait(client, exim, clock):
     register(client)
     delivery.deliver()
-    assert (letter().status, letter().error) == ("waiting", "535 Incorrect authentication data")
-    assert (letter().due_at - clock.time).total_seconds() == 30
+    assert (email().status, email().error) == ("waiting", "535 Incorrect authentication data")
+    assert (email().due_at - clock.time).total_seconds() == 30
     assert "<=" not in exim.log()
 
 
 def test_an_unknown_recipient_is_given_up_on(client, exim, clock):
     register(client, "nobody")
     delivery.deliver()
-    assert (letter().status, letter().error) == ("failed", "550 5.1.1 no such user")
+    assert (email().status, email().error) == ("failed", "550 5.1.1 no such user")
     clock.move(days=2)
     assert delivery.deliver() == 0
 
@@ -111,22 +111,22 @@ def test_an_unknown_recipient_is_given_up_on(client, exim, clock):
 def test_a_greylisted_email_waits(client, exim, clock):
     register(client, "later")
     delivery.deliver()
-    assert (letter().status, letter().error) == ("waiting", "451 4.7.1 greylisted")
-    assert (letter().due_at - clock.time).total_seconds() == 30
+    assert (email().status, email().error) == ("waiting", "451 4.7.1 greylisted")
+    assert (email().due_at - clock.time).total_seconds() == 30
 
 
 def test_a_slow_answer_is_waited_for(client, exim):
     register(client, "slow")
     delivery.deliver()
-    assert letter().status == "sent"
-    assert len(until(exim.letters)) == 1
+    assert email().status == "sent"
+    assert len(until(exim.outbox)) == 1
 
 
 @pytest.mark.parametrize(
     ("own", "status", "reason"),
     [
         ({"MAIL_USE_TLS": False}, "waiting", "No password is sent without TLS: set MAIL_USE_TLS=1."),
-        ({"MAIL_USE_TLS": False, "MAIL_USERNAME": ""}, "failed", "550 5.7.1 letters are taken over TLS alone"),
+        ({"MAIL_USE_TLS": False, "MAIL_USERNAME": ""}, "failed", "550 5.7.1 emails are taken over TLS alone"),
         ({"MAIL_USERNAME": ""}, "failed", "550 5.7.1 sign in first"),
         ({"MAIL_SERVER": "localhost"}, "waiting", "Hostname mismatch"),
     ],
@@ -134,18 +134,18 @@ def test_a_slow_answer_is_waited_for(client, exim):
 def test_without_verified_tls_and_a_password_nothing_is_sent(client, exim, status, reason):
     register(client)
     delivery.deliver()
-    assert letter().status == status
-    assert reason in letter().error
+    assert email().status == status
+    assert reason in email().error
     assert "<=" not in exim.log()
-    assert exim.letters() == []
+    assert exim.outbox() == []
 
 
 def test_a_server_of_an_unknown_authority_gets_nothing(client, exim, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path).file))
     register(client)
     delivery.deliver()
-    assert letter().status == "waiting"
-    assert "certificate verify failed" in letter().error
+    assert email().status == "waiting"
+    assert "certificate verify failed" in email().error
     assert "<=" not in exim.log()
 
 
@@ -164,8 +164,8 @@ def test_long_links_and_names_arrive_whole(client, exim, own):
         },
     )
     delivery.deliver()
-    assert (letter().status, letter().error) == ("sent", "")
-    [message] = until(exim.letters)
+    assert (email().status, email().error) == ("sent", "")
+    [message] = until(exim.outbox)
     assert message["Subject"] == f"Confirm your address for {own['APP_NAME']}"
     text, html = (message.get_body([kind]).get_content() for kind in ("plain", "html"))
     [link] = re.findall(r"https://\S+", text)

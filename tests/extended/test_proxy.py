@@ -65,10 +65,10 @@ class Site:
         return visitor, visitor.post("auth/register", form, **headers)
 
     def link_to(self, recipient):
-        """The link in the letter to `recipient`, once it has come."""
-        letters = self.mail_server.letters
-        letter = until(lambda: next((letter for letter in letters if letter["To"] == recipient), None), 20)
-        return re.search(r"https?://\S+", letter.get_body(["plain"]).get_content())[0]
+        """The link in the email to `recipient`, once it has come."""
+        emails = self.mail_server.emails
+        email = until(lambda: next((email for email in outbox if email["To"] == recipient), None), 20)
+        return re.search(r"https?://\S+", email.get_body(["plain"]).get_content())[0]
 
     def events(self):
         with sqlite3.connect(self.database) as connection:

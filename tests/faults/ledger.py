@@ -1,4 +1,4 @@
-"""What the tables say, what arrived, and whether the two agree: every account has its letter, and none is stuck."""
+"""What the tables say, what arrived, and whether the two agree: every account has its message, and none is stuck."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -20,21 +20,21 @@ class Row(NamedTuple):
 
 
 def wrong(accounts, rows, arrived, kills=0):
-    """Say what is wrong, a line each: `kills` letters may have arrived a second time.
+    """Say what is wrong, a line each: `kills` emails may have arrived a second time.
 
     `accounts` are addresses, `rows` the outbox, `arrived` what the mail server took.
     """
-    queued, taken = Counter(row.recipient for row in rows), Counter(letter.recipient for letter in arrived)
+    queued, taken = Counter(row.recipient for row in rows), Counter(message.recipient for message in arrived)
     known = {row.recipient: row.message_id for row in rows}
-    found = [f"{email} has {queued[email]} letters queued" for email in accounts if queued[email] != 1]
+    found = [f"{email} has {queued[email]} emails queued" for email in accounts if queued[email] != 1]
     found += [f"{email} has an email queued and no account" for email in queued.keys() - set(accounts)]
-    found += [f"{row.recipient}'s letter is stuck: {row}" for row in rows if row.status != "sent" or row.claimed_until]
-    found += [f"{email} got no letter" for email in accounts if not taken[email]]
+    found += [f"{row.recipient}'s message is stuck: {row}" for row in rows if row.status != "sent" or row.claimed_until]
+    found += [f"{email} got no message" for email in accounts if not taken[email]]
     found += [f"{email} got an email and has no account" for email in taken.keys() - set(accounts)]
-    others = [letter.recipient for letter in arrived if letter.message_id != known.get(letter.recipient)]
+    others = [message.recipient for message in arrived if message.message_id != known.get(message.recipient)]
     found += [f"{email} got an email with another Message-ID" for email in others]
     again = taken.total() - len(taken)
-    return found + ([f"{again} letters came again after {kills} kills"] if again > kills else [])
+    return found + ([f"{again} emails came again after {kills} kills"] if again > kills else [])
 
 
 class Ledger:
@@ -48,14 +48,14 @@ class Ledger:
         return [Row(*row) for row in self._read(columns)]
 
     def wrong(self, sink, kills=0):
-        return wrong(self.accounts(), self.rows(), sink.letters, kills)
+        return wrong(self.accounts(), self.rows(), sink.outbox, kills)
 
     def settled(self, sink):
-        """Wait until no letter waits, here or there."""
+        """Wait until no message waits, here or there."""
         until(lambda: all(row.status != "waiting" for row in self.rows()) and not sink.in_hand, f"{self.rows()}")
 
     def in_hand(self):
-        """The letters that somebody has claimed, none for longer than the lease."""
+        """The emails that somebody has claimed, none for longer than the lease."""
         claimed = [row for row in self.rows() if row.status == "waiting" and row.claimed_until]
         assert all(row.claimed_until <= datetime.now(UTC) + LEASE for row in claimed)
         return claimed

@@ -171,7 +171,7 @@ class Browser:
     """A browser behind a proxy that speaks TLS: it says so, keeps cookies, and names the page that it comes from."""
 
     def __init__(self, site, patience=LONG):
-        known = {f"__Host-device-{site.port}": "d" * 43}  # to everybody's account: no letter tells of a new one
+        known = {f"__Host-device-{site.port}": "d" * 43}  # to everybody's account: no email tells of a new one
         self.port, self.patience, self.cookies = site.port, patience, known
         self.headers = {}  # what it says instead
 

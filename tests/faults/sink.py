@@ -1,4 +1,4 @@
-"""A mail server that takes every letter, counts it, and can be slow or hold its answer back."""
+"""A mail server that takes every email, counts it, and can be slow or hold its answer back."""
 
 import asyncio
 import re
@@ -23,9 +23,9 @@ class Sink:
     """One on a port of loopback. Start it by `with`."""
 
     def __init__(self):
-        self.letters = []  # all that arrived, in order
+        self.outbox = []  # all that arrived, in order
         self.pause = 0  # seconds that each takes
-        self.holds = None  # "before": no letter is taken; "after": it is taken, and the 250 is kept back
+        self.holds = None  # "before": no email is taken; "after": it is taken, and the 250 is kept back
         self.in_hand = 0  # how many are being held
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
@@ -48,7 +48,7 @@ class Sink:
         await asyncio.sleep(self.pause)
         text = message.get_body(["plain"]).get_content()
         for recipient in envelope.rcpt_tos:
-            self.letters.append(Arrived(recipient, message["Message-ID"], text))
+            self.outbox.append(Arrived(recipient, message["Message-ID"], text))
         await self._hold("after")
         return "250 Taken"
 

@@ -36,9 +36,9 @@ def test_two_days_on_every_link_has_the_one_page_and_every_browser_is_told(
 
 @back
 @pytest.mark.parametrize("link", LINKS)
-def test_going_back_revives_no_used_link(app, client, ada, letters, clock, jump, link):
+def test_going_back_revives_no_used_link(app, client, ada, outbox, clock, jump, link):
     client.post(LINKS[link], data={"email": ada.email})
-    used = letters.link()
+    used = outbox.link()
     answer = choose(client, used) if link == "reset" else client.get(used)
     assert answer.status_code == 302
     clock.move(**jump)
@@ -50,10 +50,10 @@ def test_going_back_revives_no_used_link(app, client, ada, letters, clock, jump,
 
 
 @back
-def test_going_back_makes_neither_link_nor_code_last_longer(app, client, ada, letters, clock, jump):
+def test_going_back_makes_neither_link_nor_code_last_longer(app, client, ada, outbox, clock, jump):
     """They come from the future: until the clock is there again they are refused, and then they are as old as ever."""
     client.post("/auth/magic-link", data={"email": ada.email})
-    link, code = letters.link(), code_in(letters[0])
+    link, code = outbox.link(), code_in(outbox[0])
     clock.move(**jump)
     assert app.test_client().get(link).status_code == 410
     assert client.post("/auth/magic-link/sent", data={"code": code}).status_code == 422

@@ -11,10 +11,10 @@ from app.accounts import two_factor_codes
 
 @on_sqlite
 @pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytest.mark.extended)])
-def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, letters, capsys, count):
+def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, outbox, capsys, count):
     """By who has the password, from as many addresses: five are looked at. The right code is among the others."""
     known = app.test_client()
-    by_password(known, letters)
+    by_password(known, outbox)
     known.post(STEP, data={"code": phone.code()})
     known.post("/auth/logout")
     phone.clock.move(minutes=1)
@@ -22,7 +22,7 @@ def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, l
     answers = {}
     for number in range(count):
         if number % 500 == 0:
-            by_password(thief, letters)
+            by_password(thief, outbox)
         code = right if number > 5 and number % 50 == 0 else f"{(int(right) + number + 1) % 10**6:06}"
         address = {"REMOTE_ADDR": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"}
         status = thief.post(STEP, data={"code": code}, environ_base=address, headers=JSON).status_code
@@ -32,11 +32,11 @@ def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, l
     assert looked_at == 5
     assert not is_signed_in(thief)
     phone.clock.move(minutes=1)
-    by_password(known, letters)
+    by_password(known, outbox)
     assert known.post(STEP, data={"code": phone.code()}).location == "/"
     phone.clock.move(minutes=4)
     owner = app.test_client()
-    by_password(owner, letters)
+    by_password(owner, outbox)
     assert owner.post(STEP, data={"code": phone.code()}).location == "/"
     with capsys.disabled():
         print(f"\n{count} codes: {looked_at} looked at, 0 let in, the owner locked out for 5 minutes at most")

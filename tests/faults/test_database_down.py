@@ -75,7 +75,7 @@ def test_while_another_program_writes_registering_has_to_wait_and_reading_has_no
     assert (ledger.count(User), ledger.count(OutboxEmail)) == (1, 0)
     assert send().status == 302
     ledger.settled(sink)
-    assert [letter.recipient for letter in sink.letters] == ["eve@example.com"]
+    assert [email.recipient for email in sink.outbox] == ["eve@example.com"]
     assert "500" not in running.requests()
 
 
@@ -168,12 +168,12 @@ def _says_when_to_come_back(answer):
 
 
 def _all_is_well(site, sink, ledger, browsers, asked):
-    """Nobody was signed out, the same process delivers letters again, and nothing was ever a 500."""
+    """Nobody was signed out, the same process delivers emails again, and nothing was ever a 500."""
     assert {browser.get("/account").status for browser in browsers} == {200}
     assert Browser(site).get("/readyz").status == 200
     assert Browser(site).register("eve").status == 302
     ledger.settled(sink)
-    assert [letter.recipient for letter in sink.letters] == ["eve@example.com"]
+    assert [email.recipient for email in sink.outbox] == ["eve@example.com"]
     assert "500" not in site.requests()
     assert site.requests()["200"] > len(browsers)  # or the log was not read
 

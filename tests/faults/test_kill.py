@@ -41,7 +41,7 @@ def test_a_web_process_killed_before_the_delivery_loses_no_email(site, sink, led
         assert Browser(running).register(f"told{number}").status == 302
         untold = _hurry(running, f"untold{number}")
         if sink.holds:
-            until(lambda: sink.in_hand, "the letter to be under way")
+            until(lambda: sink.in_hand, "the email to be under way")
         time.sleep(chance.uniform(0, 0.05))
         running.kill()
         untold.join()
@@ -63,7 +63,7 @@ def test_a_worker_killed_in_the_midst_of_200_emails_loses_none(app, site, sink, 
     sink.pause = 0.002
     for number, moment in enumerate(sorted(chance.sample(range(1, EMAILS - 1), KILLS))):
         worker = running.work()
-        until(lambda moment=moment: len(sink.letters) > moment, f"letter {moment}")
+        until(lambda moment=moment: len(sink.outbox) > moment, f"email {moment}")
         time.sleep(chance.uniform(0, 0.01))
         worker.kill()
         ledger.the_dead_are_gone()
@@ -127,12 +127,12 @@ EMAIL = Arrived("ada@example.com", "<1@example.com>", "")
     [
         ([ROW], [EMAIL], None),
         ([ROW], [EMAIL] * 2, None),
-        ([ROW], [EMAIL] * 3, "2 letters came again after 1 kills"),
-        ([ROW], [], "ada@example.com got no letter"),
-        ([], [], "ada@example.com has 0 letters queued"),
-        ([ROW] * 2, [EMAIL], "ada@example.com has 2 letters queued"),
-        ([ROW._replace(status="waiting")], [EMAIL], "ada@example.com's letter is stuck"),
-        ([ROW._replace(claimed_until=datetime.now(UTC))], [EMAIL], "ada@example.com's letter is stuck"),
+        ([ROW], [EMAIL] * 3, "2 emails came again after 1 kills"),
+        ([ROW], [], "ada@example.com got no email"),
+        ([], [], "ada@example.com has 0 emails queued"),
+        ([ROW] * 2, [EMAIL], "ada@example.com has 2 emails queued"),
+        ([ROW._replace(status="waiting")], [EMAIL], "ada@example.com's email is stuck"),
+        ([ROW._replace(claimed_until=datetime.now(UTC))], [EMAIL], "ada@example.com's email is stuck"),
         ([ROW], [EMAIL._replace(message_id="<2@example.com>")], "got an email with another Message-ID"),
         ([ROW, ROW._replace(recipient="bob@example.com")], [EMAIL], "bob@example.com has an email queued and no"),
         ([ROW], [EMAIL, EMAIL._replace(recipient="bob@example.com")], "bob@example.com got an email and has no"),

@@ -1,4 +1,4 @@
-"""A new release, or an operator's SIGTERM: no request fails, and the letter in hand is finished or given back."""
+"""A new release, or an operator's SIGTERM: no request fails, and the email in hand is finished or given back."""
 
 import os
 import signal
@@ -81,7 +81,7 @@ def test_a_process_that_is_told_to_end_answers_who_waits_first(site, sink, ledge
 
 @pytest.mark.parametrize("who", ["worker", "web"])
 def test_the_email_in_hand_is_finished_and_the_next_one_left(site, sink, ledger, who):
-    running = begin(site, sink, who, letters=5)
+    running = begin(site, sink, who, emails=5)
     running.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert running.process.poll() is None, "it waits for the mail server's answer"
@@ -90,13 +90,13 @@ def test_the_email_in_hand_is_finished_and_the_next_one_left(site, sink, ledger,
     assert running.process.wait(20) == 0
     assert time.monotonic() - begun < 10
     assert sorted(row.status for row in ledger.rows()) == ["sent"] + ["waiting"] * 4
-    assert len(sink.letters) == 1
+    assert len(sink.outbox) == 1
     assert ledger.in_hand() == []
 
 
 @pytest.mark.parametrize("who", ["worker", "web"])
 def test_a_email_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger, who):
-    running = begin(site, sink, who, letters=1)
+    running = begin(site, sink, who, emails=1)
     begun = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
     running.process.wait(20)
@@ -104,10 +104,10 @@ def test_a_email_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger, 
     assert [row.status for row in ledger.rows()] == ["waiting"]
 
 
-def begin(site, sink, who, letters):
-    """Start who delivers, with so many letters waiting; return once the first is under way."""
+def begin(site, sink, who, outbox):
+    """Start who delivers, with so many emails waiting; return once the first is under way."""
     sink.holds = "before"
-    for number in range(letters):
+    for number in range(outbox):
         user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
         db.session.add(user)
         db.session.flush()
@@ -147,5 +147,5 @@ def load(site, count=4):
 def all_is_well(site, sink, ledger):
     assert Browser(site).register("eve").status == 302
     ledger.settled(sink)
-    assert [letter.recipient for letter in sink.letters] == ["eve@example.com"]
+    assert [email.recipient for email in sink.outbox] == ["eve@example.com"]
     assert site.requests().keys() <= {"200", "302"}

@@ -45,11 +45,11 @@ def test_with_the_fallback_who_is_signed_in_stays_so_and_moves_to_the_new_key(ap
     assert is_signed_in(client)
 
 
-def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, letters, rotate):
+def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, outbox, rotate):
     client.post("/auth/reset", data={"email": ada.email})
-    reset = letters.link()
+    reset = outbox.link()
     client.post("/auth/magic-link", data={"email": ada.email})
-    link, code = letters.link(), code_in(letters[-1])
+    link, code = outbox.link(), code_in(outbox[-1])
     rotate((OLD,))
     assert app.test_client().get(reset).status_code == 200
     assert app.test_client().get(link).status_code == 200
@@ -57,10 +57,10 @@ def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, let
     assert is_signed_in(client)
 
 
-def test_a_email_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, letters, rotate):
+def test_a_email_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, outbox, rotate):
     client.post("/auth/reset", data={"email": ada.email})
     rotate((OLD,))
-    link = letters.link()
+    link = outbox.link()
     rotate(())
     assert app.test_client().get(link).status_code == 200
 
@@ -110,10 +110,10 @@ def test_a_recovery_code_needs_no_key(app, client, ada, phone, rotate):
     assert is_signed_in(client)
 
 
-def test_without_the_fallback_all_ends_on_clear_pages(app, client, ada, letters, rotate):
+def test_without_the_fallback_all_ends_on_clear_pages(app, client, ada, outbox, rotate):
     client.sign_in(ada)
     client.post("/auth/reset", data={"email": ada.email})
-    link = letters.link()
+    link = outbox.link()
     rotate(())
     page = client.get("/account", follow_redirects=True)
     assert (page.request.path, notes(page)) == ("/auth/login", ["Log in to open this page."])
