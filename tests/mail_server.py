@@ -32,7 +32,7 @@ class MailServer:
 
     def __init__(self, mode, certificates):
         self.mode, self.certificates = MODES[mode], certificates
-        self.connections, self.outbox, self.passwords = [], [], []
+        self.connections, self.received, self.passwords = [], [], []
         self.socket = socket()
         self.socket.bind((HOST, 0))  # and refuses connections until it listens
         self.settings = {"MAIL_SERVER": HOST, "MAIL_PORT": self.socket.getsockname()[1]} | self.mode.settings
@@ -120,7 +120,7 @@ class Normal(SMTP):
         return "550 5.1.1 no such user" if address.startswith("nobody@") else "250 OK"
 
     async def take(self, email):
-        self.mail_server.outbox.append(email)
+        self.mail_server.received.append(email)
         return "250 OK"
 
 
@@ -140,12 +140,12 @@ class Busy(Normal):
 
 
 class Tires(Normal):
-    """Has had enough after two outbox."""
+    """Has had enough after two emails."""
 
     async def smtp_MAIL(self, arg):
-        if len(self.mail_server.outbox) != 2:
+        if len(self.mail_server.received) != 2:
             return await super().smtp_MAIL(arg)
-        self.mail_server.outbox.append(None)
+        self.mail_server.received.append(None)
         await self.push("421 4.7.0 too many emails")
         return self.transport.close()
 

@@ -65,7 +65,7 @@ def test_cve_2026_134315_a_change_of_address_link_dies_when_the_old_address_is_g
 
 
 def test_cve_2026_134315_nobody_else_gets_an_address_while_its_link_could_bring_it_back(
-    client, another_client, ada, emails
+    client, another_client, ada, outbox
 ):
     """For the seven days in which "This wasn't me" restores an address, it is reserved."""
     client.sign_in(ada)
@@ -95,7 +95,7 @@ def settings(request, issuer):
 
 
 def test_cve_2026_53516_a_provider_login_does_not_join_an_account_registered_by_another(
-    client, another_client, issuer, emails
+    client, another_client, issuer, outbox
 ):
     """A verified address takes over what was registered with it: password and sessions of the other person die."""
     form = {"email": "ada@example.com", "username": "planted", "password": PASSWORD, "confirm_password": PASSWORD}

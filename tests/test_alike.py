@@ -190,7 +190,7 @@ def test_where_accounts_are_hidden_the_password_of_an_unconfirmed_one_is_wrong_t
 @pytest.mark.parametrize(
     ("address", "next_page"), [("/auth/reset", "/auth/email-sent"), ("/auth/magic-link", "/auth/magic-link/sent")]
 )
-def test_asking_for_a_email(stranger, accounts, clock, address, next_page):
+def test_asking_for_an_email(stranger, accounts, clock, address, next_page):
     """Also more often than emails go out."""
 
     def story(name):
@@ -243,7 +243,7 @@ def test_waiting_for_a_magic_link_and_typing_a_wrong_code(stranger, accounts, cl
     assert_alike(nobody, *map(story, accounts))
 
 
-def test_waiting_for_a_email_that_goes_out_later(stranger, accounts, clock, outbox):
+def test_waiting_for_an_email_that_goes_out_later(stranger, accounts, clock, outbox):
     """A code is as old as its email, and so is one that no email carries."""
 
     def story(name):

@@ -59,7 +59,7 @@ def leaving(client, ada, outbox, clock):
 
 
 @pytest.mark.parametrize("typed", ["ada@example.com", " ADA@Example.COM "])
-def test_who_asks_is_out_of_every_browser_and_gets_a_email_that_names_the_day(
+def test_who_asks_is_out_of_every_browser_and_gets_an_email_that_names_the_day(
     client, another_client, ada, outbox, clock, typed
 ):
     for browser in (client, another_client):

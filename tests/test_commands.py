@@ -90,7 +90,7 @@ def test_two_passwords_that_differ_are_asked_for_again(flask):
 
 
 @pytest.mark.parametrize(("options", "arrived_at"), [([], "/auth/change-username"), (["--confirmed"], "/")])
-def test_without_a_password_a_email_has_one_chosen(flask, client, outbox, options, arrived_at):
+def test_without_a_password_an_email_has_one_chosen(flask, client, outbox, options, arrived_at):
     """The link proves the address; who was not confirmed by the operator may want another name, too."""
     result = flask("users", "create", *options, typed="eve@example.com\neve\n\n\n")
     assert result.exit_code == 0
@@ -349,7 +349,7 @@ def test_an_activated_person_can_log_in_again_and_must(flask, client, ada):
     assert is_signed_in(client)
 
 
-def test_a_person_is_confirmed_without_a_email(flask, client, bob, outbox):
+def test_a_person_is_confirmed_without_an_email(flask, client, bob, outbox):
     client.sign_in(bob)
     client.post("/auth/confirm")
     assert not is_signed_in(client)
@@ -629,7 +629,7 @@ def test_every_command_says_in_a_sentence_what_it_does(flask, group):
 # flask mail
 
 
-def test_a_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox):
+def test_an_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox):
     assert flask("mail", "list").stdout == ""
     client.sign_in(bob)
     client.post("/auth/confirm")
@@ -643,7 +643,7 @@ def test_a_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox):
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
-def test_a_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, outbox, clock):
+def test_an_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, outbox, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
     assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
@@ -687,7 +687,7 @@ def test_all_emails_are_retried_at_once_but_those_that_were_sent(app, flask, cli
     assert flask("mail", "retry", "--all").stdout == "0 will be tried again.\n"
 
 
-def test_a_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, client, bob, clock):
+def test_an_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, client, bob, clock):
     client.sign_in(bob)
     client.post("/auth/confirm")
     assert OutboxEmail.claim()

@@ -76,7 +76,7 @@ def test_a_mistyped_address_is_corrected(client, another_client, ada, outbox):
     assert has_happened("email_corrected") == 1
 
 
-def test_a_email_that_waits_for_the_mistyped_address_is_dropped(client, outbox):
+def test_an_email_that_waits_for_the_mistyped_address_is_dropped(client, outbox):
     register(client)
     correct(client, RIGHT)
     assert [email.recipients for email in outbox()] == [[RIGHT]]

@@ -92,7 +92,7 @@ def people(count):
 
 
 def recipients(server):
-    return [email["To"].partition("@")[0] for email in server.outbox if email]
+    return [email["To"].partition("@")[0] for email in server.received if email]
 
 
 def register(client):
@@ -131,12 +131,12 @@ def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, 
     assert (email().status, email().claimed_until) == ("waiting", None)
     assert reason in email().error
     taken = 1 if mode == "drops after DATA" else 0
-    assert len(server.outbox) == taken
+    assert len(server.received) == taken
 
     server.become("normal")
     assert is_sent_after_half_a_minute(clock)
-    assert len(server.outbox) == taken + 1
-    assert {copy["Message-ID"] for copy in server.emails} == {email().message_id}
+    assert len(server.received) == taken + 1
+    assert {copy["Message-ID"] for copy in server.received} == {email().message_id}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, 
         ("554 after DATA", "554 5.7.1 smells of spam"),
     ],
 )
-def test_a_final_refusal_ends_a_email_at_once_with_its_reason(client, server, clock, reason):
+def test_a_final_refusal_ends_an_email_at_once_with_its_reason(client, server, clock, reason):
     register(client)
     assert (server.connections, email().tries) == ([], 0)
     assert delivery.deliver() == 1
@@ -155,11 +155,11 @@ def test_a_final_refusal_ends_a_email_at_once_with_its_reason(client, server, cl
     server.become("normal")
     clock.move(days=2)
     assert delivery.deliver() == 0
-    assert server.outbox == []
+    assert server.received == []
 
 
 @modes("451 at RCPT")
-def test_a_email_that_is_put_off_again_and_again_waits_longer_each_time_with_one_message_id(queue, server, clock):
+def test_an_email_that_is_put_off_again_and_again_waits_longer_each_time_with_one_message_id(queue, server, clock):
     queue("eve")
     waits = []
     for _ in range(3):
@@ -174,7 +174,7 @@ def test_a_email_that_is_put_off_again_and_again_waits_longer_each_time_with_one
     server.become("normal")
     delivery.deliver()
     assert (email().status, email().tries) == ("sent", 5)
-    assert [copy["Message-ID"] for copy in server.outbox] == [email().message_id] * 2
+    assert [copy["Message-ID"] for copy in server.received] == [email().message_id] * 2
 
 
 @modes("hangs")
@@ -216,7 +216,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
     assert server.connections == []
     queue("ada")
     assert delivery.deliver() == 1
-    assert (server.passwords, server.outbox) == ([], [])
+    assert (server.passwords, server.received) == ([], [])
     first, second = outbox()
     assert (first.status, second.status) == ("waiting", "waiting")
     assert reason in first.error
@@ -228,7 +228,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
 
 
 @modes("STARTTLS, unknown authority", "STARTTLS, another host", "STARTTLS not offered")
-def test_a_email_goes_when_the_certificate_has_been_mended(client, server, clock):
+def test_an_email_goes_when_the_certificate_has_been_mended(client, server, clock):
     register(client)
     delivery.deliver()
     server.become("STARTTLS")
@@ -242,7 +242,7 @@ def test_a_wrong_password_makes_emails_wait(app, queue, server, clock):
     app.extensions["mail"].password = "wrong"
     queue("eve")
     delivery.deliver()
-    assert server.outbox == []
+    assert server.received == []
     assert email().status == "waiting"
     assert email().error.startswith("535 5.7.8")
     app.extensions["mail"].password = MAIL_PASSWORD
@@ -316,7 +316,7 @@ def test_a_server_takes_emails_with_long_links_whole(make_app, database, server,
         app.test_client().post("/auth/register", data=form)
         assert delivery.deliver() == 1
         assert (email().status, email().error) == ("sent", "")
-        [received] = server.emails
+        [received] = server.received
         text, html = (received.get_body([kind]).get_content() for kind in ("plain", "html"))
         [link] = re.findall(r"https://\S+", text)
         assert link.startswith(f"{own['PUBLIC_URL']}/auth/confirm/")
@@ -332,13 +332,13 @@ def test_a_server_takes_emails_with_long_links_whole(make_app, database, server,
         ({"PUBLIC_URL": "https://[2001:db8::1]"}, "no-reply@[IPv6:2001:db8::1]"),
     ],
 )
-def test_a_server_is_told_the_address_that_a_email_comes_from(make_app, database, server, own, sender):
+def test_a_server_is_told_the_address_that_an_email_comes_from(make_app, database, server, own, sender):
     with make_app("testing", database, server.settings | own):
         enqueue("no_account", None, to="eve@example.com")
         db.session.commit()
         delivery.deliver()
         assert (email().status, email().error) == ("sent", "")
-        [received] = server.emails
+        [received] = server.received
         assert received["X-MailFrom"] == received["From"].addresses[0].addr_spec == sender
 
 
@@ -377,14 +377,14 @@ def worker(app, server, authority):
 @modes("STARTTLS, slow")
 def test_the_worker_ends_after_the_email_in_hand(queue, server, worker):
     queue(*people(30))
-    until(lambda: len(server.outbox) >= 3, 20)
+    until(lambda: len(server.received) >= 3, 20)
     worker.send_signal(signal.SIGTERM)
     said, _ = worker.communicate(timeout=60)
     assert worker.returncode == 0, said
-    assert 3 <= len(server.outbox) < 30
+    assert 3 <= len(server.received) < 30
     assert [each.claimed_until for each in outbox()] == [None] * 30
     sent = db.session.scalar(select(func.count()).where(OutboxEmail.status == "sent"))
-    assert sent == len(server.outbox)
+    assert sent == len(server.received)
     assert len(server.connections) == 1
 
 

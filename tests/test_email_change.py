@@ -152,7 +152,9 @@ def test_strangers_and_the_unconfirmed_are_held_back(client, bob, outbox):
 
 
 @pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_a_email(client, ada, bob, emails):
+def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_an_email(
+    client, ada, bob, outbox
+):
     client.sign_in(ada)
     asked = [ask(client, email) for email in (NEW, BOB)]
     assert [(page.status_code, page.location) for page in asked] == [(302, "/auth/email-sent")] * 2

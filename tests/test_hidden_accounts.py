@@ -255,7 +255,7 @@ def test_a_planted_password_is_gone_after_the_owners_magic_link(client, another_
     assert sign_in(another_client, "eve").location == "/"
 
 
-def test_the_owner_who_opens_a_email_that_a_stranger_caused_confirms_nothing(client, another_client, outbox):
+def test_the_owner_who_opens_an_email_that_a_stranger_caused_confirms_nothing(client, another_client, outbox):
     """Not by opening it, not with another password, not while waiting for a magic link."""
     register_as_victim(client)
     link = outbox.link()

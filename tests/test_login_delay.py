@@ -161,7 +161,7 @@ def test_of_a_day_with_few_guesses_nobody_is_told(anywhere, ada, outbox, clock):
 
 
 @pytest.mark.parametrize("login", ["bob", "nobody"])
-def test_neither_an_unconfirmed_address_nor_nobody_gets_a_email(anywhere, bob, outbox, login):
+def test_neither_an_unconfirmed_address_nor_nobody_gets_an_email(anywhere, bob, outbox, login):
     before = len(outbox())
     for _ in range(10):
         guess(anywhere(), login)

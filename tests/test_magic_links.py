@@ -367,7 +367,7 @@ def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, outbox):
 # Who has an account
 
 
-def test_an_unknown_address_gets_the_same_answers_and_a_email_that_says_so(client, another_client, ada, outbox, clock):
+def test_an_unknown_address_gets_the_same_answers_and_an_email_that_says_so(client, another_client, ada, outbox, clock):
     """With the same work, too."""
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
@@ -444,7 +444,7 @@ def test_what_is_no_code_is_refused_in_words(client, ada, outbox):
         assert client.get(f"{ASK}/{token}").status_code == 410
 
 
-def test_a_email_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, outbox):
+def test_an_email_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, outbox):
     hostile = [
         "https://evil.example/ <b>Dear ada</b>",
         "Firefox\r\n\r\nLog in:\r\nhttps://evil.example/",

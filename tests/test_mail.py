@@ -51,13 +51,13 @@ def server(monkeypatch):
     return send
 
 
-def test_a_email_is_queued_in_the_callers_transaction(bob, outbox):
+def test_an_email_is_queued_in_the_callers_transaction(bob, outbox):
     enqueue("confirm", bob)
     db.session.rollback()
     assert outbox() == []
 
 
-def test_a_email_is_text_and_html_for_one_person(queued, outbox):
+def test_an_email_is_text_and_html_for_one_person(queued, outbox):
     message = message_from_bytes(outbox()[0].as_bytes(), policy=policy.default)
     assert message["Subject"] == "Confirm your address for Flasky"
     assert message["From"] == "Flasky <no-reply@localhost>"
@@ -111,7 +111,7 @@ def test_a_late_email_still_has_its_full_hour(client, bob, queued, outbox, clock
 
 
 @pytest.mark.parametrize("change", [{"email": "robert@example.com"}, {"confirmed": True}])
-def test_a_email_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
+def test_an_email_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
     bob, queued, outbox, server, clock, monkeypatch, change
 ):
     server.answers.append(OSError("refused"))
@@ -205,7 +205,7 @@ BROKEN = {  # what was done to the row of bob's email, and what is said of it
 
 
 @pytest.mark.parametrize(("statement", "reason"), BROKEN.items())
-def test_a_email_that_can_never_be_written_is_given_up_with_the_reason_and_the_others_go(
+def test_an_email_that_can_never_be_written_is_given_up_with_the_reason_and_the_others_go(
     ada, queued, server, caplog, statement, reason
 ):
     enqueue("confirm", ada)
@@ -241,7 +241,7 @@ def test_a_mistake_in_a_template_gives_up_its_emails_alone_and_they_can_be_tried
     assert email().status == "sent"
 
 
-def test_a_email_that_ends_every_worker_is_given_up(queued, server, clock):
+def test_an_email_that_ends_every_worker_is_given_up(queued, server, clock):
     for _ in range(len(WAITS) + 1):
         assert OutboxEmail.claim().id == queued.id
         clock.move(seconds=61)
@@ -258,7 +258,7 @@ def test_a_claimed_email_comes_back_when_its_worker_dies(queued, outbox, clock):
     assert len(outbox()) == 1
 
 
-def test_who_held_a_email_too_long_does_not_say_how_it_ended(queued, server, clock, monkeypatch):
+def test_who_held_an_email_too_long_does_not_say_how_it_ended(queued, server, clock, monkeypatch):
     """While it was being sent, the lease ended, and another worker sent it."""
 
     def slow(self, message):
@@ -293,7 +293,7 @@ def test_the_thread_delivers_what_is_committed(app, bob, outbox):
         db.session.commit()
         for _ in range(200):
             db.session.rollback()
-            if emails:
+            if outbox:
                 break
             delivery.stopped.wait(0.02)
     finally:
@@ -336,7 +336,7 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
 
 
 @pytest.mark.parametrize("name", EMAILS)
-def test_a_scanner_that_opens_every_link_of_a_email_changes_nothing(app, bob, outbox, name):
+def test_a_scanner_that_opens_every_link_of_an_email_changes_nothing(app, bob, outbox, name):
     send_whole(name, bob)
     message = outbox()[0]
     links = set(re.findall(r"http://localhost(/[^\s\"<]*)", message.body + message.html))

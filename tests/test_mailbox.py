@@ -52,7 +52,7 @@ def emails_on(page):
     return re.findall(r'href="(/dev/mailbox/[^"]+)"', page.text)
 
 
-def test_a_email_is_read_and_its_link_followed(client, outbox):
+def test_an_email_is_read_and_its_link_followed(client, outbox):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form)
     assert "No email yet." in client.get("/dev/mailbox").text
@@ -196,7 +196,7 @@ def test_those_who_have_not_confirmed_read_their_email_signed_in(client, bob, pa
 @pytest.mark.parametrize(
     "key", ["nobody", "*", "..", "%2e%2e", "../app.db", "..%2fapp.db", "%2e%2e%2fapp.db", "..%5capp.db", "a%00b", "%ff"]
 )
-def test_a_email_that_is_not_there_is_not_found(client, pages, tmp_path, key):
+def test_an_email_that_is_not_there_is_not_found(client, pages, tmp_path, key):
     assert (tmp_path / "app.db").exists()
     assert client.get(f"/dev/mailbox/{key}").status_code == 404
     assert client.get(f"/dev/mailbox/{key}/html").status_code == 404
@@ -205,7 +205,7 @@ def test_a_email_that_is_not_there_is_not_found(client, pages, tmp_path, key):
 # An email may hold anything
 
 
-def test_a_emails_html_stays_in_its_frame(client, post):
+def test_an_emails_html_stays_in_its_frame(client, post):
     post(html=HOSTILE)
     (address,) = emails_on(client.get("/dev/mailbox"))
     page = client.get(address)
@@ -228,7 +228,7 @@ def test_a_emails_html_stays_in_its_frame(client, post):
     assert answer.mimetype == "text/html"
 
 
-def test_a_emails_words_are_words_on_the_page(client, post):
+def test_an_emails_words_are_words_on_the_page(client, post):
     post(to='"<b>Ada</b>" <ada@example.com>', subject="<script>alert(1)</script>", text=HOSTILE)
     mailbox = client.get("/dev/mailbox")
     (address,) = emails_on(mailbox)

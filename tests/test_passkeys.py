@@ -88,7 +88,7 @@ def page_of(browser):
 
 
 def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_owner_is_told(
-    client, another_client, ada, key, emails
+    client, another_client, ada, key, outbox
 ):
     client.sign_in(ada)
     another_client.sign_in(ada)
@@ -108,7 +108,7 @@ def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_
     assert "1 passkey<" in client.get("/account").text
 
 
-def test_another_one_brings_no_codes_and_a_email_of_its_own(member, key, outbox):
+def test_another_one_brings_no_codes_and_an_email_of_its_own(member, key, outbox):
     prove(member, key)
     copied = member.get_cookie("session").value
     page = member.get(add(member, Key(), name="My laptop").location)

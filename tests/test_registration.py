@@ -285,7 +285,7 @@ def test_the_gate_page_says_that_the_mail_server_refused_the_email(client, outbo
     assert "550 5.1.1 &lt;eve@example.com&gt;: no such user" in page
 
 
-def test_the_gate_page_says_that_a_email_is_delayed(client, outbox):
+def test_the_gate_page_says_that_an_email_is_delayed(client, outbox):
     client.post("/auth/register", data=FORM)
     assert "is delayed" not in client.get("/auth/unconfirmed").text
     OutboxEmail.claim().try_later("451 later")

@@ -458,7 +458,7 @@ def test_there_are_no_sessions_left(client, another_client, robbed):
 
 
 def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_none(
-    client, another_client, ada, clock, emails
+    client, another_client, ada, clock, outbox
 ):
     client.sign_in(ada)
     set_up(client, clock)

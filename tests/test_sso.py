@@ -55,7 +55,7 @@ def count(model):
 # The journey
 
 
-def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(client, another_client, issuer, emails):
+def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(client, another_client, issuer, outbox):
     answer = travel(client, issuer)
     assert answer.location == "/"
     assert "Welcome. You are called ada.lovelace here" in told(client, answer)

@@ -400,7 +400,7 @@ def test_the_owner_signs_in_once_and_then_it_is_linked(client, another_client, a
     assert "identity_linked" in history()
 
 
-def test_or_signs_in_by_a_email(client, ada, issuer, outbox):
+def test_or_signs_in_by_an_email(client, ada, issuer, outbox):
     travel(client, issuer, email="ada@example.com")
     ask = re.search(r'href="(/auth/magic-link\?next=[^"]+)"', client.get(TAKEN).text)[1]
     client.post(ask, data={"email": "ada@example.com"})

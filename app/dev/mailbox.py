@@ -66,8 +66,8 @@ def delete_emails():
     return redirect(url_for("dev.mailbox"))
 
 
-@bp.route("/mailbox/<key>")
-def email(key):
+@bp.route("/mailbox/<key>", endpoint="email")
+def show_email(key):
     return render_template("dev/email.html", email=_read(_find(key)))
 
 

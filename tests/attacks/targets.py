@@ -95,7 +95,7 @@ class Target:
 
     def emails_to(self, name):
         self.settle()
-        return [email for email in self.sink.outbox if email.recipient.lower() == f"{name}@example.com"]
+        return [email for email in self.sink.received if email.recipient.lower() == f"{name}@example.com"]
 
     def link_to(self, name, page):
         """Have a link sent, and take it out of the mailbox."""

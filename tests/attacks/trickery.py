@@ -125,7 +125,7 @@ def other_hosts(target):
     for headers in said:
         browser.saying(**headers).post("/auth/reset", csrf_token=token, email="hosted@example.com")
     emails = sum(EVIL in email.text for email in target.emails_to("hosted"))
-    yield Outcome("emails whose links lead to a forged host", len(said), outbox)
+    yield Outcome("emails whose links lead to a forged host", len(said), emails)
 
 
 def other_sites(target):

@@ -191,7 +191,7 @@ def test_a_link_signs_in_where_it_was_asked_for(ada, person):
 
 
 @pytest.mark.extended
-def test_a_email_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
+def test_an_email_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
     person.page.goto("/auth/magic-link")
     person.write(Email_address="ada@example.com")
     person.press("Send me a link")

@@ -123,7 +123,7 @@ class Person(Visitor):
 
     def _email_to(self, email):
         while True:
-            for message in list(self.sink.outbox):
+            for message in list(self.sink.received):
                 if message.recipient == email:
                     return message
             self._pause()

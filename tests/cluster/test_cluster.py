@@ -134,13 +134,13 @@ def test_what_was_promised_is_kept_whatever_is_killed(cluster, sink, book, membe
         cluster.leader(after=leader)
     book.is_over.set()
     until(lambda: all(row.status == "sent" for row in cluster.rows()), "all emails to go", 90)
-    accounts, twice = cluster.accounts(), len(sink.outbox) - len({email.recipient for email in sink.emails})
+    accounts, twice = cluster.accounts(), len(sink.received) - len({email.recipient for email in sink.received})
     report.lines.append(
         f"{len(book.registered)} people were told that they have an account. Each got the email, "
         f"within {cluster.longest_email():.0f} s; {twice} got it twice."
     )
     assert book.lost(accounts) == []
-    assert wrong(accounts, cluster.rows(), sink.outbox, kills=1 + len(cluster.machines)) == []
+    assert wrong(accounts, cluster.rows(), sink.received, kills=1 + len(cluster.machines)) == []
     assert book.faults == []
     assert {said.status for said in book.answers} <= {0, 200, 302, 502, 503}
     assert all(member.get("account").status == 200 for member in members)

@@ -92,7 +92,7 @@ def test_many_emails_go_over_one_connection(app, exim):
 
 
 @pytest.mark.parametrize("own", [{"MAIL_PASSWORD": "wrong"}])
-def test_a_wrong_password_makes_a_email_wait(client, exim, clock):
+def test_a_wrong_password_makes_an_email_wait(client, exim, clock):
     register(client)
     delivery.deliver()
     assert (email().status, email().error) == ("waiting", "535 Incorrect authentication data")

@@ -66,8 +66,8 @@ class Site:
 
     def link_to(self, recipient):
         """The link in the email to `recipient`, once it has come."""
-        emails = self.mail_server.emails
-        email = until(lambda: next((email for email in outbox if email["To"] == recipient), None), 20)
+        emails = self.mail_server.received
+        email = until(lambda: next((email for email in emails if email["To"] == recipient), None), 20)
         return re.search(r"https?://\S+", email.get_body(["plain"]).get_content())[0]
 
     def events(self):

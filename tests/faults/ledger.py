@@ -48,7 +48,7 @@ class Ledger:
         return [Row(*row) for row in self._read(columns)]
 
     def wrong(self, sink, kills=0):
-        return wrong(self.accounts(), self.rows(), sink.outbox, kills)
+        return wrong(self.accounts(), self.rows(), sink.received, kills)
 
     def settled(self, sink):
         """Wait until no message waits, here or there."""

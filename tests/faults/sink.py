@@ -23,7 +23,7 @@ class Sink:
     """One on a port of loopback. Start it by `with`."""
 
     def __init__(self):
-        self.outbox = []  # all that arrived, in order
+        self.received = []  # all that arrived, in order
         self.pause = 0  # seconds that each takes
         self.holds = None  # "before": no email is taken; "after": it is taken, and the 250 is kept back
         self.in_hand = 0  # how many are being held
@@ -48,7 +48,7 @@ class Sink:
         await asyncio.sleep(self.pause)
         text = message.get_body(["plain"]).get_content()
         for recipient in envelope.rcpt_tos:
-            self.outbox.append(Arrived(recipient, message["Message-ID"], text))
+            self.received.append(Arrived(recipient, message["Message-ID"], text))
         await self._hold("after")
         return "250 Taken"
 

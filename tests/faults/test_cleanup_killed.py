@@ -112,7 +112,7 @@ def test_two_servers_at_once_run_each_job_once(site, sink, old_rows, leaving):
     assert left() == 0
     deleted = select(func.count()).select_from(Event).where(Event.action == "account_deleted")
     assert db.session.scalar(deleted) == PEOPLE
-    until(lambda: len(sink.outbox) == PEOPLE, "the goodbyes")
+    until(lambda: len(sink.received) == PEOPLE, "the goodbyes")
 
 
 def test_an_email_goes_while_cleanup_is_at_work(site, sink, ledger, old_rows, ada):
@@ -120,7 +120,7 @@ def test_an_email_goes_while_cleanup_is_at_work(site, sink, ledger, old_rows, ad
     running = site(MAIL_DELIVERY="thread")
     until(lambda: left() < 3 * ROWS, "cleanup")
     assert Browser(running).register("eve").status == 302
-    until(lambda: sink.outbox, "the email")
+    until(lambda: sink.received, "the email")
     assert left() > 0
 
 
@@ -129,17 +129,17 @@ def test_killed_while_it_deletes_accounts_each_is_there_or_gets_its_goodbye(site
     sink.pause = 0.01
     for sent in (5, 25):
         worker = running.work()
-        until(lambda sent=sent: len(sink.outbox) >= sent, "some goodbyes")
+        until(lambda sent=sent: len(sink.received) >= sent, "some goodbyes")
         worker.kill()
         ledger.the_dead_are_gone()
-        told = {email.recipient for email in sink.emails} | {row.recipient for row in ledger.rows()}
+        told = {email.recipient for email in sink.received} | {row.recipient for row in ledger.rows()}
         assert told.isdisjoint(ledger.accounts())
         assert len(told) + len(ledger.accounts()) == PEOPLE
         minutes_later()
         ledger.a_minute_later()
     running.work()
     until(lambda: is_all_done() and ledger.count(OutboxEmail) == 0, "the rest")
-    assert {email.recipient for email in sink.emails} == {f"person{number}@example.com" for number in range(PEOPLE)}
+    assert {email.recipient for email in sink.received} == {f"person{number}@example.com" for number in range(PEOPLE)}
 
 
 @on_postgresql

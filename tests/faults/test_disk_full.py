@@ -62,7 +62,7 @@ def test_while_the_disk_is_full_nothing_is_written_nor_said_to_be(app, site, sin
     assert reader.get("/account").status == 302, "the password was changed elsewhere"
     running.work()
     ledger.settled(sink)
-    assert sorted(email.recipient for email in sink.outbox) == ["ada@example.com", "eve@example.com"]
+    assert sorted(email.recipient for email in sink.received) == ["ada@example.com", "eve@example.com"]
     assert integrity(app) == "ok"
 
 
@@ -75,7 +75,7 @@ def test_a_log_that_can_not_be_written_stops_nobody(site, sink, ledger, ada):
     assert browser.get("/account").status == 200
     assert Browser(running).register("eve").status == 302
     ledger.settled(sink)
-    assert [email.recipient for email in sink.outbox] == ["eve@example.com"]
+    assert [email.recipient for email in sink.received] == ["eve@example.com"]
     assert running.web.process.poll() is None
 
 

@@ -63,7 +63,7 @@ def test_a_worker_killed_in_the_midst_of_200_emails_loses_none(app, site, sink, 
     sink.pause = 0.002
     for number, moment in enumerate(sorted(chance.sample(range(1, EMAILS - 1), KILLS))):
         worker = running.work()
-        until(lambda moment=moment: len(sink.outbox) > moment, f"email {moment}")
+        until(lambda moment=moment: len(sink.received) > moment, f"email {moment}")
         time.sleep(chance.uniform(0, 0.01))
         worker.kill()
         ledger.the_dead_are_gone()

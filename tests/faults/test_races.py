@@ -33,7 +33,7 @@ def test_of_fifty_who_register_the_same_at_once_one_gets_it(site, sink, ledger, 
     assert [ledger.count(table) for table in (User, OutboxEmail, UserSession)] == [1, 1, 1]
     assert ledger.count(Event, Event.action == "registered") == 1
     ledger.settled(sink)
-    assert len(sink.outbox) == 1
+    assert len(sink.received) == 1
     refused = next(answer for answer in answers if answer.status == 422)
     assert ("already registered" if crowd is one_address else "already in use") in refused.text
 
@@ -52,7 +52,7 @@ def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledge
     running = site(processes=2)
     assert Browser(running).register("eve").status == 302
     ledger.settled(sink)
-    link = sink.outbox[0].link
+    link = sink.received[0].link
     browsers = [Browser(running) for _ in range(10)]
     assert {browser.sign_in("eve").status for browser in browsers} == {302}
     answers = all_at_once([lambda browser=browser: browser.get(link) for browser in browsers])
@@ -77,7 +77,7 @@ def test_of_ten_who_post_one_reset_token_at_once_one_sets_the_password(site, sin
     assert sorted(answer.status for answer in answers) == [302] + [410] * 9
     assert ledger.count(Event, Event.action == "password_reset") == 1
     ledger.settled(sink)
-    assert sum("was changed" in email.text for email in sink.outbox) == 1
+    assert sum("was changed" in email.text for email in sink.received) == 1
     won = next(number for number, answer in enumerate(answers) if answer.status == 302)
     lets_in = [Browser(running).sign_in("ada", f"lantern number {number}").status for number in range(10)]
     assert lets_in == [302 if number == won else 422 for number in range(10)]
@@ -94,7 +94,7 @@ def test_of_eight_accounts_whose_links_to_one_address_are_opened_at_once_one_get
         asked = browser.submit("/auth/change-email", email="shared@example.com", password=PASSWORD)
         assert asked.status == 302
         ledger.settled(sink)
-        links[name] = [email.link for email in sink.outbox if "shared" in email.recipient][-1]
+        links[name] = [email.link for email in sink.received if "shared" in email.recipient][-1]
     answers = all_at_once([partial(browser.get, links[name]) for name, browser in browsers.items()])
     assert sorted(answer.status for answer in answers) == [302] + [410] * 7
     winner = names[[answer.status for answer in answers].index(302)]
@@ -200,4 +200,4 @@ def _ask_for_email(site, sink, ledger, path, browser=None, **fields):
     """Send a form that causes an email; return the email."""
     assert (browser or Browser(site)).submit(path, **fields).status == 302
     ledger.settled(sink)
-    return sink.outbox[-1]
+    return sink.received[-1]

@@ -90,12 +90,12 @@ def test_the_email_in_hand_is_finished_and_the_next_one_left(site, sink, ledger,
     assert running.process.wait(20) == 0
     assert time.monotonic() - begun < 10
     assert sorted(row.status for row in ledger.rows()) == ["sent"] + ["waiting"] * 4
-    assert len(sink.outbox) == 1
+    assert len(sink.received) == 1
     assert ledger.in_hand() == []
 
 
 @pytest.mark.parametrize("who", ["worker", "web"])
-def test_a_email_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger, who):
+def test_an_email_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger, who):
     running = begin(site, sink, who, emails=1)
     begun = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
@@ -147,5 +147,5 @@ def load(site, count=4):
 def all_is_well(site, sink, ledger):
     assert Browser(site).register("eve").status == 302
     ledger.settled(sink)
-    assert [email.recipient for email in sink.outbox] == ["eve@example.com"]
+    assert [email.recipient for email in sink.received] == ["eve@example.com"]
     assert site.requests().keys() <= {"200", "302"}

@@ -57,7 +57,7 @@ def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, out
     assert is_signed_in(client)
 
 
-def test_a_email_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, outbox, rotate):
+def test_an_email_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, outbox, rotate):
     client.post("/auth/reset", data={"email": ada.email})
     rotate((OLD,))
     link = outbox.link()
