@@ -315,10 +315,10 @@ def test_the_thread_starts_at_the_first_request_and_once(app, client):
     thread.join(10)
 
 
-TEMPLATES = Path("app/templates/mail").absolute()
+TEMPLATES = Path("app/templates/email").absolute()
 # Those that carry the link "This wasn't me".
 NOTICES = {path.stem for path in TEMPLATES.glob("[!_]*.txt") if "_secure_account.txt" in path.read_text()}
-EMAILS = sorted(path.stem for path in Path("app").absolute().glob("templates/mail/[!_]*.txt"))
+EMAILS = sorted(path.stem for path in Path("app").absolute().glob("templates/email/[!_]*.txt"))
 
 
 def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):

@@ -381,7 +381,7 @@ def test_every_security_email_carries_the_link(client, ada, outbox, clock):
     client.sign_in(ada)
     without = {"account_secured", "email_undone", "goodbye", "password_guessing"}  # nobody got in, or nothing is left
     asked_for = ASKED_FOR - {"code", "verify_device"} | {"first_password"}
-    folder = Path("app/templates/mail").absolute()
+    folder = Path("app/templates/email").absolute()
     for name in {path.stem for path in folder.glob("[!_]*.txt")} - without - asked_for:
         event = audit.record(ada, "password_changed")
         details = {"new_email": "x@example.com", "label": "Acme", "address": None, "factor": "a passkey"}

@@ -1,4 +1,4 @@
-"""What stands in an email. One template has its words, `mail/<name>.txt`, the subject in the first line.
+"""What stands in an email. One template has its words, `email/<name>.txt`, the subject in the first line.
 
 It gets `hello` (a greeting), `user`, `app_name`, the details given to `mail.send()`, `link(endpoint, ...)`, `token` if
 the email stands in `mail.PURPOSES`, `code` if it has one, `at` (when it was queued), `browser` and `ip` (of whoever
@@ -126,4 +126,4 @@ def _paragraph(text: str) -> dict[str, str | None]:
 
 
 def _template(name: str) -> Any:
-    return current_app.jinja_env.get_template(f"mail/{name}")
+    return current_app.jinja_env.get_template(f"email/{name}")
