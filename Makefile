@@ -44,7 +44,7 @@ audit: .venv/installed-dev  ## Ask whether a known weakness is in anything that 
 AUDIT := $(BIN)/uv tool run pip-audit==2.10.1 --strict --progress-spinner off --disable-pip --require-hashes \
 	-r requirements.txt -r requirements-dev.txt
 
-# make bench SQLITE=1; ONLY="pages sign-in" for parts
+# make bench SQLITE=1; ONLY="pages login" for parts
 bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-allauth/installed  ## Measure what it costs beside a limit and two peers: a quarter of an hour
 	@$(BIN)/python tests/browser/install.py
 	@$(BIN)/python bench/run.py $(if $(SQLITE),--sqlite) $(if $(ONLY),--only $(ONLY))

@@ -323,11 +323,11 @@ class Config:
     SECOND_FACTOR_FOR = env("SECOND_FACTOR_FOR", "nobody")  # who must have one: nobody, admins or everybody
     VERIFY_NEW_DEVICES = env("VERIFY_NEW_DEVICES", False)  # 1: a password alone logs in on recognised devices only
 
-    RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys set: registration and sign-in ask for people
+    RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys set: registration and login ask for people
     RECAPTCHA_PRIVATE_KEY = env("RECAPTCHA_PRIVATE_KEY", "")
     RECAPTCHA_VERIFY_SERVER = env("RECAPTCHA_VERIFY_SERVER", "https://www.google.com/recaptcha/api/siteverify")
     RECAPTCHA_SCRIPT = env("RECAPTCHA_SCRIPT", "https://www.google.com/recaptcha/api.js")  # or www.recaptcha.net, ...
-    RECAPTCHA_ALWAYS = env("RECAPTCHA_ALWAYS", False)  # 1: sign-in asks at once, not after three failures
+    RECAPTCHA_ALWAYS = env("RECAPTCHA_ALWAYS", False)  # 1: login asks at once, not after three failures
 
     RATELIMIT_ENABLED = env("RATELIMIT_ENABLED", True)  # 0: no limits, for a load test
     REDIS_URL = env("REDIS_URL", "")  # Redis or Valkey, to count for the limits; the database does if it is empty

@@ -33,7 +33,7 @@ ROWS = {
         "user_agent": "'Mozilla/5.0'", "created_at": "{at}", "last_seen_at": "{at}", "expires_at": "{at}",
     },
     "events": {
-        "user_id": "1", "action": "'signed_in'", "at": "{at}", "ip": "'192.0.2.7'", "network": "'192.0.2.7'",
+        "user_id": "1", "action": "'logged_in'", "at": "{at}", "ip": "'192.0.2.7'", "network": "'192.0.2.7'",
         "user_agent": "'Mozilla/5.0'", "detail": "'{{}}'",
     },
     "outbox": {

@@ -18,18 +18,16 @@ def goals(bench):
         return ratio(figures[what][name], figures[what][other], field)
 
     is_sqlite = bench.database.version == "SQLite"
-    if "home, signed in" in figures:
-        yield at_most("home signed in, CPU × limit", of("home, signed in"), 1.5 if is_sqlite else 1.3)
-        yield at_most("home signed in, CPU × allauth's", of("home, signed in", other="allauth"), 0.5)
-        yield at_most("sign-in page, CPU × limit", of("sign-in page"), 2)
+    if "home, logged in" in figures:
+        yield at_most("home logged in, CPU × limit", of("home, logged in"), 1.5 if is_sqlite else 1.3)
+        yield at_most("home logged in, CPU × allauth's", of("home, logged in", other="allauth"), 0.5)
+        yield at_most("login page, CPU × limit", of("login page"), 2)
     if ("raw hash", "flasky") in notes:
         flasky = next(application for application in APPLICATIONS if application.name == "flasky")
         for clients in (4, 16):
-            yield at_least(f"sign-in ÷ the hash, CPU, {clients} clients", allowed(bench, flasky, clients, "cpu"), 0.97)
-            yield at_least(
-                f"sign-in ÷ the hash, clock, {clients} clients", allowed(bench, flasky, clients, "rate"), 0.9
-            )
-        wrong, unknown = (figures[f"sign-in, {what}"]["flasky"] for what in ("wrong password", "unknown name"))
+            yield at_least(f"login ÷ the hash, CPU, {clients} clients", allowed(bench, flasky, clients, "cpu"), 0.97)
+            yield at_least(f"login ÷ the hash, clock, {clients} clients", allowed(bench, flasky, clients, "rate"), 0.9)
+        wrong, unknown = (figures[f"login, {what}"]["flasky"] for what in ("wrong password", "unknown name"))
         yield at_most("wrong password ÷ unknown name, off 1, CPU", abs(ratio(wrong, unknown, "cpu") - 1), 0.03)
     if "registration, mail fast" in figures:
         fast = figures["registration, mail fast"]["flasky"]
@@ -40,14 +38,14 @@ def goals(bench):
     if "reset, known address" in figures:
         known, unknown = (figures[f"reset, {what} address"]["flasky"] for what in ("known", "unknown"))
         yield at_most("reset, known ÷ unknown, off 1, CPU", abs(ratio(known, unknown, "cpu") - 1), 0.03)
-    if "home in a storm of sign-ins" in figures:
-        yield at_most("home p99 in the storm, ms", middle(figures["home in a storm of sign-ins"]["flasky"], "p99"), 250)
-        if calm := figures.get("sign-in, 16 clients"):
-            kept = middle(figures["sign-in in the storm"]["flasky"], "rate") / middle(calm["flasky"], "rate")
-            yield at_least("sign-ins per second in the storm ÷ with 16 clients", kept, 0.9)
+    if "home in a storm of logins" in figures:
+        yield at_most("home p99 in the storm, ms", middle(figures["home in a storm of logins"]["flasky"], "p99"), 250)
+        if calm := figures.get("login, 16 clients"):
+            kept = middle(figures["login in the storm"]["flasky"], "rate") / middle(calm["flasky"], "rate")
+            yield at_least("logins per second in the storm ÷ with 16 clients", kept, 0.9)
     if ("memory", "limit") in notes:
         limit = max(notes["memory", "limit"])
-        yield at_most("memory a worker × limit, pages and sign-ins", max(notes["memory", "flasky"]) / limit, 1.25)
+        yield at_most("memory a worker × limit, pages and logins", max(notes["memory", "flasky"]) / limit, 1.25)
         yield at_most("memory a worker × limit, every flow", max(notes["memory, every flow", "flasky"]) / limit, 1.7)
     if ("start", "flasky") in notes:
         mine, limit = (median(cpu for cpu, _ in notes["start", name]) for name in ("flasky", "limit"))
@@ -55,9 +53,9 @@ def goals(bench):
     if ("browser", "flasky", "cold") in notes:
         for time_, requests, size in (("cold", 3, 40), ("warm", 1, 4)):
             sent = notes["browser", "flasky", time_]
-            yield at_most(f"sign-in page {time_}, requests", sent[0], requests)
-            yield at_most(f"sign-in page {time_}, KB", sent[1] / 1000, size)
-    for what, goal in (("home, signed in", 1), ("home, a stranger", 0), ("sign-in page", 0)):
+            yield at_most(f"login page {time_}, requests", sent[0], requests)
+            yield at_most(f"login page {time_}, KB", sent[1] / 1000, size)
+    for what, goal in (("home, logged in", 1), ("home, a stranger", 0), ("login page", 0)):
         if ("queries", "flasky", what) in notes:
             yield at_most(f"queries, {what}", notes["queries", "flasky", what], goal)
     if ("emails per second", 1) in notes:
@@ -76,7 +74,7 @@ def ratio(samples, others, field):
 
 
 def allowed(bench, application, clients, what):
-    """How much of what the raw hash allows on these cores a sign-in reaches, in CPU or by the clock."""
-    samples = bench.figures[f"sign-in, {clients} clients"][application.name]
+    """How much of what the raw hash allows on these cores a login reaches, in CPU or by the clock."""
+    samples = bench.figures[f"login, {clients} clients"][application.name]
     pairs = zip(samples, bench.notes["raw hash", application.name], strict=True)
     return median(1000 * cpu / mine.cpu if what == "cpu" else mine.rate / rate for mine, (cpu, rate) in pairs)

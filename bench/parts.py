@@ -26,23 +26,23 @@ def pages(bench):
         load.run(application.port, [bench.get(application, application.login)] * bench.count(60), SMALL)
     many = bench.count(300)
     for _, application in bench.turns():
-        signed_in = bench.get(application, "/", cookies[application.name])
-        bench.measure("home, signed in", application, [signed_in] * many)
+        logged_in = bench.get(application, "/", cookies[application.name])
+        bench.measure("home, logged in", application, [logged_in] * many)
         bench.measure("home, a stranger", application, [bench.get(application, "/")] * many)
-        bench.measure("sign-in page", application, [bench.get(application, application.login)] * many)
+        bench.measure("login page", application, [bench.get(application, application.login)] * many)
 
 
-def sign_in(bench):
+def log_in(bench):
     few, more = bench.count(8), bench.count(24)
     for _, application in bench.turns():
         bench.notes.setdefault(("raw hash", application.name), []).append(raw_hash(application, bench.count(6)))
-        for what, count, clients in (("sign-in, 4 clients", few, SMALL), ("sign-in, 16 clients", more, CROWD)):
-            bench.measure(what, application, [bench.sign_in(application) for _ in range(count)], clients, (302,))
-        wrong = [bench.sign_in(application, password="wrong") for _ in range(bench.count(6))]
-        bench.measure("sign-in, wrong password", application, wrong, expected=(application.wrong,))
-        forms = [application.sign_in_form(10**6 + bench.person(application), "wrong") for _ in range(bench.count(6))]
+        for what, count, clients in (("login, 4 clients", few, SMALL), ("login, 16 clients", more, CROWD)):
+            bench.measure(what, application, [bench.log_in(application) for _ in range(count)], clients, (302,))
+        wrong = [bench.log_in(application, password="wrong") for _ in range(bench.count(6))]
+        bench.measure("login, wrong password", application, wrong, expected=(application.wrong,))
+        forms = [application.login_form(10**6 + bench.person(application), "wrong") for _ in range(bench.count(6))]
         unknown = [bench.form(application, application.login, form) for form in forms]
-        bench.measure("sign-in, unknown name", application, unknown, expected=(application.wrong,))
+        bench.measure("login, unknown name", application, unknown, expected=(application.wrong,))
 
 
 def registration(bench):
@@ -99,7 +99,7 @@ def memory(bench):
         bench.forms.clear()
         home = [bench.get(application, "/")] * bench.count(100)
         load.run(application.port, home + [bench.get(application, application.login)] * bench.count(100), SMALL)
-        load.run(application.port, [bench.sign_in(application) for _ in range(bench.count(24))], SMALL)
+        load.run(application.port, [bench.log_in(application) for _ in range(bench.count(24))], SMALL)
         bench.notes["memory", application.name] = server.memory()
         if application.name == "flasky":
             for _ in range(bench.count(12)):
@@ -134,25 +134,25 @@ def every_flow(bench, application):
 
 
 def storm(bench):
-    """Home, asked for twenty times a second, while 50 clients sign in as fast as they can."""
+    """Home, asked for twenty times a second, while 50 clients log in as fast as they can."""
     for number, application in bench.turns():
         if number == 2:
             return
         home = bench.get(application, "/", bench.cookies(application))
         server, numbers = bench.server(application), itertools.count()
         before = server.cpu()
-        forms = (bench.sign_in(application) for _ in numbers)
+        forms = (bench.log_in(application) for _ in numbers)
         with load.Background(application.port, home) as looking:
             run = load.run(application.port, load.for_seconds(forms, bench.count(STORM_LASTS)), STORM)
         cpu, times = server.cpu() - before, sorted(looking.seconds)
         done = run.statuses.count(302)
         assert set(looking.statuses) == {200}, Counter(looking.statuses)
-        bench.statuses["sign-in in the storm", application.name].update(run.statuses)
+        bench.statuses["login in the storm", application.name].update(run.statuses)
         is_usual = set(run.statuses) <= {302, 503}
         assert is_usual or application.name != "flasky", Counter(run.statuses)  # a peer's errors stand in the table
         p50, p99 = (1000 * times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.99))
-        bench.figures["home in a storm of sign-ins"][application.name].append(Sample(0, 0, p50, p99))
-        bench.figures["sign-in in the storm"][application.name].append(
+        bench.figures["home in a storm of logins"][application.name].append(Sample(0, 0, p50, p99))
+        bench.figures["login in the storm"][application.name].append(
             Sample(1000 * cpu / done, done / run.clock, *(1000 * run.percentile(share) for share in (0.5, 0.99)))
         )
 
@@ -166,10 +166,10 @@ def queries(bench):
         bench.start_anew(application)
         cookies = bench.cookies(application)
         asked = {
-            "home, signed in": bench.get(application, "/", cookies),
+            "home, logged in": bench.get(application, "/", cookies),
             "home, a stranger": bench.get(application, "/"),
-            "sign-in page": bench.get(application, application.login),
-            "sign-in": bench.sign_in(application),
+            "login page": bench.get(application, application.login),
+            "login": bench.log_in(application),
         }
         for what, request in asked.items():
             for _ in range(4):  # the first of a worker may prepare something
@@ -186,7 +186,7 @@ def queries(bench):
 
 
 def browser(bench):
-    """What a browser needs for the sign-in page: requests and bytes on the wire, the first time and the second."""
+    """What a browser needs for the login page: requests and bytes on the wire, the first time and the second."""
     from shutil import which
 
     from playwright.sync_api import sync_playwright
@@ -237,5 +237,5 @@ def wait_until(true, seconds):
 
 PARTS = {
     part.__name__.replace("_", "-"): part
-    for part in (start, pages, sign_in, registration, reset, storm, browser, outbox, memory, queries)
+    for part in (start, pages, log_in, registration, reset, storm, browser, outbox, memory, queries)
 }

@@ -1,6 +1,6 @@
 """People for this application's own database, by COPY on PostgreSQL, so that ten million take minutes.
 
-`python people.py N` makes the tables and N people, and prints the hash of their password. Everybody is signed in with
+`python people.py N` makes the tables and N people, and prints the hash of their password. Everybody is logged in with
 one browser, whose cookie `cookie()` makes. `python people.py N emails` queues N emails.
 """
 
@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 USERS = (
-    "id email email_key username username_key password_hash password_version sign_ins confirmed is_admin created_at"
+    "id email email_key username username_key password_hash password_version login_count confirmed is_admin created_at"
 ).split()
 SESSIONS = (
     "id user_id method remembered ip user_agent device created_at last_seen_at authenticated_at expires_at".split()

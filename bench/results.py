@@ -20,12 +20,12 @@ threads on one machine, with as many people, and take turns; a figure is the med
 the rounds' ratios.
 
 - **CPU ms** is what the processes of the server work for one request; database and clients are not in it.
-- **×** is the ratio to the limit: bare Flask that asks the database once for who is signed in, renders one small
-  template, and at sign-in does nothing but check the password.
+- **×** is the ratio to the limit: bare Flask that asks the database once for who is logged in, renders one small
+  template, and at login does nothing but check the password.
 - Pages are asked for by 4 clients over connections that are kept; forms are sent by a new browser each.
 - The peers are small applications of ours on their packages, with their own pages and their own choice of a hash; what
-  the hash of each costs alone stands beside its sign-in.
-- A sign-in page's bytes are those that gunicorn sends, without what a proxy may compress.
+  the hash of each costs alone stands beside its login.
+- A login page's bytes are those that gunicorn sends, without what a proxy may compress.
 
 Why a goal is not reached, by a profile: docs/performance.md.
 """
@@ -102,7 +102,7 @@ def _hashes(bench):
             rows.append(
                 f"| {application.label} | {application.hash.split('$')[0] or 'argon2id'} | {' | '.join(cells)} |"
             )
-    head = "| sign-in ÷ what its hash allows | hash | alone, ms | a second | CPU, 4 clients | clock | CPU, 16 | clock |"
+    head = "| login ÷ what its hash allows | hash | alone, ms | a second | CPU, 4 clients | clock | CPU, 16 | clock |"
     return "\n".join([head, "|---" * 8 + "|", *rows, ""]) if rows else ""
 
 
@@ -115,12 +115,12 @@ def _notes(bench):
             cpu, clock = (median(column) for column in zip(*times, strict=True))
             cells += [f"{clock:.2f} s to the first answer, {cpu:.2f} s of CPU"]
         if sizes := notes.get(("memory", name)):
-            cells += [f"{max(sizes):.0f} MiB a worker after pages and sign-ins"]
+            cells += [f"{max(sizes):.0f} MiB a worker after pages and logins"]
         if sizes := notes.get(("memory, every flow", name)):
             cells += [f"{max(sizes):.0f} MiB after every flow"]
         if cold := notes.get(("browser", name, "cold")):
             warm = notes["browser", name, "warm"]
-            cells += [f"sign-in page in a browser: {_sent(cold)} cold, {_sent(warm)} warm"]
+            cells += [f"login page in a browser: {_sent(cold)} cold, {_sent(warm)} warm"]
         asked = {key[2]: count for key, count in notes.items() if key[:2] == ("queries", name)}
         if asked:
             cells += ["queries: " + ", ".join(f"{what} {count}" for what, count in asked.items())]

@@ -1,4 +1,4 @@
-"""What this application costs, beside a limit and two peers: `make bench`, or bench/run.py --only pages sign-in.
+"""What this application costs, beside a limit and two peers: `make bench`, or bench/run.py --only pages login.
 
 All run under gunicorn with as many processes and threads, on a database of their own with as many people, on one
 machine, and take turns. The table is printed, and written to bench/RESULTS.md. `--scale` is `make bench-scale`.

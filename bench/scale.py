@@ -1,4 +1,4 @@
-"""Sign-in and home with a thousand, a million and ten million people in PostgreSQL, whose databases are gone then."""
+"""Login and home with a thousand, a million and ten million people in PostgreSQL, whose databases are gone then."""
 
 import copy
 import secrets
@@ -22,10 +22,10 @@ def measure(database, post, folder, sizes, rounds):
             bench.server(application)
             ours = [bench.get(application, "/", _anybodys_cookie(application)) for _ in range(300)]
             load.run(application.port, ours[:100], SMALL)  # warm up: the pages of the tables' indexes
-            bench.measure("home, signed in", application, ours[100:])
-            forms = [application.sign_in_form(secrets.randbelow(application.people)) for _ in range(12)]
+            bench.measure("home, logged in", application, ours[100:])
+            forms = [application.login_form(secrets.randbelow(application.people)) for _ in range(12)]
             requests = [bench.form(application, application.login, form) for form in forms]
-            bench.measure("sign-in, 4 clients", application, requests, expected=(302,))
+            bench.measure("login, 4 clients", application, requests, expected=(302,))
     finally:
         bench.stop()
     sizes_on_disk = {application.people: database.size(application.name) for application in several}

@@ -89,7 +89,7 @@ class Application:
     login: str = "/auth/login"
     reset: str | None = None
     register: str | None = None
-    names: tuple = ("login", "password")  # of the fields of the sign-in form
+    names: tuple = ("login", "password")  # of the fields of the login form
     by_address: bool = False
     wrong: int = 422  # the status of a wrong password's answer
     passwords: tuple = ("password", "confirm_password")
@@ -136,7 +136,7 @@ class Application:
     def identity(self, number):
         return f"person{number}@example.com" if self.by_address else f"person{number}"
 
-    def sign_in_form(self, number, password=PASSWORD):
+    def login_form(self, number, password=PASSWORD):
         return dict(zip(self.names, (self.identity(number), password), strict=True))
 
     def registration_form(self, name):

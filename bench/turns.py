@@ -90,13 +90,13 @@ class Bench:
         cookies, token = self.forms[application.name, path]
         return load.request(application.port, POST, path, cookies, fields | token)
 
-    def sign_in(self, application, **fields):
-        return self.form(application, application.login, application.sign_in_form(self.person(application), **fields))
+    def log_in(self, application, **fields):
+        return self.form(application, application.login, application.login_form(self.person(application), **fields))
 
     def cookies(self, application):
-        """What a browser sends that is signed in, and was on the home page once."""
+        """What a browser sends that is logged in, and was on the home page once."""
         client = load.Connection(application.port)
-        answer = client.ask(self.sign_in(application))
+        answer = client.ask(self.log_in(application))
         assert answer.status == 302, answer.head
         cookies = answer.cookies | client.ask(self.get(application, "/", load.written(answer.cookies))).cookies
         client.close()

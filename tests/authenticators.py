@@ -34,7 +34,7 @@ def codes_on(page):
 
 
 def set_up(client, clock):
-    """Set an app up in a browser that is signed in; a minute later its next code can be used."""
+    """Set an app up in a browser that is logged in; a minute later its next code can be used."""
     phone = Phone(key_on(client.get(SET_UP)), clock)
     phone.codes = codes_on(client.post(SET_UP, data={"code": phone.code()}))
     clock.move(minutes=1)

@@ -39,7 +39,7 @@ class Browser(FlaskClient):
             if has_app_context():
                 db.session.rollback()  # the test sees what the request did
 
-    def sign_in(self, user, password=PASSWORD, **fields):
+    def log_in(self, user, password=PASSWORD, **fields):
         return self.post("/auth/login", data={"login": user.username, "password": password, **fields})
 
 

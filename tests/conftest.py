@@ -225,9 +225,9 @@ def issuer(monkeypatch):
 
 @pytest.fixture
 def phone(app, ada, clock):
-    """Ada's phone, with an authenticator app for her account. Nobody is signed in; no browser of the test is known."""
+    """Ada's phone, with an authenticator app for her account. Nobody is logged in; no browser of the test is known."""
     browser = app.test_client()
-    browser.sign_in(ada)
+    browser.log_in(ada)
     phone = set_up(browser, clock)
     browser.post("/auth/logout")
     return phone

@@ -5,7 +5,7 @@ import re
 from authenticators import prove, set_up
 from clients import PASSWORD
 from passkeys import Key
-from test_passkeys import LOGIN, MAKE, PAGE, STEP, USE_AGAIN, USE_AS_STEP, add, asked, page_of, sign_in
+from test_passkeys import LOGIN, MAKE, PAGE, STEP, USE_AGAIN, USE_AS_STEP, add, asked, log_in, page_of
 from test_passkeys import prove as prove_by_passkey
 from test_sso import START, travel
 
@@ -175,18 +175,18 @@ class Tour:
     def have_passkeys(self):
         key, eve, other, half_way = Key(), self.register("eve"), self.make(), self.make()
         add(eve, key)
-        assert sign_in(other, key).location == "/"
+        assert log_in(other, key).location == "/"
         prove_by_passkey(other, key)
         assert other.get("/auth/passkeys/add").location == PAGE
         assert add(other, Key()).location == PAGE
         self.secure()
-        assert sign_in(other, key).location == "/"
+        assert log_in(other, key).location == "/"
         page = page_of(other)
         other.get(page)
         other.post(page, data={"name": "My other phone"})
         other.post("/auth/recent-login", data={"credential": key.get(asked(other, USE_AGAIN))})
         assert enter(half_way, "eve").location == STEP
-        assert sign_in(half_way, key, asked(half_way, USE_AS_STEP), STEP).location == "/"
+        assert log_in(half_way, key, asked(half_way, USE_AS_STEP), STEP).location == "/"
         half_way.post(LOGIN, data={"credential": "{}"})
         prove_by_passkey(half_way, key)
         asked(half_way, MAKE)

@@ -93,10 +93,10 @@ class Normal(SMTP):
         starttls = None if self.implicit_tls else mail_server.certificates.get(self.certificate)
         # Passwords are asked for over anything, to see who would give one.
         super().__init__(
-            self, loop=loop, hostname=HOST, tls_context=starttls, auth_require_tls=False, authenticator=self.sign_in
+            self, loop=loop, hostname=HOST, tls_context=starttls, auth_require_tls=False, authenticator=self.log_in
         )
 
-    def sign_in(self, server, session, envelope, mechanism, offered):
+    def log_in(self, server, session, envelope, mechanism, offered):
         encryption = self.transport.get_extra_info("ssl_object")
         self.mail_server.passwords.append((offered.password.decode(), encryption and encryption.version()))
         good = (offered.login.decode(), offered.password.decode()) == (USERNAME, PASSWORD)
@@ -186,7 +186,7 @@ class Slow(Normal):
 
 
 class StartTls(Normal):
-    """Takes emails from those who have signed in."""
+    """Takes emails from those who have logged in."""
 
     certificate = "good"
     settings = {"MAIL_USE_TLS": True, "MAIL_USERNAME": USERNAME, "MAIL_PASSWORD": PASSWORD}

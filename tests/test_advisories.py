@@ -1,7 +1,7 @@
 """Faults that were published about other systems, each as a story that must not come true here.
 
 Why each does not hold: tokens are bound to the state that they change (app/security/tokens.py, User.spend), one
-service does each thing whichever page asks for it, and every login passes through gate.sign_in().
+service does each thing whichever page asks for it, and every login passes through gate.complete_login().
 """
 
 import re
@@ -55,7 +55,7 @@ def at_once(*deeds):
 
 def test_cve_2026_134315_a_change_of_address_link_dies_when_the_old_address_is_given_up(client, ada, outbox, clock):
     """The link is bound to the address that it replaces: once the account has another, it changes nothing."""
-    client.sign_in(ada)
+    client.log_in(ada)
     ask_for(client, "second@example.com")
     stale = links(outbox, "/auth/change-email/")[-1]
     change_to(client, outbox, "third@example.com")
@@ -68,7 +68,7 @@ def test_cve_2026_134315_nobody_else_gets_an_address_while_its_link_could_bring_
     client, another_client, ada, outbox
 ):
     """For the seven days in which "This wasn't me" restores an address, it is reserved."""
-    client.sign_in(ada)
+    client.log_in(ada)
     change_to(client, outbox, "second@example.com")
     form = {"email": "ada@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     assert another_client.post("/auth/register", data=form).status_code == 422
@@ -79,7 +79,7 @@ def test_cve_2026_134315_nobody_else_gets_an_address_while_its_link_could_bring_
 
 def test_cve_2026_115770_a_confirmation_link_dies_when_the_address_changes(client, bob, outbox):
     """The token is bound to the address that it confirms."""
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     stale = links(outbox, "/auth/confirm/")[-1]
     client.post("/auth/unconfirmed", data={"email": "bob@elsewhere.example"})
@@ -123,7 +123,7 @@ def test_cve_2026_53516_an_unverified_address_joins_nothing(client, ada, issuer)
 
 def test_cve_2026_32700_of_two_pending_changes_of_address_one_is_made(client, ada, outbox):
     """Making one change voids the other's link, also when both are opened at the same moment."""
-    client.sign_in(ada)
+    client.log_in(ada)
     for email in ("second@example.com", "third@example.com"):
         ask_for(client, email)
     tokens = [link.rpartition("/")[2] for link in links(outbox, "/auth/change-email/")]
@@ -152,7 +152,7 @@ def test_one_magic_link_opens_one_session_however_often_it_is_used_at_once(app, 
 @pytest.mark.parametrize("way", ["link", "code", "button"])
 def test_every_way_to_use_a_magic_link_asks_for_the_second_factor(app, client, ada, outbox, clock, way):
     """Link, code and button end in one function, and that in the one way in."""
-    client.sign_in(ada)
+    client.log_in(ada)
     set_up(client, clock)
     client.post("/auth/logout")
     browser = app.test_client()
@@ -171,7 +171,7 @@ def test_every_way_to_use_a_magic_link_asks_for_the_second_factor(app, client, a
 @pytest.mark.parametrize("way", ["link", "code"])
 def test_both_ways_to_confirm_do_the_same(client, bob, outbox, way):
     """One rule confirms, whether its link is opened or its code is typed; neither logs anybody in."""
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     code = re.search(r"^\d{4} \d{4}$", outbox()[-1].body, re.MULTILINE)[0]
     sessions = len(db.session.scalars(select(UserSession)).all())

@@ -123,7 +123,7 @@ def ida(client, outbox, clock):
     db.session.add(person)
     db.session.commit()
     clock.move(days=-2)
-    client.sign_in(person)
+    client.log_in(person)
     client.post("/auth/change-email", data={"email": "elsewhere@example.com", "password": PASSWORD})
     assert client.get(outbox.link(0)).location == "/account"
     clock.move(days=2)
@@ -139,7 +139,7 @@ def assert_alike(first, *others):
                 assert this == that, f"{respect} of answer {number}"
 
 
-# Signing in
+# Logging in
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def accounts(ada, bob):
     [{}, {"HIDE_ACCOUNTS": True}, {"VERIFY_NEW_DEVICES": True}],
     ids=["open", "hidden", "devices verified"],
 )
-def test_signing_in_by_a_wrong_password(stranger, accounts, login):
+def test_logging_in_by_a_wrong_password(stranger, accounts, login):
     """Also more often than that can be tried, and by the right one then."""
 
     def story(name):
@@ -319,7 +319,7 @@ def test_registering_where_no_more_emails_go(stranger, addresses):
 def test_changing_ones_address_to_anothers(stranger, addresses, ada):
     def story(name):
         it = stranger(name)
-        it.browser.sign_in(ada)
+        it.browser.log_in(ada)
         it.get("/auth/change-email")
         for _ in range(11):
             it.post("/auth/change-email", email="{}@example.com", password=PASSWORD).get("/auth/email-sent")

@@ -25,7 +25,7 @@ def signed_by(app, claims):
 
 
 def test_its_session_cookie_logs_nobody_in(app, staging, client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     claims = {"_user_id": db.session.scalar(select(UserSession.id)), "_fresh": True}
     browser = app.test_client(use_cookies=False)
     assert browser.get("/account", headers={"Cookie": signed_by(app, claims)}).status_code == 200

@@ -63,7 +63,7 @@ HELD = {unconfirmed: "/auth/unconfirmed", leaving: "/auth/keep", without_second_
 @pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}])
 @pytest.mark.parametrize("standing", HELD, ids=lambda standing: standing.__name__)
 def test_public_pages_stay_public_and_the_others_lead_to_what_is_missing(app, client, ada, shop, standing):
-    client.sign_in(ada)
+    client.log_in(ada)
     standing(ada)
     db.session.commit()
     for answer in (client.get("/shop/"), client.post("/shop/"), client.get("/about")):
@@ -76,7 +76,7 @@ def test_public_pages_stay_public_and_the_others_lead_to_what_is_missing(app, cl
 
 @on_sqlite
 def test_once_confirmed_a_user_goes_where_they_were_held_back(client, bob, shop, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.get("/shop/orders")
     client.post("/auth/confirm")
     assert client.get(outbox.link()).location == "/shop/orders"

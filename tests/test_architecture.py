@@ -199,7 +199,7 @@ BROKEN = [  # a module, a line that it must not have, the rule that forbids it
     ("app.helpers", "", on_no_floor),
     ("manage", "", on_no_floor),
     ("app.auth.login", "from app import create_app", import_from_above),
-    ("app.accounts.sessions", "from ..auth.gate import sign_in", import_from_above),
+    ("app.accounts.sessions", "from ..auth.gate import log_in", import_from_above),
     ("app.security.audit", "import app.accounts.sessions as sessions", import_from_above),
     ("app.models.user", "def late():\n    from app import mail", import_from_above),
     ("app.models", "if TYPE_CHECKING:\n    from app.security.audit import record", import_from_above),

@@ -20,7 +20,7 @@ def member(client, ada, phone, clock):
     """Ada's browser, in which she has just logged in with both factors."""
     db.session.add(Passkey(user_id=ada.id, name="Key", credential_id="x", public_key="x", sign_count=0))
     db.session.commit()
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post(STEP, data={"code": phone.code()})
     clock.move(minutes=1)
     return client
@@ -146,7 +146,7 @@ def test_the_list_of_passkeys_asks_for_the_proof_before_a_passkey_is_made(member
 
 
 def test_without_two_factor_a_recent_login_is_enough(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     assert 'data-passkey="create"' in client.get("/auth/passkeys").text
     assert client.get("/auth/two-factor").status_code == 200
 

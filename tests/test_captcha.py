@@ -167,7 +167,7 @@ def has_box(page):
 
 
 def fail(browser, times=3, login="ada"):
-    """Fail to sign in, and return the last answer."""
+    """Fail to log in, and return the last answer."""
     for _ in range(times):
         page = browser.post("/auth/login", data={"login": login, "password": "wrong"})
     return page
@@ -403,10 +403,10 @@ def test_the_page_has_the_script_the_box_with_the_public_key_and_a_word_for_who_
     assert SECRET not in page
 
 
-# When sign-in asks
+# When login asks
 
 
-def test_sign_in_asks_after_three_failures_and_then_of_everybody_in_that_network(client, another_client, ada, service):
+def test_login_asks_after_three_failures_and_then_of_everybody_in_that_network(client, another_client, ada, service):
     assert not has_box(client.get("/auth/login"))
     assert not has_box(fail(client, 2))
     assert not has_box(client.get("/auth/login"))
@@ -417,7 +417,7 @@ def test_sign_in_asks_after_three_failures_and_then_of_everybody_in_that_network
     assert service.asked == []
 
 
-def test_sign_in_asks_alike_for_known_and_unknown_names(app, ada):
+def test_login_asks_alike_for_known_and_unknown_names(app, ada):
     pages = []
     for number, login in enumerate(("ada", "eve")):
         browser = at(app.test_client(), f"203.0.113.{number}")
@@ -479,10 +479,10 @@ def test_after_fifteen_minutes_the_network_is_forgiven(client, app, ada, clock):
     page = app.test_client().get("/auth/login")
     assert not has_box(page)
     assert "http" not in page.headers["Content-Security-Policy"]
-    assert app.test_client().sign_in(ada).status_code == 302
+    assert app.test_client().log_in(ada).status_code == 302
 
 
-def test_who_signs_in_starts_anew(client, ada, clock):
+def test_who_logs_in_starts_anew(client, ada, clock):
     fail(client)
     assert client.post("/auth/login", data=OLD | TICKED).status_code == 302
     client.post("/auth/logout")
@@ -490,8 +490,8 @@ def test_who_signs_in_starts_anew(client, ada, clock):
     assert not has_box(client.get("/auth/login"))
 
 
-def test_wrong_passwords_of_those_who_are_signed_in_are_no_failed_sign_ins(client, another_client, ada):
-    client.sign_in(ada)
+def test_wrong_passwords_of_those_who_are_logged_in_are_no_failed_logins(client, another_client, ada):
+    client.log_in(ada)
     for _ in range(4):
         client.post("/account/change-password", data={"old_password": "wrong", "password": "x"})
     assert not has_box(another_client.get("/auth/login"))

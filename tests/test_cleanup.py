@@ -91,7 +91,7 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "challenges of passkeys": (
         PasskeyChallenge,
         1,
-        lambda user, at: PasskeyChallenge(purpose="sign_in", browser="x", asked_at=at),
+        lambda user, at: PasskeyChallenge(purpose="log_in", browser="x", asked_at=at),
     ),
     "changes of address": (EmailChange, 30, change),
     "removed credentials": (RemovedCredential, 7, removed),
@@ -99,7 +99,7 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "emails given up": (OutboxEmail, 30, lambda user, at: email(user, at, "failed")),
     "emails dropped": (OutboxEmail, 30, lambda user, at: email(user, at, "obsolete")),
     "ways to a provider": (SsoJourney, 7, journey),
-    "history": (Event, 365, lambda user, at: Event(user_id=user.id, action="signed_in", at=at)),
+    "history": (Event, 365, lambda user, at: Event(user_id=user.id, action="logged_in", at=at)),
     "history of nobody": (Event, 7, lambda user, at: Event(action="account_deleted", at=at)),
     "history of strangers": (
         Event,
@@ -215,7 +215,7 @@ def statements(app):
 
 def test_many_rows_go_in_batches_that_all_cost_the_same(ada, clock, monkeypatch, statements):
     monkeypatch.setattr(cleanup, "BATCH", 3)
-    db.session.add_all([Event(user_id=ada.id, action="signed_in", at=clock.time - YEAR) for _ in range(8)])
+    db.session.add_all([Event(user_id=ada.id, action="logged_in", at=clock.time - YEAR) for _ in range(8)])
     db.session.commit()
     statements.clear()
     assert (run("audit_events"), count(Event)) == (8, 0)
@@ -230,7 +230,7 @@ def test_a_batch_starts_where_the_last_one_ended(ada, clock, monkeypatch, statem
     """On PostgreSQL, what was deleted still stands in the index; time per batch would grow with all before it."""
     monkeypatch.setattr(cleanup, "BATCH", 2)
     ages = [YEAR + timedelta(days=days) for days in (5, 4, 3, 3, 3, 2, 1)]  # with more of one age than a batch takes
-    db.session.add_all([Event(user_id=ada.id, action="signed_in", at=clock.time - age) for age in ages])
+    db.session.add_all([Event(user_id=ada.id, action="logged_in", at=clock.time - age) for age in ages])
     db.session.commit()
     statements.clear()
     assert run("audit_events") == 7

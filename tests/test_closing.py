@@ -49,7 +49,7 @@ def held(word):
 @pytest.fixture
 def leaving(client, ada, outbox, clock):
     """Ada, who has asked for it, and is in no browser."""
-    client.sign_in(ada)
+    client.log_in(ada)
     ask(client)
     outbox()
     return ada
@@ -63,7 +63,7 @@ def test_who_asks_is_out_of_every_browser_and_gets_an_email_that_names_the_day(
     client, another_client, ada, outbox, clock, typed
 ):
     for browser in (client, another_client):
-        browser.sign_in(ada, remember_me="y")
+        browser.log_in(ada, remember_me="y")
     assert "In 14 days" in client.get("/auth/delete").text
     waiting = len(outbox())
     answer = ask(client, typed)
@@ -86,7 +86,7 @@ def test_who_asks_is_out_of_every_browser_and_gets_an_email_that_names_the_day(
 
 @pytest.mark.parametrize("typed", ["", "ada", "bob@example.com", "ada@example.org"])
 def test_another_address_deletes_nothing_and_stays_in_its_field(client, ada, bob, typed):
-    client.sign_in(ada)
+    client.log_in(ada)
     before = rows()
     page = ask(client, typed)
     assert page.status_code == 422
@@ -98,7 +98,7 @@ def test_another_address_deletes_nothing_and_stays_in_its_field(client, ada, bob
 
 
 def test_who_proved_long_ago_who_they_are_proves_it_again_first(client, another_client, ada, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     clock.move(minutes=15)
     page = ask(client)
     assert (page.status_code, ada.deletion_due_at) == (403, None)
@@ -116,13 +116,13 @@ def test_its_address_and_name_stay_taken(client, another_client, leaving, bob, c
     form = {"email": "eve@example.com", "username": "eve", "password": NEW, "confirm_password": NEW}
     for taken in ({"email": "ADA@example.com"}, {"username": "ADA"}):
         assert client.post("/auth/register", data=form | taken).status_code == 422
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     address = {"email": "ada@example.com", "password": PASSWORD}
     assert another_client.post("/auth/change-email", data=address).status_code == 422
     assert another_client.post("/auth/change-username", data={"username": "Ada"}).status_code == 422
     clock.move(days=1)
     assert purge() == 1
-    another_client.sign_in(User.find("bob"))
+    another_client.log_in(User.find("bob"))
     assert another_client.post("/auth/change-username", data={"username": "Ada"}).location == "/account"
     assert client.post("/auth/register", data=form | {"email": "ada@example.com"}).status_code == 302
     assert client.get("/auth/unconfirmed").status_code == 200
@@ -160,7 +160,7 @@ def test_every_way_in_leads_to_the_question_first_and_then_on(client, leaving, o
 
 
 def test_no_other_page_answers_and_looking_changes_nothing(app, client, leaving):
-    client.sign_in(leaving)
+    client.log_in(leaving)
     before, open_to_them = rows(), {"auth.keep", "auth.logout", "auth.secure_account"} | ASKS_NOBODY
     for method in ("GET", "HEAD", "OPTIONS"):
         for endpoint, address in addresses(app, method):
@@ -180,12 +180,12 @@ def test_no_other_page_answers_and_looking_changes_nothing(app, client, leaving)
 
 
 def test_the_button_keeps_the_account_as_it_was(client, another_client, ada, outbox, clock):
-    kept = select(*(column for column in User.__table__.columns if column.name != "sign_ins"))
+    kept = select(*(column for column in User.__table__.columns if column.name != "login_count"))
     before = db.session.execute(kept).all()
-    client.sign_in(ada)
+    client.log_in(ada)
     ask(client)
     clock.move(days=13, hours=23)
-    client.sign_in(ada)
+    client.log_in(ada)
     told = len(outbox())
     client.get("/account")
     assert client.post("/auth/keep").location == "/account"
@@ -200,15 +200,15 @@ def test_the_button_keeps_the_account_as_it_was(client, another_client, ada, out
 
     clock.move(days=30)
     assert purge() == 0
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     assert another_client.get("/account").status_code == 200
     assert another_client.get("/auth/keep").location == "/"
 
 
 def test_who_never_confirmed_can_leave_and_stay_too(client, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     assert ask(client, "bob@example.com").location == "/"
-    client.sign_in(bob)
+    client.log_in(bob)
     assert client.get("/account").location == "/auth/keep"
     client.post("/auth/keep")
     assert (client.get("/account").location, bob.deletion_due_at) == ("/auth/unconfirmed", None)
@@ -254,10 +254,10 @@ def test_after_14_days_nothing_is_left_of_a_person_and_all_of_the_others(app, ou
     assert outbox() == outbox[:1]
 
 
-def test_who_is_signed_in_is_out_at_the_next_request(app, client, another_client, leaving, clock):
+def test_who_is_logged_in_is_out_at_the_next_request(app, client, another_client, leaving, clock):
     clock.move(days=14, hours=-1)
     for browser in (client, another_client):
-        browser.sign_in(leaving)
+        browser.log_in(leaving)
         assert browser.get("/account").location == "/auth/keep"
     clock.move(hours=1)
     assert purge() == 1
@@ -328,7 +328,7 @@ def test_who_keeps_the_account_while_it_is_purged_keeps_it(app, ada, clock, monk
 
 
 def test_what_belongs_to_whoever_had_the_address_before_is_not_taken_along(client, another_client, ada, outbox, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
     link = next(email.body for email in outbox() if "lovelace@example.com" in email.recipients)
     client.get(re.search(r"http://localhost(/auth/change-email/\S+)", link)[1])
@@ -351,16 +351,16 @@ def test_what_is_frozen_is_not_purged(app, ada, clock):
 
 
 def test_the_unconfirmed_get_no_emails_by_leaving_and_staying(client, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     ask(client, "bob@example.com")
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/keep")
     assert outbox() == []
 
 
 def test_notices_use_up_no_email_that_lets_the_owner_in(app, ada, outbox):
     for _ in range(12):
-        app.test_client().sign_in(ada)
+        app.test_client().log_in(ada)
     assert [email.subject for email in outbox()] == ["A new browser is logged in to your account"] * 3
     app.test_client().post("/auth/reset", data={"email": "ada@example.com"})
     assert "/auth/reset/" in outbox()[-1].body

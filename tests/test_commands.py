@@ -39,7 +39,7 @@ def count(model):
     return db.session.scalar(select(func.count()).select_from(model))
 
 
-def is_signed_in(client):
+def is_logged_in(client):
     return client.get("/account").status_code == 200
 
 
@@ -53,7 +53,7 @@ def test_an_account_is_made_by_answering_questions(flask, client, outbox):
     assert PASSWORD not in result.output
     eve = User.find("eve")
     assert not eve.is_admin
-    client.sign_in(eve)
+    client.log_in(eve)
     assert client.get("/account").location == "/auth/unconfirmed"
     assert outbox()[0].recipients == ["eve@example.com"]
     assert "You have confirmed your account" in client.get(outbox.link(), follow_redirects=True).text
@@ -61,8 +61,8 @@ def test_an_account_is_made_by_answering_questions(flask, client, outbox):
 
 def test_a_confirmed_account_gets_no_email_and_is_let_in(flask, client, outbox):
     assert flask("users", "create", "--confirmed", typed=EVE).exit_code == 0
-    client.sign_in(User.find("eve"))
-    assert is_signed_in(client)
+    client.log_in(User.find("eve"))
+    assert is_logged_in(client)
     assert outbox() == []
 
 
@@ -97,7 +97,7 @@ def test_without_a_password_an_email_has_one_chosen(flask, client, outbox, optio
     assert "eve <eve@example.com> has an account." in result.stdout
     eve = User.find("eve")
     assert (eve.password_hash, eve.confirmed) == (None, "--confirmed" in options)
-    assert client.sign_in(eve, "").status_code == client.sign_in(eve, "None").status_code == 422
+    assert client.log_in(eve, "").status_code == client.log_in(eve, "None").status_code == 422
 
     [email] = outbox()
     assert (email.subject, email.recipients) == ("Your account at Flasky", ["eve@example.com"])
@@ -108,7 +108,7 @@ def test_without_a_password_an_email_has_one_chosen(flask, client, outbox, optio
     assert eve.confirmed
     form = client.get(chosen.location).text.partition('<form method="post" action="')[2].partition('"')[0]
     assert client.post(form, data={"login": "eve", "password": PASSWORD}).location == arrived_at
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     assert client.get(link).status_code == 410
 
 
@@ -120,8 +120,8 @@ def test_a_first_password_can_be_chosen_later_by_another_email(flask, client, ou
     assert outbox[0].body.rstrip().endswith("http://localhost/auth/reset")
     client.post("/auth/reset", data={"email": "eve@example.com"})
     client.post(outbox.link(), data={"password": PASSWORD, "confirm_password": PASSWORD})
-    client.sign_in(User.find("eve"))
-    assert is_signed_in(client)
+    client.log_in(User.find("eve"))
+    assert is_logged_in(client)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_an_account_is_made_in_a_container(no_terminal):
 ASKING = [
     ("users", "delete", "ada"),
     ("users", "delete", "ada", "--now"),
-    ("users", "sign-out", "--all"),
+    ("users", "logout", "--all"),
     ("users", "reset-second-factor", "ada"),
 ]
 
@@ -300,11 +300,11 @@ def test_what_is_shown_of_an_account(flask, client, another_client, ada):
     db.session.commit()
     shown = flask("users", "show", "ada").stdout.splitlines()
     assert "Password   none" in shown
-    assert "Signed in  in 0 browsers" in shown
+    assert "Logged in  in 0 browsers" in shown
     ada.password = PASSWORD
     db.session.commit()
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     shown = flask("users", "show", "ada").stdout
     assert shown.splitlines() == [
         "Username   ada",
@@ -314,65 +314,65 @@ def test_what_is_shown_of_an_account(flask, client, another_client, ada):
         "Linked     nothing",
         "Factors    none",
         f"Since      {ada.created_at:%Y-%m-%d %H:%M} UTC",
-        "Signed in  in 2 browsers",
+        "Logged in  in 2 browsers",
     ]
     assert ada.password_hash not in shown
 
 
-# flask users deactivate, activate, confirm, sign-out
+# flask users deactivate, activate, confirm, logout
 
 
 def test_a_deactivated_person_is_out_at_the_next_request(flask, client, ada):
-    client.sign_in(ada)
-    assert is_signed_in(client)
+    client.log_in(ada)
+    assert is_logged_in(client)
     assert "ada can't log in any more." in flask("users", "deactivate", "ada").stdout
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert "Hello, stranger." in client.get("/").text
 
 
 def test_a_deactivated_person_is_told_so_only_after_the_right_password(flask, client, another_client, ada):
-    usual = client.sign_in(ada, "wrong")
+    usual = client.log_in(ada, "wrong")
     flask("users", "deactivate", "ada")
-    wrong = another_client.sign_in(ada, "wrong")
+    wrong = another_client.log_in(ada, "wrong")
     assert (wrong.status_code, without_tokens(wrong)) == (usual.status_code, without_tokens(usual))
     told = client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
     assert "This account has been deactivated" in told.text
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
 
 
 def test_an_activated_person_can_log_in_again_and_must(flask, client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     flask("users", "deactivate", "ada")
     assert "ada can log in again." in flask("users", "activate", "ada").stdout
-    assert not is_signed_in(client)
-    client.sign_in(ada)
-    assert is_signed_in(client)
+    assert not is_logged_in(client)
+    client.log_in(ada)
+    assert is_logged_in(client)
 
 
 def test_a_person_is_confirmed_without_an_email(flask, client, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert "bob@example.com is confirmed." in flask("users", "confirm", "bob").stdout
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     assert outbox() == [], "the one that waited is of no use now"
 
 
-def test_a_person_is_signed_out_of_every_browser(flask, app, client, another_client, ada, bob):
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+def test_a_person_is_logged_out_of_every_browser(flask, app, client, another_client, ada, bob):
+    client.log_in(ada)
+    another_client.log_in(ada)
     bobs = app.test_client()
     bob.confirmed = True
     db.session.commit()
-    bobs.sign_in(bob)
-    assert "ada was signed out of 2 browsers." in flask("users", "sign-out", "ada").stdout
-    assert [is_signed_in(browser) for browser in (client, another_client, bobs)] == [False, False, True]
-    client.sign_in(ada)
-    assert is_signed_in(client)
+    bobs.log_in(bob)
+    assert "ada was logged out of 2 browsers." in flask("users", "logout", "ada").stdout
+    assert [is_logged_in(browser) for browser in (client, another_client, bobs)] == [False, False, True]
+    client.log_in(ada)
+    assert is_logged_in(client)
 
 
 def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     for _ in range(10):
         another_client.post("/auth/reset", data={"email": "ada@example.com"})
     result = flask("users", "send-reset", "ADA")
@@ -381,15 +381,15 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
     assert (outbox[-1].subject, outbox[-1].recipients) == ("Choose a new password for Flasky", ["ada@example.com"])
     assert "By: those who run Flasky" in outbox[-1].body
     assert outbox.link().rpartition("/")[2] not in result.output
-    assert is_signed_in(client), "nothing is changed by the email"
+    assert is_logged_in(client), "nothing is changed by the email"
     line = db.session.scalar(select(Event).order_by(Event.id.desc()).limit(1))
     assert (line.action, line.user_id, line.detail) == ("reset_asked", ada.id, {"by": "operator"})
 
     new = "a heron over the lock"
     another_client.post(outbox.link(), data={"password": new, "confirm_password": new})
-    assert not is_signed_in(client)
-    client.sign_in(ada, new)
-    assert is_signed_in(client)
+    assert not is_logged_in(client)
+    client.log_in(ada, new)
+    assert is_logged_in(client)
 
 
 @pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", ""])
@@ -403,66 +403,66 @@ def test_an_unknown_name_is_said_in_a_sentence(flask, ada, who):
 
 def test_history_tells_that_it_was_an_operator(flask):
     flask("users", "create", typed=EVE)
-    for verb in ("confirm", "deactivate", "activate", "sign-out", "export", "keep", "why", "show"):
+    for verb in ("confirm", "deactivate", "activate", "logout", "export", "keep", "why", "show"):
         flask("users", verb, "eve")
     flask("users", "delete", "eve", "--yes")
     flask("users", "keep", "eve")
     lines = db.session.scalars(select(Event).order_by(Event.id)).all()
-    actions = ["registered", "confirmed", "deactivated", "activated", "signed_out_everywhere", "exported"]
+    actions = ["registered", "confirmed", "deactivated", "activated", "logged_out_everywhere", "exported"]
     actions += ["deletion_asked", "deletion_taken_back"]
     assert [line.action for line in lines] == actions
     assert {line.user_id for line in lines} == {User.find("eve").id}
     assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "operator"}, "", "")] * 8
 
 
-# flask users sign-out --all, delete, keep, export, purge, tidy
+# flask users log-out --all, delete, keep, export, purge, tidy
 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
-def test_everybody_is_signed_out_of_every_browser_when_that_is_meant(
+def test_everybody_is_logged_out_of_every_browser_when_that_is_meant(
     flask, client, another_client, ada, bob, options, typed
 ):
-    client.sign_in(ada)
-    another_client.sign_in(bob)
-    result = flask("users", "sign-out", "--all", *options, typed=typed)
+    client.log_in(ada)
+    another_client.log_in(bob)
+    result = flask("users", "logout", "--all", *options, typed=typed)
     assert result.exit_code == 0
     assert ("Sign everybody out?" in result.output) is (typed is not None)
-    assert result.stdout.endswith("Everybody was signed out of 2 browsers.\n")
+    assert result.stdout.endswith("Everybody was logged out of 2 browsers.\n")
     for browser in (client, another_client):
         page = browser.get("/account", follow_redirects=True)
         assert "You were logged out everywhere by those who run this site." in page.text
-    assert flask("users", "sign-out", "--all", "--yes").stdout == "Everybody was signed out of 0 browsers.\n"
+    assert flask("users", "logout", "--all", "--yes").stdout == "Everybody was logged out of 0 browsers.\n"
 
 
 @pytest.mark.parametrize(
-    "arguments", [["sign-out", "--all"], ["delete", "ada"], ["delete", "ada", "--now"]], ids=" ".join
+    "arguments", [["logout", "--all"], ["delete", "ada"], ["delete", "ada", "--now"]], ids=" ".join
 )
 @pytest.mark.parametrize("typed", ["n\n", "\n", ""])
 def test_what_is_not_confirmed_is_not_done(flask, client, ada, outbox, arguments, typed):
-    client.sign_in(ada)
+    client.log_in(ada)
     result = flask("users", *arguments, typed=typed)
     assert result.exit_code == 1
     assert "Aborted!" in result.stderr
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     assert outbox() == []
     assert not User.find("ada").deletion_due_at
 
 
 @pytest.mark.parametrize("arguments", [[], ["ada", "--all"], ["ada", "--all", "--yes"]])
-def test_signing_out_nobody_in_particular_is_said_in_a_sentence(flask, client, ada, arguments):
-    client.sign_in(ada)
-    result = flask("users", "sign-out", *arguments, typed="y\n")
+def test_logging_out_nobody_in_particular_is_said_in_a_sentence(flask, client, ada, arguments):
+    client.log_in(ada)
+    result = flask("users", "logout", *arguments, typed="y\n")
     assert result.exit_code == 2
     assert "Give a name or an address, or --all." in result.stderr
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
 
 def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, outbox, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     result = flask("users", "delete", "ADA@example.com", typed="y\n")
     assert "Delete ada <ada@example.com> in 14 days?" in result.output
     assert result.stdout.endswith("ada will be deleted in 14 days.\n")
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert outbox()[0].subject == "Your account at Flasky will be deleted"
     assert "confirmed" in flask("users", "show", "ada").stdout
     assert "to be deleted, confirmed" in flask("users", "list").stdout
@@ -471,8 +471,8 @@ def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, 
     assert outbox()[1].subject == "Your account at Flasky stays"
     clock.move(days=14)
     assert flask("users", "purge").stdout == "0 accounts are deleted.\n"
-    client.sign_in(ada)
-    assert is_signed_in(client)
+    client.log_in(ada)
+    assert is_logged_in(client)
 
     flask("users", "delete", "ada", "--yes")
     clock.move(days=14)
@@ -484,31 +484,31 @@ def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
 def test_an_account_is_deleted_at_once(flask, client, ada, bob, outbox, options, typed):
-    client.sign_in(ada)
+    client.log_in(ada)
     result = flask("users", "delete", "ada", "--now", *options, typed=typed)
     assert ("Delete ada <ada@example.com> now, for good?" in result.output) is (typed is not None)
     assert result.stdout.endswith("ada is deleted.\n")
     assert [email.recipients for email in outbox()] == [["ada@example.com"]]
     assert (count(OutboxEmail), db.session.scalars(select(User.username)).all()) == (0, ["bob"])
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert [(line.action, line.detail) for line in db.session.scalars(select(Event))] == [
         ("account_deleted", {"by": "operator"})
     ]
 
 
 def test_an_export_is_json_on_the_standard_output(flask, client, ada, bob):
-    client.sign_in(ada)
+    client.log_in(ada)
     ada.username = "Ada"
     db.session.commit()
     held = json.loads(flask("users", "export", "ada").stdout)
     assert [row["username"] for row in held["users"]] == ["Ada"]
-    assert [row["action"] for row in held["events"]] == ["signed_in"]
+    assert [row["action"] for row in held["events"]] == ["logged_in"]
     assert "bob" not in str(held)
     assert ada.password_hash not in str(held)
 
 
 def test_what_is_out_of_date_is_counted_as_it_goes(flask, client, ada, bob, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     clock.move(days=8)
     lines = [line.split(maxsplit=1) for line in flask("users", "tidy").stdout.splitlines()]
     gone = {name: int(number) for number, name in lines}
@@ -529,11 +529,11 @@ def why(flask, who):
 
 def test_why_nothing_keeps_a_person_out(flask, client, ada, clock):
     nothing = "Nothing keeps ada out but a forgotten password."
-    assert why(flask, "ADA@example.com") == [nothing, MENDED.format("ada"), "No sign-in is on record."]
+    assert why(flask, "ADA@example.com") == [nothing, MENDED.format("ada"), "No login is on record."]
     firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"User-Agent": firefox})
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
-    assert why(flask, "ada") == [nothing, MENDED.format("ada"), f"Last signed in at {at} (password, Firefox on Linux)."]
+    assert why(flask, "ada") == [nothing, MENDED.format("ada"), f"Last logged in at {at} (password, Firefox on Linux)."]
     assert count(Event) == 1, "looking leaves no trace"
 
 
@@ -562,8 +562,8 @@ def test_why_an_account_keeps_its_person_out_and_the_command_that_mends_it(
     if mended:
         assert flask("users", *mended, "ada").exit_code == 0
         assert why(flask, "ada")[0] == "Nothing keeps ada out but a forgotten password."
-        client.sign_in(ada)
-        assert is_signed_in(client)
+        client.log_in(ada)
+        assert is_logged_in(client)
 
 
 def test_why_says_all_that_is_wrong(flask, bob):
@@ -577,7 +577,7 @@ def test_why_says_all_that_is_wrong(flask, bob):
 
 def test_why_tells_what_became_of_the_confirmation_email(flask, client, bob, outbox, clock):
     assert why(flask, "bob")[1] == "No confirmation email to this address is on record."
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
     assert why(flask, "bob")[1] == f"The email to it waits, and is tried again at {at}. "
@@ -587,7 +587,7 @@ def test_why_tells_what_became_of_the_confirmation_email(flask, client, bob, out
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
 def test_why_tells_what_the_mail_server_said(flask, client, bob, clock):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     flask("mail", "work", "--once")
     later = f"{clock.time + timedelta(seconds=30):%Y-%m-%d %H:%M} UTC"
@@ -622,7 +622,7 @@ def test_every_command_says_in_a_sentence_what_it_does(flask, group):
         assert re.search(rf"^  {name} +[A-Z]", listed, re.MULTILINE), "in the list"
         sentence = said.stdout.split("\n\n")[1].strip()
         assert re.match(r"[A-Z].*\.", sentence), name
-    assert "--all" in flask("users", "sign-out", "--help").stdout
+    assert "--all" in flask("users", "logout", "--help").stdout
     assert "--now" in flask("users", "delete", "--help").stdout
 
 
@@ -631,7 +631,7 @@ def test_every_command_says_in_a_sentence_what_it_does(flask, group):
 
 def test_an_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox):
     assert flask("mail", "list").stdout == ""
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     waiting = flask("mail", "list").stdout
     assert waiting.split() == ["1", "waiting", "confirm", "bob@example.com", "0:00:00", "0", "tries"]
@@ -644,7 +644,7 @@ def test_an_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox)
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
 def test_an_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, outbox, clock):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
     waiting = flask("mail", "list").stdout
@@ -666,7 +666,7 @@ def test_an_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, 
     assert flask("mail", "retry", "1").stdout == "1 will be tried again.\n"
     assert "0 tries" in flask("mail", "list").stdout
     flask("mail", "work", "--once")
-    client.sign_in(bob)
+    client.log_in(bob)
     assert client.get(outbox.link()).location == "/", "the link is as young as the email"
     assert flask("mail", "list").stdout == ""
 
@@ -676,7 +676,7 @@ def test_all_emails_are_retried_at_once_but_those_that_were_sent(app, flask, cli
     for person, browser in ((ada, client), (bob, another_client)):
         person.confirmed = False
         db.session.commit()
-        browser.sign_in(person)
+        browser.log_in(person)
         browser.post("/auth/confirm")
     for _ in range(2):  # a server that is away is asked once each time
         assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
@@ -688,7 +688,7 @@ def test_all_emails_are_retried_at_once_but_those_that_were_sent(app, flask, cli
 
 
 def test_an_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, client, bob, clock):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     assert OutboxEmail.claim()
     flask("mail", "retry", "--all")
@@ -706,7 +706,7 @@ def test_an_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, clien
     ],
 )
 def test_a_retry_of_nothing_is_said_in_a_sentence(flask, client, bob, outbox, arguments, code, words):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     outbox()
     result = flask("mail", "retry", *arguments)
@@ -728,7 +728,7 @@ COMMANDS = {
         "send-reset": ["ada"],
         "reset-second-factor": ["ada"],
         "trust-next-login": ["ada", "--yes"],
-        "sign-out": ["ada"],
+        "logout": ["ada"],
         "delete": ["ada", "--yes"],
         "keep": ["ada"],
         "export": ["ada"],

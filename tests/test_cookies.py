@@ -133,7 +133,7 @@ def test_another_programs_cookies_on_localhost_change_nothing(instance, foreign)
 @pytest.mark.parametrize("path", ["", "/shop", "/shop/garden"])
 def test_cookies_go_to_the_path_of_the_instance_only(instance, path):
     app = instance(f"http://localhost:5000{path}", "development")
-    sent = app.test_client().sign_in(User(username="ada")).headers.getlist("Set-Cookie")
+    sent = app.test_client().log_in(User(username="ada")).headers.getlist("Set-Cookie")
     link = app.test_client().get(f"/?token={app.extensions['dev_token']}").headers.getlist("Set-Cookie")
     morsels = [morsel for line in sent + link for morsel in SimpleCookie(line).values()]
     assert {morsel.key for morsel in morsels} == {
@@ -157,7 +157,7 @@ def test_cookies_go_to_the_path_of_the_instance_only(instance, path):
 def test_production_keeps_the_prefix_that_browsers_enforce(instance, url, names):
     settings = {"SECRET_KEY": "Xk1mQ9vzT7rW3pLc8sNd5fHj2gBy6uKe", "MAIL_SERVER": "127.0.0.1"}
     app = instance(url, "production", **settings)
-    sent = app.test_client().sign_in(User(username="ada")).headers.getlist("Set-Cookie")
+    sent = app.test_client().log_in(User(username="ada")).headers.getlist("Set-Cookie")
     morsels = [morsel for line in sent for morsel in SimpleCookie(line).values()]
     assert sorted(morsel.key for morsel in morsels) == sorted(names)
     for morsel in morsels:

@@ -210,7 +210,7 @@ def test_ten_corrections_at_once_give_an_address_to_one(app, outbox):
 
 def test_the_confirmed_and_strangers_correct_nothing(client, ada, outbox):
     assert correct(client, RIGHT).location == "/auth/login"
-    client.sign_in(ada)
+    client.log_in(ada)
     assert correct(client, RIGHT).location == HOME
     assert (ada.email, outbox()) == (ADA, [])
 
@@ -219,7 +219,7 @@ def test_the_confirmed_and_strangers_correct_nothing(client, ada, outbox):
 def test_where_accounts_are_hidden_nothing_is_corrected(client, bob, outbox):
     bob.confirmed = True
     db.session.commit()
-    client.sign_in(bob)
+    client.log_in(bob)
     bob.confirmed, bob.email = False, "bob@gmial.com"
     db.session.commit()
     page = client.get("/auth/unconfirmed").text
@@ -248,7 +248,7 @@ def test_a_likely_address_is_offered_with_a_button(client, outbox):
 
 
 def test_slips_in_well_known_domains_are_seen_and_other_domains_left_alone(client, bob):
-    client.sign_in(bob)
+    client.log_in(bob)
     for domain, meant in {
         "gmial.com": "gmail.com",
         "gmail.con": "gmail.com",
@@ -349,7 +349,7 @@ def test_a_code_is_good_once_and_for_one_account(client, another_client, outbox)
 def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, outbox, is_right):
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
-        browser.sign_in(bob)
+        browser.log_in(bob)
     browsers[0].post("/auth/confirm")
     code = newest_code(outbox)
     typed = code if is_right else another(code)

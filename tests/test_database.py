@@ -52,7 +52,7 @@ def test_no_request_waits_long_for_postgresql(app):
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_connections_that_the_server_has_ended_cost_no_request(app, client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     held = [db.engine.connect() for _ in range(3)]
     for connection in held[1:]:
         connection.close()  # to the pool
@@ -109,8 +109,8 @@ def test_moments_come_back_in_utc(ada):
 
 
 @pytest.mark.parametrize("address", ["/", "/account", "/auth/login"])
-def test_while_the_database_is_away_people_get_a_page_and_stay_signed_in(app, client, ada, address):
-    client.sign_in(ada)
+def test_while_the_database_is_away_people_get_a_page_and_stay_logged_in(app, client, ada, address):
+    client.log_in(ada)
 
     def fail(*_):
         raise OperationalError("SELECT", {}, sqlite3.OperationalError("database is locked"))

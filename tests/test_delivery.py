@@ -189,11 +189,11 @@ def test_the_thread_that_delivers_holds_up_no_page(make_app, database, server, o
         app.extensions["delivery"].stop(wait=5)
 
 
-# TLS and signing in
+# TLS and logging in
 
 
 @modes("STARTTLS", "TLS")
-def test_a_verified_connection_is_signed_in_once_and_gets_the_emails(queue, server):
+def test_a_verified_connection_is_logged_in_once_and_gets_the_emails(queue, server):
     queue("eve", "ada")
     assert delivery.deliver() == 2
     assert recipients(server) == ["eve", "ada"]

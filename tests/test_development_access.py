@@ -118,7 +118,7 @@ def test_the_link_opens_the_development_pages_and_leaves_the_address_bar(browser
 
 
 def test_the_link_works_for_a_user_who_has_not_confirmed(browser, bob):
-    browser.sign_in(bob)
+    browser.log_in(bob)
     assert browser.get(link()).location == "/"
     assert browser.get("/dev/mailbox").status_code == 200
 

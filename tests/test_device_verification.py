@@ -13,8 +13,8 @@ from sqlalchemy import delete, func, select, update
 from test_gate import JSON
 from test_magic_links import code_in, wrong
 from test_passkeys import add as add_passkey
-from test_passkeys import sign_in as log_in_by_passkey
-from test_passwords import NEW, choose, history, is_signed_in, notes
+from test_passkeys import log_in as log_in_by_passkey
+from test_passwords import NEW, choose, history, is_logged_in, notes
 
 from app.accounts import device_verification
 from app.extensions import db
@@ -38,7 +38,7 @@ unlimited = pytest.mark.parametrize("settings", [{"VERIFY_NEW_DEVICES": True, "R
 def owner(app, ada):
     """Ada's own device, where she is logged in."""
     browser = app.test_client()
-    assert browser.sign_in(ada).location == "/"
+    assert browser.log_in(ada).location == "/"
     return browser
 
 
@@ -46,7 +46,7 @@ def owner(app, ada):
 def new_device(app, owner, ada):
     """Another device, where her password was right."""
     browser = app.test_client()
-    assert browser.sign_in(ada).location == VERIFY
+    assert browser.log_in(ada).location == VERIFY
     return browser
 
 
@@ -86,7 +86,7 @@ def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, 
     fields = {"login": "ada", "password": PASSWORD, "remember_me": "y"}
     assert browser.post(f"{LOGIN}?next=/auth/history", data=fields).location == VERIFY
     assert sessions_of(ada) == 1, "only her own device's"
-    assert not is_signed_in(browser)
+    assert not is_logged_in(browser)
     page = browser.get(VERIFY)
     assert page.status_code == 200
     assert f"{clock.time:%H:%M} UTC</time>" in page.text
@@ -103,19 +103,19 @@ def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, 
     newest = db.session.scalar(select(UserSession).order_by(UserSession.created_at.desc(), UserSession.id))
     assert newest.method == "password"
     assert sessions_of(ada) == 2
-    assert history()[-4:] == ["device_code_sent", "device_verified", "signed_in", "new_device"]
+    assert history()[-4:] == ["device_code_sent", "device_verified", "logged_in", "new_device"]
 
 
 def test_the_device_is_recognised_from_then_on(new_device, ada, outbox):
     assert enter(new_device, code_in(outbox()[-1])).location == "/"
     new_device.post("/auth/logout")
     outbox().clear()
-    assert new_device.sign_in(ada).location == "/"
+    assert new_device.log_in(ada).location == "/"
     assert outbox() == []
 
 
 def test_without_the_code_nothing_of_the_account_opens(new_device, ada):
-    assert not is_signed_in(new_device)
+    assert not is_logged_in(new_device)
     for address in ("/auth/history", "/auth/two-factor", "/auth/passkeys", "/auth/change-password", "/auth/export"):
         assert new_device.get(address).location.startswith(LOGIN)
     assert new_device.get("/auth/second-factor").location == LOGIN
@@ -135,7 +135,7 @@ def test_a_wrong_password_sends_nothing(app, owner, outbox):
 
 
 def test_the_first_device_of_an_account_passes(client, ada, outbox):
-    assert client.sign_in(ada).location == "/"
+    assert client.log_in(ada).location == "/"
     assert outbox() == []
 
 
@@ -143,13 +143,13 @@ def test_an_account_whose_devices_are_forgotten_is_asked_all_the_same(app, owner
     """Cleanup forgets devices after a year: stolen passwords are tried on accounts that nobody uses."""
     db.session.execute(delete(Device))
     db.session.commit()
-    assert app.test_client().sign_in(ada).location == VERIFY
+    assert app.test_client().log_in(ada).location == VERIFY
 
 
 def test_an_unconfirmed_account_passes(app, bob):
     for _ in range(2):
         browser = app.test_client()
-        assert browser.sign_in(bob).location == "/"
+        assert browser.log_in(bob).location == "/"
         assert browser.get("/").location == "/auth/unconfirmed"
 
 
@@ -168,14 +168,14 @@ def test_with_two_factor_authentication_its_step_is_asked_for_and_no_code(app, o
     set_up(owner, clock)
     outbox().clear()
     browser = app.test_client()
-    assert browser.sign_in(ada).location == "/auth/second-factor"
+    assert browser.log_in(ada).location == "/auth/second-factor"
     assert browser.get(VERIFY).location == LOGIN
     assert outbox() == []
 
 
 @pytest.mark.parametrize("settings", [{}])
 def test_it_is_off_unless_it_is_set(app, owner, ada, flask):
-    assert app.test_client().sign_in(ada).location == "/"
+    assert app.test_client().log_in(ada).location == "/"
     result = flask("trust-next-login", "ada", "--yes")
     assert "VERIFY_NEW_DEVICES is off" in result.stdout
     assert db.session.scalar(select(User.next_login_trusted_until)) is None
@@ -190,9 +190,9 @@ def test_a_registration_logs_in(client, outbox):
 def test_the_device_of_another_account_is_not_recognised(app, owner, ada, bob):
     bob.confirmed = True
     db.session.commit()
-    app.test_client().sign_in(bob)
+    app.test_client().log_in(bob)
     owner.post("/auth/logout")
-    assert owner.sign_in(bob).location == VERIFY
+    assert owner.log_in(bob).location == VERIFY
 
 
 # The code
@@ -266,7 +266,7 @@ def test_of_ten_who_enter_one_code_at_once_one_is_logged_in(app, new_device, ada
     with ThreadPoolExecutor(10) as pool:
         statuses = list(pool.map(lambda browser: enter(browser, code).status_code, browsers))
     assert sorted(statuses) == [302] + [422] * 9
-    assert sum(map(is_signed_in, browsers)) == 1
+    assert sum(map(is_logged_in, browsers)) == 1
     assert sessions_of(ada) == 2
     assert history().count("device_verified") == 1
 
@@ -287,7 +287,7 @@ def test_another_browser_can_not_use_the_code(app, new_device, ada, outbox):
     stranger = app.test_client()
     assert enter(stranger, code).location == LOGIN
     thief = app.test_client()
-    assert thief.sign_in(ada).location == VERIFY, "who has the password, too, gets an email of their own"
+    assert thief.log_in(ada).location == VERIFY, "who has the password, too, gets an email of their own"
     assert refused(enter(thief, code))
     assert enter(new_device, code).location == "/"
 
@@ -295,9 +295,9 @@ def test_another_browser_can_not_use_the_code(app, new_device, ada, outbox):
 def test_the_codes_of_other_accounts_and_purposes_are_not_taken(app, new_device, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
-    app.test_client().sign_in(bob)
+    app.test_client().log_in(bob)
     other = app.test_client()
-    other.sign_in(bob)
+    other.log_in(bob)
     assert refused(enter(new_device, code_in(outbox()[-1])))
     other.post("/auth/magic-link", data={"email": ada.email})
     assert refused(enter(new_device, code_in(outbox()[-1])))
@@ -308,7 +308,7 @@ def test_a_code_proves_nothing_elsewhere(app, new_device, ada, outbox):
     code = code_in(outbox()[-1])
     new_device.post("/auth/magic-link", data={"email": ada.email})
     assert new_device.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
-    assert not is_signed_in(new_device)
+    assert not is_logged_in(new_device)
 
 
 # What happens meanwhile
@@ -324,7 +324,7 @@ def test_a_changed_password_ends_it(owner, new_device, ada, outbox):
     changed = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
     assert owner.post("/auth/change-password", data=changed).status_code == 302
     assert starts_again(new_device, code)
-    assert not is_signed_in(new_device)
+    assert not is_logged_in(new_device)
 
 
 def test_a_reset_ends_it(app, new_device, ada, outbox):
@@ -359,14 +359,14 @@ def test_an_account_that_is_deactivated_or_deleted_ends_it(flask, new_device, ou
     assert flask(command, "ada", *(["--now", "--yes"] if command == "delete" else [])).exit_code == 0
     answer = enter(new_device, code)
     assert answer.location.startswith(LOGIN)
-    assert not is_signed_in(new_device)
+    assert not is_logged_in(new_device)
 
 
 def test_a_deactivated_account_gets_no_email(app, owner, ada, flask, outbox):
     flask("deactivate", "ada")
     outbox().clear()
     browser = app.test_client()
-    assert browser.sign_in(ada).location == LOGIN
+    assert browser.log_in(ada).location == LOGIN
     assert browser.get(VERIFY).location == LOGIN
     assert outbox() == []
 
@@ -417,7 +417,7 @@ def test_the_same_code_is_sent_again_after_a_minute(new_device, outbox, clock):
 
 def test_the_password_entered_again_a_moment_later_sends_no_second_email(new_device, ada, outbox):
     amount, code = len(outbox()), code_in(outbox()[-1])
-    assert new_device.sign_in(ada).location == VERIFY
+    assert new_device.log_in(ada).location == VERIFY
     assert len(outbox()) == amount
     assert enter(new_device, code).location == "/"
 
@@ -444,10 +444,10 @@ def test_an_account_gets_five_an_hour_and_others_are_still_sent(app, owner, ada,
     outbox().clear()
     for _ in range(5):
         browser = app.test_client()
-        browser.sign_in(ada)
+        browser.log_in(ada)
         assert "We sent a code" in browser.get(VERIFY).text
     browser = app.test_client()
-    assert browser.sign_in(ada).location == VERIFY
+    assert browser.log_in(ada).location == VERIFY
     page = browser.get(VERIFY)
     assert "many were sent to this account lately" in page.text
     assert 'name="code"' not in page.text
@@ -465,7 +465,7 @@ def test_an_account_gets_five_an_hour_and_others_are_still_sent(app, owner, ada,
 def test_an_account_gets_fifteen_a_day(app, owner, ada, outbox, clock):
     outbox().clear()
     for _ in range(20):
-        app.test_client().sign_in(ada)
+        app.test_client().log_in(ada)
         clock.move(minutes=30)
     assert len(outbox()) == 15
 
@@ -509,7 +509,7 @@ def test_json_gets_statuses(app, owner, ada, outbox):
 def test_it_is_no_second_factor_and_no_reauthentication(app, owner, ada, outbox, clock):
     app.config["SECOND_FACTOR_FOR"] = "everybody"
     browser = app.test_client()
-    browser.sign_in(ada)
+    browser.log_in(ada)
     clock.move(minutes=10)
     browser.post(VERIFY, data={"again": "y"})
     assert enter(browser, code_in(outbox()[-1])).location == "/"
@@ -529,30 +529,30 @@ def test_an_operator_lets_the_next_login_pass_once(app, owner, ada, flask, outbo
     assert "ada can log in on a new device without a code, once" in result.stdout
     outbox().clear()
     browser = app.test_client()
-    assert browser.sign_in(ada).location == "/"
-    assert history()[-4:] == ["next_login_trusted", "next_login_trust_used", "signed_in", "new_device"]
+    assert browser.log_in(ada).location == "/"
+    assert history()[-4:] == ["next_login_trusted", "next_login_trust_used", "logged_in", "new_device"]
     detail = db.session.scalar(select(Event.detail).where(Event.action == "next_login_trusted"))
     assert detail["by"] == "operator"
-    assert app.test_client().sign_in(ada).location == VERIFY, "once"
+    assert app.test_client().log_in(ada).location == VERIFY, "once"
 
 
 def test_the_trust_lasts_an_hour(app, owner, ada, flask, clock):
     flask("trust-next-login", "ada", "--yes")
     clock.move(hours=1)
-    assert app.test_client().sign_in(ada).location == VERIFY
+    assert app.test_client().log_in(ada).location == VERIFY
 
 
 def test_the_trust_is_used_up_by_any_login(app, owner, ada, flask):
     flask("trust-next-login", "ada", "--yes")
     owner.post("/auth/logout")
-    assert owner.sign_in(ada).location == "/", "her own device, which is recognised"
-    assert app.test_client().sign_in(ada).location == VERIFY
+    assert owner.log_in(ada).location == "/", "her own device, which is recognised"
+    assert app.test_client().log_in(ada).location == VERIFY
 
 
 def test_a_wrong_password_does_not_use_it_up(app, owner, ada, flask):
     flask("trust-next-login", "ada", "--yes")
-    assert app.test_client().sign_in(ada, "wrong").status_code == 422
-    assert app.test_client().sign_in(ada).location == "/"
+    assert app.test_client().log_in(ada, "wrong").status_code == 422
+    assert app.test_client().log_in(ada).location == "/"
 
 
 @unlimited
@@ -562,7 +562,7 @@ def test_of_ten_logins_at_once_one_is_trusted(app, owner, ada, flask):
     with ThreadPoolExecutor(10) as pool:
         places = list(pool.map(log_in, browsers))
     assert sorted(places) == ["/"] + [VERIFY] * 9
-    assert sum(map(is_signed_in, browsers)) == 1
+    assert sum(map(is_logged_in, browsers)) == 1
 
 
 def test_it_is_asked_about_and_refused_where_it_changes_nothing(app, owner, ada, flask, clock):

@@ -38,7 +38,7 @@ PAGES = {"/auth/reset": "/auth/reset/", "/auth/magic-link": "/auth/magic-link/"}
 @pytest.mark.parametrize("page", PAGES)
 def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser, ada, outbox, clock, page):
     owner = browser("198.51.100.7")
-    owner.sign_in(ada)
+    owner.log_in(ada)
     owner.post("/auth/logout")
     use_up(browser, ada.email)
     sent = len(outbox())
@@ -53,7 +53,7 @@ def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser
 @pytest.mark.parametrize("page", PAGES)
 def test_a_device_that_another_account_recognises_is_a_strangers(browser, ada, bob, outbox, page):
     other = browser("198.51.100.7")
-    other.sign_in(bob)
+    other.log_in(bob)
     other.post("/auth/logout")
     use_up(browser, ada.email)
     sent = len(outbox())

@@ -79,8 +79,8 @@ def thief(app):
 
 
 def test_the_whole_story(app, client, another_client, ada, outbox, clock):
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     outbox().clear()  # one tells of the second browser
     copy = app.test_client()
     copy.set_cookie("session", client.get_cookie("session").value)
@@ -134,7 +134,7 @@ def test_the_whole_story(app, client, another_client, ada, outbox, clock):
     ],
 )
 def test_what_will_not_do_is_said_beside_its_field(client, ada, bob, outbox, field, value, error):
-    client.sign_in(ada)
+    client.log_in(ada)
     form = {"email": NEW, "password": PASSWORD} | {field: value}
     page = client.post("/auth/change-email", data=form)
     assert error in help_of(page, field)
@@ -146,7 +146,7 @@ def test_what_will_not_do_is_said_beside_its_field(client, ada, bob, outbox, fie
 def test_strangers_and_the_unconfirmed_are_held_back(client, bob, outbox):
     assert client.get("/auth/change-email").location == "/auth/login?next=/auth/change-email"
     assert ask(client, NEW).location.startswith("/auth/login")
-    client.sign_in(bob)
+    client.log_in(bob)
     assert ask(client, NEW).location == "/auth/unconfirmed"
     assert outbox() == []
 
@@ -155,7 +155,7 @@ def test_strangers_and_the_unconfirmed_are_held_back(client, bob, outbox):
 def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_an_email(
     client, ada, bob, outbox
 ):
-    client.sign_in(ada)
+    client.log_in(ada)
     asked = [ask(client, email) for email in (NEW, BOB)]
     assert [(page.status_code, page.location) for page in asked] == [(302, "/auth/email-sent")] * 2
     assert [message.recipients for message in outbox()] == [[NEW], [ADA], [BOB], [ADA]]
@@ -164,7 +164,7 @@ def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_
 
 
 def test_ten_emails_an_hour_go_to_an_address(client, ada, outbox, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     for _ in range(10):
         assert ask(client, NEW).status_code == 302
     page = ask(client, "ADA@example.org")
@@ -175,8 +175,8 @@ def test_ten_emails_an_hour_go_to_an_address(client, ada, outbox, clock):
     assert ask(client, NEW).status_code == 302
 
 
-def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, another_client, ada, outbox):
-    client.sign_in(ada)
+def test_a_link_opened_in_another_browser_asks_for_login_and_goes_on(client, another_client, ada, outbox):
+    client.log_in(ada)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
     asked = another_client.get(link, follow_redirects=True)
@@ -192,8 +192,8 @@ def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, a
 def test_only_its_owner_can_open_a_link_and_only_by_opening_it(client, another_client, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
-    client.sign_in(ada)
-    another_client.sign_in(bob)
+    client.log_in(ada)
+    another_client.log_in(bob)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
     page = another_client.get(link)
@@ -221,17 +221,17 @@ def by_another_change(client, outbox, clock):
 
 @pytest.mark.parametrize("end", [by_the_clock, by_another_password, by_another_change])
 def test_a_link_dies(client, another_client, ada, outbox, clock, end):
-    client.sign_in(ada)
+    client.log_in(ada)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
     end(client, outbox, clock)
     assert client.get(link).status_code == 410
-    assert another_client.get(link).status_code == 410, "nobody is asked to sign in for nothing"
+    assert another_client.get(link).status_code == 410, "nobody is asked to log in for nothing"
     assert ada.email != NEW
 
 
 def test_a_link_works_for_an_hour(client, ada, outbox, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
     clock.move(minutes=59)
@@ -244,7 +244,7 @@ def test_a_link_works_for_an_hour(client, ada, outbox, clock):
 
 
 def test_whether_an_address_is_free_is_asked_again_when_the_link_is_opened(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
     assert register(another_client, NEW.upper()).status_code == 302
@@ -261,7 +261,7 @@ def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
     db.session.commit()
     links = []
     for browser, user in ((client, ada), (another_client, bob)):
-        browser.sign_in(user)
+        browser.log_in(user)
         assert ask(browser, NEW).location == "/auth/email-sent"
         links.append(link_to(outbox, NEW, "/auth/change-email/"))
     assert another_client.get(links[1]).location == "/account"
@@ -280,7 +280,7 @@ def test_at_once_too_one_has_it(app, ada, bob, outbox):
     for user in (ada, bob):
         browsers = [app.test_client() for _ in range(5)]
         for browser in browsers:
-            browser.sign_in(user)
+            browser.log_in(user)
         ask(browsers[0], NEW)
         clicks += [(browser, link_to(outbox, NEW, "/auth/change-email/")) for browser in browsers]
     with ThreadPoolExecutor(10) as pool:
@@ -292,7 +292,7 @@ def test_at_once_too_one_has_it(app, ada, bob, outbox):
 
 
 def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     change(client, outbox, "Ada@example.com")
     assert (ada.email, ada.email_key) == ("Ada@example.com", ADA)
     assert another_client.post("/auth/login", data={"login": ADA, "password": PASSWORD}).status_code == 302
@@ -305,14 +305,14 @@ def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, anothe
 
 
 def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, another_client, thief, ada, outbox):
-    client.sign_in(ada)
-    thief.sign_in(ada)
+    client.log_in(ada)
+    thief.log_in(ada)
     change(thief, outbox, NEW)
     link = link_to(outbox, ADA, SECURE)
     change_password(thief)
     change(thief, outbox, NEWER, THIEFS)
     second = app.test_client()
-    assert second.sign_in(ada, THIEFS).location == "/"
+    assert second.log_in(ada, THIEFS).location == "/"
 
     page = another_client.get(link)
     assert (page.status_code, page.text.count("<form")) == (200, 1)
@@ -323,7 +323,7 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
     action = page.text.partition('<form method="post" action="')[2].partition('"')[0]
     assert take_back(another_client, action).location == "/auth/login"
     assert ada.email == ADA
-    assert all(another_client.sign_in(ada, password).status_code == 422 for password in (PASSWORD, THIEFS))
+    assert all(another_client.log_in(ada, password).status_code == 422 for password in (PASSWORD, THIEFS))
     for browser in (thief, second):
         page = browser.get("/account", follow_redirects=True)
         told = "the account was taken back from an email about it" in page.text
@@ -332,13 +332,13 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
     assert (lost.recipients, "no longer" in lost.subject, "/auth/" in lost.body) == ([NEWER], True, False)
     assert restored.recipients == [ADA]
 
-    assert client.sign_in(ada, OWNERS).location == "/"
+    assert client.log_in(ada, OWNERS).location == "/"
     assert is_in(client)
     assert has_happened("account_secured") == 1
 
 
 def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client, thief, ada, outbox, clock):
-    thief.sign_in(ada)
+    thief.log_in(ada)
     ask(thief, NEW)
     thief.get(link_to(outbox, NEW, "/auth/change-email/"))
     OutboxEmail.claim().try_later("451 later")
@@ -355,7 +355,7 @@ def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client,
 
 
 def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, another_client, thief, ada, outbox):
-    thief.sign_in(ada)
+    thief.log_in(ada)
     ask(thief, NEWER)
     links = [link_to(outbox, NEWER, "/auth/change-email/")]  # is about the address that comes back
     change(thief, outbox, NEW)
@@ -390,10 +390,10 @@ def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, anothe
 
 
 def test_taking_it_back_from_a_later_change_leaves_the_link_of_an_earlier_one(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     change(client, outbox, NEW)
     first = link_to(outbox, ADA, SECURE)
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     change(another_client, outbox, NEWER)
     assert take_back(another_client, link_to(outbox, NEW, SECURE)).status_code == 302
     assert ada.email == NEW
@@ -406,7 +406,7 @@ def test_taking_it_back_from_a_later_change_leaves_the_link_of_an_earlier_one(cl
 
 
 def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, thief, ada, outbox):
-    thief.sign_in(ada)
+    thief.log_in(ada)
     change(thief, outbox, NEW)
     link = link_to(outbox, ADA, SECURE)
     ask(thief, NEWER)
@@ -422,7 +422,7 @@ def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, t
 
 
 def test_a_link_takes_it_back_once_and_ten_at_once_are_one(app, client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     change(client, outbox, NEW)
     link, browsers = link_to(outbox, ADA, SECURE), [app.test_client() for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -440,13 +440,13 @@ def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
     db.session.commit()
     eve, cleo = app.test_client(), app.test_client()
     register(eve, "eve@example.com")
-    client.sign_in(ada)
+    client.log_in(ada)
     change(client, outbox, NEW)
     link = link_to(outbox, ADA, SECURE)
 
     def is_held_for_ada():
         """Nobody gets the address by registering, by a correction, by a change, or by an operator's word."""
-        another_client.sign_in(bob)
+        another_client.log_in(bob)
         eve.post("/auth/login", data={"login": "eve", "password": PASSWORD})
         answers = (
             register(cleo, "ADA@example.com", "cleo"),
@@ -473,10 +473,10 @@ def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
 def test_an_address_that_is_held_can_not_be_had_by_a_link_of_before(client, another_client, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     ask(another_client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
-    client.sign_in(ada)
+    client.log_in(ada)
     change(client, outbox, NEW)
     change(client, outbox, NEWER)
     assert another_client.get(link).status_code == 410
@@ -484,7 +484,7 @@ def test_an_address_that_is_held_can_not_be_had_by_a_link_of_before(client, anot
 
 
 def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     change(client, outbox, NEW)
     change(client, outbox, ADA)
     assert ada.email == ADA
@@ -496,7 +496,7 @@ def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, outbox):
 
 @pytest.fixture
 def without_password(client, ada, outbox):
-    """A browser signed in by an email, into an account that has no password."""
+    """A browser logged in by an email, into an account that has no password."""
     ada.password_hash = None
     db.session.commit()
     client.post("/auth/magic-link", data={"email": ADA})
@@ -580,7 +580,7 @@ def test_a_code_works_for_fifteen_minutes_and_for_its_own_account(another_client
 
 
 def test_of_who_has_a_password_no_code_will_do(client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
     assert "Write your password." in help_of(ask(client, NEW, password="", code=code_in(outbox()[-1])), "password")
     assert has_happened("email_change_asked") == 0
@@ -601,10 +601,10 @@ def test_the_cap_of_emails_uses_up_no_code_and_is_told(app, without_password, ad
 
 
 def test_who_takes_the_address_back_by_a_change_leaves_the_thief_no_link(client, thief, ada, outbox):
-    thief.sign_in(ada)
+    thief.log_in(ada)
     change(thief, outbox, NEW)
     change(thief, outbox, NEWER)
-    client.sign_in(ada)
+    client.log_in(ada)
     change(client, outbox, ADA)
     assert outbox()[-1].recipients == [NEWER]
     assert SECURE not in outbox[-1].body
@@ -640,12 +640,12 @@ def test_it_voids_a_password_that_is_set_at_this_moment(client, thief, without_p
     meanwhile(lambda: thief.post(reset, data={"password": THIEFS, "confirm_password": THIEFS}))
     assert take_back(without_password, link).location == "/auth/login"
     assert (ada.email, ada.verify_password(OWNERS)) == (ADA, True)
-    thief.sign_in(ada, THIEFS)
+    thief.log_in(ada, THIEFS)
     assert not is_in(thief)
 
 
 def test_it_voids_a_change_that_is_made_at_this_moment(client, thief, ada, outbox, meanwhile):
-    thief.sign_in(ada)
+    thief.log_in(ada)
     change(thief, outbox, NEW)
     link = link_to(outbox, ADA, SECURE)
     ask(thief, NEWER)
@@ -659,12 +659,12 @@ def test_it_voids_a_change_that_is_made_at_this_moment(client, thief, ada, outbo
 
 def test_it_leaves_the_email_about_an_earlier_change(client, thief, another_client, ada, outbox):
     """Else a thief who takes back a second change would get rid of the owner's."""
-    thief.sign_in(ada)
+    thief.log_in(ada)
     change(thief, outbox, NEW)
     first = db.session.scalar(select(OutboxEmail).where(OutboxEmail.name == "email_changed"))
     first.status = "waiting"  # as if the owner's mail server had said: later
     db.session.commit()
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     ask(another_client, NEWER)
     to_newer = [message for message in outbox() if message.recipients == [NEWER]][-1]
     another_client.get(re.search(r"http://localhost(/auth/change-email/\S+)", to_newer.body)[1])
@@ -679,7 +679,7 @@ def test_it_leaves_the_email_about_an_earlier_change(client, thief, another_clie
 
 
 def test_what_was_bound_to_an_address_stays_dead_when_it_comes_back(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     another_client.post("/auth/reset", data={"email": ADA})
     reset = outbox.link()
     change(client, outbox, NEW)
@@ -690,7 +690,7 @@ def test_what_was_bound_to_an_address_stays_dead_when_it_comes_back(client, anot
 
 
 def test_too_late_by_a_moment_it_finds_the_address_taken(client, another_client, ada, outbox, clock, meanwhile):
-    client.sign_in(ada)
+    client.log_in(ada)
     change(client, outbox, NEW)
     link = link_to(outbox, ADA, SECURE)
 

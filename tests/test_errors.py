@@ -20,7 +20,7 @@ def app(app):
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 410, 413, 415, 429, 500, 503])
 def test_each_is_a_page_of_this_site_with_its_status(client, ada, code):
-    client.sign_in(ada)
+    client.log_in(ada)
     page = client.get(f"/abort/{code}")
     assert page.status_code == code
     assert "Go home" in page.text
@@ -31,7 +31,7 @@ def test_each_is_a_page_of_this_site_with_its_status(client, ada, code):
 @pytest.mark.parametrize("address", ["/abort/503", "/bug"])
 def test_from_500_up_nothing_is_asked_of_the_database(client, ada, address):
     """The one query is the gate's, before anything went wrong."""
-    client.sign_in(ada)
+    client.log_in(ada)
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     page = client.get(address)
@@ -61,7 +61,7 @@ def test_what_could_not_be_written_leaves_the_browser_as_it_was(client, ada, add
     def refuse(connection):
         raise OperationalError("COMMIT", {}, Exception("database or disk is full"))
 
-    client.sign_in(ada)
+    client.log_in(ada)
     event.listen(db.engine, "commit", refuse)
     try:
         assert client.post(address, data=form).status_code == 503

@@ -203,12 +203,12 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     assert history().count("mailbox_proved") == 1
     others = {"registered", "magic_link_asked", "reset_asked", "new_device"}
     assert [line for line in history() if line not in others] == [
-        "signed_in",
+        "logged_in",
         "mailbox_proved",
-        "signed_in",
+        "logged_in",
         "username_changed",
         "password_reset",
-        "signed_in",
+        "logged_in",
     ]
 
 
@@ -229,19 +229,19 @@ def test_a_reset_leads_on_to_a_name_of_ones_own(client, another_client, outbox):
 
 def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, another_client, bob, outbox):
     """They know the password, so it is theirs."""
-    client.sign_in(bob)
-    another_client.sign_in(bob)
+    client.log_in(bob)
+    another_client.log_in(bob)
     client.post("/auth/confirm")
     assert client.get(outbox.link()).location == "/"
     assert is_in(client)
     assert is_in(another_client)
-    assert app.test_client().sign_in(bob).location == "/"
+    assert app.test_client().log_in(bob).location == "/"
     assert "mailbox_proved" not in history()
 
 
 @pytest.mark.parametrize("prove", [by_link, by_code, by_reset])
 def test_later_proofs_are_no_first_ones(app, client, another_client, ada, outbox, prove):
-    client.sign_in(ada)
+    client.log_in(ada)
     page = prove(app, another_client, outbox, ada.email)
     assert is_in(another_client)
     assert "Your address is confirmed" not in page.text
@@ -249,7 +249,7 @@ def test_later_proofs_are_no_first_ones(app, client, another_client, ada, outbox
     if prove is not by_reset:
         assert page.request.path == "/"
         assert is_in(client)
-        assert app.test_client().sign_in(ada).location == "/"
+        assert app.test_client().log_in(ada).location == "/"
 
 
 # A list derived from the model: what a new column or table about an account is must be said

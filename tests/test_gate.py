@@ -43,7 +43,7 @@ def rows():
 
 @with_all_routes
 def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
-    client.sign_in(bob)
+    client.log_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
     open_to_them |= {"auth.recent_login", "auth.delete", "auth.keep", "auth.secure_account"}
     open_to_them |= {"static", "bootstrap.static", "main.healthz", "main.readyz"}
@@ -58,7 +58,7 @@ def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
             assert client.post(address).location == "/auth/unconfirmed", endpoint
 
 
-def test_members_only_pages_ask_strangers_to_sign_in(client):
+def test_members_only_pages_ask_strangers_to_log_in(client):
     page = client.get("/account", follow_redirects=True)
     assert page.request.path == "/auth/login"
     assert "Log in to open this page." in page.text
@@ -66,7 +66,7 @@ def test_members_only_pages_ask_strangers_to_sign_in(client):
 
 def test_requests_for_json_alone_get_a_status_and_no_page(client, another_client, ada, bob):
     assert client.get("/account", headers=JSON).status_code == 401
-    client.sign_in(bob)
+    client.log_in(bob)
     assert client.get("/account", headers=JSON).status_code == 403
     assert client.get("/nowhere", headers=JSON).json == {
         "error": "There is no such page",
@@ -80,7 +80,7 @@ def test_requests_for_json_alone_get_a_status_and_no_page(client, another_client
 
 
 def test_get_head_and_options_change_nothing(app, client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     before = rows()
     for _, address in addresses(app, "GET"):
         for method in ("GET", "HEAD", "OPTIONS"):
@@ -89,7 +89,7 @@ def test_get_head_and_options_change_nothing(app, client, ada):
 
 
 def test_pages_about_accounts_are_kept_from_search_engines(app, client, another_client, bob):
-    client.sign_in(bob)
+    client.log_in(bob)
     for endpoint, address in addresses(app, "GET"):
         for browser in (client, another_client):
             with browser.get(address) as page:
@@ -123,8 +123,8 @@ def test_every_field_says_what_it_is_and_none_asks_a_secret_question(app, client
     another_client.post("/auth/reset", data={"email": ada.email})
     link, found, bobs = outbox.link(), {}, app.test_client()
     another_client.post("/auth/magic-link", data={"email": ada.email})
-    client.sign_in(ada)
-    bobs.sign_in(bob)
+    client.log_in(ada)
+    bobs.log_in(bob)
     for browser in (another_client, bobs, client):
         for address in [link, *(address for _, address in addresses(app, "GET"))]:
             with browser.get(address) as page:
@@ -163,7 +163,7 @@ CALLBACK = "/auth/sso/x/callback"  # a provider's page may post to it (response_
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "cross-site"}, JSON])
 @with_all_routes
 def test_no_post_without_its_token_reaches_a_verb(app, client, another_client, ada, bob, token, headers):
-    client.sign_in(bob)
+    client.log_in(bob)
     app.config["WTF_CSRF_ENABLED"] = True
     if token == "of another browser":
         token = hidden_token(app.test_client().get("/auth/login"))
@@ -223,7 +223,7 @@ def test_a_stale_form_comes_back_as_it_was_typed_but_for_passwords(protected, cl
     assert sent_again.status_code == 302
 
 
-def test_a_stale_sign_in_keeps_the_name_and_the_box(protected, client, ada):
+def test_a_stale_login_keeps_the_name_and_the_box(protected, client, ada):
     page = client.post("/auth/login?next=/account", data=FIELDS | {"remember_me": "y"})
     assert page.status_code == 400
     assert 'value="ada"' in page.text
@@ -231,7 +231,7 @@ def test_a_stale_sign_in_keeps_the_name_and_the_box(protected, client, ada):
     assert 'action="/auth/login?next=/account"' in page.text
 
 
-def test_a_form_whose_person_signed_in_meanwhile_goes_where_they_would(protected, client, ada):
+def test_a_form_whose_person_logged_in_meanwhile_goes_where_they_would(protected, client, ada):
     stale = hidden_token(client.get("/auth/login"))
     client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
     answer = client.post("/auth/login", data=FIELDS | {"csrf_token": stale})
@@ -247,13 +247,13 @@ def test_a_stale_log_out_shows_its_button_and_signs_nobody_out(protected, client
 
 
 def test_a_stale_form_of_the_unconfirmed_does_not_get_past_the_gate(app, client, bob):
-    client.sign_in(bob)
+    client.log_in(bob)
     app.config["WTF_CSRF_ENABLED"] = True
     assert client.post("/auth/login", data=FIELDS).location == "/auth/unconfirmed"
 
 
 def test_a_stale_button_without_a_page_of_its_own_gets_an_error_page(app, client, bob):
-    client.sign_in(bob)
+    client.log_in(bob)
     app.config["WTF_CSRF_ENABLED"] = True
     page = client.post("/auth/confirm")
     assert page.status_code == 400

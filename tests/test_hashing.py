@@ -124,7 +124,7 @@ def test_so_it_is_with_a_new_password(app, client, ada, threads, outbox, name):
         client.post("/auth/reset", data={"email": ada.email})
         address, form = outbox.link(), new
     else:
-        client.sign_in(ada)
+        client.log_in(ada)
         address, form = "/auth/change-password", new | {"old_password": PASSWORD}
     with kept_busy(threads):
         assert client.post(address, data=form).status_code == 503

@@ -45,7 +45,7 @@ def app(app):
 @pytest.mark.parametrize("who", [None, "bob", "ada"])
 def test_a_crawl_of_every_address(app, client, request, settings, who):
     if who:
-        client.sign_in(request.getfixturevalue(who))
+        client.log_in(request.getfixturevalue(who))
     asked = [*addresses(app, "GET"), ("nowhere", "/nowhere"), ("auth.confirm", "/auth/confirm/abc")]
     for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"):
         for endpoint, address in asked:
@@ -55,7 +55,7 @@ def test_a_crawl_of_every_address(app, client, request, settings, who):
                 check(answer, endpoint, settings, who)
                 assert answer.status_code < 500 or endpoint == "bug"
                 if endpoint == "auth.logout" and method == "POST" and who:
-                    client.sign_in(request.getfixturevalue(who))
+                    client.log_in(request.getfixturevalue(who))
 
 
 def check(answer, endpoint, settings, who):
@@ -91,7 +91,7 @@ def test_a_page_with_a_token_is_kept_nowhere(client):
 
 
 def test_probes_and_static_files_know_no_session(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     for address in ("/healthz", "/readyz", "/static/app.css"):
         with client.get(address) as answer:
             assert "Cookie" not in answer.headers.get("Vary", "")

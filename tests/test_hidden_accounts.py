@@ -35,7 +35,7 @@ def owners(email):
     return db.session.scalars(select(User.username).where(User.email_key == email)).all()
 
 
-def sign_in(client, login, password=PASSWORD):
+def log_in(client, login, password=PASSWORD):
     return client.post("/auth/login", data={"login": login, "password": password})
 
 
@@ -53,7 +53,7 @@ def test_the_whole_story(client, another_client, outbox):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/email-sent"
     assert "We have sent an email to <strong>eve@example.com</strong>" in page.text
-    assert client.get("/account").location.startswith("/auth/login"), "nobody is signed in"
+    assert client.get("/account").location.startswith("/auth/login"), "nobody is logged in"
     assert count(UserSession) == 0
 
     assert [(message.subject, message.recipients) for message in outbox()] == [
@@ -73,13 +73,13 @@ def test_the_whole_story(client, another_client, outbox):
     assert "Hello, eve!" in right.text
     assert db.session.scalar(select(User.confirmed))
     assert "Hello, stranger." in client.get("/").text, "the browser that registered is still out"
-    assert sign_in(client, "eve").location == "/"
+    assert log_in(client, "eve").location == "/"
     assert db.session.scalars(select(Event.action).order_by(Event.id)).all() == [
         "registered",
-        "sign_in_failed",
+        "login_failed",
         "confirmed",
-        "signed_in",
-        "signed_in",
+        "logged_in",
+        "logged_in",
         "new_device",
     ]
 
@@ -103,9 +103,9 @@ def test_the_confirmation_link_serves_once(client, another_client, outbox):
     assert count(UserSession) == 1
 
 
-def test_a_confirmation_link_is_of_no_use_to_another_who_is_signed_in(client, another_client, ada, outbox):
+def test_a_confirmation_link_is_of_no_use_to_another_who_is_logged_in(client, another_client, ada, outbox):
     client.post("/auth/register", data=FORM)
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     assert another_client.get(outbox.link()).status_code == 410
     assert another_client.post(outbox.link(), data={"password": PASSWORD}).status_code == 410
     assert not db.session.scalar(select(User.confirmed).where(User.username == "eve"))
@@ -135,7 +135,7 @@ def test_the_owner_of_a_known_address_is_told_and_nothing_changes(client, ada, b
     assert "http://localhost/auth/login\n" in message.body
     assert "http://localhost/auth/reset/" in message.body
     assert "eve" not in message.body
-    assert sign_in(client, name, PLANTED).status_code == 422
+    assert log_in(client, name, PLANTED).status_code == 422
 
 
 def test_the_owner_of_a_known_address_gets_ten_such_emails_an_hour(client, ada, outbox, clock):
@@ -158,12 +158,12 @@ def test_who_registered_and_forgot_gets_in_by_reset(client, outbox):
     answer = reset(client, outbox, "eve@example.com", "another lantern")
     page = client.get(answer.location)
     assert "Your address is confirmed. If eve is no name of your choice, change it there." in page.text
-    assert sign_in(client, "eve@example.com", "another lantern").location == "/"
+    assert log_in(client, "eve@example.com", "another lantern").location == "/"
     assert db.session.scalars(select(User.username).where(User.confirmed)).all() == ["eve"]
 
 
 def test_an_address_that_is_held_for_another_is_not_given_away(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
     client.get(outbox.link(0))
     before = accounts("ada")
@@ -237,8 +237,8 @@ def register_as_victim(client):
 def test_a_planted_password_is_gone_after_the_owners_reset(client, another_client, outbox):
     register_as_victim(client)
     reset(another_client, outbox, "eve@example.com", PASSWORD)
-    assert sign_in(client, "eve", PLANTED).status_code == 422
-    assert sign_in(another_client, "eve").location == "/"
+    assert log_in(client, "eve", PLANTED).status_code == 422
+    assert log_in(another_client, "eve").location == "/"
 
 
 def test_a_planted_password_is_gone_after_the_owners_magic_link(client, another_client, outbox):
@@ -248,11 +248,11 @@ def test_a_planted_password_is_gone_after_the_owners_magic_link(client, another_
     page = another_client.get(outbox.link(), follow_redirects=True)
     assert "the old password is gone" in page.text
     assert "Your account has no password." in page.text
-    assert sign_in(client, "eve", PLANTED).status_code == 422
+    assert log_in(client, "eve", PLANTED).status_code == 422
     assert client.post(planted_link, data={"password": PLANTED}).status_code == 410
     reset(another_client, outbox, "eve@example.com", PASSWORD)
-    assert sign_in(client, "eve", PLANTED).status_code == 422
-    assert sign_in(another_client, "eve").location == "/"
+    assert log_in(client, "eve", PLANTED).status_code == 422
+    assert log_in(another_client, "eve").location == "/"
 
 
 def test_the_owner_who_opens_an_email_that_a_stranger_caused_confirms_nothing(client, another_client, outbox):
@@ -263,7 +263,7 @@ def test_the_owner_who_opens_an_email_that_a_stranger_caused_confirms_nothing(cl
     another_client.post(link, data={"password": PASSWORD})
     another_client.post("/auth/magic-link", data={"email": "eve@example.com"})
     another_client.get(link)
-    assert sign_in(client, "eve", PLANTED).status_code == 422
+    assert log_in(client, "eve", PLANTED).status_code == 422
     assert not db.session.scalar(select(User.confirmed))
 
 
@@ -271,31 +271,31 @@ def test_who_is_told_of_the_account_has_the_password_chosen_last_by_email(client
     """A stranger registers, then the owner: only the password that the owner chose by message is good."""
     register_as_victim(client)
     another_client.post("/auth/register", data=FORM | {"username": "eve2"})
-    assert sign_in(another_client, "eve@example.com").status_code == 422
+    assert log_in(another_client, "eve@example.com").status_code == 422
     reset(another_client, outbox, "eve@example.com", "another lantern")
     for password in (PLANTED, PASSWORD):
-        assert sign_in(client, "eve@example.com", password).status_code == 422
-    assert sign_in(another_client, "eve@example.com", "another lantern").location == "/"
+        assert log_in(client, "eve@example.com", password).status_code == 422
+    assert log_in(another_client, "eve@example.com", "another lantern").location == "/"
 
 
-# Signing in
+# Logging in
 
 
 @pytest.mark.parametrize("login", ["bob", "bob@example.com"])
 def test_an_unconfirmed_account_answers_its_password_as_a_wrong_one(client, bob, outbox, login):
-    pages = [sign_in(client, login, password) for password in (PASSWORD, "wrong")]
+    pages = [log_in(client, login, password) for password in (PASSWORD, "wrong")]
     assert [page.status_code for page in pages] == [422, 422]
     assert without_tokens(pages[0]) == without_tokens(pages[1])
     assert "That name and password do not go together." in pages[0].text
     assert count(UserSession) == 0
     reset(client, outbox, "bob@example.com", PASSWORD)
-    assert sign_in(client, login).location == "/"
+    assert log_in(client, login).location == "/"
 
 
 def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, outbox):
-    """Signed in before accounts were hidden."""
+    """Logged in before accounts were hidden."""
     app.config["HIDE_ACCOUNTS"] = False
-    client.sign_in(bob)
+    client.log_in(bob)
     app.config["HIDE_ACCOUNTS"] = True
     before = accounts("bob")
     page = client.get("/auth/unconfirmed")
@@ -311,7 +311,7 @@ def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, outbox)
 
 def test_correcting_to_anothers_address_is_answered_as_to_a_free_one(app, client, ada, bob):
     app.config["HIDE_ACCOUNTS"] = False
-    client.sign_in(bob)
+    client.log_in(bob)
     app.config["HIDE_ACCOUNTS"] = True
     pages = [
         client.post("/auth/unconfirmed", data={"email": email}) for email in ("ada@example.com", "eve@example.com")
@@ -334,7 +334,7 @@ def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada
     if owner == "eve":
         another_client.post(outbox.link(), data={"password": PASSWORD})
     outbox().clear()
-    client.sign_in(ada)
+    client.log_in(ada)
     before = accounts("ada", "bob", "eve")
     page = ask_for(client, f"{owner}@example.com")
     assert page.request.path == "/auth/email-sent"
@@ -359,14 +359,14 @@ def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada
 
 
 def test_a_free_address_is_taken_by_its_link_as_always(client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     ask_for(client, "new@example.com")
     assert client.get(outbox.link(0)).location == "/account"
     assert owners("new@example.com") == ["ada"]
 
 
 def test_an_address_that_another_registers_meanwhile_is_not_taken(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     ask_for(client, "eve@example.com")
     link = outbox.link(0)
     another_client.post("/auth/register", data=FORM)
@@ -375,7 +375,7 @@ def test_an_address_that_another_registers_meanwhile_is_not_taken(client, anothe
 
 
 def test_the_owner_of_an_address_gets_ten_such_emails_an_hour(client, ada, bob, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     for _ in range(15):
         ask_for(client, "bob@example.com")
     assert [message.recipients for message in outbox()].count(["bob@example.com"]) == 10

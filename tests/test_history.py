@@ -49,10 +49,10 @@ def test_all_that_is_recorded_has_words_and_no_words_stand_for_nothing():
 
 def test_it_tells_what_happened_when_in_which_browser_and_from_where(client, ada, clock):
     client.environ_base |= {"HTTP_USER_AGENT": FIREFOX, "REMOTE_ADDR": "203.0.113.5"}
-    client.sign_in(ada)
+    client.log_in(ada)
     first = clock.time
     clock.move(days=1)
-    client.sign_in(ada)
+    client.log_in(ada)
     page = client.get(PAGE)
     where = "Firefox on Linux, 203.0.113.5"
     today, yesterday = (f"{at:%-d %B %Y, %H:%M} UTC, {where}" for at in (clock.time, first))
@@ -63,12 +63,12 @@ def test_it_tells_what_happened_when_in_which_browser_and_from_where(client, ada
 def test_fifty_lines_stand_on_a_page_and_links_lead_on(client, ada):
     then = clocks.now() - timedelta(days=1)
     lived = [
-        Event(user_id=ada.id, action="signed_in", ip=f"10.0.0.{number}", at=then + timedelta(minutes=number))
+        Event(user_id=ada.id, action="logged_in", ip=f"10.0.0.{number}", at=then + timedelta(minutes=number))
         for number in range(1, 100)
     ]
     db.session.add_all(lived)
     db.session.commit()
-    client.sign_in(ada)
+    client.log_in(ada)
     newest = client.get(PAGE)
     oldest = client.get(re.search(r'href="([^"]+)">Older', newest.text)[1])
     assert (len(lines(newest)), "Newer" in newest.text) == (50, False)
@@ -81,9 +81,9 @@ def test_fifty_lines_stand_on_a_page_and_links_lead_on(client, ada):
 
 
 def test_everybody_reads_their_own_lines_alone(client, another_client, ada, bob):
-    another_client.sign_in(ada, "wrong")
-    another_client.sign_in(bob)
-    client.sign_in(ada)
+    another_client.log_in(ada, "wrong")
+    another_client.log_in(bob)
+    client.log_in(ada)
     bob.confirmed = True
     db.session.commit()
     own = client.get(PAGE)
@@ -97,24 +97,24 @@ def test_everybody_reads_their_own_lines_alone(client, another_client, ada, bob)
 
 def test_strangers_and_the_unconfirmed_read_nothing(client, bob):
     assert client.get(PAGE).location == f"/auth/login?next={PAGE}"
-    client.sign_in(bob)
+    client.log_in(bob)
     assert client.get(PAGE).location == "/auth/unconfirmed"
 
 
-def test_a_failed_sign_in_stands_in_the_history_of_whose_name_it_was(client, another_client, ada):
+def test_a_failed_login_stands_in_the_history_of_whose_name_it_was(client, another_client, ada):
     another_client.environ_base |= {"REMOTE_ADDR": "198.51.100.9"}
     for login in ("ada", "ADA@example.com", "nobody", "nobody@example.com"):
         another_client.post("/auth/login", data={"login": login, "password": "wrong"})
-    failed = select(Event).where(Event.action == "sign_in_failed").order_by(Event.id)
+    failed = select(Event).where(Event.action == "login_failed").order_by(Event.id)
     assert [(event.user_id, event.count) for event in db.session.scalars(failed)] == [(ada.id, 2), (None, 2)]
-    client.sign_in(ada)
+    client.log_in(ada)
     [read] = [line for line in lines(client.get(PAGE)) if line.startswith("Somebody tried to log in with a wrong")]
     assert "passkey, 2 times" in read
     assert read.endswith("198.51.100.9")
 
 
 CAUSED = {  # what a stranger can send about an account or about none, and what it is called
-    "sign_in_failed": ("/auth/login", {"login": "{}", "password": "wrong"}),
+    "login_failed": ("/auth/login", {"login": "{}", "password": "wrong"}),
     "reset_asked": ("/auth/reset", {"email": "{}@example.com"}),
     "magic_link_asked": ("/auth/magic-link", {"email": "{}@example.com"}),
 }
@@ -148,21 +148,21 @@ def test_what_strangers_cause_is_one_row_for_an_account_a_network_and_an_hour(
 def test_a_thousand_unknown_passkeys_are_one_row(client, ada):
     answers = {client.post("/auth/login", data={"credential": "x"}).status_code for _ in range(100)}
     assert answers == {422, 429}
-    [row] = db.session.scalars(select(Event).where(Event.action == "sign_in_failed"))
+    [row] = db.session.scalars(select(Event).where(Event.action == "login_failed"))
     assert (row.count, row.detail) == (30, {"method": "passkey"})
 
 
 def test_what_a_member_did_stays_a_line_each(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/logout")
-    client.sign_in(ada)
-    assert db.session.scalar(select(func.count()).where(Event.action == "signed_in")) == 2
+    client.log_in(ada)
+    assert db.session.scalar(select(func.count()).where(Event.action == "logged_in")) == 2
 
 
 def test_what_operators_do_is_told_as_theirs(app, client, ada):
-    for command in ("deactivate", "activate", "send-reset", "sign-out"):
+    for command in ("deactivate", "activate", "send-reset", "logout"):
         contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
-    client.sign_in(ada)
+    client.log_in(ada)
     [own, *theirs] = [line.partition(" UTC") for line in lines(client.get(PAGE))]
     assert "those who run" not in own[0]
     told = [re.sub(r" \d.*", "", line[0]) for line in theirs]
@@ -205,8 +205,8 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
     client.post("/auth/delete", data={"email": "new@example.com"})
     happened = set(db.session.scalars(select(Event.action)))
     assert happened >= {
-        *("registered", "confirmed", "signed_in", "sign_in_failed", "new_device", "email_change_asked"),
-        *("email_changed", "magic_link_asked", "proved_again", "signed_out_others", "exported"),
+        *("registered", "confirmed", "logged_in", "login_failed", "new_device", "email_change_asked"),
+        *("email_changed", "magic_link_asked", "proved_again", "logged_out_others", "exported"),
         *("password_changed", "reset_asked", "password_reset", "deletion_asked"),
     }
 
@@ -227,7 +227,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
 @pytest.mark.parametrize("has_password", [True, False])
 def test_the_account_page_leads_to_all_that_belongs_to_an_account(client, ada, outbox, has_password):
     if has_password:
-        client.sign_in(ada)
+        client.log_in(ada)
     else:
         ada.password_hash = None
         db.session.commit()

@@ -167,7 +167,7 @@ def test_one_password_for_two_hundred_accounts(browser, app):
 # Whom a stranger can't keep out
 
 
-def test_the_owner_gets_in_from_a_browser_that_was_signed_in_before(browser, ada):
+def test_the_owner_gets_in_from_a_browser_that_was_logged_in_before(browser, ada):
     owner = browser()
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
@@ -239,7 +239,7 @@ def test_a_mailed_link_lets_the_owner_in(browser, ada, outbox):
         ("/auth/change-password", {"old_password": "wrong", "password": "another lantern", "confirm_password": "x"}),
     ],
 )
-def test_wrong_passwords_of_one_who_is_signed_in_count_the_same(browser, ada, clock, address, form):
+def test_wrong_passwords_of_one_who_is_logged_in_count_the_same(browser, ada, clock, address, form):
     thief = browser()
     guess(thief, password=PASSWORD)
     thief.delete_cookie("device")
@@ -268,7 +268,7 @@ def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(br
     register(browser(), 1)
     stranger, link = browser("192.0.2.2"), outbox.link()
     assert statuses(stranger.post(link, data={"password": "wrong"}) for _ in range(6)) == [422] * 5 + [429]
-    assert db.session.scalar(select(func.sum(Event.count)).where(Event.action == "sign_in_failed")) == 5
+    assert db.session.scalar(select(func.sum(Event.count)).where(Event.action == "login_failed")) == 5
     assert browser().post(link, data={"password": PASSWORD}).location == "/"
 
 
@@ -422,7 +422,7 @@ def test_without_limits_there_are_none(app, browser, ada):
 
 
 def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, caplog, monkeypatch):
-    """No 500, no sign-in without limit, one warning a minute; and when they are back, they count again."""
+    """No 500, no login without limit, one warning a minute; and when they are back, they count again."""
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE counts RENAME TO away"))
     try:
@@ -451,10 +451,10 @@ EXEMPT = {
     "auth.end_session": "it ends a session of one's own",
     "auth.end_other_sessions": "it ends sessions of one's own",
     "auth.end_trust": "it ends what is one's own",
-    **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs a recent sign-in"),
-    **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs a recent sign-in"),
-    **dict.fromkeys(["auth.add_passkey", "auth.passkey", "auth.remove_passkey"], "it needs a recent sign-in"),
-    "auth.remove_password": "it needs a recent sign-in",
+    **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs a recent login"),
+    **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs a recent login"),
+    **dict.fromkeys(["auth.add_passkey", "auth.passkey", "auth.remove_passkey"], "it needs a recent login"),
+    "auth.remove_password": "it needs a recent login",
     "auth.keep": "it changes one's own account, and no more than a word of it",
 }
 
@@ -480,7 +480,7 @@ def test_a_view_can_not_name_a_policy_that_is_not_in_the_table(app):
 # How many browsers
 
 
-def test_fifty_browsers_of_one_account_are_signed_in_at_most(browser, ada, clock):
+def test_fifty_browsers_of_one_account_are_logged_in_at_most(browser, ada, clock):
     first, second = browser(), browser()
     guess(first, password=PASSWORD)
     clock.move(minutes=10)
@@ -658,7 +658,7 @@ def test_two_addresses_of_one_mailbox_are_two_accounts(browser, app):
 
 
 def test_another_username_gives_no_more_tries_at_the_password(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.delete_cookie("device")
     looked_at = 0
     for number in range(30):

@@ -1,4 +1,4 @@
-"""Signing in, staying in, signing out."""
+"""Logging in, staying in, logging out."""
 
 from io import BytesIO
 from urllib.parse import unquote
@@ -66,16 +66,16 @@ def test_empty_fields_are_named(client):
     assert "Write your password." in page.text
 
 
-def test_signed_in_people_go_home(client, ada):
-    client.sign_in(ada)
+def test_logged_in_people_go_home(client, ada):
+    client.log_in(ada)
     assert [client.get(f"/auth/{page}").location for page in ("login", "register")] == ["/", "/"]
-    assert client.sign_in(ada).location == "/"
+    assert client.log_in(ada).location == "/"
 
 
 def test_a_deactivated_person_is_told_so_only_after_a_proof(client, ada):
     ada.deactivated_at = ada.created_at
     db.session.commit()
-    assert "deactivated" not in client.sign_in(ada, "wrong").text
+    assert "deactivated" not in client.log_in(ada, "wrong").text
     page = client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
     assert "This account has been deactivated" in page.text
     assert client.get("/account").status_code == 302
@@ -120,13 +120,13 @@ def test_an_odd_address_is_come_back_to_as_it_was(client, app, ada):
 
 
 def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     client.post("/auth/logout")
     client.get(outbox.link())
     asked = client.get("/account").location
     assert asked == "/auth/login?next=/account", "what is asked for now comes first"
-    assert client.sign_in(ada).location == "/"
+    assert client.log_in(ada).location == "/"
 
 
 @on_sqlite
@@ -168,43 +168,43 @@ def test_one_query_loads_a_page_for_a_member_and_none_for_a_stranger(client, ada
     client.get("/")
     client.get("/auth/login")
     assert statements == []
-    client.sign_in(ada)
+    client.log_in(ada)
     statements.clear()
     client.get("/")
     assert len(statements) == 1
 
 
-def test_a_cookie_copied_before_sign_out_is_dead_after_it(client, another_client, ada):
-    client.sign_in(ada)
+def test_a_cookie_copied_before_logout_is_dead_after_it(client, another_client, ada):
+    client.log_in(ada)
     another_client.set_cookie("session", client.get_cookie("session").value)
     assert "Hello, ada!" in another_client.get("/").text
     client.post("/auth/logout")
     assert "Hello, stranger." in another_client.get("/").text
 
 
-def test_signing_out_empties_the_browsers_own_cookie(client, ada):
-    client.sign_in(ada)
+def test_logging_out_empties_the_browsers_own_cookie(client, ada):
+    client.log_in(ada)
     client.post("/auth/logout")
     with client.session_transaction() as session:
         assert set(session) <= {"_flashes"}
 
 
 def test_a_deactivated_person_is_out_though_their_session_lives(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     ada.deactivated_at = ada.created_at
     db.session.commit()
     assert client.get("/account").status_code == 302
 
 
-def test_signing_out_twice_is_one_event(app, ada):
+def test_logging_out_twice_is_one_event(app, ada):
     browser, copy = app.test_client(), app.test_client()
-    browser.sign_in(ada)
+    browser.log_in(ada)
     copy.set_cookie("session", browser.get_cookie("session").value)
     row = db.session.scalar(select(UserSession))
     browser.post("/auth/logout")
     sessions.end(row)
     db.session.commit()
-    assert len(db.session.scalars(select(Event).where(Event.action == "signed_out")).all()) == 1
+    assert len(db.session.scalars(select(Event).where(Event.action == "logged_out")).all()) == 1
 
 
 @on_sqlite
@@ -221,7 +221,7 @@ def test_a_broken_cookie_breaks_nothing(app, cookie, address):
 def test_a_forged_way_in_the_session_does_not_lead_outside(client, ada):
     with client.session_transaction() as session:
         session["next"] = "//evil.example"
-    assert client.sign_in(ada).location == "/"
+    assert client.log_in(ada).location == "/"
 
 
 @pytest.mark.parametrize(
@@ -245,13 +245,13 @@ def test_what_is_too_long_is_not_worked_on(client, ada, monkeypatch):
 
 def test_a_password_does_not_grow_old(client, ada, clock):
     clock.move(days=3650)
-    assert client.sign_in(ada).location == "/"
+    assert client.log_in(ada).location == "/"
     assert client.get("/account").status_code == 200
 
 
 def test_ending_a_row_ends_the_browser_at_its_next_request(client, another_client, ada):
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     row = db.session.scalars(select(UserSession).order_by(UserSession.created_at)).first()
     row.ended_at = row.created_at
     db.session.commit()
@@ -259,17 +259,17 @@ def test_ending_a_row_ends_the_browser_at_its_next_request(client, another_clien
     assert another_client.get("/account").status_code == 200
 
 
-def test_signing_in_clears_what_was_planted(client, ada):
+def test_logging_in_clears_what_was_planted(client, ada):
     with client.session_transaction() as session:
         session["planted"] = session["csrf_token"] = "by somebody else"
-    client.sign_in(ada)
+    client.log_in(ada)
     with client.session_transaction() as session:
         assert set(session) == {"_user_id", "_fresh"}
 
 
 def test_a_session_ends_with_the_browser_and_a_remembered_one_after_thirty_days(client, another_client, ada):
-    client.sign_in(ada)
-    another_client.sign_in(ada, remember_me="y")
+    client.log_in(ada)
+    another_client.log_in(ada, remember_me="y")
     assert client.get_cookie("session").expires is None
     assert another_client.get_cookie("session").max_age is None
     assert another_client.get_cookie("session").expires is not None
@@ -289,7 +289,7 @@ def test_a_session_ends_with_the_browser_and_a_remembered_one_after_thirty_days(
     ],
 )
 def test_how_long_a_session_lasts(client, ada, clock, fields, visits, hours_between, still_in):
-    client.sign_in(ada, **fields)
+    client.log_in(ada, **fields)
     for _ in range(visits):
         clock.move(hours=hours_between)
         page = client.get("/")
@@ -297,13 +297,13 @@ def test_how_long_a_session_lasts(client, ada, clock, fields, visits, hours_betw
 
 
 def test_last_seen_is_written_every_five_minutes_at_most_and_the_cookie_with_it(client, ada, clock):
-    client.sign_in(ada, remember_me="y")
+    client.log_in(ada, remember_me="y")
     client.get("/account")
-    signed_in_at = clock.time
+    logged_in_at = clock.time
     clock.move(minutes=4)
     assert "Set-Cookie" not in client.get("/account").headers
     row = db.session.scalar(select(UserSession))
-    assert row.last_seen_at == signed_in_at
+    assert row.last_seen_at == logged_in_at
     clock.move(minutes=1)
     assert "Expires=" in client.get("/account").headers["Set-Cookie"]
     db.session.refresh(row)
@@ -311,7 +311,7 @@ def test_last_seen_is_written_every_five_minutes_at_most_and_the_cookie_with_it(
 
 
 def test_last_seen_is_written_once(client, ada, bob, clock):
-    client.sign_in(bob)
+    client.log_in(bob)
     clock.move(minutes=10)
     written = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: written.append(call[2]))
@@ -320,14 +320,14 @@ def test_last_seen_is_written_once(client, ada, bob, clock):
 
 
 def test_static_files_carry_no_cookie(client, ada, clock):
-    client.sign_in(ada, remember_me="y")
+    client.log_in(ada, remember_me="y")
     clock.move(minutes=10)
     with client.get("/static/app.css") as answer:
         assert "Set-Cookie" not in answer.headers
 
 
 def test_cookies_are_kept_from_scripts_and_other_sites(client, ada):
-    cookies = client.sign_in(ada).headers.getlist("Set-Cookie")
+    cookies = client.log_in(ada).headers.getlist("Set-Cookie")
     assert {cookie.partition("=")[0] for cookie in cookies} == {"session", "device"}
     assert all("HttpOnly" in cookie and "SameSite=Lax" in cookie for cookie in cookies)
 
@@ -339,7 +339,7 @@ def test_session_ids_are_random_and_history_tells_how_and_from_where(client, ada
     assert (row.method, row.ip, row.user_agent) == ("password", "127.0.0.1", "Firefox")
     line = db.session.scalar(select(Event))
     assert (line.action, line.ip, line.user_agent, line.detail) == (
-        "signed_in",
+        "logged_in",
         "127.0.0.1",
         "Firefox",
         {"method": "password"},
@@ -353,7 +353,7 @@ def test_get_id_outside_a_browser_raises_nothing(ada, bob):
 
 
 def test_a_new_secret_key_signs_nobody_out_while_the_old_one_is_a_fallback(app, client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     app.config["WTF_CSRF_ENABLED"] = True
     page = client.get("/auth/logout").text
     open_form = {"csrf_token": page.rpartition('name="csrf_token" value="')[2].partition('"')[0]}
@@ -366,18 +366,18 @@ def test_a_new_secret_key_signs_nobody_out_while_the_old_one_is_a_fallback(app, 
     assert client.get("/account").location.startswith("/auth/login")
 
 
-# Signing out
+# Logging out
 
 
 def test_get_shows_a_button_and_signs_nobody_out(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     assert "Log out" in client.get("/auth/logout").text
     client.head("/auth/logout")
     assert client.get("/account").status_code == 200
 
 
-def test_post_signs_out(client, ada):
-    client.sign_in(ada)
+def test_post_logs_out(client, ada):
+    client.log_in(ada)
     assert "You have been logged out." in client.post("/auth/logout", follow_redirects=True).text
     assert client.get("/account").status_code == 302
     assert client.post("/auth/logout").location == "/"

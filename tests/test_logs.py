@@ -60,9 +60,9 @@ def test_a_request_is_one_line_with_an_id_that_its_answer_bears(client, log):
 
 
 def test_an_event_is_one_line_with_the_id_of_its_request(client, ada, log):
-    answer = client.sign_in(ada)
+    answer = client.log_in(ada)
     line = next(line for line in log.read() if line["logger"] == "security")
-    assert line["message"] == "signed_in"
+    assert line["message"] == "logged_in"
     assert line["event"]["user_id"] == ada.id
     assert line["event"]["detail"] == {"method": "password"}
     assert line["request_id"] == answer.headers["X-Request-ID"]
@@ -89,7 +89,7 @@ def test_so_is_who_tries_too_often_or_with_an_old_link(client, log):
     client.get("/auth/reset/eyJhbGciOi.eyJwdXJw.abc")
     reasons = [("too many tries", "/auth/login"), ("a link that can't be used", "/auth/reset/<token>")]
     assert refusals(log)[:1] + refusals(log)[-1:] == reasons
-    failed = [line for line in log.read() if line["message"] == "sign_in_failed"]
+    failed = [line for line in log.read() if line["message"] == "login_failed"]
     assert [line["event"]["detail"] for line in failed] == [{"method": "password"}] * 5
 
 

@@ -1,4 +1,4 @@
-"""Signing in by a mailed link, or by the code beside it."""
+"""Logging in by a mailed link, or by the code beside it."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def test_the_whole_story(client, ada, outbox, clock):
     assert is_in(client)
     assert client.get_cookie("session").expires is not None, "kept logged in, as was asked for"
     assert db.session.scalar(select(UserSession)).method == "magic_link"
-    assert history() == ["magic_link_asked", "signed_in"]
+    assert history() == ["magic_link_asked", "logged_in"]
 
 
 def test_the_code_lets_the_asking_browser_in_while_nobody_opened_the_link(client, another_client, ada, outbox):
@@ -109,7 +109,7 @@ def test_a_look_at_the_link_spends_nothing(client, ada, outbox):
 
 @pytest.mark.parametrize("token", [None, "", "stale"])
 def test_a_form_without_its_token_signs_nobody_in(app, client, ada, outbox, token):
-    """Answered as a GET would be, it must not be the GET by which the asking browser is signed in."""
+    """Answered as a GET would be, it must not be the GET by which the asking browser is logged in."""
     ask(client)
     link, code = outbox.link(), code_in(outbox()[0])
     app.config["WTF_CSRF_ENABLED"] = True
@@ -143,7 +143,7 @@ def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, 
 
 
 def test_elsewhere_the_link_has_a_button(client, another_client, ada, outbox):
-    """Where another link is waited for, too: else an attacker's link could sign in who waits for their own."""
+    """Where another link is waited for, too: else an attacker's link could log in who waits for their own."""
     ask(client)
     link = outbox.link()
     ask(another_client, "eve@example.com")
@@ -170,7 +170,7 @@ def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, a
     db.session.commit()
     browser, copy = app.test_client(), app.test_client()
     ask(client)
-    browser.sign_in(bob)
+    browser.log_in(bob)
     copy.set_cookie("session", browser.get_cookie("session").value)
     page = browser.get(outbox.link())
     assert "You are logged in as bob, and will be logged out." in page.text
@@ -185,7 +185,7 @@ def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, a
 
 
 def test_who_is_in_already_goes_home_and_spends_nothing(client, another_client, ada, outbox):
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     ask(client)
     before = history()
     for use in (another_client.get, another_client.post):
@@ -293,8 +293,8 @@ def test_another_email_can_be_had_once_a_minute_with_the_same_code(client, ada, 
     assert type_code(client, code_in(outbox()[1])).location == "/", "as old as the newest email"
 
 
-def sign_in_elsewhere(app, ada, home, outbox):
-    app.test_client().sign_in(ada)
+def log_in_elsewhere(app, ada, home, outbox):
+    app.test_client().log_in(ada)
 
 
 def change_the_password(app, ada, home, outbox):
@@ -314,9 +314,9 @@ def change_the_address(app, ada, home, outbox):
     assert home.get(outbox.link(outbox.index(email))).location == "/account"
 
 
-@pytest.mark.parametrize("happening", [sign_in_elsewhere, change_the_password, reset_the_password, change_the_address])
+@pytest.mark.parametrize("happening", [log_in_elsewhere, change_the_password, reset_the_password, change_the_address])
 def test_what_happens_to_the_account_makes_them_void(app, client, another_client, ada, outbox, happening):
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     ask(client)
     link, code = outbox.link(), code_in(outbox()[0])
     happening(app, ada, another_client, outbox)
@@ -349,7 +349,7 @@ def test_of_ten_uses_of_a_link_at_once_one_gets_in(app, client, ada, outbox):
     with ThreadPoolExecutor(10) as pool:
         answers = [answer.status_code for answer in pool.map(lambda use: use(link), uses)]
     assert sorted(answers) == [302] + [410] * 9
-    assert history().count("signed_in") == 1
+    assert history().count("logged_in") == 1
 
 
 def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, outbox):
@@ -361,7 +361,7 @@ def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, outbox):
     with ThreadPoolExecutor(20) as pool:
         answers = [answer.status_code for answer in pool.map(lambda browser: type_code(browser, code), browsers)]
     assert sorted(answers) == [302] + [422] * 19
-    assert history().count("signed_in") == 1
+    assert history().count("logged_in") == 1
 
 
 # Who has an account

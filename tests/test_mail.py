@@ -105,7 +105,7 @@ def test_a_late_email_still_has_its_full_hour(client, bob, queued, outbox, clock
     clock.move(days=1)
     link = outbox.link()
     clock.move(minutes=59)
-    client.sign_in(bob)
+    client.log_in(bob)
     client.get(link)
     assert bob.confirmed
 

@@ -187,8 +187,8 @@ def test_what_is_not_ascii_is_read_as_it_was_written(client, post, name):
     assert f"Hello {name}," in client.get(f"{address}/html").text
 
 
-def test_those_who_have_not_confirmed_read_their_email_signed_in(client, bob, pages):
-    client.sign_in(bob)
+def test_those_who_have_not_confirmed_read_their_email_logged_in(client, bob, pages):
+    client.log_in(bob)
     assert client.get("/account").location == "/auth/unconfirmed"
     assert [client.get(page).status_code for page in pages] == [200, 200, 200]
 

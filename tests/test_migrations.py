@@ -58,7 +58,7 @@ def test_up_down_and_up_again(app, people):
 def test_history_and_emails_do_not_run_out_of_numbers(app):
     for table in ("events", "outbox"):
         db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
-    event = Event(action="signed_in")
+    event = Event(action="logged_in")
     email = OutboxEmail(name="goodbye", recipient="ada@example.com", message_id="x")
     db.session.add_all([event, email])
     db.session.commit()
@@ -125,7 +125,7 @@ def test_the_database_holds_what_the_models_promise(app):
 
 
 def test_rows_go_with_their_person_but_history_stays(app, client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     db.session.delete(db.session.get(User, ada.id))
     db.session.commit()
     left = {table.name: len(db.session.execute(select(table)).all()) for table in db.metadata.sorted_tables}

@@ -38,7 +38,7 @@ def test_a_script_is_answered_in_json(client, ada, bob, accept):
     assert (right.status_code, right.json) == (200, {"logged_in": True, "next": "/account"})
     assert client.get("/account").status_code == 200
     client.post("/auth/logout")
-    client.sign_in(bob)
+    client.log_in(bob)
     assert client.get("/account", headers=headers).status_code == 403
 
 
@@ -64,12 +64,12 @@ def test_htmx_loads_the_login_page_and_comes_back_to_the_page_that_it_was_on(cli
     assert answer.headers["HX-Redirect"] == "/auth/login?next=/account?x%3Dy"
     elsewhere = client.get("/account", headers=HX | {"HX-Current-URL": "http://evil.example/account"})
     assert elsewhere.headers["HX-Redirect"] == "/auth/login"
-    client.sign_in(bob)
+    client.log_in(bob)
     assert client.get("/account", headers=HX).headers["HX-Redirect"] == "/auth/unconfirmed"
 
 
 def test_htmx_is_led_to_the_proof_of_a_recent_login(client, ada, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     clock.move(minutes=16)
     for ask in (client.get, client.post):
         assert ask("/auth/change-username", headers=HX).headers["HX-Redirect"] == "/auth/recent-login"

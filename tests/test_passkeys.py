@@ -10,13 +10,13 @@ from clients import PASSWORD
 from passkeys import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Key, raw, text
 from sqlalchemy import event, func, select
 from test_gate import JSON
-from test_passwords import history, is_signed_in, notes, told
+from test_passwords import history, is_logged_in, notes, told
 
 from app.extensions import db
 from app.models import Passkey, PasskeyChallenge, User, UserSession
 
 PAGE, LOGIN = "/auth/passkeys", "/auth/login"
-MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/sign_in"
+MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/log_in"
 STEP, USE_AS_STEP = "/auth/second-factor", "/auth/passkeys/request-options/second_step"
 USE_AGAIN = "/auth/passkeys/request-options/recent_login"
 REFUSED = "That passkey did not log you in. Try again, or log in another way."
@@ -35,7 +35,7 @@ def key():
 @pytest.fixture
 def member(client, ada, key):
     """Ada's browser, with a passkey added."""
-    client.sign_in(ada)
+    client.log_in(ada)
     assert is_added(add(client, key))
     return client
 
@@ -55,23 +55,23 @@ def add(browser, device, name="My phone", options=None, **lies):
     return browser.post(PAGE, data={"name": name, "credential": device.create(options or asked(browser, MAKE), **lies)})
 
 
-def sign_in(browser, device, options=None, address=LOGIN, **lies):
+def log_in(browser, device, options=None, address=LOGIN, **lies):
     return browser.post(address, data={"credential": device.get(options or asked(browser), **lies)})
 
 
 def prove(browser, device):
     """Prove both factors by a passkey, which allows one change of a credential."""
-    assert sign_in(browser, device, asked(browser, USE_AGAIN), "/auth/recent-login").status_code == 302
+    assert log_in(browser, device, asked(browser, USE_AGAIN), "/auth/recent-login").status_code == 302
 
 
 def refused(answer):
-    """Whether a sign-in was refused with the one sentence for all that can be wrong, and a line in the history.
+    """Whether a login was refused with the one sentence for all that can be wrong, and a line in the history.
 
     A network has one line an hour.
     """
     assert answer.status_code == 422
     assert notes(answer)[-1] == REFUSED
-    return "sign_in_failed" in history()
+    return "login_failed" in history()
 
 
 def only(model=Passkey):
@@ -90,8 +90,8 @@ def page_of(browser):
 def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_owner_is_told(
     client, another_client, ada, key, outbox
 ):
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     copied = client.get_cookie("session").value
     page = add(client, key)
     assert notes(page) == ["My phone is a passkey of yours now. Your other browsers were logged out."]
@@ -101,7 +101,7 @@ def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_
     assert "never used" in page.text
     assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
     another_client.set_cookie("session", copied)
-    assert not is_signed_in(another_client), "a copy of the cookie is worth nothing"
+    assert not is_logged_in(another_client), "a copy of the cookie is worth nothing"
     assert outbox()[-1].subject == "Logging in takes a second step now"
     assert "A passkey was added to your account" in outbox()[-1].body
     assert history()[-1] == "second_factor_on"
@@ -117,11 +117,11 @@ def test_another_one_brings_no_codes_and_an_email_of_its_own(member, key, outbox
     assert outbox()[-1].subject == "A passkey was added to your account"
     thief = member.application.test_client()
     thief.set_cookie("session", copied)
-    assert not is_signed_in(thief)
+    assert not is_logged_in(thief)
 
 
 def test_what_a_browser_is_to_make(client, ada, bob):
-    client.sign_in(ada)
+    client.log_in(ada)
     options = asked(client, MAKE)
     assert options["rp"] == {"id": "localhost", "name": "Flasky"}
     assert options["user"]["name"] == "ada"
@@ -162,7 +162,7 @@ def test_the_same_device_is_not_asked_twice(member, key):
     ids=str,
 )
 def test_what_is_not_what_was_asked_for_is_not_added(client, ada, key, lies):
-    client.sign_in(ada)
+    client.log_in(ada)
     page = add(client, key, **lies)
     assert (page.status_code, notes(page)[-1]) == (422, FAILED)
     assert 'value="My phone"' in page.text
@@ -176,15 +176,15 @@ def test_a_challenge_is_good_once_for_five_minutes_in_its_browser_and_for_its_pu
         page = add(browser, Key(), options=options)
         return (page.status_code, notes(page)[-1]) == (422, FAILED)
 
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     options = asked(client, MAKE)
     assert fails(another_client, options), "another browser of the same person"
     clock.move(minutes=5)
     assert fails(client, options), "too old"
     options = asked(client, MAKE)
     clock.move(minutes=4, seconds=59)
-    assert fails(client, asked(client) | {"user": options["user"]}), "asked for to sign in"
+    assert fails(client, asked(client) | {"user": options["user"]}), "asked for to log in"
     assert is_added(add(client, key, options=options))
     prove(client, key)
     assert fails(client, options), "used"
@@ -192,7 +192,7 @@ def test_a_challenge_is_good_once_for_five_minutes_in_its_browser_and_for_its_pu
     db.session.commit()
     theirs = asked(client, MAKE)
     client.post("/auth/logout")
-    client.sign_in(bob)
+    client.log_in(bob)
     assert fails(client, theirs), "of who was here before"
     assert only().user_id == ada.id
 
@@ -200,7 +200,7 @@ def test_a_challenge_is_good_once_for_five_minutes_in_its_browser_and_for_its_pu
 def test_a_passkey_that_somebody_has_is_taken(member, another_client, bob, key):
     bob.confirmed = True
     db.session.commit()
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     prove(member, key)
     page = add(another_client, key)
     assert (page.status_code, notes(page)[-1]) == (422, "This passkey is in use already. Make another one.")
@@ -213,7 +213,7 @@ def test_a_passkey_that_somebody_can_have_restored_is_taken(member, another_clie
     """Else an account of an attacker's own would keep its owner from getting it back."""
     bob.confirmed = True
     db.session.commit()
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     prove(member, key)
     assert member.post(f"/auth/passkeys/{only().handle}/remove").status_code == 302
     page = add(another_client, key)
@@ -224,7 +224,7 @@ def test_a_passkey_that_somebody_can_have_restored_is_taken(member, another_clie
 def test_of_ten_who_add_one_passkey_at_once_one_has_it(app, ada, key):
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:
-        browser.sign_in(ada)
+        browser.log_in(ada)
     answers = [key.create(asked(browser, MAKE)) for browser in browsers]
 
     def send(browser, credential):
@@ -258,7 +258,7 @@ def test_an_account_has_twenty_at_most(member, key):
     ],
 )
 def test_names_are_short_and_of_one_line(client, ada, key, name, words):
-    client.sign_in(ada)
+    client.log_in(ada)
     page = add(client, key, name=name)
     assert page.status_code == 422
     assert words in page.text
@@ -266,13 +266,13 @@ def test_names_are_short_and_of_one_line(client, ada, key, name, words):
 
 
 def test_the_unconfirmed_and_strangers_add_none(client, another_client, bob, key):
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     for address in (PAGE, MAKE):
         assert client.post(address).location.startswith(LOGIN)
         assert another_client.post(address).location == "/auth/unconfirmed"
 
 
-def test_recent_sign_in_is_asked_for(member, key, clock):
+def test_reauthentication_is_asked_for(member, key, clock):
     own = page_of(member)
     clock.move(minutes=16)
     assert member.get(PAGE).location == "/auth/recent-login"
@@ -284,19 +284,19 @@ def test_recent_sign_in_is_asked_for(member, key, clock):
     assert only().name == "My phone"
 
 
-# Signing in
+# Logging in
 
 
-def test_a_passkey_signs_in_without_a_name(member, another_client, ada, key, clock):
+def test_a_passkey_logs_in_without_a_name(member, another_client, ada, key, clock):
     clock.move(days=1)
     options = asked(another_client)
     assert options["allowCredentials"] == []
     assert options["userVerification"] == "required"
     assert options["rpId"] == "localhost"
     assert len(raw(options["challenge"])) == 64
-    answer = sign_in(another_client, key, options)
+    answer = log_in(another_client, key, options)
     assert answer.location == "/"
-    assert is_signed_in(another_client)
+    assert is_logged_in(another_client)
     assert only().last_used_at == clock.time
     assert f'last used <time datetime="{clock.time:%Y-%m-%dT%H:%M:%S}' in another_client.get(PAGE).text
     newest = db.session.scalar(select(UserSession).order_by(UserSession.created_at.desc()))
@@ -334,19 +334,19 @@ def test_it_goes_where_one_was_going_and_is_kept_logged_in(member, another_clien
     ids=str,
 )
 def test_what_is_wrong_is_refused_with_one_sentence_whatever_it_is(member, another_client, key, lies):
-    assert refused(sign_in(another_client, key, **lies))
-    assert not is_signed_in(another_client)
+    assert refused(log_in(another_client, key, **lies))
+    assert not is_logged_in(another_client)
     assert only().last_used_at is None
-    assert sign_in(another_client, key).location == "/"
+    assert log_in(another_client, key).location == "/"
 
 
 def test_an_unknown_passkey_and_a_removed_one_are_refused_alike(member, another_client, key):
     stranger = Key()
     stranger.handle = key.handle
-    assert refused(sign_in(another_client, stranger))
+    assert refused(log_in(another_client, stranger))
     prove(member, key)
     member.post(f"{page_of(member)}/remove")
-    page = sign_in(another_client, key)
+    page = log_in(another_client, key)
     assert refused(page)
     assert "value" not in re.search(r'<input type="hidden" name="credential"[^>]*>', page.text)[0]
 
@@ -361,12 +361,12 @@ def test_only_a_passkey_that_no_account_can_have_again_is_taken_off_its_device(m
     """A device must keep what a thief removed: "This wasn't me" restores it."""
     stranger = Key()
     stranger.handle = key.handle
-    page = sign_in(another_client, stranger)
+    page = log_in(another_client, stranger)
     assert signal(page, "unknown-passkey") == {"rpId": "localhost", "credentialId": text(stranger.id)}
-    assert signal(sign_in(another_client, key, flags=PRESENT), "unknown-passkey") is None, "it is known"
+    assert signal(log_in(another_client, key, flags=PRESENT), "unknown-passkey") is None, "it is known"
     prove(member, key)
     member.post(f"{page_of(member)}/remove")
-    assert signal(sign_in(another_client, key), "unknown-passkey") is None, "it can be restored"
+    assert signal(log_in(another_client, key), "unknown-passkey") is None, "it can be restored"
     assert signal(another_client.post(LOGIN, data={"credential": "{}"}), "unknown-passkey") is None
 
 
@@ -378,13 +378,13 @@ def test_the_browser_that_removed_a_passkey_hears_so_once_and_no_other_one(membe
     assert f'data-removed="{text(key.id)}"' in page.text
     assert signal(page, "accepted")["allAcceptedCredentialIds"] == []
     for browser in (member, another_client):
-        browser.sign_in(ada)
+        browser.log_in(ada)
         page = browser.get(PAGE)
         assert "data-removed" not in page.text
         assert signal(page, "accepted")["allAcceptedCredentialIds"] == [text(key.id)], "it can be restored"
 
 
-def test_a_sign_in_is_not_replayed(app, member, another_client, key, clock):
+def test_a_login_is_not_replayed(app, member, another_client, key, clock):
     options = asked(another_client)
     copied = another_client.get_cookie("session").value
     answer = key.get(options)
@@ -400,14 +400,14 @@ def test_a_sign_in_is_not_replayed(app, member, another_client, key, clock):
 def test_a_challenge_of_another_browser_or_purpose_or_of_long_ago_is_refused(member, another_client, key, clock):
     asked(another_client)
     prove(member, key)
-    assert refused(sign_in(another_client, key, asked(member.application.test_client())))
-    assert refused(sign_in(another_client, key, asked(member, MAKE)))
+    assert refused(log_in(another_client, key, asked(member.application.test_client())))
+    assert refused(log_in(another_client, key, asked(member, MAKE)))
     options = asked(another_client)
     clock.move(minutes=5)
-    assert refused(sign_in(another_client, key, options))
+    assert refused(log_in(another_client, key, options))
     options = asked(another_client)
     clock.move(minutes=4, seconds=59)
-    assert sign_in(another_client, key, options).location == "/"
+    assert log_in(another_client, key, options).location == "/"
 
 
 def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada, bob):
@@ -426,7 +426,7 @@ def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada,
 def test_two_tabs_of_one_browser_can_each_be_used(member, another_client, key):
     first, second = asked(another_client), asked(another_client)
     assert first["challenge"] != second["challenge"]
-    assert sign_in(another_client, key, first).location == "/"
+    assert log_in(another_client, key, first).location == "/"
 
 
 def open_challenges(*which):
@@ -441,7 +441,7 @@ def test_a_browser_that_asks_again_and_again_leaves_few_unanswered_challenges(me
             clock.move(seconds=1)
             newest = asked(browser, address)
     assert open_challenges() == 16
-    assert sign_in(another_client, key, newest).location == "/"
+    assert log_in(another_client, key, newest).location == "/"
     clock.move(seconds=1)
     prove(member, key)
     assert is_added(add(member, Key()))
@@ -449,7 +449,7 @@ def test_a_browser_that_asks_again_and_again_leaves_few_unanswered_challenges(me
 
 @unlimited
 def test_an_account_leaves_few_unanswered_challenges_however_many_browsers_ask(client, ada, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     kept = client.get_cookie("session").value
     for address in (MAKE, USE_AGAIN):
         for _ in range(40):
@@ -470,7 +470,7 @@ def test_expired_challenges_of_strangers_are_deleted_without_a_cleanup(app, ada,
 
 @pytest.mark.parametrize("address", [MAKE, USE])
 def test_options_are_limited_for_each_network(client, ada, address, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     answers = [client.post(address, headers=JSON).status_code for _ in range(301)]
     assert answers == [200] * 300 + [429]
 
@@ -483,28 +483,28 @@ def test_of_ten_who_send_one_answer_at_once_one_gets_in(app, member, another_cli
     with ThreadPoolExecutor(10) as pool:
         found = pool.map(lambda browser: browser.post(LOGIN, data={"credential": answer}).status_code, browsers)
         assert sorted(found) == [302] + [422] * 9
-    assert history().count("signed_in") == 2
-    assert sum(map(is_signed_in, browsers)) == 1
+    assert history().count("logged_in") == 2
+    assert sum(map(is_logged_in, browsers)) == 1
 
 
 def test_a_counter_that_stands_still_or_goes_back_is_refused_and_told(member, another_client, key, outbox):
-    assert sign_in(another_client, key, count=7).location == "/"
+    assert log_in(another_client, key, count=7).location == "/"
     another_client.post("/auth/logout")
     outbox().clear()
     for count in (7, 6, 0, 1, 2):
-        assert refused(sign_in(another_client, key, count=count))
+        assert refused(log_in(another_client, key, count=count))
     assert only().sign_count == 7
     assert history().count("passkey_copied") == 5
     assert [email.subject for email in outbox()] == ["A passkey of your account may have been copied"] * 3, "an hour"
-    assert sign_in(another_client, key, count=2**32 - 1).location == "/"
+    assert log_in(another_client, key, count=2**32 - 1).location == "/"
 
 
 def test_one_that_counts_nothing_is_used_again_and_again(client, another_client, ada):
     key = Key(counts=False)
-    client.sign_in(ada)
+    client.log_in(ada)
     add(client, key)
     for _ in range(3):
-        assert sign_in(another_client, key).location == "/"
+        assert log_in(another_client, key).location == "/"
         another_client.post("/auth/logout")
 
 
@@ -518,7 +518,7 @@ def test_one_that_counts_nothing_is_used_again_and_again(client, another_client,
 def test_the_gate_holds_for_passkeys_too(member, another_client, ada, key, clock, column, way, words):
     setattr(ada, column, clock.time)
     db.session.commit()
-    answer = sign_in(another_client, key)
+    answer = log_in(another_client, key)
     assert answer.location in {way, "/"}
     page = another_client.get("/account", follow_redirects=True)
     assert page.request.path == way
@@ -529,7 +529,7 @@ def test_the_gate_holds_for_passkeys_too(member, another_client, ada, key, clock
 def test_who_is_no_longer_confirmed_is_held_back(member, another_client, ada, key):
     ada.confirmed = False
     db.session.commit()
-    sign_in(another_client, key)
+    log_in(another_client, key)
     assert another_client.get("/account").location == "/auth/unconfirmed"
 
 
@@ -568,7 +568,7 @@ def test_an_authenticator_attachment_that_is_not_known_counts_as_none(client, an
     def say(credential):
         return json.dumps(json.loads(credential) | {"authenticatorAttachment": attachment})
 
-    client.sign_in(ada)
+    client.log_in(ada)
     made = say(key.create(asked(client, MAKE)))
     assert is_added(client.post(PAGE, data={"name": "My phone", "credential": made}))
     used = say(key.get(asked(another_client)))
@@ -577,10 +577,10 @@ def test_an_authenticator_attachment_that_is_not_known_counts_as_none(client, an
 
 @pytest.mark.parametrize("handle", [b"", None])
 def test_without_a_user_handle_a_passkey_is_taken_where_the_account_is_known(member, another_client, ada, key, handle):
-    another_client.sign_in(ada)
-    assert sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=handle).location == "/"
-    assert sign_in(member, key, asked(member, USE_AGAIN), "/auth/recent-login", handle=handle).status_code == 302
-    assert refused(sign_in(member.application.test_client(), key, handle=handle)), "nobody says whose it is"
+    another_client.log_in(ada)
+    assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=handle).location == "/"
+    assert log_in(member, key, asked(member, USE_AGAIN), "/auth/recent-login", handle=handle).status_code == 302
+    assert refused(log_in(member.application.test_client(), key, handle=handle)), "nobody says whose it is"
 
 
 @pytest.mark.extended
@@ -614,27 +614,27 @@ def test_each_part_of_what_is_signed_can_be_anything_and_is_never_an_error(membe
 
 
 def test_what_is_too_long_for_its_column_is_not_added(client, ada, key):
-    client.sign_in(ada)
+    client.log_in(ada)
     key.id = bytes(1024)
     assert "That kind of passkey can't be used here." in notes(add(client, key))[-1]
     key.id = bytes(1023)
     assert add(client, key, key={3: -7, 1: 2, -1: 1, -2: bytes(9_000), -3: bytes(32)}).status_code == 422
     assert is_added(add(client, key))
-    assert sign_in(client.application.test_client(), key).location == "/"
+    assert log_in(client.application.test_client(), key).location == "/"
 
 
 def test_more_than_the_site_takes_is_an_error_page(client):
     assert client.post(LOGIN, data={"credential": "x" * 65 * 1024}).status_code == 413
 
 
-@pytest.mark.parametrize("purpose", ["add", "x", "sign_in2", "recent_login"])
+@pytest.mark.parametrize("purpose", ["add", "x", "log_in2", "recent_login"])
 def test_strangers_are_asked_for_nothing_else(client, purpose):
     answer = client.post(f"/auth/passkeys/request-options/{purpose}", headers=JSON)
     assert answer.status_code == (401 if purpose == "recent_login" else 404)
     assert db.session.scalars(select(PasskeyChallenge)).all() == []
 
 
-def test_the_sign_in_page_asks_the_database_nothing_of_a_stranger(client):
+def test_the_login_page_asks_the_database_nothing_of_a_stranger(client):
     client.get(LOGIN)
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
@@ -685,7 +685,7 @@ def test_one_is_renamed(member):
 
 
 def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member, another_client, key, outbox):
-    assert sign_in(another_client, key).location == "/"
+    assert log_in(another_client, key).location == "/"
     copied = member.get_cookie("session").value
     own = page_of(member)
     prove(member, key)
@@ -693,18 +693,18 @@ def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member,
     assert notes(page)[-1:] == ["My phone is removed. Your other devices were logged out."]
     assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
     another_client.set_cookie("session", copied)
-    assert not is_signed_in(another_client)
+    assert not is_logged_in(another_client)
     assert outbox()[-1].subject == "A second factor was removed from your account"
     assert history()[-1] == "second_factor_off"
     assert member.get(own).status_code == member.post(f"{own}/remove").status_code == 404
-    assert refused(sign_in(another_client, key))
+    assert refused(log_in(another_client, key))
 
 
 def test_nobody_renames_or_removes_anothers(member, another_client, bob, key):
     bob.confirmed = True
     db.session.commit()
     own = page_of(member)
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     assert another_client.get(own).status_code == 404
     assert another_client.post(own, data={"name": "Bob's"}).status_code == 404
     assert another_client.post(f"{own}/remove").status_code == 404
@@ -714,7 +714,7 @@ def test_nobody_renames_or_removes_anothers(member, another_client, bob, key):
 
 
 def test_one_that_is_kept_in_more_than_one_place_is_marked(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     add(client, Key(flags=SYNCED))
     assert "synced" in client.get(PAGE).text
     assert "It is kept in more than one place" in client.get(page_of(client)).text
@@ -730,7 +730,7 @@ def test_no_page_shows_what_an_account_is_called_by_passkeys(member, ada):
 
 
 def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another_client, ada, key, outbox):
-    sign_in(another_client, key)
+    log_in(another_client, key)
     prove(member, key)
     page = member.post("/auth/remove-password", follow_redirects=True)
     assert notes(page)[-1:] == ["Your password is removed. Your other devices were logged out."]
@@ -742,8 +742,8 @@ def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another
     assert outbox()[-1].subject == "Your password was removed"
     assert history()[-1] == "password_removed"
     assert "None: you log in by a passkey or a mailed link" in member.get("/account").text
-    assert another_client.sign_in(ada).status_code == 422
-    assert sign_in(another_client, key).location == "/"
+    assert another_client.log_in(ada).status_code == 422
+    assert log_in(another_client, key).location == "/"
 
 
 def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member, another_client, key, outbox):
@@ -752,18 +752,18 @@ def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member
     prove(member, key)
     member.post(f"{page_of(member)}/remove")
     assert "Until you have a passkey, you log in by a link that we mail to" in member.get(PAGE).text
-    assert refused(sign_in(another_client, key))
+    assert refused(log_in(another_client, key))
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
     assert another_client.get(outbox.link()).location == "/", "no second step is left"
     assert is_added(add(another_client, Key()))
 
 
 def test_without_a_passkey_the_password_stays(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     assert "Remove my password" not in client.get(PAGE).text
     page = client.post("/auth/remove-password", follow_redirects=True)
     assert notes(page)[-1:] == ["A password can be removed once you have a passkey."]
-    assert client.application.test_client().sign_in(ada).location == "/"
+    assert client.application.test_client().log_in(ada).location == "/"
 
 
 # The mailbox is proved
@@ -775,7 +775,7 @@ def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, an
     db.session.commit()
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
     assert another_client.get(outbox.link()).location == "/auth/change-password"
-    assert refused(sign_in(member, key))
+    assert refused(log_in(member, key))
     assert db.session.scalars(select(Passkey)).all() == []
 
 
@@ -783,14 +783,14 @@ def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, an
 
 
 def test_after_the_password_a_passkey_is_asked_for(member, another_client, ada, key):
-    assert another_client.sign_in(ada, remember_me="y").location == STEP
+    assert another_client.log_in(ada, remember_me="y").location == STEP
     page = another_client.get(STEP)
     assert "Use a passkey of your account." in page.text
     assert "authenticator app" not in page.text
     options = asked(another_client, USE_AS_STEP)
     assert [known["id"] for known in options["allowCredentials"]] == [text(key.id)]
-    assert sign_in(another_client, key, options, STEP).location == "/"
-    assert is_signed_in(another_client)
+    assert log_in(another_client, key, options, STEP).location == "/"
+    assert is_logged_in(another_client)
     newest = db.session.scalar(select(UserSession).order_by(UserSession.created_at.desc()))
     assert (newest.method, newest.remembered) == ("password", True)
 
@@ -799,7 +799,7 @@ def test_at_the_second_step_no_other_passkey_counts(member, another_client, ada,
     bob.confirmed = True
     db.session.commit()
     bobs, browser = Key(), member.application.test_client()
-    browser.sign_in(bob)
+    browser.log_in(bob)
     add(browser, bobs)
 
     def fails(page):
@@ -808,33 +808,33 @@ def test_at_the_second_step_no_other_passkey_counts(member, another_client, ada,
             "That passkey was not taken. Try again, or do the step another way.",
         )
 
-    another_client.sign_in(ada)
-    assert fails(sign_in(another_client, bobs, asked(another_client, USE_AS_STEP), STEP))
-    assert fails(sign_in(another_client, key, asked(another_client), STEP)), "asked for to sign in"
-    assert fails(sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, flags=PRESENT))
-    assert fails(sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=b"x"))
-    assert refused(sign_in(another_client, key, asked(another_client, USE_AS_STEP)))
-    assert not is_signed_in(another_client)
+    another_client.log_in(ada)
+    assert fails(log_in(another_client, bobs, asked(another_client, USE_AS_STEP), STEP))
+    assert fails(log_in(another_client, key, asked(another_client), STEP)), "asked for to log in"
+    assert fails(log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, flags=PRESENT))
+    assert fails(log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=b"x"))
+    assert refused(log_in(another_client, key, asked(another_client, USE_AS_STEP)))
+    assert not is_logged_in(another_client)
     options = asked(another_client, USE_AS_STEP)
-    assert sign_in(another_client, key, options, STEP, handle=None).location == "/", "the account is known"
+    assert log_in(another_client, key, options, STEP, handle=None).location == "/", "the account is known"
 
 
 def test_without_a_first_step_none_is_asked_for(member, another_client, key):
     assert another_client.post(USE_AS_STEP, headers=JSON).status_code == 401
-    assert sign_in(another_client, key, asked(another_client), STEP).location == LOGIN
+    assert log_in(another_client, key, asked(another_client), STEP).location == LOGIN
 
 
 def test_a_recovery_code_does_instead_and_a_trusted_browser_is_spared(client, another_client, ada, key):
-    client.sign_in(ada)
+    client.log_in(ada)
     codes = codes_on(add(client, key))
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     assert another_client.post(STEP, data={"recovery_code": codes[0]}).location == "/"
     another_client.post("/auth/logout")
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     answer = key.get(asked(another_client, USE_AS_STEP))
     assert another_client.post(STEP, data={"credential": answer, "trust": "y"}).location == "/"
     another_client.post("/auth/logout")
-    assert another_client.sign_in(ada).location == "/"
+    assert another_client.log_in(ada).location == "/"
 
 
 def test_a_mailed_link_takes_the_second_step_too(member, another_client, key, outbox):
@@ -842,7 +842,7 @@ def test_a_mailed_link_takes_the_second_step_too(member, another_client, key, ou
     member.post("/auth/remove-password")
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
     assert another_client.get(outbox.link()).location == STEP
-    assert sign_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
+    assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
 
 
 # To prove once more who one is
@@ -860,14 +860,14 @@ def test_a_passkey_alone_proves_it_and_a_form_that_waits_comes_back(member, key,
     assert member.get(PAGE).status_code == 200
     thief = member.application.test_client()
     thief.set_cookie("session", copied)
-    assert not is_signed_in(thief)
+    assert not is_logged_in(thief)
 
 
 def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_client, bob, key, clock):
     bob.confirmed = True
     db.session.commit()
     bobs = Key()
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     add(another_client, bobs)
     clock.move(minutes=16)
 
@@ -878,7 +878,7 @@ def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_clie
         )
 
     def prove(device, options, **lies):
-        return sign_in(member, device, options, "/auth/recent-login", **lies)
+        return log_in(member, device, options, "/auth/recent-login", **lies)
 
     assert fails(prove(bobs, asked(member, USE_AGAIN)))
     assert fails(prove(key, asked(member)))
@@ -892,7 +892,7 @@ def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_clie
 
 
 def test_a_password_alone_does_not(client, ada, key, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     codes = codes_on(add(client, key))
     clock.move(minutes=16)
     assert "Recovery code" in client.get("/auth/recent-login").text
@@ -903,7 +903,7 @@ def test_a_password_alone_does_not(client, ada, key, clock):
 
 @pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}])
 def test_where_everybody_must_have_a_second_factor_a_passkey_is_one(client, ada, key):
-    client.sign_in(ada)
+    client.log_in(ada)
     assert client.get("/").location == "/auth/two-factor"
     assert is_added(add(client, key))
     assert client.get("/").status_code == 200

@@ -41,7 +41,7 @@ def choose(client, link, password=NEW, again=None, **request):
     return client.post(link, data=form, **request)
 
 
-def is_signed_in(client):
+def is_logged_in(client):
     return client.get("/account").status_code == 200
 
 
@@ -51,7 +51,7 @@ def notes(page):
 
 
 def told(client):
-    """What a browser that is out finds above the sign-in form."""
+    """What a browser that is out finds above the login form."""
     page = client.get("/account", follow_redirects=True)
     assert page.request.path == "/auth/login"
     return notes(page)
@@ -69,14 +69,14 @@ def history():
 # Changing it
 
 
-def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
+def test_a_changed_password_logs_out_every_other_browser_and_the_owner_is_told(
     app, client, another_client, ada, outbox, clock
 ):
-    client.sign_in(ada, remember_me="y")
-    another_client.sign_in(ada, remember_me="y")
+    client.log_in(ada, remember_me="y")
+    another_client.log_in(ada, remember_me="y")
     copy = app.test_client()
     copy.set_cookie("session", client.get_cookie("session").value)
-    assert is_signed_in(copy)
+    assert is_logged_in(copy)
 
     answer = change(client, headers={"User-Agent": FIREFOX})
     assert answer.location == "/account"
@@ -88,11 +88,11 @@ def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
     ]
     assert told(another_client) == STRANGER, "once"
     assert told(copy) == STRANGER, "its id is nobody's now, and says nothing"
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
-    assert another_client.sign_in(ada).status_code == 422
-    another_client.sign_in(ada, NEW)
-    assert is_signed_in(another_client)
+    assert another_client.log_in(ada).status_code == 422
+    another_client.log_in(ada, NEW)
+    assert is_logged_in(another_client)
     new_device, message, forgotten = outbox()
     assert new_device.subject == forgotten.subject == "A new browser is logged in to your account"
     assert (message.subject, message.recipients) == ("Your password was changed", ["ada@example.com"])
@@ -101,12 +101,12 @@ def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
     assert outbox.link(1).startswith("/auth/secure-account/")
     assert "Was this not you?" in client.get(outbox.link(1)).text
     assert history() == [
-        "signed_in",
-        "signed_in",
+        "logged_in",
+        "logged_in",
         "new_device",
         "password_changed",
-        "sign_in_failed",
-        "signed_in",
+        "login_failed",
+        "logged_in",
         "new_device",
     ]
 
@@ -131,7 +131,7 @@ def test_a_changed_password_signs_out_every_other_browser_and_the_owner_is_told(
 )
 def test_what_will_not_do_is_said_beside_its_field_and_changes_nothing(client, another_client, ada, field, form, error):
     for browser in (client, another_client):
-        browser.sign_in(ada)
+        browser.log_in(ada)
     before = rows() | {"events": None}  # a wrong try is written there
     page = change(client, **form)
     assert page.status_code == 422
@@ -139,12 +139,12 @@ def test_what_will_not_do_is_said_beside_its_field_and_changes_nothing(client, a
     assert page.text.count("is-invalid") == 1 or "old" not in form
     assert not [word for word in (PASSWORD, NEW, form.get("old")) if word and word in page.text]
     assert rows() | {"events": None} == before
-    assert is_signed_in(client)
-    assert is_signed_in(another_client)
+    assert is_logged_in(client)
+    assert is_logged_in(another_client)
 
 
 def test_a_changed_password_voids_every_link_that_is_out(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     ask(another_client)
     another_client.post("/auth/magic-link", data={"email": ada.email})
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
@@ -159,7 +159,7 @@ def test_a_changed_password_voids_every_link_that_is_out(client, another_client,
     assert choose(another_client, reset, "a third lantern").status_code == 410
     assert another_client.get(magic_link).status_code == 410
     assert client.get(new_address).status_code == 410
-    assert not is_signed_in(another_client)
+    assert not is_logged_in(another_client)
     assert (ada.email, ada.verify_password(NEW)) == ("ada@example.com", True)
 
 
@@ -214,7 +214,7 @@ def test_with_nists_length_a_password_of_few_people_will_do(client, password):
 @on_sqlite
 @pytest.mark.parametrize("settings", [{"PASSWORD_MIN_LENGTH": 15}])
 def test_with_nists_length_a_password_has_fifteen_characters(client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     page = change(client, new="a heron's lock")
     assert page.status_code == 422
     assert "Use at least 15 characters." in beside("password", page)
@@ -270,13 +270,13 @@ def test_every_kind_of_character_will_do_in_a_password(client, ada):
     old = PASSWORD
     everything = [chr(point) for point in range(1, 0x110000, 1137) if not 0xD800 <= point < 0xE000]
     for start in range(20):
-        client.sign_in(ada, old)
+        client.log_in(ada, old)
         new = "".join(everything[start::20])
         assert change(client, old, new).location == "/account", ascii(new)
         client.post("/auth/logout")
         assert not ada.verify_password(new[:-1])
         old = new
-    assert client.sign_in(ada, old).location == "/"
+    assert client.log_in(ada, old).location == "/"
 
 
 def test_who_has_no_password_has_a_link_sent(client, ada, outbox):
@@ -294,14 +294,14 @@ def test_who_has_no_password_has_a_link_sent(client, ada, outbox):
     action, email = re.search(r'action="(/auth/reset)".*name="email" value="([^"]+)"', page.text, re.DOTALL).groups()
     assert client.post(action, data={"email": email}).location == "/auth/email-sent"
     assert choose(client, outbox.link()).location == "/auth/login"
-    client.sign_in(ada, NEW)
+    client.log_in(ada, NEW)
     assert 'name="old_password"' in client.get("/auth/change-password").text
 
 
 def test_a_renewed_hash_leaves_a_link_alive(app, client, another_client, ada, outbox):
     ask(another_client)
     old, app.config["PASSWORD_HASH"] = ada.password_hash, "pbkdf2:sha256:2"
-    client.sign_in(ada)
+    client.log_in(ada)
     assert ada.password_hash.startswith("pbkdf2:sha256:2$")
     assert ada.password_hash != old
     assert choose(another_client, outbox.link()).status_code == 302
@@ -312,8 +312,8 @@ def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
     client, another_client, ada, outbox, monkeypatch
 ):
     """The second has shown the right old password, and finds it changed only when it writes."""
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     verify, asked = User.verify_password, []
 
     def verify_and_be_overtaken(user, password):
@@ -327,7 +327,7 @@ def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
     page = change(client)
     assert page.status_code == 422
     assert "It was changed elsewhere at this moment." in page.text
-    assert is_signed_in(another_client)
+    assert is_logged_in(another_client)
     assert told(client) == ["You were logged out, because the password of the account was changed in another browser."]
     assert verify(ada, "a third lantern")
     changed = [message for message in outbox() if message.subject == "Your password was changed"]
@@ -347,7 +347,7 @@ def test_password_managers_find_the_page_by_its_well_known_address(client, ada):
 
 
 def test_requests_for_json_alone_get_errors_and_no_page(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     refused = change(client, "wrong", "short77", "x", headers=JSON)
     assert refused.status_code == 422
     assert set(refused.json["errors"]) == {"old_password", "password", "confirm_password"}
@@ -433,14 +433,14 @@ def test_an_address_gets_ten_emails_an_hour_and_thirty_a_day_and_the_answer_stay
 
 
 def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_client, ada, outbox, clock):
-    client.sign_in(ada, remember_me="y")
-    another_client.sign_in(ada)
+    client.log_in(ada, remember_me="y")
+    another_client.log_in(ada)
     outbox().clear()  # one tells of the second browser
     ask(client)
     answer = choose(client, outbox.link(0), headers={"User-Agent": FIREFOX})
     assert answer.location == "/auth/login"
     page = client.get(answer.location)
-    assert page.status_code == 200, "it is signed out too, and nobody is in"
+    assert page.status_code == 200, "it is logged out too, and nobody is in"
     assert notes(page) == [
         "Your new password is set. Log in with it.",
         "You were logged out, because a new password was chosen by a mailed link.",
@@ -452,13 +452,13 @@ def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_cli
     assert "Firefox on Linux" in outbox[1].body
     assert "127.0.0.1" in outbox[1].body
     assert outbox.link(1).startswith("/auth/secure-account/")
-    assert history() == ["signed_in", "signed_in", "new_device", "reset_asked", "password_reset"]
+    assert history() == ["logged_in", "logged_in", "new_device", "reset_asked", "password_reset"]
 
     assert client.get(outbox.link(0)).status_code == 410
     assert choose(client, outbox.link(0), "a third lantern").status_code == 410
-    assert client.sign_in(ada).status_code == 422
-    assert client.sign_in(ada, NEW).location == "/"
-    assert is_signed_in(client)
+    assert client.log_in(ada).status_code == 422
+    assert client.log_in(ada, NEW).location == "/"
+    assert is_logged_in(client)
 
 
 def test_a_link_works_for_an_hour(client, another_client, ada, outbox, clock):
@@ -474,7 +474,7 @@ def test_a_link_works_for_an_hour(client, another_client, ada, outbox, clock):
 
 def test_a_link_does_not_outlive_the_address_that_it_went_to(client, another_client, ada, outbox):
     ask(another_client)
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
     assert another_client.get(outbox.link(0)).status_code == 200
     client.get(outbox.link(1))
@@ -485,7 +485,7 @@ def test_a_link_does_not_outlive_the_address_that_it_went_to(client, another_cli
 
 
 def test_opening_a_link_changes_nothing(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     ask(another_client)
     link, before = outbox.link(), rows()
     for browser in (client, another_client):
@@ -493,7 +493,7 @@ def test_opening_a_link_changes_nothing(client, another_client, ada, outbox):
             assert browser.open(link, method=method).status_code == 200
         assert browser.get(f"{link}?password={NEW}&confirm_password={NEW}").status_code == 200
     assert rows() == before
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
 
 @pytest.mark.parametrize(
@@ -539,14 +539,14 @@ def test_a_deactivated_person_stays_out(client, another_client, ada, outbox):
     ask(client)
     page = choose(client, outbox.link(), follow_redirects=True)
     assert page.request.path == "/auth/login"
-    client.sign_in(ada, NEW)
+    client.log_in(ada, NEW)
     assert "This account has been deactivated" in client.get("/auth/login").text
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
 
 
 def test_who_proves_the_address_first_finds_nothing_that_another_left(client, another_client, bob, outbox, clock):
     """Somebody registered with an address that is not theirs, and waits."""
-    client.sign_in(bob, remember_me="y")
+    client.log_in(bob, remember_me="y")
     client.post("/auth/confirm")
     planted = outbox.link()
     ask(another_client, "bob@example.com")
@@ -565,9 +565,9 @@ def test_who_proves_the_address_first_finds_nothing_that_another_left(client, an
     ]
     assert told(client) == ["You were logged out, because somebody proved that the account's address is theirs."]
     assert told(client) == STRANGER
-    assert client.sign_in(bob).status_code == 422
+    assert client.log_in(bob).status_code == 422
     assert client.get(planted).status_code == 410
-    assert history()[-4:] == ["confirmation_resent", "mailbox_proved", "password_reset", "sign_in_failed"]
+    assert history()[-4:] == ["confirmation_resent", "mailbox_proved", "password_reset", "login_failed"]
 
     action = re.search(r'<form method="post" action="([^"]+)"', page.text)[1]
     arrived = another_client.post(action, data={"login": "bob", "password": NEW}, follow_redirects=True)
@@ -575,7 +575,7 @@ def test_who_proves_the_address_first_finds_nothing_that_another_left(client, an
 
 
 def test_ten_uses_at_once_set_one_password(app, client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     ask(client)
     link, passwords = outbox.link(), [f"{NEW} number {number}" for number in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -585,11 +585,11 @@ def test_ten_uses_at_once_set_one_password(app, client, ada, outbox):
     assert history().count("password_reset") == len(outbox()[1:]) == 1
 
 
-def test_a_link_does_not_depend_on_who_is_signed_in(client, ada, bob, outbox):
+def test_a_link_does_not_depend_on_who_is_logged_in(client, ada, bob, outbox):
     """It is for ada's account, in whichever browser it is opened, and leaves another's alone."""
     bob.confirmed = True
     db.session.commit()
-    client.sign_in(bob)
+    client.log_in(bob)
     ask(client)
     assert "For the account of <strong>ada</strong>" in client.get(outbox.link()).text
     choose(client, outbox.link())
@@ -604,12 +604,12 @@ def test_a_link_does_not_depend_on_who_is_signed_in(client, ada, bob, outbox):
     ("command", "words"),
     [
         (None, "because you had not been here for long."),
-        ("sign-out", "everywhere by those who run this site."),
+        ("logout", "everywhere by those who run this site."),
         ("deactivate", "because the account was deactivated."),
     ],
 )
 def test_time_and_operators_give_their_reason_once(app, client, ada, clock, command, words):
-    client.sign_in(ada)
+    client.log_in(ada)
     if command:
         contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
     else:
@@ -623,22 +623,22 @@ def test_time_and_operators_give_their_reason_once(app, client, ada, clock, comm
 
 def test_who_left_is_told_nothing(app, client, another_client, ada):
     """Nor is whoever has a copy of that browser's cookie, whatever happens to the account later."""
-    client.sign_in(ada)
+    client.log_in(ada)
     copy, cookie = app.test_client(), client.get_cookie("session").value
     copy.set_cookie("session", cookie)
     client.post("/auth/logout")
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     change(another_client)
     assert told(copy) == STRANGER
     assert "because" not in copy.get("/").text
 
 
-# A sign-in on its way
+# A login on its way
 
 
 @pytest.fixture
 def overtaken(monkeypatch):
-    """Have something happen while a sign-in, whose password was right, is on its way."""
+    """Have something happen while a login, whose password was right, is on its way."""
 
     def by(deed, *arguments):
         check, asked = passwords.check_password, []
@@ -656,27 +656,27 @@ def overtaken(monkeypatch):
 
 
 @pytest.mark.parametrize("person", ["ada", "bob"])
-def test_a_sign_in_on_its_way_does_not_outlive_the_password(request, client, another_client, outbox, overtaken, person):
+def test_a_login_on_its_way_does_not_outlive_the_password(request, client, another_client, outbox, overtaken, person):
     user = request.getfixturevalue(person)
     ask(another_client, user.email)
     overtaken(choose, another_client, outbox.link())
-    client.sign_in(user)
+    client.log_in(user)
     assert user.verify_password(NEW)
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
 
 
 def test_a_renewed_hash_does_not_bring_an_old_password_back(app, client, another_client, ada, outbox, overtaken):
     app.config["PASSWORD_HASH"] = "pbkdf2:sha256:2"
     ask(another_client)
     overtaken(choose, another_client, outbox.link())
-    client.sign_in(ada)
+    client.log_in(ada)
     assert ada.verify_password(NEW)
 
 
-def test_who_is_deactivated_while_signing_in_gets_a_page(app, client, ada, overtaken):
+def test_who_is_deactivated_while_logging_in_gets_a_page(app, client, ada, overtaken):
     overtaken(app.test_cli_runner().invoke, None, ["users", "deactivate", "ada"])
-    assert client.sign_in(ada).status_code in {302, 422}
-    assert not is_signed_in(client)
+    assert client.log_in(ada).status_code in {302, 422}
+    assert not is_logged_in(client)
 
 
 def test_thirty_at_once_send_ten(app, ada, outbox):

@@ -38,7 +38,7 @@ NASTY = "\"quoted\" \\ 'single'\n\t\x7f\u2028\u2029</script> é \U0001f980 NaN"
 
 
 def live(app, outbox, name):
-    """Have somebody do all that leaves traces; return the browser that they are signed in with.
+    """Have somebody do all that leaves traces; return the browser that they are logged in with.
 
     They registered as <name>-before with <name>@example.net, and are <name> with <name>@example.com now.
     """
@@ -126,7 +126,7 @@ def test_the_export_holds_every_column_of_every_table_but_secrets_and_nothing_of
         for row in held[model.__tablename__]:
             assert {f"{model.__tablename__}.{name}" for name in row} == columns - personal_data.SECRETS
     assert [row["email"] for row in held["users"]] == ["lovelace@example.com"]
-    assert {row["action"] for row in held["events"]} >= {"registered", "signed_in", "email_changed", "exported"}
+    assert {row["action"] for row in held["events"]} >= {"registered", "logged_in", "email_changed", "exported"}
     assert {"lovelace@example.net", "lovelace@example.com"} == {row["recipient"] for row in held["outbox"]}
     assert "lovelace's browser" in text
 
@@ -156,7 +156,7 @@ def test_an_export_does_not_say_where_strangers_are(app, client, another_client,
     outbox()
     held = personal_data.everything(ada)
     assert {row["action"] for row in held["events"] if not row["ip"]} >= {
-        "sign_in_failed", "reset_asked", "magic_link_asked", "second_factor_failed"
+        "login_failed", "reset_asked", "magic_link_asked", "second_factor_failed"
     }  # fmt: skip
     assert {row["name"] for row in held["outbox"] if not row["details"]["ip"]} >= {"reset", "magic_link"}
     text = everything_of(ada)
@@ -221,7 +221,7 @@ def test_no_secret_is_in_the_export(app, outbox):
 
 
 def test_it_is_a_zip_that_is_made_while_it_is_sent(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     noise = [f"{NASTY}{ada.password_hash}{number**999}" for number in range(2, 200)]
     db.session.add_all([Event(user_id=ada.id, action="noise", detail={NASTY: text}, user_agent=text) for text in noise])
     db.session.commit()
@@ -242,7 +242,7 @@ def test_it_is_a_zip_that_is_made_while_it_is_sent(client, ada):
 
 
 def test_only_the_button_downloads_and_history_says_so(client, ada, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     before = rows()
     for method in ("GET", "HEAD", "OPTIONS"):
         assert client.open("/auth/export", method=method).mimetype == "text/html"
@@ -282,7 +282,7 @@ def test_a_table_of_the_applications_own_is_exported_and_emptied_for_one_person(
     personal_data.register(plant, lambda user: plant.owner_id == user.id, "your plants")
     db.session.add_all([plant(owner_id=who.id, name=name) for who, name in ((ada, "fern"), (bob, "oak"), (ada, "ivy"))])
     db.session.commit()
-    client.sign_in(ada)
+    client.log_in(ada)
     for page in ("/auth/delete", "/auth/export"):
         assert "your plants" in client.get(page).text
     assert [row["name"] for row in taken_along(client)[0]["own_plants"]] == ["fern", "ivy"]
@@ -375,7 +375,7 @@ def test_every_table_below_users_is_noticed_however_deep_it_is(app, orders):
 def test_what_is_below_a_table_of_the_applications_own_is_exported_and_deleted(client, ada, bob, orders):
     register_all(orders)
     order(orders, ada, bob)
-    client.sign_in(ada)
+    client.log_in(ada)
     held, text = taken_along(client)
     assert [row["what"] for row in held["own_items"]] == ["ada's cup", "ada's pot"]
     assert (len(held["own_orders"]), len(held["own_a_parcel"]), len(held["own_order_tags"])) == (1, 2, 1)

@@ -42,10 +42,10 @@ class Work(NamedTuple):
     counts: int  # of the limits
 
 
-SIGN_IN, WRONG = {"login": "ada", "password": PASSWORD}, {"login": "ada", "password": "wrong"}
+LOGIN, WRONG = {"login": "ada", "password": PASSWORD}, {"login": "ada", "password": "wrong"}
 KNOWN, UNKNOWN = {"email": "ada@example.com"}, {"email": "nobody@example.com"}
 FORMS = {  # what sending them costs a browser that was never here
-    "sign-in": ("/auth/login", SIGN_IN, 302, Work(reads=3, writes=8, counts=5)),
+    "login": ("/auth/login", LOGIN, 302, Work(reads=3, writes=8, counts=5)),
     "wrong password": ("/auth/login", WRONG, 422, Work(reads=1, writes=1, counts=2)),
     "unknown name": ("/auth/login", WRONG | {"login": "nobody"}, 422, Work(reads=1, writes=1, counts=2)),
     "reset": ("/auth/reset", KNOWN, 302, Work(reads=3, writes=2, counts=3)),
@@ -78,7 +78,7 @@ def test_a_page_for_a_stranger_takes_no_query(client, asked, path):
 
 
 def test_a_page_for_a_member_takes_as_many_queries_as_it_did(client, ada, asked):
-    client.sign_in(ada)
+    client.log_in(ada)
     taken = {}
     for path in MEMBERS_PAGES:
         asked.clear()
@@ -89,7 +89,7 @@ def test_a_page_for_a_member_takes_as_many_queries_as_it_did(client, ada, asked)
 
 def test_a_view_that_is_marked_so_changes_no_row(app, client, ada, asked):
     """Nothing would be taken back if it failed half way."""
-    client.sign_in(ada)
+    client.log_in(ada)
     marked = [rule for rule in app.url_map.iter_rules() if hasattr(app.view_functions[rule.endpoint], "only_reads")]
     asked.clear()
     assert [client.get(rule.rule).status_code for rule in marked] == [200] * len(marked)
@@ -98,7 +98,7 @@ def test_a_view_that_is_marked_so_changes_no_row(app, client, ada, asked):
 
 @pytest.mark.parametrize(("path", "form", "status", "work"), FORMS.values(), ids=FORMS)
 def test_a_form_takes_as_much_work_as_it_did(client, another_client, ada, asked, path, form, status, work):
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     asked.clear()
     assert client.post(path, data=form).status_code == status
     statements = [statement for statement, _ in asked]

@@ -9,7 +9,7 @@ from corpora import OUTSIDE
 from sqlalchemy import select
 from test_gate import JSON, addresses, hidden_token, rows, with_all_routes
 from test_magic_links import code_in, wrong
-from test_passwords import beside, history, is_signed_in, notes
+from test_passwords import beside, history, is_logged_in, notes
 
 from app.extensions import db
 from app.models import Event
@@ -51,7 +51,7 @@ ASKING_NOT = {
 @pytest.fixture
 def member(client, ada, clock):
     """Ada's browser, 16 minutes after she logged in."""
-    client.sign_in(ada)
+    client.log_in(ada)
     clock.move(minutes=16)
     client.get("/account")
     return client
@@ -98,7 +98,7 @@ def test_a_field_without_a_name_is_no_field(member):
 
 @with_all_routes
 def test_each_route_asks_or_has_a_reason_not_to(app, member, another_client, ada):
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     assert {rule.endpoint for rule in app.url_map.iter_rules()} == ASKING | set(ASKING_NOT)
     assert ASKING.isdisjoint(ASKING_NOT)
     before, asked = rows(), set()
@@ -116,7 +116,7 @@ def test_each_route_asks_or_has_a_reason_not_to(app, member, another_client, ada
             asked.add(endpoint)
     assert asked == ASKING
     assert rows() == before
-    assert is_signed_in(another_client)
+    assert is_logged_in(another_client)
 
 
 @with_all_routes
@@ -132,8 +132,8 @@ def test_json_gets_a_status_and_no_question(app, member):
     assert (refused.status_code, refused.json) == (422, {"errors": {"password": ["This is not your password."]}})
 
 
-def test_fifteen_minutes_after_signing_in_it_asks(client, ada, clock):
-    client.sign_in(ada)
+def test_fifteen_minutes_after_logging_in_it_asks(client, ada, clock):
+    client.log_in(ada)
     clock.move(minutes=14, seconds=59)
     assert client.get(SURE).status_code == 200
     clock.move(seconds=1)
@@ -151,15 +151,15 @@ def test_strangers_are_asked_to_log_in(client):
 def test_the_password_leads_on_and_counts_for_fifteen_minutes(app, member, clock):
     copy = app.test_client()
     copy.set_cookie("session", member.get_cookie("session").value)
-    assert is_signed_in(copy)
+    assert is_logged_in(copy)
     question = member.get("/auth/export?from=here", follow_redirects=True)
     assert question.request.path == ASK
     assert 'autocomplete="current-password"' in question.text
     assert prove(member).location == "/auth/export?from=here"
-    assert not is_signed_in(copy), "its id is nobody's now"
-    assert is_signed_in(member)
+    assert not is_logged_in(copy), "its id is nobody's now"
+    assert is_logged_in(member)
     assert member.get("/auth/export").status_code == 200
-    assert history() == ["signed_in", "proved_again"]
+    assert history() == ["logged_in", "proved_again"]
     clock.move(minutes=14, seconds=59)
     assert not asks(member)
     clock.move(seconds=1)
@@ -177,7 +177,7 @@ def test_a_wrong_password_proves_nothing(member):
         assert member.post(ASK, data=fields).status_code == 422
     assert asks(member)
     assert rows() | {"events": None} == before
-    assert "sign_in_failed" in {event.action for event in db.session.scalars(select(Event))}
+    assert "login_failed" in {event.action for event in db.session.scalars(select(Event))}
     assert prove(member).location == SURE, "the way is not forgotten"
 
 
@@ -225,7 +225,7 @@ def test_who_has_no_password_gets_a_code_by_email(app, without_password, outbox)
     assert asks(member)
     assert member.post(ASK, data={"code": f" {code} "}).location == SURE
     assert member.get(SURE).status_code == 200
-    assert not is_signed_in(copy)
+    assert not is_logged_in(copy)
     assert member.post(ASK, data={"code": code}).status_code == 422, "it is used up"
 
 
@@ -260,9 +260,9 @@ def test_a_code_is_for_its_own_account_and_purpose(app, without_password, bob, o
     bobs.post(ASK, data={"send_code": "y"})
     anothers = code_in(outbox()[-1])
     app.test_client().post("/auth/magic-link", data={"email": "ada@example.com"})
-    to_sign_in = code_in(outbox()[-1])
+    to_login = code_in(outbox()[-1])
     member.post(ASK, data={"send_code": "y"})
-    for code in (anothers, to_sign_in, ""):
+    for code in (anothers, to_login, ""):
         assert member.post(ASK, data={"code": code}).status_code == 422
     assert asks(member)
 
@@ -303,19 +303,19 @@ def test_what_was_typed_waits_and_goes_through_when_sent_again(member, ada):
 
 
 def test_a_button_without_a_page_is_pressed_again(member, another_client, ada):
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     arrived = prove(member, data=hidden(member.post(BUTTON)), follow_redirects=True)
     assert (arrived.request.path, notes(arrived)) == ("/account", ["Thank you. Now press it again."])
-    assert is_signed_in(another_client)
+    assert is_logged_in(another_client)
     assert member.post(BUTTON).location == "/auth/sessions"
-    assert not is_signed_in(another_client)
+    assert not is_logged_in(another_client)
 
 
 # Where it leads
 
 
 def test_no_target_leads_outside_or_changes_anything(app, member, another_client, ada, clock):
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     inside = {address for method in ("GET", "POST") for _, address in addresses(app, method)}
     odd = {
         "/nowhere",
@@ -342,14 +342,14 @@ def test_no_target_leads_outside_or_changes_anything(app, member, another_client
         assert "evil" not in (answer.location or ""), target
         count += 1
     assert others() == before
-    assert set(db.session.scalars(select(Event.action))) == {"signed_in", "new_device", "proved_again"}
+    assert set(db.session.scalars(select(Event.action))) == {"logged_in", "new_device", "proved_again"}
     assert history().count("proved_again") == count
-    assert is_signed_in(member)
-    assert is_signed_in(another_client)
+    assert is_logged_in(member)
+    assert is_logged_in(another_client)
 
 
 def test_the_unconfirmed_reach_no_page_of_members_through_a_target(app, client, bob):
-    client.sign_in(bob)
+    client.log_in(bob)
     reached = {"auth.unconfirmed", "auth.recent_login", "auth.delete", "auth.logout", "auth.keep", "auth.confirm"}
     reached |= {"auth.secure_account"}
     for endpoint, address in addresses(app, "GET"):
@@ -357,7 +357,7 @@ def test_the_unconfirmed_reach_no_page_of_members_through_a_target(app, client, 
             if endpoint not in reached | {"static", "bootstrap.static", "main.healthz", "main.readyz"}:
                 assert answer.location == "/auth/unconfirmed", endpoint
     assert prove(client, data={"target": BUTTON}, follow_redirects=True).request.path == "/auth/unconfirmed"
-    assert "signed_out_others" not in history()
+    assert "logged_out_others" not in history()
 
 
 # A form that is too long to wait

@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 from authenticators import codes_on, prove
 from sqlalchemy import select
-from test_passwords import beside, history, is_signed_in
+from test_passwords import beside, history, is_logged_in
 
 from app.extensions import db
 from app.models import RecoveryCode
@@ -14,27 +14,27 @@ NEW_ONES = "/auth/recovery-codes"
 
 
 def use(client, user, code):
-    client.sign_in(user)
+    client.log_in(user)
     return client.post(STEP, data={"recovery_code": code})
 
 
 def test_each_works_once(client, another_client, ada, phone):
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     assert {len(code.replace("-", "")) for code in phone.codes} == {24}
     typed = phone.codes[3].lower().replace("-", " ")
     assert client.post(STEP, data={"recovery_code": typed}).location == "/"
     refused = another_client.post(STEP, data={"recovery_code": typed})
     assert (refused.status_code, "not right" in beside("recovery_code", refused)) == (422, True)
     assert another_client.post(STEP, data={"code": phone.codes[4]}).location == "/", "in whichever field"
-    assert is_signed_in(another_client)
+    assert is_logged_in(another_client)
     assert history().count("second_factor_used") == 2
 
 
 def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, outbox):
     for used, code in enumerate(phone.codes, 1):
         browser = app.test_client()
-        browser.sign_in(ada)
+        browser.log_in(ada)
         assert browser.post(STEP, data={"recovery_code": code}).location == "/"
         prove(browser, phone)
         assert f"<strong>{10 - used}</strong> left" in browser.get(NEW_ONES).text
@@ -42,7 +42,7 @@ def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, 
     few = [email.subject for email in outbox() if "recovery codes left" in email.subject]
     assert few == ["You have 3 recovery codes left"]
     locked_out = app.test_client()
-    page = locked_out.get(locked_out.sign_in(ada).location)
+    page = locked_out.get(locked_out.log_in(ada).location)
     assert "Your recovery codes are used up. Write to those who run this site" in page.text
     assert 'name="recovery_code"' not in page.text
 
@@ -74,7 +74,7 @@ def test_they_can_be_downloaded_without_another_request(client, ada, phone):
 
 
 def test_without_a_second_step_there_are_none(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     assert client.get(NEW_ONES).location == "/auth/two-factor"
     assert client.post(NEW_ONES).location == "/auth/two-factor"
     assert db.session.scalars(select(RecoveryCode)).all() == []
@@ -84,4 +84,4 @@ def test_anothers_code_is_no_code(client, ada, bob, phone):
     bob.confirmed, bob.second_factor_at = True, phone.clock.time
     db.session.commit()
     assert use(client, bob, phone.codes[0]).status_code == 422
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)

@@ -41,10 +41,10 @@ def test_the_whole_story(client, outbox):
     )
     assert [event.action for event in db.session.scalars(select(Event).order_by(Event.id))] == [
         "registered",
-        "signed_in",
+        "logged_in",
         "confirmed",
-        "signed_out",
-        "signed_in",
+        "logged_out",
+        "logged_in",
     ]
 
 
@@ -166,8 +166,8 @@ def test_registration_can_be_closed(client, by_passkey):
 # Confirming
 
 
-def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, bob, outbox):
-    client.sign_in(bob)
+def test_a_link_opened_in_another_browser_asks_for_login_and_goes_on(client, bob, outbox):
+    client.log_in(bob)
     client.post("/auth/confirm")
     client.post("/auth/logout")
     asked = client.get(outbox.link(), follow_redirects=True)
@@ -181,7 +181,7 @@ def test_a_link_opened_in_another_browser_asks_for_sign_in_and_goes_on(client, b
 
 
 def test_a_used_link_of_ones_own_goes_home(client, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     client.get(outbox.link())
     page = client.get(outbox.link(), follow_redirects=True)
@@ -190,7 +190,7 @@ def test_a_used_link_of_ones_own_goes_home(client, bob, outbox):
 
 
 def test_an_old_link_of_ones_own_goes_home_too(client, bob, outbox, clock):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     link = outbox.link()
     clock.move(hours=2)
@@ -201,10 +201,10 @@ def test_an_old_link_of_ones_own_goes_home_too(client, bob, outbox, clock):
 
 
 def test_unusable_links_have_one_page(client, another_client, ada, bob, outbox, clock):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     link = outbox.link()
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     pages = [another_client.get(link), another_client.get("/auth/confirm/abc")]  # somebody else's; forged
     clock.move(minutes=61)
     pages.append(another_client.get(link))  # out of date
@@ -214,8 +214,8 @@ def test_unusable_links_have_one_page(client, another_client, ada, bob, outbox, 
     assert not bob.confirmed
 
 
-def test_a_stranger_with_a_dead_link_is_told_so_before_sign_in_is_asked(client, another_client, bob, outbox, clock):
-    client.sign_in(bob)
+def test_a_stranger_with_a_dead_link_is_told_so_before_login_is_asked(client, another_client, bob, outbox, clock):
+    client.log_in(bob)
     client.post("/auth/confirm")
     link = outbox.link()
     clock.move(minutes=61)
@@ -227,17 +227,17 @@ def test_a_stranger_with_a_dead_link_is_told_so_before_sign_in_is_asked(client, 
 
 
 def test_anothers_used_link_says_nothing_about_them(client, another_client, ada, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     client.get(outbox.link())
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     page = another_client.get(outbox.link())
     assert page.status_code == 410
     assert "confirmed already" not in page.text
 
 
 def test_the_confirmed_get_no_more_emails(client, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     bob.confirmed = True
     db.session.commit()
     client.post("/auth/confirm")
@@ -245,7 +245,7 @@ def test_the_confirmed_get_no_more_emails(client, bob, outbox):
 
 
 def test_a_link_works_for_an_hour(client, bob, outbox, clock):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     clock.move(minutes=59, seconds=59)
     assert client.get(outbox.link()).location == "/"
@@ -253,7 +253,7 @@ def test_a_link_works_for_an_hour(client, bob, outbox, clock):
 
 
 def test_head_confirms_nothing(client, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     client.head(outbox.link())
     assert not bob.confirmed
@@ -262,7 +262,7 @@ def test_head_confirms_nothing(client, bob, outbox):
 def test_ten_uses_at_once_confirm_once(app, bob, outbox):
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:
-        browser.sign_in(bob)
+        browser.log_in(bob)
     browsers[0].post("/auth/confirm")
     link = outbox.link()
     with ThreadPoolExecutor(10) as pool:
@@ -318,7 +318,7 @@ def test_who_asks_too_soon_is_told_how_long_to_wait(client, outbox, clock):
 
 
 def test_five_more_emails_can_be_had_in_six_hours(client, bob, outbox, clock):
-    client.sign_in(bob)
+    client.log_in(bob)
     for _ in range(100):
         client.post("/auth/confirm")
         clock.move(minutes=2)
@@ -332,13 +332,13 @@ def test_five_more_emails_can_be_had_in_six_hours(client, bob, outbox, clock):
 def test_twenty_clicks_at_once_send_one(app, bob, outbox):
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
-        browser.sign_in(bob)
+        browser.log_in(bob)
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda browser: browser.post("/auth/confirm"), browsers))
     assert len(outbox()) == 1
 
 
-def test_a_stranger_is_asked_to_sign_in_first(client):
+def test_a_stranger_is_asked_to_log_in_first(client):
     assert client.post("/auth/confirm").location == "/auth/login"
 
 
@@ -365,7 +365,7 @@ def test_who_never_makes_one_gets_in_by_a_mailed_link(client, another_client, ou
     another_client.get(outbox.link())
     assert another_client.get("/account").status_code == 200
     for password in ("", PASSWORD):
-        assert another_client.application.test_client().sign_in(User.find("eve"), password).status_code == 422
+        assert another_client.application.test_client().log_in(User.find("eve"), password).status_code == 422
 
 
 def test_nobody_gets_an_account_that_is_there_by_leaving_out_the_password(client, ada, outbox):
@@ -424,7 +424,7 @@ def test_an_address_that_could_lead_elsewhere_is_refused_wherever_it_is_typed(ap
     form = {"email": address}
     pages = [client.post("/auth/register", data=FORM | form)]
     pages += [client.post(f"/auth/{page}", data=form) for page in ("reset", "magic-link")]
-    client.sign_in(ada)
+    client.log_in(ada)
     pages.append(client.post("/auth/change-email", data=form | {"password": PASSWORD}))
     assert [page.status_code for page in pages] == [422] * 4
     created = app.test_cli_runner().invoke(

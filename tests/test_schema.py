@@ -146,8 +146,8 @@ def delete_by_sqlite3(app, user):
 def test_what_a_deletion_without_foreign_keys_leaves_is_named_mended_and_in_nobodys_way(
     app, client, another_client, ada, bob, caplog
 ):
-    client.sign_in(ada)
-    another_client.sign_in(bob)
+    client.log_in(ada)
+    another_client.log_in(bob)
     ada = ada.id
     db.session.rollback()
     delete_by_sqlite3(app, ada)
@@ -186,7 +186,7 @@ def test_rows_of_tables_below_go_too_and_what_nothing_is_said_of_stays_and_is_na
 
 @on_sqlite
 def test_a_migration_that_loses_a_parent_is_refused(app, client, ada, directory, caplog):
-    client.sign_in(ada)
+    client.log_in(ada)
     db.session.rollback()
     revision(directory, message="bad")
     [file] = (ROOT / directory / "versions").glob("*bad.py")

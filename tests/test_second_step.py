@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from test_first_proof import code_in
 from test_gate import addresses, hidden_token
 from test_login import OUTSIDE
-from test_passwords import NEW, beside, choose, history, is_signed_in, notes
+from test_passwords import NEW, beside, choose, history, is_logged_in, notes
 
 from app.accounts import two_factor, two_factor_codes
 from app.auth import gate
@@ -26,7 +26,7 @@ def app(app):
 
     def first_step(both):
         ada = db.session.scalar(select(User).where(User.username == "ada"))
-        return gate.sign_in(ada, "sso", remember=True, is_both_factors=both == "both")
+        return gate.complete_login(ada, "sso", remember=True, is_both_factors=both == "both")
 
     app.add_url_rule("/first-step/<both>", view_func=first_step, methods=["POST"])
     return app
@@ -61,7 +61,7 @@ def by_reset(client, outbox):
 
 
 def by_confirmation(client, outbox):
-    """Where accounts are hidden, the confirmation link asks for the password, and signs in."""
+    """Where accounts are hidden, the confirmation link asks for the password, and logs in."""
     client.application.config["HIDE_ACCOUNTS"] = True
     db.session.execute(update(User).values(confirmed=False))
     db.session.commit()
@@ -104,10 +104,10 @@ def test_every_first_step_needs_a_second(app, ada, phone, outbox, first):
         phone.clock.move(hours=2)  # emails are counted
         client = app.test_client()
         assert first(client, outbox) == STEP, name
-        assert not is_signed_in(client), name
+        assert not is_logged_in(client), name
         answer = client.post(STEP, data=typed(phone))
         assert (answer.status_code == 302) is lets_in, name
-        assert is_signed_in(client) is lets_in, name
+        assert is_logged_in(client) is lets_in, name
         alive = db.session.scalars(select(UserSession).where(*UserSession.alive())).all()
         assert [row.method for row in alive] == [METHODS.get(first.__name__, "magic_link")] * lets_in, name
         client.post("/auth/logout")
@@ -120,13 +120,13 @@ def test_a_trusted_browser_needs_none(client, ada, phone, outbox, first):
     client.post("/auth/logout")
     # A new password ends the trust.
     assert first(client, outbox) == (STEP if first is by_reset else "/")
-    assert is_signed_in(client) is not (first is by_reset)
+    assert is_logged_in(client) is not (first is by_reset)
 
 
 def test_a_proof_that_counts_as_both_needs_none(client, ada, phone, outbox):
     assert client.post("/first-step/both").location == "/"
-    assert is_signed_in(client)
-    assert history()[-2:] == ["signed_in", "new_device"]
+    assert is_logged_in(client)
+    assert history()[-2:] == ["logged_in", "new_device"]
 
 
 @on_sqlite
@@ -135,7 +135,7 @@ def test_no_first_step_lets_a_deactivated_person_in(app, client, ada, outbox, fi
     app.test_cli_runner().invoke(args=["users", "deactivate", "ada"])
     assert first(client, outbox).partition("?")[0] == "/auth/login"
     assert "This account has been deactivated." in client.get("/auth/login").text
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert db.session.scalars(select(UserSession)).all() == []
 
 
@@ -143,7 +143,7 @@ def test_without_a_first_step_there_is_no_second(client, ada, phone):
     assert client.get(STEP).location == "/auth/login"
     assert client.post(STEP, data={"code": phone.code()}).location == "/auth/login"
     assert client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/auth/login"
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert two_factor_codes.FAILED not in history()
 
 
@@ -167,7 +167,7 @@ def test_no_address_leads_past_it(app, client, another_client, ada, phone, outbo
 # What waits meanwhile
 
 
-def test_all_that_a_sign_in_does_it_does_after_the_second_step(app, client, ada, phone, outbox):
+def test_all_that_a_login_does_it_does_after_the_second_step(app, client, ada, phone, outbox):
     app.config["WTF_CSRF_ENABLED"] = True
     form = client.get("/auth/login?next=/auth/history")
     planted = hidden_token(form)
@@ -175,14 +175,14 @@ def test_all_that_a_sign_in_does_it_does_after_the_second_step(app, client, ada,
     answer = client.post("/auth/login?next=/auth/history", data=fields)
     assert answer.location == STEP
     assert client.get_cookie("device") is None
-    assert "signed_in" not in history()[-1:]
+    assert "logged_in" not in history()[-1:]
     token = hidden_token(client.get(STEP))
     done = client.post(STEP, data={"code": phone.code(), "csrf_token": token})
     assert done.location == "/auth/history"
     assert client.get_cookie("device") is not None
     assert client.get_cookie("session").expires is not None, "it is remembered"
     assert client.post("/auth/logout", data={"csrf_token": planted}).status_code == 400, "planted before"
-    assert history()[-2:] == ["signed_in", "new_device"]
+    assert history()[-2:] == ["logged_in", "new_device"]
 
 
 def test_what_was_to_be_told_is_told_afterwards(client, ada, phone, outbox):
@@ -200,10 +200,10 @@ def test_it_leads_nowhere_outside(app, ada, phone):
         phone.clock.move(minutes=1)
 
 
-def test_whoever_was_signed_in_stays_so_until_it_is_done(client, ada, bob, phone, outbox):
+def test_whoever_was_logged_in_stays_so_until_it_is_done(client, ada, bob, phone, outbox):
     bob.confirmed = True
     db.session.commit()
-    client.sign_in(bob)
+    client.log_in(bob)
     assert by_button(client, outbox) == STEP
     assert "bob" in client.get("/account").text
     client.post(STEP, data={"code": phone.code()})
@@ -219,7 +219,7 @@ def test_it_waits_for_ten_minutes(client, ada, phone, outbox):
     answer = client.post(STEP, data={"code": phone.code()})
     assert answer.location == "/auth/login?next=/auth/history"
     assert "That took too long" in notes(client.get("/auth/login"))[0]
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert two_factor_codes.USED not in history(), "the code is not used up"
 
 
@@ -249,7 +249,7 @@ def test_it_is_void_when_the_account_changes(app, client, another_client, ada, p
     phone.clock.move(minutes=1)
     for typed in ({"code": phone.code()}, {"recovery_code": phone.codes[0]}):
         assert client.post(STEP, data=typed).location.partition("?")[0] == "/auth/login"
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
 
 
 # Codes
@@ -317,7 +317,7 @@ def asks(client):
     return client.get("/auth/export").location == ASK
 
 
-def test_recent_sign_in_asks_for_both(member, phone):
+def test_reauthentication_asks_for_both(member, phone):
     assert 'name="factor_code"' in member.get("/auth/export", follow_redirects=True).text
     assert 'name="factor_code"' in member.post("/auth/delete").text
     for fields in ({"password": PASSWORD}, {"factor_code": phone.code()}, {"password": PASSWORD, "factor_code": " "}):
@@ -332,7 +332,7 @@ def test_recent_sign_in_asks_for_both(member, phone):
     assert not asks(member)
 
 
-def test_recent_sign_in_takes_a_recovery_code(member, phone):
+def test_reauthentication_takes_a_recovery_code(member, phone):
     assert member.post(ASK, data={"password": PASSWORD, "factor_code": phone.codes[0]}).status_code == 302
     assert not asks(member)
 
@@ -354,7 +354,7 @@ def test_trust_spares_no_question_before_what_is_sensitive(client, ada, phone, o
     assert not asks(client)
     client.post("/auth/logout")
     by_password(client, outbox)
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     assert asks(client)
 
 
@@ -381,7 +381,7 @@ def test_after_five_wrong_codes_it_pauses_for_five_minutes(app, client, ada, pho
         by_password(browser, outbox)  # another first step changes nothing
         page = browser.post(STEP, data={"code": phone.code()})
         assert "Wait five minutes" in beside("code", page)
-        assert not is_signed_in(browser)
+        assert not is_logged_in(browser)
     assert history().count(two_factor_codes.FAILED) == 5, "what is not looked at is not counted"
     phone.clock.move(minutes=4, seconds=59)
     assert client.post(STEP, data={"code": phone.code()}).status_code == 422
@@ -500,7 +500,7 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, outb
     by_password(client, outbox)
     wrong(client, phone, 1)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
-    lines = [two_factor_codes.FAILED, two_factor_codes.USED, "signed_in", "new_device", "browser_trusted"]
+    lines = [two_factor_codes.FAILED, two_factor_codes.USED, "logged_in", "new_device", "browser_trusted"]
     assert history()[-5:] == lines
     page = client.get("/auth/history").text
     assert "Somebody typed a wrong code at the second step" in page

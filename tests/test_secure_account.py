@@ -274,7 +274,7 @@ def change_email(user, email):
 @pytest.fixture
 def robbed(client, ada, outbox, clock):
     """Ada's account, whose password another person has just changed; the email about it."""
-    client.sign_in(ada)
+    client.log_in(ada)
     data = {"old_password": PASSWORD, "password": "a thief in the pantry", "confirm_password": "a thief in the pantry"}
     client.post("/auth/change-password", data=data)
     return outbox.link()
@@ -293,7 +293,7 @@ def test_one_form_takes_the_account_back_and_sets_the_password(client, another_c
     answer = another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
     assert answer.location == "/auth/login"
     assert client.get("/account").location.startswith("/auth/login")
-    assert another_client.sign_in(ada, NEW).location == "/"
+    assert another_client.log_in(ada, NEW).location == "/"
     assert outbox()[-1].subject == "Your account at Flasky was taken back"
     assert another_client.get(robbed).status_code == 410, "it works once"
     assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).status_code == 410
@@ -305,7 +305,7 @@ def test_a_password_that_will_not_do_delays_nothing(client, another_client, robb
     assert client.get("/account").location.startswith("/auth/login"), "the thief is out already"
     assert "Choose a new password" in another_client.get(robbed).text
     assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
-    assert another_client.sign_in(ada, NEW).location == "/"
+    assert another_client.log_in(ada, NEW).location == "/"
     assert another_client.get(robbed).status_code == 410
 
 
@@ -378,7 +378,7 @@ def test_devices_are_forgotten(client, another_client, robbed, ada):
 
 
 def test_every_security_email_carries_the_link(client, ada, outbox, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     without = {"account_secured", "email_undone", "goodbye", "password_guessing"}  # nobody got in, or nothing is left
     asked_for = ASKED_FOR - {"code", "verify_device"} | {"first_password"}
     folder = Path("app/templates/email").absolute()
@@ -460,23 +460,23 @@ def test_there_are_no_sessions_left(client, another_client, robbed):
 def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_none(
     client, another_client, ada, clock, outbox
 ):
-    client.sign_in(ada)
+    client.log_in(ada)
     set_up(client, clock)
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     assert "A second factor was added" in another_client.get(link).text
     assert another_client.post(link, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
-    assert another_client.sign_in(ada, NEW).location == "/"
+    assert another_client.log_in(ada, NEW).location == "/"
     assert another_client.get("/account").status_code == 200
 
 
 def test_a_deletion_asked_for_by_the_thief_is_cancelled(client, another_client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/delete", data={"email": ada.email})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     another_client.post(link, data={"password": NEW, "confirm_password": NEW})
     db.session.expire_all()
     assert ada.deletion_due_at is None
-    another_client.sign_in(ada, NEW)
+    another_client.log_in(ada, NEW)
     assert another_client.get("/account").status_code == 200
 
 
@@ -496,7 +496,7 @@ def test_the_link_of_the_first_set_up_undoes_a_later_one_too(app):
 
 def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client, another_client, bob, outbox):
     """Else an attacker confirms the victim's address, or takes the account after the victim has proved it."""
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/recent-login", data={"send_code": "y"})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     client.post("/auth/unconfirmed", data={"email": "victim@bank.example"})
@@ -509,7 +509,7 @@ def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client
 
 
 def test_an_operators_word_for_an_address_makes_no_earlier_link_good(client, another_client, bob, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/recent-login", data={"send_code": "y"})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     client.post("/auth/unconfirmed", data={"email": "victim@bank.example"})
@@ -560,7 +560,7 @@ def test_from_any_email_everything_of_the_last_week_can_be_undone(app):
 
 
 def test_the_page_offers_the_earlier_changes(client, another_client, ada, clock, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     phone = set_up(client, clock)
     prove(client, phone)
     client.post("/auth/recovery-codes")
@@ -569,7 +569,7 @@ def test_the_page_offers_the_earlier_changes(client, another_client, ada, clock,
     assert "These were not me either" in page.text
     form = {"password": NEW, "confirm_password": NEW, "everything": "y"}
     assert another_client.post(link, data=form).location == "/auth/login"
-    assert another_client.sign_in(ada, NEW).location == "/"
+    assert another_client.log_in(ada, NEW).location == "/"
 
 
 def test_two_factor_does_not_go_off_since_a_factor_cannot_be_restored(app):

@@ -95,9 +95,9 @@ GOOD_FOR = {
     "second step": f"{span(gate.SECOND_STEP_WITHIN)} after the first",
     "trusted browser": span(trusted_devices.LASTS),
     "journey to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
-    "recent sign-in": span(sessions.RECENT),
+    "recent login": span(sessions.RECENT),
     "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_WITHIN)}, once",
-    "signed-in browser": f"until it is closed; {LOGGED_IN}",
+    "session": f"until it is closed; {LOGGED_IN}",
     "the same, kept logged in": (
         f"{span(sessions.REMEMBERED_IDLE)} since last use, {span(sessions.REMEMBERED_LONGEST)} at most"
     ),
@@ -163,7 +163,7 @@ BESIDE_THE_TABLE = [
     ),
     ("another address before the first is confirmed", f"{registration.CORRECTIONS} an hour", "an account"),
     ("known devices", f"{sessions.MOST_DEVICES}; the one not seen for longest is forgotten", "an account"),
-    ("signed-in browsers", f"{sessions.MOST} at once; the one not seen for longest is logged out", "an account"),
+    ("sessions", f"{sessions.MOST} at once; the one not seen for longest is logged out", "an account"),
     (
         "unanswered passkey challenges",
         f"{passkey_challenge.MAX_PER_BROWSER}; a new one replaces the oldest",

@@ -6,7 +6,7 @@ import pytest
 from clients import PASSWORD
 from sqlalchemy import select
 from test_gate import addresses, rows
-from test_passwords import FIREFOX, STRANGER, is_signed_in, notes, told
+from test_passwords import FIREFOX, STRANGER, is_logged_in, notes, told
 
 from app.extensions import db
 from app.models import Device, UserSession
@@ -52,12 +52,12 @@ def ids():
 
 def test_each_browser_is_told_in_words_with_its_address_and_times(browser, ada, clock):
     phone, laptop, script = browser(IPHONE, "2001:db8::7"), browser(), browser("<b>me</b>", "not an address")
-    phone.sign_in(ada)
+    phone.log_in(ada)
     first = clock.time
     clock.move(hours=2)
-    laptop.sign_in(ada)
+    laptop.log_in(ada)
     second = clock.time
-    script.sign_in(ada)
+    script.log_in(ada)
     clock.move(minutes=9)
     page = laptop.get(PAGE)
     told_at, since, earlier = (f"{at:%-d %B %Y, %H:%M} UTC" for at in (clock.time, second, first))
@@ -74,12 +74,12 @@ def test_each_browser_is_told_in_words_with_its_address_and_times(browser, ada, 
 
 def test_what_is_over_and_what_is_anothers_does_not_stand_there(browser, ada, bob, clock):
     for user in (ada, bob, ada):
-        browser(IPHONE).sign_in(user)
+        browser(IPHONE).log_in(user)
     clock.move(hours=12)
     left, laptop = browser(IPHONE), browser()
-    left.sign_in(ada)
+    left.log_in(ada)
     left.post("/auth/logout")
-    laptop.sign_in(ada)
+    laptop.log_in(ada)
     page = laptop.get(PAGE)
     assert [line.split(" from ")[0] for line in lines(page)] == ["Firefox on Linux this browser"]
     assert "Log out all others" not in page.text
@@ -87,8 +87,8 @@ def test_what_is_over_and_what_is_anothers_does_not_stand_there(browser, ada, bo
 
 def test_no_page_shows_the_id_of_a_session(app, browser, ada, clock):
     laptop, phone = browser(), browser(IPHONE)
-    laptop.sign_in(ada)
-    phone.sign_in(ada)
+    laptop.log_in(ada)
+    phone.log_in(ada)
     assert len(ids()) == 2
     handles = [address.split("/")[3] for address in buttons(laptop.get(PAGE))]
     asked = [address for _, address in addresses(app, "GET")]
@@ -107,43 +107,43 @@ def test_no_page_shows_the_id_of_a_session(app, browser, ada, clock):
 def test_ending_one_browser_puts_it_out_at_its_next_request_and_tells_it_why(browser, ada):
     laptop, phone, tablet = browser(), browser(IPHONE), browser()
     for each in (tablet, laptop, phone):
-        each.sign_in(ada)
+        each.log_in(ada)
     button = buttons(laptop.get(PAGE), "Safari")[0]
     page = laptop.post(button, follow_redirects=True)
     assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["That browser is logged out."], 2)
     assert told(phone) == [ENDED]
     assert told(phone) == STRANGER, "once"
-    assert is_signed_in(laptop)
-    assert is_signed_in(tablet)
+    assert is_logged_in(laptop)
+    assert is_logged_in(tablet)
     assert laptop.post(button).status_code == 404, "it is out already"
 
 
 def test_ending_all_others_leaves_this_one_and_other_people(browser, ada, bob):
     laptop, phone, tablet, bobs = browser(), browser(IPHONE), browser(), browser()
     for each in (laptop, phone, tablet):
-        each.sign_in(ada)
-    bobs.sign_in(bob)
+        each.log_in(ada)
+    bobs.log_in(bob)
     assert "Log out all others" in laptop.get(PAGE).text
     page = laptop.post("/auth/sessions/end-others", follow_redirects=True)
     assert (notes(page), len(lines(page))) == (["2 other browsers are logged out."], 1)
     assert told(phone) == told(tablet) == [ENDED]
     assert bobs.get("/").location == "/auth/unconfirmed"
-    assert is_signed_in(laptop)
-    phone.sign_in(ada)
+    assert is_logged_in(laptop)
+    phone.log_in(ada)
     assert notes(laptop.post("/auth/sessions/end-others", follow_redirects=True)) == ["1 other browser is logged out."]
 
 
 def test_ending_this_browser_signs_it_out(app, browser, ada):
     laptop, phone, copy = browser(), browser(IPHONE), app.test_client()
-    phone.sign_in(ada)
-    laptop.sign_in(ada)
+    phone.log_in(ada)
+    laptop.log_in(ada)
     copy.set_cookie("session", laptop.get_cookie("session").value)
     own = buttons(laptop.get(PAGE), "this browser")[0]
     page = laptop.post(own, follow_redirects=True)
     assert (page.request.path, notes(page)) == ("/", ["You have been logged out."])
-    assert not is_signed_in(laptop)
-    assert not is_signed_in(copy)
-    assert is_signed_in(phone)
+    assert not is_logged_in(laptop)
+    assert not is_logged_in(copy)
+    assert is_logged_in(phone)
 
 
 def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
@@ -151,8 +151,8 @@ def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
     db.session.commit()
     laptop, phone, bobs = browser(), browser(IPHONE), browser()
     for each in (laptop, phone):
-        each.sign_in(ada)
-    bobs.sign_in(bob)
+        each.log_in(ada)
+    bobs.log_in(bob)
     anothers = buttons(bobs.get(PAGE))
     assert len(anothers) == 1
     raw = [f"/auth/sessions/{key}/end" for key in ids()]
@@ -162,8 +162,8 @@ def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
         assert laptop.post(address).status_code == 404, address
         assert laptop.get(address).status_code == 405, address
     assert rows() == before
-    assert is_signed_in(bobs)
-    assert is_signed_in(phone)
+    assert is_logged_in(bobs)
+    assert is_logged_in(phone)
 
 
 # A browser never seen
@@ -171,9 +171,9 @@ def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
 
 def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, outbox, clock):
     laptop, phone = browser(), browser(IPHONE, "198.51.100.9")
-    laptop.sign_in(ada)
+    laptop.log_in(ada)
     assert outbox() == [], "the first one ever"
-    phone.sign_in(ada)
+    phone.log_in(ada)
     [email] = outbox()
     assert (email.recipients, email.subject) == (["ada@example.com"], "A new browser is logged in to your account")
     for words in (f"When: {clock.time:%-d %B %Y at %H:%M} UTC", "Browser: Mobile Safari on iOS", "198.51.100.9"):
@@ -185,7 +185,7 @@ def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, 
     for each in (laptop, phone):
         clock.move(hours=13)
         each.post("/auth/logout")
-        each.sign_in(ada)
+        each.log_in(ada)
         each.post("/auth/login", data={"login": "ada", "password": "wrong"})
     assert len(outbox()) == 1, "both are known"
     browser().post("/auth/login", data={"login": "ada", "password": "wrong"})
@@ -194,31 +194,31 @@ def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, 
 
 def test_a_browser_known_on_another_account_alone_is_new_on_this_one(browser, ada, bob, outbox):
     shared = browser()
-    browser().sign_in(ada)
-    shared.sign_in(bob)
+    browser().log_in(ada)
+    shared.log_in(bob)
     shared.post("/auth/logout")
     assert outbox() == []
-    shared.sign_in(ada)
+    shared.log_in(ada)
     assert [email.recipients for email in outbox()] == [["ada@example.com"]]
 
 
 def test_the_cookie_of_a_browser_lasts_a_year_and_is_kept_from_scripts(client, ada):
-    [cookie] = [text for text in client.sign_in(ada).headers.getlist("Set-Cookie") if text.startswith("device=")]
+    [cookie] = [text for text in client.log_in(ada).headers.getlist("Set-Cookie") if text.startswith("device=")]
     assert {"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=31536000"} <= set(cookie.split("; "))
     value = client.get_cookie("device").value
     assert len(value) == 43
     client.post("/auth/logout")
-    client.sign_in(ada)
+    client.log_in(ada)
     assert client.get_cookie("device").value == value
     assert value not in str(rows())
     assert len(db.session.scalars(select(Device)).all()) == 1
 
 
 def test_the_cookie_of_a_browser_proves_nothing(client, another_client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     another_client.set_cookie("device", client.get_cookie("device").value)
-    assert not is_signed_in(another_client)
-    assert another_client.sign_in(ada, "wrong").status_code == 422
+    assert not is_logged_in(another_client)
+    assert another_client.log_in(ada, "wrong").status_code == 422
 
 
 def test_a_hostile_cookie_of_a_browser_does_no_harm(app, ada):

@@ -5,7 +5,7 @@ from clients import PASSWORD, on_sqlite
 from flask import session
 from passkeys import Key
 from test_passkeys import add
-from test_passkeys import sign_in as by_passkey
+from test_passkeys import log_in as by_passkey
 from test_sso import travel
 
 from app import signals
@@ -48,7 +48,7 @@ CART = {"cart": ["rose"], "seen": 1}
 
 
 def by_password(client, ada, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
 
 
 def by_link(client, ada, outbox):
@@ -79,7 +79,7 @@ def test_a_cart_filled_before_the_login_is_handed_over(client, ada, outbox, told
 def test_a_cart_outlives_the_second_factor(told, client, ada, phone):
     told.clear()
     client.get("/fill")
-    client.sign_in(ada)
+    client.log_in(ada)
     assert carts(told) == []
     phone.clock.move(minutes=2)
     client.post("/auth/second-factor", data={"code": phone.code()})
@@ -96,7 +96,7 @@ def test_a_cart_outlives_the_way_to_a_provider_and_back(told, app, client, issue
 
 def test_a_cart_outlives_a_login_by_passkey(told, client, another_client, ada):
     key = Key()
-    client.sign_in(ada)
+    client.log_in(ada)
     add(client, key)
     told.clear()
     another_client.get("/fill")
@@ -109,7 +109,7 @@ def test_a_cart_outlives_a_new_password_by_email(told, client, ada, outbox):
     client.post("/auth/reset", data={"email": ada.email})
     new = {"password": "a heron in the reeds", "confirm_password": "a heron in the reeds"}
     client.post(outbox.link(), data=new)
-    client.sign_in(ada, "a heron in the reeds")
+    client.log_in(ada, "a heron in the reeds")
     assert names(told) == ["password_changed", "user_logged_in"]
     assert carts(told) == [CART]
 
@@ -122,7 +122,7 @@ def test_a_receiver_can_keep_the_cart_in_the_new_session(app, client, ada, told)
 
     with signals.user_logged_in.connected_to(claim, app):
         client.get("/fill")
-        client.sign_in(ada)
+        client.log_in(ada)
     with client.session_transaction() as after:
         assert after["cart"] == ["rose"]
     assert db.session.get(User, ada.id).username == "ada2"
@@ -134,7 +134,7 @@ def test_an_error_in_a_receiver_is_logged_and_the_login_goes_on(app, client, ada
         db.session.commit()
 
     with signals.user_logged_in.connected_to(fail, app):
-        assert client.sign_in(ada).location == "/"
+        assert client.log_in(ada).location == "/"
     assert client.get("/account").status_code == 200
     assert "A receiver of user-logged-in failed." in caplog.text
     assert names(told) == ["user_logged_in"]

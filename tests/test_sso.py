@@ -39,7 +39,7 @@ def travel(client, issuer, path=START, fields=(), **claims):
     return client.get(issuer.agree(set_out(client, path, **dict(fields)), **ADA | claims))
 
 
-def is_signed_in(client):
+def is_logged_in(client):
     return client.get("/account").status_code == 200
 
 
@@ -63,7 +63,7 @@ def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(
     assert (user.email, user.username, user.confirmed, user.password_hash) == (ADA["email"], "ada.lovelace", True, None)
     assert outbox() == []
     assert travel(another_client, issuer).location == "/"
-    assert is_signed_in(another_client)
+    assert is_logged_in(another_client)
     assert (count(User), count(Identity)) == (1, 1)
     assert [session.method for session in db.session.scalars(select(UserSession))] == ["sso:acme"] * 2
 
@@ -89,7 +89,7 @@ def test_no_journey_ends_on_another_site(client, issuer, to):
     assert client.get(issuer.agree(page.headers["Refresh"], **ADA)).location == "/"
 
 
-def test_the_sign_in_page_offers_it_and_asks_the_issuer_nothing(client, issuer):
+def test_the_login_page_offers_it_and_asks_the_issuer_nothing(client, issuer):
     for path in ("/", "/auth/login", "/auth/register"):
         assert f'formaction="{START}"' in client.get(path).text
     assert "Log in with Acme" in client.get(START).text
@@ -142,8 +142,8 @@ def test_fifty_journeys_begun_leave_room_in_the_cookie(client, ada, issuer):
     for _ in range(50):
         set_out(client, f"{START}?next=/{'x' * 2000}")
     assert len(client.get_cookie("session").value) < 1000
-    assert client.sign_in(ada).location == "/"
-    assert is_signed_in(client)
+    assert client.log_in(ada).location == "/"
+    assert is_logged_in(client)
 
 
 # Who does not come back as they went
@@ -162,7 +162,7 @@ def test_a_journey_ends_once(client, another_client, issuer):
     client.post("/auth/logout")
     client.set_cookie("session", before)  # somebody kept it
     assert NOT_YOURS in told(client, client.get(back))
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert issuer.asked.count("/token") == 1
 
 
@@ -178,7 +178,7 @@ def test_of_many_returns_at_once_one_is_looked_at(app, client, issuer):
     for thread in threads:
         thread.join()
     assert issuer.asked.count("/token") == 1
-    assert sum(is_signed_in(browser) for browser in browsers) == 1
+    assert sum(is_logged_in(browser) for browser in browsers) == 1
 
 
 def test_who_takes_too_long_begins_again(client, issuer, clock):
@@ -199,7 +199,7 @@ def test_anothers_way_back_signs_nobody_in(client, another_client, issuer):
     back = issuer.agree(set_out(another_client), **ADA)
     set_out(client)  # has begun a journey of their own
     assert NOT_YOURS in told(client, client.get(back))
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert count(User) == 0
     assert another_client.get(back).location == "/"  # and takes nothing from it
 
@@ -234,7 +234,7 @@ def test_a_return_to_anothers_address_is_not_believed(app, client, issuer, other
     back = issuer.agree(set_out(client), **ADA)
     client.get(back.replace("/acme/", "/other/"))
     assert other.asked == []
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
 
 
 def test_an_answer_in_anothers_name_is_not_believed(client, issuer):
@@ -375,7 +375,7 @@ def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_
     other.userinfo = {"sub": "v", "iss": issuer.url}
     answer = travel(another_client, other, "/auth/sso/other", sub="v", email=None, email_verified=None)
     assert answer.location == "/auth/sso/other/address"
-    assert not is_signed_in(another_client)
+    assert not is_logged_in(another_client)
     another_client.post(answer.location, data={"email": "eve@example.com"})
     identities = db.session.scalars(select(Identity).order_by(Identity.id)).all()
     assert [(found.issuer, found.user.email) for found in identities] == [
@@ -456,7 +456,7 @@ def test_a_provider_that_makes_no_sense_costs_a_sentence(client, ada, issuer, pa
     words = told(client, page)
     assert NO_ANSWER in words or NOT_BELIEVED in words
     assert count(Identity) == 0
-    assert client.sign_in(ada).location == "/"
+    assert client.log_in(ada).location == "/"
 
 
 @pytest.mark.parametrize("slow", SLOW)
@@ -465,14 +465,14 @@ def test_a_slow_provider_is_not_waited_for(client, ada, issuer, slow, monkeypatc
     monkeypatch.setattr("app.security.oidc.TIMEOUT", 0.5)
     issuer.answers["/.well-known/openid-configuration"] = SLOW[slow](issuer)
     assert NO_ANSWER in told(client, client.post(START))
-    assert client.sign_in(ada).location == "/"
+    assert client.log_in(ada).location == "/"
     issuer.over.set()
 
 
 def test_a_provider_that_is_away_costs_a_sentence(client, ada, issuer):
     issuer.stop()
     assert NO_ANSWER in told(client, client.post(START))
-    assert client.sign_in(ada).location == "/"
+    assert client.log_in(ada).location == "/"
 
 
 # Microsoft's: one issuer for many tenants

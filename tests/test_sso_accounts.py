@@ -13,7 +13,7 @@ from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from test_first_proof import NEW_TWICE
-from test_passwords import history, is_signed_in
+from test_passwords import history, is_logged_in
 from test_sso import START, count, set_out, told, travel
 
 from app.accounts import passwords, registration, sessions, sso
@@ -54,7 +54,7 @@ def whose(identities=None):
 
 
 ADDRESSES = {"free": "new@example.com", "ada's": "ada@example.com", "bob's": "bob@example.com", "none": None}
-# For who is signed in nowhere here: whom the identity lets in already, the address, the provider's word for it; then
+# For who is logged in nowhere here: whom the identity lets in already, the address, the provider's word for it; then
 # where it ends, and whom the identity lets in from then on. Ada is confirmed, Bob is not.
 STRANGERS = {
     (None, "free", True): ("/", ["new"]),
@@ -88,11 +88,11 @@ def test_whose_account_is_it(client, ada, bob, eve, issuer, known, address, word
 
 
 @pytest.mark.parametrize(("known", "address", "word"), [*product([None, "ada", "eve"], ADDRESSES, [True, False])])
-def test_whose_account_is_it_for_who_is_signed_in(client, ada, bob, eve, issuer, known, address, word):
+def test_whose_account_is_it_for_who_is_logged_in(client, ada, bob, eve, issuer, known, address, word):
     """They began it from their own page: the address has no part in it."""
     if known:
         link_by_hand({"ada": ada, "eve": eve}[known], issuer)
-    client.sign_in(ada)
+    client.log_in(ada)
     answer = travel(client, issuer, email=ADDRESSES[address], email_verified=word)
     assert answer.location == CONNECTIONS
     words = "linked with another account here" if known == "eve" else "Acme is linked: it logs you in from now on."
@@ -103,11 +103,11 @@ def test_whose_account_is_it_for_who_is_signed_in(client, ada, bob, eve, issuer,
 
 
 @pytest.mark.parametrize("known", [None, "ada", "eve"])
-def test_who_signed_in_meanwhile_stays_who_they_are(client, ada, eve, issuer, known):
+def test_who_logged_in_meanwhile_stays_who_they_are(client, ada, eve, issuer, known):
     if known:
         link_by_hand({"ada": ada, "eve": eve}[known], issuer)
     back = issuer.agree(set_out(client), email="new@example.com", email_verified=True)
-    client.sign_in(ada)
+    client.log_in(ada)
     with client.session_transaction() as session:
         session["sso"] = re.search(r"state=([\w-]+)", back)[1]
     answer = client.get(back)
@@ -118,12 +118,12 @@ def test_who_signed_in_meanwhile_stays_who_they_are(client, ada, eve, issuer, kn
     assert count(User) == 2
 
 
-def test_who_signed_in_as_another_meanwhile_links_nothing(client, ada, eve, issuer):
-    client.sign_in(ada)
+def test_who_logged_in_as_another_meanwhile_links_nothing(client, ada, eve, issuer):
+    client.log_in(ada)
     back = issuer.agree(set_out(client))
     state = re.search(r"state=([\w-]+)", back)[1]
     client.post("/auth/logout")
-    client.sign_in(eve)
+    client.log_in(eve)
     with client.session_transaction() as session:
         session["sso"] = state
     client.get(back)
@@ -131,7 +131,7 @@ def test_who_signed_in_as_another_meanwhile_links_nothing(client, ada, eve, issu
 
 
 def test_an_address_held_for_an_undo_is_not_free(client, another_client, ada, issuer, outbox):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
     client.get(outbox.link(-2))
     answer = travel(another_client, issuer, email="ada@example.com", email_verified=True)
@@ -140,11 +140,11 @@ def test_an_address_held_for_an_undo_is_not_free(client, another_client, ada, is
 
 
 def test_the_planted_password_and_browsers_are_out_once_the_provider_vouches(client, another_client, bob, issuer):
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     page = travel(client, issuer, email="bob@example.com", email_verified=True)
     assert "the old password is gone" in told(client, page)
     assert another_client.get("/auth/unconfirmed").location.startswith("/auth/login")
-    assert another_client.sign_in(bob).status_code == 422
+    assert another_client.log_in(bob).status_code == 422
     assert "mailbox_proved" in history()
 
 
@@ -152,10 +152,10 @@ def test_a_planted_identity_is_out_once_the_mailbox_is_proved(client, another_cl
     travel(client, issuer, email="victim@example.com", email_verified=False)
     another_client.post("/auth/magic-link", data={"email": "victim@example.com"})
     another_client.get(outbox.link())
-    assert is_signed_in(another_client)
+    assert is_logged_in(another_client)
     assert whose() == []
     assert travel(client, issuer, email="victim@example.com", email_verified=False).location.startswith("/auth/")
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
 
 
 def test_no_email_goes_to_whom_the_provider_vouches_for(client, issuer, outbox):
@@ -203,7 +203,7 @@ def test_a_deactivated_person_stays_out(client, ada, issuer):
 
 def test_who_leaves_is_asked_whether_to_stay(client, another_client, ada, issuer):
     link_by_hand(ada, issuer)
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/delete", data={"email": ada.email})
     page = another_client.get(travel(another_client, issuer).location, follow_redirects=True)
     assert "Keep your account?" in page.text
@@ -291,7 +291,7 @@ def test_who_has_no_address_there_writes_one_and_confirms_it(client, issuer, out
     assert client.post(ASKED, data={"email": "new@example.com"}).location == "/auth/history"
     assert client.get("/account").location == "/auth/unconfirmed"
     client.get(outbox.link())
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     assert whose() == ["ada.lovelace"]
 
 
@@ -321,7 +321,7 @@ def test_what_the_provider_said_waits_for_a_quarter_of_an_hour(client, ada, issu
 
 @pytest.mark.parametrize("page", [ASKED, "/auth/sso/acme/link"])
 def test_nobody_comes_to_these_pages_without_a_providers_word(client, another_client, ada, issuer, page):
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     for browser in (client, another_client):
         for answer in (browser.get(page), browser.post(page, data={"email": "new@example.com"})):
             assert answer.location in {"/auth/login", CONNECTIONS}
@@ -385,7 +385,7 @@ def test_each_step_is_open_in_its_own_state_alone(client, ada, issuer):
 TAKEN = "/auth/sso/acme/link"
 
 
-def test_the_owner_signs_in_once_and_then_it_is_linked(client, another_client, ada, issuer, outbox):
+def test_the_owner_logs_in_once_and_then_it_is_linked(client, another_client, ada, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", email="ada@example.com")
     page = client.get(TAKEN)
     assert "<strong>ada@example.com</strong> is registered here" in page.text
@@ -400,7 +400,7 @@ def test_the_owner_signs_in_once_and_then_it_is_linked(client, another_client, a
     assert "identity_linked" in history()
 
 
-def test_or_signs_in_by_an_email(client, ada, issuer, outbox):
+def test_or_logs_in_by_an_email(client, ada, issuer, outbox):
     travel(client, issuer, email="ada@example.com")
     ask = re.search(r'href="(/auth/magic-link\?next=[^"]+)"', client.get(TAKEN).text)[1]
     client.post(ask, data={"email": "ada@example.com"})
@@ -409,17 +409,17 @@ def test_or_signs_in_by_an_email(client, ada, issuer, outbox):
     assert whose() == ["ada"]
 
 
-def test_who_signs_in_as_another_links_nothing(client, ada, eve, issuer):
+def test_who_logs_in_as_another_links_nothing(client, ada, eve, issuer):
     travel(client, issuer, email="ada@example.com")
-    client.sign_in(eve)
+    client.log_in(eve)
     answer = client.post(TAKEN)
     assert "That Acme account has another address than this account." in told(client, answer)
     assert whose() == []
 
 
-def test_a_sign_in_that_is_old_is_asked_for_again(client, ada, issuer, clock):
+def test_a_login_that_is_old_is_asked_for_again(client, ada, issuer, clock):
     travel(client, issuer, email="ada@example.com")
-    client.sign_in(ada)
+    client.log_in(ada)
     with client.session_transaction() as session:
         session["vouched"]["at"] += 16 * 60
         session.modified = True
@@ -437,8 +437,8 @@ def subject_of(number=0):
 
 
 def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, issuer, outbox):
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     assert "None yet." in client.get(CONNECTIONS).text
     assert "Linked accounts" in client.get("/account").text
     travel(client, issuer, email="elsewhere@example.net")
@@ -450,7 +450,7 @@ def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, is
         "Another account now logs you in",
         "An account was taken off yours",
     ]
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     assert another_client.get("/account", follow_redirects=True).text.count("taken off yours in another browser") == 1
     assert {"identity_linked", "identity_unlinked"} <= set(history())
 
@@ -482,21 +482,21 @@ def test_of_two_one_is_taken_off_and_the_other_stays(client, issuer):
 
 @pytest.mark.parametrize("number", ["0", "2147483647", "9223372036854775808", "-1", "x", "%00"])
 def test_a_number_that_is_nobodys_is_not_found(client, ada, number):
-    client.sign_in(ada)
+    client.log_in(ada)
     assert client.post(f"{CONNECTIONS}/{number}/unlink").status_code == 404
 
 
 def test_anothers_is_not_found(client, another_client, ada, eve, issuer):
-    client.sign_in(ada)
+    client.log_in(ada)
     travel(client, issuer)
-    another_client.sign_in(eve)
+    another_client.log_in(eve)
     assert another_client.post(f"{CONNECTIONS}/{subject_of()}/unlink").status_code == 404
     assert "Acme</strong>" not in another_client.get(CONNECTIONS).text
     assert whose() == ["ada"]
 
 
 def test_an_account_has_ten_linked_accounts_at_most(client, ada, eve, issuer):
-    client.sign_in(ada)
+    client.log_in(ada)
     for number in range(11):
         page = travel(client, issuer, sub=f"number {number}")
     assert "An account can have 10 linked accounts. Remove one before you link another." in told(client, page)
@@ -524,7 +524,7 @@ def test_of_two_accounts_that_link_one_identity_at_once_one_has_it(app, ada, eve
         browsers = [app.test_client() for _ in range(2)]
         backs = []
         for browser, user in zip(browsers, (ada, eve), strict=True):
-            browser.sign_in(user)
+            browser.log_in(user)
             backs.append(issuer.agree(set_out(browser), sub=f"number {number}"))
         pages = at_once(*(partial(browser.get, back) for browser, back in zip(browsers, backs, strict=True)))
         words = sorted(told(browser, page) for browser, page in zip(browsers, pages, strict=True))
@@ -536,7 +536,7 @@ def test_of_two_accounts_that_link_one_identity_at_once_one_has_it(app, ada, eve
 def test_the_tenth_is_linked_once_of_many_at_once(app, client, ada, issuer):
     for number in range(9):
         link_by_hand(ada, issuer, f"number {number}")
-    client.sign_in(ada)
+    client.log_in(ada)
     cookie = client.get_cookie("session").value
     tabs = []
     for number in range(4):
@@ -615,24 +615,24 @@ def test_a_second_factor_is_asked_for_unless_the_provider_is_excused(app, client
     ada.second_factor_at = ada.created_at
     db.session.commit()
     assert travel(client, issuer, f"{START}?next=/auth/history").location == "/auth/second-factor"
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(second_factor=False)}
     assert travel(another_client, issuer).location == "/"
 
 
 def test_this_was_not_me_takes_off_what_was_linked(client, another_client, ada, issuer, outbox):
     """Somebody who knew the password linked an account of theirs."""
-    client.sign_in(ada)
+    client.log_in(ada)
     travel(client, issuer, email="thief@example.net")
     another_client.post(outbox.link(), data=NEW_TWICE)
     assert whose() == []
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert travel(client, issuer, email="thief@example.net").location == "/"
     assert "ada</" not in client.get("/account").text
 
 
 def test_a_provider_that_is_gone_from_the_settings_is_still_shown(app, client, ada, issuer):
-    client.sign_in(ada)
+    client.log_in(ada)
     travel(client, issuer)
     app.config["OIDC_PROVIDERS"] = {}
     assert "acme" in client.get(CONNECTIONS).text

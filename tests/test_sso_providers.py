@@ -14,7 +14,7 @@ from issuer import CLIENT, FIRST, SECOND, public, send
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey
 from sqlalchemy import select
-from test_sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, count, is_signed_in, set_out, told, travel
+from test_sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, count, is_logged_in, set_out, told, travel
 from test_sso_accounts import link_by_hand, whose
 
 from app.extensions import db
@@ -408,7 +408,7 @@ def test_an_answer_can_be_posted(app, client, issuer):
     assert dict(parse_qsl(urlsplit(page.location).query)).keys() == {"code", "state"}
     assert "Set-Cookie" not in page.headers
     assert client.get(page.location).location == "/"
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
 
 def test_a_posted_refusal_is_told(client, issuer):
@@ -422,7 +422,7 @@ def test_a_post_changes_nothing_and_signs_nobody_in(client, another_client, issu
     back = issuer.agree(set_out(another_client), **ADA)
     page = posted(client, back)
     assert NOT_YOURS in told(client, client.get(page.location))
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert "/token" not in issuer.asked
     assert another_client.get(page.location).location == "/"
 
@@ -549,7 +549,7 @@ def test_a_callback_names_its_issuer_where_that_was_announced(client, issuer, me
     back = issuer.agree(set_out(client), **ADA)
     said = {"right": issuer.url}.get(named, named)
     client.get(back if said is None else f"{back}&iss={said}")
-    assert is_signed_in(client) is is_in
+    assert is_logged_in(client) is is_in
     assert ("/token" in issuer.asked) is is_in
 
 
@@ -674,7 +674,7 @@ def test_another_persons_tab_does_not_lead_on(client, ada, issuer):
 
 
 def test_a_link_that_took_too_long_is_told(client, ada, issuer, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     back = issuer.agree(set_out(client), **ADA)
     clock.move(minutes=11)
     assert NOT_YOURS in told(client, client.get(back))

@@ -225,7 +225,7 @@ def test_every_method_that_an_address_does_not_take(walk):
 
 
 def test_every_cookie(app, client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     real = client.get_cookie("session").value
     ours = app.session_interface.get_signing_serializer(app)
     another = URLSafeTimedSerializer("another key, which is long enough", salt="cookie-session")

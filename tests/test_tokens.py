@@ -136,7 +136,7 @@ def test_a_token_of_another_installation_is_refused(app, bob):
 @pytest.mark.parametrize("name", TOKENS)
 def test_hostile_tokens_get_the_one_page(client, bob, key, payload, name):
     token = TOKENS[name](bob.generate_confirmation_token(), key, payload)
-    client.sign_in(bob)
+    client.log_in(bob)
     answer = client.get(f"/auth/confirm/{quote(token, safe='')}")
     if name == "empty":
         assert answer.status_code == 404
@@ -148,6 +148,6 @@ def test_hostile_tokens_get_the_one_page(client, bob, key, payload, name):
 
 
 def test_an_unspoilt_token_made_by_the_tests_would_have_worked(client, bob, key, payload):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.get(f"/auth/confirm/{signed(key, payload)}")
     assert bob.confirmed

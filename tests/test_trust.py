@@ -6,7 +6,7 @@ import pytest
 from authenticators import prove, set_up
 from clients import PASSWORD
 from sqlalchemy import select
-from test_passwords import NEW, choose, history, is_signed_in
+from test_passwords import NEW, choose, history, is_logged_in
 
 from app.extensions import db
 from app.models import Device
@@ -17,8 +17,8 @@ FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/201001
 
 @pytest.fixture
 def trusted(client, ada, phone):
-    """A browser that ada trusts; she is signed in with it."""
-    client.sign_in(ada)
+    """A browser that ada trusts; she is logged in with it."""
+    client.log_in(ada)
     client.post(STEP, data={"code": phone.code(), "trust": "y"}, headers=FIREFOX)
     phone.clock.move(minutes=1)
     return client
@@ -27,13 +27,13 @@ def trusted(client, ada, phone):
 def is_trusted(client, user, password=PASSWORD):
     """Log out and in again, and say whether that was enough."""
     client.post("/auth/logout")
-    return client.sign_in(user, password).location != STEP
+    return client.log_in(user, password).location != STEP
 
 
 def log_in(client, user, phone):
-    client.sign_in(user)
+    client.log_in(user)
     client.post(STEP, data={"code": phone.code()})
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
 
 def test_it_lasts_for_thirty_days(trusted, ada, phone):
@@ -49,7 +49,7 @@ def test_it_is_for_who_asks_for_it(client, ada, phone):
 
 
 def test_it_is_this_browsers_and_this_accounts(app, trusted, another_client, ada, bob, phone):
-    assert another_client.sign_in(ada).location == STEP
+    assert another_client.log_in(ada).location == STEP
     bob.confirmed, bob.second_factor_at = True, phone.clock.time
     db.session.commit()
     assert not is_trusted(trusted, bob)
@@ -58,8 +58,8 @@ def test_it_is_this_browsers_and_this_accounts(app, trusted, another_client, ada
 def test_a_stolen_device_cookie_needs_the_first_step_still(app, trusted, ada):
     thief = app.test_client()
     thief.set_cookie("device", trusted.get_cookie("device").value)
-    assert thief.sign_in(ada, "wrong").status_code == 422
-    assert not is_signed_in(thief)
+    assert thief.log_in(ada, "wrong").status_code == 422
+    assert not is_logged_in(thief)
 
 
 def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada, bob, phone):
@@ -69,7 +69,7 @@ def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada
     path = re.search(r'action="(/auth/trusted/[^"]+)"', page)[1]
     bob.confirmed = True
     db.session.commit()
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     assert another_client.post(path).status_code == 404, "it is not his"
     assert trusted.post(path).location == SESSIONS
     assert "Which browsers you trust" not in trusted.get(SESSIONS).text
@@ -110,7 +110,7 @@ def factor_changed(trusted, other, ada, phone, outbox):
 
 
 def operator(trusted, other, ada, phone, outbox):
-    other.application.test_cli_runner().invoke(args=["users", "sign-out", "ada"])
+    other.application.test_cli_runner().invoke(args=["users", "logout", "ada"])
 
 
 @pytest.mark.parametrize("event", [ended, all_others_ended, password_reset, password_changed, factor_changed, operator])

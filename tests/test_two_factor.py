@@ -10,7 +10,7 @@ from authenticators import SET_UP, Phone, codes_on, key_on, prove, set_up
 from clients import PASSWORD
 from sqlalchemy import select, update
 from test_gate import addresses
-from test_passwords import NEW, beside, choose, history, is_signed_in, told
+from test_passwords import NEW, beside, choose, history, is_logged_in, told
 
 from app.accounts import two_factor
 from app.extensions import db
@@ -27,7 +27,7 @@ def is_on(user):
 
 
 def log_in(client, user, phone, password=PASSWORD):
-    client.sign_in(user, password)
+    client.log_in(user, password)
     return client.post(STEP, data={"code": phone.code()})
 
 
@@ -35,8 +35,8 @@ def log_in(client, user, phone, password=PASSWORD):
 
 
 def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbox):
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     copy = client.get_cookie("session").value
     page = client.get(SET_UP)
     assert "<svg" in page.text
@@ -49,10 +49,10 @@ def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbo
     done = client.post(SET_UP, data={"code": f" {phone.code()[:3]} {phone.code()[3:]} "})
     assert (done.status_code, len(set(codes_on(done)))) == (200, 10)
     assert is_on(ada)
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
     another_client.set_cookie("session", copy)
-    assert not is_signed_in(another_client), "its id is another now"
+    assert not is_logged_in(another_client), "its id is another now"
     assert history()[-1] == "second_factor_on"
     assert outbox()[-1].subject == "Logging in takes a second step now"
     assert phone.totp.secret not in client.get(SET_UP).text
@@ -61,13 +61,13 @@ def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbo
 def test_a_key_that_is_not_set_up_yet_is_nobody_elses(app, client, another_client, ada, bob):
     bob.confirmed = True
     db.session.commit()
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     key = key_on(client.get(SET_UP))
     assert key_on(another_client.get(SET_UP)) != key
     assert key.encode() not in client.get_cookie("session").value.encode()
     client.post("/auth/logout")
-    client.sign_in(bob)
+    client.log_in(bob)
     assert key_on(client.get(SET_UP)) != key
     assert app.config["SECRET_KEY"] not in key
 
@@ -79,17 +79,17 @@ def test_an_app_reads_from_the_picture_whose_key_it_is(app, ada):
 
 
 def test_the_code_that_set_it_up_is_used_up(client, another_client, ada, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     phone = Phone(key_on(client.get(SET_UP)), clock)
     client.post(SET_UP, data={"code": phone.code()})
-    another_client.sign_in(ada)
+    another_client.log_in(ada)
     assert another_client.post(STEP, data={"code": phone.code()}).status_code == 422
     assert another_client.post(STEP, data={"code": phone.code(1)}).location == "/"
 
 
 def test_two_browsers_that_set_it_up_at_once_set_up_one(app, client, another_client, ada, clock, monkeypatch):
-    client.sign_in(ada)
-    another_client.sign_in(ada)
+    client.log_in(ada)
+    another_client.log_in(ada)
     keys = [key_on(browser.get(SET_UP)) for browser in (client, another_client)]
     mine, theirs = ({"code": Phone(key, clock).code()} for key in keys)
     add, faster = two_factor.add, []
@@ -110,7 +110,7 @@ def test_two_browsers_that_set_it_up_at_once_set_up_one(app, client, another_cli
 
 
 def test_the_database_alone_has_no_secret_and_no_code(app, client, ada, phone):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post(STEP, data={"code": phone.code()})
     dump = "\n".join(str(db.session.execute(select(table)).all()) for table in db.metadata.sorted_tables)
     assert phone.totp.secret not in dump
@@ -125,7 +125,7 @@ def test_the_database_alone_has_no_secret_and_no_code(app, client, ada, phone):
     app.config["SECRET_KEY"] = "for tests alone, and long enough to be a key"
     thief = app.test_client()
     thief.set_cookie("session", forged)
-    assert not is_signed_in(thief)
+    assert not is_logged_in(thief)
 
 
 def test_an_earlier_key_decrypts_and_the_newest_takes_over(app, client, another_client, ada, phone):
@@ -150,11 +150,11 @@ def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_
     prove(client, phone)
     assert client.post("/auth/two-factor/off").location == SET_UP
     assert not is_on(ada)
-    assert is_signed_in(client)
-    assert not is_signed_in(another_client)
+    assert is_logged_in(client)
+    assert not is_logged_in(another_client)
     assert outbox()[-1].subject == "A second factor was removed from your account"
     assert history()[-1] == "second_factor_off"
-    assert another_client.sign_in(ada).location == "/"
+    assert another_client.log_in(ada).location == "/"
     assert client.post("/auth/two-factor/off").location == SET_UP, "twice is nothing"
 
 
@@ -194,15 +194,15 @@ def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, out
     client.post("/auth/reset", data={"email": ada.email})
     assert choose(client, outbox.link()).location == "/auth/login"
     assert is_on(ada)
-    assert not is_signed_in(client)
-    assert client.sign_in(ada, NEW).location == STEP
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
+    assert client.log_in(ada, NEW).location == STEP
+    assert not is_logged_in(client)
     phone.clock.move(minutes=1)
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
 def test_who_proves_the_mailbox_first_finds_no_second_step(client, another_client, bob, clock, outbox):
-    client.sign_in(bob)
+    client.log_in(bob)
     bob.confirmed = True
     db.session.commit()
     set_up(client, clock)
@@ -220,10 +220,10 @@ def test_who_proves_the_mailbox_first_finds_no_second_step(client, another_clien
 def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_client, ada, bob, clock, settings):
     ada.is_admin = bob.confirmed = True
     db.session.commit()
-    another_client.sign_in(bob)
+    another_client.log_in(bob)
     is_everybody = settings["SECOND_FACTOR_FOR"] == "everybody"
-    assert is_signed_in(another_client) is not is_everybody
-    client.sign_in(ada)
+    assert is_logged_in(another_client) is not is_everybody
+    client.log_in(ada)
     assert client.get("/auth/history").location == SET_UP
     assert client.get("/account", headers={"Accept": "application/json"}).status_code == 403
     open_to_her = {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.recent_login"}
@@ -244,17 +244,17 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
                     held = answer.location == SET_UP and endpoint not in {"auth.renew_codes", "auth.turn_off"}
                 assert held is (endpoint not in open_to_her), (method, endpoint)
     phone = set_up(client, clock)
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     prove(client, phone)
     client.post("/auth/two-factor/off")
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
 
 
 def test_who_leaves_can_say_that_they_stay_before_they_set_it_up(app, client, ada):
     app.config["SECOND_FACTOR_FOR"] = "everybody"
     ada.deletion_due_at = ada.created_at + timedelta(days=14)
     db.session.commit()
-    client.sign_in(ada)
+    client.log_in(ada)
     assert client.get("/account", follow_redirects=True).request.path == "/auth/keep"
     assert client.post("/auth/keep").status_code == 302
     assert client.get("/account").location == SET_UP
@@ -262,7 +262,7 @@ def test_who_leaves_can_say_that_they_stay_before_they_set_it_up(app, client, ad
 
 def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):
     app.config["SECOND_FACTOR_FOR"] = "everybody"
-    client.sign_in(ada)
+    client.log_in(ada)
     client.get("/auth/history")
     phone = Phone(key_on(client.get(SET_UP)), clock)
     page = client.post(SET_UP, data={"code": phone.code()})
@@ -284,15 +284,15 @@ def test_an_operator_turns_it_off(app, client, another_client, ada, phone, outbo
     assert is_on(ada)
     assert "one step now" in run(args=["users", "reset-second-factor", "ADA@example.com", "--yes"]).stdout
     assert not is_on(ada)
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert history()[-1] == "second_factor_reset"
     assert "By: those who run Flasky" in outbox()[-1].body
-    assert another_client.sign_in(ada).location == "/"
+    assert another_client.log_in(ada).location == "/"
     assert "has no second factor" in run(args=["users", "reset-second-factor", "ada"]).stdout
 
 
 def test_the_account_page_says_what_is_set_up(client, ada, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     page = client.get("/account").text
     assert "Not set up" in page
     assert "Recovery codes" not in page

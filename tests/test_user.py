@@ -71,15 +71,15 @@ def test_nul_makes_no_password(app):
 
 
 @pytest.mark.parametrize("settings", [{"PASSWORD_HASH": "pbkdf2:sha256:2"}])
-def test_an_old_hash_is_renewed_at_sign_in_and_links_live_on(client, ada):
+def test_an_old_hash_is_renewed_at_log_in_and_links_live_on(client, ada):
     from werkzeug.security import generate_password_hash
 
     old = ada.password_hash = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
     db.session.commit()
     token = ada.generate_reset_token()
-    client.sign_in(ada, "wrong")
+    client.log_in(ada, "wrong")
     assert ada.password_hash == old
-    client.sign_in(ada)
+    client.log_in(ada)
     assert ada.password_hash.startswith("pbkdf2:sha256:2$")
     assert ada.verify_password(PASSWORD)
     assert User.reset_password(token, "another lantern")

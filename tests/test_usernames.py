@@ -26,7 +26,7 @@ def changes():
 
 
 def test_the_old_name_is_free_for_others(client, another_client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     form = client.get("/auth/change-username")
     assert 'value="ada"' in form.text
     page = rename(client, " Lovelace ", follow_redirects=True)
@@ -36,17 +36,17 @@ def test_the_old_name_is_free_for_others(client, another_client, ada):
     assert (ada.username, ada.username_key) == ("Lovelace", "lovelace")
     assert changes() == [(ada.id, {"old": "ada", "new": "Lovelace"})]
 
-    sign_in = {"login": "ada", "password": PASSWORD}
-    assert another_client.post("/auth/login", data=sign_in).status_code == 422
+    log_in = {"login": "ada", "password": PASSWORD}
+    assert another_client.post("/auth/login", data=log_in).status_code == 422
     other = {"email": "eve@example.com", "username": "Ada", "password": PASSWORD, "confirm_password": PASSWORD}
     assert another_client.post("/auth/register", data=other).status_code == 302
     assert User.find("ada").email == "eve@example.com"
     another_client.post("/auth/logout")
-    assert another_client.post("/auth/login", data=sign_in | {"login": "LOVELACE"}).location == "/"
+    assert another_client.post("/auth/login", data=log_in | {"login": "LOVELACE"}).location == "/"
 
 
 def test_case_alone_can_be_changed(client, ada):
-    client.sign_in(ada)
+    client.log_in(ada)
     for name in ("ADA", "ada"):
         assert rename(client, name).location == "/account"
         assert ada.username == name
@@ -72,7 +72,7 @@ def test_case_alone_can_be_changed(client, ada):
     ],
 )
 def test_what_will_not_do_is_said_beside_the_field_and_changes_nothing(client, ada, bob, name, error):
-    client.sign_in(ada)
+    client.log_in(ada)
     before = rows()
     page = rename(client, name)
     assert page.status_code == 422
@@ -87,8 +87,8 @@ def test_when_two_race_for_a_name_one_wins_and_the_other_is_told(client, another
     """The second has been told that the name is free, and finds it taken only when it writes."""
     bob.confirmed = True
     db.session.commit()
-    client.sign_in(ada)
-    another_client.sign_in(bob)
+    client.log_in(ada)
+    another_client.log_in(bob)
     find, asked = User.find, []
 
     def find_nobody_at_first(login):
@@ -108,7 +108,7 @@ def test_when_two_race_for_a_name_one_wins_and_the_other_is_told(client, another
     assert client.get("/account").status_code == 200
 
 
-def test_a_stranger_is_asked_to_sign_in_first(client, ada):
+def test_a_stranger_is_asked_to_log_in_first(client, ada):
     assert client.get("/auth/change-username").location == "/auth/login?next=/auth/change-username"
     assert rename(client, "eve").location == "/auth/login"
     assert ada.username == "ada"
@@ -117,8 +117,8 @@ def test_a_stranger_is_asked_to_sign_in_first(client, ada):
 def test_the_log_tells_no_change_that_was_undone(client, another_client, ada, bob, monkeypatch, caplog):
     bob.confirmed = True
     db.session.commit()
-    client.sign_in(ada)
-    another_client.sign_in(bob)
+    client.log_in(ada)
+    another_client.log_in(bob)
     find, asked = User.find, []
 
     def find_nobody_at_first(login):

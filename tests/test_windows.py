@@ -48,7 +48,7 @@ def test_a_day_in_words(number, words):
 @on_sqlite
 def test_pages_and_emails_show_days(client, ada, outbox, clock):
     clock.time = datetime(2031, 5, 4, 8, 5, tzinfo=UTC)
-    client.sign_in(ada)
+    client.log_in(ada)
     assert (
         "4 May 2031, 08:05 UTC"
         in client.get("/auth/devices", follow_redirects=True).text + client.get("/auth/history").text

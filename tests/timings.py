@@ -46,7 +46,7 @@ class Flow(NamedTuple):
 
 
 FLOWS = [
-    Flow("sign-in", "/auth/login", 422, 200, False, {"login": "{}@example.com", "password": "wrong"}),
+    Flow("login", "/auth/login", 422, 200, False, {"login": "{}@example.com", "password": "wrong"}),
     Flow("reset", "/auth/reset", 302, 1000, False, {"email": "{}@example.com"}),
     Flow("magic link", "/auth/magic-link", 302, 1000, False, {"email": "{}@example.com"}),
     Flow(
@@ -61,7 +61,7 @@ FLOWS = [
 
 
 class Application:
-    """One with the real hash, many accounts, and somebody who is signed in."""
+    """One with the real hash, many accounts, and somebody who is logged in."""
 
     def __init__(self, database_url, clock):
         self.clock = clock

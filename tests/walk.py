@@ -101,7 +101,7 @@ def unconfirmed(client, number):
 def member(client, number):
     """Somebody who has one of everything that pages list."""
     user = person(number)
-    client.sign_in(user)
+    client.log_in(user)
     db.session.execute(
         update(Device).where(Device.user_id == user.id).values(trusted_until=user.created_at.replace(year=9999))
     )
@@ -110,7 +110,7 @@ def member(client, number):
 def member_with_app(client, number):
     """Somebody with an authenticator app, who logged in a while ago."""
     user = person(number)
-    client.sign_in(user)
+    client.log_in(user)
     add_app(user)
     db.session.execute(update(UserSession).where(UserSession.user_id == user.id).values(authenticated_at=None))
 
@@ -118,7 +118,7 @@ def member_with_app(client, number):
 def member_without_password(client, number):
     """Somebody who logged in a while ago, and has been sent a code."""
     user = person(number)
-    client.sign_in(user)
+    client.log_in(user)
     user.password_hash = None
     db.session.execute(update(UserSession).where(UserSession.user_id == user.id).values(authenticated_at=None))
     db.session.commit()
@@ -129,7 +129,7 @@ def in_second_step(client, number):
     user = person(number)
     add_app(user)
     db.session.commit()
-    client.sign_in(user)
+    client.log_in(user)
 
 
 KNOWN_BY_COOKIES = {stranger, in_second_step}  # of these, all that counts is what their browser holds
@@ -268,7 +268,7 @@ class Walk:
         return answer
 
     def _standing(self):
-        """What the visitor is to the application: an account, ways into it, and browsers that are signed in."""
+        """What the visitor is to the application: an account, ways into it, and browsers that are logged in."""
         who = User.username.in_([f"person{self.number}", f"new{self.number}"])
         user = db.session.execute(
             select(User.password_version, User.password_hash, User.confirmed, User.deletion_due_at, User.id).where(who)

@@ -60,7 +60,7 @@ def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True
     email, is_proved = user.email, user.confirmed
     gone = {"user_id": user.id, "email": email, "username": user.username}
     mine = update(User).where(User.id == user.id, *conditions)
-    if not rows_changed(mine.values(sign_ins=User.sign_ins)):  # the row is ours from here on
+    if not rows_changed(mine.values(login_count=User.login_count)):  # the row is ours from here on
         return False
     personal_data.erase(user)
     audit.record(None, "account_deleted")

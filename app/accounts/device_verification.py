@@ -38,7 +38,7 @@ def why_never(user: User) -> str | None:
 
 def is_required(user: User, device: str) -> bool:
     """Return whether a login by password on this device takes a code. The first login of an account does not."""
-    return why_never(user) is None and user.sign_ins > 0 and not _is_recognised(user, device)
+    return why_never(user) is None and user.login_count > 0 and not _is_recognised(user, device)
 
 
 def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallenge | None:

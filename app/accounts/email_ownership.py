@@ -27,7 +27,7 @@ KEPT = {
     "username_key": "follows the username",
     "password_hash": "is set or removed by the caller, with the proof",
     "password_version": "counts the passwords",
-    "sign_ins": "counts the logins",
+    "login_count": "counts the logins",
     "confirmed": "is set by the caller, with the proof",
     "confirmation_sent_at": "spaces the emails",
     "is_admin": "is set by operators only",

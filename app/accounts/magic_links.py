@@ -1,4 +1,4 @@
-"""Signing in by an email: a link that works once, or a code for the page that waits."""
+"""Logging in by an email: a link that works once, or a code for the page that waits."""
 
 import math
 from datetime import timedelta
@@ -45,7 +45,7 @@ def seconds_to_wait(challenge: EmailChallenge) -> int:
     return max(0, math.ceil((challenge.asked_at + SEND_EVERY - clock.now()).total_seconds()))
 
 
-def sign_in(user: User) -> bool:
+def log_in(user: User) -> bool:
     """Use up whatever links and codes there are, and say whether they were good still.
 
     If the address was not confirmed yet, this is the first proof of whose it is, and it needed no password: so what
@@ -53,7 +53,7 @@ def sign_in(user: User) -> bool:
     """
     is_first_proof = not user.confirmed
     changes = user.new_password(None) | {"confirmed": True} if is_first_proof else {}
-    if not user.spend("magic_link", sign_ins=user.sign_ins + 1, **changes):
+    if not user.spend("magic_link", login_count=user.login_count + 1, **changes):
         return False
     if is_first_proof:
         email_ownership.clear(user)

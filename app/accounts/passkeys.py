@@ -140,7 +140,7 @@ def authenticate(purpose: str, browser: str, answer: str, user: User | None = No
         passkey = None
     if given and _is_right(passkey, given, purpose, browser, user) and passkey:
         return passkey.user
-    audit.record(passkey.user if passkey else user, audit.SIGN_IN_FAILED, method="passkey")
+    audit.record(passkey.user if passkey else user, audit.LOGIN_FAILED, method="passkey")
     return None
 
 

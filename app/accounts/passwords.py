@@ -25,7 +25,7 @@ def authenticate(login: str, password: str) -> User | None:
     is_right = check_password(user.password_hash if user else None, password)
     # Where accounts are hidden, one who registers would else learn whether the address was free.
     if not user or not is_right or (not user.confirmed and setting("HIDE_ACCOUNTS")):
-        audit.record(user, audit.SIGN_IN_FAILED)
+        audit.record(user, audit.LOGIN_FAILED)
         if rate_limits.is_guessed():
             outbox.warn("password_guessing", user)
         return None
@@ -34,7 +34,7 @@ def authenticate(login: str, password: str) -> User | None:
 
 
 def change(user: User, password: str, keep: UserSession | None = None) -> bool:
-    """Set a new password, sign out every browser but `keep`, and tell the owner; say whether nobody was faster."""
+    """Set a new password, log out every browser but `keep`, and tell the owner; say whether nobody was faster."""
     if not user.spend("reset", **user.new_password(password)):
         return False
     sessions.end_others(user, keep, reason="password_changed")
@@ -81,7 +81,7 @@ def find_to_reset(token: str) -> User | None:
 
 
 def reset(user: User, token: str, password: str) -> bool:
-    """Set a new password by a mailed link, which confirms the address, and sign out every browser.
+    """Set a new password by a mailed link, which confirms the address, and log out every browser.
 
     Return whether the link was still good. A first proof of the address clears what another person left in the account.
     """

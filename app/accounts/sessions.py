@@ -1,4 +1,4 @@
-"""Signed-in browsers: how long they last, and how they end."""
+"""Sessions: how long they last, and how they end."""
 
 import secrets
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def start(
     """
     rate_limits.spend("session", user.username)
     same = (User.id == user.id, User.password_version == user.password_version, User.deactivated_at.is_(None))
-    if not rows_changed(update(User).where(*same).values(sign_ins=User.sign_ins + 1)):  # voids magic links
+    if not rows_changed(update(User).where(*same).values(login_count=User.login_count + 1)):  # voids magic links
         return None
     user_session = UserSession(user=user, method=method, remembered=remember, **audit.origin())
     user_session.device = Device.key_of(device)
@@ -57,7 +57,7 @@ def start(
     user_session.expires_at = _expiry(user_session)
     _make_room(user)
     db.session.add(user_session)
-    audit.record(user, "signed_in", method=method)
+    audit.record(user, "logged_in", method=method)
     _meet(user, device)
     return user_session
 
@@ -91,7 +91,7 @@ def use_proof(user_session: UserSession) -> bool:
 
 
 def find(session_id: str) -> UserSession | None:
-    """Return the signed-in browser with this id, its user loaded with it, unless it has ended."""
+    """Return the session with this id, its user loaded with it, unless it has ended."""
     return db.session.scalar(CURRENT, {"id": session_id, "now": clock.now()})
 
 
@@ -119,7 +119,7 @@ def end(user_session: UserSession, reason: str | None = None) -> None:
     """Sign one browser out, for a reason that the person is told there, if it was not their doing."""
     alive = update(UserSession).where(UserSession.id == user_session.id, UserSession.ended_at.is_(None))
     if rows_changed(alive.values(ended_at=clock.now(), end_reason=reason)):
-        audit.record(user_session.user, "signed_out")
+        audit.record(user_session.user, "logged_out")
     if reason:
         trusted_devices.end(Device.user_id == user_session.user_id, Device.key == user_session.device)
 
@@ -127,25 +127,25 @@ def end(user_session: UserSession, reason: str | None = None) -> None:
 def end_all(user: User) -> int:
     """Sign a person out everywhere, and return from how many browsers."""
     user.lock()
-    audit.record(user, "signed_out_everywhere")
-    return end_others(user, reason="signed_out_everywhere")
+    audit.record(user, "logged_out_everywhere")
+    return end_others(user, reason="logged_out_everywhere")
 
 
 def end_everybodys() -> int:
     """Sign everybody out everywhere, and return from how many browsers."""
     alive = update(UserSession).where(*UserSession.alive())
-    return rows_changed(alive.values(ended_at=clock.now(), end_reason="signed_out_everywhere"))
+    return rows_changed(alive.values(ended_at=clock.now(), end_reason="logged_out_everywhere"))
 
 
 def end_the_others(user: User, keep: UserSession | None) -> int:
-    """Sign out a person's browsers but this one, as they asked for; return how many there were."""
+    """Log out a person's browsers but this one, as they asked for; return how many there were."""
     user.lock()
-    audit.record(user, "signed_out_others")
+    audit.record(user, "logged_out_others")
     return end_others(user, keep, reason="ended_elsewhere")
 
 
 def end_others(user: User, keep: UserSession | None = None, *, reason: str) -> int:
-    """Sign out every browser of a person but `keep`, for a reason that they are told; return how many there were.
+    """Log out every browser of a person but `keep`, for a reason that they are told; return how many there were.
 
     None is trusted any more.
     """
@@ -157,12 +157,12 @@ def end_others(user: User, keep: UserSession | None = None, *, reason: str) -> i
 
 
 def renew(user_session: UserSession) -> None:
-    """Give a browser another id, as at sign-in: a copy of its cookie is worth nothing from now on."""
+    """Give a browser another id, as at login: a copy of its cookie is worth nothing from now on."""
     user_session.id = secrets.token_urlsafe(32)
 
 
 def why_ended(session_id: str) -> str | None:
-    """Return why a browser was signed out: empty if it was its own doing; None if there is no such browser."""
+    """Return why a browser was logged out: empty if it was its own doing; None if there is no such browser."""
     user_session = db.session.get(UserSession, session_id)
     if user_session is None:
         return None
@@ -170,7 +170,7 @@ def why_ended(session_id: str) -> str | None:
 
 
 def all_of(user: User) -> Sequence[UserSession]:
-    """Return the browsers that a person is signed in with, those seen last first."""
+    """Return the browsers that a person is logged in with, those seen last first."""
     mine = select(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
     return db.session.scalars(mine.order_by(UserSession.last_seen_at.desc())).all()
 

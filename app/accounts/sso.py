@@ -46,7 +46,7 @@ class Outcome(StrEnum):
     KNOWN = "known"  # it is linked to this account
     CREATED = "created"
     FIRST_PROOF = "first_proof"  # of the address of an account that somebody had left unconfirmed
-    TAKEN = "taken"  # its address has an account, whose owner has to sign in first
+    TAKEN = "taken"  # its address has an account, whose owner has to log in first
     NO_ADDRESS = "no_address"  # the person has to write one
     NOT_VOUCHED = "not_vouched"  # where accounts are hidden, an address that is not proved is not looked for
     CLOSED = "closed"  # there is no account, and registration is closed
@@ -133,7 +133,7 @@ def labels(user: User) -> list[str]:
 
 
 def unlink(user: User, number: int, keep: UserSession | None) -> bool:
-    """Let one in no more, sign out every browser but `keep`, and tell the owner; say whether another way in remains."""
+    """Let one in no more, log out every browser but `keep`, and tell the owner; say whether another way in remains."""
     user.lock()
     mine = (Identity.user_id == user.id, Identity.id == number)
     identity = db.session.scalar(select(Identity).where(*mine))

@@ -15,7 +15,7 @@ LASTS = timedelta(days=30)
 
 
 def find(user: User, device: str) -> Device | None:
-    """Return what is known of the browser with this cookie, if the account was ever signed in from it."""
+    """Return what is known of the browser with this cookie, if the account was ever logged in from it."""
     mine = select(Device).where(Device.user_id == user.id, Device.key == Device.key_of(device))
     return db.session.scalar(mine.order_by(Device.trusted_until.is_(None), Device.id).limit(1))
 

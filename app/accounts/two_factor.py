@@ -27,7 +27,7 @@ DRIFT = 1  # steps that a clock may be ahead or behind
 
 
 def is_on(user: User) -> bool:
-    """Say whether a second step is asked for when this person signs in."""
+    """Say whether a second step is asked for when this person logs in."""
     return user.second_factor_at is not None
 
 

@@ -44,7 +44,9 @@ def check_code(user: User, code: str, device: str) -> None:
         raise ValueError(WRONG)
     where = int(trusted_devices.find(user, device) is not None)
     _check_pause(user, where)
-    rows_changed(update(User).where(User.id == user.id).values(sign_ins=User.sign_ins))  # one at a time from here on
+    rows_changed(
+        update(User).where(User.id == user.id).values(login_count=User.login_count)
+    )  # one at a time from here on
     _check_pause(user, where)
     if two_factor.use_app_code(user, typed):
         audit.record(user, USED, factor="authenticator")

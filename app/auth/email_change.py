@@ -27,7 +27,7 @@ class ChangeEmailForm(Form):
 
     def validate_password(self, field):
         if not current_user.verify_password(field.data):
-            audit.record(current_user, audit.SIGN_IN_FAILED)
+            audit.record(current_user, audit.LOGIN_FAILED)
             raise ValidationError("This is not your password.")
 
 
@@ -77,7 +77,7 @@ def change_email_link(token):
         return errors.invalid_link()
     if not current_user.is_authenticated:
         gate.hold_page(owner)
-        return gate.ask_for_sign_in("Log in to change your address.", is_held=True)
+        return gate.ask_for_login("Log in to change your address.", is_held=True)
     if not gate.is_opened_by_a_person() or not email_change.change(current_user, token, current_user.current_session):
         return errors.invalid_link()
     gate.credential_changed()

@@ -1,4 +1,4 @@
-"""The one way in and out. Every login method proves who someone is, then calls sign_in().
+"""The one way in and out. Every login method proves who someone is, then calls log_in().
 
 That asks for a second step where the account has one: nowhere else is it asked for, and nobody gets past it.
 """
@@ -53,17 +53,17 @@ OUR_BLUEPRINTS = {"auth", "main", "dev", "bootstrap"}
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
 FIRST_STEPS = ("second_step", "device_verification")  # in the session: who proved the password, and what is missing
-# Of the session: what a provider said, until its owner has signed in; logins that were begun at providers.
-SURVIVES_SIGN_IN = {"vouched", "sso"}
+# Of the session: what a provider said, until its owner has logged in; logins that were begun at providers.
+SURVIVES_LOGIN = {"vouched", "sso"}
 # Of the session: what is ours, and handed to nobody when its visitor logs in.
 OURS = {"_user_id", "_id", "_fresh", "_permanent", "_flashes", "csrf_token", "browser", "next", "next_for", "failures"}
 OURS |= {"email_sent_to", "authenticator", "removed_passkey", "magic_link"}
-OURS |= {*FIRST_STEPS, *SURVIVES_SIGN_IN}
+OURS |= {*FIRST_STEPS, *SURVIVES_LOGIN}
 DEVICE_LASTS = timedelta(days=365)
 SECOND_STEP_WITHIN = timedelta(minutes=10)
 DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code lasts 15, and can be sent again
 
-# Why a browser was signed out by what happened elsewhere.
+# Why a browser was logged out by what happened elsewhere.
 ENDED = {
     "expired": "You were logged out, because you had not been here for long.",
     "password_changed": "You were logged out, because the password of the account was changed in another browser.",
@@ -72,7 +72,7 @@ ENDED = {
     "email_changed": "You were logged out, because the address of the account was changed in another browser.",
     "account_secured": "You were logged out, because the account was taken back from an email about it.",
     "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
-    "signed_out_everywhere": "You were logged out everywhere by those who run this site.",
+    "logged_out_everywhere": "You were logged out everywhere by those who run this site.",
     "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
     "identity_unlinked": "You were logged out, because an account elsewhere was taken off yours in another browser.",
     "second_factor_changed": "You were logged out, because the second step of the account was changed.",
@@ -82,7 +82,7 @@ ENDED = {
 }
 
 
-def sign_in(user, method, remember=False, to=None, words=None, is_both_factors=False):
+def log_in(user, method, remember=False, to=None, words=None, is_both_factors=False):
     """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going.
 
     That is by way of the second step, if the account has one, this browser is not trusted, and the proof does not count
@@ -111,7 +111,7 @@ def second_step():
 
 
 def pass_second_step(trust_browser=False):
-    """Sign in the one whom second_step() returned, who has proved the second factor now; return the way on."""
+    """Log in the one whom second_step() returned, who has proved the second factor now; return the way on."""
     user, waiting = second_step(), session["second_step"]
     return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], trust_browser)
 
@@ -203,7 +203,7 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
         sessions.end(current_user.current_session)
     is_same = not current_user.is_authenticated or current_user == user
     previous = {name: session[name] for name in session.keys() - OURS} if is_same else {}  # else it is another user's
-    kept = {name: session[name] for name in SURVIVES_SIGN_IN & session.keys()}
+    kept = {name: session[name] for name in SURVIVES_LOGIN & session.keys()}
     session.clear()
     session.update(kept)
     if remember:
@@ -234,7 +234,7 @@ def _go_or_say(address, is_logged_in):
     return jsonify(logged_in=is_logged_in, next=address) if wants_json() else redirect(address)
 
 
-def sign_out():
+def log_out():
     """Sign this browser out: its row ends, and a copy of its cookie is worth nothing."""
     user = current_user._get_current_object()
     if user.current_session:
@@ -276,7 +276,7 @@ def renew_session():
 
 
 def browser_id():
-    """What this browser is called until it signs in or out: a passkey answers what it alone was asked."""
+    """What this browser is called until it logs in or out: a passkey answers what it alone was asked."""
     return session.setdefault("browser", secrets.token_urlsafe(32))
 
 
@@ -286,7 +286,7 @@ def go_on():
 
 
 def hold_page(owner=None):
-    """Keep this page in mind, for sign_in() and go_on(): not in an address, which others may see.
+    """Keep this page in mind, for log_in() and go_on(): not in an address, which others may see.
 
     If it is `owner`'s alone, nobody else will be led to it.
     """
@@ -378,8 +378,8 @@ def load_user(session_id):
 
 
 @login_manager.unauthorized_handler
-def ask_for_sign_in(words="Log in to open this page.", is_held=False):
-    """Lead a stranger to the sign-in form, and from there back; `is_held`: hold_page() has this page already."""
+def ask_for_login(words="Log in to open this page.", is_held=False):
+    """Lead a stranger to the login form, and from there back; `is_held`: hold_page() has this page already."""
     if "held_back" in g:
         return _hold_back(g.held_back)
     going = lead_to(url_for("auth.login", next=None if is_held else _this_page()), 401)
@@ -390,7 +390,7 @@ def ask_for_sign_in(words="Log in to open this page.", is_held=False):
 
 @bp.before_app_request
 def check_everyone():
-    """Note that a signed-in browser was seen; hold back those who have not confirmed their address."""
+    """Note that a session was seen; hold back those who have not confirmed their address."""
     if request.endpoint in ASKS_NOBODY:
         return None
     is_known = current_user.is_authenticated  # loads the user, and says who is held back
@@ -448,7 +448,7 @@ def _hold_back(endpoint):
 
 
 def _tell_why():
-    """Tell a browser that was signed out elsewhere why, once."""
+    """Tell a browser that was logged out elsewhere why, once."""
     if "_user_id" not in session:
         return
     reason = sessions.why_ended(session["_user_id"])

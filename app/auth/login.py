@@ -1,4 +1,4 @@
-"""Signing in with a password or a passkey, and out."""
+"""Logging in with a password or a passkey, and out."""
 
 from datetime import timedelta
 
@@ -51,7 +51,7 @@ def login():
     if form.validate_on_submit():
         user = passwords.authenticate(form.login.data, form.password.data)
         if user:
-            return gate.sign_in(user, "password", remember=form.remember_me.data)
+            return gate.complete_login(user, "password", remember=form.remember_me.data)
         db.session.commit()  # a failure counts
         if captcha.is_on():
             session["failures"] = session.get("failures", 0) + 1
@@ -62,16 +62,16 @@ def login():
 
 def _by_passkey(form):
     """The passkey says whose it is: no name is typed, and nothing can be guessed, so no CAPTCHA asks for a person."""
-    user = passkeys.authenticate("sign_in", gate.browser_id(), request.form["credential"])
+    user = passkeys.authenticate("log_in", gate.browser_id(), request.form["credential"])
     if user:
-        return gate.sign_in(user, "passkey", remember=form.remember_me.data, is_both_factors=True)
+        return gate.complete_login(user, "passkey", remember=form.remember_me.data, is_both_factors=True)
     db.session.commit()  # a failure counts
     form.form_errors.append("That passkey did not log you in. Try again, or log in another way.")
     return form_page("auth/login.html", form, unknown_passkey=passkeys.unknown(request.form["credential"]))
 
 
 def _is_suspicious():
-    """Say whether so many sign-ins failed from this browser or network that a person is to be asked for."""
+    """Say whether so many logins failed from this browser or network that a person is to be asked for."""
     if not captcha.is_on():
         return False
     if is_stormy(request.form.get("login")):
@@ -87,7 +87,7 @@ def logout():
         return redirect(url_for("main.index"))
     form = Form()
     if form.validate_on_submit():
-        gate.sign_out()
+        gate.log_out()
         flash("You have been logged out.", "success")
         return redirect(url_for("main.index"))
     return render_template("auth/logout.html")

@@ -1,4 +1,4 @@
-"""Signing in by an email: the link signs in the browser that asked, its code too; elsewhere it needs a button."""
+"""Logging in by an email: the link logs in the browser that asked, its code too; elsewhere it needs a button."""
 
 from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
@@ -53,7 +53,7 @@ def magic_link_sent():
         return _send(challenge.email, session["magic_link"]["remember"])
     if form.validate_on_submit():
         right = challenge.use(form.code.data)
-        answer = _sign_in(challenge.user, session["magic_link"]["remember"]) if right else None
+        answer = _log_in(challenge.user, session["magic_link"]["remember"]) if right else None
         db.session.commit()  # a wrong try counts
         if answer:
             return answer
@@ -75,9 +75,9 @@ def use_magic_link(token):
     form, asked = ButtonForm(), session.get("magic_link")
     is_asked_here = asked and asked["id"] == claims.extra.get("challenge")
     if is_asked_here and gate.is_opened_by_a_person():
-        return _sign_in(user, asked["remember"]) or errors.invalid_link()
+        return _log_in(user, asked["remember"]) or errors.invalid_link()
     if form.validate_on_submit():
-        return _sign_in(user, form.remember_me.data) or errors.invalid_link()
+        return _log_in(user, form.remember_me.data) or errors.invalid_link()
     return render_template("auth/use_magic_link.html", form=form, user=user, token=token)
 
 
@@ -104,12 +104,12 @@ def _send(email, remember):
     return redirect(url_for("auth.magic_link_sent"))
 
 
-def _sign_in(user, remember):
-    """Sign in, if nobody used the link or the code meanwhile; after a first proof a new password comes first."""
+def _log_in(user, remember):
+    """Log in, if nobody used the link or the code meanwhile; after a first proof a new password comes first."""
     is_first_proof = not user.confirmed
-    if not magic_links.sign_in(user):
+    if not magic_links.log_in(user):
         return None
     if not is_first_proof:
-        return gate.sign_in(user, "magic_link", remember)
+        return gate.complete_login(user, "magic_link", remember)
     words = "Your address is confirmed. Whoever else was logged in is out, and the old password is gone."
-    return gate.sign_in(user, "magic_link", remember, to=url_for("auth.change_password"), words=words)
+    return gate.complete_login(user, "magic_link", remember, to=url_for("auth.change_password"), words=words)

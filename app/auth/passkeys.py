@@ -67,10 +67,10 @@ def passkey_creation_options():
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
 @limited("passkey_options")
 def passkey_request_options(purpose):
-    asked = {"sign_in": None, "second_step": gate.second_step(), "recent_login": current_user}
+    asked = {"log_in": None, "second_step": gate.second_step(), "recent_login": current_user}
     if purpose not in asked:
         abort(404)
-    if purpose != "sign_in" and not (asked[purpose] and asked[purpose].is_authenticated):
+    if purpose != "log_in" and not (asked[purpose] and asked[purpose].is_authenticated):
         abort(401)
     return _question(passkeys.request_options(purpose, gate.browser_id(), asked[purpose]))
 

@@ -34,7 +34,7 @@ class ChangePasswordForm(OwnersForm):
 
     def validate_old_password(self, field):
         if not self.user.verify_password(field.data):
-            audit.record(self.user, audit.SIGN_IN_FAILED)
+            audit.record(self.user, audit.LOGIN_FAILED)
             raise ValidationError("This is not your password.")
 
 

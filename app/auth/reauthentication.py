@@ -45,7 +45,7 @@ class PasswordForm(Form):
 
     def validate_password(self, field):
         if not current_user.verify_password(field.data):
-            audit.record(current_user, audit.SIGN_IN_FAILED)
+            audit.record(current_user, audit.LOGIN_FAILED)
             raise ValidationError("This is not your password.")
 
 

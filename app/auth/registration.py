@@ -97,7 +97,7 @@ def email_sent():
 @limited("code", "availability")
 def unconfirmed():
     if not current_user.is_authenticated:
-        return gate.ask_for_sign_in()
+        return gate.ask_for_login()
     if current_user.confirmed:
         return redirect(url_for("main.index"))
     code, correction = CodeForm(), CorrectionForm()
@@ -140,7 +140,7 @@ def confirm(token):
 @limited("requests")
 def send_again():
     if not current_user.is_authenticated:
-        return gate.ask_for_sign_in()
+        return gate.ask_for_login()
     if registration.send_again(current_user):
         db.session.commit()
         flash(f"Another email is on its way to {current_user.email}.", "success")
@@ -153,7 +153,7 @@ CONFIRMED = "You have confirmed your account. Welcome."
 
 
 def _register(form):
-    """Register and sign in; or, if nobody is to learn who has an account, say nothing but that an email went."""
+    """Register and log in; or, if nobody is to learn who has an account, say nothing but that an email went."""
     if not form.password:
         return _register_without_password(form)
     person = (form.email.data, form.username.data, form.password.data)
@@ -162,16 +162,16 @@ def _register(form):
         db.session.commit()
         return gate.email_sent(form.email.data)
     user = registration.register(*person)
-    return gate.sign_in(
+    return gate.complete_login(
         user, "registration", words=f"Welcome, {user.username}. An email is on its way to {user.email}."
     )
 
 
 def _register_without_password(form):
-    """Register and sign in; the passkey is made once the address is confirmed. Until then a mailed link logs in."""
+    """Register and log in; the passkey is made once the address is confirmed. Until then a mailed link logs in."""
     user = registration.join(form.email.data, form.username.data, confirmed=False)
     words = f"Welcome, {user.username}. An email is on its way to {user.email}; after it, you make your passkey."
-    return gate.sign_in(user, "registration", to=url_for("auth.list_passkeys"), words=words)
+    return gate.complete_login(user, "registration", to=url_for("auth.list_passkeys"), words=words)
 
 
 def _confirm_by_code(form):
@@ -197,17 +197,17 @@ def _correct(form):
 
 
 def _confirm_as_stranger(owner, token):
-    """Ask for a sign-in; where accounts are hidden, it is the password chosen at registration that signs in here."""
+    """Ask for a login; where accounts are hidden, it is the password chosen at registration that logs in here."""
     if not current_app.config["HIDE_ACCOUNTS"]:
         gate.hold_page(owner)
-        return gate.ask_for_sign_in("Log in to confirm your address.", is_held=True)
+        return gate.ask_for_login("Log in to confirm your address.", is_held=True)
     form = ChosenPasswordForm()
     if form.validate_on_submit():
         if owner.verify_password(form.password.data):
             if not registration.confirm(owner, token):
                 return errors.invalid_link()
-            return gate.sign_in(owner, "confirmation", words=CONFIRMED)
-        audit.record(owner, audit.SIGN_IN_FAILED)
+            return gate.complete_login(owner, "confirmation", words=CONFIRMED)
+        audit.record(owner, audit.LOGIN_FAILED)
         db.session.commit()
         form.password.errors = ["This is not the password that was chosen at registration."]
     return form_page("auth/confirm.html", form, token=token, owner=owner)

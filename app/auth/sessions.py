@@ -25,7 +25,7 @@ def end_session(handle):
     if user_session is None:
         abort(404)
     if user_session is current_user.current_session:
-        gate.sign_out()
+        gate.log_out()
         flash("You have been logged out.", "success")
         return redirect(url_for("main.index"))
     sessions.end(user_session, reason="ended_elsewhere")

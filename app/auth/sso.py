@@ -230,13 +230,13 @@ def _claims(provider, journey):
 
 
 def _enter(provider, vouched, remember, destination):
-    """Sign in whom the provider vouches for, or lead to what is missing."""
+    """Log in whom the provider vouches for, or lead to what is missing."""
     outcome, user = _retried(lambda: sso.account_for(vouched))
     if user:
         session.pop("vouched", None)
         method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)
         excused = not provider.second_factor
-        return gate.sign_in(user, method, remember, to=to or destination, words=words, is_both_factors=excused)
+        return gate.complete_login(user, method, remember, to=to or destination, words=words, is_both_factors=excused)
     if outcome is Outcome.CLOSED:
         return _failed(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
     if outcome is Outcome.NOT_VOUCHED:
@@ -296,7 +296,7 @@ def _link_waiting(provider, waiting):
 
 
 def _link_current(provider, vouched, user_id, to=None):
-    """Link an account elsewhere to the one that is signed in here, if that is who wanted it."""
+    """Link an account elsewhere to the one that is logged in here, if that is who wanted it."""
     if current_user.is_authenticated and user_id is None and sso.logs_in_to(current_user, vouched):
         return redirect(to or url_for("main.index"))  # another tab was faster
     if not current_user.is_authenticated or current_user.id != user_id:

@@ -1,4 +1,4 @@
-"""The second step of signing in: a passkey, a code of the authenticator app, or a recovery code."""
+"""The second step of logging in: a passkey, a code of the authenticator app, or a recovery code."""
 
 from flask import request
 from wtforms import BooleanField, HiddenField

@@ -99,7 +99,7 @@ def show(user):
         "Linked": ", ".join(sso.labels(user)) or "nothing",
         "Factors": ", ".join(two_factor.methods(user)) or "none",
         "Since": f"{user.created_at:%Y-%m-%d %H:%M} UTC",
-        "Signed in": f"in {_browsers(len(db.session.scalars(alive).all()))}",
+        "Logged in": f"in {_browsers(len(db.session.scalars(alive).all()))}",
     }.items():
         click.echo(f"{label:10} {value}")
 
@@ -142,7 +142,7 @@ def send_reset(user):
 def reset_second_factor(user, confirm):
     """Turn the second step off for a person who is locked out. Be sure first that it is them who ask.
 
-    Authenticator app, passkeys and recovery codes are removed, and every browser is signed out. An email says so.
+    Authenticator app, passkeys and recovery codes are removed, and every browser is logged out. An email says so.
     """
     if not two_factor.is_on(user):
         return click.echo(f"{user.username} has no second factor.")
@@ -168,11 +168,11 @@ def trust_next_login(user, confirm):
     return click.echo(f"{user.username} can log in on a new device without a code, once, until {until}.")
 
 
-@users.command("sign-out")
+@users.command("logout")
 @click.argument("who", metavar="NAME-OR-ADDRESS", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Everybody, out of every browser.")
 @prompts.asks_first
-def sign_out(who, everybody, confirm):
+def log_out(who, everybody, confirm):
     """Sign a person out of every browser, or everybody."""
     if (who is None) != everybody:
         raise click.UsageError("Give a name or an address, or --all.")
@@ -182,7 +182,7 @@ def sign_out(who, everybody, confirm):
     else:
         count = sessions.end_all(find(who))
     db.session.commit()
-    click.echo(f"{'Everybody' if everybody else who} was signed out of {_browsers(count)}.")
+    click.echo(f"{'Everybody' if everybody else who} was logged out of {_browsers(count)}.")
 
 
 @users.command()

@@ -76,6 +76,6 @@ def _last_time(user):
     mine = select(UserSession).where(UserSession.user_id == user.id).order_by(UserSession.created_at.desc())
     last = db.session.scalar(mine.limit(1))
     if last is None:
-        return "No sign-in is on record."
+        return "No login is on record."
     with_what = user_agents.in_words(last.user_agent)
-    return f"Last signed in at {last.created_at:%Y-%m-%d %H:%M} UTC ({last.method}, {with_what})."
+    return f"Last logged in at {last.created_at:%Y-%m-%d %H:%M} UTC ({last.method}, {with_what})."

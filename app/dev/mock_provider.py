@@ -133,7 +133,7 @@ class IdToken(OpenIDCode):
 
 @cache
 def key():
-    """What signs in this process, made when first needed."""
+    """What logs in this process, made when first needed."""
     return RSAKey.generate_key(2048, {"kid": secrets.token_hex(4), "use": "sig"})
 
 

@@ -1,4 +1,4 @@
-"""The pages that are not about signing in, and what happens when something goes wrong."""
+"""The pages that are not about logging in, and what happens when something goes wrong."""
 
 from app.main import probes
 from app.main.views import bp

@@ -1,4 +1,4 @@
-"""A browser that an account was signed in from: what its cookie says, hashed. It proves nothing alone.
+"""A browser that an account was logged in from: what its cookie says, hashed. It proves nothing alone.
 
 A trusted one spares the second step, until its owner or anything that happens to the account ends that.
 """
@@ -34,7 +34,7 @@ class Device(Model):
 
     @classmethod
     def is_known(cls, cookie: str, login: str) -> bool:
-        """Say whether the account that is called by this login_key() was signed in from there before."""
+        """Say whether the account that is called by this login_key() was logged in from there before."""
         known = select(cls.id).join(User).where(User.has_login(login), cls.key == cls.key_of(cookie))
         return db.session.scalar(known.limit(1)) is not None
 

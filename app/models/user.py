@@ -25,7 +25,7 @@ STATE = {
     "confirm": ("email", "confirmed"),
     "reset": ("email", "password_version"),
     "change_email": ("email", "password_version"),
-    "magic_link": ("email", "password_version", "sign_ins"),
+    "magic_link": ("email", "password_version", "login_count"),
     "recent_login": ("email", "password_version"),
     "verify_device": ("email", "password_version", "second_factor_at"),
     "secure_account": (),  # bound to its audit event
@@ -56,7 +56,7 @@ class User(UserMixin, Model):
     username_key: Mapped[str] = mapped_column(String(64), unique=True)
     password_hash: Mapped[str | None] = mapped_column(String(256))
     password_version: Mapped[int] = mapped_column(default=0)
-    sign_ins: Mapped[int] = mapped_column(default=0, server_default="0")  # how many there were
+    login_count: Mapped[int] = mapped_column(default=0, server_default="0")  # how many there were
     confirmed: Mapped[bool] = mapped_column(default=False)
     confirmation_sent_at: Mapped[datetime | None]
     is_admin: Mapped[bool] = mapped_column(default=False)
@@ -69,7 +69,7 @@ class User(UserMixin, Model):
 
     current_session: Any = None  # the UserSession that this request comes from
 
-    # UserMixin's compares get_id(), which is None for everybody who is not the one signed in.
+    # UserMixin's compares get_id(), which is None for everybody who is not the one logged in.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -111,7 +111,7 @@ class User(UserMixin, Model):
         return self.deactivated_at is None
 
     def get_id(self) -> str | None:
-        """Return the id of the signed-in browser, not of the person: ending that row ends the browser."""
+        """Return the id of the session, not of the person: ending that row ends the browser."""
         session_id: str | None = self.current_session and self.current_session.id
         return session_id
 
@@ -157,7 +157,7 @@ class User(UserMixin, Model):
 
         Every service that changes more than one row of an account takes this lock first, so that none deadlocks.
         """
-        rows_changed(update(User).where(User.id == self.id).values(sign_ins=User.sign_ins))
+        rows_changed(update(User).where(User.id == self.id).values(login_count=User.login_count))
         db.session.refresh(self)
 
     def spend(self, purpose: str, *conditions: ColumnElement[bool], **changes: Any) -> bool:

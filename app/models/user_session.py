@@ -1,4 +1,4 @@
-"""A signed-in browser. Ending its row signs the browser out at its next request."""
+"""A session. Ending its row signs the browser out at its next request."""
 
 import secrets
 from datetime import datetime
@@ -49,5 +49,5 @@ class UserSession(Model):
 
     @classmethod
     def alive(cls) -> list[ColumnElement[bool]]:
-        """Return the conditions that a browser still signed in meets."""
+        """Return the conditions that a browser still logged in meets."""
         return [cls.ended_at.is_(None), cls.expires_at > clock.now()]

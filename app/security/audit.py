@@ -18,13 +18,13 @@ from app.models import Event, User
 from app.models.audit_event import IS_STRANGERS
 from app.security import tokens
 
-SIGN_IN_FAILED = "sign_in_failed"
+LOGIN_FAILED = "login_failed"
 # Not in the history, but counted by app/security/rate_limits.py.
 PASSKEY_FAILED, CODE_FAILED = "passkey_failed", "code_failed"
 PASSWORD_CHECKED = "password_checked"  # noqa: S105 - a name
 # What strangers can cause again and again, to any account or to none. Registering again is written as registering is
 # (alike where accounts are hidden), and bounded by the limit of registrations.
-STRANGERS = {SIGN_IN_FAILED, "reset_asked", "magic_link_asked", "recovery_code_failed"}
+STRANGERS = {LOGIN_FAILED, "reset_asked", "magic_link_asked", "recovery_code_failed"}
 HOUR = 3600  # seconds
 PAGE = 50  # lines
 
@@ -36,8 +36,8 @@ WORDS = {
     "confirmed": "Your address was confirmed",
     "email_corrected": "You corrected your address",
     "mailbox_proved": "You proved that the mailbox is yours; what was set up before is gone",
-    "signed_in": "You logged in",
-    "sign_in_failed": "Somebody tried to log in with a wrong password or passkey",
+    "logged_in": "You logged in",
+    "login_failed": "Somebody tried to log in with a wrong password or passkey",
     "new_device": "It was a browser never seen on your account",
     "device_code_sent": "Your password was entered on a new device, and a code was emailed to you",
     "device_code_failed": "A wrong code was entered on a new device",
@@ -45,9 +45,9 @@ WORDS = {
     "next_login_trusted": "Your next login was allowed without an emailed code",
     "next_login_trust_used": "A new device logged in without an emailed code, as allowed",
     "proved_again": "You proved once more that it is you",
-    "signed_out": "You logged out",
-    "signed_out_others": "You logged out your other browsers",
-    "signed_out_everywhere": "You were logged out everywhere",
+    "logged_out": "You logged out",
+    "logged_out_others": "You logged out your other browsers",
+    "logged_out_everywhere": "You were logged out everywhere",
     "magic_link_asked": "A link to log in was asked for",
     "reset_asked": "A link to choose a new password was asked for",
     "password_reset": "A new password was chosen by a mailed link",
@@ -98,9 +98,9 @@ def record(user: User | None, action: str, **detail: Any) -> Event:
     Without a user it is about an address that has no account, and costs the same. What strangers can cause is added to
     the line of its network and hour instead, so that the event that is returned is not stored.
     """
-    if action == SIGN_IN_FAILED:
+    if action == LOGIN_FAILED:
         detail.setdefault("method", "password")
-    note(PASSKEY_FAILED if detail.get("method") == "passkey" and action == SIGN_IN_FAILED else action)
+    note(PASSKEY_FAILED if detail.get("method") == "passkey" and action == LOGIN_FAILED else action)
     if g.get("is_operator"):
         detail["by"] = "operator"
     where = origin()
@@ -155,8 +155,8 @@ def networks(ip: str) -> list[str]:
 
 
 def failures(ip: str, within: timedelta) -> int:
-    """Return how many sign-ins failed from the network of `ip` lately: those of a line count with its latest."""
-    lately = (Event.network == network(ip), Event.at > clock.now() - within, Event.action == SIGN_IN_FAILED)
+    """Return how many logins failed from the network of `ip` lately: those of a line count with its latest."""
+    lately = (Event.network == network(ip), Event.at > clock.now() - within, Event.action == LOGIN_FAILED)
     return db.session.scalar(select(func.sum(Event.count)).where(*lately)) or 0
 
 

@@ -14,7 +14,7 @@ from app.security.remote import within
 
 TIMEOUT = 3  # seconds for the whole answer
 LARGEST = 64 * 1024  # bytes
-FAILURES = 3  # of this browser or network, until sign-in asks
+FAILURES = 3  # of this browser or network, until login asks
 
 log = logging.getLogger(__name__)
 

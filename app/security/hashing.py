@@ -66,7 +66,7 @@ def cores() -> int:
 def share(processes: int) -> None:
     """Divide the cores among the processes of a server, which calls this in each of them.
 
-    One thread more than its part for each, since who comes is not spread evenly: a fifth more sign-ins are done.
+    One thread more than its part for each, since who comes is not spread evenly: a fifth more logins are done.
     """
     global threads
     threads = Threads(max(1, cores() // processes) + 1)

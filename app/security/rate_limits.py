@@ -77,7 +77,7 @@ DELAYED = (
 
 POLICIES = {
     "login": Policy(
-        {audit.SIGN_IN_FAILED},
+        {audit.LOGIN_FAILED},
         {name_and_place: "5 per 5 minutes", place: "30 per 5 minutes"},
         WRONG_PASSWORDS,
     ),
@@ -97,7 +97,7 @@ POLICIES = {
         "Passkeys were asked for many times from here. Wait {wait}, then try again.",
     ),
     "reauthentication": Policy(
-        {audit.SIGN_IN_FAILED},
+        {audit.LOGIN_FAILED},
         {account_and_device: "20 per hour"},
         "Many wrong passwords were tried for this account. Wait {wait}, then try again.",
     ),
@@ -150,7 +150,7 @@ POLICIES = {
 
 # From so many of all people on, login asks for the CAPTCHA, where there is one: nobody is refused for what others do.
 EVERYBODYS = {"login": parse("1000 per 5 minutes"), "registration": parse("600 per 10 minutes")}
-THEIR_ACTIONS = {"login": {audit.SIGN_IN_FAILED}, "registration": {"registered", "registered_again"}}
+THEIR_ACTIONS = {"login": {audit.LOGIN_FAILED}, "registration": {"registered", "registered_again"}}
 
 
 class Exceeded(TooManyRequests):
@@ -297,7 +297,7 @@ def _claim(names: Iterable[str], name: str) -> login_delay.Claim | None:
 def _settle(counted: Counted, notes: set[str]) -> None:
     """Take back what did not happen; count for everybody what did."""
     counted.take_back(lambda policy: bool(policy.counted) and not policy.counted & notes)
-    if g.login_claim and audit.SIGN_IN_FAILED not in notes:
+    if g.login_claim and audit.LOGIN_FAILED not in notes:
         login_delay.take_back(g.login_claim)
     if captcha.is_on():
         happened = [

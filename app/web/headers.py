@@ -31,13 +31,13 @@ def add_headers(response):
         response.headers.setdefault("Strict-Transport-Security", HSTS)
     if request.endpoint in PROBES:
         response.headers["Cache-Control"] = "no-store"
-    elif request.endpoint not in ENDPOINTS or response.status_code >= 400:  # an error page names a signed-in user
+    elif request.endpoint not in ENDPOINTS or response.status_code >= 400:  # an error page names a logged-in user
         response.headers.setdefault("Cache-Control", "no-store" if _is_private() else "no-cache")
     return response
 
 
 def _is_private():
-    """Say whether a page is of a signed-in user or opened by a token, or shows what its visitor typed, here or before.
+    """Say whether a page is of a logged-in user or opened by a token, or shows what its visitor typed, here or before.
 
     What they typed before is in the session, such as the address that an email went to. What was done for them may be
     told on the next page, by a message of the category `success`.

@@ -1,6 +1,6 @@
 """A small application on django-allauth in one file, with its own pages and Django's own choice of hash.
 
-Registering signs in and sends an email that confirms the address. Connections to the database are kept, a thread each.
+Registering logs in and sends an email that confirms the address. Connections to the database are kept, a thread each.
 """
 
 import os

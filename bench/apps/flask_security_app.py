@@ -1,6 +1,6 @@
 """A small application on Flask-Security, as its quick start has it, with its own pages and its own choice of hash.
 
-Registering signs in and sends an email that confirms the address; sign-ins are not tracked, as they are not by default.
+Registering logs in and sends an email that confirms the address; logins are not tracked, as they are not by default.
 """
 
 import os

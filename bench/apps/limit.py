@@ -1,4 +1,4 @@
-"""The limit: bare Flask, one query for who is signed in, one small template, and a sign-in that does nothing but check.
+"""The limit: bare Flask, one query for who is logged in, one small template, and a login that does nothing but check.
 
 `python limit.py N` makes its tables and N people, and prints the hash of their password; so do the other applications.
 """

@@ -30,7 +30,7 @@ def guessing(target):
     looked_at, let_in = _try(owner.network, target.site, [("owner", password) for password in passwords])
     yield Outcome("passwords of one account: looked at", GUESSES, looked_at, ACCOUNTS_RATE * target.counts())
     yield Outcome("passwords of one account: let in", GUESSES, let_in)
-    is_out = owner.sign_in("owner").status != 302
+    is_out = owner.log_in("owner").status != 302
     yield Outcome("its owner kept out, same network, known browser", 1, int(is_out))
 
 

@@ -1,6 +1,6 @@
 """The same doors, built as one should not: so that attack.py is seen to find the holes. Nobody is to serve this.
 
-It differs from ours in what it forgets. Every form bears a token that nobody looks at; who is signed in is a row that
+It differs from ours in what it forgets. Every form bears a token that nobody looks at; who is logged in is a row that
 is neither renewed nor ended; no try is too many, until the account is locked, for its owner too; links begin with the
 host that was asked for, are looked at first and used up later; emails are posted before the answer is given, and
 answers say who has an account, and exports where strangers are who asked for something.

@@ -86,10 +86,10 @@ class Target:
         return site.start()
 
     def member(self, name):
-        """Have an account, and return a browser that is signed in to it."""
+        """Have an account, and return a browser that is logged in to it."""
         self.add([name])
         browser = Stranger(self.site)
-        assert browser.sign_in(name).status == 302
+        assert browser.log_in(name).status == 302
         assert browser.is_in()
         return browser
 

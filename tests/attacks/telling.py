@@ -15,11 +15,11 @@ PAIRS = 30
 TELLING = 2  # times as long. What a busy machine makes of two equal answers stays below, as the median of 30 pairs.
 
 FORMS = {
-    "sign-in": ("/auth/login", {"login": "{}@example.com", "password": "wrong"}),
+    "login": ("/auth/login", {"login": "{}@example.com", "password": "wrong"}),
     "reset": ("/auth/reset", {"email": "{}@example.com"}),
     "magic link": ("/auth/magic-link", {"email": "{}@example.com"}),
 }
-BY_NAME = {"sign-in by name": ("/auth/login", {"login": "{}", "password": "wrong"})}
+BY_NAME = {"login by name": ("/auth/login", {"login": "{}", "password": "wrong"})}
 DIFFERS_ANYWAY = [
     (r'name="csrf_token" value="[^"]*"', "a token"),
     (r"(\d{4}-\d\d-\d\dT)?\d\d:\d\d(:\d\d)?", "a time"),
@@ -60,7 +60,7 @@ def exporting(target):
     for stranger, (path, fields) in zip(strangers, FORMS.values(), strict=True):
         stranger.submit(path, **{field: value.format("exporter") for field, value in fields.items()})
     user = Stranger(target.site)
-    assert user.sign_in("exporter").status == 302
+    assert user.log_in("exporter").status == 302
     held = _unpacked(user.submit("/auth/export").body)
     assert user.network in held, "it says where the user is"
     through = sum(stranger.network in held or stranger.headers["User-Agent"] in held for stranger in strangers)

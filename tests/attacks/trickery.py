@@ -30,15 +30,15 @@ numbers = count()  # of names
 
 
 def replaying(target):
-    """Cookies that a thief copied: what they are worth once the owner has signed out, or has another password."""
+    """Cookies that a thief copied: what they are worth once the owner has logged out, or has another password."""
     owner = target.member("replayed")
     stolen = owner.copy()
     assert stolen.is_in()
     owner.submit("/auth/logout")
-    yield Outcome("a copied cookie after sign-out", 1, int(stolen.is_in()))
+    yield Outcome("a copied cookie after logout", 1, int(stolen.is_in()))
     owner, thief = target.member("changed"), Stranger(target.site)
     stolen = owner.copy()
-    assert thief.sign_in("changed").status == 302
+    assert thief.log_in("changed").status == 302
     assert owner.submit("/auth/change-password", old_password=PASSWORD, **NEW).status == 302
     assert owner.is_in()
     through = sum(browser.is_in() for browser in (thief, stolen))
@@ -46,23 +46,23 @@ def replaying(target):
 
 
 def planting(target):
-    """A thief's own session, put into the owner's browser before it signs in."""
+    """A thief's own session, put into the owner's browser before it logs in."""
     target.add(["planted"])
     thief = Stranger(target.site)
     token = thief.get("/auth/login").token
     owner = thief.copy()
-    assert owner.sign_in("planted").status == 302
-    yield Outcome("a session planted before sign-in", 1, int(thief.is_in()))
+    assert owner.log_in("planted").status == 302
+    yield Outcome("a session planted before login", 1, int(thief.is_in()))
     owner.get("/auth/change-password")
     answer = owner.post("/auth/logout", csrf_token=token)
-    yield Outcome("its form token, after sign-in", 1, int(answer.status not in {400, 403}))
+    yield Outcome("its form token, after login", 1, int(answer.status not in {400, 403}))
 
 
 def staging(target):
     """A session of another instance that has the same SECRET_KEY and a copy of the database, under this one's names."""
     target.add(["staged"])
     there = Stranger(target.staging)
-    assert there.sign_in("staged").status == 302
+    assert there.log_in("staged").status == 302
     assert there.is_in()
     here, ports = Stranger(target.site), (str(target.staging.port), str(target.site.port))
     here.cookies = {name.replace(*ports): value for name, value in there.cookies.items()}
@@ -75,7 +75,7 @@ def stealing(target):
     through = 0
     for _ in range(THIEVES):
         thief = Stranger(target.site_with_device_codes)
-        assert thief.sign_in("robbed").status == 302
+        assert thief.log_in("robbed").status == 302
         for _ in range(GUESSED_CODES):
             if thief.is_in():
                 break
@@ -92,13 +92,13 @@ def planting_a_deletion(target):
     owner = Stranger(target.site)
     link = target.link_to("leaver", "/auth/reset")
     assert owner.submit(link, **NEW).status == 302
-    assert owner.sign_in("leaver", NEW["password"]).status == 302
+    assert owner.log_in("leaver", NEW["password"]).status == 302
     owner.get("/")
     yield Outcome("a deletion planted before the first proof", 1, int(not owner.is_in()))
 
 
 def leading_away(target):
-    """Addresses to go on to after sign-in: would a browser leave the site?"""
+    """Addresses to go on to after login: would a browser leave the site?"""
     target.add(["led"])
     away = 0
     for there in LEAD_AWAY:
@@ -164,7 +164,7 @@ def remembering(target):
 
 
 def _send_all(target, how, token=None, **headers):
-    """Send forms as a stranger, and as somebody who is signed in; with their own token if none is given."""
+    """Send forms as a stranger, and as somebody who is logged in; with their own token if none is given."""
     name = f"tricked{next(numbers)}"
     member, stranger, through = target.member(name), Stranger(target.site), 0
     forms = [

@@ -83,7 +83,7 @@ class MakeRun:
             raise
 
 
-def test_a_newcomer_is_confirmed_and_signed_in_and_stays_in_if_asked(clone, playwright, launch, tmp_path):
+def test_a_newcomer_is_confirmed_and_logged_in_and_stays_in_if_asked(clone, playwright, launch, tmp_path):
     def open_browser():
         context = playwright.chromium.launch_persistent_context(tmp_path / "profile", base_url=url, **launch)
         context.set_default_timeout(60_000)

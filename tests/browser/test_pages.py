@@ -30,7 +30,7 @@ WITHOUT_SCRIPTS = {"java_script_enabled": False}
 @pytest.fixture
 def app(app):
     app.add_url_rule("/bug", "bug", lambda: 1 / 0)
-    app.add_url_rule("/age", "age", forget_when_they_signed_in)
+    app.add_url_rule("/age", "age", forget_when_they_logged_in)
     app.add_url_rule("/captcha", "captcha", lambda: ask_for_people(app))
     app.add_url_rule("/captcha.js", "script", lambda: ("", {"Content-Type": "text/javascript"}))
     app.add_url_rule("/verify-devices", "verify", lambda: str(app.config.update(VERIFY_NEW_DEVICES=True)))
@@ -38,7 +38,7 @@ def app(app):
     return app
 
 
-def forget_when_they_signed_in():
+def forget_when_they_logged_in():
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
     return ""
@@ -155,7 +155,7 @@ def open_when_it_has_come(page, email):
     raise AssertionError("no email came")
 
 
-def test_signing_in_and_out_by_keyboard_alone(people, page):
+def test_logging_in_and_out_by_keyboard_alone(people, page):
     def tab():
         page.keyboard.press("Tab")
         return page.evaluate("document.activeElement.textContent").strip()

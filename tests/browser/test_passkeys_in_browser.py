@@ -68,12 +68,12 @@ def session_cookie(page):
     return next(cookie for cookie in page.context.cookies() if cookie["name"].startswith("flasky-session"))
 
 
-def sign_in(page, name="ada"):
+def log_in(page, name="ada"):
     page.goto("/auth/login")
     fill_in(page, "Log in", {"Email address or username": name, "Password": PASSWORD})
 
 
-def sign_out(page):
+def log_out(page):
     page.goto("/auth/logout")
     page.locator("main").get_by_role("button", name="Log out").click()
     page.get_by_text("You have been logged out.").wait_for()
@@ -110,8 +110,8 @@ def sees(page, words):
 
 @pytest.fixture
 def owner(ada, page, device):
-    """Ada's browser, where she is signed in and has added a passkey."""
-    sign_in(page)
+    """Ada's browser, where she is logged in and has added a passkey."""
+    log_in(page)
     add(page)
     sees(page, "Your recovery codes")
     page.get_by_role("link", name="I have kept them").click()
@@ -119,10 +119,10 @@ def owner(ada, page, device):
     return page
 
 
-def test_one_is_added_and_signs_in_without_a_name(owner, device):
+def test_one_is_added_and_logs_in_without_a_name(owner, device):
     [key] = device.keys()
     assert (key["isResidentCredential"], key["rpId"]) == (True, "localhost")
-    sign_out(owner)
+    log_out(owner)
     owner.goto("/auth/login?next=/auth/history")
     owner.get_by_label("Keep me logged in").check()
     use(owner)
@@ -143,15 +143,15 @@ def test_an_account_is_made_and_kept_with_a_passkey_and_no_password(app, page, d
     sees(page, "You have no password.")
     page.get_by_role("button", name="Add a passkey").click()
     sees(page, "Your recovery codes")
-    sign_out(page)
+    log_out(page)
     page.goto("/auth/login")
     use(page)
     sees(page, "Hello, eve!")
 
 
 @pytest.mark.extended
-def test_home_signs_in_too(owner):
-    sign_out(owner)
+def test_home_logs_in_too(owner):
+    log_out(owner)
     owner.goto("/")
     use(owner)
     sees(owner, "Hello, ada!")
@@ -176,7 +176,7 @@ def test_home_asks_nothing_until_one_is_about_to_log_in(ada, page, live):
     page.goto("/", wait_until="networkidle")
     assert asked == []
     if page.evaluate("PublicKeyCredential.isConditionalMediationAvailable()"):
-        with page.expect_request("**/request-options/sign_in"):
+        with page.expect_request("**/request-options/log_in"):
             page.get_by_label("Email address or username").focus()
 
 
@@ -187,7 +187,7 @@ def test_the_login_page_asks_nothing_before_somebody_is_there(page, live):
     page.goto("/auth/login", wait_until="networkidle")
     assert asked == []
     if page.evaluate("PublicKeyCredential.isConditionalMediationAvailable()"):
-        with page.expect_request("**/request-options/sign_in"):
+        with page.expect_request("**/request-options/log_in"):
             page.mouse.move(10, 10)
             page.mouse.move(20, 20)
 
@@ -207,8 +207,8 @@ def test_it_proves_once_more_who_one_is_and_a_form_waits(owner):
 
 
 @pytest.mark.extended
-def test_adding_long_after_signing_in_asks_first(ada, page, device):
-    sign_in(page)
+def test_adding_long_after_logging_in_asks_first(ada, page, device):
+    log_in(page)
     page.goto("/auth/passkeys")
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
@@ -240,8 +240,8 @@ def test_a_proof_that_has_run_out_meanwhile_is_asked_for_again(owner):
 
 @pytest.mark.extended
 def test_it_is_the_second_step_after_a_password(owner):
-    sign_out(owner)
-    sign_in(owner)
+    log_out(owner)
+    log_in(owner)
     sees(owner, "One more step")
     use(owner)
     sees(owner, "Hello, ada!")
@@ -266,7 +266,7 @@ def test_one_is_renamed_and_removed(owner, device):
     remove(owner)
     sees(owner, "Old laptop is removed.")
     device.take(key)  # the browser has taken it off the device
-    sign_out(owner)
+    log_out(owner)
     owner.goto("/auth/login")
     use(owner)
     sees(owner, "That passkey did not log you in.")
@@ -278,7 +278,7 @@ def test_a_copy_of_it_gets_in_once_at_most_and_the_owner_is_told(owner, device, 
     elsewhere.page.goto("/auth/login")
     use(elsewhere.page)
     sees(elsewhere.page, "Hello, ada!")
-    sign_out(owner)
+    log_out(owner)
     owner.goto("/auth/login")
     use(owner)
     sees(owner, "That passkey did not log you in.")
@@ -288,7 +288,7 @@ def test_a_copy_of_it_gets_in_once_at_most_and_the_owner_is_told(owner, device, 
 
 @pytest.mark.extended
 def test_without_finger_face_or_pin_it_is_not_used(owner, device):
-    sign_out(owner)
+    log_out(owner)
     device.tell("setUserVerified", isUserVerified=False)
     owner.goto("/auth/login")
     use(owner)
@@ -301,7 +301,7 @@ def test_without_finger_face_or_pin_it_is_not_used(owner, device):
 @pytest.mark.extended
 def test_cancelled_it_can_be_tried_again(owner):
     """As by whoever closes the browser's own window."""
-    sign_out(owner)
+    log_out(owner)
     owner.goto("/auth/login")
     owner.evaluate(
         "() => { navigator.credentials.get = async () => { throw new DOMException('', 'NotAllowedError') } }"
@@ -317,11 +317,11 @@ def test_cancelled_it_can_be_tried_again(owner):
 def test_at_the_second_step_that_of_another_account_does_not_count(owner, device, elsewhere, bob):
     bob.confirmed = True
     db.session.commit()
-    sign_in(elsewhere.page, "bob")
+    log_in(elsewhere.page, "bob")
     add(elsewhere.page)
     sees(elsewhere.page, "Your recovery codes")
-    sign_out(elsewhere.page)
-    sign_in(elsewhere.page, "ada")
+    log_out(elsewhere.page)
+    log_in(elsewhere.page, "ada")
     sees(elsewhere.page, "One more step")
     use(elsewhere.page)
     sees(elsewhere.page, "No passkey was used")
@@ -329,7 +329,7 @@ def test_at_the_second_step_that_of_another_account_does_not_count(owner, device
 
 @pytest.mark.extended
 def test_one_that_was_made_for_another_address_of_the_site_is_refused(app, owner):
-    sign_out(owner)
+    log_out(owner)
     here = app.config["PUBLIC_URL"]
     try:  # the page is another origin's, as of a program on another port
         app.config["PUBLIC_URL"] = "http://localhost:1"
@@ -361,7 +361,7 @@ def test_a_site_that_can_not_be_reached_is_said_so(ada, page, device):
 
 @pytest.mark.extended
 def test_a_passkey_logs_in_from_a_page_whose_cookies_are_gone(owner):
-    sign_out(owner)
+    log_out(owner)
     owner.goto("/auth/login")
     owner.context.clear_cookies(name=NOT_THE_DEVELOPERS)
     use(owner)
@@ -374,7 +374,7 @@ def test_without_scripts_the_pages_say_what_it_needs(ada, page):
     page.goto("/auth/login")
     assert page.locator("noscript > p").is_visible()
     assert not page.get_by_role("button", name=re.compile("passkey")).is_visible()
-    sign_in(page)
+    log_in(page)
     page.goto("/auth/passkeys")
     assert page.locator("noscript > p").is_visible()
     assert not page.get_by_role("button", name=re.compile("passkey")).is_visible()
@@ -384,10 +384,10 @@ def test_without_scripts_the_pages_say_what_it_needs(ada, page):
 
 
 def has_added_and_used_one(page):
-    sign_in(page)
+    log_in(page)
     add(page)
     sees(page, "Your recovery codes")
-    sign_out(page)
+    log_out(page)
     page.goto("/auth/login")
     use(page)
     sees(page, "Hello, ada!")
@@ -409,8 +409,8 @@ def test_a_browser_without_json_methods(ada, page, device):
 @pytest.mark.parametrize("script", [PASSWORD_MANAGER, SAFARI_17], ids=["password manager", "Safari 17"])
 def test_both_are_a_second_step_and_prove_once_more_who_one_is(owner, script):
     owner.add_init_script(script)
-    sign_out(owner)
-    sign_in(owner)
+    log_out(owner)
+    log_in(owner)
     sees(owner, "One more step")
     use(owner)
     sees(owner, "Hello, ada!")
@@ -429,7 +429,7 @@ def fail_with(page, kind, error):
 @pytest.fixture
 def adding(ada, page, device):
     """The page where Ada can add a passkey, and its button."""
-    sign_in(page)
+    log_in(page)
     page.goto("/auth/passkeys")
     return page, page.get_by_role("button", name="Add a passkey")
 
@@ -607,8 +607,8 @@ def test_of_a_passkey_that_was_added_nothing_is_said(signals, owner, device):
 def test_of_a_passkey_of_another_account_in_the_same_tab_nothing_is_said(owner, bob, signals):
     bob.confirmed = True
     db.session.commit()
-    sign_out(owner)
-    sign_in(owner, "bob")
+    log_out(owner)
+    log_in(owner, "bob")
     owner.goto("/auth/passkeys")
     fail_with(owner, "create", "new DOMException('', 'NotAllowedError')")
     owner.get_by_role("button", name="Add a passkey").click()  # he has a user handle now
@@ -632,7 +632,7 @@ def test_after_removal_and_after_a_failed_login_the_browser_hears_which_passkeys
     assert device.keys() == [], "the browser has taken it off the device"
     device.take(copy)
     signals.clear()
-    sign_out(owner)
+    log_out(owner)
     owner.goto("/auth/login")
     use(owner)
     sees(owner, "That passkey did not log you in.")

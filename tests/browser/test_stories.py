@@ -180,7 +180,7 @@ def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
     person.sees("You have confirmed your account.")
 
 
-def test_a_link_signs_in_where_it_was_asked_for(ada, person):
+def test_a_link_logs_in_where_it_was_asked_for(ada, person):
     person.page.goto("/account")
     person.follow("Send me a link")
     person.write(Email_address="ada@example.com")
@@ -191,7 +191,7 @@ def test_a_link_signs_in_where_it_was_asked_for(ada, person):
 
 
 @pytest.mark.extended
-def test_an_email_read_on_the_phone_signs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
+def test_an_email_read_on_the_phone_logs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
     person.page.goto("/auth/magic-link")
     person.write(Email_address="ada@example.com")
     person.press("Send me a link")
@@ -295,7 +295,7 @@ def test_who_refuses_elsewhere_is_told_so(person):
 
 
 @pytest.mark.extended
-def test_a_browser_is_signed_out_from_another(ada, person, another):
+def test_a_browser_is_logged_out_from_another(ada, person, another):
     another.log_in("ada")
     person.log_in("ada")
     assert "This wasn't me:" in person.email("A new browser is logged in")

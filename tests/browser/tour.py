@@ -20,7 +20,7 @@ def submit_wrong_registration(page):
     page.locator("#password-help").wait_for()
 
 
-def submit_wrong_sign_in(page):
+def submit_wrong_login(page):
     page.goto("/auth/login")
     page.get_by_label("Email address or username").fill("nobody")
     page.get_by_label("Password").fill("wrong")
@@ -58,7 +58,7 @@ def open_the_email(page):
 
 
 NOBODY = {"Email address or username": "nobody", "Password": "wrong"}
-SIGN_IN = {"Email address or username": "ada", "Password": PASSWORD}
+LOGIN = {"Email address or username": "ada", "Password": PASSWORD}
 
 
 def submit(path, button, fields=None):
@@ -148,9 +148,9 @@ def type_the_address(page):
     fill_in(page, "Delete my account", {"Your address, to be sure": "ada@example.com"})
 
 
-def sign_in_again(page):
+def log_in_again(page):
     page.goto("/auth/login")
-    fill_in(page, "Log in", SIGN_IN)
+    fill_in(page, "Log in", LOGIN)
     page.get_by_role("heading", name="Keep your account?").wait_for()
 
 
@@ -188,9 +188,9 @@ def wait_for_the_issuer(page):
     page.get_by_role("heading", name="Pretend issuer").wait_for()
 
 
-def sign_in_where_asked(page):
+def log_in_where_asked(page):
     page.get_by_role("link", name="Log in with a password").click()
-    fill_in(page, "Log in", SIGN_IN)
+    fill_in(page, "Log in", LOGIN)
     page.get_by_role("button", name="Link with Pretend issuer").wait_for()
 
 
@@ -268,7 +268,7 @@ def remove_the_password(page):
 
 def do_the_first_step(page):
     page.goto("/auth/login")
-    fill_in(page, "Log in", SIGN_IN)
+    fill_in(page, "Log in", LOGIN)
     page.get_by_role("heading", name="One more step").wait_for()
 
 
@@ -277,7 +277,7 @@ def log_in_on_a_new_device(page):
     page.goto("/verify-devices")
     go(page, ADA, forget)
     page.goto("/auth/login")
-    fill_in(page, "Log in", SIGN_IN)
+    fill_in(page, "Log in", LOGIN)
     page.get_by_role("heading", name="Check your email").wait_for()
 
 
@@ -290,7 +290,7 @@ def ask_for_too_many_device_codes(page):
     for heading in [*["Check your email"] * 4, "Too many emails"]:
         forget(page)
         page.goto("/auth/login")
-        fill_in(page, "Log in", SIGN_IN)
+        fill_in(page, "Log in", LOGIN)
         page.get_by_role("heading", name=heading).wait_for()
 
 
@@ -356,10 +356,10 @@ confirm = follow("Confirm my address", to=REGISTRATION["Email address"])  # anot
 # What it is called, who sees it, and how they come there.
 TOUR = [
     ("home", STRANGER, address("/")),
-    ("sign-in", STRANGER, address("/auth/login")),
-    ("sign-in, wrong", STRANGER, submit_wrong_sign_in),
-    ("sign-in, too often", STRANGER, after(*[submit_wrong_sign_in] * 5, submit("/auth/login", "Log in", NOBODY))),
-    ("sign-in, asked for", STRANGER, address("/account")),
+    ("login", STRANGER, address("/auth/login")),
+    ("login, wrong", STRANGER, submit_wrong_login),
+    ("login, too often", STRANGER, after(*[submit_wrong_login] * 5, submit("/auth/login", "Log in", NOBODY))),
+    ("login, asked for", STRANGER, address("/account")),
     ("registration", STRANGER, address("/auth/register")),
     ("registration, wrong", STRANGER, submit_wrong_registration),
     ("registration, stale", STRANGER, submit_a_stale_form),
@@ -369,7 +369,7 @@ TOUR = [
     ("mailbox", BOB, address("/dev/mailbox")),
     ("mailbox, filtered to nothing", STRANGER, address("/dev/mailbox?address=nobody")),
     ("email", BOB, open_the_email),
-    ("home, signed in", ADA, address("/")),
+    ("home, logged in", ADA, address("/")),
     ("menu", ADA, open_the_menu),
     ("account", ADA, address("/account")),
     ("log out", ADA, address("/auth/logout")),
@@ -448,8 +448,8 @@ TOUR = [
     ("remove a passkey", ADA, after(add_a_passkey, about_to_remove_it)),
     ("take it back, a passkey", ADA, after(add_a_passkey, forget, follow("This wasn't me"))),
     ("passkey as second step", ADA, after(add_a_passkey, forget, do_the_first_step)),
-    ("sign-in by passkey, none there", STRANGER, use_none),
-    ("sign-in by passkey, refused", ADA, after(add_a_passkey, remove_and_use)),
+    ("login by passkey, none there", STRANGER, use_none),
+    ("login by passkey, refused", ADA, after(add_a_passkey, remove_and_use)),
     ("recent login by passkey", ADA, after(add_a_passkey, let_time_pass, address("/auth/sessions"))),
     ("account, passkey", ADA, after(add_a_passkey, address("/account"))),
     ("new device", STRANGER, log_in_on_a_new_device),
@@ -458,14 +458,14 @@ TOUR = [
     ("export", ADA, address("/auth/export")),
     ("delete", ADA, address("/auth/delete")),
     ("delete, wrong", ADA, submit("/auth/delete", "Delete my account", {"Your address, to be sure": "x@example.com"})),
-    ("keep", ADA, after(address("/auth/delete"), type_the_address, sign_in_again)),
-    ("sign-in, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", SIGN_IN))),
+    ("keep", ADA, after(address("/auth/delete"), type_the_address, log_in_again)),
+    ("login, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", LOGIN))),
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
     ("log in elsewhere", STRANGER, address("/auth/sso/pretend")),
     ("pretend issuer", STRANGER, after(submit("/auth/sso/pretend", "Log in with Pretend issuer"), wait_for_the_issuer)),
     ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "no address")),
     ("elsewhere, an address that is taken", STRANGER, as_somebody_known),
-    ("elsewhere, to be linked", STRANGER, after(as_somebody_known, sign_in_where_asked)),
+    ("elsewhere, to be linked", STRANGER, after(as_somebody_known, log_in_where_asked)),
     ("linked accounts, none", ADA, address("/auth/connections")),
     ("linked accounts", ADA, link_elsewhere),
     (
@@ -483,7 +483,7 @@ TOUR = [
 
 
 def go(page, who, way):
-    """Sign in as `who`, if anybody, and take the way."""
+    """Log in as `who`, if anybody, and take the way."""
     if who:
         page.goto("/auth/login")
         page.get_by_label("Email address or username").fill(who)

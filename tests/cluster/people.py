@@ -86,7 +86,7 @@ class Person(Visitor):
         return answer
 
     def join(self):
-        """Register, confirm the address, and sign in anew."""
+        """Register, confirm the address, and log in anew."""
         email = f"{self.name}@example.com"
         self.insist(self.get, "auth/register")
         self.expect(self.post("auth/register", registration(self.name)), 302)  # once: only an answer is a promise
@@ -94,8 +94,8 @@ class Person(Visitor):
         link = self._email_to(email).link
         self.insist(lambda: self.expect(self.follow(self.get(link)), 200))
         self.book.confirmed.append(email)
-        self.insist(self._sign_out)
-        self.insist(self._sign_in)
+        self.insist(self._log_out)
+        self.insist(self._log_in)
 
     def insist(self, what, *arguments):
         """Do it until there is an answer."""
@@ -128,11 +128,11 @@ class Person(Visitor):
                     return message
             self._pause()
 
-    def _sign_out(self):
+    def _log_out(self):
         if self.get("auth/logout").status == 200:  # else it was done, and only the answer did not come
             self.expect(self.post("auth/logout", {}), 302)
 
-    def _sign_in(self):
+    def _log_in(self):
         self.get("auth/login")
         self.expect(self.post("auth/login", {"login": self.name, "password": PASSWORD}), 302)
 
@@ -147,7 +147,7 @@ class Newcomer(Person):
 
 
 class Member(Person):
-    """Signed in from the beginning to the end."""
+    """Logged in from the beginning to the end."""
 
     is_in = False
 

@@ -1,4 +1,4 @@
-"""Parts of a cluster are killed one after another: nobody is signed out, and what was promised is kept."""
+"""Parts of a cluster are killed one after another: nobody is logged out, and what was promised is kept."""
 
 import shutil
 import tempfile
@@ -49,11 +49,11 @@ def book():
 
 @pytest.fixture
 def members(cluster, sink, book):
-    """People who are signed in from the beginning, while others join all the time."""
+    """People who are logged in from the beginning, while others join all the time."""
     members = [Member(cluster, sink, book) for _ in range(MEMBERS)]
     newcomers = [Newcomer(cluster, sink, book) for _ in range(NEWCOMERS)]
     try:
-        until(lambda: all(member.is_in for member in members), f"the first to be signed in: {book.faults}", 60)
+        until(lambda: all(member.is_in for member in members), f"the first to be logged in: {book.faults}", 60)
         yield members
     finally:
         book.is_over.set()

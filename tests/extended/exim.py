@@ -33,7 +33,7 @@ recipient:
   deny !encrypted = *
        message = 550 5.7.1 emails are taken over TLS alone
   deny !authenticated = *
-       message = 550 5.7.1 sign in first
+       message = 550 5.7.1 log in first
   deny local_parts = nobody
        message = 550 5.1.1 no such user
   defer local_parts = later

@@ -183,7 +183,7 @@ def test_the_address_written_down_is_the_visitors_whatever_they_forge(site):
     events, lines = len(site.events()), len(logged(site.gunicorn))
     eve, answer = site.register("eve", **FORGED)
     assert eve.follow(answer).status == 200
-    assert site.events()[events:] == [("registered", VISITOR), ("signed_in", VISITOR)]
+    assert site.events()[events:] == [("registered", VISITOR), ("logged_in", VISITOR)]
     requests = [line for line in logged(site.gunicorn)[lines:] if line["logger"] == "request"]
     assert [line["ip"] for line in requests] == [VISITOR] * len(eve.answers)
 

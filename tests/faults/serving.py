@@ -194,7 +194,7 @@ class Browser:
     def register(self, username, email=None):
         return self.submit("/auth/register", **registration(username, email))
 
-    def sign_in(self, username, password=PASSWORD):
+    def log_in(self, username, password=PASSWORD):
         return self.submit("/auth/login", login=username, password=password)
 
     def ask(self, method, path, body=None):

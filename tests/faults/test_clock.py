@@ -6,7 +6,7 @@ import pytest
 from clients import PASSWORD, without_tokens
 from sqlalchemy import select
 from test_magic_links import code_in
-from test_passwords import NEW, beside, choose, is_signed_in
+from test_passwords import NEW, beside, choose, is_logged_in
 
 from app.extensions import db
 from app.models import User, UserSession
@@ -20,8 +20,8 @@ LINKS = {"reset": "/auth/reset", "magic link": "/auth/magic-link"}  # where they
 def test_two_days_on_every_link_has_the_one_page_and_every_browser_is_told(
     app, client, another_client, ada, bob, clock
 ):
-    client.sign_in(bob)
-    another_client.sign_in(ada)
+    client.log_in(bob)
+    another_client.log_in(ada)
     links = {"confirm": bob, "change-email": bob, "reset": ada, "magic-link": ada}
     paths = [
         f"/auth/{name}/{user.issue_token(name.replace('-', '_'), email='new@example.com')}"
@@ -68,7 +68,7 @@ def test_going_back_makes_neither_link_nor_code_last_longer(app, client, ada, ou
 @pytest.mark.parametrize("how", ["logged out", "ended elsewhere", "another password"])
 def test_going_back_revives_no_session(app, client, another_client, ada, clock, jump, how):
     for browser in (client, another_client):
-        browser.sign_in(ada, remember_me="y")
+        browser.log_in(ada, remember_me="y")
     copied = app.test_client()
     copied.set_cookie("session", another_client.get_cookie("session").value)
     if how == "logged out":
@@ -79,14 +79,14 @@ def test_going_back_revives_no_session(app, client, another_client, ada, clock, 
         client.post("/auth/change-password", data={"old_password": PASSWORD, "password": NEW, "confirm_password": NEW})
     for _ in range(2):
         clock.move(**jump)
-        assert not is_signed_in(copied)
-        assert not is_signed_in(another_client)
-    assert is_signed_in(client)
+        assert not is_logged_in(copied)
+        assert not is_logged_in(another_client)
+    assert is_logged_in(client)
 
 
 @back
 def test_going_back_asks_again_who_one_is_before_what_is_sensitive(client, ada, clock, jump):
-    client.sign_in(ada)
+    client.log_in(ada)
     assert client.get("/auth/delete").status_code == 200
     clock.move(seconds=-30)
     assert client.get("/auth/delete").status_code == 200, "another server's clock may be a little ahead"
@@ -102,41 +102,41 @@ def test_an_app_whose_clock_is_another_is_refused_with_a_hint_and_a_recovery_cod
 ):
     shown = phone.code()
     clock.move(**jump)
-    client.sign_in(ada)
+    client.log_in(ada)
     page = client.post("/auth/second-factor", data={"code": shown})
     assert page.status_code == 422
     assert "whether your phone's clock is right" in beside("code", page)
-    assert not is_signed_in(client)
+    assert not is_logged_in(client)
     assert "clock" not in beside("recovery_code", client.post("/auth/second-factor", data={"recovery_code": "A" * 24}))
     client.post("/auth/second-factor", data={"recovery_code": phone.codes[0]})
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
 
 @back
 def test_going_back_takes_no_code_of_an_app_again_nor_an_older_one(app, client, ada, phone, clock, jump):
-    client.sign_in(ada)
+    client.log_in(ada)
     used = phone.code()
     assert client.post("/auth/second-factor", data={"code": used}).status_code == 302
     clock.move(**jump)
     another = app.test_client()
-    another.sign_in(ada)
+    another.log_in(ada)
     for code in (used, phone.code()):
         assert another.post("/auth/second-factor", data={"code": code}).status_code == 422
-    assert not is_signed_in(another)
+    assert not is_logged_in(another)
     clock.move(**{unit: -count for unit, count in jump.items()})
     clock.move(minutes=1)
-    assert not is_signed_in(another)
+    assert not is_logged_in(another)
 
 
 def test_the_second_step_is_void_when_its_first_one_is_still_to_come(client, ada, phone, clock):
-    client.sign_in(ada)
+    client.log_in(ada)
     clock.move(minutes=-5)
     assert client.get("/auth/second-factor").location.startswith("/auth/login")
 
 
 @back
 def test_no_page_and_no_command_shows_a_negative_age(app, client, bob, clock, jump):
-    client.sign_in(bob)
+    client.log_in(bob)
     client.post("/auth/confirm")
     clock.move(**jump)
     pages = [client.get("/auth/unconfirmed").text]

@@ -3,7 +3,7 @@
 import pytest
 from clients import on_sqlite
 from test_gate import JSON
-from test_passwords import history, is_signed_in
+from test_passwords import history, is_logged_in
 from test_second_step import STEP, by_password
 
 from app.accounts import two_factor_codes
@@ -30,7 +30,7 @@ def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, o
     looked_at = history().count(two_factor_codes.FAILED)
     assert answers == {422: count}
     assert looked_at == 5
-    assert not is_signed_in(thief)
+    assert not is_logged_in(thief)
     phone.clock.move(minutes=1)
     by_password(known, outbox)
     assert known.post(STEP, data={"code": phone.code()}).location == "/"

@@ -26,7 +26,7 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("away", AWAY)
 def test_while_postgresql_is_stopped_pages_say_so_and_then_all_is_well(site, sink, ledger, database, ada, away):
     running = site(wsgi="flasky:app")
-    browsers = _signed_in(running, 2)
+    browsers = _logged_in(running, 2)
     with _load(running, browsers) as asked, _stopped(database):
         stopped = time.monotonic()
         until(lambda: time.monotonic() > stopped + away and len(asked.since(stopped)) > 20, "requests")
@@ -42,7 +42,7 @@ def test_while_postgresql_is_stopped_pages_say_so_and_then_all_is_well(site, sin
 @on_postgresql
 def test_a_restart_of_postgresql_costs_only_the_requests_in_flight(site, sink, ledger, database, ada):
     running = site(wsgi="flasky:app", processes=2)
-    browsers = _signed_in(running, 6)
+    browsers = _logged_in(running, 6)
     with _load(running, browsers) as asked:
         for how in ("fast", "immediate"):
             begun = time.monotonic()
@@ -60,7 +60,7 @@ def test_a_restart_of_postgresql_costs_only_the_requests_in_flight(site, sink, l
 @on_sqlite
 def test_while_another_program_writes_registering_has_to_wait_and_reading_has_not(site, sink, ledger, app, ada):
     running = site(wsgi="flasky:app")
-    (reader,) = _signed_in(running, 1)
+    (reader,) = _logged_in(running, 1)
     send = _sending(running, "eve")
     with _locked(app):
         answers, thread = _aside(send)
@@ -156,9 +156,9 @@ def _sending(site, username):
     return lambda: browser.post("/auth/register", **form)
 
 
-def _signed_in(site, count):
+def _logged_in(site, count):
     browsers = [Browser(site) for _ in range(count)]
-    assert {browser.sign_in("ada").status for browser in browsers} == {302}
+    assert {browser.log_in("ada").status for browser in browsers} == {302}
     return browsers
 
 
@@ -168,7 +168,7 @@ def _says_when_to_come_back(answer):
 
 
 def _all_is_well(site, sink, ledger, browsers, asked):
-    """Nobody was signed out, the same process delivers emails again, and nothing was ever a 500."""
+    """Nobody was logged out, the same process delivers emails again, and nothing was ever a 500."""
     assert {browser.get("/account").status for browser in browsers} == {200}
     assert Browser(site).get("/readyz").status == 200
     assert Browser(site).register("eve").status == 302

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.extended, on_sqlite]
 def test_while_the_disk_is_full_nothing_is_written_nor_said_to_be(app, site, sink, ledger, ada):
     running = site(MAIL_DELIVERY="worker")
     reader, writer, newcomer = (Browser(running) for _ in range(3))
-    assert {reader.sign_in("ada").status, writer.sign_in("ada").status} == {302}
+    assert {reader.log_in("ada").status, writer.log_in("ada").status} == {302}
     form = {"csrf_token": newcomer.get("/auth/register").token} | registration("eve")
     rename = {"csrf_token": writer.get("/auth/change-username").token, "username": "lovelace"}
     reset = {"csrf_token": newcomer.get("/auth/reset").token, "email": ada.email}
@@ -71,7 +71,7 @@ def test_a_log_that_can_not_be_written_stops_nobody(site, sink, ledger, ada):
     running.log = Path("/dev/full")
     running.start()
     browser = Browser(running)
-    assert [browser.sign_in("ada", "wrong").status, browser.sign_in("ada").status] == [422, 302]
+    assert [browser.log_in("ada", "wrong").status, browser.log_in("ada").status] == [422, 302]
     assert browser.get("/account").status == 200
     assert Browser(running).register("eve").status == 302
     ledger.settled(sink)

@@ -113,7 +113,7 @@ def test_killed_between_the_commit_and_the_answer_all_is_there_and_once(site, si
     again = browser.post("/auth/register", **form)
     assert again.status == 422
     assert "already registered" in again.text
-    assert browser.sign_in("eve").status == 302
+    assert browser.log_in("eve").status == 302
     _deliver(running, ledger, sink)
     assert ledger.wrong(sink) == []
 

@@ -54,7 +54,7 @@ def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledge
     ledger.settled(sink)
     link = sink.received[0].link
     browsers = [Browser(running) for _ in range(10)]
-    assert {browser.sign_in("eve").status for browser in browsers} == {302}
+    assert {browser.log_in("eve").status for browser in browsers} == {302}
     answers = all_at_once([lambda browser=browser: browser.get(link) for browser in browsers])
     assert {answer.status for answer in answers} <= {302, 410}
     assert ledger.count(Event, Event.action == "confirmed") == 1
@@ -79,7 +79,7 @@ def test_of_ten_who_post_one_reset_token_at_once_one_sets_the_password(site, sin
     ledger.settled(sink)
     assert sum("was changed" in email.text for email in sink.received) == 1
     won = next(number for number, answer in enumerate(answers) if answer.status == 302)
-    lets_in = [Browser(running).sign_in("ada", f"lantern number {number}").status for number in range(10)]
+    lets_in = [Browser(running).log_in("ada", f"lantern number {number}").status for number in range(10)]
     assert lets_in == [302 if number == won else 422 for number in range(10)]
 
 
@@ -90,7 +90,7 @@ def test_of_eight_accounts_whose_links_to_one_address_are_opened_at_once_one_get
     running = site(processes=2)
     browsers, links = {name: Browser(running) for name in names}, {}
     for name, browser in browsers.items():
-        browser.sign_in(name)
+        browser.log_in(name)
         asked = browser.submit("/auth/change-email", email="shared@example.com", password=PASSWORD)
         assert asked.status == 302
         ledger.settled(sink)
@@ -114,15 +114,15 @@ def test_of_twenty_who_type_one_code_at_once_one_is_in(site, sink, ledger, ada):
     typing = [partial(copy.post, "/auth/magic-link/sent", csrf_token=token, code=code) for copy in copies]
     answers = all_at_once(typing)
     assert sorted(answer.status for answer in answers) == [302] + [422] * 19
-    assert ledger.count(UserSession) == ledger.count(Event, Event.action == "signed_in") == 1
+    assert ledger.count(UserSession) == ledger.count(Event, Event.action == "logged_in") == 1
     assert sum("ada" in copy.get("/account").text for copy in copies) == 1
 
 
 def test_a_session_that_ends_while_twenty_use_it_ends_for_all(site, ledger, ada):
-    """Another browser changes the password. Each request has a page or is led to sign-in, and once out means out."""
+    """Another browser changes the password. Each request has a page or is led to login, and once out means out."""
     running = site(processes=2)
     browser, another = Browser(running), Browser(running)
-    assert browser.sign_in("ada").status == another.sign_in("ada").status == 302
+    assert browser.log_in("ada").status == another.log_in("ada").status == 302
     form = another.get("/auth/change-password").token
     words = {"old_password": PASSWORD, "password": "another lantern", "confirm_password": "another lantern"}
     a_while_ago = datetime.now(UTC) - timedelta(minutes=10)  # so that each request wants to note that it was here
@@ -162,7 +162,7 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
     """Five at the second step, and five, already in, who are asked once more who they are."""
     running = site(processes=2)
     owner = Browser(running)
-    owner.sign_in("ada")
+    owner.log_in("ada")
     page = owner.get("/auth/two-factor")
     app = pyotp.TOTP(key_on(page))
     assert owner.post("/auth/two-factor", csrf_token=page.token, code=app.now()).status == 200
@@ -173,7 +173,7 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
     for number in range(10):
         browser = Browser(running) if number % 2 else owner.copy()
         if number % 2:
-            assert browser.sign_in("ada").headers["Location"] == "/auth/second-factor"
+            assert browser.log_in("ada").headers["Location"] == "/auth/second-factor"
             token = browser.get("/auth/second-factor").token
             typing.append(partial(browser.post, "/auth/second-factor", csrf_token=token, code=code))
         else:
@@ -182,7 +182,7 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
             typing.append(partial(browser.post, "/auth/recent-login", **fields))
     answers = all_at_once(typing)
     assert {answer.status for answer in answers} == {302, 422}
-    # Whoever proves it once more has another session from then on: copies of the one before are led to the sign-in.
+    # Whoever proves it once more has another session from then on: copies of the one before are led to the login.
     passed = [answer for answer in answers if answer.status == 302 and "/auth/login" not in answer.headers["Location"]]
     assert len(passed) == 1
     assert ledger.count(Event, Event.action == "second_factor_used") == 1

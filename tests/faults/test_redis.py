@@ -91,11 +91,11 @@ def test_four_processes_share_the_count(site, server, ledger, ada):
     running = site(processes=4, REDIS_URL=server.url)
     answers = all_at_once(ready(running, "/auth/login", CROWD, login="ada", password="wrong"))
     assert Counter(answer.status for answer in answers) == {422: 5, 429: 45}
-    assert ledger.times("sign_in_failed") == 5
+    assert ledger.times("login_failed") == 5
 
 
 @pytest.mark.parametrize("how", ["away", "hanging"])
-def test_without_redis_sign_in_works_and_each_process_counts(app, browser, ada, server, caplog, how):  # noqa: F811
+def test_without_redis_login_works_and_each_process_counts(app, browser, ada, server, caplog, how):  # noqa: F811
     guess(browser())
     if how == "away":
         server.stop()
@@ -145,6 +145,6 @@ def test_when_redis_dies_among_many_requests_none_of_them_fails(site, server, ad
     answers = Counter(answer.status for answer in all_at_once(calls))
     killer.join()
     assert set(answers) <= {302, 429}
-    assert Browser(running).sign_in("ada").status in {302, 429}
+    assert Browser(running).log_in("ada").status in {302, 429}
     assert "500" not in running.requests()
     assert running.log.read_text().count("counts for itself") == 2

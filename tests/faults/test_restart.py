@@ -121,7 +121,7 @@ def begin(site, sink, who, outbox):
 
 @contextmanager
 def load(site, count=4):
-    """A little traffic: browsers that are signed in open their account again and again."""
+    """A little traffic: browsers that are logged in open their account again and again."""
 
     def ask(browser):
         while not over.wait(0.02):
@@ -131,7 +131,7 @@ def load(site, count=4):
                 failed.append(failure)
 
     browsers, answers, failed, over = [Browser(site) for _ in range(count)], [], [], threading.Event()
-    assert {browser.sign_in("ada").status for browser in browsers} == {302}
+    assert {browser.log_in("ada").status for browser in browsers} == {302}
     threads = [threading.Thread(target=ask, args=[browser]) for browser in browsers]
     for thread in threads:
         thread.start()

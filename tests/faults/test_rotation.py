@@ -10,7 +10,7 @@ from clients import PASSWORD, ROOT
 from sqlalchemy import select
 from test_gate import hidden_token
 from test_magic_links import code_in
-from test_passwords import is_signed_in, notes
+from test_passwords import is_logged_in, notes
 
 from app.accounts import cleanup
 from app.extensions import db
@@ -35,14 +35,14 @@ def rotate(app):
     return rotate
 
 
-def test_with_the_fallback_who_is_signed_in_stays_so_and_moves_to_the_new_key(app, client, ada, rotate, clock):
-    client.sign_in(ada, remember_me="y")
+def test_with_the_fallback_who_is_logged_in_stays_so_and_moves_to_the_new_key(app, client, ada, rotate, clock):
+    client.log_in(ada, remember_me="y")
     rotate((OLD,))
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     clock.move(minutes=5)  # it is noted that the browser was seen, and its cookie written anew
-    assert is_signed_in(client)
+    assert is_logged_in(client)
     rotate(())
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
 
 def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, outbox, rotate):
@@ -54,7 +54,7 @@ def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, out
     assert app.test_client().get(reset).status_code == 200
     assert app.test_client().get(link).status_code == 200
     assert client.post("/auth/magic-link/sent", data={"code": code}).location == "/"
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
 
 def test_an_email_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, outbox, rotate):
@@ -83,7 +83,7 @@ def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone,
     rotate((OLD,))
     before = db.session.scalar(select(Authenticator.secret))
     if how == "its code is used":
-        app.test_client().sign_in(ada)
+        app.test_client().log_in(ada)
         assert second_step(app.test_client(), ada, phone)
         clock.move(minutes=1)
     elif how == "flask users tidy":
@@ -99,19 +99,19 @@ def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone,
     assert "flask users reset-second-factor ada" in why
     if how == "not at all":
         app.test_cli_runner().invoke(args=["users", "reset-second-factor", "ada", "--yes"])
-        client.sign_in(ada)
-        assert is_signed_in(client)
+        client.log_in(ada)
+        assert is_logged_in(client)
 
 
 def test_a_recovery_code_needs_no_key(app, client, ada, phone, rotate):
     rotate(())
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/second-factor", data={"recovery_code": phone.codes[0]})
-    assert is_signed_in(client)
+    assert is_logged_in(client)
 
 
 def test_without_the_fallback_all_ends_on_clear_pages(app, client, ada, outbox, rotate):
-    client.sign_in(ada)
+    client.log_in(ada)
     client.post("/auth/reset", data={"email": ada.email})
     link = outbox.link()
     rotate(())
@@ -120,8 +120,8 @@ def test_without_the_fallback_all_ends_on_clear_pages(app, client, ada, outbox, 
     page = client.get(link)
     assert page.status_code == 410
     assert "This link can't be used" in page.text
-    client.sign_in(ada)
-    assert is_signed_in(client)
+    client.log_in(ada)
+    assert is_logged_in(client)
 
 
 def test_without_fallbacks_nothing_is_looked_at(app, ada, phone, rotate):
@@ -139,6 +139,6 @@ def test_the_page_about_it_names_the_settings_and_the_commands():
 
 
 def second_step(browser, user, phone):
-    """Sign in with a code of the app; say whether it was right."""
-    browser.sign_in(user)
+    """Log in with a code of the app; say whether it was right."""
+    browser.log_in(user)
     return browser.post("/auth/second-factor", data={"code": phone.code()}).status_code == 302

@@ -27,11 +27,11 @@ def ready(site, address, count, **form):
 def test_of_fifty_wrong_passwords_at_once_to_four_processes_five_are_looked_at(site, ledger, ada):
     running = site(processes=4)
     answers = all_at_once(ready(running, "/auth/login", CROWD, login="ada", password="wrong"))
-    answers += [Browser(running).sign_in("ada", "wrong") for _ in range(8)]
+    answers += [Browser(running).log_in("ada", "wrong") for _ in range(8)]
     looked_at = Counter(answer.status for answer in answers)[422]
     assert {answer.status for answer in answers} == {422, 429}
     assert len({answer.headers["X-Process"] for answer in answers}) > 1
-    assert ledger.times("sign_in_failed") == looked_at
+    assert ledger.times("login_failed") == looked_at
     # SQLite lets one write at a time: a process that has waited for half a second counts for itself, and says so.
     alone = running.log.read_text().count("counts for itself") if db.engine.dialect.name == "sqlite" else 0
     assert 5 <= looked_at <= 5 + 5 * alone
@@ -57,5 +57,5 @@ def test_while_another_program_writes_each_process_counts_for_itself(site, app, 
     statuses = Counter(answer.status for answer in answers)
     assert statuses[429] >= 25, "five each, and a few whom the library's count in memory misses at its start"
     assert set(statuses) == {429, 503}, "the line of history can't be written"
-    assert Browser(running).sign_in("ada").status == 302
+    assert Browser(running).log_in("ada").status == 302
     assert running.log.read_text().count("counts for itself") == 2, "one warning for each process"

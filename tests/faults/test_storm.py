@@ -1,4 +1,4 @@
-"""Sixty-four people who sign in at once, with the real hash: memory has a bound, and pages answer meanwhile."""
+"""Sixty-four people who log in at once, with the real hash: memory has a bound, and pages answer meanwhile."""
 
 import statistics
 import threading
@@ -32,11 +32,11 @@ def memory(site):
 
 
 @on_sqlite
-def test_in_a_storm_of_sign_ins_pages_answer_and_who_waits_too_long_is_told_so(site, ada, capsys):
+def test_in_a_storm_of_logins_pages_answer_and_who_waits_too_long_is_told_so(site, ada, capsys):
     running = site(wsgi="flasky:app", processes=2, RATELIMIT_ENABLED="0")
     visitor = Browser(running)
     stylesheet = visitor.get("/").text.partition('rel="stylesheet" href="')[2].partition('"')[0]
-    assert {Browser(running).sign_in("ada").status for _ in range(4)} == {302}, "its hash is renewed, both are warm"
+    assert {Browser(running).log_in("ada").status for _ in range(4)} == {302}, "its hash is renewed, both are warm"
     calls, pages, sizes = ready(running, "/auth/login", CROWD, login="ada", password="wrong"), [], []
     before, over = memory(running), threading.Event()
 
@@ -61,5 +61,5 @@ def test_in_a_storm_of_sign_ins_pages_answer_and_who_waits_too_long_is_told_so(s
     assert {page.status for page in pages} == {200}
     assert growth < 300 * MIB
     assert statistics.median(times) < slowest / 5
-    assert Browser(running).sign_in("ada").status == 302
+    assert Browser(running).log_in("ada").status == 302
     assert "500" not in running.requests()
