@@ -82,7 +82,7 @@ ENDED = {
 }
 
 
-def log_in(user, method, remember=False, to=None, words=None, is_both_factors=False):
+def complete_login(user, method, remember=False, to=None, words=None, is_both_factors=False):
     """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going.
 
     That is by way of the second step, if the account has one, this browser is not trusted, and the proof does not count
