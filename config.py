@@ -87,7 +87,7 @@ class Provider:
     hosts_domains: bool = False  # its word counts for the domain of the claim `hd`, too
     tenants: tuple[str, ...] = ()  # whose users may log in; empty: all
     audiences: tuple[str, ...] = ()  # that an ID token may name beside the client ID, as Zitadel's does
-    second_factor: bool = True  # False: it asks for one itself
+    two_factor: bool = True  # False: it asks for one itself
     scope: str = "openid email profile"
     response_mode: str = ""  # form_post: the provider's page posts to the callback
     token_auth: str = ""  # client_secret_basic or client_secret_post; empty: what the provider's metadata names
@@ -133,7 +133,7 @@ def oidc_provider(name: str) -> Provider:
         "domains": _domains(f"{prefix}DOMAINS", env(f"{prefix}DOMAINS", " ".join(known.get("domains", ())))),
         "tenants": _tenants(f"{prefix}TENANTS", env(f"{prefix}TENANTS", "")),
         "audiences": split(env(f"{prefix}AUDIENCES", "")),
-        "second_factor": env(f"{prefix}SECOND_FACTOR", True),
+        "two_factor": env(f"{prefix}TWO_FACTOR", True),
         "scope": _scope(f"{prefix}SCOPE", env(f"{prefix}SCOPE", known.get("scope", Provider.scope))),
         "response_mode": _one_of(f"{prefix}RESPONSE_MODE", known.get("response_mode", ""), "query", "form_post"),
         "token_auth": _one_of(f"{prefix}TOKEN_AUTH", "", "client_secret_basic", "client_secret_post"),
@@ -320,7 +320,7 @@ class Config:
 
     # With whose accounts people can log in: google, microsoft, apple, or any other (docs/providers.md).
     OIDC_PROVIDERS = {name: oidc_provider(name) for name in split(env("OIDC_PROVIDERS", ""))}
-    SECOND_FACTOR_FOR = env("SECOND_FACTOR_FOR", "nobody")  # who must have one: nobody, admins or everybody
+    TWO_FACTOR_REQUIRED_FOR = env("TWO_FACTOR_REQUIRED_FOR", "nobody")  # who must have one: nobody, admins or everybody
     VERIFY_NEW_DEVICES = env("VERIFY_NEW_DEVICES", False)  # 1: a password alone logs in on recognised devices only
 
     RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys set: registration and login ask for people
@@ -356,8 +356,8 @@ class Config:
         found = list(misread)
         if settings["MAIL_DELIVERY"] not in {"thread", "worker", "off"}:
             found.append("MAIL_DELIVERY: write thread, worker or off.")
-        if settings["SECOND_FACTOR_FOR"] not in {"nobody", "admins", "everybody"}:
-            found.append("SECOND_FACTOR_FOR: write nobody, admins or everybody.")
+        if settings["TWO_FACTOR_REQUIRED_FOR"] not in {"nobody", "admins", "everybody"}:
+            found.append("TWO_FACTOR_REQUIRED_FOR: write nobody, admins or everybody.")
         if settings["PORT"] not in range(1, 65536):
             found.append("PORT: write a number from 1 to 65535.")
         found += [

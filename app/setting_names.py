@@ -35,7 +35,7 @@ PROVIDER_PARTS = {
     "LABEL",
     "RESPONSE_MODE",
     "SCOPE",
-    "SECOND_FACTOR",
+    "TWO_FACTOR",
     "TENANTS",
     "TOKEN_AUTH",
 }

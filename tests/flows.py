@@ -30,7 +30,7 @@ class Tour:
         self.come_by_email()
         self.verify_a_device()
         self.come_from_elsewhere()
-        self.have_a_second_step()
+        self.have_two_factor()
         self.have_passkeys()
         self.see_to_browsers()
         self.hide()
@@ -151,7 +151,7 @@ class Tour:
         vera.post("/auth/recent-login", data={"send_code": ""})
         vera.post("/auth/recent-login", data={"code": "1234 5678"})
 
-    def have_a_second_step(self):
+    def have_two_factor(self):
         bob = self.register("bob")
         phone = set_up(bob, self.clock)
         turned_on = self.outbox.link()

@@ -150,7 +150,7 @@ def test_one_magic_link_opens_one_session_however_often_it_is_used_at_once(app, 
 
 
 @pytest.mark.parametrize("way", ["link", "code", "button"])
-def test_every_way_to_use_a_magic_link_asks_for_the_second_factor(app, client, ada, outbox, clock, way):
+def test_every_way_to_use_a_magic_link_asks_for_two_factor(app, client, ada, outbox, clock, way):
     """Link, code and button end in one function, and that in the one way in."""
     client.log_in(ada)
     set_up(client, clock)
@@ -164,7 +164,7 @@ def test_every_way_to_use_a_magic_link_asks_for_the_second_factor(app, client, a
         "button": lambda: browser.post(outbox.link()),
         "code": lambda: browser.post("/auth/magic-link/sent", data={"code": code}),
     }[way]()
-    assert answer.location == "/auth/second-factor"
+    assert answer.location == "/auth/two-factor/verify"
     assert browser.get("/account").location.startswith("/auth/login")
 
 

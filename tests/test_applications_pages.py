@@ -52,15 +52,15 @@ def leaving(user):
     user.deletion_due_at = clock.now()
 
 
-def without_second_factor(user):
+def without_two_factor(user):
     """As the setting below demands it."""
 
 
-HELD = {unconfirmed: "/auth/unconfirmed", leaving: "/auth/keep", without_second_factor: "/auth/two-factor"}
+HELD = {unconfirmed: "/auth/unconfirmed", leaving: "/auth/keep", without_two_factor: "/auth/two-factor"}
 
 
 @on_sqlite
-@pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}])
+@pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}])
 @pytest.mark.parametrize("standing", HELD, ids=lambda standing: standing.__name__)
 def test_public_pages_stay_public_and_the_others_lead_to_what_is_missing(app, client, ada, shop, standing):
     client.log_in(ada)

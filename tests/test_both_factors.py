@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import Authenticator, Identity, Passkey, RecoveryCode, UserSession
 
-STEP, PROVE = "/auth/second-factor", "/auth/recent-login"
+STEP, PROVE = "/auth/two-factor/verify", "/auth/recent-login"
 NEW = "a lighthouse keeper sleeps at noon"
 
 

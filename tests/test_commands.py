@@ -246,7 +246,7 @@ ASKING = [
     ("users", "delete", "ada"),
     ("users", "delete", "ada", "--now"),
     ("users", "logout", "--all"),
-    ("users", "reset-second-factor", "ada"),
+    ("users", "reset-two-factor", "ada"),
 ]
 
 
@@ -726,7 +726,7 @@ COMMANDS = {
         "activate": ["ada"],
         "confirm": ["ada"],
         "send-reset": ["ada"],
-        "reset-second-factor": ["ada"],
+        "reset-two-factor": ["ada"],
         "trust-next-login": ["ada", "--yes"],
         "logout": ["ada"],
         "delete": ["ada", "--yes"],

@@ -118,8 +118,8 @@ def test_without_the_code_nothing_of_the_account_opens(new_device, ada):
     assert not is_logged_in(new_device)
     for address in ("/auth/history", "/auth/two-factor", "/auth/passkeys", "/auth/change-password", "/auth/export"):
         assert new_device.get(address).location.startswith(LOGIN)
-    assert new_device.get("/auth/second-factor").location == LOGIN
-    assert new_device.post("/auth/passkeys/request-options/second_step", headers=JSON).status_code == 401
+    assert new_device.get("/auth/two-factor/verify").location == LOGIN
+    assert new_device.post("/auth/passkeys/request-options/two_factor", headers=JSON).status_code == 401
     assert sessions_of(ada) == 1
 
 
@@ -168,7 +168,7 @@ def test_with_two_factor_authentication_its_step_is_asked_for_and_no_code(app, o
     set_up(owner, clock)
     outbox().clear()
     browser = app.test_client()
-    assert browser.log_in(ada).location == "/auth/second-factor"
+    assert browser.log_in(ada).location == "/auth/two-factor/verify"
     assert browser.get(VERIFY).location == LOGIN
     assert outbox() == []
 
@@ -506,15 +506,15 @@ def test_json_gets_statuses(app, owner, ada, outbox):
 # It is no second factor
 
 
-def test_it_is_no_second_factor_and_no_reauthentication(app, owner, ada, outbox, clock):
-    app.config["SECOND_FACTOR_FOR"] = "everybody"
+def test_it_is_no_two_factor_and_no_reauthentication(app, owner, ada, outbox, clock):
+    app.config["TWO_FACTOR_REQUIRED_FOR"] = "everybody"
     browser = app.test_client()
     browser.log_in(ada)
     clock.move(minutes=10)
     browser.post(VERIFY, data={"again": "y"})
     assert enter(browser, code_in(outbox()[-1])).location == "/"
     assert browser.get("/").location == "/auth/two-factor", "one must still be set up"
-    app.config["SECOND_FACTOR_FOR"] = "nobody"
+    app.config["TWO_FACTOR_REQUIRED_FOR"] = "nobody"
     assert browser.get("/auth/passkeys").status_code == 200
     clock.move(minutes=5)
     assert browser.get("/auth/passkeys").location == "/auth/recent-login", "15 minutes from the password, not the code"

@@ -42,7 +42,7 @@ def test_a_script_is_answered_in_json(client, ada, bob, accept):
     assert client.get("/account", headers=headers).status_code == 403
 
 
-def test_a_script_is_told_of_the_second_step(client, ada, phone):
+def test_a_script_is_told_of_two_factor(client, ada, phone):
     told = client.post("/auth/login", data=LOGIN, headers={"Accept": AXIOS})
     assert told.json["logged_in"] is False
     phone.clock.move(minutes=2)

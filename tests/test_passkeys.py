@@ -17,7 +17,7 @@ from app.models import Passkey, PasskeyChallenge, User, UserSession
 
 PAGE, LOGIN = "/auth/passkeys", "/auth/login"
 MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/log_in"
-STEP, USE_AS_STEP = "/auth/second-factor", "/auth/passkeys/request-options/second_step"
+STEP, USE_AS_STEP = "/auth/two-factor/verify", "/auth/passkeys/request-options/two_factor"
 USE_AGAIN = "/auth/passkeys/request-options/recent_login"
 REFUSED = "That passkey did not log you in. Try again, or log in another way."
 FAILED = "That did not work, or took longer than five minutes. Try again."
@@ -99,12 +99,14 @@ def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_
     page = client.get(PAGE)
     assert "<strong>My phone</strong>" in page.text
     assert "never used" in page.text
-    assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
+    assert told(another_client) == [
+        "You were logged out, because two-factor authentication of the account was changed."
+    ]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client), "a copy of the cookie is worth nothing"
-    assert outbox()[-1].subject == "Logging in takes a second step now"
+    assert outbox()[-1].subject == "Logging in takes two-factor authentication now"
     assert "A passkey was added to your account" in outbox()[-1].body
-    assert history()[-1] == "second_factor_on"
+    assert history()[-1] == "two_factor_on"
     assert "1 passkey<" in client.get("/account").text
 
 
@@ -234,7 +236,7 @@ def test_of_ten_who_add_one_passkey_at_once_one_has_it(app, ada, key):
         found = list(pool.map(send, browsers, answers))
     assert found.count(200) == 1
     assert set(found) <= {200, 302, 422}, "who comes later finds it taken, or is logged out"
-    assert history().count("second_factor_on") == 1
+    assert history().count("two_factor_on") == 1
     assert only().user_id == ada.id
 
 
@@ -415,7 +417,7 @@ def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada,
     db.session.add(challenge)
     db.session.commit()
     asked = challenge.id
-    assert not PasskeyChallenge.use(asked, "second_step", "hers", ada)
+    assert not PasskeyChallenge.use(asked, "two_factor", "hers", ada)
     assert not PasskeyChallenge.use(asked, "recent_login", "his", ada)
     assert not PasskeyChallenge.use(asked, "recent_login", "hers", bob)
     assert not PasskeyChallenge.use(asked, "recent_login", "hers", None)
@@ -691,11 +693,13 @@ def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member,
     prove(member, key)
     page = member.post(f"{own}/remove", follow_redirects=True)
     assert notes(page)[-1:] == ["My phone is removed. Your other devices were logged out."]
-    assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
+    assert told(another_client) == [
+        "You were logged out, because two-factor authentication of the account was changed."
+    ]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client)
-    assert outbox()[-1].subject == "A second factor was removed from your account"
-    assert history()[-1] == "second_factor_off"
+    assert outbox()[-1].subject == "two-factor authentication was removed from your account"
+    assert history()[-1] == "two_factor_off"
     assert member.get(own).status_code == member.post(f"{own}/remove").status_code == 404
     assert refused(log_in(another_client, key))
 
@@ -754,7 +758,7 @@ def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member
     assert "Until you have a passkey, you log in by a link that we mail to" in member.get(PAGE).text
     assert refused(log_in(another_client, key))
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    assert another_client.get(outbox.link()).location == "/", "no second step is left"
+    assert another_client.get(outbox.link()).location == "/", "no two-factor authentication is left"
     assert is_added(add(another_client, Key()))
 
 
@@ -779,7 +783,7 @@ def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, an
     assert db.session.scalars(select(Passkey)).all() == []
 
 
-# As a second step
+# As two-factor authentication
 
 
 def test_after_the_password_a_passkey_is_asked_for(member, another_client, ada, key):
@@ -795,7 +799,7 @@ def test_after_the_password_a_passkey_is_asked_for(member, another_client, ada, 
     assert (newest.method, newest.remembered) == ("password", True)
 
 
-def test_at_the_second_step_no_other_passkey_counts(member, another_client, ada, bob, key, clock):
+def test_at_two_factor_no_other_passkey_counts(member, another_client, ada, bob, key, clock):
     bob.confirmed = True
     db.session.commit()
     bobs, browser = Key(), member.application.test_client()
@@ -837,7 +841,7 @@ def test_a_recovery_code_does_instead_and_a_trusted_browser_is_spared(client, an
     assert another_client.log_in(ada).location == "/"
 
 
-def test_a_mailed_link_takes_the_second_step_too(member, another_client, key, outbox):
+def test_a_mailed_link_takes_two_factor_too(member, another_client, key, outbox):
     prove(member, key)
     member.post("/auth/remove-password")
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
@@ -901,8 +905,8 @@ def test_a_password_alone_does_not(client, ada, key, clock):
     assert client.post("/auth/recent-login", data=proof).status_code == 302
 
 
-@pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}])
-def test_where_everybody_must_have_a_second_factor_a_passkey_is_one(client, ada, key):
+@pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}])
+def test_where_everybody_must_have_two_factor_a_passkey_is_one(client, ada, key):
     client.log_in(ada)
     assert client.get("/").location == "/auth/two-factor"
     assert is_added(add(client, key))

@@ -146,7 +146,7 @@ def everything_of(user):
 def test_an_export_does_not_say_where_strangers_are(app, client, another_client, ada, phone, outbox):
     """A stranger sends every form, with the address of an account, its name, and its password."""
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, **OWNER)
-    client.post("/auth/second-factor", data={"code": phone.code()}, **OWNER)
+    client.post("/auth/two-factor/verify", data={"code": phone.code()}, **OWNER)
     client.post("/auth/reset", data={"email": "ada@example.com"}, **OWNER)
     for password in ("wrong", PASSWORD):  # and with that one they are asked for a code
         form = {"login": "ada", "username": "ada", "email": "ada@example.com", "password": password, "code": "123456"}
@@ -156,7 +156,7 @@ def test_an_export_does_not_say_where_strangers_are(app, client, another_client,
     outbox()
     held = personal_data.everything(ada)
     assert {row["action"] for row in held["events"] if not row["ip"]} >= {
-        "login_failed", "reset_asked", "magic_link_asked", "second_factor_failed"
+        "login_failed", "reset_asked", "magic_link_asked", "two_factor_failed"
     }  # fmt: skip
     assert {row["name"] for row in held["outbox"] if not row["details"]["ip"]} >= {"reset", "magic_link"}
     text = everything_of(ada)

@@ -34,7 +34,7 @@ ASKING_NOT = {
         ["auth.change_password", "auth.change_email"], "asks for it itself, and for the factor if there is one"
     ),
     **dict.fromkeys(["auth.login", "auth.magic_link", "auth.magic_link_sent", "auth.use_magic_link"], "is a proof"),
-    **dict.fromkeys(["auth.second_factor", "auth.verify_device"], "is a proof, too"),
+    **dict.fromkeys(["auth.two_factor_verify", "auth.verify_device"], "is a proof, too"),
     "auth.passkey_request_options": "asks for a proof",
     **dict.fromkeys(["auth.register"], "makes an account, and changes none"),
     **dict.fromkeys(["auth.request_reset", "auth.email_sent"], "sends an email to the mailbox, and no more"),

@@ -9,7 +9,7 @@ from test_passwords import beside, history, is_logged_in
 from app.extensions import db
 from app.models import RecoveryCode
 
-STEP = "/auth/second-factor"
+STEP = "/auth/two-factor/verify"
 NEW_ONES = "/auth/recovery-codes"
 
 
@@ -28,7 +28,7 @@ def test_each_works_once(client, another_client, ada, phone):
     assert (refused.status_code, "not right" in beside("recovery_code", refused)) == (422, True)
     assert another_client.post(STEP, data={"code": phone.codes[4]}).location == "/", "in whichever field"
     assert is_logged_in(another_client)
-    assert history().count("second_factor_used") == 2
+    assert history().count("two_factor_used") == 2
 
 
 def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, outbox):
@@ -73,7 +73,7 @@ def test_they_can_be_downloaded_without_another_request(client, ada, phone):
     assert "Recovery codes for ada at Flasky" in unquote(address)
 
 
-def test_without_a_second_step_there_are_none(client, ada):
+def test_without_two_factor_there_are_none(client, ada):
     client.log_in(ada)
     assert client.get(NEW_ONES).location == "/auth/two-factor"
     assert client.post(NEW_ONES).location == "/auth/two-factor"
@@ -81,7 +81,7 @@ def test_without_a_second_step_there_are_none(client, ada):
 
 
 def test_anothers_code_is_no_code(client, ada, bob, phone):
-    bob.confirmed, bob.second_factor_at = True, phone.clock.time
+    bob.confirmed, bob.two_factor_enabled_at = True, phone.clock.time
     db.session.commit()
     assert use(client, bob, phone.codes[0]).status_code == 422
     assert not is_logged_in(client)

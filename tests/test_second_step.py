@@ -1,4 +1,4 @@
-"""The second step: after every first one, with every second factor, and how often one may try."""
+"""Two-factor authentication: after every first one, with every second factor, and how often one may try."""
 
 from base64 import b32encode
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from app.extensions import db
 from app.models import Authenticator, Event, User, UserSession
 from app.security import tokens
 
-STEP, ASK = "/auth/second-factor", "/auth/recent-login"
+STEP, ASK = "/auth/two-factor/verify", "/auth/recent-login"
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ FIRST = [by_password, by_link, by_code, by_button, by_reset, by_confirmation, by
 METHODS = {"by_confirmation": "confirmation", "by_sso": "sso", "by_password": "password", "by_reset": "password"}
 
 
-# The second steps: what is typed, and whether that lets in
+# The two-factor authentication: what is typed, and whether that lets in
 
 
 SECOND = {
@@ -152,7 +152,7 @@ def test_no_address_leads_past_it(app, client, another_client, ada, phone, outbo
     by_password(client, outbox)
     for method in ("GET", "POST"):
         for endpoint, address in addresses(app, method):
-            if endpoint not in {"auth.second_factor", "first_step"}:
+            if endpoint not in {"auth.two_factor_verify", "first_step"}:
                 for query in ("", "?next=/account&code=" + phone.code()):
                     with (
                         client.open(address + query, method=method) as half,
@@ -167,7 +167,7 @@ def test_no_address_leads_past_it(app, client, another_client, ada, phone, outbo
 # What waits meanwhile
 
 
-def test_all_that_a_login_does_it_does_after_the_second_step(app, client, ada, phone, outbox):
+def test_all_that_a_login_does_it_does_after_two_factor(app, client, ada, phone, outbox):
     app.config["WTF_CSRF_ENABLED"] = True
     form = client.get("/auth/login?next=/auth/history")
     planted = hidden_token(form)
@@ -232,7 +232,7 @@ def deactivate(ada, outbox, browser):
 
 
 def change_factor(ada, outbox, browser):
-    browser.application.test_cli_runner().invoke(args=["users", "reset-second-factor", "ada", "--yes"])
+    browser.application.test_cli_runner().invoke(args=["users", "reset-two-factor", "ada", "--yes"])
 
 
 def delete(ada, outbox, browser):
@@ -423,7 +423,7 @@ def test_a_known_browser_pauses_alone(app, client, ada, phone, outbox):
 
 
 def test_known_browsers_have_one_count_together(app, ada, phone, outbox):
-    """A thief who logged in with many before the second step was there has no more tries with them."""
+    """A thief who logged in with many before two-factor authentication was there has no more tries with them."""
     known = [app.test_client() for _ in range(4)]
     for number, browser in enumerate(known):
         by_password(browser, outbox)
@@ -503,7 +503,7 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, outb
     lines = [two_factor_codes.FAILED, two_factor_codes.USED, "logged_in", "new_device", "browser_trusted"]
     assert history()[-5:] == lines
     page = client.get("/auth/history").text
-    assert "Somebody typed a wrong code at the second step" in page
+    assert "Somebody typed a wrong code at two-factor authentication" in page
     details = db.session.scalars(select(Event.detail).where(Event.action.in_(lines[:2])).order_by(Event.id)).all()
     assert phone.totp.secret not in str(details)
 

@@ -145,7 +145,7 @@ def owner_with_passkey(name):
     db.session.add_all(
         [passkey_of(user), Identity(user_id=user.id, provider="mine", issuer="https://mine", subject=name)]
     )
-    user.second_factor_at = user.created_at
+    user.two_factor_enabled_at = user.created_at
     db.session.add_all(RecoveryCode(user_id=user.id, hash=f"{number:064}") for number in range(10))
     db.session.flush()
     return user
@@ -242,7 +242,7 @@ def test_the_owner_adds_a_passkey_and_removes_the_app_and_the_mailbox_alone_does
     add_app(user, session)
     app_id = two_factor.find_authenticator(user).id
     add_passkey(user, session)
-    event = newest("second_factor_on")
+    event = newest("two_factor_on")
     remove_app(user, session)
     take_back(event)
     assert two_factor.is_on(user)
@@ -463,7 +463,7 @@ def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_n
     client.log_in(ada)
     set_up(client, clock)
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
-    assert "A second factor was added" in another_client.get(link).text
+    assert "two-factor authentication was added" in another_client.get(link).text
     assert another_client.post(link, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
     assert another_client.log_in(ada, NEW).location == "/"
     assert another_client.get("/account").status_code == 200
@@ -484,7 +484,7 @@ def test_the_link_of_the_first_set_up_undoes_a_later_one_too(app):
     user = person("ada")
     first = session_of(user)
     add_app(user, first)
-    event = newest("second_factor_on")
+    event = newest("two_factor_on")
     remove_app(user, first)
     add_app(user, session_of(user))
     take_back(event)
@@ -553,7 +553,7 @@ def test_from_any_email_everything_of_the_last_week_can_be_undone(app):
     link = secure_account.find(link_to(event).rpartition("/")[2])
     assert [change.action for change in secure_account.earlier_changes(link)] == [
         "recovery_codes_made",
-        "second_factor_on",
+        "two_factor_on",
     ]
     take_back(event, everything=True)
     assert state(user) == before
@@ -577,7 +577,7 @@ def test_two_factor_does_not_go_off_since_a_factor_cannot_be_restored(app):
     user, other = owner_with_passkey("ada"), person("eve")
     session = session_of(user)
     add_app(user, session)
-    event = newest("second_factor_on")
+    event = newest("two_factor_on")
     kept = db.session.scalar(select(Passkey.credential_id))
     remove_passkeys(user, session)
     db.session.add(Passkey(user_id=other.id, name="x", credential_id=kept, public_key="x", sign_count=0))

@@ -92,7 +92,7 @@ GOOD_FOR = {
     "link to a new address": f"{span(LIFE['change_email'])}, once",
     "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
-    "second step": f"{span(gate.SECOND_STEP_WITHIN)} after the first",
+    "two-factor authentication": f"{span(gate.TWO_FACTOR_WITHIN)} after the first",
     "trusted browser": span(trusted_devices.LASTS),
     "journey to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
     "recent login": span(sessions.RECENT),

@@ -255,7 +255,7 @@ def test_a_provider_whose_name_can_stand_in_no_address_is_refused(refusal, name)
 
 
 def test_providers_are_what_their_settings_say(start):
-    own = {"OIDC_ACME_LABEL": "ACME", "OIDC_ACME_DOMAINS": "acme.com, acme.org", "OIDC_ACME_SECOND_FACTOR": "0"}
+    own = {"OIDC_ACME_LABEL": "ACME", "OIDC_ACME_DOMAINS": "acme.com, acme.org", "OIDC_ACME_TWO_FACTOR": "0"}
     google = {"OIDC_GOOGLE_CLIENT_ID": "x", "OIDC_GOOGLE_CLIENT_SECRET": "y"}
     microsoft = {
         "OIDC_MICROSOFT_CLIENT_ID": "x",
@@ -265,9 +265,9 @@ def test_providers_are_what_their_settings_say(start):
     names = {"OIDC_PROVIDERS": "acme, google microsoft"}
     found = start(**GOOD | ACME | own | google | microsoft | names).config["OIDC_PROVIDERS"]
     acme, google, microsoft = found.values()
-    assert (acme.label, acme.domains, acme.second_factor) == ("ACME", ("acme.com", "acme.org"), False)
+    assert (acme.label, acme.domains, acme.two_factor) == ("ACME", ("acme.com", "acme.org"), False)
     assert acme.issuer == "https://login.acme.example/"  # to the email
-    assert (google.label, google.issuer, google.second_factor) == ("Google", "https://accounts.google.com", True)
+    assert (google.label, google.issuer, google.two_factor) == ("Google", "https://accounts.google.com", True)
     assert (google.domains, google.hosts_domains) == (("gmail.com", "googlemail.com"), True)
     assert (microsoft.vouches_by, microsoft.tenants) == ("xms_edov", (TENANT, OTHER_TENANT))
     assert "a secret" not in repr(acme)
@@ -322,7 +322,7 @@ def test_a_setting_of_a_provider_is_normalised(start, name, value, read):
         ("SCOPE", "email profile"),
         ("RESPONSE_MODE", "fragment"),
         ("TOKEN_AUTH", "basic"),
-        ("SECOND_FACTOR", "maybe"),
+        ("TWO_FACTOR", "maybe"),
         ("CLIENT_SECRET_KEY_FILE", "/nowhere/AuthKey.p8"),
         ("CLIENT_SECRET_KEY_FILE", __file__),
     ],
@@ -437,8 +437,8 @@ def test_nothing_means_the_default(configured, text):
         ("PASSWORD_MIN_LENGTH", "7", "write a number from 8 to 128."),
         ("PASSWORD_MIN_LENGTH", "129", "write a number from 8 to 128."),
         ("MAIL_DELIVERY", "nonsense", "write thread, worker or off."),
-        ("SECOND_FACTOR_FOR", "some", "write nobody, admins or everybody."),
-        ("SECOND_FACTOR_FOR", "Everybody", "write nobody, admins or everybody."),
+        ("TWO_FACTOR_REQUIRED_FOR", "some", "write nobody, admins or everybody."),
+        ("TWO_FACTOR_REQUIRED_FOR", "Everybody", "write nobody, admins or everybody."),
     ],
 )
 def test_what_can_not_be_read_is_refused_at_start(refusal, configuration, name, text, remedy):

@@ -76,13 +76,13 @@ def test_a_cart_filled_before_the_login_is_handed_over(client, ada, outbox, told
         assert "cart" not in after
 
 
-def test_a_cart_outlives_the_second_factor(told, client, ada, phone):
+def test_a_cart_outlives_two_factor(told, client, ada, phone):
     told.clear()
     client.get("/fill")
     client.log_in(ada)
     assert carts(told) == []
     phone.clock.move(minutes=2)
-    client.post("/auth/second-factor", data={"code": phone.code()})
+    client.post("/auth/two-factor/verify", data={"code": phone.code()})
     assert carts(told) == [CART]
 
 

@@ -369,7 +369,7 @@ def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_
     """The account takeover: a provider's unsigned userinfo claimed another provider's issuer."""
     app.config["OIDC_PROVIDERS"] = {
         "acme": issuer.provider(),
-        "other": other.provider("other", second_factor=False),
+        "other": other.provider("other", two_factor=False),
     }
     travel(client, issuer, sub="v")
     other.userinfo = {"sub": "v", "iss": issuer.url}

@@ -610,13 +610,13 @@ def test_what_is_done_to_one_account_at_once_does_not_deadlock(app, ada, first, 
         db.session.commit()
 
 
-def test_a_second_factor_is_asked_for_unless_the_provider_is_excused(app, client, another_client, ada, issuer):
+def test_two_factor_is_asked_for_unless_the_provider_is_excused(app, client, another_client, ada, issuer):
     link_by_hand(ada, issuer)
-    ada.second_factor_at = ada.created_at
+    ada.two_factor_enabled_at = ada.created_at
     db.session.commit()
-    assert travel(client, issuer, f"{START}?next=/auth/history").location == "/auth/second-factor"
+    assert travel(client, issuer, f"{START}?next=/auth/history").location == "/auth/two-factor/verify"
     assert not is_logged_in(client)
-    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(second_factor=False)}
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(two_factor=False)}
     assert travel(another_client, issuer).location == "/"
 
 

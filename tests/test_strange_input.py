@@ -30,11 +30,11 @@ from walk import (
     Query,
     Walk,
     fill,
-    in_second_step,
     member,
     member_with_app,
     member_without_password,
     stranger,
+    two_factor_pending,
     unconfirmed,
 )
 
@@ -89,7 +89,7 @@ def walk(app, visitor, monkeypatch):
     print(f"{walk.asked} requests")
 
 
-@by(member, stranger, unconfirmed, member_with_app, member_without_password, in_second_step)
+@by(member, stranger, unconfirmed, member_with_app, member_without_password, two_factor_pending)
 def test_every_field_of_every_form(walk):
     for rule in walk.rules("POST"):
         if not (names := walk.names(rule)):

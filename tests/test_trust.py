@@ -1,4 +1,4 @@
-"""Browsers that are spared the second step: for 30 days, until their owner or the account's fate ends that."""
+"""Browsers that are spared two-factor authentication: for 30 days, until their owner or the account's fate ends that."""
 
 import re
 
@@ -11,7 +11,7 @@ from test_passwords import NEW, choose, history, is_logged_in
 from app.extensions import db
 from app.models import Device
 
-STEP, SESSIONS = "/auth/second-factor", "/auth/sessions"
+STEP, SESSIONS = "/auth/two-factor/verify", "/auth/sessions"
 FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 
 
@@ -50,7 +50,7 @@ def test_it_is_for_who_asks_for_it(client, ada, phone):
 
 def test_it_is_this_browsers_and_this_accounts(app, trusted, another_client, ada, bob, phone):
     assert another_client.log_in(ada).location == STEP
-    bob.confirmed, bob.second_factor_at = True, phone.clock.time
+    bob.confirmed, bob.two_factor_enabled_at = True, phone.clock.time
     db.session.commit()
     assert not is_trusted(trusted, bob)
 

@@ -16,7 +16,7 @@ from app.accounts import two_factor
 from app.extensions import db
 from app.models import Authenticator, RecoveryCode, User, UserSession
 
-STEP = "/auth/second-factor"
+STEP = "/auth/two-factor/verify"
 
 
 def is_on(user):
@@ -50,11 +50,13 @@ def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbo
     assert (done.status_code, len(set(codes_on(done)))) == (200, 10)
     assert is_on(ada)
     assert is_logged_in(client)
-    assert told(another_client) == ["You were logged out, because the second step of the account was changed."]
+    assert told(another_client) == [
+        "You were logged out, because two-factor authentication of the account was changed."
+    ]
     another_client.set_cookie("session", copy)
     assert not is_logged_in(another_client), "its id is another now"
-    assert history()[-1] == "second_factor_on"
-    assert outbox()[-1].subject == "Logging in takes a second step now"
+    assert history()[-1] == "two_factor_on"
+    assert outbox()[-1].subject == "Logging in takes two-factor authentication now"
     assert phone.totp.secret not in client.get(SET_UP).text
 
 
@@ -152,8 +154,8 @@ def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_
     assert not is_on(ada)
     assert is_logged_in(client)
     assert not is_logged_in(another_client)
-    assert outbox()[-1].subject == "A second factor was removed from your account"
-    assert history()[-1] == "second_factor_off"
+    assert outbox()[-1].subject == "two-factor authentication was removed from your account"
+    assert history()[-1] == "two_factor_off"
     assert another_client.log_in(ada).location == "/"
     assert client.post("/auth/two-factor/off").location == SET_UP, "twice is nothing"
 
@@ -166,10 +168,10 @@ def test_each_change_is_told_with_a_way_to_take_the_account_back(client, ada, ph
     client.post("/auth/two-factor/off")
     way_back = "This wasn't me:\nhttp://localhost/auth/secure-account/"
     assert [email.subject for email in outbox() if way_back in email.body] == [
-        "Logging in takes a second step now",
+        "Logging in takes two-factor authentication now",
         "A new browser is logged in to your account",
         "New recovery codes were made for your account",
-        "A second factor was removed from your account",
+        "two-factor authentication was removed from your account",
     ]
 
 
@@ -201,7 +203,7 @@ def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, out
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_who_proves_the_mailbox_first_finds_no_second_step(client, another_client, bob, clock, outbox):
+def test_who_proves_the_mailbox_first_finds_no_two_factor(client, another_client, bob, clock, outbox):
     client.log_in(bob)
     bob.confirmed = True
     db.session.commit()
@@ -216,12 +218,12 @@ def test_who_proves_the_mailbox_first_finds_no_second_step(client, another_clien
 # Where it is required
 
 
-@pytest.mark.parametrize("settings", [{"SECOND_FACTOR_FOR": "everybody"}, {"SECOND_FACTOR_FOR": "admins"}])
+@pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}, {"TWO_FACTOR_REQUIRED_FOR": "admins"}])
 def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_client, ada, bob, clock, settings):
     ada.is_admin = bob.confirmed = True
     db.session.commit()
     another_client.log_in(bob)
-    is_everybody = settings["SECOND_FACTOR_FOR"] == "everybody"
+    is_everybody = settings["TWO_FACTOR_REQUIRED_FOR"] == "everybody"
     assert is_logged_in(another_client) is not is_everybody
     client.log_in(ada)
     assert client.get("/auth/history").location == SET_UP
@@ -251,7 +253,7 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
 
 
 def test_who_leaves_can_say_that_they_stay_before_they_set_it_up(app, client, ada):
-    app.config["SECOND_FACTOR_FOR"] = "everybody"
+    app.config["TWO_FACTOR_REQUIRED_FOR"] = "everybody"
     ada.deletion_due_at = ada.created_at + timedelta(days=14)
     db.session.commit()
     client.log_in(ada)
@@ -261,7 +263,7 @@ def test_who_leaves_can_say_that_they_stay_before_they_set_it_up(app, client, ad
 
 
 def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):
-    app.config["SECOND_FACTOR_FOR"] = "everybody"
+    app.config["TWO_FACTOR_REQUIRED_FOR"] = "everybody"
     client.log_in(ada)
     client.get("/auth/history")
     phone = Phone(key_on(client.get(SET_UP)), clock)
@@ -276,19 +278,19 @@ def test_an_operator_turns_it_off(app, client, another_client, ada, phone, outbo
     log_in(client, ada, phone)
     run = app.test_cli_runner(catch_exceptions=False).invoke
     said = run(args=["users", "why", "ada"]).stdout
-    assert "ada does a second step (authenticator; recovery codes left: 10)." in said
-    assert "flask users reset-second-factor ada" in said
+    assert "ada does two-factor authentication (authenticator; recovery codes left: 10)." in said
+    assert "flask users reset-two-factor ada" in said
     assert "Nothing keeps ada out" not in said
     assert "Factors    authenticator" in run(args=["users", "show", "ada"]).stdout
-    assert run(args=["users", "reset-second-factor", "ada"], input="n\n").exit_code == 1
+    assert run(args=["users", "reset-two-factor", "ada"], input="n\n").exit_code == 1
     assert is_on(ada)
-    assert "one step now" in run(args=["users", "reset-second-factor", "ADA@example.com", "--yes"]).stdout
+    assert "one step now" in run(args=["users", "reset-two-factor", "ADA@example.com", "--yes"]).stdout
     assert not is_on(ada)
     assert not is_logged_in(client)
-    assert history()[-1] == "second_factor_reset"
+    assert history()[-1] == "two_factor_reset"
     assert "By: those who run Flasky" in outbox()[-1].body
     assert another_client.log_in(ada).location == "/"
-    assert "has no second factor" in run(args=["users", "reset-second-factor", "ada"]).stdout
+    assert "has no second factor" in run(args=["users", "reset-two-factor", "ada"]).stdout
 
 
 def test_the_account_page_says_what_is_set_up(client, ada, clock):

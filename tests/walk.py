@@ -125,14 +125,14 @@ def member_without_password(client, number):
     client.post("/auth/recent-login", data={"send_code": "y"})
 
 
-def in_second_step(client, number):
+def two_factor_pending(client, number):
     user = person(number)
     add_app(user)
     db.session.commit()
     client.log_in(user)
 
 
-KNOWN_BY_COOKIES = {stranger, in_second_step}  # of these, all that counts is what their browser holds
+KNOWN_BY_COOKIES = {stranger, two_factor_pending}  # of these, all that counts is what their browser holds
 
 
 def person(number, **columns):
@@ -150,7 +150,7 @@ def person(number, **columns):
 def add_app(user):
     secret = tokens.encrypt("authenticator", two_factor.new_secret())
     db.session.add(Authenticator(user_id=user.id, secret=secret))
-    user.second_factor_at = clock.now()
+    user.two_factor_enabled_at = clock.now()
 
 
 def plausible(number):

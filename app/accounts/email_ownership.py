@@ -16,7 +16,7 @@ from app.models import EmailChange, Event, PasskeyChallenge, SsoJourney, User
 
 # Every column of `users` and every table about an account is in one of these; a test compares.
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(
-    ("deletion_due_at", "next_login_trusted_until", "passkey_handle", "second_factor_at")
+    ("deletion_due_at", "next_login_trusted_until", "passkey_handle", "two_factor_enabled_at")
 )
 CLEARED_TABLES = (EmailChange, PasskeyChallenge, SsoJourney)  # besides credentials, sessions and devices
 KEPT = {

@@ -106,7 +106,7 @@ def request_options(purpose: str, browser: str, user: User | None = None) -> str
 
 
 def add(user: User, browser: str, answer: str, name: str, keep: UserSession) -> list[str]:
-    """Add the passkey that `browser` made, which is a second factor, too: as two_factor.add() does.
+    """Add the passkey that `browser` made, which is two-factor authentication, too: as two_factor.add() does.
 
     Return the recovery codes that come with an account's first factor. Raises ValueError, with a reason in words, if it
     can't be added; IntegrityError if somebody has it.

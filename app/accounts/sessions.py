@@ -42,7 +42,7 @@ def start(
 ) -> UserSession | None:
     """Sign a browser in. `method` is how the person proved who they are, `device` what its cookie says.
 
-    `is_by_trust`: the second step was spared, which spares no question before what is sensitive.
+    `is_by_trust`: two-factor authentication was spared, which spares no question before what is sensitive.
     Return None if that proof is out of date: the password was changed since, or the account deactivated.
     Raises rate_limits.Exceeded if the account was logged in to too often from this network.
     """
@@ -74,7 +74,7 @@ def prove_again(user_session: UserSession) -> None:
     With two-factor authentication on, both factors were proved, which allows one change of a credential.
     """
     user_session.authenticated_at = clock.now()
-    user_session.both_factors_at = clock.now() if user_session.user.second_factor_at else None
+    user_session.both_factors_at = clock.now() if user_session.user.two_factor_enabled_at else None
     audit.record(user_session.user, "proved_again")
 
 

@@ -1,4 +1,4 @@
-"""Browsers that are spared the second step. Their owner says which, and much that happens to the account ends it."""
+"""Browsers that are spared two-factor authentication. Their owner says which, and much that happens to the account ends it."""
 
 import secrets
 from collections.abc import Sequence

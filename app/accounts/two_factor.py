@@ -1,6 +1,6 @@
 """The second factor: authenticator apps here, other kinds in modules of their own; what all have in common is here.
 
-The first factor that is added turns the second step on, with recovery codes; the last one that is removed turns it off.
+The first factor that is added turns two-factor authentication on, with recovery codes; the last one that is removed turns it off.
 """
 
 import re
@@ -18,7 +18,7 @@ from app.models import Authenticator, Passkey, RecoveryCode, RemovedCredential, 
 from app.security import audit, tokens
 from config import setting
 
-# What counts as a second factor: the table of each kind, with user_id and created_at; and its words in emails.
+# What counts as two-factor authentication: the table of each kind, with user_id and created_at; and its words in emails.
 FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": Passkey}
 IN_WORDS = {"authenticator": "an authenticator app", "passkey": "a passkey"}
 
@@ -27,13 +27,13 @@ DRIFT = 1  # steps that a clock may be ahead or behind
 
 
 def is_on(user: User) -> bool:
-    """Say whether a second step is asked for when this person logs in."""
-    return user.second_factor_at is not None
+    """Say whether two-factor authentication is asked for when this person logs in."""
+    return user.two_factor_enabled_at is not None
 
 
 def is_missing(user: User) -> bool:
-    """Say whether the account must have a second factor and has none."""
-    concerned = {"everybody": True, "admins": user.is_admin}.get(setting("SECOND_FACTOR_FOR"), False)
+    """Say whether the account must have two-factor authentication and has none."""
+    concerned = {"everybody": True, "admins": user.is_admin}.get(setting("TWO_FACTOR_REQUIRED_FOR"), False)
     return concerned and not is_on(user)
 
 
@@ -46,52 +46,52 @@ def methods(user: User) -> list[str]:
 # Adding and removing a factor of any kind
 
 
-def add(user: User, name: str, factor: Any, keep: UserSession, email: str = "second_factor_added") -> list[str] | None:
+def add(user: User, name: str, factor: Any, keep: UserSession, email: str = "two_factor_added") -> list[str] | None:
     """Add a factor, revoke all sessions but `keep`, and notify the user, with `email` if it is not the first factor.
 
     Return the recovery codes that come with the first one, else no codes; None if another request was faster.
     """
     is_first = not is_on(user)
-    if not _change(user, since=user.second_factor_at or clock.now()):
+    if not _change(user, since=user.two_factor_enabled_at or clock.now()):
         return None
-    event = audit.record(user, "second_factor_on", factor=name)
+    event = audit.record(user, "two_factor_on", factor=name)
     db.session.flush()
     factor.event_id = event.id
     db.session.add(factor)
     db.session.flush()
-    sessions.end_others(user, keep, reason="second_factor_changed")
+    sessions.end_others(user, keep, reason="two_factor_changed")
     if is_first:
         sessions.forget_devices(user, keep)
-    outbox.enqueue("second_factor_on" if is_first else email, user, event=event, factor=IN_WORDS[name])
+    outbox.enqueue("two_factor_on" if is_first else email, user, event=event, factor=IN_WORDS[name])
     return recovery_codes.make(user, event) if is_first else []
 
 
 def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
     """Remove a factor, revoke all sessions but `keep`, and notify the user; return False if another was faster."""
     is_last = _count(user) == 1
-    if not _change(user, since=None if is_last else user.second_factor_at):
+    if not _change(user, since=None if is_last else user.two_factor_enabled_at):
         return False
-    event = audit.record(user, "second_factor_off", factor=name)
+    event = audit.record(user, "two_factor_off", factor=name)
     credentials.remove(event, type(factor), type(factor).id == factor.id)
     if is_last:
         credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
-    sessions.end_others(user, keep, reason="second_factor_changed")
-    outbox.enqueue("second_factor_off", user, event=event, factor=IN_WORDS[name], is_last=is_last)
+    sessions.end_others(user, keep, reason="two_factor_changed")
+    outbox.enqueue("two_factor_off", user, event=event, factor=IN_WORDS[name], is_last=is_last)
     return True
 
 
 def reset(user: User) -> None:
     """Turn two-factor authentication off for an operator, revoke all sessions and notify the user."""
     user.lock()
-    event = audit.record(user, "second_factor_reset")
+    event = audit.record(user, "two_factor_reset")
     kinds: list[type[Any]] = [RecoveryCode, *FACTORS.values()]
     for model in kinds:
         credentials.remove(event, model, model.user_id == user.id)
-    user.second_factor_at = None
+    user.two_factor_enabled_at = None
     user.password_version = User.password_version + 1
-    sessions.end_others(user, reason="second_factor_changed")
-    everything = "all that the second step was done with"
-    outbox.enqueue("second_factor_off", user, event=event, factor=everything, is_last=True)
+    sessions.end_others(user, reason="two_factor_changed")
+    everything = "all that two-factor authentication was done with"
+    outbox.enqueue("two_factor_off", user, event=event, factor=everything, is_last=True)
 
 
 # For "This wasn't me"
@@ -110,7 +110,7 @@ def was_on(user: User, before: int) -> bool:
 
 def follow_factors(user: User) -> None:
     """Turn two-factor authentication on or off by whether the account has a factor, after some were restored."""
-    user.second_factor_at = (user.second_factor_at or clock.now()) if _count(user) else None
+    user.two_factor_enabled_at = (user.two_factor_enabled_at or clock.now()) if _count(user) else None
 
 
 # Authenticator apps
@@ -169,8 +169,8 @@ def use_app_code(user: User, code: str) -> bool:
 
 
 def _change(user: User, since: Any) -> bool:
-    """Have the second step since then, or not at all: who is half-way in starts anew, and of two at once one is."""
-    return user.spend("reset", password_version=user.password_version + 1, second_factor_at=since)
+    """Have two-factor authentication since then, or not at all: who is half-way in starts anew, and of two at once one is."""
+    return user.spend("reset", password_version=user.password_version + 1, two_factor_enabled_at=since)
 
 
 def _count(user: User) -> int:

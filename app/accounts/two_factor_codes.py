@@ -1,4 +1,4 @@
-"""Codes that are typed where the second step is asked for: which are right, and how often one may try.
+"""Codes that are typed where two-factor authentication is asked for: which are right, and how often one may try.
 
 Nobody can try who has not done the first step. Devices that the account knows have one count together, all others
 another; recovery codes, which nobody guesses, are always looked at and never counted: so many wrong codes shut no owner
@@ -17,7 +17,7 @@ from app.extensions import db, rows_changed
 from app.models import Event, User
 from app.security import audit
 
-FAILED, USED = "second_factor_failed", "second_factor_used"  # the history lines that are counted
+FAILED, USED = "two_factor_failed", "two_factor_used"  # the history lines that are counted
 RECOVERY_FAILED = "recovery_code_failed"  # which are not
 APP_CODE = re.compile(r"\d{6}")
 TRIES, PAUSE = 5, timedelta(minutes=5)  # wrong codes, in all known browsers together, or in all others together
@@ -52,7 +52,7 @@ def check_code(user: User, code: str, device: str) -> None:
         audit.record(user, USED, factor="authenticator")
         return
     audit.note(audit.CODE_FAILED)
-    outbox.notify("second_factor_failed", user, audit.record(user, FAILED, device=where))
+    outbox.notify("two_factor_failed", user, audit.record(user, FAILED, device=where))
     raise ValueError(f"{WRONG} {CLOCK}")
 
 

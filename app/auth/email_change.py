@@ -43,7 +43,7 @@ class ChangeEmailByCodeForm(ChangeEmailForm):
 
 
 @bp.route("/change-email", methods=["GET", "POST"])
-@gate.second_factor_required
+@gate.two_factor_reauthentication_required
 @limited("login", "reauthentication", "code", "availability")
 def change_email():
     form = ChangeEmailForm() if current_user.password_hash else ChangeEmailByCodeForm()

@@ -1,6 +1,6 @@
 """The one way in and out. Every login method proves who someone is, then calls log_in().
 
-That asks for a second step where the account has one: nowhere else is it asked for, and nobody gets past it.
+That asks for two-factor authentication where the account has one: nowhere else is it asked for, and nobody gets past it.
 """
 
 import secrets
@@ -35,7 +35,7 @@ OPEN_TO_THE_UNCONFIRMED = {
     "dev.email_html",
 }
 OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout", "auth.secure_account"}
-OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
+OPEN_WITHOUT_TWO_FACTOR = {  # where one must be set up
     "auth.two_factor",
     "auth.list_passkeys",
     "auth.add_passkey",
@@ -52,7 +52,7 @@ OPEN_WITHOUT_SECOND_FACTOR = {  # where one must be set up
 OUR_BLUEPRINTS = {"auth", "main", "dev", "bootstrap"}
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
-FIRST_STEPS = ("second_step", "device_verification")  # in the session: who proved the password, and what is missing
+FIRST_STEPS = ("two_factor", "device_verification")  # in the session: who proved the password, and what is missing
 # Of the session: what a provider said, until its owner has logged in; logins that were begun at providers.
 SURVIVES_LOGIN = {"vouched", "sso"}
 # Of the session: what is ours, and handed to nobody when its visitor logs in.
@@ -60,7 +60,7 @@ OURS = {"_user_id", "_id", "_fresh", "_permanent", "_flashes", "csrf_token", "br
 OURS |= {"email_sent_to", "authenticator", "removed_passkey", "magic_link"}
 OURS |= {*FIRST_STEPS, *SURVIVES_LOGIN}
 DEVICE_LASTS = timedelta(days=365)
-SECOND_STEP_WITHIN = timedelta(minutes=10)
+TWO_FACTOR_WITHIN = timedelta(minutes=10)
 DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code lasts 15, and can be sent again
 
 # Why a browser was logged out by what happened elsewhere.
@@ -75,7 +75,7 @@ ENDED = {
     "logged_out_everywhere": "You were logged out everywhere by those who run this site.",
     "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
     "identity_unlinked": "You were logged out, because an account elsewhere was taken off yours in another browser.",
-    "second_factor_changed": "You were logged out, because the second step of the account was changed.",
+    "two_factor_changed": "You were logged out, because two-factor authentication of the account was changed.",
     "too_many": "You were logged out, because the account was logged in with many other browsers since.",
     "deletion": "You were logged out, because the account is to be deleted.",
     "deactivated": "You were logged out, because the account was deactivated.",
@@ -85,7 +85,7 @@ ENDED = {
 def complete_login(user, method, remember=False, to=None, words=None, is_both_factors=False):
     """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going.
 
-    That is by way of the second step, if the account has one, this browser is not trusted, and the proof does not count
+    That is by way of two-factor authentication, if the account has one, this browser is not trusted, and the proof does not count
     as both factors. `to`: where they must go first; `words`: what they are told.
     """
     if not user.is_active:
@@ -98,21 +98,21 @@ def complete_login(user, method, remember=False, to=None, words=None, is_both_fa
     is_trusted = is_asked and trusted_devices.is_given(user, device())
     first_step = {"method": method, "remember": remember, "to": destination, "words": words}
     if is_asked and not is_trusted:
-        return _keep_first_step("second_step", "auth.second_factor", user, **first_step)
+        return _keep_first_step("two_factor", "auth.two_factor_verify", user, **first_step)
     takes_code = method == "password" and device_verification.is_required(user, device())
     if takes_code and not device_verification.use_trust(user):
         return _ask_for_device_code(user, **first_step)
     return _let_in(user, method, remember, destination, words, is_by_trust=is_trusted)
 
 
-def second_step():
+def two_factor():
     """Return whose first step this browser has done, and is to do the second: None if that is void by now."""
-    return _whose_first_step("second_step", SECOND_STEP_WITHIN)
+    return _whose_first_step("two_factor", TWO_FACTOR_WITHIN)
 
 
-def pass_second_step(trust_browser=False):
-    """Log in the one whom second_step() returned, who has proved the second factor now; return the way on."""
-    user, waiting = second_step(), session["second_step"]
+def complete_two_factor(trust_browser=False):
+    """Log in the one whom two_factor() returned, who has proved the second factor now; return the way on."""
+    user, waiting = two_factor(), session["two_factor"]
     return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], trust_browser)
 
 
@@ -136,8 +136,8 @@ def pass_device_verification():
     return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], proved_at=proved_at)
 
 
-def start_again(step="second_step"):
-    """Lead a browser that has no second step to do, or not any more, to the first."""
+def start_again(step="two_factor"):
+    """Lead a browser that has no two-factor authentication to do, or not any more, to the first."""
     waiting = session.pop(step, None)
     if wants_json():
         abort(401)
@@ -330,7 +330,7 @@ def both_factors_required(view):
     return _both_factors_required(view, otherwise=recent_login_required(view))
 
 
-def second_factor_required(view):
+def two_factor_reauthentication_required(view):
     """Require the same as both_factors_required() if two-factor is on; if not, the view asks for the one factor."""
     return _both_factors_required(view, otherwise=view)
 
@@ -416,7 +416,7 @@ def _must_go_to(user):
         return "auth.keep"
     if not user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE:
         return "auth.unconfirmed"
-    if request.endpoint not in OPEN_WITHOUT_SECOND_FACTOR | OPEN_TO_THOSE_WHO_LEAVE and two_factor.is_missing(user):
+    if request.endpoint not in OPEN_WITHOUT_TWO_FACTOR | OPEN_TO_THOSE_WHO_LEAVE and two_factor.is_missing(user):
         return "auth.two_factor"
     return None
 

@@ -67,7 +67,7 @@ def passkey_creation_options():
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
 @limited("passkey_options")
 def passkey_request_options(purpose):
-    asked = {"log_in": None, "second_step": gate.second_step(), "recent_login": current_user}
+    asked = {"log_in": None, "two_factor": gate.pending_two_factor(), "recent_login": current_user}
     if purpose not in asked:
         abort(404)
     if purpose != "log_in" and not (asked[purpose] and asked[purpose].is_authenticated):

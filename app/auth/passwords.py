@@ -50,7 +50,7 @@ REMOVE_PASSWORD = {
 
 
 @bp.route("/change-password", methods=["GET", "POST"])
-@gate.second_factor_required
+@gate.two_factor_reauthentication_required
 @limited("login", "reauthentication")
 def change_password():
     if current_user.password_hash is None:

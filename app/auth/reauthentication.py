@@ -1,6 +1,6 @@
 """Proving once more who one is, before what can't be undone: by the password, or by a code for those who have none.
 
-Who has a second factor proves that, too, on the same form; a passkey is both.
+Who has two-factor authentication proves that, too, on the same form; a passkey is both.
 """
 
 from urllib.parse import unquote, urlsplit

@@ -49,5 +49,5 @@ def end_trust(handle):
     if not trusted_devices.end_one(current_user, handle):
         abort(404)
     db.session.commit()
-    flash("That browser is asked for the second step again.", "success")
+    flash("That browser is asked for two-factor authentication again.", "success")
     return redirect(url_for("auth.list_sessions"))

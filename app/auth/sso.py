@@ -235,7 +235,7 @@ def _enter(provider, vouched, remember, destination):
     if user:
         session.pop("vouched", None)
         method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)
-        excused = not provider.second_factor
+        excused = not provider.two_factor
         return gate.complete_login(user, method, remember, to=to or destination, words=words, is_both_factors=excused)
     if outcome is Outcome.CLOSED:
         return _failed(f"Nobody here is linked with that {provider.label} account, and registration is closed.")

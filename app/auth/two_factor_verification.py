@@ -1,4 +1,4 @@
-"""The second step of logging in: a passkey, a code of the authenticator app, or a recovery code."""
+"""Two-factor authentication of logging in: a passkey, a code of the authenticator app, or a recovery code."""
 
 from flask import request
 from wtforms import BooleanField, HiddenField
@@ -16,7 +16,7 @@ from app.security.rate_limits import limited
 def is_right(form, field):
     """A validator: use the code up, for the person whose first step this browser has done."""
     try:
-        two_factor_codes.check_code(gate.second_step(), field.data, gate.device())
+        two_factor_codes.check_code(gate.pending_two_factor(), field.data, gate.device())
     except ValueError as error:
         raise ValidationError(str(error)) from error
 
@@ -31,8 +31,8 @@ class PasskeyForm(Form):
     trust = BooleanField()
 
     def validate_credential(self, field):
-        user = gate.second_step()
-        if not passkeys.authenticate("second_step", gate.browser_id(), field.data, user):
+        user = gate.pending_two_factor()
+        if not passkeys.authenticate("two_factor", gate.browser_id(), field.data, user):
             raise ValidationError("That passkey was not taken. Try again, or do the step another way.")
         audit.record(user, two_factor_codes.USED, factor="passkey")
 
@@ -41,17 +41,17 @@ class RecoveryForm(Form):
     recovery_code = factor_code_field("Recovery code", is_right, inputmode="text")
 
 
-@bp.route("/second-factor", methods=["GET", "POST"])
+@bp.route("/two-factor/verify", methods=["GET", "POST"])
 @limited("code", with_passkey=["passkey"])
-def second_factor():
-    user = gate.second_step()
+def two_factor_verify():
+    user = gate.pending_two_factor()
     if not user:
         return gate.start_again()
     code, recovery = CodeForm(), RecoveryForm()
     form = PasskeyForm() if request.form.get("credential") else recovery if "recovery_code" in request.form else code
     if form.validate_on_submit():
-        return gate.pass_second_step(trust_browser=form is not recovery and form.trust.data)
+        return gate.complete_two_factor(trust_browser=form is not recovery and form.trust.data)
     if form.errors:
         db.session.commit()  # a wrong try counts
     state = {"methods": two_factor.methods(user), "left": recovery_codes.left(user)}
-    return form_page("auth/second_factor.html", form, code=code, recovery=recovery, **state)
+    return form_page("auth/two_factor_verify.html", form, code=code, recovery=recovery, **state)

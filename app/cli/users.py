@@ -136,17 +136,17 @@ def send_reset(user):
     click.echo(f"An email is on its way to {user.email}.")
 
 
-@users.command("reset-second-factor")
+@users.command("reset-two-factor")
 @one_user
 @prompts.asks_first
-def reset_second_factor(user, confirm):
-    """Turn the second step off for a person who is locked out. Be sure first that it is them who ask.
+def reset_two_factor(user, confirm):
+    """Turn two-factor authentication off for a person who is locked out. Be sure first that it is them who ask.
 
     Authenticator app, passkeys and recovery codes are removed, and every browser is logged out. An email says so.
     """
     if not two_factor.is_on(user):
         return click.echo(f"{user.username} has no second factor.")
-    confirm(f"Turn the second step of {user.username} <{user.email}> off?")
+    confirm(f"Turn two-factor authentication of {user.username} <{user.email}> off?")
     two_factor.reset(user)
     return click.echo(f"{user.username} logs in with one step now. An email is on its way to {user.email}.")
 

@@ -45,11 +45,11 @@ def _obstacles(user):
         yield f"{name} has no password, and logs in by {ways} only."
     if two_factor.is_on(user):
         factors = ", ".join(two_factor.methods(user))
-        yield f"{name} does a second step ({factors}; recovery codes left: {recovery_codes.left(user)})."
+        yield f"{name} does two-factor authentication ({factors}; recovery codes left: {recovery_codes.left(user)})."
         app = two_factor.find_authenticator(user)
         if app and not app.is_readable:
             yield f"No key that there is reads the secret of {name}'s app: no code of it is right any more."
-        yield f"If that is lost, and you are sure who asks: flask users reset-second-factor {name}"
+        yield f"If that is lost, and you are sure who asks: flask users reset-two-factor {name}"
     if device_verification.why_never(user) is None and user.password_hash:
         yield f"On a new device the password of {name} takes a code from an email to {user.email}, too."
         yield f"If that can't be read, and you are sure who asks: flask users trust-next-login {name}"

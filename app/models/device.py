@@ -1,6 +1,6 @@
 """A browser that an account was logged in from: what its cookie says, hashed. It proves nothing alone.
 
-A trusted one spares the second step, until its owner or anything that happens to the account ends that.
+A trusted one spares two-factor authentication, until its owner or anything that happens to the account ends that.
 """
 
 import hashlib

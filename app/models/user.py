@@ -27,7 +27,7 @@ STATE = {
     "change_email": ("email", "password_version"),
     "magic_link": ("email", "password_version", "login_count"),
     "recent_login": ("email", "password_version"),
-    "verify_device": ("email", "password_version", "second_factor_at"),
+    "verify_device": ("email", "password_version", "two_factor_enabled_at"),
     "secure_account": (),  # bound to its audit event
 }
 
@@ -62,7 +62,7 @@ class User(UserMixin, Model):
     is_admin: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     deactivated_at: Mapped[datetime | None]
-    second_factor_at: Mapped[datetime | None]  # since when a second step is asked for, without a break
+    two_factor_enabled_at: Mapped[datetime | None]  # since when two-factor authentication is asked for, without a break
     deletion_due_at: Mapped[datetime | None]  # asked for by the person, and not taken back
     next_login_trusted_until: Mapped[datetime | None]  # a new device needs no emailed code, once
     passkey_handle: Mapped[str | None] = mapped_column(String(43))  # what passkeys know the account by, random

@@ -239,7 +239,7 @@ def test_a_proof_that_has_run_out_meanwhile_is_asked_for_again(owner):
 
 
 @pytest.mark.extended
-def test_it_is_the_second_step_after_a_password(owner):
+def test_it_is_two_factor_after_a_password(owner):
     log_out(owner)
     log_in(owner)
     sees(owner, "One more step")
@@ -314,7 +314,7 @@ def test_cancelled_it_can_be_tried_again(owner):
 
 
 @pytest.mark.extended
-def test_at_the_second_step_that_of_another_account_does_not_count(owner, device, elsewhere, bob):
+def test_at_two_factor_that_of_another_account_does_not_count(owner, device, elsewhere, bob):
     bob.confirmed = True
     db.session.commit()
     log_in(elsewhere.page, "bob")
@@ -407,7 +407,7 @@ def test_a_browser_without_json_methods(ada, page, device):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("script", [PASSWORD_MANAGER, SAFARI_17], ids=["password manager", "Safari 17"])
-def test_both_are_a_second_step_and_prove_once_more_who_one_is(owner, script):
+def test_both_are_two_factor_and_prove_once_more_who_one_is(owner, script):
     owner.add_init_script(script)
     log_out(owner)
     log_in(owner)

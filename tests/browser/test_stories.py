@@ -365,7 +365,7 @@ def test_an_app_is_set_up_by_its_key_used_and_removed(ada, person, another):
     assert codes[9] in download.value.path().read_text()
     person.follow("I have kept them")
     person.sees("10 left")
-    assert "This wasn't me:" in person.email("Logging in takes a second step now")
+    assert "This wasn't me:" in person.email("Logging in takes two-factor authentication now")
 
     another.log_in("ada")
     another.sees("One more step")
@@ -394,7 +394,7 @@ def test_an_app_is_set_up_by_its_key_used_and_removed(ada, person, another):
     person.follow("See them")
     person.reach(person.page.get_by_role("button", name="Trust no more"))
     person.enter()
-    person.sees("That browser is asked for the second step again.")
+    person.sees("That browser is asked for two-factor authentication again.")
     person.choose("Account")
     person.follow("Change it")
     person.follow("Remove the app")

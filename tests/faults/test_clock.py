@@ -103,12 +103,14 @@ def test_an_app_whose_clock_is_another_is_refused_with_a_hint_and_a_recovery_cod
     shown = phone.code()
     clock.move(**jump)
     client.log_in(ada)
-    page = client.post("/auth/second-factor", data={"code": shown})
+    page = client.post("/auth/two-factor/verify", data={"code": shown})
     assert page.status_code == 422
     assert "whether your phone's clock is right" in beside("code", page)
     assert not is_logged_in(client)
-    assert "clock" not in beside("recovery_code", client.post("/auth/second-factor", data={"recovery_code": "A" * 24}))
-    client.post("/auth/second-factor", data={"recovery_code": phone.codes[0]})
+    assert "clock" not in beside(
+        "recovery_code", client.post("/auth/two-factor/verify", data={"recovery_code": "A" * 24})
+    )
+    client.post("/auth/two-factor/verify", data={"recovery_code": phone.codes[0]})
     assert is_logged_in(client)
 
 
@@ -116,22 +118,22 @@ def test_an_app_whose_clock_is_another_is_refused_with_a_hint_and_a_recovery_cod
 def test_going_back_takes_no_code_of_an_app_again_nor_an_older_one(app, client, ada, phone, clock, jump):
     client.log_in(ada)
     used = phone.code()
-    assert client.post("/auth/second-factor", data={"code": used}).status_code == 302
+    assert client.post("/auth/two-factor/verify", data={"code": used}).status_code == 302
     clock.move(**jump)
     another = app.test_client()
     another.log_in(ada)
     for code in (used, phone.code()):
-        assert another.post("/auth/second-factor", data={"code": code}).status_code == 422
+        assert another.post("/auth/two-factor/verify", data={"code": code}).status_code == 422
     assert not is_logged_in(another)
     clock.move(**{unit: -count for unit, count in jump.items()})
     clock.move(minutes=1)
     assert not is_logged_in(another)
 
 
-def test_the_second_step_is_void_when_its_first_one_is_still_to_come(client, ada, phone, clock):
+def test_two_factor_is_void_when_its_first_one_is_still_to_come(client, ada, phone, clock):
     client.log_in(ada)
     clock.move(minutes=-5)
-    assert client.get("/auth/second-factor").location.startswith("/auth/login")
+    assert client.get("/auth/two-factor/verify").location.startswith("/auth/login")
 
 
 @back

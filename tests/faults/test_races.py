@@ -159,7 +159,7 @@ def test_of_thirty_who_ask_for_emails_to_one_address_at_once_ten_are_written_to(
 
 
 def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger, ada):
-    """Five at the second step, and five, already in, who are asked once more who they are."""
+    """Five at two-factor authentication, and five, already in, who are asked once more who they are."""
     running = site(processes=2)
     owner = Browser(running)
     owner.log_in("ada")
@@ -173,9 +173,9 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
     for number in range(10):
         browser = Browser(running) if number % 2 else owner.copy()
         if number % 2:
-            assert browser.log_in("ada").headers["Location"] == "/auth/second-factor"
-            token = browser.get("/auth/second-factor").token
-            typing.append(partial(browser.post, "/auth/second-factor", csrf_token=token, code=code))
+            assert browser.log_in("ada").headers["Location"] == "/auth/two-factor/verify"
+            token = browser.get("/auth/two-factor/verify").token
+            typing.append(partial(browser.post, "/auth/two-factor/verify", csrf_token=token, code=code))
         else:
             token = browser.get("/auth/recent-login").token
             fields = {"password": PASSWORD, "factor_code": code, "csrf_token": token}
@@ -185,8 +185,8 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
     # Whoever proves it once more has another session from then on: copies of the one before are led to the login.
     passed = [answer for answer in answers if answer.status == 302 and "/auth/login" not in answer.headers["Location"]]
     assert len(passed) == 1
-    assert ledger.count(Event, Event.action == "second_factor_used") == 1
-    assert ledger.count(Event, Event.action == "second_factor_failed") <= 5
+    assert ledger.count(Event, Event.action == "two_factor_used") == 1
+    assert ledger.count(Event, Event.action == "two_factor_failed") <= 5
 
 
 def _registering(site, username, email):

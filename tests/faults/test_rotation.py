@@ -84,7 +84,7 @@ def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone,
     before = db.session.scalar(select(Authenticator.secret))
     if how == "its code is used":
         app.test_client().log_in(ada)
-        assert second_step(app.test_client(), ada, phone)
+        assert two_factor(app.test_client(), ada, phone)
         clock.move(minutes=1)
     elif how == "flask users tidy":
         said = app.test_cli_runner().invoke(args=["users", "tidy"]).stdout
@@ -93,12 +93,12 @@ def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone,
     assert (db.session.scalar(select(Authenticator.secret)) == before) is (how == "not at all")
 
     rotate(())
-    assert second_step(app.test_client(), ada, phone) is (how != "not at all")
+    assert two_factor(app.test_client(), ada, phone) is (how != "not at all")
     why = app.test_cli_runner().invoke(args=["users", "why", "ada"]).stdout
     assert ("No key that there is reads the secret of ada's app" in why) is (how == "not at all")
-    assert "flask users reset-second-factor ada" in why
+    assert "flask users reset-two-factor ada" in why
     if how == "not at all":
-        app.test_cli_runner().invoke(args=["users", "reset-second-factor", "ada", "--yes"])
+        app.test_cli_runner().invoke(args=["users", "reset-two-factor", "ada", "--yes"])
         client.log_in(ada)
         assert is_logged_in(client)
 
@@ -106,7 +106,7 @@ def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone,
 def test_a_recovery_code_needs_no_key(app, client, ada, phone, rotate):
     rotate(())
     client.log_in(ada)
-    client.post("/auth/second-factor", data={"recovery_code": phone.codes[0]})
+    client.post("/auth/two-factor/verify", data={"recovery_code": phone.codes[0]})
     assert is_logged_in(client)
 
 
@@ -133,12 +133,12 @@ def test_without_fallbacks_nothing_is_looked_at(app, ada, phone, rotate):
 
 def test_the_page_about_it_names_the_settings_and_the_commands():
     said = (ROOT / "docs/rotation.md").read_text()
-    for name in ("SECRET_KEY_FALLBACKS", "flask users tidy", "flask users reset-second-factor", "flask users why"):
+    for name in ("SECRET_KEY_FALLBACKS", "flask users tidy", "flask users reset-two-factor", "flask users why"):
         assert name in said
     assert "docs/rotation.md" in (ROOT / "README.md").read_text()
 
 
-def second_step(browser, user, phone):
+def two_factor(browser, user, phone):
     """Log in with a code of the app; say whether it was right."""
     browser.log_in(user)
-    return browser.post("/auth/second-factor", data={"code": phone.code()}).status_code == 302
+    return browser.post("/auth/two-factor/verify", data={"code": phone.code()}).status_code == 302
