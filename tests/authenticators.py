@@ -5,7 +5,7 @@ import re
 import pyotp
 from clients import PASSWORD
 
-SET_UP, PROVE = "/auth/two-factor", "/auth/recent-login"
+SET_UP, PROVE = "/auth/two-factor", "/auth/reauthenticate"
 
 
 class Phone:

@@ -6,7 +6,7 @@ from authenticators import prove, set_up
 from clients import PASSWORD
 from passkeys import Key
 from test_passkeys import LOGIN, MAKE, PAGE, STEP, USE_AGAIN, USE_AS_STEP, add, asked, log_in, page_of
-from test_passkeys import prove as prove_by_passkey
+from test_passkeys import prove as reauthenticate_by_passkey
 from test_sso import START, travel
 
 NEW = "a lighthouse in the rain"
@@ -74,12 +74,12 @@ class Tour:
             assert ada.get(path).status_code == 200
         for path in ("/auth/passkeys", "/auth/export", "/auth/change-password", "/auth/change-email"):
             assert ada.get(path).status_code == 200
-        for path in ("/auth/change-username", "/auth/recent-login", "/auth/logout", "/auth/delete"):
+        for path in ("/auth/change-username", "/auth/reauthenticate", "/auth/logout", "/auth/delete"):
             assert ada.get(path).status_code == 200
         self.clock.move(minutes=30)
-        assert ada.get("/auth/export").location == "/auth/recent-login"
-        ada.post("/auth/recent-login", data={"password": "wrong"})
-        assert ada.post("/auth/recent-login", data={"password": PASSWORD}).location == "/auth/export"
+        assert ada.get("/auth/export").location == "/auth/reauthenticate"
+        ada.post("/auth/reauthenticate", data={"password": "wrong"})
+        assert ada.post("/auth/reauthenticate", data={"password": PASSWORD}).location == "/auth/export"
         assert ada.post("/auth/export", buffered=True).data.startswith(b"PK")
 
     def change_what_one_has(self, ada):
@@ -148,8 +148,8 @@ class Tour:
         # Without a password, a code of an email proves who one is.
         vera.post("/auth/change-email", data={"send_code": ""})
         vera.post("/auth/change-email", data={"email": "vera@example.org", "code": "1234 5678"})
-        vera.post("/auth/recent-login", data={"send_code": ""})
-        vera.post("/auth/recent-login", data={"code": "1234 5678"})
+        vera.post("/auth/reauthenticate", data={"send_code": ""})
+        vera.post("/auth/reauthenticate", data={"code": "1234 5678"})
 
     def have_two_factor(self):
         bob = self.register("bob")
@@ -163,7 +163,7 @@ class Tour:
             assert other.post(STEP, data={"code": code, "trust": "y"}).location == "/"
         other.post("/auth/logout")
         assert enter(other, "bob").location == "/"
-        other.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": phone.codes[1]})
+        other.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": phone.codes[1]})
         press(other, "/auth/sessions", "trusted/[^/]+/end")
         assert other.get("/auth/recovery-codes").status_code == other.post("/auth/recovery-codes").status_code == 200
         self.secure(turned_on)
@@ -176,7 +176,7 @@ class Tour:
         key, eve, other, half_way = Key(), self.register("eve"), self.make(), self.make()
         add(eve, key)
         assert log_in(other, key).location == "/"
-        prove_by_passkey(other, key)
+        reauthenticate_by_passkey(other, key)
         assert other.get("/auth/passkeys/add").location == PAGE
         assert add(other, Key()).location == PAGE
         self.secure()
@@ -184,14 +184,14 @@ class Tour:
         page = page_of(other)
         other.get(page)
         other.post(page, data={"name": "My other phone"})
-        other.post("/auth/recent-login", data={"credential": key.get(asked(other, USE_AGAIN))})
+        other.post("/auth/reauthenticate", data={"credential": key.get(asked(other, USE_AGAIN))})
         assert enter(half_way, "eve").location == STEP
         assert log_in(half_way, key, asked(half_way, USE_AS_STEP), STEP).location == "/"
         half_way.post(LOGIN, data={"credential": "{}"})
-        prove_by_passkey(half_way, key)
+        reauthenticate_by_passkey(half_way, key)
         asked(half_way, MAKE)
         assert press(half_way, "/auth/remove-password", "remove-password").location == PAGE
-        prove_by_passkey(half_way, key)
+        reauthenticate_by_passkey(half_way, key)
         assert press(half_way, f"{page_of(half_way)}/remove", "remove").location == PAGE
 
     def see_to_browsers(self):

@@ -30,7 +30,7 @@ def shop(app):
         return "your orders"
 
     @bp.route("/sure")
-    @gate.recent_login_required
+    @gate.reauthentication_required
     def sure():
         return "sure"
 

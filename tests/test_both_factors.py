@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import Authenticator, Identity, Passkey, RecoveryCode, UserSession
 
-STEP, PROVE = "/auth/two-factor/verify", "/auth/recent-login"
+STEP, PROVE = "/auth/two-factor/verify", "/auth/reauthenticate"
 NEW = "a lighthouse keeper sleeps at noon"
 
 
@@ -145,7 +145,7 @@ def test_the_list_of_passkeys_asks_for_the_proof_before_a_passkey_is_made(member
     assert 'data-passkey="create"' in member.get("/auth/passkeys").text
 
 
-def test_without_two_factor_a_recent_login_is_enough(client, ada):
+def test_without_two_factor_a_reauthentication_is_enough(client, ada):
     client.log_in(ada)
     assert 'data-passkey="create"' in client.get("/auth/passkeys").text
     assert client.get("/auth/two-factor").status_code == 200

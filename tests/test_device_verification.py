@@ -517,7 +517,9 @@ def test_it_is_no_two_factor_and_no_reauthentication(app, owner, ada, outbox, cl
     app.config["TWO_FACTOR_REQUIRED_FOR"] = "nobody"
     assert browser.get("/auth/passkeys").status_code == 200
     clock.move(minutes=5)
-    assert browser.get("/auth/passkeys").location == "/auth/recent-login", "15 minutes from the password, not the code"
+    assert browser.get("/auth/passkeys").location == "/auth/reauthenticate", (
+        "15 minutes from the password, not the code"
+    )
 
 
 # The way out

@@ -45,7 +45,7 @@ def rows():
 def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
     client.log_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
-    open_to_them |= {"auth.recent_login", "auth.delete", "auth.keep", "auth.secure_account"}
+    open_to_them |= {"auth.reauthenticate", "auth.delete", "auth.keep", "auth.secure_account"}
     open_to_them |= {"static", "bootstrap.static", "main.healthz", "main.readyz"}
     said = OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE | ASKS_NOBODY
     assert {endpoint for endpoint in said if not endpoint.startswith("dev.")} == open_to_them

@@ -193,7 +193,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
     another_client.post("/auth/magic-link/sent", data={"code": code_in(outbox()[-1])})
     clock.move(minutes=16)
     for password in ("not the password", PASSWORD):
-        client.post("/auth/recent-login", data={"password": password})
+        client.post("/auth/reauthenticate", data={"password": password})
     client.post("/auth/sessions/end-others")
     client.post("/auth/export", buffered=True)
     change = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
@@ -206,7 +206,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
     happened = set(db.session.scalars(select(Event.action)))
     assert happened >= {
         *("registered", "confirmed", "logged_in", "login_failed", "new_device", "email_change_asked"),
-        *("email_changed", "magic_link_asked", "proved_again", "logged_out_others", "exported"),
+        *("email_changed", "magic_link_asked", "reauthenticated", "logged_out_others", "exported"),
         *("password_changed", "reset_asked", "password_reset", "deletion_asked"),
     }
 

@@ -184,7 +184,7 @@ def test_under_a_path_what_was_typed_waits_for_a_proof(app, ada, clock):
     page = browser.post("/app/auth/change-username", data={"username": "lovelace"}, **site)
     held = dict(re.findall(r'name="(target|held-\w+)" value="([^"]*)"', page.text))
     assert held == {"target": "/auth/change-username", "held-username": "lovelace"}
-    again = browser.post("/app/auth/recent-login", data={"password": PASSWORD} | held, **site)
+    again = browser.post("/app/auth/reauthenticate", data={"password": PASSWORD} | held, **site)
     assert again.status_code == 200
     assert 'value="lovelace"' in again.text
 

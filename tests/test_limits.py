@@ -234,7 +234,7 @@ def test_a_mailed_link_lets_the_owner_in(browser, ada, outbox):
 @pytest.mark.parametrize(
     ("address", "form"),
     [
-        ("/auth/recent-login", {"password": "wrong"}),
+        ("/auth/reauthenticate", {"password": "wrong"}),
         ("/auth/change-email", {"email": "new@example.com", "password": "wrong"}),
         ("/auth/change-password", {"old_password": "wrong", "password": "another lantern", "confirm_password": "x"}),
     ],
@@ -258,7 +258,7 @@ def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(br
         browser().post("/auth/reset", data={"email": f"person{number}@example.com"})
     form = {"email": "new@example.com", "password": PASSWORD}
     assert statuses(thief.post("/auth/change-email", data=form) for _ in range(6)) == [429] * 6
-    assert thief.post("/auth/recent-login", data={"password": "wrong"}).status_code == 422
+    assert thief.post("/auth/reauthenticate", data={"password": "wrong"}).status_code == 422
     change = {"old_password": "wrong", "password": "another lantern", "confirm_password": "another lantern"}
     assert thief.post("/auth/change-password", data=change).status_code == 422
 
@@ -451,10 +451,10 @@ EXEMPT = {
     "auth.end_session": "it ends a session of one's own",
     "auth.end_other_sessions": "it ends sessions of one's own",
     "auth.end_trust": "it ends what is one's own",
-    **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs a recent login"),
-    **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs a recent login"),
-    **dict.fromkeys(["auth.add_passkey", "auth.passkey", "auth.remove_passkey"], "it needs a recent login"),
-    "auth.remove_password": "it needs a recent login",
+    **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs reauthentication"),
+    **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs reauthentication"),
+    **dict.fromkeys(["auth.add_passkey", "auth.passkey", "auth.remove_passkey"], "it needs reauthentication"),
+    "auth.remove_password": "it needs reauthentication",
     "auth.keep": "it changes one's own account, and no more than a word of it",
 }
 
@@ -664,7 +664,7 @@ def test_another_username_gives_no_more_tries_at_the_password(client, ada):
     for number in range(30):
         client.post("/auth/change-username", data={"username": f"lovelace-{number}x"})
         answer = client.post(
-            "/auth/recent-login",
+            "/auth/reauthenticate",
             data={"password": "wrong"},
             environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"},
         )

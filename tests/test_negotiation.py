@@ -68,8 +68,8 @@ def test_htmx_loads_the_login_page_and_comes_back_to_the_page_that_it_was_on(cli
     assert client.get("/account", headers=HX).headers["HX-Redirect"] == "/auth/unconfirmed"
 
 
-def test_htmx_is_led_to_the_proof_of_a_recent_login(client, ada, clock):
+def test_htmx_is_led_to_the_proof_of_a_reauthentication(client, ada, clock):
     client.log_in(ada)
     clock.move(minutes=16)
     for ask in (client.get, client.post):
-        assert ask("/auth/change-username", headers=HX).headers["HX-Redirect"] == "/auth/recent-login"
+        assert ask("/auth/change-username", headers=HX).headers["HX-Redirect"] == "/auth/reauthenticate"

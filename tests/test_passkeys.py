@@ -18,7 +18,7 @@ from app.models import Passkey, PasskeyChallenge, User, UserSession
 PAGE, LOGIN = "/auth/passkeys", "/auth/login"
 MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/log_in"
 STEP, USE_AS_STEP = "/auth/two-factor/verify", "/auth/passkeys/request-options/two_factor"
-USE_AGAIN = "/auth/passkeys/request-options/recent_login"
+USE_AGAIN = "/auth/passkeys/request-options/reauthentication"
 REFUSED = "That passkey did not log you in. Try again, or log in another way."
 FAILED = "That did not work, or took longer than five minutes. Try again."
 SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
@@ -61,7 +61,7 @@ def log_in(browser, device, options=None, address=LOGIN, **lies):
 
 def prove(browser, device):
     """Prove both factors by a passkey, which allows one change of a credential."""
-    assert log_in(browser, device, asked(browser, USE_AGAIN), "/auth/recent-login").status_code == 302
+    assert log_in(browser, device, asked(browser, USE_AGAIN), "/auth/reauthenticate").status_code == 302
 
 
 def refused(answer):
@@ -277,7 +277,7 @@ def test_the_unconfirmed_and_strangers_add_none(client, another_client, bob, key
 def test_reauthentication_is_asked_for(member, key, clock):
     own = page_of(member)
     clock.move(minutes=16)
-    assert member.get(PAGE).location == "/auth/recent-login"
+    assert member.get(PAGE).location == "/auth/reauthenticate"
     assert member.post(MAKE, headers=JSON).status_code == 403
     for address in (PAGE, own, f"{own}/remove", "/auth/remove-password"):
         page = member.post(address, data={"name": "New", "credential": "secret"})
@@ -413,16 +413,16 @@ def test_a_challenge_of_another_browser_or_purpose_or_of_long_ago_is_refused(mem
 
 
 def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada, bob):
-    challenge = PasskeyChallenge(purpose="recent_login", browser="hers", user_id=ada.id)
+    challenge = PasskeyChallenge(purpose="reauthentication", browser="hers", user_id=ada.id)
     db.session.add(challenge)
     db.session.commit()
     asked = challenge.id
     assert not PasskeyChallenge.use(asked, "two_factor", "hers", ada)
-    assert not PasskeyChallenge.use(asked, "recent_login", "his", ada)
-    assert not PasskeyChallenge.use(asked, "recent_login", "hers", bob)
-    assert not PasskeyChallenge.use(asked, "recent_login", "hers", None)
-    assert PasskeyChallenge.use(asked, "recent_login", "hers", ada)
-    assert not PasskeyChallenge.use(asked, "recent_login", "hers", ada)
+    assert not PasskeyChallenge.use(asked, "reauthentication", "his", ada)
+    assert not PasskeyChallenge.use(asked, "reauthentication", "hers", bob)
+    assert not PasskeyChallenge.use(asked, "reauthentication", "hers", None)
+    assert PasskeyChallenge.use(asked, "reauthentication", "hers", ada)
+    assert not PasskeyChallenge.use(asked, "reauthentication", "hers", ada)
 
 
 def test_two_tabs_of_one_browser_can_each_be_used(member, another_client, key):
@@ -581,7 +581,7 @@ def test_an_authenticator_attachment_that_is_not_known_counts_as_none(client, an
 def test_without_a_user_handle_a_passkey_is_taken_where_the_account_is_known(member, another_client, ada, key, handle):
     another_client.log_in(ada)
     assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=handle).location == "/"
-    assert log_in(member, key, asked(member, USE_AGAIN), "/auth/recent-login", handle=handle).status_code == 302
+    assert log_in(member, key, asked(member, USE_AGAIN), "/auth/reauthenticate", handle=handle).status_code == 302
     assert refused(log_in(member.application.test_client(), key, handle=handle)), "nobody says whose it is"
 
 
@@ -629,10 +629,10 @@ def test_more_than_the_site_takes_is_an_error_page(client):
     assert client.post(LOGIN, data={"credential": "x" * 65 * 1024}).status_code == 413
 
 
-@pytest.mark.parametrize("purpose", ["add", "x", "log_in2", "recent_login"])
+@pytest.mark.parametrize("purpose", ["add", "x", "log_in2", "reauthentication"])
 def test_strangers_are_asked_for_nothing_else(client, purpose):
     answer = client.post(f"/auth/passkeys/request-options/{purpose}", headers=JSON)
-    assert answer.status_code == (401 if purpose == "recent_login" else 404)
+    assert answer.status_code == (401 if purpose == "reauthentication" else 404)
     assert db.session.scalars(select(PasskeyChallenge)).all() == []
 
 
@@ -859,7 +859,7 @@ def test_a_passkey_alone_proves_it_and_a_form_that_waits_comes_back(member, key,
     copied = member.get_cookie("session").value
     answer = key.get(asked(member, USE_AGAIN))
     held = {"target": "/auth/change-username", "held-username": "countess"}
-    page = member.post("/auth/recent-login", data=held | {"credential": answer})
+    page = member.post("/auth/reauthenticate", data=held | {"credential": answer})
     assert 'value="countess"' in page.text
     assert member.get(PAGE).status_code == 200
     thief = member.application.test_client()
@@ -882,7 +882,7 @@ def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_clie
         )
 
     def prove(device, options, **lies):
-        return log_in(member, device, options, "/auth/recent-login", **lies)
+        return log_in(member, device, options, "/auth/reauthenticate", **lies)
 
     assert fails(prove(bobs, asked(member, USE_AGAIN)))
     assert fails(prove(key, asked(member)))
@@ -891,7 +891,7 @@ def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_clie
     options = asked(member, USE_AGAIN)
     assert fails(prove(key, options, origin="http://localhost:1"))
     assert fails(prove(key, options)), "used up"
-    assert member.get(PAGE).location == "/auth/recent-login"
+    assert member.get(PAGE).location == "/auth/reauthenticate"
     assert prove(key, asked(member, USE_AGAIN)).location == PAGE
 
 
@@ -899,10 +899,10 @@ def test_a_password_alone_does_not(client, ada, key, clock):
     client.log_in(ada)
     codes = codes_on(add(client, key))
     clock.move(minutes=16)
-    assert "Recovery code" in client.get("/auth/recent-login").text
-    assert client.post("/auth/recent-login", data={"password": PASSWORD}).status_code == 422
+    assert "Recovery code" in client.get("/auth/reauthenticate").text
+    assert client.post("/auth/reauthenticate", data={"password": PASSWORD}).status_code == 422
     proof = {"password": PASSWORD, "factor_code": codes[0]}
-    assert client.post("/auth/recent-login", data=proof).status_code == 302
+    assert client.post("/auth/reauthenticate", data=proof).status_code == 302
 
 
 @pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}])

@@ -55,9 +55,9 @@ def live(app, outbox, name):
     another.get(outbox.link())
     secret = key_on(client.get("/auth/two-factor"))
     codes = codes_on(client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()}))
-    client.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": codes[0]})
+    client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[0]})
     add(client, Key())
-    client.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": codes[1]})
+    client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[1]})
     asked(client, MAKE)  # and makes none
     client.post("/auth/recovery-codes")  # the others are kept for a while
     app.test_client().post("/auth/reset", data={"email": new})  # this email waits
@@ -256,7 +256,7 @@ def test_only_the_button_downloads_and_history_says_so(client, ada, clock):
     assert (line.action, line.user_id, line.ip) == ("exported", ada.id, "127.0.0.1")
     assert "Your data were downloaded" in client.get("/auth/history").text
     clock.move(minutes=15)
-    assert client.get("/auth/export").location == "/auth/recent-login", "who finds a browser open gets nothing"
+    assert client.get("/auth/export").location == "/auth/reauthenticate", "who finds a browser open gets nothing"
     assert client.post("/auth/export").status_code == 403
 
 

@@ -30,7 +30,7 @@ MEMBERS_PAGES = {
     "/auth/history": 2,
     "/auth/logout": 1,
     "/auth/passkeys": 2,
-    "/auth/recent-login": 2,
+    "/auth/reauthenticate": 2,
     "/auth/sessions": 3,
     "/auth/two-factor": 2,
 }

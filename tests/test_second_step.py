@@ -17,7 +17,7 @@ from app.extensions import db
 from app.models import Authenticator, Event, User, UserSession
 from app.security import tokens
 
-STEP, ASK = "/auth/two-factor/verify", "/auth/recent-login"
+STEP, ASK = "/auth/two-factor/verify", "/auth/reauthenticate"
 
 
 @pytest.fixture

@@ -497,7 +497,7 @@ def test_the_link_of_the_first_set_up_undoes_a_later_one_too(app):
 def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client, another_client, bob, outbox):
     """Else an attacker confirms the victim's address, or takes the account after the victim has proved it."""
     client.log_in(bob)
-    client.post("/auth/recent-login", data={"send_code": "y"})
+    client.post("/auth/reauthenticate", data={"send_code": "y"})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     client.post("/auth/unconfirmed", data={"email": "victim@bank.example"})
     form = {"password": NEW, "confirm_password": NEW}
@@ -510,7 +510,7 @@ def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client
 
 def test_an_operators_word_for_an_address_makes_no_earlier_link_good(client, another_client, bob, outbox):
     client.log_in(bob)
-    client.post("/auth/recent-login", data={"send_code": "y"})
+    client.post("/auth/reauthenticate", data={"send_code": "y"})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     client.post("/auth/unconfirmed", data={"email": "victim@bank.example"})
     bob.confirmed = True

@@ -95,7 +95,7 @@ GOOD_FOR = {
     "two-factor authentication": f"{span(gate.TWO_FACTOR_WITHIN)} after the first",
     "trusted browser": span(trusted_devices.LASTS),
     "journey to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
-    "recent login": span(sessions.RECENT),
+    "reauthentication": span(sessions.RECENT),
     "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_WITHIN)}, once",
     "session": f"until it is closed; {LOGGED_IN}",
     "the same, kept logged in": (
@@ -120,7 +120,7 @@ def test_what_has_one_figure_there_has_one_in_the_code():
     assert credentials.RESTORABLE == secure_account.LINK_LIFETIME, "what a link restores is there as long as the link"
     hasty = config._hasty_engine("sqlite:///x")["connect_args"]["timeout"]
     assert hasty == config._redis_options()["socket_timeout"] == 0.5, "half a second for the counts"
-    assert LIFE["recent_login"] == sessions.RECENT.total_seconds(), "the code, and what it proves"
+    assert LIFE["reauthentication"] == sessions.RECENT.total_seconds(), "the code, and what it proves"
     assert config.Config.PERMANENT_SESSION_LIFETIME == sessions.REMEMBERED_IDLE, "the cookie, and its row"
 
 

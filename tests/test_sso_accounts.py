@@ -424,7 +424,7 @@ def test_a_login_that_is_old_is_asked_for_again(client, ada, issuer, clock):
         session["vouched"]["at"] += 16 * 60
         session.modified = True
     clock.move(minutes=16)
-    assert client.get(TAKEN).location == "/auth/recent-login"
+    assert client.get(TAKEN).location == "/auth/reauthenticate"
     assert client.post(TAKEN).status_code == 403
     assert whose() == []
 
@@ -644,8 +644,8 @@ def test_a_provider_that_is_gone_from_the_settings_is_still_shown(app, client, a
 def test_without_a_password_sensitive_pages_ask_by_email(client, issuer, clock, outbox):
     travel(client, issuer)
     clock.move(minutes=16)
-    assert client.get("/auth/delete").location == "/auth/recent-login"
-    client.post("/auth/recent-login", data={"send_code": "y"})
+    assert client.get("/auth/delete").location == "/auth/reauthenticate"
+    client.post("/auth/reauthenticate", data={"send_code": "y"})
     code = re.search(r"^\d{4} \d{4}$", outbox()[-1].body, re.MULTILINE)[0]
-    client.post("/auth/recent-login", data={"code": code})
+    client.post("/auth/reauthenticate", data={"code": code})
     assert client.get("/auth/delete").status_code == 200

@@ -72,7 +72,7 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
         "change_email": lambda: bob.change_email(token),
         "secure_account": lambda: client.post(f"/auth/secure-account/{token}", data=new).status_code == 302,
         "magic_link": lambda: client.post(f"/auth/magic-link/{token}").status_code == 302,
-        "recent_login": lambda: purpose == "recent_login",  # only its code goes anywhere
+        "reauthentication": lambda: purpose == "reauthentication",  # only its code goes anywhere
         "verify_device": lambda: purpose == "verify_device",  # likewise
         "doctor": lambda: client.get(f"/healthz/{token}").status_code == 200,
     }[other]()

@@ -182,13 +182,15 @@ def test_each_change_is_told_with_a_way_to_take_the_account_back(client, ada, ph
 def test_who_knows_the_password_alone_changes_neither_it_nor_the_address_later(client, ada, phone, outbox, page):
     log_in(client, ada, phone)
     phone.clock.move(minutes=16)
-    assert client.get(page).location == "/auth/recent-login"
+    assert client.get(page).location == "/auth/reauthenticate"
     words = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW, "email": "thief@example.com"}
     asked = client.post(page, data=words)
     assert (asked.status_code, "<h1>Is it you?</h1>" in asked.text) == (403, True)
     assert PASSWORD not in asked.text
-    assert client.post("/auth/recent-login", data={"password": PASSWORD}).status_code == 422
-    assert client.post("/auth/recent-login", data={"password": PASSWORD, "factor_code": phone.code()}).location == page
+    assert client.post("/auth/reauthenticate", data={"password": PASSWORD}).status_code == 422
+    assert (
+        client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": phone.code()}).location == page
+    )
     assert client.get(page).status_code == 200
 
 
@@ -228,7 +230,7 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
     client.log_in(ada)
     assert client.get("/auth/history").location == SET_UP
     assert client.get("/account", headers={"Accept": "application/json"}).status_code == 403
-    open_to_her = {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.recent_login"}
+    open_to_her = {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.reauthenticate"}
     open_to_her |= {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options", "auth.secure_account"}
     open_to_her |= {
         "auth.logout",
@@ -307,7 +309,7 @@ def test_the_account_page_says_what_is_set_up(client, ada, clock):
 def test_turning_it_on_or_off_asks_who_one_is(client, ada, phone):
     log_in(client, ada, phone)
     phone.clock.move(minutes=16)
-    assert client.get(SET_UP).location == "/auth/recent-login"
+    assert client.get(SET_UP).location == "/auth/reauthenticate"
     assert client.post("/auth/two-factor/off").status_code == 403
     assert client.post("/auth/recovery-codes").status_code == 403
     assert is_on(ada)

@@ -32,7 +32,7 @@ FORM = "application/x-www-form-urlencoded"
 
 # A form without these: each of them makes it another one.
 SWITCHES = {"credential", "send_code", "again", "recovery_code"}
-HELD_BACK = ("/auth/login", "/auth/unconfirmed", "/auth/recent-login")
+HELD_BACK = ("/auth/login", "/auth/unconfirmed", "/auth/reauthenticate")
 
 
 NAMES = {}  # which fields a visitor's form was heard to have, by its view
@@ -122,7 +122,7 @@ def member_without_password(client, number):
     user.password_hash = None
     db.session.execute(update(UserSession).where(UserSession.user_id == user.id).values(authenticated_at=None))
     db.session.commit()
-    client.post("/auth/recent-login", data={"send_code": "y"})
+    client.post("/auth/reauthenticate", data={"send_code": "y"})
 
 
 def two_factor_pending(client, number):

@@ -16,8 +16,8 @@ def send_code(user: User) -> bool:
         return False
     challenge = _challenge(user)
     if not challenge or not challenge.is_open:
-        state = user.state("recent_login")
-        challenge = EmailChallenge(purpose="recent_login", email=user.email, user=user, state=state)
+        state = user.state("reauthentication")
+        challenge = EmailChallenge(purpose="reauthentication", email=user.email, user=user, state=state)
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
@@ -36,5 +36,5 @@ def is_right(user: User, code: str) -> bool:
 
 
 def _challenge(user: User) -> EmailChallenge | None:
-    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == "recent_login")
+    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == "reauthentication")
     return db.session.scalar(select(EmailChallenge).where(*mine).order_by(EmailChallenge.asked_at.desc()).limit(1))

@@ -68,14 +68,14 @@ def is_recent(user_session: UserSession | None) -> bool:
     return proved is not None and clock.is_within(proved, RECENT)
 
 
-def prove_again(user_session: UserSession) -> None:
+def record_reauthentication(user_session: UserSession) -> None:
     """Note that the person has proved once more who they are.
 
     With two-factor authentication on, both factors were proved, which allows one change of a credential.
     """
     user_session.authenticated_at = clock.now()
     user_session.both_factors_at = clock.now() if user_session.user.two_factor_enabled_at else None
-    audit.record(user_session.user, "proved_again")
+    audit.record(user_session.user, "reauthenticated")
 
 
 def may_change_credentials(user_session: UserSession | None) -> bool:

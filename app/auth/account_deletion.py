@@ -27,7 +27,7 @@ class DeleteForm(Form):
 
 
 @bp.route("/export", methods=["GET", "POST"])
-@gate.recent_login_required
+@gate.reauthentication_required
 def export():
     if not Form().validate_on_submit():
         return render_template("auth/export.html", names=personal_data.in_words)
@@ -39,7 +39,7 @@ def export():
 
 
 @bp.route("/delete", methods=["GET", "POST"])
-@gate.recent_login_required
+@gate.reauthentication_required
 def delete():
     form = DeleteForm()
     if form.validate_on_submit():

@@ -27,7 +27,7 @@ OPEN_TO_THE_UNCONFIRMED = {
     "auth.confirm",
     "auth.send_again",
     "auth.logout",
-    "auth.recent_login",
+    "auth.reauthenticate",
     "auth.delete",
     "auth.secure_account",
     "dev.mailbox",
@@ -42,7 +42,7 @@ OPEN_WITHOUT_TWO_FACTOR = {  # where one must be set up
     "auth.passkey_creation_options",
     "auth.turn_off",
     "auth.renew_codes",
-    "auth.recent_login",
+    "auth.reauthenticate",
     "auth.logout",
     "auth.delete",
     "dev.mailbox",
@@ -311,7 +311,7 @@ def is_opened_by_a_person():
     return request.method == "GET" and not ahead and "typed" not in g
 
 
-def recent_login_required(view):
+def reauthentication_required(view):
     """Let only those in who proved lately who they are; others are asked for that first, and what they typed waits."""
 
     @login_required
@@ -323,11 +323,11 @@ def recent_login_required(view):
 
 
 def both_factors_required(view):
-    """Require both factors for each change of a credential, if two-factor is on; if not, a recent login.
+    """Require both factors for each change of a credential, if two-factor is on; if not, reauthentication.
 
     The proof is good for one change within five minutes: the view calls credential_changed() when it has made it.
     """
-    return _both_factors_required(view, otherwise=recent_login_required(view))
+    return _both_factors_required(view, otherwise=reauthentication_required(view))
 
 
 def two_factor_reauthentication_required(view):
@@ -354,13 +354,13 @@ def _reauthenticate():
     if not current_user.current_session:  # a token can't prove more than it did
         abort(403)
     if request.method != "POST" or "HX-Request" in request.headers:
-        going = lead_to(url_for("auth.recent_login"), 403)
+        going = lead_to(url_for("auth.reauthenticate"), 403)
         hold_page(current_user)
         return going
     if wants_json():
         abort(403)
     waiting = {"target": quote(request.path), "held": held_forms.fields_to_hold()}
-    return render_template("auth/recent_login.html", **waiting, methods=two_factor.methods(current_user)), 403
+    return render_template("auth/reauthenticate.html", **waiting, methods=two_factor.methods(current_user)), 403
 
 
 @login_manager.user_loader

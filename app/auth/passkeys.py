@@ -38,7 +38,7 @@ REMOVE = "It can no longer log you in, and your other devices are logged out. De
 
 
 @bp.route("/passkeys")
-@gate.recent_login_required
+@gate.reauthentication_required
 def list_passkeys():
     return _list_page(AddForm(name=user_agents.in_words(request.user_agent.string)))
 
@@ -52,7 +52,7 @@ def add_passkey():
 
 @bp.route("/passkeys/add")
 @gate.both_factors_required
-def prove_to_add_passkey():
+def reauthenticate_to_add_passkey():
     """Lead to the form once both factors are proved: a passkey must not be made before it can be added."""
     return redirect(url_for("auth.list_passkeys"))
 
@@ -67,7 +67,7 @@ def passkey_creation_options():
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
 @limited("passkey_options")
 def passkey_request_options(purpose):
-    asked = {"log_in": None, "two_factor": gate.pending_two_factor(), "recent_login": current_user}
+    asked = {"log_in": None, "two_factor": gate.pending_two_factor(), "reauthentication": current_user}
     if purpose not in asked:
         abort(404)
     if purpose != "log_in" and not (asked[purpose] and asked[purpose].is_authenticated):
@@ -76,7 +76,7 @@ def passkey_request_options(purpose):
 
 
 @bp.route("/passkeys/<handle>", methods=["GET", "POST"])
-@gate.recent_login_required
+@gate.reauthentication_required
 def passkey(handle):
     found = passkeys.one_of(current_user, handle) or abort(404)
     form = NameForm(name=found.name)

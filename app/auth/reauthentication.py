@@ -64,14 +64,14 @@ class PasskeyForm(Form):
     credential = HiddenField()
 
     def validate_credential(self, field):
-        if not passkeys.authenticate("recent_login", gate.browser_id(), field.data, current_user):
+        if not passkeys.authenticate("reauthentication", gate.browser_id(), field.data, current_user):
             raise ValidationError("That passkey was not taken. Try again, or prove it another way.")
 
 
-@bp.route("/recent-login", methods=["GET", "POST"])
+@bp.route("/reauthenticate", methods=["GET", "POST"])
 @login_required
 @limited("login", "reauthentication", "code", with_passkey=["passkey"])
-def recent_login():
+def reauthenticate():
     if not current_user.current_session:
         abort(403)
     form = _form()
@@ -82,7 +82,7 @@ def recent_login():
         flash(words, "success" if is_sent else "warning")
         return _page(form)
     if form.validate_on_submit():
-        sessions.prove_again(current_user.current_session)
+        sessions.record_reauthentication(current_user.current_session)
         gate.renew_session()
         db.session.commit()
         return _go_back()
@@ -102,7 +102,7 @@ def _form():
 
 def _page(form):
     waiting = {"target": safe_path(request.form.get("target")), "held": held_fields()}
-    return form_page("auth/recent_login.html", form, **waiting, methods=two_factor.methods(current_user))
+    return form_page("auth/reauthenticate.html", form, **waiting, methods=two_factor.methods(current_user))
 
 
 def _go_back():

@@ -11,7 +11,7 @@ from app.security import user_agents
 
 
 @bp.route("/sessions")
-@gate.recent_login_required
+@gate.reauthentication_required
 def list_sessions():
     found = sessions.all_of(current_user)
     context = {"trusted": trusted_devices.all_of(current_user), "in_words": user_agents.in_words}
@@ -19,7 +19,7 @@ def list_sessions():
 
 
 @bp.route("/sessions/<handle>/end", methods=["POST"])
-@gate.recent_login_required
+@gate.reauthentication_required
 def end_session(handle):
     user_session = sessions.one_of(current_user, handle)
     if user_session is None:
@@ -35,7 +35,7 @@ def end_session(handle):
 
 
 @bp.route("/sessions/end-others", methods=["POST"])
-@gate.recent_login_required
+@gate.reauthentication_required
 def end_other_sessions():
     count = sessions.end_the_others(current_user, current_user.current_session)
     db.session.commit()
@@ -44,7 +44,7 @@ def end_other_sessions():
 
 
 @bp.route("/trusted/<handle>/end", methods=["POST"])
-@gate.recent_login_required
+@gate.reauthentication_required
 def end_trust(handle):
     if not trusted_devices.end_one(current_user, handle):
         abort(404)

@@ -103,7 +103,7 @@ def link_sso(provider):
 
 
 @bp.route("/connections")
-@gate.recent_login_required
+@gate.reauthentication_required
 def connections():
     identities, providers = sso.all_of(current_user), current_app.config["OIDC_PROVIDERS"]
     context = {"providers": providers, "can_unlink": sso.can_unlink(current_user)}

@@ -25,7 +25,7 @@ TURN_OFF = {
 
 
 @bp.route("/two-factor", methods=["GET", "POST"])
-@gate.recent_login_required
+@gate.reauthentication_required
 def two_factor():
     app = factors.find_authenticator(current_user)
     return render_template("auth/two_factor.html", app=app) if app else _set_up()

@@ -24,7 +24,7 @@ class ChangeUsernameForm(Form):
 
 
 @bp.route("/change-username", methods=["GET", "POST"])
-@gate.recent_login_required
+@gate.reauthentication_required
 @limited("availability")
 def change_username():
     form = ChangeUsernameForm(username=current_user.username)

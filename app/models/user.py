@@ -26,7 +26,7 @@ STATE = {
     "reset": ("email", "password_version"),
     "change_email": ("email", "password_version"),
     "magic_link": ("email", "password_version", "login_count"),
-    "recent_login": ("email", "password_version"),
+    "reauthentication": ("email", "password_version"),
     "verify_device": ("email", "password_version", "two_factor_enabled_at"),
     "secure_account": (),  # bound to its audit event
 }

@@ -44,7 +44,7 @@ WORDS = {
     "device_verified": "A new device was verified by the emailed code",
     "next_login_trusted": "Your next login was allowed without an emailed code",
     "next_login_trust_used": "A new device logged in without an emailed code, as allowed",
-    "proved_again": "You proved once more that it is you",
+    "reauthenticated": "You proved once more that it is you",
     "logged_out": "You logged out",
     "logged_out_others": "You logged out your other browsers",
     "logged_out_everywhere": "You were logged out everywhere",

@@ -26,7 +26,7 @@ LIFETIMES = {  # seconds
     "change_email": 3600,
     "secure_account": 7 * 24 * 3600,
     "magic_link": 15 * 60,
-    "recent_login": 15 * 60,  # a code only
+    "reauthentication": 15 * 60,  # a code only
     "verify_device": 15 * 60,  # a code only
     "doctor": 60,  # nobody's: flask doctor asks the server with it
 }

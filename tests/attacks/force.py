@@ -128,7 +128,7 @@ def _bomb_an_account(target):
     for spelled in ["bombed@example.com", "Bombed@EXAMPLE.com"] * 3:
         for page in ("/auth/reset", "/auth/magic-link"):
             _ask(Stranger(target.site), page, email=spelled)
-        _ask(owner, "/auth/recent-login", send_code="y")
+        _ask(owner, "/auth/reauthenticate", send_code="y")
         asked += 3
     return asked
 

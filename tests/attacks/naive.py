@@ -100,7 +100,7 @@ def register():
 @app.post("/auth/unconfirmed")  # another address
 @app.post("/auth/change-email")
 @app.post("/auth/confirm")  # another email
-@app.post("/auth/recent-login")  # a code
+@app.post("/auth/reauthenticate")  # a code
 def write():
     post(request.form.get("email") or g.user["email"], "Here is what you asked for.")
     return redirect("/")

@@ -211,7 +211,7 @@ def set_up(page):
     page.get_by_role("heading", name="Your recovery codes").wait_for()
 
 
-def prove_by_code(page):
+def reauthenticate_by_code(page):
     """Right after set_up(), on whose page the recovery codes are; it leads to the page where new ones are made."""
     code = page.locator(".codes").inner_text().split()[0]
     page.goto("/auth/recovery-codes")
@@ -219,7 +219,7 @@ def prove_by_code(page):
     page.get_by_role("button", name="Make new codes").wait_for()
 
 
-def prove_by_passkey(page):
+def reauthenticate_by_passkey(page):
     """To add another passkey."""
     page.goto("/auth/passkeys/add")
     press(page, "Use a passkey")
@@ -235,7 +235,7 @@ def add_a_passkey(page):
 
 def add_another_passkey(page):
     """On another device."""
-    prove_by_passkey(page)
+    reauthenticate_by_passkey(page)
     page.device.tell("removeVirtualAuthenticator")
     add_a_passkey(page)
 
@@ -245,7 +245,7 @@ def press(page, button):
 
 
 def add_it_again(page):
-    prove_by_passkey(page)
+    reauthenticate_by_passkey(page)
     press(page, "Add a passkey")
     page.get_by_text("already").wait_for()
 
@@ -409,17 +409,17 @@ TOUR = [
     ("confirmation with hidden accounts", STRANGER, after(hide_accounts, register, confirm)),
     ("devices", ADA, address("/auth/sessions")),
     ("history", ADA, address("/auth/history")),
-    ("recent login", ADA, after(let_time_pass, address("/auth/sessions"))),
-    ("recent login, wrong", ADA, after(let_time_pass, submit("/auth/sessions", "Go on", {"Password": "x"}))),
-    ("recent login, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
-    ("recent login by code", STRANGER, after(prove_the_mailbox, let_time_pass, address("/auth/sessions"))),
+    ("reauthentication", ADA, after(let_time_pass, address("/auth/sessions"))),
+    ("reauthentication, wrong", ADA, after(let_time_pass, submit("/auth/sessions", "Go on", {"Password": "x"}))),
+    ("reauthentication, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
+    ("reauthentication by code", STRANGER, after(prove_the_mailbox, let_time_pass, address("/auth/sessions"))),
     ("set up an app", ADA, address("/auth/two-factor")),
     ("set up an app, wrong", ADA, submit("/auth/two-factor", "Turn it on", {"Code that the app shows": "12"})),
     ("recovery codes, new", ADA, set_up),
     ("authenticator app", ADA, after(set_up, address("/auth/two-factor"))),
     ("proof of both factors", ADA, after(set_up, address("/auth/recovery-codes"))),
-    ("recovery codes", ADA, after(set_up, prove_by_code)),
-    ("remove an app", ADA, after(set_up, prove_by_code, address("/auth/two-factor/off"))),
+    ("recovery codes", ADA, after(set_up, reauthenticate_by_code)),
+    ("remove an app", ADA, after(set_up, reauthenticate_by_code, address("/auth/two-factor/off"))),
     ("account with two-factor authentication", ADA, after(set_up, address("/account"))),
     ("two-factor authentication", ADA, after(set_up, forget, do_the_first_step)),
     (
@@ -437,14 +437,14 @@ TOUR = [
         ADA,
         after(set_up, forget, do_the_first_step, type_a_wrong_recovery_code),
     ),
-    ("recent login with two-factor authentication", ADA, after(set_up, let_time_pass, address("/auth/sessions"))),
+    ("reauthentication with two-factor authentication", ADA, after(set_up, let_time_pass, address("/auth/sessions"))),
     ("devices, trusted", ADA, after(set_up, trust, address("/auth/sessions"))),
     ("take it back, two-factor", ADA, after(set_up, forget, follow("This wasn't me"))),
     ("take it back, wrong", ADA, after(set_up, forget, follow("This wasn't me"), take_back_wrongly)),
     ("passkeys, none", ADA, address("/auth/passkeys")),
     ("passkeys, the first", ADA, add_a_passkey),
     ("passkeys", ADA, after(add_a_passkey, add_another_passkey)),
-    ("passkeys, another one", ADA, after(add_a_passkey, prove_by_passkey)),
+    ("passkeys, another one", ADA, after(add_a_passkey, reauthenticate_by_passkey)),
     ("passkeys, wrong", ADA, after(add_a_passkey, add_it_again)),
     ("passkeys, no password", ADA, after(add_a_passkey, remove_the_password)),
     ("passkey", ADA, after(add_a_passkey, open_the_passkey)),
@@ -454,7 +454,7 @@ TOUR = [
     ("passkey as two-factor authentication", ADA, after(add_a_passkey, forget, do_the_first_step)),
     ("login by passkey, none there", STRANGER, use_none),
     ("login by passkey, refused", ADA, after(add_a_passkey, remove_and_use)),
-    ("recent login by passkey", ADA, after(add_a_passkey, let_time_pass, address("/auth/sessions"))),
+    ("reauthentication by passkey", ADA, after(add_a_passkey, let_time_pass, address("/auth/sessions"))),
     ("account, passkey", ADA, after(add_a_passkey, address("/account"))),
     ("new device", STRANGER, log_in_on_a_new_device),
     ("new device, wrong code", STRANGER, after(log_in_on_a_new_device, enter_a_wrong_device_code)),

@@ -91,8 +91,8 @@ def test_going_back_asks_again_who_one_is_before_what_is_sensitive(client, ada, 
     clock.move(seconds=-30)
     assert client.get("/auth/delete").status_code == 200, "another server's clock may be a little ahead"
     clock.move(**jump)
-    assert client.get("/auth/delete").location == "/auth/recent-login"
-    client.post("/auth/recent-login", data={"password": PASSWORD})
+    assert client.get("/auth/delete").location == "/auth/reauthenticate"
+    client.post("/auth/reauthenticate", data={"password": PASSWORD})
     assert client.get("/auth/delete").status_code == 200
 
 

@@ -177,9 +177,9 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
             token = browser.get("/auth/two-factor/verify").token
             typing.append(partial(browser.post, "/auth/two-factor/verify", csrf_token=token, code=code))
         else:
-            token = browser.get("/auth/recent-login").token
+            token = browser.get("/auth/reauthenticate").token
             fields = {"password": PASSWORD, "factor_code": code, "csrf_token": token}
-            typing.append(partial(browser.post, "/auth/recent-login", **fields))
+            typing.append(partial(browser.post, "/auth/reauthenticate", **fields))
     answers = all_at_once(typing)
     assert {answer.status for answer in answers} == {302, 422}
     # Whoever proves it once more has another session from then on: copies of the one before are led to the login.

@@ -14,7 +14,7 @@ from test_passwords import beside, history, is_logged_in, notes
 from app.extensions import db
 from app.models import Event
 
-ASK = "/auth/recent-login"
+ASK = "/auth/reauthenticate"
 SURE = "/auth/delete"  # a page that asks, with a form
 BUTTON = "/auth/sessions/end-others"  # a button that asks, without a page of its own
 
@@ -23,7 +23,7 @@ ASKING = {"auth.list_sessions", "auth.end_session", "auth.end_other_sessions"}
 ASKING |= {"auth.change_username", "auth.export", "auth.delete"}
 ASKING |= {"auth.start_sso", "auth.connections", "auth.unlink"}
 ASKING |= {"auth.list_passkeys", "auth.passkey_creation_options", "auth.passkey", "auth.remove_passkey"}
-ASKING |= {"auth.remove_password", "auth.add_passkey", "auth.prove_to_add_passkey"}
+ASKING |= {"auth.remove_password", "auth.add_passkey", "auth.reauthenticate_to_add_passkey"}
 ASKING |= {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.end_trust"}
 ASKING_NOT = {
     **dict.fromkeys(["static", "bootstrap.static", "main.healthz", "main.readyz"], "is nobody's"),
@@ -41,7 +41,7 @@ ASKING_NOT = {
     **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.secure_account"], "needs an email's token"),
     **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by an email"),
     **dict.fromkeys(["auth.logout", "auth.keep"], "must be possible at any time, and takes nothing away"),
-    "auth.recent_login": "is the question",
+    "auth.reauthenticate": "is the question",
     "auth.sso_callback": "is a proof, or the end of a journey that began with the question",
     "auth.sso_address": "makes an account, and changes none",
     "auth.link_sso": "needs what a provider said a moment ago, and asks then",
@@ -159,7 +159,7 @@ def test_the_password_leads_on_and_counts_for_fifteen_minutes(app, member, clock
     assert not is_logged_in(copy), "its id is nobody's now"
     assert is_logged_in(member)
     assert member.get("/auth/export").status_code == 200
-    assert history() == ["logged_in", "proved_again"]
+    assert history() == ["logged_in", "reauthenticated"]
     clock.move(minutes=14, seconds=59)
     assert not asks(member)
     clock.move(seconds=1)
@@ -342,15 +342,15 @@ def test_no_target_leads_outside_or_changes_anything(app, member, another_client
         assert "evil" not in (answer.location or ""), target
         count += 1
     assert others() == before
-    assert set(db.session.scalars(select(Event.action))) == {"logged_in", "new_device", "proved_again"}
-    assert history().count("proved_again") == count
+    assert set(db.session.scalars(select(Event.action))) == {"logged_in", "new_device", "reauthenticated"}
+    assert history().count("reauthenticated") == count
     assert is_logged_in(member)
     assert is_logged_in(another_client)
 
 
 def test_the_unconfirmed_reach_no_page_of_members_through_a_target(app, client, bob):
     client.log_in(bob)
-    reached = {"auth.unconfirmed", "auth.recent_login", "auth.delete", "auth.logout", "auth.keep", "auth.confirm"}
+    reached = {"auth.unconfirmed", "auth.reauthenticate", "auth.delete", "auth.logout", "auth.keep", "auth.confirm"}
     reached |= {"auth.secure_account"}
     for endpoint, address in addresses(app, "GET"):
         with prove(client, data={"target": address, "held-username": "eve"}) as answer:
