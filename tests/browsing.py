@@ -20,7 +20,7 @@ def live(app):
     server = make_server("localhost", 0, app, threaded=True)
     app.config["PUBLIC_URL"] = f"http://localhost:{server.server_port}"
     offer_pretend_issuer(app)
-    server.daemon_threads = False  # so that closing waits for the answers under way
+    server.daemon_threads = False  # so that account deletion waits for the answers under way
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield app.config["PUBLIC_URL"]

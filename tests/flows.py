@@ -218,9 +218,9 @@ class Tour:
         enter(rob, "rob")
         assert rob.post("/auth/delete", data={"email": "rob@example.com"}).location == "/"
         enter(rob, "rob")
-        assert rob.get("/").location == "/auth/keep"
-        rob.get("/auth/keep")
-        assert rob.post("/auth/keep").status_code == 302
+        assert rob.get("/").location == "/auth/cancel-deletion"
+        rob.get("/auth/cancel-deletion")
+        assert rob.post("/auth/cancel-deletion").status_code == 302
         rob.post("/auth/logout")
 
 

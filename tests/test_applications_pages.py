@@ -56,7 +56,7 @@ def without_two_factor(user):
     """As the setting below demands it."""
 
 
-HELD = {unconfirmed: "/auth/unconfirmed", leaving: "/auth/keep", without_two_factor: "/auth/two-factor"}
+HELD = {unconfirmed: "/auth/unconfirmed", leaving: "/auth/cancel-deletion", without_two_factor: "/auth/two-factor"}
 
 
 @on_sqlite

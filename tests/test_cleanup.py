@@ -661,7 +661,7 @@ def test_a_process_that_ends_does_not_wait_for_a_long_batch(thread, monkeypatch)
 @pytest.mark.parametrize(
     ("settings", "waits"), [({"MAIL_DELIVERY": "thread"}, True), ({"MAIL_DELIVERY": "off"}, False)]
 )
-def test_goodbyes_never_pile_up_before_an_email_that_a_user_waits_for(leaving, outbox, waits):
+def test_deletion_emails_never_pile_up_before_an_email_that_a_user_waits_for(leaving, outbox, waits):
     """Ten accounts go; then the job waits until their emails have gone, ten seconds at most."""
     leaving(*(f"person{number}" for number in range(25)))
     batches, seen = cleanup.registered["deleted_accounts"](), []

@@ -409,7 +409,7 @@ def test_history_tells_that_it_was_an_operator(flask):
     flask("users", "keep", "eve")
     lines = db.session.scalars(select(Event).order_by(Event.id)).all()
     actions = ["registered", "confirmed", "deactivated", "activated", "logged_out_everywhere", "exported"]
-    actions += ["deletion_asked", "deletion_taken_back"]
+    actions += ["deletion_requested", "deletion_cancelled"]
     assert [line.action for line in lines] == actions
     assert {line.user_id for line in lines} == {User.find("eve").id}
     assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "operator"}, "", "")] * 8
@@ -541,7 +541,11 @@ def test_why_nothing_keeps_a_person_out(flask, client, ada, clock):
     ("change", "sentence", "mended"),
     [
         ({"deactivated_at": DAY}, "ada is deactivated. To undo: flask users activate ada", ["activate"]),
-        ({"deletion_due_at": DAY}, "ada is to be deleted on 2031-05-04. To keep it: flask users keep ada", ["keep"]),
+        (
+            {"deletion_due_at": DAY},
+            "ada is to be deleted on 2031-05-04. To keep it: flask users cancel-deletion ada",
+            ["keep"],
+        ),
         ({"password_hash": None}, "ada has no password, and logs in by a mailed link only.", None),
         (
             {"confirmed": False},

@@ -395,7 +395,7 @@ def test_a_deletion_that_waits_is_shown_after_the_code(new_device, ada, outbox, 
     ada.deletion_due_at = clock.time
     db.session.commit()
     assert enter(new_device, code_in(outbox()[-1])).location == "/"
-    assert new_device.get("/account").location == "/auth/keep"
+    assert new_device.get("/account").location == "/auth/cancel-deletion"
 
 
 # The email

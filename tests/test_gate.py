@@ -9,7 +9,7 @@ from flask import url_for
 from itsdangerous import TimestampSigner
 from sqlalchemy import select
 
-from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED, OPEN_TO_THOSE_WHO_LEAVE
+from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED, OPEN_WHILE_DELETION_IS_PENDING
 from app.extensions import db
 from config import Provider
 
@@ -45,9 +45,9 @@ def rows():
 def test_the_unconfirmed_reach_these_pages_and_no_others(app, client, bob):
     client.log_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
-    open_to_them |= {"auth.reauthenticate", "auth.delete", "auth.keep", "auth.secure_account"}
+    open_to_them |= {"auth.reauthenticate", "auth.delete", "auth.cancel_deletion", "auth.secure_account"}
     open_to_them |= {"static", "bootstrap.static", "main.healthz", "main.readyz"}
-    said = OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE | ASKS_NOBODY
+    said = OPEN_TO_THE_UNCONFIRMED | OPEN_WHILE_DELETION_IS_PENDING | ASKS_NOBODY
     assert {endpoint for endpoint in said if not endpoint.startswith("dev.")} == open_to_them
     for endpoint, address in addresses(app, "GET"):
         with client.get(address) as answer:

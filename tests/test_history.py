@@ -207,7 +207,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
     assert happened >= {
         *("registered", "confirmed", "logged_in", "login_failed", "new_device", "email_change_asked"),
         *("email_changed", "magic_link_asked", "reauthenticated", "logged_out_others", "exported"),
-        *("password_changed", "reset_asked", "password_reset", "deletion_asked"),
+        *("password_changed", "reset_asked", "password_reset", "deletion_requested"),
     }
 
     secrets = typed | set(db.session.scalars(select(UserSession.id)))

@@ -455,7 +455,7 @@ EXEMPT = {
     **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs reauthentication"),
     **dict.fromkeys(["auth.add_passkey", "auth.passkey", "auth.remove_passkey"], "it needs reauthentication"),
     "auth.remove_password": "it needs reauthentication",
-    "auth.keep": "it changes one's own account, and no more than a word of it",
+    "auth.cancel_deletion": "it changes one's own account, and no more than a word of it",
 }
 
 

@@ -59,7 +59,7 @@ def test_history_and_emails_do_not_run_out_of_numbers(app):
     for table in ("events", "outbox"):
         db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
     event = Event(action="logged_in")
-    email = OutboxEmail(name="goodbye", recipient="ada@example.com", message_id="x")
+    email = OutboxEmail(name="account_deleted", recipient="ada@example.com", message_id="x")
     db.session.add_all([event, email])
     db.session.commit()
     assert (event.id, email.id) == (2**40 + 1, 2**40 + 1)

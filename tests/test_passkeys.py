@@ -514,7 +514,7 @@ def test_one_that_counts_nothing_is_used_again_and_again(client, another_client,
     ("column", "way", "words"),
     [
         ("deactivated_at", LOGIN, "This account has been deactivated. Write to us if that surprises you."),
-        ("deletion_due_at", "/auth/keep", None),
+        ("deletion_due_at", "/auth/cancel-deletion", None),
     ],
 )
 def test_the_gate_holds_for_passkeys_too(member, another_client, ada, key, clock, column, way, words):

@@ -40,7 +40,7 @@ ASKING_NOT = {
     **dict.fromkeys(["auth.request_reset", "auth.email_sent"], "sends an email to the mailbox, and no more"),
     **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.secure_account"], "needs an email's token"),
     **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by an email"),
-    **dict.fromkeys(["auth.logout", "auth.keep"], "must be possible at any time, and takes nothing away"),
+    **dict.fromkeys(["auth.logout", "auth.cancel_deletion"], "must be possible at any time, and takes nothing away"),
     "auth.reauthenticate": "is the question",
     "auth.sso_callback": "is a proof, or the end of a journey that began with the question",
     "auth.sso_address": "makes an account, and changes none",
@@ -350,7 +350,14 @@ def test_no_target_leads_outside_or_changes_anything(app, member, another_client
 
 def test_the_unconfirmed_reach_no_page_of_members_through_a_target(app, client, bob):
     client.log_in(bob)
-    reached = {"auth.unconfirmed", "auth.reauthenticate", "auth.delete", "auth.logout", "auth.keep", "auth.confirm"}
+    reached = {
+        "auth.unconfirmed",
+        "auth.reauthenticate",
+        "auth.delete",
+        "auth.logout",
+        "auth.cancel_deletion",
+        "auth.confirm",
+    }
     reached |= {"auth.secure_account"}
     for endpoint, address in addresses(app, "GET"):
         with prove(client, data={"target": address, "held-username": "eve"}) as answer:

@@ -134,7 +134,7 @@ def unlink_identities(user, session):
 
 
 def ask_for_deletion(user, session):
-    account_deletion.ask_to_delete(user)
+    account_deletion.request_deletion(user)
 
 
 STEPS = [add_app, remove_passkeys, renew_codes, link_identity, ask_for_deletion]
@@ -379,7 +379,12 @@ def test_devices_are_forgotten(client, another_client, robbed, ada):
 
 def test_every_security_email_carries_the_link(client, ada, outbox, clock):
     client.log_in(ada)
-    without = {"account_secured", "email_undone", "goodbye", "password_guessing"}  # nobody got in, or nothing is left
+    without = {
+        "account_secured",
+        "email_undone",
+        "account_deleted",
+        "password_guessing",
+    }  # nobody got in, or nothing is left
     asked_for = ASKED_FOR - {"code", "verify_device"} | {"first_password"}
     folder = Path("app/templates/email").absolute()
     for name in {path.stem for path in folder.glob("[!_]*.txt")} - without - asked_for:
@@ -469,7 +474,7 @@ def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_n
     assert another_client.get("/account").status_code == 200
 
 
-def test_a_deletion_asked_for_by_the_thief_is_cancelled(client, another_client, ada, outbox):
+def test_a_deletion_requested_for_by_the_thief_is_cancelled(client, another_client, ada, outbox):
     client.log_in(ada)
     client.post("/auth/delete", data={"email": ada.email})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]

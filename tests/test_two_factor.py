@@ -234,7 +234,7 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
     open_to_her |= {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options", "auth.secure_account"}
     open_to_her |= {
         "auth.logout",
-        "auth.keep",
+        "auth.cancel_deletion",
         "auth.delete",
         "static",
         "bootstrap.static",
@@ -259,8 +259,8 @@ def test_who_leaves_can_say_that_they_stay_before_they_set_it_up(app, client, ad
     ada.deletion_due_at = ada.created_at + timedelta(days=14)
     db.session.commit()
     client.log_in(ada)
-    assert client.get("/account", follow_redirects=True).request.path == "/auth/keep"
-    assert client.post("/auth/keep").status_code == 302
+    assert client.get("/account", follow_redirects=True).request.path == "/auth/cancel-deletion"
+    assert client.post("/auth/cancel-deletion").status_code == 302
     assert client.get("/account").location == SET_UP
 
 

@@ -29,22 +29,22 @@ def activate(user: User) -> None:
         audit.record(user, "activated")
 
 
-def ask_to_delete(user: User) -> None:
+def request_deletion(user: User) -> None:
     """Have the account deleted after 14 days, in which its address and name stay taken; sign it out everywhere."""
     user.deletion_due_at = clock.now() + GRACE
     sessions.end_others(user, reason="deletion")
-    event = audit.record(user, "deletion_asked")
+    event = audit.record(user, "deletion_requested")
     if user.confirmed:  # else strangers could be written to
-        outbox.enqueue("deletion_asked", user, event=event, due=clock.day(user.deletion_due_at))
+        outbox.enqueue("deletion_requested", user, event=event, due=clock.day(user.deletion_due_at))
 
 
 def keep(user: User) -> None:
     """Take that back."""
     if user.deletion_due_at:
         user.deletion_due_at = None
-        event = audit.record(user, "deletion_taken_back")
+        event = audit.record(user, "deletion_cancelled")
         if user.confirmed:
-            outbox.enqueue("deletion_taken_back", user, event=event)
+            outbox.enqueue("deletion_cancelled", user, event=event)
 
 
 def is_due() -> list[ColumnElement[bool]]:
@@ -52,7 +52,7 @@ def is_due() -> list[ColumnElement[bool]]:
     return [User.deletion_due_at <= clock.now(), User.deactivated_at.is_(None)]
 
 
-def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True) -> bool:
+def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True) -> bool:
     """Delete an account and all that hangs on it, if it meets `conditions` still; say whether it did.
 
     A last email goes to its address, and leaves nothing behind.
@@ -65,6 +65,6 @@ def purge(user: User, *conditions: ColumnElement[bool], say_goodbye: bool = True
     personal_data.erase(user)
     audit.record(None, "account_deleted")
     signals.send_after_commit(db.session(), signals.user_deleted, **gone)
-    if say_goodbye and is_proved:
-        outbox.enqueue("goodbye", None, to=email)
+    if send_notice and is_proved:
+        outbox.enqueue("account_deleted", None, to=email)
     return True

@@ -43,7 +43,7 @@ __all__ = ["delete_older", "register", "registered", "run", "run_due", "run_now"
 
 DAY, WEEK, MONTH, YEAR = (timedelta(days=days) for days in (1, 7, 30, 365))
 BATCH = 500  # rows in one transaction
-GOODBYES = 10  # accounts that are deleted before their goodbye emails go first
+NOTICES_AT_ONCE = 10  # accounts that are deleted before their deletion emails go first
 PATIENCE = 20  # half seconds that these may take: nobody may be delivering
 NAMED = 10  # accounts in an error
 
@@ -151,7 +151,7 @@ def deleted_accounts() -> Batches:
 def unconfirmed_accounts() -> Batches:
     """Delete the accounts that were never confirmed, without an email."""
     never = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
-    return _purge(User.created_at, clock.now() - WEEK, *never, say_goodbye=False)
+    return _purge(User.created_at, clock.now() - WEEK, *never, send_notice=False)
 
 
 def delete_older(moment: Moment, age: timedelta, *conditions: ColumnElement[bool]) -> Batches:
@@ -169,22 +169,22 @@ def delete_older(moment: Moment, age: timedelta, *conditions: ColumnElement[bool
         rows = db.session.execute(due.where(moment >= rows[-1][1])).all()
 
 
-def _purge(moment: Moment, until: datetime, *conditions: ColumnElement[bool], say_goodbye: bool = True) -> Batches:
+def _purge(moment: Moment, until: datetime, *conditions: ColumnElement[bool], send_notice: bool = True) -> Batches:
     """Delete accounts, each in its own transaction. One that can't be deleted holds up no other."""
     failed = []
     for number, user_id in enumerate(_accounts(moment, until, *conditions), 1):
         try:
             user = db.session.get(User, user_id)
             yield int(
-                bool(user and account_deletion.purge(user, moment <= until, *conditions, say_goodbye=say_goodbye))
+                bool(user and account_deletion.purge(user, moment <= until, *conditions, send_notice=send_notice))
             )
         except Exception as error:
             log.exception("Account %s can't be deleted", user_id)
             db.session.rollback()
             failed.append(f"Account {user_id} can't be deleted: {in_words(error)}")
             yield 0  # raises an error here if the database is away
-        if say_goodbye and number % GOODBYES == 0:
-            yield from _goodbyes_first()
+        if send_notice and number % NOTICES_AT_ONCE == 0:
+            yield from _notices_first()
     if failed:
         more = [f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else []
         raise Incomplete("; ".join(failed[:NAMED] + more))
@@ -200,8 +200,8 @@ def _accounts(moment: Moment, until: datetime, *conditions: ColumnElement[bool])
         rows = db.session.execute(due.where(tuple_(moment, User.id) > last)).all()
 
 
-def _goodbyes_first() -> Iterator[None]:
-    """Wait until the goodbye emails are sent, so that no email that a user waits for queues behind many of them."""
+def _notices_first() -> Iterator[None]:
+    """Wait until the deletion emails are sent, so that no email that a user waits for queues behind many of them."""
     waiting = select(OutboxEmail.id).where(OutboxEmail.status == Status.WAITING, OutboxEmail.due_at <= clock.now())
     for _ in range(PATIENCE if setting("MAIL_DELIVERY") != "off" else 0):
         if db.session.scalar(waiting.where(OutboxEmail.name == outbox.LAST).limit(1)) is None:

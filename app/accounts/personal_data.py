@@ -1,4 +1,4 @@
-"""What the application holds about a person: every table of theirs is registered here, for export and goodbye.
+"""What the application holds about a person: every table of theirs is registered here, for export and deletion email.
 
 A table of your own joins by one line beside its model, and so does one that refers to it:
 

@@ -21,7 +21,7 @@ PASSWORD_WITHIN = timedelta(hours=1)  # after the account was taken back; later,
 
 # What changed a credential, the email address, or the life of the account.
 CHANGES = (
-    "deletion_asked email_changed identity_linked identity_unlinked password_changed password_removed password_reset "
+    "deletion_requested email_changed identity_linked identity_unlinked password_changed password_removed password_reset "
     "recovery_codes_made two_factor_off two_factor_on two_factor_reset".split()
 )
 SECURED = "account_secured"
@@ -164,7 +164,7 @@ def _void_email_changes(user: User, start: int) -> None:
 
 
 def _cancel_deletion(user: User, start: int) -> None:
-    requested = (Event.user_id == user.id, Event.id >= start, Event.action == "deletion_asked")
+    requested = (Event.user_id == user.id, Event.id >= start, Event.action == "deletion_requested")
     if db.session.scalar(select(exists().where(*requested))):
         user.deletion_due_at = None
 

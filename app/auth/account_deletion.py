@@ -43,7 +43,7 @@ def export():
 def delete():
     form = DeleteForm()
     if form.validate_on_submit():
-        account_deletion.ask_to_delete(current_user)
+        account_deletion.request_deletion(current_user)
         db.session.commit()
         due = current_user.deletion_due_at
         logout_user()
@@ -52,17 +52,17 @@ def delete():
     return form_page("auth/delete.html", form, names=personal_data.in_words, grace=account_deletion.GRACE)
 
 
-@bp.route("/keep", methods=["GET", "POST"])
+@bp.route("/cancel-deletion", methods=["GET", "POST"])
 @login_required
 def keep():
     if not current_user.deletion_due_at:
         return gate.go_on()
     if Form().validate_on_submit():
-        account_deletion.keep(current_user)
+        account_deletion.cancel(current_user)
         db.session.commit()
         flash("Your account stays.", "success")
         return gate.go_on()
-    return render_template("auth/keep.html")
+    return render_template("auth/cancel_deletion.html")
 
 
 def _zip(user):

@@ -34,7 +34,7 @@ OPEN_TO_THE_UNCONFIRMED = {
     "dev.email",
     "dev.email_html",
 }
-OPEN_TO_THOSE_WHO_LEAVE = {"auth.keep", "auth.logout", "auth.secure_account"}
+OPEN_WHILE_DELETION_IS_PENDING = {"auth.cancel_deletion", "auth.logout", "auth.secure_account"}
 OPEN_WITHOUT_TWO_FACTOR = {  # where one must be set up
     "auth.two_factor",
     "auth.list_passkeys",
@@ -412,11 +412,11 @@ def _is_of_the_application():
 
 def _must_go_to(user):
     """Return the page where a user must go first, unless this page is open to them; None if there is none."""
-    if user.deletion_due_at and request.endpoint not in OPEN_TO_THOSE_WHO_LEAVE:
-        return "auth.keep"
-    if not user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_TO_THOSE_WHO_LEAVE:
+    if user.deletion_due_at and request.endpoint not in OPEN_WHILE_DELETION_IS_PENDING:
+        return "auth.cancel_deletion"
+    if not user.confirmed and request.endpoint not in OPEN_TO_THE_UNCONFIRMED | OPEN_WHILE_DELETION_IS_PENDING:
         return "auth.unconfirmed"
-    if request.endpoint not in OPEN_WITHOUT_TWO_FACTOR | OPEN_TO_THOSE_WHO_LEAVE and two_factor.is_missing(user):
+    if request.endpoint not in OPEN_WITHOUT_TWO_FACTOR | OPEN_WHILE_DELETION_IS_PENDING and two_factor.is_missing(user):
         return "auth.two_factor"
     return None
 

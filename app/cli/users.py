@@ -197,7 +197,7 @@ def delete(user, now, confirm):
     if now:
         account_deletion.purge(user)
     else:
-        account_deletion.ask_to_delete(user)
+        account_deletion.request_deletion(user)
     click.echo(f"{name} {'is deleted' if now else 'will be deleted ' + when}.")
 
 
@@ -205,7 +205,7 @@ def delete(user, now, confirm):
 @one_user
 def keep(user):
     """Take back that an account is to be deleted."""
-    account_deletion.keep(user)
+    account_deletion.cancel(user)
     click.echo(f"{user.username} stays.")
 
 

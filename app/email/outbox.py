@@ -22,7 +22,7 @@ NOTICES_AN_HOUR = 3  # of one kind
 # What people ask for, and counts against the budget of an address. An application's own emails, and notices, do not.
 ASKED_FOR = frozenset("account_exists change_email code confirm magic_link no_account reset verify_device".split())
 NOBODY = "nobody@invalid"  # RFC 2606: no domain ends so
-LAST = "goodbye"  # of an email to who is gone nothing is kept
+LAST = "account_deleted"  # of an email to who is gone nothing is kept
 
 PURPOSES = {  # of the token in an email's link, by the email's name
     "confirm": "confirm",

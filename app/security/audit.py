@@ -73,8 +73,8 @@ WORDS = {
     "code_sent": "A code was sent to your address",
     "recovery_codes_few": "Few recovery codes were left",
     "exported": "Your data were downloaded",
-    "deletion_asked": "You asked to have the account deleted",
-    "deletion_taken_back": "You decided to keep the account",
+    "deletion_requested": "You asked to have the account deleted",
+    "deletion_cancelled": "You decided to keep the account",
     "deactivated": "Your account was deactivated",
     "activated": "Your account was activated again",
 }

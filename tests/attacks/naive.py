@@ -11,7 +11,7 @@ import secrets
 import smtplib
 import sqlite3
 import unicodedata
-from contextlib import closing
+from contextlib import account deletion
 from email.message import EmailMessage
 from email.utils import make_msgid
 from io import BytesIO
@@ -37,7 +37,7 @@ ADD = "INSERT INTO users (email, username, password_hash) VALUES (?, ?, ?)"
 
 
 def run(statement, *values, database=None):
-    with closing(sqlite3.connect(database or DATABASE, timeout=10, isolation_level=None)) as connection:
+    with account deletion(sqlite3.connect(database or DATABASE, timeout=10, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
         return connection.execute(statement, values).fetchone()
 
@@ -58,7 +58,7 @@ def form(words="", status=200, page=""):
 @app.get("/account")
 def account():
     if g.user and g.user["is_leaving"]:
-        return redirect("/auth/keep")
+        return redirect("/auth/cancel-deletion")
     return form(g.user["username"]) if g.user else redirect("/auth/login")
 
 
@@ -145,13 +145,13 @@ def change_password(user_id=None):
 @app.post("/auth/delete")
 def delete():
     run("UPDATE users SET is_leaving = 1 WHERE id = ?", g.user["id"])
-    return redirect("/auth/keep")
+    return redirect("/auth/cancel-deletion")
 
 
 @app.post("/auth/export")
 def export():
     visits = run("SELECT group_concat(network) AS networks FROM visits WHERE user_id = ?", g.user["id"])
-    with closing(BytesIO()) as file:
+    with account deletion(BytesIO()) as file:
         with ZipFile(file, "w") as archive:
             archive.writestr("visits.txt", visits["networks"])
         return Response(file.getvalue(), mimetype="application/zip")

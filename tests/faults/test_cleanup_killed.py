@@ -112,7 +112,7 @@ def test_two_servers_at_once_run_each_job_once(site, sink, old_rows, leaving):
     assert left() == 0
     deleted = select(func.count()).select_from(Event).where(Event.action == "account_deleted")
     assert db.session.scalar(deleted) == PEOPLE
-    until(lambda: len(sink.received) == PEOPLE, "the goodbyes")
+    until(lambda: len(sink.received) == PEOPLE, "the deletion_emails")
 
 
 def test_an_email_goes_while_cleanup_is_at_work(site, sink, ledger, old_rows, ada):
@@ -124,12 +124,12 @@ def test_an_email_goes_while_cleanup_is_at_work(site, sink, ledger, old_rows, ad
     assert left() > 0
 
 
-def test_killed_while_it_deletes_accounts_each_is_there_or_gets_its_goodbye(site, sink, ledger, leaving):
+def test_killed_while_it_deletes_accounts_each_is_there_or_gets_its_email(site, sink, ledger, leaving):
     running = site(MAIL_DELIVERY="worker", web=False)
     sink.pause = 0.01
     for sent in (5, 25):
         worker = running.work()
-        until(lambda sent=sent: len(sink.received) >= sent, "some goodbyes")
+        until(lambda sent=sent: len(sink.received) >= sent, "some deletion_emails")
         worker.kill()
         ledger.the_dead_are_gone()
         told = {email.recipient for email in sink.received} | {row.recipient for row in ledger.rows()}

@@ -81,7 +81,7 @@ def test_who_asks_is_out_of_every_browser_and_gets_an_email_that_names_the_day(
     assert f"will be deleted on {day}," in email.body
     assert "IP address: 127.0.0.1" in email.body
     assert outbox.link() == "/auth/login"
-    assert history()[-1] == "deletion_asked"
+    assert history()[-1] == "deletion_requested"
 
 
 @pytest.mark.parametrize("typed", ["", "ada", "bob@example.com", "ada@example.org"])
@@ -153,22 +153,22 @@ def after_a_reset(client, outbox):
 def test_every_way_in_leads_to_the_question_first_and_then_on(client, leaving, outbox, way):
     arrived_at = way(client, outbox).location
     page = client.get(arrived_at, follow_redirects=True)
-    assert page.request.path == "/auth/keep"
+    assert page.request.path == "/auth/cancel-deletion"
     assert f"<strong>{leaving.deletion_due_at:%-d %B %Y}</strong>" in page.text
-    assert client.post("/auth/keep").location == arrived_at
+    assert client.post("/auth/cancel-deletion").location == arrived_at
     assert client.get("/account").status_code == 200
 
 
 def test_no_other_page_answers_and_looking_changes_nothing(app, client, leaving):
     client.log_in(leaving)
-    before, open_to_them = rows(), {"auth.keep", "auth.logout", "auth.secure_account"} | ASKS_NOBODY
+    before, open_to_them = rows(), {"auth.cancel_deletion", "auth.logout", "auth.secure_account"} | ASKS_NOBODY
     for method in ("GET", "HEAD", "OPTIONS"):
         for endpoint, address in addresses(app, method):
             with client.open(address, method=method) as answer:
-                assert (answer.location == "/auth/keep") is (endpoint not in open_to_them), endpoint
+                assert (answer.location == "/auth/cancel-deletion") is (endpoint not in open_to_them), endpoint
     for endpoint, address in addresses(app, "POST"):
         if endpoint not in open_to_them:
-            assert client.post(address, data={"email": "ada@example.com"}).location == "/auth/keep", endpoint
+            assert client.post(address, data={"email": "ada@example.com"}).location == "/auth/cancel-deletion", endpoint
             assert client.post(address, headers=JSON).status_code == 403, endpoint
     assert client.get("/nowhere").status_code == 404
     assert rows() == before
@@ -188,29 +188,29 @@ def test_the_button_keeps_the_account_as_it_was(client, another_client, ada, out
     client.log_in(ada)
     told = len(outbox())
     client.get("/account")
-    assert client.post("/auth/keep").location == "/account"
+    assert client.post("/auth/cancel-deletion").location == "/account"
     assert notes(client.get("/account")) == ["Your account stays."]
-    for again in (client.get("/auth/keep"), client.post("/auth/keep")):
+    for again in (client.get("/auth/cancel-deletion"), client.post("/auth/cancel-deletion")):
         assert again.location == "/", "there is nothing to keep"
     assert db.session.execute(kept).all() == before
     [email] = outbox()[told:]
     assert (email.subject, email.recipients) == ("Your account at Flasky stays", ["ada@example.com"])
     assert outbox.link().startswith("/auth/secure-account/")
-    assert history()[-1] == "deletion_taken_back"
+    assert history()[-1] == "deletion_cancelled"
 
     clock.move(days=30)
     assert purge() == 0
     another_client.log_in(ada)
     assert another_client.get("/account").status_code == 200
-    assert another_client.get("/auth/keep").location == "/"
+    assert another_client.get("/auth/cancel-deletion").location == "/"
 
 
 def test_who_never_confirmed_can_leave_and_stay_too(client, bob, outbox):
     client.log_in(bob)
     assert ask(client, "bob@example.com").location == "/"
     client.log_in(bob)
-    assert client.get("/account").location == "/auth/keep"
-    client.post("/auth/keep")
+    assert client.get("/account").location == "/auth/cancel-deletion"
+    client.post("/auth/cancel-deletion")
     assert (client.get("/account").location, bob.deletion_due_at) == ("/auth/unconfirmed", None)
 
 
@@ -258,10 +258,10 @@ def test_who_is_logged_in_is_out_at_the_next_request(app, client, another_client
     clock.move(days=14, hours=-1)
     for browser in (client, another_client):
         browser.log_in(leaving)
-        assert browser.get("/account").location == "/auth/keep"
+        assert browser.get("/account").location == "/auth/cancel-deletion"
     clock.move(hours=1)
     assert purge() == 1
-    assert client.post("/auth/keep").location.startswith("/auth/login")
+    assert client.post("/auth/cancel-deletion").location.startswith("/auth/login")
     for _, address in addresses(app, "GET"):
         with another_client.get(address) as answer:
             assert answer.status_code < 500, address
@@ -281,7 +281,7 @@ def test_links_in_emails_of_an_account_that_is_gone_are_dead(client, ada, outbox
     assert client.post("/auth/magic-link/sent", data={"code": "1234 5678"}).status_code in {302, 422}
 
 
-def test_many_purges_at_once_say_goodbye_once(app, ada, bob, outbox, clock):
+def test_many_purges_at_once_send_notice_once(app, ada, bob, outbox, clock):
     bob.confirmed = True
     for person in (ada, bob):
         person.deletion_due_at = clock.time
@@ -299,7 +299,7 @@ def test_many_purges_at_once_say_goodbye_once(app, ada, bob, outbox, clock):
 
 
 @pytest.mark.parametrize("settings", [{"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": 1}])
-def test_a_goodbye_that_can_not_be_posted_waits_and_leaves_nothing_when_it_is_given_up(app, ada, clock):
+def test_a_deletion_email_that_can_not_be_posted_waits_and_leaves_nothing_when_it_is_given_up(app, ada, clock):
     ada.deletion_due_at = clock.time
     db.session.commit()
     purge()
@@ -339,7 +339,7 @@ def test_what_belongs_to_whoever_had_the_address_before_is_not_taken_along(clien
     theirs = personal_data.everything(eve)
     assert "lovelace" not in str(theirs)
     assert len(theirs["outbox"]) == 1
-    account_deletion.purge(eve, say_goodbye=False)
+    account_deletion.purge(eve, send_notice=False)
     db.session.commit()
     assert db.session.scalar(select(func.count()).where(OutboxEmail.user_id == number)) > 1
 
@@ -354,7 +354,7 @@ def test_the_unconfirmed_get_no_emails_by_leaving_and_staying(client, bob, outbo
     client.log_in(bob)
     ask(client, "bob@example.com")
     client.log_in(bob)
-    client.post("/auth/keep")
+    client.post("/auth/cancel-deletion")
     assert outbox() == []
 
 
