@@ -38,7 +38,7 @@ def request_deletion(user: User) -> None:
         outbox.enqueue("deletion_requested", user, event=event, due=clock.day(user.deletion_due_at))
 
 
-def keep(user: User) -> None:
+def cancel(user: User) -> None:
     """Take that back."""
     if user.deletion_due_at:
         user.deletion_due_at = None

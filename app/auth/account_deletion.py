@@ -54,7 +54,7 @@ def delete():
 
 @bp.route("/cancel-deletion", methods=["GET", "POST"])
 @login_required
-def keep():
+def cancel_deletion():
     if not current_user.deletion_due_at:
         return gate.go_on()
     if Form().validate_on_submit():

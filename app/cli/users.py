@@ -203,7 +203,7 @@ def delete(user, now, confirm):
 
 @users.command()
 @one_user
-def keep(user):
+def cancel(user):
     """Take back that an account is to be deleted."""
     account_deletion.cancel(user)
     click.echo(f"{user.username} stays.")
