@@ -1,4 +1,4 @@
-"""Browsers that are spared two-factor authentication: for 30 days, until their owner or the account's fate ends that."""
+"""Trusted devices: exempt from two-factor authentication for 30 days, unless something ends the trust."""
 
 import re
 

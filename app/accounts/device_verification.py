@@ -1,7 +1,7 @@
 """A code by email before a password logs in on a device that the account does not recognise (VERIFY_NEW_DEVICES).
 
 A stolen password is then not enough. This is no second factor: the email alone resets the password, too, so it counts
-neither for TWO_FACTOR_REQUIRED_FOR nor as reauthentication. Magic links, passkeys and providers are not asked for a code.
+neither for TWO_FACTOR_REQUIRED_FOR nor as reauthentication. Magic links, passkeys and providers need no code.
 """
 
 import math

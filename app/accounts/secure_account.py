@@ -21,7 +21,8 @@ PASSWORD_WITHIN = timedelta(hours=1)  # after the account was taken back; later,
 
 # What changed a credential, the email address, or the life of the account.
 CHANGES = (
-    "deletion_requested email_changed identity_linked identity_unlinked password_changed password_removed password_reset "
+    "deletion_requested email_changed identity_linked identity_unlinked password_changed password_removed "
+    "password_reset "
     "recovery_codes_made two_factor_off two_factor_on two_factor_reset".split()
 )
 SECURED = "account_secured"

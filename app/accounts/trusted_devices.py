@@ -1,4 +1,4 @@
-"""Browsers that are spared two-factor authentication. Their owner says which, and much that happens to the account ends it."""
+"""Trusted devices: the user exempts them from two-factor authentication for 30 days."""
 
 import secrets
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The second factor: authenticator apps here, other kinds in modules of their own; what all have in common is here.
 
-The first factor that is added turns two-factor authentication on, with recovery codes; the last one that is removed turns it off.
+The first factor turns two-factor authentication on and creates recovery codes. Removing the last one turns it off.
 """
 
 import re
@@ -18,7 +18,7 @@ from app.models import Authenticator, Passkey, RecoveryCode, RemovedCredential, 
 from app.security import audit, tokens
 from config import setting
 
-# What counts as two-factor authentication: the table of each kind, with user_id and created_at; and its words in emails.
+# The second factors: the table of each kind, with user_id and created_at, and its name in emails.
 FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": Passkey}
 IN_WORDS = {"authenticator": "an authenticator app", "passkey": "a passkey"}
 
@@ -169,7 +169,7 @@ def use_app_code(user: User, code: str) -> bool:
 
 
 def _change(user: User, since: Any) -> bool:
-    """Have two-factor authentication since then, or not at all: who is half-way in starts anew, and of two at once one is."""
+    """Turn two-factor authentication on or off. Pending logins start again; of two concurrent changes, one is made."""
     return user.spend("reset", password_version=user.password_version + 1, two_factor_enabled_at=since)
 
 

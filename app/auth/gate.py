@@ -1,6 +1,6 @@
 """The one way in and out. Every login method proves who someone is, then calls log_in().
 
-That asks for two-factor authentication where the account has one: nowhere else is it asked for, and nobody gets past it.
+It asks for two-factor authentication if the account has it. No other place does, and no login bypasses it.
 """
 
 import secrets
@@ -85,8 +85,8 @@ ENDED = {
 def complete_login(user, method, remember=False, to=None, words=None, is_both_factors=False):
     """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going.
 
-    That is by way of two-factor authentication, if the account has one, this browser is not trusted, and the proof does not count
-    as both factors. `to`: where they must go first; `words`: what they are told.
+    Ask for two-factor authentication first if it is on, the device is not trusted, and the proof does not count as both
+    factors. `to`: where they must go first; `words`: what they are told.
     """
     if not user.is_active:
         db.session.rollback()
@@ -105,14 +105,14 @@ def complete_login(user, method, remember=False, to=None, words=None, is_both_fa
     return _let_in(user, method, remember, destination, words, is_by_trust=is_trusted)
 
 
-def two_factor():
+def pending_two_factor():
     """Return whose first step this browser has done, and is to do the second: None if that is void by now."""
     return _whose_first_step("two_factor", TWO_FACTOR_WITHIN)
 
 
 def complete_two_factor(trust_browser=False):
     """Log in the one whom two_factor() returned, who has proved the second factor now; return the way on."""
-    user, waiting = two_factor(), session["two_factor"]
+    user, waiting = pending_two_factor(), session["two_factor"]
     return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], trust_browser)
 
 

@@ -33,7 +33,8 @@ def _obstacles(user):
     if not user.is_active:
         yield f"{name} is deactivated. To undo: flask users activate {name}"
     if user.deletion_due_at:
-        yield f"{name} is to be deleted on {user.deletion_due_at:%Y-%m-%d}. To keep it: flask users cancel-deletion {name}"
+        due = f"{user.deletion_due_at:%Y-%m-%d}"
+        yield f"{name} will be deleted on {due}. To keep the account: flask users cancel-deletion {name}"
     if not user.confirmed:
         yield f"{user.email} was never confirmed. To take it as proved: flask users confirm {name}"
         yield _email(user)

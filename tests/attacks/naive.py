@@ -11,7 +11,7 @@ import secrets
 import smtplib
 import sqlite3
 import unicodedata
-from contextlib import account deletion
+from contextlib import closing
 from email.message import EmailMessage
 from email.utils import make_msgid
 from io import BytesIO
@@ -37,7 +37,7 @@ ADD = "INSERT INTO users (email, username, password_hash) VALUES (?, ?, ?)"
 
 
 def run(statement, *values, database=None):
-    with account deletion(sqlite3.connect(database or DATABASE, timeout=10, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database or DATABASE, timeout=10, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
         return connection.execute(statement, values).fetchone()
 
@@ -151,7 +151,7 @@ def delete():
 @app.post("/auth/export")
 def export():
     visits = run("SELECT group_concat(network) AS networks FROM visits WHERE user_id = ?", g.user["id"])
-    with account deletion(BytesIO()) as file:
+    with closing(BytesIO()) as file:
         with ZipFile(file, "w") as archive:
             archive.writestr("visits.txt", visits["networks"])
         return Response(file.getvalue(), mimetype="application/zip")

@@ -3,7 +3,7 @@
 A target has people, is served, and has its emails delivered; nothing else is asked of it.
 """
 
-from contextlib import ExitStack, account deletion
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
 from sqlite3 import connect
@@ -155,7 +155,7 @@ class Naive(Target):
         self.url = f"sqlite:///{folder / 'naive.db'}"
 
     def start(self):
-        with account deletion(connect(self._file())) as connection:
+        with closing(connect(self._file())) as connection:
             connection.executescript(naive.TABLES)
         server = f"--config /dev/null --worker-class gthread --threads 8 --chdir {HERE}"
         self.site = self.serve("naive:app", GUNICORN_CMD_ARGS=server)
@@ -163,7 +163,7 @@ class Naive(Target):
 
     def add(self, names, password=PASSWORD, method=CHEAP):
         hashed = generate_password_hash(password or PASSWORD, method)
-        with account deletion(connect(self._file())) as connection, connection:
+        with closing(connect(self._file())) as connection, connection:
             connection.executemany(naive.ADD, [(f"{name}@example.com", name, hashed) for name in names])
 
     def settle(self):

@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from contextlib import account deletion
+from contextlib import closing
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -163,7 +163,7 @@ class Visitor:
         sent = {"Host": place.netloc, "Cookie": "; ".join(map("=".join, self.cookies.items()))} | known
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
-        with account deletion(self._connect(place)) as connection:
+        with closing(self._connect(place)) as connection:
             connection.request(method, place._replace(scheme="", netloc="").geturl(), form and urlencode(form), sent)
             self.answers.append(Answer(connection.getresponse(), url))
         for cookie in self.answers[-1].set_cookies():

@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from contextlib import account deletion, contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from serving import Browser, registration, until
@@ -143,7 +143,7 @@ def _stopped(database, how="fast"):
 @contextmanager
 def _locked(app):
     """Another program writes to SQLite, and takes its time."""
-    with account deletion(sqlite3.connect(make_url(app.config["SQLALCHEMY_DATABASE_URI"]).database)) as another:
+    with closing(sqlite3.connect(make_url(app.config["SQLALCHEMY_DATABASE_URI"]).database)) as another:
         another.execute("BEGIN IMMEDIATE")
         yield
         another.rollback()

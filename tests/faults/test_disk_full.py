@@ -5,7 +5,7 @@ The site's processes may write no byte more into any file (RLIMIT_FSIZE), their 
 
 import resource
 import sqlite3
-from contextlib import account deletion, contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def full_disk(site):
 
 
 def integrity(app):
-    with account deletion(sqlite3.connect(make_url(app.config["SQLALCHEMY_DATABASE_URI"]).database)) as another:
+    with closing(sqlite3.connect(make_url(app.config["SQLALCHEMY_DATABASE_URI"]).database)) as another:
         return another.execute("PRAGMA integrity_check").fetchone()[0]
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from contextlib import account deletion
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -50,7 +50,7 @@ def test_while_another_program_writes_each_process_counts_for_itself(site, app, 
     """Nobody waits for the counts, nobody gets a 500, and nobody guesses without end."""
     running = site(processes=2)
     calls = ready(running, "/auth/login", 40, login="ada", password="wrong")
-    with account deletion(sqlite3.connect(make_url(app.config["SQLALCHEMY_DATABASE_URI"]).database)) as another:
+    with closing(sqlite3.connect(make_url(app.config["SQLALCHEMY_DATABASE_URI"]).database)) as another:
         another.execute("BEGIN IMMEDIATE")
         answers = all_at_once(calls)
         another.rollback()
