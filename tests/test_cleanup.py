@@ -726,10 +726,10 @@ def test_the_command_runs_all_and_says_what_failed(app, ada, clock, own_job):
     db.session.commit()
     Job.claim("devices")
     for _ in range(2):  # due or not
-        result = app.test_cli_runner().invoke(args=["users", "tidy"])
+        result = app.test_cli_runner().invoke(args=["users", "cleanup"])
         assert result.exit_code == 1
         assert "broken: ZeroDivisionError: division by zero" in result.stderr
         assert "devices: Another process is running this now." in result.stderr
     cleanup.registered.pop("broken")
-    result = app.test_cli_runner().invoke(args=["users", "tidy"])
+    result = app.test_cli_runner().invoke(args=["users", "cleanup"])
     assert (result.exit_code, [line.split()[0] for line in result.stdout.splitlines()].count("-")) == (0, 1)

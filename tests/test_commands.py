@@ -415,7 +415,7 @@ def test_history_tells_that_it_was_an_operator(flask):
     assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "operator"}, "", "")] * 8
 
 
-# flask users log-out --all, delete, keep, export, purge, tidy
+# flask users log-out --all, delete, keep, export, purge, cleanup
 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
@@ -510,7 +510,7 @@ def test_an_export_is_json_on_the_standard_output(flask, client, ada, bob):
 def test_what_is_out_of_date_is_counted_as_it_goes(flask, client, ada, bob, clock):
     client.log_in(ada)
     clock.move(days=8)
-    lines = [line.split(maxsplit=1) for line in flask("users", "tidy").stdout.splitlines()]
+    lines = [line.split(maxsplit=1) for line in flask("users", "cleanup").stdout.splitlines()]
     gone = {name: int(number) for number, name in lines}
     assert {name for name, number in gone.items() if number} == {"expired sessions", "unconfirmed accounts"}
     assert (gone["expired sessions"], gone["unconfirmed accounts"], count(User)) == (1, 1, 1)
@@ -737,7 +737,7 @@ COMMANDS = {
         "keep": ["ada"],
         "export": ["ada"],
         "purge": [],
-        "tidy": [],
+        "cleanup": [],
         "why": ["ada"],
     },
     "limits": {"show": [], "clear": []},

@@ -183,7 +183,7 @@ def test_cleanup_that_never_ran(doctor, clock, bob):
     clock.move(microseconds=1)
     state, *said = doctor()["cleanup"]
     assert (state, len(said)) == ("wrong", len(cleanup.registered))
-    assert "sent_emails has never finished. Is flask mail work running? To run it now: flask users tidy" in said
+    assert "sent_emails has never finished. Is flask mail work running? To run it now: flask users cleanup" in said
     cleanup.run_now()
     clock.move(days=2)
     assert doctor()["cleanup"] == ["well"]
@@ -199,9 +199,9 @@ def test_cleanup_jobs_that_fail_or_are_overdue(doctor, bob, clock):
     assert doctor()["cleanup"] == [
         "wrong",
         f"audit_events failed on {clock.time:%Y-%m-%d %H:%M} UTC: OperationalError: disk I/O error. To try again:"
-        " flask users tidy",
+        " flask users cleanup",
         f"devices has not finished since {clock.time - timedelta(days=2, microseconds=1):%Y-%m-%d}."
-        " Is flask mail work running? To run it now: flask users tidy",
+        " Is flask mail work running? To run it now: flask users cleanup",
     ]
     cleanup.run_now()
     doctor(code=0)

@@ -393,12 +393,12 @@ def test_an_account_that_cannot_be_deleted_names_the_table_that_is_not_registere
     order(orders, ada)
     ada.deletion_due_at = clock.now() - timedelta(days=1)
     db.session.commit()
-    app.test_cli_runner().invoke(args=["users", "tidy"])
+    app.test_cli_runner().invoke(args=["users", "cleanup"])
     job = db.session.scalar(select(Job).where(Job.failed_at.is_not(None)))
     assert "own_items" in job.error
     assert "own_orders" in job.error
     assert "own_items" in caplog.text
     db.session.remove()
     register_all(orders)
-    app.test_cli_runner().invoke(args=["users", "tidy"])
+    app.test_cli_runner().invoke(args=["users", "cleanup"])
     assert User.find("ada") is None

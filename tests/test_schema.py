@@ -154,10 +154,10 @@ def test_what_a_deletion_without_foreign_keys_leaves_is_named_mended_and_in_nobo
     downgrade(DIRECTORY, revision="0015")
     upgrade(DIRECTORY)
     assert "1 row of user_sessions belongs to rows of users that are gone" in caplog.text
-    assert "Run: flask users tidy" in caplog.text
+    assert "Run: flask users cleanup" in caplog.text
     assert "user_sessions belongs to rows of users that are gone" in said(app, "doctor")
     kept = db.session.scalar(text("SELECT count(*) FROM events"))
-    said(app, "users", "tidy")
+    said(app, "users", "cleanup")
     assert not orphans.count(db.session.connection())
     assert db.session.scalar(text("SELECT count(*) FROM user_sessions")) == 1, "Bob's"
     assert db.session.scalar(text("SELECT count(*) FROM events")) == kept
@@ -178,7 +178,7 @@ def test_rows_of_tables_below_go_too_and_what_nothing_is_said_of_stays_and_is_na
     ada = ada.id
     db.session.rollback()
     delete_by_sqlite3(app, ada)
-    output = said(app, "users", "tidy")
+    output = said(app, "users", "cleanup")
     assert "1 row of bills belongs to rows of users that are gone, and nothing says" in output
     counts = [db.session.scalar(text(f"SELECT count(*) FROM {table}")) for table in ("orders", "items", "bills")]
     assert counts == [0, 0, 1]

@@ -109,17 +109,17 @@ def jobs():
     for name in cleanup.registered:
         job = found.get(name) or Job(name=name)
         if job.failed_at:
-            yield f"{name} failed on {job.failed_at:%Y-%m-%d %H:%M} UTC: {job.error}. To try again: flask users tidy"
+            yield f"{name} failed on {job.failed_at:%Y-%m-%d %H:%M} UTC: {job.error}. To try again: flask users cleanup"
         elif (job.finished_at or since or clock.now()) < clock.now() - OVERDUE:
             last = f"has not finished since {job.finished_at:%Y-%m-%d}" if job.finished_at else "has never finished"
-            yield f"{name} {last}. {_who_works()} To run it now: flask users tidy"
+            yield f"{name} {last}. {_who_works()} To run it now: flask users cleanup"
 
 
 def _who_works():
     return {
         "thread": "Is the application being served?",
         "worker": "Is flask mail work running?",
-        "off": "MAIL_DELIVERY is off: run flask users tidy once a day.",
+        "off": "MAIL_DELIVERY is off: run flask users cleanup once a day.",
     }[current_app.config["MAIL_DELIVERY"]]
 
 

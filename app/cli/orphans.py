@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, column, delete, exists, inspect, table, text, update
 
-ADVICE = "A deletion without foreign keys leaves them, such as one by the sqlite3 shell. Run: flask users tidy"
+ADVICE = "A deletion without foreign keys leaves them, such as one by the sqlite3 shell. Run: flask users cleanup"
 
 KEYS = text(
     'SELECT id, seq, "table" AS parent, "from" AS own, "to" AS theirs, on_delete '

@@ -230,7 +230,7 @@ def purge():
 
 
 @users.command()
-def tidy():
+def cleanup_():
     """Run all cleanup jobs now, which delete what is out of date. The server does so once a day."""
     left = orphans.mend(db.session.connection())
     db.session.commit()

@@ -78,7 +78,7 @@ def test_an_open_form_comes_back_as_it_was_typed_but_for_passwords(app, client, 
     assert client.post("/auth/register", data=FORM | {"csrf_token": hidden_token(page)}).status_code == 302
 
 
-@pytest.mark.parametrize("how", ["its code is used", "flask users tidy", "not at all"])
+@pytest.mark.parametrize("how", ["its code is used", "flask users cleanup", "not at all"])
 def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone, rotate, clock, how):
     rotate((OLD,))
     before = db.session.scalar(select(Authenticator.secret))
@@ -86,8 +86,8 @@ def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone,
         app.test_client().log_in(ada)
         assert two_factor(app.test_client(), ada, phone)
         clock.move(minutes=1)
-    elif how == "flask users tidy":
-        said = app.test_cli_runner().invoke(args=["users", "tidy"]).stdout
+    elif how == "flask users cleanup":
+        said = app.test_cli_runner().invoke(args=["users", "cleanup"]).stdout
         assert re.search(r"\b1 secrets on old keys", said)
         assert cleanup.run("secrets_on_old_keys", even_if_done=True).count == 0
     assert (db.session.scalar(select(Authenticator.secret)) == before) is (how == "not at all")
@@ -133,7 +133,7 @@ def test_without_fallbacks_nothing_is_looked_at(app, ada, phone, rotate):
 
 def test_the_page_about_it_names_the_settings_and_the_commands():
     said = (ROOT / "docs/rotation.md").read_text()
-    for name in ("SECRET_KEY_FALLBACKS", "flask users tidy", "flask users reset-two-factor", "flask users why"):
+    for name in ("SECRET_KEY_FALLBACKS", "flask users cleanup", "flask users reset-two-factor", "flask users why"):
         assert name in said
     assert "docs/rotation.md" in (ROOT / "README.md").read_text()
 
