@@ -81,7 +81,7 @@ class Provider:
     issuer: str  # `{tenantid}` in it stands for the `tid` that the token names, as Microsoft does it
     client_id: str
     client_secret: str = field(repr=False)
-    vouches_by: str = "email_verified"  # the claim that says that the address was verified there
+    verified_claim: str = "email_verified"  # the claim that says that the address was verified there
     also_true: tuple[str, ...] = ()  # texts that this claim may be instead of true
     domains: tuple[str, ...] = ()  # of the addresses that its word counts for; empty: all
     hosts_domains: bool = False  # its word counts for the domain of the claim `hd`, too
@@ -107,7 +107,7 @@ KNOWN_PROVIDERS: dict[str, dict[str, Any]] = {
         "hosts_domains": True,
     },
     # The administrator of a tenant can write any address into `email`; `xms_edov` says that its domain is the tenant's.
-    "microsoft": {"issuer": f"{MICROSOFT}{{tenantid}}/v2.0", "vouches_by": "xms_edov", "also_true": ("1",)},
+    "microsoft": {"issuer": f"{MICROSOFT}{{tenantid}}/v2.0", "verified_claim": "xms_edov", "also_true": ("1",)},
     # Apple posts its answer when it is asked for an address, knows no scope "profile", and may write true as text.
     "apple": {
         "issuer": "https://appleid.apple.com",

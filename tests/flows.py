@@ -15,7 +15,7 @@ NEW_TWICE = {"password": NEW, "confirm_password": NEW}
 
 
 class Tour:
-    """`make()` makes a browser; `emails` and `clock` are the fixtures; `issuer` vouches for people."""
+    """`make()` makes a browser; `emails` and `clock` are the fixtures; `issuer` verifies for people."""
 
     def __init__(self, app, outbox, clock, issuer):
         self.make, self.config = app.test_client, app.config

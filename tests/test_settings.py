@@ -269,7 +269,7 @@ def test_providers_are_what_their_settings_say(start):
     assert acme.issuer == "https://login.acme.example/"  # to the email
     assert (google.label, google.issuer, google.two_factor) == ("Google", "https://accounts.google.com", True)
     assert (google.domains, google.hosts_domains) == (("gmail.com", "googlemail.com"), True)
-    assert (microsoft.vouches_by, microsoft.tenants) == ("xms_edov", (TENANT, OTHER_TENANT))
+    assert (microsoft.verified_claim, microsoft.tenants) == ("xms_edov", (TENANT, OTHER_TENANT))
     assert "a secret" not in repr(acme)
 
 

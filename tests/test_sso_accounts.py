@@ -17,7 +17,7 @@ from test_passwords import history, is_logged_in
 from test_sso import START, count, set_out, told, travel
 
 from app.accounts import passwords, registration, sessions, sso
-from app.accounts.sso import Vouched
+from app.accounts.sso import ExternalIdentity
 from app.extensions import db
 from app.models import Identity, Passkey, User
 from app.security import oidc
@@ -139,7 +139,7 @@ def test_an_address_held_for_an_undo_is_not_free(client, another_client, ada, is
     assert count(User) == 1
 
 
-def test_the_planted_password_and_browsers_are_out_once_the_provider_vouches(client, another_client, bob, issuer):
+def test_the_planted_password_and_browsers_are_out_once_the_provider_verifies(client, another_client, bob, issuer):
     another_client.log_in(bob)
     page = travel(client, issuer, email="bob@example.com", email_verified=True)
     assert "the old password is gone" in told(client, page)
@@ -158,12 +158,12 @@ def test_a_planted_identity_is_out_once_the_mailbox_is_proved(client, another_cl
     assert not is_logged_in(client)
 
 
-def test_no_email_goes_to_whom_the_provider_vouches_for(client, issuer, outbox):
+def test_no_email_goes_to_whom_the_provider_verified(client, issuer, outbox):
     travel(client, issuer, email="new@example.com", email_verified=True)
     assert outbox() == []
 
 
-def test_who_is_not_vouched_for_confirms_by_email(client, issuer, outbox):
+def test_who_is_not_verified_confirms_by_email(client, issuer, outbox):
     travel(client, issuer, email="new@example.com", email_verified=False)
     assert client.get(outbox.link()).location == "/"
     assert User.find("new@example.com").confirmed
@@ -241,8 +241,8 @@ WORDS = [  # what the settings say, what the claims say, whether the address is 
 def test_whose_word_counts_for_which_address(app, options, claims, is_proved):
     provider = Provider(**{"name": "x", "label": "X", "issuer": "i", "client_id": "c", "client_secret": "s"} | options)
     said = oidc.understand(provider, {"iss": "i", "sub": "s", "email": "ada@example.com"} | claims)
-    vouched = sso.understand(provider, said)
-    assert vouched.is_proved is is_proved
+    external_identity = sso.understand(provider, said)
+    assert external_identity.is_proved is is_proved
 
 
 # Names
@@ -421,7 +421,7 @@ def test_a_login_that_is_old_is_asked_for_again(client, ada, issuer, clock):
     travel(client, issuer, email="ada@example.com")
     client.log_in(ada)
     with client.session_transaction() as session:
-        session["vouched"]["at"] += 16 * 60
+        session["external_identity"]["at"] += 16 * 60
         session.modified = True
     clock.move(minutes=16)
     assert client.get(TAKEN).location == "/auth/reauthenticate"
@@ -556,12 +556,12 @@ def test_a_first_login_at_once_in_two_browsers_makes_one_account(app, issuer):
 
 
 def log_in(user, keep):
-    _, found = sso.account_for(Vouched("acme", "https://acme.example", "linked", None, False, ()))
+    _, found = sso.account_for(ExternalIdentity("acme", "https://acme.example", "linked", None, False, ()))
     return found and sessions.start(found, "sso:acme", device=secrets.token_urlsafe(32))
 
 
 def link(user, keep):
-    sso.link(user, Vouched("acme", "https://acme.example", secrets.token_hex(), None, False, ()))
+    sso.link(user, ExternalIdentity("acme", "https://acme.example", secrets.token_hex(), None, False, ()))
 
 
 def unlink(user, keep):

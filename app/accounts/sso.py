@@ -18,7 +18,7 @@ from config import Provider, setting
 
 
 @dataclass(frozen=True)
-class Vouched:
+class ExternalIdentity:
     """What a provider says about a person."""
 
     provider: str
@@ -48,11 +48,11 @@ class Outcome(StrEnum):
     FIRST_PROOF = "first_proof"  # of the address of an account that somebody had left unconfirmed
     TAKEN = "taken"  # its address has an account, whose owner has to log in first
     NO_ADDRESS = "no_address"  # the person has to write one
-    NOT_VOUCHED = "not_vouched"  # where accounts are hidden, an address that is not proved is not looked for
+    NOT_VERIFIED = "not_verified"  # where accounts are hidden, an address that is not proved is not looked for
     CLOSED = "closed"  # there is no account, and registration is closed
 
 
-def understand(provider: Provider, claims: Claims) -> Vouched:
+def understand(provider: Provider, claims: Claims) -> ExternalIdentity:
     """Take from a provider's claims what counts here."""
     try:
         email = registration.normal_email((claims.email or "")[:255])
@@ -60,65 +60,65 @@ def understand(provider: Provider, claims: Claims) -> Vouched:
         email = None
     names = [name[:255].partition("@")[0][:64] for name in (*claims.names, claims.email or "")]
     is_proved = email is not None and _counts(provider, claims, email)
-    return Vouched(provider.name, claims.issuer, claims.subject, email, is_proved, tuple(filter(None, names)))
+    return ExternalIdentity(provider.name, claims.issuer, claims.subject, email, is_proved, tuple(filter(None, names)))
 
 
 def lacks_profile(provider: Provider, claims: Claims) -> bool:
     """Say whether more must be known of a user: not of one whose confirmed account the identity is linked with."""
-    vouched = understand(provider, claims)
-    if vouched.email and claims.is_verified is not None:
+    external_identity = understand(provider, claims)
+    if external_identity.email and claims.is_verified is not None:
         return False
-    identity = _find(vouched)
+    identity = _find(external_identity)
     return not identity or not identity.user.confirmed
 
 
-def account_for(vouched: Vouched) -> tuple[Outcome, User | None]:
-    """Find or make the account of whom a provider vouches for, if there is no doubt whose it is.
+def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | None]:
+    """Find or make the account of whom a provider verifies for, if there is no doubt whose it is.
 
     Raises Taken or IntegrityError if somebody was faster: ask again; rate_limits.Exceeded if too many people registered
     from this network.
     """
-    identity, owner = _find(vouched), User.find(vouched.email or "")
-    is_first_proof = owner is not None and vouched.is_proved and not owner.confirmed
+    identity, owner = _find(external_identity), User.find(external_identity.email or "")
+    is_first_proof = owner is not None and external_identity.is_proved and not owner.confirmed
     if identity and not (is_first_proof and identity.user is owner):
-        return Outcome.KNOWN, _use(identity, vouched)
+        return Outcome.KNOWN, _use(identity, external_identity)
     if owner and is_first_proof:
-        return Outcome.FIRST_PROOF, _take_over(owner, vouched)
-    if setting("HIDE_ACCOUNTS") and not vouched.is_proved:
-        return Outcome.NOT_VOUCHED, None
+        return Outcome.FIRST_PROOF, _take_over(owner, external_identity)
+    if setting("HIDE_ACCOUNTS") and not external_identity.is_proved:
+        return Outcome.NOT_VERIFIED, None
     rate_limits.spend("availability")  # what follows tells who has an account
-    if vouched.email and registration.is_taken(vouched.email):
-        if _find(vouched):  # by now: another tab was faster
+    if external_identity.email and registration.is_taken(external_identity.email):
+        if _find(external_identity):  # by now: another tab was faster
             raise registration.Taken
         return Outcome.TAKEN, None
     if not setting("REGISTRATION_OPEN"):
         return Outcome.CLOSED, None
-    if not vouched.email:
+    if not external_identity.email:
         return Outcome.NO_ADDRESS, None
-    user = registration.join(vouched.email, usernames.propose(*vouched.names), vouched.is_proved)
-    _add(user, vouched)
+    user = registration.join(external_identity.email, usernames.propose(*external_identity.names), external_identity.is_proved)
+    _add(user, external_identity)
     return Outcome.CREATED, user
 
 
-def link(user: User, vouched: Vouched) -> Linked:
+def link(user: User, external_identity: ExternalIdentity) -> Linked:
     """Link an identity with this account, and notify its owner.
 
     Raises IntegrityError if another account was faster: ask again.
     """
     user.lock()
-    identity = _find(vouched)
+    identity = _find(external_identity)
     if identity is None:
         if len(all_of(user)) >= MOST:
             return Linked.TOO_MANY
-        event = audit.record(user, "identity_linked", provider=vouched.provider)
-        identity = _add(user, vouched, event)
-        outbox.enqueue("identity_linked", user, event=event, label=_label(vouched.provider), address=vouched.email)
+        event = audit.record(user, "identity_linked", provider=external_identity.provider)
+        identity = _add(user, external_identity, event)
+        outbox.enqueue("identity_linked", user, event=event, label=_label(external_identity.provider), address=external_identity.email)
     return Linked.DONE if identity.user_id == user.id else Linked.ANOTHERS
 
 
-def logs_in_to(user: User, vouched: Vouched) -> bool:
+def logs_in_to(user: User, external_identity: ExternalIdentity) -> bool:
     """Say whether this identity is linked with this account."""
-    identity = _find(vouched)
+    identity = _find(external_identity)
     return identity is not None and identity.user_id == user.id
 
 
@@ -166,36 +166,36 @@ def _label(provider: str) -> str:
     return known.label if known else provider
 
 
-def _find(vouched: Vouched) -> Identity | None:
-    mine = (Identity.issuer == vouched.issuer, Identity.subject == vouched.subject)
+def _find(external_identity: ExternalIdentity) -> Identity | None:
+    mine = (Identity.issuer == external_identity.issuer, Identity.subject == external_identity.subject)
     return db.session.scalar(select(Identity).where(*mine))
 
 
-def _use(identity: Identity, vouched: Vouched) -> User:
+def _use(identity: Identity, external_identity: ExternalIdentity) -> User:
     """Note that it let somebody in, unless it was removed at this moment."""
     user = identity.user
     user.lock()
-    used = {"last_used_at": clock.now(), "email": vouched.email or identity.email}
+    used = {"last_used_at": clock.now(), "email": external_identity.email or identity.email}
     same = (Identity.id == identity.id, Identity.user_id == user.id)
     if not rows_changed(update(Identity).where(*same).values(used)):
         raise registration.Taken
     return user
 
 
-def _take_over(owner: User, vouched: Vouched) -> User:
+def _take_over(owner: User, external_identity: ExternalIdentity) -> User:
     """Give an account to whom its address was proved to belong: what was in it may be another's, and goes."""
     if not owner.spend("confirm", **owner.new_password(None), confirmed=True):
         raise registration.Taken
     email_ownership.clear(owner)
     audit.record(owner, "mailbox_proved")
-    _add(owner, vouched)
+    _add(owner, external_identity)
     return owner
 
 
-def _add(user: User, vouched: Vouched, event: Event | None = None) -> Identity:
+def _add(user: User, external_identity: ExternalIdentity, event: Event | None = None) -> Identity:
     db.session.flush()
-    identity = Identity(event_id=event and event.id, user_id=user.id, email=vouched.email, last_used_at=clock.now())
-    identity.provider, identity.issuer, identity.subject = vouched.provider, vouched.issuer, vouched.subject
+    identity = Identity(event_id=event and event.id, user_id=user.id, email=external_identity.email, last_used_at=clock.now())
+    identity.provider, identity.issuer, identity.subject = external_identity.provider, external_identity.issuer, external_identity.subject
     db.session.add(identity)
     db.session.flush()
     return identity

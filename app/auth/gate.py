@@ -54,7 +54,7 @@ ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
 NO_WAY_BACK = {"main.index", "auth.sso_callback"}  # coming back to these would make no sense
 FIRST_STEPS = ("two_factor", "device_verification")  # in the session: who proved the password, and what is missing
 # Of the session: what a provider said, until its owner has logged in; logins that were begun at providers.
-SURVIVES_LOGIN = {"vouched", "sso"}
+SURVIVES_LOGIN = {"external_identity", "sso"}
 # Of the session: what is ours, and handed to nobody when its visitor logs in.
 OURS = {"_user_id", "_id", "_fresh", "_permanent", "_flashes", "csrf_token", "browser", "next", "next_for", "failures"}
 OURS |= {"email_sent_to", "authenticator", "removed_passkey", "magic_link"}

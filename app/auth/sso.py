@@ -11,7 +11,7 @@ from wtforms.validators import ValidationError
 
 from app import clock
 from app.accounts import registration, sso
-from app.accounts.sso import Linked, Outcome, Vouched
+from app.accounts.sso import Linked, Outcome, ExternalIdentity
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.forms import Form, captcha_field, email_field, form_page, with_captcha
@@ -67,12 +67,12 @@ def sso_callback(provider):
     except oidc.Failure as failure:
         audit.refused("a login at a provider", provider=provider.name, why=f"{type(failure).__name__}: {failure}")
         return _failed(FAILURES[type(failure)].format(provider.label))
-    vouched = sso.understand(provider, claims)
+    external_identity = sso.understand(provider, claims)
     if journey.user_id or current_user.is_authenticated:
-        return _link_current(provider, vouched, journey.user_id, to=journey.destination)
-    if captcha.is_on() and not vouched.is_proved:
-        vouched = replace(vouched, email=None)  # the form asks for it, and whether this is a person
-    return _enter(provider, vouched, journey.remember, journey.destination)
+        return _link_current(provider, external_identity, journey.user_id, to=journey.destination)
+    if captcha.is_on() and not external_identity.is_proved:
+        external_identity = replace(external_identity, email=None)  # the form asks for it, and whether this is a person
+    return _enter(provider, external_identity, journey.remember, journey.destination)
 
 
 @bp.route("/sso/<provider>/address", methods=["GET", "POST"])
@@ -81,11 +81,11 @@ def sso_address(provider):
     """Ask a user for the address that the provider does not name, and email them."""
     provider, form = _provider(provider), with_captcha(AddressForm())
     waiting = _waiting(provider)
-    if not waiting or waiting["vouched"].email or current_user.is_authenticated:
+    if not waiting or waiting["external_identity"].email or current_user.is_authenticated:
         return _failed(BEGIN_AGAIN)
     if form.validate_on_submit():
-        vouched = replace(waiting["vouched"], email=form.email.data, is_proved=False)
-        return _enter(provider, vouched, waiting["remember"], waiting["destination"])
+        external_identity = replace(waiting["external_identity"], email=form.email.data, is_proved=False)
+        return _enter(provider, external_identity, waiting["remember"], waiting["destination"])
     return form_page("auth/sso_address.html", form, provider=provider)
 
 
@@ -94,12 +94,12 @@ def link_sso(provider):
     """Have the owner of the account with this address log in to it before the two are linked."""
     provider = _provider(provider)
     waiting = _waiting(provider)
-    if not waiting or not waiting["vouched"].email:
+    if not waiting or not waiting["external_identity"].email:
         return _failed(BEGIN_AGAIN)
     if current_user.is_authenticated:
         return _link_waiting(provider, waiting)
     here = url_for("auth.link_sso", provider=provider.name)
-    return render_template("auth/sso_taken.html", provider=provider, email=waiting["vouched"].email, here=here)
+    return render_template("auth/sso_taken.html", provider=provider, email=waiting["external_identity"].email, here=here)
 
 
 @bp.route("/connections")
@@ -229,20 +229,20 @@ def _claims(provider, journey):
         return oidc.complete(provider, claims, access_token)
 
 
-def _enter(provider, vouched, remember, destination):
-    """Log in whom the provider vouches for, or lead to what is missing."""
-    outcome, user = _retried(lambda: sso.account_for(vouched))
+def _enter(provider, external_identity, remember, destination):
+    """Log in whom the provider verifies for, or lead to what is missing."""
+    outcome, user = _retried(lambda: sso.account_for(external_identity))
     if user:
-        session.pop("vouched", None)
+        session.pop("external_identity", None)
         method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)
         excused = not provider.two_factor
         return gate.complete_login(user, method, remember, to=to or destination, words=words, is_both_factors=excused)
     if outcome is Outcome.CLOSED:
         return _failed(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
-    if outcome is Outcome.NOT_VOUCHED:
+    if outcome is Outcome.NOT_VERIFIED:
         return _failed(f"{provider.label} does not say that your address is yours. Register here, then link the two.")
     kept = {"remember": remember, "destination": destination, "at": clock.now().timestamp()}
-    session["vouched"] = asdict(vouched) | kept
+    session["external_identity"] = asdict(external_identity) | kept
     page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
     return redirect(url_for(page, provider=provider.name))
 
@@ -272,36 +272,36 @@ def _welcome(outcome, user):
 
 def _waiting(provider):
     """Return what a provider said in this browser a while ago, for the person to do what is missing."""
-    said = dict(session.get("vouched") or {})
+    said = dict(session.get("external_identity") or {})
     kept = {name: said.pop(name, None) for name in ("remember", "destination", "at")}
     if said.get("provider") != provider.name:
         return None
     if not clock.is_within(datetime.fromtimestamp(kept["at"], UTC), WAITS):
         return None
-    return kept | {"vouched": Vouched(**said)}
+    return kept | {"external_identity": ExternalIdentity(**said)}
 
 
 @gate.both_factors_required
 def _link_waiting(provider, waiting):
-    vouched = waiting["vouched"]
-    if not vouched.email or email_key(vouched.email) != current_user.email_key:
-        session.pop("vouched")
+    external_identity = waiting["external_identity"]
+    if not external_identity.email or email_key(external_identity.email) != current_user.email_key:
+        session.pop("external_identity")
         return _failed(
             f"That {provider.label} account has another address than this account. Link it here if it is yours."
         )
     if not Form().validate_on_submit():
-        return render_template("auth/link_sso.html", provider=provider, email=vouched.email)
-    session.pop("vouched")
-    return _link_current(provider, vouched, current_user.id, to=waiting["destination"])
+        return render_template("auth/link_sso.html", provider=provider, email=external_identity.email)
+    session.pop("external_identity")
+    return _link_current(provider, external_identity, current_user.id, to=waiting["destination"])
 
 
-def _link_current(provider, vouched, user_id, to=None):
+def _link_current(provider, external_identity, user_id, to=None):
     """Link an account elsewhere to the one that is logged in here, if that is who wanted it."""
-    if current_user.is_authenticated and user_id is None and sso.logs_in_to(current_user, vouched):
+    if current_user.is_authenticated and user_id is None and sso.logs_in_to(current_user, external_identity):
         return redirect(to or url_for("main.index"))  # another tab was faster
     if not current_user.is_authenticated or current_user.id != user_id:
         return _failed("You are logged in here already, or another person began that. Try again.")
-    linked = _retried(lambda: sso.link(current_user, vouched))
+    linked = _retried(lambda: sso.link(current_user, external_identity))
     if linked is not Linked.DONE:
         db.session.rollback()
         return _failed(NOT_LINKED[linked].format(provider.label))

@@ -87,7 +87,7 @@ def _is_for(provider: Provider, audience: object) -> bool:
 def _profile(provider: Provider, said: Mapping[str, Any]) -> dict[str, Any]:
     """Return the claims of a profile that are of the right type."""
     texts = {name: value for name, value in said.items() if isinstance(value, str) and value.isprintable()}
-    verified, email = said.get(provider.vouches_by), texts.get("email", "").strip()
+    verified, email = said.get(provider.verified_claim), texts.get("email", "").strip()
     is_verified = verified is True or (isinstance(verified, str) and verified in provider.also_true)
     return {
         "email": email if EMAIL.fullmatch(email) else None,
