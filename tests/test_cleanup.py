@@ -26,7 +26,7 @@ from app.models import (
     OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
-    SsoJourney,
+    OAuthState,
     User,
     UserSession,
 )
@@ -70,9 +70,9 @@ def challenge(user, at, email="eve@example.com"):
     return EmailChallenge(purpose="reset", email=email, user=user, asked_at=at)
 
 
-def journey(user, at):
+def oauth_state(user, at):
     secret = secrets.token_urlsafe(32)
-    return SsoJourney(id=secret, provider="x", nonce="x", code_verifier="x", user_id=user.id, started_at=at)
+    return OAuthState(id=secret, provider="x", nonce="x", code_verifier="x", user_id=user.id, started_at=at)
 
 
 def change(user, at):
@@ -98,7 +98,7 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "emails sent": (OutboxEmail, 30, email),
     "emails given up": (OutboxEmail, 30, lambda user, at: email(user, at, "failed")),
     "emails dropped": (OutboxEmail, 30, lambda user, at: email(user, at, "obsolete")),
-    "ways to a provider": (SsoJourney, 7, journey),
+    "ways to a provider": (OAuthState, 7, oauth_state),
     "history": (Event, 365, lambda user, at: Event(user_id=user.id, action="logged_in", at=at)),
     "history of nobody": (Event, 7, lambda user, at: Event(action="account_deleted", at=at)),
     "history of strangers": (
@@ -144,7 +144,7 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     counts = run_all()
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model, _, _ in LIMITS.values()} == {
-        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, SsoJourney: 1, EmailChange: 1, OutboxEmail: 3, Event: 3,
+        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, OAuthState: 1, EmailChange: 1, OutboxEmail: 3, Event: 3,
         Device: 1, RemovedCredential: 1,
     }  # fmt: skip
     assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (1, 3, 0)

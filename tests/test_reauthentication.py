@@ -42,7 +42,7 @@ ASKING_NOT = {
     **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by an email"),
     **dict.fromkeys(["auth.logout", "auth.cancel_deletion"], "must be possible at any time, and takes nothing away"),
     "auth.reauthenticate": "is the question",
-    "auth.sso_callback": "is a proof, or the end of a journey that began with the question",
+    "auth.sso_callback": "is a proof, or the end of a oauth_state that began with the question",
     "auth.sso_address": "makes an account, and changes none",
     "auth.link_sso": "needs what a provider said a moment ago, and asks then",
 }

@@ -35,7 +35,7 @@ from app.models import (
     OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
-    SsoJourney,
+    OAuthState,
     UserSession,
     email_challenge,
     oauth_state,
@@ -94,7 +94,7 @@ GOOD_FOR = {
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
     "two-factor authentication": f"{span(gate.TWO_FACTOR_WITHIN)} after the first",
     "trusted browser": span(trusted_devices.LASTS),
-    "journey to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
+    "oauth_state to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
     "reauthentication": span(sessions.RECENT),
     "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_WITHIN)}, once",
     "session": f"until it is closed; {LOGGED_IN}",
@@ -190,7 +190,7 @@ def kept(model):
 
 
 KEPT = {
-    "Sessions, codes and journeys to an account elsewhere for {} after": [UserSession, EmailChallenge, SsoJourney],
+    "Sessions, codes and oauth_states to an account elsewhere for {} after": [UserSession, EmailChallenge, OAuthState],
     "questions that no passkey answered for {},": [PasskeyChallenge],
     "sent emails (never their text) for {},": [OutboxEmail],
     "changes of address for {},": [EmailChange],

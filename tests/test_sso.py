@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from test_gate import rows
 
 from app.extensions import db
-from app.models import Identity, SsoJourney, User, UserSession
+from app.models import Identity, OAuthState, User, UserSession
 from config import KNOWN_PROVIDERS
 
 START, BACK = "/auth/sso/acme", "/auth/sso/acme/callback"
@@ -52,7 +52,7 @@ def count(model):
     return db.session.scalar(select(func.count()).select_from(model))
 
 
-# The journey
+# The oauth_state
 
 
 def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(client, another_client, issuer, outbox):
@@ -84,7 +84,7 @@ def test_without_them_one_goes_home_for_this_session(client, issuer):
     "to", ["//evil.example", "https://evil.example/", "/\\evil.example", "/\tx", "javascript:alert(1)"]
 )
 @on_sqlite
-def test_no_journey_ends_on_another_site(client, issuer, to):
+def test_no_login_ends_on_another_site(client, issuer, to):
     page = client.post(START, query_string={"next": to})
     assert client.get(issuer.agree(page.headers["Refresh"], **ADA)).location == "/"
 
@@ -106,13 +106,13 @@ def test_where_no_provider_is_set_up_none_is_offered(client):
 def test_what_the_provider_gets_is_ours_alone(client, issuer):
     going = set_out(client)
     asked = parse_qs(urlsplit(going.removeprefix("0; url=")).query)
-    journey = db.session.scalar(select(SsoJourney))
+    oauth_state = db.session.scalar(select(OAuthState))
     assert asked["redirect_uri"] == [f"http://localhost{BACK}"]
     assert asked["scope"] == ["openid email profile"]
-    assert asked["state"] == [journey.id]
-    assert asked["nonce"] == [journey.nonce]
-    assert journey.code_verifier not in going
-    assert len(journey.code_verifier) >= 43
+    assert asked["state"] == [oauth_state.id]
+    assert asked["nonce"] == [oauth_state.nonce]
+    assert oauth_state.code_verifier not in going
+    assert len(oauth_state.code_verifier) >= 43
 
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": "https://www.example.com/people"}])
@@ -138,7 +138,7 @@ def test_nothing_of_it_is_kept_where_others_can_read_it(client, issuer, caplog):
         assert not any(secret in str(session) for secret in ("eyJ", "an access token"))
 
 
-def test_fifty_journeys_begun_leave_room_in_the_cookie(client, ada, issuer):
+def test_fifty_logins_begun_leave_room_in_the_cookie(client, ada, issuer):
     for _ in range(50):
         set_out(client, f"{START}?next=/{'x' * 2000}")
     assert len(client.get_cookie("session").value) < 1000
@@ -155,7 +155,7 @@ def test_who_refuses_there_is_told_how_to_go_on(client, issuer):
     assert "You did not log in with Acme. Try again, or log in another way." in told(client, answer)
 
 
-def test_a_journey_ends_once(client, another_client, issuer):
+def test_an_oauth_state_ends_once(client, another_client, issuer):
     back = issuer.agree(set_out(client), **ADA)
     before = client.get_cookie("session").value
     client.get(back)
@@ -197,7 +197,7 @@ def test_who_is_back_in_time_is_in(client, issuer, clock):
 def test_anothers_way_back_signs_nobody_in(client, another_client, issuer):
     """Login CSRF: the victim would write into the attacker's account."""
     back = issuer.agree(set_out(another_client), **ADA)
-    set_out(client)  # has begun a journey of their own
+    set_out(client)  # has begun a oauth_state of their own
     assert NOT_YOURS in told(client, client.get(back))
     assert not is_logged_in(client)
     assert count(User) == 0

@@ -31,7 +31,7 @@ from app.models import (
     OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
-    SsoJourney,
+    OAuthState,
     User,
     UserSession,
 )
@@ -67,7 +67,7 @@ def email_challenges() -> Batches:
 
 @register
 def oauth_states() -> Batches:
-    return delete_older(SsoJourney.started_at, WEEK)
+    return delete_older(OAuthState.started_at, WEEK)
 
 
 @register

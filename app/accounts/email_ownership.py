@@ -12,13 +12,13 @@ from app import clock
 from app.accounts import credentials, sessions
 from app.email import outbox
 from app.extensions import rows_changed
-from app.models import EmailChange, Event, PasskeyChallenge, SsoJourney, User
+from app.models import EmailChange, Event, PasskeyChallenge, OAuthState, User
 
 # Every column of `users` and every table about an account is in one of these; a test compares.
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(
     ("deletion_due_at", "next_login_trusted_until", "passkey_handle", "two_factor_enabled_at")
 )
-CLEARED_TABLES = (EmailChange, PasskeyChallenge, SsoJourney)  # besides credentials, sessions and devices
+CLEARED_TABLES = (EmailChange, PasskeyChallenge, OAuthState)  # besides credentials, sessions and devices
 KEPT = {
     "id": "is the account",
     "email": "is what was proved",

@@ -29,7 +29,7 @@ from app.models import (
     PasskeyChallenge,
     RecoveryCode,
     RemovedCredential,
-    SsoJourney,
+    OAuthState,
     User,
     UserSession,
 )
@@ -52,9 +52,9 @@ SECRETS = {
     "removed_credentials.known_by",
     "email_challenges.id",
     "email_challenges.state",
-    "sso_journeys.id",
-    "sso_journeys.nonce",
-    "sso_journeys.code_verifier",
+    "oauth_states.id",
+    "oauth_states.nonce",
+    "oauth_states.code_verifier",
     "passkeys.credential_id",
     "passkeys.public_key",
     "passkey_challenges.id",
@@ -205,7 +205,7 @@ register(User, lambda user: User.id == user.id, "your name and address")
 register(UserSession, lambda user: UserSession.user_id == user.id, "where you are logged in")
 register(Device, lambda user: Device.user_id == user.id, "which browsers are known")
 register(Identity, lambda user: Identity.user_id == user.id, "which accounts elsewhere let you in")
-register(SsoJourney, lambda user: SsoJourney.user_id == user.id, "when you were about to link one")
+register(OAuthState, lambda user: OAuthState.user_id == user.id, "when you were about to link one")
 register(Authenticator, lambda user: Authenticator.user_id == user.id, "when your authenticator app was set up")
 register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
 register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "which of these you removed lately")

@@ -17,7 +17,7 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, captcha_field, email_field, form_page, with_captcha
 from app.database import is_duplicate
 from app.extensions import connection_given_back, db
-from app.models import SsoJourney
+from app.models import OAuthState
 from app.models.logins import email_key
 from app.security import audit, captcha, oidc
 from app.security.rate_limits import limited
@@ -59,20 +59,20 @@ def sso_callback(provider):
     provider = _provider(provider)
     if request.method == "POST":
         return _come_by_get(provider)
-    journey = _come_back(provider)
-    if journey is None:
+    oauth_state = _come_back(provider)
+    if oauth_state is None:
         return _not_waited_for(provider)
     try:
-        claims = _claims(provider, journey)
+        claims = _claims(provider, oauth_state)
     except oidc.Failure as failure:
         audit.refused("a login at a provider", provider=provider.name, why=f"{type(failure).__name__}: {failure}")
         return _failed(FAILURES[type(failure)].format(provider.label))
     external_identity = sso.understand(provider, claims)
-    if journey.user_id or current_user.is_authenticated:
-        return _link_current(provider, external_identity, journey.user_id, to=journey.destination)
+    if oauth_state.user_id or current_user.is_authenticated:
+        return _link_current(provider, external_identity, oauth_state.user_id, to=oauth_state.destination)
     if captcha.is_on() and not external_identity.is_proved:
         external_identity = replace(external_identity, email=None)  # the form asks for it, and whether this is a person
-    return _enter(provider, external_identity, journey.remember, journey.destination)
+    return _enter(provider, external_identity, oauth_state.remember, oauth_state.destination)
 
 
 @bp.route("/sso/<provider>/address", methods=["GET", "POST"])
@@ -157,13 +157,13 @@ def _start(provider, user=None):
         return form_page("auth/start_sso.html", form, provider=provider)
     going = gate.safe_next(request.args.get("next")) or ""
     destination = going if len(going) <= LONGEST_DESTINATION else None
-    journey = SsoJourney.begin(provider.name, user and user.id, form.remember_me.data, destination)
+    oauth_state = OAuthState.begin(provider.name, user and user.id, form.remember_me.data, destination)
     try:
-        url = oidc.authorization_url(provider, journey)
+        url = oidc.authorization_url(provider, oauth_state)
     except oidc.Failure as failure:
         return _failed(FAILURES[type(failure)].format(provider.label))
-    session["sso"] = [*_pending(), journey.id][-MOST_PENDING:]
-    db.session.add(journey)
+    session["sso"] = [*_pending(), oauth_state.id][-MOST_PENDING:]
+    db.session.add(oauth_state)
     if user:
         gate.credential_changed()
     db.session.commit()
@@ -192,37 +192,37 @@ def _pending():
 
 
 def _come_back(provider):
-    """Return the journey that this browser set out on, if this is its first return, and in time."""
+    """Return the oauth_state that this browser set out on, if this is its first return, and in time."""
     state, issuer = request.args.get("state"), request.args.get("iss", provider.issuer)
     if state not in _pending() or not gate.is_opened_by_a_person():
         return None
     if issuer.rstrip("/") != provider.issuer.rstrip("/") and "{" not in provider.issuer:
         return None  # RFC 9207: another one's answer
     session["sso"] = [other for other in _pending() if other != state]
-    journey = db.session.get(SsoJourney, state)
-    if not journey or journey.provider != provider.name or not journey.come_back():
+    oauth_state = db.session.get(OAuthState, state)
+    if not oauth_state or oauth_state.provider != provider.name or not oauth_state.come_back():
         return None
-    db.session.expunge(journey)  # nothing is held open while the provider is asked
+    db.session.expunge(oauth_state)  # nothing is held open while the provider is asked
     db.session.commit()
-    return journey
+    return oauth_state
 
 
 def _not_waited_for(provider):
     """Answer a return that this browser does not wait for. If it is logged in since the first one, all is well."""
-    journey = db.session.get(SsoJourney, request.args.get("state", "")[:43].replace("\0", ""))
-    if current_user.is_authenticated and journey and journey.returned_at:
+    oauth_state = db.session.get(OAuthState, request.args.get("state", "")[:43].replace("\0", ""))
+    if current_user.is_authenticated and oauth_state and oauth_state.returned_at:
         return redirect(url_for("main.index"))
     audit.refused("a return that nobody waits for", provider=provider.name)
     return _failed("That took too long, or was begun in another browser. Try again.")
 
 
-def _claims(provider, journey):
+def _claims(provider, oauth_state):
     """Return what the provider says about a user. Raises oidc.Failure."""
     if "error" in request.args:
         raise oidc.from_error(provider.name, request.args["error"], request.args.get("error_description"))
     if not request.args.get("code"):
         raise oidc.Refused("no code")
-    claims, access_token = oidc.redeem(provider, journey, request.args["code"], request.args.get("iss"))
+    claims, access_token = oidc.redeem(provider, oauth_state, request.args["code"], request.args.get("iss"))
     if not sso.lacks_profile(provider, claims):
         return claims
     with connection_given_back():

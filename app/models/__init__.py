@@ -10,7 +10,7 @@ from app.models.email_change import EmailChange
 from app.models.identity import Identity
 from app.models.job import Job
 from app.models.login_delay import LoginDelay
-from app.models.oauth_state import SsoJourney
+from app.models.oauth_state import OAuthState
 from app.models.outbox_email import OutboxEmail
 from app.models.passkey import Passkey
 from app.models.passkey_challenge import PasskeyChallenge
@@ -36,7 +36,7 @@ __all__ = [
     "PasskeyChallenge",
     "RecoveryCode",
     "RemovedCredential",
-    "SsoJourney",
+    "OAuthState",
     "User",
     "UserSession",
 ]

@@ -12,8 +12,8 @@ from app.extensions import Model, rows_changed
 LASTS = timedelta(minutes=10)
 
 
-class SsoJourney(Model):
-    __tablename__ = "sso_journeys"
+class OAuthState(Model):
+    __tablename__ = "oauth_states"
     __table_args__ = ()  # no AUTOINCREMENT: the id is random
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True)  # `state`
@@ -29,15 +29,15 @@ class SsoJourney(Model):
     @classmethod
     def begin(
         cls, provider: str, user_id: int | None = None, remember: bool = False, destination: str | None = None
-    ) -> "SsoJourney":
+    ) -> "OAuthState":
         """Make one that is to be added when the provider's page is known."""
         state, nonce, code_verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        journey = cls(id=state, nonce=nonce, code_verifier=code_verifier, provider=provider)
-        journey.user_id, journey.remember, journey.destination = user_id, remember, destination
-        return journey
+        oauth_state = cls(id=state, nonce=nonce, code_verifier=code_verifier, provider=provider)
+        oauth_state.user_id, oauth_state.remember, oauth_state.destination = user_id, remember, destination
+        return oauth_state
 
     def come_back(self) -> bool:
         """Say whether this is the first return, in time; of many at once one is."""
-        waiting = (SsoJourney.id == self.id, SsoJourney.returned_at.is_(None))
-        young = SsoJourney.started_at > clock.now() - LASTS
-        return rows_changed(update(SsoJourney).where(*waiting, young).values(returned_at=clock.now())) == 1
+        waiting = (OAuthState.id == self.id, OAuthState.returned_at.is_(None))
+        young = OAuthState.started_at > clock.now() - LASTS
+        return rows_changed(update(OAuthState).where(*waiting, young).values(returned_at=clock.now())) == 1

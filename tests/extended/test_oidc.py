@@ -12,7 +12,7 @@ from clients import on_sqlite
 from sqlalchemy import func, select, update
 
 from app.extensions import db
-from app.models import Identity, SsoJourney, User
+from app.models import Identity, OAuthState, User
 from config import Provider
 
 pytestmark = pytest.mark.extended
@@ -83,7 +83,7 @@ def count(model):
     return db.session.scalar(select(func.count()).select_from(model))
 
 
-def test_the_whole_journey(issuer, visit):
+def test_the_whole_flow(issuer, visit):
     page = visit("/auth/history")
     page.get_by_label("Keep me logged in").check()
     log_in(page)
@@ -141,7 +141,7 @@ def test_a_code_is_good_once(app, issuer, visit):
     twin.context.add_cookies(page.context.cookies())
     agree(page)
     page.get_by_text("Hello, ada.lovelace!").wait_for()
-    db.session.execute(update(SsoJourney).values(returned_at=None))
+    db.session.execute(update(OAuthState).values(returned_at=None))
     db.session.commit()
     twin.goto(backs[0])
     twin.get_by_text(NOT_BELIEVED).wait_for()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.email.rendering import link
-from app.models import SsoJourney
+from app.models import OAuthState
 from app.security.oidc import token_endpoint
 from app.security.oidc.claims import Claims, check, understand, with_userinfo
 from app.security.oidc.discovery import Metadata, Published, metadata_url, published
@@ -54,20 +54,20 @@ USERINFO_TIMEOUT = 3  # seconds, of an answer that one can do without
 log = logging.getLogger(__name__)
 
 
-def authorization_url(provider: Provider, journey: SsoJourney) -> str:
+def authorization_url(provider: Provider, oauth_state: OAuthState) -> str:
     """Return the address of the provider's page for this login. Raises Failure."""
     from authlib.integrations.requests_client import OAuth2Session
 
     with _failures(provider):
         endpoint = published(provider, TIMEOUT).metadata.authorization_endpoint
         client = OAuth2Session(provider.client_id, scope=provider.scope, code_challenge_method="S256")
-        sent = {"redirect_uri": redirect_uri(provider), "nonce": journey.nonce}
+        sent = {"redirect_uri": redirect_uri(provider), "nonce": oauth_state.nonce}
         sent |= {"response_mode": provider.response_mode} if provider.response_mode else {}
-        url, _ = client.create_authorization_url(endpoint, journey.id, journey.code_verifier, **sent)
+        url, _ = client.create_authorization_url(endpoint, oauth_state.id, oauth_state.code_verifier, **sent)
         return str(url)
 
 
-def redeem(provider: Provider, journey: SsoJourney, code: str, issuer: str | None = None) -> tuple[Claims, str]:
+def redeem(provider: Provider, oauth_state: OAuthState, code: str, issuer: str | None = None) -> tuple[Claims, str]:
     """Return what the provider says about the user that `code` was issued for, and an access token. Raises Failure.
 
     Args:
@@ -77,10 +77,10 @@ def redeem(provider: Provider, journey: SsoJourney, code: str, issuer: str | Non
         known = published(provider, TIMEOUT)
         if known.metadata.sends_issuer and issuer is None:
             raise Refused("a callback that does not name its issuer")
-        token = within(TIMEOUT, token_endpoint.exchange, provider, known, TIMEOUT, _sent(provider, journey, code))
+        token = within(TIMEOUT, token_endpoint.exchange, provider, known, TIMEOUT, _sent(provider, oauth_state, code))
         header, said = _signed_claims(token.get("id_token"), known)
         access_token = str(token.get("access_token") or "")
-        sent = {"nonce": journey.nonce, "access_token": access_token}
+        sent = {"nonce": oauth_state.nonce, "access_token": access_token}
         check(provider, known.metadata.issuer, header, said, **sent)
         claims = understand(provider, said)
         if issuer not in (None, claims.issuer):
@@ -112,7 +112,7 @@ def check_credentials(provider: Provider) -> None:
     from authlib.integrations.base_client import OAuthError
 
     with _failures(provider):
-        known, nobodys = published(provider, TIMEOUT), SsoJourney.begin(provider.name)
+        known, nobodys = published(provider, TIMEOUT), OAuthState.begin(provider.name)
         try:
             sent = _sent(provider, nobodys, "a code of nobody")
             within(TIMEOUT, token_endpoint.exchange, provider, known, TIMEOUT, sent)
@@ -126,8 +126,8 @@ def redirect_uri(provider: Provider) -> str:
     return link("auth.sso_callback", provider=provider.name)
 
 
-def _sent(provider: Provider, journey: SsoJourney, code: str) -> dict[str, str]:
-    return {"code": code, "code_verifier": journey.code_verifier, "redirect_uri": redirect_uri(provider)}
+def _sent(provider: Provider, oauth_state: OAuthState, code: str) -> dict[str, str]:
+    return {"code": code, "code_verifier": oauth_state.code_verifier, "redirect_uri": redirect_uri(provider)}
 
 
 def _signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], dict[str, Any]]:
