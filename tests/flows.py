@@ -204,14 +204,14 @@ class Tour:
         press(two, "/auth/sessions", "sessions/[^/]+/end")
 
     def hide(self):
-        self.config["HIDE_ACCOUNTS"] = True
+        self.config["PREVENT_ENUMERATION"] = True
         stranger = self.make()
         for email in ("rob@example.com", "mallory@example.com"):
             stranger.post("/auth/register", data=registration(f"x-{email[0]}", email))
         link = self.outbox.link()
         stranger.get(link)
         assert stranger.post(link, data={"password": PASSWORD}).location == "/"
-        self.config["HIDE_ACCOUNTS"] = False
+        self.config["PREVENT_ENUMERATION"] = False
 
     def leave(self):
         rob = self.make()

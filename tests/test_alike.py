@@ -19,7 +19,7 @@ from app.models import User
 from app.models import user as user_module
 from app.security.rate_limit_storage import counters
 
-HIDDEN = pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+PREVENTED = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 RANDOM = {"csrf_token", "id", "_user_id"}  # in the cookie
 
 
@@ -157,7 +157,7 @@ def accounts(ada, bob):
 @pytest.mark.parametrize("login", ["{}", "{}@example.com"])
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"HIDE_ACCOUNTS": True}, {"VERIFY_NEW_DEVICES": True}],
+    [{}, {"PREVENT_ENUMERATION": True}, {"VERIFY_NEW_DEVICES": True}],
     ids=["open", "hidden", "devices verified"],
 )
 def test_logging_in_by_a_wrong_password(stranger, accounts, login):
@@ -177,7 +177,7 @@ def test_logging_in_by_a_wrong_password(stranger, accounts, login):
 
 @HIDDEN
 @pytest.mark.parametrize("login", ["{}", "{}@example.com"])
-def test_where_accounts_are_hidden_the_password_of_an_unconfirmed_one_is_wrong_too(stranger, bob, login):
+def test_with_enumeration_prevented_the_password_of_an_unconfirmed_one_is_wrong_too(stranger, bob, login):
     def story(name):
         return stranger(name).post("/auth/login", login=login, password=PASSWORD).get("/account").seen
 
@@ -270,7 +270,7 @@ def test_waiting_while_the_owner_gets_in_another_way(stranger, ada, clock, anoth
     assert_alike(story("eve"), story("ada"))
 
 
-# Registering and changing the address, where accounts are hidden
+# Registering and changing the address, With PREVENT_ENUMERATION
 
 
 @pytest.fixture

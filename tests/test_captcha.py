@@ -508,8 +508,8 @@ def test_it_can_ask_at_once(client, ada, service):
 # With the other settings
 
 
-@pytest.mark.parametrize("more", [{"HIDE_ACCOUNTS": True}], ids=["hidden"])
-def test_where_accounts_are_hidden_the_box_tells_nothing(app, ada, service):
+@pytest.mark.parametrize("more", [{"PREVENT_ENUMERATION": True}], ids=["hidden"])
+def test_with_enumeration_prevented_the_box_tells_nothing(app, ada, service):
     pages = []
     for email in (ada.email, "eve@example.com"):
         form = NEW | {"email": email, "username": f"new-{len(pages)}"}

@@ -189,7 +189,7 @@ def test_an_account_that_was_never_confirmed_goes_after_a_week_with_all_its_rows
     assert client.post("/auth/register", data=FORM).status_code == 302
 
 
-@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 def test_accounts_that_nobody_can_have_go_too_and_their_names_are_free(client, another_client, ada, outbox, clock):
     client.post("/auth/register", data=FORM | {"email": "ada@example.com"})
     assert User.find("eve").email.endswith("@invalid")

@@ -215,8 +215,8 @@ def test_the_confirmed_and_strangers_correct_nothing(client, ada, outbox):
     assert (ada.email, outbox()) == (ADA, [])
 
 
-@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_where_accounts_are_hidden_nothing_is_corrected(client, bob, outbox):
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
+def test_with_enumeration_prevented_nothing_is_corrected(client, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     client.log_in(bob)

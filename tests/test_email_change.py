@@ -151,8 +151,8 @@ def test_strangers_and_the_unconfirmed_are_held_back(client, bob, outbox):
     assert outbox() == []
 
 
-@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_where_accounts_are_hidden_a_taken_address_gets_the_same_answer_and_its_owner_an_email(
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
+def test_with_enumeration_prevented_a_taken_address_gets_the_same_answer_and_its_owner_an_email(
     client, ada, bob, outbox
 ):
     client.log_in(ada)

@@ -166,11 +166,11 @@ TYPED = dict.fromkeys(("login", "username", "code", "name", "factor_code", "reco
 TYPED |= {"email": "zyxomma@example.com", "password": "x", "remember_me": "y"}
 
 
-HIDDEN = pytest.param({"HIDE_ACCOUNTS": True}, marks=pytest.mark.extended)
+PREVENTED = pytest.param({"PREVENT_ENUMERATION": True}, marks=pytest.mark.extended)
 
 
 @pytest.mark.parametrize("csrf", [True, False], ids=["stale", "taken"])
-@pytest.mark.parametrize("settings", [{}, HIDDEN], ids=["", "hidden"])
+@pytest.mark.parametrize("settings", [{}, PREVENTED], ids=["", "hidden"])
 def test_a_page_that_shows_what_its_visitor_typed_is_kept_nowhere(app, client, csrf):
     app.config["WTF_CSRF_ENABLED"] = csrf
     shown = set()

@@ -263,7 +263,7 @@ def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(br
     assert thief.post("/auth/change-password", data=change).status_code == 422
 
 
-@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(browser, outbox):
     register(browser(), 1)
     stranger, link = browser("192.0.2.2"), outbox.link()
@@ -316,7 +316,7 @@ def test_sixty_emails_an_hour_are_asked_for_from_a_network_over_all_flows(browse
     assert register(browser(), 1).status_code == 302
 
 
-@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day_whoever_asks_in_whatever_way(browser, ada, outbox, clock):
     def bomb(hour):
         for number in range(24):

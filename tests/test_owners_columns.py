@@ -35,7 +35,7 @@ def rule(request, app):
     alter_users(lambda users: users.drop_column("plan"))
 
 
-@pytest.mark.parametrize("settings", [{}, {"HIDE_ACCOUNTS": True}])
+@pytest.mark.parametrize("settings", [{}, {"PREVENT_ENUMERATION": True}])
 def test_registering_against_an_owners_rule_is_an_error_that_names_the_rule(app, client, rule, caplog):
     app.config["PROPAGATE_EXCEPTIONS"] = False
     answer = client.post("/auth/register", data=FORM)

@@ -378,8 +378,8 @@ def test_nobody_gets_an_account_that_is_there_by_leaving_out_the_password(client
     assert count(User) == 1
 
 
-@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_where_accounts_are_hidden_there_is_a_password(client):
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
+def test_with_enumeration_prevented_there_is_a_password(client):
     assert "by_passkey" not in client.get("/auth/register").text
     page = client.post("/auth/register", data=BY_PASSKEY)
     assert (page.status_code, count(User)) == (422, 0)

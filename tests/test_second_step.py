@@ -61,8 +61,8 @@ def by_reset(client, outbox):
 
 
 def by_confirmation(client, outbox):
-    """Where accounts are hidden, the confirmation link asks for the password, and logs in."""
-    client.application.config["HIDE_ACCOUNTS"] = True
+    """With PREVENT_ENUMERATION, the confirmation link asks for the password, and logs in."""
+    client.application.config["PREVENT_ENUMERATION"] = True
     db.session.execute(update(User).values(confirmed=False))
     db.session.commit()
     token = db.session.scalar(select(User)).generate_confirmation_token()

@@ -185,8 +185,8 @@ def test_where_registration_is_closed_only_those_who_are_known_come_in(
 
 
 @pytest.mark.parametrize("settings", [{}])
-def test_where_accounts_are_hidden_an_unproved_address_is_not_looked_for(app, client, ada, bob, issuer):
-    app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, HIDE_ACCOUNTS=True)
+def test_with_enumeration_prevented_an_unproved_address_is_not_looked_for(app, client, ada, bob, issuer):
+    app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, PREVENT_ENUMERATION=True)
     for address in ("ada@example.com", "bob@example.com", "new@example.com", None):
         words = told(client, travel(client, issuer, email=address, email_verified=False))
         assert "Acme does not say that your address is yours. Register here, then link the two." in words
@@ -342,8 +342,8 @@ STATES = {  # what the provider says of the address
 @pytest.mark.parametrize("settings", [{}])
 @pytest.mark.parametrize("state", STATES)
 @on_sqlite
-def test_where_accounts_are_hidden_the_step_tells_nothing_in_any_state(app, client, ada, bob, issuer, state):
-    app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, HIDE_ACCOUNTS=True)
+def test_with_enumeration_prevented_the_step_tells_nothing_in_any_state(app, client, ada, bob, issuer, state):
+    app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, PREVENT_ENUMERATION=True)
     answers = set()
     for address in WORDS_OF_ADDRESSES:
         travel(client, issuer, **STATES[state])
@@ -356,14 +356,14 @@ def test_where_accounts_are_hidden_the_step_tells_nothing_in_any_state(app, clie
 
 @pytest.mark.parametrize("settings", [{}])
 @on_sqlite
-def test_where_accounts_are_hidden_a_waiting_user_learns_nothing(app, client, ada, issuer):
+def test_with_enumeration_prevented_a_waiting_user_learns_nothing(app, client, ada, issuer):
     """The setting was changed meanwhile, or the state came from elsewhere."""
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
     answers = set()
     for address in ("ada@example.com", "new@example.com"):
-        app.config["HIDE_ACCOUNTS"] = False
+        app.config["PREVENT_ENUMERATION"] = False
         travel(client, issuer, email=None)
-        app.config["HIDE_ACCOUNTS"] = True
+        app.config["PREVENT_ENUMERATION"] = True
         page = client.post(ASKED, data={"email": address})
         answers.add((page.status_code, page.location, without_tokens(client.get(page.location))))
     assert len(answers) == 1

@@ -41,7 +41,7 @@ class Flow(NamedTuple):
     path: str
     status: int  # of the answer
     pairs: int  # to be measured
-    is_hidden: bool  # it tells nobody only with HIDE_ACCOUNTS
+    is_hidden: bool  # it tells nobody only with PREVENT_ENUMERATION
     fields: dict
 
 
@@ -103,7 +103,7 @@ class Application:
 
 def measure(application, flow, is_quick):
     """Return pairs of seconds: for a known name, for an unknown one."""
-    application.app.config["HIDE_ACCOUNTS"] = flow.is_hidden
+    application.app.config["PREVENT_ENUMERATION"] = flow.is_hidden
     measured, deadline = [], None
     for number, pair in enumerate(application.names(WARM_UP + flow.pairs)):
         if number == WARM_UP:

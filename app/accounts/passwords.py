@@ -23,8 +23,8 @@ def authenticate(login: str, password: str) -> User | None:
     user = User.find(login)
     audit.note(audit.PASSWORD_CHECKED)
     is_right = check_password(user.password_hash if user else None, password)
-    # Where accounts are hidden, one who registers would else learn whether the address was free.
-    if not user or not is_right or (not user.confirmed and setting("HIDE_ACCOUNTS")):
+    # With PREVENT_ENUMERATION, one who registers would else learn whether the address was free.
+    if not user or not is_right or (not user.confirmed and setting("PREVENT_ENUMERATION")):
         audit.record(user, audit.LOGIN_FAILED)
         if rate_limits.is_guessed():
             outbox.warn("password_guessing", user)

@@ -48,7 +48,7 @@ class Outcome(StrEnum):
     FIRST_PROOF = "first_proof"  # of the address of an account that somebody had left unconfirmed
     TAKEN = "taken"  # its address has an account, whose owner has to log in first
     NO_ADDRESS = "no_address"  # the person has to write one
-    NOT_VERIFIED = "not_verified"  # where accounts are hidden, an address that is not proved is not looked for
+    NOT_VERIFIED = "not_verified"  # With PREVENT_ENUMERATION, an address that is not proved is not looked for
     CLOSED = "closed"  # there is no account, and registration is closed
 
 
@@ -84,7 +84,7 @@ def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | No
         return Outcome.KNOWN, _use(identity, external_identity)
     if owner and is_first_proof:
         return Outcome.FIRST_PROOF, _take_over(owner, external_identity)
-    if setting("HIDE_ACCOUNTS") and not external_identity.is_proved:
+    if setting("PREVENT_ENUMERATION") and not external_identity.is_proved:
         return Outcome.NOT_VERIFIED, None
     rate_limits.spend("availability")  # what follows tells who has an account
     if external_identity.email and registration.is_taken(external_identity.email):

@@ -22,7 +22,7 @@ class ChangeEmailForm(Form):
     def validate_email(self, field):
         if field.data == current_user.email:
             raise ValidationError("This is your address already.")
-        if not current_app.config["HIDE_ACCOUNTS"] and registration.is_taken(field.data, current_user):
+        if not current_app.config["PREVENT_ENUMERATION"] and registration.is_taken(field.data, current_user):
             raise ValidationError("This address is already registered. Use another.")
 
     def validate_password(self, field):
@@ -55,7 +55,7 @@ def change_email():
         return render_template("auth/change_email.html", form=form, code_is_sent=is_sent)
     if form.validate_on_submit():
         is_asked = email_change.ask(current_user, form.email.data)
-        if is_asked or current_app.config["HIDE_ACCOUNTS"]:  # that many emails went there would tell, too
+        if is_asked or current_app.config["PREVENT_ENUMERATION"]:  # that many emails went there would tell, too
             gate.use_proof()
             db.session.commit()
             return gate.email_sent(form.email.data)

@@ -37,7 +37,7 @@ class RegistrationForm(Form):
         return self.email.data, self.username.data
 
     def validate_email(self, field):
-        if not current_app.config["HIDE_ACCOUNTS"] and registration.is_taken(field.data):
+        if not current_app.config["PREVENT_ENUMERATION"] and registration.is_taken(field.data):
             raise ValidationError("This address is already registered. Log in, or use another.")
 
     def validate_username(self, field):
@@ -70,7 +70,7 @@ def register():
         flash("Registration is closed. Ask those who run this site for an account.", "info")
         return redirect(url_for("auth.login"))
     form = with_captcha(RegistrationForm())
-    if "by_passkey" in request.form and not current_app.config["HIDE_ACCOUNTS"]:  # there the password confirms
+    if "by_passkey" in request.form and not current_app.config["PREVENT_ENUMERATION"]:  # there the password confirms
         del form.password, form.confirm_password
     if form.validate_on_submit():
         for _ in range(2):
@@ -103,7 +103,7 @@ def unconfirmed():
     code, correction = CodeForm(), CorrectionForm()
     if "code" in request.form and code.validate_on_submit() and _confirm_by_code(code):
         return gate.go_on()
-    is_correction = "email" in request.form and not current_app.config["HIDE_ACCOUNTS"]  # it says who has an account
+    is_correction = "email" in request.form and not current_app.config["PREVENT_ENUMERATION"]  # it says who has an account
     if is_correction and correction.validate_on_submit() and _correct(correction):
         return redirect(url_for("auth.unconfirmed"))
     return form_page(
@@ -113,7 +113,7 @@ def unconfirmed():
         correction=correction,
         wait=registration.seconds_to_wait(current_user),
         email=registration.last_email(current_user),
-        likely=None if current_app.config["HIDE_ACCOUNTS"] else registration.near_miss(current_user.email),
+        likely=None if current_app.config["PREVENT_ENUMERATION"] else registration.near_miss(current_user.email),
     )
 
 
@@ -157,7 +157,7 @@ def _register(form):
     if not form.password:
         return _register_without_password(form)
     person = (form.email.data, form.username.data, form.password.data)
-    if current_app.config["HIDE_ACCOUNTS"]:
+    if current_app.config["PREVENT_ENUMERATION"]:
         registration.register_unseen(*person)
         db.session.commit()
         return gate.email_sent(form.email.data)
@@ -197,8 +197,8 @@ def _correct(form):
 
 
 def _confirm_as_stranger(owner, token):
-    """Ask for a login; where accounts are hidden, it is the password chosen at registration that logs in here."""
-    if not current_app.config["HIDE_ACCOUNTS"]:
+    """Ask for a login; With PREVENT_ENUMERATION, it is the password chosen at registration that logs in here."""
+    if not current_app.config["PREVENT_ENUMERATION"]:
         gate.hold_page(owner)
         return gate.ask_for_login("Log in to confirm your address.", is_held=True)
     form = ChosenPasswordForm()

@@ -39,7 +39,7 @@ class AddressForm(Form):
     recaptcha = captcha_field()
 
     def validate_email(self, field):
-        if not current_app.config["HIDE_ACCOUNTS"] and registration.is_taken(field.data):
+        if not current_app.config["PREVENT_ENUMERATION"] and registration.is_taken(field.data):
             raise ValidationError(
                 "This address is already registered. Log in with it, and link the two on your account."
             )

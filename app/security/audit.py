@@ -23,7 +23,7 @@ LOGIN_FAILED = "login_failed"
 PASSKEY_FAILED, CODE_FAILED = "passkey_failed", "code_failed"
 PASSWORD_CHECKED = "password_checked"  # noqa: S105 - a name
 # What strangers can cause again and again, to any account or to none. Registering again is written as registering is
-# (alike where accounts are hidden), and bounded by the limit of registrations.
+# (alike With PREVENT_ENUMERATION), and bounded by the limit of registrations.
 STRANGERS = {LOGIN_FAILED, "reset_asked", "magic_link_asked", "recovery_code_failed"}
 HOUR = 3600  # seconds
 PAGE = 50  # lines

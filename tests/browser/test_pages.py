@@ -34,7 +34,7 @@ def app(app):
     app.add_url_rule("/captcha", "captcha", lambda: ask_for_people(app))
     app.add_url_rule("/captcha.js", "script", lambda: ("", {"Content-Type": "text/javascript"}))
     app.add_url_rule("/verify-devices", "verify", lambda: str(app.config.update(VERIFY_NEW_DEVICES=True)))
-    app.add_url_rule("/hide", "hide", lambda: str(app.config.update(HIDE_ACCOUNTS=True)))
+    app.add_url_rule("/hide", "hide", lambda: str(app.config.update(PREVENT_ENUMERATION=True)))
     return app
 
 

@@ -231,8 +231,8 @@ def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, 
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
-def test_where_accounts_are_hidden_the_link_asks_for_the_password(app, ada, person):
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
+def test_with_enumeration_prevented_the_link_asks_for_the_password(app, ada, person):
     for address, name in [("eve@example.com", "eve"), ("ada@example.com", "eve2")]:
         person.page.goto("/auth/register")
         person.write(Email_address=address, Username=name, Password=PASSWORD, Password_again=PASSWORD)

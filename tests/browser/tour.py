@@ -122,7 +122,7 @@ def forget(page):
     page.context.clear_cookies(name=NOT_THE_DEVELOPERS)
 
 
-def hide_accounts(page):
+def prevent_enumeration(page):
     page.goto("/hide")
 
 
@@ -406,7 +406,7 @@ TOUR = [
     ("magic link, wrong code", STRANGER, after(ask_for_link, type_a_wrong_code)),
     ("magic link, its email", STRANGER, after(ask_for_link, email("Log in"))),
     ("magic link elsewhere", STRANGER, after(ask_for_link, forget, follow("Log in"))),
-    ("confirmation with hidden accounts", STRANGER, after(hide_accounts, register, confirm)),
+    ("confirmation with hidden accounts", STRANGER, after(prevent_enumeration, register, confirm)),
     ("devices", ADA, address("/auth/sessions")),
     ("history", ADA, address("/auth/history")),
     ("reauthentication", ADA, after(let_time_pass, address("/auth/sessions"))),

@@ -1,4 +1,4 @@
-"""HIDE_ACCOUNTS=1: whoever registers or changes an address learns nothing about who has an account; emails tell."""
+"""PREVENT_ENUMERATION=1: whoever registers or changes an address learns nothing about who has an account; emails tell."""
 
 import re
 import threading
@@ -13,7 +13,7 @@ from app.accounts import registration
 from app.extensions import db
 from app.models import EmailChange, Event, User, UserSession
 
-pytestmark = pytest.mark.parametrize("settings", [{"HIDE_ACCOUNTS": True}])
+pytestmark = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 
 FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 PLANTED = "a stranger was here before"
@@ -294,9 +294,9 @@ def test_an_unconfirmed_account_answers_its_password_as_a_wrong_one(client, bob,
 
 def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, outbox):
     """Logged in before accounts were hidden."""
-    app.config["HIDE_ACCOUNTS"] = False
+    app.config["PREVENT_ENUMERATION"] = False
     client.log_in(bob)
-    app.config["HIDE_ACCOUNTS"] = True
+    app.config["PREVENT_ENUMERATION"] = True
     before = accounts("bob")
     page = client.get("/auth/unconfirmed")
     assert 'name="email"' not in page.text
@@ -310,9 +310,9 @@ def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, outbox)
 
 
 def test_correcting_to_anothers_address_is_answered_as_to_a_free_one(app, client, ada, bob):
-    app.config["HIDE_ACCOUNTS"] = False
+    app.config["PREVENT_ENUMERATION"] = False
     client.log_in(bob)
-    app.config["HIDE_ACCOUNTS"] = True
+    app.config["PREVENT_ENUMERATION"] = True
     pages = [
         client.post("/auth/unconfirmed", data={"email": email}) for email in ("ada@example.com", "eve@example.com")
     ]
