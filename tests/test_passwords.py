@@ -567,7 +567,7 @@ def test_who_proves_the_address_first_finds_nothing_that_another_left(client, an
     assert told(client) == STRANGER
     assert client.log_in(bob).status_code == 422
     assert client.get(planted).status_code == 410
-    assert history()[-4:] == ["confirmation_resent", "mailbox_proved", "password_reset", "login_failed"]
+    assert history()[-4:] == ["confirmation_resent", "email_ownership_proved", "password_reset", "login_failed"]
 
     action = re.search(r'<form method="post" action="([^"]+)"', page.text)[1]
     arrived = another_client.post(action, data={"login": "bob", "password": NEW}, follow_redirects=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from clients import PASSWORD, on_sqlite
 from sqlalchemy import func, select, update
-from test_first_proof import code_in
+from test_email_ownership import code_in
 from test_gate import addresses, hidden_token
 from test_login import OUTSIDE
 from test_passwords import NEW, beside, choose, history, is_logged_in, notes

@@ -12,7 +12,7 @@ import pytest
 from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from test_first_proof import NEW_TWICE
+from test_email_ownership import NEW_TWICE
 from test_passwords import history, is_logged_in
 from test_sso import START, count, set_out, told, travel
 
@@ -145,10 +145,10 @@ def test_the_planted_password_and_browsers_are_out_once_the_provider_verifies(cl
     assert "the old password is gone" in told(client, page)
     assert another_client.get("/auth/unconfirmed").location.startswith("/auth/login")
     assert another_client.log_in(bob).status_code == 422
-    assert "mailbox_proved" in history()
+    assert "email_ownership_proved" in history()
 
 
-def test_a_planted_identity_is_out_once_the_mailbox_is_proved(client, another_client, issuer, outbox):
+def test_a_planted_identity_is_out_once_the_email_ownership_is_proved(client, another_client, issuer, outbox):
     travel(client, issuer, email="victim@example.com", email_verified=False)
     another_client.post("/auth/magic-link", data={"email": "victim@example.com"})
     another_client.get(outbox.link())

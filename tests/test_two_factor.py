@@ -205,7 +205,7 @@ def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, out
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_who_proves_the_mailbox_first_finds_no_two_factor(client, another_client, bob, clock, outbox):
+def test_who_proves_email_ownership_first_finds_no_two_factor(client, another_client, bob, clock, outbox):
     client.log_in(bob)
     bob.confirmed = True
     db.session.commit()

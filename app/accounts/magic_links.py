@@ -57,5 +57,5 @@ def log_in(user: User) -> bool:
         return False
     if is_first_proof:
         email_ownership.clear(user)
-        audit.record(user, "mailbox_proved")
+        audit.record(user, "email_ownership_proved")
     return True

@@ -90,7 +90,7 @@ def reset(user: User, token: str, password: str) -> bool:
         return False
     if is_first_proof:
         email_ownership.clear(user)
-        audit.record(user, "mailbox_proved")
+        audit.record(user, "email_ownership_proved")
     sessions.end_others(user, reason="password_reset")
     sessions.forget_devices(user)
     outbox.enqueue("password_changed", user, event=audit.record(user, "password_reset"))

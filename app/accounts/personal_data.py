@@ -179,7 +179,7 @@ def _own_places(user: User) -> set[tuple[str, str]]:
     Anybody can cause an audit event or an email of an account: a wrong password, a reset, a registration.
     """
     mine = select(Event.ip, Event.user_agent).where(Event.user_id == user.id, Event.action == "logged_in")
-    proved = select(func.max(Event.id)).where(Event.user_id == user.id, Event.action == "mailbox_proved")
+    proved = select(func.max(Event.id)).where(Event.user_id == user.id, Event.action == "email_ownership_proved")
     since = func.coalesce(proved.scalar_subquery(), 0)
     return {(row.ip, row.user_agent) for row in db.session.execute(mine.where(Event.id > since).distinct())}
 

@@ -138,7 +138,7 @@ def near_miss(email: str) -> str | None:
     return f"{local}@{meant}" if meant != domain.lower() else None
 
 
-def confirm_unproved(user: User) -> None:
+def confirm_manually(user: User) -> None:
     """Take an address as confirmed on an operator's word."""
     user.confirmed = True
     audit.record(user, "confirmed")

@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
     KNOWN = "known"  # it is linked to this account
     CREATED = "created"
-    FIRST_PROOF = "first_proof"  # of the address of an account that somebody had left unconfirmed
+    EMAIL_OWNERSHIP = "first_proof"  # of the address of an account that somebody had left unconfirmed
     TAKEN = "taken"  # its address has an account, whose owner has to log in first
     NO_ADDRESS = "no_address"  # the person has to write one
     NOT_VERIFIED = "not_verified"  # With PREVENT_ENUMERATION, an address that is not proved is not looked for
@@ -83,7 +83,7 @@ def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | No
     if identity and not (is_first_proof and identity.user is owner):
         return Outcome.KNOWN, _use(identity, external_identity)
     if owner and is_first_proof:
-        return Outcome.FIRST_PROOF, _take_over(owner, external_identity)
+        return Outcome.EMAIL_OWNERSHIP, _take_over(owner, external_identity)
     if setting("PREVENT_ENUMERATION") and not external_identity.is_proved:
         return Outcome.NOT_VERIFIED, None
     rate_limits.spend("availability")  # what follows tells who has an account
@@ -187,7 +187,7 @@ def _take_over(owner: User, external_identity: ExternalIdentity) -> User:
     if not owner.spend("confirm", **owner.new_password(None), confirmed=True):
         raise registration.Taken
     email_ownership.clear(owner)
-    audit.record(owner, "mailbox_proved")
+    audit.record(owner, "email_ownership_proved")
     _add(owner, external_identity)
     return owner
 

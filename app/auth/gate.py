@@ -71,7 +71,7 @@ ENDED = {
     "password_removed": "You were logged out, because the password of the account was removed in another browser.",
     "email_changed": "You were logged out, because the address of the account was changed in another browser.",
     "account_secured": "You were logged out, because the account was taken back from an email about it.",
-    "mailbox_proved": "You were logged out, because somebody proved that the account's address is theirs.",
+    "email_ownership_proved": "You were logged out, because somebody proved that the account's address is theirs.",
     "logged_out_everywhere": "You were logged out everywhere by those who run this site.",
     "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
     "identity_unlinked": "You were logged out, because an account elsewhere was taken off yours in another browser.",

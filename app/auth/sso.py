@@ -260,7 +260,7 @@ def _retried(service):
 
 def _welcome(outcome, user):
     """Where a person goes first, and what they are told."""
-    if outcome is Outcome.FIRST_PROOF:
+    if outcome is Outcome.EMAIL_OWNERSHIP:
         words = "Your address is confirmed. Whoever else was logged in is out, and the old password is gone."
         return url_for("auth.change_username"), words
     if outcome is Outcome.CREATED and user.confirmed:

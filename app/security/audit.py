@@ -35,7 +35,7 @@ WORDS = {
     "confirmation_resent": "Another confirmation email was sent",
     "confirmed": "Your address was confirmed",
     "email_corrected": "You corrected your address",
-    "mailbox_proved": "You proved that the mailbox is yours; what was set up before is gone",
+    "email_ownership_proved": "You proved that the mailbox is yours; what was set up before is gone",
     "logged_in": "You logged in",
     "login_failed": "Somebody tried to log in with a wrong password or passkey",
     "new_device": "It was a browser never seen on your account",
@@ -82,7 +82,7 @@ WORDS = {
 SIGNALS = {  # that tell an application built on this what happened
     "registered": [signals.user_registered],
     "confirmed": [signals.user_confirmed],
-    "mailbox_proved": [signals.user_confirmed, signals.password_changed],  # the password of before is gone
+    "email_ownership_proved": [signals.user_confirmed, signals.password_changed],  # the password of before is gone
     "password_changed": [signals.password_changed],
     "password_reset": [signals.password_changed],
     "password_removed": [signals.password_changed],

@@ -337,7 +337,7 @@ def remove_and_use(page):
 
 ask_for_reset = submit("/auth/reset", "Send me a link", {"Email address": "ada@example.com"})
 ask_for_link = submit("/auth/magic-link", "Send me a link", {"Email address": "ada@example.com"})
-prove_the_mailbox = after(
+prove_email_ownership = after(
     submit("/auth/magic-link", "Send me a link", {"Email address": "bob@example.com"}), follow("Log in")
 )
 change_the_address = submit(
@@ -383,7 +383,7 @@ TOUR = [
     ("reset, wrong", STRANGER, after(ask_for_reset, follow("Choose a new password"), choose_wrongly)),
     ("change password", ADA, address("/auth/change-password")),
     ("change password, wrong", ADA, submit("/auth/change-password", "Change password", {"Old password": "x"})),
-    ("no password", STRANGER, prove_the_mailbox),
+    ("no password", STRANGER, prove_email_ownership),
     ("change username", ADA, address("/auth/change-username")),
     ("change username, wrong", ADA, submit("/auth/change-username", "Change username", {"Username": "admin"})),
     ("change email", ADA, address("/auth/change-email")),
@@ -392,8 +392,8 @@ TOUR = [
         ADA,
         submit("/auth/change-email", "Change email", {"New email address": "bob@example.com"}),
     ),
-    ("change email by code", STRANGER, after(prove_the_mailbox, address("/auth/change-email"))),
-    ("change email by code, sent", STRANGER, after(prove_the_mailbox, submit("/auth/change-email", "Send me a code"))),
+    ("change email by code", STRANGER, after(prove_email_ownership, address("/auth/change-email"))),
+    ("change email by code, sent", STRANGER, after(prove_email_ownership, submit("/auth/change-email", "Send me a code"))),
     ("address changed", ADA, after(change_the_address, follow("Use this address"))),
     (
         "take it back, another address",
@@ -412,7 +412,7 @@ TOUR = [
     ("reauthentication", ADA, after(let_time_pass, address("/auth/sessions"))),
     ("reauthentication, wrong", ADA, after(let_time_pass, submit("/auth/sessions", "Go on", {"Password": "x"}))),
     ("reauthentication, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
-    ("reauthentication by code", STRANGER, after(prove_the_mailbox, let_time_pass, address("/auth/sessions"))),
+    ("reauthentication by code", STRANGER, after(prove_email_ownership, let_time_pass, address("/auth/sessions"))),
     ("set up an app", ADA, address("/auth/two-factor")),
     ("set up an app, wrong", ADA, submit("/auth/two-factor", "Turn it on", {"Code that the app shows": "12"})),
     ("recovery codes, new", ADA, set_up),

@@ -76,7 +76,7 @@ def prove(request, app, another_client, outbox):
         page = request.param(app, another_client, outbox)
         assert page.status_code == 200
         assert is_in(another_client)
-        assert history().count("mailbox_proved") == 1
+        assert history().count("email_ownership_proved") == 1
         assert db.session.scalar(select(User)).email == VICTIM
         return page
 
@@ -200,11 +200,11 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     another_client.post(outbox.link(), data=NEW_TWICE)
     assert not is_in(another_client)
     assert log_in(another_client, NEW).location == "/"
-    assert history().count("mailbox_proved") == 1
+    assert history().count("email_ownership_proved") == 1
     others = {"registered", "magic_link_asked", "reset_asked", "new_device"}
     assert [line for line in history() if line not in others] == [
         "logged_in",
-        "mailbox_proved",
+        "email_ownership_proved",
         "logged_in",
         "username_changed",
         "password_reset",
@@ -221,7 +221,7 @@ def test_a_reset_leads_on_to_a_name_of_ones_own(client, another_client, outbox):
     action = re.search(r'<form method="post" action="(/auth/login[^"]*)"', page.text)[1]
     page = another_client.post(action, data={"login": VICTIM, "password": NEW}, follow_redirects=True)
     assert "<h1>Change username</h1>" in page.text
-    assert "mailbox_proved" in history()
+    assert "email_ownership_proved" in history()
 
 
 # What is no first proof
@@ -236,7 +236,7 @@ def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, anothe
     assert is_in(client)
     assert is_in(another_client)
     assert app.test_client().log_in(bob).location == "/"
-    assert "mailbox_proved" not in history()
+    assert "email_ownership_proved" not in history()
 
 
 @pytest.mark.parametrize("prove", [by_link, by_code, by_reset])
@@ -245,7 +245,7 @@ def test_later_proofs_are_no_first_ones(app, client, another_client, ada, outbox
     page = prove(app, another_client, outbox, ada.email)
     assert is_in(another_client)
     assert "Your address is confirmed" not in page.text
-    assert "mailbox_proved" not in history()
+    assert "email_ownership_proved" not in history()
     if prove is not by_reset:
         assert page.request.path == "/"
         assert is_in(client)
