@@ -621,7 +621,7 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["MAIL_DEFAULT_SENDER"] = f'"{quote(name or settings["APP_NAME"])}" <{address}>'
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", _engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
-    settings.setdefault("SQLALCHEMY_BINDS", {})["counts"] = _hasty_engine(settings["SQLALCHEMY_DATABASE_URI"])
+    settings.setdefault("SQLALCHEMY_BINDS", {})["rate_limits"] = _hasty_engine(settings["SQLALCHEMY_DATABASE_URI"])
     settings["REDIS_OPTIONS"] = _redis_options() if settings["REDIS_URL"] else {}
 
 

@@ -88,7 +88,7 @@ def counting_connection() -> Iterator[Connection]:
     if db.engine.dialect.name == "sqlite" and session.in_transaction() and _has_written(session):
         yield session.connection()
         return
-    with db.engines["counts"].connect() as connection:
+    with db.engines["rate_limits"].connect() as connection:
         yield connection
 
 

@@ -32,7 +32,7 @@ ROWS = {
         "id": "'session' || {n}", "user_id": "1", "method": "'password'", "remembered": "{no}", "ip": "'192.0.2.7'",
         "user_agent": "'Mozilla/5.0'", "created_at": "{at}", "last_seen_at": "{at}", "expires_at": "{at}",
     },
-    "events": {
+    "audit_events": {
         "user_id": "1", "action": "'logged_in'", "at": "{at}", "ip": "'192.0.2.7'", "network": "'192.0.2.7'",
         "user_agent": "'Mozilla/5.0'", "detail": "'{{}}'",
     },

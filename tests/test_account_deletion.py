@@ -16,7 +16,7 @@ from app.accounts import account_deletion, cleanup, personal_data
 from app.auth.gate import ASKS_NOBODY
 from app.email import delivery
 from app.extensions import db
-from app.models import Event, OutboxEmail, User, UserSession
+from app.models import AuditEvent, OutboxEmail, User, UserSession
 
 NEW = "a heron over the lock"
 
@@ -38,7 +38,7 @@ def purge():
 
 
 def history():
-    return [line.action for line in db.session.scalars(select(Event).order_by(Event.id))]
+    return [line.action for line in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
 
 
 def held(word):
@@ -235,7 +235,7 @@ def test_after_14_days_nothing_is_left_of_a_person_and_all_of_the_others(app, ou
     app.test_client().post("/auth/reset", data={"email": "Lovelace@example.com"})  # an email that waits
     clock.move(days=14, microseconds=-1)
     assert purge() == 0
-    assert set(held("lovelace@example.com")) >= {"users", "outbox", "email_changes", "events"}
+    assert set(held("lovelace@example.com")) >= {"users", "outbox", "email_changes", "audit_events"}
     before, outbox[:] = others(), []
 
     clock.move(microseconds=1)
@@ -248,7 +248,7 @@ def test_after_14_days_nothing_is_left_of_a_person_and_all_of_the_others(app, ou
     assert [held(word) for word in me if word != "lovelace@example.net"] == [[], []]
     assert [db.session.scalar(select(func.count()).where(column == gone)) for column in users] == [0] * len(users)
     assert others() == before
-    nobodys = db.session.scalars(select(Event).where(Event.user_id.is_(None)).order_by(Event.id)).all()
+    nobodys = db.session.scalars(select(AuditEvent).where(AuditEvent.user_id.is_(None)).order_by(AuditEvent.id)).all()
     assert [line.action for line in nobodys].count("account_deleted") == 1
     assert (nobodys[-1].action, nobodys[-1].detail, nobodys[-1].ip) == ("account_deleted", {}, "")
     assert outbox() == outbox[:1]

@@ -21,7 +21,7 @@ from app.models import (
     Device,
     EmailChallenge,
     EmailChange,
-    Event,
+    AuditEvent,
     Job,
     OutboxEmail,
     PasskeyChallenge,
@@ -99,12 +99,12 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "emails given up": (OutboxEmail, 30, lambda user, at: email(user, at, "failed")),
     "emails dropped": (OutboxEmail, 30, lambda user, at: email(user, at, "obsolete")),
     "ways to a provider": (OAuthState, 7, oauth_state),
-    "history": (Event, 365, lambda user, at: Event(user_id=user.id, action="logged_in", at=at)),
-    "history of nobody": (Event, 7, lambda user, at: Event(action="account_deleted", at=at)),
+    "history": (AuditEvent, 365, lambda user, at: AuditEvent(user_id=user.id, action="logged_in", at=at)),
+    "history of nobody": (AuditEvent, 7, lambda user, at: AuditEvent(action="account_deleted", at=at)),
     "history of strangers": (
-        Event,
+        AuditEvent,
         30,
-        lambda user, at: Event(user_id=user.id, action="reset_asked", key=secrets.token_hex(8), at=at),
+        lambda user, at: AuditEvent(user_id=user.id, action="reset_asked", key=secrets.token_hex(8), at=at),
     ),
     "devices": (Device, 365, lambda user, at: Device(user_id=user.id, key="x", first_seen_at=at, last_seen_at=at)),
 }
@@ -144,7 +144,7 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     counts = run_all()
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model, _, _ in LIMITS.values()} == {
-        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, OAuthState: 1, EmailChange: 1, OutboxEmail: 3, Event: 3,
+        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, OAuthState: 1, EmailChange: 1, OutboxEmail: 3, AuditEvent: 3,
         Device: 1, RemovedCredential: 1,
     }  # fmt: skip
     assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (1, 3, 0)
@@ -182,8 +182,8 @@ def test_an_account_that_was_never_confirmed_goes_after_a_week_with_all_its_rows
     assert run("unconfirmed_accounts") == 1
     assert len(outbox()) == 1, "theirs, of a week ago"
     after = rows()
-    assert [line.action for line in after.pop("events")] == ["account_deleted"]
-    del before["events"], before["jobs"], after["jobs"]
+    assert [line.action for line in after.pop("audit_events")] == ["account_deleted"]
+    del before["audit_events"], before["jobs"], after["jobs"]
     assert after == before
     assert "Hello, stranger." in client.get("/").text
     assert client.post("/auth/register", data=FORM).status_code == 302
@@ -215,10 +215,10 @@ def statements(app):
 
 def test_many_rows_go_in_batches_that_all_cost_the_same(ada, clock, monkeypatch, statements):
     monkeypatch.setattr(cleanup, "BATCH", 3)
-    db.session.add_all([Event(user_id=ada.id, action="logged_in", at=clock.time - YEAR) for _ in range(8)])
+    db.session.add_all([AuditEvent(user_id=ada.id, action="logged_in", at=clock.time - YEAR) for _ in range(8)])
     db.session.commit()
     statements.clear()
-    assert (run("audit_events"), count(Event)) == (8, 0)
+    assert (run("audit_events"), count(AuditEvent)) == (8, 0)
     words = [statement.split()[0] for statement, _ in statements]
     start = words.index("DELETE") - 1
     assert words[start:][:12] == ["SELECT", "DELETE", "UPDATE", "COMMIT"] * 3
@@ -230,12 +230,12 @@ def test_a_batch_starts_where_the_last_one_ended(ada, clock, monkeypatch, statem
     """On PostgreSQL, what was deleted still stands in the index; time per batch would grow with all before it."""
     monkeypatch.setattr(cleanup, "BATCH", 2)
     ages = [YEAR + timedelta(days=days) for days in (5, 4, 3, 3, 3, 2, 1)]  # with more of one age than a batch takes
-    db.session.add_all([Event(user_id=ada.id, action="logged_in", at=clock.time - age) for age in ages])
+    db.session.add_all([AuditEvent(user_id=ada.id, action="logged_in", at=clock.time - age) for age in ages])
     db.session.commit()
     statements.clear()
     assert run("audit_events") == 7
-    selects = [statement for statement, _ in statements if statement.startswith("SELECT events")]
-    assert [statement.count("events.at >= ") for statement in selects] == [0, 1, 1, 1, 1]
+    selects = [statement for statement, _ in statements if statement.startswith("SELECT audit_events")]
+    assert [statement.count("audit_events.at >= ") for statement in selects] == [0, 1, 1, 1, 1]
 
 
 def test_accounts_go_in_batches_though_many_are_due_at_one_moment(app, clock, monkeypatch):

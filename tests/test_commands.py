@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from app import create_app
 from app.extensions import db
-from app.models import Event, OutboxEmail, User
+from app.models import AuditEvent, OutboxEmail, User
 
 EVE = f"eve@example.com\neve\n{PASSWORD}\n{PASSWORD}\n"  # what is typed at the prompts
 DAY = datetime(2031, 5, 4, tzinfo=UTC)
@@ -143,7 +143,7 @@ def test_what_will_not_do_is_said_in_a_sentence_and_nothing_is_written(flask, ad
     assert result.exit_code == 1
     assert reason in result.stderr.splitlines()[-1]
     assert password not in result.output
-    assert (count(User), count(OutboxEmail), count(Event)) == (1, 0, 0)
+    assert (count(User), count(OutboxEmail), count(AuditEvent)) == (1, 0, 0)
 
 
 # Where nobody answers: containers and scripts
@@ -382,7 +382,7 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
     assert "By: those who run Flasky" in outbox[-1].body
     assert outbox.link().rpartition("/")[2] not in result.output
     assert is_logged_in(client), "nothing is changed by the email"
-    line = db.session.scalar(select(Event).order_by(Event.id.desc()).limit(1))
+    line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
     assert (line.action, line.user_id, line.detail) == ("reset_asked", ada.id, {"by": "operator"})
 
     new = "a heron over the lock"
@@ -398,7 +398,7 @@ def test_an_unknown_name_is_said_in_a_sentence(flask, ada, who):
         result = flask("users", verb, who)
         assert result.exit_code == 1
         assert f"Error: No account has the name or address {who!r}." in result.stderr
-    assert count(Event) == 0
+    assert count(AuditEvent) == 0
 
 
 def test_history_tells_that_it_was_an_operator(flask):
@@ -407,7 +407,7 @@ def test_history_tells_that_it_was_an_operator(flask):
         flask("users", verb, "eve")
     flask("users", "delete", "eve", "--yes")
     flask("users", "keep", "eve")
-    lines = db.session.scalars(select(Event).order_by(Event.id)).all()
+    lines = db.session.scalars(select(AuditEvent).order_by(AuditEvent.id)).all()
     actions = ["registered", "confirmed", "deactivated", "activated", "logged_out_everywhere", "exported"]
     actions += ["deletion_requested", "deletion_cancelled"]
     assert [line.action for line in lines] == actions
@@ -478,7 +478,7 @@ def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, 
     clock.move(days=14)
     assert flask("users", "purge").stdout == "1 account is deleted.\n"
     assert User.find("ada") is None
-    line = db.session.scalar(select(Event))
+    line = db.session.scalar(select(AuditEvent))
     assert (line.action, line.user_id, line.detail) == ("account_deleted", None, {"by": "operator"})
 
 
@@ -491,7 +491,7 @@ def test_an_account_is_deleted_at_once(flask, client, ada, bob, outbox, options,
     assert [email.recipients for email in outbox()] == [["ada@example.com"]]
     assert (count(OutboxEmail), db.session.scalars(select(User.username)).all()) == (0, ["bob"])
     assert not is_logged_in(client)
-    assert [(line.action, line.detail) for line in db.session.scalars(select(Event))] == [
+    assert [(line.action, line.detail) for line in db.session.scalars(select(AuditEvent))] == [
         ("account_deleted", {"by": "operator"})
     ]
 
@@ -502,7 +502,7 @@ def test_an_export_is_json_on_the_standard_output(flask, client, ada, bob):
     db.session.commit()
     held = json.loads(flask("users", "export", "ada").stdout)
     assert [row["username"] for row in held["users"]] == ["Ada"]
-    assert [row["action"] for row in held["events"]] == ["logged_in"]
+    assert [row["action"] for row in held["audit_events"]] == ["logged_in"]
     assert "bob" not in str(held)
     assert ada.password_hash not in str(held)
 
@@ -534,7 +534,7 @@ def test_why_nothing_keeps_a_person_out(flask, client, ada, clock):
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"User-Agent": firefox})
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
     assert why(flask, "ada") == [nothing, MENDED.format("ada"), f"Last logged in at {at} (password, Firefox on Linux)."]
-    assert count(Event) == 1, "looking leaves no trace"
+    assert count(AuditEvent) == 1, "looking leaves no trace"
 
 
 @pytest.mark.parametrize(
@@ -809,9 +809,9 @@ def run_flask(*arguments, typed="", **environment):
 
 
 def test_the_shell_has_the_database_and_the_models_at_hand():
-    asked = "print(db.engine.name, *(m.__tablename__ for m in (User, UserSession, Event, OutboxEmail)))\n"
+    asked = "print(db.engine.name, *(m.__tablename__ for m in (User, UserSession, AuditEvent, OutboxEmail)))\n"
     shell = run_flask("shell", typed=asked)
-    assert "sqlite users user_sessions events outbox" in shell.stdout, shell.stderr
+    assert "sqlite users user_sessions audit_events outbox" in shell.stdout, shell.stderr
 
 
 @pytest.fixture

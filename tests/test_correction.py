@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.accounts import registration
 from app.extensions import db
-from app.models import EmailChallenge, Event, User
+from app.models import EmailChallenge, AuditEvent, User
 
 MISTYPED, RIGHT, ADA = "eve@exmaple.com", "eve@example.com", "ada@example.com"
 CODE = re.compile(r"^\d{4} \d{4}$", re.MULTILINE)
@@ -47,7 +47,7 @@ def help_of(page, field):
 
 
 def has_happened(action):
-    return db.session.scalar(select(func.count()).where(Event.action == action))
+    return db.session.scalar(select(func.count()).where(AuditEvent.action == action))
 
 
 # Correcting the address

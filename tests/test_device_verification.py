@@ -18,7 +18,7 @@ from test_passwords import NEW, choose, history, is_logged_in, notes
 
 from app.accounts import device_verification
 from app.extensions import db
-from app.models import Device, EmailChallenge, Event, OutboxEmail, User, UserSession
+from app.models import Device, EmailChallenge, AuditEvent, OutboxEmail, User, UserSession
 
 LOGIN, VERIFY = "/auth/login", "/auth/verify-device"
 WRONG = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
@@ -533,7 +533,7 @@ def test_an_operator_lets_the_next_login_pass_once(app, owner, ada, flask, outbo
     browser = app.test_client()
     assert browser.log_in(ada).location == "/"
     assert history()[-4:] == ["next_login_trusted", "next_login_trust_used", "logged_in", "new_device"]
-    detail = db.session.scalar(select(Event.detail).where(Event.action == "next_login_trusted"))
+    detail = db.session.scalar(select(AuditEvent.detail).where(AuditEvent.action == "next_login_trusted"))
     assert detail["by"] == "operator"
     assert app.test_client().log_in(ada).location == VERIFY, "once"
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.accounts import secure_account
 from app.extensions import db
-from app.models import EmailChallenge, Event, OutboxEmail
+from app.models import EmailChallenge, AuditEvent, OutboxEmail
 
 ADA, NEW, NEWER, BOB = "ada@example.com", "ada@example.org", "ada@example.net", "bob@example.com"
 THIEFS, OWNERS = "an umbrella for the thief", "a boat for the owner"
@@ -57,7 +57,7 @@ def help_of(page, field):
 
 
 def has_happened(action):
-    return db.session.scalar(select(func.count()).where(Event.action == action))
+    return db.session.scalar(select(func.count()).where(AuditEvent.action == action))
 
 
 def is_in(browser):

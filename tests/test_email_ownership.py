@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.accounts import credentials, email_ownership
 from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import Device, Event, Identity, OutboxEmail, RemovedCredential, User, UserSession
+from app.models import Device, AuditEvent, Identity, OutboxEmail, RemovedCredential, User, UserSession
 from app.security import tokens
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"
@@ -39,7 +39,7 @@ def is_in(browser):
 
 
 def history():
-    return [line.action for line in db.session.scalars(select(Event).order_by(Event.id))]
+    return [line.action for line in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
 
 
 # How the owner proves the mailbox
@@ -286,7 +286,7 @@ def test_planted_credentials_are_not_restored_by_an_earlier_email(client, anothe
     db.session.commit()
     register(client, VICTIM)
     user = db.session.scalar(select(User))
-    event = Event(user_id=user.id, action="identity_unlinked")
+    event = AuditEvent(user_id=user.id, action="identity_unlinked")
     db.session.add(event)
     db.session.flush()
     planted = Identity(user_id=user.id, provider="acme", issuer="https://acme", subject="eve")

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.accounts import registration
 from app.extensions import db
-from app.models import EmailChange, Event, User, UserSession
+from app.models import EmailChange, AuditEvent, User, UserSession
 
 pytestmark = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 
@@ -74,7 +74,7 @@ def test_the_whole_story(client, another_client, outbox):
     assert db.session.scalar(select(User.confirmed))
     assert "Hello, stranger." in client.get("/").text, "the browser that registered is still out"
     assert log_in(client, "eve").location == "/"
-    assert db.session.scalars(select(Event.action).order_by(Event.id)).all() == [
+    assert db.session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)).all() == [
         "registered",
         "login_failed",
         "confirmed",

@@ -37,7 +37,7 @@ def rows():
     return {
         table.name: db.session.execute(select(table)).all()
         for table in db.metadata.sorted_tables
-        if table.name != "counts"
+        if table.name != "rate_limit_counters"
     }
 
 

@@ -10,7 +10,7 @@ from clients import PASSWORD, on_sqlite
 from sqlalchemy import func, select
 
 from app.extensions import db
-from app.models import Count, User
+from app.models import RateLimitCounter, User
 from app.models.user import check_password, hash_password
 from app.security import hashing
 from app.security.hashing import Busy, Threads
@@ -112,7 +112,7 @@ def test_a_request_that_can_not_have_a_turn_is_told_when_to_come_back_and_counts
             assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
             assert "Nothing was changed. Try again" in page.text
     assert db.session.scalar(select(func.count()).select_from(User)) == 1
-    counted = db.session.scalars(select(Count.id).where(Count.count > 0)).all()
+    counted = db.session.scalars(select(RateLimitCounter.id).where(RateLimitCounter.count > 0)).all()
     asked = {"availability", "login_attempts", "registration", "requests"}  # which count whatever came of it
     assert {key.split("/")[2] for key in counted} <= asked
 

@@ -15,7 +15,7 @@ from test_sessions import lines
 
 from app import clock as clocks
 from app.extensions import db
-from app.models import Event, UserSession
+from app.models import AuditEvent, UserSession
 from app.security.audit import WORDS
 
 PAGE = "/auth/history"
@@ -63,7 +63,7 @@ def test_it_tells_what_happened_when_in_which_browser_and_from_where(client, ada
 def test_fifty_lines_stand_on_a_page_and_links_lead_on(client, ada):
     then = clocks.now() - timedelta(days=1)
     lived = [
-        Event(user_id=ada.id, action="logged_in", ip=f"10.0.0.{number}", at=then + timedelta(minutes=number))
+        AuditEvent(user_id=ada.id, action="logged_in", ip=f"10.0.0.{number}", at=then + timedelta(minutes=number))
         for number in range(1, 100)
     ]
     db.session.add_all(lived)
@@ -105,7 +105,7 @@ def test_a_failed_login_stands_in_the_history_of_whose_name_it_was(client, anoth
     another_client.environ_base |= {"REMOTE_ADDR": "198.51.100.9"}
     for login in ("ada", "ADA@example.com", "nobody", "nobody@example.com"):
         another_client.post("/auth/login", data={"login": login, "password": "wrong"})
-    failed = select(Event).where(Event.action == "login_failed").order_by(Event.id)
+    failed = select(AuditEvent).where(AuditEvent.action == "login_failed").order_by(AuditEvent.id)
     assert [(event.user_id, event.count) for event in db.session.scalars(failed)] == [(ada.id, 2), (None, 2)]
     client.log_in(ada)
     [read] = [line for line in lines(client.get(PAGE)) if line.startswith("Somebody tried to log in with a wrong")]
@@ -131,7 +131,7 @@ def test_what_strangers_cause_is_one_row_for_an_account_a_network_and_an_hour(
         stranger.post(path, data={field: value.format(name) for field, value in form.items()})
 
     def rows():
-        return db.session.execute(select(Event.count, Event.ip).where(Event.action == action).order_by(Event.id)).all()
+        return db.session.execute(select(AuditEvent.count, AuditEvent.ip).where(AuditEvent.action == action).order_by(AuditEvent.id)).all()
 
     clock.time = clock.time.replace(minute=0)
     for number in range(4):
@@ -148,7 +148,7 @@ def test_what_strangers_cause_is_one_row_for_an_account_a_network_and_an_hour(
 def test_a_thousand_unknown_passkeys_are_one_row(client, ada):
     answers = {client.post("/auth/login", data={"credential": "x"}).status_code for _ in range(100)}
     assert answers == {422, 429}
-    [row] = db.session.scalars(select(Event).where(Event.action == "login_failed"))
+    [row] = db.session.scalars(select(AuditEvent).where(AuditEvent.action == "login_failed"))
     assert (row.count, row.detail) == (30, {"method": "passkey"})
 
 
@@ -156,7 +156,7 @@ def test_what_a_member_did_stays_a_line_each(client, ada):
     client.log_in(ada)
     client.post("/auth/logout")
     client.log_in(ada)
-    assert db.session.scalar(select(func.count()).where(Event.action == "logged_in")) == 2
+    assert db.session.scalar(select(func.count()).where(AuditEvent.action == "logged_in")) == 2
 
 
 def test_what_operators_do_is_told_as_theirs(app, client, ada):
@@ -203,7 +203,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
     app.test_client().post(outbox.link(), data=new)
     client.post("/auth/login", data={"login": "eve", "password": "a third lantern"})
     client.post("/auth/delete", data={"email": "new@example.com"})
-    happened = set(db.session.scalars(select(Event.action)))
+    happened = set(db.session.scalars(select(AuditEvent.action)))
     assert happened >= {
         *("registered", "confirmed", "logged_in", "login_failed", "new_device", "email_change_asked"),
         *("email_changed", "magic_link_asked", "reauthenticated", "logged_out_others", "exported"),
@@ -220,7 +220,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
             re.sub(" ", form, code) for code in re.findall(r"^\d{4} \d{4}$", email.body, re.M) for form in ("", " ")
         }
     assert len(secrets) > 15
-    held = str(db.session.execute(select(Event.__table__)).all())
+    held = str(db.session.execute(select(AuditEvent.__table__)).all())
     assert [secret for secret in secrets if secret in held] == []
 
 

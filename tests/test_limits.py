@@ -10,7 +10,7 @@ from sqlalchemy import event, func, select, text, update
 from test_sso import travel
 
 from app.extensions import db
-from app.models import Count, Device, Event, LoginDelay, OutboxEmail, User, UserSession
+from app.models import RateLimitCounter, Device, AuditEvent, LoginDelay, OutboxEmail, User, UserSession
 from app.security import rate_limit_storage, rate_limits
 from app.security.rate_limit_storage import counters
 
@@ -268,7 +268,7 @@ def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(br
     register(browser(), 1)
     stranger, link = browser("192.0.2.2"), outbox.link()
     assert statuses(stranger.post(link, data={"password": "wrong"}) for _ in range(6)) == [422] * 5 + [429]
-    assert db.session.scalar(select(func.sum(Event.count)).where(Event.action == "login_failed")) == 5
+    assert db.session.scalar(select(func.sum(AuditEvent.count)).where(AuditEvent.action == "login_failed")) == 5
     assert browser().post(link, data={"password": PASSWORD}).location == "/"
 
 
@@ -385,7 +385,7 @@ def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser, ada)
     assert done
     left = {
         key.split("/")[-4]: count
-        for key, count in db.session.execute(select(Count.id, Count.count).where(Count.count > 0))
+        for key, count in db.session.execute(select(RateLimitCounter.id, RateLimitCounter.count).where(RateLimitCounter.count > 0))
     }
     assert left == {"login_attempts": 1, "session": 1, "requests": 1}
     assert db.session.scalars(select(LoginDelay)).all() == []
@@ -394,7 +394,7 @@ def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser, ada)
 def test_no_name_or_address_stands_in_the_counts(browser, ada):
     for login in ("ada", ada.email, "my password, by mistake"):
         guess(browser(), login)
-    kept = [*db.session.scalars(select(Count.id)), *db.session.scalars(select(LoginDelay.id))]
+    kept = [*db.session.scalars(select(RateLimitCounter.id)), *db.session.scalars(select(LoginDelay.id))]
     assert len(kept) == 3 + 3 + 2 + 3, "by name and network, twice; by network, twice; by name"
     assert not any(word in text for text in kept for word in ("ada", "example", "mistake"))
 
@@ -405,7 +405,7 @@ def test_what_has_expired_goes(browser, ada, clock, monkeypatch):
     clock.move(minutes=6)
     monkeypatch.setattr(counters().storage, "_next_sweep", 0)
     guess(browser())
-    assert db.session.scalar(select(func.count()).select_from(Count)) == 4
+    assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4
     clock.move(days=1, minutes=6)
     monkeypatch.setattr(counters().storage, "_next_sweep", 0)
     guess(browser())
@@ -415,7 +415,7 @@ def test_what_has_expired_goes(browser, ada, clock, monkeypatch):
 @pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])
 def test_without_limits_there_are_none(app, browser, ada):
     assert statuses(guess(browser()) for _ in range(40)) == [422] * 40
-    assert db.session.scalars(select(Count)).all() == []
+    assert db.session.scalars(select(RateLimitCounter)).all() == []
     shown = app.test_cli_runner().invoke(args=["limits", "show"])
     assert (shown.exit_code, "nothing is limited" in shown.stderr) == (1, True)
     assert app.test_cli_runner().invoke(args=["users", "why", "ada"]).exit_code == 0
@@ -437,7 +437,7 @@ def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, c
             connection.execute(text("ALTER TABLE away RENAME TO counts"))
     monkeypatch.setattr(counters(), "_retry_at", 0)  # it looks again every few seconds
     assert guess(browser("192.0.2.3")).status_code == 422
-    assert db.session.scalar(select(func.count()).select_from(Count)) == 4
+    assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4
 
 
 # Which views
@@ -500,7 +500,7 @@ def test_thirty_logins_to_an_account_from_a_network(browser, ada):
     answers = [guess(browser(), password=PASSWORD) for _ in range(200)]
     assert statuses(answers) == [302] * 30 + [429] * 170
     assert "This account was logged in to many times from here. Wait 5 minutes" in answers[-1].text
-    made = [db.session.scalar(select(func.count()).select_from(model)) for model in (UserSession, Device, Event)]
+    made = [db.session.scalar(select(func.count()).select_from(model)) for model in (UserSession, Device, AuditEvent)]
     assert made == [30, 30, 30 + 29]
     assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
 

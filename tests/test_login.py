@@ -12,7 +12,7 @@ from sqlalchemy import event, select
 from app.accounts import sessions
 from app.auth.gate import safe_next
 from app.extensions import db
-from app.models import Event, User, UserSession
+from app.models import AuditEvent, User, UserSession
 
 
 @pytest.mark.parametrize("login", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com", "  ada "])
@@ -55,7 +55,7 @@ def test_a_known_and_an_unknown_name_cost_the_same_work(client, ada, monkeypatch
     client.post("/auth/login", data={"login": "eve@example.com", "password": "wrong"})
     assert work == known
     assert work[1] == "pbkdf2:sha256:1"
-    assert work[2].startswith("INSERT INTO events")
+    assert work[2].startswith("INSERT INTO audit_events")
     assert len(work) == 3
 
 
@@ -204,7 +204,7 @@ def test_logging_out_twice_is_one_event(app, ada):
     browser.post("/auth/logout")
     sessions.end(row)
     db.session.commit()
-    assert len(db.session.scalars(select(Event).where(Event.action == "logged_out")).all()) == 1
+    assert len(db.session.scalars(select(AuditEvent).where(AuditEvent.action == "logged_out")).all()) == 1
 
 
 @on_sqlite
@@ -337,7 +337,7 @@ def test_session_ids_are_random_and_history_tells_how_and_from_where(client, ada
     row = db.session.scalar(select(UserSession))
     assert len(row.id) == 43
     assert (row.method, row.ip, row.user_agent) == ("password", "127.0.0.1", "Firefox")
-    line = db.session.scalar(select(Event))
+    line = db.session.scalar(select(AuditEvent))
     assert (line.action, line.ip, line.user_agent, line.detail) == (
         "logged_in",
         "127.0.0.1",

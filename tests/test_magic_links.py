@@ -9,7 +9,7 @@ from clients import PASSWORD, without_tokens
 from sqlalchemy import event, select
 
 from app.extensions import db
-from app.models import EmailChallenge, Event, UserSession
+from app.models import EmailChallenge, AuditEvent, UserSession
 
 ASK, WAIT = "/auth/magic-link", "/auth/magic-link/sent"
 JSON = {"Accept": "application/json"}
@@ -43,7 +43,7 @@ def hidden_token(page):
 
 
 def history():
-    return [line.action for line in db.session.scalars(select(Event).order_by(Event.id))]
+    return [line.action for line in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
 
 
 # The browser that asked

@@ -9,7 +9,7 @@ from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import MetaData, insert, inspect, select, text
 
 from app.extensions import db
-from app.models import Event, OutboxEmail, User
+from app.models import AuditEvent, OutboxEmail, User
 
 DIRECTORY = str(ROOT / "migrations")
 
@@ -56,9 +56,9 @@ def test_up_down_and_up_again(app, people):
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_history_and_emails_do_not_run_out_of_numbers(app):
-    for table in ("events", "outbox"):
+    for table in ("audit_events", "outbox"):
         db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
-    event = Event(action="logged_in")
+    event = AuditEvent(action="logged_in")
     email = OutboxEmail(name="account_deleted", recipient="ada@example.com", message_id="x")
     db.session.add_all([event, email])
     db.session.commit()
@@ -129,7 +129,7 @@ def test_rows_go_with_their_person_but_history_stays(app, client, ada, outbox):
     db.session.delete(db.session.get(User, ada.id))
     db.session.commit()
     left = {table.name: len(db.session.execute(select(table)).all()) for table in db.metadata.sorted_tables}
-    assert left == dict.fromkeys(left, 0) | {"events": 1, "counts": left["counts"]}, "counters name nobody"
+    assert left == dict.fromkeys(left, 0) | {"audit_events": 1, "rate_limit_counters": left["rate_limit_counters"]}, "counters name nobody"
 
 
 def _value(column, number):

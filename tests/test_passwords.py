@@ -17,7 +17,7 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from app.accounts import passwords
 from app.extensions import db
-from app.models import Event, User
+from app.models import AuditEvent, User
 
 NEW = "a heron over the lock"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -63,7 +63,7 @@ def beside(field, page):
 
 
 def history():
-    return [line.action for line in db.session.scalars(select(Event).order_by(Event.id))]
+    return [line.action for line in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
 
 
 # Changing it
@@ -132,13 +132,13 @@ def test_a_changed_password_logs_out_every_other_browser_and_the_owner_is_told(
 def test_what_will_not_do_is_said_beside_its_field_and_changes_nothing(client, another_client, ada, field, form, error):
     for browser in (client, another_client):
         browser.log_in(ada)
-    before = rows() | {"events": None}  # a wrong try is written there
+    before = rows() | {"audit_events": None}  # a wrong try is written there
     page = change(client, **form)
     assert page.status_code == 422
     assert error in beside(field, page)
     assert page.text.count("is-invalid") == 1 or "old" not in form
     assert not [word for word in (PASSWORD, NEW, form.get("old")) if word and word in page.text]
-    assert rows() | {"events": None} == before
+    assert rows() | {"audit_events": None} == before
     assert is_logged_in(client)
     assert is_logged_in(another_client)
 

@@ -23,7 +23,7 @@ from app.extensions import db
 from app.models import (
     Device,
     EmailChallenge,
-    Event,
+    AuditEvent,
     Identity,
     Job,
     OutboxEmail,
@@ -126,7 +126,7 @@ def test_the_export_holds_every_column_of_every_table_but_secrets_and_nothing_of
         for row in held[model.__tablename__]:
             assert {f"{model.__tablename__}.{name}" for name in row} == columns - personal_data.SECRETS
     assert [row["email"] for row in held["users"]] == ["lovelace@example.com"]
-    assert {row["action"] for row in held["events"]} >= {"registered", "logged_in", "email_changed", "exported"}
+    assert {row["action"] for row in held["audit_events"]} >= {"registered", "logged_in", "email_changed", "exported"}
     assert {"lovelace@example.net", "lovelace@example.com"} == {row["recipient"] for row in held["outbox"]}
     assert "lovelace's browser" in text
 
@@ -155,14 +155,14 @@ def test_an_export_does_not_say_where_strangers_are(app, client, another_client,
                 another_client.post(address, data=form | {"confirm_password": password}, **STRANGER)
     outbox()
     held = personal_data.everything(ada)
-    assert {row["action"] for row in held["events"] if not row["ip"]} >= {
+    assert {row["action"] for row in held["audit_events"] if not row["ip"]} >= {
         "login_failed", "reset_asked", "magic_link_asked", "two_factor_failed"
     }  # fmt: skip
     assert {row["name"] for row in held["outbox"] if not row["details"]["ip"]} >= {"reset", "magic_link"}
     text = everything_of(ada)
     assert "db8:bad" not in text
     assert "Strange" not in text
-    assert "reset_asked" in {row["action"] for row in held["events"] if row["ip"] == "192.0.2.1"}
+    assert "reset_asked" in {row["action"] for row in held["audit_events"] if row["ip"] == "192.0.2.1"}
     assert {row["ip"] for row in held["user_sessions"]} == {"192.0.2.1", "127.0.0.1"}
     assert [row["details"]["user_agent"] for row in held["outbox"] if row["details"]["ip"] == "192.0.2.1"]
 
@@ -223,7 +223,7 @@ def test_no_secret_is_in_the_export(app, outbox):
 def test_it_is_a_zip_that_is_made_while_it_is_sent(client, ada):
     client.log_in(ada)
     noise = [f"{NASTY}{ada.password_hash}{number**999}" for number in range(2, 200)]
-    db.session.add_all([Event(user_id=ada.id, action="noise", detail={NASTY: text}, user_agent=text) for text in noise])
+    db.session.add_all([AuditEvent(user_id=ada.id, action="noise", detail={NASTY: text}, user_agent=text) for text in noise])
     db.session.commit()
     answer = client.post("/auth/export", buffered=True)
     assert (answer.status_code, answer.mimetype) == (200, "application/zip")
@@ -234,7 +234,7 @@ def test_it_is_a_zip_that_is_made_while_it_is_sent(client, ada):
     assert max(parts) < sum(parts) / 3, "it never stands in memory as a whole"
 
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
-        events = sorted(json.loads(archive.read("events.json")), key=lambda row: row["id"])
+        events = sorted(json.loads(archive.read("audit_events.json")), key=lambda row: row["id"])
         assert json.loads(archive.read("email_changes.json")) == [], "what is empty is valid, too"
     assert [(row["detail"], row["user_agent"]) for row in events if row["action"] == "noise"] == [
         ({NASTY: text}, text) for text in noise
@@ -252,7 +252,7 @@ def test_only_the_button_downloads_and_history_says_so(client, ada, clock):
     assert rows() == before
 
     taken_along(client)
-    line = db.session.scalar(select(Event).order_by(Event.id.desc()).limit(1))
+    line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
     assert (line.action, line.user_id, line.ip) == ("exported", ada.id, "127.0.0.1")
     assert "Your data were downloaded" in client.get("/auth/history").text
     clock.move(minutes=15)

@@ -12,7 +12,7 @@ from test_magic_links import code_in, wrong
 from test_passwords import beside, history, is_logged_in, notes
 
 from app.extensions import db
-from app.models import Event
+from app.models import AuditEvent
 
 ASK = "/auth/reauthenticate"
 SURE = "/auth/delete"  # a page that asks, with a form
@@ -168,7 +168,7 @@ def test_the_password_leads_on_and_counts_for_fifteen_minutes(app, member, clock
 
 def test_a_wrong_password_proves_nothing(member):
     member.get(SURE)
-    before = rows() | {"events": None}
+    before = rows() | {"audit_events": None}
     for password in ("wrong", "", PASSWORD + "\0", "x" * 1025, PASSWORD.upper()):
         page = prove(member, password, data={"target": SURE, "held-email": "x@example.com"})
         assert (page.status_code, hidden(page)) == (422, {"target": SURE, "held-email": "x@example.com"})
@@ -176,8 +176,8 @@ def test_a_wrong_password_proves_nothing(member):
     for fields in ({"code": "00000000"}, {"code": PASSWORD}, {}):
         assert member.post(ASK, data=fields).status_code == 422
     assert asks(member)
-    assert rows() | {"events": None} == before
-    assert "login_failed" in {event.action for event in db.session.scalars(select(Event))}
+    assert rows() | {"audit_events": None} == before
+    assert "login_failed" in {event.action for event in db.session.scalars(select(AuditEvent))}
     assert prove(member).location == SURE, "the way is not forgotten"
 
 
@@ -330,7 +330,7 @@ def test_no_target_leads_outside_or_changes_anything(app, member, another_client
     held = {"held-email": "ada@example.com", "held-username": "eve", "held-next": "//evil.com", "held-send_code": "y"}
 
     def others():
-        return {name: found for name, found in rows().items() if name not in {"user_sessions", "events"}}
+        return {name: found for name, found in rows().items() if name not in {"user_sessions", "audit_events"}}
 
     before, count = others(), 0
     for target in [*OUTSIDE, *sorted(inside | odd)]:
@@ -342,7 +342,7 @@ def test_no_target_leads_outside_or_changes_anything(app, member, another_client
         assert "evil" not in (answer.location or ""), target
         count += 1
     assert others() == before
-    assert set(db.session.scalars(select(Event.action))) == {"logged_in", "new_device", "reauthenticated"}
+    assert set(db.session.scalars(select(AuditEvent.action))) == {"logged_in", "new_device", "reauthenticated"}
     assert history().count("reauthenticated") == count
     assert is_logged_in(member)
     assert is_logged_in(another_client)

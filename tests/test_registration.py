@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app.accounts import registration, sso
 from app.extensions import db
-from app.models import Event, OutboxEmail, User, UserSession
+from app.models import AuditEvent, OutboxEmail, User, UserSession
 from app.security.oidc import Claims
 from config import Provider
 
@@ -39,7 +39,7 @@ def test_the_whole_story(client, outbox):
             "/auth/login", data={"login": "EVE@example.com", "password": PASSWORD}, follow_redirects=True
         ).text
     )
-    assert [event.action for event in db.session.scalars(select(Event).order_by(Event.id))] == [
+    assert [event.action for event in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))] == [
         "registered",
         "logged_in",
         "confirmed",
@@ -268,7 +268,7 @@ def test_ten_uses_at_once_confirm_once(app, bob, outbox):
     with ThreadPoolExecutor(10) as pool:
         answers = [answer.status_code for answer in pool.map(lambda browser: browser.get(link), browsers)]
     assert set(answers) <= {302, 410}
-    confirmed = select(func.count()).where(Event.action == "confirmed")
+    confirmed = select(func.count()).where(AuditEvent.action == "confirmed")
     assert db.session.scalar(confirmed) == 1
 
 

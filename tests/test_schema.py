@@ -156,11 +156,11 @@ def test_what_a_deletion_without_foreign_keys_leaves_is_named_mended_and_in_nobo
     assert "1 row of user_sessions belongs to rows of users that are gone" in caplog.text
     assert "Run: flask users cleanup" in caplog.text
     assert "user_sessions belongs to rows of users that are gone" in said(app, "doctor")
-    kept = db.session.scalar(text("SELECT count(*) FROM events"))
+    kept = db.session.scalar(text("SELECT count(*) FROM audit_events"))
     said(app, "users", "cleanup")
     assert not orphans.count(db.session.connection())
     assert db.session.scalar(text("SELECT count(*) FROM user_sessions")) == 1, "Bob's"
-    assert db.session.scalar(text("SELECT count(*) FROM events")) == kept
+    assert db.session.scalar(text("SELECT count(*) FROM audit_events")) == kept
     assert "that are gone" not in said(app, "doctor")
 
 

@@ -26,7 +26,7 @@ from app.models import (
     Authenticator,
     Device,
     EmailChange,
-    Event,
+    AuditEvent,
     Identity,
     OutboxEmail,
     Passkey,
@@ -53,7 +53,7 @@ def link_to(event, email=None):
 
 
 def newest(action):
-    return db.session.scalar(select(Event).where(Event.action == action).order_by(Event.id.desc()).limit(1))
+    return db.session.scalar(select(AuditEvent).where(AuditEvent.action == action).order_by(AuditEvent.id.desc()).limit(1))
 
 
 def passkey_of(user, name="owner's", event=None):
@@ -161,7 +161,7 @@ def rob(user, steps):
     told = db.session.scalars(
         select(OutboxEmail).where(OutboxEmail.user_id == user.id, OutboxEmail.id > first).order_by(OutboxEmail.id)
     )
-    return [db.session.get(Event, email.claims["event"]) for email in told if "event" in email.claims]
+    return [db.session.get(AuditEvent, email.claims["event"]) for email in told if "event" in email.claims]
 
 
 def check_every_email(steps):
@@ -226,7 +226,7 @@ def test_no_link_leaves_an_account_without_two_factor_that_had_it(app, reported,
             session = session_of(user)
         kinds = two_factor.methods(user)
         reported(user, session)
-        event = db.session.scalar(select(Event).where(Event.user_id == user.id).order_by(Event.id.desc()).limit(1))
+        event = db.session.scalar(select(AuditEvent).where(AuditEvent.user_id == user.id).order_by(AuditEvent.id.desc()).limit(1))
         assert event.action in secure_account.CHANGES
         later(user, session)
         take_back(event)

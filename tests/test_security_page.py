@@ -31,7 +31,7 @@ from app.models import (
     Device,
     EmailChallenge,
     EmailChange,
-    Event,
+    AuditEvent,
     OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
@@ -195,7 +195,7 @@ KEPT = {
     "sent emails (never their text) for {},": [OutboxEmail],
     "changes of address for {},": [EmailChange],
     "removed credentials for {},": [RemovedCredential],
-    "history and known browsers for {},": [Event, Device],
+    "history and known browsers for {},": [AuditEvent, Device],
 }
 
 

@@ -23,7 +23,7 @@ from app import clock
 from app.accounts import sso, two_factor
 from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import Authenticator, Device, Event, Identity, Passkey, User, UserSession
+from app.models import Authenticator, Device, AuditEvent, Identity, Passkey, User, UserSession
 from app.security import tokens
 from config import Provider
 
@@ -303,9 +303,9 @@ class Walk:
             number = next(self.numbers)
             self.owner = person(number, confirmed=False)
             add_app(self.owner)
-            db.session.add(Event(user_id=self.owner.id, action="password_changed"))
+            db.session.add(AuditEvent(user_id=self.owner.id, action="password_changed"))
             db.session.commit()
-        about = select(Event.id).where(Event.user_id == self.owner.id, Event.link_revoked_at.is_(None))
+        about = select(AuditEvent.id).where(AuditEvent.user_id == self.owner.id, AuditEvent.link_revoked_at.is_(None))
         about = {"event": db.session.scalar(about), "to": recipient_hash(self.owner.email)}
         return self.owner.issue_token(purpose, email="moved@example.com", challenge="x", **about)
 

@@ -27,7 +27,7 @@ from app.models import (
     Device,
     EmailChallenge,
     EmailChange,
-    Event,
+    AuditEvent,
     OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
@@ -87,19 +87,19 @@ def sent_emails() -> Batches:
 
 @register
 def audit_events() -> Batches:
-    return delete_older(Event.at, YEAR)
+    return delete_older(AuditEvent.at, YEAR)
 
 
 @register
 def audit_events_of_nobody() -> Batches:
     """Delete what concerned no account, or one that is deleted."""
-    return delete_older(Event.at, WEEK, Event.user_id.is_(None))
+    return delete_older(AuditEvent.at, WEEK, AuditEvent.user_id.is_(None))
 
 
 @register
 def audit_events_of_strangers() -> Batches:
     """Delete what strangers may have caused: wrong passwords, emails that were asked for."""
-    return delete_older(Event.at, MONTH, Event.key.is_not(None))
+    return delete_older(AuditEvent.at, MONTH, AuditEvent.key.is_not(None))
 
 
 @register

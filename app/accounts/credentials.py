@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, UniqueConstraint, delete, exists, insert, select
 
 from app.extensions import db, rows_changed
-from app.models import Credential, Event, RemovedCredential, User
+from app.models import Credential, AuditEvent, RemovedCredential, User
 
 RESTORABLE = timedelta(days=7)
 
@@ -16,7 +16,7 @@ def kinds() -> list[type[Any]]:
     return Credential.__subclasses__()
 
 
-def remove(event: Event, model: type[Any], *which: ColumnElement[bool]) -> int:
+def remove(event: AuditEvent, model: type[Any], *which: ColumnElement[bool]) -> int:
     """Remove the credentials that meet these conditions, because of `event`; return how many there were.
 
     They no longer work, and can be restored for seven days.

@@ -6,7 +6,7 @@ from app import clock, signals
 from app.accounts import sessions
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import EmailChange, Event, User, UserSession
+from app.models import EmailChange, AuditEvent, User, UserSession
 from app.models.logins import email_key
 from app.security import audit
 
@@ -58,6 +58,6 @@ def _is_return(user: User) -> bool:
         return False
     since = update(EmailChange).where(EmailChange.user_id == user.id, EmailChange.id >= first.id)
     rows_changed(since.values(undone_at=clock.now()))
-    between = update(Event).where(Event.user_id == user.id, Event.id > first.event_id)
+    between = update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id > first.event_id)
     rows_changed(between.values(link_revoked_at=clock.now()))
     return True

@@ -12,7 +12,7 @@ from app import clock
 from app.accounts import credentials, sessions
 from app.email import outbox
 from app.extensions import rows_changed
-from app.models import EmailChange, Event, PasskeyChallenge, OAuthState, User
+from app.models import EmailChange, AuditEvent, PasskeyChallenge, OAuthState, User
 
 # Every column of `users` and every table about an account is in one of these; a test compares.
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(
@@ -35,7 +35,7 @@ KEPT = {
     "deactivated_at": "is set by operators only",
     "outbox": "waiting emails with links are dropped; the others are a record",
     "email_challenges": "are bound to the state that the proof changes",
-    "events": "are the history that the user needs to see; their links are revoked",
+    "audit_events": "are the history that the user needs to see; their links are revoked",
 }
 
 
@@ -47,5 +47,5 @@ def clear(user: User) -> None:
     for model in CLEARED_TABLES:
         rows_changed(delete(model).where(model.user_id == user.id))
     rows_changed(update(User).where(User.id == user.id).values(CLEARED_COLUMNS))
-    rows_changed(update(Event).where(Event.user_id == user.id).values(link_revoked_at=clock.now()))
+    rows_changed(update(AuditEvent).where(AuditEvent.user_id == user.id).values(link_revoked_at=clock.now()))
     outbox.drop(user)

@@ -22,7 +22,7 @@ from app.models import (
     Device,
     EmailChallenge,
     EmailChange,
-    Event,
+    AuditEvent,
     Identity,
     OutboxEmail,
     Passkey,
@@ -67,7 +67,7 @@ LIKE_AN_ADDRESS = re.compile(r"e?mail|recipient|address(?!ed)")  # a column's na
 
 HAVE_PLACES = {
     UserSession,
-    Event,
+    AuditEvent,
     OutboxEmail,
 }  # tables with an IP address and a user agent of the request behind a row
 
@@ -178,10 +178,10 @@ def _own_places(user: User) -> set[tuple[str, str]]:
 
     Anybody can cause an audit event or an email of an account: a wrong password, a reset, a registration.
     """
-    mine = select(Event.ip, Event.user_agent).where(Event.user_id == user.id, Event.action == "logged_in")
-    proved = select(func.max(Event.id)).where(Event.user_id == user.id, Event.action == "email_ownership_proved")
+    mine = select(AuditEvent.ip, AuditEvent.user_agent).where(AuditEvent.user_id == user.id, AuditEvent.action == "logged_in")
+    proved = select(func.max(AuditEvent.id)).where(AuditEvent.user_id == user.id, AuditEvent.action == "email_ownership_proved")
     since = func.coalesce(proved.scalar_subquery(), 0)
-    return {(row.ip, row.user_agent) for row in db.session.execute(mine.where(Event.id > since).distinct())}
+    return {(row.ip, row.user_agent) for row in db.session.execute(mine.where(AuditEvent.id > since).distinct())}
 
 
 def _without_strangers(row: dict[str, Any], own: set[tuple[str, str]]) -> dict[str, Any]:
@@ -211,7 +211,7 @@ register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your 
 register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "which of these you removed lately")
 register(Passkey, lambda user: Passkey.user_id == user.id, "your passkeys")
 register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, "when passkeys were asked for")
-register(Event, lambda user: Event.user_id == user.id, "what happened to your account")
+register(AuditEvent, lambda user: AuditEvent.user_id == user.id, "what happened to your account")
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
 register(
     EmailChallenge,

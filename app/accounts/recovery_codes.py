@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select
 from app.accounts import credentials
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import Event, RecoveryCode, User
+from app.models import AuditEvent, RecoveryCode, User
 from app.security import audit
 
 COUNT = 10
@@ -17,7 +17,7 @@ LENGTH = 24  # characters of base32: 120 bits, which nobody guesses
 FEW = 3  # left
 
 
-def make(user: User, event: Event) -> list[str]:
+def make(user: User, event: AuditEvent) -> list[str]:
     """Make ten codes that take the place of all earlier ones, and return them: they can't be read again."""
     credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
     codes = [base64.b32encode(secrets.token_bytes(LENGTH * 5 // 8)).decode() for _ in range(COUNT)]

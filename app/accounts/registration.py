@@ -13,7 +13,7 @@ from app import clock, signals
 from app.database import broken_rule, is_duplicate
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import EmailChallenge, Event, OutboxEmail, User
+from app.models import EmailChallenge, AuditEvent, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # for those who call these verbs
 from app.models.user import hash_password, is_free
@@ -116,7 +116,7 @@ def correct(user: User, email: str) -> bool:
 
     Raises ValueError, with a reason in words, after five within the hour, or if the address gets too many emails.
     """
-    hour = (Event.user_id == user.id, Event.action == CORRECTED, Event.at > clock.now() - CORRECTIONS_WITHIN)
+    hour = (AuditEvent.user_id == user.id, AuditEvent.action == CORRECTED, AuditEvent.at > clock.now() - CORRECTIONS_WITHIN)
     if (db.session.scalar(select(func.count()).where(*hour)) or 0) >= CORRECTIONS:
         raise ValueError("You have changed it often. Wait an hour, then try again.")
     if not budgets.budget_for(email):
@@ -171,8 +171,8 @@ def last_email(user: User) -> OutboxEmail | None:
 def seconds_to_wait(user: User) -> int:
     """Return how long until another confirmation email can be asked for."""
     now = clock.now()
-    resent = select(func.count(), func.min(Event.at)).where(
-        Event.user_id == user.id, Event.action == RESENT, Event.at > now - RESENDS_WITHIN
+    resent = select(func.count(), func.min(AuditEvent.at)).where(
+        AuditEvent.user_id == user.id, AuditEvent.action == RESENT, AuditEvent.at > now - RESENDS_WITHIN
     )
     count, first = db.session.execute(resent).one()
     waits = [now] if user.confirmation_sent_at is None else [user.confirmation_sent_at + RESEND_EVERY]

@@ -13,7 +13,7 @@ from app import clock, signals
 from app.accounts import credentials, email_ownership, registration, sessions, two_factor
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import EmailChange, Event, User
+from app.models import EmailChange, AuditEvent, User
 from app.security import audit, tokens
 
 LINK_LIFETIME = timedelta(seconds=tokens.LIFETIMES["secure_account"])
@@ -37,10 +37,10 @@ class Link:
     """
 
     user: User
-    event: Event
+    event: AuditEvent
     start: int
     email: str
-    secured: Event | None = None
+    secured: AuditEvent | None = None
 
 
 def find(token: str, everything: bool = False) -> Link | None:
@@ -50,7 +50,7 @@ def find(token: str, everything: bool = False) -> Link | None:
     since the event and in its session.
     """
     claims = tokens.read("secure_account", token)
-    event = claims and db.session.get(Event, claims.extra.get("event") or 0)
+    event = claims and db.session.get(AuditEvent, claims.extra.get("event") or 0)
     if not claims or not event or event.user_id != claims.subject or not clock.is_within(event.at, LINK_LIFETIME):
         return None
     user = db.session.get_one(User, event.user_id)
@@ -61,16 +61,16 @@ def find(token: str, everything: bool = False) -> Link | None:
     return link if claims.extra.get("to") == outbox.recipient_hash(link.email) else None
 
 
-def changes(link: Link) -> list[Event]:
+def changes(link: Link) -> list[AuditEvent]:
     """Return what taking the account back would undo, the latest first."""
-    mine = (Event.user_id == link.user.id, Event.id >= link.start, Event.action.in_(CHANGES))
-    return list(db.session.scalars(select(Event).where(*mine).order_by(Event.id.desc())))
+    mine = (AuditEvent.user_id == link.user.id, AuditEvent.id >= link.start, AuditEvent.action.in_(CHANGES))
+    return list(db.session.scalars(select(AuditEvent).where(*mine).order_by(AuditEvent.id.desc())))
 
 
-def earlier_changes(link: Link) -> list[Event]:
+def earlier_changes(link: Link) -> list[AuditEvent]:
     """Return what it would undo besides with `everything`, the latest first."""
-    mine = (*_can_be_undone(link.user, link.event), Event.id < link.start)
-    return list(db.session.scalars(select(Event).where(*mine).order_by(Event.id.desc())))
+    mine = (*_can_be_undone(link.user, link.event), AuditEvent.id < link.start)
+    return list(db.session.scalars(select(AuditEvent).where(*mine).order_by(AuditEvent.id.desc())))
 
 
 def take_back(link: Link) -> bool:
@@ -84,7 +84,7 @@ def take_back(link: Link) -> bool:
     user.lock()
     if link.email != user.email and registration.is_taken(link.email, user):
         return False
-    if not rows_changed(update(Event).where(Event.id == event.id, Event.link_revoked_at.is_(None)).values(_revoked())):
+    if not rows_changed(update(AuditEvent).where(AuditEvent.id == event.id, AuditEvent.link_revoked_at.is_(None)).values(_revoked())):
         return False
     had_two_factor = two_factor.was_on(user, before=start)
     if not user.confirmed:
@@ -98,7 +98,7 @@ def take_back(link: Link) -> bool:
     if had_two_factor and user.confirmed and not two_factor.is_on(user):
         return False  # a factor could not be restored: two-factor authentication never goes off by this
     user.password_hash, user.password_version, user.confirmed = None, user.password_version + 1, True
-    rows_changed(update(Event).where(Event.user_id == user.id, Event.id >= start).values(_revoked()))
+    rows_changed(update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id >= start).values(_revoked()))
     sessions.end_others(user, reason=SECURED)
     sessions.forget_devices(user)
     outbox.drop(user, since=start)
@@ -116,24 +116,24 @@ def choose_password(user: User, password: str) -> bool:
     return True
 
 
-def _find_used(user: User, event: Event) -> Link | None:
+def _find_used(user: User, event: AuditEvent) -> Link | None:
     """Return the link if it has just taken the account back, and no password was chosen since."""
-    used = select(Event).where(Event.user_id == user.id, Event.action == SECURED)
-    secured = db.session.scalar(used.order_by(Event.id.desc()).limit(1))
+    used = select(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.action == SECURED)
+    secured = db.session.scalar(used.order_by(AuditEvent.id.desc()).limit(1))
     if not secured or secured.detail["event"] != event.id or not clock.is_within(secured.at, PASSWORD_WITHIN):
         return None
     is_open = secured.detail["version"] == user.password_version
     return Link(user, event, secured.id, user.email, secured) if is_open else None
 
 
-def _start(user: User, event: Event, everything: bool) -> int:
+def _start(user: User, event: AuditEvent, everything: bool) -> int:
     """Return the id of the first event to undo.
 
     If the session that caused the event was not the owner's, neither was anything else that it changed. But two-factor
     authentication that was on before the event stays on: a change before which it was off is undone only if the user
     asks for `everything`, since a link may be opened by somebody who only reads the mailbox.
     """
-    candidates = db.session.scalars(select(Event).where(*_can_be_undone(user, event)).order_by(Event.id)).all()
+    candidates = db.session.scalars(select(AuditEvent).where(*_can_be_undone(user, event)).order_by(AuditEvent.id)).all()
     if everything:
         return min([event.id, *(candidate.id for candidate in candidates)])
     was_on = two_factor.was_on(user, before=event.id)
@@ -144,12 +144,12 @@ def _start(user: User, event: Event, everything: bool) -> int:
     return event.id
 
 
-def _can_be_undone(user: User, event: Event) -> list[ColumnElement[bool]]:
+def _can_be_undone(user: User, event: AuditEvent) -> list[ColumnElement[bool]]:
     """Return the conditions of the changes within the last week before this event that the same address was told of."""
     changed = (EmailChange.user_id == user.id, EmailChange.event_id < event.id)
     newest = select(func.coalesce(func.max(EmailChange.event_id), 0)).where(*changed).scalar_subquery()
-    recent = (Event.at > clock.now() - LINK_LIFETIME, Event.link_revoked_at.is_(None))
-    return [Event.user_id == user.id, Event.action.in_(CHANGES), *recent, Event.id < event.id, Event.id > newest]
+    recent = (AuditEvent.at > clock.now() - LINK_LIFETIME, AuditEvent.link_revoked_at.is_(None))
+    return [AuditEvent.user_id == user.id, AuditEvent.action.in_(CHANGES), *recent, AuditEvent.id < event.id, AuditEvent.id > newest]
 
 
 def _email_before(user: User, start: int) -> str:
@@ -165,12 +165,12 @@ def _void_email_changes(user: User, start: int) -> None:
 
 
 def _cancel_deletion(user: User, start: int) -> None:
-    requested = (Event.user_id == user.id, Event.id >= start, Event.action == "deletion_requested")
+    requested = (AuditEvent.user_id == user.id, AuditEvent.id >= start, AuditEvent.action == "deletion_requested")
     if db.session.scalar(select(exists().where(*requested))):
         user.deletion_due_at = None
 
 
-def _record(user: User, event: Event, lost: str) -> None:
+def _record(user: User, event: AuditEvent, lost: str) -> None:
     """Record the use of the link and notify the user, at the address that the account lost, too."""
     changed = {"old": lost, "new": user.email} if lost != user.email else {}
     audit.record(user, SECURED, event=event.id, version=user.password_version, **changed)

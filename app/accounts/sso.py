@@ -10,7 +10,7 @@ from app import clock
 from app.accounts import credentials, email_ownership, registration, sessions, usernames
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import Event, Identity, Passkey, User, UserSession
+from app.models import AuditEvent, Identity, Passkey, User, UserSession
 from app.models.logins import email_key
 from app.security import audit, rate_limits
 from app.security.oidc import Claims
@@ -192,7 +192,7 @@ def _take_over(owner: User, external_identity: ExternalIdentity) -> User:
     return owner
 
 
-def _add(user: User, external_identity: ExternalIdentity, event: Event | None = None) -> Identity:
+def _add(user: User, external_identity: ExternalIdentity, event: AuditEvent | None = None) -> Identity:
     db.session.flush()
     identity = Identity(event_id=event and event.id, user_id=user.id, email=external_identity.email, last_used_at=clock.now())
     identity.provider, identity.issuer, identity.subject = external_identity.provider, external_identity.issuer, external_identity.subject

@@ -14,7 +14,7 @@ from app import clock
 from app.accounts import recovery_codes, trusted_devices, two_factor
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import Event, User
+from app.models import AuditEvent, User
 from app.security import audit
 
 FAILED, USED = "two_factor_failed", "two_factor_used"  # the history lines that are counted
@@ -58,11 +58,11 @@ def check_code(user: User, code: str, device: str) -> None:
 
 def _check_pause(user: User, where: int) -> None:
     """Raise ValueError, with an advice, if so many wrong codes were typed that none is looked at just now."""
-    wrong = (Event.user_id == user.id, Event.action == FAILED, Event.detail["device"].as_integer() == where)
-    right = (Event.user_id == user.id, Event.action.in_([USED, "password_changed", "password_reset"]))
-    last = select(func.max(Event.id)).where(*right).scalar_subquery()
-    lately = func.count(case((Event.at > clock.now() - PAUSE, 1)))
-    in_a_row = func.count(case((or_(last.is_(None), Event.id > last), 1)))
+    wrong = (AuditEvent.user_id == user.id, AuditEvent.action == FAILED, AuditEvent.detail["device"].as_integer() == where)
+    right = (AuditEvent.user_id == user.id, AuditEvent.action.in_([USED, "password_changed", "password_reset"]))
+    last = select(func.max(AuditEvent.id)).where(*right).scalar_subquery()
+    lately = func.count(case((AuditEvent.at > clock.now() - PAUSE, 1)))
+    in_a_row = func.count(case((or_(last.is_(None), AuditEvent.id > last), 1)))
     tries, row = db.session.execute(select(lately, in_a_row).where(*wrong)).one()
     if row >= MOST:
         raise ValueError(STOPPED)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.email import message
 from app.extensions import db
-from app.models import Event, OutboxEmail, User
+from app.models import AuditEvent, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.outbox_email import Budget, Status
 from app.security import audit, tokens
@@ -41,7 +41,7 @@ def enqueue(
     user: User | None,
     to: str | None = None,
     claims: dict[str, Any] | None = None,
-    event: Event | None = None,
+    event: AuditEvent | None = None,
     budget: Budget | None = None,
     **details: Any,
 ) -> OutboxEmail:
@@ -85,7 +85,7 @@ def warn(name: str, user: User | None) -> None:
         enqueue(name, None, to=NOBODY).done(Status.OBSOLETE)
 
 
-def notify(name: str, user: User, event: Event, **details: Any) -> None:
+def notify(name: str, user: User, event: AuditEvent, **details: Any) -> None:
     """Queue a notice of what may happen again and again, unless three of its kind went within the hour."""
     hour = clock.now() - timedelta(hours=1)
     lately = select(func.count()).where(

@@ -1,6 +1,6 @@
 """The tables."""
 
-from app.models.audit_event import Event
+from app.models.audit_event import AuditEvent
 from app.models.authenticator import Authenticator
 from app.models.chore import Chore
 from app.models.credential import Credential, RemovedCredential

@@ -10,16 +10,16 @@ from app import clock
 from app.database import WideId
 from app.extensions import Model
 
-IS_STRANGERS = text("key IS NOT NULL")
+IS_ANONYMOUS = text("key IS NOT NULL")
 
 
-class Event(Model):
-    __tablename__ = "events"
+class AuditEvent(Model):
+    __tablename__ = "audit_events"
     __table_args__ = (
         Index(None, "user_id", "at"),
         Index(None, "network", "at"),
-        Index(None, "key", unique=True, sqlite_where=IS_STRANGERS, postgresql_where=IS_STRANGERS),
-        Index("ix_events_strangers", "at", sqlite_where=IS_STRANGERS, postgresql_where=IS_STRANGERS),
+        Index(None, "key", unique=True, sqlite_where=IS_ANONYMOUS, postgresql_where=IS_ANONYMOUS),
+        Index("ix_audit_events_anonymous", "at", sqlite_where=IS_ANONYMOUS, postgresql_where=IS_ANONYMOUS),
         {"sqlite_autoincrement": True},
     )
 

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.extensions import Model
 
 
-class Count(Model):
-    __tablename__ = "counts"
+class RateLimitCounter(Model):
+    __tablename__ = "rate_limit_counters"
     __table_args__ = ()  # no AUTOINCREMENT: the id says what is counted
 
     id: Mapped[str] = mapped_column(String(200), primary_key=True)

@@ -14,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app import clock, signals
 from app.extensions import db
-from app.models import Event, User
-from app.models.audit_event import IS_STRANGERS
+from app.models import AuditEvent, User
+from app.models.audit_event import IS_ANONYMOUS
 from app.security import tokens
 
 LOGIN_FAILED = "login_failed"
@@ -92,7 +92,7 @@ SIGNALS = {  # that tell an application built on this what happened
 log = logging.getLogger("security")
 
 
-def record(user: User | None, action: str, **detail: Any) -> Event:
+def record(user: User | None, action: str, **detail: Any) -> AuditEvent:
     """Add a line to the history of `user`, in the caller's transaction, and return it. `detail` holds nothing secret.
 
     Without a user it is about an address that has no account, and costs the same. What strangers can cause is added to
@@ -105,7 +105,7 @@ def record(user: User | None, action: str, **detail: Any) -> Event:
         detail["by"] = "operator"
     where = origin()
     event = {"action": action, "user_id": user and user.id, "detail": detail, **where}
-    added = Event(**event, network=network(where["ip"]))
+    added = AuditEvent(**event, network=network(where["ip"]))
     if user and user.current_session:
         added.session = user.current_session.key
     if action in STRANGERS and where["ip"]:
@@ -156,13 +156,13 @@ def networks(ip: str) -> list[str]:
 
 def failures(ip: str, within: timedelta) -> int:
     """Return how many logins failed from the network of `ip` lately: those of a line count with its latest."""
-    lately = (Event.network == network(ip), Event.at > clock.now() - within, Event.action == LOGIN_FAILED)
-    return db.session.scalar(select(func.sum(Event.count)).where(*lately)) or 0
+    lately = (AuditEvent.network == network(ip), AuditEvent.at > clock.now() - within, AuditEvent.action == LOGIN_FAILED)
+    return db.session.scalar(select(func.sum(AuditEvent.count)).where(*lately)) or 0
 
 
-def history(user: User, page: int) -> tuple[Sequence[Event], bool]:
+def history(user: User, page: int) -> tuple[Sequence[AuditEvent], bool]:
     """Return a page of what happened to an account, the newest first, and whether there is more."""
-    mine = select(Event).where(Event.user_id == user.id).order_by(Event.at.desc(), Event.id.desc())
+    mine = select(AuditEvent).where(AuditEvent.user_id == user.id).order_by(AuditEvent.at.desc(), AuditEvent.id.desc())
     found = db.session.scalars(mine.limit(PAGE + 1).offset((page - 1) * PAGE)).all()
     return found[:PAGE], len(found) > PAGE
 
@@ -172,10 +172,10 @@ def _add_to_line(event: dict[str, Any]) -> None:
     now, place = clock.now(), networks(event["ip"])
     same = (event["user_id"], event["action"], event["detail"], place[-1], int(now.timestamp()) // HOUR)
     insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
-    line: Any = insert(Event).values(**event, at=now, network=place[0], key=tokens.fingerprint(*same))
+    line: Any = insert(AuditEvent).values(**event, at=now, network=place[0], key=tokens.fingerprint(*same))
     latest = {name: line.excluded[name] for name in ("at", "ip", "network", "user_agent")}
-    update = {"count": Event.count + 1, **latest}
-    db.session.execute(line.on_conflict_do_update(index_elements=["key"], index_where=IS_STRANGERS, set_=update))
+    update = {"count": AuditEvent.count + 1, **latest}
+    db.session.execute(line.on_conflict_do_update(index_elements=["key"], index_where=IS_ANONYMOUS, set_=update))
 
 
 def _address(said: str) -> str:

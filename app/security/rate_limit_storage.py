@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock
 from app.database import UtcDateTime
 from app.extensions import counting_connection
-from app.models import Count, LoginDelay
+from app.models import RateLimitCounter, LoginDelay
 from app.models.logins import login_key
 from app.security import audit, login_delay, tokens
 
@@ -34,16 +34,16 @@ DELAY = "login_delay"  # beside the names of the table, for operators
 
 # The same words for SQLite and PostgreSQL.
 ADD = """
-    INSERT INTO counts (id, count, expires_at) VALUES {rows}
+    INSERT INTO rate_limit_counters (id, count, expires_at) VALUES {rows}
     ON CONFLICT (id) DO UPDATE SET
-        count = CASE WHEN counts.expires_at > :now THEN counts.count ELSE 0 END + excluded.count,
-        expires_at = CASE WHEN counts.expires_at > :now THEN counts.expires_at ELSE excluded.expires_at END
+        count = CASE WHEN rate_limit_counters.expires_at > :now THEN rate_limit_counters.count ELSE 0 END + excluded.count,
+        expires_at = CASE WHEN rate_limit_counters.expires_at > :now THEN rate_limit_counters.expires_at ELSE excluded.expires_at END
     RETURNING id, count
 """
 
 TAKE_BACK = """
-    INSERT INTO counts (id, count, expires_at) VALUES {rows}
-    ON CONFLICT (id) DO UPDATE SET count = CASE WHEN counts.count > 0 THEN counts.count - 1 ELSE 0 END
+    INSERT INTO rate_limit_counters (id, count, expires_at) VALUES {rows}
+    ON CONFLICT (id) DO UPDATE SET count = CASE WHEN rate_limit_counters.count > 0 THEN rate_limit_counters.count - 1 ELSE 0 END
 """
 
 log = logging.getLogger(__name__)
@@ -102,31 +102,31 @@ class Database(Storage):
             connection.execute(statement, values | {"now": clock.now()})
 
     def get(self, key: str) -> int:
-        return self._one(select(Count.count).where(Count.id == key, Count.expires_at > clock.now())) or 0
+        return self._one(select(RateLimitCounter.count).where(RateLimitCounter.id == key, RateLimitCounter.expires_at > clock.now())) or 0
 
     def get_expiry(self, key: str) -> float:
-        until: datetime | None = self._one(select(Count.expires_at).where(Count.id == key))
+        until: datetime | None = self._one(select(RateLimitCounter.expires_at).where(RateLimitCounter.id == key))
         return (until or clock.now()).astimezone(UTC).timestamp()
 
     def check(self) -> bool:
         """Say whether the counters can be reached."""
         try:
-            self._one(select(Count.id).limit(1))
+            self._one(select(RateLimitCounter.id).limit(1))
         except SQLAlchemyError:
             return False
         return True
 
     def reset(self) -> int | None:
-        return self._execute(delete(Count)).rowcount
+        return self._execute(delete(RateLimitCounter)).rowcount
 
     def clear(self, key: str) -> None:
-        self._execute(delete(Count).where(Count.id == key))
+        self._execute(delete(RateLimitCounter).where(RateLimitCounter.id == key))
 
     def keys(self) -> Iterator[str]:
         """Yield what is counted now."""
         with counting_connection() as connection:
-            counted = (Count.expires_at > clock.now(), Count.count > 0)
-            yield from connection.scalars(select(Count.id).where(*counted).order_by(Count.id))
+            counted = (RateLimitCounter.expires_at > clock.now(), RateLimitCounter.count > 0)
+            yield from connection.scalars(select(RateLimitCounter.id).where(*counted).order_by(RateLimitCounter.id))
 
     def _sweep(self) -> None:
         """Delete what has expired, once a minute: strangers choose how many counters there are."""
@@ -135,7 +135,7 @@ class Database(Storage):
             if is_due:
                 self._next_sweep = time.monotonic() + SWEEP_EVERY
         if is_due:
-            self._execute(delete(Count).where(Count.expires_at <= clock.now()))
+            self._execute(delete(RateLimitCounter).where(RateLimitCounter.expires_at <= clock.now()))
             self._execute(delete(LoginDelay).where(LoginDelay.expires_at <= clock.now()))
 
     def _one(self, statement: Executable) -> Any:

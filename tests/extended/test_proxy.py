@@ -72,7 +72,7 @@ class Site:
 
     def events(self):
         with sqlite3.connect(self.database) as connection:
-            found = connection.execute("SELECT action, ip FROM events").fetchall()
+            found = connection.execute("SELECT action, ip FROM audit_events").fetchall()
         connection.close()
         return found
 

@@ -8,7 +8,7 @@ from serving import until
 from sqlalchemy import func, select, text, update
 
 from app.extensions import db
-from app.models import Event, OutboxEmail, User
+from app.models import AuditEvent, OutboxEmail, User
 from app.models.outbox_email import LEASE
 
 
@@ -83,7 +83,7 @@ class Ledger:
 
     def times(self, action):
         """How often something happened: what strangers cause is a line for many."""
-        return self._read(select(func.sum(Event.count)).where(Event.action == action)).scalar()
+        return self._read(select(func.sum(AuditEvent.count)).where(AuditEvent.action == action)).scalar()
 
     def _read(self, statement):
         db.session.rollback()

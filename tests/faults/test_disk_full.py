@@ -17,7 +17,7 @@ from test_passwords import NEW
 
 from app import clock
 from app.extensions import db
-from app.models import Event, OutboxEmail, User, UserSession
+from app.models import AuditEvent, OutboxEmail, User, UserSession
 
 pytestmark = [pytest.mark.extended, on_sqlite]
 
@@ -33,7 +33,7 @@ def test_while_the_disk_is_full_nothing_is_written_nor_said_to_be(app, site, sin
     db.session.execute(update(UserSession).values(last_seen_at=an_hour_ago))
     db.session.commit()
     password = {"csrf_token": rename["csrf_token"], "old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
-    before = [ledger.count(table) for table in (User, OutboxEmail, Event, UserSession)]
+    before = [ledger.count(table) for table in (User, OutboxEmail, AuditEvent, UserSession)]
     log = running.log.stat().st_size
 
     with full_disk(running):
@@ -51,7 +51,7 @@ def test_while_the_disk_is_full_nothing_is_written_nor_said_to_be(app, site, sin
             pages = [reader.get(path) for path in ("/", "/account", "/auth/history", "/readyz", "/healthz")]
             assert [page.status for page in pages] == [200] * 5
             assert "ada" in pages[1].text
-        assert [ledger.count(table) for table in (User, OutboxEmail, Event, UserSession)] == before
+        assert [ledger.count(table) for table in (User, OutboxEmail, AuditEvent, UserSession)] == before
         assert running.log.stat().st_size == log, "or it was not full"
     assert integrity(app) == "ok"
 

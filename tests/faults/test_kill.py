@@ -18,7 +18,7 @@ from sink import Arrived
 
 from app.email.outbox import enqueue
 from app.extensions import db
-from app.models import Event, OutboxEmail, User, UserSession
+from app.models import AuditEvent, OutboxEmail, User, UserSession
 
 pytestmark = pytest.mark.extended
 
@@ -96,7 +96,7 @@ def test_killed_before_the_commit_nothing_is_there_and_the_same_form_does(site, 
     with pytest.raises((OSError, HTTPException)):
         browser.post("/auth/register", **form)
     ledger.the_dead_are_gone()
-    assert [ledger.count(table) for table in (User, OutboxEmail, Event, UserSession)] == [0, 0, 0, 0]
+    assert [ledger.count(table) for table in (User, OutboxEmail, AuditEvent, UserSession)] == [0, 0, 0, 0]
     assert browser.post("/auth/register", **form).status == 302  # gunicorn has another process by now
     _deliver(running, ledger, sink)
     assert ledger.wrong(sink) == []

@@ -74,7 +74,7 @@ def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
     assert statuses(guess(browser(), password=PASSWORD) for _ in range(7)) == [302] * 7
     assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
     assert 0 < int(guess(browser()).headers["Retry-After"]) <= 301
-    assert db.session.scalar(select(func.count()).select_from(Count)) == 0
+    assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 0
     counted = {"login": 5, "login_attempts": 7 + 5, "session": 7, "requests": 7 + 7 + 1, "login_delay": 5}
     assert {kept.name: kept.times for kept in rate_limit_storage.kept()} == counted
 
