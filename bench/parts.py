@@ -15,7 +15,7 @@ from turns import GET, POST, SMALL, Sample
 CROWD = 16  # clients
 STORM, STORM_LASTS = 50, 8  # clients, seconds
 SLOW = 2  # seconds that a slow mail server takes
-MEMBERS = "/ /account /auth/history /auth/sessions /auth/connections /auth/two-factor /auth/passkeys /auth/export \
+MEMBERS = "/ /account /auth/history /auth/devices /auth/connections /auth/two-factor /auth/passkeys /auth/export \
 /auth/change-password /auth/change-email /auth/change-username /auth/delete /auth/recovery-codes".split()
 
 

@@ -70,7 +70,7 @@ class Tour:
 
     def look_at_own_pages(self, ada):
         self.clock.move(minutes=6)  # seen again
-        for path in ("/", "/account", "/auth/history", "/auth/sessions", "/auth/connections", "/auth/two-factor"):
+        for path in ("/", "/account", "/auth/history", "/auth/devices", "/auth/connections", "/auth/two-factor"):
             assert ada.get(path).status_code == 200
         for path in ("/auth/passkeys", "/auth/export", "/auth/change-password", "/auth/change-email"):
             assert ada.get(path).status_code == 200
@@ -164,7 +164,7 @@ class Tour:
         other.post("/auth/logout")
         assert enter(other, "bob").location == "/"
         other.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": phone.codes[1]})
-        press(other, "/auth/sessions", "trusted/[^/]+/end")
+        press(other, "/auth/devices", "trusted/[^/]+/end")
         assert other.get("/auth/recovery-codes").status_code == other.post("/auth/recovery-codes").status_code == 200
         self.secure(turned_on)
         rob = self.register("rob")
@@ -198,10 +198,10 @@ class Tour:
         one, two = self.make(), self.make()
         for browser in (one, two):
             assert enter(browser, "rob").location == "/"
-        two.post("/auth/sessions/end-others")
+        two.post("/auth/devices/revoke-others")
         one.get("/")  # it is told why
         enter(one, "rob")
-        press(two, "/auth/sessions", "sessions/[^/]+/end")
+        press(two, "/auth/devices", "devices/[^/]+/revoke")
 
     def hide(self):
         self.config["PREVENT_ENUMERATION"] = True

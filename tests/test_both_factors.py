@@ -163,4 +163,4 @@ def test_what_is_removed_cancels_by_a_link_and_changes_nothing(member, phone, cl
 def test_logging_out_takes_the_proof_along(member, phone, clock):
     prove(member, phone, clock)
     member.post("/auth/logout")
-    assert not db.session.scalars(select(UserSession).where(UserSession.ended_at.is_(None))).all()
+    assert not db.session.scalars(select(UserSession).where(UserSession.revoked_at.is_(None))).all()

@@ -59,7 +59,7 @@ def session(user, at):
 
 
 def revoked(user, at):
-    return UserSession(user_id=user.id, method="password", remembered=False, expires_at=at + YEAR, ended_at=at)
+    return UserSession(user_id=user.id, method="password", remembered=False, expires_at=at + YEAR, revoked_at=at)
 
 
 def email(user, at, status="sent"):

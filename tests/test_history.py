@@ -194,7 +194,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
     clock.move(minutes=16)
     for password in ("not the password", PASSWORD):
         client.post("/auth/reauthenticate", data={"password": password})
-    client.post("/auth/sessions/end-others")
+    client.post("/auth/devices/revoke-others")
     client.post("/auth/export", buffered=True)
     change = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
     client.post("/auth/change-password", data=change)

@@ -202,7 +202,7 @@ def test_logging_out_twice_is_one_event(app, ada):
     copy.set_cookie("session", browser.get_cookie("session").value)
     row = db.session.scalar(select(UserSession))
     browser.post("/auth/logout")
-    sessions.end(row)
+    sessions.revoke(row)
     db.session.commit()
     assert len(db.session.scalars(select(AuditEvent).where(AuditEvent.action == "logged_out")).all()) == 1
 
@@ -253,7 +253,7 @@ def test_ending_a_row_ends_the_browser_at_its_next_request(client, another_clien
     client.log_in(ada)
     another_client.log_in(ada)
     row = db.session.scalars(select(UserSession).order_by(UserSession.created_at)).first()
-    row.ended_at = row.created_at
+    row.revoked_at = row.created_at
     db.session.commit()
     assert client.get("/account").status_code == 302
     assert another_client.get("/account").status_code == 200

@@ -178,7 +178,7 @@ def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, a
     browser.post(outbox.link())
     assert "Hello, ada!" in browser.get("/").text
     assert "Hello, stranger." in copy.get("/").text
-    assert {row.user.username: row.ended_at is None for row in db.session.scalars(select(UserSession))} == {
+    assert {row.user.username: row.revoked_at is None for row in db.session.scalars(select(UserSession))} == {
         "bob": False,
         "ada": True,
     }

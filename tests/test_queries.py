@@ -31,7 +31,7 @@ MEMBERS_PAGES = {
     "/auth/logout": 1,
     "/auth/passkeys": 2,
     "/auth/reauthenticate": 2,
-    "/auth/sessions": 3,
+    "/auth/devices": 3,
     "/auth/two-factor": 2,
 }
 

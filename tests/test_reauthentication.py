@@ -16,15 +16,15 @@ from app.models import AuditEvent
 
 ASK = "/auth/reauthenticate"
 SURE = "/auth/delete"  # a page that asks, with a form
-BUTTON = "/auth/sessions/end-others"  # a button that asks, without a page of its own
+BUTTON = "/auth/devices/revoke-others"  # a button that asks, without a page of its own
 
 # Every route is in one of these two: those that change who can get in, or take data away, ask.
-ASKING = {"auth.list_sessions", "auth.end_session", "auth.end_other_sessions"}
+ASKING = {"auth.devices", "auth.revoke_device", "auth.revoke_other_devices"}
 ASKING |= {"auth.change_username", "auth.export", "auth.delete"}
 ASKING |= {"auth.start_sso", "auth.connections", "auth.unlink"}
 ASKING |= {"auth.list_passkeys", "auth.passkey_creation_options", "auth.passkey", "auth.remove_passkey"}
 ASKING |= {"auth.remove_password", "auth.add_passkey", "auth.reauthenticate_to_add_passkey"}
-ASKING |= {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.end_trust"}
+ASKING |= {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.untrust_device"}
 ASKING_NOT = {
     **dict.fromkeys(["static", "bootstrap.static", "main.healthz", "main.readyz"], "is nobody's"),
     "main.arrived": "shows flask doctor what arrived, and nobody else",
@@ -307,7 +307,7 @@ def test_a_button_without_a_page_is_pressed_again(member, another_client, ada):
     arrived = prove(member, data=hidden(member.post(BUTTON)), follow_redirects=True)
     assert (arrived.request.path, notes(arrived)) == ("/account", ["Thank you. Now press it again."])
     assert is_logged_in(another_client)
-    assert member.post(BUTTON).location == "/auth/sessions"
+    assert member.post(BUTTON).location == "/auth/devices"
     assert not is_logged_in(another_client)
 
 
@@ -321,7 +321,7 @@ def test_no_target_leads_outside_or_changes_anything(app, member, another_client
         "/nowhere",
         "/auth/logout?x=y",
         "/auth/delete?email=ada@example.com",
-        "/auth/sessions/",
+        "/auth/devices/",
         "/[",
         "/%00",
         "/%ff",

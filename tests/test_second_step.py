@@ -160,7 +160,7 @@ def test_no_address_leads_past_it(app, client, another_client, ada, phone, outbo
                     ):
                         assert (half.status_code, half.location) == (stranger.status_code, stranger.location), address
                         assert "Log Out" not in half.text, address
-    assert db.session.scalar(select(func.count()).where(UserSession.ended_at.is_(None))) == 0
+    assert db.session.scalar(select(func.count()).where(UserSession.revoked_at.is_(None))) == 0
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
@@ -208,7 +208,7 @@ def test_whoever_was_logged_in_stays_so_until_it_is_done(client, ada, bob, phone
     assert "bob" in client.get("/account").text
     client.post(STEP, data={"code": phone.code()})
     assert "ada" in client.get("/account").text
-    assert db.session.scalar(select(func.count()).where(UserSession.ended_at.is_(None))) == 1
+    assert db.session.scalar(select(func.count()).where(UserSession.revoked_at.is_(None))) == 1
 
 
 def test_it_waits_for_ten_minutes(client, ada, phone, outbox):
@@ -500,7 +500,7 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, outb
     by_password(client, outbox)
     wrong(client, phone, 1)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
-    lines = [two_factor_codes.FAILED, two_factor_codes.USED, "logged_in", "new_device", "browser_trusted"]
+    lines = [two_factor_codes.FAILED, two_factor_codes.USED, "logged_in", "new_device", "device_trusted"]
     assert history()[-5:] == lines
     page = client.get("/auth/history").text
     assert "Somebody typed a wrong code at two-factor authentication" in page

@@ -456,7 +456,7 @@ def test_sessions_of_the_thief_are_told_why(client, another_client, robbed):
 
 def test_there_are_no_sessions_left(client, another_client, robbed):
     another_client.post(robbed, data={})
-    assert not db.session.scalars(select(UserSession).where(UserSession.ended_at.is_(None))).all()
+    assert not db.session.scalars(select(UserSession).where(UserSession.revoked_at.is_(None))).all()
 
 
 # Told through the pages

@@ -15,8 +15,8 @@ IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/17.5 Mobile/15E148 Safari/604.1"
 )
-ENDED = "You were logged out, because this browser was ended in another one."
-PAGE = "/auth/sessions"
+REASONS = "You were logged out, because this browser was ended in another one."
+PAGE = "/auth/devices"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def lines(page):
 
 def buttons(page, words=""):
     """Where the buttons lead that end one browser, of the lines with these words."""
-    found = re.findall(r'action="(/auth/sessions/[^"]+/end)"', page.text)
+    found = re.findall(r'action="(/auth/devices/[^"]+/revoke)"', page.text)
     return [button for button, line in zip(found, lines(page), strict=True) if words in line]
 
 
@@ -111,7 +111,7 @@ def test_ending_one_browser_puts_it_out_at_its_next_request_and_tells_it_why(bro
     button = buttons(laptop.get(PAGE), "Safari")[0]
     page = laptop.post(button, follow_redirects=True)
     assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["That browser is logged out."], 2)
-    assert told(phone) == [ENDED]
+    assert told(phone) == [REASONS]
     assert told(phone) == STRANGER, "once"
     assert is_logged_in(laptop)
     assert is_logged_in(tablet)
@@ -124,13 +124,13 @@ def test_ending_all_others_leaves_this_one_and_other_people(browser, ada, bob):
         each.log_in(ada)
     bobs.log_in(bob)
     assert "Log out all others" in laptop.get(PAGE).text
-    page = laptop.post("/auth/sessions/end-others", follow_redirects=True)
+    page = laptop.post("/auth/devices/revoke-others", follow_redirects=True)
     assert (notes(page), len(lines(page))) == (["2 other browsers are logged out."], 1)
-    assert told(phone) == told(tablet) == [ENDED]
+    assert told(phone) == told(tablet) == [REASONS]
     assert bobs.get("/").location == "/auth/unconfirmed"
     assert is_logged_in(laptop)
     phone.log_in(ada)
-    assert notes(laptop.post("/auth/sessions/end-others", follow_redirects=True)) == ["1 other browser is logged out."]
+    assert notes(laptop.post("/auth/devices/revoke-others", follow_redirects=True)) == ["1 other browser is logged out."]
 
 
 def test_ending_this_browser_signs_it_out(app, browser, ada):
@@ -155,8 +155,8 @@ def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
     bobs.log_in(bob)
     anothers = buttons(bobs.get(PAGE))
     assert len(anothers) == 1
-    raw = [f"/auth/sessions/{key}/end" for key in ids()]
-    odd = [f"/auth/sessions/{handle}/end" for handle in ("0" * 22, "x", "%00", "%C3%A9", "a" * 1000, "%25")]
+    raw = [f"/auth/devices/{key}/revoke" for key in ids()]
+    odd = [f"/auth/devices/{handle}/revoke" for handle in ("0" * 22, "x", "%00", "%C3%A9", "a" * 1000, "%25")]
     before = rows()
     for address in anothers + raw + odd:
         assert laptop.post(address).status_code == 404, address

@@ -574,7 +574,7 @@ def change_password(user, keep):
 
 
 def log_out_others(user, keep):
-    sessions.end_the_others(user, keep)
+    sessions.revoke_others_on_request(user, keep)
     sessions.renew(keep)
 
 

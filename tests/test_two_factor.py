@@ -120,7 +120,7 @@ def test_the_database_alone_has_no_secret_and_no_code(app, client, ada, phone):
     for code in phone.codes:
         assert code not in dump
         assert code.replace("-", "") not in dump
-    session_id = db.session.scalar(select(UserSession.id).where(UserSession.ended_at.is_(None)))
+    session_id = db.session.scalar(select(UserSession.id).where(UserSession.revoked_at.is_(None)))
     app.config["SECRET_KEY"] = "of somebody who has the database, and guesses at the key"
     serializer = app.session_interface.get_signing_serializer(app)
     forged = serializer.dumps({"_user_id": session_id, "_fresh": True})

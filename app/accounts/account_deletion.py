@@ -18,7 +18,7 @@ def deactivate(user: User) -> None:
     """Keep a person out, from the next request on. Nothing is lost."""
     if user.is_active:
         user.deactivated_at = clock.now()
-        sessions.end_others(user, reason="deactivated")
+        sessions.revoke_all(user, reason="deactivated")
         audit.record(user, "deactivated")
 
 
@@ -32,7 +32,7 @@ def activate(user: User) -> None:
 def request_deletion(user: User) -> None:
     """Have the account deleted after 14 days, in which its address and name stay taken; sign it out everywhere."""
     user.deletion_due_at = clock.now() + GRACE
-    sessions.end_others(user, reason="deletion")
+    sessions.revoke_all(user, reason="deletion")
     event = audit.record(user, "deletion_requested")
     if user.confirmed:  # else strangers could be written to
         outbox.enqueue("deletion_requested", user, event=event, due=clock.day(user.deletion_due_at))

@@ -57,7 +57,7 @@ def expired_sessions() -> Batches:
 
 @register
 def revoked_sessions() -> Batches:
-    return delete_older(UserSession.ended_at, WEEK)
+    return delete_older(UserSession.revoked_at, WEEK)
 
 
 @register

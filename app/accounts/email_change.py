@@ -33,7 +33,7 @@ def change(user: User, token: str, keep: UserSession | None = None) -> bool:
     old = user.email
     if not user.change_email(token):
         return False
-    sessions.end_others(user, keep, reason="email_changed")
+    sessions.revoke_all(user, keep, reason="email_changed")
     event = audit.record(user, "email_changed", old=old, new=user.email)
     signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
     if _is_return(user):

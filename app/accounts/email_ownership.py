@@ -41,7 +41,7 @@ KEPT = {
 
 def clear(user: User) -> None:
     """Remove what another person may have left in the account; the caller deals with the password."""
-    sessions.end_others(user, reason="email_ownership_proved")
+    sessions.revoke_all(user, reason="email_ownership_proved")
     sessions.forget_devices(user)
     credentials.clear(user)
     for model in CLEARED_TABLES:

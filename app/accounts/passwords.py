@@ -37,7 +37,7 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
     """Set a new password, log out every browser but `keep`, and tell the owner; say whether nobody was faster."""
     if not user.spend("reset", **user.new_password(password)):
         return False
-    sessions.end_others(user, keep, reason="password_changed")
+    sessions.revoke_all(user, keep, reason="password_changed")
     sessions.forget_devices(user, keep)
     outbox.enqueue("password_changed", user, event=audit.record(user, "password_changed"))
     return True
@@ -48,7 +48,7 @@ def remove(user: User, keep: UserSession) -> bool:
     has_passkey = exists().where(Passkey.user_id == user.id)
     if not user.spend("reset", has_passkey, **user.new_password(None)):
         return False
-    sessions.end_others(user, keep, reason="password_removed")
+    sessions.revoke_all(user, keep, reason="password_removed")
     sessions.forget_devices(user, keep)
     outbox.enqueue("password_removed", user, event=audit.record(user, "password_removed"))
     return True
@@ -91,7 +91,7 @@ def reset(user: User, token: str, password: str) -> bool:
     if is_first_proof:
         email_ownership.clear(user)
         audit.record(user, "email_ownership_proved")
-    sessions.end_others(user, reason="password_reset")
+    sessions.revoke_all(user, reason="password_reset")
     sessions.forget_devices(user)
     outbox.enqueue("password_changed", user, event=audit.record(user, "password_reset"))
     return True

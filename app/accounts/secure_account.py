@@ -99,7 +99,7 @@ def take_back(link: Link) -> bool:
         return False  # a factor could not be restored: two-factor authentication never goes off by this
     user.password_hash, user.password_version, user.confirmed = None, user.password_version + 1, True
     rows_changed(update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id >= start).values(_revoked()))
-    sessions.end_others(user, reason=SECURED)
+    sessions.revoke_all(user, reason=SECURED)
     sessions.forget_devices(user)
     outbox.drop(user, since=start)
     if link.email != lost:

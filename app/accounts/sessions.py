@@ -31,7 +31,7 @@ CURRENT = (
     .where(
         UserSession.id == bindparam("id"),
         UserSession.expires_at > bindparam("now"),
-        UserSession.ended_at.is_(None),
+        UserSession.revoked_at.is_(None),
         User.deactivated_at.is_(None),
     )
 )
@@ -117,43 +117,43 @@ def touch(user_session: UserSession) -> bool:
 
 def end(user_session: UserSession, reason: str | None = None) -> None:
     """Sign one browser out, for a reason that the person is told there, if it was not their doing."""
-    alive = update(UserSession).where(UserSession.id == user_session.id, UserSession.ended_at.is_(None))
-    if rows_changed(alive.values(ended_at=clock.now(), end_reason=reason)):
+    alive = update(UserSession).where(UserSession.id == user_session.id, UserSession.revoked_at.is_(None))
+    if rows_changed(alive.values(revoked_at=clock.now(), revoked_reason=reason)):
         audit.record(user_session.user, "logged_out")
     if reason:
-        trusted_devices.end(Device.user_id == user_session.user_id, Device.key == user_session.device)
+        trusted_devices.untrust(Device.user_id == user_session.user_id, Device.key == user_session.device)
 
 
-def end_all(user: User) -> int:
+def log_out_everywhere(user: User) -> int:
     """Sign a person out everywhere, and return from how many browsers."""
     user.lock()
     audit.record(user, "logged_out_everywhere")
-    return end_others(user, reason="logged_out_everywhere")
+    return revoke_all(user, reason="logged_out_everywhere")
 
 
-def end_everybodys() -> int:
+def revoke_everybodys() -> int:
     """Sign everybody out everywhere, and return from how many browsers."""
     alive = update(UserSession).where(*UserSession.alive())
-    return rows_changed(alive.values(ended_at=clock.now(), end_reason="logged_out_everywhere"))
+    return rows_changed(alive.values(revoked_at=clock.now(), revoked_reason="logged_out_everywhere"))
 
 
-def end_the_others(user: User, keep: UserSession | None) -> int:
+def revoke_others_on_request(user: User, keep: UserSession | None) -> int:
     """Log out a person's browsers but this one, as they asked for; return how many there were."""
     user.lock()
     audit.record(user, "logged_out_others")
-    return end_others(user, keep, reason="ended_elsewhere")
+    return revoke_all(user, keep, reason="revoked_elsewhere")
 
 
-def end_others(user: User, keep: UserSession | None = None, *, reason: str) -> int:
+def revoke_all(user: User, keep: UserSession | None = None, *, reason: str) -> int:
     """Log out every browser of a person but `keep`, for a reason that they are told; return how many there were.
 
     None is trusted any more.
     """
-    trusted_devices.end(Device.user_id == user.id)
+    trusted_devices.untrust(Device.user_id == user.id)
     others = update(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
     if keep:
         others = others.where(UserSession.id != keep.id)
-    return rows_changed(others.values(ended_at=clock.now(), end_reason=reason))
+    return rows_changed(others.values(revoked_at=clock.now(), revoked_reason=reason))
 
 
 def renew(user_session: UserSession) -> None:
@@ -161,12 +161,12 @@ def renew(user_session: UserSession) -> None:
     user_session.id = secrets.token_urlsafe(32)
 
 
-def why_ended(session_id: str) -> str | None:
+def revoked_reason(session_id: str) -> str | None:
     """Return why a browser was logged out: empty if it was its own doing; None if there is no such browser."""
     user_session = db.session.get(UserSession, session_id)
     if user_session is None:
         return None
-    return user_session.end_reason or "" if user_session.ended_at else "expired"
+    return user_session.revoked_reason or "" if user_session.revoked_at else "expired"
 
 
 def all_of(user: User) -> Sequence[UserSession]:
@@ -190,7 +190,7 @@ def _make_room(user: User) -> None:
     mine = select(UserSession.id).where(UserSession.user_id == user.id, *UserSession.alive())
     too_many = mine.order_by(UserSession.last_seen_at.desc()).offset(MOST - 1)
     ended = update(UserSession).where(UserSession.id.in_(too_many)).execution_options(synchronize_session=False)
-    rows_changed(ended.values(ended_at=clock.now(), end_reason="too_many"))
+    rows_changed(ended.values(revoked_at=clock.now(), revoked_reason="too_many"))
 
 
 def _meet(user: User, device: str) -> None:

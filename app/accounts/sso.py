@@ -141,7 +141,7 @@ def unlink(user: User, number: int, keep: UserSession | None) -> bool:
         return False
     event = audit.record(user, "identity_unlinked", provider=identity.provider)
     credentials.remove(event, Identity, *mine)
-    sessions.end_others(user, keep, reason="identity_unlinked")
+    sessions.revoke_all(user, keep, reason="identity_unlinked")
     outbox.enqueue("identity_unlinked", user, event=event, label=_label(identity.provider), address=identity.email)
     return True
 

@@ -28,7 +28,7 @@ def is_given(user: User, device: str) -> bool:
 
 def give(user: User, user_session: UserSession) -> str:
     """Trust the device of this session for 30 days, and return its new cookie: a copy of the old one is not trusted."""
-    audit.record(user, "browser_trusted")
+    audit.record(user, "device_trusted")
     cookie = secrets.token_urlsafe(32)
     mine = update(Device).where(Device.user_id == user.id, Device.key == user_session.device)
     user_session.device = key = Device.key_of(cookie)
@@ -47,7 +47,7 @@ def end_one(user: User, handle: str) -> bool:
     device = next((device for device in all_of(user) if device.handle == handle), None)
     if device is None:
         return False
-    audit.record(user, "trust_ended")
+    audit.record(user, "device_untrusted")
     return end(Device.user_id == user.id, Device.key == device.key)
 
 

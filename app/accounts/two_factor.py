@@ -59,7 +59,7 @@ def add(user: User, name: str, factor: Any, keep: UserSession, email: str = "two
     factor.event_id = event.id
     db.session.add(factor)
     db.session.flush()
-    sessions.end_others(user, keep, reason="two_factor_changed")
+    sessions.revoke_all(user, keep, reason="two_factor_changed")
     if is_first:
         sessions.forget_devices(user, keep)
     outbox.enqueue("two_factor_on" if is_first else email, user, event=event, factor=IN_WORDS[name])
@@ -75,7 +75,7 @@ def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
     credentials.remove(event, type(factor), type(factor).id == factor.id)
     if is_last:
         credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
-    sessions.end_others(user, keep, reason="two_factor_changed")
+    sessions.revoke_all(user, keep, reason="two_factor_changed")
     outbox.enqueue("two_factor_off", user, event=event, factor=IN_WORDS[name], is_last=is_last)
     return True
 
@@ -89,7 +89,7 @@ def reset(user: User) -> None:
         credentials.remove(event, model, model.user_id == user.id)
     user.two_factor_enabled_at = None
     user.password_version = User.password_version + 1
-    sessions.end_others(user, reason="two_factor_changed")
+    sessions.revoke_all(user, reason="two_factor_changed")
     everything = "all that two-factor authentication was done with"
     outbox.enqueue("two_factor_off", user, event=event, factor=everything, is_last=True)
 

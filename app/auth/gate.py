@@ -64,7 +64,7 @@ TWO_FACTOR_WITHIN = timedelta(minutes=10)
 DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code lasts 15, and can be sent again
 
 # Why a browser was logged out by what happened elsewhere.
-ENDED = {
+REASONS = {
     "expired": "You were logged out, because you had not been here for long.",
     "password_changed": "You were logged out, because the password of the account was changed in another browser.",
     "password_reset": "You were logged out, because a new password was chosen by a mailed link.",
@@ -73,7 +73,7 @@ ENDED = {
     "account_secured": "You were logged out, because the account was taken back from an email about it.",
     "email_ownership_proved": "You were logged out, because somebody proved that the account's address is theirs.",
     "logged_out_everywhere": "You were logged out everywhere by those who run this site.",
-    "ended_elsewhere": "You were logged out, because this browser was ended in another one.",
+    "revoked_elsewhere": "You were logged out, because this browser was ended in another one.",
     "identity_unlinked": "You were logged out, because an account elsewhere was taken off yours in another browser.",
     "two_factor_changed": "You were logged out, because two-factor authentication of the account was changed.",
     "too_many": "You were logged out, because the account was logged in with many other browsers since.",
@@ -95,7 +95,7 @@ def complete_login(user, method, remember=False, to=None, words=None, is_both_fa
     held = session.get("next") if session.get("next_for") in {None, user.id} else None
     destination = to or safe_next(request.args.get("next")) or safe_next(held) or url_for("main.index")
     is_asked = two_factor.is_on(user) and not is_both_factors
-    is_trusted = is_asked and trusted_devices.is_given(user, device())
+    is_trusted = is_asked and trusted_devices.is_trusted(user, device())
     first_step = {"method": method, "remember": remember, "to": destination, "words": words}
     if is_asked and not is_trusted:
         return _keep_first_step("two_factor", "auth.two_factor_verify", user, **first_step)
@@ -110,10 +110,10 @@ def pending_two_factor():
     return _whose_first_step("two_factor", TWO_FACTOR_WITHIN)
 
 
-def complete_two_factor(trust_browser=False):
+def complete_two_factor(trust_device=False):
     """Log in the one whom two_factor() returned, who has proved the second factor now; return the way on."""
     user, waiting = pending_two_factor(), session["two_factor"]
-    return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], trust_browser)
+    return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], trust_device)
 
 
 def unverified_device():
@@ -188,7 +188,7 @@ def _whose_first_step(step, within):
     return user if is_in_time and is_same else None
 
 
-def _let_in(user, method, remember, destination, words, trust_browser=False, is_by_trust=False, proved_at=None):
+def _let_in(user, method, remember, destination, words, trust_device=False, is_by_trust=False, proved_at=None):
     user_session = sessions.start(user, method, remember, device(), is_by_trust)
     if user_session is None:
         db.session.rollback()
@@ -197,10 +197,10 @@ def _let_in(user, method, remember, destination, words, trust_browser=False, is_
     user.next_login_trusted_until = None
     if proved_at:
         user_session.authenticated_at = proved_at
-    if trust_browser:
-        g.device = trusted_devices.give(user, user_session)
+    if trust_device:
+        g.device = trusted_devices.trust(user, user_session)
     if current_user.is_authenticated and current_user.current_session:
-        sessions.end(current_user.current_session)
+        sessions.revoke(current_user.current_session)
     is_same = not current_user.is_authenticated or current_user == user
     previous = {name: session[name] for name in session.keys() - OURS} if is_same else {}  # else it is another user's
     kept = {name: session[name] for name in SURVIVES_LOGIN & session.keys()}
@@ -238,7 +238,7 @@ def log_out():
     """Sign this browser out: its row ends, and a copy of its cookie is worth nothing."""
     user = current_user._get_current_object()
     if user.current_session:
-        sessions.end(user.current_session)
+        sessions.revoke(user.current_session)
     logout_user()
     session.clear()
     signals.send_after_commit(db.session(), signals.user_logged_out, user=user)
@@ -451,10 +451,10 @@ def _tell_why():
     """Tell a browser that was logged out elsewhere why, once."""
     if "_user_id" not in session:
         return
-    reason = sessions.why_ended(session["_user_id"])
+    reason = sessions.revoked_reason(session["_user_id"])
     if reason is None:
         return  # it has another id by now, which an answer on its way brings: this one must not undo that
-    if why := ENDED.get(reason):
+    if why := REASONS.get(reason):
         flash(why, "warning")
         g.told_why = True
     logout_user()

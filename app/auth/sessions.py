@@ -10,17 +10,17 @@ from app.extensions import db
 from app.security import user_agents
 
 
-@bp.route("/sessions")
+@bp.route("/devices")
 @gate.reauthentication_required
-def list_sessions():
+def devices():
     found = sessions.all_of(current_user)
     context = {"trusted": trusted_devices.all_of(current_user), "in_words": user_agents.in_words}
-    return render_template("auth/sessions.html", sessions=found, **context)
+    return render_template("auth/devices.html", sessions=found, **context)
 
 
-@bp.route("/sessions/<handle>/end", methods=["POST"])
+@bp.route("/devices/<handle>/revoke", methods=["POST"])
 @gate.reauthentication_required
-def end_session(handle):
+def revoke_device(handle):
     user_session = sessions.one_of(current_user, handle)
     if user_session is None:
         abort(404)
@@ -28,26 +28,26 @@ def end_session(handle):
         gate.log_out()
         flash("You have been logged out.", "success")
         return redirect(url_for("main.index"))
-    sessions.end(user_session, reason="ended_elsewhere")
+    sessions.revoke(user_session, reason="revoked_elsewhere")
     db.session.commit()
     flash("That browser is logged out.", "success")
-    return redirect(url_for("auth.list_sessions"))
+    return redirect(url_for("auth.devices"))
 
 
-@bp.route("/sessions/end-others", methods=["POST"])
+@bp.route("/devices/revoke-others", methods=["POST"])
 @gate.reauthentication_required
-def end_other_sessions():
-    count = sessions.end_the_others(current_user, current_user.current_session)
+def revoke_other_devices():
+    count = sessions.revoke_others_on_request(current_user, current_user.current_session)
     db.session.commit()
     flash(f"{count} other {'browser is' if count == 1 else 'browsers are'} logged out.", "success")
-    return redirect(url_for("auth.list_sessions"))
+    return redirect(url_for("auth.devices"))
 
 
-@bp.route("/trusted/<handle>/end", methods=["POST"])
+@bp.route("/devices/<handle>/untrust", methods=["POST"])
 @gate.reauthentication_required
-def end_trust(handle):
-    if not trusted_devices.end_one(current_user, handle):
+def untrust_device(handle):
+    if not trusted_devices.untrust_one(current_user, handle):
         abort(404)
     db.session.commit()
     flash("That browser is asked for two-factor authentication again.", "success")
-    return redirect(url_for("auth.list_sessions"))
+    return redirect(url_for("auth.devices"))

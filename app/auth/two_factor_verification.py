@@ -50,7 +50,7 @@ def two_factor_verify():
     code, recovery = CodeForm(), RecoveryForm()
     form = PasskeyForm() if request.form.get("credential") else recovery if "recovery_code" in request.form else code
     if form.validate_on_submit():
-        return gate.complete_two_factor(trust_browser=form is not recovery and form.trust.data)
+        return gate.complete_two_factor(trust_device=form is not recovery and form.trust.data)
     if form.errors:
         db.session.commit()  # a wrong try counts
     state = {"methods": two_factor.methods(user), "left": recovery_codes.left(user)}

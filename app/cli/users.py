@@ -178,9 +178,9 @@ def log_out(who, everybody, confirm):
         raise click.UsageError("Give a name or an address, or --all.")
     if everybody:
         confirm("Sign everybody out?")
-        count = sessions.end_everybodys()
+        count = sessions.revoke_everybodys()
     else:
-        count = sessions.end_all(find(who))
+        count = sessions.log_out_everywhere(find(who))
     db.session.commit()
     click.echo(f"{'Everybody' if everybody else who} was logged out of {_browsers(count)}.")
 

@@ -16,7 +16,7 @@ class UserSession(Model):
     __tablename__ = "user_sessions"
     __table_args__ = (  # no AUTOINCREMENT: the id is random
         Index(
-            None, "ended_at", postgresql_where=text("ended_at IS NOT NULL"), sqlite_where=text("ended_at IS NOT NULL")
+            None, "revoked_at", postgresql_where=text("revoked_at IS NOT NULL"), sqlite_where=text("revoked_at IS NOT NULL")
         ),
     )
 
@@ -32,8 +32,8 @@ class UserSession(Model):
     authenticated_at: Mapped[datetime | None]  # when the person last proved who they are
     both_factors_at: Mapped[datetime | None]  # when both were proved for one change of a credential, which clears it
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    ended_at: Mapped[datetime | None]
-    end_reason: Mapped[str | None] = mapped_column(String(32))  # what the person is told
+    revoked_at: Mapped[datetime | None]
+    revoked_reason: Mapped[str | None] = mapped_column(String(32))  # what the person is told
 
     user: Mapped[User] = relationship()
 
@@ -50,4 +50,4 @@ class UserSession(Model):
     @classmethod
     def alive(cls) -> list[ColumnElement[bool]]:
         """Return the conditions that a browser still logged in meets."""
-        return [cls.ended_at.is_(None), cls.expires_at > clock.now()]
+        return [cls.revoked_at.is_(None), cls.expires_at > clock.now()]

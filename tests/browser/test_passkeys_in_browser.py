@@ -162,7 +162,7 @@ def test_the_browser_offers_it_where_the_name_is_typed(owner, device, elsewhere)
     [key] = device.keys()
     page = elsewhere.page.context.new_page()  # where nothing stands in for the browser's list
     Device(page, init="").take(key)
-    page.goto("/?next=/auth/sessions")
+    page.goto("/?next=/auth/devices")
     page.get_by_label("Keep me logged in").check()
     page.get_by_label("Email address or username").focus()
     sees(page, "Where you are logged in")

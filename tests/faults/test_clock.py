@@ -74,7 +74,7 @@ def test_going_back_revives_no_session(app, client, another_client, ada, clock, 
     if how == "logged out":
         another_client.post("/auth/logout")
     elif how == "ended elsewhere":
-        client.post("/auth/sessions/end-others")
+        client.post("/auth/devices/revoke-others")
     else:
         client.post("/auth/change-password", data={"old_password": PASSWORD, "password": NEW, "confirm_password": NEW})
     for _ in range(2):
@@ -144,7 +144,7 @@ def test_no_page_and_no_command_shows_a_negative_age(app, client, bob, clock, ju
     pages = [client.get("/auth/unconfirmed").text]
     bob.confirmed = True
     db.session.commit()
-    pages += [client.get(path).text for path in ("/account", "/auth/history", "/auth/sessions", "/auth/export")]
+    pages += [client.get(path).text for path in ("/account", "/auth/history", "/auth/devices", "/auth/export")]
     pages += [app.test_cli_runner().invoke(args=args).stdout for args in (["mail", "list"], ["users", "why", "bob"])]
     assert not [
         found for page in pages for found in re.findall(r"-\d+ (?:day|hour|minute|second)\S*|-\d\d?:\d\d", page)

@@ -11,7 +11,7 @@ from test_passwords import NEW, choose, history, is_logged_in
 from app.extensions import db
 from app.models import Device
 
-STEP, SESSIONS = "/auth/two-factor/verify", "/auth/sessions"
+STEP, SESSIONS = "/auth/two-factor/verify", "/auth/devices"
 FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 
 
@@ -66,14 +66,14 @@ def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada
     page = trusted.get(SESSIONS).text
     assert "Which browsers you trust" in page
     assert "Firefox on Linux" in page
-    path = re.search(r'action="(/auth/trusted/[^"]+)"', page)[1]
+    path = re.search(r'action="(/auth/devices/[^"]+)"', page)[1]
     bob.confirmed = True
     db.session.commit()
     another_client.log_in(bob)
     assert another_client.post(path).status_code == 404, "it is not his"
     assert trusted.post(path).location == SESSIONS
     assert "Which browsers you trust" not in trusted.get(SESSIONS).text
-    assert history()[-1] == "trust_ended"
+    assert history()[-1] == "device_untrusted"
     assert trusted.post(path).status_code == 404
     assert not is_trusted(trusted, ada)
 
@@ -81,14 +81,14 @@ def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada
 def ended(trusted, other, ada, phone, outbox):
     """It is logged out from another browser."""
     log_in(other, ada, phone)
-    handles = re.findall(r'action="(/auth/sessions/[^/"]+/end)"', other.get(SESSIONS).text)
+    handles = re.findall(r'action="(/auth/devices/[^/"]+/revoke)"', other.get(SESSIONS).text)
     for handle in handles[1:]:
         other.post(handle)
 
 
 def all_others_ended(trusted, other, ada, phone, outbox):
     log_in(other, ada, phone)
-    other.post("/auth/sessions/end-others")
+    other.post("/auth/devices/revoke-others")
 
 
 def password_reset(trusted, other, ada, phone, outbox):
