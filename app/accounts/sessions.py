@@ -115,7 +115,7 @@ def touch(user_session: UserSession) -> bool:
     return True
 
 
-def end(user_session: UserSession, reason: str | None = None) -> None:
+def revoke(user_session: UserSession, reason: str | None = None) -> None:
     """Sign one browser out, for a reason that the person is told there, if it was not their doing."""
     alive = update(UserSession).where(UserSession.id == user_session.id, UserSession.revoked_at.is_(None))
     if rows_changed(alive.values(revoked_at=clock.now(), revoked_reason=reason)):
