@@ -20,13 +20,13 @@ def find(user: User, device: str) -> Device | None:
     return db.session.scalar(mine.order_by(Device.trusted_until.is_(None), Device.id).limit(1))
 
 
-def is_given(user: User, device: str) -> bool:
+def is_trusted(user: User, device: str) -> bool:
     """Say whether this browser is trusted."""
     known = find(user, device)
     return known is not None and known.is_trusted
 
 
-def give(user: User, user_session: UserSession) -> str:
+def trust(user: User, user_session: UserSession) -> str:
     """Trust the device of this session for 30 days, and return its new cookie: a copy of the old one is not trusted."""
     audit.record(user, "device_trusted")
     cookie = secrets.token_urlsafe(32)
@@ -42,16 +42,16 @@ def all_of(user: User) -> Sequence[Device]:
     return db.session.scalars(mine.order_by(Device.trusted_until.desc())).all()
 
 
-def end_one(user: User, handle: str) -> bool:
+def untrust_one(user: User, handle: str) -> bool:
     """Trust the browser with this handle no more; say whether it was trusted."""
     device = next((device for device in all_of(user) if device.handle == handle), None)
     if device is None:
         return False
     audit.record(user, "device_untrusted")
-    return end(Device.user_id == user.id, Device.key == device.key)
+    return untrust(Device.user_id == user.id, Device.key == device.key)
 
 
-def end(*which: ColumnElement[bool]) -> bool:
+def untrust(*which: ColumnElement[bool]) -> bool:
     """Trust these browsers no more; say whether one was trusted."""
     ended = update(Device).where(*which, Device.trusted_until.is_not(None)).values(trusted_until=None)
     return rows_changed(ended) > 0
