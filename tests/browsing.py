@@ -8,7 +8,7 @@ import pytest
 from flask import current_app
 from werkzeug.serving import make_server
 
-from app.dev import offer_pretend_issuer
+from app.dev import register_mock_provider
 from app.dev.access import cookie_name
 
 NOT_THE_DEVELOPERS = re.compile("^(?!dev_)")  # a cookie of the application's users
@@ -19,7 +19,7 @@ def live(app):
     """The address of a server that runs the application."""
     server = make_server("localhost", 0, app, threaded=True)
     app.config["PUBLIC_URL"] = f"http://localhost:{server.server_port}"
-    offer_pretend_issuer(app)
+    register_mock_provider(app)
     server.daemon_threads = False  # so that account deletion waits for the answers under way
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -91,7 +91,7 @@ def link(path="/"):
 
 @each_way
 def test_behind_a_proxy_a_stranger_sees_no_development_page(ask, way):
-    for path in ("/dev/mailbox", "/dev/mailbox?address=ada", "/dev/issuer/authorize?client_id=flasky"):
+    for path in ("/dev/mailbox", "/dev/mailbox?address=ada", "/dev/mock-provider/authorize?client_id=flasky"):
         answer = ask(way, path, Cookie="dev_5000=x; dev_token=")
         assert answer.status in {400, 403, 404}, path
         assert "News" not in answer.text
@@ -146,10 +146,10 @@ def test_a_browser_without_the_cookie_is_told_what_to_do_and_the_terminal_shows_
 
 
 def test_the_application_reaches_its_mock_provider_without_a_cookie(browser):
-    answers = [browser.get("/dev/issuer/.well-known/openid-configuration"), browser.get("/dev/issuer/keys")]
-    answers.append(browser.post("/dev/issuer/token"))
+    answers = [browser.get("/dev/mock-provider/.well-known/openid-configuration"), browser.get("/dev/mock-provider/keys")]
+    answers.append(browser.post("/dev/mock-provider/token"))
     assert [answer.status_code for answer in answers] == [200, 200, 400]
-    assert browser.get("/dev/issuer/authorize").status_code == 403
+    assert browser.get("/dev/mock-provider/authorize").status_code == 403
 
 
 def test_the_token_outlives_a_restart_and_no_other_user_can_read_it(app, make_app, databases, tmp_path):

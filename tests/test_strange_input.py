@@ -210,7 +210,7 @@ def test_too_large_a_body_is_refused_wherever_one_is_looked_at(app, walk):
     app.config["WTF_CSRF_ENABLED"] = True  # it looks at all of them
     large = "email=" + "x" * 65_536
     for rule in walk.rules("POST"):
-        if rule.endpoint != "dev.issuer_token":
+        if rule.endpoint != "dev.mock_provider_token":
             assert walk.ask(rule, "POST", data=large, content_type=FORM).status_code == 413, rule
             assert walk.ask(rule, "POST", data={"email": large}, content_type="multipart/form-data").status_code == 413
 

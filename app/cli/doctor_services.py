@@ -173,7 +173,7 @@ def _remedy_of_loop(arrived):
 
 
 def _others():
-    """The providers that are not this application itself, as development's pretend one is."""
+    """The providers that are not this application itself, as development's mock provider is."""
     own = current_app.config["PUBLIC_URL"]
     return [
         (name, provider)

@@ -1,4 +1,4 @@
-"""A pretend issuer: OpenID Connect as Google speaks it, by Authlib's own server side, with people of all kinds.
+"""a mock OIDC provider: OpenID Connect as Google speaks it, by Authlib's own server side, with people of all kinds.
 
 What is signed and asked is real; only the person is chosen from a list. It keeps its codes in memory, for a developer.
 """
@@ -21,7 +21,7 @@ from app.dev.mailbox import bp
 from app.extensions import csrf
 from config import Provider
 
-NAME = "pretend"
+NAME = "mock"
 SCOPE = "openid email profile"
 
 # Whom one can be, and what the issuer says of them.
@@ -137,22 +137,22 @@ def key():
     return RSAKey.generate_key(2048, {"kid": secrets.token_hex(4), "use": "sig"})
 
 
-def offer_pretend_issuer(app):
+def register_mock_provider(app):
     """Let people log in by it, where this machine's browser is the only one that can come here."""
     public = app.config["PUBLIC_URL"]
     if urlsplit(public).hostname not in {"localhost", "127.0.0.1", "::1"}:
         return
     client = Client(redirect_uri=f"{public}/auth/sso/{NAME}/callback")
-    provider = Provider(NAME, "Pretend issuer", f"{public}/dev/issuer", client.client_id, client.secret)
+    provider = Provider(NAME, "Mock provider", f"{public}/dev/mock-provider", client.client_id, client.secret)
     app.config["OIDC_PROVIDERS"] = app.config["OIDC_PROVIDERS"] | {NAME: provider}
     server = AuthorizationServer(app, query_client={client.client_id: client}.get, save_token=lambda *_: None)
     server.register_grant(Grant, [CodeChallenge(required=True), IdToken(provider.issuer)])
-    app.extensions["pretend_issuer"] = provider.issuer, server
+    app.extensions["mock_provider"] = provider.issuer, server
 
 
-@bp.route("/issuer/.well-known/openid-configuration")
-def issuer_metadata():
-    issuer, _ = _pretend()
+@bp.route("/mock-provider/.well-known/openid-configuration")
+def mock_provider_metadata():
+    issuer, _ = _mock_provider()
     return jsonify(
         issuer=issuer,
         authorization_endpoint=f"{issuer}/authorize",
@@ -165,14 +165,14 @@ def issuer_metadata():
     )
 
 
-@bp.route("/issuer/keys")
-def issuer_keys():
+@bp.route("/mock-provider/keys")
+def mock_provider_keys():
     return jsonify(keys=[key().as_dict(private=False)])
 
 
-@bp.route("/issuer/authorize", methods=["GET", "POST"])
-def issuer_authorize():
-    _, server = _pretend()
+@bp.route("/mock-provider/authorize", methods=["GET", "POST"])
+def mock_provider_authorize():
+    _, server = _mock_provider()
     try:
         grant = server.get_consent_grant()
     except OAuth2Error as error:
@@ -181,18 +181,18 @@ def issuer_authorize():
         abort(400)
     if request.method == "POST":
         return server.create_authorization_response(grant=grant, grant_user=_chosen())
-    return render_template("dev/issuer.html", people=PEOPLE)
+    return render_template("dev/mock_provider.html", people=PEOPLE)
 
 
-@bp.route("/issuer/token", methods=["POST"])
+@bp.route("/mock-provider/token", methods=["POST"])
 @csrf.exempt  # asked by the application, not by a page
-def issuer_token():
-    _, server = _pretend()
+def mock_provider_token():
+    _, server = _mock_provider()
     return server.create_token_response()
 
 
-def _pretend():
-    return current_app.extensions.get("pretend_issuer") or abort(404)
+def _mock_provider():
+    return current_app.extensions.get("mock_provider") or abort(404)
 
 
 def _chosen():

@@ -1,4 +1,4 @@
-"""Authenticators that the browser pretends to have."""
+"""Authenticators that the browser simulates."""
 
 # The browser's own list where a name is typed: here it would take the only passkey at once.
 NO_LIST = "if (window.PublicKeyCredential) PublicKeyCredential.isConditionalMediationAvailable = async () => false"

@@ -1,4 +1,4 @@
-"""Passkeys in a real browser, with an authenticator that the browser pretends to have."""
+"""Passkeys in a real browser, with an authenticator that the browser simulates."""
 
 import re
 

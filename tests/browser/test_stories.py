@@ -250,7 +250,7 @@ def test_somebody_comes_with_an_account_elsewhere(person):
     person.page.goto("/auth/history")
     person.reach(person.page.get_by_label("Keep me logged in"))
     person.page.keyboard.press("Space")
-    person.reach(person.page.get_by_role("button", name="Log in with Pretend issuer"))
+    person.reach(person.page.get_by_role("button", name="Log in with Mock provider"))
     person.enter()
     person.press("Vera, whose address was verified")
     person.sees("You are called vera here")
@@ -260,7 +260,7 @@ def test_somebody_comes_with_an_account_elsewhere(person):
     assert cookie["expires"] > 0, "it stays when the browser is closed"
     person.choose("Log Out")
     person.page.goto("/auth/login")
-    person.reach(person.page.get_by_role("button", name="Log in with Pretend issuer"))
+    person.reach(person.page.get_by_role("button", name="Log in with Mock provider"))
     person.enter()
     person.press("Vera again, with another address")
     person.sees("Hello, vera!")
@@ -268,30 +268,30 @@ def test_somebody_comes_with_an_account_elsewhere(person):
 
 @pytest.mark.extended
 def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, person):
-    person.page.goto("/auth/sso/pretend")
-    person.press("Log in with Pretend issuer")
+    person.page.goto("/auth/sso/mock")
+    person.press("Log in with Mock provider")
     person.write(**{"Somebody else, such as a person with an account here": "ada@example.com"})
     person.press("Log in with this address")
     person.sees("There is an account already")
     person.follow("Log in with a password")
     person.write(Email_address_or_username="ada", Password=PASSWORD)
     person.press("Log in")
-    person.press("Link with Pretend issuer")
-    person.sees("Pretend issuer is linked")
+    person.press("Link with Mock provider")
+    person.sees("Mock provider is linked")
     assert "This wasn't me:" in person.email("Another account now logs you in")
     person.choose("Account")
     person.follow("Change them")
-    person.follow("Remove Pretend issuer")
+    person.follow("Remove Mock provider")
     person.press("Remove it")
     person.sees("It can no longer log you in here.")
 
 
 @pytest.mark.extended
 def test_who_refuses_elsewhere_is_told_so(person):
-    person.page.goto("/auth/sso/pretend")
-    person.press("Log in with Pretend issuer")
+    person.page.goto("/auth/sso/mock")
+    person.press("Log in with Mock provider")
     person.press("Refuse")
-    person.sees("You did not log in with Pretend issuer.")
+    person.sees("You did not log in with Mock provider.")
 
 
 @pytest.mark.extended

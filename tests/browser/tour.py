@@ -171,11 +171,11 @@ def type_a_wrong_code(page):
 
 
 def log_in_elsewhere(who, then, email=""):
-    """A way: by the pretend issuer, as one of its people or as somebody with an address, to a page that has a word."""
+    """A way: by the mock provider, as one of its people or as somebody with an address, to a page that has a word."""
 
     def way(page):
         page.goto("/auth/login")
-        page.get_by_role("button", name="Log in with Pretend issuer").click()
+        page.get_by_role("button", name="Log in with Mock provider").click()
         if email:
             page.get_by_label("Somebody else").fill(email)
         page.get_by_role("button", name=who).click()
@@ -185,18 +185,18 @@ def log_in_elsewhere(who, then, email=""):
 
 
 def wait_for_the_issuer(page):
-    page.get_by_role("heading", name="Pretend issuer").wait_for()
+    page.get_by_role("heading", name="Mock provider").wait_for()
 
 
 def log_in_where_asked(page):
     page.get_by_role("link", name="Log in with a password").click()
     fill_in(page, "Log in", LOGIN)
-    page.get_by_role("button", name="Link with Pretend issuer").wait_for()
+    page.get_by_role("button", name="Link with Mock provider").wait_for()
 
 
 def link_elsewhere(page):
     page.goto("/auth/connections")
-    page.get_by_role("button", name="Link with Pretend issuer").click()
+    page.get_by_role("button", name="Link with Mock provider").click()
     page.get_by_role("button", name="Vera, whose").click()
     page.get_by_text("vera@example.org").wait_for()
 
@@ -465,8 +465,8 @@ TOUR = [
     ("keep", ADA, after(address("/auth/delete"), type_the_address, log_in_again)),
     ("login, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", LOGIN))),
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
-    ("log in elsewhere", STRANGER, address("/auth/sso/pretend")),
-    ("pretend issuer", STRANGER, after(submit("/auth/sso/pretend", "Log in with Pretend issuer"), wait_for_the_issuer)),
+    ("log in elsewhere", STRANGER, address("/auth/sso/mock")),
+    ("mock provider", STRANGER, after(submit("/auth/sso/mock", "Log in with Mock provider"), wait_for_the_issuer)),
     ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "no address")),
     ("elsewhere, an address that is taken", STRANGER, as_somebody_known),
     ("elsewhere, to be linked", STRANGER, after(as_somebody_known, log_in_where_asked)),

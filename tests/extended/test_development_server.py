@@ -69,7 +69,7 @@ def test_a_stranger_behind_the_shortest_nginx_sees_neither_mailbox_nor_debugger(
         site = f"http://{HERE}:{proxy.port}"
         assert ask(f"{site}/")[0] == 200, "the application itself is there"
         assert ask(f"{site}/dev/mailbox")[0] == 403
-        assert ask(f"{site}/dev/issuer/authorize")[0] == 403
+        assert ask(f"{site}/dev/mock-provider/authorize")[0] == 403
         for path in ("broken", "console", "?__debugger__=yes&cmd=resource&f=debugger.js"):
             _, page = ask(f"{site}/{path}")
             assert not re.search(r"EVALEX|debugger|ZeroDivision|Traceback", page), path
