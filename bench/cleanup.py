@@ -38,7 +38,7 @@ ROWS = {
     },
     "outbox": {
         "name": "'reset'", "recipient": "'ada@example.com'", "recipient_key": "'ada@example.com'", "user_id": "1",
-        "details": "'{{}}'", "message_id": "'<' || {n} || '@example.com>'", "status": "'sent'", "tries": "1",
+        "details": "'{{}}'", "message_id": "'<' || {n} || '@example.com>'", "status": "'sent'", "attempts": "1",
         "error": "''", "created_at": "{at}", "due_at": "{at}", "done_at": "{at}",
     },
     "users": {

@@ -638,7 +638,7 @@ def test_an_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox)
     client.log_in(bob)
     client.post("/auth/confirm")
     waiting = flask("mail", "list").stdout
-    assert waiting.split() == ["1", "waiting", "confirm", "bob@example.com", "0:00:00", "0", "tries"]
+    assert waiting.split() == ["1", "waiting", "confirm", "bob@example.com", "0:00:00", "0", "attempts"]
     assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
     assert outbox[0].recipients == ["bob@example.com"]
     assert flask("mail", "list").stdout == ""
@@ -661,14 +661,14 @@ def test_an_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, 
         flask("mail", "work", "--once")
     failed = flask("mail", "list").stdout
     assert "failed" in failed
-    assert "8 tries" in failed
+    assert "8 attempts" in failed
     assert "7 days" in failed
     assert "refused" in failed
 
     app.extensions["mail"].suppress = True  # the mail server is mended
     assert flask("mail", "work", "--once").stdout == "0 emails tried.\n"
     assert flask("mail", "retry", "1").stdout == "1 will be tried again.\n"
-    assert "0 tries" in flask("mail", "list").stdout
+    assert "0 attempts" in flask("mail", "list").stdout
     flask("mail", "work", "--once")
     client.log_in(bob)
     assert client.get(outbox.link()).location == "/", "the link is as young as the email"

@@ -357,7 +357,7 @@ def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, ou
         answers = list(pool.map(lambda browser: type_code(browser, typed).status_code, browsers))
     assert set(answers) <= ({302, 422} if is_right else {422})
     assert (bob.confirmed, has_happened("confirmed")) == (is_right, int(is_right))
-    assert db.session.scalar(select(EmailChallenge.tries)) in (range(1, 6) if is_right else [5])
+    assert db.session.scalar(select(EmailChallenge.attempts)) in (range(1, 6) if is_right else [5])
     if not is_right:
         assert "not right" in help_of(type_code(browsers[0], code), "code")
 

@@ -107,7 +107,7 @@ def is_sent_after_half_a_minute(clock):
     assert delivery.deliver() == 0
     clock.move(seconds=1)
     assert delivery.deliver() == 1
-    return (email().status, email().error, email().tries) == ("sent", "", 2)
+    return (email().status, email().error, email().attempts) == ("sent", "", 2)
 
 
 # A server that goes wrong
@@ -125,7 +125,7 @@ def is_sent_after_half_a_minute(clock):
 )
 def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, clock, mode, reason):
     register(client)
-    assert (server.connections, email().tries) == ([], 0)
+    assert (server.connections, email().attempts) == ([], 0)
 
     assert delivery.deliver() == 1
     assert (email().status, email().claimed_until) == ("waiting", None)
@@ -149,9 +149,9 @@ def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, 
 )
 def test_a_final_refusal_ends_an_email_at_once_with_its_reason(client, server, clock, reason):
     register(client)
-    assert (server.connections, email().tries) == ([], 0)
+    assert (server.connections, email().attempts) == ([], 0)
     assert delivery.deliver() == 1
-    assert (email().status, email().error, email().tries) == ("failed", reason, 1)
+    assert (email().status, email().error, email().attempts) == ("failed", reason, 1)
     server.become("normal")
     clock.move(days=2)
     assert delivery.deliver() == 0
@@ -173,7 +173,7 @@ def test_an_email_that_is_put_off_again_and_again_waits_longer_each_time_with_on
     clock.move(hours=1)
     server.become("normal")
     delivery.deliver()
-    assert (email().status, email().tries) == ("sent", 5)
+    assert (email().status, email().attempts) == ("sent", 5)
     assert [copy["Message-ID"] for copy in server.received] == [email().message_id] * 2
 
 
@@ -220,7 +220,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
     first, second = outbox()
     assert (first.status, second.status) == ("waiting", "waiting")
     assert reason in first.error
-    assert second.tries == 0, "what is wrong with the server is no fault of every email"
+    assert second.attempts == 0, "what is wrong with the server is no fault of every email"
     [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert said.startswith("No email goes: the mail server can't be used: ")
     assert reason in said
@@ -305,7 +305,7 @@ def test_several_threads_send_each_email_once(app, queue, server):
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(deliver, range(4))) == 50
     assert sorted(recipients(server)) == sorted(people(50))
-    assert {(each.status, each.tries) for each in outbox()} == {("sent", 1)}
+    assert {(each.status, each.attempts) for each in outbox()} == {("sent", 1)}
 
 
 @pytest.mark.parametrize("own", [{"PUBLIC_URL": f"https://{'host.' * 20}example/{'path/' * 16}x"}])

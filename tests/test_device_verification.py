@@ -278,7 +278,7 @@ def test_of_twenty_wrong_codes_at_once_five_are_looked_at(app, new_device, outbo
         browser.set_cookie("session", copied)
     with ThreadPoolExecutor(10) as pool:
         assert set(pool.map(lambda browser: enter(browser, wrong(code)).status_code, browsers)) == {422}
-    assert db.session.scalar(select(EmailChallenge.tries)) == 5
+    assert db.session.scalar(select(EmailChallenge.attempts)) == 5
     assert refused(enter(new_device, code))
 
 
@@ -435,7 +435,7 @@ def test_the_page_says_when_the_email_waits_and_when_it_was_refused(new_device, 
     db.session.execute(update(OutboxEmail).values(status="sent"))
     db.session.commit()
     assert waits not in new_device.get(VERIFY).text
-    db.session.execute(update(OutboxEmail).values(status="waiting", tries=1, created_at=clock.time))
+    db.session.execute(update(OutboxEmail).values(status="waiting", attempts=1, created_at=clock.time))
     db.session.commit()
     assert waits in new_device.get(VERIFY).text
 

@@ -341,7 +341,7 @@ def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client,
     thief.log_in(ada)
     ask(thief, NEW)
     thief.get(link_to(outbox, NEW, "/auth/change-email/"))
-    OutboxEmail.claim().try_later("451 later")
+    OutboxEmail.claim().retry_later("451 later")
     db.session.commit()
     change_password(thief)
     change(thief, outbox, NEWER, THIEFS)

@@ -85,7 +85,7 @@ def test_what_accepts_json_alone_gets_json(browser, ada):
     for _ in range(5):
         guess(stranger)
     answer = guess(stranger, headers={"Accept": "application/json"})
-    assert (answer.status_code, answer.json["error"]) == (429, "Too many tries")
+    assert (answer.status_code, answer.json["error"]) == (429, "Too many attempts")
     assert "Wait 5 minutes" in answer.json["advice"]
     assert answer.headers["Retry-After"] == "300"
 

@@ -87,7 +87,7 @@ def test_so_is_who_tries_too_often_or_with_an_old_link(client, log):
         client.post("/auth/login", data={"login": "ada", "password": "wrong"})
     client.get("/auth/confirm/eyJhbGciOi.eyJwdXJw.abc")
     client.get("/auth/reset/eyJhbGciOi.eyJwdXJw.abc")
-    reasons = [("too many tries", "/auth/login"), ("a link that can't be used", "/auth/reset/<token>")]
+    reasons = [("too many attempts", "/auth/login"), ("a link that can't be used", "/auth/reset/<token>")]
     assert refusals(log)[:1] + refusals(log)[-1:] == reasons
     failed = [line for line in log.read() if line["message"] == "login_failed"]
     assert [line["event"]["detail"] for line in failed] == [{"method": "password"}] * 5

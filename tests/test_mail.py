@@ -137,7 +137,7 @@ def test_tries_wait_longer_each_time_and_end(queued, server, clock):
         clock.move(seconds=waits[-1])
     assert waits[:4] == [30, 120, 600, 3600]
     assert waits[: len(WAITS)] == [wait.total_seconds() for wait in WAITS]
-    assert (email().status, email().tries) == ("failed", len(WAITS) + 1)
+    assert (email().status, email().attempts) == ("failed", len(WAITS) + 1)
     assert "later" in email().error
 
 
@@ -215,7 +215,7 @@ def test_an_email_that_can_never_be_written_is_given_up_with_the_reason_and_the_
     broken, other = db.session.scalars(
         select(OutboxEmail).order_by(OutboxEmail.id).execution_options(populate_existing=True)
     )
-    assert (broken.status, broken.tries, broken.claimed_until) == ("failed", 1, None)
+    assert (broken.status, broken.attempts, broken.claimed_until) == ("failed", 1, None)
     assert reason in broken.error
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
     assert other.status == "sent"

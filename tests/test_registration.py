@@ -288,7 +288,7 @@ def test_the_gate_page_says_that_the_mail_server_refused_the_email(client, outbo
 def test_the_gate_page_says_that_an_email_is_delayed(client, outbox):
     client.post("/auth/register", data=FORM)
     assert "is delayed" not in client.get("/auth/unconfirmed").text
-    OutboxEmail.claim().try_later("451 later")
+    OutboxEmail.claim().retry_later("451 later")
     db.session.commit()
     page = client.get("/auth/unconfirmed").text
     assert "is delayed" in page

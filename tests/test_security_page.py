@@ -80,7 +80,7 @@ def rate(item):
 # How long each is good for
 
 LIFE = tokens.LIFETIMES
-CODE = f"{email_challenge.TRIES} tries at the code"
+CODE = f"{email_challenge.MAX_ATTEMPTS} attempts at the code"
 LOGGED_IN = f"{span(sessions.IDLE)} idle, {span(sessions.LONGEST)} at most"
 GOOD_FOR = {
     "confirmation link and code": f"{span(LIFE['confirm'])}, once; {CODE}",
@@ -206,7 +206,7 @@ def test_of_all_that_goes_the_page_says_when():
 # Sentences
 
 PASSWORDS = word(parse(POLICIES["login"].rates[rate_limits.name_and_place]).amount)
-TRIES, PAUSE = word(two_factor_codes.TRIES), word(two_factor_codes.PAUSE // UNITS["minute"])
+MAX_ATTEMPTS, PAUSE = word(two_factor_codes.MAX_ATTEMPTS), word(two_factor_codes.PAUSE // UNITS["minute"])
 GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
 WRONG, REGISTERED = rate_limits.EVERYBODYS["login"], rate_limits.EVERYBODYS["registration"]
 SENTENCES = [
@@ -218,18 +218,18 @@ SENTENCES = [
     f"An account can have {passkeys.MOST}.",
     f"A code has {word(tokens.CODE_DIGITS)} digits.",
     f"One address gets at most {budgets.HOURLY} emails an hour and {budgets.DAILY} a day that strangers can ask for,",
-    f"at most {budgets.DAILY * email_challenge.TRIES} tries a day can be made at the codes of an account.",
+    f"at most {budgets.DAILY * email_challenge.MAX_ATTEMPTS} attempts a day can be made at the codes of an account.",
     f"A device that the account recognises gets {budgets.DEVICE_HOURLY} emails an hour"
     f" and {budgets.DEVICE_DAILY} a day more,",
     f"a reset goes every {budgets.RESET_EVERY // UNITS['minute']} minutes",
     f"one step ({apps.STEP} seconds) early or late is accepted",
     f"A recovery code has {recovery_codes.LENGTH * 5} random bits",
-    f"{TRIES.capitalize()} wrong codes, and none is looked at for {PAUSE} minutes",
+    f"{MAX_ATTEMPTS.capitalize()} wrong codes, and none is looked at for {PAUSE} minutes",
     f"Of a million codes {word(GOOD_AT_A_TIME)} are good at a time.",
     f"After {two_factor_codes.MOST} wrong codes without a right one between",
     f"a chance of 1 in {round(10**6 / (two_factor_codes.MOST * GOOD_AT_A_TIME), -2):,.0f}.",
     f"The owner gets an email, {word(NOTICES_AN_HOUR)} an hour at most.",
-    f"{PASSWORDS} tries are counted for that browser alone",
+    f"{PASSWORDS} attempts are counted for that browser alone",
     f"no more than {PASSWORDS} are looked at",
     f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"
     f" {REGISTERED.get_expiry() // 60}, by all people together",

@@ -89,7 +89,7 @@ def delivery(user: User, challenge: EmailChallenge) -> Status | None:
     email = db.session.scalar(mine.limit(1))
     if email is None or email.claims.get("challenge") != challenge.id:
         return None
-    is_refused = email.tries > 0 and email.claimed_until is None  # for now: it is tried again
+    is_refused = email.attempts > 0 and email.claimed_until is None  # for now: it is tried again
     is_late = is_refused or not clock.is_within(email.created_at, USUAL_DELAY)
     return None if email.status == Status.WAITING and not is_late else Status(email.status)
 

@@ -20,7 +20,7 @@ from app.security import audit
 FAILED, USED = "two_factor_failed", "two_factor_used"  # the history lines that are counted
 RECOVERY_FAILED = "recovery_code_failed"  # which are not
 APP_CODE = re.compile(r"\d{6}")
-TRIES, PAUSE = 5, timedelta(minutes=5)  # wrong codes, in all known browsers together, or in all others together
+MAX_ATTEMPTS, PAUSE = 5, timedelta(minutes=5)  # wrong codes, in all known browsers together, or in all others together
 MOST = 100  # wrong codes in a row, until there is another password (NIST SP 800-63B-4, 3.2.2)
 
 WRONG = "That code is not right, or was used already."
@@ -63,8 +63,8 @@ def _check_pause(user: User, where: int) -> None:
     last = select(func.max(AuditEvent.id)).where(*right).scalar_subquery()
     lately = func.count(case((AuditEvent.at > clock.now() - PAUSE, 1)))
     in_a_row = func.count(case((or_(last.is_(None), AuditEvent.id > last), 1)))
-    tries, row = db.session.execute(select(lately, in_a_row).where(*wrong)).one()
+    recent, in_a_row = db.session.execute(select(lately, in_a_row).where(*wrong)).one()
     if row >= MOST:
         raise ValueError(STOPPED)
-    if tries >= TRIES:
+    if tries >= MAX_ATTEMPTS:
         raise ValueError(PAUSED)

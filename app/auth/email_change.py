@@ -62,7 +62,7 @@ def change_email():
         db.session.rollback()  # the code is not used up
         form.email.errors = ["Many emails went there lately. Wait an hour, then try again."]
     elif form.errors:
-        db.session.commit()  # a wrong try counts
+        db.session.commit()  # a wrong attempt counts
     return form_page("auth/change_email.html", form, code_is_sent=form.is_submitted())
 
 

@@ -54,7 +54,7 @@ def magic_link_sent():
     if form.validate_on_submit():
         right = challenge.use(form.code.data)
         answer = _log_in(challenge.user, session["magic_link"]["remember"]) if right else None
-        db.session.commit()  # a wrong try counts
+        db.session.commit()  # a wrong attempt counts
         if answer:
             return answer
         audit.note(audit.CODE_FAILED)

@@ -64,7 +64,7 @@ def change_password():
             return redirect(url_for("main.account"))
         form.form_errors.append("It was changed elsewhere at this moment. Look it over and try again.")
     elif form.errors:
-        db.session.commit()  # a wrong try counts
+        db.session.commit()  # a wrong attempt counts
     return form_page("auth/change_password.html", form)
 
 

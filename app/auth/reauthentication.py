@@ -87,7 +87,7 @@ def reauthenticate():
         db.session.commit()
         return _go_back()
     if form.errors:
-        db.session.commit()  # a wrong try counts
+        db.session.commit()  # a wrong attempt counts
     return _page(form)
 
 

@@ -176,7 +176,7 @@ def _register_without_password(form):
 
 def _confirm_by_code(form):
     is_right = registration.confirm_by_code(current_user, form.code.data)
-    db.session.commit()  # a wrong try counts
+    db.session.commit()  # a wrong attempt counts
     if is_right:
         flash(CONFIRMED, "success")
     else:

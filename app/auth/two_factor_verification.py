@@ -52,6 +52,6 @@ def two_factor_verify():
     if form.validate_on_submit():
         return gate.complete_two_factor(trust_device=form is not recovery and form.trust.data)
     if form.errors:
-        db.session.commit()  # a wrong try counts
+        db.session.commit()  # a wrong attempt counts
     state = {"methods": two_factor.methods(user), "left": recovery_codes.left(user)}
     return form_page("auth/two_factor_verify.html", form, code=code, recovery=recovery, **state)

@@ -41,8 +41,8 @@ def list_emails(everything):
         unsent = unsent.where(OutboxEmail.status.in_([Status.WAITING, Status.FAILED]))
     for email in db.session.scalars(unsent.execution_options(yield_per=1000)):
         age = str(max(clock.now() - email.created_at, timedelta(0))).partition(".")[0]
-        tries = f"{email.tries} tries" if email.tries != 1 else "1 try"
-        click.echo(f"{email.id:6} {email.status:8} {email.name:20} {email.recipient:32} {age} {tries} {email.error}")
+        attempts = f"{email.attempts} attempts" if email.attempts != 1 else "1 attempt"
+        click.echo(f"{email.id:6} {email.status:8} {email.name:20} {email.recipient:32} {age} {attempts} {email.error}")
 
 
 @mail.command()
@@ -55,7 +55,7 @@ def retry(number, everything):
     unsent = update(OutboxEmail).where(OutboxEmail.status.in_([Status.WAITING, Status.FAILED]), OutboxEmail.unclaimed())
     if not everything:
         unsent = unsent.where(OutboxEmail.id == number)
-    count = rows_changed(unsent.values(status=Status.WAITING, tries=0, due_at=clock.now()))
+    count = rows_changed(unsent.values(status=Status.WAITING, attempts=0, due_at=clock.now()))
     db.session.commit()
     if not count and not everything:
         raise click.ClickException(f"No email {number} waits or was given up on.")

@@ -60,7 +60,7 @@ def _one_at_a_time(key: str) -> None:
     if db.engine.dialect.name == "postgresql":
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
     else:  # whatever is written, SQLite lets nobody else write until the end; reading alone takes no lock
-        db.session.execute(update(OutboxEmail).where(OutboxEmail.id == 0).values(tries=0))
+        db.session.execute(update(OutboxEmail).where(OutboxEmail.id == 0).values(attempts=0))
 
 
 def mailbox(email: str) -> str:

@@ -119,7 +119,7 @@ def _refused(email: OutboxEmail, error: Exception) -> None:
     if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and code >= 500:
         email.done(Status.FAILED, said)
     else:
-        email.try_later(said)
+        email.retry_later(said)
 
 
 def _in_a_line(words: str) -> str:

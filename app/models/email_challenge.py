@@ -12,7 +12,7 @@ from app.models.logins import email_key
 from app.models.user import User
 from app.security import tokens
 
-TRIES = 5
+MAX_ATTEMPTS = 5
 
 
 class EmailChallenge(Model):
@@ -27,7 +27,7 @@ class EmailChallenge(Model):
     state: Mapped[str | None] = mapped_column(String(22))  # of the account when it was asked for
     asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
     sent_at: Mapped[datetime | None]  # when its email was written: the code is as old as that
-    tries: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
     used_at: Mapped[datetime | None]
 
     user: Mapped[User | None] = relationship(lazy="joined")  # the same work for nobody
@@ -47,7 +47,7 @@ class EmailChallenge(Model):
         """Say whether a code can still be typed: not used, not too often, not too late. It is the same for nobody."""
         began = max(self.asked_at, self.sent_at or self.asked_at)
         is_young = clock.is_within(began, timedelta(seconds=tokens.LIFETIMES[self.purpose]))
-        return self.used_at is None and self.tries < TRIES and is_young
+        return self.used_at is None and self.attempts < MAX_ATTEMPTS and is_young
 
     @property
     def is_open(self) -> bool:
@@ -64,7 +64,7 @@ class EmailChallenge(Model):
             return False
         is_right = tokens.is_code(self.purpose, self._about, code) and self.is_open  # the same work for nobody
         mine = update(EmailChallenge).where(EmailChallenge.id == self.id, EmailChallenge.used_at.is_(None))
-        counted = rows_changed(mine.where(EmailChallenge.tries < TRIES).values(tries=EmailChallenge.tries + 1))
+        counted = rows_changed(mine.where(EmailChallenge.attempts < MAX_ATTEMPTS).values(attempts=EmailChallenge.attempts + 1))
         if not counted or self.user is None or not is_right:
             return False
         return rows_changed(mine.values(used_at=clock.now())) == 1

@@ -55,7 +55,7 @@ class OutboxEmail(Model):
     budget: Mapped[str | None] = mapped_column(String(16))  # None: nobody asked for it
     message_id: Mapped[str] = mapped_column(String(254))
     status: Mapped[str] = mapped_column(String(16), default=Status.WAITING)
-    tries: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str] = mapped_column(Text, default="")  # what the mail server said last
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     due_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())  # not to be tried before
@@ -65,7 +65,7 @@ class OutboxEmail(Model):
     user: Mapped[User | None] = relationship()
 
     # Who held an email for longer than the lease, while another took it, can't say any more how it ended.
-    __mapper_args__ = {"version_id_col": tries, "version_id_generator": False}
+    __mapper_args__ = {"version_id_col": attempts, "version_id_generator": False}
 
     @validates("recipient")
     def _derive_recipient_key(self, _: str, recipient: str) -> str:
@@ -81,11 +81,11 @@ class OutboxEmail(Model):
     def claim(cls) -> Optional["OutboxEmail"]:
         """Take the email that has waited longest, for LEASE: no one else gets it meanwhile."""
         waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now(), cls.unclaimed())
-        oldest = select(cls.id, cls.tries).where(*waiting).order_by(cls.due_at, cls.id).limit(1)
+        oldest = select(cls.id, cls.attempts).where(*waiting).order_by(cls.due_at, cls.id).limit(1)
         while found := db.session.execute(oldest.with_for_update(skip_locked=True)).one_or_none():
-            email_id, tries = found
-            is_hopeless = tries > len(WAITS)
-            change = cls._given_up() if is_hopeless else {"claimed_until": clock.now() + LEASE, "tries": cls.tries + 1}
+            email_id, attempts = found
+            is_hopeless = attempts > len(WAITS)
+            change = cls._given_up() if is_hopeless else {"claimed_until": clock.now() + LEASE, "attempts": cls.attempts + 1}
             mine = rows_changed(update(cls).where(cls.id == email_id, *waiting).values(change))
             db.session.commit()
             if mine and not is_hopeless:
@@ -107,9 +107,9 @@ class OutboxEmail(Model):
     def done(self, status: Status, error: str = "") -> None:
         self.status, self.error, self.done_at, self.claimed_until = status, error, clock.now(), None
 
-    def try_later(self, error: str) -> None:
+    def retry_later(self, error: str) -> None:
         """Wait for the next try, longer each time; give up after a day and a half."""
-        if self.tries > len(WAITS):
+        if self.attempts > len(WAITS):
             return self.done(Status.FAILED, error)
-        self.due_at, self.error, self.claimed_until = clock.now() + WAITS[self.tries - 1], error, None
+        self.due_at, self.error, self.claimed_until = clock.now() + WAITS[self.attempts - 1], error, None
         return None

@@ -26,7 +26,7 @@ WORDS = {
         "That was too much",
         "Your browser sent more than this site takes. Delete its cookies for this site and try again.",
     ),
-    429: ("Too many tries", "Wait a little, then try again."),
+    429: ("Too many attempts", "Wait a little, then try again."),
     500: ("Something broke", "It is our fault, and it has been written down. Try again in a minute."),
     503: ("Busy just now", "Nothing was changed. Try again in a minute."),
 }
