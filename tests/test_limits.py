@@ -474,7 +474,7 @@ def test_every_view_that_takes_a_form_or_an_answer_has_a_policy_or_a_reason_for_
 @on_sqlite
 def test_a_view_can_not_name_a_policy_that_is_not_in_the_table(app):
     with pytest.raises(LookupError, match="no policy"):
-        rate_limits.limited("orders")
+        rate_limits.rate_limited("orders")
 
 
 # How many browsers

@@ -53,7 +53,7 @@ def log_in(user: User) -> bool:
     """
     is_first_proof = not user.confirmed
     changes = user.new_password(None) | {"confirmed": True} if is_first_proof else {}
-    if not user.spend("magic_link", login_count=user.login_count + 1, **changes):
+    if not user.consume("magic_link", login_count=user.login_count + 1, **changes):
         return False
     if is_first_proof:
         email_ownership.clear(user)

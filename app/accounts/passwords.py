@@ -35,7 +35,7 @@ def authenticate(login: str, password: str) -> User | None:
 
 def change(user: User, password: str, keep: UserSession | None = None) -> bool:
     """Set a new password, log out every browser but `keep`, and tell the owner; say whether nobody was faster."""
-    if not user.spend("reset", **user.new_password(password)):
+    if not user.consume("reset", **user.new_password(password)):
         return False
     sessions.revoke_all(user, keep, reason="password_changed")
     sessions.forget_devices(user, keep)
@@ -46,7 +46,7 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
 def remove(user: User, keep: UserSession) -> bool:
     """Have no password any more, where a passkey takes its place; say whether one does, and nobody was faster."""
     has_passkey = exists().where(Passkey.user_id == user.id)
-    if not user.spend("reset", has_passkey, **user.new_password(None)):
+    if not user.consume("reset", has_passkey, **user.new_password(None)):
         return False
     sessions.revoke_all(user, keep, reason="password_removed")
     sessions.forget_devices(user, keep)

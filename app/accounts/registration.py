@@ -104,7 +104,7 @@ def confirm(user: User, token: str) -> bool:
 def confirm_by_code(user: User, code: str) -> bool:
     """Confirm the address by the code in the email, and say whether it was right."""
     challenge = _challenge(user)
-    if not challenge or not challenge.use(code) or not user.spend("confirm", confirmed=True):
+    if not challenge or not challenge.use(code) or not user.consume("confirm", confirmed=True):
         audit.note(audit.CODE_FAILED)
         return False
     audit.record(user, "confirmed")
@@ -195,7 +195,7 @@ def _add(
     all the same, by an account that nobody can have: else it would tell. Raises rate_limits.Exceeded if too many people
     registered from this network, by whichever form, button or provider.
     """
-    rate_limits.spend("registration")
+    rate_limits.hit("registration")
     new: dict[str, Any] = {
         "email": email,
         "email_key": email_key(email),

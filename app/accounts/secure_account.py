@@ -110,7 +110,7 @@ def take_back(link: Link) -> bool:
 
 def choose_password(user: User, password: str) -> bool:
     """Set the new password of an account that was just taken back; return False if another request was faster."""
-    if not user.spend("reset", User.password_hash.is_(None), **user.new_password(password)):
+    if not user.consume("reset", User.password_hash.is_(None), **user.new_password(password)):
         return False
     audit.record(user, "password_reset")
     return True

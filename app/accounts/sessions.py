@@ -46,7 +46,7 @@ def start(
     Return None if that proof is out of date: the password was changed since, or the account deactivated.
     Raises rate_limits.Exceeded if the account was logged in to too often from this network.
     """
-    rate_limits.spend("session", user.username)
+    rate_limits.hit("session", user.username)
     same = (User.id == user.id, User.password_version == user.password_version, User.deactivated_at.is_(None))
     if not rows_changed(update(User).where(*same).values(login_count=User.login_count + 1)):  # voids magic links
         return None

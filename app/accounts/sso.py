@@ -86,7 +86,7 @@ def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | No
         return Outcome.EMAIL_OWNERSHIP, _take_over(owner, external_identity)
     if setting("PREVENT_ENUMERATION") and not external_identity.is_proved:
         return Outcome.NOT_VERIFIED, None
-    rate_limits.spend("availability")  # what follows tells who has an account
+    rate_limits.hit("availability")  # what follows tells who has an account
     if external_identity.email and registration.is_taken(external_identity.email):
         if _find(external_identity):  # by now: another tab was faster
             raise registration.Taken
@@ -184,7 +184,7 @@ def _use(identity: Identity, external_identity: ExternalIdentity) -> User:
 
 def _take_over(owner: User, external_identity: ExternalIdentity) -> User:
     """Give an account to whom its address was proved to belong: what was in it may be another's, and goes."""
-    if not owner.spend("confirm", **owner.new_password(None), confirmed=True):
+    if not owner.consume("confirm", **owner.new_password(None), confirmed=True):
         raise registration.Taken
     email_ownership.clear(owner)
     audit.record(owner, "email_ownership_proved")

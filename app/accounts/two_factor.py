@@ -170,7 +170,7 @@ def use_app_code(user: User, code: str) -> bool:
 
 def _change(user: User, since: Any) -> bool:
     """Turn two-factor authentication on or off. Pending logins start again; of two concurrent changes, one is made."""
-    return user.spend("reset", password_version=user.password_version + 1, two_factor_enabled_at=since)
+    return user.consume("reset", password_version=user.password_version + 1, two_factor_enabled_at=since)
 
 
 def _count(user: User) -> int:

@@ -8,7 +8,7 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, form_page
 from app.extensions import db
 from app.models import EmailChallenge
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 
 WRONG_CODE = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
 NOT_SENT = "Many codes were sent to this account lately. Wait an hour before you ask for another one."
@@ -19,7 +19,7 @@ class CodeForm(Form):
 
 
 @bp.route("/verify-device", methods=["GET", "POST"])
-@limited("code")
+@rate_limited("code")
 def verify_device():
     user, form = gate.unverified_device(), CodeForm()
     if not user:

@@ -11,7 +11,7 @@ from app.auth.forms import Form, code_field, email_field, form_page, password_fi
 from app.extensions import db
 from app.models import User
 from app.security import audit, tokens
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 from app.web import errors
 
 
@@ -44,7 +44,7 @@ class ChangeEmailByCodeForm(ChangeEmailForm):
 
 @bp.route("/change-email", methods=["GET", "POST"])
 @gate.two_factor_reauthentication_required
-@limited("login", "reauthentication", "code", "availability")
+@rate_limited("login", "reauthentication", "code", "availability")
 def change_email():
     form = ChangeEmailForm() if current_user.password_hash else ChangeEmailByCodeForm()
     if form.is_submitted() and "send_code" in request.form:

@@ -41,7 +41,7 @@ class LoginForm(Form):
 
 
 @bp.route("/login", methods=["GET", "POST"])
-@limited("login", "login_attempts", with_passkey=["passkey"])
+@rate_limited("login", "login_attempts", with_passkey=["passkey"])
 def login():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))

@@ -11,7 +11,7 @@ from app.auth.forms import Form, code_field, email_field, form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
 from app.security import audit, tokens
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 from app.web import errors
 
 # One sentence for whatever is wrong: it must not tell whether the address has an account.
@@ -32,7 +32,7 @@ class ButtonForm(Form):
 
 
 @bp.route("/magic-link", methods=["GET", "POST"])
-@limited("requests")
+@rate_limited("requests")
 def magic_link():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
@@ -43,7 +43,7 @@ def magic_link():
 
 
 @bp.route("/magic-link/sent", methods=["GET", "POST"])
-@limited("code")
+@rate_limited("code")
 def magic_link_sent():
     challenge = _asked_here()
     if not challenge:

@@ -13,7 +13,7 @@ from app.auth.forms import Form, form_page, stripped
 from app.database import is_duplicate
 from app.extensions import db
 from app.security import user_agents
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 
 
 class NameForm(Form):
@@ -58,14 +58,14 @@ def reauthenticate_to_add_passkey():
 
 
 @bp.route("/passkeys/creation-options", methods=["POST"])
-@limited("passkey_options")
+@rate_limited("passkey_options")
 @gate.both_factors_required
 def passkey_creation_options():
     return _question(passkeys.creation_options(current_user, gate.browser_id()))
 
 
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
-@limited("passkey_options")
+@rate_limited("passkey_options")
 def passkey_request_options(purpose):
     asked = {"log_in": None, "two_factor": gate.pending_two_factor(), "reauthentication": current_user}
     if purpose not in asked:

@@ -18,7 +18,7 @@ from app.auth.forms import (
 )
 from app.extensions import db
 from app.security import audit
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 from app.web import errors
 
 
@@ -51,7 +51,7 @@ REMOVE_PASSWORD = {
 
 @bp.route("/change-password", methods=["GET", "POST"])
 @gate.two_factor_reauthentication_required
-@limited("login", "reauthentication")
+@rate_limited("login", "reauthentication")
 def change_password():
     if current_user.password_hash is None:
         return render_template("auth/no_password.html")
@@ -84,7 +84,7 @@ def remove_password():
 
 
 @bp.route("/reset", methods=["GET", "POST"])
-@limited("requests")
+@rate_limited("requests")
 def request_reset():
     form = RequestResetForm()
     if form.validate_on_submit():

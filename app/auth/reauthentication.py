@@ -21,7 +21,7 @@ from app.auth.held_forms import held_fields
 from app.auth.next_url import safe_path
 from app.extensions import db
 from app.security import audit
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 from app.web import stale_forms
 
 
@@ -70,7 +70,7 @@ class PasskeyForm(Form):
 
 @bp.route("/reauthenticate", methods=["GET", "POST"])
 @login_required
-@limited("login", "reauthentication", "code", with_passkey=["passkey"])
+@rate_limited("login", "reauthentication", "code", with_passkey=["passkey"])
 def reauthenticate():
     if not current_user.current_session:
         abort(403)

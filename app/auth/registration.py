@@ -22,7 +22,7 @@ from app.auth.forms import (
 from app.extensions import db
 from app.models import User
 from app.security import audit, tokens
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 from app.web import errors
 
 
@@ -62,7 +62,7 @@ class ChosenPasswordForm(Form):
 
 
 @bp.route("/register", methods=["GET", "POST"])
-@limited("availability")
+@rate_limited("availability")
 def register():
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
@@ -94,7 +94,7 @@ def email_sent():
 
 
 @bp.route("/unconfirmed", methods=["GET", "POST"])
-@limited("code", "availability")
+@rate_limited("code", "availability")
 def unconfirmed():
     if not current_user.is_authenticated:
         return gate.ask_for_login()
@@ -118,7 +118,7 @@ def unconfirmed():
 
 
 @bp.route("/confirm/<token>", methods=["GET", "POST"])
-@limited("login", "login_attempts")
+@rate_limited("login", "login_attempts")
 def confirm(token):
     claims = tokens.read("confirm", token, even_expired=True)
     owner = claims and db.session.get(User, claims.subject)
@@ -137,7 +137,7 @@ def confirm(token):
 
 
 @bp.route("/confirm", methods=["POST"])
-@limited("requests")
+@rate_limited("requests")
 def send_again():
     if not current_user.is_authenticated:
         return gate.ask_for_login()

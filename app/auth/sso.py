@@ -20,7 +20,7 @@ from app.extensions import connection_given_back, db
 from app.models import OAuthState
 from app.models.logins import email_key
 from app.security import audit, captcha, oidc
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 from app.web import csrf
 
 LONGEST_DESTINATION = 512  # characters: it may have to stand in a cookie
@@ -46,7 +46,7 @@ class AddressForm(Form):
 
 
 @bp.route("/sso/<provider>", methods=["GET", "POST"])
-@limited("provider_start")
+@rate_limited("provider_start")
 def start_sso(provider):
     provider = _provider(provider)
     return _start_to_link(provider) if current_user.is_authenticated else _start(provider)
@@ -54,7 +54,7 @@ def start_sso(provider):
 
 @bp.route("/sso/<provider>/callback", methods=["GET", "POST"])
 @csrf.open_to_other_sites  # a provider's page may post to it (form_post); the state is its token
-@limited("provider_return", methods=["GET", "HEAD", "POST"])
+@rate_limited("provider_return", methods=["GET", "HEAD", "POST"])
 def sso_callback(provider):
     provider = _provider(provider)
     if request.method == "POST":
@@ -76,7 +76,7 @@ def sso_callback(provider):
 
 
 @bp.route("/sso/<provider>/address", methods=["GET", "POST"])
-@limited("availability")
+@rate_limited("availability")
 def sso_address(provider):
     """Ask a user for the address that the provider does not name, and email them."""
     provider, form = _provider(provider), with_captcha(AddressForm())

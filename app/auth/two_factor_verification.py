@@ -10,7 +10,7 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, factor_code_field, form_page
 from app.extensions import db
 from app.security import audit
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 
 
 def is_right(form, field):
@@ -42,7 +42,7 @@ class RecoveryForm(Form):
 
 
 @bp.route("/two-factor/verify", methods=["GET", "POST"])
-@limited("code", with_passkey=["passkey"])
+@rate_limited("code", with_passkey=["passkey"])
 def two_factor_verify():
     user = gate.pending_two_factor()
     if not user:

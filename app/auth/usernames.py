@@ -12,7 +12,7 @@ from app.auth.forms import Form, form_page, username_field
 from app.database import is_duplicate
 from app.extensions import db
 from app.models import User
-from app.security.rate_limits import limited
+from app.security.rate_limits import rate_limited
 
 
 class ChangeUsernameForm(Form):
@@ -25,7 +25,7 @@ class ChangeUsernameForm(Form):
 
 @bp.route("/change-username", methods=["GET", "POST"])
 @gate.reauthentication_required
-@limited("availability")
+@rate_limited("availability")
 def change_username():
     form = ChangeUsernameForm(username=current_user.username)
     if form.validate_on_submit():

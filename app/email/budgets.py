@@ -24,9 +24,9 @@ def budget_for(email: str, lets_in: bool = False, is_reset: bool = False) -> Bud
     them up keeps the owner from resetting: within the hour a reset goes every RESET_EVERY, to an account also when the
     other addresses of its mailbox used up theirs; the last email of a day is a reset, whose link works until there are
     others; and a device that the account recognises has some more of what `lets_in`: resets and magic links. Raises
-    rate_limits.Exceeded as rate_limits.spend() does.
+    rate_limits.Exceeded as rate_limits.hit() does.
     """
-    rate_limits.spend("email")
+    rate_limits.hit("email")
     now, key = clock.now(), email_key(email)
     _one_at_a_time(key)
     hour, day = now - timedelta(hours=1), now - timedelta(days=1)

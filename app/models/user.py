@@ -127,7 +127,7 @@ class User(UserMixin, Model):
         self.password_version = (self.password_version or 0) + 1
 
     def new_password(self, password: str | None) -> dict[str, Any]:
-        """Return the changes that spend() is to make for another password, or for none."""
+        """Return the changes that consume() makes for another password, or for none."""
         hashed = None if password is None else hash_password(password)
         return {"password_hash": hashed, "password_version": self.password_version + 1}
 
@@ -160,7 +160,7 @@ class User(UserMixin, Model):
         rows_changed(update(User).where(User.id == self.id).values(login_count=User.login_count))
         db.session.refresh(self)
 
-    def spend(self, purpose: str, *conditions: ColumnElement[bool], **changes: Any) -> bool:
+    def consume(self, purpose: str, *conditions: ColumnElement[bool], **changes: Any) -> bool:
         """Make the changes that a token was for, unless somebody was faster: one conditional UPDATE."""
         columns = User.metadata.tables["users"].c  # compared exactly, the case of an address included
         unchanged = [columns[name] == getattr(self, name) for name in STATE[purpose]]
@@ -175,7 +175,7 @@ class User(UserMixin, Model):
     def confirm(self, token: str, expiration: int = 3600) -> bool:
         """Confirm the address that the token speaks of. `expiration` (seconds) can only shorten the token's life."""
         claims = tokens.read("confirm", token, max_age=expiration)
-        return not self.confirmed and self.owns("confirm", claims) and self.spend("confirm", confirmed=True)
+        return not self.confirmed and self.owns("confirm", claims) and self.consume("confirm", confirmed=True)
 
     def generate_reset_token(self, expiration: int = 3600) -> str:
         return self.issue_token("reset", expiration)
@@ -187,7 +187,7 @@ class User(UserMixin, Model):
         user = claims and db.session.get(User, claims.subject)
         if not user or not user.owns("reset", claims):
             return False
-        return user.spend("reset", **user.new_password(new), confirmed=True)
+        return user.consume("reset", **user.new_password(new), confirmed=True)
 
     def generate_email_change_token(self, new: str, expiration: int = 3600) -> str:
         return self.issue_token("change_email", expiration, email=new)
@@ -210,7 +210,7 @@ class User(UserMixin, Model):
         """
         new = {"email": email, "email_key": key, "password_version": User.password_version + 1}
         try:
-            return self.spend(purpose, *is_free(key, self.id), **new)
+            return self.consume(purpose, *is_free(key, self.id), **new)
         except IntegrityError as error:  # somebody takes it at this moment
             db.session.rollback()
             if not is_duplicate(error, "users.email_key"):

@@ -1,4 +1,4 @@
-"""How often anything may happen: one table of policies. `@limited` holds a view to some of them, spend() a service.
+"""How often anything may happen: one table of policies. `@rate_limited` holds a view to some of them, hit() a service.
 
 A request is counted before its work, so that of many at once no more than may pass do, and taken back after it if what
 is counted did not happen: a login that succeeds is no failure. Every request of a limited view counts against
@@ -177,7 +177,7 @@ def init_app(app: Flask) -> None:
     rate_limit_storage.init_app(app)
 
 
-def limited(
+def rate_limited(
     *names: str, with_passkey: Iterable[str] | None = None, methods: Iterable[str] = ("POST",)
 ) -> Callable[[View], View]:
     """Hold a view to these policies, and to `requests`, whenever it is asked by one of `methods`.
@@ -204,7 +204,7 @@ def limited(
     return decorate
 
 
-def spend(policy: str, name: str = "") -> None:
+def hit(policy: str, name: str = "") -> None:
     """Count a deed against a policy before it is done; `name` says of which account.
 
     For services: the limit holds whichever view, provider or button leads there. Raises Exceeded.
@@ -214,9 +214,9 @@ def spend(policy: str, name: str = "") -> None:
 
 
 def allows(policy: str, name: str) -> bool:
-    """Count a deed as spend() does, and say whether it is within the policy."""
+    """Count a deed as hit() does, and say whether it is within the policy."""
     try:
-        spend(policy, name)
+        hit(policy, name)
     except Exceeded:
         return False
     return True
