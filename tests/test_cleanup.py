@@ -159,7 +159,7 @@ def test_an_email_that_waits_never_goes(ada, outbox, clock):
     for _ in range(2):
         enqueue("reset", ada)
     db.session.flush()
-    db.session.get(OutboxEmail, 1).done_at = clock.time  # given up once, and retried by an operator
+    db.session.get(OutboxEmail, 1).done_at = clock.time  # given up once, and retried by an administrator
     db.session.commit()
     clock.move(days=400)
     assert run("sent_emails") == 0

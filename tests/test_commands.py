@@ -1,4 +1,4 @@
-"""What an operator does at the command line."""
+"""What an administrator does at the command line."""
 
 import contextvars
 import json
@@ -377,13 +377,13 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
         another_client.post("/auth/reset", data={"email": "ada@example.com"})
     result = flask("users", "send-reset", "ADA")
     assert result.stdout == "An email is on its way to ada@example.com.\n"
-    assert len(outbox()) == 11, "strangers can't use up an operator's emails"
+    assert len(outbox()) == 11, "strangers can't use up an administrator's emails"
     assert (outbox[-1].subject, outbox[-1].recipients) == ("Choose a new password for Flasky", ["ada@example.com"])
     assert "By: those who run Flasky" in outbox[-1].body
     assert outbox.link().rpartition("/")[2] not in result.output
     assert is_logged_in(client), "nothing is changed by the email"
     line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
-    assert (line.action, line.user_id, line.detail) == ("reset_asked", ada.id, {"by": "operator"})
+    assert (line.action, line.user_id, line.detail) == ("reset_asked", ada.id, {"by": "administrator"})
 
     new = "a heron over the lock"
     another_client.post(outbox.link(), data={"password": new, "confirm_password": new})
@@ -401,7 +401,7 @@ def test_an_unknown_name_is_said_in_a_sentence(flask, ada, who):
     assert count(AuditEvent) == 0
 
 
-def test_history_tells_that_it_was_an_operator(flask):
+def test_history_tells_that_it_was_an_administrator(flask):
     flask("users", "create", typed=EVE)
     for verb in ("confirm", "deactivate", "activate", "logout", "export", "keep", "why", "show"):
         flask("users", verb, "eve")
@@ -412,7 +412,7 @@ def test_history_tells_that_it_was_an_operator(flask):
     actions += ["deletion_requested", "deletion_cancelled"]
     assert [line.action for line in lines] == actions
     assert {line.user_id for line in lines} == {User.find("eve").id}
-    assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "operator"}, "", "")] * 8
+    assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "administrator"}, "", "")] * 8
 
 
 # flask users log-out --all, delete, keep, export, purge, cleanup
@@ -479,7 +479,7 @@ def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, 
     assert flask("users", "purge").stdout == "1 account is deleted.\n"
     assert User.find("ada") is None
     line = db.session.scalar(select(AuditEvent))
-    assert (line.action, line.user_id, line.detail) == ("account_deleted", None, {"by": "operator"})
+    assert (line.action, line.user_id, line.detail) == ("account_deleted", None, {"by": "administrator"})
 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
@@ -492,7 +492,7 @@ def test_an_account_is_deleted_at_once(flask, client, ada, bob, outbox, options,
     assert (count(OutboxEmail), db.session.scalars(select(User.username)).all()) == (0, ["bob"])
     assert not is_logged_in(client)
     assert [(line.action, line.detail) for line in db.session.scalars(select(AuditEvent))] == [
-        ("account_deleted", {"by": "operator"})
+        ("account_deleted", {"by": "administrator"})
     ]
 
 
@@ -843,7 +843,7 @@ def test_the_suite_says_which_lines_it_does_not_reach(small_suite, tmp_path):
     assert "app/email/outbox.py" in result.stdout
 
 
-def test_operators_may_give_reserved_names(flask):
+def test_administrators_may_give_reserved_names(flask):
     asked = ["--email", "ops@example.com", "--username", "admin", "--admin"]
     assert flask("users", "create", *asked, typed=f"{PASSWORD}\n{PASSWORD}\n").exit_code == 0
     assert User.find("admin").is_admin

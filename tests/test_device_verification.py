@@ -525,7 +525,7 @@ def test_it_is_no_two_factor_and_no_reauthentication(app, owner, ada, outbox, cl
 # The way out
 
 
-def test_an_operator_lets_the_next_login_pass_once(app, owner, ada, flask, outbox):
+def test_an_administrator_lets_the_next_login_pass_once(app, owner, ada, flask, outbox):
     result = flask("trust-next-login", "ada", "--yes")
     assert result.exit_code == 0
     assert "ada can log in on a new device without a code, once" in result.stdout
@@ -534,7 +534,7 @@ def test_an_operator_lets_the_next_login_pass_once(app, owner, ada, flask, outbo
     assert browser.log_in(ada).location == "/"
     assert history()[-4:] == ["next_login_trusted", "next_login_trust_used", "logged_in", "new_device"]
     detail = db.session.scalar(select(AuditEvent.detail).where(AuditEvent.action == "next_login_trusted"))
-    assert detail["by"] == "operator"
+    assert detail["by"] == "administrator"
     assert app.test_client().log_in(ada).location == VERIFY, "once"
 
 

@@ -445,7 +445,7 @@ def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
     link = link_to(outbox, ADA, SECURE)
 
     def is_held_for_ada():
-        """Nobody gets the address by registering, by a correction, by a change, or by an operator's word."""
+        """Nobody gets the address by registering, by a correction, by a change, or by an administrator's word."""
         another_client.log_in(bob)
         eve.post("/auth/login", data={"login": "eve", "password": PASSWORD})
         answers = (

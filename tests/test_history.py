@@ -159,7 +159,7 @@ def test_what_a_member_did_stays_a_line_each(client, ada):
     assert db.session.scalar(select(func.count()).where(AuditEvent.action == "logged_in")) == 2
 
 
-def test_what_operators_do_is_told_as_theirs(app, client, ada):
+def test_what_administrators_do_is_told_as_theirs(app, client, ada):
     for command in ("deactivate", "activate", "send-reset", "logout"):
         contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
     client.log_in(ada)

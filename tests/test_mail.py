@@ -179,7 +179,7 @@ def test_one_bad_email_does_not_hold_up_the_others(ada, queued, server):
 
 
 def by_hand(statement):
-    """As an operator may do it in the database's own shell, which on SQLite looks at no foreign key."""
+    """As an administrator may do it in the database's own shell, which on SQLite looks at no foreign key."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         is_sqlite = connection.dialect.name == "sqlite"
         keys = (

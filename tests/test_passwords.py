@@ -608,7 +608,7 @@ def test_a_link_does_not_depend_on_who_is_logged_in(client, ada, bob, outbox):
         ("deactivate", "because the account was deactivated."),
     ],
 )
-def test_time_and_operators_give_their_reason_once(app, client, ada, clock, command, words):
+def test_time_and_administrators_give_their_reason_once(app, client, ada, clock, command, words):
     client.log_in(ada)
     if command:
         contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])

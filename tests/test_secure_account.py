@@ -513,7 +513,7 @@ def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client
     assert client.post(link, data=form).status_code == 410
 
 
-def test_an_operators_word_for_an_address_makes_no_earlier_link_good(client, another_client, bob, outbox):
+def test_an_administrators_word_for_an_address_makes_no_earlier_link_good(client, another_client, bob, outbox):
     client.log_in(bob)
     client.post("/auth/reauthenticate", data={"send_code": "y"})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]

@@ -276,7 +276,7 @@ def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):
 # Locked out
 
 
-def test_an_operator_turns_it_off(app, client, another_client, ada, phone, outbox):
+def test_an_administrator_turns_it_off(app, client, another_client, ada, phone, outbox):
     log_in(client, ada, phone)
     run = app.test_cli_runner(catch_exceptions=False).invoke
     said = run(args=["users", "why", "ada"]).stdout

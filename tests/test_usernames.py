@@ -156,7 +156,7 @@ TAKEN_FOR_NOBODY = """
 def test_a_name_that_looks_like_a_reserved_one_is_given_to_nobody(app, name):
     with pytest.raises(ValueError, match="This name is reserved"):
         usernames.check(name)
-    usernames.check(name, by_operator=True)
+    usernames.check(name, by_administrator=True)
 
 
 @pytest.mark.parametrize("name", TAKEN_FOR_NOBODY)
@@ -196,6 +196,6 @@ def test_no_reserved_name_is_proposed(app, wish):
 
 def test_a_long_name_is_compared_at_once(app):
     for name in ("a" + "rn" * 31, "a" + "l1I" * 21, "a" + "vv" * 31, "adm" + "1" * 61, "admin" + "0" * 59):
-        usernames.check(name, by_operator=True)
+        usernames.check(name, by_administrator=True)
         with suppress(ValueError):
             usernames.check(name)

@@ -68,7 +68,7 @@ def forgot(email: str) -> None:
 
 
 def send_reset(user: User) -> None:
-    """Queue the email with the link to choose a new password, on an operator's word."""
+    """Queue the email with the link to choose a new password, on an administrator's word."""
     audit.record(user, "reset_asked")
     outbox.enqueue("reset", user)
 

@@ -139,7 +139,7 @@ def near_miss(email: str) -> str | None:
 
 
 def confirm_manually(user: User) -> None:
-    """Take an address as confirmed on an operator's word."""
+    """Take an address as confirmed on an administrator's word."""
     user.confirmed = True
     audit.record(user, "confirmed")
 

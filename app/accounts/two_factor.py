@@ -81,7 +81,7 @@ def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
 
 
 def reset(user: User) -> None:
-    """Turn two-factor authentication off for an operator, revoke all sessions and notify the user."""
+    """Turn two-factor authentication off for an administrator, revoke all sessions and notify the user."""
     user.lock()
     event = audit.record(user, "two_factor_reset")
     kinds: list[type[Any]] = [RecoveryCode, *FACTORS.values()]

@@ -12,10 +12,10 @@ from app.security import audit
 from config import setting
 
 
-def check(username: str, by_operator: bool = False) -> None:
-    """Raise ValueError, with a reason in words, if a username won't do. Reserved names are for operators to give."""
+def check(username: str, by_administrator: bool = False) -> None:
+    """Raise ValueError, with a reason in words, if a username won't do. Reserved names are for administrators to give."""
     check_username(username)
-    if not by_operator and reserved_names.is_reserved(username, setting("APP_NAME")):
+    if not by_administrator and reserved_names.is_reserved(username, setting("APP_NAME")):
         raise ValueError("This name is reserved. Choose another.")
 
 

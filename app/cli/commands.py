@@ -11,11 +11,11 @@ from app.extensions import db
 
 
 class Commands(AppGroup):
-    """A group of commands for operators."""
+    """A group of commands for administrators."""
 
     def command(self, *args, **options):
         decorate = super().command(*args, **options)
-        return lambda function: decorate(_for_operators(function))
+        return lambda function: decorate(_for_administrators(function))
 
 
 def say_where():
@@ -25,10 +25,10 @@ def say_where():
         click.echo(f"[{name}: {db.engine.url.render_as_string(hide_password=True)}]", err=True)
 
 
-def _for_operators(function):
+def _for_administrators(function):
     @wraps(function)
     def run(*args, **options):
-        g.is_operator = True  # history says so
+        g.is_administrator = True  # history says so
         say_where()
         try:
             return function(*args, **options)

@@ -1,4 +1,4 @@
-"""`flask users`: what an operator can do to accounts."""
+"""`flask users`: what an administrator can do to accounts."""
 
 import json
 from functools import wraps
@@ -64,7 +64,7 @@ def create(email, username, password, no_input, confirmed, admin):
     email, username, password = prompts.complete(email, username, password, no_input)
     try:
         email = registration.normal_email(email)
-        usernames.check(username, by_operator=True)
+        usernames.check(username, by_administrator=True)
         if password is not None:
             passwords.check_new(password, email, username)
         user = registration.register(email, username, password, confirmed=confirmed)

@@ -101,8 +101,8 @@ def record(user: User | None, action: str, **detail: Any) -> AuditEvent:
     if action == LOGIN_FAILED:
         detail.setdefault("method", "password")
     note(PASSKEY_FAILED if detail.get("method") == "passkey" and action == LOGIN_FAILED else action)
-    if g.get("is_operator"):
-        detail["by"] = "operator"
+    if g.get("is_administrator"):
+        detail["by"] = "administrator"
     where = origin()
     event = {"action": action, "user_id": user and user.id, "detail": detail, **where}
     added = AuditEvent(**event, network=network(where["ip"]))

@@ -30,7 +30,7 @@ from app.security import audit, login_delay, tokens
 SWEEP_EVERY = 60  # seconds
 RETRY_EVERY = 5  # seconds between two attempts to reach a storage that is away
 WARN_EVERY = 60  # seconds
-DELAY = "login_delay"  # beside the names of the table, for operators
+DELAY = "login_delay"  # beside the names of the table, for administrators
 
 # The same words for SQLite and PostgreSQL.
 ADD = """
@@ -210,7 +210,7 @@ class Counters:
 
 
 class Kept(NamedTuple):
-    """One line of what is counted now, for operators."""
+    """One line of what is counted now, for administrators."""
 
     name: str
     subject: str

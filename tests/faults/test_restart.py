@@ -1,4 +1,4 @@
-"""A new release, or an operator's SIGTERM: no request fails, and the email in hand is finished or given back."""
+"""A new release, or an administrator's SIGTERM: no request fails, and the email in hand is finished or given back."""
 
 import os
 import signal
