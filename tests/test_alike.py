@@ -175,7 +175,7 @@ def test_logging_in_by_a_wrong_password(stranger, accounts, login):
     assert_alike(nobody, *map(story, accounts))
 
 
-@HIDDEN
+@PREVENTED
 @pytest.mark.parametrize("login", ["{}", "{}@example.com"])
 def test_with_enumeration_prevented_the_password_of_an_unconfirmed_one_is_wrong_too(stranger, bob, login):
     def story(name):
@@ -279,7 +279,7 @@ def addresses(accounts, ida):
     return [*accounts, "ida"]
 
 
-@HIDDEN
+@PREVENTED
 def test_registering(stranger, addresses):
     def story(name):
         it = stranger(name).get("/auth/register")
@@ -292,7 +292,7 @@ def test_registering(stranger, addresses):
     assert_alike(new, *map(story, addresses))
 
 
-@HIDDEN
+@PREVENTED
 def test_registering_twice_with_the_name_that_was_chosen_the_first_time(stranger, addresses):
     """A name is taken, or it is not, whatever became of the address."""
 
@@ -304,7 +304,7 @@ def test_registering_twice_with_the_name_that_was_chosen_the_first_time(stranger
     assert_alike(story("eve"), *map(story, addresses))
 
 
-@HIDDEN
+@PREVENTED
 def test_registering_where_no_more_emails_go(stranger, addresses):
     def story(name):
         it = stranger(name)
@@ -315,7 +315,7 @@ def test_registering_where_no_more_emails_go(stranger, addresses):
     assert_alike(story("eve"), *map(story, addresses))
 
 
-@HIDDEN
+@PREVENTED
 def test_changing_ones_address_to_anothers(stranger, addresses, ada):
     def story(name):
         it = stranger(name)

@@ -18,15 +18,15 @@ from app.email.outbox import enqueue
 from app.email.worker import Delivery
 from app.extensions import db
 from app.models import (
+    AuditEvent,
     Device,
     EmailChallenge,
     EmailChange,
-    AuditEvent,
     Job,
+    OAuthState,
     OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
-    OAuthState,
     User,
     UserSession,
 )

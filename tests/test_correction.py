@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.accounts import registration
 from app.extensions import db
-from app.models import EmailChallenge, AuditEvent, User
+from app.models import AuditEvent, EmailChallenge, User
 
 MISTYPED, RIGHT, ADA = "eve@exmaple.com", "eve@example.com", "ada@example.com"
 CODE = re.compile(r"^\d{4} \d{4}$", re.MULTILINE)

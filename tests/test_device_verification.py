@@ -18,7 +18,7 @@ from test_passwords import NEW, choose, history, is_logged_in, notes
 
 from app.accounts import device_verification
 from app.extensions import db
-from app.models import Device, EmailChallenge, AuditEvent, OutboxEmail, User, UserSession
+from app.models import AuditEvent, Device, EmailChallenge, OutboxEmail, User, UserSession
 
 LOGIN, VERIFY = "/auth/login", "/auth/verify-device"
 WRONG = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."

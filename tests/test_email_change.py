@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.accounts import secure_account
 from app.extensions import db
-from app.models import EmailChallenge, AuditEvent, OutboxEmail
+from app.models import AuditEvent, EmailChallenge, OutboxEmail
 
 ADA, NEW, NEWER, BOB = "ada@example.com", "ada@example.org", "ada@example.net", "bob@example.com"
 THIEFS, OWNERS = "an umbrella for the thief", "a boat for the owner"

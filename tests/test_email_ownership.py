@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.accounts import credentials, email_ownership
 from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import Device, AuditEvent, Identity, OutboxEmail, RemovedCredential, User, UserSession
+from app.models import AuditEvent, Device, Identity, OutboxEmail, RemovedCredential, User, UserSession
 from app.security import tokens
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"

@@ -1,4 +1,4 @@
-"""PREVENT_ENUMERATION=1: whoever registers or changes an address learns nothing about who has an account; emails tell."""
+"""PREVENT_ENUMERATION: registering or changing the address does not reveal who has an account."""
 
 import re
 import threading
@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.accounts import registration
 from app.extensions import db
-from app.models import EmailChange, AuditEvent, User, UserSession
+from app.models import AuditEvent, EmailChange, User, UserSession
 
 pytestmark = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 

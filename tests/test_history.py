@@ -131,7 +131,9 @@ def test_what_strangers_cause_is_one_row_for_an_account_a_network_and_an_hour(
         stranger.post(path, data={field: value.format(name) for field, value in form.items()})
 
     def rows():
-        return db.session.execute(select(AuditEvent.count, AuditEvent.ip).where(AuditEvent.action == action).order_by(AuditEvent.id)).all()
+        return db.session.execute(
+            select(AuditEvent.count, AuditEvent.ip).where(AuditEvent.action == action).order_by(AuditEvent.id)
+        ).all()
 
     clock.time = clock.time.replace(minute=0)
     for number in range(4):

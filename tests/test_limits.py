@@ -10,7 +10,7 @@ from sqlalchemy import event, func, select, text, update
 from test_sso import travel
 
 from app.extensions import db
-from app.models import RateLimitCounter, Device, AuditEvent, LoginDelay, OutboxEmail, User, UserSession
+from app.models import AuditEvent, Device, LoginDelay, OutboxEmail, RateLimitCounter, User, UserSession
 from app.security import rate_limit_storage, rate_limits
 from app.security.rate_limit_storage import counters
 
@@ -385,7 +385,9 @@ def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser, ada)
     assert done
     left = {
         key.split("/")[-4]: count
-        for key, count in db.session.execute(select(RateLimitCounter.id, RateLimitCounter.count).where(RateLimitCounter.count > 0))
+        for key, count in db.session.execute(
+            select(RateLimitCounter.id, RateLimitCounter.count).where(RateLimitCounter.count > 0)
+        )
     }
     assert left == {"login_attempts": 1, "session": 1, "requests": 1}
     assert db.session.scalars(select(LoginDelay)).all() == []

@@ -9,7 +9,7 @@ from clients import PASSWORD, without_tokens
 from sqlalchemy import event, select
 
 from app.extensions import db
-from app.models import EmailChallenge, AuditEvent, UserSession
+from app.models import AuditEvent, EmailChallenge, UserSession
 
 ASK, WAIT = "/auth/magic-link", "/auth/magic-link/sent"
 JSON = {"Accept": "application/json"}

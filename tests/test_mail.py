@@ -18,7 +18,7 @@ from app.email.message import Email
 from app.email.outbox import PURPOSES, enqueue
 from app.email.worker import Delivery
 from app.extensions import db
-from app.models import EmailChallenge, AuditEvent, OutboxEmail
+from app.models import AuditEvent, EmailChallenge, OutboxEmail
 from app.models.outbox_email import WAITS
 from app.security import tokens
 

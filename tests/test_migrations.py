@@ -129,7 +129,9 @@ def test_rows_go_with_their_person_but_history_stays(app, client, ada, outbox):
     db.session.delete(db.session.get(User, ada.id))
     db.session.commit()
     left = {table.name: len(db.session.execute(select(table)).all()) for table in db.metadata.sorted_tables}
-    assert left == dict.fromkeys(left, 0) | {"audit_events": 1, "rate_limit_counters": left["rate_limit_counters"]}, "counters name nobody"
+    assert left == dict.fromkeys(left, 0) | {"audit_events": 1, "rate_limit_counters": left["rate_limit_counters"]}, (
+        "counters name nobody"
+    )
 
 
 def _value(column, number):

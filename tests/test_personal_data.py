@@ -21,15 +21,15 @@ from app import clock
 from app.accounts import account_deletion, personal_data
 from app.extensions import db
 from app.models import (
+    AuditEvent,
     Device,
     EmailChallenge,
-    AuditEvent,
     Identity,
     Job,
+    OAuthState,
     OutboxEmail,
     Passkey,
     PasskeyChallenge,
-    OAuthState,
     User,
     UserSession,
 )
@@ -223,7 +223,9 @@ def test_no_secret_is_in_the_export(app, outbox):
 def test_it_is_a_zip_that_is_made_while_it_is_sent(client, ada):
     client.log_in(ada)
     noise = [f"{NASTY}{ada.password_hash}{number**999}" for number in range(2, 200)]
-    db.session.add_all([AuditEvent(user_id=ada.id, action="noise", detail={NASTY: text}, user_agent=text) for text in noise])
+    db.session.add_all(
+        [AuditEvent(user_id=ada.id, action="noise", detail={NASTY: text}, user_agent=text) for text in noise]
+    )
     db.session.commit()
     answer = client.post("/auth/export", buffered=True)
     assert (answer.status_code, answer.mimetype) == (200, "application/zip")

@@ -14,7 +14,7 @@ from test_passwords import NEW, beside, choose, history, is_logged_in, notes
 from app.accounts import two_factor, two_factor_codes
 from app.auth import gate
 from app.extensions import db
-from app.models import Authenticator, AuditEvent, User, UserSession
+from app.models import AuditEvent, Authenticator, User, UserSession
 from app.security import tokens
 
 STEP, ASK = "/auth/two-factor/verify", "/auth/reauthenticate"
@@ -504,7 +504,9 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, outb
     assert history()[-5:] == lines
     page = client.get("/auth/history").text
     assert "Somebody typed a wrong code at two-factor authentication" in page
-    details = db.session.scalars(select(AuditEvent.detail).where(AuditEvent.action.in_(lines[:2])).order_by(AuditEvent.id)).all()
+    details = db.session.scalars(
+        select(AuditEvent.detail).where(AuditEvent.action.in_(lines[:2])).order_by(AuditEvent.id)
+    ).all()
     assert phone.totp.secret not in str(details)
 
 

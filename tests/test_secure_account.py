@@ -23,10 +23,10 @@ from app.accounts import (
 from app.email.outbox import ASKED_FOR, enqueue, recipient_hash
 from app.extensions import db
 from app.models import (
+    AuditEvent,
     Authenticator,
     Device,
     EmailChange,
-    AuditEvent,
     Identity,
     OutboxEmail,
     Passkey,
@@ -53,7 +53,9 @@ def link_to(event, email=None):
 
 
 def newest(action):
-    return db.session.scalar(select(AuditEvent).where(AuditEvent.action == action).order_by(AuditEvent.id.desc()).limit(1))
+    return db.session.scalar(
+        select(AuditEvent).where(AuditEvent.action == action).order_by(AuditEvent.id.desc()).limit(1)
+    )
 
 
 def passkey_of(user, name="owner's", event=None):
@@ -226,7 +228,9 @@ def test_no_link_leaves_an_account_without_two_factor_that_had_it(app, reported,
             session = session_of(user)
         kinds = two_factor.methods(user)
         reported(user, session)
-        event = db.session.scalar(select(AuditEvent).where(AuditEvent.user_id == user.id).order_by(AuditEvent.id.desc()).limit(1))
+        event = db.session.scalar(
+            select(AuditEvent).where(AuditEvent.user_id == user.id).order_by(AuditEvent.id.desc()).limit(1)
+        )
         assert event.action in secure_account.CHANGES
         later(user, session)
         take_back(event)

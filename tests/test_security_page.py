@@ -28,14 +28,14 @@ from app.auth import gate
 from app.email import budgets
 from app.email.outbox import NOTICES_AN_HOUR
 from app.models import (
+    AuditEvent,
     Device,
     EmailChallenge,
     EmailChange,
-    AuditEvent,
+    OAuthState,
     OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
-    OAuthState,
     UserSession,
     email_challenge,
     oauth_state,

@@ -130,7 +130,9 @@ def test_ending_all_others_leaves_this_one_and_other_people(browser, ada, bob):
     assert bobs.get("/").location == "/auth/unconfirmed"
     assert is_logged_in(laptop)
     phone.log_in(ada)
-    assert notes(laptop.post("/auth/devices/revoke-others", follow_redirects=True)) == ["1 other browser is logged out."]
+    assert notes(laptop.post("/auth/devices/revoke-others", follow_redirects=True)) == [
+        "1 other browser is logged out."
+    ]
 
 
 def test_ending_this_browser_signs_it_out(app, browser, ada):

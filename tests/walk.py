@@ -23,7 +23,7 @@ from app import clock
 from app.accounts import sso, two_factor
 from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import Authenticator, Device, AuditEvent, Identity, Passkey, User, UserSession
+from app.models import AuditEvent, Authenticator, Device, Identity, Passkey, User, UserSession
 from app.security import tokens
 from config import Provider
 

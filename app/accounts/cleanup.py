@@ -23,15 +23,15 @@ from app.accounts.jobs import Batches, Incomplete, in_words, log, register, regi
 from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import (
+    AuditEvent,
     Authenticator,
     Device,
     EmailChallenge,
     EmailChange,
-    AuditEvent,
+    OAuthState,
     OutboxEmail,
     PasskeyChallenge,
     RemovedCredential,
-    OAuthState,
     User,
     UserSession,
 )

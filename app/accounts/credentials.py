@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, UniqueConstraint, delete, exists, insert, select
 
 from app.extensions import db, rows_changed
-from app.models import Credential, AuditEvent, RemovedCredential, User
+from app.models import AuditEvent, Credential, RemovedCredential, User
 
 RESTORABLE = timedelta(days=7)
 

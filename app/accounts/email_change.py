@@ -6,7 +6,7 @@ from app import clock, signals
 from app.accounts import sessions
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import EmailChange, AuditEvent, User, UserSession
+from app.models import AuditEvent, EmailChange, User, UserSession
 from app.models.logins import email_key
 from app.security import audit
 

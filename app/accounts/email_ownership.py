@@ -12,7 +12,7 @@ from app import clock
 from app.accounts import credentials, sessions
 from app.email import outbox
 from app.extensions import rows_changed
-from app.models import EmailChange, AuditEvent, PasskeyChallenge, OAuthState, User
+from app.models import AuditEvent, EmailChange, OAuthState, PasskeyChallenge, User
 
 # Every column of `users` and every table about an account is in one of these; a test compares.
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(

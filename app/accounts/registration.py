@@ -13,7 +13,7 @@ from app import clock, signals
 from app.database import broken_rule, is_duplicate
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import EmailChallenge, AuditEvent, OutboxEmail, User
+from app.models import AuditEvent, EmailChallenge, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # for those who call these verbs
 from app.models.user import hash_password, is_free
@@ -116,7 +116,11 @@ def correct(user: User, email: str) -> bool:
 
     Raises ValueError, with a reason in words, after five within the hour, or if the address gets too many emails.
     """
-    hour = (AuditEvent.user_id == user.id, AuditEvent.action == CORRECTED, AuditEvent.at > clock.now() - CORRECTIONS_WITHIN)
+    hour = (
+        AuditEvent.user_id == user.id,
+        AuditEvent.action == CORRECTED,
+        AuditEvent.at > clock.now() - CORRECTIONS_WITHIN,
+    )
     if (db.session.scalar(select(func.count()).where(*hour)) or 0) >= CORRECTIONS:
         raise ValueError("You have changed it often. Wait an hour, then try again.")
     if not budgets.budget_for(email):

@@ -13,7 +13,7 @@ from app import clock, signals
 from app.accounts import credentials, email_ownership, registration, sessions, two_factor
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import EmailChange, AuditEvent, User
+from app.models import AuditEvent, EmailChange, User
 from app.security import audit, tokens
 
 LINK_LIFETIME = timedelta(seconds=tokens.LIFETIMES["secure_account"])
@@ -84,7 +84,9 @@ def take_back(link: Link) -> bool:
     user.lock()
     if link.email != user.email and registration.is_taken(link.email, user):
         return False
-    if not rows_changed(update(AuditEvent).where(AuditEvent.id == event.id, AuditEvent.link_revoked_at.is_(None)).values(_revoked())):
+    if not rows_changed(
+        update(AuditEvent).where(AuditEvent.id == event.id, AuditEvent.link_revoked_at.is_(None)).values(_revoked())
+    ):
         return False
     had_two_factor = two_factor.was_on(user, before=start)
     if not user.confirmed:
@@ -133,7 +135,9 @@ def _start(user: User, event: AuditEvent, everything: bool) -> int:
     authentication that was on before the event stays on: a change before which it was off is undone only if the user
     asks for `everything`, since a link may be opened by somebody who only reads the mailbox.
     """
-    candidates = db.session.scalars(select(AuditEvent).where(*_can_be_undone(user, event)).order_by(AuditEvent.id)).all()
+    candidates = db.session.scalars(
+        select(AuditEvent).where(*_can_be_undone(user, event)).order_by(AuditEvent.id)
+    ).all()
     if everything:
         return min([event.id, *(candidate.id for candidate in candidates)])
     was_on = two_factor.was_on(user, before=event.id)
@@ -149,7 +153,13 @@ def _can_be_undone(user: User, event: AuditEvent) -> list[ColumnElement[bool]]:
     changed = (EmailChange.user_id == user.id, EmailChange.event_id < event.id)
     newest = select(func.coalesce(func.max(EmailChange.event_id), 0)).where(*changed).scalar_subquery()
     recent = (AuditEvent.at > clock.now() - LINK_LIFETIME, AuditEvent.link_revoked_at.is_(None))
-    return [AuditEvent.user_id == user.id, AuditEvent.action.in_(CHANGES), *recent, AuditEvent.id < event.id, AuditEvent.id > newest]
+    return [
+        AuditEvent.user_id == user.id,
+        AuditEvent.action.in_(CHANGES),
+        *recent,
+        AuditEvent.id < event.id,
+        AuditEvent.id > newest,
+    ]
 
 
 def _email_before(user: User, start: int) -> str:

@@ -95,7 +95,9 @@ def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | No
         return Outcome.CLOSED, None
     if not external_identity.email:
         return Outcome.NO_ADDRESS, None
-    user = registration.join(external_identity.email, usernames.propose(*external_identity.names), external_identity.is_proved)
+    user = registration.join(
+        external_identity.email, usernames.propose(*external_identity.names), external_identity.is_proved
+    )
     _add(user, external_identity)
     return Outcome.CREATED, user
 
@@ -112,7 +114,13 @@ def link(user: User, external_identity: ExternalIdentity) -> Linked:
             return Linked.TOO_MANY
         event = audit.record(user, "identity_linked", provider=external_identity.provider)
         identity = _add(user, external_identity, event)
-        outbox.enqueue("identity_linked", user, event=event, label=_label(external_identity.provider), address=external_identity.email)
+        outbox.enqueue(
+            "identity_linked",
+            user,
+            event=event,
+            label=_label(external_identity.provider),
+            address=external_identity.email,
+        )
     return Linked.DONE if identity.user_id == user.id else Linked.ANOTHERS
 
 
@@ -194,8 +202,14 @@ def _take_over(owner: User, external_identity: ExternalIdentity) -> User:
 
 def _add(user: User, external_identity: ExternalIdentity, event: AuditEvent | None = None) -> Identity:
     db.session.flush()
-    identity = Identity(event_id=event and event.id, user_id=user.id, email=external_identity.email, last_used_at=clock.now())
-    identity.provider, identity.issuer, identity.subject = external_identity.provider, external_identity.issuer, external_identity.subject
+    identity = Identity(
+        event_id=event and event.id, user_id=user.id, email=external_identity.email, last_used_at=clock.now()
+    )
+    identity.provider, identity.issuer, identity.subject = (
+        external_identity.provider,
+        external_identity.issuer,
+        external_identity.subject,
+    )
     db.session.add(identity)
     db.session.flush()
     return identity

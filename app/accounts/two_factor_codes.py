@@ -58,13 +58,17 @@ def check_code(user: User, code: str, device: str) -> None:
 
 def _check_pause(user: User, where: int) -> None:
     """Raise ValueError, with an advice, if so many wrong codes were typed that none is looked at just now."""
-    wrong = (AuditEvent.user_id == user.id, AuditEvent.action == FAILED, AuditEvent.detail["device"].as_integer() == where)
+    wrong = (
+        AuditEvent.user_id == user.id,
+        AuditEvent.action == FAILED,
+        AuditEvent.detail["device"].as_integer() == where,
+    )
     right = (AuditEvent.user_id == user.id, AuditEvent.action.in_([USED, "password_changed", "password_reset"]))
     last = select(func.max(AuditEvent.id)).where(*right).scalar_subquery()
     lately = func.count(case((AuditEvent.at > clock.now() - PAUSE, 1)))
     in_a_row = func.count(case((or_(last.is_(None), AuditEvent.id > last), 1)))
-    recent, in_a_row = db.session.execute(select(lately, in_a_row).where(*wrong)).one()
-    if row >= MOST:
+    recent, total = db.session.execute(select(lately, in_a_row).where(*wrong)).one()
+    if total >= MOST:
         raise ValueError(STOPPED)
-    if tries >= MAX_ATTEMPTS:
+    if recent >= MAX_ATTEMPTS:
         raise ValueError(PAUSED)

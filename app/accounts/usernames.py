@@ -13,7 +13,7 @@ from config import setting
 
 
 def check(username: str, by_administrator: bool = False) -> None:
-    """Raise ValueError, with a reason in words, if a username won't do. Reserved names are for administrators to give."""
+    """Raise ValueError, with a reason, unless the username is allowed. Only administrators may give reserved names."""
     check_username(username)
     if not by_administrator and reserved_names.is_reserved(username, setting("APP_NAME")):
         raise ValueError("This name is reserved. Choose another.")

@@ -15,7 +15,7 @@ from app.extensions import db
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.models.user import MAX_PASSWORD_LENGTH
 from app.security import audit, captcha
-from app.security.rate_limits import is_stormy, limited
+from app.security.rate_limits import is_stormy, rate_limited
 
 FAILED_WITHIN = timedelta(minutes=15)
 

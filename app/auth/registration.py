@@ -103,7 +103,9 @@ def unconfirmed():
     code, correction = CodeForm(), CorrectionForm()
     if "code" in request.form and code.validate_on_submit() and _confirm_by_code(code):
         return gate.go_on()
-    is_correction = "email" in request.form and not current_app.config["PREVENT_ENUMERATION"]  # it says who has an account
+    is_correction = (
+        "email" in request.form and not current_app.config["PREVENT_ENUMERATION"]
+    )  # it says who has an account
     if is_correction and correction.validate_on_submit() and _correct(correction):
         return redirect(url_for("auth.unconfirmed"))
     return form_page(

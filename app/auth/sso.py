@@ -11,7 +11,7 @@ from wtforms.validators import ValidationError
 
 from app import clock
 from app.accounts import registration, sso
-from app.accounts.sso import Linked, Outcome, ExternalIdentity
+from app.accounts.sso import ExternalIdentity, Linked, Outcome
 from app.auth import gate
 from app.auth.blueprint import bp
 from app.auth.forms import Form, captcha_field, email_field, form_page, with_captcha
@@ -99,7 +99,9 @@ def link_sso(provider):
     if current_user.is_authenticated:
         return _link_waiting(provider, waiting)
     here = url_for("auth.link_sso", provider=provider.name)
-    return render_template("auth/sso_taken.html", provider=provider, email=waiting["external_identity"].email, here=here)
+    return render_template(
+        "auth/sso_taken.html", provider=provider, email=waiting["external_identity"].email, here=here
+    )
 
 
 @bp.route("/connections")

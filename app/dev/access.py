@@ -18,7 +18,11 @@ from config import kept_secret, path_in_cookie_name
 TOKEN_LENGTH = 24  # hexadecimal digits, so that the link fits in a line of a terminal
 COOKIE_LASTS = timedelta(days=365)
 PROXY_HEADERS = ("x-forwarded", "forwarded", "x-real-ip", "via")
-ASKED_BY_THE_APPLICATION = {"dev.mock_provider_metadata", "dev.mock_provider_keys", "dev.mock_provider_token"}  # which has no cookies
+ASKED_BY_THE_APPLICATION = {
+    "dev.mock_provider_metadata",
+    "dev.mock_provider_keys",
+    "dev.mock_provider_token",
+}  # which has no cookies
 
 log = logging.getLogger(__name__)
 

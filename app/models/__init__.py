@@ -2,7 +2,6 @@
 
 from app.models.audit_event import AuditEvent
 from app.models.authenticator import Authenticator
-from app.models.chore import Chore
 from app.models.credential import Credential, RemovedCredential
 from app.models.device import Device
 from app.models.email_challenge import EmailChallenge
@@ -14,29 +13,28 @@ from app.models.oauth_state import OAuthState
 from app.models.outbox_email import OutboxEmail
 from app.models.passkey import Passkey
 from app.models.passkey_challenge import PasskeyChallenge
-from app.models.rate_limit_counter import Count
+from app.models.rate_limit_counter import RateLimitCounter
 from app.models.recovery_code import RecoveryCode
 from app.models.user import User
 from app.models.user_session import UserSession
 
 __all__ = [
+    "AuditEvent",
     "Authenticator",
-    "Chore",
-    "Count",
     "Credential",
     "Device",
     "EmailChallenge",
     "EmailChange",
-    "Event",
     "Identity",
     "Job",
     "LoginDelay",
+    "OAuthState",
     "OutboxEmail",
     "Passkey",
     "PasskeyChallenge",
+    "RateLimitCounter",
     "RecoveryCode",
     "RemovedCredential",
-    "OAuthState",
     "User",
     "UserSession",
 ]

@@ -64,7 +64,9 @@ class EmailChallenge(Model):
             return False
         is_right = tokens.is_code(self.purpose, self._about, code) and self.is_open  # the same work for nobody
         mine = update(EmailChallenge).where(EmailChallenge.id == self.id, EmailChallenge.used_at.is_(None))
-        counted = rows_changed(mine.where(EmailChallenge.attempts < MAX_ATTEMPTS).values(attempts=EmailChallenge.attempts + 1))
+        counted = rows_changed(
+            mine.where(EmailChallenge.attempts < MAX_ATTEMPTS).values(attempts=EmailChallenge.attempts + 1)
+        )
         if not counted or self.user is None or not is_right:
             return False
         return rows_changed(mine.values(used_at=clock.now())) == 1

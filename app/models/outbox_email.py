@@ -85,7 +85,9 @@ class OutboxEmail(Model):
         while found := db.session.execute(oldest.with_for_update(skip_locked=True)).one_or_none():
             email_id, attempts = found
             is_hopeless = attempts > len(WAITS)
-            change = cls._given_up() if is_hopeless else {"claimed_until": clock.now() + LEASE, "attempts": cls.attempts + 1}
+            change = (
+                cls._given_up() if is_hopeless else {"claimed_until": clock.now() + LEASE, "attempts": cls.attempts + 1}
+            )
             mine = rows_changed(update(cls).where(cls.id == email_id, *waiting).values(change))
             db.session.commit()
             if mine and not is_hopeless:

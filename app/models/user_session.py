@@ -16,7 +16,10 @@ class UserSession(Model):
     __tablename__ = "user_sessions"
     __table_args__ = (  # no AUTOINCREMENT: the id is random
         Index(
-            None, "revoked_at", postgresql_where=text("revoked_at IS NOT NULL"), sqlite_where=text("revoked_at IS NOT NULL")
+            None,
+            "revoked_at",
+            postgresql_where=text("revoked_at IS NOT NULL"),
+            sqlite_where=text("revoked_at IS NOT NULL"),
         ),
     )
 

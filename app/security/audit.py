@@ -156,7 +156,11 @@ def networks(ip: str) -> list[str]:
 
 def failures(ip: str, within: timedelta) -> int:
     """Return how many logins failed from the network of `ip` lately: those of a line count with its latest."""
-    lately = (AuditEvent.network == network(ip), AuditEvent.at > clock.now() - within, AuditEvent.action == LOGIN_FAILED)
+    lately = (
+        AuditEvent.network == network(ip),
+        AuditEvent.at > clock.now() - within,
+        AuditEvent.action == LOGIN_FAILED,
+    )
     return db.session.scalar(select(func.sum(AuditEvent.count)).where(*lately)) or 0
 
 

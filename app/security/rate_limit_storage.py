@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock
 from app.database import UtcDateTime
 from app.extensions import counting_connection
-from app.models import RateLimitCounter, LoginDelay
+from app.models import LoginDelay, RateLimitCounter
 from app.models.logins import login_key
 from app.security import audit, login_delay, tokens
 
@@ -34,16 +34,16 @@ DELAY = "login_delay"  # beside the names of the table, for administrators
 
 # The same words for SQLite and PostgreSQL.
 ADD = """
-    INSERT INTO rate_limit_counters (id, count, expires_at) VALUES {rows}
+    INSERT INTO rate_limit_counters AS counters (id, count, expires_at) VALUES {rows}
     ON CONFLICT (id) DO UPDATE SET
-        count = CASE WHEN rate_limit_counters.expires_at > :now THEN rate_limit_counters.count ELSE 0 END + excluded.count,
-        expires_at = CASE WHEN rate_limit_counters.expires_at > :now THEN rate_limit_counters.expires_at ELSE excluded.expires_at END
+        count = CASE WHEN counters.expires_at > :now THEN counters.count ELSE 0 END + excluded.count,
+        expires_at = CASE WHEN counters.expires_at > :now THEN counters.expires_at ELSE excluded.expires_at END
     RETURNING id, count
 """
 
 TAKE_BACK = """
-    INSERT INTO rate_limit_counters (id, count, expires_at) VALUES {rows}
-    ON CONFLICT (id) DO UPDATE SET count = CASE WHEN rate_limit_counters.count > 0 THEN rate_limit_counters.count - 1 ELSE 0 END
+    INSERT INTO rate_limit_counters AS counters (id, count, expires_at) VALUES {rows}
+    ON CONFLICT (id) DO UPDATE SET count = CASE WHEN counters.count > 0 THEN counters.count - 1 ELSE 0 END
 """
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,14 @@ class Database(Storage):
             connection.execute(statement, values | {"now": clock.now()})
 
     def get(self, key: str) -> int:
-        return self._one(select(RateLimitCounter.count).where(RateLimitCounter.id == key, RateLimitCounter.expires_at > clock.now())) or 0
+        return (
+            self._one(
+                select(RateLimitCounter.count).where(
+                    RateLimitCounter.id == key, RateLimitCounter.expires_at > clock.now()
+                )
+            )
+            or 0
+        )
 
     def get_expiry(self, key: str) -> float:
         until: datetime | None = self._one(select(RateLimitCounter.expires_at).where(RateLimitCounter.id == key))

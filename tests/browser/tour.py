@@ -393,7 +393,11 @@ TOUR = [
         submit("/auth/change-email", "Change email", {"New email address": "bob@example.com"}),
     ),
     ("change email by code", STRANGER, after(prove_email_ownership, address("/auth/change-email"))),
-    ("change email by code, sent", STRANGER, after(prove_email_ownership, submit("/auth/change-email", "Send me a code"))),
+    (
+        "change email by code, sent",
+        STRANGER,
+        after(prove_email_ownership, submit("/auth/change-email", "Send me a code")),
+    ),
     ("address changed", ADA, after(change_the_address, follow("Use this address"))),
     (
         "take it back, another address",

@@ -12,7 +12,7 @@ from serving import Browser, all_at_once, registration
 from sqlalchemy import select, update
 
 from app.extensions import db
-from app.models import EmailChange, AuditEvent, OutboxEmail, User, UserSession
+from app.models import AuditEvent, EmailChange, OutboxEmail, User, UserSession
 
 pytestmark = pytest.mark.extended
 

@@ -20,7 +20,7 @@ from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 from test_shared_limits import CROWD, ready
 
 from app.extensions import db
-from app.models import Count
+from app.models import RateLimitCounter
 from app.security import rate_limit_storage
 
 pytestmark = [pytest.mark.extended, on_sqlite]
