@@ -104,7 +104,7 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "history of strangers": (
         AuditEvent,
         30,
-        lambda user, at: AuditEvent(user_id=user.id, action="reset_asked", key=secrets.token_hex(8), at=at),
+        lambda user, at: AuditEvent(user_id=user.id, action="reset_requested", key=secrets.token_hex(8), at=at),
     ),
     "devices": (Device, 365, lambda user, at: Device(user_id=user.id, key="x", first_seen_at=at, last_seen_at=at)),
 }

@@ -383,7 +383,7 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
     assert outbox.link().rpartition("/")[2] not in result.output
     assert is_logged_in(client), "nothing is changed by the email"
     line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
-    assert (line.action, line.user_id, line.detail) == ("reset_asked", ada.id, {"by": "administrator"})
+    assert (line.action, line.user_id, line.detail) == ("reset_requested", ada.id, {"by": "administrator"})
 
     new = "a heron over the lock"
     another_client.post(outbox.link(), data={"password": new, "confirm_password": new})

@@ -118,7 +118,7 @@ def test_the_whole_story(app, client, another_client, ada, outbox, clock):
     assert len(outbox()) == 3
     for login, status in ((ADA, 422), (NEW.upper(), 302)):
         assert another_client.post("/auth/login", data={"login": login, "password": PASSWORD}).status_code == status
-    assert (has_happened("email_change_asked"), has_happened("email_changed")) == (1, 1)
+    assert (has_happened("email_change_requested"), has_happened("email_changed")) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_will_not_do_is_said_beside_its_field(client, ada, bob, outbox, fie
     assert error in help_of(page, field)
     assert value_of(page, "email").lower() == form["email"].lower()
     assert PASSWORD not in page.text
-    assert (outbox(), has_happened("email_change_asked")) == ([], 0)
+    assert (outbox(), has_happened("email_change_requested")) == ([], 0)
 
 
 def test_strangers_and_the_unconfirmed_are_held_back(client, bob, outbox):
@@ -418,7 +418,7 @@ def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, t
     sent = {(message.recipients[0], page) for message in outbox() for page in re.findall(r"/auth/[\w-]+", message.body)}
     assert sent == {(ADA, "/auth/reset")}
     dropped = select(OutboxEmail.name).where(OutboxEmail.status == "obsolete").order_by(OutboxEmail.name)
-    assert db.session.scalars(dropped).all() == ["change_email", "email_change_asked", "email_changed", "reset"]
+    assert db.session.scalars(dropped).all() == ["change_email", "email_change_requested", "email_changed", "reset"]
 
 
 def test_a_link_takes_it_back_once_and_ten_at_once_are_one(app, client, ada, outbox):
@@ -549,7 +549,7 @@ def test_of_ten_at_once_with_the_right_code_one_is_heard(app, without_password, 
         answers = list(pool.map(lambda tab: ask(tab, NEW, code=code).status_code, tabs))
     assert sorted(answers)[0] == 302
     assert set(sorted(answers)[1:]) <= {422, 429}
-    assert has_happened("email_change_asked") == 1
+    assert has_happened("email_change_requested") == 1
 
 
 def test_five_wrong_codes_make_the_right_one_wrong(without_password, outbox):
@@ -583,7 +583,7 @@ def test_of_who_has_a_password_no_code_will_do(client, ada, outbox):
     client.log_in(ada)
     client.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
     assert "Write your password." in help_of(ask(client, NEW, password="", code=code_in(outbox()[-1])), "password")
-    assert has_happened("email_change_asked") == 0
+    assert has_happened("email_change_requested") == 0
 
 
 def test_the_cap_of_emails_uses_up_no_code_and_is_told(app, without_password, ada, outbox):

@@ -201,7 +201,7 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     assert not is_in(another_client)
     assert log_in(another_client, NEW).location == "/"
     assert history().count("email_ownership_proved") == 1
-    others = {"registered", "magic_link_asked", "reset_asked", "new_device"}
+    others = {"registered", "magic_link_requested", "reset_requested", "new_device"}
     assert [line for line in history() if line not in others] == [
         "logged_in",
         "email_ownership_proved",

@@ -115,8 +115,8 @@ def test_a_failed_login_stands_in_the_history_of_whose_name_it_was(client, anoth
 
 CAUSED = {  # what a stranger can send about an account or about none, and what it is called
     "login_failed": ("/auth/login", {"login": "{}", "password": "wrong"}),
-    "reset_asked": ("/auth/reset", {"email": "{}@example.com"}),
-    "magic_link_asked": ("/auth/magic-link", {"email": "{}@example.com"}),
+    "reset_requested": ("/auth/reset", {"email": "{}@example.com"}),
+    "magic_link_requested": ("/auth/magic-link", {"email": "{}@example.com"}),
 }
 
 
@@ -207,9 +207,9 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
     client.post("/auth/delete", data={"email": "new@example.com"})
     happened = set(db.session.scalars(select(AuditEvent.action)))
     assert happened >= {
-        *("registered", "confirmed", "logged_in", "login_failed", "new_device", "email_change_asked"),
-        *("email_changed", "magic_link_asked", "reauthenticated", "logged_out_others", "exported"),
-        *("password_changed", "reset_asked", "password_reset", "deletion_requested"),
+        *("registered", "confirmed", "logged_in", "login_failed", "new_device", "email_change_requested"),
+        *("email_changed", "magic_link_requested", "reauthenticated", "logged_out_others", "exported"),
+        *("password_changed", "reset_requested", "password_reset", "deletion_requested"),
     }
 
     secrets = typed | set(db.session.scalars(select(UserSession.id)))

@@ -77,7 +77,7 @@ def test_the_whole_story(client, ada, outbox, clock):
     assert is_in(client)
     assert client.get_cookie("session").expires is not None, "kept logged in, as was asked for"
     assert db.session.scalar(select(UserSession)).method == "magic_link"
-    assert history() == ["magic_link_asked", "logged_in"]
+    assert history() == ["magic_link_requested", "logged_in"]
 
 
 def test_the_code_lets_the_asking_browser_in_while_nobody_opened_the_link(client, another_client, ada, outbox):
@@ -335,7 +335,7 @@ def test_a_deactivated_account_stays_shut(app, client, ada, outbox):
     assert "This account has been deactivated" in client.get("/auth/login").text
     assert not is_in(client)
     assert db.session.scalars(select(UserSession)).all() == []
-    assert history() == ["magic_link_asked"]
+    assert history() == ["magic_link_requested"]
 
 
 def test_of_ten_uses_of_a_link_at_once_one_gets_in(app, client, ada, outbox):

@@ -452,7 +452,7 @@ def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_cli
     assert "Firefox on Linux" in outbox[1].body
     assert "127.0.0.1" in outbox[1].body
     assert outbox.link(1).startswith("/auth/secure-account/")
-    assert history() == ["logged_in", "logged_in", "new_device", "reset_asked", "password_reset"]
+    assert history() == ["logged_in", "logged_in", "new_device", "reset_requested", "password_reset"]
 
     assert client.get(outbox.link(0)).status_code == 410
     assert choose(client, outbox.link(0), "a third lantern").status_code == 410

@@ -156,13 +156,13 @@ def test_an_export_does_not_say_where_strangers_are(app, client, another_client,
     outbox()
     held = personal_data.everything(ada)
     assert {row["action"] for row in held["audit_events"] if not row["ip"]} >= {
-        "login_failed", "reset_asked", "magic_link_asked", "two_factor_failed"
+        "login_failed", "reset_requested", "magic_link_requested", "two_factor_failed"
     }  # fmt: skip
     assert {row["name"] for row in held["outbox"] if not row["details"]["ip"]} >= {"reset", "magic_link"}
     text = everything_of(ada)
     assert "db8:bad" not in text
     assert "Strange" not in text
-    assert "reset_asked" in {row["action"] for row in held["audit_events"] if row["ip"] == "192.0.2.1"}
+    assert "reset_requested" in {row["action"] for row in held["audit_events"] if row["ip"] == "192.0.2.1"}
     assert {row["ip"] for row in held["user_sessions"]} == {"192.0.2.1", "127.0.0.1"}
     assert [row["details"]["user_agent"] for row in held["outbox"] if row["details"]["ip"] == "192.0.2.1"]
 

@@ -17,14 +17,14 @@ def ask(user: User, email: str) -> bool:
     If the new one belongs to somebody, they get an email that says so.
     """
     owner = User.find(email)
-    event = audit.record(user, "email_change_asked", new=email)
+    event = audit.record(user, "email_change_requested", new=email)
     if not budgets.budget_for(email):
         return False
     if owner in {None, user}:
         outbox.enqueue("change_email", user, to=email, claims={"email": email}, new_email=email)
     else:
         outbox.enqueue("account_exists", owner)
-    outbox.enqueue("email_change_asked", user, event=event, new_email=email)
+    outbox.enqueue("email_change_requested", user, event=event, new_email=email)
     return True
 
 

@@ -21,7 +21,7 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     Asked `earlier` in the same browser, it is the same code again.
     """
     user = User.find(email)
-    audit.record(user, "magic_link_asked")
+    audit.record(user, "magic_link_requested")
     budget = budgets.budget_for(email, lets_in=True)
     # A code that no email carries is for nobody: else it could be guessed without end.
     owner = {"user_id": user and user.id, "state": (user or User()).state("magic_link")} if budget else {}

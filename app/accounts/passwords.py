@@ -57,7 +57,7 @@ def remove(user: User, keep: UserSession) -> bool:
 def forgot(email: str) -> None:
     """Queue an email to `email`: a link to choose a new password, or that it has no account. It costs the same."""
     user = User.find(email)
-    audit.record(user, "reset_asked")
+    audit.record(user, "reset_requested")
     budget = budgets.budget_for(email, lets_in=True, is_reset=True)
     if budget and user:
         outbox.enqueue("reset", user, budget=budget)
@@ -69,7 +69,7 @@ def forgot(email: str) -> None:
 
 def send_reset(user: User) -> None:
     """Queue the email with the link to choose a new password, on an administrator's word."""
-    audit.record(user, "reset_asked")
+    audit.record(user, "reset_requested")
     outbox.enqueue("reset", user)
 
 

@@ -24,7 +24,7 @@ PASSKEY_FAILED, CODE_FAILED = "passkey_failed", "code_failed"
 PASSWORD_CHECKED = "password_checked"  # noqa: S105 - a name
 # What strangers can cause again and again, to any account or to none. Registering again is written as registering is
 # (alike With PREVENT_ENUMERATION), and bounded by the limit of registrations.
-STRANGERS = {LOGIN_FAILED, "reset_asked", "magic_link_asked", "recovery_code_failed"}
+STRANGERS = {LOGIN_FAILED, "reset_requested", "magic_link_requested", "recovery_code_failed"}
 HOUR = 3600  # seconds
 PAGE = 50  # lines
 
@@ -48,8 +48,8 @@ WORDS = {
     "logged_out": "You logged out",
     "logged_out_others": "You logged out your other browsers",
     "logged_out_everywhere": "You were logged out everywhere",
-    "magic_link_asked": "A link to log in was asked for",
-    "reset_asked": "A link to choose a new password was asked for",
+    "magic_link_requested": "A link to log in was asked for",
+    "reset_requested": "A link to choose a new password was asked for",
     "password_reset": "A new password was chosen by a mailed link",
     "password_changed": "Your password was changed",
     "two_factor_on": "two-factor authentication was added",
@@ -65,7 +65,7 @@ WORDS = {
     "passkey_renamed": "A passkey got another name",
     "passkey_copied": "A passkey was refused, because it may have been copied",
     "username_changed": "Your username was changed",
-    "email_change_asked": "A change of your address was asked for",
+    "email_change_requested": "A change of your address was asked for",
     "email_changed": "Your address was changed",
     "identity_linked": "An account elsewhere was linked to yours",
     "identity_unlinked": "The link to an account elsewhere was removed",
