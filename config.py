@@ -315,7 +315,7 @@ class Config:
     EMAIL_SPECIAL_DOMAINS = SPECIAL_DOMAINS
 
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: accounts are made with flask users create
-    PREVENT_ENUMERATION = env("PREVENT_ENUMERATION", False)  # 1: registering tells nobody who has an account; SECURITY.md
+    PREVENT_ENUMERATION = env("PREVENT_ENUMERATION", False)  # 1: do not reveal who has an account; SECURITY.md
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # 15 where NIST SP 800-63B-4 binds you: see SECURITY.md
 
     # With whose accounts people can log in: google, microsoft, apple, or any other (docs/providers.md).

@@ -144,8 +144,8 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     counts = run_all()
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model, _, _ in LIMITS.values()} == {
-        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, OAuthState: 1, EmailChange: 1, OutboxEmail: 3, AuditEvent: 3,
-        Device: 1, RemovedCredential: 1,
+        UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, OAuthState: 1, EmailChange: 1, OutboxEmail: 3,
+        AuditEvent: 3, Device: 1, RemovedCredential: 1,
     }  # fmt: skip
     assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (1, 3, 0)
     assert User.find("ada") == ada

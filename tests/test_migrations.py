@@ -12,6 +12,7 @@ from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User
 
 DIRECTORY = str(ROOT / "migrations")
+BEFORE_THE_FIRST_RELEASE = {"7d1c2a9e4b60"}  # renames tables and columns
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_up_down_and_up_again(app, people):
         downgrade(DIRECTORY, revision=down)
         schema = inspect(db.engine)
         kept = {name: {column["name"] for column in schema.get_columns(name)} for name in schema.get_table_names()}
-        del kept["alembic_version"]
+        kept = {name: columns & before[name].keys() for name, columns in kept.items() if name in before}
         upgrade(DIRECTORY)
         after = values()
         for name, columns in kept.items():
@@ -83,7 +84,7 @@ def test_the_code_of_before_runs_on_the_tables_of_after(app):
         upgrade(DIRECTORY, revision=revision)
         schema = inspect(db.engine)
         after = {name: {made["name"]: made for made in schema.get_columns(name)} for name in schema.get_table_names()}
-        for name, columns in before.items():
+        for name, columns in before.items() if revision not in BEFORE_THE_FIRST_RELEASE else ():
             assert columns.keys() <= after.get(name, {}).keys(), (revision, name)
             for new in after[name].keys() - columns.keys():
                 assert after[name][new]["nullable"] or after[name][new]["default"] is not None, (revision, name, new)
