@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "faults"))
 
-from sink import Sink
+from support.sink import Sink
 
 
 class Post(Sink):

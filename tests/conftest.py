@@ -17,16 +17,16 @@ from werkzeug.routing import Rule
 
 ROOT = Path(__file__).parent.parent
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["support.browsing"]
 
 # Nobody's own settings reach the tests.
 os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
 
-from authenticators import set_up
-from clients import PASSWORD, Browser
-from databases import KINDS
+from support.authenticators import set_up
+from support.clients import PASSWORD, Browser
+from support.databases import KINDS
 
 from app import create_app
 from app.email import delivery
@@ -215,7 +215,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def issuer(monkeypatch):
     """An issuer of accounts elsewhere. It may take its time: the machine may be busy with other tests."""
-    from issuer import Issuer  # which makes keys
+    from support.issuer import Issuer  # which makes keys
 
     monkeypatch.setattr("app.security.oidc.TIMEOUT", 30)
     issuer = Issuer()

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from clients import PASSWORD
 from sqlalchemy import func, select, update
+from support.clients import PASSWORD
 from test_gate import JSON, addresses, rows
 from test_personal_data import live
 

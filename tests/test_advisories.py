@@ -8,9 +8,9 @@ import re
 import threading
 
 import pytest
-from authenticators import set_up
-from clients import PASSWORD
 from sqlalchemy import select
+from support.authenticators import set_up
+from support.clients import PASSWORD
 from test_sso import travel
 
 from app.accounts import email_change

@@ -10,9 +10,9 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 import pytest
-from clients import PASSWORD, without_tokens
 from flask import request, session
 from sqlalchemy import event, text
+from support.clients import PASSWORD, without_tokens
 
 from app.extensions import db
 from app.models import User

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import select
+from support.clients import PASSWORD, on_sqlite, without_tokens
 
 from app import create_app
 from app.extensions import db

@@ -1,9 +1,9 @@
 """Pages of an application built on this: public ones stay public, and tokens of its own log in."""
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from flask import Blueprint, jsonify
 from flask_login import current_user, login_required
+from support.clients import PASSWORD, on_sqlite
 
 from app import clock
 from app.auth import gate

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from alembic.util import CommandError
-from clients import ROOT, on_sqlite
 from flask_migrate import check, downgrade, migrate, upgrade
 from sqlalchemy import (
     JSON,
@@ -29,6 +28,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from support.clients import ROOT, on_sqlite
 
 from app.database import UtcDateTime, WideId
 from app.extensions import db, migrations

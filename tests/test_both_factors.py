@@ -4,9 +4,9 @@ import re
 import threading
 
 import pytest
-from authenticators import Phone
-from clients import PASSWORD
 from sqlalchemy import select
+from support.authenticators import Phone
+from support.clients import PASSWORD
 
 from app.extensions import db
 from app.models import Authenticator, Identity, Passkey, RecoveryCode, UserSession

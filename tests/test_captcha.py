@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import pytest
-from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import func, select
+from support.clients import PASSWORD, on_sqlite, without_tokens
 from test_gate import addresses
 from test_sso import travel
 

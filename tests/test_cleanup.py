@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from clients import PASSWORD, on_sqlite
-from mail_server import until
 from sqlalchemy import event, func, select, text
+from support.clients import PASSWORD, on_sqlite
+from support.mail_server import until
 from test_gate import addresses, rows
 
 from app.accounts import account_deletion, cleanup, jobs, personal_data

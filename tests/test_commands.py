@@ -10,8 +10,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from clients import PASSWORD, ROOT, without_tokens
 from sqlalchemy import func, select
+from support.clients import PASSWORD, ROOT, without_tokens
 
 from app import create_app
 from app.extensions import db

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request
 
 import pytest
-from clients import PASSWORD, Browser
+from support.clients import PASSWORD, Browser
 
 from app import create_app
 from app.dev import access

@@ -10,10 +10,10 @@ from itertools import count
 from unicodedata import normalize
 
 import pytest
-from clients import on_sqlite
-from corpora import COSTLY
+from support.clients import on_sqlite
+from support.corpora import COSTLY
+from support.walk import PROVIDERS, SWITCHES, Query, Walk, fill, member, member_with_app, stranger, unconfirmed
 from test_strange_input import encoded, raw
-from walk import PROVIDERS, SWITCHES, Query, Walk, fill, member, member_with_app, stranger, unconfirmed
 
 from app.accounts import two_factor_codes
 from app.accounts.registration import normal_email

@@ -4,9 +4,9 @@ import itertools
 import re
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from flask import request
-from walk import PROVIDERS, fill
+from support.clients import PASSWORD, on_sqlite
+from support.walk import PROVIDERS, fill
 
 from app.extensions import csrf
 from app.web.csrf import open_to_other_sites

@@ -4,10 +4,10 @@ import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from clients import PASSWORD, on_sqlite
-from databases import hurry
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import OperationalError
+from support.clients import PASSWORD, on_sqlite
+from support.databases import hurry
 
 from app import create_app
 from app.extensions import db

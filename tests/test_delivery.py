@@ -9,10 +9,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import PASSWORD, ROOT
-from mail_server import HOST, Authority, MailServer, tls, until
-from mail_server import PASSWORD as MAIL_PASSWORD
 from sqlalchemy import func, select
+from support.clients import PASSWORD, ROOT
+from support.mail_server import HOST, Authority, MailServer, tls, until
+from support.mail_server import PASSWORD as MAIL_PASSWORD
 
 from app.email import delivery
 from app.email.outbox import enqueue

@@ -7,8 +7,8 @@ import sys
 import threading
 
 import pytest
-from clients import ROOT
 from flask_mail import Message
+from support.clients import ROOT
 from werkzeug.serving import make_server
 
 from app.dev import access

@@ -6,10 +6,10 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from authenticators import set_up
-from clients import PASSWORD
-from passkeys import Key
 from sqlalchemy import delete, func, select, update
+from support.authenticators import set_up
+from support.clients import PASSWORD
+from support.passkeys import Key
 from test_gate import JSON
 from test_magic_links import code_in, wrong
 from test_passkeys import add as add_passkey

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from clients import on_sqlite
-from mail_server import HOST, Authority, MailServer, tls
 from sqlalchemy import text
+from support.clients import on_sqlite
+from support.mail_server import HOST, Authority, MailServer, tls
 from test_captcha import Service, broken
 from werkzeug.serving import make_server
 

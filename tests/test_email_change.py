@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from clients import PASSWORD, value_of
 from sqlalchemy import func, select
+from support.clients import PASSWORD, value_of
 
 from app.accounts import secure_account
 from app.extensions import db

@@ -6,8 +6,8 @@ The ways in are those of Sudhodanan and Paverd, "Pre-hijacked accounts" (2022), 
 import re
 
 import pytest
-from clients import PASSWORD
 from sqlalchemy import select
+from support.clients import PASSWORD
 
 from app.accounts import credentials, email_ownership
 from app.email.outbox import recipient_hash

@@ -6,8 +6,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import PASSWORD, without_tokens
 from sqlalchemy import func, select
+from support.clients import PASSWORD, without_tokens
 
 from app.accounts import registration
 from app.extensions import db

@@ -1,10 +1,10 @@
 """Error pages."""
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from flask import abort
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
+from support.clients import PASSWORD, on_sqlite
 from test_passwords import NEW
 
 from app.extensions import db

@@ -4,10 +4,10 @@ import re
 import time
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from flask import url_for
 from itsdangerous import TimestampSigner
 from sqlalchemy import select
+from support.clients import PASSWORD, on_sqlite
 
 from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED, OPEN_WHILE_DELETION_IS_PENDING
 from app.extensions import db

@@ -6,8 +6,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from sqlalchemy import func, select
+from support.clients import PASSWORD, on_sqlite
 
 from app.extensions import db
 from app.models import RateLimitCounter, User

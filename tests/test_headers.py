@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from clients import ROOT, on_sqlite
+from support.clients import ROOT, on_sqlite
 from test_gate import addresses
 
 pytestmark = on_sqlite

@@ -7,8 +7,8 @@ from datetime import timedelta
 from importlib import import_module
 
 import pytest
-from clients import PASSWORD, ROOT
 from sqlalchemy import func, select
+from support.clients import PASSWORD, ROOT
 from test_magic_links import code_in
 from test_passwords import FIREFOX, NEW
 from test_sessions import lines

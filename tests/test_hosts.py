@@ -4,8 +4,8 @@ import re
 from urllib.parse import unquote
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from sqlalchemy import select, text
+from support.clients import PASSWORD, on_sqlite
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request, Response
 

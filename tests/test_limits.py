@@ -5,8 +5,8 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import event, func, select, text, update
+from support.clients import PASSWORD, on_sqlite, without_tokens
 from test_sso import travel
 
 from app.extensions import db

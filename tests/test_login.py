@@ -4,10 +4,10 @@ from io import BytesIO
 from urllib.parse import unquote
 
 import pytest
-from clients import PASSWORD, on_sqlite, without_tokens
-from corpora import INSIDE, OUTSIDE
 from flask_login import login_required
 from sqlalchemy import event, select
+from support.clients import PASSWORD, on_sqlite, without_tokens
+from support.corpora import INSIDE, OUTSIDE
 
 from app.accounts import sessions
 from app.auth.gate import safe_next

@@ -3,8 +3,8 @@
 from itertools import count
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from sqlalchemy import select
+from support.clients import PASSWORD, on_sqlite
 from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 
 from app.extensions import db

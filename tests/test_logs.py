@@ -4,8 +4,8 @@ import json
 import logging
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from sqlalchemy import select
+from support.clients import PASSWORD, on_sqlite
 
 from app.extensions import db
 from app.models import UserSession

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
-from clients import PASSWORD, without_tokens
 from sqlalchemy import event, select
+from support.clients import PASSWORD, without_tokens
 
 from app.extensions import db
 from app.models import AuditEvent, EmailChallenge, UserSession

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from clients import PASSWORD
 from flask_mail import Message
+from support.clients import PASSWORD
 
 from app.dev import mailbox
 

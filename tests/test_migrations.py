@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 from alembic.script import ScriptDirectory
-from clients import ROOT, on_sqlite
 from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import MetaData, insert, inspect, select, text
+from support.clients import ROOT, on_sqlite
 
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User

@@ -1,7 +1,7 @@
 """JSON, pages, and what htmx and other scripts are told."""
 
 import pytest
-from clients import PASSWORD, on_sqlite
+from support.clients import PASSWORD, on_sqlite
 
 from app.web.negotiation import wants_json
 

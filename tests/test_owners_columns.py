@@ -3,8 +3,8 @@
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from clients import PASSWORD
 from sqlalchemy import Column, String
+from support.clients import PASSWORD
 
 from app.accounts import registration
 from app.extensions import db

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from clients import PASSWORD, on_sqlite, without_tokens
-from corpora import COSTLY
 from sqlalchemy import event, select
+from support.clients import PASSWORD, on_sqlite, without_tokens
+from support.corpora import COSTLY
 from test_gate import rows
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 

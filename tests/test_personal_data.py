@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pyotp
 import pytest
-from authenticators import codes_on, key_on
-from clients import PASSWORD
-from passkeys import Key
 from sqlalchemy import Column, ForeignKey, Table, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from support.authenticators import codes_on, key_on
+from support.clients import PASSWORD
+from support.passkeys import Key
 from test_gate import addresses, rows
 from test_passkeys import MAKE, add, asked
 

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import pytest
-from clients import PASSWORD
 from flask import has_request_context, request
-from flows import Tour, registration
 from sqlalchemy import event
+from support.clients import PASSWORD
+from support.flows import Tour, registration
 
 from app.extensions import db
 from app.security.rate_limit_storage import counters

@@ -4,9 +4,9 @@ import html
 import re
 
 import pytest
-from clients import PASSWORD, on_sqlite
-from corpora import OUTSIDE
 from sqlalchemy import select
+from support.clients import PASSWORD, on_sqlite
+from support.corpora import OUTSIDE
 from test_gate import JSON, addresses, hidden_token, rows, with_all_routes
 from test_magic_links import code_in, wrong
 from test_passwords import beside, history, is_logged_in, notes

@@ -2,8 +2,8 @@
 
 from urllib.parse import unquote
 
-from authenticators import codes_on, prove
 from sqlalchemy import select
+from support.authenticators import codes_on, prove
 from test_passwords import beside, history, is_logged_in
 
 from app.extensions import db

@@ -4,8 +4,8 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import PASSWORD, without_tokens
 from sqlalchemy import func, select
+from support.clients import PASSWORD, without_tokens
 
 from app.accounts import registration, sso
 from app.extensions import db

@@ -5,7 +5,7 @@ import re
 from functools import cache
 
 import pytest
-from clients import ROOT
+from support.clients import ROOT
 
 PAGE = (ROOT / "docs/requirements.md").read_text()
 NUMBERS = [f"R{number}" for number in range(1, 87)] + [f"F{number}" for number in range(1, 26)]

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients import ROOT, on_sqlite
 from flask_migrate import downgrade, merge, revision, stamp, upgrade
 from sqlalchemy import inspect, text
+from support.clients import ROOT, on_sqlite
 
 from app import schema
 from app.cli import orphans

@@ -6,9 +6,9 @@ from itertools import count, permutations
 from pathlib import Path
 
 import pytest
-from authenticators import prove, set_up
-from clients import PASSWORD
 from sqlalchemy import select
+from support.authenticators import prove, set_up
+from support.clients import PASSWORD
 
 from app.accounts import (
     account_deletion,

@@ -4,8 +4,8 @@ import re
 from datetime import timedelta
 
 import pytest
-from clients import ROOT
 from limits import parse
+from support.clients import ROOT
 from test_cleanup import LIMITS as KEPT_FOR
 
 import config

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from clients import PASSWORD
 from sqlalchemy import select
+from support.clients import PASSWORD
 from test_gate import addresses, rows
 from test_passwords import FIREFOX, STRANGER, is_logged_in, notes, told
 

@@ -9,7 +9,7 @@ import sys
 from email.utils import parseaddr
 
 import pytest
-from clients import ROOT
+from support.clients import ROOT
 
 from app import create_app, setting_names
 from config import ConfigError, defaults

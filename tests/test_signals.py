@@ -1,9 +1,9 @@
 """What an application built on this is told, and the visitor's cart that it claims at the login."""
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from flask import session
-from passkeys import Key
+from support.clients import PASSWORD, on_sqlite
+from support.passkeys import Key
 from test_passkeys import add
 from test_passkeys import log_in as by_passkey
 from test_sso import travel

@@ -3,7 +3,7 @@
 import contextvars
 
 import pytest
-from clients import PASSWORD, on_sqlite
+from support.clients import PASSWORD, on_sqlite
 from test_sso import travel
 
 from app.accounts import registration

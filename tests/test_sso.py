@@ -5,9 +5,9 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from clients import on_sqlite
-from issuer import SECOND, TENANT, Issuer, send
 from sqlalchemy import func, select
+from support.clients import on_sqlite
+from support.issuer import SECOND, TENANT, Issuer, send
 from test_gate import rows
 
 from app.extensions import db

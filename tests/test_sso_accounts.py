@@ -9,9 +9,9 @@ from functools import partial
 from itertools import product
 
 import pytest
-from clients import PASSWORD, on_sqlite, without_tokens
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
+from support.clients import PASSWORD, on_sqlite, without_tokens
 from test_email_ownership import NEW_TWICE
 from test_passwords import history, is_logged_in
 from test_sso import START, count, set_out, told, travel

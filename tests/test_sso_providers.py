@@ -9,11 +9,11 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from clients import ROOT, on_sqlite
-from issuer import CLIENT, FIRST, SECOND, public, send
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey
 from sqlalchemy import select
+from support.clients import ROOT, on_sqlite
+from support.issuer import CLIENT, FIRST, SECOND, public, send
 from test_sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, count, is_logged_in, set_out, told, travel
 from test_sso_accounts import link_by_hand, whose
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import gunicorn.http.message
-from clients import ROOT
+from support.clients import ROOT
 
 UNUSED = {"alembic", "authlib", "flask_migrate", "requests", "webauthn", "zxcvbn"}
 

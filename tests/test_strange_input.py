@@ -9,8 +9,11 @@ from itertools import count, cycle
 from urllib.parse import urlencode
 
 import pytest
-from clients import PASSWORD, on_sqlite
-from corpora import (
+from flask import request
+from itsdangerous import URLSafeTimedSerializer
+from sqlalchemy import func, select, text
+from support.clients import PASSWORD, on_sqlite
+from support.corpora import (
     NO_ADDRESSES,
     NO_USERNAMES,
     OTHER_ADDRESSES,
@@ -20,10 +23,7 @@ from corpora import (
     STRANGEST,
     TOKENS,
 )
-from flask import request
-from itsdangerous import URLSafeTimedSerializer
-from sqlalchemy import func, select, text
-from walk import (
+from support.walk import (
     FORM,
     PROVIDERS,
     PURPOSES,

@@ -4,7 +4,7 @@ import re
 import tomllib
 
 import pytest
-from clients import ROOT
+from support.clients import ROOT
 
 PROJECT = (ROOT / "pyproject.toml").read_text()
 LOCKS = ["requirements.txt", "requirements-dev.txt"]

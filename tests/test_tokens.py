@@ -7,8 +7,8 @@ import warnings
 from urllib.parse import quote
 
 import pytest
-from clients import ROOT, on_sqlite
-from corpora import TOKENS, signed
+from support.clients import ROOT, on_sqlite
+from support.corpora import TOKENS, signed
 
 from app.email.outbox import recipient_hash
 from app.extensions import db

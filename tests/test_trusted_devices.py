@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from authenticators import prove, set_up
-from clients import PASSWORD
 from sqlalchemy import select
+from support.authenticators import prove, set_up
+from support.clients import PASSWORD
 from test_passwords import NEW, choose, history, is_logged_in
 
 from app.extensions import db

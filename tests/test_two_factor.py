@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pyotp
 import pytest
-from authenticators import SET_UP, Phone, codes_on, key_on, prove, set_up
-from clients import PASSWORD
 from sqlalchemy import select, update
+from support.authenticators import SET_UP, Phone, codes_on, key_on, prove, set_up
+from support.clients import PASSWORD
 from test_gate import addresses
 from test_passwords import NEW, beside, choose, history, is_logged_in, told
 

@@ -4,8 +4,8 @@ from base64 import b32encode
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from clients import PASSWORD, on_sqlite
 from sqlalchemy import func, select, update
+from support.clients import PASSWORD, on_sqlite
 from test_email_ownership import code_in
 from test_gate import addresses, hidden_token
 from test_login import OUTSIDE

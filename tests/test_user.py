@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from clients import PASSWORD
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import aliased
+from support.clients import PASSWORD
 
 from app.extensions import db
 from app.models import User

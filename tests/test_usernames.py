@@ -6,8 +6,8 @@ import logging
 from contextlib import suppress
 
 import pytest
-from clients import PASSWORD
 from sqlalchemy import select
+from support.clients import PASSWORD
 from test_gate import rows
 
 from app.accounts import usernames

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from clients import ROOT
+from support.clients import ROOT
 
 pytestmark = pytest.mark.extended
 

@@ -6,7 +6,7 @@ import socket
 from datetime import UTC, datetime
 
 import pytest
-from clients import ROOT, on_sqlite
+from support.clients import ROOT, on_sqlite
 
 from app import clock, database
 from app.models import User

@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import conftest  # noqa: F401 (nobody's own settings are read)
-from databases import KINDS
 from emails import baiting, blocking, leading_elsewhere
 from force import bombing, crowding, exhausting, forging, guessing, moving, racing, spraying
-from sink import Sink
+from support.databases import KINDS
+from support.sink import Sink
 from targets import Naive, Ours
 from telling import bodies, exporting, times
 from trickery import (

@@ -3,8 +3,8 @@
 from collections import Counter
 from functools import partial
 
-from clients import PASSWORD
-from serving import all_at_once
+from support.clients import PASSWORD
+from support.serving import all_at_once
 from targets import Outcome, Stranger
 
 GUESSES = 200

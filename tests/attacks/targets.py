@@ -10,9 +10,9 @@ from sqlite3 import connect
 from typing import NamedTuple
 
 import naive
-from clients import PASSWORD
-from ledger import Ledger
-from serving import Browser, Site
+from support.clients import PASSWORD
+from support.ledger import Ledger
+from support.serving import Browser, Site
 from werkzeug.security import generate_password_hash
 
 from app import create_app

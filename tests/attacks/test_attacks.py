@@ -2,7 +2,7 @@
 
 import pytest
 from attack import ATTACKS, attacked
-from sink import Sink
+from support.sink import Sink
 from targets import Naive, Ours
 
 pytestmark = pytest.mark.extended

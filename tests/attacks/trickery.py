@@ -3,7 +3,7 @@
 from itertools import count
 from urllib.parse import quote, urljoin, urlsplit
 
-from clients import PASSWORD
+from support.clients import PASSWORD
 from targets import Outcome, Stranger
 
 EVIL = "evil.example"

@@ -1,6 +1,6 @@
 """What a current browser says of the page that a form comes from, and what that is worth."""
 
-from clients import PASSWORD
+from support.clients import PASSWORD
 
 from app.models import UserSession
 

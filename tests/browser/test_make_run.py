@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from clients import PASSWORD, ROOT
+from support.clients import PASSWORD, ROOT
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("make run")]  # one clone, one installation
 

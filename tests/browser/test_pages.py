@@ -11,10 +11,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from clients import PASSWORD, ROOT
-from mail_server import until
 from sqlalchemy import update
-from tour import LONG, TOUR, go, submit_wrong_registration
+from support.clients import PASSWORD, ROOT
+from support.mail_server import until
+from support.tour import LONG, TOUR, go, submit_wrong_registration
 
 from app.email import delivery
 from app.email.outbox import enqueue

@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from browsing import NOT_THE_DEVELOPERS, open_development_pages
-from clients import PASSWORD
-from devices import Device
-from passkeys import text
 from sqlalchemy import delete, select, update
-from tour import email, fill_in
+from support.browsing import NOT_THE_DEVELOPERS, open_development_pages
+from support.clients import PASSWORD
+from support.devices import Device
+from support.passkeys import text
+from support.tour import email, fill_in
 
 from app.extensions import db
 from app.models import RemovedCredential, User, UserSession

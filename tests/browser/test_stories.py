@@ -6,9 +6,9 @@ from zipfile import ZipFile
 
 import pyotp
 import pytest
-from browsing import NOT_THE_DEVELOPERS, open_development_pages
-from clients import PASSWORD
 from sqlalchemy import update
+from support.browsing import NOT_THE_DEVELOPERS, open_development_pages
+from support.clients import PASSWORD
 
 from app.extensions import db
 from app.models import UserSession

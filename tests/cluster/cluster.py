@@ -8,12 +8,12 @@ import sys
 from contextlib import ExitStack, suppress
 
 import psycopg
-from clients import ROOT
 from engines import Engine, etcd, haproxy, pgbouncer, redis
-from ledger import Row
-from nginx import HERE, Nginx, free_port
 from node import Node
-from serving import until
+from support.clients import ROOT
+from support.ledger import Row
+from support.nginx import HERE, Nginx, free_port
+from support.serving import until
 
 PAGE = (ROOT / "docs/cluster.md").read_text()
 ROLE = re.findall(r"^    ((?:CREATE|ALTER) .*);$", PAGE, re.MULTILINE)  # the application's, and its database

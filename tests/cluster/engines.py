@@ -6,9 +6,9 @@ import socket
 import subprocess
 from pathlib import Path
 
-from clients import ROOT
-from nginx import HERE, free_port
-from serving import until
+from support.clients import ROOT
+from support.nginx import HERE, free_port
+from support.serving import until
 
 NOBODY = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from engines import Engine, configure
-from nginx import HERE, free_port
-from serving import until
+from support.nginx import HERE, free_port
+from support.serving import until
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))  # of the newest PostgreSQL last
 

@@ -7,9 +7,9 @@ from http.client import HTTPException
 from itertools import count, pairwise
 from typing import NamedTuple
 
-from clients import PASSWORD
-from nginx import Visitor
-from serving import registration
+from support.clients import PASSWORD
+from support.nginx import Visitor
+from support.serving import registration
 
 PAUSE = 0.25  # seconds between two pages of one person
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from engines import NOBODY
-from ledger import wrong
 from people import Book, Member, Newcomer
-from serving import until
-from sink import Sink
+from support.ledger import wrong
+from support.serving import until
+from support.sink import Sink
 
 pytestmark = pytest.mark.cluster
 

@@ -9,8 +9,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from clients import ROOT
-from nginx import HERE, SURROUNDINGS, Process, free_port
+from support.clients import ROOT
+from support.nginx import HERE, SURROUNDINGS, Process, free_port
 
 pytestmark = pytest.mark.extended
 

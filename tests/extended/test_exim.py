@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from clients import PASSWORD
-from exim import Exim
-from mail_server import HOST, USERNAME, Authority, until
-from mail_server import PASSWORD as MAIL_PASSWORD
 from sqlalchemy import select
+from support.clients import PASSWORD
+from support.exim import Exim
+from support.mail_server import HOST, USERNAME, Authority, until
+from support.mail_server import PASSWORD as MAIL_PASSWORD
 
 from app.email import delivery
 from app.extensions import db

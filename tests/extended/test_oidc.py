@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
-from clients import on_sqlite
 from sqlalchemy import func, select, update
+from support.clients import on_sqlite
 
 from app.extensions import db
 from app.models import Identity, OAuthState, User

@@ -10,10 +10,10 @@ import sys
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from clients import PASSWORD, ROOT
-from issuer import CLIENT, SECRET, Issuer
-from mail_server import Authority, MailServer, until
-from nginx import HERE, SECRET_KEY, VISITOR, Gunicorn, Nginx, Visitor, free_port
+from support.clients import PASSWORD, ROOT
+from support.issuer import CLIENT, SECRET, Issuer
+from support.mail_server import Authority, MailServer, until
+from support.nginx import HERE, SECRET_KEY, VISITOR, Gunicorn, Nginx, Visitor, free_port
 
 from config import own_cookie_name
 

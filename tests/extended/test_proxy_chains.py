@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from clients import ROOT
-from nginx import HERE, SURROUNDINGS, VISITOR, Gunicorn, Nginx, Process, Visitor, free_port
+from support.clients import ROOT
+from support.nginx import HERE, SURROUNDINGS, VISITOR, Gunicorn, Nginx, Process, Visitor, free_port
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("proxy chains")]
 

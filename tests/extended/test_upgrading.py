@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients import ROOT
+from support.clients import ROOT
 
 pytestmark = pytest.mark.extended
 

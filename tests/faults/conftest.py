@@ -1,9 +1,9 @@
 """Real processes that are killed, raced and robbed of their database; each ended by its number when a test ends."""
 
 import pytest
-from ledger import Ledger
-from serving import Site
-from sink import Sink
+from support.ledger import Ledger
+from support.serving import Site
+from support.sink import Sink
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from serving import LONG, Browser, until
 from sqlalchemy import func, insert, select, update
+from support.serving import LONG, Browser, until
 from test_database_down import _stopped, on_postgresql
 
 from app.accounts import cleanup

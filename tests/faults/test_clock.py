@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from clients import PASSWORD, without_tokens
 from sqlalchemy import select
+from support.clients import PASSWORD, without_tokens
 from test_magic_links import code_in
 from test_passwords import NEW, beside, choose, is_logged_in
 

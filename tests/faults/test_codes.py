@@ -1,7 +1,7 @@
 """The million codes of an authenticator app, tried by one who has the password."""
 
 import pytest
-from clients import on_sqlite
+from support.clients import on_sqlite
 from test_gate import JSON
 from test_passwords import history, is_logged_in
 from test_two_factor import STEP, by_password

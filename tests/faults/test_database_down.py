@@ -8,8 +8,8 @@ from collections import Counter
 from contextlib import closing, contextmanager
 
 import pytest
-from serving import Browser, registration, until
 from sqlalchemy import make_url
+from support.serving import Browser, registration, until
 
 from app.models import OutboxEmail, User
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from clients import PASSWORD, on_sqlite
-from serving import Browser, registration
 from sqlalchemy import make_url, update
+from support.clients import PASSWORD, on_sqlite
+from support.serving import Browser, registration
 from test_passwords import NEW
 
 from app import clock

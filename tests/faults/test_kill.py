@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 
 import pytest
-from clients import PASSWORD
-from ledger import Row, wrong
-from serving import Browser, registration, until
-from sink import Arrived
+from support.clients import PASSWORD
+from support.ledger import Row, wrong
+from support.serving import Browser, registration, until
+from support.sink import Arrived
 
 from app.email.outbox import enqueue
 from app.extensions import db

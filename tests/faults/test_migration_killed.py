@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from clients import ROOT
 from flask_migrate import check, downgrade
 from sqlalchemy import inspect
+from support.clients import ROOT
 from test_migrations import DIRECTORY, fill, values
 
 from app.extensions import db

@@ -6,10 +6,10 @@ from functools import partial
 
 import pyotp
 import pytest
-from authenticators import key_on
-from clients import PASSWORD
-from serving import Browser, all_at_once, registration
 from sqlalchemy import select, update
+from support.authenticators import key_on
+from support.clients import PASSWORD
+from support.serving import Browser, all_at_once, registration
 
 from app.extensions import db
 from app.models import AuditEvent, EmailChange, OutboxEmail, User, UserSession

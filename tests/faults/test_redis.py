@@ -13,9 +13,9 @@ from itertools import count
 
 import pytest
 import redis
-from clients import PASSWORD, on_sqlite
-from serving import Browser, all_at_once, until
 from sqlalchemy import func, select
+from support.clients import PASSWORD, on_sqlite
+from support.serving import Browser, all_at_once, until
 from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 from test_shared_limits import CROWD, ready
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from http.client import HTTPException
 
 import pytest
-from clients import PASSWORD, on_sqlite
-from serving import Browser, Running, registration, until
+from support.clients import PASSWORD, on_sqlite
+from support.serving import Browser, Running, registration, until
 
 from app.email import delivery
 from app.email.outbox import enqueue

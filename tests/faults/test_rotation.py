@@ -6,8 +6,8 @@ docs/rotation.md says how; what it promises is here.
 import re
 
 import pytest
-from clients import PASSWORD, ROOT
 from sqlalchemy import select
+from support.clients import PASSWORD, ROOT
 from test_gate import hidden_token
 from test_magic_links import code_in
 from test_passwords import is_logged_in, notes

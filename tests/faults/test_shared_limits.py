@@ -6,9 +6,9 @@ from contextlib import closing
 from functools import partial
 
 import pytest
-from clients import on_sqlite
-from serving import Browser, all_at_once
 from sqlalchemy import make_url
+from support.clients import on_sqlite
+from support.serving import Browser, all_at_once
 
 from app.extensions import db
 from app.models import User

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from clients import on_sqlite
-from serving import Browser, all_at_once
+from support.clients import on_sqlite
+from support.serving import Browser, all_at_once
 from test_shared_limits import ready
 
 pytestmark = pytest.mark.extended

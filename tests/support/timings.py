@@ -1,4 +1,4 @@
-"""How long an answer takes for an address that has an account, and for one that has none: `python tests/timings.py`.
+"""How long an answer takes for an address that has an account, and for one that has none: `python tests/support/timings.py`.
 
 With the real hash, on a file of SQLite, or with --postgresql on a server of its own. Known and unknown take turns, each
 with an address that was never used before. The time is that of the application alone, without a network. The difference
@@ -20,8 +20,6 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import conftest  # noqa: F401 (nobody's own settings are read)
-from clients import PASSWORD
-from databases import KINDS
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app import create_app
@@ -29,6 +27,8 @@ from app.extensions import db
 from app.models import User
 from app.models.user import hash_password
 from config import Config
+from support.clients import PASSWORD
+from support.databases import KINDS
 
 WARM_UP = 10  # pairs that are not counted
 LONGEST = 25  # seconds

@@ -4,12 +4,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from serving import until
 from sqlalchemy import func, select, text, update
 
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User
 from app.models.outbox_email import LEASE
+from support.serving import until
 
 
 class Row(NamedTuple):

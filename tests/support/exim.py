@@ -7,7 +7,7 @@ import tempfile
 from email import message_from_bytes, policy
 from pathlib import Path
 
-from mail_server import HOST, PASSWORD, USERNAME, until
+from support.mail_server import HOST, PASSWORD, USERNAME, until
 
 CONFIGURATION = """
 exim_user = Debian-exim

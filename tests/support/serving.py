@@ -25,7 +25,7 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode
 
-from clients import PASSWORD, ROOT
+from support.clients import PASSWORD, ROOT
 
 LONG = 25  # seconds after which a test gives up waiting; nothing is said by how long it took
 

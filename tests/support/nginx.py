@@ -14,8 +14,8 @@ from contextlib import closing
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from clients import ROOT
-from mail_server import Authority, until
+from support.clients import ROOT
+from support.mail_server import Authority, until
 
 HERE, VISITOR = "127.0.0.1", "127.0.0.2"  # where the servers are, and where their visitor is: not the same
 SECRET_KEY = secrets.token_hex()

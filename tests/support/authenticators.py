@@ -3,7 +3,8 @@
 import re
 
 import pyotp
-from clients import PASSWORD
+
+from support.clients import PASSWORD
 
 SET_UP, PROVE = "/auth/two-factor", "/auth/reauthenticate"
 

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlencode, urlsplit
 
 from joserfc import jws
 from joserfc.jwk import RSAKey
-from mail_server import tls
 
 from config import Provider
+from support.mail_server import tls
 
 CLIENT, SECRET = "the-application", "what the two of them know"
 TENANT = "11111111-2222-3333-4444-555555555555"

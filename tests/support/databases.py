@@ -8,12 +8,12 @@ import warnings
 from pathlib import Path
 
 import psycopg
-from clients import ROOT
 from flask_migrate import upgrade
 from sqlalchemy import Engine, Integer, event, make_url
 
 from app import create_app
 from app.extensions import db
+from support.clients import ROOT
 
 
 @event.listens_for(Engine, "connect")

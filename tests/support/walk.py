@@ -12,7 +12,6 @@ from dataclasses import asdict
 from itertools import count
 from urllib.parse import quote, urlencode
 
-from clients import PASSWORD
 from flask import Request
 from sqlalchemy import func, select, update
 from werkzeug.datastructures import ImmutableMultiDict
@@ -26,6 +25,7 @@ from app.extensions import db
 from app.models import AuditEvent, Authenticator, Device, Identity, Passkey, User, UserSession
 from app.security import tokens
 from config import Provider
+from support.clients import PASSWORD
 
 PROVIDERS = {"x": Provider("x", "X", "http://127.0.0.1:9", "an id", "a secret")}  # nobody listens there
 FORM = "application/x-www-form-urlencoded"

@@ -3,9 +3,10 @@
 import re
 
 import pyotp
-from browsing import NOT_THE_DEVELOPERS
-from clients import PASSWORD
-from devices import Device
+
+from support.browsing import NOT_THE_DEVELOPERS
+from support.clients import PASSWORD
+from support.devices import Device
 
 STRANGER, ADA, BOB, LONG = None, "ada", "bob", "l" * 64
 

@@ -2,12 +2,13 @@
 
 import re
 
-from authenticators import prove, set_up
-from clients import PASSWORD
-from passkeys import Key
 from test_passkeys import LOGIN, MAKE, PAGE, STEP, USE_AGAIN, USE_AS_STEP, add, asked, log_in, page_of
 from test_passkeys import prove as reauthenticate_by_passkey
 from test_sso import START, travel
+
+from support.authenticators import prove, set_up
+from support.clients import PASSWORD
+from support.passkeys import Key
 
 NEW = "a lighthouse in the rain"
 SAME_TWICE = {"password": PASSWORD, "confirm_password": PASSWORD}
