@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "faults"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.sink import Sink
 
@@ -22,5 +22,5 @@ class Post(Sink):
 
     async def handle_DATA(self, server, session, envelope):
         await asyncio.sleep(self.pause)
-        self.emails += envelope.rcpt_tos
+        self.received += envelope.rcpt_tos
         return "250 Taken"

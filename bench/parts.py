@@ -57,12 +57,12 @@ def registration(bench):
             bench.post.pause, bench.post.refuses = 0, False
             owed[application.name] |= {form["email"] for form in forms}
             if mode != "refused":  # else the next turn would pay for these emails
-                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.emails), 5)  # noqa: B023
+                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.received), 5)  # noqa: B023
     flasky = next(application for application in several if application.name == "flasky")
     flasky.command([flasky.python, "-m", "flask", "mail", "retry", "--all"])  # else the last would wait for two minutes
-    wait_until(lambda: owed["flasky"] <= set(bench.post.emails), 60)
+    wait_until(lambda: owed["flasky"] <= set(bench.post.received), 60)
     for application in several:
-        bench.notes["emails lost", application.name] = len(owed[application.name] - set(bench.post.emails))
+        bench.notes["emails lost", application.name] = len(owed[application.name] - set(bench.post.received))
         bench.notes["emails owed", application.name] = len(owed[application.name])
 
 
@@ -76,7 +76,7 @@ def reset(bench):
             requests = [bench.form(application, application.reset, form) for form in forms]
             bench.measure(f"reset, {what} address", application, requests, expected=(200, 302))
             if application.name == "flasky":  # else the next turn would pay for these emails
-                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.emails), 5)  # noqa: B023
+                wait_until(lambda: {form["email"] for form in forms} <= set(bench.post.received), 5)  # noqa: B023
 
 
 def start(bench):
@@ -215,14 +215,14 @@ def outbox(bench):
     flasky = next(application for application in bench.applications if application.name == "flasky")
     bench.stop(flasky)
     for workers in (1, 4):
-        count, before = bench.count(1000), len(bench.post.emails)
+        count, before = bench.count(1000), len(bench.post.received)
         flasky.command([flasky.python, "bench/people.py", str(count), "emails"])
         begun = [Running(flasky, bench.log(flasky), ["flask", "mail", "work"]) for _ in range(workers)]
         try:
-            wait_until(lambda: len(bench.post.emails) > before, 60)  # noqa: B023
-            first, at = len(bench.post.emails), time.perf_counter()
-            wait_until(lambda: len(bench.post.emails) >= before + count, 120)  # noqa: B023
-            rate = (len(bench.post.emails) - first) / (time.perf_counter() - at)
+            wait_until(lambda: len(bench.post.received) > before, 60)  # noqa: B023
+            first, at = len(bench.post.received), time.perf_counter()
+            wait_until(lambda: len(bench.post.received) >= before + count, 120)  # noqa: B023
+            rate = (len(bench.post.received) - first) / (time.perf_counter() - at)
         finally:
             for worker in begun:
                 worker.stop()

@@ -15,7 +15,7 @@ from app.extensions import db
 # For what no database has a part in.
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PASSWORD = "a lantern in the fog"
 
 

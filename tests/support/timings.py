@@ -1,4 +1,4 @@
-"""How long an answer takes for an address that has an account, and for one that has none: `python tests/support/timings.py`.
+"""Compare the times of answers for addresses with and without an account: `python tests/support/timings.py`.
 
 With the real hash, on a file of SQLite, or with --postgresql on a server of its own. Known and unknown take turns, each
 with an address that was never used before. The time is that of the application alone, without a network. The difference
