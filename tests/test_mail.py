@@ -226,7 +226,7 @@ def test_an_email_that_can_never_be_written_is_given_up_with_the_reason_and_the_
 def test_a_mistake_in_a_template_gives_up_its_emails_alone_and_they_can_be_tried_again(
     app, ada, queued, server, monkeypatch
 ):
-    templates = {"mail/confirm.txt": "Subject: {{ 1 / 0 }}\n\nHello"}
+    templates = {"email/confirm.txt": "Subject: {{ 1 / 0 }}\n\nHello"}
     loader, app.jinja_env.auto_reload = app.jinja_env.loader, True
     monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([DictLoader(templates), loader]))
     enqueue("password_changed", ada)
