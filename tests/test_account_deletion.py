@@ -13,7 +13,7 @@ from test_gate import JSON, addresses, rows
 from test_personal_data import live
 
 from app.accounts import account_deletion, cleanup, personal_data
-from app.auth.gate import ASKS_NOBODY
+from app.auth.account_state import ASKS_NOBODY
 from app.email import delivery
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User, UserSession

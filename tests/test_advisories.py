@@ -1,7 +1,7 @@
 """Faults that were published about other systems, each as a story that must not come true here.
 
 Why each does not hold: tokens are bound to the state that they change (app/security/tokens.py, User.consume), one
-service does each thing whichever page asks for it, and every login passes through gate.complete_login().
+service does each thing whichever page asks for it, and every login passes through login_flow.complete_login().
 """
 
 import re

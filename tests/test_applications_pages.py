@@ -6,7 +6,7 @@ from flask_login import current_user, login_required
 from support.clients import PASSWORD, on_sqlite
 
 from app import clock
-from app.auth import gate
+from app.auth import access
 from app.extensions import csrf, db, login_manager
 from app.models import User
 
@@ -30,7 +30,7 @@ def shop(app):
         return "your orders"
 
     @bp.route("/sure")
-    @gate.reauthentication_required
+    @access.reauthentication_required
     def sure():
         return "sure"
 

@@ -38,8 +38,11 @@ FLOORS = {
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
-SHARED_IN_AUTH = {f"app.auth.{name}" for name in ("blueprint", "gate", "forms", "held_forms", "next_url")}
-OPEN_TO_ALL_DOORS = {"app.auth.gate", "app.auth.forms"}  # an application's own packages, too
+SHARED_IN_AUTH = {
+    f"app.auth.{name}"
+    for name in ("access", "account_state", "blueprint", "forms", "held_forms", "login_flow", "next_url", "pages")
+}
+OPEN_TO_ALL_DOORS = {"app.auth.access", "app.auth.login_flow", "app.auth.forms"}  # an application's own packages, too
 
 FLASK_ON_FLOOR = {3: [], 1: ["flask.current_app"], 0: ["flask.current_app"]}  # elsewhere all of it
 MORE_FLASK = {
@@ -65,7 +68,7 @@ HOMES = {  # of libraries: who may import them
         "app.security.oidc.token_endpoint",
         "app.dev.mock_provider",
     },
-    "flask_login.login_user": {"app.auth.gate"},  # the one way in
+    "flask_login.login_user": {"app.auth.login_flow"},  # the one way in
     "flask_limiter": set(),
     "random": set(),  # secrets come from `secrets`
     "limits": {"app.security.rate_limit_storage", "app.security.rate_limits"},
@@ -191,7 +194,7 @@ def lookups(node, place):
 
 
 def room(module):
-    """What stands on a floor: `app.auth` for `app.auth.gate`."""
+    """What stands on a floor: `app.auth` for `app.auth.login`."""
     return module if module in FLOOR else ".".join(module.split(".")[:2])
 
 
@@ -199,7 +202,7 @@ BROKEN = [  # a module, a line that it must not have, the rule that forbids it
     ("app.helpers", "", on_no_floor),
     ("manage", "", on_no_floor),
     ("app.auth.login", "from app import create_app", import_from_above),
-    ("app.accounts.sessions", "from ..auth.gate import log_in", import_from_above),
+    ("app.accounts.sessions", "from ..auth.login_flow import complete_login", import_from_above),
     ("app.security.audit", "import app.accounts.sessions as sessions", import_from_above),
     ("app.models.user", "def late():\n    from app import mail", import_from_above),
     ("app.models", "if TYPE_CHECKING:\n    from app.security.audit import record", import_from_above),
@@ -208,7 +211,7 @@ BROKEN = [  # a module, a line that it must not have, the rule that forbids it
     ("app.auth.login", "from app.auth import registration", import_of_what_is_behind_another_door),
     ("app.auth.login", "from . import registration", import_of_what_is_behind_another_door),
     ("app.auth.login", "from app.auth import bp", import_of_what_is_behind_another_door),
-    ("app.web.errors", "from app.auth.gate import log_out", import_from_above),
+    ("app.web.errors", "from app.auth.login_flow import log_out", import_from_above),
     ("app.main.views", "from app.auth.login import *", import_of_what_is_behind_another_door),
     ("app.cli", "from app import auth", import_of_what_is_behind_another_door),
     ("app.cli.users", "from app.dev import serve", import_of_what_production_lacks),

@@ -118,7 +118,7 @@ def test_it_recommends_codes_for_new_devices_without_calling_their_absence_wrong
 
 def test_it_changes_nothing(app, doctor, smtp):
     doctor(code=0)
-    assert smtp.outbox == []
+    assert smtp.received == []
     assert {table.name: db.session.execute(table.select()).all() for table in db.metadata.sorted_tables} == {
         table.name: [] for table in db.metadata.sorted_tables
     }

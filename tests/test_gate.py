@@ -9,7 +9,7 @@ from itsdangerous import TimestampSigner
 from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
 
-from app.auth.gate import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED, OPEN_WHILE_DELETION_IS_PENDING
+from app.auth.account_state import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED, OPEN_WHILE_DELETION_IS_PENDING
 from app.extensions import db
 from config import Provider
 

@@ -10,7 +10,7 @@ from support.clients import PASSWORD, on_sqlite, without_tokens
 from support.corpora import INSIDE, OUTSIDE
 
 from app.accounts import sessions
-from app.auth.gate import safe_next
+from app.auth.next_url import safe_next_url
 from app.extensions import db
 from app.models import AuditEvent, User, UserSession
 
@@ -132,7 +132,7 @@ def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bo
 @on_sqlite
 @pytest.mark.parametrize("target", OUTSIDE)
 def test_next_does_not_lead_outside(client, ada, target):
-    assert safe_next(target) is None
+    assert safe_next_url(target) is None
     answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
     assert (answer.status_code, answer.location) == (302, "/")
 
@@ -140,7 +140,7 @@ def test_next_does_not_lead_outside(client, ada, target):
 @on_sqlite
 @pytest.mark.parametrize("target", INSIDE)
 def test_next_leads_anywhere_inside(client, ada, target):
-    assert safe_next(target) == target
+    assert safe_next_url(target) == target
     answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
     assert unquote(answer.location) == unquote(target)
 

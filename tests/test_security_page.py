@@ -24,7 +24,7 @@ from app.accounts import (
     two_factor_codes,
 )
 from app.accounts import two_factor as apps
-from app.auth import gate
+from app.auth import login_flow
 from app.email import budgets
 from app.email.outbox import NOTICES_AN_HOUR
 from app.models import (
@@ -87,12 +87,12 @@ GOOD_FOR = {
     "reset link": f"{span(LIFE['reset'])}, once",
     "magic link and code": f"{span(LIFE['magic_link'])}, once; {CODE}",
     "code for a new device": (
-        f"{span(LIFE['verify_device'])}, once; {CODE}; {span(gate.DEVICE_CODE_WITHIN)} after the password"
+        f"{span(LIFE['verify_device'])}, once; {CODE}; {span(login_flow.DEVICE_CODE_WITHIN)} after the password"
     ),
     "link to a new address": f"{span(LIFE['change_email'])}, once",
     "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
-    "two-factor authentication": f"{span(gate.TWO_FACTOR_WITHIN)} after the first",
+    "two-factor authentication": f"{span(login_flow.TWO_FACTOR_WITHIN)} after the first",
     "trusted browser": span(trusted_devices.LASTS),
     "oauth_state to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
     "reauthentication": span(sessions.RECENT),
@@ -240,7 +240,7 @@ SENTENCES = [
     f"accounts that were never confirmed for {span(cleanup.WEEK)}.",
     f"may have caused for {KEPT_FOR['history of strangers'][1]} days, and what concerns no account for"
     f" {KEPT_FOR['history of nobody'][1]} days",
-    f"it proves nothing, and lasts {span(gate.DEVICE_LASTS)}.",
+    f"it proves nothing, and lasts {span(login_flow.DEVICE_LASTS)}.",
 ]
 
 

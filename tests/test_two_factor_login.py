@@ -12,7 +12,7 @@ from test_login import OUTSIDE
 from test_passwords import NEW, beside, choose, history, is_logged_in, notes
 
 from app.accounts import two_factor, two_factor_codes
-from app.auth import gate
+from app.auth import login_flow
 from app.extensions import db
 from app.models import AuditEvent, Authenticator, User, UserSession
 from app.security import tokens
@@ -26,7 +26,7 @@ def app(app):
 
     def first_step(both):
         ada = db.session.scalar(select(User).where(User.username == "ada"))
-        return gate.complete_login(ada, "sso", remember=True, is_both_factors=both == "both")
+        return login_flow.complete_login(ada, "sso", remember=True, is_both_factors=both == "both")
 
     app.add_url_rule("/first-step/<both>", view_func=first_step, methods=["POST"])
     return app

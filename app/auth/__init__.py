@@ -1,10 +1,11 @@
 """The account pages: one module per capability, each with its forms above its views."""
 
 from app.auth import (  # noqa: F401 - registers the views
+    access,
     account_deletion,
+    account_state,
     device_verification,
     email_change,
-    gate,
     history,
     login,
     magic_links,

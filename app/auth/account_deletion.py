@@ -9,7 +9,7 @@ from wtforms.validators import ValidationError
 
 from app import clock
 from app.accounts import account_deletion, personal_data
-from app.auth import gate
+from app.auth import access, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form, email_field, form_page
 from app.extensions import db
@@ -27,7 +27,7 @@ class DeleteForm(Form):
 
 
 @bp.route("/export", methods=["GET", "POST"])
-@gate.reauthentication_required
+@access.reauthentication_required
 def export():
     if not Form().validate_on_submit():
         return render_template("auth/export.html", names=personal_data.in_words)
@@ -39,7 +39,7 @@ def export():
 
 
 @bp.route("/delete", methods=["GET", "POST"])
-@gate.reauthentication_required
+@access.reauthentication_required
 def delete():
     form = DeleteForm()
     if form.validate_on_submit():
@@ -56,12 +56,12 @@ def delete():
 @login_required
 def cancel_deletion():
     if not current_user.deletion_due_at:
-        return gate.go_on()
+        return next_url.redirect_to_next()
     if Form().validate_on_submit():
         account_deletion.cancel(current_user)
         db.session.commit()
         flash("Your account stays.", "success")
-        return gate.go_on()
+        return next_url.redirect_to_next()
     return render_template("auth/cancel_deletion.html")
 
 

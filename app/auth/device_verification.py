@@ -1,9 +1,9 @@
-"""The page that asks for the emailed code of a login on a new device; app/auth/gate.py leads there."""
+"""The page that asks for the emailed code of a login on a new device; login_flow.py leads there."""
 
 from flask import flash, redirect, request, session, url_for
 
 from app.accounts import device_verification
-from app.auth import gate
+from app.auth import login_flow
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, form_page
 from app.extensions import db
@@ -21,15 +21,15 @@ class CodeForm(Form):
 @bp.route("/verify-device", methods=["GET", "POST"])
 @rate_limited("code")
 def verify_device():
-    user, form = gate.unverified_device(), CodeForm()
+    user, form = login_flow.unverified_device(), CodeForm()
     if not user:
-        return gate.start_again("device_verification")
+        return login_flow.start_again("device_verification")
     challenge = _challenge()
     if "again" in request.form and form.is_submitted():
         return _send_again(user, challenge)
     if form.validate_on_submit():
         if device_verification.is_right(user, challenge, form.code.data):
-            return gate.pass_device_verification()
+            return login_flow.pass_device_verification()
         db.session.commit()  # the attempt counts
         form.code.errors.append(WRONG_CODE)
     return form_page("auth/verify_device.html", form, user=user, challenge=challenge, **_progress(user, challenge))
@@ -48,7 +48,7 @@ def _send_again(user, challenge):
     sent = device_verification.send_code(user, challenge)
     db.session.commit()
     if sent:
-        gate.wait_for_code(sent)
+        login_flow.wait_for_code(sent)
     flash("A new email is on its way." if sent else NOT_SENT, "success" if sent else "warning")
     return redirect(url_for("auth.verify_device"))
 

@@ -5,7 +5,7 @@ from flask_login import current_user
 from wtforms.validators import ValidationError
 
 from app.accounts import email_change, reauthentication, registration
-from app.auth import gate
+from app.auth import access, next_url, pages
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page, password_field
 from app.extensions import db
@@ -43,7 +43,7 @@ class ChangeEmailByCodeForm(ChangeEmailForm):
 
 
 @bp.route("/change-email", methods=["GET", "POST"])
-@gate.two_factor_reauthentication_required
+@access.two_factor_reauthentication_required
 @rate_limited("login", "reauthentication", "code", "availability")
 def change_email():
     form = ChangeEmailForm() if current_user.password_hash else ChangeEmailByCodeForm()
@@ -56,9 +56,9 @@ def change_email():
     if form.validate_on_submit():
         is_asked = email_change.ask(current_user, form.email.data)
         if is_asked or current_app.config["PREVENT_ENUMERATION"]:  # that many emails went there would tell, too
-            gate.use_proof()
+            access.use_proof()
             db.session.commit()
-            return gate.email_sent(form.email.data)
+            return pages.redirect_to_email_sent(form.email.data)
         db.session.rollback()  # the code is not used up
         form.email.errors = ["Many emails went there lately. Wait an hour, then try again."]
     elif form.errors:
@@ -76,11 +76,11 @@ def change_email_link(token):
     if not owner or not tokens.read("change_email", token) or not owner.owns("change_email", claims):
         return errors.invalid_link()
     if not current_user.is_authenticated:
-        gate.hold_page(owner)
-        return gate.ask_for_login("Log in to change your address.", is_held=True)
-    if not gate.is_opened_by_a_person() or not email_change.change(current_user, token, current_user.current_session):
+        next_url.store_location(owner)
+        return access.ask_for_login("Log in to change your address.", is_held=True)
+    if not access.is_opened_by_user() or not email_change.change(current_user, token, current_user.current_session):
         return errors.invalid_link()
-    gate.credential_changed()
+    access.credential_changed()
     db.session.commit()
     flash(f"Your address is {current_user.email} now. Your other browsers were logged out.", "success")
     return redirect(url_for("main.account"))

@@ -8,7 +8,7 @@ from wtforms import BooleanField, PasswordField, StringField
 from wtforms.validators import DataRequired, InputRequired
 
 from app.accounts import passkeys, passwords
-from app.auth import gate
+from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.auth.forms import Form, MaxLength, captcha_field, form_page, stripped, with_captcha
 from app.extensions import db
@@ -51,7 +51,7 @@ def login():
     if form.validate_on_submit():
         user = passwords.authenticate(form.login.data, form.password.data)
         if user:
-            return gate.complete_login(user, "password", remember=form.remember_me.data)
+            return login_flow.complete_login(user, "password", remember=form.remember_me.data)
         db.session.commit()  # a failure counts
         if captcha.is_on():
             session["failures"] = session.get("failures", 0) + 1
@@ -62,9 +62,9 @@ def login():
 
 def _by_passkey(form):
     """The passkey says whose it is: no name is typed, and nothing can be guessed, so no CAPTCHA asks for a person."""
-    user = passkeys.authenticate("log_in", gate.browser_id(), request.form["credential"])
+    user = passkeys.authenticate("log_in", access.browser_id(), request.form["credential"])
     if user:
-        return gate.complete_login(user, "passkey", remember=form.remember_me.data, is_both_factors=True)
+        return login_flow.complete_login(user, "passkey", remember=form.remember_me.data, is_both_factors=True)
     db.session.commit()  # a failure counts
     form.form_errors.append("That passkey did not log you in. Try again, or log in another way.")
     return form_page("auth/login.html", form, unknown_passkey=passkeys.unknown(request.form["credential"]))
@@ -87,7 +87,7 @@ def logout():
         return redirect(url_for("main.index"))
     form = Form()
     if form.validate_on_submit():
-        gate.log_out()
+        login_flow.log_out()
         flash("You have been logged out.", "success")
         return redirect(url_for("main.index"))
     return render_template("auth/logout.html")

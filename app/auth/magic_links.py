@@ -5,7 +5,7 @@ from flask_login import current_user
 from wtforms import BooleanField
 
 from app.accounts import magic_links
-from app.auth import gate
+from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page
 from app.extensions import db
@@ -74,7 +74,7 @@ def use_magic_link(token):
         return redirect(url_for("main.index"))
     form, asked = ButtonForm(), session.get("magic_link")
     is_asked_here = asked and asked["id"] == claims.extra.get("challenge")
-    if is_asked_here and gate.is_opened_by_a_person():
+    if is_asked_here and access.is_opened_by_user():
         return _log_in(user, asked["remember"]) or errors.invalid_link()
     if form.validate_on_submit():
         return _log_in(user, form.remember_me.data) or errors.invalid_link()
@@ -97,7 +97,7 @@ def _send(email, remember):
     challenge = magic_links.ask(email, earlier)
     session["magic_link"] = {"id": challenge.id, "remember": remember}
     db.session.commit()
-    if going := gate.safe_next(request.args.get("next")):
+    if going := next_url.safe_next_url(request.args.get("next")):
         session["next"], session["next_for"] = going, None
     if earlier and earlier.email == email:
         flash("Another email is on its way.", "success")
@@ -110,6 +110,6 @@ def _log_in(user, remember):
     if not magic_links.log_in(user):
         return None
     if not is_first_proof:
-        return gate.complete_login(user, "magic_link", remember)
+        return login_flow.complete_login(user, "magic_link", remember)
     words = "Your address is confirmed. Whoever else was logged in is out, and the old password is gone."
-    return gate.complete_login(user, "magic_link", remember, to=url_for("auth.change_password"), words=words)
+    return login_flow.complete_login(user, "magic_link", remember, to=url_for("auth.change_password"), words=words)

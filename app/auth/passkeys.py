@@ -7,7 +7,7 @@ from wtforms import HiddenField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
 from app.accounts import passkeys, sessions, two_factor
-from app.auth import gate
+from app.auth import access, login_flow, pages
 from app.auth.blueprint import bp
 from app.auth.forms import Form, form_page, stripped
 from app.database import is_duplicate
@@ -38,20 +38,20 @@ REMOVE = "It can no longer log you in, and your other devices are logged out. De
 
 
 @bp.route("/passkeys")
-@gate.reauthentication_required
+@access.reauthentication_required
 def list_passkeys():
     return _list_page(AddForm(name=user_agents.in_words(request.user_agent.string)))
 
 
 @bp.route("/passkeys", methods=["POST"])
-@gate.both_factors_required
+@access.both_factors_required
 def add_passkey():
     form = AddForm()
     return (form.validate_on_submit() and _add(form)) or _list_page(form)
 
 
 @bp.route("/passkeys/add")
-@gate.both_factors_required
+@access.both_factors_required
 def reauthenticate_to_add_passkey():
     """Lead to the form once both factors are proved: a passkey must not be made before it can be added."""
     return redirect(url_for("auth.list_passkeys"))
@@ -59,24 +59,24 @@ def reauthenticate_to_add_passkey():
 
 @bp.route("/passkeys/creation-options", methods=["POST"])
 @rate_limited("passkey_options")
-@gate.both_factors_required
+@access.both_factors_required
 def passkey_creation_options():
-    return _question(passkeys.creation_options(current_user, gate.browser_id()))
+    return _question(passkeys.creation_options(current_user, access.browser_id()))
 
 
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
 @rate_limited("passkey_options")
 def passkey_request_options(purpose):
-    asked = {"log_in": None, "two_factor": gate.pending_two_factor(), "reauthentication": current_user}
+    asked = {"log_in": None, "two_factor": login_flow.pending_two_factor(), "reauthentication": current_user}
     if purpose not in asked:
         abort(404)
     if purpose != "log_in" and not (asked[purpose] and asked[purpose].is_authenticated):
         abort(401)
-    return _question(passkeys.request_options(purpose, gate.browser_id(), asked[purpose]))
+    return _question(passkeys.request_options(purpose, access.browser_id(), asked[purpose]))
 
 
 @bp.route("/passkeys/<handle>", methods=["GET", "POST"])
-@gate.reauthentication_required
+@access.reauthentication_required
 def passkey(handle):
     found = passkeys.one_of(current_user, handle) or abort(404)
     form = NameForm(name=found.name)
@@ -89,15 +89,15 @@ def passkey(handle):
 
 
 @bp.route("/passkeys/<handle>/remove", methods=["GET", "POST"])
-@gate.both_factors_required
+@access.both_factors_required
 def remove_passkey(handle):
     found = passkeys.one_of(current_user, handle) or abort(404)
     name, credential_id = found.name, found.credential_id
     if not Form().validate_on_submit():
         page = {"title": f"Remove {name}?", "words": REMOVE, "button": "Remove this passkey"}
-        return render_template("auth/confirm_change.html", **page, **gate.change_urls("auth.list_passkeys"))
+        return render_template("auth/confirm_change.html", **page, **pages.change_urls("auth.list_passkeys"))
     if passkeys.remove(found, current_user.current_session):
-        gate.credential_changed()
+        access.credential_changed()
         session["removed_passkey"] = credential_id
         db.session.commit()
         flash(f"{name} is removed. Your other devices were logged out.", "success")
@@ -119,7 +119,7 @@ def _add(form):
     """Add the passkey, and answer with the recovery codes if it is the first factor; None if it can't be added."""
     try:
         codes = passkeys.add(
-            current_user, gate.browser_id(), form.credential.data, form.name.data, current_user.current_session
+            current_user, access.browser_id(), form.credential.data, form.name.data, current_user.current_session
         )
     except IntegrityError as error:  # somebody has it
         db.session.rollback()
@@ -131,10 +131,10 @@ def _add(form):
         db.session.commit()  # its challenge is used up
         form.form_errors.append(str(error))
         return None
-    gate.credential_changed()
+    access.credential_changed()
     db.session.commit()
     flash(f"{form.name.data} is a passkey of yours now. Your other browsers were logged out.", "success")
-    return gate.codes_page(codes) if codes else redirect(url_for("auth.list_passkeys"))
+    return pages.codes_page(codes) if codes else redirect(url_for("auth.list_passkeys"))
 
 
 def _question(options):

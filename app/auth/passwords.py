@@ -5,7 +5,7 @@ from flask_login import current_user
 from wtforms.validators import ValidationError
 
 from app.accounts import passwords
-from app.auth import gate
+from app.auth import access, pages
 from app.auth.blueprint import bp
 from app.auth.forms import (
     Form,
@@ -50,7 +50,7 @@ REMOVE_PASSWORD = {
 
 
 @bp.route("/change-password", methods=["GET", "POST"])
-@gate.two_factor_reauthentication_required
+@access.two_factor_reauthentication_required
 @rate_limited("login", "reauthentication")
 def change_password():
     if current_user.password_hash is None:
@@ -58,7 +58,7 @@ def change_password():
     form = ChangePasswordForm(current_user)
     if form.validate_on_submit():
         if passwords.change(current_user, form.password.data, keep=current_user.current_session):
-            gate.credential_changed()
+            access.credential_changed()
             db.session.commit()
             flash("Your password is changed. Your other browsers were logged out.", "success")
             return redirect(url_for("main.account"))
@@ -69,12 +69,12 @@ def change_password():
 
 
 @bp.route("/remove-password", methods=["GET", "POST"])
-@gate.both_factors_required
+@access.both_factors_required
 def remove_password():
     if not Form().validate_on_submit():
-        return render_template("auth/confirm_change.html", **REMOVE_PASSWORD, **gate.change_urls("auth.list_passkeys"))
+        return render_template("auth/confirm_change.html", **REMOVE_PASSWORD, **pages.change_urls("auth.list_passkeys"))
     if passwords.remove(current_user, keep=current_user.current_session):
-        gate.credential_changed()
+        access.credential_changed()
         db.session.commit()
         flash("Your password is removed. Your other devices were logged out.", "success")
     else:
@@ -90,7 +90,7 @@ def request_reset():
     if form.validate_on_submit():
         passwords.forgot(form.email.data)
         db.session.commit()
-        return gate.email_sent(form.email.data)
+        return pages.redirect_to_email_sent(form.email.data)
     return form_page("auth/request_reset.html", form)
 
 

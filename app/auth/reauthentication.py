@@ -14,7 +14,7 @@ from wtforms.validators import StopValidation, ValidationError
 
 from app.accounts import passkeys, sessions, two_factor, two_factor_codes
 from app.accounts import reauthentication as proofs
-from app.auth import gate
+from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, factor_code_field, form_page, password_field
 from app.auth.held_forms import held_fields
@@ -30,7 +30,7 @@ def is_right(form, field):
     if form.errors:
         raise StopValidation
     try:
-        two_factor_codes.check_code(current_user, field.data, gate.device())
+        two_factor_codes.check_code(current_user, field.data, login_flow.device())
     except ValueError as error:
         raise ValidationError(str(error)) from error
 
@@ -64,7 +64,7 @@ class PasskeyForm(Form):
     credential = HiddenField()
 
     def validate_credential(self, field):
-        if not passkeys.authenticate("reauthentication", gate.browser_id(), field.data, current_user):
+        if not passkeys.authenticate("reauthentication", access.browser_id(), field.data, current_user):
             raise ValidationError("That passkey was not taken. Try again, or prove it another way.")
 
 
@@ -83,7 +83,7 @@ def reauthenticate():
         return _page(form)
     if form.validate_on_submit():
         sessions.record_reauthentication(current_user.current_session)
-        gate.renew_session()
+        access.renew_session()
         db.session.commit()
         return _go_back()
     if form.errors:
@@ -109,7 +109,7 @@ def _go_back():
     """Go on to the page asked for; a form that waited is shown again, with what was typed."""
     target = safe_path(request.form.get("target"))
     if not target:
-        return gate.go_on()
+        return next_url.redirect_to_next()
     try:
         match = current_app.create_url_adapter(request).match(unquote(urlsplit(target).path), "GET", return_rule=True)
     except HTTPException:  # a button without a page of its own

@@ -5,7 +5,7 @@ from flask_login import current_user
 from wtforms.validators import ValidationError
 
 from app.accounts import registration
-from app.auth import gate
+from app.auth import access, login_flow, next_url, pages
 from app.auth.blueprint import bp
 from app.auth.forms import (
     Form,
@@ -97,12 +97,12 @@ def email_sent():
 @rate_limited("code", "availability")
 def unconfirmed():
     if not current_user.is_authenticated:
-        return gate.ask_for_login()
+        return access.ask_for_login()
     if current_user.confirmed:
         return redirect(url_for("main.index"))
     code, correction = CodeForm(), CorrectionForm()
     if "code" in request.form and code.validate_on_submit() and _confirm_by_code(code):
-        return gate.go_on()
+        return next_url.redirect_to_next()
     is_correction = (
         "email" in request.form and not current_app.config["PREVENT_ENUMERATION"]
     )  # it says who has an account
@@ -131,18 +131,18 @@ def confirm(token):
         return errors.invalid_link()
     if not current_user.is_authenticated:
         return _confirm_as_stranger(owner, token)
-    if not gate.is_opened_by_a_person() or not registration.confirm(current_user, token):
+    if not access.is_opened_by_user() or not registration.confirm(current_user, token):
         return errors.invalid_link()
     db.session.commit()
     flash(CONFIRMED, "success")
-    return gate.go_on()
+    return next_url.redirect_to_next()
 
 
 @bp.route("/confirm", methods=["POST"])
 @rate_limited("requests")
 def send_again():
     if not current_user.is_authenticated:
-        return gate.ask_for_login()
+        return access.ask_for_login()
     if registration.send_again(current_user):
         db.session.commit()
         flash(f"Another email is on its way to {current_user.email}.", "success")
@@ -162,9 +162,9 @@ def _register(form):
     if current_app.config["PREVENT_ENUMERATION"]:
         registration.register_unseen(*person)
         db.session.commit()
-        return gate.email_sent(form.email.data)
+        return pages.redirect_to_email_sent(form.email.data)
     user = registration.register(*person)
-    return gate.complete_login(
+    return login_flow.complete_login(
         user, "registration", words=f"Welcome, {user.username}. An email is on its way to {user.email}."
     )
 
@@ -173,7 +173,7 @@ def _register_without_password(form):
     """Register and log in; the passkey is made once the address is confirmed. Until then a mailed link logs in."""
     user = registration.join(form.email.data, form.username.data, confirmed=False)
     words = f"Welcome, {user.username}. An email is on its way to {user.email}; after it, you make your passkey."
-    return gate.complete_login(user, "registration", to=url_for("auth.list_passkeys"), words=words)
+    return login_flow.complete_login(user, "registration", to=url_for("auth.list_passkeys"), words=words)
 
 
 def _confirm_by_code(form):
@@ -201,14 +201,14 @@ def _correct(form):
 def _confirm_as_stranger(owner, token):
     """Ask for a login; With PREVENT_ENUMERATION, it is the password chosen at registration that logs in here."""
     if not current_app.config["PREVENT_ENUMERATION"]:
-        gate.hold_page(owner)
-        return gate.ask_for_login("Log in to confirm your address.", is_held=True)
+        next_url.store_location(owner)
+        return access.ask_for_login("Log in to confirm your address.", is_held=True)
     form = ChosenPasswordForm()
     if form.validate_on_submit():
         if owner.verify_password(form.password.data):
             if not registration.confirm(owner, token):
                 return errors.invalid_link()
-            return gate.complete_login(owner, "confirmation", words=CONFIRMED)
+            return login_flow.complete_login(owner, "confirmation", words=CONFIRMED)
         audit.record(owner, audit.LOGIN_FAILED)
         db.session.commit()
         form.password.errors = ["This is not the password that was chosen at registration."]

@@ -4,14 +4,14 @@ from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user
 
 from app.accounts import sessions, trusted_devices
-from app.auth import gate
+from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.extensions import db
 from app.security import user_agents
 
 
 @bp.route("/devices")
-@gate.reauthentication_required
+@access.reauthentication_required
 def devices():
     found = sessions.all_of(current_user)
     context = {"trusted": trusted_devices.all_of(current_user), "in_words": user_agents.in_words}
@@ -19,13 +19,13 @@ def devices():
 
 
 @bp.route("/devices/<handle>/revoke", methods=["POST"])
-@gate.reauthentication_required
+@access.reauthentication_required
 def revoke_device(handle):
     user_session = sessions.one_of(current_user, handle)
     if user_session is None:
         abort(404)
     if user_session is current_user.current_session:
-        gate.log_out()
+        login_flow.log_out()
         flash("You have been logged out.", "success")
         return redirect(url_for("main.index"))
     sessions.revoke(user_session, reason="revoked_elsewhere")
@@ -35,7 +35,7 @@ def revoke_device(handle):
 
 
 @bp.route("/devices/revoke-others", methods=["POST"])
-@gate.reauthentication_required
+@access.reauthentication_required
 def revoke_other_devices():
     count = sessions.revoke_others_on_request(current_user, current_user.current_session)
     db.session.commit()
@@ -44,7 +44,7 @@ def revoke_other_devices():
 
 
 @bp.route("/devices/<handle>/untrust", methods=["POST"])
-@gate.reauthentication_required
+@access.reauthentication_required
 def untrust_device(handle):
     if not trusted_devices.untrust_one(current_user, handle):
         abort(404)

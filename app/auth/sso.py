@@ -12,7 +12,7 @@ from wtforms.validators import ValidationError
 from app import clock
 from app.accounts import registration, sso
 from app.accounts.sso import ExternalIdentity, Linked, Outcome
-from app.auth import gate
+from app.auth import access, login_flow, next_url, pages
 from app.auth.blueprint import bp
 from app.auth.forms import Form, captcha_field, email_field, form_page, with_captcha
 from app.database import is_duplicate
@@ -105,7 +105,7 @@ def link_sso(provider):
 
 
 @bp.route("/connections")
-@gate.reauthentication_required
+@access.reauthentication_required
 def connections():
     identities, providers = sso.all_of(current_user), current_app.config["OIDC_PROVIDERS"]
     context = {"providers": providers, "can_unlink": sso.can_unlink(current_user)}
@@ -113,14 +113,14 @@ def connections():
 
 
 @bp.route("/connections/<int(max=2147483647):number>/unlink", methods=["GET", "POST"])
-@gate.both_factors_required
+@access.both_factors_required
 def unlink(number):
     if number not in {identity.id for identity in sso.all_of(current_user)}:
         abort(404)
     if not Form().validate_on_submit():
-        return render_template("auth/confirm_change.html", **UNLINK, **gate.change_urls("auth.connections"))
+        return render_template("auth/confirm_change.html", **UNLINK, **pages.change_urls("auth.connections"))
     if sso.unlink(current_user, number, keep=current_user.current_session):
-        gate.credential_changed()
+        access.credential_changed()
         db.session.commit()
         flash("It can no longer log you in here. Your other devices were logged out.", "success")
     else:
@@ -157,7 +157,7 @@ def _start(provider, user=None):
     form = StartForm()
     if not form.validate_on_submit():
         return form_page("auth/start_sso.html", form, provider=provider)
-    going = gate.safe_next(request.args.get("next")) or ""
+    going = next_url.safe_next_url(request.args.get("next")) or ""
     destination = going if len(going) <= LONGEST_DESTINATION else None
     oauth_state = OAuthState.begin(provider.name, user and user.id, form.remember_me.data, destination)
     try:
@@ -167,14 +167,14 @@ def _start(provider, user=None):
     session["sso"] = [*_pending(), oauth_state.id][-MOST_PENDING:]
     db.session.add(oauth_state)
     if user:
-        gate.credential_changed()
+        access.credential_changed()
     db.session.commit()
     page = make_response(render_template("auth/going.html", provider=provider, url=url))
     page.headers["Refresh"], page.headers["Cache-Control"] = f"0; url={url}", "no-store"
     return page
 
 
-@gate.both_factors_required
+@access.both_factors_required
 def _start_to_link(provider):
     return _start(provider, current_user)
 
@@ -196,7 +196,7 @@ def _pending():
 def _come_back(provider):
     """Return the oauth_state that this browser set out on, if this is its first return, and in time."""
     state, issuer = request.args.get("state"), request.args.get("iss", provider.issuer)
-    if state not in _pending() or not gate.is_opened_by_a_person():
+    if state not in _pending() or not access.is_opened_by_user():
         return None
     if issuer.rstrip("/") != provider.issuer.rstrip("/") and "{" not in provider.issuer:
         return None  # RFC 9207: another one's answer
@@ -238,7 +238,9 @@ def _enter(provider, external_identity, remember, destination):
         session.pop("external_identity", None)
         method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)
         excused = not provider.two_factor
-        return gate.complete_login(user, method, remember, to=to or destination, words=words, is_both_factors=excused)
+        return login_flow.complete_login(
+            user, method, remember, to=to or destination, words=words, is_both_factors=excused
+        )
     if outcome is Outcome.CLOSED:
         return _failed(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
     if outcome is Outcome.NOT_VERIFIED:
@@ -283,7 +285,7 @@ def _waiting(provider):
     return kept | {"external_identity": ExternalIdentity(**said)}
 
 
-@gate.both_factors_required
+@access.both_factors_required
 def _link_waiting(provider, waiting):
     external_identity = waiting["external_identity"]
     if not external_identity.email or email_key(external_identity.email) != current_user.email_key:
@@ -307,7 +309,7 @@ def _link_current(provider, external_identity, user_id, to=None):
     if linked is not Linked.DONE:
         db.session.rollback()
         return _failed(NOT_LINKED[linked].format(provider.label))
-    gate.credential_changed()
+    access.credential_changed()
     db.session.commit()
     flash(f"{provider.label} is linked: it logs you in from now on.", "success")
     return redirect(to or url_for("auth.connections"))

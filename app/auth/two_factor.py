@@ -6,7 +6,7 @@ from flask_login import current_user
 
 from app.accounts import recovery_codes
 from app.accounts import two_factor as factors
-from app.auth import gate
+from app.auth import access, pages
 from app.auth.blueprint import bp
 from app.auth.forms import Form, factor_code_field, form_page
 from app.extensions import db
@@ -25,38 +25,38 @@ TURN_OFF = {
 
 
 @bp.route("/two-factor", methods=["GET", "POST"])
-@gate.reauthentication_required
+@access.reauthentication_required
 def two_factor():
     app = factors.find_authenticator(current_user)
     return render_template("auth/two_factor.html", app=app) if app else _set_up()
 
 
 @bp.route("/two-factor/off", methods=["GET", "POST"])
-@gate.both_factors_required
+@access.both_factors_required
 def turn_off():
     if not Form().validate_on_submit():
-        return render_template("auth/confirm_change.html", **TURN_OFF, **gate.change_urls("auth.two_factor"))
+        return render_template("auth/confirm_change.html", **TURN_OFF, **pages.change_urls("auth.two_factor"))
     if factors.turn_off(current_user, keep=current_user.current_session):
-        gate.credential_changed()
+        access.credential_changed()
         db.session.commit()
         flash("The authenticator app is removed. Your other devices were logged out.", "success")
     return redirect(url_for("auth.two_factor"))
 
 
 @bp.route("/recovery-codes", methods=["GET", "POST"])
-@gate.both_factors_required
+@access.both_factors_required
 def renew_codes():
     if not factors.is_on(current_user):
         return redirect(url_for("auth.two_factor"))
     if Form().validate_on_submit():
         codes = recovery_codes.renew(current_user)
-        gate.credential_changed()
+        access.credential_changed()
         db.session.commit()
-        return gate.codes_page(codes)
+        return pages.codes_page(codes)
     return render_template("auth/renew_codes.html", left=recovery_codes.left(current_user))
 
 
-@gate.both_factors_required
+@access.both_factors_required
 def _set_up():
     form, secret = TurnOnForm(), _secret()
     if form.validate_on_submit() and (answer := _turn_on(form, secret)):
@@ -85,8 +85,8 @@ def _turn_on(form, secret):
     if codes is None:
         form.form_errors.append("It was changed elsewhere at this moment. Try again.")
         return None
-    gate.credential_changed()
+    access.credential_changed()
     session.pop("authenticator")
     db.session.commit()
     flash("Your authenticator app is set up. Your other browsers were logged out.", "success")
-    return gate.codes_page(codes) if codes else redirect(url_for("main.account"))
+    return pages.codes_page(codes) if codes else redirect(url_for("main.account"))

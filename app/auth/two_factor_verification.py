@@ -5,7 +5,7 @@ from wtforms import BooleanField, HiddenField
 from wtforms.validators import ValidationError
 
 from app.accounts import passkeys, recovery_codes, two_factor, two_factor_codes
-from app.auth import gate
+from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.auth.forms import Form, factor_code_field, form_page
 from app.extensions import db
@@ -16,7 +16,7 @@ from app.security.rate_limits import rate_limited
 def is_right(form, field):
     """A validator: use the code up, for the person whose first step this browser has done."""
     try:
-        two_factor_codes.check_code(gate.pending_two_factor(), field.data, gate.device())
+        two_factor_codes.check_code(login_flow.pending_two_factor(), field.data, login_flow.device())
     except ValueError as error:
         raise ValidationError(str(error)) from error
 
@@ -31,8 +31,8 @@ class PasskeyForm(Form):
     trust = BooleanField()
 
     def validate_credential(self, field):
-        user = gate.pending_two_factor()
-        if not passkeys.authenticate("two_factor", gate.browser_id(), field.data, user):
+        user = login_flow.pending_two_factor()
+        if not passkeys.authenticate("two_factor", access.browser_id(), field.data, user):
             raise ValidationError("That passkey was not taken. Try again, or do the step another way.")
         audit.record(user, two_factor_codes.USED, factor="passkey")
 
@@ -44,13 +44,13 @@ class RecoveryForm(Form):
 @bp.route("/two-factor/verify", methods=["GET", "POST"])
 @rate_limited("code", with_passkey=["passkey"])
 def two_factor_verify():
-    user = gate.pending_two_factor()
+    user = login_flow.pending_two_factor()
     if not user:
-        return gate.start_again()
+        return login_flow.start_again()
     code, recovery = CodeForm(), RecoveryForm()
     form = PasskeyForm() if request.form.get("credential") else recovery if "recovery_code" in request.form else code
     if form.validate_on_submit():
-        return gate.complete_two_factor(trust_device=form is not recovery and form.trust.data)
+        return login_flow.complete_two_factor(trust_device=form is not recovery and form.trust.data)
     if form.errors:
         db.session.commit()  # a wrong attempt counts
     state = {"methods": two_factor.methods(user), "left": recovery_codes.left(user)}

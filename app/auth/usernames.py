@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 from wtforms.validators import ValidationError
 
 from app.accounts import usernames
-from app.auth import gate
+from app.auth import access
 from app.auth.blueprint import bp
 from app.auth.forms import Form, form_page, username_field
 from app.database import is_duplicate
@@ -24,7 +24,7 @@ class ChangeUsernameForm(Form):
 
 
 @bp.route("/change-username", methods=["GET", "POST"])
-@gate.reauthentication_required
+@access.reauthentication_required
 @rate_limited("availability")
 def change_username():
     form = ChangeUsernameForm(username=current_user.username)
