@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Who may open a page: the user loader, and what views require."""
 
 import secrets

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Taking one's data along, and leaving."""
 
 import io

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The hook before every request: it holds back users who must do something first."""
 
 from flask import current_app, flash, g, request, session, url_for

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The blueprint, apart from its views, so that nothing is circular."""
 
 from flask import Blueprint

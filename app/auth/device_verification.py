@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The page that asks for the emailed code of a login on a new device; login_flow.py leads there."""
 
 from flask import flash, redirect, request, session, url_for

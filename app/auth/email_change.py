@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Changing the email address: requested with the password, made by the link that goes to the new one."""
 
 from flask import current_app, flash, redirect, render_template, request, url_for

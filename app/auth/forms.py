@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What the forms share: fields, and how a page with a form answers. An application's own packages may use all of it."""
 
 import re

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """A form that waits until its user has reauthenticated: its fields travel through that page as hidden ones."""
 
 from flask import request

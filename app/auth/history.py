@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What happened to an account, in its owner's words."""
 
 from flask import abort, render_template, request

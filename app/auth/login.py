@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Logging in with a password or a passkey, and out."""
 
 from datetime import timedelta

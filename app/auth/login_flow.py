@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The one way in and out. Every login method proves who the user is, then calls complete_login()."""
 
 import secrets

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Logging in by an email: the link logs in the browser that asked, its code too; elsewhere it needs a button."""
 
 from flask import flash, redirect, render_template, request, session, url_for

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Where a user may be led after a login or another interruption: to pages of this application alone."""
 
 import re

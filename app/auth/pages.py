@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Pages that several capabilities lead to."""
 
 from flask import redirect, render_template, request, session, url_for

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Passkeys, as their owner sees them; and the questions to the browser, which passkeys.js asks for and passes on."""
 
 from flask import Response, abort, flash, redirect, render_template, request, session, url_for

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Another password: by the old one, or by a mailed link for who has forgotten it or has none."""
 
 from flask import flash, redirect, render_template, url_for

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Proving once more who one is, before what can't be undone: by the password, or by a code for those who have none.
 
 Who has two-factor authentication proves that, too, on the same form; a passkey is both.

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Registering, and confirming the address: by the link in an email, or by its code."""
 
 from flask import current_app, flash, redirect, render_template, request, session, url_for

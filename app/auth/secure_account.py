@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """“This wasn't me”: the page that every email about the security of an account leads to."""
 
 from flask import flash, redirect, request, url_for

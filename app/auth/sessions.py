@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Browsers, as their owner sees them: where one is logged in, which are trusted, and how to end that."""
 
 from flask import abort, flash, redirect, render_template, url_for

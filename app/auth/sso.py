@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Logging in with an account elsewhere, and which of them are linked."""
 
 from dataclasses import asdict, replace

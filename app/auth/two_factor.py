@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Setting up an authenticator app, taking it away, and recovery codes."""
 
 import segno

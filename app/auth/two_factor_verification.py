@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Two-factor authentication of logging in: a passkey, a code of the authenticator app, or a recovery code."""
 
 from flask import request

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Another username."""
 
 from flask import flash, redirect, url_for

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Commands: the same verbs, another door."""
 
 from app.cli import migrations, why

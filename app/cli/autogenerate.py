@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What `flask db migrate` and `flask db check` compare, and how it is written down.
 
 A migration is often written beside one database and run on another, with rows in it: types are written so that both

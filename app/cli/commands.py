@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What all commands share: they say which application they speak to, and put errors in words."""
 
 from functools import wraps

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask doctor`: what is wrong with the way this is set up, in words, and what to do about it. It changes nothing.
 
 A check yields what it finds, a sentence each, with the remedy, and what it recommends; what is not set up is not looked

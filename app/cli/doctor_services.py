@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What `flask doctor` asks other servers, and what it says of their answers."""
 
 import json

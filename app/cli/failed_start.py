@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask doctor` for an application that can't start: it says why. Every other command needs the application."""
 
 import click

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask limits`: what is counted, who is refused, and how to let them in."""
 
 from datetime import UTC, datetime

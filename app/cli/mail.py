@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask mail`: emails on their way."""
 
 import signal

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask db`, which is Flask-Migrate's. Who asks for it loads that, and Alembic: a server has no use for them."""
 
 from functools import cached_property

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Rows whose parent is gone: what a deletion by `sqlite3` leaves, which does not look after foreign keys by itself."""
 
 from collections import Counter

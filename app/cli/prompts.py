@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What a command asks for: answered by a person at a terminal, or by options where there is none."""
 
 import os

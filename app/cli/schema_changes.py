@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What the databases forget while a migration changes tables, and what is done about it."""
 
 from contextlib import contextmanager

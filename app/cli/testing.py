@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask test`: the suite."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask users`: what an administrator can do to accounts."""
 
 import json

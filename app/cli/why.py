@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask users why`: who is stuck, and how to help."""
 
 from contextlib import suppress

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What only a developer needs: a mailbox for emails, a mock OIDC provider, a server. Not imported in production."""
 
 from app.dev.access import init_app as guard

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Access to the development pages and the debugger: only a browser that opened the link shown in the terminal.
 
 A proxy or a tunnel in front of this server can make a request from anywhere look like one from this machine, so no

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The mailbox page: emails as a mail program shows them. Only the developer's browser sees it (access.py)."""
 
 import email

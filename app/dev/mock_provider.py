@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """a mock OIDC provider: OpenID Connect as Google speaks it, by Authlib's own server side, with people of all kinds.
 
 What is signed and asked is real; only the person is chosen from a list. It keeps its codes in memory, for a developer.

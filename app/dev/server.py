@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """`flask dev`: everything that a developer needs to begin, in one command."""
 
 import logging

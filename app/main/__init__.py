@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The pages that are not about logging in, and what happens when something goes wrong."""
 
 from app.main import probes

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What machines ask: is the process alive, is it of use? They get a word, no session and no cookie."""
 
 import logging

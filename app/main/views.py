@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Home, and a page for members only."""
 
 from flask import Blueprint, redirect, render_template, url_for

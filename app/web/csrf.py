@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Protection against forms that other sites send: by Fetch Metadata first, by Flask-WTF's token second.
 
 A browser says in Sec-Fetch-Site where a request comes from, and no page can change that. `same-origin` needs no token,

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Error pages: the right status, what happened, and what to do. From 500 up they ask the database nothing."""
 
 import logging

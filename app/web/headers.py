@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """What every answer says to browsers about what they may do with it."""
 
 from flask import g, get_flashed_messages, request, session

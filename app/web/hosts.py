@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Which requests are for this site: its host and scheme are those of PUBLIC_URL, and its path is the prefix of ours."""
 
 import logging

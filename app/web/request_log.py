@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The log: one line a request, one line an event, each with the request's id; JSON in production. Nothing secret."""
 
 import json

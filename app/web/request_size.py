@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """How much one request may send: lengths are checked here, before anything reads, compares or counts the text.
 
 Much work grows faster than its input (Unicode normalization, password estimates, some regular expressions), so no

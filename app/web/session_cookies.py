@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The session cookie is bound to PUBLIC_URL: one of another instance with the same SECRET_KEY means nothing here."""
 
 from flask import Flask

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Forms that can't be taken now, without a valid token or too often: given back as they were typed."""
 
 from flask import current_app, g, request

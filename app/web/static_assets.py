@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Static files: few, compressed, and named by the hash of what is in them, so that a browser keeps them for a year."""
 
 import gzip
