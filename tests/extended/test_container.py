@@ -1,4 +1,4 @@
-"""The Dockerfile and compose.yaml, carried out step by step in an empty folder: root, since it mounts and changes users."""
+"""Carry out the Dockerfile and compose.yaml step by step in an empty folder, as an unprivileged user. Needs root."""
 
 import json
 import subprocess

@@ -1,6 +1,6 @@
 """Start a compose.yaml without Docker: its services in a network namespace of their own, where their names resolve.
 
-The application's services run its image (support/containers.py). For the images of others, programs of this machine run:
+The application's services run its image (support/containers.py). Programs of this machine replace the other images:
 PostgreSQL from a package of the tests, Caddy from Debian, and aiosmtpd as the mail catcher.
 """
 
@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from ruamel.yaml import YAML
+
 from support.containers import Image
 
 NOBODY = 65534  # PostgreSQL wants a user that has a name

@@ -83,7 +83,7 @@ class Image:
 
 
 def build(context, folder, arguments=()):
-    """Carry out the steps of the Dockerfile in `context`, with files in `folder`. Return the image of its last stage."""
+    """Carry out the steps of the Dockerfile in `context`, in `folder`. Return the image of the last stage."""
     stages, arguments, image = {}, dict(arguments), None
     for instruction, rest in instructions((context / "Dockerfile").read_text()):
         match instruction:
