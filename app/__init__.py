@@ -60,8 +60,6 @@ def bind_extensions(app: Flask) -> None:
     extensions.db.init_app(app)
     rate_limits.init_app(app)
     extensions.login_manager.init_app(app)
-    # Flask-Login's remember cookie is not used, and looking for it would mark every answer as one person's.
-    app.after_request_funcs[None].remove(extensions.login_manager._update_remember_cookie)
     extensions.mail.init_app(app)
 
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from flask import current_app
+import flask_login
+from flask import Flask, current_app
 from flask_bootstrap import Bootstrap5
-from flask_login import LoginManager
 from flask_mail import Mail
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
@@ -17,6 +17,20 @@ from sqlalchemy.orm import Session
 
 from app.database import Base
 from app.signals import SignalingSession
+
+
+class LoginManager(flask_login.LoginManager):
+    """Flask-Login without its remember cookie: "Keep me logged in" is a permanent session cookie and a row that lasts.
+
+    Its own init_app() also registers an after_request hook for that cookie. The hook reads the session on every
+    response, so that even static files and probes would carry `Vary: Cookie`.
+    """
+
+    def init_app(self, app: Flask, add_context_processor: bool = True) -> None:
+        app.login_manager = self  # type: ignore[attr-defined]
+        if add_context_processor:
+            app.context_processor(lambda: {"current_user": flask_login.current_user})
+
 
 bootstrap = Bootstrap5()
 csrf = CSRFProtect()

@@ -47,7 +47,7 @@ OPEN_TO_ALL_DOORS = {"app.auth.access", "app.auth.login_flow", "app.auth.forms"}
 FLASK_ON_FLOOR = {3: [], 1: ["flask.current_app"], 0: ["flask.current_app"]}  # elsewhere all of it
 MORE_FLASK = {
     "app.models": ["flask_login.UserMixin"],
-    "app.extensions": ["flask_*"],
+    "app.extensions": ["flask_*", "flask.Flask"],
     "app.signals": ["flask_sqlalchemy.session.Session"],
 }
 

@@ -187,7 +187,7 @@ def seconds_to_wait(user: User) -> int:
 
 def is_taken(email: str, user: User | None = None) -> bool:
     """Say whether somebody but `user` has this address, or may get it back."""
-    return not db.session.scalar(select(and_(*is_free(email_key(email), user and user.id))))
+    return not db.session.scalar(select(and_(*is_free(email_key(email), user.id if user else None))))
 
 
 def _add(

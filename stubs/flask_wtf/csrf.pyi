@@ -1,0 +1,16 @@
+from collections.abc import Callable
+from typing import TypeVar
+
+from flask import Flask
+from werkzeug.exceptions import BadRequest
+
+_View = TypeVar("_View", bound=Callable[..., object])
+
+class CSRFProtect:
+    def init_app(self, app: Flask) -> None: ...
+    def exempt(self, view: _View) -> _View: ...
+    def protect(self, *, apply_exemptions: bool = False) -> None: ...
+
+class CSRFError(BadRequest): ...
+
+def generate_csrf() -> str: ...
