@@ -36,7 +36,7 @@ check: .venv/installed-dev  ## Check format, lint, types, security, workflows, D
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/bandit --quiet --configfile pyproject.toml -ll --recursive app config.py flasky.py gunicorn.conf.py
+	$(BIN)/bandit --quiet --configfile pyproject.toml -ll --recursive app settings config.py flasky.py gunicorn.conf.py
 	$(SCHEMA).github-workflows .github/workflows/*.yml
 	$(SCHEMA).github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 	$(SCHEMA).dependabot .github/dependabot.yml

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app import create_app
 from app.cli import failed_start
-from config import ConfigError
+from settings.environment import ConfigError
 
 try:
     app = create_app()

@@ -19,7 +19,7 @@ if os.environ.get("PYTHON_DOTENV_DISABLED", "").lower() not in {
     "yes",
     "y",
 }:  # as python-dotenv has it
-    with suppress(OSError, ValueError):  # config.py says so
+    with suppress(OSError, ValueError):  # the application reports it at start
         settings = dotenv_values(FILE.with_name(".env")) | settings  # the workers read it anew at each reload
 
 os.environ["GUNICORN_CONF"] = str(FILE)  # flasky.py warns where it is missing

@@ -11,6 +11,8 @@ from app.accounts import cleanup
 from app.email.worker import Delivery
 from app.security import rate_limits
 from app.web import csrf, errors, headers, hosts, request_log, request_size, session_cookies, stale_forms, static_assets
+from settings.derived import complete
+from settings.environment import ConfigError
 
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
@@ -39,14 +41,14 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
 
 def configure(app: Flask, name: str, overrides: dict[str, Any]) -> None:
     if name not in config.configurations:
-        raise config.ConfigError(f"FLASK_CONFIG is {name!r}: write one of {', '.join(config.configurations)}.")
+        raise ConfigError(f"FLASK_CONFIG is {name!r}: write one of {', '.join(config.configurations)}.")
     chosen = config.configurations[name]
     app.config.from_object(chosen)
     app.config.update(overrides, CONFIG_NAME=name)
     if problems := chosen.problems(app.config):
         heading = f"The {name} configuration can't start:"
-        raise config.ConfigError("\n".join([heading, *problems, *chosen.mistyped()]))
-    config.complete(app.config, app.instance_path)
+        raise ConfigError("\n".join([heading, *problems, *chosen.mistyped()]))
+    complete(app.config, app.instance_path)
 
 
 def warn_of_mistyped_settings(app: Flask) -> None:

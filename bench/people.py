@@ -74,7 +74,7 @@ def session_id(number):
 def cookie(secret_key, public_url, number):
     """What the browser of a person sends."""
     from app.web.session_cookies import SessionInterface
-    from config import own_cookie_name
+    from settings.derived import own_cookie_name
 
     app = Flask(__name__)
     app.config.update(SECRET_KEY=secret_key, PUBLIC_URL=public_url)

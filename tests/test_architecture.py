@@ -23,17 +23,16 @@ FLOORS = {
     1: ["app.models"],
     0: [
         "config",
+        "settings",
         "app.extensions",
         "app.clock",
         "app.signals",
         "app.security.tokens",
         "app.database",
         "app.security.user_agents",
-        "app.security.entropy",
         "app.security.hashing",
         "app.security.remote",
         "app.schema",
-        "app.setting_names",
     ],  # foundation
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
@@ -44,12 +43,14 @@ SHARED_IN_AUTH = {
 }
 OPEN_TO_ALL_DOORS = {"app.auth.access", "app.auth.login_flow", "app.auth.forms"}  # an application's own packages, too
 
-FLASK_ON_FLOOR = {3: [], 1: ["flask.current_app"], 0: ["flask.current_app"]}  # elsewhere all of it
+FLASK_ON_FLOOR = {3: ["flask.current_app"], 1: ["flask.current_app"], 0: ["flask.current_app"]}  # elsewhere all of it
 MORE_FLASK = {
     "app.models": ["flask_login.UserMixin"],
     "app.extensions": ["flask_*", "flask.Flask"],
     "app.signals": ["flask_sqlalchemy.session.Session"],
 }
+
+WITHOUT_FLASK = {"config", "settings"}
 
 HOMES = {  # of libraries: who may import them
     "authlib": {
@@ -60,7 +61,7 @@ HOMES = {  # of libraries: who may import them
     },
     "cryptography": {"app.security.tokens"},
     "authlib.jose": set(),
-    "email_validator": {"app.models.logins", "config"},
+    "email_validator": {"app.models.logins", "settings.domains"},
     "joserfc": {
         "app.security.tokens",
         "app.security.oidc",
@@ -156,6 +157,8 @@ def import_of_what_production_lacks(module, target):
 @forbidden(imports)
 def too_much_flask(module, name):
     known = FLASK_ON_FLOOR.get(FLOOR.get(room(module)), ["*"]) + MORE_FLASK.get(room(module), [])
+    if room(module) in WITHOUT_FLASK:
+        known = []
     return fnmatch(f"{name}.", "flask[._]*") and not any(fnmatch(name, pattern) for pattern in known)
 
 
@@ -195,7 +198,7 @@ def lookups(node, place):
 
 def room(module):
     """What stands on a floor: `app.auth` for `app.auth.login`."""
-    return module if module in FLOOR else ".".join(module.split(".")[:2])
+    return module if module in FLOOR else ".".join(module.split(".")[: 2 if module.startswith("app.") else 1])
 
 
 BROKEN = [  # a module, a line that it must not have, the rule that forbids it
@@ -221,7 +224,9 @@ BROKEN = [  # a module, a line that it must not have, the rule that forbids it
     ("app.models.user", "from flask import current_app, request", too_much_flask),
     ("app.models.user", "from flask_login import current_user", too_much_flask),
     ("app.extensions", "from flask import *", too_much_flask),
-    ("config", "import flask_mail", too_much_flask),
+    ("config", "from flask import current_app", too_much_flask),
+    ("settings.domains", "import flask_mail", too_much_flask),
+    ("settings.validation", "import app", import_from_above),
     ("app.email.outbox", "from joserfc import jws", library_away_from_home),
     ("app.email.worker", "import smtplib", library_away_from_home),
     ("app.email.worker", "import ssl", library_away_from_home),
@@ -252,7 +257,7 @@ RULES = list(dict.fromkeys(rule for _, _, rule in BROKEN))  # so no rule is with
 ROOT = Path(__file__).parent.parent
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path.read_text("utf-8")
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("app/**/*.py")]
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("app/**/*.py"), *ROOT.glob("settings/**/*.py")]
 }
 
 

@@ -13,7 +13,7 @@ from app import create_app
 from app.dev import access
 from app.extensions import db
 from app.models import User
-from config import own_cookie_name
+from settings.derived import own_cookie_name
 
 NEIGHBOURS = [
     ("http://localhost:5000", "http://localhost:5001"),

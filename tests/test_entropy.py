@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from app.security import entropy
+from settings import entropy
 
 GUESSABLE = """
 abcdefghijklmnopqrstuvwxyzabcdef abcdefghijklmnopqrstuvwxyz0123456789 zyxwvutsrqponmlkjihgfedcba9876543210

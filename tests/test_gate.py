@@ -11,7 +11,7 @@ from support.clients import PASSWORD, on_sqlite
 
 from app.auth.account_state import ASKS_NOBODY, OPEN_TO_THE_UNCONFIRMED, OPEN_WHILE_DELETION_IS_PENDING
 from app.extensions import db
-from config import Provider
+from settings.providers import Provider
 
 JSON = {"Accept": "application/json"}
 

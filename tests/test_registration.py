@@ -11,7 +11,7 @@ from app.accounts import registration, sso
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User, UserSession
 from app.security.oidc import Claims
-from config import Provider
+from settings.providers import Provider
 
 FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 

@@ -46,6 +46,7 @@ from app.models.user import MAX_PASSWORD_LENGTH
 from app.security import hashing, login_delay, rate_limits, tokens
 from app.security.rate_limits import POLICIES
 from app.web import request_size
+from settings import connections
 
 PAGE = (ROOT / "SECURITY.md").read_text()
 
@@ -118,8 +119,8 @@ def test_how_long_each_is_good_for():
 
 def test_what_has_one_figure_there_has_one_in_the_code():
     assert credentials.RESTORABLE == secure_account.LINK_LIFETIME, "what a link restores is there as long as the link"
-    hasty = config._hasty_engine("sqlite:///x")["connect_args"]["timeout"]
-    assert hasty == config._redis_options()["socket_timeout"] == 0.5, "half a second for the counts"
+    hasty = connections.rate_limit_engine("sqlite:///x")["connect_args"]["timeout"]
+    assert hasty == connections.redis_options()["socket_timeout"] == 0.5, "half a second for the counts"
     assert LIFE["reauthentication"] == sessions.RECENT.total_seconds(), "the code, and what it proves"
     assert config.Config.PERMANENT_SESSION_LIFETIME == sessions.REMEMBERED_IDLE, "the cookie, and its row"
 

@@ -11,8 +11,10 @@ from email.utils import parseaddr
 import pytest
 from support.clients import ROOT
 
-from app import create_app, setting_names
-from config import ConfigError, defaults
+from app import create_app
+from config import env
+from settings import names
+from settings.environment import ConfigError
 
 GOOD = {
     "SECRET_KEY": "Xk1mQ9vzT7rW3pLc8sNd5fHj2gBy6uKe",
@@ -156,7 +158,7 @@ def test_the_sender_is_an_address_or_a_name_and_an_address(start, written, sende
 )
 def test_what_no_email_can_come_from_is_refused_at_start(refusal, sender):
     _, problem = refusal(**GOOD, MAIL_SENDER=sender)
-    assert problem.startswith("MAIL_SENDER is no address that email can come from. ")
+    assert problem.startswith("MAIL_SENDER is not an address that can send email. ")
     assert "Garden <no-reply@example.com>" in problem
 
 
@@ -390,7 +392,7 @@ def test_a_server_that_loads_it_gets_the_plain_message(environment):
 def test_what_only_developers_need_is_not_even_imported_in_production():
     look = """
 import sys
-from app import create_app, setting_names
+from app import create_app
 for name in ("production", "development"):
     create_app(name)
     print(name, "app.dev" in sys.modules, "app.dev.mailbox" in sys.modules)
@@ -488,13 +490,13 @@ def test_postgres_means_psycopg_3(configured, url, meant):
 
 def test_postgresql_may_be_behind_pgbouncer(start):
     app = start(**GOOD | {"DATABASE_URL": "postgresql://127.0.0.1:6432/flasky"})
-    for options in (app.config["SQLALCHEMY_ENGINE_OPTIONS"], app.config["SQLALCHEMY_BINDS"]["counts"]):
+    for options in (app.config["SQLALCHEMY_ENGINE_OPTIONS"], app.config["SQLALCHEMY_BINDS"]["rate_limits"]):
         assert options["connect_args"]["prepare_threshold"] is None, "another of its connections has been prepared"
 
 
 def test_the_example_has_every_setting_with_its_default_and_no_other():
     example = re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    known = {name: str(int(value) if isinstance(value, bool) else value) for name, value in defaults.items()}
+    known = {name: str(int(value) if isinstance(value, bool) else value) for name, value in env.defaults.items()}
     assert dict(example) == known | {"FLASK_CONFIG": "production"}
     assert len(example) == len(dict(example)), "one of them stands there twice"
 
@@ -505,7 +507,8 @@ def test_the_example_has_every_setting_with_its_default_and_no_other():
 @pytest.fixture
 def checkout(tmp_path):
     """The source in a folder of its own, as a newcomer has it."""
-    shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("app", "settings"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("config.py", "flasky.py", ".env.example"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
@@ -514,7 +517,7 @@ def checkout(tmp_path):
 def test_a_developers_secret_is_made_once_kept_and_shown_to_nobody(checkout):
     show = """
 import os, pathlib
-from app import create_app, setting_names
+from app import create_app
 os.umask(0o022)
 kept = pathlib.Path("instance", "secret_key")
 for _ in range(2):
@@ -645,8 +648,8 @@ def test_an_address_with_a_port_that_is_none_is_refused(refusal, name, value):
     ],
 )
 def test_a_mistyped_name_is_named_with_the_likely_one(name, likely):
-    known = {*defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}
-    (sentence,) = setting_names.warnings([name], known, ["google", "acme", "my_club"], ["google", "microsoft", "apple"])
+    known = {*env.defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}
+    (sentence,) = names.warnings([name], known, ["google", "acme", "my_club"], ["google", "microsoft", "apple"])
     assert sentence == f"{name} is not a setting and is ignored. Did you mean {likely}?"
 
 
@@ -665,8 +668,8 @@ COMPOSE_PROJECT_NAME OIDC_ISSUER
 
 
 def test_a_variable_of_another_program_is_no_mistyped_setting():
-    known = {*defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}
-    assert setting_names.warnings([*OF_OTHERS, *known], known, ["google"], ["google", "microsoft", "apple"]) == []
+    known = {*env.defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}
+    assert names.warnings([*OF_OTHERS, *known], known, ["google"], ["google", "microsoft", "apple"]) == []
 
 
 def test_a_provider_that_is_not_in_the_list_is_named(configured):
@@ -675,8 +678,10 @@ def test_a_provider_that_is_not_in_the_list_is_named(configured):
 
 
 def test_all_settings_of_a_provider_are_known(configured):
-    read = {name.removeprefix("OIDC_ACME_") for name in configured(**ACME).defaults if name.startswith("OIDC_ACME_")}
-    assert read == setting_names.PROVIDER_PARTS
+    read = {
+        name.removeprefix("OIDC_ACME_") for name in configured(**ACME).env.defaults if name.startswith("OIDC_ACME_")
+    }
+    assert read == names.PROVIDER_PARTS
 
 
 def test_a_mistyped_name_is_in_the_log_at_start_and_in_the_refusal():

@@ -12,7 +12,7 @@ from test_gate import rows
 
 from app.extensions import db
 from app.models import Identity, OAuthState, User, UserSession
-from config import KNOWN_PROVIDERS
+from settings.providers import KNOWN_PROVIDERS
 
 START, BACK = "/auth/sso/acme", "/auth/sso/acme/callback"
 ADA = {"email": "ada@example.com", "email_verified": True, "name": "Ada Lovelace"}

@@ -21,7 +21,7 @@ from app.accounts.sso import ExternalIdentity
 from app.extensions import db
 from app.models import Identity, Passkey, User
 from app.security import oidc
-from config import KNOWN_PROVIDERS, Provider
+from settings.providers import KNOWN_PROVIDERS, Provider
 
 CONNECTIONS = "/auth/connections"
 

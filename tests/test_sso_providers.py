@@ -19,7 +19,7 @@ from test_sso_accounts import link_by_hand, whose
 
 from app.extensions import db
 from app.models import Identity, User
-from config import KNOWN_PROVIDERS
+from settings.providers import KNOWN_PROVIDERS
 
 ADDRESS = "/auth/sso/acme/address"
 NOT_SET_UP = "Logging in with Acme is not set up correctly on this site."

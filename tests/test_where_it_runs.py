@@ -15,7 +15,7 @@ from support.clients import ROOT
 pytestmark = pytest.mark.extended
 
 BIN = os.path.dirname(sys.executable)
-CODE = ["app", "migrations", "config.py", "flasky.py", "gunicorn.conf.py", ".flaskenv"]
+CODE = ["app", "migrations", "settings", "config.py", "flasky.py", "gunicorn.conf.py", ".flaskenv"]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ FORMATS = re.compile(r"""strftime\(["'](.*?)["']\)|\{[^{}"']*?:([^{}"']*%[^{}"']
 
 
 def formats():
-    for file in [ROOT / "config.py", *(ROOT / "app").rglob("*")]:
+    for file in [ROOT / "config.py", *(ROOT / "settings").rglob("*"), *(ROOT / "app").rglob("*")]:
         if file.suffix in {".py", ".html", ".txt"}:
             for found in FORMATS.finditer(file.read_text()):
                 yield file.relative_to(ROOT), found[1] or found[2]

@@ -14,6 +14,7 @@ The column needs an index. A job that fails is tried again after ten minutes, an
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from flask import current_app
 from sqlalchemy import ColumnElement, delete, inspect, literal, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -37,7 +38,6 @@ from app.models import (
 )
 from app.models.outbox_email import Status
 from app.security import tokens
-from config import setting
 
 __all__ = ["delete_older", "register", "registered", "run", "run_due", "run_now"]
 
@@ -117,7 +117,8 @@ def secrets_on_old_keys() -> Batches:
     """Encrypt the secrets of authenticator apps with the newest key: the others may be removed soon."""
     last = 0
     rows = select(Authenticator.id, Authenticator.secret).order_by(Authenticator.id).limit(BATCH)
-    while setting("SECRET_KEY_FALLBACKS") and (found := db.session.execute(rows.where(Authenticator.id > last)).all()):
+    has_older_keys = bool(current_app.config["SECRET_KEY_FALLBACKS"])
+    while has_older_keys and (found := db.session.execute(rows.where(Authenticator.id > last)).all()):
         count = 0
         for last, secret in found:
             if renewed := tokens.renewed("authenticator", secret):
@@ -131,7 +132,7 @@ def removed_secrets_on_old_keys() -> Batches:
     """Do the same for the apps that were removed within the last seven days."""
     last = 0
     rows = select(RemovedCredential).order_by(RemovedCredential.id).limit(BATCH)
-    while setting("SECRET_KEY_FALLBACKS"):
+    while current_app.config["SECRET_KEY_FALLBACKS"]:
         if not (found := db.session.scalars(rows.where(RemovedCredential.id > last)).all()):
             break
         last, count = found[-1].id, 0
@@ -203,7 +204,7 @@ def _accounts(moment: Moment, until: datetime, *conditions: ColumnElement[bool])
 def _notices_first() -> Iterator[None]:
     """Wait until the deletion emails are sent, so that no email that a user waits for queues behind many of them."""
     waiting = select(OutboxEmail.id).where(OutboxEmail.status == Status.WAITING, OutboxEmail.due_at <= clock.now())
-    for _ in range(PATIENCE if setting("MAIL_DELIVERY") != "off" else 0):
+    for _ in range(PATIENCE if current_app.config["MAIL_DELIVERY"] != "off" else 0):
         if db.session.scalar(waiting.where(OutboxEmail.name == outbox.LAST).limit(1)) is None:
             return
         yield None

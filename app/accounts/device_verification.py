@@ -7,6 +7,7 @@ neither for TWO_FACTOR_REQUIRED_FOR nor as reauthentication. Magic links, passke
 import math
 from datetime import timedelta
 
+from flask import current_app
 from sqlalchemy import case, func, select, update
 
 from app import clock
@@ -16,7 +17,6 @@ from app.extensions import db, rows_changed
 from app.models import Device, EmailChallenge, OutboxEmail, User
 from app.models.outbox_email import Status
 from app.security import audit
-from config import setting
 
 PURPOSE = "verify_device"  # of the code, and the name of its email
 MAX_HOURLY, MAX_DAILY = 5, 15  # emails to one account, fewer than it gets of all kinds: a reset can still be sent
@@ -27,7 +27,7 @@ TRUST_LASTS = timedelta(hours=1)
 
 def why_never(user: User) -> str | None:
     """Return why no login by password takes a code, whatever the device; None if one may."""
-    if not setting("VERIFY_NEW_DEVICES"):
+    if not current_app.config["VERIFY_NEW_DEVICES"]:
         return "VERIFY_NEW_DEVICES is off: no login takes a code from an email."
     if two_factor.is_on(user):
         return f"{user.username} has two-factor authentication, which is asked for instead of a code from an email."

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from flask import current_app
 from sqlalchemy import select, update
 
 from app.accounts import two_factor
@@ -18,7 +19,6 @@ from app.extensions import db, rows_changed
 from app.models import Passkey, PasskeyChallenge, RemovedCredential, User, UserSession
 from app.models.passkey_challenge import LIFETIME
 from app.security import audit
-from config import setting
 
 MOST = 20  # of one account
 LONGEST_ID, LONGEST_KEY = 1364, 4096  # characters of base64url; the first are 1023 bytes (WebAuthn, Credential ID)
@@ -80,7 +80,7 @@ def creation_options(user: User, browser: str) -> str:
     selection.user_verification = _required()
     options = webauthn.generate_registration_options(
         rp_id=_site()[1],
-        rp_name=setting("APP_NAME"),
+        rp_name=current_app.config["APP_NAME"],
         user_id=_handle(user).encode(),
         user_name=user.username,
         challenge=_challenge("add", browser, user),
@@ -163,7 +163,7 @@ def _can_be_restored_elsewhere(user: User, passkey: Passkey) -> bool:
 
 def _site() -> tuple[str, str]:
     """Where passkeys are good: the origin of our pages as browsers write it, and its host."""
-    public = urlsplit(setting("PUBLIC_URL"))
+    public = urlsplit(current_app.config["PUBLIC_URL"])
     known = {None, {"http": 80, "https": 443}[public.scheme]}
     host = public.hostname or ""
     return f"{public.scheme}://{host}{'' if public.port in known else f':{public.port}'}", host

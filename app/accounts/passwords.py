@@ -3,6 +3,7 @@
 import re
 import threading
 
+from flask import current_app
 from sqlalchemy import exists
 
 from app.accounts import common_passwords, email_ownership, sessions
@@ -12,7 +13,6 @@ from app.models import Passkey, User, UserSession
 from app.models.outbox_email import Budget, Status
 from app.models.user import MAX_PASSWORD_LENGTH, check_password
 from app.security import audit, rate_limits, tokens
-from config import setting
 
 SCORED_LENGTH = 32  # characters; time grows with the square, and who begins well need not be scored to the end
 SCORING = threading.Lock()  # zxcvbn keeps the words of the person that it is asked about in a module
@@ -24,7 +24,7 @@ def authenticate(login: str, password: str) -> User | None:
     audit.note(audit.PASSWORD_CHECKED)
     is_right = check_password(user.password_hash if user else None, password)
     # With PREVENT_ENUMERATION, one who registers would else learn whether the address was free.
-    if not user or not is_right or (not user.confirmed and setting("PREVENT_ENUMERATION")):
+    if not user or not is_right or (not user.confirmed and current_app.config["PREVENT_ENUMERATION"]):
         audit.record(user, audit.LOGIN_FAILED)
         if rate_limits.is_guessed():
             outbox.warn("password_guessing", user)
@@ -103,14 +103,15 @@ def check_new(password: str, *words: str | None) -> None:
     Length and guessability are all that counts: no rules on kinds of characters (NIST SP 800-63B-4, 3.1.1.2).
     `words` are the person's own, which others would try first.
     """
-    shortest = setting("PASSWORD_MIN_LENGTH")
+    shortest = current_app.config["PASSWORD_MIN_LENGTH"]
     if len(password) < shortest:
         raise ValueError(f"Use at least {shortest} characters.")
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
     if common_passwords.is_common(password):
         raise ValueError("This would be guessed soon. Many people use such a phrase or pattern.")
-    if reason := _weakness(password, [part for word in [*words, setting("APP_NAME")] if word for part in _parts(word)]):
+    own_words = filter(None, [*words, current_app.config["APP_NAME"]])
+    if reason := _weakness(password, [part for word in own_words for part in _parts(word)]):
         raise ValueError(f"This would be guessed soon. {reason.rstrip('.')}.")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from flask import current_app
 from sqlalchemy import func, select, update
 
 from app import clock
@@ -14,7 +15,7 @@ from app.models import AuditEvent, Identity, Passkey, User, UserSession
 from app.models.logins import email_key
 from app.security import audit, rate_limits
 from app.security.oidc import Claims
-from config import Provider, setting
+from settings.providers import Provider
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,14 @@ def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | No
         return Outcome.KNOWN, _use(identity, external_identity)
     if owner and is_first_proof:
         return Outcome.EMAIL_OWNERSHIP, _take_over(owner, external_identity)
-    if setting("PREVENT_ENUMERATION") and not external_identity.is_proved:
+    if current_app.config["PREVENT_ENUMERATION"] and not external_identity.is_proved:
         return Outcome.NOT_VERIFIED, None
     rate_limits.hit("availability")  # what follows tells who has an account
     if external_identity.email and registration.is_taken(external_identity.email):
         if _find(external_identity):  # by now: another tab was faster
             raise registration.Taken
         return Outcome.TAKEN, None
-    if not setting("REGISTRATION_OPEN"):
+    if not current_app.config["REGISTRATION_OPEN"]:
         return Outcome.CLOSED, None
     if not external_identity.email:
         return Outcome.NO_ADDRESS, None
@@ -170,7 +171,7 @@ def _counts(provider: Provider, claims: Claims, email: str) -> bool:
 
 def _label(provider: str) -> str:
     """What people call a provider, one that was taken from the settings too."""
-    known = setting("OIDC_PROVIDERS").get(provider)
+    known = current_app.config["OIDC_PROVIDERS"].get(provider)
     return known.label if known else provider
 
 

@@ -8,6 +8,7 @@ from hmac import compare_digest
 from typing import Any
 
 import pyotp
+from flask import current_app
 from sqlalchemy import exists, func, or_, select, update
 
 from app import clock
@@ -16,7 +17,6 @@ from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import Authenticator, Passkey, RecoveryCode, RemovedCredential, User, UserSession
 from app.security import audit, tokens
-from config import setting
 
 # The second factors: the table of each kind, with user_id and created_at, and its name in emails.
 FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": Passkey}
@@ -33,7 +33,7 @@ def is_on(user: User) -> bool:
 
 def is_missing(user: User) -> bool:
     """Say whether the account must have two-factor authentication and has none."""
-    concerned = {"everybody": True, "admins": user.is_admin}.get(setting("TWO_FACTOR_REQUIRED_FOR"), False)
+    concerned = {"everybody": True, "admins": user.is_admin}.get(current_app.config["TWO_FACTOR_REQUIRED_FOR"], False)
     return concerned and not is_on(user)
 
 
@@ -123,7 +123,7 @@ def new_secret() -> str:
 
 def uri(user: User, secret: str) -> str:
     """Return what an app reads from the QR code."""
-    return pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=setting("APP_NAME"))
+    return pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=current_app.config["APP_NAME"])
 
 
 def find_authenticator(user: User) -> Authenticator | None:

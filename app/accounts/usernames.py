@@ -4,18 +4,19 @@ import re
 import secrets
 import unicodedata
 
+from flask import current_app
+
 from app.accounts import reserved_names
 from app.extensions import db
 from app.models import User
 from app.models.logins import check_username
 from app.security import audit
-from config import setting
 
 
 def check(username: str, by_administrator: bool = False) -> None:
     """Raise ValueError, with a reason, unless the username is allowed. Only administrators may give reserved names."""
     check_username(username)
-    if not by_administrator and reserved_names.is_reserved(username, setting("APP_NAME")):
+    if not by_administrator and reserved_names.is_reserved(username, current_app.config["APP_NAME"]):
         raise ValueError("This name is reserved. Choose another.")
 
 

@@ -21,7 +21,8 @@ from app.email import delivery
 from app.extensions import db
 from app.security import captcha, oidc, rate_limit_storage, tokens
 from app.security.remote import within
-from config import Production, own_cookie_name
+from config import Production
+from settings.derived import own_cookie_name
 
 PATIENCE = 10  # seconds for an answer
 FORGED = "192.0.2.1"  # nobody's address (RFC 5737): what a stranger could write into X-Forwarded-For

@@ -6,7 +6,7 @@ from flask import Flask
 
 from app.cli.doctor import CHECKS
 from app.cli.doctor_services import words
-from config import ConfigError
+from settings.environment import ConfigError
 
 WITH_VALUE = {"-A", "--app", "-e", "--env-file"}  # options of `flask` itself
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import abort, current_app, redirect, render_template, request
 
-from config import kept_secret, path_in_cookie_name
+from settings.derived import path_in_cookie_name, stored_secret
 
 TOKEN_LENGTH = 24  # hexadecimal digits, so that the link fits in a line of a terminal
 COOKIE_LASTS = timedelta(days=365)
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def init_app(app):
     """Read the token, or make it at the first start: it outlives restarts, and so does the cookie."""
-    secret = kept_secret(Path(app.instance_path, f"{app.config['MAILBOX']}_token"))
+    secret = stored_secret(Path(app.instance_path, f"{app.config['MAILBOX']}_token"))
     app.extensions["dev_token"] = secret[:TOKEN_LENGTH]
     app.before_request(accept_token)
 

@@ -20,7 +20,7 @@ from joserfc.jwk import RSAKey
 
 from app.dev.mailbox import bp
 from app.extensions import csrf
-from config import Provider
+from settings.providers import Provider
 
 NAME = "mock"
 SCOPE = "openid email profile"

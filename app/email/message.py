@@ -14,7 +14,7 @@ from email.utils import formatdate, parseaddr, quote
 
 import flask_mail
 
-from config import mail_domain
+from settings.domains import domain_of_host
 
 WIRE = compat32.clone(linesep="\r\n", max_line_length=None, mangle_from_=False)  # folded below
 LINE = 76  # characters of a header
@@ -27,7 +27,7 @@ UTF8.header_encoding, UTF8.body_encoding = SHORTEST, QP
 
 def new_message_id(host: str) -> str:
     """Return a Message-ID of this host, at most 254 characters long: of a longer name its end will do."""
-    domain = mail_domain(host)
+    domain = domain_of_host(host)
     if len(domain) > LONGEST_ID_DOMAIN:
         domain = domain[-LONGEST_ID_DOMAIN:].lstrip(".-")
     return f"<{secrets.token_hex(16)}@{domain}>"

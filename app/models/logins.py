@@ -12,7 +12,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, FromClause, false, true
 from sqlalchemy.orm import ColumnProperty
 
-from config import with_public_domain
+from settings.domains import with_public_domain
 
 MAX_LOGIN_LENGTH = 254  # characters of an address; a username is shorter
 USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")

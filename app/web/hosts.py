@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 from flask import current_app, redirect, request
 
 from app.web import proxies
-from config import PUBLIC_URL
+from settings.validation import PUBLIC_URL
 
 log = logging.getLogger(__name__)
 

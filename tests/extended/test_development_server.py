@@ -28,7 +28,7 @@ MORE = ["", "proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_set_header
 def server(request, tmp_path_factory):
     """A development server in a checkout of its own, and what its terminal shows."""
     folder, port = tmp_path_factory.mktemp("checkout"), free_port()
-    for name in ("app", "migrations"):
+    for name in ("app", "migrations", "settings"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("config.py", ".flaskenv"):
         shutil.copy(ROOT / name, folder)

@@ -13,7 +13,7 @@ from support.clients import on_sqlite
 
 from app.extensions import db
 from app.models import Identity, OAuthState, User
-from config import Provider
+from settings.providers import Provider
 
 pytestmark = pytest.mark.extended
 

@@ -15,7 +15,7 @@ from support.issuer import CLIENT, SECRET, Issuer
 from support.mail_server import Authority, MailServer, until
 from support.nginx import HERE, SECRET_KEY, VISITOR, Gunicorn, Nginx, Visitor, free_port
 
-from config import own_cookie_name
+from settings.derived import own_cookie_name
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("proxy")]  # its servers are started once
 

@@ -12,7 +12,7 @@ from support.clients import ROOT
 pytestmark = pytest.mark.extended
 
 BIN = Path(sys.executable).parent
-CODE = ["app", "migrations", "config.py", "flasky.py", ".flaskenv", ".env.example", ".gitignore"]
+CODE = ["app", "migrations", "settings", "config.py", "flasky.py", ".flaskenv", ".env.example", ".gitignore"]
 
 MODEL = """
 from sqlalchemy import ForeignKey, String

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlencode, urlsplit
 from joserfc import jws
 from joserfc.jwk import RSAKey
 
-from config import Provider
+from settings.providers import Provider
 from support.mail_server import tls
 
 CLIENT, SECRET = "the-application", "what the two of them know"

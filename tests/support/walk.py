@@ -24,7 +24,7 @@ from app.email.outbox import recipient_hash
 from app.extensions import db
 from app.models import AuditEvent, Authenticator, Device, Identity, Passkey, User, UserSession
 from app.security import tokens
-from config import Provider
+from settings.providers import Provider
 from support.clients import PASSWORD
 
 PROVIDERS = {"x": Provider("x", "X", "http://127.0.0.1:9", "an id", "a secret")}  # nobody listens there

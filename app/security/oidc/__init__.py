@@ -26,7 +26,7 @@ from app.security.oidc.failures import (
     printable,
 )
 from app.security.remote import within
-from config import Provider
+from settings.providers import Provider
 
 __all__ = [
     "Cancelled",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.security.oidc.failures import Refused
-from config import Provider
+from settings.providers import Provider
 
 LEEWAY = 120  # seconds that the provider's clock may be off
 TENANT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

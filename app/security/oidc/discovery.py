@@ -12,7 +12,7 @@ from flask import current_app
 
 from app import clock
 from app.security.remote import within
-from config import Provider
+from settings.providers import Provider
 
 VALID_FOR = timedelta(hours=24)
 RETRY_AFTER = timedelta(minutes=5)  # a daily refresh that failed; until then, what is known is used

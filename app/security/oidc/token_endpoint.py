@@ -6,7 +6,7 @@ from urllib.parse import quote_plus
 
 from app.security.oidc.discovery import Published
 from app.security.oidc.failures import Refused
-from config import Provider
+from settings.providers import Provider
 
 BASIC, POST = "client_secret_basic", "client_secret_post"
 SECRET_LASTS = 300  # seconds, of a client secret that is signed for one request

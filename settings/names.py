@@ -1,9 +1,9 @@
-"""Environment variables that look like a mistyped setting, and the setting that was likely meant."""
+"""Environment variables that look like a mistyped setting, and the setting that was probably meant."""
 
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 
-# What other programs and tutorials call a setting.
+# Other programs and tutorials use these names.
 ALSO_CALLED = {
     "FLASK_ENV": "FLASK_CONFIG",
     "MAIL_DEFAULT_SENDER": "MAIL_SENDER",
@@ -18,11 +18,11 @@ ALSO_CALLED = {
     "SMTP_SERVER": "MAIL_SERVER",
     "SQLALCHEMY_DATABASE_URI": "DATABASE_URL",
 }
-OTHERS = {"LANGUAGE", "PORTS", "USERNAME"}  # of other programs, and one slip from a setting
-# Of get_close_matches(): two slips in twelve characters, in seven, in five.
+OTHERS = {"LANGUAGE", "PORTS", "USERNAME"}  # of other programs, although they are close to a setting
+# Similarities for get_close_matches(): about two typing errors in twelve characters, in seven, in five.
 ALIKE, ALIKE_PROVIDER, ALIKE_WORD = 0.85, 0.7, 0.6
 
-# What follows OIDC_<NAME>_; a test compares it with what config.py reads.
+# The settings of a provider, without OIDC_<NAME>_. A test compares them with those that providers.py reads.
 PROVIDER_PARTS = {
     "AUDIENCES",
     "CLIENT_ID",
@@ -44,13 +44,13 @@ PROVIDER_PARTS = {
 def warnings(
     present: Iterable[str], settings: Collection[str], providers: Collection[str], well_known: Collection[str]
 ) -> list[str]:
-    """Say of each variable that looks like a mistyped setting which one was likely meant.
+    """Return a sentence for each variable that looks like a mistyped setting, naming the likely one.
 
     Args:
         present: the names of all variables in the environment.
         settings: the names of all settings.
         providers: the names in OIDC_PROVIDERS.
-        well_known: the names of providers that need no issuer.
+        well_known: the names of providers whose issuer is known.
     """
     found = []
     for name in sorted(set(present) - {*settings}):
@@ -76,20 +76,20 @@ def _likely(name: str, settings: Collection[str]) -> str | None:
 
 
 def _singular(name: str) -> str:
-    """A name without underscores and plurals: TRUSTED_PROXY means TRUSTED_PROXIES, and SECRETKEY SECRET_KEY."""
+    """Return a name without underscores and plurals: TRUSTED_PROXY equals TRUSTED_PROXIES, SECRETKEY SECRET_KEY."""
     words = [f"{word[:-3]}Y" if word.endswith("IES") else word.removesuffix("S") for word in name.split("_")]
     return "".join(words)
 
 
 def _are_words_alike(name: str, setting: str) -> bool:
-    """Say whether each word could be the other's slip: DATABASE_URI could be DATABASE_URL, but not DATABASE_USER."""
+    """Return whether each word could be a typing error for the other: DATABASE_URI for DATABASE_URL, not _USER."""
     words, others = name.split("_"), setting.split("_")
     pairs = zip(words, others, strict=True) if len(words) == len(others) else ()
     return all(get_close_matches(word, [other], 1, ALIKE_WORD) for word, other in pairs)
 
 
 def _likely_of_provider(name: str, providers: Collection[str], well_known: Collection[str]) -> str | None:
-    """Return the setting of a provider that was meant: `name` itself if only OIDC_PROVIDERS lacks the provider."""
+    """Return the likely setting of a provider; `name` itself if OIDC_PROVIDERS lacks its provider."""
     for provider, part in _splits(name):
         parts = [part] if part in PROVIDER_PARTS else get_close_matches(part, PROVIDER_PARTS, 1, ALIKE)
         if parts:
@@ -100,7 +100,7 @@ def _likely_of_provider(name: str, providers: Collection[str], well_known: Colle
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:
-    """A variable OIDC_A_B_C may be about the provider `a`, or `a_b`."""
+    """Yield the ways to read OIDC_A_B_C: the provider `a` with the part `B_C`, or `a_b` with `C`."""
     prefix, *words = name.upper().split("_")
     if prefix == "OIDC":
         yield from (("_".join(words[:at]).lower(), "_".join(words[at:])) for at in range(1, len(words)))

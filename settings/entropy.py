@@ -1,8 +1,8 @@
-"""How hard a secret key is to guess, estimated from its text: a key that a person could have typed is refused.
+"""Estimate how hard a secret key is to guess, in order to refuse keys that a person typed.
 
-A character that a simple rule predicts from those before it adds nothing: the next of a sequence, a repetition, the
-next key of a keyboard. Each other one adds what the number of different characters allows. Random keys lose a few bits
-by coincidence; what people make up loses nearly all.
+A character that a simple rule predicts from the ones before it adds nothing: the next of a sequence, a repetition, the
+next key of a keyboard. Every other character adds the logarithm of the number of different characters. A random key
+loses a few bits by coincidence; a made-up one loses nearly all.
 """
 
 import base64
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-ENOUGH = 64  # bits by this estimate, which gives secrets.token_hex(16) about 120 and never less than 80
+ENOUGH = 64  # bits by this estimate; secrets.token_hex(16) has about 120 and never less than 80
 STRIDES = range(1, 9)  # abcd, a1b2c3, 010203, key1key2, abc123def456
 WALKS = (
     "abcdefghijklmnopqrstuvwxyz",
@@ -23,7 +23,7 @@ STEPS = {way[i : i + 3] for walk in WALKS for way in (walk, walk[::-1]) for i in
 DATES = re.compile(
     r"(19|20)\d\d[-/.]?(0\d|1[0-2])[-/.]?[0-3]\d|[0-3]\d[-/.]?(0\d|1[0-2])[-/.]?(19|20)\d\d|[0-2]\d:[0-5]\d(:[0-5]\d)?"
 )
-# The hundred pairs of characters that are most frequent in English text.
+# The hundred most frequent pairs of characters in English text.
 PAIRS = frozenset(
     "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic"
     " ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un"
@@ -45,7 +45,7 @@ def bits(key: str) -> float:
 
 
 def reads_like_language(key: str) -> bool:
-    """Return whether nearly half of the pairs of characters are frequent ones of English, as in any sentence of it."""
+    """Return whether nearly half of the pairs of characters are frequent in English, as in any English sentence."""
     pairs = [word[i : i + 2] for word in re.split(r"[\W_]+", key) for i in range(len(word) - 1)]
     pairs = [pair for pair in pairs if not pair.isdigit()]
     frequent = [pair for pair in pairs if pair.lower() in PAIRS and (pair[1].islower() or pair.isupper())]
@@ -72,12 +72,12 @@ def _goes_on(text: str, i: int, stride: int) -> bool:
 
 
 def _value(character: str) -> int:
-    """Return the place of a digit or an email in the order in which hexadecimal digits have them."""
+    """Return the position of a letter or digit in the order of hexadecimal digits."""
     return int(character, 36) if character.isascii() and character.isalnum() else ord(character)
 
 
 def _decoded(key: str) -> Iterator[str]:
-    """Texts of which the key is only another spelling."""
+    """Yield the texts that the key encodes in hexadecimal or base64."""
     for decode in (bytes.fromhex, lambda text: base64.urlsafe_b64decode(f"{text}==")):
         with suppress(ValueError):
             yield decode(key).decode("ascii")

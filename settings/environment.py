@@ -1,0 +1,102 @@
+"""The environment variables, and the file `.env` of this project."""
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from dotenv import dotenv_values, find_dotenv, load_dotenv
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+T = TypeVar("T", bool, int, str)
+
+
+class ConfigError(Exception):
+    """The settings do not allow a start. The message names each wrong setting and its remedy."""
+
+
+class Environment:
+    """Reads settings from the environment and collects the ones that can't be read.
+
+    Attributes:
+        defaults: the default of each setting that was asked for, by name.
+        problems: a sentence for each value that can't be read.
+    """
+
+    def __init__(self) -> None:
+        self.defaults: dict[str, bool | int | str] = {}
+        self.problems: list[str] = read_files()
+
+    def __call__(self, name: str, default: T) -> T:
+        """Return one setting as the type of its default. An empty variable means the default."""
+        self.defaults[name] = default
+        text = os.environ.get(name, "").strip()
+        if not text:
+            return default
+        if isinstance(default, bool):
+            if text.lower() not in TRUE | FALSE:
+                self.problems.append(f"{name} is {text!r}: write 1 or 0.")
+            return text.lower() in TRUE
+        if isinstance(default, int):
+            if not (text.isascii() and text.isdigit()):
+                self.problems.append(f"{name} is {text!r}: write a whole number.")
+                return default
+            return int(text)
+        return text
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Return the words of a text that are separated by spaces or commas."""
+    return tuple(text.replace(",", " ").split())
+
+
+def read_files() -> list[str]:
+    """Load this project's `.env` (and `.flaskenv` under `flask`) where the environment has no value.
+
+    Returns:
+        A sentence for each file that can't be read.
+    """
+    is_flask = _is_run_by_flask()
+    if is_flask:
+        _remove(_found_elsewhere())  # otherwise `flask db upgrade` could change another program's database
+    problems = []
+    for path in (PROJECT / ".env", PROJECT / ".flaskenv")[: 2 if is_flask else 1]:
+        try:
+            load_dotenv(path)
+        except (OSError, ValueError) as error:
+            problems.append(f"{path} can't be read ({type(error).__name__}). Save it as UTF-8, readable for this user.")
+    return problems
+
+
+def _is_run_by_flask() -> bool:
+    context = click.get_current_context(silent=True)
+    return bool(context and getattr(context.find_root().obj, "load_dotenv_defaults", False))
+
+
+def _found_elsewhere() -> dict[str, str | None]:
+    """Return what `flask` loaded from the nearest files above the working directory, unless they are this project's."""
+    found: dict[str, str | None] = {}
+    for name in (".flaskenv", ".env"):
+        path = find_dotenv(name, usecwd=True)
+        if path and Path(path).resolve().parent != PROJECT:
+            found |= dotenv_values(path, encoding="utf-8")
+    return found
+
+
+def _remove(values: dict[str, str | None]) -> None:
+    given = _names_at_start()
+    for name, value in values.items():
+        if name not in given and os.environ.get(name) == value:
+            del os.environ[name]
+
+
+def _names_at_start() -> set[str]:
+    """Return the variables that this process was started with, on systems that tell (Linux)."""
+    try:
+        lines = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return set()
+    return {line.partition(b"=")[0].decode(errors="replace") for line in lines}

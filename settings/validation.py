@@ -1,0 +1,139 @@
+"""What is wrong with the settings: one sentence for each problem, with its remedy."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from ipaddress import ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from settings.derived import sender_address
+from settings.domains import parse_sender
+from settings.entropy import is_guessable
+
+PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
+
+CHOICES = {
+    "MAIL_DELIVERY": ("thread", "worker", "off"),
+    "TWO_FACTOR_REQUIRED_FOR": ("nobody", "admins", "everybody"),
+}
+RANGES = {"PORT": (1, 65535), "MAIL_PORT": (1, 65535), "PASSWORD_MIN_LENGTH": (8, 128)}
+
+DRIVERS = {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}
+DATABASE_REMEDY = "Write postgresql://user:password@host/name, or sqlite:////path/app.db"
+
+# Parts of random keys that were published: Django's for new projects, and the one in Flask's documentation.
+PUBLISHED_KEYS = ("django-insecure-", "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf")
+
+
+def problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the problems that prevent a start in every configuration."""
+    for name, words in CHOICES.items():
+        if settings[name] not in words:
+            yield f"{name}: write {', '.join(words[:-1])} or {words[-1]}."
+    for name, (least, most) in RANGES.items():
+        if not least <= settings[name] <= most:
+            yield f"{name}: write a number from {least} to {most}."
+    for network in settings["TRUSTED_PROXY_NETWORKS"]:
+        if not _is_network(network):
+            yield f"TRUSTED_PROXY_NETWORKS has {network!r}: write networks such as 10.0.0.0/8, or addresses."
+    if settings["SQLALCHEMY_DATABASE_URI"]:
+        yield from _database_problems(str(settings["SQLALCHEMY_DATABASE_URI"]))
+    if settings["PUBLIC_URL"] and not _is_public_url(settings["PUBLIC_URL"]):
+        yield "PUBLIC_URL: write an address as http://localhost:5000 or https://example.com/path"
+    for name in ("APP_NAME", "MAIL_SENDER"):
+        if not settings[name].isprintable():
+            yield f"{name}: it has a line break or another control character. Write it in one line."
+    if settings["MAIL_SENDER"] or settings["MAIL_SERVER"]:
+        yield from _sender_problems(settings)
+    for name, provider in settings["OIDC_PROVIDERS"].items():
+        for part in provider.missing:
+            yield f"OIDC_{name.upper()}_{part} is missing. {name.capitalize()}'s console, or its administrator, has it."
+    if bool(settings["RECAPTCHA_PUBLIC_KEY"]) != bool(settings["RECAPTCHA_PRIVATE_KEY"]):
+        yield "RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY go together: write both, or neither."
+    if settings["REDIS_URL"] and not _is_redis_url(settings["REDIS_URL"]):
+        yield "REDIS_URL: write redis://host:6379/0, rediss:// for TLS, or redis+unix:///path/to/socket."
+
+
+def production_problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the problems that prevent a start in production only: settings that are missing or unsafe."""
+    if _is_unsafe(settings["SECRET_KEY"]):
+        command = "python -c 'import secrets; print(secrets.token_hex())'"
+        yield f"SECRET_KEY is missing, under 32 bytes, or easy to guess. Make one: {command}"
+    if any(map(_is_unsafe, settings["SECRET_KEY_FALLBACKS"])):
+        yield "SECRET_KEY_FALLBACKS holds a key that is under 32 bytes or easy to guess. Leave it out."
+    if not settings["PUBLIC_URL"] or settings["PUBLIC_URL"].startswith("http://"):
+        yield "PUBLIC_URL is missing or not https. Write the address that people type: https://example.com"
+    if not settings["SQLALCHEMY_DATABASE_URI"]:
+        yield f"DATABASE_URL is missing. {DATABASE_REMEDY}"
+    if not settings["MAIL_SERVER"]:
+        yield "MAIL_SERVER is missing. Write the host name of the server that takes your mail."
+    for name, provider in settings["OIDC_PROVIDERS"].items():
+        if provider.issuer and not provider.issuer.startswith("https://"):
+            yield f"OIDC_{name.upper()}_ISSUER is not https. Write the address that the provider calls its issuer."
+    if settings.get("DEBUG"):
+        yield "Debug mode is on. Remove FLASK_DEBUG: its pages let a stranger run code."
+
+
+def _is_network(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_network(text))
+    return False
+
+
+def _database_problems(text: str) -> Iterator[str]:
+    """Yield why no database can be at this URL, without quoting it: it holds a password."""
+    try:
+        url = make_url(text)
+        if url.drivername in DRIVERS:
+            _, options = url.get_dialect()().create_connect_args(url)
+            if not url.drivername.startswith("sqlite"):
+                _check_conninfo(dict(options))
+        else:
+            yield f"DATABASE_URL begins with {url.drivername}://, which is not supported. {DATABASE_REMEDY}"
+    except (SQLAlchemyError, ValueError):
+        yield f"DATABASE_URL is not the address of a database. {DATABASE_REMEDY}"
+
+
+def _check_conninfo(options: dict[str, Any]) -> None:
+    """Raise ValueError if psycopg does not know an option, or if a port is out of range."""
+    from psycopg import Error, conninfo  # only for PostgreSQL: importing it takes 90 ms
+
+    try:
+        conninfo.make_conninfo(**options)
+    except Error as error:
+        raise ValueError(str(error)) from error
+    if any(port and int(port) not in range(1, 65536) for port in str(options.get("port", "")).split(",")):
+        raise ValueError("port")
+
+
+def _is_public_url(text: str) -> bool:
+    with suppress(ValueError):
+        return bool(PUBLIC_URL.fullmatch(text)) and urlsplit(text).port != 0
+    return False
+
+
+def _sender_problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        parse_sender(sender_address(settings), settings["EMAIL_SPECIAL_DOMAINS"])
+    except ValueError as error:
+        example = "Write one address: no-reply@example.com, or with a name: Garden <no-reply@example.com>."
+        if settings["MAIL_SENDER"]:
+            yield f"MAIL_SENDER is not an address that can send email. {error} {example}"
+        elif PUBLIC_URL.fullmatch(settings["PUBLIC_URL"]):
+            yield f"MAIL_SENDER is missing, and PUBLIC_URL's host can't be the domain of an address. {example}"
+
+
+def _is_redis_url(text: str) -> bool:
+    with suppress(ValueError):
+        return urlsplit(text).scheme in {"redis", "rediss", "redis+unix"} and urlsplit(text).port != 0
+    return False
+
+
+def _is_unsafe(key: str) -> bool:
+    """Return whether an attacker could guess a key. One with spaces or commas could not become a fallback."""
+    is_published = any(known in key for known in PUBLISHED_KEYS)
+    return bool(re.search(r"[\s,]", key)) or len(key.encode()) < 32 or is_published or is_guessable(key)
