@@ -73,7 +73,7 @@ def test_who_asks_is_out_of_every_browser_and_gets_an_email_that_names_the_day(
     assert notes(client.get("/account", follow_redirects=True)) == ["Log in to open this page."]
     elsewhere = another_client.get("/account", follow_redirects=True)
     assert elsewhere.request.path == "/auth/login"
-    assert notes(elsewhere) == ["You were logged out, because the account is to be deleted."]
+    assert notes(elsewhere) == ["You were logged out because the account will be deleted."]
     assert not db.session.scalars(select(UserSession).where(*UserSession.alive())).all()
 
     [email] = outbox()[waiting:]

@@ -18,6 +18,7 @@ from app.email.outbox import enqueue
 from app.email.worker import Delivery
 from app.extensions import db
 from app.models import (
+    AuditAction,
     AuditEvent,
     Device,
     EmailChallenge,
@@ -99,12 +100,14 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "emails given up": (OutboxEmail, 30, lambda user, at: email(user, at, "failed")),
     "emails dropped": (OutboxEmail, 30, lambda user, at: email(user, at, "obsolete")),
     "ways to a provider": (OAuthState, 7, oauth_state),
-    "history": (AuditEvent, 365, lambda user, at: AuditEvent(user_id=user.id, action="logged_in", at=at)),
-    "history of nobody": (AuditEvent, 7, lambda user, at: AuditEvent(action="account_deleted", at=at)),
+    "history": (AuditEvent, 365, lambda user, at: AuditEvent(user_id=user.id, action=AuditAction.LOGGED_IN, at=at)),
+    "history of nobody": (AuditEvent, 7, lambda user, at: AuditEvent(action=AuditAction.ACCOUNT_DELETED, at=at)),
     "history of strangers": (
         AuditEvent,
         30,
-        lambda user, at: AuditEvent(user_id=user.id, action="reset_requested", key=secrets.token_hex(8), at=at),
+        lambda user, at: AuditEvent(
+            user_id=user.id, action=AuditAction.RESET_REQUESTED, key=secrets.token_hex(8), at=at
+        ),
     ),
     "devices": (Device, 365, lambda user, at: Device(user_id=user.id, key="x", first_seen_at=at, last_seen_at=at)),
 }
@@ -215,7 +218,9 @@ def statements(app):
 
 def test_many_rows_go_in_batches_that_all_cost_the_same(ada, clock, monkeypatch, statements):
     monkeypatch.setattr(cleanup, "BATCH", 3)
-    db.session.add_all([AuditEvent(user_id=ada.id, action="logged_in", at=clock.time - YEAR) for _ in range(8)])
+    db.session.add_all(
+        [AuditEvent(user_id=ada.id, action=AuditAction.LOGGED_IN, at=clock.time - YEAR) for _ in range(8)]
+    )
     db.session.commit()
     statements.clear()
     assert (run("audit_events"), count(AuditEvent)) == (8, 0)
@@ -230,7 +235,7 @@ def test_a_batch_starts_where_the_last_one_ended(ada, clock, monkeypatch, statem
     """On PostgreSQL, what was deleted still stands in the index; time per batch would grow with all before it."""
     monkeypatch.setattr(cleanup, "BATCH", 2)
     ages = [YEAR + timedelta(days=days) for days in (5, 4, 3, 3, 3, 2, 1)]  # with more of one age than a batch takes
-    db.session.add_all([AuditEvent(user_id=ada.id, action="logged_in", at=clock.time - age) for age in ages])
+    db.session.add_all([AuditEvent(user_id=ada.id, action=AuditAction.LOGGED_IN, at=clock.time - age) for age in ages])
     db.session.commit()
     statements.clear()
     assert run("audit_events") == 7

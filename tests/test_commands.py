@@ -430,7 +430,7 @@ def test_everybody_is_logged_out_of_every_browser_when_that_is_meant(
     assert result.stdout.endswith("Everybody was logged out of 2 browsers.\n")
     for browser in (client, another_client):
         page = browser.get("/account", follow_redirects=True)
-        assert "You were logged out everywhere by those who run this site." in page.text
+        assert "You were logged out because an administrator logged you out everywhere." in page.text
     assert flask("users", "logout", "--all", "--yes").stdout == "Everybody was logged out of 0 browsers.\n"
 
 

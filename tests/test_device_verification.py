@@ -18,7 +18,7 @@ from test_passwords import NEW, choose, history, is_logged_in, notes
 
 from app.accounts import device_verification
 from app.extensions import db
-from app.models import AuditEvent, Device, EmailChallenge, OutboxEmail, User, UserSession
+from app.models import AuditAction, AuditEvent, Device, EmailChallenge, OutboxEmail, User, UserSession
 
 LOGIN, VERIFY = "/auth/login", "/auth/verify-device"
 WRONG = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
@@ -533,7 +533,7 @@ def test_an_administrator_lets_the_next_login_pass_once(app, owner, ada, flask, 
     browser = app.test_client()
     assert browser.log_in(ada).location == "/"
     assert history()[-4:] == ["next_login_trusted", "next_login_trust_used", "logged_in", "new_device"]
-    detail = db.session.scalar(select(AuditEvent.detail).where(AuditEvent.action == "next_login_trusted"))
+    detail = db.session.scalar(select(AuditEvent.detail).where(AuditEvent.action == AuditAction.NEXT_LOGIN_TRUSTED))
     assert detail["by"] == "administrator"
     assert app.test_client().log_in(ada).location == VERIFY, "once"
 

@@ -104,7 +104,7 @@ def test_the_whole_story(app, client, another_client, ada, outbox, clock):
     assert is_in(client)
     assert not is_in(copy), "the session has another id"
     page = another_client.get("/account", follow_redirects=True)
-    assert "the address of the account was changed in another browser" in page.text
+    assert "the account&#39;s email address was changed on another device" in page.text
     undo = outbox()[-1]
     assert undo.recipients == [ADA]
     assert "ada (at) example (dot) org" in undo.body
@@ -326,7 +326,7 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
     assert all(another_client.log_in(ada, password).status_code == 422 for password in (PASSWORD, THIEFS))
     for browser in (thief, second):
         page = browser.get("/account", follow_redirects=True)
-        told = "the account was taken back from an email about it" in page.text
+        told = "the account was taken back by a link in a security email" in page.text
         assert (page.request.path, told) == ("/auth/login", True)
     restored, lost = outbox()[-2:]
     assert (lost.recipients, "no longer" in lost.subject, "/auth/" in lost.body) == ([NEWER], True, False)

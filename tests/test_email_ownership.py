@@ -12,7 +12,7 @@ from support.clients import PASSWORD
 from app.accounts import credentials, email_ownership
 from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import AuditEvent, Device, Identity, OutboxEmail, RemovedCredential, User, UserSession
+from app.models import AuditAction, AuditEvent, Device, Identity, OutboxEmail, RemovedCredential, User, UserSession
 from app.security import tokens
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"
@@ -97,7 +97,7 @@ def test_the_planted_password_and_the_browsers_are_out(app, client, another_clie
     prove()
     page = client.get(GATE, follow_redirects=True)
     assert page.request.path == "/auth/login"
-    assert "You were logged out, because somebody proved that the account&#39;s address is theirs." in page.text
+    assert "You were logged out because the owner of the account&#39;s email address took it over." in page.text
     forms = [(GATE, {"code": code}), (GATE, {"email": PLANTER}), ("/auth/confirm", {}), ("/auth/change-password", {})]
     for browser, (address, fields) in zip(others, forms, strict=True):
         assert browser.post(address, data=fields).location.startswith("/auth/login")
@@ -286,7 +286,7 @@ def test_planted_credentials_are_not_restored_by_an_earlier_email(client, anothe
     db.session.commit()
     register(client, VICTIM)
     user = db.session.scalar(select(User))
-    event = AuditEvent(user_id=user.id, action="identity_unlinked")
+    event = AuditEvent(user_id=user.id, action=AuditAction.IDENTITY_UNLINKED)
     db.session.add(event)
     db.session.flush()
     planted = Identity(user_id=user.id, provider="acme", issuer="https://acme", subject="eve")

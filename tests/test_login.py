@@ -12,7 +12,7 @@ from support.corpora import INSIDE, OUTSIDE
 from app.accounts import sessions
 from app.auth.next_url import safe_next_url
 from app.extensions import db
-from app.models import AuditEvent, User, UserSession
+from app.models import AuditAction, AuditEvent, User, UserSession
 
 
 @pytest.mark.parametrize("login", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com", "  ada "])
@@ -204,7 +204,7 @@ def test_logging_out_twice_is_one_event(app, ada):
     browser.post("/auth/logout")
     sessions.revoke(row)
     db.session.commit()
-    assert len(db.session.scalars(select(AuditEvent).where(AuditEvent.action == "logged_out")).all()) == 1
+    assert len(db.session.scalars(select(AuditEvent).where(AuditEvent.action == AuditAction.LOGGED_OUT)).all()) == 1
 
 
 @on_sqlite

@@ -18,7 +18,7 @@ from app.email.message import Email
 from app.email.outbox import PURPOSES, enqueue
 from app.email.worker import Delivery
 from app.extensions import db
-from app.models import AuditEvent, EmailChallenge, OutboxEmail
+from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail
 from app.models.outbox_email import WAITS
 from app.security import tokens
 
@@ -324,7 +324,7 @@ EMAILS = sorted(path.stem for path in Path("app").absolute().glob("templates/ema
 def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     """Queue an email with all that one of its kind may need."""
     challenge = EmailChallenge(purpose="magic_link", email=bob.email, user=bob, state=bob.state("magic_link"))
-    event = AuditEvent(user_id=bob.id, action="new_device")
+    event = AuditEvent(user_id=bob.id, action=AuditAction.NEW_DEVICE)
     db.session.add_all([challenge, event])
     db.session.flush()
     claims = {"email": new_email, "challenge": challenge.id}

@@ -9,7 +9,7 @@ from sqlalchemy import MetaData, insert, inspect, select, text
 from support.clients import ROOT, on_sqlite
 
 from app.extensions import db
-from app.models import AuditEvent, OutboxEmail, User
+from app.models import AuditAction, AuditEvent, OutboxEmail, User
 
 DIRECTORY = str(ROOT / "migrations")
 BEFORE_THE_FIRST_RELEASE = {"7d1c2a9e4b60"}  # renames tables and columns
@@ -59,7 +59,7 @@ def test_up_down_and_up_again(app, people):
 def test_history_and_emails_do_not_run_out_of_numbers(app):
     for table in ("audit_events", "outbox"):
         db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
-    event = AuditEvent(action="logged_in")
+    event = AuditEvent(action=AuditAction.LOGGED_IN)
     email = OutboxEmail(name="account_deleted", recipient="ada@example.com", message_id="x")
     db.session.add_all([event, email])
     db.session.commit()

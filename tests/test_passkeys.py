@@ -99,9 +99,7 @@ def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_
     page = client.get(PAGE)
     assert "<strong>My phone</strong>" in page.text
     assert "never used" in page.text
-    assert told(another_client) == [
-        "You were logged out, because two-factor authentication of the account was changed."
-    ]
+    assert told(another_client) == ["You were logged out because the account's two-factor authentication was changed."]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client), "a copy of the cookie is worth nothing"
     assert outbox()[-1].subject == "Logging in takes two-factor authentication now"
@@ -693,9 +691,7 @@ def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member,
     prove(member, key)
     page = member.post(f"{own}/remove", follow_redirects=True)
     assert notes(page)[-1:] == ["My phone is removed. Your other devices were logged out."]
-    assert told(another_client) == [
-        "You were logged out, because two-factor authentication of the account was changed."
-    ]
+    assert told(another_client) == ["You were logged out because the account's two-factor authentication was changed."]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client)
     assert outbox()[-1].subject == "two-factor authentication was removed from your account"
@@ -738,9 +734,7 @@ def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another
     prove(member, key)
     page = member.post("/auth/remove-password", follow_redirects=True)
     assert notes(page)[-1:] == ["Your password is removed. Your other devices were logged out."]
-    assert told(another_client) == [
-        "You were logged out, because the password of the account was removed in another browser."
-    ]
+    assert told(another_client) == ["You were logged out because the account's password was removed on another device."]
     assert "You have no password." in page.text
     assert "/auth/remove-password" not in page.text
     assert outbox()[-1].subject == "Your password was removed"

@@ -83,9 +83,7 @@ def test_a_changed_password_logs_out_every_other_browser_and_the_owner_is_told(
     assert "Expires=" in answer.headers["Set-Cookie"], "it is remembered still"
     page = client.get("/account")
     assert notes(page) == ["Your password is changed. Your other browsers were logged out."]
-    assert told(another_client) == [
-        "You were logged out, because the password of the account was changed in another browser."
-    ]
+    assert told(another_client) == ["You were logged out because the account's password was changed on another device."]
     assert told(another_client) == STRANGER, "once"
     assert told(copy) == STRANGER, "its id is nobody's now, and says nothing"
     assert is_logged_in(client)
@@ -328,7 +326,7 @@ def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
     assert page.status_code == 422
     assert "It was changed elsewhere at this moment." in page.text
     assert is_logged_in(another_client)
-    assert told(client) == ["You were logged out, because the password of the account was changed in another browser."]
+    assert told(client) == ["You were logged out because the account's password was changed on another device."]
     assert verify(ada, "a third lantern")
     changed = [message for message in outbox() if message.subject == "Your password was changed"]
     assert history().count("password_changed") == len(changed) == 1
@@ -443,9 +441,9 @@ def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_cli
     assert page.status_code == 200, "it is logged out too, and nobody is in"
     assert notes(page) == [
         "Your new password is set. Log in with it.",
-        "You were logged out, because a new password was chosen by a mailed link.",
+        "You were logged out because the account's password was reset by email.",
     ]
-    assert told(another_client) == ["You were logged out, because a new password was chosen by a mailed link."]
+    assert told(another_client) == ["You were logged out because the account's password was reset by email."]
     assert told(client) == told(another_client) == STRANGER
     assert outbox()[1].subject == "Your password was changed"
     assert outbox[1].recipients == ["ada@example.com"]
@@ -563,7 +561,7 @@ def test_who_proves_the_address_first_finds_nothing_that_another_left(client, an
         "Your new password is set. Log in with it.",
         "Your address is confirmed. If bob is no name of your choice, change it there.",
     ]
-    assert told(client) == ["You were logged out, because somebody proved that the account's address is theirs."]
+    assert told(client) == ["You were logged out because the owner of the account's email address took it over."]
     assert told(client) == STRANGER
     assert client.log_in(bob).status_code == 422
     assert client.get(planted).status_code == 410
@@ -603,8 +601,8 @@ def test_a_link_does_not_depend_on_who_is_logged_in(client, ada, bob, outbox):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (None, "because you had not been here for long."),
-        ("logout", "everywhere by those who run this site."),
+        (None, "because your session expired."),
+        ("logout", "an administrator logged you out everywhere."),
         ("deactivate", "because the account was deactivated."),
     ],
 )

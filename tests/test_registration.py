@@ -9,7 +9,7 @@ from support.clients import PASSWORD, without_tokens
 
 from app.accounts import registration, sso
 from app.extensions import db
-from app.models import AuditEvent, OutboxEmail, User, UserSession
+from app.models import AuditAction, AuditEvent, OutboxEmail, User, UserSession
 from app.security.oidc import Claims
 from settings.providers import Provider
 
@@ -268,7 +268,7 @@ def test_ten_uses_at_once_confirm_once(app, bob, outbox):
     with ThreadPoolExecutor(10) as pool:
         answers = [answer.status_code for answer in pool.map(lambda browser: browser.get(link), browsers)]
     assert set(answers) <= {302, 410}
-    confirmed = select(func.count()).where(AuditEvent.action == "confirmed")
+    confirmed = select(func.count()).where(AuditEvent.action == AuditAction.CONFIRMED)
     assert db.session.scalar(confirmed) == 1
 
 

@@ -23,6 +23,7 @@ from app.accounts import (
 from app.email.outbox import ASKED_FOR, enqueue, recipient_hash
 from app.extensions import db
 from app.models import (
+    AuditAction,
     AuditEvent,
     Authenticator,
     Device,
@@ -121,7 +122,7 @@ def renew_codes(user, session):
 
 def link_identity(user, session):
     user.lock()
-    event = audit.record(user, "identity_linked", provider="acme")
+    event = audit.record(user, AuditAction.IDENTITY_LINKED, provider="acme")
     db.session.flush()
     db.session.add(
         Identity(user_id=user.id, provider="acme", issuer="https://acme", subject=str(next(numbers)), event_id=event.id)
@@ -130,7 +131,7 @@ def link_identity(user, session):
 
 
 def unlink_identities(user, session):
-    event = audit.record(user, "identity_unlinked", provider="mine")
+    event = audit.record(user, AuditAction.IDENTITY_UNLINKED, provider="mine")
     if credentials.remove(event, Identity, Identity.user_id == user.id):
         enqueue("identity_unlinked", user, event=event, label="Acme", address=None)
 
@@ -262,7 +263,7 @@ def test_a_change_of_address_taken_back_leaves_two_factor_as_it_was(app):
 
 
 def change_email(user, email):
-    event = audit.record(user, "email_changed", old=user.email, new=email)
+    event = audit.record(user, AuditAction.EMAIL_CHANGED, old=user.email, new=email)
     db.session.flush()
     db.session.add(EmailChange(user_id=user.id, old_email=user.email, old_email_key=user.email_key, new_email=email))
     db.session.flush()
@@ -392,7 +393,7 @@ def test_every_security_email_carries_the_link(client, ada, outbox, clock):
     asked_for = ASKED_FOR - {"code", "verify_device"} | {"first_password"}
     folder = Path("app/templates/email").absolute()
     for name in {path.stem for path in folder.glob("[!_]*.txt")} - without - asked_for:
-        event = audit.record(ada, "password_changed")
+        event = audit.record(ada, AuditAction.PASSWORD_CHANGED)
         details = {"new_email": "x@example.com", "label": "Acme", "address": None, "factor": "a passkey"}
         enqueue(name, ada, event=event, due="1 May", left=3, is_last=False, **details)
         db.session.commit()
@@ -472,7 +473,7 @@ def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_n
     client.log_in(ada)
     set_up(client, clock)
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
-    assert "two-factor authentication was added" in another_client.get(link).text
+    assert "Two-factor authentication was added" in another_client.get(link).text
     assert another_client.post(link, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
     assert another_client.log_in(ada, NEW).location == "/"
     assert another_client.get("/account").status_code == 200
@@ -528,7 +529,7 @@ def test_an_administrators_word_for_an_address_makes_no_earlier_link_good(client
 
 
 def test_a_first_proof_revokes_the_links_of_before(app, bob):
-    audit.record(bob, "password_changed")
+    audit.record(bob, AuditAction.PASSWORD_CHANGED)
     db.session.flush()
     event = newest("password_changed")
     email_ownership.clear(bob)

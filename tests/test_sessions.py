@@ -15,7 +15,7 @@ IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/17.5 Mobile/15E148 Safari/604.1"
 )
-REASONS = "You were logged out, because this browser was ended in another one."
+REASONS = "You were logged out because you logged this device out from another one."
 PAGE = "/auth/devices"
 
 
@@ -182,7 +182,7 @@ def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, 
         assert words in email.body
         assert words in email.html
     assert outbox.link().startswith("/auth/secure-account/")
-    assert "It was a browser never seen on your account" in laptop.get("/auth/history").text
+    assert "The login came from a new device" in laptop.get("/auth/history").text
 
     for each in (laptop, phone):
         clock.move(hours=13)

@@ -12,7 +12,7 @@ from support.corpora import TOKENS, signed
 
 from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import AuditEvent, User
+from app.models import AuditAction, AuditEvent, User
 from app.models.user import STATE
 from app.security import tokens
 
@@ -51,7 +51,7 @@ def test_the_clock_decides(bob, clock):
 @pytest.mark.parametrize("purpose", tokens.LIFETIMES)
 @pytest.mark.parametrize("other", tokens.LIFETIMES)
 def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
-    event = AuditEvent(user_id=bob.id, action="new_device")
+    event = AuditEvent(user_id=bob.id, action=AuditAction.NEW_DEVICE)
     db.session.add(event)
     db.session.commit()
     event_id, new = event.id, {"password": "another lantern", "confirm_password": "another lantern"}

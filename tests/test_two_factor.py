@@ -50,9 +50,7 @@ def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbo
     assert (done.status_code, len(set(codes_on(done)))) == (200, 10)
     assert is_on(ada)
     assert is_logged_in(client)
-    assert told(another_client) == [
-        "You were logged out, because two-factor authentication of the account was changed."
-    ]
+    assert told(another_client) == ["You were logged out because the account's two-factor authentication was changed."]
     another_client.set_cookie("session", copy)
     assert not is_logged_in(another_client), "its id is another now"
     assert history()[-1] == "two_factor_on"

@@ -12,7 +12,7 @@ from test_gate import rows
 
 from app.accounts import usernames
 from app.extensions import db
-from app.models import AuditEvent, User
+from app.models import AuditAction, AuditEvent, User
 
 
 def rename(client, username, **request):
@@ -21,7 +21,7 @@ def rename(client, username, **request):
 
 def changes():
     """What history says of names."""
-    lines = select(AuditEvent).where(AuditEvent.action == "username_changed").order_by(AuditEvent.id)
+    lines = select(AuditEvent).where(AuditEvent.action == AuditAction.USERNAME_CHANGED).order_by(AuditEvent.id)
     return [(line.user_id, line.detail) for line in db.session.scalars(lines)]
 
 

@@ -14,7 +14,7 @@ from app import clock
 from app.accounts import two_factor
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import Device, EmailChallenge, OutboxEmail, User
+from app.models import AuditAction, Device, EmailChallenge, OutboxEmail, User
 from app.models.outbox_email import Status
 from app.security import audit
 
@@ -55,7 +55,9 @@ def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallen
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    outbox.enqueue(PURPOSE, user, claims={"challenge": challenge.id}, event=audit.record(user, "device_code_sent"))
+    outbox.enqueue(
+        PURPOSE, user, claims={"challenge": challenge.id}, event=audit.record(user, AuditAction.DEVICE_CODE_SENT)
+    )
     return challenge
 
 
@@ -71,11 +73,11 @@ def is_right(user: User, challenge: EmailChallenge | None, code: str) -> bool:
     """
     counts = challenge is not None and challenge.can_be_tried
     if challenge and challenge.use(code):
-        audit.record(user, "device_verified")
+        audit.record(user, AuditAction.DEVICE_VERIFIED)
         return True
     if counts:  # later attempts leave no event each
-        audit.record(user, "device_code_failed")
-    audit.note(audit.CODE_FAILED)
+        audit.record(user, AuditAction.DEVICE_CODE_FAILED)
+    audit.note_attempt(audit.Attempt.CODE_FAILED)
     return False
 
 
@@ -97,7 +99,7 @@ def delivery(user: User, challenge: EmailChallenge) -> Status | None:
 def trust_next_login(user: User) -> None:
     """Ask for no code at the next login, for an hour: for a user who can't read their email."""
     user.next_login_trusted_until = clock.now() + TRUST_LASTS
-    audit.record(user, "next_login_trusted")
+    audit.record(user, AuditAction.NEXT_LOGIN_TRUSTED)
 
 
 def use_trust(user: User) -> bool:
@@ -107,7 +109,7 @@ def use_trust(user: User) -> bool:
         update(User).where(*trusted).values(next_login_trusted_until=None)
     ):
         return False
-    audit.record(user, "next_login_trust_used")
+    audit.record(user, AuditAction.NEXT_LOGIN_TRUST_USED)
     return True
 
 

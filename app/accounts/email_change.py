@@ -6,7 +6,7 @@ from app import clock, signals
 from app.accounts import sessions
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import AuditEvent, EmailChange, User, UserSession
+from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User, UserSession
 from app.models.logins import email_key
 from app.security import audit
 
@@ -17,7 +17,7 @@ def ask(user: User, email: str) -> bool:
     If the new one belongs to somebody, they get an email that says so.
     """
     owner = User.find(email)
-    event = audit.record(user, "email_change_requested", new=email)
+    event = audit.record(user, AuditAction.EMAIL_CHANGE_REQUESTED, new=email)
     if not budgets.budget_for(email):
         return False
     if owner in {None, user}:
@@ -33,8 +33,8 @@ def change(user: User, token: str, keep: UserSession | None = None) -> bool:
     old = user.email
     if not user.change_email(token):
         return False
-    sessions.revoke_all(user, keep, reason="email_changed")
-    event = audit.record(user, "email_changed", old=old, new=user.email)
+    sessions.revoke_all(user, keep, reason=LogoutReason.EMAIL_CHANGED)
+    event = audit.record(user, AuditAction.EMAIL_CHANGED, old=old, new=user.email)
     signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
     if _is_return(user):
         outbox.enqueue("email_undone", user, to=old)

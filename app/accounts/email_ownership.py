@@ -12,7 +12,7 @@ from app import clock
 from app.accounts import credentials, sessions
 from app.email import outbox
 from app.extensions import rows_changed
-from app.models import AuditEvent, EmailChange, OAuthState, PasskeyChallenge, User
+from app.models import AuditEvent, EmailChange, LogoutReason, OAuthState, PasskeyChallenge, User
 
 # Every column of `users` and every table about an account is in one of these; a test compares.
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(
@@ -41,7 +41,7 @@ KEPT = {
 
 def clear(user: User) -> None:
     """Remove what another person may have left in the account; the caller deals with the password."""
-    sessions.revoke_all(user, reason="email_ownership_proved")
+    sessions.revoke_all(user, reason=LogoutReason.EMAIL_OWNERSHIP_PROVED)
     sessions.forget_devices(user)
     credentials.clear(user)
     for model in CLEARED_TABLES:

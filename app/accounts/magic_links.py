@@ -9,7 +9,7 @@ from app import clock
 from app.accounts import email_ownership
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import EmailChallenge, User
+from app.models import AuditAction, EmailChallenge, User
 from app.security import audit
 
 SEND_EVERY = timedelta(seconds=60)
@@ -21,7 +21,7 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     Asked `earlier` in the same browser, it is the same code again.
     """
     user = User.find(email)
-    audit.record(user, "magic_link_requested")
+    audit.record(user, AuditAction.MAGIC_LINK_REQUESTED)
     budget = budgets.budget_for(email, lets_in=True)
     # A code that no email carries is for nobody: else it could be guessed without end.
     owner = {"user_id": user and user.id, "state": (user or User()).state("magic_link")} if budget else {}
@@ -57,5 +57,5 @@ def log_in(user: User) -> bool:
         return False
     if is_first_proof:
         email_ownership.clear(user)
-        audit.record(user, "email_ownership_proved")
+        audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)
     return True

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from app.accounts import two_factor
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import Passkey, PasskeyChallenge, RemovedCredential, User, UserSession
+from app.models import AuditAction, Passkey, PasskeyChallenge, RemovedCredential, User, UserSession
 from app.models.passkey_challenge import LIFETIME
 from app.security import audit
 
@@ -140,14 +140,14 @@ def authenticate(purpose: str, browser: str, answer: str, user: User | None = No
         passkey = None
     if given and _is_right(passkey, given, purpose, browser, user) and passkey:
         return passkey.user
-    audit.record(passkey.user if passkey else user, audit.LOGIN_FAILED, method="passkey")
+    audit.record(passkey.user if passkey else user, AuditAction.LOGIN_FAILED, method="passkey")
     return None
 
 
 def rename(passkey: Passkey, name: str) -> None:
     """Call a passkey something else."""
     old, passkey.name = passkey.name, name
-    audit.record(passkey.user, "passkey_renamed", old=old, new=name)
+    audit.record(passkey.user, AuditAction.PASSKEY_RENAMED, old=old, new=name)
 
 
 def remove(passkey: Passkey, keep: UserSession) -> bool:
@@ -236,7 +236,7 @@ def _is_right(passkey: Passkey | None, given: Any, purpose: str, browser: str, u
         return False
     if passkey.use(found.new_sign_count, found.credential_backed_up):
         return True
-    outbox.notify("passkey_copied", passkey.user, audit.record(passkey.user, "passkey_copied"))
+    outbox.notify("passkey_copied", passkey.user, audit.record(passkey.user, AuditAction.PASSKEY_COPIED))
     return False
 
 

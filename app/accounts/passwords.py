@@ -9,7 +9,7 @@ from sqlalchemy import exists
 from app.accounts import common_passwords, email_ownership, sessions
 from app.email import budgets, outbox
 from app.extensions import db
-from app.models import Passkey, User, UserSession
+from app.models import AuditAction, LogoutReason, Passkey, User, UserSession
 from app.models.outbox_email import Budget, Status
 from app.models.user import MAX_PASSWORD_LENGTH, check_password
 from app.security import audit, rate_limits, tokens
@@ -21,11 +21,11 @@ SCORING = threading.Lock()  # zxcvbn keeps the words of the person that it is as
 def authenticate(login: str, password: str) -> User | None:
     """Return the account with this address or username and password. An unknown name costs the same work."""
     user = User.find(login)
-    audit.note(audit.PASSWORD_CHECKED)
+    audit.note_attempt(audit.Attempt.PASSWORD_CHECKED)
     is_right = check_password(user.password_hash if user else None, password)
     # With PREVENT_ENUMERATION, one who registers would else learn whether the address was free.
     if not user or not is_right or (not user.confirmed and current_app.config["PREVENT_ENUMERATION"]):
-        audit.record(user, audit.LOGIN_FAILED)
+        audit.record(user, AuditAction.LOGIN_FAILED)
         if rate_limits.is_guessed():
             outbox.warn("password_guessing", user)
         return None
@@ -37,9 +37,9 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
     """Set a new password, log out every browser but `keep`, and tell the owner; say whether nobody was faster."""
     if not user.consume("reset", **user.new_password(password)):
         return False
-    sessions.revoke_all(user, keep, reason="password_changed")
+    sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_CHANGED)
     sessions.forget_devices(user, keep)
-    outbox.enqueue("password_changed", user, event=audit.record(user, "password_changed"))
+    outbox.enqueue("password_changed", user, event=audit.record(user, AuditAction.PASSWORD_CHANGED))
     return True
 
 
@@ -48,16 +48,16 @@ def remove(user: User, keep: UserSession) -> bool:
     has_passkey = exists().where(Passkey.user_id == user.id)
     if not user.consume("reset", has_passkey, **user.new_password(None)):
         return False
-    sessions.revoke_all(user, keep, reason="password_removed")
+    sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_REMOVED)
     sessions.forget_devices(user, keep)
-    outbox.enqueue("password_removed", user, event=audit.record(user, "password_removed"))
+    outbox.enqueue("password_removed", user, event=audit.record(user, AuditAction.PASSWORD_REMOVED))
     return True
 
 
 def forgot(email: str) -> None:
     """Queue an email to `email`: a link to choose a new password, or that it has no account. It costs the same."""
     user = User.find(email)
-    audit.record(user, "reset_requested")
+    audit.record(user, AuditAction.RESET_REQUESTED)
     budget = budgets.budget_for(email, lets_in=True, is_reset=True)
     if budget and user:
         outbox.enqueue("reset", user, budget=budget)
@@ -69,7 +69,7 @@ def forgot(email: str) -> None:
 
 def send_reset(user: User) -> None:
     """Queue the email with the link to choose a new password, on an administrator's word."""
-    audit.record(user, "reset_requested")
+    audit.record(user, AuditAction.RESET_REQUESTED)
     outbox.enqueue("reset", user)
 
 
@@ -90,10 +90,10 @@ def reset(user: User, token: str, password: str) -> bool:
         return False
     if is_first_proof:
         email_ownership.clear(user)
-        audit.record(user, "email_ownership_proved")
-    sessions.revoke_all(user, reason="password_reset")
+        audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)
+    sessions.revoke_all(user, reason=LogoutReason.PASSWORD_RESET)
     sessions.forget_devices(user)
-    outbox.enqueue("password_changed", user, event=audit.record(user, "password_reset"))
+    outbox.enqueue("password_changed", user, event=audit.record(user, AuditAction.PASSWORD_RESET))
     return True
 
 

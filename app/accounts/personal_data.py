@@ -18,6 +18,7 @@ from sqlalchemy.schema import sort_tables
 
 from app.extensions import Model, db, rows_changed
 from app.models import (
+    AuditAction,
     AuditEvent,
     Authenticator,
     Device,
@@ -179,10 +180,10 @@ def _own_places(user: User) -> set[tuple[str, str]]:
     Anybody can cause an audit event or an email of an account: a wrong password, a reset, a registration.
     """
     mine = select(AuditEvent.ip, AuditEvent.user_agent).where(
-        AuditEvent.user_id == user.id, AuditEvent.action == "logged_in"
+        AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.LOGGED_IN
     )
     proved = select(func.max(AuditEvent.id)).where(
-        AuditEvent.user_id == user.id, AuditEvent.action == "email_ownership_proved"
+        AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.EMAIL_OWNERSHIP_PROVED
     )
     since = func.coalesce(proved.scalar_subquery(), 0)
     return {(row.ip, row.user_agent) for row in db.session.execute(mine.where(AuditEvent.id > since).distinct())}

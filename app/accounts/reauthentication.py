@@ -5,7 +5,7 @@ from sqlalchemy import select
 from app import clock
 from app.email import budgets, outbox
 from app.extensions import db
-from app.models import EmailChallenge, User
+from app.models import AuditAction, EmailChallenge, User
 from app.security import audit
 
 
@@ -21,7 +21,7 @@ def send_code(user: User) -> bool:
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    event = audit.record(user, "code_sent")
+    event = audit.record(user, AuditAction.CODE_SENT)
     outbox.enqueue("code", user, claims={"challenge": challenge.id}, event=event, budget=budget)
     return True
 
@@ -31,7 +31,7 @@ def is_right(user: User, code: str) -> bool:
     challenge = _challenge(user)
     if challenge and challenge.use(code):
         return True
-    audit.note(audit.CODE_FAILED)
+    audit.note_attempt(audit.Attempt.CODE_FAILED)
     return False
 
 

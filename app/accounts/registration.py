@@ -13,7 +13,7 @@ from app import clock, signals
 from app.database import broken_rule, is_duplicate
 from app.email import budgets, outbox
 from app.extensions import db, rows_changed
-from app.models import AuditEvent, EmailChallenge, OutboxEmail, User
+from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # for those who call these verbs
 from app.models.user import hash_password, is_free
@@ -21,10 +21,8 @@ from app.security import audit, rate_limits
 
 RESEND_EVERY = timedelta(seconds=60)  # the first email counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
-RESENT = "confirmation_resent"  # the history lines that are counted
 
 CORRECTIONS, CORRECTIONS_WITHIN = 5, timedelta(hours=1)
-CORRECTED = "email_corrected"
 
 # For "did you mean": where many mailboxes are, what is no slip of those, and slips of "com".
 PROVIDERS = "fastmail gmail googlemail hotmail icloud outlook protonmail yahoo".split()
@@ -51,7 +49,7 @@ def register(email: str, username: str, password: str | None, confirmed: bool = 
     user, is_new = _add(email, username, password, confirmed)
     if not user or not is_new:
         raise Taken
-    audit.record(user, "registered")
+    audit.record(user, AuditAction.REGISTERED)
     if confirmed:
         signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if password is None:
@@ -69,7 +67,7 @@ def join(email: str, username: str, confirmed: bool) -> User:
     user, is_new = _add(email, username, None, confirmed)
     if not user or not is_new:
         raise Taken
-    audit.record(user, "registered")
+    audit.record(user, AuditAction.REGISTERED)
     if confirmed:
         signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if not confirmed:
@@ -84,7 +82,7 @@ def register_unseen(email: str, username: str, password: str) -> None:
     """
     user, is_new = _add(email, username, password, confirmed=False, is_unseen=True)
     budget = budgets.budget_for(email)
-    audit.record(user, "registered" if is_new else "registered_again")
+    audit.record(user, AuditAction.REGISTERED if is_new else AuditAction.REGISTERED_AGAIN)
     if not budget:
         return
     if user and is_new:
@@ -97,7 +95,7 @@ def confirm(user: User, token: str) -> bool:
     """Confirm the address that the token speaks of, and say whether it was good."""
     if not user.confirm(token):
         return False
-    audit.record(user, "confirmed")
+    audit.record(user, AuditAction.CONFIRMED)
     return True
 
 
@@ -105,9 +103,9 @@ def confirm_by_code(user: User, code: str) -> bool:
     """Confirm the address by the code in the email, and say whether it was right."""
     challenge = _challenge(user)
     if not challenge or not challenge.use(code) or not user.consume("confirm", confirmed=True):
-        audit.note(audit.CODE_FAILED)
+        audit.note_attempt(audit.Attempt.CODE_FAILED)
         return False
-    audit.record(user, "confirmed")
+    audit.record(user, AuditAction.CONFIRMED)
     return True
 
 
@@ -118,7 +116,7 @@ def correct(user: User, email: str) -> bool:
     """
     hour = (
         AuditEvent.user_id == user.id,
-        AuditEvent.action == CORRECTED,
+        AuditEvent.action == AuditAction.EMAIL_CORRECTED,
         AuditEvent.at > clock.now() - CORRECTIONS_WITHIN,
     )
     if (db.session.scalar(select(func.count()).where(*hour)) or 0) >= CORRECTIONS:
@@ -128,7 +126,7 @@ def correct(user: User, email: str) -> bool:
     old = user.email
     if not user.take_email("confirm", email, email_key(email)):
         return False
-    audit.record(user, CORRECTED, old=old, new=email)
+    audit.record(user, AuditAction.EMAIL_CORRECTED, old=old, new=email)
     _send_email(user)
     return True
 
@@ -145,7 +143,7 @@ def near_miss(email: str) -> str | None:
 def confirm_manually(user: User) -> None:
     """Take an address as confirmed on an administrator's word."""
     user.confirmed = True
-    audit.record(user, "confirmed")
+    audit.record(user, AuditAction.CONFIRMED)
 
 
 def send_again(user: User) -> bool:
@@ -157,7 +155,7 @@ def send_again(user: User) -> bool:
     unconfirmed = update(User).where(User.id == user.id, User.confirmed.is_(False), earlier)
     if not rows_changed(unconfirmed.values(confirmation_sent_at=now)):
         return False
-    audit.record(user, RESENT)
+    audit.record(user, AuditAction.CONFIRMATION_RESENT)
     _send_email(user)
     return True
 
@@ -176,7 +174,9 @@ def seconds_to_wait(user: User) -> int:
     """Return how long until another confirmation email can be asked for."""
     now = clock.now()
     resent = select(func.count(), func.min(AuditEvent.at)).where(
-        AuditEvent.user_id == user.id, AuditEvent.action == RESENT, AuditEvent.at > now - RESENDS_WITHIN
+        AuditEvent.user_id == user.id,
+        AuditEvent.action == AuditAction.CONFIRMATION_RESENT,
+        AuditEvent.at > now - RESENDS_WITHIN,
     )
     count, first = db.session.execute(resent).one()
     waits = [now] if user.confirmation_sent_at is None else [user.confirmation_sent_at + RESEND_EVERY]

@@ -13,7 +13,7 @@ from app import clock, signals
 from app.accounts import credentials, email_ownership, registration, sessions, two_factor
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import AuditEvent, EmailChange, User
+from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User
 from app.security import audit, tokens
 
 LINK_LIFETIME = timedelta(seconds=tokens.LIFETIMES["secure_account"])
@@ -21,11 +21,18 @@ PASSWORD_WITHIN = timedelta(hours=1)  # after the account was taken back; later,
 
 # What changed a credential, the email address, or the life of the account.
 CHANGES = (
-    "deletion_requested email_changed identity_linked identity_unlinked password_changed password_removed "
-    "password_reset "
-    "recovery_codes_made two_factor_off two_factor_on two_factor_reset".split()
+    AuditAction.DELETION_REQUESTED,
+    AuditAction.EMAIL_CHANGED,
+    AuditAction.IDENTITY_LINKED,
+    AuditAction.IDENTITY_UNLINKED,
+    AuditAction.PASSWORD_CHANGED,
+    AuditAction.PASSWORD_REMOVED,
+    AuditAction.PASSWORD_RESET,
+    AuditAction.RECOVERY_CODES_MADE,
+    AuditAction.TWO_FACTOR_OFF,
+    AuditAction.TWO_FACTOR_ON,
+    AuditAction.TWO_FACTOR_RESET,
 )
-SECURED = "account_secured"
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def take_back(link: Link) -> bool:
         return False  # a factor could not be restored: two-factor authentication never goes off by this
     user.password_hash, user.password_version, user.confirmed = None, user.password_version + 1, True
     rows_changed(update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id >= start).values(_revoked()))
-    sessions.revoke_all(user, reason=SECURED)
+    sessions.revoke_all(user, reason=LogoutReason.ACCOUNT_SECURED)
     sessions.forget_devices(user)
     outbox.drop(user, since=start)
     if link.email != lost:
@@ -114,13 +121,13 @@ def choose_password(user: User, password: str) -> bool:
     """Set the new password of an account that was just taken back; return False if another request was faster."""
     if not user.consume("reset", User.password_hash.is_(None), **user.new_password(password)):
         return False
-    audit.record(user, "password_reset")
+    audit.record(user, AuditAction.PASSWORD_RESET)
     return True
 
 
 def _find_used(user: User, event: AuditEvent) -> Link | None:
     """Return the link if it has just taken the account back, and no password was chosen since."""
-    used = select(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.action == SECURED)
+    used = select(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.ACCOUNT_SECURED)
     secured = db.session.scalar(used.order_by(AuditEvent.id.desc()).limit(1))
     if not secured or secured.detail["event"] != event.id or not clock.is_within(secured.at, PASSWORD_WITHIN):
         return None
@@ -175,7 +182,11 @@ def _void_email_changes(user: User, start: int) -> None:
 
 
 def _cancel_deletion(user: User, start: int) -> None:
-    requested = (AuditEvent.user_id == user.id, AuditEvent.id >= start, AuditEvent.action == "deletion_requested")
+    requested = (
+        AuditEvent.user_id == user.id,
+        AuditEvent.id >= start,
+        AuditEvent.action == AuditAction.DELETION_REQUESTED,
+    )
     if db.session.scalar(select(exists().where(*requested))):
         user.deletion_due_at = None
 
@@ -183,7 +194,7 @@ def _cancel_deletion(user: User, start: int) -> None:
 def _record(user: User, event: AuditEvent, lost: str) -> None:
     """Record the use of the link and notify the user, at the address that the account lost, too."""
     changed = {"old": lost, "new": user.email} if lost != user.email else {}
-    audit.record(user, SECURED, event=event.id, version=user.password_version, **changed)
+    audit.record(user, AuditAction.ACCOUNT_SECURED, event=event.id, version=user.password_version, **changed)
     outbox.enqueue("account_secured", user)
     if changed:
         outbox.enqueue("email_undone", user, to=lost)

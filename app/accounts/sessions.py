@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import bindparam, delete, exists, select, update
 from sqlalchemy.orm import contains_eager
@@ -12,7 +13,7 @@ from app import clock
 from app.accounts import trusted_devices
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import Device, User, UserSession
+from app.models import AuditAction, Device, LogoutReason, User, UserSession
 from app.security import audit, rate_limits
 
 IDLE, LONGEST = timedelta(hours=12), timedelta(days=7)
@@ -57,7 +58,7 @@ def start(
     user_session.expires_at = _expiry(user_session)
     _make_room(user)
     db.session.add(user_session)
-    audit.record(user, "logged_in", method=method)
+    audit.record(user, AuditAction.LOGGED_IN, method=method)
     _meet(user, device)
     return user_session
 
@@ -75,7 +76,7 @@ def record_reauthentication(user_session: UserSession) -> None:
     """
     user_session.authenticated_at = clock.now()
     user_session.both_factors_at = clock.now() if user_session.user.two_factor_enabled_at else None
-    audit.record(user_session.user, "reauthenticated")
+    audit.record(user_session.user, AuditAction.REAUTHENTICATED)
 
 
 def may_change_credentials(user_session: UserSession | None) -> bool:
@@ -115,11 +116,11 @@ def touch(user_session: UserSession) -> bool:
     return True
 
 
-def revoke(user_session: UserSession, reason: str | None = None) -> None:
+def revoke(user_session: UserSession, reason: LogoutReason | None = None) -> None:
     """Sign one browser out, for a reason that the person is told there, if it was not their doing."""
     alive = update(UserSession).where(UserSession.id == user_session.id, UserSession.revoked_at.is_(None))
     if rows_changed(alive.values(revoked_at=clock.now(), revoked_reason=reason)):
-        audit.record(user_session.user, "logged_out")
+        audit.record(user_session.user, AuditAction.LOGGED_OUT)
     if reason:
         trusted_devices.untrust(Device.user_id == user_session.user_id, Device.key == user_session.device)
 
@@ -127,24 +128,24 @@ def revoke(user_session: UserSession, reason: str | None = None) -> None:
 def log_out_everywhere(user: User) -> int:
     """Sign a person out everywhere, and return from how many browsers."""
     user.lock()
-    audit.record(user, "logged_out_everywhere")
-    return revoke_all(user, reason="logged_out_everywhere")
+    audit.record(user, AuditAction.LOGGED_OUT_EVERYWHERE)
+    return revoke_all(user, reason=LogoutReason.LOGGED_OUT_EVERYWHERE)
 
 
 def revoke_everybodys() -> int:
     """Sign everybody out everywhere, and return from how many browsers."""
     alive = update(UserSession).where(*UserSession.alive())
-    return rows_changed(alive.values(revoked_at=clock.now(), revoked_reason="logged_out_everywhere"))
+    return rows_changed(alive.values(revoked_at=clock.now(), revoked_reason=LogoutReason.LOGGED_OUT_EVERYWHERE))
 
 
 def revoke_others_on_request(user: User, keep: UserSession | None) -> int:
     """Log out a person's browsers but this one, as they asked for; return how many there were."""
     user.lock()
-    audit.record(user, "logged_out_others")
-    return revoke_all(user, keep, reason="revoked_elsewhere")
+    audit.record(user, AuditAction.LOGGED_OUT_OTHERS)
+    return revoke_all(user, keep, reason=LogoutReason.REVOKED_ELSEWHERE)
 
 
-def revoke_all(user: User, keep: UserSession | None = None, *, reason: str) -> int:
+def revoke_all(user: User, keep: UserSession | None = None, *, reason: LogoutReason) -> int:
     """Log out every browser of a person but `keep`, for a reason that they are told; return how many there were.
 
     None is trusted any more.
@@ -161,12 +162,13 @@ def renew(user_session: UserSession) -> None:
     user_session.id = secrets.token_urlsafe(32)
 
 
-def revoked_reason(session_id: str) -> str | None:
-    """Return why a browser was logged out: empty if it was its own doing; None if there is no such browser."""
+def revoked_reason(session_id: str) -> LogoutReason | Literal[""] | None:
+    """Return why a session ended: empty if the user logged out there; None if there is no such session."""
     user_session = db.session.get(UserSession, session_id)
     if user_session is None:
         return None
-    return user_session.revoked_reason or "" if user_session.revoked_at else "expired"
+    reason = user_session.revoked_reason if user_session.revoked_at else LogoutReason.EXPIRED
+    return next((known for known in LogoutReason if known == reason), "")  # a newer release may know more
 
 
 def all_of(user: User) -> Sequence[UserSession]:
@@ -190,7 +192,7 @@ def _make_room(user: User) -> None:
     mine = select(UserSession.id).where(UserSession.user_id == user.id, *UserSession.alive())
     too_many = mine.order_by(UserSession.last_seen_at.desc()).offset(MOST - 1)
     ended = update(UserSession).where(UserSession.id.in_(too_many)).execution_options(synchronize_session=False)
-    rows_changed(ended.values(revoked_at=clock.now(), revoked_reason="too_many"))
+    rows_changed(ended.values(revoked_at=clock.now(), revoked_reason=LogoutReason.TOO_MANY))
 
 
 def _meet(user: User, device: str) -> None:
@@ -204,7 +206,7 @@ def _meet(user: User, device: str) -> None:
     _forget_oldest_devices(user)
     db.session.add(Device(user_id=user.id, key=key))
     if has_others and user.confirmed:
-        outbox.notify("new_device", user, audit.record(user, "new_device"))
+        outbox.notify("new_device", user, audit.record(user, AuditAction.NEW_DEVICE))
 
 
 def _forget_oldest_devices(user: User) -> None:

@@ -11,7 +11,7 @@ from app import clock
 from app.accounts import credentials, email_ownership, registration, sessions, usernames
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import AuditEvent, Identity, Passkey, User, UserSession
+from app.models import AuditAction, AuditEvent, Identity, LogoutReason, Passkey, User, UserSession
 from app.models.logins import email_key
 from app.security import audit, rate_limits
 from app.security.oidc import Claims
@@ -113,7 +113,7 @@ def link(user: User, external_identity: ExternalIdentity) -> Linked:
     if identity is None:
         if len(all_of(user)) >= MOST:
             return Linked.TOO_MANY
-        event = audit.record(user, "identity_linked", provider=external_identity.provider)
+        event = audit.record(user, AuditAction.IDENTITY_LINKED, provider=external_identity.provider)
         identity = _add(user, external_identity, event)
         outbox.enqueue(
             "identity_linked",
@@ -148,9 +148,9 @@ def unlink(user: User, number: int, keep: UserSession | None) -> bool:
     identity = db.session.scalar(select(Identity).where(*mine))
     if identity is None or not can_unlink(user):
         return False
-    event = audit.record(user, "identity_unlinked", provider=identity.provider)
+    event = audit.record(user, AuditAction.IDENTITY_UNLINKED, provider=identity.provider)
     credentials.remove(event, Identity, *mine)
-    sessions.revoke_all(user, keep, reason="identity_unlinked")
+    sessions.revoke_all(user, keep, reason=LogoutReason.IDENTITY_UNLINKED)
     outbox.enqueue("identity_unlinked", user, event=event, label=_label(identity.provider), address=identity.email)
     return True
 
@@ -196,7 +196,7 @@ def _take_over(owner: User, external_identity: ExternalIdentity) -> User:
     if not owner.consume("confirm", **owner.new_password(None), confirmed=True):
         raise registration.Taken
     email_ownership.clear(owner)
-    audit.record(owner, "email_ownership_proved")
+    audit.record(owner, AuditAction.EMAIL_OWNERSHIP_PROVED)
     _add(owner, external_identity)
     return owner
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select, update
 
 from app import clock
 from app.extensions import db, rows_changed
-from app.models import Device, User, UserSession
+from app.models import AuditAction, Device, User, UserSession
 from app.security import audit
 
 LASTS = timedelta(days=30)
@@ -28,7 +28,7 @@ def is_trusted(user: User, device: str) -> bool:
 
 def trust(user: User, user_session: UserSession) -> str:
     """Trust the device of this session for 30 days, and return its new cookie: a copy of the old one is not trusted."""
-    audit.record(user, "device_trusted")
+    audit.record(user, AuditAction.DEVICE_TRUSTED)
     cookie = secrets.token_urlsafe(32)
     mine = update(Device).where(Device.user_id == user.id, Device.key == user_session.device)
     user_session.device = key = Device.key_of(cookie)
@@ -47,7 +47,7 @@ def untrust_one(user: User, handle: str) -> bool:
     device = next((device for device in all_of(user) if device.handle == handle), None)
     if device is None:
         return False
-    audit.record(user, "device_untrusted")
+    audit.record(user, AuditAction.DEVICE_UNTRUSTED)
     return untrust(Device.user_id == user.id, Device.key == device.key)
 
 

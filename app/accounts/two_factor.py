@@ -15,7 +15,16 @@ from app import clock
 from app.accounts import credentials, recovery_codes, sessions
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import Authenticator, Passkey, RecoveryCode, RemovedCredential, User, UserSession
+from app.models import (
+    AuditAction,
+    Authenticator,
+    LogoutReason,
+    Passkey,
+    RecoveryCode,
+    RemovedCredential,
+    User,
+    UserSession,
+)
 from app.security import audit, tokens
 
 # The second factors: the table of each kind, with user_id and created_at, and its name in emails.
@@ -54,12 +63,12 @@ def add(user: User, name: str, factor: Any, keep: UserSession, email: str = "two
     is_first = not is_on(user)
     if not _change(user, since=user.two_factor_enabled_at or clock.now()):
         return None
-    event = audit.record(user, "two_factor_on", factor=name)
+    event = audit.record(user, AuditAction.TWO_FACTOR_ON, factor=name)
     db.session.flush()
     factor.event_id = event.id
     db.session.add(factor)
     db.session.flush()
-    sessions.revoke_all(user, keep, reason="two_factor_changed")
+    sessions.revoke_all(user, keep, reason=LogoutReason.TWO_FACTOR_CHANGED)
     if is_first:
         sessions.forget_devices(user, keep)
     outbox.enqueue("two_factor_on" if is_first else email, user, event=event, factor=IN_WORDS[name])
@@ -71,11 +80,11 @@ def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
     is_last = _count(user) == 1
     if not _change(user, since=None if is_last else user.two_factor_enabled_at):
         return False
-    event = audit.record(user, "two_factor_off", factor=name)
+    event = audit.record(user, AuditAction.TWO_FACTOR_OFF, factor=name)
     credentials.remove(event, type(factor), type(factor).id == factor.id)
     if is_last:
         credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
-    sessions.revoke_all(user, keep, reason="two_factor_changed")
+    sessions.revoke_all(user, keep, reason=LogoutReason.TWO_FACTOR_CHANGED)
     outbox.enqueue("two_factor_off", user, event=event, factor=IN_WORDS[name], is_last=is_last)
     return True
 
@@ -83,13 +92,13 @@ def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
 def reset(user: User) -> None:
     """Turn two-factor authentication off for an administrator, revoke all sessions and notify the user."""
     user.lock()
-    event = audit.record(user, "two_factor_reset")
+    event = audit.record(user, AuditAction.TWO_FACTOR_RESET)
     kinds: list[type[Any]] = [RecoveryCode, *FACTORS.values()]
     for model in kinds:
         credentials.remove(event, model, model.user_id == user.id)
     user.two_factor_enabled_at = None
     user.password_version = User.password_version + 1
-    sessions.revoke_all(user, reason="two_factor_changed")
+    sessions.revoke_all(user, reason=LogoutReason.TWO_FACTOR_CHANGED)
     everything = "all that two-factor authentication was done with"
     outbox.enqueue("two_factor_off", user, event=event, factor=everything, is_last=True)
 

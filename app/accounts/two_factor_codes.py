@@ -14,11 +14,10 @@ from app import clock
 from app.accounts import recovery_codes, trusted_devices, two_factor
 from app.email import outbox
 from app.extensions import db, rows_changed
-from app.models import AuditEvent, User
+from app.models import AuditAction, AuditEvent, User
 from app.security import audit
 
-FAILED, USED = "two_factor_failed", "two_factor_used"  # the history lines that are counted
-RECOVERY_FAILED = "recovery_code_failed"  # which are not
+ENDS_A_ROW = [AuditAction.TWO_FACTOR_USED, AuditAction.PASSWORD_CHANGED, AuditAction.PASSWORD_RESET]
 APP_CODE = re.compile(r"\d{6}")
 MAX_ATTEMPTS, PAUSE = 5, timedelta(minutes=5)  # wrong codes, in all known browsers together, or in all others together
 MOST = 100  # wrong codes in a row, until there is another password (NIST SP 800-63B-4, 3.2.2)
@@ -36,11 +35,11 @@ def check_code(user: User, code: str, device: str) -> None:
     """
     typed = re.sub(r"[\s-]", "", code).upper()
     if recovery_codes.use(user, typed):
-        audit.record(user, USED, factor="recovery_code")
+        audit.record(user, AuditAction.TWO_FACTOR_USED, factor="recovery_code")
         return
     if not APP_CODE.fullmatch(typed):  # it can't be right, so it is no guess: a recovery code that was used, perhaps
-        audit.record(user, RECOVERY_FAILED)
-        audit.note(audit.CODE_FAILED)
+        audit.record(user, AuditAction.RECOVERY_CODE_FAILED)
+        audit.note_attempt(audit.Attempt.CODE_FAILED)
         raise ValueError(WRONG)
     where = int(trusted_devices.find(user, device) is not None)
     _check_pause(user, where)
@@ -49,10 +48,10 @@ def check_code(user: User, code: str, device: str) -> None:
     )  # one at a time from here on
     _check_pause(user, where)
     if two_factor.use_app_code(user, typed):
-        audit.record(user, USED, factor="authenticator")
+        audit.record(user, AuditAction.TWO_FACTOR_USED, factor="authenticator")
         return
-    audit.note(audit.CODE_FAILED)
-    outbox.notify("two_factor_failed", user, audit.record(user, FAILED, device=where))
+    audit.note_attempt(audit.Attempt.CODE_FAILED)
+    outbox.notify("two_factor_failed", user, audit.record(user, AuditAction.TWO_FACTOR_FAILED, device=where))
     raise ValueError(f"{WRONG} {CLOCK}")
 
 
@@ -60,10 +59,10 @@ def _check_pause(user: User, where: int) -> None:
     """Raise ValueError, with an advice, if so many wrong codes were typed that none is looked at just now."""
     wrong = (
         AuditEvent.user_id == user.id,
-        AuditEvent.action == FAILED,
+        AuditEvent.action == AuditAction.TWO_FACTOR_FAILED,
         AuditEvent.detail["device"].as_integer() == where,
     )
-    right = (AuditEvent.user_id == user.id, AuditEvent.action.in_([USED, "password_changed", "password_reset"]))
+    right = (AuditEvent.user_id == user.id, AuditEvent.action.in_(ENDS_A_ROW))
     last = select(func.max(AuditEvent.id)).where(*right).scalar_subquery()
     lately = func.count(case((AuditEvent.at > clock.now() - PAUSE, 1)))
     in_a_row = func.count(case((or_(last.is_(None), AuditEvent.id > last), 1)))

@@ -8,7 +8,7 @@ from flask import current_app
 
 from app.accounts import reserved_names
 from app.extensions import db
-from app.models import User
+from app.models import AuditAction, User
 from app.models.logins import check_username
 from app.security import audit
 
@@ -33,7 +33,7 @@ def change(user: User, username: str) -> None:
     """Have another name from now on. Raises IntegrityError if somebody has it."""
     old, user.username = user.username, username
     db.session.flush()
-    audit.record(user, "username_changed", old=old, new=username)
+    audit.record(user, AuditAction.USERNAME_CHANGED, old=old, new=username)
 
 
 def _is_allowed(username: str) -> bool:

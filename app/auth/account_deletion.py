@@ -14,7 +14,7 @@ from app.auth import access, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form, email_field, form_page
 from app.extensions import db
-from app.models import User
+from app.models import AuditAction, User
 from app.models.logins import email_key
 from app.security import audit
 
@@ -32,7 +32,7 @@ class DeleteForm(Form):
 def export():
     if not Form().validate_on_submit():
         return render_template("auth/export.html", names=personal_data.in_words)
-    audit.record(current_user, "exported")
+    audit.record(current_user, AuditAction.EXPORTED)
     db.session.commit()
     zipped = stream_with_context(_zip(db.session.get(User, current_user.id)))
     headers = {"Content-Disposition": 'attachment; filename="account.zip"', "Cache-Control": "no-store"}

@@ -39,23 +39,6 @@ OPEN_WITHOUT_TWO_FACTOR = {  # where one must be set up
     "dev.email_html",
 }
 ASKS_NOBODY = {"static", "bootstrap.static", "main.healthz", "main.readyz"}
-# Why a browser was logged out by what happened elsewhere.
-REASONS = {
-    "expired": "You were logged out, because you had not been here for long.",
-    "password_changed": "You were logged out, because the password of the account was changed in another browser.",
-    "password_reset": "You were logged out, because a new password was chosen by a mailed link.",
-    "password_removed": "You were logged out, because the password of the account was removed in another browser.",
-    "email_changed": "You were logged out, because the address of the account was changed in another browser.",
-    "account_secured": "You were logged out, because the account was taken back from an email about it.",
-    "email_ownership_proved": "You were logged out, because somebody proved that the account's address is theirs.",
-    "logged_out_everywhere": "You were logged out everywhere by those who run this site.",
-    "revoked_elsewhere": "You were logged out, because this browser was ended in another one.",
-    "identity_unlinked": "You were logged out, because an account elsewhere was taken off yours in another browser.",
-    "two_factor_changed": "You were logged out, because two-factor authentication of the account was changed.",
-    "too_many": "You were logged out, because the account was logged in with many other browsers since.",
-    "deletion": "You were logged out, because the account is to be deleted.",
-    "deactivated": "You were logged out, because the account was deactivated.",
-}
 
 
 @bp.before_app_request
@@ -119,7 +102,7 @@ def _tell_why():
     reason = sessions.revoked_reason(session["_user_id"])
     if reason is None:
         return  # it has another id by now, which an answer on its way brings: this one must not undo that
-    if why := REASONS.get(reason):
-        flash(why, "warning")
+    if reason:
+        flash(reason.sentence, "warning")
         g.told_why = True
     logout_user()

@@ -10,7 +10,7 @@ from app.auth import access, next_url, pages
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page, password_field
 from app.extensions import db
-from app.models import User
+from app.models import AuditAction, User
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
 from app.web import errors
@@ -28,7 +28,7 @@ class ChangeEmailForm(Form):
 
     def validate_password(self, field):
         if not current_user.verify_password(field.data):
-            audit.record(current_user, audit.LOGIN_FAILED)
+            audit.record(current_user, AuditAction.LOGIN_FAILED)
             raise ValidationError("This is not your password.")
 
 

@@ -18,5 +18,5 @@ def history():
     events, is_more = audit.history(current_user, page) if 0 < page < 10_000 else abort(404)
     if not events and page > 1:
         abort(404)
-    context = {"words": audit.WORDS, "in_words": user_agents.in_words}
+    context = {"in_words": user_agents.in_words}
     return render_template("auth/history.html", events=events, page=page, is_more=is_more, **context)

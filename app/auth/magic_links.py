@@ -58,7 +58,7 @@ def magic_link_sent():
         db.session.commit()  # a wrong attempt counts
         if answer:
             return answer
-        audit.note(audit.CODE_FAILED)
+        audit.note_attempt(audit.Attempt.CODE_FAILED)
         form.code.errors.append(WRONG_CODE)
     return form_page(
         "auth/magic_link_sent.html", form, challenge=challenge, wait=magic_links.seconds_to_wait(challenge)

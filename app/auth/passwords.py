@@ -18,6 +18,7 @@ from app.auth.forms import (
     password_field,
 )
 from app.extensions import db
+from app.models import AuditAction
 from app.security import audit
 from app.security.rate_limits import rate_limited
 from app.web import errors
@@ -35,7 +36,7 @@ class ChangePasswordForm(OwnersForm):
 
     def validate_old_password(self, field):
         if not self.user.verify_password(field.data):
-            audit.record(self.user, audit.LOGIN_FAILED)
+            audit.record(self.user, AuditAction.LOGIN_FAILED)
             raise ValidationError("This is not your password.")
 
 

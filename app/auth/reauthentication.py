@@ -21,6 +21,7 @@ from app.auth.forms import Form, code_field, factor_code_field, form_page, passw
 from app.auth.held_forms import held_fields
 from app.auth.next_url import safe_path
 from app.extensions import db
+from app.models import AuditAction
 from app.security import audit
 from app.security.rate_limits import rate_limited
 from app.web import stale_forms
@@ -46,7 +47,7 @@ class PasswordForm(Form):
 
     def validate_password(self, field):
         if not current_user.verify_password(field.data):
-            audit.record(current_user, audit.LOGIN_FAILED)
+            audit.record(current_user, AuditAction.LOGIN_FAILED)
             raise ValidationError("This is not your password.")
 
 

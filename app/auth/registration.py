@@ -21,7 +21,7 @@ from app.auth.forms import (
     with_captcha,
 )
 from app.extensions import db
-from app.models import User
+from app.models import AuditAction, User
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
 from app.web import errors
@@ -210,7 +210,7 @@ def _confirm_as_stranger(owner, token):
             if not registration.confirm(owner, token):
                 return errors.invalid_link()
             return login_flow.complete_login(owner, "confirmation", words=CONFIRMED)
-        audit.record(owner, audit.LOGIN_FAILED)
+        audit.record(owner, AuditAction.LOGIN_FAILED)
         db.session.commit()
         form.password.errors = ["This is not the password that was chosen at registration."]
     return form_page("auth/confirm.html", form, token=token, owner=owner)

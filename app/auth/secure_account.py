@@ -8,7 +8,6 @@ from app.accounts import secure_account as rules
 from app.auth.blueprint import bp
 from app.auth.forms import OwnersForm, form_page, new_password_field, password_again_field
 from app.extensions import db
-from app.security import audit
 from app.web import errors
 
 
@@ -39,5 +38,5 @@ def secure_account(token):
 
 
 def _page(token, link, form):
-    context = {"changes": rules.changes(link), "earlier": rules.earlier_changes(link), "words": audit.WORDS}
+    context = {"changes": rules.changes(link), "earlier": rules.earlier_changes(link)}
     return form_page("auth/secure_account.html", form, token=token, link=link, **context)

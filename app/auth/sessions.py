@@ -8,6 +8,7 @@ from app.accounts import sessions, trusted_devices
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.extensions import db
+from app.models import LogoutReason
 from app.security import user_agents
 
 
@@ -29,7 +30,7 @@ def revoke_device(handle):
         login_flow.log_out()
         flash("You have been logged out.", "success")
         return redirect(url_for("main.index"))
-    sessions.revoke(user_session, reason="revoked_elsewhere")
+    sessions.revoke(user_session, reason=LogoutReason.REVOKED_ELSEWHERE)
     db.session.commit()
     flash("That browser is logged out.", "success")
     return redirect(url_for("auth.devices"))

@@ -10,6 +10,7 @@ from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.auth.forms import Form, factor_code_field, form_page
 from app.extensions import db
+from app.models import AuditAction
 from app.security import audit
 from app.security.rate_limits import rate_limited
 
@@ -35,7 +36,7 @@ class PasskeyForm(Form):
         user = login_flow.pending_two_factor()
         if not passkeys.authenticate("two_factor", access.browser_id(), field.data, user):
             raise ValidationError("That passkey was not taken. Try again, or do the step another way.")
-        audit.record(user, two_factor_codes.USED, factor="passkey")
+        audit.record(user, AuditAction.TWO_FACTOR_USED, factor="passkey")
 
 
 class RecoveryForm(Form):

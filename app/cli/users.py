@@ -22,7 +22,7 @@ from app.accounts import (
 from app.cli import orphans, prompts
 from app.cli.commands import Commands
 from app.extensions import db
-from app.models import User, UserSession
+from app.models import AuditAction, User, UserSession
 from app.security import audit
 
 ELSEWHERE = "Another process is running this now."
@@ -215,7 +215,7 @@ def cancel(user):
 def export(user):
     """Write all that is held about a person to the standard output, as JSON."""
     click.echo(json.dumps(personal_data.everything(user), default=str, indent=1))
-    audit.record(user, "exported")
+    audit.record(user, AuditAction.EXPORTED)
 
 
 @users.command()

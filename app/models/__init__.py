@@ -1,5 +1,6 @@
-"""The tables."""
+"""The tables, and the enums of what stands in them."""
 
+from app.models.audit_action import Action, AuditAction, Severity
 from app.models.audit_event import AuditEvent
 from app.models.authenticator import Authenticator
 from app.models.credential import Credential, RemovedCredential
@@ -9,6 +10,7 @@ from app.models.email_change import EmailChange
 from app.models.identity import Identity
 from app.models.job import Job
 from app.models.login_delay import LoginDelay
+from app.models.logout_reason import LogoutReason
 from app.models.oauth_state import OAuthState
 from app.models.outbox_email import OutboxEmail
 from app.models.passkey import Passkey
@@ -19,6 +21,8 @@ from app.models.user import User
 from app.models.user_session import UserSession
 
 __all__ = [
+    "Action",
+    "AuditAction",
     "AuditEvent",
     "Authenticator",
     "Credential",
@@ -28,6 +32,7 @@ __all__ = [
     "Identity",
     "Job",
     "LoginDelay",
+    "LogoutReason",
     "OAuthState",
     "OutboxEmail",
     "Passkey",
@@ -35,6 +40,7 @@ __all__ = [
     "RateLimitCounter",
     "RecoveryCode",
     "RemovedCredential",
+    "Severity",
     "User",
     "UserSession",
 ]

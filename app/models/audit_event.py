@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app import clock
 from app.database import WideId
 from app.extensions import Model
+from app.models.audit_action import label_of
 
 IS_ANONYMOUS = text("key IS NOT NULL")
 
@@ -36,3 +37,8 @@ class AuditEvent(Model):
     # What strangers can cause is one row for an account, a network and an hour, which this names; `at` is the latest.
     key: Mapped[str | None] = mapped_column(String(22))
     count: Mapped[int] = mapped_column(default=1, server_default="1")
+
+    @property
+    def label(self) -> str:
+        """Return what the history page says of this event."""
+        return label_of(self.action)

@@ -21,9 +21,10 @@ from werkzeug.exceptions import TooManyRequests
 
 from app import clock
 from app.extensions import db
-from app.models import Device
+from app.models import AuditAction, Device
 from app.models.logins import login_key
 from app.security import audit, captcha, login_delay, rate_limit_storage, tokens
+from app.security.audit import Countable
 from app.security.rate_limit_storage import Counter
 
 View = Callable[..., Any]
@@ -64,7 +65,7 @@ def account_and_network(name: str) -> list[str]:
 
 
 class Policy(NamedTuple):
-    counted: set[str]  # which audit actions count; every request if empty
+    counted: set[Countable]  # what counts; every request if empty
     rates: dict[Subjects, str]
     words: str  # what a person is told who is over it
 
@@ -77,17 +78,17 @@ DELAYED = (
 
 POLICIES = {
     "login": Policy(
-        {audit.LOGIN_FAILED},
+        {AuditAction.LOGIN_FAILED},
         {name_and_place: "5 per 5 minutes", place: "30 per 5 minutes"},
         WRONG_PASSWORDS,
     ),
     "login_attempts": Policy(
-        {audit.PASSWORD_CHECKED},
+        {audit.Attempt.PASSWORD_CHECKED},
         {name_and_place: "30 per 5 minutes"},
         "This account was logged in to many times from here. Wait {wait}, then try again.",
     ),
     "passkey": Policy(
-        {audit.PASSKEY_FAILED},
+        {audit.Attempt.PASSKEY_FAILED},
         {network: "30 per 5 minutes"},
         "Many passkeys that are not known were tried from your network. Wait {wait}, or log in another way.",
     ),
@@ -97,12 +98,12 @@ POLICIES = {
         "Passkeys were asked for many times from here. Wait {wait}, then try again.",
     ),
     "reauthentication": Policy(
-        {audit.LOGIN_FAILED},
+        {AuditAction.LOGIN_FAILED},
         {account_and_device: "20 per hour"},
         "Many wrong passwords were tried for this account. Wait {wait}, then try again.",
     ),
     "code": Policy(
-        {audit.CODE_FAILED},
+        {audit.Attempt.CODE_FAILED},
         {network: "30 per 5 minutes"},
         "Many wrong codes were tried from your network. Wait {wait}, then try again.",
     ),
@@ -150,7 +151,10 @@ POLICIES = {
 
 # From so many of all people on, login asks for the CAPTCHA, where there is one: nobody is refused for what others do.
 EVERYBODYS = {"login": parse("1000 per 5 minutes"), "registration": parse("600 per 10 minutes")}
-THEIR_ACTIONS = {"login": {audit.LOGIN_FAILED}, "registration": {"registered", "registered_again"}}
+THEIR_ACTIONS: dict[str, set[Countable]] = {
+    "login": {AuditAction.LOGIN_FAILED},
+    "registration": {AuditAction.REGISTERED, AuditAction.REGISTERED_AGAIN},
+}
 
 
 class Exceeded(TooManyRequests):
@@ -247,7 +251,7 @@ def is_stormy(login: str | None) -> bool:
 def _counted(names: Iterable[str]) -> Iterator[None]:
     """Count a request, do its work, and take back what did not happen."""
     name = _name()
-    g.notes = set()
+    g.attempts = set()
     counted = _count(names, name)
     try:
         g.login_claim = _claim(names, name)
@@ -261,7 +265,7 @@ def _counted(names: Iterable[str]) -> Iterator[None]:
             db.session.rollback()  # it may hold the database's lock
         raise
     finally:
-        _settle(counted, g.notes)
+        _settle(counted, g.attempts)
 
 
 def _count(names: Iterable[str], name: str) -> Counted:
@@ -294,14 +298,14 @@ def _claim(names: Iterable[str], name: str) -> login_delay.Claim | None:
         raise Exceeded("login", blocked.seconds, DELAYED) from blocked
 
 
-def _settle(counted: Counted, notes: set[str]) -> None:
+def _settle(counted: Counted, attempts: set[Countable]) -> None:
     """Take back what did not happen; count for everybody what did."""
-    counted.take_back(lambda policy: bool(policy.counted) and not policy.counted & notes)
-    if g.login_claim and audit.LOGIN_FAILED not in notes:
+    counted.take_back(lambda policy: bool(policy.counted) and not policy.counted & attempts)
+    if g.login_claim and AuditAction.LOGIN_FAILED not in attempts:
         login_delay.take_back(g.login_claim)
     if captcha.is_on():
         happened = [
-            Counter(name, "everybody", rate) for name, rate in EVERYBODYS.items() if THEIR_ACTIONS[name] & notes
+            Counter(name, "everybody", rate) for name, rate in EVERYBODYS.items() if THEIR_ACTIONS[name] & attempts
         ]
         if happened:
             rate_limit_storage.counters().add(happened)

@@ -157,7 +157,7 @@ def test_an_address_is_changed_and_a_thief_is_thrown_out(ada, person, another):
     person.press("Take my account back")
     person.sees("Your account is yours again")
     another.page.goto("/account")
-    another.sees("the account was taken back from an email about it")
+    another.sees("the account was taken back by a link in a security email")
     person.log_in("ada@example.com", NEW)
     person.sees("Hello, ada!")
 
@@ -307,7 +307,7 @@ def test_a_browser_is_logged_out_from_another(ada, person, another):
     another.sees("this browser was ended in another one")
     person.choose("Account")
     person.follow("See it")
-    person.sees("You logged out your other browsers")
+    person.sees("You logged out your other devices")
 
 
 def test_a_form_waits_while_the_person_proves_who_it_is(ada, person):

@@ -14,7 +14,7 @@ from test_database_down import _stopped, on_postgresql
 
 from app.accounts import cleanup
 from app.extensions import db
-from app.models import AuditEvent, Job, OutboxEmail, User, UserSession
+from app.models import AuditAction, AuditEvent, Job, OutboxEmail, User, UserSession
 
 pytestmark = pytest.mark.extended
 
@@ -110,7 +110,7 @@ def test_two_servers_at_once_run_each_job_once(site, sink, old_rows, leaving):
     until(is_all_done, "all of it")
     assert db.session.scalars(select(Job.run)).all() == [1] * len(cleanup.registered)
     assert left() == 0
-    deleted = select(func.count()).select_from(AuditEvent).where(AuditEvent.action == "account_deleted")
+    deleted = select(func.count()).select_from(AuditEvent).where(AuditEvent.action == AuditAction.ACCOUNT_DELETED)
     assert db.session.scalar(deleted) == PEOPLE
     until(lambda: len(sink.received) == PEOPLE, "the deletion_emails")
 

@@ -12,7 +12,7 @@ from support.clients import PASSWORD
 from support.serving import Browser, all_at_once, registration
 
 from app.extensions import db
-from app.models import AuditEvent, EmailChange, OutboxEmail, User, UserSession
+from app.models import AuditAction, AuditEvent, EmailChange, OutboxEmail, User, UserSession
 
 pytestmark = pytest.mark.extended
 
@@ -31,7 +31,7 @@ def test_of_fifty_who_register_the_same_at_once_one_gets_it(site, sink, ledger, 
     assert sorted(answer.status for answer in answers) == [302] + [422] * (CROWD - 1)
     assert len({answer.headers["X-Process"] for answer in answers}) == 2
     assert [ledger.count(table) for table in (User, OutboxEmail, UserSession)] == [1, 1, 1]
-    assert ledger.count(AuditEvent, AuditEvent.action == "registered") == 1
+    assert ledger.count(AuditEvent, AuditEvent.action == AuditAction.REGISTERED) == 1
     ledger.settled(sink)
     assert len(sink.received) == 1
     refused = next(answer for answer in answers if answer.status == 422)
@@ -57,7 +57,7 @@ def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledge
     assert {browser.log_in("eve").status for browser in browsers} == {302}
     answers = all_at_once([lambda browser=browser: browser.get(link) for browser in browsers])
     assert {answer.status for answer in answers} <= {302, 410}
-    assert ledger.count(AuditEvent, AuditEvent.action == "confirmed") == 1
+    assert ledger.count(AuditEvent, AuditEvent.action == AuditAction.CONFIRMED) == 1
     assert db.session.scalar(select(User.confirmed))
     # The first is welcomed; those who come meanwhile have an unusable link, those who come later an account confirmed.
     pages = [browser.get("/").text for browser in browsers]
@@ -75,7 +75,7 @@ def test_of_ten_who_post_one_reset_token_at_once_one_sets_the_password(site, sin
         posts.append(partial(browser.post, link, csrf_token=token, **words))
     answers = all_at_once(posts)
     assert sorted(answer.status for answer in answers) == [302] + [410] * 9
-    assert ledger.count(AuditEvent, AuditEvent.action == "password_reset") == 1
+    assert ledger.count(AuditEvent, AuditEvent.action == AuditAction.PASSWORD_RESET) == 1
     ledger.settled(sink)
     assert sum("was changed" in email.text for email in sink.received) == 1
     won = next(number for number, answer in enumerate(answers) if answer.status == 302)
@@ -99,7 +99,7 @@ def test_of_eight_accounts_whose_links_to_one_address_are_opened_at_once_one_get
     assert sorted(answer.status for answer in answers) == [302] + [410] * 7
     winner = names[[answer.status for answer in answers].index(302)]
     assert db.session.scalars(select(User.username).where(User.email == "shared@example.com")).all() == [winner]
-    assert ledger.count(AuditEvent, AuditEvent.action == "email_changed") == ledger.count(EmailChange) == 1
+    assert ledger.count(AuditEvent, AuditEvent.action == AuditAction.EMAIL_CHANGED) == ledger.count(EmailChange) == 1
     assert {browser.get("/account").status for browser in browsers.values()} == {200}
 
 
@@ -114,7 +114,7 @@ def test_of_twenty_who_type_one_code_at_once_one_is_in(site, sink, ledger, ada):
     typing = [partial(copy.post, "/auth/magic-link/sent", csrf_token=token, code=code) for copy in copies]
     answers = all_at_once(typing)
     assert sorted(answer.status for answer in answers) == [302] + [422] * 19
-    assert ledger.count(UserSession) == ledger.count(AuditEvent, AuditEvent.action == "logged_in") == 1
+    assert ledger.count(UserSession) == ledger.count(AuditEvent, AuditEvent.action == AuditAction.LOGGED_IN) == 1
     assert sum("ada" in copy.get("/account").text for copy in copies) == 1
 
 
@@ -144,7 +144,7 @@ def test_a_session_that_ends_while_twenty_use_it_ends_for_all(site, ledger, ada)
         assert {answer.status for answer in answers} <= {200, 302}
     assert browser.get("/account").status == 302
     assert running.requests().keys() <= {"200", "302"}
-    assert ledger.count(AuditEvent, AuditEvent.action == "password_changed") == 1
+    assert ledger.count(AuditEvent, AuditEvent.action == AuditAction.PASSWORD_CHANGED) == 1
 
 
 def test_of_thirty_who_ask_for_emails_to_one_address_at_once_ten_are_written_to(site, sink, ledger, ada):
@@ -185,8 +185,8 @@ def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger
     # Whoever proves it once more has another session from then on: copies of the one before are led to the login.
     passed = [answer for answer in answers if answer.status == 302 and "/auth/login" not in answer.headers["Location"]]
     assert len(passed) == 1
-    assert ledger.count(AuditEvent, AuditEvent.action == "two_factor_used") == 1
-    assert ledger.count(AuditEvent, AuditEvent.action == "two_factor_failed") <= 5
+    assert ledger.count(AuditEvent, AuditEvent.action == AuditAction.TWO_FACTOR_USED) == 1
+    assert ledger.count(AuditEvent, AuditEvent.action == AuditAction.TWO_FACTOR_FAILED) <= 5
 
 
 def _registering(site, username, email):

@@ -22,7 +22,7 @@ from app import clock
 from app.accounts import sso, two_factor
 from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import AuditEvent, Authenticator, Device, Identity, Passkey, User, UserSession
+from app.models import AuditAction, AuditEvent, Authenticator, Device, Identity, Passkey, User, UserSession
 from app.security import tokens
 from settings.providers import Provider
 from support.clients import PASSWORD
@@ -303,7 +303,7 @@ class Walk:
             number = next(self.numbers)
             self.owner = person(number, confirmed=False)
             add_app(self.owner)
-            db.session.add(AuditEvent(user_id=self.owner.id, action="password_changed"))
+            db.session.add(AuditEvent(user_id=self.owner.id, action=AuditAction.PASSWORD_CHANGED))
             db.session.commit()
         about = select(AuditEvent.id).where(AuditEvent.user_id == self.owner.id, AuditEvent.link_revoked_at.is_(None))
         about = {"event": db.session.scalar(about), "to": recipient_hash(self.owner.email)}

@@ -1,0 +1,182 @@
+"""Audit actions: every kind of event that the security history of an account can hold.
+
+An application built on this declares its own actions in a subclass of `Action`:
+
+    class GardenAction(Action):
+        PLANT_SOLD = "plant_sold", "You sold a plant"
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+from blinker import NamedSignal
+
+from app.models.logout_reason import LogoutReason
+from app.signals import password_changed, user_confirmed, user_registered
+
+
+class Severity(StrEnum):
+    INFO = "info"  # everyday use
+    NOTICE = "notice"  # the account or its security changed
+    WARNING = "warning"  # possibly an attack
+
+
+class Facts(NamedTuple):
+    """What else is known of an action.
+
+    `logout_reason`: what other devices are told, if the action logs them out. `signals`: sent after the commit.
+    `by_strangers`: anybody can cause it again and again, so events of an hour and a network share one row.
+    """
+
+    severity: Severity = Severity.INFO
+    logout_reason: LogoutReason | None = None
+    signals: Sequence[NamedSignal] = ()
+    by_strangers: bool = False
+
+
+NO_FACTS = Facts()
+_registered: dict[str, "Action"] = {}
+
+
+class Action(StrEnum):
+    """The base of audit actions. The value is stored in `AuditEvent.action`; `label` is what the history page says."""
+
+    label: str
+    facts: Facts
+
+    def __new__(cls, value: str, label: str, facts: Facts = NO_FACTS) -> Self:
+        if value in _registered:
+            raise ValueError(f"There already is an audit action {value!r}.")
+        action = str.__new__(cls, value)
+        action._value_ = value
+        action.label, action.facts = label, facts
+        _registered[value] = action
+        return action
+
+
+def label_of(action: str) -> str:
+    """Return the label of a stored action; the stored value itself if no enum declares it any longer."""
+    return _registered[action].label if action in _registered else action
+
+
+_NOTICE = Facts(Severity.NOTICE)
+_WARNING = Facts(Severity.WARNING)
+_TWO_FACTOR_CHANGED = Facts(Severity.NOTICE, LogoutReason.TWO_FACTOR_CHANGED)
+
+
+class AuditAction(Action):
+    REGISTERED = "registered", "You registered", Facts(signals=[user_registered])
+    REGISTERED_AGAIN = "registered_again", "Somebody tried to register with your email address", _WARNING
+    CONFIRMATION_RESENT = "confirmation_resent", "Another confirmation email was sent"
+    CONFIRMED = "confirmed", "Your email address was confirmed", Facts(signals=[user_confirmed])
+    EMAIL_CORRECTED = "email_corrected", "You corrected your email address"
+    EMAIL_OWNERSHIP_PROVED = (
+        "email_ownership_proved",
+        "You proved that the email address is yours; everything set up before was removed",
+        Facts(Severity.NOTICE, LogoutReason.EMAIL_OWNERSHIP_PROVED, [user_confirmed, password_changed]),
+    )
+
+    LOGGED_IN = "logged_in", "You logged in"
+    LOGIN_FAILED = (
+        "login_failed",
+        "Somebody tried to log in with a wrong password or passkey",
+        Facts(Severity.WARNING, by_strangers=True),
+    )
+    REAUTHENTICATED = "reauthenticated", "You confirmed that it's you"
+    CODE_SENT = "code_sent", "A code was sent to your email address"
+    LOGGED_OUT = "logged_out", "You logged out"
+    LOGGED_OUT_OTHERS = (
+        "logged_out_others",
+        "You logged out your other devices",
+        Facts(logout_reason=LogoutReason.REVOKED_ELSEWHERE),
+    )
+    LOGGED_OUT_EVERYWHERE = (
+        "logged_out_everywhere",
+        "You were logged out everywhere",
+        Facts(Severity.NOTICE, LogoutReason.LOGGED_OUT_EVERYWHERE),
+    )
+
+    NEW_DEVICE = "new_device", "The login came from a new device", _NOTICE
+    DEVICE_TRUSTED = "device_trusted", "You trusted a device for 30 days", _NOTICE
+    DEVICE_UNTRUSTED = "device_untrusted", "You stopped trusting a device"
+    DEVICE_CODE_SENT = (
+        "device_code_sent",
+        "Your password was entered on a new device, and a code was emailed to you",
+        _NOTICE,
+    )
+    DEVICE_CODE_FAILED = "device_code_failed", "A wrong code was entered on a new device", _WARNING
+    DEVICE_VERIFIED = "device_verified", "A new device was verified by the emailed code"
+    NEXT_LOGIN_TRUSTED = "next_login_trusted", "Your next login was allowed without an emailed code", _NOTICE
+    NEXT_LOGIN_TRUST_USED = (
+        "next_login_trust_used",
+        "A new device logged in without an emailed code, as allowed",
+        _NOTICE,
+    )
+
+    MAGIC_LINK_REQUESTED = "magic_link_requested", "A login link was requested", Facts(by_strangers=True)
+    RESET_REQUESTED = "reset_requested", "A link to choose a new password was requested", Facts(by_strangers=True)
+    PASSWORD_RESET = (
+        "password_reset",
+        "A new password was chosen by an emailed link",
+        Facts(Severity.NOTICE, LogoutReason.PASSWORD_RESET, [password_changed]),
+    )
+    PASSWORD_CHANGED = (
+        "password_changed",
+        "Your password was changed",
+        Facts(Severity.NOTICE, LogoutReason.PASSWORD_CHANGED, [password_changed]),
+    )
+    PASSWORD_REMOVED = (
+        "password_removed",
+        "Your password was removed",
+        Facts(Severity.NOTICE, LogoutReason.PASSWORD_REMOVED, [password_changed]),
+    )
+
+    TWO_FACTOR_ON = "two_factor_on", "Two-factor authentication was added", _TWO_FACTOR_CHANGED
+    TWO_FACTOR_OFF = "two_factor_off", "Two-factor authentication was removed", _TWO_FACTOR_CHANGED
+    TWO_FACTOR_RESET = "two_factor_reset", "Two-factor authentication was turned off", _TWO_FACTOR_CHANGED
+    TWO_FACTOR_USED = "two_factor_used", "You completed two-factor authentication"
+    TWO_FACTOR_FAILED = "two_factor_failed", "A wrong code was entered at two-factor authentication", _WARNING
+    RECOVERY_CODE_FAILED = (
+        "recovery_code_failed",
+        "A wrong or used recovery code was entered at two-factor authentication",
+        Facts(Severity.WARNING, by_strangers=True),
+    )
+    RECOVERY_CODES_MADE = "recovery_codes_made", "New recovery codes were created", _NOTICE
+    RECOVERY_CODES_FEW = "recovery_codes_few", "Few recovery codes were left", _NOTICE
+    PASSKEY_RENAMED = "passkey_renamed", "A passkey was renamed"
+    PASSKEY_COPIED = "passkey_copied", "A passkey was refused because it may have been copied", _WARNING
+
+    USERNAME_CHANGED = "username_changed", "Your username was changed", _NOTICE
+    EMAIL_CHANGE_REQUESTED = "email_change_requested", "A change of your email address was requested", _NOTICE
+    EMAIL_CHANGED = (
+        "email_changed",
+        "Your email address was changed",
+        Facts(Severity.NOTICE, LogoutReason.EMAIL_CHANGED),
+    )
+    IDENTITY_LINKED = "identity_linked", "An account at a login provider was linked", _NOTICE
+    IDENTITY_UNLINKED = (
+        "identity_unlinked",
+        "An account at a login provider was unlinked",
+        Facts(Severity.NOTICE, LogoutReason.IDENTITY_UNLINKED),
+    )
+    ACCOUNT_SECURED = (
+        "account_secured",
+        "The account was taken back by a link in a security email",
+        Facts(Severity.WARNING, LogoutReason.ACCOUNT_SECURED, [password_changed]),
+    )
+
+    EXPORTED = "exported", "Your data was downloaded", _NOTICE
+    DELETION_REQUESTED = (
+        "deletion_requested",
+        "Deletion of the account was requested",
+        Facts(Severity.NOTICE, LogoutReason.DELETION),
+    )
+    DELETION_CANCELLED = "deletion_cancelled", "Deletion of the account was cancelled", _NOTICE
+    ACCOUNT_DELETED = "account_deleted", "The account was deleted", _NOTICE
+    DEACTIVATED = (
+        "deactivated",
+        "Your account was deactivated",
+        Facts(Severity.NOTICE, LogoutReason.DEACTIVATED),
+    )
+    ACTIVATED = "activated", "Your account was activated again", _NOTICE
