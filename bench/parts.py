@@ -211,13 +211,13 @@ def browser(bench):
 
 
 def outbox(bench):
-    """Emails that wait, posted by `flask mail work` in one process, and in four."""
+    """Emails that wait, posted by `flask mail worker` in one process, and in four."""
     flasky = next(application for application in bench.applications if application.name == "flasky")
     bench.stop(flasky)
     for workers in (1, 4):
         count, before = bench.count(1000), len(bench.post.received)
         flasky.command([flasky.python, "bench/people.py", str(count), "emails"])
-        begun = [Running(flasky, bench.log(flasky), ["flask", "mail", "work"]) for _ in range(workers)]
+        begun = [Running(flasky, bench.log(flasky), ["flask", "mail", "worker"]) for _ in range(workers)]
         try:
             wait_until(lambda: len(bench.post.received) > before, 60)  # noqa: B023
             first, at = len(bench.post.received), time.perf_counter()

@@ -245,7 +245,7 @@ def test_an_account_is_made_in_a_container(no_terminal):
 ASKING = [
     ("users", "delete", "ada"),
     ("users", "delete", "ada", "--now"),
-    ("users", "logout", "--all"),
+    ("users", "log-out", "--all"),
     ("users", "reset-two-factor", "ada"),
 ]
 
@@ -365,7 +365,7 @@ def test_a_person_is_logged_out_of_every_browser(flask, app, client, another_cli
     bob.confirmed = True
     db.session.commit()
     bobs.log_in(bob)
-    assert "ada was logged out of 2 browsers." in flask("users", "logout", "ada").stdout
+    assert "ada was logged out of 2 browsers." in flask("users", "log-out", "ada").stdout
     assert [is_logged_in(browser) for browser in (client, another_client, bobs)] == [False, False, True]
     client.log_in(ada)
     assert is_logged_in(client)
@@ -403,10 +403,10 @@ def test_an_unknown_name_is_said_in_a_sentence(flask, ada, who):
 
 def test_history_tells_that_it_was_an_administrator(flask):
     flask("users", "create", typed=EVE)
-    for verb in ("confirm", "deactivate", "activate", "logout", "export", "keep", "why", "show"):
+    for verb in ("confirm", "deactivate", "activate", "log-out", "export", "cancel-deletion", "why", "show"):
         flask("users", verb, "eve")
     flask("users", "delete", "eve", "--yes")
-    flask("users", "keep", "eve")
+    flask("users", "cancel-deletion", "eve")
     lines = db.session.scalars(select(AuditEvent).order_by(AuditEvent.id)).all()
     actions = ["registered", "confirmed", "deactivated", "activated", "logged_out_everywhere", "exported"]
     actions += ["deletion_requested", "deletion_cancelled"]
@@ -415,7 +415,7 @@ def test_history_tells_that_it_was_an_administrator(flask):
     assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "administrator"}, "", "")] * 8
 
 
-# flask users log-out --all, delete, keep, export, purge, cleanup
+# flask users log-out --all, delete, cancel-deletion, export, purge, cleanup
 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
@@ -424,18 +424,18 @@ def test_everybody_is_logged_out_of_every_browser_when_that_is_meant(
 ):
     client.log_in(ada)
     another_client.log_in(bob)
-    result = flask("users", "logout", "--all", *options, typed=typed)
+    result = flask("users", "log-out", "--all", *options, typed=typed)
     assert result.exit_code == 0
     assert ("Sign everybody out?" in result.output) is (typed is not None)
     assert result.stdout.endswith("Everybody was logged out of 2 browsers.\n")
     for browser in (client, another_client):
         page = browser.get("/account", follow_redirects=True)
         assert "You were logged out because an administrator logged you out everywhere." in page.text
-    assert flask("users", "logout", "--all", "--yes").stdout == "Everybody was logged out of 0 browsers.\n"
+    assert flask("users", "log-out", "--all", "--yes").stdout == "Everybody was logged out of 0 browsers.\n"
 
 
 @pytest.mark.parametrize(
-    "arguments", [["logout", "--all"], ["delete", "ada"], ["delete", "ada", "--now"]], ids=" ".join
+    "arguments", [["log-out", "--all"], ["delete", "ada"], ["delete", "ada", "--now"]], ids=" ".join
 )
 @pytest.mark.parametrize("typed", ["n\n", "\n", ""])
 def test_what_is_not_confirmed_is_not_done(flask, client, ada, outbox, arguments, typed):
@@ -451,7 +451,7 @@ def test_what_is_not_confirmed_is_not_done(flask, client, ada, outbox, arguments
 @pytest.mark.parametrize("arguments", [[], ["ada", "--all"], ["ada", "--all", "--yes"]])
 def test_logging_out_nobody_in_particular_is_said_in_a_sentence(flask, client, ada, arguments):
     client.log_in(ada)
-    result = flask("users", "logout", *arguments, typed="y\n")
+    result = flask("users", "log-out", *arguments, typed="y\n")
     assert result.exit_code == 2
     assert "Give a name or an address, or --all." in result.stderr
     assert is_logged_in(client)
@@ -467,7 +467,7 @@ def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, 
     assert "confirmed" in flask("users", "show", "ada").stdout
     assert "to be deleted, confirmed" in flask("users", "list").stdout
     assert flask("users", "purge").stdout == "0 accounts are deleted.\n"
-    assert flask("users", "keep", "ada").stdout == "ada stays.\n"
+    assert flask("users", "cancel-deletion", "ada").stdout == "ada stays.\n"
     assert outbox()[1].subject == "Your account at Flasky stays"
     clock.move(days=14)
     assert flask("users", "purge").stdout == "0 accounts are deleted.\n"
@@ -543,8 +543,8 @@ def test_why_nothing_keeps_a_person_out(flask, client, ada, clock):
         ({"deactivated_at": DAY}, "ada is deactivated. To undo: flask users activate ada", ["activate"]),
         (
             {"deletion_due_at": DAY},
-            "ada is to be deleted on 2031-05-04. To keep it: flask users cancel-deletion ada",
-            ["keep"],
+            "ada will be deleted on 2031-05-04. To keep the account: flask users cancel-deletion ada",
+            ["cancel-deletion"],
         ),
         ({"password_hash": None}, "ada has no password, and logs in by a mailed link only.", None),
         (
@@ -593,7 +593,7 @@ def test_why_tells_what_became_of_the_confirmation_email(flask, client, bob, out
 def test_why_tells_what_the_mail_server_said(flask, client, bob, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
-    flask("mail", "work", "--once")
+    flask("mail", "worker", "--once")
     later = f"{clock.time + timedelta(seconds=30):%Y-%m-%d %H:%M} UTC"
     waits = why(flask, "bob")[1]
     assert waits.startswith(f"The email to it waits, and is tried again at {later}. ")
@@ -626,7 +626,7 @@ def test_every_command_says_in_a_sentence_what_it_does(flask, group):
         assert re.search(rf"^  {name} +[A-Z]", listed, re.MULTILINE), "in the list"
         sentence = said.stdout.split("\n\n")[1].strip()
         assert re.match(r"[A-Z].*\.", sentence), name
-    assert "--all" in flask("users", "logout", "--help").stdout
+    assert "--all" in flask("users", "log-out", "--help").stdout
     assert "--now" in flask("users", "delete", "--help").stdout
 
 
@@ -639,26 +639,26 @@ def test_an_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox)
     client.post("/auth/confirm")
     waiting = flask("mail", "list").stdout
     assert waiting.split() == ["1", "waiting", "confirm", "bob@example.com", "0:00:00", "0", "attempts"]
-    assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
     assert outbox[0].recipients == ["bob@example.com"]
     assert flask("mail", "list").stdout == ""
     assert flask("mail", "list", "--all").stdout.split()[:4] == ["1", "sent", "confirm", "bob@example.com"]
-    assert flask("mail", "work", "--once").stdout == "0 emails tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n"
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
 def test_an_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
-    assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
     waiting = flask("mail", "list").stdout
     assert "waiting" in waiting
-    assert " 1 try " in waiting
+    assert " 1 attempt " in waiting
     assert "refused" in waiting
 
     for _ in range(7):
         clock.move(days=1)
-        flask("mail", "work", "--once")
+        flask("mail", "worker", "--once")
     failed = flask("mail", "list").stdout
     assert "failed" in failed
     assert "8 attempts" in failed
@@ -666,10 +666,10 @@ def test_an_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, 
     assert "refused" in failed
 
     app.extensions["mail"].suppress = True  # the mail server is mended
-    assert flask("mail", "work", "--once").stdout == "0 emails tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n"
     assert flask("mail", "retry", "1").stdout == "1 will be tried again.\n"
     assert "0 attempts" in flask("mail", "list").stdout
-    flask("mail", "work", "--once")
+    flask("mail", "worker", "--once")
     client.log_in(bob)
     assert client.get(outbox.link()).location == "/", "the link is as young as the email"
     assert flask("mail", "list").stdout == ""
@@ -683,11 +683,11 @@ def test_all_emails_are_retried_at_once_but_those_that_were_sent(app, flask, cli
         browser.log_in(person)
         browser.post("/auth/confirm")
     for _ in range(2):  # a server that is away is asked once each time
-        assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
-    assert flask("mail", "work", "--once").stdout == "0 emails tried.\n", "it is not time yet"
+        assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n", "it is not time yet"
     assert flask("mail", "retry", "--all").stdout == "2 will be tried again.\n"
     app.extensions["mail"].suppress = True
-    assert flask("mail", "work", "--once").stdout == "2 emails tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "2 emails tried.\n"
     assert flask("mail", "retry", "--all").stdout == "0 will be tried again.\n"
 
 
@@ -696,9 +696,9 @@ def test_an_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, clien
     client.post("/auth/confirm")
     assert OutboxEmail.claim()
     flask("mail", "retry", "--all")
-    assert flask("mail", "work", "--once").stdout == "0 emails tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n"
     clock.move(seconds=61)
-    assert flask("mail", "work", "--once").stdout == "1 email tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
 
 
 @pytest.mark.parametrize(
@@ -732,16 +732,16 @@ COMMANDS = {
         "send-reset": ["ada"],
         "reset-two-factor": ["ada"],
         "trust-next-login": ["ada", "--yes"],
-        "logout": ["ada"],
+        "log-out": ["ada"],
         "delete": ["ada", "--yes"],
-        "keep": ["ada"],
+        "cancel-deletion": ["ada"],
         "export": ["ada"],
         "purge": [],
         "cleanup": [],
         "why": ["ada"],
     },
     "limits": {"show": [], "clear": []},
-    "mail": {"work": ["--once"], "list": [], "retry": ["--all"]},
+    "mail": {"worker": ["--once"], "list": [], "retry": ["--all"]},
 }
 EACH = [(group, name, *arguments) for group, names in COMMANDS.items() for name, arguments in names.items()]
 

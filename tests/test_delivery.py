@@ -342,12 +342,12 @@ def test_a_server_is_told_the_address_that_an_email_comes_from(make_app, databas
         assert received["X-MailFrom"] == received["From"].addresses[0].addr_spec == sender
 
 
-# flask mail work
+# flask mail worker
 
 
 @pytest.fixture
 def worker(app, server, authority):
-    """`flask mail work` in a process of its own, as in production."""
+    """`flask mail worker` in a process of its own, as in production."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHON_DOTENV_DISABLED": "1",
@@ -362,7 +362,7 @@ def worker(app, server, authority):
     }
     environment |= {name: str(int(v) if v is True else v) for name, v in server.settings.items()}
     process = subprocess.Popen(
-        [sys.executable, "-m", "flask", "mail", "work"],
+        [sys.executable, "-m", "flask", "mail", "worker"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

@@ -174,7 +174,7 @@ def test_emails_that_wait(doctor, bob, clock):
     db.session.commit()
     assert doctor(code=0)
     clock.move(minutes=6)
-    assert "1 emails wait, the oldest for 0:06:00. Does flask mail work run?" in doctor()["emails"][1]
+    assert "1 emails wait, the oldest for 0:06:00. Does flask mail worker run?" in doctor()["emails"][1]
 
 
 def test_cleanup_that_never_ran(doctor, clock, bob):
@@ -183,7 +183,7 @@ def test_cleanup_that_never_ran(doctor, clock, bob):
     clock.move(microseconds=1)
     state, *said = doctor()["cleanup"]
     assert (state, len(said)) == ("wrong", len(cleanup.registered))
-    assert "sent_emails has never finished. Is flask mail work running? To run it now: flask users cleanup" in said
+    assert "sent_emails has never finished. Is flask mail worker running? To run it now: flask users cleanup" in said
     cleanup.run_now()
     clock.move(days=2)
     assert doctor()["cleanup"] == ["well"]
@@ -201,7 +201,7 @@ def test_cleanup_jobs_that_fail_or_are_overdue(doctor, bob, clock):
         f"audit_events failed on {clock.time:%Y-%m-%d %H:%M} UTC: OperationalError: disk I/O error. To try again:"
         " flask users cleanup",
         f"devices has not finished since {clock.time - timedelta(days=2, microseconds=1):%Y-%m-%d}."
-        " Is flask mail work running? To run it now: flask users cleanup",
+        " Is flask mail worker running? To run it now: flask users cleanup",
     ]
     cleanup.run_now()
     doctor(code=0)

@@ -164,7 +164,7 @@ def test_what_a_member_did_stays_a_line_each(client, ada):
 
 
 def test_what_administrators_do_is_told_as_theirs(app, client, ada):
-    for command in ("deactivate", "activate", "send-reset", "logout"):
+    for command in ("deactivate", "activate", "send-reset", "log-out"):
         contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
     client.log_in(ada)
     [own, *theirs] = [line.partition(" UTC") for line in lines(client.get(PAGE))]
@@ -239,7 +239,7 @@ def test_the_account_page_leads_to_all_that_belongs_to_an_account(client, ada, o
         client.get(outbox.link())
     page = client.get("/account").text.partition("<main")[2]
     links = re.findall(r'href="([^"]+)"', page)
-    pages = "change-username change-email change-password passkeys two-factor sessions history export delete".split()
+    pages = "change-username change-email change-password passkeys two-factor devices history export delete".split()
     assert links == [f"/auth/{name}" for name in pages]
     assert [client.get(link).status_code for link in links] == [200] * 9
     assert ("Choose a password" in page) is ("None: you log in by a mailed link" in page) is not has_password

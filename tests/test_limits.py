@@ -428,17 +428,17 @@ def test_without_limits_there_are_none(app, browser, ada):
 def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, caplog, monkeypatch):
     """No 500, no login without limit, one warning a minute; and when they are back, they count again."""
     with db.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE counts RENAME TO away"))
+        connection.execute(text("ALTER TABLE rate_limit_counters RENAME TO away"))
     try:
         with caplog.at_level(logging.WARNING):
             assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
             assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
         (warning,) = [record.message for record in caplog.records if record.name == "app.security.rate_limit_storage"]
         assert "each process counts for itself: " in warning
-        assert "counts" in warning.partition(": ")[2]
+        assert "rate_limit_counters" in warning.partition(": ")[2]
     finally:
         with db.engine.begin() as connection:
-            connection.execute(text("ALTER TABLE away RENAME TO counts"))
+            connection.execute(text("ALTER TABLE away RENAME TO rate_limit_counters"))
     monkeypatch.setattr(counters(), "_retry_at", 0)  # it looks again every few seconds
     assert guess(browser("192.0.2.3")).status_code == 422
     assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4

@@ -350,7 +350,7 @@ def test_a_method_that_was_found_by_trying_is_kept(client, another_client, issue
 def test_the_parts_of_basic_are_form_encoded(client, issuer, configure, monkeypatch, secret, encoded):
     import base64
 
-    monkeypatch.setattr("issuer.SECRET", secret)
+    monkeypatch.setattr("support.issuer.SECRET", secret)
     configure(client_secret=secret)
     assert travel(client, issuer).location == "/"
     basic = base64.b64decode(issuer.authorizations[0].removeprefix("Basic ")).decode()

@@ -66,7 +66,7 @@ def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada
     page = trusted.get(SESSIONS).text
     assert "Which browsers you trust" in page
     assert "Firefox on Linux" in page
-    path = re.search(r'action="(/auth/devices/[^"]+)"', page)[1]
+    path = re.search(r'action="(/auth/devices/[^/"]+/untrust)"', page)[1]
     bob.confirmed = True
     db.session.commit()
     another_client.log_in(bob)
@@ -110,7 +110,7 @@ def factor_changed(trusted, other, ada, phone, outbox):
 
 
 def operator(trusted, other, ada, phone, outbox):
-    other.application.test_cli_runner().invoke(args=["users", "logout", "ada"])
+    other.application.test_cli_runner().invoke(args=["users", "log-out", "ada"])
 
 
 @pytest.mark.parametrize("event", [ended, all_others_ended, password_reset, password_changed, factor_changed, operator])

@@ -62,7 +62,7 @@ def settings():
     if not current_app.config["RATELIMIT_ENABLED"]:
         yield "RATELIMIT_ENABLED is 0: passwords can be guessed without end. Take it out."
     if current_app.config["MAIL_DELIVERY"] == "off":
-        yield "MAIL_DELIVERY is off: emails wait until somebody calls flask mail work. Write thread or worker."
+        yield "MAIL_DELIVERY is off: emails wait until somebody calls flask mail worker. Write thread or worker."
     if not current_app.config["VERIFY_NEW_DEVICES"]:
         yield Recommended("Recommended: VERIFY_NEW_DEVICES=1. A stolen password then logs in on no new device.")
 
@@ -96,7 +96,7 @@ def outbox():
         raise NotLookedAt("the database does not answer") from None
     if count:
         age = str(clock.now() - oldest).partition(".")[0]
-        advice = "Does flask mail work run?" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is it served?"
+        advice = "Does flask mail worker run?" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is it served?"
         yield f"{count} emails wait, the oldest for {age}. {advice} flask mail list says what was tried."
 
 
@@ -119,7 +119,7 @@ def jobs():
 def _who_works():
     return {
         "thread": "Is the application being served?",
-        "worker": "Is flask mail work running?",
+        "worker": "Is flask mail worker running?",
         "off": "MAIL_DELIVERY is off: run flask users cleanup once a day.",
     }[current_app.config["MAIL_DELIVERY"]]
 

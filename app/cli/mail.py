@@ -19,9 +19,9 @@ from app.models.outbox_email import Status
 mail = Commands("mail", help="Deliver emails, show them, try again.")
 
 
-@mail.command()
+@mail.command("worker")
 @click.option("--once", is_flag=True, help="Deliver what is due now, then end.")
-def work(once):
+def worker(once):
     """Deliver emails until stopped (MAIL_DELIVERY=worker leaves them to this)."""
     if once:
         count = delivery.deliver()

@@ -169,7 +169,7 @@ def trust_next_login(user, confirm):
     return click.echo(f"{user.username} can log in on a new device without a code, once, until {until}.")
 
 
-@users.command("logout")
+@users.command("log-out")
 @click.argument("who", metavar="NAME-OR-ADDRESS", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Everybody, out of every browser.")
 @prompts.asks_first
@@ -202,9 +202,9 @@ def delete(user, now, confirm):
     click.echo(f"{name} {'is deleted' if now else 'will be deleted ' + when}.")
 
 
-@users.command()
+@users.command("cancel-deletion")
 @one_user
-def cancel(user):
+def cancel_deletion(user):
     """Take back that an account is to be deleted."""
     account_deletion.cancel(user)
     click.echo(f"{user.username} stays.")
@@ -230,8 +230,8 @@ def purge():
         raise click.ClickException(outcome.error)
 
 
-@users.command()
-def cleanup_():
+@users.command("cleanup")
+def clean_up():
     """Run all cleanup jobs now, which delete what is out of date. The server does so once a day."""
     left = orphans.mend(db.session.connection())
     db.session.commit()

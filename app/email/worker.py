@@ -1,4 +1,4 @@
-"""What runs in the background: delivery and cleanup, a thread each, in each serving process or `flask mail work`."""
+"""What runs in the background: delivery and cleanup, a thread each, in each serving process or `flask mail worker`."""
 
 import logging
 import threading

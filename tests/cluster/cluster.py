@@ -28,7 +28,7 @@ class Machine:
         address = f"flasky:{password}@{HERE}:{self.pgbouncer.port}/flasky"
         self.environment = settings | {"DATABASE_URL": f"postgresql://{address}"}
         self.web = self._python(folder, f"web{number}", "gunicorn", "flasky:app", port=free_port())
-        self.worker = self._python(folder, f"worker{number}", "flask", "mail", "work")
+        self.worker = self._python(folder, f"worker{number}", "flask", "mail", "worker")
         self.engines = [self.haproxy, self.pgbouncer, self.web, self.worker]
 
     def migrate(self):

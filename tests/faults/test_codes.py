@@ -4,7 +4,7 @@ import pytest
 from support.clients import on_sqlite
 from test_gate import JSON
 from test_passwords import history, is_logged_in
-from test_two_factor import STEP, by_password
+from test_two_factor_login import STEP, by_password
 
 from app.accounts import two_factor_codes
 

@@ -123,8 +123,8 @@ class Site:
         return self
 
     def work(self):
-        """Start another `flask mail work`."""
-        self.workers.append(Running(["flask", "mail", "work"], self.environment, self.log))
+        """Start another `flask mail worker`."""
+        self.workers.append(Running(["flask", "mail", "worker"], self.environment, self.log))
         return self.workers[-1]
 
     def kill(self):
