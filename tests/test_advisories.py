@@ -1,7 +1,7 @@
 """Faults that were published about other systems, each as a story that must not come true here.
 
-Why each does not hold: tokens are bound to the state that they change (app/security/tokens.py, User.consume), one
-service does each thing whichever page asks for it, and every login passes through login_flow.complete_login().
+Why each does not hold: tokens are bound to the state that they change (TokenPurpose, User.consume), one service does
+each thing whichever page asks for it, and every login passes through login_flow.complete_login().
 """
 
 import re
@@ -16,6 +16,8 @@ from test_sso import travel
 from app.accounts import email_change
 from app.extensions import db
 from app.models import User, UserSession
+from app.security import tokens
+from app.security.token_purposes import TokenPurpose
 
 NEW = {"password": "a lighthouse keeper sleeps at noon", "confirm_password": "a lighthouse keeper sleeps at noon"}
 
@@ -126,17 +128,17 @@ def test_cve_2026_32700_of_two_pending_changes_of_address_one_is_made(client, ad
     client.log_in(ada)
     for email in ("second@example.com", "third@example.com"):
         ask_for(client, email)
-    tokens = [link.rpartition("/")[2] for link in links(outbox, "/auth/change-email/")]
+    sent = [link.rpartition("/")[2] for link in links(outbox, "/auth/change-email/")]
     app = client.application
 
     def change(token):
         with app.app_context():
-            user = db.session.scalar(select(User))
-            is_changed = email_change.change(user, token)
+            resolved = tokens.resolve(token, TokenPurpose.CHANGE_EMAIL)
+            is_changed = resolved is not None and email_change.change(resolved)
             db.session.commit()
             return is_changed
 
-    assert sorted(at_once(*(lambda token=token: change(token) for token in tokens))) == [False, True]
+    assert sorted(at_once(*(lambda token=token: change(token) for token in sent))) == [False, True]
 
 
 def test_one_magic_link_opens_one_session_however_often_it_is_used_at_once(app, ada, client, outbox):

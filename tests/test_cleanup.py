@@ -32,6 +32,7 @@ from app.models import (
     UserSession,
 )
 from app.models.job import EVERY, LEASE, RETRY
+from app.security.token_purposes import TokenPurpose
 
 FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 MOMENT = timedelta(microseconds=1)
@@ -68,7 +69,7 @@ def email(user, at, status="sent"):
 
 
 def challenge(user, at, email="eve@example.com"):
-    return EmailChallenge(purpose="reset", email=email, user=user, asked_at=at)
+    return EmailChallenge(purpose=TokenPurpose.RESET, email=email, user=user, asked_at=at)
 
 
 def oauth_state(user, at):

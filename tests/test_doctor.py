@@ -21,7 +21,8 @@ from app.email import delivery
 from app.email.outbox import enqueue
 from app.extensions import db, migrations
 from app.models import Job
-from app.security import tokens
+from app.security import signing
+from app.security.token_purposes import TokenPurpose
 
 ALL = "settings database clock emails cleanup PUBLIC_URL mail accounts CAPTCHA counts".split()
 
@@ -325,7 +326,7 @@ def test_a_captcha_that_does_not_know_us_or_does_not_answer(doctor, captcha):
 
 @on_sqlite
 def test_nobody_else_is_told_what_arrives(client, clock):
-    question = tokens.issue("doctor", subject=1, state="")
+    question = signing.sign(TokenPurpose.DOCTOR, subject=1, state="")
     assert client.get(f"/healthz/{question}").json["ip"] == "127.0.0.1"
     assert client.get(f"/healthz/{question[:-3]}").status_code == 404
     assert client.get("/healthz/x").status_code == 404

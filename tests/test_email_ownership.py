@@ -13,7 +13,8 @@ from app.accounts import credentials, email_ownership
 from app.email.outbox import recipient_hash
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, Device, Identity, OutboxEmail, RemovedCredential, User, UserSession
-from app.security import tokens
+from app.security import signing
+from app.security.token_purposes import TokenPurpose
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"
 ASK, WAIT, GATE = "/auth/magic-link", "/auth/magic-link/sent", "/auth/unconfirmed"
@@ -296,6 +297,6 @@ def test_planted_credentials_are_not_restored_by_an_earlier_email(client, anothe
     db.session.commit()
     prove()
     to = recipient_hash(VICTIM)
-    token = tokens.issue("secure_account", user.id, tokens.fingerprint(), event=event.id, to=to)
+    token = signing.sign(TokenPurpose.SECURE_ACCOUNT, user.id, signing.fingerprint(), event=event.id, to=to)
     assert another_client.post(f"/auth/secure-account/{token}", data=NEW_TWICE).status_code == 410
     assert not db.session.scalars(select(Identity)).all()

@@ -11,15 +11,14 @@ from support.clients import PASSWORD, on_sqlite
 
 from app.extensions import db
 from app.models import RateLimitCounter, User
-from app.models.user import check_password, hash_password
 from app.security import hashing
-from app.security.hashing import Busy, Threads
+from app.security.hashing import Busy, Threads, check_password, hash_password
 
 
 @pytest.fixture
 def threads(monkeypatch):
     """One thread, a room for two, and a second's patience."""
-    threads = Threads(1, room=2, patience=1)
+    threads = Threads(1, max_waiting=2, timeout=1)
     monkeypatch.setattr(hashing, "threads", threads)
     yield threads
     threads._pool.shutdown()
@@ -185,7 +184,7 @@ def test_the_cores_are_shared_among_the_processes_of_a_server(monkeypatch, cores
 
 def test_more_never_hash_at_once_and_the_same_threads_always(app):
     """Else each thread of a server would keep the memory of a hash."""
-    threads, inside, most, who = Threads(2, room=30, patience=10), [], [], set()
+    threads, inside, most, who = Threads(2, max_waiting=30, timeout=10), [], [], set()
 
     def work():
         inside.append(1)

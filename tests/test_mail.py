@@ -20,7 +20,8 @@ from app.email.worker import Delivery
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail
 from app.models.outbox_email import WAITS
-from app.security import tokens
+from app.security import signing
+from app.security.token_purposes import TokenPurpose
 
 
 def email():
@@ -121,7 +122,7 @@ def test_an_email_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
     db.session.commit()
     clock.move(minutes=1)
     issued = []
-    monkeypatch.setattr(tokens, "issue", lambda *_: issued.append(1))
+    monkeypatch.setattr(signing, "sign", lambda *_: issued.append(1))
     assert delivery.deliver() == 1
     assert (server.sent, issued) == ([], [])
     assert email().status == "obsolete"
@@ -195,7 +196,7 @@ def by_hand(statement):
 BROKEN = {  # what was done to the row of bob's email, and what is said of it
     "DELETE FROM users WHERE username = 'bob'": "the account is gone",
     "UPDATE outbox SET name = 'no such', purpose = NULL WHERE id = 1": "TemplateNotFound",
-    "UPDATE outbox SET purpose = 'no such' WHERE id = 1": "KeyError",
+    "UPDATE outbox SET purpose = 'no such' WHERE id = 1": "ValueError",
     "UPDATE outbox SET name = 'reset', purpose = NULL WHERE id = 1": "BuildError",
     "UPDATE outbox SET user_id = NULL WHERE id = 1": "BuildError",
     "UPDATE outbox SET details = '[]' WHERE id = 1": "AttributeError",
@@ -323,7 +324,9 @@ EMAILS = sorted(path.stem for path in Path("app").absolute().glob("templates/ema
 
 def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     """Queue an email with all that one of its kind may need."""
-    challenge = EmailChallenge(purpose="magic_link", email=bob.email, user=bob, state=bob.state("magic_link"))
+    challenge = EmailChallenge(
+        purpose=TokenPurpose.MAGIC_LINK, email=bob.email, user=bob, state=bob.state(TokenPurpose.MAGIC_LINK)
+    )
     event = AuditEvent(user_id=bob.id, action=AuditAction.NEW_DEVICE)
     db.session.add_all([challenge, event])
     db.session.flush()
@@ -435,9 +438,9 @@ def test_a_link_is_as_short_as_a_link_can_be(app, queued, outbox):
     path = outbox.link().partition("/auth/")[2]
     assert len(path) < 270
     token = path.rpartition("/")[2]
-    assert tokens.read("confirm", token)
+    assert signing.verify(token, TokenPurpose.CONFIRM)
     app.config["PUBLIC_URL"] += "x"
-    assert tokens.read("confirm", token) is None
+    assert signing.verify(token, TokenPurpose.CONFIRM) is None
 
 
 @pytest.mark.parametrize("name", ["From here", ".", "..", "a\u0085b\u2028c", "=3D=\n=", "line\nFrom line", "é" * 2000])

@@ -36,7 +36,8 @@ from app.models import (
     User,
     UserSession,
 )
-from app.security import audit, tokens
+from app.security import audit, signing
+from app.security.token_purposes import TokenPurpose
 
 NEW = "a lighthouse keeper sleeps at noon"
 numbers = count(1)
@@ -49,7 +50,9 @@ def link_to(event, email=None):
     )
     first = db.session.scalar(changed.order_by(EmailChange.id).limit(1))
     recipient = recipient_hash(email or first or db.session.get(User, event.user_id).email)
-    token = tokens.issue("secure_account", event.user_id, tokens.fingerprint(), event=event.id, to=recipient)
+    token = signing.sign(
+        TokenPurpose.SECURE_ACCOUNT, event.user_id, signing.fingerprint(), event=event.id, to=recipient
+    )
     return f"/auth/secure-account/{token}"
 
 
@@ -102,7 +105,7 @@ def take_back(event, password=NEW, everything=False):
 
 def add_app(user, session):
     secret = two_factor.new_secret()
-    factor = Authenticator(user_id=user.id, secret=tokens.encrypt("authenticator", secret))
+    factor = Authenticator(user_id=user.id, secret=signing.encrypt("authenticator", secret))
     assert two_factor.add(user, "authenticator", factor, session) is not None
 
 
@@ -337,7 +340,7 @@ def test_the_link_is_good_for_seven_days(another_client, robbed, clock, days, st
 def test_a_link_of_another_account_or_of_no_event_is_invalid(client, ada, bob, robbed):
     event, to = newest("password_changed"), recipient_hash(ada.email)
     for subject, number in ((bob.id, event.id), (ada.id, 0), (ada.id, 10**9), (ada.id, None)):
-        token = tokens.issue("secure_account", subject, tokens.fingerprint(), event=number, to=to)
+        token = signing.sign(TokenPurpose.SECURE_ACCOUNT, subject, signing.fingerprint(), event=number, to=to)
         assert client.get(f"/auth/secure-account/{token}").status_code == 410
 
 

@@ -42,9 +42,10 @@ from app.models import (
     passkey_challenge,
 )
 from app.models.logins import MAX_LOGIN_LENGTH
-from app.models.user import MAX_PASSWORD_LENGTH
-from app.security import hashing, login_delay, rate_limits, tokens
+from app.security import hashing, login_delay, rate_limits, signing
+from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import POLICIES
+from app.security.token_purposes import TokenPurpose
 from app.web import request_size
 from settings import connections
 
@@ -80,7 +81,7 @@ def rate(item):
 
 # How long each is good for
 
-LIFE = tokens.LIFETIMES
+LIFE = {purpose.value: purpose.lifetime for purpose in TokenPurpose}
 CODE = f"{email_challenge.MAX_ATTEMPTS} attempts at the code"
 LOGGED_IN = f"{span(sessions.IDLE)} idle, {span(sessions.LONGEST)} at most"
 GOOD_FOR = {
@@ -217,7 +218,7 @@ SENTENCES = [
     f"within {word(sessions.BOTH_FACTORS_WITHIN // UNITS['minute'])} minutes, and for one change",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MOST}.",
-    f"A code has {word(tokens.CODE_DIGITS)} digits.",
+    f"A code has {word(signing.CODE_DIGITS)} digits.",
     f"One address gets at most {budgets.HOURLY} emails an hour and {budgets.DAILY} a day that strangers can ask for,",
     f"at most {budgets.DAILY * email_challenge.MAX_ATTEMPTS} attempts a day can be made at the codes of an account.",
     f"A device that the account recognises gets {budgets.DEVICE_HOURLY} emails an hour"
@@ -236,7 +237,7 @@ SENTENCES = [
     f" {REGISTERED.get_expiry() // 60}, by all people together",
     f"After {login_delay.FREE} wrong passwords of one name, from all networks together",
     f"up to {span(login_delay.LONGEST, 'hour')}; a day without one",
-    f"Of those who wait, {hashing.ROOM} a process, each is sent away (503) after {hashing.PATIENCE} seconds",
+    f"Of those who wait, {hashing.MAX_WAITING} a process, each is sent away (503) after {hashing.WAIT_TIMEOUT} seconds",
     *(words.format(span(kept(model))) for words, models in KEPT.items() for model in models),
     f"accounts that were never confirmed for {span(cleanup.WEEK)}.",
     f"may have caused for {KEPT_FOR['history of strangers'][1]} days, and what concerns no account for"

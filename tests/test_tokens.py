@@ -7,14 +7,15 @@ import warnings
 from urllib.parse import quote
 
 import pytest
+from joserfc import jws
 from support.clients import ROOT, on_sqlite
 from support.corpora import TOKENS, signed
 
 from app.email.outbox import recipient_hash
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, User
-from app.models.user import STATE
-from app.security import tokens
+from app.security import signing, tokens
+from app.security.token_purposes import TokenPurpose
 
 SECRET_KEY = "a key of the tests' own that is long enough"
 
@@ -22,7 +23,7 @@ SECRET_KEY = "a key of the tests' own that is long enough"
 @pytest.fixture
 def key(app):
     """The derived key that signs confirmation tokens."""
-    return tokens._keys("confirm").keys[0]
+    return signing.keys("confirm").keys[0]
 
 
 @pytest.fixture
@@ -31,7 +32,9 @@ def payload(bob):
 
 
 def test_a_token_says_whose_what_for_and_until_when(bob, clock):
-    claims = tokens.read("confirm", tokens.issue("confirm", bob.id, "state", lifetime=60, email="x"))
+    claims = signing.verify(
+        signing.sign(TokenPurpose.CONFIRM, bob.id, "state", lifetime=60, email="x"), TokenPurpose.CONFIRM
+    )
     assert (claims.subject, claims.state, claims.extra) == (bob.id, "state", {"email": "x"})
     assert claims.expires_at - claims.issued_at == 60
 
@@ -39,33 +42,32 @@ def test_a_token_says_whose_what_for_and_until_when(bob, clock):
 def test_the_clock_decides(bob, clock):
     token = bob.generate_confirmation_token()
     clock.move(seconds=3599)
-    assert tokens.read("confirm", token)
+    assert signing.verify(token, TokenPurpose.CONFIRM)
     clock.move(seconds=1)
-    assert tokens.read("confirm", token) is None
-    assert tokens.read("confirm", token, even_expired=True).subject == bob.id
+    assert signing.verify(token, TokenPurpose.CONFIRM) is None
+    assert signing.verify(token, TokenPurpose.CONFIRM, even_if_expired=True).subject == bob.id
     clock.move(days=-2)
-    assert tokens.read("confirm", token, even_expired=True) is None, "it comes from the future"
+    assert signing.verify(token, TokenPurpose.CONFIRM, even_if_expired=True) is None, "it comes from the future"
 
 
 @on_sqlite
-@pytest.mark.parametrize("purpose", tokens.LIFETIMES)
-@pytest.mark.parametrize("other", tokens.LIFETIMES)
+@pytest.mark.parametrize("purpose", TokenPurpose)
+@pytest.mark.parametrize("other", TokenPurpose)
 def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
     event = AuditEvent(user_id=bob.id, action=AuditAction.NEW_DEVICE)
     db.session.add(event)
     db.session.commit()
     event_id, new = event.id, {"password": "another lantern", "confirm_password": "another lantern"}
-    state = bob.state(purpose) if purpose in STATE else ""
-    token = tokens.issue(
+    token = signing.sign(
         purpose,
         bob.id,
-        state,
+        bob.state(purpose),
         email="new@example.com",
         challenge="x",
         event=event_id,
         to=recipient_hash(bob.email),
     )
-    assert (tokens.read(other, token) is not None) is (purpose == other)
+    assert (signing.verify(token, other) is not None) is (purpose == other)
     spent = {
         "confirm": lambda: bob.confirm(token),
         "reset": lambda: User.reset_password(token, "another lantern"),
@@ -80,7 +82,7 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
 
 
 def test_every_purpose_has_a_key_of_its_own(app):
-    assert len({tokens._keys(purpose).keys[0].kid for purpose in tokens.LIFETIMES}) == len(tokens.LIFETIMES)
+    assert len({signing.keys(purpose).keys[0].kid for purpose in TokenPurpose}) == len(TokenPurpose)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +97,7 @@ def test_every_purpose_has_a_key_of_its_own(app):
 )
 def test_security_md_says_how_long_each_is_good_for(flow, purpose):
     said = re.search(rf"\| {flow} \| (\d+) (minute|hour|day)s?, once", (ROOT / "SECURITY.md").read_text())
-    assert int(said[1]) * {"minute": 60, "hour": 3600, "day": 86400}[said[2]] == tokens.LIFETIMES[purpose]
-
-
-def test_every_purpose_is_bound_to_a_state():
-    assert tokens.LIFETIMES.keys() == STATE.keys() | {"doctor"}, "which changes nothing"
+    assert int(said[1]) * {"minute": 60, "hour": 3600, "day": 86400}[said[2]] == TokenPurpose(purpose).lifetime
 
 
 def test_authlib_reads_ours_and_we_read_its(bob, key, payload):
@@ -119,17 +117,17 @@ def test_authlib_reads_ours_and_we_read_its(bob, key, payload):
 def test_a_former_key_still_reads(app, bob):
     token = bob.generate_confirmation_token()
     former, app.config["SECRET_KEY"] = app.config["SECRET_KEY"], SECRET_KEY
-    assert tokens.read("confirm", token) is None
+    assert signing.verify(token, TokenPurpose.CONFIRM) is None
     app.config["SECRET_KEY_FALLBACKS"] = [former]
-    assert tokens.read("confirm", token)
+    assert signing.verify(token, TokenPurpose.CONFIRM)
     header = json.loads(base64.urlsafe_b64decode(bob.generate_confirmation_token().split(".")[0] + "=="))
-    assert header["kid"] == tokens._keys("confirm").keys[0].kid, "the newest signs"
+    assert header["kid"] == signing.keys("confirm").keys[0].kid, "the newest signs"
 
 
 def test_a_token_of_another_installation_is_refused(app, bob):
     token = bob.generate_confirmation_token()
     app.config["PUBLIC_URL"] = "https://other.example"
-    assert tokens.read("confirm", token) is None
+    assert signing.verify(token, TokenPurpose.CONFIRM) is None
 
 
 @on_sqlite
@@ -151,3 +149,72 @@ def test_an_unspoilt_token_made_by_the_tests_would_have_worked(client, bob, key,
     client.log_in(bob)
     client.get(f"/auth/confirm/{signed(key, payload)}")
     assert bob.confirmed
+
+
+# One check of the signature for each request
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """Collect the tokens whose signatures are checked."""
+    tokens, check = [], jws.deserialize_compact
+
+    def check_and_note(token, *args, **kwargs):
+        tokens.append(token)
+        return check(token, *args, **kwargs)
+
+    monkeypatch.setattr(jws, "deserialize_compact", check_and_note)
+    return tokens
+
+
+def link_for(user, purpose):
+    event = AuditEvent(user_id=user.id, action="password_changed")
+    db.session.add(event)
+    db.session.commit()
+    claims = {"email": "new@example.com", "challenge": "x", "event": event.id, "to": recipient_hash(user.email)}
+    return user.issue_token(purpose, **claims)
+
+
+LINKS = {
+    "/auth/confirm/": TokenPurpose.CONFIRM,
+    "/auth/reset/": TokenPurpose.RESET,
+    "/auth/change-email/": TokenPurpose.CHANGE_EMAIL,
+    "/auth/magic-link/": TokenPurpose.MAGIC_LINK,
+    "/auth/secure-account/": TokenPurpose.SECURE_ACCOUNT,
+}
+
+
+@on_sqlite
+@pytest.mark.parametrize("is_logged_in", [True, False])
+@pytest.mark.parametrize("path", LINKS)
+def test_a_link_page_verifies_its_token_once_per_request(app, client, ada, bob, checked, path, is_logged_in):
+    user = bob if path == "/auth/confirm/" else ada
+    token = link_for(user, LINKS[path])
+    if is_logged_in:
+        client.log_in(user)
+    rules = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith(f"{path}<")]
+    for method in sorted(rules[0].methods & {"GET", "HEAD", "POST"}, key=["HEAD", "GET", "POST"].index):
+        checked.clear()
+        data = {"password": "another lantern", "confirm_password": "another lantern"} if method == "POST" else None
+        assert client.open(f"{path}{token}", method=method, data=data).status_code < 500
+        assert checked == [token], method
+
+
+def test_every_link_page_is_in_this_test(app):
+    pages = {rule.rule.partition("<")[0] for rule in app.url_map.iter_rules() if "token" in rule.arguments}
+    assert pages == LINKS.keys()
+    assert set(LINKS.values()) == {purpose for purpose in TokenPurpose if not purpose.is_code_only} - {"doctor"}
+
+
+def test_resolve_tells_spent_tokens_from_others(bob, clock):
+    token = bob.generate_reset_token()
+    assert tokens.resolve(token, TokenPurpose.CONFIRM, TokenPurpose.RESET).claims.purpose == TokenPurpose.RESET
+    assert tokens.resolve(token, TokenPurpose.CONFIRM, even_if_spent=True) is None
+    bob.password = "another lantern"
+    assert tokens.resolve(token, TokenPurpose.RESET) is None
+    assert tokens.resolve(token, TokenPurpose.RESET, even_if_spent=True).is_spent
+    token = bob.generate_reset_token()
+    clock.move(hours=2)
+    assert tokens.resolve(token, TokenPurpose.RESET) is None
+    spent = tokens.resolve(token, TokenPurpose.RESET, even_if_spent=True)
+    assert (spent.user, spent.is_spent, spent.consume(confirmed=True)) == (bob, True, False)

@@ -10,7 +10,7 @@ from support.clients import PASSWORD
 
 from app.extensions import db
 from app.models import User
-from app.models.user import check_password
+from app.security.hashing import check_password
 
 
 def test_a_password_is_kept_as_a_hash_alone(ada):
@@ -218,6 +218,21 @@ def test_change_email(ada, bob):
 
 def test_change_email_to_anothers_address_fails(ada, bob):
     assert not ada.change_email(ada.generate_email_change_token("BOB@example.com"))
+    assert ada.email == "ada@example.com"
+
+
+@pytest.mark.parametrize("has_written", [True, False])
+def test_an_address_that_is_taken_at_the_same_time_rolls_back_nothing_else(ada, bob, monkeypatch, has_written):
+    monkeypatch.setattr("app.models.user.is_free", lambda *_: [])  # only the unique constraint notices
+    ada.is_admin = has_written
+    assert not ada.change_email(ada.generate_email_change_token("bob@example.com"))
+    db.session.commit()
+    assert (ada.email, ada.is_admin) == ("ada@example.com", has_written)
+
+
+def test_change_email_does_not_commit(ada):
+    assert ada.change_email(ada.generate_email_change_token("ada@new.example"))
+    db.session.rollback()
     assert ada.email == "ada@example.com"
 
 

@@ -37,7 +37,7 @@ from app.models import (
     UserSession,
 )
 from app.models.outbox_email import Status
-from app.security import tokens
+from app.security import signing
 
 __all__ = ["delete_older", "register", "registered", "run", "run_due", "run_now"]
 
@@ -121,7 +121,7 @@ def secrets_on_old_keys() -> Batches:
     while has_older_keys and (found := db.session.execute(rows.where(Authenticator.id > last)).all()):
         count = 0
         for last, secret in found:
-            if renewed := tokens.renewed("authenticator", secret):
+            if renewed := signing.reencrypt("authenticator", secret):
                 same = update(Authenticator).where(Authenticator.id == last, Authenticator.secret == secret)
                 count += rows_changed(same.values(secret=renewed))
         yield count
@@ -137,7 +137,9 @@ def removed_secrets_on_old_keys() -> Batches:
             break
         last, count = found[-1].id, 0
         for removed in found:
-            if removed.table == "authenticators" and (secret := tokens.renewed("authenticator", removed.row["secret"])):
+            if removed.table == "authenticators" and (
+                secret := signing.reencrypt("authenticator", removed.row["secret"])
+            ):
                 removed.row, count = removed.row | {"secret": secret}, count + 1
         yield count
 

@@ -17,8 +17,9 @@ from app.extensions import db, rows_changed
 from app.models import AuditAction, Device, EmailChallenge, OutboxEmail, User
 from app.models.outbox_email import Status
 from app.security import audit
+from app.security.token_purposes import TokenPurpose
 
-PURPOSE = "verify_device"  # of the code, and the name of its email
+PURPOSE = TokenPurpose.VERIFY_DEVICE  # also the name of the email
 MAX_HOURLY, MAX_DAILY = 5, 15  # emails to one account, fewer than it gets of all kinds: a reset can still be sent
 RESEND_INTERVAL = timedelta(seconds=60)
 USUAL_DELAY = timedelta(seconds=30)  # of an email, until the page says that it waits

@@ -9,6 +9,7 @@ from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User, UserSession
 from app.models.logins import email_key
 from app.security import audit
+from app.security.tokens import Token
 
 
 def ask(user: User, email: str) -> bool:
@@ -28,10 +29,13 @@ def ask(user: User, email: str) -> bool:
     return True
 
 
-def change(user: User, token: str, keep: UserSession | None = None) -> bool:
-    """Change to the address in the token if it is free, revoke all sessions but `keep`, and notify the old address."""
-    old = user.email
-    if not user.change_email(token):
+def change(token: Token, keep: UserSession | None = None) -> bool:
+    """Change to the address in the token, revoke all sessions but `keep` and notify the old address.
+
+    Return False if the address is not available, or another request was faster.
+    """
+    user, old = token.user, token.user.email
+    if not user.take_email(token.claims.purpose, token.claims.extra["email"]):
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.EMAIL_CHANGED)
     event = audit.record(user, AuditAction.EMAIL_CHANGED, old=old, new=user.email)

@@ -11,6 +11,7 @@ from app.email import budgets, outbox
 from app.extensions import db, rows_changed
 from app.models import AuditAction, EmailChallenge, User
 from app.security import audit
+from app.security.token_purposes import TokenPurpose
 
 SEND_EVERY = timedelta(seconds=60)
 
@@ -24,13 +25,13 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
     audit.record(user, AuditAction.MAGIC_LINK_REQUESTED)
     budget = budgets.budget_for(email, lets_in=True)
     # A code that no email carries is for nobody: else it could be guessed without end.
-    owner = {"user_id": user and user.id, "state": (user or User()).state("magic_link")} if budget else {}
+    owner = {"user_id": user and user.id, "state": (user or User()).state(TokenPurpose.MAGIC_LINK)} if budget else {}
     if earlier and earlier.can_be_tried and earlier.email == email:
         challenge = earlier
         same = update(EmailChallenge).where(EmailChallenge.id == earlier.id)
         rows_changed(same.values(asked_at=clock.now(), **owner))
     else:
-        challenge = EmailChallenge(purpose="magic_link", email=email, **owner)
+        challenge = EmailChallenge(purpose=TokenPurpose.MAGIC_LINK, email=email, **owner)
         db.session.add(challenge)
         db.session.flush()
     if budget and user:
@@ -53,7 +54,7 @@ def log_in(user: User) -> bool:
     """
     is_first_proof = not user.confirmed
     changes = user.new_password(None) | {"confirmed": True} if is_first_proof else {}
-    if not user.consume("magic_link", login_count=user.login_count + 1, **changes):
+    if not user.consume(TokenPurpose.MAGIC_LINK, login_count=user.login_count + 1, **changes):
         return False
     if is_first_proof:
         email_ownership.clear(user)

@@ -8,11 +8,12 @@ from sqlalchemy import exists
 
 from app.accounts import common_passwords, email_ownership, sessions
 from app.email import budgets, outbox
-from app.extensions import db
 from app.models import AuditAction, LogoutReason, Passkey, User, UserSession
 from app.models.outbox_email import Budget, Status
-from app.models.user import MAX_PASSWORD_LENGTH, check_password
-from app.security import audit, rate_limits, tokens
+from app.security import audit, rate_limits
+from app.security.hashing import MAX_PASSWORD_LENGTH, check_password
+from app.security.token_purposes import TokenPurpose
+from app.security.tokens import Token
 
 SCORED_LENGTH = 32  # characters; time grows with the square, and who begins well need not be scored to the end
 SCORING = threading.Lock()  # zxcvbn keeps the words of the person that it is asked about in a module
@@ -35,7 +36,7 @@ def authenticate(login: str, password: str) -> User | None:
 
 def change(user: User, password: str, keep: UserSession | None = None) -> bool:
     """Set a new password, log out every browser but `keep`, and tell the owner; say whether nobody was faster."""
-    if not user.consume("reset", **user.new_password(password)):
+    if not user.consume(TokenPurpose.RESET, **user.new_password(password)):
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_CHANGED)
     sessions.forget_devices(user, keep)
@@ -46,7 +47,7 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
 def remove(user: User, keep: UserSession) -> bool:
     """Have no password any more, where a passkey takes its place; say whether one does, and nobody was faster."""
     has_passkey = exists().where(Passkey.user_id == user.id)
-    if not user.consume("reset", has_passkey, **user.new_password(None)):
+    if not user.consume(TokenPurpose.RESET, has_passkey, **user.new_password(None)):
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_REMOVED)
     sessions.forget_devices(user, keep)
@@ -73,20 +74,14 @@ def send_reset(user: User) -> None:
     outbox.enqueue("reset", user)
 
 
-def find_to_reset(token: str) -> User | None:
-    """Return whose password this token can set."""
-    claims = tokens.read("reset", token)
-    user = claims and db.session.get(User, claims.subject)
-    return user if user and user.owns("reset", claims) else None
+def reset(token: Token, password: str) -> bool:
+    """Set a new password by a mailed link, confirm the email address and revoke all sessions.
 
-
-def reset(user: User, token: str, password: str) -> bool:
-    """Set a new password by a mailed link, which confirms the address, and log out every browser.
-
-    Return whether the link was still good. A first proof of the address clears what another person left in the account.
+    Return False if another request was faster. If the address was not confirmed before, remove everything that
+    another person may have left in the account.
     """
-    is_first_proof = not user.confirmed
-    if not User.reset_password(token, password):
+    user, is_first_proof = token.user, not token.user.confirmed
+    if not token.consume(**user.new_password(password), confirmed=True):
         return False
     if is_first_proof:
         email_ownership.clear(user)

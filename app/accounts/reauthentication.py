@@ -7,6 +7,7 @@ from app.email import budgets, outbox
 from app.extensions import db
 from app.models import AuditAction, EmailChallenge, User
 from app.security import audit
+from app.security.token_purposes import TokenPurpose
 
 
 def send_code(user: User) -> bool:
@@ -16,8 +17,8 @@ def send_code(user: User) -> bool:
         return False
     challenge = _challenge(user)
     if not challenge or not challenge.is_open:
-        state = user.state("reauthentication")
-        challenge = EmailChallenge(purpose="reauthentication", email=user.email, user=user, state=state)
+        state = user.state(TokenPurpose.REAUTHENTICATION)
+        challenge = EmailChallenge(purpose=TokenPurpose.REAUTHENTICATION, email=user.email, user=user, state=state)
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
@@ -36,5 +37,5 @@ def is_right(user: User, code: str) -> bool:
 
 
 def _challenge(user: User) -> EmailChallenge | None:
-    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == "reauthentication")
+    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == TokenPurpose.REAUTHENTICATION)
     return db.session.scalar(select(EmailChallenge).where(*mine).order_by(EmailChallenge.asked_at.desc()).limit(1))

@@ -16,8 +16,11 @@ from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # for those who call these verbs
-from app.models.user import hash_password, is_free
+from app.models.user import is_free
 from app.security import audit, rate_limits
+from app.security.hashing import hash_password
+from app.security.token_purposes import TokenPurpose
+from app.security.tokens import Token
 
 RESEND_EVERY = timedelta(seconds=60)  # the first email counts
 RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
@@ -91,18 +94,18 @@ def register_unseen(email: str, username: str, password: str) -> None:
         outbox.enqueue("account_exists", user, to=user.email if user else email, budget=budget)
 
 
-def confirm(user: User, token: str) -> bool:
-    """Confirm the address that the token speaks of, and say whether it was good."""
-    if not user.confirm(token):
+def confirm(token: Token) -> bool:
+    """Confirm the email address by a mailed link. Return False if another request was faster."""
+    if not token.consume(confirmed=True):
         return False
-    audit.record(user, AuditAction.CONFIRMED)
+    audit.record(token.user, AuditAction.CONFIRMED)
     return True
 
 
 def confirm_by_code(user: User, code: str) -> bool:
     """Confirm the address by the code in the email, and say whether it was right."""
     challenge = _challenge(user)
-    if not challenge or not challenge.use(code) or not user.consume("confirm", confirmed=True):
+    if not challenge or not challenge.use(code) or not user.consume(TokenPurpose.CONFIRM, confirmed=True):
         audit.note_attempt(audit.Attempt.CODE_FAILED)
         return False
     audit.record(user, AuditAction.CONFIRMED)
@@ -124,7 +127,7 @@ def correct(user: User, email: str) -> bool:
     if not budgets.budget_for(email):
         raise ValueError("Many emails went there lately. Wait an hour, then try again.")
     old = user.email
-    if not user.take_email("confirm", email, email_key(email)):
+    if not user.take_email(TokenPurpose.CONFIRM, email):
         return False
     audit.record(user, AuditAction.EMAIL_CORRECTED, old=old, new=email)
     _send_email(user)
@@ -230,7 +233,7 @@ def _add(
 
 def _challenge(user: User) -> EmailChallenge | None:
     """The newest code by which this account can be confirmed."""
-    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == "confirm")
+    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == TokenPurpose.CONFIRM)
     newest = db.session.scalar(select(EmailChallenge).where(*mine).order_by(EmailChallenge.asked_at.desc()).limit(1))
     return newest if newest and newest.is_open else None
 
@@ -246,7 +249,9 @@ def _send_email(user: User) -> None:
         return
     challenge = _challenge(user)
     if not challenge:
-        challenge = EmailChallenge(purpose="confirm", email=user.email, user=user, state=user.state("confirm"))
+        challenge = EmailChallenge(
+            purpose=TokenPurpose.CONFIRM, email=user.email, user=user, state=user.state(TokenPurpose.CONFIRM)
+        )
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()

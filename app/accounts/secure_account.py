@@ -15,8 +15,9 @@ from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User
 from app.security import audit, tokens
+from app.security.token_purposes import TokenPurpose
 
-LINK_LIFETIME = timedelta(seconds=tokens.LIFETIMES["secure_account"])
+LINK_LIFETIME = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
 PASSWORD_WITHIN = timedelta(hours=1)  # after the account was taken back; later, the user asks for a reset link
 
 # What changed a credential, the email address, or the life of the account.
@@ -56,11 +57,13 @@ def find(token: str, everything: bool = False) -> Link | None:
     `everything`: undo every change of the last seven days that the same address was told of, not only what was changed
     since the event and in its session.
     """
-    claims = tokens.read("secure_account", token)
-    event = claims and db.session.get(AuditEvent, claims.extra.get("event") or 0)
-    if not claims or not event or event.user_id != claims.subject or not clock.is_within(event.at, LINK_LIFETIME):
+    resolved = tokens.resolve(token, TokenPurpose.SECURE_ACCOUNT)
+    if not resolved:
         return None
-    user = db.session.get_one(User, event.user_id)
+    user, claims = resolved.user, resolved.claims
+    event = db.session.get(AuditEvent, claims.extra.get("event") or 0)
+    if not event or event.user_id != user.id or not clock.is_within(event.at, LINK_LIFETIME):
+        return None
     if event.link_revoked_at is not None:
         return _find_used(user, event)
     start = _start(user, event, everything)
@@ -119,7 +122,7 @@ def take_back(link: Link) -> bool:
 
 def choose_password(user: User, password: str) -> bool:
     """Set the new password of an account that was just taken back; return False if another request was faster."""
-    if not user.consume("reset", User.password_hash.is_(None), **user.new_password(password)):
+    if not user.consume(TokenPurpose.RESET, User.password_hash.is_(None), **user.new_password(password)):
         return False
     audit.record(user, AuditAction.PASSWORD_RESET)
     return True

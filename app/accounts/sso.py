@@ -15,6 +15,7 @@ from app.models import AuditAction, AuditEvent, Identity, LogoutReason, Passkey,
 from app.models.logins import email_key
 from app.security import audit, rate_limits
 from app.security.oidc import Claims
+from app.security.token_purposes import TokenPurpose
 from settings.providers import Provider
 
 
@@ -193,7 +194,7 @@ def _use(identity: Identity, external_identity: ExternalIdentity) -> User:
 
 def _take_over(owner: User, external_identity: ExternalIdentity) -> User:
     """Give an account to whom its address was proved to belong: what was in it may be another's, and goes."""
-    if not owner.consume("confirm", **owner.new_password(None), confirmed=True):
+    if not owner.consume(TokenPurpose.CONFIRM, **owner.new_password(None), confirmed=True):
         raise registration.Taken
     email_ownership.clear(owner)
     audit.record(owner, AuditAction.EMAIL_OWNERSHIP_PROVED)

@@ -25,7 +25,8 @@ from app.models import (
     User,
     UserSession,
 )
-from app.security import audit, tokens
+from app.security import audit, signing
+from app.security.token_purposes import TokenPurpose
 
 # The second factors: the table of each kind, with user_id and created_at, and its name in emails.
 FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": Passkey}
@@ -149,7 +150,7 @@ def turn_on(user: User, secret: str, code: str, keep: UserSession) -> list[str] 
         raise ValueError(
             "That code is not right. Try the next one; if that won't do, see whether your phone's clock is right."
         )
-    encrypted = tokens.encrypt("authenticator", secret)
+    encrypted = signing.encrypt("authenticator", secret)
     app = Authenticator(user_id=user.id, secret=encrypted, last_step=steps[-1])
     return add(user, "authenticator", app, keep)
 
@@ -166,10 +167,10 @@ def use_app_code(user: User, code: str) -> bool:
     The secret moves to the newest key with it.
     """
     app = find_authenticator(user)
-    secret = app and tokens.decrypt("authenticator", app.secret)
+    secret = app and signing.decrypt("authenticator", app.secret)
     if not app or not secret:
         return False
-    encrypted = tokens.encrypt("authenticator", secret)
+    encrypted = signing.encrypt("authenticator", secret)
     for step in _steps(secret, code):
         unused = (Authenticator.id == app.id, Authenticator.last_step < step)
         if rows_changed(update(Authenticator).where(*unused).values(last_step=step, secret=encrypted)):
@@ -179,7 +180,7 @@ def use_app_code(user: User, code: str) -> bool:
 
 def _change(user: User, since: Any) -> bool:
     """Turn two-factor authentication on or off. Pending logins start again; of two concurrent changes, one is made."""
-    return user.consume("reset", password_version=user.password_version + 1, two_factor_enabled_at=since)
+    return user.consume(TokenPurpose.RESET, password_version=user.password_version + 1, two_factor_enabled_at=since)
 
 
 def _count(user: User) -> int:

@@ -10,9 +10,10 @@ from app.auth import access, next_url, pages
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page, password_field
 from app.extensions import db
-from app.models import AuditAction, User
+from app.models import AuditAction
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
+from app.security.token_purposes import TokenPurpose
 from app.web import errors
 
 
@@ -69,17 +70,19 @@ def change_email():
 
 @bp.route("/change-email/<token>")
 def change_email_link(token):
-    claims = tokens.read("change_email", token, even_expired=True)
-    owner = claims and db.session.get(User, claims.subject)
-    if owner and owner == current_user and claims.extra["email"] == owner.email:
-        flash(f"Your address is {owner.email} already.", "info")
+    resolved = tokens.resolve(token, TokenPurpose.CHANGE_EMAIL, even_if_spent=True)
+    is_own = resolved is not None and resolved.user == current_user
+    if is_own and resolved.claims.extra["email"] == current_user.email:
+        flash(f"Your address is {current_user.email} already.", "info")
         return redirect(url_for("main.account"))
-    if not owner or not tokens.read("change_email", token) or not owner.owns("change_email", claims):
+    if not resolved or resolved.is_spent:
         return errors.invalid_link()
     if not current_user.is_authenticated:
-        next_url.store_location(owner)
+        next_url.store_location(resolved.user)
         return access.ask_for_login("Log in to change your address.", is_held=True)
-    if not access.is_opened_by_user() or not email_change.change(current_user, token, current_user.current_session):
+    if not is_own or not access.is_opened_by_user():
+        return errors.invalid_link()
+    if not email_change.change(resolved, keep=current_user.current_session):
         return errors.invalid_link()
     access.credential_changed()
     db.session.commit()

@@ -11,8 +11,8 @@ from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, Sto
 
 from app.accounts import passwords, registration, usernames
 from app.models.logins import MAX_LOGIN_LENGTH
-from app.models.user import MAX_PASSWORD_LENGTH
 from app.security import audit, captcha
+from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.web.negotiation import wants_json
 
 VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # of what is no prose

@@ -14,8 +14,8 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, MaxLength, captcha_field, form_page, stripped, with_captcha
 from app.extensions import db
 from app.models.logins import MAX_LOGIN_LENGTH
-from app.models.user import MAX_PASSWORD_LENGTH
 from app.security import audit, captcha
+from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import is_stormy, rate_limited
 
 FAILED_WITHIN = timedelta(minutes=15)

@@ -10,9 +10,10 @@ from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page
 from app.extensions import db
-from app.models import EmailChallenge, User
+from app.models import EmailChallenge
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
+from app.security.token_purposes import TokenPurpose
 from app.web import errors
 
 # One sentence for whatever is wrong: it must not tell whether the address has an account.
@@ -67,14 +68,14 @@ def magic_link_sent():
 
 @bp.route("/magic-link/<token>", methods=["GET", "POST"])
 def use_magic_link(token):
-    claims = tokens.read("magic_link", token)
-    user = claims and db.session.get(User, claims.subject)
-    if not user or not user.owns("magic_link", claims):
+    resolved = tokens.resolve(token, TokenPurpose.MAGIC_LINK)
+    if not resolved:
         return errors.invalid_link()
+    user = resolved.user
     if user == current_user:
         return redirect(url_for("main.index"))
     form, asked = ButtonForm(), session.get("magic_link")
-    is_asked_here = asked and asked["id"] == claims.extra.get("challenge")
+    is_asked_here = asked and asked["id"] == resolved.claims.extra.get("challenge")
     if is_asked_here and access.is_opened_by_user():
         return _log_in(user, asked["remember"]) or errors.invalid_link()
     if form.validate_on_submit():

@@ -19,8 +19,9 @@ from app.auth.forms import (
 )
 from app.extensions import db
 from app.models import AuditAction
-from app.security import audit
+from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
+from app.security.token_purposes import TokenPurpose
 from app.web import errors
 
 
@@ -98,12 +99,13 @@ def request_reset():
 
 @bp.route("/reset/<token>", methods=["GET", "POST"])
 def reset_password(token):
-    user = passwords.find_to_reset(token)
-    if not user:
+    resolved = tokens.resolve(token, TokenPurpose.RESET)
+    if not resolved:
         return errors.invalid_link()
+    user = resolved.user
     form, is_first_proof = ResetForm(user), not user.confirmed
     if form.validate_on_submit():
-        if not passwords.reset(user, token, form.password.data):
+        if not passwords.reset(resolved, form.password.data):
             return errors.invalid_link()
         db.session.commit()
         flash("Your new password is set. Log in with it.", "success")

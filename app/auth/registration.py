@@ -24,6 +24,7 @@ from app.extensions import db
 from app.models import AuditAction, User
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
+from app.security.token_purposes import TokenPurpose
 from app.web import errors
 
 
@@ -123,16 +124,16 @@ def unconfirmed():
 @bp.route("/confirm/<token>", methods=["GET", "POST"])
 @rate_limited("login", "login_attempts")
 def confirm(token):
-    claims = tokens.read("confirm", token, even_expired=True)
-    owner = claims and db.session.get(User, claims.subject)
-    if owner and owner == current_user and owner.confirmed:
+    resolved = tokens.resolve(token, TokenPurpose.CONFIRM, even_if_spent=True)
+    is_own = resolved is not None and resolved.user == current_user
+    if is_own and current_user.confirmed:
         flash("Your account is confirmed already.", "info")
         return redirect(url_for("main.index"))
-    if not owner or not tokens.read("confirm", token) or not owner.owns("confirm", claims):
+    if not resolved or resolved.is_spent:
         return errors.invalid_link()
     if not current_user.is_authenticated:
-        return _confirm_as_stranger(owner, token)
-    if not access.is_opened_by_user() or not registration.confirm(current_user, token):
+        return _confirm_as_stranger(resolved, token)
+    if not is_own or not access.is_opened_by_user() or not registration.confirm(resolved):
         return errors.invalid_link()
     db.session.commit()
     flash(CONFIRMED, "success")
@@ -199,15 +200,16 @@ def _correct(form):
     return False
 
 
-def _confirm_as_stranger(owner, token):
+def _confirm_as_stranger(resolved, token):
     """Ask for a login; With PREVENT_ENUMERATION, it is the password chosen at registration that logs in here."""
+    owner = resolved.user
     if not current_app.config["PREVENT_ENUMERATION"]:
         next_url.store_location(owner)
         return access.ask_for_login("Log in to confirm your address.", is_held=True)
     form = ChosenPasswordForm()
     if form.validate_on_submit():
         if owner.verify_password(form.password.data):
-            if not registration.confirm(owner, token):
+            if not registration.confirm(resolved):
                 return errors.invalid_link()
             return login_flow.complete_login(owner, "confirmation", words=CONFIRMED)
         audit.record(owner, AuditAction.LOGIN_FAILED)

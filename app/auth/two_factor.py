@@ -11,7 +11,7 @@ from app.auth import access, pages
 from app.auth.blueprint import bp
 from app.auth.forms import Form, factor_code_field, form_page
 from app.extensions import db
-from app.security import tokens
+from app.security import signing
 
 
 class TurnOnForm(Form):
@@ -69,10 +69,10 @@ def _set_up():
 
 def _secret():
     """The secret that this browser is setting up: the same until a code of it was right, and readable nowhere else."""
-    secret = tokens.decrypt("authenticator", session.get("authenticator", ""))
+    secret = signing.decrypt("authenticator", session.get("authenticator", ""))
     if not secret:
         secret = factors.new_secret()
-        session["authenticator"] = tokens.encrypt("authenticator", secret)
+        session["authenticator"] = signing.encrypt("authenticator", secret)
     return secret
 
 

@@ -19,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock
 from app.email import delivery
 from app.extensions import db
-from app.security import captcha, oidc, rate_limit_storage, tokens
+from app.security import captcha, oidc, rate_limit_storage, signing
 from app.security.remote import within
+from app.security.token_purposes import TokenPurpose
 from config import Production
 from settings.derived import own_cookie_name
 
@@ -59,7 +60,7 @@ def public_url():
     address = current_app.config["PUBLIC_URL"]
     if not address.startswith("https://"):
         raise NotLookedAt("nobody but you is served")
-    question, arrived = tokens.issue("doctor", subject=1, state=""), {}
+    question, arrived = signing.sign(TokenPurpose.DOCTOR, subject=1, state=""), {}
     try:
         arrived = json.load(_open(f"{address}/healthz/{question}", {"X-Forwarded-For": FORGED}))
         yield from _proxies(arrived)  # which says why a page would lead to itself for ever

@@ -15,7 +15,8 @@ from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.outbox_email import Budget, Status
-from app.security import audit, tokens
+from app.security import audit, signing
+from app.security.token_purposes import TokenPurpose
 
 NOTICES_AN_HOUR = 3  # of one kind
 
@@ -25,12 +26,12 @@ NOBODY = "nobody@invalid"  # RFC 2606: no domain ends so
 LAST = "account_deleted"  # of an email to who is gone nothing is kept
 
 PURPOSES = {  # of the token in an email's link, by the email's name
-    "confirm": "confirm",
-    "reset": "reset",
-    "first_password": "reset",
-    "account_exists": "reset",
-    "magic_link": "magic_link",
-    "change_email": "change_email",
+    "confirm": TokenPurpose.CONFIRM,
+    "reset": TokenPurpose.RESET,
+    "first_password": TokenPurpose.RESET,
+    "account_exists": TokenPurpose.RESET,
+    "magic_link": TokenPurpose.MAGIC_LINK,
+    "change_email": TokenPurpose.CHANGE_EMAIL,
 }
 
 queued = threading.Event()  # set when a transaction that queued an email is committed
@@ -50,12 +51,12 @@ def enqueue(
     Its template gets `details`, and where the present request comes from; its token says `claims`. `event` is what the
     email is about: its link "This wasn't me" takes the account back to before that.
     """
-    purpose = "secure_account" if event else PURPOSES.get(name)
+    purpose = TokenPurpose.SECURE_ACCOUNT if event else PURPOSES.get(name)
     if event:
         db.session.flush()
         recipient = recipient_hash(to or (user.email if user else ""))
         claims = (claims or {}) | {"event": event.id, "to": recipient}
-    state = (user or User()).state(purpose or "reset")  # the same work for nobody
+    state = (user or User()).state(purpose or TokenPurpose.RESET)  # the same work for nobody
     email = OutboxEmail(
         name=name,
         recipient=ascii_email(to or (user.email if user else "")),
@@ -74,7 +75,7 @@ def enqueue(
 
 def recipient_hash(email: str) -> str:
     """Return what stands for an address in a link that is good only for whoever it was sent to."""
-    return tokens.fingerprint(email_key(email))
+    return signing.fingerprint(email_key(email))
 
 
 def warn(name: str, user: User | None) -> None:
@@ -100,7 +101,7 @@ def drop(user: User, since: int = 0) -> None:
 
     "This wasn't me" is not, if its event was before the audit event `since`.
     """
-    earlier = and_(OutboxEmail.purpose == "secure_account", OutboxEmail.claims["event"].as_integer() < since)
+    earlier = and_(OutboxEmail.purpose == TokenPurpose.SECURE_ACCOUNT, OutboxEmail.claims["event"].as_integer() < since)
     with_link = and_(OutboxEmail.purpose.is_not(None), not_(earlier))
     waiting = update(OutboxEmail).where(OutboxEmail.user_id == user.id, OutboxEmail.status == Status.WAITING, with_link)
     db.session.execute(

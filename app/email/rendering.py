@@ -22,13 +22,14 @@ from app.extensions import db
 from app.models import EmailChallenge, OutboxEmail
 from app.models.logins import ascii_email
 from app.models.outbox_email import Budget
-from app.security import tokens, user_agents
+from app.security import user_agents
+from app.security.token_purposes import TokenPurpose
 
 DOTS = ".\u3002\uff0e\uff61"  # that a host's name may have (UTS 46)
 LINKING = str.maketrans({"@": " (at) ", ":": " : ", "/": " / ", "\\": " \\ "} | dict.fromkeys(DOTS, " (dot) "))
 PHONE_NUMBER = 7  # digits
 DAY = 24 * 3600  # seconds
-SECURE_WITHIN = timedelta(seconds=tokens.LIFETIMES["secure_account"])
+SECURE_WITHIN = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
@@ -98,7 +99,7 @@ def _words(email: OutboxEmail) -> dict[str, Any]:
         "user": user,
         "hello": _hello(email),
         "unlinked": unlinked,
-        "token": email.purpose and user and user.issue_token(email.purpose, lifetime, **email.claims),
+        "token": email.purpose and user and user.issue_token(TokenPurpose(email.purpose), lifetime, **email.claims),
         "code": _code(email.claims.get("challenge")),
         "link": link,
         "app_name": current_app.config["APP_NAME"],

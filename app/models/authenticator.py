@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app import clock
 from app.extensions import Model
 from app.models.credential import Credential
-from app.security import tokens
+from app.security import signing
 
 
 class Authenticator(Credential, Model):
@@ -16,11 +16,11 @@ class Authenticator(Credential, Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
-    secret: Mapped[str] = mapped_column(Text)  # by tokens.encrypt()
+    secret: Mapped[str] = mapped_column(Text)  # by signing.encrypt()
     last_step: Mapped[int] = mapped_column(default=0)  # the 30 seconds, since 1970, of the last code that was used
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
 
     @property
     def is_readable(self) -> bool:
         """Say whether there is a key that reads the secret still."""
-        return tokens.decrypt("authenticator", self.secret) is not None
+        return signing.decrypt("authenticator", self.secret) is not None

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app import clock
 from app.extensions import Model, db
 from app.models.user import User
-from app.security import tokens
+from app.security import signing
 
 
 class Device(Model):
@@ -41,7 +41,7 @@ class Device(Model):
     @property
     def handle(self) -> str:
         """What pages call it by."""
-        return tokens.fingerprint(self.key)
+        return signing.fingerprint(self.key)
 
     @property
     def is_trusted(self) -> bool:

@@ -10,7 +10,8 @@ from app import clock
 from app.extensions import Model, rows_changed
 from app.models.logins import email_key
 from app.models.user import User
-from app.security import tokens
+from app.security import signing
+from app.security.token_purposes import TokenPurpose
 
 MAX_ATTEMPTS = 5
 
@@ -20,7 +21,7 @@ class EmailChallenge(Model):
     __table_args__ = ()  # no AUTOINCREMENT: the id is random
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
-    purpose: Mapped[str] = mapped_column(String(32))  # one of tokens.LIFETIMES
+    purpose: Mapped[str] = mapped_column(String(32))  # a TokenPurpose
     email: Mapped[str] = mapped_column(String(254))  # as it was typed, whether or not it has an account
     email_key: Mapped[str] = mapped_column(String(254), default="", server_default="", index=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
@@ -40,19 +41,19 @@ class EmailChallenge(Model):
     @property
     def code(self) -> str:
         """The code, derived from id and state: whoever writes the email, whenever, writes the same one."""
-        return tokens.code(self.purpose, self._about)
+        return signing.code(self.purpose, self._about)
 
     @property
     def can_be_tried(self) -> bool:
         """Say whether a code can still be typed: not used, not too often, not too late. It is the same for nobody."""
         began = max(self.asked_at, self.sent_at or self.asked_at)
-        is_young = clock.is_within(began, timedelta(seconds=tokens.LIFETIMES[self.purpose]))
+        is_young = clock.is_within(began, timedelta(seconds=TokenPurpose(self.purpose).lifetime))
         return self.used_at is None and self.attempts < MAX_ATTEMPTS and is_young
 
     @property
     def is_open(self) -> bool:
         """Say whether the code can still be used: it can be tried, and the account is as it was."""
-        return self.can_be_tried and (self.user is None or self.state == self.user.state(self.purpose))
+        return self.can_be_tried and (self.user is None or self.state == self.user.state(TokenPurpose(self.purpose)))
 
     @property
     def _about(self) -> str:
@@ -62,7 +63,7 @@ class EmailChallenge(Model):
         """Count a try, and say whether it was the right code. Of many at once five are looked at, and one is good."""
         if not self.can_be_tried:
             return False
-        is_right = tokens.is_code(self.purpose, self._about, code) and self.is_open  # the same work for nobody
+        is_right = signing.is_code(self.purpose, self._about, code) and self.is_open  # the same work for nobody
         mine = update(EmailChallenge).where(EmailChallenge.id == self.id, EmailChallenge.used_at.is_(None))
         counted = rows_changed(
             mine.where(EmailChallenge.attempts < MAX_ATTEMPTS).values(attempts=EmailChallenge.attempts + 1)

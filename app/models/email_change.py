@@ -8,9 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app import clock
 from app.database import WideId
 from app.extensions import Model
-from app.security import tokens
+from app.security.token_purposes import TokenPurpose
 
-UNDO_WITHIN = timedelta(seconds=tokens.LIFETIMES["secure_account"])
+UNDO_WITHIN = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
 
 
 class EmailChange(Model):

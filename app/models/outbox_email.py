@@ -12,6 +12,7 @@ from app.database import WideId
 from app.extensions import Model, db, rows_changed
 from app.models.logins import email_key
 from app.models.user import User
+from app.security.token_purposes import TokenPurpose
 
 LEASE = timedelta(seconds=60)  # a worker that dies gives its emails back after this
 WAITS = [timedelta(minutes=m) for m in (0.5, 2, 10, 60, 4 * 60, 12 * 60, 24 * 60)]  # after the 1st try, the 2nd, ...
@@ -104,7 +105,7 @@ class OutboxEmail(Model):
     @property
     def is_obsolete(self) -> bool:
         """Say whether the account has moved on since the email was queued: its link would change what it must not."""
-        return bool(self.purpose and self.user and self.user.state(self.purpose) != self.state)
+        return bool(self.purpose and self.user and self.user.state(TokenPurpose(self.purpose)) != self.state)
 
     def done(self, status: Status, error: str = "") -> None:
         self.status, self.error, self.done_at, self.claimed_until = status, error, clock.now(), None

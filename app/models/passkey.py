@@ -10,7 +10,7 @@ from app import clock
 from app.extensions import Model, db, rows_changed
 from app.models.credential import Credential
 from app.models.user import User
-from app.security import tokens
+from app.security import signing
 
 
 class Passkey(Credential, Model):
@@ -36,7 +36,7 @@ class Passkey(Credential, Model):
     @property
     def handle(self) -> str:
         """What pages call it by."""
-        return tokens.fingerprint(self.credential_id)
+        return signing.fingerprint(self.credential_id)
 
     @classmethod
     def find(cls, credential_id: str) -> Optional["Passkey"]:

@@ -1,6 +1,5 @@
-"""A person's account: name, address, password, and what its tokens are bound to."""
+"""The user: an account with its email address, username, password and the methods for its tokens."""
 
-import unicodedata
 from datetime import datetime
 from typing import Any, Optional
 
@@ -9,27 +8,15 @@ from flask_login import UserMixin
 from sqlalchemy import Column, ColumnElement, Index, String, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, column_property, mapped_column, validates
-from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import clock
 from app.database import is_duplicate
 from app.extensions import Model, db, rows_changed
 from app.models.email_change import EmailChange
 from app.models.logins import AnyCase, check_username, email_key, login_key, normal_email
-from app.security import hashing, tokens
-
-MAX_PASSWORD_LENGTH = 1024  # characters
-
-# What a token of each purpose speaks of: it dies when one of these columns changes.
-STATE = {
-    "confirm": ("email", "confirmed"),
-    "reset": ("email", "password_version"),
-    "change_email": ("email", "password_version"),
-    "magic_link": ("email", "password_version", "login_count"),
-    "reauthentication": ("email", "password_version"),
-    "verify_device": ("email", "password_version", "two_factor_enabled_at"),
-    "secure_account": (),  # bound to its audit event
-}
+from app.security import signing
+from app.security.hashing import check_password, hash_password
+from app.security.token_purposes import TokenPurpose
 
 
 class User(UserMixin, Model):
@@ -47,7 +34,7 @@ class User(UserMixin, Model):
         ),
         {"sqlite_autoincrement": True},
     )
-    __allow_unmapped__ = True  # current_session is no column
+    __allow_unmapped__ = True  # current_session is not a column
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = column_property(Column(String(254), nullable=False), comparator_factory=AnyCase)
@@ -56,20 +43,20 @@ class User(UserMixin, Model):
     username_key: Mapped[str] = mapped_column(String(64), unique=True)
     password_hash: Mapped[str | None] = mapped_column(String(256))
     password_version: Mapped[int] = mapped_column(default=0)
-    login_count: Mapped[int] = mapped_column(default=0, server_default="0")  # how many there were
+    login_count: Mapped[int] = mapped_column(default=0, server_default="0")
     confirmed: Mapped[bool] = mapped_column(default=False)
     confirmation_sent_at: Mapped[datetime | None]
     is_admin: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     deactivated_at: Mapped[datetime | None]
-    two_factor_enabled_at: Mapped[datetime | None]  # since when two-factor authentication is asked for, without a break
-    deletion_due_at: Mapped[datetime | None]  # asked for by the person, and not taken back
-    next_login_trusted_until: Mapped[datetime | None]  # a new device needs no emailed code, once
-    passkey_handle: Mapped[str | None] = mapped_column(String(43))  # what passkeys know the account by, random
+    two_factor_enabled_at: Mapped[datetime | None]  # None: off
+    deletion_due_at: Mapped[datetime | None]  # None: no deletion was requested
+    next_login_trusted_until: Mapped[datetime | None]  # until then one new device needs no code
+    passkey_handle: Mapped[str | None] = mapped_column(String(43))  # WebAuthn's user handle, random
 
-    current_session: Any = None  # the UserSession that this request comes from
+    current_session: Any = None  # the UserSession of the current request
 
-    # UserMixin's compares get_id(), which is None for everybody who is not the one logged in.
+    # UserMixin compares get_id(), which is None for every user but the current one.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -78,14 +65,14 @@ class User(UserMixin, Model):
 
     @validates("email")
     def _normalize_email(self, _: str, email: str) -> str:
-        """Take an address as the forms do: without spaces around it, its domain in lower case, or raise ValueError."""
+        """Strip and normalize an email address as the forms do. Raises ValueError if it is not valid."""
         email = normal_email(_text(email).strip())
         self.email_key = email_key(email)
         return email
 
     @validates("username")
     def _normalize_username(self, _: str, username: str) -> str:
-        """Take a name as the forms do, without spaces around it, or raise ValueError. Reserved names are the forms'."""
+        """Strip and check a username. Raises ValueError if it is not valid. Only the forms refuse reserved names."""
         username = _text(username).strip()
         check_username(username)
         self.username_key = username.lower()
@@ -93,7 +80,7 @@ class User(UserMixin, Model):
 
     @classmethod
     def find(cls, login: str) -> Optional["User"]:
-        """Return the account with this address or username, whatever its case."""
+        """Return the user with this email address or username, in any case."""
         try:
             return db.session.scalar(select(cls).where(cls.has_login(login_key(login))))
         except ValueError:
@@ -101,7 +88,7 @@ class User(UserMixin, Model):
 
     @classmethod
     def has_login(cls, key: str) -> ColumnElement[bool]:
-        """Return the condition that an account is called by what login_key() made of an address or a username."""
+        """Return the condition that `key`, made by login_key(), is the user's email address or username."""
         return cls.email_key == key if "@" in key else cls.username_key == key
 
     # Flask-Login
@@ -111,7 +98,7 @@ class User(UserMixin, Model):
         return self.deactivated_at is None
 
     def get_id(self) -> str | None:
-        """Return the id of the session, not of the person: ending that row ends the browser."""
+        """Return the id of the session row instead of the user's, so that revoking the row logs the device out."""
         session_id: str | None = self.current_session and self.current_session.id
         return session_id
 
@@ -119,7 +106,7 @@ class User(UserMixin, Model):
 
     @property
     def password(self) -> str:
-        raise AttributeError("A password can't be read: only its hash is kept.")
+        raise AttributeError("A password cannot be read. Only its hash is stored.")
 
     @password.setter
     def password(self, password: str) -> None:
@@ -127,7 +114,7 @@ class User(UserMixin, Model):
         self.password_version = (self.password_version or 0) + 1
 
     def new_password(self, password: str | None) -> dict[str, Any]:
-        """Return the changes that consume() makes for another password, or for none."""
+        """Return the column values for a new password, or for none, as consume() takes them."""
         hashed = None if password is None else hash_password(password)
         return {"password_hash": hashed, "password_version": self.password_version + 1}
 
@@ -135,97 +122,99 @@ class User(UserMixin, Model):
         return check_password(self.password_hash, password)
 
     def renew_hash(self, password: str) -> None:
-        """Hash `password` anew if it was hashed with other parameters than today's. Links in emails live on."""
+        """Hash the password again if PASSWORD_HASH has changed since. Outstanding links stay valid."""
         if not (self.password_hash or "").startswith(f"{current_app.config['PASSWORD_HASH']}$"):
             self.password_hash = hash_password(password)
 
     # Tokens
 
-    def state(self, purpose: str) -> str:
-        """Return the fingerprint of what a token of this purpose is about to change."""
-        return tokens.fingerprint(*(getattr(self, column) for column in STATE[purpose]))
+    def state(self, purpose: TokenPurpose) -> str:
+        """Return the fingerprint of the columns that tokens of this purpose depend on."""
+        return signing.fingerprint(*(getattr(self, column) for column in purpose.columns))
 
-    def issue_token(self, purpose: str, lifetime: int | None = None, **extra: Any) -> str:
-        return tokens.issue(purpose, self.id, self.state(purpose), lifetime, **extra)
+    def issue_token(self, purpose: TokenPurpose, lifetime: int | None = None, **extra: Any) -> str:
+        """Return a token for this user in its present state. `lifetime` is in seconds, `extra` are more claims."""
+        return signing.sign(purpose, self.id, self.state(purpose), lifetime, **extra)
 
-    def owns(self, purpose: str, claims: tokens.Claims | None) -> bool:
-        """Say whether these claims are this account's, and speak of it as it is now."""
-        return claims is not None and claims.subject == self.id and claims.state == self.state(purpose)
+    def owns(self, claims: signing.Claims | None) -> bool:
+        """Return whether these claims are about this user, and nothing that they depend on has changed since."""
+        return claims is not None and claims.subject == self.id and claims.state == self.state(claims.purpose)
 
     def lock(self) -> None:
-        """Lock the account's row until the end of the transaction, and load it again.
+        """Lock the row until the end of the transaction, and refresh it.
 
-        Every service that changes more than one row of an account takes this lock first, so that none deadlocks.
+        A service that changes several rows of one account takes this lock first, to avoid deadlocks.
         """
-        rows_changed(update(User).where(User.id == self.id).values(login_count=User.login_count))
+        self._lock_row()
         db.session.refresh(self)
 
-    def consume(self, purpose: str, *conditions: ColumnElement[bool], **changes: Any) -> bool:
-        """Make the changes that a token was for, unless somebody was faster: one conditional UPDATE."""
-        columns = User.metadata.tables["users"].c  # compared exactly, the case of an address included
-        unchanged = [columns[name] == getattr(self, name) for name in STATE[purpose]]
+    def consume(self, purpose: TokenPurpose, *conditions: ColumnElement[bool], **changes: Any) -> bool:
+        """Change columns in one conditional UPDATE, which invalidates the tokens of this purpose.
+
+        Return False if another request has changed the columns that the purpose depends on in the meantime.
+        """
+        columns = User.metadata.tables["users"].c  # AnyCase would compare without case
+        unchanged = [columns[name] == getattr(self, name) for name in purpose.columns]
         mine = update(User).where(User.id == self.id, *unchanged, *conditions).values(changes)
-        spent = rows_changed(mine.execution_options(synchronize_session=False))
+        changed = rows_changed(mine.execution_options(synchronize_session=False))
         db.session.expire(self)
-        return spent == 1
+        return changed == 1
 
     def generate_confirmation_token(self, expiration: int = 3600) -> str:
-        return self.issue_token("confirm", expiration)
+        return self.issue_token(TokenPurpose.CONFIRM, expiration)
 
     def confirm(self, token: str, expiration: int = 3600) -> bool:
-        """Confirm the address that the token speaks of. `expiration` (seconds) can only shorten the token's life."""
-        claims = tokens.read("confirm", token, max_age=expiration)
-        return not self.confirmed and self.owns("confirm", claims) and self.consume("confirm", confirmed=True)
+        """Confirm the email address that the token is for. `expiration` (seconds) can only shorten the token's life."""
+        claims = signing.verify(token, TokenPurpose.CONFIRM, max_age=expiration)
+        return not self.confirmed and self.owns(claims) and self.consume(TokenPurpose.CONFIRM, confirmed=True)
 
     def generate_reset_token(self, expiration: int = 3600) -> str:
-        return self.issue_token("reset", expiration)
+        return self.issue_token(TokenPurpose.RESET, expiration)
 
     @staticmethod
     def reset_password(token: str, new: str) -> bool:
-        """Set the password of the account that the token is for, which confirms its address, too."""
-        claims = tokens.read("reset", token)
+        """Set the password of the user that the token is for, and confirm the email address."""
+        claims = signing.verify(token, TokenPurpose.RESET)
         user = claims and db.session.get(User, claims.subject)
-        if not user or not user.owns("reset", claims):
+        if not user or not user.owns(claims):
             return False
-        return user.consume("reset", **user.new_password(new), confirmed=True)
+        return user.consume(TokenPurpose.RESET, **user.new_password(new), confirmed=True)
 
     def generate_email_change_token(self, new: str, expiration: int = 3600) -> str:
-        return self.issue_token("change_email", expiration, email=new)
+        return self.issue_token(TokenPurpose.CHANGE_EMAIL, expiration, email=new)
 
     def change_email(self, token: str) -> bool:
-        """Take the address that the token carries, if nobody else has it."""
-        claims = tokens.read("change_email", token)
-        if not claims or not self.owns("change_email", claims):
-            return False
-        try:
-            email = normal_email(claims.extra["email"])
-        except ValueError:  # no address
-            return False
-        return self.take_email("change_email", email, email_key(email))
+        """Change to the email address in the token. Return False if it is not available."""
+        claims = signing.verify(token, TokenPurpose.CHANGE_EMAIL)
+        return bool(claims and self.owns(claims) and self.take_email(claims.purpose, claims.extra["email"]))
 
-    def take_email(self, purpose: str, email: str, key: str) -> bool:
-        """Have another address from now on, unless somebody else has it, or may still get it back.
+    def take_email(self, purpose: TokenPurpose, email: str) -> bool:
+        """Change to a new email address as consume() does. Return False if it is invalid, taken or reserved.
 
-        What was bound to the old one stays dead when it comes back: the password's version counts this, too.
+        The password version grows, so that links to the old address stay invalid if the user returns to it.
         """
-        new = {"email": email, "email_key": key, "password_version": User.password_version + 1}
         try:
-            return self.consume(purpose, *is_free(key, self.id), **new)
-        except IntegrityError as error:  # somebody takes it at this moment
-            db.session.rollback()
+            email = normal_email(email)
+        except ValueError:
+            return False
+        key, version = email_key(email), User.password_version + 1
+        self._lock_row()  # SQLite commits the release of a savepoint that no transaction surrounds
+        try:
+            with db.session.begin_nested():
+                return self.consume(
+                    purpose, *is_free(key, self.id), email=email, email_key=key, password_version=version
+                )
+        except IntegrityError as error:  # another request has just taken the address
             if not is_duplicate(error, "users.email_key"):
                 raise
             return False
 
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("An account has an email address and a username, which are text.")
-    return value
+    def _lock_row(self) -> None:
+        rows_changed(update(User).where(User.id == self.id).values(login_count=User.login_count))
 
 
 def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
-    """Return the conditions that an address (its key) is nobody's but this account's, and is held for nobody else."""
+    """Return the conditions that no other account has, or has reserved, the email address with this email_key()."""
     others = aliased(User)
     return [
         ~exists().where(others.email_key == key, others.id != (user_id or 0)),
@@ -235,24 +224,7 @@ def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
     ]
 
 
-def hash_password(password: str) -> str:
-    """Hash a password in its composed form (NFC). Raises ValueError if it is empty or has a NUL, where scrypt stops."""
-    if not password or "\0" in password or len(password) > MAX_PASSWORD_LENGTH:
-        raise ValueError("A password can't be empty, hold a NUL or be longer than 1024 characters.")
-    normal = unicodedata.normalize("NFC", password)
-    return hashing.threads.run(generate_password_hash, normal, current_app.config["PASSWORD_HASH"])
-
-
-def check_password(stored: str | None, password: str) -> bool:
-    """Say whether `stored` is the hash of `password`, with the same work if there is no hash, or none that counts."""
-    is_too_long = len(password) > MAX_PASSWORD_LENGTH
-    password = unicodedata.normalize("NFC", password[:MAX_PASSWORD_LENGTH])
-    nobodys = f"{current_app.config['PASSWORD_HASH']}$nobody$0"
-    for attempt in (stored, nobodys):
-        try:
-            if attempt:
-                is_right = hashing.threads.run(check_password_hash, attempt, password)
-                return is_right and attempt is stored and "\0" not in password and not is_too_long
-        except (ValueError, TypeError, OverflowError):
-            continue
-    return False
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("An account has an email address and a username, which are text.")
+    return value

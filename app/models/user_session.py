@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app import clock
 from app.extensions import Model
 from app.models.user import User
-from app.security import tokens
+from app.security import signing
 
 
 class UserSession(Model):
@@ -43,12 +43,12 @@ class UserSession(Model):
     @property
     def handle(self) -> str:
         """What pages call it by: the id is for its own browser alone."""
-        return tokens.fingerprint(self.id)
+        return signing.fingerprint(self.id)
 
     @property
     def key(self) -> str:
         """What audit events call the session by: the same while its id is renewed."""
-        return tokens.fingerprint("session", self.user_id, self.created_at)
+        return signing.fingerprint("session", self.user_id, self.created_at)
 
     @classmethod
     def alive(cls) -> list[ColumnElement[bool]]:

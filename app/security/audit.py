@@ -17,7 +17,7 @@ from app import clock, signals
 from app.extensions import db
 from app.models import Action, AuditAction, AuditEvent, User
 from app.models.audit_event import IS_ANONYMOUS
-from app.security import tokens
+from app.security import signing
 
 HOUR = 3600  # seconds
 PAGE = 50  # lines
@@ -121,7 +121,7 @@ def _add_to_line(event: dict[str, Any]) -> None:
     now, place = clock.now(), networks(event["ip"])
     same = (event["user_id"], event["action"], event["detail"], place[-1], int(now.timestamp()) // HOUR)
     insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
-    line: Any = insert(AuditEvent).values(**event, at=now, network=place[0], key=tokens.fingerprint(*same))
+    line: Any = insert(AuditEvent).values(**event, at=now, network=place[0], key=signing.fingerprint(*same))
     latest = {name: line.excluded[name] for name in ("at", "ip", "network", "user_agent")}
     update = {"count": AuditEvent.count + 1, **latest}
     db.session.execute(line.on_conflict_do_update(index_elements=["key"], index_where=IS_ANONYMOUS, set_=update))

@@ -1,45 +1,84 @@
-"""Passwords are hashed by about as many threads as there are cores, whose memory stays theirs: a hash takes 16 MiB.
+"""Hash passwords in a fixed thread pool, about one thread per core: each hash takes 16 MiB of memory.
 
-Who waits for one of them holds no connection to the database meanwhile.
+A request that waits for a thread gives its database connection back in the meantime.
 """
 
 import os
 import threading
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
+from flask import current_app
 from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.security import check_password_hash, generate_password_hash
 
 from app.extensions import connection_given_back
 
 T = TypeVar("T")
 
-ROOM = 24  # who may wait in a process: of a server's 32 threads some are left for pages
-PATIENCE = 5  # seconds
+MAX_PASSWORD_LENGTH = 1024  # characters
+MAX_WAITING = 24  # requests per process; the server has 32 threads, and pages need some of them
+WAIT_TIMEOUT = 5  # seconds
+
+
+def hash_password(password: str) -> str:
+    """Hash a password in its composed form (NFC).
+
+    Raises:
+        ValueError: the password is empty, too long, or contains a NUL, at which scrypt stops.
+        Busy: too many requests wait for the thread pool.
+    """
+    if not password or "\0" in password or len(password) > MAX_PASSWORD_LENGTH:
+        raise ValueError(f"A password has 1 to {MAX_PASSWORD_LENGTH} characters and no NUL.")
+    normal = unicodedata.normalize("NFC", password)
+    return threads.run(generate_password_hash, normal, current_app.config["PASSWORD_HASH"])
+
+
+def check_password(stored: str | None, password: str) -> bool:
+    """Return whether `stored` is the hash of `password`.
+
+    Without a hash, or with one that cannot be checked, return False after the same amount of work.
+    """
+    is_too_long = len(password) > MAX_PASSWORD_LENGTH
+    password = unicodedata.normalize("NFC", password[:MAX_PASSWORD_LENGTH])
+    dummy = f"{current_app.config['PASSWORD_HASH']}$nobody$0"
+    for candidate in (stored, dummy):
+        try:
+            if candidate:
+                is_right = threads.run(check_password_hash, candidate, password)
+                return is_right and candidate is stored and "\0" not in password and not is_too_long
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return False
 
 
 class Busy(ServiceUnavailable):
-    """Too many passwords are to be hashed at this moment."""
+    """Too many requests wait for the thread pool."""
 
     def __init__(self) -> None:
-        super().__init__(retry_after=PATIENCE)
+        super().__init__(retry_after=WAIT_TIMEOUT)
 
 
 class Threads:
-    """So many threads, and a room for those who wait: who comes first is served first."""
+    """A fixed thread pool with a bounded FIFO queue."""
 
-    def __init__(self, count: int, room: int = ROOM, patience: float = PATIENCE) -> None:
-        self.count, self.room, self.patience = count, room, patience
-        self.inside = 0  # those whose turn it is, and those who wait
+    def __init__(self, count: int, max_waiting: int = MAX_WAITING, timeout: float = WAIT_TIMEOUT) -> None:
+        self.count, self.max_waiting, self.timeout = count, max_waiting, timeout
+        self.inside = 0  # calls that run or wait
         self._counting = threading.Lock()
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="hash")
 
     def run(self, work: Callable[..., T], *args: object) -> T:
-        """Return what `work` returns. Raises Busy if too many wait, or if it was not begun within 5 seconds."""
+        """Return what `work` returns.
+
+        Raises:
+            Busy: too many calls wait, or this one did not begin within `timeout` seconds.
+        """
         with self._counting:
-            if self.inside >= self.count + self.room:
+            if self.inside >= self.count + self.max_waiting:
                 raise Busy
             self.inside += 1
             has_to_wait = self.inside > self.count
@@ -47,7 +86,7 @@ class Threads:
         future.add_done_callback(self._leave)
         with connection_given_back() if has_to_wait else nullcontext():
             try:
-                return future.result(self.patience)
+                return future.result(self.timeout)
             except TimeoutError:
                 if future.cancel():
                     raise Busy from None
@@ -66,7 +105,8 @@ def cores() -> int:
 def share(processes: int) -> None:
     """Divide the cores among the processes of a server, which calls this in each of them.
 
-    One thread more than its part for each, since who comes is not spread evenly: a fifth more logins are done.
+    Each process gets one thread more than its share, since requests are not spread evenly over the processes:
+    measured, a fifth more logins succeed.
     """
     global threads
     threads = Threads(max(1, cores() // processes) + 1)

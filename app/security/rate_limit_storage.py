@@ -25,7 +25,7 @@ from app.database import UtcDateTime
 from app.extensions import counting_connection
 from app.models import LoginDelay, RateLimitCounter
 from app.models.logins import login_key
-from app.security import audit, login_delay, tokens
+from app.security import audit, login_delay, signing
 
 SWEEP_EVERY = 60  # seconds
 RETRY_EVERY = 5  # seconds between two attempts to reach a storage that is away
@@ -269,7 +269,7 @@ def hashed(login: str) -> str:
     """Return what stands for an address or a username in the counters, however it is spelled."""
     with suppress(ValueError):
         login = login_key(login.strip())
-    return tokens.fingerprint(login)
+    return signing.fingerprint(login)
 
 
 def away() -> tuple[type[Exception], ...]:

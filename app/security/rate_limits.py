@@ -23,7 +23,7 @@ from app import clock
 from app.extensions import db
 from app.models import AuditAction, Device
 from app.models.logins import login_key
-from app.security import audit, captcha, login_delay, rate_limit_storage, tokens
+from app.security import audit, captcha, login_delay, rate_limit_storage, signing
 from app.security.audit import Countable
 from app.security.rate_limit_storage import Counter
 
@@ -313,7 +313,7 @@ def _settle(counted: Counted, attempts: set[Countable]) -> None:
 
 def _device(name: str) -> list[str]:
     """Return the subject of the device that this request comes from, if the account of this name knows it."""
-    return [f"browser-{tokens.fingerprint(audit.device())}"] if _is_known(name) else []
+    return [f"browser-{signing.fingerprint(audit.device())}"] if _is_known(name) else []
 
 
 def _is_known(name: str) -> bool:

@@ -10,7 +10,7 @@ from test_passwords import NEW, beside, choose, is_logged_in
 
 from app.extensions import db
 from app.models import User, UserSession
-from app.security import tokens
+from app.security.token_purposes import TokenPurpose
 
 back = pytest.mark.parametrize("jump", [{"days": -1}, {"minutes": -5}], ids=["a day", "five minutes"])
 
@@ -59,7 +59,7 @@ def test_going_back_makes_neither_link_nor_code_last_longer(app, client, ada, ou
     assert client.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
     clock.move(**{unit: -count for unit, count in jump.items()})
     assert app.test_client().get(link).status_code == 200
-    clock.move(seconds=tokens.LIFETIMES["magic_link"])
+    clock.move(seconds=TokenPurpose.MAGIC_LINK.lifetime)
     assert app.test_client().get(link).status_code == 410
     assert client.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
 

@@ -25,7 +25,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from app import create_app
 from app.extensions import db
 from app.models import User
-from app.models.user import hash_password
+from app.security.hashing import hash_password
 from config import Config
 from support.clients import PASSWORD
 from support.databases import KINDS

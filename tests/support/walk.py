@@ -23,7 +23,8 @@ from app.accounts import sso, two_factor
 from app.email.outbox import recipient_hash
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, Authenticator, Device, Identity, Passkey, User, UserSession
-from app.security import tokens
+from app.security import signing
+from app.security.token_purposes import TokenPurpose
 from settings.providers import Provider
 from support.clients import PASSWORD
 
@@ -148,7 +149,7 @@ def person(number, **columns):
 
 
 def add_app(user):
-    secret = tokens.encrypt("authenticator", two_factor.new_secret())
+    secret = signing.encrypt("authenticator", two_factor.new_secret())
     db.session.add(Authenticator(user_id=user.id, secret=secret))
     user.two_factor_enabled_at = clock.now()
 
@@ -219,7 +220,7 @@ class Walk:
         """Return a token that this rule takes."""
         if rule.endpoint not in PURPOSES:
             stranger = self.app.test_client()
-            tried = ((purpose, stranger.get(fill(rule, self._issue(purpose)))) for purpose in tokens.LIFETIMES)
+            tried = ((purpose, stranger.get(fill(rule, self._issue(purpose)))) for purpose in TokenPurpose)
             PURPOSES[rule.endpoint] = next(purpose for purpose, page in tried if page.status_code != 410)
         return self._issue(PURPOSES[rule.endpoint])
 

@@ -1,0 +1,173 @@
+"""Sign tokens, derive codes and encrypt secrets, each with a key of its own derived from SECRET_KEY.
+
+Tokens are JWS in compact form, signed by HS256. No other module holds keys.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, cast
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from flask import current_app
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import Key, KeySet, OctKey
+
+from app import clock
+from app.security.token_purposes import TokenPurpose
+
+CODE_DIGITS = 8
+MAX_LIFETIME = 366 * 24 * 3600  # seconds
+MAX_LENGTH = 2048  # characters
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims of a token whose signature was verified.
+
+    `subject` is the id of the user, `state` the fingerprint of the columns that the token depends on.
+    """
+
+    purpose: TokenPurpose
+    subject: int
+    state: str
+    issued_at: int
+    expires_at: int
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def is_expired(self, max_age: int | None = None) -> bool:
+        """Return whether the lifetime is over, or `max_age` seconds have passed since the token was issued."""
+        ends = [self.expires_at] if max_age is None else [self.expires_at, self.issued_at + max_age]
+        return min(ends) <= clock.now().timestamp()
+
+
+def sign(purpose: TokenPurpose, subject: int, state: str, lifetime: int | None = None, **extra: Any) -> str:
+    """Return a signed token that expires after `lifetime` seconds (None: after the lifetime of its purpose)."""
+    now = int(clock.now().timestamp())
+    payload = {
+        "purpose": purpose,
+        "aud": _audience(),
+        "sub": subject,
+        "state": state,
+        "iat": now,
+        "exp": now + (purpose.lifetime if lifetime is None else lifetime),
+        **extra,
+    }
+    key = keys(purpose).keys[0]
+    header = {"alg": "HS256", "kid": key.kid, "typ": "JWS"}
+    return jws.serialize_compact(header, json.dumps(payload, separators=(",", ":")), key, algorithms=["HS256"])
+
+
+def verify(
+    token: str, *purposes: TokenPurpose, max_age: int | None = None, even_if_expired: bool = False
+) -> Claims | None:
+    """Return the claims of a genuine token for one of these purposes, or None.
+
+    Args:
+        max_age: seconds since the token was issued; can only shorten its life.
+        even_if_expired: return the claims of an expired token, too.
+    """
+    if not isinstance(token, str) or len(token) > MAX_LENGTH:
+        return None
+    candidates = KeySet([key for purpose in purposes for key in keys(purpose).keys])
+    try:
+        signed = jws.deserialize_compact(token, candidates, algorithms=["HS256"])
+        claims = _claims(signed.headers(), json.loads(signed.payload))
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None  # joserfc raises the last five on hostile input
+    if claims.purpose not in purposes or claims.issued_at > clock.now().timestamp() + clock.SKEW.total_seconds():
+        return None
+    return claims if even_if_expired or not claims.is_expired(max_age) else None
+
+
+def code(purpose: str, subject: str) -> str:
+    """Return the code of `subject`, such as a challenge's id: eight digits derived by HMAC, the same each time."""
+    return _digits(keys(f"code:{purpose}").keys[0], subject)
+
+
+def is_code(purpose: str, subject: str, typed: str) -> bool:
+    """Return whether `typed` is the code of `subject`, by the current key or a fallback."""
+    candidates = keys(f"code:{purpose}").keys
+    return any(hmac.compare_digest(_digits(key, subject).encode(), typed.encode()) for key in candidates)
+
+
+def encrypt(purpose: str, text: str) -> str:
+    """Encrypt `text` with a key derived from SECRET_KEY."""
+    return _ciphers(purpose, _secret_keys()).encrypt(text.encode()).decode()
+
+
+def decrypt(purpose: str, text: str) -> str | None:
+    """Decrypt what was encrypted for this purpose with the current key or a fallback; otherwise return None."""
+    try:
+        return _ciphers(purpose, _secret_keys()).decrypt(text).decode()
+    except InvalidToken:
+        return None
+
+
+def reencrypt(purpose: str, text: str) -> str | None:
+    """Encrypt with the current key what a fallback had encrypted. Return None if there is no need, or no key."""
+    try:
+        _ciphers(purpose, _secret_keys()[:1]).decrypt(text)
+        return None
+    except InvalidToken:
+        secret = decrypt(purpose, text)
+        return secret and encrypt(purpose, secret)
+
+
+def fingerprint(*values: object) -> str:
+    """Return a hash of the values, 22 characters long."""
+    return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:22]
+
+
+def keys(purpose: str) -> KeySet:
+    """Return the keys of a purpose. The first one signs, all of them verify."""
+    return _derive(purpose, _secret_keys(), current_app.config["PUBLIC_URL"])
+
+
+def _claims(header: dict[str, Any], payload: dict[str, Any]) -> Claims:
+    if header.keys() - {"alg", "kid", "typ"}:
+        raise ValueError("unexpected header")
+    purpose = TokenPurpose(payload.pop("purpose"))
+    if header["kid"] not in {key.kid for key in keys(purpose).keys} or payload.pop("aud") != _audience():
+        raise ValueError("signed for another purpose or another installation")
+    subject, issued_at, expires_at = (payload.pop(name) for name in ("sub", "iat", "exp"))
+    if any(type(number) is not int for number in (subject, issued_at, expires_at)):
+        raise ValueError("not an integer")
+    if not 0 < subject < 2**31 or expires_at > issued_at + MAX_LIFETIME:
+        raise ValueError("out of range")
+    return Claims(purpose, subject, str(payload.pop("state")), issued_at, expires_at, payload)
+
+
+def _audience() -> str:
+    """Return a short hash of PUBLIC_URL, so that a token is as short for a long URL."""
+    return fingerprint(current_app.config["PUBLIC_URL"])[:11]
+
+
+def _digits(key: Key, subject: str) -> str:
+    digest = hmac.digest(cast("bytes", key.get_op_key("sign")), subject.encode(), "sha256")
+    return str(int.from_bytes(digest) % 10**CODE_DIGITS).zfill(CODE_DIGITS)
+
+
+def _secret_keys() -> tuple[str, ...]:
+    return (current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"])
+
+
+@lru_cache(maxsize=64)
+def _derive(purpose: str, secret_keys: tuple[str, ...], public_url: str) -> KeySet:
+    """Derive keys that are bound to PUBLIC_URL, since another installation may share SECRET_KEY."""
+    derived: list[Key] = []
+    for secret in secret_keys:
+        key = hmac.digest(secret.encode(), f"token:{purpose}:{public_url}".encode(), "sha256")
+        derived.append(OctKey.import_key(key, {"kid": hashlib.sha256(key).hexdigest()[:8]}))
+    return KeySet(derived)
+
+
+@lru_cache(maxsize=64)
+def _ciphers(purpose: str, secret_keys: tuple[str, ...]) -> MultiFernet:
+    """Derive ciphers: the first encrypts, all decrypt. PUBLIC_URL is left out, since encrypted rows outlive a move."""
+    derived = [hmac.digest(secret.encode(), f"encrypt:{purpose}".encode(), "sha256") for secret in secret_keys]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])

@@ -1,0 +1,36 @@
+"""The register of token purposes: how long a mailed link or code works, and which columns it depends on."""
+
+from enum import StrEnum
+
+MINUTE, HOUR, DAY = 60, 3600, 24 * 3600  # seconds
+
+
+class TokenPurpose(StrEnum):
+    """What a token or a mailed code is for. Rows and tokens hold the value.
+
+    Attributes:
+        lifetime: seconds.
+        columns: the columns of `users` whose change makes the token or code invalid.
+        is_code_only: a code is emailed, and no link carries a token.
+    """
+
+    lifetime: int
+    columns: tuple[str, ...]
+    is_code_only: bool
+
+    def __new__(
+        cls, value: str, lifetime: int = HOUR, columns: tuple[str, ...] = (), is_code_only: bool = False
+    ) -> "TokenPurpose":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.lifetime, member.columns, member.is_code_only = lifetime, columns, is_code_only
+        return member
+
+    CONFIRM = "confirm", HOUR, ("email", "confirmed")
+    RESET = "reset", HOUR, ("email", "password_version")
+    CHANGE_EMAIL = "change_email", HOUR, ("email", "password_version")
+    MAGIC_LINK = "magic_link", 15 * MINUTE, ("email", "password_version", "login_count")
+    SECURE_ACCOUNT = "secure_account", 7 * DAY  # depends on its audit event instead
+    REAUTHENTICATION = "reauthentication", 15 * MINUTE, ("email", "password_version"), True
+    VERIFY_DEVICE = "verify_device", 15 * MINUTE, ("email", "password_version", "two_factor_enabled_at"), True
+    DOCTOR = "doctor", MINUTE  # belongs to no user: `flask doctor` sends it to the server
