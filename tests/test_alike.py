@@ -17,7 +17,7 @@ from support.clients import PASSWORD, without_tokens
 from app.extensions import db
 from app.models import User
 from app.models import user as user_module
-from app.security.rate_limit_storage import counters
+from app.security.rate_limits.counters import shared_counters
 
 PREVENTED = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 RANDOM = {"csrf_token", "id", "_user_id"}  # in the cookie
@@ -89,7 +89,7 @@ def work(app, monkeypatch):
         if threading.get_ident() == mine:
             done.append(what)
 
-    counters().storage.incr("something", 1)  # and with it, what is done once a minute
+    shared_counters().storage.incr("something", 1)  # and with it, what is done once a minute
     for engine in db.engines.values():
         event.listen(engine, "before_cursor_execute", lambda *call: note(call[2]))
     for ending in ("commit", "rollback"):

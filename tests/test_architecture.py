@@ -73,7 +73,7 @@ HOMES = {  # of libraries: who may import them
     "flask_login.login_user": {"app.auth.login_flow"},  # the one way in
     "flask_limiter": set(),
     "random": set(),  # secrets come from `secrets`
-    "limits": {"app.security.rate_limit_storage", "app.security.rate_limits"},
+    "limits": {f"app.security.rate_limits{name}" for name in ("", ".counters", ".policies", ".report", ".storage")},
     "pyotp": {"app.accounts.two_factor"},
     "segno": {"app.auth.two_factor"},
     "smtplib": {"app.email.delivery", "app.cli.doctor_services"},

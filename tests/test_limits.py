@@ -1,18 +1,24 @@
 """Limits: what is refused, whose tries count together, and who is never kept out."""
 
 import logging
+import re
 from collections import Counter
 from datetime import timedelta
 
 import pytest
+from limits import parse
 from sqlalchemy import event, func, select, text, update
-from support.clients import PASSWORD, on_sqlite, without_tokens
+from support.clients import PASSWORD, ROOT, on_sqlite, without_tokens
 from test_sso import travel
 
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, Device, LoginDelay, OutboxEmail, RateLimitCounter, User, UserSession
-from app.security import rate_limit_storage, rate_limits
-from app.security.rate_limit_storage import counters
+from app.security import rate_limits
+from app.security.rate_limits import report
+from app.security.rate_limits.counters import Counter as RateCounter
+from app.security.rate_limits.counters import shared_counters
+from app.security.rate_limits.policies import EVERYBODY, POLICIES, SITE_WIDE
+from app.security.rate_limits.subjects import by_network
 
 FORM = {"password": PASSWORD, "confirm_password": PASSWORD}
 EMAILS = {
@@ -347,10 +353,10 @@ def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
     owner, stranger = browser("192.0.2.2"), browser("192.0.2.3")
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
-    rate = rate_limits.EVERYBODYS[name]
-    counters().storage.incr(rate_limit_storage.Counter(name, "everybody", rate).key, rate.get_expiry(), count - 1)
+    rate = SITE_WIDE[name]
+    shared_counters().storage.incr(RateCounter(name, EVERYBODY, rate).key, rate.get_expiry(), count - 1)
     assert "g-recaptcha" not in stranger.get("/auth/login").text
-    counters().add([rate_limit_storage.Counter(name, "everybody", rate)])
+    shared_counters().add([RateCounter(name, EVERYBODY, rate)])
     assert "g-recaptcha" in stranger.get("/auth/login").text
     assert "Tick the box" in guess(stranger, password=PASSWORD).text
     assert "g-recaptcha" not in owner.get("/auth/login").text
@@ -361,16 +367,16 @@ def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
 
 @pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
 def test_what_counts_for_everybody_is_failures_and_not_tries(browser, ada):
-    counter = rate_limit_storage.Counter("login", "everybody", rate_limits.EVERYBODYS["login"])
+    counter = RateCounter("login", EVERYBODY, SITE_WIDE["login"])
     for password in ("wrong", PASSWORD, ""):
         guess(browser(), password=password)
-    assert counters().storage.get(counter.key) == 1
+    assert shared_counters().storage.get(counter.key) == 1
 
 
 @on_sqlite
 def test_without_a_captcha_nothing_is_counted_for_everybody(browser, ada):
     guess(browser())
-    assert not [kept for kept in rate_limit_storage.kept() if kept.subject == "everybody"]
+    assert not [entry for entry in report.entries() if entry.subject == EVERYBODY]
 
 
 # How it counts
@@ -407,11 +413,11 @@ def test_what_has_expired_goes(browser, ada, clock, monkeypatch):
     for number in range(10):
         guess(browser(f"192.0.2.{number}"), f"person{number}")
     clock.move(minutes=6)
-    monkeypatch.setattr(counters().storage, "_next_sweep", 0)
+    monkeypatch.setattr(shared_counters().storage, "_next_sweep", 0)
     guess(browser())
     assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4
     clock.move(days=1, minutes=6)
-    monkeypatch.setattr(counters().storage, "_next_sweep", 0)
+    monkeypatch.setattr(shared_counters().storage, "_next_sweep", 0)
     guess(browser())
     assert db.session.scalar(select(func.count()).select_from(LoginDelay)) == 1
 
@@ -433,13 +439,13 @@ def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, c
         with caplog.at_level(logging.WARNING):
             assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
             assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
-        (warning,) = [record.message for record in caplog.records if record.name == "app.security.rate_limit_storage"]
+        (warning,) = [record.message for record in caplog.records if record.name == "app.security.rate_limits.counters"]
         assert "each process counts for itself: " in warning
         assert "rate_limit_counters" in warning.partition(": ")[2]
     finally:
         with db.engine.begin() as connection:
             connection.execute(text("ALTER TABLE away RENAME TO rate_limit_counters"))
-    monkeypatch.setattr(counters(), "_retry_at", 0)  # it looks again every few seconds
+    monkeypatch.setattr(shared_counters(), "_retry_at", 0)  # it looks again every few seconds
     assert guess(browser("192.0.2.3")).status_code == 422
     assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4
 
@@ -479,6 +485,13 @@ def test_every_view_that_takes_a_form_or_an_answer_has_a_policy_or_a_reason_for_
 def test_a_view_can_not_name_a_policy_that_is_not_in_the_table(app):
     with pytest.raises(LookupError, match="no policy"):
         rate_limits.rate_limited("orders")
+
+
+def test_services_name_only_policies_that_exist():
+    calls = re.compile(r"""(?:rate_limits\.)?\b(?:hit|allows)\(["'](\w+)""")
+    named = {name for file in (ROOT / "app").rglob("*.py") for name in calls.findall(file.read_text("utf-8"))}
+    assert "session" in named
+    assert named <= POLICIES.keys()
 
 
 # How many browsers
@@ -584,14 +597,14 @@ def test_a_network_of_ipv6_is_let_in_again(browser, ada, flask):
     for _ in range(5):
         guess(browser("2001:db8::1"))
     assert "2001:db8::/64" in flask("show")
-    assert flask("clear", "2001:db8::/64") == "8 counts are forgotten.\n"
+    assert flask("clear", "2001:db8::/64") == "8 counters cleared.\n"
     assert guess(browser("2001:db8::2"), password=PASSWORD).status_code == 302
 
 
 def test_all_are_let_in_again(browser, ada, flask):
     for number in range(30):
         guess(browser(), f"person{number}")
-    assert flask("clear") == "92 counts are forgotten.\n"
+    assert flask("clear") == "92 counters cleared.\n"
     assert guess(browser(), password=PASSWORD).status_code == 302
 
 
@@ -634,8 +647,8 @@ class TestByProvider:
         assert self.arrive(browser(), issuer, 99, True).location == "/"
 
     def test_it_asks_whether_an_address_is_taken_no_more_often_than_the_form(self, browser, ada, issuer):
-        rate = rate_limits.parse(rate_limits.POLICIES["availability"].rates[rate_limits.network])
-        counters().storage.incr(rate_limit_storage.Counter("availability", "192.0.2.1", rate).key, 3600, 300)
+        rate = parse(POLICIES["availability"].rates[by_network])
+        shared_counters().storage.incr(RateCounter("availability", "192.0.2.1", rate).key, 3600, 300)
         assert self.arrive(browser(), issuer, 1, False, email="ada@example.com").status_code == 429
 
 

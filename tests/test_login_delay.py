@@ -117,21 +117,21 @@ def test_every_spelling_counts_together_but_address_and_username_tell_nothing_of
 
 def test_before_the_first_delay_two_at_once_do_not_block_each_other(app, clock):
     """The one that read the clock first may come to the database last."""
-    login_delay.claim("x")
-    login_delay.claim("x")
+    login_delay.start_attempt("x")
+    login_delay.start_attempt("x")
     clock.move(seconds=-1)
-    assert login_delay.claim("x").failures == 3
+    assert login_delay.start_attempt("x").failures == 3
 
 
 def test_an_attempt_that_came_later_keeps_its_delay(app, clock):
     for _ in range(9):
-        login_delay.claim("x")
-    slow = login_delay.claim("x")
+        login_delay.start_attempt("x")
+    slow = login_delay.start_attempt("x")
     clock.move(seconds=1)
-    login_delay.claim("x")
-    login_delay.take_back(slow)
-    with pytest.raises(login_delay.Blocked):
-        login_delay.claim("x")
+    login_delay.start_attempt("x")
+    login_delay.undo(slow)
+    with pytest.raises(login_delay.Delayed):
+        login_delay.start_attempt("x")
 
 
 # Who is told

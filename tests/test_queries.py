@@ -9,7 +9,7 @@ from support.clients import PASSWORD
 from support.flows import Tour, registration
 
 from app.extensions import db
-from app.security.rate_limit_storage import counters
+from app.security.rate_limits.counters import shared_counters
 
 # What PostgreSQL knows of the tables, which other tests filled and emptied, says nothing about production.
 AS_IF_NEW = [  # in a transaction that is rolled back
@@ -65,7 +65,7 @@ def asked(app):
         if has_request_context():
             asked.append((statement, values))
 
-    counters().storage.incr("something", 1)  # and with it, what is done once a minute
+    shared_counters().storage.incr("something", 1)  # and with it, what is done once a minute
     for engine in db.engines.values():
         event.listen(engine, "before_cursor_execute", note)
     return asked

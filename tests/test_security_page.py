@@ -42,9 +42,10 @@ from app.models import (
     passkey_challenge,
 )
 from app.models.logins import MAX_LOGIN_LENGTH
-from app.security import hashing, login_delay, rate_limits, signing
+from app.security import hashing, login_delay, signing
 from app.security.hashing import MAX_PASSWORD_LENGTH
-from app.security.rate_limits import POLICIES
+from app.security.rate_limits import subjects
+from app.security.rate_limits.policies import POLICIES, SITE_WIDE
 from app.security.token_purposes import TokenPurpose
 from app.web import request_size
 from settings import connections
@@ -129,12 +130,12 @@ def test_what_has_one_figure_there_has_one_in_the_code():
 # How often anything may be tried
 
 COUNTED_FOR = {
-    rate_limits.name_and_place: "a name or an address as it was typed, and a network",
-    rate_limits.place: "a network",
-    rate_limits.network: "a network",
-    rate_limits.account_and_device: "an account that is logged in; each device that it knows, and all others together",
-    rate_limits.typed: "the mailbox that they go to, with whatever tag behind a plus or dots",
-    rate_limits.account_and_network: "an account, and a network",
+    subjects.by_name_and_place: "a name or an address as it was typed, and a network",
+    subjects.by_place: "a network",
+    subjects.by_network: "a network",
+    subjects.by_account_and_device: "an account that is logged in; each device that it knows, and all others together",
+    subjects.by_name: "the mailbox that they go to, with whatever tag behind a plus or dots",
+    subjects.by_account_and_network: "an account, and a network",
 }
 TRIED = {
     "login": "wrong passwords",
@@ -207,10 +208,10 @@ def test_of_all_that_goes_the_page_says_when():
 
 # Sentences
 
-PASSWORDS = word(parse(POLICIES["login"].rates[rate_limits.name_and_place]).amount)
+PASSWORDS = word(parse(POLICIES["login"].rates[subjects.by_name_and_place]).amount)
 MAX_ATTEMPTS, PAUSE = word(two_factor_codes.MAX_ATTEMPTS), word(two_factor_codes.PAUSE // UNITS["minute"])
 GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
-WRONG, REGISTERED = rate_limits.EVERYBODYS["login"], rate_limits.EVERYBODYS["registration"]
+WRONG, REGISTERED = SITE_WIDE["login"], SITE_WIDE["registration"]
 SENTENCES = [
     f"at most {device_verification.MAX_HOURLY} of these emails an hour and {device_verification.MAX_DAILY} a day",
     f"works for {word(LIFE['secure_account'] // 86400)} days, once",
@@ -235,8 +236,8 @@ SENTENCES = [
     f"no more than {PASSWORDS} are looked at",
     f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"
     f" {REGISTERED.get_expiry() // 60}, by all people together",
-    f"After {login_delay.FREE} wrong passwords of one name, from all networks together",
-    f"up to {span(login_delay.LONGEST, 'hour')}; a day without one",
+    f"After {login_delay.FREE_ATTEMPTS} wrong passwords of one name, from all networks together",
+    f"up to {span(login_delay.MAX_DELAY, 'hour')}; a day without one",
     f"Of those who wait, {hashing.MAX_WAITING} a process, each is sent away (503) after {hashing.WAIT_TIMEOUT} seconds",
     *(words.format(span(kept(model))) for words, models in KEPT.items() for model in models),
     f"accounts that were never confirmed for {span(cleanup.WEEK)}.",

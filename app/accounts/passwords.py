@@ -27,7 +27,7 @@ def authenticate(login: str, password: str) -> User | None:
     # With PREVENT_ENUMERATION, one who registers would else learn whether the address was free.
     if not user or not is_right or (not user.confirmed and current_app.config["PREVENT_ENUMERATION"]):
         audit.record(user, AuditAction.LOGIN_FAILED)
-        if rate_limits.is_guessed():
+        if rate_limits.is_guessing_notice_due():
             outbox.warn("password_guessing", user)
         return None
     user.renew_hash(password)

@@ -16,7 +16,7 @@ from app.extensions import db
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.security import audit, captcha
 from app.security.hashing import MAX_PASSWORD_LENGTH
-from app.security.rate_limits import is_stormy, rate_limited
+from app.security.rate_limits import needs_captcha, rate_limited
 
 FAILED_WITHIN = timedelta(minutes=15)
 
@@ -75,7 +75,7 @@ def _is_suspicious():
     """Say whether so many logins failed from this browser or network that a person is to be asked for."""
     if not captcha.is_on():
         return False
-    if is_stormy(request.form.get("login")):
+    if needs_captcha(request.form.get("login")):
         return True
     here = max(session.get("failures", 0), audit.failures(audit.origin()["ip"], FAILED_WITHIN))
     return current_app.config["RECAPTCHA_ALWAYS"] or here >= captcha.FAILURES

@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock
 from app.email import delivery
 from app.extensions import db
-from app.security import captcha, oidc, rate_limit_storage, signing
+from app.security import captcha, oidc, signing
+from app.security.rate_limits.counters import shared_counters
 from app.security.remote import within
 from app.security.token_purposes import TokenPurpose
 from config import Production
@@ -139,7 +140,7 @@ def captcha_service():
 
 def redis():
     _needs("REDIS_URL")
-    if not rate_limit_storage.counters().storage.check():
+    if not shared_counters().storage.check():
         yield "REDIS_URL does not answer: each process counts for itself. Is it right, and does Redis run?"
 
 

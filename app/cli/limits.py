@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""`flask limits`: what is counted, who is refused, and how to let them in."""
+"""`flask limits`: show the rate limits and what they refuse, and clear their counters."""
 
 from datetime import UTC, datetime
 
@@ -8,52 +8,52 @@ from flask import current_app
 
 from app.cli.commands import Commands
 from app.models import User
-from app.security import rate_limit_storage
-from app.security import rate_limits as table
+from app.security.rate_limits import report
+from app.security.rate_limits.counters import storage_errors
+from app.security.rate_limits.policies import POLICIES
+from app.security.rate_limits.report import Entry
 
-limits = Commands("limits", help="Show what is limited, and let those in again who are refused.")
+limits = Commands("limits", help="Show the rate limits, and clear their counters.")
 
 
 @limits.command()
-@click.argument("who", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
-def show(who):
-    """Show the limits and who is refused now.
+@click.argument("name", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
+def show(name: str | None) -> None:
+    """Show the limits and which counters are full.
 
-    Of one name, address or network: all that is counted.
+    With a name, an email address or a network: all of its counters.
     """
     if not current_app.config["RATELIMIT_ENABLED"]:
         raise click.ClickException("RATELIMIT_ENABLED is 0: nothing is limited.")
-    for name, limit in table.POLICIES.items():
-        for by, rate in limit.rates.items():
-            click.echo(f"{name:16} {rate:20} {by.__doc__.partition('.')[0].lower()}")
-    for kept in _kept(who):
-        if who or kept.is_full:
-            until = f"until {datetime.fromtimestamp(kept.expires_at, UTC):%H:%M:%S} UTC"
-            refused = "refused" if kept.is_full else "counted"
-            click.echo(f"{refused:8} {until} {kept.name:16} {kept.times} of {kept.most} {kept.subject}")
+    for policy, (rates, *_) in POLICIES.items():
+        for subjects, rate in rates.items():
+            click.echo(f"{policy:16} {rate:20} {subjects.__name__.replace('_', ' ')}")
+    for entry in _entries(name):
+        if name or entry.is_full:
+            until = f"until {datetime.fromtimestamp(entry.expires_at, UTC):%H:%M:%S} UTC"
+            state = "refused" if entry.is_full else "counted"
+            click.echo(f"{state:8} {until} {entry.policy:16} {entry.count} of {entry.limit} {entry.subject}")
 
 
 @limits.command()
-@click.argument("who", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
-def clear(who):
-    """Forget what was counted of one, or of everybody.
+@click.argument("name", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
+def clear(name: str | None) -> None:
+    """Clear the counters of a name, an email address or a network, or all counters.
 
-    How many emails went to an address is not forgotten.
+    The number of emails that an address received is kept.
     """
-    found = _kept(who)
-    for kept in found:
-        kept.forget()
-    click.echo(f"{len(found)} {'count is' if len(found) == 1 else 'counts are'} forgotten.")
+    entries = _entries(name)
+    for entry in entries:
+        entry.clear()
+    click.echo(f"{len(entries)} {'counter' if len(entries) == 1 else 'counters'} cleared.")
 
 
-def _kept(who):
-    """What is counted, of one or of everybody; of an account, by its address and by its username."""
-    user = User.find(who) if who else None
+def _entries(name: str | None) -> list[Entry]:
+    """Return all counters, or those of a name; an account has some by username and some by email address."""
+    user = User.find(name) if name else None
     try:
-        return (
-            rate_limit_storage.about(who, *([user.username, user.email] if user else []))
-            if who
-            else list(rate_limit_storage.kept())
-        )
-    except rate_limit_storage.away() as error:
-        raise click.ClickException(f"The counts are away: {error}") from error
+        if name is None:
+            return list(report.entries())
+        return report.entries_of(name, *([user.username, user.email] if user else []))
+    except storage_errors() as error:
+        raise click.ClickException(f"The counters can't be reached: {error}") from error

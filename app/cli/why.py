@@ -10,7 +10,9 @@ from app.accounts import device_verification, recovery_codes, registration, sso,
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
-from app.security import rate_limit_storage, user_agents
+from app.security import user_agents
+from app.security.rate_limits import report
+from app.security.rate_limits.counters import storage_errors
 
 
 @users.command()
@@ -55,8 +57,8 @@ def _obstacles(user):
     if device_verification.why_never(user) is None and user.password_hash:
         yield f"On a new device the password of {name} takes a code from an email to {user.email}, too."
         yield f"If that can't be read, and you are sure who asks: flask users trust-next-login {name}"
-    with suppress(*rate_limit_storage.away()):
-        if any(kept.is_full for kept in rate_limit_storage.about(user.username, user.email)):
+    with suppress(*storage_errors()):
+        if any(entry.is_full for entry in report.entries_of(user.username, user.email)):
             yield f"Passwords of {name} were tried too often from somewhere. To forget that: flask limits clear {name}"
 
 

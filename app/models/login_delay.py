@@ -1,4 +1,4 @@
-"""How often a password of one name was guessed wrong lately, from everywhere. It names nobody: the name is hashed."""
+"""Recent wrong passwords for one name from all networks. The name is hashed."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ class LoginDelay(Model):
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True)
     failures: Mapped[int]
-    # Milliseconds since 1970, so that one statement can work them out on every database.
-    blocked_until: Mapped[int] = mapped_column(BigInteger)  # no password is checked before
-    warned_until: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # nor the owner told again
-    expires_at: Mapped[datetime] = mapped_column(index=True)  # then the row is forgotten
+    # Milliseconds since 1970, so that one statement can compute them in every database.
+    blocked_until: Mapped[int] = mapped_column(BigInteger)  # no password is checked before then
+    warned_until: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # no notice before then
+    expires_at: Mapped[datetime] = mapped_column(index=True)  # then the row is deleted

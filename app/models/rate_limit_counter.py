@@ -1,4 +1,4 @@
-"""How often something happened lately: what the limits compare. It names nobody: a name is hashed."""
+"""Counters of rate limits. Names in their keys are hashed."""
 
 from datetime import datetime
 
@@ -10,8 +10,8 @@ from app.extensions import Model
 
 class RateLimitCounter(Model):
     __tablename__ = "rate_limit_counters"
-    __table_args__ = ()  # no AUTOINCREMENT: the id says what is counted
+    __table_args__ = ()  # no AUTOINCREMENT: the id is the counter's key
 
     id: Mapped[str] = mapped_column(String(200), primary_key=True)
     count: Mapped[int]
-    expires_at: Mapped[datetime] = mapped_column(index=True)  # then it starts from nothing
+    expires_at: Mapped[datetime] = mapped_column(index=True)  # then counting starts again

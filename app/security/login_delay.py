@@ -1,9 +1,9 @@
-"""A delay that grows with each wrong password for one name, whichever networks the guesses come from.
+"""A delay that grows with each wrong password for one name, whichever networks the attempts come from.
 
-Ten wrong passwords cost nothing; then the next is looked at after 1 second, 2, 4, and so on up to an hour. The row is
-written before the password is looked at, so that of many guesses at once one passes. Names without an account get the
-same rows. A recognized device, an emailed link, a passkey and a provider are not delayed: rate_limits.py asks here only
-for passwords from devices that the account does not know.
+Ten wrong passwords cost nothing. After that each attempt has to wait for 1 second, 2, 4, and so on up to an hour. The
+attempt is counted before the password is checked, so that only one of many concurrent attempts passes. Names without an
+account get the same rows. Devices that the account knows, emailed links, passkeys and providers are not delayed:
+app/security/rate_limits calls this module only for passwords from other devices.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from app.database import UtcDateTime
 from app.extensions import counting_connection
 from app.models import LoginDelay
 
-FREE = 10  # wrong passwords before the first delay
-LONGEST = 3600  # seconds
+FREE_ATTEMPTS = 10  # wrong passwords before the first delay
+MAX_DELAY = 3600  # seconds
 FORGET_AFTER = timedelta(days=1)  # without a wrong password
-WARN_EVERY = timedelta(days=1)
+NOTIFY_EVERY = timedelta(days=1)
 
-# The same words for SQLite and PostgreSQL. While the name is blocked, nothing is returned.
-CLAIM = text("""
+# The statement means the same in SQLite and in PostgreSQL. While the name is delayed, it returns no row.
+START = text("""
     INSERT INTO login_delays (id, failures, blocked_until, warned_until, expires_at)
     VALUES (:id, 1, 0, 0, :expires_at)
     ON CONFLICT (id) DO UPDATE SET
@@ -38,12 +38,15 @@ CLAIM = text("""
     WHERE login_delays.blocked_until <= :ms
     RETURNING failures, blocked_until
 """).bindparams(
-    bindparam("now", type_=UtcDateTime()), bindparam("expires_at", type_=UtcDateTime()), free=FREE, longest=LONGEST
+    bindparam("now", type_=UtcDateTime()),
+    bindparam("expires_at", type_=UtcDateTime()),
+    free=FREE_ATTEMPTS,
+    longest=MAX_DELAY,
 )
 
 
-class Claim(NamedTuple):
-    """One attempt at a name, counted as wrong until it is taken back."""
+class Attempt(NamedTuple):
+    """One password attempt, which counts as wrong until undo()."""
 
     name: str
     failures: int
@@ -51,63 +54,67 @@ class Claim(NamedTuple):
 
     @property
     def delays_the_next(self) -> bool:
-        return self.failures >= FREE
+        return self.failures >= FREE_ATTEMPTS
 
 
-class Blocked(Exception):
-    """No password of this name is looked at for some seconds."""
+class Delayed(Exception):
+    """No password is checked for this name until the delay is over."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
         self.seconds = seconds
 
 
-def claim(name: str) -> Claim | None:
-    """Count an attempt at this hashed name before its password is looked at.
+def start_attempt(name: str) -> Attempt | None:
+    """Count an attempt for this hashed name before its password is checked.
 
-    Return None if the counters can't be reached: the other limits hold then. Raises Blocked.
+    Returns:
+        The attempt, or None if the counters can't be reached; the other rate limits apply then.
+
+    Raises:
+        Delayed: the delay of earlier attempts is not over.
     """
     now = clock.now()
     values = {"id": name, "now": now, "ms": _ms(now), "expires_at": now + FORGET_AFTER}
     with suppress(SQLAlchemyError), counting_connection() as connection:
-        if row := connection.execute(CLAIM, values).one_or_none():
-            return Claim(name, row.failures, row.blocked_until)
+        if row := connection.execute(START, values).one_or_none():
+            return Attempt(name, row.failures, row.blocked_until)
         until = connection.scalar(select(LoginDelay.blocked_until).where(LoginDelay.id == name))
-        raise Blocked(max(0, (until or 0) - _ms(now)) / 1000)
+        raise Delayed(max(0, (until or 0) - _ms(now)) / 1000)
     return None
 
 
-def take_back(claim: Claim) -> None:
-    """Undo a claim: no wrong password was given."""
-    mine = LoginDelay.id == claim.name
+def undo(attempt: Attempt) -> None:
+    """Undo an attempt that was no wrong password."""
+    same_name = LoginDelay.id == attempt.name
     with suppress(SQLAlchemyError), counting_connection() as connection:
-        if connection.execute(delete(LoginDelay).where(mine, LoginDelay.failures <= 1)).rowcount:
+        if connection.execute(delete(LoginDelay).where(same_name, LoginDelay.failures <= 1)).rowcount:
             return
-        connection.execute(update(LoginDelay).where(mine).values(failures=LoginDelay.failures - 1))
-        unchanged = LoginDelay.blocked_until == claim.blocked_until  # by an attempt that came later
-        connection.execute(update(LoginDelay).where(mine, unchanged).values(blocked_until=0))
+        connection.execute(update(LoginDelay).where(same_name).values(failures=LoginDelay.failures - 1))
+        is_latest = LoginDelay.blocked_until == attempt.blocked_until  # a later attempt keeps its delay
+        connection.execute(update(LoginDelay).where(same_name, is_latest).values(blocked_until=0))
 
 
-def is_warning_due(claim: Claim) -> bool:
-    """Say whether the owner is to be told of the delay: once a day, and the same work for a name without an account."""
-    if not claim.delays_the_next:
+def is_notice_due(attempt: Attempt) -> bool:
+    """Return whether to tell the owner of the delay: once a day. It costs the same for names without an account."""
+    if not attempt.delays_the_next:
         return False
     now = clock.now()
-    due = update(LoginDelay).where(LoginDelay.id == claim.name, LoginDelay.warned_until <= _ms(now))
+    due = update(LoginDelay).where(LoginDelay.id == attempt.name, LoginDelay.warned_until <= _ms(now))
     with suppress(SQLAlchemyError), counting_connection() as connection:
-        return connection.execute(due.values(warned_until=_ms(now + WARN_EVERY))).rowcount == 1
+        return connection.execute(due.values(warned_until=_ms(now + NOTIFY_EVERY))).rowcount == 1
     return False
 
 
-def kept() -> Sequence[Row[str, int, int]]:
-    """Return what is kept now: hashed names, how often each was guessed at, and until when it is blocked."""
+def entries() -> Sequence[Row[str, int, int]]:
+    """Return the rows that have not expired: hashed name, number of failures, end of the delay."""
     rows = select(LoginDelay.id, LoginDelay.failures, LoginDelay.blocked_until)
     with counting_connection() as connection:
         return connection.execute(rows.where(LoginDelay.expires_at > clock.now()).order_by(LoginDelay.id)).all()
 
 
-def forget(name: str) -> None:
-    """Delete what is kept about this hashed name."""
+def clear(name: str) -> None:
+    """Delete the row of this hashed name."""
     with counting_connection() as connection:
         connection.execute(delete(LoginDelay).where(LoginDelay.id == name))
 

@@ -24,7 +24,7 @@ def give_back(error):
 def refuse(error):
     """Answer a request over a limit: 429, when it can be sent again, and what was typed."""
     audit.refused("too many attempts", limit=error.policy)
-    return _as_typed(error, ("Too many attempts", error.words), error.words)
+    return _as_typed(error, ("Too many attempts", error.message), error.message)
 
 
 def answer_as_get(typed, words):

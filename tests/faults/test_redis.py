@@ -21,7 +21,8 @@ from test_shared_limits import CROWD, ready
 
 from app.extensions import db
 from app.models import RateLimitCounter
-from app.security import rate_limit_storage
+from app.security.rate_limits import report
+from app.security.rate_limits.counters import shared_counters
 
 pytestmark = [pytest.mark.extended, on_sqlite]
 
@@ -67,7 +68,7 @@ def settings(server):
 @pytest.fixture(autouse=True)
 def hung_up(app):
     yield
-    rate_limit_storage.counters().storage.storage.close()
+    shared_counters().storage.storage.close()
 
 
 def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
@@ -76,14 +77,14 @@ def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
     assert 0 < int(guess(browser()).headers["Retry-After"]) <= 301
     assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 0
     counted = {"login": 5, "login_attempts": 7 + 5, "session": 7, "requests": 7 + 7 + 1, "login_delay": 5}
-    assert {kept.name: kept.times for kept in rate_limit_storage.kept()} == counted
+    assert {entry.policy: entry.count for entry in report.entries()} == counted
 
 
 def test_the_command_speaks_to_redis_too(app, browser, ada):  # noqa: F811
     assert statuses(guess(browser()) for _ in range(6)) == [422] * 5 + [429]
     runner = app.test_cli_runner()
     assert "5 of 5" in runner.invoke(args=["limits", "show"]).output
-    assert "3 counts are forgotten" in runner.invoke(args=["limits", "clear", "ada"]).output
+    assert "3 counters cleared" in runner.invoke(args=["limits", "clear", "ada"]).output
     assert guess(browser()).status_code == 422
 
 
@@ -106,9 +107,9 @@ def test_without_redis_login_works_and_each_process_counts(app, browser, ada, se
         assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
         assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
     assert time.monotonic() - begun < 10
-    assert len([record for record in caplog.records if record.name == "app.security.rate_limit_storage"]) == 1
+    assert len([record for record in caplog.records if record.name == "app.security.rate_limits.counters"]) == 1
     shown, why = (app.test_cli_runner().invoke(args=args) for args in (["limits", "show"], ["users", "why", "ada"]))
-    assert "The counts are away" in shown.stderr
+    assert "The counters can't be reached" in shown.stderr
     assert (why.exit_code, "Nothing keeps ada out" in why.stdout) == (0, True)
 
 

@@ -1,0 +1,222 @@
+"""Rate limits: `@rate_limited` for views, hit() for services; policies.py is the table.
+
+A request is counted before its work, so that concurrent requests can't exceed a limit together, and the count is undone
+afterwards if the counted action did not happen: a successful login is not a failed one. Every request to a limited view
+also counts for the policy `requests`, whatever its outcome.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from typing import Any, NamedTuple
+
+from flask import Flask, current_app, g, has_request_context, request
+from flask_login import current_user
+from limits import parse
+from limits.storage import Storage
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import TooManyRequests
+
+from app import clock
+from app.extensions import db
+from app.models import AuditAction
+from app.security import audit, captcha, login_delay
+from app.security.audit import Countable
+from app.security.rate_limits import counters
+from app.security.rate_limits.counters import Counter, shared_counters, storage_errors
+from app.security.rate_limits.policies import (
+    DELAYED,
+    EVERYBODY,
+    POLICIES,
+    SITE_WIDE,
+    SITE_WIDE_ACTIONS,
+    Policy,
+    check_names,
+)
+from app.security.rate_limits.subjects import hashed, is_known_device
+
+View = Callable[..., Any]
+
+
+class Exceeded(TooManyRequests):
+    """A rate limit is reached.
+
+    Attributes:
+        policy: the name of the policy.
+        message: what to tell the user.
+    """
+
+    def __init__(self, policy: str, seconds: float, message: str) -> None:
+        self.policy, seconds = policy, max(1, math.ceil(seconds))
+        self.message = message.format(wait=_in_words(seconds))
+        super().__init__(self.message, retry_after=seconds)
+
+
+def init_app(app: Flask) -> None:
+    counters.init_app(app)
+
+
+def rate_limited(
+    *policies: str, with_passkey: Iterable[str] = (), methods: Iterable[str] = ("POST",)
+) -> Callable[[View], View]:
+    """Limit requests to a view by these policies, and by `requests`.
+
+    Args:
+        policies: names in policies.POLICIES.
+        with_passkey: the policies to use instead if the form has a passkey's answer in `credential`. Only for a view
+            that then ignores the other fields.
+        methods: the request methods that count.
+
+    Raises:
+        LookupError: at import, if a policy does not exist.
+    """
+    by_passkey = tuple(with_passkey)
+    check_names(*policies, *by_passkey)
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def limited(*args: Any, **kwargs: Any) -> Any:
+            if request.method not in methods or not current_app.config["RATELIMIT_ENABLED"]:
+                return view(*args, **kwargs)
+            names = by_passkey if by_passkey and request.form.get("credential") else policies
+            with _counted(dict.fromkeys(["requests", *names])):
+                return view(*args, **kwargs)
+
+        limited.limits = policies  # type: ignore[attr-defined]
+        return limited
+
+    return decorate
+
+
+def hit(policy: str, name: str = "") -> None:
+    """Count an action for a policy before it is done. For services, so that the limit holds whichever view calls them.
+
+    Args:
+        name: the username or email address that the policy counts by.
+
+    Raises:
+        Exceeded: the limit is reached.
+    """
+    check_names(policy)
+    if has_request_context() and current_app.config["RATELIMIT_ENABLED"]:
+        _count([policy], name)
+
+
+def allows(policy: str, name: str) -> bool:
+    """Count an action as hit() does, and return whether it is within the limit."""
+    try:
+        hit(policy, name)
+    except Exceeded:
+        return False
+    return True
+
+
+def is_guessing_notice_due() -> bool:
+    """Return whether this wrong password delays the next, and the owner has not been told of that for a day."""
+    attempt = g.get("login_attempt")
+    return attempt is not None and login_delay.is_notice_due(attempt)
+
+
+def needs_captcha(login: str | None) -> bool:
+    """Return whether login asks for the CAPTCHA because of site-wide failures. Known devices are exempt.
+
+    Args:
+        login: the name that was typed; None before the form is sent, when any device cookie counts as known.
+    """
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        return False
+    if not any(shared_counters().is_reached(Counter(name, EVERYBODY, rate)) for name, rate in SITE_WIDE.items()):
+        return False
+    with suppress(*storage_errors()):
+        return not audit.device() if login is None else not is_known_device(login)
+    return False
+
+
+class Counted(NamedTuple):
+    """The counters that one request has incremented."""
+
+    storage: Storage
+    counters: list[Counter]
+
+    def undo(self, condition: Callable[[Policy], bool]) -> None:
+        if undone := [counter for counter in self.counters if condition(POLICIES[counter.policy])]:
+            shared_counters().undo(self.storage, undone)
+
+
+@contextmanager
+def _counted(policies: Iterable[str]) -> Iterator[None]:
+    """Count a request, let the view do its work, and undo the counts of actions that did not happen."""
+    name = _name()
+    g.attempts = set()
+    counted = _count(policies, name)
+    try:
+        g.login_attempt = _start_login_attempt(policies, name)
+    except Exceeded:
+        counted.undo(lambda policy: bool(policy.actions))
+        raise
+    try:
+        yield
+    except Exception:
+        with suppress(SQLAlchemyError):
+            db.session.rollback()  # it may hold the database's lock
+        raise
+    finally:
+        _settle(counted, g.attempts)
+
+
+def _name() -> str:
+    """Return the name whose password is tried: the logged-in user's, the typed one, or the token of a link."""
+    if current_user.is_authenticated:
+        return str(current_user.username)
+    return (request.view_args or {}).get("token") or request.form.get("login", "")
+
+
+def _count(policies: Iterable[str], name: str) -> Counted:
+    """Count one request for these policies. If a limit is exceeded, undo all but `requests` and raise Exceeded."""
+    wanted = [
+        Counter(policy, subject, parse(rate))
+        for policy in policies
+        for subjects, rate in POLICIES[policy].rates.items()
+        for subject in subjects(name)
+    ]
+    storage, found = shared_counters().add(wanted)
+    counted = Counted(storage, list(found))
+    for counter, count in found.items():
+        if count > counter.rate.amount:
+            counted.undo(lambda policy: bool(policy.actions))
+            seconds: float = counter.rate.get_expiry()
+            with suppress(*storage_errors()):
+                seconds = storage.get_expiry(counter.key) - clock.now().timestamp()
+            raise Exceeded(counter.policy, seconds, POLICIES[counter.policy].message)
+    return counted
+
+
+def _start_login_attempt(policies: Iterable[str], name: str) -> login_delay.Attempt | None:
+    """Count a password attempt for the name over all networks, unless the account knows this device."""
+    if "login" not in policies or current_user.is_authenticated or is_known_device(name):
+        return None
+    try:
+        return login_delay.start_attempt(hashed(name))
+    except login_delay.Delayed as delayed:
+        raise Exceeded("login", delayed.seconds, DELAYED) from delayed
+
+
+def _settle(counted: Counted, actions: set[Countable]) -> None:
+    """Undo the counts of actions that did not happen, and add those that did to the site-wide counts."""
+    counted.undo(lambda policy: bool(policy.actions) and not policy.actions & actions)
+    if g.login_attempt and AuditAction.LOGIN_FAILED not in actions:
+        login_delay.undo(g.login_attempt)
+    if captcha.is_on():
+        happened = [
+            Counter(name, EVERYBODY, rate) for name, rate in SITE_WIDE.items() if SITE_WIDE_ACTIONS[name] & actions
+        ]
+        if happened:
+            shared_counters().add(happened)
+
+
+def _in_words(seconds: int) -> str:
+    if seconds < 60:
+        return f"{seconds} {'second' if seconds == 1 else 'seconds'}"
+    minutes = math.ceil(seconds / 60)
+    return "a minute" if minutes == 1 else f"{minutes} minutes"

@@ -1,0 +1,115 @@
+"""The table of rate limits: how often, counted by what, and what the user is told."""
+
+from typing import NamedTuple
+
+from limits import parse
+
+from app.models import AuditAction
+from app.security.audit import Attempt, Countable
+from app.security.rate_limits.subjects import (
+    Subjects,
+    by_account_and_device,
+    by_account_and_network,
+    by_name,
+    by_name_and_place,
+    by_network,
+    by_place,
+)
+
+
+class Policy(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        rates: for each kind of subject, a rate as the `limits` library writes it.
+        message: tells the user of the limit; `{wait}` is replaced by the time to wait.
+        actions: count a request only if it records one of these actions or attempts; empty: count every request.
+    """
+
+    rates: dict[Subjects, str]
+    message: str
+    actions: frozenset[Countable] = frozenset()
+
+
+DELAYED = (
+    "Many wrong passwords were tried for this account. Wait {wait} and try again, or have a link sent to you, which"
+    " logs you in now."
+)
+
+POLICIES = {
+    "login": Policy(
+        {by_name_and_place: "5 per 5 minutes", by_place: "30 per 5 minutes"},
+        "Many wrong passwords were tried from here. Wait {wait} and try again, or have a link sent to you.",
+        frozenset({AuditAction.LOGIN_FAILED}),
+    ),
+    "login_attempts": Policy(
+        {by_name_and_place: "30 per 5 minutes"},
+        "This account was logged in to many times from here. Wait {wait}, then try again.",
+        frozenset({Attempt.PASSWORD_CHECKED}),
+    ),
+    "passkey": Policy(
+        {by_network: "30 per 5 minutes"},
+        "Many unknown passkeys were tried from your network. Wait {wait}, or log in another way.",
+        frozenset({Attempt.PASSKEY_FAILED}),
+    ),
+    "passkey_options": Policy(
+        {by_network: "300 per 5 minutes"},
+        "Many passkey logins were started from here. Wait {wait}, then try again.",
+    ),
+    "reauthentication": Policy(
+        {by_account_and_device: "20 per hour"},
+        "Many wrong passwords were tried for this account. Wait {wait}, then try again.",
+        frozenset({AuditAction.LOGIN_FAILED}),
+    ),
+    "code": Policy(
+        {by_network: "30 per 5 minutes"},
+        "Many wrong codes were tried from your network. Wait {wait}, then try again.",
+        frozenset({Attempt.CODE_FAILED}),
+    ),
+    "session": Policy(
+        {by_account_and_network: "30 per 5 minutes"},
+        "This account was logged in to many times from here. Wait {wait}, then try again.",
+    ),
+    "registration": Policy(
+        {by_network: "60 per hour"},
+        "Many people registered from your network. Wait {wait}, then try again.",
+    ),
+    "email": Policy(
+        {by_network: "60 per hour"},
+        "Many emails were requested from your network. Wait {wait}, then try again.",
+    ),
+    "mailbox": Policy(
+        {by_name: "10 per hour"},
+        "Many emails were sent to this address. Wait {wait}, then try again.",
+    ),
+    "provider_start": Policy(
+        {by_network: "300 per 5 minutes"},
+        "Many logins were started from your network. Wait {wait}, then try again.",
+    ),
+    "provider_return": Policy(
+        {by_network: "600 per 5 minutes"},
+        "Many logins at a provider came back to your network. Wait {wait}, then try again.",
+    ),
+    "availability": Policy(
+        {by_network: "300 per hour"},
+        "Many names and addresses were tried from your network. Wait {wait}, then try again.",
+    ),
+    "requests": Policy(
+        {by_place: "600 per 5 minutes"},
+        "Many forms were sent from your network. Wait {wait}, then try again.",
+    ),
+}
+
+# Site-wide counts of all users. Above them login asks unknown devices for the CAPTCHA; nobody is refused.
+SITE_WIDE = {"login": parse("1000 per 5 minutes"), "registration": parse("600 per 10 minutes")}
+SITE_WIDE_ACTIONS: dict[str, set[Countable]] = {
+    "login": {AuditAction.LOGIN_FAILED},
+    "registration": {AuditAction.REGISTERED, AuditAction.REGISTERED_AGAIN},
+}
+EVERYBODY = "everybody"  # their subject
+
+
+def check_names(*names: str) -> None:
+    """Raise LookupError if a name is not in the table."""
+    if unknown := {*names} - POLICIES.keys():
+        raise LookupError(f"There is no policy {', '.join(sorted(unknown))} in {__name__}.")

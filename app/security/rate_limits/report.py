@@ -1,0 +1,73 @@
+"""What administrators see of the counters, and how they clear one."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import cast
+
+from flask import current_app
+from limits.storage import RedisStorage, Storage
+
+from app import clock
+from app.security import audit, login_delay
+from app.security.rate_limits.counters import shared_counters
+from app.security.rate_limits.storage import DatabaseStorage
+from app.security.rate_limits.subjects import hashed
+
+LOGIN_DELAY = "login_delay"  # listed beside the policies
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One counter that has not expired."""
+
+    policy: str
+    subject: str
+    count: int
+    limit: int
+    expires_at: float  # seconds since 1970
+    key: str
+
+    @property
+    def is_full(self) -> bool:
+        return self.count >= self.limit and self.expires_at > clock.now().timestamp()
+
+    def clear(self) -> None:
+        if self.policy == LOGIN_DELAY:
+            login_delay.clear(self.key)
+        else:
+            shared_counters().storage.clear(self.key)
+
+
+def entries() -> Iterator[Entry]:
+    """Yield what all processes count now. Raises one of counters.storage_errors() if they can't be reached."""
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        return
+    storage = shared_counters().storage
+    for key in _keys(storage):
+        subject, policy, limit, *_ = key.partition("/")[2].rsplit("/", 4)
+        yield Entry(policy, subject, storage.get(key), int(limit), storage.get_expiry(key), key)
+    for delay in login_delay.entries():
+        yield Entry(
+            LOGIN_DELAY, delay.id, delay.failures, login_delay.FREE_ATTEMPTS, delay.blocked_until / 1000, delay.id
+        )
+
+
+def entries_of(*names: str) -> list[Entry]:
+    """Return what is counted now for these networks, IP addresses, usernames or email addresses."""
+    wanted = {subject for name in names for subject in _subjects(name)}
+    return [entry for entry in entries() if wanted & set(entry.subject.split())]
+
+
+def _keys(storage: Storage) -> list[str]:
+    if isinstance(storage, DatabaseStorage):
+        return list(storage.keys())
+    found = cast(RedisStorage, storage).storage.scan_iter(f"{RedisStorage.PREFIX}:*")
+    return sorted(key.decode().partition(":")[2] for key in found)
+
+
+def _subjects(name: str) -> list[str]:
+    with suppress(ValueError):
+        return audit.networks(str(ip_network(name, strict=False).network_address))
+    return [hashed(name)]
