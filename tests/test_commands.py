@@ -383,7 +383,7 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
     assert outbox.link().rpartition("/")[2] not in result.output
     assert is_logged_in(client), "nothing is changed by the email"
     line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
-    assert (line.action, line.user_id, line.detail) == ("reset_requested", ada.id, {"by": "administrator"})
+    assert (line.action, line.user_id, line.detail) == ("reset_requested", ada.id, {"by": "command_line"})
 
     new = "a heron over the lock"
     another_client.post(outbox.link(), data={"password": new, "confirm_password": new})
@@ -412,7 +412,7 @@ def test_history_tells_that_it_was_an_administrator(flask):
     actions += ["deletion_requested", "deletion_cancelled"]
     assert [line.action for line in lines] == actions
     assert {line.user_id for line in lines} == {User.find("eve").id}
-    assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "administrator"}, "", "")] * 8
+    assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "command_line"}, "", "")] * 8
 
 
 # flask users log-out --all, delete, cancel-deletion, export, purge, cleanup
@@ -479,7 +479,7 @@ def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, 
     assert flask("users", "purge").stdout == "1 account is deleted.\n"
     assert User.find("ada") is None
     line = db.session.scalar(select(AuditEvent))
-    assert (line.action, line.user_id, line.detail) == ("account_deleted", None, {"by": "administrator"})
+    assert (line.action, line.user_id, line.detail) == ("account_deleted", None, {"by": "command_line"})
 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
@@ -492,7 +492,7 @@ def test_an_account_is_deleted_at_once(flask, client, ada, bob, outbox, options,
     assert (count(OutboxEmail), db.session.scalars(select(User.username)).all()) == (0, ["bob"])
     assert not is_logged_in(client)
     assert [(line.action, line.detail) for line in db.session.scalars(select(AuditEvent))] == [
-        ("account_deleted", {"by": "administrator"})
+        ("account_deleted", {"by": "command_line"})
     ]
 
 

@@ -534,7 +534,7 @@ def test_an_administrator_lets_the_next_login_pass_once(app, owner, ada, flask, 
     assert browser.log_in(ada).location == "/"
     assert history()[-4:] == ["next_login_trusted", "next_login_trust_used", "logged_in", "new_device"]
     detail = db.session.scalar(select(AuditEvent.detail).where(AuditEvent.action == AuditAction.NEXT_LOGIN_TRUSTED))
-    assert detail["by"] == "administrator"
+    assert detail["by"] == "command_line"
     assert app.test_client().log_in(ada).location == VERIFY, "once"
 
 

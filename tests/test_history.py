@@ -168,10 +168,10 @@ def test_what_administrators_do_is_told_as_theirs(app, client, ada):
         contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
     client.log_in(ada)
     [own, *theirs] = [line.partition(" UTC") for line in lines(client.get(PAGE))]
-    assert "those who run" not in own[0]
+    assert "administrator" not in own[0]
     told = [re.sub(r" \d.*", "", line[0]) for line in theirs]
     assert told == [
-        f"{words}, by those who run this site"
+        f"{words}, by an administrator at the command line"
         for words in (
             "You were logged out everywhere",
             "A link to choose a new password was requested",

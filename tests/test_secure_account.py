@@ -140,7 +140,7 @@ def unlink_identities(user, session):
 
 
 def ask_for_deletion(user, session):
-    account_deletion.request_deletion(user)
+    account_deletion.request(user)
 
 
 STEPS = [add_app, remove_passkeys, renew_codes, link_identity, ask_for_deletion]

@@ -1,4 +1,4 @@
-"""Accounts that are shut and opened again, and those that go for good."""
+"""Account deletion: requested, cancelled within a grace period of 14 days, or carried out."""
 
 from datetime import timedelta
 
@@ -14,57 +14,44 @@ from app.security import audit
 GRACE = timedelta(days=14)
 
 
-def deactivate(user: User) -> None:
-    """Keep a person out, from the next request on. Nothing is lost."""
-    if user.is_active:
-        user.deactivated_at = clock.now()
-        sessions.revoke_all(user, reason=LogoutReason.DEACTIVATED)
-        audit.record(user, AuditAction.DEACTIVATED)
-
-
-def activate(user: User) -> None:
-    """Let a person in again."""
-    if not user.is_active:
-        user.deactivated_at = None
-        audit.record(user, AuditAction.ACTIVATED)
-
-
-def request_deletion(user: User) -> None:
-    """Have the account deleted after 14 days, in which its address and name stay taken; sign it out everywhere."""
-    user.deletion_due_at = clock.now() + GRACE
+def request(user: User) -> None:
+    """Schedule the deletion of the account and revoke its sessions. Its email address and username stay taken."""
+    old, user.deletion_due_at = user.deletion_due_at, clock.now() + GRACE
     sessions.revoke_all(user, reason=LogoutReason.DELETION)
-    event = audit.record(user, AuditAction.DELETION_REQUESTED)
-    if user.confirmed:  # else strangers could be written to
+    detail = {"old": old and old.isoformat(), "new": user.deletion_due_at.isoformat()}
+    event = audit.record(user, AuditAction.DELETION_REQUESTED, **detail)
+    if user.confirmed:  # an unconfirmed address may belong to somebody else
         outbox.enqueue("deletion_requested", user, event=event, due=clock.day(user.deletion_due_at))
 
 
 def cancel(user: User) -> None:
-    """Take that back."""
+    """Cancel the deletion of the account, if there is one scheduled."""
     if user.deletion_due_at:
-        user.deletion_due_at = None
-        event = audit.record(user, AuditAction.DELETION_CANCELLED)
+        old, user.deletion_due_at = user.deletion_due_at, None
+        event = audit.record(user, AuditAction.DELETION_CANCELLED, old=old.isoformat(), new=None)
         if user.confirmed:
             outbox.enqueue("deletion_cancelled", user, event=event)
 
 
 def is_due() -> list[ColumnElement[bool]]:
-    """Return the conditions that an account meets whose grace is over: not one that its owner could not keep."""
+    """Return the conditions of an account whose grace period is over. A deactivated user could not cancel."""
     return [User.deletion_due_at <= clock.now(), User.deactivated_at.is_(None)]
 
 
 def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True) -> bool:
-    """Delete an account and all that hangs on it, if it meets `conditions` still; say whether it did.
+    """Delete the account and its personal data now; return False if it no longer meets `conditions`.
 
-    A last email goes to its address, and leaves nothing behind.
+    Args:
+        send_notice: send a last email to a confirmed address, which is deleted once it is sent.
     """
-    email, is_proved = user.email, user.confirmed
-    gone = {"user_id": user.id, "email": email, "username": user.username}
-    mine = update(User).where(User.id == user.id, *conditions)
-    if not rows_changed(mine.values(login_count=User.login_count)):  # the row is ours from here on
+    email, is_confirmed = user.email, user.confirmed
+    signal = {"user_id": user.id, "email": email, "username": user.username}
+    same = update(User).where(User.id == user.id, *conditions)
+    if not rows_changed(same.values(login_count=User.login_count)):  # locks the row
         return False
     personal_data.erase(user)
     audit.record(None, AuditAction.ACCOUNT_DELETED)
-    signals.send_after_commit(db.session(), signals.user_deleted, **gone)
-    if send_notice and is_proved:
+    signals.send_after_commit(db.session(), signals.user_deleted, **signal)
+    if send_notice and is_confirmed:
         outbox.enqueue("account_deleted", None, to=email)
     return True

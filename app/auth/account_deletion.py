@@ -44,7 +44,7 @@ def export():
 def delete():
     form = DeleteForm()
     if form.validate_on_submit():
-        account_deletion.request_deletion(current_user)
+        account_deletion.request(current_user)
         db.session.commit()
         due = current_user.deletion_due_at
         logout_user()

@@ -4,11 +4,13 @@
 from functools import wraps
 
 import click
-from flask import current_app, g
+from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import db
+from app.models import Actor
+from app.security import audit
 
 
 class Commands(AppGroup):
@@ -29,10 +31,10 @@ def say_where():
 def _for_administrators(function):
     @wraps(function)
     def run(*args, **options):
-        g.is_administrator = True  # history says so
         say_where()
         try:
-            return function(*args, **options)
+            with audit.acting_as(Actor.COMMAND_LINE):
+                return function(*args, **options)
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
             advice = "Is DATABASE_URL right, and has `flask db upgrade` been run?"

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.accounts import (
     account_deletion,
+    administration,
     cleanup,
     device_verification,
     passwords,
@@ -75,7 +76,7 @@ def create(email, username, password, no_input, confirmed, admin):
         raise click.ClickException(str(error)) from None
     except registration.Taken as error:
         raise click.ClickException("This address or name is already in use.") from error
-    user.is_admin = admin
+    administration.set_admin(user, admin)
     db.session.commit()
     click.echo(f"{user.username} <{user.email}> has an account.")
 
@@ -109,7 +110,7 @@ def show(user):
 @one_user
 def deactivate(user):
     """Keep a person out, from the next request on. Nothing is lost."""
-    account_deletion.deactivate(user)
+    administration.deactivate(user)
     click.echo(f"{user.username} can't log in any more. To undo: flask users activate {user.username}")
 
 
@@ -117,7 +118,7 @@ def deactivate(user):
 @one_user
 def activate(user):
     """Let a deactivated person in again."""
-    account_deletion.activate(user)
+    administration.activate(user)
     click.echo(f"{user.username} can log in again.")
 
 
@@ -198,7 +199,7 @@ def delete(user, now, confirm):
     if now:
         account_deletion.purge(user)
     else:
-        account_deletion.request_deletion(user)
+        account_deletion.request(user)
     click.echo(f"{name} {'is deleted' if now else 'will be deleted ' + when}.")
 
 

@@ -1,7 +1,7 @@
 """The tables, and the enums of what stands in them."""
 
 from app.models.audit_action import Action, AuditAction, Severity
-from app.models.audit_event import AuditEvent
+from app.models.audit_event import Actor, AuditEvent
 from app.models.authenticator import Authenticator
 from app.models.credential import Credential, RemovedCredential
 from app.models.device import Device
@@ -22,6 +22,7 @@ from app.models.user_session import UserSession
 
 __all__ = [
     "Action",
+    "Actor",
     "AuditAction",
     "AuditEvent",
     "Authenticator",

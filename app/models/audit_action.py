@@ -174,6 +174,7 @@ class AuditAction(Action):
     )
     DELETION_CANCELLED = "deletion_cancelled", "Deletion of the account was cancelled", _NOTICE
     ACCOUNT_DELETED = "account_deleted", "The account was deleted", _NOTICE
+    ADMIN_CHANGED = "admin_changed", "Your administrator rights were changed", _NOTICE
     DEACTIVATED = (
         "deactivated",
         "Your account was deactivated",
