@@ -412,7 +412,7 @@ def test_history_tells_that_it_was_an_administrator(flask):
     actions += ["deletion_requested", "deletion_cancelled"]
     assert [line.action for line in lines] == actions
     assert {line.user_id for line in lines} == {User.find("eve").id}
-    assert [(line.detail, line.ip, line.user_agent) for line in lines] == [({"by": "command_line"}, "", "")] * 8
+    assert {(line.detail["by"], line.ip, line.user_agent) for line in lines} == {("command_line", "", "")}
 
 
 # flask users log-out --all, delete, cancel-deletion, export, purge, cleanup

@@ -13,8 +13,9 @@ from test_passwords import FIREFOX, NEW
 from test_sessions import lines
 
 from app import clock as clocks
+from app.accounts import account_deletion, administration, usernames
 from app.extensions import db
-from app.models import Action, AuditAction, AuditEvent, UserSession
+from app.models import Action, Actor, AuditAction, AuditEvent, UserSession
 from app.security import audit
 
 PAGE = "/auth/history"
@@ -180,6 +181,49 @@ def test_what_administrators_do_is_told_as_theirs(app, client, ada):
         )
     ]
     assert {line[2] for line in theirs} == {""}, "from no address"
+
+
+def test_page_command_and_administrator_share_a_service_and_the_history_names_each(app, client, ada, bob, clock):
+    client.log_in(ada)
+    client.post("/auth/delete", data={"email": ada.email})
+    contextvars.Context().run(app.test_cli_runner().invoke, args=["users", "delete", "ada", "--yes"])
+    with audit.acting_as(Actor.ADMINISTRATOR, bob):
+        account_deletion.request(ada)
+    db.session.commit()
+    requested = select(AuditEvent).where(AuditEvent.action == AuditAction.DELETION_REQUESTED).order_by(AuditEvent.id)
+    by_page, by_command, by_administrator = [event.detail for event in db.session.scalars(requested)]
+    due = (clock.time + timedelta(days=14)).isoformat()
+    assert by_page == {"old": None, "new": due}
+    assert by_command == {"old": due, "new": due, "by": "command_line"}
+    assert by_administrator == {"old": due, "new": due, "by": "administrator", "acting_user": bob.id}
+
+    account_deletion.cancel(ada)
+    db.session.commit()
+    client.log_in(ada)
+    told = [
+        line.partition(" requested")[2].partition(clock.time.strftime(" %-d"))[0] for line in lines(client.get(PAGE))
+    ]
+    assert told[2:5] == [", by an administrator", ", by an administrator at the command line", ""]
+
+
+def test_every_changed_value_is_kept_old_and_new(client, ada, bob, outbox):
+    client.log_in(bob)
+    client.post("/auth/unconfirmed", data={"email": "robert@example.com"})
+    usernames.change(ada, "lovelace")
+    for is_admin in (True, False):
+        administration.set_admin(ada, is_admin)
+    administration.deactivate(ada)
+    administration.activate(ada)
+    db.session.commit()
+    events = select(AuditEvent).where(AuditEvent.action != AuditAction.LOGGED_IN).order_by(AuditEvent.id)
+    assert [(event.action, event.detail["old"], event.detail["new"]) for event in db.session.scalars(events)] == [
+        ("email_corrected", "bob@example.com", "robert@example.com"),
+        ("username_changed", "ada", "lovelace"),
+        ("admin_changed", False, True),
+        ("admin_changed", True, False),
+        ("deactivated", False, True),
+        ("activated", True, False),
+    ]
 
 
 def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, clock):
