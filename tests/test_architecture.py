@@ -40,7 +40,17 @@ FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
 SHARED_IN_AUTH = {
     f"app.auth.{name}"
-    for name in ("access", "account_state", "blueprint", "forms", "held_forms", "login_flow", "next_url", "pages")
+    for name in (
+        "access",
+        "account_state",
+        "blueprint",
+        "forms",
+        "held_forms",
+        "login_flow",
+        "next_url",
+        "pages",
+        "registration_forms",
+    )
 }
 OPEN_TO_ALL_DOORS = {"app.auth.access", "app.auth.login_flow", "app.auth.forms"}  # an application's own packages, too
 

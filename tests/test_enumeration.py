@@ -4,14 +4,15 @@ import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, without_tokens
 
-from app.accounts import registration
+import app as application
 from app.extensions import db
-from app.models import AuditEvent, EmailChange, User, UserSession
+from app.models import AuditEvent, EmailChange, User, UserSession, user
 
 pytestmark = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 
@@ -44,6 +45,16 @@ def reset(client, outbox, email, password):
     client.post("/auth/reset", data={"email": email})
     link = outbox.link()
     return client.post(link, data={"password": password, "confirm_password": password})
+
+
+# The policy
+
+
+def test_only_the_policy_reads_the_setting(settings):
+    sources = [*Path(application.__file__).parent.rglob("*.py"), *Path(application.__file__).parent.rglob("*.html")]
+    reading = re.compile(r"""(?:\[["']|\(["']|config\.)PREVENT_ENUMERATION""")
+    found = [path.name for path in sources for _ in reading.findall(path.read_text("utf-8"))]
+    assert found == ["enumeration.py"]
 
 
 # Registering
@@ -205,7 +216,7 @@ def test_a_username_that_another_takes_meanwhile_is_said_too(client, another_cli
 
 def test_ten_who_register_one_address_at_the_same_moment_all_get_one_answer(app, outbox, monkeypatch):
     """All have found the address free, and none has written yet."""
-    start, waiting, hash_password = threading.Barrier(10), iter(range(10)), registration.hash_password
+    start, waiting, hash_password = threading.Barrier(10), iter(range(10)), user.hash_password
 
     def hash_and_wait(password):
         if next(waiting, None) is not None:  # who tries again does not wait
@@ -217,7 +228,7 @@ def test_ten_who_register_one_address_at_the_same_moment_all_get_one_answer(app,
         answer = app.test_client().post("/auth/register", data=form)
         return answer.status_code, answer.location
 
-    monkeypatch.setattr(registration, "hash_password", hash_and_wait)
+    monkeypatch.setattr(user, "hash_password", hash_and_wait)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(register, range(10)))

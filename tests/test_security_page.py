@@ -164,7 +164,7 @@ BESIDE_THE_TABLE = [
         f"{device_verification.MAX_HOURLY} an hour, {device_verification.MAX_DAILY} a day",
         "an account",
     ),
-    ("another address before the first is confirmed", f"{registration.CORRECTIONS} an hour", "an account"),
+    ("another address before the first is confirmed", f"{registration.MAX_CORRECTIONS} an hour", "an account"),
     ("known devices", f"{sessions.MOST_DEVICES}; the one not seen for longest is forgotten", "an account"),
     ("sessions", f"{sessions.MOST} at once; the one not seen for longest is logged out", "an account"),
     (
@@ -181,7 +181,7 @@ def test_how_often_anything_may_be_tried():
         (TRIED[name], rate(said), COUNTED_FOR[by]) for name in POLICIES for by, said in POLICIES[name].rates.items()
     ]
     assert sorted(table("| | at most | counted for |")) == sorted(made + BESIDE_THE_TABLE)
-    assert span(registration.CORRECTIONS_WITHIN) == "1 hour"
+    assert span(registration.CORRECTION_WINDOW) == "1 hour"
 
 
 # What is kept

@@ -6,7 +6,7 @@ import threading
 from flask import current_app
 from sqlalchemy import exists
 
-from app.accounts import common_passwords, email_ownership, sessions
+from app.accounts import common_passwords, email_ownership, enumeration, sessions
 from app.email import budgets, outbox
 from app.models import AuditAction, LogoutReason, Passkey, User, UserSession
 from app.models.outbox_email import Budget, Status
@@ -24,8 +24,7 @@ def authenticate(login: str, password: str) -> User | None:
     user = User.find(login)
     audit.note_attempt(audit.Attempt.PASSWORD_CHECKED)
     is_right = check_password(user.password_hash if user else None, password)
-    # With PREVENT_ENUMERATION, one who registers would else learn whether the address was free.
-    if not user or not is_right or (not user.confirmed and current_app.config["PREVENT_ENUMERATION"]):
+    if not user or not is_right or not (user.confirmed or enumeration.policy().logs_in_unconfirmed):
         audit.record(user, AuditAction.LOGIN_FAILED)
         if rate_limits.is_guessing_notice_due():
             outbox.warn("password_guessing", user)

@@ -1,12 +1,13 @@
-"""Becoming a member: which names and addresses will do, and the email that confirms the address."""
+"""Registration: creating an account, and confirming its email address by a link, a code or an administrator."""
 
+import logging
 import math
 import secrets
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, true, update
+from sqlalchemy import Column, ColumnElement, and_, case, func, insert, inspect, literal, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, signals
@@ -15,87 +16,94 @@ from app.email import budgets, outbox
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
-from app.models.logins import normal_email as normal_email  # for those who call these verbs
+from app.models.logins import normal_email as normal_email  # part of this service's interface
 from app.models.user import is_free
 from app.security import audit, rate_limits
-from app.security.hashing import hash_password
 from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
 
-RESEND_EVERY = timedelta(seconds=60)  # the first email counts
-RESENDS, RESENDS_WITHIN = 5, timedelta(hours=6)
+RESEND_INTERVAL = timedelta(seconds=60)  # also after the first email
+MAX_RESENDS, RESEND_WINDOW = 5, timedelta(hours=6)
 
-CORRECTIONS, CORRECTIONS_WITHIN = 5, timedelta(hours=1)
-
-# For "did you mean": where many mailboxes are, what is no slip of those, and slips of "com".
-PROVIDERS = "fastmail gmail googlemail hotmail icloud outlook protonmail yahoo".split()
-OTHERS = "email hushmail mail mailo rocketmail tutamail ymail zmail".split()
-SLIPS_OF_COM = "cim cm cmo co comm con coom cpm ocm om vom xom".split()
+MAX_CORRECTIONS, CORRECTION_WINDOW = 5, timedelta(hours=1)
 
 USERS = User.metadata.tables["users"]
-KEYS = ("users.email_key", "users.username_key")
+
+log = logging.getLogger(__name__)
 
 
 class Taken(Exception):
-    """Somebody else has this address or this name."""
+    """Another account has the email address or the username, or may get the address back."""
 
 
-class Refused(Exception):
-    """The database takes no such account: its row breaks a rule that is not about the address or the name."""
+class ConstraintViolated(Exception):
+    """The new row violates a constraint of `users` that is not about the email address or the username."""
 
 
-def register(email: str, username: str, password: str | None, confirmed: bool = False) -> User:
-    """Make an account, and queue the email that confirms its address, or asks for its first password.
+@dataclass(frozen=True)
+class NewAccount:
+    """What an account is created from, whichever page, provider or command asks for it."""
 
-    Raises Taken if somebody has the address, may get it back, or has the name; Refused if the row breaks another rule.
+    email: str
+    username: str
+    password: str | None = field(default=None, repr=False)
+    confirmed: bool = False
+    invited: bool = False  # an administrator creates it: without a password, the email asks the user to choose one
+    profile: dict[str, Any] = field(default_factory=dict)  # columns that an application adds to User, see below
+
+
+def profile_columns() -> dict[str, Column[Any]]:
+    """Return the columns of User that a profile can have, by attribute: all that NewAccount does not name itself."""
+    own = {field.name for field in fields(NewAccount)}
+    return {name: column for name, column in inspect(User).columns.items() if name not in own}
+
+
+def create(new: NewAccount) -> User:
+    """Create an account, and enqueue the email that confirms its address or asks for its first password.
+
+    Raises:
+        Taken: another account has the address or the username.
+        ConstraintViolated: the row violates another constraint, such as an application's own.
+        rate_limits.Exceeded: too many accounts were created from this network.
     """
-    user, is_new = _add(email, username, password, confirmed)
-    if not user or not is_new:
+    user = User.find(new.email) if _insert(new) else None
+    if user is None:
         raise Taken
     audit.record(user, AuditAction.REGISTERED)
-    if confirmed:
+    if new.confirmed:
         signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
-    if password is None:
+    if new.invited and new.password is None:
         outbox.enqueue("first_password", user)
-    elif not confirmed:
+    elif not new.confirmed:
         _send_email(user)
     return user
 
 
-def join(email: str, username: str, confirmed: bool) -> User:
-    """Make an account for who has another way in than a password, and queue the email that confirms its address.
+def create_concealed(new: NewAccount) -> None:
+    """Create an account, or notify the owner of the address, with the same work and no answer.
 
-    Raises Taken as register() does.
+    Raises what create() raises; Taken only for the username.
     """
-    user, is_new = _add(email, username, None, confirmed)
-    if not user or not is_new:
-        raise Taken
-    audit.record(user, AuditAction.REGISTERED)
-    if confirmed:
-        signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
-    if not confirmed:
-        _send_email(user)
-    return user
-
-
-def register_unseen(email: str, username: str, password: str) -> None:
-    """Register with the same work and no answer, whether or not the address has an account: its owner is told.
-
-    Raises Taken if somebody has the name.
-    """
-    user, is_new = _add(email, username, password, confirmed=False, is_unseen=True)
-    budget = budgets.budget_for(email)
+    _insert(new, is_concealed=True)
+    user = User.find(new.email)
+    budget = budgets.budget_for(new.email)
+    is_new = user is not None and user.username == new.username
     audit.record(user, AuditAction.REGISTERED if is_new else AuditAction.REGISTERED_AGAIN)
     if not budget:
         return
     if user and is_new:
         outbox.enqueue("confirm", user, budget=budget)
     else:
-        outbox.enqueue("account_exists", user, to=user.email if user else email, budget=budget)
+        outbox.enqueue("account_exists", user, to=user.email if user else new.email, budget=budget)
+
+
+def is_taken(email: str, user: User | None = None) -> bool:
+    """Say whether an account other than `user` has this address, or may get it back."""
+    return not db.session.scalar(select(and_(*is_free(email_key(email), user.id if user else None))))
 
 
 def confirm(token: Token) -> bool:
-    """Confirm the email address by a mailed link. Return False if another request was faster."""
+    """Confirm the email address that the token was issued for; return False if another request was faster."""
     if not token.consume(confirmed=True):
         return False
     audit.record(token.user, AuditAction.CONFIRMED)
@@ -103,7 +111,7 @@ def confirm(token: Token) -> bool:
 
 
 def confirm_by_code(user: User, code: str) -> bool:
-    """Confirm the address by the code in the email, and say whether it was right."""
+    """Confirm the email address by the code of the newest email; return False if the code is wrong."""
     challenge = _challenge(user)
     if not challenge or not challenge.use(code) or not user.consume(TokenPurpose.CONFIRM, confirmed=True):
         audit.note_attempt(audit.Attempt.CODE_FAILED)
@@ -112,17 +120,24 @@ def confirm_by_code(user: User, code: str) -> bool:
     return True
 
 
-def correct(user: User, email: str) -> bool:
-    """Have another address instead of one that was never confirmed, and say whether it was free; the email goes there.
+def confirm_manually(user: User) -> None:
+    """Confirm the email address without proof, for an administrator."""
+    user.confirmed = True
+    audit.record(user, AuditAction.CONFIRMED)
 
-    Raises ValueError, with a reason in words, after five within the hour, or if the address gets too many emails.
+
+def correct(user: User, email: str) -> bool:
+    """Replace an email address that was never confirmed, and send the confirmation there; return False if it is taken.
+
+    Raises:
+        ValueError: a limit is reached; its message is for the user.
     """
-    hour = (
+    recent = (
         AuditEvent.user_id == user.id,
         AuditEvent.action == AuditAction.EMAIL_CORRECTED,
-        AuditEvent.at > clock.now() - CORRECTIONS_WITHIN,
+        AuditEvent.at > clock.now() - CORRECTION_WINDOW,
     )
-    if (db.session.scalar(select(func.count()).where(*hour)) or 0) >= CORRECTIONS:
+    if (db.session.scalar(select(func.count()).where(*recent)) or 0) >= MAX_CORRECTIONS:
         raise ValueError("You have changed it often. Wait an hour, then try again.")
     if not budgets.budget_for(email):
         raise ValueError("Many emails went there lately. Wait an hour, then try again.")
@@ -134,27 +149,15 @@ def correct(user: User, email: str) -> bool:
     return True
 
 
-def near_miss(email: str) -> str | None:
-    """Return the address that may have been meant, if the domain looks like a slip in a well-known one."""
-    local, _, domain = email.rpartition("@")
-    name, _, ending = domain.lower().partition(".")
-    likely = [name] if name in OTHERS else get_close_matches(name, PROVIDERS, n=1, cutoff=0.8)
-    meant = f"{likely[0]}.{'com' if ending in SLIPS_OF_COM else ending}" if likely else domain.lower()
-    return f"{local}@{meant}" if meant != domain.lower() else None
-
-
-def confirm_manually(user: User) -> None:
-    """Take an address as confirmed on an administrator's word."""
-    user.confirmed = True
-    audit.record(user, AuditAction.CONFIRMED)
-
-
 def send_again(user: User) -> bool:
-    """Queue another confirmation email, if it is time; one conditional UPDATE, so that two clicks send one."""
+    """Enqueue another confirmation email; return False if it is too early.
+
+    One conditional UPDATE decides, so that two clicks send one email.
+    """
     now = clock.now()
     if seconds_to_wait(user):
         return False
-    earlier = or_(User.confirmation_sent_at.is_(None), User.confirmation_sent_at <= now - RESEND_EVERY)
+    earlier = or_(User.confirmation_sent_at.is_(None), User.confirmation_sent_at <= now - RESEND_INTERVAL)
     unconfirmed = update(User).where(User.id == user.id, User.confirmed.is_(False), earlier)
     if not rows_changed(unconfirmed.values(confirmation_sent_at=now)):
         return False
@@ -163,8 +166,23 @@ def send_again(user: User) -> bool:
     return True
 
 
+def seconds_to_wait(user: User) -> int:
+    """Return the seconds until the user may ask for another confirmation email."""
+    now = clock.now()
+    resent = select(func.count(), func.min(AuditEvent.at)).where(
+        AuditEvent.user_id == user.id,
+        AuditEvent.action == AuditAction.CONFIRMATION_RESENT,
+        AuditEvent.at > now - RESEND_WINDOW,
+    )
+    count, first = db.session.execute(resent).one()
+    waits = [now] if user.confirmation_sent_at is None else [user.confirmation_sent_at + RESEND_INTERVAL]
+    if count >= MAX_RESENDS:
+        waits.append(first + RESEND_WINDOW)
+    return max(0, math.ceil((max(waits) - now).total_seconds()))
+
+
 def last_email(user: User) -> OutboxEmail | None:
-    """Return the newest confirmation email to the address that the account has now."""
+    """Return the newest confirmation email to the account's present address."""
     mine = (
         OutboxEmail.user_id == user.id,
         OutboxEmail.name == "confirm",
@@ -173,75 +191,53 @@ def last_email(user: User) -> OutboxEmail | None:
     return db.session.scalar(select(OutboxEmail).where(*mine).order_by(OutboxEmail.id.desc()).limit(1))
 
 
-def seconds_to_wait(user: User) -> int:
-    """Return how long until another confirmation email can be asked for."""
-    now = clock.now()
-    resent = select(func.count(), func.min(AuditEvent.at)).where(
-        AuditEvent.user_id == user.id,
-        AuditEvent.action == AuditAction.CONFIRMATION_RESENT,
-        AuditEvent.at > now - RESENDS_WITHIN,
-    )
-    count, first = db.session.execute(resent).one()
-    waits = [now] if user.confirmation_sent_at is None else [user.confirmation_sent_at + RESEND_EVERY]
-    if count >= RESENDS:
-        waits.append(first + RESENDS_WITHIN)
-    return max(0, math.ceil((max(waits) - now).total_seconds()))
+def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
+    """Insert the account if its address is free, and say whether a row was inserted: always, if `is_concealed`.
 
-
-def is_taken(email: str, user: User | None = None) -> bool:
-    """Say whether somebody but `user` has this address, or may get it back."""
-    return not db.session.scalar(select(and_(*is_free(email_key(email), user.id if user else None))))
-
-
-def _add(
-    email: str, username: str, password: str | None, confirmed: bool, is_unseen: bool = False
-) -> tuple[User | None, bool]:
-    """Insert an account, if the address is free; return whose it is now, and whether that is the new one.
-
-    One statement decides, and is the same whoever has the address. `is_unseen`: if it is not free, the name is taken
-    all the same, by an account that nobody can have: else it would tell. Raises rate_limits.Exceeded if too many people
-    registered from this network, by whichever form, button or provider.
+    One statement does the same work whether or not the address is free. A concealed row whose address is not free
+    gets an address that nobody can have and no password. It reserves the username, as the row of a free address would:
+    otherwise a second registration with that name would tell the two cases apart.
     """
     rate_limits.hit("registration")
-    new: dict[str, Any] = {
-        "email": email,
-        "email_key": email_key(email),
-        "username": username,
-        "username_key": username.lower(),
-        "password_hash": None if password is None else hash_password(password),
-        "password_version": 1,
-        "confirmed": confirmed,
-        "confirmation_sent_at": None if confirmed else clock.now(),
-    }
-    values: dict[str, ColumnElement[Any]] = {name: literal(value, USERS.c[name].type) for name, value in new.items()}
-    free = and_(*is_free(new["email_key"]))
-    if is_unseen:
+    values = _values(new)
+    is_address_free = and_(*is_free(email_key(new.email)))
+    if is_concealed:
         nobody = f"{secrets.token_hex(16)}@invalid"
         for name, value in {"email": nobody, "email_key": nobody, "password_hash": None}.items():
-            values[name] = case((free, values[name]), else_=literal(value, USERS.c[name].type))
-    row = select(*values.values()).where(true() if is_unseen else free)
-    adding = insert(USERS).from_select(list(values), row).execution_options(preserve_rowcount=True)
+            values[name] = case((is_address_free, values[name]), else_=literal(value, USERS.c[name].type))
+    row = select(*values.values()).where(true() if is_concealed else is_address_free)
     try:
-        added = rows_changed(adding)
+        return rows_changed(insert(USERS).from_select(list(values), row).execution_options(preserve_rowcount=True)) == 1
     except IntegrityError as error:
-        if not is_duplicate(error, *KEYS):
-            raise Refused(f"The account can't be made: {broken_rule(error)}") from None  # which would show the row
-        raise Taken from error  # the name, or the address at this moment
-    owner = User.find(email)
-    return owner, added == 1 and owner is not None and owner.username == username
+        if is_duplicate(error, "users.email_key", "users.username_key"):
+            raise Taken from error
+        log.error("The database refused a new account: %s", broken_rule(error))
+        raise ConstraintViolated(broken_rule(error)) from None  # the error itself would show the row with its hash
+
+
+def _values(new: NewAccount) -> dict[str, ColumnElement[Any]]:
+    """Return the columns of the new row. The model validates them and derives the others; it is never added itself."""
+    user = User(email=new.email, username=new.username, confirmed=new.confirmed, **new.profile)
+    if new.password is not None:
+        user.password = new.password
+    if not new.confirmed:
+        user.confirmation_sent_at = clock.now()
+    given = inspect(user).dict
+    columns = {name: column for name, column in inspect(User).columns.items() if name in given}
+    return {column.name: literal(given[name], USERS.c[column.name].type) for name, column in columns.items()}
 
 
 def _challenge(user: User) -> EmailChallenge | None:
-    """The newest code by which this account can be confirmed."""
+    """Return the newest challenge by which this account can be confirmed."""
     mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == TokenPurpose.CONFIRM)
     newest = db.session.scalar(select(EmailChallenge).where(*mine).order_by(EmailChallenge.asked_at.desc()).limit(1))
     return newest if newest and newest.is_open else None
 
 
 def _send_email(user: User) -> None:
-    """Queue the email with link and code, the code of the one before if that can still be typed.
+    """Enqueue the email with link and code; it repeats the code of the last email if that can still be entered.
 
-    No email, no code: else it could be guessed without end.
+    A code that no email carries is not made: it could be guessed without end.
     """
     user.confirmation_sent_at = clock.now()
     budget = budgets.budget_for(user.email)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from flask import current_app
 from sqlalchemy import func, select, update
 
 from app import clock
-from app.accounts import credentials, email_ownership, registration, sessions, usernames
+from app.accounts import credentials, email_ownership, enumeration, registration, sessions, usernames
+from app.accounts.registration import NewAccount
 from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, Identity, LogoutReason, Passkey, User, UserSession
@@ -49,8 +51,8 @@ class Outcome(StrEnum):
     CREATED = "created"
     EMAIL_OWNERSHIP = "first_proof"  # of the address of an account that somebody had left unconfirmed
     TAKEN = "taken"  # its address has an account, whose owner has to log in first
-    NO_ADDRESS = "no_address"  # the person has to write one
-    NOT_VERIFIED = "not_verified"  # With PREVENT_ENUMERATION, an address that is not proved is not looked for
+    INCOMPLETE = "incomplete"  # the user has to enter an address, or an application's own fields
+    NOT_VERIFIED = "not_verified"  # the enumeration policy does not look up an address that is not verified
     CLOSED = "closed"  # there is no account, and registration is closed
 
 
@@ -74,11 +76,15 @@ def lacks_profile(provider: Provider, claims: Claims) -> bool:
     return not identity or not identity.user.confirmed
 
 
-def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | None]:
-    """Find or make the account of whom a provider verifies for, if there is no doubt whose it is.
+def account_for(external_identity: ExternalIdentity, profile: dict[str, Any] | None) -> tuple[Outcome, User | None]:
+    """Find or create the account for this external identity, unless its ownership is ambiguous.
 
-    Raises Taken or IntegrityError if somebody was faster: ask again; rate_limits.Exceeded if too many people registered
-    from this network.
+    Args:
+        profile: of a new account; None if the user has yet to be asked for it.
+
+    Raises:
+        registration.Taken, IntegrityError: another request was faster; call again.
+        rate_limits.Exceeded: too many accounts were created from this network.
     """
     identity, owner = _find(external_identity), User.find(external_identity.email or "")
     is_first_proof = owner is not None and external_identity.is_proved and not owner.confirmed
@@ -86,7 +92,7 @@ def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | No
         return Outcome.KNOWN, _use(identity, external_identity)
     if owner and is_first_proof:
         return Outcome.EMAIL_OWNERSHIP, _take_over(owner, external_identity)
-    if current_app.config["PREVENT_ENUMERATION"] and not external_identity.is_proved:
+    if not (external_identity.is_proved or enumeration.policy().looks_up_unverified):
         return Outcome.NOT_VERIFIED, None
     rate_limits.hit("availability")  # what follows tells who has an account
     if external_identity.email and registration.is_taken(external_identity.email):
@@ -95,10 +101,15 @@ def account_for(external_identity: ExternalIdentity) -> tuple[Outcome, User | No
         return Outcome.TAKEN, None
     if not current_app.config["REGISTRATION_OPEN"]:
         return Outcome.CLOSED, None
-    if not external_identity.email:
-        return Outcome.NO_ADDRESS, None
-    user = registration.join(
-        external_identity.email, usernames.propose(*external_identity.names), external_identity.is_proved
+    if not external_identity.email or profile is None:
+        return Outcome.INCOMPLETE, None
+    user = registration.create(
+        NewAccount(
+            external_identity.email,
+            usernames.propose(*external_identity.names),
+            confirmed=external_identity.is_proved,
+            profile=profile,
+        )
     )
     _add(user, external_identity)
     return Outcome.CREATED, user

@@ -1,11 +1,11 @@
 # mypy: ignore-errors
 """Changing the email address: requested with the password, made by the link that goes to the new one."""
 
-from flask import current_app, flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from wtforms.validators import ValidationError
 
-from app.accounts import email_change, reauthentication, registration
+from app.accounts import email_change, enumeration, reauthentication, registration
 from app.auth import access, next_url, pages
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page, password_field
@@ -24,7 +24,7 @@ class ChangeEmailForm(Form):
     def validate_email(self, field):
         if field.data == current_user.email:
             raise ValidationError("This is your address already.")
-        if not current_app.config["PREVENT_ENUMERATION"] and registration.is_taken(field.data, current_user):
+        if enumeration.policy().says_taken and registration.is_taken(field.data, current_user):
             raise ValidationError("This address is already registered. Use another.")
 
     def validate_password(self, field):
@@ -57,7 +57,7 @@ def change_email():
         return render_template("auth/change_email.html", form=form, code_is_sent=is_sent)
     if form.validate_on_submit():
         is_asked = email_change.ask(current_user, form.email.data)
-        if is_asked or current_app.config["PREVENT_ENUMERATION"]:  # that many emails went there would tell, too
+        if is_asked or not enumeration.policy().says_over_budget:
             access.use_proof()
             db.session.commit()
             return pages.redirect_to_email_sent(form.email.data)

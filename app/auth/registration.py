@@ -1,50 +1,27 @@
 # mypy: ignore-errors
-"""Registering, and confirming the address: by the link in an email, or by its code."""
+"""Registration pages: register, confirm the email address by a link or a code, correct it, send the email again."""
 
 from flask import current_app, flash, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
+from wtforms import Field
 from wtforms.validators import ValidationError
 
-from app.accounts import registration
+from app.accounts import email_typos, enumeration, registration
+from app.accounts.registration import NewAccount
 from app.auth import access, login_flow, next_url, pages
 from app.auth.blueprint import bp
-from app.auth.forms import (
-    Form,
-    captcha_field,
-    code_field,
-    email_field,
-    form_page,
-    new_password_field,
-    password_again_field,
-    password_field,
-    username_field,
-    with_captcha,
-)
+from app.auth.forms import Form, code_field, email_field, form_page, password_field, with_captcha
+from app.auth.registration_forms import RegistrationForm
 from app.extensions import db
-from app.models import AuditAction, User
+from app.models import AuditAction
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
+from app.security.tokens import Token
 from app.web import errors
 
-
-class RegistrationForm(Form):
-    email = email_field()
-    username = username_field()
-    password = new_password_field()
-    confirm_password = password_again_field()
-    recaptcha = captcha_field()
-
-    def words(self):
-        return self.email.data, self.username.data
-
-    def validate_email(self, field):
-        if not current_app.config["PREVENT_ENUMERATION"] and registration.is_taken(field.data):
-            raise ValidationError("This address is already registered. Log in, or use another.")
-
-    def validate_username(self, field):
-        if User.find(field.data):
-            raise ValidationError("This name is already in use. Choose another.")
+CONFIRMED = "You have confirmed your account. Welcome."
 
 
 class CodeForm(Form):
@@ -54,7 +31,7 @@ class CodeForm(Form):
 class CorrectionForm(Form):
     email = email_field("Your address")
 
-    def validate_email(self, field):
+    def validate_email(self, field: Field) -> None:
         if registration.is_taken(field.data, current_user):
             raise ValidationError("This address is already registered. Log out and log in with it, or use another.")
 
@@ -65,39 +42,32 @@ class ChosenPasswordForm(Form):
 
 @bp.route("/register", methods=["GET", "POST"])
 @rate_limited("availability")
-def register():
+def register() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
     if not current_app.config["REGISTRATION_OPEN"]:
-        flash("Registration is closed. Ask those who run this site for an account.", "info")
+        flash("Registration is closed. Ask an administrator for an account.", "info")
         return redirect(url_for("auth.login"))
+    can_omit_password = enumeration.policy().registers_without_password
     form = with_captcha(RegistrationForm())
-    if "by_passkey" in request.form and not current_app.config["PREVENT_ENUMERATION"]:  # there the password confirms
+    if "by_passkey" in request.form and can_omit_password:
         del form.password, form.confirm_password
-    if form.validate_on_submit():
-        for _ in range(2):
-            try:
-                return _register(form)
-            except registration.Taken:  # somebody was faster: now the form finds it taken, unless that is to be hidden
-                db.session.rollback()
-                if not form.validate():
-                    break
-        else:
-            form.form_errors.append("Somebody had this name at this moment. Try again.")
-    return form_page("auth/register.html", form)
+    if form.validate_on_submit() and (response := _register(form)):
+        return response
+    return form_page("auth/register.html", form, can_omit_password=can_omit_password)
 
 
 @bp.route("/email-sent")
-def email_sent():
+def email_sent() -> ResponseReturnValue:
     email = session.get("email_sent_to")
     if not email:
         return redirect(url_for("auth.login"))
-    return render_template("auth/email_sent.html", email=email, likely=registration.near_miss(email))
+    return render_template("auth/email_sent.html", email=email, likely=email_typos.suggest(email))
 
 
 @bp.route("/unconfirmed", methods=["GET", "POST"])
 @rate_limited("code", "availability")
-def unconfirmed():
+def unconfirmed() -> ResponseReturnValue:
     if not current_user.is_authenticated:
         return access.ask_for_login()
     if current_user.confirmed:
@@ -105,25 +75,15 @@ def unconfirmed():
     code, correction = CodeForm(), CorrectionForm()
     if "code" in request.form and code.validate_on_submit() and _confirm_by_code(code):
         return next_url.redirect_to_next()
-    is_correction = (
-        "email" in request.form and not current_app.config["PREVENT_ENUMERATION"]
-    )  # it says who has an account
+    is_correction = "email" in request.form and enumeration.policy().corrects_email
     if is_correction and correction.validate_on_submit() and _correct(correction):
         return redirect(url_for("auth.unconfirmed"))
-    return form_page(
-        "auth/unconfirmed.html",
-        correction if correction.errors else code,
-        code=code,
-        correction=correction,
-        wait=registration.seconds_to_wait(current_user),
-        email=registration.last_email(current_user),
-        likely=None if current_app.config["PREVENT_ENUMERATION"] else registration.near_miss(current_user.email),
-    )
+    return _unconfirmed_page(code, correction)
 
 
 @bp.route("/confirm/<token>", methods=["GET", "POST"])
 @rate_limited("login", "login_attempts")
-def confirm(token):
+def confirm(token: str) -> ResponseReturnValue:
     resolved = tokens.resolve(token, TokenPurpose.CONFIRM, even_if_spent=True)
     is_own = resolved is not None and resolved.user == current_user
     if is_own and current_user.confirmed:
@@ -132,7 +92,7 @@ def confirm(token):
     if not resolved or resolved.is_spent:
         return errors.invalid_link()
     if not current_user.is_authenticated:
-        return _confirm_as_stranger(resolved, token)
+        return _confirm_logged_out(resolved)
     if not is_own or not access.is_opened_by_user() or not registration.confirm(resolved):
         return errors.invalid_link()
     db.session.commit()
@@ -142,7 +102,7 @@ def confirm(token):
 
 @bp.route("/confirm", methods=["POST"])
 @rate_limited("requests")
-def send_again():
+def send_again() -> ResponseReturnValue:
     if not current_user.is_authenticated:
         return access.ask_for_login()
     if registration.send_again(current_user):
@@ -153,32 +113,48 @@ def send_again():
     return redirect(url_for("auth.unconfirmed"))
 
 
-CONFIRMED = "You have confirmed your account. Welcome."
+def _register(form: RegistrationForm) -> ResponseReturnValue | None:
+    """Register, and once more if another registration was faster; return None if the form has errors by then."""
+    for _ in range(2):
+        try:
+            return _create(form.new_account())
+        except registration.Taken:
+            db.session.rollback()
+            if not form.validate():
+                return None
+    form.form_errors.append("This name was registered a moment ago. Try again.")
+    return None
 
 
-def _register(form):
-    """Register and log in; or, if nobody is to learn who has an account, say nothing but that an email went."""
-    if not form.password:
-        return _register_without_password(form)
-    person = (form.email.data, form.username.data, form.password.data)
-    if current_app.config["PREVENT_ENUMERATION"]:
-        registration.register_unseen(*person)
+def _create(new: NewAccount) -> ResponseReturnValue:
+    """Create the account and log in, or only say that an email was sent, if accounts are concealed."""
+    if not enumeration.policy().logs_in_at_registration:
+        registration.create_concealed(new)
         db.session.commit()
-        return pages.redirect_to_email_sent(form.email.data)
-    user = registration.register(*person)
-    return login_flow.complete_login(
-        user, "registration", words=f"Welcome, {user.username}. An email is on its way to {user.email}."
+        return pages.redirect_to_email_sent(new.email)
+    user = registration.create(new)
+    words = f"Welcome, {user.username}. An email is on its way to {user.email}"
+    if new.password is None:  # a magic link logs in until the passkey is made
+        words, to = f"{words}; after it, you make your passkey.", url_for("auth.list_passkeys")
+        return login_flow.complete_login(user, "registration", to=to, words=words)
+    return login_flow.complete_login(user, "registration", words=f"{words}.")
+
+
+def _unconfirmed_page(code: CodeForm, correction: CorrectionForm) -> ResponseReturnValue:
+    can_correct = enumeration.policy().corrects_email
+    return form_page(
+        "auth/unconfirmed.html",
+        correction if correction.errors else code,
+        code=code,
+        correction=correction,
+        can_correct=can_correct,
+        likely=email_typos.suggest(current_user.email) if can_correct else None,
+        wait=registration.seconds_to_wait(current_user),
+        email=registration.last_email(current_user),
     )
 
 
-def _register_without_password(form):
-    """Register and log in; the passkey is made once the address is confirmed. Until then a mailed link logs in."""
-    user = registration.join(form.email.data, form.username.data, confirmed=False)
-    words = f"Welcome, {user.username}. An email is on its way to {user.email}; after it, you make your passkey."
-    return login_flow.complete_login(user, "registration", to=url_for("auth.list_passkeys"), words=words)
-
-
-def _confirm_by_code(form):
+def _confirm_by_code(form: CodeForm) -> bool:
     is_right = registration.confirm_by_code(current_user, form.code.data)
     db.session.commit()  # a wrong attempt counts
     if is_right:
@@ -188,31 +164,30 @@ def _confirm_by_code(form):
     return is_right
 
 
-def _correct(form):
+def _correct(form: CorrectionForm) -> bool:
     try:
         if registration.correct(current_user, form.email.data):
             db.session.commit()
             flash(f"An email is on its way to {current_user.email}.", "success")
             return True
-        return form.validate()  # somebody was faster: now the form finds the address taken, or it was the same click
+        return form.validate()  # another request was faster: the form finds the address taken, or it was the same click
     except ValueError as error:
         form.email.errors = [str(error)]
     return False
 
 
-def _confirm_as_stranger(resolved, token):
-    """Ask for a login; With PREVENT_ENUMERATION, it is the password chosen at registration that logs in here."""
-    owner = resolved.user
-    if not current_app.config["PREVENT_ENUMERATION"]:
-        next_url.store_location(owner)
+def _confirm_logged_out(token: Token) -> ResponseReturnValue:
+    """Ask for a login first; if accounts are concealed, for the password of the registration, which also logs in."""
+    if enumeration.policy().logs_in_unconfirmed:
+        next_url.store_location(token.user)
         return access.ask_for_login("Log in to confirm your address.", is_held=True)
     form = ChosenPasswordForm()
     if form.validate_on_submit():
-        if owner.verify_password(form.password.data):
-            if not registration.confirm(resolved):
+        if token.user.verify_password(form.password.data):
+            if not registration.confirm(token):
                 return errors.invalid_link()
-            return login_flow.complete_login(owner, "confirmation", words=CONFIRMED)
-        audit.record(owner, AuditAction.LOGIN_FAILED)
+            return login_flow.complete_login(token.user, "confirmation", words=CONFIRMED)
+        audit.record(token.user, AuditAction.LOGIN_FAILED)
         db.session.commit()
         form.password.errors = ["This is not the password that was chosen at registration."]
-    return form_page("auth/confirm.html", form, token=token, owner=owner)
+    return form_page("auth/confirm.html", form, owner=token.user)

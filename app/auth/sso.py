@@ -8,14 +8,14 @@ from flask import abort, current_app, flash, make_response, redirect, render_tem
 from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 from wtforms import BooleanField
-from wtforms.validators import ValidationError
 
 from app import clock
 from app.accounts import registration, sso
 from app.accounts.sso import ExternalIdentity, Linked, Outcome
 from app.auth import access, login_flow, next_url, pages
 from app.auth.blueprint import bp
-from app.auth.forms import Form, captcha_field, email_field, form_page, with_captcha
+from app.auth.forms import Form, form_page, with_captcha
+from app.auth.registration_forms import CompletionForm
 from app.database import is_duplicate
 from app.extensions import connection_given_back, db
 from app.models import OAuthState
@@ -33,17 +33,6 @@ WAITS = timedelta(minutes=15)  # what a provider said, for the person to do what
 
 class StartForm(Form):
     remember_me = BooleanField("Keep me logged in")
-
-
-class AddressForm(Form):
-    email = email_field()
-    recaptcha = captcha_field()
-
-    def validate_email(self, field):
-        if not current_app.config["PREVENT_ENUMERATION"] and registration.is_taken(field.data):
-            raise ValidationError(
-                "This address is already registered. Log in with it, and link the two on your account."
-            )
 
 
 @bp.route("/sso/<provider>", methods=["GET", "POST"])
@@ -79,14 +68,18 @@ def sso_callback(provider):
 @bp.route("/sso/<provider>/address", methods=["GET", "POST"])
 @rate_limited("availability")
 def sso_address(provider):
-    """Ask a user for the address that the provider does not name, and email them."""
-    provider, form = _provider(provider), with_captcha(AddressForm())
+    """Ask a user for what the provider does not say: an address, and an application's own fields."""
+    provider, form = _provider(provider), with_captcha(CompletionForm())
     waiting = _waiting(provider)
-    if not waiting or waiting["external_identity"].email or current_user.is_authenticated:
+    if not waiting or current_user.is_authenticated or not (form.asks_more() or not waiting["external_identity"].email):
         return _failed(BEGIN_AGAIN)
+    external_identity = waiting["external_identity"]
+    if external_identity.email:
+        del form.email
     if form.validate_on_submit():
-        external_identity = replace(waiting["external_identity"], email=form.email.data, is_proved=False)
-        return _enter(provider, external_identity, waiting["remember"], waiting["destination"])
+        if form.email:
+            external_identity = replace(external_identity, email=form.email.data, is_proved=False)
+        return _enter(provider, external_identity, waiting["remember"], waiting["destination"], form.profile())
     return form_page("auth/sso_address.html", form, provider=provider)
 
 
@@ -232,9 +225,11 @@ def _claims(provider, oauth_state):
         return oidc.complete(provider, claims, access_token)
 
 
-def _enter(provider, external_identity, remember, destination):
-    """Log in whom the provider verifies for, or lead to what is missing."""
-    outcome, user = _retried(lambda: sso.account_for(external_identity))
+def _enter(provider, external_identity, remember, destination, profile=None):
+    """Log in with an external identity, or lead to what is missing."""
+    if not CompletionForm().asks_more():
+        profile = {}
+    outcome, user = _retried(lambda: sso.account_for(external_identity, profile))
     if user:
         session.pop("external_identity", None)
         method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)

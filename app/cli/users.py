@@ -20,7 +20,8 @@ from app.accounts import (
     two_factor,
     usernames,
 )
-from app.cli import orphans, prompts
+from app.accounts.registration import NewAccount
+from app.cli import orphans, profiles, prompts
 from app.cli.commands import Commands
 from app.extensions import db
 from app.models import AuditAction, User, UserSession
@@ -58,7 +59,8 @@ def find(who):
 @prompts.no_input
 @click.option("--confirmed", is_flag=True, help="Take the address as proved: no email.")
 @click.option("--admin", is_flag=True, help="Make an administrator.")
-def create(email, username, password, no_input, confirmed, admin):
+@click.option("--profile", metavar="NAME=VALUE", multiple=True, help="Set a column that you added to the accounts.")
+def create(email, username, password, no_input, confirmed, admin, profile):
     """Make an account. What is not given by options is asked for; a password is never shown, and never an argument.
 
     Without a password, an email goes to the address, with a link to choose one.
@@ -69,11 +71,13 @@ def create(email, username, password, no_input, confirmed, admin):
         usernames.check(username, by_administrator=True)
         if password is not None:
             passwords.check_new(password, email, username)
-        user = registration.register(email, username, password, confirmed=confirmed)
+        user = registration.create(
+            NewAccount(email, username, password, confirmed, invited=True, profile=profiles.parse(profile))
+        )
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    except registration.Refused as error:
-        raise click.ClickException(str(error)) from None
+    except registration.ConstraintViolated as error:
+        raise click.ClickException(f"The database refused the account: {error}") from None
     except registration.Taken as error:
         raise click.ClickException("This address or name is already in use.") from error
     administration.set_admin(user, admin)

@@ -6,7 +6,7 @@ from contextlib import suppress
 import click
 from sqlalchemy import select
 
-from app.accounts import device_verification, recovery_codes, registration, sso, two_factor
+from app.accounts import device_verification, email_typos, recovery_codes, registration, sso, two_factor
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
@@ -21,7 +21,7 @@ def why(who):
     """Say why a person can't log in, and which command mends it."""
     user = User.find(who)
     if user is None:
-        likely = registration.near_miss(who) if "@" in who else None
+        likely = email_typos.suggest(who) if "@" in who else None
         hint = f" But {likely} has one." if likely and User.find(likely) else ""
         raise click.ClickException(f"No account has the name or address {who!r}.{hint}")
     for sentence in [*_obstacles(user)] or [f"Nothing keeps {user.username} out but a forgotten password."]:
@@ -41,7 +41,7 @@ def _obstacles(user):
     if not user.confirmed:
         yield f"{user.email} was never confirmed. To take it as proved: flask users confirm {name}"
         yield _email(user)
-        if likely := registration.near_miss(user.email):
+        if likely := email_typos.suggest(user.email):
             yield f"The address is one slip from {likely}."
     if user.password_hash is None:
         key = ["a passkey"] if "passkey" in two_factor.methods(user) else []

@@ -1,0 +1,65 @@
+# mypy: ignore-errors
+"""What registration asks for, here or after a login at a provider."""
+
+from typing import Any
+
+from wtforms import Field
+from wtforms.validators import ValidationError
+
+from app.accounts import enumeration, registration
+from app.accounts.registration import NewAccount
+from app.auth.forms import (
+    Form,
+    captcha_field,
+    email_field,
+    new_password_field,
+    password_again_field,
+    username_field,
+)
+from app.models import User
+
+BUILT_IN_FIELDS = {"email", "username", "password", "confirm_password", "recaptcha"}
+
+
+class RegistrationForm(Form):
+    """Add fields of your own here. A field with the name of a column of User is stored; others are only validated."""
+
+    email = email_field()
+    username = username_field()
+    password = new_password_field()
+    confirm_password = password_again_field()
+    recaptcha = captcha_field()
+
+    TAKEN = "This address is already registered. Log in, or use another."
+
+    def words(self) -> tuple[str, str]:
+        return self.email.data, self.username.data
+
+    def validate_email(self, field: Field) -> None:
+        if enumeration.policy().says_taken and registration.is_taken(field.data):
+            raise ValidationError(self.TAKEN)
+
+    def validate_username(self, field: Field) -> None:
+        if User.find(field.data):
+            raise ValidationError("This name is already in use. Choose another.")
+
+    def asks_more(self) -> bool:
+        """Say whether an application has added fields of its own."""
+        return any(field.name not in BUILT_IN_FIELDS for field in self)
+
+    def profile(self) -> dict[str, Any]:
+        """Return what was entered into the fields of an application's own that have a column."""
+        columns = registration.profile_columns()
+        return {name: value for name, value in self.data.items() if name in columns}
+
+    def new_account(self) -> NewAccount:
+        password = self.password and self.password.data
+        return NewAccount(self.email.data, self.username.data, password, profile=self.profile())
+
+
+class CompletionForm(RegistrationForm):
+    """What a provider does not say: an email address, and the fields of an application's own."""
+
+    username = password = confirm_password = None
+    TAKEN = "This address is already registered. Log in with it, and link the two on your account."
+    validate_username = None

@@ -1,0 +1,30 @@
+"""`--profile NAME=VALUE`: columns that an application adds to the accounts, given on the command line."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from app.accounts import registration
+
+
+def parse(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the profile that options give, each value in the type of its column.
+
+    Raises:
+        click.BadParameter: there is no such column, or the value is of another type.
+    """
+    columns, profile = registration.profile_columns(), {}
+    for name, _, text in (pair.partition("=") for pair in pairs):
+        if name not in columns:
+            raise click.BadParameter(f"Accounts have no column {name!r} that can be set.", param_hint="--profile")
+        try:
+            profile[name] = _reader(columns[name].type.python_type)(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{name}: {error}", param_hint="--profile") from error
+    return profile
+
+
+def _reader(kind: type[Any]) -> Callable[[str], Any]:
+    """Return what reads a value of this type: Click for a boolean, ISO 8601 for dates and times."""
+    return click.BOOL if kind is bool else getattr(kind, "fromisoformat", kind)
