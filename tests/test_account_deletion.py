@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, update
-from support.clients import PASSWORD
-from test_gate import JSON, addresses, rows
+from support.clients import JSON, PASSWORD
+from support.routes import addresses, rows
 from test_personal_data import live
 
 from app.accounts import account_deletion, cleanup, personal_data

@@ -19,7 +19,7 @@ FLOORS = {
     4: ["app.auth", "app.main", "app.dev", "app.cli"],  # entry points
     3.5: ["app.web"],  # request plumbing
     3: ["app.accounts"],  # services
-    2: ["app.email", "app.security"],  # tools
+    2: ["app.email", "app.security", "app.request_state"],  # tools
     1: ["app.models"],
     0: [
         "config",
@@ -45,7 +45,6 @@ SHARED_IN_AUTH = {
         "account_state",
         "blueprint",
         "forms",
-        "held_forms",
         "login_flow",
         "next_url",
         "pages",

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, on_sqlite, without_tokens
-from test_gate import addresses
+from support.routes import addresses
 from test_sso import travel
 
 from app.extensions import db

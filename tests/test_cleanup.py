@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, func, select, text
 from support.clients import PASSWORD, on_sqlite
 from support.mail_server import until
-from test_gate import addresses, rows
+from support.routes import addresses, rows
 
 from app.accounts import account_deletion, cleanup, jobs, personal_data
 from app.email import worker

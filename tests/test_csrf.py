@@ -1,11 +1,10 @@
-"""Forms from other sites: Fetch Metadata decides first, Flask-WTF's token second; each refusal has its own remedy."""
+"""Cross-site requests: Fetch Metadata decides first, Flask-WTF's token second; each refusal has its own advice."""
 
 import itertools
-import re
 
 import pytest
 from flask import request
-from support.clients import PASSWORD, on_sqlite
+from support.clients import PASSWORD, hidden_fields, hidden_token, on_sqlite
 from support.walk import PROVIDERS, fill
 
 from app.extensions import csrf
@@ -20,7 +19,7 @@ NO_TOKEN = "This form came without its security token"
 NO_COOKIE = "Your browser sent no cookie with this form"
 NO_ORIGIN = "Your browser did not say which page this form came from"
 OTHER_SESSION = "This page was open too long: you have logged in or out since"
-OLD = "This page was open too long."
+OLD = "This page was open too long"
 
 FORM = {"login": "ada", "password": PASSWORD}
 
@@ -41,8 +40,8 @@ both_schemes = pytest.mark.parametrize("settings", [PROTECTED, PROTECTED | HTTPS
 
 @on_sqlite
 @both_schemes
-def test_each_post_of_each_route_is_taken_by_header_then_by_token(app, ada):
-    """What is let through reaches its view, which is replaced here by one that only says so."""
+def test_every_post_route_is_protected_by_header_then_by_token(app, ada):
+    """Each view is replaced by one that says that it was reached."""
     rules = [rule for rule in app.url_map.iter_rules() if "POST" in rule.methods]
     assert len(rules) > 20
     open_to_others = {
@@ -70,7 +69,7 @@ def test_each_post_of_each_route_is_taken_by_header_then_by_token(app, ada):
 
 @on_sqlite
 @both_schemes
-def test_without_a_token_or_a_cookie_our_own_page_logs_in(app, ada):
+def test_a_same_origin_login_needs_neither_token_nor_cookie(app, ada):
     answer = app.test_client().post("/auth/login", data=FORM, headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.location == "/"
 
@@ -79,7 +78,7 @@ def test_without_a_token_or_a_cookie_our_own_page_logs_in(app, ada):
 @both_schemes
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_another_sites_request_is_refused_on_addresses_that_do_not_exist_too(client, site, method):
+def test_a_cross_site_request_is_refused_for_unknown_urls_too(client, site, method):
     answer = client.open("/nowhere", method=method, headers={"Sec-Fetch-Site": site})
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
 
@@ -87,11 +86,11 @@ def test_another_sites_request_is_refused_on_addresses_that_do_not_exist_too(cli
 # Referer and Origin, where the browser sends no Sec-Fetch-Site
 
 OURS, NULL = {"Origin": "https://accounts.example"}, {"Origin": "null"}
-SAID = [  # what a browser says of the page, and what it is told: None is a login
+SENT = [  # the headers of a request, and the error that it gets: None is a login
     (OURS, None),
     ({"Origin": "https://accounts.example:443"}, None),
     (OURS | {"Sec-Fetch-Site": "none"}, None),
-    (OURS | {"Referer": f"{OTHER}/"}, None),  # the Origin says more
+    (OURS | {"Referer": f"{OTHER}/"}, None),  # the Origin counts first
     ({"Referer": "https://accounts.example/auth/login"}, None),
     ({"Referer": "https://accounts.example"}, None),
     (NULL | {"Referer": "https://accounts.example/"}, None),
@@ -103,21 +102,21 @@ SAID = [  # what a browser says of the page, and what it is told: None is a logi
     ({"Origin": "https://accounts.example.evil.example"}, REFUSED),
     ({"Origin": "https://[bad"}, REFUSED),
 ]
-ALLOWED = [headers for headers, words in SAID[:7]]
-TOLD = [(headers, words) for headers, words in SAID if words]
+ALLOWED = [headers for headers, words in SENT[:7]]
+REFUSALS = [(headers, words) for headers, words in SENT if words]
 
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
 @pytest.mark.parametrize("headers", ALLOWED, ids=str)
-def test_with_a_token_either_header_will_do(client, ada, headers):
+def test_with_a_token_a_referer_or_an_origin_is_enough(client, ada, headers):
     assert client.post("/auth/login", data=FORM | {"csrf_token": token_of(client)}, headers=headers).location == "/"
 
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
-@pytest.mark.parametrize(("headers", "words"), TOLD, ids=str)
-def test_over_https_one_of_them_must_be_there_and_neither_name_another_site(client, ada, headers, words):
+@pytest.mark.parametrize(("headers", "words"), REFUSALS, ids=str)
+def test_over_https_a_token_needs_an_origin_or_referer_of_this_site(client, ada, headers, words):
     page = client.post("/auth/login", data=FORM | {"csrf_token": token_of(client)}, headers=headers)
     assert page.status_code == (403 if words == REFUSED else 400)
     assert words in page.text
@@ -126,18 +125,18 @@ def test_over_https_one_of_them_must_be_there_and_neither_name_another_site(clie
 @on_sqlite
 @pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
 @pytest.mark.parametrize(("headers", "words"), [(NULL, NO_ORIGIN), ({"Referer": f"{OTHER}/"}, REFUSED)], ids=str)
-def test_a_token_does_not_help_a_page_that_hides_its_origin_or_has_another(client, ada, headers, words):
+def test_a_valid_token_is_refused_from_a_hidden_or_foreign_origin(client, ada, headers, words):
     page = client.post("/auth/login", data=FORM | {"csrf_token": token_of(client)}, headers=headers)
     assert (page.status_code, words in page.text) == (400, True)
     assert "ada" not in page.text
 
 
-# Words
+# Titles and advice
 
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [PROTECTED])
-def test_each_reason_has_its_own_words_and_remedy(app, client, ada):
+def test_each_reason_has_its_own_title_and_advice(app, client, ada):
     token, other = token_of(client), token_of(app.test_client())
     told = {
         NO_TOKEN: client.post("/auth/login", data=FORM),
@@ -145,16 +144,15 @@ def test_each_reason_has_its_own_words_and_remedy(app, client, ada):
         OTHER_SESSION: client.post("/auth/login", data=FORM | {"csrf_token": other}),
         NO_COOKIE: app.test_client().post("/auth/login", data=FORM | {"csrf_token": token}),
     }
-    remedies = ["extensions", "Nothing is lost", "Look it over", "Allow cookies"]
-    for (words, page), remedy in zip(told.items(), remedies, strict=True):
-        assert (page.status_code, words in page.text, remedy in page.text) == (400, True, True), words
-        assert 'value="ada"' in page.text
-        assert [other for other in told if other in page.text] == [words]
+    advice = ["extensions", "Nothing is lost", "logged in to the right account", "Allow cookies"]
+    for (title, page), words in zip(told.items(), advice, strict=True):
+        assert (page.status_code, f"<h1>{title}</h1>" in page.text, words in page.text) == (400, True, True), title
+        assert hidden_fields(page)["login"] == "ada"
 
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [PROTECTED])
-def test_a_session_that_was_signed_by_a_lost_key_is_old(app, client, ada):
+def test_a_session_signed_with_a_lost_key_is_too_old(app, client, ada):
     token = token_of(client)
     app.config["SECRET_KEY"] = "another key, which is as long as the first"
     page = client.post("/auth/login", data=FORM | {"csrf_token": token})
@@ -163,11 +161,11 @@ def test_a_session_that_was_signed_by_a_lost_key_is_old(app, client, ada):
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [PROTECTED])
-def test_scripts_get_the_reason_as_json_and_may_send_the_token_in_a_header(client, ada):
+def test_scripts_get_the_reason_as_json_and_can_send_the_token_in_a_header(client, ada):
     token, headers = token_of(client), {"Accept": "application/json"}
     assert client.post("/auth/login", data=FORM, headers=headers).json["error"] == NO_TOKEN
     bad = client.post("/auth/login", data=FORM, headers=headers | {"X-CSRFToken": "abc"})
-    assert bad.json["error"] == OLD.rstrip(".")
+    assert bad.json["error"] == OLD
     assert client.post("/auth/login", data=FORM, headers={"X-CSRFToken": token}).location == "/"
 
 
@@ -176,7 +174,7 @@ def test_scripts_get_the_reason_as_json_and_may_send_the_token_in_a_header(clien
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
-def test_exempt_views_need_no_token_and_marked_ones_take_other_sites_forms(app):
+def test_exempt_views_need_no_token_and_marked_views_accept_cross_site_forms(app):
     @csrf.exempt
     def webhook():
         return "reached"
@@ -195,4 +193,4 @@ def test_exempt_views_need_no_token_and_marked_ones_take_other_sites_forms(app):
 
 
 def token_of(browser):
-    return re.search(r'name="csrf_token" value="([^"]+)"', browser.get("/auth/login").text)[1]
+    return hidden_token(browser.get("/auth/login"))

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import delete, func, select, update
 from support.authenticators import set_up
-from support.clients import PASSWORD
+from support.clients import JSON, PASSWORD
 from support.passkeys import Key
-from test_gate import JSON
 from test_magic_links import code_in, wrong
 from test_passkeys import add as add_passkey
 from test_passkeys import log_in as log_in_by_passkey

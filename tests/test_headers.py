@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from support.clients import ROOT, on_sqlite
-from test_gate import addresses
+from support.routes import addresses
 
 pytestmark = on_sqlite
 

@@ -410,7 +410,7 @@ def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_a
     assert "We have sent an email" in page.text
     assert len(outbox()) == 10
     with browser.session_transaction() as session:
-        challenge = db.session.get(EmailChallenge, session["magic_link"]["id"])
+        challenge = db.session.get(EmailChallenge, session["magic_link"]["challenge_id"])
     carried_by_none = challenge.code
     page = type_code(browser, carried_by_none)
     assert page.status_code == 422

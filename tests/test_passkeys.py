@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import event, func, select
 from support.authenticators import codes_on
-from support.clients import PASSWORD
+from support.clients import JSON, PASSWORD
 from support.passkeys import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Key, raw, text
-from test_gate import JSON
 from test_passwords import history, is_logged_in, notes, told
 
 from app.extensions import db

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, select
 from support.clients import PASSWORD, on_sqlite, without_tokens
 from support.corpora import COSTLY
-from test_gate import rows
+from support.routes import rows
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from app.accounts import passwords

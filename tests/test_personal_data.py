@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support.authenticators import codes_on, key_on
 from support.clients import PASSWORD
 from support.passkeys import Key
-from test_gate import addresses, rows
+from support.routes import addresses, rows
 from test_passkeys import MAKE, add, asked
 
 from app import clock

@@ -243,7 +243,7 @@ SENTENCES = [
     f"accounts that were never confirmed for {span(cleanup.WEEK)}.",
     f"may have caused for {KEPT_FOR['history of strangers'][1]} days, and what concerns no account for"
     f" {KEPT_FOR['history of nobody'][1]} days",
-    f"it proves nothing, and lasts {span(login_flow.DEVICE_LASTS)}.",
+    f"it proves nothing, and lasts {span(login_flow.DEVICE_COOKIE_LIFETIME)}.",
 ]
 
 

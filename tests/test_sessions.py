@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD
-from test_gate import addresses, rows
+from support.routes import addresses, rows
 from test_passwords import FIREFOX, STRANGER, is_logged_in, notes, told
 
 from app.extensions import db

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 from support.clients import on_sqlite
 from support.issuer import SECOND, TENANT, Issuer, send
-from test_gate import rows
+from support.routes import rows
 
 from app.extensions import db
 from app.models import Identity, OAuthState, User, UserSession

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 from support.authenticators import SET_UP, Phone, codes_on, key_on, prove, set_up
 from support.clients import PASSWORD
-from test_gate import addresses
+from support.routes import addresses
 from test_passwords import NEW, beside, choose, history, is_logged_in, told
 
 from app.accounts import two_factor

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select, update
-from support.clients import PASSWORD, on_sqlite
+from support.clients import PASSWORD, hidden_token, on_sqlite
+from support.routes import addresses
 from test_email_ownership import code_in
-from test_gate import addresses, hidden_token
 from test_login import OUTSIDE
 from test_passwords import NEW, beside, choose, history, is_logged_in, notes
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD
-from test_gate import rows
+from support.routes import rows
 
 from app.accounts import usernames
 from app.extensions import db

@@ -1,4 +1,4 @@
-"""Proving once more who one is: a code to the mailbox, for accounts without a password."""
+"""Reauthentication of accounts without a password: a code that is emailed to their address."""
 
 from sqlalchemy import select
 
@@ -11,7 +11,11 @@ from app.security.token_purposes import TokenPurpose
 
 
 def send_code(user: User) -> bool:
-    """Queue an email with a code, the one of the email before if that can still be typed; say whether one may go."""
+    """Enqueue an email with a code, the same as in the email before while that is valid.
+
+    Returns:
+        False if too many emails were sent to this address.
+    """
     budget = budgets.budget_for(user.email)
     if not budget:
         return False
@@ -28,7 +32,7 @@ def send_code(user: User) -> bool:
 
 
 def is_right(user: User, code: str) -> bool:
-    """Count a try, and say whether it is the code of the newest email."""
+    """Return whether `code` is that of the newest email, which this consumes. A wrong one counts as an attempt."""
     challenge = _challenge(user)
     if challenge and challenge.use(code):
         return True

@@ -1,136 +1,152 @@
-# mypy: ignore-errors
-"""Who may open a page: the user loader, and what views require."""
+"""Access to pages: the user loader, the redirect to the login, and the decorators for sensitive views."""
 
 import secrets
+from collections.abc import Callable
 from functools import wraps
-from urllib.parse import quote
+from typing import ParamSpec
 
-from flask import abort, current_app, flash, g, render_template, request, session, url_for
+from flask import abort, current_app, flash, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from app.accounts import sessions, two_factor
-from app.auth import held_forms
-from app.auth.account_state import hold_back, must_go_to
-from app.auth.next_url import store_location, this_page
+from app.auth.account_state import hold_back, required_page
+from app.auth.next_url import store_location, this_page, this_url
 from app.extensions import db, login_manager, read_without_transaction
+from app.models import User
+from app.request_state import SessionKey, state
+from app.web import stale_forms
 from app.web.negotiation import lead_to, wants_json
 
 OUR_BLUEPRINTS = {"auth", "main", "dev", "bootstrap"}
 
+Arguments = ParamSpec("Arguments")
+View = Callable[Arguments, ResponseReturnValue]
+
 
 @login_manager.user_loader
-def load_user(session_id):
-    if hasattr(current_app.view_functions.get(request.endpoint), "only_reads"):
+def load_user(session_id: str) -> User | None:
+    """Return the user of a session; None if it has ended.
+
+    On pages that an application adds, a user who must go elsewhere first counts as a visitor.
+    """
+    if hasattr(current_app.view_functions.get(request.endpoint or ""), "only_reads"):
         read_without_transaction()
     user_session = sessions.find(session_id)
     if user_session is None:
         return None
     user_session.user.current_session = user_session
-    if _is_of_the_application() and (endpoint := must_go_to(user_session.user)):
-        g.held_back, g.held_session = endpoint, user_session
+    if _is_of_the_application() and (endpoint := required_page(user_session.user)):
+        state.held_back, state.held_session = endpoint, user_session
         return None
     return user_session.user
 
 
 @login_manager.unauthorized_handler
-def ask_for_login(words="Log in to open this page.", is_held=False):
-    """Lead a stranger to the login form, and from there back; `is_held`: store_location() has this page already."""
-    if "held_back" in g:
-        return hold_back(g.held_back)
-    going = lead_to(url_for("auth.login", next=None if is_held else this_page()), 401)
-    if "told_why" not in g:
-        flash(words, "info")
-    return going
+def ask_for_login(message: str = "Log in to open this page.", is_stored: bool = False) -> ResponseReturnValue:
+    """Redirect a visitor to the login form, which leads back to this page.
+
+    Args:
+        is_stored: store_location() was called, so that the URL need not name this page.
+    """
+    if state.held_back:
+        return hold_back(state.held_back)
+    response = lead_to(url_for("auth.login", next=None if is_stored else this_page()), 401)
+    if not state.said_why_logged_out:
+        flash(message, "info")
+    return response
 
 
-def reauthentication_required(view):
-    """Let only those in who proved lately who they are; others are asked for that first, and what they typed waits."""
+def reauthentication_required(view: View[Arguments]) -> View[Arguments]:
+    """Require that the user authenticated within 15 minutes. A form that was sent waits for the reauthentication."""
 
     @login_required
     @wraps(view)
-    def guarded(*args, **kwargs):
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
         return view(*args, **kwargs) if sessions.is_recent(current_user.current_session) else _reauthenticate()
 
     return guarded
 
 
-def both_factors_required(view):
-    """Require both factors for each change of a credential, if two-factor is on; if not, reauthentication.
+def both_factors_required(view: View[Arguments]) -> View[Arguments]:
+    """Require both factors for each change of a credential if two-factor is on, else reauthentication.
 
-    The proof is good for one change within five minutes: the view calls credential_changed() when it has made it.
+    Both factors allow one change within five minutes: the view calls credential_changed() after it.
     """
     return _both_factors_required(view, otherwise=reauthentication_required(view))
 
 
-def two_factor_reauthentication_required(view):
-    """Require the same as both_factors_required() if two-factor is on; if not, the view asks for the one factor."""
+def two_factor_reauthentication_required(view: View[Arguments]) -> View[Arguments]:
+    """Require the same as both_factors_required() if two-factor is on; else the view itself asks for the password."""
     return _both_factors_required(view, otherwise=view)
 
 
-def credential_changed():
-    """Use up the proof that the change of a credential needed, and renew the session; the view calls it last.
+def credential_changed() -> None:
+    """Consume the proof of both factors and renew the session; a view calls it after the change of a credential.
 
-    Of two changes at once, one is made.
+    Of two changes at the same time, only one gets through.
     """
     use_proof()
     renew_session()
 
 
-def use_proof():
-    """Use up the proof of both factors, if this request needed one."""
-    if g.get("needs_proof") and not sessions.use_proof(current_user.current_session):
+def use_proof() -> None:
+    """Consume the proof of both factors if this view required one; abort with 409 if another request was faster."""
+    user_session = current_user.current_session
+    if state.needs_proof and not (user_session and sessions.use_proof(user_session)):
         db.session.rollback()
         abort(409)
 
 
-def renew_session():
-    """Give this browser's session another id, in the caller's transaction: copies of its cookie are worth nothing."""
-    if not current_user.current_session:  # a token brought the user
+def renew_session() -> None:
+    """Give this browser's session a new id, in the caller's transaction: copies of its old cookie become worthless."""
+    if not current_user.current_session:  # a token authenticated this request
         return
     sessions.renew(current_user.current_session)
-    session["_user_id"] = current_user.get_id()
-    session.pop("csrf_token", None)
+    session[SessionKey.USER_ID] = current_user.get_id()
+    session.pop(SessionKey.CSRF_TOKEN, None)
 
 
-def browser_id():
-    """What this browser is called until it logs in or out: a passkey answers what it alone was asked."""
-    return session.setdefault("browser", secrets.token_urlsafe(32))
+def browser_id() -> str:
+    """Return a random id of this browser, to which passkey challenges are bound, until it logs in or out."""
+    browser: str = session.setdefault(SessionKey.BROWSER, secrets.token_urlsafe(32))
+    return browser
 
 
-def is_opened_by_user():
-    """Say whether a link was opened by somebody: not by HEAD, nor ahead of time, nor by a form without its token."""
-    ahead = "prefetch" in request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))
-    return request.method == "GET" and not ahead and "typed" not in g
+def is_opened_by_user() -> bool:
+    """Return whether a user opened this link: not HEAD, and no prefetch by a browser or a mail client."""
+    purpose = request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))
+    return request.method == "GET" and "prefetch" not in purpose
 
 
-def _both_factors_required(view, otherwise):
+def _both_factors_required(view: View[Arguments], otherwise: View[Arguments]) -> View[Arguments]:
     @login_required
     @wraps(view)
-    def guarded(*args, **kwargs):
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
         if not two_factor.is_on(current_user):
             return otherwise(*args, **kwargs)
         if not sessions.may_change_credentials(current_user.current_session):
             return _reauthenticate()
-        g.needs_proof = True
+        state.needs_proof = True
         return view(*args, **kwargs)
 
     return guarded
 
 
-def _reauthenticate():
-    """Ask for a proof first; the page asked for, or the form that was sent, waits."""
-    if not current_user.current_session:  # a token can't prove more than it did
+def _reauthenticate() -> ResponseReturnValue:
+    """Ask the user to reauthenticate; the requested page, or the form that was sent, waits."""
+    if not current_user.current_session:  # a token authenticates for one purpose only
         abort(403)
     if request.method != "POST" or "HX-Request" in request.headers:
-        going = lead_to(url_for("auth.reauthenticate"), 403)
+        response = lead_to(url_for("auth.reauthenticate"), 403)
         store_location(current_user)
-        return going
+        return response
     if wants_json():
         abort(403)
-    waiting = {"target": quote(request.path), "held": held_forms.fields_to_hold()}
+    waiting = {"target": this_url(), "held": stale_forms.fields_to_hold()}
     return render_template("auth/reauthenticate.html", **waiting, methods=two_factor.methods(current_user)), 403
 
 
-def _is_of_the_application():
-    """Return whether this page is an application's own: there, users who are held back are visitors."""
+def _is_of_the_application() -> bool:
+    """Return whether an application built on this one added the page."""
     return request.endpoint is not None and request.blueprint not in OUR_BLUEPRINTS

@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """The page that asks for the emailed code of a login on a new device; login_flow.py leads there."""
 
-from flask import flash, redirect, request, session, url_for
+from flask import flash, redirect, request, url_for
 
 from app.accounts import device_verification
 from app.auth import login_flow
@@ -9,6 +9,7 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, form_page
 from app.extensions import db
 from app.models import EmailChallenge
+from app.request_state import SessionKey, pending_login
 from app.security.rate_limits import rate_limited
 
 WRONG_CODE = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
@@ -22,23 +23,23 @@ class CodeForm(Form):
 @bp.route("/verify-device", methods=["GET", "POST"])
 @rate_limited("code")
 def verify_device():
-    user, form = login_flow.unverified_device(), CodeForm()
+    user, form = login_flow.pending_device_verification(), CodeForm()
     if not user:
-        return login_flow.start_again("device_verification")
+        return login_flow.restart(SessionKey.DEVICE_VERIFICATION)
     challenge = _challenge()
     if "again" in request.form and form.is_submitted():
         return _send_again(user, challenge)
     if form.validate_on_submit():
         if device_verification.is_right(user, challenge, form.code.data):
-            return login_flow.pass_device_verification()
+            return login_flow.complete_device_verification()
         db.session.commit()  # the attempt counts
         form.code.errors.append(WRONG_CODE)
     return form_page("auth/verify_device.html", form, user=user, challenge=challenge, **_progress(user, challenge))
 
 
 def _challenge():
-    challenge_id = session["device_verification"]["challenge"]
-    return challenge_id and db.session.get(EmailChallenge, challenge_id)
+    pending = pending_login(SessionKey.DEVICE_VERIFICATION)
+    return db.session.get(EmailChallenge, pending.challenge_id) if pending and pending.challenge_id else None
 
 
 def _send_again(user, challenge):
@@ -49,7 +50,7 @@ def _send_again(user, challenge):
     sent = device_verification.send_code(user, challenge)
     db.session.commit()
     if sent:
-        login_flow.wait_for_code(sent)
+        login_flow.await_device_code(sent)
     flash("A new email is on its way." if sent else NOT_SENT, "success" if sent else "warning")
     return redirect(url_for("auth.verify_device"))
 

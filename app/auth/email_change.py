@@ -6,7 +6,7 @@ from flask_login import current_user
 from wtforms.validators import ValidationError
 
 from app.accounts import email_change, enumeration, reauthentication, registration
-from app.auth import access, next_url, pages
+from app.auth import access, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page, password_field
 from app.extensions import db
@@ -60,7 +60,7 @@ def change_email():
         if is_asked or not enumeration.policy().says_over_budget:
             access.use_proof()
             db.session.commit()
-            return pages.redirect_to_email_sent(form.email.data)
+            return next_url.redirect_to_email_sent(form.email.data)
         db.session.rollback()  # the code is not used up
         form.email.errors = ["Many emails went there lately. Wait an hour, then try again."]
     elif form.errors:
@@ -79,7 +79,7 @@ def change_email_link(token):
         return errors.invalid_link()
     if not current_user.is_authenticated:
         next_url.store_location(resolved.user)
-        return access.ask_for_login("Log in to change your address.", is_held=True)
+        return access.ask_for_login("Log in to change your address.", is_stored=True)
     if not is_own or not access.is_opened_by_user():
         return errors.invalid_link()
     if not email_change.change(resolved, keep=current_user.current_session):

@@ -1,43 +1,225 @@
-# mypy: ignore-errors
-"""What the forms share: fields, and how a page with a form answers. An application's own packages may use all of it."""
+"""What all forms share: the base class, fields, and the response with a form's page. Applications may use all of it."""
 
 import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from flask import g, jsonify, render_template, request
+from flask import jsonify, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm, RecaptchaField
 from werkzeug.datastructures import CombinedMultiDict, FileStorage, MultiDict
-from wtforms import EmailField, FieldList, FormField, PasswordField, StringField
+from wtforms import Field, FieldList, FormField, StringField
+from wtforms.form import BaseForm
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, StopValidation, ValidationError
+from wtforms.widgets import EmailInput, PasswordInput
 
 from app.accounts import passwords, registration, usernames
+from app.models import User
 from app.models.logins import MAX_LOGIN_LENGTH
+from app.request_state import state
 from app.security import audit, captcha
 from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.web.negotiation import wants_json
 
-VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # of what is no prose
+AnyForm = TypeVar("AnyForm", bound="Form")
+
+VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # attributes of inputs that are not prose
 
 
 class Form(FlaskForm):
-    """A form whose token CSRFProtect has checked already. No field takes a NUL: databases and scrypt stop at it."""
+    """A form without a CSRF token of its own, since app/web/csrf.py checks each request.
+
+    No field accepts a NUL character: databases and scrypt cut a text there.
+    """
 
     class Meta(FlaskForm.Meta):
         csrf = False
 
-        def wrap_formdata(self, form, formdata):
-            if formdata is None or isinstance(formdata, MultiDict):  # such as request.args, of a form that is a GET
+        def wrap_formdata(self, form: Any, formdata: Any) -> Any:
+            """Bind uploads only to the form's file fields: elsewhere a file would take the place of a text."""
+            if formdata is None or isinstance(formdata, MultiDict):  # such as request.args, for a form sent by GET
                 return formdata
-            files = MultiDict(item for item in request.files.items(multi=True) if _takes_file(form, item[0]))
-            sent = CombinedMultiDict([files, request.form]) if files else request.form
-            return g.get("typed") or (sent if form.is_submitted() else None)
+            if not form.is_submitted():
+                return None
+            files = MultiDict(item for item in request.files.items(multi=True) if _has_file_field(form, item[0]))
+            return CombinedMultiDict([files, request.form]) if files else request.form
 
-    def validate(self, extra_validators=None):
-        valid = super().validate(extra_validators)
-        return not _refuse_nul(self) and valid
+    def validate(self, extra_validators: Any = None) -> bool:
+        is_valid = super().validate(extra_validators)
+        return not _refuse_nul(self) and is_valid
 
 
-def _takes_file(form, name):
-    """Say whether the form has a file field of this name, or fields within one another, of which one may be."""
+class NewPasswordForm(Form):
+    """A form for a new password of `user`, which must not contain their email address or username."""
+
+    def __init__(self, user: User) -> None:
+        super().__init__()
+        self.user = user
+
+    def words(self) -> tuple[str, ...]:
+        return self.user.email, self.user.username
+
+
+class TextField(StringField):
+    """A StringField whose `data` is never None, but empty."""
+
+    data: str
+
+    def process_data(self, value: str | None) -> None:
+        super().process_data(value or "")
+
+
+def form_page(template: str, form: Form, **context: Any) -> ResponseReturnValue:
+    """Render a page with a form. If the form has errors, the status is 422, and JSON requests get only the errors."""
+    status = 422 if form.errors else 200
+    if form.errors and wants_json():
+        return jsonify(errors={name or "form": errors for name, errors in form.errors.items()}), status
+    return render_template(template, form=form, **context), status
+
+
+def confirmation_page(back: str, title: str, words: str, button: str) -> str:
+    """Render a page whose one button posts to this URL, and which links back to the endpoint `back`."""
+    action = url_for(request.endpoint or "", **(request.view_args or {}))
+    page = {"title": title, "words": words, "button": button, "action": action, "back": url_for(back)}
+    return render_template("auth/confirm_change.html", **page)
+
+
+class MaxLength(Length):
+    """Refuse a value that is too long before any other validator processes it.
+
+    The input gets no `maxlength` attribute: browsers silently truncate a pasted password to it.
+    """
+
+    def __init__(self, characters: int) -> None:
+        super().__init__(max=characters, message="This is too long.")
+        self.field_flags = {}
+
+    def __call__(self, form: BaseForm, field: StringField) -> None:
+        try:
+            super().__call__(form, field)
+        except ValidationError as error:
+            raise StopValidation(str(error)) from error
+
+
+def rule(check: Callable[[Any], Any]) -> Callable[[BaseForm, Field], None]:
+    """Make a validator of a service's rule, which raises ValueError with a message or returns the normalized value."""
+
+    def validate(form: BaseForm, field: Field) -> None:
+        try:
+            field.data = check(field.data) or field.data
+        except ValueError as error:
+            raise StopValidation(str(error)) from error
+
+    return validate
+
+
+def captcha_field() -> RecaptchaField:
+    """Return the field of the CAPTCHA. with_captcha() says whether a form shows it."""
+
+    def is_ticked(form: BaseForm, field: Field) -> None:
+        if state.is_captcha_solved:
+            return
+        answer = request.form.get("g-recaptcha-response", "")
+        try:
+            if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
+                audit.refused("the CAPTCHA was not solved")
+                raise StopValidation("Tick the box to show that you are a person.")
+            state.is_captcha_solved = True
+        except captcha.Unavailable as error:
+            raise StopValidation("We could not check the box just now. Try again in a minute.") from error
+
+    return RecaptchaField("Are you a person?", [is_ticked])
+
+
+def with_captcha(form: AnyForm, is_asked: bool = True) -> AnyForm:
+    """Keep the form's CAPTCHA field where it must be solved, and allow the provider's scripts; else remove it."""
+    if captcha.is_on() and is_asked:
+        state.has_captcha = True
+    else:
+        del form["recaptcha"]
+    return form
+
+
+def stripped(text: str | None) -> str | None:
+    """Strip what a user typed: phones add a space after a word. A filter for fields."""
+    return text and text.strip()
+
+
+def email_field(label: str = "Email address") -> TextField:
+    return TextField(
+        label,
+        [DataRequired("Write your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
+        filters=[stripped],
+        widget=EmailInput(),
+        render_kw={"autocomplete": "email"} | VERBATIM,
+    )
+
+
+def username_field() -> TextField:
+    return TextField(
+        "Username",
+        [DataRequired("Choose a username."), rule(usernames.check)],
+        filters=[stripped],
+        description="Letters, digits, dots, dashes and underscores.",
+        render_kw={"autocomplete": "username"} | VERBATIM,
+    )
+
+
+def password_field(label: str = "Password") -> TextField:
+    """Return a field for the password that the account has."""
+    return TextField(
+        label,
+        [InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)],
+        widget=PasswordInput(),
+        render_kw={"autocomplete": "current-password"},
+    )
+
+
+def new_password_field(label: str = "Password") -> TextField:
+    """Return a field for a new password, which must be hard to guess from the form's own `words()`."""
+
+    def is_hard_to_guess(form: Any, field: Field) -> None:
+        rule(lambda password: passwords.check_new(password, *form.words()))(form, field)
+
+    return TextField(
+        label,
+        [InputRequired("Choose a password."), is_hard_to_guess],
+        widget=PasswordInput(),
+        render_kw={"autocomplete": "new-password"},
+    )
+
+
+def password_again_field() -> TextField:
+    return TextField(
+        "Password again",
+        [EqualTo("password", "The two passwords are not the same.")],
+        widget=PasswordInput(),
+        render_kw={"autocomplete": "new-password", "required": True},
+    )
+
+
+def code_field(label: str = "Code from the email") -> TextField:
+    """Return a field for an emailed code. Spaces and dashes in it are ignored."""
+    return TextField(
+        label,
+        [DataRequired("Write the code that stands in the email."), MaxLength(64)],
+        filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
+        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
+    )
+
+
+def factor_code_field(label: str, *checks: Any, inputmode: str = "numeric") -> TextField:
+    """Return a field for a code of an authenticator app; with inputmode="text", also for a recovery code."""
+    return TextField(
+        label,
+        [DataRequired("Write the code."), MaxLength(64), *checks],
+        filters=[stripped],
+        render_kw={"autocomplete": "one-time-code", "inputmode": inputmode} | VERBATIM,
+    )
+
+
+def _has_file_field(form: BaseForm, name: str) -> bool:
+    """Return whether the form has a file field of this name, or a subform that may have one."""
     for field in form:
         if isinstance(field, FormField | FieldList):
             if name.startswith(f"{field.name}-"):
@@ -47,8 +229,8 @@ def _takes_file(form, name):
     return False
 
 
-def _refuse_nul(fields):
-    """Say whether any field has a NUL, those within a FormField or a FieldList, too, and give it that error."""
+def _refuse_nul(fields: Iterable[Field]) -> bool:
+    """Give each field with a NUL character that error, in subforms too, and return whether there is any."""
     found = False
     for field in fields:
         if isinstance(field, FormField | FieldList):
@@ -63,156 +245,7 @@ def _refuse_nul(fields):
     return found
 
 
-def _has_nul(data):
+def _has_nul(data: Any) -> bool:
     if isinstance(data, FileStorage):
         return "\0" in (data.filename or "")
     return any(map(_has_nul, data)) if isinstance(data, list) else isinstance(data, str) and "\0" in data
-
-
-class OwnersForm(Form):
-    """A form for a new password, which knows whose it is."""
-
-    def __init__(self, user):
-        super().__init__()
-        self.user = user
-
-    def words(self):
-        return self.user.email, self.user.username
-
-
-def form_page(template, form, **context):
-    """Show a page with a form: 422 if the form has errors, which are all that a JSON request gets."""
-    status = 422 if form.errors else 200
-    if form.errors and wants_json():
-        return jsonify(errors={name or "form": errors for name, errors in form.errors.items()}), status
-    return render_template(template, form=form, **context), status
-
-
-class MaxLength(Length):
-    """Stop at a value that is too long, so that no later validator works on it.
-
-    The browser is not told: it would cut a pasted password short without a word.
-    """
-
-    def __init__(self, characters):
-        super().__init__(max=characters, message="This is too long.")
-        self.field_flags = {}
-
-    def __call__(self, form, field):
-        try:
-            super().__call__(form, field)
-        except ValidationError as error:
-            raise StopValidation(str(error)) from error
-
-
-def rule(check):
-    """Make a validator of a verb's rule, which raises ValueError with a reason, and may return a normal form."""
-
-    def validate(form, field):
-        try:
-            field.data = check(field.data) or field.data
-        except ValueError as error:
-            raise StopValidation(str(error)) from error
-
-    return validate
-
-
-def captcha_field():
-    """A box for people to tick. A form has it where `with_captcha()` says so."""
-
-    def is_ticked(form, field):
-        if "solved" in g:  # one can't ask about an answer twice
-            return
-        answer = request.form.get("g-recaptcha-response", "")
-        try:
-            if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
-                audit.refused("the CAPTCHA was not solved")
-                raise StopValidation("Tick the box to show that you are a person.")
-            g.solved = True
-        except captcha.Unavailable as error:
-            raise StopValidation("We could not check the box just now. Try again in a minute.") from error
-
-    return RecaptchaField("Are you a person?", [is_ticked])
-
-
-def with_captcha(form, is_asked=True):
-    """Keep the box on a form if it is to be asked for, else take it off; its page may load the service's script."""
-    if captcha.is_on() and is_asked:
-        g.captcha = True
-    else:
-        del form.recaptcha
-    return form
-
-
-def stripped(typed):
-    """A filter for what people type: without the space that a phone puts after a word."""
-    return typed and typed.strip()
-
-
-def email_field(label="Email address"):
-    return EmailField(
-        label,
-        [DataRequired("Write your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
-        filters=[stripped],
-        render_kw={"autocomplete": "email"} | VERBATIM,
-    )
-
-
-def username_field():
-    return StringField(
-        "Username",
-        [DataRequired("Choose a username."), rule(usernames.check)],
-        filters=[stripped],
-        description="Emails, digits, dots, dashes and underscores.",
-        render_kw={"autocomplete": "username"} | VERBATIM,
-    )
-
-
-def password_field(label="Password"):
-    """A password that exists."""
-    return PasswordField(
-        label,
-        [InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)],
-        render_kw={"autocomplete": "current-password"},
-    )
-
-
-def code_field(label="Code from the email"):
-    """A code from an email, however it is spaced."""
-    return StringField(
-        label,
-        [DataRequired("Write the code that stands in the email."), MaxLength(64)],
-        filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
-        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
-    )
-
-
-def factor_code_field(label, *checks, inputmode="numeric"):
-    """A code of an authenticator app, or a recovery code, which has emails."""
-    return StringField(
-        label,
-        [DataRequired("Write the code."), MaxLength(64), *checks],
-        filters=[stripped],
-        render_kw={"autocomplete": "one-time-code", "inputmode": inputmode} | VERBATIM,
-    )
-
-
-def new_password_field(label="Password"):
-    """A new password, which must not be guessed from the person's own `words`, which the form has."""
-
-    def is_hard_to_guess(form, field):
-        rule(lambda password: passwords.check_new(password, *form.words()))(form, field)
-
-    return PasswordField(
-        label,
-        [InputRequired("Choose a password."), is_hard_to_guess],
-        render_kw={"autocomplete": "new-password"},
-    )
-
-
-def password_again_field():
-    return PasswordField(
-        "Password again",
-        [EqualTo("password", "The two passwords are not the same.")],
-        render_kw={"autocomplete": "new-password", "required": True},
-    )

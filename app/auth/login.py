@@ -14,6 +14,7 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, MaxLength, captcha_field, form_page, stripped, with_captcha
 from app.extensions import db
 from app.models.logins import MAX_LOGIN_LENGTH
+from app.request_state import SessionKey
 from app.security import audit, captcha
 from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import needs_captcha, rate_limited
@@ -55,7 +56,7 @@ def login():
             return login_flow.complete_login(user, "password", remember=form.remember_me.data)
         db.session.commit()  # a failure counts
         if captcha.is_on():
-            session["failures"] = session.get("failures", 0) + 1
+            session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
         form = with_captcha(LoginForm(), _is_suspicious())
         form.form_errors.append("That name and password do not go together. Check both and try again.")
     return form_page("auth/login.html", form)
@@ -77,7 +78,7 @@ def _is_suspicious():
         return False
     if needs_captcha(request.form.get("login")):
         return True
-    here = max(session.get("failures", 0), audit.failures(audit.origin()["ip"], FAILED_WITHIN))
+    here = max(session.get(SessionKey.FAILED_LOGINS, 0), audit.failures(audit.origin()["ip"], FAILED_WITHIN))
     return current_app.config["RECAPTCHA_ALWAYS"] or here >= captcha.FAILURES
 
 

@@ -1,100 +1,107 @@
-# mypy: ignore-errors
-"""The one way in and out. Every login method proves who the user is, then calls complete_login()."""
+"""The only place that logs users in and out: each login method verifies the user, then calls complete_login()."""
 
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from flask import abort, current_app, flash, g, jsonify, redirect, request, session, url_for
+from flask import abort, current_app, flash, jsonify, redirect, request, session, url_for
 from flask_login import current_user, login_user, logout_user
+from werkzeug.wrappers import Response
 
 from app import clock, signals
 from app.accounts import device_verification, sessions, trusted_devices, two_factor
 from app.auth.next_url import safe_next_url
 from app.extensions import db
-from app.models import EmailChallenge, User
+from app.models import EmailChallenge, User, UserSession
+from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, pending_login, state
 from app.security import audit
 from app.web.negotiation import wants_json
 
-FIRST_STEPS = ("two_factor", "device_verification")  # in the session: who proved the password, and what is missing
-# Of the session: what a provider said, until its owner has logged in; logins that were begun at providers.
-SURVIVES_LOGIN = {"external_identity", "sso"}
-# Of the session: what is ours, and handed to nobody when its visitor logs in.
-OURS = {"_user_id", "_id", "_fresh", "_permanent", "_flashes", "csrf_token", "browser", "next", "next_for", "failures"}
-OURS |= {"email_sent_to", "authenticator", "removed_passkey", "magic_link"}
-OURS |= {*FIRST_STEPS, *SURVIVES_LOGIN}
-DEVICE_LASTS = timedelta(days=365)
-TWO_FACTOR_WITHIN = timedelta(minutes=10)
-DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code lasts 15, and can be sent again
+DEVICE_COOKIE_LIFETIME = timedelta(days=365)
+TWO_FACTOR_WITHIN = timedelta(minutes=10)  # after the first factor
+DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code is valid for 15 and can be sent again
 
 
-def complete_login(user, method, remember=False, to=None, words=None, is_both_factors=False):
-    """Sign this browser in as `user`, who has proved it by `method`, and return the way to where they were going.
+def complete_login(
+    user: User,
+    method: str,
+    remember: bool = False,
+    to: str | None = None,
+    message: str | None = None,
+    is_both_factors: bool = False,
+) -> Response:
+    """Log in `user`, whose identity `method` has verified, and redirect to the page that they came for.
 
-    Ask for two-factor authentication first if it is on, the device is not trusted, and the proof does not count as both
-    factors. `to`: where they must go first; `words`: what they are told.
+    Ask for two-factor authentication first if it is on, and for an emailed code if this device needs verification.
+
+    Args:
+        to: a page that the user must see first.
+        message: flashed after the login.
+        is_both_factors: `method` counts as two-factor authentication.
     """
     if not user.is_active:
         db.session.rollback()
         flash("This account has been deactivated. Write to us if that surprises you.", "warning")
         return redirect(url_for("auth.login"))
-    held = session.get("next") if session.get("next_for") in {None, user.id} else None
-    destination = to or safe_next_url(request.args.get("next")) or safe_next_url(held) or url_for("main.index")
-    is_asked = two_factor.is_on(user) and not is_both_factors
-    is_trusted = is_asked and trusted_devices.is_trusted(user, device())
-    first_step = {"method": method, "remember": remember, "to": destination, "words": words}
-    if is_asked and not is_trusted:
-        return _keep_first_step("two_factor", "auth.two_factor_verify", user, **first_step)
-    takes_code = method == "password" and device_verification.is_required(user, device())
-    if takes_code and not device_verification.use_trust(user):
-        return _ask_for_device_code(user, **first_step)
-    return _let_in(user, method, remember, destination, words, is_by_trust=is_trusted)
+    proved_at, next_url = clock.now().timestamp(), to or _destination(user)
+    pending = PendingLogin(user.id, user.password_version, proved_at, method, remember, next_url, message)
+    needs_two_factor = two_factor.is_on(user) and not is_both_factors
+    is_trusted = needs_two_factor and trusted_devices.is_trusted(user, device_id())
+    if needs_two_factor and not is_trusted:
+        return _hand_over(SessionKey.TWO_FACTOR, "auth.two_factor_verify", pending)
+    needs_code = method == "password" and device_verification.is_required(user, device_id())
+    if needs_code and not device_verification.use_trust(user):
+        return _ask_for_device_code(user, pending)
+    return _start_session(user, pending, is_by_trust=is_trusted)
 
 
-def pending_two_factor():
-    """Return whose first step this browser has done, and is to do the second: None if that is void by now."""
-    return _whose_first_step("two_factor", TWO_FACTOR_WITHIN)
+def pending_two_factor() -> User | None:
+    """Return the user whose two-factor authentication this browser must do now; None if there is none, or too late."""
+    return _pending_user(SessionKey.TWO_FACTOR, TWO_FACTOR_WITHIN)
 
 
-def complete_two_factor(trust_device=False):
-    """Log in the one whom two_factor() returned, who has proved the second factor now; return the way on."""
-    user, waiting = pending_two_factor(), session["two_factor"]
-    return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], trust_device)
+def complete_two_factor(trust_device: bool = False) -> Response:
+    """Log in the user of pending_two_factor(), whose second factor was verified in this request."""
+    user, pending = _pending(SessionKey.TWO_FACTOR)
+    return _start_session(user, pending, trust_device)
 
 
-def unverified_device():
-    """Return whose password was right on this device, which must be verified by a code; None if that is void by now."""
-    return _whose_first_step("device_verification", DEVICE_CODE_WITHIN)
+def pending_device_verification() -> User | None:
+    """Return the user whose password was right, and whose new device a code must verify; None if it is too late."""
+    return _pending_user(SessionKey.DEVICE_VERIFICATION, DEVICE_CODE_WITHIN)
 
 
-def wait_for_code(challenge):
-    """Note of which email this browser must enter the code."""
-    session["device_verification"] = session["device_verification"] | {"challenge": challenge and challenge.id}
+def await_device_code(challenge: EmailChallenge) -> None:
+    """Expect the code of this email from the browser."""
+    _, pending = _pending(SessionKey.DEVICE_VERIFICATION)
+    replace(pending, challenge_id=challenge.id).store(SessionKey.DEVICE_VERIFICATION)
 
 
-def pass_device_verification():
-    """Log in the user whom unverified_device() returned, whose code was right; return the way on.
+def complete_device_verification() -> Response:
+    """Log in the user of pending_device_verification(), whose code was right.
 
-    The login is as recent as the password: the code is no reauthentication.
+    The code is no reauthentication: that counts from the password.
     """
-    user, waiting = unverified_device(), session["device_verification"]
-    proved_at = datetime.fromtimestamp(waiting["at"], UTC)
-    return _let_in(user, waiting["method"], waiting["remember"], waiting["to"], waiting["words"], proved_at=proved_at)
+    user, pending = _pending(SessionKey.DEVICE_VERIFICATION)
+    return _start_session(user, pending, authenticated_at=datetime.fromtimestamp(pending.proved_at, UTC))
 
 
-def start_again(step="two_factor"):
-    """Lead a browser that has no two-factor authentication to do, or not any more, to the first."""
-    waiting = session.pop(step, None)
+def restart(key: SessionKey) -> Response:
+    """Redirect a browser without a pending login, or with an expired one, to the login page."""
+    pending = pending_login(key)
+    session.pop(key, None)
     if wants_json():
         abort(401)
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
-    if waiting:
+    if pending:
         flash("That took too long, or the account was changed meanwhile. Log in again.", "warning")
-    return redirect(url_for("auth.login", next=waiting and waiting["to"]))
+    return redirect(url_for("auth.login", next=pending.next_url if pending else None))
 
 
-def log_out():
-    """Sign this browser out: its row ends, and a copy of its cookie is worth nothing."""
+def log_out() -> None:
+    """Log out this browser: revoke its session, so that copies of its cookie are worthless too."""
     user = current_user._get_current_object()
     if user.current_session:
         sessions.revoke(user.current_session)
@@ -104,87 +111,115 @@ def log_out():
     db.session.commit()
 
 
-def device():
-    """Return by what this browser is known again: its cookie, or what that will be."""
-    if "device" not in g:
-        g.device = audit.device() or secrets.token_urlsafe(32)
-    return g.device
+def device_id() -> str:
+    """Return the value of the device cookie; a new one, which the login will set, if the browser sent none."""
+    if state.device_id is None:
+        state.device_id = audit.device() or secrets.token_urlsafe(32)
+    return state.device_id
 
 
-def _keep_first_step(step, endpoint, user, **first_step):
-    """Keep in mind that the first step is done, in the session: it signs nobody in. Lead to the second."""
-    version = user.password_version
-    db.session.commit()  # what the first step used up
-    session.pop("next", None)  # it is in `first_step`
-    for other in FIRST_STEPS:
+def _destination(user: User) -> str:
+    """Return the page that the user came for: in the URL, or stored in the session for this user or for any."""
+    stored = session.get(SessionKey.NEXT) if session.get(SessionKey.NEXT_FOR) in {None, user.id} else None
+    return safe_next_url(request.args.get("next")) or safe_next_url(stored) or url_for("main.index")
+
+
+def _hand_over(key: SessionKey, endpoint: str, pending: PendingLogin) -> Response:
+    """Remember in the session that the first factor was verified, and redirect to the page that asks for the next."""
+    db.session.commit()  # what the first factor used up
+    for other in (SessionKey.NEXT, SessionKey.TWO_FACTOR, SessionKey.DEVICE_VERIFICATION):
         session.pop(other, None)
-    session[step] = {"user": user.id, "version": version, "at": clock.now().timestamp(), **first_step}
-    return _go_or_say(url_for(endpoint), is_logged_in=False)
+    pending.store(key)
+    return _go_on(url_for(endpoint), is_logged_in=False)
 
 
-def _ask_for_device_code(user, **first_step):
+def _ask_for_device_code(user: User, pending: PendingLogin) -> Response:
     """Email a code, unless this browser was sent one for the same account a moment ago."""
-    waiting = session.get("device_verification")
-    is_same = waiting and waiting["user"] == user.id and waiting["challenge"]
-    challenge = db.session.get(EmailChallenge, waiting["challenge"]) if is_same else None
+    earlier = pending_login(SessionKey.DEVICE_VERIFICATION)
+    challenge = None
+    if earlier and earlier.user_id == user.id and earlier.challenge_id:
+        challenge = db.session.get(EmailChallenge, earlier.challenge_id)
     if not challenge or not challenge.is_open or not device_verification.seconds_to_wait(challenge):
         challenge = device_verification.send_code(user, challenge)
-    challenge_id = challenge and challenge.id
-    return _keep_first_step("device_verification", "auth.verify_device", user, challenge=challenge_id, **first_step)
+    pending = replace(pending, challenge_id=challenge.id if challenge else None)
+    return _hand_over(SessionKey.DEVICE_VERIFICATION, "auth.verify_device", pending)
 
 
-def _whose_first_step(step, within):
-    """Return the user whose first step was done here, `within` a while; None if the account has changed since."""
-    waiting = session.get(step)
-    user = waiting and db.session.get(User, waiting["user"])
-    if not user:
+def _pending_user(key: SessionKey, within: timedelta) -> User | None:
+    """Return the user of a pending login; None if it is older than `within` or the account has changed since."""
+    pending = pending_login(key)
+    user = db.session.get(User, pending.user_id) if pending else None
+    if not pending or not user:
         return None
-    is_in_time = clock.is_within(datetime.fromtimestamp(waiting["at"], UTC), within)
-    is_same = user.is_active and user.password_version == waiting["version"]
+    is_in_time = clock.is_within(datetime.fromtimestamp(pending.proved_at, UTC), within)
+    is_same = user.is_active and user.password_version == pending.password_version
     return user if is_in_time and is_same else None
 
 
-def _let_in(user, method, remember, destination, words, trust_device=False, is_by_trust=False, proved_at=None):
-    user_session = sessions.start(user, method, remember, device(), is_by_trust)
+def _pending(key: SessionKey) -> tuple[User, PendingLogin]:
+    """Return a pending login that this request has checked before, and its user."""
+    pending = pending_login(key) or abort(409)
+    return db.session.get_one(User, pending.user_id), pending
+
+
+def _start_session(
+    user: User,
+    pending: PendingLogin,
+    trust_device: bool = False,
+    is_by_trust: bool = False,
+    authenticated_at: datetime | None = None,
+) -> Response:
+    user_session = sessions.start(user, pending.method, pending.remember, device_id(), is_by_trust)
     if user_session is None:
         db.session.rollback()
         flash("Your account was changed at this moment. Log in again.", "warning")
         return redirect(url_for("auth.login"))
     user.next_login_trusted_until = None
-    if proved_at:
-        user_session.authenticated_at = proved_at
+    user_session.authenticated_at = authenticated_at or user_session.authenticated_at
     if trust_device:
-        g.device = trusted_devices.trust(user, user_session)
+        state.device_id = trusted_devices.trust(user, user_session)
     if current_user.is_authenticated and current_user.current_session:
         sessions.revoke(current_user.current_session)
+    previous = _replace_flask_session(user, user_session)
+    told = {"user": user, "method": pending.method, "previous_session": previous}
+    signals.send_after_commit(db.session(), signals.user_logged_in, **told)
+    db.session.commit()  # last, so that nothing that was loaded is loaded again
+    if pending.message:
+        flash(pending.message, "success")
+    return _with_device_cookie(_go_on(pending.next_url, is_logged_in=True))
+
+
+def _replace_flask_session(user: User, user_session: UserSession) -> dict[str, Any]:
+    """Clear the Flask session and log `user` in. Return what an application kept there for the visitor.
+
+    What it kept for another user is not returned.
+    """
     is_same = not current_user.is_authenticated or current_user == user
-    previous = {name: session[name] for name in session.keys() - OURS} if is_same else {}  # else it is another user's
-    kept = {name: session[name] for name in SURVIVES_LOGIN & session.keys()}
+    previous = {name: session[name] for name in session.keys() - set(SessionKey)} if is_same else {}
+    kept: dict[str, Any] = {key: session[key] for key in SURVIVES_LOGIN & session.keys()}
     session.clear()
     session.update(kept)
-    if remember:
+    if user_session.remembered:
         session.permanent = True
     user.current_session = user_session
-    login_user(user, force=True)  # whoever was deactivated at this moment is out at the next request
-    session.pop("_id", None)  # Flask-Login's own guess at the browser, which nothing reads
-    told = {"user": user, "method": method, "previous_session": previous}
-    signals.send_after_commit(db.session(), signals.user_logged_in, **told)
-    db.session.commit()  # last: what was loaded need not be asked for again
-    if words:
-        flash(words, "success")
-    response = _go_or_say(destination, is_logged_in=True)
+    login_user(user, force=True)  # a user who was deactivated a moment ago is logged out at the next request
+    session.pop(SessionKey.IDENTIFIER, None)  # for Flask-Login's session protection, which is off
+    return previous
+
+
+def _go_on(url: str, is_logged_in: bool) -> Response:
+    """Redirect after a step of the login; tell scripts the address instead."""
+    return jsonify(logged_in=is_logged_in, next=url) if wants_json() else redirect(url)
+
+
+def _with_device_cookie(response: Response) -> Response:
     response.set_cookie(
         current_app.config["DEVICE_COOKIE_NAME"],
-        device(),
-        max_age=DEVICE_LASTS,
+        device_id(),
+        max_age=DEVICE_COOKIE_LIFETIME,
         path=current_app.config["SESSION_COOKIE_PATH"],
         secure=current_app.config["SESSION_COOKIE_SECURE"],
         httponly=True,
         samesite="Lax",
     )
     return response
-
-
-def _go_or_say(address, is_logged_in):
-    """Lead on after a step of the login; scripts are told where."""
-    return jsonify(logged_in=is_logged_in, next=address) if wants_json() else redirect(address)

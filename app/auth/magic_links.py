@@ -11,6 +11,7 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page
 from app.extensions import db
 from app.models import EmailChallenge
+from app.request_state import MagicLinkRequest, SessionKey, magic_link_request
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
@@ -52,10 +53,10 @@ def magic_link_sent():
         return redirect(url_for("auth.magic_link"))
     form = CodeForm()
     if "again" in request.form and form.is_submitted():
-        return _send(challenge.email, session["magic_link"]["remember"])
+        return _send(challenge.email, magic_link_request().remember)
     if form.validate_on_submit():
         right = challenge.use(form.code.data)
-        answer = _log_in(challenge.user, session["magic_link"]["remember"]) if right else None
+        answer = _log_in(challenge.user, magic_link_request().remember) if right else None
         db.session.commit()  # a wrong attempt counts
         if answer:
             return answer
@@ -74,10 +75,10 @@ def use_magic_link(token):
     user = resolved.user
     if user == current_user:
         return redirect(url_for("main.index"))
-    form, asked = ButtonForm(), session.get("magic_link")
-    is_asked_here = asked and asked["id"] == resolved.claims.extra.get("challenge")
+    form, asked = ButtonForm(), magic_link_request()
+    is_asked_here = asked and asked.challenge_id == resolved.claims.extra.get("challenge")
     if is_asked_here and access.is_opened_by_user():
-        return _log_in(user, asked["remember"]) or errors.invalid_link()
+        return _log_in(user, asked.remember) or errors.invalid_link()
     if form.validate_on_submit():
         return _log_in(user, form.remember_me.data) or errors.invalid_link()
     return render_template("auth/use_magic_link.html", form=form, user=user, token=token)
@@ -85,8 +86,8 @@ def use_magic_link(token):
 
 def _asked_here():
     """What this browser asked for and waits for."""
-    asked = session.get("magic_link")
-    return asked and db.session.get(EmailChallenge, asked["id"])
+    asked = magic_link_request()
+    return asked and db.session.get(EmailChallenge, asked.challenge_id)
 
 
 def _send(email, remember):
@@ -97,10 +98,10 @@ def _send(email, remember):
         flash(f"Another email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.ask(email, earlier)
-    session["magic_link"] = {"id": challenge.id, "remember": remember}
+    MagicLinkRequest(challenge.id, remember).store(SessionKey.MAGIC_LINK)
     db.session.commit()
     if going := next_url.safe_next_url(request.args.get("next")):
-        session["next"], session["next_for"] = going, None
+        session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = going, None
     if earlier and earlier.email == email:
         flash("Another email is on its way.", "success")
     return redirect(url_for("auth.magic_link_sent"))
@@ -114,4 +115,4 @@ def _log_in(user, remember):
     if not is_first_proof:
         return login_flow.complete_login(user, "magic_link", remember)
     words = "Your address is confirmed. Whoever else was logged in is out, and the old password is gone."
-    return login_flow.complete_login(user, "magic_link", remember, to=url_for("auth.change_password"), words=words)
+    return login_flow.complete_login(user, "magic_link", remember, to=url_for("auth.change_password"), message=words)

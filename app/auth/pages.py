@@ -1,23 +1,14 @@
-# mypy: ignore-errors
-"""Pages that several capabilities lead to."""
+"""A page that several capabilities lead to."""
 
-from flask import redirect, render_template, request, session, url_for
+from collections.abc import Iterable
+
+from flask import render_template, session, url_for
 
 from app.auth.next_url import safe_next_url
+from app.request_state import SessionKey
 
 
-def change_urls(back):
-    """Return where the page of confirm_change.html sends its button, and where it leads back to."""
-    return {"action": url_for(request.endpoint, **request.view_args), "back": url_for(back)}
-
-
-def redirect_to_email_sent(email):
-    """Lead to the page that says where an email went: the same page whether or not the address has an account."""
-    session["email_sent_to"] = email
-    return redirect(url_for("auth.email_sent"))
-
-
-def codes_page(codes):
-    """Show new recovery codes: here and now alone, since only their hashes are kept."""
-    going = safe_next_url(session.pop("next", None)) or url_for("main.account")
-    return render_template("auth/recovery_codes.html", codes=codes, going=going)
+def codes_page(codes: Iterable[str]) -> str:
+    """Render new recovery codes. They are shown only now: the database holds their hashes."""
+    next_url = safe_next_url(session.pop(SessionKey.NEXT, None)) or url_for("main.account")
+    return render_template("auth/recovery_codes.html", codes=codes, going=next_url)

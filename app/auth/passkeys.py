@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """Passkeys, as their owner sees them; and the questions to the browser, which passkeys.js asks for and passes on."""
 
-from flask import Response, abort, flash, redirect, render_template, request, session, url_for
+from flask import Response, abort, flash, redirect, request, session, url_for
 from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 from wtforms import HiddenField, StringField
@@ -10,9 +10,10 @@ from wtforms.validators import DataRequired, Length, ValidationError
 from app.accounts import passkeys, sessions, two_factor
 from app.auth import access, login_flow, pages
 from app.auth.blueprint import bp
-from app.auth.forms import Form, form_page, stripped
+from app.auth.forms import Form, confirmation_page, form_page, stripped
 from app.database import is_duplicate
 from app.extensions import db
+from app.request_state import SessionKey
 from app.security import user_agents
 from app.security.rate_limits import rate_limited
 
@@ -96,10 +97,10 @@ def remove_passkey(handle):
     name, credential_id = found.name, found.credential_id
     if not Form().validate_on_submit():
         page = {"title": f"Remove {name}?", "words": REMOVE, "button": "Remove this passkey"}
-        return render_template("auth/confirm_change.html", **page, **pages.change_urls("auth.list_passkeys"))
+        return confirmation_page("auth.list_passkeys", **page)
     if passkeys.remove(found, current_user.current_session):
         access.credential_changed()
-        session["removed_passkey"] = credential_id
+        session[SessionKey.REMOVED_PASSKEY] = credential_id
         db.session.commit()
         flash(f"{name} is removed. Your other devices were logged out.", "success")
     else:
@@ -110,7 +111,7 @@ def remove_passkey(handle):
 def _list_page(form):
     """Show the passkeys; the form to add one is there where it could be sent."""
     found = passkeys.all_of(current_user)
-    removed = session.pop("removed_passkey", None)  # in this browser, a moment ago
+    removed = session.pop(SessionKey.REMOVED_PASSKEY, None)  # in this browser, a moment ago
     state = {"accepted": passkeys.accepted(current_user, found, removed), "removed": removed}
     can_add = not two_factor.is_on(current_user) or sessions.may_change_credentials(current_user.current_session)
     return form_page("auth/passkeys.html", form, passkeys=found, can_add=can_add, **state)

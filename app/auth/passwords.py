@@ -6,11 +6,12 @@ from flask_login import current_user
 from wtforms.validators import ValidationError
 
 from app.accounts import passwords
-from app.auth import access, pages
+from app.auth import access, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import (
     Form,
-    OwnersForm,
+    NewPasswordForm,
+    confirmation_page,
     email_field,
     form_page,
     new_password_field,
@@ -25,12 +26,12 @@ from app.security.token_purposes import TokenPurpose
 from app.web import errors
 
 
-class ResetForm(OwnersForm):
+class ResetForm(NewPasswordForm):
     password = new_password_field("New password")
     confirm_password = password_again_field()
 
 
-class ChangePasswordForm(OwnersForm):
+class ChangePasswordForm(NewPasswordForm):
     old_password = password_field("Old password")
     password = new_password_field("New password")
     confirm_password = password_again_field()
@@ -75,7 +76,7 @@ def change_password():
 @access.both_factors_required
 def remove_password():
     if not Form().validate_on_submit():
-        return render_template("auth/confirm_change.html", **REMOVE_PASSWORD, **pages.change_urls("auth.list_passkeys"))
+        return confirmation_page("auth.list_passkeys", **REMOVE_PASSWORD)
     if passwords.remove(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
@@ -93,7 +94,7 @@ def request_reset():
     if form.validate_on_submit():
         passwords.forgot(form.email.data)
         db.session.commit()
-        return pages.redirect_to_email_sent(form.email.data)
+        return next_url.redirect_to_email_sent(form.email.data)
     return form_page("auth/request_reset.html", form)
 
 

@@ -9,12 +9,13 @@ from wtforms.validators import ValidationError
 
 from app.accounts import email_typos, enumeration, registration
 from app.accounts.registration import NewAccount
-from app.auth import access, login_flow, next_url, pages
+from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, email_field, form_page, password_field, with_captcha
 from app.auth.registration_forms import RegistrationForm
 from app.extensions import db
 from app.models import AuditAction
+from app.request_state import SessionKey
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
@@ -59,7 +60,7 @@ def register() -> ResponseReturnValue:
 
 @bp.route("/email-sent")
 def email_sent() -> ResponseReturnValue:
-    email = session.get("email_sent_to")
+    email = session.get(SessionKey.EMAIL_SENT_TO)
     if not email:
         return redirect(url_for("auth.login"))
     return render_template("auth/email_sent.html", email=email, likely=email_typos.suggest(email))
@@ -131,13 +132,13 @@ def _create(new: NewAccount) -> ResponseReturnValue:
     if not enumeration.policy().logs_in_at_registration:
         registration.create_concealed(new)
         db.session.commit()
-        return pages.redirect_to_email_sent(new.email)
+        return next_url.redirect_to_email_sent(new.email)
     user = registration.create(new)
     words = f"Welcome, {user.username}. An email is on its way to {user.email}"
     if new.password is None:  # a magic link logs in until the passkey is made
         words, to = f"{words}; after it, you make your passkey.", url_for("auth.list_passkeys")
-        return login_flow.complete_login(user, "registration", to=to, words=words)
-    return login_flow.complete_login(user, "registration", words=f"{words}.")
+        return login_flow.complete_login(user, "registration", to=to, message=words)
+    return login_flow.complete_login(user, "registration", message=f"{words}.")
 
 
 def _unconfirmed_page(code: CodeForm, correction: CorrectionForm) -> ResponseReturnValue:
@@ -180,13 +181,13 @@ def _confirm_logged_out(token: Token) -> ResponseReturnValue:
     """Ask for a login first; if accounts are concealed, for the password of the registration, which also logs in."""
     if enumeration.policy().logs_in_unconfirmed:
         next_url.store_location(token.user)
-        return access.ask_for_login("Log in to confirm your address.", is_held=True)
+        return access.ask_for_login("Log in to confirm your address.", is_stored=True)
     form = ChosenPasswordForm()
     if form.validate_on_submit():
         if token.user.verify_password(form.password.data):
             if not registration.confirm(token):
                 return errors.invalid_link()
-            return login_flow.complete_login(token.user, "confirmation", words=CONFIRMED)
+            return login_flow.complete_login(token.user, "confirmation", message=CONFIRMED)
         audit.record(token.user, AuditAction.LOGIN_FAILED)
         db.session.commit()
         form.password.errors = ["This is not the password that was chosen at registration."]

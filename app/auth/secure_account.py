@@ -6,12 +6,12 @@ from wtforms import BooleanField
 
 from app.accounts import secure_account as rules
 from app.auth.blueprint import bp
-from app.auth.forms import OwnersForm, form_page, new_password_field, password_again_field
+from app.auth.forms import NewPasswordForm, form_page, new_password_field, password_again_field
 from app.extensions import db
 from app.web import errors
 
 
-class SecureAccountForm(OwnersForm):
+class SecureAccountForm(NewPasswordForm):
     everything = BooleanField("These were not me either: undo them, too")
     password = new_password_field("New password")
     confirm_password = password_again_field()

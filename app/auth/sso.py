@@ -12,14 +12,15 @@ from wtforms import BooleanField
 from app import clock
 from app.accounts import registration, sso
 from app.accounts.sso import ExternalIdentity, Linked, Outcome
-from app.auth import access, login_flow, next_url, pages
+from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
-from app.auth.forms import Form, form_page, with_captcha
+from app.auth.forms import Form, confirmation_page, form_page, with_captcha
 from app.auth.registration_forms import CompletionForm
 from app.database import is_duplicate
 from app.extensions import connection_given_back, db
 from app.models import OAuthState
 from app.models.logins import email_key
+from app.request_state import SessionKey
 from app.security import audit, captcha, oidc
 from app.security.rate_limits import rate_limited
 from app.web import csrf
@@ -112,7 +113,7 @@ def unlink(number):
     if number not in {identity.id for identity in sso.all_of(current_user)}:
         abort(404)
     if not Form().validate_on_submit():
-        return render_template("auth/confirm_change.html", **UNLINK, **pages.change_urls("auth.connections"))
+        return confirmation_page("auth.connections", **UNLINK)
     if sso.unlink(current_user, number, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
@@ -158,7 +159,7 @@ def _start(provider, user=None):
         url = oidc.authorization_url(provider, oauth_state)
     except oidc.Failure as failure:
         return _failed(FAILURES[type(failure)].format(provider.label))
-    session["sso"] = [*_pending(), oauth_state.id][-MOST_PENDING:]
+    session[SessionKey.OAUTH_STATES] = [*_pending(), oauth_state.id][-MOST_PENDING:]
     db.session.add(oauth_state)
     if user:
         access.credential_changed()
@@ -183,7 +184,7 @@ def _come_by_get(provider):
 
 def _pending():
     """Return the states of the logins that this browser began and has not finished."""
-    pending = session.get("sso") or []
+    pending = session.get(SessionKey.OAUTH_STATES) or []
     return [pending] if isinstance(pending, str) else pending
 
 
@@ -194,7 +195,7 @@ def _come_back(provider):
         return None
     if issuer.rstrip("/") != provider.issuer.rstrip("/") and "{" not in provider.issuer:
         return None  # RFC 9207: another one's answer
-    session["sso"] = [other for other in _pending() if other != state]
+    session[SessionKey.OAUTH_STATES] = [other for other in _pending() if other != state]
     oauth_state = db.session.get(OAuthState, state)
     if not oauth_state or oauth_state.provider != provider.name or not oauth_state.come_back():
         return None
@@ -231,18 +232,18 @@ def _enter(provider, external_identity, remember, destination, profile=None):
         profile = {}
     outcome, user = _retried(lambda: sso.account_for(external_identity, profile))
     if user:
-        session.pop("external_identity", None)
+        session.pop(SessionKey.EXTERNAL_IDENTITY, None)
         method, (to, words) = f"sso:{provider.name}", _welcome(outcome, user)
         excused = not provider.two_factor
         return login_flow.complete_login(
-            user, method, remember, to=to or destination, words=words, is_both_factors=excused
+            user, method, remember, to=to or destination, message=words, is_both_factors=excused
         )
     if outcome is Outcome.CLOSED:
         return _failed(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
     if outcome is Outcome.NOT_VERIFIED:
         return _failed(f"{provider.label} does not say that your address is yours. Register here, then link the two.")
     kept = {"remember": remember, "destination": destination, "at": clock.now().timestamp()}
-    session["external_identity"] = asdict(external_identity) | kept
+    session[SessionKey.EXTERNAL_IDENTITY] = asdict(external_identity) | kept
     page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
     return redirect(url_for(page, provider=provider.name))
 
@@ -272,7 +273,7 @@ def _welcome(outcome, user):
 
 def _waiting(provider):
     """Return what a provider said in this browser a while ago, for the person to do what is missing."""
-    said = dict(session.get("external_identity") or {})
+    said = dict(session.get(SessionKey.EXTERNAL_IDENTITY) or {})
     kept = {name: said.pop(name, None) for name in ("remember", "destination", "at")}
     if said.get("provider") != provider.name:
         return None
@@ -285,13 +286,13 @@ def _waiting(provider):
 def _link_waiting(provider, waiting):
     external_identity = waiting["external_identity"]
     if not external_identity.email or email_key(external_identity.email) != current_user.email_key:
-        session.pop("external_identity")
+        session.pop(SessionKey.EXTERNAL_IDENTITY)
         return _failed(
             f"That {provider.label} account has another address than this account. Link it here if it is yours."
         )
     if not Form().validate_on_submit():
         return render_template("auth/link_sso.html", provider=provider, email=external_identity.email)
-    session.pop("external_identity")
+    session.pop(SessionKey.EXTERNAL_IDENTITY)
     return _link_current(provider, external_identity, current_user.id, to=waiting["destination"])
 
 

@@ -9,8 +9,9 @@ from app.accounts import recovery_codes
 from app.accounts import two_factor as factors
 from app.auth import access, pages
 from app.auth.blueprint import bp
-from app.auth.forms import Form, factor_code_field, form_page
+from app.auth.forms import Form, confirmation_page, factor_code_field, form_page
 from app.extensions import db
+from app.request_state import SessionKey
 from app.security import signing
 
 
@@ -36,7 +37,7 @@ def two_factor():
 @access.both_factors_required
 def turn_off():
     if not Form().validate_on_submit():
-        return render_template("auth/confirm_change.html", **TURN_OFF, **pages.change_urls("auth.two_factor"))
+        return confirmation_page("auth.two_factor", **TURN_OFF)
     if factors.turn_off(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
@@ -69,10 +70,10 @@ def _set_up():
 
 def _secret():
     """The secret that this browser is setting up: the same until a code of it was right, and readable nowhere else."""
-    secret = signing.decrypt("authenticator", session.get("authenticator", ""))
+    secret = signing.decrypt("authenticator", session.get(SessionKey.AUTHENTICATOR, ""))
     if not secret:
         secret = factors.new_secret()
-        session["authenticator"] = signing.encrypt("authenticator", secret)
+        session[SessionKey.AUTHENTICATOR] = signing.encrypt("authenticator", secret)
     return secret
 
 
@@ -87,7 +88,7 @@ def _turn_on(form, secret):
         form.form_errors.append("It was changed elsewhere at this moment. Try again.")
         return None
     access.credential_changed()
-    session.pop("authenticator")
+    session.pop(SessionKey.AUTHENTICATOR)
     db.session.commit()
     flash("Your authenticator app is set up. Your other browsers were logged out.", "success")
     return pages.codes_page(codes) if codes else redirect(url_for("main.account"))

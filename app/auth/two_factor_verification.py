@@ -11,6 +11,7 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, factor_code_field, form_page
 from app.extensions import db
 from app.models import AuditAction
+from app.request_state import SessionKey
 from app.security import audit
 from app.security.rate_limits import rate_limited
 
@@ -18,7 +19,7 @@ from app.security.rate_limits import rate_limited
 def is_right(form, field):
     """A validator: use the code up, for the person whose first step this browser has done."""
     try:
-        two_factor_codes.check_code(login_flow.pending_two_factor(), field.data, login_flow.device())
+        two_factor_codes.check_code(login_flow.pending_two_factor(), field.data, login_flow.device_id())
     except ValueError as error:
         raise ValidationError(str(error)) from error
 
@@ -48,7 +49,7 @@ class RecoveryForm(Form):
 def two_factor_verify():
     user = login_flow.pending_two_factor()
     if not user:
-        return login_flow.start_again()
+        return login_flow.restart(SessionKey.TWO_FACTOR)
     code, recovery = CodeForm(), RecoveryForm()
     form = PasskeyForm() if request.form.get("credential") else recovery if "recovery_code" in request.form else code
     if form.validate_on_submit():

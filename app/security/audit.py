@@ -10,7 +10,7 @@ from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from flask import current_app, g, has_request_context, request
+from flask import current_app, has_request_context, request
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -18,6 +18,7 @@ from app import clock, signals
 from app.extensions import db
 from app.models import Action, Actor, AuditAction, AuditEvent, User
 from app.models.audit_event import IS_ANONYMOUS
+from app.request_state import state
 from app.security import signing
 
 HOUR = 3600  # seconds
@@ -90,8 +91,8 @@ def refused(reason: str, **detail: Any) -> None:
 
 def note_attempt(attempt: Countable) -> None:
     """Note what this request did, for app/security/rate_limits.py to count."""
-    if "attempts" in g:
-        g.attempts.add(attempt)
+    if state.attempts is not None:
+        state.attempts.add(attempt)
 
 
 def failures(ip: str, within: timedelta) -> int:

@@ -1,31 +1,35 @@
-# mypy: ignore-errors
-"""Protection against forms that other sites send: by Fetch Metadata first, by Flask-WTF's token second.
+"""Protection against cross-site requests: Fetch Metadata first, then Flask-WTF's token.
 
-A browser says in Sec-Fetch-Site where a request comes from, and no page can change that. `same-origin` needs no token,
-so a page can stay open for days. A request without the header (an old browser, plain http, a program), or with `none`,
-needs the token. Rails 8.2 and Go's http.CrossOriginProtection decide by the same header.
+Browsers send Sec-Fetch-Site with every request, and no page can change it. `same-origin` needs no token, so that a
+page can stay open for days. A request without the header (an old browser, plain HTTP, a program), or with `none`,
+needs the token. Rails 8.2 and Go's http.CrossOriginProtection use the same header.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from flask import current_app, request
+from flask import Flask, current_app, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import Forbidden
 
 from app.extensions import csrf
 from app.security import audit
 from app.web.errors import error_page
 
+View = TypeVar("View", bound=Callable[..., Any])
+
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 PORTS = {"http": 80, "https": 443}
 
 
 class Reason(NamedTuple):
-    """Why a form was refused: a title and advice for an error page, and advice above a form that comes back."""
+    """Why a form was refused: a title, the advice on an error page, and the advice beside a button to send it again."""
 
     title: str
     advice: str
-    above_form: str
+    send_again: str
 
 
 ANOTHER_SITE = Reason(
@@ -51,20 +55,20 @@ NO_COOKIE = Reason(
 OTHER_SESSION = Reason(
     "This page was open too long: you have logged in or out since",
     "Go back, reload it and try again.",
-    "Look it over and send it again.",
+    "Check that you are logged in to the right account, then send it again.",
 )
 OLD = Reason(
     "This page was open too long",
     "Go back, reload it and try again.",
-    "Nothing is lost: look it over and send it again.",
+    "Nothing is lost: send it again.",
 )
 
 
-def check():
-    """Refuse a form that another site sent, and one that may be from there: without the header and a valid token.
+def check() -> ResponseReturnValue | None:
+    """Refuse a cross-site request, and one that may be cross-site: without the header and without a valid token.
 
     Raises:
-        CSRFError: the token is missing or not valid; reason() says which.
+        CSRFError: the token is missing or invalid; reason() says which.
     """
     if request.method in SAFE_METHODS or _is_open_to_other_sites():
         return None
@@ -79,51 +83,51 @@ def check():
     return None
 
 
-def open_to_other_sites(view):
-    """Mark a view that takes forms and requests from pages of other sites: it needs no token and checks the sender."""
-    view.open_to_other_sites = True
+def open_to_other_sites(view: View) -> View:
+    """Mark a view that accepts cross-site requests: it needs no token, and verifies the sender itself."""
+    view.open_to_other_sites = True  # type: ignore[attr-defined]
     return csrf.exempt(view)
 
 
-def reason(error):
-    """Return the Reason of a CSRFError."""
+def reason(error: CSRFError) -> Reason:
+    description = str(error.description)
     if not _has_token():
         return NO_TOKEN
     if current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
         return NO_COOKIE
-    if "referrer" in error.description:
+    if "referrer" in description:
         return ANOTHER_SITE if request.referrer else NO_ORIGIN
-    return OTHER_SESSION if "do not match" in error.description else OLD
+    return OTHER_SESSION if "do not match" in description else OLD
 
 
-def is_ours(url):
+def is_ours(url: str) -> bool:
     """Return whether a URL has the origin of this site."""
     origin = _origin(url)
     return origin is not None and origin in {_origin(current_app.config["PUBLIC_URL"]), _origin(request.host_url)}
 
 
-def init_app(app):
+def init_app(app: Flask) -> None:
     app.before_request(check)
 
 
-def _is_open_to_other_sites():
-    return hasattr(current_app.view_functions.get(request.endpoint), "open_to_other_sites")
+def _is_open_to_other_sites() -> bool:
+    return hasattr(current_app.view_functions.get(request.endpoint or ""), "open_to_other_sites")
 
 
-def _check_token():
-    """Let Flask-WTF check the token. Under https it asks for the Referer, too; an Origin of ours says the same."""
+def _check_token() -> None:
+    """Have Flask-WTF check the token. Over HTTPS it requires a Referer too; an Origin of this site is as good."""
     if is_ours(request.headers.get("Origin", "null")):
         request.environ["HTTP_REFERER"] = request.host_url
     csrf.protect(apply_exemptions=True)
 
 
-def _has_token():
+def _has_token() -> bool:
     settings = current_app.config
     in_form = any(name.endswith(settings["WTF_CSRF_FIELD_NAME"]) and value for name, value in request.form.items())
     return in_form or any(request.headers.get(name) for name in settings["WTF_CSRF_HEADERS"])
 
 
-def _origin(url):
+def _origin(url: str) -> tuple[str, str | None, int] | None:
     """Return scheme, host and port; None if the URL has none, such as `null`."""
     try:
         parts = urlsplit(url)

@@ -1,21 +1,23 @@
-# mypy: ignore-errors
-"""Error pages: the right status, what happened, and what to do. From 500 up they ask the database nothing."""
+"""Error pages: the right status, what happened, and what to do. From 500 up they make no database query."""
 
 import logging
+from collections.abc import Sequence
 
-from flask import abort, current_app, jsonify, make_response, render_template, session
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, TimeoutError
+from flask import Flask, Response, abort, current_app, jsonify, make_response, render_template, session
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from app import schema
 from app.extensions import db
+from app.request_state import state
 from app.security import audit
 from app.web.negotiation import wants_json
 
 log = logging.getLogger(__name__)
 
-WORDS = {
+MESSAGES = {  # by status: title and advice
     400: ("That request made no sense", "Something was missing from it. Go back, reload the page and try again."),
     401: ("Log in first", "This page is for members."),
     403: ("That is not allowed", "The page is not for you, or the request came from another site."),
@@ -23,51 +25,53 @@ WORDS = {
     405: ("That can't be done here", "This address does not take that kind of request."),
     413: ("That was too much", "What you sent is larger than this site takes. Shorten it and try again."),
     414: ("That address is too long", "Check that you copied it correctly."),
+    429: ("Too many attempts", "Wait a little, then try again."),
     431: (
         "That was too much",
         "Your browser sent more than this site takes. Delete its cookies for this site and try again.",
     ),
-    429: ("Too many attempts", "Wait a little, then try again."),
     500: ("Something broke", "It is our fault, and it has been written down. Try again in a minute."),
     503: ("Busy just now", "Nothing was changed. Try again in a minute."),
 }
 
 
-def error_page(error, words=None, asks_nothing=False):
-    """Answer an HTTP error with a page, or with JSON where only that is accepted. `words`: a title and an advice.
+def error_page(
+    error: HTTPException, message: Sequence[str] | None = None, asks_nothing: bool = False
+) -> ResponseReturnValue:
+    """Answer an HTTP error with a page, or with JSON where the client prefers it.
 
-    `asks_nothing`: neither the database nor the session, so that the answer sets no cookie.
+    Args:
+        message: a title and advice, if not those of the status.
+        asks_nothing: use neither the database nor the session, so that the response sets no cookie.
     """
-    if error.response:  # abort() was given a whole answer
+    if error.response:  # abort() was given a complete response
         return error.response
-    asks_nothing = asks_nothing or error.code >= 500
-    title, advice = words or WORDS.get(error.code, (error.name, "Go back and try again."))
-    if wants_json():
-        response = jsonify(error=title, advice=advice)
-    else:
-        response = make_response(_page(title, advice, asks_nothing))
+    code = error.code or 500
+    asks_nothing = asks_nothing or code >= 500
+    title, advice = message or MESSAGES.get(code, (error.name, "Go back and try again."))
+    response = jsonify(error=title, advice=advice) if wants_json() else _page(title, advice, asks_nothing)
     if asks_nothing:
-        session.modified = False  # nothing was changed: the browser's cookie must not say otherwise
-    response.status_code = error.code
+        session.modified = False
+    response.status_code = code
     response.headers.extend((name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After"})
     return response
 
 
-def invalid_link():
-    """The one page for every link that can't be used, whatever the reason."""
+def invalid_link() -> ResponseReturnValue:
+    """Answer every link that can't be used with the same page, whatever the reason: status 410."""
     audit.refused("a link that can't be used")
     if wants_json():
         abort(410)
     return render_template("auth/invalid_link.html"), 410
 
 
-def database_error(error):
-    """The database is away, or busy for longer than we wait: nothing was written, and the next request may do.
+def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnValue:
+    """Answer 503 if the database is away or was busy for too long: nothing was written, and a retry may succeed.
 
-    Without its tables none will: the log says so, and in development the page.
+    If its tables are missing no retry will: the log says so, and so does the page in development.
     """
     if schema.is_missing(error):
-        log.error("%s (%s)", schema.UPGRADE, error.orig)
+        log.error("%s (%s)", schema.UPGRADE, getattr(error, "orig", error))
         is_developer = current_app.config["CONFIG_NAME"] == "development"
         advice = schema.UPGRADE if is_developer else "Its administrator finds the reason in the log."
         return error_page(ServiceUnavailable(retry_after=5), ("This site isn't set up yet", advice))
@@ -77,8 +81,8 @@ def database_error(error):
     return error_page(ServiceUnavailable(retry_after=5))
 
 
-def let_go(_):
-    """The answer is made: that the database went away after its last question must not undo it."""
+def close_database_session(_: BaseException | None) -> None:
+    """Close the session before Flask-SQLAlchemy does, so that a lost connection does not spoil a finished response."""
     try:
         db.session.remove()
     except DBAPIError as error:
@@ -86,17 +90,16 @@ def let_go(_):
         db.session.registry.clear()  # a broken session can't be closed; the pool takes its connection back
 
 
-def init_app(app):
-    app.teardown_appcontext(let_go)  # before Flask-SQLAlchemy's, since the last one goes first
+def init_app(app: Flask) -> None:
+    app.teardown_appcontext(close_database_session)  # registered later, so called before Flask-SQLAlchemy's
     app.register_error_handler(HTTPException, error_page)
-    # Of the last: another request was faster.
+    # StaleDataError: another request changed the row first.
     for error in (OperationalError, ProgrammingError, InterfaceError, TimeoutError, StaleDataError):
         app.register_error_handler(error, database_error)
 
 
-def _page(title, advice, asks_nothing):
-    if asks_nothing:  # nor do the context processors, of which Flask-Login's would load the person
-        return current_app.jinja_env.get_template("errors/error.html").render(
-            title=title, advice=advice, asks_nothing=True
-        )
-    return render_template("errors/error.html", title=title, advice=advice)
+def _page(title: str, advice: str, asks_nothing: bool) -> Response:
+    context = {"title": title, "advice": advice, "asks_nothing": asks_nothing, "request_id": state.request_id}
+    if asks_nothing:  # without context processors: one of the application's may query the database
+        return make_response(current_app.jinja_env.get_template("errors/error.html").render(context))
+    return make_response(render_template("errors/error.html", **context))

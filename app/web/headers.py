@@ -1,8 +1,9 @@
 # mypy: ignore-errors
 """What every answer says to browsers about what they may do with it."""
 
-from flask import g, get_flashed_messages, request, session
+from flask import get_flashed_messages, request, session
 
+from app.request_state import IMPERSONAL, SessionKey, state
 from app.security import captcha
 from app.web.hosts import PROBES
 from app.web.static_assets import ENDPOINTS
@@ -18,13 +19,12 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # not no-referrer: old browsers would not say where a form comes from
     "X-Content-Type-Options": "nosniff",
 }
-SAYS_NOTHING = {"csrf_token", "browser", "next", "next_for", "failures", "_flashes"}  # of the session: nobody's
 HSTS = "max-age=31536000"  # a year
 
 
 def add_headers(response):
     """Add what a view has not said itself. Pages that belong to one visitor are kept nowhere."""
-    if "captcha" in g:
+    if state.has_captcha:
         response.headers.setdefault("Content-Security-Policy", _with_captcha())
     said = set(response.headers.keys(lower=True))
     response.headers.extend((name, value) for name, value in HEADERS.items() if name.lower() not in said)
@@ -43,9 +43,9 @@ def _is_private():
     What they typed before is in the session, such as the address that an email went to. What was done for them may be
     told on the next page, by a message of the category `success`.
     """
-    is_typed = request.method not in {"GET", "HEAD", "OPTIONS"} or "typed" in g
-    is_of_one = bool(session.keys() - SAYS_NOTHING) or "token" in (request.view_args or {})
-    is_told = "_flashes" not in session and bool(get_flashed_messages(category_filter=["success"]))
+    is_typed = request.method not in {"GET", "HEAD", "OPTIONS"}
+    is_of_one = bool(session.keys() - IMPERSONAL) or "token" in (request.view_args or {})
+    is_told = SessionKey.FLASHES not in session and bool(get_flashed_messages(category_filter=["success"]))
     return is_typed or is_of_one or is_told
 
 

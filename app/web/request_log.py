@@ -8,10 +8,11 @@ import secrets
 import time
 from typing import Any, TextIO, cast
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, has_request_context, request
 from flask.logging import default_handler, wsgi_errors_stream
 
 from app import clock
+from app.request_state import state
 
 TOKEN = re.compile(r"eyJ[\w.-]+")  # JWS, on whatever page it is tried
 MAX_LOGGED = 500  # characters of a path
@@ -58,7 +59,7 @@ def init_app(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.request_id, g.begun = secrets.token_hex(8), time.perf_counter()
+    state.request_id, state.began_at = secrets.token_hex(8), time.perf_counter()
 
 
 def _end(response: Response) -> Response:
@@ -70,14 +71,14 @@ def _end(response: Response) -> Response:
         response.status_code,
         extra={
             "fields": {
-                "ms": round((time.perf_counter() - g.begun) * 1000) if "begun" in g else None,
+                "ms": round((time.perf_counter() - state.began_at) * 1000) if state.began_at else None,
                 "ip": request.remote_addr,
             }
         },
     )
-    response.headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers["X-Request-ID"] = state.request_id
     return response
 
 
 def _request_id() -> Any:
-    return g.get("request_id") if has_request_context() else None
+    return state.request_id if has_request_context() else None

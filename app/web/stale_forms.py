@@ -1,7 +1,13 @@
-# mypy: ignore-errors
-"""Forms that can't be taken now, without a valid token or too often: given back as they were typed."""
+"""Forms that can't be accepted now: the page that refuses one holds its fields and offers to send it again.
 
-from flask import current_app, g, request
+A form is refused without a valid CSRF token (400) or over a rate limit (429). auth/access.py uses the same page for
+a form that waited until its user reauthenticated.
+"""
+
+from collections.abc import Iterable
+
+from flask import Flask, render_template, request
+from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -10,63 +16,76 @@ from app.web import csrf
 from app.web.errors import error_page
 from app.web.negotiation import wants_json
 
+Fields = list[tuple[str, str]]
 
-def give_back(error):
-    """Answer a form without a valid token as a GET would be answered, with what was typed: 400.
+SECRETS = {"csrf_token", "code", "factor_code", "recovery_code", "credential", "g-recaptcha-response"}
+PREFIX = "held-"  # of the fields of a form that waits on the page that asks for reauthentication
+MAX_FIELDS = 50
+MAX_LENGTH = 8 * 1024  # characters of all names and values; escaped as HTML, each can take six
 
-    Passwords are never shown again.
-    """
+
+def refuse_without_token(error: CSRFError) -> ResponseReturnValue:
     audit.refused("no token of this form", why=error.description)
-    title, advice, above_form = csrf.reason(error)
-    return _as_typed(error, (title, advice), f"{title}. {above_form}")
+    return _refuse(error, csrf.reason(error))
 
 
-def refuse(error):
-    """Answer a request over a limit: 429, when it can be sent again, and what was typed."""
+def refuse_over_limit(error: rate_limits.Exceeded) -> ResponseReturnValue:
     audit.refused("too many attempts", limit=error.policy)
-    return _as_typed(error, ("Too many attempts", error.message), error.message)
+    return _refuse(error, csrf.Reason("Too many attempts", error.message, error.message))
 
 
-def answer_as_get(typed, words):
-    """Answer this request as its address would answer a GET, with what was `typed` in its form, and say why in `words`.
-
-    A GET changes nothing, so neither does this, on any route.
-    """
-    g.typed, g.typed_words = typed, words  # fields.Form and base.html look there
-    request.method = request.environ["REQUEST_METHOD"] = "GET"
-    return current_app.make_response(current_app.preprocess_request() or current_app.dispatch_request())
+def send_again_page(title: str, advice: str, fields: Fields, action: str = "") -> str:
+    """Render a page whose button sends these fields to `action`, or else to the current URL, with a fresh token."""
+    has_files = any(file.filename for file in request.files.values())
+    context = {"fields": fields, "action": action, "has_files": has_files}
+    return render_template("errors/send_again.html", title=title, advice=advice, **context)
 
 
-def _as_typed(error, page, words):
-    """Show the form with what was typed, under `words`, where there is one; else an error `page`.
+def fields_to_hold() -> Fields | None:
+    """Return the fields of the submitted form without its secrets; None if they are too long to be held."""
+    return _bounded(_fields_without_secrets())
 
-    Nothing is shown that another site's page filled in, and no session begins: its cookie would replace the user's
-    own, which the browser did not send with such a form, and so log them out.
+
+def held_fields() -> Fields | None:
+    """Return the fields that the page for reauthentication holds for another form; None if they are too long."""
+    fields = request.form.items(multi=True)
+    return _bounded((name.removeprefix(PREFIX), value) for name, value in fields if name and name.startswith(PREFIX))
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(CSRFError, refuse_without_token)
+    app.register_error_handler(rate_limits.Exceeded, refuse_over_limit)
+
+
+def _refuse(error: HTTPException, reason: csrf.Reason) -> ResponseReturnValue:
+    """Answer a form with the page that sends it again, and any other request with an error page.
+
+    Nothing that another site filled in is shown, and no session starts: its cookie would replace the user's own one,
+    which a browser does not send with a cross-site form, and so log them out.
     """
     if _is_from_elsewhere():
-        return error_page(error, page, asks_nothing=True)
-    if wants_json() or request.method != "POST" or "GET" not in request.url_rule.methods:
-        return error_page(error, page)
-    try:
-        response = answer_as_get(request.form, words)
-    except rate_limits.Exceeded:  # its GET is limited, too
-        return error_page(error, page)
-    except HTTPException as other:
-        return error_page(other)
-    if response.status_code == 200:
-        response.status_code = error.code
-        response.headers.extend((name, value) for name, value in error.get_headers() if name == "Retry-After")
-    return response
+        return error_page(error, reason[:2], asks_nothing=True)
+    if wants_json() or request.method != "POST":
+        return error_page(error, reason[:2])
+    page = send_again_page(reason.title, reason.send_again, list(_fields_without_secrets()))
+    return page, error.code or 400, [header for header in error.get_headers() if header[0] == "Retry-After"]
 
 
-def _is_from_elsewhere():
-    """Say whether a page of another origin sent this form, as far as the browser tells. Old ones tell by Referer."""
+def _is_from_elsewhere() -> bool:
+    """Return whether a page of another origin sent this form, as far as the browser says. Old ones send a Referer."""
     if request.headers.get("Sec-Fetch-Site") == "same-origin":
         return False
     source = request.headers.get("Origin") or request.headers.get("Referer")
-    return bool(source) and not csrf.is_ours(source)
+    return not csrf.is_ours(source) if source else False
 
 
-def init_app(app):
-    app.register_error_handler(CSRFError, give_back)
-    app.register_error_handler(rate_limits.Exceeded, refuse)
+def _fields_without_secrets() -> Iterable[tuple[str, str]]:
+    for name, value in request.form.items(multi=True):
+        if name and name not in SECRETS and "password" not in name.lower():
+            yield name, value
+
+
+def _bounded(fields: Iterable[tuple[str, str]]) -> Fields | None:
+    found = list(fields)
+    length = sum(len(name) + len(value) for name, value in found)
+    return found if len(found) <= MAX_FIELDS and length <= MAX_LENGTH else None

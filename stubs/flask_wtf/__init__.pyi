@@ -1,5 +1,6 @@
 # The part of Flask-WTF that this application uses: the library has no type annotations.
 from collections.abc import Iterable
+from typing import Any
 
 from wtforms import Field, Form
 from wtforms.meta import DefaultMeta
@@ -7,8 +8,9 @@ from wtforms.meta import DefaultMeta
 from .csrf import CSRFProtect as CSRFProtect
 
 class FlaskForm(Form):
-    class Meta(DefaultMeta): ...
-    form_errors: list[str]
+    class Meta(DefaultMeta):
+        def wrap_formdata(self, form: Any, formdata: Any) -> Any: ...
+
     def is_submitted(self) -> bool: ...
     def validate_on_submit(self, extra_validators: dict[str, Iterable[object]] | None = None) -> bool: ...
 

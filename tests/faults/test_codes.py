@@ -1,8 +1,7 @@
 """The million codes of an authenticator app, tried by one who has the password."""
 
 import pytest
-from support.clients import on_sqlite
-from test_gate import JSON
+from support.clients import JSON, on_sqlite
 from test_passwords import history, is_logged_in
 from test_two_factor_login import STEP, by_password
 

@@ -7,8 +7,7 @@ import re
 
 import pytest
 from sqlalchemy import select
-from support.clients import PASSWORD, ROOT
-from test_gate import hidden_token
+from support.clients import PASSWORD, ROOT, hidden_token
 from test_magic_links import code_in
 from test_passwords import is_logged_in, notes
 

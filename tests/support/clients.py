@@ -17,6 +17,7 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a lantern in the fog"
+JSON = {"Accept": "application/json"}
 
 
 class Browser(FlaskClient):
@@ -46,6 +47,18 @@ class Browser(FlaskClient):
 def without_tokens(page):
     """The text of a page without its CSRF tokens, which bear the second."""
     return re.sub(r'name="csrf_token" value="[^"]*"', "", page.text)
+
+
+def hidden_token(page):
+    """The CSRF token of a page."""
+    return page.text.partition('name="csrf_token" value="')[2].partition('"')[0]
+
+
+def hidden_fields(page):
+    """What a page holds in hidden inputs, by name: after an error, the form that its button sends again."""
+    sheet = page.text.partition("<main")[2]
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', sheet)
+    return {html.unescape(name): html.unescape(value) for name, value in found}
 
 
 def value_of(page, name):

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, NamedTuple
 
-from flask import Flask, current_app, g, has_request_context, request
+from flask import Flask, current_app, has_request_context, request
 from flask_login import current_user
 from limits import parse
 from limits.storage import Storage
@@ -21,6 +21,7 @@ from werkzeug.exceptions import TooManyRequests
 from app import clock
 from app.extensions import db
 from app.models import AuditAction
+from app.request_state import state
 from app.security import audit, captcha, login_delay
 from app.security.audit import Countable
 from app.security.rate_limits import counters
@@ -114,7 +115,7 @@ def allows(policy: str, name: str) -> bool:
 
 def is_guessing_notice_due() -> bool:
     """Return whether this wrong password delays the next, and the owner has not been told of that for a day."""
-    attempt = g.get("login_attempt")
+    attempt = state.login_attempt
     return attempt is not None and login_delay.is_notice_due(attempt)
 
 
@@ -148,10 +149,10 @@ class Counted(NamedTuple):
 def _counted(policies: Iterable[str]) -> Iterator[None]:
     """Count a request, let the view do its work, and undo the counts of actions that did not happen."""
     name = _name()
-    g.attempts = set()
+    actions = state.attempts = set()
     counted = _count(policies, name)
     try:
-        g.login_attempt = _start_login_attempt(policies, name)
+        state.login_attempt = _start_login_attempt(policies, name)
     except Exceeded:
         counted.undo(lambda policy: bool(policy.actions))
         raise
@@ -162,7 +163,7 @@ def _counted(policies: Iterable[str]) -> Iterator[None]:
             db.session.rollback()  # it may hold the database's lock
         raise
     finally:
-        _settle(counted, g.attempts)
+        _settle(counted, actions)
 
 
 def _name() -> str:
@@ -205,8 +206,8 @@ def _start_login_attempt(policies: Iterable[str], name: str) -> login_delay.Atte
 def _settle(counted: Counted, actions: set[Countable]) -> None:
     """Undo the counts of actions that did not happen, and add those that did to the site-wide counts."""
     counted.undo(lambda policy: bool(policy.actions) and not policy.actions & actions)
-    if g.login_attempt and AuditAction.LOGIN_FAILED not in actions:
-        login_delay.undo(g.login_attempt)
+    if state.login_attempt and AuditAction.LOGIN_FAILED not in actions:
+        login_delay.undo(state.login_attempt)
     if captcha.is_on():
         happened = [
             Counter(name, EVERYBODY, rate) for name, rate in SITE_WIDE.items() if SITE_WIDE_ACTIONS[name] & actions

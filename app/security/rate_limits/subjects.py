@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from flask import g
 from flask_login import current_user
 
 from app.models import Device
 from app.models.logins import login_key
+from app.request_state import state
 from app.security import audit, signing
 
 Subjects = Callable[[str], list[str]]  # from a username, an email address, or the token of a link
@@ -57,7 +57,7 @@ def is_known_device(name: str) -> bool:
     """Return whether the account with this name knows the device. The query runs once in a request."""
     if not audit.device():
         return False
-    found: dict[str, bool] = g.setdefault("known_device", {})
+    found = state.known_devices
     if name not in found:
         found[name] = False
         with suppress(ValueError):

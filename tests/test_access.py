@@ -1,0 +1,107 @@
+"""Access: which pages visitors, unconfirmed users and members reach, and what each field tells browsers."""
+
+import re
+
+from support.clients import JSON, on_sqlite
+from support.routes import addresses, rows, with_all_routes
+
+from app.auth.account_state import OPEN_ENDPOINTS, WITHOUT_SESSION
+from app.extensions import db
+
+
+@with_all_routes
+def test_unconfirmed_users_reach_these_pages_and_no_others(app, client, bob):
+    client.log_in(bob)
+    open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
+    open_to_them |= {"auth.reauthenticate", "auth.delete", "auth.cancel_deletion", "auth.secure_account"}
+    open_to_them |= {"static", "bootstrap.static", "main.healthz", "main.readyz"}
+    said = OPEN_ENDPOINTS["auth.unconfirmed"] | WITHOUT_SESSION
+    assert {endpoint for endpoint in said if not endpoint.startswith("dev.")} == open_to_them
+    for endpoint, address in addresses(app, "GET"):
+        with client.get(address) as answer:
+            held_back = answer.location == "/auth/unconfirmed"
+        assert held_back is (endpoint not in open_to_them), endpoint
+    for endpoint, address in addresses(app, "POST"):
+        if endpoint not in open_to_them:
+            assert client.post(address).location == "/auth/unconfirmed", endpoint
+
+
+def test_a_visitor_is_redirected_to_the_login(client):
+    page = client.get("/account", follow_redirects=True)
+    assert page.request.path == "/auth/login"
+    assert "Log in to open this page." in page.text
+
+
+def test_json_requests_get_a_status_instead_of_a_redirect(client, another_client, ada, bob):
+    assert client.get("/account", headers=JSON).status_code == 401
+    client.log_in(bob)
+    assert client.get("/account", headers=JSON).status_code == 403
+    assert client.get("/nowhere", headers=JSON).json == {
+        "error": "There is no such page",
+        "advice": "The address may be mistyped, or the page may be gone.",
+    }
+    refused = another_client.post("/auth/register", data={"email": "x"}, headers=JSON)
+    assert refused.status_code == 422
+    assert refused.json["errors"]["username"] == ["Choose a username."]
+    wrong = another_client.post("/auth/login", data={"login": "ada", "password": "x"}, headers=JSON)
+    assert (wrong.status_code, list(wrong.json["errors"])) == (422, ["form"])
+
+
+def test_get_head_and_options_change_nothing(app, client, ada):
+    client.log_in(ada)
+    before = rows()
+    for _, address in addresses(app, "GET"):
+        for method in ("GET", "HEAD", "OPTIONS"):
+            client.open(address, method=method).close()
+    assert rows() == before
+
+
+def test_pages_about_accounts_are_kept_from_search_engines(app, client, another_client, bob):
+    client.log_in(bob)
+    for endpoint, address in addresses(app, "GET"):
+        for browser in (client, another_client):
+            with browser.get(address) as page:
+                if page.status_code == 200 and endpoint.startswith("auth."):
+                    assert '<meta name="robots" content="noindex">' in page.text, endpoint
+    assert "noindex" not in another_client.get("/").text
+
+
+AUTOCOMPLETE = {  # of each field: type and autocomplete, for browsers and password managers
+    "login": ["text username webauthn"],
+    "username": ["text username", "hidden username"],  # hidden: names the account for password managers
+    "password": ["password current-password", "password new-password"],
+    "old_password": ["password current-password"],
+    "confirm_password": ["password new-password"],
+    "email": ["email email"],
+    "code": ["text one-time-code"],
+    "remember_me": ["checkbox"],
+    "name": ["text off"],  # of a passkey
+    "csrf_token": ["hidden"],
+    "credential": ["hidden"],
+    "again": ["hidden"],
+}
+
+
+@on_sqlite
+@with_all_routes
+def test_every_field_has_its_type_and_autocomplete_and_none_asks_a_secret_question(
+    app, client, another_client, ada, bob, outbox
+):
+    another_client.post("/auth/reset", data={"email": ada.email})
+    link, found, bobs = outbox.link(), {}, app.test_client()
+    another_client.post("/auth/magic-link", data={"email": ada.email})
+    client.log_in(ada)
+    bobs.log_in(bob)
+    for browser in (another_client, bobs, client):
+        for address in [link, *(address for _, address in addresses(app, "GET"))]:
+            with browser.get(address) as page:
+                if page.mimetype == "text/html" and page.status_code == 200:
+                    assert ('action="/auth/logout"' in page.text) is (browser is not another_client), address
+                    for field in re.findall(r"<input\b[^>]*>", page.text):
+                        said = dict(re.findall(r'([\w-]+)="([^"]*)"', field))
+                        words = f"{said['type']} {said.get('autocomplete', '')}".strip()
+                        found.setdefault(said["name"], set()).add(words)
+                        assert said["type"] != "password" or not said.get("value")
+    assert found == {name: set(words) for name, words in AUTOCOMPLETE.items()}
+    columns = {column.name for table in db.metadata.sorted_tables for column in table.columns}
+    assert not [name for name in columns if "hint" in name or "question" in name or name.startswith("answer")]

@@ -1,0 +1,204 @@
+"""Forms without a valid token: none reaches a service, and each comes back with what was typed, except passwords."""
+
+import time
+from io import BytesIO
+
+import pytest
+from itsdangerous import TimestampSigner
+from support.clients import JSON, PASSWORD, hidden_fields, hidden_token, value_of
+from support.routes import addresses, rows, with_all_routes
+
+
+@pytest.fixture
+def protected(app):
+    """The application as it is outside the tests: forms need a CSRF token."""
+    app.config["WTF_CSRF_ENABLED"] = True
+    return app
+
+
+FIELDS = {
+    "login": "ada",
+    "password": PASSWORD,
+    "confirm_password": PASSWORD,
+    "email": "eve@example.com",
+    "username": "eve",
+}
+
+
+CALLBACK = "/auth/sso/x/callback"  # accepts cross-site POSTs (response_mode=form_post)
+
+
+@pytest.mark.parametrize("token", [None, "", "abc", "of another browser"])
+@pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "cross-site"}, JSON])
+@with_all_routes
+def test_no_post_without_its_token_reaches_a_service(app, client, another_client, ada, bob, token, headers):
+    client.log_in(bob)
+    app.config["WTF_CSRF_ENABLED"] = True
+    if token == "of another browser":
+        token = hidden_token(app.test_client().get("/auth/login"))
+    before = rows()
+    tried = 0
+    for browser in (client, another_client):
+        for _, address in addresses(app, "POST"):
+            answer = browser.post(
+                address, data=FIELDS | ({} if token is None else {"csrf_token": token}), headers=headers
+            )
+            if address == CALLBACK:
+                assert answer.status_code in {302, 403}, address  # redirects to the GET, which needs the state
+                continue
+            assert answer.status_code == (403 if "Sec-Fetch-Site" in headers else 400), address
+            tried += 1
+    assert tried >= 8
+    assert rows() == before
+
+
+def test_a_form_with_its_token_is_accepted(protected, client, ada):
+    token = hidden_token(client.get("/auth/login"))
+    assert client.post("/auth/login", data=FIELDS | {"csrf_token": token}).location == "/"
+    assert client.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_cross_site_form_is_refused_even_with_a_token(protected, client, ada, method, site):
+    token = hidden_token(client.get("/auth/login"))
+    headers = {"Sec-Fetch-Site": site}
+    answer = client.open("/auth/login", method=method, data=FIELDS | {"csrf_token": token}, headers=headers)
+    assert answer.status_code == 403
+    assert "eve" not in answer.text
+
+
+def test_a_form_left_open_for_a_day_is_accepted(protected, client, ada, monkeypatch):
+    page = client.get("/auth/login")
+    later = time.time() + 24 * 3600
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(later))
+    assert client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(page)}).status_code == 302
+
+
+def send_again(client, page, **more):
+    """Press the button of the page that holds a form."""
+    return client.post(page.request.full_path.rstrip("?"), data=hidden_fields(page) | more)
+
+
+def test_a_stale_form_comes_back_as_it_was_typed_except_passwords(protected, client, ada):
+    """It is sent again by a second click; its own page then asks for the passwords."""
+    page = client.post("/auth/register", data=FIELDS)
+    assert page.status_code == 400
+    assert "This form came without its security token" in page.text
+    typed = hidden_fields(page)
+    assert typed.keys() == {"csrf_token", "email", "login", "username"}
+    assert (typed["email"], typed["username"]) == ("eve@example.com", "eve")
+    assert PASSWORD not in page.text
+    form = send_again(client, page)
+    assert form.status_code == 422
+    assert "Choose a password." in form.text
+    assert (value_of(form, "email"), value_of(form, "username")) == ("eve@example.com", "eve")
+    assert send_again(client, page, password=PASSWORD, confirm_password=PASSWORD).status_code == 302
+
+
+def test_a_stale_login_keeps_the_name_the_checkbox_and_the_next_page(protected, client, ada):
+    page = client.post("/auth/login?next=/account", data=FIELDS | {"remember_me": "y"})
+    assert page.status_code == 400
+    form = send_again(client, page)
+    assert value_of(form, "login") == "ada"
+    assert 'value="y" checked' in form.text
+    assert 'action="/auth/login?next=/account"' in form.text
+
+
+def test_a_stale_form_of_a_user_who_logged_in_meanwhile_redirects_home(protected, client, ada):
+    """After a second click."""
+    stale = hidden_token(client.get("/auth/login"))
+    client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
+    page = client.post("/auth/login", data=FIELDS | {"csrf_token": stale})
+    assert (page.status_code, "This page was open too long" in page.text) == (400, True)
+    assert send_again(client, page).location == "/"
+    assert "open too long" not in client.get("/").text
+
+
+def test_a_stale_logout_shows_a_button_and_logs_nobody_out(protected, client, ada):
+    client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
+    page = client.post("/auth/logout")
+    assert (page.status_code, "Send it again" in page.text) == (400, True)
+    assert client.get("/account").status_code == 200
+    assert send_again(client, page).location == "/"
+    assert client.get("/account").status_code == 302
+
+
+def test_a_stale_form_of_an_unconfirmed_user_reaches_no_page_closed_to_them(app, client, bob):
+    client.log_in(bob)
+    app.config["WTF_CSRF_ENABLED"] = True
+    page = client.post("/auth/login", data=FIELDS)
+    assert page.status_code == 400
+    assert send_again(client, page).location == "/auth/unconfirmed"
+
+
+def test_a_stale_button_without_a_page_of_its_own_is_sent_again(app, client, bob):
+    client.log_in(bob)
+    app.config["WTF_CSRF_ENABLED"] = True
+    page = client.post("/auth/confirm")
+    assert page.status_code == 400
+    assert "This form came without its security token" in page.text
+    assert send_again(client, page).location == "/auth/unconfirmed"
+
+
+def test_a_form_over_a_rate_limit_comes_back_as_it_was_typed(client):
+    page = [client.post("/auth/login", data={"login": "eve", "password": "x"}) for _ in range(6)][-1]
+    assert (page.status_code, hidden_fields(page)["login"]) == (429, "eve")
+    assert int(page.headers["Retry-After"]) > 0
+    assert "password" not in hidden_fields(page)
+
+
+def test_uploads_of_a_stale_form_are_not_kept_and_the_page_says_so(protected, client):
+    form = {"email": "eve@example.com", "picture": (BytesIO(b"zyxomma"), "zyxomma.png")}
+    page = client.post("/auth/register", data=form)
+    assert (page.status_code, "Files are not kept" in page.text) == (400, True)
+    assert "zyxomma" not in page.text
+
+
+EVIL = "https://evil.example"
+ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost"},
+    {"Sec-Fetch-Site": "none", "Origin": EVIL},
+    {"Origin": EVIL},
+    {"Origin": "null"},
+    {"Origin": "https://localhost"},
+    {"Origin": "http://localhost:8080"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "http://[bad"},
+    {"Origin": "x"},
+    {"Referer": f"{EVIL}/http://localhost/"},
+    {"Referer": "http://localhost@evil.example/"},
+    {"Origin": EVIL, "Referer": "http://localhost/"},
+    {"Origin": EVIL, "Accept": "application/json"},
+]
+
+
+@with_all_routes
+@pytest.mark.parametrize("headers", ELSEWHERE, ids=str)
+def test_a_stale_cross_site_form_is_not_shown_and_logs_nobody_out(protected, client, ada, headers):
+    """A browser sends no cookie with such a form, but would store one from the response."""
+    client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
+    without_cookies = protected.test_client(use_cookies=False)
+    for endpoint, address in list(addresses(protected, "POST")):
+        if endpoint == "auth.sso_callback":
+            continue
+        form = FIELDS | {"login": "zyxomma", "username": "zyxomma", "email": "zyxomma@evil.example", "code": "zyxomma"}
+        for browser in (client, without_cookies):
+            page = browser.post(address, data=form | {"held-email": "zyxomma", "target": "/zyxomma"}, headers=headers)
+            assert page.status_code in {400, 403}, address
+            assert "zyxomma" not in page.text, address
+            assert "Set-Cookie" not in page.headers, address
+    assert client.get("/account").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Origin": "http://localhost"}, {"Origin": "HTTP://LOCALHOST:80"}, {"Referer": "http://localhost/auth/login"},
+     {"Sec-Fetch-Site": "none"}],
+    ids=str,
+)  # fmt: skip
+def test_a_stale_form_of_our_own_page_comes_back_whatever_its_headers(protected, client, headers):
+    page = client.post("/auth/register", data=FIELDS, headers=headers)
+    assert page.status_code == 400
+    assert hidden_fields(page)["email"] == "eve@example.com"
