@@ -74,7 +74,7 @@ def test_who_asks_is_out_of_every_browser_and_gets_an_email_that_names_the_day(
     elsewhere = another_client.get("/account", follow_redirects=True)
     assert elsewhere.request.path == "/auth/login"
     assert notes(elsewhere) == ["You were logged out because the account will be deleted."]
-    assert not db.session.scalars(select(UserSession).where(*UserSession.alive())).all()
+    assert not db.session.scalars(select(UserSession).where(*UserSession.active())).all()
 
     [email] = outbox()[waiting:]
     assert (email.subject, email.recipients) == ("Your account at Flasky will be deleted", ["ada@example.com"])

@@ -506,7 +506,7 @@ def test_fifty_browsers_of_one_account_are_logged_in_at_most(browser, ada, clock
     first.get("/account")  # seen last, though it is the oldest
     for number in range(49):
         assert guess(browser(f"192.0.2.{number % 2}"), password=PASSWORD).status_code == 302
-    assert db.session.scalar(select(func.count()).where(*UserSession.alive())) == 50
+    assert db.session.scalar(select(func.count()).where(*UserSession.active())) == 50
     assert first.get("/account").status_code == 200
     gone = second.get("/account", follow_redirects=True)
     assert "logged in on too many other devices" in gone.text

@@ -178,7 +178,7 @@ def check_every_email(steps):
         before = state(user)
         take_back(rob(user, steps)[chosen])
         assert state(user) == before, (chosen, [step.__name__ for step in steps])
-        assert not sessions.all_of(user)
+        assert not sessions.find_all(user)
         assert user.verify_password(NEW)
         assert not user.verify_password(PASSWORD)
 

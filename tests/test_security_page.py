@@ -14,6 +14,7 @@ from app.accounts import (
     cleanup,
     credentials,
     device_verification,
+    devices,
     passkeys,
     passwords,
     recovery_codes,
@@ -84,7 +85,7 @@ def rate(item):
 
 LIFE = {purpose.value: purpose.lifetime for purpose in TokenPurpose}
 CODE = f"{email_challenge.MAX_ATTEMPTS} attempts at the code"
-LOGGED_IN = f"{span(sessions.IDLE)} idle, {span(sessions.LONGEST)} at most"
+LOGGED_IN = f"{span(sessions.IDLE_TIMEOUT)} idle, {span(sessions.MAX_AGE)} at most"
 GOOD_FOR = {
     "confirmation link and code": f"{span(LIFE['confirm'])}, once; {CODE}",
     "reset link": f"{span(LIFE['reset'])}, once",
@@ -96,13 +97,13 @@ GOOD_FOR = {
     "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
     "two-factor authentication": f"{span(login_flow.TWO_FACTOR_WITHIN)} after the first",
-    "trusted browser": span(trusted_devices.LASTS),
+    "trusted browser": span(trusted_devices.LIFETIME),
     "oauth_state to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
-    "reauthentication": span(sessions.RECENT),
-    "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_WITHIN)}, once",
+    "reauthentication": span(sessions.REAUTHENTICATION_LIFETIME),
+    "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_LIFETIME)}, once",
     "session": f"until it is closed; {LOGGED_IN}",
     "the same, kept logged in": (
-        f"{span(sessions.REMEMBERED_IDLE)} since last use, {span(sessions.REMEMBERED_LONGEST)} at most"
+        f"{span(sessions.REMEMBERED_IDLE_TIMEOUT)} since last use, {span(sessions.REMEMBERED_MAX_AGE)} at most"
     ),
     "account to be deleted": span(account_deletion.GRACE),
     "removed credential": f"can be restored for {span(credentials.RESTORABLE)}",
@@ -123,8 +124,10 @@ def test_what_has_one_figure_there_has_one_in_the_code():
     assert credentials.RESTORABLE == secure_account.LINK_LIFETIME, "what a link restores is there as long as the link"
     hasty = connections.rate_limit_engine("sqlite:///x")["connect_args"]["timeout"]
     assert hasty == connections.redis_options()["socket_timeout"] == 0.5, "half a second for the counts"
-    assert LIFE["reauthentication"] == sessions.RECENT.total_seconds(), "the code, and what it proves"
-    assert config.Config.PERMANENT_SESSION_LIFETIME == sessions.REMEMBERED_IDLE, "the cookie, and its row"
+    assert LIFE["reauthentication"] == sessions.REAUTHENTICATION_LIFETIME.total_seconds(), (
+        "the code, and what it proves"
+    )
+    assert config.Config.PERMANENT_SESSION_LIFETIME == sessions.REMEMBERED_IDLE_TIMEOUT, "the cookie, and its row"
 
 
 # How often anything may be tried
@@ -165,8 +168,8 @@ BESIDE_THE_TABLE = [
         "an account",
     ),
     ("another address before the first is confirmed", f"{registration.MAX_CORRECTIONS} an hour", "an account"),
-    ("known devices", f"{sessions.MOST_DEVICES}; the one not seen for longest is forgotten", "an account"),
-    ("sessions", f"{sessions.MOST} at once; the one not seen for longest is logged out", "an account"),
+    ("known devices", f"{devices.MAX_DEVICES}; the one not seen for longest is forgotten", "an account"),
+    ("sessions", f"{sessions.MAX_SESSIONS} at once; the one not seen for longest is logged out", "an account"),
     (
         "unanswered passkey challenges",
         f"{passkey_challenge.MAX_PER_BROWSER}; a new one replaces the oldest",
@@ -216,7 +219,7 @@ SENTENCES = [
     f"at most {device_verification.MAX_HOURLY} of these emails an hour and {device_verification.MAX_DAILY} a day",
     f"works for {word(LIFE['secure_account'] // 86400)} days, once",
     f"within {word(secure_account.PASSWORD_WITHIN // UNITS['hour'])} hour",
-    f"within {word(sessions.BOTH_FACTORS_WITHIN // UNITS['minute'])} minutes, and for one change",
+    f"within {word(sessions.BOTH_FACTORS_LIFETIME // UNITS['minute'])} minutes, and for one change",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MOST}.",
     f"A code has {word(signing.CODE_DIGITS)} digits.",

@@ -574,8 +574,8 @@ def change_password(user, keep):
 
 
 def log_out_others(user, keep):
-    sessions.revoke_others_on_request(user, keep)
-    sessions.renew(keep)
+    sessions.revoke_others(user, keep)
+    sessions.renew_id(keep)
 
 
 DOINGS = [log_in, link, unlink, change_password, log_out_others]
@@ -590,7 +590,7 @@ def test_what_is_done_to_one_account_at_once_does_not_deadlock(app, ada, first, 
     def ready(service, place):
         with app.test_request_context():
             user = db.session.get(User, number)
-            keep = sessions.all_of(user)[place]
+            keep = sessions.find_all(user)[place]
             start.wait()
             try:
                 service(user, keep)

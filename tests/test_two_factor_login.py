@@ -108,7 +108,7 @@ def test_every_first_step_needs_a_second(app, ada, phone, outbox, first):
         answer = client.post(STEP, data=typed(phone))
         assert (answer.status_code == 302) is lets_in, name
         assert is_logged_in(client) is lets_in, name
-        alive = db.session.scalars(select(UserSession).where(*UserSession.alive())).all()
+        alive = db.session.scalars(select(UserSession).where(*UserSession.active())).all()
         assert [row.method for row in alive] == [METHODS.get(first.__name__, "magic_link")] * lets_in, name
         client.post("/auth/logout")
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, update
 
 from app import clock
-from app.accounts import credentials, sessions
+from app.accounts import credentials, devices, sessions
 from app.email import outbox
 from app.extensions import rows_changed
 from app.models import AuditEvent, EmailChange, LogoutReason, OAuthState, PasskeyChallenge, User
@@ -42,7 +42,7 @@ KEPT = {
 def clear(user: User) -> None:
     """Remove what another person may have left in the account; the caller deals with the password."""
     sessions.revoke_all(user, reason=LogoutReason.EMAIL_OWNERSHIP_PROVED)
-    sessions.forget_devices(user)
+    devices.forget_all(user)
     credentials.clear(user)
     for model in CLEARED_TABLES:
         rows_changed(delete(model).where(model.user_id == user.id))

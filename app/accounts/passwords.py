@@ -6,7 +6,7 @@ import threading
 from flask import current_app
 from sqlalchemy import exists
 
-from app.accounts import common_passwords, email_ownership, enumeration, sessions
+from app.accounts import common_passwords, devices, email_ownership, enumeration, sessions
 from app.email import budgets, outbox
 from app.models import AuditAction, LogoutReason, Passkey, User, UserSession
 from app.models.outbox_email import Budget, Status
@@ -38,7 +38,7 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
     if not user.consume(TokenPurpose.RESET, **user.new_password(password)):
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_CHANGED)
-    sessions.forget_devices(user, keep)
+    devices.forget_all(user, keep)
     outbox.enqueue("password_changed", user, event=audit.record(user, AuditAction.PASSWORD_CHANGED))
     return True
 
@@ -49,7 +49,7 @@ def remove(user: User, keep: UserSession) -> bool:
     if not user.consume(TokenPurpose.RESET, has_passkey, **user.new_password(None)):
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_REMOVED)
-    sessions.forget_devices(user, keep)
+    devices.forget_all(user, keep)
     outbox.enqueue("password_removed", user, event=audit.record(user, AuditAction.PASSWORD_REMOVED))
     return True
 
@@ -86,7 +86,7 @@ def reset(token: Token, password: str) -> bool:
         email_ownership.clear(user)
         audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)
     sessions.revoke_all(user, reason=LogoutReason.PASSWORD_RESET)
-    sessions.forget_devices(user)
+    devices.forget_all(user)
     outbox.enqueue("password_changed", user, event=audit.record(user, AuditAction.PASSWORD_RESET))
     return True
 

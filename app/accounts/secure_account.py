@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, exists, func, select, update
 
 from app import clock, signals
-from app.accounts import credentials, email_ownership, registration, sessions, two_factor
+from app.accounts import credentials, devices, email_ownership, registration, sessions, two_factor
 from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User
@@ -112,7 +112,7 @@ def take_back(link: Link) -> bool:
     user.password_hash, user.password_version, user.confirmed = None, user.password_version + 1, True
     rows_changed(update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id >= start).values(_revoked()))
     sessions.revoke_all(user, reason=LogoutReason.ACCOUNT_SECURED)
-    sessions.forget_devices(user)
+    devices.forget_all(user)
     outbox.drop(user, since=start)
     if link.email != lost:
         signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=lost)

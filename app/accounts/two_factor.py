@@ -12,7 +12,7 @@ from flask import current_app
 from sqlalchemy import exists, func, or_, select, update
 
 from app import clock
-from app.accounts import credentials, recovery_codes, sessions
+from app.accounts import credentials, devices, recovery_codes, sessions
 from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import (
@@ -71,7 +71,7 @@ def add(user: User, name: str, factor: Any, keep: UserSession, email: str = "two
     db.session.flush()
     sessions.revoke_all(user, keep, reason=LogoutReason.TWO_FACTOR_CHANGED)
     if is_first:
-        sessions.forget_devices(user, keep)
+        devices.forget_all(user, keep)
     outbox.enqueue("two_factor_on" if is_first else email, user, event=event, factor=IN_WORDS[name])
     return recovery_codes.make(user, event) if is_first else []
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import case, func, or_, select, update
 
 from app import clock
-from app.accounts import recovery_codes, trusted_devices, two_factor
+from app.accounts import devices, recovery_codes, two_factor
 from app.email import outbox
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, User
@@ -41,7 +41,7 @@ def check_code(user: User, code: str, device: str) -> None:
         audit.record(user, AuditAction.RECOVERY_CODE_FAILED)
         audit.note_attempt(audit.Attempt.CODE_FAILED)
         raise ValueError(WRONG)
-    where = int(trusted_devices.find(user, device) is not None)
+    where = int(devices.find(user, device) is not None)
     _check_pause(user, where)
     rows_changed(
         update(User).where(User.id == user.id).values(login_count=User.login_count)

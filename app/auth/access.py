@@ -63,7 +63,8 @@ def reauthentication_required(view: View[Arguments]) -> View[Arguments]:
     @login_required
     @wraps(view)
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
-        return view(*args, **kwargs) if sessions.is_recent(current_user.current_session) else _reauthenticate()
+        is_recent = sessions.is_recently_authenticated(current_user.current_session)
+        return view(*args, **kwargs) if is_recent else _reauthenticate()
 
     return guarded
 
@@ -93,7 +94,7 @@ def credential_changed() -> None:
 def use_proof() -> None:
     """Consume the proof of both factors if this view required one; abort with 409 if another request was faster."""
     user_session = current_user.current_session
-    if state.needs_proof and not (user_session and sessions.use_proof(user_session)):
+    if state.needs_proof and not (user_session and sessions.consume_both_factors(user_session)):
         db.session.rollback()
         abort(409)
 
@@ -102,7 +103,7 @@ def renew_session() -> None:
     """Give this browser's session a new id, in the caller's transaction: copies of its old cookie become worthless."""
     if not current_user.current_session:  # a token authenticated this request
         return
-    sessions.renew(current_user.current_session)
+    sessions.renew_id(current_user.current_session)
     session[SessionKey.USER_ID] = current_user.get_id()
     session.pop(SessionKey.CSRF_TOKEN, None)
 

@@ -94,10 +94,10 @@ def _say_why_logged_out() -> None:
     """Tell a browser once why it was logged out from elsewhere."""
     if SessionKey.USER_ID not in session:
         return
-    reason = sessions.revoked_reason(session[SessionKey.USER_ID])
-    if reason is None:
+    ended = sessions.find_ended(session[SessionKey.USER_ID])
+    if ended is None:
         return  # the session was renewed, and a response on its way brings the new id: keep that
-    if reason:
-        flash(reason.sentence, "warning")
+    if ended.logout_reason:
+        flash(ended.logout_reason.sentence, "warning")
         state.said_why_logged_out = True
     logout_user()

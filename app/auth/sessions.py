@@ -15,15 +15,15 @@ from app.security import user_agents
 @bp.route("/devices")
 @access.reauthentication_required
 def devices():
-    found = sessions.all_of(current_user)
-    context = {"trusted": trusted_devices.all_of(current_user), "in_words": user_agents.in_words}
+    found = sessions.find_all(current_user)
+    context = {"trusted": trusted_devices.find_all(current_user), "in_words": user_agents.in_words}
     return render_template("auth/devices.html", sessions=found, **context)
 
 
 @bp.route("/devices/<handle>/revoke", methods=["POST"])
 @access.reauthentication_required
 def revoke_device(handle):
-    user_session = sessions.one_of(current_user, handle)
+    user_session = sessions.find_by_handle(current_user, handle)
     if user_session is None:
         abort(404)
     if user_session is current_user.current_session:
@@ -39,7 +39,7 @@ def revoke_device(handle):
 @bp.route("/devices/revoke-others", methods=["POST"])
 @access.reauthentication_required
 def revoke_other_devices():
-    count = sessions.revoke_others_on_request(current_user, current_user.current_session)
+    count = sessions.revoke_others(current_user, current_user.current_session)
     db.session.commit()
     flash(f"{count} other {'browser is' if count == 1 else 'browsers are'} logged out.", "success")
     return redirect(url_for("auth.devices"))
@@ -48,7 +48,7 @@ def revoke_other_devices():
 @bp.route("/devices/<handle>/untrust", methods=["POST"])
 @access.reauthentication_required
 def untrust_device(handle):
-    if not trusted_devices.untrust_one(current_user, handle):
+    if not trusted_devices.untrust_by_handle(current_user, handle):
         abort(404)
     db.session.commit()
     flash("That browser is asked for two-factor authentication again.", "success")

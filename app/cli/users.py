@@ -96,7 +96,7 @@ def list_users():
 @one_user
 def show(user):
     """Show one account."""
-    alive = select(UserSession).where(UserSession.user_id == user.id, *UserSession.alive())
+    alive = select(UserSession).where(UserSession.user_id == user.id, *UserSession.active())
     for label, value in {
         "Username": user.username,
         "Address": user.email,
@@ -184,7 +184,7 @@ def log_out(who, everybody, confirm):
         raise click.UsageError("Give a name or an address, or --all.")
     if everybody:
         confirm("Sign everybody out?")
-        count = sessions.revoke_everybodys()
+        count = sessions.log_out_everybody()
     else:
         count = sessions.log_out_everywhere(find(who))
     db.session.commit()

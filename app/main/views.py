@@ -23,7 +23,7 @@ def index():
 @only_reads
 def account():
     factors = {"methods": two_factor.methods(current_user), "codes": recovery_codes.left(current_user)}
-    counts = {"browsers": len(sessions.all_of(current_user)), "passkeys": len(passkeys.all_of(current_user))}
+    counts = {"browsers": len(sessions.find_all(current_user)), "passkeys": len(passkeys.all_of(current_user))}
     return render_template("main/account.html", linked=sso.labels(current_user), **counts, **factors)
 
 

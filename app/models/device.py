@@ -1,7 +1,4 @@
-"""A browser that an account was logged in from: what its cookie says, hashed. It proves nothing alone.
-
-A trusted one spares two-factor authentication, until its owner or anything that happens to the account ends that.
-"""
+"""A device that an account was logged in with: the hash of its cookie, which proves nothing alone."""
 
 import hashlib
 from datetime import datetime
@@ -21,26 +18,26 @@ class Device(Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    key: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(64))  # of the cookie
     first_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
-    trusted_until: Mapped[datetime | None]
+    trusted_until: Mapped[datetime | None]  # until then, it is exempt from two-factor authentication
     user_agent: Mapped[str] = mapped_column(Text, default="", server_default="")  # when it was trusted
 
     @staticmethod
     def key_of(cookie: str) -> str:
-        """Return the key of what a cookie says."""
+        """Return the hash of a device cookie."""
         return hashlib.sha256(cookie.encode()).hexdigest()
 
     @classmethod
     def is_known(cls, cookie: str, login: str) -> bool:
-        """Say whether the account that is called by this login_key() was logged in from there before."""
+        """Return whether the account with this login_key() was ever logged in with the device of this cookie."""
         known = select(cls.id).join(User).where(User.has_login(login), cls.key == cls.key_of(cookie))
         return db.session.scalar(known.limit(1)) is not None
 
     @property
     def handle(self) -> str:
-        """What pages call it by."""
+        """Return the name of the device in URLs and forms."""
         return signing.fingerprint(self.key)
 
     @property

@@ -1,4 +1,4 @@
-"""A session. Ending its row signs the browser out at its next request."""
+"""A session: one login on one device. A revoked row logs the device out at its next request."""
 
 import secrets
 from datetime import datetime
@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock
 from app.extensions import Model
+from app.models.logout_reason import LogoutReason
 from app.models.user import User
 from app.security import signing
 
@@ -25,32 +26,38 @@ class UserSession(Model):
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    method: Mapped[str] = mapped_column(String(32))  # how the person proved who they are
+    method: Mapped[str] = mapped_column(String(32))  # how the user authenticated, such as "password"
     remembered: Mapped[bool]
     ip: Mapped[str] = mapped_column(String(45), default="")
     user_agent: Mapped[str] = mapped_column(Text, default="")
     device: Mapped[str] = mapped_column(String(64), default="", server_default="")  # the key of its row in devices
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
-    authenticated_at: Mapped[datetime | None]  # when the person last proved who they are
-    both_factors_at: Mapped[datetime | None]  # when both were proved for one change of a credential, which clears it
+    authenticated_at: Mapped[datetime | None]  # last time, by password, passkey, code ...
+    both_factors_at: Mapped[datetime | None]  # with both; one change of a credential clears it
     expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]
-    revoked_reason: Mapped[str | None] = mapped_column(String(32))  # what the person is told
+    revoked_reason: Mapped[str | None] = mapped_column(String(32))  # a LogoutReason; None if the user logged out
 
     user: Mapped[User] = relationship()
 
     @property
     def handle(self) -> str:
-        """What pages call it by: the id is for its own browser alone."""
+        """Return the name of the session in URLs and forms: only its own device may know the id."""
         return signing.fingerprint(self.id)
 
     @property
     def key(self) -> str:
-        """What audit events call the session by: the same while its id is renewed."""
+        """Return the name of the session in audit events, which stays the same when the id is renewed."""
         return signing.fingerprint("session", self.user_id, self.created_at)
 
+    @property
+    def logout_reason(self) -> LogoutReason | None:
+        """Return why the session ended; None if the user logged out."""
+        reason = self.revoked_reason if self.revoked_at else LogoutReason.EXPIRED
+        return next((known for known in LogoutReason if known == reason), None)  # a newer release may know more
+
     @classmethod
-    def alive(cls) -> list[ColumnElement[bool]]:
-        """Return the conditions that a browser still logged in meets."""
+    def active(cls) -> list[ColumnElement[bool]]:
+        """Return the conditions that an active session meets."""
         return [cls.revoked_at.is_(None), cls.expires_at > clock.now()]

@@ -274,7 +274,7 @@ class Walk:
         user = db.session.execute(
             select(User.password_version, User.password_hash, User.confirmed, User.deletion_due_at, User.id).where(who)
         ).first()
-        mine = user and [(Passkey, ()), (Identity, ()), (Authenticator, ()), (UserSession, UserSession.alive())]
+        mine = user and [(Passkey, ()), (Identity, ()), (Authenticator, ()), (UserSession, UserSession.active())]
         rows = [select(func.count()).where(model.user_id == user.id, *which) for model, which in mine or ()]
         return user, [db.session.scalar(count) for count in rows]
 
