@@ -168,7 +168,7 @@ def checked(monkeypatch):
 
 
 def link_for(user, purpose):
-    event = AuditEvent(user_id=user.id, action="password_changed")
+    event = AuditEvent(user_id=user.id, action=AuditAction.PASSWORD_CHANGED)
     db.session.add(event)
     db.session.commit()
     claims = {"email": "new@example.com", "challenge": "x", "event": event.id, "to": recipient_hash(user.email)}
