@@ -15,6 +15,7 @@ from support.routes import addresses, rows
 from app.accounts import account_deletion, cleanup, jobs, personal_data
 from app.email import worker
 from app.email.outbox import enqueue
+from app.email.templates import Email
 from app.email.worker import Delivery
 from app.extensions import db
 from app.models import (
@@ -65,7 +66,9 @@ def revoked(user, at):
 
 
 def email(user, at, status="sent"):
-    return OutboxEmail(name="reset", recipient=user.email, user_id=user.id, message_id="x", status=status, done_at=at)
+    return OutboxEmail(
+        name=Email.RESET, recipient=user.email, user_id=user.id, message_id="x", status=status, done_at=at
+    )
 
 
 def challenge(user, at, email="eve@example.com"):
@@ -161,7 +164,7 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
 
 def test_an_email_that_waits_never_goes(ada, outbox, clock):
     for _ in range(2):
-        enqueue("reset", ada)
+        enqueue(Email.RESET, ada)
     db.session.flush()
     db.session.get(OutboxEmail, 1).done_at = clock.time  # given up once, and retried by an administrator
     db.session.commit()
@@ -627,7 +630,7 @@ def test_emails_go_while_cleanup_takes_its_time(thread, ada, outbox):
 
     thread(clean_up)
     assert began.wait(10)
-    enqueue("reset", ada)
+    enqueue(Email.RESET, ada)
     db.session.commit()
     until(lambda: len(outbox) == 1)
     assert not is_over.is_set()
@@ -643,7 +646,7 @@ def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, outb
 
     thread(fail)
     until(lambda: len(asked) >= 3)
-    enqueue("reset", ada)
+    enqueue(Email.RESET, ada)
     db.session.commit()
     until(lambda: len(outbox) == 1)
 

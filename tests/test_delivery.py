@@ -16,6 +16,7 @@ from support.mail_server import PASSWORD as MAIL_PASSWORD
 
 from app.email import delivery
 from app.email.outbox import enqueue
+from app.email.templates import Email
 from app.extensions import db
 from app.models import OutboxEmail, User
 
@@ -66,7 +67,7 @@ def queue(app):
             user = User(email=f"{name}@example.com", username=name, password=PASSWORD)
             db.session.add(user)
             db.session.flush()
-            enqueue("confirm", user)
+            enqueue(Email.CONFIRM, user)
         db.session.commit()
 
     return queue
@@ -334,7 +335,7 @@ def test_a_server_takes_emails_with_long_links_whole(make_app, database, server,
 )
 def test_a_server_is_told_the_address_that_an_email_comes_from(make_app, database, server, own, sender):
     with make_app("testing", database, server.settings | own):
-        enqueue("no_account", None, to="eve@example.com")
+        enqueue(Email.NO_ACCOUNT, None, to="eve@example.com")
         db.session.commit()
         delivery.deliver()
         assert (email().status, email().error) == ("sent", "")

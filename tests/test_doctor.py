@@ -19,6 +19,7 @@ from app.cli import doctor_services
 from app.cli.doctor import CHECKS
 from app.email import delivery
 from app.email.outbox import enqueue
+from app.email.templates import Email
 from app.extensions import db, migrations
 from app.models import Job
 from app.security import signing
@@ -171,7 +172,7 @@ def test_a_clock_that_is_off(doctor, clock, issuer):
 
 
 def test_emails_that_wait(doctor, bob, clock):
-    enqueue("confirm", bob)
+    enqueue(Email.CONFIRM, bob)
     db.session.commit()
     assert doctor(code=0)
     clock.move(minutes=6)

@@ -7,6 +7,7 @@ from jinja2 import ChoiceLoader, DictLoader
 
 from app.email import budgets
 from app.email.outbox import enqueue
+from app.email.templates import Email, EmailTemplate
 from app.extensions import db
 
 
@@ -106,14 +107,18 @@ def test_an_address_without_an_account_is_written_to_as_often(browser, ada, outb
     assert story(ada.email) == story("nobody@example.com")
 
 
+class OwnEmail(EmailTemplate):
+    DIGEST = "digest"
+
+
 def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_ask_for(app, browser, ada, outbox):
-    own = DictLoader({"mail/digest.txt": "Subject: Your week\n\nNothing new."})
+    own = DictLoader({"email/digest.txt": "Subject: Your week\n\nNothing new."})
     app.jinja_env.loader = ChoiceLoader([own, app.jinja_env.loader])
     for _ in range(budgets.DAILY + 1):
-        enqueue("digest", ada)
-        enqueue("password_changed", ada)
+        enqueue(OwnEmail.DIGEST, ada)
+        enqueue(Email.PASSWORD_CHANGED, ada)
     db.session.commit()
-    outbox()
+    assert "Nothing new." in outbox()[0].body
     browser().post("/auth/reset", data={"email": ada.email})
     assert "/auth/reset/" in outbox()[-1].body
 

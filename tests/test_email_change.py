@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from support.clients import PASSWORD, value_of
 
 from app.accounts import secure_account
+from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditEvent, EmailChallenge, OutboxEmail
 
@@ -661,7 +662,7 @@ def test_it_leaves_the_email_about_an_earlier_change(client, thief, another_clie
     """Else a thief who takes back a second change would get rid of the owner's."""
     thief.log_in(ada)
     change(thief, outbox, NEW)
-    first = db.session.scalar(select(OutboxEmail).where(OutboxEmail.name == "email_changed"))
+    first = db.session.scalar(select(OutboxEmail).where(OutboxEmail.name == Email.EMAIL_CHANGED))
     first.status = "waiting"  # as if the owner's mail server had said: later
     db.session.commit()
     another_client.log_in(ada)

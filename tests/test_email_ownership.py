@@ -11,6 +11,7 @@ from support.clients import PASSWORD
 
 from app.accounts import credentials, email_ownership
 from app.email.outbox import recipient_hash
+from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, Device, Identity, OutboxEmail, RemovedCredential, User, UserSession
 from app.security import signing
@@ -173,7 +174,7 @@ def test_emails_that_wait_are_dropped_by_the_proof(app, client, another_client, 
     assert is_in(another_client)
     waiting = select(OutboxEmail.name).where(OutboxEmail.recipient == VICTIM, OutboxEmail.status == "waiting")
     of_new_browser = "A new browser is logged in to your account"  # the owner's own
-    assert db.session.scalars(waiting.where(OutboxEmail.name != "new_device")).all() == []
+    assert db.session.scalars(waiting.where(OutboxEmail.name != Email.NEW_DEVICE)).all() == []
     assert len([email for email in outbox() if email.subject != of_new_browser]) == 2
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
 from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
 
+from app.email.templates import Email
 from app.extensions import db
 from app.models import LoginDelay, OutboxEmail
 from app.security import login_delay
@@ -167,7 +168,7 @@ def test_neither_an_unconfirmed_address_nor_nobody_gets_an_email(anywhere, bob, 
         guess(anywhere(), login)
     assert guess(anywhere(), login).status_code == 429
     assert len(outbox()) == before
-    [row] = db.session.scalars(select(OutboxEmail).where(OutboxEmail.name == "password_guessing"))
+    [row] = db.session.scalars(select(OutboxEmail).where(OutboxEmail.name == Email.PASSWORD_GUESSING))
     assert (row.status, row.user_id) == ("obsolete", None)
 
 

@@ -14,8 +14,9 @@ from jinja2 import ChoiceLoader, DictLoader, StrictUndefined
 from sqlalchemy import select
 
 from app.email import delivery
-from app.email.message import Email
-from app.email.outbox import PURPOSES, enqueue
+from app.email.message import Message
+from app.email.outbox import enqueue
+from app.email.templates import Email
 from app.email.worker import Delivery
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail
@@ -31,7 +32,7 @@ def email():
 @pytest.fixture
 def queued(bob):
     """One email in the outbox."""
-    enqueue("confirm", bob)
+    enqueue(Email.CONFIRM, bob)
     db.session.commit()
     return email()
 
@@ -53,7 +54,7 @@ def server(monkeypatch):
 
 
 def test_an_email_is_queued_in_the_callers_transaction(bob, outbox):
-    enqueue("confirm", bob)
+    enqueue(Email.CONFIRM, bob)
     db.session.rollback()
     assert outbox() == []
 
@@ -95,7 +96,7 @@ def test_whatever_the_application_is_called_emails_come_from_its_address(app, qu
 
 
 def test_the_database_holds_no_token_and_no_code(bob, outbox):
-    send_whole("magic_link", bob)
+    send_whole(Email.MAGIC_LINK, bob)
     token = outbox.link().rpartition("/")[2]
     code = re.search(r"\d{4} \d{4}", outbox[0].body)[0]
     kept = str([db.session.execute(select(table)).all() for table in db.metadata.sorted_tables])
@@ -172,7 +173,7 @@ def test_only_a_final_refusal_of_this_email_ends_it(queued, server, refusal, sta
 
 
 def test_one_bad_email_does_not_hold_up_the_others(ada, queued, server):
-    enqueue("confirm", ada)
+    enqueue(Email.CONFIRM, ada)
     db.session.commit()
     server.answers.append(ZeroDivisionError("a bug"))
     assert delivery.deliver() == 2
@@ -209,7 +210,7 @@ BROKEN = {  # what was done to the row of bob's email, and what is said of it
 def test_an_email_that_can_never_be_written_is_given_up_with_the_reason_and_the_others_go(
     ada, queued, server, caplog, statement, reason
 ):
-    enqueue("confirm", ada)
+    enqueue(Email.CONFIRM, ada)
     db.session.commit()
     by_hand(statement)
     assert delivery.deliver() == 2
@@ -230,7 +231,7 @@ def test_a_mistake_in_a_template_gives_up_its_emails_alone_and_they_can_be_tried
     templates = {"email/confirm.txt": "Subject: {{ 1 / 0 }}\n\nHello"}
     loader, app.jinja_env.auto_reload = app.jinja_env.loader, True
     monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([DictLoader(templates), loader]))
-    enqueue("password_changed", ada)
+    enqueue(Email.PASSWORD_CHANGED, ada)
     db.session.commit()
     assert delivery.deliver() == 2
     assert "ZeroDivisionError" in email().error
@@ -290,7 +291,7 @@ def test_the_thread_delivers_what_is_committed(app, bob, outbox):
     delivery = Delivery(app, cleanup=lambda stopped: None)
     delivery.start()
     try:
-        enqueue("confirm", bob)
+        enqueue(Email.CONFIRM, bob)
         db.session.commit()
         for _ in range(200):
             db.session.rollback()
@@ -319,7 +320,10 @@ def test_the_thread_starts_at_the_first_request_and_once(app, client):
 TEMPLATES = Path("app/templates/email").absolute()
 # Those that carry the link "This wasn't me".
 NOTICES = {path.stem for path in TEMPLATES.glob("[!_]*.txt") if "_secure_account.txt" in path.read_text()}
-EMAILS = sorted(path.stem for path in Path("app").absolute().glob("templates/email/[!_]*.txt"))
+
+
+def test_every_template_is_in_the_register_and_the_other_way_round():
+    assert {path.stem for path in TEMPLATES.glob("[!_]*.txt")} == set(Email)
 
 
 def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
@@ -338,7 +342,7 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     db.session.commit()
 
 
-@pytest.mark.parametrize("name", EMAILS)
+@pytest.mark.parametrize("name", Email)
 def test_a_scanner_that_opens_every_link_of_an_email_changes_nothing(app, bob, outbox, name):
     send_whole(name, bob)
     message = outbox()[0]
@@ -351,10 +355,10 @@ def test_a_scanner_that_opens_every_link_of_an_email_changes_nothing(app, bob, o
             assert scanner.open(link, method=method).status_code in {200, 302}
             scanner.open(link, method=method)
     assert [db.session.execute(select(table)).all() for table in tables] == before
-    assert any(message.html.count(link) for link in links) or name not in PURPOSES
+    assert any(message.html.count(link) for link in links) or name.purpose is None
 
 
-@pytest.mark.parametrize("name", EMAILS)
+@pytest.mark.parametrize("name", Email)
 def test_every_email_has_a_subject_and_both_forms(app, bob, outbox, name):
     app.jinja_env.undefined = StrictUndefined
     send_whole(name, bob)
@@ -364,7 +368,7 @@ def test_every_email_has_a_subject_and_both_forms(app, bob, outbox, name):
     assert message.html.startswith("<!doctype html>")
     links = re.findall(r"http\S+", message.body)
     assert all(message.html.count(link) >= 3 for link in links), "a button each, and an address to copy"
-    assert links or name not in PURPOSES
+    assert links or name.purpose is None
     assert "\n\n\n" not in message.body
 
 
@@ -403,7 +407,7 @@ def the_name_of_the_sender(message):
 
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": url, "APP_NAME": NAMES[1]} for url in LONGEST_URLS])
-@pytest.mark.parametrize("name", EMAILS)
+@pytest.mark.parametrize("name", Email)
 def test_every_email_is_read_as_it_was_written_however_long_its_parts_are(app, bob, outbox, name):
     assert (len(LONGEST_ADDRESS), max(map(len, LONGEST_URLS))) == (254, 200)
     bob.email, bob.username = LONGEST_ADDRESS, "bob" * 21
@@ -445,7 +449,7 @@ def test_a_link_is_as_short_as_a_link_can_be(app, queued, outbox):
 
 @pytest.mark.parametrize("name", ["From here", ".", "..", "a\u0085b\u2028c", "=3D=\n=", "line\nFrom line", "é" * 2000])
 def test_a_body_is_kept_whatever_stands_in_it(app, name):
-    message = Email("Hi", ["ada@example.com"], f"{name}\nFrom {name}\n", f"<p>{name}</p>")
+    message = Message("Hi", ["ada@example.com"], f"{name}\nFrom {name}\n", f"<p>{name}</p>")
     assert bodies(message) == [message.body, message.html]
     assert b"\n>From" not in message.as_bytes()
 
@@ -495,7 +499,7 @@ def told(message):
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-@pytest.mark.parametrize("name", EMAILS)
+@pytest.mark.parametrize("name", Email)
 def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, outbox, name, trick):
     bob.username, bob.confirmed = trick, True
     db.session.commit()
@@ -505,7 +509,7 @@ def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, outbox, nam
     assert "lovelace," not in said
 
 
-@pytest.mark.parametrize("name", EMAILS)
+@pytest.mark.parametrize("name", Email)
 @pytest.mark.parametrize(
     ("changes", "to"),
     [({"confirmed": False}, None), ({}, "new@example.com"), ({}, "bob@example.org")],
@@ -525,7 +529,7 @@ def test_no_email_names_anybody_to_an_address_that_is_not_known_to_be_theirs(app
 )
 def test_a_plain_name_is_greeted_at_its_own_address(ada, outbox, username, greeting):
     ada.username = username
-    enqueue("password_changed", ada)
+    enqueue(Email.PASSWORD_CHANGED, ada)
     db.session.commit()
     text, html = bodies(outbox()[0])
     assert text.startswith(greeting)

@@ -8,6 +8,7 @@ from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import MetaData, insert, inspect, select, text
 from support.clients import ROOT, on_sqlite
 
+from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, OutboxEmail, User
 
@@ -60,7 +61,7 @@ def test_history_and_emails_do_not_run_out_of_numbers(app):
     for table in ("audit_events", "outbox"):
         db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
     event = AuditEvent(action=AuditAction.LOGGED_IN)
-    email = OutboxEmail(name="account_deleted", recipient="ada@example.com", message_id="x")
+    email = OutboxEmail(name=Email.ACCOUNT_DELETED, recipient="ada@example.com", message_id="x")
     db.session.add_all([event, email])
     db.session.commit()
     assert (event.id, email.id) == (2**40 + 1, 2**40 + 1)

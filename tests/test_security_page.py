@@ -27,7 +27,7 @@ from app.accounts import (
 from app.accounts import two_factor as apps
 from app.auth import login_flow
 from app.email import budgets
-from app.email.outbox import NOTICES_AN_HOUR
+from app.email.templates import NOTICES_PER_HOUR
 from app.models import (
     AuditEvent,
     Device,
@@ -234,7 +234,7 @@ SENTENCES = [
     f"Of a million codes {word(GOOD_AT_A_TIME)} are good at a time.",
     f"After {two_factor_codes.MOST} wrong codes without a right one between",
     f"a chance of 1 in {round(10**6 / (two_factor_codes.MOST * GOOD_AT_A_TIME), -2):,.0f}.",
-    f"The owner gets an email, {word(NOTICES_AN_HOUR)} an hour at most.",
+    f"The owner gets an email, {word(NOTICES_PER_HOUR)} an hour at most.",
     f"{PASSWORDS} attempts are counted for that browser alone",
     f"no more than {PASSWORDS} are looked at",
     f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"

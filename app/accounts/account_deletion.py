@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, update
 from app import clock, signals
 from app.accounts import personal_data, sessions
 from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, LogoutReason, User
 from app.security import audit
@@ -21,7 +22,7 @@ def request(user: User) -> None:
     detail = {"old": old and old.isoformat(), "new": user.deletion_due_at.isoformat()}
     event = audit.record(user, AuditAction.DELETION_REQUESTED, **detail)
     if user.confirmed:  # an unconfirmed address may belong to somebody else
-        outbox.enqueue("deletion_requested", user, event=event, due=clock.day(user.deletion_due_at))
+        outbox.enqueue(Email.DELETION_REQUESTED, user, event=event, due=clock.day(user.deletion_due_at))
 
 
 def cancel(user: User) -> None:
@@ -30,7 +31,7 @@ def cancel(user: User) -> None:
         old, user.deletion_due_at = user.deletion_due_at, None
         event = audit.record(user, AuditAction.DELETION_CANCELLED, old=old.isoformat(), new=None)
         if user.confirmed:
-            outbox.enqueue("deletion_cancelled", user, event=event)
+            outbox.enqueue(Email.DELETION_CANCELLED, user, event=event)
 
 
 def is_due() -> list[ColumnElement[bool]]:
@@ -53,5 +54,5 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     audit.record(None, AuditAction.ACCOUNT_DELETED)
     signals.send_after_commit(db.session(), signals.user_deleted, **signal)
     if send_notice and is_confirmed:
-        outbox.enqueue("account_deleted", None, to=email)
+        outbox.enqueue(Email.ACCOUNT_DELETED, None, to=email)
     return True

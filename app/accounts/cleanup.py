@@ -21,7 +21,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app import clock
 from app.accounts import account_deletion, credentials
 from app.accounts.jobs import Batches, Incomplete, in_words, log, register, registered, run, run_due, run_now
-from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import (
     AuditEvent,
@@ -207,6 +207,6 @@ def _notices_first() -> Iterator[None]:
     """Wait until the deletion emails are sent, so that no email that a user waits for queues behind many of them."""
     waiting = select(OutboxEmail.id).where(OutboxEmail.status == Status.WAITING, OutboxEmail.due_at <= clock.now())
     for _ in range(PATIENCE if current_app.config["MAIL_DELIVERY"] != "off" else 0):
-        if db.session.scalar(waiting.where(OutboxEmail.name == outbox.LAST).limit(1)) is None:
+        if db.session.scalar(waiting.where(OutboxEmail.name == Email.ACCOUNT_DELETED).limit(1)) is None:
             return
         yield None

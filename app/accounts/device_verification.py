@@ -13,13 +13,14 @@ from sqlalchemy import case, func, select, update
 from app import clock
 from app.accounts import two_factor
 from app.email import budgets, outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Device, EmailChallenge, OutboxEmail, User
 from app.models.outbox_email import Status
 from app.security import audit
 from app.security.token_purposes import TokenPurpose
 
-PURPOSE = TokenPurpose.VERIFY_DEVICE  # also the name of the email
+PURPOSE = TokenPurpose.VERIFY_DEVICE
 MAX_HOURLY, MAX_DAILY = 5, 15  # emails to one account, fewer than it gets of all kinds: a reset can still be sent
 RESEND_INTERVAL = timedelta(seconds=60)
 USUAL_DELAY = timedelta(seconds=30)  # of an email, until the page says that it waits
@@ -57,7 +58,10 @@ def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallen
         db.session.flush()
     challenge.asked_at = clock.now()
     outbox.enqueue(
-        PURPOSE, user, claims={"challenge": challenge.id}, event=audit.record(user, AuditAction.DEVICE_CODE_SENT)
+        Email.VERIFY_DEVICE,
+        user,
+        claims={"challenge": challenge.id},
+        event=audit.record(user, AuditAction.DEVICE_CODE_SENT),
     )
     return challenge
 
@@ -86,7 +90,7 @@ def delivery(user: User, challenge: EmailChallenge) -> Status | None:
     """Return what became of the newest email with this code; None while it is no later than usual."""
     mine = (
         select(OutboxEmail)
-        .where(OutboxEmail.user_id == user.id, OutboxEmail.name == PURPOSE)
+        .where(OutboxEmail.user_id == user.id, OutboxEmail.name == Email.VERIFY_DEVICE)
         .order_by(OutboxEmail.id.desc())
     )
     email = db.session.scalar(mine.limit(1))
@@ -124,7 +128,7 @@ def _may_send(user: User) -> bool:
     lately = func.count(case((OutboxEmail.created_at > now - timedelta(hours=1), 1)))
     mine = (
         OutboxEmail.user_id == user.id,
-        OutboxEmail.name == PURPOSE,
+        OutboxEmail.name == Email.VERIFY_DEVICE,
         OutboxEmail.created_at > now - timedelta(days=1),
     )
     hourly, daily = db.session.execute(select(lately, func.count()).where(*mine)).one()

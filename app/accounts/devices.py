@@ -4,6 +4,7 @@ from sqlalchemy import delete, exists, select, update
 
 from app import clock
 from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Device, User, UserSession
 from app.security import audit
@@ -28,7 +29,7 @@ def recognise(user: User, cookie: str) -> None:
     _forget_surplus(user)
     db.session.add(Device(user_id=user.id, key=key))
     if has_others and user.confirmed:
-        outbox.notify("new_device", user, audit.record(user, AuditAction.NEW_DEVICE))
+        outbox.enqueue(Email.NEW_DEVICE, user, event=audit.record(user, AuditAction.NEW_DEVICE))
 
 
 def forget_all(user: User, keep: UserSession | None = None) -> None:

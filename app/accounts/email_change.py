@@ -5,6 +5,7 @@ from sqlalchemy import select, update
 from app import clock, signals
 from app.accounts import sessions
 from app.email import budgets, outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User, UserSession
 from app.models.logins import email_key
@@ -22,10 +23,10 @@ def ask(user: User, email: str) -> bool:
     if not budgets.budget_for(email):
         return False
     if owner in {None, user}:
-        outbox.enqueue("change_email", user, to=email, claims={"email": email}, new_email=email)
+        outbox.enqueue(Email.CHANGE_EMAIL, user, to=email, claims={"email": email}, new_email=email)
     else:
-        outbox.enqueue("account_exists", owner)
-    outbox.enqueue("email_change_requested", user, event=event, new_email=email)
+        outbox.enqueue(Email.ACCOUNT_EXISTS, owner)
+    outbox.enqueue(Email.EMAIL_CHANGE_REQUESTED, user, event=event, new_email=email)
     return True
 
 
@@ -41,13 +42,13 @@ def change(token: Token, keep: UserSession | None = None) -> bool:
     event = audit.record(user, AuditAction.EMAIL_CHANGED, old=old, new=user.email)
     signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
     if _is_return(user):
-        outbox.enqueue("email_undone", user, to=old)
+        outbox.enqueue(Email.EMAIL_REMOVED, user, to=old)
         return True
     db.session.flush()
     made = EmailChange(user_id=user.id, old_email=old, old_email_key=email_key(old), new_email=user.email)
     made.event_id = event.id
     db.session.add(made)
-    outbox.enqueue("email_changed", user, to=old, event=event, new_email=user.email)
+    outbox.enqueue(Email.EMAIL_CHANGED, user, to=old, event=event, new_email=user.email)
     return True
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from app import clock
 from app.accounts import email_ownership
 from app.email import budgets, outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, EmailChallenge, User
 from app.security import audit
@@ -35,9 +36,9 @@ def ask(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
         db.session.add(challenge)
         db.session.flush()
     if budget and user:
-        outbox.enqueue("magic_link", user, claims={"challenge": challenge.id}, budget=budget)
+        outbox.enqueue(Email.MAGIC_LINK, user, claims={"challenge": challenge.id}, budget=budget)
     elif budget:
-        outbox.enqueue("no_account", None, to=email, claims={"challenge": challenge.id}, budget=budget)
+        outbox.enqueue(Email.NO_ACCOUNT, None, to=email, claims={"challenge": challenge.id}, budget=budget)
     return challenge
 
 

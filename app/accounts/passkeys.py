@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 
 from app.accounts import two_factor
 from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Passkey, PasskeyChallenge, RemovedCredential, User, UserSession
 from app.models.passkey_challenge import LIFETIME
@@ -121,7 +122,7 @@ def add(user: User, browser: str, answer: str, name: str, keep: UserSession) -> 
     if _can_be_restored_elsewhere(user, passkey):
         raise ValueError("This passkey is in use already. Make another one.")
     passkey.name = name
-    codes = two_factor.add(user, "passkey", passkey, keep, email="passkey_added")
+    codes = two_factor.add(user, "passkey", passkey, keep, email=Email.PASSKEY_ADDED)
     if codes is None:
         raise ValueError("Your account was changed elsewhere at this moment. Try again.")
     return codes
@@ -236,7 +237,7 @@ def _is_right(passkey: Passkey | None, given: Any, purpose: str, browser: str, u
         return False
     if passkey.use(found.new_sign_count, found.credential_backed_up):
         return True
-    outbox.notify("passkey_copied", passkey.user, audit.record(passkey.user, AuditAction.PASSKEY_COPIED))
+    outbox.enqueue(Email.PASSKEY_COPIED, passkey.user, event=audit.record(passkey.user, AuditAction.PASSKEY_COPIED))
     return False
 
 

@@ -8,8 +8,9 @@ from sqlalchemy import exists
 
 from app.accounts import common_passwords, devices, email_ownership, enumeration, sessions
 from app.email import budgets, outbox
+from app.email.templates import Email
 from app.models import AuditAction, LogoutReason, Passkey, User, UserSession
-from app.models.outbox_email import Budget, Status
+from app.models.outbox_email import Budget
 from app.security import audit, rate_limits
 from app.security.hashing import MAX_PASSWORD_LENGTH, check_password
 from app.security.token_purposes import TokenPurpose
@@ -27,7 +28,7 @@ def authenticate(login: str, password: str) -> User | None:
     if not user or not is_right or not (user.confirmed or enumeration.policy().logs_in_unconfirmed):
         audit.record(user, AuditAction.LOGIN_FAILED)
         if rate_limits.is_guessing_notice_due():
-            outbox.warn("password_guessing", user)
+            _warn(user)
         return None
     user.renew_hash(password)
     return user
@@ -39,7 +40,7 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_CHANGED)
     devices.forget_all(user, keep)
-    outbox.enqueue("password_changed", user, event=audit.record(user, AuditAction.PASSWORD_CHANGED))
+    outbox.enqueue(Email.PASSWORD_CHANGED, user, event=audit.record(user, AuditAction.PASSWORD_CHANGED))
     return True
 
 
@@ -50,7 +51,7 @@ def remove(user: User, keep: UserSession) -> bool:
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_REMOVED)
     devices.forget_all(user, keep)
-    outbox.enqueue("password_removed", user, event=audit.record(user, AuditAction.PASSWORD_REMOVED))
+    outbox.enqueue(Email.PASSWORD_REMOVED, user, event=audit.record(user, AuditAction.PASSWORD_REMOVED))
     return True
 
 
@@ -60,17 +61,17 @@ def forgot(email: str) -> None:
     audit.record(user, AuditAction.RESET_REQUESTED)
     budget = budgets.budget_for(email, lets_in=True, is_reset=True)
     if budget and user:
-        outbox.enqueue("reset", user, budget=budget)
+        outbox.enqueue(Email.RESET, user, budget=budget)
+    elif budget == Budget.OWNER:
+        outbox.enqueue_decoy(Email.NO_ACCOUNT, email, budget)
     elif budget:
-        unknown = outbox.enqueue("no_account", None, to=email, budget=budget)
-        if budget == Budget.OWNER:
-            unknown.done(Status.OBSOLETE)
+        outbox.enqueue(Email.NO_ACCOUNT, None, to=email, budget=budget)
 
 
 def send_reset(user: User) -> None:
     """Queue the email with the link to choose a new password, on an administrator's word."""
     audit.record(user, AuditAction.RESET_REQUESTED)
-    outbox.enqueue("reset", user)
+    outbox.enqueue(Email.RESET, user)
 
 
 def reset(token: Token, password: str) -> bool:
@@ -87,7 +88,7 @@ def reset(token: Token, password: str) -> bool:
         audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)
     sessions.revoke_all(user, reason=LogoutReason.PASSWORD_RESET)
     devices.forget_all(user)
-    outbox.enqueue("password_changed", user, event=audit.record(user, AuditAction.PASSWORD_RESET))
+    outbox.enqueue(Email.PASSWORD_CHANGED, user, event=audit.record(user, AuditAction.PASSWORD_RESET))
     return True
 
 
@@ -107,6 +108,14 @@ def check_new(password: str, *words: str | None) -> None:
     own_words = filter(None, [*words, current_app.config["APP_NAME"]])
     if reason := _weakness(password, [part for word in own_words for part in _parts(word)]):
         raise ValueError(f"This would be guessed soon. {reason.rstrip('.')}.")
+
+
+def _warn(user: User | None) -> None:
+    """Tell the user of a confirmed account that its password is being guessed. Do the same work for any other login."""
+    if user and user.confirmed:
+        outbox.enqueue(Email.PASSWORD_GUESSING, user)
+    else:
+        outbox.enqueue_decoy(Email.PASSWORD_GUESSING)
 
 
 def _weakness(password: str, words: list[str]) -> str | None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.schema import sort_tables
 
+from app.email.templates import Email
 from app.extensions import Model, db, rows_changed
 from app.models import (
     AuditAction,
@@ -125,7 +126,7 @@ def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
     columns = [column for column in table.columns if f"{table.name}.{column.name}" not in SECRETS]
     mine = [registered[model](user)]
     if model is OutboxEmail:  # one to a new address goes only if that has no account, and would tell
-        mine.append(OutboxEmail.name != "change_email")
+        mine.append(OutboxEmail.name != Email.CHANGE_EMAIL)
     own = _own_places(user) if model in HAVE_PLACES else set()
     for row in db.session.execute(select(*columns).where(*mine).execution_options(yield_per=1000)):
         yield _without_strangers(dict(row._mapping), own) if model in HAVE_PLACES else dict(row._mapping)

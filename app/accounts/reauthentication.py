@@ -4,6 +4,7 @@ from sqlalchemy import select
 
 from app import clock
 from app.email import budgets, outbox
+from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditAction, EmailChallenge, User
 from app.security import audit
@@ -27,7 +28,7 @@ def send_code(user: User) -> bool:
         db.session.flush()
     challenge.asked_at = clock.now()
     event = audit.record(user, AuditAction.CODE_SENT)
-    outbox.enqueue("code", user, claims={"challenge": challenge.id}, event=event, budget=budget)
+    outbox.enqueue(Email.CODE, user, claims={"challenge": challenge.id}, event=event, budget=budget)
     return True
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, select
 
 from app.accounts import credentials
 from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, RecoveryCode, User
 from app.security import audit
@@ -29,7 +30,7 @@ def renew(user: User) -> list[str]:
     """Make new codes for who asks for them, and tell the owner; return them."""
     user.lock()
     event = audit.record(user, AuditAction.RECOVERY_CODES_MADE)
-    outbox.enqueue("recovery_codes_made", user, event=event)
+    outbox.enqueue(Email.RECOVERY_CODES_MADE, user, event=event)
     return make(user, event)
 
 
@@ -39,7 +40,9 @@ def use(user: User, code: str) -> bool:
     if len(code) != LENGTH or not rows_changed(mine):
         return False
     if left(user) == FEW:
-        outbox.enqueue("recovery_codes_few", user, event=audit.record(user, AuditAction.RECOVERY_CODES_FEW), left=FEW)
+        outbox.enqueue(
+            Email.RECOVERY_CODES_FEW, user, event=audit.record(user, AuditAction.RECOVERY_CODES_FEW), left=FEW
+        )
     return True
 
 

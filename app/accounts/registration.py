@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from app import clock, signals
 from app.database import broken_rule, is_duplicate
 from app.email import budgets, outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
@@ -73,7 +74,7 @@ def create(new: NewAccount) -> User:
     if new.confirmed:
         signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if new.invited and new.password is None:
-        outbox.enqueue("first_password", user)
+        outbox.enqueue(Email.FIRST_PASSWORD, user)
     elif not new.confirmed:
         _send_email(user)
     return user
@@ -92,9 +93,9 @@ def create_concealed(new: NewAccount) -> None:
     if not budget:
         return
     if user and is_new:
-        outbox.enqueue("confirm", user, budget=budget)
+        outbox.enqueue(Email.CONFIRM, user, budget=budget)
     else:
-        outbox.enqueue("account_exists", user, to=user.email if user else new.email, budget=budget)
+        outbox.enqueue(Email.ACCOUNT_EXISTS, user, to=user.email if user else new.email, budget=budget)
 
 
 def is_taken(email: str, user: User | None = None) -> bool:
@@ -185,7 +186,7 @@ def last_email(user: User) -> OutboxEmail | None:
     """Return the newest confirmation email to the account's present address."""
     mine = (
         OutboxEmail.user_id == user.id,
-        OutboxEmail.name == "confirm",
+        OutboxEmail.name == Email.CONFIRM,
         OutboxEmail.recipient == ascii_email(user.email),
     )
     return db.session.scalar(select(OutboxEmail).where(*mine).order_by(OutboxEmail.id.desc()).limit(1))
@@ -251,4 +252,4 @@ def _send_email(user: User) -> None:
         db.session.add(challenge)
         db.session.flush()
     challenge.asked_at = clock.now()
-    outbox.enqueue("confirm", user, claims={"challenge": challenge.id}, budget=budget)
+    outbox.enqueue(Email.CONFIRM, user, claims={"challenge": challenge.id}, budget=budget)

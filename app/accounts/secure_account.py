@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 from app import clock, signals
 from app.accounts import credentials, devices, email_ownership, registration, sessions, two_factor
 from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User
 from app.security import audit, tokens
@@ -198,9 +199,9 @@ def _record(user: User, event: AuditEvent, lost: str) -> None:
     """Record the use of the link and notify the user, at the address that the account lost, too."""
     changed = {"old": lost, "new": user.email} if lost != user.email else {}
     audit.record(user, AuditAction.ACCOUNT_SECURED, event=event.id, version=user.password_version, **changed)
-    outbox.enqueue("account_secured", user)
+    outbox.enqueue(Email.ACCOUNT_SECURED, user)
     if changed:
-        outbox.enqueue("email_undone", user, to=lost)
+        outbox.enqueue(Email.EMAIL_REMOVED, user, to=lost)
 
 
 def _revoked() -> dict[str, datetime]:

@@ -12,6 +12,7 @@ from app import clock
 from app.accounts import credentials, email_ownership, enumeration, registration, sessions, usernames
 from app.accounts.registration import NewAccount
 from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, Identity, LogoutReason, Passkey, User, UserSession
 from app.models.logins import email_key
@@ -128,7 +129,7 @@ def link(user: User, external_identity: ExternalIdentity) -> Linked:
         event = audit.record(user, AuditAction.IDENTITY_LINKED, provider=external_identity.provider)
         identity = _add(user, external_identity, event)
         outbox.enqueue(
-            "identity_linked",
+            Email.IDENTITY_LINKED,
             user,
             event=event,
             label=_label(external_identity.provider),
@@ -163,7 +164,7 @@ def unlink(user: User, number: int, keep: UserSession | None) -> bool:
     event = audit.record(user, AuditAction.IDENTITY_UNLINKED, provider=identity.provider)
     credentials.remove(event, Identity, *mine)
     sessions.revoke_all(user, keep, reason=LogoutReason.IDENTITY_UNLINKED)
-    outbox.enqueue("identity_unlinked", user, event=event, label=_label(identity.provider), address=identity.email)
+    outbox.enqueue(Email.IDENTITY_UNLINKED, user, event=event, label=_label(identity.provider), address=identity.email)
     return True
 
 

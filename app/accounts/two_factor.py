@@ -14,6 +14,7 @@ from sqlalchemy import exists, func, or_, select, update
 from app import clock
 from app.accounts import credentials, devices, recovery_codes, sessions
 from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import (
     AuditAction,
@@ -56,7 +57,9 @@ def methods(user: User) -> list[str]:
 # Adding and removing a factor of any kind
 
 
-def add(user: User, name: str, factor: Any, keep: UserSession, email: str = "two_factor_added") -> list[str] | None:
+def add(
+    user: User, name: str, factor: Any, keep: UserSession, email: Email = Email.TWO_FACTOR_ADDED
+) -> list[str] | None:
     """Add a factor, revoke all sessions but `keep`, and notify the user, with `email` if it is not the first factor.
 
     Return the recovery codes that come with the first one, else no codes; None if another request was faster.
@@ -72,7 +75,7 @@ def add(user: User, name: str, factor: Any, keep: UserSession, email: str = "two
     sessions.revoke_all(user, keep, reason=LogoutReason.TWO_FACTOR_CHANGED)
     if is_first:
         devices.forget_all(user, keep)
-    outbox.enqueue("two_factor_on" if is_first else email, user, event=event, factor=IN_WORDS[name])
+    outbox.enqueue(Email.TWO_FACTOR_ON if is_first else email, user, event=event, factor=IN_WORDS[name])
     return recovery_codes.make(user, event) if is_first else []
 
 
@@ -86,7 +89,7 @@ def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
     if is_last:
         credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
     sessions.revoke_all(user, keep, reason=LogoutReason.TWO_FACTOR_CHANGED)
-    outbox.enqueue("two_factor_off", user, event=event, factor=IN_WORDS[name], is_last=is_last)
+    outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor=IN_WORDS[name], is_last=is_last)
     return True
 
 
@@ -101,7 +104,7 @@ def reset(user: User) -> None:
     user.password_version = User.password_version + 1
     sessions.revoke_all(user, reason=LogoutReason.TWO_FACTOR_CHANGED)
     everything = "all that two-factor authentication was done with"
-    outbox.enqueue("two_factor_off", user, event=event, factor=everything, is_last=True)
+    outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor=everything, is_last=True)
 
 
 # For "This wasn't me"

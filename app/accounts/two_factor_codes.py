@@ -13,6 +13,7 @@ from sqlalchemy import case, func, or_, select, update
 from app import clock
 from app.accounts import devices, recovery_codes, two_factor
 from app.email import outbox
+from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, User
 from app.security import audit
@@ -51,7 +52,7 @@ def check_code(user: User, code: str, device: str) -> None:
         audit.record(user, AuditAction.TWO_FACTOR_USED, factor="authenticator")
         return
     audit.note_attempt(audit.Attempt.CODE_FAILED)
-    outbox.notify("two_factor_failed", user, audit.record(user, AuditAction.TWO_FACTOR_FAILED, device=where))
+    outbox.enqueue(Email.TWO_FACTOR_FAILED, user, event=audit.record(user, AuditAction.TWO_FACTOR_FAILED, device=where))
     raise ValueError(f"{WRONG} {CLOCK}")
 
 

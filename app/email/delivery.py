@@ -12,8 +12,8 @@ import flask_mail
 from flask import current_app
 from sqlalchemy.orm.exc import StaleDataError
 
-from app.email.outbox import LAST
 from app.email.rendering import Unsendable, write
+from app.email.templates import Email
 from app.extensions import db
 from app.models import OutboxEmail
 from app.models.outbox_email import Status
@@ -102,7 +102,7 @@ def _try(email: OutboxEmail, connection: Connection) -> bool:
         is_there = not isinstance(error, OSError) or _answer(error)[0] > 0
         if not is_there:
             log.error("No email goes: the mail server can't be used: %s", email.error)
-    if email.name == LAST and email.status != Status.WAITING:
+    if email.name == Email.ACCOUNT_DELETED and email.status != Status.WAITING:
         db.session.delete(email)
     try:
         db.session.commit()

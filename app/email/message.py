@@ -33,7 +33,7 @@ def new_message_id(host: str) -> str:
     return f"<{secrets.token_hex(16)}@{domain}>"
 
 
-class Email(flask_mail.Message):
+class Message(flask_mail.Message):
     """Flask-Mail's message, written by the rules above."""
 
     def as_bytes(self) -> bytes:

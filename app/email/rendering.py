@@ -17,7 +17,7 @@ from jinja2 import TemplateError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
-from app.email.message import Email
+from app.email.message import Message
 from app.extensions import db
 from app.models import EmailChallenge, OutboxEmail
 from app.models.logins import ascii_email
@@ -37,7 +37,7 @@ class Unsendable(Exception):
     """No try will ever send this one: its account is gone, or its template does not fit its row."""
 
 
-def write(email: OutboxEmail) -> Email | None:
+def write(email: OutboxEmail) -> Message | None:
     """Write an email, its link dated now; None if the account has moved on since it was queued.
 
     Raises Unsendable, with the reason.
@@ -53,14 +53,14 @@ def write(email: OutboxEmail) -> Email | None:
     return message
 
 
-def _write(email: OutboxEmail) -> Email:
+def _write(email: OutboxEmail) -> Message:
     if email.user_id and not email.user:
         raise LookupError("the account is gone")
     words = _words(email)
     subject, _, text = _template(f"{email.name}.txt").render(words).partition("\n")
     paragraphs = re.split(r"\n\s*\n", text.strip())
     html = _template("layout.html").render(words, paragraphs=map(_paragraph, paragraphs))
-    message = Email(subject.removeprefix("Subject: "), [email.recipient], "\n\n".join(paragraphs) + "\n", html)
+    message = Message(subject.removeprefix("Subject: "), [email.recipient], "\n\n".join(paragraphs) + "\n", html)
     message.msgId = email.message_id
     message.extra_headers = {"Auto-Submitted": "auto-generated"}
     if ascii_email(email.recipient) != email.recipient:

@@ -32,7 +32,7 @@ def hash_password(password: str) -> str:
         Busy: too many requests wait for the thread pool.
     """
     if not password or "\0" in password or len(password) > MAX_PASSWORD_LENGTH:
-        raise ValueError(f"A password cannot be empty, contain a NUL or be longer than {MAX_PASSWORD_LENGTH} characters.")
+        raise ValueError(f"A password can't be empty, contain a NUL or exceed {MAX_PASSWORD_LENGTH} characters.")
     normal = unicodedata.normalize("NFC", password)
     return threads.run(generate_password_hash, normal, current_app.config["PASSWORD_HASH"])
 

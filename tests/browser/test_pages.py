@@ -18,6 +18,7 @@ from support.tour import LONG, TOUR, go, submit_wrong_registration
 
 from app.email import delivery
 from app.email.outbox import enqueue
+from app.email.templates import Email
 from app.extensions import db
 from app.models import User, UserSession
 
@@ -54,7 +55,7 @@ def ask_for_people(app):
 def people(ada, bob, app):
     """Ada, who has confirmed her address; Bob, whose email is in the mailbox; somebody whose name fills a page."""
     db.session.add(User(username=LONG, email=f"{LONG}@{'x' * 60}.{'y' * 60}.example", password=PASSWORD))
-    enqueue("confirm", bob)
+    enqueue(Email.CONFIRM, bob)
     bob.confirmation_sent_at = bob.created_at
     db.session.commit()
     delivery.deliver()

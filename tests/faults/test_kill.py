@@ -17,6 +17,7 @@ from support.serving import Browser, registration, until
 from support.sink import Arrived
 
 from app.email.outbox import enqueue
+from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User, UserSession
 
@@ -162,7 +163,7 @@ def _queue(count):
         user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
         db.session.add(user)
         db.session.flush()
-        enqueue("confirm", user)
+        enqueue(Email.CONFIRM, user)
     db.session.commit()
 
 

@@ -14,6 +14,7 @@ from support.serving import Browser, Running, registration, until
 
 from app.email import delivery
 from app.email.outbox import enqueue
+from app.email.templates import Email
 from app.extensions import db
 from app.models import OutboxEmail, User
 
@@ -111,7 +112,7 @@ def begin(site, sink, who, outbox):
         user = User(email=f"person{number}@example.com", username=f"person{number}", password=PASSWORD)
         db.session.add(user)
         db.session.flush()
-        enqueue("confirm", user)
+        enqueue(Email.CONFIRM, user)
     db.session.commit()
     running = site(web=who == "web", MAIL_DELIVERY="worker" if who == "worker" else "thread")
     process: Running = running.work() if who == "worker" else running.web
