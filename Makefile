@@ -62,6 +62,9 @@ bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-alla
 bench-scale: .venv/installed-dev  ## Measure it with a thousand, a million and ten million people
 	@$(BIN)/python bench/run.py --scale
 
+bootstrap: .venv/installed-dev  ## Write app/static/bootstrap.css anew, from the Bootstrap that is pinned
+	@$(BIN)/python tools/bootstrap_css.py
+
 lock: .venv/installed-dev  ## Pin the dependencies of pyproject.toml anew, with their hashes
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt pyproject.toml --extra dev -c requirements.txt

@@ -77,7 +77,6 @@ class Config:
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)
     WTF_CSRF_CHECK_DEFAULT = False  # app/web/csrf.py asks for a token where the browser sends no Sec-Fetch-Site
     WTF_CSRF_TIME_LIMIT = None  # a form is valid for as long as its session
-    BOOTSTRAP_SERVE_LOCAL = True
 
     @staticmethod
     def problems(settings: Mapping[str, Any]) -> list[str]:

@@ -57,7 +57,6 @@ def warn_of_mistyped_settings(app: Flask) -> None:
 
 
 def bind_extensions(app: Flask) -> None:
-    extensions.bootstrap.init_app(app)
     extensions.csrf.init_app(app)
     extensions.db.init_app(app)
     rate_limits.init_app(app)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 import flask_login
 from flask import Flask, current_app
-from flask_bootstrap import Bootstrap5
 from flask_mail import Mail
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
@@ -32,7 +31,6 @@ class LoginManager(flask_login.LoginManager):
             app.context_processor(lambda: {"current_user": flask_login.current_user})
 
 
-bootstrap = Bootstrap5()
 csrf = CSRFProtect()
 db = SQLAlchemy(model_class=Base, session_options={"class_": SignalingSession})
 login_manager = LoginManager()

@@ -14,7 +14,7 @@ def test_unconfirmed_users_reach_these_pages_and_no_others(app, client, bob):
     client.log_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
     open_to_them |= {"auth.reauthenticate", "auth.delete", "auth.cancel_deletion", "auth.secure_account"}
-    open_to_them |= {"static", "bootstrap.static", "main.healthz", "main.readyz"}
+    open_to_them |= {"static", "asset", "main.healthz", "main.readyz"}
     said = OPEN_ENDPOINTS["auth.unconfirmed"] | WITHOUT_SESSION
     assert {endpoint for endpoint in said if not endpoint.startswith("dev.")} == open_to_them
     for endpoint, address in addresses(app, "GET"):

@@ -74,7 +74,7 @@ def check(answer, endpoint, settings, who):
             assert "Secure" in cookie
             assert "Path=/;" in cookie + ";"
             assert "Domain" not in cookie
-    if endpoint not in {"static", "bootstrap.static"} and answer.status_code < 300:
+    if endpoint not in {"static", "asset"} and answer.status_code < 300:
         private = bool(who) or endpoint in WITH_TOKEN or (endpoint.startswith("main.") and endpoint.endswith("z"))
         assert answer.headers["Cache-Control"] == ("no-store" if private else "no-cache"), endpoint
     assert answer.mimetype not in {"text/html"} or "Traceback" not in answer.text
@@ -103,13 +103,13 @@ def test_probes_and_static_files_know_no_session(client, ada):
 
 def test_static_files_are_kept_for_a_year_under_the_hash_of_what_is_in_them(client):
     page = client.get("/").text
-    linked = re.findall(r'(?:href|src)="(/(?:bootstrap/)?static/[^"]+)"', page)
+    linked = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
     assert len(linked) == 3
     for address in set(linked):
         with client.get(address) as answer:
             assert answer.status_code == 200
             assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-        assert re.search(r"\.[0-9a-f]{12}\.(css|js|svg)$", address)
+        assert re.fullmatch(r"/assets/[0-9a-f]{12}/\w+\.(css|js|svg)", address)
 
 
 def test_a_browser_waits_for_two_files_which_come_compressed(client):
@@ -132,26 +132,27 @@ def test_of_the_owners_own_rules_none_is_left_out(app, client, monkeypatch, tmp_
     with (tmp_path / "static/app.css").open("a") as css:
         css.write(".modal { color: red; }")
     monkeypatch.setattr(app, "static_folder", str(tmp_path / "static"))
-    with client.get(re.search(r"/static/site\.\w+\.css", client.get("/").text)[0]) as css:
+    with client.get(re.search(r"/assets/\w+/site\.css", client.get("/").text)[0]) as css:
         assert b".modal { color: red; }" in css.data
 
 
 def test_a_bundle_is_all_of_its_files(client):
     page = client.get("/").text
-    with client.get(re.search(r"/static/site\.\w+\.css", page)[0]) as css:
+    with client.get(re.search(r"/assets/\w+/site\.css", page)[0]) as css:
         assert b".table{" in css.data
         assert b".topbar {" in css.data
         assert b"sourceMappingURL" not in css.data
+        assert b"Licensed under MIT" in css.data
         assert b".modal-content{" not in css.data, "it needs Bootstrap's scripts"
-    with client.get(re.search(r"/static/site\.\w+\.js", page)[0]) as js:
+    with client.get(re.search(r"/assets/\w+/site\.js", page)[0]) as js:
         for name in ("app.js", "webauthn.js", "passkeys.js"):
             assert (ROOT / "app/static" / name).read_bytes() in js.data
 
 
 def test_the_hash_of_another_release_is_not_found(client):
-    assert client.get("/static/app.0123456789ab.css").status_code == 404
-    assert client.get("/static/nothing.0123456789ab.css").status_code == 404
-    assert client.get("/static/../../config.0123456789ab.py").status_code == 404
+    assert client.get("/assets/0123456789ab/app.css").status_code == 404
+    assert client.get("/assets/0123456789ab/nothing.css").status_code == 404
+    assert client.get("/assets/0123456789ab/../../config.py").status_code == 404
 
 
 def test_without_a_hash_a_file_is_asked_for_each_time(client):

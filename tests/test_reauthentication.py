@@ -25,7 +25,7 @@ ASKING |= {"auth.list_passkeys", "auth.passkey_creation_options", "auth.passkey"
 ASKING |= {"auth.remove_password", "auth.add_passkey", "auth.reauthenticate_to_add_passkey"}
 ASKING |= {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.untrust_device"}
 NOT_ASKING = {
-    **dict.fromkeys(["static", "bootstrap.static", "main.healthz", "main.readyz"], "is nobody's"),
+    **dict.fromkeys(["static", "asset", "main.healthz", "main.readyz"], "is nobody's"),
     "main.arrived": "shows flask doctor what arrived, and nobody else",
     **dict.fromkeys(["main.index", "main.account", "auth.history"], "shows, and changes nothing"),
     **dict.fromkeys(["main.well_known_change_password"], "leads on, and changes nothing"),

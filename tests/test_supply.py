@@ -1,6 +1,7 @@
 """What is installed: every package pinned, with its hash, and none without a reason."""
 
 import re
+import runpy
 import tomllib
 
 import pytest
@@ -36,3 +37,8 @@ def test_every_direct_dependency_is_in_the_lock_and_has_its_reason():
     assert {re.match(r"[\w.-]+", entry)[0].lower() for entry in direct} <= names
     without = [entry for entry in project["dependencies"] if not re.search(re.escape(f'"{entry}",') + " *# ", PROJECT)]
     assert without == ["WTForms>=3.3", "SQLAlchemy>=2.1"], "they come with the line above them"
+
+
+def test_bootstrap_css_is_what_make_bootstrap_writes():
+    build = runpy.run_path(str(ROOT / "tools/bootstrap_css.py"))["build"]
+    assert (ROOT / "app/static/bootstrap.css").read_text("utf-8") == build(), "run make bootstrap"

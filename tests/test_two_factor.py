@@ -235,7 +235,7 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
         "auth.cancel_deletion",
         "auth.delete",
         "static",
-        "bootstrap.static",
+        "asset",
         "main.healthz",
         "main.readyz",
     }

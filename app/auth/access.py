@@ -18,7 +18,7 @@ from app.request_state import SessionKey, state
 from app.web import stale_forms
 from app.web.negotiation import lead_to, wants_json
 
-OUR_BLUEPRINTS = {"auth", "main", "dev", "bootstrap"}
+OUR_BLUEPRINTS = {"auth", "main", "dev"}
 
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, ResponseReturnValue]

@@ -15,7 +15,7 @@ from app.models import User, UserSession
 from app.request_state import SessionKey, state
 from app.web.negotiation import lead_to
 
-WITHOUT_SESSION = {"static", "bootstrap.static", "main.healthz", "main.readyz"}  # these never load the user
+WITHOUT_SESSION = {"static", "asset", "main.healthz", "main.readyz"}  # these never load the user
 ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account"}
 MAILBOX = {"dev.mailbox", "dev.email", "dev.email_html"}
 # The page where a user must go first, and the endpoints that are open to them until then.

@@ -291,7 +291,7 @@ class Walk:
     def _on(self, page):
         text = self.client.get(page, buffered=True).get_data().decode(errors="replace")
         adapter, found = self.app.url_map.bind("localhost"), {}
-        for address in {html.unescape(address) for address in re.findall(r'"(/(?!static|bootstrap)[^"\s]+)"', text)}:
+        for address in {html.unescape(address) for address in re.findall(r'"(/(?!static|assets)[^"\s]+)"', text)}:
             for method in ("GET", "POST"):
                 with suppress(HTTPException):
                     endpoint, values = adapter.match(address, method)
