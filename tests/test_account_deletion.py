@@ -13,7 +13,7 @@ from support.routes import addresses, rows
 from test_personal_data import live
 
 from app.accounts import account_deletion, cleanup, personal_data
-from app.auth.account_state import ASKS_NOBODY
+from app.auth.account_state import WITHOUT_SESSION
 from app.email import delivery
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User, UserSession
@@ -64,7 +64,7 @@ def test_who_asks_is_out_of_every_browser_and_gets_an_email_that_names_the_day(
 ):
     for browser in (client, another_client):
         browser.log_in(ada, remember_me="y")
-    assert "In 14 days" in client.get("/auth/delete").text
+    assert "in 14 days" in client.get("/auth/delete").text
     waiting = len(outbox())
     answer = ask(client, typed)
     assert answer.location == "/"
@@ -161,7 +161,7 @@ def test_every_way_in_leads_to_the_question_first_and_then_on(client, leaving, o
 
 def test_no_other_page_answers_and_looking_changes_nothing(app, client, leaving):
     client.log_in(leaving)
-    before, open_to_them = rows(), {"auth.cancel_deletion", "auth.logout", "auth.secure_account"} | ASKS_NOBODY
+    before, open_to_them = rows(), {"auth.cancel_deletion", "auth.logout", "auth.secure_account"} | WITHOUT_SESSION
     for method in ("GET", "HEAD", "OPTIONS"):
         for endpoint, address in addresses(app, method):
             with client.open(address, method=method) as answer:
@@ -189,7 +189,7 @@ def test_the_button_keeps_the_account_as_it_was(client, another_client, ada, out
     told = len(outbox())
     client.get("/account")
     assert client.post("/auth/cancel-deletion").location == "/account"
-    assert notes(client.get("/account")) == ["Your account stays."]
+    assert notes(client.get("/account")) == ["Your account won't be deleted."]
     for again in (client.get("/auth/cancel-deletion"), client.post("/auth/cancel-deletion")):
         assert again.location == "/", "there is nothing to keep"
     assert db.session.execute(kept).all() == before

@@ -62,7 +62,7 @@ def test_each_browser_is_told_in_words_with_its_address_and_times(browser, ada, 
     page = laptop.get(PAGE)
     told_at, since, earlier = (f"{at:%-d %B %Y, %H:%M} UTC" for at in (clock.time, second, first))
     assert lines(page) == [
-        f"Firefox on Linux this browser from 203.0.113.5, since {since}, last seen {told_at} Log out",
+        f"Firefox on Linux this device from 203.0.113.5, since {since}, last seen {told_at} Log out",
         f"An unknown browser from an unknown address, since {since}, last seen {since} Log out",
         f"Mobile Safari on iOS from 2001:db8::7, since {earlier}, last seen {earlier} Log out",
     ]
@@ -81,7 +81,7 @@ def test_what_is_over_and_what_is_anothers_does_not_stand_there(browser, ada, bo
     left.post("/auth/logout")
     laptop.log_in(ada)
     page = laptop.get(PAGE)
-    assert [line.split(" from ")[0] for line in lines(page)] == ["Firefox on Linux this browser"]
+    assert [line.split(" from ")[0] for line in lines(page)] == ["Firefox on Linux this device"]
     assert "Log out all others" not in page.text
 
 
@@ -110,7 +110,7 @@ def test_ending_one_browser_puts_it_out_at_its_next_request_and_tells_it_why(bro
         each.log_in(ada)
     button = buttons(laptop.get(PAGE), "Safari")[0]
     page = laptop.post(button, follow_redirects=True)
-    assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["That browser is logged out."], 2)
+    assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["That device is logged out."], 2)
     assert told(phone) == [REASONS]
     assert told(phone) == STRANGER, "once"
     assert is_logged_in(laptop)
@@ -125,14 +125,12 @@ def test_ending_all_others_leaves_this_one_and_other_people(browser, ada, bob):
     bobs.log_in(bob)
     assert "Log out all others" in laptop.get(PAGE).text
     page = laptop.post("/auth/devices/revoke-others", follow_redirects=True)
-    assert (notes(page), len(lines(page))) == (["2 other browsers are logged out."], 1)
+    assert (notes(page), len(lines(page))) == (["2 other devices are logged out."], 1)
     assert told(phone) == told(tablet) == [REASONS]
     assert bobs.get("/").location == "/auth/unconfirmed"
     assert is_logged_in(laptop)
     phone.log_in(ada)
-    assert notes(laptop.post("/auth/devices/revoke-others", follow_redirects=True)) == [
-        "1 other browser is logged out."
-    ]
+    assert notes(laptop.post("/auth/devices/revoke-others", follow_redirects=True)) == ["1 other device is logged out."]
 
 
 def test_ending_this_browser_signs_it_out(app, browser, ada):
@@ -140,7 +138,7 @@ def test_ending_this_browser_signs_it_out(app, browser, ada):
     phone.log_in(ada)
     laptop.log_in(ada)
     copy.set_cookie("session", laptop.get_cookie("session").value)
-    own = buttons(laptop.get(PAGE), "this browser")[0]
+    own = buttons(laptop.get(PAGE), "this device")[0]
     page = laptop.post(own, follow_redirects=True)
     assert (page.request.path, notes(page)) == ("/", ["You have been logged out."])
     assert not is_logged_in(laptop)

@@ -451,7 +451,12 @@ def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, is
         "An account was taken off yours",
     ]
     assert is_logged_in(client)
-    assert another_client.get("/account", follow_redirects=True).text.count("taken off yours in another browser") == 1
+    assert (
+        another_client.get("/account", follow_redirects=True).text.count(
+            "a linked account was removed on another device"
+        )
+        == 1
+    )
     assert {"identity_linked", "identity_unlinked"} <= set(history())
 
 

@@ -64,7 +64,7 @@ def test_a_stolen_device_cookie_needs_the_first_step_still(app, trusted, ada):
 
 def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada, bob, phone):
     page = trusted.get(SESSIONS).text
-    assert "Which browsers you trust" in page
+    assert "Trusted devices" in page
     assert "Firefox on Linux" in page
     path = re.search(r'action="(/auth/devices/[^/"]+/untrust)"', page)[1]
     bob.confirmed = True
@@ -72,7 +72,7 @@ def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada
     another_client.log_in(bob)
     assert another_client.post(path).status_code == 404, "it is not his"
     assert trusted.post(path).location == SESSIONS
-    assert "Which browsers you trust" not in trusted.get(SESSIONS).text
+    assert "Trusted devices" not in trusted.get(SESSIONS).text
     assert history()[-1] == "device_untrusted"
     assert trusted.post(path).status_code == 404
     assert not is_trusted(trusted, ada)

@@ -1,6 +1,6 @@
 """Account deletion: requested, cancelled within a grace period of 14 days, or carried out."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, update
 
@@ -15,14 +15,18 @@ from app.security import audit
 GRACE = timedelta(days=14)
 
 
-def request(user: User) -> None:
-    """Schedule the deletion of the account and revoke its sessions. Its email address and username stay taken."""
-    old, user.deletion_due_at = user.deletion_due_at, clock.now() + GRACE
+def request(user: User) -> datetime:
+    """Schedule the deletion of the account, revoke its sessions, and return when it will be deleted.
+
+    Its email address and username stay taken until then.
+    """
+    old, due = user.deletion_due_at, clock.now() + GRACE
+    user.deletion_due_at = due
     sessions.revoke_all(user, reason=LogoutReason.DELETION)
-    detail = {"old": old and old.isoformat(), "new": user.deletion_due_at.isoformat()}
-    event = audit.record(user, AuditAction.DELETION_REQUESTED, **detail)
+    event = audit.record(user, AuditAction.DELETION_REQUESTED, old=old and old.isoformat(), new=due.isoformat())
     if user.confirmed:  # an unconfirmed address may belong to somebody else
-        outbox.enqueue(Email.DELETION_REQUESTED, user, event=event, due=clock.day(user.deletion_due_at))
+        outbox.enqueue(Email.DELETION_REQUESTED, user, event=event, due=clock.day(due))
+    return due
 
 
 def cancel(user: User) -> None:

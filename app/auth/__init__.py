@@ -12,6 +12,7 @@ from app.auth import (  # noqa: F401 - registers the views
     magic_links,
     passkeys,
     passwords,
+    personal_data,
     reauthentication,
     registration,
     secure_account,

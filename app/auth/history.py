@@ -1,22 +1,26 @@
-# mypy: ignore-errors
-"""What happened to an account, in its owner's words."""
+"""The page with the security history of one's own account."""
 
 from flask import abort, render_template, request
+from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from app.auth.blueprint import bp
 from app.security import audit, user_agents
 
+MAX_PAGE = 9999
+
 
 @bp.route("/history")
 @login_required
-def history():
+def history() -> ResponseReturnValue:
     try:
         page = int(request.args.get("page", "1"))
     except ValueError:
         abort(404)
-    events, is_more = audit.history(current_user, page) if 0 < page < 10_000 else abort(404)
+    if not 1 <= page <= MAX_PAGE:
+        abort(404)
+    events, is_more = audit.history(current_user, page)
     if not events and page > 1:
         abort(404)
-    context = {"in_words": user_agents.in_words}
-    return render_template("auth/history.html", events=events, page=page, is_more=is_more, **context)
+    context = {"events": events, "page": page, "is_more": is_more}
+    return render_template("auth/history.html", **context, in_words=user_agents.in_words)

@@ -1,7 +1,7 @@
-# mypy: ignore-errors
-"""Browsers, as their owner sees them: where one is logged in, which are trusted, and how to end that."""
+"""The page with the devices where the user is logged in and those that they trust, and the buttons to revoke both."""
 
 from flask import abort, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.accounts import sessions, trusted_devices
@@ -14,15 +14,14 @@ from app.security import user_agents
 
 @bp.route("/devices")
 @access.reauthentication_required
-def devices():
-    found = sessions.find_all(current_user)
-    context = {"trusted": trusted_devices.find_all(current_user), "in_words": user_agents.in_words}
-    return render_template("auth/devices.html", sessions=found, **context)
+def devices() -> ResponseReturnValue:
+    context = {"sessions": sessions.find_all(current_user), "trusted": trusted_devices.find_all(current_user)}
+    return render_template("auth/devices.html", **context, in_words=user_agents.in_words)
 
 
 @bp.route("/devices/<handle>/revoke", methods=["POST"])
 @access.reauthentication_required
-def revoke_device(handle):
+def revoke_device(handle: str) -> ResponseReturnValue:
     user_session = sessions.find_by_handle(current_user, handle)
     if user_session is None:
         abort(404)
@@ -32,24 +31,24 @@ def revoke_device(handle):
         return redirect(url_for("main.index"))
     sessions.revoke(user_session, reason=LogoutReason.REVOKED_ELSEWHERE)
     db.session.commit()
-    flash("That browser is logged out.", "success")
+    flash("That device is logged out.", "success")
     return redirect(url_for("auth.devices"))
 
 
 @bp.route("/devices/revoke-others", methods=["POST"])
 @access.reauthentication_required
-def revoke_other_devices():
+def revoke_other_devices() -> ResponseReturnValue:
     count = sessions.revoke_others(current_user, current_user.current_session)
     db.session.commit()
-    flash(f"{count} other {'browser is' if count == 1 else 'browsers are'} logged out.", "success")
+    flash(f"{count} other {'device is' if count == 1 else 'devices are'} logged out.", "success")
     return redirect(url_for("auth.devices"))
 
 
 @bp.route("/devices/<handle>/untrust", methods=["POST"])
 @access.reauthentication_required
-def untrust_device(handle):
+def untrust_device(handle: str) -> ResponseReturnValue:
     if not trusted_devices.untrust_by_handle(current_user, handle):
         abort(404)
     db.session.commit()
-    flash("That browser is asked for two-factor authentication again.", "success")
+    flash("That device is no longer trusted: it needs two-factor authentication again.", "success")
     return redirect(url_for("auth.devices"))

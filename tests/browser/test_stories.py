@@ -111,7 +111,7 @@ def test_a_password_is_changed(ada, person, another):
     person.press("Change password")
     person.sees("Your password is changed.")
     another.page.goto("/account")
-    another.sees("the password of the account was changed in another browser")
+    another.sees("the account's password was changed on another device")
     another.write(Email_address_or_username="ada", Password=NEW)
     another.press("Log in")
     another.sees("Your account")
@@ -302,7 +302,7 @@ def test_a_browser_is_logged_out_from_another(ada, person, another):
     person.choose("Account")
     person.follow("See them")
     person.press("Log out all others")
-    person.sees("1 other browser is logged out.")
+    person.sees("1 other device is logged out.")
     another.page.goto("/account")
     another.sees("this browser was ended in another one")
     person.choose("Account")
@@ -345,7 +345,7 @@ def test_somebody_takes_their_data_along_and_leaves_and_stays_after_all(ada, per
     person.log_in("ada")
     person.sees("Keep your account?")
     person.press("Keep my account")
-    person.sees("Your account stays.")
+    person.sees("Your account won't be deleted.")
 
 
 @pytest.mark.extended
@@ -392,9 +392,9 @@ def test_an_app_is_set_up_by_its_key_used_and_removed(ada, person, another):
     person.choose("Account")
     person.sees("9 left")
     person.follow("See them")
-    person.reach(person.page.get_by_role("button", name="Trust no more"))
+    person.reach(person.page.get_by_role("button", name="Stop trusting"))
     person.enter()
-    person.sees("That browser is asked for two-factor authentication again.")
+    person.sees("That device is no longer trusted")
     person.choose("Account")
     person.follow("Change it")
     person.follow("Remove the app")

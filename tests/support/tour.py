@@ -146,7 +146,7 @@ def correct_wrongly(page):
 
 
 def type_the_address(page):
-    fill_in(page, "Delete my account", {"Your address, to be sure": "ada@example.com"})
+    fill_in(page, "Delete my account", {"Your email address, to confirm": "ada@example.com"})
 
 
 def log_in_again(page):
@@ -466,7 +466,11 @@ TOUR = [
     ("new device, too many emails", STRANGER, ask_for_too_many_device_codes),
     ("export", ADA, address("/auth/export")),
     ("delete", ADA, address("/auth/delete")),
-    ("delete, wrong", ADA, submit("/auth/delete", "Delete my account", {"Your address, to be sure": "x@example.com"})),
+    (
+        "delete, wrong",
+        ADA,
+        submit("/auth/delete", "Delete my account", {"Your email address, to confirm": "x@example.com"}),
+    ),
     ("keep", ADA, after(address("/auth/delete"), type_the_address, log_in_again)),
     ("login, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", LOGIN))),
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
