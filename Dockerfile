@@ -16,6 +16,7 @@ ENV PATH=/venv/bin:$PATH \
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY config.py flasky.py gunicorn.conf.py ./
+COPY settings settings
 COPY migrations migrations
 COPY settings settings
 COPY app app

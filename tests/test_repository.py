@@ -1,0 +1,235 @@
+"""The files around the code: what they say of commands, paths, versions and rules is so."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+from click import Context, Group
+from flask.cli import FlaskGroup, ScriptInfo
+from flask_migrate.cli import db as migrations  # app/cli/migrations.py loads it when it is called
+from ruamel.yaml import YAML
+from support.containers import instructions, is_ignored
+
+from app import create_app
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+SCHEMAS = {
+    "github-workflows": WORKFLOWS,
+    "github-issue-forms": [ROOT / ".github/ISSUE_TEMPLATE" / name for name in ("bug.yml", "feature.yml")],
+    "github-issue-config": [ROOT / ".github/ISSUE_TEMPLATE/config.yml"],
+    "dependabot": [ROOT / ".github/dependabot.yml"],
+    "compose-spec": [ROOT / "compose.yaml"],
+}
+IMPORTS = "from datetime import datetime\nimport pytest"  # what the examples of CONTRIBUTING.md use
+GUIDES = [ROOT / name for name in ("CONTRIBUTING.md", "docs/containers.md")]
+
+
+def load(path):
+    return YAML(typ="safe").load(path.read_text("utf-8"))
+
+
+def tracked():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for name in listed.splitlines() if (path := ROOT / name).is_file()]
+
+
+@cache
+def make_targets():
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+# Workflows, templates, hooks
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_files_for_other_services_have_their_schema(schema):
+    command = [BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *SCHEMAS[schema]]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_call_targets_of_make_with_actions_pinned_and_few_permissions(path):
+    workflow = load(path)
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 90
+        for step in job["steps"]:
+            assert re.search(r"@[0-9a-f]{40}$", step.get("uses", "@" + "0" * 40)), step
+            assert step.get("with", {}).get("persist-credentials", False) is False
+        matrix = job.get("strategy", {}).get("matrix", {})
+        commands = "\n".join(step.get("run", "") for step in job["steps"]).replace(
+            '"$SUITE"', " ".join(matrix.get("suite", []))
+        )
+        called = [word for run in re.findall(r"\bmake ([a-z -]+)", commands) for word in run.split()]
+        assert set(called) <= make_targets(), called
+        assert called or "docker compose" in commands
+
+
+def test_ci_runs_every_supported_python_on_both_databases():
+    matrix = load(ROOT / ".github/workflows/ci.yml")["jobs"]["test"]["strategy"]["matrix"]
+    assert matrix == {"python": PYTHONS, "suite": ["test", "test-postgresql"]}
+
+
+def test_the_metadata_names_the_same_pythons_and_the_version_of_the_changelog():
+    minors = [name.rpartition(" ")[2] for name in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", name)]
+    assert minors == PYTHONS
+    assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
+    assert re.search(
+        rf"^## \[?{re.escape(PROJECT['version'])}\b", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert {"description", "readme", "license", "authors", "keywords", "urls"} <= set(PROJECT)
+
+
+def test_a_supported_version_is_the_current_one():
+    supported = re.findall(r"^\| (\d+\.\d+)\.x \| yes", (ROOT / "SECURITY.md").read_text("utf-8"), re.MULTILINE)
+    assert PROJECT["version"].rpartition(".")[0] in supported
+
+
+def test_the_hooks_run_commands_of_make_check():
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    recipe = recipe.replace("$(SCHEMA)", "$(BIN)/check-jsonschema --builtin-schema vendor").replace(
+        "$(BIN)", ".venv/bin"
+    )
+    for hook in load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]:
+        assert re.search(rf"^\t{re.escape(hook['entry'])}( |$)", recipe, re.MULTILINE), hook["entry"]
+
+
+def test_text_files_are_written_as_the_editor_is_told():
+    for path in tracked():
+        content = path.read_bytes()
+        if b"\0" not in content and content:
+            assert content.endswith(b"\n"), path
+            assert not re.search(rb"[ \t]\n|\r", content), path
+
+
+# The image
+
+
+def test_the_dockerfile_has_two_stages_one_python_and_an_unprivileged_user():
+    steps = instructions((ROOT / "Dockerfile").read_text())
+    last = steps[max(number for number, (name, _) in enumerate(steps) if name == "FROM") :]
+    assert dict(steps)["ARG"].removeprefix("PYTHON=") in PYTHONS
+    assert [rest.split(":")[0] for name, rest in steps if name == "FROM"] == ["python", "python"]
+    assert int(dict(last)["USER"].partition(":")[0]) > 1000
+    assert json.loads(dict(last)["CMD"])[0] == "gunicorn"
+    assert "/healthz" in dict(last)["HEALTHCHECK"]
+    assert "--require-hashes" in str(steps)
+
+
+def test_the_image_gets_the_code_that_runs_and_nothing_else():
+    patterns = (ROOT / ".dockerignore").read_text()
+    names = [path.relative_to(ROOT) for path in tracked()]
+    code = {name.parts[0] for name in names if name.suffix == ".py"} - {"bench", "tests"}
+    assert {name.parts[0] for name in names if not is_ignored(str(name), patterns)} == code | {"requirements.txt"}
+    steps = instructions((ROOT / "Dockerfile").read_text())
+    copied = [rest.split()[:-1] for name, rest in steps if name == "COPY" and not rest.startswith("--from")]
+    assert {name for names in copied for name in names} == code | {"requirements.txt"}
+
+
+@pytest.mark.parametrize("name", [".env", "app/.env.local", "instance/app.db", "app/x.db", ".git/config"])
+def test_the_image_gets_no_secrets(name):
+    assert is_ignored(name, (ROOT / ".dockerignore").read_text())
+
+
+def test_services_of_the_application_are_confined():
+    services = load(ROOT / "compose.yaml")["services"]
+    ours = [service for service in services.values() if service["image"] == "flasky"]
+    assert len(ours) == 3
+    for service in ours:
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["tmpfs"] == ["/tmp"]
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert all(port.startswith("127.0.0.1:") for port in published), published
+
+
+# The guides
+
+
+def code(page):
+    """Return what a guide has in code spans, and in its indented and fenced blocks line by line."""
+    text = page.read_text("utf-8")
+    blocks = re.findall(r"^    (\S.*)$", text, re.MULTILINE) + re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
+    return [*re.findall(r"`([^`\n]+)`", text), *"\n".join(blocks).splitlines()]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_the_commands_of_a_guide_exist(page):
+    app = create_app("development", SECRET_KEY="x" * 64)
+    flask = FlaskGroup()
+    context = Context(flask, obj=ScriptInfo(create_app=lambda: app))
+    for line in code(page):
+        command = line.partition("#")[0].split()
+        if command[:1] == ["make"] and len(command) > 1:
+            assert command[1] in make_targets(), line
+        if "flask" in command:
+            group = flask
+            for word in command[command.index("flask") + 1 :]:
+                if isinstance(group, Group):
+                    group = migrations if word == "db" else group.get_command(context, word)
+                    assert group, line
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_the_paths_of_a_guide_exist(page):
+    known = {path.name for path in ROOT.iterdir()} | {"app"}
+    for line in code(page):
+        for word in re.findall(r"(?<![\w/.-])[\w.][\w./*-]*", line):
+            path = word.rstrip(".:,")
+            if path.partition("/")[0] in known and ("/" in path or "." in path):
+                assert ("*" in path and list(ROOT.glob(path))) or (ROOT / path).exists() or is_made(path), (
+                    f"{page.name}: {path}"
+                )
+
+
+def is_made(path):
+    """Return whether a path is made here, by make or by the owner."""
+    return path.startswith((".venv", "instance", ".env"))
+
+
+def test_docs_and_ci_write_the_same_secrets():
+    [command] = [line for line in code(ROOT / "docs/containers.md") if line.startswith("printf")]
+    steps = load(ROOT / ".github/workflows/ci.yml")["jobs"]["image"]["steps"]
+    assert command in [step.get("run", "").strip() for step in steps]
+
+
+# The rules of CONTRIBUTING.md
+
+
+def rules():
+    rows = re.findall(
+        r"^\| (?!Rule|---)(.+?) \| (.+?) \| (.+?) \| (.+) \|$",
+        (ROOT / "CONTRIBUTING.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    return [pytest.param(*row[1:], id=row[0]) for row in rows]
+
+
+@pytest.mark.parametrize(("right", "wrong", "tool"), rules())
+def test_a_rule_is_enforced_by_its_tool(right, wrong, tool):
+    name = tool.split()[0]
+    if name.strip("`").startswith("tests/"):
+        assert (ROOT / name.strip("`")).is_file()
+        return
+    [number] = re.findall(r"`([\w-]+)`", tool)
+    assert number not in complaints(name, right)
+    assert number in complaints(name, wrong)
+
+
+def complaints(tool, cell):
+    """Return what a tool says of the code in a cell, in a module of the services."""
+    text = "\n".join([IMPORTS, *re.findall(r"`([^`]+)`", cell), ""])
+    ruff = ["ruff", "check", "--no-cache", "--output-format=concise", "--stdin-filename=app/accounts/example.py", "-"]
+    mypy = ["mypy", "--config-file=", "--strict", "--cache-dir=/dev/null", "-c", text]
+    program, *arguments = {"Ruff": ruff, "mypy": mypy}[tool]
+    return subprocess.run([BIN / program, *arguments], input=text, cwd=ROOT, capture_output=True, text=True).stdout
