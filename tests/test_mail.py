@@ -4,7 +4,7 @@ import re
 import smtplib
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
-from email.utils import parseaddr
+from email.utils import unquote
 from html import unescape
 from pathlib import Path
 
@@ -402,7 +402,7 @@ def bodies(message):
 
 def the_name_of_the_sender(message):
     """As RFC 2047 says: by the module that joins encoded words, which the parser of Python 3.11 does not in a name."""
-    name, _ = parseaddr(message_from_bytes(message.as_bytes())["From"].replace("\r\n", ""))
+    name = unquote(message_from_bytes(message.as_bytes())["From"].replace("\r\n", "").rpartition(" <")[0])
     return str(make_header(decode_header(name))) if "=?" in name else name
 
 

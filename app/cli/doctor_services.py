@@ -6,7 +6,7 @@ import re
 import smtplib
 import ssl
 from datetime import UTC, timedelta
-from email.utils import parseaddr, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
 from app.email import delivery
+from app.email.message import parse_sender
 from app.extensions import db
 from app.security import captcha, oidc, signing
 from app.security.rate_limits.counters import shared_counters
@@ -92,7 +93,7 @@ def mail_server():
         with delivery.Connection(current_app.extensions["mail"]) as connection:
             connection.host = server = connection.configure_host()
             server.ehlo_or_helo_if_needed()
-            code, said = server.mail(parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1])
+            code, said = server.mail(parse_sender(current_app.config["MAIL_DEFAULT_SENDER"])[1])
             server.rset()
             is_open = not isinstance(server.sock, ssl.SSLSocket)
             is_public = not ip_address(server.sock.getpeername()[0]).is_private

@@ -5,13 +5,13 @@ import smtplib
 import ssl
 import threading
 from contextlib import suppress
-from email.utils import parseaddr
 from typing import Self
 
 import flask_mail
 from flask import current_app
 from sqlalchemy.orm.exc import StaleDataError
 
+from app.email.message import parse_sender
 from app.email.rendering import Unsendable, write
 from app.email.templates import Email
 from app.extensions import db
@@ -44,7 +44,7 @@ class Connection(flask_mail.Connection):
         if not self.mail.suppress and not (self.host and self.host.sock):
             self.host = self.configure_host()
         try:
-            super().send(message, envelope_from or parseaddr(str(message.sender))[1])
+            super().send(message, envelope_from or ("", parse_sender(str(message.sender))[1]))
         except smtplib.SMTPRecipientsRefused:  # smtplib has made the connection ready for the next email, or closed it
             raise
         except Exception:

@@ -10,7 +10,7 @@ from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import compat32
-from email.utils import formatdate, parseaddr, quote
+from email.utils import formatdate, quote, unquote
 
 import flask_mail
 
@@ -33,6 +33,15 @@ def new_message_id(host: str) -> str:
     return f"<{secrets.token_hex(16)}@{domain}>"
 
 
+def parse_sender(text: str) -> tuple[str, str]:
+    """Split `"Name" <address>` into the name, which may be empty, and the address.
+
+    email.utils.parseaddr() can't replace this: since Python 3.13 it refuses addresses whose domain is an IP address.
+    """
+    name, _, address = text.rpartition("<")
+    return unquote(name.strip()), address.removesuffix(">")
+
+
 class Message(flask_mail.Message):
     """Flask-Mail's message, written by the rules above."""
 
@@ -45,7 +54,7 @@ class Message(flask_mail.Message):
     def _written(self) -> MIMEMultipart:
         written = MIMEMultipart("alternative")
         written["Subject"] = _subject(self.subject)
-        written["From"] = _sender(*parseaddr(str(self.sender)))
+        written["From"] = _sender(*parse_sender(str(self.sender)))
         written["To"] = ", ".join(map(str, self.recipients))
         written["Date"] = formatdate(self.date)
         written["Message-ID"] = self.msgId
