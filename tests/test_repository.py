@@ -30,7 +30,7 @@ SCHEMAS = {
     "compose-spec": [ROOT / "compose.yaml"],
 }
 IMPORTS = "from datetime import datetime\nimport pytest"  # what the examples of CONTRIBUTING.md use
-GUIDES = [ROOT / name for name in ("CONTRIBUTING.md", "docs/containers.md")]
+GUIDES = [ROOT / name for name in ("AGENTS.md", "CONTRIBUTING.md", "docs/containers.md")]
 
 
 def load(path):
@@ -129,7 +129,7 @@ def test_the_dockerfile_has_two_stages_one_python_and_an_unprivileged_user():
 def test_the_image_gets_the_code_that_runs_and_nothing_else():
     patterns = (ROOT / ".dockerignore").read_text()
     names = [path.relative_to(ROOT) for path in tracked()]
-    code = {name.parts[0] for name in names if name.suffix == ".py"} - {"bench", "tests"}
+    code = {name.parts[0] for name in names if name.suffix == ".py"} - {"bench", "tests", "tools"}
     assert {name.parts[0] for name in names if not is_ignored(str(name), patterns)} == code | {"requirements.txt"}
     steps = instructions((ROOT / "Dockerfile").read_text())
     copied = [rest.split()[:-1] for name, rest in steps if name == "COPY" and not rest.startswith("--from")]
@@ -165,19 +165,30 @@ def code(page):
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_the_commands_of_a_guide_exist(page):
+    commands = [line.partition("#")[0].split() for line in code(page)]
+    called = {command[1] for command in commands if command[:1] == ["make"] and len(command) > 1}
+    assert called <= make_targets()
+    assert [command for command in commands if "flask" in command and not is_flask_command(command)] == []
+
+
+def test_the_services_run_commands_that_exist():
+    services = load(ROOT / "compose.yaml")["services"]
+    commands = [
+        service["command"] for service in services.values() if service["image"] == "flasky" and "command" in service
+    ]
+    assert len(commands) == 2
+    assert all(is_flask_command(command) for command in commands)
+
+
+def is_flask_command(words):
+    """Return whether `flask` knows the command, and its subcommand if it has any."""
     app = create_app("development", SECRET_KEY="x" * 64)
-    flask = FlaskGroup()
-    context = Context(flask, obj=ScriptInfo(create_app=lambda: app))
-    for line in code(page):
-        command = line.partition("#")[0].split()
-        if command[:1] == ["make"] and len(command) > 1:
-            assert command[1] in make_targets(), line
-        if "flask" in command:
-            group = flask
-            for word in command[command.index("flask") + 1 :]:
-                if isinstance(group, Group):
-                    group = migrations if word == "db" else group.get_command(context, word)
-                    assert group, line
+    group = FlaskGroup()
+    context = Context(group, obj=ScriptInfo(create_app=lambda: app))
+    for word in words[words.index("flask") + 1 :]:
+        if isinstance(group, Group):
+            group = migrations if word == "db" else group.get_command(context, word)
+    return bool(group)
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
@@ -195,6 +206,10 @@ def test_the_paths_of_a_guide_exist(page):
 def is_made(path):
     """Return whether a path is made here, by make or by the owner."""
     return path.startswith((".venv", "instance", ".env"))
+
+
+def test_the_map_for_agents_is_short():
+    assert len((ROOT / "AGENTS.md").read_text("utf-8").splitlines()) <= 100
 
 
 def test_docs_and_ci_write_the_same_secrets():
