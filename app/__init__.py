@@ -1,4 +1,4 @@
-"""The assembly: create_app() lists the steps, top to bottom. Nothing imports it but flasky.py and the tests."""
+"""The application factory: create_app() lists the steps from top to bottom."""
 
 import os
 from typing import Any
@@ -10,23 +10,27 @@ from app import auth, cli, extensions, main
 from app.accounts import cleanup
 from app.email.worker import Delivery
 from app.security import rate_limits
-from app.web import csrf, errors, headers, hosts, request_log, request_size, session_cookies, stale_forms, static_assets
+from app.web import csrf, errors, headers, hosts, request_log, request_size, stale_forms, static_assets
 from settings.derived import complete
 from settings.environment import ConfigError
 
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
-    """Make the application. Without a name, here or in FLASK_CONFIG, it is production.
+    """Create the application.
 
-    Raises ConfigError, which names the setting and the remedy, if the settings do not allow a start.
+    Args:
+        config_name: a key of config.configurations; the default is FLASK_CONFIG, or else production.
+        overrides: settings that take precedence.
+
+    Raises:
+        ConfigError: the settings do not allow a start; the message names each and its remedy.
     """
     app = Flask(__name__)
     configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)
     request_log.init_app(app)
     warn_of_mistyped_settings(app)
     hosts.init_app(app)
-    session_cookies.init_app(app)
-    request_size.init_app(app)  # before anything reads what was sent
+    request_size.init_app(app)  # before anything reads the request
     csrf.init_app(app)
     stale_forms.init_app(app)
     bind_extensions(app)
@@ -68,7 +72,7 @@ def register_blueprints(app: Flask) -> None:
     if app.config.get("MAILBOX"):
         from app import dev
 
-        dev.guard(app)  # before auth, which sends some users away from every page
+        dev.guard(app)  # before auth, which redirects some users from every page
         app.register_blueprint(dev.bp)
         app.cli.add_command(dev.serve)
         dev.keep_emails(app)

@@ -1,10 +1,10 @@
 """The extensions, unbound. create_app() binds them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import flask_login
 from flask import Flask, current_app
@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from app.database import Base
 from app.signals import SignalingSession
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class LoginManager(flask_login.LoginManager):
@@ -67,6 +69,12 @@ def _migration_files(directory: str, modified: int) -> tuple[list[str], frozense
 
     script = ScriptDirectory(directory)
     return sorted(script.get_heads()), frozenset(step.revision for step in script.walk_revisions())
+
+
+def only_reads(view: View) -> View:
+    """Mark a view that changes no row, so that its queries need no transaction."""
+    view.only_reads = True  # type: ignore[attr-defined]
+    return view
 
 
 def read_without_transaction() -> None:

@@ -287,4 +287,4 @@ def test_the_account_page_leads_to_all_that_belongs_to_an_account(client, ada, o
     assert [client.get(link).status_code for link in links] == [200] * 9
     assert ("Choose a password" in page) is ("None: you log in by a mailed link" in page) is not has_password
     assert ("Change password" in page) is has_password
-    assert all(words in page for words in ("ada@example.com", "1 browser", "Member since"))
+    assert all(words in page for words in ("ada@example.com", "1 device", "Member since"))

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Request, Response
 
 from app.extensions import db
 from app.models import UserSession
-from app.web import proxies
+from app.web import hosts
 
 HTTPS = {"PUBLIC_URL": "https://accounts.example"}
 UNDER = {"PUBLIC_URL": "https://accounts.example/app"}
@@ -223,7 +223,7 @@ def arrived():
             seen.update(ip=request.remote_addr, scheme=request.scheme, host=request.host)
             return Response()(environ, start_response)
 
-        under_test = proxies.TrustedProxies(see, count, networks)
+        under_test = hosts.TrustedProxies(see, count, networks)
         environ = EnvironBuilder("/", "http://localhost", headers=headers, environ_base={"REMOTE_ADDR": peer})
         run_wsgi_app(under_test, environ.get_environ())
         return seen
@@ -275,7 +275,7 @@ def test_by_default_this_machine_is_trusted(arrived, peer):
 def test_the_log_warns_once_of_a_proxy_that_is_not_counted(client, caplog):
     for _ in range(3):
         client.get("/", headers=FORGED)
-    (said,) = [record.getMessage() for record in caplog.records if record.name == "app.web.proxies"]
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "app.web.hosts"]
     assert said.startswith("Ignored the X-Forwarded-* headers from 127.0.0.1.")
     assert "set TRUSTED_PROXIES to the number" in said
 

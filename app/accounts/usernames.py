@@ -1,4 +1,4 @@
-"""Usernames: which will do, and having another."""
+"""Usernames: which are allowed, proposals for new accounts, and changes."""
 
 import re
 import secrets
@@ -14,14 +14,18 @@ from app.security import audit
 
 
 def check(username: str, by_administrator: bool = False) -> None:
-    """Raise ValueError, with a reason, unless the username is allowed. Only administrators may give reserved names."""
+    """Check that a username is allowed. Only administrators may use reserved names.
+
+    Raises:
+        ValueError: it is not; the message says why.
+    """
     check_username(username)
     if not by_administrator and reserved_names.is_reserved(username, current_app.config["APP_NAME"]):
         raise ValueError("This name is reserved. Choose another.")
 
 
 def propose(*wishes: str) -> str:
-    """Return a free name like the first wish that leaves an allowed one, with digits if needed."""
+    """Return a free username like the first wish that makes an allowed one, with digits appended if needed."""
     plain = (unicodedata.normalize("NFKD", wish).encode("ascii", "ignore").decode() for wish in wishes)
     words = (re.sub(r"[^A-Za-z0-9_-]+", ".", wish).lstrip("0123456789._-").rstrip(".") for wish in plain)
     base = next((word.lower()[:50] for word in words if len(word) > 1 and _is_allowed(word[:50])), "member")
@@ -30,7 +34,11 @@ def propose(*wishes: str) -> str:
 
 
 def change(user: User, username: str) -> None:
-    """Have another name from now on. Raises IntegrityError if somebody has it."""
+    """Change the username.
+
+    Raises:
+        IntegrityError: another account has it.
+    """
     old, user.username = user.username, username
     db.session.flush()
     audit.record(user, AuditAction.USERNAME_CHANGED, old=old, new=username)

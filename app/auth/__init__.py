@@ -1,5 +1,4 @@
-# mypy: ignore-errors
-"""The account pages: one module per capability, each with its forms above its views."""
+"""The account pages: one module per capability, with its forms above its views."""
 
 from app.auth import (  # noqa: F401 - registers the views
     access,

@@ -1,9 +1,10 @@
-# mypy: ignore-errors
-"""Another username."""
+"""The page to change the username."""
 
 from flask import flash, redirect, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
+from wtforms import StringField
 from wtforms.validators import ValidationError
 
 from app.accounts import usernames
@@ -19,15 +20,15 @@ from app.security.rate_limits import rate_limited
 class ChangeUsernameForm(Form):
     username = username_field()
 
-    def validate_username(self, field):
-        if User.find(field.data) not in {None, current_user}:
+    def validate_username(self, field: StringField) -> None:
+        if User.find(field.data or "") not in {None, current_user}:
             raise ValidationError("This name is already in use. Choose another.")
 
 
 @bp.route("/change-username", methods=["GET", "POST"])
 @access.reauthentication_required
 @rate_limited("availability")
-def change_username():
+def change_username() -> ResponseReturnValue:
     form = ChangeUsernameForm(username=current_user.username)
     if form.validate_on_submit():
         try:
@@ -35,7 +36,7 @@ def change_username():
             db.session.commit()
             flash(f"Your name is {current_user.username} now.", "success")
             return redirect(url_for("main.account"))
-        except IntegrityError as error:  # somebody was faster: now the form finds the name taken
+        except IntegrityError as error:  # another request took it first, so that the form finds it taken now
             db.session.rollback()
             if not is_duplicate(error, "users.username_key"):
                 raise

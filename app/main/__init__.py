@@ -1,5 +1,4 @@
-# mypy: ignore-errors
-"""The pages that are not about logging in, and what happens when something goes wrong."""
+"""Pages that are not about logging in: home, the account overview, probes and well-known addresses."""
 
 from app.main import probes
 from app.main.views import bp

@@ -1,29 +1,29 @@
-# mypy: ignore-errors
-"""What machines ask: is the process alive, is it of use? They get a word, no session and no cookie."""
+"""Probes for machines: is the process alive, can it serve requests? They use no session and set no cookie."""
 
 import logging
 
 from flask import abort, current_app, jsonify, request
+from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
 from app.main.views import bp
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
-from app.web.proxies import IS_TRUSTED
+from app.web.hosts import IS_TRUSTED
 
 log = logging.getLogger(__name__)
 
 
 @bp.route("/healthz")
-def healthz():
-    return _word("ok", 200)
+def healthz() -> ResponseReturnValue:
+    return _plain_text("ok", 200)
 
 
-@bp.route("/healthz/<question>")
-def arrived(question):
-    """What is left of a request of `flask doctor` when it has passed all proxies. There is no such page for others."""
-    if not signing.verify(question, TokenPurpose.DOCTOR):
+@bp.route("/healthz/<token>")
+def arrived(token: str) -> ResponseReturnValue:
+    """Return what arrived of a request from `flask doctor` through all proxies. For others the page does not exist."""
+    if not signing.verify(token, TokenPurpose.DOCTOR):
         abort(404)
     return jsonify(
         forwarded_for=request.headers.get("X-Forwarded-For", ""),
@@ -35,17 +35,17 @@ def arrived(question):
 
 
 @bp.route("/readyz")
-def readyz():
+def readyz() -> ResponseReturnValue:
     try:
         problem = schema.problem()
     except SQLAlchemyError as error:
         problem = f"{type(error).__name__}. Is DATABASE_URL right, and does the database run?"
     if problem is None:
-        return _word("ready", 200)
-    log.error("Not ready: %s", problem)  # strangers learn nothing of it
+        return _plain_text("ready", 200)
+    log.error("Not ready: %s", problem)  # not in the response, which strangers can read
     is_developer = current_app.config["CONFIG_NAME"] == "development"
-    return _word(f"not ready\n{problem}" if is_developer else "not ready", 503)
+    return _plain_text(f"not ready\n{problem}" if is_developer else "not ready", 503)
 
 
-def _word(word, status):
-    return f"{word}\n", status, {"Content-Type": "text/plain; charset=utf-8"}
+def _plain_text(text: str, status: int) -> ResponseReturnValue:
+    return f"{text}\n", status, {"Content-Type": "text/plain; charset=utf-8"}

@@ -1,12 +1,12 @@
-# mypy: ignore-errors
-"""Home, and a page for members only."""
+"""Home and the account overview."""
 
 from flask import Blueprint, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from app import clock
 from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
-from app.web.transactions import only_reads
+from app.extensions import only_reads
 
 bp = Blueprint("main", __name__)
 bp.add_app_template_filter(clock.day)  # {{ user.created_at | day }}
@@ -14,20 +14,20 @@ bp.add_app_template_filter(clock.day)  # {{ user.created_at | day }}
 
 @bp.route("/")
 @only_reads
-def index():
+def index() -> ResponseReturnValue:
     return render_template("main/index.html")
 
 
 @bp.route("/account")
 @login_required
 @only_reads
-def account():
+def account() -> ResponseReturnValue:
     factors = {"methods": two_factor.methods(current_user), "codes": recovery_codes.left(current_user)}
-    counts = {"browsers": len(sessions.find_all(current_user)), "passkeys": len(passkeys.all_of(current_user))}
+    counts = {"devices": len(sessions.find_all(current_user)), "passkeys": len(passkeys.all_of(current_user))}
     return render_template("main/account.html", linked=sso.labels(current_user), **counts, **factors)
 
 
 @bp.route("/.well-known/change-password")
-def well_known_change_password():
-    """Where password managers look (W3C, A Well-Known URL for Changing Passwords)."""
+def well_known_change_password() -> ResponseReturnValue:
+    """Redirect password managers (W3C, A Well-Known URL for Changing Passwords)."""
     return redirect(url_for("auth.change_password"))

@@ -1,7 +1,8 @@
-# mypy: ignore-errors
-"""What every answer says to browsers about what they may do with it."""
+"""The headers of every response: what browsers may do with it and how long they may store it; the session cookie."""
 
-from flask import get_flashed_messages, request, session
+from flask import Flask, Response, get_flashed_messages, request, session
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import URLSafeTimedSerializer
 
 from app.request_state import IMPERSONAL, SessionKey, state
 from app.security import captcha
@@ -16,45 +17,54 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Referrer-Policy": "same-origin",  # not no-referrer: old browsers would not say where a form comes from
+    "Referrer-Policy": "same-origin",  # not no-referrer: old browsers tell only by Referer where a form comes from
     "X-Content-Type-Options": "nosniff",
 }
 HSTS = "max-age=31536000"  # a year
 
 
-def add_headers(response):
-    """Add what a view has not said itself. Pages that belong to one visitor are kept nowhere."""
+class SessionInterface(SecureCookieSessionInterface):
+    """Flask's session cookie, bound to PUBLIC_URL: another instance with the same SECRET_KEY can't read it."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        self.salt = f"session of {app.config['PUBLIC_URL']}"
+        return super().get_signing_serializer(app)
+
+
+def init_app(app: Flask) -> None:
+    app.session_interface = SessionInterface()
+    app.after_request(add_headers)
+
+
+def add_headers(response: Response) -> Response:
+    """Add the headers that the view has not set. Browsers must not store pages that are personal to a visitor."""
     if state.has_captcha:
-        response.headers.setdefault("Content-Security-Policy", _with_captcha())
-    said = set(response.headers.keys(lower=True))
-    response.headers.extend((name, value) for name, value in HEADERS.items() if name.lower() not in said)
+        response.headers.setdefault("Content-Security-Policy", _policy_with_captcha())
+    present = set(response.headers.keys(lower=True))
+    response.headers.extend((name, value) for name, value in HEADERS.items() if name.lower() not in present)
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", HSTS)
     if request.endpoint in PROBES:
         response.headers["Cache-Control"] = "no-store"
     elif request.endpoint not in ENDPOINTS or response.status_code >= 400:  # an error page names a logged-in user
-        response.headers.setdefault("Cache-Control", "no-store" if _is_private() else "no-cache")
+        response.headers.setdefault("Cache-Control", "no-store" if _is_personal() else "no-cache")
     return response
 
 
-def _is_private():
-    """Say whether a page is of a logged-in user or opened by a token, or shows what its visitor typed, here or before.
-
-    What they typed before is in the session, such as the address that an email went to. What was done for them may be
-    told on the next page, by a message of the category `success`.
-    """
-    is_typed = request.method not in {"GET", "HEAD", "OPTIONS"}
-    is_of_one = bool(session.keys() - IMPERSONAL) or "token" in (request.view_args or {})
-    is_told = SessionKey.FLASHES not in session and bool(get_flashed_messages(category_filter=["success"]))
-    return is_typed or is_of_one or is_told
-
-
-def _with_captcha():
-    """The policy of a page that shows the CAPTCHA's box: its scripts and its frame, and no more."""
-    theirs = " ".join(captcha.origins())
-    opened = "; ".join(f"{kind} 'self' {theirs}" for kind in ("script-src", "frame-src", "connect-src"))
+def _policy_with_captcha() -> str:
+    """Return the policy of a page with a CAPTCHA: it also allows the provider's scripts, frame and requests."""
+    origins = " ".join(captcha.origins())
+    opened = "; ".join(f"{kind} 'self' {origins}" for kind in ("script-src", "frame-src", "connect-src"))
     return f"{HEADERS['Content-Security-Policy']}; {opened}"
 
 
-def init_app(app):
-    app.after_request(add_headers)
+def _is_personal() -> bool:
+    """Return whether a page belongs to a logged-in user, was opened with a token, or shows what a visitor typed.
+
+    What they typed earlier is in the session, such as the address that an email went to, or in a flashed message of the
+    category `success`.
+    """
+    is_submitted = request.method not in {"GET", "HEAD", "OPTIONS"}
+    is_of_user = bool(session.keys() - IMPERSONAL) or "token" in (request.view_args or {})
+    is_flashed = SessionKey.FLASHES not in session and bool(get_flashed_messages(category_filter=["success"]))
+    return is_submitted or is_of_user or is_flashed

@@ -1,88 +1,164 @@
-# mypy: ignore-errors
-"""Which requests are for this site: its host and scheme are those of PUBLIC_URL, and its path is the prefix of ours."""
+"""Which requests are for this site, and where they come from: PUBLIC_URL's host, scheme and path, behind proxies."""
 
 import logging
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from flask import current_app, redirect, request
+from flask import Flask, current_app, redirect, request
+from flask.typing import ResponseReturnValue
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.web import proxies
 from settings.validation import PUBLIC_URL
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PROBES = {"main.healthz", "main.readyz", "main.arrived"}  # machines request these at any address
+MAX_LOGGED_LENGTH, MAX_LOGGED = 200, 100  # characters of a refused address; addresses
+PORTS = {"http": "80", "https": "443"}
+SOCKET_PEERS = {"", "localhost", "<local>"}  # what gunicorn, waitress and Werkzeug call the peer of a Unix socket
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
+IS_TRUSTED = "flasky.is_peer_trusted"  # in the WSGI environment
 
 log = logging.getLogger(__name__)
 
-PROBES = {"main.healthz", "main.readyz", "main.arrived"}  # asked for by machines, at whatever address
-MAX_SAID, MOST_SAID = 200, 100  # characters of an address that is refused; addresses
-PORTS = {"http": "80", "https": "443"}
+
+def init_app(app: Flask) -> None:
+    """Wrap the WSGI application: trusted proxies first, then the path prefix. Check the host before each request."""
+    if path := urlsplit(app.config["PUBLIC_URL"]).path:
+        app.wsgi_app = UnderPath(app.wsgi_app, path)  # type: ignore[method-assign]
+    app.wsgi_app = TrustedProxies(  # type: ignore[method-assign]
+        app.wsgi_app, app.config["TRUSTED_PROXIES"], app.config["TRUSTED_PROXY_NETWORKS"]
+    )
+    app.before_request(check_host_and_scheme)
 
 
 class UnderPath:
-    """WSGI middleware: the application lives under `path`, whether or not a proxy has taken that off."""
+    """WSGI middleware: serve the application under `path`, whether or not a proxy removes that from the URL."""
 
-    def __init__(self, wsgi_app, path):
+    def __init__(self, wsgi_app: "WSGIApplication", path: str) -> None:
         self.wsgi_app, self.path = wsgi_app, path
 
-    def __call__(self, environ, start_response):
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         environ["SCRIPT_NAME"] = self.path
-        asked = environ.get("PATH_INFO", "")
-        if asked == self.path or asked.startswith(f"{self.path}/"):
-            environ["PATH_INFO"] = asked[len(self.path) :]
+        requested = environ.get("PATH_INFO", "")
+        if requested == self.path or requested.startswith(f"{self.path}/"):
+            environ["PATH_INFO"] = requested[len(self.path) :]
         return self.wsgi_app(environ, start_response)
 
 
-def check_host_and_scheme():
-    """Refuse other hosts; lead http to https."""
+class TrustedProxies:
+    """WSGI middleware: read the client's address, the scheme and the host from X-Forwarded-* of trusted proxies.
+
+    Every proxy appends to X-Forwarded-For, so its entry is counted from the right. The scheme and the host come from
+    the nearest proxy: depending on the product, others are overwritten, appended or dropped on the way.
+
+    Args:
+        count: the number of proxies in front of the application.
+        networks: the networks that the nearest proxy connects from. A Unix socket is trusted.
+    """
+
+    def __init__(self, wsgi_app: "WSGIApplication", count: int, networks: Iterable[str]) -> None:
+        self.wsgi_app, self.count = wsgi_app, count
+        self.networks = [ip_network(network) for network in networks]
+        self.behind_proxies = ProxyFix(self._with_plain_address, x_for=count, x_proto=1, x_host=1)
+        self.has_warned = False
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        peer = environ.get("REMOTE_ADDR") or ""
+        environ[IS_TRUSTED] = self._is_trusted(peer)
+        if self.count and environ[IS_TRUSTED]:
+            return self.behind_proxies(environ, start_response)
+        self._warn_once(environ, peer)
+        environ["REMOTE_ADDR"] = plain_address(peer) or peer
+        return self.wsgi_app(environ, start_response)
+
+    def _with_plain_address(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        environ["REMOTE_ADDR"] = plain_address(environ.get("REMOTE_ADDR") or "")
+        return self.wsgi_app(environ, start_response)
+
+    def _is_trusted(self, peer: str) -> bool:
+        if peer in SOCKET_PEERS:
+            return True
+        address = _address(peer)
+        return address is not None and any(address in network for network in self.networks)
+
+    def _warn_once(self, environ: "WSGIEnvironment", peer: str) -> None:
+        if self.has_warned or not any(header in environ for header in FORWARDED):
+            return
+        self.has_warned = True
+        if self.count:
+            remedy = "If that is your proxy, add its network to TRUSTED_PROXY_NETWORKS."
+        else:
+            remedy = "If that is your proxy, set TRUSTED_PROXIES to the number of proxies in front."
+        log.warning("Ignored the X-Forwarded-* headers from %s. %s", peer, remedy)
+
+
+def plain_address(text: str) -> str:
+    """Return an IP address without port, brackets, zone and IPv4-in-IPv6 mapping; "" if the text is not an address."""
+    return str(_address(text) or "")
+
+
+def check_host_and_scheme() -> ResponseReturnValue | None:
+    """Refuse requests for other hosts, and redirect HTTP to HTTPS."""
     public = urlsplit(current_app.config["PUBLIC_URL"])
     if request.endpoint in PROBES:
         return None
     is_ours = _without_port(request.host, request.scheme) == _without_port(public.netloc, public.scheme)
-    if not is_ours or request.scheme not in PORTS:  # which a proxy may have taken from anybody
+    if not is_ours or request.scheme not in PORTS:  # a proxy may pass on a scheme that the client chose
         return _refuse_host(public)
     if public.scheme == "https" and not request.is_secure:
-        path, query = urlsplit(request.url).path, request.query_string.decode("latin-1")  # both as they were quoted
-        address = urlunsplit((public.scheme, public.netloc, path, query, ""))
-        return redirect(address, 301 if request.method in {"GET", "HEAD"} else 308)
+        path, query = urlsplit(request.url).path, request.query_string.decode("latin-1")  # quoted as they were sent
+        url = urlunsplit((public.scheme, public.netloc, path, query, ""))
+        return redirect(url, 301 if request.method in {"GET", "HEAD"} else 308)
     return None
 
 
-def init_app(app):
-    """Take off the prefix, listen to trusted proxies, then look at the host."""
-    if path := urlsplit(app.config["PUBLIC_URL"]).path:
-        app.wsgi_app = UnderPath(app.wsgi_app, path)
-    proxies.init_app(app)
-    app.before_request(check_host_and_scheme)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    host = text.strip()
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
-def _refuse_host(public):
-    """Answer in plain text; say in the log, and to a developer on the page, which address is right and what sets it."""
-    asked = f"{request.scheme}://{request.host}"[:MAX_SAID]
-    words = f"{ascii(asked)[1:-1]} is not the address of this site: PUBLIC_URL is {public.geturl()}."
-    _log_once(asked, words)
+def _refuse_host(public: SplitResult) -> ResponseReturnValue:
+    """Answer in plain text. The log, and in development the page, name the right address and the setting for it."""
+    requested = f"{request.scheme}://{request.host}"[:MAX_LOGGED_LENGTH]
+    problem = f"{ascii(requested)[1:-1]} is not the address of this site: PUBLIC_URL is {public.geturl()}."
+    _log_once(requested, problem)
     text = "This site has another address.\n"
     if current_app.config["CONFIG_NAME"] == "development":
-        text += f"\n{words}\nOpen {public.geturl()}/{_remedy(asked, public)}\n"
+        text += f"\n{problem}\nOpen {public.geturl()}/{_remedy(requested, public)}\n"
     return text, 400, {"Content-Type": "text/plain; charset=utf-8"}
 
 
-def _remedy(asked, public):
-    """Say which setting makes the address that was asked for the right one; nothing if none can."""
-    if not PUBLIC_URL.fullmatch(asked):
+def _remedy(requested: str, public: SplitResult) -> str:
+    """Say which setting makes the requested address the right one; nothing if no setting can."""
+    if not PUBLIC_URL.fullmatch(requested):
         return ""
-    found = urlsplit(asked)
-    settings = f"PUBLIC_URL={asked}{public.path}"
+    found = urlsplit(requested)
+    settings = f"PUBLIC_URL={requested}{public.path}"
     if (found.scheme, found.hostname, public.path) == ("http", "localhost", "") and found.port:
         settings = f"PORT={found.port}, and leave PUBLIC_URL out,"
     return f" or write {settings} into .env and start again."
 
 
-def _log_once(asked, words):
-    """Warn of each address once: strangers can think up many, so only of the first hundred."""
-    said = current_app.extensions.setdefault("refused_hosts", set())
-    if asked not in said and len(said) < MOST_SAID:
-        said.add(asked)
-        log.warning("%s Open that one, or correct the setting PUBLIC_URL or PORT.", words)
+def _log_once(requested: str, problem: str) -> None:
+    """Warn about each address once, and only about the first hundred: clients can make up any number."""
+    logged = current_app.extensions.setdefault("refused_hosts", set())
+    if requested not in logged and len(logged) < MAX_LOGGED:
+        logged.add(requested)
+        log.warning("%s Open that one, or correct the setting PUBLIC_URL or PORT.", problem)
 
 
-def _without_port(host, scheme):
-    """A host in lower case, without the port that its scheme has anyway."""
+def _without_port(host: str, scheme: str) -> str:
+    """Return a host in lower case, without the default port of its scheme."""
     return host.lower().removesuffix(f":{PORTS.get(scheme)}")

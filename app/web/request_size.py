@@ -1,24 +1,28 @@
-# mypy: ignore-errors
-"""How much one request may send: lengths are checked here, before anything reads, compares or counts the text.
+"""Limits for the size of a request, checked before anything reads, compares or counts the text.
 
-Much work grows faster than its input (Unicode normalization, password estimates, some regular expressions), so no
-other code sees text that is longer than this.
+Much work grows faster than its input (Unicode normalization, password strength, some regular expressions), so no other
+code receives longer text than this.
 """
 
-from flask import abort, current_app, request
+from flask import Flask, abort, current_app, request
+from flask.typing import ResponseReturnValue
 
 from app.web import errors
 
-MAX_PATH = 4096  # bytes; gunicorn takes 8190 for method, path and query
+MAX_PATH = 4096  # bytes; gunicorn accepts 8190 for method, path and query
 MAX_QUERY = 16 * 1024  # bytes
-MAX_HEADER = 8192  # bytes of one header; gunicorn takes 8190
+MAX_HEADER = 8192  # bytes of one header; gunicorn accepts 8190
 MAX_NAME = 128  # characters of a field's name
-MAX_FIELD = 16 * 1024  # characters of a field's value; a form asks for less, and says so beside the field
-LONGER_FIELDS = {"credential": 64 * 1024}  # what a passkey signed, as JSON; an application adds its own long fields
+MAX_FIELD = 16 * 1024  # characters of a field's value; a form's own limits are lower, and have their error messages
+LONGER_FIELDS = {"credential": 64 * 1024}  # the JSON that a passkey signed; an application adds its own long fields
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
-def check_lengths():
+def init_app(app: Flask) -> None:
+    app.before_request(check_lengths)
+
+
+def check_lengths() -> ResponseReturnValue | None:
     """Refuse a request that is longer than any page needs: 413, 414 or 431. A token that is too long is invalid."""
     if _has_long_header():
         abort(431)
@@ -31,14 +35,14 @@ def check_lengths():
     return None
 
 
-def _has_long_header():
+def _has_long_header() -> bool:
     names = [name for name, value in request.environ.items() if name[:5] == "HTTP_" and len(value) > MAX_HEADER]
     for name in names:  # the error page reads some of them
         del request.environ[name]
     return bool(names)
 
 
-def _has_long_query():
+def _has_long_query() -> bool:
     query = request.query_string
     is_long = len(query) > MAX_QUERY or query.count(b"&") >= current_app.config["MAX_FORM_PARTS"]
     if is_long:
@@ -46,9 +50,9 @@ def _has_long_query():
     return is_long
 
 
-def _has_long_form():
-    """Count the fields before they are parsed: 64 KiB can hold 32,000 of them."""
-    if (request.content_length or 0) <= request.max_form_memory_size:
+def _has_long_form() -> bool:
+    """Count the fields before they are parsed, since 64 KiB can hold 32,000 of them; then check their lengths."""
+    if (request.content_length or 0) <= (request.max_form_memory_size or 0):
         fields = request.get_data().count(_separator())
         if fields > current_app.config["MAX_FORM_PARTS"]:
             return True
@@ -58,12 +62,8 @@ def _has_long_form():
     )
 
 
-def _separator():
-    """Return what stands between two fields; a file that is sent may have a lot of line breaks and dashes."""
+def _separator() -> bytes:
+    """Return what separates two fields. In multipart forms it is more than `--`: uploads may hold many of those."""
     if request.mimetype == "multipart/form-data":
         return b"\r\n--" + request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
     return b"&"
-
-
-def init_app(app):
-    app.before_request(check_lengths)

@@ -321,8 +321,7 @@ def test_a_form_waits_while_the_person_proves_who_it_is(ada, person):
     person.sees("Is it you?")
     person.write(Password=PASSWORD)
     person.press("Go on")
-    person.sees("Look it over and send it again.")
-    person.press("Change username")
+    person.press("Send it again")
     person.sees("Your name is countess now.")
 
 
