@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import select, text
-from support.clients import PASSWORD, on_sqlite
+from support.clients import PASSWORD, on_sqlite, value_of
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
@@ -183,10 +183,11 @@ def test_under_a_path_what_was_typed_waits_for_a_proof(app, ada, clock):
     clock.move(minutes=16)
     page = browser.post("/app/auth/change-username", data={"username": "lovelace"}, **site)
     held = dict(re.findall(r'name="(target|held-\w+)" value="([^"]*)"', page.text))
-    assert held == {"target": "/auth/change-username", "held-username": "lovelace"}
+    assert held == {"target": "/app/auth/change-username", "held-username": "lovelace"}
     again = browser.post("/app/auth/reauthenticate", data={"password": PASSWORD} | held, **site)
     assert again.status_code == 200
-    assert 'value="lovelace"' in again.text
+    assert 'action="/app/auth/change-username"' in again.text
+    assert value_of(again, "username") == "lovelace"
 
 
 # Proxies
