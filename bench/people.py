@@ -73,7 +73,7 @@ def session_id(number):
 
 def cookie(secret_key, public_url, number):
     """What the browser of a person sends."""
-    from app.web.session_cookies import SessionInterface
+    from app.web.headers import SessionInterface
     from settings.derived import own_cookie_name
 
     app = Flask(__name__)
