@@ -49,6 +49,7 @@ SHARED_IN_AUTH = {
         "next_url",
         "pages",
         "registration_forms",
+        "sso_flow",
     )
 }
 OPEN_TO_ALL_DOORS = {"app.auth.access", "app.auth.login_flow", "app.auth.forms"}  # an application's own packages, too

@@ -62,7 +62,7 @@ def live(app, outbox, name):
     client.post("/auth/recovery-codes")  # the others are kept for a while
     app.test_client().post("/auth/reset", data={"email": new})  # this email waits
     mine = Identity(user_id=User.find(name).id, provider="acme", issuer="i", subject=name, email=f"{name}@example.org")
-    db.session.add_all([mine, OAuthState.begin("acme", mine.user_id)])
+    db.session.add_all([mine, OAuthState.start("acme", mine.user_id)])
     db.session.commit()
     assert (User.find(name).email, User.find(name).confirmed) == (new, True)
     return client

@@ -433,7 +433,7 @@ def test_an_address_that_could_lead_elsewhere_is_refused_wherever_it_is_typed(ap
     assert created.exit_code == 1
     assert outbox() == []
     provider = Provider("x", "X", "https://issuer.example", "an id", "a secret")
-    assert sso.understand(provider, Claims(provider.issuer, "1", email=address, is_verified=True)).email is None
+    assert sso.from_claims(provider, Claims(provider.issuer, "1", email=address, is_verified=True)).email is None
 
 
 @pytest.mark.parametrize("address", ORDINARY)

@@ -98,7 +98,7 @@ GOOD_FOR = {
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
     "two-factor authentication": f"{span(login_flow.TWO_FACTOR_WITHIN)} after the first",
     "trusted browser": span(trusted_devices.LIFETIME),
-    "oauth_state to an account elsewhere": f"{span(oauth_state.LASTS)}, once, in the same browser",
+    "oauth_state to an account elsewhere": f"{span(oauth_state.LIFETIME)}, once, in the same browser",
     "reauthentication": span(sessions.REAUTHENTICATION_LIFETIME),
     "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_LIFETIME)}, once",
     "session": f"until it is closed; {LOGGED_IN}",

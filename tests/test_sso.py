@@ -511,8 +511,8 @@ def test_tenants_can_be_listed(client, another_client, issuer, microsoft):
 
 
 @pytest.mark.parametrize(
-    ("says", "is_proved"), [(True, True), ("1", True), (False, False), ("0", False), (None, False)]
+    ("says", "is_verified"), [(True, True), ("1", True), (False, False), ("0", False), (None, False)]
 )
-def test_its_word_for_an_address_is_a_claim_of_its_own(client, issuer, microsoft, says, is_proved):
+def test_its_word_for_an_address_is_a_claim_of_its_own(client, issuer, microsoft, says, is_verified):
     travel(client, issuer, microsoft(), xms_edov=says)
-    assert db.session.scalar(select(User)).confirmed is is_proved
+    assert db.session.scalar(select(User)).confirmed is is_verified

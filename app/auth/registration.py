@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """Registration pages: register, confirm the email address by a link or a code, correct it, send the email again."""
 
 from flask import current_app, flash, redirect, render_template, request, session, url_for

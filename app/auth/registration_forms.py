@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """What registration asks for, here or after a login at a provider."""
 
 from typing import Any
@@ -53,13 +52,15 @@ class RegistrationForm(Form):
         return {name: value for name, value in self.data.items() if name in columns}
 
     def new_account(self) -> NewAccount:
-        password = self.password and self.password.data
+        password = self.password.data if self.password else None
         return NewAccount(self.email.data, self.username.data, password, profile=self.profile())
 
 
 class CompletionForm(RegistrationForm):
     """What a provider does not say: an email address, and the fields of an application's own."""
 
-    username = password = confirm_password = None
     TAKEN = "This address is already registered. Log in with it, and link the two on your account."
-    validate_username = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.username, self.password, self.confirm_password

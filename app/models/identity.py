@@ -1,4 +1,4 @@
-"""An account elsewhere that lets its owner in here. Issuer and subject say which; its address proves nothing."""
+"""An account at a provider that is linked to an account here. Issuer and subject identify it, never its address."""
 
 from datetime import datetime
 
@@ -17,10 +17,10 @@ class Identity(Credential, Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    provider: Mapped[str] = mapped_column(String(24))  # its name in the settings, for people to read
+    provider: Mapped[str] = mapped_column(String(24))  # its name in the settings
     issuer: Mapped[str] = mapped_column(String(255))
     subject: Mapped[str] = mapped_column(String(255))
-    email: Mapped[str | None] = mapped_column(String(254))  # what the provider said last, to tell two apart
+    email: Mapped[str | None] = mapped_column(String(254))  # as of the last login, to tell identities apart
     linked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     last_used_at: Mapped[datetime | None]
 

@@ -88,11 +88,11 @@ class Listening(Request):
 def stranger(client, number):
     """Somebody who began whatever a stranger can begin."""
     client.post("/auth/magic-link", data={"email": person(number).email})
-    said = sso.ExternalIdentity("x", "http://127.0.0.1:9", f"{number}", email=None, is_proved=False, names=())
+    said = sso.ExternalIdentity("x", "http://127.0.0.1:9", f"{number}", email=None, is_verified=False, names=())
     waiting = {"remember": False, "destination": None, "at": clock.now().timestamp()}
     with client.session_transaction() as session:
-        session["external_identity"] = asdict(said) | waiting
-        session["sso"] = "x"
+        session["external_identity"] = {"identity": asdict(said)} | waiting
+        session["sso"] = ["x"]
 
 
 def unconfirmed(client, number):

@@ -112,7 +112,7 @@ def check_credentials(provider: Provider) -> None:
     from authlib.integrations.base_client import OAuthError
 
     with _failures(provider):
-        known, nobodys = published(provider, TIMEOUT), OAuthState.begin(provider.name)
+        known, nobodys = published(provider, TIMEOUT), OAuthState.start(provider.name)
         try:
             sent = _sent(provider, nobodys, "a code of nobody")
             within(TIMEOUT, token_endpoint.exchange, provider, known, TIMEOUT, sent)

@@ -1,0 +1,147 @@
+"""From an external identity to a login or a link, and what the browser keeps on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from flask import abort, current_app, flash, redirect, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from sqlalchemy.exc import IntegrityError
+
+from app import clock
+from app.accounts import registration, sso
+from app.accounts.sso import ExternalIdentity, LinkOutcome, Outcome
+from app.auth import access, login_flow
+from app.auth.registration_forms import CompletionForm
+from app.database import is_duplicate
+from app.extensions import db
+from app.models import User
+from app.request_state import SessionKey, SessionRecord
+from app.security import oidc
+from settings.providers import Provider
+
+WAIT = timedelta(minutes=15)  # for the user to enter what is missing, or to log in
+FAILURES = {
+    oidc.Cancelled: "You did not log in with {}. Try again, or log in another way.",
+    oidc.Unavailable: "{} does not answer just now. Try again in a minute, or log in another way.",
+    oidc.Troubled: "{} has a problem just now. Try again in a few minutes, or log in another way.",
+    oidc.Misconfigured: "Logging in with {} is not set up correctly on this site. Log in another way.",
+    oidc.Refused: "Logging in with {} did not work. Try again, or log in another way.",
+}
+
+EXPIRED = "That took too long. Try again."
+NOT_LINKED = {
+    LinkOutcome.OTHER_ACCOUNT: "That {} account is linked with another account here.",
+    LinkOutcome.TOO_MANY: (
+        f"An account can have {sso.MAX_IDENTITIES} linked accounts. Remove one before you link another."
+    ),
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Arrival(SessionRecord):
+    """An external identity that came back from its provider, and where its user was going."""
+
+    identity: ExternalIdentity
+    remember: bool = False
+    destination: str | None = None
+    at: float = 0  # POSIX timestamp, since when the session holds it
+
+    def keep(self) -> None:
+        """Keep this in the session until the user has entered what is missing."""
+        replace(self, at=clock.now().timestamp()).store(SessionKey.EXTERNAL_IDENTITY)
+
+    @classmethod
+    def kept(cls, provider: Provider) -> "Arrival | None":
+        """Return what this browser keeps of a login at this provider, unless it has expired."""
+        held = session.get(SessionKey.EXTERNAL_IDENTITY)
+        if not held or held["identity"]["provider"] != provider.name:
+            return None
+        if not clock.is_within(datetime.fromtimestamp(held["at"], UTC), WAIT):
+            return None
+        return cls(**held | {"identity": ExternalIdentity(**held["identity"])})
+
+    @staticmethod
+    def forget() -> None:
+        session.pop(SessionKey.EXTERNAL_IDENTITY, None)
+
+
+def find_provider(name: str) -> Provider:
+    """Return the provider with this name in the settings; answer 404 if there is none."""
+    provider: Provider | None = current_app.config["OIDC_PROVIDERS"].get(name)
+    return provider or abort(404)
+
+
+def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None = None) -> ResponseReturnValue:
+    """Log in with an external identity, or redirect to the page that asks for what is missing."""
+    if profile is None and not CompletionForm().asks_more():
+        profile = {}
+    outcome, user = retry(lambda: sso.account_for(arrival.identity, profile))
+    if user:
+        Arrival.forget()
+        to, message = _welcome(outcome, user)
+        return login_flow.complete_login(
+            user,
+            f"sso:{provider.name}",
+            arrival.remember,
+            to=to or arrival.destination,
+            message=message,
+            is_both_factors=not provider.two_factor,
+        )
+    if outcome is Outcome.CLOSED:
+        return fail(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
+    if outcome is Outcome.NOT_VERIFIED:
+        return fail(f"{provider.label} does not say that your address is yours. Register here, then link the two.")
+    arrival.keep()
+    page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
+    return redirect(url_for(page, provider=provider.name))
+
+
+def link(provider: Provider, arrival: Arrival, user_id: int | None) -> ResponseReturnValue:
+    """Link an external identity to the account that is logged in, if it is that of `user_id`, which asked for it."""
+    if current_user.is_authenticated and user_id is None and sso.is_linked(current_user, arrival.identity):
+        return redirect(arrival.destination or url_for("main.index"))  # another tab was faster
+    if not current_user.is_authenticated or current_user.id != user_id:
+        return fail("You are logged in here already, or another person began that. Try again.")
+    outcome = retry(lambda: sso.link(current_user, arrival.identity))
+    if outcome is not LinkOutcome.LINKED:
+        db.session.rollback()
+        return fail(NOT_LINKED[outcome].format(provider.label))
+    access.credential_changed()
+    db.session.commit()
+    flash(f"{provider.label} is linked: it logs you in from now on.", "success")
+    return redirect(arrival.destination or url_for("auth.connections"))
+
+
+def fail(words: str) -> ResponseReturnValue:
+    """Say what happened on a page from which the user can go on."""
+    flash(words, "warning")
+    return redirect(url_for("auth.connections" if current_user.is_authenticated else "auth.login"))
+
+
+def retry(service: Callable[[], T]) -> T:
+    """Call a service, and again if another request was faster."""
+    for _ in range(3):
+        try:
+            return service()
+        except (registration.Taken, IntegrityError) as error:
+            db.session.rollback()
+            if isinstance(error, IntegrityError) and not is_duplicate(error):
+                raise
+    return abort(503)
+
+
+def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
+    """Return the page that the user sees first, if it is not where they were going, and its message."""
+    if outcome is Outcome.EMAIL_OWNERSHIP:
+        words = "Your address is confirmed. Every other device was logged out, and the old password is gone."
+        return url_for("auth.change_username"), words
+    if outcome is Outcome.CREATED and user.confirmed:
+        return None, f"Welcome. You are called {user.username} here; you can change that on your account."
+    if outcome is Outcome.CREATED:
+        return None, f"Welcome, {user.username}. An email is on its way to {user.email}."
+    return None, None
