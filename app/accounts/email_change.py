@@ -58,11 +58,11 @@ def _is_return(user: User) -> bool:
     Then the changes since are over, and so is "This wasn't me" in emails to the addresses between.
     """
     mine = (EmailChange.user_id == user.id, EmailChange.old_email_key == user.email_key)
-    first = db.session.scalar(select(EmailChange).where(*mine, *EmailChange.can_be_undone()).order_by(EmailChange.id))
+    first = db.session.scalar(select(EmailChange).where(*mine, *EmailChange.reserving()).order_by(EmailChange.id))
     if first is None:
         return False
     since = update(EmailChange).where(EmailChange.user_id == user.id, EmailChange.id >= first.id)
-    rows_changed(since.values(undone_at=clock.now()))
+    rows_changed(since.values(released_at=clock.now()))
     between = update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id > first.event_id)
     rows_changed(between.values(link_revoked_at=clock.now()))
     return True

@@ -175,14 +175,14 @@ def _can_be_undone(user: User, event: AuditEvent) -> list[ColumnElement[bool]]:
 
 def _email_before(user: User, start: int) -> str:
     """Return the email address before the first change since then; the present one if there was no change."""
-    changed = (EmailChange.user_id == user.id, EmailChange.event_id >= start, EmailChange.undone_at.is_(None))
+    changed = (EmailChange.user_id == user.id, EmailChange.event_id >= start, EmailChange.released_at.is_(None))
     first = select(EmailChange.old_email).where(*changed).order_by(EmailChange.id).limit(1)
     return db.session.scalar(first) or user.email
 
 
 def _void_email_changes(user: User, start: int) -> None:
     changed = update(EmailChange).where(EmailChange.user_id == user.id, EmailChange.event_id >= start)
-    rows_changed(changed.values(undone_at=clock.now()))
+    rows_changed(changed.values(released_at=clock.now()))
 
 
 def _cancel_deletion(user: User, start: int) -> None:

@@ -1,4 +1,4 @@
-"""A change of email address. For a week the old address stays reserved, so that it can be restored."""
+"""A change of email address, which reserves the old address for a week so that the user can return to it."""
 
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from app.database import WideId
 from app.extensions import Model
 from app.security.token_purposes import TokenPurpose
 
-UNDO_WITHIN = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
+RESERVED_FOR = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)  # as long as "This wasn't me" works
 
 
 class EmailChange(Model):
@@ -19,13 +19,13 @@ class EmailChange(Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     old_email: Mapped[str] = mapped_column(String(254))
-    old_email_key: Mapped[str] = mapped_column(String(254), index=True)  # nobody else can have it meanwhile
+    old_email_key: Mapped[str] = mapped_column(String(254), index=True)
     new_email: Mapped[str] = mapped_column(String(254))
     changed_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
     event_id: Mapped[int | None] = mapped_column(WideId)  # the audit event of the change
-    undone_at: Mapped[datetime | None]  # itself, or void since an earlier one was
+    released_at: Mapped[datetime | None]  # this change, or an earlier one, was reversed
 
     @classmethod
-    def can_be_undone(cls) -> list[ColumnElement[bool]]:
-        """Return the conditions that a change meets while it can be undone."""
-        return [cls.undone_at.is_(None), cls.changed_at > clock.now() - UNDO_WITHIN]
+    def reserving(cls) -> list[ColumnElement[bool]]:
+        """Return the conditions of the changes whose old address is reserved now."""
+        return [cls.released_at.is_(None), cls.changed_at > clock.now() - RESERVED_FOR]

@@ -219,7 +219,7 @@ def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
     return [
         ~exists().where(others.email_key == key, others.id != (user_id or 0)),
         ~exists().where(
-            EmailChange.old_email_key == key, EmailChange.user_id != (user_id or 0), *EmailChange.can_be_undone()
+            EmailChange.old_email_key == key, EmailChange.user_id != (user_id or 0), *EmailChange.reserving()
         ),
     ]
 

@@ -24,6 +24,7 @@ COLUMNS = [
     ("user_sessions", "end_reason", "revoked_reason"),
     ("outbox", "tries", "attempts"),
     ("email_challenges", "tries", "attempts"),
+    ("email_changes", "undone_at", "released_at"),
 ]
 INDEXES = [
     ("user_sessions", "ix_user_sessions_ended_at", "ix_user_sessions_revoked_at"),
@@ -34,6 +35,7 @@ WORDS = {
     "deletion_asked": "deletion_requested",
     "deletion_taken_back": "deletion_cancelled",
     "email_change_asked": "email_change_requested",
+    "email_undone": "email_removed",
     "ended_elsewhere": "revoked_elsewhere",
     "goodbye": "account_deleted",
     "magic_link_asked": "magic_link_requested",
