@@ -187,7 +187,7 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     page = prove()
     assert page.request.path == "/auth/change-password"
     assert "Your address is confirmed." in page.text
-    assert "Whoever else was logged in is out, and the old password is gone." in page.text
+    assert "All other devices were logged out, and the old password was removed." in page.text
     assert f"We send a link to <strong>{VICTIM}</strong>" in page.text
     assert "You are called <strong>planted</strong> here." in page.text
 

@@ -82,7 +82,7 @@ def test_a_changed_password_logs_out_every_other_browser_and_the_owner_is_told(
     assert answer.location == "/account"
     assert "Expires=" in answer.headers["Set-Cookie"], "it is remembered still"
     page = client.get("/account")
-    assert notes(page) == ["Your password is changed. Your other browsers were logged out."]
+    assert notes(page) == ["Your password is changed. Your other devices were logged out."]
     assert told(another_client) == ["You were logged out because the account's password was changed on another device."]
     assert told(another_client) == STRANGER, "once"
     assert told(copy) == STRANGER, "its id is nobody's now, and says nothing"
@@ -324,7 +324,7 @@ def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
     monkeypatch.setattr(User, "verify_password", verify_and_be_overtaken)
     page = change(client)
     assert page.status_code == 422
-    assert "It was changed elsewhere at this moment." in page.text
+    assert "Your password was changed on another device just now." in page.text
     assert is_logged_in(another_client)
     assert told(client) == ["You were logged out because the account's password was changed on another device."]
     assert verify(ada, "a third lantern")
@@ -602,7 +602,7 @@ def test_a_link_does_not_depend_on_who_is_logged_in(client, ada, bob, outbox):
     ("command", "words"),
     [
         (None, "because your session expired."),
-        ("logout", "an administrator logged you out everywhere."),
+        ("log-out", "an administrator logged you out everywhere."),
         ("deactivate", "because the account was deactivated."),
     ],
 )

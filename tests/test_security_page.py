@@ -218,7 +218,7 @@ WRONG, REGISTERED = SITE_WIDE["login"], SITE_WIDE["registration"]
 SENTENCES = [
     f"at most {device_verification.MAX_HOURLY} of these emails an hour and {device_verification.MAX_DAILY} a day",
     f"works for {word(LIFE['secure_account'] // 86400)} days, once",
-    f"within {word(secure_account.PASSWORD_WITHIN // UNITS['hour'])} hour",
+    f"within {word(secure_account.PASSWORD_WINDOW // UNITS['hour'])} hour",
     f"within {word(sessions.BOTH_FACTORS_LIFETIME // UNITS['minute'])} minutes, and for one change",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MOST}.",

@@ -20,7 +20,6 @@ from app.models.outbox_email import Status
 from app.security import audit
 from app.security.token_purposes import TokenPurpose
 
-PURPOSE = TokenPurpose.VERIFY_DEVICE
 MAX_HOURLY, MAX_DAILY = 5, 15  # emails to one account, fewer than it gets of all kinds: a reset can still be sent
 RESEND_INTERVAL = timedelta(seconds=60)
 USUAL_DELAY = timedelta(seconds=30)  # of an email, until the page says that it waits
@@ -50,13 +49,7 @@ def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallen
     """
     if not budgets.budget_for(user.email) or not _may_send(user):  # in this order: the first allows one at a time
         return None
-    challenge = earlier
-    if not challenge or not challenge.is_open:
-        state = user.state(PURPOSE)
-        challenge = EmailChallenge(purpose=PURPOSE, email=user.email, user=user, state=state)
-        db.session.add(challenge)
-        db.session.flush()
-    challenge.asked_at = clock.now()
+    challenge = EmailChallenge.issue(TokenPurpose.VERIFY_DEVICE, user, earlier)
     outbox.enqueue(
         Email.VERIFY_DEVICE,
         user,

@@ -1,4 +1,4 @@
-"""Changing the email address: requested, then made by the link that goes to the new one."""
+"""Change the email address: the user requests it, and the link that is emailed to the new address makes the change."""
 
 from sqlalchemy import select, update
 
@@ -13,10 +13,11 @@ from app.security import audit
 from app.security.tokens import Token
 
 
-def ask(user: User, email: str) -> bool:
-    """Queue the email to the new address, and the notice to the old; say whether the new one may get an email.
+def request(user: User, email: str) -> bool:
+    """Email the link to the new address, and a notice to the present one.
 
-    If the new one belongs to somebody, they get an email that says so.
+    If the new address has an account, its owner gets an email that says so. Return False if the new address has had
+    too many emails.
     """
     owner = User.find(email)
     event = audit.record(user, AuditAction.EMAIL_CHANGE_REQUESTED, new=email)
@@ -41,21 +42,18 @@ def change(token: Token, keep: UserSession | None = None) -> bool:
     sessions.revoke_all(user, keep, reason=LogoutReason.EMAIL_CHANGED)
     event = audit.record(user, AuditAction.EMAIL_CHANGED, old=old, new=user.email)
     signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
-    if _is_return(user):
+    if _release_reservation(user):
         outbox.enqueue(Email.EMAIL_REMOVED, user, to=old)
-        return True
-    db.session.flush()
-    made = EmailChange(user_id=user.id, old_email=old, old_email_key=email_key(old), new_email=user.email)
-    made.event_id = event.id
-    db.session.add(made)
-    outbox.enqueue(Email.EMAIL_CHANGED, user, to=old, event=event, new_email=user.email)
+    else:
+        _reserve(user, old, event)
+        outbox.enqueue(Email.EMAIL_CHANGED, user, to=old, event=event, new_email=user.email)
     return True
 
 
-def _is_return(user: User) -> bool:
-    """Return whether this is an address that the account had within the last week, and is reserved for it.
+def _release_reservation(user: User) -> bool:
+    """Return whether the user has returned to an address that was reserved for them.
 
-    Then the changes since are over, and so is "This wasn't me" in emails to the addresses between.
+    If so, release it and every address since, and revoke the links "This wasn't me" in the emails to those.
     """
     mine = (EmailChange.user_id == user.id, EmailChange.old_email_key == user.email_key)
     first = db.session.scalar(select(EmailChange).where(*mine, *EmailChange.reserving()).order_by(EmailChange.id))
@@ -66,3 +64,10 @@ def _is_return(user: User) -> bool:
     between = update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id > first.event_id)
     rows_changed(between.values(link_revoked_at=clock.now()))
     return True
+
+
+def _reserve(user: User, old: str, event: AuditEvent) -> None:
+    db.session.flush()  # the event gets its id
+    change = EmailChange(user_id=user.id, old_email=old, old_email_key=email_key(old), new_email=user.email)
+    change.event_id = event.id
+    db.session.add(change)

@@ -1,7 +1,7 @@
-"""The first proof of an email address without the password: what another person left in the account goes.
+"""The first proof of an email address without the password removes what another person left in the account.
 
-Anyone can register with somebody else's address. When the owner of the address arrives by a magic link, a reset or a
-provider, nothing that was set up before may let another person in, or take the account away.
+Anyone can register with an address of somebody else. When its owner arrives by a magic link, a reset or a provider,
+no credential, session or pending change from before may remain.
 """
 
 from typing import Any
@@ -12,26 +12,27 @@ from app import clock
 from app.accounts import credentials, devices, sessions
 from app.email import outbox
 from app.extensions import rows_changed
-from app.models import AuditEvent, EmailChange, LogoutReason, OAuthState, PasskeyChallenge, User
+from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, OAuthState, PasskeyChallenge, User
+from app.security import audit
 
-# Every column of `users` and every table about an account is in one of these; a test compares.
+# Every column of `users` and every table about an account is in one of these (a test compares).
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(
     ("deletion_due_at", "next_login_trusted_until", "passkey_handle", "two_factor_enabled_at")
 )
 CLEARED_TABLES = (EmailChange, PasskeyChallenge, OAuthState)  # besides credentials, sessions and devices
 KEPT = {
-    "id": "is the account",
-    "email": "is what was proved",
-    "email_key": "is what was proved",
-    "username": "lets nobody in; the user is told where to change it",
+    "id": "identifies the account",
+    "email": "was proved",
+    "email_key": "was proved",
+    "username": "gives no access; the page tells the user where to change it",
     "username_key": "follows the username",
-    "password_hash": "is set or removed by the caller, with the proof",
+    "password_hash": "is set or removed by the caller, together with the proof",
     "password_version": "counts the passwords",
     "login_count": "counts the logins",
-    "confirmed": "is set by the caller, with the proof",
+    "confirmed": "is set by the caller, together with the proof",
     "confirmation_sent_at": "spaces the emails",
     "is_admin": "is set by administrators only",
-    "created_at": "lets nobody in",
+    "created_at": "gives no access",
     "deactivated_at": "is set by administrators only",
     "outbox": "waiting emails with links are dropped; the others are a record",
     "email_challenges": "are bound to the state that the proof changes",
@@ -39,8 +40,14 @@ KEPT = {
 }
 
 
+def prove(user: User) -> None:
+    """Record the first proof of the email address, and remove what another person may have left in the account."""
+    clear(user)
+    audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)
+
+
 def clear(user: User) -> None:
-    """Remove what another person may have left in the account; the caller deals with the password."""
+    """Remove what another person may have left in the account. The caller sets or removes the password."""
     sessions.revoke_all(user, reason=LogoutReason.EMAIL_OWNERSHIP_PROVED)
     devices.forget_all(user)
     credentials.clear(user)

@@ -1,4 +1,4 @@
-"""Passwords: which will do, whose is this one, and having another."""
+"""Passwords: check them at the login, change and remove them, reset them by a mailed link, and judge new ones."""
 
 import re
 import threading
@@ -16,26 +16,38 @@ from app.security.hashing import MAX_PASSWORD_LENGTH, check_password
 from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
 
-SCORED_LENGTH = 32  # characters; time grows with the square, and who begins well need not be scored to the end
-SCORING = threading.Lock()  # zxcvbn keeps the words of the person that it is asked about in a module
+SCORED_LENGTH = 32  # characters; scoring time grows with the square of the length
+MIN_SCORE = 2  # zxcvbn: more than 10^6 guesses
+SCORING = threading.Lock()  # zxcvbn keeps the user's words in a module variable
 
 
 def authenticate(login: str, password: str) -> User | None:
-    """Return the account with this address or username and password. An unknown name costs the same work."""
+    """Return the user with this email address or username and password. An unknown login costs the same work."""
     user = User.find(login)
     audit.note_attempt(audit.Attempt.PASSWORD_CHECKED)
     is_right = check_password(user.password_hash if user else None, password)
     if not user or not is_right or not (user.confirmed or enumeration.policy().logs_in_unconfirmed):
         audit.record(user, AuditAction.LOGIN_FAILED)
         if rate_limits.is_guessing_notice_due():
-            _warn(user)
+            _warn_of_guessing(user)
         return None
     user.renew_hash(password)
     return user
 
 
+def verify(user: User, password: str) -> bool:
+    """Return whether this is the user's password. A wrong one is recorded as a failed login."""
+    if user.verify_password(password):
+        return True
+    audit.record(user, AuditAction.LOGIN_FAILED)
+    return False
+
+
 def change(user: User, password: str, keep: UserSession | None = None) -> bool:
-    """Set a new password, log out every browser but `keep`, and tell the owner; say whether nobody was faster."""
+    """Set a new password, revoke all sessions but `keep` and notify the user.
+
+    Return False if another request was faster.
+    """
     if not user.consume(TokenPurpose.RESET, **user.new_password(password)):
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.PASSWORD_CHANGED)
@@ -45,7 +57,10 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
 
 
 def remove(user: User, keep: UserSession) -> bool:
-    """Have no password any more, where a passkey takes its place; say whether one does, and nobody was faster."""
+    """Remove the password of a user who has a passkey, revoke all sessions but `keep` and notify the user.
+
+    Return False if there is no passkey, or another request was faster.
+    """
     has_passkey = exists().where(Passkey.user_id == user.id)
     if not user.consume(TokenPurpose.RESET, has_passkey, **user.new_password(None)):
         return False
@@ -55,8 +70,8 @@ def remove(user: User, keep: UserSession) -> bool:
     return True
 
 
-def forgot(email: str) -> None:
-    """Queue an email to `email`: a link to choose a new password, or that it has no account. It costs the same."""
+def request_reset(email: str) -> None:
+    """Email a reset link to an address, or that it has no account. Both cost the same work."""
     user = User.find(email)
     audit.record(user, AuditAction.RESET_REQUESTED)
     budget = budgets.budget_for(email, lets_in=True, is_reset=True)
@@ -69,7 +84,7 @@ def forgot(email: str) -> None:
 
 
 def send_reset(user: User) -> None:
-    """Queue the email with the link to choose a new password, on an administrator's word."""
+    """Email a reset link to the user, for an administrator."""
     audit.record(user, AuditAction.RESET_REQUESTED)
     outbox.enqueue(Email.RESET, user)
 
@@ -84,8 +99,7 @@ def reset(token: Token, password: str) -> bool:
     if not token.consume(**user.new_password(password), confirmed=True):
         return False
     if is_first_proof:
-        email_ownership.clear(user)
-        audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)
+        email_ownership.prove(user)
     sessions.revoke_all(user, reason=LogoutReason.PASSWORD_RESET)
     devices.forget_all(user)
     outbox.enqueue(Email.PASSWORD_CHANGED, user, event=audit.record(user, AuditAction.PASSWORD_RESET))
@@ -93,10 +107,15 @@ def reset(token: Token, password: str) -> bool:
 
 
 def check_new(password: str, *words: str | None) -> None:
-    """Raise ValueError, with a reason in words, if a new password won't do.
+    """Check length and strength of a new password; there are no rules on kinds of characters.
 
-    Length and guessability are all that counts: no rules on kinds of characters (NIST SP 800-63B-4, 3.1.1.2).
-    `words` are the person's own, which others would try first.
+    NIST SP 800-63B-4, 3.1.1.2.
+
+    Args:
+        words: words of the user's own, such as the username, which an attacker would try first.
+
+    Raises:
+        ValueError: the message says why the password is refused.
     """
     shortest = current_app.config["PASSWORD_MIN_LENGTH"]
     if len(password) < shortest:
@@ -110,8 +129,8 @@ def check_new(password: str, *words: str | None) -> None:
         raise ValueError(f"This would be guessed soon. {reason.rstrip('.')}.")
 
 
-def _warn(user: User | None) -> None:
-    """Tell the user of a confirmed account that its password is being guessed. Do the same work for any other login."""
+def _warn_of_guessing(user: User | None) -> None:
+    """Tell the user of a confirmed account that its password is being guessed. Any other login costs the same work."""
     if user and user.confirmed:
         outbox.enqueue(Email.PASSWORD_GUESSING, user)
     else:
@@ -119,18 +138,18 @@ def _warn(user: User | None) -> None:
 
 
 def _weakness(password: str, words: list[str]) -> str | None:
-    """Return in words why a password is easily guessed; None if it is not. It costs some milliseconds at most."""
-    from zxcvbn import zxcvbn  # 12 MiB of words, for who chooses a password
+    """Return why the password is easily guessed, or None if it is not. Scoring takes a few milliseconds."""
+    from zxcvbn import zxcvbn  # its word lists take 12 MiB, which most commands do not need
 
     scored = common_passwords.with_few_substitutions(password[:SCORED_LENGTH])
     with SCORING:
-        verdict = zxcvbn(scored, user_inputs=words)
-    if verdict["score"] >= 2:
+        result = zxcvbn(scored, user_inputs=words)
+    if result["score"] >= MIN_SCORE:
         return None
-    return verdict["feedback"]["warning"] or "Add another word or two. Uncommon words are better."
+    return result["feedback"]["warning"] or "Add another word or two. Uncommon words are better."
 
 
 def _parts(word: str) -> list[str]:
-    """The words in a name or an address: all of it, each part, and each part without its digits."""
+    """Split a name or an address: return all of it, each part, and each part without its digits."""
     parts = [word, *re.split(r"[^a-zA-Z0-9]+", word)]
     return [part for found in parts for part in {found, found.strip("0123456789")} if len(part) > 2]

@@ -113,7 +113,7 @@ def confirm(token: Token) -> bool:
 
 def confirm_by_code(user: User, code: str) -> bool:
     """Confirm the email address by the code of the newest email; return False if the code is wrong."""
-    challenge = _challenge(user)
+    challenge = EmailChallenge.newest(TokenPurpose.CONFIRM, user)
     if not challenge or not challenge.use(code) or not user.consume(TokenPurpose.CONFIRM, confirmed=True):
         audit.note_attempt(audit.Attempt.CODE_FAILED)
         return False
@@ -228,13 +228,6 @@ def _values(new: NewAccount) -> dict[str, ColumnElement[Any]]:
     return {column.name: literal(given[name], USERS.c[column.name].type) for name, column in columns.items()}
 
 
-def _challenge(user: User) -> EmailChallenge | None:
-    """Return the newest challenge by which this account can be confirmed."""
-    mine = (EmailChallenge.user_id == user.id, EmailChallenge.purpose == TokenPurpose.CONFIRM)
-    newest = db.session.scalar(select(EmailChallenge).where(*mine).order_by(EmailChallenge.asked_at.desc()).limit(1))
-    return newest if newest and newest.is_open else None
-
-
 def _send_email(user: User) -> None:
     """Enqueue the email with link and code; it repeats the code of the last email if that can still be entered.
 
@@ -244,12 +237,6 @@ def _send_email(user: User) -> None:
     budget = budgets.budget_for(user.email)
     if not budget:
         return
-    challenge = _challenge(user)
-    if not challenge:
-        challenge = EmailChallenge(
-            purpose=TokenPurpose.CONFIRM, email=user.email, user=user, state=user.state(TokenPurpose.CONFIRM)
-        )
-        db.session.add(challenge)
-        db.session.flush()
-    challenge.asked_at = clock.now()
+    earlier = EmailChallenge.newest(TokenPurpose.CONFIRM, user)
+    challenge = EmailChallenge.issue(TokenPurpose.CONFIRM, user, earlier)
     outbox.enqueue(Email.CONFIRM, user, claims={"challenge": challenge.id}, budget=budget)

@@ -1,11 +1,11 @@
 """“This wasn't me”: take an account back to what it was before a security event.
 
-Every email about such an event carries a link that is bound to it. The link is good for seven days and works once. It
-covers everything since its event, and what the session that caused the event had changed before.
+Every email about a security event carries a link that is bound to the event, works once and expires after seven days.
+It undoes everything since the event, and what the session that caused the event had changed before.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, exists, func, select, update
 
@@ -19,9 +19,9 @@ from app.security import audit, tokens
 from app.security.token_purposes import TokenPurpose
 
 LINK_LIFETIME = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
-PASSWORD_WITHIN = timedelta(hours=1)  # after the account was taken back; later, the user asks for a reset link
+PASSWORD_WINDOW = timedelta(hours=1)  # after the account was taken back; later, the user requests a reset link
 
-# What changed a credential, the email address, or the life of the account.
+# The events that changed a credential or the email address, or requested the deletion of the account.
 CHANGES = (
     AuditAction.DELETION_REQUESTED,
     AuditAction.EMAIL_CHANGED,
@@ -39,10 +39,12 @@ CHANGES = (
 
 @dataclass(frozen=True)
 class Link:
-    """What a valid link is about.
+    """A valid link.
 
-    `start`: the id of the first event that it undoes. `email`: the address that the account gets back.
-    `secured`: the event of its use; then it only sets the new password.
+    Attributes:
+        start: the id of the first event that the link undoes.
+        email: the address that the account gets back.
+        secured: the event of the link's use. After it, the link only sets the new password.
     """
 
     user: User
@@ -53,10 +55,11 @@ class Link:
 
 
 def find(token: str, everything: bool = False) -> Link | None:
-    """Return what this link is about, or None if it cannot be used.
+    """Return the link of a token, or None if it is invalid.
 
-    `everything`: undo every change of the last seven days that the same address was told of, not only what was changed
-    since the event and in its session.
+    Args:
+        everything: undo every change of the last seven days that was notified to the same address, not only changes
+            since the event and in its session.
     """
     resolved = tokens.resolve(token, TokenPurpose.SECURE_ACCOUNT)
     if not resolved:
@@ -73,56 +76,45 @@ def find(token: str, everything: bool = False) -> Link | None:
 
 
 def changes(link: Link) -> list[AuditEvent]:
-    """Return what taking the account back would undo, the latest first."""
+    """Return the changes that taking the account back undoes, the latest first."""
     mine = (AuditEvent.user_id == link.user.id, AuditEvent.id >= link.start, AuditEvent.action.in_(CHANGES))
     return list(db.session.scalars(select(AuditEvent).where(*mine).order_by(AuditEvent.id.desc())))
 
 
 def earlier_changes(link: Link) -> list[AuditEvent]:
-    """Return what it would undo besides with `everything`, the latest first."""
+    """Return the changes that `everything` undoes besides, the latest first."""
     mine = (*_can_be_undone(link.user, link.event), AuditEvent.id < link.start)
     return list(db.session.scalars(select(AuditEvent).where(*mine).order_by(AuditEvent.id.desc())))
 
 
-def take_back(link: Link) -> bool:
-    """Undo everything since the event; return False if another request was faster.
+def take_back(link: Link) -> Link | None:
+    """Undo everything since the event, and return the used link, which sets the new password.
 
-    The email address, the credentials and two-factor authentication are what they were before. All sessions are
-    revoked, devices forgotten, outstanding links void, and the password is removed. A deletion requested since then is
-    cancelled.
+    The email address, the credentials and two-factor authentication are restored, sessions, devices and outstanding
+    links revoked, and the password removed. A deletion requested since the event is cancelled.
+
+    Return None, and let the caller roll back, if the address is taken, another request was faster, or two-factor
+    authentication cannot be restored.
     """
-    user, event, start, lost = link.user, link.event, link.start, link.user.email
+    user, start, lost = link.user, link.start, link.user.email
     user.lock()
-    if link.email != user.email and registration.is_taken(link.email, user):
-        return False
-    if not rows_changed(
-        update(AuditEvent).where(AuditEvent.id == event.id, AuditEvent.link_revoked_at.is_(None)).values(_revoked())
-    ):
-        return False
+    if (link.email != lost and registration.is_taken(link.email, user)) or not _consume(link):
+        return None
     had_two_factor = two_factor.was_on(user, before=start)
-    if not user.confirmed:
-        email_ownership.clear(user)
-    if link.email != lost:  # the model would refuse an address of a domain that is no longer accepted
-        user.email = link.email
-    _void_email_changes(user, start)
-    _cancel_deletion(user, start)
-    credentials.roll_back(user, start)
-    two_factor.follow_factors(user)
+    _restore(link)
     if had_two_factor and user.confirmed and not two_factor.is_on(user):
-        return False  # a factor could not be restored: two-factor authentication never goes off by this
-    user.password_hash, user.password_version, user.confirmed = None, user.password_version + 1, True
-    rows_changed(update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id >= start).values(_revoked()))
-    sessions.revoke_all(user, reason=LogoutReason.ACCOUNT_SECURED)
-    devices.forget_all(user)
-    outbox.drop(user, since=start)
+        return None
+    _lock_out(user, start)
+    secured = _record(link, lost)
+    outbox.enqueue(Email.ACCOUNT_SECURED, user)
     if link.email != lost:
         signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=lost)
-    _record(user, event, lost)
-    return True
+        outbox.enqueue(Email.EMAIL_REMOVED, user, to=lost)
+    return Link(user, link.event, secured.id, user.email, secured)
 
 
 def choose_password(user: User, password: str) -> bool:
-    """Set the new password of an account that was just taken back; return False if another request was faster."""
+    """Set the new password of an account that was just taken back. Return False if another request was faster."""
     if not user.consume(TokenPurpose.RESET, User.password_hash.is_(None), **user.new_password(password)):
         return False
     audit.record(user, AuditAction.PASSWORD_RESET)
@@ -133,7 +125,7 @@ def _find_used(user: User, event: AuditEvent) -> Link | None:
     """Return the link if it has just taken the account back, and no password was chosen since."""
     used = select(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.ACCOUNT_SECURED)
     secured = db.session.scalar(used.order_by(AuditEvent.id.desc()).limit(1))
-    if not secured or secured.detail["event"] != event.id or not clock.is_within(secured.at, PASSWORD_WITHIN):
+    if not secured or secured.detail["event"] != event.id or not clock.is_within(secured.at, PASSWORD_WINDOW):
         return None
     is_open = secured.detail["version"] == user.password_version
     return Link(user, event, secured.id, user.email, secured) if is_open else None
@@ -142,13 +134,12 @@ def _find_used(user: User, event: AuditEvent) -> Link | None:
 def _start(user: User, event: AuditEvent, everything: bool) -> int:
     """Return the id of the first event to undo.
 
-    If the session that caused the event was not the owner's, neither was anything else that it changed. But two-factor
-    authentication that was on before the event stays on: a change before which it was off is undone only if the user
-    asks for `everything`, since a link may be opened by somebody who only reads the mailbox.
+    A session that caused the event and was not the user's made its earlier changes without the user, too. But
+    two-factor authentication that was on before the event stays on, since an attacker who only reads the user's email
+    could open the link: a change that turned it on is undone only with `everything`.
     """
-    candidates = db.session.scalars(
-        select(AuditEvent).where(*_can_be_undone(user, event)).order_by(AuditEvent.id)
-    ).all()
+    undoable = select(AuditEvent).where(*_can_be_undone(user, event)).order_by(AuditEvent.id)
+    candidates = db.session.scalars(undoable).all()
     if everything:
         return min([event.id, *(candidate.id for candidate in candidates)])
     was_on = two_factor.was_on(user, before=event.id)
@@ -160,49 +151,61 @@ def _start(user: User, event: AuditEvent, everything: bool) -> int:
 
 
 def _can_be_undone(user: User, event: AuditEvent) -> list[ColumnElement[bool]]:
-    """Return the conditions of the changes within the last week before this event that the same address was told of."""
+    """Return the conditions of the changes of the last seven days before `event` that were notified to its address."""
     changed = (EmailChange.user_id == user.id, EmailChange.event_id < event.id)
     newest = select(func.coalesce(func.max(EmailChange.event_id), 0)).where(*changed).scalar_subquery()
-    recent = (AuditEvent.at > clock.now() - LINK_LIFETIME, AuditEvent.link_revoked_at.is_(None))
     return [
         AuditEvent.user_id == user.id,
         AuditEvent.action.in_(CHANGES),
-        *recent,
+        AuditEvent.at > clock.now() - LINK_LIFETIME,
+        AuditEvent.link_revoked_at.is_(None),
         AuditEvent.id < event.id,
         AuditEvent.id > newest,
     ]
 
 
 def _email_before(user: User, start: int) -> str:
-    """Return the email address before the first change since then; the present one if there was no change."""
+    """Return the email address before the first change since `start`, or the present one if there was no change."""
     changed = (EmailChange.user_id == user.id, EmailChange.event_id >= start, EmailChange.released_at.is_(None))
     first = select(EmailChange.old_email).where(*changed).order_by(EmailChange.id).limit(1)
     return db.session.scalar(first) or user.email
 
 
-def _void_email_changes(user: User, start: int) -> None:
+def _consume(link: Link) -> bool:
+    unused = update(AuditEvent).where(AuditEvent.id == link.event.id, AuditEvent.link_revoked_at.is_(None))
+    return rows_changed(unused.values(link_revoked_at=clock.now())) == 1
+
+
+def _restore(link: Link) -> None:
+    """Restore the email address, the credentials and two-factor authentication, and cancel a requested deletion."""
+    user, start = link.user, link.start
+    if not user.confirmed:
+        email_ownership.clear(user)
+    if link.email != user.email:  # assigning it again could fail: the model checks its domain
+        user.email = link.email
     changed = update(EmailChange).where(EmailChange.user_id == user.id, EmailChange.event_id >= start)
     rows_changed(changed.values(released_at=clock.now()))
-
-
-def _cancel_deletion(user: User, start: int) -> None:
-    requested = (
-        AuditEvent.user_id == user.id,
-        AuditEvent.id >= start,
-        AuditEvent.action == AuditAction.DELETION_REQUESTED,
-    )
-    if db.session.scalar(select(exists().where(*requested))):
+    since = (AuditEvent.user_id == user.id, AuditEvent.id >= start)
+    if db.session.scalar(select(exists().where(*since, AuditEvent.action == AuditAction.DELETION_REQUESTED))):
         user.deletion_due_at = None
+    credentials.roll_back(user, start)
+    two_factor.follow_factors(user)
 
 
-def _record(user: User, event: AuditEvent, lost: str) -> None:
-    """Record the use of the link and notify the user, at the address that the account lost, too."""
-    changed = {"old": lost, "new": user.email} if lost != user.email else {}
-    audit.record(user, AuditAction.ACCOUNT_SECURED, event=event.id, version=user.password_version, **changed)
-    outbox.enqueue(Email.ACCOUNT_SECURED, user)
-    if changed:
-        outbox.enqueue(Email.EMAIL_REMOVED, user, to=lost)
+def _lock_out(user: User, start: int) -> None:
+    """Remove the password, and revoke sessions, devices and outstanding links."""
+    user.password_hash, user.password_version, user.confirmed = None, user.password_version + 1, True
+    since = update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id >= start)
+    rows_changed(since.values(link_revoked_at=clock.now()))
+    sessions.revoke_all(user, reason=LogoutReason.ACCOUNT_SECURED)
+    devices.forget_all(user)
+    outbox.drop(user, since=start)
 
 
-def _revoked() -> dict[str, datetime]:
-    return {"link_revoked_at": clock.now()}
+def _record(link: Link, lost: str) -> AuditEvent:
+    user = link.user
+    emails = {"old": lost, "new": user.email} if lost != user.email else {}
+    detail = {"event": link.event.id, "version": user.password_version, **emails}
+    secured = audit.record(user, AuditAction.ACCOUNT_SECURED, **detail)
+    db.session.flush()  # the event gets its id
+    return secured

@@ -179,8 +179,7 @@ def _take_over(owner: User, external: ExternalIdentity) -> User:
     """Give an unconfirmed account to the owner of its address; what another person may have left in it is removed."""
     if not owner.consume(TokenPurpose.CONFIRM, **owner.new_password(None), confirmed=True):
         raise registration.Taken
-    email_ownership.clear(owner)
-    audit.record(owner, AuditAction.EMAIL_OWNERSHIP_PROVED)
+    email_ownership.prove(owner)
     _add(owner, external)
     return owner
 

@@ -1,10 +1,10 @@
-# mypy: ignore-errors
-"""“This wasn't me”: the page that every email about the security of an account leads to."""
+"""“This wasn't me”: the page that every email about a security event leads to."""
 
 from flask import flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
 from wtforms import BooleanField
 
-from app.accounts import secure_account as rules
+from app.accounts import secure_account as service
 from app.auth.blueprint import bp
 from app.auth.forms import NewPasswordForm, form_page, new_password_field, password_again_field
 from app.extensions import db
@@ -18,25 +18,24 @@ class SecureAccountForm(NewPasswordForm):
 
 
 @bp.route("/secure-account/<token>", methods=["GET", "POST"])
-def secure_account(token):
-    link = rules.find(token, everything="everything" in request.form)
+def secure_account(token: str) -> ResponseReturnValue:
+    link = service.find(token, everything="everything" in request.form)
     if not link:
         return errors.invalid_link()
     form = SecureAccountForm(link.user)
     if not form.is_submitted():
         return _page(token, link, form)
-    if not link.secured and not rules.take_back(link):
+    used = link if link.secured else service.take_back(link)
+    if not used or (form.validate() and not service.choose_password(link.user, form.password.data)):
         db.session.rollback()
         return errors.invalid_link()
-    if form.validate() and not rules.choose_password(link.user, form.password.data):
-        return errors.invalid_link()
-    db.session.commit()  # whatever is wrong with the password, the account is taken back
+    db.session.commit()  # an invalid password does not keep the account from being taken back
     if form.errors:
-        return _page(token, rules.find(token), form)
+        return _page(token, used, form)
     flash("Your account is yours again, and your new password is set. Log in with it.", "success")
     return redirect(url_for("auth.login"))
 
 
-def _page(token, link, form):
-    context = {"changes": rules.changes(link), "earlier": rules.earlier_changes(link)}
+def _page(token: str, link: service.Link, form: SecureAccountForm) -> ResponseReturnValue:
+    context = {"changes": service.changes(link), "earlier": service.earlier_changes(link)}
     return form_page("auth/secure_account.html", form, token=token, link=link, **context)

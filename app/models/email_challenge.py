@@ -1,13 +1,14 @@
-"""A code that goes to an address by email and is typed where it was asked for. It stands in no table."""
+"""A challenge to enter the code that was emailed to an address. No table holds the code: it is derived from the row."""
 
 import secrets
 from datetime import datetime, timedelta
+from typing import Optional
 
-from sqlalchemy import ForeignKey, String, update
+from sqlalchemy import ForeignKey, String, select, update
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from app import clock
-from app.extensions import Model, rows_changed
+from app.extensions import Model, db, rows_changed
 from app.models.logins import email_key
 from app.models.user import User
 from app.security import signing
@@ -22,52 +23,70 @@ class EmailChallenge(Model):
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
     purpose: Mapped[str] = mapped_column(String(32))  # a TokenPurpose
-    email: Mapped[str] = mapped_column(String(254))  # as it was typed, whether or not it has an account
+    email: Mapped[str] = mapped_column(String(254))  # as entered, whether or not it has an account
     email_key: Mapped[str] = mapped_column(String(254), default="", server_default="", index=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    state: Mapped[str | None] = mapped_column(String(22))  # of the account when it was asked for
+    state: Mapped[str | None] = mapped_column(String(22))  # User.state() when the code was requested
     asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
-    sent_at: Mapped[datetime | None]  # when its email was written: the code is as old as that
+    sent_at: Mapped[datetime | None]  # when the email was rendered; the code's lifetime starts anew
     attempts: Mapped[int] = mapped_column(default=0)
     used_at: Mapped[datetime | None]
 
-    user: Mapped[User | None] = relationship(lazy="joined")  # the same work for nobody
+    user: Mapped[User | None] = relationship(lazy="joined")  # one query, with or without an account
 
     @validates("email")
     def _derive_email_key(self, _: str, email: str) -> str:
         self.email_key = email_key(email)
         return email
 
+    @classmethod
+    def newest(cls, purpose: TokenPurpose, user: User) -> Optional["EmailChallenge"]:
+        """Return the challenge that the user requested last."""
+        mine = select(cls).where(cls.user_id == user.id, cls.purpose == purpose)
+        return db.session.scalar(mine.order_by(cls.asked_at.desc()).limit(1))
+
+    @classmethod
+    def issue(cls, purpose: TokenPurpose, user: User, earlier: Optional["EmailChallenge"] = None) -> "EmailChallenge":
+        """Return a challenge to email now: `earlier`, with the same code, while it is open; otherwise a new one."""
+        challenge = earlier if earlier and earlier.is_open else None
+        if challenge is None:
+            challenge = cls(purpose=purpose, email=user.email, user=user, state=user.state(purpose))
+            db.session.add(challenge)
+            db.session.flush()
+        challenge.asked_at = clock.now()
+        return challenge
+
     @property
     def code(self) -> str:
-        """The code, derived from id and state: whoever writes the email, whenever, writes the same one."""
-        return signing.code(self.purpose, self._about)
+        """The code, the same in every email about this challenge."""
+        return signing.code(self.purpose, self._subject)
 
     @property
     def can_be_tried(self) -> bool:
-        """Say whether a code can still be typed: not used, not too often, not too late. It is the same for nobody."""
+        """Whether attempts are left and the code has neither expired nor been used. The same without an account."""
         began = max(self.asked_at, self.sent_at or self.asked_at)
         is_young = clock.is_within(began, timedelta(seconds=TokenPurpose(self.purpose).lifetime))
         return self.used_at is None and self.attempts < MAX_ATTEMPTS and is_young
 
     @property
     def is_open(self) -> bool:
-        """Say whether the code can still be used: it can be tried, and the account is as it was."""
+        """Whether the right code would be accepted: it can be tried, and the account has not changed since."""
         return self.can_be_tried and (self.user is None or self.state == self.user.state(TokenPurpose(self.purpose)))
 
     @property
-    def _about(self) -> str:
+    def _subject(self) -> str:
         return f"{self.id} {self.state}"
 
     def use(self, code: str) -> bool:
-        """Count a try, and say whether it was the right code. Of many at once five are looked at, and one is good."""
+        """Count an attempt, and return whether it was the right code, which works once.
+
+        Conditional UPDATEs bound the attempts and the uses of concurrent requests.
+        """
         if not self.can_be_tried:
             return False
-        is_right = signing.is_code(self.purpose, self._about, code) and self.is_open  # the same work for nobody
-        mine = update(EmailChallenge).where(EmailChallenge.id == self.id, EmailChallenge.used_at.is_(None))
-        counted = rows_changed(
-            mine.where(EmailChallenge.attempts < MAX_ATTEMPTS).values(attempts=EmailChallenge.attempts + 1)
-        )
-        if not counted or self.user is None or not is_right:
+        is_right = signing.is_code(self.purpose, self._subject, code) and self.is_open  # the same without an account
+        unused = update(EmailChallenge).where(EmailChallenge.id == self.id, EmailChallenge.used_at.is_(None))
+        attempt = unused.where(EmailChallenge.attempts < MAX_ATTEMPTS).values(attempts=EmailChallenge.attempts + 1)
+        if not rows_changed(attempt) or self.user is None or not is_right:
             return False
-        return rows_changed(mine.values(used_at=clock.now())) == 1
+        return rows_changed(unused.values(used_at=clock.now())) == 1
