@@ -84,12 +84,12 @@ HOMES = {  # of libraries: who may import them
     "flask_limiter": set(),
     "random": set(),  # secrets come from `secrets`
     "limits": {f"app.security.rate_limits{name}" for name in ("", ".counters", ".policies", ".report", ".storage")},
-    "pyotp": {"app.accounts.two_factor"},
+    "pyotp": {"app.accounts.authenticators"},
     "segno": {"app.auth.two_factor"},
     "smtplib": {"app.email.delivery", "app.cli.doctor_services"},
     "ssl": {"app.email.delivery", "app.cli.doctor_services"},
-    "webauthn": {"app.accounts.passkeys"},
-    "werkzeug.security": {"app.security.hashing"},
+    "webauthn": {"app.accounts.passkey_ceremonies"},
+    "werkzeug.security": {"app.security.hashing", "app.models.recovery_code"},
     "ua_parser": {"app.security.user_agents"},
     "zxcvbn": {"app.accounts.passwords"},
 }

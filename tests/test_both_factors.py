@@ -83,8 +83,8 @@ def test_the_proof_is_good_for_one_change(member, phone, clock):
     assert member.post("/auth/recovery-codes").status_code == 403
     assert member.post("/auth/two-factor/off").status_code == 403
     prove(member, phone, clock)
-    assert member.post("/auth/two-factor/off").status_code == 302
-    assert member.post(f"/auth/passkeys/{handle()}/remove").status_code == 403
+    assert member.post(f"/auth/passkeys/{handle()}/remove").status_code == 302
+    assert member.post("/auth/two-factor/off").status_code == 403
 
 
 def test_asking_for_another_address_uses_the_proof_up(member, phone, clock):

@@ -80,7 +80,7 @@ def visitor(request):
 @pytest.fixture
 def walk(app, visitor, monkeypatch):
     monkeypatch.setattr(two_factor_codes, "MAX_ATTEMPTS", 10**6)
-    monkeypatch.setattr(two_factor_codes, "MOST", 10**6)
+    monkeypatch.setattr(two_factor_codes, "MAX_FAILURES", 10**6)
     monkeypatch.setattr(email_challenge, "MAX_ATTEMPTS", 10**6)
     walk = Walk(app, visitor)
     walk.begin()

@@ -462,7 +462,7 @@ EXEMPT = {
     "auth.revoke_other_devices": "it ends sessions of one's own",
     "auth.untrust_device": "it ends what is one's own",
     **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs reauthentication"),
-    **dict.fromkeys(["auth.two_factor", "auth.turn_off", "auth.renew_codes"], "it needs reauthentication"),
+    **dict.fromkeys(["auth.two_factor", "auth.remove_authenticator", "auth.renew_codes"], "it needs reauthentication"),
     **dict.fromkeys(["auth.add_passkey", "auth.passkey", "auth.remove_passkey"], "it needs reauthentication"),
     "auth.remove_password": "it needs reauthentication",
     "auth.cancel_deletion": "it changes one's own account, and no more than a word of it",

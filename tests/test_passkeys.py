@@ -1,4 +1,4 @@
-"""Passkeys: added, used, renamed, removed; and all that is none."""
+"""Passkeys: added, used to log in and as two factors, renamed, removed; and forged answers, which are refused."""
 
 import json
 import re
@@ -6,18 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import event, func, select
-from support.authenticators import codes_on
+from support.authenticators import Phone, codes_on, key_on, set_up
+from support.authenticators import prove as prove_by_code
 from support.clients import JSON, PASSWORD
 from support.passkeys import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Key, raw, text
 from test_passwords import history, is_logged_in, notes, told
 
+from app.accounts import two_factor
 from app.extensions import db
-from app.models import Passkey, PasskeyChallenge, User, UserSession
+from app.models import Passkey, PasskeyChallenge, PasskeyRequirement, RecoveryCode, User, UserSession
 
 PAGE, LOGIN = "/auth/passkeys", "/auth/login"
 MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/log_in"
 STEP, USE_AS_STEP = "/auth/two-factor/verify", "/auth/passkeys/request-options/two_factor"
 USE_AGAIN = "/auth/passkeys/request-options/reauthentication"
+REQUIRE, SETTINGS = "/auth/two-factor/require-passkey", "/auth/two-factor"
 REFUSED = "That passkey did not log you in. Try again, or log in another way."
 FAILED = "That did not work, or took longer than five minutes. Try again."
 SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
@@ -39,9 +42,14 @@ def member(client, ada, key):
     return client
 
 
+@pytest.fixture
+def codes(member):
+    """Ada requires a passkey after her password: the recovery codes that she got."""
+    return codes_on(member.post(REQUIRE))
+
+
 def is_added(answer):
-    """An account's first passkey, with its recovery codes, or another one."""
-    return "Your recovery codes" in answer.text if answer.status_code == 200 else answer.location == PAGE
+    return answer.location == PAGE
 
 
 def asked(browser, address=USE):
@@ -86,37 +94,36 @@ def page_of(browser):
 # Adding one
 
 
-def test_the_first_one_brings_recovery_codes_and_other_browsers_are_out_and_the_owner_is_told(
-    client, another_client, ada, key, outbox
-):
+def test_adding_a_passkey_changes_nothing_else_and_the_user_is_told(client, another_client, ada, key, outbox):
     client.log_in(ada)
     another_client.log_in(ada)
     copied = client.get_cookie("session").value
-    page = add(client, key)
-    assert notes(page) == ["My phone is a passkey of yours now. Your other browsers were logged out."]
-    assert len(codes_on(page)) == 10
+    assert is_added(add(client, key))
     page = client.get(PAGE)
+    assert notes(page) == ["The passkey My phone was added. You can log in with it."]
     assert "<strong>My phone</strong>" in page.text
     assert "never used" in page.text
-    assert told(another_client) == ["You were logged out because the account's two-factor authentication was changed."]
+    assert is_logged_in(another_client), "no other session ends"
+    assert not two_factor.is_on(db.session.get(User, ada.id, populate_existing=True))
+    assert db.session.scalars(select(RecoveryCode)).all() == []
+    assert outbox()[-1].subject == "A passkey was added to your account"
+    assert "This wasn't me:" in outbox()[-1].body
+    assert history()[-1] == "passkey_added"
+    assert "1 passkey<" in client.get("/account").text
+    assert client.application.test_client().log_in(ada).location == "/", "the password still logs in alone"
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client), "a copy of the cookie is worth nothing"
-    assert outbox()[-1].subject == "Logging in takes two-factor authentication now"
-    assert "A passkey was added to your account" in outbox()[-1].body
-    assert history()[-1] == "two_factor_on"
-    assert "1 passkey<" in client.get("/account").text
 
 
-def test_another_one_brings_no_codes_and_an_email_of_its_own(member, key, outbox):
+def test_with_two_factor_on_adding_a_passkey_takes_both_factors_and_logs_nobody_out(member, another_client, key, codes):
+    log_in(another_client, key)
+    assert member.post(MAKE, headers=JSON).status_code == 403
+    assert add(member, Key(), options=asked(another_client) | {"user": {"id": "eA"}}).status_code == 403
     prove(member, key)
-    copied = member.get_cookie("session").value
-    page = member.get(add(member, Key(), name="My laptop").location)
-    assert notes(page) == ["My laptop is a passkey of yours now. Your other browsers were logged out."]
-    assert "Your recovery codes" not in page.text
-    assert outbox()[-1].subject == "A passkey was added to your account"
-    thief = member.application.test_client()
-    thief.set_cookie("session", copied)
-    assert not is_logged_in(thief)
+    page = add(member, Key(), name="My laptop")
+    assert is_added(page)
+    assert is_logged_in(another_client)
+    assert len(db.session.scalars(select(RecoveryCode)).all()) == 10, "the codes of before are still good"
 
 
 def test_what_a_browser_is_to_make(client, ada, bob):
@@ -202,7 +209,7 @@ def test_a_passkey_that_somebody_has_is_taken(member, another_client, bob, key):
     another_client.log_in(bob)
     prove(member, key)
     page = add(another_client, key)
-    assert (page.status_code, notes(page)[-1]) == (422, "This passkey is in use already. Make another one.")
+    assert (page.status_code, notes(page)[-1]) == (422, "This passkey is already in use. Create another one.")
     page = add(member, key)
     assert page.status_code == 422
     assert only().user.username == "ada"
@@ -216,7 +223,7 @@ def test_a_passkey_that_somebody_can_have_restored_is_taken(member, another_clie
     prove(member, key)
     assert member.post(f"/auth/passkeys/{only().handle}/remove").status_code == 302
     page = add(another_client, key)
-    assert (page.status_code, notes(page)[-1]) == (422, "This passkey is in use already. Make another one.")
+    assert (page.status_code, notes(page)[-1]) == (422, "This passkey is already in use. Create another one.")
     assert db.session.scalars(select(Passkey)).all() == []
 
 
@@ -231,9 +238,8 @@ def test_of_ten_who_add_one_passkey_at_once_one_has_it(app, ada, key):
 
     with ThreadPoolExecutor(10) as pool:
         found = list(pool.map(send, browsers, answers))
-    assert found.count(200) == 1
-    assert set(found) <= {200, 302, 422}, "who comes later finds it taken, or is logged out"
-    assert history().count("two_factor_on") == 1
+    assert sorted(found) == [302] + [422] * 9
+    assert history().count("passkey_added") == 1
     assert only().user_id == ada.id
 
 
@@ -249,7 +255,7 @@ def test_an_account_has_twenty_at_most(member, key):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "Write what you call it."),
+        ("", "Enter a name."),
         ("x" * 65, "Use at most 64 characters."),
         ("a\nb", "This has a character"),
         ("a\0b", "This has a character"),
@@ -414,12 +420,12 @@ def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada,
     db.session.add(challenge)
     db.session.commit()
     asked = challenge.id
-    assert not PasskeyChallenge.use(asked, "two_factor", "hers", ada)
-    assert not PasskeyChallenge.use(asked, "reauthentication", "his", ada)
-    assert not PasskeyChallenge.use(asked, "reauthentication", "hers", bob)
-    assert not PasskeyChallenge.use(asked, "reauthentication", "hers", None)
-    assert PasskeyChallenge.use(asked, "reauthentication", "hers", ada)
-    assert not PasskeyChallenge.use(asked, "reauthentication", "hers", ada)
+    assert not PasskeyChallenge.consume(asked, "two_factor", "hers", ada)
+    assert not PasskeyChallenge.consume(asked, "reauthentication", "his", ada)
+    assert not PasskeyChallenge.consume(asked, "reauthentication", "hers", bob)
+    assert not PasskeyChallenge.consume(asked, "reauthentication", "hers", None)
+    assert PasskeyChallenge.consume(asked, "reauthentication", "hers", ada)
+    assert not PasskeyChallenge.consume(asked, "reauthentication", "hers", ada)
 
 
 def test_two_tabs_of_one_browser_can_each_be_used(member, another_client, key):
@@ -575,7 +581,9 @@ def test_an_authenticator_attachment_that_is_not_known_counts_as_none(client, an
 
 
 @pytest.mark.parametrize("handle", [b"", None])
-def test_without_a_user_handle_a_passkey_is_taken_where_the_account_is_known(member, another_client, ada, key, handle):
+def test_without_a_user_handle_a_passkey_is_accepted_where_the_account_is_known(
+    member, another_client, ada, key, codes, handle
+):
     another_client.log_in(ada)
     assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, handle=handle).location == "/"
     assert log_in(member, key, asked(member, USE_AGAIN), "/auth/reauthenticate", handle=handle).status_code == 302
@@ -664,7 +672,7 @@ def test_origin_and_host_are_those_of_public_url(client, ada, settings, origin, 
     post(LOGIN, login="ada", password=PASSWORD)
     options = post(MAKE).json
     assert options["rp"]["id"] == host
-    assert post(PAGE, name="x", credential=key.create(options)).status_code == 200
+    assert post(PAGE, name="x", credential=key.create(options)).status_code == 302
     post("/auth/logout")
     assert post(LOGIN, credential=key.get(post(USE).json, origin=f"{origin}1")).status_code == 422
     assert post(LOGIN, credential=key.get(post(USE).json)).status_code == 302
@@ -677,7 +685,7 @@ def test_one_is_renamed(member):
     own = page_of(member)
     assert 'value="My phone"' in member.get(own).text
     page = member.post(own, data={"name": "  Work laptop "}, follow_redirects=True)
-    assert notes(page)[-1:] == ["It is called Work laptop now."]
+    assert notes(page)[-1:] == ["The passkey is now called Work laptop."]
     assert "<strong>Work laptop</strong>" in page.text
     assert member.post(own, data={"name": ""}).status_code == 422
     assert history()[-1] == "passkey_renamed"
@@ -690,11 +698,13 @@ def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member,
     prove(member, key)
     page = member.post(f"{own}/remove", follow_redirects=True)
     assert notes(page)[-1:] == ["My phone is removed. Your other devices were logged out."]
-    assert told(another_client) == ["You were logged out because the account's two-factor authentication was changed."]
+    assert told(another_client) == [
+        "You were logged out because a passkey of the account was removed on another device."
+    ]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client)
-    assert outbox()[-1].subject == "two-factor authentication was removed from your account"
-    assert history()[-1] == "two_factor_off"
+    assert outbox()[-1].subject == "A passkey was removed from your account"
+    assert history()[-1] == "passkey_removed"
     assert member.get(own).status_code == member.post(f"{own}/remove").status_code == 404
     assert refused(log_in(another_client, key))
 
@@ -716,7 +726,7 @@ def test_one_that_is_kept_in_more_than_one_place_is_marked(client, ada):
     client.log_in(ada)
     add(client, Key(flags=SYNCED))
     assert "synced" in client.get(PAGE).text
-    assert "It is kept in more than one place" in client.get(page_of(client)).text
+    assert "It is synced between your devices." in client.get(page_of(client)).text
 
 
 def test_no_page_shows_what_an_account_is_called_by_passkeys(member, ada):
@@ -748,10 +758,10 @@ def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member
     member.post("/auth/remove-password")
     prove(member, key)
     member.post(f"{page_of(member)}/remove")
-    assert "Until you have a passkey, you log in by a link that we mail to" in member.get(PAGE).text
+    assert "Until you have a passkey, you log in with a link that we email to" in member.get(PAGE).text
     assert refused(log_in(another_client, key))
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    assert another_client.get(outbox.link()).location == "/", "no two-factor authentication is left"
+    assert another_client.get(outbox.link()).location == "/"
     assert is_added(add(another_client, Key()))
 
 
@@ -779,7 +789,7 @@ def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, an
 # As two-factor authentication
 
 
-def test_after_the_password_a_passkey_is_asked_for(member, another_client, ada, key):
+def test_a_required_passkey_is_asked_for_after_the_password(member, another_client, ada, key, codes):
     assert another_client.log_in(ada, remember_me="y").location == STEP
     page = another_client.get(STEP)
     assert "Use a passkey of your account." in page.text
@@ -792,7 +802,7 @@ def test_after_the_password_a_passkey_is_asked_for(member, another_client, ada, 
     assert (newest.method, newest.remembered) == ("password", True)
 
 
-def test_at_two_factor_no_other_passkey_counts(member, another_client, ada, bob, key, clock):
+def test_at_two_factor_no_other_passkey_counts(member, another_client, ada, bob, key, codes):
     bob.confirmed = True
     db.session.commit()
     bobs, browser = Key(), member.application.test_client()
@@ -802,7 +812,7 @@ def test_at_two_factor_no_other_passkey_counts(member, another_client, ada, bob,
     def fails(page):
         return (page.status_code, notes(page)[-1]) == (
             422,
-            "That passkey was not taken. Try again, or do the step another way.",
+            "That passkey was not accepted. Try again, or use a code.",
         )
 
     another_client.log_in(ada)
@@ -821,9 +831,7 @@ def test_without_a_first_step_none_is_asked_for(member, another_client, key):
     assert log_in(another_client, key, asked(another_client), STEP).location == LOGIN
 
 
-def test_a_recovery_code_does_instead_and_a_trusted_browser_is_spared(client, another_client, ada, key):
-    client.log_in(ada)
-    codes = codes_on(add(client, key))
+def test_a_recovery_code_replaces_a_required_passkey_and_a_trusted_device_needs_none(another_client, ada, key, codes):
     another_client.log_in(ada)
     assert another_client.post(STEP, data={"recovery_code": codes[0]}).location == "/"
     another_client.post("/auth/logout")
@@ -834,7 +842,7 @@ def test_a_recovery_code_does_instead_and_a_trusted_browser_is_spared(client, an
     assert another_client.log_in(ada).location == "/"
 
 
-def test_a_mailed_link_takes_two_factor_too(member, another_client, key, outbox):
+def test_an_emailed_link_takes_a_required_passkey_too(member, another_client, key, codes, outbox):
     prove(member, key)
     member.post("/auth/remove-password")
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
@@ -888,9 +896,8 @@ def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_clie
     assert prove(key, asked(member, USE_AGAIN)).location == PAGE
 
 
-def test_a_password_alone_does_not(client, ada, key, clock):
-    client.log_in(ada)
-    codes = codes_on(add(client, key))
+def test_with_a_required_passkey_the_password_alone_is_no_reauthentication(member, key, codes, clock):
+    client = member
     clock.move(minutes=16)
     assert "Recovery code" in client.get("/auth/reauthenticate").text
     assert client.post("/auth/reauthenticate", data={"password": PASSWORD}).status_code == 422
@@ -898,9 +905,117 @@ def test_a_password_alone_does_not(client, ada, key, clock):
     assert client.post("/auth/reauthenticate", data=proof).status_code == 302
 
 
-@pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}])
-def test_where_everybody_must_have_two_factor_a_passkey_is_one(client, ada, key):
+# Required after the password
+
+
+def two_factor_is_on():
+    db.session.expire_all()
+    return [two_factor.is_on(user) for user in db.session.scalars(select(User))] == [True]
+
+
+def test_requiring_a_passkey_turns_two_factor_on_with_recovery_codes(member, another_client, ada, key, outbox):
+    another_client.log_in(ada)
+    copied = member.get_cookie("session").value
+    assert "Require a passkey after your password" in member.get(SETTINGS).text
+    page = member.post(REQUIRE)
+    assert notes(page) == ["A passkey is now required after your password. Your other devices were logged out."]
+    assert len(set(codes_on(page))) == 10
+    assert two_factor_is_on()
+    assert told(another_client) == ["You were logged out because the account's two-factor authentication was changed."]
+    another_client.set_cookie("session", copied)
+    assert not is_logged_in(another_client)
+    assert outbox()[-1].subject == "Two-factor authentication is on"
+    assert history()[-1] == "two_factor_on"
+    assert another_client.log_in(ada).location == STEP
+
+
+def test_a_passkey_can_be_required_once_there_is_one(client, ada):
     client.log_in(ada)
-    assert client.get("/").location == "/auth/two-factor"
+    assert "Add a passkey</a> first" in client.get(SETTINGS).text
+    assert REQUIRE not in client.get(SETTINGS).text
+    assert client.get(REQUIRE).status_code == 200
+    assert client.post(REQUIRE).location == SETTINGS
+    assert not two_factor_is_on()
+
+
+def test_requiring_a_passkey_twice_changes_nothing(member, key, codes):
+    prove(member, key)
+    assert member.post(REQUIRE).location == SETTINGS
+    assert history().count("two_factor_on") == 1
+
+
+def test_a_required_passkey_that_logs_in_needs_no_other_factor(member, another_client, key, codes):
+    assert log_in(another_client, key).location == "/"
+
+
+def test_turning_the_requirement_off_takes_both_factors(member, another_client, ada, key, codes, outbox):
+    assert member.post(f"{REQUIRE}/off").status_code == 403
+    prove(member, key)
+    assert "Stop requiring a passkey?" in member.get(f"{REQUIRE}/off").text
+    assert member.post(f"{REQUIRE}/off").location == SETTINGS
+    assert not two_factor_is_on()
+    assert db.session.scalars(select(RecoveryCode)).all() == []
+    assert outbox()[-1].subject == "Two-factor authentication is off"
+    assert another_client.log_in(ada).location == "/"
+    assert log_in(another_client, key).location == "/"
+
+
+def test_removing_the_last_passkey_ends_its_requirement(member, another_client, ada, key, codes, outbox):
+    prove(member, key)
+    second = Key()
+    assert is_added(add(member, second))
+    for device in (second, key):
+        assert two_factor_is_on()
+        own = page_of(member)
+        prove(member, key)
+        said = member.get(f"{own}/remove").text
+        assert ("It is your last passkey" in said) is (device is key)
+        member.post(f"{own}/remove")
+    assert not two_factor_is_on()
+    assert [email.subject for email in outbox()[-2:]] == [
+        "A passkey was removed from your account",
+        "Two-factor authentication is off",
+    ]
+    assert another_client.log_in(ada).location == "/"
+
+
+def test_a_passkey_from_before_satisfies_an_authenticator_apps_two_factor(member, another_client, ada, key, clock):
+    set_up(member, clock)
+    assert another_client.log_in(ada).location == STEP
+    assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
+    prove(member, key)
+    assert member.post("/auth/two-factor/off").location == SETTINGS
+    assert not two_factor_is_on(), "a passkey that is not required does not keep two-factor on"
+
+
+def test_with_an_app_removing_the_last_passkey_leaves_two_factor_on(member, key, codes, clock):
+    prove(member, key)
+    phone = Phone(key_on(member.get(SETTINGS)), clock)
+    assert member.post(SETTINGS, data={"code": phone.code()}).location == "/account", "no new recovery codes"
+    prove(member, key)
+    member.post(f"{page_of(member)}/remove")
+    assert two_factor_is_on()
+    assert db.session.scalars(select(PasskeyRequirement)).all() == []
+    assert len(db.session.scalars(select(RecoveryCode)).all()) == 10
+
+
+def test_adding_a_passkey_leaves_trusted_devices_trusted(client, another_client, ada, phone, key):
+    for browser in (client, another_client):
+        browser.log_in(ada)
+        browser.post(STEP, data={"code": phone.code(), "trust": "y"})
+        phone.clock.move(minutes=1)
+    prove_by_code(client, phone)
     assert is_added(add(client, key))
+    another_client.post("/auth/logout")
+    assert another_client.log_in(ada).location == "/"
+
+
+@pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}])
+def test_where_two_factor_is_mandatory_a_passkey_is_one_click_from_it(client, ada, key):
+    client.log_in(ada)
+    assert client.get("/").location == SETTINGS
+    assert add(client, key).location == SETTINGS
+    assert client.get("/").location == SETTINGS, "the password alone would still log in"
+    assert REQUIRE in client.get(SETTINGS).text
+    assert codes_on(client.post(REQUIRE))
     assert client.get("/").status_code == 200

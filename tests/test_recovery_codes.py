@@ -1,10 +1,12 @@
 """Recovery codes: shown once, good once each, counted."""
 
+import hashlib
+import re
 from urllib.parse import unquote
 
 from sqlalchemy import select
 from support.authenticators import codes_on, prove
-from test_passwords import beside, history, is_logged_in
+from test_passwords import NEW, beside, choose, history, is_logged_in
 
 from app.extensions import db
 from app.models import RecoveryCode
@@ -21,7 +23,7 @@ def use(client, user, code):
 def test_each_works_once(client, another_client, ada, phone):
     client.log_in(ada)
     another_client.log_in(ada)
-    assert {len(code.replace("-", "")) for code in phone.codes} == {24}
+    assert {len(code.replace("-", "")) for code in phone.codes} == {10}
     typed = phone.codes[3].lower().replace("-", " ")
     assert client.post(STEP, data={"recovery_code": typed}).location == "/"
     refused = another_client.post(STEP, data={"recovery_code": typed})
@@ -29,6 +31,41 @@ def test_each_works_once(client, another_client, ada, phone):
     assert another_client.post(STEP, data={"code": phone.codes[4]}).location == "/", "in whichever field"
     assert is_logged_in(another_client)
     assert history().count("two_factor_used") == 2
+
+
+def test_a_recovery_code_has_two_groups_of_five_characters(phone):
+    assert all(re.fullmatch(r"[A-Z2-7]{5}-[A-Z2-7]{5}", code) for code in phone.codes)
+
+
+def test_recovery_codes_are_hashed_each_with_a_salt_of_its_own(app, phone):
+    hashes = [row.hash for row in db.session.scalars(select(RecoveryCode))]
+    assert len({hashed.split("$")[1] for hashed in hashes}) == 10
+    assert {hashed.split("$")[0] for hashed in hashes} == {"scrypt:1024:8:1"}
+
+
+def test_recovery_codes_of_24_characters_made_by_an_earlier_version_work(client, another_client, ada, phone):
+    code = "ABCDEFGHIJKLMNOPQRSTUVWX"
+    db.session.add(RecoveryCode(user_id=ada.id, hash=hashlib.sha256(code.encode()).hexdigest()))
+    db.session.commit()
+    assert use(client, ada, f"{code[:4]}-{code[4:].lower()}").location == "/"
+    assert use(another_client, ada, code).status_code == 422
+
+
+def test_after_a_hundred_wrong_recovery_codes_none_is_checked_until_the_password_changes(
+    client, another_client, ada, phone, outbox
+):
+    for network in range(10):
+        client.environ_base["REMOTE_ADDR"] = f"192.0.2.{network}"
+        client.log_in(ada)
+        answers = [client.post(STEP, data={"recovery_code": "AAAAA-AAAAA"}) for _ in range(10)]
+        assert all("not right" in beside("recovery_code", answer) for answer in answers)
+    stopped = client.post(STEP, data={"recovery_code": phone.codes[0]})
+    assert "Too many recovery codes were tried" in beside("recovery_code", stopped)
+    another_client.log_in(ada)
+    another_client.post("/auth/reset", data={"email": ada.email})
+    choose(another_client, outbox.link())
+    another_client.log_in(ada, NEW)
+    assert another_client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
 
 
 def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, outbox):
@@ -43,7 +80,7 @@ def test_how_many_are_left_is_shown_and_told_when_they_are_few(app, ada, phone, 
     assert few == ["You have 3 recovery codes left"]
     locked_out = app.test_client()
     page = locked_out.get(locked_out.log_in(ada).location)
-    assert "Your recovery codes are used up. Write to those who run this site" in page.text
+    assert "Your recovery codes are used up. Ask the administrators of this site" in page.text
     assert 'name="recovery_code"' not in page.text
 
 

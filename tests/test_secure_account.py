@@ -11,8 +11,10 @@ from support.clients import PASSWORD
 
 from app.accounts import (
     account_deletion,
+    authenticators,
     credentials,
     email_ownership,
+    passkeys,
     passwords,
     recovery_codes,
     secure_account,
@@ -31,6 +33,7 @@ from app.models import (
     Identity,
     OutboxEmail,
     Passkey,
+    PasskeyRequirement,
     RecoveryCode,
     RemovedCredential,
     User,
@@ -87,7 +90,7 @@ def state(user):
     db.session.expire_all()
     found = {
         model.__name__: {row.id for row in db.session.scalars(select(model).where(model.user_id == user.id))}
-        for model in (Authenticator, Identity, Passkey, RecoveryCode)
+        for model in (Authenticator, Identity, Passkey, PasskeyRequirement, RecoveryCode)
     }
     return found | {"email": user.email, "on": two_factor.is_on(user), "deletion": user.deletion_due_at}
 
@@ -104,18 +107,30 @@ def take_back(event, password=NEW, everything=False):
 
 
 def add_app(user, session):
-    secret = two_factor.new_secret()
+    secret = authenticators.new_secret()
     factor = Authenticator(user_id=user.id, secret=signing.encrypt("authenticator", secret))
-    assert two_factor.add(user, "authenticator", factor, session) is not None
+    assert two_factor.add(user, factor, session) is not None
 
 
 def remove_passkeys(user, session):
     for key in db.session.scalars(select(Passkey).where(Passkey.user_id == user.id)).all():
-        assert two_factor.remove(user, "passkey", key, session)
+        assert passkeys.remove(key, session)
 
 
 def add_passkey(user, session):
-    assert two_factor.add(user, "passkey", passkey_of(user, "thief's"), session, email=Email.PASSKEY_ADDED) is not None
+    passkeys.add(user, passkey_of(user, "thief's"))
+
+
+def require_passkey(user, session):
+    """Turn two-factor authentication on, with a passkey of one's own if there is none."""
+    if not two_factor.passkey_requirement(user):
+        if "passkey" not in two_factor.methods(user):
+            add_passkey(user, session)
+        assert two_factor.require_passkey(user, session) is not None
+
+
+def stop_requiring_passkey(user, session):
+    two_factor.stop_requiring_passkey(user, session)
 
 
 def renew_codes(user, session):
@@ -149,7 +164,11 @@ STEPS = [add_app, remove_passkeys, renew_codes, link_identity, ask_for_deletion]
 def owner_with_passkey(name):
     user = person(name)
     db.session.add_all(
-        [passkey_of(user), Identity(user_id=user.id, provider="mine", issuer="https://mine", subject=name)]
+        [
+            passkey_of(user),
+            PasskeyRequirement(user_id=user.id),
+            Identity(user_id=user.id, provider="mine", issuer="https://mine", subject=name),
+        ]
     )
     user.two_factor_enabled_at = user.created_at
     db.session.add_all(RecoveryCode(user_id=user.id, hash=f"{number:064}") for number in range(10))
@@ -196,7 +215,7 @@ def test_it_does_so_in_every_order_of_three(app, first):
         check_every_email([first, *others])
 
 
-@pytest.mark.parametrize("more", [add_passkey, unlink_identities])
+@pytest.mark.parametrize("more", [add_passkey, unlink_identities, stop_requiring_passkey])
 def test_other_steps_of_a_thief_are_undone_alike(app, more):
     check_every_email([more, remove_passkeys, renew_codes])
     check_every_email([renew_codes, remove_passkeys, more])
@@ -206,9 +225,8 @@ def test_other_steps_of_a_thief_are_undone_alike(app, more):
 
 
 def remove_app(user, session):
-    factor = two_factor.find_authenticator(user)
-    if factor:
-        assert two_factor.remove(user, "authenticator", factor, session)
+    if authenticators.find(user):
+        assert authenticators.remove(user, session)
 
 
 def change_password(user, session):
@@ -216,18 +234,28 @@ def change_password(user, session):
 
 
 LATER = [add_passkey, remove_app, renew_codes, link_identity, change_password, ask_for_deletion, remove_passkeys]
+BY_PASSKEY = [stop_requiring_passkey, remove_passkeys, add_app, renew_codes]
 
 
-@pytest.mark.parametrize(
-    ("reported", "has_passkey"), [*((step, True) for step in LATER), *((step, False) for step in LATER[:-1])]
-)
+def own_passkey(user, session):
+    db.session.add(passkey_of(user))
+
+
 @pytest.mark.parametrize("same_session", [True, False])
-def test_no_link_leaves_an_account_without_two_factor_that_had_it(app, reported, has_passkey, same_session):
-    for later in LATER:
+@pytest.mark.parametrize(
+    ("start", "reported"),
+    [
+        *(([add_app], step) for step in LATER[:-1]),
+        *(([add_app, own_passkey], step) for step in LATER),
+        *(([own_passkey, require_passkey], step) for step in BY_PASSKEY),
+    ],
+)
+def test_no_link_leaves_an_account_without_two_factor_that_had_it(app, start, reported, same_session):
+    for later in {*LATER, *BY_PASSKEY} if require_passkey in start else LATER:
         user = person(f"owner{next(numbers)}")
-        add_app(user, session := session_of(user))
-        if has_passkey:
-            db.session.add(passkey_of(user))
+        session = session_of(user)
+        for step in start:
+            step(user, session)
         if not same_session:
             session = session_of(user)
         kinds = two_factor.methods(user)
@@ -236,7 +264,8 @@ def test_no_link_leaves_an_account_without_two_factor_that_had_it(app, reported,
             select(AuditEvent).where(AuditEvent.user_id == user.id).order_by(AuditEvent.id.desc()).limit(1)
         )
         assert event.action in secure_account.CHANGES
-        later(user, session)
+        if later is not reported:
+            later(user, session)
         take_back(event)
         assert two_factor.is_on(user), later
         if not same_session:  # else the app may have been the thief's, too
@@ -248,13 +277,13 @@ def test_the_owner_adds_a_passkey_and_removes_the_app_and_the_mailbox_alone_does
     user = person("ada")
     session = session_of(user)
     add_app(user, session)
-    app_id = two_factor.find_authenticator(user).id
+    app_id = authenticators.find(user).id
     add_passkey(user, session)
-    event = newest("two_factor_on")
+    event = newest("passkey_added")
     remove_app(user, session)
     take_back(event)
     assert two_factor.is_on(user)
-    assert two_factor.find_authenticator(user).id == app_id
+    assert authenticators.find(user).id == app_id
 
 
 def test_a_change_of_address_taken_back_leaves_two_factor_as_it_was(app):
@@ -410,7 +439,7 @@ def test_removed_credentials_are_kept_out_of_reach(app):
     assert not db.session.scalars(select(Passkey)).all()
     assert not two_factor.is_on(user)
     [*kept] = db.session.scalars(select(RemovedCredential)).all()
-    assert len(kept) == 11
+    assert len(kept) == 12, "the passkey, its requirement, and ten recovery codes"
 
 
 def test_an_identity_that_another_account_has_by_now_is_not_restored(app):
@@ -559,7 +588,7 @@ def test_from_any_email_everything_of_the_last_week_can_be_undone(app):
     """Where a thief turned two-factor on, or used several sessions, one link alone would leave some of it."""
     user = person("ada")
     before = state(user)
-    add_passkey(user, session := session_of(user))
+    require_passkey(user, session := session_of(user))
     renew_codes(user, session)
     link_identity(user, session_of(user))
     event = newest("identity_linked")
@@ -567,6 +596,7 @@ def test_from_any_email_everything_of_the_last_week_can_be_undone(app):
     assert [change.action for change in secure_account.earlier_changes(link)] == [
         "recovery_codes_made",
         "two_factor_on",
+        "passkey_added",
     ]
     take_back(event, everything=True)
     assert state(user) == before
@@ -603,7 +633,7 @@ def test_the_owners_own_changes_in_the_copied_session_stay_where_they_protect(ap
     """The owner set the passkey up in the session that was copied: the thief's steps are undone, that is not."""
     user = person("ada")
     session = session_of(user)
-    assert two_factor.add(user, "passkey", passkey_of(user), session) is not None
+    require_passkey(user, session)
     before = state(user)
     for step in (add_app, remove_passkeys, renew_codes, link_identity):
         step(user, session)

@@ -24,7 +24,7 @@ from app.accounts import (
     trusted_devices,
     two_factor_codes,
 )
-from app.accounts import two_factor as apps
+from app.accounts import authenticators as apps
 from app.auth import login_flow
 from app.email import budgets
 from app.email.templates import NOTICES_PER_HOUR
@@ -221,7 +221,7 @@ SENTENCES = [
     f"within {word(secure_account.PASSWORD_WINDOW // UNITS['hour'])} hour",
     f"within {word(sessions.BOTH_FACTORS_LIFETIME // UNITS['minute'])} minutes, and for one change",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
-    f"An account can have {passkeys.MOST}.",
+    f"An account can have {passkeys.MAX_PASSKEYS}.",
     f"A code has {word(signing.CODE_DIGITS)} digits.",
     f"One address gets at most {budgets.HOURLY} emails an hour and {budgets.DAILY} a day that strangers can ask for,",
     f"at most {budgets.DAILY * email_challenge.MAX_ATTEMPTS} attempts a day can be made at the codes of an account.",
@@ -232,8 +232,8 @@ SENTENCES = [
     f"A recovery code has {recovery_codes.LENGTH * 5} random bits",
     f"{MAX_ATTEMPTS.capitalize()} wrong codes, and none is looked at for {PAUSE} minutes",
     f"Of a million codes {word(GOOD_AT_A_TIME)} are good at a time.",
-    f"After {two_factor_codes.MOST} wrong codes without a right one between",
-    f"a chance of 1 in {round(10**6 / (two_factor_codes.MOST * GOOD_AT_A_TIME), -2):,.0f}.",
+    f"After {two_factor_codes.MAX_FAILURES} wrong codes without a right one between",
+    f"a chance of 1 in {round(10**6 / (two_factor_codes.MAX_FAILURES * GOOD_AT_A_TIME), -2):,.0f}.",
     f"The owner gets an email, {word(NOTICES_PER_HOUR)} an hour at most.",
     f"{PASSWORDS} attempts are counted for that browser alone",
     f"no more than {PASSWORDS} are looked at",

@@ -12,7 +12,7 @@ from support.clients import PASSWORD
 from support.routes import addresses
 from test_passwords import NEW, beside, choose, history, is_logged_in, told
 
-from app.accounts import two_factor
+from app.accounts import authenticators, two_factor
 from app.extensions import db
 from app.models import Authenticator, RecoveryCode, User, UserSession
 
@@ -54,7 +54,7 @@ def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbo
     another_client.set_cookie("session", copy)
     assert not is_logged_in(another_client), "its id is another now"
     assert history()[-1] == "two_factor_on"
-    assert outbox()[-1].subject == "Logging in takes two-factor authentication now"
+    assert outbox()[-1].subject == "Two-factor authentication is on"
     assert phone.totp.secret not in client.get(SET_UP).text
 
 
@@ -73,7 +73,7 @@ def test_a_key_that_is_not_set_up_yet_is_nobody_elses(app, client, another_clien
 
 
 def test_an_app_reads_from_the_picture_whose_key_it_is(app, ada):
-    read = pyotp.parse_uri(two_factor.uri(ada, two_factor.new_secret()))
+    read = pyotp.parse_uri(authenticators.uri(ada, authenticators.new_secret()))
     assert (read.issuer, read.name, read.digits, read.interval) == ("Flasky", "ada@example.com", 6, 30)
     assert len(read.byte_secret()) == 20
 
@@ -152,7 +152,7 @@ def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_
     assert not is_on(ada)
     assert is_logged_in(client)
     assert not is_logged_in(another_client)
-    assert outbox()[-1].subject == "two-factor authentication was removed from your account"
+    assert outbox()[-1].subject == "Two-factor authentication is off"
     assert history()[-1] == "two_factor_off"
     assert another_client.log_in(ada).location == "/"
     assert client.post("/auth/two-factor/off").location == SET_UP, "twice is nothing"
@@ -166,10 +166,10 @@ def test_each_change_is_told_with_a_way_to_take_the_account_back(client, ada, ph
     client.post("/auth/two-factor/off")
     way_back = "This wasn't me:\nhttp://localhost/auth/secure-account/"
     assert [email.subject for email in outbox() if way_back in email.body] == [
-        "Logging in takes two-factor authentication now",
+        "Two-factor authentication is on",
         "A new browser is logged in to your account",
         "New recovery codes were made for your account",
-        "two-factor authentication was removed from your account",
+        "Two-factor authentication is off",
     ]
 
 
@@ -217,6 +217,9 @@ def test_who_proves_email_ownership_first_finds_no_two_factor(client, another_cl
 
 # Where it is required
 
+LEADS_TO_SET_UP = {"auth.renew_codes", "auth.remove_authenticator"}  # by themselves, where nothing is set up
+LEADS_TO_SET_UP |= {"auth.require_passkey", "auth.stop_requiring_passkey"}
+
 
 @pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}, {"TWO_FACTOR_REQUIRED_FOR": "admins"}])
 def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_client, ada, bob, clock, settings):
@@ -228,7 +231,8 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
     client.log_in(ada)
     assert client.get("/auth/history").location == SET_UP
     assert client.get("/account", headers={"Accept": "application/json"}).status_code == 403
-    open_to_her = {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.reauthenticate"}
+    open_to_her = {"auth.two_factor", "auth.remove_authenticator", "auth.renew_codes", "auth.reauthenticate"}
+    open_to_her |= {"auth.require_passkey", "auth.stop_requiring_passkey"}
     open_to_her |= {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options", "auth.secure_account"}
     open_to_her |= {
         "auth.logout",
@@ -243,7 +247,7 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
         for endpoint, address in addresses(app, method):
             if endpoint not in {"auth.logout", "auth.delete"}:
                 with client.open(address, method=method) as answer:
-                    held = answer.location == SET_UP and endpoint not in {"auth.renew_codes", "auth.turn_off"}
+                    held = answer.location == SET_UP and endpoint not in LEADS_TO_SET_UP
                 assert held is (endpoint not in open_to_her), (method, endpoint)
     phone = set_up(client, clock)
     assert is_logged_in(client)
@@ -268,7 +272,7 @@ def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):
     client.get("/auth/history")
     phone = Phone(key_on(client.get(SET_UP)), clock)
     page = client.post(SET_UP, data={"code": phone.code()})
-    assert 'href="/auth/history">I have kept them' in page.text
+    assert 'href="/auth/history">I have saved them' in page.text
 
 
 # Locked out

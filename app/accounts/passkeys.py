@@ -1,142 +1,95 @@
-"""Passkeys: added, asked for, found right or wrong, removed. The one importer of webauthn, which loads when it is used.
+"""Passkeys: added, listed, used, renamed and removed. Each is one more way to log in, and counts as both factors."""
 
-What a browser sends is hostile until it is verified, and what the library makes of it may be any exception.
-"""
-
-import json
-import logging
 import secrets
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from flask import current_app
 from sqlalchemy import select, update
 
-from app.accounts import two_factor
+from app.accounts import credentials, passkey_ceremonies, sessions, two_factor
 from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
-from app.models import AuditAction, Passkey, PasskeyChallenge, RemovedCredential, User, UserSession
-from app.models.passkey_challenge import LIFETIME
+from app.models import AuditAction, LogoutReason, Passkey, RemovedCredential, User, UserSession
 from app.security import audit
+from app.security.token_purposes import TokenPurpose
 
-MOST = 20  # of one account
-LONGEST_ID, LONGEST_KEY = 1364, 4096  # characters of base64url; the first are 1023 bytes (WebAuthn, Credential ID)
+MAX_PASSKEYS = 20  # of one account
+MAX_ID, MAX_KEY = 1364, 4096  # characters of base64url; ids have 1023 bytes at most (WebAuthn, Credential ID)
 
-REMOVED_PASSKEYS = (RemovedCredential.table == Passkey.__tablename__,)  # which can be restored for a week
+REMOVED_PASSKEYS = (RemovedCredential.table == Passkey.__tablename__,)  # can be restored for seven days
 
-log = logging.getLogger(__name__)
+CHANGED = "Your account was changed elsewhere in the meantime. Try again."
+IN_USE = "This passkey is already in use. Create another one."
 
 
 def all_of(user: User) -> Sequence[Passkey]:
-    """Return a person's passkeys, the newest first."""
+    """Return the passkeys of an account, the newest first."""
     return db.session.scalars(select(Passkey).where(Passkey.user_id == user.id).order_by(Passkey.id.desc())).all()
 
 
 def one_of(user: User, handle: str) -> Passkey | None:
-    """Return the passkey of a person's that has this handle."""
+    """Return the passkey of this account with this handle, or None."""
     return next((passkey for passkey in all_of(user) if passkey.handle == handle), None)
 
 
-def accepted(user: User, passkeys: Sequence[Passkey], removed: str | None) -> dict[str, Any] | None:
-    """Return what `PublicKeyCredential.signalAllAcceptedCredentials()` takes; None if the user never had a passkey.
-
-    Passkeys that can still be restored are in it, so that no device deletes what a thief removed; but not the one that
-    this browser `removed`.
-    """
-    if user.passkey_handle is None:
-        return None
-    import webauthn
-
-    handle = webauthn.helpers.bytes_to_base64url(user.passkey_handle.encode())
-    mine = select(RemovedCredential.known_by).where(RemovedCredential.user_id == user.id, *REMOVED_PASSKEYS)
-    known = {passkey.credential_id for passkey in passkeys} | set(db.session.scalars(mine)) - {removed}
-    return {"rpId": _site()[1], "userId": handle, "allAcceptedCredentialIds": sorted(known)}
-
-
-def unknown(answer: str) -> dict[str, str] | None:
-    """Return what `PublicKeyCredential.signalUnknownCredential()` takes if no account has the answer's passkey.
-
-    None, too, if an account had it and can have it restored.
-    """
-    import webauthn
-
-    given = _parse(webauthn.helpers.parse_authentication_credential_json, answer)
-    credential_id = given and webauthn.helpers.bytes_to_base64url(given.raw_id)
-    if not credential_id or len(credential_id) > LONGEST_ID or Passkey.find(credential_id):
-        return None
-    removed = select(RemovedCredential.id).where(RemovedCredential.known_by == credential_id, *REMOVED_PASSKEYS)
-    if db.session.scalar(removed.limit(1)) is not None:
-        return None
-    return {"rpId": _site()[1], "credentialId": credential_id}
-
-
 def creation_options(user: User, browser: str) -> str:
-    """Return what `browser` is to make, as JSON: a passkey that asks its owner for a finger, a face or a PIN."""
-    import webauthn
-    from webauthn.helpers.structs import AuthenticatorSelectionCriteria, ResidentKeyRequirement
-
-    selection = AuthenticatorSelectionCriteria(resident_key=ResidentKeyRequirement.REQUIRED)
-    selection.user_verification = _required()
-    options = webauthn.generate_registration_options(
-        rp_id=_site()[1],
-        rp_name=current_app.config["APP_NAME"],
-        user_id=_handle(user).encode(),
-        user_name=user.username,
-        challenge=_challenge("add", browser, user),
-        timeout=int(LIFETIME.total_seconds() * 1000),
-        authenticator_selection=selection,
-        exclude_credentials=_descriptors(user),
-    )
-    return webauthn.options_to_json(options)
+    """Return the JSON with which `browser` creates a passkey, unless a device has one of the account already."""
+    return passkey_ceremonies.creation_options(user, browser, _handle(user), all_of(user))
 
 
 def request_options(purpose: str, browser: str, user: User | None = None) -> str:
-    """Return what `browser` is to sign, as JSON: with any passkey, or with one of `user`'s."""
-    import webauthn
-
-    options = webauthn.generate_authentication_options(
-        rp_id=_site()[1],
-        challenge=_challenge(purpose, browser, user),
-        timeout=int(LIFETIME.total_seconds() * 1000),
-        allow_credentials=_descriptors(user) if user else None,
-        user_verification=_required(),
-    )
-    return webauthn.options_to_json(options)
+    """Return the JSON with which `browser` uses any passkey, or one of `user`."""
+    return passkey_ceremonies.request_options(purpose, browser, user, all_of(user) if user else None)
 
 
-def add(user: User, browser: str, answer: str, name: str, keep: UserSession) -> list[str]:
-    """Add the passkey that `browser` made, which is two-factor authentication, too: as two_factor.add() does.
+def register(user: User, browser: str, answer: str, name: str) -> Passkey:
+    """Add the passkey that `browser` created.
 
-    Return the recovery codes that come with an account's first factor. Raises ValueError, with a reason in words, if it
-    can't be added; IntegrityError if somebody has it.
+    Raises:
+        ValueError: it can't be added. The message is for the user.
+        IntegrityError: another account has it, or this one.
     """
-    if len(all_of(user)) >= MOST:
-        raise ValueError(f"You have {MOST} passkeys. Remove one first.")
-    passkey = _made(user, browser, answer)
+    passkey = passkey_ceremonies.verify_registration(user, browser, answer)
     if not passkey:
         raise ValueError("That did not work, or took longer than five minutes. Try again.")
-    if len(passkey.credential_id) > LONGEST_ID or len(passkey.public_key) > LONGEST_KEY:
+    if len(passkey.credential_id) > MAX_ID or len(passkey.public_key) > MAX_KEY:
         raise ValueError("That kind of passkey can't be used here. Try another device or password manager.")
     if _can_be_restored_elsewhere(user, passkey):
-        raise ValueError("This passkey is in use already. Make another one.")
+        raise ValueError(IN_USE)
     passkey.name = name
-    codes = two_factor.add(user, "passkey", passkey, keep, email=Email.PASSKEY_ADDED)
-    if codes is None:
-        raise ValueError("Your account was changed elsewhere at this moment. Try again.")
-    return codes
+    add(user, passkey)
+    return passkey
+
+
+def add(user: User, passkey: Passkey) -> None:
+    """Add a verified passkey and notify the user. Sessions and two-factor authentication stay as they are.
+
+    Raises:
+        ValueError: the account has too many, or was changed by another request. The message is for the user.
+    """
+    if not user.consume(
+        TokenPurpose.RESET, login_count=User.login_count
+    ):  # nothing changes; it locks, and compares the state
+        raise ValueError(CHANGED)
+    if len(all_of(user)) >= MAX_PASSKEYS:
+        raise ValueError(f"You have {MAX_PASSKEYS} passkeys. Remove one first.")
+    event = audit.record(user, AuditAction.PASSKEY_ADDED)
+    db.session.flush()
+    passkey.event_id = event.id
+    db.session.add(passkey)
+    db.session.flush()
+    outbox.enqueue(Email.PASSKEY_ADDED, user, event=event)
 
 
 def authenticate(purpose: str, browser: str, answer: str, user: User | None = None) -> User | None:
-    """Return whose passkey signed what `browser` was asked for; None if anything is wrong, whatever it is.
+    """Return the owner of the passkey that answered a challenge of `browser`; None if anything is wrong.
 
-    `user`: who alone was asked.
+    Args:
+        user: the one account that was asked; None for any.
     """
-    import webauthn
-
-    given = _parse(webauthn.helpers.parse_authentication_credential_json, answer)
-    passkey = Passkey.find(webauthn.helpers.bytes_to_base64url(given.raw_id)) if given else None
+    given = passkey_ceremonies.parse_authentication(answer)
+    passkey = Passkey.find(passkey_ceremonies.credential_id(given)) if given else None
     if passkey and user and passkey.user_id != user.id:
         passkey = None
     if given and _is_right(passkey, given, purpose, browser, user) and passkey:
@@ -146,32 +99,65 @@ def authenticate(purpose: str, browser: str, answer: str, user: User | None = No
 
 
 def rename(passkey: Passkey, name: str) -> None:
-    """Call a passkey something else."""
+    """Change the name that the user gave to a passkey."""
     old, passkey.name = passkey.name, name
     audit.record(passkey.user, AuditAction.PASSKEY_RENAMED, old=old, new=name)
 
 
-def remove(passkey: Passkey, keep: UserSession) -> bool:
-    """Let a passkey in no more, as two_factor.remove() does. Nobody is locked out: a mailed link logs the owner in."""
-    return two_factor.remove(passkey.user, "passkey", passkey, keep)
+def remove(passkey: Passkey, keep: UserSession | None) -> bool:
+    """Remove a passkey, revoke all sessions but `keep` and notify the user; return False if another request was faster.
+
+    The last passkey takes the requirement of one with it.
+    """
+    user = passkey.user
+    if not user.consume(TokenPurpose.RESET, password_version=user.password_version + 1):
+        return False
+    event = audit.record(user, AuditAction.PASSKEY_REMOVED)
+    credentials.remove(event, Passkey, Passkey.id == passkey.id)
+    sessions.revoke_all(user, keep, reason=LogoutReason.PASSKEY_REMOVED)
+    outbox.enqueue(Email.PASSKEY_REMOVED, user, event=event)
+    if not all_of(user):
+        two_factor.stop_requiring_passkey(user, keep)
+    return True
+
+
+def accepted(user: User, passkeys: Sequence[Passkey], removed: str | None) -> dict[str, Any] | None:
+    """Return what `PublicKeyCredential.signalAllAcceptedCredentials()` takes; None if the user never had a passkey.
+
+    Passkeys that can still be restored are in it, so that no device deletes what an attacker removed; the one that
+    this browser `removed` is not.
+    """
+    if user.passkey_handle is None:
+        return None
+    handle = passkey_ceremonies.encoded_handle(user.passkey_handle)
+    mine = select(RemovedCredential.known_by).where(RemovedCredential.user_id == user.id, *REMOVED_PASSKEYS)
+    known = {passkey.credential_id for passkey in passkeys} | set(db.session.scalars(mine)) - {removed}
+    return {"rpId": passkey_ceremonies.host(), "userId": handle, "allAcceptedCredentialIds": sorted(known)}
+
+
+def unknown(answer: str) -> dict[str, str] | None:
+    """Return what `PublicKeyCredential.signalUnknownCredential()` takes; None unless no account can have the passkey.
+
+    An account can have it if it is there, or was removed and can be restored.
+    """
+    given = passkey_ceremonies.parse_authentication(answer)
+    credential_id = given and passkey_ceremonies.credential_id(given)
+    if not credential_id or len(credential_id) > MAX_ID or Passkey.find(credential_id):
+        return None
+    removed = select(RemovedCredential.id).where(RemovedCredential.known_by == credential_id, *REMOVED_PASSKEYS)
+    if db.session.scalar(removed.limit(1)) is not None:
+        return None
+    return {"rpId": passkey_ceremonies.host(), "credentialId": credential_id}
 
 
 def _can_be_restored_elsewhere(user: User, passkey: Passkey) -> bool:
-    """Return whether another account may get this passkey back: nobody else may take its place meanwhile."""
+    """Return whether another account can have this passkey restored: its place is kept."""
     removed = select(RemovedCredential.id).where(RemovedCredential.known_by == passkey.credential_id, *REMOVED_PASSKEYS)
     return db.session.scalar(removed.where(RemovedCredential.user_id != user.id).limit(1)) is not None
 
 
-def _site() -> tuple[str, str]:
-    """Where passkeys are good: the origin of our pages as browsers write it, and its host."""
-    public = urlsplit(current_app.config["PUBLIC_URL"])
-    known = {None, {"http": 80, "https": 443}[public.scheme]}
-    host = public.hostname or ""
-    return f"{public.scheme}://{host}{'' if public.port in known else f':{public.port}'}", host
-
-
 def _handle(user: User) -> str:
-    """What passkeys know an account by: neither its number nor its address, which others may know or have later."""
+    """Return what passkeys know an account by: random, and neither its id nor its address."""
     if user.passkey_handle is None:
         first = update(User).where(User.id == user.id, User.passkey_handle.is_(None))
         rows_changed(first.values(passkey_handle=secrets.token_urlsafe(32)))
@@ -179,102 +165,14 @@ def _handle(user: User) -> str:
     return user.passkey_handle or ""
 
 
-def _challenge(purpose: str, browser: str, user: User | None) -> bytes:
-    import webauthn
-
-    return webauthn.base64url_to_bytes(PasskeyChallenge.issue(purpose, browser, user).id)
-
-
-def _descriptors(user: User) -> Any:
-    """A person's passkeys, as browsers know them."""
-    import webauthn
-    from webauthn.helpers.structs import AuthenticatorTransport, PublicKeyCredentialDescriptor
-
-    return [
-        PublicKeyCredentialDescriptor(
-            id=webauthn.base64url_to_bytes(passkey.credential_id),
-            transports=[AuthenticatorTransport(transport) for transport in passkey.transports.split()] or None,
-        )
-        for passkey in all_of(user)
-    ]
-
-
-def _required() -> Any:
-    """That the owner is asked for a finger, a face or a PIN: so a passkey is two factors."""
-    from webauthn.helpers.structs import UserVerificationRequirement
-
-    return UserVerificationRequirement.REQUIRED
-
-
-def _made(user: User, browser: str, answer: str) -> Passkey | None:
-    """The passkey that a browser made, if it is the one that it was asked for."""
-    import webauthn
-
-    made = _parse(webauthn.helpers.parse_registration_credential_json, answer)
-    found = made and _verify(webauthn.verify_registration_response, made, "add", browser, user)
-    if not found:
-        return None
-    return Passkey(
-        user_id=user.id,
-        credential_id=webauthn.helpers.bytes_to_base64url(found.credential_id),
-        public_key=webauthn.helpers.bytes_to_base64url(found.credential_public_key),
-        sign_count=found.sign_count,
-        transports=" ".join(sorted({transport.value for transport in made.response.transports or ()})),
-        backed_up=found.credential_backed_up,
-    )
-
-
 def _is_right(passkey: Passkey | None, given: Any, purpose: str, browser: str, user: User | None) -> bool:
-    import webauthn
-
-    key = webauthn.base64url_to_bytes(passkey.public_key) if passkey else b""
-    kept = {"credential_public_key": key, "credential_current_sign_count": 0}  # Passkey.use() looks at that
-    found = _verify(webauthn.verify_authentication_response, given, purpose, browser, user, **kept)
+    found = passkey_ceremonies.verify_authentication(given, passkey, purpose, browser, user)
     if not passkey or not found:
         return False
-    handle = given.response.user_handle  # need not be said where the account is known
+    handle = given.response.user_handle  # optional where the account is known
     if handle != (passkey.user.passkey_handle or "").encode() and (handle is not None or user is None):
         return False
     if passkey.use(found.new_sign_count, found.credential_backed_up):
         return True
     outbox.enqueue(Email.PASSKEY_COPIED, passkey.user, event=audit.record(passkey.user, AuditAction.PASSKEY_COPIED))
     return False
-
-
-def _parse(function: Any, answer: str) -> Any:
-    """Parse a browser's answer, or return None.
-
-    The authenticator attachment is left out: nothing reads it, and WebAuthn treats values that it does not define as
-    null (Web Authentication Level 3, 5.1). Some password managers send an empty user handle where they have none.
-    """
-
-    def parse() -> Any:
-        said = json.loads(answer)
-        said.pop("authenticatorAttachment", None)
-        if said["response"].get("userHandle") == "":
-            said["response"]["userHandle"] = None
-        return function(said)
-
-    return _attempt(parse)
-
-
-def _verify(function: Any, sent: Any, purpose: str, browser: str, user: User | None, **kept: Any) -> Any:
-    """What the library finds in what a browser sent, or None. The challenge is used up, whatever it finds."""
-    import webauthn
-
-    said = _attempt(webauthn.helpers.parse_client_data_json, sent.response.client_data_json)
-    if not said:
-        return None
-    if not PasskeyChallenge.use(webauthn.helpers.bytes_to_base64url(said.challenge), purpose, browser, user):
-        return None
-    origin, host = _site()
-    expected = {"expected_challenge": said.challenge, "expected_origin": origin, "expected_rp_id": host}
-    return _attempt(function, credential=sent, require_user_verification=True, **expected, **kept)
-
-
-def _attempt(function: Any, *sent: Any, **expected: Any) -> Any:
-    try:
-        return function(*sent, **expected)
-    except Exception as error:  # almost any, on hostile input
-        log.info("No passkey: %s", str(error)[:200])
-        return None

@@ -30,6 +30,7 @@ from app.models import (
     OutboxEmail,
     Passkey,
     PasskeyChallenge,
+    PasskeyRequirement,
     RecoveryCode,
     RemovedCredential,
     User,
@@ -216,6 +217,7 @@ register(Authenticator, lambda user: Authenticator.user_id == user.id, "when you
 register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
 register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "which of these you removed lately")
 register(Passkey, lambda user: Passkey.user_id == user.id, "your passkeys")
+register(PasskeyRequirement, lambda user: PasskeyRequirement.user_id == user.id, "whether a passkey is required")
 register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, "when passkeys were asked for")
 register(AuditEvent, lambda user: AuditEvent.user_id == user.id, "what happened to your account")
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")

@@ -27,6 +27,8 @@ CHANGES = (
     AuditAction.EMAIL_CHANGED,
     AuditAction.IDENTITY_LINKED,
     AuditAction.IDENTITY_UNLINKED,
+    AuditAction.PASSKEY_ADDED,
+    AuditAction.PASSKEY_REMOVED,
     AuditAction.PASSWORD_CHANGED,
     AuditAction.PASSWORD_REMOVED,
     AuditAction.PASSWORD_RESET,

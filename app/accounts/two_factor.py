@@ -1,15 +1,13 @@
-"""The second factor: authenticator apps here, other kinds in modules of their own; what all have in common is here.
+"""Two-factor authentication: on with an authenticator app, or when the user requires a passkey after the password.
 
-The first factor turns two-factor authentication on and creates recovery codes. Removing the last one turns it off.
+The first of these factors turns it on and creates recovery codes; removing the last one turns it off. Where it is on,
+a code of the app, any passkey of the account or a recovery code satisfies it. A passkey alone does not turn it on.
 """
 
-import re
-from hmac import compare_digest
 from typing import Any
 
-import pyotp
 from flask import current_app
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import delete, exists, func, or_, select
 
 from app import clock
 from app.accounts import credentials, devices, recovery_codes, sessions
@@ -21,50 +19,67 @@ from app.models import (
     Authenticator,
     LogoutReason,
     Passkey,
+    PasskeyRequirement,
     RecoveryCode,
     RemovedCredential,
     User,
     UserSession,
 )
-from app.security import audit, signing
+from app.security import audit
 from app.security.token_purposes import TokenPurpose
 
-# The second factors: the table of each kind, with user_id and created_at, and its name in emails.
-FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": Passkey}
-IN_WORDS = {"authenticator": "an authenticator app", "passkey": "a passkey"}
-
-STEP = 30  # seconds that a code of an app is good for (RFC 6238)
-DRIFT = 1  # steps that a clock may be ahead or behind
+# The factors: the table of each, with user_id and created_at, and what emails call it.
+FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": PasskeyRequirement}
+IN_WORDS = {"authenticator": "a code from an authenticator app", "passkey": "a passkey"}
+# What can be used where two-factor authentication is on, besides recovery codes.
+METHODS = FACTORS | {"passkey": Passkey}
 
 
 def is_on(user: User) -> bool:
-    """Say whether two-factor authentication is asked for when this person logs in."""
+    """Return whether logging in to this account takes two factors."""
     return user.two_factor_enabled_at is not None
 
 
 def is_missing(user: User) -> bool:
-    """Say whether the account must have two-factor authentication and has none."""
-    concerned = {"everybody": True, "admins": user.is_admin}.get(current_app.config["TWO_FACTOR_REQUIRED_FOR"], False)
-    return concerned and not is_on(user)
+    """Return whether TWO_FACTOR_REQUIRED_FOR asks this account for two-factor authentication, and it is off.
+
+    A passkey alone does not meet the requirement, since the password or an emailed link still logs in without it.
+    """
+    required = {"everybody": True, "admins": user.is_admin}.get(current_app.config["TWO_FACTOR_REQUIRED_FOR"], False)
+    return required and not is_on(user)
 
 
 def methods(user: User) -> list[str]:
-    """Return the kinds of factor that an account has."""
-    has = [exists().where(model.user_id == user.id) for model in FACTORS.values()]
-    return [name for name, there in zip(FACTORS, db.session.execute(select(*has)).one(), strict=True) if there]
+    """Return which of METHODS an account has."""
+    has = [exists().where(model.user_id == user.id) for model in METHODS.values()]
+    return [name for name, there in zip(METHODS, db.session.execute(select(*has)).one(), strict=True) if there]
 
 
-# Adding and removing a factor of any kind
+def passkey_requirement(user: User) -> PasskeyRequirement | None:
+    """Return the row that requires a passkey after the password, or None."""
+    return db.session.scalar(select(PasskeyRequirement).where(PasskeyRequirement.user_id == user.id))
 
 
-def add(
-    user: User, name: str, factor: Any, keep: UserSession, email: Email = Email.TWO_FACTOR_ADDED
-) -> list[str] | None:
-    """Add a factor, revoke all sessions but `keep`, and notify the user, with `email` if it is not the first factor.
+def require_passkey(user: User, keep: UserSession | None) -> list[str] | None:
+    """Require a passkey after the password, and return what add() does; None if the account has no passkey."""
+    if "passkey" not in methods(user) or passkey_requirement(user):
+        return None
+    return add(user, PasskeyRequirement(user_id=user.id), keep)
 
-    Return the recovery codes that come with the first one, else no codes; None if another request was faster.
+
+def stop_requiring_passkey(user: User, keep: UserSession | None) -> bool:
+    """Require no passkey any more, and return what remove() does; False if none was required."""
+    requirement = passkey_requirement(user)
+    return requirement is not None and remove(user, requirement, keep)
+
+
+def add(user: User, factor: Any, keep: UserSession | None) -> list[str] | None:
+    """Add a factor, revoke all sessions but `keep` and notify the user.
+
+    Returns:
+        The recovery codes that come with the first factor, or an empty list; None if another request was faster.
     """
-    is_first = not is_on(user)
+    is_first, name = not is_on(user), _name(factor)
     if not _change(user, since=user.two_factor_enabled_at or clock.now()):
         return None
     event = audit.record(user, AuditAction.TWO_FACTOR_ON, factor=name)
@@ -75,13 +90,18 @@ def add(
     sessions.revoke_all(user, keep, reason=LogoutReason.TWO_FACTOR_CHANGED)
     if is_first:
         devices.forget_all(user, keep)
-    outbox.enqueue(Email.TWO_FACTOR_ON if is_first else email, user, event=event, factor=IN_WORDS[name])
+    outbox.enqueue(
+        Email.TWO_FACTOR_ON if is_first else Email.TWO_FACTOR_ADDED, user, event=event, factor=IN_WORDS[name]
+    )
     return recovery_codes.make(user, event) if is_first else []
 
 
-def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
-    """Remove a factor, revoke all sessions but `keep`, and notify the user; return False if another was faster."""
-    is_last = _count(user) == 1
+def remove(user: User, factor: Any, keep: UserSession | None) -> bool:
+    """Remove a factor, revoke all sessions but `keep` and notify the user; return False if another request was faster.
+
+    The recovery codes go with the last factor.
+    """
+    is_last, name = _count(user) == 1, _name(factor)
     if not _change(user, since=None if is_last else user.two_factor_enabled_at):
         return False
     event = audit.record(user, AuditAction.TWO_FACTOR_OFF, factor=name)
@@ -94,17 +114,16 @@ def remove(user: User, name: str, factor: Any, keep: UserSession) -> bool:
 
 
 def reset(user: User) -> None:
-    """Turn two-factor authentication off for an administrator, revoke all sessions and notify the user."""
+    """Turn two-factor authentication off for an administrator, remove all passkeys, and log the user out everywhere."""
     user.lock()
     event = audit.record(user, AuditAction.TWO_FACTOR_RESET)
-    kinds: list[type[Any]] = [RecoveryCode, *FACTORS.values()]
+    kinds: list[type[Any]] = [RecoveryCode, Passkey, *FACTORS.values()]
     for model in kinds:
         credentials.remove(event, model, model.user_id == user.id)
     user.two_factor_enabled_at = None
     user.password_version = User.password_version + 1
     sessions.revoke_all(user, reason=LogoutReason.TWO_FACTOR_CHANGED)
-    everything = "all that two-factor authentication was done with"
-    outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor=everything, is_last=True)
+    outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor="two factors", is_last=True)
 
 
 # For "This wasn't me"
@@ -123,62 +142,13 @@ def was_on(user: User, before: int) -> bool:
 
 def follow_factors(user: User) -> None:
     """Turn two-factor authentication on or off by whether the account has a factor, after some were restored."""
+    if "passkey" not in methods(user):  # nobody could meet the requirement
+        rows_changed(delete(PasskeyRequirement).where(PasskeyRequirement.user_id == user.id))
     user.two_factor_enabled_at = (user.two_factor_enabled_at or clock.now()) if _count(user) else None
 
 
-# Authenticator apps
-
-
-def new_secret() -> str:
-    """Return a secret for an app: 160 bits, as 32 characters of base32."""
-    return pyotp.random_base32()
-
-
-def uri(user: User, secret: str) -> str:
-    """Return what an app reads from the QR code."""
-    return pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=current_app.config["APP_NAME"])
-
-
-def find_authenticator(user: User) -> Authenticator | None:
-    return db.session.scalar(select(Authenticator).where(Authenticator.user_id == user.id))
-
-
-def turn_on(user: User, secret: str, code: str, keep: UserSession) -> list[str] | None:
-    """Add an app that shows the code of `secret`, as add() does.
-
-    Raises ValueError, with a reason in words, if the code is not right.
-    """
-    steps = _steps(secret, re.sub(r"\s", "", code))
-    if not steps:
-        raise ValueError(
-            "That code is not right. Try the next one; if that won't do, see whether your phone's clock is right."
-        )
-    encrypted = signing.encrypt("authenticator", secret)
-    app = Authenticator(user_id=user.id, secret=encrypted, last_step=steps[-1])
-    return add(user, "authenticator", app, keep)
-
-
-def turn_off(user: User, keep: UserSession) -> bool:
-    """Remove the app, as remove() does."""
-    app = find_authenticator(user)
-    return app is not None and remove(user, "authenticator", app, keep)
-
-
-def use_app_code(user: User, code: str) -> bool:
-    """Say whether the app shows this code, and neither it nor a later one was used: one conditional UPDATE.
-
-    The secret moves to the newest key with it.
-    """
-    app = find_authenticator(user)
-    secret = app and signing.decrypt("authenticator", app.secret)
-    if not app or not secret:
-        return False
-    encrypted = signing.encrypt("authenticator", secret)
-    for step in _steps(secret, code):
-        unused = (Authenticator.id == app.id, Authenticator.last_step < step)
-        if rows_changed(update(Authenticator).where(*unused).values(last_step=step, secret=encrypted)):
-            return True
-    return False
+def _name(factor: Any) -> str:
+    return next(name for name, model in FACTORS.items() if isinstance(factor, model))
 
 
 def _change(user: User, since: Any) -> bool:
@@ -189,14 +159,3 @@ def _change(user: User, since: Any) -> bool:
 def _count(user: User) -> int:
     counts = [select(func.count()).where(model.user_id == user.id).scalar_subquery() for model in FACTORS.values()]
     return sum(db.session.execute(select(*counts)).one())
-
-
-def _steps(secret: str, code: str) -> list[int]:
-    """The steps about now whose code this is, the earliest first."""
-    totp = pyotp.TOTP(secret)
-    now = totp.timecode(clock.now())
-    return [
-        step
-        for step in range(now - DRIFT, now + DRIFT + 1)
-        if compare_digest(totp.generate_otp(step).encode(), code.encode())
-    ]

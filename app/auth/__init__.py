@@ -14,6 +14,7 @@ from app.auth import (  # noqa: F401 - registers the views
     passwords,
     personal_data,
     reauthentication,
+    recovery_codes,
     registration,
     secure_account,
     sessions,

@@ -26,7 +26,8 @@ OPEN_ENDPOINTS = {
     | {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.reauthenticate", "auth.delete"},
     "auth.two_factor": ALWAYS_OPEN
     | MAILBOX
-    | {"auth.two_factor", "auth.turn_off", "auth.renew_codes", "auth.reauthenticate", "auth.delete"}
+    | {"auth.two_factor", "auth.remove_authenticator", "auth.renew_codes", "auth.reauthenticate", "auth.delete"}
+    | {"auth.require_passkey", "auth.stop_requiring_passkey"}
     | {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options"},
 }
 

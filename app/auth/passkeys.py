@@ -1,145 +1,159 @@
 # mypy: ignore-errors
-"""Passkeys, as their owner sees them; and the questions to the browser, which passkeys.js asks for and passes on."""
+"""The pages of passkeys, and the options that passkeys.js passes to the browser."""
 
 from flask import Response, abort, flash, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 from wtforms import HiddenField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
 from app.accounts import passkeys, sessions, two_factor
-from app.auth import access, login_flow, pages
+from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.auth.forms import Form, confirmation_page, form_page, stripped
 from app.database import is_duplicate
 from app.extensions import db
+from app.models import Passkey
 from app.request_state import SessionKey
 from app.security import user_agents
 from app.security.rate_limits import rate_limited
+
+REMOVE = "It can no longer log you in, and your other devices are logged out. Delete it on the device, too: we can't."
+REMOVE_LAST = (
+    REMOVE + " It is your last passkey, so none is required after your password any more, and two-factor"
+    " authentication is off unless you have an authenticator app."
+)
 
 
 class NameForm(Form):
     name = StringField(
         "Name",
-        [DataRequired("Write what you call it."), Length(max=64, message="Use at most 64 characters.")],
+        [DataRequired("Enter a name."), Length(max=64, message="Use at most 64 characters.")],
         filters=[stripped],
-        description="For you alone: say which device or password manager keeps it.",
+        description="Only you see it, for example the device or password manager that keeps the passkey.",
         render_kw={"autocomplete": "off"},
     )
 
-    def validate_name(self, field):
-        if not field.data.isprintable():
+    def validate_name(self, field: StringField) -> None:
+        if not (field.data or "").isprintable():
             raise ValidationError("This has a character that can't be used here.")
 
 
 class AddForm(NameForm):
-    credential = HiddenField(validators=[DataRequired("A passkey needs JavaScript: turn it on for this page.")])
-
-
-REMOVE = "It can no longer log you in, and your other devices are logged out. Delete it on the device, too: we cannot."
+    credential = HiddenField(validators=[DataRequired("Passkeys need JavaScript. Turn it on for this page.")])
 
 
 @bp.route("/passkeys")
 @access.reauthentication_required
-def list_passkeys():
+def list_passkeys() -> ResponseReturnValue:
     return _list_page(AddForm(name=user_agents.in_words(request.user_agent.string)))
 
 
 @bp.route("/passkeys", methods=["POST"])
 @access.both_factors_required
-def add_passkey():
+def add_passkey() -> ResponseReturnValue:
     form = AddForm()
-    return (form.validate_on_submit() and _add(form)) or _list_page(form)
+    if not form.validate_on_submit() or not _register(form):
+        return _list_page(form)
+    access.credential_changed()
+    db.session.commit()
+    flash(f"The passkey {form.name.data} was added. You can log in with it.", "success")
+    return redirect(url_for("auth.two_factor" if two_factor.is_missing(current_user) else "auth.list_passkeys"))
 
 
 @bp.route("/passkeys/add")
 @access.both_factors_required
-def reauthenticate_to_add_passkey():
-    """Lead to the form once both factors are proved: a passkey must not be made before it can be added."""
+def reauthenticate_to_add_passkey() -> ResponseReturnValue:
+    """Go on to the form once both factors are proved: no passkey must be created before it can be added."""
     return redirect(url_for("auth.list_passkeys"))
 
 
 @bp.route("/passkeys/creation-options", methods=["POST"])
 @rate_limited("passkey_options")
 @access.both_factors_required
-def passkey_creation_options():
-    return _question(passkeys.creation_options(current_user, access.browser_id()))
+def passkey_creation_options() -> ResponseReturnValue:
+    return _json(passkeys.creation_options(current_user, access.browser_id()))
 
 
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
 @rate_limited("passkey_options")
-def passkey_request_options(purpose):
+def passkey_request_options(purpose: str) -> ResponseReturnValue:
     asked = {"log_in": None, "two_factor": login_flow.pending_two_factor(), "reauthentication": current_user}
     if purpose not in asked:
         abort(404)
-    if purpose != "log_in" and not (asked[purpose] and asked[purpose].is_authenticated):
+    user = asked[purpose]
+    if purpose != "log_in" and not (user and user.is_authenticated):
         abort(401)
-    return _question(passkeys.request_options(purpose, access.browser_id(), asked[purpose]))
+    return _json(passkeys.request_options(purpose, access.browser_id(), user))
 
 
 @bp.route("/passkeys/<handle>", methods=["GET", "POST"])
 @access.reauthentication_required
-def passkey(handle):
+def passkey(handle: str) -> ResponseReturnValue:
     found = passkeys.one_of(current_user, handle) or abort(404)
     form = NameForm(name=found.name)
     if form.validate_on_submit():
-        passkeys.rename(found, form.name.data)
+        passkeys.rename(found, form.name.data or "")
         db.session.commit()
-        flash(f"It is called {form.name.data} now.", "success")
+        flash(f"The passkey is now called {form.name.data}.", "success")
         return redirect(url_for("auth.list_passkeys"))
-    return form_page("auth/passkey.html", form, passkey=found)
+    return form_page("auth/passkey.html", form, passkey=found, ends_requirement=_ends_requirement())
 
 
 @bp.route("/passkeys/<handle>/remove", methods=["GET", "POST"])
 @access.both_factors_required
-def remove_passkey(handle):
+def remove_passkey(handle: str) -> ResponseReturnValue:
     found = passkeys.one_of(current_user, handle) or abort(404)
     name, credential_id = found.name, found.credential_id
     if not Form().validate_on_submit():
-        page = {"title": f"Remove {name}?", "words": REMOVE, "button": "Remove this passkey"}
-        return confirmation_page("auth.list_passkeys", **page)
-    if passkeys.remove(found, current_user.current_session):
-        access.credential_changed()
-        session[SessionKey.REMOVED_PASSKEY] = credential_id
-        db.session.commit()
-        flash(f"{name} is removed. Your other devices were logged out.", "success")
-    else:
-        flash("Your account was changed elsewhere at this moment. Look it over and try again.", "warning")
+        return _confirm_removal(found)
+    if not passkeys.remove(found, current_user.current_session):
+        flash(passkeys.CHANGED, "warning")
+        return redirect(url_for("auth.list_passkeys"))
+    access.credential_changed()
+    session[SessionKey.REMOVED_PASSKEY] = credential_id
+    db.session.commit()
+    flash(f"{name} is removed. Your other devices were logged out.", "success")
     return redirect(url_for("auth.list_passkeys"))
 
 
-def _list_page(form):
-    """Show the passkeys; the form to add one is there where it could be sent."""
+def _list_page(form: AddForm) -> ResponseReturnValue:
+    """Show the passkeys. The form that adds one is there only while it would be accepted."""
     found = passkeys.all_of(current_user)
-    removed = session.pop(SessionKey.REMOVED_PASSKEY, None)  # in this browser, a moment ago
+    removed = session.pop(SessionKey.REMOVED_PASSKEY, None)
     state = {"accepted": passkeys.accepted(current_user, found, removed), "removed": removed}
     can_add = not two_factor.is_on(current_user) or sessions.may_change_credentials(current_user.current_session)
     return form_page("auth/passkeys.html", form, passkeys=found, can_add=can_add, **state)
 
 
-def _add(form):
-    """Add the passkey, and answer with the recovery codes if it is the first factor; None if it can't be added."""
+def _register(form: AddForm) -> bool:
+    """Add the passkey; return False if the form has errors now. Its challenge is consumed either way."""
     try:
-        codes = passkeys.add(
-            current_user, access.browser_id(), form.credential.data, form.name.data, current_user.current_session
-        )
-    except IntegrityError as error:  # somebody has it
+        passkeys.register(current_user, access.browser_id(), form.credential.data or "", form.name.data or "")
+    except IntegrityError as error:
         db.session.rollback()
         if not is_duplicate(error):
             raise
-        form.form_errors.append("This passkey is in use already. Make another one.")
-        return None
+        form.form_errors.append(passkeys.IN_USE)
+        return False
     except ValueError as error:
-        db.session.commit()  # its challenge is used up
+        db.session.commit()
         form.form_errors.append(str(error))
-        return None
-    access.credential_changed()
-    db.session.commit()
-    flash(f"{form.name.data} is a passkey of yours now. Your other browsers were logged out.", "success")
-    return pages.codes_page(codes) if codes else redirect(url_for("auth.list_passkeys"))
+        return False
+    return True
 
 
-def _question(options):
-    """What passkeys.js passes on to the browser."""
+def _confirm_removal(found: Passkey) -> ResponseReturnValue:
+    words = REMOVE_LAST if _ends_requirement() else REMOVE
+    return confirmation_page("auth.list_passkeys", f"Remove {found.name}?", words, "Remove this passkey")
+
+
+def _ends_requirement() -> bool:
+    """Return whether removing a passkey removes the last one, and one is required after the password."""
+    return len(passkeys.all_of(current_user)) == 1 and two_factor.passkey_requirement(current_user) is not None
+
+
+def _json(options: str) -> Response:
     db.session.commit()
     return Response(options, mimetype="application/json")

@@ -1,11 +1,12 @@
 # mypy: ignore-errors
-"""Setting up an authenticator app, taking it away, and recovery codes."""
+"""The pages of two-factor authentication: the authenticator app, and requiring a passkey after the password."""
 
 import segno
 from flask import flash, redirect, render_template, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from app.accounts import recovery_codes
+from app.accounts import authenticators
 from app.accounts import two_factor as factors
 from app.auth import access, pages
 from app.auth.blueprint import bp
@@ -14,81 +15,113 @@ from app.extensions import db
 from app.request_state import SessionKey
 from app.security import signing
 
-
-class TurnOnForm(Form):
-    code = factor_code_field("Code that the app shows")
-
-
-TURN_OFF = {
+CHANGED = "Your account was changed elsewhere in the meantime. Try again."
+REMOVE_APP = {
     "title": "Remove the authenticator app?",
     "words": "Its codes are no longer asked for when you log in. Your other devices are logged out.",
     "button": "Remove the app",
 }
+REQUIRE_PASSKEY = {
+    "title": "Require a passkey after your password?",
+    "words": "Logging in with your password or an emailed link then also takes a passkey or a recovery code. "
+    "Your other devices are logged out.",
+    "button": "Require a passkey after your password",
+}
+STOP_REQUIRING_PASSKEY = {
+    "title": "Stop requiring a passkey?",
+    "words": "Your password or an emailed link then logs in without a passkey. Your other devices are logged out.",
+    "button": "Stop requiring a passkey",
+}
+
+
+class SetUpForm(Form):
+    code = factor_code_field("Code that the app shows")
 
 
 @bp.route("/two-factor", methods=["GET", "POST"])
 @access.reauthentication_required
-def two_factor():
-    app = factors.find_authenticator(current_user)
-    return render_template("auth/two_factor.html", app=app) if app else _set_up()
+def two_factor() -> ResponseReturnValue:
+    app = authenticators.find(current_user)
+    return render_template("auth/two_factor.html", app=app, **_passkey_state()) if app else _set_up()
 
 
 @bp.route("/two-factor/off", methods=["GET", "POST"])
 @access.both_factors_required
-def turn_off():
+def remove_authenticator() -> ResponseReturnValue:
     if not Form().validate_on_submit():
-        return confirmation_page("auth.two_factor", **TURN_OFF)
-    if factors.turn_off(current_user, keep=current_user.current_session):
+        return confirmation_page("auth.two_factor", **REMOVE_APP)
+    if authenticators.remove(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
         flash("The authenticator app is removed. Your other devices were logged out.", "success")
     return redirect(url_for("auth.two_factor"))
 
 
-@bp.route("/recovery-codes", methods=["GET", "POST"])
+@bp.route("/two-factor/require-passkey", methods=["GET", "POST"])
 @access.both_factors_required
-def renew_codes():
-    if not factors.is_on(current_user):
+def require_passkey() -> ResponseReturnValue:
+    if not Form().validate_on_submit():
+        return confirmation_page("auth.two_factor", **REQUIRE_PASSKEY)
+    codes = factors.require_passkey(current_user, keep=current_user.current_session)
+    if codes is None:
+        flash("Add a passkey first, or reload this page if you have one.", "warning")
         return redirect(url_for("auth.two_factor"))
-    if Form().validate_on_submit():
-        codes = recovery_codes.renew(current_user)
+    access.credential_changed()
+    db.session.commit()
+    flash("A passkey is now required after your password. Your other devices were logged out.", "success")
+    return pages.codes_page(codes) if codes else redirect(url_for("auth.two_factor"))
+
+
+@bp.route("/two-factor/require-passkey/off", methods=["GET", "POST"])
+@access.both_factors_required
+def stop_requiring_passkey() -> ResponseReturnValue:
+    if not Form().validate_on_submit():
+        return confirmation_page("auth.two_factor", **STOP_REQUIRING_PASSKEY)
+    if factors.stop_requiring_passkey(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        return pages.codes_page(codes)
-    return render_template("auth/renew_codes.html", left=recovery_codes.left(current_user))
+        flash("A passkey is no longer required after your password. Your other devices were logged out.", "success")
+    return redirect(url_for("auth.two_factor"))
 
 
 @access.both_factors_required
-def _set_up():
-    form, secret = TurnOnForm(), _secret()
-    if form.validate_on_submit() and (answer := _turn_on(form, secret)):
+def _set_up() -> ResponseReturnValue:
+    form, secret = SetUpForm(), _secret()
+    if form.validate_on_submit() and (answer := _add(form, secret)):
         return answer
-    qr = segno.make(factors.uri(current_user, secret), micro=False)
+    qr = segno.make(authenticators.uri(current_user, secret), micro=False)
     picture = qr.svg_inline(title="The key as a QR code", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
-    return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret)
+    return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret, **_passkey_state())
 
 
-def _secret():
-    """The secret that this browser is setting up: the same until a code of it was right, and readable nowhere else."""
+def _secret() -> str:
+    """Return the secret that this session sets up: the same until the app is added, and encrypted in the cookie."""
     secret = signing.decrypt("authenticator", session.get(SessionKey.AUTHENTICATOR, ""))
     if not secret:
-        secret = factors.new_secret()
+        secret = authenticators.new_secret()
         session[SessionKey.AUTHENTICATOR] = signing.encrypt("authenticator", secret)
     return secret
 
 
-def _turn_on(form, secret):
-    """Add the app, and answer with the recovery codes if it is the first factor; None if the code is wrong."""
+def _add(form: SetUpForm, secret: str) -> ResponseReturnValue | None:
+    """Add the app and show the recovery codes that come with it; return None if the form has errors now."""
     try:
-        codes = factors.turn_on(current_user, secret, form.code.data, keep=current_user.current_session)
+        codes = authenticators.add(current_user, secret, form.code.data, keep=current_user.current_session)
     except ValueError as error:
         form.code.errors = [str(error)]
         return None
     if codes is None:
-        form.form_errors.append("It was changed elsewhere at this moment. Try again.")
+        form.form_errors.append(CHANGED)
         return None
     access.credential_changed()
     session.pop(SessionKey.AUTHENTICATOR)
     db.session.commit()
-    flash("Your authenticator app is set up. Your other browsers were logged out.", "success")
+    flash("Your authenticator app is set up. Your other devices were logged out.", "success")
     return pages.codes_page(codes) if codes else redirect(url_for("main.account"))
+
+
+def _passkey_state() -> dict[str, bool]:
+    return {
+        "has_passkey": "passkey" in factors.methods(current_user),
+        "passkey_required": factors.passkey_requirement(current_user) is not None,
+    }

@@ -6,7 +6,7 @@ from contextlib import suppress
 import click
 from sqlalchemy import select
 
-from app.accounts import device_verification, email_typos, recovery_codes, registration, sso, two_factor
+from app.accounts import authenticators, device_verification, email_typos, recovery_codes, registration, sso, two_factor
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
@@ -50,7 +50,7 @@ def _obstacles(user):
     if two_factor.is_on(user):
         factors = ", ".join(two_factor.methods(user))
         yield f"{name} does two-factor authentication ({factors}; recovery codes left: {recovery_codes.left(user)})."
-        app = two_factor.find_authenticator(user)
+        app = authenticators.find(user)
         if app and not app.is_readable:
             yield f"No key that there is reads the secret of {name}'s app: no code of it is right any more."
         yield f"If that is lost, and you are sure who asks: flask users reset-two-factor {name}"

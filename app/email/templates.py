@@ -72,6 +72,7 @@ class Email(EmailTemplate):
     NEW_DEVICE = "new_device", None, False, NOTICES_PER_HOUR
     PASSKEY_ADDED = "passkey_added"
     PASSKEY_COPIED = "passkey_copied", None, False, NOTICES_PER_HOUR
+    PASSKEY_REMOVED = "passkey_removed"
     PASSWORD_CHANGED = "password_changed"
     PASSWORD_GUESSING = "password_guessing"
     PASSWORD_REMOVED = "password_removed"

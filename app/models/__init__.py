@@ -15,6 +15,7 @@ from app.models.oauth_state import OAuthState
 from app.models.outbox_email import OutboxEmail
 from app.models.passkey import Passkey
 from app.models.passkey_challenge import PasskeyChallenge
+from app.models.passkey_requirement import PasskeyRequirement
 from app.models.rate_limit_counter import RateLimitCounter
 from app.models.recovery_code import RecoveryCode
 from app.models.user import User
@@ -38,6 +39,7 @@ __all__ = [
     "OutboxEmail",
     "Passkey",
     "PasskeyChallenge",
+    "PasskeyRequirement",
     "RateLimitCounter",
     "RecoveryCode",
     "RemovedCredential",

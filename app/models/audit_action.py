@@ -144,6 +144,8 @@ class AuditAction(Action):
     )
     RECOVERY_CODES_MADE = "recovery_codes_made", "New recovery codes were created", _NOTICE
     RECOVERY_CODES_FEW = "recovery_codes_few", "Few recovery codes were left", _NOTICE
+    PASSKEY_ADDED = "passkey_added", "A passkey was added", _NOTICE
+    PASSKEY_REMOVED = "passkey_removed", "A passkey was removed", Facts(Severity.NOTICE, LogoutReason.PASSKEY_REMOVED)
     PASSKEY_RENAMED = "passkey_renamed", "A passkey was renamed"
     PASSKEY_COPIED = "passkey_copied", "A passkey was refused because it may have been copied", _WARNING
 

@@ -18,6 +18,7 @@ class LogoutReason(StrEnum):
     ACCOUNT_SECURED = "account_secured", "the account was taken back by a link in a security email"
     IDENTITY_UNLINKED = "identity_unlinked", "a linked account was removed on another device"
     TWO_FACTOR_CHANGED = "two_factor_changed", "the account's two-factor authentication was changed"
+    PASSKEY_REMOVED = "passkey_removed", "a passkey of the account was removed on another device"
     REVOKED_ELSEWHERE = "revoked_elsewhere", "you logged this device out from another one"
     LOGGED_OUT_EVERYWHERE = "logged_out_everywhere", "an administrator logged you out everywhere"
     TOO_MANY = "too_many", "the account was logged in on too many other devices"

@@ -1,4 +1,4 @@
-"""What a browser's passkey is asked to sign: random, for one purpose in one browser, once and within five minutes."""
+"""Challenges that passkeys sign: random, bound to one purpose and one browser, valid once and for five minutes."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from app.models.user import User
 
 LIFETIME = timedelta(minutes=5)
 MAX_PER_BROWSER, MAX_PER_USER = 8, 50  # unanswered challenges
-MAX_EXPIRED_DELETED = 20  # by each new challenge, so that the table does not grow while nobody cleans it up
+MAX_EXPIRED_DELETED = 20  # by each new challenge, so that the table stays small between cleanups
 
 
 class PasskeyChallenge(Model):
@@ -21,13 +21,13 @@ class PasskeyChallenge(Model):
 
     id: Mapped[str] = mapped_column(String(86), primary_key=True, default=lambda: secrets.token_urlsafe(64))
     purpose: Mapped[str] = mapped_column(String(16))
-    browser: Mapped[str] = mapped_column(String(43), index=True)  # which was asked, by what its session says
+    browser: Mapped[str] = mapped_column(String(43), index=True)  # access.browser_id()
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
 
     @classmethod
     def issue(cls, purpose: str, browser: str, user: User | None) -> "PasskeyChallenge":
-        """Add a challenge. It replaces the oldest unanswered one of its browser or user once they have many."""
+        """Add a challenge. Once a browser or user has many unanswered ones, it replaces the oldest."""
         mine = select(cls.id).order_by(cls.asked_at.desc())
         expired = select(cls.id).where(cls.asked_at <= clock.now() - LIFETIME).order_by(cls.asked_at)
         surplus = [
@@ -44,8 +44,8 @@ class PasskeyChallenge(Model):
         return challenge
 
     @classmethod
-    def use(cls, challenge: str, purpose: str, browser: str, user: User | None) -> bool:
-        """Use a challenge up, and say whether it was good: of many at once, for one. It leaves nothing behind."""
+    def consume(cls, challenge: str, purpose: str, browser: str, user: User | None) -> bool:
+        """Delete a challenge, and return whether it was valid. Of several requests at once, one gets True."""
         asked = (cls.id == challenge, cls.purpose == purpose, cls.browser == browser)
         asked_of = cls.user_id == user.id if user else cls.user_id.is_(None)
         return rows_changed(delete(cls).where(*asked, asked_of, cls.asked_at > clock.now() - LIFETIME)) == 1

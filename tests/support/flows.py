@@ -176,6 +176,7 @@ class Tour:
     def have_passkeys(self):
         key, eve, other, half_way = Key(), self.register("eve"), self.make(), self.make()
         add(eve, key)
+        assert "codes" in eve.post("/auth/two-factor/require-passkey").text
         assert log_in(other, key).location == "/"
         reauthenticate_by_passkey(other, key)
         assert other.get("/auth/passkeys/add").location == PAGE

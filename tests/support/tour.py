@@ -231,7 +231,7 @@ def add_a_passkey(page):
     page.device = Device(page)
     page.goto("/auth/passkeys")
     press(page, "Add a passkey")
-    page.get_by_text("is a passkey of yours now").wait_for()
+    page.get_by_text("You can log in with it.").wait_for()
 
 
 def add_another_passkey(page):

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.utils import cached_property
 
 from app import clock
-from app.accounts import sso, two_factor
+from app.accounts import authenticators, sso
 from app.email.outbox import recipient_hash
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, Authenticator, Device, Identity, Passkey, User, UserSession
@@ -149,7 +149,7 @@ def person(number, **columns):
 
 
 def add_app(user):
-    secret = signing.encrypt("authenticator", two_factor.new_secret())
+    secret = signing.encrypt("authenticator", authenticators.new_secret())
     db.session.add(Authenticator(user_id=user.id, secret=secret))
     user.two_factor_enabled_at = clock.now()
 
