@@ -57,6 +57,8 @@ def live(app, outbox, name):
     codes = codes_on(client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()}))
     client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[0]})
     add(client, Key())
+    client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[2]})
+    client.post("/auth/two-factor/require-passkey")
     client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[1]})
     asked(client, MAKE)  # and makes none
     client.post("/auth/recovery-codes")  # the others are kept for a while

@@ -300,11 +300,11 @@ def test_an_administrator_turns_it_off(app, client, another_client, ada, phone, 
 def test_the_account_page_says_what_is_set_up(client, ada, clock):
     client.log_in(ada)
     page = client.get("/account").text
-    assert "Not set up" in page
+    assert 'Two-factor authentication</strong><div class="text-body-secondary">Off' in page
     assert "Recovery codes" not in page
     set_up(client, clock)
     page = client.get("/account").text
-    assert "its code is asked for" in page
+    assert "On, with an authenticator app" in page
     assert "10 left" in page
 
 

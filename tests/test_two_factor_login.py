@@ -466,7 +466,7 @@ def test_wrong_recovery_codes_are_told_by_the_history_and_end_at_the_networks_li
     by_password(client, outbox)
     client.environ_base["REMOTE_ADDR"] = "192.0.2.77"
     client.post(STEP, data={"recovery_code": phone.codes[0]})
-    assert "Somebody typed a wrong recovery code" in client.get("/auth/history").text
+    assert "A wrong or used recovery code was entered" in client.get("/auth/history").text
 
 
 def test_after_a_hundred_in_a_row_another_password_is_needed(client, another_client, ada, phone, outbox):
@@ -503,7 +503,7 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, outb
     lines = ["two_factor_failed", "two_factor_used", "logged_in", "new_device", "device_trusted"]
     assert history()[-5:] == lines
     page = client.get("/auth/history").text
-    assert "Somebody typed a wrong code at two-factor authentication" in page
+    assert "A wrong code was entered at two-factor authentication" in page
     details = db.session.scalars(
         select(AuditEvent.detail).where(AuditEvent.action.in_(lines[:2])).order_by(AuditEvent.id)
     ).all()
