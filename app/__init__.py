@@ -66,6 +66,7 @@ def bind_extensions(app: Flask) -> None:
     rate_limits.init_app(app)
     extensions.login_manager.init_app(app)
     extensions.mail.init_app(app)
+    extensions.migrate.init_app(app)
 
 
 def register_blueprints(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""What every table has in common, and what SQLite must be told."""
+"""The base class of models, their column types, and how connections to SQLite and PostgreSQL are prepared."""
 
 import select
 import sqlite3
@@ -20,14 +20,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapper, registry
 
-# For tables that get a row with everything that anybody does. SQLite counts by INTEGER alone, which has 64 bits there.
+# For tables that grow with every request. In SQLite only INTEGER, which has 64 bits there, can count up.
 WideId = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC, aware on both sides. SQLite keeps no time zone: it is put back on reading.
+    """A timezone-aware datetime in UTC. SQLite stores no time zone, so it is added on reading.
 
-    A naive datetime is refused with a ValueError: which moment it means is anybody's guess.
+    Raises:
+        ValueError: a naive datetime was assigned, whose time zone is unknown.
     """
 
     impl = DateTime(timezone=True)
@@ -47,7 +48,7 @@ def _aware(value: datetime) -> datetime:
 
 
 class Base(DeclarativeBase):
-    """Every constraint has a name, so that a migration can speak of it. No id is ever used a second time."""
+    """The base class of models. Constraints have names, for migrations to use; ids are never reused."""
 
     metadata = MetaData(
         naming_convention={
@@ -61,8 +62,8 @@ class Base(DeclarativeBase):
     __table_args__: Any = {"sqlite_autoincrement": True}
 
 
-def broken_rule(error: IntegrityError) -> str:
-    """Return which rule of the database a row breaks, in its own words, without the row: that may hold a hash."""
+def violated_constraint(error: IntegrityError) -> str:
+    """Return the database's message about the violated constraint, without the row, which may hold a hash."""
     diagnosis = getattr(error.orig, "diag", None)
     if diagnosis is None:
         return str(error.orig)
@@ -70,11 +71,13 @@ def broken_rule(error: IntegrityError) -> str:
 
 
 def is_duplicate(error: IntegrityError, *columns: str) -> bool:
-    """Say whether the broken rule is that these columns of a table, such as "users.email_key", have no value twice.
+    """Return whether the unique constraint of these columns was violated.
 
-    Without columns: whether it is any such rule, or a foreign key, as when another request was faster.
+    Args:
+        columns: with their table, such as "users.email_key". Without them: return whether any unique constraint or
+            foreign key was violated, as happens when another request was faster.
     """
-    rule = broken_rule(error)
+    rule = violated_constraint(error)
     if not columns:
         state = getattr(error.orig, "sqlstate", None)
         return state in {"23505", "23503"} if state else rule.startswith(("UNIQUE", "FOREIGN KEY"))
@@ -85,7 +88,7 @@ def is_duplicate(error: IntegrityError, *columns: str) -> bool:
 
 @event.listens_for(Mapper, "mapper_configured")
 def _refuse_naive(mapper: Mapper[Any], model: type[Any]) -> None:
-    """Refuse a naive datetime when it is assigned, where the mistake is, and not only when it is written."""
+    """Refuse a naive datetime when it is assigned, where the mistake is, not when it is written to the table."""
     for attribute in mapper.column_attrs:
         if isinstance(attribute.columns[0].type, UtcDateTime):
             event.listen(getattr(model, attribute.key), "set", _check_assigned)
@@ -99,37 +102,37 @@ def _check_assigned(instance: object, value: object, *_: object) -> None:
 @event.listens_for(Engine, "connect")
 def _prepare_sqlite(connection: object, record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
-        # Without transactions it is for counts, of which the last may be lost when the power fails.
+        # The connection without transactions counts for rate limits: a power failure may lose the last counts.
         synchronous = "NORMAL" if connection.isolation_level is None else "FULL"
         for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"synchronous={synchronous}"):
             connection.execute(f"PRAGMA {pragma}").close()
 
 
 @event.listens_for(Pool, "checkout")
-def _leave_who_hung_up(connection: Any, record: object, fairy: object) -> None:
-    """Take no connection that the server has ended meanwhile: it has said so, or closed, so there is something to read.
+def _refuse_closed_connection(connection: Any, record: object, fairy: object) -> None:
+    """Refuse a pooled connection that the server has closed: then there is something to read from it.
 
-    As sure as SQLAlchemy's pre-ping after a restart of PostgreSQL, and without its round trip.
+    After a restart of PostgreSQL this is as reliable as SQLAlchemy's pre-ping, and saves its round trip.
     """
     if isinstance(connection, sqlite3.Connection):
         return
     if connection.closed:
         raise DisconnectionError
-    if _has_something_to_read(connection.fileno()):
+    if _is_readable(connection.fileno()):
         raise DisconnectionError
 
 
-def _has_something_to_read(socket: int) -> bool:
-    if not hasattr(select, "poll"):  # on Windows, where select() has no limit that a server reaches
+def _is_readable(socket: int) -> bool:
+    if not hasattr(select, "poll"):  # on Windows, where select() takes sockets with any number
         return bool(select.select([socket], [], [], 0)[0])
-    looking = select.poll()
-    looking.register(socket, select.POLLIN)
-    return bool(looking.poll(0))
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @event.listens_for(Engine, "handle_error")
-def _leave_a_follower(context: ExceptionContext) -> OperationalError | None:
-    """A server that takes no writes, since another leads by now, is left as if it had hung up."""
+def _disconnect_from_standby(context: ExceptionContext) -> OperationalError | None:
+    """Treat a server that became a read-only standby as disconnected, so that the next connection finds the primary."""
     error = context.original_exception
     if getattr(error, "sqlstate", None) != "25006":  # read_only_sql_transaction
         return None

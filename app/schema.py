@@ -1,15 +1,17 @@
-"""Whether the database has the tables that the code expects; if not, what is wrong, and which command helps."""
+"""Whether the database has the tables that the code expects; if not, what is wrong and which command helps."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
+from alembic.script import ScriptDirectory
 from flask import current_app
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from app.extensions import db, migration_files, migrations
+from app.extensions import db
 
 REVISION = re.compile(r"""^revision(?:\s*:\s*str)?\s*=\s*["'](.+?)["']""", re.MULTILINE)
 
@@ -22,35 +24,41 @@ UPGRADE = "The database lacks a table or a column that this code needs. Run: fla
 
 
 def problem() -> str | None:
-    """Say why this code can't run on this database.
+    """Return why this code can't run on this database, or None.
 
     Raises:
-        SQLAlchemyError: the database doesn't answer.
+        SQLAlchemyError: the database does not answer.
     """
     try:
-        found, newest = migrations()
+        current, newest = revisions()
     except (OperationalError, ProgrammingError) as error:
         db.session.rollback()
         if not is_missing(error):
             raise
         return f"{without_migrations()} ({_first_line(error)})"
-    if not found:
+    if not current:
         return without_migrations()
-    return None if found == newest else _behind(found, newest)
+    return None if current == newest else _behind(current, newest)
+
+
+def revisions() -> tuple[str, str]:
+    """Return the revision of the database and the newest revision of the code; several are separated by commas."""
+    current = db.session.scalars(text("SELECT version_num FROM alembic_version ORDER BY version_num")).all()
+    return ", ".join(current), ", ".join(_heads())
 
 
 def several_heads() -> str | None:
-    """Say so if more than one migration is the newest: a builder's own, and one that came with an update."""
-    heads = _files()[0]
+    """Return a warning if there are several newest revisions, as when an update and the owner each added one."""
+    heads = _heads()
     if len(heads) < 2:
         return None
     return f"{len(heads)} migrations are the newest: {', '.join(heads)}. Join them: flask db merge heads"
 
 
-def same_ids() -> Iterator[str]:
-    """Say which migrations have the ID of another one: somebody numbered theirs, and an update has that number, too."""
+def duplicate_revisions() -> Iterator[str]:
+    """Yield a sentence for each revision ID that several files have, as when an update uses an ID of the owner's."""
     names = defaultdict(list)
-    for file in sorted(Path(current_app.extensions["migrate"].directory, "versions").glob("*.py")):
+    for file in sorted(Path(_directory(), "versions").glob("*.py")):
         if found := REVISION.search(file.read_text("utf-8")):
             names[found[1]].append(file.name)
     for revision, files in names.items():
@@ -59,7 +67,7 @@ def same_ids() -> Iterator[str]:
 
 
 def without_migrations() -> str:
-    """Say what to do about a database that no migration has been run on."""
+    """Return what to do with a database on which no migration was run."""
     found = inspect(db.engine).get_table_names()
     if not db.metadata.tables.keys() & set(found):
         return "The database has no tables yet. Run: flask db upgrade"
@@ -74,15 +82,15 @@ def without_migrations() -> str:
 
 
 def is_missing(error: BaseException) -> bool:
-    """Say whether a statement failed because a table or a column isn't there."""
+    """Return whether a statement failed because a table or a column does not exist."""
     return _is(error, MISSING, MISSING_IN_SQLITE)
 
 
-def is_there_already(error: DBAPIError) -> str | None:
-    """Say what to do if a migration failed because what it makes is there, or None if it failed otherwise."""
+def already_exists(error: DBAPIError) -> str | None:
+    """Return what to do if a migration failed because a table or column exists; None if it failed otherwise."""
     if not _is(error, PRESENT, PRESENT_IN_SQLITE):
         return None
-    return f"A migration makes something that is there: {_first_line(error)}. {without_migrations()}"
+    return f"A migration creates something that already exists: {_first_line(error)}. {without_migrations()}"
 
 
 def _is(error: BaseException, codes: set[str], texts: tuple[str, ...]) -> bool:
@@ -95,24 +103,39 @@ def _first_line(error: DBAPIError) -> str:
     return str(error.orig).partition("\n")[0]
 
 
-def _behind(found: str, newest: str) -> str:
-    heads, known = _files()
-    if unknown := set(found.split(", ")) - known:
+def _behind(current: str, newest: str) -> str:
+    heads, known = _files(_directory())
+    if unknown := set(current.split(", ")) - known:
         return (
             f"The database is at migration {', '.join(sorted(unknown))}, which this code doesn't have. It belongs to "
             "newer code, or to another program: check DATABASE_URL, then run: flask db upgrade"
         )
     if len(heads) > 1:
-        return f"The database is at migration {found}. {several_heads()}, then: flask db upgrade"
-    return f"The database is at migration {found}, the code at {newest}. Run: flask db upgrade"
+        return f"The database is at migration {current}. {several_heads()}, then: flask db upgrade"
+    return f"The database is at migration {current}, the code at {newest}. Run: flask db upgrade"
 
 
-def _files() -> tuple[list[str], frozenset[str]]:
-    return migration_files(current_app.extensions["migrate"].directory)
+def _heads() -> list[str]:
+    return _files(_directory())[0]
+
+
+def _directory() -> str:
+    return str(current_app.extensions["migrate"].directory)
+
+
+def _files(directory: str) -> tuple[list[str], frozenset[str]]:
+    """Return the newest revisions of a directory, and all. A running server notices files that are added."""
+    return _files_as_of(directory, Path(directory, "versions").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _files_as_of(directory: str, modified: int) -> tuple[list[str], frozenset[str]]:
+    script = ScriptDirectory(directory)
+    return sorted(script.get_heads()), frozenset(step.revision for step in script.walk_revisions())
 
 
 def _missing() -> list[str]:
-    """Return the tables, and columns as `table.column`, that models have and the database has not."""
+    """Return the tables, and the columns as `table.column`, that models have and the database lacks."""
     schema, missing = inspect(db.engine), []
     found = set(schema.get_table_names())
     for table in db.metadata.sorted_tables:

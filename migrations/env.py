@@ -84,7 +84,7 @@ def _run_migrations() -> None:
     try:
         context.run_migrations()
     except (OperationalError, ProgrammingError) as error:
-        if not (reason := schema.is_there_already(error)):
+        if not (reason := schema.already_exists(error)):
             raise
         raise RuntimeError(reason) from error
 

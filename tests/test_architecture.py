@@ -24,6 +24,7 @@ FLOORS = {
     0: [
         "config",
         "settings",
+        "app.connections",
         "app.extensions",
         "app.clock",
         "app.signals",

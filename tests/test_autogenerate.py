@@ -30,8 +30,9 @@ from sqlalchemy import (
 )
 from support.clients import ROOT, on_sqlite
 
+from app import schema
 from app.database import UtcDateTime, WideId
-from app.extensions import db, migrations
+from app.extensions import db
 from app.models import User
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,7 +89,7 @@ class Owner:
 def owner(app, tmp_path):
     shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
     known = dict(db.metadata.tables)
-    head = migrations()[0]
+    head = schema.revisions()[0]
     db.session.rollback()
     owner = Owner(tmp_path / "migrations")
     yield owner

@@ -13,14 +13,14 @@ from support.mail_server import HOST, Authority, MailServer, tls
 from test_captcha import Service, broken
 from werkzeug.serving import make_server
 
-from app import extensions
+from app import extensions, schema
 from app.accounts import cleanup
 from app.cli import doctor_services
 from app.cli.doctor import CHECKS
 from app.email import delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email
-from app.extensions import db, migrations
+from app.extensions import db
 from app.models import Job
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
@@ -146,7 +146,7 @@ def test_a_database_behind_the_code(app, doctor):
     try:
         assert only(doctor(), "database").endswith("Run: flask db upgrade")
     finally:
-        db.session.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": migrations()[1]})
+        db.session.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": schema.revisions()[1]})
         db.session.commit()
 
 

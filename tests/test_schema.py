@@ -14,7 +14,7 @@ from support.clients import ROOT, on_sqlite
 
 from app import schema
 from app.cli import orphans
-from app.extensions import db, migrations
+from app.extensions import db
 
 DIRECTORY = str(ROOT / "migrations")
 
@@ -88,7 +88,7 @@ def test_tables_of_another_program_are_not_called_ours(app, empty, caplog):
 
 
 def test_a_migration_that_this_code_does_not_have_is_named(app, client, caplog):
-    head = migrations()[0]
+    head = schema.revisions()[0]
     stamp_by_hand("of_the_future")
     try:
         assert client.get("/readyz").status_code == 503
@@ -104,7 +104,7 @@ def stamp_by_hand(version):
 
 def test_two_heads_are_named_with_the_command_and_then_run(app, client, caplog, directory):
     """An update brought a migration, and the owner has one."""
-    head = migrations()[0]
+    head = schema.revisions()[0]
     for name in ("update", "own"):
         revision(directory, message=name, head=head, splice=True)
     assert client.get("/readyz").status_code == 503
@@ -128,10 +128,10 @@ def test_two_heads_are_named_with_the_command_and_then_run(app, client, caplog, 
 @on_sqlite
 def test_two_migrations_with_one_number_are_named(app, directory):
     """An owner numbered one, and so did an update."""
-    assert list(schema.same_ids()) == []
+    assert list(schema.duplicate_revisions()) == []
     folder = Path(directory, "versions")
     shutil.copy(folder / "0016_secure_account.py", folder / "0016_plants.py")
-    [sentence] = schema.same_ids()
+    [sentence] = schema.duplicate_revisions()
     assert sentence.startswith("0016_plants.py and 0016_secure_account.py have the same revision, 0016.")
 
 

@@ -7,7 +7,7 @@ import sys
 import gunicorn.http.message
 from support.clients import ROOT
 
-UNUSED = {"alembic", "authlib", "flask_migrate", "requests", "webauthn", "zxcvbn"}
+UNUSED = {"authlib", "requests", "webauthn", "zxcvbn"}
 
 
 def test_a_server_starts_without_what_few_requests_need():

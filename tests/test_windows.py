@@ -63,9 +63,9 @@ def test_a_connection_that_the_server_has_ended_is_seen(monkeypatch, has_poll):
         monkeypatch.delattr(select, "poll")
     here, there = socket.socketpair()
     with here, there:
-        assert not database._has_something_to_read(here.fileno())
+        assert not database._is_readable(here.fileno())
         there.send(b"X")
-        assert database._has_something_to_read(here.fileno())
+        assert database._is_readable(here.fileno())
         here.recv(1)
         there.close()
-        assert database._has_something_to_read(here.fileno())
+        assert database._is_readable(here.fileno())

@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, and_, case, func, insert, inspect,
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, signals
-from app.database import broken_rule, is_duplicate
+from app.database import is_duplicate, violated_constraint
 from app.email import budgets, outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
@@ -212,8 +212,10 @@ def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
     except IntegrityError as error:
         if is_duplicate(error, "users.email_key", "users.username_key"):
             raise Taken from error
-        log.error("The database refused a new account: %s", broken_rule(error))
-        raise ConstraintViolated(broken_rule(error)) from None  # the error itself would show the row with its hash
+        log.error("The database refused a new account: %s", violated_constraint(error))
+        raise ConstraintViolated(
+            violated_constraint(error)
+        ) from None  # the error itself would show the row with its hash
 
 
 def _values(new: NewAccount) -> dict[str, ColumnElement[Any]]:

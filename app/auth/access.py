@@ -12,7 +12,8 @@ from flask_login import current_user, login_required
 from app.accounts import sessions, two_factor
 from app.auth.account_state import hold_back, required_page
 from app.auth.next_url import store_location, this_page, this_url
-from app.extensions import db, login_manager, read_without_transaction
+from app.connections import read_without_transaction
+from app.extensions import db, login_manager
 from app.models import User
 from app.request_state import SessionKey, state
 from app.web import stale_forms

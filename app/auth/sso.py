@@ -14,7 +14,8 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, form_page, with_captcha
 from app.auth.registration_forms import CompletionForm
 from app.auth.sso_flow import EXPIRED, FAILURES, Arrival, fail, find_provider
-from app.extensions import connection_given_back, db
+from app.connections import released_connection
+from app.extensions import db
 from app.models import OAuthState, User
 from app.request_state import SessionKey
 from app.security import audit, captcha, oidc
@@ -149,5 +150,5 @@ def _claims(provider: Provider, oauth_state: OAuthState) -> oidc.Claims:
     claims, access_token = oidc.redeem(provider, oauth_state, request.args["code"], request.args.get("iss"))
     if not sso.lacks_profile(provider, claims):
         return claims
-    with connection_given_back():
+    with released_connection():
         return oidc.complete(provider, claims, access_token)

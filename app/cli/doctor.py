@@ -70,7 +70,7 @@ def settings():
 def database():
     for name, way in personal_data.unregistered().items():
         yield f"The table {name} holds something about people ({way}). Register it: personal_data.register()"
-    yield from schema.same_ids()
+    yield from schema.duplicate_revisions()
     try:
         problem = schema.problem()
         is_old = db.engine.name == "postgresql" and db.engine.dialect.server_version_info < (15,)

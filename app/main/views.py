@@ -6,7 +6,7 @@ from flask_login import current_user, login_required
 
 from app import clock
 from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
-from app.extensions import only_reads
+from app.connections import only_reads
 
 bp = Blueprint("main", __name__)
 bp.add_app_template_filter(clock.day)  # {{ user.created_at | day }}

@@ -15,7 +15,7 @@ from flask import current_app
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from app.extensions import connection_given_back
+from app.connections import released_connection
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Threads:
             has_to_wait = self.inside > self.count
         future = self._pool.submit(work, *args)
         future.add_done_callback(self._leave)
-        with connection_given_back() if has_to_wait else nullcontext():
+        with released_connection() if has_to_wait else nullcontext():
             try:
                 return future.result(self.timeout)
             except TimeoutError:

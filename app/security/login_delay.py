@@ -15,8 +15,8 @@ from sqlalchemy import Row, bindparam, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
+from app.connections import counting_connection
 from app.database import UtcDateTime
-from app.extensions import counting_connection
 from app.models import LoginDelay
 
 FREE_ATTEMPTS = 10  # wrong passwords before the first delay

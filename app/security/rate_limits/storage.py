@@ -14,8 +14,8 @@ from sqlalchemy import CursorResult, Executable, bindparam, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
+from app.connections import counting_connection
 from app.database import UtcDateTime
-from app.extensions import counting_connection
 from app.models import LoginDelay, RateLimitCounter
 
 SWEEP_EVERY = 60  # seconds
