@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app import schema
 from app.cli import autogenerate, orphans
-from app.cli.commands import say_where
+from app.cli.commands import echo_database
 from app.cli.schema_changes import enums_made_and_dropped
 
 log = logging.getLogger("alembic.env")
@@ -89,5 +89,5 @@ def _run_migrations() -> None:
         raise RuntimeError(reason) from error
 
 
-say_where()
+echo_database()
 run()

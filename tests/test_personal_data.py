@@ -145,7 +145,7 @@ def everything_of(user):
     return json.dumps(personal_data.everything(user), default=str)
 
 
-def test_an_export_does_not_say_where_strangers_are(app, client, another_client, ada, phone, outbox):
+def test_an_export_does_not_echo_database_strangers_are(app, client, another_client, ada, phone, outbox):
     """A stranger sends every form, with the address of an account, its name, and its password."""
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, **OWNER)
     client.post("/auth/two-factor/verify", data={"code": phone.code()}, **OWNER)
@@ -169,7 +169,7 @@ def test_an_export_does_not_say_where_strangers_are(app, client, another_client,
     assert [row["details"]["user_agent"] for row in held["outbox"] if row["details"]["ip"] == "192.0.2.1"]
 
 
-def test_an_export_does_not_say_where_somebody_is_who_registered_with_ones_address(client, another_client, outbox):
+def test_an_export_does_not_echo_database_somebody_is_who_registered_with_ones_address(client, another_client, outbox):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form, **STRANGER)
     client.post("/auth/login", data=form | {"login": "eve"}, **STRANGER)

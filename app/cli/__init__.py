@@ -1,16 +1,17 @@
-# mypy: ignore-errors
-"""Commands: the same verbs, another door."""
+"""The command line: the same services as the pages."""
 
-from app.cli import why
+from flask import Flask
+
+from app.cli import cleanup, create, why
 from app.cli.doctor import doctor
 from app.cli.limits import limits
 from app.cli.mail import mail
 from app.cli.testing import test
 from app.cli.users import users
 
-__all__ = ["doctor", "limits", "mail", "test", "users", "why"]
+__all__ = ["cleanup", "create", "doctor", "limits", "mail", "test", "users", "why"]
 
 
-def init_app(app):
+def init_app(app: Flask) -> None:
     for command in (doctor, limits, mail, test, users):
         app.cli.add_command(command)

@@ -1,7 +1,8 @@
-# mypy: ignore-errors
-"""What all commands share: they say which application they speak to, and put errors in words."""
+"""What all commands share: they name their database, act as the command line, and report database errors in words."""
 
+from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import click
 from flask import current_app
@@ -12,32 +13,36 @@ from app.extensions import db
 from app.models import Actor
 from app.security import audit
 
+AnyCommand = Callable[..., Any]
+
 
 class Commands(AppGroup):
     """A group of commands for administrators."""
 
-    def command(self, *args, **options):
+    def command(  # type: ignore[override]  # as in AppGroup itself
+        self, *args: Any, **options: Any
+    ) -> Callable[[AnyCommand], click.Command]:
         decorate = super().command(*args, **options)
         return lambda function: decorate(_for_administrators(function))
 
 
-def say_where():
-    """Say on stderr, outside production, which configuration and database this is: nobody mends the wrong one."""
+def echo_database() -> None:
+    """Write the configuration and the database to stderr, except in production, against working on the wrong one."""
     name = current_app.config["CONFIG_NAME"]
     if name != "production":
         click.echo(f"[{name}: {db.engine.url.render_as_string(hide_password=True)}]", err=True)
 
 
-def _for_administrators(function):
+def _for_administrators(function: AnyCommand) -> AnyCommand:
     @wraps(function)
-    def run(*args, **options):
-        say_where()
+    def run(*args: Any, **options: Any) -> Any:
+        echo_database()
         try:
             with audit.acting_as(Actor.COMMAND_LINE):
                 return function(*args, **options)
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
             advice = "Is DATABASE_URL right, and has `flask db upgrade` been run?"
-            raise click.ClickException(f"The database says: {reason}. {advice}") from error
+            raise click.ClickException(f"Database error: {reason}. {advice}") from error
 
     return run

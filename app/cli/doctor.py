@@ -17,7 +17,7 @@ import config
 from app import clock, schema
 from app.accounts import cleanup, personal_data
 from app.cli import doctor_services, orphans
-from app.cli.commands import say_where
+from app.cli.commands import echo_database
 from app.cli.doctor_services import NotLookedAt, words
 from app.extensions import db
 from app.models import Job, OutboxEmail, User
@@ -35,7 +35,7 @@ class Recommended(str):
 @with_appcontext
 def doctor():
     """Say what is wrong with the set-up, and what to do; 1 at the end if there is anything."""
-    say_where()
+    echo_database()
     is_well = True
     for name, check in CHECKS.items():
         try:

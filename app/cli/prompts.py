@@ -1,34 +1,72 @@
-# mypy: ignore-errors
-"""What a command asks for: answered by a person at a terminal, or by options where there is none."""
+"""Input of commands: typed at a terminal, or given by options where there is none."""
 
 import os
 import sys
 from functools import partial, wraps
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
-NOBODY = (
-    "Nobody is here to answer. Give --email and --username, and the password by --password-stdin, --password-file or"
-    " --password-env, or add --no-input: then an email has it chosen."
+from app.cli.commands import AnyCommand
+
+NO_TERMINAL = (
+    "There is no terminal to ask. Give --email and --username, and the password by --password-stdin, --password-file or"
+    " --password-env; or add --no-input to email a link to choose one."
 )
 
-no_input = click.option("--no-input", is_flag=True, help="Ask nothing: end with an error where an answer is missing.")
+no_input = click.option("--no-input", is_flag=True, help="Never ask; fail if an answer is missing.")
 
 
-def asks_first(command):
-    """Give a command the options --yes and --no-input, and the argument `confirm`, which asks its question."""
+def confirmation(command: AnyCommand) -> AnyCommand:
+    """Give a command the options --yes and --no-input, and an argument `confirm`: a function that asks a question."""
 
-    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
     @no_input
     @wraps(command)
-    def with_question(*args, yes, no_input, **options):
+    def with_confirmation(*args: Any, yes: bool, no_input: bool, **options: Any) -> Any:
         return command(*args, confirm=partial(_confirm, yes, no_input), **options)
 
-    return with_question
+    return with_confirmation
 
 
-def _confirm(yes, no_input, question):
+def password_options(command: AnyCommand) -> AnyCommand:
+    """Give a command the options to read a password, and an argument `password`: None if none was given.
+
+    There is no option with the password itself: shells and process lists keep it.
+    """
+
+    @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+    @click.option("--password-file", metavar="PATH", help="Read the password from a file, such as a container secret.")
+    @click.option("--password-env", metavar="NAME", help="Read the password from an environment variable.")
+    @wraps(command)
+    def with_password(
+        *args: Any, password_stdin: bool, password_file: str | None, password_env: str | None, **options: Any
+    ) -> Any:
+        if sum([password_stdin, password_file is not None, password_env is not None]) > 1:
+            raise click.UsageError("Give only one of --password-stdin, --password-file and --password-env.")
+        if password_stdin and not (options["email"] and options["username"]):
+            raise click.UsageError("--password-stdin needs --email and --username.")
+        password = _read_password(password_stdin, password_file, password_env)
+        return command(*args, password=password, **options)
+
+    return with_password
+
+
+def complete(email: str | None, username: str | None, password: str | None, no_input: bool) -> tuple[str, str, Any]:
+    """Ask for what is missing, and return all three. The password may stay None."""
+    if no_input and not (email and username):
+        raise click.UsageError("--no-input needs --email and --username.")
+    email = email or _ask("Email address")
+    username = username or _ask("Username")
+    if password is None and not no_input:
+        hidden = {"default": "", "show_default": False, "hide_input": True, "confirmation_prompt": True}
+        password = _ask("Password (leave empty to email a link to choose one)", **hidden) or None
+    return email, username, password
+
+
+def _confirm(yes: bool, no_input: bool, question: str) -> None:
+    """Return if the answer is yes, else abort the command."""
     if yes:
         return
     if no_input:
@@ -36,74 +74,49 @@ def _confirm(yes, no_input, question):
     try:
         is_confirmed = click.confirm(question)
     except click.Abort:
-        click.echo("\nNobody answered. Add --yes to confirm.", err=True)
+        click.echo("\nNo answer. Add --yes to confirm.", err=True)
         raise
     if not is_confirmed:
         raise click.Abort
 
 
-def from_elsewhere(command):
-    """Give a command the options that say where a password comes from, and the argument `password`: None without one.
-
-    A password is never an argument itself: shells and the list of processes keep those.
-    """
-
-    @click.option("--password-stdin", is_flag=True, help="Read the password from the standard input.")
-    @click.option(
-        "--password-file", metavar="PATH", help="Read the password from a file, such as a container's secret."
-    )
-    @click.option("--password-env", metavar="NAME", help="Read the password from an environment variable.")
-    @wraps(command)
-    def with_password(*args, password_stdin, password_file, password_env, **options):
-        sources = [bool(password_stdin), password_file is not None, password_env is not None]
-        if sum(sources) > 1:
-            raise click.UsageError("Give one of --password-stdin, --password-file and --password-env.")
-        if password_stdin and not (options["email"] and options["username"]):
-            raise click.UsageError("--password-stdin goes with --email and --username.")
-        password = _read(password_stdin, password_file, password_env) if any(sources) else None
-        return command(*args, password=password, **options)
-
-    return with_password
+def _read_password(is_stdin: bool, path: str | None, variable: str | None) -> str | None:
+    if variable is not None:
+        if variable not in os.environ:
+            raise click.ClickException(f"The environment variable {variable} is not set.")
+        return _one_line(os.environ[variable], f"The environment variable {variable}")
+    if path is not None:
+        return _one_line(_decode(path, path), path)
+    return _one_line(_decode(None, "Standard input"), "Standard input") if is_stdin else None
 
 
-def _read(is_stdin, path, variable):
+def _decode(path: str | None, source: str) -> str:
     try:
-        if variable is not None:
-            text, source = os.environ[variable], f"The environment variable {variable}"
-        elif path is not None:
-            text, source = Path(path).read_text("utf-8-sig"), path
-        else:
-            text, source = sys.stdin.buffer.read().decode("utf-8-sig"), "The standard input"
-    except KeyError as error:
-        raise click.ClickException(f"The environment variable {variable} is not set.") from error
+        return (Path(path).read_bytes() if path is not None else sys.stdin.buffer.read()).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        _fail(source, "it is not UTF-8")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise click.ClickException(f"{path or 'The standard input'} can't be read: {reason}.") from error
+        _fail(source, getattr(error, "strerror", None) or str(error))
+
+
+def _fail(source: str, reason: str) -> NoReturn:
+    raise click.ClickException(f"{source} can't be read: {reason}.") from None
+
+
+def _one_line(text: str, source: str) -> str:
     password = text.removesuffix("\n").removesuffix("\r")
     if not password or "\n" in password:
         raise click.ClickException(
-            f"{source} {'has several lines' if password else 'is empty'}. Write one password there."
+            f"{source} {'has several lines' if password else 'is empty'}. It must be a password."
         )
     return password
 
 
-def complete(email, username, password, no_input):
-    """Return the three with what a person answered where they are missing; a password may stay None."""
-    if no_input and not (email and username):
-        raise click.UsageError("--no-input goes with --email and --username.")
-    email = email or _ask("Email address")
-    username = username or _ask("Username")
-    if password is None and not no_input:
-        hidden = {"default": "", "show_default": False, "hide_input": True, "confirmation_prompt": True}
-        password = _ask("Password (empty: by an email)", **hidden) or None
-    return email, username, password
-
-
-def _ask(label, **options):
-    """Ask a person; end with a sentence about the options if there is none."""
+def _ask(label: str, **options: Any) -> str:
     try:
-        return click.prompt(label, **options)
+        answer: str = click.prompt(label, **options)
     except click.Abort as error:
         if sys.stdin.isatty():
             raise
-        raise click.ClickException(NOBODY) from error
+        raise click.ClickException(NO_TERMINAL) from error
+    return answer

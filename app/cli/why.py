@@ -1,6 +1,6 @@
-# mypy: ignore-errors
-"""`flask users why`: who is stuck, and how to help."""
+"""`flask users why`: what keeps a user from logging in, and which command helps."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 import click
@@ -10,76 +10,98 @@ from app.accounts import authenticators, device_verification, email_typos, recov
 from app.cli.users import users
 from app.extensions import db
 from app.models import User, UserSession
+from app.models.outbox_email import Status
 from app.security import user_agents
 from app.security.rate_limits import report
 from app.security.rate_limits.counters import storage_errors
 
 
 @users.command()
-@click.argument("who", metavar="NAME-OR-ADDRESS")
-def why(who):
-    """Say why a person can't log in, and which command mends it."""
-    user = User.find(who)
+@click.argument("name", metavar="USERNAME-OR-EMAIL")
+def why(name: str) -> None:
+    """Explain why a user can't log in, and which command helps."""
+    user = User.find(name)
     if user is None:
-        likely = email_typos.suggest(who) if "@" in who else None
-        hint = f" But {likely} has one." if likely and User.find(likely) else ""
-        raise click.ClickException(f"No account has the name or address {who!r}.{hint}")
-    for sentence in [*_obstacles(user)] or [f"Nothing keeps {user.username} out but a forgotten password."]:
+        likely = email_typos.suggest(name) if "@" in name else None
+        hint = f" Is it {likely}?" if likely and User.find(likely) else ""
+        raise click.ClickException(f"There is no account {name!r}.{hint}")
+    obstacles = [sentence for check in CHECKS for sentence in check(user)]
+    for sentence in obstacles or [f"{user.username} can log in. They may have forgotten their password."]:
         click.echo(sentence)
-    click.echo(f"A link to choose a password: flask users send-reset {user.username}")
-    click.echo(_last_time(user))
+    click.echo(f"To email a link to choose a new password: flask users send-reset {user.username}")
+    click.echo(_last_login(user))
 
 
-def _obstacles(user):
-    """What keeps a person out, a sentence each, with the remedy."""
-    name = user.username
+def _deactivated(user: User) -> Iterator[str]:
     if not user.is_active:
-        yield f"{name} is deactivated. To undo: flask users activate {name}"
+        yield f"{user.username} is deactivated. To undo: flask users activate {user.username}"
+
+
+def _deletion_pending(user: User) -> Iterator[str]:
     if user.deletion_due_at:
         due = f"{user.deletion_due_at:%Y-%m-%d}"
-        yield f"{name} will be deleted on {due}. To keep the account: flask users cancel-deletion {name}"
+        yield f"{user.username} will be deleted on {due}. To cancel: flask users cancel-deletion {user.username}"
+
+
+def _unconfirmed(user: User) -> Iterator[str]:
     if not user.confirmed:
-        yield f"{user.email} was never confirmed. To take it as proved: flask users confirm {name}"
-        yield _email(user)
+        yield f"{user.email} is not confirmed. To confirm it: flask users confirm {user.username}"
+        yield _confirmation_email(user)
         if likely := email_typos.suggest(user.email):
-            yield f"The address is one slip from {likely}."
+            yield f"The email address may be a typo of {likely}."
+
+
+def _no_password(user: User) -> Iterator[str]:
     if user.password_hash is None:
-        key = ["a passkey"] if "passkey" in two_factor.methods(user) else []
-        ways = " or ".join([*key, *sso.labels(user), "a mailed link"])
-        yield f"{name} has no password, and logs in by {ways} only."
+        passkey = ["a passkey"] if "passkey" in two_factor.methods(user) else []
+        methods = " or ".join([*passkey, *sso.labels(user), "an emailed link"])
+        yield f"{user.username} has no password, and can log in only by {methods}."
+
+
+def _two_factor(user: User) -> Iterator[str]:
     if two_factor.is_on(user):
         factors = ", ".join(two_factor.methods(user))
-        yield f"{name} does two-factor authentication ({factors}; recovery codes left: {recovery_codes.left(user)})."
+        left = recovery_codes.left(user)
+        yield f"{user.username} uses two-factor authentication ({factors}; {left} recovery codes left)."
         app = authenticators.find(user)
         if app and not app.is_readable:
-            yield f"No key that there is reads the secret of {name}'s app: no code of it is right any more."
-        yield f"If that is lost, and you are sure who asks: flask users reset-two-factor {name}"
+            yield f"The secret of {user.username}'s authenticator app was encrypted with a key that is no longer set."
+        yield f"If the factors are lost, verify who asks, then: flask users reset-two-factor {user.username}"
+
+
+def _device_verification(user: User) -> Iterator[str]:
     if device_verification.why_never(user) is None and user.password_hash:
-        yield f"On a new device the password of {name} takes a code from an email to {user.email}, too."
-        yield f"If that can't be read, and you are sure who asks: flask users trust-next-login {name}"
+        yield f"On a new device, {user.username} also needs a code from an email to {user.email}."
+        yield f"If they can't read it, verify who asks, then: flask users trust-next-login {user.username}"
+
+
+def _rate_limited(user: User) -> Iterator[str]:
     with suppress(*storage_errors()):
         if any(entry.is_full for entry in report.entries_of(user.username, user.email)):
-            yield f"Passwords of {name} were tried too often from somewhere. To forget that: flask limits clear {name}"
+            yield f"Too many attempts to log in as {user.username}. To allow more: flask limits clear {user.username}"
 
 
-def _email(user):
-    """What became of the confirmation email."""
+CHECKS = (_deactivated, _deletion_pending, _unconfirmed, _no_password, _two_factor, _device_verification, _rate_limited)
+
+
+def _confirmation_email(user: User) -> str:
+    """Return what became of the latest confirmation email."""
     email = registration.last_email(user)
     if email is None:
         return "No confirmation email to this address is on record."
     at = f"{email.done_at or email.due_at:%Y-%m-%d %H:%M} UTC"
     return {
-        "sent": f"The mail server took the email to it at {at}.",
-        "failed": f"The mail server refused the email at {at}: {email.error}",
-        "waiting": f"The email to it waits, and is tried again at {at}. {email.error}",
-        "obsolete": "The email to it was dropped, because the account had changed.",
-    }[email.status]
+        Status.SENT: f"The mail server accepted the confirmation email at {at}.",
+        Status.FAILED: f"The mail server refused the confirmation email at {at}: {email.error}",
+        Status.WAITING: f"The confirmation email is waiting, and will be tried again at {at}. {email.error}",
+        Status.OBSOLETE: "The confirmation email was dropped, because the account had changed.",
+    }[Status(email.status)]
 
 
-def _last_time(user):
+def _last_login(user: User) -> str:
     mine = select(UserSession).where(UserSession.user_id == user.id).order_by(UserSession.created_at.desc())
     last = db.session.scalar(mine.limit(1))
     if last is None:
         return "No login is on record."
-    with_what = user_agents.in_words(last.user_agent)
-    return f"Last logged in at {last.created_at:%Y-%m-%d %H:%M} UTC ({last.method}, {with_what})."
+    device = user_agents.in_words(last.user_agent)
+    return f"Last login: {last.created_at:%Y-%m-%d %H:%M} UTC ({last.method}, {device})."

@@ -304,7 +304,7 @@ def test_a_browser_is_logged_out_from_another(ada, person, another):
     person.press("Log out all others")
     person.sees("1 other device is logged out.")
     another.page.goto("/account")
-    another.sees("this browser was ended in another one")
+    another.sees("you logged this device out from another one")
     person.choose("Account")
     person.follow("See it")
     person.sees("You logged out your other devices")

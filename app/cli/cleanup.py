@@ -1,0 +1,39 @@
+"""`flask users purge` and `flask users cleanup`: run cleanup jobs now."""
+
+import click
+
+from app.accounts import cleanup as rules
+from app.cli import orphans
+from app.cli.users import users
+from app.extensions import db
+
+RUNNING = "Another process is running this now."
+
+
+@users.command()
+def purge() -> None:
+    """Delete the accounts whose 14 days are over. The server does so once a day."""
+    outcome = rules.run("deleted_accounts", even_if_done=True)
+    if outcome is None:
+        raise click.ClickException(RUNNING)
+    if outcome.count or not outcome.error:
+        click.echo(f"Deleted {outcome.count} {'account' if outcome.count == 1 else 'accounts'}.")
+    if outcome.error:
+        raise click.ClickException(outcome.error)
+
+
+@users.command()
+def cleanup() -> None:
+    """Run all cleanup jobs, which delete expired data. The server does so once a day."""
+    left = orphans.mend(db.session.connection())
+    db.session.commit()
+    outcomes = rules.run_now()
+    for name, outcome in outcomes.items():
+        count, problem = (outcome.count, outcome.error) if outcome else ("-", RUNNING)
+        click.echo(f"{count:>8} {name.replace('_', ' ')}")
+        if problem:
+            click.echo(f"{name}: {problem}", err=True)
+    if left:
+        click.echo(f"{orphans.in_words(left)}, and no foreign key says what to do with them.", err=True)
+    if left or any(outcome and outcome.error for outcome in outcomes.values()):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,51 @@
+"""`flask users create`."""
+
+from collections.abc import Iterable
+
+import click
+
+from app.accounts import administration, passwords, registration, usernames
+from app.accounts.registration import NewAccount
+from app.cli import profiles, prompts
+from app.cli.users import users
+from app.extensions import db
+
+
+@users.command()
+@click.option("--email")
+@click.option("--username")
+@prompts.password_options
+@prompts.no_input
+@click.option("--confirmed", is_flag=True, help="Mark the email address as confirmed, and send no email.")
+@click.option("--admin", is_flag=True, help="Make the user an administrator.")
+@click.option("--profile", metavar="NAME=VALUE", multiple=True, help="Set a column that you added to the accounts.")
+def create(
+    email: str | None,
+    username: str | None,
+    password: str | None,
+    no_input: bool,
+    confirmed: bool,
+    admin: bool,
+    profile: Iterable[str],
+) -> None:
+    """Create an account. Asks for what the options don't give.
+
+    Without a password, the user gets an email with a link to choose one.
+    """
+    email, username, password = prompts.complete(email, username, password, no_input)
+    try:
+        email = registration.normal_email(email)
+        usernames.check(username, by_administrator=True)
+        if password is not None:
+            passwords.check_new(password, email, username)
+        new = NewAccount(email, username, password, confirmed, invited=True, profile=profiles.parse(profile))
+        user = registration.create(new)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    except registration.ConstraintViolated as error:
+        raise click.ClickException(f"The database refused the account: {error}") from None
+    except registration.Taken as error:
+        raise click.ClickException("This email address or username is already in use.") from error
+    administration.set_admin(user, admin)
+    db.session.commit()
+    click.echo(f"Created the account {user.username} <{user.email}>.")
