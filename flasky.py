@@ -8,17 +8,21 @@ from app import create_app
 from app.cli import failed_start
 from settings.environment import ConfigError
 
+IS_GUNICORN = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+GUNICORN_BOOT_ERROR = 3  # a worker's exit status that stops the server; after any other it starts the next worker
+
 try:
     app = create_app()
 except Exception as error:
     if failed_start.is_doctor_called(sys.argv[1:]):
         app = failed_start.only_doctor(error)
     elif isinstance(error, ConfigError):
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(GUNICORN_BOOT_ERROR if IS_GUNICORN else 1)
     else:
         raise
 
-if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") and not os.environ.get("GUNICORN_CONF"):
+if IS_GUNICORN and not os.environ.get("GUNICORN_CONF"):
     configuration = Path(__file__).resolve().with_name("gunicorn.conf.py")
     app.logger.warning(
         "gunicorn.conf.py was not loaded: this server has the number of processes and threads, and the address, that "

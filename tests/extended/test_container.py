@@ -54,7 +54,9 @@ def project(image, tmp_path_factory):
 
 
 def run(image, *command, **options):
-    return subprocess.run(image.run(command, **options), capture_output=True, text=True, timeout=120)
+    """Run a command in the image, without a network."""
+    alone = ["unshare", "--net", *image.run(command, **options)]
+    return subprocess.run(alone, capture_output=True, text=True, timeout=120)
 
 
 def test_the_image_holds_the_application_and_nothing_else(image):
@@ -87,8 +89,9 @@ def test_sqlite_needs_one_more_volume(image, tmp_path):
     assert (volume / "app.db").stat().st_uid == 10001
 
 
-def test_the_migration_without_settings_names_what_is_missing(image):
-    refused = run(image, "flask", "db", "upgrade", tmpfs=["/tmp"])
+@pytest.mark.parametrize("command", [None, ["flask", "db", "upgrade"]], ids=["the server", "the migration"])
+def test_a_container_without_settings_names_what_is_missing_and_ends(image, command):
+    refused = run(image, *(command or image.command), tmpfs=["/tmp"])
     assert refused.returncode != 0
     assert "SECRET_KEY is missing" in refused.stderr
 
