@@ -1,11 +1,11 @@
-"""What an application built on this is told of: signals that are sent after the commit, never before.
+"""Signals that tell an application built on this what happened. They are sent after the commit.
 
     @user_logged_in.connect
     def claim_cart(app, user, method, previous_session, **_):
         ...
         db.session.commit()
 
-A receiver may use the database, and commits what it writes. An error in it is logged and breaks nothing else.
+A receiver may use the database, and commits its own changes. An error in a receiver is logged and changes nothing else.
 """
 
 import logging
@@ -17,32 +17,32 @@ from flask_sqlalchemy.session import Session
 
 _signals = Namespace()
 user_registered = _signals.signal("user-registered")  # user
-user_confirmed = _signals.signal("user-confirmed")  # user: the email address is proved
-user_logged_in = _signals.signal("user-logged-in")  # user, method, previous_session: what the visitor's session held
-user_logged_out = _signals.signal("user-logged-out")  # user: on this device, by their own doing
-password_changed = _signals.signal("password-changed")  # user: set, changed, reset or removed
+user_confirmed = _signals.signal("user-confirmed")  # user: the email address is confirmed
+user_logged_in = _signals.signal("user-logged-in")  # user, method, previous_session: the visitor's session data
+user_logged_out = _signals.signal("user-logged-out")  # user: logged out on this device
+password_changed = _signals.signal("password-changed")  # user: the password was set, changed, reset or removed
 email_changed = _signals.signal("email-changed")  # user, old_email
-user_deleted = _signals.signal("user-deleted")  # user_id, email, username: the row is gone
+user_deleted = _signals.signal("user-deleted")  # user_id, email, username: the row no longer exists
 
-WAITING = "signals"  # in the database session's info
+PENDING = "signals"  # key in Session.info
 
 log = logging.getLogger(__name__)
 
 
 class SignalingSession(Session):
-    """Flask-SQLAlchemy's session, which sends what waits for its commit."""
+    """Flask-SQLAlchemy's session, which also sends the pending signals after its commit."""
 
     def commit(self) -> None:
         super().commit()
-        for signal, values in self.info.pop(WAITING, []):
+        for signal, values in self.info.pop(PENDING, []):
             self._send(signal, values)
 
     def rollback(self) -> None:
-        self.info.pop(WAITING, None)
+        self.info.pop(PENDING, None)
         super().rollback()
 
     def close(self) -> None:
-        self.info.pop(WAITING, None)
+        self.info.pop(PENDING, None)
         super().close()
 
     def _send(self, signal: NamedSignal, values: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class SignalingSession(Session):
 
 
 def send_after_commit(session: Session, signal: NamedSignal, **values: Any) -> None:
-    """Send a signal once `session` has committed, and not at all if it is rolled back. The same is sent once."""
-    waiting = session.info.setdefault(WAITING, [])
-    if (signal, values) not in waiting:
-        waiting.append((signal, values))
+    """Send a signal once `session` has committed, or not at all if it is rolled back. Equal signals are sent once."""
+    pending = session.info.setdefault(PENDING, [])
+    if (signal, values) not in pending:
+        pending.append((signal, values))

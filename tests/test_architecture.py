@@ -273,6 +273,11 @@ SOURCES = {
 }
 
 
+def test_the_table_of_contents_of_the_services_is_complete():
+    listed = re.findall(r"^ {4}(\w+) {2,}\w+", SOURCES["app.accounts"], re.MULTILINE)
+    assert sorted(listed) == sorted(name.removeprefix("app.accounts.") for name in SOURCES if "app.accounts." in name)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_the_house_has_no(rule):
     assert rule(SOURCES) == []
