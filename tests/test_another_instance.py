@@ -25,7 +25,7 @@ def signed_by(app, claims):
     return f"session={app.session_interface.get_signing_serializer(app).dumps(claims)}"
 
 
-def test_its_session_cookie_logs_nobody_in(app, staging, client, ada):
+def test_a_session_cookie_of_another_instance_logs_nobody_in(app, staging, client, ada):
     client.log_in(ada)
     claims = {"_user_id": db.session.scalar(select(UserSession.id)), "_fresh": True}
     browser = app.test_client(use_cookies=False)
@@ -33,7 +33,7 @@ def test_its_session_cookie_logs_nobody_in(app, staging, client, ada):
     assert browser.get("/account", headers={"Cookie": signed_by(staging, claims)}).status_code == 302
 
 
-def test_nothing_else_in_its_session_cookie_counts(app, staging):
+def test_nothing_else_in_a_session_cookie_of_another_instance_counts(app, staging):
     claims = {"_flashes": [["info", "From elsewhere"]]}
     browser = app.test_client(use_cookies=False)
     assert "From elsewhere" in browser.get("/auth/login", headers={"Cookie": signed_by(app, claims)}).text
@@ -41,7 +41,7 @@ def test_nothing_else_in_its_session_cookie_counts(app, staging):
     assert without_tokens(page) == without_tokens(browser.get("/auth/login"))
 
 
-def test_its_csrf_token_counts_for_nothing_even_with_its_cookie(app, staging, client):
+def test_a_csrf_token_of_another_instance_is_refused_even_with_its_cookie(app, staging, client):
     app.config["WTF_CSRF_ENABLED"] = staging.config["WTF_CSRF_ENABLED"] = True
     page = staging.test_client().get("/auth/login", base_url=staging.config["PUBLIC_URL"])
     token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)[1]
@@ -52,21 +52,21 @@ def test_its_csrf_token_counts_for_nothing_even_with_its_cookie(app, staging, cl
 
 
 @pytest.mark.parametrize("purpose", TokenPurpose)
-def test_its_links_are_refused(app, staging, purpose):
+def test_links_of_another_instance_are_refused(app, staging, purpose):
     with staging.app_context():
         token = signing.sign(purpose, 1, "")
         assert signing.verify(token, purpose)
     assert signing.verify(token, purpose) is None
 
 
-def test_its_codes_are_others(app, staging):
+def test_codes_of_another_instance_differ(app, staging):
     with staging.app_context():
         code = signing.code("confirm", "1 ada@example.com")
         assert signing.is_code("confirm", "1 ada@example.com", code)
     assert not signing.is_code("confirm", "1 ada@example.com", code)
 
 
-def test_what_is_encrypted_in_the_database_is_read_after_a_move(app, staging):
+def test_encrypted_columns_are_readable_under_a_new_public_url(app, staging):
     secret = signing.encrypt("authenticator", "a secret")
     with staging.app_context():
         assert signing.decrypt("authenticator", secret) == "a secret"

@@ -62,7 +62,7 @@ HELD = {unconfirmed: "/auth/unconfirmed", leaving: "/auth/cancel-deletion", with
 @on_sqlite
 @pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}])
 @pytest.mark.parametrize("standing", HELD, ids=lambda standing: standing.__name__)
-def test_public_pages_stay_public_and_the_others_lead_to_what_is_missing(app, client, ada, shop, standing):
+def test_users_who_are_held_back_are_visitors_on_an_applications_public_pages(app, client, ada, shop, standing):
     client.log_in(ada)
     standing(ada)
     db.session.commit()
@@ -75,7 +75,7 @@ def test_public_pages_stay_public_and_the_others_lead_to_what_is_missing(app, cl
 
 
 @on_sqlite
-def test_once_confirmed_a_user_goes_where_they_were_held_back(client, bob, shop, outbox):
+def test_a_confirmed_user_returns_to_the_applications_page(client, bob, shop, outbox):
     client.log_in(bob)
     client.get("/shop/orders")
     client.post("/auth/confirm")
@@ -105,7 +105,7 @@ ADA, BOB = {"Authorization": "Bearer of-ada"}, {"Authorization": "Bearer of-bob"
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [{"WTF_CSRF_ENABLED": True}])
-def test_a_token_logs_in_for_one_request(app, shop, tokens):
+def test_a_request_loader_authenticates_one_request(app, shop, tokens):
     api = app.test_client(use_cookies=False)
     for ask in (api.get, api.post):
         answer = ask("/shop/api/me", headers=ADA)
@@ -116,7 +116,7 @@ def test_a_token_logs_in_for_one_request(app, shop, tokens):
 
 
 @on_sqlite
-def test_a_token_of_an_account_that_may_do_nothing_is_worth_nothing(app, ada, shop, tokens):
+def test_a_request_loader_authenticates_no_unconfirmed_or_deactivated_user(app, ada, shop, tokens):
     api = app.test_client(use_cookies=False)
     assert api.get("/shop/api/me", headers=BOB | {"Accept": "application/json"}).status_code == 403
     ada.deactivated_at = clock.now()
@@ -125,7 +125,7 @@ def test_a_token_of_an_account_that_may_do_nothing_is_worth_nothing(app, ada, sh
 
 
 @on_sqlite
-def test_no_page_breaks_for_a_user_without_a_session_row(app, ada, shop, tokens):
+def test_no_page_fails_for_a_user_without_a_session_row(app, ada, shop, tokens):
     api = app.test_client(use_cookies=False)
     for rule in app.url_map.iter_rules():
         if rule.arguments or rule.endpoint.startswith("dev."):

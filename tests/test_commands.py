@@ -129,7 +129,7 @@ def test_a_first_password_can_be_chosen_later_by_another_email(flask, client, ou
     [
         ("eve", "eve", PASSWORD, "must have an @-sign"),
         ("x" * 65 + "@example.com", "eve", PASSWORD, "64 characters at most"),
-        ("eve@example.com", "e\0ve", PASSWORD, "beginning with an email"),
+        ("eve@example.com", "e\0ve", PASSWORD, "starting with a-z"),
         ("eve@example.com", "eve", "short77", "at least 8 characters"),
         ("eve@example.com", "eve", "password1", "guessed soon"),
         ("eve@example.com", "eve", "elpmaxeeve", "guessed soon"),

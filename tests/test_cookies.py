@@ -90,7 +90,7 @@ def instance(tmp_path):
 
 
 @pytest.mark.parametrize("urls", NEIGHBOURS, ids=" ".join)
-def test_two_instances_on_one_host_leave_each_others_logins_alone(instance, urls):
+def test_two_instances_on_one_host_keep_separate_sessions(instance, urls):
     one, other = map(instance, urls)
     jar = Jar()
     for app in (one, other, one, other):
@@ -104,7 +104,7 @@ def test_two_instances_on_one_host_leave_each_others_logins_alone(instance, urls
 
 
 @pytest.mark.parametrize("urls", NEIGHBOURS, ids=" ".join)
-def test_a_device_is_known_to_the_instance_where_it_logged_in(instance, urls):
+def test_two_instances_on_one_host_keep_separate_device_cookies(instance, urls):
     one, other = map(instance, urls)
     jar = Jar()
     jar.log_in(one)
@@ -116,7 +116,7 @@ def test_a_device_is_known_to_the_instance_where_it_logged_in(instance, urls):
 
 
 @pytest.mark.parametrize("foreign", ["session", "device", "remember_token", "dev_5000"])
-def test_another_programs_cookies_on_localhost_change_nothing(instance, foreign):
+def test_cookies_of_other_programs_on_localhost_are_ignored(instance, foreign):
     app = instance("http://localhost:5000", "development")
     names = {app.config["SESSION_COOKIE_NAME"], app.config["DEVICE_COOKIE_NAME"]}
     assert names == {"flasky-session-5000", "flasky-device-5000"}
@@ -131,7 +131,7 @@ def test_another_programs_cookies_on_localhost_change_nothing(instance, foreign)
 
 
 @pytest.mark.parametrize("path", ["", "/shop", "/shop/garden"])
-def test_cookies_go_to_the_path_of_the_instance_only(instance, path):
+def test_cookies_are_limited_to_the_path_of_the_instance(instance, path):
     app = instance(f"http://localhost:5000{path}", "development")
     sent = app.test_client().log_in(User(username="ada")).headers.getlist("Set-Cookie")
     link = app.test_client().get(f"/?token={app.extensions['dev_token']}").headers.getlist("Set-Cookie")
@@ -154,7 +154,7 @@ def test_cookies_go_to_the_path_of_the_instance_only(instance, path):
         ("https://example.com:8443/a/b", ["__Secure-session-8443-a.b", "__Secure-device-8443-a.b"]),
     ],
 )
-def test_production_keeps_the_prefix_that_browsers_enforce(instance, url, names):
+def test_production_cookies_have_the_host_prefix(instance, url, names):
     settings = {"SECRET_KEY": "Xk1mQ9vzT7rW3pLc8sNd5fHj2gBy6uKe", "MAIL_SERVER": "127.0.0.1"}
     app = instance(url, "production", **settings)
     sent = app.test_client().log_in(User(username="ada")).headers.getlist("Set-Cookie")
@@ -168,5 +168,5 @@ def test_production_keeps_the_prefix_that_browsers_enforce(instance, url, names)
 
 
 @pytest.mark.parametrize("path", ["/é", "/a b", "/a;b=c", "/a,b", '/"a"', "/a%20b", "/~ada"])
-def test_a_name_has_no_character_that_a_cookie_can_not_have(path):
+def test_cookie_names_have_only_allowed_characters(path):
     assert re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", own_cookie_name("session", f"http://localhost:5000{path}"))

@@ -19,7 +19,7 @@ def app(app):
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 410, 413, 415, 429, 500, 503])
-def test_each_is_a_page_of_this_site_with_its_status(client, ada, code):
+def test_every_error_is_a_page_of_this_site_with_its_status(client, ada, code):
     client.log_in(ada)
     page = client.get(f"/abort/{code}")
     assert page.status_code == code
@@ -29,7 +29,7 @@ def test_each_is_a_page_of_this_site_with_its_status(client, ada, code):
 
 
 @pytest.mark.parametrize("address", ["/abort/503", "/bug"])
-def test_from_500_up_nothing_is_asked_of_the_database(client, ada, address):
+def test_error_pages_from_500_up_make_no_query(client, ada, address):
     """The one query is the gate's, before anything went wrong."""
     client.log_in(ada)
     statements = []
@@ -39,7 +39,7 @@ def test_from_500_up_nothing_is_asked_of_the_database(client, ada, address):
     assert len(statements) == 1
 
 
-def test_a_bug_tells_nothing_about_itself(client):
+def test_an_error_page_discloses_nothing_about_the_exception(client):
     page = client.get("/bug")
     assert page.status_code == 500
     assert "It is our fault" in page.text
@@ -55,7 +55,7 @@ def test_a_bug_tells_nothing_about_itself(client):
         ("/auth/delete", {"email": "ada@example.com"}),
     ],
 )
-def test_what_could_not_be_written_leaves_the_browser_as_it_was(client, ada, address, form):
+def test_a_failed_commit_leaves_the_session_cookie_as_it_was(client, ada, address, form):
     """The database is full, or away, when it is asked to commit."""
 
     def refuse(connection):
@@ -71,13 +71,13 @@ def test_what_could_not_be_written_leaves_the_browser_as_it_was(client, ada, add
     assert client.post(address, data=form).status_code == 302
 
 
-def test_too_large_a_form_is_refused(client):
+def test_a_form_that_is_too_large_is_refused(client):
     page = client.post("/auth/login", data={"login": "x" * 70_000, "password": "x"})
     assert page.status_code == 413
     assert "That was too much" in page.text
 
 
-def test_a_wrong_method_names_the_right_ones(client):
+def test_a_wrong_method_gets_an_allow_header(client):
     answer = client.get("/auth/confirm")
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]

@@ -180,7 +180,7 @@ def with_files():
     return {"picture": (io.BytesIO(b"\x89PNG\r\n--\r\n" * 200), "fern.png")}
 
 
-def test_every_kind_of_field_has_its_control_and_a_label(show, client):
+def test_every_type_of_field_is_rendered_with_its_label(show, client):
     show(AllForm)
     page = Page(client.get("/own").text)
     assert {name: page.named(name)[0]["type"] for name in TYPES} == TYPES
@@ -200,14 +200,14 @@ def test_every_kind_of_field_has_its_control_and_a_label(show, client):
     assert "multiple" in page.named("colors")[0]
 
 
-def test_a_field_is_required_as_its_validators_say(show, client):
+def test_validators_decide_whether_a_field_is_required(show, client):
     show(AllForm)
     page = Page(client.get("/own").text)
     required = {control["name"] for control in page.controls if "required" in control}
     assert required == {"title", "color", "size", "agreed", "picture", "address-street"}, "no single box of `ticked`"
 
 
-def test_all_that_is_typed_arrives(show, client):
+def test_every_field_of_a_form_arrives(show, client):
     taken = show(AllForm)
     assert client.post("/own", data=GOOD | with_files()).text == "taken"
     [data] = taken
@@ -216,7 +216,7 @@ def test_all_that_is_typed_arrives(show, client):
     assert (data["address"], data["tags"]) == ({"street": "Main St", "town": "Ely"}, ["a", "b"])
 
 
-def test_what_is_optional_can_be_left_empty(show, client):
+def test_optional_fields_can_be_left_empty(show, client):
     taken = show(AllForm)
     needed = {"title", "color", "ticked", "size", "agreed", "address-street"}
     empty = {name: value if name in needed else "" for name, value in GOOD.items() if name != "colors"}
@@ -224,7 +224,7 @@ def test_what_is_optional_can_be_left_empty(show, client):
     assert (taken[0]["day"], taken[0]["number"], taken[0]["colors"]) == (None, None, [])
 
 
-def test_with_an_error_anywhere_all_comes_back_as_it_was_typed(show, client):
+def test_a_form_with_an_error_keeps_what_was_typed(show, client):
     show(AllForm)
     answer = client.post("/own", data=GOOD | {"title": "x" * 41} | with_files())
     page = Page(answer.text)
@@ -255,7 +255,7 @@ def test_with_an_error_anywhere_all_comes_back_as_it_was_typed(show, client):
         ("title", ""),
     ],
 )
-def test_a_wrong_value_comes_back_with_its_error_and_is_focused(show, client, name, typed):
+def test_a_field_with_an_error_keeps_its_value_and_gets_the_focus(show, client, name, typed):
     show(AllForm)
     page = Page(client.post("/own", data=GOOD | {name: typed} | with_files()).text)
     [control] = page.named(name)
@@ -267,7 +267,7 @@ def test_a_wrong_value_comes_back_with_its_error_and_is_focused(show, client, na
 
 
 @pytest.mark.parametrize(("name", "words"), [("agreed", "Tick this."), ("picture", "Choose a file."), ("size", "Say")])
-def test_what_was_not_chosen_is_named_beside_it(show, client, name, words):
+def test_a_missing_choice_has_its_error_beside_it(show, client, name, words):
     show(AllForm)
     sent = {key: value for key, value in (GOOD | with_files()).items() if key != name}
     answer = client.post("/own", data=sent)
@@ -276,7 +276,7 @@ def test_what_was_not_chosen_is_named_beside_it(show, client, name, words):
     assert [it["name"] for it in page.controls if "autofocus" in it] == [name]
 
 
-def test_help_stays_beside_an_error_and_is_escaped(show, client):
+def test_the_help_of_a_field_stays_beside_an_error_and_is_escaped(show, client):
     show(AllForm)
     text = client.post("/own", data=GOOD | {"title": ""} | with_files()).text
     described = re.search(r'<div id="title-help">(.*?)</div>\s*</div>', text, re.DOTALL)[1]
@@ -286,21 +286,21 @@ def test_help_stays_beside_an_error_and_is_escaped(show, client):
 
 
 @pytest.mark.parametrize("name", ["title", "text", "address-town", "tags-1", "hidden"])
-def test_no_field_takes_a_nul_however_deep(show, client, name):
+def test_no_field_accepts_a_nul_in_subforms_either(show, client, name):
     taken = show(AllForm)
     short = GOOD | {name: "a\0b"} | with_files()
     assert client.post("/own", data=short).status_code == 422
     assert not taken
 
 
-def test_a_file_goes_to_a_field_for_files_alone(show, client):
+def test_an_upload_is_bound_to_file_fields_only(show, client):
     taken = show(AllForm)
     answer = client.post("/own", data=GOOD | {"title": (io.BytesIO(b"Fern"), "title.txt")} | with_files())
     assert answer.status_code == 422
     assert not taken
 
 
-def test_a_form_without_files_is_sent_as_usual_and_may_have_its_own_button(show, client):
+def test_a_form_without_file_fields_is_urlencoded_and_can_have_its_own_button(show, client):
     class OwnButton(Form):
         name = wtforms.StringField("Name")
         save = wtforms.SubmitField("Save")
@@ -312,7 +312,7 @@ def test_a_form_without_files_is_sent_as_usual_and_may_have_its_own_button(show,
     assert '"Save"' in page
 
 
-def test_a_form_may_read_the_query(show, client):
+def test_a_form_can_be_filled_from_the_query(show, client):
     class Search(Form):
         q = wtforms.SearchField("Search")
 
@@ -325,7 +325,7 @@ def test_a_form_may_read_the_query(show, client):
     assert Page(client.get("/own").text).typed("q") == ""
 
 
-def test_a_whole_form_is_one_line(show, client):
+def test_post_form_renders_a_complete_form(show, client):
     show(AllForm, "whole.html")
     page = client.get("/own").text
     assert Page(page).forms == [{"method": "post", "enctype": "multipart/form-data"}]
@@ -333,7 +333,7 @@ def test_a_whole_form_is_one_line(show, client):
 
 
 @pytest.mark.parametrize("base", [Form, FlaskForm, wtforms.Form])
-def test_a_form_may_have_a_prefix_and_another_base(app, base):
+def test_a_form_can_have_a_prefix_and_another_base_class(app, base):
     kind = type("Prefixed", (base,), {"title": wtforms.StringField("Title"), "note": wtforms.TextAreaField("Note")})
     with app.test_request_context():
         form = kind(prefix="plant-")
@@ -343,7 +343,7 @@ def test_a_form_may_have_a_prefix_and_another_base(app, base):
         assert 'id="plant-title"' in macros.field(form, "title")
 
 
-def test_what_waits_for_a_login_or_a_new_token_keeps_its_lines_and_choices(app, client, show):
+def test_a_stale_form_keeps_its_line_breaks_and_choices(app, client, show):
     """A form that can't be taken now is given back as it was typed."""
     show(AllForm)
     app.config["WTF_CSRF_ENABLED"] = True

@@ -43,7 +43,7 @@ def app(app):
 
 @pytest.mark.parametrize("settings", [{}, PRODUCTION], ids=["http", "https"])
 @pytest.mark.parametrize("who", [None, "bob", "ada"])
-def test_a_crawl_of_every_address(app, client, request, settings, who):
+def test_security_and_cache_headers_of_every_route(app, client, request, settings, who):
     if who:
         client.log_in(request.getfixturevalue(who))
     asked = [*addresses(app, "GET"), ("nowhere", "/nowhere"), ("auth.confirm", "/auth/confirm/abc")]
@@ -80,17 +80,17 @@ def check(answer, endpoint, settings, who):
     assert answer.mimetype not in {"text/html"} or "Traceback" not in answer.text
 
 
-def test_the_policy_lets_nothing_be_framed_posted_or_based_elsewhere(client):
+def test_the_content_security_policy_forbids_frames_foreign_forms_and_base(client):
     policy = client.get("/").headers["Content-Security-Policy"]
     for rule in ("frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "object-src 'none'"):
         assert rule in policy
 
 
-def test_a_page_with_a_token_is_kept_nowhere(client):
+def test_a_page_with_a_token_is_not_stored(client):
     assert client.get("/auth/confirm/abc").headers["Cache-Control"] == "no-store"
 
 
-def test_probes_and_static_files_know_no_session(client, ada):
+def test_probes_and_static_files_do_not_vary_by_cookie(client, ada):
     client.log_in(ada)
     for address in ("/healthz", "/readyz", "/static/app.css"):
         with client.get(address) as answer:
@@ -172,7 +172,7 @@ PREVENTED = pytest.param({"PREVENT_ENUMERATION": True}, marks=pytest.mark.extend
 
 @pytest.mark.parametrize("csrf", [True, False], ids=["stale", "taken"])
 @pytest.mark.parametrize("settings", [{}, PREVENTED], ids=["", "hidden"])
-def test_a_page_that_shows_what_its_visitor_typed_is_kept_nowhere(app, client, csrf):
+def test_a_page_that_shows_what_was_typed_is_not_stored(app, client, csrf):
     app.config["WTF_CSRF_ENABLED"] = csrf
     shown = set()
     posts, gets = list(addresses(app, "POST")), list(addresses(app, "GET"))
@@ -202,7 +202,7 @@ def kept_nowhere(page):
     return is_shown
 
 
-def test_a_page_that_refuses_too_many_tries_is_kept_nowhere(client, clock):
+def test_a_rate_limited_page_is_not_stored(client, clock):
     pages = [client.post("/auth/login", data={"login": "zyxomma", "password": "x"}) for _ in range(6)]
     assert [page.status_code for page in pages] == [422] * 5 + [429]
     assert all(kept_nowhere(page) for page in pages)

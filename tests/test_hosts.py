@@ -22,7 +22,7 @@ UNDER = {"PUBLIC_URL": "https://accounts.example/app"}
     "host", ["evil.example", "localhost.evil.example", "localhost:81", "LOCALHOST.", "evil@localhost"]
 )
 @pytest.mark.parametrize("path", ["/", "/auth/login", "/nowhere", "/static/app.css"])
-def test_another_host_gets_a_word_and_no_page(client, host, path):
+def test_another_host_is_refused_in_plain_text(client, host, path):
     answer = client.get(path, headers={"Host": host})
     assert answer.status_code == 400
     assert answer.mimetype == "text/plain"
@@ -46,7 +46,7 @@ def at_home(make_app, databases, tmp_path):
 
 
 @pytest.mark.parametrize("host", ASKED)
-def test_in_development_the_page_and_the_log_name_the_address_and_the_setting(at_home, caplog, host):
+def test_in_development_page_and_log_name_the_right_address_and_its_setting(at_home, caplog, host):
     for path in ("/", "/auth/login", "/static/app.css"):
         answer = at_home.test_client().get(path, base_url=f"http://{host}")
         assert (answer.status_code, answer.mimetype) == (400, "text/plain")
@@ -60,7 +60,7 @@ def test_in_development_the_page_and_the_log_name_the_address_and_the_setting(at
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [HTTPS])
-def test_elsewhere_only_the_log_names_them_once_and_only_so_many(client, caplog):
+def test_in_production_only_the_log_names_refused_addresses_once_each_up_to_a_limit(client, caplog):
     for number in range(150):
         for _ in range(2):
             answer = client.get("/", base_url=f"https://x{number}.example")
@@ -74,27 +74,27 @@ def test_elsewhere_only_the_log_names_them_once_and_only_so_many(client, caplog)
 
 @on_sqlite
 @pytest.mark.parametrize("host", ["localhost", "LocalHost", "localhost:80"])
-def test_its_own_host_is_answered(client, host):
+def test_the_own_host_is_served(client, host):
     assert client.get("/", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("settings", [HTTPS])
 @pytest.mark.parametrize(("method", "status"), [("GET", 301), ("HEAD", 301), ("POST", 308), ("DELETE", 308)])
-def test_http_goes_to_https(client, method, status):
+def test_http_is_redirected_to_https(client, method, status):
     answer = client.open("/auth/login?next=/a%20b", method=method, base_url="http://accounts.example")
     assert answer.status_code == status
     assert answer.location == "https://accounts.example/auth/login?next=/a%20b"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_are_answered_at_any_address_and_tell_nothing(client, path):
+def test_probes_are_served_at_any_address_and_disclose_nothing(client, path):
     answer = client.get(path, base_url="http://10.0.0.7:8000")
     assert answer.status_code == 200
     assert answer.text in {"ok\n", "ready\n"}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_a_process_whose_database_is_behind_is_alive_but_not_ready(app, client):
+def test_readyz_fails_while_migrations_are_missing_and_healthz_does_not(app, client):
     with db.engine.begin() as connection:
         head = connection.scalar(text("SELECT version_num FROM alembic_version"))
         connection.execute(text("UPDATE alembic_version SET version_num = 'before'"))
@@ -110,7 +110,7 @@ def test_a_process_whose_database_is_behind_is_alive_but_not_ready(app, client):
 FORGED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
 
 
-def test_without_proxies_forged_headers_change_nothing(client, ada):
+def test_without_proxies_forwarded_headers_are_ignored(client, ada):
     data = {"login": "ada", "password": PASSWORD}
     answer = client.post("/auth/login", data=data, headers=FORGED)
     assert answer.location == "/"
@@ -119,7 +119,7 @@ def test_without_proxies_forged_headers_change_nothing(client, ada):
 
 
 @pytest.mark.parametrize("settings", [HTTPS | {"TRUSTED_PROXIES": 1}])
-def test_one_proxy_is_believed_and_those_before_it_are_not(client, ada):
+def test_with_one_proxy_only_its_own_headers_are_trusted(client, ada):
     headers = {
         "Host": "accounts.example",
         "X-Forwarded-For": "203.0.113.9, 198.51.100.7",
@@ -132,7 +132,7 @@ def test_one_proxy_is_believed_and_those_before_it_are_not(client, ada):
 
 @pytest.mark.parametrize("settings", [UNDER])
 @pytest.mark.parametrize("taken_off", ["", "/app"], ids=["kept by the proxy", "taken off by the proxy"])
-def test_it_works_under_a_path(app, ada, taken_off):
+def test_the_application_works_under_a_path_prefix(app, ada, taken_off):
     def proxy(environ, start_response):
         return inner(environ | {"PATH_INFO": environ["PATH_INFO"].removeprefix(taken_off)}, start_response)
 
@@ -164,7 +164,7 @@ INSIDE_THE_PREFIX = [
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [UNDER | {"RATELIMIT_ENABLED": False}])
-def test_under_a_path_nobody_is_led_to_another_application_beside_it(app, ada):
+def test_next_does_not_leave_the_path_prefix(app, ada):
     site, form = {"base_url": "https://accounts.example"}, {"login": "ada", "password": PASSWORD}
     for target in [*OUTSIDE_THE_PREFIX, *INSIDE_THE_PREFIX]:
         where = {"query_string": {"next": target}, **site}
@@ -177,7 +177,7 @@ def test_under_a_path_nobody_is_led_to_another_application_beside_it(app, ada):
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [UNDER])
-def test_under_a_path_what_was_typed_waits_for_a_proof(app, ada, clock):
+def test_a_form_waits_for_reauthentication_under_a_path_prefix(app, ada, clock):
     browser, site = app.test_client(), {"base_url": "https://accounts.example"}
     browser.post("/app/auth/login", data={"login": "ada", "password": PASSWORD}, **site)
     clock.move(minutes=16)
@@ -233,7 +233,7 @@ def arrived():
 
 
 @pytest.mark.parametrize(("header", "count"), SEEN)
-def test_the_visitors_address_is_counted_from_the_right(arrived, header, count):
+def test_the_client_address_is_counted_from_the_right_of_x_forwarded_for(arrived, header, count):
     assert arrived("127.0.0.1", {"X-Forwarded-For": header}, count)["ip"] == SEEN[header, count]
 
 
@@ -252,14 +252,14 @@ UNTRUSTED = ["10.2.0.1", "192.0.2.8", "127.0.0.1", "::1", "::ffff:10.2.0.1", "20
 
 
 @pytest.mark.parametrize("peer", TRUSTED)
-def test_a_peer_in_a_trusted_network_is_believed(arrived, peer):
+def test_a_proxy_in_a_trusted_network_is_trusted(arrived, peer):
     seen = arrived(peer, FORGED, networks=NETWORKS)
     assert seen == {"ip": "203.0.113.9", "scheme": "https", "host": "evil.example"}
 
 
 @pytest.mark.parametrize("peer", UNTRUSTED)
 @pytest.mark.parametrize("more", [{}, {"X-Forwarded-For": "10.1.2.3"}, {"X-Real-IP": "10.1.2.3"}])
-def test_any_other_peer_is_not_and_the_log_says_so_once(arrived, peer, more, caplog):
+def test_any_other_proxy_is_ignored_and_logged_once(arrived, peer, more, caplog):
     seen = arrived(peer, FORGED | more, networks=NETWORKS)
     assert seen == {"ip": peer.removeprefix("::ffff:"), "scheme": "http", "host": "localhost"}
     assert [record.getMessage() for record in caplog.records] == [
@@ -269,11 +269,11 @@ def test_any_other_peer_is_not_and_the_log_says_so_once(arrived, peer, more, cap
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-def test_by_default_this_machine_is_trusted(arrived, peer):
+def test_by_default_loopback_proxies_are_trusted(arrived, peer):
     assert arrived(peer, FORGED)["ip"] == "203.0.113.9"
 
 
-def test_the_log_warns_once_of_a_proxy_that_is_not_counted(client, caplog):
+def test_the_log_warns_once_about_a_proxy_that_no_setting_counts(client, caplog):
     for _ in range(3):
         client.get("/", headers=FORGED)
     (said,) = [record.getMessage() for record in caplog.records if record.name == "app.web.hosts"]
@@ -282,7 +282,7 @@ def test_the_log_warns_once_of_a_proxy_that_is_not_counted(client, caplog):
 
 
 @pytest.mark.parametrize("settings", [HTTPS | {"TRUSTED_PROXIES": 1, "TRUSTED_PROXY_NETWORKS": ("192.0.2.0/24",)}])
-def test_a_stranger_who_reaches_the_server_past_its_proxy_can_forge_nothing(client, ada):
+def test_a_client_that_bypasses_the_proxy_can_forge_nothing(client, ada):
     forged = FORGED | {"Host": "accounts.example", "X-Forwarded-Host": "accounts.example"}
     here = {"base_url": "http://127.0.0.1", "headers": forged}
     past = client.get("/auth/login", environ_base={"REMOTE_ADDR": "198.51.100.4"}, **here)
@@ -301,7 +301,7 @@ CHAINS = {  # what two proxies send of the scheme and the host: overwritten, app
 
 @pytest.mark.parametrize("settings", [CHAINED])
 @pytest.mark.parametrize("chain", CHAINS)
-def test_behind_two_proxies_no_page_leads_to_itself(client, ada, chain):
+def test_behind_two_proxies_https_is_not_redirected_to_itself(client, ada, chain):
     headers = CHAINS[chain] | {"Host": "accounts.example", "X-Forwarded-For": "198.51.100.1, 203.0.113.7, 10.0.0.5"}
     form = {"login": "ada", "password": PASSWORD}
     answer = client.post("/auth/login", data=form, headers=headers, base_url="http://127.0.0.1")

@@ -17,13 +17,13 @@ from app.security import hashing
 
 
 @pytest.mark.parametrize("login", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com", "  ada "])
-def test_name_or_address_will_do(client, ada, login):
+def test_login_by_username_or_email_in_any_case(client, ada, login):
     page = client.post("/auth/login", data={"login": login, "password": PASSWORD}, follow_redirects=True)
     assert "Hello, ada!" in page.text
 
 
 @pytest.mark.parametrize(("login", "password"), [("ada", "wrong"), ("eve", PASSWORD)])
-def test_a_wrong_password_and_an_unknown_name_get_one_answer(client, ada, login, password):
+def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(client, ada, login, password):
     client.get("/auth/login")
     page = client.post("/auth/login", data={"login": login, "password": password, "remember_me": "y"})
     usual = client.post("/auth/login", data={"login": "bob", "password": "wrong", "remember_me": "y"})
@@ -36,7 +36,7 @@ def test_a_wrong_password_and_an_unknown_name_get_one_answer(client, ada, login,
     assert password not in page.text
 
 
-def test_nul_is_refused(client, ada):
+def test_a_login_with_a_nul_is_refused(client, ada):
     assert "used here" in client.post("/auth/login", data={"login": "ada\0", "password": PASSWORD}).text
     assert "used here" in client.post("/auth/login", data={"login": "ada", "password": PASSWORD + "\0"}).text
 
@@ -58,20 +58,20 @@ def test_a_known_and_an_unknown_name_cost_the_same_work(client, ada, monkeypatch
     assert len(work) == 3
 
 
-def test_empty_fields_are_named(client):
+def test_empty_login_fields_have_errors(client):
     page = client.post("/auth/login", data={"login": "", "password": ""})
     assert page.status_code == 422
     assert "Write your email address or username." in page.text
     assert "Write your password." in page.text
 
 
-def test_logged_in_people_go_home(client, ada):
+def test_a_logged_in_user_is_redirected_home_from_the_login(client, ada):
     client.log_in(ada)
     assert [client.get(f"/auth/{page}").location for page in ("login", "register")] == ["/", "/"]
     assert client.log_in(ada).location == "/"
 
 
-def test_a_deactivated_person_is_told_so_only_after_a_proof(client, ada):
+def test_a_deactivated_user_is_told_only_after_the_right_password(client, ada):
     ada.deactivated_at = ada.created_at
     db.session.commit()
     assert "deactivated" not in client.log_in(ada, "wrong").text
@@ -84,7 +84,7 @@ def test_a_deactivated_person_is_told_so_only_after_a_proof(client, ada):
 # Where people go
 
 
-def test_people_come_to_the_page_that_they_asked_for(client, ada):
+def test_login_redirects_to_the_requested_page(client, ada):
     asked = client.get("/account?tab=1")
     assert asked.location == "/auth/login?next=/account?tab%3D1"
     form = client.get(asked.location)
@@ -93,20 +93,20 @@ def test_people_come_to_the_page_that_they_asked_for(client, ada):
     assert arrived.request.full_path == "/account?tab=1"
 
 
-def test_the_way_survives_a_wrong_password_and_registering_instead(client, ada):
+def test_the_next_page_survives_a_wrong_password_and_registering_instead(client, ada):
     page = client.post("/auth/login?next=/account", data={"login": "ada", "password": "wrong"})
     assert 'action="/auth/login?next=/account"' in page.text
     assert 'href="/auth/register?next=/account"' in page.text
 
 
-def test_the_unconfirmed_come_where_they_were_going_once_confirmed(client, bob, outbox):
+def test_an_unconfirmed_user_reaches_the_next_page_after_confirming(client, bob, outbox):
     client.post("/auth/login?next=/account", data={"login": "bob", "password": PASSWORD})
     assert client.get("/account").location == "/auth/unconfirmed"
     client.post("/auth/confirm")
     assert client.get(outbox.link()).location == "/account"
 
 
-def test_an_odd_address_is_come_back_to_as_it_was(client, app, ada):
+def test_an_unusual_next_page_is_restored_as_it_was(client, app, ada):
     app.add_url_rule("/garden/<name>", "garden", login_required(lambda name: name))
     odd = ["my%20rose", "a%3Fb", "%C3%A9?x=%26", "%E2%80%8C", "a%E2%80%8Db?q=%E2%80%8D", "%C2%A0", "%E3%80%80", "a%5Cb",
            "a?q=%5C", "%E2%80%AE", "%F0%9F%8C%B9", "50%25", "%2541", "a%09b", "a%0Ab", "%E2%80%A8", "%EF%BB%BFx",
@@ -118,7 +118,7 @@ def test_an_odd_address_is_come_back_to_as_it_was(client, app, ada):
         assert browser.post(action, data={"login": "ada", "password": PASSWORD}).location == address
 
 
-def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bob, outbox):
+def test_the_next_page_of_one_user_is_not_used_for_another(client, ada, bob, outbox):
     client.log_in(bob)
     client.post("/auth/confirm")
     client.post("/auth/logout")
@@ -130,7 +130,7 @@ def test_a_link_left_lying_by_one_person_does_not_catch_the_next(client, ada, bo
 
 @on_sqlite
 @pytest.mark.parametrize("target", OUTSIDE)
-def test_next_does_not_lead_outside(client, ada, target):
+def test_next_does_not_redirect_to_another_site(client, ada, target):
     assert safe_next_url(target) is None
     answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
     assert (answer.status_code, answer.location) == (302, "/")
@@ -138,7 +138,7 @@ def test_next_does_not_lead_outside(client, ada, target):
 
 @on_sqlite
 @pytest.mark.parametrize("target", INSIDE)
-def test_next_leads_anywhere_inside(client, ada, target):
+def test_next_redirects_to_any_page_of_this_site(client, ada, target):
     assert safe_next_url(target) == target
     answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
     assert unquote(answer.location) == unquote(target)
@@ -148,12 +148,12 @@ def test_next_leads_anywhere_inside(client, ada, target):
 @pytest.mark.parametrize(
     "target", ["/a\u200cb", "/a\u200db", "/a\xa0b", "/a\u3000b", "/a\u2009b?q=\u202f", "/a%5Cb", "/%5C/x"]
 )
-def test_next_may_have_joiners_and_spaces_of_other_scripts_which_are_sent_quoted(client, ada, target):
+def test_next_allows_joiners_and_spaces_of_other_scripts_percent_encoded(client, ada, target):
     answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
     assert (answer.location.isascii(), unquote(answer.location)) == (True, unquote(target))
 
 
-def test_of_two_nexts_none_leads_outside(client, ada):
+def test_of_two_next_parameters_none_redirects_to_another_site(client, ada):
     answer = client.post("/auth/login?next=//evil.com&next=/ok", data={"login": "ada", "password": PASSWORD})
     assert answer.location == "/"
 
@@ -161,7 +161,7 @@ def test_of_two_nexts_none_leads_outside(client, ada):
 # Sessions
 
 
-def test_one_query_loads_a_page_for_a_member_and_none_for_a_stranger(client, ada):
+def test_a_page_takes_one_query_for_a_user_and_none_for_a_visitor(client, ada):
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     client.get("/")
@@ -173,7 +173,7 @@ def test_one_query_loads_a_page_for_a_member_and_none_for_a_stranger(client, ada
     assert len(statements) == 1
 
 
-def test_a_cookie_copied_before_logout_is_dead_after_it(client, another_client, ada):
+def test_a_session_cookie_copied_before_the_logout_is_worthless_after_it(client, another_client, ada):
     client.log_in(ada)
     another_client.set_cookie("session", client.get_cookie("session").value)
     assert "Hello, ada!" in another_client.get("/").text
@@ -181,21 +181,21 @@ def test_a_cookie_copied_before_logout_is_dead_after_it(client, another_client, 
     assert "Hello, stranger." in another_client.get("/").text
 
 
-def test_logging_out_empties_the_browsers_own_cookie(client, ada):
+def test_logout_clears_the_session_cookie(client, ada):
     client.log_in(ada)
     client.post("/auth/logout")
     with client.session_transaction() as session:
         assert set(session) <= {"_flashes"}
 
 
-def test_a_deactivated_person_is_out_though_their_session_lives(client, ada):
+def test_a_deactivated_user_is_logged_out_at_the_next_request(client, ada):
     client.log_in(ada)
     ada.deactivated_at = ada.created_at
     db.session.commit()
     assert client.get("/account").status_code == 302
 
 
-def test_logging_out_twice_is_one_event(app, ada):
+def test_logging_out_twice_is_one_audit_event(app, ada):
     browser, copy = app.test_client(), app.test_client()
     browser.log_in(ada)
     copy.set_cookie("session", browser.get_cookie("session").value)
@@ -211,13 +211,13 @@ def test_logging_out_twice_is_one_event(app, ada):
     "cookie", ["remember_token=a|\u00e9", 'remember_token="a|\\303\\251"', "session=\u00e9; ;=a|\u00e9", "session="]
 )
 @pytest.mark.parametrize("address", ["/", "/account", "/auth/login", "/nowhere"])
-def test_a_broken_cookie_breaks_nothing(app, cookie, address):
+def test_a_broken_session_cookie_is_ignored(app, cookie, address):
     client = app.test_client(use_cookies=False)  # one that keeps cookies sends its own alone
     answer = client.get(address, headers={"Cookie": cookie.encode().decode("latin-1")})
     assert answer.status_code in {200, 302, 404}
 
 
-def test_a_forged_way_in_the_session_does_not_lead_outside(client, ada):
+def test_a_forged_next_page_in_the_session_does_not_redirect_to_another_site(client, ada):
     with client.session_transaction() as session:
         session["next"] = "//evil.example"
     assert client.log_in(ada).location == "/"
@@ -228,7 +228,7 @@ def test_a_forged_way_in_the_session_does_not_lead_outside(client, ada):
     ["[1,2]", '"abc"', "5", "true", "[" * 20_000, '{"login":5,"password":"x"}', '{"login":"\\ud800","password":5}'],
 )
 @pytest.mark.parametrize("address", ["/auth/login", "/auth/register"])
-def test_a_form_is_a_form_and_nothing_else(client, ada, body, address):
+def test_login_accepts_only_form_data(client, ada, body, address):
     assert client.post(address, data=body, content_type="application/json").status_code == 422
     files = {
         name: (BytesIO(b"x"), "name.txt") for name in ("login", "password", "email", "username", "confirm_password")
@@ -236,19 +236,19 @@ def test_a_form_is_a_form_and_nothing_else(client, ada, body, address):
     assert client.post(address, data=files).status_code == 422
 
 
-def test_what_is_too_long_is_not_worked_on(client, ada, monkeypatch):
+def test_a_login_that_is_too_long_is_refused(client, ada, monkeypatch):
     monkeypatch.setattr("app.security.hashing.threads", None)  # whoever hashes falls
     assert "too long" in client.post("/auth/login", data={"login": "a" * 255, "password": "x"}).text
     assert "too long" in client.post("/auth/login", data={"login": "ada", "password": "\u0315" * 1025}).text
 
 
-def test_a_password_does_not_grow_old(client, ada, clock):
+def test_a_password_does_not_expire(client, ada, clock):
     clock.move(days=3650)
     assert client.log_in(ada).location == "/"
     assert client.get("/account").status_code == 200
 
 
-def test_ending_a_row_ends_the_browser_at_its_next_request(client, another_client, ada):
+def test_revoking_a_session_row_logs_out_at_the_next_request(client, another_client, ada):
     client.log_in(ada)
     another_client.log_in(ada)
     row = db.session.scalars(select(UserSession).order_by(UserSession.created_at)).first()
@@ -258,7 +258,7 @@ def test_ending_a_row_ends_the_browser_at_its_next_request(client, another_clien
     assert another_client.get("/account").status_code == 200
 
 
-def test_logging_in_clears_what_was_planted(client, ada):
+def test_login_clears_the_session_of_before(client, ada):
     with client.session_transaction() as session:
         session["planted"] = session["csrf_token"] = "by somebody else"
     client.log_in(ada)
@@ -266,7 +266,7 @@ def test_logging_in_clears_what_was_planted(client, ada):
         assert set(session) == {"_user_id", "_fresh"}
 
 
-def test_a_session_ends_with_the_browser_and_a_remembered_one_after_thirty_days(client, another_client, ada):
+def test_a_session_cookie_ends_with_the_browser_and_a_remembered_one_after_thirty_days(client, another_client, ada):
     client.log_in(ada)
     another_client.log_in(ada, remember_me="y")
     assert client.get_cookie("session").expires is None
@@ -287,7 +287,7 @@ def test_a_session_ends_with_the_browser_and_a_remembered_one_after_thirty_days(
         ({"remember_me": "y"}, 13, 29 * 24, False),  # over a year
     ],
 )
-def test_how_long_a_session_lasts(client, ada, clock, fields, visits, hours_between, still_in):
+def test_session_lifetimes(client, ada, clock, fields, visits, hours_between, still_in):
     client.log_in(ada, **fields)
     for _ in range(visits):
         clock.move(hours=hours_between)
@@ -295,7 +295,7 @@ def test_how_long_a_session_lasts(client, ada, clock, fields, visits, hours_betw
     assert ("Hello, ada!" in page.text) is still_in
 
 
-def test_last_seen_is_written_every_five_minutes_at_most_and_the_cookie_with_it(client, ada, clock):
+def test_last_seen_and_the_cookie_are_renewed_every_five_minutes_at_most(client, ada, clock):
     client.log_in(ada, remember_me="y")
     client.get("/account")
     logged_in_at = clock.time
@@ -309,7 +309,7 @@ def test_last_seen_is_written_every_five_minutes_at_most_and_the_cookie_with_it(
     assert row.last_seen_at == clock.time
 
 
-def test_last_seen_is_written_once(client, ada, bob, clock):
+def test_last_seen_is_written_once_by_concurrent_requests(client, ada, bob, clock):
     client.log_in(bob)
     clock.move(minutes=10)
     written = []
@@ -318,20 +318,20 @@ def test_last_seen_is_written_once(client, ada, bob, clock):
     assert len([statement for statement in written if not statement.startswith("SELECT")]) == 1
 
 
-def test_static_files_carry_no_cookie(client, ada, clock):
+def test_static_files_set_no_cookie(client, ada, clock):
     client.log_in(ada, remember_me="y")
     clock.move(minutes=10)
     with client.get("/static/app.css") as answer:
         assert "Set-Cookie" not in answer.headers
 
 
-def test_cookies_are_kept_from_scripts_and_other_sites(client, ada):
+def test_cookies_are_httponly_and_samesite(client, ada):
     cookies = client.log_in(ada).headers.getlist("Set-Cookie")
     assert {cookie.partition("=")[0] for cookie in cookies} == {"session", "device"}
     assert all("HttpOnly" in cookie and "SameSite=Lax" in cookie for cookie in cookies)
 
 
-def test_session_ids_are_random_and_history_tells_how_and_from_where(client, ada):
+def test_session_ids_are_random_and_the_history_has_method_and_origin(client, ada):
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"User-Agent": "Firefox"})
     row = db.session.scalar(select(UserSession))
     assert len(row.id) == 43
@@ -345,13 +345,13 @@ def test_session_ids_are_random_and_history_tells_how_and_from_where(client, ada
     )
 
 
-def test_get_id_outside_a_browser_raises_nothing(ada, bob):
+def test_get_id_outside_a_request_returns_none(ada, bob):
     assert ada.get_id() is None
     assert ada != bob
     assert ada == db.session.get(User, ada.id)
 
 
-def test_a_new_secret_key_signs_nobody_out_while_the_old_one_is_a_fallback(app, client, ada):
+def test_a_new_secret_key_logs_nobody_out_while_the_old_one_is_a_fallback(app, client, ada):
     client.log_in(ada)
     app.config["WTF_CSRF_ENABLED"] = True
     page = client.get("/auth/logout").text
@@ -368,14 +368,14 @@ def test_a_new_secret_key_signs_nobody_out_while_the_old_one_is_a_fallback(app, 
 # Logging out
 
 
-def test_get_shows_a_button_and_signs_nobody_out(client, ada):
+def test_logout_by_get_shows_a_button_and_logs_nobody_out(client, ada):
     client.log_in(ada)
     assert "Log out" in client.get("/auth/logout").text
     client.head("/auth/logout")
     assert client.get("/account").status_code == 200
 
 
-def test_post_logs_out(client, ada):
+def test_logout_by_post_logs_out(client, ada):
     client.log_in(ada)
     assert "You have been logged out." in client.post("/auth/logout", follow_redirects=True).text
     assert client.get("/account").status_code == 302

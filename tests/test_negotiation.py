@@ -19,14 +19,14 @@ HX = {"HX-Request": "true", "HX-Current-URL": "http://localhost/account?x=y"}
 
 @on_sqlite
 @pytest.mark.parametrize("accept", [*JSON, *PAGES])
-def test_quality_values_decide(app, accept):
+def test_accept_quality_values_decide_between_json_and_page(app, accept):
     with app.test_request_context(headers={"Accept": accept} if accept else {}):
         assert wants_json() is (accept in JSON)
 
 
 @on_sqlite
 @pytest.mark.parametrize("accept", [AXIOS, JQUERY, "application/problem+json"])
-def test_a_script_is_answered_in_json(client, ada, bob, accept):
+def test_json_clients_get_json_from_every_flow(client, ada, bob, accept):
     headers = {"Accept": accept}
     assert (client.get("/account", headers=headers).status_code, client.get("/nowhere", headers=headers).is_json) == (
         401,
@@ -42,7 +42,7 @@ def test_a_script_is_answered_in_json(client, ada, bob, accept):
     assert client.get("/account", headers=headers).status_code == 403
 
 
-def test_a_script_is_told_of_two_factor(client, ada, phone):
+def test_json_login_reports_that_two_factor_is_needed(client, ada, phone):
     told = client.post("/auth/login", data=LOGIN, headers={"Accept": AXIOS})
     assert told.json["logged_in"] is False
     phone.clock.move(minutes=2)
@@ -52,13 +52,13 @@ def test_a_script_is_told_of_two_factor(client, ada, phone):
 
 @on_sqlite
 @pytest.mark.parametrize("accept", ["*/*", "text/html, */*; q=0.01"])
-def test_a_part_of_a_page_that_a_script_asks_for_is_never_the_login_page(client, accept):
+def test_xhr_requests_get_401_instead_of_the_login_page(client, accept):
     answer = client.get("/account", headers=XHR | {"Accept": accept})
     assert (answer.status_code, answer.is_json) == (401, accept == "*/*")
 
 
 @on_sqlite
-def test_htmx_loads_the_login_page_and_comes_back_to_the_page_that_it_was_on(client, bob):
+def test_htmx_loads_the_login_page_and_returns_to_its_page(client, bob):
     answer = client.get("/account", headers=HX)
     assert (answer.status_code, answer.data) == (401, b"")
     assert answer.headers["HX-Redirect"] == "/auth/login?next=/account?x%3Dy"
@@ -68,7 +68,7 @@ def test_htmx_loads_the_login_page_and_comes_back_to_the_page_that_it_was_on(cli
     assert client.get("/account", headers=HX).headers["HX-Redirect"] == "/auth/unconfirmed"
 
 
-def test_htmx_is_led_to_the_proof_of_a_reauthentication(client, ada, clock):
+def test_htmx_loads_the_reauthentication_page(client, ada, clock):
     client.log_in(ada)
     clock.move(minutes=16)
     for ask in (client.get, client.post):

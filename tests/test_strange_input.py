@@ -104,7 +104,7 @@ def test_every_field_of_every_form(walk):
 
 
 @by(stranger, unconfirmed, member)
-def test_every_form_that_comes_back_as_it_was_typed(app, walk):
+def test_every_stale_form(app, walk):
     """Its token is missing, or as strange as all the rest."""
     for rule in walk.rules("POST"):
         names, address = walk.names(rule), walk.address(rule)
@@ -116,7 +116,7 @@ def test_every_form_that_comes_back_as_it_was_typed(app, walk):
 
 
 @by(member, stranger)
-def test_every_part_of_a_query(walk):
+def test_every_query_parameter(walk):
     for rule in walk.rules("GET"):
         names = {"next"}
         for value in walk.some(STRANGEST + OUTSIDE, 6):
@@ -127,7 +127,7 @@ def test_every_part_of_a_query(walk):
 
 
 @by(stranger, member, marks=pytest.mark.extended)
-def test_no_form_leads_outside(walk):
+def test_no_form_redirects_to_another_site(walk):
     for rule in walk.rules("POST"):
         names = walk.names(rule)
         walk.post(rule, walk.form(names))
@@ -139,7 +139,7 @@ NUMBERS = ["-1", "-0", "01", "٣", "²", "2147483647", "2147483648", "9223372036
 
 
 @by(member, stranger, marks=pytest.mark.extended)
-def test_every_part_of_an_address(walk):
+def test_every_part_of_a_url(walk):
     for rule in [rule for rule in walk.app.url_map.iter_rules() if rule.arguments]:
         for value in [*NUMBERS, *walk.some(STRANGE + OUTSIDE, 20)]:
             for method in rule.methods & {"GET", "POST"}:
@@ -147,7 +147,7 @@ def test_every_part_of_an_address(walk):
 
 
 @by(stranger)
-def test_every_token_where_one_is_taken(walk):
+def test_every_token_in_a_url(walk):
     for rule in [rule for rule in walk.app.url_map.iter_rules() if "token" in rule.arguments]:
         token = walk.token(rule)
         purpose = PURPOSES[rule.endpoint]
@@ -192,7 +192,7 @@ LENGTHS = ["", "-1", "abc", "0", "5", "9" * 30, "1000", "٣", "1e3", "+5", "5, 5
 
 
 @by(stranger, member, marks=pytest.mark.extended)
-def test_every_body_that_is_no_form(app, walk):
+def test_every_body_that_is_not_a_form(app, walk):
     for rule in walk.rules("POST"):
         is_read = bool(walk.names(rule))
         for body, content_type in walk.some(BODIES, 8 if is_read else 1):
@@ -205,7 +205,7 @@ def test_every_body_that_is_no_form(app, walk):
 
 
 @by(stranger, member)
-def test_too_large_a_body_is_refused_wherever_one_is_looked_at(app, walk):
+def test_a_body_that_is_too_large_is_refused_by_every_form(app, walk):
     app.config["WTF_CSRF_ENABLED"] = True  # it looks at all of them
     large = "email=" + "x" * 65_536
     for rule in walk.rules("POST"):
@@ -215,7 +215,7 @@ def test_too_large_a_body_is_refused_wherever_one_is_looked_at(app, walk):
 
 
 @by(stranger, member)
-def test_every_method_that_an_address_does_not_take(walk):
+def test_every_method_that_a_route_does_not_accept(walk):
     for rule in walk.app.url_map.iter_rules():
         for method in walk.some(["TRACE", "PROPFIND", "CONNECT", "PUT", "X" * 1000, "G\0T", ""], 3):
             answer = walk.ask(rule, method)
@@ -282,7 +282,7 @@ def test_every_header(walk):
 
 @pytest.mark.parametrize("name", ["HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO", "REMOTE_ADDR"])
 @pytest.mark.parametrize("proxies", [1])
-def test_hosts_and_addresses_that_are_none(app, client, name):
+def test_invalid_hosts_and_client_addresses(app, client, name):
     app.testing = False
     for value in [*VALUES, "localhost:99999", "localhost:x", "localhost\0", "local host", "LOCALHOST.", "a@localhost"]:
         for address in ("/", "/account", "/nowhere", "/auth/login", "/healthz"):
@@ -297,7 +297,7 @@ def test_hosts_and_addresses_that_are_none(app, client, name):
 
 
 @pytest.mark.parametrize(("field", "names"), [("email", NO_ADDRESSES), ("username", NO_USERNAMES)])
-def test_what_is_no_name_makes_no_account(client, field, names):
+def test_an_invalid_username_creates_no_account(client, field, names):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     for name in names:
         assert register(client, form | {field: name}).status_code == 422, ascii(name)
@@ -308,7 +308,7 @@ def test_what_is_no_name_makes_no_account(client, field, names):
     ("spelling", "other", "is_same"),
     [*((*pair, True) for pair in SAME_ADDRESSES), *((*pair, False) for pair in OTHER_ADDRESSES)],
 )
-def test_two_spellings_of_an_address(client, another_client, spelling, other, is_same):
+def test_two_spellings_of_an_email_address(client, another_client, spelling, other, is_same):
     form = {"email": spelling, "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     assert register(client, form).status_code == 302
     answer = register(another_client, form | {"email": other, "username": "another"})
@@ -331,7 +331,7 @@ BUGS = {
 
 @on_sqlite
 @pytest.mark.parametrize("bug", BUGS)
-def test_the_walk_sees_a_bug(app, bug):
+def test_the_walk_finds_a_bug(app, bug):
     address, method, view = BUGS[bug]
     app.add_url_rule(address, "bug", view, methods=[method])
     walk = Walk(app, stranger)
@@ -343,7 +343,7 @@ def test_the_walk_sees_a_bug(app, bug):
 
 def _walk_all(walk, method):
     test_every_field_of_every_form(walk)
-    test_every_part_of_a_query(walk)
+    test_every_query_parameter(walk)
     for rule in walk.rules(method):
         for value in STRANGE:
             walk.ask(rule, address=fill(rule, value))

@@ -22,31 +22,31 @@ def formats():
                 yield file.relative_to(ROOT), found[1] or found[2]
 
 
-def test_no_format_of_a_time_depends_on_the_platform():
+def test_no_time_format_depends_on_the_platform():
     found = list(formats())
     assert len(found) > 5
     assert [(file, form) for file, form in found if WRITTEN_BY_GLIBC_ALONE.search(form)] == []
 
 
 @pytest.mark.parametrize("form", ["%-d %B %Y", "%#d", "%e", "%_d", "%R", "%-H:%M", "%k:%M", "%s"])
-def test_formats_of_one_platform_are_found(form):
+def test_platform_dependent_time_formats_are_found(form):
     assert WRITTEN_BY_GLIBC_ALONE.search(form)
 
 
 @pytest.mark.parametrize("form", ["%d %B %Y", "%Y-%m-%d %H:%M:%S", "%H:%M UTC", "%A, %j", "%I %p"])
-def test_formats_of_all_platforms_are_not(form):
+def test_portable_time_formats_are_allowed(form):
     assert not WRITTEN_BY_GLIBC_ALONE.search(form)
 
 
 @pytest.mark.parametrize(
     ("number", "words"), [(1, "1 May 2031"), (9, "9 May 2031"), (10, "10 May 2031"), (31, "31 May 2031")]
 )
-def test_a_day_in_words(number, words):
+def test_a_date_in_words(number, words):
     assert clock.day(datetime(2031, 5, number, 23, 59, tzinfo=UTC)) == words
 
 
 @on_sqlite
-def test_pages_and_emails_show_days(client, ada, outbox, clock):
+def test_pages_show_dates(client, ada, outbox, clock):
     clock.time = datetime(2031, 5, 4, 8, 5, tzinfo=UTC)
     client.log_in(ada)
     assert (
@@ -58,7 +58,7 @@ def test_pages_and_emails_show_days(client, ada, outbox, clock):
 
 
 @pytest.mark.parametrize("has_poll", [True, False], ids=["elsewhere", "on Windows"])
-def test_a_connection_that_the_server_has_ended_is_seen(monkeypatch, has_poll):
+def test_a_connection_closed_by_the_server_is_detected(monkeypatch, has_poll):
     if not has_poll:
         monkeypatch.delattr(select, "poll")
     here, there = socket.socketpair()

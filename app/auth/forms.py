@@ -160,7 +160,7 @@ def username_field() -> TextField:
         "Username",
         [DataRequired("Choose a username."), rule(usernames.check)],
         filters=[stripped],
-        description="Letters, digits, dots, dashes and underscores.",
+        description="Use a-z, digits, dots, dashes and underscores.",
         render_kw={"autocomplete": "username"} | VERBATIM,
     )
 

@@ -20,10 +20,10 @@ def healthz() -> ResponseReturnValue:
     return _plain_text("ok", 200)
 
 
-@bp.route("/healthz/<token>")
-def arrived(token: str) -> ResponseReturnValue:
+@bp.route("/healthz/<challenge>")
+def arrived(challenge: str) -> ResponseReturnValue:
     """Return what arrived of a request from `flask doctor` through all proxies. For others the page does not exist."""
-    if not signing.verify(token, TokenPurpose.DOCTOR):
+    if not signing.verify(challenge, TokenPurpose.DOCTOR):
         abort(404)
     return jsonify(
         forwarded_for=request.headers.get("X-Forwarded-For", ""),

@@ -42,7 +42,7 @@ def normal_email(address: str) -> str:
 def check_username(username: str) -> None:
     """Raise ValueError, with a reason in words, if this can't be a username."""
     if not USERNAME.fullmatch(username):
-        raise ValueError("Use emails, digits, dots, dashes and underscores, beginning with an email: 64 at most.")
+        raise ValueError("Use a-z, digits, dots, dashes and underscores, starting with a-z: 64 at most.")
 
 
 def login_key(login: str) -> str:
