@@ -13,6 +13,7 @@ from support.tour import email, fill_in
 from app.extensions import db
 from app.models import RemovedCredential, User, UserSession
 
+ADDED = "You can log in with it."
 UNREACHABLE = "The server could not be reached."
 ORPHAN = "may have kept a passkey that was not added to your account. Delete it there."
 
@@ -110,11 +111,13 @@ def sees(page, words):
 
 @pytest.fixture
 def owner(ada, page, device):
-    """Ada's browser, where she is logged in and has added a passkey."""
+    """Ada's browser, where she is logged in, has added a passkey, and requires it after her password."""
     log_in(page)
     add(page)
-    sees(page, "Your recovery codes")
-    page.get_by_role("link", name="I have kept them").click()
+    sees(page, ADDED)
+    page.goto("/auth/two-factor")
+    page.get_by_role("button", name="Require a passkey after your password").click()
+    page.get_by_role("link", name="I have saved them").click()
     sees(page, "1 passkey")
     return page
 
@@ -142,7 +145,7 @@ def test_an_account_is_made_and_kept_with_a_passkey_and_no_password(app, page, d
     page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
     sees(page, "You have no password.")
     page.get_by_role("button", name="Add a passkey").click()
-    sees(page, "Your recovery codes")
+    sees(page, ADDED)
     log_out(page)
     page.goto("/auth/login")
     use(page)
@@ -214,7 +217,7 @@ def test_adding_long_after_logging_in_asks_first(ada, page, device):
     page.get_by_role("button", name="Add a passkey").click()
     sees(page, "Is it you?")
     fill_in(page, "Go on", {"Password": PASSWORD})
-    sees(page, "Add one")
+    sees(page, "Add a passkey")
 
 
 @pytest.mark.extended
@@ -241,7 +244,7 @@ def test_a_proof_that_has_run_out_meanwhile_is_asked_for_again(owner):
 def test_it_is_two_factor_after_a_password(owner):
     log_out(owner)
     log_in(owner)
-    sees(owner, "One more step")
+    sees(owner, "Use a passkey of your account.")
     use(owner)
     sees(owner, "Hello, ada!")
 
@@ -259,8 +262,8 @@ def test_one_is_renamed_and_removed(owner, device):
     [key] = device.keys()
     owner.goto("/auth/passkeys")
     owner.get_by_role("link", name="Rename or remove My laptop").click()
-    fill_in(owner, "Rename it", {"Name": "Old laptop"})
-    sees(owner, "It is called Old laptop now.")
+    fill_in(owner, "Rename", {"Name": "Old laptop"})
+    sees(owner, "The passkey is now called Old laptop.")
     owner.get_by_role("link", name="Rename or remove Old laptop").click()
     remove(owner)
     sees(owner, "Old laptop is removed.")
@@ -281,7 +284,7 @@ def test_a_copy_of_it_gets_in_once_at_most_and_the_owner_is_told(owner, device, 
     owner.goto("/auth/login")
     use(owner)
     sees(owner, "That passkey did not log you in.")
-    email("Look at my passkeys")(owner)
+    email("See my passkeys")(owner)
     sees(owner, "may have been copied")
 
 
@@ -318,10 +321,10 @@ def test_at_two_factor_that_of_another_account_does_not_count(owner, device, els
     db.session.commit()
     log_in(elsewhere.page, "bob")
     add(elsewhere.page)
-    sees(elsewhere.page, "Your recovery codes")
+    sees(elsewhere.page, ADDED)
     log_out(elsewhere.page)
     log_in(elsewhere.page, "ada")
-    sees(elsewhere.page, "One more step")
+    sees(elsewhere.page, "Use a passkey of your account.")
     use(elsewhere.page)
     sees(elsewhere.page, "No passkey was used")
 
@@ -385,7 +388,7 @@ def test_without_scripts_the_pages_say_what_it_needs(ada, page):
 def has_added_and_used_one(page):
     log_in(page)
     add(page)
-    sees(page, "Your recovery codes")
+    sees(page, ADDED)
     log_out(page)
     page.goto("/auth/login")
     use(page)
@@ -410,7 +413,7 @@ def test_both_are_two_factor_and_prove_once_more_who_one_is(owner, script):
     owner.add_init_script(script)
     log_out(owner)
     log_in(owner)
-    sees(owner, "One more step")
+    sees(owner, "Use a passkey of your account.")
     use(owner)
     sees(owner, "Hello, ada!")
     db.session.execute(update(UserSession).values(authenticated_at=None))
@@ -418,7 +421,7 @@ def test_both_are_two_factor_and_prove_once_more_who_one_is(owner, script):
     owner.goto("/auth/passkeys")
     sees(owner, "Is it you?")
     use(owner)
-    sees(owner, "Add another one")
+    sees(owner, "Add another passkey")
 
 
 def fail_with(page, kind, error):
@@ -575,7 +578,7 @@ def test_a_passkey_that_the_server_refused_is_told_of_and_taken_off_the_device(s
     assert said["rpId"] == "localhost"
     assert said["credentialId"]
     page.goto("/auth/passkeys")
-    sees(page, "Add one")
+    sees(page, "Add a passkey")
     assert page.get_by_text(ORPHAN).count() == 0, "said once"
 
 
@@ -596,7 +599,7 @@ def test_a_passkey_that_never_reached_the_server_is_told_of_at_the_next_look(add
 def test_of_a_passkey_that_was_added_nothing_is_said(signals, owner, device):
     [known] = credential_ids(device)
     owner.goto("/auth/passkeys")
-    sees(owner, "Add another one")
+    sees(owner, "Add another passkey")
     assert owner.get_by_text(ORPHAN).count() == 0
     assert signals == []
     assert credential_ids(device) == [known]
@@ -613,7 +616,7 @@ def test_of_a_passkey_of_another_account_in_the_same_tab_nothing_is_said(owner, 
     owner.get_by_role("button", name="Add a passkey").click()  # he has a user handle now
     sees(owner, "it was cancelled")
     owner.reload()
-    sees(owner, "Add one")
+    sees(owner, "Add a passkey")
     assert owner.get_by_text(ORPHAN).count() == 0
     assert signals == []
 
@@ -663,8 +666,8 @@ def test_a_browser_that_hears_no_signals_gets_no_error(owner):
     owner.on("pageerror", lambda error: errors.append(str(error)))
     owner.add_init_script(SAFARI_17)
     owner.goto("/auth/passkeys")
-    sees(owner, "Add another one")
+    sees(owner, "Add another passkey")
     owner.add_init_script("PublicKeyCredential.signalAllAcceptedCredentials = () => { throw new TypeError() }")
     owner.goto("/auth/passkeys")
-    sees(owner, "Add another one")
+    sees(owner, "Add another passkey")
     assert errors == []

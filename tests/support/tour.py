@@ -208,7 +208,7 @@ as_somebody_known = log_in_elsewhere("Log in with this address", "is registered 
 def set_up(page):
     page.goto("/auth/two-factor")
     key = page.locator(".key").inner_text().replace(" ", "")
-    fill_in(page, "Turn it on", {"Code that the app shows": pyotp.TOTP(key).now()})
+    fill_in(page, "Set up the app", {"Code that the app shows": pyotp.TOTP(key).now()})
     page.get_by_role("heading", name="Your recovery codes").wait_for()
 
 
@@ -234,6 +234,12 @@ def add_a_passkey(page):
     page.get_by_text("You can log in with it.").wait_for()
 
 
+def require_it(page):
+    page.goto("/auth/two-factor")
+    press(page, "Require a passkey after your password")
+    page.get_by_role("heading", name="Your recovery codes").wait_for()
+
+
 def add_another_passkey(page):
     """On another device."""
     reauthenticate_by_passkey(page)
@@ -257,7 +263,7 @@ def open_the_passkey(page):
 
 
 def rename_wrongly(page):
-    fill_in(page, "Rename it", {"Name": ""})
+    fill_in(page, "Rename", {"Name": ""})
 
 
 def remove_the_password(page):
@@ -270,7 +276,7 @@ def remove_the_password(page):
 def do_the_first_step(page):
     page.goto("/auth/login")
     fill_in(page, "Log in", LOGIN)
-    page.get_by_role("heading", name="One more step").wait_for()
+    page.get_by_role("heading", name="Two-factor authentication").wait_for()
 
 
 def log_in_on_a_new_device(page):
@@ -296,7 +302,7 @@ def ask_for_too_many_device_codes(page):
 
 
 def type_a_wrong_recovery_code(page):
-    page.get_by_text("Not at hand?").click()
+    page.get_by_text("Use a recovery code").click()
     fill_in(page, "Log in with a recovery code", {"Recovery code": "ABCD"})
 
 
@@ -419,7 +425,7 @@ TOUR = [
     ("reauthentication, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
     ("reauthentication by code", STRANGER, after(prove_email_ownership, let_time_pass, address("/auth/devices"))),
     ("set up an app", ADA, address("/auth/two-factor")),
-    ("set up an app, wrong", ADA, submit("/auth/two-factor", "Turn it on", {"Code that the app shows": "12"})),
+    ("set up an app, wrong", ADA, submit("/auth/two-factor", "Set up the app", {"Code that the app shows": "12"})),
     ("recovery codes, new", ADA, set_up),
     ("authenticator app", ADA, after(set_up, address("/auth/two-factor"))),
     ("proof of both factors", ADA, after(set_up, address("/auth/recovery-codes"))),
@@ -448,17 +454,20 @@ TOUR = [
     ("take it back, wrong", ADA, after(set_up, forget, follow("This wasn't me"), take_back_wrongly)),
     ("passkeys, none", ADA, address("/auth/passkeys")),
     ("passkeys, the first", ADA, add_a_passkey),
-    ("passkeys", ADA, after(add_a_passkey, add_another_passkey)),
-    ("passkeys, another one", ADA, after(add_a_passkey, reauthenticate_by_passkey)),
-    ("passkeys, wrong", ADA, after(add_a_passkey, add_it_again)),
-    ("passkeys, no password", ADA, after(add_a_passkey, remove_the_password)),
+    ("passkeys", ADA, after(add_a_passkey, require_it, add_another_passkey)),
+    ("passkeys, another one", ADA, after(add_a_passkey, require_it, reauthenticate_by_passkey)),
+    ("passkeys, wrong", ADA, after(add_a_passkey, require_it, add_it_again)),
+    ("passkeys, no password", ADA, after(add_a_passkey, require_it, remove_the_password)),
     ("passkey", ADA, after(add_a_passkey, open_the_passkey)),
     ("passkey, wrong", ADA, after(add_a_passkey, open_the_passkey, rename_wrongly)),
-    ("remove a passkey", ADA, after(add_a_passkey, about_to_remove_it)),
+    ("remove a passkey", ADA, after(add_a_passkey, require_it, about_to_remove_it)),
     ("take it back, a passkey", ADA, after(add_a_passkey, forget, follow("This wasn't me"))),
-    ("passkey as two-factor authentication", ADA, after(add_a_passkey, forget, do_the_first_step)),
+    ("passkey as two-factor authentication", ADA, after(add_a_passkey, require_it, forget, do_the_first_step)),
+    ("two-factor authentication, a passkey offered", ADA, after(add_a_passkey, address("/auth/two-factor"))),
+    ("two-factor authentication by passkey", ADA, after(add_a_passkey, require_it)),
+    ("require a passkey", ADA, after(add_a_passkey, address("/auth/two-factor/require-passkey"))),
     ("login by passkey, none there", STRANGER, use_none),
-    ("login by passkey, refused", ADA, after(add_a_passkey, remove_and_use)),
+    ("login by passkey, refused", ADA, after(add_a_passkey, require_it, remove_and_use)),
     ("reauthentication by passkey", ADA, after(add_a_passkey, let_time_pass, address("/auth/devices"))),
     ("account, passkey", ADA, after(add_a_passkey, address("/account"))),
     ("new device", STRANGER, log_in_on_a_new_device),
