@@ -32,7 +32,7 @@ MEMBERS_PAGES = {
     "/auth/passkeys": 2,
     "/auth/reauthenticate": 2,
     "/auth/devices": 3,
-    "/auth/two-factor": 2,
+    "/auth/two-factor": 3,
 }
 
 

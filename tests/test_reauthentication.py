@@ -24,6 +24,7 @@ ASKING |= {"auth.start_sso", "auth.connections", "auth.unlink"}
 ASKING |= {"auth.list_passkeys", "auth.passkey_creation_options", "auth.passkey", "auth.remove_passkey"}
 ASKING |= {"auth.remove_password", "auth.add_passkey", "auth.reauthenticate_to_add_passkey"}
 ASKING |= {"auth.two_factor", "auth.remove_authenticator", "auth.renew_codes", "auth.untrust_device"}
+ASKING |= {"auth.require_passkey", "auth.stop_requiring_passkey"}
 NOT_ASKING = {
     **dict.fromkeys(["static", "asset", "main.healthz", "main.readyz"], "is nobody's"),
     "main.arrived": "shows flask doctor what arrived, and nobody else",

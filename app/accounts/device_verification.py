@@ -1,7 +1,8 @@
 """A code by email before a password logs in on a device that the account does not recognise (VERIFY_NEW_DEVICES).
 
-A stolen password is then not enough. This is no second factor: the email alone resets the password, too, so it counts
-neither for TWO_FACTOR_REQUIRED_FOR nor as reauthentication. Magic links, passkeys and providers need no code.
+A stolen password is then not enough. It is not two-factor authentication, since the email account alone resets the
+password, too: it counts neither for TWO_FACTOR_REQUIRED_FOR nor as reauthentication. Logins by magic link, passkey or
+provider need no code.
 """
 
 import math
@@ -20,14 +21,14 @@ from app.models.outbox_email import Status
 from app.security import audit
 from app.security.token_purposes import TokenPurpose
 
-MAX_HOURLY, MAX_DAILY = 5, 15  # emails to one account, fewer than it gets of all kinds: a reset can still be sent
+MAX_HOURLY, MAX_DAILY = 5, 15  # emails to one account, fewer than its budget: a reset can still be sent
 RESEND_INTERVAL = timedelta(seconds=60)
-USUAL_DELAY = timedelta(seconds=30)  # of an email, until the page says that it waits
+USUAL_DELAY = timedelta(seconds=30)  # of delivery; then the page says that the email waits
 TRUST_LASTS = timedelta(hours=1)
 
 
 def why_never(user: User) -> str | None:
-    """Return why no login by password takes a code, whatever the device; None if one may."""
+    """Return why no login by password of this user takes a code, on any device; None if one can."""
     if not current_app.config["VERIFY_NEW_DEVICES"]:
         return "VERIFY_NEW_DEVICES is off: no login takes a code from an email."
     if two_factor.is_on(user):
@@ -38,16 +39,17 @@ def why_never(user: User) -> str | None:
 
 
 def is_required(user: User, device: str) -> bool:
-    """Return whether a login by password on this device takes a code. The first login of an account does not."""
+    """Return whether a login by password on this device takes a code. The first login of an account takes none."""
     return why_never(user) is None and user.login_count > 0 and not _is_recognised(user, device)
 
 
 def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallenge | None:
-    """Email a code, the `earlier` one again while it can be used.
+    """Enqueue an email with a code, the `earlier` one again while it is valid.
 
-    Return None, and send nothing, if the account or its address has had too many emails.
+    Returns:
+        The challenge that the code answers; None if the account or its address had too many emails.
     """
-    if not budgets.budget_for(user.email) or not _may_send(user):  # in this order: the first allows one at a time
+    if not budgets.budget_for(user.email) or not _may_send(user):  # in this order: the first holds a lock
         return None
     challenge = EmailChallenge.issue(TokenPurpose.VERIFY_DEVICE, user, earlier)
     outbox.enqueue(
@@ -65,22 +67,23 @@ def seconds_to_wait(challenge: EmailChallenge) -> int:
 
 
 def is_right(user: User, challenge: EmailChallenge | None, code: str) -> bool:
-    """Count an attempt, and return whether it is the code: at most once, and only for the account as it was.
+    """Count an attempt, and return whether it is the code. A code works once, while the account is unchanged.
 
-    `challenge` is what send_code() returned for this user, or None.
+    Args:
+        challenge: what send_code() returned for this user.
     """
     counts = challenge is not None and challenge.can_be_tried
     if challenge and challenge.use(code):
         audit.record(user, AuditAction.DEVICE_VERIFIED)
         return True
-    if counts:  # later attempts leave no event each
+    if counts:  # attempts after the fifth are not recorded
         audit.record(user, AuditAction.DEVICE_CODE_FAILED)
     audit.note_attempt(audit.Attempt.CODE_FAILED)
     return False
 
 
 def delivery(user: User, challenge: EmailChallenge) -> Status | None:
-    """Return what became of the newest email with this code; None while it is no later than usual."""
+    """Return the status of the newest email with this code; None while it is not late."""
     mine = (
         select(OutboxEmail)
         .where(OutboxEmail.user_id == user.id, OutboxEmail.name == Email.VERIFY_DEVICE)
@@ -89,19 +92,19 @@ def delivery(user: User, challenge: EmailChallenge) -> Status | None:
     email = db.session.scalar(mine.limit(1))
     if email is None or email.claims.get("challenge") != challenge.id:
         return None
-    is_refused = email.attempts > 0 and email.claimed_until is None  # for now: it is tried again
+    is_refused = email.attempts > 0 and email.claimed_until is None  # and will be retried
     is_late = is_refused or not clock.is_within(email.created_at, USUAL_DELAY)
     return None if email.status == Status.WAITING and not is_late else Status(email.status)
 
 
 def trust_next_login(user: User) -> None:
-    """Ask for no code at the next login, for an hour: for a user who can't read their email."""
+    """Let the next login within an hour pass without a code: the user can't read their email."""
     user.next_login_trusted_until = clock.now() + TRUST_LASTS
     audit.record(user, AuditAction.NEXT_LOGIN_TRUSTED)
 
 
 def use_trust(user: User) -> bool:
-    """Use up what trust_next_login() gave, and return whether it was there: of two logins at once, for one."""
+    """Consume what trust_next_login() allowed; return whether it was there. Of two logins at once, one gets True."""
     trusted = (User.id == user.id, User.next_login_trusted_until > clock.now())
     if user.next_login_trusted_until is None or not rows_changed(
         update(User).where(*trusted).values(next_login_trusted_until=None)

@@ -4,7 +4,7 @@ The first of these factors turns it on and creates recovery codes; removing the 
 a code of the app, any passkey of the account or a recovery code satisfies it. A passkey alone does not turn it on.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import current_app
 from sqlalchemy import delete, exists, func, or_, select
@@ -35,6 +35,11 @@ IN_WORDS = {"authenticator": "a code from an authenticator app", "passkey": "a p
 METHODS = FACTORS | {"passkey": Passkey}
 
 
+class PasskeyState(NamedTuple):
+    has_passkey: bool
+    is_required: bool
+
+
 def is_on(user: User) -> bool:
     """Return whether logging in to this account takes two factors."""
     return user.two_factor_enabled_at is not None
@@ -53,6 +58,12 @@ def methods(user: User) -> list[str]:
     """Return which of METHODS an account has."""
     has = [exists().where(model.user_id == user.id) for model in METHODS.values()]
     return [name for name, there in zip(METHODS, db.session.execute(select(*has)).one(), strict=True) if there]
+
+
+def passkey_state(user: User) -> PasskeyState:
+    """Return whether an account has a passkey, and whether it requires one."""
+    has = (exists().where(model.user_id == user.id) for model in (Passkey, PasskeyRequirement))
+    return PasskeyState(*db.session.execute(select(*has)).one())
 
 
 def passkey_requirement(user: User) -> PasskeyRequirement | None:

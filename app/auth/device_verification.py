@@ -1,14 +1,16 @@
-# mypy: ignore-errors
-"""The page that asks for the emailed code of a login on a new device; login_flow.py leads there."""
+"""The page that asks for the emailed code of a login on a new device; login_flow.py redirects to it."""
+
+from typing import Any
 
 from flask import flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.accounts import device_verification
 from app.auth import login_flow
 from app.auth.blueprint import bp
 from app.auth.forms import Form, code_field, form_page
 from app.extensions import db
-from app.models import EmailChallenge
+from app.models import EmailChallenge, User
 from app.request_state import SessionKey, pending_login
 from app.security.rate_limits import rate_limited
 
@@ -22,7 +24,7 @@ class CodeForm(Form):
 
 @bp.route("/verify-device", methods=["GET", "POST"])
 @rate_limited("code")
-def verify_device():
+def verify_device() -> ResponseReturnValue:
     user, form = login_flow.pending_device_verification(), CodeForm()
     if not user:
         return login_flow.restart(SessionKey.DEVICE_VERIFICATION)
@@ -33,16 +35,16 @@ def verify_device():
         if device_verification.is_right(user, challenge, form.code.data):
             return login_flow.complete_device_verification()
         db.session.commit()  # the attempt counts
-        form.code.errors.append(WRONG_CODE)
+        form.code.errors = [WRONG_CODE]
     return form_page("auth/verify_device.html", form, user=user, challenge=challenge, **_progress(user, challenge))
 
 
-def _challenge():
+def _challenge() -> EmailChallenge | None:
     pending = pending_login(SessionKey.DEVICE_VERIFICATION)
     return db.session.get(EmailChallenge, pending.challenge_id) if pending and pending.challenge_id else None
 
 
-def _send_again(user, challenge):
+def _send_again(user: User, challenge: EmailChallenge | None) -> ResponseReturnValue:
     wait = device_verification.seconds_to_wait(challenge) if challenge else 0
     if wait:
         flash(f"A new email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
@@ -55,8 +57,8 @@ def _send_again(user, challenge):
     return redirect(url_for("auth.verify_device"))
 
 
-def _progress(user, challenge):
-    """What the page says of the email: whether it waits, and in how many seconds another one can be sent."""
+def _progress(user: User, challenge: EmailChallenge | None) -> dict[str, Any]:
+    """Return the delivery status of the email, and the seconds until another can be sent."""
     if not challenge:
         return {}
     status, wait = device_verification.delivery(user, challenge), device_verification.seconds_to_wait(challenge)

@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """The pages of passkeys, and the options that passkeys.js passes to the browser."""
 
 from flask import Response, abort, flash, redirect, request, session, url_for

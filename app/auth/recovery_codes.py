@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """The page that makes new recovery codes."""
 
 from flask import redirect, render_template, url_for

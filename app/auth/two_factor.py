@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """The pages of two-factor authentication: the authenticator app, and requiring a passkey after the password."""
 
 import segno
@@ -42,7 +41,11 @@ class SetUpForm(Form):
 @access.reauthentication_required
 def two_factor() -> ResponseReturnValue:
     app = authenticators.find(current_user)
-    return render_template("auth/two_factor.html", app=app, **_passkey_state()) if app else _set_up()
+    return (
+        render_template("auth/two_factor.html", app=app, passkeys=factors.passkey_state(current_user))
+        if app
+        else _set_up()
+    )
 
 
 @bp.route("/two-factor/off", methods=["GET", "POST"])
@@ -91,7 +94,13 @@ def _set_up() -> ResponseReturnValue:
         return answer
     qr = segno.make(authenticators.uri(current_user, secret), micro=False)
     picture = qr.svg_inline(title="The key as a QR code", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
-    return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret, **_passkey_state())
+    return form_page(
+        "auth/set_up_two_factor.html",
+        form,
+        picture=picture,
+        secret=secret,
+        passkeys=factors.passkey_state(current_user),
+    )
 
 
 def _secret() -> str:
@@ -118,10 +127,3 @@ def _add(form: SetUpForm, secret: str) -> ResponseReturnValue | None:
     db.session.commit()
     flash("Your authenticator app is set up. Your other devices were logged out.", "success")
     return pages.codes_page(codes) if codes else redirect(url_for("main.account"))
-
-
-def _passkey_state() -> dict[str, bool]:
-    return {
-        "has_passkey": "passkey" in factors.methods(current_user),
-        "passkey_required": factors.passkey_requirement(current_user) is not None,
-    }

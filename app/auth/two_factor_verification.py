@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """The two-factor page of a login: a passkey, a code of the authenticator app, or a recovery code."""
 
 from flask import request
@@ -20,26 +19,14 @@ class CodeForm(Form):
     code = factor_code_field("Code from your authenticator app")
     trust = BooleanField("Trust this browser for 30 days")
 
-    def use(self, user: User) -> None:
-        """Use what the user entered. Raises ValueError, with a message for the user, if it is wrong."""
-        two_factor_codes.check_code(user, self.code.data, login_flow.device_id())
-
 
 class PasskeyForm(Form):
     credential = HiddenField()
     trust = BooleanField()
 
-    def use(self, user: User) -> None:
-        if not passkeys.authenticate("two_factor", access.browser_id(), self.credential.data, user):
-            raise ValueError("That passkey was not accepted. Try again, or use a code.")
-        audit.record(user, AuditAction.TWO_FACTOR_USED, factor="passkey")
-
 
 class RecoveryForm(Form):
     recovery_code = factor_code_field("Recovery code", inputmode="text")
-
-    def use(self, user: User) -> None:
-        two_factor_codes.check_code(user, self.recovery_code.data, login_flow.device_id())
 
 
 @bp.route("/two-factor/verify", methods=["GET", "POST"])
@@ -50,12 +37,28 @@ def two_factor_verify() -> ResponseReturnValue:
         return login_flow.restart(SessionKey.TWO_FACTOR)
     code, recovery = CodeForm(), RecoveryForm()
     form = PasskeyForm() if request.form.get("credential") else recovery if "recovery_code" in request.form else code
-    if form.validate_on_submit():
-        try:
-            form.use(user)
-            return login_flow.complete_two_factor(trust_device=form is not recovery and form.trust.data)
-        except ValueError as error:
-            db.session.commit()  # the attempt counts
-            next(iter(form)).errors = [str(error)]
+    if form.validate_on_submit() and _verify(user, form):
+        return login_flow.complete_two_factor(trust_device="trust" in form and form["trust"].data)
     state = {"methods": two_factor.methods(user), "left": recovery_codes.left(user)}
     return form_page("auth/two_factor_verify.html", form, code=code, recovery=recovery, **state)
+
+
+def _verify(user: User, form: CodeForm | PasskeyForm | RecoveryForm) -> bool:
+    """Use the factor that the form holds; if it is wrong, return False and give its field an error."""
+    field = next(iter(form))
+    try:
+        if isinstance(form, PasskeyForm):
+            _use_passkey(user, field.data)
+        else:
+            two_factor_codes.check_code(user, field.data, login_flow.device_id())
+    except ValueError as error:
+        db.session.commit()  # the attempt counts
+        field.errors = [str(error)]
+        return False
+    return True
+
+
+def _use_passkey(user: User, answer: str) -> None:
+    if not passkeys.authenticate("two_factor", access.browser_id(), answer, user):
+        raise ValueError("That passkey was not accepted. Try again, or use a code.")
+    audit.record(user, AuditAction.TWO_FACTOR_USED, factor="passkey")

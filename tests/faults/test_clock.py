@@ -105,7 +105,7 @@ def test_an_app_whose_clock_is_another_is_refused_with_a_hint_and_a_recovery_cod
     client.log_in(ada)
     page = client.post("/auth/two-factor/verify", data={"code": shown})
     assert page.status_code == 422
-    assert "whether your phone's clock is right" in beside("code", page)
+    assert "check that the clock of your phone is right" in beside("code", page)
     assert not is_logged_in(client)
     assert "clock" not in beside(
         "recovery_code", client.post("/auth/two-factor/verify", data={"recovery_code": "A" * 24})
