@@ -20,7 +20,7 @@ Credentials
     passkey_ceremonies      the two ceremonies of Web Authentication
     sso                     log in through providers; link and unlink identities
     credentials             remove and restore credentials of every kind
-    secure_account          "This wasn't me": take an account back
+    secure_account          take an account back by a "This wasn't me" link
 
 Two-factor authentication
     two_factor              turn it on and off
