@@ -18,6 +18,7 @@ from werkzeug.routing import Rule
 ROOT = Path(__file__).parent.parent
 
 pytest_plugins = ["support.browsing"]
+pytest.register_assert_rewrite("support")  # its assertions explain themselves, too
 
 # Nobody's own settings reach the tests.
 os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
@@ -151,6 +152,18 @@ def client(app):
 def another_client(app):
     """A second browser."""
     return app.test_client()
+
+
+@pytest.fixture
+def browser_at(app):
+    """Return a function that makes a browser with an IP address."""
+
+    def make(ip="192.0.2.1"):
+        client = app.test_client()
+        client.environ_base["REMOTE_ADDR"] = ip
+        return client
+
+    return make
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import re
 
 from support.clients import JSON, on_sqlite
-from support.routes import addresses, rows, with_all_routes
+from support.records import rows
+from support.routes import addresses, with_all_routes
 
 from app.auth.account_state import OPEN_ENDPOINTS, WITHOUT_SESSION
 from app.extensions import db

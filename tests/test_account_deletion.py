@@ -1,7 +1,6 @@
 """Leaving: asked for, taken back within 14 days, or gone for good."""
 
 import contextvars
-import html
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -9,8 +8,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 from support.clients import JSON, PASSWORD
-from support.routes import addresses, rows
-from test_personal_data import live
+from support.lives import live
+from support.pages import notes
+from support.passwords import NEW
+from support.records import history, rows
+from support.routes import addresses
 
 from app.accounts import account_deletion, cleanup, personal_data
 from app.auth.account_state import WITHOUT_SESSION
@@ -18,27 +20,16 @@ from app.email import delivery
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User, UserSession
 
-NEW = "a heron over the lock"
-
 
 def ask(client, email="ada@example.com", **request):
     """Ask for the account to be deleted."""
     return client.post("/auth/delete", data={"email": email}, **request)
 
 
-def notes(page):
-    """What stands above a page."""
-    return [html.unescape(note) for note in re.findall(r'<div class="alert[^>]*>(.*?)</div>', page.text)]
-
-
 def purge():
     """Delete the accounts whose 14 days are over, and return how many there were."""
     outcome = cleanup.run("deleted_accounts", even_if_done=True)
     return outcome and outcome.count
-
-
-def history():
-    return [line.action for line in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
 
 
 def held(word):

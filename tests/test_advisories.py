@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from support.authenticators import set_up
 from support.clients import PASSWORD
-from test_sso import travel
+from support.sso import travel
 
 from app.accounts import email_change
 from app.extensions import db

@@ -291,6 +291,13 @@ def test_nothing_is_shown_unescaped_but_our_own_picture():
     assert found == ['<p class="text-center">{{ picture | safe }}</p>'], "the QR code, which segno draws"
 
 
+def test_no_test_module_imports_another():
+    """What several of them share belongs in tests/support/."""
+    imported = re.compile(r"^ *(?:from|import) +(?:[\w.]+\.)?test_\w*.*", re.MULTILINE)
+    files = list(ROOT.glob("tests/**/*.py"))
+    assert [line for file in files for line in imported.findall(file.read_text("utf-8"))] == []
+
+
 @pytest.mark.parametrize(("module", "line", "rule"), BROKEN)
 def test_whoever_breaks_a_rule_is_named(module, line, rule):
     broken = SOURCES | {module: f"{SOURCES.get(module, '')}\n{line}"}

@@ -1,74 +1,25 @@
 """The CAPTCHA: what its service says and how it fails, and where people meet its box."""
 
 import gc
-import json
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs
 
 import pytest
-from sqlalchemy import func, select
+from support.captcha import Service, broken, send
 from support.clients import PASSWORD, on_sqlite, without_tokens
+from support.records import count
+from support.registration import FORM
 from support.routes import addresses
-from test_sso import travel
+from support.sso import travel
 
-from app.extensions import db
 from app.models import User, UserSession
 
 BOUND = 6  # seconds; the limit is 3
 PUBLIC, SECRET, TOKEN = "key-of-the-box", "key-for-the-service", "what-the-box-gave"
 TICKED = {"g-recaptcha-response": TOKEN}
-NEW = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 OLD = {"login": "ada", "password": PASSWORD}
 TICK = "Tick the box to show that you are a person."
 LATER = "We could not check the box just now. Try again in a minute."
-
-
-class Service:
-    """A service on 127.0.0.1 that answers as it is told, and keeps what it was asked."""
-
-    def __init__(self):
-        self.asked = []
-        self.says = {"success": True, "hostname": "localhost"}
-        self.over = threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler):
-                body = handler.rfile.read(int(handler.headers["Content-Length"])).decode()
-                self.asked.append(parse_qs(body, keep_blank_values=True, strict_parsing=True))
-                self.answer(handler)
-
-            def log_message(handler, *_):
-                """Nobody reads it."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # the application hangs up on it
-        self.url = f"http://127.0.0.1:{self.server.server_port}/siteverify"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def answer(self, handler):
-        if callable(self.says):
-            return self.says(self, handler)
-        return send(handler, self.says if isinstance(self.says, bytes) else json.dumps(self.says).encode())
-
-    def stop(self):
-        self.over.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-
-def send(handler, body, status=200):
-    handler.send_response(status)
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", len(body))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def broken(service, handler):
-    send(handler, b'{"success": true}', 500)
 
 
 def silent(service, handler):
@@ -124,7 +75,7 @@ YES = {
     "yes without a host": {"success": True},
     "yes with more": {"success": True, "hostname": "localhost", "challenge_ts": "2026-01-01T00:00:00Z", "score": 0.9},
 }
-FORMS = pytest.mark.parametrize(("address", "typed"), [("register", NEW), ("login", OLD)], ids=["register", "login"])
+FORMS = pytest.mark.parametrize(("address", "typed"), [("register", FORM), ("login", OLD)], ids=["register", "login"])
 pytestmark = on_sqlite
 
 
@@ -156,10 +107,6 @@ def settings(service, more):
 
 
 ALWAYS = pytest.mark.parametrize("more", [{"RECAPTCHA_ALWAYS": True}], ids=["always"])
-
-
-def count(model):
-    return db.session.scalar(select(func.count()).select_from(model))
 
 
 def has_box(page):
@@ -324,12 +271,12 @@ def race(client, another_client, monkeypatch):
         asked.append(login)
         if len(asked) > 1:
             return find(login)
-        other = NEW | {"email": "other@example.com", "g-recaptcha-response": "another's"}
+        other = FORM | {"email": "other@example.com", "g-recaptcha-response": "another's"}
         assert another_client.post("/auth/register", data=other).status_code == 302
         return None
 
     monkeypatch.setattr(User, "find", find_nobody_at_first)
-    page = client.post("/auth/register", data=NEW | TICKED | {"username": "EVE"})
+    page = client.post("/auth/register", data=FORM | TICKED | {"username": "EVE"})
     assert page.status_code == 422
     assert "already in use" in page.text
     assert TICK not in page.text
@@ -356,7 +303,7 @@ def test_without_keys_there_is_none(client, another_client, ada, service):
         assert "recaptcha" not in page.text
         assert page.headers["Content-Security-Policy"] == usual
     assert client.post("/auth/login", data=OLD).status_code == 302
-    assert another_client.post("/auth/register", data=NEW).status_code == 302
+    assert another_client.post("/auth/register", data=FORM).status_code == 302
     assert service.asked == []
 
 
@@ -512,7 +459,7 @@ def test_it_can_ask_at_once(client, ada, service):
 def test_with_enumeration_prevented_the_box_tells_nothing(app, ada, service):
     pages = []
     for email in (ada.email, "eve@example.com"):
-        form = NEW | {"email": email, "username": f"new-{len(pages)}"}
+        form = FORM | {"email": email, "username": f"new-{len(pages)}"}
         without, with_it = (app.test_client().post("/auth/register", data=form | more) for more in ({}, TICKED))
         assert (without.status_code, with_it.status_code) == (422, 302)
         pages.append(without_tokens(without).replace(email, "").replace(form["username"], ""))
@@ -521,7 +468,7 @@ def test_with_enumeration_prevented_the_box_tells_nothing(app, ada, service):
 
 
 def test_a_program_gets_the_sentence_as_json(client, service):
-    answer = client.post("/auth/register", data=NEW, headers={"Accept": "application/json"})
+    answer = client.post("/auth/register", data=FORM, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json) == (422, {"errors": {"recaptcha": [TICK]}})
     assert service.asked == []
 

@@ -1,16 +1,18 @@
 """Cleanup: what is out of date goes, not a moment sooner, in small batches, by one process, beside the emails."""
 
 import contextvars
-import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, select, text
 from support.clients import PASSWORD, on_sqlite
 from support.mail_server import until
-from support.routes import addresses, rows
+from support.records import count, rows
+from support.registration import FORM
+from support.retention import LIMITS, email, session
+from support.routes import addresses
 
 from app.accounts import account_deletion, cleanup, jobs, personal_data
 from app.email import worker
@@ -33,15 +35,9 @@ from app.models import (
     UserSession,
 )
 from app.models.job import EVERY, LEASE, RETRY
-from app.security.token_purposes import TokenPurpose
 
-FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 MOMENT = timedelta(microseconds=1)
 YEAR = timedelta(days=365)
-
-
-def count(model):
-    return db.session.scalar(select(func.count()).select_from(model))
 
 
 def run(name):
@@ -55,66 +51,6 @@ def run_all():
 
 def job(name):
     return db.session.get(Job, name, populate_existing=True)
-
-
-def session(user, at):
-    return UserSession(user_id=user.id, method="password", remembered=False, expires_at=at)
-
-
-def revoked(user, at):
-    return UserSession(user_id=user.id, method="password", remembered=False, expires_at=at + YEAR, revoked_at=at)
-
-
-def email(user, at, status="sent"):
-    return OutboxEmail(
-        name=Email.RESET, recipient=user.email, user_id=user.id, message_id="x", status=status, done_at=at
-    )
-
-
-def challenge(user, at, email="eve@example.com"):
-    return EmailChallenge(purpose=TokenPurpose.RESET, email=email, user=user, asked_at=at)
-
-
-def oauth_state(user, at):
-    secret = secrets.token_urlsafe(32)
-    return OAuthState(id=secret, provider="x", nonce="x", code_verifier="x", user_id=user.id, started_at=at)
-
-
-def change(user, at):
-    return EmailChange(user_id=user.id, old_email="x", old_email_key="x", new_email="y", changed_at=at)
-
-
-def removed(user, at):
-    return RemovedCredential(user_id=user.id, table="passkeys", row={}, known_by="", event_id=1, removed_at=at)
-
-
-LIMITS = {  # the table, how many days its rows are kept, and how to make one
-    "expired sessions": (UserSession, 7, session),
-    "revoked sessions": (UserSession, 7, revoked),
-    "challenges": (EmailChallenge, 7, challenge),
-    "challenges of nobody": (EmailChallenge, 7, lambda user, at: challenge(None, at)),
-    "challenges of passkeys": (
-        PasskeyChallenge,
-        1,
-        lambda user, at: PasskeyChallenge(purpose="log_in", browser="x", asked_at=at),
-    ),
-    "changes of address": (EmailChange, 30, change),
-    "removed credentials": (RemovedCredential, 7, removed),
-    "emails sent": (OutboxEmail, 30, email),
-    "emails given up": (OutboxEmail, 30, lambda user, at: email(user, at, "failed")),
-    "emails dropped": (OutboxEmail, 30, lambda user, at: email(user, at, "obsolete")),
-    "ways to a provider": (OAuthState, 7, oauth_state),
-    "history": (AuditEvent, 365, lambda user, at: AuditEvent(user_id=user.id, action=AuditAction.LOGGED_IN, at=at)),
-    "history of nobody": (AuditEvent, 7, lambda user, at: AuditEvent(action=AuditAction.ACCOUNT_DELETED, at=at)),
-    "history of strangers": (
-        AuditEvent,
-        30,
-        lambda user, at: AuditEvent(
-            user_id=user.id, action=AuditAction.RESET_REQUESTED, key=secrets.token_hex(8), at=at
-        ),
-    ),
-    "devices": (Device, 365, lambda user, at: Device(user_id=user.id, key="x", first_seen_at=at, last_seen_at=at)),
-}
 
 
 @pytest.fixture(autouse=True)

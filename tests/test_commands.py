@@ -10,8 +10,10 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from support.clients import PASSWORD, ROOT, without_tokens
+from support.pages import is_logged_in
+from support.records import count
 
 from app import create_app
 from app.extensions import db
@@ -33,14 +35,6 @@ def flask(app):
         return result
 
     return run
-
-
-def count(model):
-    return db.session.scalar(select(func.count()).select_from(model))
-
-
-def is_logged_in(client):
-    return client.get("/account").status_code == 200
 
 
 # flask users create

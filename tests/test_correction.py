@@ -8,10 +8,12 @@ from html import unescape
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, value_of
+from support.emails import wrong
+from support.records import has_happened
 
 from app.accounts import registration
 from app.extensions import db
-from app.models import AuditEvent, EmailChallenge, User
+from app.models import EmailChallenge, User
 
 MISTYPED, RIGHT, ADA = "eve@exmaple.com", "eve@example.com", "ada@example.com"
 CODE = re.compile(r"^\d{4} \d{4}$", re.MULTILINE)
@@ -35,19 +37,10 @@ def newest_code(outbox):
     return CODE.search(outbox()[-1].body)[0]
 
 
-def another(code):
-    """A code that is wrong."""
-    return f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
-
-
 def help_of(page, field):
     """What stands beside a field."""
     assert page.status_code == 422
     return page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0]
-
-
-def has_happened(action):
-    return db.session.scalar(select(func.count()).where(AuditEvent.action == action))
 
 
 # Correcting the address
@@ -84,7 +77,7 @@ def test_an_email_that_waits_for_the_mistyped_address_is_dropped(client, outbox)
 
 def test_the_code_of_the_corrected_address_works(client, outbox):
     register(client)
-    type_code(client, another(newest_code(outbox)))
+    type_code(client, wrong(newest_code(outbox)))
     correct(client, RIGHT)
     assert type_code(client, newest_code(outbox)).location == HOME
     assert User.find(RIGHT).confirmed
@@ -294,7 +287,7 @@ def test_of_wrong_codes_five_are_looked_at(client, outbox, clock):
     code = newest_code(outbox)
     for typed in ("", "   "):
         assert "Write the code" in help_of(type_code(client, typed), "code")
-    for typed in (another(code), "1234", "nonsense", code[:-1], f"{code}0"):
+    for typed in (wrong(code), "1234", "nonsense", code[:-1], f"{code}0"):
         page = type_code(client, typed)
         assert "That code is not right" in help_of(page, "code")
     assert "tried too often" in help_of(type_code(client, code), "code")
@@ -311,11 +304,11 @@ def test_another_email_has_the_same_code_while_it_can_be_typed(client, outbox, c
     register(client)
     code = newest_code(outbox)
     for tries in range(4):
-        type_code(client, another(code))
+        type_code(client, wrong(code))
         clock.move(minutes=10)
         client.post("/auth/confirm")
         assert (len(outbox()), newest_code(outbox)) == (tries + 2, code)
-    type_code(client, another(code))
+    type_code(client, wrong(code))
     assert "not right" in help_of(type_code(client, code), "code"), "an email more is no try more"
 
 
@@ -352,7 +345,7 @@ def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, ou
         browser.log_in(bob)
     browsers[0].post("/auth/confirm")
     code = newest_code(outbox)
-    typed = code if is_right else another(code)
+    typed = code if is_right else wrong(code)
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda browser: type_code(browser, typed).status_code, browsers))
     assert set(answers) <= ({302, 422} if is_right else {422})

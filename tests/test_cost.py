@@ -11,9 +11,8 @@ from unicodedata import normalize
 
 import pytest
 from support.clients import on_sqlite
-from support.corpora import COSTLY
+from support.corpora import COSTLY, encoded, raw
 from support.walk import PROVIDERS, SWITCHES, Query, Walk, fill, member, member_with_app, stranger, unconfirmed
-from test_strange_input import encoded, raw
 
 from app.accounts import two_factor_codes
 from app.accounts.registration import normal_email

@@ -13,14 +13,13 @@ from sqlalchemy import func, select
 from support.clients import PASSWORD, ROOT
 from support.mail_server import HOST, Authority, MailServer, tls, until
 from support.mail_server import PASSWORD as MAIL_PASSWORD
+from support.registration import FORM
 
 from app.email import delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email
 from app.extensions import db
 from app.models import OutboxEmail, User
-
-FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import delete, func, select, update
 from support.authenticators import set_up
 from support.clients import JSON, PASSWORD
+from support.emails import code_in, wrong
+from support.pages import is_logged_in, notes
 from support.passkeys import Key
-from test_magic_links import code_in, wrong
-from test_passkeys import add as add_passkey
-from test_passkeys import log_in as log_in_by_passkey
-from test_passwords import NEW, choose, history, is_logged_in, notes
+from support.passkeys import add as add_passkey
+from support.passkeys import log_in as log_in_by_passkey
+from support.passwords import NEW, choose
+from support.records import history
 
 from app.accounts import device_verification
 from app.extensions import db

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from support.captcha import Service, broken
 from support.clients import on_sqlite
 from support.mail_server import HOST, Authority, MailServer, tls
-from test_captcha import Service, broken
 from werkzeug.serving import make_server
 
 from app import extensions, schema

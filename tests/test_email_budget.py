@@ -16,18 +16,6 @@ def still(clock):
     """All happens at one moment, unless a test moves the clock."""
 
 
-@pytest.fixture
-def browser(app):
-    """Make a browser in a network."""
-
-    def make(ip="192.0.2.1"):
-        client = app.test_client()
-        client.environ_base["REMOTE_ADDR"] = ip
-        return client
-
-    return make
-
-
 def use_up(browser, email, page="/auth/reset"):
     for number in range(budgets.HOURLY):
         assert browser(f"192.0.2.{number}").post(page, data={"email": email}).status_code == 302
@@ -37,11 +25,11 @@ PAGES = {"/auth/reset": "/auth/reset/", "/auth/magic-link": "/auth/magic-link/"}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser, ada, outbox, clock, page):
-    owner = browser("198.51.100.7")
+def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser_at, ada, outbox, clock, page):
+    owner = browser_at("198.51.100.7")
     owner.log_in(ada)
     owner.post("/auth/logout")
-    use_up(browser, ada.email)
+    use_up(browser_at, ada.email)
     sent = len(outbox())
     for number in range(5):
         clock.move(minutes=2)
@@ -52,11 +40,11 @@ def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_device_that_another_account_recognises_is_a_strangers(browser, ada, bob, outbox, page):
-    other = browser("198.51.100.7")
+def test_a_device_that_another_account_recognises_is_a_strangers(browser_at, ada, bob, outbox, page):
+    other = browser_at("198.51.100.7")
     other.log_in(bob)
     other.post("/auth/logout")
-    use_up(browser, ada.email)
+    use_up(browser_at, ada.email)
     sent = len(outbox())
     other.post(page, data={"email": ada.email})
     assert len(outbox()) == sent
@@ -64,41 +52,41 @@ def test_a_device_that_another_account_recognises_is_a_strangers(browser, ada, b
 
 @pytest.mark.parametrize("wait", [20, *(pytest.param(wait, marks=pytest.mark.extended) for wait in (0, 54, 59))])
 @pytest.mark.parametrize("page", PAGES)
-def test_there_is_always_a_reset_link_that_works_whatever_a_stranger_asks_for(browser, ada, outbox, clock, page, wait):
+def test_the_owner_always_gets_a_reset_link_that_works(browser_at, ada, outbox, clock, page, wait):
     """For a day and a half, ten requests an hour; the owner asks in between, on a device that is not known."""
     for hour in range(36):
-        use_up(browser, ada.email, page)
+        use_up(browser_at, ada.email, page)
         outbox()
         clock.move(minutes=wait)
-        answer = browser("198.51.100.7").post("/auth/reset", data={"email": ada.email}, follow_redirects=True)
+        answer = browser_at("198.51.100.7").post("/auth/reset", data={"email": ada.email}, follow_redirects=True)
         outbox()
         link = re.findall(r"http://localhost(/auth/reset/\S+)", "".join(message.body for message in outbox))[-1]
-        assert browser("198.51.100.7").get(link).status_code == 200, hour
+        assert browser_at("198.51.100.7").get(link).status_code == 200, hour
         assert "the newest one still works" in answer.text
         clock.move(minutes=60 - wait, seconds=1)
     assert len(outbox) <= 2 * budgets.DAILY
 
 
-def test_the_last_email_of_a_day_is_a_reset_and_says_so(browser, ada, outbox, clock):
+def test_the_last_email_of_a_day_is_a_reset_and_says_so(browser_at, ada, outbox, clock):
     for _ in range(4):
-        use_up(browser, ada.email, "/auth/magic-link")
+        use_up(browser_at, ada.email, "/auth/magic-link")
         clock.move(hours=1)
     assert len(outbox()) == budgets.DAILY - 1
-    browser("198.51.100.7").post("/auth/reset", data={"email": ada.email})
+    browser_at("198.51.100.7").post("/auth/reset", data={"email": ada.email})
     assert len(outbox()) == budgets.DAILY
     assert "Open this link within 24 hours" in outbox[-1].body
     assert "this is the last one until tomorrow" in outbox[-1].body
     clock.move(hours=23)
     form = {"password": "another lantern", "confirm_password": "another lantern"}
-    assert browser("198.51.100.7").post(outbox.link(), data=form).status_code == 302
-    assert browser("198.51.100.7").get(outbox.link(budgets.DAILY - 1)).status_code == 410
+    assert browser_at("198.51.100.7").post(outbox.link(), data=form).status_code == 302
+    assert browser_at("198.51.100.7").get(outbox.link(budgets.DAILY - 1)).status_code == 410
 
 
-def test_an_address_without_an_account_is_written_to_as_often(browser, ada, outbox, clock):
+def test_an_address_without_an_account_is_written_to_as_often(browser_at, ada, outbox, clock):
     def story(email):
         seen = []
         for minutes in (0, 10, 25, 40, 61, 61, 61, 61):
-            use_up(browser, email)
+            use_up(browser_at, email)
             seen.append(
                 (len([message for message in outbox() if message.recipients == [email]]), clock.move(minutes=minutes))
             )
@@ -111,7 +99,7 @@ class OwnEmail(EmailTemplate):
     DIGEST = "digest"
 
 
-def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_ask_for(app, browser, ada, outbox):
+def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_ask_for(app, browser_at, ada, outbox):
     own = DictLoader({"email/digest.txt": "Subject: Your week\n\nNothing new."})
     app.jinja_env.loader = ChoiceLoader([own, app.jinja_env.loader])
     for _ in range(budgets.DAILY + 1):
@@ -119,14 +107,14 @@ def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_as
         enqueue(Email.PASSWORD_CHANGED, ada)
     db.session.commit()
     assert "Nothing new." in outbox()[0].body
-    browser().post("/auth/reset", data={"email": ada.email})
+    browser_at().post("/auth/reset", data={"email": ada.email})
     assert "/auth/reset/" in outbox()[-1].body
 
 
-def test_other_addresses_of_the_mailbox_keep_nobody_from_resetting_and_get_no_more(browser, ada, outbox):
+def test_other_addresses_of_the_mailbox_keep_nobody_from_resetting_and_get_no_more(browser_at, ada, outbox):
     for number in range(20):
-        browser(f"192.0.2.{number}").post("/auth/reset", data={"email": f"ada+{number}@example.com"})
+        browser_at(f"192.0.2.{number}").post("/auth/reset", data={"email": f"ada+{number}@example.com"})
     assert len(outbox()) == budgets.HOURLY
-    browser("198.51.100.7").post("/auth/reset", data={"email": "ada@example.com"})
+    browser_at("198.51.100.7").post("/auth/reset", data={"email": "ada@example.com"})
     assert len(outbox()) == budgets.HOURLY + 1
     assert "/auth/reset/" in outbox[-1].body

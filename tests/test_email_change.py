@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from support.clients import PASSWORD, value_of
+from support.emails import code_in
+from support.pages import is_logged_in
+from support.records import has_happened
 
 from app.accounts import secure_account
 from app.email.templates import Email
 from app.extensions import db
-from app.models import AuditEvent, EmailChallenge, OutboxEmail
+from app.models import EmailChallenge, OutboxEmail
 
 ADA, NEW, NEWER, BOB = "ada@example.com", "ada@example.org", "ada@example.net", "bob@example.com"
 THIEFS, OWNERS = "an umbrella for the thief", "a boat for the owner"
@@ -47,22 +50,10 @@ def change_password(browser):
     assert browser.post("/auth/change-password", data=form).location == "/account"
 
 
-def code_in(message):
-    return re.search(r"^\d{4} \d{4}$", message.body, re.MULTILINE)[0]
-
-
 def help_of(page, field):
     """What stands beside a field."""
     assert page.status_code == 422
     return page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0]
-
-
-def has_happened(action):
-    return db.session.scalar(select(func.count()).where(AuditEvent.action == action))
-
-
-def is_in(browser):
-    return browser.get("/account").status_code == 200
 
 
 def register(browser, email, name="eve"):
@@ -95,15 +86,15 @@ def test_the_whole_story(app, client, another_client, ada, outbox, clock):
     assert re.search(r"This wasn't me:\n(\S+)", to_old.body)[1].startswith(f"http://localhost{SECURE}")
     assert "/auth/change-email/" not in to_old.body
     assert ada.email == ADA, "nothing has changed yet"
-    assert is_in(another_client)
+    assert is_logged_in(another_client)
 
     link = link_to(outbox, NEW, "/auth/change-email/")
     page = client.get(link, follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, "/account")
     assert f"Your address is {NEW} now" in page.text
     assert (ada.email, ada.confirmed) == (NEW, True)
-    assert is_in(client)
-    assert not is_in(copy), "the session has another id"
+    assert is_logged_in(client)
+    assert not is_logged_in(copy), "the session has another id"
     page = another_client.get("/account", follow_redirects=True)
     assert "the account&#39;s email address was changed on another device" in page.text
     undo = outbox()[-1]
@@ -187,7 +178,7 @@ def test_a_link_opened_in_another_browser_asks_for_login_and_goes_on(client, ano
     page = another_client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
     assert (page.request.path, f"Your address is {NEW} now" in page.text) == ("/account", True)
     assert ada.email == NEW
-    assert (is_in(another_client), is_in(client)) == (True, False)
+    assert (is_logged_in(another_client), is_logged_in(client)) == (True, False)
 
 
 def test_only_its_owner_can_open_a_link_and_only_by_opening_it(client, another_client, ada, bob, outbox):
@@ -251,7 +242,7 @@ def test_whether_an_address_is_free_is_asked_again_when_the_link_is_opened(clien
     assert register(another_client, NEW.upper()).status_code == 302
     page = client.get(link)
     assert (page.status_code, GONE in page.text) == (410, True)
-    assert (ada.email, is_in(client)) == (ADA, True)
+    assert (ada.email, is_logged_in(client)) == (ADA, True)
 
 
 @pytest.mark.parametrize("is_seen_only_by_the_database", [False, True])
@@ -271,7 +262,7 @@ def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
     page = client.get(links[0])
     assert (page.status_code, GONE in page.text) == (410, True)
     assert (ada.email, bob.email) == (ADA, NEW)
-    assert (is_in(client), has_happened("email_changed")) == (True, 1)
+    assert (is_logged_in(client), has_happened("email_changed")) == (True, 1)
 
 
 def test_at_once_too_one_has_it(app, ada, bob, outbox):
@@ -299,7 +290,7 @@ def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, anothe
     assert another_client.post("/auth/login", data={"login": ADA, "password": PASSWORD}).status_code == 302
     assert take_back(another_client, link_to(outbox, ADA, SECURE)).location == "/auth/login"
     assert (ada.email, ada.email_key) == (ADA, ADA)
-    assert not is_in(client)
+    assert not is_logged_in(client)
 
 
 # Putting it back
@@ -319,7 +310,7 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
     assert (page.status_code, page.text.count("<form")) == (200, 1)
     assert f"The email address will be <strong>{ADA}</strong>." in page.text
     another_client.head(link)
-    assert (ada.email, is_in(thief), is_in(second)) == (NEWER, True, True), "looking changes nothing"
+    assert (ada.email, is_logged_in(thief), is_logged_in(second)) == (NEWER, True, True), "looking changes nothing"
 
     action = page.text.partition('<form method="post" action="')[2].partition('"')[0]
     assert take_back(another_client, action).location == "/auth/login"
@@ -334,7 +325,7 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
     assert restored.recipients == [ADA]
 
     assert client.log_in(ada, OWNERS).location == "/"
-    assert is_in(client)
+    assert is_logged_in(client)
     assert has_happened("account_secured") == 1
 
 
@@ -352,7 +343,7 @@ def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client,
     link = link_to(outbox, ADA, SECURE)
     assert outbox[-1].subject == subject
     assert take_back(client, link).status_code == 302
-    assert (ada.email, ada.verify_password(OWNERS), is_in(thief)) == (ADA, True, False)
+    assert (ada.email, ada.verify_password(OWNERS), is_logged_in(thief)) == (ADA, True, False)
 
 
 def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, another_client, thief, ada, outbox):
@@ -387,7 +378,7 @@ def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, anothe
             assert another_client.post(link, data=form).status_code == 410
     assert waiting.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
     assert (ada.email, ada.verify_password(OWNERS)) == (ADA, True)
-    assert not any(map(is_in, (thief, another_client, waiting)))
+    assert not any(map(is_logged_in, (thief, another_client, waiting)))
 
 
 def test_taking_it_back_from_a_later_change_leaves_the_link_of_an_earlier_one(client, another_client, ada, outbox):
@@ -489,7 +480,7 @@ def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, outbox):
     change(client, outbox, NEW)
     change(client, outbox, ADA)
     assert ada.email == ADA
-    assert is_in(client)
+    assert is_logged_in(client)
 
 
 # Who has no password
@@ -642,7 +633,7 @@ def test_it_voids_a_password_that_is_set_at_this_moment(client, thief, without_p
     assert take_back(without_password, link).location == "/auth/login"
     assert (ada.email, ada.verify_password(OWNERS)) == (ADA, True)
     thief.log_in(ada, THIEFS)
-    assert not is_in(thief)
+    assert not is_logged_in(thief)
 
 
 def test_it_voids_a_change_that_is_made_at_this_moment(client, thief, ada, outbox, meanwhile):

@@ -8,6 +8,10 @@ import re
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD
+from support.emails import code_in
+from support.pages import is_logged_in
+from support.passwords import NEW, NEW_TWICE
+from support.records import history
 
 from app.accounts import credentials, email_ownership
 from app.email.outbox import recipient_hash
@@ -19,8 +23,6 @@ from app.security.token_purposes import TokenPurpose
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"
 ASK, WAIT, GATE = "/auth/magic-link", "/auth/magic-link/sent", "/auth/unconfirmed"
-NEW = "seven otters on a raft"
-NEW_TWICE = {"password": NEW, "confirm_password": NEW}
 
 
 def register(browser, email):
@@ -28,20 +30,8 @@ def register(browser, email):
     assert browser.post("/auth/register", data=form, follow_redirects=True).request.path == GATE
 
 
-def code_in(email):
-    return re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE)[0]
-
-
 def log_in(browser, password, email=VICTIM):
     return browser.post("/auth/login", data={"login": email, "password": password})
-
-
-def is_in(browser):
-    return browser.get("/account").status_code == 200
-
-
-def history():
-    return [line.action for line in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
 
 
 # How the owner proves the mailbox
@@ -77,7 +67,7 @@ def prove(request, app, another_client, outbox):
     def prove():
         page = request.param(app, another_client, outbox)
         assert page.status_code == 200
-        assert is_in(another_client)
+        assert is_logged_in(another_client)
         assert history().count("email_ownership_proved") == 1
         assert db.session.scalar(select(User)).email == VICTIM
         return page
@@ -103,10 +93,10 @@ def test_the_planted_password_and_the_browsers_are_out(app, client, another_clie
     forms = [(GATE, {"code": code}), (GATE, {"email": PLANTER}), ("/auth/confirm", {}), ("/auth/change-password", {})]
     for browser, (address, fields) in zip(others, forms, strict=True):
         assert browser.post(address, data=fields).location.startswith("/auth/login")
-        assert not is_in(browser)
+        assert not is_logged_in(browser)
     assert log_in(client, PASSWORD).status_code == 422
     assert db.session.scalar(select(User)).email == VICTIM
-    assert is_in(another_client)
+    assert is_logged_in(another_client)
 
 
 def test_what_was_asked_for_before_is_dead(app, client, outbox, prove):
@@ -126,8 +116,8 @@ def test_what_was_asked_for_before_is_dead(app, client, outbox, prove):
     page = waiting.post(WAIT, data={"code": code})
     assert page.status_code == 422
     assert "can&#39;t be used any more" in page.text
-    assert not is_in(waiting)
-    assert not is_in(client)
+    assert not is_logged_in(waiting)
+    assert not is_logged_in(client)
 
 
 def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, client, outbox, prove):
@@ -144,7 +134,7 @@ def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, cli
             for link in (confirm, magic, reset):
                 assert browser.get(link).status_code == browser.post(link, data=NEW_TWICE).status_code == 410
         assert waiting.post(WAIT, data={"code": magic_code}).status_code == 422
-        return not any(map(is_in, browsers))
+        return not any(map(is_logged_in, browsers))
 
     assert all_is_dead(waiting, stranger)
     assert client.get(confirm).status_code == 410
@@ -171,7 +161,7 @@ def test_emails_that_wait_are_dropped_by_the_proof(app, client, another_client, 
     app.test_client().post(ASK, data={"email": VICTIM})
     app.test_client().post("/auth/reset", data={"email": VICTIM})
     another_client.get(link)
-    assert is_in(another_client)
+    assert is_logged_in(another_client)
     waiting = select(OutboxEmail.name).where(OutboxEmail.recipient == VICTIM, OutboxEmail.status == "waiting")
     of_new_browser = "A new browser is logged in to your account"  # the owner's own
     assert db.session.scalars(waiting.where(OutboxEmail.name != Email.NEW_DEVICE)).all() == []
@@ -200,7 +190,7 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     sent = another_client.post("/auth/reset", data={"email": email}, follow_redirects=True)
     assert f"We have sent an email to <strong>{VICTIM}</strong>" in sent.text
     another_client.post(outbox.link(), data=NEW_TWICE)
-    assert not is_in(another_client)
+    assert not is_logged_in(another_client)
     assert log_in(another_client, NEW).location == "/"
     assert history().count("email_ownership_proved") == 1
     others = {"registered", "magic_link_requested", "reset_requested", "new_device"}
@@ -235,8 +225,8 @@ def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, anothe
     another_client.log_in(bob)
     client.post("/auth/confirm")
     assert client.get(outbox.link()).location == "/"
-    assert is_in(client)
-    assert is_in(another_client)
+    assert is_logged_in(client)
+    assert is_logged_in(another_client)
     assert app.test_client().log_in(bob).location == "/"
     assert "email_ownership_proved" not in history()
 
@@ -245,12 +235,12 @@ def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, anothe
 def test_later_proofs_are_no_first_ones(app, client, another_client, ada, outbox, prove):
     client.log_in(ada)
     page = prove(app, another_client, outbox, ada.email)
-    assert is_in(another_client)
+    assert is_logged_in(another_client)
     assert "Your address is confirmed" not in page.text
     assert "email_ownership_proved" not in history()
     if prove is not by_reset:
         assert page.request.path == "/"
-        assert is_in(client)
+        assert is_logged_in(client)
         assert app.test_client().log_in(ada).location == "/"
 
 

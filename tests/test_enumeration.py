@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from support.clients import PASSWORD, without_tokens
+from support.records import count
+from support.registration import FORM
 
 import app as application
 from app.extensions import db
@@ -16,12 +18,7 @@ from app.models import AuditEvent, EmailChange, User, UserSession, user
 
 pytestmark = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 
-FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 PLANTED = "a stranger was here before"
-
-
-def count(model):
-    return db.session.scalar(select(func.count()).select_from(model))
 
 
 def accounts(*names):

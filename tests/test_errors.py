@@ -5,7 +5,7 @@ from flask import abort
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from support.clients import PASSWORD, on_sqlite
-from test_passwords import NEW
+from support.passwords import NEW
 
 from app.extensions import db
 

@@ -8,9 +8,9 @@ from secrets import token_hex
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, ROOT
-from test_magic_links import code_in
-from test_passwords import FIREFOX, NEW
-from test_sessions import lines
+from support.emails import code_in
+from support.pages import FIREFOX, lines
+from support.passwords import NEW
 
 from app import clock as clocks
 from app.accounts import account_deletion, administration, usernames

@@ -9,7 +9,8 @@ import pytest
 from limits import parse
 from sqlalchemy import event, func, select, text, update
 from support.clients import PASSWORD, ROOT, hidden_fields, on_sqlite, without_tokens
-from test_sso import travel
+from support.guesses import guess, statuses
+from support.sso import travel
 
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, Device, LoginDelay, OutboxEmail, RateLimitCounter, User, UserSession
@@ -33,26 +34,6 @@ def still(clock):
     """All happens at one moment, unless a test moves the clock."""
 
 
-@pytest.fixture
-def browser(app):
-    """Make a browser in a network."""
-
-    def make(ip="192.0.2.1"):
-        client = app.test_client()
-        client.environ_base["REMOTE_ADDR"] = ip
-        return client
-
-    return make
-
-
-def guess(browser, login="ada", password="wrong", **more):
-    return browser.post("/auth/login", data={"login": login, "password": password}, **more)
-
-
-def statuses(answers):
-    return [answer.status_code for answer in answers]
-
-
 def register(browser, number):
     name = f"person{number}"
     return browser.post("/auth/register", data={"email": f"{name}@example.com", "username": name} | FORM)
@@ -61,8 +42,8 @@ def register(browser, number):
 # Guessing
 
 
-def test_five_wrong_passwords_in_five_minutes(browser, ada, clock):
-    stranger = browser()
+def test_five_wrong_passwords_in_five_minutes(browser_at, ada, clock):
+    stranger = browser_at()
     assert statuses(guess(stranger) for _ in range(7)) == [422] * 5 + [429] * 2
     assert guess(stranger, password=PASSWORD).status_code == 429, "the right one, too"
     clock.move(minutes=4, seconds=59)
@@ -71,8 +52,8 @@ def test_five_wrong_passwords_in_five_minutes(browser, ada, clock):
     assert guess(stranger, password=PASSWORD).status_code == 302
 
 
-def test_the_answer_is_the_form_with_what_was_typed_and_says_how_long_to_wait(browser, ada, clock):
-    stranger = browser()
+def test_the_answer_is_the_form_with_what_was_typed_and_says_how_long_to_wait(browser_at, ada, clock):
+    stranger = browser_at()
     for _ in range(5):
         guess(stranger)
     clock.move(minutes=2)
@@ -85,8 +66,8 @@ def test_the_answer_is_the_form_with_what_was_typed_and_says_how_long_to_wait(br
     assert "wrong" not in without_tokens(page).replace("Many wrong", "")
 
 
-def test_what_accepts_json_alone_gets_json(browser, ada):
-    stranger = browser()
+def test_what_accepts_json_alone_gets_json(browser_at, ada):
+    stranger = browser_at()
     for _ in range(5):
         guess(stranger)
     answer = guess(stranger, headers={"Accept": "application/json"})
@@ -95,19 +76,19 @@ def test_what_accepts_json_alone_gets_json(browser, ada):
     assert answer.headers["Retry-After"] == "300"
 
 
-def test_every_spelling_of_a_name_counts_together_but_address_and_username_tell_nothing_of_each_other(browser, ada):
-    stranger = browser()
+def test_every_spelling_of_a_name_counts_together_but_address_and_username_tell_nothing_of_each_other(browser_at, ada):
+    stranger = browser_at()
     names = ["ada@example.com", "ADA@example.com", " ada@EXAMPLE.com ", "Ada@Example.Com", "ada@example.com"]
     assert statuses(guess(stranger, name) for name in names) == [422] * 5
     assert guess(stranger, "aDa@example.com").status_code == 429
     assert guess(stranger, "ada").status_code == 422, "else it would tell whose address that is"
 
 
-def test_whose_network_it_is_not_is_not_refused(browser, ada):
-    stranger = browser()
+def test_whose_network_it_is_not_is_not_refused(browser_at, ada):
+    stranger = browser_at()
     for _ in range(6):
         guess(stranger)
-    assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+    assert guess(browser_at("192.0.2.2"), password=PASSWORD).status_code == 302
 
 
 @pytest.mark.parametrize(
@@ -120,34 +101,34 @@ def test_whose_network_it_is_not_is_not_refused(browser, ada):
         ("::ffff:192.0.2.1", "192.0.2.2", False),
     ],
 )
-def test_an_ipv6_network_is_a_64_and_the_48_around_it(browser, ada, one, other, is_same):
+def test_an_ipv6_network_is_a_64_and_the_48_around_it(browser_at, ada, one, other, is_same):
     for _ in range(5):
-        guess(browser(one))
-    assert guess(browser(other)).status_code == (429 if is_same else 422)
+        guess(browser_at(one))
+    assert guess(browser_at(other)).status_code == (429 if is_same else 422)
 
 
-def test_thirty_wrong_passwords_from_a_network_whosever_they_are(browser, ada):
-    stranger = browser()
+def test_thirty_wrong_passwords_from_a_network_whosever_they_are(browser_at, ada):
+    stranger = browser_at()
     assert statuses(guess(stranger, f"person{number}") for number in range(31)) == [422] * 30 + [429]
     assert guess(stranger, password=PASSWORD).status_code == 429
-    assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+    assert guess(browser_at("192.0.2.2"), password=PASSWORD).status_code == 302
 
 
-def test_a_success_is_no_wrong_password_and_wipes_none(browser, ada):
+def test_a_success_is_no_wrong_password_and_wipes_none(browser_at, ada):
     for number in range(29):
-        guess(browser(), f"person{number}")
-    assert statuses(guess(browser(), password=PASSWORD) for _ in range(25)) == [302] * 25
-    assert statuses([guess(browser(), "person30"), guess(browser(), "person31")]) == [422, 429]
+        guess(browser_at(), f"person{number}")
+    assert statuses(guess(browser_at(), password=PASSWORD) for _ in range(25)) == [302] * 25
+    assert statuses([guess(browser_at(), "person30"), guess(browser_at(), "person31")]) == [422, 429]
 
 
-def test_a_form_with_a_mistake_is_no_wrong_password(browser, ada):
-    stranger = browser()
+def test_a_form_with_a_mistake_is_no_wrong_password(browser_at, ada):
+    stranger = browser_at()
     assert statuses(guess(stranger, password="") for _ in range(40)) == [422] * 40
     assert guess(stranger, password=PASSWORD).status_code == 302
 
 
-def test_two_hundred_guesses_at_one_account_by_one_who_forges_his_address(browser, ada):
-    stranger = browser()
+def test_two_hundred_guesses_at_one_account_by_one_who_forges_his_address(browser_at, ada):
+    stranger = browser_at()
     forged = [{"X-Forwarded-For": f"198.51.100.{number}", "X-Real-IP": f"198.51.100.{number}"} for number in range(200)]
     answers = Counter(statuses(guess(stranger, headers=headers) for headers in forged))
     assert answers == {422: 5, 429: 195}
@@ -155,16 +136,16 @@ def test_two_hundred_guesses_at_one_account_by_one_who_forges_his_address(browse
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": 1}])
-def test_behind_a_proxy_the_network_is_the_one_that_the_proxy_names(browser, ada):
-    stranger = browser("127.0.0.1")
+def test_behind_a_proxy_the_network_is_the_one_that_the_proxy_names(browser_at, ada):
+    stranger = browser_at("127.0.0.1")
     for number in range(5):
         guess(stranger, headers={"X-Forwarded-For": f"198.51.100.{number}, 192.0.2.1"})
     assert guess(stranger, headers={"X-Forwarded-For": "203.0.113.7, 192.0.2.1"}).status_code == 429
     assert guess(stranger, headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.7"}).status_code == 422
 
 
-def test_one_password_for_two_hundred_accounts(browser, app):
-    stranger = browser()
+def test_one_password_for_two_hundred_accounts(browser_at, app):
+    stranger = browser_at()
     answers = Counter(statuses(guess(stranger, f"person{number}", "summer") for number in range(200)))
     assert answers == {422: 30, 429: 170}
 
@@ -172,38 +153,38 @@ def test_one_password_for_two_hundred_accounts(browser, app):
 # Whom a stranger can't keep out
 
 
-def test_the_owner_gets_in_from_a_browser_that_was_logged_in_before(browser, ada):
-    owner = browser()
+def test_the_owner_gets_in_from_a_browser_that_was_logged_in_before(browser_at, ada):
+    owner = browser_at()
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
     for number in range(40):
-        guess(browser(), "ada" if number < 6 else f"person{number}")
-    assert guess(browser(), password=PASSWORD).status_code == 429
+        guess(browser_at(), "ada" if number < 6 else f"person{number}")
+    assert guess(browser_at(), password=PASSWORD).status_code == 429
     assert statuses([guess(owner), guess(owner, password=PASSWORD)]) == [422, 302]
 
 
-def test_so_a_known_browser_has_five_tries_of_its_own_and_no_more(browser, ada):
-    owner = browser()
+def test_so_a_known_browser_has_five_tries_of_its_own_and_no_more(browser_at, ada):
+    owner = browser_at()
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
     assert statuses(guess(owner) for _ in range(6)) == [422] * 5 + [429]
-    assert guess(browser(), password=PASSWORD).status_code == 302
+    assert guess(browser_at(), password=PASSWORD).status_code == 302
 
 
-def test_a_browser_known_to_one_account_is_a_stranger_to_another(browser, ada):
-    eve = browser()
+def test_a_browser_known_to_one_account_is_a_stranger_to_another(browser_at, ada):
+    eve = browser_at()
     db.session.add(User(email="eve@example.com", username="eve", password=PASSWORD, confirmed=True))
     db.session.commit()
     guess(eve, "eve", PASSWORD)
     eve.post("/auth/logout")
     for _ in range(5):
-        guess(browser())
+        guess(browser_at())
     assert guess(eve).status_code == 429
     assert guess(eve, "eve", PASSWORD).status_code == 302
 
 
-def test_a_forged_device_cookie_is_worth_nothing(browser, ada):
-    stranger = browser()
+def test_a_forged_device_cookie_is_worth_nothing(browser_at, ada):
+    stranger = browser_at()
     answers = []
     for number in range(10):
         stranger.set_cookie("device", f"{number:043}")
@@ -211,8 +192,8 @@ def test_a_forged_device_cookie_is_worth_nothing(browser, ada):
     assert statuses(answers) == [422] * 5 + [429] * 5
 
 
-def test_with_a_device_cookie_of_another_account_a_known_and_an_unknown_name_cost_the_same(browser, ada, bob):
-    owner, done = browser(), []
+def test_with_a_device_cookie_of_another_account_a_known_and_an_unknown_name_cost_the_same(browser_at, ada, bob):
+    owner, done = browser_at(), []
     guess(owner, "bob", PASSWORD)
     owner.post("/auth/logout")
     guess(owner, "nobody")  # what is done once a minute is done
@@ -225,8 +206,8 @@ def test_with_a_device_cookie_of_another_account_a_known_and_an_unknown_name_cos
     assert any("JOIN" in statement for statement in known)
 
 
-def test_a_mailed_link_lets_the_owner_in(browser, ada, outbox):
-    owner = browser()
+def test_a_mailed_link_lets_the_owner_in(browser_at, ada, outbox):
+    owner = browser_at()
     for _ in range(6):
         guess(owner)
     owner.post("/auth/magic-link", data={"email": ada.email})
@@ -244,23 +225,23 @@ def test_a_mailed_link_lets_the_owner_in(browser, ada, outbox):
         ("/auth/change-password", {"old_password": "wrong", "password": "another lantern", "confirm_password": "x"}),
     ],
 )
-def test_wrong_passwords_of_one_who_is_logged_in_count_the_same(browser, ada, clock, address, form):
-    thief = browser()
+def test_wrong_passwords_of_one_who_is_logged_in_count_the_same(browser_at, ada, clock, address, form):
+    thief = browser_at()
     guess(thief, password=PASSWORD)
     thief.delete_cookie("device")
     forged = {"login": "somebody else"}
     assert statuses(thief.post(address, data=form | forged) for _ in range(6)) == [422] * 5 + [429]
-    assert guess(browser()).status_code == 429, "it is one count"
+    assert guess(browser_at()).status_code == 429, "it is one count"
     clock.move(minutes=5, seconds=1)
     right = {name: PASSWORD if name in {"password", "old_password"} else value for name, value in form.items()}
     assert thief.post(address, data=right).status_code != 429
 
 
-def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(browser, ada):
-    thief = browser()
+def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(browser_at, ada):
+    thief = browser_at()
     guess(thief, password=PASSWORD)
     for number in range(60):
-        browser().post("/auth/reset", data={"email": f"person{number}@example.com"})
+        browser_at().post("/auth/reset", data={"email": f"person{number}@example.com"})
     form = {"email": "new@example.com", "password": PASSWORD}
     assert statuses(thief.post("/auth/change-email", data=form) for _ in range(6)) == [429] * 6
     assert thief.post("/auth/reauthenticate", data={"password": "wrong"}).status_code == 422
@@ -269,40 +250,40 @@ def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(br
 
 
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(browser, outbox):
-    register(browser(), 1)
-    stranger, link = browser("192.0.2.2"), outbox.link()
+def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(browser_at, outbox):
+    register(browser_at(), 1)
+    stranger, link = browser_at("192.0.2.2"), outbox.link()
     assert statuses(stranger.post(link, data={"password": "wrong"}) for _ in range(6)) == [422] * 5 + [429]
     assert (
         db.session.scalar(select(func.sum(AuditEvent.count)).where(AuditEvent.action == AuditAction.LOGIN_FAILED)) == 5
     )
-    assert browser().post(link, data={"password": PASSWORD}).location == "/"
+    assert browser_at().post(link, data={"password": PASSWORD}).location == "/"
 
 
 # Registering
 
 
-def test_sixty_people_an_hour_register_from_a_network(browser, app, clock):
-    assert statuses(register(browser(), number) for number in range(61)) == [302] * 60 + [429]
-    assert register(browser("192.0.2.2"), 61).status_code == 302
+def test_sixty_people_an_hour_register_from_a_network(browser_at, app, clock):
+    assert statuses(register(browser_at(), number) for number in range(61)) == [302] * 60 + [429]
+    assert register(browser_at("192.0.2.2"), 61).status_code == 302
     clock.move(hours=1, seconds=1)
-    assert register(browser(), 62).status_code == 302
-    page = browser().get("/auth/login")
+    assert register(browser_at(), 62).status_code == 302
+    page = browser_at().get("/auth/login")
     assert page.status_code == 200
 
 
 @pytest.mark.extended
-def test_registering_again_and_again_does_not_tell_all_who_has_an_account(browser, ada):
-    stranger = browser()
+def test_registering_again_and_again_does_not_tell_all_who_has_an_account(browser_at, ada):
+    stranger = browser_at()
     form = {"email": ada.email, "username": "eve"} | FORM
     answers = Counter(statuses(stranger.post("/auth/register", data=form) for _ in range(310)))
     assert answers == {422: 300, 429: 10}
 
 
-def test_what_was_typed_stays_in_the_form(browser, app):
+def test_what_was_typed_stays_in_the_form(browser_at, app):
     for number in range(60):
-        register(browser(), number)
-    page = register(browser(), 60)
+        register(browser_at(), number)
+    page = register(browser_at(), 60)
     assert 'value="person60@example.com"' in page.text
     assert "Many " in page.text
     assert page.headers["Retry-After"] == "3600"
@@ -312,26 +293,26 @@ def test_what_was_typed_stays_in_the_form(browser, app):
 # Emails
 
 
-def test_sixty_emails_an_hour_are_asked_for_from_a_network_over_all_flows(browser, ada, clock):
+def test_sixty_emails_an_hour_are_asked_for_from_a_network_over_all_flows(browser_at, ada, clock):
     flows, answers = list(EMAILS.items()), []
     for number in range(61):
         address, form = flows[number % 2]
-        answers.append(browser().post(address, data=form | {"email": f"person{number}@example.com"}))
+        answers.append(browser_at().post(address, data=form | {"email": f"person{number}@example.com"}))
     assert statuses(answers) == [302] * 60 + [429]
-    assert register(browser(), 1).status_code == 429
+    assert register(browser_at(), 1).status_code == 429
     clock.move(hours=1, seconds=1)
-    assert register(browser(), 1).status_code == 302
+    assert register(browser_at(), 1).status_code == 302
 
 
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day_whoever_asks_in_whatever_way(browser, ada, outbox, clock):
+def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day(browser_at, ada, outbox, clock):
     def bomb(hour):
         for number in range(24):
             address, form = [*EMAILS.items()][number % 3]
             form = form | {"email": ["ada@example.com", "ADA@Example.com"][number % 2]}
             if "username" in form:
                 form["username"] = f"eve{number}h{hour}"
-            assert browser(f"192.0.2.{number}").post(address, data=form).status_code == 302
+            assert browser_at(f"192.0.2.{number}").post(address, data=form).status_code == 302
         return len([email for email in outbox() if email.recipients[0].lower() == ada.email])
 
     received = []
@@ -347,9 +328,9 @@ def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day_whoever_asks_in_wh
 @pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
 @pytest.mark.parametrize(("name", "count", "minutes"), [("login", 1000, 5), ("registration", 600, 10)])
 def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
-    browser, ada, clock, name, count, minutes
+    browser_at, ada, clock, name, count, minutes
 ):
-    owner, stranger = browser("192.0.2.2"), browser("192.0.2.3")
+    owner, stranger = browser_at("192.0.2.2"), browser_at("192.0.2.3")
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
     rate = SITE_WIDE[name]
@@ -365,24 +346,24 @@ def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
 
 
 @pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
-def test_what_counts_for_everybody_is_failures_and_not_tries(browser, ada):
+def test_what_counts_for_everybody_is_failures_and_not_tries(browser_at, ada):
     counter = RateCounter("login", EVERYBODY, SITE_WIDE["login"])
     for password in ("wrong", PASSWORD, ""):
-        guess(browser(), password=password)
+        guess(browser_at(), password=password)
     assert shared_counters().storage.get(counter.key) == 1
 
 
 @on_sqlite
-def test_without_a_captcha_nothing_is_counted_for_everybody(browser, ada):
-    guess(browser())
+def test_without_a_captcha_nothing_is_counted_for_everybody(browser_at, ada):
+    guess(browser_at())
     assert not [entry for entry in report.entries() if entry.subject == EVERYBODY]
 
 
 # How it counts
 
 
-def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser, ada):
-    done, stranger = [], browser()
+def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser_at, ada):
+    done, stranger = [], browser_at()
     for engine in db.engines.values():
         event.listen(engine, "before_cursor_execute", lambda *call: done.append(call[2]))
     for page in ("/", "/auth/login", "/auth/register", "/auth/reset", "/auth/magic-link"):
@@ -400,44 +381,44 @@ def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser, ada)
     assert db.session.scalars(select(LoginDelay)).all() == []
 
 
-def test_no_name_or_address_stands_in_the_counts(browser, ada):
+def test_no_name_or_address_stands_in_the_counts(browser_at, ada):
     for login in ("ada", ada.email, "my password, by mistake"):
-        guess(browser(), login)
+        guess(browser_at(), login)
     kept = [*db.session.scalars(select(RateLimitCounter.id)), *db.session.scalars(select(LoginDelay.id))]
     assert len(kept) == 3 + 3 + 2 + 3, "by name and network, twice; by network, twice; by name"
     assert not any(word in text for text in kept for word in ("ada", "example", "mistake"))
 
 
-def test_what_has_expired_goes(browser, ada, clock, monkeypatch):
+def test_what_has_expired_goes(browser_at, ada, clock, monkeypatch):
     for number in range(10):
-        guess(browser(f"192.0.2.{number}"), f"person{number}")
+        guess(browser_at(f"192.0.2.{number}"), f"person{number}")
     clock.move(minutes=6)
     monkeypatch.setattr(shared_counters().storage, "_next_sweep", 0)
-    guess(browser())
+    guess(browser_at())
     assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4
     clock.move(days=1, minutes=6)
     monkeypatch.setattr(shared_counters().storage, "_next_sweep", 0)
-    guess(browser())
+    guess(browser_at())
     assert db.session.scalar(select(func.count()).select_from(LoginDelay)) == 1
 
 
 @pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])
-def test_without_limits_there_are_none(app, browser, ada):
-    assert statuses(guess(browser()) for _ in range(40)) == [422] * 40
+def test_without_limits_there_are_none(app, browser_at, ada):
+    assert statuses(guess(browser_at()) for _ in range(40)) == [422] * 40
     assert db.session.scalars(select(RateLimitCounter)).all() == []
     shown = app.test_cli_runner().invoke(args=["limits", "show"])
     assert (shown.exit_code, "nothing is limited" in shown.stderr) == (1, True)
     assert app.test_cli_runner().invoke(args=["users", "why", "ada"]).exit_code == 0
 
 
-def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, caplog, monkeypatch):
+def test_when_the_counts_are_away_each_process_counts_for_itself(browser_at, ada, caplog, monkeypatch):
     """No 500, no login without limit, one warning a minute; and when they are back, they count again."""
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE rate_limit_counters RENAME TO away"))
     try:
         with caplog.at_level(logging.WARNING):
-            assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
-            assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+            assert statuses(guess(browser_at()) for _ in range(7)) == [422] * 5 + [429] * 2
+            assert guess(browser_at("192.0.2.2"), password=PASSWORD).status_code == 302
         (warning,) = [record.message for record in caplog.records if record.name == "app.security.rate_limits.counters"]
         assert "each process counts for itself: " in warning
         assert "rate_limit_counters" in warning.partition(": ")[2]
@@ -445,7 +426,7 @@ def test_when_the_counts_are_away_each_process_counts_for_itself(browser, ada, c
         with db.engine.begin() as connection:
             connection.execute(text("ALTER TABLE away RENAME TO rate_limit_counters"))
     monkeypatch.setattr(shared_counters(), "_retry_at", 0)  # it looks again every few seconds
-    assert guess(browser("192.0.2.3")).status_code == 422
+    assert guess(browser_at("192.0.2.3")).status_code == 422
     assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4
 
 
@@ -496,38 +477,38 @@ def test_services_name_only_policies_that_exist():
 # How many browsers
 
 
-def test_fifty_browsers_of_one_account_are_logged_in_at_most(browser, ada, clock):
-    first, second = browser(), browser()
+def test_fifty_browsers_of_one_account_are_logged_in_at_most(browser_at, ada, clock):
+    first, second = browser_at(), browser_at()
     guess(first, password=PASSWORD)
     clock.move(minutes=10)
     guess(second, password=PASSWORD)
     clock.move(minutes=10)
     first.get("/account")  # seen last, though it is the oldest
     for number in range(49):
-        assert guess(browser(f"192.0.2.{number % 2}"), password=PASSWORD).status_code == 302
+        assert guess(browser_at(f"192.0.2.{number % 2}"), password=PASSWORD).status_code == 302
     assert db.session.scalar(select(func.count()).where(*UserSession.active())) == 50
     assert first.get("/account").status_code == 200
     gone = second.get("/account", follow_redirects=True)
     assert "logged in on too many other devices" in gone.text
 
 
-def test_thirty_logins_to_an_account_from_a_network(browser, ada):
+def test_thirty_logins_to_an_account_from_a_network(browser_at, ada):
     """Two hundred make no more sessions, devices and lines of history than thirty, and hash no more passwords."""
-    answers = [guess(browser(), password=PASSWORD) for _ in range(200)]
+    answers = [guess(browser_at(), password=PASSWORD) for _ in range(200)]
     assert statuses(answers) == [302] * 30 + [429] * 170
     assert "This account was logged in to many times from here. Wait 5 minutes" in answers[-1].text
     made = [db.session.scalar(select(func.count()).select_from(model)) for model in (UserSession, Device, AuditEvent)]
     assert made == [30, 30, 30 + 29]
-    assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+    assert guess(browser_at("192.0.2.2"), password=PASSWORD).status_code == 302
 
 
-def test_logins_by_other_methods_count_with_them(browser, ada, outbox):
+def test_logins_by_other_methods_count_with_them(browser_at, ada, outbox):
     for _ in range(29):
-        guess(browser(), password=PASSWORD)
-    client = browser()
+        guess(browser_at(), password=PASSWORD)
+    client = browser_at()
     client.post("/auth/magic-link", data={"email": ada.email})
     assert client.get(outbox.link()).location == "/"
-    another = browser()
+    another = browser_at()
     another.post("/auth/magic-link", data={"email": ada.email})
     link = outbox.link()
     refused = another.get(link)
@@ -536,14 +517,14 @@ def test_logins_by_other_methods_count_with_them(browser, ada, outbox):
     assert another.get(link).location == "/", "it was not used up"
 
 
-def test_a_hundred_devices_of_an_account_are_known_at_most(browser, ada, clock):
-    trusted = browser()
+def test_a_hundred_devices_of_an_account_are_known_at_most(browser_at, ada, clock):
+    trusted = browser_at()
     guess(trusted, password=PASSWORD)
     db.session.execute(update(Device).values(trusted_until=clock.time + timedelta(days=30)))
     db.session.commit()
     for number in range(110):
         clock.move(seconds=1)
-        assert guess(browser(f"192.0.2.{number}"), password=PASSWORD).status_code == 302
+        assert guess(browser_at(f"192.0.2.{number}"), password=PASSWORD).status_code == 302
     assert db.session.scalar(select(func.count()).select_from(Device)) == 100
     assert Device.is_known(trusted.get_cookie("device").value, "ada"), "a trusted one goes last"
 
@@ -559,14 +540,14 @@ def flask(app):
     return run
 
 
-def test_the_limits_are_shown_and_who_is_refused(browser, ada, flask):
+def test_the_limits_are_shown_and_who_is_refused(browser_at, ada, flask):
     for _ in range(4):
-        guess(browser())
+        guess(browser_at())
     shown = flask("show")
     assert "login            5 per 5 minutes" in shown
     assert "registration     60 per hour" in shown
     assert "refused" not in shown
-    guess(browser())
+    guess(browser_at())
     assert "login            5 of 5" in flask("show")
     assert "192.0.2.1" in flask("show")
 
@@ -582,34 +563,34 @@ def test_the_limits_are_shown_and_who_is_refused(browser, ada, flask):
         ("192.0.2.2", False),
     ],
 )
-def test_who_is_refused_is_shown_and_let_in_again(browser, ada, bob, flask, who, is_theirs):
+def test_who_is_refused_is_shown_and_let_in_again(browser_at, ada, bob, flask, who, is_theirs):
     for login in ("ada", "ada@example.com"):
         for _ in range(5):
-            guess(browser(), login)
+            guess(browser_at(), login)
     assert flask("show", who).count("refused") == (2 if is_theirs else 0)
     flask("clear", who)
     expected = [302] * 2 if is_theirs else [429] * 2
-    assert statuses(guess(browser(), login, PASSWORD) for login in ("ada", ada.email)) == expected
+    assert statuses(guess(browser_at(), login, PASSWORD) for login in ("ada", ada.email)) == expected
 
 
-def test_a_network_of_ipv6_is_let_in_again(browser, ada, flask):
+def test_a_network_of_ipv6_is_let_in_again(browser_at, ada, flask):
     for _ in range(5):
-        guess(browser("2001:db8::1"))
+        guess(browser_at("2001:db8::1"))
     assert "2001:db8::/64" in flask("show")
     assert flask("clear", "2001:db8::/64") == "8 counters cleared.\n"
-    assert guess(browser("2001:db8::2"), password=PASSWORD).status_code == 302
+    assert guess(browser_at("2001:db8::2"), password=PASSWORD).status_code == 302
 
 
-def test_all_are_let_in_again(browser, ada, flask):
+def test_all_are_let_in_again(browser_at, ada, flask):
     for number in range(30):
-        guess(browser(), f"person{number}")
+        guess(browser_at(), f"person{number}")
     assert flask("clear") == "92 counters cleared.\n"
-    assert guess(browser(), password=PASSWORD).status_code == 302
+    assert guess(browser_at(), password=PASSWORD).status_code == 302
 
 
-def test_why_says_that_passwords_were_tried_too_often(browser, ada, app):
+def test_why_says_that_passwords_were_tried_too_often(browser_at, ada, app):
     for _ in range(5):
-        guess(browser())
+        guess(browser_at())
     why = app.test_cli_runner(catch_exceptions=False).invoke(args=["users", "why", "ada"]).output
     assert "To forget that: flask limits clear ada" in why
 
@@ -627,49 +608,49 @@ class TestByProvider:
         return travel(browser, issuer, **claims | more)
 
     @pytest.mark.parametrize("is_verified", [True, False])
-    def test_who_comes_by_a_provider_is_counted_as_who_registers_by_the_form(self, browser, issuer, is_verified):
+    def test_who_comes_by_a_provider_is_counted_as_who_registers_by_the_form(self, browser_at, issuer, is_verified):
         for number in range(30):
-            register(browser(), number)
-        answers = [self.arrive(browser(), issuer, number, is_verified) for number in range(30, 62)]
+            register(browser_at(), number)
+        answers = [self.arrive(browser_at(), issuer, number, is_verified) for number in range(30, 62)]
         assert statuses(answers) == [302] * 30 + [429] * 2
         assert "Many people registered from your network" in answers[-1].text
         assert db.session.scalar(select(func.count()).select_from(User)) == 60
         emails = db.session.scalar(select(func.count()).select_from(OutboxEmail))
         assert emails == (30 if is_verified else 60)
-        assert self.arrive(browser("192.0.2.2"), issuer, 62, is_verified).status_code == 302
+        assert self.arrive(browser_at("192.0.2.2"), issuer, 62, is_verified).status_code == 302
 
-    def test_who_has_an_account_gets_in_however_many_registered(self, browser, issuer):
-        self.arrive(browser(), issuer, 99, True)
+    def test_who_has_an_account_gets_in_however_many_registered(self, browser_at, issuer):
+        self.arrive(browser_at(), issuer, 99, True)
         for number in range(60):
-            register(browser(), number)
-        assert self.arrive(browser(), issuer, 100, True).status_code == 429
-        assert self.arrive(browser(), issuer, 99, True).location == "/"
+            register(browser_at(), number)
+        assert self.arrive(browser_at(), issuer, 100, True).status_code == 429
+        assert self.arrive(browser_at(), issuer, 99, True).location == "/"
 
-    def test_it_asks_whether_an_address_is_taken_no_more_often_than_the_form(self, browser, ada, issuer):
+    def test_it_asks_whether_an_address_is_taken_no_more_often_than_the_form(self, browser_at, ada, issuer):
         rate = parse(POLICIES["availability"].rates[by_network])
         shared_counters().storage.incr(RateCounter("availability", "192.0.2.1", rate).key, 3600, 300)
-        assert self.arrive(browser(), issuer, 1, False, email="ada@example.com").status_code == 429
+        assert self.arrive(browser_at(), issuer, 1, False, email="ada@example.com").status_code == 429
 
 
 @pytest.mark.parametrize(
     "spelled", ["eve+{}@example.com", "EVE+{}@Example.com", "e.v.e+{}@example.com", "eve@example.com"]
 )
-def test_the_addresses_of_one_mailbox_get_ten_emails_an_hour_together(browser, outbox, clock, spelled):
+def test_the_addresses_of_one_mailbox_get_ten_emails_an_hour_together(browser_at, outbox, clock, spelled):
     def ask(times):
         for number in range(times):
-            browser(f"192.0.2.{number}").post("/auth/reset", data={"email": spelled.format(number)})
+            browser_at(f"192.0.2.{number}").post("/auth/reset", data={"email": spelled.format(number)})
         return len(outbox())
 
     assert ask(30) == 10
-    assert browser().post("/auth/reset", data={"email": "another@example.com"}).status_code == 302
+    assert browser_at().post("/auth/reset", data={"email": "another@example.com"}).status_code == 302
     assert len(outbox()) == 11
     clock.move(hours=1, seconds=1)
     assert ask(5) == 16
 
 
-def test_two_addresses_of_one_mailbox_are_two_accounts(browser, app):
+def test_two_addresses_of_one_mailbox_are_two_accounts(browser_at, app):
     for name, email in {"eve": "e.ve@example.com", "eva": "eve+x@example.com"}.items():
-        assert browser().post("/auth/register", data={"email": email, "username": name} | FORM).status_code == 302
+        assert browser_at().post("/auth/register", data={"email": email, "username": name} | FORM).status_code == 302
     assert {user.email for user in db.session.scalars(select(User))} == {"e.ve@example.com", "eve+x@example.com"}
 
 

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
-from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
+from support.guesses import guess, statuses
 
 from app.email.templates import Email
 from app.extensions import db
@@ -21,10 +21,10 @@ def still(clock):
 
 
 @pytest.fixture
-def anywhere(browser):  # noqa: F811
-    """Make a browser in a network that nobody has used before."""
+def anywhere(browser_at):
+    """Make a browser_at in a network that nobody has used before."""
     numbers = count()
-    return lambda: browser(f"2001:db8:{next(numbers):x}::1")
+    return lambda: browser_at(f"2001:db8:{next(numbers):x}::1")
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_three_hundred_guesses_from_as_many_networks(anywhere, ada, clock):
 
 
 @pytest.mark.parametrize("prefix", ["2001:db8:0:{:x}::1", "2001:db8::{:x}"])
-def test_three_hundred_networks_of_one_site_are_one(browser, ada, prefix):  # noqa: F811
-    answers = statuses(guess(browser(prefix.format(number))) for number in range(300))
+def test_three_hundred_networks_of_one_site_are_one(browser_at, ada, prefix):
+    answers = statuses(guess(browser_at(prefix.format(number))) for number in range(300))
     assert (answers.count(422), answers.count(429)) == (5, 295)
 
 

@@ -6,44 +6,24 @@ from io import BytesIO
 
 import pytest
 from sqlalchemy import event, select
-from support.clients import PASSWORD, without_tokens
+from support.clients import JSON, PASSWORD, without_tokens
+from support.emails import code_in, wrong
+from support.pages import FIREFOX, hidden_token, is_logged_in
+from support.passwords import NEW
+from support.records import history
 
 from app.extensions import db
-from app.models import AuditEvent, EmailChallenge, UserSession
+from app.models import EmailChallenge, UserSession
 
 ASK, WAIT = "/auth/magic-link", "/auth/magic-link/sent"
-JSON = {"Accept": "application/json"}
-FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
-NEW = "seven otters on a raft"
 
 
 def ask(browser, email="ada@example.com", **fields):
     return browser.post(ASK, data={"email": email, **fields}, follow_redirects=True)
 
 
-def code_in(email):
-    return re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE)[0]
-
-
-def wrong(code):
-    """Another code than this one."""
-    return f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
-
-
 def type_code(browser, code, **request):
     return browser.post(WAIT, data={"code": code}, **request)
-
-
-def is_in(browser):
-    return browser.get("/account").status_code == 200
-
-
-def hidden_token(page):
-    return page.text.partition('name="csrf_token" value="')[2].partition('"')[0]
-
-
-def history():
-    return [line.action for line in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
 
 
 # The browser that asked
@@ -54,7 +34,7 @@ def test_the_whole_story(client, ada, outbox, clock):
     way = re.search(r'href="(/auth/magic-link[^"]*)"', form.text)[1]
     action = re.search(r'<form method="post" action="([^"]+)"', client.get(way).text)[1]
     asked = {"email": "Ada@example.com", "remember_me": "y"}
-    page = client.post(action, data=asked, headers=FIREFOX, follow_redirects=True)
+    page = client.post(action, data=asked, headers={"User-Agent": FIREFOX}, follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, WAIT)
     assert "We sent an email to <strong>Ada@example.com</strong>" in page.text
     assert f"{clock.time:%H:%M} UTC</time>" in page.text
@@ -74,7 +54,7 @@ def test_the_whole_story(client, ada, outbox, clock):
     answer = client.get(outbox.link())
     assert (answer.status_code, answer.location) == (302, "/account")
     assert answer.headers["Cache-Control"] == "no-store"
-    assert is_in(client)
+    assert is_logged_in(client)
     assert client.get_cookie("session").expires is not None, "kept logged in, as was asked for"
     assert db.session.scalar(select(UserSession)).method == "magic_link"
     assert history() == ["magic_link_requested", "logged_in"]
@@ -85,7 +65,7 @@ def test_the_code_lets_the_asking_browser_in_while_nobody_opened_the_link(client
     typed = code_in(outbox()[0]).replace(" ", "-") + " "
     answer = type_code(client, typed)
     assert (answer.status_code, answer.location) == (302, "/")
-    assert is_in(client)
+    assert is_logged_in(client)
     assert client.get_cookie("session").expires is None
 
     ask(another_client, remember_me="y")
@@ -101,10 +81,10 @@ def test_a_look_at_the_link_spends_nothing(client, ada, outbox):
     for name, value in [("Sec-Purpose", "prefetch"), ("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch")]:
         page = client.get(link, headers={name: value})
         assert (page.status_code, page.headers["Cache-Control"]) == (200, "no-store")
-    assert not is_in(client)
+    assert not is_logged_in(client)
     assert history() == before
     assert client.get(link).location == "/"
-    assert is_in(client)
+    assert is_logged_in(client)
 
 
 @pytest.mark.parametrize("token", [None, "", "stale"])
@@ -119,10 +99,10 @@ def test_a_form_without_its_token_signs_nobody_in(app, client, ada, outbox, toke
         assert page.status_code == 400, address
         assert ("open too long" if token else "This form came without its security token") in page.text
         assert client.post(address, data=fields | forged, headers=JSON).status_code == 400
-    assert not is_in(client)
+    assert not is_logged_in(client)
     assert len(outbox()) == 1
     assert client.post(link, data={"csrf_token": hidden_token(page)}).location == "/"
-    assert is_in(client)
+    assert is_logged_in(client)
 
 
 def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, outbox):
@@ -135,7 +115,7 @@ def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, 
     assert type_code(another_client, code).status_code == 422
     ask(another_client, "eve@example.com")
     assert type_code(another_client, code).status_code == 422
-    assert not is_in(another_client)
+    assert not is_logged_in(another_client)
     assert type_code(client, code).location == "/"
 
 
@@ -154,15 +134,15 @@ def test_elsewhere_the_link_has_a_button(client, another_client, ada, outbox):
         assert "Log in as ada?" in page.text
         assert "asked for in another browser" in page.text
         assert re.findall(r"<button[^>]*>([^<]*)", page.text) == ["Log in"]
-    assert not is_in(another_client)
+    assert not is_logged_in(another_client)
     assert history() == before
 
     answer = another_client.post(link, data={"remember_me": "y"})
     assert (answer.status_code, answer.location) == (302, "/")
     assert answer.headers["Cache-Control"] == "no-store"
-    assert is_in(another_client)
+    assert is_logged_in(another_client)
     assert another_client.get_cookie("session").expires is not None
-    assert not is_in(client)
+    assert not is_logged_in(client)
 
 
 def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, ada, bob, outbox):
@@ -193,7 +173,7 @@ def test_who_is_in_already_goes_home_and_spends_nothing(client, another_client, 
     assert another_client.get(ASK).location == "/"
     assert history() == before
     assert client.get(outbox.link()).location == "/"
-    assert is_in(client)
+    assert is_logged_in(client)
 
 
 # Once, for fifteen minutes, five tries
@@ -215,17 +195,17 @@ def test_link_and_code_work_once_together(app, client, another_client, ada, outb
     assert "can't be used any more" in page.text.replace("&#39;", "'")
     refused = type_code(another_client, code, headers=JSON)
     assert (refused.status_code, list(refused.json["errors"])) == (422, ["code"])
-    assert not is_in(another_client)
+    assert not is_logged_in(another_client)
 
     client.post("/auth/logout")
     ask(client)
     another_client.set_cookie("session", client.get_cookie("session").value)
     link, code = outbox.link(), code_in(outbox()[1])
     type_code(client, code)
-    assert is_in(client)
+    assert is_logged_in(client)
     assert app.test_client().post(link).status_code == another_client.get(link).status_code == 410
     assert type_code(another_client, code).status_code == 422
-    assert not is_in(another_client)
+    assert not is_logged_in(another_client)
 
 
 def test_they_are_as_old_as_their_email(app, ada, outbox, clock):
@@ -244,7 +224,7 @@ def test_they_are_as_old_as_their_email(app, ada, outbox, clock):
             clock.move(seconds=1)
             assert browser.get(link).status_code == app.test_client().post(link).status_code == 410
             assert type_code(browser, code).status_code == 422
-    assert [is_in(browser) for browser in browsers] == [True, True, False]
+    assert [is_logged_in(browser) for browser in browsers] == [True, True, False]
 
 
 def test_five_tries_then_another_code(client, ada, outbox, clock):
@@ -273,7 +253,7 @@ def test_of_many_tries_at_once_five_count(client, ada, outbox, monkeypatch):
     for _ in range(5):
         type_code(client, wrong(code))
     assert type_code(client, code).status_code == 422
-    assert not is_in(client)
+    assert not is_logged_in(client)
 
 
 def test_another_email_can_be_had_once_a_minute_with_the_same_code(client, ada, outbox, clock):
@@ -322,7 +302,7 @@ def test_what_happens_to_the_account_makes_them_void(app, client, another_client
     happening(app, ada, another_client, outbox)
     assert client.get(link).status_code == app.test_client().post(link).status_code == 410
     assert type_code(client, code).status_code == 422
-    assert not is_in(client)
+    assert not is_logged_in(client)
 
 
 def test_a_deactivated_account_stays_shut(app, client, ada, outbox):
@@ -333,7 +313,7 @@ def test_a_deactivated_account_stays_shut(app, client, ada, outbox):
     for use in (lambda: type_code(client, code), lambda: client.get(link), lambda: app.test_client().post(link)):
         assert use().location == "/auth/login"
     assert "This account has been deactivated" in client.get("/auth/login").text
-    assert not is_in(client)
+    assert not is_logged_in(client)
     assert db.session.scalars(select(UserSession)).all() == []
     assert history() == ["magic_link_requested"]
 
@@ -415,7 +395,7 @@ def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_a
     page = type_code(browser, carried_by_none)
     assert page.status_code == 422
     assert "That code is not right" in page.text
-    assert not is_in(browser)
+    assert not is_logged_in(browser)
 
     clock.move(minutes=10)
     browser.post(WAIT, data={"again": "y"})
@@ -449,7 +429,7 @@ def test_an_email_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, out
         "https://evil.example/ <b>Dear ada</b>",
         "Firefox\r\n\r\nLog in:\r\nhttps://evil.example/",
         "https://evil.example/1.0 CFNetwork/808.3 Darwin/16.3.0",
-        FIREFOX["User-Agent"] + "<a href='https://evil.example/'>Dear ada</a>\nhttps://evil.example",
+        FIREFOX + "<a href='https://evil.example/'>Dear ada</a>\nhttps://evil.example",
     ]
     for user_agent in hostile:
         app.test_client().post(

@@ -1,18 +1,16 @@
 """The migrations and the models say the same, up, down and up again."""
 
-from datetime import UTC, datetime
-
 import pytest
 from alembic.script import ScriptDirectory
 from flask_migrate import check, downgrade, upgrade
-from sqlalchemy import MetaData, insert, inspect, select, text
-from support.clients import ROOT, on_sqlite
+from sqlalchemy import MetaData, inspect, select, text
+from support.clients import on_sqlite
+from support.migrations import DIRECTORY, fill, values
 
 from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, OutboxEmail, User
 
-DIRECTORY = str(ROOT / "migrations")
 BEFORE_THE_FIRST_RELEASE = {"7d1c2a9e4b60"}  # renames tables and columns
 
 
@@ -93,28 +91,6 @@ def test_the_code_of_before_runs_on_the_tables_of_after(app):
         db.engine.dispose()
 
 
-def fill(people):
-    """The same rows each time."""
-    for table in db.metadata.sorted_tables:
-        numbers = range(1, (people if table.name == "users" else people // 10) + 1)
-        rows = [{column.name: _value(column, number) for column in table.columns} for number in numbers]
-        db.session.execute(insert(table), rows)
-    db.session.commit()
-
-
-def values():
-    """Of each table and column, the hash of all that stands in it."""
-    found = {}
-    for table in db.metadata.sorted_tables:
-        rows = db.session.execute(select(table).order_by(table.c.id)).all()
-        columns = zip(*rows, strict=True) if rows else [()] * len(table.columns)
-        found[table.name] = {
-            column.name: hash(repr(cells)) for column, cells in zip(table.columns, columns, strict=True)
-        }
-    db.session.remove()
-    return found
-
-
 def test_the_database_holds_what_the_models_promise(app):
     tables = MetaData()
     tables.reflect(db.engine)
@@ -134,17 +110,3 @@ def test_rows_go_with_their_person_but_history_stays(app, client, ada, outbox):
     assert left == dict.fromkeys(left, 0) | {"audit_events": 1, "rate_limit_counters": left["rate_limit_counters"]}, (
         "counters name nobody"
     )
-
-
-def _value(column, number):
-    """A value for a column of the row with this number."""
-    if column.name in {"id", "user_id"}:
-        return str(number) if column.type.python_type is str else number
-    if column.name in {"detail", "details", "claims", "row"}:
-        return {"number": number}
-    values = {
-        int: number,
-        bool: number % 2 == 0,
-        str: f"{number}@{column.name}"[: getattr(column.type, "length", None)],
-    }
-    return values.get(column.type.python_type, datetime(2026, 1, 1, tzinfo=UTC))

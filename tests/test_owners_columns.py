@@ -5,13 +5,13 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import Column, String
 from support.clients import PASSWORD
+from support.registration import FORM
 
 from app.accounts import registration
 from app.accounts.registration import NewAccount
 from app.extensions import db
 from app.models import User
 
-FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 CONSTRAINTS = {  # a column's options, and a constraint; each is violated by every account after Bob's
     "not null": ({"nullable": False}, None),
     "unique": ({"server_default": "free"}, ("plan_unique", "unique", ["plan"])),

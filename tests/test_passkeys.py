@@ -9,17 +9,34 @@ from sqlalchemy import event, func, select
 from support.authenticators import Phone, codes_on, key_on, set_up
 from support.authenticators import prove as prove_by_code
 from support.clients import JSON, PASSWORD
-from support.passkeys import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Key, raw, text
-from test_passwords import history, is_logged_in, notes, told
+from support.pages import is_logged_in, notes, told
+from support.passkeys import (
+    BACKED_UP,
+    BACKUP_ELIGIBLE,
+    LOGIN,
+    MAKE,
+    PAGE,
+    PRESENT,
+    STEP,
+    USE,
+    USE_AGAIN,
+    USE_AS_STEP,
+    VERIFIED,
+    Key,
+    add,
+    asked,
+    log_in,
+    page_of,
+    prove,
+    raw,
+    text,
+)
+from support.records import history
 
 from app.accounts import two_factor
 from app.extensions import db
 from app.models import Passkey, PasskeyChallenge, PasskeyRequirement, RecoveryCode, User, UserSession
 
-PAGE, LOGIN = "/auth/passkeys", "/auth/login"
-MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/log_in"
-STEP, USE_AS_STEP = "/auth/two-factor/verify", "/auth/passkeys/request-options/two_factor"
-USE_AGAIN = "/auth/passkeys/request-options/reauthentication"
 REQUIRE, SETTINGS = "/auth/two-factor/require-passkey", "/auth/two-factor"
 REFUSED = "That passkey did not log you in. Try again, or log in another way."
 FAILED = "That did not work, or took longer than five minutes. Try again."
@@ -52,25 +69,6 @@ def is_added(answer):
     return answer.location == PAGE
 
 
-def asked(browser, address=USE):
-    answer = browser.post(address, headers=JSON)
-    assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    return answer.json
-
-
-def add(browser, device, name="My phone", options=None, **lies):
-    return browser.post(PAGE, data={"name": name, "credential": device.create(options or asked(browser, MAKE), **lies)})
-
-
-def log_in(browser, device, options=None, address=LOGIN, **lies):
-    return browser.post(address, data={"credential": device.get(options or asked(browser), **lies)})
-
-
-def prove(browser, device):
-    """Prove both factors by a passkey, which allows one change of a credential."""
-    assert log_in(browser, device, asked(browser, USE_AGAIN), "/auth/reauthenticate").status_code == 302
-
-
 def refused(answer):
     """Whether a login was refused with the one sentence for all that can be wrong, and a line in the history.
 
@@ -84,11 +82,6 @@ def refused(answer):
 def only(model=Passkey):
     [row] = db.session.scalars(select(model)).all()
     return row
-
-
-def page_of(browser):
-    """The address of the one passkey's own page."""
-    return re.search(rf'href="({PAGE}/[^"]+)"', browser.get(PAGE).text)[1]
 
 
 # Adding one

@@ -1,7 +1,6 @@
 """Another password: by the old one, or by a mailed link; and what a browser is told that is out."""
 
 import contextvars
-import html
 import re
 import sys
 import time
@@ -9,19 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import event, select
-from support.clients import PASSWORD, on_sqlite, without_tokens
+from sqlalchemy import event
+from support.clients import JSON, PASSWORD, on_sqlite, without_tokens
 from support.corpora import COSTLY
-from support.routes import rows
+from support.pages import FIREFOX, beside, is_logged_in, notes, told
+from support.passwords import NEW, choose
+from support.records import history, rows
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from app.accounts import passwords
 from app.extensions import db
-from app.models import AuditEvent, User
+from app.models import User
 
-NEW = "a heron over the lock"
-FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-JSON = {"Accept": "application/json"}
 STRANGER = ["Log in to open this page."]
 
 
@@ -33,37 +31,6 @@ def change(client, old=PASSWORD, new=NEW, again=None, **request):
 def ask(client, email="ada@example.com", **request):
     """Ask for an email to choose a new password."""
     return client.post("/auth/reset", data={"email": email}, **request)
-
-
-def choose(client, link, password=NEW, again=None, **request):
-    """Choose a new password on the page that an email leads to."""
-    form = {"password": password, "confirm_password": password if again is None else again}
-    return client.post(link, data=form, **request)
-
-
-def is_logged_in(client):
-    return client.get("/account").status_code == 200
-
-
-def notes(page):
-    """What stands above a page."""
-    return [html.unescape(note) for note in re.findall(r'<div class="alert[^>]*>(.*?)</div>', page.text)]
-
-
-def told(client):
-    """What a browser that is out finds above the login form."""
-    page = client.get("/account", follow_redirects=True)
-    assert page.request.path == "/auth/login"
-    return notes(page)
-
-
-def beside(field, page):
-    """The error that stands beside a field."""
-    return html.unescape(page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0])
-
-
-def history():
-    return [line.action for line in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
 
 
 # Changing it

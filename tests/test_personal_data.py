@@ -7,15 +7,13 @@ import zipfile
 from datetime import timedelta
 from types import SimpleNamespace
 
-import pyotp
 import pytest
 from sqlalchemy import Column, ForeignKey, Table, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from support.authenticators import codes_on, key_on
 from support.clients import PASSWORD
-from support.passkeys import Key
-from support.routes import addresses, rows
-from test_passkeys import MAKE, add, asked
+from support.lives import live
+from support.records import rows
+from support.routes import addresses
 
 from app import clock
 from app.accounts import account_deletion, personal_data
@@ -24,9 +22,7 @@ from app.models import (
     AuditEvent,
     Device,
     EmailChallenge,
-    Identity,
     Job,
-    OAuthState,
     OutboxEmail,
     Passkey,
     PasskeyChallenge,
@@ -35,39 +31,6 @@ from app.models import (
 )
 
 NASTY = "\"quoted\" \\ 'single'\n\t\x7f\u2028\u2029</script> é \U0001f980 NaN"
-
-
-def live(app, outbox, name):
-    """Have somebody do all that leaves traces; return the browser that they are logged in with.
-
-    They registered as <name>-before with <name>@example.net, and are <name> with <name>@example.com now.
-    """
-    client, another, old, new = app.test_client(), app.test_client(), f"{name}@example.net", f"{name}@example.com"
-    another.post("/auth/magic-link", data={"email": new})  # it has no account yet
-    form = {"email": old, "username": f"{name}-before", "password": PASSWORD, "confirm_password": PASSWORD}
-    client.post("/auth/register", data=form, headers={"User-Agent": f"{name}'s browser"})
-    client.get(outbox.link())
-    client.post("/auth/change-username", data={"username": name})
-    client.post("/auth/change-email", data={"email": new, "password": PASSWORD})
-    client.get(outbox.link(-2))
-    another.post("/auth/login", data={"login": new, "password": "wrong"})
-    another.post("/auth/magic-link", data={"email": new})
-    another.get(outbox.link())
-    secret = key_on(client.get("/auth/two-factor"))
-    codes = codes_on(client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()}))
-    client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[0]})
-    add(client, Key())
-    client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[2]})
-    client.post("/auth/two-factor/require-passkey")
-    client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[1]})
-    asked(client, MAKE)  # and makes none
-    client.post("/auth/recovery-codes")  # the others are kept for a while
-    app.test_client().post("/auth/reset", data={"email": new})  # this email waits
-    mine = Identity(user_id=User.find(name).id, provider="acme", issuer="i", subject=name, email=f"{name}@example.org")
-    db.session.add_all([mine, OAuthState.start("acme", mine.user_id)])
-    db.session.commit()
-    assert (User.find(name).email, User.find(name).confirmed) == (new, True)
-    return client
 
 
 def taken_along(client):

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import select
 from support.clients import JSON, PASSWORD, hidden_fields, hidden_token, on_sqlite
 from support.corpora import OUTSIDE
-from support.routes import addresses, rows, with_all_routes
-from test_magic_links import code_in, wrong
-from test_passwords import beside, history, is_logged_in, notes
+from support.emails import code_in, wrong
+from support.pages import beside, is_logged_in, notes
+from support.records import history, rows
+from support.routes import addresses, with_all_routes
 
 from app.extensions import db
 from app.models import AuditEvent

@@ -6,7 +6,9 @@ from urllib.parse import unquote
 
 from sqlalchemy import select
 from support.authenticators import codes_on, prove
-from test_passwords import NEW, beside, choose, history, is_logged_in
+from support.pages import beside, is_logged_in
+from support.passwords import NEW, choose
+from support.records import history
 
 from app.extensions import db
 from app.models import RecoveryCode

@@ -6,18 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, without_tokens
+from support.records import count
+from support.registration import FORM
 
 from app.accounts import registration, sso
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, OutboxEmail, User, UserSession
 from app.security.oidc import Claims
 from settings.providers import Provider
-
-FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
-
-
-def count(model):
-    return db.session.scalar(select(func.count()).select_from(model))
 
 
 def test_the_whole_story(client, outbox):

@@ -11,12 +11,11 @@ import pytest
 from flask_migrate import downgrade, merge, revision, stamp, upgrade
 from sqlalchemy import inspect, text
 from support.clients import ROOT, on_sqlite
+from support.migrations import DIRECTORY
 
 from app import schema
 from app.cli import orphans
 from app.extensions import db
-
-DIRECTORY = str(ROOT / "migrations")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from limits import parse
 from support.clients import ROOT
-from test_cleanup import LIMITS as KEPT_FOR
+from support.retention import LIMITS as KEPT_FOR
 
 import config
 from app.accounts import (

@@ -5,8 +5,9 @@ import re
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD
-from support.routes import addresses, rows
-from test_passwords import FIREFOX, STRANGER, is_logged_in, notes, told
+from support.pages import FIREFOX, STRANGER, is_logged_in, lines, notes, told
+from support.records import rows
+from support.routes import addresses
 
 from app.extensions import db
 from app.models import Device, UserSession
@@ -29,12 +30,6 @@ def browser(app):
         return made
 
     return make
-
-
-def lines(page):
-    """The lines of a list, without their markup."""
-    found = re.findall(r'<li class="border-top.*?</li>', page.text, re.DOTALL)
-    return [" ".join(re.sub(r"<[^>]+>", " ", line).split()).replace(" ,", ",") for line in found]
 
 
 def buttons(page, words=""):

@@ -3,16 +3,15 @@
 import pytest
 from flask import session
 from support.clients import PASSWORD, on_sqlite
-from support.passkeys import Key
-from test_passkeys import add
-from test_passkeys import log_in as by_passkey
-from test_sso import travel
+from support.passkeys import Key, add
+from support.passkeys import log_in as by_passkey
+from support.registration import FORM
+from support.sso import travel
 
 from app import signals
 from app.extensions import db
 from app.models import User
 
-FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 ALL = ("user_registered", "user_confirmed", "user_logged_in", "user_logged_out", "password_changed", "email_changed",
        "user_deleted")  # fmt: skip
 

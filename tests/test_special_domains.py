@@ -4,7 +4,7 @@ import contextvars
 
 import pytest
 from support.clients import PASSWORD, on_sqlite
-from test_sso import travel
+from support.sso import travel
 
 from app.accounts import registration
 from app.extensions import db

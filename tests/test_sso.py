@@ -5,51 +5,21 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from support.clients import on_sqlite
 from support.issuer import SECOND, TENANT, Issuer, send
-from support.routes import rows
+from support.pages import is_logged_in
+from support.records import count, rows
+from support.sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, set_out, told, travel
 
 from app.extensions import db
 from app.models import Identity, OAuthState, User, UserSession
 from settings.providers import KNOWN_PROVIDERS
 
-START, BACK = "/auth/sso/acme", "/auth/sso/acme/callback"
-ADA = {"email": "ada@example.com", "email_verified": True, "name": "Ada Lovelace"}
-NOT_BELIEVED = "Logging in with Acme did not work. Try again, or log in another way."
-NO_ANSWER = "Acme does not answer just now. Try again in a minute, or log in another way."
-NOT_YOURS = "That took too long, or was begun in another browser. Try again."
-
 
 @pytest.fixture
 def settings(issuer):
     return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
-
-
-def set_out(client, path=START, **fields):
-    """Press the button; return where that leads."""
-    page = client.post(path, data=fields)
-    assert page.status_code == 200, page.location
-    assert "Going to " in page.text
-    return page.headers["Refresh"]
-
-
-def travel(client, issuer, path=START, fields=(), **claims):
-    """Press the button, log in there as somebody with these claims, and come back; return the answer."""
-    return client.get(issuer.agree(set_out(client, path, **dict(fields)), **ADA | claims))
-
-
-def is_logged_in(client):
-    return client.get("/account").status_code == 200
-
-
-def told(client, answer):
-    """The page that an answer leads to."""
-    return client.get(answer.location, follow_redirects=True).text
-
-
-def count(model):
-    return db.session.scalar(select(func.count()).select_from(model))
 
 
 # The oauth_state

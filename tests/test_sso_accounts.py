@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from support.clients import PASSWORD, on_sqlite, without_tokens
-from test_email_ownership import NEW_TWICE
-from test_passwords import history, is_logged_in
-from test_sso import START, count, set_out, told, travel
+from support.pages import is_logged_in
+from support.passwords import NEW_TWICE
+from support.records import count, history
+from support.sso import START, link_by_hand, set_out, told, travel, whose
 
 from app.accounts import passwords, registration, sessions, sso
 from app.accounts.sso import ExternalIdentity
@@ -37,17 +38,6 @@ def eve(app):
     db.session.add(user)
     db.session.commit()
     return user
-
-
-def link_by_hand(user, issuer, subject="ada"):
-    db.session.add(Identity(user_id=user.id, provider="acme", issuer=issuer.url, subject=subject))
-    db.session.commit()
-
-
-def whose(identities=None):
-    """Who is let in by the identity, by name."""
-    found = db.session.scalars(select(Identity)).all()
-    return [identity.user.username for identity in found]
 
 
 # Every case

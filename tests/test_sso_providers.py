@@ -14,8 +14,9 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 from sqlalchemy import select
 from support.clients import ROOT, on_sqlite
 from support.issuer import CLIENT, FIRST, SECOND, public, send
-from test_sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, count, is_logged_in, set_out, told, travel
-from test_sso_accounts import link_by_hand, whose
+from support.pages import is_logged_in
+from support.records import count
+from support.sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, link_by_hand, set_out, told, travel, whose
 
 from app.extensions import db
 from app.models import Identity, User

@@ -6,7 +6,8 @@ from io import BytesIO
 import pytest
 from itsdangerous import TimestampSigner
 from support.clients import JSON, PASSWORD, hidden_fields, hidden_token, value_of
-from support.routes import addresses, rows, with_all_routes
+from support.records import rows
+from support.routes import addresses, with_all_routes
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ Every address of the application is walked, by every kind of visitor (walk.py), 
 import base64
 import json
 from itertools import count, cycle
-from urllib.parse import urlencode
 
 import pytest
 from flask import request
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import func, select, text
-from support.clients import PASSWORD, on_sqlite
+from support.clients import JSON, PASSWORD, on_sqlite
 from support.corpora import (
     NO_ADDRESSES,
     NO_USERNAMES,
@@ -22,6 +21,8 @@ from support.corpora import (
     STRANGE,
     STRANGEST,
     TOKENS,
+    encoded,
+    raw,
 )
 from support.walk import (
     FORM,
@@ -45,7 +46,6 @@ from app.models import User, email_challenge
 from app.security import signing
 
 ANYTHING = [*STRANGE, *OUTSIDE, *NO_ADDRESSES, *NO_USERNAMES]
-JSON = {"Accept": "application/json"}
 
 
 def by(visitor, *others, marks=()):
@@ -347,15 +347,6 @@ def _walk_all(walk, method):
     for rule in walk.rules(method):
         for value in STRANGE:
             walk.ask(rule, address=fill(rule, value))
-
-
-def encoded(pairs):
-    return urlencode(pairs, encoding="utf-8", errors="surrogatepass")
-
-
-def raw(text):
-    """As a WSGI server passes on the bytes that came."""
-    return text.encode(errors="surrogatepass").decode("latin-1")
 
 
 def register(client, form):

@@ -6,20 +6,21 @@ import pytest
 from sqlalchemy import select
 from support.authenticators import prove, set_up
 from support.clients import PASSWORD
-from test_passwords import NEW, choose, history, is_logged_in
+from support.pages import FIREFOX, is_logged_in
+from support.passwords import NEW, choose
+from support.records import history
 
 from app.extensions import db
 from app.models import Device
 
 STEP, SESSIONS = "/auth/two-factor/verify", "/auth/devices"
-FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 
 
 @pytest.fixture
 def trusted(client, ada, phone):
     """A browser that ada trusts; she is logged in with it."""
     client.log_in(ada)
-    client.post(STEP, data={"code": phone.code(), "trust": "y"}, headers=FIREFOX)
+    client.post(STEP, data={"code": phone.code(), "trust": "y"}, headers={"User-Agent": FIREFOX})
     phone.clock.move(minutes=1)
     return client
 

@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import select, update
 from support.authenticators import SET_UP, Phone, codes_on, key_on, prove, set_up
 from support.clients import PASSWORD
+from support.pages import beside, is_logged_in, told
+from support.passwords import NEW, choose
+from support.records import history
 from support.routes import addresses
-from test_passwords import NEW, beside, choose, history, is_logged_in, told
 
 from app.accounts import authenticators, two_factor
 from app.extensions import db

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 from support.clients import PASSWORD, hidden_token, on_sqlite
+from support.corpora import OUTSIDE
+from support.emails import code_in
+from support.pages import beside, is_logged_in, notes
+from support.passwords import NEW, choose
+from support.records import history
 from support.routes import addresses
-from test_email_ownership import code_in
-from test_login import OUTSIDE
-from test_passwords import NEW, beside, choose, history, is_logged_in, notes
 
 from app.accounts import authenticators, two_factor_codes
 from app.auth import login_flow

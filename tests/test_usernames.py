@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD
-from support.routes import rows
+from support.records import rows
 
 from app.accounts import usernames
 from app.extensions import db

@@ -3,13 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from support.clients import ROOT
 from support.compose import Project
 from support.containers import build, is_ignored
 
-ROOT = Path(__file__).parents[2]
 VALUES = {"SECRET_KEY": "3f9a1c5be0d24876a1b0c9d8e7f60514c2d3e4f5a6b79881", "POSTGRES_PASSWORD": "5d3c1b7f9e"}
 VISITOR = """
 import email, email.policy, http.cookiejar, json, mailbox, re, socket, ssl, sys, time, urllib.parse, urllib.request

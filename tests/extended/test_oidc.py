@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from support.clients import on_sqlite
+from support.records import count
 
 from app.extensions import db
 from app.models import Identity, OAuthState, User
@@ -77,10 +78,6 @@ def agree(page, who="ada"):
     page.get_by_placeholder("and password").fill("x")
     page.get_by_role("button", name="Login").click()
     page.get_by_role("button", name="Continue").click()
-
-
-def count(model):
-    return db.session.scalar(select(func.count()).select_from(model))
 
 
 def test_the_whole_flow(issuer, visit):

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, insert, select, update
+from support.postgresql import on_postgresql, stopped
 from support.serving import LONG, Browser, until
-from test_database_down import _stopped, on_postgresql
 
 from app.accounts import cleanup
 from app.extensions import db
@@ -149,7 +149,7 @@ def test_a_restart_of_postgresql_costs_a_job_its_batch_alone(site, sink, ledger,
     worker = running.work()
     until(is_half_done, "cleanup")
     db.session.rollback()  # the test itself holds no connection meanwhile
-    with _stopped(database, how):
+    with stopped(database, how):
         pass
     until(lambda: "Cleanup job expired_sessions failed" in running.log.read_text(), "an end of that run")
     assert worker.process.poll() is None

@@ -5,8 +5,9 @@ import re
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, without_tokens
-from test_magic_links import code_in
-from test_passwords import NEW, beside, choose, is_logged_in
+from support.emails import code_in
+from support.pages import beside, is_logged_in
+from support.passwords import NEW, choose
 
 from app.extensions import db
 from app.models import User, UserSession

@@ -2,16 +2,17 @@
 
 import pytest
 from support.clients import JSON, on_sqlite
-from test_passwords import history, is_logged_in
-from test_two_factor_login import STEP, by_password
+from support.pages import is_logged_in
+from support.passkeys import STEP
+from support.records import history
 
 
 @on_sqlite
 @pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytest.mark.extended)])
-def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, outbox, capsys, count):
+def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, capsys, count):
     """By who has the password, from as many addresses: five are looked at. The right code is among the others."""
     known = app.test_client()
-    by_password(known, outbox)
+    known.log_in(ada)
     known.post(STEP, data={"code": phone.code()})
     known.post("/auth/logout")
     phone.clock.move(minutes=1)
@@ -19,7 +20,7 @@ def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, o
     answers = {}
     for number in range(count):
         if number % 500 == 0:
-            by_password(thief, outbox)
+            thief.log_in(ada)
         code = right if number > 5 and number % 50 == 0 else f"{(int(right) + number + 1) % 10**6:06}"
         address = {"REMOTE_ADDR": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"}
         status = thief.post(STEP, data={"code": code}, environ_base=address, headers=JSON).status_code
@@ -29,11 +30,11 @@ def test_ten_thousand_codes_let_nobody_in_and_lock_nobody_out(app, ada, phone, o
     assert looked_at == 5
     assert not is_logged_in(thief)
     phone.clock.move(minutes=1)
-    by_password(known, outbox)
+    known.log_in(ada)
     assert known.post(STEP, data={"code": phone.code()}).location == "/"
     phone.clock.move(minutes=4)
     owner = app.test_client()
-    by_password(owner, outbox)
+    owner.log_in(ada)
     assert owner.post(STEP, data={"code": phone.code()}).location == "/"
     with capsys.disabled():
         print(f"\n{count} codes: {looked_at} looked at, 0 let in, the owner locked out for 5 minutes at most")

@@ -1,7 +1,6 @@
 """The database away, restarted, or locked: a page that says so and when to come back, and then all is as before."""
 
 import sqlite3
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -9,6 +8,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 from sqlalchemy import make_url
+from support.clients import on_sqlite
+from support.postgresql import on_postgresql, stopped
 from support.serving import Browser, registration, until
 
 from app.models import OutboxEmail, User
@@ -18,22 +19,19 @@ pytestmark = pytest.mark.extended
 BOUND = 9.5  # seconds: one wait of 5, never two; a machine with other work takes its time over the rest
 AWAY = [4, pytest.param(10, marks=pytest.mark.extended)]  # seconds without a database
 
-on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-
 
 @on_postgresql
 @pytest.mark.parametrize("away", AWAY)
 def test_while_postgresql_is_stopped_pages_say_so_and_then_all_is_well(site, sink, ledger, database, ada, away):
     running = site(wsgi="flasky:app")
     browsers = _logged_in(running, 2)
-    with _load(running, browsers) as asked, _stopped(database):
-        stopped = time.monotonic()
-        until(lambda: time.monotonic() > stopped + away and len(asked.since(stopped)) > 20, "requests")
+    with _load(running, browsers) as asked, stopped(database):
+        since = time.monotonic()
+        until(lambda: time.monotonic() > since + away and len(asked.since(since)) > 20, "requests")
         assert Browser(running).get("/healthz").status == 200
         assert Browser(running).get("/readyz").status == 503
         back = time.monotonic()
-    meanwhile = asked.between(stopped, back)
+    meanwhile = asked.between(since, back)
     assert Counter(answer.status for answer in meanwhile) == {503: len(meanwhile)}
     assert all(_says_when_to_come_back(answer) for answer in meanwhile)
     _all_is_well(running, sink, ledger, browsers, asked)
@@ -47,7 +45,7 @@ def test_a_restart_of_postgresql_costs_only_the_requests_in_flight(site, sink, l
         for how in ("fast", "immediate"):
             begun = time.monotonic()
             until(lambda begun=begun: len(asked.since(begun)) > 30, "requests")
-            with _stopped(database, how):
+            with stopped(database, how):
                 pass
             back = time.monotonic()
             until(lambda back=back: len(asked.since(back)) > 30, "requests")
@@ -126,18 +124,6 @@ def _load(site, browsers):
         over.set()
         for thread in threads:
             thread.join()
-
-
-@contextmanager
-def _stopped(database, how="fast"):
-    """No PostgreSQL meanwhile. `how` is pg_ctl's: "immediate" is a crash."""
-    server = database.server
-    stop = [server.bin_path / "pg_ctl", "stop", "-w", "-D", server.pgdata, "-m", how]
-    subprocess.run(stop, user=server.system_user, stdout=subprocess.DEVNULL, check=True)
-    try:
-        yield
-    finally:
-        server.ensure_postgres_running()
 
 
 @contextmanager

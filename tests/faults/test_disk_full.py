@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, update
 from support.clients import PASSWORD, on_sqlite
+from support.passwords import NEW
 from support.serving import Browser, registration
-from test_passwords import NEW
 
 from app import clock
 from app.extensions import db

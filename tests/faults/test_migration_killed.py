@@ -8,7 +8,7 @@ import pytest
 from flask_migrate import check, downgrade
 from sqlalchemy import inspect
 from support.clients import ROOT
-from test_migrations import DIRECTORY, fill, values
+from support.migrations import DIRECTORY, fill, values
 
 from app.extensions import db
 

@@ -15,9 +15,8 @@ import pytest
 import redis
 from sqlalchemy import func, select
 from support.clients import PASSWORD, on_sqlite
-from support.serving import Browser, all_at_once, until
-from test_limits import browser, guess, statuses  # noqa: F401 - a fixture
-from test_shared_limits import CROWD, ready
+from support.guesses import guess, statuses
+from support.serving import Browser, all_at_once, ready, until
 
 from app.extensions import db
 from app.models import RateLimitCounter
@@ -71,41 +70,41 @@ def hung_up(app):
     shared_counters().storage.storage.close()
 
 
-def test_redis_counts_and_the_database_does_not(browser, ada):  # noqa: F811
-    assert statuses(guess(browser(), password=PASSWORD) for _ in range(7)) == [302] * 7
-    assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
-    assert 0 < int(guess(browser()).headers["Retry-After"]) <= 301
+def test_redis_counts_and_the_database_does_not(browser_at, ada):
+    assert statuses(guess(browser_at(), password=PASSWORD) for _ in range(7)) == [302] * 7
+    assert statuses(guess(browser_at()) for _ in range(7)) == [422] * 5 + [429] * 2
+    assert 0 < int(guess(browser_at()).headers["Retry-After"]) <= 301
     assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 0
     counted = {"login": 5, "login_attempts": 7 + 5, "session": 7, "requests": 7 + 7 + 1, "login_delay": 5}
     assert {entry.policy: entry.count for entry in report.entries()} == counted
 
 
-def test_the_command_speaks_to_redis_too(app, browser, ada):  # noqa: F811
-    assert statuses(guess(browser()) for _ in range(6)) == [422] * 5 + [429]
+def test_the_command_speaks_to_redis_too(app, browser_at, ada):
+    assert statuses(guess(browser_at()) for _ in range(6)) == [422] * 5 + [429]
     runner = app.test_cli_runner()
     assert "5 of 5" in runner.invoke(args=["limits", "show"]).output
     assert "3 counters cleared" in runner.invoke(args=["limits", "clear", "ada"]).output
-    assert guess(browser()).status_code == 422
+    assert guess(browser_at()).status_code == 422
 
 
 def test_four_processes_share_the_count(site, server, ledger, ada):
     running = site(processes=4, REDIS_URL=server.url)
-    answers = all_at_once(ready(running, "/auth/login", CROWD, login="ada", password="wrong"))
+    answers = all_at_once(ready(running, "/auth/login", 50, login="ada", password="wrong"))
     assert Counter(answer.status for answer in answers) == {422: 5, 429: 45}
     assert ledger.times("login_failed") == 5
 
 
 @pytest.mark.parametrize("how", ["away", "hanging"])
-def test_without_redis_login_works_and_each_process_counts(app, browser, ada, server, caplog, how):  # noqa: F811
-    guess(browser())
+def test_without_redis_login_works_and_each_process_counts(app, browser_at, ada, server, caplog, how):
+    guess(browser_at())
     if how == "away":
         server.stop()
     else:
         server.process.send_signal(signal.SIGSTOP)
     begun = time.monotonic()
     with caplog.at_level(logging.WARNING):
-        assert statuses(guess(browser()) for _ in range(7)) == [422] * 5 + [429] * 2
-        assert guess(browser("192.0.2.2"), password=PASSWORD).status_code == 302
+        assert statuses(guess(browser_at()) for _ in range(7)) == [422] * 5 + [429] * 2
+        assert guess(browser_at("192.0.2.2"), password=PASSWORD).status_code == 302
     assert time.monotonic() - begun < 10
     assert len([record for record in caplog.records if record.name == "app.security.rate_limits.counters"]) == 1
     shown, why = (app.test_cli_runner().invoke(args=args) for args in (["limits", "show"], ["users", "why", "ada"]))
@@ -113,28 +112,28 @@ def test_without_redis_login_works_and_each_process_counts(app, browser, ada, se
     assert (why.exit_code, "ada can log in. They" in why.stdout) == (0, True)
 
 
-def test_redis_restarted_counts_again(browser, ada, server):  # noqa: F811
-    guess(browser())
+def test_redis_restarted_counts_again(browser_at, ada, server):
+    guess(browser_at())
     server.stop()
-    assert guess(browser("192.0.2.2")).status_code == 422
+    assert guess(browser_at("192.0.2.2")).status_code == 422
     server.start()
 
     networks = count()
 
     def counts_again():
-        assert guess(browser(f"198.51.100.{next(networks) % 250}"), password=PASSWORD).status_code == 302
+        assert guess(browser_at(f"198.51.100.{next(networks) % 250}"), password=PASSWORD).status_code == 302
         return server.client.dbsize()
 
     until(counts_again, "Redis to count")
-    assert statuses(guess(browser("192.0.2.4")) for _ in range(6)) == [422] * 5 + [429]
+    assert statuses(guess(browser_at("192.0.2.4")) for _ in range(6)) == [422] * 5 + [429]
 
 
-def test_redis_flushed_counts_from_nothing_and_signs_nobody_out(browser, ada, server):  # noqa: F811
-    owner = browser("192.0.2.2")
+def test_redis_flushed_counts_from_nothing_and_signs_nobody_out(browser_at, ada, server):
+    owner = browser_at("192.0.2.2")
     guess(owner, password=PASSWORD)
-    assert statuses(guess(browser()) for _ in range(6)) == [422] * 5 + [429]
+    assert statuses(guess(browser_at()) for _ in range(6)) == [422] * 5 + [429]
     server.client.flushall()
-    assert statuses(guess(browser()) for _ in range(6)) == [422] * 5 + [429]
+    assert statuses(guess(browser_at()) for _ in range(6)) == [422] * 5 + [429]
     assert owner.get("/account").status_code == 200
 
 

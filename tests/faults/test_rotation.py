@@ -8,15 +8,15 @@ import re
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, ROOT, hidden_token
-from test_magic_links import code_in
-from test_passwords import is_logged_in, notes
+from support.emails import code_in
+from support.pages import is_logged_in, notes
+from support.registration import FORM
 
 from app.accounts import cleanup
 from app.extensions import db
 from app.models import Authenticator
 
 OLD, NEW = "the key of yesterday, which is long enough", "the key of today, which is long enough, too"
-FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 
 
 @pytest.fixture

@@ -3,30 +3,21 @@
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from functools import partial
 
 import pytest
 from sqlalchemy import make_url
 from support.clients import on_sqlite
-from support.serving import Browser, all_at_once
+from support.serving import Browser, all_at_once, ready
 
 from app.extensions import db
 from app.models import User
 
 pytestmark = pytest.mark.extended
 
-CROWD = 50
-
-
-def ready(site, address, count, **form):
-    """So many browsers that have opened a form, each ready to send it."""
-    browsers = [Browser(site) for _ in range(count)]
-    return [partial(browser.post, address, csrf_token=browser.get(address).token, **form) for browser in browsers]
-
 
 def test_of_fifty_wrong_passwords_at_once_to_four_processes_five_are_looked_at(site, ledger, ada):
     running = site(processes=4)
-    answers = all_at_once(ready(running, "/auth/login", CROWD, login="ada", password="wrong"))
+    answers = all_at_once(ready(running, "/auth/login", 50, login="ada", password="wrong"))
     answers += [Browser(running).log_in("ada", "wrong") for _ in range(8)]
     looked_at = Counter(answer.status for answer in answers)[422]
     assert {answer.status for answer in answers} == {422, 429}

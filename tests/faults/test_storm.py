@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.clients import on_sqlite
-from support.serving import Browser, all_at_once
-from test_shared_limits import ready
+from support.serving import Browser, all_at_once, ready
 
 pytestmark = pytest.mark.extended
 

@@ -4,6 +4,7 @@
 import base64
 import hmac
 import json
+from urllib.parse import urlencode
 
 from joserfc import jws
 from joserfc.jwk import OctKey
@@ -197,3 +198,12 @@ COSTLY = {
     "percents": lambda length: "/" + "%2525" * (length // 5),
     "emoji": repeated("\U0001f468\u200d"),
 }
+
+
+def encoded(pairs):
+    return urlencode(pairs, encoding="utf-8", errors="surrogatepass")
+
+
+def raw(text):
+    """As a WSGI server passes on the bytes that came."""
+    return text.encode(errors="surrogatepass").decode("latin-1")

@@ -2,17 +2,14 @@
 
 import re
 
-from test_passkeys import LOGIN, MAKE, PAGE, STEP, USE_AGAIN, USE_AS_STEP, add, asked, log_in, page_of
-from test_passkeys import prove as reauthenticate_by_passkey
-from test_sso import START, travel
-
 from support.authenticators import prove, set_up
 from support.clients import PASSWORD
-from support.passkeys import Key
+from support.passkeys import LOGIN, MAKE, PAGE, STEP, USE_AGAIN, USE_AS_STEP, Key, add, asked, log_in, page_of
+from support.passkeys import prove as reauthenticate_by_passkey
+from support.passwords import NEW, NEW_TWICE
+from support.sso import START, travel
 
-NEW = "a lighthouse in the rain"
 SAME_TWICE = {"password": PASSWORD, "confirm_password": PASSWORD}
-NEW_TWICE = {"password": NEW, "confirm_password": NEW}
 
 
 class Tour:

@@ -3,12 +3,19 @@
 import hashlib
 import json
 import os
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from support.clients import JSON
+
+PAGE, LOGIN = "/auth/passkeys", "/auth/login"
+MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/log_in"
+STEP, USE_AS_STEP = "/auth/two-factor/verify", "/auth/passkeys/request-options/two_factor"
+USE_AGAIN = "/auth/passkeys/request-options/reauthentication"
 PRESENT, VERIFIED, BACKUP_ELIGIBLE, BACKED_UP, HAS_KEY = 0x01, 0x04, 0x08, 0x10, 0x40
 
 
@@ -63,3 +70,30 @@ class Key:
         said = {"clientDataJSON": text(self._said(ceremony, options, **lies))}
         credential = {"id": text(self.id), "rawId": text(self.id), "type": "public-key", "clientExtensionResults": {}}
         return json.dumps(credential | {"response": response | said, "authenticatorAttachment": "platform"})
+
+
+# The pages that a passkey is used on
+
+
+def asked(browser, address=USE):
+    answer = browser.post(address, headers=JSON)
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    return answer.json
+
+
+def add(browser, device, name="My phone", options=None, **lies):
+    return browser.post(PAGE, data={"name": name, "credential": device.create(options or asked(browser, MAKE), **lies)})
+
+
+def log_in(browser, device, options=None, address=LOGIN, **lies):
+    return browser.post(address, data={"credential": device.get(options or asked(browser), **lies)})
+
+
+def prove(browser, device):
+    """Prove both factors by a passkey, which allows one change of a credential."""
+    assert log_in(browser, device, asked(browser, USE_AGAIN), "/auth/reauthenticate").status_code == 302
+
+
+def page_of(browser):
+    """The address of the one passkey's own page."""
+    return re.search(rf'href="({PAGE}/[^"]+)"', browser.get(PAGE).text)[1]

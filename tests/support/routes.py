@@ -1,10 +1,8 @@
-"""All routes of the application, and all rows of its database, for the tests that hold for each of them."""
+"""All routes of the application, for the tests that hold for each of them."""
 
 import pytest
 from flask import url_for
-from sqlalchemy import select
 
-from app.extensions import db
 from settings.providers import Provider
 
 # For tests that walk all routes: a provider `x`, since addresses() fills each text parameter of a URL with an x.
@@ -20,12 +18,3 @@ def addresses(app, method):
             if method in rule.methods:
                 values = {name: 1 if name == "number" else "x" for name in rule.arguments}
                 yield rule.endpoint, url_for(rule.endpoint, **values)
-
-
-def rows():
-    """Return all rows of the database except rate-limit counters, to see whether anything changed."""
-    return {
-        table.name: db.session.execute(select(table)).all()
-        for table in db.metadata.sorted_tables
-        if table.name != "rate_limit_counters"
-    }

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode
@@ -244,3 +245,9 @@ def _json(line):
         return json.loads(line)
     except ValueError:  # gunicorn's own
         return {}
+
+
+def ready(site, address, count, **form):
+    """So many browsers that have opened a form, each ready to send it."""
+    browsers = [Browser(site) for _ in range(count)]
+    return [partial(browser.post, address, csrf_token=browser.get(address).token, **form) for browser in browsers]

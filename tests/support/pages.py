@@ -1,0 +1,39 @@
+"""How the tests read the application's pages."""
+
+import html
+import re
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+STRANGER = ["Log in to open this page."]  # the message for a browser that was never logged in
+
+
+def is_logged_in(client):
+    return client.get("/account").status_code == 200
+
+
+def notes(page):
+    """Return the messages above a page."""
+    return [html.unescape(note) for note in re.findall(r'<div class="alert[^>]*>(.*?)</div>', page.text)]
+
+
+def told(client):
+    """Return the messages above the login form of a browser that was logged out."""
+    page = client.get("/account", follow_redirects=True)
+    assert page.request.path == "/auth/login"
+    return notes(page)
+
+
+def beside(field, page):
+    """Return the error beside a field."""
+    return html.unescape(page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0])
+
+
+def lines(page):
+    """Return the entries of a list of sessions, devices or audit events, without their markup."""
+    found = re.findall(r'<li class="border-top.*?</li>', page.text, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", line).split()).replace(" ,", ",") for line in found]
+
+
+def hidden_token(page):
+    """Return the CSRF token of a page's form."""
+    return page.text.partition('name="csrf_token" value="')[2].partition('"')[0]
