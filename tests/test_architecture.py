@@ -48,7 +48,6 @@ SHARED_IN_AUTH = {
         "forms",
         "login_flow",
         "next_url",
-        "pages",
         "registration_forms",
         "sso_flow",
     )

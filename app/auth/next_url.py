@@ -44,9 +44,14 @@ def store_location(owner: User | None = None) -> None:
     session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = this_page(), owner.id if owner else None
 
 
-def redirect_to_next() -> Response:
-    """Redirect to the stored page, or home."""
-    return redirect(safe_next_url(session.pop(SessionKey.NEXT, None)) or url_for("main.index"))
+def redirect_to_next(default: str = "main.index") -> Response:
+    """Redirect to the stored page, or to the endpoint `default`."""
+    return redirect(pop_next(default))
+
+
+def pop_next(default: str = "main.index") -> str:
+    """Return the URL of the stored page and forget it; return that of the endpoint `default` if there is none."""
+    return safe_next_url(session.pop(SessionKey.NEXT, None)) or url_for(default)
 
 
 def redirect_to_email_sent(email: str) -> Response:

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.accounts import recovery_codes, two_factor
-from app.auth import access, pages
+from app.auth import access, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form
 from app.extensions import db
@@ -21,4 +21,4 @@ def renew_codes() -> ResponseReturnValue:
     codes = recovery_codes.renew(current_user)
     access.credential_changed()
     db.session.commit()
-    return pages.codes_page(codes)
+    return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("main.account"))

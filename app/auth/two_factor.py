@@ -7,7 +7,7 @@ from flask_login import current_user
 
 from app.accounts import authenticators
 from app.accounts import two_factor as factors
-from app.auth import access, pages
+from app.auth import access, next_url
 from app.auth.blueprint import bp
 from app.auth.forms import Form, confirmation_page, factor_code_field, form_page
 from app.extensions import db
@@ -72,7 +72,7 @@ def require_passkey() -> ResponseReturnValue:
     access.credential_changed()
     db.session.commit()
     flash("A passkey is now required after your password. Your other devices were logged out.", "success")
-    return pages.codes_page(codes) if codes else redirect(url_for("auth.two_factor"))
+    return _codes_page(codes) if codes else redirect(url_for("auth.two_factor"))
 
 
 @bp.route("/two-factor/require-passkey/off", methods=["GET", "POST"])
@@ -126,4 +126,9 @@ def _add(form: SetUpForm, secret: str) -> ResponseReturnValue | None:
     session.pop(SessionKey.AUTHENTICATOR)
     db.session.commit()
     flash("Your authenticator app is set up. Your other devices were logged out.", "success")
-    return pages.codes_page(codes) if codes else redirect(url_for("main.account"))
+    return _codes_page(codes) if codes else redirect(url_for("main.account"))
+
+
+def _codes_page(codes: list[str]) -> ResponseReturnValue:
+    """Show new recovery codes, which the user sees only now: the database holds their hashes."""
+    return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("main.account"))
