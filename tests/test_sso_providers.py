@@ -278,7 +278,7 @@ def test_while_discovery_is_down_what_is_known_is_used(client, issuer, clock, mo
     issuer.answers[path] = DOWN[down](issuer)
     clock.move(days=1, seconds=1)
     assert logs_in(client, issuer)
-    assert "what it published a day ago is still used" in caplog.text
+    assert "the metadata of yesterday is still used" in caplog.text
     asked = issuer.asked.count(path)
     assert logs_in(client, issuer)
     assert issuer.asked.count(path) == asked  # not at every login

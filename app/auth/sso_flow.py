@@ -26,7 +26,7 @@ WAIT = timedelta(minutes=15)  # for the user to enter what is missing, or to log
 FAILURES = {
     oidc.Cancelled: "You did not log in with {}. Try again, or log in another way.",
     oidc.Unavailable: "{} does not answer just now. Try again in a minute, or log in another way.",
-    oidc.Troubled: "{} has a problem just now. Try again in a few minutes, or log in another way.",
+    oidc.ProviderProblem: "{} has a problem just now. Try again in a few minutes, or log in another way.",
     oidc.Misconfigured: "Logging in with {} is not set up correctly on this site. Log in another way.",
     oidc.Refused: "Logging in with {} did not work. Try again, or log in another way.",
 }

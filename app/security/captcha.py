@@ -1,4 +1,7 @@
-"""Is it a person? Asked of reCAPTCHA, or of a service that answers in the same way."""
+"""The CAPTCHA: verify a response at reCAPTCHA, or at a service with the same interface.
+
+Flask-WTF's own validator has no time limit and no size limit, takes any truthy `success`, and ignores `hostname`.
+"""
 
 import json
 import logging
@@ -13,42 +16,42 @@ from flask import current_app, request
 from app.security.remote import within
 
 TIMEOUT = 3  # seconds for the whole answer
-LARGEST = 64 * 1024  # bytes
-FAILURES = 3  # of this browser or network, until login asks
+MAX_ANSWER = 64 * 1024  # bytes
+FAILURES = 3  # failed logins of this browser or network, after which the login form shows the CAPTCHA
 
 log = logging.getLogger(__name__)
 
 
 class Unavailable(Exception):
-    """The service did not answer, or not in its way."""
+    """The service did not answer, or its answer makes no sense."""
 
 
 def is_on() -> bool:
-    """Say whether there is a service: both keys are set."""
+    """Say whether a CAPTCHA is set up: both keys are there."""
     return bool(current_app.config["RECAPTCHA_PUBLIC_KEY"] and current_app.config["RECAPTCHA_PRIVATE_KEY"])
 
 
 def is_solved(answer: str) -> bool:
-    """Ask the service about what its box gave the browser. Raises Unavailable, after 3 seconds at most."""
+    """Verify the response that the browser got. Raises Unavailable, after TIMEOUT at most."""
     said = ask(answer, remoteip=request.remote_addr or "")
     host = urlsplit(current_app.config["PUBLIC_URL"]).hostname
     return said["success"] is True and said.get("hostname") in (None, host)
 
 
 def ask(answer: str, **more: str) -> dict[str, Any]:
-    """Return what the service says about an answer. Raises Unavailable, after 3 seconds at most."""
+    """Return what the service says about a response. Raises Unavailable, after TIMEOUT at most."""
     settings = current_app.config
     question = {"secret": settings["RECAPTCHA_PRIVATE_KEY"], "response": answer, **more}
     try:
         said = within(TIMEOUT, _ask, settings["RECAPTCHA_VERIFY_SERVER"], urlencode(question).encode())
         return {"success": said["success"], **said}
     except Exception as error:
-        log.error("The CAPTCHA's service does not answer: %s", type(error).__name__)
+        log.error("The CAPTCHA service does not answer: %s", type(error).__name__)
         raise Unavailable from error
 
 
 def origins() -> list[str]:
-    """Return where the scripts and frames come from that a page with the box needs, and no more of those hosts."""
+    """Return the origins, with paths where possible, of the scripts and frames that a page with the CAPTCHA loads."""
     script = urlsplit(current_app.config["RECAPTCHA_SCRIPT"])
     own = f"{script.scheme}://{script.netloc}"
     is_googles = script.hostname in {"www.google.com", "www.recaptcha.net"}
@@ -59,9 +62,9 @@ def _ask(server: str, question: bytes) -> dict[str, Any]:
     until, said = time.monotonic() + TIMEOUT, b""
     try:
         with urlopen(Request(server, question), timeout=TIMEOUT) as answer:  # noqa: S310 - the address is a setting
-            while part := answer.read1(LARGEST):
+            while part := answer.read1(MAX_ANSWER):
                 said += part
-                if len(said) > LARGEST or time.monotonic() > until:
+                if len(said) > MAX_ANSWER or time.monotonic() > until:
                     raise ValueError("too long")
     except HTTPError as refusal:
         refusal.close()

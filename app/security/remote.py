@@ -1,4 +1,4 @@
-"""Asking another server, with a time limit for all of the answer, not for each packet of it."""
+"""Requests to other servers with a time limit for the whole answer; a socket's timeout restarts with each packet."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ asking = ThreadPoolExecutor(max_workers=8, thread_name_prefix="remote")
 
 
 def within(seconds: float, ask: Callable[..., T], *args: Any) -> T:
-    """Return what `ask(*args)` returns. Raises TimeoutError after so many seconds; what it says then is lost."""
+    """Return what `ask(*args)` returns. Raises TimeoutError after so many seconds; a later answer is discarded."""
     future = asking.submit(ask, *args)
     try:
         return future.result(seconds)

@@ -1,8 +1,8 @@
-"""Log in with an account elsewhere: OpenID Connect's authorization code flow, with PKCE. It knows no account.
+"""The OpenID Connect client: the authorization code flow with PKCE. It knows no accounts.
 
-Authlib and joserfc speak the protocol. What they leave open is decided here: time limits, algorithms, the exact issuer,
-one audience, and how long what the provider published is used.
-(OpenID Connect Core 1.0, 3.1; RFC 9700, OAuth 2.0 Security Best Current Practice.) docs/providers.md has the providers.
+Authlib and joserfc implement the protocol. This package decides what they leave open: time limits, algorithms, the
+exact issuer, one audience, and how long metadata and keys are cached (OpenID Connect Core 1.0, 3.1; RFC 9700, Best
+Current Practice for OAuth 2.0 Security). docs/providers.md describes the providers.
 """
 
 import logging
@@ -19,8 +19,8 @@ from app.security.oidc.failures import (
     Cancelled,
     Failure,
     Misconfigured,
+    ProviderProblem,
     Refused,
-    Troubled,
     Unavailable,
     from_error,
     printable,
@@ -33,8 +33,8 @@ __all__ = [
     "Claims",
     "Failure",
     "Misconfigured",
+    "ProviderProblem",
     "Refused",
-    "Troubled",
     "Unavailable",
     "authorization_url",
     "check_credentials",
@@ -48,14 +48,14 @@ __all__ = [
     "with_userinfo",
 ]
 
-TIMEOUT = 5  # seconds for the answers that a user waits for
-USERINFO_TIMEOUT = 3  # seconds, of an answer that one can do without
+TIMEOUT = 5  # seconds for each answer
+USERINFO_TIMEOUT = 3  # seconds; the login goes on without userinfo
 
 log = logging.getLogger(__name__)
 
 
 def authorization_url(provider: Provider, oauth_state: OAuthState) -> str:
-    """Return the address of the provider's page for this login. Raises Failure."""
+    """Return the URL of the provider's page for this login. Raises Failure."""
     from authlib.integrations.requests_client import OAuth2Session
 
     with _failures(provider):
@@ -71,7 +71,7 @@ def redeem(provider: Provider, oauth_state: OAuthState, code: str, issuer: str |
     """Return what the provider says about the user that `code` was issued for, and an access token. Raises Failure.
 
     Args:
-        issuer: what the callback named as its issuer (RFC 9207).
+        issuer: the `iss` parameter of the callback (RFC 9207).
     """
     with _failures(provider):
         known = published(provider, TIMEOUT)
@@ -89,7 +89,7 @@ def redeem(provider: Provider, oauth_state: OAuthState, code: str, issuer: str |
 
 
 def complete(provider: Provider, claims: Claims, access_token: str) -> Claims:
-    """Return the claims with what userinfo adds to them; as they are if there is none, or it does not answer."""
+    """Return the claims completed by userinfo, or unchanged if the provider has none or does not answer."""
     try:
         endpoint = published(provider, TIMEOUT).metadata.userinfo_endpoint
         if not endpoint:
@@ -102,19 +102,19 @@ def complete(provider: Provider, claims: Claims, access_token: str) -> Claims:
 
 
 def look_up(provider: Provider) -> Metadata:
-    """Fetch and check what the provider publishes about itself. Raises Failure."""
+    """Return the provider's metadata, for `flask doctor`. Raises Failure."""
     with _failures(provider):
         return published(provider, TIMEOUT).metadata
 
 
 def check_credentials(provider: Provider) -> None:
-    """Ask the token endpoint with a code that nobody has. Raises Failure, but not for that code."""
+    """Check the client's credentials by sending an invalid code to the token endpoint. Raises Failure."""
     from authlib.integrations.base_client import OAuthError
 
     with _failures(provider):
-        known, nobodys = published(provider, TIMEOUT), OAuthState.start(provider.name)
+        known, oauth_state = published(provider, TIMEOUT), OAuthState.start(provider.name)
         try:
-            sent = _sent(provider, nobodys, "a code of nobody")
+            sent = _sent(provider, oauth_state, "an invalid code")
             within(TIMEOUT, token_endpoint.exchange, provider, known, TIMEOUT, sent)
         except OAuthError as error:
             if error.error in {"invalid_client", "unauthorized_client"}:
@@ -122,7 +122,7 @@ def check_credentials(provider: Provider) -> None:
 
 
 def redirect_uri(provider: Provider) -> str:
-    """Return the callback address: each provider has its own, so that no answer is taken for another provider's."""
+    """Return the callback URL. Each provider has its own, which prevents mix-up attacks (RFC 9700, 4.4)."""
     return link("auth.sso_callback", provider=provider.name)
 
 
@@ -131,7 +131,7 @@ def _sent(provider: Provider, oauth_state: OAuthState, code: str) -> dict[str, s
 
 
 def _signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Verify an ID token, with newer keys if need be: a provider may replace a key under the same name."""
+    """Verify an ID token, and again with newer keys: a provider may replace a key and keep its id."""
     from joserfc.errors import JoseError
 
     keys = known.keys
@@ -153,7 +153,7 @@ def _userinfo(endpoint: str, access_token: str, timeout: float) -> Any:
 
 @contextmanager
 def _failures(provider: Provider) -> Iterator[None]:
-    """Turn whatever goes wrong into a Failure, and log it."""
+    """Log any error, and raise it as a Failure."""
     from authlib.integrations.base_client import OAuthError
     from joserfc.errors import JoseError
 
@@ -164,7 +164,7 @@ def _failures(provider: Provider) -> Iterator[None]:
     except (JoseError, Refused) as error:
         log.warning("%s: refused, %s", provider.name, _in_words(error))
         raise Refused(_in_words(error)) from error
-    except Exception as error:  # no answer, or none that makes sense: requests and Authlib raise many kinds
+    except Exception as error:  # Requests and Authlib raise many kinds for no answer, or a malformed one
         log.error("%s does not answer as it should: %s", provider.name, _in_words(error))
         raise Unavailable from error
 

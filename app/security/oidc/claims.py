@@ -1,4 +1,4 @@
-"""What a provider says about a user: the checks of an ID token, and the few claims that are kept of it."""
+"""Claims about a user: the checks of an ID token, and the claims that the application uses."""
 
 import re
 from collections.abc import Mapping
@@ -11,27 +11,28 @@ from settings.providers import Provider
 LEEWAY = 120  # seconds that the provider's clock may be off
 TENANT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-CHECKED = ("iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash")  # others are not used: any type will do
+# Claims that Authlib checks. It would refuse other claims of a wrong type, which do not matter.
+CHECKED = ("iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash")
 
 
 @dataclass(frozen=True)
 class Claims:
-    """What a provider says about a user. Issuer and subject come from the verified ID token, never from elsewhere."""
+    """The claims that the application uses. Issuer and subject come from the verified ID token alone."""
 
     issuer: str
     subject: str
     email: str | None = None
-    is_verified: bool | None = None  # the provider verified that address; None: it does not say
+    is_verified: bool | None = None  # whether the provider verified the address; None if it does not say
     hosted_domain: str | None = None  # Google: the organization that the account belongs to
     names: tuple[str, ...] = ()  # nickname, preferred_username, name
 
 
 def check(provider: Provider, issuer: str, header: dict[str, Any], said: Mapping[str, Any], **sent: Any) -> None:
-    """Check who issued an ID token, for whom, about whom, and when. Raises Refused.
+    """Check the claims of an ID token, whose signature is verified already. Raises Refused.
 
     Args:
-        issuer: the provider's, from its metadata.
-        said: the claims of the token, whose signature is verified.
+        issuer: the issuer in the provider's metadata.
+        said: the claims of the token.
         sent: the `nonce` of this login, and the `access_token` that came with the ID token.
     """
     from authlib.oidc.core import CodeIDToken
@@ -57,15 +58,15 @@ def check(provider: Provider, issuer: str, header: dict[str, Any], said: Mapping
 
 
 def understand(provider: Provider, said: Mapping[str, Any]) -> Claims:
-    """Map what a verified ID token says. A provider may send a value of any type for any claim."""
+    """Return the claims of a verified ID token. Values of a wrong type are ignored."""
     return Claims(said["iss"], said["sub"], **_profile(provider, said))
 
 
 def with_userinfo(provider: Provider, claims: Claims, said: object) -> Claims:
     """Complete the claims of an ID token by the profile in userinfo, which is not signed.
 
-    Nothing but the profile is taken, and only if it is the same subject's (OpenID Connect Core 1.0, 5.3.2). Userinfo
-    verifies the address of the ID token only if it does not name another.
+    Userinfo counts only if it is about the same subject (OpenID Connect Core 1.0, 5.3.2). Its `email_verified` applies
+    to the address of the ID token only if userinfo does not name another address.
     """
     if not isinstance(said, Mapping) or said.get("sub") != claims.subject:
         return claims
@@ -78,14 +79,14 @@ def with_userinfo(provider: Provider, claims: Claims, said: object) -> Claims:
 
 
 def _is_for(provider: Provider, audience: object) -> bool:
-    """Say whether a token is for this application, and for no other that the settings do not list."""
+    """Say whether the audience is this application, alone or with others that the settings list."""
     named = audience if isinstance(audience, list) else [audience]
     known = (provider.client_id, *provider.audiences)
     return provider.client_id in named and all(name in known for name in named)
 
 
 def _profile(provider: Provider, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the claims of a profile that are of the right type."""
+    """Return the profile claims that have the right type."""
     texts = {name: value for name, value in said.items() if isinstance(value, str) and value.isprintable()}
     verified, email = said.get(provider.verified_claim), texts.get("email", "").strip()
     is_verified = verified is True or (isinstance(verified, str) and verified in provider.also_true)

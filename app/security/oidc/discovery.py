@@ -1,4 +1,4 @@
-"""What a provider publishes about itself, its addresses and its keys: fetched once a day."""
+"""A provider's metadata and keys, fetched once a day and cached by each process."""
 
 import logging
 import re
@@ -15,9 +15,9 @@ from app.security.remote import within
 from settings.providers import Provider
 
 VALID_FOR = timedelta(hours=24)
-RETRY_AFTER = timedelta(minutes=5)  # a daily refresh that failed; until then, what is known is used
+RETRY_AFTER = timedelta(minutes=5)  # after a failed refresh; the old metadata is used until then
 REFRESH_TIMEOUT = 2  # seconds: a user waits for it
-NEW_KEYS_EVERY = timedelta(seconds=30)  # at most, when signatures fail
+KEYS_INTERVAL = timedelta(seconds=30)  # the shortest, when signatures fail
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 URL = re.compile(r"https?://[^\s\"'<>]+", re.ASCII)
 
@@ -33,30 +33,30 @@ class Metadata:
     token_endpoint: str
     jwks_uri: str
     userinfo_endpoint: str | None
-    algorithms: tuple[str, ...]  # of signatures, that both sides accept
-    auth_methods: tuple[str, ...]  # of the token endpoint
+    algorithms: tuple[str, ...]  # signature algorithms that both sides support
+    auth_methods: tuple[str, ...]  # client authentication at the token endpoint
     sends_issuer: bool  # every callback names the issuer (RFC 9207)
 
 
 @dataclass
 class Published:
-    """What a provider published, as this process knows it."""
+    """The metadata and keys of a provider, as this process has cached them."""
 
     metadata: Metadata
     keys: list[Any]
     refresh_at: datetime = field(default_factory=lambda: clock.now() + VALID_FOR)
     newer_keys_from: datetime = field(default_factory=lambda: clock.now())
-    auth_method: str | None = None  # that the token endpoint accepted, though its metadata says otherwise
+    auth_method: str | None = None  # accepted by the token endpoint, although the metadata lists another
     lock: Lock = field(default_factory=Lock)
 
     def fetch_newer_keys(self, than: list[Any], timeout: float) -> bool:
-        """Fetch the keys again, unless that was done just now, and say whether there are others `than` these."""
+        """Fetch the keys again, at most once per KEYS_INTERVAL; return True if there are others `than` these."""
         with self.lock:
             if self.keys is not than:
                 return True
             if clock.now() < self.newer_keys_from:
                 return False
-            self.newer_keys_from = clock.now() + NEW_KEYS_EVERY
+            self.newer_keys_from = clock.now() + KEYS_INTERVAL
             try:
                 self.keys = within(timeout, _fetch_keys, self.metadata.jwks_uri, timeout)
             except Exception as error:
@@ -72,7 +72,7 @@ def metadata_url(provider: Provider) -> str:
 
 
 def published(provider: Provider, timeout: float) -> Published:
-    """Return what a provider publishes, at most a day old; older only while the provider does not answer."""
+    """Return a provider's metadata and keys, at most a day old unless the provider does not answer."""
     cache: dict[str, Published] = current_app.extensions.setdefault("oidc", {})
     known = cache.get(metadata_url(provider))
     if known and clock.now() < known.refresh_at:
@@ -83,7 +83,7 @@ def published(provider: Provider, timeout: float) -> Published:
     except Exception as error:
         if known is None:
             raise
-        log.error("%s: what it published a day ago is still used, %s %s", provider.name, type(error).__name__, error)
+        log.error("%s: the metadata of yesterday is still used, %s %s", provider.name, type(error).__name__, error)
         known.refresh_at = clock.now() + RETRY_AFTER
         return known
     if known:
@@ -97,7 +97,7 @@ def _fetch(provider: Provider, timeout: float) -> tuple[Metadata, list[Any]]:
 
 
 def _metadata(provider: Provider, said: Any) -> Metadata:
-    """Check a discovery document. Raises ValueError. A final slash of the issuer may differ from the setting."""
+    """Check a discovery document. Raises ValueError. The issuer may differ from the setting by a trailing slash."""
     issuer = said.get("issuer")
     if not isinstance(issuer, str) or issuer.rstrip("/") != provider.issuer.rstrip("/"):
         raise ValueError(f"the document names another issuer, {issuer!r:.200}")
@@ -115,18 +115,18 @@ def _metadata(provider: Provider, said: Any) -> Metadata:
 
 
 def _fetch_keys(url: str, timeout: float) -> list[Any]:
-    """Return the keys that are understood; others are left out (RFC 7517, 5). Raises ValueError if there is none."""
+    """Return the keys of a supported type; others are ignored (RFC 7517, 5). Raises ValueError if there is none."""
     from joserfc.jwk import JWKRegistry
 
     keys = []
     for key in _get(url, timeout)["keys"]:
         try:
-            if key["kty"] != "oct":  # a secret that everybody can read
+            if key["kty"] != "oct":  # a symmetric key would be public
                 keys.append(JWKRegistry.import_key(key))
-        except Exception as error:  # of a key that nobody has thought of, anything may be wrong
-            log.info("%s: a key is left out, %s", url, type(error).__name__)
+        except Exception as error:  # an unknown kind of key may fail in any way
+            log.info("%s: a key is ignored, %s", url, type(error).__name__)
     if not keys:
-        raise ValueError("no key is published that can be used")
+        raise ValueError("the provider publishes no supported key")
     return keys
 
 

@@ -1,4 +1,4 @@
-"""Why logging in at a provider did not work: the exceptions, and what a provider's error codes mean."""
+"""Why a login at a provider failed: the exceptions, and the meaning of a provider's error codes."""
 
 import logging
 
@@ -6,7 +6,7 @@ log = logging.getLogger("app.security.oidc")
 
 
 class Failure(Exception):
-    """Logging in at a provider did not work."""
+    """The login at a provider failed."""
 
 
 class Cancelled(Failure):
@@ -17,19 +17,19 @@ class Unavailable(Failure):
     """The provider does not answer, or its answer makes no sense."""
 
 
-class Troubled(Failure):
-    """The provider says that it has a problem."""
+class ProviderProblem(Failure):
+    """The provider reports a problem of its own."""
 
 
 class Misconfigured(Failure):
-    """The provider does not accept this application, or what it asks for."""
+    """The provider does not accept this application, or its request."""
 
 
 class Refused(Failure):
     """The provider's answer can't be trusted."""
 
 
-# RFC 6749, 4.1.2.1 and 5.2; OpenID Connect Core 1.0, 3.1.2.6. Apple and LinkedIn have those that start with `user_`.
+# RFC 6749, 4.1.2.1 and 5.2; OpenID Connect Core 1.0, 3.1.2.6. Apple and LinkedIn send the `user_` codes.
 MEANINGS: dict[str, type[Failure]] = {
     "access_denied": Cancelled,
     "account_selection_required": Cancelled,
@@ -57,15 +57,15 @@ MEANINGS: dict[str, type[Failure]] = {
 
 
 def from_error(provider: str, error: object, description: object) -> Failure:
-    """Log a provider's `error` and `error_description`, and return what they mean. An unknown code is its trouble."""
+    """Log a provider's `error` and `error_description`, and return the Failure that they mean."""
     code = printable(error)
-    failure = MEANINGS.get(code, Troubled)
+    failure = MEANINGS.get(code, ProviderProblem)
     level = logging.ERROR if failure is Misconfigured else logging.WARNING
     log.log(level, "%s answered with the error %s: %s", provider, code, printable(description))
     return failure(code)
 
 
 def printable(said: object) -> str:
-    """Return the start of what somebody else wrote, on one line: 200 characters at most."""
+    """Return the first 200 characters of untrusted text, on one line."""
     text = "" if said is None else str(said)[:200]
     return "".join(character if character.isprintable() else " " for character in text).strip()

@@ -1,4 +1,4 @@
-"""The provider's token endpoint: a code is exchanged for an ID token, whose signature is verified here."""
+"""The provider's token endpoint: exchange a code for an ID token, and verify its signature."""
 
 import time
 from typing import Any
@@ -9,14 +9,14 @@ from app.security.oidc.failures import Refused
 from settings.providers import Provider
 
 BASIC, POST = "client_secret_basic", "client_secret_post"
-SECRET_LASTS = 300  # seconds, of a client secret that is signed for one request
+SECRET_LIFETIME = 300  # seconds; a signed client secret serves one request
 
 
 def exchange(provider: Provider, known: Published, timeout: float, sent: dict[str, str]) -> dict[str, Any]:
-    """Exchange a code. Raises OAuthError, and whatever `requests` raises.
+    """Exchange a code for tokens. Raises OAuthError, and the exceptions of Requests.
 
-    The method of client authentication is the setting's, or one that the metadata names. Some providers accept another
-    than they name, so an `invalid_client` is answered once with `client_secret_post`.
+    The method of client authentication comes from the setting, or from the metadata. Some providers accept another one
+    than their metadata lists, so the request is sent once more with `client_secret_post` after `invalid_client`.
     """
     from authlib.integrations.base_client import OAuthError
 
@@ -32,7 +32,7 @@ def exchange(provider: Provider, known: Published, timeout: float, sent: dict[st
 
 
 def signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims of an ID token that one of the provider's keys has signed. Raises JoseError, Refused."""
+    """Verify the signature of an ID token; return its header and claims. Raises JoseError, Refused."""
     from joserfc import jws, jwt
     from joserfc.errors import BadSignatureError, JoseError
 
@@ -54,7 +54,7 @@ def signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], d
 
 
 def _candidates(keys: list[Any], kid: object) -> list[Any]:
-    """Return the keys that may have signed a token: all if it names none; else those of that name, or nameless ones."""
+    """Return the keys that may have signed a token: all, or those with its key id, or else those without an id."""
     if kid is None:
         return keys
     return [key for key in keys if key.kid == kid] or [key for key in keys if key.kid is None]
@@ -68,7 +68,7 @@ def _ask(provider: Provider, known: Published, method: str, timeout: float, sent
     from authlib.integrations.requests_client import OAuth2Session
 
     name, secret = provider.client_id, _secret(provider, known)
-    # Authlib does not encode the two parts as RFC 6749, 2.3.1 demands.
+    # RFC 6749, 2.3.1 requires the encoding, which Authlib leaves out.
     auth = (quote_plus(name), quote_plus(secret)) if method == BASIC else None
     with OAuth2Session(name, secret, token_endpoint_auth_method=method, default_timeout=timeout) as client:
         return dict(
@@ -77,7 +77,7 @@ def _ask(provider: Provider, known: Published, method: str, timeout: float, sent
 
 
 def _secret(provider: Provider, known: Published) -> str:
-    """Return the client secret; made for this request if it is signed with a key, as Apple demands."""
+    """Return the client secret. Apple requires one that is signed with a key for each request."""
     from joserfc import jwt
     from joserfc.jwk import ECKey
 
@@ -86,4 +86,6 @@ def _secret(provider: Provider, known: Published) -> str:
     now = int(time.time())
     claims = {"iss": provider.team_id, "sub": provider.client_id, "aud": known.metadata.issuer}
     header = {"alg": "ES256", "kid": provider.key_id}
-    return jwt.encode(header, claims | {"iat": now, "exp": now + SECRET_LASTS}, ECKey.import_key(provider.signing_key))
+    return jwt.encode(
+        header, claims | {"iat": now, "exp": now + SECRET_LIFETIME}, ECKey.import_key(provider.signing_key)
+    )
