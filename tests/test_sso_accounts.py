@@ -454,7 +454,7 @@ def test_the_last_way_in_is_not_taken_off(client, issuer):
     travel(client, issuer)
     assert "Remove" not in client.get(CONNECTIONS).text
     answer = client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
-    assert "It is your only way in. Choose a password first." in told(client, answer)
+    assert "It is your only way to log in. Choose a password first." in told(client, answer)
     assert whose() == ["ada.lovelace"]
 
 
@@ -471,7 +471,7 @@ def test_of_two_one_is_taken_off_and_the_other_stays(client, issuer):
     travel(client, issuer, sub="another")
     first, second = (subject_of(number) for number in (0, 1))
     assert "can no longer log you in here" in told(client, client.post(f"{CONNECTIONS}/{first}/unlink"))
-    assert "only way in" in told(client, client.post(f"{CONNECTIONS}/{second}/unlink"))
+    assert "only way to log in" in told(client, client.post(f"{CONNECTIONS}/{second}/unlink"))
     assert [identity.subject for identity in db.session.scalars(select(Identity))] == ["another"]
 
 

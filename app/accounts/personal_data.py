@@ -1,6 +1,6 @@
-"""What the application holds about a person: every table of theirs is registered here, for export and deletion email.
+"""The register of personal data: every table with rows of a user, which are exported and deleted with the account.
 
-A table of your own joins by one line beside its model, and so does one that refers to it:
+Register a table of your own beside its model, and a table that refers to it likewise:
 
     personal_data.register(Order, lambda user: Order.user_id == user.id, "what you ordered")
     personal_data.register(Item, personal_data.below(Item.order_id), "what was in each order")
@@ -9,7 +9,7 @@ A table of your own joins by one line beside its model, and so does one that ref
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -37,12 +37,18 @@ from app.models import (
     UserSession,
 )
 
-Mine = Callable[[User], ColumnElement[bool]]
+Condition = Callable[[User], ColumnElement[bool]]
 Holder = type[Model] | Table  # an association table has no model
-registered: dict[Holder, Mine] = {}
-in_words: list[str] = []  # for those whose data they are
 
-# What is in no export: it would let somebody in, or means nothing to anybody.
+
+class Registration(NamedTuple):
+    condition: Condition  # holds for the rows of a user
+    description: str  # for the user
+
+
+registered: dict[Holder, Registration] = {}
+
+# Columns that no export contains: they would let a reader log in, or mean nothing.
 SECRETS = {
     "users.password_hash",
     "users.passkey_handle",
@@ -66,55 +72,58 @@ SECRETS = {
     "outbox.claims",
 }
 
-LIKE_AN_ADDRESS = re.compile(r"e?mail|recipient|address(?!ed)")  # a column's name
+EMAIL_COLUMN = re.compile(r"e?mail|recipient|address(?!ed)")
 
-HAVE_PLACES = {
-    UserSession,
-    AuditEvent,
-    OutboxEmail,
-}  # tables with an IP address and a user agent of the request behind a row
+HAVE_ORIGIN = {UserSession, AuditEvent, OutboxEmail}  # with the IP address and user agent of the request behind a row
 
 
 class Undeletable(Exception):
-    """Rows of a table that is not registered hang on what is to be deleted."""
+    """A table that is not registered refers to rows that must be deleted."""
 
 
-def register(model: Holder, mine: Mine, words: str) -> None:
-    """Have the rows of `model` for which `mine(user)` holds exported, and deleted with the account.
+def register(model: Holder, condition: Condition, description: str) -> None:
+    """Export the rows of `model` for which `condition(user)` holds, and delete them with the account.
 
-    `words` say what they are to the person whose they are.
+    Args:
+        description: tells the user what these rows are.
     """
-    registered[model] = mine
-    in_words.append(words)
+    registered[model] = Registration(condition, description)
 
 
-def below(key: InstrumentedAttribute[Any]) -> Mine:
-    """Return the condition that a row's foreign key leads to a row of a registered table that is the user's."""
+def below(key: InstrumentedAttribute[Any]) -> Condition:
+    """Return the condition that a row's foreign key refers to a row of the user in a registered table."""
     [foreign] = key.property.columns[0].foreign_keys
 
-    def mine(user: User) -> ColumnElement[bool]:
+    def condition(user: User) -> ColumnElement[bool]:
         parent = next(model for model in registered if table_of(model) is foreign.column.table)
-        return key.in_(select(foreign.column).where(registered[parent](user)))
+        return key.in_(select(foreign.column).where(registered[parent].condition(user)))
 
-    return mine
+    return condition
+
+
+def descriptions() -> list[str]:
+    """Return what the application holds about a user, in the words that a page shows."""
+    return [registration.description for registration in registered.values()]
 
 
 def unregistered() -> dict[str, str]:
-    """Return the tables that hold something about people and are not registered, each with how that is seen.
+    """Return the tables that seem to hold personal data and are not registered, each with the reason.
 
-    Foreign keys lead from them to `users`, over however many tables, or a column is named like an address.
+    Foreign keys lead from them to `users`, directly or over other tables, or a column has a name like "email".
     """
-    ways = {"users": "users"}
+    reasons = {"users": "users"}
     tables = list(db.metadata.tables.values())
-    for _ in tables:  # as long a way as there can be
+    for _ in tables:  # the longest chain of foreign keys
         for table in tables:
-            parents = [key.column.table.name for key in table.foreign_keys if key.column.table.name in ways]
+            parents = [key.column.table.name for key in table.foreign_keys if key.column.table.name in reasons]
             if parents:
-                ways.setdefault(table.name, f"{table.name} -> {ways[parents[0]]}")
+                reasons.setdefault(table.name, f"{table.name} -> {reasons[parents[0]]}")
     for table in tables:
-        for name in filter(LIKE_AN_ADDRESS.search, table.columns.keys()):
-            ways.setdefault(table.name, f"{table.name}.{name}")
-    return {name: way for name, way in ways.items() if name not in {table_of(model).name for model in registered}}
+        for name in filter(EMAIL_COLUMN.search, table.columns.keys()):
+            reasons.setdefault(table.name, f"{table.name}.{name}")
+    return {
+        name: reason for name, reason in reasons.items() if name not in {table_of(model).name for model in registered}
+    }
 
 
 def table_of(model: Holder) -> Table:
@@ -122,19 +131,19 @@ def table_of(model: Holder) -> Table:
 
 
 def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
-    """Yield what one table holds about a person, row by row, but for secrets."""
+    """Yield the rows of a user in one table, without secrets."""
     table = table_of(model)
     columns = [column for column in table.columns if f"{table.name}.{column.name}" not in SECRETS]
-    mine = [registered[model](user)]
-    if model is OutboxEmail:  # one to a new address goes only if that has no account, and would tell
+    mine = [registered[model].condition(user)]
+    if model is OutboxEmail:  # it is sent only if the new address has no account, which would tell
         mine.append(OutboxEmail.name != Email.CHANGE_EMAIL)
-    own = _own_places(user) if model in HAVE_PLACES else set()
-    for row in db.session.execute(select(*columns).where(*mine).execution_options(yield_per=1000)):
-        yield _without_strangers(dict(row._mapping), own) if model in HAVE_PLACES else dict(row._mapping)
+    own = _own_origins(user) if model in HAVE_ORIGIN else set()
+    for row in db.session.execute(select(*columns).where(*mine).execution_options(yield_per=1000)).mappings():
+        yield _without_strangers(dict(row), own) if model in HAVE_ORIGIN else dict(row)
 
 
 def as_json(user: User, model: Holder) -> Iterator[str]:
-    """Yield the same as text, a list in JSON."""
+    """Yield the rows of a user in one table as the text of a JSON array."""
     before = "[\n"
     for row in rows(user, model):
         yield before + json.dumps(row, default=str, ensure_ascii=False)
@@ -143,17 +152,17 @@ def as_json(user: User, model: Holder) -> Iterator[str]:
 
 
 def everything(user: User) -> dict[str, list[dict[str, Any]]]:
-    """Return all that is held about a person, by table."""
+    """Return all rows of a user, by table."""
     return {table_of(model).name: list(rows(user, model)) for model in registered}
 
 
 def erase(user: User) -> None:
-    """Delete all of it: first what refers to other tables, the account last.
+    """Delete all rows of a user: first those that refer to others, the account last.
 
     Raises:
-        Undeletable: rows of a table that is not registered refer to something of it. It names that table.
+        Undeletable: a table that is not registered refers to one of these rows. The message names it.
     """
-    conditions = {table_of(model): mine(user) for model, mine in registered.items()}
+    conditions = {table_of(model): registration.condition(user) for model, registration in registered.items()}
     for table in reversed(sort_tables(conditions)):
         try:
             rows_changed(delete(table).where(conditions[table]))
@@ -176,10 +185,10 @@ def _undeletable(table: Table, error: IntegrityError) -> Exception:
     )
 
 
-def _own_places(user: User) -> set[tuple[str, str]]:
-    """Return the IP addresses and user agents that the user logged in with, since the address was proved to be theirs.
+def _own_origins(user: User) -> set[tuple[str, str]]:
+    """Return the IP addresses and user agents that the user logged in with since they proved to own the email address.
 
-    Anybody can cause an audit event or an email of an account: a wrong password, a reset, a registration.
+    Other people can cause audit events and emails of an account, too: by a wrong password, a reset, a registration.
     """
     mine = select(AuditEvent.ip, AuditEvent.user_agent).where(
         AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.LOGGED_IN
@@ -192,7 +201,7 @@ def _own_places(user: User) -> set[tuple[str, str]]:
 
 
 def _without_strangers(row: dict[str, Any], own: set[tuple[str, str]]) -> dict[str, Any]:
-    """Leave out where a row comes from, unless the user logged in from there: it is personal data of somebody else."""
+    """Remove the origin of a row unless the user logged in from there: it is personal data of somebody else."""
     found = row.get("details", row)
     if not found.get("ip") or (found["ip"], found.get("user_agent")) in own:
         return row
@@ -200,19 +209,19 @@ def _without_strangers(row: dict[str, Any], own: set[tuple[str, str]]) -> dict[s
     return row | ({"details": found | hidden} if "details" in row else hidden)
 
 
-def _nobodys(model: Any, address: Any, user: User) -> ColumnElement[bool]:
-    """What went to this address when it had no account; what belongs to whoever had it before is theirs.
+def _without_account(model: Any, address: Any, user: User) -> ColumnElement[bool]:
+    """Return the condition that a row is about this address when it had no account.
 
-    The database looks for the address: `user_id IS NULL` would be looked for first, and may hold for most rows.
+    `coalesce` keeps the database from using the index of `user_id`, which is NULL in most rows.
     """
     return and_(address.in_([user.email_key, user.email.lower()]), func.coalesce(model.user_id, 0) == 0)
 
 
 register(User, lambda user: User.id == user.id, "your name and address")
 register(UserSession, lambda user: UserSession.user_id == user.id, "where you are logged in")
-register(Device, lambda user: Device.user_id == user.id, "which browsers are known")
-register(Identity, lambda user: Identity.user_id == user.id, "which accounts elsewhere let you in")
-register(OAuthState, lambda user: OAuthState.user_id == user.id, "when you were about to link one")
+register(Device, lambda user: Device.user_id == user.id, "which devices are known")
+register(Identity, lambda user: Identity.user_id == user.id, "which accounts at login providers are linked")
+register(OAuthState, lambda user: OAuthState.user_id == user.id, "when you started to link one")
 register(Authenticator, lambda user: Authenticator.user_id == user.id, "when your authenticator app was set up")
 register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
 register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "which of these you removed lately")
@@ -223,11 +232,13 @@ register(AuditEvent, lambda user: AuditEvent.user_id == user.id, "what happened 
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
 register(
     EmailChallenge,
-    lambda user: or_(EmailChallenge.user_id == user.id, _nobodys(EmailChallenge, EmailChallenge.email_key, user)),
+    lambda user: or_(
+        EmailChallenge.user_id == user.id, _without_account(EmailChallenge, EmailChallenge.email_key, user)
+    ),
     "when codes were asked for",
 )
 register(
     OutboxEmail,
-    lambda user: or_(OutboxEmail.user_id == user.id, _nobodys(OutboxEmail, OutboxEmail.recipient_key, user)),
+    lambda user: or_(OutboxEmail.user_id == user.id, _without_account(OutboxEmail, OutboxEmail.recipient_key, user)),
     "which emails you got",
 )

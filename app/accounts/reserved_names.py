@@ -1,8 +1,8 @@
-"""Usernames that nobody may choose, since others would take them for this site's own, and names that look like them.
+"""Reserved usernames, which visitors could mistake for the site's own, and usernames that look like one.
 
-The list follows django-registration's (its maintained sets: RFC 2142 mailboxes, addresses that certificate authorities
-trust, hosts, no-reply addresses) and adds words for staff. Usernames are ASCII, where UTS 39 knows four confusables
-(0 and O, 1 and l, I and l, rn and m); the pattern has those, and the digits that people read as emails.
+The list follows django-registration's (RFC 2142 mailboxes, addresses that certificate authorities trust, hosts, no-reply
+addresses) and adds words for staff. Usernames are ASCII, where UTS 39 lists four confusables (0 and O, 1 and l, I and l,
+rn and m); the pattern covers those, and digits that people read as characters of the alphabet.
 """
 
 import re
@@ -10,24 +10,24 @@ import unicodedata
 from functools import lru_cache
 
 RESERVED = frozenset(
-    # staff, and what speaks for the site
+    # staff, and names that speak for the site
     "admin administrator admins bot community contact feedback helpdesk help legal manager management mod moderation "
     "moderator moderators official operator ops owner press root security service staff superuser support sysadmin "
     "system team verified "
-    # RFC 2142, and addresses that certificate authorities or mail servers take at their word
+    # RFC 2142, and addresses that certificate authorities or mail servers trust
     "abuse hostmaster info is it mis marketing noc postmaster sales ssladmin ssladministrator sslwebmaster trouble "
     "webmaster donotreply mailerdaemon nobody noreply bounce bounces notification notifications "
     # hosts
     "autoconfig autodiscover broadcasthost ftp imap isatap localdomain localhost mail news pop pop3 smtp usenet uucp "
     "webmail wpad www "
-    # pages, and words that programs read
+    # pages, and words that programs parse
     "account accounts api auth authorize billing blog copyright dashboard dev docs download downloads error faq home "
     "license login logout me myaccount oauth password pay payment payments preferences pricing privacy profile "
     "register secure settings signin signout signup ssl static status store subscribe terms tos test user users "
     "anonymous deleted false guest nil none null true undefined unknown".split()
 )
-LOOK_ALIKES = {  # regular expressions for what is read as this email; l and I look alike, i and l do only in capitals
-    **{email: f"[{email}{email.upper()}]" for email in "abcdefghijklmnopqrstuvwxyz"},
+LOOK_ALIKES = {  # for each character, a regular expression; l and I look alike, i and l do only in capitals
+    **{character: f"[{character}{character.upper()}]" for character in "abcdefghijklmnopqrstuvwxyz"},
     **{"a": "[aA4]", "b": "[bB8]", "e": "[eE3]", "g": "[gG69q]", "i": "[iI1l]", "l": "[lLI1]", "o": "[oO0]"},
     **{"s": "[sS5]", "t": "[tT7]", "z": "[zZ2]", "d": "(?:[dD]|cl)", "m": "(?:[mM]|rn)", "w": "(?:[wW]|vv)"},
 }
@@ -35,7 +35,7 @@ SEPARATORS = re.compile(r"[._-]+")
 
 
 def is_reserved(username: str, app_name: str) -> bool:
-    """Return whether a username is a reserved word or the application's name, looks like one, or consists of them."""
+    """Return whether a username looks like a reserved word or the application's name, or consists of such words."""
     pattern = _pattern(app_name)
     words = [word for word in SEPARATORS.split(username) if word]
     return bool(pattern.fullmatch("".join(words))) or all(pattern.fullmatch(word) for word in words)
@@ -45,10 +45,12 @@ def is_reserved(username: str, app_name: str) -> bool:
 def _pattern(app_name: str) -> re.Pattern[str]:
     plain = unicodedata.normalize("NFKD", app_name).encode("ascii", "ignore").decode().lower()
     words = RESERVED | {re.sub("[^a-z0-9]", "", plain)} - {""}
-    alternatives = ("".join(LOOK_ALIKES.get(email, email) for email in word) + _numbered(word) for word in words)
+    alternatives = (
+        "".join(LOOK_ALIKES.get(character, character) for character in word) + _numbered(word) for word in words
+    )
     return re.compile("|".join(alternatives))
 
 
 def _numbered(word: str) -> str:
-    """Reserve admin1 with admin, but not me1 with me."""
+    """Return a pattern for the digits after a word: admin reserves admin1, but me does not reserve me1."""
     return r"\d*" if len(word) > 3 else ""

@@ -44,7 +44,7 @@ def unlink(number: int) -> ResponseReturnValue:
         flash("It can no longer log you in here. Your other devices were logged out.", "success")
     else:
         db.session.rollback()
-        flash("It is your only way in. Choose a password first.", "warning")
+        flash("It is your only way to log in. Choose a password first.", "warning")
     return redirect(url_for("auth.connections"))
 
 

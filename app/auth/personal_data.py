@@ -22,7 +22,7 @@ from app.security import audit
 @access.reauthentication_required
 def export() -> ResponseReturnValue:
     if not Form().validate_on_submit():
-        return render_template("auth/export.html", names=personal_data.in_words)
+        return render_template("auth/export.html", names=personal_data.descriptions())
     audit.record(current_user, AuditAction.EXPORTED)
     db.session.commit()
     user = db.session.get_one(User, current_user.id)  # current_user is not available while the response is sent

@@ -491,7 +491,7 @@ TOUR = [
     ("linked accounts, none", ADA, address("/auth/connections")),
     ("linked accounts", ADA, link_elsewhere),
     (
-        "linked accounts, the only way in",
+        "linked accounts, the only credential",
         STRANGER,
         after(log_in_elsewhere("Vera, whose", "Hello, vera"), address("/auth/connections")),
     ),
