@@ -1,8 +1,8 @@
 """Reserved usernames, which visitors could mistake for the site's own, and usernames that look like one.
 
-The list follows django-registration's (RFC 2142 mailboxes, addresses that certificate authorities trust, hosts, no-reply
-addresses) and adds words for staff. Usernames are ASCII, where UTS 39 lists four confusables (0 and O, 1 and l, I and l,
-rn and m); the pattern covers those, and digits that people read as characters of the alphabet.
+The list follows django-registration's (RFC 2142 mailboxes, addresses that certificate authorities trust, hosts,
+no-reply addresses) and adds words for staff. Usernames are ASCII, where UTS 39 lists four confusables (0 and O, 1 and
+l, I and l, rn and m); the pattern covers those, and digits that people read as characters of the alphabet.
 """
 
 import re

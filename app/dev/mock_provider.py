@@ -1,12 +1,12 @@
-# mypy: ignore-errors
-"""a mock OIDC provider: OpenID Connect as Google speaks it, by Authlib's own server side, with people of all kinds.
+"""A mock OpenID Connect provider for development: Authlib's authorization server, with users to choose from.
 
-What is signed and asked is real; only the person is chosen from a list. It keeps its codes in memory, for a developer.
+Requests and signatures are real. Its codes and its key live in the memory of the process.
 """
 
 import secrets
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -15,7 +15,8 @@ from authlib.oauth2.rfc6749 import ClientMixin
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oidc.core import AuthorizationCodeMixin, OpenIDCode, UserInfo
-from flask import abort, current_app, jsonify, render_template, request
+from flask import Flask, abort, current_app, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
 from joserfc.jwk import RSAKey
 
 from app.dev.mailbox import bp
@@ -24,20 +25,22 @@ from settings.providers import Provider
 
 NAME = "mock"
 SCOPE = "openid email profile"
+TYPED = "typed"  # the user whose address the developer enters
 
-# Whom one can be, and what the issuer says of them.
-PEOPLE = {
+Claims = dict[str, Any]
+
+USERS: dict[str, tuple[str, Claims]] = {
     "vera": ("Vera, whose address was verified", {"email": "vera@example.org", "email_verified": True}),
     "una": ("Una, whose address was not", {"email": "una@example.org", "email_verified": False}),
-    "mike": ("Mike, as Microsoft tells it: an address that anybody may have written", {"email": "mike@example.org"}),
+    "mike": ("Mike, a Microsoft user, whose address may be anybody's", {"email": "mike@example.org"}),
     "nora": ("Nora, who has no address", {}),
     "vera-moved": ("Vera again, with another address", {"email": "vera@example.net", "email_verified": True}),
 }
 
 
 @dataclass
-class Code(AuthorizationCodeMixin):
-    """What the application gets for a person who agreed, and shows once to learn who it was."""
+class Code(AuthorizationCodeMixin):  # type: ignore[misc]
+    """An authorization code and what the ID token for it will say."""
 
     code: str
     redirect_uri: str
@@ -45,101 +48,101 @@ class Code(AuthorizationCodeMixin):
     nonce: str
     code_challenge: str
     code_challenge_method: str
-    person: dict
+    claims: Claims
 
-    def get_redirect_uri(self):
+    def get_redirect_uri(self) -> str:
         return self.redirect_uri
 
-    def get_scope(self):
+    def get_scope(self) -> str:
         return self.scope
 
-    def get_nonce(self):
+    def get_nonce(self) -> str:
         return self.nonce
 
-    def get_auth_time(self):
+    def get_auth_time(self) -> None:
         return None
 
 
 @dataclass
-class Client(ClientMixin):
-    """The application, as its issuer knows it."""
+class Client(ClientMixin):  # type: ignore[misc]
+    """The application, as a client of the mock provider."""
 
     client_id: str = "flasky"
     secret: str = field(default_factory=secrets.token_urlsafe)
     redirect_uri: str = ""
 
-    def get_client_id(self):
+    def get_client_id(self) -> str:
         return self.client_id
 
-    def get_default_redirect_uri(self):
+    def get_default_redirect_uri(self) -> str:
         return self.redirect_uri
 
-    def get_allowed_scope(self, scope):
+    def get_allowed_scope(self, scope: str) -> str:
         return " ".join(word for word in scope.split() if word in SCOPE.split())
 
-    def check_redirect_uri(self, redirect_uri):
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
         return redirect_uri == self.redirect_uri
 
-    def check_client_secret(self, client_secret):
+    def check_client_secret(self, client_secret: str) -> bool:
         return secrets.compare_digest(self.secret, client_secret)
 
-    def check_endpoint_auth_method(self, method, endpoint):
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method == "client_secret_basic"
 
-    def check_response_type(self, response_type):
+    def check_response_type(self, response_type: str) -> bool:
         return response_type == "code"
 
-    def check_grant_type(self, grant_type):
+    def check_grant_type(self, grant_type: str) -> bool:
         return grant_type == "authorization_code"
 
 
-class Grant(AuthorizationCodeGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic"]
-    codes = {}  # of this process
+class Grant(AuthorizationCodeGrant):  # type: ignore[misc]
+    TOKEN_ENDPOINT_AUTH_METHODS: ClassVar = ["client_secret_basic"]
+    codes: ClassVar[dict[str, Code]] = {}
 
-    def save_authorization_code(self, code, asked):
-        sent = {name: asked.payload.data.get(name) for name in ("nonce", "code_challenge", "code_challenge_method")}
-        self.codes[code] = Code(code, asked.payload.redirect_uri, asked.payload.scope, person=asked.user, **sent)
+    def save_authorization_code(self, code: str, request: Any) -> None:
+        sent = {name: request.payload.data.get(name) for name in ("nonce", "code_challenge", "code_challenge_method")}
+        self.codes[code] = Code(code, request.payload.redirect_uri, request.payload.scope, claims=request.user, **sent)
 
-    def query_authorization_code(self, code, client):
+    def query_authorization_code(self, code: str, client: Client) -> Code | None:
         return self.codes.get(code)
 
-    def delete_authorization_code(self, authorization_code):
+    def delete_authorization_code(self, authorization_code: Code) -> None:
         del self.codes[authorization_code.code]
 
-    def authenticate_user(self, authorization_code):
-        return authorization_code.person
+    def authenticate_user(self, authorization_code: Code) -> Claims:
+        return authorization_code.claims
 
 
-class IdToken(OpenIDCode):
-    def __init__(self, issuer):
+class IdToken(OpenIDCode):  # type: ignore[misc]
+    def __init__(self, issuer: str) -> None:
         super().__init__(require_nonce=True)
         self.issuer = issuer
 
-    def resolve_client_private_key(self, client):
+    def resolve_client_private_key(self, client: Client) -> RSAKey:
         return key()
 
-    def get_encode_header(self, client):
+    def get_encode_header(self, client: Client) -> dict[str, Any]:
         return {"alg": self.get_client_algorithm(client), "kid": key().kid}
 
-    def get_client_claims(self, client):
+    def get_client_claims(self, client: Client) -> Claims:
         return {"iss": self.issuer}
 
-    def exists_nonce(self, nonce, asked):
+    def exists_nonce(self, nonce: str, request: Any) -> bool:
         return False
 
-    def generate_user_info(self, user, scope):
+    def generate_user_info(self, user: Claims, scope: str) -> UserInfo:
         return UserInfo(user)
 
 
 @cache
-def key():
-    """What logs in this process, made when first needed."""
+def key() -> RSAKey:
+    """Return the key that signs the ID tokens of this process, generated at first use."""
     return RSAKey.generate_key(2048, {"kid": secrets.token_hex(4), "use": "sig"})
 
 
-def register_mock_provider(app):
-    """Let people log in by it, where this machine's browser is the only one that can come here."""
+def register_mock_provider(app: Flask) -> None:
+    """Add the mock provider to OIDC_PROVIDERS if PUBLIC_URL is this machine: other machines can't reach /dev/."""
     public = app.config["PUBLIC_URL"]
     if urlsplit(public).hostname not in {"localhost", "127.0.0.1", "::1"}:
         return
@@ -152,7 +155,7 @@ def register_mock_provider(app):
 
 
 @bp.route("/mock-provider/.well-known/openid-configuration")
-def mock_provider_metadata():
+def mock_provider_metadata() -> ResponseReturnValue:
     issuer, _ = _mock_provider()
     return jsonify(
         issuer=issuer,
@@ -167,42 +170,44 @@ def mock_provider_metadata():
 
 
 @bp.route("/mock-provider/keys")
-def mock_provider_keys():
+def mock_provider_keys() -> ResponseReturnValue:
     return jsonify(keys=[key().as_dict(private=False)])
 
 
 @bp.route("/mock-provider/authorize", methods=["GET", "POST"])
-def mock_provider_authorize():
+def mock_provider_authorize() -> ResponseReturnValue:
     _, server = _mock_provider()
     try:
         grant = server.get_consent_grant()
     except OAuth2Error as error:
-        return server.handle_error_response(None, error)
-    except ValueError:  # the library can't put in words what was wrong
+        return cast(ResponseReturnValue, server.handle_error_response(None, error))
+    except ValueError:  # a malformed request, for which Authlib has no error
         abort(400)
     if request.method == "POST":
-        return server.create_authorization_response(grant=grant, grant_user=_chosen())
-    return render_template("dev/mock_provider.html", people=PEOPLE)
+        response = server.create_authorization_response(grant=grant, grant_user=_chosen_user())
+        return cast(ResponseReturnValue, response)
+    return render_template("dev/mock_provider.html", users=USERS)
 
 
 @bp.route("/mock-provider/token", methods=["POST"])
-@csrf.exempt  # asked by the application, not by a page
-def mock_provider_token():
+@csrf.exempt  # requested by the application, not by a page
+def mock_provider_token() -> ResponseReturnValue:
     _, server = _mock_provider()
-    return server.create_token_response()
+    return cast(ResponseReturnValue, server.create_token_response())
 
 
-def _mock_provider():
-    return current_app.extensions.get("mock_provider") or abort(404)
+def _mock_provider() -> tuple[str, AuthorizationServer]:
+    registered: tuple[str, AuthorizationServer] | None = current_app.extensions.get("mock_provider")
+    return registered or abort(404)
 
 
-def _chosen():
-    """What the issuer says of the person chosen; None if they refuse."""
-    person = request.form.get("person")
-    if person == "typed":
+def _chosen_user() -> Claims | None:
+    """Return the claims about the user that the developer chose; None to decline."""
+    name = request.form.get("user", "")
+    if name == TYPED:
         email = request.form.get("email", "")
         return {"sub": f"typed-{email}", "email": email, "email_verified": "verified" in request.form}
-    if person not in PEOPLE:
+    if name not in USERS:
         return None
-    label, claims = PEOPLE[person]
-    return {"sub": person.partition("-")[0], "name": label.partition(" ")[0].strip(","), **claims}
+    label, claims = USERS[name]
+    return {"sub": name.partition("-")[0], "name": label.partition(" ")[0].strip(","), **claims}

@@ -167,7 +167,7 @@ def plausible(number):
         "recovery_code": "A" * 24,
         "target": "/account",
         "credential": "{}",
-        "person": "vera",
+        "user": "vera",
     }
 
 
