@@ -275,7 +275,7 @@ ASKED = "/auth/sso/acme/address"
 
 def test_who_has_no_address_there_writes_one_and_confirms_it(client, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", {"remember_me": "y"}, email=None)
-    assert "told us who you are, but no address" in client.get(ASKED).text
+    assert "did not give us an email address" in client.get(ASKED).text
     wrong = client.post(ASKED, data={"email": "new@"})
     assert (wrong.status_code, 'value="new@"' in wrong.text) == (422, True)
     assert client.post(ASKED, data={"email": "new@example.com"}).location == "/auth/history"

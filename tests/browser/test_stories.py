@@ -270,7 +270,7 @@ def test_somebody_comes_with_an_account_elsewhere(person):
 def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, person):
     person.page.goto("/auth/sso/mock")
     person.press("Log in with Mock provider")
-    person.write(**{"Somebody else, such as a person with an account here": "ada@example.com"})
+    person.write(**{"Another user, such as one with an account here": "ada@example.com"})
     person.press("Log in with this address")
     person.sees("There is an account already")
     person.follow("Log in with a password")
@@ -290,7 +290,7 @@ def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, per
 def test_who_refuses_elsewhere_is_told_so(person):
     person.page.goto("/auth/sso/mock")
     person.press("Log in with Mock provider")
-    person.press("Refuse")
+    person.press("Decline")
     person.sees("You did not log in with Mock provider.")
 
 
