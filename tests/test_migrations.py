@@ -1,5 +1,7 @@
 """The migrations and the models say the same, up, down and up again."""
 
+from datetime import UTC, datetime
+
 import pytest
 from alembic.script import ScriptDirectory
 from flask_migrate import check, downgrade, upgrade
@@ -7,9 +9,10 @@ from sqlalchemy import MetaData, inspect, select, text
 from support.clients import on_sqlite
 from support.migrations import DIRECTORY, fill, values
 
+from app.accounts import credentials, two_factor
 from app.email.templates import Email
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, OutboxEmail, User
+from app.models import AuditAction, AuditEvent, OutboxEmail, Passkey, PasskeyRequirement, RemovedCredential, User
 
 BEFORE_THE_FIRST_RELEASE = {"7d1c2a9e4b60"}  # renames tables and columns
 
@@ -89,6 +92,35 @@ def test_the_code_of_before_runs_on_the_tables_of_after(app):
                 assert after[name][new]["nullable"] or after[name][new]["default"] is not None, (revision, name, new)
         before = after
         db.engine.dispose()
+
+
+def test_accounts_with_two_factor_by_a_passkey_require_one_after_the_upgrade(app, ada, bob):
+    """What the code of before had on stays on, and "This wasn't me" still restores what an attacker removed before."""
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def passkey(user, event_id):
+        keys = {"credential_id": f"{user.username}'s", "public_key": "x", "sign_count": 0}
+        return Passkey(user_id=user.id, name="x", event_id=event_id, created_at=since, **keys)
+
+    robbed = User(email="eve@example.com", username="eve", confirmed=True)
+    ada.two_factor_enabled_at = since
+    db.session.add(robbed)
+    db.session.flush()
+    db.session.add_all([passkey(ada, 3), passkey(bob, 4), removed := passkey(robbed, 5)])
+    db.session.flush()
+    db.session.add(RemovedCredential.keep(removed, event_id=7))
+    db.session.delete(removed)
+    db.session.commit()
+    downgrade(DIRECTORY, revision="7d1c2a9e4b60")
+    upgrade(DIRECTORY)
+    required = [(row.user_id, row.event_id) for row in db.session.scalars(select(PasskeyRequirement))]
+    assert required == [(ada.id, 3)], "bob's was not on"
+    assert two_factor.was_on(robbed, before=7)
+    assert not two_factor.was_on(robbed, before=5)
+    credentials.roll_back(robbed, since=7)
+    two_factor.follow_factors(robbed)
+    assert two_factor.is_on(robbed)
+    assert two_factor.passkey_state(robbed) == (True, True)
 
 
 def test_the_database_holds_what_the_models_promise(app):

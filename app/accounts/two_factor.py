@@ -62,8 +62,9 @@ def methods(user: User) -> list[str]:
 
 def passkey_state(user: User) -> PasskeyState:
     """Return whether an account has a passkey, and whether it requires one."""
-    has = (exists().where(model.user_id == user.id) for model in (Passkey, PasskeyRequirement))
-    return PasskeyState(*db.session.execute(select(*has)).one())
+    mine = exists().where(Passkey.user_id == user.id), exists().where(PasskeyRequirement.user_id == user.id)
+    has_passkey, is_required = db.session.execute(select(*mine)).one()
+    return PasskeyState(has_passkey, is_required)
 
 
 def passkey_requirement(user: User) -> PasskeyRequirement | None:
