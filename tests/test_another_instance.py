@@ -1,4 +1,4 @@
-"""Another instance with the same SECRET_KEY, such as a copy for staging: what it signs means nothing here."""
+"""Another instance with the same SECRET_KEY, such as a copy for staging: what it signs is not valid here."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Pages of an application built on this: public ones stay public, and tokens of its own log in."""
+"""Pages of an application built on this: who sees them, and authentication by its own tokens."""
 
 import pytest
 from flask import Blueprint, jsonify
@@ -53,7 +53,7 @@ def leaving(user):
 
 
 def without_two_factor(user):
-    """As the setting below demands it."""
+    """Leave two-factor off, which the settings below require."""
 
 
 HELD = {unconfirmed: "/auth/unconfirmed", leaving: "/auth/cancel-deletion", without_two_factor: "/auth/two-factor"}
@@ -83,12 +83,12 @@ def test_a_confirmed_user_returns_to_the_applications_page(client, bob, shop, ou
     assert client.get("/shop/").text == "a rose for bob"
 
 
-# Tokens (docs/token-authentication.md)
+# A request loader (docs/token-authentication.md)
 
 
 @pytest.fixture
 def tokens(app, ada, bob, monkeypatch):
-    """Tokens as Flask-Login documents them: whose they are is what the request says."""
+    """A request loader as Flask-Login documents it: a header names the user."""
     owners = {"of-ada": ada.id, "of-bob": bob.id}
 
     def load(request):

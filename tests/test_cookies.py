@@ -1,4 +1,4 @@
-"""Cookies belong to the instance: a browser sends those of a host to all of its ports, and to all paths below."""
+"""Cookies of several instances on one host: browsers send a host's cookies to all of its ports and paths."""
 
 import re
 from http.cookiejar import CookieJar
@@ -27,7 +27,7 @@ NEIGHBOURS = [
 
 
 class Answer:
-    """What http.cookiejar reads of an answer."""
+    """A response as http.cookiejar reads it."""
 
     def __init__(self, headers):
         self.headers = headers
@@ -40,7 +40,7 @@ class Answer:
 
 
 class Jar:
-    """A browser with one jar of cookies for all the applications that it visits: http.cookiejar's, as in RFC 6265."""
+    """A browser with one cookie jar (http.cookiejar, RFC 6265) for all applications that it visits."""
 
     def __init__(self):
         self.cookies = CookieJar()
@@ -67,7 +67,7 @@ class Jar:
 
 @pytest.fixture
 def instance(tmp_path):
-    """Make an instance at a public address, where Ada has an account."""
+    """Create an instance at a PUBLIC_URL, with an account for ada."""
     apps = []
 
     def make(public_url, name="testing", **settings):

@@ -1,4 +1,4 @@
-"""Error pages."""
+"""Error pages: status, contents, and no database query from 500 up."""
 
 import pytest
 from flask import abort
@@ -12,7 +12,7 @@ from app.extensions import db
 
 @pytest.fixture
 def app(app):
-    app.testing = False  # so that a bug becomes a page
+    app.testing = False  # so that an exception becomes a page
     app.add_url_rule("/abort/<int:code>", "abort", abort)
     app.add_url_rule("/bug", "bug", lambda: 1 / 0)
     return app
@@ -30,7 +30,7 @@ def test_every_error_is_a_page_of_this_site_with_its_status(client, ada, code):
 
 @pytest.mark.parametrize("address", ["/abort/503", "/bug"])
 def test_error_pages_from_500_up_make_no_query(client, ada, address):
-    """The one query is the gate's, before anything went wrong."""
+    """The one query loads the user before the request, when nothing has failed yet."""
     client.log_in(ada)
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
@@ -56,7 +56,7 @@ def test_an_error_page_discloses_nothing_about_the_exception(client):
     ],
 )
 def test_a_failed_commit_leaves_the_session_cookie_as_it_was(client, ada, address, form):
-    """The database is full, or away, when it is asked to commit."""
+    """The database is full or away at the commit."""
 
     def refuse(connection):
         raise OperationalError("COMMIT", {}, Exception("database or disk is full"))

@@ -1,4 +1,4 @@
-"""Forms of an application's own: every kind of field that WTForms has, as a page shows it and takes it."""
+"""Forms of an application built on this: every type of field of WTForms, rendered and submitted."""
 
 import io
 import re
@@ -106,7 +106,7 @@ TYPES = {
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: its controls, labels, and what would be sent."""
+    """A page as a browser parses it: its controls, their labels, and what it would submit."""
 
     def __init__(self, html):
         super().__init__()
@@ -145,7 +145,7 @@ class Page(HTMLParser):
         return [control for control in self.controls if control["name"] == name]
 
     def typed(self, name):
-        """What a browser would send: it drops the first line break of a text, and sends each as CR LF."""
+        """What a browser would submit: without the first line break of a textarea, and the others as CR LF."""
         sent = self.sent.get(name, [])
         if isinstance(sent, str):
             return sent.replace("\r\n", "\n").removeprefix("\n").replace("\n", "\r\n")
@@ -154,7 +154,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def show(app, client):
-    """Serve a form class on a page of its own; return what sends to it, and keeps the data that it takes."""
+    """Serve a form class on its own page; return a function that submits it and keeps the data."""
     app.jinja_loader = ChoiceLoader([app.jinja_loader, DictLoader({"own.html": PAGE, "whole.html": WHOLE})])
     app.jinja_env.loader = ChoiceLoader([app.jinja_env.loader, app.jinja_loader])
 
@@ -344,7 +344,7 @@ def test_a_form_can_have_a_prefix_and_another_base_class(app, base):
 
 
 def test_a_stale_form_keeps_its_line_breaks_and_choices(app, client, show):
-    """A form that can't be taken now is given back as it was typed."""
+    """The page that sends it again holds all fields."""
     show(AllForm)
     app.config["WTF_CSRF_ENABLED"] = True
     answer = client.post("/own", data=GOOD | {"csrf_token": "stale"})

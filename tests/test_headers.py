@@ -1,4 +1,4 @@
-"""What every answer says to browsers, on every address, to everybody."""
+"""Security, cache and static file headers, on every route and for every visitor."""
 
 import gzip
 import re
@@ -161,7 +161,7 @@ def test_without_a_hash_a_file_is_asked_for_each_time(client):
         assert answer.data == (ROOT / "app/static/app.css").read_bytes()
 
 
-# What a visitor typed is kept nowhere
+# Pages that show what was typed
 
 TYPED = dict.fromkeys(("login", "username", "code", "name", "factor_code", "recovery_code"), "zyxomma")
 TYPED |= {"email": "zyxomma@example.com", "password": "x", "remember_me": "y"}
@@ -179,8 +179,8 @@ def test_a_page_that_shows_what_was_typed_is_not_stored(app, client, csrf):
     for endpoint, address in posts:
         form = TYPED | {"password": "a lantern in the fog", "confirm_password": "a lantern in the fog"}
         for sent in (TYPED | {"email": "zyxomma"}, TYPED, form):
-            shown |= {endpoint} if kept_nowhere(client.post(address, data=sent)) else set()
-            shown |= {page for page, address in gets if kept_nowhere(client.get(address))}
+            shown |= {endpoint} if is_shown_and_not_stored(client.post(address, data=sent)) else set()
+            shown |= {page for page, address in gets if is_shown_and_not_stored(client.get(address))}
             client.post("/auth/logout")
     if csrf:
         assert shown >= {"auth.login", "auth.register", "auth.magic_link"}
@@ -194,8 +194,8 @@ def test_a_page_that_shows_what_was_typed_is_not_stored(app, client, csrf):
         }
 
 
-def kept_nowhere(page):
-    """Say whether a page shows what was typed, which it does only if it is kept nowhere."""
+def is_shown_and_not_stored(page):
+    """Return whether a page shows what was typed; check that such a page is not stored."""
     is_shown = page.mimetype == "text/html" and "zyxomma" in page.text
     assert page.headers.get("Cache-Control") == "no-store" or not is_shown, page.request.path
     page.close()
@@ -205,4 +205,4 @@ def kept_nowhere(page):
 def test_a_rate_limited_page_is_not_stored(client, clock):
     pages = [client.post("/auth/login", data={"login": "zyxomma", "password": "x"}) for _ in range(6)]
     assert [page.status_code for page in pages] == [422] * 5 + [429]
-    assert all(kept_nowhere(page) for page in pages)
+    assert all(is_shown_and_not_stored(page) for page in pages)

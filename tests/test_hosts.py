@@ -29,7 +29,7 @@ def test_another_host_is_refused_in_plain_text(client, host, path):
     assert "evil" not in answer.text
 
 
-ASKED = {  # a developer's server at http://localhost:5000: the setting that the page names
+ASKED = {  # a developer's server at http://localhost:5000: the advice on the page
     "localhost:8080": "write PORT=8080, and leave PUBLIC_URL out, into .env",
     "127.0.0.1:5000": "write PUBLIC_URL=http://127.0.0.1:5000 into .env",
     "garden.test": "write PUBLIC_URL=http://garden.test into .env",
@@ -39,7 +39,7 @@ ASKED = {  # a developer's server at http://localhost:5000: the setting that the
 
 @pytest.fixture
 def at_home(make_app, databases, tmp_path):
-    """The application as a developer runs it."""
+    """The application in the development configuration."""
     own = {"SECRET_KEY": "for these tests alone", "MAILBOX": str(tmp_path / "mailbox"), "MAIL_DELIVERY": "off"}
     with make_app("development", databases("sqlite"), own | {"PUBLIC_URL": "http://localhost:5000"}) as app:
         yield app
@@ -193,7 +193,7 @@ def test_a_form_waits_for_reauthentication_under_a_path_prefix(app, ada, clock):
 # Proxies
 
 CHAINED = HTTPS | {"TRUSTED_PROXIES": 2}
-SEEN = {  # X-Forwarded-For, how many proxies are trusted: the visitor's address
+SEEN = {  # X-Forwarded-For and TRUSTED_PROXIES: the client's address
     ("203.0.113.7", 1): "203.0.113.7",
     ("203.0.113.7:51234", 1): "203.0.113.7",
     ("[2001:DB8::7]:51234", 1): "2001:db8::7",
@@ -205,7 +205,7 @@ SEEN = {  # X-Forwarded-For, how many proxies are trusted: the visitor's address
     ("198.51.100.1, 203.0.113.7", 1): "203.0.113.7",
     ("198.51.100.1,203.0.113.7,10.0.0.5", 2): "203.0.113.7",
     ("198.51.100.1, 203.0.113.7, 10.0.0.5, 10.0.0.6", 3): "203.0.113.7",
-    ("203.0.113.7", 2): "127.0.0.1",  # one of the two did not append: nothing tells which
+    ("203.0.113.7", 2): "127.0.0.1",  # one of the two did not append, and nothing says which
     ("unknown", 1): "",
     ("203.0.113.7.example", 1): "",
     ("_hidden", 1): "",
@@ -214,7 +214,7 @@ SEEN = {  # X-Forwarded-For, how many proxies are trusted: the visitor's address
 
 @pytest.fixture
 def arrived():
-    """Ask for a page as a peer would, and return what the application sees of the visitor."""
+    """Send a request from a peer, and return what the application sees of the client."""
 
     def ask(peer, headers, count=1, networks=("127.0.0.0/8", "::1")):
         seen = {}
@@ -291,7 +291,7 @@ def test_a_client_that_bypasses_the_proxy_can_forge_nothing(client, ada):
     assert through.status_code == 200
 
 
-CHAINS = {  # what two proxies send of the scheme and the host: overwritten, appended or dropped on the way
+CHAINS = {  # scheme and host as two proxies send them: overwritten, appended or dropped on the way
     "overwritten by the nearest": {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "accounts.example"},
     "appended by both": {"X-Forwarded-Proto": "https, https", "X-Forwarded-Host": "x.example, accounts.example"},
     "the host is not forwarded": {"X-Forwarded-Proto": "https"},

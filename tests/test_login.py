@@ -1,4 +1,4 @@
-"""Logging in, staying in, logging out."""
+"""Login, the next page, session lifetimes, and logout."""
 
 from io import BytesIO
 from urllib.parse import unquote
@@ -81,7 +81,7 @@ def test_a_deactivated_user_is_told_only_after_the_right_password(client, ada):
     assert db.session.scalars(select(UserSession)).all() == []
 
 
-# Where people go
+# The next page
 
 
 def test_login_redirects_to_the_requested_page(client, ada):
@@ -212,7 +212,7 @@ def test_logging_out_twice_is_one_audit_event(app, ada):
 )
 @pytest.mark.parametrize("address", ["/", "/account", "/auth/login", "/nowhere"])
 def test_a_broken_session_cookie_is_ignored(app, cookie, address):
-    client = app.test_client(use_cookies=False)  # one that keeps cookies sends its own alone
+    client = app.test_client(use_cookies=False)  # a client with cookies would send its own
     answer = client.get(address, headers={"Cookie": cookie.encode().decode("latin-1")})
     assert answer.status_code in {200, 302, 404}
 
@@ -237,7 +237,7 @@ def test_login_accepts_only_form_data(client, ada, body, address):
 
 
 def test_a_login_that_is_too_long_is_refused(client, ada, monkeypatch):
-    monkeypatch.setattr("app.security.hashing.threads", None)  # whoever hashes falls
+    monkeypatch.setattr("app.security.hashing.threads", None)  # hashing would raise
     assert "too long" in client.post("/auth/login", data={"login": "a" * 255, "password": "x"}).text
     assert "too long" in client.post("/auth/login", data={"login": "ada", "password": "\u0315" * 1025}).text
 
@@ -365,7 +365,7 @@ def test_a_new_secret_key_logs_nobody_out_while_the_old_one_is_a_fallback(app, c
     assert client.get("/account").location.startswith("/auth/login")
 
 
-# Logging out
+# Logout
 
 
 def test_logout_by_get_shows_a_button_and_logs_nobody_out(client, ada):

@@ -1,4 +1,4 @@
-"""JSON, pages, and what htmx and other scripts are told."""
+"""Content negotiation: pages, JSON, XMLHttpRequest and htmx."""
 
 import pytest
 from support.clients import PASSWORD, on_sqlite

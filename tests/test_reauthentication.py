@@ -27,25 +27,30 @@ ASKING |= {"auth.remove_password", "auth.add_passkey", "auth.reauthenticate_to_a
 ASKING |= {"auth.two_factor", "auth.remove_authenticator", "auth.renew_codes", "auth.untrust_device"}
 ASKING |= {"auth.require_passkey", "auth.stop_requiring_passkey"}
 NOT_ASKING = {
-    **dict.fromkeys(["static", "asset", "main.healthz", "main.readyz"], "is nobody's"),
-    "main.arrived": "shows flask doctor what arrived, and nobody else",
+    **dict.fromkeys(["static", "asset", "main.healthz", "main.readyz"], "has no session"),
+    "main.arrived": "answers flask doctor only",
     **dict.fromkeys(["main.index", "main.account", "auth.history"], "shows, and changes nothing"),
-    **dict.fromkeys(["main.well_known_change_password"], "leads on, and changes nothing"),
+    **dict.fromkeys(["main.well_known_change_password"], "redirects, and changes nothing"),
     **dict.fromkeys(
-        ["auth.change_password", "auth.change_email"], "asks for it itself, and for the factor if there is one"
+        ["auth.change_password", "auth.change_email"],
+        "asks for the password itself, and for both factors if two-factor is on",
     ),
-    **dict.fromkeys(["auth.login", "auth.magic_link", "auth.magic_link_sent", "auth.use_magic_link"], "is a proof"),
-    **dict.fromkeys(["auth.two_factor_verify", "auth.verify_device"], "is a proof, too"),
-    "auth.passkey_request_options": "asks for a proof",
-    **dict.fromkeys(["auth.register"], "makes an account, and changes none"),
-    **dict.fromkeys(["auth.request_reset", "auth.email_sent"], "sends an email to the mailbox, and no more"),
-    **dict.fromkeys(["auth.reset_password", "auth.change_email_link", "auth.secure_account"], "needs an email's token"),
-    **dict.fromkeys(["auth.confirm", "auth.unconfirmed", "auth.send_again"], "is a first proof, by an email"),
+    **dict.fromkeys(["auth.login", "auth.magic_link", "auth.magic_link_sent", "auth.use_magic_link"], "authenticates"),
+    **dict.fromkeys(["auth.two_factor_verify", "auth.verify_device"], "authenticates"),
+    "auth.passkey_request_options": "starts an authentication",
+    **dict.fromkeys(["auth.register"], "creates an account, and changes none"),
+    **dict.fromkeys(["auth.request_reset", "auth.email_sent"], "only sends an email"),
+    **dict.fromkeys(
+        ["auth.reset_password", "auth.change_email_link", "auth.secure_account"], "needs a token from an email"
+    ),
+    **dict.fromkeys(
+        ["auth.confirm", "auth.unconfirmed", "auth.send_again"], "confirms the email address by a token or code"
+    ),
     **dict.fromkeys(["auth.logout", "auth.cancel_deletion"], "must be possible at any time, and takes nothing away"),
-    "auth.reauthenticate": "is the question",
-    "auth.sso_callback": "is a proof, or the end of a oauth_state that began with the question",
-    "auth.sso_address": "makes an account, and changes none",
-    "auth.link_sso": "needs what a provider said a moment ago, and asks then",
+    "auth.reauthenticate": "is the reauthentication",
+    "auth.sso_callback": "authenticates, or ends what began with a reauthentication",
+    "auth.sso_address": "creates an account, and changes none",
+    "auth.link_sso": "needs a login at the provider a moment ago, and asks then",
 }
 
 
@@ -60,7 +65,7 @@ def member(client, ada, clock):
 
 @pytest.fixture
 def without_password(client, ada, outbox, clock):
-    """The same, when she has no password."""
+    """The same for an account without a password."""
     ada.password_hash = None
     db.session.commit()
     client.post("/auth/magic-link", data={"email": "ada@example.com"})
@@ -84,7 +89,7 @@ def hidden(page):
     return {name: value for name, value in hidden_fields(page).items() if name != "csrf_token"}
 
 
-# What asks
+# Routes that ask
 
 
 @on_sqlite
@@ -311,7 +316,7 @@ def test_a_button_without_a_page_of_its_own_waits_and_is_sent_again(member, anot
     assert not is_logged_in(another_client)
 
 
-# Where it leads
+# Redirects
 
 
 def test_reauthentication_redirects_to_no_other_site_and_changes_nothing(app, member, another_client, ada, clock):

@@ -1,6 +1,6 @@
-"""Whatever anybody sends, wherever: an error beside a field or on a page, never a 5xx, and nothing leads outside.
+"""Strange input everywhere: each gets an error on a field or a page, never a 5xx, and no redirect to another site.
 
-Every address of the application is walked, by every kind of visitor (walk.py), with all of corpora.py.
+The walk requests every route as every kind of visitor (support/walk.py), with all of support/corpora.py.
 """
 
 import base64
@@ -49,7 +49,7 @@ ANYTHING = [*STRANGE, *OUTSIDE, *NO_ADDRESSES, *NO_USERNAMES]
 
 
 def by(visitor, *others, marks=()):
-    """Walk by this visitor on both databases, and by the others on one."""
+    """Run the walk as the first visitor on both databases, and as the others on SQLite."""
     on_postgresql = [
         pytest.param("postgresql", visitor, marks=pytest.mark.extended, id=f"postgresql-{visitor.__name__}")
     ]
@@ -60,13 +60,13 @@ def by(visitor, *others, marks=()):
 
 @pytest.fixture
 def proxies():
-    """How many are believed. Parametrize it."""
+    """TRUSTED_PROXIES. Parametrize it."""
     return 0
 
 
 @pytest.fixture
 def settings(tmp_path, proxies):
-    """Nothing stops the walk, which looks into the mailbox of development, too."""
+    """No rate limits, and the development mailbox, whose pages the walk requests too."""
     mailbox = str(tmp_path / "mailbox")
     return {
         "RATELIMIT_ENABLED": False,
@@ -105,7 +105,7 @@ def test_every_field_of_every_form(walk):
 
 @by(stranger, unconfirmed, member)
 def test_every_stale_form(app, walk):
-    """Its token is missing, or as strange as all the rest."""
+    """The CSRF token is missing or as strange as the other fields."""
     for rule in walk.rules("POST"):
         names, address = walk.names(rule), walk.address(rule)
         app.config["WTF_CSRF_ENABLED"] = True
@@ -206,7 +206,7 @@ def test_every_body_that_is_not_a_form(app, walk):
 
 @by(stranger, member)
 def test_a_body_that_is_too_large_is_refused_by_every_form(app, walk):
-    app.config["WTF_CSRF_ENABLED"] = True  # it looks at all of them
+    app.config["WTF_CSRF_ENABLED"] = True  # the check reads every form
     large = "email=" + "x" * 65_536
     for rule in walk.rules("POST"):
         if rule.endpoint != "dev.mock_provider_token":
@@ -271,7 +271,7 @@ VALUES = [
 @pytest.mark.parametrize("proxies", [0, 1])
 @by(member, stranger)
 def test_every_header(walk):
-    """Each address gets many at once, and over all of them each header has each value."""
+    """Each route gets many at once; over all routes, each header has each value."""
     shift = count()
     for rule in walk.app.url_map.iter_rules():
         for _ in range(2):

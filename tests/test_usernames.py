@@ -1,4 +1,4 @@
-"""Another username."""
+"""Usernames: changing one, and reserved ones."""
 
 import contextvars
 import html
@@ -20,7 +20,7 @@ def rename(client, username, **request):
 
 
 def changes():
-    """What history says of names."""
+    """The username changes in the security history."""
     lines = select(AuditEvent).where(AuditEvent.action == AuditAction.USERNAME_CHANGED).order_by(AuditEvent.id)
     return [(line.user_id, line.detail) for line in db.session.scalars(lines)]
 
@@ -84,7 +84,7 @@ def test_an_invalid_username_has_its_error_and_changes_nothing(client, ada, bob,
 
 
 def test_of_two_users_racing_for_a_username_one_gets_an_error(client, another_client, ada, bob, monkeypatch):
-    """The second has been told that the name is free, and finds it taken only when it writes."""
+    """The second user's form was valid, and the name is taken when it writes."""
     bob.confirmed = True
     db.session.commit()
     client.log_in(ada)

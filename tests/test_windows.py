@@ -1,4 +1,4 @@
-"""What would fail on Windows, by imitation: its strftime() knows no `%-d`, and its select module no poll()."""
+"""Portability to Windows, simulated: its strftime() lacks `%-d`, and its select module lacks poll()."""
 
 import re
 import select
@@ -11,7 +11,7 @@ from support.clients import ROOT, on_sqlite
 from app import clock, database
 from app.models import User
 
-WRITTEN_BY_GLIBC_ALONE = re.compile(r"%[-_#^0][A-Za-z]|%[eklPRTDhnrtGgVuCs]")
+GLIBC_ONLY = re.compile(r"%[-_#^0][A-Za-z]|%[eklPRTDhnrtGgVuCs]")
 FORMATS = re.compile(r"""strftime\(["'](.*?)["']\)|\{[^{}"']*?:([^{}"']*%[^{}"']*)\}""")
 
 
@@ -25,17 +25,17 @@ def formats():
 def test_no_time_format_depends_on_the_platform():
     found = list(formats())
     assert len(found) > 5
-    assert [(file, form) for file, form in found if WRITTEN_BY_GLIBC_ALONE.search(form)] == []
+    assert [(file, form) for file, form in found if GLIBC_ONLY.search(form)] == []
 
 
 @pytest.mark.parametrize("form", ["%-d %B %Y", "%#d", "%e", "%_d", "%R", "%-H:%M", "%k:%M", "%s"])
 def test_platform_dependent_time_formats_are_found(form):
-    assert WRITTEN_BY_GLIBC_ALONE.search(form)
+    assert GLIBC_ONLY.search(form)
 
 
 @pytest.mark.parametrize("form", ["%d %B %Y", "%Y-%m-%d %H:%M:%S", "%H:%M UTC", "%A, %j", "%I %p"])
 def test_portable_time_formats_are_allowed(form):
-    assert not WRITTEN_BY_GLIBC_ALONE.search(form)
+    assert not GLIBC_ONLY.search(form)
 
 
 @pytest.mark.parametrize(
