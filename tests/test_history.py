@@ -15,15 +15,26 @@ from support.passwords import NEW
 from app import clock as clocks
 from app.accounts import account_deletion, administration, usernames
 from app.extensions import db
-from app.models import Action, Actor, AuditAction, AuditEvent, UserSession
+from app.models import Action, Actor, AuditAction, AuditEvent, LogoutReason, UserSession
 from app.security import audit
 
 PAGE = "/auth/history"
+KINDS = ("AuditAction", "LogoutReason")
 
 
 def test_every_audit_action_is_recorded_somewhere():
     sources = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py") if path.name != "audit_action.py")
     assert [action for action in AuditAction if f"AuditAction.{action.name}" not in sources] == []
+
+
+def test_actions_declare_the_logout_reason_with_which_their_service_revokes_sessions():
+    declared = {(action.name, action.facts.logout_reason.name) for action in AuditAction if action.facts.logout_reason}
+    used = set()
+    for path in (ROOT / "app/accounts").glob("*.py"):
+        actions, reasons = (set(re.findall(rf"{kind}\.([A-Z_]+)", path.read_text())) for kind in KINDS)
+        used |= {(action, reason) for action in actions for reason in reasons}
+    assert declared <= used
+    assert {reason for _, reason in declared} == {reason.name for reason in LogoutReason} - {"EXPIRED", "TOO_MANY"}
 
 
 def test_history_shows_the_stored_action_if_no_enum_declares_it_any_longer(client, ada):
