@@ -1,4 +1,4 @@
-"""Cleanup: what is out of date goes, not a moment sooner, in small batches, by one process, beside the emails."""
+"""Cleanup jobs: what they delete and when, their batches and leases, errors, and email delivery beside them."""
 
 import contextvars
 import threading
@@ -60,7 +60,7 @@ def no_pause(monkeypatch):
 
 @pytest.fixture
 def own_job():
-    """Register jobs as an application would; they are gone after the test."""
+    """Return a function that registers a job for this test, as an application would."""
     names = []
 
     def register(name, job):
@@ -73,11 +73,11 @@ def own_job():
         cleanup.registered.pop(name, None)
 
 
-# What goes, and when
+# What is deleted, and when
 
 
-def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
-    """Both sides of each limit: one row that is as old as that, and one a moment younger."""
+def test_cleanup_deletes_rows_at_their_age_and_not_before(ada, clock):
+    """Of two rows of each kind, the one that is a microsecond younger stays."""
     made = {}
     for name, (_, days, make) in LIMITS.items():
         made[name] = [make(ada, clock.time - timedelta(days=days) + younger) for younger in (MOMENT, timedelta(0))]
@@ -98,11 +98,11 @@ def test_each_kind_goes_when_its_time_is_over_and_not_before(ada, clock):
     assert sum(run_all().values()) == 0
 
 
-def test_an_email_that_waits_never_goes(ada, outbox, clock):
+def test_cleanup_keeps_waiting_emails(ada, outbox, clock):
     for _ in range(2):
         enqueue(Email.RESET, ada)
     db.session.flush()
-    db.session.get(OutboxEmail, 1).done_at = clock.time  # given up once, and retried by an administrator
+    db.session.get(OutboxEmail, 1).done_at = clock.time  # as if it had failed and an administrator had retried it
     db.session.commit()
     clock.move(days=400)
     assert run("sent_emails") == 0
@@ -111,9 +111,7 @@ def test_an_email_that_waits_never_goes(ada, outbox, clock):
     assert run("sent_emails") == 2
 
 
-def test_an_account_that_was_never_confirmed_goes_after_a_week_with_all_its_rows_and_no_email(
-    client, ada, outbox, clock
-):
+def test_unconfirmed_account_is_deleted_after_a_week_without_an_email(client, ada, outbox, clock):
     before = rows()
     client.post("/auth/register", data=FORM)
     client.post("/auth/login", data={"login": "eve", "password": "wrong"})
@@ -123,7 +121,7 @@ def test_an_account_that_was_never_confirmed_goes_after_a_week_with_all_its_rows
     assert User.find("eve")
     clock.time += MOMENT
     assert run("unconfirmed_accounts") == 1
-    assert len(outbox()) == 1, "theirs, of a week ago"
+    assert len(outbox()) == 1, "the confirmation email of a week ago"
     after = rows()
     assert [line.action for line in after.pop("audit_events")] == ["account_deleted"]
     del before["audit_events"], before["jobs"], after["jobs"]
@@ -133,7 +131,7 @@ def test_an_account_that_was_never_confirmed_goes_after_a_week_with_all_its_rows
 
 
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-def test_accounts_that_nobody_can_have_go_too_and_their_names_are_free(client, another_client, ada, outbox, clock):
+def test_concealed_accounts_are_deleted_and_free_their_usernames(client, another_client, ada, outbox, clock):
     client.post("/auth/register", data=FORM | {"email": "ada@example.com"})
     assert User.find("eve").email.endswith("@invalid")
     clock.move(days=7)
@@ -149,14 +147,14 @@ def test_accounts_that_nobody_can_have_go_too_and_their_names_are_free(client, a
 
 @pytest.fixture
 def statements(app):
-    """What the database is asked, with the values, and each commit."""
+    """The statements that the database executes, with their values, and the commits."""
     asked = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
     event.listen(db.engine, "commit", lambda _: asked.append(("COMMIT", None)))
     return asked
 
 
-def test_many_rows_go_in_batches_that_all_cost_the_same(ada, clock, monkeypatch, statements):
+def test_cleanup_deletes_in_batches_of_equal_cost(ada, clock, monkeypatch, statements):
     monkeypatch.setattr(cleanup, "BATCH", 3)
     db.session.add_all(
         [AuditEvent(user_id=ada.id, action=AuditAction.LOGGED_IN, at=clock.time - YEAR) for _ in range(8)]
@@ -171,10 +169,10 @@ def test_many_rows_go_in_batches_that_all_cost_the_same(ada, clock, monkeypatch,
     assert sizes == [3, 3, 2]
 
 
-def test_a_batch_starts_where_the_last_one_ended(ada, clock, monkeypatch, statements):
-    """On PostgreSQL, what was deleted still stands in the index; time per batch would grow with all before it."""
+def test_cleanup_batch_starts_where_the_previous_one_ended(ada, clock, monkeypatch, statements):
+    """PostgreSQL keeps deleted rows in the index until a vacuum: starting over, each batch would take longer."""
     monkeypatch.setattr(cleanup, "BATCH", 2)
-    ages = [YEAR + timedelta(days=days) for days in (5, 4, 3, 3, 3, 2, 1)]  # with more of one age than a batch takes
+    ages = [YEAR + timedelta(days=days) for days in (5, 4, 3, 3, 3, 2, 1)]  # more of one age than fit into a batch
     db.session.add_all([AuditEvent(user_id=ada.id, action=AuditAction.LOGGED_IN, at=clock.time - age) for age in ages])
     db.session.commit()
     statements.clear()
@@ -183,7 +181,7 @@ def test_a_batch_starts_where_the_last_one_ended(ada, clock, monkeypatch, statem
     assert [statement.count("audit_events.at >= ") for statement in selects] == [0, 1, 1, 1, 1]
 
 
-def test_accounts_go_in_batches_though_many_are_due_at_one_moment(app, clock, monkeypatch):
+def test_accounts_due_at_the_same_time_are_deleted_in_batches(app, clock, monkeypatch):
     monkeypatch.setattr(cleanup, "BATCH", 2)
     for number in range(7):
         made = {"username": f"person{number}", "email": f"person{number}@example.com", "created_at": clock.time}
@@ -192,8 +190,8 @@ def test_accounts_go_in_batches_though_many_are_due_at_one_moment(app, clock, mo
     assert (run("deleted_accounts"), count(User)) == (7, 0)
 
 
-def test_no_job_reads_a_whole_table(app, ada, phone, clock, monkeypatch, statements):
-    """Each statement of each job, explained: PostgreSQL may read a whole table only if it has no index that serves."""
+def test_no_cleanup_job_scans_a_whole_table(app, ada, phone, clock, monkeypatch, statements):
+    """Explain each statement of each job. On PostgreSQL, sequential scans are disabled unless no index can be used."""
     app.config["SECRET_KEY_FALLBACKS"] = ("an earlier key, which is long enough",)
     monkeypatch.setattr(cleanup, "BATCH", 1)
     db.session.add_all([make(ada, clock.time - YEAR) for _ in range(2) for _, _, make in LIMITS.values()])
@@ -211,8 +209,8 @@ def test_no_job_reads_a_whole_table(app, ada, phone, clock, monkeypatch, stateme
     assert {statement: found for statement in asked if (found := whole_tables(statement, asked[statement]))} == {}
 
 
-def test_an_account_is_deleted_without_a_look_at_what_millions_of_strangers_asked_for(leaving, statements):
-    """The rows that went to its address when that had no account have no user: most rows of a table may be such."""
+def test_account_deletion_scans_no_rows_without_a_user(leaving, statements):
+    """Most rows of these tables may have no user: they were requested for addresses without an account."""
     leaving("ada")
     statements.clear()
     assert run("deleted_accounts") == 1
@@ -233,7 +231,7 @@ TABLES = {model.__tablename__ for model, _, _ in LIMITS.values()} | {"users"}
 
 
 def whole_tables(statement, values):
-    """The steps of a statement's plan that read a whole table that grows."""
+    """Return the steps of a query plan that scan a whole table, except `jobs`, which does not grow."""
     with db.engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
@@ -250,7 +248,7 @@ def seq_scans(step):
     )
 
 
-# By one process, once a day, and done after the work
+# One process at a time, once a day
 
 
 def at_once(app, function, times=6):
@@ -267,7 +265,7 @@ def test_one_of_many_processes_runs_a_job(app, clock):
     assert Job.claim("devices"), "each job has its own lease"
 
 
-def test_a_job_runs_once_a_day(ada, clock, caplog):
+def test_job_runs_once_a_day(ada, clock, caplog):
     caplog.set_level("INFO", "app.accounts.jobs")
     for hour in range(25):
         db.session.add(session(ada, clock.time - YEAR))
@@ -279,7 +277,7 @@ def test_a_job_runs_once_a_day(ada, clock, caplog):
     assert said == ["Cleanup: expired_sessions: 1", "Cleanup: expired_sessions: 24"]
 
 
-def test_a_job_is_done_after_its_work_not_before(app, clock, own_job):
+def test_job_is_finished_only_after_its_work(app, clock, own_job):
     seen = []
 
     def work():
@@ -292,10 +290,10 @@ def test_a_job_is_done_after_its_work_not_before(app, clock, own_job):
     assert (seen, job("work").finished_at) == ([None, None], clock.time)
 
 
-def test_a_killed_process_loses_its_lease_in_minutes_and_another_goes_on(app, ada, clock):
+def test_job_of_a_killed_process_is_taken_over_when_its_lease_expires(app, ada, clock):
     db.session.add(session(ada, clock.time - YEAR))
     db.session.commit()
-    Job.claim("expired_sessions")  # and is killed
+    Job.claim("expired_sessions")  # by a process that is then killed
     clock.time += LEASE - MOMENT
     assert cleanup.run("expired_sessions") is None
     clock.time += MOMENT
@@ -303,7 +301,7 @@ def test_a_killed_process_loses_its_lease_in_minutes_and_another_goes_on(app, ad
     assert job("expired_sessions").finished_at == clock.time
 
 
-def test_a_process_that_slept_longer_than_its_lease_changes_nothing_any_more(app, ada, clock, own_job):
+def test_job_that_lost_its_lease_commits_nothing(app, ada, clock, own_job):
     def slow():
         db.session.add(session(ada, clock.time))
         yield 1
@@ -318,7 +316,7 @@ def test_a_process_that_slept_longer_than_its_lease_changes_nothing_any_more(app
     assert (job("slow").finished_at, job("slow").failed_at, job("slow").run) == (None, None, 2)
 
 
-def test_a_lease_lasts_as_long_as_batches_follow(app, clock, own_job):
+def test_job_renews_its_lease_with_each_batch(app, clock, own_job):
     def long():
         for _ in range(5):
             clock.time += LEASE - MOMENT
@@ -329,7 +327,7 @@ def test_a_lease_lasts_as_long_as_batches_follow(app, clock, own_job):
     assert cleanup.run("long").count == 5
 
 
-def test_after_a_clock_was_put_back_jobs_run_and_leases_end(app, clock):
+def test_jobs_run_after_the_clock_was_put_back(app, clock):
     cleanup.run("devices")
     Job.claim("sent_emails")
     clock.move(days=-30)
@@ -342,7 +340,7 @@ def test_after_a_clock_was_put_back_jobs_run_and_leases_end(app, clock):
 # Errors
 
 
-def test_a_job_that_fails_holds_up_no_other_and_is_tried_again_soon(app, ada, clock, monkeypatch, caplog):
+def test_failed_job_blocks_no_other_and_is_retried(app, ada, clock, monkeypatch, caplog):
     db.session.add_all([session(ada, clock.time - YEAR), email(ada, clock.time - YEAR)])
     db.session.commit()
     works = cleanup.registered["expired_sessions"]
@@ -363,7 +361,7 @@ def test_a_job_that_fails_holds_up_no_other_and_is_tried_again_soon(app, ada, cl
     assert (mended.finished_at, mended.failed_at, mended.error) == (clock.time, None, "")
 
 
-def test_what_a_job_did_before_it_failed_stays_done(app, ada, clock, own_job):
+def test_failed_job_keeps_its_committed_batches(app, ada, clock, own_job):
     def half():
         db.session.add(session(ada, clock.time))
         yield 1
@@ -377,7 +375,7 @@ def test_what_a_job_did_before_it_failed_stays_done(app, ada, clock, own_job):
 
 @pytest.fixture
 def leaving(app, clock):
-    """Make people whose 14 days are over."""
+    """Return a function that makes users whose deletion is due."""
 
     def make(*names):
         people = [
@@ -391,7 +389,7 @@ def leaving(app, clock):
     return make
 
 
-def test_an_account_that_can_not_be_deleted_is_named_and_tried_again_the_next_day(leaving, clock, monkeypatch, caplog):
+def test_account_that_cannot_be_deleted_is_reported_and_retried_the_next_day(leaving, clock, monkeypatch, caplog):
     stuck = leaving("ada", "bob", "eve")[1].id
     erase = personal_data.erase
     monkeypatch.setattr(personal_data, "erase", lambda user: 1 / 0 if user.id == stuck else erase(user))
@@ -413,9 +411,9 @@ def test_an_account_that_can_not_be_deleted_is_named_and_tried_again_the_next_da
 
 @pytest.fixture
 def plants(app):
-    """A table of the application's own that was not registered: its rows keep their owner from being deleted.
+    """A table of an application that is not registered with personal_data: its rows prevent their owner's deletion.
 
-    Its key is looked at when a transaction is committed.
+    Its foreign key is checked at the commit.
     """
     key = "owner_id INTEGER REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED"
     db.session.execute(text(f"CREATE TABLE plants ({key})"))
@@ -426,7 +424,7 @@ def plants(app):
     db.session.commit()
 
 
-def test_an_error_of_the_commit_is_of_that_account_alone(leaving, plants):
+def test_commit_error_affects_only_its_account(leaving, plants):
     ada, bob, _ = leaving("ada", "bob", "eve")
     for person in (ada, bob):
         plants(person)
@@ -439,7 +437,7 @@ def test_an_error_of_the_commit_is_of_that_account_alone(leaving, plants):
     assert f"Account {stuck} can't be deleted: " in outcome.error
 
 
-def test_an_error_names_few_of_many_accounts(leaving, monkeypatch):
+def test_error_names_ten_accounts_at_most(leaving, monkeypatch):
     leaving(*(f"person{number}" for number in range(13)))
     monkeypatch.setattr(personal_data, "erase", lambda user: 1 / 0)
     error = cleanup.run("deleted_accounts").error
@@ -447,7 +445,7 @@ def test_an_error_names_few_of_many_accounts(leaving, monkeypatch):
     assert error.endswith("; and 3 more")
 
 
-def test_an_account_that_is_kept_meanwhile_stays(leaving, monkeypatch):
+def test_deletion_that_is_cancelled_meanwhile_is_not_carried_out(leaving, monkeypatch):
     leaving("ada")
     purge = account_deletion.purge
 
@@ -462,7 +460,7 @@ def test_an_account_that_is_kept_meanwhile_stays(leaving, monkeypatch):
 
 
 @on_sqlite
-def test_a_database_that_another_process_has_locked_fails_a_job_for_now(make_app, database, clock):
+def test_job_is_retried_when_another_process_has_locked_the_database(make_app, database, clock):
     options = {"connect_args": {"isolation_level": "IMMEDIATE", "timeout": 0.05}}
     with make_app("testing", database, {"SQLALCHEMY_ENGINE_OPTIONS": options}):
         user = User(username="ada", email="ada@example.com", confirmed=True, deletion_due_at=clock.time)
@@ -474,7 +472,7 @@ def test_a_database_that_another_process_has_locked_fails_a_job_for_now(make_app
         locked.exec_driver_sql("BEGIN IMMEDIATE")
         with pytest.raises(Exception, match="database is locked"):
             cleanup.run_due(threading.Event())
-        db.session.rollback()  # as at the end of the thread's app context
+        db.session.rollback()  # as the thread does at the end of its app context
         locked.rollback()
         locked.close()
         cleanup.run_due(threading.Event())
@@ -484,7 +482,7 @@ def test_a_database_that_another_process_has_locked_fails_a_job_for_now(make_app
 # Stopping
 
 
-def test_a_job_that_is_stopped_ends_after_the_batch_in_hand_and_goes_on_later(app, ada, clock, monkeypatch):
+def test_stopped_job_finishes_its_batch_and_continues_later(app, ada, clock, monkeypatch):
     monkeypatch.setattr(cleanup, "BATCH", 2)
     db.session.add_all([session(ada, clock.time - YEAR) for _ in range(5)])
     db.session.commit()
@@ -504,7 +502,7 @@ def test_a_job_that_is_stopped_ends_after_the_batch_in_hand_and_goes_on_later(ap
     assert count(UserSession) == 0
 
 
-def test_a_command_that_is_interrupted_gives_its_lease_back(app, clock, own_job):
+def test_interrupted_job_releases_its_lease(app, clock, own_job):
     def interrupted():
         yield 1
         raise KeyboardInterrupt
@@ -516,7 +514,7 @@ def test_a_command_that_is_interrupted_gives_its_lease_back(app, clock, own_job)
     assert Job.claim("interrupted")
 
 
-def test_a_pause_between_batches_does_not_hold_up_the_end(app, clock, monkeypatch, own_job):
+def test_pause_between_batches_does_not_delay_shutdown(app, clock, monkeypatch, own_job):
     monkeypatch.setattr(jobs, "PAUSE", 3600)
     stopped = threading.Event()
 
@@ -529,12 +527,12 @@ def test_a_pause_between_batches_does_not_hold_up_the_end(app, clock, monkeypatc
     assert cleanup.run("endless", stopped).count == 1
 
 
-# Beside the emails
+# Email delivery
 
 
 @pytest.fixture
 def thread(app, monkeypatch):
-    """Start the threads with this cleanup, or with the application's own. They look again at once."""
+    """Return a function that starts the delivery threads, with this cleanup or the application's own."""
     monkeypatch.setattr(worker, "PAUSE", 0.01)
     monkeypatch.setattr(worker, "LOOK_EVERY", 0.01)
     started = []
@@ -549,7 +547,7 @@ def thread(app, monkeypatch):
         each.stop(wait=5)
 
 
-def test_a_serving_process_cleans_up(thread, ada, clock):
+def test_serving_process_runs_cleanup(thread, ada, clock):
     db.session.add(session(ada, clock.time - YEAR))
     ada.deletion_due_at = clock.time
     db.session.commit()
@@ -557,7 +555,7 @@ def test_a_serving_process_cleans_up(thread, ada, clock):
     until(lambda: db.session.rollback() or count(User) + count(UserSession) + count(OutboxEmail) == 0)
 
 
-def test_emails_go_while_cleanup_takes_its_time(thread, ada, outbox):
+def test_emails_are_sent_while_cleanup_runs(thread, ada, outbox):
     is_over, began = threading.Event(), threading.Event()
 
     def clean_up(stopped):
@@ -573,7 +571,7 @@ def test_emails_go_while_cleanup_takes_its_time(thread, ada, outbox):
     is_over.set()
 
 
-def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, outbox):
+def test_failed_cleanup_is_retried_and_emails_are_sent(thread, ada, outbox):
     asked = []
 
     def fail(stopped):
@@ -587,7 +585,7 @@ def test_cleanup_is_tried_again_when_it_fails_and_emails_go_on(thread, ada, outb
     until(lambda: len(outbox) == 1)
 
 
-def test_a_process_that_ends_does_not_wait_for_a_long_batch(thread, monkeypatch):
+def test_shutdown_does_not_wait_for_a_long_batch(thread, monkeypatch):
     monkeypatch.setattr(worker, "PATIENCE", 0.05)
     is_over, began = threading.Event(), threading.Event()
 
@@ -599,15 +597,15 @@ def test_a_process_that_ends_does_not_wait_for_a_long_batch(thread, monkeypatch)
     assert began.wait(10)
     running.stop(wait=10)
     assert not running._thread.is_alive()
-    assert running._cleanup_thread.is_alive(), "it is a daemon: the process ends without it"
+    assert running._cleanup_thread.is_alive(), "a daemon thread: the process ends without it"
     is_over.set()
 
 
 @pytest.mark.parametrize(
     ("settings", "waits"), [({"MAIL_DELIVERY": "thread"}, True), ({"MAIL_DELIVERY": "off"}, False)]
 )
-def test_deletion_emails_never_pile_up_before_an_email_that_a_user_waits_for(leaving, outbox, waits):
-    """Ten accounts go; then the job waits until their emails have gone, ten seconds at most."""
+def test_deletion_emails_do_not_delay_other_emails(leaving, outbox, waits):
+    """The job deletes ten accounts, then waits until their emails are sent, ten seconds at most."""
     leaving(*(f"person{number}" for number in range(25)))
     batches, seen = cleanup.registered["deleted_accounts"](), []
     for handled in batches:
@@ -621,7 +619,7 @@ def test_deletion_emails_never_pile_up_before_an_email_that_a_user_waits_for(lea
     assert len(outbox()) == 25
 
 
-def test_no_request_cleans_up(app, client, another_client, ada, bob, clock):
+def test_requests_run_no_cleanup(app, client, another_client, ada, bob, clock):
     db.session.add_all([make(ada, clock.time - YEAR) for _, _, make in LIMITS.values()])
     bob.created_at = ada.deletion_due_at = clock.time - YEAR
     db.session.commit()
@@ -633,7 +631,7 @@ def test_no_request_cleans_up(app, client, another_client, ada, bob, clock):
     assert (count(User), count(Job), count(EmailChallenge)) == (2, 0, 2)
 
 
-# Jobs of an application's own
+# Jobs of an application
 
 
 @pytest.mark.parametrize(
@@ -641,7 +639,7 @@ def test_no_request_cleans_up(app, client, another_client, ada, bob, clock):
     [(lambda: iter([2, None, 3]), 5), (lambda: 4, 4), (lambda: None, 0), (lambda: iter(()), 0)],
     ids=["a generator", "a number", "nothing", "an empty generator"],
 )
-def test_a_job_of_ones_own_yields_or_returns_how_much_it_did(app, own_job, clock, monkeypatch, work, handled):
+def test_registered_job_yields_or_returns_its_count(app, own_job, clock, monkeypatch, work, handled):
     monkeypatch.setattr(jobs, "LONG_PAUSE", 0)
     own_job("own", work)
     cleanup.run_due(threading.Event())
@@ -649,7 +647,7 @@ def test_a_job_of_ones_own_yields_or_returns_how_much_it_did(app, own_job, clock
     assert run("own") == handled
 
 
-def test_what_a_job_does_after_its_last_batch_is_kept(ada, clock, own_job):
+def test_work_after_the_last_batch_of_a_job_is_committed(ada, clock, own_job):
     def work():
         yield 1
         db.session.add(session(ada, clock.time))
@@ -659,18 +657,18 @@ def test_what_a_job_does_after_its_last_batch_is_kept(ada, clock, own_job):
     assert count(UserSession) == 1
 
 
-def test_two_jobs_can_not_have_one_name(own_job):
+def test_two_jobs_cannot_have_the_same_name(own_job):
     own_job("mine", lambda: 1)
     with pytest.raises(ValueError, match="There is a cleanup job mine already"):
         own_job("mine", lambda: 2)
 
 
-def test_the_command_runs_all_and_says_what_failed(app, ada, clock, own_job):
+def test_cleanup_command_runs_all_jobs_and_reports_failures(app, ada, clock, own_job):
     own_job("broken", lambda: 1 / 0)
     db.session.add(session(ada, clock.time - YEAR))
     db.session.commit()
     Job.claim("devices")
-    for _ in range(2):  # due or not
+    for _ in range(2):  # the second time, no job is due
         result = app.test_cli_runner().invoke(args=["users", "cleanup"])
         assert result.exit_code == 1
         assert "broken: ZeroDivisionError: division by zero" in result.stderr

@@ -1,4 +1,4 @@
-"""What an administrator does at the command line."""
+"""The command line: `flask users`, `flask mail`, `flask shell` and `flask test`."""
 
 import contextvars
 import json
@@ -19,14 +19,14 @@ from app import create_app
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User
 
-EVE = f"eve@example.com\neve\n{PASSWORD}\n{PASSWORD}\n"  # what is typed at the prompts
+EVE = f"eve@example.com\neve\n{PASSWORD}\n{PASSWORD}\n"  # the answers to the prompts
 DAY = datetime(2031, 5, 4, tzinfo=UTC)
 NO_MAIL_SERVER = {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": 1}  # nobody listens there
 
 
 @pytest.fixture
 def flask(app):
-    """Run a command as in a shell of its own: it shares neither user nor database session with the test."""
+    """Return a function that runs a command in a context of its own, apart from the test's user and session."""
 
     def run(*arguments, typed=None):
         invoke = app.test_cli_runner(catch_exceptions=False).invoke
@@ -40,7 +40,7 @@ def flask(app):
 # flask users create
 
 
-def test_an_account_is_made_by_answering_questions(flask, client, outbox):
+def test_create_asks_for_email_username_and_password(flask, client, outbox):
     result = flask("users", "create", typed=EVE)
     assert result.exit_code == 0
     assert "Created the account eve <eve@example.com>." in result.stdout
@@ -53,30 +53,30 @@ def test_an_account_is_made_by_answering_questions(flask, client, outbox):
     assert "You have confirmed your account" in client.get(outbox.link(), follow_redirects=True).text
 
 
-def test_a_confirmed_account_gets_no_email_and_is_let_in(flask, client, outbox):
+def test_create_confirmed_sends_no_email(flask, client, outbox):
     assert flask("users", "create", "--confirmed", typed=EVE).exit_code == 0
     client.log_in(User.find("eve"))
     assert is_logged_in(client)
     assert outbox() == []
 
 
-def test_an_administrator_is_made_by_an_option(flask):
+def test_create_admin_makes_an_administrator(flask):
     assert flask("users", "create", "--admin", typed=EVE).exit_code == 0
     assert User.find("eve").is_admin
 
 
-def test_an_address_is_kept_in_its_normal_form(flask):
+def test_create_normalizes_the_email_address(flask):
     flask("users", "create", typed=EVE.replace("eve@example.com", "Eve@EXAMPLE.com"))
     assert User.find("eve").email == "Eve@example.com"
 
 
 @pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
-def test_accounts_can_be_made_where_registration_is_closed(flask):
+def test_create_works_where_registration_is_closed(flask):
     assert flask("users", "create", typed=EVE).exit_code == 0
     assert User.find("eve")
 
 
-def test_two_passwords_that_differ_are_asked_for_again(flask):
+def test_create_asks_again_if_passwords_differ(flask):
     typed = f"eve@example.com\neve\n{PASSWORD}\nsomething else\n{PASSWORD}\n{PASSWORD}\n"
     result = flask("users", "create", typed=typed)
     assert "do not match" in result.output
@@ -84,8 +84,8 @@ def test_two_passwords_that_differ_are_asked_for_again(flask):
 
 
 @pytest.mark.parametrize(("options", "arrived_at"), [([], "/auth/change-username"), (["--confirmed"], "/")])
-def test_without_a_password_an_email_has_one_chosen(flask, client, outbox, options, arrived_at):
-    """The link proves the address; who was not confirmed by the operator may want another name, too."""
+def test_create_without_a_password_emails_a_link_to_choose_one(flask, client, outbox, options, arrived_at):
+    """The link confirms the address. A user who was not confirmed by the administrator may choose another username."""
     result = flask("users", "create", *options, typed="eve@example.com\neve\n\n\n")
     assert result.exit_code == 0
     assert "Created the account eve <eve@example.com>." in result.stdout
@@ -106,7 +106,7 @@ def test_without_a_password_an_email_has_one_chosen(flask, client, outbox, optio
     assert client.get(link).status_code == 410
 
 
-def test_a_first_password_can_be_chosen_later_by_another_email(flask, client, outbox, clock):
+def test_expired_first_password_link_is_replaced_by_a_reset(flask, client, outbox, clock):
     flask("users", "create", typed="eve@example.com\neve\n\n\n")
     old = outbox.link()
     clock.move(hours=1)
@@ -132,7 +132,7 @@ def test_a_first_password_can_be_chosen_later_by_another_email(flask, client, ou
         ("ADA@Example.com", "eve", PASSWORD, "already in use"),
     ],
 )
-def test_what_will_not_do_is_said_in_a_sentence_and_nothing_is_written(flask, ada, email, username, password, reason):
+def test_create_reports_invalid_input_and_writes_nothing(flask, ada, email, username, password, reason):
     result = flask("users", "create", typed=f"{email}\n{username}\n{password}\n{password}\n")
     assert result.exit_code == 1
     assert reason in result.stderr.splitlines()[-1]
@@ -140,14 +140,14 @@ def test_what_will_not_do_is_said_in_a_sentence_and_nothing_is_written(flask, ad
     assert (count(User), count(OutboxEmail), count(AuditEvent)) == (1, 0, 0)
 
 
-# Where nobody answers: containers and scripts
+# Without a terminal, as in containers and scripts
 
 EVES = ("users", "create", "--email", "eve@example.com", "--username", "eve")
 
 
 @pytest.fixture
 def no_terminal(tmp_path):
-    """Run a command in a process of its own that has no terminal and nothing on its standard input."""
+    """Return a function that runs a command in a new process without a terminal."""
 
     def run(*arguments, typed="", **environment):
         alone = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1"}
@@ -163,7 +163,7 @@ def no_terminal(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [("users", "create"), EVES[:4], EVES], ids=len)
-def test_questions_that_nobody_answers_name_the_options(no_terminal, arguments):
+def test_create_without_a_terminal_names_the_options(no_terminal, arguments):
     result = no_terminal(*arguments)
     assert result.returncode == 1
     assert "There is no terminal to ask." in result.stderr
@@ -174,7 +174,7 @@ def test_questions_that_nobody_answers_name_the_options(no_terminal, arguments):
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
 @pytest.mark.parametrize("source", ["stdin", "file", "env"])
-def test_a_password_comes_from_elsewhere_than_the_arguments(flask, tmp_path, monkeypatch, source, ending):
+def test_create_reads_the_password_from_stdin_file_or_environment(flask, tmp_path, monkeypatch, source, ending):
     secret, typed = tmp_path / "secret", None
     if source == "stdin":
         typed, option = PASSWORD + ending, ["--password-stdin"]
@@ -205,7 +205,7 @@ def test_a_password_comes_from_elsewhere_than_the_arguments(flask, tmp_path, mon
         (["--password", PASSWORD], None, "No such option"),
     ],
 )
-def test_a_password_that_can_not_be_read_is_said_in_a_sentence(flask, options, typed, words):
+def test_create_reports_a_password_that_cannot_be_read(flask, options, typed, words):
     result = flask(*EVES, *options, typed=typed)
     assert result.exit_code
     assert words in result.stderr
@@ -215,14 +215,14 @@ def test_a_password_that_can_not_be_read_is_said_in_a_sentence(flask, options, t
 
 @pytest.mark.parametrize("arguments", [EVES[:2], EVES[:4], (*EVES[:2], *EVES[4:])], ids=" ".join)
 @pytest.mark.parametrize("option", ["--no-input", "--password-stdin"])
-def test_without_questions_the_address_and_the_name_are_options(flask, arguments, option):
+def test_create_without_input_needs_email_and_username(flask, arguments, option):
     result = flask(*arguments, option, typed=f"{PASSWORD}\n{PASSWORD}\n")
     assert result.exit_code == 2
     assert f"{option} needs --email and --username." in result.stderr
     assert count(User) == 0
 
 
-def test_without_questions_an_email_has_the_password_chosen(flask, outbox):
+def test_create_without_input_emails_a_link_to_choose_a_password(flask, outbox):
     result = flask(*EVES, "--no-input", "--confirmed", "--admin", typed="")
     assert result.exit_code == 0, result.output
     assert "Password" not in result.output
@@ -230,7 +230,7 @@ def test_without_questions_an_email_has_the_password_chosen(flask, outbox):
     assert outbox()[0].subject == "Your account at Flasky"
 
 
-def test_an_account_is_made_in_a_container(no_terminal):
+def test_create_works_without_a_terminal(no_terminal):
     assert no_terminal("db", "upgrade").returncode == 0
     result = no_terminal(*EVES, "--no-input", "--password-env", "EVES_PASSWORD", EVES_PASSWORD=PASSWORD)
     assert (result.returncode, result.stdout) == (0, "Created the account eve <eve@example.com>.\n"), result.stderr
@@ -245,7 +245,7 @@ ASKING = [
 
 
 @pytest.mark.parametrize("command", ASKING, ids=" ".join)
-def test_without_questions_what_destroys_needs_its_yes(app, flask, client, phone, ada, command):
+def test_destructive_commands_without_input_need_yes(app, flask, client, phone, ada, command):
     refused = flask(*command, "--no-input", typed="y\n")
     assert refused.exit_code == 2
     assert "Add --yes to confirm." in refused.stderr
@@ -254,14 +254,14 @@ def test_without_questions_what_destroys_needs_its_yes(app, flask, client, phone
 
 
 @pytest.mark.parametrize("command", ASKING[:3], ids=" ".join)
-def test_a_question_that_nobody_answers_names_its_option(flask, ada, command):
+def test_unanswered_confirmation_names_the_option_yes(flask, ada, command):
     result = flask(*command, typed="")
     assert result.exit_code == 1
     assert "No answer. Add --yes to confirm." in result.stderr
     assert User.find("ada").deletion_due_at is None
 
 
-def test_every_command_that_asks_has_the_options(app):
+def test_commands_with_yes_have_no_input(app):
     for group in ("users", "limits", "mail"):
         for name, command in app.cli.commands[group].commands.items():
             options = {option for parameter in command.params for option in parameter.opts}
@@ -271,7 +271,7 @@ def test_every_command_that_asks_has_the_options(app):
 # flask users list, show
 
 
-def test_the_list_has_a_line_for_each_account(flask, ada, bob):
+def test_list_has_a_line_per_account(flask, ada, bob):
     ada.is_admin = True
     bob.deactivated_at = bob.created_at
     db.session.commit()
@@ -283,13 +283,13 @@ def test_the_list_has_a_line_for_each_account(flask, ada, bob):
 
 
 @pytest.mark.parametrize("who", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com"])
-def test_one_account_is_shown_by_name_or_address(flask, ada, bob, who):
+def test_show_finds_an_account_by_username_or_email(flask, ada, bob, who):
     shown = flask("users", "show", who).stdout
     assert "ada@example.com" in shown
     assert "bob" not in shown
 
 
-def test_what_is_shown_of_an_account(flask, client, another_client, ada):
+def test_show_describes_an_account(flask, client, another_client, ada):
     ada.password_hash = None
     db.session.commit()
     shown = flask("users", "show", "ada").stdout.splitlines()
@@ -313,10 +313,10 @@ def test_what_is_shown_of_an_account(flask, client, another_client, ada):
     assert ada.password_hash not in shown
 
 
-# flask users deactivate, activate, confirm, logout
+# flask users deactivate, activate, confirm, log-out
 
 
-def test_a_deactivated_person_is_out_at_the_next_request(flask, client, ada):
+def test_deactivate_logs_the_user_out_at_the_next_request(flask, client, ada):
     client.log_in(ada)
     assert is_logged_in(client)
     assert "ada can no longer log in." in flask("users", "deactivate", "ada").stdout
@@ -324,7 +324,7 @@ def test_a_deactivated_person_is_out_at_the_next_request(flask, client, ada):
     assert "Hello, stranger." in client.get("/").text
 
 
-def test_a_deactivated_person_is_told_so_only_after_the_right_password(flask, client, another_client, ada):
+def test_deactivated_user_is_told_only_after_the_right_password(flask, client, another_client, ada):
     usual = client.log_in(ada, "wrong")
     flask("users", "deactivate", "ada")
     wrong = another_client.log_in(ada, "wrong")
@@ -334,7 +334,7 @@ def test_a_deactivated_person_is_told_so_only_after_the_right_password(flask, cl
     assert not is_logged_in(client)
 
 
-def test_an_activated_person_can_log_in_again_and_must(flask, client, ada):
+def test_activate_lets_the_user_log_in_but_revives_no_session(flask, client, ada):
     client.log_in(ada)
     flask("users", "deactivate", "ada")
     assert "ada can log in again." in flask("users", "activate", "ada").stdout
@@ -343,16 +343,16 @@ def test_an_activated_person_can_log_in_again_and_must(flask, client, ada):
     assert is_logged_in(client)
 
 
-def test_a_person_is_confirmed_without_an_email(flask, client, bob, outbox):
+def test_confirm_confirms_the_address_and_drops_the_email(flask, client, bob, outbox):
     client.log_in(bob)
     client.post("/auth/confirm")
     assert not is_logged_in(client)
     assert "bob@example.com is confirmed." in flask("users", "confirm", "bob").stdout
     assert is_logged_in(client)
-    assert outbox() == [], "the one that waited is of no use now"
+    assert outbox() == [], "the waiting confirmation email is dropped"
 
 
-def test_a_person_is_logged_out_of_every_browser(flask, app, client, another_client, ada, bob):
+def test_log_out_revokes_all_sessions_of_a_user(flask, app, client, another_client, ada, bob):
     client.log_in(ada)
     another_client.log_in(ada)
     bobs = app.test_client()
@@ -365,7 +365,7 @@ def test_a_person_is_logged_out_of_every_browser(flask, app, client, another_cli
     assert is_logged_in(client)
 
 
-def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another_client, ada, outbox):
+def test_send_reset_emails_a_link(flask, client, another_client, ada, outbox):
     client.log_in(ada)
     for _ in range(10):
         another_client.post("/auth/reset", data={"email": "ada@example.com"})
@@ -375,7 +375,7 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
     assert (outbox[-1].subject, outbox[-1].recipients) == ("Choose a new password for Flasky", ["ada@example.com"])
     assert "By: those who run Flasky" in outbox[-1].body
     assert outbox.link().rpartition("/")[2] not in result.output
-    assert is_logged_in(client), "nothing is changed by the email"
+    assert is_logged_in(client), "the email alone changes nothing"
     line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
     assert (line.action, line.user_id, line.detail) == ("reset_requested", ada.id, {"by": "command_line"})
 
@@ -387,7 +387,7 @@ def test_a_person_is_sent_a_link_to_choose_a_new_password(flask, client, another
 
 
 @pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", ""])
-def test_an_unknown_name_is_said_in_a_sentence(flask, ada, who):
+def test_commands_report_an_unknown_user(flask, ada, who):
     for verb in (name for name, arguments in COMMANDS["users"].items() if "ada" in arguments):
         result = flask("users", verb, who)
         assert result.exit_code == 1
@@ -395,7 +395,7 @@ def test_an_unknown_name_is_said_in_a_sentence(flask, ada, who):
     assert count(AuditEvent) == 0
 
 
-def test_history_tells_that_it_was_an_administrator(flask):
+def test_audit_events_of_commands_name_the_command_line(flask):
     flask("users", "create", typed=EVE)
     for verb in ("confirm", "deactivate", "activate", "log-out", "export", "cancel-deletion", "why", "show"):
         flask("users", verb, "eve")
@@ -413,9 +413,7 @@ def test_history_tells_that_it_was_an_administrator(flask):
 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
-def test_everybody_is_logged_out_of_every_browser_when_that_is_meant(
-    flask, client, another_client, ada, bob, options, typed
-):
+def test_log_out_all_revokes_all_sessions_of_all_users(flask, client, another_client, ada, bob, options, typed):
     client.log_in(ada)
     another_client.log_in(bob)
     result = flask("users", "log-out", "--all", *options, typed=typed)
@@ -432,7 +430,7 @@ def test_everybody_is_logged_out_of_every_browser_when_that_is_meant(
     "arguments", [["log-out", "--all"], ["delete", "ada"], ["delete", "ada", "--now"]], ids=" ".join
 )
 @pytest.mark.parametrize("typed", ["n\n", "\n", ""])
-def test_what_is_not_confirmed_is_not_done(flask, client, ada, outbox, arguments, typed):
+def test_destructive_command_does_nothing_without_confirmation(flask, client, ada, outbox, arguments, typed):
     client.log_in(ada)
     result = flask("users", *arguments, typed=typed)
     assert result.exit_code == 1
@@ -443,7 +441,7 @@ def test_what_is_not_confirmed_is_not_done(flask, client, ada, outbox, arguments
 
 
 @pytest.mark.parametrize("arguments", [[], ["ada", "--all"], ["ada", "--all", "--yes"]])
-def test_logging_out_nobody_in_particular_is_said_in_a_sentence(flask, client, ada, arguments):
+def test_log_out_needs_a_user_or_all(flask, client, ada, arguments):
     client.log_in(ada)
     result = flask("users", "log-out", *arguments, typed="y\n")
     assert result.exit_code == 2
@@ -451,7 +449,7 @@ def test_logging_out_nobody_in_particular_is_said_in_a_sentence(flask, client, a
     assert is_logged_in(client)
 
 
-def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, outbox, clock):
+def test_delete_takes_14_days_and_can_be_cancelled(flask, client, ada, outbox, clock):
     client.log_in(ada)
     result = flask("users", "delete", "ADA@example.com", typed="y\n")
     assert "Delete ada <ada@example.com> in 14 days?" in result.output
@@ -477,7 +475,7 @@ def test_an_account_is_deleted_in_14_days_unless_it_is_kept(flask, client, ada, 
 
 
 @pytest.mark.parametrize(("options", "typed"), [(["--yes"], None), ([], "y\n")])
-def test_an_account_is_deleted_at_once(flask, client, ada, bob, outbox, options, typed):
+def test_delete_now_deletes_at_once(flask, client, ada, bob, outbox, options, typed):
     client.log_in(ada)
     result = flask("users", "delete", "ada", "--now", *options, typed=typed)
     assert ("Delete ada <ada@example.com> now?" in result.output) is (typed is not None)
@@ -490,7 +488,7 @@ def test_an_account_is_deleted_at_once(flask, client, ada, bob, outbox, options,
     ]
 
 
-def test_an_export_is_json_on_the_standard_output(flask, client, ada, bob):
+def test_export_writes_json(flask, client, ada, bob):
     client.log_in(ada)
     ada.username = "Ada"
     db.session.commit()
@@ -501,7 +499,7 @@ def test_an_export_is_json_on_the_standard_output(flask, client, ada, bob):
     assert ada.password_hash not in str(held)
 
 
-def test_what_is_out_of_date_is_counted_as_it_goes(flask, client, ada, bob, clock):
+def test_cleanup_command_counts_what_it_deletes(flask, client, ada, bob, clock):
     client.log_in(ada)
     clock.move(days=8)
     lines = [line.split(maxsplit=1) for line in flask("users", "cleanup").stdout.splitlines()]
@@ -521,14 +519,14 @@ def why(flask, who):
     return result.stdout.splitlines()
 
 
-def test_why_nothing_keeps_a_person_out(flask, client, ada, clock):
+def test_why_says_that_a_user_can_log_in(flask, client, ada, clock):
     nothing = "ada can log in. They may have forgotten their password."
     assert why(flask, "ADA@example.com") == [nothing, MENDED.format("ada"), "No login is on record."]
     firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"User-Agent": firefox})
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
     assert why(flask, "ada") == [nothing, MENDED.format("ada"), f"Last login: {at} (password, Firefox on Linux)."]
-    assert count(AuditEvent) == 1, "looking leaves no trace"
+    assert count(AuditEvent) == 1, "`why` records no event"
 
 
 @pytest.mark.parametrize(
@@ -548,9 +546,7 @@ def test_why_nothing_keeps_a_person_out(flask, client, ada, clock):
         ),
     ],
 )
-def test_why_an_account_keeps_its_person_out_and_the_command_that_mends_it(
-    flask, client, ada, change, sentence, mended
-):
+def test_why_names_an_obstacle_and_the_command_that_helps(flask, client, ada, change, sentence, mended):
     for name, value in change.items():
         setattr(ada, name, value)
     db.session.commit()
@@ -564,7 +560,7 @@ def test_why_an_account_keeps_its_person_out_and_the_command_that_mends_it(
         assert is_logged_in(client)
 
 
-def test_why_says_all_that_is_wrong(flask, bob):
+def test_why_names_all_obstacles(flask, bob):
     bob.deactivated_at = bob.deletion_due_at = DAY
     bob.password_hash = None
     db.session.commit()
@@ -573,7 +569,7 @@ def test_why_says_all_that_is_wrong(flask, bob):
     assert "can log in. They" not in said
 
 
-def test_why_tells_what_became_of_the_confirmation_email(flask, client, bob, outbox, clock):
+def test_why_reports_the_confirmation_email(flask, client, bob, outbox, clock):
     assert why(flask, "bob")[1] == "No confirmation email to this address is on record."
     client.log_in(bob)
     client.post("/auth/confirm")
@@ -584,7 +580,7 @@ def test_why_tells_what_became_of_the_confirmation_email(flask, client, bob, out
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
-def test_why_tells_what_the_mail_server_said(flask, client, bob, clock):
+def test_why_reports_the_answer_of_the_mail_server(flask, client, bob, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     flask("mail", "worker", "--once")
@@ -598,7 +594,7 @@ def test_why_tells_what_the_mail_server_said(flask, client, bob, clock):
     assert why(flask, "bob")[1] == f"The mail server refused the confirmation email at {at}: 550 5.1.1 no such user"
 
 
-def test_why_suspects_an_address_one_slip_from_a_known_provider(flask, ada, bob):
+def test_why_suggests_the_intended_email_address(flask, ada, bob):
     bob.email, ada.email = "bob@gmial.com", "ada@gmail.com"
     db.session.commit()
     assert "The email address may be a typo of bob@gmail.com." in why(flask, "bob")
@@ -608,11 +604,11 @@ def test_why_suspects_an_address_one_slip_from_a_known_provider(flask, ada, bob)
     assert "Is it" not in flask("users", "why", "eve@gmial.com").stderr
 
 
-# Help
+# --help
 
 
 @pytest.mark.parametrize("group", ["users", "limits", "mail"])
-def test_every_command_says_in_a_sentence_what_it_does(flask, group):
+def test_every_command_has_a_help_sentence(flask, group):
     listed = flask(group, "--help").stdout
     for name in COMMANDS[group]:
         said = flask(group, name, "--help")
@@ -627,7 +623,7 @@ def test_every_command_says_in_a_sentence_what_it_does(flask, group):
 # flask mail
 
 
-def test_an_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox):
+def test_mail_list_and_worker_deliver_a_waiting_email(flask, client, bob, outbox):
     assert flask("mail", "list").stdout == ""
     client.log_in(bob)
     client.post("/auth/confirm")
@@ -641,7 +637,7 @@ def test_an_email_that_waits_is_listed_and_delivered(flask, client, bob, outbox)
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
-def test_an_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, client, bob, outbox, clock):
+def test_mail_list_shows_the_error_of_a_failed_email_and_retry_sends_it(app, flask, client, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
@@ -659,33 +655,33 @@ def test_an_email_that_failed_is_listed_with_its_reason_and_retried(app, flask, 
     assert "7 days" in failed
     assert "refused" in failed
 
-    app.extensions["mail"].suppress = True  # the mail server is mended
+    app.extensions["mail"].suppress = True  # the mail server works again
     assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n"
     assert flask("mail", "retry", "1").stdout == "1 will be tried again.\n"
     assert "0 attempts" in flask("mail", "list").stdout
     flask("mail", "worker", "--once")
     client.log_in(bob)
-    assert client.get(outbox.link()).location == "/", "the link is as young as the email"
+    assert client.get(outbox.link()).location == "/", "the link was issued at delivery"
     assert flask("mail", "list").stdout == ""
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
-def test_all_emails_are_retried_at_once_but_those_that_were_sent(app, flask, client, another_client, ada, bob, clock):
+def test_mail_retry_all_retries_unsent_emails(app, flask, client, another_client, ada, bob, clock):
     for person, browser in ((ada, client), (bob, another_client)):
         person.confirmed = False
         db.session.commit()
         browser.log_in(person)
         browser.post("/auth/confirm")
-    for _ in range(2):  # a server that is away is asked once each time
+    for _ in range(2):  # a server that can't be reached is tried once per run
         assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
-    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n", "it is not time yet"
+    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n", "the retry is not due yet"
     assert flask("mail", "retry", "--all").stdout == "2 will be tried again.\n"
     app.extensions["mail"].suppress = True
     assert flask("mail", "worker", "--once").stdout == "2 emails tried.\n"
     assert flask("mail", "retry", "--all").stdout == "0 will be tried again.\n"
 
 
-def test_an_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, client, bob, clock):
+def test_mail_retry_skips_an_email_that_a_worker_is_sending(flask, client, bob, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     assert OutboxEmail.claim()
@@ -703,7 +699,7 @@ def test_an_email_in_the_hands_of_a_worker_is_not_retried_beside_it(flask, clien
         (["1", "--all"], 2, "Give the number of an email, or --all."),
     ],
 )
-def test_a_retry_of_nothing_is_said_in_a_sentence(flask, client, bob, outbox, arguments, code, words):
+def test_mail_retry_reports_that_there_is_nothing_to_retry(flask, client, bob, outbox, arguments, code, words):
     client.log_in(bob)
     client.post("/auth/confirm")
     outbox()
@@ -713,7 +709,7 @@ def test_a_retry_of_nothing_is_said_in_a_sentence(flask, client, bob, outbox, ar
     assert outbox() == outbox[:1]
 
 
-# Which application this is
+# Configuration and database on stderr
 
 COMMANDS = {
     "users": {
@@ -740,14 +736,14 @@ COMMANDS = {
 EACH = [(group, name, *arguments) for group, names in COMMANDS.items() for name, arguments in names.items()]
 
 
-def test_no_command_is_left_out_here(app):
+def test_all_commands_are_tested(app):
     assert {group: set(names) for group, names in COMMANDS.items()} == {
         group: set(app.cli.commands[group].commands) for group in COMMANDS
     }
 
 
 @pytest.mark.parametrize("command", EACH, ids=" ".join)
-def test_a_command_says_on_stderr_which_application_it_speaks_to(app, flask, ada, command):
+def test_commands_name_configuration_and_database_on_stderr(app, flask, ada, command):
     result = flask(*command, typed=EVE)
     assert result.exit_code == 0
     place = f"[testing: {app.config['SQLALCHEMY_DATABASE_URI']}]"
@@ -755,7 +751,7 @@ def test_a_command_says_on_stderr_which_application_it_speaks_to(app, flask, ada
     assert place not in result.stdout
 
 
-def test_in_production_commands_say_only_what_was_asked(monkeypatch, databases):
+def test_commands_in_production_name_no_database(monkeypatch, databases):
     empty_database = databases("sqlite").template
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{empty_database}")
     production = create_app(
@@ -771,8 +767,8 @@ def test_in_production_commands_say_only_what_was_asked(monkeypatch, databases):
         db.engine.dispose()
 
 
-def test_the_password_of_the_database_is_not_said():
-    url = "postgresql+psycopg://flasky:lantern@db.example.com/flasky"  # nothing is connected
+def test_commands_hide_the_database_password():
+    url = "postgresql+psycopg://flasky:lantern@db.example.com/flasky"  # there is no connection to it
     application = create_app("testing", SQLALCHEMY_DATABASE_URI=url)
     result = application.test_cli_runner(catch_exceptions=False).invoke(args=["mail", "retry"])
     assert "db.example.com/flasky" in result.stderr
@@ -783,7 +779,7 @@ def test_the_password_of_the_database_is_not_said():
 
 
 def run_flask(*arguments, typed="", **environment):
-    """`flask` in a process of its own, with nobody's settings."""
+    """Run `flask` in a new process, with default settings."""
     return subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
         input=typed,
@@ -802,7 +798,7 @@ def run_flask(*arguments, typed="", **environment):
     )
 
 
-def test_the_shell_has_the_database_and_the_models_at_hand():
+def test_shell_has_database_and_models():
     asked = "print(db.engine.name, *(m.__tablename__ for m in (User, UserSession, AuditEvent, OutboxEmail)))\n"
     shell = run_flask("shell", typed=asked)
     assert "sqlite users user_sessions audit_events outbox" in shell.stdout, shell.stderr
@@ -819,7 +815,7 @@ def small_suite(tmp_path):
     ("wanted", "code", "said"),
     [("bad", 1, "a lantern"), ("nothing_matches", 5, "2 deselected")],
 )
-def test_the_suite_takes_the_arguments_of_pytest_and_ends_as_it_does(small_suite, wanted, code, said):
+def test_flask_test_passes_arguments_and_exit_code(small_suite, wanted, code, said):
     result = run_flask("test", "-q", "-p", "no:cacheprovider", small_suite, "-k", wanted)
     assert result.returncode == code, result.stderr
     assert said in result.stdout
@@ -827,7 +823,7 @@ def test_the_suite_takes_the_arguments_of_pytest_and_ends_as_it_does(small_suite
 
 
 @pytest.mark.extended
-def test_the_suite_says_which_lines_it_does_not_reach(small_suite, tmp_path):
+def test_flask_test_reports_coverage(small_suite, tmp_path):
     arguments = ("test", "--coverage", "-q", "-p", "no:cacheprovider", small_suite, "-k", "good")
     result = run_flask(*arguments, COVERAGE_FILE=str(tmp_path / "coverage"))
     assert result.returncode == 0, result.stderr
@@ -837,13 +833,13 @@ def test_the_suite_says_which_lines_it_does_not_reach(small_suite, tmp_path):
     assert "app/email/outbox.py" in result.stdout
 
 
-def test_administrators_may_give_reserved_names(flask):
+def test_create_allows_reserved_usernames(flask):
     asked = ["--email", "ops@example.com", "--username", "admin", "--admin"]
     assert flask("users", "create", *asked, typed=f"{PASSWORD}\n{PASSWORD}\n").exit_code == 0
     assert User.find("admin").is_admin
 
 
-def test_a_database_without_tables_is_said_in_a_sentence(tmp_path):
+def test_commands_report_a_database_without_tables(tmp_path):
     empty = create_app("testing", SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/empty.db")
     result = empty.test_cli_runner(catch_exceptions=False).invoke(args=["users", "list"])
     assert result.exit_code == 1
@@ -854,7 +850,7 @@ def test_a_database_without_tables_is_said_in_a_sentence(tmp_path):
         db.engine.dispose()
 
 
-def test_commands_start_no_delivery(app, flask, bob):
+def test_commands_start_no_delivery_thread(app, flask, bob):
     app.config["MAIL_DELIVERY"] = "thread"
     flask("users", "show", "bob")
     assert app.extensions["delivery"]._thread is None

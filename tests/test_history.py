@@ -1,4 +1,4 @@
-"""What happened to an account, as its owner reads it."""
+"""The security history: what is recorded, who reads it, and how the page shows it."""
 
 import contextvars
 import re
@@ -59,7 +59,7 @@ def test_two_audit_actions_cannot_have_the_same_value():
         Action("Another", {"LOGGED_IN": ("logged_in", "You came in")})
 
 
-def test_it_tells_what_happened_when_in_which_browser_and_from_where(client, ada, clock):
+def test_history_shows_action_time_device_and_ip_address(client, ada, clock):
     client.environ_base |= {"HTTP_USER_AGENT": FIREFOX, "REMOTE_ADDR": "203.0.113.5"}
     client.log_in(ada)
     first = clock.time
@@ -72,7 +72,7 @@ def test_it_tells_what_happened_when_in_which_browser_and_from_where(client, ada
     assert f'<time datetime="{first:%Y-%m-%dT%H:%M:%S}+00:00">' in page.text
 
 
-def test_fifty_lines_stand_on_a_page_and_links_lead_on(client, ada):
+def test_history_has_fifty_events_on_a_page(client, ada):
     then = clocks.now() - timedelta(days=1)
     lived = [
         AuditEvent(
@@ -94,7 +94,7 @@ def test_fifty_lines_stand_on_a_page_and_links_lead_on(client, ada):
         assert client.get(PAGE, query_string={"page": page}).status_code == 404, page[:20]
 
 
-def test_everybody_reads_their_own_lines_alone(client, another_client, ada, bob):
+def test_history_shows_only_ones_own_events(client, another_client, ada, bob):
     another_client.log_in(ada, "wrong")
     another_client.log_in(bob)
     client.log_in(ada)
@@ -109,13 +109,13 @@ def test_everybody_reads_their_own_lines_alone(client, another_client, ada, bob)
     assert another_client.post(PAGE).status_code == 405
 
 
-def test_strangers_and_the_unconfirmed_read_nothing(client, bob):
+def test_history_needs_a_login_and_a_confirmed_address(client, bob):
     assert client.get(PAGE).location == f"/auth/login?next={PAGE}"
     client.log_in(bob)
     assert client.get(PAGE).location == "/auth/unconfirmed"
 
 
-def test_a_failed_login_stands_in_the_history_of_whose_name_it_was(client, another_client, ada):
+def test_failed_login_is_in_the_history_of_the_account_that_was_tried(client, another_client, ada):
     another_client.environ_base |= {"REMOTE_ADDR": "198.51.100.9"}
     for login in ("ada", "ADA@example.com", "nobody", "nobody@example.com"):
         another_client.post("/auth/login", data={"login": login, "password": "wrong"})
@@ -127,7 +127,7 @@ def test_a_failed_login_stands_in_the_history_of_whose_name_it_was(client, anoth
     assert read.endswith("198.51.100.9")
 
 
-CAUSED = {  # what a stranger can send about an account or about none, and what it is called
+CAUSED = {  # what strangers can send about an account or an unknown name, by the action that it causes
     "login_failed": ("/auth/login", {"login": "{}", "password": "wrong"}),
     "reset_requested": ("/auth/reset", {"email": "{}@example.com"}),
     "magic_link_requested": ("/auth/magic-link", {"email": "{}@example.com"}),
@@ -136,9 +136,7 @@ CAUSED = {  # what a stranger can send about an account or about none, and what 
 
 @pytest.mark.parametrize("name", ["ada", "nobody"])
 @pytest.mark.parametrize(("action", "path", "form"), [(action, *sent) for action, sent in CAUSED.items()], ids=CAUSED)
-def test_what_strangers_cause_is_one_row_for_an_account_a_network_and_an_hour(
-    app, ada, clock, name, action, path, form
-):
+def test_events_by_strangers_are_one_row_per_account_network_and_hour(app, ada, clock, name, action, path, form):
     def send(ip):
         stranger = app.test_client()
         stranger.environ_base["REMOTE_ADDR"] = ip
@@ -152,7 +150,7 @@ def test_what_strangers_cause_is_one_row_for_an_account_a_network_and_an_hour(
     clock.time = clock.time.replace(minute=0)
     for number in range(4):
         send(f"2001:db8:0:{number}::1")
-    assert rows() == [(4, "2001:db8:0:3::1")], "one site's, with the latest address"
+    assert rows() == [(4, "2001:db8:0:3::1")], "one row per /48, with the latest address"
     send("192.0.2.1")
     clock.move(minutes=59)
     send("192.0.2.1")
@@ -161,21 +159,21 @@ def test_what_strangers_cause_is_one_row_for_an_account_a_network_and_an_hour(
     assert rows() == [(4, "2001:db8:0:3::1"), (2, "192.0.2.1"), (1, "192.0.2.1")]
 
 
-def test_a_thousand_unknown_passkeys_are_one_row(client, ada):
+def test_failed_passkey_logins_are_one_row(client, ada):
     answers = {client.post("/auth/login", data={"credential": "x"}).status_code for _ in range(100)}
     assert answers == {422, 429}
     [row] = db.session.scalars(select(AuditEvent).where(AuditEvent.action == AuditAction.LOGIN_FAILED))
     assert (row.count, row.detail) == (30, {"method": "passkey"})
 
 
-def test_what_a_member_did_stays_a_line_each(client, ada):
+def test_events_by_users_are_one_row_each(client, ada):
     client.log_in(ada)
     client.post("/auth/logout")
     client.log_in(ada)
     assert db.session.scalar(select(func.count()).where(AuditEvent.action == AuditAction.LOGGED_IN)) == 2
 
 
-def test_what_administrators_do_is_told_as_theirs(app, client, ada):
+def test_history_names_the_command_line_as_actor(app, client, ada):
     for command in ("deactivate", "activate", "send-reset", "log-out"):
         contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
     client.log_in(ada)
@@ -191,7 +189,7 @@ def test_what_administrators_do_is_told_as_theirs(app, client, ada):
             "Your account was deactivated",
         )
     ]
-    assert {line[2] for line in theirs} == {""}, "from no address"
+    assert {line[2] for line in theirs} == {""}, "commands have no IP address"
 
 
 def test_page_command_and_administrator_share_a_service_and_the_history_names_each(app, client, ada, bob, clock):
@@ -236,7 +234,7 @@ def test_every_changed_value_is_kept_old_and_new(client, ada, bob, outbox):
     ]
 
 
-def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, clock):
+def test_audit_events_hold_no_secrets(app, client, another_client, outbox, clock):
     names = {"username": "eve", "email": "eve@example.com"}
     typed = {PASSWORD, NEW, "not the password", "a third lantern", "typed in the wrong field"}
     client.post("/auth/register", data=names | {"password": PASSWORD, "confirm_password": PASSWORD})
@@ -283,7 +281,7 @@ def test_nothing_secret_stands_in_any_line(app, client, another_client, outbox, 
 
 
 @pytest.mark.parametrize("has_password", [True, False])
-def test_the_account_page_leads_to_all_that_belongs_to_an_account(client, ada, outbox, has_password):
+def test_account_overview_links_to_all_account_pages(client, ada, outbox, has_password):
     if has_password:
         client.log_in(ada)
     else:

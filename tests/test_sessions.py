@@ -1,4 +1,4 @@
-"""Where one is logged in, ending that from elsewhere, and the email about a browser never seen."""
+"""The devices page, revoking sessions, and the email about a login on a new device."""
 
 import re
 
@@ -22,7 +22,7 @@ PAGE = "/auth/devices"
 
 @pytest.fixture
 def browser(app):
-    """Make a browser that says what it is, at an address of its own."""
+    """Return a function that makes a client with this user agent and IP address."""
 
     def make(agent=FIREFOX, ip="203.0.113.5"):
         made = app.test_client()
@@ -33,7 +33,7 @@ def browser(app):
 
 
 def buttons(page, words=""):
-    """Where the buttons lead that end one browser, of the lines with these words."""
+    """Return the URLs of the buttons that revoke a session, in the list items with these words."""
     found = re.findall(r'action="(/auth/devices/[^"]+/revoke)"', page.text)
     return [button for button, line in zip(found, lines(page), strict=True) if words in line]
 
@@ -42,10 +42,10 @@ def ids():
     return db.session.scalars(select(UserSession.id)).all()
 
 
-# The page
+# The devices page
 
 
-def test_each_browser_is_told_in_words_with_its_address_and_times(browser, ada, clock):
+def test_devices_page_shows_browser_ip_address_and_times(browser, ada, clock):
     phone, laptop, script = browser(IPHONE, "2001:db8::7"), browser(), browser("<b>me</b>", "not an address")
     phone.log_in(ada)
     first = clock.time
@@ -64,10 +64,10 @@ def test_each_browser_is_told_in_words_with_its_address_and_times(browser, ada, 
     assert 'aria-label="Log out Mobile Safari on iOS"' in page.text
     assert f'<time datetime="{second:%Y-%m-%dT%H:%M:%S}+00:00">' in page.text
     assert "<b>me" not in page.text
-    assert "3 browsers" in laptop.get("/account").text
+    assert "3 devices" in laptop.get("/account").text
 
 
-def test_what_is_over_and_what_is_anothers_does_not_stand_there(browser, ada, bob, clock):
+def test_devices_page_omits_ended_sessions_and_those_of_others(browser, ada, bob, clock):
     for user in (ada, bob, ada):
         browser(IPHONE).log_in(user)
     clock.move(hours=12)
@@ -80,7 +80,7 @@ def test_what_is_over_and_what_is_anothers_does_not_stand_there(browser, ada, bo
     assert "Log out all others" not in page.text
 
 
-def test_no_page_shows_the_id_of_a_session(app, browser, ada, clock):
+def test_no_page_shows_a_session_id(app, browser, ada, clock):
     laptop, phone = browser(), browser(IPHONE)
     laptop.log_in(ada)
     phone.log_in(ada)
@@ -96,10 +96,10 @@ def test_no_page_shows_the_id_of_a_session(app, browser, ada, clock):
     assert not [handle for handle in handles for key in ids() if handle in key or key in handle]
 
 
-# Ending them
+# Revoking sessions
 
 
-def test_ending_one_browser_puts_it_out_at_its_next_request_and_tells_it_why(browser, ada):
+def test_revoked_session_ends_at_its_next_request_and_its_device_is_told_why(browser, ada):
     laptop, phone, tablet = browser(), browser(IPHONE), browser()
     for each in (tablet, laptop, phone):
         each.log_in(ada)
@@ -110,10 +110,10 @@ def test_ending_one_browser_puts_it_out_at_its_next_request_and_tells_it_why(bro
     assert told(phone) == STRANGER, "once"
     assert is_logged_in(laptop)
     assert is_logged_in(tablet)
-    assert laptop.post(button).status_code == 404, "it is out already"
+    assert laptop.post(button).status_code == 404, "it is revoked already"
 
 
-def test_ending_all_others_leaves_this_one_and_other_people(browser, ada, bob):
+def test_revoke_others_keeps_this_session_and_those_of_other_users(browser, ada, bob):
     laptop, phone, tablet, bobs = browser(), browser(IPHONE), browser(), browser()
     for each in (laptop, phone, tablet):
         each.log_in(ada)
@@ -128,7 +128,7 @@ def test_ending_all_others_leaves_this_one_and_other_people(browser, ada, bob):
     assert notes(laptop.post("/auth/devices/revoke-others", follow_redirects=True)) == ["1 other device is logged out."]
 
 
-def test_ending_this_browser_signs_it_out(app, browser, ada):
+def test_revoking_the_current_session_logs_out(app, browser, ada):
     laptop, phone, copy = browser(), browser(IPHONE), app.test_client()
     phone.log_in(ada)
     laptop.log_in(ada)
@@ -141,7 +141,7 @@ def test_ending_this_browser_signs_it_out(app, browser, ada):
     assert is_logged_in(phone)
 
 
-def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
+def test_session_of_another_user_cannot_be_revoked_nor_one_by_its_id(browser, ada, bob):
     bob.confirmed = True
     db.session.commit()
     laptop, phone, bobs = browser(), browser(IPHONE), browser()
@@ -161,13 +161,13 @@ def test_nobody_ends_anothers_browser_nor_one_by_its_id(browser, ada, bob):
     assert is_logged_in(phone)
 
 
-# A browser never seen
+# New devices
 
 
-def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, outbox, clock):
+def test_login_on_a_new_device_notifies_the_user(browser, ada, outbox, clock):
     laptop, phone = browser(), browser(IPHONE, "198.51.100.9")
     laptop.log_in(ada)
-    assert outbox() == [], "the first one ever"
+    assert outbox() == [], "the first device ever"
     phone.log_in(ada)
     [email] = outbox()
     assert (email.recipients, email.subject) == (["ada@example.com"], "A new browser is logged in to your account")
@@ -182,12 +182,12 @@ def test_the_owner_is_told_of_a_browser_never_seen_on_the_account(browser, ada, 
         each.post("/auth/logout")
         each.log_in(ada)
         each.post("/auth/login", data={"login": "ada", "password": "wrong"})
-    assert len(outbox()) == 1, "both are known"
+    assert len(outbox()) == 1, "both devices are known"
     browser().post("/auth/login", data={"login": "ada", "password": "wrong"})
-    assert len(outbox()) == 1, "nobody came in"
+    assert len(outbox()) == 1, "the login failed"
 
 
-def test_a_browser_known_on_another_account_alone_is_new_on_this_one(browser, ada, bob, outbox):
+def test_device_known_only_to_another_account_is_new(browser, ada, bob, outbox):
     shared = browser()
     browser().log_in(ada)
     shared.log_in(bob)
@@ -197,7 +197,7 @@ def test_a_browser_known_on_another_account_alone_is_new_on_this_one(browser, ad
     assert [email.recipients for email in outbox()] == [["ada@example.com"]]
 
 
-def test_the_cookie_of_a_browser_lasts_a_year_and_is_kept_from_scripts(client, ada):
+def test_device_cookie_lasts_a_year_and_is_http_only(client, ada):
     [cookie] = [text for text in client.log_in(ada).headers.getlist("Set-Cookie") if text.startswith("device=")]
     assert {"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=31536000"} <= set(cookie.split("; "))
     value = client.get_cookie("device").value
@@ -209,17 +209,17 @@ def test_the_cookie_of_a_browser_lasts_a_year_and_is_kept_from_scripts(client, a
     assert len(db.session.scalars(select(Device)).all()) == 1
 
 
-def test_the_cookie_of_a_browser_proves_nothing(client, another_client, ada):
+def test_device_cookie_does_not_authenticate(client, another_client, ada):
     client.log_in(ada)
     another_client.set_cookie("device", client.get_cookie("device").value)
     assert not is_logged_in(another_client)
     assert another_client.log_in(ada, "wrong").status_code == 422
 
 
-def test_a_hostile_cookie_of_a_browser_does_no_harm(app, ada):
+def test_hostile_device_cookie_is_ignored(app, ada):
     hostile = ['"\\000"', '"a\\000b"', "\u00e9", "\xff\xfe", '"\\303\\251"', "", '"', '"\\015\\012X: y"', "a" * 4096]
     for value in hostile:
-        client = app.test_client(use_cookies=False)  # else its own jar alone is sent
+        client = app.test_client(use_cookies=False)  # the client would send its own cookies instead
         for _ in range(2):
             form = {"login": "ada", "password": PASSWORD}
             answer = client.post("/auth/login", data=form, headers={"Cookie": f"device={value}"})

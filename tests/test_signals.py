@@ -1,4 +1,4 @@
-"""What an application built on this is told, and the visitor's cart that it claims at the login."""
+"""Signals to an application built on this, such as one that keeps a visitor's cart at the login."""
 
 import pytest
 from flask import session
@@ -18,8 +18,8 @@ ALL = ("user_registered", "user_confirmed", "user_logged_in", "user_logged_out",
 
 @pytest.fixture
 def told(app):
-    """The signals that were sent, with what they carry; each receiver uses the database."""
-    heard, receivers = [], []  # signals do not keep their receivers
+    """The signals that were sent, with their values; each receiver uses the database."""
+    heard, receivers = [], []  # signals hold weak references to their receivers
     for name in ALL:
 
         def hear(sender, name=name, **values):
@@ -66,7 +66,7 @@ def by_registration(client, ada, outbox):
 
 
 @pytest.mark.parametrize("way", [by_password, by_link, by_code, by_registration], ids=lambda way: way.__name__)
-def test_a_cart_filled_before_the_login_is_handed_over(client, ada, outbox, told, way):
+def test_user_logged_in_signal_carries_the_cart_of_the_visitor(client, ada, outbox, told, way):
     client.get("/fill")
     way(client, ada, outbox)
     assert carts(told) == [CART]
@@ -75,7 +75,7 @@ def test_a_cart_filled_before_the_login_is_handed_over(client, ada, outbox, told
         assert "cart" not in after
 
 
-def test_a_cart_outlives_two_factor(told, client, ada, phone):
+def test_cart_survives_two_factor_authentication(told, client, ada, phone):
     told.clear()
     client.get("/fill")
     client.log_in(ada)
@@ -85,7 +85,7 @@ def test_a_cart_outlives_two_factor(told, client, ada, phone):
     assert carts(told) == [CART]
 
 
-def test_a_cart_outlives_the_way_to_a_provider_and_back(told, app, client, issuer):
+def test_cart_survives_a_login_through_a_provider(told, app, client, issuer):
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
     client.get("/fill")
     travel(client, issuer)
@@ -93,7 +93,7 @@ def test_a_cart_outlives_the_way_to_a_provider_and_back(told, app, client, issue
     assert names(told) == ["user_registered", "user_confirmed", "user_logged_in"]
 
 
-def test_a_cart_outlives_a_login_by_passkey(told, client, another_client, ada):
+def test_cart_survives_a_login_by_passkey(told, client, another_client, ada):
     key = Key()
     client.log_in(ada)
     add(client, key)
@@ -103,7 +103,7 @@ def test_a_cart_outlives_a_login_by_passkey(told, client, another_client, ada):
     assert carts(told) == [CART]
 
 
-def test_a_cart_outlives_a_new_password_by_email(told, client, ada, outbox):
+def test_cart_survives_a_password_reset(told, client, ada, outbox):
     client.get("/fill")
     client.post("/auth/reset", data={"email": ada.email})
     new = {"password": "a heron in the reeds", "confirm_password": "a heron in the reeds"}
@@ -113,7 +113,7 @@ def test_a_cart_outlives_a_new_password_by_email(told, client, ada, outbox):
     assert carts(told) == [CART]
 
 
-def test_a_receiver_can_keep_the_cart_in_the_new_session(app, client, ada, told):
+def test_signal_receiver_can_keep_the_cart_in_the_new_session(app, client, ada, told):
     def claim(sender, user, previous_session, **_):
         session["cart"] = previous_session["cart"]
         user.username = "ada2"
@@ -127,7 +127,7 @@ def test_a_receiver_can_keep_the_cart_in_the_new_session(app, client, ada, told)
     assert db.session.get(User, ada.id).username == "ada2"
 
 
-def test_an_error_in_a_receiver_is_logged_and_the_login_goes_on(app, client, ada, told, caplog):
+def test_error_in_a_signal_receiver_is_logged_and_the_login_succeeds(app, client, ada, told, caplog):
     def fail(sender, user, **_):
         user.username = None
         db.session.commit()
@@ -139,14 +139,14 @@ def test_an_error_in_a_receiver_is_logged_and_the_login_goes_on(app, client, ada
     assert names(told) == ["user_logged_in"]
 
 
-def test_nothing_is_sent_for_what_is_rolled_back(app, ada, told):
+def test_rollback_discards_pending_signals(app, ada, told):
     signals.send_after_commit(db.session(), signals.password_changed, user=ada)
     db.session.rollback()
     db.session.commit()
     assert told == []
 
 
-def test_each_signal_is_sent_once_after_what_it_tells(client, outbox, told):
+def test_each_signal_is_sent_once_after_its_event(client, outbox, told):
     client.post("/auth/register", data=FORM)
     client.get(outbox.link())
     changed = {"old_password": PASSWORD, "password": "a heron in the reeds", "confirm_password": "a heron in the reeds"}
@@ -162,7 +162,7 @@ def test_each_signal_is_sent_once_after_what_it_tells(client, outbox, told):
 
 
 @on_sqlite
-def test_the_command_line_sends_them_too(app, ada, told):
+def test_commands_send_signals(app, ada, told):
     number = ada.id
     done = app.test_cli_runner().invoke(args=["users", "delete", "ada", "--now", "--yes"])
     assert done.exit_code == 0, done.output

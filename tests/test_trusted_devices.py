@@ -18,7 +18,7 @@ STEP, SESSIONS = "/auth/two-factor/verify", "/auth/devices"
 
 @pytest.fixture
 def trusted(client, ada, phone):
-    """A browser that ada trusts; she is logged in with it."""
+    """A device that ada trusts, and where she is logged in."""
     client.log_in(ada)
     client.post(STEP, data={"code": phone.code(), "trust": "y"}, headers={"User-Agent": FIREFOX})
     phone.clock.move(minutes=1)
@@ -26,7 +26,7 @@ def trusted(client, ada, phone):
 
 
 def is_trusted(client, user, password=PASSWORD):
-    """Log out and in again, and say whether that was enough."""
+    """Log out and in again, and return whether that took no two-factor authentication."""
     client.post("/auth/logout")
     return client.log_in(user, password).location != STEP
 
@@ -37,33 +37,33 @@ def log_in(client, user, phone):
     assert is_logged_in(client)
 
 
-def test_it_lasts_for_thirty_days(trusted, ada, phone):
+def test_device_is_trusted_for_thirty_days(trusted, ada, phone):
     phone.clock.move(days=29, hours=23)
     assert is_trusted(trusted, ada)
     phone.clock.move(hours=1)
     assert not is_trusted(trusted, ada)
 
 
-def test_it_is_for_who_asks_for_it(client, ada, phone):
+def test_device_is_not_trusted_unless_the_user_asks(client, ada, phone):
     log_in(client, ada, phone)
     assert not is_trusted(client, ada)
 
 
-def test_it_is_this_browsers_and_this_accounts(app, trusted, another_client, ada, bob, phone):
+def test_trust_is_bound_to_device_and_account(app, trusted, another_client, ada, bob, phone):
     assert another_client.log_in(ada).location == STEP
     bob.confirmed, bob.two_factor_enabled_at = True, phone.clock.time
     db.session.commit()
     assert not is_trusted(trusted, bob)
 
 
-def test_a_stolen_device_cookie_needs_the_first_step_still(app, trusted, ada):
+def test_trusted_device_cookie_still_needs_the_password(app, trusted, ada):
     thief = app.test_client()
     thief.set_cookie("device", trusted.get_cookie("device").value)
     assert thief.log_in(ada, "wrong").status_code == 422
     assert not is_logged_in(thief)
 
 
-def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada, bob, phone):
+def test_devices_page_shows_trusted_devices_and_untrusts_them(app, trusted, another_client, ada, bob, phone):
     page = trusted.get(SESSIONS).text
     assert "Trusted devices" in page
     assert "Firefox on Linux" in page
@@ -71,7 +71,7 @@ def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada
     bob.confirmed = True
     db.session.commit()
     another_client.log_in(bob)
-    assert another_client.post(path).status_code == 404, "it is not his"
+    assert another_client.post(path).status_code == 404, "it is the device of another user"
     assert trusted.post(path).location == SESSIONS
     assert "Trusted devices" not in trusted.get(SESSIONS).text
     assert history()[-1] == "device_untrusted"
@@ -79,15 +79,14 @@ def test_the_page_of_devices_shows_and_ends_it(app, trusted, another_client, ada
     assert not is_trusted(trusted, ada)
 
 
-def ended(trusted, other, ada, phone, outbox):
-    """It is logged out from another browser."""
+def session_revoked(trusted, other, ada, phone, outbox):
     log_in(other, ada, phone)
     handles = re.findall(r'action="(/auth/devices/[^/"]+/revoke)"', other.get(SESSIONS).text)
     for handle in handles[1:]:
         other.post(handle)
 
 
-def all_others_ended(trusted, other, ada, phone, outbox):
+def other_sessions_revoked(trusted, other, ada, phone, outbox):
     log_in(other, ada, phone)
     other.post("/auth/devices/revoke-others")
 
@@ -110,17 +109,27 @@ def factor_changed(trusted, other, ada, phone, outbox):
     set_up(trusted, phone.clock)
 
 
-def operator(trusted, other, ada, phone, outbox):
+def logged_out_by_an_administrator(trusted, other, ada, phone, outbox):
     other.application.test_cli_runner().invoke(args=["users", "log-out", "ada"])
 
 
-@pytest.mark.parametrize("event", [ended, all_others_ended, password_reset, password_changed, factor_changed, operator])
-def test_much_ends_it(trusted, another_client, ada, phone, outbox, event):
+ENDINGS = [
+    session_revoked,
+    other_sessions_revoked,
+    password_reset,
+    password_changed,
+    factor_changed,
+    logged_out_by_an_administrator,
+]
+
+
+@pytest.mark.parametrize("event", ENDINGS)
+def test_trust_in_devices_ends(trusted, another_client, ada, phone, outbox, event):
     assert db.session.scalar(select(Device.trusted_until).where(Device.trusted_until.is_not(None)))
     event(trusted, another_client, ada, phone, outbox)
     assert not is_trusted(trusted, ada)
 
 
-def test_logging_out_does_not(trusted, ada):
+def test_trusted_device_stays_trusted_after_logging_out(trusted, ada):
     assert is_trusted(trusted, ada)
     assert is_trusted(trusted, ada)
