@@ -156,7 +156,7 @@ def unsecret(caplog):
 @ALWAYS
 @FORMS
 @each(YES)
-def test_whom_the_service_knows_comes_in(client, ada, service, says, address, typed):
+def test_solved_captcha_lets_the_form_pass(client, ada, service, says, address, typed):
     service.says = says
     assert submit(client, address, typed | TICKED).status_code == 302
     assert count(UserSession) == 1
@@ -166,7 +166,7 @@ def test_whom_the_service_knows_comes_in(client, ada, service, says, address, ty
 @ALWAYS
 @FORMS
 @each(NO)
-def test_whom_it_does_not_know_is_refused_in_the_tests_too(client, ada, service, caplog, says, address, typed):
+def test_unsolved_captcha_is_refused_in_testing_too(client, ada, service, caplog, says, address, typed):
     assert client.application.testing, "where Flask-WTF's own check says yes to all"
     service.says = says
     refused(submit(client, address, typed | TICKED), TICK, typed)
@@ -177,7 +177,7 @@ def test_whom_it_does_not_know_is_refused_in_the_tests_too(client, ada, service,
 @ALWAYS
 @FORMS
 @each(NO_ANSWER)
-def test_an_answer_that_is_none_lets_nobody_in(client, ada, service, caplog, says, address, typed):
+def test_malformed_captcha_response_is_refused(client, ada, service, caplog, says, address, typed):
     service.says = says
     refused(submit(client, address, typed | TICKED), LATER, typed)
     assert "The CAPTCHA service does not answer" in unsecret(caplog)
@@ -187,7 +187,7 @@ def test_an_answer_that_is_none_lets_nobody_in(client, ada, service, caplog, say
 @ALWAYS
 @FORMS
 @pytest.mark.parametrize("host", [[], {}, ["localhost"], 5, True, "", "localhost.evil.example"])
-def test_a_host_that_is_none_lets_nobody_in(client, ada, service, caplog, host, address, typed):
+def test_captcha_service_host_that_does_not_resolve_is_unavailable(client, ada, service, caplog, host, address, typed):
     service.says = {"success": True, "hostname": host}
     page = submit(client, address, typed | TICKED)
     refused(page, TICK if TICK in page.text else LATER, typed)
@@ -196,7 +196,7 @@ def test_a_host_that_is_none_lets_nobody_in(client, ada, service, caplog, host, 
 
 @ALWAYS
 @FORMS
-def test_a_service_that_is_not_there_lets_nobody_in(client, ada, service, caplog, address, typed):
+def test_captcha_service_that_is_down_lets_nobody_pass(client, ada, service, caplog, address, typed):
     service.stop()
     refused(submit(client, address, typed | TICKED), LATER, typed)
     assert "The CAPTCHA service does not answer" in unsecret(caplog)
@@ -205,7 +205,7 @@ def test_a_service_that_is_not_there_lets_nobody_in(client, ada, service, caplog
 @ALWAYS
 @FORMS
 @each(TOO_SLOW)
-def test_nobody_waits_long_for_the_service(client, ada, service, caplog, says, address, typed):
+def test_captcha_verification_times_out(client, ada, service, caplog, says, address, typed):
     service.says = says
     refused(submit(client, address, typed | TICKED), LATER, typed)
     assert "The CAPTCHA service does not answer" in unsecret(caplog)
@@ -213,13 +213,13 @@ def test_nobody_waits_long_for_the_service(client, ada, service, caplog, says, a
 
 @ALWAYS
 @FORMS
-def test_a_yes_that_takes_its_time_is_a_yes(client, ada, service, address, typed):
+def test_slow_captcha_response_within_the_timeout_counts(client, ada, service, address, typed):
     service.says = slow
     assert submit(client, address, typed | TICKED).status_code == 302
 
 
 @ALWAYS
-def test_once_the_service_is_back_people_come_in(client, ada, service):
+def test_captcha_works_again_once_the_service_is_back(client, ada, service):
     service.says = silent
     refused(submit(client, "login", OLD | TICKED), LATER, OLD)
     service.says = YES["yes"]
@@ -227,7 +227,7 @@ def test_once_the_service_is_back_people_come_in(client, ada, service):
 
 
 @ALWAYS
-def test_once_it_is_back_those_on_whom_it_dripped_are_in_nobodys_way(app, ada, service):
+def test_timed_out_captcha_requests_do_not_block_later_ones(app, ada, service):
     service.says = dripping
     with ThreadPoolExecutor(8) as pool:
         browsers = [at(app.test_client(), f"192.0.2.{number}") for number in range(8)]
@@ -242,7 +242,7 @@ def test_once_it_is_back_those_on_whom_it_dripped_are_in_nobodys_way(app, ada, s
 
 @ALWAYS
 @FORMS
-def test_it_learns_the_secret_the_answer_and_the_address_and_nothing_else(client, ada, service, address, typed):
+def test_captcha_service_gets_secret_response_and_ip_address_only(client, ada, service, address, typed):
     submit(at(client, "203.0.113.9"), address, typed | TICKED)
     assert service.asked == [{"secret": [SECRET], "response": [TOKEN], "remoteip": ["203.0.113.9"]}]
 
@@ -250,14 +250,14 @@ def test_it_learns_the_secret_the_answer_and_the_address_and_nothing_else(client
 @ALWAYS
 @FORMS
 @pytest.mark.parametrize("answer", [{}, {"g-recaptcha-response": ""}, {"g-recaptcha-response": "x" * 8193}])
-def test_it_is_not_asked_about_a_box_that_was_not_ticked(client, ada, service, answer, address, typed):
+def test_captcha_without_a_response_is_not_verified(client, ada, service, answer, address, typed):
     refused(submit(client, address, typed | answer), TICK, typed)
     assert service.asked == []
 
 
 @ALWAYS
 @FORMS
-def test_it_is_asked_once_where_something_else_is_wrong(client, ada, service, address, typed):
+def test_captcha_is_verified_once_if_the_form_has_other_errors(client, ada, service, address, typed):
     page = submit(client, address, typed | TICKED | {"password": "wrong"})
     assert (page.status_code, has_box(page), TICK in page.text) == (422, True, False)
     assert len(service.asked) == 1
@@ -283,12 +283,12 @@ def race(client, another_client, monkeypatch):
     return page
 
 
-def test_it_is_asked_once_about_who_loses_a_race(client, another_client, service, monkeypatch):
+def test_captcha_is_verified_once_when_registration_is_retried(client, another_client, service, monkeypatch):
     race(client, another_client, monkeypatch)
     assert sorted(question["response"] for question in service.asked) == [["another's"], [TOKEN]]
 
 
-def test_who_loses_a_race_finds_the_box_to_try_again(client, another_client, monkeypatch):
+def test_form_shows_the_captcha_again_after_a_lost_race(client, another_client, monkeypatch):
     assert has_box(race(client, another_client, monkeypatch))
 
 
@@ -296,7 +296,7 @@ def test_who_loses_a_race_finds_the_box_to_try_again(client, another_client, mon
 
 
 @pytest.mark.parametrize("more", [{"RECAPTCHA_PUBLIC_KEY": "", "RECAPTCHA_PRIVATE_KEY": ""}])
-def test_without_keys_there_is_none(client, another_client, ada, service):
+def test_without_keys_there_is_no_captcha(client, another_client, ada, service):
     usual = client.get("/").headers["Content-Security-Policy"]
     for page in (client.get("/auth/register"), fail(client, 4), client.get("/auth/login")):
         assert not has_box(page)
@@ -324,7 +324,7 @@ THEIRS = "https://challenges.example.com:8443"
     ],
     ids=["google", "recaptcha.net", "another"],
 )
-def test_only_the_pages_with_the_box_open_to_it_and_no_further(app, client, ada, script, origins):
+def test_only_pages_with_the_captcha_allow_its_scripts(app, client, ada, script, origins):
     usual = client.get("/").headers["Content-Security-Policy"]
     assert "http" not in usual
     opened = "; ".join(f"{kind} 'self' {origins}" for kind in ("script-src", "frame-src", "connect-src"))
@@ -340,7 +340,7 @@ def test_only_the_pages_with_the_box_open_to_it_and_no_further(app, client, ada,
 
 
 @pytest.mark.parametrize("address", ["/auth/register", "/auth/login"])
-def test_the_page_has_the_script_the_box_with_the_public_key_and_a_word_for_who_has_no_script(client, ada, address):
+def test_page_with_the_captcha_has_script_public_key_and_noscript_text(client, ada, address):
     fail(client)
     page = client.get(address).text
     form = page.partition('<form method="post" action="' + address)[2].partition("</form>")[0]
@@ -353,7 +353,7 @@ def test_the_page_has_the_script_the_box_with_the_public_key_and_a_word_for_who_
 # When login asks
 
 
-def test_login_asks_after_three_failures_and_then_of_everybody_in_that_network(client, another_client, ada, service):
+def test_login_shows_the_captcha_to_a_network_after_three_failures(client, another_client, ada, service):
     assert not has_box(client.get("/auth/login"))
     assert not has_box(fail(client, 2))
     assert not has_box(client.get("/auth/login"))
@@ -364,7 +364,7 @@ def test_login_asks_after_three_failures_and_then_of_everybody_in_that_network(c
     assert service.asked == []
 
 
-def test_login_asks_alike_for_known_and_unknown_names(app, ada):
+def test_login_shows_the_captcha_for_known_and_unknown_names_alike(app, ada):
     pages = []
     for number, login in enumerate(("ada", "eve")):
         browser = at(app.test_client(), f"203.0.113.{number}")
@@ -374,7 +374,7 @@ def test_login_asks_alike_for_known_and_unknown_names(app, ada):
     assert pages[0] == pages[1]
 
 
-def test_then_the_right_password_alone_is_not_enough(client, ada, service):
+def test_login_with_the_right_password_still_requires_the_captcha(client, ada, service):
     fail(client)
     page = client.post("/auth/login", data=OLD)
     refused(page, TICK, OLD)
@@ -385,14 +385,14 @@ def test_then_the_right_password_alone_is_not_enough(client, ada, service):
     assert len(service.asked) == 1
 
 
-def test_a_browser_that_changes_networks_is_known_by_its_own_failures(client, another_client, ada):
+def test_failures_of_a_browser_count_in_another_network(client, another_client, ada):
     fail(client)
     assert has_box(at(client, "203.0.113.9").get("/auth/login"))
     assert not has_box(at(another_client, "203.0.113.9").get("/auth/login"))
 
 
 @pytest.mark.parametrize("login", ["ada", "eve"])
-def test_browsers_that_keep_no_cookies_fail_together(app, ada, login):
+def test_failures_of_browsers_without_cookies_count_by_network(app, ada, login):
     assert [has_box(fail(app.test_client(), 1, login)) for _ in range(3)] == [False, False, True]
 
 
@@ -405,20 +405,22 @@ def test_browsers_that_keep_no_cookies_fail_together(app, ada, login):
         ("::ffff:203.0.113.1", "::ffff:203.0.113.2", False),  # IPv4, as a server that listens on IPv6 says it
     ],
 )
-def test_what_one_network_is(client, another_client, ada, one, another, is_one_network):
+def test_captcha_counts_failures_by_ipv4_address_and_ipv6_prefix(
+    client, another_client, ada, one, another, is_one_network
+):
     fail(at(client, one))
     assert has_box(at(another_client, one).get("/auth/login"))
     assert has_box(at(another_client, another).get("/auth/login")) is is_one_network
 
 
 @pytest.mark.parametrize("said", ["203.0.113.9:4711", "[2001:db8::1]:4711", "unknown", "2001:db8::1%eth0", ""])
-def test_an_address_that_a_proxy_says_in_another_way_breaks_nothing(client, ada, said):
+def test_captcha_accepts_any_spelling_of_a_proxys_address(client, ada, said):
     assert fail(at(client, said), 2).status_code == 422
     assert has_box(fail(client, 1))
     assert client.post("/auth/login", data=OLD | TICKED).status_code == 302
 
 
-def test_after_fifteen_minutes_the_network_is_forgiven(client, app, ada, clock):
+def test_login_hides_the_captcha_after_15_minutes(client, app, ada, clock):
     fail(client)
     clock.move(minutes=14, seconds=59)
     assert has_box(app.test_client().get("/auth/login"))
@@ -429,7 +431,7 @@ def test_after_fifteen_minutes_the_network_is_forgiven(client, app, ada, clock):
     assert app.test_client().log_in(ada).status_code == 302
 
 
-def test_who_logs_in_starts_anew(client, ada, clock):
+def test_login_resets_the_captcha_counter_of_the_browser(client, ada, clock):
     fail(client)
     assert client.post("/auth/login", data=OLD | TICKED).status_code == 302
     client.post("/auth/logout")
@@ -437,7 +439,7 @@ def test_who_logs_in_starts_anew(client, ada, clock):
     assert not has_box(client.get("/auth/login"))
 
 
-def test_wrong_passwords_of_those_who_are_logged_in_are_no_failed_logins(client, another_client, ada):
+def test_wrong_passwords_of_logged_in_users_do_not_count_for_the_captcha(client, another_client, ada):
     client.log_in(ada)
     for _ in range(4):
         client.post("/account/change-password", data={"old_password": "wrong", "password": "x"})
@@ -445,7 +447,7 @@ def test_wrong_passwords_of_those_who_are_logged_in_are_no_failed_logins(client,
 
 
 @ALWAYS
-def test_it_can_ask_at_once(client, ada, service):
+def test_captcha_can_be_shown_at_every_login(client, ada, service):
     assert has_box(client.get("/auth/login"))
     refused(client.post("/auth/login", data=OLD), TICK, OLD)
     assert client.post("/auth/login", data=OLD | TICKED).status_code == 302
@@ -456,7 +458,7 @@ def test_it_can_ask_at_once(client, ada, service):
 
 
 @pytest.mark.parametrize("more", [{"PREVENT_ENUMERATION": True}], ids=["hidden"])
-def test_with_enumeration_prevented_the_box_tells_nothing(app, ada, service):
+def test_concealed_forms_show_the_captcha_alike(app, ada, service):
     pages = []
     for email in (ada.email, "eve@example.com"):
         form = FORM | {"email": email, "username": f"new-{len(pages)}"}
@@ -467,7 +469,7 @@ def test_with_enumeration_prevented_the_box_tells_nothing(app, ada, service):
     assert len(service.asked) == 2
 
 
-def test_a_program_gets_the_sentence_as_json(client, service):
+def test_json_client_gets_the_captcha_error_as_json(client, service):
     answer = client.post("/auth/register", data=FORM, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json) == (422, {"errors": {"recaptcha": [TICK]}})
     assert service.asked == []
@@ -476,7 +478,7 @@ def test_a_program_gets_the_sentence_as_json(client, service):
 # Registration at a provider
 
 
-def test_a_provider_is_no_way_around_the_box(app, client, another_client, service, issuer):
+def test_unverified_sso_registration_requires_the_captcha(app, client, another_client, service, issuer):
     """A new account whose address the provider did not verify costs an email to somebody, as a form does."""
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
     page = travel(client, issuer, email="eve@example.com", email_verified=False)

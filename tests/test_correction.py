@@ -46,7 +46,9 @@ def help_of(page, field):
 # Correcting the address
 
 
-def test_a_mistyped_address_is_corrected(client, another_client, ada, outbox):
+def test_correcting_the_address_sends_a_new_email_and_invalidates_the_old_link_and_code(
+    client, another_client, ada, outbox
+):
     register(client)
     link, code = outbox.link(), newest_code(outbox)
     assert f"Is {MISTYPED} not right?" in client.get("/auth/unconfirmed").text
@@ -69,13 +71,13 @@ def test_a_mistyped_address_is_corrected(client, another_client, ada, outbox):
     assert has_happened("email_corrected") == 1
 
 
-def test_an_email_that_waits_for_the_mistyped_address_is_dropped(client, outbox):
+def test_correcting_the_address_drops_an_email_that_waits_for_the_old_one(client, outbox):
     register(client)
     correct(client, RIGHT)
     assert [email.recipients for email in outbox()] == [[RIGHT]]
 
 
-def test_the_code_of_the_corrected_address_works(client, outbox):
+def test_code_of_the_corrected_address_confirms(client, outbox):
     register(client)
     type_code(client, wrong(newest_code(outbox)))
     correct(client, RIGHT)
@@ -83,7 +85,7 @@ def test_the_code_of_the_corrected_address_works(client, outbox):
     assert User.find(RIGHT).confirmed
 
 
-def test_the_same_address_again_gets_another_email_with_the_same_code(client, outbox):
+def test_correcting_to_the_same_address_sends_the_same_code_again(client, outbox):
     register(client, RIGHT)
     code = newest_code(outbox)
     assert correct(client, RIGHT).status_code == 302
@@ -100,7 +102,7 @@ def test_the_same_address_again_gets_another_email_with_the_same_code(client, ou
         ("ADA@Example.com", "already registered"),
     ],
 )
-def test_what_will_not_do_is_said_and_stays(client, ada, outbox, typed, error):
+def test_correction_form_names_the_error_and_keeps_the_value(client, ada, outbox, typed, error):
     register(client)
     page = correct(client, typed)
     assert error in help_of(page, "email")
@@ -110,7 +112,7 @@ def test_what_will_not_do_is_said_and_stays(client, ada, outbox, typed, error):
     assert len(outbox()) == 1
 
 
-def test_an_address_is_corrected_five_times_an_hour(client, outbox, clock):
+def test_address_can_be_corrected_five_times_an_hour(client, outbox, clock):
     register(client)
     for number in range(5):
         assert correct(client, f"eve{number}@example.com").status_code == 302
@@ -126,7 +128,7 @@ def test_an_address_is_corrected_five_times_an_hour(client, outbox, clock):
     assert User.find("eve").email == RIGHT
 
 
-def test_an_address_that_got_many_emails_gets_none_by_a_correction(client, another_client, outbox):
+def test_correction_to_an_address_over_its_email_budget_is_refused(client, another_client, outbox):
     register(client)
     for _ in range(10):
         another_client.post("/auth/reset", data={"email": RIGHT})
@@ -155,7 +157,7 @@ def somebody_gives_it_up_but_may_get_it_back(browser, outbox, monkeypatch):
     "happens",
     [somebody_registers, somebody_registers_at_this_moment, somebody_gives_it_up_but_may_get_it_back],
 )
-def test_an_address_that_is_free_no_longer_when_it_is_written_is_said_to_be_taken(
+def test_correction_to_an_address_registered_in_the_meantime_is_a_form_error(
     client, another_client, outbox, monkeypatch, happens
 ):
     register(client)
@@ -174,7 +176,7 @@ def test_an_address_that_is_free_no_longer_when_it_is_written_is_said_to_be_take
     assert has_happened("email_corrected") == 0
 
 
-def test_a_double_click_corrects_once(app, client, outbox, monkeypatch):
+def test_correcting_twice_at_once_corrects_once(app, client, outbox, monkeypatch):
     register(client)
     twin, verb, asked = app.test_client(), registration.correct, []
     twin.set_cookie("session", client.get_cookie("session").value)
@@ -190,7 +192,7 @@ def test_a_double_click_corrects_once(app, client, outbox, monkeypatch):
     assert has_happened("email_corrected") == 1
 
 
-def test_ten_corrections_at_once_give_an_address_to_one(app, outbox):
+def test_ten_corrections_to_one_address_at_once_give_it_to_one_user(app, outbox):
     browsers = [app.test_client() for _ in range(10)]
     for number, browser in enumerate(browsers):
         register(browser, f"eve{number}@example.com", f"eve{number}")
@@ -201,7 +203,7 @@ def test_ten_corrections_at_once_give_an_address_to_one(app, outbox):
     assert len(outbox()) == 10
 
 
-def test_the_confirmed_and_strangers_correct_nothing(client, ada, outbox):
+def test_correction_requires_an_unconfirmed_login(client, ada, outbox):
     assert correct(client, RIGHT).location == "/auth/login"
     client.log_in(ada)
     assert correct(client, RIGHT).location == HOME
@@ -209,7 +211,7 @@ def test_the_confirmed_and_strangers_correct_nothing(client, ada, outbox):
 
 
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-def test_with_enumeration_prevented_nothing_is_corrected(client, bob, outbox):
+def test_concealed_accounts_can_not_correct_their_address(client, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     client.log_in(bob)
@@ -231,7 +233,7 @@ def form_of(page, words):
     return {name: unescape(value) for name, value in fields}
 
 
-def test_a_likely_address_is_offered_with_a_button(client, outbox):
+def test_likely_address_is_suggested_with_a_button(client, outbox):
     register(client, "o'Eve+1@gmial.com")
     page = client.get("/auth/unconfirmed").text
     assert "Did you mean <strong>o&#39;Eve+1@gmail.com</strong>?" in page
@@ -240,7 +242,7 @@ def test_a_likely_address_is_offered_with_a_button(client, outbox):
     assert "Did you mean" not in client.get("/auth/unconfirmed").text
 
 
-def test_slips_in_well_known_domains_are_seen_and_other_domains_left_alone(client, bob):
+def test_typos_of_well_known_domains_are_suggested_and_no_others(client, bob):
     client.log_in(bob)
     for domain, meant in {
         "gmial.com": "gmail.com",
@@ -270,7 +272,7 @@ def test_slips_in_well_known_domains_are_seen_and_other_domains_left_alone(clien
 
 
 @pytest.mark.parametrize("spelled", ["{0} {1}", "{0}{1}", " {0}-{1} ", "{0[0]} {0[1]}-{0[2]} {0[3]}{1}"])
-def test_the_code_confirms_and_leads_where_one_was_going(client, another_client, outbox, spelled):
+def test_confirmation_code_confirms_and_redirects_to_the_page_asked_for(client, another_client, outbox, spelled):
     register(client)
     assert client.get("/account?tab=1").location == "/auth/unconfirmed"
     link, code = outbox.link(), newest_code(outbox)
@@ -282,7 +284,7 @@ def test_the_code_confirms_and_leads_where_one_was_going(client, another_client,
     assert has_happened("confirmed") == 1
 
 
-def test_of_wrong_codes_five_are_looked_at(client, outbox, clock):
+def test_confirmation_code_has_five_attempts(client, outbox, clock):
     register(client)
     code = newest_code(outbox)
     for typed in ("", "   "):
@@ -300,7 +302,7 @@ def test_of_wrong_codes_five_are_looked_at(client, outbox, clock):
     assert type_code(client, newest_code(outbox)).location == HOME
 
 
-def test_another_email_has_the_same_code_while_it_can_be_typed(client, outbox, clock):
+def test_resent_email_has_the_same_code_while_it_can_be_entered(client, outbox, clock):
     register(client)
     code = newest_code(outbox)
     for tries in range(4):
@@ -312,7 +314,7 @@ def test_another_email_has_the_same_code_while_it_can_be_typed(client, outbox, c
     assert "not right" in help_of(type_code(client, code), "code"), "an email more is no try more"
 
 
-def test_a_code_works_for_an_hour(client, outbox, clock):
+def test_confirmation_code_works_for_an_hour(client, outbox, clock):
     register(client)
     code = newest_code(outbox)
     clock.move(hours=1)
@@ -323,7 +325,7 @@ def test_a_code_works_for_an_hour(client, outbox, clock):
     assert type_code(client, newest_code(outbox)).location == HOME
 
 
-def test_a_code_is_good_once_and_for_one_account(client, another_client, outbox):
+def test_confirmation_code_works_once_and_for_one_account(client, another_client, outbox):
     register(client)
     code = newest_code(outbox)
     register(another_client, "bob@example.com", "bob")
@@ -339,7 +341,7 @@ def test_a_code_is_good_once_and_for_one_account(client, another_client, outbox)
 
 
 @pytest.mark.parametrize("is_right", [True, False])
-def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, outbox, is_right):
+def test_of_twenty_codes_at_once_five_count_and_one_confirms(app, bob, outbox, is_right):
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
         browser.log_in(bob)
@@ -355,7 +357,7 @@ def test_of_twenty_codes_at_once_five_are_looked_at_and_one_is_good(app, bob, ou
         assert "not right" in help_of(type_code(browsers[0], code), "code")
 
 
-def test_no_code_is_made_that_no_email_carries(app, outbox):
+def test_no_confirmation_code_exists_without_an_email(app, outbox):
     """One registers with another's address, tries codes, corrects it, and registers with it again."""
     for number in range(12):
         browser = app.test_client()

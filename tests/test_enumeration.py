@@ -47,7 +47,7 @@ def reset(client, outbox, email, password):
 # The policy
 
 
-def test_only_the_policy_reads_the_setting(settings):
+def test_only_the_enumeration_policy_reads_the_setting(settings):
     sources = [*Path(application.__file__).parent.rglob("*.py"), *Path(application.__file__).parent.rglob("*.html")]
     reading = re.compile(r"""(?:\[["']|\(["']|config\.)PREVENT_ENUMERATION""")
     found = [path.name for path in sources for _ in reading.findall(path.read_text("utf-8"))]
@@ -57,7 +57,7 @@ def test_only_the_policy_reads_the_setting(settings):
 # Registering
 
 
-def test_the_whole_story(client, another_client, outbox):
+def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_password(client, another_client, outbox):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/email-sent"
     assert "We have sent an email to <strong>eve@example.com</strong>" in page.text
@@ -92,7 +92,7 @@ def test_the_whole_story(client, another_client, outbox):
     ]
 
 
-def test_looking_at_the_confirmation_link_changes_nothing(client, outbox):
+def test_opening_a_concealed_confirm_link_changes_nothing(client, outbox):
     client.post("/auth/register", data=FORM)
     link, before = outbox.link(), accounts("eve")
     assert client.get(link).status_code == client.head(link).status_code == 200
@@ -101,7 +101,7 @@ def test_looking_at_the_confirmation_link_changes_nothing(client, outbox):
     assert accounts("eve") == before
 
 
-def test_the_confirmation_link_serves_once(client, another_client, outbox):
+def test_concealed_confirm_link_works_once(client, another_client, outbox):
     client.post("/auth/register", data=FORM)
     link = outbox.link()
     assert client.post(link, data={"password": PASSWORD}).location == "/"
@@ -111,7 +111,7 @@ def test_the_confirmation_link_serves_once(client, another_client, outbox):
     assert count(UserSession) == 1
 
 
-def test_a_confirmation_link_is_of_no_use_to_another_who_is_logged_in(client, another_client, ada, outbox):
+def test_concealed_confirm_link_does_not_work_for_another_user(client, another_client, ada, outbox):
     client.post("/auth/register", data=FORM)
     another_client.log_in(ada)
     assert another_client.get(outbox.link()).status_code == 410
@@ -119,7 +119,7 @@ def test_a_confirmation_link_is_of_no_use_to_another_who_is_logged_in(client, an
     assert not db.session.scalar(select(User.confirmed).where(User.username == "eve"))
 
 
-def test_a_deactivated_account_is_not_entered_by_confirming(client, outbox):
+def test_concealed_confirm_link_does_not_log_in_to_a_deactivated_account(client, outbox):
     client.post("/auth/register", data=FORM)
     user = db.session.scalar(select(User))
     user.deactivated_at = user.created_at
@@ -131,7 +131,7 @@ def test_a_deactivated_account_is_not_entered_by_confirming(client, outbox):
 
 @pytest.mark.parametrize("name", ["ada", "bob"])
 @pytest.mark.parametrize("spelling", ["{}@example.com", "{}@EXAMPLE.com"])
-def test_the_owner_of_a_known_address_is_told_and_nothing_changes(client, ada, bob, outbox, name, spelling):
+def test_registering_a_known_address_notifies_its_owner_and_changes_nothing(client, ada, bob, outbox, name, spelling):
     before = accounts(name)
     email = spelling.format(name)
     page = client.post("/auth/register", data=FORM | {"email": email, "password": PLANTED, "confirm_password": PLANTED})
@@ -146,7 +146,7 @@ def test_the_owner_of_a_known_address_is_told_and_nothing_changes(client, ada, b
     assert log_in(client, name, PLANTED).status_code == 422
 
 
-def test_the_owner_of_a_known_address_gets_ten_such_emails_an_hour(client, ada, outbox, clock):
+def test_registering_a_known_address_sends_its_owner_ten_emails_an_hour_at_most(client, ada, outbox, clock):
     def register(numbers):
         for number in numbers:
             answer = client.post("/auth/register", data=FORM | {"email": ada.email, "username": f"eve{number}"})
@@ -159,7 +159,7 @@ def test_the_owner_of_a_known_address_gets_ten_such_emails_an_hour(client, ada, 
     assert len(outbox()) == 15
 
 
-def test_who_registered_and_forgot_gets_in_by_reset(client, outbox):
+def test_reset_confirms_a_concealed_registration(client, outbox):
     client.post("/auth/register", data=FORM)
     client.post("/auth/register", data=FORM | {"username": "eve2"})
     assert "already" in outbox()[-1].subject
@@ -170,7 +170,7 @@ def test_who_registered_and_forgot_gets_in_by_reset(client, outbox):
     assert db.session.scalars(select(User.username).where(User.confirmed)).all() == ["eve"]
 
 
-def test_an_address_that_is_held_for_another_is_not_given_away(client, another_client, ada, outbox):
+def test_registering_a_reserved_address_notifies_its_former_owner(client, another_client, ada, outbox):
     client.log_in(ada)
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
     client.get(outbox.link(0))
@@ -185,7 +185,7 @@ def test_an_address_that_is_held_for_another_is_not_given_away(client, another_c
 
 
 @pytest.mark.parametrize("email", ["eve@example.com", "ada@example.com"])
-def test_a_username_that_is_taken_is_still_said(client, ada, outbox, email):
+def test_concealed_registration_still_says_that_a_username_is_taken(client, ada, outbox, email):
     page = client.post("/auth/register", data=FORM | {"email": email, "username": "ADA"})
     assert page.status_code == 422
     assert "This name is already in use." in page.text
@@ -193,7 +193,9 @@ def test_a_username_that_is_taken_is_still_said(client, ada, outbox, email):
     assert outbox() == []
 
 
-def test_a_username_that_another_takes_meanwhile_is_said_too(client, another_client, outbox, monkeypatch):
+def test_concealed_registration_says_that_a_username_was_registered_in_the_meantime(
+    client, another_client, outbox, monkeypatch
+):
     """The second has been told that the name is free, and finds it taken only when it writes."""
     find, asked = User.find, []
 
@@ -211,7 +213,7 @@ def test_a_username_that_another_takes_meanwhile_is_said_too(client, another_cli
     assert [message.recipients for message in outbox()] == [["other@example.com"]]
 
 
-def test_ten_who_register_one_address_at_the_same_moment_all_get_one_answer(app, outbox, monkeypatch):
+def test_ten_concealed_registrations_of_one_address_at_once_get_the_same_response(app, outbox, monkeypatch):
     """All have found the address free, and none has written yet."""
     start, waiting, hash_password = threading.Barrier(10), iter(range(10)), user.hash_password
 
@@ -242,14 +244,14 @@ def register_as_victim(client):
     client.post("/auth/register", data=FORM | {"password": PLANTED, "confirm_password": PLANTED})
 
 
-def test_a_planted_password_is_gone_after_the_owners_reset(client, another_client, outbox):
+def test_password_planted_by_another_person_is_replaced_by_the_owners_reset(client, another_client, outbox):
     register_as_victim(client)
     reset(another_client, outbox, "eve@example.com", PASSWORD)
     assert log_in(client, "eve", PLANTED).status_code == 422
     assert log_in(another_client, "eve").location == "/"
 
 
-def test_a_planted_password_is_gone_after_the_owners_magic_link(client, another_client, outbox):
+def test_password_planted_by_another_person_is_removed_by_the_owners_magic_link(client, another_client, outbox):
     register_as_victim(client)
     planted_link = outbox.link()
     another_client.post("/auth/magic-link", data={"email": "eve@example.com"})
@@ -263,7 +265,7 @@ def test_a_planted_password_is_gone_after_the_owners_magic_link(client, another_
     assert log_in(another_client, "eve").location == "/"
 
 
-def test_the_owner_who_opens_an_email_that_a_stranger_caused_confirms_nothing(client, another_client, outbox):
+def test_owner_who_opens_the_link_of_another_persons_registration_confirms_nothing(client, another_client, outbox):
     """Not by opening it, not with another password, not while waiting for a magic link."""
     register_as_victim(client)
     link = outbox.link()
@@ -275,7 +277,7 @@ def test_the_owner_who_opens_an_email_that_a_stranger_caused_confirms_nothing(cl
     assert not db.session.scalar(select(User.confirmed))
 
 
-def test_who_is_told_of_the_account_has_the_password_chosen_last_by_email(client, another_client, outbox):
+def test_only_the_password_chosen_by_reset_works_after_a_second_registration(client, another_client, outbox):
     """A stranger registers, then the owner: only the password that the owner chose by message is good."""
     register_as_victim(client)
     another_client.post("/auth/register", data=FORM | {"username": "eve2"})
@@ -290,7 +292,7 @@ def test_who_is_told_of_the_account_has_the_password_chosen_last_by_email(client
 
 
 @pytest.mark.parametrize("login", ["bob", "bob@example.com"])
-def test_an_unconfirmed_account_answers_its_password_as_a_wrong_one(client, bob, outbox, login):
+def test_concealed_login_to_an_unconfirmed_account_answers_like_a_wrong_password(client, bob, outbox, login):
     pages = [log_in(client, login, password) for password in (PASSWORD, "wrong")]
     assert [page.status_code for page in pages] == [422, 422]
     assert without_tokens(pages[0]) == without_tokens(pages[1])
@@ -300,7 +302,7 @@ def test_an_unconfirmed_account_answers_its_password_as_a_wrong_one(client, bob,
     assert log_in(client, login).location == "/"
 
 
-def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, outbox):
+def test_unconfirmed_user_who_is_logged_in_can_confirm_but_not_correct(app, client, bob, outbox):
     """Logged in before accounts were hidden."""
     app.config["PREVENT_ENUMERATION"] = False
     client.log_in(bob)
@@ -317,7 +319,7 @@ def test_who_is_in_already_can_confirm_and_not_correct(app, client, bob, outbox)
     assert client.get(outbox.link()).location == "/"
 
 
-def test_correcting_to_anothers_address_is_answered_as_to_a_free_one(app, client, ada, bob):
+def test_concealed_correction_answers_alike_for_known_and_unknown_addresses(app, client, ada, bob):
     app.config["PREVENT_ENUMERATION"] = False
     client.log_in(bob)
     app.config["PREVENT_ENUMERATION"] = True
@@ -336,7 +338,9 @@ def ask_for(client, email):
 
 
 @pytest.mark.parametrize("owner", ["bob", "eve"])
-def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada, bob, outbox, clock, owner):
+def test_concealed_email_change_to_a_known_address_notifies_its_owner(
+    client, another_client, ada, bob, outbox, clock, owner
+):
     """Its owner is told, whether confirmed or not; so is the asker's present address, as always."""
     another_client.post("/auth/register", data=FORM)
     if owner == "eve":
@@ -366,14 +370,14 @@ def test_anothers_address_is_asked_for_as_a_free_one(client, another_client, ada
     assert bodies[0].replace(f"{owner} (at)", "…") == bodies[1].replace("new (at)", "…")
 
 
-def test_a_free_address_is_taken_by_its_link_as_always(client, ada, outbox):
+def test_concealed_email_change_to_a_free_address_works(client, ada, outbox):
     client.log_in(ada)
     ask_for(client, "new@example.com")
     assert client.get(outbox.link(0)).location == "/account"
     assert owners("new@example.com") == ["ada"]
 
 
-def test_an_address_that_another_registers_meanwhile_is_not_taken(client, another_client, ada, outbox):
+def test_concealed_email_change_to_an_address_registered_in_the_meantime_fails(client, another_client, ada, outbox):
     client.log_in(ada)
     ask_for(client, "eve@example.com")
     link = outbox.link(0)
@@ -382,7 +386,7 @@ def test_an_address_that_another_registers_meanwhile_is_not_taken(client, anothe
     assert owners("ada@example.com") + owners("eve@example.com") == ["ada", "eve"]
 
 
-def test_the_owner_of_an_address_gets_ten_such_emails_an_hour(client, ada, bob, outbox):
+def test_concealed_email_changes_send_an_owner_ten_emails_an_hour_at_most(client, ada, bob, outbox):
     client.log_in(ada)
     for _ in range(15):
         ask_for(client, "bob@example.com")

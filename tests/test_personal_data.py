@@ -77,7 +77,7 @@ def another_table(app):
 # Downloading it
 
 
-def test_the_export_holds_every_column_of_every_table_but_secrets_and_nothing_of_anybody_else(app, outbox):
+def test_export_has_every_column_but_secrets_and_no_row_of_other_users(app, outbox):
     client = live(app, outbox, "lovelace")
     live(app, outbox, "babbage")
     held, text = taken_along(client)
@@ -106,7 +106,7 @@ def everything_of(user):
     return json.dumps(personal_data.everything(user), default=str)
 
 
-def test_an_export_does_not_echo_database_strangers_are(app, client, another_client, ada, phone, outbox):
+def test_export_does_not_tell_where_other_people_are(app, client, another_client, ada, phone, outbox):
     """A stranger sends every form, with the address of an account, its name, and its password."""
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, **OWNER)
     client.post("/auth/two-factor/verify", data={"code": phone.code()}, **OWNER)
@@ -130,7 +130,7 @@ def test_an_export_does_not_echo_database_strangers_are(app, client, another_cli
     assert [row["details"]["user_agent"] for row in held["outbox"] if row["details"]["ip"] == "192.0.2.1"]
 
 
-def test_an_export_does_not_echo_database_somebody_is_who_registered_with_ones_address(client, another_client, outbox):
+def test_export_does_not_tell_where_somebody_registered_with_the_users_address(client, another_client, outbox):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form, **STRANGER)
     client.post("/auth/login", data=form | {"login": "eve"}, **STRANGER)
@@ -147,7 +147,7 @@ def test_an_export_does_not_echo_database_somebody_is_who_registered_with_ones_a
     assert "Strange" not in text
 
 
-def test_what_was_asked_for_before_there_was_an_account_is_found_however_the_address_was_spelled(client, outbox):
+def test_export_has_rows_from_before_the_account_for_any_spelling_of_the_address(client, outbox):
     for spelling in ("Eve@bücher.example", "eve@xn--bcher-kva.example", "eva@bücher.example"):
         client.post("/auth/magic-link", data={"email": spelling})
     eve = User(username="eve", email="eve@BÜCHER.example", password=PASSWORD, confirmed=True)
@@ -157,7 +157,7 @@ def test_what_was_asked_for_before_there_was_an_account_is_found_however_the_add
     assert [len(held[table]) for table in ("email_challenges", "outbox")] == [2, 2]
 
 
-def test_no_secret_is_in_the_export(app, outbox):
+def test_export_has_no_secrets(app, outbox):
     client = live(app, outbox, "lovelace")
     outbox()
     secrets = [User.find("lovelace").password_hash]
@@ -183,7 +183,7 @@ def test_no_secret_is_in_the_export(app, outbox):
     assert {name.partition(".")[0] for name in personal_data.SECRETS} <= set(db.metadata.tables)
 
 
-def test_it_is_a_zip_that_is_made_while_it_is_sent(client, ada):
+def test_export_is_a_zip_file_that_is_streamed(client, ada):
     client.log_in(ada)
     noise = [f"{NASTY}{ada.password_hash}{number**999}" for number in range(2, 200)]
     db.session.add_all(
@@ -206,7 +206,7 @@ def test_it_is_a_zip_that_is_made_while_it_is_sent(client, ada):
     ]
 
 
-def test_only_the_button_downloads_and_history_says_so(client, ada, clock):
+def test_export_requires_the_button_and_is_recorded_in_the_history(client, ada, clock):
     client.log_in(ada)
     before = rows()
     for method in ("GET", "HEAD", "OPTIONS"):
@@ -227,12 +227,12 @@ def test_only_the_button_downloads_and_history_says_so(client, ada, clock):
 # Tables of an application
 
 
-def test_every_table_about_people_is_registered():
+def test_every_table_with_personal_data_is_registered():
     assert unregistered() == set()
 
 
 @pytest.mark.parametrize("column", ["owner_id", "email", "recipient_key", "postal_address"])
-def test_a_new_table_about_people_is_noticed_until_it_is_registered(another_table, column):
+def test_new_table_with_personal_data_is_reported_until_it_is_registered(another_table, column):
     """The proof of the test before this one."""
     kind = (int, mapped_column(ForeignKey("users.id"))) if column == "owner_id" else (str, mapped_column())
     plant = another_table(**{column: kind})
@@ -241,7 +241,7 @@ def test_a_new_table_about_people_is_noticed_until_it_is_registered(another_tabl
     assert unregistered() == set()
 
 
-def test_a_table_of_the_applications_own_is_exported_and_emptied_for_one_person(client, ada, bob, another_table):
+def test_registered_table_of_an_application_is_exported_and_deleted(client, ada, bob, another_table):
     plant = another_table(owner_id=(int, mapped_column(ForeignKey("users.id"))), name=(str, mapped_column()))
     personal_data.register(plant, lambda user: plant.owner_id == user.id, "your plants")
     db.session.add_all([plant(owner_id=who.id, name=name) for who, name in ((ada, "fern"), (bob, "oak"), (ada, "ivy"))])
@@ -325,7 +325,7 @@ def register_all(orders):
     personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "what you ordered")
 
 
-def test_every_table_below_users_is_noticed_however_deep_it_is(app, orders):
+def test_table_that_refers_to_users_indirectly_is_reported(app, orders):
     assert unregistered() == {"own_orders", "own_items", "own_a_parcel", "own_order_tags"}, "tags belong to nobody"
     assert personal_data.unregistered()["own_a_parcel"] == "own_a_parcel -> own_items -> own_orders -> users"
     said = app.test_cli_runner().invoke(args=["doctor"]).output
@@ -335,7 +335,7 @@ def test_every_table_below_users_is_noticed_however_deep_it_is(app, orders):
     assert "well   database" in app.test_cli_runner().invoke(args=["doctor"]).output
 
 
-def test_what_is_below_a_table_of_the_applications_own_is_exported_and_deleted(client, ada, bob, orders):
+def test_rows_below_a_registered_table_are_exported_and_deleted(client, ada, bob, orders):
     register_all(orders)
     order(orders, ada, bob)
     client.log_in(ada)
@@ -351,7 +351,7 @@ def test_what_is_below_a_table_of_the_applications_own_is_exported_and_deleted(c
     assert db.session.scalar(select(func.count()).select_from(orders.order_tags)) == 1
 
 
-def test_an_account_that_cannot_be_deleted_names_the_table_that_is_not_registered(app, ada, orders, caplog):
+def test_deletion_blocked_by_an_unregistered_table_names_it(app, ada, orders, caplog):
     personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "what you ordered")
     order(orders, ada)
     ada.deletion_due_at = clock.now() - timedelta(days=1)

@@ -16,7 +16,7 @@ from app.security.oidc import Claims
 from settings.providers import Provider
 
 
-def test_the_whole_story(client, outbox):
+def test_register_confirm_log_out_and_log_in(client, outbox):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
     assert "An email is on its way to eve@example.com" in page.text
@@ -76,7 +76,7 @@ def test_the_whole_story(client, outbox):
         ("confirm_password", "something else", "not the same"),
     ],
 )
-def test_what_will_not_do_is_said_beside_its_field(client, ada, outbox, field, value, error):
+def test_registration_form_names_each_error_beside_its_field(client, ada, outbox, field, value, error):
     form = FORM | {field: value}
     if field == "password":
         form["confirm_password"] = value
@@ -90,7 +90,7 @@ def test_what_will_not_do_is_said_beside_its_field(client, ada, outbox, field, v
 
 
 @pytest.mark.parametrize("password", ["        ~y x", "✉☃🎈🎈☃✉💡q", ("x 7 fF" * 171)[:1024]])
-def test_any_characters_make_a_password(client, outbox, password):
+def test_password_may_have_any_characters(client, outbox, password):
     form = FORM | {"password": password, "confirm_password": password}
     assert client.post("/auth/register", data=form).status_code == 302
     client.post("/auth/logout")
@@ -98,14 +98,14 @@ def test_any_characters_make_a_password(client, outbox, password):
     assert client.get("/auth/login").status_code == 302
 
 
-def test_several_faults_are_all_said_and_the_first_is_focused(client):
+def test_registration_form_shows_all_errors_and_focuses_the_first(client):
     page = client.post("/auth/register", data={"email": "eve@example.com", "username": "", "password": "x"})
     assert page.text.count("is-invalid") == 3
     [focused] = re.findall(r"<input[^>]* autofocus[^>]*>", page.text)
     assert ' id="username"' in focused
 
 
-def test_an_address_has_one_form(client, outbox):
+def test_email_address_is_stored_in_one_form(client, outbox):
     client.post("/auth/register", data=FORM | {"email": "Eve@BÜCHER.example"})
     user = db.session.scalar(select(User))
     assert (user.email, user.email_key) == ("Eve@bücher.example", "eve@xn--bcher-kva.example")
@@ -113,13 +113,13 @@ def test_an_address_has_one_form(client, outbox):
     assert User.find("eve@xn--bcher-kva.EXAMPLE") is user
 
 
-def test_extra_fields_change_nothing(client):
+def test_registration_ignores_extra_fields(client):
     client.post("/auth/register", data=FORM | {"is_admin": "1", "confirmed": "1", "id": "77"})
     user = db.session.scalar(select(User))
     assert (user.is_admin, user.confirmed, user.id) == (False, False, 1)
 
 
-def test_when_two_race_for_a_name_one_wins_and_the_other_is_told(client, another_client, monkeypatch):
+def test_username_registered_in_the_meantime_is_a_form_error(client, another_client, monkeypatch):
     """The second has been told that the name is free, and finds it taken only when it writes."""
     find, asked = User.find, []
 
@@ -138,7 +138,7 @@ def test_when_two_race_for_a_name_one_wins_and_the_other_is_told(client, another
 
 
 @pytest.mark.parametrize("by_passkey", [{}, {"by_passkey": "y"}], ids=["by password", "by passkey"])
-def test_twenty_at_once_make_one_account(app, by_passkey):
+def test_twenty_registrations_at_once_create_one_account(app, by_passkey):
     def register(number):
         form = FORM | by_passkey | {"username": f"eve{number % 2 * '2'}", "email": f"{'eE'[number % 2]}ve@example.com"}
         return app.test_client().post("/auth/register", data=form).status_code
@@ -162,7 +162,7 @@ def test_registration_can_be_closed(client, by_passkey):
 # Confirming
 
 
-def test_a_link_opened_in_another_browser_asks_for_login_and_goes_on(client, bob, outbox):
+def test_confirm_link_in_another_browser_asks_for_a_login_and_then_confirms(client, bob, outbox):
     client.log_in(bob)
     client.post("/auth/confirm")
     client.post("/auth/logout")
@@ -176,7 +176,7 @@ def test_a_link_opened_in_another_browser_asks_for_login_and_goes_on(client, bob
     assert bob.confirmed
 
 
-def test_a_used_link_of_ones_own_goes_home(client, bob, outbox):
+def test_used_confirm_link_redirects_its_user_home(client, bob, outbox):
     client.log_in(bob)
     client.post("/auth/confirm")
     client.get(outbox.link())
@@ -185,7 +185,7 @@ def test_a_used_link_of_ones_own_goes_home(client, bob, outbox):
     assert "Your account is confirmed already" in page.text
 
 
-def test_an_old_link_of_ones_own_goes_home_too(client, bob, outbox, clock):
+def test_expired_confirm_link_redirects_a_confirmed_user_home(client, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     link = outbox.link()
@@ -196,7 +196,7 @@ def test_an_old_link_of_ones_own_goes_home_too(client, bob, outbox, clock):
     assert "confirmed already" in client.get(link, follow_redirects=True).text
 
 
-def test_unusable_links_have_one_page(client, another_client, ada, bob, outbox, clock):
+def test_invalid_confirm_links_show_the_same_page(client, another_client, ada, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     link = outbox.link()
@@ -210,7 +210,7 @@ def test_unusable_links_have_one_page(client, another_client, ada, bob, outbox, 
     assert not bob.confirmed
 
 
-def test_a_stranger_with_a_dead_link_is_told_so_before_login_is_asked(client, another_client, bob, outbox, clock):
+def test_expired_confirm_link_does_not_ask_for_a_login(client, another_client, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     link = outbox.link()
@@ -222,7 +222,7 @@ def test_a_stranger_with_a_dead_link_is_told_so_before_login_is_asked(client, an
     assert another_client.get(link).status_code == 410  # used
 
 
-def test_anothers_used_link_says_nothing_about_them(client, another_client, ada, bob, outbox):
+def test_used_confirm_link_of_another_user_does_not_tell_that_they_confirmed(client, another_client, ada, bob, outbox):
     client.log_in(bob)
     client.post("/auth/confirm")
     client.get(outbox.link())
@@ -232,7 +232,7 @@ def test_anothers_used_link_says_nothing_about_them(client, another_client, ada,
     assert "confirmed already" not in page.text
 
 
-def test_the_confirmed_get_no_more_emails(client, bob, outbox):
+def test_confirmed_user_gets_no_confirmation_email(client, bob, outbox):
     client.log_in(bob)
     bob.confirmed = True
     db.session.commit()
@@ -240,7 +240,7 @@ def test_the_confirmed_get_no_more_emails(client, bob, outbox):
     assert outbox() == []
 
 
-def test_a_link_works_for_an_hour(client, bob, outbox, clock):
+def test_confirm_link_works_for_an_hour(client, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     clock.move(minutes=59, seconds=59)
@@ -248,14 +248,14 @@ def test_a_link_works_for_an_hour(client, bob, outbox, clock):
     assert bob.confirmed
 
 
-def test_head_confirms_nothing(client, bob, outbox):
+def test_head_request_confirms_nothing(client, bob, outbox):
     client.log_in(bob)
     client.post("/auth/confirm")
     client.head(outbox.link())
     assert not bob.confirmed
 
 
-def test_ten_uses_at_once_confirm_once(app, bob, outbox):
+def test_ten_uses_of_a_confirm_link_at_once_confirm_once(app, bob, outbox):
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:
         browser.log_in(bob)
@@ -271,7 +271,7 @@ def test_ten_uses_at_once_confirm_once(app, bob, outbox):
 # When the email does not come
 
 
-def test_the_gate_page_says_that_the_mail_server_refused_the_email(client, outbox):
+def test_unconfirmed_page_says_that_the_mail_server_refused_the_email(client, outbox):
     client.post("/auth/register", data=FORM)
     email = db.session.scalar(select(OutboxEmail))
     email.done("failed", "550 5.1.1 <eve@example.com>: no such user")
@@ -281,7 +281,7 @@ def test_the_gate_page_says_that_the_mail_server_refused_the_email(client, outbo
     assert "550 5.1.1 &lt;eve@example.com&gt;: no such user" in page
 
 
-def test_the_gate_page_says_that_an_email_is_delayed(client, outbox):
+def test_unconfirmed_page_says_that_the_email_is_delayed(client, outbox):
     client.post("/auth/register", data=FORM)
     assert "is delayed" not in client.get("/auth/unconfirmed").text
     OutboxEmail.claim().retry_later("451 later")
@@ -294,7 +294,7 @@ def test_the_gate_page_says_that_an_email_is_delayed(client, outbox):
 # Sending again
 
 
-def test_another_email_can_be_had_once_a_minute(client, outbox, clock):
+def test_confirmation_can_be_resent_once_a_minute(client, outbox, clock):
     client.post("/auth/register", data=FORM)
     clock.move(seconds=18)
     assert "in 42 seconds" in client.get("/auth/unconfirmed").text
@@ -306,14 +306,14 @@ def test_another_email_can_be_had_once_a_minute(client, outbox, clock):
     assert len(outbox()) == 2
 
 
-def test_who_asks_too_soon_is_told_how_long_to_wait(client, outbox, clock):
+def test_resending_too_early_says_how_long_to_wait(client, outbox, clock):
     client.post("/auth/register", data=FORM)
     clock.move(seconds=59, milliseconds=600)
     assert "can be sent in 1 second." in client.post("/auth/confirm", follow_redirects=True).text
     assert len(outbox()) == 1
 
 
-def test_five_more_emails_can_be_had_in_six_hours(client, bob, outbox, clock):
+def test_confirmation_can_be_resent_five_times_in_six_hours(client, bob, outbox, clock):
     client.log_in(bob)
     for _ in range(100):
         client.post("/auth/confirm")
@@ -325,7 +325,7 @@ def test_five_more_emails_can_be_had_in_six_hours(client, bob, outbox, clock):
     assert len(outbox()) == 6
 
 
-def test_twenty_clicks_at_once_send_one(app, bob, outbox):
+def test_twenty_requests_to_resend_at_once_send_one_email(app, bob, outbox):
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
         browser.log_in(bob)
@@ -334,7 +334,7 @@ def test_twenty_clicks_at_once_send_one(app, bob, outbox):
     assert len(outbox()) == 1
 
 
-def test_a_stranger_is_asked_to_log_in_first(client):
+def test_resending_requires_a_login(client):
     assert client.post("/auth/confirm").location == "/auth/login"
 
 
@@ -343,7 +343,7 @@ def test_a_stranger_is_asked_to_log_in_first(client):
 BY_PASSKEY = {"email": "eve@example.com", "username": "eve", "by_passkey": "y"}
 
 
-def test_without_a_password_the_passkey_is_made_after_confirming(client, outbox):
+def test_registration_without_a_password_leads_to_passkeys_after_confirming(client, outbox):
     page = client.post("/auth/register", data=BY_PASSKEY, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
     assert "after it, you make your passkey" in page.text
@@ -355,7 +355,7 @@ def test_without_a_password_the_passkey_is_made_after_confirming(client, outbox)
     assert "You have confirmed your account" in page.text
 
 
-def test_who_never_makes_one_gets_in_by_a_mailed_link(client, another_client, outbox):
+def test_account_without_password_and_passkey_can_log_in_by_magic_link(client, another_client, outbox):
     client.post("/auth/register", data=BY_PASSKEY)
     another_client.post("/auth/magic-link", data={"email": "eve@example.com"})
     another_client.get(outbox.link())
@@ -364,7 +364,7 @@ def test_who_never_makes_one_gets_in_by_a_mailed_link(client, another_client, ou
         assert another_client.application.test_client().log_in(User.find("eve"), password).status_code == 422
 
 
-def test_nobody_gets_an_account_that_is_there_by_leaving_out_the_password(client, ada, outbox):
+def test_registration_without_a_password_does_not_log_in_to_an_account_that_exists(client, ada, outbox):
     for taken in ({"email": "ADA@example.com"}, {"username": "Ada"}):
         page = client.post("/auth/register", data=BY_PASSKEY | taken)
         assert page.status_code == 422
@@ -375,7 +375,7 @@ def test_nobody_gets_an_account_that_is_there_by_leaving_out_the_password(client
 
 
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-def test_with_enumeration_prevented_there_is_a_password(client):
+def test_concealed_registration_requires_a_password(client):
     assert "by_passkey" not in client.get("/auth/register").text
     page = client.post("/auth/register", data=BY_PASSKEY)
     assert (page.status_code, count(User)) == (422, 0)
@@ -416,7 +416,7 @@ ORDINARY = [
 
 
 @pytest.mark.parametrize("address", ELSEWHERE)
-def test_an_address_that_could_lead_elsewhere_is_refused_wherever_it_is_typed(app, client, ada, outbox, address):
+def test_email_address_with_another_host_inside_is_refused_by_every_form(app, client, ada, outbox, address):
     form = {"email": address}
     pages = [client.post("/auth/register", data=FORM | form)]
     pages += [client.post(f"/auth/{page}", data=form) for page in ("reset", "magic-link")]
@@ -433,5 +433,5 @@ def test_an_address_that_could_lead_elsewhere_is_refused_wherever_it_is_typed(ap
 
 
 @pytest.mark.parametrize("address", ORDINARY)
-def test_ordinary_characters_stay(address):
+def test_email_address_keeps_ordinary_characters(address):
     assert registration.normal_email(address) == address

@@ -25,7 +25,7 @@ def settings(issuer):
 # The oauth_state
 
 
-def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(client, another_client, issuer, outbox):
+def test_first_sso_login_creates_an_account_and_the_next_one_finds_it(client, another_client, issuer, outbox):
     answer = travel(client, issuer)
     assert answer.location == "/"
     assert "Welcome. You are called ada.lovelace here" in told(client, answer)
@@ -38,14 +38,14 @@ def test_who_comes_for_the_first_time_gets_an_account_and_is_known_from_then_on(
     assert [session.method for session in db.session.scalars(select(UserSession))] == ["sso:acme"] * 2
 
 
-def test_remember_me_and_the_page_asked_for_come_along(client, issuer):
+def test_sso_login_keeps_remember_me_and_the_next_page(client, issuer):
     answer = travel(client, issuer, f"{START}?next=/auth/history", {"remember_me": "y"})
     assert answer.location == "/auth/history"
     assert "Expires=" in next(line for line in answer.headers.getlist("Set-Cookie") if line.startswith("session="))
     assert db.session.scalar(select(UserSession)).remembered
 
 
-def test_without_them_one_goes_home_for_this_session(client, issuer):
+def test_sso_login_without_remember_me_lasts_for_the_browser_session(client, issuer):
     travel(client, issuer)
     assert not db.session.scalar(select(UserSession)).remembered
 
@@ -54,12 +54,12 @@ def test_without_them_one_goes_home_for_this_session(client, issuer):
     "to", ["//evil.example", "https://evil.example/", "/\\evil.example", "/\tx", "javascript:alert(1)"]
 )
 @on_sqlite
-def test_no_login_ends_on_another_site(client, issuer, to):
+def test_sso_login_does_not_redirect_to_another_site(client, issuer, to):
     page = client.post(START, query_string={"next": to})
     assert client.get(issuer.agree(page.headers["Refresh"], **ADA)).location == "/"
 
 
-def test_the_login_page_offers_it_and_asks_the_issuer_nothing(client, issuer):
+def test_login_page_has_an_sso_button_and_sends_the_provider_no_request(client, issuer):
     for path in ("/", "/auth/login", "/auth/register"):
         assert f'formaction="{START}"' in client.get(path).text
     assert "Log in with Acme" in client.get(START).text
@@ -68,12 +68,12 @@ def test_the_login_page_offers_it_and_asks_the_issuer_nothing(client, issuer):
 
 @pytest.mark.parametrize("settings", [{}])
 @on_sqlite
-def test_where_no_provider_is_set_up_none_is_offered(client):
+def test_without_a_provider_there_is_no_sso(client):
     assert "/auth/sso" not in client.get("/auth/login").text
     assert client.post(START).status_code == client.get(BACK).status_code == 404
 
 
-def test_what_the_provider_gets_is_ours_alone(client, issuer):
+def test_authorization_request_carries_state_nonce_and_our_redirect_uri(client, issuer):
     going = set_out(client)
     asked = parse_qs(urlsplit(going.removeprefix("0; url=")).query)
     oauth_state = db.session.scalar(select(OAuthState))
@@ -87,7 +87,7 @@ def test_what_the_provider_gets_is_ours_alone(client, issuer):
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": "https://www.example.com/people"}])
 @on_sqlite
-def test_behind_a_proxy_people_come_back_to_the_public_address(client, app, issuer):
+def test_redirect_uri_starts_with_public_url(client, app, issuer):
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
     page = client.post(
         START, base_url="https://www.example.com/people", headers={"Referer": "https://www.example.com/"}
@@ -96,7 +96,7 @@ def test_behind_a_proxy_people_come_back_to_the_public_address(client, app, issu
     assert back.startswith("https://www.example.com/people/auth/sso/acme/callback?")
 
 
-def test_nothing_of_it_is_kept_where_others_can_read_it(client, issuer, caplog):
+def test_no_token_of_the_provider_is_stored_or_logged(client, issuer, caplog):
     back = issuer.agree(set_out(client), **ADA)
     client.get(back)
     code, state = (parse_qs(urlsplit(back).query)[name][0] for name in ("code", "state"))
@@ -108,7 +108,7 @@ def test_nothing_of_it_is_kept_where_others_can_read_it(client, issuer, caplog):
         assert not any(secret in str(session) for secret in ("eyJ", "an access token"))
 
 
-def test_fifty_logins_begun_leave_room_in_the_cookie(client, ada, issuer):
+def test_fifty_started_sso_logins_fit_in_the_session_cookie(client, ada, issuer):
     for _ in range(50):
         set_out(client, f"{START}?next=/{'x' * 2000}")
     assert len(client.get_cookie("session").value) < 1000
@@ -119,13 +119,13 @@ def test_fifty_logins_begun_leave_room_in_the_cookie(client, ada, issuer):
 # Who does not come back as they went
 
 
-def test_who_refuses_there_is_told_how_to_go_on(client, issuer):
+def test_declining_at_the_provider_is_explained(client, issuer):
     state = parse_qs(urlsplit(set_out(client)).query)["state"][0]
     answer = client.get(BACK, query_string={"state": state, "error": "access_denied"})
     assert "You did not log in with Acme. Try again, or log in another way." in told(client, answer)
 
 
-def test_an_oauth_state_ends_once(client, another_client, issuer):
+def test_oauth_state_works_once(client, another_client, issuer):
     back = issuer.agree(set_out(client), **ADA)
     before = client.get_cookie("session").value
     client.get(back)
@@ -136,7 +136,7 @@ def test_an_oauth_state_ends_once(client, another_client, issuer):
     assert issuer.asked.count("/token") == 1
 
 
-def test_of_many_returns_at_once_one_is_looked_at(app, client, issuer):
+def test_of_many_callbacks_at_once_one_is_processed(app, client, issuer):
     back = issuer.agree(set_out(client), **ADA)
     cookie = client.get_cookie("session").value
     browsers = [app.test_client() for _ in range(6)]
@@ -151,20 +151,20 @@ def test_of_many_returns_at_once_one_is_looked_at(app, client, issuer):
     assert sum(is_logged_in(browser) for browser in browsers) == 1
 
 
-def test_who_takes_too_long_begins_again(client, issuer, clock):
+def test_oauth_state_expires_after_ten_minutes(client, issuer, clock):
     back = issuer.agree(set_out(client), **ADA)
     clock.move(minutes=10, seconds=1)
     assert NOT_YOURS in told(client, client.get(back))
     assert count(User) == 0
 
 
-def test_who_is_back_in_time_is_in(client, issuer, clock):
+def test_oauth_state_works_for_ten_minutes(client, issuer, clock):
     back = issuer.agree(set_out(client), **ADA)
     clock.move(minutes=9, seconds=59)
     assert client.get(back).location == "/"
 
 
-def test_anothers_way_back_signs_nobody_in(client, another_client, issuer):
+def test_callback_in_another_browser_logs_nobody_in(client, another_client, issuer):
     """Login CSRF: the victim would write into the attacker's account."""
     back = issuer.agree(set_out(another_client), **ADA)
     set_out(client)  # has begun a oauth_state of their own
@@ -175,7 +175,7 @@ def test_anothers_way_back_signs_nobody_in(client, another_client, issuer):
 
 
 @pytest.mark.parametrize("headers", [{"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}])
-def test_a_look_ahead_uses_nothing_up(client, issuer, headers):
+def test_prefetching_the_callback_uses_up_nothing(client, issuer, headers):
     back = issuer.agree(set_out(client), **ADA)
     client.head(back)
     client.get(back, headers=headers)
@@ -183,7 +183,7 @@ def test_a_look_ahead_uses_nothing_up(client, issuer, headers):
     assert client.get(back).location == "/"
 
 
-def test_a_callback_out_of_nowhere_is_answered_in_words(client, issuer):
+def test_callback_without_a_started_login_is_explained(client, issuer):
     for query in ("", "?state=x&code=y", "?state=&code=", f"?state={'x' * 5000}", "?error=x", "?state=\0", "?iss=x"):
         assert NOT_YOURS in told(client, client.get(BACK + query))
 
@@ -198,7 +198,7 @@ def other():
     other.stop()
 
 
-def test_a_return_to_anothers_address_is_not_believed(app, client, issuer, other):
+def test_callback_at_the_address_of_another_provider_is_refused(app, client, issuer, other):
     """Mix-up: the code of one provider would be shown to the other."""
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(), "other": other.provider("other")}
     back = issuer.agree(set_out(client), **ADA)
@@ -207,14 +207,14 @@ def test_a_return_to_anothers_address_is_not_believed(app, client, issuer, other
     assert not is_logged_in(client)
 
 
-def test_an_answer_in_anothers_name_is_not_believed(client, issuer):
+def test_callback_that_names_another_issuer_is_refused(client, issuer):
     """RFC 9207."""
     back = issuer.agree(set_out(client), **ADA)
     assert NOT_YOURS in told(client, client.get(f"{back}&iss=https://evil.example"))
     assert "/token" not in issuer.asked
 
 
-def test_the_same_subject_of_another_issuer_is_another_person(app, client, another_client, issuer, other):
+def test_same_subject_of_another_issuer_is_another_user(app, client, another_client, issuer, other):
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(), "other": other.provider("other")}
     travel(client, issuer)
     travel(another_client, other, "/auth/sso/other", email="eve@example.com")
@@ -265,23 +265,23 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_token_that_is_not_right_signs_nobody_in(client, issuer, wrong):
+def test_invalid_id_token_logs_nobody_in(client, issuer, wrong):
     WRONG[wrong](issuer)
     assert NOT_BELIEVED in told(client, travel(client, issuer))
     assert count(User) == count(Identity) == 0
 
 
-def test_a_token_with_the_right_audience_in_a_list_is_good(client, issuer):
+def test_id_token_may_have_a_list_of_audiences(client, issuer):
     assert travel(client, issuer, aud=["the-application"]).location == "/"
 
 
-def test_a_code_that_the_issuer_does_not_know_any_more_is_told(client, issuer):
+def test_code_that_the_provider_refuses_is_explained(client, issuer):
     back = issuer.agree(set_out(client), **ADA)
     issuer.codes.clear()
     assert NOT_BELIEVED in told(client, client.get(back))
 
 
-def test_new_keys_are_looked_up_once_when_they_are_met(client, another_client, issuer):
+def test_new_signing_keys_are_fetched_once(client, another_client, issuer):
     travel(client, issuer)
     issuer.rotate()
     assert travel(another_client, issuer).location == "/"
@@ -289,7 +289,7 @@ def test_new_keys_are_looked_up_once_when_they_are_met(client, another_client, i
     assert issuer.asked.count("/.well-known/openid-configuration") == 1
 
 
-def test_what_was_published_is_believed_for_a_day(client, another_client, issuer, clock):
+def test_provider_metadata_is_cached_for_a_day(client, another_client, issuer, clock):
     travel(client, issuer)
     clock.move(hours=23)
     travel(client, issuer)
@@ -299,7 +299,7 @@ def test_what_was_published_is_believed_for_a_day(client, another_client, issuer
     assert issuer.asked.count("/keys") == issuer.asked.count("/.well-known/openid-configuration") == 2
 
 
-def test_a_document_of_another_issuer_is_not_believed(client, issuer):
+def test_discovery_document_of_another_issuer_is_refused(client, issuer):
     issuer.metadata = {"issuer": "https://evil.example"}
     assert NO_ANSWER in told(client, client.post(START))
     issuer.metadata = {}
@@ -309,13 +309,13 @@ def test_a_document_of_another_issuer_is_not_believed(client, issuer):
 # What the tokens say
 
 
-def test_the_address_may_stand_in_the_userinfo_alone(client, issuer):
+def test_email_address_may_come_from_userinfo(client, issuer):
     issuer.userinfo = ADA | {"sub": "ada"}
     travel(client, issuer, email=None, email_verified=None)
     assert db.session.scalar(select(User)).confirmed
 
 
-def test_anothers_userinfo_is_not_believed(client, issuer):
+def test_userinfo_about_another_subject_is_ignored(client, issuer):
     issuer.userinfo = ADA | {"sub": "eve"}
     assert travel(client, issuer, email=None, email_verified=None).location == "/auth/sso/acme/address"
 
@@ -357,7 +357,7 @@ def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_
 @pytest.mark.parametrize("claim", PROTOCOL)
 @pytest.mark.parametrize("value", ["as it is", None, 42, [], {}, "a\nb", "", "\0"])
 @on_sqlite
-def test_nothing_of_the_protocol_is_taken_from_userinfo(client, issuer, claim, value):
+def test_userinfo_does_not_replace_protocol_claims(client, issuer, claim, value):
     issuer.userinfo = ADA | {"sub": "ada", claim: PROTOCOL[claim] if value == "as it is" else value}
     assert travel(client, issuer, email=None, email_verified=None).location == "/"
     identity = db.session.scalar(select(Identity))
@@ -366,7 +366,7 @@ def test_nothing_of_the_protocol_is_taken_from_userinfo(client, issuer, claim, v
 
 @pytest.mark.parametrize("subject", [None, "", "eve", "ADA", "ada ", 42, [], ["ada"], {"ada": 1}, True])
 @on_sqlite
-def test_the_userinfo_of_another_subject_is_not_used(client, issuer, subject):
+def test_email_address_of_another_subjects_userinfo_is_not_used(client, issuer, subject):
     issuer.userinfo = ADA | {"sub": subject}
     assert travel(client, issuer, email=None, email_verified=None).location == "/auth/sso/acme/address"
 
@@ -374,7 +374,7 @@ def test_the_userinfo_of_another_subject_is_not_used(client, issuer, subject):
 @pytest.mark.parametrize("claim", ["iss", "sub"])
 @pytest.mark.parametrize("value", [None, 42, 1.5, True, [], ["x"], {}, {"x": 1}, "", "a\nb", "\0", "\u2028"])
 @on_sqlite
-def test_an_issuer_or_subject_of_the_wrong_type_is_refused(client, issuer, claim, value):
+def test_issuer_or_subject_of_the_wrong_type_is_refused(client, issuer, claim, value):
     issuer.claims[claim] = value
     assert NOT_BELIEVED in told(client, travel(client, issuer))
     assert count(User) == count(Identity) == 0
@@ -383,7 +383,7 @@ def test_an_issuer_or_subject_of_the_wrong_type_is_refused(client, issuer, claim
 @pytest.mark.parametrize(
     "nasty", [["x"], {"x": 1}, 7, None, "", "\0", "a" * 300, "x\r\nBcc: y@example.com", "ada@", "@", "\ud800"]
 )
-def test_odd_claims_make_no_error(client, issuer, nasty):
+def test_profile_claims_of_the_wrong_type_are_ignored(client, issuer, nasty):
     answer = travel(client, issuer, email=nasty, name=nasty, nickname=nasty, preferred_username=nasty)
     assert answer.location == "/auth/sso/acme/address"
 
@@ -418,7 +418,7 @@ SLOW = {"silence": hang, "drips": drip}
 @pytest.mark.parametrize("trouble", TROUBLE)
 @pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/keys"])
 @on_sqlite
-def test_a_provider_that_makes_no_sense_costs_a_sentence(client, ada, issuer, path, trouble):
+def test_malformed_responses_of_a_provider_are_explained(client, ada, issuer, path, trouble):
     issuer.answers[path] = TROUBLE[trouble](issuer)
     page = client.post(START)
     if page.status_code == 200:
@@ -431,7 +431,7 @@ def test_a_provider_that_makes_no_sense_costs_a_sentence(client, ada, issuer, pa
 
 @pytest.mark.parametrize("slow", SLOW)
 @on_sqlite
-def test_a_slow_provider_is_not_waited_for(client, ada, issuer, slow, monkeypatch):
+def test_slow_provider_times_out(client, ada, issuer, slow, monkeypatch):
     monkeypatch.setattr("app.security.oidc.TIMEOUT", 0.5)
     issuer.answers["/.well-known/openid-configuration"] = SLOW[slow](issuer)
     assert NO_ANSWER in told(client, client.post(START))
@@ -439,7 +439,7 @@ def test_a_slow_provider_is_not_waited_for(client, ada, issuer, slow, monkeypatc
     issuer.over.set()
 
 
-def test_a_provider_that_is_away_costs_a_sentence(client, ada, issuer):
+def test_unreachable_provider_is_explained(client, ada, issuer):
     issuer.stop()
     assert NO_ANSWER in told(client, client.post(START))
     assert client.log_in(ada).location == "/"
@@ -462,19 +462,19 @@ def microsoft(app, issuer):
     return provide
 
 
-def test_a_tenants_people_come_in(client, issuer, microsoft):
+def test_users_of_any_microsoft_tenant_can_log_in(client, issuer, microsoft):
     assert travel(client, issuer, microsoft()).location == "/"
     assert db.session.scalar(select(Identity)).issuer == f"{issuer.url}/{TENANT}/v2.0"
 
 
 @pytest.mark.parametrize("tenant", ["99999999-2222-3333-4444-555555555555", "../evil", "", None, 7])
-def test_a_token_of_another_tenant_than_it_says_is_not_believed(client, issuer, microsoft, tenant):
+def test_id_token_whose_issuer_is_another_tenant_is_refused(client, issuer, microsoft, tenant):
     issuer.claims["tid"] = tenant
     answer = travel(client, issuer, microsoft())
     assert "did not work" in told(client, answer)
 
 
-def test_tenants_can_be_listed(client, another_client, issuer, microsoft):
+def test_only_listed_tenants_can_log_in(client, another_client, issuer, microsoft):
     assert travel(client, issuer, microsoft(tenants=(TENANT,))).location == "/"
     answer = travel(another_client, issuer, microsoft(tenants=("99999999-2222-3333-4444-555555555555",)))
     assert "did not work" in told(another_client, answer)
@@ -483,6 +483,6 @@ def test_tenants_can_be_listed(client, another_client, issuer, microsoft):
 @pytest.mark.parametrize(
     ("says", "is_verified"), [(True, True), ("1", True), (False, False), ("0", False), (None, False)]
 )
-def test_its_word_for_an_address_is_a_claim_of_its_own(client, issuer, microsoft, says, is_verified):
+def test_microsoft_verifies_addresses_by_a_claim_of_its_own(client, issuer, microsoft, says, is_verified):
     travel(client, issuer, microsoft(), xms_edov=says)
     assert db.session.scalar(select(User)).confirmed is is_verified

@@ -62,7 +62,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize(("known", "address", "word"), STRANGERS)
-def test_whose_account_is_it(client, ada, bob, eve, issuer, known, address, word):
+def test_sso_login_of_a_visitor_in_every_case(client, ada, bob, eve, issuer, known, address, word):
     ends, lets_in = STRANGERS[known, address, word]
     if known:
         link_by_hand({"ada": ada, "bob": bob}[known], issuer)
@@ -78,7 +78,7 @@ def test_whose_account_is_it(client, ada, bob, eve, issuer, known, address, word
 
 
 @pytest.mark.parametrize(("known", "address", "word"), [*product([None, "ada", "eve"], ADDRESSES, [True, False])])
-def test_whose_account_is_it_for_who_is_logged_in(client, ada, bob, eve, issuer, known, address, word):
+def test_sso_login_of_a_logged_in_user_in_every_case(client, ada, bob, eve, issuer, known, address, word):
     """They began it from their own page: the address has no part in it."""
     if known:
         link_by_hand({"ada": ada, "eve": eve}[known], issuer)
@@ -93,7 +93,7 @@ def test_whose_account_is_it_for_who_is_logged_in(client, ada, bob, eve, issuer,
 
 
 @pytest.mark.parametrize("known", [None, "ada", "eve"])
-def test_who_logged_in_meanwhile_stays_who_they_are(client, ada, eve, issuer, known):
+def test_login_during_an_sso_login_is_kept(client, ada, eve, issuer, known):
     if known:
         link_by_hand({"ada": ada, "eve": eve}[known], issuer)
     back = issuer.agree(set_out(client), email="new@example.com", email_verified=True)
@@ -108,7 +108,7 @@ def test_who_logged_in_meanwhile_stays_who_they_are(client, ada, eve, issuer, kn
     assert count(User) == 2
 
 
-def test_who_logged_in_as_another_meanwhile_links_nothing(client, ada, eve, issuer):
+def test_linking_after_a_change_of_user_links_nothing(client, ada, eve, issuer):
     client.log_in(ada)
     back = issuer.agree(set_out(client))
     state = re.search(r"state=([\w-]+)", back)[1]
@@ -120,7 +120,7 @@ def test_who_logged_in_as_another_meanwhile_links_nothing(client, ada, eve, issu
     assert whose() == []
 
 
-def test_an_address_held_for_an_undo_is_not_free(client, another_client, ada, issuer, outbox):
+def test_address_reserved_after_an_email_change_is_not_free_for_sso(client, another_client, ada, issuer, outbox):
     client.log_in(ada)
     client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
     client.get(outbox.link(-2))
@@ -129,7 +129,7 @@ def test_an_address_held_for_an_undo_is_not_free(client, another_client, ada, is
     assert count(User) == 1
 
 
-def test_the_planted_password_and_browsers_are_out_once_the_provider_verifies(client, another_client, bob, issuer):
+def test_verified_sso_login_removes_a_planted_password_and_its_sessions(client, another_client, bob, issuer):
     another_client.log_in(bob)
     page = travel(client, issuer, email="bob@example.com", email_verified=True)
     assert "the old password is gone" in told(client, page)
@@ -138,7 +138,7 @@ def test_the_planted_password_and_browsers_are_out_once_the_provider_verifies(cl
     assert "email_ownership_proved" in history()
 
 
-def test_a_planted_identity_is_out_once_the_email_ownership_is_proved(client, another_client, issuer, outbox):
+def test_proof_of_email_ownership_removes_a_planted_identity(client, another_client, issuer, outbox):
     travel(client, issuer, email="victim@example.com", email_verified=False)
     another_client.post("/auth/magic-link", data={"email": "victim@example.com"})
     another_client.get(outbox.link())
@@ -148,12 +148,12 @@ def test_a_planted_identity_is_out_once_the_email_ownership_is_proved(client, an
     assert not is_logged_in(client)
 
 
-def test_no_email_goes_to_whom_the_provider_verified(client, issuer, outbox):
+def test_verified_sso_registration_sends_no_email(client, issuer, outbox):
     travel(client, issuer, email="new@example.com", email_verified=True)
     assert outbox() == []
 
 
-def test_who_is_not_verified_confirms_by_email(client, issuer, outbox):
+def test_unverified_sso_registration_confirms_by_email(client, issuer, outbox):
     travel(client, issuer, email="new@example.com", email_verified=False)
     assert client.get(outbox.link()).location == "/"
     assert User.find("new@example.com").confirmed
@@ -161,9 +161,7 @@ def test_who_is_not_verified_confirms_by_email(client, issuer, outbox):
 
 @pytest.mark.parametrize("settings", [{}])
 @pytest.mark.parametrize("is_open", [True, False])
-def test_where_registration_is_closed_only_those_who_are_known_come_in(
-    app, client, another_client, ada, issuer, is_open
-):
+def test_closed_registration_lets_only_known_identities_log_in(app, client, another_client, ada, issuer, is_open):
     app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, REGISTRATION_OPEN=is_open)
     link_by_hand(ada, issuer)
     assert travel(client, issuer).location == "/"
@@ -175,7 +173,7 @@ def test_where_registration_is_closed_only_those_who_are_known_come_in(
 
 
 @pytest.mark.parametrize("settings", [{}])
-def test_with_enumeration_prevented_an_unproved_address_is_not_looked_for(app, client, ada, bob, issuer):
+def test_concealed_sso_does_not_look_up_an_unverified_address(app, client, ada, bob, issuer):
     app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, PREVENT_ENUMERATION=True)
     for address in ("ada@example.com", "bob@example.com", "new@example.com", None):
         words = told(client, travel(client, issuer, email=address, email_verified=False))
@@ -184,14 +182,14 @@ def test_with_enumeration_prevented_an_unproved_address_is_not_looked_for(app, c
     assert travel(client, issuer, email="new@example.com").location == "/"
 
 
-def test_a_deactivated_person_stays_out(client, ada, issuer):
+def test_deactivated_user_can_not_log_in_by_sso(client, ada, issuer):
     link_by_hand(ada, issuer)
     ada.deactivated_at = ada.created_at
     db.session.commit()
     assert "This account has been deactivated." in told(client, travel(client, issuer))
 
 
-def test_who_leaves_is_asked_whether_to_stay(client, another_client, ada, issuer):
+def test_sso_login_to_an_account_pending_deletion_asks_to_cancel(client, another_client, ada, issuer):
     link_by_hand(ada, issuer)
     client.log_in(ada)
     client.post("/auth/delete", data={"email": ada.email})
@@ -228,7 +226,7 @@ WORDS = [  # what the settings say, what the claims say, whether the address is 
 
 @pytest.mark.parametrize(("options", "claims", "is_verified"), WORDS)
 @on_sqlite
-def test_whose_word_counts_for_which_address(app, options, claims, is_verified):
+def test_provider_is_trusted_for_addresses_of_its_domains_only(app, options, claims, is_verified):
     provider = Provider(**{"name": "x", "label": "X", "issuer": "i", "client_id": "c", "client_secret": "s"} | options)
     said = oidc.understand(provider, {"iss": "i", "sub": "s", "email": "ada@example.com"} | claims)
     external_identity = sso.from_claims(provider, said)
@@ -256,12 +254,12 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("claims", "name"), NAMES)
-def test_a_name_is_made_of_what_the_provider_says(client, eve, issuer, claims, name):
+def test_username_is_proposed_from_the_providers_claims(client, eve, issuer, claims, name):
     travel(client, issuer, **{"name": None, "email": "new@example.com"} | claims)
     assert db.session.scalar(select(User).where(User.id != eve.id)).username == name
 
 
-def test_the_name_can_be_changed(client, issuer):
+def test_proposed_username_can_be_changed(client, issuer):
     travel(client, issuer)
     client.post("/auth/change-username", data={"username": "countess"})
     assert "Hello, countess!" in client.get("/").text
@@ -273,7 +271,7 @@ def test_the_name_can_be_changed(client, issuer):
 ASKED = "/auth/sso/acme/address"
 
 
-def test_who_has_no_address_there_writes_one_and_confirms_it(client, issuer, outbox):
+def test_sso_user_without_an_address_enters_one_and_confirms_it(client, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", {"remember_me": "y"}, email=None)
     assert "did not give us an email address" in client.get(ASKED).text
     wrong = client.post(ASKED, data={"email": "new@"})
@@ -285,7 +283,7 @@ def test_who_has_no_address_there_writes_one_and_confirms_it(client, issuer, out
     assert whose() == ["ada.lovelace"]
 
 
-def test_an_address_that_is_taken_is_not_given(client, ada, issuer):
+def test_sso_user_can_not_enter_an_address_that_is_taken(client, ada, issuer):
     travel(client, issuer, email=None)
     page = client.post(ASKED, data={"email": "ADA@example.com"})
     assert page.status_code == 422
@@ -293,14 +291,14 @@ def test_an_address_that_is_taken_is_not_given(client, ada, issuer):
     assert whose() == []
 
 
-def test_the_word_for_an_address_is_not_taken_from_the_form(client, issuer):
+def test_entered_address_can_not_be_verified_by_a_form_field(client, issuer):
     travel(client, issuer, email=None, email_verified=True)
     client.post(ASKED, data={"email": "new@example.com", "is_verified": "1", "email_verified": "1"})
     assert not User.find("new@example.com").confirmed
 
 
 @pytest.mark.parametrize("page", [ASKED, "/auth/sso/acme/link"])
-def test_what_the_provider_said_waits_for_a_quarter_of_an_hour(client, ada, issuer, clock, page):
+def test_external_identity_waits_in_the_session_for_15_minutes(client, ada, issuer, clock, page):
     travel(client, issuer, email=None if page == ASKED else "ada@example.com")
     clock.move(minutes=15, seconds=1)
     for method in ("GET", "POST"):
@@ -310,7 +308,7 @@ def test_what_the_provider_said_waits_for_a_quarter_of_an_hour(client, ada, issu
 
 
 @pytest.mark.parametrize("page", [ASKED, "/auth/sso/acme/link"])
-def test_nobody_comes_to_these_pages_without_a_providers_word(client, another_client, ada, issuer, page):
+def test_sso_pages_require_an_external_identity(client, another_client, ada, issuer, page):
     another_client.log_in(ada)
     for browser in (client, another_client):
         for answer in (browser.get(page), browser.post(page, data={"email": "new@example.com"})):
@@ -332,7 +330,7 @@ STATES = {  # what the provider says of the address
 @pytest.mark.parametrize("settings", [{}])
 @pytest.mark.parametrize("state", STATES)
 @on_sqlite
-def test_with_enumeration_prevented_the_step_tells_nothing_in_any_state(app, client, ada, bob, issuer, state):
+def test_concealed_sso_pages_answer_alike_in_any_state(app, client, ada, bob, issuer, state):
     app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, PREVENT_ENUMERATION=True)
     answers = set()
     for address in WORDS_OF_ADDRESSES:
@@ -346,7 +344,7 @@ def test_with_enumeration_prevented_the_step_tells_nothing_in_any_state(app, cli
 
 @pytest.mark.parametrize("settings", [{}])
 @on_sqlite
-def test_with_enumeration_prevented_a_waiting_user_learns_nothing(app, client, ada, issuer):
+def test_concealed_sso_pages_reveal_no_account(app, client, ada, issuer):
     """The setting was changed meanwhile, or the state came from elsewhere."""
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
     answers = set()
@@ -361,7 +359,7 @@ def test_with_enumeration_prevented_a_waiting_user_learns_nothing(app, client, a
 
 
 @on_sqlite
-def test_each_step_is_open_in_its_own_state_alone(client, ada, issuer):
+def test_each_sso_page_requires_its_own_state(client, ada, issuer):
     travel(client, issuer, email="ada@example.com")
     assert client.get(ASKED).location == client.post(ASKED, data={"email": "new@example.com"}).location == "/auth/login"
     travel(client, issuer, email=None)
@@ -375,7 +373,7 @@ def test_each_step_is_open_in_its_own_state_alone(client, ada, issuer):
 TAKEN = "/auth/sso/acme/link"
 
 
-def test_the_owner_logs_in_once_and_then_it_is_linked(client, another_client, ada, issuer, outbox):
+def test_identity_with_a_known_address_is_linked_after_a_login(client, another_client, ada, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", email="ada@example.com")
     page = client.get(TAKEN)
     assert "<strong>ada@example.com</strong> is registered here" in page.text
@@ -390,7 +388,7 @@ def test_the_owner_logs_in_once_and_then_it_is_linked(client, another_client, ad
     assert "identity_linked" in history()
 
 
-def test_or_logs_in_by_an_email(client, ada, issuer, outbox):
+def test_identity_with_a_known_address_is_linked_after_a_magic_link(client, ada, issuer, outbox):
     travel(client, issuer, email="ada@example.com")
     ask = re.search(r'href="(/auth/magic-link\?next=[^"]+)"', client.get(TAKEN).text)[1]
     client.post(ask, data={"email": "ada@example.com"})
@@ -399,7 +397,7 @@ def test_or_logs_in_by_an_email(client, ada, issuer, outbox):
     assert whose() == ["ada"]
 
 
-def test_who_logs_in_as_another_links_nothing(client, ada, eve, issuer):
+def test_identity_is_not_linked_to_an_account_with_another_address(client, ada, eve, issuer):
     travel(client, issuer, email="ada@example.com")
     client.log_in(eve)
     answer = client.post(TAKEN)
@@ -407,7 +405,7 @@ def test_who_logs_in_as_another_links_nothing(client, ada, eve, issuer):
     assert whose() == []
 
 
-def test_a_login_that_is_old_is_asked_for_again(client, ada, issuer, clock):
+def test_linking_requires_reauthentication(client, ada, issuer, clock):
     travel(client, issuer, email="ada@example.com")
     client.log_in(ada)
     with client.session_transaction() as session:
@@ -426,7 +424,7 @@ def subject_of(number=0):
     return db.session.scalars(select(Identity)).all()[number].id
 
 
-def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, issuer, outbox):
+def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, issuer, outbox):
     client.log_in(ada)
     another_client.log_in(ada)
     assert "None yet." in client.get(CONNECTIONS).text
@@ -450,7 +448,7 @@ def test_one_is_linked_shown_and_taken_off_again(client, another_client, ada, is
     assert {"identity_linked", "identity_unlinked"} <= set(history())
 
 
-def test_the_last_way_in_is_not_taken_off(client, issuer):
+def test_last_credential_can_not_be_unlinked(client, issuer):
     travel(client, issuer)
     assert "Remove" not in client.get(CONNECTIONS).text
     answer = client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
@@ -458,7 +456,7 @@ def test_the_last_way_in_is_not_taken_off(client, issuer):
     assert whose() == ["ada.lovelace"]
 
 
-def test_who_has_a_passkey_has_another_way_in(client, issuer):
+def test_identity_can_be_unlinked_if_there_is_a_passkey(client, issuer):
     travel(client, issuer)
     user = db.session.scalar(select(User))
     db.session.add(Passkey(user_id=user.id, name="x", credential_id="x", public_key="x", sign_count=0))
@@ -466,7 +464,7 @@ def test_who_has_a_passkey_has_another_way_in(client, issuer):
     assert "can no longer log you in here" in told(client, client.post(f"{CONNECTIONS}/{subject_of()}/unlink"))
 
 
-def test_of_two_one_is_taken_off_and_the_other_stays(client, issuer):
+def test_one_of_two_identities_can_be_unlinked(client, issuer):
     travel(client, issuer)
     travel(client, issuer, sub="another")
     first, second = (subject_of(number) for number in (0, 1))
@@ -476,12 +474,12 @@ def test_of_two_one_is_taken_off_and_the_other_stays(client, issuer):
 
 
 @pytest.mark.parametrize("number", ["0", "2147483647", "9223372036854775808", "-1", "x", "%00"])
-def test_a_number_that_is_nobodys_is_not_found(client, ada, number):
+def test_unlinking_an_unknown_identity_is_not_found(client, ada, number):
     client.log_in(ada)
     assert client.post(f"{CONNECTIONS}/{number}/unlink").status_code == 404
 
 
-def test_anothers_is_not_found(client, another_client, ada, eve, issuer):
+def test_unlinking_the_identity_of_another_user_is_not_found(client, another_client, ada, eve, issuer):
     client.log_in(ada)
     travel(client, issuer)
     another_client.log_in(eve)
@@ -490,7 +488,7 @@ def test_anothers_is_not_found(client, another_client, ada, eve, issuer):
     assert whose() == ["ada"]
 
 
-def test_an_account_has_ten_linked_accounts_at_most(client, ada, eve, issuer):
+def test_account_has_ten_linked_identities_at_most(client, ada, eve, issuer):
     client.log_in(ada)
     for number in range(11):
         page = travel(client, issuer, sub=f"number {number}")
@@ -514,7 +512,7 @@ def at_once(*requests):
         return list(pool.map(make, requests))
 
 
-def test_of_two_accounts_that_link_one_identity_at_once_one_has_it(app, ada, eve, issuer):
+def test_identity_linked_by_two_users_at_once_belongs_to_one(app, ada, eve, issuer):
     for number in range(4):
         browsers = [app.test_client() for _ in range(2)]
         backs = []
@@ -528,7 +526,7 @@ def test_of_two_accounts_that_link_one_identity_at_once_one_has_it(app, ada, eve
         assert len(whose()) == number + 1
 
 
-def test_the_tenth_is_linked_once_of_many_at_once(app, client, ada, issuer):
+def test_limit_of_ten_identities_holds_for_links_at_once(app, client, ada, issuer):
     for number in range(9):
         link_by_hand(ada, issuer, f"number {number}")
     client.log_in(ada)
@@ -542,7 +540,7 @@ def test_the_tenth_is_linked_once_of_many_at_once(app, client, ada, issuer):
     assert len(whose()) == 10
 
 
-def test_a_first_login_at_once_in_two_browsers_makes_one_account(app, issuer):
+def test_two_first_sso_logins_at_once_create_one_account(app, issuer):
     browsers = [app.test_client() for _ in range(4)]
     backs = [issuer.agree(set_out(browser), email="new@example.com", email_verified=True) for browser in browsers]
     pages = at_once(*(partial(browser.get, back) for browser, back in zip(browsers, backs, strict=True)))
@@ -579,7 +577,7 @@ DOINGS = [log_in, link, unlink, change_password, log_out_others]
 @pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}], ids=["unlimited"])
 @pytest.mark.parametrize(("first", "second"), [*itertools.combinations_with_replacement(DOINGS, 2)])
 @pytest.mark.parametrize("database", [pytest.param("postgresql", marks=pytest.mark.extended)], indirect=True)
-def test_what_is_done_to_one_account_at_once_does_not_deadlock(app, ada, first, second):
+def test_changes_to_the_identities_of_one_account_at_once_do_not_deadlock(app, ada, first, second):
     number = ada.id
 
     def ready(service, place):
@@ -605,7 +603,7 @@ def test_what_is_done_to_one_account_at_once_does_not_deadlock(app, ada, first, 
         db.session.commit()
 
 
-def test_two_factor_is_asked_for_unless_the_provider_is_excused(app, client, another_client, ada, issuer):
+def test_sso_login_asks_for_two_factor_unless_the_provider_is_trusted_with_it(app, client, another_client, ada, issuer):
     link_by_hand(ada, issuer)
     ada.two_factor_enabled_at = ada.created_at
     db.session.commit()
@@ -615,7 +613,7 @@ def test_two_factor_is_asked_for_unless_the_provider_is_excused(app, client, ano
     assert travel(another_client, issuer).location == "/"
 
 
-def test_this_was_not_me_takes_off_what_was_linked(client, another_client, ada, issuer, outbox):
+def test_this_was_not_me_unlinks_an_identity(client, another_client, ada, issuer, outbox):
     """Somebody who knew the password linked an account of theirs."""
     client.log_in(ada)
     travel(client, issuer, email="thief@example.net")
@@ -626,7 +624,7 @@ def test_this_was_not_me_takes_off_what_was_linked(client, another_client, ada, 
     assert "ada</" not in client.get("/account").text
 
 
-def test_a_provider_that_is_gone_from_the_settings_is_still_shown(app, client, ada, issuer):
+def test_identity_of_a_provider_that_was_removed_from_the_settings_is_listed(app, client, ada, issuer):
     client.log_in(ada)
     travel(client, issuer)
     app.config["OIDC_PROVIDERS"] = {}
@@ -636,7 +634,7 @@ def test_a_provider_that_is_gone_from_the_settings_is_still_shown(app, client, a
     assert whose() == []
 
 
-def test_without_a_password_sensitive_pages_ask_by_email(client, issuer, clock, outbox):
+def test_sso_user_without_a_password_reauthenticates_by_email(client, issuer, clock, outbox):
     travel(client, issuer)
     clock.move(minutes=16)
     assert client.get("/auth/delete").location == "/auth/reauthenticate"

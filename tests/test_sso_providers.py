@@ -82,7 +82,7 @@ USELESS = {
 
 @pytest.mark.parametrize("useless", USELESS)
 @on_sqlite
-def test_userinfo_that_is_of_no_use_keeps_nobody_out(client, another_client, ada, issuer, monkeypatch, useless):
+def test_login_works_without_usable_userinfo(client, another_client, ada, issuer, monkeypatch, useless):
     monkeypatch.setattr("app.security.oidc.USERINFO_TIMEOUT", 0.3)
     issuer.userinfo = ADA | {"sub": "ada"}
     issuer.answers["/userinfo"] = USELESS[useless](issuer)
@@ -123,7 +123,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("token", "userinfo", "is_confirmed"), ADDRESSES)
 @on_sqlite
-def test_the_address_and_the_word_for_it_may_be_in_two_places(client, issuer, token, userinfo, is_confirmed):
+def test_email_and_email_verified_may_come_from_id_token_and_userinfo(client, issuer, token, userinfo, is_confirmed):
     issuer.userinfo = {"sub": "ada"} | userinfo
     travel(client, issuer, **{"email": None, "email_verified": None} | token)
     user = db.session.scalar(select(User))
@@ -131,7 +131,7 @@ def test_the_address_and_the_word_for_it_may_be_in_two_places(client, issuer, to
     assert user is None or user.email == "new@example.com"
 
 
-def test_the_last_known_address_of_an_identity_stays(client, another_client, issuer):
+def test_identity_keeps_its_last_known_address(client, another_client, issuer):
     issuer.userinfo = ADA | {"sub": "ada"}
     travel(client, issuer, email=None, email_verified=None)
     travel(another_client, issuer, email=None, email_verified=None)
@@ -173,13 +173,13 @@ ODD_KEYS = {
 @pytest.mark.parametrize("place", ["first", "last"])
 @pytest.mark.parametrize("odd", ODD_KEYS)
 @on_sqlite
-def test_a_key_that_is_not_understood_keeps_nobody_out(client, issuer, odd, place):
+def test_unsupported_signing_keys_are_ignored(client, issuer, odd, place):
     issuer.publishes.insert(0 if place == "first" else 1, ODD_KEYS[odd])
     assert travel(client, issuer).location == "/"
 
 
 @on_sqlite
-def test_without_a_key_that_is_understood_nobody_logs_in(client, issuer):
+def test_login_requires_a_supported_signing_key(client, issuer):
     issuer.publishes[:] = [ODD_KEYS["an unknown type"], ODD_KEYS["a secret"]]
     assert NO_ANSWER in told(client, client.post(START))
 
@@ -194,7 +194,7 @@ SIGNED = {
 @pytest.mark.parametrize("signed", SIGNED)
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 @on_sqlite
-def test_a_provider_may_sign_with_other_algorithms(client, issuer, signed):
+def test_provider_may_sign_with_any_supported_algorithm(client, issuer, signed):
     issuer.key, algorithm = SIGNED[signed]
     issuer.publishes = [issuer.key]
     issuer.header = {"alg": algorithm}
@@ -220,7 +220,7 @@ REPLACED = {
 
 @pytest.mark.parametrize("how", REPLACED)
 @on_sqlite
-def test_a_replaced_key_is_fetched_when_a_signature_fails(client, another_client, issuer, how):
+def test_replaced_key_is_fetched_when_a_signature_fails(client, another_client, issuer, how):
     travel(client, issuer)
     replaced(issuer, *REPLACED[how])
     assert travel(another_client, issuer).location == "/"
@@ -228,7 +228,7 @@ def test_a_replaced_key_is_fetched_when_a_signature_fails(client, another_client
 
 
 @on_sqlite
-def test_of_keys_without_names_the_right_one_is_found(client, issuer):
+def test_keys_without_ids_are_tried_in_turn(client, issuer):
     issuer.publishes = [public(SECOND, kid=None), public(FIRST, kid=None)]
     issuer.header = {"kid": None}
     assert travel(client, issuer).location == "/"
@@ -236,7 +236,7 @@ def test_of_keys_without_names_the_right_one_is_found(client, issuer):
 
 
 @on_sqlite
-def test_wrong_signatures_do_not_make_us_fetch_keys_again_and_again(client, issuer, clock):
+def test_wrong_signatures_fetch_keys_twice_a_minute_at_most(client, issuer, clock):
     issuer.key = SECOND  # and publishes another
     for _ in range(8):
         assert NOT_BELIEVED in told(client, travel(client, issuer))
@@ -248,7 +248,7 @@ def test_wrong_signatures_do_not_make_us_fetch_keys_again_and_again(client, issu
 
 
 @on_sqlite
-def test_keys_that_can_not_be_fetched_again_cost_one_login(client, issuer, clock):
+def test_failure_to_fetch_newer_keys_fails_one_login(client, issuer, clock):
     assert logs_in(client, issuer)
     replaced(issuer)
     issuer.answers["/keys"] = lambda handler: send(handler, b"oops", 500)
@@ -272,7 +272,7 @@ DOWN = {
 @pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/keys"])
 @pytest.mark.parametrize("down", DOWN)
 @on_sqlite
-def test_while_discovery_is_down_what_is_known_is_used(client, issuer, clock, monkeypatch, path, down, caplog):
+def test_cached_metadata_is_used_while_discovery_fails(client, issuer, clock, monkeypatch, path, down, caplog):
     monkeypatch.setattr("app.security.oidc.discovery.REFRESH_TIMEOUT", 0.3)
     travel(client, issuer)
     issuer.answers[path] = DOWN[down](issuer)
@@ -315,7 +315,7 @@ METHODS = [  # what the endpoint accepts, what the metadata names, what is force
 
 @pytest.mark.parametrize(("accepted", "named", "forced", "asked", "is_in"), METHODS)
 @on_sqlite
-def test_how_the_application_proves_who_it_is(client, issuer, configure, accepted, named, forced, asked, is_in):
+def test_client_authentication_at_the_token_endpoint(client, issuer, configure, accepted, named, forced, asked, is_in):
     configure(token_auth=forced)
     issuer.auth_methods = accepted
     issuer.metadata = {"token_endpoint_auth_methods_supported": named} if named else {}
@@ -326,7 +326,7 @@ def test_how_the_application_proves_who_it_is(client, issuer, configure, accepte
 
 
 @on_sqlite
-def test_a_method_that_was_found_by_trying_is_kept(client, another_client, issuer, clock):
+def test_client_authentication_method_found_by_retrying_is_cached(client, another_client, issuer, clock):
     issuer.auth_methods = [POST]
     travel(client, issuer)
     travel(another_client, issuer)
@@ -348,7 +348,7 @@ def test_a_method_that_was_found_by_trying_is_kept(client, another_client, issue
     ],
 )
 @on_sqlite
-def test_the_parts_of_basic_are_form_encoded(client, issuer, configure, monkeypatch, secret, encoded):
+def test_credentials_in_basic_authentication_are_form_encoded(client, issuer, configure, monkeypatch, secret, encoded):
     import base64
 
     monkeypatch.setattr("support.issuer.SECRET", secret)
@@ -362,7 +362,7 @@ APPLE = ECKey.generate_key("P-256")
 
 
 @on_sqlite
-def test_a_client_secret_can_be_signed_for_each_request(client, issuer, configure):
+def test_client_secret_can_be_signed_for_each_request(client, issuer, configure):
     """As Apple demands, for whom a secret lasts six months at most."""
     secrets = []
 
@@ -399,7 +399,7 @@ def posted(client, back, **more):
 
 
 @pytest.mark.parametrize("settings", [{"WTF_CSRF_ENABLED": True}])
-def test_an_answer_can_be_posted(app, client, issuer):
+def test_callback_can_be_posted_by_the_provider(app, client, issuer):
     app.config["OIDC_PROVIDERS"] = {"acme": replace(issuer.provider(), response_mode="form_post")}
     token = client.get(START).text.partition('name="csrf_token"')[2].partition('value="')[2].partition('"')[0]
     going = set_out(client, csrf_token=token)
@@ -412,14 +412,14 @@ def test_an_answer_can_be_posted(app, client, issuer):
     assert is_logged_in(client)
 
 
-def test_a_posted_refusal_is_told(client, issuer):
+def test_posted_error_is_explained(client, issuer):
     going = set_out(client)
     state = dict(parse_qsl(urlsplit(going.removeprefix("0; url=")).query))["state"]
     page = posted(client, f"{BACK}?state={state}&error=user_cancelled_authorize")
     assert CANCELLED in told(client, client.get(page.location))
 
 
-def test_a_post_changes_nothing_and_signs_nobody_in(client, another_client, issuer):
+def test_posted_callback_changes_nothing_before_the_redirect(client, another_client, issuer):
     back = issuer.agree(set_out(another_client), **ADA)
     page = posted(client, back)
     assert NOT_YOURS in told(client, client.get(page.location))
@@ -430,7 +430,7 @@ def test_a_post_changes_nothing_and_signs_nobody_in(client, another_client, issu
 
 @pytest.mark.parametrize("data", [{}, {"code": "x" * 7000}, {"state": "\0"}, {"code": "é" * 300}, {"x": "y"}])
 @on_sqlite
-def test_any_post_is_answered_in_words(client, issuer, data):
+def test_any_posted_callback_is_answered_with_a_page(client, issuer, data):
     page = client.post(BACK, data=data)
     assert page.status_code == 302
     assert len(page.location) < 7000
@@ -438,7 +438,7 @@ def test_any_post_is_answered_in_words(client, issuer, data):
 
 
 @on_sqlite
-def test_apple_may_write_true_as_text(client, issuer, configure):
+def test_email_verified_may_be_text_for_apple(client, issuer, configure):
     configure(**KNOWN_PROVIDERS["apple"] | {"issuer": issuer.url})
     going = set_out(client)
     assert "scope=openid+email+name" in going
@@ -475,7 +475,7 @@ def came_back_with(client, **answer):
 
 @pytest.mark.parametrize(("error", "words"), ERRORS)
 @on_sqlite
-def test_each_kind_of_error_has_its_words(client, issuer, caplog, error, words):
+def test_each_provider_error_has_its_message(client, issuer, caplog, error, words):
     page = came_back_with(client, error=error, error_description="AADSTS50105: not assigned", code="x")
     assert words in told(client, page)
     assert f"acme answered with the error {error}: AADSTS50105: not assigned" in caplog.text
@@ -486,14 +486,14 @@ def test_each_kind_of_error_has_its_words(client, issuer, caplog, error, words):
     "nasty", ["a\nERROR forged", "a\r\nforged", "\x1b[31mred", "\u2028x", "x" * 5000, "\0", "\u202eevil"]
 )
 @on_sqlite
-def test_an_errors_words_stay_on_their_line(client, issuer, caplog, nasty):
+def test_provider_error_is_logged_on_one_line(client, issuer, caplog, nasty):
     came_back_with(client, error=nasty, error_description=nasty)
     said = next(record.getMessage() for record in caplog.records if "answered with" in record.getMessage())
     assert said.isprintable()
     assert len(said) < 500
 
 
-def test_a_return_without_code_and_error_is_told(client, issuer):
+def test_callback_without_code_and_error_is_explained(client, issuer):
     assert NOT_BELIEVED in told(client, came_back_with(client))
 
 
@@ -520,7 +520,7 @@ TOKEN_ERRORS = [
 
 @pytest.mark.parametrize(("said", "status", "words"), TOKEN_ERRORS)
 @on_sqlite
-def test_each_answer_of_the_token_endpoint_has_its_words(client, issuer, said, status, words):
+def test_each_token_endpoint_error_has_its_message(client, issuer, said, status, words):
     issuer.answers["/token"] = lambda handler: send(handler, said, status)
     assert words in told(client, travel(client, issuer))
     assert count(User) == 0
@@ -545,7 +545,7 @@ ISSUERS = [  # what the metadata says, what the callback names, whether that is 
 
 @pytest.mark.parametrize(("metadata", "named", "is_in"), ISSUERS)
 @on_sqlite
-def test_a_callback_names_its_issuer_where_that_was_announced(client, issuer, metadata, named, is_in):
+def test_callback_must_name_its_issuer_if_the_metadata_says_so(client, issuer, metadata, named, is_in):
     issuer.metadata = metadata
     back = issuer.agree(set_out(client), **ADA)
     said = {"right": issuer.url}.get(named, named)
@@ -571,9 +571,7 @@ AUDIENCES = [  # what the token names, who it was issued to, and whether it coun
 
 @pytest.mark.parametrize(("audience", "party", "counts", "counts_unlisted"), AUDIENCES)
 @on_sqlite
-def test_other_audiences_count_only_if_they_are_listed(
-    client, issuer, configure, audience, party, counts, counts_unlisted
-):
+def test_other_audiences_must_be_listed(client, issuer, configure, audience, party, counts, counts_unlisted):
     issuer.claims = {"aud": audience, "azp": party}
     assert logs_in(client, issuer) is counts_unlisted
     configure(audiences=("project",))
@@ -588,7 +586,7 @@ def test_other_audiences_count_only_if_they_are_listed(
 )
 @pytest.mark.parametrize("value", ["pwd", 7, ["pwd"], {"x": 1}, True, ""])
 @on_sqlite
-def test_a_claim_that_is_not_used_may_be_of_any_type(client, issuer, claim, value):
+def test_unused_claims_may_have_any_type(client, issuer, claim, value):
     page = travel(client, issuer, **{claim: value})
     assert (page.location == "/") is (claim != "at_hash" or not value)
 
@@ -596,7 +594,7 @@ def test_a_claim_that_is_not_used_may_be_of_any_type(client, issuer, claim, valu
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf", "nonce", "azp", "aud"])
 @pytest.mark.parametrize("value", ["x", [], {}, {"x": 1}, ["x"], True, -1, 1e400, "9" * 5000])
 @on_sqlite
-def test_a_claim_that_is_used_and_odd_makes_no_error(client, issuer, claim, value):
+def test_used_claims_of_the_wrong_type_are_no_error(client, issuer, claim, value):
     issuer.claims[claim] = value
     assert travel(client, issuer).status_code == 302
 
@@ -604,7 +602,7 @@ def test_a_claim_that_is_used_and_odd_makes_no_error(client, issuer, claim, valu
 @pytest.mark.parametrize("ours", ["", "/"])
 @pytest.mark.parametrize("theirs", ["", "/"])
 @on_sqlite
-def test_the_issuer_may_end_with_a_slash_or_not(client, issuer, configure, ours, theirs):
+def test_issuer_may_differ_by_a_trailing_slash(client, issuer, configure, ours, theirs):
     configure(issuer=issuer.url + ours)
     issuer.metadata = SENDS | {"issuer": issuer.url + theirs}
     back = issuer.agree(set_out(client), **ADA, iss=issuer.url + theirs)
@@ -613,7 +611,7 @@ def test_the_issuer_may_end_with_a_slash_or_not(client, issuer, configure, ours,
 
 
 @on_sqlite
-def test_the_token_names_the_issuer_as_the_document_does(client, issuer):
+def test_id_token_must_name_the_issuer_of_the_metadata_exactly(client, issuer):
     issuer.metadata = {"issuer": f"{issuer.url}/"}
     assert NOT_BELIEVED in told(client, travel(client, issuer))
 
@@ -631,7 +629,7 @@ DOCUMENTS = {
 
 @pytest.mark.parametrize("odd", DOCUMENTS)
 @on_sqlite
-def test_a_document_that_makes_no_sense_costs_a_sentence(client, issuer, odd):
+def test_malformed_discovery_document_is_explained(client, issuer, odd):
     issuer.metadata = DOCUMENTS[odd]
     assert NO_ANSWER in told(client, client.post(START))
 
@@ -639,7 +637,7 @@ def test_a_document_that_makes_no_sense_costs_a_sentence(client, issuer, odd):
 # Several tabs, and the way back
 
 
-def test_a_login_can_be_begun_in_several_tabs(client, issuer):
+def test_sso_login_can_be_started_in_several_tabs(client, issuer):
     first, second = (
         issuer.agree(set_out(client, f"{START}?next=/auth/{page}"), **ADA) for page in ("history", "devices")
     )
@@ -648,14 +646,14 @@ def test_a_login_can_be_begun_in_several_tabs(client, issuer):
     assert count(User) == 1
 
 
-def test_only_the_newest_logins_are_waited_for(client, issuer):
+def test_only_the_five_newest_sso_logins_are_pending(client, issuer):
     backs = [issuer.agree(set_out(client), **ADA) for _ in range(6)]
     assert NOT_YOURS in told(client, client.get(backs[0]))
     assert client.get(backs[1]).location == "/"
     assert [client.get(back).location for back in backs[2:]] == ["/"] * 4
 
 
-def test_agreeing_again_leads_home(client, issuer):
+def test_second_callback_of_a_logged_in_user_redirects_home(client, issuer):
     back = issuer.agree(set_out(client), **ADA)
     client.get(back)
     again = client.get(back)
@@ -666,7 +664,7 @@ def test_agreeing_again_leads_home(client, issuer):
     assert NOT_YOURS in told(client, client.get(back))
 
 
-def test_another_persons_tab_does_not_lead_on(client, ada, issuer):
+def test_callback_of_another_users_tab_links_nothing(client, ada, issuer):
     first, second = issuer.agree(set_out(client), **ADA, sub="a"), issuer.agree(set_out(client), **ADA, sub="b")
     link_by_hand(ada, issuer, subject="a")
     client.get(first)
@@ -674,7 +672,7 @@ def test_another_persons_tab_does_not_lead_on(client, ada, issuer):
     assert whose() == ["ada"]
 
 
-def test_a_link_that_took_too_long_is_told(client, ada, issuer, clock):
+def test_linking_that_took_too_long_is_explained(client, ada, issuer, clock):
     client.log_in(ada)
     back = issuer.agree(set_out(client), **ADA)
     clock.move(minutes=11)
@@ -684,7 +682,7 @@ def test_a_link_that_took_too_long_is_told(client, ada, issuer, clock):
 # The page
 
 
-def test_each_test_that_the_page_names_exists():
+def test_tests_named_in_providers_md_exist():
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs/providers.md").read_text())
     sources = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     assert len(named) > 20
