@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -19,18 +20,24 @@ PUBLIC = "demo.example"  # where a proxy or a tunnel makes the development serve
 LOCAL = {"Host": "localhost:{port}"}
 FROM_A_BROWSER = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-User": "?1", "Accept": "text/html"}
 WAYS = {  # how a stranger's request arrives: the version of HTTP, and the headers
-    "nginx, its shortest configuration": (10, LOCAL | {"Connection": "close"}),
-    "the same with a browser before it": (10, LOCAL | FROM_A_BROWSER | {"Referer": f"https://{PUBLIC}/"}),
-    "nginx with proxy_http_version 1.1": (11, LOCAL | {"Connection": "close"}),
-    "ssh -R, with all that the stranger writes": (11, LOCAL | FROM_A_BROWSER | {"Origin": "http://localhost:{port}"}),
-    "a tunnel that keeps the Host": (11, {"Host": PUBLIC}),
-    "a tunnel for another port": (11, {"Host": "localhost:8080"}),
-    "HAProxy": (11, {"Host": PUBLIC, "X-Forwarded-For": "203.0.113.9"}),
-    "HAProxy with another Host": (11, LOCAL | {"X-Forwarded-For": "203.0.113.9"}),
-    "Caddy": (11, LOCAL | {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Host": PUBLIC, "X-Forwarded-Proto": "https"}),
-    "RFC 7239": (11, LOCAL | {"Forwarded": "for=203.0.113.9"}),
-    "a proxy that names itself alone": (11, LOCAL | {"Via": "1.1 proxy"}),
-    "an empty Host": (10, {"Host": ""}),
+    "nginx, its shortest configuration": ("1.0", LOCAL | {"Connection": "close"}),
+    "the same with a browser before it": ("1.0", LOCAL | FROM_A_BROWSER | {"Referer": f"https://{PUBLIC}/"}),
+    "nginx with proxy_http_version 1.1": ("1.1", LOCAL | {"Connection": "close"}),
+    "ssh -R, with all that the stranger writes": (
+        "1.1",
+        LOCAL | FROM_A_BROWSER | {"Origin": "http://localhost:{port}"},
+    ),
+    "a tunnel that keeps the Host": ("1.1", {"Host": PUBLIC}),
+    "a tunnel for another port": ("1.1", {"Host": "localhost:8080"}),
+    "HAProxy": ("1.1", {"Host": PUBLIC, "X-Forwarded-For": "203.0.113.9"}),
+    "HAProxy with another Host": ("1.1", LOCAL | {"X-Forwarded-For": "203.0.113.9"}),
+    "Caddy": (
+        "1.1",
+        LOCAL | {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Host": PUBLIC, "X-Forwarded-Proto": "https"},
+    ),
+    "RFC 7239": ("1.1", LOCAL | {"Forwarded": "for=203.0.113.9"}),
+    "a proxy that names itself alone": ("1.1", LOCAL | {"Via": "1.1 proxy"}),
+    "an empty Host": ("1.0", {"Host": ""}),
 }
 each_way = pytest.mark.parametrize("way", WAYS)
 DEBUGGERS = [
@@ -63,13 +70,14 @@ def ask(app):
 
     def ask(way, path, **more):
         version, headers = WAYS[way]
-        connection = http.client.HTTPConnection("localhost", server.server_port, timeout=30)
-        connection._http_vsn, connection._http_vsn_str = version, f"HTTP/{version / 10}"
         headers = {name: value.format(port=server.server_port) for name, value in (headers | more).items()}
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        answer.text = answer.read().decode()
-        connection.close()
+        lines = [f"GET {path} HTTP/{version}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        with socket.create_connection(("localhost", server.server_port), timeout=30) as connection:
+            connection.sendall("\r\n".join(lines).encode())
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            answer.text = answer.read().decode()
+            answer.close()
         return answer
 
     yield ask

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 from flask_migrate import upgrade
-from sqlalchemy import Engine, Integer, event, make_url
+from sqlalchemy import URL, Engine, Integer, event, make_url
 
 from app import create_app
 from app.extensions import db
@@ -54,9 +54,10 @@ class Postgresql:
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # speed; nothing here must last
                 connection.execute(f"ALTER SYSTEM SET {setting} = off")
             connection.execute("SELECT pg_reload_conf()")
-        self.url = (
-            make_url(self.server.get_uri())._replace(drivername="postgresql+psycopg", password=None).render_as_string()
-        )
+        url = make_url(self.server.get_uri())
+        self.url = URL.create(
+            "postgresql+psycopg", url.username, None, url.host, url.port, url.database, url.query
+        ).render_as_string()
         migrate(self.url)
 
     def make(self, folder):

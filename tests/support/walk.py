@@ -76,13 +76,23 @@ class Listening(Request):
     def args(self):
         return Query(super().args)
 
-    def _load_form_data(self):
-        if "form" not in self.__dict__:
-            super()._load_form_data()
-            self.__dict__["form"] = Fields(self.__dict__["form"])
+    @cached_property
+    def form(self):
+        return Fields(super().form)
+
+    @cached_property
+    def files(self):
+        _ = self.form  # reading either reads both
+        return super().files
 
 
 # Visitors
+
+
+def cookies(client):
+    """Return the values of the cookies that the application may have set."""
+    names = [client.application.config[name] for name in ("SESSION_COOKIE_NAME", "DEVICE_COOKIE_NAME")]
+    return {name: cookie.value for name in names if (cookie := client.get_cookie(name))}
 
 
 def stranger(client, number):
@@ -197,9 +207,12 @@ class Walk:
             self.client = self.app.test_client()
             self.enter(self.client, self.number)
             db.session.commit()
-            self.cookies = dict(self.client._cookies)
+            self.cookies = cookies(self.client)
             self.standing = self._standing()
-        self.client._cookies = dict(self.cookies)
+        for name in cookies(self.client).keys() - self.cookies.keys():
+            self.client.delete_cookie(name)
+        for name, value in self.cookies.items():
+            self.client.set_cookie(name, value)
         self.is_done = False
 
     def address(self, rule):
