@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 from flask_mail import email_dispatched
 from jinja2 import BytecodeCache
-from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.util import LRUCache
-from werkzeug.routing import Rule
 
 ROOT = Path(__file__).parent.parent
 
@@ -94,27 +91,6 @@ class Compiled(BytecodeCache):
         self.code[bucket.key] = bucket.bytecode_to_string()
 
 
-def compiled_once(compile_builder, builders):
-    """Likewise routes, whose builders depend on no application: that is a quarter of the time of most tests."""
-
-    def compile(rule, append_unknown=True):
-        key = (str(rule._trace), str(rule.defaults), append_unknown)
-        if key not in builders:
-            builders[key] = compile_builder(rule, append_unknown)
-        return builders[key]
-
-    return compile
-
-
-Rule._compile_builder = compiled_once(Rule._compile_builder, {})
-
-
-# Likewise statements, which are kept by dialect: another quarter. One of a kind serves as well as another.
-COMPILED = LRUCache(5000)
-DefaultDialect.__hash__ = lambda self: hash(type(self))
-DefaultDialect.__eq__ = lambda self, other: type(self) is type(other)
-
-
 @pytest.fixture
 def make_app(tmp_path):
     """Make an application on a database, to be used within its context, and clean up after it."""
@@ -125,8 +101,6 @@ def make_app(tmp_path):
         app.test_client_class = Browser
         app.jinja_env.bytecode_cache = Compiled()
         with app.app_context():
-            for engine in db.engines.values():
-                engine._compiled_cache = COMPILED
             yield app
             app.extensions["delivery"].stop(wait=5)  # its threads hold connections
             db.session.remove()

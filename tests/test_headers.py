@@ -152,6 +152,8 @@ def test_a_bundle_is_all_of_its_files(client):
 def test_the_hash_of_another_release_is_not_found(client):
     assert client.get("/assets/0123456789ab/app.css").status_code == 404
     assert client.get("/assets/0123456789ab/nothing.css").status_code == 404
+    assert client.get(f"/assets/0123456789ab/{'x' * 300}.css").status_code == 404
+    assert client.get("/assets/0123456789ab/%00.css").status_code == 404
     assert client.get("/assets/0123456789ab/../../config.py").status_code == 404
 
 

@@ -6,6 +6,7 @@ Flask's own `/static/` serves the same files without a hash, to be revalidated a
 import gzip
 import hashlib
 import mimetypes
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -64,10 +65,11 @@ def _asset(filename: str) -> Asset:
 
 def _path(filename: str) -> Path:
     folder = Path(current_app.static_folder or "").resolve()
-    path = Path(folder, filename).resolve()
-    if not (path.is_relative_to(folder) and path.is_file()):
-        abort(404)
-    return path
+    with suppress(OSError, ValueError):  # a name that is too long, or has NUL in it
+        path = Path(folder, filename).resolve()
+        if path.is_relative_to(folder) and path.is_file():
+            return path
+    return abort(404)
 
 
 @lru_cache
