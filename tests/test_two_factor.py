@@ -1,13 +1,15 @@
-"""Authenticator apps: set up, removed, required; and how who is locked out gets in again."""
+"""Two-factor authentication: turned on and off, required, what changing a credential takes, and recovery codes."""
 
+import hashlib
 import re
 import threading
 from datetime import timedelta
+from urllib.parse import unquote
 
 import pyotp
 import pytest
 from sqlalchemy import select, update
-from support.authenticators import SET_UP, Phone, codes_on, key_on, prove, set_up
+from support.authenticators import PROVE, SET_UP, Phone, codes_on, key_on, prove, set_up
 from support.clients import PASSWORD
 from support.pages import beside, is_logged_in, told
 from support.passwords import NEW, choose
@@ -16,9 +18,12 @@ from support.routes import addresses
 
 from app.accounts import authenticators, two_factor
 from app.extensions import db
-from app.models import Authenticator, RecoveryCode, User, UserSession
+from app.models import Authenticator, Identity, Passkey, RecoveryCode, User, UserSession
 
-STEP = "/auth/two-factor/verify"
+STEP, CODES = "/auth/two-factor/verify", "/auth/recovery-codes"
+
+
+# Turn it on with an authenticator app
 
 
 def is_on(user):
@@ -33,10 +38,7 @@ def log_in(client, user, phone, password=PASSWORD):
     return client.post(STEP, data={"code": phone.code()})
 
 
-# Setting it up
-
-
-def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbox):
+def test_two_factor_is_on_after_one_right_code_of_the_app(client, another_client, ada, clock, outbox):
     client.log_in(ada)
     another_client.log_in(ada)
     copy = client.get_cookie("session").value
@@ -60,7 +62,7 @@ def test_it_is_on_after_one_right_code(client, another_client, ada, clock, outbo
     assert phone.totp.secret not in client.get(SET_UP).text
 
 
-def test_a_key_that_is_not_set_up_yet_is_nobody_elses(app, client, another_client, ada, bob):
+def test_an_authenticator_key_belongs_to_one_session_until_it_is_set_up(app, client, another_client, ada, bob):
     bob.confirmed = True
     db.session.commit()
     client.log_in(ada)
@@ -74,13 +76,13 @@ def test_a_key_that_is_not_set_up_yet_is_nobody_elses(app, client, another_clien
     assert app.config["SECRET_KEY"] not in key
 
 
-def test_an_app_reads_from_the_picture_whose_key_it_is(app, ada):
+def test_the_qr_code_of_the_authenticator_names_the_site_and_the_account(app, ada):
     read = pyotp.parse_uri(authenticators.uri(ada, authenticators.new_secret()))
     assert (read.issuer, read.name, read.digits, read.interval) == ("Flasky", "ada@example.com", 6, 30)
     assert len(read.byte_secret()) == 20
 
 
-def test_the_code_that_set_it_up_is_used_up(client, another_client, ada, clock):
+def test_the_code_that_set_up_the_authenticator_does_not_log_in(client, another_client, ada, clock):
     client.log_in(ada)
     phone = Phone(key_on(client.get(SET_UP)), clock)
     client.post(SET_UP, data={"code": phone.code()})
@@ -89,7 +91,7 @@ def test_the_code_that_set_it_up_is_used_up(client, another_client, ada, clock):
     assert another_client.post(STEP, data={"code": phone.code(1)}).location == "/"
 
 
-def test_two_browsers_that_set_it_up_at_once_set_up_one(app, client, another_client, ada, clock, monkeypatch):
+def test_of_two_authenticators_set_up_at_once_one_is_added(app, client, another_client, ada, clock, monkeypatch):
     client.log_in(ada)
     another_client.log_in(ada)
     keys = [key_on(browser.get(SET_UP)) for browser in (client, another_client)]
@@ -111,7 +113,7 @@ def test_two_browsers_that_set_it_up_at_once_set_up_one(app, client, another_cli
     assert len(db.session.scalars(select(RecoveryCode)).all()) == 10
 
 
-def test_the_database_alone_has_no_secret_and_no_code(app, client, ada, phone):
+def test_the_database_alone_holds_no_authenticator_secret_no_recovery_code_and_no_cookie(app, client, ada, phone):
     client.log_in(ada)
     client.post(STEP, data={"code": phone.code()})
     dump = "\n".join(str(db.session.execute(select(table)).all()) for table in db.metadata.sorted_tables)
@@ -130,7 +132,7 @@ def test_the_database_alone_has_no_secret_and_no_code(app, client, ada, phone):
     assert not is_logged_in(thief)
 
 
-def test_an_earlier_key_decrypts_and_the_newest_takes_over(app, client, another_client, ada, phone):
+def test_an_authenticator_code_moves_the_secret_to_the_newest_key(app, client, another_client, ada, phone):
     old = app.config["SECRET_KEY"]
     app.config.update(SECRET_KEY="another key of the tests, long enough", SECRET_KEY_FALLBACKS=[old])
     assert log_in(client, ada, phone).location == "/"
@@ -142,10 +144,21 @@ def test_an_earlier_key_decrypts_and_the_newest_takes_over(app, client, another_
     assert log_in(app.test_client(), ada, phone).status_code == 422
 
 
-# Removing it
+def test_the_account_page_says_whether_two_factor_is_on(client, ada, clock):
+    client.log_in(ada)
+    page = client.get("/account").text
+    assert 'Two-factor authentication</strong><div class="text-body-secondary">Off' in page
+    assert "Recovery codes" not in page
+    set_up(client, clock)
+    page = client.get("/account").text
+    assert "On, with an authenticator app" in page
+    assert "10 left" in page
 
 
-def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_client, ada, phone, outbox):
+# Turn it off
+
+
+def test_removing_the_authenticator_turns_two_factor_off_and_says_so(client, another_client, ada, phone, outbox):
     log_in(client, ada, phone)
     phone.clock.move(minutes=1)
     log_in(another_client, ada, phone)
@@ -160,7 +173,7 @@ def test_removing_it_takes_the_recovery_codes_along_and_is_told(client, another_
     assert client.post("/auth/two-factor/off").location == SET_UP, "twice is nothing"
 
 
-def test_each_change_is_told_with_a_way_to_take_the_account_back(client, ada, phone, outbox):
+def test_every_change_of_two_factor_sends_an_email_with_this_wasnt_me(client, ada, phone, outbox):
     log_in(client, ada, phone)
     prove(client, phone)
     client.post("/auth/recovery-codes")
@@ -175,11 +188,33 @@ def test_each_change_is_told_with_a_way_to_take_the_account_back(client, ada, ph
     ]
 
 
-# Nor by the mailbox or the password alone
+def test_an_administrator_resets_two_factor_at_the_command_line(app, client, another_client, ada, phone, outbox):
+    log_in(client, ada, phone)
+    run = app.test_cli_runner(catch_exceptions=False).invoke
+    said = run(args=["users", "why", "ada"]).stdout
+    assert "ada uses two-factor authentication (authenticator; 10 recovery codes left)." in said
+    assert "flask users reset-two-factor ada" in said
+    assert "ada can log in. They" not in said
+    assert "Factors    authenticator" in run(args=["users", "show", "ada"]).stdout
+    assert run(args=["users", "reset-two-factor", "ada"], input="n\n").exit_code == 1
+    assert is_on(ada)
+    assert (
+        "can log in without two-factor authentication"
+        in run(args=["users", "reset-two-factor", "ADA@example.com", "--yes"]).stdout
+    )
+    assert not is_on(ada)
+    assert not is_logged_in(client)
+    assert history()[-1] == "two_factor_reset"
+    assert "By: those who run Flasky" in outbox()[-1].body
+    assert another_client.log_in(ada).location == "/"
+    assert "doesn't use two-factor authentication" in run(args=["users", "reset-two-factor", "ada"]).stdout
+
+
+# Neither the password nor the email account alone turns it off
 
 
 @pytest.mark.parametrize("page", ["/auth/change-password", "/auth/change-email"])
-def test_who_knows_the_password_alone_changes_neither_it_nor_the_address_later(client, ada, phone, outbox, page):
+def test_the_password_alone_changes_neither_password_nor_email_where_two_factor_is_on(client, ada, phone, outbox, page):
     log_in(client, ada, phone)
     phone.clock.move(minutes=16)
     assert client.get(page).location == "/auth/reauthenticate"
@@ -194,7 +229,7 @@ def test_who_knows_the_password_alone_changes_neither_it_nor_the_address_later(c
     assert client.get(page).status_code == 200
 
 
-def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, outbox):
+def test_a_password_reset_leaves_two_factor_on_and_logs_nobody_in(client, ada, phone, outbox):
     client.post("/auth/reset", data={"email": ada.email})
     assert choose(client, outbox.link()).location == "/auth/login"
     assert is_on(ada)
@@ -205,7 +240,7 @@ def test_every_other_reset_leaves_it_and_signs_nobody_in(client, ada, phone, out
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_who_proves_email_ownership_first_finds_no_two_factor(client, another_client, bob, clock, outbox):
+def test_the_first_proof_of_the_email_address_turns_two_factor_off(client, another_client, bob, clock, outbox):
     client.log_in(bob)
     bob.confirmed = True
     db.session.commit()
@@ -217,14 +252,14 @@ def test_who_proves_email_ownership_first_finds_no_two_factor(client, another_cl
     assert not is_on(bob)
 
 
-# Where it is required
+# Required by TWO_FACTOR_REQUIRED_FOR
 
 LEADS_TO_SET_UP = {"auth.renew_codes", "auth.remove_authenticator"}  # by themselves, where nothing is set up
 LEADS_TO_SET_UP |= {"auth.require_passkey", "auth.stop_requiring_passkey"}
 
 
 @pytest.mark.parametrize("settings", [{"TWO_FACTOR_REQUIRED_FOR": "everybody"}, {"TWO_FACTOR_REQUIRED_FOR": "admins"}])
-def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_client, ada, bob, clock, settings):
+def test_users_who_must_have_two_factor_are_held_at_its_page(app, client, another_client, ada, bob, clock, settings):
     ada.is_admin = bob.confirmed = True
     db.session.commit()
     another_client.log_in(bob)
@@ -258,7 +293,7 @@ def test_those_who_must_have_one_are_held_at_its_set_up(app, client, another_cli
     assert not is_logged_in(client)
 
 
-def test_who_leaves_can_say_that_they_stay_before_they_set_it_up(app, client, ada):
+def test_a_pending_deletion_is_cancelled_before_required_two_factor_is_set_up(app, client, ada):
     app.config["TWO_FACTOR_REQUIRED_FOR"] = "everybody"
     ada.deletion_due_at = ada.created_at + timedelta(days=14)
     db.session.commit()
@@ -268,7 +303,7 @@ def test_who_leaves_can_say_that_they_stay_before_they_set_it_up(app, client, ad
     assert client.get("/account").location == SET_UP
 
 
-def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):
+def test_after_required_two_factor_is_set_up_the_user_goes_on_to_the_page_they_came_for(app, client, ada, clock):
     app.config["TWO_FACTOR_REQUIRED_FOR"] = "everybody"
     client.log_in(ada)
     client.get("/auth/history")
@@ -277,46 +312,245 @@ def test_the_way_leads_on_after_the_set_up(app, client, ada, clock):
     assert 'href="/auth/history">I have saved them' in page.text
 
 
-# Locked out
+# Each change of a credential takes both factors
 
 
-def test_an_administrator_turns_it_off(app, client, another_client, ada, phone, outbox):
-    log_in(client, ada, phone)
-    run = app.test_cli_runner(catch_exceptions=False).invoke
-    said = run(args=["users", "why", "ada"]).stdout
-    assert "ada uses two-factor authentication (authenticator; 10 recovery codes left)." in said
-    assert "flask users reset-two-factor ada" in said
-    assert "ada can log in. They" not in said
-    assert "Factors    authenticator" in run(args=["users", "show", "ada"]).stdout
-    assert run(args=["users", "reset-two-factor", "ada"], input="n\n").exit_code == 1
-    assert is_on(ada)
-    assert (
-        "can log in without two-factor authentication"
-        in run(args=["users", "reset-two-factor", "ADA@example.com", "--yes"]).stdout
-    )
-    assert not is_on(ada)
-    assert not is_logged_in(client)
-    assert history()[-1] == "two_factor_reset"
-    assert "By: those who run Flasky" in outbox()[-1].body
-    assert another_client.log_in(ada).location == "/"
-    assert "doesn't use two-factor authentication" in run(args=["users", "reset-two-factor", "ada"]).stdout
-
-
-def test_the_account_page_says_what_is_set_up(client, ada, clock):
+@pytest.fixture
+def member(client, ada, phone, clock):
+    """Ada's browser, where she has just logged in with both factors. She has a passkey, too."""
+    db.session.add(Passkey(user_id=ada.id, name="Key", credential_id="x", public_key="x", sign_count=0))
+    db.session.commit()
     client.log_in(ada)
-    page = client.get("/account").text
-    assert 'Two-factor authentication</strong><div class="text-body-secondary">Off' in page
-    assert "Recovery codes" not in page
-    set_up(client, clock)
-    page = client.get("/account").text
-    assert "On, with an authenticator app" in page
-    assert "10 left" in page
+    client.post(STEP, data={"code": phone.code()})
+    clock.move(minutes=1)
+    return client
 
 
-def test_turning_it_on_or_off_asks_who_one_is(client, ada, phone):
-    log_in(client, ada, phone)
-    phone.clock.move(minutes=16)
-    assert client.get(SET_UP).location == "/auth/reauthenticate"
-    assert client.post("/auth/two-factor/off").status_code == 403
-    assert client.post("/auth/recovery-codes").status_code == 403
-    assert is_on(ada)
+def handle():
+    return db.session.scalar(select(Passkey)).handle
+
+
+CHANGES = {
+    "remove the app": lambda: ("/auth/two-factor/off", {}),
+    "remove a passkey": lambda: (f"/auth/passkeys/{handle()}/remove", {}),
+    "renew recovery codes": lambda: ("/auth/recovery-codes", {}),
+    "remove the password": lambda: ("/auth/remove-password", {}),
+    "change the password": lambda: (
+        "/auth/change-password",
+        {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW},
+    ),
+    "ask for another address": lambda: ("/auth/change-email", {"email": "x@example.com", "password": PASSWORD}),
+    "add a passkey": lambda: ("/auth/passkeys", {"name": "Thief's", "credential": "{}"}),
+    "make a passkey": lambda: ("/auth/passkeys/creation-options", {}),
+}
+
+
+def credentials():
+    db.session.expire_all()
+    models = (Authenticator, Identity, Passkey, RecoveryCode)
+    return {model.__name__: [row.id for row in db.session.scalars(select(model))] for model in models}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changing_a_credential_takes_both_factors_even_right_after_login(member, change):
+    url, data = CHANGES[change]()
+    before = credentials()
+    answer = member.post(url, data=data)
+    assert (answer.status_code, "<h1>Is it you?</h1>" in answer.text) == (403, True)
+    assert credentials() == before
+    assert PASSWORD not in answer.text
+
+
+@pytest.mark.parametrize(
+    "page", ["/auth/passkeys/add", "/auth/two-factor/off", "/auth/recovery-codes", "/auth/remove-password"]
+)
+def test_a_page_that_changes_a_credential_asks_for_both_factors_and_comes_back(member, phone, page):
+    assert member.get(page).location == PROVE
+    back = member.post(PROVE, data={"password": PASSWORD, "factor_code": phone.code()}).location
+    assert back == page
+    assert member.get(page).status_code in {200, 302}
+
+
+def test_a_proof_of_both_factors_allows_one_change(member, phone):
+    prove(member, phone)
+    assert member.post("/auth/recovery-codes").status_code == 200
+    assert member.post("/auth/recovery-codes").status_code == 403
+    assert member.post("/auth/two-factor/off").status_code == 403
+    prove(member, phone)
+    assert member.post(f"/auth/passkeys/{handle()}/remove").status_code == 302
+    assert member.post("/auth/two-factor/off").status_code == 403
+
+
+def test_requesting_a_change_of_email_consumes_the_proof_of_both_factors(member, phone):
+    prove(member, phone)
+    form = {"email": "x@example.com", "password": PASSWORD}
+    assert member.post("/auth/change-email", data=form).status_code == 302
+    assert member.post("/auth/recovery-codes").status_code == 403
+
+
+def test_a_proof_of_both_factors_lasts_five_minutes(member, phone, clock):
+    prove(member, phone)
+    clock.move(minutes=4)
+    assert member.post("/auth/recovery-codes").status_code == 403
+
+
+def test_one_factor_is_no_proof_of_both_factors(member, phone):
+    assert member.post(PROVE, data={"password": PASSWORD}).status_code == 422
+    assert member.post(PROVE, data={"factor_code": phone.code()}).status_code == 422
+    assert member.post("/auth/recovery-codes").status_code == 403
+
+
+def test_an_invalid_form_does_not_consume_the_proof_of_both_factors(member, phone):
+    prove(member, phone)
+    wrong = {"old_password": "wrong", "password": NEW, "confirm_password": NEW}
+    assert member.post("/auth/change-password", data=wrong).status_code == 422
+    assert member.post("/auth/change-password", data=wrong | {"old_password": PASSWORD}).status_code == 302
+
+
+def test_a_copied_session_cookie_is_dead_after_a_proof_of_both_factors(member, another_client, phone):
+    another_client.set_cookie("session", member.get_cookie("session").value)
+    prove(member, phone)
+    assert another_client.post("/auth/recovery-codes").location.startswith("/auth/login")
+
+
+def test_of_two_changes_at_once_with_one_proof_of_both_factors_one_is_made(member, another_client, phone):
+    prove(member, phone)
+    another_client.set_cookie("session", member.get_cookie("session").value)
+    answers = []
+    threads = [
+        threading.Thread(
+            target=lambda browser=browser: answers.append(browser.post("/auth/recovery-codes").status_code)
+        )
+        for browser in (member, another_client)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers).count(200) == 1
+    assert len(db.session.scalars(select(RecoveryCode)).all()) == 10
+
+
+def test_the_passkeys_page_asks_for_both_factors_before_a_passkey_is_created(member, phone):
+    page = member.get("/auth/passkeys")
+    assert 'data-passkey="create"' not in page.text
+    assert re.search(r'href="/auth/passkeys/add"', page.text)
+    prove(member, phone)
+    assert 'data-passkey="create"' in member.get("/auth/passkeys").text
+
+
+def test_the_page_that_removes_the_authenticator_changes_nothing_when_it_is_opened(member, phone):
+    prove(member, phone)
+    before = credentials()
+    page = member.get("/auth/two-factor/off")
+    assert "Cancel" in page.text
+    assert member.head("/auth/two-factor/off").status_code == 200
+    assert credentials() == before
+
+
+# Recovery codes
+
+
+def use(client, user, code):
+    client.log_in(user)
+    return client.post(STEP, data={"recovery_code": code})
+
+
+def test_a_recovery_code_works_once_in_either_field(client, another_client, ada, phone):
+    client.log_in(ada)
+    another_client.log_in(ada)
+    assert all(re.fullmatch(r"[A-Z2-7]{5}-[A-Z2-7]{5}", code) for code in phone.codes)
+    typed = phone.codes[3].lower().replace("-", " ")
+    assert client.post(STEP, data={"recovery_code": typed}).location == "/"
+    refused = another_client.post(STEP, data={"recovery_code": typed})
+    assert (refused.status_code, "not right" in beside("recovery_code", refused)) == (422, True)
+    assert another_client.post(STEP, data={"code": phone.codes[4]}).location == "/", "in whichever field"
+    assert is_logged_in(another_client)
+    assert history().count("two_factor_used") == 2
+
+
+def test_recovery_codes_are_hashed_each_with_a_salt_of_its_own(app, phone):
+    hashes = [row.hash for row in db.session.scalars(select(RecoveryCode))]
+    assert len({hashed.split("$")[1] for hashed in hashes}) == 10
+    assert {hashed.split("$")[0] for hashed in hashes} == {"scrypt:1024:8:1"}
+
+
+def test_recovery_codes_of_24_characters_made_by_an_earlier_version_work(client, another_client, ada, phone):
+    code = "ABCDEFGHIJKLMNOPQRSTUVWX"
+    db.session.add(RecoveryCode(user_id=ada.id, hash=hashlib.sha256(code.encode()).hexdigest()))
+    db.session.commit()
+    assert use(client, ada, f"{code[:4]}-{code[4:].lower()}").location == "/"
+    assert use(another_client, ada, code).status_code == 422
+
+
+def test_after_a_hundred_wrong_recovery_codes_none_is_checked_until_the_password_changes(
+    client, another_client, ada, phone, outbox
+):
+    for network in range(10):
+        client.environ_base["REMOTE_ADDR"] = f"192.0.2.{network}"
+        client.log_in(ada)
+        answers = [client.post(STEP, data={"recovery_code": "AAAAA-AAAAA"}) for _ in range(10)]
+        assert all("not right" in beside("recovery_code", answer) for answer in answers)
+    stopped = client.post(STEP, data={"recovery_code": phone.codes[0]})
+    assert "Too many recovery codes were tried" in beside("recovery_code", stopped)
+    another_client.log_in(ada)
+    another_client.post("/auth/reset", data={"email": ada.email})
+    choose(another_client, outbox.link())
+    another_client.log_in(ada, NEW)
+    assert another_client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
+
+
+def test_how_many_recovery_codes_are_left_is_shown_and_emailed_when_few(app, ada, phone, outbox):
+    for used, code in enumerate(phone.codes, 1):
+        browser = app.test_client()
+        browser.log_in(ada)
+        assert browser.post(STEP, data={"recovery_code": code}).location == "/"
+        prove(browser, phone)
+        assert f"<strong>{10 - used}</strong> left" in browser.get(CODES).text
+        assert f"{10 - used} left" in browser.get("/account").text
+    few = [email.subject for email in outbox() if "recovery codes left" in email.subject]
+    assert few == ["You have 3 recovery codes left"]
+    locked_out = app.test_client()
+    page = locked_out.get(locked_out.log_in(ada).location)
+    assert "Your recovery codes are used up. Ask the administrators of this site" in page.text
+    assert 'name="recovery_code"' not in page.text
+
+
+def test_new_recovery_codes_replace_the_old_ones(client, another_client, ada, phone, outbox):
+    use(client, ada, phone.codes[0])
+    prove(client, phone)
+    assert "Make new codes" in client.get(CODES).text
+    page = client.post(CODES)
+    new = codes_on(page)
+    assert (len(new), set(new) & set(phone.codes)) == (10, set())
+    prove(client, phone)
+    assert new[0] not in client.get(CODES).text, "they are shown once"
+    assert outbox()[-1].subject == "New recovery codes were made for your account"
+    assert use(another_client, ada, phone.codes[1]).status_code == 422
+    assert another_client.post(STEP, data={"recovery_code": new[0]}).location == "/"
+    assert len(db.session.scalars(select(RecoveryCode)).all()) == 9
+
+
+def test_recovery_codes_are_downloaded_without_another_request(client, ada, phone):
+    use(client, ada, phone.codes[0])
+    prove(client, phone)
+    page = client.post(CODES)
+    assert page.headers["Cache-Control"] == "no-store"
+    address = page.text.partition('download="recovery-codes.txt" href="')[2].partition('"')[0]
+    assert address.startswith("data:text/plain")
+    assert all(code in unquote(address) for code in codes_on(page))
+    assert "Recovery codes for ada at Flasky" in unquote(address)
+
+
+def test_without_two_factor_there_are_no_recovery_codes(client, ada):
+    client.log_in(ada)
+    assert client.get(CODES).location == "/auth/two-factor"
+    assert client.post(CODES).location == "/auth/two-factor"
+    assert db.session.scalars(select(RecoveryCode)).all() == []
+
+
+def test_a_recovery_code_of_another_account_is_refused(client, ada, bob, phone):
+    bob.confirmed, bob.two_factor_enabled_at = True, phone.clock.time
+    db.session.commit()
+    assert use(client, bob, phone.codes[0]).status_code == 422
+    assert not is_logged_in(client)

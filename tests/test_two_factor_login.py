@@ -1,4 +1,4 @@
-"""Two-factor authentication: after every first one, with every second factor, and how often one may try."""
+"""Two-factor authentication at login and reauthentication: which methods ask for it, and the limits on codes."""
 
 from base64 import b32encode
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ STEP, ASK = "/auth/two-factor/verify", "/auth/reauthenticate"
 
 @pytest.fixture
 def app(app):
-    """With a way in of its own: /first-step proves ada as any first step may, `both` if it counts as both factors."""
+    """An application with a login method of its own: /first-step logs ada in, `both` with both factors."""
 
     def first_step(both):
         ada = db.session.scalar(select(User).where(User.username == "ada"))
@@ -34,7 +34,7 @@ def app(app):
     return app
 
 
-# The first steps: each returns where it leads
+# The login methods: each returns the page that it redirects to
 
 
 def by_password(client, outbox):
@@ -79,7 +79,7 @@ FIRST = [by_password, by_link, by_code, by_button, by_reset, by_confirmation, by
 METHODS = {"by_confirmation": "confirmation", "by_sso": "sso", "by_password": "password", "by_reset": "password"}
 
 
-# The two-factor authentication: what is typed, and whether that lets in
+# What is entered at two-factor authentication, and whether it logs in
 
 
 SECOND = {
@@ -101,7 +101,7 @@ SECOND = {
 
 
 @pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
-def test_every_first_step_needs_a_second(app, ada, phone, outbox, first):
+def test_every_login_method_asks_for_two_factor(app, ada, phone, outbox, first):
     for name, (typed, lets_in) in SECOND.items():
         phone.clock.move(hours=2)  # emails are counted
         client = app.test_client()
@@ -116,7 +116,7 @@ def test_every_first_step_needs_a_second(app, ada, phone, outbox, first):
 
 
 @pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
-def test_a_trusted_browser_needs_none(client, ada, phone, outbox, first):
+def test_a_trusted_device_is_exempt_from_two_factor(client, ada, phone, outbox, first):
     by_password(client, outbox)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
     client.post("/auth/logout")
@@ -125,7 +125,7 @@ def test_a_trusted_browser_needs_none(client, ada, phone, outbox, first):
     assert is_logged_in(client) is not (first is by_reset)
 
 
-def test_a_proof_that_counts_as_both_needs_none(client, ada, phone, outbox):
+def test_a_login_that_is_both_factors_is_not_asked_for_two_factor(client, ada, phone, outbox):
     assert client.post("/first-step/both").location == "/"
     assert is_logged_in(client)
     assert history()[-2:] == ["logged_in", "new_device"]
@@ -133,7 +133,7 @@ def test_a_proof_that_counts_as_both_needs_none(client, ada, phone, outbox):
 
 @on_sqlite
 @pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
-def test_no_first_step_lets_a_deactivated_person_in(app, client, ada, outbox, first):
+def test_no_login_method_logs_in_a_deactivated_user(app, client, ada, outbox, first):
     app.test_cli_runner().invoke(args=["users", "deactivate", "ada"])
     assert first(client, outbox).partition("?")[0] == "/auth/login"
     assert "This account has been deactivated." in client.get("/auth/login").text
@@ -141,7 +141,7 @@ def test_no_first_step_lets_a_deactivated_person_in(app, client, ada, outbox, fi
     assert db.session.scalars(select(UserSession)).all() == []
 
 
-def test_without_a_first_step_there_is_no_second(client, ada, phone):
+def test_the_two_factor_page_without_a_pending_login_redirects_to_login(client, ada, phone):
     assert client.get(STEP).location == "/auth/login"
     assert client.post(STEP, data={"code": phone.code()}).location == "/auth/login"
     assert client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/auth/login"
@@ -149,8 +149,8 @@ def test_without_a_first_step_there_is_no_second(client, ada, phone):
     assert "two_factor_failed" not in history()
 
 
-def test_no_address_leads_past_it(app, client, another_client, ada, phone, outbox):
-    """Whoever has done the first step alone is a stranger at every address but this one."""
+def test_no_url_leads_past_two_factor(app, client, another_client, ada, phone, outbox):
+    """A browser with a pending login is a visitor at every URL but this one."""
     by_password(client, outbox)
     for method in ("GET", "POST"):
         for endpoint, address in addresses(app, method):
@@ -166,10 +166,10 @@ def test_no_address_leads_past_it(app, client, another_client, ada, phone, outbo
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-# What waits meanwhile
+# The pending login
 
 
-def test_all_that_a_login_does_it_does_after_two_factor(app, client, ada, phone, outbox):
+def test_a_login_takes_effect_only_after_two_factor(app, client, ada, phone, outbox):
     app.config["WTF_CSRF_ENABLED"] = True
     form = client.get("/auth/login?next=/auth/history")
     planted = hidden_token(form)
@@ -187,14 +187,14 @@ def test_all_that_a_login_does_it_does_after_two_factor(app, client, ada, phone,
     assert history()[-2:] == ["logged_in", "new_device"]
 
 
-def test_what_was_to_be_told_is_told_afterwards(client, ada, phone, outbox):
+def test_a_message_of_the_login_is_flashed_after_two_factor(client, ada, phone, outbox):
     assert by_confirmation(client, outbox) == STEP
     assert notes(client.get(STEP)) == []
     page = client.post(STEP, data={"code": phone.code()}, follow_redirects=True)
     assert notes(page) == ["You have confirmed your account. Welcome."]
 
 
-def test_it_leads_nowhere_outside(app, ada, phone):
+def test_next_leads_nowhere_outside_after_two_factor(app, ada, phone):
     for next_page in OUTSIDE:
         client = app.test_client()
         client.post("/auth/login", query_string={"next": next_page}, data={"login": "ada", "password": PASSWORD})
@@ -202,7 +202,7 @@ def test_it_leads_nowhere_outside(app, ada, phone):
         phone.clock.move(minutes=1)
 
 
-def test_whoever_was_logged_in_stays_so_until_it_is_done(client, ada, bob, phone, outbox):
+def test_another_user_stays_logged_in_until_two_factor_is_done(client, ada, bob, phone, outbox):
     bob.confirmed = True
     db.session.commit()
     client.log_in(bob)
@@ -213,7 +213,7 @@ def test_whoever_was_logged_in_stays_so_until_it_is_done(client, ada, bob, phone
     assert db.session.scalar(select(func.count()).where(UserSession.revoked_at.is_(None))) == 1
 
 
-def test_it_waits_for_ten_minutes(client, ada, phone, outbox):
+def test_a_pending_two_factor_login_lasts_ten_minutes(client, ada, phone, outbox):
     client.post("/auth/login?next=/auth/history", data={"login": "ada", "password": PASSWORD})
     phone.clock.move(minutes=9, seconds=59)
     assert client.get(STEP).status_code == 200
@@ -222,7 +222,7 @@ def test_it_waits_for_ten_minutes(client, ada, phone, outbox):
     assert answer.location == "/auth/login?next=/auth/history"
     assert "That took too long" in notes(client.get("/auth/login"))[0]
     assert not is_logged_in(client)
-    assert "two_factor_used" not in history(), "the code is not used up"
+    assert "two_factor_used" not in history(), "the code is not used"
 
 
 def change_password(ada, outbox, browser):
@@ -242,7 +242,9 @@ def delete(ada, outbox, browser):
 
 
 @pytest.mark.parametrize("event", [change_password, deactivate, change_factor, delete])
-def test_it_is_void_when_the_account_changes(app, client, another_client, ada, phone, outbox, event):
+def test_a_pending_two_factor_login_ends_when_the_account_changes(
+    app, client, another_client, ada, phone, outbox, event
+):
     copy = app.test_client()
     by_password(client, outbox)
     copy.set_cookie("session", client.get_cookie("session").value)
@@ -257,7 +259,7 @@ def test_it_is_void_when_the_account_changes(app, client, another_client, ada, p
 # Codes
 
 
-def test_a_code_works_once(client, another_client, ada, phone, outbox):
+def test_an_authenticator_code_works_once(client, another_client, ada, phone, outbox):
     by_password(client, outbox)
     by_password(another_client, outbox)
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
@@ -278,7 +280,7 @@ VECTORS = {
 }
 
 
-def test_the_vectors_of_the_rfc(app, ada, clock):
+def test_authenticator_codes_match_the_test_vectors_of_rfc_6238(app, ada, clock):
     secret = signing.encrypt("authenticator", b32encode(b"12345678901234567890").decode())
     db.session.add(Authenticator(user_id=ada.id, secret=secret))
     db.session.commit()
@@ -288,7 +290,7 @@ def test_the_vectors_of_the_rfc(app, ada, clock):
         assert not authenticators.use_code(ada, code[2:])
 
 
-def test_one_code_works_once_at_both_questions(client, another_client, ada, phone, outbox):
+def test_an_authenticator_code_works_once_at_login_or_reauthentication(client, another_client, ada, phone, outbox):
     by_password(client, outbox)
     client.post(STEP, data={"code": phone.code()})
     phone.clock.move(minutes=16)
@@ -303,7 +305,7 @@ def test_one_code_works_once_at_both_questions(client, another_client, ada, phon
     assert client.post(ASK, data={"password": PASSWORD, "factor_code": code}).status_code == 422
 
 
-# Proving once more who one is
+# Reauthentication
 
 
 @pytest.fixture
@@ -319,7 +321,7 @@ def asks(client):
     return client.get("/auth/export").location == ASK
 
 
-def test_reauthentication_asks_for_both(member, phone):
+def test_reauthentication_asks_for_both_factors(member, phone):
     assert 'name="factor_code"' in member.get("/auth/export", follow_redirects=True).text
     assert 'name="factor_code"' in member.post("/auth/delete").text
     for fields in ({"password": PASSWORD}, {"factor_code": phone.code()}, {"password": PASSWORD, "factor_code": " "}):
@@ -339,7 +341,7 @@ def test_reauthentication_takes_a_recovery_code(member, phone):
     assert not asks(member)
 
 
-def test_without_a_password_it_is_the_emails_code_and_the_apps(member, ada, phone, outbox):
+def test_reauthentication_without_a_password_takes_an_emailed_code_and_the_second_factor(member, ada, phone, outbox):
     db.session.execute(update(User).values(password_hash=None))
     db.session.commit()
     member.post(ASK, data={"send_code": "y"})
@@ -350,7 +352,7 @@ def test_without_a_password_it_is_the_emails_code_and_the_apps(member, ada, phon
     assert member.post(ASK, data={"code": code, "factor_code": phone.code()}).location == "/auth/export"
 
 
-def test_trust_spares_no_question_before_what_is_sensitive(client, ada, phone, outbox):
+def test_a_trusted_device_is_asked_for_two_factor_at_reauthentication(client, ada, phone, outbox):
     by_password(client, outbox)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
     assert not asks(client)
@@ -360,7 +362,7 @@ def test_trust_spares_no_question_before_what_is_sensitive(client, ada, phone, o
     assert asks(client)
 
 
-def test_wrong_codes_count_there_too(member, another_client, ada, phone, outbox):
+def test_wrong_authenticator_codes_at_reauthentication_count_too(member, another_client, ada, phone, outbox):
     for _ in range(5):
         member.post(ASK, data={"password": PASSWORD, "factor_code": phone.wrong()})
     page = member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()})
@@ -369,14 +371,14 @@ def test_wrong_codes_count_there_too(member, another_client, ada, phone, outbox)
     assert member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()}).status_code == 302
 
 
-# How often one may try
+# Limits on codes
 
 
 def wrong(client, phone, times, **fields):
     return [client.post(STEP, data={"code": phone.wrong(), **fields}) for _ in range(times)][-1]
 
 
-def test_after_five_wrong_codes_it_pauses_for_five_minutes(app, client, ada, phone, outbox):
+def test_five_wrong_authenticator_codes_pause_for_five_minutes(app, client, ada, phone, outbox):
     by_password(client, outbox)
     assert "not right" in beside("code", wrong(client, phone, 5))
     for browser in (client, app.test_client()):
@@ -384,14 +386,14 @@ def test_after_five_wrong_codes_it_pauses_for_five_minutes(app, client, ada, pho
         page = browser.post(STEP, data={"code": phone.code()})
         assert "Wait five minutes" in beside("code", page)
         assert not is_logged_in(browser)
-    assert history().count("two_factor_failed") == 5, "what is not looked at is not counted"
+    assert history().count("two_factor_failed") == 5, "a code that is not checked is not counted"
     phone.clock.move(minutes=4, seconds=59)
     assert client.post(STEP, data={"code": phone.code()}).status_code == 422
     phone.clock.move(seconds=1)
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_a_pause_leaves_the_owner_ways_in(app, client, another_client, ada, phone, outbox):
+def test_a_pause_of_authenticator_codes_does_not_lock_the_user_out(app, client, another_client, ada, phone, outbox):
     known, trusted, thief = client, another_client, app.test_client()
     by_password(known, outbox)
     known.post(STEP, data={"code": phone.code()})
@@ -405,13 +407,13 @@ def test_a_pause_leaves_the_owner_ways_in(app, client, another_client, ada, phon
     wrong(thief, phone, 6)
     assert by_password(trusted, outbox) == "/"
     by_password(known, outbox)
-    assert known.post(STEP, data={"code": phone.code()}).location == "/", "a known browser has a count of its own"
+    assert known.post(STEP, data={"code": phone.code()}).location == "/", "recognised devices have a count of their own"
     stranger = app.test_client()
     by_password(stranger, outbox)
     assert stranger.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
 
 
-def test_a_known_browser_pauses_alone(app, client, ada, phone, outbox):
+def test_wrong_codes_on_a_recognised_device_do_not_pause_others(app, client, ada, phone, outbox):
     by_password(client, outbox)
     client.post(STEP, data={"code": phone.code()})
     client.post("/auth/logout")
@@ -424,8 +426,8 @@ def test_a_known_browser_pauses_alone(app, client, ada, phone, outbox):
     assert other.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_known_browsers_have_one_count_together(app, ada, phone, outbox):
-    """A thief who logged in with many before two-factor authentication was there has no more tries with them."""
+def test_recognised_devices_share_one_count_of_wrong_codes(app, ada, phone, outbox):
+    """An attacker who logged in on many devices before two-factor was on has no more attempts with them."""
     known = [app.test_client() for _ in range(4)]
     for number, browser in enumerate(known):
         by_password(browser, outbox)
@@ -442,7 +444,7 @@ def test_known_browsers_have_one_count_together(app, ada, phone, outbox):
 
 
 @pytest.mark.parametrize("typed", ["ABCD-EFGH", "12345", "1234567", "12345678", "a" * 64, "ⅫⅫ", "½½½½½½"])
-def test_what_can_be_no_code_of_an_app_is_no_guess_at_one(client, ada, phone, outbox, typed):
+def test_what_cannot_be_an_authenticator_code_is_not_counted_as_one(client, ada, phone, outbox, typed):
     by_password(client, outbox)
     for name in ("recovery_code", "code"):
         for _ in range(6):
@@ -452,7 +454,7 @@ def test_what_can_be_no_code_of_an_app_is_no_guess_at_one(client, ada, phone, ou
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_a_double_click_on_a_recovery_code_pauses_nothing(client, another_client, ada, phone, outbox):
+def test_a_recovery_code_sent_twice_pauses_nothing(client, another_client, ada, phone, outbox):
     by_password(client, outbox)
     another_client.set_cookie("session", client.get_cookie("session").value)
     assert client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
@@ -461,7 +463,7 @@ def test_a_double_click_on_a_recovery_code_pauses_nothing(client, another_client
     assert another_client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_wrong_recovery_codes_are_told_by_the_history_and_end_at_the_networks_limit(client, ada, phone, outbox):
+def test_wrong_recovery_codes_are_in_the_history_and_limited_by_network(client, ada, phone, outbox):
     by_password(client, outbox)
     answers = [client.post(STEP, data={"recovery_code": "A" * 24}).status_code for _ in range(40)]
     assert answers == [422] * 30 + [429] * 10
@@ -471,7 +473,9 @@ def test_wrong_recovery_codes_are_told_by_the_history_and_end_at_the_networks_li
     assert "A wrong or used recovery code was entered" in client.get("/auth/history").text
 
 
-def test_after_a_hundred_in_a_row_another_password_is_needed(client, another_client, ada, phone, outbox):
+def test_after_a_hundred_wrong_authenticator_codes_another_password_is_needed(
+    client, another_client, ada, phone, outbox
+):
     for _ in range(20):
         by_password(client, outbox)
         wrong(client, phone, 5)
@@ -486,7 +490,7 @@ def test_after_a_hundred_in_a_row_another_password_is_needed(client, another_cli
     assert another_client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_the_owner_is_told_three_times_an_hour(client, ada, phone, outbox):
+def test_wrong_authenticator_codes_are_emailed_three_times_an_hour(client, ada, phone, outbox):
     by_password(client, outbox)
     wrong(client, phone, 5)
     assert [email.subject for email in outbox()].count("Somebody stopped short of your account") == 3
@@ -498,7 +502,7 @@ def test_the_owner_is_told_three_times_an_hour(client, ada, phone, outbox):
     assert [email.subject for email in outbox()].count("Somebody stopped short of your account") == 4
 
 
-def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, outbox):
+def test_each_two_factor_attempt_and_success_is_in_the_history(client, ada, phone, outbox):
     by_password(client, outbox)
     wrong(client, phone, 1)
     client.post(STEP, data={"code": phone.code(), "trust": "y"})
@@ -512,7 +516,7 @@ def test_each_try_and_each_success_is_a_line_of_history(client, ada, phone, outb
     assert phone.totp.secret not in str(details)
 
 
-def test_json_gets_errors_and_no_page(client, ada, phone, outbox):
+def test_two_factor_errors_as_json(client, ada, phone, outbox):
     by_password(client, outbox)
     answer = client.post(STEP, data={"code": phone.wrong()}, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json) == (
