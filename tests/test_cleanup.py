@@ -533,8 +533,8 @@ def test_pause_between_batches_does_not_delay_shutdown(app, clock, monkeypatch, 
 @pytest.fixture
 def thread(app, monkeypatch):
     """Return a function that starts the delivery threads, with this cleanup or the application's own."""
-    monkeypatch.setattr(worker, "PAUSE", 0.01)
-    monkeypatch.setattr(worker, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(worker, "POLL_INTERVAL", 0.01)
+    monkeypatch.setattr(worker, "CLEANUP_INTERVAL", 0.01)
     started = []
 
     def start(cleanup=None):
@@ -586,7 +586,7 @@ def test_failed_cleanup_is_retried_and_emails_are_sent(thread, ada, outbox):
 
 
 def test_shutdown_does_not_wait_for_a_long_batch(thread, monkeypatch):
-    monkeypatch.setattr(worker, "PATIENCE", 0.05)
+    monkeypatch.setattr(worker, "CLEANUP_STOP_TIMEOUT", 0.05)
     is_over, began = threading.Event(), threading.Event()
 
     def clean_up(stopped):

@@ -629,18 +629,18 @@ def test_mail_list_and_worker_deliver_a_waiting_email(flask, client, bob, outbox
     client.post("/auth/confirm")
     waiting = flask("mail", "list").stdout
     assert waiting.split() == ["1", "waiting", "confirm", "bob@example.com", "0:00:00", "0", "attempts"]
-    assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "1 email attempted.\n"
     assert outbox[0].recipients == ["bob@example.com"]
     assert flask("mail", "list").stdout == ""
     assert flask("mail", "list", "--all").stdout.split()[:4] == ["1", "sent", "confirm", "bob@example.com"]
-    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "0 emails attempted.\n"
 
 
 @pytest.mark.parametrize("settings", [NO_MAIL_SERVER])
 def test_mail_list_shows_the_error_of_a_failed_email_and_retry_sends_it(app, flask, client, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
-    assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "1 email attempted.\n"
     waiting = flask("mail", "list").stdout
     assert "waiting" in waiting
     assert " 1 attempt " in waiting
@@ -656,8 +656,8 @@ def test_mail_list_shows_the_error_of_a_failed_email_and_retry_sends_it(app, fla
     assert "refused" in failed
 
     app.extensions["mail"].suppress = True  # the mail server works again
-    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n"
-    assert flask("mail", "retry", "1").stdout == "1 will be tried again.\n"
+    assert flask("mail", "worker", "--once").stdout == "0 emails attempted.\n"
+    assert flask("mail", "retry", "1").stdout == "1 email will be retried.\n"
     assert "0 attempts" in flask("mail", "list").stdout
     flask("mail", "worker", "--once")
     client.log_in(bob)
@@ -673,12 +673,12 @@ def test_mail_retry_all_retries_unsent_emails(app, flask, client, another_client
         browser.log_in(person)
         browser.post("/auth/confirm")
     for _ in range(2):  # a server that can't be reached is tried once per run
-        assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
-    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n", "the retry is not due yet"
-    assert flask("mail", "retry", "--all").stdout == "2 will be tried again.\n"
+        assert flask("mail", "worker", "--once").stdout == "1 email attempted.\n"
+    assert flask("mail", "worker", "--once").stdout == "0 emails attempted.\n", "the retry is not due yet"
+    assert flask("mail", "retry", "--all").stdout == "2 emails will be retried.\n"
     app.extensions["mail"].suppress = True
-    assert flask("mail", "worker", "--once").stdout == "2 emails tried.\n"
-    assert flask("mail", "retry", "--all").stdout == "0 will be tried again.\n"
+    assert flask("mail", "worker", "--once").stdout == "2 emails attempted.\n"
+    assert flask("mail", "retry", "--all").stdout == "0 emails will be retried.\n"
 
 
 def test_mail_retry_skips_an_email_that_a_worker_is_sending(flask, client, bob, clock):
@@ -686,15 +686,15 @@ def test_mail_retry_skips_an_email_that_a_worker_is_sending(flask, client, bob, 
     client.post("/auth/confirm")
     assert OutboxEmail.claim()
     flask("mail", "retry", "--all")
-    assert flask("mail", "worker", "--once").stdout == "0 emails tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "0 emails attempted.\n"
     clock.move(seconds=61)
-    assert flask("mail", "worker", "--once").stdout == "1 email tried.\n"
+    assert flask("mail", "worker", "--once").stdout == "1 email attempted.\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["1"], 1, "No email 1 waits or was given up on."),
+        (["1"], 1, "Email 1 neither waits nor has failed."),
         ([], 2, "Give the number of an email, or --all."),
         (["1", "--all"], 2, "Give the number of an email, or --all."),
     ],

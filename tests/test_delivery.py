@@ -208,7 +208,7 @@ def test_a_verified_connection_is_logged_in_once_and_gets_the_emails(queue, serv
         ("STARTTLS, another host", "IP address mismatch"),
         ("TLS, another host", "IP address mismatch"),
         ("STARTTLS not offered", "STARTTLS extension not supported"),
-        ("TLS not wanted", "No password is sent without TLS: set MAIL_USE_TLS=1."),
+        ("TLS not wanted", "The password is not sent without TLS: set MAIL_USE_TLS=1."),
     ],
 )
 def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server, reason, caplog):
@@ -222,7 +222,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
     assert reason in first.error
     assert second.attempts == 0, "what is wrong with the server is no fault of every email"
     [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert said.startswith("No email goes: the mail server can't be used: ")
+    assert said.startswith("No email can be sent, because the mail server is not available: ")
     assert reason in said
     assert not [secret for secret in ("eve", "ada", MAIL_PASSWORD) if secret in caplog.text]
 

@@ -17,7 +17,7 @@ def still(clock):
 
 
 def use_up(browser, email, page="/auth/reset"):
-    for number in range(budgets.HOURLY):
+    for number in range(budgets.MAX_HOURLY):
         assert browser(f"192.0.2.{number}").post(page, data={"email": email}).status_code == 302
 
 
@@ -34,7 +34,7 @@ def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser
     for number in range(5):
         clock.move(minutes=2)
         owner.post(page, data={"email": ada.email})
-        assert len(outbox()) == sent + min(number + 1, budgets.DEVICE_HOURLY)
+        assert len(outbox()) == sent + min(number + 1, budgets.MAX_HOURLY_OF_DEVICES)
     assert outbox.link().startswith(PAGES[page])
     assert owner.get(outbox.link()).status_code in {200, 302}
 
@@ -64,22 +64,22 @@ def test_the_owner_always_gets_a_reset_link_that_works(browser_at, ada, outbox, 
         assert browser_at("198.51.100.7").get(link).status_code == 200, hour
         assert "the newest one still works" in answer.text
         clock.move(minutes=60 - wait, seconds=1)
-    assert len(outbox) <= 2 * budgets.DAILY
+    assert len(outbox) <= 2 * budgets.MAX_DAILY
 
 
 def test_the_last_email_of_a_day_is_a_reset_and_says_so(browser_at, ada, outbox, clock):
     for _ in range(4):
         use_up(browser_at, ada.email, "/auth/magic-link")
         clock.move(hours=1)
-    assert len(outbox()) == budgets.DAILY - 1
+    assert len(outbox()) == budgets.MAX_DAILY - 1
     browser_at("198.51.100.7").post("/auth/reset", data={"email": ada.email})
-    assert len(outbox()) == budgets.DAILY
+    assert len(outbox()) == budgets.MAX_DAILY
     assert "Open this link within 24 hours" in outbox[-1].body
     assert "this is the last one until tomorrow" in outbox[-1].body
     clock.move(hours=23)
     form = {"password": "another lantern", "confirm_password": "another lantern"}
     assert browser_at("198.51.100.7").post(outbox.link(), data=form).status_code == 302
-    assert browser_at("198.51.100.7").get(outbox.link(budgets.DAILY - 1)).status_code == 410
+    assert browser_at("198.51.100.7").get(outbox.link(budgets.MAX_DAILY - 1)).status_code == 410
 
 
 def test_an_address_without_an_account_is_written_to_as_often(browser_at, ada, outbox, clock):
@@ -102,7 +102,7 @@ class OwnEmail(EmailTemplate):
 def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_ask_for(app, browser_at, ada, outbox):
     own = DictLoader({"email/digest.txt": "Subject: Your week\n\nNothing new."})
     app.jinja_env.loader = ChoiceLoader([own, app.jinja_env.loader])
-    for _ in range(budgets.DAILY + 1):
+    for _ in range(budgets.MAX_DAILY + 1):
         enqueue(OwnEmail.DIGEST, ada)
         enqueue(Email.PASSWORD_CHANGED, ada)
     db.session.commit()
@@ -114,7 +114,7 @@ def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_as
 def test_other_addresses_of_the_mailbox_keep_nobody_from_resetting_and_get_no_more(browser_at, ada, outbox):
     for number in range(20):
         browser_at(f"192.0.2.{number}").post("/auth/reset", data={"email": f"ada+{number}@example.com"})
-    assert len(outbox()) == budgets.HOURLY
+    assert len(outbox()) == budgets.MAX_HOURLY
     browser_at("198.51.100.7").post("/auth/reset", data={"email": "ada@example.com"})
-    assert len(outbox()) == budgets.HOURLY + 1
+    assert len(outbox()) == budgets.MAX_HOURLY + 1
     assert "/auth/reset/" in outbox[-1].body

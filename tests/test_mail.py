@@ -20,7 +20,7 @@ from app.email.templates import Email
 from app.email.worker import Delivery
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail
-from app.models.outbox_email import WAITS
+from app.models.outbox_email import RETRY_DELAYS
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
 
@@ -138,8 +138,8 @@ def test_tries_wait_longer_each_time_and_end(queued, server, clock):
         assert delivery.deliver() == 0
         clock.move(seconds=waits[-1])
     assert waits[:4] == [30, 120, 600, 3600]
-    assert waits[: len(WAITS)] == [wait.total_seconds() for wait in WAITS]
-    assert (email().status, email().attempts) == ("failed", len(WAITS) + 1)
+    assert waits[: len(RETRY_DELAYS)] == [wait.total_seconds() for wait in RETRY_DELAYS]
+    assert (email().status, email().attempts) == ("failed", len(RETRY_DELAYS) + 1)
     assert "later" in email().error
 
 
@@ -195,13 +195,13 @@ def by_hand(statement):
 
 
 BROKEN = {  # what was done to the row of bob's email, and what is said of it
-    "DELETE FROM users WHERE username = 'bob'": "the account is gone",
+    "DELETE FROM users WHERE username = 'bob'": "the account was deleted",
     "UPDATE outbox SET name = 'no such', purpose = NULL WHERE id = 1": "TemplateNotFound",
     "UPDATE outbox SET purpose = 'no such' WHERE id = 1": "ValueError",
     "UPDATE outbox SET name = 'reset', purpose = NULL WHERE id = 1": "BuildError",
     "UPDATE outbox SET user_id = NULL WHERE id = 1": "BuildError",
     "UPDATE outbox SET details = '[]' WHERE id = 1": "AttributeError",
-    "UPDATE outbox SET recipient = 'bob' WHERE id = 1": "This is no email address",
+    "UPDATE outbox SET recipient = 'bob' WHERE id = 1": "This is not an email address",
     "UPDATE outbox SET recipient = 'é@é.example' WHERE id = 1": "the recipient is no address",
 }
 
@@ -244,7 +244,7 @@ def test_a_mistake_in_a_template_gives_up_its_emails_alone_and_they_can_be_tried
 
 
 def test_an_email_that_ends_every_worker_is_given_up(queued, server, clock):
-    for _ in range(len(WAITS) + 1):
+    for _ in range(len(RETRY_DELAYS) + 1):
         assert OutboxEmail.claim().id == queued.id
         clock.move(seconds=61)
     assert delivery.deliver() == 0

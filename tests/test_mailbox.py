@@ -116,17 +116,17 @@ def parsed(monkeypatch):
 
 
 def test_the_newest_few_hundred_are_kept_and_come_in_pages(client, post, tmp_path):
-    for number in range(mailbox.KEPT + 5):
+    for number in range(mailbox.MAX_KEPT + 5):
         post(subject=f"Number {number};")
-    assert len(list(tmp_path.glob("mailbox/new/*"))) == mailbox.KEPT
+    assert len(list(tmp_path.glob("mailbox/new/*"))) == mailbox.MAX_KEPT
     numbers, address = [], "/dev/mailbox"
     while address:
         page = client.get(address)
         numbers += re.findall(r"Number (\d+);", page.text)
-        assert len(emails_on(page)) <= mailbox.PAGE
+        assert len(emails_on(page)) <= mailbox.PAGE_SIZE
         older = re.search(r'rel="next" href="([^"]+)"', page.text)
         address = older and html.unescape(older[1])
-    assert numbers == [str(number) for number in reversed(range(5, mailbox.KEPT + 5))]
+    assert numbers == [str(number) for number in reversed(range(5, mailbox.MAX_KEPT + 5))]
 
 
 def test_a_page_reads_its_own_emails_alone_and_each_of_them_once(client, post, parsed):
@@ -134,9 +134,9 @@ def test_a_page_reads_its_own_emails_alone_and_each_of_them_once(client, post, p
         post(subject=f"Number {number}", to=f"person{number % 2}@example.com")
     del parsed[:]
     client.get("/dev/mailbox")
-    assert len(parsed) == mailbox.PAGE + 1, "and whether there are older ones"
+    assert len(parsed) == mailbox.PAGE_SIZE + 1, "and whether there are older ones"
     client.get("/dev/mailbox")
-    assert len(parsed) == mailbox.PAGE + 1
+    assert len(parsed) == mailbox.PAGE_SIZE + 1
     for _ in range(2):
         client.get("/dev/mailbox?address=nobody@example.com")
     assert len(parsed) == len(set(parsed)) == 120
@@ -150,9 +150,9 @@ def test_a_mailbox_that_grew_before_is_shown_to_its_limit_and_cut_by_the_next_em
         (first.parent / f"{number}.old").write_text(text.decode())
     del parsed[:]
     assert client.get("/dev/mailbox").status_code == 200
-    assert len(parsed) == mailbox.PAGE + 1
+    assert len(parsed) == mailbox.PAGE_SIZE + 1
     post()
-    assert len(list(first.parent.iterdir())) == mailbox.KEPT
+    assert len(list(first.parent.iterdir())) == mailbox.MAX_KEPT
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "99", "x", "9" * 30])

@@ -106,7 +106,7 @@ GOOD_FOR = {
         f"{span(sessions.REMEMBERED_IDLE_TIMEOUT)} since last use, {span(sessions.REMEMBERED_MAX_AGE)} at most"
     ),
     "account to be deleted": span(account_deletion.GRACE),
-    "removed credential": f"can be restored for {span(credentials.RESTORABLE)}",
+    "removed credential": f"can be restored for {span(credentials.RESTORE_WINDOW)}",
 }
 
 
@@ -121,7 +121,9 @@ def test_how_long_each_is_good_for():
 
 
 def test_what_has_one_figure_there_has_one_in_the_code():
-    assert credentials.RESTORABLE == secure_account.LINK_LIFETIME, "what a link restores is there as long as the link"
+    assert credentials.RESTORE_WINDOW == secure_account.LINK_LIFETIME, (
+        "what a link restores is there as long as the link"
+    )
     hasty = connections.rate_limit_engine("sqlite:///x")["connect_args"]["timeout"]
     assert hasty == connections.redis_options()["socket_timeout"] == 0.5, "half a second for the counts"
     assert LIFE["reauthentication"] == sessions.REAUTHENTICATION_LIFETIME.total_seconds(), (
@@ -159,7 +161,7 @@ TRIED = {
 BESIDE_THE_TABLE = [
     (
         "emails that are asked for",
-        f"{budgets.HOURLY} an hour, {budgets.DAILY} a day",
+        f"{budgets.MAX_HOURLY} an hour, {budgets.MAX_DAILY} a day",
         "the address that they go to, whoever asks in whatever way",
     ),
     (
@@ -223,11 +225,13 @@ SENTENCES = [
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MAX_PASSKEYS}.",
     f"A code has {word(signing.CODE_DIGITS)} digits.",
-    f"One address gets at most {budgets.HOURLY} emails an hour and {budgets.DAILY} a day that strangers can ask for,",
-    f"at most {budgets.DAILY * email_challenge.MAX_ATTEMPTS} attempts a day can be made at the codes of an account.",
-    f"A device that the account recognises gets {budgets.DEVICE_HOURLY} emails an hour"
-    f" and {budgets.DEVICE_DAILY} a day more,",
-    f"a reset goes every {budgets.RESET_EVERY // UNITS['minute']} minutes",
+    f"One address gets at most {budgets.MAX_HOURLY} emails an hour and {budgets.MAX_DAILY} a day"
+    " that strangers can ask for,",
+    f"at most {budgets.MAX_DAILY * email_challenge.MAX_ATTEMPTS} attempts a day can be made"
+    " at the codes of an account.",
+    f"A device that the account recognises gets {budgets.MAX_HOURLY_OF_DEVICES} emails an hour"
+    f" and {budgets.MAX_DAILY_OF_DEVICES} a day more,",
+    f"a reset goes every {budgets.RESET_INTERVAL // UNITS['minute']} minutes",
     f"one step ({apps.STEP} seconds) early or late is accepted",
     f"A recovery code has {recovery_codes.LENGTH * 5} random bits",
     f"{MAX_ATTEMPTS.capitalize()} wrong codes, and none is looked at for {PAUSE} minutes",

@@ -104,7 +104,7 @@ def audit_events_of_strangers() -> Batches:
 
 @register
 def removed_credentials() -> Batches:
-    return delete_older(RemovedCredential.removed_at, credentials.RESTORABLE)
+    return delete_older(RemovedCredential.removed_at, credentials.RESTORE_WINDOW)
 
 
 @register

@@ -1,6 +1,6 @@
-"""Long passwords that everybody thinks of: phrases, plain words and walks over the keyboard.
+"""Recognize long passwords that are easy to guess: well-known phrases, common words and keyboard walks.
 
-An estimate of guesses finds what is common among short ones, but takes a well-known phrase for several random words.
+zxcvbn recognises common short passwords, but takes a well-known phrase for several random words.
 """
 
 import re
@@ -9,19 +9,19 @@ from itertools import pairwise
 from pathlib import Path
 
 PHRASES = Path(__file__).with_name("common_phrases.txt")
-SIMPLE_WORDS = 5  # so many of WORDS in a row are guessed as easily as one unusual word
-LONGEST_WORD = 14  # emails
-MIN_WALK = 9  # characters; shorter ones are left to the estimate
+SIMPLE_WORDS = 5  # this many WORDS in a row are as easy to guess as one unusual word
+MAX_WORD_LENGTH = 14  # letters
+MIN_WALK = 9  # characters; zxcvbn recognises shorter ones
 ROWS = ("1234567890-=", "qwertyuiop[]\\", "asdfghjkl;'", "zxcvbnm,./")
 COLUMNS = ("1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik,", "9ol.", "0p;/")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 SHIFTED = str.maketrans('!@#$%^&*()_+{}|:"<>?', "1234567890-=[]\\;',./")
 LOOK_ALIKES = str.maketrans("@4$5!103+78", "aassiioettb")
 
-# The symbols that zxcvbn tries as emails, and one of each kind.
+# The symbols that zxcvbn tries as letters, and a table that leaves one for each letter.
 SUBSTITUTES = frozenset("4@8({[<369!1|70$5+%2")
 MAX_SUBSTITUTES = 3
-ONE_OF_A_KIND = str.maketrans("@{[<!|$+", "4(((1157")
+ONE_PER_LETTER = str.maketrans("@{[<!|$+", "4(((1157")
 
 WORDS = frozenset(
     """
@@ -44,35 +44,35 @@ WORDS = frozenset(
 
 
 def is_common(password: str) -> bool:
-    """Say whether this is a well-known phrase, a few of the simplest words, or a walk over the keyboard.
+    """Return whether this is a well-known phrase, a few common words, or a keyboard walk.
 
-    Case, spaces, look-alikes (`p@ssw0rd`) and what stands before and behind the emails make no difference.
+    Case, spaces, look-alikes (`p@ssw0rd`) and characters before the first and after the last letter are ignored.
     """
     lower = password.lower()
-    readings = {_once(emails) for emails in _readings(lower)}
-    return _is_walk(lower) or any(emails in _phrases() or _is_simple(emails) for emails in readings)
+    readings = {_once(letters) for letters in _readings(lower)}
+    return _is_walk(lower) or any(letters in _phrases() or _is_simple(letters) for letters in readings)
 
 
 def with_few_substitutions(password: str) -> str:
-    """Return the password with one symbol for each character that several can stand for, if it has many of them.
+    """Return a password with many symbols that look like letters with one symbol for each letter.
 
-    zxcvbn tries every combination, of which there can be 576; this leaves 12 at most.
+    zxcvbn tries every combination of substitutions, up to 576; this leaves at most 12.
     """
-    is_dear = len(SUBSTITUTES & set(password)) > MAX_SUBSTITUTES
-    return password.translate(ONE_OF_A_KIND) if is_dear else password
+    is_costly = len(SUBSTITUTES & set(password)) > MAX_SUBSTITUTES
+    return password.translate(ONE_PER_LETTER) if is_costly else password
 
 
 def _readings(password: str) -> set[str]:
-    """Return the emails of a password, as they stand and with look-alikes read as emails."""
+    """Return the letters of a password, as typed and with look-alikes read as letters."""
     places = [place for place, character in enumerate(password) if character.isalpha()]
     core = password[places[0] : places[-1] + 1] if places else ""
     texts = {core, *(text.translate(LOOK_ALIKES) for text in (core, core.replace("1", "l"), password))}
     return {re.sub(r"[\W\d_]+", "", text) for text in texts}
 
 
-def _once(emails: str) -> str:
-    """Return what is repeated, if all of the text is repetitions of it."""
-    return emails[: (emails + emails).find(emails, 1)]
+def _once(letters: str) -> str:
+    """Return the part that the whole text repeats, or the text if there is none."""
+    return letters[: (letters + letters).find(letters, 1)]
 
 
 @cache
@@ -80,32 +80,32 @@ def _phrases() -> frozenset[str]:
     return frozenset(line.replace(" ", "") for line in PHRASES.read_text().splitlines())
 
 
-def _is_simple(emails: str) -> bool:
-    """Say whether this can be read as so few of the simplest words in a row."""
-    if not 0 < len(emails) <= SIMPLE_WORDS * LONGEST_WORD:
+def _is_simple(letters: str) -> bool:
+    """Return whether at most SIMPLE_WORDS common words in a row make up the text."""
+    if not 0 < len(letters) <= SIMPLE_WORDS * MAX_WORD_LENGTH:
         return False
-    fewest = [0]  # words that make up the emails so far
-    for end in range(1, len(emails) + 1):
-        starts = range(max(0, end - LONGEST_WORD), end)
-        fewest.append(min((fewest[start] + 1 for start in starts if emails[start:end] in WORDS), default=99))
+    fewest = [0]  # the fewest words that make up the letters before each position
+    for end in range(1, len(letters) + 1):
+        starts = range(max(0, end - MAX_WORD_LENGTH), end)
+        fewest.append(min((fewest[start] + 1 for start in starts if letters[start:end] in WORDS), default=99))
     return fewest[-1] <= SIMPLE_WORDS
 
 
 def _is_walk(password: str) -> bool:
-    """Say whether most characters stand beside the one before on a keyboard, follow it in the alphabet, or repeat it.
+    """Return whether most characters repeat the one before, or are next to it on the keyboard or in the alphabet.
 
-    Two walks that take turns (`1a2b3c4d`) are one, too.
+    Two walks that alternate (`1a2b3c4d`) count as one.
     """
     keys = password.translate(SHIFTED)
     steps = sum(pair in _neighbours() or pair[0] == pair[1] for pair in pairwise(keys))
-    in_turns = sum(pair in _neighbours() for pair in pairwise(keys[::2] + keys[1::2]))
-    return len(keys) >= MIN_WALK and max(steps, in_turns) >= 0.65 * (len(keys) - 1)
+    alternating = sum(pair in _neighbours() for pair in pairwise(keys[::2] + keys[1::2]))
+    return len(keys) >= MIN_WALK and max(steps, alternating) >= 0.65 * (len(keys) - 1)
 
 
 @cache
 def _neighbours() -> frozenset[tuple[str, str]]:
-    """Return the pairs of keys that touch in a row, a column or a slant, in either direction, and of the alphabet."""
-    slants = [zip(upper[1:], lower, strict=False) for upper, lower in pairwise(ROWS)]
-    lines = [*map(pairwise, (*ROWS, *COLUMNS, ALPHABET)), *slants]
+    """Return the pairs of adjacent keys (in rows, columns and diagonals) and letters, in both directions."""
+    diagonals = [zip(upper[1:], lower, strict=False) for upper, lower in pairwise(ROWS)]
+    lines = [*map(pairwise, (*ROWS, *COLUMNS, ALPHABET)), *diagonals]
     pairs = {pair for line in lines for pair in line}
     return frozenset(pairs | {(second, first) for first, second in pairs})

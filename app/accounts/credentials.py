@@ -1,4 +1,4 @@
-"""Credentials of every kind: removed so that they can be restored for seven days, and cleared at a first proof."""
+"""Credentials of every kind: remove them, restore them within seven days, and clear them at a first proof."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,18 +8,19 @@ from sqlalchemy import ColumnElement, UniqueConstraint, delete, exists, insert, 
 from app.extensions import db, rows_changed
 from app.models import AuditEvent, Credential, RemovedCredential, User
 
-RESTORABLE = timedelta(days=7)
+RESTORE_WINDOW = timedelta(days=7)
 
 
 def kinds() -> list[type[Any]]:
-    """Return the tables of credentials, those of an application built on this included."""
+    """Return the models of credentials, including those of an application built on this."""
     return Credential.__subclasses__()
 
 
 def remove(event: AuditEvent, model: type[Any], *which: ColumnElement[bool]) -> int:
-    """Remove the credentials that meet these conditions, because of `event`; return how many there were.
+    """Remove the credentials that meet these conditions, and return their number. roll_back() can restore them.
 
-    They no longer work, and can be restored for seven days.
+    Args:
+        event: the audit event of the removal.
     """
     db.session.flush()
     found = db.session.scalars(select(model).where(*which)).all()
@@ -31,7 +32,7 @@ def remove(event: AuditEvent, model: type[Any], *which: ColumnElement[bool]) -> 
 
 
 def roll_back(user: User, since: int) -> None:
-    """Remove the credentials that were added at or after the audit event `since`, and restore those removed."""
+    """Delete the credentials added at or after the audit event `since`, and restore those removed since."""
     for model in kinds():
         rows_changed(delete(model).where(model.user_id == user.id, model.event_id >= since))
     mine = (RemovedCredential.user_id == user.id, RemovedCredential.event_id >= since)
@@ -43,16 +44,16 @@ def roll_back(user: User, since: int) -> None:
 
 
 def clear(user: User) -> None:
-    """Delete every credential but the password, for good, and what could restore one."""
+    """Delete every credential but the password, and the copies that could restore one."""
     for model in kinds():
         rows_changed(delete(model).where(model.user_id == user.id))
     rows_changed(delete(RemovedCredential).where(RemovedCredential.user_id == user.id))
 
 
 def _restore(name: str, values: dict[str, Any]) -> None:
-    """Insert a row again, unless another account has its place by now: an identity may be linked elsewhere."""
+    """Insert a row again, unless it violates a unique constraint: an identity may be linked elsewhere by now."""
     table = User.metadata.tables[name]
     unique = [constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint)]
-    taken = [[column == values[column.name] for column in constraint.columns] for constraint in unique]
-    if not any(db.session.scalar(select(exists().where(*same))) for same in taken):
+    duplicates = [[column == values[column.name] for column in constraint.columns] for constraint in unique]
+    if not any(db.session.scalar(select(exists().where(*same))) for same in duplicates):
         db.session.execute(insert(table).values(values))

@@ -26,7 +26,7 @@ def request(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge
     """
     user = User.find(email)
     audit.record(user, AuditAction.MAGIC_LINK_REQUESTED)
-    budget = budgets.budget_for(email, lets_in=True)
+    budget = budgets.budget_for(email, gives_access=True)
     challenge = _issue(email, user, earlier, is_sent=budget is not None)
     claims = {"challenge": challenge.id}
     if budget and user:

@@ -74,7 +74,7 @@ def request_reset(email: str) -> None:
     """Email a reset link to an address, or that it has no account. Both cost the same work."""
     user = User.find(email)
     audit.record(user, AuditAction.RESET_REQUESTED)
-    budget = budgets.budget_for(email, lets_in=True, is_reset=True)
+    budget = budgets.budget_for(email, gives_access=True, is_reset=True)
     if budget and user:
         outbox.enqueue(Email.RESET, user, budget=budget)
     elif budget == Budget.OWNER:

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""`flask mail`: emails on their way."""
+"""`flask mail`: deliver, list and retry emails."""
 
 import signal
 import threading
@@ -16,31 +16,33 @@ from app.extensions import db, rows_changed
 from app.models import OutboxEmail
 from app.models.outbox_email import Status
 
-mail = Commands("mail", help="Deliver emails, show them, try again.")
+UNSENT = [Status.WAITING, Status.FAILED]
+
+mail = Commands("mail", help="Deliver, list and retry emails.")
 
 
 @mail.command("worker")
-@click.option("--once", is_flag=True, help="Deliver what is due now, then end.")
-def worker(once):
-    """Deliver emails until stopped (MAIL_DELIVERY=worker leaves them to this)."""
+@click.option("--once", is_flag=True, help="Deliver the emails that are due now, then stop.")
+def worker(once: bool) -> None:
+    """Deliver emails until stopped (with MAIL_DELIVERY=worker, only this command does)."""
     if once:
         count = delivery.deliver()
-        click.echo(f"{count} {'email' if count == 1 else 'emails'} tried.")
+        click.echo(f"{count} {'email' if count == 1 else 'emails'} attempted.")
     else:
         background = current_app.extensions["delivery"]
-        # By a thread: the signal may come while this one holds the lock of what is to be set.
+        # In a thread, since the main thread may hold the lock of the event that stop() sets.
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=background.stop).start())
         background.run()
 
 
 @mail.command("list")
-@click.option("--all", "everything", is_flag=True, help="Those that are sent, too.")
-def list_emails(everything):
-    """List the emails that have not been sent, oldest first."""
-    unsent = select(OutboxEmail).order_by(OutboxEmail.id)
+@click.option("--all", "everything", is_flag=True, help="Include the emails that were sent or dropped.")
+def list_emails(everything: bool) -> None:
+    """List the emails that wait or have failed, oldest first."""
+    emails = select(OutboxEmail).order_by(OutboxEmail.id)
     if not everything:
-        unsent = unsent.where(OutboxEmail.status.in_([Status.WAITING, Status.FAILED]))
-    for email in db.session.scalars(unsent.execution_options(yield_per=1000)):
+        emails = emails.where(OutboxEmail.status.in_(UNSENT))
+    for email in db.session.scalars(emails.execution_options(yield_per=1000)):
         age = str(max(clock.now() - email.created_at, timedelta(0))).partition(".")[0]
         attempts = f"{email.attempts} attempts" if email.attempts != 1 else "1 attempt"
         click.echo(f"{email.id:6} {email.status:8} {email.name:20} {email.recipient:32} {age} {attempts} {email.error}")
@@ -48,16 +50,16 @@ def list_emails(everything):
 
 @mail.command()
 @click.argument("number", type=int, required=False)
-@click.option("--all", "everything", is_flag=True, help="All that wait or were given up on.")
-def retry(number, everything):
-    """Try email NUMBER again now, as if for the first time."""
+@click.option("--all", "everything", is_flag=True, help="All emails that wait or have failed.")
+def retry(number: int | None, everything: bool) -> None:
+    """Retry email NUMBER now, with all its attempts."""
     if (number is None) != everything:
         raise click.UsageError("Give the number of an email, or --all.")
-    unsent = update(OutboxEmail).where(OutboxEmail.status.in_([Status.WAITING, Status.FAILED]), OutboxEmail.unclaimed())
+    unsent = update(OutboxEmail).where(OutboxEmail.status.in_(UNSENT), OutboxEmail.unclaimed())
     if not everything:
         unsent = unsent.where(OutboxEmail.id == number)
     count = rows_changed(unsent.values(status=Status.WAITING, attempts=0, due_at=clock.now()))
     db.session.commit()
     if not count and not everything:
-        raise click.ClickException(f"No email {number} waits or was given up on.")
-    click.echo(f"{count} will be tried again.")
+        raise click.ClickException(f"Email {number} neither waits nor has failed.")
+    click.echo(f"{count} {'email' if count == 1 else 'emails'} will be retried.")

@@ -1,18 +1,20 @@
-# mypy: ignore-errors
-"""The mailbox page: emails as a mail program shows them. Only the developer's browser sees it (access.py)."""
+"""The development mailbox: shows the emails that the application sends. Only the developer can open it."""
 
 import email
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from email import policy
+from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from functools import lru_cache
 from mailbox import Maildir
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
+import flask_mail
+from flask import Blueprint, Flask, abort, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from flask_mail import email_dispatched
 
 from app.dev import access
@@ -21,10 +23,10 @@ from app.models.logins import email_key
 bp = Blueprint("dev", __name__, url_prefix="/dev")
 bp.before_request(access.require_developer)
 
-KEPT = 300  # emails; the oldest goes when another one comes
-PAGE = 50  # emails
+MAX_KEPT = 300  # emails; the oldest are deleted
+PAGE_SIZE = 50  # emails
 
-# An email's HTML is shown without scripts or forms; its links open in the whole window.
+# The HTML of an email is shown without scripts and forms. Its links open in the whole window.
 EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; "
     "sandbox allow-top-navigation-by-user-activation"
@@ -32,7 +34,7 @@ EMAIL_POLICY = (
 
 
 class Summary(NamedTuple):
-    """What the list says of an email."""
+    """An email in the list."""
 
     key: str
     to: str
@@ -40,64 +42,64 @@ class Summary(NamedTuple):
     at: datetime
 
 
-def keep_emails(app):
-    """Keep the newest emails that Flask-Mail sends, or would send if there were a mail server."""
+def keep_emails(app: Flask) -> None:
+    """Keep the newest emails that Flask-Mail sends, or would send if MAIL_SERVER were set."""
 
-    def keep(sender, message, **_):
+    def keep(sender: Flask, message: flask_mail.Message, **_: Any) -> None:
         Maildir(_folder(app)).add(message.as_bytes())
-        for file in _files(app)[KEPT:]:
+        for file in _files(app)[MAX_KEPT:]:
             file.unlink(missing_ok=True)
 
     email_dispatched.connect(keep, app, weak=False)
 
 
 @bp.route("/mailbox")
-def mailbox():
+def mailbox() -> ResponseReturnValue:
     address, page = _address(), max(request.args.get("page", 1, type=int), 1)
-    found = _newest(address, page * PAGE + 1)
-    emails, is_more = found[(page - 1) * PAGE : page * PAGE], len(found) > page * PAGE
+    found = _newest(address, page * PAGE_SIZE + 1)
+    emails, is_more = found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], len(found) > page * PAGE_SIZE
     return render_template("dev/mailbox.html", emails=emails, address=address, page=page, is_more=is_more)
 
 
 @bp.route("/mailbox/delete", methods=["POST"])
-def delete_emails():
-    """Delete the emails of the list: all, or those to an address."""
-    for summary in _newest(_address(), KEPT):
+def delete_emails() -> ResponseReturnValue:
+    """Delete the emails in the list: all, or those to an address."""
+    for summary in _newest(_address(), MAX_KEPT):
         _find(summary.key).unlink(missing_ok=True)
     return redirect(url_for("dev.mailbox"))
 
 
 @bp.route("/mailbox/<key>", endpoint="email")
-def show_email(key):
+def show_email(key: str) -> ResponseReturnValue:
     return render_template("dev/email.html", email=_read(_find(key)))
 
 
 @bp.route("/mailbox/<key>/html")
-def email_html(key):
+def email_html(key: str) -> ResponseReturnValue:
     html = _read(_find(key))["html"].replace("<head>", '<head><base target="_top">', 1)
     return html, {"Content-Security-Policy": EMAIL_POLICY}
 
 
 @bp.route("/mailbox/<key>/delete", methods=["POST"])
-def delete_email(key):
+def delete_email(key: str) -> ResponseReturnValue:
     _find(key).unlink(missing_ok=True)
     return redirect(url_for("dev.mailbox"))
 
 
-def _address():
-    """The address that the list is for, or a part of one."""
+def _address() -> str:
+    """Return the address, or the part of one, that the list is filtered by."""
     return request.args.get("address", "").strip()
 
 
-def _newest(address, count):
-    """Sum up the newest emails to an address, at most `count`. No more files are read than that takes, each once."""
+def _newest(address: str, count: int) -> list[Summary]:
+    """Return at most `count` of the newest emails to an address, reading no more files than necessary."""
     try:
         sought = email_key(address)
-    except ValueError:  # a part of one
+    except ValueError:  # a part of an address
         sought = address.lower()
-    found = []
-    for file in _files(current_app)[:KEPT]:
-        with suppress(FileNotFoundError):  # deleted meanwhile
+    found: list[Summary] = []
+    for file in _files(current_app)[:MAX_KEPT]:
+        with suppress(FileNotFoundError):  # deleted in the meantime
             summary = _summary(file)
             found += [summary] if sought in summary.to.lower() else []
         if len(found) == count:
@@ -105,13 +107,13 @@ def _newest(address, count):
     return found
 
 
-def _find(key):
-    """The file of an email. No name that was typed becomes a path."""
+def _find(key: str) -> Path:
+    """Return the file of an email, or abort with 404. The key never becomes part of a path."""
     return next((file for file in _files(current_app) if _key(file) == key), None) or abort(404)
 
 
-def _files(app):
-    """Where the emails are, newest first."""
+def _files(app: Flask) -> list[Path]:
+    """Return the files of the emails, newest first."""
     entries = []
     for part in ("new", "cur"):
         with suppress(FileNotFoundError), os.scandir(_folder(app) / part) as found:
@@ -119,23 +121,23 @@ def _files(app):
     return [path for *_, path in sorted(entries, reverse=True)]
 
 
-def _folder(app):
+def _folder(app: Flask) -> Path:
     Path(app.instance_path).mkdir(parents=True, exist_ok=True)
     return Path(app.instance_path, app.config["MAILBOX"])
 
 
-def _key(file):
+def _key(file: Path) -> str:
     return file.name.partition(":")[0]
 
 
-@lru_cache(maxsize=2 * KEPT)
-def _summary(file):
+@lru_cache(maxsize=2 * MAX_KEPT)
+def _summary(file: Path) -> Summary:
     with file.open("rb") as opened:
         headers = BytesHeaderParser(policy=policy.default).parse(opened)
     return Summary(_key(file), str(headers["To"]), str(headers["Subject"]), _arrived(file))
 
 
-def _read(file):
+def _read(file: Path) -> dict[str, Any]:
     try:
         message = email.message_from_bytes(file.read_bytes(), policy=policy.default)
     except FileNotFoundError:
@@ -146,10 +148,15 @@ def _read(file):
         "to": message["To"],
         "subject": message["Subject"],
         "at": _arrived(file),
-        "text": message.get_body(["plain"]).get_content(),
-        "html": message.get_body(["html"]).get_content(),
+        "text": _body(message, "plain"),
+        "html": _body(message, "html"),
     }
 
 
-def _arrived(file):
+def _body(message: EmailMessage, kind: str) -> str:
+    part = message.get_body([kind])
+    return part.get_content() if part else ""
+
+
+def _arrived(file: Path) -> datetime:
     return datetime.fromtimestamp(file.stat().st_mtime, UTC)

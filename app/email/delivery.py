@@ -1,4 +1,4 @@
-"""Send the emails that are due, over SMTP."""
+"""Deliver the emails that are due over SMTP, and retry or give up those that the mail server refuses."""
 
 import logging
 import smtplib
@@ -12,30 +12,31 @@ from flask import current_app
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.email.message import parse_sender
-from app.email.rendering import Unsendable, write
+from app.email.rendering import Unsendable, render
 from app.email.templates import Email
 from app.extensions import db
 from app.models import OutboxEmail
 from app.models.outbox_email import Status
 
-TIMEOUT = 10  # seconds for each answer of the mail server
+TIMEOUT = 10  # seconds for each response of the mail server
+MAX_ERROR = 500  # characters of its response that are kept
 
 log = logging.getLogger(__name__)
 
 
 def deliver(stopped: threading.Event | None = None) -> int:
-    """Post every email that is due, over one connection, until `stopped` is set; return how many were tried."""
-    tried = 0
+    """Send every email that is due over one connection, until `stopped` is set. Return how many were attempted."""
+    attempted = 0
     with Connection(current_app.extensions["mail"]) as connection:
         while not (stopped and stopped.is_set()) and (email := OutboxEmail.claim()):
-            tried += 1
-            if not _try(email, connection):
-                break  # the server is away: the other emails need not find that out, each for itself
-    return tried
+            attempted += 1
+            if not _attempt(email, connection):
+                break  # the mail server is not available to the other emails either
+    return attempted
 
 
 class Connection(flask_mail.Connection):
-    """Flask-Mail's connection, opened by the first email, with a time limit, and TLS that looks at the certificate."""
+    """Flask-Mail's connection, which the first email opens, with a timeout and with verified TLS certificates."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +46,7 @@ class Connection(flask_mail.Connection):
             self.host = self.configure_host()
         try:
             super().send(message, envelope_from or ("", parse_sender(str(message.sender))[1]))
-        except smtplib.SMTPRecipientsRefused:  # smtplib has made the connection ready for the next email, or closed it
+        except smtplib.SMTPRecipientsRefused:  # smtplib has reset the connection for the next email, or closed it
             raise
         except Exception:
             self._close()
@@ -69,7 +70,7 @@ class Connection(flask_mail.Connection):
         if interrupted:
             self._close()
         elif self.host and self.host.sock:
-            with suppress(OSError):  # it has the emails
+            with suppress(OSError):  # the server has accepted the emails
                 self.host.quit()
 
     def _introduce(self, host: smtplib.SMTP) -> None:
@@ -77,7 +78,7 @@ class Connection(flask_mail.Connection):
             host.starttls(context=ssl.create_default_context())
         if self.mail.username and self.mail.password:
             if not isinstance(host.sock, ssl.SSLSocket):
-                raise smtplib.SMTPNotSupportedError("No password is sent without TLS: set MAIL_USE_TLS=1.")
+                raise smtplib.SMTPNotSupportedError("The password is not sent without TLS: set MAIL_USE_TLS=1.")
             host.login(self.mail.username, self.mail.password)
 
     def _close(self) -> None:
@@ -85,23 +86,23 @@ class Connection(flask_mail.Connection):
             self.host.close()
 
 
-def _try(email: OutboxEmail, connection: Connection) -> bool:
-    """Try to post one email, write down how that ended, and say whether the mail server is there."""
-    number, is_there = email.id, True
+def _attempt(email: OutboxEmail, connection: Connection) -> bool:
+    """Attempt to send an email, record the outcome, and return whether the mail server is available."""
+    number, is_available = email.id, True
     try:
-        message = write(email)
+        message = render(email)
         if message:
             connection.send(message)
         email.done(Status.SENT if message else Status.OBSOLETE)
     except Unsendable as reason:
         log.error("Email %s (%s) is given up. %s", number, email.name, reason)
-        email.done(Status.FAILED, _in_a_line(str(reason)))
-    except Exception as error:  # whatever is wrong with one email, the others go on
+        email.done(Status.FAILED, _one_line(str(reason)))
+    except Exception as error:  # the other emails must still be sent
         log.warning("Email %s (%s) was not sent: %s", number, email.name, type(error).__name__)
         _refused(email, error)
-        is_there = not isinstance(error, OSError) or _answer(error)[0] > 0
-        if not is_there:
-            log.error("No email goes: the mail server can't be used: %s", email.error)
+        is_available = not isinstance(error, OSError) or _response(error)[0] > 0
+        if not is_available:
+            log.error("No email can be sent, because the mail server is not available: %s", email.error)
     if email.name == Email.ACCOUNT_DELETED and email.status != Status.WAITING:
         db.session.delete(email)
     try:
@@ -109,30 +110,30 @@ def _try(email: OutboxEmail, connection: Connection) -> bool:
     except StaleDataError:
         log.warning("Email %s was taken over by another worker", number)
         db.session.rollback()
-    return is_there
+    return is_available
 
 
 def _refused(email: OutboxEmail, error: Exception) -> None:
-    """A mail server's 5xx to this email is final; all else may pass."""
-    code, said = _answer(error)
-    said = _in_a_line(said)
+    """Give up an email that the mail server refuses with a 5xx response; retry it later after any other error."""
+    code, text = _response(error)
+    text = _one_line(text)
     if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and code >= 500:
-        email.done(Status.FAILED, said)
+        email.done(Status.FAILED, text)
     else:
-        email.retry_later(said)
+        email.retry_later(text)
 
 
-def _in_a_line(words: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in words)[:500]
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)[:MAX_ERROR]
 
 
-def _answer(error: Exception) -> tuple[int, str]:
-    """Return the code that the mail server answered with, 0 if it did not, and what is to be kept of its words."""
-    words: bytes | str
+def _response(error: Exception) -> tuple[int, str]:
+    """Return the code and the text of the mail server's response; without a response, 0 and the error."""
+    text: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        [(code, words)] = error.recipients.values()
+        [(code, text)] = error.recipients.values()
     elif isinstance(error, smtplib.SMTPResponseException):
-        code, words = error.smtp_code, error.smtp_error
+        code, text = error.smtp_code, error.smtp_error
     else:
         return 0, str(error) or type(error).__name__
-    return code, f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
+    return code, f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"

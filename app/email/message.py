@@ -1,7 +1,7 @@
-"""An email as a mail server gets it: ASCII, in lines of 76 characters, whatever its words are.
+"""The MIME message of an email: ASCII, in lines of at most 76 characters, whatever text it contains.
 
-RFC 5321 ends a line at 998 octets, and servers refuse or fold longer ones, so both bodies are quoted-printable.
-RFC 2047 lets an encoded word have 75 characters: a header is encoded and folded once, here, and never again.
+RFC 5321 limits a line to 998 octets, and servers refuse or fold longer ones, so both bodies are quoted-printable.
+RFC 2047 limits an encoded word to 75 characters, so headers are encoded and folded here, and nowhere else again.
 """
 
 import secrets
@@ -16,20 +16,20 @@ import flask_mail
 
 from settings.domains import domain_of_host
 
-WIRE = compat32.clone(linesep="\r\n", max_line_length=None, mangle_from_=False)  # folded below
-LINE = 76  # characters of a header
-LONGEST_WORD = 60  # characters that a header can't be folded within; it is encoded if it has more
-LONGEST_ID_DOMAIN = 200  # characters
+WIRE = compat32.clone(linesep="\r\n", max_line_length=None, mangle_from_=False)  # headers are already folded
+MAX_LINE = 76  # characters of a header
+MAX_WORD = 60  # characters; a header with a longer word is encoded, since it can only be folded at spaces
+MAX_ID_DOMAIN = 200  # characters
 
 UTF8 = Charset("utf-8")
 UTF8.header_encoding, UTF8.body_encoding = SHORTEST, QP
 
 
 def new_message_id(host: str) -> str:
-    """Return a Message-ID of this host, at most 254 characters long: of a longer name its end will do."""
+    """Return a Message-ID of this host, at most 254 characters long: only the end of a longer host name is used."""
     domain = domain_of_host(host)
-    if len(domain) > LONGEST_ID_DOMAIN:
-        domain = domain[-LONGEST_ID_DOMAIN:].lstrip(".-")
+    if len(domain) > MAX_ID_DOMAIN:
+        domain = domain[-MAX_ID_DOMAIN:].lstrip(".-")
     return f"<{secrets.token_hex(16)}@{domain}>"
 
 
@@ -43,39 +43,41 @@ def parse_sender(text: str) -> tuple[str, str]:
 
 
 class Message(flask_mail.Message):
-    """Flask-Mail's message, written by the rules above."""
+    """Flask-Mail's message, serialized by the rules above."""
 
     def as_bytes(self) -> bytes:
-        return self._written().as_bytes(policy=WIRE)
+        return self._mime().as_bytes(policy=WIRE)
 
     def as_string(self) -> str:
         return self.as_bytes().decode("ascii")
 
-    def _written(self) -> MIMEMultipart:
-        written = MIMEMultipart("alternative")
-        written["Subject"] = _subject(self.subject)
-        written["From"] = _sender(*parse_sender(str(self.sender)))
-        written["To"] = ", ".join(map(str, self.recipients))
-        written["Date"] = formatdate(self.date)
-        written["Message-ID"] = self.msgId
+    def _mime(self) -> MIMEMultipart:
+        mime = MIMEMultipart("alternative")
+        mime["Subject"] = _subject(self.subject)
+        mime["From"] = _sender(*parse_sender(str(self.sender)))
+        mime["To"] = ", ".join(map(str, self.recipients))
+        mime["Date"] = formatdate(self.date)
+        mime["Message-ID"] = self.msgId
         for name, value in (self.extra_headers or {}).items():
-            written[name] = value
-        written.attach(_part("plain", self.body or ""))
-        written.attach(_part("html", self.html or ""))
-        return written
+            mime[name] = value
+        mime.attach(_part("plain", self.body or ""))
+        mime.attach(_part("html", self.html or ""))
+        return mime
 
 
 def _subject(text: str) -> str:
-    return Header(text, UTF8 if _needs_encoding(text) else "us-ascii", header_name="Subject").encode(maxlinelen=LINE)
+    return Header(text, UTF8 if _needs_encoding(text) else "us-ascii", header_name="Subject").encode(
+        maxlinelen=MAX_LINE
+    )
 
 
 def _sender(name: str, address: str) -> str:
-    """Return who an email comes from: a name in quotes, or encoded if that won't do, and the address."""
+    """Return the From header: the name in quotes, or encoded if it needs that, and the address."""
     quoted = f'"{quote(name)}"'
     is_plain = not _needs_encoding(quoted)
     header = Header(quoted if is_plain else name, "us-ascii" if is_plain else UTF8, header_name="From")
     header.append(f"<{address}>", "us-ascii")
-    return header.encode(maxlinelen=LINE)
+    return header.encode(maxlinelen=MAX_LINE)
 
 
 def _part(kind: str, text: str) -> MIMENonMultipart:
@@ -85,5 +87,5 @@ def _part(kind: str, text: str) -> MIMENonMultipart:
 
 
 def _needs_encoding(text: str) -> bool:
-    """Say whether `text` can't stand in a header as it is, or would be read as an encoded word."""
-    return not text.isascii() or "=?" in text or any(len(word) > LONGEST_WORD for word in text.split(" "))
+    """Return whether a header cannot contain `text` as it is, or would be read as an encoded word."""
+    return not text.isascii() or "=?" in text or any(len(word) > MAX_WORD for word in text.split(" "))

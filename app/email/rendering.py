@@ -1,10 +1,19 @@
-"""What stands in an email. One template has its words, `email/<name>.txt`, the subject in the first line.
+"""Render emails. Each has one template, `email/<name>.txt`, whose first line is the subject.
 
-It gets `hello` (a greeting), `user`, `app_name`, the details given to `mail.send()`, `link(endpoint, ...)`, `token` if
-the email stands in `mail.PURPOSES`, `code` if it has one, `at` (when it was queued), `browser` and `ip` (of whoever
-caused it), `is_last_today` (of the day, for its address). Words that others chose go through `unlinked()`.
+Templates get these values, and the details given to outbox.enqueue():
 
-The same words are shown as HTML: a paragraph of two lines, `Label:` and an address, is a button there.
+    hello           a greeting
+    user            the User, or None
+    app_name        APP_NAME
+    link(endpoint)  the URL of a page
+    token           the token for the link, if the email has one
+    code            the code, if the email has one
+    at, browser, ip when, with which browser and from which address the email was caused
+    until           the day when "This wasn't me" expires
+    is_last_today   no other email can be requested for this address today
+    unlinked(text)  text that others chose, without anything that a mail client turns into a link
+
+The HTML is made from the same text: a paragraph of the two lines `Label:` and a URL becomes a button.
 """
 
 import re
@@ -23,96 +32,102 @@ from app.models import EmailChallenge, OutboxEmail
 from app.models.logins import ascii_email
 from app.models.outbox_email import Budget
 from app.security import user_agents
-from app.security.token_purposes import TokenPurpose
+from app.security.token_purposes import DAY, TokenPurpose
 
-DOTS = ".\u3002\uff0e\uff61"  # that a host's name may have (UTS 46)
-LINKING = str.maketrans({"@": " (at) ", ":": " : ", "/": " / ", "\\": " \\ "} | dict.fromkeys(DOTS, " (dot) "))
-PHONE_NUMBER = 7  # digits
-DAY = 24 * 3600  # seconds
+DOTS = ".\u3002\uff0e\uff61"  # UTS 46 reads all of these as dots in a domain name
+UNLINKED = str.maketrans({"@": " (at) ", ":": " : ", "/": " / ", "\\": " \\ "} | dict.fromkeys(DOTS, " (dot) "))
+MIN_PHONE_NUMBER = 7  # digits
 SECURE_WITHIN = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
 class Unsendable(Exception):
-    """No try will ever send this one: its account is gone, or its template does not fit its row."""
+    """No attempt can succeed: the account was deleted, or the template does not fit the row."""
 
 
-def write(email: OutboxEmail) -> Message | None:
-    """Write an email, its link dated now; None if the account has moved on since it was queued.
+def render(email: OutboxEmail) -> Message | None:
+    """Render an email, with a token issued now. Return None if the email is obsolete.
 
-    Raises Unsendable, with the reason.
+    Raises:
+        Unsendable: the message gives the reason.
     """
     try:
-        message = None if email.is_obsolete else _write(email)
+        message = None if email.is_obsolete else _render(email)
     except Exception as error:
         if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TemplateError):
-            raise  # the database or the disk, which may be back at the next try
-        raise Unsendable(f"It can't be written: {type(error).__name__}: {error}") from error
+            raise  # the database or the disk may be available at the next attempt
+        raise Unsendable(f"It can't be rendered: {type(error).__name__}: {error}") from error
     if message and not all(str(header).isprintable() for header in (message.subject, message.sender)):
         raise ValueError("a control character in a header")
     return message
 
 
-def _write(email: OutboxEmail) -> Message:
-    if email.user_id and not email.user:
-        raise LookupError("the account is gone")
-    words = _words(email)
-    subject, _, text = _template(f"{email.name}.txt").render(words).partition("\n")
-    paragraphs = re.split(r"\n\s*\n", text.strip())
-    html = _template("layout.html").render(words, paragraphs=map(_paragraph, paragraphs))
-    message = Message(subject.removeprefix("Subject: "), [email.recipient], "\n\n".join(paragraphs) + "\n", html)
-    message.msgId = email.message_id
-    message.extra_headers = {"Auto-Submitted": "auto-generated"}
-    if ascii_email(email.recipient) != email.recipient:
-        raise ValueError("the recipient is no address")
-    return message
-
-
 def link(endpoint: str, **values: Any) -> str:
-    """Return the full address of a page. It starts with PUBLIC_URL, whatever host a request named."""
+    """Return the absolute URL of a page. It starts with PUBLIC_URL, whatever host the request named."""
     public = urlsplit(current_app.config["PUBLIC_URL"])
     adapter = current_app.url_map.bind(public.netloc, public.path or "/", url_scheme=public.scheme)
     return adapter.build(endpoint, values, force_external=True)
 
 
-def unlinked(words: str) -> str:
-    """Return others' words so that no mail program makes a link of them, as it does of www.evil.example or an address.
+def unlinked(text: str) -> str:
+    """Return `text` so that no mail client turns part of it into a link, as they do with domains and addresses.
 
-    Whoever chose them could else have it sent to anybody, in an email that comes from here.
+    Otherwise anyone could have this application send a link of their choice.
     """
-    return words.translate(LINKING)
+    return text.translate(UNLINKED)
 
 
-def _hello(email: OutboxEmail) -> str:
-    """Greet by name at the account's own, confirmed address, unless a mail program might make a link of the name."""
-    user = email.user
-    if not user or not user.confirmed or ascii_email(user.email) != email.recipient:
-        return "Hello,"
-    is_plain = re.fullmatch(r"[\w-]+", user.username) and len(re.findall(r"\d", user.username)) < PHONE_NUMBER
-    return f"Hello {user.username}," if is_plain else "Hello,"
+def _render(email: OutboxEmail) -> Message:
+    if email.user_id and not email.user:
+        raise LookupError("the account was deleted")
+    values = _values(email)
+    subject, _, text = _template(f"{email.name}.txt").render(values).partition("\n")
+    paragraphs = re.split(r"\n\s*\n", text.strip())
+    html = _template("layout.html").render(values, paragraphs=map(_paragraph, paragraphs))
+    message = Message(subject.removeprefix("Subject: "), [email.recipient], "\n\n".join(paragraphs) + "\n", html)
+    message.msgId = email.message_id
+    message.extra_headers = {"Auto-Submitted": "auto-generated"}
+    if ascii_email(email.recipient) != email.recipient:
+        raise ValueError("the recipient is not an ASCII address")
+    return message
 
 
-def _words(email: OutboxEmail) -> dict[str, Any]:
-    user, details = email.user, email.details
-    lifetime = DAY if email.budget == Budget.LAST else None
-    words = {
-        "user": user,
+def _values(email: OutboxEmail) -> dict[str, Any]:
+    values = {
+        "user": email.user,
         "hello": _hello(email),
         "unlinked": unlinked,
-        "token": email.purpose and user and user.issue_token(TokenPurpose(email.purpose), lifetime, **email.claims),
+        "token": _token(email),
         "code": _code(email.claims.get("challenge")),
         "link": link,
         "app_name": current_app.config["APP_NAME"],
         "is_last_today": email.budget == Budget.LAST,
         "at": f"{clock.day(email.created_at)} at {email.created_at:%H:%M} UTC",
         "until": clock.day(email.created_at + SECURE_WITHIN),
-        "browser": user_agents.in_words(details.get("user_agent", "")),
+        "browser": user_agents.in_words(email.details.get("user_agent", "")),
     }
-    return words | details
+    return values | email.details
+
+
+def _hello(email: OutboxEmail) -> str:
+    """Greet by name at the user's own, confirmed address, unless a mail client could turn the name into a link."""
+    user = email.user
+    if not user or not user.confirmed or ascii_email(user.email) != email.recipient:
+        return "Hello,"
+    digits = re.findall(r"\d", user.username)
+    is_plain = re.fullmatch(r"[\w-]+", user.username) and len(digits) < MIN_PHONE_NUMBER
+    return f"Hello {user.username}," if is_plain else "Hello,"
+
+
+def _token(email: OutboxEmail) -> str | None:
+    if not email.purpose or not email.user:
+        return None
+    lifetime = DAY if email.budget == Budget.LAST else None
+    return email.user.issue_token(TokenPurpose(email.purpose), lifetime, **email.claims)
 
 
 def _code(challenge_id: str | None) -> str | None:
-    """The code of the challenge that an email belongs to, from now on as young as the email; in groups of four."""
+    """Return the code of a challenge in two groups of four digits, and start its lifetime anew."""
     challenge = challenge_id and db.session.get(EmailChallenge, challenge_id)
     if not challenge:
         return None
@@ -121,7 +136,7 @@ def _code(challenge_id: str | None) -> str | None:
 
 
 def _paragraph(text: str) -> dict[str, str | None]:
-    """What the HTML says of a paragraph: its `text`, and the `label` and `url` of a button."""
+    """Return the `text` of a paragraph, and the `label` and `url` if it is a button."""
     button = BUTTON.fullmatch(text)
     return {"text": text, "label": button and button["label"], "url": button and button["url"]}
 

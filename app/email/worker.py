@@ -1,4 +1,4 @@
-"""What runs in the background: delivery and cleanup, a thread each, in each serving process or `flask mail worker`."""
+"""The background threads that deliver emails and run cleanup jobs, in each server process or in `flask mail worker`."""
 
 import logging
 import threading
@@ -9,17 +9,15 @@ from flask import Flask
 
 from app.email import delivery, outbox
 
-PAUSE = 5  # seconds between two looks at the outbox, when nothing announces an email
-LOOK_EVERY = 60  # seconds between two looks at the cleanup jobs
-PATIENCE = (
-    1  # seconds that the batch of a cleanup job may take when the process ends; its transaction is rolled back then
-)
+POLL_INTERVAL = 5  # seconds between two looks at the outbox, unless an email is announced
+CLEANUP_INTERVAL = 60  # seconds between two looks at the cleanup jobs
+CLEANUP_STOP_TIMEOUT = 1  # seconds that a batch may still take when the process stops; then it is rolled back
 
 log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """The threads that deliver and clean up, started with the server or at its first request, never by a command."""
+    """The two threads. A server starts them, or its first request does; other commands never do."""
 
     def __init__(self, app: Flask, cleanup: Callable[[threading.Event], object]) -> None:
         self.app, self.cleanup = app, cleanup
@@ -29,7 +27,7 @@ class Delivery:
         self._starting = threading.Lock()
 
     def start(self) -> None:
-        """Start both threads, once in this process."""
+        """Start both threads, once per process."""
         with self._starting:
             if self._thread is None:
                 self._thread = self._start(self._deliver, "delivery")
@@ -40,16 +38,16 @@ class Delivery:
         self._cleanup_thread = self._start(self._clean_up, "cleanup")
         try:
             self._deliver()
-        finally:  # by stop(), or by Ctrl-C
+        finally:  # after stop(), or Ctrl-C
             self.stopped.set()
-            self._cleanup_thread.join(PATIENCE)
+            self._cleanup_thread.join(CLEANUP_STOP_TIMEOUT)
 
     def stop(self, wait: float = 0) -> None:
-        """End after the email in hand and the batch in hand; wait for these, in seconds."""
+        """Stop after the current email and the current batch, and wait for them, at most `wait` seconds."""
         self.stopped.set()
         outbox.queued.set()
         until = time.monotonic() + wait
-        for thread, seconds in ((self._cleanup_thread, min(wait, PATIENCE)), (self._thread, wait)):
+        for thread, seconds in ((self._cleanup_thread, min(wait, CLEANUP_STOP_TIMEOUT)), (self._thread, wait)):
             if thread and wait:
                 thread.join(min(seconds, max(until - time.monotonic(), 0)))
 
@@ -59,23 +57,21 @@ class Delivery:
         return thread
 
     def _deliver(self) -> None:
-        """Deliver what is due, again and again, until stopped."""
         while not self.stopped.is_set():
             outbox.queued.clear()
             try:
                 with self.app.app_context():
                     delivery.deliver(self.stopped)
             except Exception:
-                log.exception("Delivery failed; trying again in %s seconds", PAUSE)
+                log.exception("Delivery failed; trying again in %s seconds", POLL_INTERVAL)
             if not self.stopped.is_set():
-                outbox.queued.wait(PAUSE)
+                outbox.queued.wait(POLL_INTERVAL)
 
     def _clean_up(self) -> None:
-        """Run the cleanup jobs that are due, again and again, until stopped."""
         while not self.stopped.is_set():
             try:
                 with self.app.app_context():
                     self.cleanup(self.stopped)
             except Exception:
-                log.exception("Cleanup failed; trying again in %s seconds", LOOK_EVERY)
-            self.stopped.wait(LOOK_EVERY)
+                log.exception("Cleanup failed; trying again in %s seconds", CLEANUP_INTERVAL)
+            self.stopped.wait(CLEANUP_INTERVAL)

@@ -1,4 +1,4 @@
-"""What all credentials have in common, and the credentials that were removed lately and can still be restored."""
+"""The mixin for credentials, and the table of removed credentials that can still be restored."""
 
 from datetime import datetime
 from typing import Any, cast
@@ -12,23 +12,23 @@ from app.extensions import Model
 
 
 class Credential:
-    """A mixin for the tables of credentials: passkeys, authenticator apps, recovery codes, linked identities.
+    """A mixin for tables of credentials: passkeys, authenticator apps, recovery codes, linked identities.
 
-    A table of your own that lets its owner log in, or counts as a factor, inherits from it, too: then "This wasn't me"
-    removes and restores its rows.
+    Let each table of your own with which users log in inherit from it, so that "This wasn't me" removes and restores
+    its rows.
     """
 
-    # The audit event of the addition; None if it was before events were linked. Ids of one account's events grow.
+    # The audit event of the addition; None if it is older than this column. The ids of an account's events grow.
     event_id: Mapped[int | None] = mapped_column(WideId)
 
     @property
     def known_by(self) -> str:
-        """What the credential is known by outside, if that is for one account alone."""
+        """The identifier by which others know the credential, if it belongs to one account only."""
         return ""
 
 
 class RemovedCredential(Model):
-    """A row of another table, kept out of reach for seven days, so that its owner can have it restored."""
+    """A row of another table, kept for seven days so that "This wasn't me" can restore it."""
 
     __tablename__ = "removed_credentials"
 
@@ -42,7 +42,7 @@ class RemovedCredential(Model):
 
     @classmethod
     def keep(cls, credential: Any, event_id: int) -> "RemovedCredential":
-        """Return a copy of a credential that is about to be deleted."""
+        """Return a copy of a credential, to add before the credential is deleted."""
         table = cast("Table", credential.__table__)
         values = {column.name: getattr(credential, column.name) for column in table.columns}
         row = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
@@ -51,7 +51,7 @@ class RemovedCredential(Model):
         return kept
 
     def values(self) -> dict[str, Any]:
-        """Return the columns of the row as they were."""
+        """Return the values of the row. Columns that no longer exist are left out."""
         types = {column.name: column.type for column in self.metadata.tables[self.table].columns}
         return {
             name: datetime.fromisoformat(value) if value and isinstance(types[name], UtcDateTime) else value

@@ -125,7 +125,7 @@ def test_a_slow_answer_is_waited_for(client, exim):
 @pytest.mark.parametrize(
     ("own", "status", "reason"),
     [
-        ({"MAIL_USE_TLS": False}, "waiting", "No password is sent without TLS: set MAIL_USE_TLS=1."),
+        ({"MAIL_USE_TLS": False}, "waiting", "The password is not sent without TLS: set MAIL_USE_TLS=1."),
         ({"MAIL_USE_TLS": False, "MAIL_USERNAME": ""}, "failed", "550 5.7.1 emails are taken over TLS alone"),
         ({"MAIL_USERNAME": ""}, "failed", "550 5.7.1 log in first"),
         ({"MAIL_SERVER": "localhost"}, "waiting", "Hostname mismatch"),
