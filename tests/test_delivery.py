@@ -1,4 +1,4 @@
-"""Emails on their way through a mail server that goes wrong in every way it can."""
+"""Delivery to real SMTP servers that fail in every way they can."""
 
 import os
 import re
@@ -24,7 +24,7 @@ from app.models import OutboxEmail, User
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
-    """The one authority that the application trusts."""
+    """Return the only certificate authority that the application trusts."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
@@ -39,7 +39,7 @@ def certificates(authority):
 
 @pytest.fixture
 def mode():
-    """What the mail server does. Parametrize it."""
+    """The behaviour of the mail server; parametrize it."""
     return "normal"
 
 
@@ -59,7 +59,7 @@ def settings(server):
 
 @pytest.fixture
 def queue(app):
-    """Queue an email to each of some people, who are new."""
+    """Enqueue an email to each of some new users."""
 
     def queue(*names):
         for name in names:
@@ -96,7 +96,7 @@ def recipients(server):
 
 
 def register(client):
-    """Register as Eve does, and look at the page as if there were no mail server at all."""
+    """Register as Eve, and assert that the page does not depend on the mail server."""
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
     assert "An email is on its way to eve@example.com" in page.text
@@ -110,7 +110,7 @@ def is_sent_after_half_a_minute(clock):
     return (email().status, email().error, email().attempts) == ("sent", "", 2)
 
 
-# A server that goes wrong
+# A failing mail server
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def is_sent_after_half_a_minute(clock):
         ("drops after DATA", "Connection unexpectedly closed"),
     ],
 )
-def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, clock, mode, reason):
+def test_registration_does_not_wait_for_the_mail_server(client, server, clock, mode, reason):
     register(client)
     assert (server.connections, email().attempts) == ([], 0)
 
@@ -147,7 +147,7 @@ def test_a_registration_does_not_feel_what_makes_its_email_wait(client, server, 
         ("554 after DATA", "554 5.7.1 smells of spam"),
     ],
 )
-def test_a_final_refusal_ends_an_email_at_once_with_its_reason(client, server, clock, reason):
+def test_a_permanent_refusal_gives_the_email_up_with_its_reason(client, server, clock, reason):
     register(client)
     assert (server.connections, email().attempts) == ([], 0)
     assert delivery.deliver() == 1
@@ -159,7 +159,7 @@ def test_a_final_refusal_ends_an_email_at_once_with_its_reason(client, server, c
 
 
 @modes("451 at RCPT")
-def test_an_email_that_is_put_off_again_and_again_waits_longer_each_time_with_one_message_id(queue, server, clock):
+def test_a_temporary_refusal_is_retried_with_longer_delays(queue, server, clock):
     queue("eve")
     waits = []
     for _ in range(3):
@@ -179,13 +179,13 @@ def test_an_email_that_is_put_off_again_and_again_waits_longer_each_time_with_on
 
 @modes("hangs")
 @pytest.mark.parametrize("own", [{"MAIL_DELIVERY": "thread"}])
-def test_the_thread_that_delivers_holds_up_no_page(make_app, database, server, own, monkeypatch):
+def test_the_delivery_thread_does_not_delay_pages(make_app, database, server, own, monkeypatch):
     monkeypatch.setattr(delivery, "TIMEOUT", 2)
     with make_app("testing", database, server.settings | own) as app:
         register(app.test_client())
         until(lambda: server.connections)
         assert app.test_client().get("/").status_code == 200
-        assert email().claimed_until, "while the email is still in hand"
+        assert email().claimed_until, "the delivery is still in progress"
         app.extensions["delivery"].stop(wait=5)
 
 
@@ -193,7 +193,7 @@ def test_the_thread_that_delivers_holds_up_no_page(make_app, database, server, o
 
 
 @modes("STARTTLS", "TLS")
-def test_a_verified_connection_is_logged_in_once_and_gets_the_emails(queue, server):
+def test_a_verified_tls_connection_logs_in_once_and_sends(queue, server):
     queue("eve", "ada")
     assert delivery.deliver() == 2
     assert recipients(server) == ["eve", "ada"]
@@ -211,7 +211,7 @@ def test_a_verified_connection_is_logged_in_once_and_gets_the_emails(queue, serv
         ("TLS not wanted", "The password is not sent without TLS: set MAIL_USE_TLS=1."),
     ],
 )
-def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server, reason, caplog):
+def test_nothing_is_sent_to_an_unverified_mail_server(client, queue, server, reason, caplog):
     register(client)
     assert server.connections == []
     queue("ada")
@@ -220,7 +220,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
     first, second = outbox()
     assert (first.status, second.status) == ("waiting", "waiting")
     assert reason in first.error
-    assert second.attempts == 0, "what is wrong with the server is no fault of every email"
+    assert second.attempts == 0, "one failure of the server does not count for every email"
     [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert said.startswith("No email can be sent, because the mail server is not available: ")
     assert reason in said
@@ -228,7 +228,7 @@ def test_nothing_is_told_to_a_server_that_is_not_verified(client, queue, server,
 
 
 @modes("STARTTLS, unknown authority", "STARTTLS, another host", "STARTTLS not offered")
-def test_an_email_goes_when_the_certificate_has_been_mended(client, server, clock):
+def test_an_email_is_sent_after_the_certificate_is_fixed(client, server, clock):
     register(client)
     delivery.deliver()
     server.become("STARTTLS")
@@ -238,7 +238,7 @@ def test_an_email_goes_when_the_certificate_has_been_mended(client, server, cloc
 
 
 @modes("STARTTLS")
-def test_a_wrong_password_makes_emails_wait(app, queue, server, clock):
+def test_emails_wait_while_the_mail_password_is_wrong(app, queue, server, clock):
     app.extensions["mail"].password = "wrong"
     queue("eve")
     delivery.deliver()
@@ -252,7 +252,7 @@ def test_a_wrong_password_makes_emails_wait(app, queue, server, clock):
 # Many emails
 
 
-def test_many_emails_go_over_one_connection(queue, server):
+def test_many_emails_are_sent_over_one_connection(queue, server):
     queue(*people(20))
     assert delivery.deliver() == 20
     assert recipients(server) == people(20)
@@ -264,7 +264,7 @@ def test_when_nothing_is_due_no_connection_is_opened(app, server):
     assert server.connections == []
 
 
-def test_a_refused_recipient_among_others_loses_none_of_them_nor_the_connection(queue, server):
+def test_a_refused_recipient_keeps_the_connection_and_the_other_emails(queue, server):
     queue("eve", "nobody", "ada")
     assert delivery.deliver() == 3
     assert [(each.status, each.error) for each in outbox()] == [
@@ -277,14 +277,14 @@ def test_a_refused_recipient_among_others_loses_none_of_them_nor_the_connection(
 
 
 @modes("554 at DATA")
-def test_a_refused_email_leaves_nothing_of_it_on_the_connection(queue, server):
+def test_a_refused_email_is_reset_on_the_connection(queue, server):
     queue("eve", "ada")
     assert delivery.deliver() == 2
     assert [each.error for each in outbox()] == ["554 5.3.4 not today"] * 2
 
 
 @modes("421 after two emails")
-def test_a_server_that_ends_the_connection_gets_a_new_one(queue, server, clock):
+def test_a_closed_smtp_connection_is_opened_again(queue, server, clock):
     queue(*people(5))
     assert delivery.deliver() == 5
     assert recipients(server) == ["person0", "person1", "person3", "person4"]
@@ -309,8 +309,8 @@ def test_several_threads_send_each_email_once(app, queue, server):
 
 
 @pytest.mark.parametrize("own", [{"PUBLIC_URL": f"https://{'host.' * 20}example/{'path/' * 16}x"}])
-def test_a_server_takes_emails_with_long_links_whole(make_app, database, server, own):
-    """It refuses lines of more than 998 octets, as RFC 5321 allows."""
+def test_mail_servers_keep_long_links_whole(make_app, database, server, own):
+    """The server refuses lines of more than 998 octets, as RFC 5321 allows."""
     with make_app("testing", database, server.settings | own) as app:
         form = FORM | {"email": f"{'e' * 64}@example.com", "username": "e" * 64}
         app.test_client().post("/auth/register", data=form)
@@ -332,7 +332,7 @@ def test_a_server_takes_emails_with_long_links_whole(make_app, database, server,
         ({"PUBLIC_URL": "https://[2001:db8::1]"}, "no-reply@[IPv6:2001:db8::1]"),
     ],
 )
-def test_a_server_is_told_the_address_that_an_email_comes_from(make_app, database, server, own, sender):
+def test_the_envelope_sender_is_mail_sender(make_app, database, server, own, sender):
     with make_app("testing", database, server.settings | own):
         enqueue(Email.NO_ACCOUNT, None, to="eve@example.com")
         db.session.commit()
@@ -347,7 +347,7 @@ def test_a_server_is_told_the_address_that_an_email_comes_from(make_app, databas
 
 @pytest.fixture
 def worker(app, server, authority):
-    """`flask mail worker` in a process of its own, as in production."""
+    """Start `flask mail worker` in a process of its own, as in production."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHON_DOTENV_DISABLED": "1",
@@ -375,7 +375,7 @@ def worker(app, server, authority):
 
 
 @modes("STARTTLS, slow")
-def test_the_worker_ends_after_the_email_in_hand(queue, server, worker):
+def test_the_worker_stops_after_the_current_email(queue, server, worker):
     queue(*people(30))
     until(lambda: len(server.received) >= 3, 20)
     worker.send_signal(signal.SIGTERM)
@@ -389,7 +389,7 @@ def test_the_worker_ends_after_the_email_in_hand(queue, server, worker):
 
 
 @modes("STARTTLS")
-def test_the_worker_ends_at_once_when_there_is_nothing_to_do(queue, server, worker):
+def test_an_idle_worker_stops_at_once(queue, server, worker):
     queue("eve")
     until(lambda: email().status == "sent", 20)
     assert recipients(server) == ["eve"]

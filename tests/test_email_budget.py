@@ -1,4 +1,4 @@
-"""The budget of an address: what strangers can have sent to it, and what reaches its owner all the same."""
+"""The email budget of an address, and the reset links that an attacker cannot use up."""
 
 import re
 
@@ -13,7 +13,7 @@ from app.extensions import db
 
 @pytest.fixture(autouse=True)
 def still(clock):
-    """All happens at one moment, unless a test moves the clock."""
+    """Stop the clock, unless a test moves it."""
 
 
 def use_up(browser, email, page="/auth/reset"):
@@ -21,11 +21,14 @@ def use_up(browser, email, page="/auth/reset"):
         assert browser(f"192.0.2.{number}").post(page, data={"email": email}).status_code == 302
 
 
-PAGES = {"/auth/reset": "/auth/reset/", "/auth/magic-link": "/auth/magic-link/"}  # and how a link in its email begins
+PAGES = {
+    "/auth/reset": "/auth/reset/",
+    "/auth/magic-link": "/auth/magic-link/",
+}  # and the start of the link in its email
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser_at, ada, outbox, clock, page):
+def test_a_recognised_device_gets_a_link_beyond_the_budget(browser_at, ada, outbox, clock, page):
     owner = browser_at("198.51.100.7")
     owner.log_in(ada)
     owner.post("/auth/logout")
@@ -40,7 +43,7 @@ def test_a_recognised_device_gets_its_link_whatever_a_stranger_asked_for(browser
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_device_that_another_account_recognises_is_a_strangers(browser_at, ada, bob, outbox, page):
+def test_a_device_of_another_account_gets_no_extra_budget(browser_at, ada, bob, outbox, page):
     other = browser_at("198.51.100.7")
     other.log_in(bob)
     other.post("/auth/logout")
@@ -53,7 +56,7 @@ def test_a_device_that_another_account_recognises_is_a_strangers(browser_at, ada
 @pytest.mark.parametrize("wait", [20, *(pytest.param(wait, marks=pytest.mark.extended) for wait in (0, 54, 59))])
 @pytest.mark.parametrize("page", PAGES)
 def test_the_owner_always_gets_a_reset_link_that_works(browser_at, ada, outbox, clock, page, wait):
-    """For a day and a half, ten requests an hour; the owner asks in between, on a device that is not known."""
+    """An attacker sends ten requests an hour for 36 hours; the user requests links in between, on a new device."""
     for hour in range(36):
         use_up(browser_at, ada.email, page)
         outbox()
@@ -67,7 +70,7 @@ def test_the_owner_always_gets_a_reset_link_that_works(browser_at, ada, outbox, 
     assert len(outbox) <= 2 * budgets.MAX_DAILY
 
 
-def test_the_last_email_of_a_day_is_a_reset_and_says_so(browser_at, ada, outbox, clock):
+def test_the_last_email_of_the_day_is_a_reset(browser_at, ada, outbox, clock):
     for _ in range(4):
         use_up(browser_at, ada.email, "/auth/magic-link")
         clock.move(hours=1)
@@ -82,7 +85,7 @@ def test_the_last_email_of_a_day_is_a_reset_and_says_so(browser_at, ada, outbox,
     assert browser_at("198.51.100.7").get(outbox.link(budgets.MAX_DAILY - 1)).status_code == 410
 
 
-def test_an_address_without_an_account_is_written_to_as_often(browser_at, ada, outbox, clock):
+def test_an_address_without_an_account_has_the_same_budget(browser_at, ada, outbox, clock):
     def story(email):
         seen = []
         for minutes in (0, 10, 25, 40, 61, 61, 61, 61):
@@ -99,7 +102,7 @@ class OwnEmail(EmailTemplate):
     DIGEST = "digest"
 
 
-def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_ask_for(app, browser_at, ada, outbox):
+def test_own_emails_and_notices_do_not_count_against_the_budget(app, browser_at, ada, outbox):
     own = DictLoader({"email/digest.txt": "Subject: Your week\n\nNothing new."})
     app.jinja_env.loader = ChoiceLoader([own, app.jinja_env.loader])
     for _ in range(budgets.MAX_DAILY + 1):
@@ -111,7 +114,7 @@ def test_an_applications_own_emails_and_notices_take_nothing_from_what_people_as
     assert "/auth/reset/" in outbox()[-1].body
 
 
-def test_other_addresses_of_the_mailbox_keep_nobody_from_resetting_and_get_no_more(browser_at, ada, outbox):
+def test_other_addresses_of_a_mailbox_share_its_limit_but_not_resets(browser_at, ada, outbox):
     for number in range(20):
         browser_at(f"192.0.2.{number}").post("/auth/reset", data={"email": f"ada+{number}@example.com"})
     assert len(outbox()) == budgets.MAX_HOURLY

@@ -1,4 +1,4 @@
-"""Having another address: asked for, taken by the link that goes there, and put back by "This wasn't me"."""
+"""Changing the email address: request, link, and "This wasn't me"."""
 
 import contextvars
 import re
@@ -28,7 +28,7 @@ def ask(browser, email, password=PASSWORD, **fields):
 
 
 def link_to(outbox, address, page):
-    """The newest link to a page that went to an address."""
+    """Return the newest link to a page that was emailed to an address."""
     went = [
         number for number, message in enumerate(outbox()) if message.recipients == [address] and page in message.body
     ]
@@ -51,7 +51,7 @@ def change_password(browser):
 
 
 def help_of(page, field):
-    """What stands beside a field."""
+    """Return the help or error of a field."""
     assert page.status_code == 422
     return page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0]
 
@@ -63,17 +63,17 @@ def register(browser, email, name="eve"):
 
 @pytest.fixture
 def thief(app):
-    """A browser that one does not want in one's account."""
+    """Return the browser of an attacker who has the password."""
     return app.test_client()
 
 
-# Asking, and opening the link
+# Requesting the change, and opening the link
 
 
-def test_the_whole_story(app, client, another_client, ada, outbox, clock):
+def test_change_email_from_request_to_new_address(app, client, another_client, ada, outbox, clock):
     client.log_in(ada)
     another_client.log_in(ada)
-    outbox().clear()  # one tells of the second browser
+    outbox().clear()  # the email about the second device
     copy = app.test_client()
     copy.set_cookie("session", client.get_cookie("session").value)
 
@@ -82,10 +82,10 @@ def test_the_whole_story(app, client, another_client, ada, outbox, clock):
     assert (page.request.path, NEW in page.text) == ("/auth/email-sent", True)
     to_new, to_old = outbox()
     assert (to_new.recipients, to_old.recipients) == ([NEW], [ADA])
-    assert "ada (at) example (dot) org" in to_old.body, "which no mail program makes a link of"
+    assert "ada (at) example (dot) org" in to_old.body, "mail clients must not turn it into a link"
     assert re.search(r"This wasn't me:\n(\S+)", to_old.body)[1].startswith(f"http://localhost{SECURE}")
     assert "/auth/change-email/" not in to_old.body
-    assert ada.email == ADA, "nothing has changed yet"
+    assert ada.email == ADA, "the request changes nothing"
     assert is_logged_in(another_client)
 
     link = link_to(outbox, NEW, "/auth/change-email/")
@@ -125,7 +125,7 @@ def test_the_whole_story(app, client, another_client, ada, outbox, clock):
         ("email", "BOB@Example.COM", "already registered"),
     ],
 )
-def test_what_will_not_do_is_said_beside_its_field(client, ada, bob, outbox, field, value, error):
+def test_change_email_shows_each_error_beside_its_field(client, ada, bob, outbox, field, value, error):
     client.log_in(ada)
     form = {"email": NEW, "password": PASSWORD} | {field: value}
     page = client.post("/auth/change-email", data=form)
@@ -135,7 +135,7 @@ def test_what_will_not_do_is_said_beside_its_field(client, ada, bob, outbox, fie
     assert (outbox(), has_happened("email_change_requested")) == ([], 0)
 
 
-def test_strangers_and_the_unconfirmed_are_held_back(client, bob, outbox):
+def test_change_email_requires_a_confirmed_login(client, bob, outbox):
     assert client.get("/auth/change-email").location == "/auth/login?next=/auth/change-email"
     assert ask(client, NEW).location.startswith("/auth/login")
     client.log_in(bob)
@@ -144,9 +144,7 @@ def test_strangers_and_the_unconfirmed_are_held_back(client, bob, outbox):
 
 
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-def test_with_enumeration_prevented_a_taken_address_gets_the_same_answer_and_its_owner_an_email(
-    client, ada, bob, outbox
-):
+def test_with_prevent_enumeration_a_taken_address_is_not_revealed(client, ada, bob, outbox):
     client.log_in(ada)
     asked = [ask(client, email) for email in (NEW, BOB)]
     assert [(page.status_code, page.location) for page in asked] == [(302, "/auth/email-sent")] * 2
@@ -155,7 +153,7 @@ def test_with_enumeration_prevented_a_taken_address_gets_the_same_answer_and_its
     assert "/auth/change-email/" not in outbox[2].body
 
 
-def test_ten_emails_an_hour_go_to_an_address(client, ada, outbox, clock):
+def test_change_email_sends_ten_emails_an_hour_to_one_address(client, ada, outbox, clock):
     client.log_in(ada)
     for _ in range(10):
         assert ask(client, NEW).status_code == 302
@@ -167,7 +165,7 @@ def test_ten_emails_an_hour_go_to_an_address(client, ada, outbox, clock):
     assert ask(client, NEW).status_code == 302
 
 
-def test_a_link_opened_in_another_browser_asks_for_login_and_goes_on(client, another_client, ada, outbox):
+def test_an_email_change_link_in_another_browser_asks_for_login(client, another_client, ada, outbox):
     client.log_in(ada)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
@@ -181,7 +179,7 @@ def test_a_link_opened_in_another_browser_asks_for_login_and_goes_on(client, ano
     assert (is_logged_in(another_client), is_logged_in(client)) == (True, False)
 
 
-def test_only_its_owner_can_open_a_link_and_only_by_opening_it(client, another_client, ada, bob, outbox):
+def test_an_email_change_link_needs_its_user_and_a_get(client, another_client, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     client.log_in(ada)
@@ -212,17 +210,17 @@ def by_another_change(client, outbox, clock):
 
 
 @pytest.mark.parametrize("end", [by_the_clock, by_another_password, by_another_change])
-def test_a_link_dies(client, another_client, ada, outbox, clock, end):
+def test_changes_of_the_account_invalidate_the_email_change_link(client, another_client, ada, outbox, clock, end):
     client.log_in(ada)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
     end(client, outbox, clock)
     assert client.get(link).status_code == 410
-    assert another_client.get(link).status_code == 410, "nobody is asked to log in for nothing"
+    assert another_client.get(link).status_code == 410, "the login would be in vain"
     assert ada.email != NEW
 
 
-def test_a_link_works_for_an_hour(client, ada, outbox, clock):
+def test_an_email_change_link_works_for_an_hour(client, ada, outbox, clock):
     client.log_in(ada)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
@@ -232,10 +230,10 @@ def test_a_link_works_for_an_hour(client, ada, outbox, clock):
     assert f"{NEW} already" in client.get(link, follow_redirects=True).text
 
 
-# Whose the address is
+# Availability of the new address
 
 
-def test_whether_an_address_is_free_is_asked_again_when_the_link_is_opened(client, another_client, ada, outbox):
+def test_the_email_change_link_checks_again_whether_the_address_is_free(client, another_client, ada, outbox):
     client.log_in(ada)
     ask(client, NEW)
     link = link_to(outbox, NEW, "/auth/change-email/")
@@ -246,7 +244,7 @@ def test_whether_an_address_is_free_is_asked_again_when_the_link_is_opened(clien
 
 
 @pytest.mark.parametrize("is_seen_only_by_the_database", [False, True])
-def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
+def test_of_two_requests_for_an_address_the_first_link_wins(
     client, another_client, ada, bob, outbox, monkeypatch, is_seen_only_by_the_database
 ):
     bob.confirmed = True
@@ -257,7 +255,7 @@ def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
         assert ask(browser, NEW).location == "/auth/email-sent"
         links.append(link_to(outbox, NEW, "/auth/change-email/"))
     assert another_client.get(links[1]).location == "/account"
-    if is_seen_only_by_the_database:  # as at one moment
+    if is_seen_only_by_the_database:  # as in a race
         monkeypatch.setattr("app.models.user.is_free", lambda *_: [])
     page = client.get(links[0])
     assert (page.status_code, GONE in page.text) == (410, True)
@@ -265,7 +263,7 @@ def test_of_two_who_ask_for_an_address_the_first_to_click_has_it(
     assert (is_logged_in(client), has_happened("email_changed")) == (True, 1)
 
 
-def test_at_once_too_one_has_it(app, ada, bob, outbox):
+def test_of_concurrent_email_changes_to_one_address_one_wins(app, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     clicks = []
@@ -283,7 +281,7 @@ def test_at_once_too_one_has_it(app, ada, bob, outbox):
     assert [message.subject for message in outbox()].count("The address of your account was changed") == 1
 
 
-def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, another_client, ada, outbox):
+def test_changing_the_case_of_an_address_can_be_reversed(client, another_client, ada, outbox):
     client.log_in(ada)
     change(client, outbox, "Ada@example.com")
     assert (ada.email, ada.email_key) == ("Ada@example.com", ADA)
@@ -293,10 +291,10 @@ def test_the_case_of_an_address_can_be_changed_and_that_be_undone(client, anothe
     assert not is_logged_in(client)
 
 
-# Putting it back
+# This wasn't me
 
 
-def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, another_client, thief, ada, outbox):
+def test_this_wasnt_me_restores_the_old_address(app, client, another_client, thief, ada, outbox):
     client.log_in(ada)
     thief.log_in(ada)
     change(thief, outbox, NEW)
@@ -310,7 +308,7 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
     assert (page.status_code, page.text.count("<form")) == (200, 1)
     assert f"The email address will be <strong>{ADA}</strong>." in page.text
     another_client.head(link)
-    assert (ada.email, is_logged_in(thief), is_logged_in(second)) == (NEWER, True, True), "looking changes nothing"
+    assert (ada.email, is_logged_in(thief), is_logged_in(second)) == (NEWER, True, True), "GET changes nothing"
 
     action = page.text.partition('<form method="post" action="')[2].partition('"')[0]
     assert take_back(another_client, action).location == "/auth/login"
@@ -329,7 +327,7 @@ def test_the_old_address_puts_itself_back_whatever_the_thief_did(app, client, an
     assert has_happened("account_secured") == 1
 
 
-def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client, thief, ada, outbox, clock):
+def test_a_late_email_about_an_email_change_is_still_sent(client, thief, ada, outbox, clock):
     thief.log_in(ada)
     ask(thief, NEW)
     thief.get(link_to(outbox, NEW, "/auth/change-email/"))
@@ -346,10 +344,10 @@ def test_an_email_that_can_take_the_account_back_goes_however_late_it_is(client,
     assert (ada.email, ada.verify_password(OWNERS), is_logged_in(thief)) == (ADA, True, False)
 
 
-def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, another_client, thief, ada, outbox):
+def test_this_wasnt_me_invalidates_links_sent_to_other_addresses(app, client, another_client, thief, ada, outbox):
     thief.log_in(ada)
     ask(thief, NEWER)
-    links = [link_to(outbox, NEWER, "/auth/change-email/")]  # is about the address that comes back
+    links = [link_to(outbox, NEWER, "/auth/change-email/")]  # sent to the address that is restored
     change(thief, outbox, NEW)
     link_to_ada = link_to(outbox, ADA, SECURE)
 
@@ -367,21 +365,21 @@ def test_taking_it_back_kills_every_link_that_went_elsewhere(app, client, anothe
     waiting, code = have_links_sent(NEWER)
     ask(thief, NEW)
     links.append(link_to(outbox, NEW, "/auth/change-email/"))
-    assert another_client.get(links[-2]).status_code == 200, "the link in the newest message works"
+    assert another_client.get(links[-2]).status_code == 200, "the newest link works"
 
     assert take_back(client, link_to_ada).status_code == 302
     assert len(links) == 7
     form = {"password": THIEFS, "confirm_password": THIEFS}
     for link in links:
         assert [browser.get(link).status_code for browser in (another_client, thief, waiting)] == [410] * 3
-        if "/change-email/" not in link:  # that is opened, not posted
+        if "/change-email/" not in link:  # this link is opened, not posted
             assert another_client.post(link, data=form).status_code == 410
     assert waiting.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
     assert (ada.email, ada.verify_password(OWNERS)) == (ADA, True)
     assert not any(map(is_logged_in, (thief, another_client, waiting)))
 
 
-def test_taking_it_back_from_a_later_change_leaves_the_link_of_an_earlier_one(client, another_client, ada, outbox):
+def test_this_wasnt_me_of_a_later_email_change_keeps_earlier_links(client, another_client, ada, outbox):
     client.log_in(ada)
     change(client, outbox, NEW)
     first = link_to(outbox, ADA, SECURE)
@@ -397,7 +395,7 @@ def test_taking_it_back_from_a_later_change_leaves_the_link_of_an_earlier_one(cl
     assert another_client.get(to_new).status_code == 410
 
 
-def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, thief, ada, outbox):
+def test_this_wasnt_me_drops_waiting_emails_with_links(client, another_client, thief, ada, outbox):
     thief.log_in(ada)
     change(thief, outbox, NEW)
     link = link_to(outbox, ADA, SECURE)
@@ -413,7 +411,7 @@ def test_emails_that_wait_with_a_link_are_dropped_then(client, another_client, t
     assert db.session.scalars(dropped).all() == ["change_email", "email_change_requested", "email_changed", "reset"]
 
 
-def test_a_link_takes_it_back_once_and_ten_at_once_are_one(app, client, ada, outbox):
+def test_of_ten_concurrent_uses_of_this_wasnt_me_one_wins(app, client, ada, outbox):
     client.log_in(ada)
     change(client, outbox, NEW)
     link, browsers = link_to(outbox, ADA, SECURE), [app.test_client() for _ in range(10)]
@@ -425,9 +423,7 @@ def test_a_link_takes_it_back_once_and_ten_at_once_are_one(app, client, ada, out
     assert [message.recipients for message in outbox()][-2:] == [[ADA], [NEW]]
 
 
-def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
-    app, client, another_client, ada, bob, outbox, clock
-):
+def test_the_old_address_stays_reserved_for_seven_days(app, client, another_client, ada, bob, outbox, clock):
     bob.confirmed = True
     db.session.commit()
     eve, cleo = app.test_client(), app.test_client()
@@ -437,7 +433,7 @@ def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
     link = link_to(outbox, ADA, SECURE)
 
     def is_held_for_ada():
-        """Nobody gets the address by registering, by a correction, by a change, or by an administrator's word."""
+        """Assert that registration, correction, email change and commands refuse the address."""
         another_client.log_in(bob)
         eve.post("/auth/login", data={"login": "eve", "password": PASSWORD})
         answers = (
@@ -462,7 +458,7 @@ def test_for_seven_days_it_can_be_undone_and_nobody_else_can_have_the_address(
     assert ada.email == NEW
 
 
-def test_an_address_that_is_held_can_not_be_had_by_a_link_of_before(client, another_client, ada, bob, outbox):
+def test_a_reserved_address_is_not_available_to_an_older_link(client, another_client, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     another_client.log_in(bob)
@@ -475,7 +471,7 @@ def test_an_address_that_is_held_can_not_be_had_by_a_link_of_before(client, anot
     assert bob.email == BOB
 
 
-def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, outbox):
+def test_the_user_can_return_to_a_reserved_address(client, ada, outbox):
     client.log_in(ada)
     change(client, outbox, NEW)
     change(client, outbox, ADA)
@@ -483,12 +479,12 @@ def test_its_owner_takes_a_held_address_back_by_a_change(client, ada, outbox):
     assert is_logged_in(client)
 
 
-# Who has no password
+# Users without a password
 
 
 @pytest.fixture
 def without_password(client, ada, outbox):
-    """A browser logged in by an email, into an account that has no password."""
+    """Return a browser that is logged in by a magic link, to an account without a password."""
     ada.password_hash = None
     db.session.commit()
     client.post("/auth/magic-link", data={"email": ADA})
@@ -497,7 +493,7 @@ def without_password(client, ada, outbox):
 
 
 def send_code(browser, outbox, email=NEW):
-    """Have a code sent by the button of the form; return it."""
+    """Request a code by the button of the form, and return it."""
     page = browser.post("/auth/change-email", data={"email": email, "send_code": "y"})
     assert page.status_code == 200
     assert value_of(page, "email") == email
@@ -508,30 +504,30 @@ def send_code(browser, outbox, email=NEW):
     return code_in(message)
 
 
-def test_a_code_to_the_present_address_takes_the_place_of_the_password(another_client, without_password, ada, outbox):
+def test_change_email_without_a_password_asks_for_an_emailed_code(another_client, without_password, ada, outbox):
     form = without_password.get("/auth/change-email").text
     assert 'name="send_code"' in form
     assert not any(f'name="{field}"' in form for field in ("password", "code"))
     assert "Write the code" in help_of(ask(without_password, NEW), "code")
     another_client.post("/auth/magic-link", data={"email": ADA})
-    assert "not right" in help_of(ask(without_password, NEW, code=code_in(outbox()[-1])), "code"), "of a magic link"
+    assert "not right" in help_of(ask(without_password, NEW, code=code_in(outbox()[-1])), "code"), "a magic link's code"
 
     code = send_code(without_password, outbox)
     assert "@-sign" in help_of(ask(without_password, "ada", code=code), "email")
     page = ask(without_password, ADA, code=code)
     assert "your address already" in help_of(page, "email")
-    assert f'value="{code.replace(" ", "")}"' in page.text, "the code is not used up"
+    assert f'value="{code.replace(" ", "")}"' in page.text, "the code was not used"
     assert "not right" in help_of(ask(without_password, NEW, code="12 34"), "code")
     assert ask(without_password, NEW, code=f" {code.replace(' ', '-')} ").location == "/auth/email-sent"
     assert [message.recipients for message in outbox()][-2:] == [[NEW], [ADA]]
-    assert "not right" in help_of(ask(without_password, NEWER, code=code), "code"), "now it is"
+    assert "not right" in help_of(ask(without_password, NEWER, code=code), "code"), "the code was used"
     assert send_code(without_password, outbox) != code
     assert without_password.get(link_to(outbox, NEW, "/auth/change-email/")).location == "/account"
     assert ada.email == NEW
 
 
-def test_of_ten_at_once_with_the_right_code_one_is_heard(app, without_password, outbox, monkeypatch):
-    """Each has found the code unused when it looked."""
+def test_of_ten_concurrent_requests_with_the_code_one_changes_the_email(app, without_password, outbox, monkeypatch):
+    """Each request has read the code as unused."""
     code = send_code(without_password, outbox)
     tabs = [app.test_client() for _ in range(10)]
     for tab in tabs:
@@ -544,20 +540,22 @@ def test_of_ten_at_once_with_the_right_code_one_is_heard(app, without_password, 
     assert has_happened("email_change_requested") == 1
 
 
-def test_five_wrong_codes_make_the_right_one_wrong(without_password, outbox):
+def test_change_email_accepts_no_code_after_five_wrong_attempts(without_password, outbox):
     code = send_code(without_password, outbox)
     wrong = f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
     for number in range(5):
         assert "not right" in help_of(ask(without_password, NEW, code=wrong), "code")
         if number < 4:
-            assert send_code(without_password, outbox) == code, "an email more is no try more"
+            assert send_code(without_password, outbox) == code, "another email does not give more attempts"
     assert "tried too often" in help_of(ask(without_password, NEW, code=code), "code")
     another = send_code(without_password, outbox)
     assert another != code
     assert ask(without_password, NEW, code=another).status_code == 302
 
 
-def test_a_code_works_for_fifteen_minutes_and_for_its_own_account(another_client, without_password, bob, outbox, clock):
+def test_the_code_for_change_email_expires_and_belongs_to_one_account(
+    another_client, without_password, bob, outbox, clock
+):
     code = send_code(without_password, outbox)
     bob.confirmed, bob.password_hash = True, None
     db.session.commit()
@@ -571,14 +569,14 @@ def test_a_code_works_for_fifteen_minutes_and_for_its_own_account(another_client
     assert ask(without_password, NEW, code=code).status_code == 302
 
 
-def test_of_who_has_a_password_no_code_will_do(client, ada, outbox):
+def test_a_user_with_a_password_cannot_use_a_code(client, ada, outbox):
     client.log_in(ada)
     client.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
     assert "Write your password." in help_of(ask(client, NEW, password="", code=code_in(outbox()[-1])), "password")
     assert has_happened("email_change_requested") == 0
 
 
-def test_the_cap_of_emails_uses_up_no_code_and_is_told(app, without_password, ada, outbox):
+def test_an_address_over_budget_is_refused_without_using_the_code(app, without_password, ada, outbox):
     code = send_code(without_password, outbox)
     for _ in range(10):
         app.test_client().post("/auth/reset", data={"email": NEW})
@@ -589,10 +587,10 @@ def test_the_cap_of_emails_uses_up_no_code_and_is_told(app, without_password, ad
     assert "Many emails went to you lately" in page.text
 
 
-# Taking it back among other changes
+# This wasn't me, among other changes
 
 
-def test_who_takes_the_address_back_by_a_change_leaves_the_thief_no_link(client, thief, ada, outbox):
+def test_returning_to_a_reserved_address_revokes_links_between(client, thief, ada, outbox):
     thief.log_in(ada)
     change(thief, outbox, NEW)
     change(thief, outbox, NEWER)
@@ -609,7 +607,7 @@ def test_who_takes_the_address_back_by_a_change_leaves_the_thief_no_link(client,
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Have something happen between the look at a link and its use."""
+    """Run something between finding a link and using it."""
 
     def do(deed):
         take_back = secure_account.take_back
@@ -623,7 +621,9 @@ def meanwhile(monkeypatch):
     return do
 
 
-def test_it_voids_a_password_that_is_set_at_this_moment(client, thief, without_password, ada, outbox, meanwhile):
+def test_this_wasnt_me_removes_a_password_that_is_set_concurrently(
+    client, thief, without_password, ada, outbox, meanwhile
+):
     assert ask(without_password, NEW, code=send_code(without_password, outbox)).location == "/auth/email-sent"
     assert without_password.get(link_to(outbox, NEW, "/auth/change-email/")).location == "/account"
     link = link_to(outbox, ADA, SECURE)
@@ -636,7 +636,7 @@ def test_it_voids_a_password_that_is_set_at_this_moment(client, thief, without_p
     assert not is_logged_in(thief)
 
 
-def test_it_voids_a_change_that_is_made_at_this_moment(client, thief, ada, outbox, meanwhile):
+def test_this_wasnt_me_reverses_a_concurrent_email_change(client, thief, ada, outbox, meanwhile):
     thief.log_in(ada)
     change(thief, outbox, NEW)
     link = link_to(outbox, ADA, SECURE)
@@ -649,12 +649,12 @@ def test_it_voids_a_change_that_is_made_at_this_moment(client, thief, ada, outbo
     assert ada.email == ADA
 
 
-def test_it_leaves_the_email_about_an_earlier_change(client, thief, another_client, ada, outbox):
-    """Else a thief who takes back a second change would get rid of the owner's."""
+def test_this_wasnt_me_keeps_the_email_about_an_earlier_change(client, thief, another_client, ada, outbox):
+    """Otherwise an attacker could reverse a second change to drop the user's email."""
     thief.log_in(ada)
     change(thief, outbox, NEW)
     first = db.session.scalar(select(OutboxEmail).where(OutboxEmail.name == Email.EMAIL_CHANGED))
-    first.status = "waiting"  # as if the owner's mail server had said: later
+    first.status = "waiting"  # as if the mail server had refused it temporarily
     db.session.commit()
     another_client.log_in(ada)
     ask(another_client, NEWER)
@@ -670,7 +670,7 @@ def test_it_leaves_the_email_about_an_earlier_change(client, thief, another_clie
     assert ada.email == ADA
 
 
-def test_what_was_bound_to_an_address_stays_dead_when_it_comes_back(client, another_client, ada, outbox):
+def test_links_to_an_address_stay_invalid_after_the_user_returns_to_it(client, another_client, ada, outbox):
     client.log_in(ada)
     another_client.post("/auth/reset", data={"email": ADA})
     reset = outbox.link()
@@ -681,7 +681,7 @@ def test_what_was_bound_to_an_address_stays_dead_when_it_comes_back(client, anot
     assert another_client.get(reset).status_code == 410
 
 
-def test_too_late_by_a_moment_it_finds_the_address_taken(client, another_client, ada, outbox, clock, meanwhile):
+def test_this_wasnt_me_fails_if_the_address_was_taken(client, another_client, ada, outbox, clock, meanwhile):
     client.log_in(ada)
     change(client, outbox, NEW)
     link = link_to(outbox, ADA, SECURE)

@@ -1,6 +1,6 @@
-"""An account that somebody made with another's address, and waits: whoever proves the mailbox finds it empty.
+"""The first proof of an email address clears what an attacker who registered with it has left in the account.
 
-The ways in are those of Sudhodanan and Paverd, "Pre-hijacked accounts" (2022), as far as they need no other site.
+The attacks are those of Sudhodanan and Paverd, "Pre-hijacked accounts" (2022), except those that need another site.
 """
 
 import re
@@ -34,7 +34,7 @@ def log_in(browser, password, email=VICTIM):
     return browser.post("/auth/login", data={"login": email, "password": password})
 
 
-# How the owner proves the mailbox
+# How the owner proves the address
 
 
 def by_link(app, owner, outbox, email=VICTIM):
@@ -48,7 +48,7 @@ def by_code(app, owner, outbox, email=VICTIM):
 
 
 def by_button(app, owner, outbox, email=VICTIM):
-    """With a link that somebody else asked for."""
+    """Use a link that another browser requested."""
     app.test_client().post(ASK, data={"email": email})
     return owner.post(outbox.link(), follow_redirects=True)
 
@@ -62,7 +62,7 @@ def by_reset(app, owner, outbox, email=VICTIM):
 
 @pytest.fixture(params=[by_link, by_code, by_button, by_reset])
 def prove(request, app, another_client, outbox):
-    """Have the owner, in another browser, prove the mailbox; return the page that they come to."""
+    """Prove the address in the owner's browser, and return the page after that."""
 
     def prove():
         page = request.param(app, another_client, outbox)
@@ -75,11 +75,11 @@ def prove(request, app, another_client, outbox):
     return prove
 
 
-# What was planted
+# What an attacker planted
 
 
-def test_the_planted_password_and_the_browsers_are_out(app, client, another_client, outbox, prove):
-    """Whoever planted them keeps the page at the gate open, with its code box and its other address."""
+def test_a_first_proof_removes_password_and_sessions(app, client, another_client, outbox, prove):
+    """The attacker keeps the unconfirmed page open, with its form for code and correction."""
     register(client, VICTIM)
     code = code_in(outbox()[0])
     others = [app.test_client() for _ in range(4)]
@@ -99,8 +99,8 @@ def test_the_planted_password_and_the_browsers_are_out(app, client, another_clie
     assert is_logged_in(another_client)
 
 
-def test_what_was_asked_for_before_is_dead(app, client, outbox, prove):
-    """The one who waits with a link asked for has nothing, though the owner tell them link and code."""
+def test_a_first_proof_invalidates_earlier_links(app, client, outbox, prove):
+    """An attacker who requested links gets no access, even with the link and the code."""
     register(client, VICTIM)
     waiting, stranger = app.test_client(), app.test_client()
     waiting.post(ASK, data={"email": VICTIM})
@@ -120,7 +120,7 @@ def test_what_was_asked_for_before_is_dead(app, client, outbox, prove):
     assert not is_logged_in(client)
 
 
-def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, client, outbox, prove):
+def test_a_corrected_address_invalidates_links_to_the_first_one(app, client, outbox, prove):
     register(client, PLANTER)
     waiting, stranger = app.test_client(), app.test_client()
     waiting.post(ASK, data={"email": PLANTER})
@@ -145,7 +145,7 @@ def test_what_was_asked_for_at_an_address_before_the_correction_is_dead(app, cli
     assert client.post(GATE, data={"code": confirm_code}).location == "/auth/login"
 
 
-def test_emails_to_the_first_address_that_wait_are_dropped(app, client, outbox):
+def test_a_correction_drops_waiting_emails_to_the_first_address(app, client, outbox):
     register(client, PLANTER)
     app.test_client().post(ASK, data={"email": PLANTER})
     app.test_client().post("/auth/reset", data={"email": PLANTER})
@@ -154,7 +154,7 @@ def test_emails_to_the_first_address_that_wait_are_dropped(app, client, outbox):
     assert outbox()[0].subject == "Confirm your address for Flasky"
 
 
-def test_emails_that_wait_are_dropped_by_the_proof(app, client, another_client, outbox):
+def test_a_first_proof_drops_waiting_emails(app, client, another_client, outbox):
     register(client, VICTIM)
     another_client.post(ASK, data={"email": VICTIM})
     link = outbox.link()
@@ -163,16 +163,16 @@ def test_emails_that_wait_are_dropped_by_the_proof(app, client, another_client, 
     another_client.get(link)
     assert is_logged_in(another_client)
     waiting = select(OutboxEmail.name).where(OutboxEmail.recipient == VICTIM, OutboxEmail.status == "waiting")
-    of_new_browser = "A new browser is logged in to your account"  # the owner's own
+    of_new_browser = "A new browser is logged in to your account"  # about the owner's login
     assert db.session.scalars(waiting.where(OutboxEmail.name != Email.NEW_DEVICE)).all() == []
     assert len([email for email in outbox() if email.subject != of_new_browser]) == 2
 
 
-# What the owner is told
+# What the owner sees
 
 
 @pytest.mark.parametrize("prove", [by_link, by_code], indirect=True)
-def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, another_client, outbox, prove):
+def test_a_first_magic_link_leads_to_choosing_password_and_username(client, another_client, outbox, prove):
     register(client, VICTIM)
     page = prove()
     assert page.request.path == "/auth/change-password"
@@ -204,7 +204,7 @@ def test_a_magic_link_leads_on_to_a_password_and_a_name_of_ones_own(client, anot
     ]
 
 
-def test_a_reset_leads_on_to_a_name_of_ones_own(client, another_client, outbox):
+def test_a_first_reset_leads_to_choosing_a_username(client, another_client, outbox):
     register(client, VICTIM)
     another_client.post("/auth/reset", data={"email": VICTIM})
     page = another_client.post(outbox.link(), data=NEW_TWICE, follow_redirects=True)
@@ -216,11 +216,11 @@ def test_a_reset_leads_on_to_a_name_of_ones_own(client, another_client, outbox):
     assert "email_ownership_proved" in history()
 
 
-# What is no first proof
+# What is not a first proof
 
 
-def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, another_client, bob, outbox):
-    """They know the password, so it is theirs."""
+def test_confirming_while_logged_in_clears_nothing(app, client, another_client, bob, outbox):
+    """Knowing the password shows that the account is the user's own."""
     client.log_in(bob)
     another_client.log_in(bob)
     client.post("/auth/confirm")
@@ -232,7 +232,7 @@ def test_who_confirms_where_they_are_logged_in_loses_nothing(app, client, anothe
 
 
 @pytest.mark.parametrize("prove", [by_link, by_code, by_reset])
-def test_later_proofs_are_no_first_ones(app, client, another_client, ada, outbox, prove):
+def test_later_proofs_clear_nothing(app, client, another_client, ada, outbox, prove):
     client.log_in(ada)
     page = prove(app, another_client, outbox, ada.email)
     assert is_logged_in(another_client)
@@ -244,7 +244,7 @@ def test_later_proofs_are_no_first_ones(app, client, another_client, ada, outbox
         assert app.test_client().log_in(ada).location == "/"
 
 
-# A list derived from the model: what a new column or table about an account is must be said
+# The register of columns and tables
 
 
 def test_every_column_and_table_about_an_account_is_cleared_or_kept_for_a_reason():
@@ -272,8 +272,8 @@ def test_a_planted_deletion_is_cancelled(client, outbox, prove):
     assert user.deletion_due_at is None
 
 
-def test_planted_credentials_are_not_restored_by_an_earlier_email(client, another_client, ada, outbox, prove):
-    """What was removed for good is not kept for "This wasn't me"."""
+def test_secure_account_does_not_restore_planted_credentials(client, another_client, ada, outbox, prove):
+    """Cleared credentials are not kept for "This wasn't me"."""
     db.session.delete(ada)
     db.session.commit()
     register(client, VICTIM)

@@ -1,4 +1,4 @@
-"""How many passwords are hashed at once, and what becomes of those who wait."""
+"""The thread pool that hashes passwords, and its queue."""
 
 import contextvars
 import threading
@@ -17,7 +17,7 @@ from app.security.hashing import Busy, Threads, check_password, hash_password
 
 @pytest.fixture
 def threads(monkeypatch):
-    """One thread, a room for two, and a second's patience."""
+    """Return a pool of one thread, with two waiting places and a timeout of one second."""
     threads = Threads(1, max_waiting=2, timeout=1)
     monkeypatch.setattr(hashing, "threads", threads)
     yield threads
@@ -26,7 +26,7 @@ def threads(monkeypatch):
 
 @contextmanager
 def kept_busy(threads):
-    """Nobody gets a turn meanwhile."""
+    """Keep the only thread busy."""
     let_go = threading.Event()
     worker = threading.Thread(target=threads.run, args=[let_go.wait])
     worker.start()
@@ -38,7 +38,7 @@ def kept_busy(threads):
 
 
 def aside(*calls):
-    """Start each in a thread and a context of its own; return how to wait for what they return or raise."""
+    """Start each call in a thread with its own context, and return a function that waits for results and errors."""
     results = [None] * len(calls)
 
     def run(number, call):
@@ -72,21 +72,21 @@ def until(true):
 
 @on_sqlite
 @pytest.mark.parametrize("work", [lambda: hash_password(PASSWORD), lambda: check_password(None, PASSWORD)])
-def test_who_waits_too_long_or_finds_the_room_full_is_sent_away(app, threads, work):
+def test_hashing_raises_busy_when_the_queue_is_full_or_slow(app, threads, work):
     with kept_busy(threads):
         first, second = aside(work), aside(work)
         until(lambda: threads.inside == 3)
         begun = time.monotonic()
         with pytest.raises(Busy):
             work()
-        assert time.monotonic() - begun < 0.5, "there is no room: at once"
+        assert time.monotonic() - begun < 0.5, "the queue is full: no waiting"
         assert [type(result) for wait in (first, second) for result in wait()] == [Busy, Busy]
     until(lambda: threads.inside == 0)
     work()
 
 
 @on_sqlite
-def test_who_waits_gets_a_turn(app, threads):
+def test_a_waiting_hash_gets_its_turn(app, threads):
     with kept_busy(threads):
         wait = aside(lambda: hash_password(PASSWORD))
         until(lambda: threads.inside == 2)
@@ -101,9 +101,7 @@ def test_who_waits_gets_a_turn(app, threads):
         ("/auth/register", {"email": "eve@example.com", "username": "eve"}),
     ],
 )
-def test_a_request_that_can_not_have_a_turn_is_told_when_to_come_back_and_counts_no_failure(
-    app, client, ada, threads, address, form
-):
+def test_a_login_while_hashing_is_busy_gets_503_and_counts_no_failure(app, client, ada, threads, address, form):
     form = {"password": PASSWORD, "confirm_password": PASSWORD} | form
     with kept_busy(threads):
         for _ in range(2):
@@ -112,12 +110,12 @@ def test_a_request_that_can_not_have_a_turn_is_told_when_to_come_back_and_counts
             assert "Nothing was changed. Try again" in page.text
     assert db.session.scalar(select(func.count()).select_from(User)) == 1
     counted = db.session.scalars(select(RateLimitCounter.id).where(RateLimitCounter.count > 0)).all()
-    asked = {"availability", "login_attempts", "registration", "requests"}  # which count whatever came of it
+    asked = {"availability", "login_attempts", "registration", "requests"}  # these count every request
     assert {key.split("/")[2] for key in counted} <= asked
 
 
 @pytest.mark.parametrize("name", ["reset", "change"])
-def test_so_it_is_with_a_new_password(app, client, ada, threads, outbox, name):
+def test_a_new_password_while_hashing_is_busy_gets_503(app, client, ada, threads, outbox, name):
     new = {"password": "another lantern", "confirm_password": "another lantern"}
     if name == "reset":
         client.post("/auth/reset", data={"email": ada.email})
@@ -131,7 +129,7 @@ def test_so_it_is_with_a_new_password(app, client, ada, threads, outbox, name):
     assert db.session.get(User, ada.id).verify_password("another lantern")
 
 
-def test_those_who_wait_hold_no_connection(app, ada, threads):
+def test_a_waiting_hash_holds_no_database_connection(app, ada, threads):
     client, pool = app.test_client(), db.engine.pool
     db.session.remove()
     with kept_busy(threads):
@@ -161,7 +159,7 @@ def deleted(ada, bob):
 
 
 @pytest.mark.parametrize("work", [flushed, changed, added, deleted])
-def test_what_has_been_done_is_not_lost_by_waiting(app, ada, bob, threads, work):
+def test_waiting_for_a_hash_keeps_uncommitted_writes(app, ada, bob, threads, work):
     work(ada, bob)
     with kept_busy(threads):
         wait = aside(lambda: setattr(ada, "password", "another lantern"))
@@ -175,15 +173,15 @@ def test_what_has_been_done_is_not_lost_by_waiting(app, ada, bob, threads, work)
 
 
 @pytest.mark.parametrize(("cores", "processes", "count"), [(8, 2, 5), (8, 3, 3), (2, 2, 2), (1, 4, 2)])
-def test_the_cores_are_shared_among_the_processes_of_a_server(monkeypatch, cores, processes, count):
+def test_server_processes_share_the_cores(monkeypatch, cores, processes, count):
     monkeypatch.setattr(hashing, "cores", lambda: cores)
     monkeypatch.setattr(hashing, "threads", hashing.threads)
     hashing.share(processes)
     assert hashing.threads.count == count
 
 
-def test_more_never_hash_at_once_and_the_same_threads_always(app):
-    """Else each thread of a server would keep the memory of a hash."""
+def test_hashing_uses_a_fixed_number_of_threads(app):
+    """Otherwise every server thread would keep the memory of a hash."""
     threads, inside, most, who = Threads(2, max_waiting=30, timeout=10), [], [], set()
 
     def work():

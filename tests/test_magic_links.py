@@ -1,4 +1,4 @@
-"""Logging in by a mailed link, or by the code beside it."""
+"""Logging in by a magic link or its code."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +26,10 @@ def type_code(browser, code, **request):
     return browser.post(WAIT, data={"code": code}, **request)
 
 
-# The browser that asked
+# The browser that requested the link
 
 
-def test_the_whole_story(client, ada, outbox, clock):
+def test_magic_link_from_request_to_login(client, ada, outbox, clock):
     form = client.get(client.get("/account").location)
     way = re.search(r'href="(/auth/magic-link[^"]*)"', form.text)[1]
     action = re.search(r'<form method="post" action="([^"]+)"', client.get(way).text)[1]
@@ -55,12 +55,12 @@ def test_the_whole_story(client, ada, outbox, clock):
     assert (answer.status_code, answer.location) == (302, "/account")
     assert answer.headers["Cache-Control"] == "no-store"
     assert is_logged_in(client)
-    assert client.get_cookie("session").expires is not None, "kept logged in, as was asked for"
+    assert client.get_cookie("session").expires is not None, "remember me"
     assert db.session.scalar(select(UserSession)).method == "magic_link"
     assert history() == ["magic_link_requested", "logged_in"]
 
 
-def test_the_code_lets_the_asking_browser_in_while_nobody_opened_the_link(client, another_client, ada, outbox):
+def test_the_code_logs_in_the_browser_that_requested_it(client, another_client, ada, outbox):
     ask(client)
     typed = code_in(outbox()[0]).replace(" ", "-") + " "
     answer = type_code(client, typed)
@@ -73,7 +73,7 @@ def test_the_code_lets_the_asking_browser_in_while_nobody_opened_the_link(client
     assert another_client.get_cookie("session").expires is not None
 
 
-def test_a_look_at_the_link_spends_nothing(client, ada, outbox):
+def test_head_and_prefetch_do_not_use_the_magic_link(client, ada, outbox):
     ask(client)
     link = outbox.link()
     before = history()
@@ -88,8 +88,8 @@ def test_a_look_at_the_link_spends_nothing(client, ada, outbox):
 
 
 @pytest.mark.parametrize("token", [None, "", "stale"])
-def test_a_form_without_its_token_signs_nobody_in(app, client, ada, outbox, token):
-    """Answered as a GET would be, it must not be the GET by which the asking browser is logged in."""
+def test_the_magic_link_button_needs_the_csrf_token(app, client, ada, outbox, token):
+    """The refused POST must not be handled like the GET that logs in."""
     ask(client)
     link, code = outbox.link(), code_in(outbox()[0])
     app.config["WTF_CSRF_ENABLED"] = True
@@ -105,8 +105,8 @@ def test_a_form_without_its_token_signs_nobody_in(app, client, ada, outbox, toke
     assert is_logged_in(client)
 
 
-def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, outbox):
-    """Nor can another browser solve what this one asked for."""
+def test_the_waiting_page_needs_a_requested_magic_link(client, another_client, ada, outbox):
+    """Another browser cannot enter the code either."""
     ask(client)
     code = code_in(outbox()[0])
     assert another_client.get(WAIT).location == ASK
@@ -119,11 +119,11 @@ def test_who_has_not_asked_has_nothing_to_wait_for(client, another_client, ada, 
     assert type_code(client, code).location == "/"
 
 
-# Another browser
+# In another browser
 
 
-def test_elsewhere_the_link_has_a_button(client, another_client, ada, outbox):
-    """Where another link is waited for, too: else an attacker's link could log in who waits for their own."""
+def test_in_another_browser_the_magic_link_shows_a_button(client, another_client, ada, outbox):
+    """Also while it waits for a link of its own: an attacker's link must not log the user in."""
     ask(client)
     link = outbox.link()
     ask(another_client, "eve@example.com")
@@ -145,7 +145,7 @@ def test_elsewhere_the_link_has_a_button(client, another_client, ada, outbox):
     assert not is_logged_in(client)
 
 
-def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, ada, bob, outbox):
+def test_a_magic_link_of_another_user_switches_accounts(app, client, ada, bob, outbox):
     bob.confirmed = True
     db.session.commit()
     browser, copy = app.test_client(), app.test_client()
@@ -164,7 +164,7 @@ def test_who_is_logged_in_as_somebody_else_is_told_and_logged_out(app, client, a
     }
 
 
-def test_who_is_in_already_goes_home_and_spends_nothing(client, another_client, ada, outbox):
+def test_a_magic_link_of_the_logged_in_user_is_not_used(client, another_client, ada, outbox):
     another_client.log_in(ada)
     ask(client)
     before = history()
@@ -176,10 +176,10 @@ def test_who_is_in_already_goes_home_and_spends_nothing(client, another_client, 
     assert is_logged_in(client)
 
 
-# Once, for fifteen minutes, five tries
+# Lifetime and attempts
 
 
-def test_link_and_code_work_once_together(app, client, another_client, ada, outbox):
+def test_magic_link_and_code_work_once_together(app, client, another_client, ada, outbox):
     ask(client)
     link, code = outbox.link(), code_in(outbox()[0])
     another_client.set_cookie("session", client.get_cookie("session").value)
@@ -208,8 +208,8 @@ def test_link_and_code_work_once_together(app, client, another_client, ada, outb
     assert not is_logged_in(another_client)
 
 
-def test_they_are_as_old_as_their_email(app, ada, outbox, clock):
-    """One that was delivered late has its fifteen minutes still."""
+def test_the_lifetime_starts_when_the_magic_link_email_is_sent(app, ada, outbox, clock):
+    """A late email still works for 15 minutes."""
     browsers = [app.test_client() for _ in range(3)]
     for browser in browsers:
         ask(browser)
@@ -227,7 +227,7 @@ def test_they_are_as_old_as_their_email(app, ada, outbox, clock):
     assert [is_logged_in(browser) for browser in browsers] == [True, True, False]
 
 
-def test_five_tries_then_another_code(client, ada, outbox, clock):
+def test_a_code_can_be_tried_five_times(client, ada, outbox, clock):
     ask(client)
     code = code_in(outbox()[0])
     for _ in range(5):
@@ -245,8 +245,8 @@ def test_five_tries_then_another_code(client, ada, outbox, clock):
     assert type_code(client, new).location == "/"
 
 
-def test_of_many_tries_at_once_five_count(client, ada, outbox, monkeypatch):
-    """Each has seen that the code can still be typed."""
+def test_of_many_concurrent_code_attempts_five_count(client, ada, outbox, monkeypatch):
+    """Each request has read that attempts are left."""
     ask(client)
     code = code_in(outbox()[0])
     monkeypatch.setattr(EmailChallenge, "is_open", True)
@@ -256,7 +256,7 @@ def test_of_many_tries_at_once_five_count(client, ada, outbox, monkeypatch):
     assert not is_logged_in(client)
 
 
-def test_another_email_can_be_had_once_a_minute_with_the_same_code(client, ada, outbox, clock):
+def test_a_magic_link_can_be_resent_once_a_minute_with_the_same_code(client, ada, outbox, clock):
     ask(client)
     clock.move(seconds=18)
     for again in (lambda: client.post(WAIT, data={"again": "y"}, follow_redirects=True), lambda: ask(client)):
@@ -270,7 +270,7 @@ def test_another_email_can_be_had_once_a_minute_with_the_same_code(client, ada, 
     assert "Another email is on its way." in page.text
     assert [code_in(email) for email in outbox()] == [code_in(outbox()[0])] * 2
     clock.move(minutes=14, seconds=59)
-    assert type_code(client, code_in(outbox()[1])).location == "/", "as old as the newest email"
+    assert type_code(client, code_in(outbox()[1])).location == "/", "its lifetime starts with the newest email"
 
 
 def log_in_elsewhere(app, ada, home, outbox):
@@ -295,7 +295,7 @@ def change_the_address(app, ada, home, outbox):
 
 
 @pytest.mark.parametrize("happening", [log_in_elsewhere, change_the_password, reset_the_password, change_the_address])
-def test_what_happens_to_the_account_makes_them_void(app, client, another_client, ada, outbox, happening):
+def test_changes_of_the_account_invalidate_magic_link_and_code(app, client, another_client, ada, outbox, happening):
     another_client.log_in(ada)
     ask(client)
     link, code = outbox.link(), code_in(outbox()[0])
@@ -305,7 +305,7 @@ def test_what_happens_to_the_account_makes_them_void(app, client, another_client
     assert not is_logged_in(client)
 
 
-def test_a_deactivated_account_stays_shut(app, client, ada, outbox):
+def test_a_magic_link_does_not_log_in_a_deactivated_user(app, client, ada, outbox):
     ask(client)
     link, code = outbox.link(), code_in(outbox()[0])
     ada.deactivated_at = ada.created_at
@@ -318,8 +318,8 @@ def test_a_deactivated_account_stays_shut(app, client, ada, outbox):
     assert history() == ["magic_link_requested"]
 
 
-def test_of_ten_uses_of_a_link_at_once_one_gets_in(app, client, ada, outbox):
-    """Half of them are copies of the browser that asked, half are others that press the button."""
+def test_of_ten_concurrent_uses_of_a_magic_link_one_logs_in(app, client, ada, outbox):
+    """Half of the requests come from copies of the requesting browser, half press the button in others."""
     ask(client)
     link = outbox.link()
     browsers = [app.test_client() for _ in range(10)]
@@ -332,7 +332,7 @@ def test_of_ten_uses_of_a_link_at_once_one_gets_in(app, client, ada, outbox):
     assert history().count("logged_in") == 1
 
 
-def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, outbox):
+def test_of_twenty_concurrent_right_codes_one_logs_in(app, client, ada, outbox):
     ask(client)
     code = code_in(outbox()[0])
     browsers = [app.test_client() for _ in range(20)]
@@ -344,11 +344,11 @@ def test_of_twenty_right_codes_at_once_one_gets_in(app, client, ada, outbox):
     assert history().count("logged_in") == 1
 
 
-# Who has an account
+# Enumeration and limits
 
 
-def test_an_unknown_address_gets_the_same_answers_and_an_email_that_says_so(client, another_client, ada, outbox, clock):
-    """With the same work, too."""
+def test_a_magic_link_request_does_not_reveal_whether_the_account_exists(client, another_client, ada, outbox, clock):
+    """Both cost the same queries."""
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     seen = []
@@ -369,8 +369,8 @@ def test_an_unknown_address_gets_the_same_answers_and_an_email_that_says_so(clie
     assert "<h1>Register</h1>" in another_client.get(link).text
 
 
-def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_alike(app, ada, outbox, clock):
-    """Its code, which no email carries, solves nothing: else it could be guessed without end."""
+def test_magic_link_emails_are_limited_and_the_response_stays_the_same(app, ada, outbox, clock):
+    """A code that was not emailed must not work: it could be guessed endlessly."""
 
     def about(page):
         return re.sub(r"<time.*?</time>", "", without_tokens(page))
@@ -404,10 +404,10 @@ def test_ten_emails_an_hour_go_to_one_address_and_the_eleventh_ask_is_answered_a
     assert type_code(browser, code_in(outbox()[10])).location == "/"
 
 
-# What is no code, and no browser
+# Invalid input
 
 
-def test_what_is_no_code_is_refused_in_words(client, ada, outbox):
+def test_an_invalid_code_is_refused_with_a_message(client, ada, outbox):
     ask(client)
     code = code_in(outbox()[0])
     arabic = code.translate({ord("0") + digit: 0x0660 + digit for digit in range(10)})
@@ -424,7 +424,7 @@ def test_what_is_no_code_is_refused_in_words(client, ada, outbox):
         assert client.get(f"{ASK}/{token}").status_code == 410
 
 
-def test_an_email_shows_no_link_and_no_markup_that_its_asker_wrote(app, ada, outbox):
+def test_the_magic_link_email_contains_no_link_from_the_request(app, ada, outbox):
     hostile = [
         "https://evil.example/ <b>Dear ada</b>",
         "Firefox\r\n\r\nLog in:\r\nhttps://evil.example/",

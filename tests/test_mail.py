@@ -1,4 +1,4 @@
-"""Emails: queued with what caused them, written when they go, dropped when they are out of date."""
+"""Emails: the outbox, rendering, retries, and what mail servers and clients receive."""
 
 import re
 import smtplib
@@ -31,7 +31,7 @@ def email():
 
 @pytest.fixture
 def queued(bob):
-    """One email in the outbox."""
+    """Enqueue one email."""
     enqueue(Email.CONFIRM, bob)
     db.session.commit()
     return email()
@@ -39,7 +39,7 @@ def queued(bob):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A mail server that does what it is told: `answers` holds an exception for each try that fails."""
+    """Replace SMTP by a list of sent emails; `answers` holds an exception for each attempt that fails."""
     answers = []
 
     def send(self, message):
@@ -59,7 +59,7 @@ def test_an_email_is_queued_in_the_callers_transaction(bob, outbox):
     assert outbox() == []
 
 
-def test_an_email_is_text_and_html_for_one_person(queued, outbox):
+def test_an_email_has_text_and_html_and_one_recipient(queued, outbox):
     message = message_from_bytes(outbox()[0].as_bytes(), policy=policy.default)
     assert message["Subject"] == "Confirm your address for Flasky"
     assert message["From"] == "Flasky <no-reply@localhost>"
@@ -75,7 +75,7 @@ def test_an_email_is_text_and_html_for_one_person(queued, outbox):
 
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": "https://accounts.example:8443/app", "APP_NAME": "Äpfel & Co"}])
-def test_links_start_with_the_public_address_whatever_host_was_named(client, outbox):
+def test_links_in_emails_start_with_public_url(client, outbox):
     form = {"email": "eve@example.com", "username": "eve", "password": "a lantern in the fog"}
     form["confirm_password"] = form["password"]
     assert client.post("/auth/register", data=form, headers={"Host": "evil.example"}).status_code == 400
@@ -89,7 +89,7 @@ def test_links_start_with_the_public_address_whatever_host_was_named(client, out
 @pytest.mark.parametrize(
     "settings", [{"APP_NAME": name} for name in ("Acme, Inc.", 'A "B" <c@d.example>', "a@b.example")]
 )
-def test_whatever_the_application_is_called_emails_come_from_its_address(app, queued, outbox):
+def test_any_app_name_makes_a_valid_sender(app, queued, outbox):
     message = message_from_bytes(outbox()[0].as_bytes(), policy=policy.default)
     [sender] = message["From"].addresses
     assert (sender.display_name, sender.addr_spec) == (app.config["APP_NAME"], "no-reply@localhost")
@@ -103,7 +103,7 @@ def test_the_database_holds_no_token_and_no_code(bob, outbox):
     assert not [part for part in [*token.split("."), code, code.replace(" ", "")] if part in kept]
 
 
-def test_a_late_email_still_has_its_full_hour(client, bob, queued, outbox, clock):
+def test_the_lifetime_of_a_link_starts_at_delivery(client, bob, queued, outbox, clock):
     clock.move(days=1)
     link = outbox.link()
     clock.move(minutes=59)
@@ -113,9 +113,7 @@ def test_a_late_email_still_has_its_full_hour(client, bob, queued, outbox, clock
 
 
 @pytest.mark.parametrize("change", [{"email": "robert@example.com"}, {"confirmed": True}])
-def test_an_email_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
-    bob, queued, outbox, server, clock, monkeypatch, change
-):
+def test_an_obsolete_email_is_dropped_without_a_token(bob, queued, outbox, server, clock, monkeypatch, change):
     server.answers.append(OSError("refused"))
     assert delivery.deliver() == 1
     for name, value in change.items():
@@ -129,7 +127,7 @@ def test_an_email_whose_state_has_moved_on_is_dropped_and_its_token_never_made(
     assert email().status == "obsolete"
 
 
-def test_tries_wait_longer_each_time_and_end(queued, server, clock):
+def test_retries_wait_longer_each_time_and_end(queued, server, clock):
     server.answers.extend([smtplib.SMTPDataError(451, b"later")] * 20)
     waits = []
     while email().status == "waiting":
@@ -143,7 +141,7 @@ def test_tries_wait_longer_each_time_and_end(queued, server, clock):
     assert "later" in email().error
 
 
-def test_every_try_has_one_message_id(queued, server, clock):
+def test_every_attempt_has_the_same_message_id(queued, server, clock):
     server.answers.append(smtplib.SMTPServerDisconnected("gone"))
     delivery.deliver()
     first = email().message_id
@@ -166,13 +164,13 @@ def test_every_try_has_one_message_id(queued, server, clock):
         (ZeroDivisionError("a bug in a template"), "waiting"),
     ],
 )
-def test_only_a_final_refusal_of_this_email_ends_it(queued, server, refusal, status):
+def test_only_a_permanent_refusal_gives_an_email_up(queued, server, refusal, status):
     server.answers.append(refusal)
     delivery.deliver()
     assert email().status == status
 
 
-def test_one_bad_email_does_not_hold_up_the_others(ada, queued, server):
+def test_a_failing_email_does_not_delay_the_others(ada, queued, server):
     enqueue(Email.CONFIRM, ada)
     db.session.commit()
     server.answers.append(ZeroDivisionError("a bug"))
@@ -181,7 +179,7 @@ def test_one_bad_email_does_not_hold_up_the_others(ada, queued, server):
 
 
 def by_hand(statement):
-    """As an administrator may do it in the database's own shell, which on SQLite looks at no foreign key."""
+    """Run SQL as in the database's own shell, where SQLite checks no foreign keys."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         is_sqlite = connection.dialect.name == "sqlite"
         keys = (
@@ -194,7 +192,7 @@ def by_hand(statement):
         connection.exec_driver_sql(keys[0].format(keys[2]))
 
 
-BROKEN = {  # what was done to the row of bob's email, and what is said of it
+BROKEN = {  # a change of bob's row, and the error that is recorded
     "DELETE FROM users WHERE username = 'bob'": "the account was deleted",
     "UPDATE outbox SET name = 'no such', purpose = NULL WHERE id = 1": "TemplateNotFound",
     "UPDATE outbox SET purpose = 'no such' WHERE id = 1": "ValueError",
@@ -202,14 +200,12 @@ BROKEN = {  # what was done to the row of bob's email, and what is said of it
     "UPDATE outbox SET user_id = NULL WHERE id = 1": "BuildError",
     "UPDATE outbox SET details = '[]' WHERE id = 1": "AttributeError",
     "UPDATE outbox SET recipient = 'bob' WHERE id = 1": "This is not an email address",
-    "UPDATE outbox SET recipient = 'é@é.example' WHERE id = 1": "the recipient is no address",
+    "UPDATE outbox SET recipient = 'é@é.example' WHERE id = 1": "the recipient is not an ASCII address",
 }
 
 
 @pytest.mark.parametrize(("statement", "reason"), BROKEN.items())
-def test_an_email_that_can_never_be_written_is_given_up_with_the_reason_and_the_others_go(
-    ada, queued, server, caplog, statement, reason
-):
+def test_an_email_that_cannot_be_rendered_is_given_up(ada, queued, server, caplog, statement, reason):
     enqueue(Email.CONFIRM, ada)
     db.session.commit()
     by_hand(statement)
@@ -225,9 +221,7 @@ def test_an_email_that_can_never_be_written_is_given_up_with_the_reason_and_the_
     assert delivery.deliver() == 0
 
 
-def test_a_mistake_in_a_template_gives_up_its_emails_alone_and_they_can_be_tried_again(
-    app, ada, queued, server, monkeypatch
-):
+def test_emails_of_a_broken_template_can_be_retried(app, ada, queued, server, monkeypatch):
     templates = {"email/confirm.txt": "Subject: {{ 1 / 0 }}\n\nHello"}
     loader, app.jinja_env.auto_reload = app.jinja_env.loader, True
     monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([DictLoader(templates), loader]))
@@ -237,31 +231,31 @@ def test_a_mistake_in_a_template_gives_up_its_emails_alone_and_they_can_be_tried
     assert "ZeroDivisionError" in email().error
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
     templates.clear()
-    assert "1 will be tried again." in app.test_cli_runner().invoke(args=["mail", "retry", "--all"]).output
+    assert "1 email will be retried." in app.test_cli_runner().invoke(args=["mail", "retry", "--all"]).output
     delivery.deliver()
     db.session.expire_all()
     assert email().status == "sent"
 
 
-def test_an_email_that_ends_every_worker_is_given_up(queued, server, clock):
+def test_an_email_that_crashes_every_worker_is_given_up(queued, server, clock):
     for _ in range(len(RETRY_DELAYS) + 1):
         assert OutboxEmail.claim().id == queued.id
         clock.move(seconds=61)
     assert delivery.deliver() == 0
     db.session.expire_all()
     assert email().status == "failed"
-    assert "stopped its worker" in email().error
+    assert "crashed its worker" in email().error
 
 
-def test_a_claimed_email_comes_back_when_its_worker_dies(queued, outbox, clock):
+def test_another_worker_takes_the_email_of_a_dead_worker(queued, outbox, clock):
     assert OutboxEmail.claim() is not None
     assert outbox() == []
     clock.move(seconds=60)
     assert len(outbox()) == 1
 
 
-def test_who_held_an_email_too_long_does_not_say_how_it_ended(queued, server, clock, monkeypatch):
-    """While it was being sent, the lease ended, and another worker sent it."""
+def test_a_worker_that_exceeds_its_lease_records_no_outcome(queued, server, clock, monkeypatch):
+    """The lease ends during delivery, and another worker sends the email."""
 
     def slow(self, message):
         clock.move(seconds=61)
@@ -281,13 +275,13 @@ def test_who_held_an_email_too_long_does_not_say_how_it_ended(queued, server, cl
 
 @pytest.mark.parametrize("control", ["\r\n", "\n", "\x0b", "\x1c", "\x85", "\u2028"])
 def test_no_control_character_reaches_a_header(app, queued, outbox, control):
-    """Though the settings are looked at before: what comes from elsewhere one day is not."""
+    """Settings are validated at start, but values from other sources are not."""
     app.extensions["mail"].default_sender = (f"Flasky{control}Bcc: eve@example.com", "no-reply@localhost")
     assert outbox() == []
     assert email().status == "waiting"
 
 
-def test_the_thread_delivers_what_is_committed(app, bob, outbox):
+def test_the_delivery_thread_sends_committed_emails(app, bob, outbox):
     delivery = Delivery(app, cleanup=lambda stopped: None)
     delivery.start()
     try:
@@ -305,7 +299,7 @@ def test_the_thread_delivers_what_is_committed(app, bob, outbox):
 
 
 @pytest.mark.parametrize("settings", [{"MAIL_DELIVERY": "thread"}])
-def test_the_thread_starts_at_the_first_request_and_once(app, client):
+def test_the_first_request_starts_the_delivery_thread_once(app, client):
     delivery = app.extensions["delivery"]
     assert delivery._thread is None
     client.get("/")
@@ -318,16 +312,16 @@ def test_the_thread_starts_at_the_first_request_and_once(app, client):
 
 
 TEMPLATES = Path("app/templates/email").absolute()
-# Those that carry the link "This wasn't me".
+# The emails with the link "This wasn't me"
 NOTICES = {path.stem for path in TEMPLATES.glob("[!_]*.txt") if "_secure_account.txt" in path.read_text()}
 
 
-def test_every_template_is_in_the_register_and_the_other_way_round():
+def test_the_register_of_emails_and_the_templates_match():
     assert {path.stem for path in TEMPLATES.glob("[!_]*.txt")} == set(Email)
 
 
 def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
-    """Queue an email with all that one of its kind may need."""
+    """Enqueue an email with every value that its template may need."""
     challenge = EmailChallenge(
         purpose=TokenPurpose.MAGIC_LINK, email=bob.email, user=bob, state=bob.state(TokenPurpose.MAGIC_LINK)
     )
@@ -367,12 +361,12 @@ def test_every_email_has_a_subject_and_both_forms(app, bob, outbox, name):
     assert "Subject:" not in message.subject + message.body
     assert message.html.startswith("<!doctype html>")
     links = re.findall(r"http\S+", message.body)
-    assert all(message.html.count(link) >= 3 for link in links), "a button each, and an address to copy"
+    assert all(message.html.count(link) >= 3 for link in links), "a button, and a URL to copy"
     assert links or name.purpose is None
     assert "\n\n\n" not in message.body
 
 
-# What a mail server and a mail program make of it
+# What mail servers and mail clients receive
 
 LONGEST_HOST = ".".join(["a" * 63, "b" * 63, "example"])  # with the path below, PUBLIC_URL has 200 characters
 LONGEST_URLS = [
@@ -385,8 +379,8 @@ LONGEST_ADDRESS = f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 57}.com"
 
 
 def on_the_wire(message):
-    """What a strict parser reads in the bytes that go to a mail server."""
-    assert message.as_bytes().isascii(), "eight-bit octets need an extension that a server may lack"
+    """Parse the bytes for the mail server with a strict parser."""
+    assert message.as_bytes().isascii(), "8BITMIME is optional"
     assert max(map(len, message.as_bytes().split(b"\r\n"))) <= 998
     assert b"\n" not in message.as_bytes().replace(b"\r\n", b"")
     read = message_from_bytes(message.as_bytes(), policy=policy.default.clone(raise_on_defect=True))
@@ -395,20 +389,20 @@ def on_the_wire(message):
 
 
 def bodies(message):
-    """Both, with line ends as Python has them."""
+    """Return text and HTML with Python's line ends."""
     read = on_the_wire(message)
     return [read.get_body([kind]).get_content().replace("\r\n", "\n") for kind in ("plain", "html")]
 
 
 def the_name_of_the_sender(message):
-    """As RFC 2047 says: by the module that joins encoded words, which the parser of Python 3.11 does not in a name."""
+    """Decode by RFC 2047. The parser of Python 3.11 does not join encoded words in a display name."""
     name = unquote(message_from_bytes(message.as_bytes())["From"].replace("\r\n", "").rpartition(" <")[0])
     return str(make_header(decode_header(name))) if "=?" in name else name
 
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": url, "APP_NAME": NAMES[1]} for url in LONGEST_URLS])
 @pytest.mark.parametrize("name", Email)
-def test_every_email_is_read_as_it_was_written_however_long_its_parts_are(app, bob, outbox, name):
+def test_every_email_survives_transport_with_long_values(app, bob, outbox, name):
     assert (len(LONGEST_ADDRESS), max(map(len, LONGEST_URLS))) == (254, 200)
     bob.email, bob.username = LONGEST_ADDRESS, "bob" * 21
     db.session.commit()
@@ -427,7 +421,7 @@ def test_every_email_is_read_as_it_was_written_however_long_its_parts_are(app, b
 
 
 @pytest.mark.parametrize("settings", [{"APP_NAME": name} for name in NAMES])
-def test_a_long_name_of_the_application_reaches_subject_and_sender_whole(app, queued, outbox):
+def test_a_long_app_name_stays_whole_in_subject_and_sender(app, queued, outbox):
     [message] = outbox()
     assert on_the_wire(message)["Subject"] == f"Confirm your address for {app.config['APP_NAME']}"
     assert the_name_of_the_sender(message) == app.config["APP_NAME"]
@@ -436,8 +430,8 @@ def test_a_long_name_of_the_application_reaches_subject_and_sender_whole(app, qu
 
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": url} for url in LONGEST_URLS])
-def test_a_link_is_as_short_as_a_link_can_be(app, queued, outbox):
-    """The token does not repeat PUBLIC_URL, and is good at this one alone."""
+def test_a_token_does_not_repeat_public_url(app, queued, outbox):
+    """The token contains a short hash of PUBLIC_URL, and is bound to it."""
     outbox()
     path = outbox.link().partition("/auth/")[2]
     assert len(path) < 270
@@ -448,13 +442,13 @@ def test_a_link_is_as_short_as_a_link_can_be(app, queued, outbox):
 
 
 @pytest.mark.parametrize("name", ["From here", ".", "..", "a\u0085b\u2028c", "=3D=\n=", "line\nFrom line", "é" * 2000])
-def test_a_body_is_kept_whatever_stands_in_it(app, name):
+def test_any_text_survives_in_the_body(app, name):
     message = Message("Hi", ["ada@example.com"], f"{name}\nFrom {name}\n", f"<p>{name}</p>")
     assert bodies(message) == [message.body, message.html]
     assert b"\n>From" not in message.as_bytes()
 
 
-SENDERS = {  # how MAIL_SENDER and APP_NAME may be, and what a mail program shows
+SENDERS = {  # MAIL_SENDER and APP_NAME, and what a mail client shows
     "an address of its own": ({"MAIL_SENDER": "mail@example.com"}, "Flasky", "mail@example.com"),
     "a name of its own": ({"MAIL_SENDER": "Garden, Inc. <mail@example.com>"}, "Garden, Inc.", "mail@example.com"),
     "in another script": ({"MAIL_SENDER": "สวน" * 20 + " <mail@example.com>"}, "สวน" * 20, "mail@example.com"),
@@ -472,14 +466,14 @@ SENDERS = {  # how MAIL_SENDER and APP_NAME may be, and what a mail program show
 @pytest.mark.parametrize(
     ("settings", "name", "address"), [pytest.param(*sender, id=what) for what, sender in SENDERS.items()]
 )
-def test_who_an_email_comes_from(app, queued, outbox, name, address):
+def test_the_from_header_names_the_application(app, queued, outbox, name, address):
     [message] = outbox()
     assert the_name_of_the_sender(message) == name
     assert on_the_wire(message)["From"].addresses[0].addr_spec == address
     assert re.fullmatch(r"<[0-9a-f]{32}@(localhost|\[127\.0\.0\.1\]|\[IPv6:::1\])>", message.msgId)
 
 
-# Others' words
+# User input in emails
 
 TRICKS = [
     "Get-1000-EUR.at.www.evil.example",
@@ -492,7 +486,7 @@ LINKABLE = re.compile(r"https?:|www\.|\w[.\u3002\uff0e\uff61]\w*evil|evil[.\u300
 
 
 def told(message):
-    """What an email says in either part, without the links that are ours, its origin, and what is HTML."""
+    """Return text and HTML without our own links, the origin and markup."""
     text, html = bodies(message)
     html = unescape(re.sub(r"(?s)<head>.*</head>|<[^>]+>", " ", html))
     return re.sub(r"http://localhost\S*|\d\d:\d\d UTC", "", f"{text} {html}")
@@ -500,7 +494,7 @@ def told(message):
 
 @pytest.mark.parametrize("trick", TRICKS)
 @pytest.mark.parametrize("name", Email)
-def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, outbox, name, trick):
+def test_emails_contain_no_links_from_user_input(app, bob, outbox, name, trick):
     bob.username, bob.confirmed = trick, True
     db.session.commit()
     send_whole(name, bob, new_email=f"{trick}@evil.example", label=f"https://{trick}/x")
@@ -515,7 +509,7 @@ def test_no_mail_program_finds_a_link_in_what_others_chose(app, bob, outbox, nam
     [({"confirmed": False}, None), ({}, "new@example.com"), ({}, "bob@example.org")],
     ids=["unconfirmed", "the new one", "the old one"],
 )
-def test_no_email_names_anybody_to_an_address_that_is_not_known_to_be_theirs(app, bob, outbox, name, changes, to):
+def test_emails_name_the_user_only_at_a_confirmed_address(app, bob, outbox, name, changes, to):
     bob.username, bob.confirmed = "a-winner", True
     for column, value in changes.items():
         setattr(bob, column, value)
@@ -527,7 +521,7 @@ def test_no_email_names_anybody_to_an_address_that_is_not_known_to_be_theirs(app
 @pytest.mark.parametrize(
     ("username", "greeting"), [("ada", "Hello ada,"), ("ada-1815_b", "Hello ada-1815_b,"), ("a.b", "Hello,")]
 )
-def test_a_plain_name_is_greeted_at_its_own_address(ada, outbox, username, greeting):
+def test_an_email_greets_a_plain_username(ada, outbox, username, greeting):
     ada.username = username
     enqueue(Email.PASSWORD_CHANGED, ada)
     db.session.commit()

@@ -1,4 +1,4 @@
-"""The mailbox that stands in for a mail program while one develops."""
+"""The development mailbox."""
 
 import html
 import os
@@ -17,7 +17,7 @@ HOSTILE = """<script>parent.alert("out")</script><form action="https://evil.exam
 
 @pytest.fixture
 def app(make_app, databases, tmp_path):
-    """The application as one developer runs it, its mailbox in a folder of the test's own."""
+    """Return the development application, with its mailbox in a temporary folder."""
     settings = {
         "SECRET_KEY": "for tests alone, and long enough to be a key",
         "MAILBOX": str(tmp_path / "mailbox"),
@@ -31,7 +31,7 @@ def app(make_app, databases, tmp_path):
 
 @pytest.fixture
 def post(app):
-    """Post an email, written by anybody, as Flask-Mail does."""
+    """Send an email with arbitrary content, as Flask-Mail does."""
 
     def send(to="ada@example.com", subject="News", text="Nothing new.", html="<p>Nothing new.</p>"):
         app.extensions["mail"].send(Message(subject, [to], text, html))
@@ -41,7 +41,7 @@ def post(app):
 
 @pytest.fixture
 def pages(client, post):
-    """The addresses of the mailbox, of an email in it, and of that email as HTML."""
+    """Return the URLs of the mailbox, of an email in it, and of that email's HTML."""
     post()
     mailbox = client.get("/dev/mailbox")
     (email,) = emails_on(mailbox)
@@ -52,7 +52,7 @@ def emails_on(page):
     return re.findall(r'href="(/dev/mailbox/[^"]+)"', page.text)
 
 
-def test_an_email_is_read_and_its_link_followed(client, outbox):
+def test_the_mailbox_shows_an_email_and_its_link_works(client, outbox):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form)
     assert "No email yet." in client.get("/dev/mailbox").text
@@ -77,7 +77,7 @@ def test_an_email_is_read_and_its_link_followed(client, outbox):
     assert "You have confirmed your account" in client.get(link, follow_redirects=True).text
 
 
-def test_the_newest_email_comes_first(client, post, tmp_path):
+def test_the_mailbox_lists_the_newest_email_first(client, post, tmp_path):
     for number in range(20):
         for email in tmp_path.glob("mailbox/new/*"):
             an_hour_before = email.stat().st_mtime - 3600
@@ -88,7 +88,7 @@ def test_the_newest_email_comes_first(client, post, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["bob@example.com", "BOB@Example.com", " bob@example.com ", "bob"])
-def test_emails_to_one_address_can_be_picked_out(client, post, address):
+def test_the_mailbox_filters_by_address(client, post, address):
     post(to="ada@example.com", subject="To Ada")
     post(to="bob@example.com", subject="To Bob")
     mailbox = client.get("/dev/mailbox", query_string={"address": address}).text
@@ -96,7 +96,7 @@ def test_emails_to_one_address_can_be_picked_out(client, post, address):
     assert "To Ada" not in mailbox
 
 
-def test_that_there_is_no_email_to_an_address_is_said(client, post):
+def test_the_mailbox_says_that_an_address_has_no_emails(client, post):
     post()
     mailbox = client.get("/dev/mailbox", query_string={"address": "<eve>@example.com"})
     assert emails_on(mailbox) == []
@@ -108,14 +108,18 @@ def test_that_there_is_no_email_to_an_address_is_said(client, post):
 
 @pytest.fixture
 def parsed(monkeypatch):
-    """The files of emails that are read."""
+    """Collect the files of the emails that are parsed."""
     files, open_file, read_bytes = [], Path.open, Path.read_bytes
-    monkeypatch.setattr(Path, "open", lambda file, *a, **k: files.append(file.name) or open_file(file, *a, **k))
-    monkeypatch.setattr(Path, "read_bytes", lambda file: files.append(file.name) or read_bytes(file))
+
+    def note(file):
+        files.extend([file.name] if file.parent.name == "new" else [])
+
+    monkeypatch.setattr(Path, "open", lambda file, *a, **k: note(file) or open_file(file, *a, **k))
+    monkeypatch.setattr(Path, "read_bytes", lambda file: note(file) or read_bytes(file))
     return files
 
 
-def test_the_newest_few_hundred_are_kept_and_come_in_pages(client, post, tmp_path):
+def test_the_mailbox_keeps_the_newest_emails_in_pages(client, post, tmp_path):
     for number in range(mailbox.MAX_KEPT + 5):
         post(subject=f"Number {number};")
     assert len(list(tmp_path.glob("mailbox/new/*"))) == mailbox.MAX_KEPT
@@ -129,12 +133,12 @@ def test_the_newest_few_hundred_are_kept_and_come_in_pages(client, post, tmp_pat
     assert numbers == [str(number) for number in reversed(range(5, mailbox.MAX_KEPT + 5))]
 
 
-def test_a_page_reads_its_own_emails_alone_and_each_of_them_once(client, post, parsed):
+def test_a_mailbox_page_reads_each_of_its_emails_once(client, post, parsed):
     for number in range(120):
         post(subject=f"Number {number}", to=f"person{number % 2}@example.com")
     del parsed[:]
     client.get("/dev/mailbox")
-    assert len(parsed) == mailbox.PAGE_SIZE + 1, "and whether there are older ones"
+    assert len(parsed) == mailbox.PAGE_SIZE + 1, "one more, to know whether there are older emails"
     client.get("/dev/mailbox")
     assert len(parsed) == mailbox.PAGE_SIZE + 1
     for _ in range(2):
@@ -142,7 +146,7 @@ def test_a_page_reads_its_own_emails_alone_and_each_of_them_once(client, post, p
     assert len(parsed) == len(set(parsed)) == 120
 
 
-def test_a_mailbox_that_grew_before_is_shown_to_its_limit_and_cut_by_the_next_email(client, post, tmp_path, parsed):
+def test_a_mailbox_over_its_limit_is_cut_by_the_next_email(client, post, tmp_path, parsed):
     post()
     [first] = tmp_path.glob("mailbox/new/*")
     text = first.read_bytes()
@@ -156,12 +160,12 @@ def test_a_mailbox_that_grew_before_is_shown_to_its_limit_and_cut_by_the_next_em
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "99", "x", "9" * 30])
-def test_a_page_that_is_none_is_empty_or_the_first(client, post, page):
+def test_mailbox_pages_out_of_range(client, post, page):
     post()
     assert client.get(f"/dev/mailbox?page={page}").status_code == 200
 
 
-def test_one_email_is_deleted_or_those_to_an_address_or_all(client, post):
+def test_the_mailbox_deletes_one_email_or_the_list(client, post):
     for name in ("ada", "ada", "bob", "eve", "eve"):
         post(to=f"{name}@example.com")
     newest, *_ = emails_on(client.get("/dev/mailbox"))
@@ -178,7 +182,7 @@ def test_one_email_is_deleted_or_those_to_an_address_or_all(client, post):
 
 
 @pytest.mark.parametrize("name", ["Zoë", "鈴木 花子", 'ada, bob; and "eve"'])
-def test_what_is_not_ascii_is_read_as_it_was_written(client, post, name):
+def test_the_mailbox_shows_non_ascii_emails(client, post, name):
     post(subject=f"For {name}", text=f"Hello {name},", html=f"<p>Hello {name},</p>")
     (address,) = emails_on(client.get("/dev/mailbox"))
     page = html.unescape(client.get(address).text)
@@ -187,7 +191,7 @@ def test_what_is_not_ascii_is_read_as_it_was_written(client, post, name):
     assert f"Hello {name}," in client.get(f"{address}/html").text
 
 
-def test_those_who_have_not_confirmed_read_their_email_logged_in(client, bob, pages):
+def test_unconfirmed_users_can_open_the_mailbox(client, bob, pages):
     client.log_in(bob)
     assert client.get("/account").location == "/auth/unconfirmed"
     assert [client.get(page).status_code for page in pages] == [200, 200, 200]
@@ -196,16 +200,16 @@ def test_those_who_have_not_confirmed_read_their_email_logged_in(client, bob, pa
 @pytest.mark.parametrize(
     "key", ["nobody", "*", "..", "%2e%2e", "../app.db", "..%2fapp.db", "%2e%2e%2fapp.db", "..%5capp.db", "a%00b", "%ff"]
 )
-def test_an_email_that_is_not_there_is_not_found(client, pages, tmp_path, key):
+def test_a_missing_email_is_404(client, pages, tmp_path, key):
     assert (tmp_path / "app.db").exists()
     assert client.get(f"/dev/mailbox/{key}").status_code == 404
     assert client.get(f"/dev/mailbox/{key}/html").status_code == 404
 
 
-# An email may hold anything
+# Hostile emails
 
 
-def test_an_emails_html_stays_in_its_frame(client, post):
+def test_the_html_of_an_email_is_sandboxed(client, post):
     post(html=HOSTILE)
     (address,) = emails_on(client.get("/dev/mailbox"))
     page = client.get(address)
@@ -219,16 +223,16 @@ def test_an_emails_html_stays_in_its_frame(client, post):
     (header,) = answer.headers.getlist("Content-Security-Policy")
     allowed = dict(directive.strip().partition(" ")[::2] for directive in header.split(";"))
     assert allowed == {
-        "default-src": "'none'",  # no script, and nothing loaded
+        "default-src": "'none'",  # no scripts, and nothing is loaded
         "style-src": "'unsafe-inline'",
         "img-src": "data:",
         "frame-ancestors": "'self'",
-        "sandbox": "allow-top-navigation-by-user-activation",  # no script, no form, an origin of its own
+        "sandbox": "allow-top-navigation-by-user-activation",  # no scripts and forms, and an origin of its own
     }
     assert answer.mimetype == "text/html"
 
 
-def test_an_emails_words_are_words_on_the_page(client, post):
+def test_the_text_of_an_email_is_escaped(client, post):
     post(to='"<b>Ada</b>" <ada@example.com>', subject="<script>alert(1)</script>", text=HOSTILE)
     mailbox = client.get("/dev/mailbox")
     (address,) = emails_on(mailbox)
@@ -237,17 +241,17 @@ def test_an_emails_words_are_words_on_the_page(client, post):
         assert not re.search(r"<script>|<b>|<form action=\"https|<img src=\"https|href=\"javascript:", page.text)
 
 
-# Nobody else may look
+# Access
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1"])
-def test_this_machine_is_answered(client, pages, peer):
+def test_the_mailbox_answers_loopback(client, pages, peer):
     answers = [client.get(page, environ_base={"REMOTE_ADDR": peer}) for page in pages]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.1", "10.0.0.1", "0.0.0.0", "128.0.0.1", "2001:db8::1", "fe80::1%eth0", ""])
-def test_another_machine_is_not(client, pages, peer):
+def test_the_mailbox_refuses_other_hosts(client, pages, peer):
     answers = [client.get(page, environ_base={"REMOTE_ADDR": peer}) for page in pages]
     assert [answer.status_code for answer in answers] == [404, 404, 404]
     assert not any("Nothing new." in answer.text for answer in answers)
@@ -255,6 +259,6 @@ def test_another_machine_is_not(client, pages, peer):
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"])
 @pytest.mark.parametrize("value", ["127.0.0.1", ""])
-def test_nor_is_one_behind_a_proxy(client, pages, header, value):
+def test_the_mailbox_refuses_proxied_requests(client, pages, header, value):
     answers = [client.get(page, headers={header: value}) for page in pages]
     assert [answer.status_code for answer in answers] == [404, 404, 404]

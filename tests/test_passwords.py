@@ -1,4 +1,4 @@
-"""Another password: by the old one, or by a mailed link; and what a browser is told that is out."""
+"""Changing and resetting passwords, and the reasons that revoked sessions are told."""
 
 import contextvars
 import re
@@ -29,14 +29,14 @@ def change(client, old=PASSWORD, new=NEW, again=None, **request):
 
 
 def ask(client, email="ada@example.com", **request):
-    """Ask for an email to choose a new password."""
+    """Request a reset link."""
     return client.post("/auth/reset", data={"email": email}, **request)
 
 
-# Changing it
+# Changing the password
 
 
-def test_a_changed_password_logs_out_every_other_browser_and_the_owner_is_told(
+def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     app, client, another_client, ada, outbox, clock
 ):
     client.log_in(ada, remember_me="y")
@@ -47,12 +47,12 @@ def test_a_changed_password_logs_out_every_other_browser_and_the_owner_is_told(
 
     answer = change(client, headers={"User-Agent": FIREFOX})
     assert answer.location == "/account"
-    assert "Expires=" in answer.headers["Set-Cookie"], "it is remembered still"
+    assert "Expires=" in answer.headers["Set-Cookie"], "the session stays permanent"
     page = client.get("/account")
     assert notes(page) == ["Your password is changed. Your other devices were logged out."]
     assert told(another_client) == ["You were logged out because the account's password was changed on another device."]
-    assert told(another_client) == STRANGER, "once"
-    assert told(copy) == STRANGER, "its id is nobody's now, and says nothing"
+    assert told(another_client) == STRANGER, "the reason is shown once"
+    assert told(copy) == STRANGER, "the old session id is unknown now"
     assert is_logged_in(client)
 
     assert another_client.log_in(ada).status_code == 422
@@ -94,10 +94,10 @@ def test_a_changed_password_logs_out_every_other_browser_and_the_owner_is_told(
         ("confirm_password", {"again": ""}, "not the same"),
     ],
 )
-def test_what_will_not_do_is_said_beside_its_field_and_changes_nothing(client, another_client, ada, field, form, error):
+def test_change_password_shows_each_error_beside_its_field(client, another_client, ada, field, form, error):
     for browser in (client, another_client):
         browser.log_in(ada)
-    before = rows() | {"audit_events": None}  # a wrong try is written there
+    before = rows() | {"audit_events": None}  # the failed attempt is recorded there
     page = change(client, **form)
     assert page.status_code == 422
     assert error in beside(field, page)
@@ -108,19 +108,19 @@ def test_what_will_not_do_is_said_beside_its_field_and_changes_nothing(client, a
     assert is_logged_in(another_client)
 
 
-def test_a_changed_password_voids_every_link_that_is_out(client, another_client, ada, outbox):
+def test_changing_the_password_invalidates_outstanding_links(client, another_client, ada, outbox):
     client.log_in(ada)
     ask(another_client)
     another_client.post("/auth/magic-link", data={"email": ada.email})
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
     reset, magic_link, new_address = (outbox.link(number) for number in range(3))
     for address in (reset, magic_link):
-        assert client.head(address).status_code in {200, 302}, "good so far"
+        assert client.head(address).status_code in {200, 302}, "still valid"
     ask(another_client)
     waiting = len(outbox)
 
     change(client)
-    assert [message.subject for message in outbox()[waiting:]] == ["Your password was changed"], "no link that is dead"
+    assert [message.subject for message in outbox()[waiting:]] == ["Your password was changed"], "no invalid link"
     assert choose(another_client, reset, "a third lantern").status_code == 410
     assert another_client.get(magic_link).status_code == 410
     assert client.get(new_address).status_code == 410
@@ -129,9 +129,9 @@ def test_a_changed_password_voids_every_link_that_is_out(client, another_client,
 
 
 @on_sqlite
-def test_of_the_three_thousand_commonest_passwords_none_will_do(app):
-    """Of those that are long enough; every tenth of them is tried."""
-    common = [word for word in FREQUENCY_LISTS["passwords"] if len(word) >= 8]  # the commonest first
+def test_the_three_thousand_most_common_passwords_are_refused(app):
+    """Check every tenth password that is long enough."""
+    common = [word for word in FREQUENCY_LISTS["passwords"] if len(word) >= 8]  # most common first
     for password in common[:3000:10]:
         with pytest.raises(ValueError, match="guessed soon"):
             passwords.check_new(password, "ada")
@@ -155,7 +155,7 @@ LONG_AND_COMMON = [
 @on_sqlite
 @pytest.mark.parametrize("password", LONG_AND_COMMON)
 @pytest.mark.parametrize("settings", [{}, {"PASSWORD_MIN_LENGTH": 15}], ids=["8", "15"])
-def test_a_long_password_that_many_people_use_is_refused(app, password):
+def test_long_common_passwords_are_refused(app, password):
     assert len(password) >= 15
     with pytest.raises(ValueError, match="guessed soon"):
         passwords.check_new(password, "eve", "eve@example.com")
@@ -171,14 +171,14 @@ def test_a_long_password_that_many_people_use_is_refused(app, password):
         "夜明け前の灯台に二羽の鷺がいた。", "831 940 271 665 038",
     ],
 )  # fmt: skip
-def test_with_nists_length_a_password_of_few_people_will_do(client, password):
+def test_uncommon_passwords_are_accepted(client, password):
     form = {"email": "eve@example.com", "username": "eve", "password": password, "confirm_password": password}
     assert client.post("/auth/register", data=form).status_code == 302
 
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [{"PASSWORD_MIN_LENGTH": 15}])
-def test_with_nists_length_a_password_has_fifteen_characters(client, ada, outbox):
+def test_password_min_length_15_refuses_shorter_passwords(client, ada, outbox):
     client.log_in(ada)
     page = change(client, new="a heron's lock")
     assert page.status_code == 422
@@ -190,8 +190,8 @@ def test_with_nists_length_a_password_has_fifteen_characters(client, ada, outbox
 
 @on_sqlite
 @pytest.mark.parametrize("kind", sorted(COSTLY))
-def test_no_password_takes_long_to_estimate(app, kind):
-    """No more than a few times what an ordinary one takes: zxcvbn took 576 times that for each substitution."""
+def test_scoring_a_password_never_takes_long(app, kind):
+    """Substitutions multiply zxcvbn's work by up to 576; a few times an ordinary password's must be enough."""
     passwords.check_new(PASSWORD)
     for length in (16, 32, 1024):
         dear, usual = (_best_time(password) for password in (COSTLY[kind](length), "an ordinary one: 32 long, not 31"))
@@ -209,8 +209,8 @@ def _best_time(password):
 
 
 @on_sqlite
-def test_two_who_choose_at_once_are_not_measured_by_each_others_names(app):
-    """zxcvbn keeps what it was told about one person where it looks for the next."""
+def test_concurrent_scoring_does_not_mix_the_users_words(app):
+    """zxcvbn keeps the words of one user in a module variable."""
 
     def refused(name):
         with app.app_context(), suppress(ValueError):
@@ -219,7 +219,7 @@ def test_two_who_choose_at_once_are_not_measured_by_each_others_names(app):
         return True
 
     names = ["zyxommavelde", "quernstonewj"] * 30
-    passwords.check_new(names[0], names[1])  # it will do for somebody else
+    passwords.check_new(names[0], names[1])  # other users may choose it
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
@@ -230,8 +230,8 @@ def test_two_who_choose_at_once_are_not_measured_by_each_others_names(app):
 
 
 @on_sqlite
-def test_every_kind_of_character_will_do_in_a_password(client, ada):
-    """From all over Unicode, the unassigned and the invisible among them."""
+def test_a_password_may_contain_any_character(client, ada):
+    """Try characters from all of Unicode, including unassigned and invisible ones."""
     old = PASSWORD
     everything = [chr(point) for point in range(1, 0x110000, 1137) if not 0xD800 <= point < 0xE000]
     for start in range(20):
@@ -244,7 +244,7 @@ def test_every_kind_of_character_will_do_in_a_password(client, ada):
     assert client.log_in(ada, old).location == "/"
 
 
-def test_who_has_no_password_has_a_link_sent(client, ada, outbox):
+def test_a_user_without_a_password_requests_a_link(client, ada, outbox):
     ada.password_hash = None
     db.session.commit()
     client.post("/auth/magic-link", data={"email": ada.email})
@@ -263,7 +263,7 @@ def test_who_has_no_password_has_a_link_sent(client, ada, outbox):
     assert 'name="old_password"' in client.get("/auth/change-password").text
 
 
-def test_a_renewed_hash_leaves_a_link_alive(app, client, another_client, ada, outbox):
+def test_a_renewed_hash_keeps_the_reset_link_valid(app, client, another_client, ada, outbox):
     ask(another_client)
     old, app.config["PASSWORD_HASH"] = ada.password_hash, "pbkdf2:sha256:2"
     client.log_in(ada)
@@ -273,10 +273,8 @@ def test_a_renewed_hash_leaves_a_link_alive(app, client, another_client, ada, ou
     assert ada.verify_password(NEW)
 
 
-def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
-    client, another_client, ada, outbox, monkeypatch
-):
-    """The second has shown the right old password, and finds it changed only when it writes."""
+def test_of_two_concurrent_password_changes_one_wins(client, another_client, ada, outbox, monkeypatch):
+    """The second request has verified the old password before the first one writes."""
     client.log_in(ada)
     another_client.log_in(ada)
     verify, asked = User.verify_password, []
@@ -299,7 +297,7 @@ def test_when_two_browsers_change_it_at_once_one_wins_and_the_other_is_told(
     assert history().count("password_changed") == len(changed) == 1
 
 
-def test_password_managers_find_the_page_by_its_well_known_address(client, ada):
+def test_well_known_change_password_redirects_to_the_page(client, ada):
     answer = client.get("/.well-known/change-password")
     assert (answer.status_code, answer.location) == (302, "/auth/change-password")
     asked = client.get(answer.location)
@@ -311,7 +309,7 @@ def test_password_managers_find_the_page_by_its_well_known_address(client, ada):
     ]  # fmt: skip
 
 
-def test_requests_for_json_alone_get_errors_and_no_page(client, another_client, ada, outbox):
+def test_json_requests_get_errors_instead_of_pages(client, another_client, ada, outbox):
     client.log_in(ada)
     refused = change(client, "wrong", "short77", "x", headers=JSON)
     assert refused.status_code == 422
@@ -328,10 +326,10 @@ def test_requests_for_json_alone_get_errors_and_no_page(client, another_client, 
     assert change(another_client, headers=JSON).status_code == 401
 
 
-# Asking for a link
+# Requesting a reset link
 
 
-def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ada, bob, outbox):
+def test_a_reset_request_does_not_reveal_whether_the_account_exists(app, ada, bob, outbox):
     statements, answers = [], []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     for email in ("ada@example.com", "bob@example.com", "eve@example.com", "ADA@example.com"):
@@ -340,7 +338,7 @@ def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ad
         answer = ask(browser, email)
         work = list(statements)
         page = browser.get(answer.location)
-        del answer.headers["X-Request-ID"], answer.headers["Set-Cookie"]  # it holds what was typed
+        del answer.headers["X-Request-ID"], answer.headers["Set-Cookie"]  # the session contains the address
         assert email in page.text
         answers.append((answer.status_code, answer.headers, work, without_tokens(page).replace(email, "")))
     assert answers[0] == answers[1] == answers[2] == answers[3]
@@ -358,14 +356,14 @@ def test_a_known_and_an_unknown_address_get_one_answer_for_the_same_work(app, ad
 
 
 @pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
-def test_where_registration_is_closed_no_email_leads_there(client, outbox):
+def test_with_registration_closed_no_email_links_to_it(client, outbox):
     ask(client, "eve@example.com")
     assert outbox()[0].subject == "You have no account at Flasky"
     assert "Register" not in outbox[0].body + outbox[0].html
     assert "/auth/register" not in outbox[0].body + outbox[0].html
 
 
-def test_what_is_no_address_is_said_beside_its_field(client, outbox):
+def test_a_reset_request_for_an_invalid_address_is_refused(client, outbox):
     for email, error in (("", "Write your email address."), ("ada", "@-sign"), ("a\0da@example.com", "used here")):
         page = ask(client, email)
         assert (page.status_code, error in beside("email", page)) == (422, True), email
@@ -373,7 +371,7 @@ def test_what_is_no_address_is_said_beside_its_field(client, outbox):
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "eve@example.com"])
-def test_an_address_gets_ten_emails_an_hour_and_thirty_a_day_and_the_answer_stays(app, ada, outbox, clock, email):
+def test_reset_emails_are_limited_and_the_response_stays_the_same(app, ada, outbox, clock, email):
     pages, counts = set(), []
     for _ in range(4):
         for number in range(12):
@@ -385,10 +383,10 @@ def test_an_address_gets_ten_emails_an_hour_and_thirty_a_day_and_the_answer_stay
                 pages.add((page.status_code, re.sub(email, "", without_tokens(page), flags=re.IGNORECASE)))
         counts.append(len(outbox()))
         clock.move(hours=1)
-    assert counts == [10, 20, 30, 30], "of all kinds, however it is written"
+    assert counts == [10, 20, 30, 30], "of all kinds, for any spelling"
     assert len(pages) == 1
     ask(app.test_client(), "bob@example.com")
-    assert len(outbox()) == 31, "others have theirs"
+    assert len(outbox()) == 31, "other addresses have their own budget"
     clock.move(hours=20)
     ask(app.test_client(), email)
     assert len(outbox()) == 32
@@ -397,15 +395,15 @@ def test_an_address_gets_ten_emails_an_hour_and_thirty_a_day_and_the_answer_stay
 # The link
 
 
-def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_client, ada, outbox, clock):
+def test_a_reset_link_works_once_and_revokes_all_sessions(client, another_client, ada, outbox, clock):
     client.log_in(ada, remember_me="y")
     another_client.log_in(ada)
-    outbox().clear()  # one tells of the second browser
+    outbox().clear()  # the email about the second device
     ask(client)
     answer = choose(client, outbox.link(0), headers={"User-Agent": FIREFOX})
     assert answer.location == "/auth/login"
     page = client.get(answer.location)
-    assert page.status_code == 200, "it is logged out too, and nobody is in"
+    assert page.status_code == 200, "this browser was logged out, too"
     assert notes(page) == [
         "Your new password is set. Log in with it.",
         "You were logged out because the account's password was reset by email.",
@@ -426,7 +424,7 @@ def test_a_link_sets_a_password_once_and_signs_everybody_out(client, another_cli
     assert is_logged_in(client)
 
 
-def test_a_link_works_for_an_hour(client, another_client, ada, outbox, clock):
+def test_a_reset_link_works_for_an_hour(client, another_client, ada, outbox, clock):
     ask(client)
     link = outbox.link()
     clock.move(minutes=60)
@@ -437,7 +435,7 @@ def test_a_link_works_for_an_hour(client, another_client, ada, outbox, clock):
     assert choose(client, link).status_code == 302
 
 
-def test_a_link_does_not_outlive_the_address_that_it_went_to(client, another_client, ada, outbox):
+def test_an_email_change_invalidates_the_reset_link(client, another_client, ada, outbox):
     ask(another_client)
     client.log_in(ada)
     client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
@@ -449,7 +447,7 @@ def test_a_link_does_not_outlive_the_address_that_it_went_to(client, another_cli
     assert ada.verify_password(PASSWORD)
 
 
-def test_opening_a_link_changes_nothing(client, another_client, ada, outbox):
+def test_opening_a_reset_link_changes_nothing(client, another_client, ada, outbox):
     client.log_in(ada)
     ask(another_client)
     link, before = outbox.link(), rows()
@@ -471,7 +469,7 @@ def test_opening_a_link_changes_nothing(client, another_client, ada, outbox):
         ("confirm_password", {"again": "something else"}, "not the same"),
     ],
 )
-def test_a_password_that_will_not_do_leaves_the_link_as_it_was(client, ada, outbox, field, form, error):
+def test_a_refused_password_keeps_the_reset_link_valid(client, ada, outbox, field, form, error):
     ask(client)
     link, before = outbox.link(), rows()
     page = choose(client, link, **form)
@@ -480,7 +478,7 @@ def test_a_password_that_will_not_do_leaves_the_link_as_it_was(client, ada, outb
     assert choose(client, link).status_code == 302
 
 
-def test_the_page_of_a_link_keeps_it_to_itself(client, ada, outbox):
+def test_the_reset_page_does_not_leak_its_token(client, ada, outbox):
     ask(client)
     link = outbox.link()
     token = link.rpartition("/")[2]
@@ -490,7 +488,7 @@ def test_the_page_of_a_link_keeps_it_to_itself(client, ada, outbox):
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         assert 'name="robots" content="noindex"' in page.text
         for address in re.findall(r'(?:src|href|action)="([^"]*)"', page.text):
-            assert re.match(r"[/#](?!/)", address), "another origin"
+            assert re.match(r"[/#](?!/)", address), "another origin would get the token"
         assert page.text.count(token) == page.text.count(f'action="{link}"') == 1
     answer = choose(client, link)
     page = client.get(answer.location)
@@ -498,7 +496,7 @@ def test_the_page_of_a_link_keeps_it_to_itself(client, ada, outbox):
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_a_deactivated_person_stays_out(client, another_client, ada, outbox):
+def test_a_reset_does_not_activate_a_deactivated_account(client, another_client, ada, outbox):
     ada.deactivated_at = ada.created_at
     db.session.commit()
     ask(client)
@@ -509,15 +507,15 @@ def test_a_deactivated_person_stays_out(client, another_client, ada, outbox):
     assert not is_logged_in(client)
 
 
-def test_who_proves_the_address_first_finds_nothing_that_another_left(client, another_client, bob, outbox, clock):
-    """Somebody registered with an address that is not theirs, and waits."""
+def test_a_reset_of_an_unconfirmed_account_clears_it(client, another_client, bob, outbox, clock):
+    """An attacker has registered with the victim's address."""
     client.log_in(bob, remember_me="y")
     client.post("/auth/confirm")
     planted = outbox.link()
     ask(another_client, "bob@example.com")
     link = outbox.link()
     clock.move(minutes=2)
-    client.post("/auth/confirm", follow_redirects=True)  # this message waits in the outbox
+    client.post("/auth/confirm", follow_redirects=True)  # this email waits in the outbox
 
     answer = choose(another_client, link)
     assert [message.subject for message in outbox()[2:]] == ["Your password was changed"]
@@ -539,7 +537,7 @@ def test_who_proves_the_address_first_finds_nothing_that_another_left(client, an
     assert (arrived.status_code, arrived.request.path) == (200, "/auth/change-username")
 
 
-def test_ten_uses_at_once_set_one_password(app, client, ada, outbox):
+def test_of_ten_concurrent_resets_one_wins(app, client, ada, outbox):
     client.log_in(ada)
     ask(client)
     link, passwords = outbox.link(), [f"{NEW} number {number}" for number in range(10)]
@@ -550,8 +548,8 @@ def test_ten_uses_at_once_set_one_password(app, client, ada, outbox):
     assert history().count("password_reset") == len(outbox()[1:]) == 1
 
 
-def test_a_link_does_not_depend_on_who_is_logged_in(client, ada, bob, outbox):
-    """It is for ada's account, in whichever browser it is opened, and leaves another's alone."""
+def test_a_reset_link_works_whoever_is_logged_in(client, ada, bob, outbox):
+    """The link resets the password of its own user, in any browser."""
     bob.confirmed = True
     db.session.commit()
     client.log_in(bob)
@@ -562,7 +560,7 @@ def test_a_link_does_not_depend_on_who_is_logged_in(client, ada, bob, outbox):
     assert "bob@example.com" in client.get("/account").text
 
 
-# Why a browser is out
+# Why a browser was logged out
 
 
 @pytest.mark.parametrize(
@@ -573,7 +571,7 @@ def test_a_link_does_not_depend_on_who_is_logged_in(client, ada, bob, outbox):
         ("deactivate", "because the account was deactivated."),
     ],
 )
-def test_time_and_administrators_give_their_reason_once(app, client, ada, clock, command, words):
+def test_the_reason_of_a_logout_is_shown_once(app, client, ada, clock, command, words):
     client.log_in(ada)
     if command:
         contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
@@ -586,8 +584,8 @@ def test_time_and_administrators_give_their_reason_once(app, client, ada, clock,
     assert told(client) == STRANGER
 
 
-def test_who_left_is_told_nothing(app, client, another_client, ada):
-    """Nor is whoever has a copy of that browser's cookie, whatever happens to the account later."""
+def test_a_user_who_logged_out_sees_no_reason(app, client, another_client, ada):
+    """A copy of the cookie gets no reason either, whatever happens to the account later."""
     client.log_in(ada)
     copy, cookie = app.test_client(), client.get_cookie("session").value
     copy.set_cookie("session", cookie)
@@ -598,12 +596,12 @@ def test_who_left_is_told_nothing(app, client, another_client, ada):
     assert "because" not in copy.get("/").text
 
 
-# A login on its way
+# Concurrent logins
 
 
 @pytest.fixture
 def overtaken(monkeypatch):
-    """Have something happen while a login, whose password was right, is on its way."""
+    """Run something between the password check of a login and its end."""
 
     def by(deed, *arguments):
         check, asked = passwords.check_password, []
@@ -621,7 +619,7 @@ def overtaken(monkeypatch):
 
 
 @pytest.mark.parametrize("person", ["ada", "bob"])
-def test_a_login_on_its_way_does_not_outlive_the_password(request, client, another_client, outbox, overtaken, person):
+def test_a_password_change_beats_a_concurrent_login(request, client, another_client, outbox, overtaken, person):
     user = request.getfixturevalue(person)
     ask(another_client, user.email)
     overtaken(choose, another_client, outbox.link())
@@ -630,7 +628,7 @@ def test_a_login_on_its_way_does_not_outlive_the_password(request, client, anoth
     assert not is_logged_in(client)
 
 
-def test_a_renewed_hash_does_not_bring_an_old_password_back(app, client, another_client, ada, outbox, overtaken):
+def test_renewing_the_hash_does_not_restore_an_old_password(app, client, another_client, ada, outbox, overtaken):
     app.config["PASSWORD_HASH"] = "pbkdf2:sha256:2"
     ask(another_client)
     overtaken(choose, another_client, outbox.link())
@@ -638,13 +636,13 @@ def test_a_renewed_hash_does_not_bring_an_old_password_back(app, client, another
     assert ada.verify_password(NEW)
 
 
-def test_who_is_deactivated_while_logging_in_gets_a_page(app, client, ada, overtaken):
+def test_deactivation_beats_a_concurrent_login(app, client, ada, overtaken):
     overtaken(app.test_cli_runner().invoke, None, ["users", "deactivate", "ada"])
     assert client.log_in(ada).status_code in {302, 422}
     assert not is_logged_in(client)
 
 
-def test_thirty_at_once_send_ten(app, ada, outbox):
+def test_of_thirty_concurrent_reset_requests_ten_send_an_email(app, ada, outbox):
     with ThreadPoolExecutor(30) as pool:
         list(pool.map(lambda _: ask(app.test_client()), range(30)))
     assert len(outbox()) == 10

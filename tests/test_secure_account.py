@@ -1,4 +1,4 @@
-""" "This wasn't me": the link in every email about an account's security takes the account back."""
+"""Taking an account back by the link "This wasn't me" in every security email."""
 
 import re
 from datetime import timedelta
@@ -47,7 +47,7 @@ numbers = count(1)
 
 
 def link_to(event, email=None):
-    """The path of the link in the email about an event, which went to the address that the account had then."""
+    """Return the path of the link for an event, as sent to the address of that time."""
     changed = select(EmailChange.old_email).where(
         EmailChange.user_id == event.user_id, EmailChange.event_id >= event.id
     )
@@ -86,7 +86,7 @@ def session_of(user):
 
 
 def state(user):
-    """What lets somebody log in, or takes the account away."""
+    """Return everything that gives access to the account, or could take it away."""
     db.session.expire_all()
     found = {
         model.__name__: {row.id for row in db.session.scalars(select(model).where(model.user_id == user.id))}
@@ -103,7 +103,7 @@ def take_back(event, password=NEW, everything=False):
     db.session.flush()
 
 
-# What a thief with a copied session and both factors, once, can do
+# What an attacker with a stolen session can do after proving both factors once
 
 
 def add_app(user, session):
@@ -177,7 +177,7 @@ def owner_with_passkey(name):
 
 
 def rob(user, steps):
-    """Do the steps from one session; return the events that the owner got an email about."""
+    """Run the steps from one session, and return the events that the user was notified of."""
     session = session_of(user)
     first = db.session.scalar(select(OutboxEmail.id).order_by(OutboxEmail.id.desc()).limit(1)) or 0
     for step in steps:
@@ -190,7 +190,7 @@ def rob(user, steps):
 
 
 def check_every_email(steps):
-    """Whichever email the owner uses, everything is as it was, and the thief has nothing."""
+    """Assert that any of the emails restores the account, and leaves the attacker no access."""
     probe = owner_with_passkey(f"probe{next(numbers)}")
     for chosen in range(len(rob(probe, steps))):
         user = owner_with_passkey(f"owner{next(numbers)}")
@@ -203,25 +203,25 @@ def check_every_email(steps):
 
 
 @pytest.mark.parametrize("first", range(len(STEPS)))
-def test_whatever_a_thief_does_every_email_brings_back_what_was_there(app, first):
+def test_every_security_email_restores_the_account(app, first):
     check_every_email(STEPS[first:] + STEPS[:first])
     check_every_email([STEPS[first], STEPS[first - 2]])
 
 
 @pytest.mark.extended
 @pytest.mark.parametrize("first", STEPS)
-def test_it_does_so_in_every_order_of_three(app, first):
+def test_every_security_email_restores_the_account_after_three_steps_in_any_order(app, first):
     for others in permutations([step for step in STEPS if step is not first], 2):
         check_every_email([first, *others])
 
 
 @pytest.mark.parametrize("more", [add_passkey, unlink_identities, stop_requiring_passkey])
-def test_other_steps_of_a_thief_are_undone_alike(app, more):
+def test_other_steps_of_an_attacker_are_undone(app, more):
     check_every_email([more, remove_passkeys, renew_codes])
     check_every_email([renew_codes, remove_passkeys, more])
 
 
-# An owner's own changes: nobody who only reads the mailbox weakens the account
+# The user's own changes: an attacker who reads the mailbox must not weaken the account
 
 
 def remove_app(user, session):
@@ -250,7 +250,7 @@ def own_passkey(user, session):
         *(([own_passkey, require_passkey], step) for step in BY_PASSKEY),
     ],
 )
-def test_no_link_leaves_an_account_without_two_factor_that_had_it(app, start, reported, same_session):
+def test_this_wasnt_me_never_turns_two_factor_off(app, start, reported, same_session):
     for later in {*LATER, *BY_PASSKEY} if require_passkey in start else LATER:
         user = person(f"owner{next(numbers)}")
         session = session_of(user)
@@ -268,12 +268,12 @@ def test_no_link_leaves_an_account_without_two_factor_that_had_it(app, start, re
             later(user, session)
         take_back(event)
         assert two_factor.is_on(user), later
-        if not same_session:  # else the app may have been the thief's, too
+        if not same_session:  # otherwise the app may be the attacker's
             assert two_factor.methods(user) == kinds, later
 
 
-def test_the_owner_adds_a_passkey_and_removes_the_app_and_the_mailbox_alone_does_not_turn_two_factor_off(app):
-    """The published fault: an undo that was thought through for the state when it was written."""
+def test_an_attacker_who_reads_the_mailbox_cannot_turn_two_factor_off(app):
+    """A published vulnerability: the undo did not consider later states of the account."""
     user = person("ada")
     session = session_of(user)
     add_app(user, session)
@@ -286,7 +286,7 @@ def test_the_owner_adds_a_passkey_and_removes_the_app_and_the_mailbox_alone_does
     assert authenticators.find(user).id == app_id
 
 
-def test_a_change_of_address_taken_back_leaves_two_factor_as_it_was(app):
+def test_reversing_an_email_change_keeps_two_factor(app):
     user = owner_with_passkey("ada")
     before = state(user)
     event = change_email(user, "ada@elsewhere.example")
@@ -305,28 +305,30 @@ def change_email(user, email):
     return event
 
 
-# The page
+# The page and its link
 
 
 @pytest.fixture
 def robbed(client, ada, outbox, clock):
-    """Ada's account, whose password another person has just changed; the email about it."""
+    """Change ada's password as an attacker, and return the link of the email about it."""
     client.log_in(ada)
     data = {"old_password": PASSWORD, "password": "a thief in the pantry", "confirm_password": "a thief in the pantry"}
     client.post("/auth/change-password", data=data)
     return outbox.link()
 
 
-def test_the_page_shows_what_will_happen_and_looking_changes_nothing(client, another_client, robbed):
+def test_the_secure_account_page_lists_changes_and_changes_nothing(client, another_client, robbed):
     page = another_client.get(robbed)
     assert page.status_code == 200
     assert "Your password was changed" in page.text
     assert "ada@example.com" in page.text
-    assert client.get("/account").status_code == 200, "looking changes nothing"
+    assert client.get("/account").status_code == 200, "GET changes nothing"
     assert page.headers["Cache-Control"] == "no-store"
 
 
-def test_one_form_takes_the_account_back_and_sets_the_password(client, another_client, robbed, ada, outbox):
+def test_the_secure_account_form_restores_the_account_and_sets_the_password(
+    client, another_client, robbed, ada, outbox
+):
     answer = another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
     assert answer.location == "/auth/login"
     assert client.get("/account").location.startswith("/auth/login")
@@ -336,23 +338,23 @@ def test_one_form_takes_the_account_back_and_sets_the_password(client, another_c
     assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).status_code == 410
 
 
-def test_a_password_that_will_not_do_delays_nothing(client, another_client, robbed, ada):
+def test_a_refused_password_does_not_delay_taking_the_account_back(client, another_client, robbed, ada):
     refused = another_client.post(robbed, data={"password": "short", "confirm_password": "short"})
     assert refused.status_code == 422
-    assert client.get("/account").location.startswith("/auth/login"), "the thief is out already"
+    assert client.get("/account").location.startswith("/auth/login"), "the attacker was logged out"
     assert "Choose a new password" in another_client.get(robbed).text
     assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
     assert another_client.log_in(ada, NEW).location == "/"
     assert another_client.get(robbed).status_code == 410
 
 
-def test_the_password_is_chosen_within_an_hour_or_by_a_reset(client, another_client, robbed, clock):
+def test_after_taking_back_the_password_is_chosen_within_an_hour(client, another_client, robbed, clock):
     another_client.post(robbed, data={})
     clock.move(hours=1)
     assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).status_code == 410
 
 
-def test_a_password_that_was_set_meanwhile_is_not_set_again(client, another_client, robbed, outbox):
+def test_after_taking_back_the_password_is_set_only_once(client, another_client, robbed, outbox):
     another_client.post(robbed, data={})
     another_client.post("/auth/reset", data={"email": "ada@example.com"})
     another_client.post(outbox.link(), data={"password": NEW, "confirm_password": NEW})
@@ -361,19 +363,19 @@ def test_a_password_that_was_set_meanwhile_is_not_set_again(client, another_clie
 
 
 @pytest.mark.parametrize(("days", "status"), [(6.99, 200), (7, 410)])
-def test_the_link_is_good_for_seven_days(another_client, robbed, clock, days, status):
+def test_the_secure_account_link_works_for_seven_days(another_client, robbed, clock, days, status):
     clock.move(days=days)
     assert another_client.get(robbed).status_code == status
 
 
-def test_a_link_of_another_account_or_of_no_event_is_invalid(client, ada, bob, robbed):
+def test_a_secure_account_link_for_another_account_or_no_event_is_invalid(client, ada, bob, robbed):
     event, to = newest("password_changed"), recipient_hash(ada.email)
     for subject, number in ((bob.id, event.id), (ada.id, 0), (ada.id, 10**9), (ada.id, None)):
         token = signing.sign(TokenPurpose.SECURE_ACCOUNT, subject, signing.fingerprint(), event=number, to=to)
         assert client.get(f"/auth/secure-account/{token}").status_code == 410
 
 
-def test_links_of_later_events_die_with_it_and_those_of_earlier_ones_do_not(app):
+def test_taking_back_revokes_links_of_later_events_only(app):
     user = person("ada")
     session = session_of(user)
     passwords.change(user, "an owl counts the stairs twice", session)
@@ -391,14 +393,14 @@ def test_links_of_later_events_die_with_it_and_those_of_earlier_ones_do_not(app)
     take_back(first)
 
 
-def test_it_works_whoever_is_logged_in_and_whatever_holds_them_back(client, robbed, ada):
+def test_the_secure_account_page_works_whoever_is_logged_in(client, robbed, ada):
     ada.deletion_due_at = ada.created_at + timedelta(days=400)
     db.session.commit()
     assert client.get(robbed).status_code == 200
     assert client.post(robbed, data={"password": NEW, "confirm_password": NEW}).location == "/auth/login"
 
 
-def test_outstanding_links_and_waiting_emails_die_with_it(client, another_client, robbed, ada, outbox):
+def test_taking_back_invalidates_links_and_drops_waiting_emails(client, another_client, robbed, ada, outbox):
     client.post("/auth/reset", data={"email": ada.email})
     reset = outbox.link()
     client.post("/auth/reset", data={"email": ada.email})
@@ -408,20 +410,20 @@ def test_outstanding_links_and_waiting_emails_die_with_it(client, another_client
     assert not [email.name for email in waiting if email.purpose]
 
 
-def test_devices_are_forgotten(client, another_client, robbed, ada):
+def test_taking_back_forgets_devices(client, another_client, robbed, ada):
     assert db.session.scalars(select(Device)).all()
     another_client.post(robbed, data={"password": NEW, "confirm_password": NEW})
     assert not db.session.scalars(select(Device)).all()
 
 
-def test_every_security_email_carries_the_link(client, ada, outbox, clock):
+def test_every_security_email_contains_the_secure_account_link(client, ada, outbox, clock):
     client.log_in(ada)
     without = {
         "account_secured",
         Email.EMAIL_REMOVED,
         "account_deleted",
         "password_guessing",
-    }  # nobody got in, or nothing is left
+    }  # nobody got access, or the account is gone
     has_this_link = {Email.CODE, Email.VERIFY_DEVICE}
     requested = {name for name in Email if name.is_requestable} - has_this_link | {Email.FIRST_PASSWORD}
     for name in set(Email) - without - requested:
@@ -433,7 +435,7 @@ def test_every_security_email_carries_the_link(client, ada, outbox, clock):
         assert re.search(r"This wasn't me:\nhttp://localhost/auth/secure-account/\S+\n", body), name
 
 
-def test_removed_credentials_are_kept_out_of_reach(app):
+def test_removed_credentials_do_not_work(app):
     user = owner_with_passkey("ada")
     remove_passkeys(user, session_of(user))
     assert not db.session.scalars(select(Passkey)).all()
@@ -442,7 +444,7 @@ def test_removed_credentials_are_kept_out_of_reach(app):
     assert len(kept) == 12, "the passkey, its requirement, and ten recovery codes"
 
 
-def test_an_identity_that_another_account_has_by_now_is_not_restored(app):
+def test_an_identity_linked_elsewhere_since_is_not_restored(app):
     user, other = owner_with_passkey("ada"), person("bob")
     session_of(user)
     unlink_identities(user, None)
@@ -453,7 +455,7 @@ def test_an_identity_that_another_account_has_by_now_is_not_restored(app):
     assert state(user)["Identity"] == set()
 
 
-def test_a_session_that_only_read_is_no_reason_to_undo_more(app):
+def test_a_session_without_changes_undoes_nothing_more(app):
     user = owner_with_passkey("ada")
     session_of(user)
     renew_codes(user, None)
@@ -464,7 +466,7 @@ def test_a_session_that_only_read_is_no_reason_to_undo_more(app):
     assert state(user) == before
 
 
-def test_it_is_a_first_proof_of_an_address_that_was_never_confirmed(app, bob):
+def test_taking_back_an_unconfirmed_account_clears_it(app, bob):
     session = session_of(bob)
     passwords.change(bob, "a thief in the pantry", session)
     event = newest("password_changed")
@@ -476,7 +478,7 @@ def test_it_is_a_first_proof_of_an_address_that_was_never_confirmed(app, bob):
     assert bob.deletion_due_at is None
 
 
-def test_of_two_at_once_one_is_done(app):
+def test_of_two_concurrent_uses_of_the_secure_account_link_one_wins(app):
     user = owner_with_passkey("ada")
     session_of(user)
     renew_codes(user, None)
@@ -486,22 +488,20 @@ def test_of_two_at_once_one_is_done(app):
     assert not secure_account.take_back(second)
 
 
-def test_sessions_of_the_thief_are_told_why(client, another_client, robbed):
+def test_revoked_sessions_are_told_that_the_account_was_secured(client, another_client, robbed):
     another_client.post(robbed, data={})
     assert "taken back" in client.get("/account", follow_redirects=True).text
 
 
-def test_there_are_no_sessions_left(client, another_client, robbed):
+def test_taking_back_revokes_all_sessions(client, another_client, robbed):
     another_client.post(robbed, data={})
     assert not db.session.scalars(select(UserSession).where(UserSession.revoked_at.is_(None))).all()
 
 
-# Told through the pages
+# Through the pages
 
 
-def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_none(
-    client, another_client, ada, clock, outbox
-):
+def test_undoing_the_first_factor_turns_two_factor_off(client, another_client, ada, clock, outbox):
     client.log_in(ada)
     set_up(client, clock)
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
@@ -511,7 +511,7 @@ def test_the_email_about_the_first_factor_turns_two_factor_off_where_there_was_n
     assert another_client.get("/account").status_code == 200
 
 
-def test_a_deletion_requested_for_by_the_thief_is_cancelled(client, another_client, ada, outbox):
+def test_taking_back_cancels_a_deletion_that_an_attacker_requested(client, another_client, ada, outbox):
     client.log_in(ada)
     client.post("/auth/delete", data={"email": ada.email})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
@@ -522,7 +522,7 @@ def test_a_deletion_requested_for_by_the_thief_is_cancelled(client, another_clie
     assert another_client.get("/account").status_code == 200
 
 
-def test_the_link_of_the_first_set_up_undoes_a_later_one_too(app):
+def test_the_link_of_the_first_factor_undoes_later_factors(app):
     user = person("ada")
     first = session_of(user)
     add_app(user, first)
@@ -530,14 +530,14 @@ def test_the_link_of_the_first_set_up_undoes_a_later_one_too(app):
     remove_app(user, first)
     add_app(user, session_of(user))
     take_back(event)
-    assert not two_factor.is_on(user), "it was off before that event"
+    assert not two_factor.is_on(user), "two-factor was off before the event"
 
 
-# The link is for whoever it was sent to, and for the owner of the account
+# The link is bound to its recipient and its account
 
 
-def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client, another_client, bob, outbox):
-    """Else an attacker confirms the victim's address, or takes the account after the victim has proved it."""
+def test_a_secure_account_link_sent_to_a_corrected_address_is_invalid(client, another_client, bob, outbox):
+    """Otherwise an attacker could confirm the victim's address, or take the account after the victim's proof."""
     client.log_in(bob)
     client.post("/auth/reauthenticate", data={"send_code": "y"})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
@@ -550,7 +550,7 @@ def test_a_link_sent_to_an_address_that_was_corrected_is_good_for_nothing(client
     assert client.post(link, data=form).status_code == 410
 
 
-def test_an_administrators_word_for_an_address_makes_no_earlier_link_good(client, another_client, bob, outbox):
+def test_confirming_by_command_does_not_validate_earlier_links(client, another_client, bob, outbox):
     client.log_in(bob)
     client.post("/auth/reauthenticate", data={"send_code": "y"})
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
@@ -560,7 +560,7 @@ def test_an_administrators_word_for_an_address_makes_no_earlier_link_good(client
     assert another_client.get(link).status_code == 410
 
 
-def test_a_first_proof_revokes_the_links_of_before(app, bob):
+def test_a_first_proof_revokes_earlier_secure_account_links(app, bob):
     audit.record(bob, AuditAction.PASSWORD_CHANGED)
     db.session.flush()
     event = newest("password_changed")
@@ -568,8 +568,8 @@ def test_a_first_proof_revokes_the_links_of_before(app, bob):
     assert not secure_account.find(link_to(event).rpartition("/")[2])
 
 
-def test_a_link_sent_to_the_thiefs_address_reaches_no_change_before_that(app):
-    """Else the thief uses up the owner's links, and sets a password."""
+def test_a_link_sent_to_the_attackers_address_undoes_nothing_earlier(app):
+    """Otherwise an attacker could use up the user's links and set a password."""
     user = person("ada")
     session = session_of(user)
     passwords.change(user, "a thief in the pantry", session)
@@ -584,8 +584,8 @@ def test_a_link_sent_to_the_thiefs_address_reaches_no_change_before_that(app):
     assert user.email == "ada@example.com"
 
 
-def test_from_any_email_everything_of_the_last_week_can_be_undone(app):
-    """Where a thief turned two-factor on, or used several sessions, one link alone would leave some of it."""
+def test_every_security_email_can_undo_the_whole_week(app):
+    """One link alone would miss what an attacker did in other sessions, or after turning two-factor on."""
     user = person("ada")
     before = state(user)
     require_passkey(user, session := session_of(user))
@@ -602,7 +602,7 @@ def test_from_any_email_everything_of_the_last_week_can_be_undone(app):
     assert state(user) == before
 
 
-def test_the_page_offers_the_earlier_changes(client, another_client, ada, clock, outbox):
+def test_the_secure_account_page_offers_earlier_changes(client, another_client, ada, clock, outbox):
     client.log_in(ada)
     phone = set_up(client, clock)
     prove(client, phone)
@@ -615,8 +615,8 @@ def test_the_page_offers_the_earlier_changes(client, another_client, ada, clock,
     assert another_client.log_in(ada, NEW).location == "/"
 
 
-def test_two_factor_does_not_go_off_since_a_factor_cannot_be_restored(app):
-    """An attacker's account has taken the place of the passkey."""
+def test_taking_back_fails_if_two_factor_cannot_be_restored(app):
+    """The passkey cannot be restored, since an attacker's account has registered it."""
     user, other = owner_with_passkey("ada"), person("eve")
     session = session_of(user)
     add_app(user, session)
@@ -629,8 +629,8 @@ def test_two_factor_does_not_go_off_since_a_factor_cannot_be_restored(app):
     assert not secure_account.take_back(link)
 
 
-def test_the_owners_own_changes_in_the_copied_session_stay_where_they_protect(app):
-    """The owner set the passkey up in the session that was copied: the thief's steps are undone, that is not."""
+def test_changes_by_the_user_in_the_stolen_session_stay_if_they_protect(app):
+    """The user added the passkey in the stolen session: it stays, and the attacker's steps are undone."""
     user = person("ada")
     session = session_of(user)
     require_passkey(user, session)
@@ -642,7 +642,7 @@ def test_the_owners_own_changes_in_the_copied_session_stay_where_they_protect(ap
     assert state(user) == before
 
 
-def test_an_address_of_a_domain_that_is_no_longer_accepted_keeps_nobody_from_it(app):
+def test_taking_back_works_with_a_domain_that_is_no_longer_accepted(app):
     app.config["EMAIL_SPECIAL_DOMAINS"] = ("home.arpa",)
     user = User(email="ada@garden.home.arpa", username="ada", password=PASSWORD, confirmed=True)
     db.session.add(user)

@@ -1,4 +1,4 @@
-"""Email addresses of closed networks: EMAIL_SPECIAL_DOMAINS."""
+"""EMAIL_SPECIAL_DOMAINS: email addresses in domains that are not on the public Internet."""
 
 import contextvars
 
@@ -37,7 +37,7 @@ def register(client, email):
 
 @pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": CLOSED}])
 @pytest.mark.parametrize(("written", "kept"), ADDRESSES.items())
-def test_a_domain_that_is_named_is_accepted(app, written, kept):
+def test_a_configured_special_domain_is_accepted(app, written, kept):
     assert registration.normal_email(written) == kept
 
 
@@ -51,19 +51,19 @@ def test_a_domain_that_is_named_is_accepted(app, written, kept):
         f"{'a' * 65}@nas.local", f"ada@{'a' * 64}.local", "ada@nas.local\n", "ada@[127.0.0.1]", "ada@na s.local",
     ],
 )  # fmt: skip
-def test_what_is_no_address_there_is_refused(app, address):
+def test_invalid_addresses_in_a_special_domain_are_refused(app, address):
     with pytest.raises(ValueError, match=r"\w"):
         registration.normal_email(address)
 
 
 @pytest.mark.parametrize("address", [address for address in ADDRESSES if not address.endswith((".com", ".intranet"))])
-def test_without_the_setting_they_are_refused(app, address):
+def test_special_domains_are_refused_by_default(app, address):
     with pytest.raises(ValueError, match=r"\w"):
         registration.normal_email(address)
 
 
 @pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": ("intranet",)}])
-def test_it_counts_in_forms_and_commands_and_email_arrives(app, client, outbox):
+def test_forms_and_commands_accept_a_special_domain_and_email_is_sent(app, client, outbox):
     assert register(client, "eve@mail.intranet").status_code == 302
     assert outbox()[0].recipients == ["eve@mail.intranet"]
     assert client.post("/auth/change-email", data={"email": "eve@intranet", "password": PASSWORD}).status_code != 422
@@ -76,7 +76,7 @@ def test_it_counts_in_forms_and_commands_and_email_arrives(app, client, outbox):
 
 
 @pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": ("intranet",)}])
-def test_it_counts_for_providers(app, client, issuer):
+def test_providers_may_send_an_address_in_a_special_domain(app, client, issuer):
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
     travel(client, issuer, email="vera@intranet", email_verified=True)
     assert User.find("vera@intranet").confirmed

@@ -1,4 +1,4 @@
-"""Signed claims: what is read, and what is not, whatever comes."""
+"""Tokens: signing, verifying, and resolving them to a user and a purpose."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ SECRET_KEY = "a key of the tests' own that is long enough"
 
 @pytest.fixture
 def key(app):
-    """The derived key that signs confirmation tokens."""
+    """Return the derived key that signs confirmation tokens."""
     return signing.keys("confirm").keys[0]
 
 
@@ -31,7 +31,7 @@ def payload(bob):
     return json.loads(base64.urlsafe_b64decode(bob.generate_confirmation_token().split(".")[1] + "=="))
 
 
-def test_a_token_says_whose_what_for_and_until_when(bob, clock):
+def test_a_token_holds_user_state_lifetime_and_claims(bob, clock):
     claims = signing.verify(
         signing.sign(TokenPurpose.CONFIRM, bob.id, "state", lifetime=60, email="x"), TokenPurpose.CONFIRM
     )
@@ -39,7 +39,7 @@ def test_a_token_says_whose_what_for_and_until_when(bob, clock):
     assert claims.expires_at - claims.issued_at == 60
 
 
-def test_the_clock_decides(bob, clock):
+def test_a_token_expires(bob, clock):
     token = bob.generate_confirmation_token()
     clock.move(seconds=3599)
     assert signing.verify(token, TokenPurpose.CONFIRM)
@@ -47,13 +47,13 @@ def test_the_clock_decides(bob, clock):
     assert signing.verify(token, TokenPurpose.CONFIRM) is None
     assert signing.verify(token, TokenPurpose.CONFIRM, even_if_expired=True).subject == bob.id
     clock.move(days=-2)
-    assert signing.verify(token, TokenPurpose.CONFIRM, even_if_expired=True) is None, "it comes from the future"
+    assert signing.verify(token, TokenPurpose.CONFIRM, even_if_expired=True) is None, "issued in the future"
 
 
 @on_sqlite
 @pytest.mark.parametrize("purpose", TokenPurpose)
 @pytest.mark.parametrize("other", TokenPurpose)
-def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
+def test_a_token_works_for_its_own_purpose_only(client, bob, purpose, other):
     event = AuditEvent(user_id=bob.id, action=AuditAction.NEW_DEVICE)
     db.session.add(event)
     db.session.commit()
@@ -74,14 +74,14 @@ def test_each_purpose_is_refused_at_every_other(client, bob, purpose, other):
         "change_email": lambda: bob.change_email(token),
         "secure_account": lambda: client.post(f"/auth/secure-account/{token}", data=new).status_code == 302,
         "magic_link": lambda: client.post(f"/auth/magic-link/{token}").status_code == 302,
-        "reauthentication": lambda: purpose == "reauthentication",  # only its code goes anywhere
+        "reauthentication": lambda: purpose == "reauthentication",  # it has codes only
         "verify_device": lambda: purpose == "verify_device",  # likewise
         "doctor": lambda: client.get(f"/healthz/{token}").status_code == 200,
     }[other]()
     assert spent is (purpose == other)
 
 
-def test_every_purpose_has_a_key_of_its_own(app):
+def test_every_token_purpose_has_its_own_key(app):
     assert len({signing.keys(purpose).keys[0].kid for purpose in TokenPurpose}) == len(TokenPurpose)
 
 
@@ -95,13 +95,13 @@ def test_every_purpose_has_a_key_of_its_own(app):
         ('"This wasn\'t me"', "secure_account"),
     ],
 )
-def test_security_md_says_how_long_each_is_good_for(flow, purpose):
+def test_security_md_states_every_token_lifetime(flow, purpose):
     said = re.search(rf"\| {flow} \| (\d+) (minute|hour|day)s?, once", (ROOT / "SECURITY.md").read_text())
     assert int(said[1]) * {"minute": 60, "hour": 3600, "day": 86400}[said[2]] == TokenPurpose(purpose).lifetime
 
 
-def test_authlib_reads_ours_and_we_read_its(bob, key, payload):
-    import authlib.deprecate  # which insists on its warnings; so they are silenced after it
+def test_authlib_and_joserfc_read_each_others_tokens(bob, key, payload):
+    import authlib.deprecate  # enables its own warnings, so filter them afterwards
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
@@ -114,14 +114,14 @@ def test_authlib_reads_ours_and_we_read_its(bob, key, payload):
     assert bob.confirm(theirs)
 
 
-def test_a_former_key_still_reads(app, bob):
+def test_a_fallback_key_verifies_tokens(app, bob):
     token = bob.generate_confirmation_token()
     former, app.config["SECRET_KEY"] = app.config["SECRET_KEY"], SECRET_KEY
     assert signing.verify(token, TokenPurpose.CONFIRM) is None
     app.config["SECRET_KEY_FALLBACKS"] = [former]
     assert signing.verify(token, TokenPurpose.CONFIRM)
     header = json.loads(base64.urlsafe_b64decode(bob.generate_confirmation_token().split(".")[0] + "=="))
-    assert header["kid"] == signing.keys("confirm").keys[0].kid, "the newest signs"
+    assert header["kid"] == signing.keys("confirm").keys[0].kid, "the current key signs"
 
 
 def test_a_token_of_another_installation_is_refused(app, bob):
@@ -132,7 +132,7 @@ def test_a_token_of_another_installation_is_refused(app, bob):
 
 @on_sqlite
 @pytest.mark.parametrize("name", TOKENS)
-def test_hostile_tokens_get_the_one_page(client, bob, key, payload, name):
+def test_forged_and_malformed_tokens_get_the_invalid_link_page(client, bob, key, payload, name):
     token = TOKENS[name](bob.generate_confirmation_token(), key, payload)
     client.log_in(bob)
     answer = client.get(f"/auth/confirm/{quote(token, safe='')}")
@@ -145,13 +145,13 @@ def test_hostile_tokens_get_the_one_page(client, bob, key, payload, name):
     assert not bob.confirm(token)
 
 
-def test_an_unspoilt_token_made_by_the_tests_would_have_worked(client, bob, key, payload):
+def test_a_correct_token_signed_by_the_tests_works(client, bob, key, payload):
     client.log_in(bob)
     client.get(f"/auth/confirm/{signed(key, payload)}")
     assert bob.confirmed
 
 
-# One check of the signature for each request
+# One verification per request
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_link_page_verifies_its_token_once_per_request(app, client, ada, bob, 
             assert checked == [token], (method, data)
 
 
-def test_every_link_page_is_in_this_test(app):
+def test_every_page_with_a_token_is_tested_for_one_verification(app):
     pages = {rule.rule.partition("<")[0] for rule in app.url_map.iter_rules() if "token" in rule.arguments}
     assert pages == LINKS.keys()
     assert set(LINKS.values()) == {purpose for purpose in TokenPurpose if not purpose.is_code_only} - {"doctor"}

@@ -1,4 +1,4 @@
-"""The public methods of the model, as those who build on it use them."""
+"""The public methods of User, as applications use them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -13,7 +13,7 @@ from app.models import User
 from app.security.hashing import check_password
 
 
-def test_a_password_is_kept_as_a_hash_alone(ada):
+def test_a_password_is_stored_as_a_hash(ada):
     assert ada.password_hash.startswith("pbkdf2:sha256:1$")
     with pytest.raises(AttributeError):
         ada.password  # noqa: B018
@@ -21,22 +21,22 @@ def test_a_password_is_kept_as_a_hash_alone(ada):
     assert not ada.verify_password("cat")
 
 
-def test_hashes_are_salted(app):
+def test_password_hashes_are_salted(app):
     assert User(password="cat").password_hash != User(password="cat").password_hash
 
 
 @pytest.mark.parametrize("settings", [{"PASSWORD_HASH": "scrypt:16384:8:5"}])
-def test_the_real_hash_is_scrypt(ada):
+def test_the_password_hash_is_scrypt(ada):
     assert ada.password_hash.startswith("scrypt:16384:8:5$")
     assert ada.verify_password(PASSWORD)
-    assert not ada.verify_password(PASSWORD + "\0"), "scrypt alone would take it"
+    assert not ada.verify_password(PASSWORD + "\0"), "scrypt stops at the NUL"
 
 
 @pytest.mark.parametrize(
     ("kept", "typed", "matches"),
     [
         ("cafe\u0301 au lait", "caf\u00e9 au lait", True),  # composed or not
-        ("\ufb01ne words here", "fine words here", False),  # a ligature is not its emails
+        ("\ufb01ne words here", "fine words here", False),  # a ligature is not its letters
         ("trailing space ", "trailing space", False),
         ("Case matters here", "case matters here", False),
         ("a" * 72 + "b", "a" * 72 + "c", False),
@@ -65,13 +65,13 @@ def test_an_unknown_or_empty_hash_never_verifies_and_never_raises(app, stored):
     assert [check_password(stored, password) for password in ("", "plain", "\0", "\ud800")] == [False] * 4
 
 
-def test_nul_makes_no_password(app):
+def test_a_password_with_nul_is_refused(app):
     with pytest.raises(ValueError, match="NUL"):
         User(password="cat\0")
 
 
 @pytest.mark.parametrize("settings", [{"PASSWORD_HASH": "pbkdf2:sha256:2"}])
-def test_an_old_hash_is_renewed_at_log_in_and_links_live_on(client, ada):
+def test_a_login_renews_an_old_hash_and_keeps_links_valid(client, ada):
     from werkzeug.security import generate_password_hash
 
     old = ada.password_hash = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
@@ -85,7 +85,7 @@ def test_an_old_hash_is_renewed_at_log_in_and_links_live_on(client, ada):
     assert User.reset_password(token, "another lantern")
 
 
-def test_case_makes_no_second_account(ada):
+def test_case_does_not_make_a_second_account(ada):
     for taken in ({"email": "ADA@example.com", "username": "eve"}, {"email": "eve@example.com", "username": "ADA"}):
         db.session.add(User(password=PASSWORD, **taken))
         with pytest.raises(IntegrityError):
@@ -93,8 +93,8 @@ def test_case_makes_no_second_account(ada):
         db.session.rollback()
 
 
-def test_an_error_does_not_repeat_what_was_to_be_written(ada):
-    """Errors are logged, and a hash is not for the log."""
+def test_a_database_error_does_not_contain_the_row(ada):
+    """Errors are logged, and the log must not contain hashes."""
     db.session.add(User(email="ada@example.com", username="eve", password=PASSWORD))
     with pytest.raises(IntegrityError) as refused:
         db.session.commit()
@@ -102,7 +102,7 @@ def test_an_error_does_not_repeat_what_was_to_be_written(ada):
     assert "pbkdf2" not in str(refused.value)
 
 
-def test_an_id_is_never_used_again(app, ada):
+def test_a_user_id_is_never_reused(app, ada):
     old = ada.id
     db.session.delete(ada)
     db.session.commit()
@@ -120,11 +120,11 @@ def test_confirm(bob, clock):
     assert not bob.confirm(token)
 
 
-def test_confirm_takes_nobody_elses_token(ada, bob):
+def test_confirm_refuses_the_token_of_another_user(ada, bob):
     assert not bob.confirm(ada.generate_confirmation_token())
 
 
-def test_expiration_decides_and_can_only_be_shortened(bob, clock):
+def test_confirm_expiration_can_only_shorten_the_tokens_life(bob, clock):
     long, short = bob.generate_confirmation_token(expiration=7200), bob.generate_confirmation_token(expiration=60)
     clock.move(seconds=61)
     assert not bob.confirm(short, expiration=3600)
@@ -132,25 +132,25 @@ def test_expiration_decides_and_can_only_be_shortened(bob, clock):
     assert bob.confirm(long, expiration=62)
 
 
-def test_a_changed_address_voids_the_confirmation(bob):
+def test_an_email_change_invalidates_the_confirmation_token(bob):
     token = bob.generate_confirmation_token()
     bob.email = "robert@example.com"
     db.session.commit()
     assert not bob.confirm(token)
 
 
-def test_the_confirmed_confirm_nothing(ada):
+def test_a_confirmed_user_cannot_confirm_again(ada):
     assert not ada.confirm(ada.generate_confirmation_token())
 
 
 @pytest.mark.parametrize("nothing", [None, 5, b"abc", []])
-def test_what_is_no_token_is_refused(ada, bob, nothing):
+def test_a_text_that_is_not_a_token_is_refused(ada, bob, nothing):
     assert not bob.confirm(nothing)
     assert not User.reset_password(nothing, "another lantern")
     assert not ada.change_email(nothing)
 
 
-def test_a_reset_dies_when_the_address_changes_and_an_address_change_with_the_password(ada):
+def test_reset_and_email_change_tokens_invalidate_each_other(ada):
     reset, change = ada.generate_reset_token(), ada.generate_email_change_token("ada@new.example")
     ada.password = "another lantern"
     db.session.commit()
@@ -161,19 +161,19 @@ def test_a_reset_dies_when_the_address_changes_and_an_address_change_with_the_pa
     assert not User.reset_password(reset, "a third lantern")
 
 
-def test_a_reset_makes_no_empty_password(ada):
+def test_reset_refuses_an_empty_password(ada):
     with pytest.raises(ValueError, match="empty"):
         User.reset_password(ada.generate_reset_token(), "")
 
 
 @pytest.mark.parametrize("address", ["", "noat", "a@", "@b", "a@b@c", "x\r\nBcc: z@example.com", "a\0@example.com"])
-def test_what_is_no_address_is_not_taken(ada, address):
+def test_change_email_refuses_an_invalid_address(ada, address):
     assert not ada.change_email(ada.generate_email_change_token(address))
     assert ada.email == "ada@example.com"
 
 
-def test_who_loses_the_race_for_an_address_is_told(ada, bob, monkeypatch):
-    """The address was free when it was asked for, and taken when it was written."""
+def test_change_email_loses_a_race_for_an_address(ada, bob, monkeypatch):
+    """The address is free when the link is requested, and taken when it is opened."""
     token = ada.generate_email_change_token("bob@example.com")
     scalar = db.session.scalar
     monkeypatch.setattr(
@@ -184,11 +184,11 @@ def test_who_loses_the_race_for_an_address_is_told(ada, bob, monkeypatch):
 
 
 @pytest.mark.parametrize("login", ["\ud800", "\ud800@example.com", "a\0", "@", ""])
-def test_nobody_has_an_impossible_name(ada, login):
+def test_find_returns_nobody_for_an_invalid_login(ada, login):
     assert User.find(login) is None
 
 
-def test_reset(ada, clock):
+def test_reset_password(ada, clock):
     token, other = ada.generate_reset_token(), ada.generate_reset_token(expiration=7200)
     assert User.reset_password(token, "another lantern")
     assert ada.verify_password("another lantern")
@@ -213,16 +213,16 @@ def test_change_email(ada, bob):
     assert not bob.change_email(token)
     assert ada.change_email(token)
     assert (ada.email, ada.email_key) == ("ada@new.example", "ada@new.example")
-    assert not ada.change_email(late), "the state that it speaks of has changed"
+    assert not ada.change_email(late), "the email address has changed since"
 
 
-def test_change_email_to_anothers_address_fails(ada, bob):
+def test_change_email_to_a_taken_address_fails(ada, bob):
     assert not ada.change_email(ada.generate_email_change_token("BOB@example.com"))
     assert ada.email == "ada@example.com"
 
 
 @pytest.mark.parametrize("has_written", [True, False])
-def test_an_address_that_is_taken_at_the_same_time_rolls_back_nothing_else(ada, bob, monkeypatch, has_written):
+def test_change_email_to_an_address_taken_in_a_race_rolls_back_nothing_else(ada, bob, monkeypatch, has_written):
     monkeypatch.setattr("app.models.user.is_free", lambda *_: [])  # only the unique constraint notices
     ada.is_admin = has_written
     assert not ada.change_email(ada.generate_email_change_token("bob@example.com"))
@@ -241,8 +241,8 @@ def test_change_email_may_change_case_alone(ada):
     assert (ada.email, ada.email_key) == ("Ada@example.com", "ada@example.com")
 
 
-def test_spending_compares_with_the_database_not_with_what_was_read(app, bob):
-    """Somebody was faster: the row has changed since this process read it."""
+def test_consume_compares_with_the_database(app, bob):
+    """Another request has changed the row since this one read it."""
     token = bob.generate_confirmation_token()
     assert not bob.confirmed
     with db.engine.begin() as connection:
@@ -250,7 +250,7 @@ def test_spending_compares_with_the_database_not_with_what_was_read(app, bob):
     assert not bob.confirm(token)
 
 
-# What the model takes, and how accounts are found
+# Validation by the model, and finding users
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_the_model_refuses_a_username_that_the_forms_refuse(ada, username):
     assert (ada.username, ada.username_key) == ("ada", "ada")
 
 
-def test_the_model_keeps_the_normal_form(app):
+def test_the_model_stores_the_normal_form(app):
     eve = User(email=" Eve@EXAMPLE.com\t", username=" Eve ", password=PASSWORD)
     assert (eve.email, eve.email_key, eve.username, eve.username_key) == (
         "Eve@example.com", "eve@example.com", "Eve", "eve"
@@ -283,7 +283,7 @@ def test_the_model_keeps_the_normal_form(app):
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "ADA@Example.COM", " ada@example.com "])
-def test_an_account_is_found_by_any_spelling_of_its_address(ada, bob, email):
+def test_a_user_is_found_by_any_spelling_of_the_email_address(ada, bob, email):
     assert User.query.filter_by(email=email).one() is ada
     assert db.session.scalars(select(User).where(User.email == email)).all() == [ada]
     assert db.session.scalars(select(User).where(User.email != email)).all() == [bob]
@@ -291,7 +291,7 @@ def test_an_account_is_found_by_any_spelling_of_its_address(ada, bob, email):
     assert db.session.scalars(select(other.id).where(other.email == email)).all() == [ada.id]
 
 
-def test_an_account_is_found_by_any_case_of_its_name_and_by_nothing_that_is_no_name(ada):
+def test_a_user_is_found_by_any_case_of_the_username(ada):
     assert User.query.filter_by(username="ADA").one() is ada
     for nobody in ("", "a\0", "\ud800", "x@", "@", "a@b@c", "x" * 300):
         assert User.query.filter_by(email=nobody).first() is None
@@ -319,7 +319,7 @@ def test_a_datetime_of_another_zone_is_the_same_moment(ada):
     assert ada.deactivated_at.utcoffset() == timedelta(0)
 
 
-def test_a_link_for_another_address_takes_no_address_that_the_forms_refuse(ada):
+def test_change_email_refuses_an_address_that_the_forms_refuse(ada):
     assert not ada.change_email(ada.generate_email_change_token("a@b"))
     assert ada.change_email(ada.generate_email_change_token("Ada@NEW.example"))
     assert ada.email == "Ada@new.example"

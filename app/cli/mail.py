@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """`flask mail`: deliver, list and retry emails."""
 
 import signal
@@ -24,7 +23,7 @@ mail = Commands("mail", help="Deliver, list and retry emails.")
 @mail.command("worker")
 @click.option("--once", is_flag=True, help="Deliver the emails that are due now, then stop.")
 def worker(once: bool) -> None:
-    """Deliver emails until stopped (with MAIL_DELIVERY=worker, only this command does)."""
+    """Deliver emails until stopped, as MAIL_DELIVERY=worker needs it."""
     if once:
         count = delivery.deliver()
         click.echo(f"{count} {'email' if count == 1 else 'emails'} attempted.")
