@@ -1,23 +1,16 @@
-"""The files around the code: what they say of commands, paths, versions and rules is so."""
+"""CI, hooks, metadata and the image: they have their schemas, agree with one another, and run what exists."""
 
 import json
 import re
 import subprocess
 import sys
 import tomllib
-from functools import cache
 from pathlib import Path
 
 import pytest
-from click import Context, Group
-from flask.cli import FlaskGroup, ScriptInfo
-from flask_migrate.cli import db as migrations  # app/cli/migrations.py loads it when it is called
-from ruamel.yaml import YAML
 from support.containers import instructions, is_ignored
+from support.repository import ROOT, code, is_flask_command, load, make_targets, tracked
 
-from app import create_app
-
-ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
@@ -29,22 +22,6 @@ SCHEMAS = {
     "dependabot": [ROOT / ".github/dependabot.yml"],
     "compose-spec": [ROOT / "compose.yaml"],
 }
-IMPORTS = "from datetime import datetime\nimport pytest"  # what the examples of CONTRIBUTING.md use
-GUIDES = [ROOT / name for name in ("AGENTS.md", "CONTRIBUTING.md", "docs/containers.md")]
-
-
-def load(path):
-    return YAML(typ="safe").load(path.read_text("utf-8"))
-
-
-def tracked():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [path for name in listed.splitlines() if (path := ROOT / name).is_file()]
-
-
-@cache
-def make_targets():
-    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 # Workflows, templates, hooks
@@ -153,24 +130,6 @@ def test_services_of_the_application_are_confined():
     assert all(port.startswith("127.0.0.1:") for port in published), published
 
 
-# The guides
-
-
-def code(page):
-    """Return what a guide has in code spans, and in its indented and fenced blocks line by line."""
-    text = page.read_text("utf-8")
-    blocks = re.findall(r"^    (\S.*)$", text, re.MULTILINE) + re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
-    return [*re.findall(r"`([^`\n]+)`", text), *"\n".join(blocks).splitlines()]
-
-
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
-def test_the_commands_of_a_guide_exist(page):
-    commands = [line.partition("#")[0].split() for line in code(page)]
-    called = {command[1] for command in commands if command[:1] == ["make"] and len(command) > 1}
-    assert called <= make_targets()
-    assert [command for command in commands if "flask" in command and not is_flask_command(command)] == []
-
-
 def test_the_services_run_commands_that_exist():
     services = load(ROOT / "compose.yaml")["services"]
     commands = [
@@ -180,71 +139,7 @@ def test_the_services_run_commands_that_exist():
     assert all(is_flask_command(command) for command in commands)
 
 
-def is_flask_command(words):
-    """Return whether `flask` knows the command, and its subcommand if it has any."""
-    app = create_app("development", SECRET_KEY="x" * 64)
-    group = FlaskGroup()
-    context = Context(group, obj=ScriptInfo(create_app=lambda: app))
-    for word in words[words.index("flask") + 1 :]:
-        if isinstance(group, Group):
-            group = migrations if word == "db" else group.get_command(context, word)
-    return bool(group)
-
-
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
-def test_the_paths_of_a_guide_exist(page):
-    known = {path.name for path in ROOT.iterdir()} | {"app"}
-    for line in code(page):
-        for word in re.findall(r"(?<![\w/.-])[\w.][\w./*-]*", line):
-            path = word.rstrip(".:,")
-            if path.partition("/")[0] in known and ("/" in path or "." in path):
-                assert ("*" in path and list(ROOT.glob(path))) or (ROOT / path).exists() or is_made(path), (
-                    f"{page.name}: {path}"
-                )
-
-
-def is_made(path):
-    """Return whether a path is made here, by make or by the owner."""
-    return path.startswith((".venv", "instance", ".env"))
-
-
-def test_the_map_for_agents_is_short():
-    assert len((ROOT / "AGENTS.md").read_text("utf-8").splitlines()) <= 100
-
-
 def test_docs_and_ci_write_the_same_secrets():
     [command] = [line for line in code(ROOT / "docs/containers.md") if line.startswith("printf")]
     steps = load(ROOT / ".github/workflows/ci.yml")["jobs"]["image"]["steps"]
     assert command in [step.get("run", "").strip() for step in steps]
-
-
-# The rules of CONTRIBUTING.md
-
-
-def rules():
-    rows = re.findall(
-        r"^\| (?!Rule|---)(.+?) \| (.+?) \| (.+?) \| (.+) \|$",
-        (ROOT / "CONTRIBUTING.md").read_text("utf-8"),
-        re.MULTILINE,
-    )
-    return [pytest.param(*row[1:], id=row[0]) for row in rows]
-
-
-@pytest.mark.parametrize(("right", "wrong", "tool"), rules())
-def test_a_rule_is_enforced_by_its_tool(right, wrong, tool):
-    name = tool.split()[0]
-    if name.strip("`").startswith("tests/"):
-        assert (ROOT / name.strip("`")).is_file()
-        return
-    [number] = re.findall(r"`([\w-]+)`", tool)
-    assert number not in complaints(name, right)
-    assert number in complaints(name, wrong)
-
-
-def complaints(tool, cell):
-    """Return what a tool says of the code in a cell, in a module of the services."""
-    text = "\n".join([IMPORTS, *re.findall(r"`([^`]+)`", cell), ""])
-    ruff = ["ruff", "check", "--no-cache", "--output-format=concise", "--stdin-filename=app/accounts/example.py", "-"]
-    mypy = ["mypy", "--config-file=", "--strict", "--cache-dir=/dev/null", "-c", text]
-    program, *arguments = {"Ruff": ruff, "mypy": mypy}[tool]
-    return subprocess.run([BIN / program, *arguments], input=text, cwd=ROOT, capture_output=True, text=True).stdout
