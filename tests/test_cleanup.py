@@ -312,7 +312,7 @@ def test_job_that_lost_its_lease_commits_nothing(app, ada, clock, own_job):
 
     own_job("slow", slow)
     outcome = cleanup.run("slow")
-    assert (outcome.count, outcome.error, count(UserSession)) == (1, "Another process has taken it over.", 1)
+    assert (outcome.count, outcome.error, count(UserSession)) == (1, "Another process has taken over the job.", 1)
     assert (job("slow").finished_at, job("slow").failed_at, job("slow").run) == (None, None, 2)
 
 

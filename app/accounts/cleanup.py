@@ -1,14 +1,14 @@
-"""Cleanup: delete what is out of date. Each job below runs once a day, in small batches, beside email delivery.
+"""Cleanup jobs: each deletes one kind of expired data once a day, in small batches, beside email delivery.
 
-A job is a function that handles a batch of rows in the current transaction, yields how many that were, and goes on from
-there. The runner (jobs.py) commits at each yield, and may stop the job there: a batch takes well under a second, and a
-job that starts again finds what is left. To add one, here or in an application of your own:
+A job is a generator that handles a batch of rows and yields their number. The runner (jobs.py) commits at each yield,
+and may stop the job there: a batch must take well under a second, and a job that starts again must find what is left.
+To add one, here or in an application of your own:
 
     @cleanup.register
     def old_carts():
         return cleanup.delete_older(Cart.touched_at, timedelta(days=30))
 
-The column needs an index. A job that fails is tried again after ten minutes, and `flask doctor` names it.
+The column needs an index. A failed job is retried after ten minutes, and `flask doctor` reports it.
 """
 
 from collections.abc import Iterator
@@ -43,9 +43,9 @@ __all__ = ["delete_older", "register", "registered", "run", "run_due", "run_now"
 
 DAY, WEEK, MONTH, YEAR = (timedelta(days=days) for days in (1, 7, 30, 365))
 BATCH = 500  # rows in one transaction
-NOTICES_AT_ONCE = 10  # accounts that are deleted before their deletion emails go first
-PATIENCE = 20  # half seconds that these may take: nobody may be delivering
-NAMED = 10  # accounts in an error
+NOTICES_AT_ONCE = 10  # accounts to delete before the job waits for their emails
+MAX_WAITS = 20  # of half a second each: perhaps no process delivers emails
+MAX_NAMED = 10  # accounts in an error message
 
 Moment = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
 
@@ -91,14 +91,14 @@ def audit_events() -> Batches:
 
 
 @register
-def audit_events_of_nobody() -> Batches:
-    """Delete what concerned no account, or one that is deleted."""
+def audit_events_without_user() -> Batches:
+    """Delete events about email addresses without an account and about deleted accounts."""
     return delete_older(AuditEvent.at, WEEK, AuditEvent.user_id.is_(None))
 
 
 @register
-def audit_events_of_strangers() -> Batches:
-    """Delete what strangers may have caused: wrong passwords, emails that were asked for."""
+def audit_events_by_strangers() -> Batches:
+    """Delete events that strangers may have caused, such as failed logins."""
     return delete_older(AuditEvent.at, MONTH, AuditEvent.key.is_not(None))
 
 
@@ -114,7 +114,7 @@ def devices() -> Batches:
 
 @register
 def secrets_on_old_keys() -> Batches:
-    """Encrypt the secrets of authenticator apps with the newest key: the others may be removed soon."""
+    """Encrypt the secrets of authenticator apps with the current key, before the old keys are removed."""
     last = 0
     rows = select(Authenticator.id, Authenticator.secret).order_by(Authenticator.id).limit(BATCH)
     has_older_keys = bool(current_app.config["SECRET_KEY_FALLBACKS"])
@@ -129,7 +129,7 @@ def secrets_on_old_keys() -> Batches:
 
 @register
 def removed_secrets_on_old_keys() -> Batches:
-    """Do the same for the apps that were removed within the last seven days."""
+    """Do the same for authenticator apps that can still be restored."""
     last = 0
     rows = select(RemovedCredential).order_by(RemovedCredential.id).limit(BATCH)
     while current_app.config["SECRET_KEY_FALLBACKS"]:
@@ -146,25 +146,25 @@ def removed_secrets_on_old_keys() -> Batches:
 
 @register
 def deleted_accounts() -> Batches:
-    """Delete the accounts whose 14 days are over."""
+    """Delete the accounts whose grace period is over."""
     return _purge(User.deletion_due_at, clock.now(), *account_deletion.is_due())
 
 
 @register
 def unconfirmed_accounts() -> Batches:
-    """Delete the accounts that were never confirmed, without an email."""
+    """Delete unconfirmed accounts after a week, without an email."""
     never = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
     return _purge(User.created_at, clock.now() - WEEK, *never, send_notice=False)
 
 
 def delete_older(moment: Moment, age: timedelta, *conditions: ColumnElement[bool]) -> Batches:
-    """Delete the rows whose `moment` is `age` ago, in the order of its index.
+    """Delete the rows whose `moment` is at least `age` ago and that meet `conditions`, in the order of its index.
 
-    The next batch starts where the last one ended: PostgreSQL would look at all that is deleted again and again.
+    Each batch starts where the previous one ended: PostgreSQL keeps deleted rows in the index until a vacuum.
     """
     model, [key] = moment.class_, inspect(moment.class_).primary_key
     due = select(key, moment).where(moment <= clock.now() - age, *conditions).order_by(moment).limit(BATCH)
-    due = due.with_for_update(skip_locked=True)  # a row that is in use can wait until the next day
+    due = due.with_for_update(skip_locked=True)  # a locked row waits until the next day
     gone = delete(model).execution_options(synchronize_session=False)
     rows = db.session.execute(due).all()
     while rows and (count := rows_changed(gone.where(key.in_([row[0] for row in rows])))):
@@ -173,7 +173,7 @@ def delete_older(moment: Moment, age: timedelta, *conditions: ColumnElement[bool
 
 
 def _purge(moment: Moment, until: datetime, *conditions: ColumnElement[bool], send_notice: bool = True) -> Batches:
-    """Delete accounts, each in its own transaction. One that can't be deleted holds up no other."""
+    """Delete accounts, each in its own transaction, so that one that can't be deleted does not block the others."""
     failed = []
     for number, user_id in enumerate(_accounts(moment, until, *conditions), 1):
         try:
@@ -185,16 +185,16 @@ def _purge(moment: Moment, until: datetime, *conditions: ColumnElement[bool], se
             log.exception("Account %s can't be deleted", user_id)
             db.session.rollback()
             failed.append(f"Account {user_id} can't be deleted: {in_words(error)}")
-            yield 0  # raises an error here if the database is away
+            yield 0  # raises an error here if the database can't be reached
         if send_notice and number % NOTICES_AT_ONCE == 0:
-            yield from _notices_first()
+            yield from _wait_for_notices()
     if failed:
-        more = [f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else []
-        raise Incomplete("; ".join(failed[:NAMED] + more))
+        more = [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
+        raise Incomplete("; ".join(failed[:MAX_NAMED] + more))
 
 
 def _accounts(moment: Moment, until: datetime, *conditions: ColumnElement[bool]) -> Iterator[int]:
-    """Yield the ids of the accounts that are due, the oldest first."""
+    """Yield the ids of the accounts that are due, the longest overdue first."""
     due = select(moment, User.id).where(moment <= until, *conditions).order_by(moment, User.id).limit(BATCH)
     rows = db.session.execute(due).all()
     while rows:
@@ -203,10 +203,10 @@ def _accounts(moment: Moment, until: datetime, *conditions: ColumnElement[bool])
         rows = db.session.execute(due.where(tuple_(moment, User.id) > last)).all()
 
 
-def _notices_first() -> Iterator[None]:
-    """Wait until the deletion emails are sent, so that no email that a user waits for queues behind many of them."""
+def _wait_for_notices() -> Iterator[None]:
+    """Wait until the deletion emails are sent, so that no other email queues behind many of them."""
     waiting = select(OutboxEmail.id).where(OutboxEmail.status == Status.WAITING, OutboxEmail.due_at <= clock.now())
-    for _ in range(PATIENCE if current_app.config["MAIL_DELIVERY"] != "off" else 0):
+    for _ in range(MAX_WAITS if current_app.config["MAIL_DELIVERY"] != "off" else 0):
         if db.session.scalar(waiting.where(OutboxEmail.name == Email.ACCOUNT_DELETED).limit(1)) is None:
             return
         yield None

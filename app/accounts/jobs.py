@@ -1,4 +1,4 @@
-"""Run cleanup jobs: each once a day, by one process at a time, in short transactions, beside email delivery."""
+"""Run cleanup jobs: each once a day, in one process at a time, in short transactions, beside email delivery."""
 
 import logging
 import threading
@@ -11,11 +11,11 @@ from app import clock
 from app.extensions import db
 from app.models import Job
 
-Batches = Generator[int | None, None, None]  # rows handled; None: waiting for something
+Batches = Generator[int | None, None, None]  # rows handled, or None while the job waits for something
 Function = Callable[[], Iterator[int | None] | int | None]
 F = TypeVar("F", bound=Function)
 
-PAUSE = 0.02  # seconds between two batches, or as long as the batch took: other writers get their turn
+PAUSE = 0.02  # seconds between two batches, or as long as the batch took, so that other writers get their turn
 LONG_PAUSE = 0.5  # seconds, while a job waits for something
 
 registered: dict[str, Function] = {}
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class Incomplete(Exception):
-    """Raised by a job at its end: it did its work except for a part, which it tries again the next day."""
+    """Raised by a job at its end: a part of its work failed, and is retried the next day."""
 
 
 class _LeaseLost(Exception):
-    """Another process has taken the job over."""
+    """Another process has taken over the job."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def register(job: F) -> F:
-    """Have a function run once a day; its name is the job's. Usable as a decorator.
+    """Run a function once a day, as the job of its name. Usable as a decorator.
 
     Raises:
         ValueError: another job has this name.
@@ -61,12 +61,12 @@ def run_due(stopped: threading.Event) -> None:
 
 
 def run_now() -> dict[str, Outcome | None]:
-    """Run all jobs, due or not, and return how each ended; None for one that another process is running."""
+    """Run all jobs, due or not, and return their outcomes; None for a job that another process is running."""
     return {name: run(name, even_if_done=True) for name in list(registered)}
 
 
 def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = False) -> Outcome | None:
-    """Run one job and record how it ended; return None if it isn't due or another process is running it."""
+    """Run one job and record its outcome; return None if it isn't due or another process is running it."""
     number = Job.claim(name, even_if_done)
     if number is None:
         return None
@@ -83,7 +83,7 @@ def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = 
 
 
 def in_words(error: Exception) -> str:
-    """Return what went wrong in a line, without the values that a database adds below it."""
+    """Return the first line of an error message: further lines of a database error contain values."""
     cause = getattr(error, "orig", None) or error
     line = "".join(character for character in str(cause).partition("\n")[0] if character.isprintable())
     return line if isinstance(cause, Incomplete | _LeaseLost) else f"{type(cause).__name__}: {line}"[:300].rstrip(": ")
@@ -109,11 +109,11 @@ def _batches(job: Function) -> Batches:
     result = job()
     if isinstance(result, Iterator):
         yield from result
-    yield result if isinstance(result, int) else 0  # what a generator did after its last yield is committed, too
+    yield result if isinstance(result, int) else 0  # commits what a generator did after its last yield
 
 
 def _commit(name: str, number: int) -> Exception | None:
-    """Commit a batch if this process still has the lease, and renew that; return the error if that fails."""
+    """Commit a batch and renew the lease, if this process still has it; return the error if that fails."""
     try:
         has_lease = Job.renew(name, number)
         if has_lease:
@@ -123,12 +123,12 @@ def _commit(name: str, number: int) -> Exception | None:
         return error
     if not has_lease:
         db.session.rollback()
-        raise _LeaseLost("Another process has taken it over.")
+        raise _LeaseLost("Another process has taken over the job.")
     return None
 
 
 def _record(outcome: Outcome, number: int) -> None:
-    """Give the lease back, and record success and error for `flask doctor`."""
+    """Release the lease, and record success or error for `flask doctor`."""
     now = clock.now()
     changes: dict[str, object] = {"finished_at": now} if outcome.is_finished else {}
     if outcome.error:
