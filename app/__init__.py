@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 
 import config
-from app import auth, cli, extensions, main
+from app import auth, cli, connections, extensions, main
 from app.accounts import cleanup
 from app.email.worker import Delivery
 from app.security import rate_limits
@@ -63,6 +63,7 @@ def warn_of_mistyped_settings(app: Flask) -> None:
 def bind_extensions(app: Flask) -> None:
     extensions.csrf.init_app(app)
     extensions.db.init_app(app)
+    app.teardown_appcontext(connections.close_session)  # runs before Flask-SQLAlchemy's, which was registered first
     rate_limits.init_app(app)
     extensions.login_manager.init_app(app)
     extensions.mail.init_app(app)

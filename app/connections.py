@@ -1,13 +1,17 @@
 """How a request uses its database connections: without a transaction, not at all for a while, or a second one."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.extensions import db
+
+log = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -22,6 +26,15 @@ def read_without_transaction() -> None:
     """Run the queries that follow in this request in autocommit mode, which saves two round trips to PostgreSQL."""
     if db.engine.dialect.name == "postgresql":
         db.session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+
+
+def close_session(_: BaseException | None) -> None:
+    """Close the session at the end of a request; a connection that was lost must not spoil a finished response."""
+    try:
+        db.session.remove()
+    except DBAPIError as error:
+        log.error("Database: %s", error.orig)
+        db.session.registry.clear()  # a broken session can't be closed; the pool takes its connection back
 
 
 @contextmanager

@@ -36,17 +36,19 @@ def session_keys(tree):
             yield ast.unparse(calls[node].args[0])
 
 
-def uses_flask_session(tree):
-    return any(
-        isinstance(node, ast.ImportFrom) and node.module == "flask" and "session" in {name.name for name in node.names}
-        for node in ast.walk(tree)
-    )
+def imports(tree, module):
+    """Return the names that a module imports from another one."""
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == module)
+    return {alias.name for node in found for alias in node.names}
 
 
 def test_every_key_of_the_flask_session_is_in_the_register():
     names = {f"SessionKey.{key.name}" for key in SessionKey} | {"key", "other", "name"}  # loops over such keys
     written = {
-        key: path.name for path, tree in SOURCES.items() if uses_flask_session(tree) for key in session_keys(tree)
+        key: path.name
+        for path, tree in SOURCES.items()
+        if "session" in imports(tree, "flask")
+        for key in session_keys(tree)
     }
     assert {key: path for key, path in written.items() if key not in names} == {}
 
@@ -57,14 +59,7 @@ def test_every_key_in_the_register_is_used():
 
 
 def test_only_the_register_uses_flask_g():
-    for path, tree in SOURCES.items():
-        names = {
-            alias.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.module == "flask"
-            for alias in node.names
-        }
-        assert path == REGISTER or "g" not in names, path
+    assert [path.name for path, tree in SOURCES.items() if "g" in imports(tree, "flask")] == [REGISTER.name]
     templates = [path.name for path in ROOT.glob("app/templates/**/*") if re.search(r"\{[{%][^}]*\bg\.", _text(path))]
     assert templates == []
 
@@ -74,7 +69,7 @@ def test_every_attribute_of_the_request_state_is_declared_and_used():
     used = {
         node.attr
         for path, tree in SOURCES.items()
-        if path != REGISTER
+        if "state" in imports(tree, "app.request_state")
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "state"
     }

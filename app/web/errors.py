@@ -10,7 +10,6 @@ from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from app import schema
-from app.extensions import db
 from app.request_state import state
 from app.security import audit
 from app.web.negotiation import wants_json
@@ -62,7 +61,7 @@ def invalid_link() -> ResponseReturnValue:
     audit.refused("a link that can't be used")
     if wants_json():
         abort(410)
-    return render_template("auth/invalid_link.html"), 410
+    return render_template("errors/invalid_link.html"), 410
 
 
 def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnValue:
@@ -81,17 +80,7 @@ def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnVal
     return error_page(ServiceUnavailable(retry_after=5))
 
 
-def close_database_session(_: BaseException | None) -> None:
-    """Close the session before Flask-SQLAlchemy does, so that a lost connection does not spoil a finished response."""
-    try:
-        db.session.remove()
-    except DBAPIError as error:
-        log.error("Database: %s", error.orig)
-        db.session.registry.clear()  # a broken session can't be closed; the pool takes its connection back
-
-
 def init_app(app: Flask) -> None:
-    app.teardown_appcontext(close_database_session)  # registered later, so called before Flask-SQLAlchemy's
     app.register_error_handler(HTTPException, error_page)
     # StaleDataError: another request changed the row first.
     for error in (OperationalError, ProgrammingError, InterfaceError, TimeoutError, StaleDataError):
