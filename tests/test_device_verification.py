@@ -1,4 +1,4 @@
-"""VERIFY_NEW_DEVICES: a password on a device that is not recognised takes a code from an email, too."""
+"""VERIFY_NEW_DEVICES: a login by password on a device that is not recognised takes a code from an email."""
 
 import contextvars
 import html
@@ -31,7 +31,7 @@ def settings():
     return {"VERIFY_NEW_DEVICES": True}
 
 
-# At once, from many devices: the rate limits, which are not what is tried, would let five through.
+# Rate limits are not under test here: they would let five of the requests pass.
 unlimited = pytest.mark.parametrize("settings", [{"VERIFY_NEW_DEVICES": True, "RATELIMIT_ENABLED": False}])
 
 
@@ -91,7 +91,7 @@ def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, 
     page = browser.get(VERIFY)
     assert page.status_code == 200
     assert f"{clock.time:%H:%M} UTC</time>" in page.text
-    assert "ada@example.com" not in page.text, "a thief who has a username and its password learns no address"
+    assert "ada@example.com" not in page.text, "an attacker who has username and password learns no email address"
     assert 'autocomplete="one-time-code"' in page.text
     [email] = outbox()
     assert email.recipients == ["ada@example.com"]
@@ -124,7 +124,7 @@ def test_without_the_code_nothing_of_the_account_opens(new_device, ada):
     assert sessions_of(ada) == 1
 
 
-def test_a_wrong_password_sends_nothing(app, owner, outbox):
+def test_a_wrong_password_sends_no_device_code(app, owner, outbox):
     outbox().clear()
     browser = app.test_client()
     assert browser.post(LOGIN, data={"login": "ada", "password": "wrong"}).status_code == 422
@@ -132,29 +132,29 @@ def test_a_wrong_password_sends_nothing(app, owner, outbox):
     assert outbox() == []
 
 
-# Who passes
+# Logins that take no code
 
 
-def test_the_first_device_of_an_account_passes(client, ada, outbox):
+def test_the_first_device_of_an_account_takes_no_code(client, ada, outbox):
     assert client.log_in(ada).location == "/"
     assert outbox() == []
 
 
-def test_an_account_whose_devices_are_forgotten_is_asked_all_the_same(app, owner, ada):
-    """Cleanup forgets devices after a year: stolen passwords are tried on accounts that nobody uses."""
+def test_an_account_with_no_recognised_device_left_takes_a_device_code(app, owner, ada):
+    """Cleanup forgets devices after a year, and stolen passwords are tried on accounts that nobody uses."""
     db.session.execute(delete(Device))
     db.session.commit()
     assert app.test_client().log_in(ada).location == VERIFY
 
 
-def test_an_unconfirmed_account_passes(app, bob):
+def test_an_unconfirmed_account_takes_no_device_code(app, bob):
     for _ in range(2):
         browser = app.test_client()
         assert browser.log_in(bob).location == "/"
         assert browser.get("/").location == "/auth/unconfirmed"
 
 
-def test_a_magic_link_and_a_passkey_pass(app, owner, ada, outbox):
+def test_a_magic_link_and_a_passkey_take_no_device_code(app, owner, ada, outbox):
     browser = app.test_client()
     browser.post("/auth/magic-link", data={"email": ada.email})
     assert browser.get(outbox.link()).location == "/"
@@ -165,7 +165,7 @@ def test_a_magic_link_and_a_passkey_pass(app, owner, ada, outbox):
     assert not any("code" in email.subject for email in outbox())
 
 
-def test_with_two_factor_authentication_its_step_is_asked_for_and_no_code(app, owner, ada, outbox, clock):
+def test_two_factor_is_asked_for_instead_of_a_device_code(app, owner, ada, outbox, clock):
     set_up(owner, clock)
     outbox().clear()
     browser = app.test_client()
@@ -175,14 +175,14 @@ def test_with_two_factor_authentication_its_step_is_asked_for_and_no_code(app, o
 
 
 @pytest.mark.parametrize("settings", [{}])
-def test_it_is_off_unless_it_is_set(app, owner, ada, flask):
+def test_device_verification_is_off_by_default(app, owner, ada, flask):
     assert app.test_client().log_in(ada).location == "/"
     result = flask("trust-next-login", "ada", "--yes")
     assert "VERIFY_NEW_DEVICES is off" in result.stdout
     assert db.session.scalar(select(User.next_login_trusted_until)) is None
 
 
-def test_a_registration_logs_in(client, outbox):
+def test_registration_takes_no_device_code(client, outbox):
     fields = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     assert client.post("/auth/register", data=fields).status_code == 302
     assert sessions_of(User.find("eve")) == 1
@@ -200,22 +200,22 @@ def test_the_device_of_another_account_is_not_recognised(app, owner, ada, bob):
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "0" * 8, "\0", "1" * 65, "\ud800".encode("utf-8", "surrogatepass")])
-def test_what_is_no_code_is_refused(new_device, ada, outbox, typed):
+def test_garbage_instead_of_a_device_code_is_refused(new_device, ada, outbox, typed):
     assert enter(new_device, typed).status_code in {422, 400}
     assert sessions_of(ada) == 1
     assert enter(new_device, code_in(outbox()[-1])).location == "/"
 
 
-def test_five_attempts_and_no_more(new_device, ada, outbox):
+def test_a_device_code_has_five_attempts(new_device, ada, outbox):
     code = code_in(outbox()[-1])
     for _ in range(5):
         assert refused(enter(new_device, wrong(code)))
     assert refused(enter(new_device, code)), "the right one, too"
     assert sessions_of(ada) == 1
-    assert history().count("device_code_failed") == 5, "later attempts leave no line each"
+    assert history().count("device_code_failed") == 5, "later attempts are not recorded"
 
 
-def test_after_five_attempts_a_new_email_has_a_new_code(new_device, outbox, clock):
+def test_after_five_attempts_a_new_email_has_a_new_device_code(new_device, outbox, clock):
     first = code_in(outbox()[-1])
     for _ in range(5):
         enter(new_device, wrong(first))
@@ -226,19 +226,19 @@ def test_after_five_attempts_a_new_email_has_a_new_code(new_device, outbox, cloc
     assert enter(new_device, second).location == "/"
 
 
-def test_a_code_lasts_fifteen_minutes(new_device, outbox, clock):
+def test_a_device_code_expires_after_fifteen_minutes(new_device, outbox, clock):
     code = code_in(outbox()[-1])
     clock.move(minutes=15)
     assert refused(enter(new_device, code))
 
 
-def test_it_is_good_until_then(new_device, outbox, clock):
+def test_a_device_code_works_until_then(new_device, outbox, clock):
     code = code_in(outbox()[-1])
     clock.move(minutes=14, seconds=59)
     assert enter(new_device, code).location == "/"
 
 
-def test_after_half_an_hour_the_password_is_asked_for_again(new_device, outbox, clock):
+def test_device_verification_waits_for_half_an_hour(new_device, outbox, clock):
     new_device.get(VERIFY)
     clock.move(minutes=29)
     new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
@@ -249,7 +249,7 @@ def test_after_half_an_hour_the_password_is_asked_for_again(new_device, outbox, 
     assert notes(new_device.get(LOGIN)) == [START_AGAIN]
 
 
-def test_a_code_is_used_once(app, new_device, ada, outbox):
+def test_a_device_code_works_once(app, new_device, ada, outbox):
     copied = new_device.get_cookie("session").value
     code = code_in(outbox()[-1])
     assert enter(new_device, code).location == "/"
@@ -259,7 +259,7 @@ def test_a_code_is_used_once(app, new_device, ada, outbox):
     assert sessions_of(ada) == 2
 
 
-def test_of_ten_who_enter_one_code_at_once_one_is_logged_in(app, new_device, ada, outbox):
+def test_of_ten_requests_with_one_device_code_at_once_one_logs_in(app, new_device, ada, outbox):
     code, copied = code_in(outbox()[-1]), new_device.get_cookie("session").value
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:
@@ -272,7 +272,7 @@ def test_of_ten_who_enter_one_code_at_once_one_is_logged_in(app, new_device, ada
     assert history().count("device_verified") == 1
 
 
-def test_of_twenty_wrong_codes_at_once_five_are_looked_at(app, new_device, outbox):
+def test_of_twenty_wrong_device_codes_at_once_five_are_checked(app, new_device, outbox):
     code, copied = code_in(outbox()[-1]), new_device.get_cookie("session").value
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
@@ -283,12 +283,12 @@ def test_of_twenty_wrong_codes_at_once_five_are_looked_at(app, new_device, outbo
     assert refused(enter(new_device, code))
 
 
-def test_another_browser_can_not_use_the_code(app, new_device, ada, outbox):
+def test_another_browser_cannot_use_the_device_code(app, new_device, ada, outbox):
     code = code_in(outbox()[-1])
     stranger = app.test_client()
     assert enter(stranger, code).location == LOGIN
     thief = app.test_client()
-    assert thief.log_in(ada).location == VERIFY, "who has the password, too, gets an email of their own"
+    assert thief.log_in(ada).location == VERIFY, "the password alone sends another email"
     assert refused(enter(thief, code))
     assert enter(new_device, code).location == "/"
 
@@ -305,14 +305,14 @@ def test_the_codes_of_other_accounts_and_purposes_are_not_taken(app, new_device,
     assert sessions_of(ada) == 1
 
 
-def test_a_code_proves_nothing_elsewhere(app, new_device, ada, outbox):
+def test_a_device_code_is_no_magic_link_code(app, new_device, ada, outbox):
     code = code_in(outbox()[-1])
     new_device.post("/auth/magic-link", data={"email": ada.email})
     assert new_device.post("/auth/magic-link/sent", data={"code": code}).status_code == 422
     assert not is_logged_in(new_device)
 
 
-# What happens meanwhile
+# Changes of the account in the meantime
 
 
 def starts_again(browser, code):
@@ -320,7 +320,7 @@ def starts_again(browser, code):
     return answer.location.startswith(LOGIN) and notes(browser.get(LOGIN))[0] == START_AGAIN
 
 
-def test_a_changed_password_ends_it(owner, new_device, ada, outbox):
+def test_a_changed_password_ends_device_verification(owner, new_device, ada, outbox):
     code = code_in(outbox()[-1])
     changed = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
     assert owner.post("/auth/change-password", data=changed).status_code == 302
@@ -328,7 +328,7 @@ def test_a_changed_password_ends_it(owner, new_device, ada, outbox):
     assert not is_logged_in(new_device)
 
 
-def test_a_reset_ends_it(app, new_device, ada, outbox):
+def test_a_reset_ends_device_verification(app, new_device, ada, outbox):
     code = code_in(outbox()[-1])
     browser = app.test_client()
     browser.post("/auth/reset", data={"email": ada.email})
@@ -336,13 +336,13 @@ def test_a_reset_ends_it(app, new_device, ada, outbox):
     assert starts_again(new_device, code)
 
 
-def test_two_factor_authentication_ends_it(owner, new_device, outbox, clock):
+def test_turning_two_factor_on_ends_device_verification(owner, new_device, outbox, clock):
     code = code_in(outbox()[-1])
     set_up(owner, clock)
     assert starts_again(new_device, code)
 
 
-def test_a_changed_address_ends_it(owner, new_device, ada, outbox):
+def test_a_changed_email_address_ends_device_verification(owner, new_device, ada, outbox):
     code = code_in(outbox()[-1])
     owner.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
     [link] = [
@@ -355,7 +355,7 @@ def test_a_changed_address_ends_it(owner, new_device, ada, outbox):
 
 
 @pytest.mark.parametrize("command", ["deactivate", "delete"])
-def test_an_account_that_is_deactivated_or_deleted_ends_it(flask, new_device, outbox, command):
+def test_deactivating_or_deleting_the_account_ends_device_verification(flask, new_device, outbox, command):
     code = code_in(outbox()[-1])
     assert flask(command, "ada", *(["--now", "--yes"] if command == "delete" else [])).exit_code == 0
     answer = enter(new_device, code)
@@ -363,7 +363,7 @@ def test_an_account_that_is_deactivated_or_deleted_ends_it(flask, new_device, ou
     assert not is_logged_in(new_device)
 
 
-def test_a_deactivated_account_gets_no_email(app, owner, ada, flask, outbox):
+def test_a_deactivated_account_gets_no_device_code(app, owner, ada, flask, outbox):
     flask("deactivate", "ada")
     outbox().clear()
     browser = app.test_client()
@@ -377,8 +377,10 @@ def test_a_deactivated_account_gets_no_email(app, owner, ada, flask, outbox):
     [{"deactivated_at": True}, {"password_version": User.password_version + 1}],
     ids=["deactivated", "password changed"],
 )
-def test_what_changes_in_the_very_moment_ends_it_too(app, new_device, ada, outbox, clock, monkeypatch, change):
-    """After the page has looked at the account, and before it logs anybody in."""
+def test_a_change_during_the_request_ends_device_verification_too(
+    app, new_device, ada, outbox, clock, monkeypatch, change
+):
+    """After the page has loaded the account, and before it logs in."""
     right = device_verification.is_right
 
     def change_then_look(*given):
@@ -392,7 +394,7 @@ def test_what_changes_in_the_very_moment_ends_it_too(app, new_device, ada, outbo
     assert sessions_of(ada) == 1
 
 
-def test_a_deletion_that_waits_is_shown_after_the_code(new_device, ada, outbox, clock):
+def test_a_pending_deletion_is_shown_after_device_verification(new_device, ada, outbox, clock):
     ada.deletion_due_at = clock.time
     db.session.commit()
     assert enter(new_device, code_in(outbox()[-1])).location == "/"
@@ -402,7 +404,7 @@ def test_a_deletion_that_waits_is_shown_after_the_code(new_device, ada, outbox, 
 # The email
 
 
-def test_the_same_code_is_sent_again_after_a_minute(new_device, outbox, clock):
+def test_the_same_device_code_is_sent_again_after_a_minute(new_device, outbox, clock):
     code = code_in(outbox()[-1])
     page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
     assert notes(page) == ["A new email can be sent in 60 seconds."]
@@ -416,14 +418,14 @@ def test_the_same_code_is_sent_again_after_a_minute(new_device, outbox, clock):
     assert enter(new_device, code).location == "/"
 
 
-def test_the_password_entered_again_a_moment_later_sends_no_second_email(new_device, ada, outbox):
+def test_the_password_entered_again_at_once_sends_no_second_device_code(new_device, ada, outbox):
     amount, code = len(outbox()), code_in(outbox()[-1])
     assert new_device.log_in(ada).location == VERIFY
     assert len(outbox()) == amount
     assert enter(new_device, code).location == "/"
 
 
-def test_the_page_says_when_the_email_waits_and_when_it_was_refused(new_device, outbox, clock):
+def test_the_device_verification_page_says_when_the_email_waits_or_was_refused(new_device, outbox, clock):
     waits, failed = "The email is still waiting to be sent.", "The email could not be delivered"
     page = new_device.get(VERIFY)
     assert waits not in page.text
@@ -441,7 +443,7 @@ def test_the_page_says_when_the_email_waits_and_when_it_was_refused(new_device, 
     assert waits in new_device.get(VERIFY).text
 
 
-def test_an_account_gets_five_an_hour_and_others_are_still_sent(app, owner, ada, outbox):
+def test_an_account_gets_five_device_codes_an_hour_and_other_emails_still(app, owner, ada, outbox):
     outbox().clear()
     for _ in range(5):
         browser = app.test_client()
@@ -463,7 +465,7 @@ def test_an_account_gets_five_an_hour_and_others_are_still_sent(app, owner, ada,
     assert outbox()[-1].subject != outbox()[0].subject, "a reset is sent"
 
 
-def test_an_account_gets_fifteen_a_day(app, owner, ada, outbox, clock):
+def test_an_account_gets_fifteen_device_codes_a_day(app, owner, ada, outbox, clock):
     outbox().clear()
     for _ in range(20):
         app.test_client().log_in(ada)
@@ -472,7 +474,7 @@ def test_an_account_gets_fifteen_a_day(app, owner, ada, outbox, clock):
 
 
 @unlimited
-def test_many_at_once_send_no_more_than_five(app, owner, ada, outbox):
+def test_logins_at_once_send_five_device_codes_at_most(app, owner, ada, outbox):
     outbox().clear()
     browsers = [app.test_client() for _ in range(12)]
     with ThreadPoolExecutor(12) as pool:
@@ -492,7 +494,7 @@ def test_an_email_about_a_password_that_changed_meanwhile_is_dropped_or_useless(
 # JSON
 
 
-def test_json_gets_statuses(app, owner, ada, outbox):
+def test_device_verification_as_json(app, owner, ada, outbox):
     browser = app.test_client()
     assert browser.post(VERIFY, data={"code": "12345678"}, headers=JSON).status_code == 401
     assert browser.get(VERIFY, headers=JSON).status_code == 401
@@ -504,10 +506,10 @@ def test_json_gets_statuses(app, owner, ada, outbox):
     assert enter(browser, code, headers=JSON).json == {"logged_in": True, "next": "/"}
 
 
-# It is no second factor
+# It is not two-factor authentication
 
 
-def test_it_is_no_two_factor_and_no_reauthentication(app, owner, ada, outbox, clock):
+def test_device_verification_is_no_two_factor_and_no_reauthentication(app, owner, ada, outbox, clock):
     app.config["TWO_FACTOR_REQUIRED_FOR"] = "everybody"
     browser = app.test_client()
     browser.log_in(ada)
@@ -523,10 +525,10 @@ def test_it_is_no_two_factor_and_no_reauthentication(app, owner, ada, outbox, cl
     )
 
 
-# The way out
+# flask users trust-next-login
 
 
-def test_an_administrator_lets_the_next_login_pass_once(app, owner, ada, flask, outbox):
+def test_trust_next_login_lets_one_login_pass_without_a_device_code(app, owner, ada, flask, outbox):
     result = flask("trust-next-login", "ada", "--yes")
     assert result.exit_code == 0
     assert "ada can log in on a new device without a code, once" in result.stdout
@@ -539,27 +541,27 @@ def test_an_administrator_lets_the_next_login_pass_once(app, owner, ada, flask, 
     assert app.test_client().log_in(ada).location == VERIFY, "once"
 
 
-def test_the_trust_lasts_an_hour(app, owner, ada, flask, clock):
+def test_trust_next_login_lasts_an_hour(app, owner, ada, flask, clock):
     flask("trust-next-login", "ada", "--yes")
     clock.move(hours=1)
     assert app.test_client().log_in(ada).location == VERIFY
 
 
-def test_the_trust_is_used_up_by_any_login(app, owner, ada, flask):
+def test_trust_next_login_ends_with_any_login(app, owner, ada, flask):
     flask("trust-next-login", "ada", "--yes")
     owner.post("/auth/logout")
     assert owner.log_in(ada).location == "/", "her own device, which is recognised"
     assert app.test_client().log_in(ada).location == VERIFY
 
 
-def test_a_wrong_password_does_not_use_it_up(app, owner, ada, flask):
+def test_a_wrong_password_does_not_consume_trust_next_login(app, owner, ada, flask):
     flask("trust-next-login", "ada", "--yes")
     assert app.test_client().log_in(ada, "wrong").status_code == 422
     assert app.test_client().log_in(ada).location == "/"
 
 
 @unlimited
-def test_of_ten_logins_at_once_one_is_trusted(app, owner, ada, flask):
+def test_of_ten_logins_at_once_trust_next_login_allows_one(app, owner, ada, flask):
     flask("trust-next-login", "ada", "--yes")
     browsers = [app.test_client() for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -568,7 +570,7 @@ def test_of_ten_logins_at_once_one_is_trusted(app, owner, ada, flask):
     assert sum(map(is_logged_in, browsers)) == 1
 
 
-def test_it_is_asked_about_and_refused_where_it_changes_nothing(app, owner, ada, flask, clock):
+def test_trust_next_login_asks_first_and_says_when_it_changes_nothing(app, owner, ada, flask, clock):
     assert flask("trust-next-login", "ada").exit_code == 1, "nobody said yes"
     assert db.session.scalar(select(User.next_login_trusted_until)) is None
     assert flask("trust-next-login", "nobody", "--yes").exit_code == 1
@@ -578,7 +580,7 @@ def test_it_is_asked_about_and_refused_where_it_changes_nothing(app, owner, ada,
     assert db.session.scalar(select(User.next_login_trusted_until)) is None
 
 
-def test_flask_users_why_names_the_way_out(owner, flask, app):
+def test_flask_users_why_names_trust_next_login(owner, flask, app):
     assert "flask users trust-next-login ada" in flask("why", "ada").stdout
     app.config["VERIFY_NEW_DEVICES"] = False
     assert "trust-next-login" not in flask("why", "ada").stdout

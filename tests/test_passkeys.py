@@ -3,6 +3,7 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import event, func, select
@@ -42,7 +43,7 @@ REFUSED = "That passkey did not log you in. Try again, or log in another way."
 FAILED = "That did not work, or took longer than five minutes. Try again."
 SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
 
-# What strangers may ask how often is not what is tried.
+# Rate limits are not under test here.
 unlimited = pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])
 
 
@@ -70,10 +71,7 @@ def is_added(answer):
 
 
 def refused(answer):
-    """Whether a login was refused with the one sentence for all that can be wrong, and a line in the history.
-
-    A network has one line an hour.
-    """
+    """Whether a login was refused with the one message for everything that can be wrong, and is in the history."""
     assert answer.status_code == 422
     assert notes(answer)[-1] == REFUSED
     return "login_failed" in history()
@@ -84,7 +82,7 @@ def only(model=Passkey):
     return row
 
 
-# Adding one
+# Add a passkey
 
 
 def test_adding_a_passkey_changes_nothing_else_and_the_user_is_told(client, another_client, ada, key, outbox):
@@ -119,7 +117,7 @@ def test_with_two_factor_on_adding_a_passkey_takes_both_factors_and_logs_nobody_
     assert len(db.session.scalars(select(RecoveryCode)).all()) == 10, "the codes of before are still good"
 
 
-def test_what_a_browser_is_to_make(client, ada, bob):
+def test_the_options_for_creating_a_passkey(client, ada, bob):
     client.log_in(ada)
     options = asked(client, MAKE)
     assert options["rp"] == {"id": "localhost", "name": "Flasky"}
@@ -138,7 +136,7 @@ def test_what_a_browser_is_to_make(client, ada, bob):
     assert db.session.get(User, bob.id).passkey_handle is None
 
 
-def test_the_same_device_is_not_asked_twice(member, key):
+def test_a_device_with_a_passkey_is_excluded_from_creating_another(member, key):
     prove(member, key)
     [known] = asked(member, MAKE)["excludeCredentials"]
     assert known == {"id": text(key.id), "type": "public-key", "transports": ["hybrid", "internal"]}
@@ -160,7 +158,7 @@ def test_the_same_device_is_not_asked_twice(member, key):
     ],
     ids=str,
 )
-def test_what_is_not_what_was_asked_for_is_not_added(client, ada, key, lies):
+def test_a_forged_passkey_registration_is_refused(client, ada, key, lies):
     client.log_in(ada)
     page = add(client, key, **lies)
     assert (page.status_code, notes(page)[-1]) == (422, FAILED)
@@ -168,7 +166,7 @@ def test_what_is_not_what_was_asked_for_is_not_added(client, ada, key, lies):
     assert db.session.scalars(select(Passkey)).all() == []
 
 
-def test_a_challenge_is_good_once_for_five_minutes_in_its_browser_and_for_its_purpose(
+def test_a_passkey_challenge_works_once_for_five_minutes_in_its_browser_for_its_purpose(
     app, client, another_client, ada, bob, key, clock
 ):
     def fails(browser, options):
@@ -196,7 +194,7 @@ def test_a_challenge_is_good_once_for_five_minutes_in_its_browser_and_for_its_pu
     assert only().user_id == ada.id
 
 
-def test_a_passkey_that_somebody_has_is_taken(member, another_client, bob, key):
+def test_a_passkey_of_another_account_is_not_added(member, another_client, bob, key):
     bob.confirmed = True
     db.session.commit()
     another_client.log_in(bob)
@@ -208,8 +206,8 @@ def test_a_passkey_that_somebody_has_is_taken(member, another_client, bob, key):
     assert only().user.username == "ada"
 
 
-def test_a_passkey_that_somebody_can_have_restored_is_taken(member, another_client, bob, key):
-    """Else an account of an attacker's own would keep its owner from getting it back."""
+def test_a_passkey_that_another_account_can_restore_is_not_added(member, another_client, bob, key):
+    """Otherwise an attacker could add it to an account of their own, and its owner could not restore it."""
     bob.confirmed = True
     db.session.commit()
     another_client.log_in(bob)
@@ -220,7 +218,7 @@ def test_a_passkey_that_somebody_can_have_restored_is_taken(member, another_clie
     assert db.session.scalars(select(Passkey)).all() == []
 
 
-def test_of_ten_who_add_one_passkey_at_once_one_has_it(app, ada, key):
+def test_of_ten_requests_that_add_one_passkey_at_once_one_succeeds(app, ada, key):
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:
         browser.log_in(ada)
@@ -236,7 +234,7 @@ def test_of_ten_who_add_one_passkey_at_once_one_has_it(app, ada, key):
     assert only().user_id == ada.id
 
 
-def test_an_account_has_twenty_at_most(member, key):
+def test_an_account_has_twenty_passkeys_at_most(member, key):
     for _ in range(19):
         prove(member, key)
         assert is_added(add(member, Key()))
@@ -255,7 +253,7 @@ def test_an_account_has_twenty_at_most(member, key):
         ("a\u2028b", "This has a character"),
     ],
 )
-def test_names_are_short_and_of_one_line(client, ada, key, name, words):
+def test_passkey_names_are_short_and_of_one_line(client, ada, key, name, words):
     client.log_in(ada)
     page = add(client, key, name=name)
     assert page.status_code == 422
@@ -263,14 +261,14 @@ def test_names_are_short_and_of_one_line(client, ada, key, name, words):
     assert db.session.scalars(select(Passkey)).all() == []
 
 
-def test_the_unconfirmed_and_strangers_add_none(client, another_client, bob, key):
+def test_unconfirmed_users_and_visitors_add_no_passkey(client, another_client, bob, key):
     another_client.log_in(bob)
     for address in (PAGE, MAKE):
         assert client.post(address).location.startswith(LOGIN)
         assert another_client.post(address).location == "/auth/unconfirmed"
 
 
-def test_reauthentication_is_asked_for(member, key, clock):
+def test_passkey_pages_ask_for_reauthentication(member, key, clock):
     own = page_of(member)
     clock.move(minutes=16)
     assert member.get(PAGE).location == "/auth/reauthenticate"
@@ -282,7 +280,7 @@ def test_reauthentication_is_asked_for(member, key, clock):
     assert only().name == "My phone"
 
 
-# Logging in
+# Log in
 
 
 def test_a_passkey_logs_in_without_a_name(member, another_client, ada, key, clock):
@@ -302,7 +300,7 @@ def test_a_passkey_logs_in_without_a_name(member, another_client, ada, key, cloc
     assert db.session.scalars(select(PasskeyChallenge)).all() == [], "nothing is left of it"
 
 
-def test_it_goes_where_one_was_going_and_is_kept_logged_in(member, another_client, key):
+def test_a_passkey_login_goes_on_to_next_and_keeps_the_user_logged_in(member, another_client, key):
     fields = {"credential": key.get(asked(another_client)), "remember_me": "y", "login": "", "password": ""}
     answer = another_client.post(f"{LOGIN}?next=/auth/history", data=fields)
     assert answer.location == "/auth/history"
@@ -331,7 +329,7 @@ def test_it_goes_where_one_was_going_and_is_kept_logged_in(member, another_clien
     ],
     ids=str,
 )
-def test_what_is_wrong_is_refused_with_one_sentence_whatever_it_is(member, another_client, key, lies):
+def test_a_forged_passkey_login_is_refused_with_one_message(member, another_client, key, lies):
     assert refused(log_in(another_client, key, **lies))
     assert not is_logged_in(another_client)
     assert only().last_used_at is None
@@ -350,13 +348,13 @@ def test_an_unknown_passkey_and_a_removed_one_are_refused_alike(member, another_
 
 
 def signal(page, name):
-    """What a page has the browser tell its devices about passkeys."""
+    """What a page tells the browser about passkeys, which passes it to its devices."""
     found = re.search(rf"data-{name}='([^']+)'", page.text)
     return found and json.loads(found[1])
 
 
-def test_only_a_passkey_that_no_account_can_have_again_is_taken_off_its_device(member, another_client, key, clock):
-    """A device must keep what a thief removed: "This wasn't me" restores it."""
+def test_only_a_passkey_that_no_account_can_restore_is_removed_from_its_device(member, another_client, key, clock):
+    """A device must keep what an attacker removed: "This wasn't me" restores it."""
     stranger = Key()
     stranger.handle = key.handle
     page = log_in(another_client, stranger)
@@ -368,7 +366,7 @@ def test_only_a_passkey_that_no_account_can_have_again_is_taken_off_its_device(m
     assert signal(another_client.post(LOGIN, data={"credential": "{}"}), "unknown-passkey") is None
 
 
-def test_the_browser_that_removed_a_passkey_hears_so_once_and_no_other_one(member, another_client, ada, key):
+def test_only_the_browser_that_removed_a_passkey_is_signalled_and_once(member, another_client, ada, key):
     own = page_of(member)
     prove(member, key)
     member.post(f"{own}/remove")
@@ -382,7 +380,7 @@ def test_the_browser_that_removed_a_passkey_hears_so_once_and_no_other_one(membe
         assert signal(page, "accepted")["allAcceptedCredentialIds"] == [text(key.id)], "it can be restored"
 
 
-def test_a_login_is_not_replayed(app, member, another_client, key, clock):
+def test_a_passkey_login_is_not_replayed(app, member, another_client, key, clock):
     options = asked(another_client)
     copied = another_client.get_cookie("session").value
     answer = key.get(options)
@@ -395,7 +393,7 @@ def test_a_login_is_not_replayed(app, member, another_client, key, clock):
         assert refused(thief.post(LOGIN, data={"credential": key.get(options)})), "signed anew"
 
 
-def test_a_challenge_of_another_browser_or_purpose_or_of_long_ago_is_refused(member, another_client, key, clock):
+def test_a_passkey_challenge_of_another_browser_or_purpose_or_an_old_one_is_refused(member, another_client, key, clock):
     asked(another_client)
     prove(member, key)
     assert refused(log_in(another_client, key, asked(member.application.test_client())))
@@ -408,7 +406,7 @@ def test_a_challenge_of_another_browser_or_purpose_or_of_long_ago_is_refused(mem
     assert log_in(another_client, key, options).location == "/"
 
 
-def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada, bob):
+def test_a_passkey_challenge_belongs_to_one_account_and_purpose(ada, bob):
     challenge = PasskeyChallenge(purpose="reauthentication", browser="hers", user_id=ada.id)
     db.session.add(challenge)
     db.session.commit()
@@ -421,7 +419,7 @@ def test_what_was_asked_of_one_account_for_one_purpose_is_good_for_no_other(ada,
     assert not PasskeyChallenge.consume(asked, "reauthentication", "hers", ada)
 
 
-def test_two_tabs_of_one_browser_can_each_be_used(member, another_client, key):
+def test_passkeys_can_be_used_in_two_tabs(member, another_client, key):
     first, second = asked(another_client), asked(another_client)
     assert first["challenge"] != second["challenge"]
     assert log_in(another_client, key, first).location == "/"
@@ -432,7 +430,7 @@ def open_challenges(*which):
 
 
 @unlimited
-def test_a_browser_that_asks_again_and_again_leaves_few_unanswered_challenges(member, another_client, key, clock):
+def test_a_browser_has_a_bounded_number_of_passkey_challenges(member, another_client, key, clock):
     prove(member, key)
     for browser, address in ((member, MAKE), (member, USE_AGAIN), (another_client, USE)):
         for _ in range(30):
@@ -446,7 +444,7 @@ def test_a_browser_that_asks_again_and_again_leaves_few_unanswered_challenges(me
 
 
 @unlimited
-def test_an_account_leaves_few_unanswered_challenges_however_many_browsers_ask(client, ada, clock):
+def test_an_account_has_a_bounded_number_of_passkey_challenges(client, ada, clock):
     client.log_in(ada)
     kept = client.get_cookie("session").value
     for address in (MAKE, USE_AGAIN):
@@ -457,7 +455,7 @@ def test_an_account_leaves_few_unanswered_challenges_however_many_browsers_ask(c
     assert open_challenges(PasskeyChallenge.user_id == ada.id) == 50
 
 
-def test_expired_challenges_of_strangers_are_deleted_without_a_cleanup(app, ada, clock):
+def test_expired_passkey_challenges_are_deleted_without_a_cleanup(app, ada, clock):
     for _ in range(30):
         asked(app.test_client())
     clock.move(minutes=5)
@@ -467,13 +465,13 @@ def test_expired_challenges_of_strangers_are_deleted_without_a_cleanup(app, ada,
 
 
 @pytest.mark.parametrize("address", [MAKE, USE])
-def test_options_are_limited_for_each_network(client, ada, address, clock):
+def test_passkey_options_are_limited_for_each_network(client, ada, address, clock):
     client.log_in(ada)
     answers = [client.post(address, headers=JSON).status_code for _ in range(301)]
     assert answers == [200] * 300 + [429]
 
 
-def test_of_ten_who_send_one_answer_at_once_one_gets_in(app, member, another_client, key):
+def test_of_ten_requests_with_one_passkey_answer_at_once_one_logs_in(app, member, another_client, key):
     answer = key.get(asked(another_client))
     browsers = [app.test_client() for _ in range(10)]
     for browser in browsers:
@@ -485,7 +483,7 @@ def test_of_ten_who_send_one_answer_at_once_one_gets_in(app, member, another_cli
     assert sum(map(is_logged_in, browsers)) == 1
 
 
-def test_a_counter_that_stands_still_or_goes_back_is_refused_and_told(member, another_client, key, outbox):
+def test_a_passkey_counter_that_stands_still_or_goes_back_is_refused_and_emailed(member, another_client, key, outbox):
     assert log_in(another_client, key, count=7).location == "/"
     another_client.post("/auth/logout")
     outbox().clear()
@@ -497,7 +495,7 @@ def test_a_counter_that_stands_still_or_goes_back_is_refused_and_told(member, an
     assert log_in(another_client, key, count=2**32 - 1).location == "/"
 
 
-def test_one_that_counts_nothing_is_used_again_and_again(client, another_client, ada):
+def test_a_passkey_without_a_counter_is_used_again_and_again(client, another_client, ada):
     key = Key(counts=False)
     client.log_in(ada)
     add(client, key)
@@ -507,28 +505,21 @@ def test_one_that_counts_nothing_is_used_again_and_again(client, another_client,
 
 
 @pytest.mark.parametrize(
-    ("column", "way", "words"),
+    ("state", "page"),
     [
-        ("deactivated_at", LOGIN, "This account has been deactivated. Write to us if that surprises you."),
-        ("deletion_due_at", "/auth/cancel-deletion", None),
+        ({"deactivated_at": datetime.now(UTC)}, LOGIN),
+        ({"deletion_due_at": datetime.now(UTC)}, "/auth/cancel-deletion"),
+        ({"confirmed": False}, "/auth/unconfirmed"),
     ],
 )
-def test_the_gate_holds_for_passkeys_too(member, another_client, ada, key, clock, column, way, words):
-    setattr(ada, column, clock.time)
+def test_a_passkey_login_meets_the_same_account_state_as_others(member, another_client, ada, key, state, page):
+    for column, value in state.items():
+        setattr(ada, column, value)
     db.session.commit()
-    answer = log_in(another_client, key)
-    assert answer.location in {way, "/"}
-    page = another_client.get("/account", follow_redirects=True)
-    assert page.request.path == way
-    if words:
-        assert words in notes(page)
-
-
-def test_who_is_no_longer_confirmed_is_held_back(member, another_client, ada, key):
-    ada.confirmed = False
-    db.session.commit()
-    log_in(another_client, key)
-    assert another_client.get("/account").location == "/auth/unconfirmed"
+    assert log_in(another_client, key).location in {page, "/"}
+    shown = another_client.get("/account", follow_redirects=True)
+    assert shown.request.path == page
+    assert ("This account has been deactivated." in shown.text) is ("deactivated_at" in state)
 
 
 GARBAGE = [
@@ -538,7 +529,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: garbage[:20].encode("unicode_escape").decode())
-def test_garbage_is_refused_and_never_an_error(member, another_client, key, garbage):
+def test_garbage_instead_of_a_passkey_is_refused_and_never_an_error(member, another_client, key, garbage):
     sent = garbage.encode("utf-8", "replace").decode()
     assert refused(another_client.post(LOGIN, data={"credential": sent}))
     prove(member, key)
@@ -547,7 +538,7 @@ def test_garbage_is_refused_and_never_an_error(member, another_client, key, garb
 
 
 def mangled(value, path=()):
-    """Ways to have one place of an answer other than it should be."""
+    """Yield every path of an answer with values that it should not have."""
     if isinstance(value, dict):
         for name in value:
             yield from mangled(value[name], (*path, name))
@@ -562,7 +553,7 @@ def replaced(value, path, other):
 
 
 @pytest.mark.parametrize("attachment", ["platform", "cross-platform", "telepathy", "", None, 42, [], {}], ids=repr)
-def test_an_authenticator_attachment_that_is_not_known_counts_as_none(client, another_client, ada, key, attachment):
+def test_an_unknown_authenticator_attachment_of_a_passkey_is_ignored(client, another_client, ada, key, attachment):
     def say(credential):
         return json.dumps(json.loads(credential) | {"authenticatorAttachment": attachment})
 
@@ -585,8 +576,8 @@ def test_without_a_user_handle_a_passkey_is_accepted_where_the_account_is_known(
 
 @pytest.mark.extended
 @unlimited
-def test_each_part_of_an_answer_can_be_anything_and_is_never_an_error(member, another_client, key):
-    """Some parts count for nothing, so some of it passes."""
+def test_each_part_of_a_passkey_answer_can_be_anything_and_is_never_an_error(member, another_client, key):
+    """Some parts are not read, so some answers pass."""
     for path, other in mangled(json.loads(key.get(asked(another_client)))):
         answer = replaced(json.loads(key.get(asked(another_client))), path, other)
         assert another_client.post(LOGIN, data={"credential": json.dumps(answer)}).status_code in {302, 422}, path
@@ -604,7 +595,7 @@ def test_each_part_of_an_answer_can_be_anything_and_is_never_an_error(member, an
 
 @pytest.mark.extended
 @unlimited
-def test_each_part_of_what_is_signed_can_be_anything_and_is_never_an_error(member, another_client, key):
+def test_each_part_of_what_a_passkey_signs_can_be_anything_and_is_never_an_error(member, another_client, key):
     said = {"type": "webauthn.get", "challenge": "", "origin": key.origin, "tokenBinding": {"status": "present"}}
     for path, other in mangled(said):
         answer = json.loads(key.get(asked(another_client)))
@@ -613,7 +604,7 @@ def test_each_part_of_what_is_signed_can_be_anything_and_is_never_an_error(membe
         assert refused(another_client.post(LOGIN, data={"credential": json.dumps(answer)})), path
 
 
-def test_what_is_too_long_for_its_column_is_not_added(client, ada, key):
+def test_a_passkey_too_long_for_its_column_is_not_added(client, ada, key):
     client.log_in(ada)
     key.id = bytes(1024)
     assert "That kind of passkey can't be used here." in notes(add(client, key))[-1]
@@ -623,18 +614,18 @@ def test_what_is_too_long_for_its_column_is_not_added(client, ada, key):
     assert log_in(client.application.test_client(), key).location == "/"
 
 
-def test_more_than_the_site_takes_is_an_error_page(client):
+def test_a_passkey_answer_over_the_size_limit_is_an_error_page(client):
     assert client.post(LOGIN, data={"credential": "x" * 65 * 1024}).status_code == 413
 
 
 @pytest.mark.parametrize("purpose", ["add", "x", "log_in2", "reauthentication"])
-def test_strangers_are_asked_for_nothing_else(client, purpose):
+def test_visitors_get_passkey_options_only_to_log_in(client, purpose):
     answer = client.post(f"/auth/passkeys/request-options/{purpose}", headers=JSON)
     assert answer.status_code == (401 if purpose == "reauthentication" else 404)
     assert db.session.scalars(select(PasskeyChallenge)).all() == []
 
 
-def test_the_login_page_asks_the_database_nothing_of_a_stranger(client):
+def test_the_login_page_offers_passkeys_without_a_database_query(client):
     client.get(LOGIN)
     statements = []
     event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
@@ -643,7 +634,7 @@ def test_the_login_page_asks_the_database_nothing_of_a_stranger(client):
     assert statements == []
 
 
-# Other addresses of the site
+# Origin
 
 
 @pytest.mark.parametrize(
@@ -653,7 +644,7 @@ def test_the_login_page_asks_the_database_nothing_of_a_stranger(client):
         ({"PUBLIC_URL": "http://localhost:8080"}, "http://localhost:8080", "localhost"),
     ],
 )
-def test_origin_and_host_are_those_of_public_url(client, ada, settings, origin, host):
+def test_passkey_origin_and_host_are_those_of_public_url(client, ada, settings, origin, host):
     key = Key(origin, host)
     base = settings["PUBLIC_URL"].removesuffix("/path")
     client.environ_base |= {"wsgi.url_scheme": base.partition(":")[0]}
@@ -671,10 +662,10 @@ def test_origin_and_host_are_those_of_public_url(client, ada, settings, origin, 
     assert post(LOGIN, credential=key.get(post(USE).json)).status_code == 302
 
 
-# Keeping them
+# Rename and remove
 
 
-def test_one_is_renamed(member):
+def test_a_passkey_is_renamed(member):
     own = page_of(member)
     assert 'value="My phone"' in member.get(own).text
     page = member.post(own, data={"name": "  Work laptop "}, follow_redirects=True)
@@ -684,7 +675,7 @@ def test_one_is_renamed(member):
     assert history()[-1] == "passkey_renamed"
 
 
-def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member, another_client, key, outbox):
+def test_removing_a_passkey_logs_out_other_devices_and_notifies_the_user(member, another_client, key, outbox):
     assert log_in(another_client, key).location == "/"
     copied = member.get_cookie("session").value
     own = page_of(member)
@@ -702,7 +693,7 @@ def test_one_is_removed_and_other_browsers_are_out_and_the_owner_is_told(member,
     assert refused(log_in(another_client, key))
 
 
-def test_nobody_renames_or_removes_anothers(member, another_client, bob, key):
+def test_a_passkey_of_another_account_is_not_found(member, another_client, bob, key):
     bob.confirmed = True
     db.session.commit()
     own = page_of(member)
@@ -715,14 +706,14 @@ def test_nobody_renames_or_removes_anothers(member, another_client, bob, key):
     assert only().name == "My phone"
 
 
-def test_one_that_is_kept_in_more_than_one_place_is_marked(client, ada):
+def test_a_synced_passkey_is_marked(client, ada):
     client.log_in(ada)
     add(client, Key(flags=SYNCED))
     assert "synced" in client.get(PAGE).text
     assert "It is synced between your devices." in client.get(page_of(client)).text
 
 
-def test_no_page_shows_what_an_account_is_called_by_passkeys(member, ada):
+def test_no_page_shows_the_passkey_handle_of_an_account(member, ada):
     handle = db.session.get(User, ada.id).passkey_handle
     for page in ("/", "/account", PAGE, page_of(member), "/auth/history"):
         assert handle not in member.get(page).text
@@ -731,7 +722,7 @@ def test_no_page_shows_what_an_account_is_called_by_passkeys(member, ada):
 # Without a password
 
 
-def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another_client, ada, key, outbox):
+def test_the_password_can_be_removed_once_there_is_a_passkey(member, another_client, ada, key, outbox):
     log_in(another_client, key)
     prove(member, key)
     page = member.post("/auth/remove-password", follow_redirects=True)
@@ -746,7 +737,7 @@ def test_the_password_is_removed_where_a_passkey_takes_its_place(member, another
     assert log_in(another_client, key).location == "/"
 
 
-def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member, another_client, key, outbox):
+def test_an_account_without_a_password_logs_in_by_passkey_and_emailed_link(member, another_client, key, outbox):
     prove(member, key)
     member.post("/auth/remove-password")
     prove(member, key)
@@ -758,7 +749,7 @@ def test_an_account_without_a_password_lives_with_passkey_and_mailed_link(member
     assert is_added(add(another_client, Key()))
 
 
-def test_without_a_passkey_the_password_stays(client, ada):
+def test_without_a_passkey_the_password_is_not_removed(client, ada):
     client.log_in(ada)
     assert "Remove my password" not in client.get(PAGE).text
     page = client.post("/auth/remove-password", follow_redirects=True)
@@ -766,11 +757,11 @@ def test_without_a_passkey_the_password_stays(client, ada):
     assert client.application.test_client().log_in(ada).location == "/"
 
 
-# The mailbox is proved
+# First proof of the email address
 
 
-def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, another_client, ada, key, outbox):
-    """Nobody unconfirmed can add one; if there is one all the same, it goes."""
+def test_the_first_proof_of_the_email_address_removes_passkeys(member, another_client, ada, key, outbox):
+    """An unconfirmed user can't add one; if there is one all the same, it is removed."""
     ada.confirmed = False
     db.session.commit()
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
@@ -779,7 +770,7 @@ def test_a_first_proof_of_the_mailbox_removes_what_another_left_there(member, an
     assert db.session.scalars(select(Passkey)).all() == []
 
 
-# As two-factor authentication
+# Use as two factors at login
 
 
 def test_a_required_passkey_is_asked_for_after_the_password(member, another_client, ada, key, codes):
@@ -795,7 +786,9 @@ def test_a_required_passkey_is_asked_for_after_the_password(member, another_clie
     assert (newest.method, newest.remembered) == ("password", True)
 
 
-def test_at_two_factor_no_other_passkey_counts(member, another_client, ada, bob, key, codes):
+def test_two_factor_accepts_only_a_passkey_of_the_account_for_this_purpose(
+    member, another_client, ada, bob, key, codes
+):
     bob.confirmed = True
     db.session.commit()
     bobs, browser = Key(), member.application.test_client()
@@ -819,7 +812,7 @@ def test_at_two_factor_no_other_passkey_counts(member, another_client, ada, bob,
     assert log_in(another_client, key, options, STEP, handle=None).location == "/", "the account is known"
 
 
-def test_without_a_first_step_none_is_asked_for(member, another_client, key):
+def test_without_a_pending_login_there_are_no_passkey_options_for_two_factor(member, another_client, key):
     assert another_client.post(USE_AS_STEP, headers=JSON).status_code == 401
     assert log_in(another_client, key, asked(another_client), STEP).location == LOGIN
 
@@ -843,10 +836,10 @@ def test_an_emailed_link_takes_a_required_passkey_too(member, another_client, ke
     assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
 
 
-# To prove once more who one is
+# Use for reauthentication
 
 
-def test_a_passkey_alone_proves_it_and_a_form_that_waits_comes_back(member, key, clock):
+def test_a_passkey_alone_reauthenticates_and_a_waiting_form_comes_back(member, key, clock):
     clock.move(minutes=16)
     page = member.post("/auth/change-username", data={"username": "countess"})
     assert "Use a passkey" in page.text
@@ -861,7 +854,7 @@ def test_a_passkey_alone_proves_it_and_a_form_that_waits_comes_back(member, key,
     assert not is_logged_in(thief)
 
 
-def test_only_ones_own_passkey_that_was_asked_for_proves_it(member, another_client, bob, key, clock):
+def test_only_the_users_own_passkey_reauthenticates(member, another_client, bob, key, clock):
     bob.confirmed = True
     db.session.commit()
     bobs = Key()
@@ -898,7 +891,7 @@ def test_with_a_required_passkey_the_password_alone_is_no_reauthentication(membe
     assert client.post("/auth/reauthenticate", data=proof).status_code == 302
 
 
-# Required after the password
+# Require a passkey after the password
 
 
 def two_factor_is_on():
