@@ -50,6 +50,7 @@ SHARED_BY_PAGES = {
         "access",
         "account_state",
         "blueprint",
+        "fields",
         "forms",
         "login_flow",
         "next_url",

@@ -10,7 +10,8 @@ from app import clock
 from app.accounts import account_deletion, personal_data
 from app.auth import access, next_url
 from app.auth.blueprint import bp
-from app.auth.forms import Form, email_field, form_page
+from app.auth.fields import email_field
+from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models.logins import email_key
 

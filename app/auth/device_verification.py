@@ -8,7 +8,8 @@ from flask.typing import ResponseReturnValue
 from app.accounts import device_verification
 from app.auth import login_flow
 from app.auth.blueprint import bp
-from app.auth.forms import Form, code_field, form_page
+from app.auth.fields import code_field
+from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
 from app.request_state import SessionKey, pending_login

@@ -9,7 +9,8 @@ from wtforms.validators import ValidationError
 from app.accounts import email_change, enumeration, passwords, reauthentication, registration
 from app.auth import access, next_url
 from app.auth.blueprint import bp
-from app.auth.forms import Form, code_field, email_field, form_page, password_field
+from app.auth.fields import code_field, email_field, password_field
+from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.security import tokens
 from app.security.rate_limits import rate_limited

@@ -1,29 +1,22 @@
-"""What all forms share: the base class, fields, and the response with a form's page. Applications may use all of it."""
+"""What all forms share: the base class, validators, and the response with a form's page. Applications may use it."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from flask import jsonify, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm, RecaptchaField
+from flask_wtf import FlaskForm
 from werkzeug.datastructures import CombinedMultiDict, FileStorage, MultiDict
 from wtforms import Field, FieldList, FormField, StringField
 from wtforms.form import BaseForm
-from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, StopValidation, ValidationError
-from wtforms.widgets import EmailInput, PasswordInput
+from wtforms.validators import Length, StopValidation, ValidationError
 
-from app.accounts import passwords, registration, usernames
 from app.models import User
-from app.models.logins import MAX_LOGIN_LENGTH
 from app.request_state import state
-from app.security import audit, captcha
-from app.security.hashing import MAX_PASSWORD_LENGTH
+from app.security import captcha
 from app.web.negotiation import wants_json
 
 AnyForm = TypeVar("AnyForm", bound="Form")
-
-VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # attributes of inputs that are not prose
 
 
 class Form(FlaskForm):
@@ -113,24 +106,6 @@ def rule(check: Callable[[Any], Any]) -> Callable[[BaseForm, Field], None]:
     return validate
 
 
-def captcha_field() -> RecaptchaField:
-    """Return the field of the CAPTCHA. with_captcha() says whether a form shows it."""
-
-    def is_ticked(form: BaseForm, field: Field) -> None:
-        if state.is_captcha_solved:
-            return
-        answer = request.form.get("g-recaptcha-response", "")
-        try:
-            if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
-                audit.refused("the CAPTCHA was not solved")
-                raise StopValidation("Tick the box to show that you are a person.")
-            state.is_captcha_solved = True
-        except captcha.Unavailable as error:
-            raise StopValidation("We could not check the box just now. Try again in a minute.") from error
-
-    return RecaptchaField("Are you a person?", [is_ticked])
-
-
 def with_captcha(form: AnyForm, is_asked: bool = True) -> AnyForm:
     """Keep the form's CAPTCHA field where it must be solved, and allow the provider's scripts; else remove it."""
     if captcha.is_on() and is_asked:
@@ -143,79 +118,6 @@ def with_captcha(form: AnyForm, is_asked: bool = True) -> AnyForm:
 def stripped(text: str | None) -> str | None:
     """Strip what a user typed: phones add a space after a word. A filter for fields."""
     return text and text.strip()
-
-
-def email_field(label: str = "Email address") -> TextField:
-    return TextField(
-        label,
-        [DataRequired("Write your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
-        filters=[stripped],
-        widget=EmailInput(),
-        render_kw={"autocomplete": "email"} | VERBATIM,
-    )
-
-
-def username_field() -> TextField:
-    return TextField(
-        "Username",
-        [DataRequired("Choose a username."), rule(usernames.check)],
-        filters=[stripped],
-        description="Use a-z, digits, dots, dashes and underscores.",
-        render_kw={"autocomplete": "username"} | VERBATIM,
-    )
-
-
-def password_field(label: str = "Password") -> TextField:
-    """Return a field for the password that the account has."""
-    return TextField(
-        label,
-        [InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)],
-        widget=PasswordInput(),
-        render_kw={"autocomplete": "current-password"},
-    )
-
-
-def new_password_field(label: str = "Password") -> TextField:
-    """Return a field for a new password, which must be hard to guess from the form's own `words()`."""
-
-    def is_hard_to_guess(form: Any, field: Field) -> None:
-        rule(lambda password: passwords.check_new(password, *form.words()))(form, field)
-
-    return TextField(
-        label,
-        [InputRequired("Choose a password."), is_hard_to_guess],
-        widget=PasswordInput(),
-        render_kw={"autocomplete": "new-password"},
-    )
-
-
-def password_again_field() -> TextField:
-    return TextField(
-        "Password again",
-        [EqualTo("password", "The two passwords are not the same.")],
-        widget=PasswordInput(),
-        render_kw={"autocomplete": "new-password", "required": True},
-    )
-
-
-def code_field(label: str = "Code from the email") -> TextField:
-    """Return a field for an emailed code. Spaces and dashes in it are ignored."""
-    return TextField(
-        label,
-        [DataRequired("Write the code that stands in the email."), MaxLength(64)],
-        filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
-        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
-    )
-
-
-def factor_code_field(label: str, *checks: Any, inputmode: str = "numeric") -> TextField:
-    """Return a field for a code of an authenticator app; with inputmode="text", also for a recovery code."""
-    return TextField(
-        label,
-        [DataRequired("Write the code."), MaxLength(64), *checks],
-        filters=[stripped],
-        render_kw={"autocomplete": "one-time-code", "inputmode": inputmode} | VERBATIM,
-    )
 
 
 def _has_file_field(form: BaseForm, name: str) -> bool:

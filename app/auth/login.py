@@ -12,7 +12,8 @@ from wtforms.widgets import PasswordInput
 from app.accounts import passkeys, passwords
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
-from app.auth.forms import Form, MaxLength, TextField, captcha_field, form_page, stripped, with_captcha
+from app.auth.fields import captcha_field
+from app.auth.forms import Form, MaxLength, TextField, form_page, stripped, with_captcha
 from app.extensions import db
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.request_state import SessionKey

@@ -13,7 +13,8 @@ from wtforms import BooleanField
 from app.accounts import magic_links
 from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
-from app.auth.forms import Form, code_field, email_field, form_page
+from app.auth.fields import code_field, email_field
+from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
 from app.request_state import MagicLinkRequest, SessionKey, magic_link_request

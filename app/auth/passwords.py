@@ -7,16 +7,8 @@ from flask_login import current_user
 from app.accounts import passwords
 from app.auth import access, next_url
 from app.auth.blueprint import bp
-from app.auth.forms import (
-    Form,
-    NewPasswordForm,
-    confirmation_page,
-    email_field,
-    form_page,
-    new_password_field,
-    password_again_field,
-    password_field,
-)
+from app.auth.fields import email_field, new_password_field, password_again_field, password_field
+from app.auth.forms import Form, NewPasswordForm, confirmation_page, form_page
 from app.extensions import db
 from app.security import tokens
 from app.security.rate_limits import rate_limited

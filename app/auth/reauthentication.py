@@ -11,7 +11,8 @@ from wtforms import HiddenField
 from app.accounts import passkeys, reauthentication, sessions, two_factor, two_factor_codes
 from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
-from app.auth.forms import Form, code_field, factor_code_field, form_page, password_field
+from app.auth.fields import code_field, factor_code_field, password_field
+from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import AuditAction
 from app.security import audit

@@ -10,7 +10,8 @@ from app.accounts import email_typos, enumeration, registration
 from app.accounts.registration import NewAccount
 from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
-from app.auth.forms import Form, code_field, email_field, form_page, password_field, with_captcha
+from app.auth.fields import code_field, email_field, password_field
+from app.auth.forms import Form, form_page, with_captcha
 from app.auth.registration_forms import RegistrationForm
 from app.extensions import db
 from app.models import AuditAction

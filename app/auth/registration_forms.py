@@ -7,14 +7,8 @@ from wtforms.validators import ValidationError
 
 from app.accounts import enumeration, registration
 from app.accounts.registration import NewAccount
-from app.auth.forms import (
-    Form,
-    captcha_field,
-    email_field,
-    new_password_field,
-    password_again_field,
-    username_field,
-)
+from app.auth.fields import captcha_field, email_field, new_password_field, password_again_field, username_field
+from app.auth.forms import Form
 from app.models import User
 
 BUILT_IN_FIELDS = {"email", "username", "password", "confirm_password", "recaptcha"}

@@ -6,7 +6,8 @@ from wtforms import BooleanField
 
 from app.accounts import secure_account as service
 from app.auth.blueprint import bp
-from app.auth.forms import NewPasswordForm, form_page, new_password_field, password_again_field
+from app.auth.fields import new_password_field, password_again_field
+from app.auth.forms import NewPasswordForm, form_page
 from app.extensions import db
 from app.web import errors
 

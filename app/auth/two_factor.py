@@ -9,7 +9,8 @@ from app.accounts import authenticators
 from app.accounts import two_factor as factors
 from app.auth import access, next_url
 from app.auth.blueprint import bp
-from app.auth.forms import Form, confirmation_page, factor_code_field, form_page
+from app.auth.fields import factor_code_field
+from app.auth.forms import Form, confirmation_page, form_page
 from app.extensions import db
 from app.request_state import SessionKey
 from app.security import signing

@@ -7,7 +7,8 @@ from wtforms import BooleanField, HiddenField
 from app.accounts import passkeys, recovery_codes, two_factor, two_factor_codes
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
-from app.auth.forms import Form, factor_code_field, form_page
+from app.auth.fields import factor_code_field
+from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import AuditAction, User
 from app.request_state import SessionKey

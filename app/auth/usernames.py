@@ -10,7 +10,8 @@ from wtforms.validators import ValidationError
 from app.accounts import usernames
 from app.auth import access
 from app.auth.blueprint import bp
-from app.auth.forms import Form, form_page, username_field
+from app.auth.fields import username_field
+from app.auth.forms import Form, form_page
 from app.database import is_duplicate
 from app.extensions import db
 from app.models import User

@@ -1,0 +1,111 @@
+"""The fields that several forms share."""
+
+import re
+from typing import Any
+
+from flask import request
+from flask_wtf import RecaptchaField
+from wtforms import Field
+from wtforms.form import BaseForm
+from wtforms.validators import DataRequired, EqualTo, InputRequired, StopValidation
+from wtforms.widgets import EmailInput, PasswordInput
+
+from app.accounts import passwords, registration, usernames
+from app.auth.forms import MaxLength, TextField, rule, stripped
+from app.models.logins import MAX_LOGIN_LENGTH
+from app.request_state import state
+from app.security import audit, captcha
+from app.security.hashing import MAX_PASSWORD_LENGTH
+
+VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # attributes of inputs that are not prose
+
+
+def email_field(label: str = "Email address") -> TextField:
+    return TextField(
+        label,
+        [DataRequired("Write your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
+        filters=[stripped],
+        widget=EmailInput(),
+        render_kw={"autocomplete": "email"} | VERBATIM,
+    )
+
+
+def username_field() -> TextField:
+    return TextField(
+        "Username",
+        [DataRequired("Choose a username."), rule(usernames.check)],
+        filters=[stripped],
+        description="Use a-z, digits, dots, dashes and underscores.",
+        render_kw={"autocomplete": "username"} | VERBATIM,
+    )
+
+
+def password_field(label: str = "Password") -> TextField:
+    """Return a field for the password that the account has."""
+    return TextField(
+        label,
+        [InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)],
+        widget=PasswordInput(),
+        render_kw={"autocomplete": "current-password"},
+    )
+
+
+def new_password_field(label: str = "Password") -> TextField:
+    """Return a field for a new password, which must be hard to guess from the form's own `words()`."""
+
+    def is_hard_to_guess(form: Any, field: Field) -> None:
+        rule(lambda password: passwords.check_new(password, *form.words()))(form, field)
+
+    return TextField(
+        label,
+        [InputRequired("Choose a password."), is_hard_to_guess],
+        widget=PasswordInput(),
+        render_kw={"autocomplete": "new-password"},
+    )
+
+
+def password_again_field() -> TextField:
+    return TextField(
+        "Password again",
+        [EqualTo("password", "The two passwords are not the same.")],
+        widget=PasswordInput(),
+        render_kw={"autocomplete": "new-password", "required": True},
+    )
+
+
+def code_field(label: str = "Code from the email") -> TextField:
+    """Return a field for an emailed code. Spaces and dashes in it are ignored."""
+    return TextField(
+        label,
+        [DataRequired("Write the code that stands in the email."), MaxLength(64)],
+        filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
+        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
+    )
+
+
+def factor_code_field(label: str, inputmode: str = "numeric") -> TextField:
+    """Return a field for a code of an authenticator app; with inputmode="text", also for a recovery code."""
+    return TextField(
+        label,
+        [DataRequired("Write the code."), MaxLength(64)],
+        filters=[stripped],
+        render_kw={"autocomplete": "one-time-code", "inputmode": inputmode} | VERBATIM,
+    )
+
+
+def captcha_field() -> RecaptchaField:
+    """Return the field of the CAPTCHA. with_captcha() says whether a form shows it."""
+
+    def is_ticked(form: BaseForm, field: Field) -> None:
+        if state.is_captcha_solved:
+            return
+        answer = request.form.get("g-recaptcha-response", "")
+        try:
+            if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
+                audit.refused("the CAPTCHA was not solved")
+                raise StopValidation("Tick the box to show that you are a person.")
+            state.is_captcha_solved = True
+        except captcha.Unavailable as error:
+            raise StopValidation("We could not check the box just now. Try again in a minute.") from error
+
+    return RecaptchaField("Are you a person?", [is_ticked])
