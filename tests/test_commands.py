@@ -306,7 +306,7 @@ def test_show_describes_an_account(flask, client, another_client, ada):
         "State      confirmed",
         "Password   set",
         "Linked     nothing",
-        "Factors    none",
+        "Two-factor off",
         f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC",
         "Logged in  on 2 devices",
     ]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 from support.authenticators import Phone, codes_on, key_on, set_up
 from support.authenticators import prove as prove_by_code
 from support.clients import JSON, PASSWORD
@@ -34,7 +34,7 @@ from support.passkeys import (
 )
 from support.records import history
 
-from app.accounts import two_factor
+from app.accounts import passkeys, two_factor
 from app.extensions import db
 from app.models import Passkey, PasskeyChallenge, PasskeyRequirement, RecoveryCode, User, UserSession
 
@@ -232,6 +232,15 @@ def test_of_ten_requests_that_add_one_passkey_at_once_one_succeeds(app, ada, key
     assert sorted(found) == [302] + [422] * 9
     assert history().count("passkey_added") == 1
     assert only().user_id == ada.id
+
+
+def test_a_passkey_is_not_added_to_an_account_that_was_taken_back_meanwhile(ada):
+    """The session that adds it was loaded before, and is revoked by now."""
+    stale = Passkey(user_id=ada.id, name="x", credential_id="x", public_key="x", sign_count=0)
+    later = {"password_version": User.password_version + 1}
+    db.session.execute(update(User).values(later).execution_options(synchronize_session=False))
+    with pytest.raises(ValueError, match="changed elsewhere"):
+        passkeys.add(ada, stale)
 
 
 def test_an_account_has_twenty_passkeys_at_most(member, key):

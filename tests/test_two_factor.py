@@ -195,7 +195,7 @@ def test_an_administrator_resets_two_factor_at_the_command_line(app, client, ano
     assert "ada uses two-factor authentication (authenticator; 10 recovery codes left)." in said
     assert "flask users reset-two-factor ada" in said
     assert "ada can log in. They" not in said
-    assert "Factors    authenticator" in run(args=["users", "show", "ada"]).stdout
+    assert "Two-factor authenticator" in run(args=["users", "show", "ada"]).stdout
     assert run(args=["users", "reset-two-factor", "ada"], input="n\n").exit_code == 1
     assert is_on(ada)
     assert (

@@ -65,7 +65,7 @@ def show(user: User) -> None:
         "State": ", ".join(_state(user)),
         "Password": "set" if user.password_hash else "none",
         "Linked": ", ".join(sso.labels(user)) or "nothing",
-        "Factors": ", ".join(two_factor.methods(user)) or "none",
+        "Two-factor": ", ".join(two_factor.methods(user)) if two_factor.is_on(user) else "off",
         "Created": f"{user.created_at:%Y-%m-%d %H:%M} UTC",
         "Logged in": f"on {_devices(len(sessions.find_all(user)))}",
     }.items():

@@ -11,10 +11,10 @@ from app.models.credential import Credential
 
 
 class PasskeyRequirement(Credential, Model):
-    """Turn two-factor authentication on for a user who has a passkey.
+    """The requirement of a passkey after the password, which turns two-factor authentication on.
 
-    A row, not a column of `users`, so that "This wasn't me" removes and restores it together with the credentials. A
-    user who has one has a passkey, too.
+    It is a row, not a column of `users`, so that "This wasn't me" removes and restores it together with the
+    credentials. A user with this row has at least one passkey.
     """
 
     __tablename__ = "passkey_requirements"

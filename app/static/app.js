@@ -1,13 +1,13 @@
-// A few comforts; every page works without them.
+// Enhancements. Every page works without them.
 
-// A form is sent once, however often its button is clicked.
+// Submit a form once, however often its button is clicked.
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.sent) event.preventDefault();
-  if (!("again" in event.target.dataset)) event.target.dataset.sent = "yes"; // a download leaves the page as it is
+  if (!("again" in event.target.dataset)) event.target.dataset.sent = "yes"; // a download leaves the page open
 });
 addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
 
-// The menu closes when one turns away from it.
+// Close the menu on a click outside of it, and on Escape.
 for (const menu of document.querySelectorAll("details.menu")) {
   document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
   menu.addEventListener("keydown", (event) => {
@@ -17,7 +17,7 @@ for (const menu of document.querySelectorAll("details.menu")) {
   });
 }
 
-// A password can be shown while it is typed.
+// A button shows the password while it is typed.
 for (const input of document.querySelectorAll('input[type="password"]')) {
   const box = document.createElement("div");
   const button = document.createElement("button");
@@ -37,7 +37,7 @@ for (const input of document.querySelectorAll('input[type="password"]')) {
   if (input.autofocus) input.focus();
 }
 
-// Moments are shown in the time zone of whoever looks.
+// Show times in the browser's time zone.
 for (const time of document.querySelectorAll("main time")) {
   if (!time.textContent.includes("UTC")) continue;
   const style = time.textContent.length > 10 ? { dateStyle: "long", timeStyle: "short" } : { timeStyle: "short" };
@@ -45,7 +45,7 @@ for (const time of document.querySelectorAll("main time")) {
   time.textContent = new Intl.DateTimeFormat(document.documentElement.lang, style).format(new Date(time.dateTime));
 }
 
-// A button that can be used after some seconds counts them down.
+// A button that becomes usable after some seconds counts them down.
 for (const button of document.querySelectorAll("button[data-wait]")) {
   const label = button.textContent;
   const end = Date.now() + Number(button.dataset.wait) * 1000;

@@ -1,7 +1,7 @@
-// Passkeys: a button, or the field for the name, has the browser create or use one, and sends the form with it.
+// Passkeys: a button or the login field has the browser create or use a passkey, and submits the form with it.
 
-// What happened, in words. It is told from where something failed; an error's name counts only where the browser or a
-// password manager was asked for a passkey, which says no more than that.
+// Messages for the user. The step that failed decides which one is shown; the name of an error counts only where the
+// browser or a password manager was asked for a passkey, since they report nothing else.
 const HAPPENED = {
   unsupported: "This browser can't use passkeys. Update it, or use another one.",
   insecure: "Passkeys can't be used here, because the connection is not encrypted. Open this site with https.",
@@ -20,9 +20,9 @@ const HAPPENED = {
 };
 const ORPHAN = "Your device or password manager may have kept a passkey that was not added to your account. Delete it there.";
 const PATIENCE = 30_000; // milliseconds for the server's answer
-const CREATED = "created-passkey"; // in this tab's storage: the passkey that was sent to the server last
+const CREATED = "created-passkey"; // key in sessionStorage: the passkey that was last sent to the server
 
-let waiting; // for a passkey to be chosen where the name is typed
+let waiting; // AbortController of the request that offers passkeys in the login field
 
 class Failure extends Error {
   static of(what, kind) {
@@ -30,7 +30,8 @@ class Failure extends Error {
   }
 }
 
-// Ask the server for options. An answer that comes after the form was sent must not be heard: its cookie is a stranger's.
+// Fetch options from the server. An answer that arrives after the form was submitted is aborted: its cookie would replace
+// that of the login.
 async function ask(form, address, signal = AbortSignal.timeout?.(PATIENCE)) {
   let answer, said;
   try {
@@ -38,11 +39,11 @@ async function ask(form, address, signal = AbortSignal.timeout?.(PATIENCE)) {
     answer = await fetch(address, { method: "POST", signal, headers: { Accept: "application/json" }, body });
     said = await answer.json();
   } catch {
-    throw Failure.of("unreachable"); // not at all, or a proxy answered with a page of its own
+    throw Failure.of("unreachable"); // no answer, or a proxy's own page
   }
   if (answer.ok && said?.challenge) return said;
   if (typeof said?.advice !== "string") throw Failure.of("unreachable"); // another server's JSON
-  if (answer.status === 403) location.reload(); // the login is not recent: the page asks to log in again
+  if (answer.status === 403) location.reload(); // not recently authenticated: the page asks for reauthentication
   throw new Failure(`${said.error}. ${said.advice}`);
 }
 
@@ -62,7 +63,7 @@ async function run(kind, form, address, request = {}) {
   }
 }
 
-// Why the browser, or a password manager in its place, returned no passkey.
+// Return the message for a browser or password manager that returned no passkey.
 function why(kind, options, error) {
   const feature = `publickey-credentials-${kind}`;
   const { featurePolicy } = document; // of Chromium
@@ -110,7 +111,7 @@ for (const button of document.querySelectorAll("button[data-passkey]")) {
   });
 }
 
-// Where a name is typed the browser may offer its passkeys, too. What it was asked is good for five minutes.
+// Where the username is typed, the browser may offer its passkeys. The challenge is valid for five minutes.
 for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")) {
   const address = input.form.querySelector("[data-passkey]").dataset.options;
   let asked = -Infinity;
@@ -125,7 +126,7 @@ for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")
       if (!await window.PublicKeyCredential?.isConditionalMediationAvailable?.() || signal.aborted) return;
       chosen = await run("get", input.form, address, { mediation: "conditional", signal });
     } catch {
-      return; // nobody asked for it
+      return; // the user did not ask for it
     }
     try {
       send("get", input.form, chosen);
@@ -133,16 +134,16 @@ for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")
       say(input.form, message);
     }
   };
-  // Where the cursor is from the beginning, at the first sign of a person: a page that was only loaded asks for nothing.
+  // A field with autofocus waits for the first sign of a user, so that loading the page alone requests nothing.
   input.addEventListener("focus", () => { if (!input.autofocus || navigator.userActivation?.hasBeenActive) offer(); });
-  // (Browsers report a pointer that rests, too.)
+  // Browsers also report a pointer that does not move.
   const notice = (event) => { if (event.type !== "pointermove" || event.movementX || event.movementY) offer(); };
   if (input.autofocus) for (const sign of ["pointermove", "pointerdown", "keydown"]) addEventListener(sign, notice);
   input.form.addEventListener("submit", () => waiting?.abort());
 }
 
-// A passkey that was created but not added is reported when the list is shown next, whether the server refused it, or was
-// away, so that a proxy or the browser showed a page of its own.
+// A passkey that was created but not added is reported when the list is shown next: the server may have refused it, or a
+// proxy or the browser may have shown a page of its own.
 function remember(created) {
   webauthn.orNull(() => sessionStorage.setItem(CREATED, JSON.stringify(created)));
 }

@@ -1,5 +1,5 @@
-// The Web Authentication API with options and credentials as JSON. They are encoded here, not by toJSON() and
-// parse…FromJSON(): Safari has had those only since 18.4, and they throw on the objects that password managers return.
+// The Web Authentication API with options and credentials as JSON. The browser's own toJSON() and parse…FromJSON() are not
+// used: Safari has them only since 18.4, and they throw on the objects that password managers return.
 
 const webauthn = {
   isThere() {
@@ -15,7 +15,7 @@ const webauthn = {
     return publicKey;
   },
 
-  // The parts that the server reads. Those that may be missing must not keep the others from being sent.
+  // The parts that the server reads. Optional ones are null if reading them fails.
   toJSON(kind, { rawId, response }) {
     const id = webauthn.encode(rawId);
     const parts = kind === "create" ? ["attestationObject"] : ["authenticatorData", "signature"];
@@ -25,7 +25,7 @@ const webauthn = {
     return { id, rawId: id, type: "public-key", response: said };
   },
 
-  // Tell the device or password manager which passkeys the server knows, where the browser can:
+  // Tell the device or password manager which passkeys the server knows, where the browser supports it:
   // signalUnknownCredential({rpId, credentialId}), signalAllAcceptedCredentials({rpId, userId, allAcceptedCredentialIds}).
   signal(name, about) {
     webauthn.orNull(() => PublicKeyCredential[name](about).catch(() => {}));
