@@ -87,7 +87,7 @@ HOMES = {
     "webauthn": {"app.accounts.passkey_ceremonies"},
     "werkzeug.security": {"app.security.hashing", "app.models.recovery_code"},
     "ua_parser": {"app.security.user_agents"},
-    "zxcvbn": {"app.accounts.passwords"},
+    "zxcvbn": {"app.accounts.password_strength"},
 }
 
 COMMITTING = {"commit", "begin"}  # a begin() block commits at its end

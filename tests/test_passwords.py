@@ -16,7 +16,7 @@ from support.passwords import NEW, choose
 from support.records import history, rows
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from app.accounts import passwords
+from app.accounts import password_strength, passwords
 from app.extensions import db
 from app.models import User
 
@@ -134,7 +134,7 @@ def test_the_three_thousand_most_common_passwords_are_refused(app):
     common = [word for word in FREQUENCY_LISTS["passwords"] if len(word) >= 8]  # most common first
     for password in common[:3000:10]:
         with pytest.raises(ValueError, match="guessed soon"):
-            passwords.check_new(password, "ada")
+            password_strength.check(password, "ada")
 
 
 LONG_AND_COMMON = [
@@ -158,7 +158,7 @@ LONG_AND_COMMON = [
 def test_long_common_passwords_are_refused(app, password):
     assert len(password) >= 15
     with pytest.raises(ValueError, match="guessed soon"):
-        passwords.check_new(password, "eve", "eve@example.com")
+        password_strength.check(password, "eve", "eve@example.com")
 
 
 @on_sqlite
@@ -192,7 +192,7 @@ def test_password_min_length_15_refuses_shorter_passwords(client, ada, outbox):
 @pytest.mark.parametrize("kind", sorted(COSTLY))
 def test_scoring_a_password_never_takes_long(app, kind):
     """Substitutions multiply zxcvbn's work by up to 576; a few times an ordinary password's must be enough."""
-    passwords.check_new(PASSWORD)
+    password_strength.check(PASSWORD)
     for length in (16, 32, 1024):
         dear, usual = (_best_time(password) for password in (COSTLY[kind](length), "an ordinary one: 32 long, not 31"))
         assert dear < 8 * usual + 0.01, length
@@ -203,7 +203,7 @@ def _best_time(password):
     for _ in range(3):
         begun = time.process_time()
         with suppress(ValueError):
-            passwords.check_new(password, "eve", "eve@example.com")
+            password_strength.check(password, "eve", "eve@example.com")
         taken.append(time.process_time() - begun)
     return min(taken)
 
@@ -214,12 +214,12 @@ def test_concurrent_scoring_does_not_mix_the_users_words(app):
 
     def refused(name):
         with app.app_context(), suppress(ValueError):
-            passwords.check_new(name, name)
+            password_strength.check(name, name)
             return False
         return True
 
     names = ["zyxommavelde", "quernstonewj"] * 30
-    passwords.check_new(names[0], names[1])  # other users may choose it
+    password_strength.check(names[0], names[1])  # other users may choose it
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:

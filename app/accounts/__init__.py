@@ -13,7 +13,8 @@ Accounts
     administration          what only administrators change
 
 Credentials
-    passwords               authenticate by password; change, reset and check passwords
+    passwords               authenticate by password; change, remove and reset passwords
+    password_strength       refuse new passwords that are short or easy to guess
     common_passwords        long passwords that are easy to guess
     magic_links             log in by an emailed link or code
     passkeys                add, use, rename and remove passkeys

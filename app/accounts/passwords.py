@@ -1,24 +1,16 @@
-"""Passwords: check them at the login, change and remove them, reset them by a mailed link, and judge new ones."""
+"""Passwords: check them at the login, change and remove them, and reset them by a mailed link."""
 
-import re
-import threading
-
-from flask import current_app
 from sqlalchemy import exists
 
-from app.accounts import common_passwords, devices, email_ownership, enumeration, sessions
+from app.accounts import devices, email_ownership, enumeration, sessions
 from app.email import budgets, outbox
 from app.email.templates import Email
 from app.models import AuditAction, LogoutReason, Passkey, User, UserSession
 from app.models.outbox_email import Budget
 from app.security import audit, rate_limits
-from app.security.hashing import MAX_PASSWORD_LENGTH, check_password
+from app.security.hashing import check_password
 from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
-
-SCORED_LENGTH = 32  # characters; scoring time grows with the square of the length
-MIN_SCORE = 2  # zxcvbn: more than 10^6 guesses
-SCORING = threading.Lock()  # zxcvbn keeps the user's words in a module variable
 
 
 def authenticate(login: str, password: str) -> User | None:
@@ -106,50 +98,9 @@ def reset(token: Token, password: str) -> bool:
     return True
 
 
-def check_new(password: str, *words: str | None) -> None:
-    """Check length and strength of a new password; there are no rules on kinds of characters.
-
-    NIST SP 800-63B-4, 3.1.1.2.
-
-    Args:
-        words: words of the user's own, such as the username, which an attacker would try first.
-
-    Raises:
-        ValueError: the message says why the password is refused.
-    """
-    shortest = current_app.config["PASSWORD_MIN_LENGTH"]
-    if len(password) < shortest:
-        raise ValueError(f"Use at least {shortest} characters.")
-    if len(password) > MAX_PASSWORD_LENGTH:
-        raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
-    if common_passwords.is_common(password):
-        raise ValueError("This would be guessed soon. Many people use such a phrase or pattern.")
-    own_words = filter(None, [*words, current_app.config["APP_NAME"]])
-    if reason := _weakness(password, [part for word in own_words for part in _parts(word)]):
-        raise ValueError(f"This would be guessed soon. {reason.rstrip('.')}.")
-
-
 def _warn_of_guessing(user: User | None) -> None:
     """Tell the user of a confirmed account that its password is being guessed. Any other login costs the same work."""
     if user and user.confirmed:
         outbox.enqueue(Email.PASSWORD_GUESSING, user)
     else:
         outbox.enqueue_decoy(Email.PASSWORD_GUESSING)
-
-
-def _weakness(password: str, words: list[str]) -> str | None:
-    """Return why the password is easily guessed, or None if it is not. Scoring takes a few milliseconds."""
-    from zxcvbn import zxcvbn  # its word lists take 12 MiB, which most commands do not need
-
-    scored = common_passwords.with_few_substitutions(password[:SCORED_LENGTH])
-    with SCORING:
-        result = zxcvbn(scored, user_inputs=words)
-    if result["score"] >= MIN_SCORE:
-        return None
-    return result["feedback"]["warning"] or "Add another word or two. Uncommon words are better."
-
-
-def _parts(word: str) -> list[str]:
-    """Split a name or an address: return all of it, each part, and each part without its digits."""
-    parts = [word, *re.split(r"[^a-zA-Z0-9]+", word)]
-    return [part for found in parts for part in {found, found.strip("0123456789")} if len(part) > 2]

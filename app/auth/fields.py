@@ -10,7 +10,7 @@ from wtforms.form import BaseForm
 from wtforms.validators import DataRequired, EqualTo, InputRequired, StopValidation
 from wtforms.widgets import EmailInput, PasswordInput
 
-from app.accounts import passwords, registration, usernames
+from app.accounts import password_strength, registration, usernames
 from app.auth.forms import MaxLength, TextField, rule, stripped
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.request_state import state
@@ -54,7 +54,7 @@ def new_password_field(label: str = "Password") -> TextField:
     """Return a field for a new password, which must be hard to guess from the form's own `words()`."""
 
     def is_hard_to_guess(form: Any, field: Field) -> None:
-        rule(lambda password: passwords.check_new(password, *form.words()))(form, field)
+        rule(lambda password: password_strength.check(password, *form.words()))(form, field)
 
     return TextField(
         label,

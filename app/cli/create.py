@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import click
 
-from app.accounts import administration, passwords, registration, usernames
+from app.accounts import administration, password_strength, registration, usernames
 from app.accounts.registration import NewAccount
 from app.cli import profiles, prompts
 from app.cli.users import users
@@ -37,7 +37,7 @@ def create(
         email = registration.normal_email(email)
         usernames.check(username, by_administrator=True)
         if password is not None:
-            passwords.check_new(password, email, username)
+            password_strength.check(password, email, username)
         new = NewAccount(email, username, password, confirmed, invited=True, profile=profiles.parse(profile))
         user = registration.create(new)
     except ValueError as error:

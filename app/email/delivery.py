@@ -99,10 +99,7 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
         email.done(Status.FAILED, _one_line(str(reason)))
     except Exception as error:  # the other emails must still be sent
         log.warning("Email %s (%s) was not sent: %s", number, email.name, type(error).__name__)
-        _refused(email, error)
-        is_available = not isinstance(error, OSError) or _response(error)[0] > 0
-        if not is_available:
-            log.error("No email can be sent, because the mail server is not available: %s", email.error)
+        is_available = _record_failure(email, error)
     if email.name == Email.ACCOUNT_DELETED and email.status != Status.WAITING:
         db.session.delete(email)
     try:
@@ -113,14 +110,21 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
     return is_available
 
 
-def _refused(email: OutboxEmail, error: Exception) -> None:
-    """Give up an email that the mail server refuses with a 5xx response; retry it later after any other error."""
+def _record_failure(email: OutboxEmail, error: Exception) -> bool:
+    """Give up an email that the mail server refuses with a 5xx response; retry it later after any other error.
+
+    Return whether the mail server is available.
+    """
     code, text = _response(error)
     text = _one_line(text)
     if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and code >= 500:
         email.done(Status.FAILED, text)
     else:
         email.retry_later(text)
+    is_available = code > 0 or not isinstance(error, OSError)
+    if not is_available:
+        log.error("No email can be sent, because the mail server is not available: %s", email.error)
+    return is_available
 
 
 def _one_line(text: str) -> str:
