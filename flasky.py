@@ -1,4 +1,4 @@
-"""What `flask` and the WSGI server load: `flasky:app`."""
+"""The application that `flask` and the WSGI server load: `flasky:app`."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ try:
     app = create_app()
 except Exception as error:
     if failed_start.is_doctor_called(sys.argv[1:]):
-        app = failed_start.only_doctor(error)
+        app = failed_start.doctor_only(error)
     elif isinstance(error, ConfigError):
         print(error, file=sys.stderr)
         sys.exit(GUNICORN_BOOT_ERROR if IS_GUNICORN else 1)
@@ -25,6 +25,6 @@ except Exception as error:
 if IS_GUNICORN and not os.environ.get("GUNICORN_CONF"):
     configuration = Path(__file__).resolve().with_name("gunicorn.conf.py")
     app.logger.warning(
-        "gunicorn.conf.py was not loaded: this server has the number of processes and threads, and the address, that "
-        f"its command line says. Start it with: gunicorn -c {configuration} flasky:app"
+        "gunicorn.conf.py was not loaded: this server takes its processes, threads and address from its command line "
+        f"alone. Start it with: gunicorn -c {configuration} flasky:app"
     )

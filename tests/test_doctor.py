@@ -15,8 +15,7 @@ from werkzeug.serving import make_server
 
 from app import extensions, schema
 from app.accounts import cleanup
-from app.cli import doctor_services
-from app.cli.doctor import CHECKS
+from app.cli.doctor import CHECKS, proxies
 from app.email import delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email
@@ -256,7 +255,7 @@ def test_more_proxies_believed_than_there_are(app, doctor):
 def test_what_passed_the_proxies(app, trusted, arrived, words):
     app.config.update(TRUSTED_PROXIES=trusted, PUBLIC_URL="https://example.com")
     whole = {"ip": "10.0.0.1", "is_secure": True, "host": "example.com", "is_proxy_trusted": True} | arrived
-    found = list(doctor_services._proxies(whole))
+    found = list(proxies.compare_proxies(whole))
     assert [words in line for line in found] == [True] if words else found == []
 
 
@@ -284,7 +283,7 @@ def test_a_cookie_and_a_header_that_a_proxy_changes(app, doctor):
 def test_an_issuer_that_is_not_what_it_should_be(doctor, issuer):
     issuer.metadata = {"issuer": "https://evil.example"}
     said = only(doctor(), "accounts")
-    assert "Is OIDC_ACME_ISSUER right to the email" in said
+    assert "Is OIDC_ACME_ISSUER exactly right" in said
     assert "names another issuer, 'https://evil.example'" in said
 
 

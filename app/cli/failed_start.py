@@ -1,17 +1,18 @@
-# mypy: ignore-errors
-"""`flask doctor` for an application that can't start: it says why. Every other command needs the application."""
+"""`flask doctor` for an application that can't start. Every other command needs the application."""
+
+from collections.abc import Iterable
 
 import click
 from flask import Flask
 
 from app.cli.doctor import CHECKS
-from app.cli.doctor_services import words
+from app.cli.doctor.findings import reason
 from settings.environment import ConfigError
 
 WITH_VALUE = {"-A", "--app", "-e", "--env-file"}  # options of `flask` itself
 
 
-def is_doctor_called(arguments):
+def is_doctor_called(arguments: Iterable[str]) -> bool:
     """Return whether a command line, without the program's name, calls the command `doctor`."""
     rest = iter(arguments)
     for argument in rest:
@@ -22,16 +23,16 @@ def is_doctor_called(arguments):
     return False
 
 
-def only_doctor(error):
-    """Return an application that has one command, `flask doctor`, which reports the error as its finding."""
+def doctor_only(error: Exception) -> Flask:
+    """Return an application whose only command, `flask doctor`, reports the error."""
     app = Flask("unstarted")
 
     @app.cli.command("doctor")
-    def doctor():
-        """Say why the application can't start; 1 at the end."""
-        is_of_settings = isinstance(error, ConfigError)
-        found = str(error).splitlines() if is_of_settings else [f"{type(error).__name__}: {words(error)}"]
-        click.echo("\n    ".join([f"wrong  {'settings' if is_of_settings else 'start'}", *found]))
+    def doctor() -> None:
+        """Report why the application can't start; exit with 1."""
+        is_config = isinstance(error, ConfigError)
+        found = str(error).splitlines() if is_config else [f"{type(error).__name__}: {reason(error)}"]
+        click.echo("\n    ".join([f"wrong  {'settings' if is_config else 'start'}", *found]))
         for name in CHECKS:
             if name != "settings":
                 click.echo(f"-      {name}: the application has to start first")

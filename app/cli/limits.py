@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """`flask limits`: show the rate limits and what they refuse, and clear their counters."""
 
 from datetime import UTC, datetime

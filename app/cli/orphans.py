@@ -1,5 +1,4 @@
-# mypy: ignore-errors
-"""Rows whose parent is gone: what a deletion by `sqlite3` leaves, which does not look after foreign keys by itself."""
+"""Rows whose parent row no longer exists. The sqlite3 shell leaves them, because it does not enforce foreign keys."""
 
 from collections import Counter
 from itertools import groupby
@@ -16,7 +15,7 @@ KEYS = text(
 
 
 def count(connection: Connection) -> Counter[tuple[str, str]]:
-    """Return how many rows of a table miss their row in another. PostgreSQL lets none be."""
+    """Count the orphans by child and parent table. PostgreSQL has none."""
     if connection.dialect.name != "sqlite":
         return Counter()
     found = connection.execute(text('SELECT "table", "parent" FROM pragma_foreign_key_check'))
@@ -32,9 +31,9 @@ def in_words(counted: Counter[tuple[str, str]]) -> str:
 
 
 def mend(connection: Connection) -> Counter[tuple[str, str]]:
-    """Do what the foreign keys say that the deletion should have done. Return what can't be mended.
+    """Do what the foreign keys prescribe for the deletion of a parent, and return the orphans that remain.
 
-    A key without ON DELETE is emptied if it may be; else the row stays, since nothing says what should become of it.
+    A key without ON DELETE is set to NULL where that is allowed; otherwise the row stays.
     """
     while counted := count(connection):
         for child in sorted({child for child, _ in counted}):

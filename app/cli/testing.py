@@ -1,5 +1,4 @@
-# mypy: ignore-errors
-"""`flask test`: the suite."""
+"""`flask test`: run the test suite."""
 
 import subprocess
 import sys
@@ -8,9 +7,9 @@ import click
 
 
 @click.command("test", context_settings={"ignore_unknown_options": True})
-@click.option("--coverage", is_flag=True, help="Say which lines the tests do not reach.")
+@click.option("--coverage", is_flag=True, help="Show the lines that the tests do not reach.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(coverage, arguments):
-    """Run the tests; ARGUMENTS go to pytest. In a process of its own, so that coverage sees the application start."""
+def test(coverage: bool, arguments: tuple[str, ...]) -> None:
+    """Run the tests, in a process of their own, so that coverage sees the start; ARGUMENTS go to pytest."""
     measured = ("--cov=app", "--cov-branch", "--cov-report=term-missing:skip-covered") if coverage else ()
     sys.exit(subprocess.call([sys.executable, "-m", "pytest", *measured, *arguments]))

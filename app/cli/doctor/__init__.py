@@ -1,0 +1,51 @@
+"""`flask doctor`: what is wrong with this installation, and what to do about it. It changes nothing.
+
+A check yields a sentence for each problem, with its remedy, and for each recommendation. It raises Skipped if what it
+would check is not set up.
+"""
+
+from collections.abc import Callable, Iterator
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.commands import echo_database
+from app.cli.doctor import installation, proxies, services
+from app.cli.doctor.findings import Recommendation, Skipped, reason
+
+CHECKS: dict[str, Callable[[], Iterator[str]]] = {
+    "settings": installation.settings,
+    "database": installation.database,
+    "clock": services.time_of_day,
+    "emails": installation.outbox,
+    "cleanup": installation.jobs,
+    "PUBLIC_URL, TLS and proxies": proxies.public_url,
+    "mail server": services.mail_server,
+    "accounts elsewhere": services.providers,
+    "CAPTCHA": services.captcha_service,
+    "counts in Redis": services.redis,
+}
+
+
+@click.command()
+@with_appcontext
+def doctor() -> None:
+    """Report what is wrong with the set-up, and what to do; exit with 1 if there is anything."""
+    echo_database()
+    results = [_is_well(name, check) for name, check in CHECKS.items()]
+    if not all(results):
+        raise click.exceptions.Exit(1)
+
+
+def _is_well(name: str, check: Callable[[], Iterator[str]]) -> bool:
+    """Run a check, print its findings, and return whether it found no problem."""
+    try:
+        found = list(check())
+    except Skipped as skipped:
+        click.echo(f"-      {name}: {skipped}")
+        return True
+    except Exception as error:  # a check must not hide the results of the others
+        found = [f"This could not be checked: {type(error).__name__}: {reason(error)}"]
+    is_well = all(isinstance(sentence, Recommendation) for sentence in found)
+    click.echo("\n    ".join([f"{'well ' if is_well else 'wrong'}  {name}", *found]))
+    return is_well

@@ -1,0 +1,102 @@
+"""Checks of this installation itself: settings, database, outbox and cleanup jobs."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from flask import current_app
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import clock, schema
+from app.accounts import cleanup, personal_data
+from app.cli import orphans
+from app.cli.doctor.findings import Recommendation, Skipped, reason
+from app.extensions import db
+from app.models import Job, OutboxEmail, User
+from app.models.outbox_email import Status
+from config import Config, Production
+
+LATE = timedelta(minutes=5)  # an email usually waits for seconds
+OVERDUE = timedelta(days=2)  # jobs run once a day
+OLDEST_POSTGRESQL = 15  # the oldest version that the application has been tried with
+
+
+def settings() -> Iterator[str]:
+    """Check what production would refuse, and settings that are accepted but unwise."""
+    if current_app.config["CONFIG_NAME"] != "production":
+        values = {name: getattr(Production, name) for name in dir(Production) if name.isupper()}
+        yield from (f"For production: {problem}" for problem in Production.problems(values))
+    yield from Config.mistyped()
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        yield "RATELIMIT_ENABLED is 0: passwords can be guessed without limit. Remove it."
+    if current_app.config["MAIL_DELIVERY"] == "off":
+        yield "MAIL_DELIVERY is off: emails wait until somebody runs flask mail worker. Write thread or worker."
+    if not current_app.config["VERIFY_NEW_DEVICES"]:
+        yield Recommendation("Recommended: VERIFY_NEW_DEVICES=1. A stolen password then logs in on no new device.")
+
+
+def database() -> Iterator[str]:
+    """Check the tables, their migrations, and rows without a parent."""
+    for name, path in personal_data.unregistered().items():
+        yield f"The table {name} holds personal data ({path}). Register it: personal_data.register()"
+    yield from schema.duplicate_revisions()
+    try:
+        found = [*_migrations(), *_version(), *_orphans()]
+    except SQLAlchemyError as error:
+        found = [f"DATABASE_URL: {reason(error)}. Is it right, and is it migrated?"]
+    yield from found
+
+
+def _migrations() -> Iterator[str]:
+    if problem := schema.problem():
+        yield problem
+    elif several := schema.several_heads():
+        yield Recommendation(f"Recommended: {several}")
+
+
+def _version() -> Iterator[str]:
+    version = db.engine.dialect.server_version_info or ()
+    if db.engine.name == "postgresql" and version < (OLDEST_POSTGRESQL,):
+        yield f"PostgreSQL is older than {OLDEST_POSTGRESQL}, the oldest that was tested. Upgrade it."
+
+
+def _orphans() -> Iterator[str]:
+    if missing := orphans.count(db.session.connection()):
+        yield f"{orphans.in_words(missing)}. {orphans.ADVICE}"
+
+
+def outbox() -> Iterator[str]:
+    """Check whether emails wait for longer than usual."""
+    due = (OutboxEmail.status == Status.WAITING, OutboxEmail.created_at < clock.now() - LATE)
+    try:
+        count, oldest = db.session.execute(select(func.count(), func.min(OutboxEmail.created_at)).where(*due)).one()
+    except SQLAlchemyError:
+        raise Skipped("the database does not answer") from None
+    if count:
+        age = str(clock.now() - oldest).partition(".")[0]
+        advice = "Does flask mail worker run?" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is it served?"
+        yield f"{count} emails wait, the oldest for {age}. {advice} flask mail list shows what was tried."
+
+
+def jobs() -> Iterator[str]:
+    """Check whether cleanup jobs failed, or have not finished for two days."""
+    try:
+        found = {job.name: job for job in db.session.scalars(select(Job))}
+        since = db.session.scalar(select(User.created_at).order_by(User.id).limit(1))
+    except SQLAlchemyError:
+        raise Skipped("the database does not answer") from None
+    for name in cleanup.registered:
+        yield from _job(found.get(name) or Job(name=name), since or clock.now())
+
+
+def _job(job: Job, since: datetime) -> Iterator[str]:
+    if job.failed_at:
+        yield f"{job.name} failed on {job.failed_at:%Y-%m-%d %H:%M} UTC: {job.error}. To try again: flask users cleanup"
+    elif (job.finished_at or since) < clock.now() - OVERDUE:
+        last = f"has not finished since {job.finished_at:%Y-%m-%d}" if job.finished_at else "has never finished"
+        question = {
+            "thread": "Is the application being served?",
+            "worker": "Is flask mail worker running?",
+            "off": "MAIL_DELIVERY is off: run flask users cleanup once a day.",
+        }[current_app.config["MAIL_DELIVERY"]]
+        yield f"{job.name} {last}. {question} To run it now: flask users cleanup"

@@ -1,0 +1,140 @@
+"""Checks of the servers that the application uses: clocks, mail server, providers, CAPTCHA and Redis."""
+
+import smtplib
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr, parsedate_to_datetime
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from flask import current_app
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import clock
+from app.cli.doctor.findings import Skipped, reason, remedy, require
+from app.email import delivery
+from app.extensions import db
+from app.security import captcha, oidc
+from app.security.rate_limits.counters import shared_counters
+from app.security.remote import within
+from settings.providers import Provider
+
+TIMEOUT = 10  # seconds for a response
+MAX_SKEW = timedelta(seconds=20)  # from 30 on, codes of authenticator apps are refused
+
+
+def time_of_day() -> Iterator[str]:
+    """Compare the clock with those of other servers: codes of apps, links and signatures of providers depend on it."""
+    clocks = _clocks()
+    if not clocks:
+        raise Skipped("there is no other clock to compare it with")
+    for name, ask in clocks.items():
+        try:
+            ahead = clock.now() - ask()
+        except (OSError, ValueError, SQLAlchemyError):  # another check reports it
+            continue
+        if abs(ahead) > MAX_SKEW:
+            seconds = abs(ahead).total_seconds()
+            which = "ahead of" if ahead > timedelta(0) else "behind"
+            yield f"The clock here is {seconds:.0f} seconds {which} that of {name}. Let a time service (NTP) set both."
+
+
+def _clocks() -> dict[str, Callable[[], datetime]]:
+    clocks: dict[str, Callable[[], datetime]] = {}
+    if db.engine.name == "postgresql":
+        clocks["the database"] = lambda: db.session.scalars(select(func.clock_timestamp())).one()
+    for name, provider in _other_providers():
+        clocks[name] = partial(_time_of_server, oidc.metadata_url(provider))
+    return clocks
+
+
+def _time_of_server(address: str) -> datetime:
+    """Return the time in the Date header of a response, which has no fractions of a second."""
+    try:
+        date = open_url(address).headers["Date"]
+    except HTTPError as refusal:
+        date = refusal.headers["Date"]
+    return parsedate_to_datetime(date or "").astimezone(UTC)
+
+
+def mail_server() -> Iterator[str]:
+    """Connect and log in as before an email, and ask whether the server accepts our sender."""
+    require("MAIL_SERVER")
+    server_name = f"{current_app.config['MAIL_SERVER']}:{current_app.config['MAIL_PORT']}"
+    try:
+        with delivery.Connection(current_app.extensions["mail"]) as connection:
+            connection.host = server = connection.configure_host()
+            server.ehlo_or_helo_if_needed()
+            code, said = server.mail(parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1])
+            server.rset()
+            is_encrypted = isinstance(server.sock, ssl.SSLSocket)
+            is_public = server.sock is not None and not ip_address(server.sock.getpeername()[0]).is_private
+    except (OSError, smtplib.SMTPException) as error:
+        yield f"{server_name}: {reason(error)}. {remedy(error)}"
+        return
+    if code >= 400:
+        yield f"{server_name} takes no emails from MAIL_SENDER: {code} {said.decode(errors='replace')}"
+    if is_public and not is_encrypted:
+        yield f"{server_name}: emails, with their links, go there unencrypted. Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1."
+
+
+def providers() -> Iterator[str]:
+    """Read the metadata of each provider, and ask its token endpoint whether it accepts our credentials."""
+    require("OIDC_PROVIDERS")
+    for name, provider in _other_providers():
+        yield from _provider(f"OIDC_{name.upper()}", provider)
+
+
+def _provider(prefix: str, provider: Provider) -> Iterator[str]:
+    try:
+        metadata = oidc.look_up(provider)
+    except oidc.Failure as error:
+        url = oidc.metadata_url(provider)
+        yield f"{url}: {reason(error)}. Is {prefix}_ISSUER exactly right, and does it answer?"
+        return
+    if not metadata.algorithms:
+        yield f"{metadata.issuer} signs by no algorithm that is accepted here. Let it sign ID tokens with RS256."
+    try:
+        oidc.check_credentials(provider)
+    except oidc.Failure as error:
+        methods = ", ".join(metadata.auth_methods)
+        yield (
+            f"{metadata.token_endpoint} refuses this application: {reason(error)}. Are {prefix}_CLIENT_ID and"
+            f" _CLIENT_SECRET right? It names the methods {methods}: {prefix}_TOKEN_AUTH can force one."
+        )
+
+
+def _other_providers() -> list[tuple[str, Provider]]:
+    """Return the providers, without the mock provider of development, which is this application itself."""
+    own = current_app.config["PUBLIC_URL"]
+    providers: dict[str, Provider] = current_app.config["OIDC_PROVIDERS"]
+    return [(name, provider) for name, provider in providers.items() if not provider.issuer.startswith(own)]
+
+
+def captcha_service() -> Iterator[str]:
+    """Ask the CAPTCHA's service whether it knows our private key."""
+    require("RECAPTCHA_PRIVATE_KEY")
+    try:
+        refused = captcha.ask("").get("error-codes", [])
+    except captcha.Unavailable as error:
+        yield f"RECAPTCHA_VERIFY_SERVER does not answer as it should: {reason(error)}."
+        return
+    if "invalid-input-secret" in refused:
+        yield "The CAPTCHA's service does not know RECAPTCHA_PRIVATE_KEY. Is it the secret one of the two keys?"
+
+
+def redis() -> Iterator[str]:
+    """Ask Redis for an answer."""
+    require("REDIS_URL")
+    if not shared_counters().storage.check():
+        yield "REDIS_URL does not answer: each process counts for itself. Is it right, and does Redis run?"
+
+
+def open_url(address: str, headers: dict[str, str] | None = None) -> Any:
+    """Open an address from the settings, and raise TimeoutError if the response takes longer than TIMEOUT."""
+    return within(TIMEOUT, lambda: urlopen(Request(address, headers=headers or {}), timeout=TIMEOUT))  # noqa: S310
