@@ -178,7 +178,7 @@ def test_rows_of_tables_below_go_too_and_what_nothing_is_said_of_stays_and_is_na
     db.session.rollback()
     delete_by_sqlite3(app, ada)
     output = said(app, "users", "cleanup")
-    assert "1 row of bills belongs to rows of users that are gone, and nothing says" in output
+    assert "1 row of bills belongs to rows of users that are gone, and no foreign key says" in output
     counts = [db.session.scalar(text(f"SELECT count(*) FROM {table}")) for table in ("orders", "items", "bills")]
     assert counts == [0, 0, 1]
 
