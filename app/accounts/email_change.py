@@ -20,7 +20,7 @@ def request(user: User, email: str) -> bool:
     too many emails.
     """
     owner = User.find(email)
-    event = audit.record(user, AuditAction.EMAIL_CHANGE_REQUESTED, new=email)
+    event = audit.record(user, AuditAction.EMAIL_CHANGE_REQUESTED, old=user.email, new=email)
     if not budgets.budget_for(email):
         return False
     if owner in {None, user}:

@@ -107,7 +107,7 @@ def confirm(token: Token) -> bool:
     """Confirm the email address that the token was issued for; return False if another request was faster."""
     if not token.consume(confirmed=True):
         return False
-    audit.record(token.user, AuditAction.CONFIRMED)
+    audit.record(token.user, AuditAction.CONFIRMED, old=False, new=True)
     return True
 
 
@@ -117,14 +117,14 @@ def confirm_by_code(user: User, code: str) -> bool:
     if not challenge or not challenge.use(code) or not user.consume(TokenPurpose.CONFIRM, confirmed=True):
         audit.note_attempt(audit.Attempt.CODE_FAILED)
         return False
-    audit.record(user, AuditAction.CONFIRMED)
+    audit.record(user, AuditAction.CONFIRMED, old=False, new=True)
     return True
 
 
 def confirm_manually(user: User) -> None:
     """Confirm the email address without proof, for an administrator."""
+    audit.record(user, AuditAction.CONFIRMED, old=user.confirmed, new=True)
     user.confirmed = True
-    audit.record(user, AuditAction.CONFIRMED)
 
 
 def correct(user: User, email: str) -> bool:

@@ -12,7 +12,7 @@ from app import clock
 from app.accounts import devices, trusted_devices
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Device, LogoutReason, User, UserSession
-from app.security import audit, rate_limits
+from app.security import audit, origin, rate_limits
 
 IDLE_TIMEOUT, MAX_AGE = timedelta(hours=12), timedelta(days=7)
 REMEMBERED_IDLE_TIMEOUT, REMEMBERED_MAX_AGE = timedelta(days=30), timedelta(days=365)
@@ -56,7 +56,7 @@ def start(
     count = update(User).where(*same).values(login_count=User.login_count + 1)  # expires outstanding magic links
     if not rows_changed(count):
         return None
-    user_session = UserSession(user=user, method=method, remembered=remember, **audit.origin())
+    user_session = UserSession(user=user, method=method, remembered=remember, **origin.of_request())
     user_session.device = Device.key_of(device)
     user_session.created_at = user_session.last_seen_at = clock.now()
     user_session.authenticated_at = None if is_by_trust else clock.now()

@@ -10,7 +10,7 @@ from app import clock
 from app.accounts import devices
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Device, User, UserSession
-from app.security import audit
+from app.security import audit, origin
 
 LIFETIME = timedelta(days=30)
 
@@ -31,7 +31,8 @@ def trust(user: User, user_session: UserSession) -> str:
     cookie = secrets.token_urlsafe(32)
     same = update(Device).where(Device.user_id == user.id, Device.key == user_session.device)
     user_session.device = key = Device.key_of(cookie)
-    rows_changed(same.values(key=key, trusted_until=clock.now() + LIFETIME, user_agent=audit.origin()["user_agent"]))
+    until, user_agent = clock.now() + LIFETIME, origin.of_request()["user_agent"]
+    rows_changed(same.values(key=key, trusted_until=until, user_agent=user_agent))
     return cookie
 
 

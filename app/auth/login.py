@@ -17,7 +17,7 @@ from app.auth.forms import Form, MaxLength, TextField, form_page, stripped, with
 from app.extensions import db
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.request_state import SessionKey
-from app.security import audit, captcha
+from app.security import audit, captcha, origin
 from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import needs_captcha, rate_limited
 
@@ -88,5 +88,6 @@ def _needs_captcha() -> bool:
         return False
     if needs_captcha(request.form.get("login")):
         return True
-    failures = max(session.get(SessionKey.FAILED_LOGINS, 0), audit.failures(audit.origin()["ip"], FAILED_WITHIN))
+    from_network = audit.count_failed_logins(origin.of_request()["ip"], FAILED_WITHIN)
+    failures = max(session.get(SessionKey.FAILED_LOGINS, 0), from_network)
     return bool(current_app.config["RECAPTCHA_ALWAYS"]) or failures >= captcha.FAILURES

@@ -15,7 +15,7 @@ from app.auth.next_url import safe_next_url
 from app.extensions import db
 from app.models import EmailChallenge, User, UserSession
 from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, pending_login, state
-from app.security import audit
+from app.security import origin
 from app.web.negotiation import wants_json
 
 DEVICE_COOKIE_LIFETIME = timedelta(days=365)
@@ -114,7 +114,7 @@ def log_out() -> None:
 def device_id() -> str:
     """Return the value of the device cookie; a new one, which the login will set, if the browser sent none."""
     if state.device_id is None:
-        state.device_id = audit.device() or secrets.token_urlsafe(32)
+        state.device_id = origin.device_cookie() or secrets.token_urlsafe(32)
     return state.device_id
 
 

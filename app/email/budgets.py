@@ -11,7 +11,7 @@ from app.extensions import db
 from app.models import Device, OutboxEmail
 from app.models.logins import email_key
 from app.models.outbox_email import Budget
-from app.security import audit, rate_limits
+from app.security import origin, rate_limits
 
 MAX_HOURLY, MAX_DAILY = 10, 30  # emails that anyone can request for one address
 MAX_HOURLY_OF_DEVICES, MAX_DAILY_OF_DEVICES = 3, 10  # emails that recognised devices can request after that
@@ -99,5 +99,5 @@ def _count(budgets: set[Budget], since: datetime) -> ColumnElement[int]:
 
 def _is_recognised(key: str) -> bool:
     """Return whether the account with this address recognises the device of this request."""
-    device = audit.device() if has_request_context() else ""
+    device = origin.device_cookie() if has_request_context() else ""
     return bool(device) and Device.is_known(device, key)

@@ -16,7 +16,7 @@ from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.outbox_email import Budget, Status
-from app.security import audit, signing
+from app.security import origin, signing
 from app.security.token_purposes import TokenPurpose
 
 NOBODY = "nobody@invalid"  # RFC 2606 reserves this top-level domain
@@ -94,7 +94,7 @@ def _add(
         name=template,
         recipient=ascii_email(recipient),
         user_id=user and user.id,
-        details=audit.origin() | details,
+        details=origin.of_request() | details,
         purpose=purpose,
         state=state if user and purpose else None,
         claims=claims or {},

@@ -1,16 +1,14 @@
 """The security history: one event for everything that happens to an account, in its table and in the log."""
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
 from typing import Any
 
-from flask import current_app, has_request_context, request
+from flask import request
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -19,7 +17,7 @@ from app.extensions import db
 from app.models import Action, Actor, AuditAction, AuditEvent, User
 from app.models.audit_event import IS_ANONYMOUS
 from app.request_state import state
-from app.security import signing
+from app.security import origin, signing
 
 HOUR = 3600  # seconds
 PAGE_SIZE = 50  # events
@@ -68,9 +66,9 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
         detail.setdefault("method", "password")
     by_passkey = action is AuditAction.LOGIN_FAILED and detail["method"] == "passkey"
     note_attempt(Attempt.PASSKEY_FAILED if by_passkey else action)
-    where = origin()
+    where = origin.of_request()
     event = {"action": action, "user_id": user and user.id, "detail": detail | (_acting.get() or {}), **where}
-    added = AuditEvent(**event, network=network(where["ip"]))
+    added = AuditEvent(**event, network=origin.network(where["ip"]))
     if user and user.current_session:
         added.session = user.current_session.key
     if action.facts.by_strangers and where["ip"]:
@@ -85,7 +83,7 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
 
 def refused(reason: str, **detail: Any) -> None:
     """Log that a request was refused. It isn't part of any account's history."""
-    event = {"action": "refused", "reason": reason, "path": request.path[:500], "detail": detail, **origin()}
+    event = {"action": "refused", "reason": reason, "path": request.path[:500], "detail": detail, **origin.of_request()}
     log.warning("refused", extra={"fields": {"event": event}})
 
 
@@ -95,10 +93,10 @@ def note_attempt(attempt: Countable) -> None:
         state.attempts.add(attempt)
 
 
-def failures(ip: str, within: timedelta) -> int:
+def count_failed_logins(ip: str, within: timedelta) -> int:
     """Return how many logins from the network of `ip` failed recently. All of a row count at its latest time."""
     recent = (
-        AuditEvent.network == network(ip),
+        AuditEvent.network == origin.network(ip),
         AuditEvent.at > clock.now() - within,
         AuditEvent.action == AuditAction.LOGIN_FAILED,
     )
@@ -112,45 +110,12 @@ def history(user: User, page: int) -> tuple[Sequence[AuditEvent], bool]:
     return found[:PAGE_SIZE], len(found) > PAGE_SIZE
 
 
-def device() -> str:
-    """Return the value of the device cookie, or "" if there is none. It proves nothing."""
-    value = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
-    return value if re.fullmatch(r"[\w-]{43}", value, re.ASCII) else ""
-
-
-def origin() -> dict[str, str]:
-    """Return the `ip` and the `user_agent` of the current request; both are empty on the command line."""
-    if not has_request_context():
-        return {"ip": "", "user_agent": ""}
-    user_agent = request.user_agent.string[:500].replace("\0", "")  # PostgreSQL refuses NUL
-    return {"ip": _address(request.remote_addr or ""), "user_agent": user_agent}
-
-
-def network(ip: str) -> str:
-    """Return the smallest network that one customer is given: an IPv4 address, or the /64 of an IPv6 address."""
-    return str(ip_network(f"{ip}/64", strict=False)) if ":" in ip else ip
-
-
-def networks(ip: str) -> list[str]:
-    """Return all networks that one customer may be given: an IPv4 address; the /64 and the /48 of an IPv6 address."""
-    return [network(ip), str(ip_network(f"{ip}/48", strict=False))] if ":" in ip else [ip]
-
-
 def _add_to_row(event: dict[str, Any]) -> None:
     """Insert an event, or add one to the count of the row that differs in nothing but the time, in one statement."""
-    now, place = clock.now(), networks(event["ip"])
+    now, place = clock.now(), origin.networks(event["ip"])
     same = (event["user_id"], event["action"], event["detail"], place[-1], int(now.timestamp()) // HOUR)
     insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
     row: Any = insert(AuditEvent).values(**event, at=now, network=place[0], key=signing.fingerprint(*same))
     latest = {name: row.excluded[name] for name in ("at", "ip", "network", "user_agent")}
     update = {"count": AuditEvent.count + 1, **latest}
     db.session.execute(row.on_conflict_do_update(index_elements=["key"], index_where=IS_ANONYMOUS, set_=update))
-
-
-def _address(text: str) -> str:
-    """Return the IP address in what a server or proxy reports, or "" if there is none. Some append a port."""
-    for candidate in (text, text.rpartition(":")[0].strip("[]")):
-        with suppress(ValueError):
-            found = ip_address(candidate)
-            return str(getattr(found, "ipv4_mapped", None) or found)
-    return ""

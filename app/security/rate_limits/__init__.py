@@ -22,7 +22,7 @@ from app import clock
 from app.extensions import db
 from app.models import AuditAction
 from app.request_state import state
-from app.security import audit, captcha, login_delay
+from app.security import captcha, login_delay, origin
 from app.security.audit import Countable
 from app.security.rate_limits import counters
 from app.security.rate_limits.counters import Counter, shared_counters, storage_errors
@@ -130,7 +130,7 @@ def needs_captcha(login: str | None) -> bool:
     if not any(shared_counters().is_reached(Counter(name, EVERYBODY, rate)) for name, rate in SITE_WIDE.items()):
         return False
     with suppress(*storage_errors()):
-        return not audit.device() if login is None else not is_known_device(login)
+        return not origin.device_cookie() if login is None else not is_known_device(login)
     return False
 
 

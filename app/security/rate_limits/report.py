@@ -10,7 +10,7 @@ from flask import current_app
 from limits.storage import RedisStorage, Storage
 
 from app import clock
-from app.security import audit, login_delay
+from app.security import login_delay, origin
 from app.security.rate_limits.counters import shared_counters
 from app.security.rate_limits.storage import DatabaseStorage
 from app.security.rate_limits.subjects import hashed
@@ -69,5 +69,5 @@ def _keys(storage: Storage) -> list[str]:
 
 def _subjects(name: str) -> list[str]:
     with suppress(ValueError):
-        return audit.networks(str(ip_network(name, strict=False).network_address))
+        return origin.networks(str(ip_network(name, strict=False).network_address))
     return [hashed(name)]

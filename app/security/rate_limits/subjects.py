@@ -8,14 +8,14 @@ from flask_login import current_user
 from app.models import Device
 from app.models.logins import login_key
 from app.request_state import state
-from app.security import audit, signing
+from app.security import origin, signing
 
 Subjects = Callable[[str], list[str]]  # from a username, an email address, or the token of a link
 
 
 def by_network(_: str) -> list[str]:
     """Return the IPv4 address; for IPv6 the /64 network and the /48 network around it."""
-    return audit.networks(audit.origin()["ip"]) or ["nowhere"]
+    return origin.networks(origin.of_request()["ip"]) or ["nowhere"]
 
 
 def by_place(name: str) -> list[str]:
@@ -55,15 +55,15 @@ def hashed(name: str) -> str:
 
 def is_known_device(name: str) -> bool:
     """Return whether the account with this name knows the device. The query runs once in a request."""
-    if not audit.device():
+    if not origin.device_cookie():
         return False
     found = state.known_devices
     if name not in found:
         found[name] = False
         with suppress(ValueError):
-            found[name] = Device.is_known(audit.device(), login_key(name.strip()))
+            found[name] = Device.is_known(origin.device_cookie(), login_key(name.strip()))
     return found[name]
 
 
 def _known_device(name: str) -> list[str]:
-    return [f"browser-{signing.fingerprint(audit.device())}"] if is_known_device(name) else []
+    return [f"browser-{signing.fingerprint(origin.device_cookie())}"] if is_known_device(name) else []

@@ -1,0 +1,40 @@
+"""Where a request comes from: its IP address and networks, its user agent, and its device cookie."""
+
+import re
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
+
+from flask import current_app, has_request_context, request
+
+
+def device_cookie() -> str:
+    """Return the value of the device cookie, or "" if there is none. It proves nothing."""
+    value = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
+    return value if re.fullmatch(r"[\w-]{43}", value, re.ASCII) else ""
+
+
+def of_request() -> dict[str, str]:
+    """Return the `ip` and the `user_agent` of the current request; both are empty on the command line."""
+    if not has_request_context():
+        return {"ip": "", "user_agent": ""}
+    user_agent = request.user_agent.string[:500].replace("\0", "")  # PostgreSQL refuses NUL
+    return {"ip": _address(request.remote_addr or ""), "user_agent": user_agent}
+
+
+def network(ip: str) -> str:
+    """Return the smallest network that one customer is given: an IPv4 address, or the /64 of an IPv6 address."""
+    return str(ip_network(f"{ip}/64", strict=False)) if ":" in ip else ip
+
+
+def networks(ip: str) -> list[str]:
+    """Return all networks that one customer may be given: an IPv4 address; the /64 and the /48 of an IPv6 address."""
+    return [network(ip), str(ip_network(f"{ip}/48", strict=False))] if ":" in ip else [ip]
+
+
+def _address(text: str) -> str:
+    """Return the IP address in what a server or proxy reports, or "" if there is none. Some append a port."""
+    for candidate in (text, text.rpartition(":")[0].strip("[]")):
+        with suppress(ValueError):
+            found = ip_address(candidate)
+            return str(getattr(found, "ipv4_mapped", None) or found)
+    return ""
