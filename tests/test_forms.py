@@ -353,3 +353,4 @@ def test_a_stale_form_keeps_its_line_breaks_and_choices(app, client, show):
     assert page.typed("text") == GOOD["text"]
     assert page.typed("colors") == ["r", "b"]
     assert page.typed("size") == "l"
+    assert "hush" not in answer.text, "a password is never sent back"

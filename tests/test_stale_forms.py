@@ -149,6 +149,19 @@ def test_a_form_over_a_rate_limit_comes_back_as_it_was_typed(client):
     assert "password" not in hidden_fields(page)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_held"),
+    [
+        (name, False)
+        for name in ("new_password", "billing-Passwort", "client_secret", "api_token", "pin", "recovery_code")
+    ]
+    + [(name, True) for name in ("postcode", "spinning", "note", "go")],
+)
+def test_a_stale_form_holds_no_field_named_like_a_secret(protected, client, name, is_held):
+    page = client.post("/auth/register", data={name: "zyxomma"})
+    assert (page.status_code, "zyxomma" in page.text) == (400, is_held)
+
+
 def test_uploads_of_a_stale_form_are_not_kept_and_the_page_says_so(protected, client):
     form = {"email": "eve@example.com", "picture": (BytesIO(b"zyxomma"), "zyxomma.png")}
     page = client.post("/auth/register", data=form)

@@ -4,6 +4,7 @@ A form is refused without a valid CSRF token (400) or over a rate limit (429). a
 a form that waited until its user reauthenticated.
 """
 
+import re
 from collections.abc import Iterable
 
 from flask import Flask, render_template, request
@@ -18,7 +19,10 @@ from app.web.negotiation import wants_json
 
 Fields = list[tuple[str, str]]
 
-SECRETS = {"csrf_token", "code", "factor_code", "recovery_code", "credential", "g-recaptcha-response"}
+# Fields that are never held, by their names: the form itself, which knows their types, does not exist here.
+SECRET = re.compile(
+    r"passw|passphrase|secret|token|credential|recaptcha|^((factor_|recovery_)?code|otp|pin|cvc)$", re.I
+)
 PREFIX = "held-"  # of the fields of a form that waits on the page that asks for reauthentication
 MAX_FIELDS = 50
 MAX_LENGTH = 8 * 1024  # characters of all names and values; escaped as HTML, each can take six
@@ -81,7 +85,7 @@ def _is_from_elsewhere() -> bool:
 
 def _fields_without_secrets() -> Iterable[tuple[str, str]]:
     for name, value in request.form.items(multi=True):
-        if name and name not in SECRETS and "password" not in name.lower():
+        if name and not SECRET.search(name):
             yield name, value
 
 
