@@ -155,7 +155,7 @@ def no_terminal(tmp_path):
         alone |= {"DATABASE_URL": f"sqlite:///{tmp_path}/app.db", "MAIL_SERVER": "127.0.0.1"}
         return subprocess.run(
             [sys.executable, "-m", "flask", *arguments],
-            cwd=ROOT, env=alone | environment, input=typed, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, env=alone | environment, input=typed, capture_output=True, text=True, timeout=120,
             start_new_session=True,
         )  # fmt: skip
 
@@ -794,7 +794,7 @@ def run_flask(*arguments, typed="", **environment):
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, ROOT
-from support.mail_server import HOST, Authority, MailServer, tls, until
+from support.mail_server import HOST, Authority, MailServer, tls
 from support.mail_server import PASSWORD as MAIL_PASSWORD
 from support.registration import FORM
+from support.waiting import until
 
 from app.email import delivery
 from app.email.outbox import enqueue
@@ -377,9 +378,9 @@ def worker(app, server, authority):
 @modes("STARTTLS, slow")
 def test_the_worker_stops_after_the_current_email(queue, server, worker):
     queue(*people(30))
-    until(lambda: len(server.received) >= 3, 20)
+    until(lambda: len(server.received) >= 3)
     worker.send_signal(signal.SIGTERM)
-    said, _ = worker.communicate(timeout=60)
+    said, _ = worker.communicate(timeout=120)
     assert worker.returncode == 0, said
     assert 3 <= len(server.received) < 30
     assert [each.claimed_until for each in outbox()] == [None] * 30
@@ -391,7 +392,7 @@ def test_the_worker_stops_after_the_current_email(queue, server, worker):
 @modes("STARTTLS")
 def test_an_idle_worker_stops_at_once(queue, server, worker):
     queue("eve")
-    until(lambda: email().status == "sent", 20)
+    until(lambda: email().status == "sent")
     assert recipients(server) == ["eve"]
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(60) == 0
+    assert worker.wait(120) == 0

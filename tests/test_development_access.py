@@ -72,7 +72,7 @@ def ask(app):
         version, headers = WAYS[way]
         headers = {name: value.format(port=server.server_port) for name, value in (headers | more).items()}
         lines = [f"GET {path} HTTP/{version}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        with socket.create_connection(("localhost", server.server_port), timeout=30) as connection:
+        with socket.create_connection(("localhost", server.server_port), timeout=120) as connection:
             connection.sendall("\r\n".join(lines).encode())
             answer = http.client.HTTPResponse(connection)
             answer.begin()
@@ -192,6 +192,6 @@ flask.cli.main()
 """
     environment = {"FLASK_CONFIG": "testing", "PATH": "/usr/bin:/bin"}
     ran = subprocess.run(
-        [sys.executable, "-c", look], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", look], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert "debugger: False" in ran.stdout, ran.stderr

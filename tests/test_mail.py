@@ -12,6 +12,7 @@ import pytest
 from flask import current_app
 from jinja2 import ChoiceLoader, DictLoader, StrictUndefined
 from sqlalchemy import select
+from support.waiting import until
 
 from app.email import delivery
 from app.email.message import Message
@@ -287,14 +288,10 @@ def test_the_delivery_thread_sends_committed_emails(app, bob, outbox):
     try:
         enqueue(Email.CONFIRM, bob)
         db.session.commit()
-        for _ in range(200):
-            db.session.rollback()
-            if outbox:
-                break
-            delivery.stopped.wait(0.02)
+        until(lambda: db.session.rollback() or outbox, "the email")
     finally:
         delivery.stop()
-        delivery._thread.join(10)
+        delivery._thread.join(120)
     assert len(outbox) == 1
 
 
@@ -308,7 +305,7 @@ def test_the_first_request_starts_the_delivery_thread_once(app, client):
     assert delivery._thread is thread
     assert thread.is_alive()
     delivery.stop()
-    thread.join(10)
+    thread.join(120)
 
 
 TEMPLATES = Path("app/templates/email").absolute()

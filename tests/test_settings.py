@@ -34,7 +34,7 @@ def run_python(code, cwd=ROOT, **environment):
     """Run Python in a process of its own, with these settings alone."""
     alone = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, env=alone | environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=cwd, env=alone | environment, capture_output=True, text=True, timeout=120
     )
 
 
@@ -717,7 +717,7 @@ def flask(*arguments, **environment):
         "FLASK_APP": "flasky.py",
     }
     command = [sys.executable, "-m", "flask", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=alone | environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, env=alone | environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize(

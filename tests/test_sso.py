@@ -392,7 +392,7 @@ def test_profile_claims_of_the_wrong_type_are_ignored(client, issuer, nasty):
 
 
 def hang(issuer):
-    return lambda handler: issuer.over.wait(20)
+    return lambda handler: issuer.over.wait(120)
 
 
 def drip(issuer):

@@ -56,7 +56,7 @@ def answer(body, status=200):
 
 
 def hang(issuer):
-    return lambda handler: issuer.over.wait(20)
+    return lambda handler: issuer.over.wait(120)
 
 
 def hang_up(_):

@@ -5,12 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
 import pytest
 from support.clients import ROOT
+from support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.extended
 
@@ -37,7 +37,7 @@ def _copy(source, target):
 
 def run(*command, cwd, **variables):
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd)} | variables
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def database(*options, cwd, **variables):
@@ -78,25 +78,27 @@ def serve(clone, tmp_path):
         log = tmp_path / "log"
         command = [f"{BIN}/gunicorn", "--bind", f"127.0.0.1:{port}", *options, "flasky:app"]
         with log.open("w") as file:
-            started.append(subprocess.Popen(command, cwd=cwd, env=environment, stdout=file, stderr=file))
-        return _ask(f"http://127.0.0.1:{port}/readyz"), log
+            started.append(
+                subprocess.Popen(command, cwd=cwd, env=environment, stdout=file, stderr=file, start_new_session=True)
+            )
+        return until(lambda: _ask(f"http://127.0.0.1:{port}/readyz"), "gunicorn"), log
 
     yield start
     for process in started:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        os.killpg(process.pid, signal.SIGTERM)
+    for process in started:
+        process.wait(PATIENCE)
 
 
 def _ask(url):
-    for _ in range(100):
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return answer.status
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(url)
+    """Return the status of an answer, or None while nobody listens."""
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
 
 
 @pytest.mark.parametrize(
@@ -118,8 +120,7 @@ def test_a_server_is_ready_wherever_it_starts_and_says_what_it_lacks(
     status, log = serve(*(o.format(clone=clone) for o in options), cwd={"clone": clone}.get(where, elsewhere))
     assert status == 200
     expected = 3 if is_configured else 1
-    while log.read_text().count("Booting worker with pid") < expected:
-        time.sleep(0.1)
+    until(lambda: log.read_text().count("Booting worker with pid") >= expected, "its workers")
     assert log.read_text().count("Booting worker with pid") == expected
     assert ("gunicorn.conf.py was not loaded" in log.read_text()) is not is_configured
     assert f"gunicorn -c {clone}/gunicorn.conf.py flasky:app" in log.read_text() or is_configured

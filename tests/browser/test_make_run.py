@@ -6,12 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from support.clients import PASSWORD, ROOT
+from support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("make run")]  # one clone, one installation
 
@@ -47,7 +47,6 @@ class MakeRun:
             name: value for name, value in os.environ.items() if name in {"PATH", "LANG"} or name.startswith("PIP_")
         }
         environment = kept | {"HOME": str(home), "PORT": str(port)}
-        self.begun = time.monotonic()
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 ["make", "run"],
@@ -59,14 +58,16 @@ class MakeRun:
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
             )
 
-    def wait_until_it_answers(self, seconds):
-        while time.monotonic() - self.begun < seconds and self.process.poll() is None:
-            try:
-                with urlopen(f"http://localhost:{self.port}/", timeout=60):
-                    return time.monotonic() - self.begun
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError(f"make run did not come up:\n{self.output.read_text()}")
+    def wait_until_it_answers(self):
+        until(self._answers, "make run", 600)  # it installs what the application needs
+
+    def _answers(self):
+        assert self.process.poll() is None, f"make run ended:\n{self.output.read_text()}"
+        try:
+            with urlopen(f"http://localhost:{self.port}/", timeout=PATIENCE):
+                return True
+        except OSError:
+            return False
 
     def __enter__(self):
         return self
@@ -76,7 +77,7 @@ class MakeRun:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
         try:
-            self.process.wait(60)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -90,7 +91,7 @@ def test_a_newcomer_is_confirmed_and_logged_in_and_stays_in_if_asked(clone, play
         return context, context.pages[0]
 
     with MakeRun(clone, free_port()) as run:
-        run.wait_until_it_answers(240)
+        run.wait_until_it_answers()
         url = f"http://localhost:{run.port}"
         context, page = open_browser()
         home, mailbox = re.findall(rf"{url}/\S*", run.output.read_text())
@@ -107,8 +108,7 @@ def test_a_newcomer_is_confirmed_and_logged_in_and_stays_in_if_asked(clone, play
         page.get_by_text("You have not confirmed your account yet").wait_for()
         page.get_by_role("link", name="the email is in its mailbox").click()
         email = page.get_by_role("link", name="Confirm your address")
-        while not email.count():  # the thread delivers when it can
-            page.reload()
+        until(lambda: page.reload() and email.count(), "the email")  # a thread delivers it
         email.click()
         page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
         page.get_by_text("You have confirmed your account").wait_for()
@@ -132,11 +132,10 @@ def test_a_newcomer_is_confirmed_and_logged_in_and_stays_in_if_asked(clone, play
 
 def test_run_again_it_starts_at_once_and_changes_nothing(clone):
     with MakeRun(clone, free_port()) as run:
-        run.wait_until_it_answers(240)
+        run.wait_until_it_answers()
     before = tree(clone)
     with MakeRun(clone, free_port()) as run:
-        seconds = run.wait_until_it_answers(60)
-    print(f"make run, the second time: {seconds:.1f} s")
+        run.wait_until_it_answers()
     assert "Installing" not in run.output.read_text()
     assert tree(clone) == before
 
@@ -147,7 +146,7 @@ def test_a_taken_port_is_said_with_the_setting_that_helps(clone):
         taken.listen()
         port = taken.getsockname()[1]
         with MakeRun(clone, port) as run:
-            assert run.process.wait(240) != 0
+            assert run.process.wait(600) != 0
     assert f"Port {port} is taken" in run.output.read_text()
     assert f"PORT={port + 1} make run" in run.output.read_text()
     assert "Traceback" not in run.output.read_text()

@@ -13,8 +13,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import update
 from support.clients import PASSWORD, ROOT
-from support.mail_server import until
 from support.tour import LONG, TOUR, go, submit_wrong_registration
+from support.waiting import until
 
 from app.email import delivery
 from app.email.outbox import enqueue
@@ -81,11 +81,11 @@ def checker(tmp_path_factory):
 
     def check(html):
         asked = Request(f"http://127.0.0.1:{port}/?out=json", html, {"Content-Type": "text/html; charset=utf-8"})
-        with urlopen(asked, timeout=30) as answer:
+        with urlopen(asked, timeout=120) as answer:
             return json.load(answer)["messages"]
 
     try:
-        until(lambda: "service started" in log.read_text(), 180)
+        until(lambda: "service started" in log.read_text(), "the checker", 240)
         yield check
     finally:
         process.terminate()

@@ -60,7 +60,7 @@ def elsewhere(browser, live, page):
     """Another browser, with an authenticator of its own."""
     context = browser.new_context(base_url=live)
     open_development_pages(context, live)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     yield Device(context.new_page())
     context.close()
 

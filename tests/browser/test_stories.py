@@ -98,7 +98,7 @@ def another(browser, live, context_options, page):
     """The same person, or a thief, at another browser."""
     context = browser.new_context(base_url=live, **context_options)
     open_development_pages(context, live)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     yield Person(context.new_page())
     context.close()
 

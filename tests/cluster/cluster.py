@@ -13,7 +13,7 @@ from node import Node
 from support.clients import ROOT
 from support.ledger import Row
 from support.nginx import HERE, Nginx, free_port
-from support.serving import until
+from support.waiting import until
 
 PAGE = (ROOT / "docs/cluster.md").read_text()
 ROLE = re.findall(r"^    ((?:CREATE|ALTER) .*);$", PAGE, re.MULTILINE)  # the application's, and its database
@@ -34,7 +34,7 @@ class Machine:
     def migrate(self):
         """As before any new code runs, and by the same way."""
         command = [sys.executable, "-m", "flask", "db", "upgrade"]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
 
     def _python(self, folder, name, module, *arguments, port=None):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.clients import ROOT
 from support.nginx import HERE, free_port
-from support.serving import until
+from support.waiting import until
 
 NOBODY = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 
@@ -28,7 +28,7 @@ class Engine:
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self.options
             )
         if self.port:
-            until(self._answers, f"{self.name} to answer", 30)
+            until(self._answers, f"{self.name} to answer")
 
     def kill(self):
         """Kill -9, with all its children; return when it is dead."""

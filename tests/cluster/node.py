@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engines import Engine, configure
 from support.nginx import HERE, free_port
-from support.serving import until
+from support.waiting import until
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))  # of the newest PostgreSQL last
 
@@ -44,7 +44,7 @@ class Node(Engine):
     def hand_over(self):
         """Let another lead, as before a machine is mended."""
         order = json.dumps({"leader": self.name}).encode()
-        urllib.request.urlopen(f"http://{HERE}:{self.port}/switchover", order, timeout=60).close()
+        urllib.request.urlopen(f"http://{HERE}:{self.port}/switchover", order, timeout=120).close()
 
     def kill(self):
         """Both: PostgreSQL outlives its Patroni."""

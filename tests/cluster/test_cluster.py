@@ -11,8 +11,8 @@ from cluster import Cluster
 from engines import NOBODY
 from people import Book, Member, Newcomer
 from support.ledger import wrong
-from support.serving import until
 from support.sink import Sink
+from support.waiting import until
 
 pytestmark = pytest.mark.cluster
 

@@ -108,5 +108,5 @@ def test_a_visitor_registers_and_confirms_through_all_services(project):
 def test_the_health_check_fails_once_the_server_is_gone(project):
     assert project.run("app", *project.image.health).returncode == 0
     project.processes["app"].terminate()
-    assert project.processes["app"].wait(60) == 0
+    assert project.processes["app"].wait(120) == 0
     assert project.run("app", *project.image.health).returncode != 0

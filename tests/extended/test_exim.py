@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD
 from support.exim import Exim
-from support.mail_server import HOST, USERNAME, Authority, until
+from support.mail_server import HOST, USERNAME, Authority
 from support.mail_server import PASSWORD as MAIL_PASSWORD
+from support.waiting import until
 
 from app.email import delivery
 from app.extensions import db

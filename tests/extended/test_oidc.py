@@ -32,7 +32,7 @@ class Node:
         self.url = json.loads(self.process.stdout.readline())["issuer"]
 
     def is_now(self, mode):
-        urlopen(Request(f"{self.url}/mode/{mode}", method="PUT"), timeout=10).close()
+        urlopen(Request(f"{self.url}/mode/{mode}", method="PUT"), timeout=120).close()
 
     def stop(self):
         self.process.kill()
@@ -56,7 +56,7 @@ def visit(browser, live):
 
     def visit(path="/auth/login"):
         context = browser.new_context(base_url=live)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.goto(path)

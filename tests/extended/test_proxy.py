@@ -12,8 +12,9 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from support.clients import PASSWORD, ROOT
 from support.issuer import CLIENT, SECRET, Issuer
-from support.mail_server import Authority, MailServer, until
+from support.mail_server import Authority, MailServer
 from support.nginx import HERE, SECRET_KEY, VISITOR, Gunicorn, Nginx, Visitor, free_port
+from support.waiting import until
 
 from settings.derived import own_cookie_name
 
@@ -67,7 +68,7 @@ class Site:
     def link_to(self, recipient):
         """The link in the email to `recipient`, once it has come."""
         emails = self.mail_server.received
-        email = until(lambda: next((email for email in emails if email["To"] == recipient), None), 20)
+        email = until(lambda: next((email for email in emails if email["To"] == recipient), None))
         return re.search(r"https?://\S+", email.get_body(["plain"]).get_content())[0]
 
     def events(self):

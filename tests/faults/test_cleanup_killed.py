@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, insert, select, update
 from support.postgresql import on_postgresql, stopped
-from support.serving import LONG, Browser, until
+from support.serving import Browser
+from support.waiting import PATIENCE, until
 
 from app.accounts import cleanup
 from app.extensions import db
@@ -72,7 +73,7 @@ def test_a_process_that_is_told_to_end_stops_between_two_batches(site, sink, led
     until(is_half_done, "cleanup")
     process.process.send_signal(signal.SIGTERM)
     before = left()
-    assert process.process.wait(LONG) == 0
+    assert process.process.wait(PATIENCE) == 0
     assert before - left() <= 5 * cleanup.BATCH
     assert left() > 0
     assert (job().finished_at, job().leased_until, job().error) == (None, None, "")

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import make_url
 from support.clients import on_sqlite
 from support.postgresql import on_postgresql, stopped
-from support.serving import Browser, registration, until
+from support.serving import Browser, registration
+from support.waiting import until
 
 from app.models import OutboxEmail, User
 

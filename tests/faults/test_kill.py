@@ -13,8 +13,9 @@ from http.client import HTTPException
 import pytest
 from support.clients import PASSWORD
 from support.ledger import Row, wrong
-from support.serving import Browser, registration, until
+from support.serving import Browser, registration
 from support.sink import Arrived
+from support.waiting import until
 
 from app.email.outbox import enqueue
 from app.email.templates import Email

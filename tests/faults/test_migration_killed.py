@@ -58,7 +58,7 @@ def upgrade(app, statement):
     settings = {"FLASK_CONFIG": "development", "SECRET_KEY": "x" * 32, "PYTHON_DOTENV_DISABLED": "1"}
     settings["DATABASE_URL"] = app.config["SQLALCHEMY_DATABASE_URI"]
     command = [sys.executable, "-c", KILLED, str(statement)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, timeout=60).returncode
+    return subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, timeout=120).returncode
 
 
 def schema():

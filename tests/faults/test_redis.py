@@ -16,7 +16,8 @@ import redis
 from sqlalchemy import func, select
 from support.clients import PASSWORD, on_sqlite
 from support.guesses import guess, statuses
-from support.serving import Browser, all_at_once, ready, until
+from support.serving import Browser, all_at_once, ready
+from support.waiting import until
 
 from app.extensions import db
 from app.models import RateLimitCounter

@@ -62,7 +62,7 @@ def page(browser, live, context_options):
     """A page of a new browser window. What it asks of another host, or what its policy forbids, fails the test."""
     context = browser.new_context(base_url=live, **context_options)
     open_development_pages(context, live)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     strangers, forbidden = [], []
     context.on("console", lambda said: "Security Policy" in said.text and forbidden.append(said.text))
     context.on("request", lambda request: request.url.startswith((live, "data:")) or strangers.append(request.url))

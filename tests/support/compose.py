@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import warnings
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,9 +15,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from support.containers import Image
+from support.waiting import PATIENCE, until
 
 NOBODY = 65534  # PostgreSQL wants a user that has a name
-DEADLINE = 120  # seconds that a service may take to become healthy on a machine that is busy
 
 
 class Project:
@@ -56,11 +55,11 @@ class Project:
 
     def run(self, name, *command):
         """Run another command in a service, as `docker compose exec` does."""
-        return subprocess.run(self._command(name, command), capture_output=True, text=True, timeout=DEADLINE)
+        return subprocess.run(self._command(name, command), capture_output=True, text=True, timeout=PATIENCE)
 
     def outside(self, *command):
         """Run a command of this machine in the network of the project."""
-        return subprocess.run([*self._join(), *command], capture_output=True, text=True, timeout=DEADLINE)
+        return subprocess.run([*self._join(), *command], capture_output=True, text=True, timeout=PATIENCE)
 
     def log(self, name):
         return (self.folder / f"{name}.log").read_text()
@@ -69,7 +68,7 @@ class Project:
         for process in reversed([self.namespace, *self.processes.values()]):
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -81,7 +80,7 @@ class Project:
         ports = "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start"
         inside = [ports, "ip link set lo up", *(f"ip addr add {address} dev lo" for address in self.addresses.values())]
         own = Path(f"/proc/{self.namespace.pid}/ns/net")
-        _until(lambda: own.readlink() != Path("/proc/self/ns/net").readlink(), "a network")
+        until(lambda: own.readlink() != Path("/proc/self/ns/net").readlink(), "a network")
         _run([*self._join(), "sh", "-ec", "\n".join(inside)])
 
     def _join(self):
@@ -97,7 +96,7 @@ class Project:
     def _wait(self, name, condition):
         process, service = self.processes[name], self.services[name]
         if condition == "service_completed_successfully":
-            assert process.wait(DEADLINE) == 0, self.log(name)
+            assert process.wait(PATIENCE) == 0, self.log(name)
             return
         assert condition == "service_healthy"
         health = service.get("healthcheck", {}).get("test", ["CMD", *self.image.health])
@@ -107,7 +106,7 @@ class Project:
             assert process.poll() is None, self.log(name)
             return self.run(name, *health).returncode == 0
 
-        _until(healthy, name)
+        until(healthy, name)
 
     def _command(self, name, command=()):
         service = self.services[name]
@@ -187,12 +186,5 @@ def _interpolate(value, values):
 
 
 def _run(command, text=""):
-    ran = subprocess.run(command, input=text, capture_output=True, text=True, timeout=DEADLINE)
+    ran = subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.returncode == 0, ran.stderr
-
-
-def _until(condition, what):
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"waited {DEADLINE} s in vain for {what}"
-        time.sleep(0.1)

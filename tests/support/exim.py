@@ -7,7 +7,8 @@ import tempfile
 from email import message_from_bytes, policy
 from pathlib import Path
 
-from support.mail_server import HOST, PASSWORD, USERNAME, until
+from support.mail_server import HOST, PASSWORD, USERNAME
+from support.waiting import until
 
 CONFIGURATION = """
 exim_user = Debian-exim
@@ -113,5 +114,5 @@ class Exim:
 
     def stop(self):
         self.process.terminate()
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=120)
         shutil.rmtree(self.folder)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text, update
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User
 from app.models.outbox_email import LEASE
-from support.serving import until
+from support.waiting import until
 
 
 class Row(NamedTuple):

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from ipaddress import ip_address
@@ -16,15 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 HOST = "127.0.0.1"
 USERNAME, PASSWORD = "flasky", "a key under the mat"
-
-
-def until(condition, seconds=10):
-    """Wait until `condition()` is true, and return what it is."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"still not so after {seconds} s"
-        time.sleep(0.01)
-    return found
 
 
 class MailServer:

@@ -15,7 +15,8 @@ from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from support.clients import ROOT
-from support.mail_server import Authority, until
+from support.mail_server import Authority
+from support.waiting import until
 
 HERE, VISITOR = "127.0.0.1", "127.0.0.2"  # where the servers are, and where their visitor is: not the same
 SECRET_KEY = secrets.token_hex()
@@ -51,7 +52,7 @@ class Process:
         with log.open("w") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, **options)
         try:
-            until(lambda: self._answers(port), 30)
+            until(lambda: self._answers(port))
         except AssertionError:
             self.stop()
             raise RuntimeError(log.read_text()) from None
@@ -60,7 +61,7 @@ class Process:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(120)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -172,7 +173,7 @@ class Visitor:
 
     def _connect(self, place):
         if place.scheme == "http":
-            return http.client.HTTPConnection(HERE, place.port, timeout=20, source_address=(self.address, 0))
+            return http.client.HTTPConnection(HERE, place.port, timeout=120, source_address=(self.address, 0))
         return http.client.HTTPSConnection(
-            place.hostname, place.port, timeout=20, source_address=(self.address, 0), context=self.trust
+            place.hostname, place.port, timeout=120, source_address=(self.address, 0), context=self.trust
         )

@@ -27,17 +27,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from support.clients import PASSWORD, ROOT
-
-LONG = 25  # seconds after which a test gives up waiting; nothing is said by how long it took
-
-
-def until(true, what="it", seconds=LONG):
-    """Wait until `true()` says so, and return what it says."""
-    deadline = time.monotonic() + seconds
-    while not (answer := true()):
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.01)
-    return answer
+from support.waiting import PATIENCE, until
 
 
 class Running:
@@ -71,12 +61,12 @@ class Running:
             return
         try:
             os.killpg(self.process.pid, how)
-            if not select.select([self.alive], [], [], LONG)[0]:
+            if not select.select([self.alive], [], [], PATIENCE)[0]:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                select.select([self.alive], [], [], LONG)
+                select.select([self.alive], [], [], PATIENCE)
         except ProcessLookupError:  # it has ended by itself
             pass
-        self.process.wait(LONG)
+        self.process.wait(PATIENCE)
         os.close(self.alive)
         self.alive = None
 
@@ -171,7 +161,7 @@ class Answer:
 class Browser:
     """A browser behind a proxy that speaks TLS: it says so, keeps cookies, and names the page that it comes from."""
 
-    def __init__(self, site, patience=LONG):
+    def __init__(self, site, patience=PATIENCE):
         known = {f"__Host-device-{site.port}": "d" * 43}  # to everybody's account: no email tells of a new one
         self.port, self.patience, self.cookies = site.port, patience, known
         self.headers = {}  # what it says instead
