@@ -335,6 +335,6 @@ def test_deletion_sends_no_email_to_an_unconfirmed_address(client, bob, outbox):
 def test_notices_do_not_use_up_the_budget_of_requested_emails(app, ada, outbox):
     for _ in range(12):
         app.test_client().log_in(ada)
-    assert [email.subject for email in outbox()] == ["A new browser is logged in to your account"] * 3
+    assert [email.subject for email in outbox()] == ["A new device is logged in to your account"] * 3
     app.test_client().post("/auth/reset", data={"email": "ada@example.com"})
     assert "/auth/reset/" in outbox()[-1].body

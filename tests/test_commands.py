@@ -373,7 +373,7 @@ def test_send_reset_emails_a_link(flask, client, another_client, ada, outbox):
     assert result.stdout == "An email is on its way to ada@example.com.\n"
     assert len(outbox()) == 11, "strangers can't use up an administrator's emails"
     assert (outbox[-1].subject, outbox[-1].recipients) == ("Choose a new password for Flasky", ["ada@example.com"])
-    assert "By: those who run Flasky" in outbox[-1].body
+    assert "By: an administrator of Flasky" in outbox[-1].body
     assert outbox.link().rpartition("/")[2] not in result.output
     assert is_logged_in(client), "the email alone changes nothing"
     line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))

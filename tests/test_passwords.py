@@ -59,7 +59,7 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     another_client.log_in(ada, NEW)
     assert is_logged_in(another_client)
     new_device, message, forgotten = outbox()
-    assert new_device.subject == forgotten.subject == "A new browser is logged in to your account"
+    assert new_device.subject == forgotten.subject == "A new device is logged in to your account"
     assert (message.subject, message.recipients) == ("Your password was changed", ["ada@example.com"])
     origin = f"When: {clock.time:%-d %B %Y at %H:%M} UTC\nBrowser: Firefox on Linux\nIP address: 127.0.0.1\n"
     assert all(origin.strip() in text for text in (message.body, message.html))
@@ -548,7 +548,7 @@ def test_of_ten_concurrent_resets_one_wins(app, client, ada, outbox):
     assert history().count("password_reset") == len(outbox()[1:]) == 1
 
 
-def test_a_reset_link_works_whoever_is_logged_in(client, ada, bob, outbox):
+def test_a_reset_link_works_while_another_user_is_logged_in(client, ada, bob, outbox):
     """The link resets the password of its own user, in any browser."""
     bob.confirmed = True
     db.session.commit()

@@ -393,7 +393,7 @@ def test_taking_back_revokes_links_of_later_events_only(app):
     take_back(first)
 
 
-def test_the_secure_account_page_works_whoever_is_logged_in(client, robbed, ada):
+def test_the_secure_account_page_works_while_another_user_is_logged_in(client, robbed, ada):
     ada.deletion_due_at = ada.created_at + timedelta(days=400)
     db.session.commit()
     assert client.get(robbed).status_code == 200

@@ -170,7 +170,7 @@ def test_login_on_a_new_device_notifies_the_user(browser, ada, outbox, clock):
     assert outbox() == [], "the first device ever"
     phone.log_in(ada)
     [email] = outbox()
-    assert (email.recipients, email.subject) == (["ada@example.com"], "A new browser is logged in to your account")
+    assert (email.recipients, email.subject) == (["ada@example.com"], "A new device is logged in to your account")
     for words in (f"When: {clock.time:%-d %B %Y at %H:%M} UTC", "Browser: Mobile Safari on iOS", "198.51.100.9"):
         assert words in email.body
         assert words in email.html

@@ -81,6 +81,12 @@ def test_a_token_works_for_its_own_purpose_only(client, bob, purpose, other):
     assert spent is (purpose == other)
 
 
+def test_the_key_of_one_purpose_signs_no_token_for_another(key, payload):
+    forged = signed(key, payload | {"purpose": "reset"})
+    assert signing.verify(signed(key, payload), TokenPurpose.CONFIRM, TokenPurpose.RESET)
+    assert signing.verify(forged, TokenPurpose.CONFIRM, TokenPurpose.RESET) is None
+
+
 def test_every_token_purpose_has_its_own_key(app):
     assert len({signing.keys(purpose).keys[0].kid for purpose in TokenPurpose}) == len(TokenPurpose)
 

@@ -182,7 +182,7 @@ def test_every_change_of_two_factor_sends_an_email_with_this_wasnt_me(client, ad
     way_back = "This wasn't me:\nhttp://localhost/auth/secure-account/"
     assert [email.subject for email in outbox() if way_back in email.body] == [
         "Two-factor authentication is on",
-        "A new browser is logged in to your account",
+        "A new device is logged in to your account",
         "New recovery codes were made for your account",
         "Two-factor authentication is off",
     ]
@@ -205,7 +205,7 @@ def test_an_administrator_resets_two_factor_at_the_command_line(app, client, ano
     assert not is_on(ada)
     assert not is_logged_in(client)
     assert history()[-1] == "two_factor_reset"
-    assert "By: those who run Flasky" in outbox()[-1].body
+    assert "By: an administrator of Flasky" in outbox()[-1].body
     assert another_client.log_in(ada).location == "/"
     assert "doesn't use two-factor authentication" in run(args=["users", "reset-two-factor", "ada"]).stdout
 

@@ -298,7 +298,7 @@ def test_who_refuses_elsewhere_is_told_so(person):
 def test_a_browser_is_logged_out_from_another(ada, person, another):
     another.log_in("ada")
     person.log_in("ada")
-    assert "This wasn't me:" in person.email("A new browser is logged in")
+    assert "This wasn't me:" in person.email("A new device is logged in")
     person.choose("Account")
     person.follow("See them")
     person.press("Log out all others")
