@@ -1,5 +1,4 @@
-# mypy: ignore-errors
-"""What only a developer needs: a mailbox for emails, a mock OIDC provider, a server. Not imported in production."""
+"""Development only: a mailbox for emails, a mock OIDC provider, a server. Production does not import this package."""
 
 from app.dev.access import init_app as guard
 from app.dev.mailbox import bp, keep_emails

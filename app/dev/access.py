@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """Access to the development pages and the debugger: only a browser that opened the link shown in the terminal.
 
 A proxy or a tunnel in front of this server can make a request from anywhere look like one from this machine, so no
@@ -12,36 +11,38 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from flask import abort, current_app, redirect, render_template, request
+from flask import Flask, abort, current_app, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.wrappers import Request, Response
 
 from settings.derived import path_in_cookie_name, stored_secret
 
 TOKEN_LENGTH = 24  # hexadecimal digits, so that the link fits in a line of a terminal
 COOKIE_LASTS = timedelta(days=365)
 PROXY_HEADERS = ("x-forwarded", "forwarded", "x-real-ip", "via")
-ASKED_BY_THE_APPLICATION = {
+OPEN_TO_THE_APPLICATION = {  # its own requests have no cookies
     "dev.mock_provider_metadata",
     "dev.mock_provider_keys",
     "dev.mock_provider_token",
-}  # which has no cookies
+}
 
 log = logging.getLogger(__name__)
 
 
-def init_app(app):
-    """Read the token, or make it at the first start: it outlives restarts, and so does the cookie."""
+def init_app(app: Flask) -> None:
+    """Read the token, or create it at the first start. It survives restarts, and so does the cookie."""
     secret = stored_secret(Path(app.instance_path, f"{app.config['MAILBOX']}_token"))
     app.extensions["dev_token"] = secret[:TOKEN_LENGTH]
     app.before_request(accept_token)
 
 
-def link(path="/"):
-    """Return the address that opens `path` and gives a browser access."""
+def link(path: str = "/") -> str:
+    """Return the URL that opens `path` and gives the browser access."""
     return f"{current_app.config['PUBLIC_URL']}{path}?{urlencode({'token': current_app.extensions['dev_token']})}"
 
 
-def accept_token():
-    """Keep the token of the link in a cookie, and take it out of the address bar."""
+def accept_token() -> Response | None:
+    """Store the token of the link in a cookie, and redirect to the URL without it."""
     if request.method != "GET" or not _is_token(current_app, request.args.get("token", "")):
         return None
     rest = urlencode([(name, value) for name, value in request.args.items(multi=True) if name != "token"])
@@ -59,32 +60,32 @@ def accept_token():
     return response
 
 
-def require_developer():
-    """Hide the development pages from other machines, and tell a browser without the cookie how to get it."""
+def require_developer() -> ResponseReturnValue | None:
+    """Answer 404 to other machines, and show a browser without the cookie how to get it."""
     if not _is_from_this_machine(request):
         abort(404)
-    if request.endpoint in ASKED_BY_THE_APPLICATION or is_developer(current_app, request):
+    if request.endpoint in OPEN_TO_THE_APPLICATION or is_developer(current_app, request):
         return None
     log.warning("To open the development pages in your browser, follow this link: %s", link("/dev/mailbox"))
     return render_template("dev/locked.html"), 403
 
 
-def is_developer(app, request):
+def is_developer(app: Flask, request: Request) -> bool:
     """Return whether the request comes from a browser that opened the link."""
     return _is_from_this_machine(request) and _is_token(app, request.cookies.get(cookie_name(app), ""))
 
 
-def cookie_name(app):
-    """Return the cookie's name. Servers at other ports and paths of the same host have others."""
+def cookie_name(app: Flask) -> str:
+    """Return the cookie's name, which differs for servers at other ports and paths of the same host."""
     public = urlsplit(app.config["PUBLIC_URL"])
     return "-".join(filter(None, [f"dev_{public.port or 'token'}", path_in_cookie_name(public.path)]))
 
 
-def _is_token(app, text):
+def _is_token(app: Flask, text: str) -> bool:
     return hmac.compare_digest(text.encode(errors="surrogatepass"), app.extensions["dev_token"].encode())
 
 
-def _is_from_this_machine(request):
+def _is_from_this_machine(request: Request) -> bool:
     if any(name.lower().startswith(PROXY_HEADERS) for name in request.headers.keys()):
         return False
     try:

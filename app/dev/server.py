@@ -1,11 +1,12 @@
-# mypy: ignore-errors
-"""`flask dev`: everything that a developer needs to begin, in one command."""
+"""`flask dev`: migrate the database, then serve with a mailbox, a debugger and a reloader."""
 
 import logging
 import socket
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
-from flask import current_app
+from flask import Flask, current_app
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
 from werkzeug.debug import DebuggedApplication
@@ -14,33 +15,37 @@ from werkzeug.wrappers import Request
 
 from app.dev import access
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 
 class GuardedDebugger:
-    """WSGI middleware: Werkzeug's debugger for the developer's browser (access.py).
+    """WSGI middleware: Werkzeug's debugger, for browsers that opened the link in the terminal (access.py).
 
-    Everybody else gets the plain application: an error is written to the terminal and answered with a bare 500.
+    Other browsers get the plain application: an error is logged to the terminal and answered with a plain 500 page.
     """
 
-    def __init__(self, app):
+    def __init__(self, app: Flask) -> None:
         self.app, self.debugger = app, DebuggedApplication(app, evalex=True)
 
-    def __call__(self, environ, start_response):
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         is_developer = access.is_developer(self.app, Request(environ))
         return (self.debugger if is_developer else self.app)(environ, start_response)
 
 
-class Quiet(WSGIRequestHandler):
-    """Writes no line for a request: the application's own log has one, without tokens."""
+class QuietHandler(WSGIRequestHandler):
+    """Logs no requests, because the application's own log does, without tokens."""
 
-    def log_request(self, *_):
-        """See the class."""
+    def log_request(self, *_: Any) -> None:
+        """Log nothing."""
 
 
 @click.command("dev")
 @with_appcontext
-def serve():
-    """Bring the database up to date, then serve at http://localhost:5000 (PORT) with a mailbox for the emails."""
-    app, port = current_app._get_current_object(), current_app.config["PORT"]
+def serve() -> None:
+    """Migrate the database, then serve at http://localhost:5000 (PORT) with a mailbox for the emails."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    port = app.config["PORT"]
     if is_running_from_reloader():
         app.extensions["delivery"].start()
     else:
@@ -51,10 +56,10 @@ def serve():
         home, mailbox = access.link("/"), access.link("/dev/mailbox")
         click.echo(f"\n  {app.config['APP_NAME']}   {home}\n  Mailbox  {mailbox}\n\n  Ctrl-C stops it.\n")
     app.debug = True
-    run_simple("localhost", port, GuardedDebugger(app), use_reloader=True, threaded=True, request_handler=Quiet)
+    run_simple("localhost", port, GuardedDebugger(app), use_reloader=True, threaded=True, request_handler=QuietHandler)
 
 
-def _refuse_if_taken(port):
+def _refuse_if_taken(port: int) -> None:
     try:
         socket.create_connection(("localhost", port), timeout=1).close()
     except OSError:

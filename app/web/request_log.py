@@ -1,5 +1,4 @@
-# mypy: ignore-errors
-"""The log: one line a request, one line an event, each with the request's id; JSON in production. Nothing secret."""
+"""The log: one line per request and per event, each with the request's id; JSON in production. It holds no secrets."""
 
 import json
 import logging
@@ -14,14 +13,14 @@ from flask.logging import default_handler, wsgi_errors_stream
 from app import clock
 from app.request_state import state
 
-TOKEN = re.compile(r"eyJ[\w.-]+")  # JWS, on whatever page it is tried
+TOKEN = re.compile(r"eyJ[\w.-]+")  # a JWS, on whatever page it is opened
 MAX_LOGGED = 500  # characters of a path
 
 requests = logging.getLogger("request")
 
 
 class Json(logging.Formatter):
-    """One JSON object a line: no field can forge another line."""
+    """Formats a record as one JSON object in one line, so that no field can forge another line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"at": clock.now().isoformat(), "level": record.levelname, "logger": record.name}
@@ -34,11 +33,11 @@ class Json(logging.Formatter):
 
 
 class Plain(logging.Formatter):
-    """For one who reads along. Control characters are shown, not obeyed."""
+    """Formats a record for a terminal. Control characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
-        line = re.sub(r"\x1b\[[\d;]*m", "", record.getMessage())  # colours
+        line = re.sub(r"\x1b\[[\d;]*m", "", record.getMessage())  # Werkzeug's colours
         line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], line)
         text = f"{clock.now():%H:%M:%S} {record.name} {line} {fields}".rstrip()
         text = f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
@@ -46,7 +45,7 @@ class Plain(logging.Formatter):
 
 
 def init_app(app: Flask) -> None:
-    """Write to where the server keeps its errors: stderr, as a service's manager expects."""
+    """Log to the server's error stream, which is stderr, as process managers expect."""
     handler = logging.StreamHandler(cast(TextIO, wsgi_errors_stream))
     handler.setFormatter(Json() if app.config["CONFIG_NAME"] == "production" else Plain())
     root = logging.getLogger()
@@ -54,16 +53,16 @@ def init_app(app: Flask) -> None:
         root.addHandler(handler)
         root.setLevel(logging.INFO)
         app.logger.removeHandler(default_handler)
-    app.before_request(_begin)
-    app.after_request(_end)
+    app.before_request(_start)
+    app.after_request(_finish)
 
 
-def _begin() -> None:
+def _start() -> None:
     state.request_id, state.began_at = secrets.token_hex(8), time.perf_counter()
 
 
-def _end(response: Response) -> Response:
-    """Write the request's line. A token in its path is masked, and the query is not written at all."""
+def _finish(response: Response) -> Response:
+    """Log the request. A token in its path is masked, and the query is left out."""
     requests.info(
         "%s %s %s",
         request.method,
