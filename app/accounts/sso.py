@@ -146,10 +146,11 @@ def unlink(user: User, identity_id: int, keep: UserSession | None) -> bool:
 
 def can_unlink(user: User) -> bool:
     """Say whether the account has another credential than one identity."""
-    identities = select(func.count()).where(Identity.user_id == user.id)
+    if user.password_hash is not None:
+        return True
     passkeys = select(func.count()).where(Passkey.user_id == user.id)
-    has_others = db.session.scalar(passkeys) or (db.session.scalar(identities) or 0) > 1
-    return user.password_hash is not None or bool(has_others)
+    identities = select(func.count()).where(Identity.user_id == user.id)
+    return bool(db.session.scalar(passkeys)) or (db.session.scalar(identities) or 0) > 1
 
 
 def _is_trusted(provider: Provider, claims: Claims, email: str) -> bool:
