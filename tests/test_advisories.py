@@ -1,4 +1,4 @@
-"""Faults that were published about other systems, each as a story that must not come true here.
+"""Vulnerabilities that were published about other systems, each as an attack that must fail here.
 
 Why each does not hold: tokens are bound to the state that they change (TokenPurpose, User.consume), one service does
 each thing whichever page asks for it, and every login passes through login_flow.complete_login().
@@ -23,7 +23,7 @@ NEW = {"password": "a lighthouse keeper sleeps at noon", "confirm_password": "a 
 
 
 def links(outbox, pattern):
-    """The links in all emails so far that match, as paths, the oldest first."""
+    """Return the links in all emails that match, as paths, oldest first."""
     return [found[0] for email in outbox() if (found := re.search(pattern + r"[^\s/]+", email.body))]
 
 
@@ -40,7 +40,7 @@ def change_to(browser, outbox, email):
 
 
 def at_once(*deeds):
-    """Do all of them at the same moment, and return their answers."""
+    """Call all of them at the same time; return their responses."""
     start, answers = threading.Barrier(len(deeds)), []
 
     def run(deed):
@@ -56,7 +56,7 @@ def at_once(*deeds):
 
 
 def test_cve_2026_134315_a_change_of_address_link_dies_when_the_old_address_is_given_up(client, ada, outbox, clock):
-    """The link is bound to the address that it replaces: once the account has another, it changes nothing."""
+    """The link is bound to the address that it replaces, and changes nothing once the account has another."""
     client.log_in(ada)
     ask_for(client, "second@example.com")
     stale = links(outbox, "/auth/change-email/")[-1]
@@ -99,7 +99,7 @@ def settings(request, issuer):
 def test_cve_2026_53516_a_provider_login_does_not_join_an_account_registered_by_another(
     client, another_client, issuer, outbox
 ):
-    """A verified address takes over what was registered with it: password and sessions of the other person die."""
+    """The owner of a verified address takes the account over: the attacker's password and sessions are removed."""
     form = {"email": "ada@example.com", "username": "planted", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form)
     assert client.get("/auth/unconfirmed").status_code == 200
@@ -124,7 +124,7 @@ def test_cve_2026_53516_an_unverified_address_joins_nothing(client, ada, issuer)
 
 
 def test_cve_2026_32700_of_two_pending_changes_of_address_one_is_made(client, ada, outbox):
-    """Making one change voids the other's link, also when both are opened at the same moment."""
+    """One change invalidates the link of the other, also if both are opened at the same time."""
     client.log_in(ada)
     for email in ("second@example.com", "third@example.com"):
         ask_for(client, email)
@@ -153,7 +153,7 @@ def test_one_magic_link_opens_one_session_however_often_it_is_used_at_once(app, 
 
 @pytest.mark.parametrize("way", ["link", "code", "button"])
 def test_every_way_to_use_a_magic_link_asks_for_two_factor(app, client, ada, outbox, clock, way):
-    """Link, code and button end in one function, and that in the one way in."""
+    """Link, code and button call one function, which calls complete_login()."""
     client.log_in(ada)
     set_up(client, clock)
     client.post("/auth/logout")
@@ -172,7 +172,7 @@ def test_every_way_to_use_a_magic_link_asks_for_two_factor(app, client, ada, out
 
 @pytest.mark.parametrize("way", ["link", "code"])
 def test_both_ways_to_confirm_do_the_same(client, bob, outbox, way):
-    """One rule confirms, whether its link is opened or its code is typed; neither logs anybody in."""
+    """One rule confirms, by link or by code; neither logs anybody in."""
     client.log_in(bob)
     client.post("/auth/confirm")
     code = re.search(r"^\d{4} \d{4}$", outbox()[-1].body, re.MULTILINE)[0]

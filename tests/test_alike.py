@@ -1,7 +1,7 @@
-"""Who has an account is nobody's business: what a stranger can compare is alike, and so is the work behind it.
+"""Enumeration: responses to known and unknown names are alike, and so is the work behind them.
 
-A stranger does the same with several names, all of one length. Compared are status, headers, cookie, page, and what the
-database and the hash were asked to do; what is random, and the name, are taken out.
+A visitor does the same with several names of the same length. The tests compare status, headers, cookie, page, SQL
+statements and password hashes, without random values and the name.
 """
 
 import re
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Stranger:
-    """A browser, and the name that somebody tries in it; `seen` are the answers, `known` the random values so far."""
+    """A browser and the name that is tried in it; `seen` has the responses, `known` the random values so far."""
 
     def __init__(self, app, name, work):
         self.app, self.name, self.work = app, name, work
@@ -53,12 +53,12 @@ class Stranger:
         return self
 
     def _headers(self, answer):
-        """All of them, but the request's number; a cookie's value is read by _cookie()."""
+        """Return the headers without the request id; _cookie() reads the value of the cookie."""
         sent = [(name, value) for name, value in answer.headers if name != "X-Request-ID"]
         return [(name, re.sub(r"^session=[^;]+", "session=…", value)) for name, value in sent]
 
     def _cookie(self):
-        """What anybody can read in the browser's cookie."""
+        """Return what the browser's cookie reveals: it is signed, not encrypted."""
         cookie = self.browser.get_cookie("session")
         serializer = self.app.session_interface.get_signing_serializer(self.app)
         return cookie and self._without_random(serializer.loads(cookie.value))
@@ -69,7 +69,7 @@ class Stranger:
         return self._number(value) if name in RANDOM else self._without_name(value)
 
     def _number(self, value):
-        """Which of the random values that it had so far: who gets another one, and who keeps the same, can be seen."""
+        """Return the index of a random value among those seen so far: keeping one or getting another is visible."""
         self.known += [] if value in self.known else [value]
         return self.known.index(value)
 
@@ -82,14 +82,14 @@ class Stranger:
 
 @pytest.fixture
 def work(app, monkeypatch):
-    """What the database and the hash are asked to do by requests; these run in the thread of the test."""
+    """Record the SQL statements and password hashes of requests, which run in the thread of the test."""
     done, mine = [], threading.get_ident()
 
     def note(what):
         if threading.get_ident() == mine:
             done.append(what)
 
-    shared_counters().storage.incr("something", 1)  # and with it, what is done once a minute
+    shared_counters().storage.incr("something", 1)  # and so does what is done once a minute
     for engine in db.engines.values():
         event.listen(engine, "before_cursor_execute", lambda *call: note(call[2]))
     for ending in ("commit", "rollback"):
@@ -106,7 +106,7 @@ def work(app, monkeypatch):
 
 @pytest.fixture
 def stranger(app, work, clock):
-    """Make a stranger, who begins at the same moment as the others."""
+    """Make visitors who all start at the same time."""
     begun = clock.time
 
     def make(name):
@@ -118,7 +118,7 @@ def stranger(app, work, clock):
 
 @pytest.fixture
 def ida(client, outbox, clock):
-    """Somebody who has left her address ida@example.com two days ago: it is held for her."""
+    """A user who changed her address from ida@example.com two days ago, so that it is reserved."""
     person = User(email="ida@example.com", username="ida", password=PASSWORD, confirmed=True)
     db.session.add(person)
     db.session.commit()
@@ -131,7 +131,7 @@ def ida(client, outbox, clock):
 
 
 def assert_alike(first, *others):
-    """The same, answer by answer, in each respect."""
+    """Compare response by response, in each respect."""
     for other in others:
         assert len(first) == len(other)
         for number, (one, another) in enumerate(zip(first, other, strict=True), 1):
@@ -144,7 +144,7 @@ def assert_alike(first, *others):
 
 @pytest.fixture
 def accounts(ada, bob):
-    """Accounts of every kind, with names of one length."""
+    """Make accounts of every kind, with names of the same length."""
     for name, changes in {"kim": {"password_hash": None}, "max": {"deactivated_at": ada.created_at}}.items():
         person = User(email=f"{name}@example.com", username=name, password=PASSWORD, confirmed=True)
         for column, value in changes.items():
@@ -161,7 +161,7 @@ def accounts(ada, bob):
     ids=["open", "hidden", "devices verified"],
 )
 def test_logging_in_by_a_wrong_password(stranger, accounts, login):
-    """Also more often than that can be tried, and by the right one then."""
+    """Beyond the limit, too, and then with the right password."""
 
     def story(name):
         it = stranger(name).get("/auth/login")
@@ -191,7 +191,7 @@ def test_with_enumeration_prevented_the_password_of_an_unconfirmed_one_is_wrong_
     ("address", "next_page"), [("/auth/reset", "/auth/email-sent"), ("/auth/magic-link", "/auth/magic-link/sent")]
 )
 def test_asking_for_an_email(stranger, accounts, clock, address, next_page):
-    """Also more often than emails go out."""
+    """Beyond the email budget, too."""
 
     def story(name):
         it = stranger(name).get(address).post(address, email="{}@example.com").get(next_page)
@@ -208,7 +208,7 @@ def test_asking_for_an_email(stranger, accounts, clock, address, next_page):
 
 
 def test_asking_for_a_magic_link_again_when_emails_go_once_more(stranger, accounts, clock):
-    """The first email to the browser that waits is one too many, the second is not."""
+    """The first email is over the budget, the second is not."""
 
     def story(name):
         other = stranger(name)
@@ -223,7 +223,7 @@ def test_asking_for_a_magic_link_again_when_emails_go_once_more(stranger, accoun
 
 
 def test_waiting_for_a_magic_link_and_typing_a_wrong_code(stranger, accounts, clock):
-    """Six times: five are looked at. Then for another email, too soon and in time, and its code."""
+    """Six attempts, of which five count; then another email, too soon and in time, and its code."""
 
     def story(name):
         it = stranger(name).post("/auth/magic-link", email="{}@example.com", remember_me="y")
@@ -244,7 +244,7 @@ def test_waiting_for_a_magic_link_and_typing_a_wrong_code(stranger, accounts, cl
 
 
 def test_waiting_for_an_email_that_goes_out_later(stranger, accounts, clock, outbox):
-    """A code is as old as its email, and so is one that no email carries."""
+    """The age of a code counts from its email, also if no email was sent."""
 
     def story(name):
         it = stranger(name).post("/auth/magic-link", email="{}@example.com")
@@ -258,7 +258,7 @@ def test_waiting_for_an_email_that_goes_out_later(stranger, accounts, clock, out
 
 @pytest.mark.parametrize("form", [{"code": "12345678"}, {"again": "y"}], ids=lambda form: next(iter(form)))
 def test_waiting_while_the_owner_gets_in_another_way(stranger, ada, clock, another_client, form):
-    """Who asked for a link in another's name does not see when that person is there, on the page or in the cookie."""
+    """A visitor who asked for another user's link learns neither from the page nor from the cookie when it is used."""
 
     def story(name):
         it = stranger(name).post("/auth/magic-link", email="{}@example.com")
@@ -270,12 +270,12 @@ def test_waiting_while_the_owner_gets_in_another_way(stranger, ada, clock, anoth
     assert_alike(story("eve"), story("ada"))
 
 
-# Registering and changing the address, With PREVENT_ENUMERATION
+# Registration and change of address with PREVENT_ENUMERATION
 
 
 @pytest.fixture
 def addresses(accounts, ida):
-    """Addresses that are not to be had."""
+    """Return addresses that nobody can register."""
     return [*accounts, "ida"]
 
 
@@ -294,7 +294,7 @@ def test_registering(stranger, addresses):
 
 @PREVENTED
 def test_registering_twice_with_the_name_that_was_chosen_the_first_time(stranger, addresses):
-    """A name is taken, or it is not, whatever became of the address."""
+    """The username is taken or not, whatever happened to the address."""
 
     def story(name):
         it = stranger(name).post("/auth/register", **form())
@@ -324,7 +324,7 @@ def test_changing_ones_address_to_anothers(stranger, addresses, ada):
         for _ in range(11):
             it.post("/auth/change-email", email="{}@example.com", password=PASSWORD).get("/auth/email-sent")
         it.get("/account").get("/auth/change-email")
-        it.browser.post("/auth/logout")  # her account shows how many browsers are in
+        it.browser.post("/auth/logout")  # the account page shows the number of sessions
         return it.seen
 
     free = story("eve")
@@ -342,7 +342,7 @@ def form():
     }
 
 
-# That differences are seen
+# The comparison notices differences
 
 
 def in_another_order(known):
@@ -350,7 +350,7 @@ def in_another_order(known):
         db.session.execute(text(question))
 
 
-FLAWS = [  # something that tells a known address (True) from an unknown one, and what differs then
+FLAWS = [  # a leak of whether an address is known, and what differs then
     (lambda known, answer: setattr(answer, "status_code", 302 + known), "status"),
     (lambda known, answer: answer.headers.add("X-Hint", str(known)), "headers"),
     (lambda known, answer: known and answer.headers.add("X-Hint", "1"), "headers"),
@@ -367,7 +367,7 @@ FLAWS = [  # something that tells a known address (True) from an unknown one, an
 
 @pytest.mark.parametrize(("flaw", "respect"), FLAWS)
 def test_a_difference_is_seen(app, stranger, ada, flaw, respect):
-    """Each in an answer that is alike without it."""
+    """Each leak is added to responses that are alike without it."""
     is_flawed = True
 
     @app.after_request

@@ -1,4 +1,4 @@
-"""On the page where the unconfirmed wait: correcting a mistyped address, and typing the code of the email."""
+"""The unconfirmed page: correcting a mistyped email address, and confirming by code."""
 
 import contextvars
 import re
@@ -38,7 +38,7 @@ def newest_code(outbox):
 
 
 def help_of(page, field):
-    """What stands beside a field."""
+    """Return the help and errors of a field."""
     assert page.status_code == 422
     return page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0]
 
@@ -142,7 +142,7 @@ def somebody_registers(browser, outbox, monkeypatch):
 
 def somebody_registers_at_this_moment(browser, outbox, monkeypatch):
     register(browser, RIGHT, "eva")
-    monkeypatch.setattr("app.models.user.is_free", lambda *_: [])  # only the database sees it
+    monkeypatch.setattr("app.models.user.is_free", lambda *_: [])  # so that the unique constraint decides
 
 
 def somebody_gives_it_up_but_may_get_it_back(browser, outbox, monkeypatch):
@@ -223,11 +223,11 @@ def test_concealed_accounts_can_not_correct_their_address(client, bob, outbox):
     assert (bob.email, outbox()) == ("bob@gmial.com", [])
 
 
-# Did you mean
+# Suggestions
 
 
 def form_of(page, words):
-    """What the form with these words on its button posts."""
+    """Return the fields of the form with this button."""
     form = next(form for form in re.findall(r"<form.*?</form>", page, re.DOTALL) if words in form)
     fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
     return {name: unescape(value) for name, value in fields}
@@ -335,7 +335,7 @@ def test_confirmation_code_works_once_and_for_one_account(client, another_client
     assert type_code(client, code).location == HOME
     eve, bob = User.find("eve"), User.find("bob")
     assert (eve.confirmed, bob.confirmed, has_happened("confirmed")) == (True, False, 1)
-    eve.confirmed = False  # as nothing does: not even then
+    eve.confirmed = False  # no code path does this; the code stays used all the same
     db.session.commit()
     assert "not right" in help_of(type_code(client, code), "code")
 
@@ -358,7 +358,7 @@ def test_of_twenty_codes_at_once_five_count_and_one_confirms(app, bob, outbox, i
 
 
 def test_no_confirmation_code_exists_without_an_email(app, outbox):
-    """One registers with another's address, tries codes, corrects it, and registers with it again."""
+    """An attacker registers a victim's address, tries codes, corrects the address, and registers it again."""
     for number in range(12):
         browser = app.test_client()
         register(browser, "eve@example.com", f"eve{number}")

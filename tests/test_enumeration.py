@@ -22,14 +22,14 @@ PLANTED = "a stranger was here before"
 
 
 def accounts(*names):
-    """All that is known of these people's accounts and of who is in: to see whether anything changed."""
+    """Return the rows of these users, their sessions and their email changes, to compare."""
     theirs = select(User.id).where(User.username.in_(names))
     tables = {User: User.id, UserSession: UserSession.user_id, EmailChange: EmailChange.user_id}
     return [db.session.execute(select(model.__table__).where(who.in_(theirs))).all() for model, who in tables.items()]
 
 
 def owners(email):
-    """The names of those who have an address."""
+    """Return the usernames of the accounts with an address."""
     return db.session.scalars(select(User.username).where(User.email_key == email)).all()
 
 
@@ -38,7 +38,7 @@ def log_in(client, login, password=PASSWORD):
 
 
 def reset(client, outbox, email, password):
-    """Choose a new password by a mailed link."""
+    """Choose a new password by a reset link."""
     client.post("/auth/reset", data={"email": email})
     link = outbox.link()
     return client.post(link, data={"password": password, "confirm_password": password})
@@ -196,7 +196,7 @@ def test_concealed_registration_still_says_that_a_username_is_taken(client, ada,
 def test_concealed_registration_says_that_a_username_was_registered_in_the_meantime(
     client, another_client, outbox, monkeypatch
 ):
-    """The second has been told that the name is free, and finds it taken only when it writes."""
+    """The form found the username free; the insert finds it taken."""
     find, asked = User.find, []
 
     def find_nobody_at_first(login):
@@ -214,11 +214,11 @@ def test_concealed_registration_says_that_a_username_was_registered_in_the_meant
 
 
 def test_ten_concealed_registrations_of_one_address_at_once_get_the_same_response(app, outbox, monkeypatch):
-    """All have found the address free, and none has written yet."""
+    """All have validated their forms before one of them inserts a row."""
     start, waiting, hash_password = threading.Barrier(10), iter(range(10)), user.hash_password
 
     def hash_and_wait(password):
-        if next(waiting, None) is not None:  # who tries again does not wait
+        if next(waiting, None) is not None:  # a second attempt does not wait
             start.wait(120)
         return hash_password(password)
 
@@ -236,11 +236,11 @@ def test_ten_concealed_registrations_of_one_address_at_once_get_the_same_respons
     assert Counter(message.subject.split()[0] for message in outbox()) == {"Confirm": 1, "You": 9}
 
 
-# What is planted does not grow
+# Passwords that another person planted
 
 
 def register_as_victim(client):
-    """Somebody else is first, and has chosen the password."""
+    """An attacker registers the victim's address first, with a password of their own."""
     client.post("/auth/register", data=FORM | {"password": PLANTED, "confirm_password": PLANTED})
 
 
@@ -266,7 +266,7 @@ def test_password_planted_by_another_person_is_removed_by_the_owners_magic_link(
 
 
 def test_owner_who_opens_the_link_of_another_persons_registration_confirms_nothing(client, another_client, outbox):
-    """Not by opening it, not with another password, not while waiting for a magic link."""
+    """Neither opening it, nor another password, nor a magic link on its way makes it confirm."""
     register_as_victim(client)
     link = outbox.link()
     another_client.get(link)
@@ -278,7 +278,7 @@ def test_owner_who_opens_the_link_of_another_persons_registration_confirms_nothi
 
 
 def test_only_the_password_chosen_by_reset_works_after_a_second_registration(client, another_client, outbox):
-    """A stranger registers, then the owner: only the password that the owner chose by message is good."""
+    """An attacker registers the address, then its owner does."""
     register_as_victim(client)
     another_client.post("/auth/register", data=FORM | {"username": "eve2"})
     assert log_in(another_client, "eve@example.com").status_code == 422
@@ -303,7 +303,7 @@ def test_concealed_login_to_an_unconfirmed_account_answers_like_a_wrong_password
 
 
 def test_unconfirmed_user_who_is_logged_in_can_confirm_but_not_correct(app, client, bob, outbox):
-    """Logged in before accounts were hidden."""
+    """The user logged in before the setting was turned on."""
     app.config["PREVENT_ENUMERATION"] = False
     client.log_in(bob)
     app.config["PREVENT_ENUMERATION"] = True
@@ -341,7 +341,7 @@ def ask_for(client, email):
 def test_concealed_email_change_to_a_known_address_notifies_its_owner(
     client, another_client, ada, bob, outbox, clock, owner
 ):
-    """Its owner is told, whether confirmed or not; so is the asker's present address, as always."""
+    """The owner is notified, confirmed or not; so is the present address of the user who asks, as always."""
     another_client.post("/auth/register", data=FORM)
     if owner == "eve":
         another_client.post(outbox.link(), data={"password": PASSWORD})

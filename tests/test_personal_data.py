@@ -1,4 +1,4 @@
-"""What the application holds about a person: all of it is in the export, but for secrets, and nobody else's."""
+"""The register of personal data: the export has every row of the user, without secrets and other people's data."""
 
 import io
 import json
@@ -34,7 +34,7 @@ NASTY = "\"quoted\" \\ 'single'\n\t\x7f\u2028\u2029</script> é \U0001f980 NaN"
 
 
 def taken_along(client):
-    """What somebody's export holds: what each file says, and the text of all."""
+    """Download the export; return the content of each file, and the text of all."""
     answer = client.post("/auth/export", buffered=True)
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
         assert archive.testzip() is None
@@ -43,18 +43,18 @@ def taken_along(client):
 
 
 def is_ours(model):
-    """An application that is built on this has tables of its own, for which live() does nothing."""
+    """Say whether a table is this application's: live() fills no others."""
     return getattr(model, "__module__", "").startswith("app.models")
 
 
 def unregistered():
-    """The tables that seem to hold something about people and are not registered."""
+    """Return the tables that seem to hold personal data and are not registered."""
     return set(personal_data.unregistered())
 
 
 @pytest.fixture
 def another_table(app):
-    """Make a table, as an application would; the test says with which column. It is gone after the test."""
+    """Make a table with the given columns, as an application would; drop it after the test."""
     made = []
 
     def make(**columns):
@@ -74,7 +74,7 @@ def another_table(app):
         db.metadata.remove(model.__table__)
 
 
-# Downloading it
+# Export
 
 
 def test_export_has_every_column_but_secrets_and_no_row_of_other_users(app, outbox):
@@ -107,11 +107,11 @@ def everything_of(user):
 
 
 def test_export_does_not_tell_where_other_people_are(app, client, another_client, ada, phone, outbox):
-    """A stranger sends every form, with the address of an account, its name, and its password."""
+    """Another person sends every form, with the address of an account, its username, and its password."""
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, **OWNER)
     client.post("/auth/two-factor/verify", data={"code": phone.code()}, **OWNER)
     client.post("/auth/reset", data={"email": "ada@example.com"}, **OWNER)
-    for password in ("wrong", PASSWORD):  # and with that one they are asked for a code
+    for password in ("wrong", PASSWORD):  # the right one leads to the two-factor page
         form = {"login": "ada", "username": "ada", "email": "ada@example.com", "password": password, "code": "123456"}
         for endpoint, address in addresses(app, "POST"):
             if endpoint != "auth.logout":
@@ -233,7 +233,7 @@ def test_every_table_with_personal_data_is_registered():
 
 @pytest.mark.parametrize("column", ["owner_id", "email", "recipient_key", "postal_address"])
 def test_new_table_with_personal_data_is_reported_until_it_is_registered(another_table, column):
-    """The proof of the test before this one."""
+    """This shows that the test before can fail."""
     kind = (int, mapped_column(ForeignKey("users.id"))) if column == "owner_id" else (str, mapped_column())
     plant = another_table(**{column: kind})
     assert unregistered() == {"own_plants"}
@@ -258,7 +258,7 @@ def test_registered_table_of_an_application_is_exported_and_deleted(client, ada,
 
 @pytest.fixture
 def orders(app):
-    """A shop's tables, three levels below `users`, and one that connects two of them; gone after the test."""
+    """Make a shop's tables, three levels below `users`, and an association table; drop them after the test."""
     base = type("Shop", (DeclarativeBase,), {"metadata": db.metadata})
 
     class Tag(base):
@@ -277,7 +277,7 @@ def orders(app):
         what: Mapped[str]
 
     class Parcel(base):
-        __tablename__ = "own_a_parcel"  # sorts before what it refers to
+        __tablename__ = "own_a_parcel"  # sorts before the table that it refers to
         id: Mapped[int] = mapped_column(primary_key=True)
         item_id: Mapped[int] = mapped_column(ForeignKey("own_items.id"))
 
@@ -300,7 +300,7 @@ def orders(app):
 
 
 def order(orders, *people):
-    """Let people order two things each, all the way down to the parcels."""
+    """Let users order two things each, down to the parcels."""
     db.session.add(orders.Tag(id=1))
     for number, user in enumerate(people, 1):
         db.session.add(orders.Order(id=number, user_id=user.id))
@@ -314,7 +314,7 @@ def order(orders, *people):
 
 
 def register_all(orders):
-    """The deepest first, as modules may be imported in any order."""
+    """Register the deepest first: modules may be imported in any order."""
     personal_data.register(orders.Parcel, personal_data.below(orders.Parcel.item_id), "your parcels")
     personal_data.register(orders.Item, personal_data.below(orders.Item.order_id), "what was in each order")
     mine = select(orders.Order.id)

@@ -1,4 +1,4 @@
-"""Registering, and confirming the address."""
+"""Registration, and the confirmation of the email address by a link."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +120,7 @@ def test_registration_ignores_extra_fields(client):
 
 
 def test_username_registered_in_the_meantime_is_a_form_error(client, another_client, monkeypatch):
-    """The second has been told that the name is free, and finds it taken only when it writes."""
+    """The form found the username free; the insert finds it taken."""
     find, asked = User.find, []
 
     def find_nobody_at_first(login):
@@ -201,9 +201,9 @@ def test_invalid_confirm_links_show_the_same_page(client, another_client, ada, b
     client.post("/auth/confirm")
     link = outbox.link()
     another_client.log_in(ada)
-    pages = [another_client.get(link), another_client.get("/auth/confirm/abc")]  # somebody else's; forged
+    pages = [another_client.get(link), another_client.get("/auth/confirm/abc")]  # of another user; forged
     clock.move(minutes=61)
-    pages.append(another_client.get(link))  # out of date
+    pages.append(another_client.get(link))  # expired
     assert {page.status_code for page in pages} == {410}
     assert len({without_tokens(page) for page in pages}) == 1
     assert "Send me a new link" in client.get(link).text
@@ -215,7 +215,7 @@ def test_expired_confirm_link_does_not_ask_for_a_login(client, another_client, b
     client.post("/auth/confirm")
     link = outbox.link()
     clock.move(minutes=61)
-    assert another_client.get(link).status_code == 410  # out of date
+    assert another_client.get(link).status_code == 410  # expired
     clock.move(minutes=-61)
     assert another_client.get(link).status_code == 302
     client.get(link)
@@ -268,7 +268,7 @@ def test_ten_uses_of_a_confirm_link_at_once_confirm_once(app, bob, outbox):
     assert db.session.scalar(confirmed) == 1
 
 
-# When the email does not come
+# Emails that fail
 
 
 def test_unconfirmed_page_says_that_the_mail_server_refused_the_email(client, outbox):
@@ -291,7 +291,7 @@ def test_unconfirmed_page_says_that_the_email_is_delayed(client, outbox):
     assert "451" not in page
 
 
-# Sending again
+# Resending
 
 
 def test_confirmation_can_be_resent_once_a_minute(client, outbox, clock):
@@ -382,7 +382,7 @@ def test_concealed_registration_requires_a_password(client):
     assert "Choose a password." in page.text
 
 
-# Addresses that lead elsewhere
+# Email addresses with another host inside
 
 ELSEWHERE = [
     "=?utf-8?q?att=40evil.example=3e?=@bank.example",

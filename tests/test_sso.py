@@ -1,4 +1,4 @@
-"""The way to a provider and back: who can come along, and what is not to be believed."""
+"""The round trip to a provider: states, callbacks, ID tokens, userinfo, and providers that fail."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ def settings(issuer):
     return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
 
 
-# The oauth_state
+# Starting and returning
 
 
 def test_first_sso_login_creates_an_account_and_the_next_one_finds_it(client, another_client, issuer, outbox):
@@ -116,7 +116,7 @@ def test_fifty_started_sso_logins_fit_in_the_session_cookie(client, ada, issuer)
     assert is_logged_in(client)
 
 
-# Who does not come back as they went
+# Returns that are refused
 
 
 def test_declining_at_the_provider_is_explained(client, issuer):
@@ -130,7 +130,7 @@ def test_oauth_state_works_once(client, another_client, issuer):
     before = client.get_cookie("session").value
     client.get(back)
     client.post("/auth/logout")
-    client.set_cookie("session", before)  # somebody kept it
+    client.set_cookie("session", before)  # an old copy
     assert NOT_YOURS in told(client, client.get(back))
     assert not is_logged_in(client)
     assert issuer.asked.count("/token") == 1
@@ -165,13 +165,13 @@ def test_oauth_state_works_for_ten_minutes(client, issuer, clock):
 
 
 def test_callback_in_another_browser_logs_nobody_in(client, another_client, issuer):
-    """Login CSRF: the victim would write into the attacker's account."""
+    """Login CSRF: the victim would work in the attacker's account."""
     back = issuer.agree(set_out(another_client), **ADA)
-    set_out(client)  # has begun a oauth_state of their own
+    set_out(client)  # started a login, too
     assert NOT_YOURS in told(client, client.get(back))
     assert not is_logged_in(client)
     assert count(User) == 0
-    assert another_client.get(back).location == "/"  # and takes nothing from it
+    assert another_client.get(back).location == "/"  # unaffected
 
 
 @pytest.mark.parametrize("headers", [{"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}])
@@ -199,7 +199,7 @@ def other():
 
 
 def test_callback_at_the_address_of_another_provider_is_refused(app, client, issuer, other):
-    """Mix-up: the code of one provider would be shown to the other."""
+    """Mix-up attack: the code of one provider would be sent to the other."""
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(), "other": other.provider("other")}
     back = issuer.agree(set_out(client), **ADA)
     client.get(back.replace("/acme/", "/other/"))
@@ -221,7 +221,7 @@ def test_same_subject_of_another_issuer_is_another_user(app, client, another_cli
     assert count(User) == count(Identity) == 2
 
 
-# Tokens that are not to be believed
+# Invalid ID tokens
 
 
 def sign_with_another_key(issuer):
@@ -306,7 +306,7 @@ def test_discovery_document_of_another_issuer_is_refused(client, issuer):
     assert travel(client, issuer).location == "/"
 
 
-# What the tokens say
+# Claims and userinfo
 
 
 def test_email_address_may_come_from_userinfo(client, issuer):
@@ -336,7 +336,7 @@ PROTOCOL = {
 
 
 def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_client, issuer, other, outbox):
-    """The account takeover: a provider's unsigned userinfo claimed another provider's issuer."""
+    """Account takeover: a provider's unsigned userinfo claims another provider's issuer."""
     app.config["OIDC_PROVIDERS"] = {
         "acme": issuer.provider(),
         "other": other.provider("other", two_factor=False),
@@ -388,7 +388,7 @@ def test_profile_claims_of_the_wrong_type_are_ignored(client, issuer, nasty):
     assert answer.location == "/auth/sso/acme/address"
 
 
-# A provider in trouble
+# Providers that fail
 
 
 def hang(issuer):
@@ -445,7 +445,7 @@ def test_unreachable_provider_is_explained(client, ada, issuer):
     assert client.log_in(ada).location == "/"
 
 
-# Microsoft's: one issuer for many tenants
+# Microsoft: one provider, an issuer per tenant
 
 
 @pytest.fixture

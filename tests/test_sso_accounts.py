@@ -1,4 +1,4 @@
-"""Whose account is it? Never by the address alone; and linking the two, and taking that back."""
+"""Which account an external identity logs in to, and linking and unlinking identities."""
 
 import itertools
 import re
@@ -44,8 +44,8 @@ def eve(app):
 
 
 ADDRESSES = {"free": "new@example.com", "ada's": "ada@example.com", "bob's": "bob@example.com", "none": None}
-# For who is logged in nowhere here: whom the identity lets in already, the address, the provider's word for it; then
-# where it ends, and whom the identity lets in from then on. Ada is confirmed, Bob is not.
+# For a visitor: the user whose identity it is, the address, whether it is verified; then the page after the login, and
+# the user whose identity it is from then on. Ada is confirmed, Bob is not.
 STRANGERS = {
     (None, "free", True): ("/", ["new"]),
     (None, "free", False): ("/auth/unconfirmed", ["new"]),
@@ -79,7 +79,7 @@ def test_sso_login_of_a_visitor_in_every_case(client, ada, bob, eve, issuer, kno
 
 @pytest.mark.parametrize(("known", "address", "word"), [*product([None, "ada", "eve"], ADDRESSES, [True, False])])
 def test_sso_login_of_a_logged_in_user_in_every_case(client, ada, bob, eve, issuer, known, address, word):
-    """They began it from their own page: the address has no part in it."""
+    """The user started it from the page of linked accounts, so the address does not matter."""
     if known:
         link_by_hand({"ada": ada, "eve": eve}[known], issuer)
     client.log_in(ada)
@@ -197,11 +197,11 @@ def test_sso_login_to_an_account_pending_deletion_asks_to_cancel(client, another
     assert "Keep your account?" in page.text
 
 
-# The provider's word
+# Verified addresses
 
 
 GOOGLE = KNOWN_PROVIDERS["google"]
-WORDS = [  # what the settings say, what the claims say, whether the address is proved
+WORDS = [  # settings, claims, whether the address counts as verified
     ({}, {"email_verified": True}, True),
     ({}, {"email_verified": False}, False),
     ({}, {"email_verified": "true"}, False),
@@ -318,7 +318,7 @@ def test_sso_pages_require_an_external_identity(client, another_client, ada, iss
 
 
 WORDS_OF_ADDRESSES = ["ada@example.com", "ADA@Example.com", "bob@example.com", "new@example.com", "nobody@"]
-STATES = {  # what the provider says of the address
+STATES = {  # what the provider says about the address
     "missing": {"email": None},
     "odd": {"email": "ada"},
     "taken": {"email": "ada@example.com"},
@@ -345,7 +345,7 @@ def test_concealed_sso_pages_answer_alike_in_any_state(app, client, ada, bob, is
 @pytest.mark.parametrize("settings", [{}])
 @on_sqlite
 def test_concealed_sso_pages_reveal_no_account(app, client, ada, issuer):
-    """The setting was changed meanwhile, or the state came from elsewhere."""
+    """The setting was turned on in the meantime, or the session is another application's."""
     app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
     answers = set()
     for address in ("ada@example.com", "new@example.com"):
@@ -494,14 +494,14 @@ def test_account_has_ten_linked_identities_at_most(client, ada, eve, issuer):
         page = travel(client, issuer, sub=f"number {number}")
     assert "An account can have 10 linked accounts. Remove one before you link another." in told(client, page)
     assert len(whose()) == 10
-    assert "Acme is linked" in told(client, travel(client, issuer, sub="number 3"))  # one that is linked
+    assert "Acme is linked" in told(client, travel(client, issuer, sub="number 3"))  # a linked one
     client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
     assert "Acme is linked" in told(client, travel(client, issuer, sub="number 10"))
     assert len(whose()) == 10
 
 
 def at_once(*requests):
-    """Make requests at the same moment, and return the answers."""
+    """Send requests at the same time; return the responses."""
     start = threading.Barrier(len(requests))
 
     def make(request):
@@ -588,7 +588,7 @@ def test_changes_to_the_identities_of_one_account_at_once_do_not_deadlock(app, a
             try:
                 service(user, keep)
                 db.session.commit()
-            except (registration.Taken, IntegrityError):  # the views try again
+            except (registration.Taken, IntegrityError):  # the views retry
                 db.session.rollback()
 
     for _ in range(8):
@@ -614,7 +614,7 @@ def test_sso_login_asks_for_two_factor_unless_the_provider_is_trusted_with_it(ap
 
 
 def test_this_was_not_me_unlinks_an_identity(client, another_client, ada, issuer, outbox):
-    """Somebody who knew the password linked an account of theirs."""
+    """An attacker who knew the password linked an identity."""
     client.log_in(ada)
     travel(client, issuer, email="thief@example.net")
     another_client.post(outbox.link(), data=NEW_TWICE)

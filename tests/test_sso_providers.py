@@ -1,4 +1,4 @@
-"""How providers differ, and what each difference may cost: a table for each part of the protocol.
+"""How providers differ in each part of the protocol, and what a failure may cost.
 
 docs/providers.md names the providers that behave so.
 """
@@ -35,7 +35,7 @@ def settings(issuer):
 
 @pytest.fixture
 def configure(app, issuer):
-    """Give the provider other settings."""
+    """Change the settings of the provider."""
 
     def configure(**options):
         app.config["OIDC_PROVIDERS"] = {"acme": replace(issuer.provider(), **options)}
@@ -44,11 +44,11 @@ def configure(app, issuer):
 
 
 def logs_in(client, issuer):
-    """Say whether a new browser is logged in."""
+    """Log in with a new browser, and return whether that worked."""
     return travel(client.application.test_client(), issuer).location == "/"
 
 
-# Userinfo: needed for a new user whose token says too little, and never in the way
+# Userinfo: needed for a new user if the ID token lacks claims; its failure prevents no login
 
 
 def answer(body, status=200):
@@ -94,7 +94,7 @@ def test_login_works_without_usable_userinfo(client, another_client, ada, issuer
     issuer.over.set()
 
 
-# What the ID token says of the address, what userinfo does, and whether the account is confirmed; None: no account
+# The claims of the ID token, those of userinfo, and whether the account is confirmed; None: no account
 TRUE, FALSE = {"email_verified": True}, {"email_verified": False}
 NEW, OTHER = {"email": "new@example.com"}, {"email": "other@example.com"}
 ADDRESSES = [
@@ -139,7 +139,7 @@ def test_identity_keeps_its_last_known_address(client, another_client, issuer):
     assert issuer.asked.count("/userinfo") == 1
 
 
-# Keys that are not understood (RFC 7517, section 5)
+# Unsupported keys (RFC 7517, 5)
 
 
 ODD_KEYS = {
@@ -237,7 +237,7 @@ def test_keys_without_ids_are_tried_in_turn(client, issuer):
 
 @on_sqlite
 def test_wrong_signatures_fetch_keys_twice_a_minute_at_most(client, issuer, clock):
-    issuer.key = SECOND  # and publishes another
+    issuer.key = SECOND  # while it publishes another key
     for _ in range(8):
         assert NOT_BELIEVED in told(client, travel(client, issuer))
     assert issuer.asked.count("/keys") == 2
@@ -289,11 +289,11 @@ def test_cached_metadata_is_used_while_discovery_fails(client, issuer, clock, mo
     assert logs_in(client, issuer)
 
 
-# How the token endpoint learns who the application is
+# Client authentication
 
 
 BASIC, POST = "client_secret_basic", "client_secret_post"
-METHODS = [  # what the endpoint accepts, what the metadata names, what is forced; how often it is asked, and the end
+METHODS = [  # accepted by the endpoint, listed in the metadata, set by the owner; number of requests, outcome
     ([BASIC], None, "", 1, True),
     ([BASIC], [BASIC], "", 1, True),
     ([POST], [POST], "", 1, True),
@@ -363,7 +363,7 @@ APPLE = ECKey.generate_key("P-256")
 
 @on_sqlite
 def test_client_secret_can_be_signed_for_each_request(client, issuer, configure):
-    """As Apple demands, for whom a secret lasts six months at most."""
+    """Apple requires this: its client secrets are JWTs that last six months at most."""
     secrets = []
 
     def is_secret(secret):
@@ -384,11 +384,11 @@ def test_client_secret_can_be_signed_for_each_request(client, issuer, configure)
     assert NO_ANSWER in told(client, travel(client, issuer))
 
 
-# Answers that the provider's page posts (response_mode=form_post)
+# Posted callbacks (response_mode=form_post)
 
 
 def posted(client, back, **more):
-    """Post what the address `back` says, as a form on the provider's page does: without our cookies."""
+    """Post the parameters of the URL `back` as a form on the provider's page does: without our cookies."""
     page = client.application.test_client().post(
         urlsplit(back).path,
         data=dict(parse_qsl(urlsplit(back).query)) | more,
@@ -447,7 +447,7 @@ def test_email_verified_may_be_text_for_apple(client, issuer, configure):
     assert db.session.scalar(select(User)).confirmed
 
 
-# Errors that the provider names
+# Error codes
 
 
 ERRORS = [
@@ -530,7 +530,7 @@ def test_each_token_endpoint_error_has_its_message(client, issuer, said, status,
 
 
 SENDS = {"authorization_response_iss_parameter_supported": True}
-ISSUERS = [  # what the metadata says, what the callback names, whether that is right
+ISSUERS = [  # the metadata, the callback, whether it is accepted
     ({}, None, True),
     ({}, "", False),
     ({}, "right", True),
@@ -554,7 +554,7 @@ def test_callback_must_name_its_issuer_if_the_metadata_says_so(client, issuer, m
     assert ("/token" in issuer.asked) is is_in
 
 
-AUDIENCES = [  # what the token names, who it was issued to, and whether it counts where "project" is listed, or nothing
+AUDIENCES = [  # aud, azp, and whether it is accepted with "project" listed, and without
     ("the-application", None, True, True),
     (["the-application"], None, True, True),
     (["the-application", "project"], "the-application", True, False),
@@ -578,7 +578,7 @@ def test_other_audiences_must_be_listed(client, issuer, configure, audience, par
     assert logs_in(client, issuer) is counts
 
 
-# Claims that nobody uses, and an issuer that differs by a slash
+# Unused claims, and an issuer that differs by a slash
 
 
 @pytest.mark.parametrize(
@@ -634,7 +634,7 @@ def test_malformed_discovery_document_is_explained(client, issuer, odd):
     assert NO_ANSWER in told(client, client.post(START))
 
 
-# Several tabs, and the way back
+# Several tabs
 
 
 def test_sso_login_can_be_started_in_several_tabs(client, issuer):
@@ -679,7 +679,7 @@ def test_linking_that_took_too_long_is_explained(client, ada, issuer, clock):
     assert NOT_YOURS in told(client, client.get(back))
 
 
-# The page
+# docs/providers.md
 
 
 def test_tests_named_in_providers_md_exist():
