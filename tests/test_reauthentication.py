@@ -116,7 +116,7 @@ def test_each_route_asks_for_reauthentication_or_has_a_reason_not_to(app, member
     for endpoint, address in addresses(app, "POST"):
         if endpoint in ASKING:
             page = member.post(address, data=fields)
-            assert (page.status_code, "<h1>Is it you?</h1>" in page.text) == (403, True), address
+            assert (page.status_code, "<h1>Confirm access</h1>" in page.text) == (403, True), address
             assert hidden(page)["target"].rstrip("?") == address
             asked.add(endpoint)
     assert asked == ASKING
@@ -387,12 +387,12 @@ LONG_FORMS = {
 def test_a_form_that_is_too_long_does_not_wait_and_the_user_is_told(member, kind):
     page = member.post("/auth/change-username", data=LONG_FORMS[kind])
     assert page.status_code == 403
-    assert "What you wrote is too long to be kept." in page.text
+    assert "Your form is too long to wait." in page.text
     assert "held-" not in page.text
     assert len(page.data) < 20_000
     again = prove(member, "wrong", data={f"held-{name}": value for name, value in LONG_FORMS[kind].items()})
     assert again.status_code == 422
-    assert "too long to be kept" in again.text
+    assert "too long to wait" in again.text
     assert len(again.data) < 20_000
     target = {"target": "/auth/change-username", **{f"held-{name}": "" for name in LONG_FORMS["many fields"]}}
     back = prove(member, data=target)

@@ -220,7 +220,7 @@ def test_the_password_alone_changes_neither_password_nor_email_where_two_factor_
     assert client.get(page).location == "/auth/reauthenticate"
     words = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW, "email": "thief@example.com"}
     asked = client.post(page, data=words)
-    assert (asked.status_code, "<h1>Is it you?</h1>" in asked.text) == (403, True)
+    assert (asked.status_code, "<h1>Confirm access</h1>" in asked.text) == (403, True)
     assert PASSWORD not in asked.text
     assert client.post("/auth/reauthenticate", data={"password": PASSWORD}).status_code == 422
     assert (
@@ -356,7 +356,7 @@ def test_changing_a_credential_takes_both_factors_even_right_after_login(member,
     url, data = CHANGES[change]()
     before = credentials()
     answer = member.post(url, data=data)
-    assert (answer.status_code, "<h1>Is it you?</h1>" in answer.text) == (403, True)
+    assert (answer.status_code, "<h1>Confirm access</h1>" in answer.text) == (403, True)
     assert credentials() == before
     assert PASSWORD not in answer.text
 

@@ -72,7 +72,7 @@ def logout() -> ResponseReturnValue:
 
 
 def _log_in_by_passkey(form: LoginForm) -> ResponseReturnValue:
-    """Log in the user whom the passkey identifies. It can't be guessed, so no CAPTCHA is needed."""
+    """Log in the user that the passkey identifies. It can't be guessed, so no CAPTCHA is needed."""
     credential = request.form["credential"]
     user = passkeys.authenticate("log_in", access.browser_id(), credential)
     if user:

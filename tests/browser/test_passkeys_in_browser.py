@@ -89,7 +89,7 @@ def add(page, name="My laptop"):
 def prove(page):
     """Prove both factors by a passkey, to add another one."""
     page.goto("/auth/passkeys/add")
-    sees(page, "Is it you?")
+    sees(page, "Confirm access")
     use(page)
 
 
@@ -100,7 +100,7 @@ def use(page):
 def remove(page):
     """From a passkey's own page."""
     page.get_by_role("link", name="Remove this passkey").click()
-    sees(page, "Is it you?")
+    sees(page, "Confirm access")
     use(page)
     page.get_by_role("button", name="Remove this passkey").click()
 
@@ -202,7 +202,7 @@ def test_it_proves_once_more_who_one_is_and_a_form_waits(owner):
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
     owner.get_by_role("button", name="Change username").click()
-    sees(owner, "Is it you?")
+    sees(owner, "Confirm access")
     use(owner)
     owner.get_by_role("button", name="Send it again").click()
     sees(owner, "Your name is countess now.")
@@ -215,7 +215,7 @@ def test_adding_long_after_logging_in_asks_first(ada, page, device):
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
     page.get_by_role("button", name="Add a passkey").click()
-    sees(page, "Is it you?")
+    sees(page, "Confirm access")
     fill_in(page, "Go on", {"Password": PASSWORD})
     sees(page, "Add a passkey")
 
@@ -224,7 +224,7 @@ def test_adding_long_after_logging_in_asks_first(ada, page, device):
 def test_adding_another_one_asks_for_both_factors_first(owner):
     owner.goto("/auth/passkeys")
     owner.get_by_role("link", name="Add a passkey").click()
-    sees(owner, "Is it you?")
+    sees(owner, "Confirm access")
     use(owner)
     owner.get_by_role("button", name="Add a passkey").wait_for()
 
@@ -237,7 +237,7 @@ def test_a_proof_that_has_run_out_meanwhile_is_asked_for_again(owner):
     db.session.commit()
     owner.get_by_role("button", name="Add a passkey").click()
     owner.get_by_role("link", name="Add a passkey").click()
-    sees(owner, "Is it you?")
+    sees(owner, "Confirm access")
 
 
 @pytest.mark.extended
@@ -417,7 +417,7 @@ def test_both_are_two_factor_and_prove_once_more_who_one_is(owner, script):
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
     owner.goto("/auth/passkeys")
-    sees(owner, "Is it you?")
+    sees(owner, "Confirm access")
     use(owner)
     sees(owner, "Add another passkey")
 
