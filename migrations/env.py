@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from app import schema
 from app.cli import autogenerate, orphans
 from app.cli.commands import echo_database
-from app.cli.schema_changes import enums_made_and_dropped
+from app.cli.schema_changes import managed_enums
 
 log = logging.getLogger("alembic.env")
 
@@ -21,7 +21,7 @@ LOCK = 0x666C61736B79  # "flasky": one `flask db` at a time
 def run() -> None:
     migrate = current_app.extensions["migrate"]
     with migrate.db.engine.connect() as connection, _without_foreign_keys(connection) as is_sqlite:
-        with enums_made_and_dropped(connection) as after_step:
+        with managed_enums(connection) as after_step:
             context.configure(
                 connection=connection,
                 target_metadata=migrate.db.metadata,

@@ -1,13 +1,14 @@
-# mypy: ignore-errors
-"""What the databases forget while a migration changes tables, and what is done about it."""
+"""Keep what migrations would lose: AUTOINCREMENT in SQLite, and enum types in PostgreSQL."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from alembic.ddl.base import AddColumn
-from sqlalchemy import Enum, Table, event, text
+from sqlalchemy import Connection, Enum, Table, event, text
 from sqlalchemy.dialects.postgresql import CreateEnumType
 
-COPY = "_alembic_tmp_"  # what Alembic calls a table that is made anew
+COPY = "_alembic_tmp_"  # Alembic's prefix for a table that it recreates
 
 HAS_AUTOINCREMENT = text("SELECT 1 FROM sqlite_master WHERE name = :name AND sql LIKE '%AUTOINCREMENT%'")
 KEEP_COUNT = text("INSERT INTO sqlite_sequence (name, seq) SELECT :copy, seq FROM sqlite_sequence WHERE name = :name")
@@ -19,42 +20,44 @@ USED_ENUMS = """
 """
 
 
-def has_autoincrement(connection, name):
+def has_autoincrement(connection: Connection, name: str) -> bool:
+    """Return whether a table of SQLite was created with AUTOINCREMENT."""
     return connection.scalar(HAS_AUTOINCREMENT, {"name": name}) is not None
 
 
 @event.listens_for(Table, "before_create")
-def _keep_autoincrement(table, connection, **_):
-    """SQLite can alter little: Alembic makes the table anew, from what is reflected, and AUTOINCREMENT is not."""
+def _keep_autoincrement(table: Table, connection: Connection, **_: Any) -> None:
+    """Recreate a table with AUTOINCREMENT, which reflection does not report."""
     if connection.dialect.name == "sqlite" and (name := _copied(table)) and has_autoincrement(connection, name):
         table.dialect_options["sqlite"]["autoincrement"] = True
 
 
 @event.listens_for(Table, "after_create")
-def _keep_count(table, connection, **_):
-    """No id is used a second time, those of deleted rows included."""
+def _keep_count(table: Table, connection: Connection, **_: Any) -> None:
+    """Copy the counter of a recreated table, so that ids of deleted rows are not reused."""
     if connection.dialect.name == "sqlite" and (name := _copied(table)) and has_autoincrement(connection, name):
         connection.execute(KEEP_COUNT, {"copy": table.name, "name": name})
 
 
-def _copied(table):
+def _copied(table: Table) -> str | None:
     return table.name.removeprefix(COPY) if table.name.startswith(COPY) else None
 
 
 @contextmanager
-def enums_made_and_dropped(connection):
-    """PostgreSQL: a column's enum type is made with the column, if it is not there. Yield a function for each step.
+def managed_enums(connection: Connection) -> Iterator[Callable[..., None]]:
+    """PostgreSQL: create a column's enum type with the column, if it does not exist.
 
-    It drops the types that no column has any more, of those that one had before.
+    Yields:
+        A function to call after each step, which drops the types that no column uses any longer.
     """
     if connection.dialect.name != "postgresql":
         yield lambda **_: None
         return
-    event.listen(connection, "before_execute", _make_enum, retval=True)
+    event.listen(connection, "before_execute", _create_enum, retval=True)
     used = set(connection.scalars(text(USED_ENUMS.format(""))))
     connection.rollback()  # Alembic begins the transaction
 
-    def drop_unused(**_):
+    def drop_unused(**_: Any) -> None:
         for name in used & set(connection.scalars(text(USED_ENUMS.format("NOT")))):
             quoted = connection.dialect.identifier_preparer.quote(name)
             connection.exec_driver_sql(f"DROP TYPE {quoted}")
@@ -62,10 +65,10 @@ def enums_made_and_dropped(connection):
         used.update(connection.scalars(text(USED_ENUMS.format(""))))
 
     yield drop_unused
-    event.remove(connection, "before_execute", _make_enum)
+    event.remove(connection, "before_execute", _create_enum)
 
 
-def _make_enum(connection, statement, multiparams, params, options):
+def _create_enum(connection: Connection, statement: Any, multiparams: Any, params: Any, options: Any) -> Any:
     if isinstance(statement, CreateEnumType) and connection.scalar(HAS_TYPE, {"name": statement.element.name}):
         statement = text("SELECT 1")
     if isinstance(statement, AddColumn) and isinstance(statement.column.type, Enum):
