@@ -66,6 +66,14 @@ def codes(member):
     return codes_on(member.post(REQUIRE))
 
 
+@pytest.fixture
+def bob(bob):
+    """Another user, whose email address is confirmed in this module."""
+    bob.confirmed = True
+    db.session.commit()
+    return bob
+
+
 def is_added(answer):
     return answer.location == PAGE
 
@@ -137,7 +145,6 @@ def test_the_options_for_creating_a_passkey(client, ada, bob):
 
 
 def test_a_device_with_a_passkey_is_excluded_from_creating_another(member, key):
-    prove(member, key)
     [known] = asked(member, MAKE)["excludeCredentials"]
     assert known == {"id": text(key.id), "type": "public-key", "transports": ["hybrid", "internal"]}
 
@@ -185,8 +192,6 @@ def test_a_passkey_challenge_works_once_for_five_minutes_in_its_browser_for_its_
     assert is_added(add(client, key, options=options))
     prove(client, key)
     assert fails(client, options), "used"
-    bob.confirmed = True
-    db.session.commit()
     theirs = asked(client, MAKE)
     client.post("/auth/logout")
     client.log_in(bob)
@@ -195,10 +200,7 @@ def test_a_passkey_challenge_works_once_for_five_minutes_in_its_browser_for_its_
 
 
 def test_a_passkey_of_another_account_is_not_added(member, another_client, bob, key):
-    bob.confirmed = True
-    db.session.commit()
     another_client.log_in(bob)
-    prove(member, key)
     page = add(another_client, key)
     assert (page.status_code, notes(page)[-1]) == (422, "This passkey is already in use. Create another one.")
     page = add(member, key)
@@ -208,10 +210,7 @@ def test_a_passkey_of_another_account_is_not_added(member, another_client, bob, 
 
 def test_a_passkey_that_another_account_can_restore_is_not_added(member, another_client, bob, key):
     """Otherwise an attacker could add it to an account of their own, and its owner could not restore it."""
-    bob.confirmed = True
-    db.session.commit()
     another_client.log_in(bob)
-    prove(member, key)
     assert member.post(f"/auth/passkeys/{only().handle}/remove").status_code == 302
     page = add(another_client, key)
     assert (page.status_code, notes(page)[-1]) == (422, "This passkey is already in use. Create another one.")
@@ -245,9 +244,7 @@ def test_a_passkey_is_not_added_to_an_account_that_was_taken_back_meanwhile(ada)
 
 def test_an_account_has_twenty_passkeys_at_most(member, key):
     for _ in range(19):
-        prove(member, key)
         assert is_added(add(member, Key()))
-    prove(member, key)
     page = add(member, Key())
     assert (page.status_code, notes(page)[-1]) == (422, "You have 20 passkeys. Remove one first.")
 
@@ -271,6 +268,8 @@ def test_passkey_names_are_short_and_of_one_line(client, ada, key, name, words):
 
 
 def test_unconfirmed_users_and_visitors_add_no_passkey(client, another_client, bob, key):
+    bob.confirmed = False
+    db.session.commit()
     another_client.log_in(bob)
     for address in (PAGE, MAKE):
         assert client.post(address).location.startswith(LOGIN)
@@ -349,7 +348,6 @@ def test_an_unknown_passkey_and_a_removed_one_are_refused_alike(member, another_
     stranger = Key()
     stranger.handle = key.handle
     assert refused(log_in(another_client, stranger))
-    prove(member, key)
     member.post(f"{page_of(member)}/remove")
     page = log_in(another_client, key)
     assert refused(page)
@@ -369,7 +367,6 @@ def test_only_a_passkey_that_no_account_can_restore_is_removed_from_its_device(m
     page = log_in(another_client, stranger)
     assert signal(page, "unknown-passkey") == {"rpId": "localhost", "credentialId": text(stranger.id)}
     assert signal(log_in(another_client, key, flags=PRESENT), "unknown-passkey") is None, "it is known"
-    prove(member, key)
     member.post(f"{page_of(member)}/remove")
     assert signal(log_in(another_client, key), "unknown-passkey") is None, "it can be restored"
     assert signal(another_client.post(LOGIN, data={"credential": "{}"}), "unknown-passkey") is None
@@ -377,7 +374,6 @@ def test_only_a_passkey_that_no_account_can_restore_is_removed_from_its_device(m
 
 def test_only_the_browser_that_removed_a_passkey_is_signalled_and_once(member, another_client, ada, key):
     own = page_of(member)
-    prove(member, key)
     member.post(f"{own}/remove")
     page = member.get(PAGE)
     assert f'data-removed="{text(key.id)}"' in page.text
@@ -404,7 +400,6 @@ def test_a_passkey_login_is_not_replayed(app, member, another_client, key, clock
 
 def test_a_passkey_challenge_of_another_browser_or_purpose_or_an_old_one_is_refused(member, another_client, key, clock):
     asked(another_client)
-    prove(member, key)
     assert refused(log_in(another_client, key, asked(member.application.test_client())))
     assert refused(log_in(another_client, key, asked(member, MAKE)))
     options = asked(another_client)
@@ -440,7 +435,6 @@ def open_challenges(*which):
 
 @unlimited
 def test_a_browser_has_a_bounded_number_of_passkey_challenges(member, another_client, key, clock):
-    prove(member, key)
     for browser, address in ((member, MAKE), (member, USE_AGAIN), (another_client, USE)):
         for _ in range(30):
             clock.move(seconds=1)
@@ -448,7 +442,6 @@ def test_a_browser_has_a_bounded_number_of_passkey_challenges(member, another_cl
     assert open_challenges() == 16
     assert log_in(another_client, key, newest).location == "/"
     clock.move(seconds=1)
-    prove(member, key)
     assert is_added(add(member, Key()))
 
 
@@ -541,7 +534,6 @@ GARBAGE = [
 def test_garbage_instead_of_a_passkey_is_refused_and_never_an_error(member, another_client, key, garbage):
     sent = garbage.encode("utf-8", "replace").decode()
     assert refused(another_client.post(LOGIN, data={"credential": sent}))
-    prove(member, key)
     page = member.post(PAGE, data={"name": "x", "credential": sent})
     assert page.status_code == 422
 
@@ -592,7 +584,6 @@ def test_each_part_of_a_passkey_answer_can_be_anything_and_is_never_an_error(mem
         assert another_client.post(LOGIN, data={"credential": json.dumps(answer)}).status_code in {302, 422}, path
         another_client.post("/auth/logout")
     made = Key()
-    prove(member, key)
     for path, other in mangled(json.loads(made.create(asked(member, MAKE)))):
         answer = replaced(json.loads(made.create(asked(member, MAKE))), path, other)
         page = member.post(PAGE, data={"name": "x", "credential": json.dumps(answer)})
@@ -688,7 +679,6 @@ def test_removing_a_passkey_logs_out_other_devices_and_notifies_the_user(member,
     assert log_in(another_client, key).location == "/"
     copied = member.get_cookie("session").value
     own = page_of(member)
-    prove(member, key)
     page = member.post(f"{own}/remove", follow_redirects=True)
     assert notes(page)[-1:] == ["My phone is removed. Your other devices were logged out."]
     assert told(another_client) == [
@@ -703,8 +693,6 @@ def test_removing_a_passkey_logs_out_other_devices_and_notifies_the_user(member,
 
 
 def test_a_passkey_of_another_account_is_not_found(member, another_client, bob, key):
-    bob.confirmed = True
-    db.session.commit()
     own = page_of(member)
     another_client.log_in(bob)
     assert another_client.get(own).status_code == 404
@@ -733,7 +721,6 @@ def test_no_page_shows_the_passkey_handle_of_an_account(member, ada):
 
 def test_the_password_can_be_removed_once_there_is_a_passkey(member, another_client, ada, key, outbox):
     log_in(another_client, key)
-    prove(member, key)
     page = member.post("/auth/remove-password", follow_redirects=True)
     assert notes(page)[-1:] == ["Your password is removed. Your other devices were logged out."]
     assert told(another_client) == ["You were logged out because the account's password was removed on another device."]
@@ -747,9 +734,7 @@ def test_the_password_can_be_removed_once_there_is_a_passkey(member, another_cli
 
 
 def test_an_account_without_a_password_logs_in_by_passkey_and_emailed_link(member, another_client, key, outbox):
-    prove(member, key)
     member.post("/auth/remove-password")
-    prove(member, key)
     member.post(f"{page_of(member)}/remove")
     assert "Until you have a passkey, you log in with a link that we email to" in member.get(PAGE).text
     assert refused(log_in(another_client, key))
@@ -798,8 +783,6 @@ def test_a_required_passkey_is_asked_for_after_the_password(member, another_clie
 def test_two_factor_accepts_only_a_passkey_of_the_account_for_this_purpose(
     member, another_client, ada, bob, key, codes
 ):
-    bob.confirmed = True
-    db.session.commit()
     bobs, browser = Key(), member.application.test_client()
     browser.log_in(bob)
     add(browser, bobs)
@@ -864,8 +847,6 @@ def test_a_passkey_alone_reauthenticates_and_a_waiting_form_comes_back(member, k
 
 
 def test_only_the_users_own_passkey_reauthenticates(member, another_client, bob, key, clock):
-    bob.confirmed = True
-    db.session.commit()
     bobs = Key()
     another_client.log_in(bob)
     add(another_client, bobs)

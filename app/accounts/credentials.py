@@ -16,6 +16,14 @@ def kinds() -> list[type[Any]]:
     return Credential.__subclasses__()
 
 
+def add(event: AuditEvent, credential: Any) -> None:
+    """Add a credential because of `event`: "This wasn't me" for an event before it, or for it, removes it again."""
+    db.session.flush()
+    credential.event_id = event.id
+    db.session.add(credential)
+    db.session.flush()
+
+
 def remove(event: AuditEvent, model: type[Any], *which: ColumnElement[bool]) -> int:
     """Remove the credentials that meet these conditions, and return their number. roll_back() can restore them.
 

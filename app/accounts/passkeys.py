@@ -68,17 +68,13 @@ def add(user: User, passkey: Passkey) -> None:
     Raises:
         ValueError: the account has too many, or was changed by another request. The message is for the user.
     """
-    if not user.consume(
-        TokenPurpose.RESET, login_count=User.login_count
-    ):  # nothing changes; it locks, and compares the state
+    is_unchanged = user.consume(TokenPurpose.RESET, login_count=User.login_count)  # it locks and compares, no more
+    if not is_unchanged:
         raise ValueError(CHANGED)
     if len(all_of(user)) >= MAX_PASSKEYS:
         raise ValueError(f"You have {MAX_PASSKEYS} passkeys. Remove one first.")
     event = audit.record(user, AuditAction.PASSKEY_ADDED)
-    db.session.flush()
-    passkey.event_id = event.id
-    db.session.add(passkey)
-    db.session.flush()
+    credentials.add(event, passkey)
     outbox.enqueue(Email.PASSKEY_ADDED, user, event=event)
 
 

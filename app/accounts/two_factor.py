@@ -95,16 +95,12 @@ def add(user: User, factor: Any, keep: UserSession | None) -> list[str] | None:
     if not _change(user, since=user.two_factor_enabled_at or clock.now()):
         return None
     event = audit.record(user, AuditAction.TWO_FACTOR_ON, factor=name)
-    db.session.flush()
-    factor.event_id = event.id
-    db.session.add(factor)
-    db.session.flush()
+    credentials.add(event, factor)
     sessions.revoke_all(user, keep, reason=LogoutReason.TWO_FACTOR_CHANGED)
     if is_first:
         devices.forget_all(user, keep)
-    outbox.enqueue(
-        Email.TWO_FACTOR_ON if is_first else Email.TWO_FACTOR_ADDED, user, event=event, factor=IN_WORDS[name]
-    )
+    email = Email.TWO_FACTOR_ON if is_first else Email.TWO_FACTOR_ADDED
+    outbox.enqueue(email, user, event=event, factor=IN_WORDS[name])
     return recovery_codes.make(user, event) if is_first else []
 
 
