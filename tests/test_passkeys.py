@@ -958,6 +958,7 @@ def test_removing_the_last_passkey_ends_its_requirement(member, another_client, 
 def test_a_passkey_from_before_satisfies_an_authenticator_apps_two_factor(member, another_client, ada, key, clock):
     set_up(member, clock)
     assert another_client.log_in(ada).location == STEP
+    assert 'data-passkey="get"' in another_client.get(STEP).text
     assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
     prove(member, key)
     assert member.post("/auth/two-factor/off").location == SETTINGS
