@@ -178,22 +178,23 @@ def _start_session(
     user_session.authenticated_at = authenticated_at or user_session.authenticated_at
     if trust_device:
         state.device_id = trusted_devices.trust(user, user_session)
-    if current_user.is_authenticated and current_user.current_session:
-        sessions.revoke(current_user.current_session)
-    previous = _replace_flask_session(user, user_session)
-    told = {"user": user, "method": pending.method, "previous_session": previous}
-    signals.send_after_commit(db.session(), signals.user_logged_in, **told)
+    previous = _replace_session(user, user_session)
+    values = {"user": user, "method": pending.method, "previous_session": previous}
+    signals.send_after_commit(db.session(), signals.user_logged_in, **values)
     db.session.commit()  # last, so that nothing that was loaded is loaded again
     if pending.message:
         flash(pending.message, "success")
     return _with_device_cookie(_go_on(pending.next_url, is_logged_in=True))
 
 
-def _replace_flask_session(user: User, user_session: UserSession) -> dict[str, Any]:
-    """Clear the Flask session and log `user` in. Return what an application kept there for the visitor.
+def _replace_session(user: User, user_session: UserSession) -> dict[str, Any]:
+    """Revoke the session that this browser had, clear the Flask session, and log `user` in.
 
-    What it kept for another user is not returned.
+    Returns:
+        What an application kept in the Flask session for this visitor or user, but not what it kept for another user.
     """
+    if current_user.is_authenticated and current_user.current_session:
+        sessions.revoke(current_user.current_session)
     is_same = not current_user.is_authenticated or current_user == user
     previous = {name: session[name] for name in session.keys() - set(SessionKey)} if is_same else {}
     kept: dict[str, Any] = {key: session[key] for key in SURVIVES_LOGIN & session.keys()}
