@@ -132,7 +132,7 @@ def test_address_reserved_after_an_email_change_is_not_free_for_sso(client, anot
 def test_verified_sso_login_removes_a_planted_password_and_its_sessions(client, another_client, bob, issuer):
     another_client.log_in(bob)
     page = travel(client, issuer, email="bob@example.com", email_verified=True)
-    assert "the old password is gone" in told(client, page)
+    assert "the old password was removed" in told(client, page)
     assert another_client.get("/auth/unconfirmed").location.startswith("/auth/login")
     assert another_client.log_in(bob).status_code == 422
     assert "email_ownership_proved" in history()

@@ -138,7 +138,7 @@ def retry(service: Callable[[], T]) -> T:
 def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
     """Return the page that the user sees first, if it is not where they were going, and its message."""
     if outcome is Outcome.EMAIL_OWNERSHIP:
-        words = "Your address is confirmed. Every other device was logged out, and the old password is gone."
+        words = "Your address is confirmed. All other devices were logged out, and the old password was removed."
         return url_for("auth.change_username"), words
     if outcome is Outcome.CREATED and user.confirmed:
         return None, f"Welcome. You are called {user.username} here; you can change that on your account."

@@ -219,7 +219,7 @@ def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, 
     person.write(Email_address="bob@example.com")
     person.press("Send me a link")
     person.open_link("Your link to log in")
-    person.sees("the old password is gone")
+    person.sees("the old password was removed")
     person.press("Send me a link")
     another.page.goto("/")
     another.sees("somebody proved that the account's address is theirs")
