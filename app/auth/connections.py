@@ -1,6 +1,6 @@
 """Linked identities: the page that lists them, linking one to an account with the same address, and unlinking."""
 
-from flask import abort, current_app, flash, redirect, render_template, url_for
+from flask import abort, current_app, flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -11,6 +11,7 @@ from app.auth.forms import Form, confirmation_page
 from app.auth.sso_flow import Arrival
 from app.extensions import db
 from app.models.logins import email_key
+from app.request_state import SessionKey
 from settings.providers import Provider
 
 UNLINK = {
@@ -65,11 +66,11 @@ def link_sso(provider: str) -> ResponseReturnValue:
 def _link(provider: Provider, arrival: Arrival) -> ResponseReturnValue:
     email = arrival.identity.email
     if email is None or email_key(email) != current_user.email_key:
-        Arrival.forget()
+        session.pop(SessionKey.EXTERNAL_IDENTITY)
         return sso_flow.fail(
             f"That {provider.label} account has another address than this account. Link it here if it is yours."
         )
     if not Form().validate_on_submit():
         return render_template("auth/link_sso.html", provider=provider, email=email)
-    Arrival.forget()
+    session.pop(SessionKey.EXTERNAL_IDENTITY)
     return sso_flow.link(provider, arrival, current_user.id)

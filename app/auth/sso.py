@@ -37,7 +37,9 @@ class StartForm(Form):
 @rate_limited("provider_start")
 def start_sso(provider: str) -> ResponseReturnValue:
     found = find_provider(provider)
-    return _start_to_link(found) if current_user.is_authenticated else _start(found)
+    if current_user.is_authenticated:
+        return access.both_factors_required(_start)(found, current_user)
+    return _start(found)
 
 
 @bp.route("/sso/<provider>/callback", methods=["GET", "POST"])
@@ -80,11 +82,6 @@ def sso_address(provider: str) -> ResponseReturnValue:
     return form_page("auth/sso_address.html", form, provider=found)
 
 
-@access.both_factors_required
-def _start_to_link(provider: Provider) -> ResponseReturnValue:
-    return _start(provider, current_user)
-
-
 def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
     """Redirect to the provider by a page of our own: the Content Security Policy lets no form lead to another site."""
     form = StartForm()
@@ -118,11 +115,10 @@ def _return_by_get(provider: Provider) -> ResponseReturnValue:
 def _use_state(provider: Provider) -> OAuthState | None:
     """Use the state that this browser started the login with; return None if it was used, has expired or is another."""
     state, pending = request.args.get("state"), session.get(SessionKey.OAUTH_STATES, [])
-    if state not in pending or not access.is_opened_by_user():
+    issuer = request.args.get("iss", provider.issuer)  # RFC 9207
+    is_issuers = issuer.rstrip("/") == provider.issuer.rstrip("/") or "{" in provider.issuer
+    if state not in pending or not is_issuers or not access.is_opened_by_user():
         return None
-    issuer = request.args.get("iss", provider.issuer)
-    if issuer.rstrip("/") != provider.issuer.rstrip("/") and "{" not in provider.issuer:
-        return None  # RFC 9207: the response of another provider
     session[SessionKey.OAUTH_STATES] = [other for other in pending if other != state]
     oauth_state = db.session.get(OAuthState, state)
     if not oauth_state or oauth_state.provider != provider.name or not oauth_state.use():

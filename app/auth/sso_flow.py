@@ -59,15 +59,10 @@ class Arrival(SessionRecord):
     def kept(cls, provider: Provider) -> "Arrival | None":
         """Return what this browser keeps of a login at this provider, unless it has expired."""
         held = session.get(SessionKey.EXTERNAL_IDENTITY)
-        if not held or held["identity"]["provider"] != provider.name:
-            return None
-        if not clock.is_within(datetime.fromtimestamp(held["at"], UTC), WAIT):
+        is_ours = held and held["identity"]["provider"] == provider.name
+        if not is_ours or not clock.is_within(datetime.fromtimestamp(held["at"], UTC), WAIT):
             return None
         return cls(**held | {"identity": ExternalIdentity(**held["identity"])})
-
-    @staticmethod
-    def forget() -> None:
-        session.pop(SessionKey.EXTERNAL_IDENTITY, None)
 
 
 def find_provider(name: str) -> Provider:
@@ -82,7 +77,7 @@ def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None 
         profile = {}
     outcome, user = retry(lambda: sso.account_for(arrival.identity, profile))
     if user:
-        Arrival.forget()
+        session.pop(SessionKey.EXTERNAL_IDENTITY, None)
         to, message = _welcome(outcome, user)
         return login_flow.complete_login(
             user,
@@ -92,13 +87,7 @@ def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None 
             message=message,
             is_both_factors=not provider.two_factor,
         )
-    if outcome is Outcome.CLOSED:
-        return fail(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
-    if outcome is Outcome.NOT_VERIFIED:
-        return fail(f"{provider.label} does not say that your address is yours. Register here, then link the two.")
-    arrival.keep()
-    page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
-    return redirect(url_for(page, provider=provider.name))
+    return _ask_for_more(provider, arrival, outcome)
 
 
 def link(provider: Provider, arrival: Arrival, user_id: int | None) -> ResponseReturnValue:
@@ -145,3 +134,14 @@ def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
     if outcome is Outcome.CREATED:
         return None, f"Welcome, {user.username}. An email is on its way to {user.email}."
     return None, None
+
+
+def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> ResponseReturnValue:
+    """Redirect to the page that asks for what a login still needs, or explain why it is refused."""
+    if outcome is Outcome.CLOSED:
+        return fail(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
+    if outcome is Outcome.NOT_VERIFIED:
+        return fail(f"{provider.label} does not say that your address is yours. Register here, then link the two.")
+    arrival.keep()
+    page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
+    return redirect(url_for(page, provider=provider.name))
