@@ -16,7 +16,7 @@ from app.accounts import (
     device_verification,
     devices,
     passkeys,
-    passwords,
+    password_strength,
     recovery_codes,
     registration,
     secure_account,
@@ -275,4 +275,4 @@ def test_how_much_a_request_may_bring():
     assert request_size.LONGER_FIELDS["credential"] == config.Config.MAX_CONTENT_LENGTH
     assert f"an address has {MAX_LOGIN_LENGTH} characters, a password {MAX_PASSWORD_LENGTH:,}" in PAGE
     assert f"{config.Config.PASSWORD_MIN_LENGTH} characters or more" in PAGE
-    assert f"the first {passwords.SCORED_LENGTH}\ncharacters are estimated" in PAGE
+    assert f"the first {password_strength.SCORED_LENGTH}\ncharacters are estimated" in PAGE

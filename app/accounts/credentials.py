@@ -59,7 +59,7 @@ def clear(user: User) -> None:
 
 
 def _restore(name: str, values: dict[str, Any]) -> None:
-    """Insert a row again, unless it violates a unique constraint: an identity may be linked elsewhere by now."""
+    """Insert a row again, unless it violates a unique constraint, as when an identity is linked elsewhere."""
     table = User.metadata.tables[name]
     unique = [constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint)]
     duplicates = [[column == values[column.name] for column in constraint.columns] for constraint in unique]

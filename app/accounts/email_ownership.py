@@ -1,7 +1,7 @@
 """The first proof of an email address without the password removes what another person left in the account.
 
-Anyone can register with an address of somebody else. When its owner arrives by a magic link, a reset or a provider,
-no credential, session or pending change from before may remain.
+Anyone can register with the email address of another person. When its owner arrives by a magic link, a reset or a
+provider, no credential, session or pending change from before may remain.
 """
 
 from typing import Any
