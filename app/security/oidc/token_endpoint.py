@@ -4,6 +4,10 @@ import time
 from typing import Any
 from urllib.parse import quote_plus
 
+from joserfc import jws, jwt
+from joserfc.errors import BadSignatureError, JoseError
+from joserfc.jwk import ECKey
+
 from app.security.oidc.discovery import Published
 from app.security.oidc.failures import Refused
 from settings.providers import Provider
@@ -33,9 +37,6 @@ def exchange(provider: Provider, known: Published, timeout: float, sent: dict[st
 
 def signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], dict[str, Any]]:
     """Verify the signature of an ID token; return its header and claims. Raises JoseError, Refused."""
-    from joserfc import jws, jwt
-    from joserfc.errors import BadSignatureError, JoseError
-
     if not isinstance(id_token, str):
         raise Refused("no ID token")
     header = jws.extract_compact(id_token.encode()).headers()
@@ -78,9 +79,6 @@ def _ask(provider: Provider, known: Published, method: str, timeout: float, sent
 
 def _secret(provider: Provider, known: Published) -> str:
     """Return the client secret. Apple requires one that is signed with a key for each request."""
-    from joserfc import jwt
-    from joserfc.jwk import ECKey
-
     if not provider.signing_key:
         return provider.client_secret
     now = int(time.time())
