@@ -59,8 +59,9 @@ class Arrival(SessionRecord):
     def kept(cls, provider: Provider) -> "Arrival | None":
         """Return what this browser keeps of a login at this provider, unless it has expired."""
         held = session.get(SessionKey.EXTERNAL_IDENTITY)
-        is_ours = held and held["identity"]["provider"] == provider.name
-        if not is_ours or not clock.is_within(datetime.fromtimestamp(held["at"], UTC), WAIT):
+        if not held or held["identity"]["provider"] != provider.name:
+            return None
+        if not clock.is_within(datetime.fromtimestamp(held["at"], UTC), WAIT):
             return None
         return cls(**held | {"identity": ExternalIdentity(**held["identity"])})
 
