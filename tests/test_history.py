@@ -208,6 +208,8 @@ def test_page_command_and_administrator_share_a_service_and_the_history_names_ea
 
     account_deletion.cancel(ada)
     db.session.commit()
+    cancelled = select(AuditEvent.detail).where(AuditEvent.action == AuditAction.DELETION_CANCELLED)
+    assert db.session.scalar(cancelled) == {"old": due, "new": None}, "the administrator acts in that block only"
     client.log_in(ada)
     told = [re.sub(r" \d.*", "", line) for line in lines(client.get(PAGE))]
     label = "Deletion of the account was requested"
