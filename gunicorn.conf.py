@@ -1,6 +1,6 @@
-"""How the WSGI server runs it: `gunicorn flasky:app`. WEB_CONCURRENCY says how many processes; 2 if it is not set.
+"""The configuration of the WSGI server: `gunicorn flasky:app`. WEB_CONCURRENCY is the number of processes (2).
 
-It is found in the working directory. From elsewhere: `gunicorn -c /path/gunicorn.conf.py flasky:app`.
+Gunicorn finds it in the working directory. From elsewhere: `gunicorn -c /path/gunicorn.conf.py flasky:app`.
 """
 
 import os
@@ -12,35 +12,30 @@ from dotenv import dotenv_values
 FILE = Path(__file__).resolve()
 
 settings = dict(os.environ)
-if os.environ.get("PYTHON_DOTENV_DISABLED", "").lower() not in {
-    "1",
-    "true",
-    "t",
-    "yes",
-    "y",
-}:  # as python-dotenv has it
+# python-dotenv reads this variable in the same way.
+if os.environ.get("PYTHON_DOTENV_DISABLED", "").lower() not in {"1", "true", "t", "yes", "y"}:
     with suppress(OSError, ValueError):  # the application reports it at start
-        settings = dotenv_values(FILE.with_name(".env")) | settings  # the workers read it anew at each reload
+        settings = dotenv_values(FILE.with_name(".env")) | settings  # each reload reads the file again
 
 os.environ["GUNICORN_CONF"] = str(FILE)  # flasky.py warns where it is missing
 chdir = str(FILE.parent)
 bind = "127.0.0.1:8000"
 workers = int(settings.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
-threads = 32  # many: those who wait for a password to be checked leave some for pages
-limit_request_line = 8190  # bytes, gunicorn's most: callbacks and links are longer than its default; then bounds.py
+threads = 32  # many, so that requests that wait for a password hash leave some for pages
+limit_request_line = 8190  # bytes, gunicorn's maximum: some callbacks exceed its default; then web/request_size.py
 graceful_timeout = 10  # seconds that a request may take after SIGTERM
 
-# TRUSTED_PROXIES and TRUSTED_PROXY_NETWORKS say which X-Forwarded-* headers count, not the server.
+# The application decides which X-Forwarded-* headers count (TRUSTED_PROXIES, TRUSTED_PROXY_NETWORKS).
 forwarded_allow_ips = ""
 secure_scheme_headers = {}
 forwarder_headers = ""
 
-control_socket_disable = True  # it would be one for all the servers of a user
+control_socket_disable = True  # all servers of a user would share it
 
 
 def post_worker_init(worker):
-    """Share the cores with the other workers; deliver emails from the start, not from the first request on."""
+    """Share the cores with the other workers, and start delivering emails before the first request."""
     from app.security import hashing
 
     hashing.share(worker.cfg.workers)
@@ -49,6 +44,6 @@ def post_worker_init(worker):
 
 
 def worker_exit(server, worker):
-    """Let the email in hand be finished."""
+    """Finish the email that is being delivered."""
     if hasattr(worker, "wsgi"):  # it may have failed to start
         worker.wsgi.extensions["delivery"].stop(wait=10)
