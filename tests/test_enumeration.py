@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, without_tokens
 from support.records import count
-from support.registration import FORM
+from support.registration import FORM, lose_the_username
 
 import app as application
 from app.extensions import db
@@ -196,20 +196,7 @@ def test_concealed_registration_still_says_that_a_username_is_taken(client, ada,
 def test_concealed_registration_says_that_a_username_was_registered_in_the_meantime(
     client, another_client, outbox, monkeypatch
 ):
-    """The form found the username free; the insert finds it taken."""
-    find, asked = User.find, []
-
-    def find_nobody_at_first(login):
-        asked.append(login)
-        if len(asked) > 1:
-            return find(login)
-        assert another_client.post("/auth/register", data=FORM | {"email": "other@example.com"}).status_code == 302
-        return None
-
-    monkeypatch.setattr(User, "find", find_nobody_at_first)
-    page = client.post("/auth/register", data=FORM | {"username": "EVE"})
-    assert page.status_code == 422
-    assert "This name is already in use." in page.text
+    lose_the_username(client, another_client, monkeypatch)
     assert [message.recipients for message in outbox()] == [["other@example.com"]]
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, without_tokens
 from support.records import count
-from support.registration import FORM
+from support.registration import FORM, lose_the_username
 
 from app.accounts import registration, sso
 from app.extensions import db
@@ -120,20 +120,7 @@ def test_registration_ignores_extra_fields(client):
 
 
 def test_username_registered_in_the_meantime_is_a_form_error(client, another_client, monkeypatch):
-    """The form found the username free; the insert finds it taken."""
-    find, asked = User.find, []
-
-    def find_nobody_at_first(login):
-        asked.append(login)
-        if len(asked) > 1:
-            return find(login)
-        assert another_client.post("/auth/register", data=FORM | {"email": "other@example.com"}).status_code == 302
-        return None
-
-    monkeypatch.setattr(User, "find", find_nobody_at_first)
-    page = client.post("/auth/register", data=FORM | {"username": "EVE"})
-    assert page.status_code == 422
-    assert "already in use" in page.text
+    lose_the_username(client, another_client, monkeypatch)
     assert (count(User), count(OutboxEmail), count(UserSession)) == (1, 1, 1)
 
 
