@@ -38,7 +38,8 @@ def test_a_database_in_memory_does_for_a_first_test():
         db.session.commit()
         assert User.query.filter_by(username="eve").one().verify_password("cat")
         db.session.remove()
-        db.engine.dispose()
+        for engine in db.engines.values():
+            engine.dispose()
 
 
 @pytest.mark.extended
