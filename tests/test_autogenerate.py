@@ -1,4 +1,4 @@
-"""`flask db migrate` writes what runs, on tables with rows, up and down, and takes nothing away."""
+"""`flask db migrate` writes migrations that run up and down, on tables with rows, and drop nothing by mistake."""
 
 import enum
 import shutil
@@ -166,7 +166,7 @@ ALWAYS = {"moment", "none"}
     ],
 )
 @pytest.mark.parametrize("is_gain", [True, pytest.param(False, marks=pytest.mark.extended)])
-def test_a_change_to_a_table_with_rows(owner, after, is_gain):
+def test_migration_changes_a_table_with_rows(owner, after, is_gain):
     """Each kind of change, and its opposite: up, down and up again."""
     before, after = (unchanged, after) if is_gain else (after, unchanged)
     owner.has(*before(), sqlite_autoincrement=True)
@@ -211,7 +211,7 @@ def _some(column):
     return known.get(column.type.python_type.__name__)
 
 
-def test_a_table_with_a_time_and_all_else_can_be_made_and_dropped(owner):
+def test_migration_creates_and_drops_a_table_with_every_type(owner):
     owner.has(name(), *(make()[-1] for make in (NEW_COLUMNS["moment"], key_to_users)), sqlite_autoincrement=True)
     said = owner.migrates()
     assert "sa.DateTime(timezone=True)" in said
@@ -225,7 +225,7 @@ def test_a_table_with_a_time_and_all_else_can_be_made_and_dropped(owner):
 
 
 @pytest.mark.extended
-def test_an_enum_of_two_tables_comes_and_goes_with_them(owner):
+def test_enum_type_of_two_tables_is_created_and_dropped_with_them(owner):
     kind = Enum(Colour, name="colour")
     owner.has(name(), Column("colour", kind, nullable=False))
     owner.migrates()
@@ -238,7 +238,7 @@ def test_an_enum_of_two_tables_comes_and_goes_with_them(owner):
         owner.downgrades("-2")
 
 
-def test_a_missing_value_gets_one_where_it_must_not_be_missing_any_more(owner):
+def test_column_that_becomes_not_null_gets_values(owner):
     owner.has(name(), Column("place", String(30)), Column("pots", Integer, default=4))
     owner.migrates()
     owner.upgrades()
@@ -251,7 +251,7 @@ def test_a_missing_value_gets_one_where_it_must_not_be_missing_any_more(owner):
     owner.downgrades()
 
 
-def test_a_column_that_is_renamed_by_hand_keeps_its_values(owner):
+def test_renamed_column_keeps_its_values(owner):
     owner.has(name(), Column("place", String(30), nullable=False))
     owner.migrates()
     owner.upgrades()
@@ -271,7 +271,7 @@ def test_a_column_that_is_renamed_by_hand_keeps_its_values(owner):
 
 
 @on_sqlite
-def test_a_table_made_anew_uses_no_id_a_second_time(owner, ada):
+def test_recreated_table_reuses_no_id(owner, ada):
     last = User(email="eve@example.com", username="eve", password="a lantern in the fog")
     db.session.add(last)
     db.session.commit()
@@ -296,7 +296,7 @@ def test_a_table_made_anew_uses_no_id_a_second_time(owner, ada):
 
 
 @on_sqlite
-def test_a_check_sees_that_autoincrement_is_lost_and_a_migration_restores_it(owner):
+def test_lost_autoincrement_is_detected_and_restored(owner):
     table = owner.has(name())
     owner.migrates()
     owner.upgrades()
@@ -312,7 +312,7 @@ def test_a_check_sees_that_autoincrement_is_lost_and_a_migration_restores_it(own
     owner.downgrades()
 
 
-def test_what_no_migration_made_is_left_alone(owner):
+def test_tables_of_other_programs_are_ignored(owner):
     """A database that is shared with another program, and an index that somebody added for their own queries."""
     with db.engine.begin() as connection:
         connection.execute(text("CREATE TABLE other_app (id INTEGER PRIMARY KEY, name TEXT)"))
@@ -330,7 +330,7 @@ def test_what_no_migration_made_is_left_alone(owner):
             connection.execute(text("ALTER TABLE users DROP COLUMN legacy_number"))
 
 
-def test_files_have_names_that_no_update_brings(owner):
+def test_migration_file_names_do_not_collide_with_updates(owner):
     owner.has(name())
     owner.migrates()
     [file] = Path(owner.directory, "versions").glob("*change_1.py")

@@ -1,4 +1,4 @@
-"""What the database is told, and what people are told when it is away."""
+"""Connections to the database, and what users see while it is down."""
 
 import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
@@ -23,13 +23,13 @@ def unhurried():
 
 
 @on_sqlite
-def test_sqlite_keeps_its_promises(unhurried, app):
+def test_sqlite_pragmas_make_commits_durable(unhurried, app):
     pragmas = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000}
     with db.engine.connect() as connection:
         assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas} == pragmas
 
 
-def test_a_database_in_memory_does_for_a_first_test():
+def test_in_memory_database_works_without_migrations():
     """As tutorials begin: no file, no migration."""
     app = create_app("testing")
     with app.app_context():
@@ -44,7 +44,7 @@ def test_a_database_in_memory_does_for_a_first_test():
 
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_no_request_waits_long_for_postgresql(app):
+def test_postgresql_timeouts_are_set(app):
     limits = {"statement_timeout": "5s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "1min"}
     with db.engine.connect() as connection:
         assert {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits} == limits
@@ -52,7 +52,7 @@ def test_no_request_waits_long_for_postgresql(app):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_connections_that_the_server_has_ended_cost_no_request(app, client, ada):
+def test_connections_closed_by_the_server_are_replaced(app, client, ada):
     client.log_in(ada)
     held = [db.engine.connect() for _ in range(3)]
     for connection in held[1:]:
@@ -65,7 +65,7 @@ def test_connections_that_the_server_has_ended_cost_no_request(app, client, ada)
 
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_nothing_is_prepared(app):
+def test_no_statement_is_prepared(app):
     """PgBouncer would send the statement over another connection, where it is not known."""
     for engine in db.engines.values():
         with engine.connect() as connection:
@@ -76,7 +76,7 @@ def test_nothing_is_prepared(app):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_server_that_does_not_lead_any_more_is_left(app, client, ada):
+def test_connections_to_a_standby_are_dropped(app, client, ada):
     with db.engine.connect() as connection:  # the pool's only one: reading goes on, writing does not
         connection.exec_driver_sql("SET default_transaction_read_only = on")
         connection.commit()
@@ -87,7 +87,7 @@ def test_a_server_that_does_not_lead_any_more_is_left(app, client, ada):
     assert client.post("/auth/login", data=form).status_code == 302
 
 
-def test_reads_take_no_lock_and_the_first_write_waits_for_the_other(app, ada):
+def test_sqlite_reads_take_no_lock_and_writes_wait(app, ada):
     """Two who read, then write: no update is lost, on either database."""
     first, second = db.engine.connect(), db.engine.connect()
     for connection in (first, second):
@@ -102,7 +102,7 @@ def test_reads_take_no_lock_and_the_first_write_waits_for_the_other(app, ada):
     assert ada.password_version == 3
 
 
-def test_moments_come_back_in_utc(ada):
+def test_datetimes_are_returned_in_utc(ada):
     ada.created_at = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5)))
     db.session.commit()
     assert ada.created_at == datetime(2026, 1, 1, 7, tzinfo=UTC)
@@ -110,7 +110,7 @@ def test_moments_come_back_in_utc(ada):
 
 
 @pytest.mark.parametrize("address", ["/", "/account", "/auth/login"])
-def test_while_the_database_is_away_people_get_a_page_and_stay_logged_in(app, client, ada, address):
+def test_database_outage_shows_an_error_page_and_keeps_sessions(app, client, ada, address):
     client.log_in(ada)
 
     def fail(*_):

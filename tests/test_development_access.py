@@ -1,4 +1,4 @@
-"""The development pages and the debugger, and strangers whom a proxy brings to them."""
+"""The development pages and the debugger, also behind a proxy or a tunnel."""
 
 import http.client
 import re
@@ -98,7 +98,7 @@ def link(path="/"):
 
 
 @each_way
-def test_behind_a_proxy_a_stranger_sees_no_development_page(ask, way):
+def test_development_pages_are_hidden_behind_a_proxy(ask, way):
     for path in ("/dev/mailbox", "/dev/mailbox?address=ada", "/dev/mock-provider/authorize?client_id=flasky"):
         answer = ask(way, path, Cookie="dev_5000=x; dev_token=")
         assert answer.status in {400, 403, 404}, path
@@ -107,14 +107,14 @@ def test_behind_a_proxy_a_stranger_sees_no_development_page(ask, way):
 
 
 @each_way
-def test_behind_a_proxy_a_stranger_gets_neither_traceback_nor_console(ask, way):
+def test_debugger_is_hidden_behind_a_proxy(ask, way):
     for path in DEBUGGERS:
         answer = ask(way, path)
         assert not re.search(r"EVALEX|SECRET|debugger|Traceback|ZeroDivision|console|[Pp]in\b", answer.text), path
 
 
 @pytest.mark.parametrize("path", ["/", "/dev/mailbox", "/auth/register?next=account", "/nowhere"])
-def test_the_link_opens_the_development_pages_and_leaves_the_address_bar(browser, path):
+def test_development_link_opens_the_pages_and_leaves_the_address_bar(browser, path):
     assert browser.get("/dev/mailbox").status_code == 403
     token = link("").lstrip("?")
     answer = browser.get(f"{path}{'&' if '?' in path else '?'}{token}")
@@ -125,19 +125,19 @@ def test_the_link_opens_the_development_pages_and_leaves_the_address_bar(browser
     assert browser.get("/dev/mailbox").status_code == 200
 
 
-def test_the_link_works_for_a_user_who_has_not_confirmed(browser, bob):
+def test_development_link_works_for_unconfirmed_users(browser, bob):
     browser.log_in(bob)
     assert browser.get(link()).location == "/"
     assert browser.get("/dev/mailbox").status_code == 200
 
 
-def test_the_link_leads_to_no_other_host(browser):
+def test_development_link_redirects_to_no_other_host(browser):
     answer = browser.get(link(), environ_overrides={"PATH_INFO": "//evil.example"})
     assert answer.location == "/evil.example"
 
 
 @pytest.mark.parametrize("token", ["", "x", "0" * 24, "\0", "é", "\ud800", "None"])
-def test_another_token_opens_nothing(browser, token):
+def test_wrong_development_token_opens_nothing(browser, token):
     assert browser.get("/", query_string={"token": token.encode(errors="surrogatepass")}).status_code == 200
     browser.set_cookie(access.cookie_name(browser.application), token.encode("ascii", "ignore").decode())
     assert browser.get("/dev/mailbox").status_code == 403
@@ -163,7 +163,7 @@ def test_the_application_reaches_its_mock_provider_without_a_cookie(browser):
     assert browser.get("/dev/mock-provider/authorize").status_code == 403
 
 
-def test_the_token_outlives_a_restart_and_no_other_user_can_read_it(app, make_app, databases, tmp_path):
+def test_development_token_survives_a_restart_and_is_private(app, make_app, databases, tmp_path):
     kept = tmp_path / "mailbox_token"
     assert kept.stat().st_mode & 0o777 == 0o600
     with make_app("development", databases("sqlite"), {"MAILBOX": app.config["MAILBOX"]}) as again:
@@ -171,7 +171,7 @@ def test_the_token_outlives_a_restart_and_no_other_user_can_read_it(app, make_ap
 
 
 @pytest.mark.parametrize("way", ["nginx, its shortest configuration", "ssh -R, with all that the stranger writes"])
-def test_the_developer_has_the_mailbox_and_the_debugger_with_its_console(app, ask, way):
+def test_developer_has_the_mailbox_and_the_debugger(app, ask, way):
     answer = ask(way, link(""))
     cookie = answer.headers["Set-Cookie"].partition(";")[0]
     assert "News" in ask(way, "/dev/mailbox", Cookie=cookie).text
@@ -183,7 +183,7 @@ def test_the_developer_has_the_mailbox_and_the_debugger_with_its_console(app, as
 
 
 @pytest.mark.parametrize("arguments", [["--debug"], ["--debug", "--reload"]])
-def test_flask_run_has_no_debugger_since_it_would_be_everybodys(arguments):
+def test_flask_run_has_no_debugger(arguments):
     look = f"""
 import flask.cli, sys
 flask.cli.run_simple = lambda *_, use_debugger, **__: print("debugger:", use_debugger)

@@ -1,4 +1,4 @@
-"""`flask doctor`, against real servers that are well, and that are not."""
+"""`flask doctor`, against real servers that work and that fail."""
 
 import contextvars
 import secrets
@@ -103,21 +103,21 @@ def only(said, name):
     return said[name][1]
 
 
-def test_a_site_that_is_well(doctor):
+def test_doctor_finds_nothing_wrong_with_a_healthy_site(doctor):
     said = doctor(code=0)
     assert list(said) == ALL
     assert {name for name, (state, *_) in said.items() if state == "-"} <= {"counts"}
     assert said["counts"][0] == "-"
 
 
-def test_it_recommends_codes_for_new_devices_without_calling_their_absence_wrong(app, doctor):
+def test_doctor_recommends_verify_new_devices(app, doctor):
     recommended = "Recommended: VERIFY_NEW_DEVICES=1. A stolen password then logs in on no new device."
     assert doctor(code=0)["settings"] == ["well", recommended]
     app.config["VERIFY_NEW_DEVICES"] = True
     assert doctor(code=0)["settings"] == ["well"]
 
 
-def test_it_changes_nothing(app, doctor, smtp):
+def test_doctor_changes_nothing(app, doctor, smtp):
     doctor(code=0)
     assert smtp.received == []
     assert {table.name: db.session.execute(table.select()).all() for table in db.metadata.sorted_tables} == {
@@ -125,13 +125,13 @@ def test_it_changes_nothing(app, doctor, smtp):
     }
 
 
-def test_limits_that_are_off_and_emails_that_nobody_sends(app, doctor):
+def test_doctor_reports_disabled_limits_and_mail_delivery(app, doctor):
     app.config.update(RATELIMIT_ENABLED=False, MAIL_DELIVERY="off", VERIFY_NEW_DEVICES=True)
     said = doctor()["settings"]
     assert [line.split()[0] for line in said] == ["wrong", "RATELIMIT_ENABLED", "MAIL_DELIVERY"]
 
 
-def test_outside_production_it_says_what_would_be_missing_there(make_app, database):
+def test_doctor_reports_what_production_would_refuse(make_app, database):
     with make_app("testing", database, {}) as app:
         result = app.test_cli_runner(catch_exceptions=False).invoke(args=["doctor"])
     assert result.exit_code == 1
@@ -139,7 +139,7 @@ def test_outside_production_it_says_what_would_be_missing_there(make_app, databa
         assert f"For production: {name} is missing" in result.stdout
 
 
-def test_a_database_behind_the_code(app, doctor):
+def test_doctor_reports_a_database_behind_the_code(app, doctor):
     db.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     db.session.commit()
     try:
@@ -150,7 +150,7 @@ def test_a_database_behind_the_code(app, doctor):
 
 
 @on_sqlite
-def test_no_database(app, doctor):
+def test_doctor_reports_missing_tables(app, doctor):
     db.session.execute(text("DROP TABLE alembic_version"))
     db.session.execute(text("DROP TABLE outbox"))
     db.session.commit()
@@ -159,7 +159,7 @@ def test_no_database(app, doctor):
     assert said["emails"][0] == "-"
 
 
-def test_a_clock_that_is_off(doctor, clock, issuer):
+def test_doctor_reports_clock_skew(doctor, clock, issuer):
     clock.move(seconds=15)
     doctor(code=0)
     clock.move(seconds=15)
@@ -170,7 +170,7 @@ def test_a_clock_that_is_off(doctor, clock, issuer):
     assert "seconds behind" in doctor()["clock"][-1]
 
 
-def test_emails_that_wait(doctor, bob, clock):
+def test_doctor_reports_waiting_emails(doctor, bob, clock):
     enqueue(Email.CONFIRM, bob)
     db.session.commit()
     assert doctor(code=0)
@@ -178,7 +178,7 @@ def test_emails_that_wait(doctor, bob, clock):
     assert "1 emails wait, the oldest for 0:06:00. Does flask mail worker run?" in doctor()["emails"][1]
 
 
-def test_cleanup_that_never_ran(doctor, clock, bob):
+def test_doctor_reports_cleanup_that_never_ran(doctor, clock, bob):
     clock.move(days=2)
     assert doctor()["cleanup"] == ["well"]
     clock.move(microseconds=1)
@@ -190,7 +190,7 @@ def test_cleanup_that_never_ran(doctor, clock, bob):
     assert doctor()["cleanup"] == ["well"]
 
 
-def test_cleanup_jobs_that_fail_or_are_overdue(doctor, bob, clock):
+def test_doctor_reports_failed_and_overdue_cleanup_jobs(doctor, bob, clock):
     """A process that was killed leaves no error: its job is overdue."""
     cleanup.run_now()
     db.session.get(Job, "devices").finished_at = clock.time - timedelta(days=2, microseconds=1)
@@ -221,7 +221,7 @@ def test_cleanup_jobs_that_fail_or_are_overdue(doctor, bob, clock):
     ],
 )
 @on_sqlite
-def test_a_mail_server_that_is_not_well(doctor, app, authority, monkeypatch, mode, settings, words):
+def test_doctor_reports_mail_server_problems(doctor, app, authority, monkeypatch, mode, settings, words):
     monkeypatch.setattr(delivery, "TIMEOUT", 0.5)
     server = MailServer(mode, {"good": tls(authority.certify(HOST)), "for another host": tls(authority.certify("x"))})
     app.config.update(server.settings | {"MAIL_USE_TLS": True} | settings)
@@ -233,7 +233,7 @@ def test_a_mail_server_that_is_not_well(doctor, app, authority, monkeypatch, mod
 
 
 @on_sqlite
-def test_more_proxies_believed_than_there_are(app, doctor):
+def test_doctor_reports_too_many_trusted_proxies(app, doctor):
     app.config["TRUSTED_PROXIES"] = 1
     assert "anybody can forge their address" in only(doctor(), "PUBLIC_URL")
 
@@ -252,7 +252,7 @@ def test_more_proxies_believed_than_there_are(app, doctor):
     ],
 )
 @on_sqlite
-def test_what_passed_the_proxies(app, trusted, arrived, words):
+def test_doctor_compares_trusted_proxies_with_forwarded_headers(app, trusted, arrived, words):
     app.config.update(TRUSTED_PROXIES=trusted, PUBLIC_URL="https://example.com")
     whole = {"ip": "10.0.0.1", "is_secure": True, "host": "example.com", "is_proxy_trusted": True} | arrived
     found = list(proxies.compare_proxies(whole))
@@ -260,13 +260,13 @@ def test_what_passed_the_proxies(app, trusted, arrived, words):
 
 
 @on_sqlite
-def test_a_site_that_does_not_answer_or_is_another(app, doctor, issuer):
+def test_doctor_reports_a_public_url_that_is_another_site(app, doctor, issuer):
     app.config["PUBLIC_URL"] = issuer.url.replace("http", "https")
     assert "does not answer as this application would" in only(doctor(), "PUBLIC_URL")
 
 
 @on_sqlite
-def test_a_cookie_and_a_header_that_a_proxy_changes(app, doctor):
+def test_doctor_reports_headers_changed_by_a_proxy(app, doctor):
     def proxy(environ, start_response):
         def start(status, headers, *more):
             kept = [(name, value) for name, value in headers if name != "Strict-Transport-Security"]
@@ -280,7 +280,7 @@ def test_a_cookie_and_a_header_that_a_proxy_changes(app, doctor):
 
 
 @on_sqlite
-def test_an_issuer_that_is_not_what_it_should_be(doctor, issuer):
+def test_doctor_reports_a_wrong_issuer(doctor, issuer):
     issuer.metadata = {"issuer": "https://evil.example"}
     said = only(doctor(), "accounts")
     assert "Is OIDC_ACME_ISSUER exactly right" in said
@@ -288,7 +288,7 @@ def test_an_issuer_that_is_not_what_it_should_be(doctor, issuer):
 
 
 @on_sqlite
-def test_a_client_secret_that_the_issuer_does_not_accept(app, doctor, issuer):
+def test_doctor_reports_a_refused_client_secret(app, doctor, issuer):
     app.config["OIDC_PROVIDERS"] = {"acme": replace(issuer.provider(), client_secret="another")}
     said = only(doctor(), "accounts")
     assert "refuses this application: invalid_client" in said
@@ -297,27 +297,27 @@ def test_a_client_secret_that_the_issuer_does_not_accept(app, doctor, issuer):
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 @on_sqlite
-def test_an_issuer_that_accepts_one_method_is_well(doctor, issuer, method):
+def test_doctor_accepts_providers_with_one_authentication_method(doctor, issuer, method):
     issuer.auth_methods = [method]
     issuer.metadata = {"token_endpoint_auth_methods_supported": [method]}
     doctor(code=0)
 
 
 @on_sqlite
-def test_an_issuer_whose_method_is_not_spoken_here(doctor, issuer):
+def test_doctor_reports_an_unsupported_authentication_method(doctor, issuer):
     issuer.auth_methods = []
     issuer.metadata = {"token_endpoint_auth_methods_supported": ["private_key_jwt"]}
     assert "It names the methods private_key_jwt" in only(doctor(), "accounts")
 
 
 @on_sqlite
-def test_an_issuer_whose_signatures_are_not_accepted(doctor, issuer):
+def test_doctor_reports_unsupported_signature_algorithms(doctor, issuer):
     issuer.metadata = {"id_token_signing_alg_values_supported": ["HS256", "none"]}
     assert "signs by no algorithm" in only(doctor(), "accounts")
 
 
 @on_sqlite
-def test_a_captcha_that_does_not_know_us_or_does_not_answer(doctor, captcha):
+def test_doctor_reports_captcha_problems(doctor, captcha):
     captcha.says = {"success": False, "error-codes": ["invalid-input-secret"]}
     assert "RECAPTCHA_PRIVATE_KEY" in only(doctor(), "CAPTCHA")
     captcha.says = broken
@@ -325,7 +325,7 @@ def test_a_captcha_that_does_not_know_us_or_does_not_answer(doctor, captcha):
 
 
 @on_sqlite
-def test_nobody_else_is_told_what_arrives(client, clock):
+def test_probe_for_the_doctor_needs_its_token(client, clock):
     question = signing.sign(TokenPurpose.DOCTOR, subject=1, state="")
     assert client.get(f"/healthz/{question}").json["ip"] == "127.0.0.1"
     assert client.get(f"/healthz/{question[:-3]}").status_code == 404
@@ -334,7 +334,7 @@ def test_nobody_else_is_told_what_arrives(client, clock):
     assert client.get(f"/healthz/{question}").status_code == 404
 
 
-def test_a_check_that_fails_is_a_finding_and_the_others_are_made(doctor, monkeypatch):
+def test_doctor_reports_a_failing_check_and_runs_the_others(doctor, monkeypatch):
     def fails():
         raise RuntimeError("a lantern")
 
@@ -344,7 +344,7 @@ def test_a_check_that_fails_is_a_finding_and_the_others_are_made(doctor, monkeyp
     assert list(said) == ALL
 
 
-def test_a_mistyped_setting_is_a_finding(doctor, monkeypatch):
+def test_doctor_reports_a_mistyped_setting(doctor, monkeypatch):
     monkeypatch.setenv("TRUSTED_PROXY", "1")
     found = doctor()["settings"]
     assert "TRUSTED_PROXY is not a setting and is ignored. Did you mean TRUSTED_PROXIES?" in found

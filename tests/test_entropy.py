@@ -1,4 +1,4 @@
-"""Which secret keys are refused because somebody could guess them."""
+"""Secret keys that are refused because they could be guessed."""
 
 import base64
 import secrets
@@ -49,12 +49,12 @@ MADE_BY = {
 
 
 @pytest.mark.parametrize("key", GUESSABLE)
-def test_what_a_person_would_write_is_guessable(key):
+def test_keys_that_people_write_are_guessable(key):
     assert entropy.is_guessable(key)
 
 
 @pytest.mark.parametrize("made_by", MADE_BY)
-def test_what_is_random_is_not(made_by):
+def test_random_keys_are_not_guessable(made_by):
     keys = [MADE_BY[made_by]() for _ in range(500)]
     assert [key for key in keys if entropy.is_guessable(key)] == []
     assert min(map(entropy.bits, keys)) > entropy.ENOUGH + 8
@@ -65,10 +65,10 @@ def test_a_random_key_between_guessable_words_is_not_guessable():
 
 
 @pytest.mark.parametrize("key", ["", "a", "ab", "abc", "é" * 40, "\U0001f600" * 40, "\x00" * 40])
-def test_what_is_short_or_strange_is_guessable(key):
+def test_short_keys_are_guessable(key):
     assert entropy.is_guessable(key)
 
 
-def test_a_long_key_is_read_in_no_time():
+def test_long_keys_are_estimated_quickly():
     """No rule looks at more than a few characters for each character, but for the search for repetitions."""
     assert not entropy.is_guessable(secrets.token_hex(2000))

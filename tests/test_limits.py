@@ -1,4 +1,4 @@
-"""Limits: what is refused, whose tries count together, and who is never kept out."""
+"""Rate limits: what is refused, what counts together, and what is exempt."""
 
 import logging
 import re
@@ -42,7 +42,7 @@ def register(browser, number):
 # Guessing
 
 
-def test_five_wrong_passwords_in_five_minutes(browser_at, ada, clock):
+def test_login_allows_five_wrong_passwords_in_five_minutes(browser_at, ada, clock):
     stranger = browser_at()
     assert statuses(guess(stranger) for _ in range(7)) == [422] * 5 + [429] * 2
     assert guess(stranger, password=PASSWORD).status_code == 429, "the right one, too"
@@ -52,7 +52,7 @@ def test_five_wrong_passwords_in_five_minutes(browser_at, ada, clock):
     assert guess(stranger, password=PASSWORD).status_code == 302
 
 
-def test_the_answer_is_the_form_with_what_was_typed_and_says_how_long_to_wait(browser_at, ada, clock):
+def test_rate_limited_form_keeps_its_fields_and_says_how_long_to_wait(browser_at, ada, clock):
     stranger = browser_at()
     for _ in range(5):
         guess(stranger)
@@ -66,7 +66,7 @@ def test_the_answer_is_the_form_with_what_was_typed_and_says_how_long_to_wait(br
     assert "wrong" not in without_tokens(page).replace("Many wrong", "")
 
 
-def test_what_accepts_json_alone_gets_json(browser_at, ada):
+def test_rate_limit_answers_json_to_json_clients(browser_at, ada):
     stranger = browser_at()
     for _ in range(5):
         guess(stranger)
@@ -76,7 +76,7 @@ def test_what_accepts_json_alone_gets_json(browser_at, ada):
     assert answer.headers["Retry-After"] == "300"
 
 
-def test_every_spelling_of_a_name_counts_together_but_address_and_username_tell_nothing_of_each_other(browser_at, ada):
+def test_spellings_of_a_name_count_together_but_username_and_email_apart(browser_at, ada):
     stranger = browser_at()
     names = ["ada@example.com", "ADA@example.com", " ada@EXAMPLE.com ", "Ada@Example.Com", "ada@example.com"]
     assert statuses(guess(stranger, name) for name in names) == [422] * 5
@@ -84,7 +84,7 @@ def test_every_spelling_of_a_name_counts_together_but_address_and_username_tell_
     assert guess(stranger, "ada").status_code == 422, "else it would tell whose address that is"
 
 
-def test_whose_network_it_is_not_is_not_refused(browser_at, ada):
+def test_login_limit_does_not_refuse_other_networks(browser_at, ada):
     stranger = browser_at()
     for _ in range(6):
         guess(stranger)
@@ -101,33 +101,33 @@ def test_whose_network_it_is_not_is_not_refused(browser_at, ada):
         ("::ffff:192.0.2.1", "192.0.2.2", False),
     ],
 )
-def test_an_ipv6_network_is_a_64_and_the_48_around_it(browser_at, ada, one, other, is_same):
+def test_ipv6_counts_by_64_and_48_networks(browser_at, ada, one, other, is_same):
     for _ in range(5):
         guess(browser_at(one))
     assert guess(browser_at(other)).status_code == (429 if is_same else 422)
 
 
-def test_thirty_wrong_passwords_from_a_network_whosever_they_are(browser_at, ada):
+def test_login_allows_thirty_wrong_passwords_per_network(browser_at, ada):
     stranger = browser_at()
     assert statuses(guess(stranger, f"person{number}") for number in range(31)) == [422] * 30 + [429]
     assert guess(stranger, password=PASSWORD).status_code == 429
     assert guess(browser_at("192.0.2.2"), password=PASSWORD).status_code == 302
 
 
-def test_a_success_is_no_wrong_password_and_wipes_none(browser_at, ada):
+def test_successful_login_neither_counts_nor_resets_the_failure_counter(browser_at, ada):
     for number in range(29):
         guess(browser_at(), f"person{number}")
     assert statuses(guess(browser_at(), password=PASSWORD) for _ in range(25)) == [302] * 25
     assert statuses([guess(browser_at(), "person30"), guess(browser_at(), "person31")]) == [422, 429]
 
 
-def test_a_form_with_a_mistake_is_no_wrong_password(browser_at, ada):
+def test_invalid_login_form_does_not_count_as_a_wrong_password(browser_at, ada):
     stranger = browser_at()
     assert statuses(guess(stranger, password="") for _ in range(40)) == [422] * 40
     assert guess(stranger, password=PASSWORD).status_code == 302
 
 
-def test_two_hundred_guesses_at_one_account_by_one_who_forges_his_address(browser_at, ada):
+def test_forged_forwarding_headers_do_not_evade_the_login_limit(browser_at, ada):
     stranger = browser_at()
     forged = [{"X-Forwarded-For": f"198.51.100.{number}", "X-Real-IP": f"198.51.100.{number}"} for number in range(200)]
     answers = Counter(statuses(guess(stranger, headers=headers) for headers in forged))
@@ -136,7 +136,7 @@ def test_two_hundred_guesses_at_one_account_by_one_who_forges_his_address(browse
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": 1}])
-def test_behind_a_proxy_the_network_is_the_one_that_the_proxy_names(browser_at, ada):
+def test_rate_limits_count_the_network_named_by_the_trusted_proxy(browser_at, ada):
     stranger = browser_at("127.0.0.1")
     for number in range(5):
         guess(stranger, headers={"X-Forwarded-For": f"198.51.100.{number}, 192.0.2.1"})
@@ -144,7 +144,7 @@ def test_behind_a_proxy_the_network_is_the_one_that_the_proxy_names(browser_at, 
     assert guess(stranger, headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.7"}).status_code == 422
 
 
-def test_one_password_for_two_hundred_accounts(browser_at, app):
+def test_password_spraying_is_limited_per_network(browser_at, app):
     stranger = browser_at()
     answers = Counter(statuses(guess(stranger, f"person{number}", "summer") for number in range(200)))
     assert answers == {422: 30, 429: 170}
@@ -153,7 +153,7 @@ def test_one_password_for_two_hundred_accounts(browser_at, app):
 # Whom a stranger can't keep out
 
 
-def test_the_owner_gets_in_from_a_browser_that_was_logged_in_before(browser_at, ada):
+def test_known_device_logs_in_while_the_network_is_limited(browser_at, ada):
     owner = browser_at()
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
@@ -163,7 +163,7 @@ def test_the_owner_gets_in_from_a_browser_that_was_logged_in_before(browser_at, 
     assert statuses([guess(owner), guess(owner, password=PASSWORD)]) == [422, 302]
 
 
-def test_so_a_known_browser_has_five_tries_of_its_own_and_no_more(browser_at, ada):
+def test_known_device_has_five_attempts_of_its_own(browser_at, ada):
     owner = browser_at()
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
@@ -171,7 +171,7 @@ def test_so_a_known_browser_has_five_tries_of_its_own_and_no_more(browser_at, ad
     assert guess(browser_at(), password=PASSWORD).status_code == 302
 
 
-def test_a_browser_known_to_one_account_is_a_stranger_to_another(browser_at, ada):
+def test_device_known_to_one_account_is_unknown_to_another(browser_at, ada):
     eve = browser_at()
     db.session.add(User(email="eve@example.com", username="eve", password=PASSWORD, confirmed=True))
     db.session.commit()
@@ -183,7 +183,7 @@ def test_a_browser_known_to_one_account_is_a_stranger_to_another(browser_at, ada
     assert guess(eve, "eve", PASSWORD).status_code == 302
 
 
-def test_a_forged_device_cookie_is_worth_nothing(browser_at, ada):
+def test_forged_device_cookie_does_not_evade_the_login_limit(browser_at, ada):
     stranger = browser_at()
     answers = []
     for number in range(10):
@@ -192,7 +192,7 @@ def test_a_forged_device_cookie_is_worth_nothing(browser_at, ada):
     assert statuses(answers) == [422] * 5 + [429] * 5
 
 
-def test_with_a_device_cookie_of_another_account_a_known_and_an_unknown_name_cost_the_same(browser_at, ada, bob):
+def test_device_cookie_of_another_account_reveals_no_username(browser_at, ada, bob):
     owner, done = browser_at(), []
     guess(owner, "bob", PASSWORD)
     owner.post("/auth/logout")
@@ -206,7 +206,7 @@ def test_with_a_device_cookie_of_another_account_a_known_and_an_unknown_name_cos
     assert any("JOIN" in statement for statement in known)
 
 
-def test_a_mailed_link_lets_the_owner_in(browser_at, ada, outbox):
+def test_magic_link_logs_in_while_passwords_are_limited(browser_at, ada, outbox):
     owner = browser_at()
     for _ in range(6):
         guess(owner)
@@ -225,7 +225,7 @@ def test_a_mailed_link_lets_the_owner_in(browser_at, ada, outbox):
         ("/auth/change-password", {"old_password": "wrong", "password": "another lantern", "confirm_password": "x"}),
     ],
 )
-def test_wrong_passwords_of_one_who_is_logged_in_count_the_same(browser_at, ada, clock, address, form):
+def test_wrong_passwords_of_logged_in_users_count_as_failed_logins(browser_at, ada, clock, address, form):
     thief = browser_at()
     guess(thief, password=PASSWORD)
     thief.delete_cookie("device")
@@ -237,7 +237,7 @@ def test_wrong_passwords_of_one_who_is_logged_in_count_the_same(browser_at, ada,
     assert thief.post(address, data=right).status_code != 429
 
 
-def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(browser_at, ada):
+def test_email_limit_does_not_use_up_password_attempts(browser_at, ada):
     thief = browser_at()
     guess(thief, password=PASSWORD)
     for number in range(60):
@@ -250,7 +250,7 @@ def test_who_can_not_ask_for_another_email_is_not_refused_for_wrong_passwords(br
 
 
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(browser_at, outbox):
+def test_password_attempts_at_confirmation_are_limited(browser_at, outbox):
     register(browser_at(), 1)
     stranger, link = browser_at("192.0.2.2"), outbox.link()
     assert statuses(stranger.post(link, data={"password": "wrong"}) for _ in range(6)) == [422] * 5 + [429]
@@ -263,7 +263,7 @@ def test_the_password_that_a_confirmation_asks_for_is_not_guessed_without_end(br
 # Registering
 
 
-def test_sixty_people_an_hour_register_from_a_network(browser_at, app, clock):
+def test_registration_allows_sixty_per_hour_and_network(browser_at, app, clock):
     assert statuses(register(browser_at(), number) for number in range(61)) == [302] * 60 + [429]
     assert register(browser_at("192.0.2.2"), 61).status_code == 302
     clock.move(hours=1, seconds=1)
@@ -273,14 +273,14 @@ def test_sixty_people_an_hour_register_from_a_network(browser_at, app, clock):
 
 
 @pytest.mark.extended
-def test_registering_again_and_again_does_not_tell_all_who_has_an_account(browser_at, ada):
+def test_registration_attempts_that_reveal_accounts_are_limited(browser_at, ada):
     stranger = browser_at()
     form = {"email": ada.email, "username": "eve"} | FORM
     answers = Counter(statuses(stranger.post("/auth/register", data=form) for _ in range(310)))
     assert answers == {422: 300, 429: 10}
 
 
-def test_what_was_typed_stays_in_the_form(browser_at, app):
+def test_rate_limited_registration_keeps_its_fields(browser_at, app):
     for number in range(60):
         register(browser_at(), number)
     page = register(browser_at(), 60)
@@ -293,7 +293,7 @@ def test_what_was_typed_stays_in_the_form(browser_at, app):
 # Emails
 
 
-def test_sixty_emails_an_hour_are_asked_for_from_a_network_over_all_flows(browser_at, ada, clock):
+def test_email_allows_sixty_requests_per_hour_and_network_over_all_flows(browser_at, ada, clock):
     flows, answers = list(EMAILS.items()), []
     for number in range(61):
         address, form = flows[number % 2]
@@ -327,9 +327,7 @@ def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day(browser_at, ada, o
 
 @pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
 @pytest.mark.parametrize(("name", "count", "minutes"), [("login", 1000, 5), ("registration", 600, 10)])
-def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
-    browser_at, ada, clock, name, count, minutes
-):
+def test_site_wide_failures_show_the_captcha_to_unknown_devices(browser_at, ada, clock, name, count, minutes):
     owner, stranger = browser_at("192.0.2.2"), browser_at("192.0.2.3")
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
@@ -346,7 +344,7 @@ def test_in_a_storm_unknown_browsers_are_asked_for_people_and_nobody_is_refused(
 
 
 @pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
-def test_what_counts_for_everybody_is_failures_and_not_tries(browser_at, ada):
+def test_site_wide_count_has_failures_only(browser_at, ada):
     counter = RateCounter("login", EVERYBODY, SITE_WIDE["login"])
     for password in ("wrong", PASSWORD, ""):
         guess(browser_at(), password=password)
@@ -354,7 +352,7 @@ def test_what_counts_for_everybody_is_failures_and_not_tries(browser_at, ada):
 
 
 @on_sqlite
-def test_without_a_captcha_nothing_is_counted_for_everybody(browser_at, ada):
+def test_site_wide_count_needs_a_captcha(browser_at, ada):
     guess(browser_at())
     assert not [entry for entry in report.entries() if entry.subject == EVERYBODY]
 
@@ -362,7 +360,7 @@ def test_without_a_captcha_nothing_is_counted_for_everybody(browser_at, ada):
 # How it counts
 
 
-def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser_at, ada):
+def test_pages_are_not_counted_and_a_login_leaves_three_counters(browser_at, ada):
     done, stranger = [], browser_at()
     for engine in db.engines.values():
         event.listen(engine, "before_cursor_execute", lambda *call: done.append(call[2]))
@@ -381,7 +379,7 @@ def test_pages_cost_no_query_and_a_success_leaves_only_that_it_was(browser_at, a
     assert db.session.scalars(select(LoginDelay)).all() == []
 
 
-def test_no_name_or_address_stands_in_the_counts(browser_at, ada):
+def test_counters_hold_no_names_or_email_addresses(browser_at, ada):
     for login in ("ada", ada.email, "my password, by mistake"):
         guess(browser_at(), login)
     kept = [*db.session.scalars(select(RateLimitCounter.id)), *db.session.scalars(select(LoginDelay.id))]
@@ -389,7 +387,7 @@ def test_no_name_or_address_stands_in_the_counts(browser_at, ada):
     assert not any(word in text for text in kept for word in ("ada", "example", "mistake"))
 
 
-def test_what_has_expired_goes(browser_at, ada, clock, monkeypatch):
+def test_expired_counters_are_deleted(browser_at, ada, clock, monkeypatch):
     for number in range(10):
         guess(browser_at(f"192.0.2.{number}"), f"person{number}")
     clock.move(minutes=6)
@@ -403,7 +401,7 @@ def test_what_has_expired_goes(browser_at, ada, clock, monkeypatch):
 
 
 @pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])
-def test_without_limits_there_are_none(app, browser_at, ada):
+def test_ratelimit_enabled_0_turns_rate_limits_off(app, browser_at, ada):
     assert statuses(guess(browser_at()) for _ in range(40)) == [422] * 40
     assert db.session.scalars(select(RateLimitCounter)).all() == []
     shown = app.test_cli_runner().invoke(args=["limits", "show"])
@@ -411,7 +409,7 @@ def test_without_limits_there_are_none(app, browser_at, ada):
     assert app.test_cli_runner().invoke(args=["users", "why", "ada"]).exit_code == 0
 
 
-def test_when_the_counts_are_away_each_process_counts_for_itself(browser_at, ada, caplog, monkeypatch):
+def test_each_process_counts_for_itself_while_the_storage_is_down(browser_at, ada, caplog, monkeypatch):
     """No 500, no login without limit, one warning a minute; and when they are back, they count again."""
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE rate_limit_counters RENAME TO away"))
@@ -451,7 +449,7 @@ EXEMPT = {
 
 
 @on_sqlite
-def test_every_view_that_takes_a_form_or_an_answer_has_a_policy_or_a_reason_for_none(app):
+def test_every_view_with_a_form_has_a_rate_limit_or_a_reason_for_none(app):
     app.add_url_rule("/orders", "orders", lambda: "", methods=["POST"])  # an owner's own
     ours = {name for name, view in app.view_functions.items() if view.__module__.startswith("app.")}
     taking = {rule.endpoint for rule in app.url_map.iter_rules() if "POST" in rule.methods} & ours | {
@@ -463,7 +461,7 @@ def test_every_view_that_takes_a_form_or_an_answer_has_a_policy_or_a_reason_for_
 
 
 @on_sqlite
-def test_a_view_can_not_name_a_policy_that_is_not_in_the_table(app):
+def test_view_with_an_unknown_policy_fails_at_import(app):
     with pytest.raises(LookupError, match="no policy"):
         rate_limits.rate_limited("orders")
 
@@ -478,7 +476,7 @@ def test_services_name_only_policies_that_exist():
 # How many browsers
 
 
-def test_fifty_browsers_of_one_account_are_logged_in_at_most(browser_at, ada, clock):
+def test_an_account_has_at_most_fifty_sessions(browser_at, ada, clock):
     first, second = browser_at(), browser_at()
     guess(first, password=PASSWORD)
     clock.move(minutes=10)
@@ -493,7 +491,7 @@ def test_fifty_browsers_of_one_account_are_logged_in_at_most(browser_at, ada, cl
     assert "logged in on too many other devices" in gone.text
 
 
-def test_thirty_logins_to_an_account_from_a_network(browser_at, ada):
+def test_an_account_allows_thirty_logins_per_network(browser_at, ada):
     """Two hundred make no more sessions, devices and lines of history than thirty, and hash no more passwords."""
     answers = [guess(browser_at(), password=PASSWORD) for _ in range(200)]
     assert statuses(answers) == [302] * 30 + [429] * 170
@@ -503,7 +501,7 @@ def test_thirty_logins_to_an_account_from_a_network(browser_at, ada):
     assert guess(browser_at("192.0.2.2"), password=PASSWORD).status_code == 302
 
 
-def test_logins_by_other_methods_count_with_them(browser_at, ada, outbox):
+def test_logins_by_all_methods_count_together(browser_at, ada, outbox):
     for _ in range(29):
         guess(browser_at(), password=PASSWORD)
     client = browser_at()
@@ -518,7 +516,7 @@ def test_logins_by_other_methods_count_with_them(browser_at, ada, outbox):
     assert another.get(link).location == "/", "it was not used up"
 
 
-def test_a_hundred_devices_of_an_account_are_known_at_most(browser_at, ada, clock):
+def test_an_account_has_at_most_a_hundred_known_devices(browser_at, ada, clock):
     trusted = browser_at()
     guess(trusted, password=PASSWORD)
     db.session.execute(update(Device).values(trusted_until=clock.time + timedelta(days=30)))
@@ -541,7 +539,7 @@ def flask(app):
     return run
 
 
-def test_the_limits_are_shown_and_who_is_refused(browser_at, ada, flask):
+def test_limits_show_lists_policies_and_full_counters(browser_at, ada, flask):
     for _ in range(4):
         guess(browser_at())
     shown = flask("show")
@@ -564,7 +562,7 @@ def test_the_limits_are_shown_and_who_is_refused(browser_at, ada, flask):
         ("192.0.2.2", False),
     ],
 )
-def test_who_is_refused_is_shown_and_let_in_again(browser_at, ada, bob, flask, who, is_theirs):
+def test_limits_clear_resets_the_counters_of_a_name(browser_at, ada, bob, flask, who, is_theirs):
     for login in ("ada", "ada@example.com"):
         for _ in range(5):
             guess(browser_at(), login)
@@ -574,7 +572,7 @@ def test_who_is_refused_is_shown_and_let_in_again(browser_at, ada, bob, flask, w
     assert statuses(guess(browser_at(), login, PASSWORD) for login in ("ada", ada.email)) == expected
 
 
-def test_a_network_of_ipv6_is_let_in_again(browser_at, ada, flask):
+def test_limits_clear_resets_the_counters_of_an_ipv6_network(browser_at, ada, flask):
     for _ in range(5):
         guess(browser_at("2001:db8::1"))
     assert "2001:db8::/64" in flask("show")
@@ -582,14 +580,14 @@ def test_a_network_of_ipv6_is_let_in_again(browser_at, ada, flask):
     assert guess(browser_at("2001:db8::2"), password=PASSWORD).status_code == 302
 
 
-def test_all_are_let_in_again(browser_at, ada, flask):
+def test_limits_clear_resets_all_counters(browser_at, ada, flask):
     for number in range(30):
         guess(browser_at(), f"person{number}")
     assert flask("clear") == "92 counters cleared.\n"
     assert guess(browser_at(), password=PASSWORD).status_code == 302
 
 
-def test_why_says_that_passwords_were_tried_too_often(browser_at, ada, app):
+def test_users_why_names_the_login_limit(browser_at, ada, app):
     for _ in range(5):
         guess(browser_at())
     why = app.test_cli_runner(catch_exceptions=False).invoke(args=["users", "why", "ada"]).output
@@ -609,7 +607,7 @@ class TestByProvider:
         return travel(browser, issuer, **claims | more)
 
     @pytest.mark.parametrize("is_verified", [True, False])
-    def test_who_comes_by_a_provider_is_counted_as_who_registers_by_the_form(self, browser_at, issuer, is_verified):
+    def test_sso_registrations_count_with_those_of_the_form(self, browser_at, issuer, is_verified):
         for number in range(30):
             register(browser_at(), number)
         answers = [self.arrive(browser_at(), issuer, number, is_verified) for number in range(30, 62)]
@@ -620,14 +618,14 @@ class TestByProvider:
         assert emails == (30 if is_verified else 60)
         assert self.arrive(browser_at("192.0.2.2"), issuer, 62, is_verified).status_code == 302
 
-    def test_who_has_an_account_gets_in_however_many_registered(self, browser_at, issuer):
+    def test_registration_limit_does_not_refuse_sso_logins(self, browser_at, issuer):
         self.arrive(browser_at(), issuer, 99, True)
         for number in range(60):
             register(browser_at(), number)
         assert self.arrive(browser_at(), issuer, 100, True).status_code == 429
         assert self.arrive(browser_at(), issuer, 99, True).location == "/"
 
-    def test_it_asks_whether_an_address_is_taken_no_more_often_than_the_form(self, browser_at, ada, issuer):
+    def test_sso_availability_checks_are_limited(self, browser_at, ada, issuer):
         rate = parse(POLICIES["availability"].rates[by_network])
         shared_counters().storage.incr(RateCounter("availability", "192.0.2.1", rate).key, 3600, 300)
         assert self.arrive(browser_at(), issuer, 1, False, email="ada@example.com").status_code == 429
@@ -636,7 +634,7 @@ class TestByProvider:
 @pytest.mark.parametrize(
     "spelled", ["eve+{}@example.com", "EVE+{}@Example.com", "e.v.e+{}@example.com", "eve@example.com"]
 )
-def test_the_addresses_of_one_mailbox_get_ten_emails_an_hour_together(browser_at, outbox, clock, spelled):
+def test_addresses_of_one_mailbox_share_ten_emails_per_hour(browser_at, outbox, clock, spelled):
     def ask(times):
         for number in range(times):
             browser_at(f"192.0.2.{number}").post("/auth/reset", data={"email": spelled.format(number)})
@@ -649,13 +647,13 @@ def test_the_addresses_of_one_mailbox_get_ten_emails_an_hour_together(browser_at
     assert ask(5) == 16
 
 
-def test_two_addresses_of_one_mailbox_are_two_accounts(browser_at, app):
+def test_two_addresses_of_one_mailbox_can_have_two_accounts(browser_at, app):
     for name, email in {"eve": "e.ve@example.com", "eva": "eve+x@example.com"}.items():
         assert browser_at().post("/auth/register", data={"email": email, "username": name} | FORM).status_code == 302
     assert {user.email for user in db.session.scalars(select(User))} == {"e.ve@example.com", "eve+x@example.com"}
 
 
-def test_another_username_gives_no_more_tries_at_the_password(client, ada):
+def test_changing_the_username_gives_no_more_password_attempts(client, ada):
     client.log_in(ada)
     client.delete_cookie("device")
     looked_at = 0

@@ -1,4 +1,4 @@
-"""The delay that grows with wrong passwords for one name, wherever they come from, and who is never kept waiting."""
+"""The login delay: it grows with wrong passwords for one name, from any network; known devices are exempt."""
 
 from itertools import count
 
@@ -34,7 +34,7 @@ def guessed(anywhere, ada):
     return ada
 
 
-def test_three_hundred_guesses_from_as_many_networks(anywhere, ada, clock):
+def test_login_delay_stops_guesses_from_many_networks(anywhere, ada, clock):
     answers = []
     for _ in range(300):
         answers.append(guess(anywhere()).status_code)
@@ -45,12 +45,12 @@ def test_three_hundred_guesses_from_as_many_networks(anywhere, ada, clock):
 
 
 @pytest.mark.parametrize("prefix", ["2001:db8:0:{:x}::1", "2001:db8::{:x}"])
-def test_three_hundred_networks_of_one_site_are_one(browser_at, ada, prefix):
+def test_ipv6_networks_of_one_site_are_limited_together(browser_at, ada, prefix):
     answers = statuses(guess(browser_at(prefix.format(number))) for number in range(300))
     assert (answers.count(422), answers.count(429)) == (5, 295)
 
 
-def test_it_doubles_up_to_an_hour_and_starts_anew_after_a_day_without_a_guess(anywhere, guessed, clock):
+def test_login_delay_doubles_up_to_an_hour_and_expires_after_a_day(anywhere, guessed, clock):
     waits = []
     for _ in range(15):
         refused = guess(anywhere())
@@ -64,7 +64,7 @@ def test_it_doubles_up_to_an_hour_and_starts_anew_after_a_day_without_a_guess(an
     assert guess(anywhere()).headers["Retry-After"] == "1"
 
 
-def test_the_right_password_of_an_unknown_device_waits_too_and_is_told_the_way_in(anywhere, guessed, outbox):
+def test_right_password_on_an_unknown_device_waits_and_is_offered_a_magic_link(anywhere, guessed, outbox):
     page = guess(anywhere(), password=PASSWORD)
     assert page.status_code == 429
     assert "Many wrong passwords were tried for this account. Wait 1 second" in page.text
@@ -74,7 +74,7 @@ def test_the_right_password_of_an_unknown_device_waits_too_and_is_told_the_way_i
     assert owner.get(outbox.link()).location == "/"
 
 
-def test_a_known_device_does_not_wait(anywhere, ada, clock):
+def test_known_device_is_not_delayed(anywhere, ada, clock):
     owner = anywhere()
     guess(owner, password=PASSWORD)
     owner.post("/auth/logout")
@@ -85,38 +85,38 @@ def test_a_known_device_does_not_wait(anywhere, ada, clock):
     assert statuses([guess(owner), guess(owner, password=PASSWORD)]) == [422, 302]
 
 
-def test_a_device_that_another_account_knows_waits(anywhere, bob, guessed):
+def test_device_known_to_another_account_is_delayed(anywhere, bob, guessed):
     eve = anywhere()
     guess(eve, "bob", PASSWORD)
     eve.post("/auth/logout")
     assert guess(eve).status_code == 429
 
 
-def test_a_right_password_is_no_guess_and_takes_none_back(anywhere, ada):
+def test_successful_login_does_not_reset_the_login_delay(anywhere, ada):
     for _ in range(9):
         guess(anywhere())
     assert statuses(guess(anywhere(), password=PASSWORD) for _ in range(5)) == [302] * 5
     assert statuses([guess(anywhere()), guess(anywhere())]) == [422, 429]
 
 
-def test_a_form_with_a_mistake_is_no_guess(anywhere, ada):
+def test_invalid_login_form_does_not_count_for_the_login_delay(anywhere, ada):
     assert statuses(guess(anywhere(), password="") for _ in range(30)) == [422] * 30
     assert db.session.scalars(select(LoginDelay)).all() == []
 
 
-def test_what_is_refused_does_not_lengthen_the_delay(anywhere, guessed, clock):
+def test_refused_attempts_do_not_lengthen_the_login_delay(anywhere, guessed, clock):
     for _ in range(50):
         assert guess(anywhere()).status_code == 429
     clock.move(seconds=1)
     assert guess(anywhere(), password=PASSWORD).status_code == 302
 
 
-def test_every_spelling_counts_together_but_address_and_username_tell_nothing_of_each_other(anywhere, guessed):
+def test_login_delay_counts_spellings_together_but_username_and_email_apart(anywhere, guessed):
     assert statuses([guess(anywhere(), "ADA"), guess(anywhere(), " ada ")]) == [429, 429]
     assert guess(anywhere(), "ada@example.com").status_code == 422, "else it would tell whose address that is"
 
 
-def test_before_the_first_delay_two_at_once_do_not_block_each_other(app, clock):
+def test_concurrent_attempts_before_the_first_delay_do_not_block_each_other(app, clock):
     """The one that read the clock first may come to the database last."""
     login_delay.start_attempt("x")
     login_delay.start_attempt("x")
@@ -124,7 +124,7 @@ def test_before_the_first_delay_two_at_once_do_not_block_each_other(app, clock):
     assert login_delay.start_attempt("x").failures == 3
 
 
-def test_an_attempt_that_came_later_keeps_its_delay(app, clock):
+def test_undoing_an_attempt_keeps_the_delay_of_a_later_one(app, clock):
     for _ in range(9):
         login_delay.start_attempt("x")
     slow = login_delay.start_attempt("x")
@@ -138,7 +138,7 @@ def test_an_attempt_that_came_later_keeps_its_delay(app, clock):
 # Who is told
 
 
-def test_the_owner_is_told_once_a_day(anywhere, ada, outbox, clock):
+def test_owner_is_notified_of_guessing_once_a_day(anywhere, ada, outbox, clock):
     def guess_for(hours):
         for _ in range(hours):
             guess(anywhere())
@@ -154,7 +154,7 @@ def test_the_owner_is_told_once_a_day(anywhere, ada, outbox, clock):
     assert outbox[-1].recipients == [ada.email]
 
 
-def test_of_a_day_with_few_guesses_nobody_is_told(anywhere, ada, outbox, clock):
+def test_owner_is_not_notified_of_few_guesses(anywhere, ada, outbox, clock):
     for _ in range(20):
         guess(anywhere())
         clock.move(days=1, hours=1)
@@ -162,7 +162,7 @@ def test_of_a_day_with_few_guesses_nobody_is_told(anywhere, ada, outbox, clock):
 
 
 @pytest.mark.parametrize("login", ["bob", "nobody"])
-def test_neither_an_unconfirmed_address_nor_nobody_gets_an_email(anywhere, bob, outbox, login):
+def test_guessing_notice_goes_to_confirmed_addresses_only(anywhere, bob, outbox, login):
     before = len(outbox())
     for _ in range(10):
         guess(anywhere(), login)
@@ -176,7 +176,7 @@ def test_neither_an_unconfirmed_address_nor_nobody_gets_an_email(anywhere, bob, 
 
 
 @on_sqlite
-def test_an_administrator_ends_it(app, anywhere, guessed):
+def test_limits_clear_ends_the_login_delay(app, anywhere, guessed):
     run = app.test_cli_runner(catch_exceptions=False).invoke
     assert "flask limits clear ada" in run(args=["users", "why", "ada"]).output
     assert "login_delay" in run(args=["limits", "show", "ada"]).output
@@ -186,5 +186,5 @@ def test_an_administrator_ends_it(app, anywhere, guessed):
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])
-def test_without_limits_there_is_none(anywhere, ada):
+def test_ratelimit_enabled_0_turns_the_login_delay_off(anywhere, ada):
     assert statuses(guess(anywhere()) for _ in range(30)) == [422] * 30

@@ -1,4 +1,4 @@
-"""The log: one line a request, one an event, with an id; nothing secret, nothing forged."""
+"""The log: one line per request and event, with an id, without secrets, impossible to forge."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ def listening(handler):
     root.setLevel(level)
 
 
-def test_a_request_is_one_line_with_an_id_that_its_answer_bears(client, log):
+def test_request_is_one_log_line_with_the_id_of_its_response(client, log):
     answer = client.get("/auth/login?next=/account")
     (line,) = log.read()
     assert line["message"] == "GET /auth/login 200"
@@ -59,7 +59,7 @@ def test_a_request_is_one_line_with_an_id_that_its_answer_bears(client, log):
     assert line["at"].endswith("+00:00")
 
 
-def test_an_event_is_one_line_with_the_id_of_its_request(client, ada, log):
+def test_audit_event_is_one_log_line_with_the_id_of_its_request(client, ada, log):
     answer = client.log_in(ada)
     line = next(line for line in log.read() if line["logger"] == "security")
     assert line["message"] == "logged_in"
@@ -76,13 +76,13 @@ def refusals(log):
 
 
 @pytest.mark.parametrize("settings", [{"WTF_CSRF_ENABLED": True}])
-def test_who_is_turned_away_is_written_down(client, log):
+def test_refused_requests_are_logged(client, log):
     client.post("/auth/login", headers={"Sec-Fetch-Site": "cross-site"})
     client.post("/auth/login", data={"login": "ada", "password": "wrong"})
     assert refusals(log) == [("sent by another site", "/auth/login"), ("no token of this form", "/auth/login")]
 
 
-def test_so_is_who_tries_too_often_or_with_an_old_link(client, log):
+def test_rate_limited_requests_and_invalid_links_are_logged(client, log):
     for _ in range(6):
         client.post("/auth/login", data={"login": "ada", "password": "wrong"})
     client.get("/auth/confirm/eyJhbGciOi.eyJwdXJw.abc")
@@ -93,7 +93,7 @@ def test_so_is_who_tries_too_often_or_with_an_old_link(client, log):
     assert [line["event"]["detail"] for line in failed] == [{"method": "password"}] * 5
 
 
-def test_nothing_secret_is_written(client, another_client, outbox, plain_or_json):
+def test_log_has_no_secrets(client, another_client, outbox, plain_or_json):
     form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
     client.post("/auth/register", data=form)
     link = outbox.link()
@@ -109,14 +109,14 @@ def test_nothing_secret_is_written(client, another_client, outbox, plain_or_json
 
 
 @pytest.mark.parametrize("address", ["/a%0Ab", "/a%0D%0A{%22fake%22:1}", "/a%1B[31mb", "/a%E2%80%A8b", "/a%C2%85b"])
-def test_no_field_forges_a_line(client, plain_or_json, address):
+def test_no_field_can_forge_a_log_line(client, plain_or_json, address):
     client.get(address, headers={"User-Agent": "x\x1b[31m"})
     assert len(plain_or_json.written) == 1
     assert plain_or_json.written[0].splitlines() == plain_or_json.written
     assert "\x1b" not in plain_or_json.written[0]
 
 
-def test_a_bug_is_written_with_its_trace(app, client, log):
+def test_exceptions_are_logged_with_their_traceback(app, client, log):
     app.testing = False
     app.add_url_rule("/bug/<token>", "bug", lambda token: 1 / 0)
     answer = client.get("/bug/eyJhbGciOi.eyJwdXJw.abc")
@@ -140,6 +140,6 @@ def test_a_bug_is_written_with_its_trace(app, client, log):
         ("Call 0800", ""),
     ],
 )
-def test_what_a_proxy_says_is_an_address_only_if_it_is_one(client, ada, said, kept):
+def test_forwarded_address_is_logged_only_if_valid(client, ada, said, kept):
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"X-Forwarded-For": said})
     assert db.session.scalar(select(UserSession.ip)) == kept

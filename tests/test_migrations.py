@@ -1,4 +1,4 @@
-"""The migrations and the models say the same, up, down and up again."""
+"""Migrations and models agree, up, down and up again."""
 
 from datetime import UTC, datetime
 
@@ -26,7 +26,7 @@ BEFORE_THE_FIRST_RELEASE = {"7d1c2a9e4b60"}  # renames tables and columns
     ],
     indirect=["database"],
 )
-def test_up_down_and_up_again(app, people):
+def test_migrations_run_up_down_and_up_again(app, people):
     """With so many people, and rows of a tenth of them in every other table.
 
     Each step down and up again keeps all that it does not make; rows whose parent was rebuilt would be missed.
@@ -58,7 +58,7 @@ def test_up_down_and_up_again(app, people):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_history_and_emails_do_not_run_out_of_numbers(app):
+def test_ids_of_history_and_outbox_have_64_bits(app):
     for table in ("audit_events", "outbox"):
         db.session.execute(text(f"SELECT setval('{table}_id_seq', {2**40})"))
     event = AuditEvent(action=AuditAction.LOGGED_IN)
@@ -70,14 +70,14 @@ def test_history_and_emails_do_not_run_out_of_numbers(app):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_migration_may_take_long_and_who_has_its_connection_next_may_not(app):
+def test_migrations_have_no_statement_timeout_but_later_connections_do(app):
     upgrade(DIRECTORY)
     with db.engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "5s"
 
 
 @on_sqlite
-def test_the_code_of_before_runs_on_the_tables_of_after(app):
+def test_older_code_runs_on_migrated_tables(app):
     """For a moment it does: the database comes first. No migration takes away or asks for what that code knows not."""
     steps = [step.revision for step in ScriptDirectory(DIRECTORY).walk_revisions()]
     downgrade(DIRECTORY, revision="base")
@@ -123,7 +123,7 @@ def test_accounts_with_two_factor_by_a_passkey_require_one_after_the_upgrade(app
     assert two_factor.passkey_state(robbed) == (True, True)
 
 
-def test_the_database_holds_what_the_models_promise(app):
+def test_constraints_of_models_are_in_the_database(app):
     tables = MetaData()
     tables.reflect(db.engine)
     for table in db.metadata.sorted_tables:
@@ -134,7 +134,7 @@ def test_the_database_holds_what_the_models_promise(app):
         assert {key.ondelete for key in made.foreign_keys} == {key.ondelete for key in table.foreign_keys}
 
 
-def test_rows_go_with_their_person_but_history_stays(app, client, ada, outbox):
+def test_deleting_a_user_deletes_rows_but_keeps_history(app, client, ada, outbox):
     client.log_in(ada)
     db.session.delete(db.session.get(User, ada.id))
     db.session.commit()

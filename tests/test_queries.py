@@ -1,4 +1,4 @@
-"""How often pages ask the database, so that nobody adds a query unseen; and that none reads a whole table."""
+"""The number of queries per page and form, so that none is added unnoticed; none scans a whole table."""
 
 from typing import NamedTuple
 
@@ -72,12 +72,12 @@ def asked(app):
 
 
 @pytest.mark.parametrize("path", STRANGERS_PAGES)
-def test_a_page_for_a_stranger_takes_no_query(client, asked, path):
+def test_pages_for_visitors_run_no_query(client, asked, path):
     assert client.get(path).status_code == 200
     assert asked == []
 
 
-def test_a_page_for_a_member_takes_as_many_queries_as_it_did(client, ada, asked):
+def test_pages_for_users_run_a_known_number_of_queries(client, ada, asked):
     client.log_in(ada)
     taken = {}
     for path in MEMBERS_PAGES:
@@ -87,7 +87,7 @@ def test_a_page_for_a_member_takes_as_many_queries_as_it_did(client, ada, asked)
     assert taken == MEMBERS_PAGES
 
 
-def test_a_view_that_is_marked_so_changes_no_row(app, client, ada, asked):
+def test_read_only_views_change_no_row(app, client, ada, asked):
     """Nothing would be taken back if it failed half way."""
     client.log_in(ada)
     marked = [rule for rule in app.url_map.iter_rules() if hasattr(app.view_functions[rule.endpoint], "only_reads")]
@@ -97,7 +97,7 @@ def test_a_view_that_is_marked_so_changes_no_row(app, client, ada, asked):
 
 
 @pytest.mark.parametrize(("path", "form", "status", "work"), FORMS.values(), ids=FORMS)
-def test_a_form_takes_as_much_work_as_it_did(client, another_client, ada, asked, path, form, status, work):
+def test_forms_run_a_known_number_of_statements(client, another_client, ada, asked, path, form, status, work):
     another_client.log_in(ada)
     asked.clear()
     assert client.post(path, data=form).status_code == status
@@ -117,7 +117,7 @@ class TestTour:
         return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
 
     @pytest.mark.parametrize("database", [pytest.param("postgresql", marks=pytest.mark.extended)], indirect=True)
-    def test_nothing_that_is_asked_reads_a_whole_table(self, app, asked, outbox, clock, issuer):
+    def test_no_query_scans_a_whole_table(self, app, asked, outbox, clock, issuer):
         """Even if it may not, where there is no index for it."""
         visited = set()
         app.before_request(lambda: visited.add((request.method, request.endpoint)))

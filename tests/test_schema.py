@@ -1,4 +1,4 @@
-"""A database that the code can't run on: what it is, and the command that helps, in words."""
+"""Databases that the code can't run on: what is reported, and which command helps."""
 
 import os
 import shutil
@@ -49,7 +49,7 @@ def said(app, *command):
 
 
 @pytest.mark.parametrize("name", ["development", "testing"])
-def test_without_tables_the_command_is_named(app, empty, client, caplog, name):
+def test_empty_database_is_reported_with_the_command(app, empty, client, caplog, name):
     app.config["CONFIG_NAME"] = name
     page = client.post("/auth/login", data={"login": "ada", "password": "a lantern in the fog"})
     assert page.status_code == 503
@@ -63,7 +63,7 @@ def test_without_tables_the_command_is_named(app, empty, client, caplog, name):
     assert "The database has no tables yet. Run: flask db upgrade" in said(app, "doctor")
 
 
-def test_tables_of_create_all_are_recognised(app, empty, client, caplog):
+def test_tables_made_by_create_all_are_reported(app, empty, client, caplog):
     db.create_all(bind_key=None)
     with pytest.raises(SystemExit):
         upgrade(DIRECTORY)
@@ -75,7 +75,7 @@ def test_tables_of_create_all_are_recognised(app, empty, client, caplog):
     assert client.get("/readyz").status_code == 200
 
 
-def test_tables_of_another_program_are_not_called_ours(app, empty, caplog):
+def test_tables_of_another_program_are_reported_as_such(app, empty, caplog):
     with db.engine.begin() as connection:
         connection.execute(text("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)"))
     with pytest.raises(SystemExit):
@@ -86,7 +86,7 @@ def test_tables_of_another_program_are_not_called_ours(app, empty, caplog):
         connection.execute(text("DROP TABLE users"))
 
 
-def test_a_migration_that_this_code_does_not_have_is_named(app, client, caplog):
+def test_unknown_revision_is_reported(app, client, caplog):
     head = schema.revisions()[0]
     stamp_by_hand("of_the_future")
     try:
@@ -101,7 +101,7 @@ def stamp_by_hand(version):
     db.session.commit()
 
 
-def test_two_heads_are_named_with_the_command_and_then_run(app, client, caplog, directory):
+def test_two_heads_are_reported_with_the_command(app, client, caplog, directory):
     """An update brought a migration, and the owner has one."""
     head = schema.revisions()[0]
     for name in ("update", "own"):
@@ -125,7 +125,7 @@ def test_two_heads_are_named_with_the_command_and_then_run(app, client, caplog, 
 
 
 @on_sqlite
-def test_two_migrations_with_one_number_are_named(app, directory):
+def test_duplicate_revisions_are_reported(app, directory):
     """An owner numbered one, and so did an update."""
     assert list(schema.duplicate_revisions()) == []
     folder = Path(directory, "versions")
@@ -142,9 +142,7 @@ def delete_by_sqlite3(app, user):
 
 
 @on_sqlite
-def test_what_a_deletion_without_foreign_keys_leaves_is_named_mended_and_in_nobodys_way(
-    app, client, another_client, ada, bob, caplog
-):
+def test_orphans_are_reported_and_repaired(app, client, another_client, ada, bob, caplog):
     client.log_in(ada)
     another_client.log_in(bob)
     ada = ada.id
@@ -164,7 +162,7 @@ def test_what_a_deletion_without_foreign_keys_leaves_is_named_mended_and_in_nobo
 
 
 @on_sqlite
-def test_rows_of_tables_below_go_too_and_what_nothing_is_said_of_stays_and_is_named(app, ada):
+def test_orphans_without_on_delete_stay_and_are_reported(app, ada):
     with db.engine.begin() as connection:
         for table, key in {
             "orders": "user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE",
@@ -184,7 +182,7 @@ def test_rows_of_tables_below_go_too_and_what_nothing_is_said_of_stays_and_is_na
 
 
 @on_sqlite
-def test_a_migration_that_loses_a_parent_is_refused(app, client, ada, directory, caplog):
+def test_migration_that_creates_orphans_is_rolled_back(app, client, ada, directory, caplog):
     client.log_in(ada)
     db.session.rollback()
     revision(directory, message="bad")
@@ -199,7 +197,7 @@ def test_a_migration_that_loses_a_parent_is_refused(app, client, ada, directory,
 
 
 @pytest.mark.extended
-def test_two_upgrades_at_once_wait_for_one_another(app, empty):
+def test_concurrent_upgrades_wait_for_each_other(app, empty):
     db.session.rollback()
     settings = {"FLASK_CONFIG": "development", "SECRET_KEY": "x" * 32, "PYTHON_DOTENV_DISABLED": "1"}
     settings["DATABASE_URL"] = app.config["SQLALCHEMY_DATABASE_URI"]

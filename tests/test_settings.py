@@ -1,4 +1,4 @@
-"""What the settings may be, and what is said when they are not."""
+"""Settings: what is accepted, what is refused at start, and mistyped names."""
 
 import importlib.util
 import os
@@ -84,14 +84,14 @@ def without(name):
 
 
 @pytest.mark.parametrize("environment", [{}, {"FLASK_CONFIG": ""}])
-def test_without_a_name_the_application_is_production_and_says_what_is_missing(refusal, environment):
+def test_default_configuration_is_production_and_names_missing_settings(refusal, environment):
     heading, *problems = refusal(**environment)
     assert heading == "The production configuration can't start:"
     assert [problem.partition(" is missing")[0] for problem in problems] == list(REMEDIES)
     assert all(remedy in problem for remedy, problem in zip(REMEDIES.values(), problems, strict=True))
 
 
-def test_with_these_four_it_starts(start):
+def test_production_starts_with_four_settings(start):
     app = start(**GOOD, MAIL_DELIVERY="off")
     assert app.config["CONFIG_NAME"] == "production"
     assert not app.debug
@@ -120,7 +120,7 @@ def test_with_these_four_it_starts(start):
         ("mail@[IPv6:2001:db8::1]", ("Flasky", "mail@[IPv6:2001:db8::1]")),
     ],
 )
-def test_the_sender_is_an_address_or_a_name_and_an_address(start, written, sender):
+def test_mail_sender_is_an_address_or_a_name_and_an_address(start, written, sender):
     app = start(**GOOD, MAIL_DELIVERY="off", MAIL_SENDER=written)
     assert sender_of(app) == sender
 
@@ -161,7 +161,7 @@ def sender_of(app):
         f"{'a' * 65}@example.com",
     ],
 )
-def test_what_no_email_can_come_from_is_refused_at_start(refusal, sender):
+def test_mail_sender_that_cannot_send_email_is_refused(refusal, sender):
     _, problem = refusal(**GOOD, MAIL_SENDER=sender)
     assert problem.startswith("MAIL_SENDER is not an address that can send email. ")
     assert "Garden <no-reply@example.com>" in problem
@@ -176,12 +176,12 @@ def test_what_no_email_can_come_from_is_refused_at_start(refusal, sender):
         ("https://localhost", "no-reply@localhost"),
     ],
 )
-def test_an_address_to_send_from_is_made_of_the_public_one(start, url, address):
+def test_default_mail_sender_is_made_from_public_url(start, url, address):
     app = start(**GOOD | {"PUBLIC_URL": url}, MAIL_DELIVERY="off")
     assert sender_of(app) == ("Flasky", address)
 
 
-def test_a_public_address_that_email_can_not_come_from_makes_the_sender_a_setting_that_is_missing(refusal, start):
+def test_mail_sender_is_required_if_public_url_has_no_mail_domain(refusal, start):
     url = {"PUBLIC_URL": "https://my_host.example"}
     _, problem = refusal(**GOOD | url)
     assert problem.startswith("MAIL_SENDER is missing")
@@ -189,14 +189,14 @@ def test_a_public_address_that_email_can_not_come_from_makes_the_sender_a_settin
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_missing_alone_is_named_alone(refusal, name):
+def test_a_single_missing_setting_is_the_only_one_named(refusal, name):
     _, problem = refusal(**without(name))
     assert problem.startswith(f"{name} is missing")
     assert REMEDIES[name] in problem
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_empty_is_missing(refusal, name):
+def test_an_empty_required_setting_is_missing(refusal, name):
     _, problem = refusal(**GOOD | {name: " "})
     assert problem.startswith(f"{name} is missing")
 
@@ -229,7 +229,7 @@ def test_what_is_empty_is_missing(refusal, name):
         ("FLASK_DEBUG", "true"),
     ],
 )
-def test_what_is_unsafe_is_refused(refusal, name, value):
+def test_unsafe_settings_are_refused_in_production(refusal, name, value):
     _, problem = refusal(**GOOD | {name: value})
     assert name in problem
 
@@ -246,22 +246,22 @@ TENANT, OTHER_TENANT = "a1b2c3d4-2222-3333-4444-555555555555", "11111111-2222-33
 
 
 @pytest.mark.parametrize("part", ["ISSUER", "CLIENT_ID", "CLIENT_SECRET"])
-def test_a_provider_without_its_parts_is_refused(refusal, part):
+def test_provider_without_required_settings_is_refused(refusal, part):
     _, problem = refusal(**GOOD | ACME | {f"OIDC_ACME_{part}": ""})
     assert problem.startswith(f"OIDC_ACME_{part} is missing.")
 
 
-def test_an_issuer_without_tls_is_refused(refusal):
+def test_provider_issuer_without_tls_is_refused(refusal):
     _, problem = refusal(**GOOD | ACME | {"OIDC_ACME_ISSUER": "http://login.acme.example"})
     assert problem.startswith("OIDC_ACME_ISSUER is not https.")
 
 
 @pytest.mark.parametrize("name", ["Acme", "ac-me", "1acme", "a" * 25, "sso/x"])
-def test_a_provider_whose_name_can_stand_in_no_address_is_refused(refusal, name):
+def test_provider_name_that_does_not_fit_in_a_url_is_refused(refusal, name):
     assert any(repr(name) in problem for problem in refusal(**GOOD | {"OIDC_PROVIDERS": name}))
 
 
-def test_providers_are_what_their_settings_say(start):
+def test_providers_are_read_from_their_settings(start):
     own = {"OIDC_ACME_LABEL": "ACME", "OIDC_ACME_DOMAINS": "acme.com, acme.org", "OIDC_ACME_TWO_FACTOR": "0"}
     google = {"OIDC_GOOGLE_CLIENT_ID": "x", "OIDC_GOOGLE_CLIENT_SECRET": "y"}
     microsoft = {
@@ -296,7 +296,7 @@ def test_providers_are_what_their_settings_say(start):
         ("SCOPE", "openid, email", "openid email"),
     ],
 )
-def test_a_setting_of_a_provider_is_normalised(start, name, value, read):
+def test_provider_settings_are_normalised(start, name, value, read):
     acme = start(**GOOD | ACME | {f"OIDC_ACME_{name}": value}).config["OIDC_PROVIDERS"]["acme"]
     assert getattr(acme, name.lower()) == read
 
@@ -334,12 +334,12 @@ def test_a_setting_of_a_provider_is_normalised(start, name, value, read):
         ("CLIENT_SECRET_KEY_FILE", __file__),
     ],
 )
-def test_a_setting_of_a_provider_that_can_never_work_is_refused(refusal, name, value):
+def test_provider_settings_that_can_never_work_are_refused(refusal, name, value):
     assert any(f"OIDC_ACME_{name}" in problem for problem in refusal(**GOOD | ACME | {f"OIDC_ACME_{name}": value})[1:])
 
 
 @pytest.mark.parametrize("tenant", ["{tenantid}", TENANT])
-def test_microsofts_issuer_is_for_all_tenants_or_for_one(start, tenant):
+def test_microsoft_issuer_is_for_all_tenants_or_one(start, tenant):
     issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
     assert start(**GOOD | ACME | {"OIDC_ACME_ISSUER": issuer}).config["OIDC_PROVIDERS"]["acme"].issuer == issuer
 
@@ -364,18 +364,18 @@ def test_a_signing_key_replaces_the_client_secret(start, refusal, tmp_path):
     assert "PRIVATE" not in repr(found)
 
 
-def test_debug_mode_asked_for_in_code_is_refused(monkeypatch):
+def test_debug_mode_set_in_code_is_refused_in_production(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", GOOD["DATABASE_URL"])
     with pytest.raises(ConfigError, match="Debug mode is on"):
         create_app("production", DEBUG=True, **without("DATABASE_URL"))
 
 
-def test_a_key_is_measured_in_bytes(start):
+def test_secret_key_length_is_measured_in_bytes(start):
     sixteen_emails = "éàüößçñêèåøžšđčæ"
     assert start(**GOOD | {"SECRET_KEY": sixteen_emails}).config["SECRET_KEY"] == sixteen_emails
 
 
-def test_cookies_of_production_go_over_https_to_this_host_alone(start):
+def test_production_cookies_are_secure_and_bound_to_the_host(start):
     app = start(**GOOD, MAIL_DELIVERY="off")
     cookie = app.test_client().get("/auth/login", base_url="https://example.com").headers["Set-Cookie"]
     assert cookie.startswith("__Host-session=")
@@ -385,7 +385,7 @@ def test_cookies_of_production_go_over_https_to_this_host_alone(start):
 
 
 @pytest.mark.parametrize("environment", [{}, {"FLASK_CONFIG": "production"}])
-def test_a_server_that_loads_it_gets_the_plain_message(environment):
+def test_wsgi_server_exits_with_a_plain_message_if_settings_are_missing(environment):
     server = run_python("import flasky", **environment)
     assert server.returncode == 1
     assert server.stderr.splitlines()[0] == "The production configuration can't start:"
@@ -394,7 +394,7 @@ def test_a_server_that_loads_it_gets_the_plain_message(environment):
     assert server.stdout == ""
 
 
-def test_what_only_developers_need_is_not_even_imported_in_production():
+def test_production_does_not_import_the_development_package():
     look = """
 import sys
 from app import create_app
@@ -416,17 +416,17 @@ def test_an_unknown_configuration_is_refused(refusal, name):
 
 
 @pytest.mark.parametrize("text", ["1", "true", "True", "TRUE", "yes", "Yes", "on", "ON", " on "])
-def test_ways_to_say_yes(configured, text):
+def test_boolean_setting_true(configured, text):
     assert configured(MAIL_USE_SSL=text).Config.MAIL_USE_SSL is True
 
 
 @pytest.mark.parametrize("text", ["0", "false", "False", "FALSE", "no", "No", "off", "OFF", " off "])
-def test_ways_to_say_no(configured, text):
+def test_boolean_setting_false(configured, text):
     assert configured(MAIL_USE_TLS=text).Config.MAIL_USE_TLS is False
 
 
 @pytest.mark.parametrize("text", ["", "  "])
-def test_nothing_means_the_default(configured, text):
+def test_an_empty_setting_means_the_default(configured, text):
     config = configured(MAIL_USE_TLS=text, MAIL_PORT=text, APP_NAME=text).Config
     assert (config.MAIL_USE_TLS, config.MAIL_PORT, config.APP_NAME) == (True, 587, "Flasky")
 
@@ -448,14 +448,14 @@ def test_nothing_means_the_default(configured, text):
         ("TWO_FACTOR_REQUIRED_FOR", "Everybody", "write nobody, admins or everybody."),
     ],
 )
-def test_what_can_not_be_read_is_refused_at_start(refusal, configuration, name, text, remedy):
+def test_unreadable_settings_are_refused_at_start(refusal, configuration, name, text, remedy):
     heading, problem = refusal(**GOOD, FLASK_CONFIG=configuration, **{name: text})
     assert heading == f"The {configuration} configuration can't start:"
     assert problem.startswith(name)
     assert remedy in problem
 
 
-def test_a_server_is_told_of_all_that_can_not_be_read_at_once():
+def test_all_unreadable_settings_are_reported_together():
     server = run_python("import flasky", FLASK_CONFIG="testing", MAIL_USE_TLS="maybe", MAIL_PORT="many")
     assert (server.returncode, server.stdout) == (1, "")
     assert server.stderr.splitlines() == [
@@ -466,17 +466,17 @@ def test_a_server_is_told_of_all_that_can_not_be_read_at_once():
 
 
 @pytest.mark.parametrize("name", ["RECAPTCHA_PUBLIC_KEY", "RECAPTCHA_PRIVATE_KEY"])
-def test_one_key_of_the_captcha_alone_is_refused(refusal, name):
+def test_captcha_with_one_key_is_refused(refusal, name):
     assert "write both, or neither." in refusal(**GOOD, **{name: "one"})[1]
 
 
 @pytest.mark.parametrize("length", [8, 15, 128])
-def test_the_shortest_password_may_be_from_8_to_128_characters_long(length):
+def test_password_min_length_accepts_8_to_128(length):
     assert create_app("testing", PASSWORD_MIN_LENGTH=length).config["PASSWORD_MIN_LENGTH"] == length
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/8, 192.0.2.7", "0.0.0.0/0 ::/0", "fd00::/8", "127.0.0.0/255.0.0.0"])
-def test_networks_and_addresses_of_proxies(start, text):
+def test_trusted_proxy_networks_accept_networks_and_addresses(start, text):
     assert len(start(**GOOD, TRUSTED_PROXY_NETWORKS=text).config["TRUSTED_PROXY_NETWORKS"]) == len(text.split())
 
 
@@ -489,17 +489,17 @@ def test_networks_and_addresses_of_proxies(start, text):
         ("sqlite:////srv/postgres://app.db", "sqlite:////srv/postgres://app.db"),
     ],
 )
-def test_postgres_means_psycopg_3(configured, url, meant):
+def test_postgres_urls_use_psycopg_3(configured, url, meant):
     assert meant == configured(DATABASE_URL=url).Config.SQLALCHEMY_DATABASE_URI
 
 
-def test_postgresql_may_be_behind_pgbouncer(start):
+def test_nothing_is_prepared_so_that_pgbouncer_works(start):
     app = start(**GOOD | {"DATABASE_URL": "postgresql://127.0.0.1:6432/flasky"})
     for options in (app.config["SQLALCHEMY_ENGINE_OPTIONS"], app.config["SQLALCHEMY_BINDS"]["rate_limits"]):
         assert options["connect_args"]["prepare_threshold"] is None, "another of its connections has been prepared"
 
 
-def test_the_example_has_every_setting_with_its_default_and_no_other():
+def test_env_example_has_every_setting_with_its_default():
     example = re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     known = {name: str(int(value) if isinstance(value, bool) else value) for name, value in env.defaults.items()}
     assert dict(example) == known | {"FLASK_CONFIG": "production"}
@@ -519,7 +519,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def test_a_developers_secret_is_made_once_kept_and_shown_to_nobody(checkout):
+def test_development_secret_key_is_created_once_and_private(checkout):
     show = """
 import os, pathlib
 from app import create_app
@@ -539,7 +539,7 @@ print(create_app("development").secret_key)
     assert another != made
 
 
-def test_the_example_copied_and_filled_in_is_what_production_starts_with(checkout):
+def test_production_starts_with_a_filled_in_env_example(checkout):
     text = (checkout / ".env.example").read_text()
     for name, value in (GOOD | {"PORT": "8000"}).items():
         text = re.sub(f"^#{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
@@ -574,7 +574,7 @@ def test_the_example_copied_and_filled_in_is_what_production_starts_with(checkou
         ("postgresql://db/flasky?ssl=true", "is not the address of a database"),
     ],
 )
-def test_a_database_that_is_not_supported_is_refused_in_one_sentence(refusal, configuration, url, words):
+def test_unsupported_database_url_is_refused_in_one_sentence(refusal, configuration, url, words):
     _, problem = refusal(**GOOD | {"FLASK_CONFIG": configuration, "DATABASE_URL": url})
     assert problem.startswith("DATABASE_URL ")
     assert words in problem
@@ -594,7 +594,7 @@ def test_a_database_that_is_not_supported_is_refused_in_one_sentence(refusal, co
         "postgresql://ada:p%40ss@[::1]:5432/flasky?sslmode=require",
     ],
 )
-def test_a_database_that_is_supported_is_accepted(start, url):
+def test_supported_database_url_is_accepted(start, url):
     start(**GOOD | {"DATABASE_URL": url}, MAIL_DELIVERY="off")
 
 
@@ -610,7 +610,7 @@ def test_a_database_that_is_supported_is_accepted(start, url):
         ("REDIS_URL", "localhost:6379"),
     ],
 )
-def test_an_address_with_a_port_that_is_none_is_refused(refusal, name, value):
+def test_setting_with_an_invalid_port_is_refused(refusal, name, value):
     _, problem = refusal(**GOOD | {name: value})
     assert problem.startswith(name)
 
@@ -652,7 +652,7 @@ def test_an_address_with_a_port_that_is_none_is_refused(refusal, name, value):
         ("OIDC_MICROSFT_TENANTS", "OIDC_MICROSOFT_TENANTS"),
     ],
 )
-def test_a_mistyped_name_is_named_with_the_likely_one(name, likely):
+def test_mistyped_setting_is_named_with_the_likely_one(name, likely):
     known = {*env.defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}
     (sentence,) = names.warnings([name], known, ["google", "acme", "my_club"], ["google", "microsoft", "apple"])
     assert sentence == f"{name} is not a setting and is ignored. Did you mean {likely}?"
@@ -672,24 +672,24 @@ COMPOSE_PROJECT_NAME OIDC_ISSUER
 """.split()
 
 
-def test_a_variable_of_another_program_is_no_mistyped_setting():
+def test_variables_of_other_programs_are_not_mistyped_settings():
     known = {*env.defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}
     assert names.warnings([*OF_OTHERS, *known], known, ["google"], ["google", "microsoft", "apple"]) == []
 
 
-def test_a_provider_that_is_not_in_the_list_is_named(configured):
+def test_settings_of_an_unlisted_provider_are_named(configured):
     (sentence,) = configured(**ACME, OIDC_GOOGLE_CLIENT_ID="x").Config.mistyped()
     assert sentence.startswith("OIDC_GOOGLE_CLIENT_ID is ignored, because OIDC_PROVIDERS does not name its provider.")
 
 
-def test_all_settings_of_a_provider_are_known(configured):
+def test_all_provider_settings_are_known_names(configured):
     read = {
         name.removeprefix("OIDC_ACME_") for name in configured(**ACME).env.defaults if name.startswith("OIDC_ACME_")
     }
     assert read == names.PROVIDER_PARTS
 
 
-def test_a_mistyped_name_is_in_the_log_at_start_and_in_the_refusal():
+def test_mistyped_setting_is_logged_at_start_and_shown_on_refusal():
     show = "import flasky"
     started = run_python(show, **GOOD, MAIL_SEVER="x", MAIL_DELIVERY="off")
     assert started.returncode == 0
@@ -701,7 +701,7 @@ def test_a_mistyped_name_is_in_the_log_at_start_and_in_the_refusal():
     assert mistyped == "MAIL_SEVER is not a setting and is ignored. Did you mean MAIL_SERVER?"
 
 
-def test_nothing_is_said_of_an_ordinary_environment():
+def test_no_warning_for_an_ordinary_environment():
     ordinary = {name: "x" for name in OF_OTHERS if not name.startswith(("PATH", "PYTHON", "FLASK", "LANG", "LC_"))}
     assert run_python("import flasky", **ordinary | GOOD, MAIL_DELIVERY="off").stderr == ""
 
@@ -746,13 +746,13 @@ def test_doctor_reports_what_else_keeps_the_application_from_starting(checkout):
     assert "Traceback" not in ran.stderr
 
 
-def test_other_commands_say_why_there_is_none():
+def test_commands_other_than_doctor_exit_with_the_reason():
     ran = flask("users", "show", "doctor")
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[0] == "The production configuration can't start:"
 
 
-def test_a_file_of_settings_that_can_not_be_read_is_named(checkout):
+def test_unreadable_env_file_is_named(checkout):
     (checkout / ".env").write_bytes(b"APP_NAME=G\xe4rten\n")
     server = run_python("import flasky", checkout, **GOOD, PYTHON_DOTENV_DISABLED="0")
     _, problem = server.stderr.splitlines()
@@ -763,27 +763,27 @@ def test_a_file_of_settings_that_can_not_be_read_is_named(checkout):
 
 
 @pytest.mark.parametrize("text", [".local,home.arpa", "local home.arpa.", "*.local, @home.arpa", " LOCAL , Home.ARPA "])
-def test_how_domains_are_written(start, text):
+def test_email_special_domains_accept_several_spellings(start, text):
     app = start(**GOOD, EMAIL_SPECIAL_DOMAINS=text, MAIL_DELIVERY="off")
     assert app.config["EMAIL_SPECIAL_DOMAINS"] == ("local", "home.arpa")
 
 
 @pytest.mark.parametrize("text", ["*", ".", "ada@local", "lo_cal", "-local", "https://local", "local;test", "a..b"])
-def test_what_is_no_domain_is_refused(refusal, text):
+def test_invalid_email_special_domain_is_refused(refusal, text):
     _, problem = refusal(**GOOD, EMAIL_SPECIAL_DOMAINS=text)
     assert problem.startswith("EMAIL_SPECIAL_DOMAINS has ")
 
 
 @pytest.mark.parametrize("sender", ["mail@intranet", "Garden <mail@nas.intranet>", "mail@app.test"])
-def test_emails_may_come_from_there(start, refusal, sender):
+def test_mail_sender_in_a_special_domain_is_accepted(start, refusal, sender):
     start(**GOOD, EMAIL_SPECIAL_DOMAINS="intranet .test", MAIL_SENDER=sender, MAIL_DELIVERY="off")
 
 
-def test_a_sender_is_made_of_a_public_url_there(start):
+def test_default_mail_sender_in_a_special_domain(start):
     app = start(**GOOD | {"PUBLIC_URL": "https://flasky.test"}, EMAIL_SPECIAL_DOMAINS="test", MAIL_DELIVERY="off")
     assert app.config["MAIL_DEFAULT_SENDER"] == '"Flasky" <no-reply@flasky.test>'
 
 
-def test_a_provider_may_answer_for_them(start):
+def test_provider_domains_may_be_special(start):
     app = start(**GOOD, **ACME, OIDC_ACME_DOMAINS="intranet", EMAIL_SPECIAL_DOMAINS="intranet", MAIL_DELIVERY="off")
     assert app.config["OIDC_PROVIDERS"]["acme"].domains == ("intranet",)

@@ -1,4 +1,4 @@
-"""What is installed: every package pinned, with its hash, and none without a reason."""
+"""Installed packages: pinned, with hashes, each with a reason."""
 
 import re
 import runpy
@@ -18,7 +18,7 @@ def pinned(lock):
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_what_is_installed_is_pinned_with_hashes(lock):
+def test_dependencies_are_pinned_with_hashes(lock):
     assert len(pinned(lock)) > 20
     for entry in pinned(lock):
         assert re.match(r"[\w.-]+(\[[\w,-]+\])?==\S+ ", entry), entry
@@ -26,11 +26,11 @@ def test_what_is_installed_is_pinned_with_hashes(lock):
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_the_locks_name_nobodys_registry(lock):
+def test_lock_files_name_no_registry(lock):
     assert not re.search(r"https?://|--index|--find-links|--trusted-host", (ROOT / lock).read_text())
 
 
-def test_every_direct_dependency_is_in_the_lock_and_has_its_reason():
+def test_direct_dependencies_are_locked_and_have_a_reason():
     names = {re.match(r"[\w.-]+", entry)[0].lower() for lock in LOCKS for entry in pinned(lock)}
     project = tomllib.loads(PROJECT)["project"]
     direct = [*project["dependencies"], *project["optional-dependencies"]["dev"]]

@@ -1,4 +1,4 @@
-"""Started from wherever, by whatever: the same settings, files and migrations."""
+"""The same settings, files and migrations from every working directory and server."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def database(*options, cwd, **variables):
     return next((line for line in said.stderr.splitlines() if line.startswith("[")), said.stderr)
 
 
-def test_only_the_projects_own_files_are_read(clone, tmp_path):
+def test_only_the_projects_own_env_files_are_read(clone, tmp_path):
     """A variable that is set counts, and the project's own .env; what is above it belongs to another program."""
     assert database(cwd=clone) == f"[development: sqlite:///{clone}/instance/app.db]"
     run(f"{BIN}/flask", "db", "upgrade", cwd=clone)
@@ -110,9 +110,7 @@ def _ask(url):
         ("elsewhere", ["--pythonpath", "{clone}"], False),
     ],
 )
-def test_a_server_is_ready_wherever_it_starts_and_says_what_it_lacks(
-    serve, clone, tmp_path, where, options, is_configured
-):
+def test_server_starts_from_any_directory(serve, clone, tmp_path, where, options, is_configured):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (clone / ".env").write_text("WEB_CONCURRENCY=3\n")
@@ -126,7 +124,7 @@ def test_a_server_is_ready_wherever_it_starts_and_says_what_it_lacks(
     assert f"gunicorn -c {clone}/gunicorn.conf.py flasky:app" in log.read_text() or is_configured
 
 
-def test_the_folder_of_the_mailbox_is_made_whatever_is_set(clone, tmp_path):
+def test_mailbox_directory_is_created(clone, tmp_path):
     script = (
         "from flasky import app; from flask_mail import Message; from app.extensions import mail\n"
         "with app.app_context(): mail.send(Message('Hello', ['ada@example.com'], 'Hello'))\n"
