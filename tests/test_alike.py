@@ -16,11 +16,11 @@ from support.clients import PASSWORD, without_tokens
 
 from app.extensions import db
 from app.models import User
-from app.models import user as user_module
+from app.security import hashing
 from app.security.rate_limits.counters import shared_counters
 
 PREVENTED = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-RANDOM = {"csrf_token", "id", "_user_id"}  # in the cookie
+RANDOM = {"csrf_token", "challenge_id", "_user_id"}  # in the cookie
 
 
 class Answer(NamedTuple):
@@ -94,12 +94,12 @@ def work(app, monkeypatch):
         event.listen(engine, "before_cursor_execute", lambda *call: note(call[2]))
     for ending in ("commit", "rollback"):
         event.listen(db.engine, ending, lambda _, ending=ending: note(ending))
-    check, generate = user_module.check_password_hash, user_module.generate_password_hash
+    check, generate = hashing.check_password_hash, hashing.generate_password_hash
     monkeypatch.setattr(
-        user_module, "check_password_hash", lambda *given: done.append(f"check {given[0][:5]}") or check(*given)
+        hashing, "check_password_hash", lambda *given: done.append(f"check {given[0][:5]}") or check(*given)
     )
     monkeypatch.setattr(
-        user_module, "generate_password_hash", lambda *given: done.append(f"hash {given[1]}") or generate(*given)
+        hashing, "generate_password_hash", lambda *given: done.append(f"hash {given[1]}") or generate(*given)
     )
     return done
 
