@@ -21,7 +21,6 @@ from app.accounts import (
     registration,
     secure_account,
     sessions,
-    trusted_devices,
     two_factor_codes,
 )
 from app.accounts import authenticators as apps
@@ -97,7 +96,7 @@ GOOD_FOR = {
     "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
     "two-factor authentication": f"{span(login_flow.TWO_FACTOR_WITHIN)} after the first",
-    "trusted browser": span(trusted_devices.LIFETIME),
+    "trusted browser": span(devices.TRUST_LIFETIME),
     "oauth_state to an account elsewhere": f"{span(oauth_state.LIFETIME)}, once, in the same browser",
     "reauthentication": span(sessions.REAUTHENTICATION_LIFETIME),
     "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_LIFETIME)}, once",

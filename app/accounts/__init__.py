@@ -2,7 +2,6 @@
 
 Accounts
     registration            create an account, and confirm its email address
-    reserved_names          usernames that only administrators may give
     email_typos             mistyped domains of well-known email providers
     enumeration             what PREVENT_ENUMERATION hides from visitors
     usernames               check, propose and change usernames
@@ -15,7 +14,6 @@ Accounts
 Credentials
     passwords               authenticate by password; change, remove and reset passwords
     password_strength       refuse new passwords that are short or easy to guess
-    common_passwords        long passwords that are easy to guess
     magic_links             log in by an emailed link or code
     passkeys                add, use, rename and remove passkeys
     passkey_ceremonies      the two ceremonies of Web Authentication
@@ -28,13 +26,12 @@ Two-factor authentication
     two_factor_codes        check codes, and limit the attempts
     authenticators          authenticator apps
     recovery_codes          ten codes that work once each
-    trusted_devices         devices that are exempt from it
     device_verification     a code by email before a password logs in on a new device
     reauthentication        a code by email for accounts without a password
 
 Sessions and jobs
     sessions                start, find and revoke sessions
-    devices                 recognise the devices that an account was logged in with
+    devices                 recognise and trust the devices of an account
     cleanup                 delete expired data, once a day
     jobs                    run cleanup jobs in turn with other processes
 """

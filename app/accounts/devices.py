@@ -1,15 +1,23 @@
-"""Devices: browsers that an account was logged in with, recognised by their cookie."""
+"""Devices: browsers that an account was logged in with, recognised by their cookie.
 
-from sqlalchemy import delete, exists, select, update
+A trusted device is exempt from two-factor authentication for 30 days.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, delete, exists, select, update
 
 from app import clock
 from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Device, User, UserSession
-from app.security import audit
+from app.security import audit, origin
 
 MAX_DEVICES = 100  # per account
+TRUST_LIFETIME = timedelta(days=30)
 
 
 def find(user: User, cookie: str) -> Device | None:
@@ -42,3 +50,45 @@ def _forget_surplus(user: User) -> None:
     mine = select(Device.id).where(Device.user_id == user.id)
     surplus = mine.order_by(Device.trusted_until.is_(None), Device.last_seen_at.desc()).offset(MAX_DEVICES - 1)
     rows_changed(delete(Device).where(Device.id.in_(surplus)).execution_options(synchronize_session=False))
+
+
+def is_trusted(user: User, cookie: str) -> bool:
+    """Return whether the user trusts the device with this cookie."""
+    device = find(user, cookie)
+    return device is not None and device.is_trusted
+
+
+def trust(user: User, user_session: UserSession) -> str:
+    """Trust the device of this session for 30 days.
+
+    Returns:
+        A new cookie for the device: a stolen copy of the old one must not become trusted.
+    """
+    audit.record(user, AuditAction.DEVICE_TRUSTED)
+    cookie = secrets.token_urlsafe(32)
+    same = update(Device).where(Device.user_id == user.id, Device.key == user_session.device)
+    user_session.device = key = Device.key_of(cookie)
+    until, user_agent = clock.now() + TRUST_LIFETIME, origin.of_request()["user_agent"]
+    rows_changed(same.values(key=key, trusted_until=until, user_agent=user_agent))
+    return cookie
+
+
+def find_trusted(user: User) -> Sequence[Device]:
+    """Return the user's trusted devices, the most recently trusted first."""
+    mine = select(Device).where(Device.user_id == user.id, Device.trusted_until > clock.now())
+    return db.session.scalars(mine.order_by(Device.trusted_until.desc())).all()
+
+
+def untrust_by_handle(user: User, handle: str) -> bool:
+    """Stop trusting the user's device with this handle; return False if there is no such device."""
+    device = next((device for device in find_trusted(user) if device.handle == handle), None)
+    if device is None:
+        return False
+    audit.record(user, AuditAction.DEVICE_UNTRUSTED)
+    return untrust(Device.user_id == user.id, Device.key == device.key)
+
+
+def untrust(*conditions: ColumnElement[bool]) -> bool:
+    """Stop trusting the devices that meet the conditions; return whether there was one."""
+    trusted = update(Device).where(*conditions, Device.trusted_until.is_not(None))
+    return rows_changed(trusted.values(trusted_until=None)) > 0

@@ -1,16 +1,51 @@
-"""Check the length and the strength of new passwords."""
+"""Check the length and the strength of new passwords: no common ones, no walks over the keyboard, no easy guesses."""
 
 import re
 import threading
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
 
 from flask import current_app
 
-from app.accounts import common_passwords
 from app.security.hashing import MAX_PASSWORD_LENGTH
 
 SCORED_LENGTH = 32  # characters; scoring time grows with the square of the length
 MIN_SCORE = 2  # zxcvbn: more than 10^6 guesses
 SCORING = threading.Lock()  # zxcvbn keeps the user's words in a module variable
+PHRASES = Path(__file__).with_name("common_phrases.txt")
+SIMPLE_WORDS = 5  # this many WORDS in a row are as easy to guess as one unusual word
+MAX_WORD_LENGTH = 14  # letters
+MIN_WALK = 9  # characters; zxcvbn recognises shorter ones
+ROWS = ("1234567890-=", "qwertyuiop[]\\", "asdfghjkl;'", "zxcvbnm,./")
+COLUMNS = ("1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik,", "9ol.", "0p;/")
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+SHIFTED = str.maketrans('!@#$%^&*()_+{}|:"<>?', "1234567890-=[]\\;',./")
+LOOK_ALIKES = str.maketrans("@4$5!103+78", "aassiioettb")
+
+# The symbols that zxcvbn tries as letters, and a table that leaves one for each letter.
+SUBSTITUTES = frozenset("4@8({[<369!1|70$5+%2")
+MAX_SUBSTITUTES = 3
+ONE_PER_LETTER = str.maketrans("@{[<!|$+", "4(((1157")
+
+WORDS = frozenset(
+    """
+    a about account admin administrator administrators again all always am an and angel april are at august autumn
+    baby bad be best big birthday black bless blue boy boyfriend brother but can cat change changeme christ
+    christmas close come computer dad dads daughter day days december default do does dog dont door email enter ever
+    everything facebook fall family father february first five for forever four friday friend friends from fun get
+    girl girlfriend go god goes going good google got great green guess happy hard has hate have he heart heaven
+    hello her here hi him his home house how husband i im in internet is it its january jesus job july june just key
+    king kitty know let life like little live lock log login long lord love loves loving mad make man march mary
+    master may me merry mom moms monday money more most mother much mum must my name need never new night nine no
+    not nothing november now october of old on one only open or our out pass passcode passphrase passwd password
+    passwords people please prince princess puppy queen qwerty really red safe saturday say school secret secure
+    security september seven she sister six so some son spring star strong summer sunday super sweet system ten test
+    testing thank that the their them then there they thing think this three thursday time to today together
+    tomorrow too true trust tuesday two up us user username very want was we wednesday welcome what when where white
+    who why wife will win winter with woman word work world year years yes you young your zero
+    """.split()
+)
 
 
 def check(password: str, *words: str | None) -> None:
@@ -29,7 +64,7 @@ def check(password: str, *words: str | None) -> None:
         raise ValueError(f"Use at least {shortest} characters.")
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
-    if common_passwords.is_common(password):
+    if is_common(password):
         raise ValueError("This would be guessed soon. Many people use such a phrase or pattern.")
     own_words = filter(None, [*words, current_app.config["APP_NAME"]])
     if reason := _weakness(password, [part for word in own_words for part in _parts(word)]):
@@ -40,7 +75,7 @@ def _weakness(password: str, words: list[str]) -> str | None:
     """Return why the password is easily guessed, or None if it is not. Scoring takes a few milliseconds."""
     from zxcvbn import zxcvbn  # its word lists take 12 MiB, which most commands do not need
 
-    scored = common_passwords.with_few_substitutions(password[:SCORED_LENGTH])
+    scored = with_few_substitutions(password[:SCORED_LENGTH])
     with SCORING:
         result = zxcvbn(scored, user_inputs=words)
     if result["score"] >= MIN_SCORE:
@@ -52,3 +87,71 @@ def _parts(word: str) -> list[str]:
     """Split a name or an address: return all of it, each part, and each part without its digits."""
     parts = [word, *re.split(r"[^a-zA-Z0-9]+", word)]
     return [part for found in parts for part in {found, found.strip("0123456789")} if len(part) > 2]
+
+
+def is_common(password: str) -> bool:
+    """Return whether this is a well-known phrase, a few common words, or a keyboard walk.
+
+    Case, spaces, look-alikes (`p@ssw0rd`) and characters before the first and after the last letter are ignored.
+    """
+    lower = password.lower()
+    readings = {_once(letters) for letters in _readings(lower)}
+    return _is_walk(lower) or any(letters in _phrases() or _is_simple(letters) for letters in readings)
+
+
+def with_few_substitutions(password: str) -> str:
+    """Return a password with many symbols that look like letters with one symbol for each letter.
+
+    zxcvbn tries every combination of substitutions, up to 576; this leaves at most 12.
+    """
+    is_costly = len(SUBSTITUTES & set(password)) > MAX_SUBSTITUTES
+    return password.translate(ONE_PER_LETTER) if is_costly else password
+
+
+def _readings(password: str) -> set[str]:
+    """Return the letters of a password, as typed and with look-alikes read as letters."""
+    places = [place for place, character in enumerate(password) if character.isalpha()]
+    core = password[places[0] : places[-1] + 1] if places else ""
+    texts = {core, *(text.translate(LOOK_ALIKES) for text in (core, core.replace("1", "l"), password))}
+    return {re.sub(r"[\W\d_]+", "", text) for text in texts}
+
+
+def _once(letters: str) -> str:
+    """Return the part that the whole text repeats, or the text if there is none."""
+    return letters[: (letters + letters).find(letters, 1)]
+
+
+@cache
+def _phrases() -> frozenset[str]:
+    return frozenset(line.replace(" ", "") for line in PHRASES.read_text().splitlines())
+
+
+def _is_simple(letters: str) -> bool:
+    """Return whether at most SIMPLE_WORDS common words in a row make up the text."""
+    if not 0 < len(letters) <= SIMPLE_WORDS * MAX_WORD_LENGTH:
+        return False
+    fewest = [0]  # the fewest words that make up the letters before each position
+    for end in range(1, len(letters) + 1):
+        starts = range(max(0, end - MAX_WORD_LENGTH), end)
+        fewest.append(min((fewest[start] + 1 for start in starts if letters[start:end] in WORDS), default=99))
+    return fewest[-1] <= SIMPLE_WORDS
+
+
+def _is_walk(password: str) -> bool:
+    """Return whether most characters repeat the one before, or are next to it on the keyboard or in the alphabet.
+
+    Two walks that alternate (`1a2b3c4d`) count as one.
+    """
+    keys = password.translate(SHIFTED)
+    steps = sum(pair in _neighbours() or pair[0] == pair[1] for pair in pairwise(keys))
+    alternating = sum(pair in _neighbours() for pair in pairwise(keys[::2] + keys[1::2]))
+    return len(keys) >= MIN_WALK and max(steps, alternating) >= 0.65 * (len(keys) - 1)
+
+
+@cache
+def _neighbours() -> frozenset[tuple[str, str]]:
+    """Return the pairs of adjacent keys (in rows, columns and diagonals) and letters, in both directions."""
+    diagonals = [zip(upper[1:], lower, strict=False) for upper, lower in pairwise(ROWS)]
+    lines = [*map(pairwise, (*ROWS, *COLUMNS, ALPHABET)), *diagonals]
+    pairs = {pair for line in lines for pair in line}
+    return frozenset(pairs | {(second, first) for first, second in pairs})

@@ -9,7 +9,7 @@ from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app import clock
-from app.accounts import devices, trusted_devices
+from app.accounts import devices
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Device, LogoutReason, User, UserSession
 from app.security import audit, origin, rate_limits
@@ -152,12 +152,12 @@ def revoke(user_session: UserSession, reason: LogoutReason | None = None) -> Non
     if rows_changed(active.values(revoked_at=clock.now(), revoked_reason=reason)):
         audit.record(user_session.user, AuditAction.LOGGED_OUT)
     if reason:
-        trusted_devices.untrust(Device.user_id == user_session.user_id, Device.key == user_session.device)
+        devices.untrust(Device.user_id == user_session.user_id, Device.key == user_session.device)
 
 
 def revoke_all(user: User, keep: UserSession | None = None, *, reason: LogoutReason) -> int:
     """Revoke all sessions of the user except `keep`, and the trust in all devices; return how many sessions."""
-    trusted_devices.untrust(Device.user_id == user.id)
+    devices.untrust(Device.user_id == user.id)
     others = update(UserSession).where(UserSession.user_id == user.id, *UserSession.active())
     if keep:
         others = others.where(UserSession.id != keep.id)

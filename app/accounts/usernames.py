@@ -1,16 +1,40 @@
-"""Usernames: which are allowed, proposals for new accounts, and changes."""
+"""Usernames: which are allowed, which are reserved, and changing one."""
 
 import re
 import secrets
 import unicodedata
+from functools import lru_cache
 
 from flask import current_app
 
-from app.accounts import reserved_names
 from app.extensions import db
 from app.models import AuditAction, User
 from app.models.logins import check_username
 from app.security import audit
+
+RESERVED = frozenset(
+    # staff, and names that speak for the site
+    "admin administrator admins bot community contact feedback helpdesk help legal manager management mod moderation "
+    "moderator moderators official operator ops owner press root security service staff superuser support sysadmin "
+    "system team verified "
+    # RFC 2142, and addresses that certificate authorities or mail servers trust
+    "abuse hostmaster info is it mis marketing noc postmaster sales ssladmin ssladministrator sslwebmaster trouble "
+    "webmaster donotreply mailerdaemon nobody noreply bounce bounces notification notifications "
+    # hosts
+    "autoconfig autodiscover broadcasthost ftp imap isatap localdomain localhost mail news pop pop3 smtp usenet uucp "
+    "webmail wpad www "
+    # pages, and words that programs parse
+    "account accounts api auth authorize billing blog copyright dashboard dev docs download downloads error faq home "
+    "license login logout me myaccount oauth password pay payment payments preferences pricing privacy profile "
+    "register secure settings signin signout signup ssl static status store subscribe terms tos test user users "
+    "anonymous deleted false guest nil none null true undefined unknown".split()
+)
+LOOK_ALIKES = {  # for each character, a regular expression; l and I look alike, i and l do only in capitals
+    **{character: f"[{character}{character.upper()}]" for character in "abcdefghijklmnopqrstuvwxyz"},
+    **{"a": "[aA4]", "b": "[bB8]", "e": "[eE3]", "g": "[gG69q]", "i": "[iI1l]", "l": "[lLI1]", "o": "[oO0]"},
+    **{"s": "[sS5]", "t": "[tT7]", "z": "[zZ2]", "d": "(?:[dD]|cl)", "m": "(?:[mM]|rn)", "w": "(?:[wW]|vv)"},
+}
+SEPARATORS = re.compile(r"[._-]+")
 
 
 def check(username: str, by_administrator: bool = False) -> None:
@@ -20,7 +44,7 @@ def check(username: str, by_administrator: bool = False) -> None:
         ValueError: it is not; the message says why.
     """
     check_username(username)
-    if not by_administrator and reserved_names.is_reserved(username, current_app.config["APP_NAME"]):
+    if not by_administrator and is_reserved(username, current_app.config["APP_NAME"]):
         raise ValueError("This name is reserved. Choose another.")
 
 
@@ -50,3 +74,25 @@ def _is_allowed(username: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_reserved(username: str, app_name: str) -> bool:
+    """Return whether a username looks like a reserved word or the application's name, or consists of such words."""
+    pattern = _pattern(app_name)
+    words = [word for word in SEPARATORS.split(username) if word]
+    return bool(pattern.fullmatch("".join(words))) or all(pattern.fullmatch(word) for word in words)
+
+
+@lru_cache(maxsize=8)
+def _pattern(app_name: str) -> re.Pattern[str]:
+    plain = unicodedata.normalize("NFKD", app_name).encode("ascii", "ignore").decode().lower()
+    words = RESERVED | {re.sub("[^a-z0-9]", "", plain)} - {""}
+    alternatives = (
+        "".join(LOOK_ALIKES.get(character, character) for character in word) + _numbered(word) for word in words
+    )
+    return re.compile("|".join(alternatives))
+
+
+def _numbered(word: str) -> str:
+    """Return a pattern for the digits after a word: admin reserves admin1, but me does not reserve me1."""
+    return r"\d*" if len(word) > 3 else ""

@@ -10,7 +10,7 @@ from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
 from app import clock, signals
-from app.accounts import device_verification, sessions, trusted_devices, two_factor
+from app.accounts import device_verification, devices, sessions, two_factor
 from app.auth.next_url import safe_next_url
 from app.extensions import db
 from app.models import EmailChallenge, User, UserSession
@@ -47,7 +47,7 @@ def complete_login(
     proved_at, next_url = clock.now().timestamp(), to or _destination(user)
     pending = PendingLogin(user.id, user.password_version, proved_at, method, remember, next_url, message)
     needs_two_factor = two_factor.is_on(user) and not is_both_factors
-    is_trusted = needs_two_factor and trusted_devices.is_trusted(user, device_id())
+    is_trusted = needs_two_factor and devices.is_trusted(user, device_id())
     if needs_two_factor and not is_trusted:
         return _hand_over(SessionKey.TWO_FACTOR, "auth.two_factor_verify", pending)
     needs_code = method == "password" and device_verification.is_required(user, device_id())
@@ -177,7 +177,7 @@ def _start_session(
     user.next_login_trusted_until = None
     user_session.authenticated_at = authenticated_at or user_session.authenticated_at
     if trust_device:
-        state.device_id = trusted_devices.trust(user, user_session)
+        state.device_id = devices.trust(user, user_session)
     previous = _replace_session(user, user_session)
     values = {"user": user, "method": pending.method, "previous_session": previous}
     signals.send_after_commit(db.session(), signals.user_logged_in, **values)

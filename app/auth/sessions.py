@@ -4,7 +4,7 @@ from flask import abort, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from app.accounts import sessions, trusted_devices
+from app.accounts import devices, sessions
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.extensions import db
@@ -12,10 +12,10 @@ from app.models import LogoutReason
 from app.security import user_agents
 
 
-@bp.route("/devices")
+@bp.route("/devices", endpoint="devices")
 @access.reauthentication_required
-def devices() -> ResponseReturnValue:
-    context = {"sessions": sessions.find_all(current_user), "trusted": trusted_devices.find_all(current_user)}
+def list_devices() -> ResponseReturnValue:
+    context = {"sessions": sessions.find_all(current_user), "trusted": devices.find_trusted(current_user)}
     return render_template("auth/devices.html", **context, in_words=user_agents.in_words)
 
 
@@ -47,7 +47,7 @@ def revoke_other_devices() -> ResponseReturnValue:
 @bp.route("/devices/<handle>/untrust", methods=["POST"])
 @access.reauthentication_required
 def untrust_device(handle: str) -> ResponseReturnValue:
-    if not trusted_devices.untrust_by_handle(current_user, handle):
+    if not devices.untrust_by_handle(current_user, handle):
         abort(404)
     db.session.commit()
     flash("That device is no longer trusted: it needs two-factor authentication again.", "success")
