@@ -5,6 +5,7 @@ import secrets
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from urllib.request import build_opener, install_opener
 
 import pytest
 from sqlalchemy import text
@@ -31,7 +32,9 @@ ALL = "settings database clock emails cleanup PUBLIC_URL mail accounts CAPTCHA c
 def authority(tmp_path, monkeypatch):
     authority = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    return authority
+    install_opener(build_opener())  # since Python 3.12 an opener keeps the authorities that it was made with
+    yield authority
+    install_opener(None)
 
 
 @pytest.fixture
