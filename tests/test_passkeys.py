@@ -960,6 +960,7 @@ def test_a_passkey_from_before_satisfies_an_authenticator_apps_two_factor(member
     assert another_client.log_in(ada).location == STEP
     assert 'data-passkey="get"' in another_client.get(STEP).text
     assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
+    assert "Your passkey already works in place of the app's code." in member.get(SETTINGS).text
     prove(member, key)
     assert member.post("/auth/two-factor/off").location == SETTINGS
     assert not two_factor_is_on(), "a passkey that is not required does not keep two-factor on"
