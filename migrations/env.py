@@ -1,4 +1,4 @@
-"""How `flask db` reaches the database."""
+"""Run by `flask db`: connects to the database and runs or compares migrations."""
 
 import logging
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from app.cli.schema_changes import managed_enums
 
 log = logging.getLogger("alembic.env")
 
-LOCK = 0x666C61736B79  # "flasky": one `flask db` at a time
+LOCK = 0x666C61736B79  # "flasky" in ASCII; the lock lets one `flask db` run at a time
 
 
 def run() -> None:
@@ -26,11 +26,11 @@ def run() -> None:
                 connection=connection,
                 target_metadata=migrate.db.metadata,
                 on_version_apply=after_step,
-                transactional_ddl=True,  # all of it or nothing, on SQLite too: who is killed half-way does it again
+                transactional_ddl=True,  # on SQLite too: a migration that is killed can be run again
                 **autogenerate.options(context.script, migrate.db.metadata),
                 **migrate.configure_args,
             )
-            if is_sqlite:  # its driver would begin with the first row that is written, not with the first table
+            if is_sqlite:  # its driver begins a transaction for rows, not for tables
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             before = orphans.count(connection) if is_sqlite else None
             with context.begin_transaction():
@@ -45,7 +45,7 @@ def run() -> None:
 
 @contextmanager
 def _without_foreign_keys(connection):
-    """SQLite: a table rebuilt by a migration would take its children with it. Wait if another `flask db` is at it."""
+    """SQLite: turn foreign keys off, since recreating a table would delete its children; wait for locks."""
     if connection.dialect.name != "sqlite":
         yield False
         return
@@ -62,17 +62,17 @@ def _without_foreign_keys(connection):
 
 
 def _look_for_orphans(connection, before) -> None:
-    """Take a migration back that removed the parents of rows. What was so before is no reason to stop."""
+    """Roll back a migration that created orphans. Orphans that existed before only cause a warning."""
     after = orphans.count(connection)
     if after.total() > before.total():  # a renamed table keeps its orphans
         broken = after - before
-        raise RuntimeError(f"This migration broke something, and was taken back: {orphans.in_words(broken)}.")
+        raise RuntimeError(f"This migration created orphans and was rolled back: {orphans.in_words(broken)}.")
     if after:
         log.warning("%s. %s", orphans.in_words(after), orphans.ADVICE)
 
 
 def _wait_for_others(connection) -> None:
-    """Let one `flask db` run at a time, for as long as it takes. Behind PgBouncer, others get the connection next."""
+    """Wait for other `flask db` without a timeout. The settings are local, because PgBouncer reuses the connection."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     patience = connection.scalar(text("SHOW lock_timeout"))
     connection.execute(text("SET LOCAL lock_timeout = 0"))

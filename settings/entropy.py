@@ -72,7 +72,7 @@ def _goes_on(text: str, i: int, stride: int) -> bool:
 
 
 def _value(character: str) -> int:
-    """Return the position of a letter or digit in the order of hexadecimal digits."""
+    """Return the numeric value of an alphanumeric character in base 36, or the code point of another one."""
     return int(character, 36) if character.isascii() and character.isalnum() else ord(character)
 
 

@@ -70,5 +70,5 @@ def test_short_keys_are_guessable(key):
 
 
 def test_long_keys_are_estimated_quickly():
-    """No rule looks at more than a few characters for each character, but for the search for repetitions."""
+    """Only the search for repetitions looks at more than a few characters per character."""
     assert not entropy.is_guessable(secrets.token_hex(2000))

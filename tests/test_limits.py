@@ -150,7 +150,7 @@ def test_password_spraying_is_limited_per_network(browser_at, app):
     assert answers == {422: 30, 429: 170}
 
 
-# Whom a stranger can't keep out
+# What strangers can't lock out
 
 
 def test_known_device_logs_in_while_the_network_is_limited(browser_at, ada):
@@ -429,7 +429,6 @@ def test_each_process_counts_for_itself_while_the_storage_is_down(browser_at, ad
 
 
 # Which views
-
 
 EXEMPT = {
     "auth.logout": "it ends a session of one's own",

@@ -136,7 +136,7 @@ class TestTour:
 
 
 def everywhere(app):
-    """Every method and endpoint, but for files."""
+    """Every method and endpoint, without static files."""
     rules = [rule for rule in app.url_map.iter_rules() if not rule.endpoint.endswith("static")]
     return {(method, rule.endpoint) for rule in rules for method in rule.methods & {"GET", "POST"}}
 

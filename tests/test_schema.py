@@ -190,7 +190,7 @@ def test_migration_that_creates_orphans_is_rolled_back(app, client, ada, directo
     file.write_text(file.read_text().replace("pass", "op.execute('DELETE FROM users')", 1))
     with pytest.raises(SystemExit):
         upgrade(directory)
-    assert "This migration broke something" in caplog.text
+    assert "This migration created orphans" in caplog.text
     with db.engine.connect() as connection:
         assert [connection.scalar(text(f"PRAGMA {name}")) for name in ("foreign_keys", "busy_timeout")] == [1, 5000]
     assert db.session.scalar(text("SELECT count(*) FROM users")) == 1
@@ -214,7 +214,7 @@ def test_concurrent_upgrades_wait_for_each_other(app, empty):
         if other.dialect.name == "postgresql":
             waiting = text("SELECT count(*) FROM pg_sleep(0.1), pg_locks WHERE locktype = 'advisory' AND NOT granted")
             while other.scalar(waiting) < 2:
-                assert [process.poll() for process in both] == [None, None], "they wait for whoever is at it"
+                assert [process.poll() for process in both] == [None, None], "they wait for the lock"
             assert inspect(other).get_table_names() == []
             other.execute(text("SELECT pg_advisory_unlock(:lock)"), lock)
     said = [process.communicate(timeout=120)[1] for process in both]
