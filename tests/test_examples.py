@@ -88,8 +88,8 @@ def clone(tmp_path_factory):
             file.write_text(text, "utf-8")
     change(
         clone / "app/__init__.py",
-        "import auth, cli, extensions,",
-        "import api, auth, cli, extensions, garden,",
+        "import auth, cli, connections, extensions,",
+        "import api, auth, cli, connections, extensions, garden,",
     )
     change(
         clone / "app/__init__.py",
