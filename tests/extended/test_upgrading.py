@@ -117,7 +117,7 @@ def test_an_update_with_a_migration(upstream, ours):
     upstream.flask("db", "revision", "-m", "an update")
     file = upstream.migration("an_update")
     file.write_text(file.read_text().replace("pass", "op.execute('UPDATE users SET confirmed = confirmed')", 1))
-    upstream.edit("app/main/probes.py", '"""What machines ask', '"""What machines and people ask')
+    upstream.edit("app/main/probes.py", '"""Probes for machines', '"""Probes for machines and people')
     upstream.commit("An update")
 
     ours.run("git", "fetch", "--quiet", "upstream")
