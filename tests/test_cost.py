@@ -18,7 +18,7 @@ from app.accounts import two_factor_codes
 from app.accounts.registration import normal_email
 from app.models import email_challenge
 from app.models.logins import ascii_email, email_key, login_key
-from app.security.rate_limits.subjects import hashed
+from app.security.rate_limits.policies import hashed
 from app.web import request_size
 
 pytestmark = on_sqlite

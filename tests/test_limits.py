@@ -18,8 +18,7 @@ from app.security import rate_limits
 from app.security.rate_limits import report
 from app.security.rate_limits.counters import Counter as RateCounter
 from app.security.rate_limits.counters import shared_counters
-from app.security.rate_limits.policies import EVERYBODY, POLICIES, SITE_WIDE
-from app.security.rate_limits.subjects import by_network
+from app.security.rate_limits.policies import EVERYBODY, POLICIES, SITE_WIDE, by_network
 
 FORM = {"password": PASSWORD, "confirm_password": PASSWORD}
 EMAILS = {

@@ -44,7 +44,7 @@ from app.models import (
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.security import hashing, login_delay, signing
 from app.security.hashing import MAX_PASSWORD_LENGTH
-from app.security.rate_limits import subjects
+from app.security.rate_limits import policies
 from app.security.rate_limits.policies import POLICIES, SITE_WIDE
 from app.security.token_purposes import TokenPurpose
 from app.web import request_size
@@ -134,12 +134,12 @@ def test_what_has_one_figure_there_has_one_in_the_code():
 # How often anything may be tried
 
 COUNTED_FOR = {
-    subjects.by_name_and_place: "a name or an address as it was typed, and a network",
-    subjects.by_place: "a network",
-    subjects.by_network: "a network",
-    subjects.by_account_and_device: "an account that is logged in; each device that it knows, and all others together",
-    subjects.by_name: "the mailbox that they go to, with whatever tag behind a plus or dots",
-    subjects.by_account_and_network: "an account, and a network",
+    policies.by_name_and_place: "a name or an address as it was typed, and a network",
+    policies.by_place: "a network",
+    policies.by_network: "a network",
+    policies.by_account_and_device: "an account that is logged in; each device that it knows, and all others together",
+    policies.by_name: "the mailbox that they go to, with whatever tag behind a plus or dots",
+    policies.by_account_and_network: "an account, and a network",
 }
 TRIED = {
     "login": "wrong passwords",
@@ -212,7 +212,7 @@ def test_of_all_that_goes_the_page_says_when():
 
 # Sentences
 
-PASSWORDS = word(parse(POLICIES["login"].rates[subjects.by_name_and_place]).amount)
+PASSWORDS = word(parse(POLICIES["login"].rates[policies.by_name_and_place]).amount)
 MAX_ATTEMPTS, PAUSE = word(two_factor_codes.MAX_ATTEMPTS), word(two_factor_codes.PAUSE // UNITS["minute"])
 GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
 WRONG, REGISTERED = SITE_WIDE["login"], SITE_WIDE["registration"]

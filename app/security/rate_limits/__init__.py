@@ -34,8 +34,9 @@ from app.security.rate_limits.policies import (
     SITE_WIDE_ACTIONS,
     Policy,
     check_names,
+    hashed,
+    is_known_device,
 )
-from app.security.rate_limits.subjects import hashed, is_known_device
 
 View = Callable[..., Any]
 

@@ -11,9 +11,8 @@ from limits.storage import RedisStorage, Storage
 
 from app import clock
 from app.security import login_delay, origin
-from app.security.rate_limits.counters import shared_counters
-from app.security.rate_limits.storage import DatabaseStorage
-from app.security.rate_limits.subjects import hashed
+from app.security.rate_limits.counters import DatabaseStorage, shared_counters
+from app.security.rate_limits.policies import hashed
 
 LOGIN_DELAY = "login_delay"  # listed beside the policies
 
