@@ -35,13 +35,14 @@ def refuse_without_token(error: CSRFError) -> ResponseReturnValue:
 
 def refuse_over_limit(error: rate_limits.Exceeded) -> ResponseReturnValue:
     audit.refused("too many attempts", limit=error.policy)
-    return _refuse(error, csrf.Reason("Too many attempts", error.message, error.message))
+    reason = csrf.Reason("Too many attempts", error.message, error.message)
+    return _refuse(error, reason, offers_login_link=error.policy.startswith("login"))
 
 
-def send_again_page(title: str, advice: str, fields: Fields, action: str = "") -> str:
+def send_again_page(title: str, advice: str, fields: Fields, action: str = "", offers_login_link: bool = False) -> str:
     """Render a page whose button sends these fields to `action`, or else to the current URL, with a fresh token."""
     has_files = any(file.filename for file in request.files.values())
-    context = {"fields": fields, "action": action, "has_files": has_files}
+    context = {"fields": fields, "action": action, "has_files": has_files, "offers_login_link": offers_login_link}
     return render_template("errors/send_again.html", title=title, advice=advice, **context)
 
 
@@ -61,7 +62,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(rate_limits.Exceeded, refuse_over_limit)
 
 
-def _refuse(error: HTTPException, reason: csrf.Reason) -> ResponseReturnValue:
+def _refuse(error: HTTPException, reason: csrf.Reason, offers_login_link: bool = False) -> ResponseReturnValue:
     """Answer a form with the page that sends it again, and any other request with an error page.
 
     Nothing that another site filled in is shown, and no session starts: its cookie would replace the user's own one,
@@ -71,7 +72,8 @@ def _refuse(error: HTTPException, reason: csrf.Reason) -> ResponseReturnValue:
         return error_page(error, reason[:2], asks_nothing=True)
     if wants_json() or request.method != "POST":
         return error_page(error, reason[:2])
-    page = send_again_page(reason.title, reason.send_again, list(_fields_without_secrets()))
+    fields = list(_fields_without_secrets())
+    page = send_again_page(reason.title, reason.send_again, fields, offers_login_link=offers_login_link)
     return page, error.code or 400, [header for header in error.get_headers() if header[0] == "Retry-After"]
 
 
