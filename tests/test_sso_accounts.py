@@ -549,7 +549,7 @@ def test_two_first_sso_logins_at_once_create_one_account(app, issuer):
 
 
 def log_in(user, keep):
-    _, found = sso.account_for(ExternalIdentity("acme", "https://acme.example", "linked", None, False, ()))
+    _, found = sso.account_for(ExternalIdentity("acme", "https://acme.example", "linked", None, False, ()), {})
     return found and sessions.start(found, "sso:acme", device=secrets.token_urlsafe(32))
 
 
