@@ -56,13 +56,13 @@ class Owner:
     def __init__(self, folder):
         self.directory, self.number = str(folder), 0
 
-    def has(self, *columns, name="plants", **options):
+    def has(self, *columns, name="trees", **options):
         """Say what the table is in the models from now on."""
         if name in db.metadata.tables:
             db.metadata.remove(db.metadata.tables[name])
         return Table(name, db.metadata, Column("id", Integer, primary_key=True), *columns, **options)
 
-    def forgets(self, name="plants"):
+    def forgets(self, name="trees"):
         db.metadata.remove(db.metadata.tables[name])
 
     def migrates(self):
@@ -103,7 +103,7 @@ def owner(app, tmp_path):
         pytest.fail("Migrations of this test are left in the database")
 
 
-def rows(name="plants"):
+def rows(name="trees"):
     db.session.rollback()
     found = [dict(row) for row in db.session.execute(text(f"SELECT * FROM {name} ORDER BY id")).mappings()]
     db.session.rollback()
@@ -112,7 +112,7 @@ def rows(name="plants"):
 
 def plant(*names, **values):
     for name in names:
-        db.session.execute(db.metadata.tables["plants"].insert().values(name=name, **values))
+        db.session.execute(db.metadata.tables["trees"].insert().values(name=name, **values))
     db.session.commit()
 
 
@@ -177,7 +177,7 @@ def test_migration_changes_a_table_with_rows(owner, after, is_gain):
     }
     for kept in ("rose", "oak"):
         plant(kept, **{key: value for key, value in needed.items() if value is not None})
-    columns = inspect(db.engine).get_columns("plants")
+    columns = inspect(db.engine).get_columns("trees")
     owner.has(*after(), sqlite_autoincrement=True)
     owner.migrates()
     owner.upgrades()
@@ -185,10 +185,10 @@ def test_migration_changes_a_table_with_rows(owner, after, is_gain):
     assert [row["name"] for row in rows()] == ["rose", "oak"]
     owner.downgrades()
     assert [row["name"] for row in rows()] == ["rose", "oak"]
-    assert {c["name"] for c in inspect(db.engine).get_columns("plants")} == {c["name"] for c in columns}
+    assert {c["name"] for c in inspect(db.engine).get_columns("trees")} == {c["name"] for c in columns}
     owner.upgrades()
     assert owner.is_clean()
-    db.session.execute(select(db.metadata.tables["plants"])).all()
+    db.session.execute(select(db.metadata.tables["trees"])).all()
     db.session.rollback()
     owner.downgrades()
 
@@ -218,7 +218,7 @@ def test_migration_creates_and_drops_a_table_with_every_type(owner):
     owner.upgrades()
     assert owner.is_clean()
     owner.forgets()
-    assert "op.drop_table('plants')" in owner.migrates()
+    assert "op.drop_table('trees')" in owner.migrates()
     owner.upgrades()
     owner.downgrades()
     assert rows() == []
@@ -259,8 +259,8 @@ def test_renamed_column_keeps_its_values(owner):
     owner.has(name(), Column("spot", String(30), nullable=False))
     owner.migrates()
     file = max(Path(owner.directory, "versions").glob("*change_2.py"))
-    up = "    op.alter_column('plants', 'place', new_column_name='spot')\n"
-    down = "    op.alter_column('plants', 'spot', new_column_name='place')\n"
+    up = "    op.alter_column('trees', 'place', new_column_name='spot')\n"
+    down = "    op.alter_column('trees', 'spot', new_column_name='place')\n"
     head = file.read_text().partition("def upgrade")[0]
     file.write_text(f"{head}def upgrade():\n{up}\n\ndef downgrade():\n{down}")
     owner.upgrades()

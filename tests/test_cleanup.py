@@ -416,11 +416,11 @@ def plants(app):
     Its foreign key is checked at the commit.
     """
     key = "owner_id INTEGER REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED"
-    db.session.execute(text(f"CREATE TABLE plants ({key})"))
+    db.session.execute(text(f"CREATE TABLE trees ({key})"))
     db.session.commit()
-    yield lambda owner: db.session.execute(text(f"INSERT INTO plants VALUES ({owner.id})"))
+    yield lambda owner: db.session.execute(text(f"INSERT INTO trees VALUES ({owner.id})"))
     db.session.rollback()
-    db.session.execute(text("DROP TABLE plants"))
+    db.session.execute(text("DROP TABLE trees"))
     db.session.commit()
 
 

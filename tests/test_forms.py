@@ -159,7 +159,7 @@ def show(app, client):
     app.jinja_env.loader = ChoiceLoader([app.jinja_env.loader, app.jinja_loader])
 
     def serve(form_class, template="own.html", **kwargs):
-        bp = Blueprint("garden", __name__)
+        bp = Blueprint("own", __name__)
         taken = []
 
         @bp.route("/own", methods=["GET", "POST"])

@@ -5,6 +5,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from support.ours import is_ours, module_of
+
 from app.request_state import (
     MagicLinkRequest,
     PendingLogin,
@@ -17,7 +19,7 @@ from app.request_state import (
 ROOT = Path(__file__).parent.parent
 REGISTER = ROOT / "app/request_state.py"
 LIBRARIES = {"_id", "_fresh", "_permanent", "_flashes", "_user_id", "csrf_token"}  # keys that they set themselves
-SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in ROOT.glob("app/**/*.py")}
+SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in ROOT.glob("app/**/*.py") if is_ours(module_of(path))}
 
 
 def session_keys(tree):

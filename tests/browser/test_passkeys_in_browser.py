@@ -8,6 +8,7 @@ from support.browsing import NOT_THE_DEVELOPERS, open_development_pages
 from support.clients import PASSWORD
 from support.devices import Device
 from support.passkeys import text
+from support.routes import our_rules
 from support.tour import email, fill_in
 
 from app.extensions import db
@@ -335,7 +336,7 @@ def test_one_that_was_made_for_another_address_of_the_site_is_refused(app, owner
     here = app.config["PUBLIC_URL"]
     try:  # the page is another origin's, as of a program on another port
         app.config["PUBLIC_URL"] = "http://localhost:1"
-        monkeypatch.setattr("app.web.hosts.PROBES", {rule.endpoint for rule in app.url_map.iter_rules()})
+        monkeypatch.setattr("app.web.hosts.PROBES", {rule.endpoint for rule in our_rules(app)})
         owner.goto("/auth/login")
         use(owner)
         sees(owner, "That passkey did not log you in.")

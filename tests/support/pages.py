@@ -25,7 +25,8 @@ def told(client):
 
 def beside(field, page):
     """Return the error beside a field."""
-    return html.unescape(page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0])
+    found = re.search(rf'id="{field}-help"[^>]*>(.*?)</div>', page.text, re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]+>", "", found[1])).strip() if found else ""
 
 
 def lines(page):

@@ -1,9 +1,10 @@
-"""All routes of the application, for the tests that hold for each of them."""
+"""All our routes, for the tests that hold for each of them. The routes of an application built on this are left out."""
 
 import pytest
 from flask import url_for
 
 from settings.providers import Provider
+from support.ours import is_ours
 
 # For tests that walk all routes: a provider `x`, since addresses() fills each text parameter of a URL with an x.
 with_all_routes = pytest.mark.parametrize(
@@ -11,10 +12,15 @@ with_all_routes = pytest.mark.parametrize(
 )
 
 
+def our_rules(app):
+    """Return the rules of the URL map whose views are ours."""
+    return [rule for rule in app.url_map.iter_rules() if is_ours(app.view_functions[rule.endpoint])]
+
+
 def addresses(app, method):
-    """Return every route that accepts `method`, as pairs of endpoint and URL."""
+    """Yield every route of ours that accepts `method`, as pairs of endpoint and URL."""
     with app.test_request_context():
-        for rule in app.url_map.iter_rules():
+        for rule in our_rules(app):
             if method in rule.methods:
                 values = {name: 1 if name == "number" else "x" for name in rule.arguments}
                 yield rule.endpoint, url_for(rule.endpoint, **values)

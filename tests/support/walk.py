@@ -27,6 +27,7 @@ from app.security import signing
 from app.security.token_purposes import TokenPurpose
 from settings.providers import Provider
 from support.clients import PASSWORD
+from support.routes import our_rules
 
 PROVIDERS = {"x": Provider("x", "X", "http://127.0.0.1:9", "an id", "a secret")}  # nobody listens there
 FORM = "application/x-www-form-urlencoded"
@@ -192,7 +193,7 @@ class Walk:
         self.client, self.asked, self.turn = None, 0, 0
 
     def rules(self, method):
-        return [rule for rule in self.app.url_map.iter_rules() if method in rule.methods]
+        return [rule for rule in our_rules(self.app) if method in rule.methods]
 
     def some(self, values, number):
         """Return so many of the values, where the last time ended: so over all addresses each comes up."""

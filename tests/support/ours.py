@@ -1,0 +1,18 @@
+"""What is ours. All other modules and views belong to an application built on this one, and need no edit here."""
+
+from support.clients import ROOT
+
+PARTS = {"accounts", "admin", "auth", "cli", "dev", "email", "main", "models", "security", "web"}  # of app/
+PARTS |= {"clock", "connections", "database", "extensions", "request_state", "schema", "signals"}
+
+
+def is_ours(thing):
+    """Say whether a view function, a class or a module's name is ours, or a library's."""
+    module = thing if isinstance(thing, str) else thing.__module__
+    first, _, rest = module.partition(".")
+    return first != "app" or rest.partition(".")[0] in {"", *PARTS}
+
+
+def module_of(path):
+    """Return the name of the module in a file below the project's folder."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
