@@ -23,7 +23,7 @@ EXAMPLES = [
     for page in PAGES
     for number, (_, kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
 ]
-# What looks at every page, form, table or email of ours, and must not mind those of the examples; and the examples' tests.
+# What looks at all pages, forms, tables and emails of ours, and must ignore those of the examples; and their own tests.
 OURS = "garden access architecture csrf limits mail personal_data queries reauthentication request_state strange_input"
 TRY = """
 import hashlib
