@@ -1,4 +1,4 @@
-"""By email: words of one's own in what others get, addresses that lead elsewhere, and resets that an owner misses."""
+"""Attacks by email: injected text, links to other sites, and resets that the owner does not notice."""
 
 from targets import Outcome, Stranger
 

@@ -1,4 +1,4 @@
-"""By force: guessing, bombing, and being ten at once. Every attack yields its rows of the table."""
+"""Attacks by force: guessing, flooding, races. Each attack yields its rows of the table."""
 
 from collections import Counter
 from functools import partial

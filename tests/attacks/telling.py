@@ -1,4 +1,4 @@
-"""By looking: what answers tell of who has an account, by what they say, and by how long they take."""
+"""Attacks by observation: what responses and their timing reveal about accounts."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""By trickery: cookies used again, or planted; links that lead away; other hosts; other sites' forms; names."""
+"""Attacks by deception: reused or planted cookies, redirects, other hosts, cross-site forms, confusable names."""
 
 from itertools import count
 from urllib.parse import quote, urljoin, urlsplit

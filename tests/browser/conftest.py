@@ -1,4 +1,4 @@
-"""What a browser meets: the application as a developer runs it."""
+"""The application in its development configuration, for tests in a real browser."""
 
 import pytest
 

@@ -1,11 +1,11 @@
-"""What a current browser says of the page that a form comes from, and what that is worth."""
+"""Fetch Metadata and CSRF tokens, as a current browser sends them."""
 
 from support.clients import PASSWORD
 
 from app.models import UserSession
 
 
-def test_a_page_two_days_old_logs_in_after_the_key_was_rotated(app, ada, page, clock):
+def test_a_two_day_old_login_page_works_after_a_key_rotation(app, ada, page, clock):
     page.goto("/auth/login")
     clock.move(days=2)
     app.config["SECRET_KEY"] = "another key, which the page's token was not made with"
@@ -15,7 +15,7 @@ def test_a_page_two_days_old_logs_in_after_the_key_was_rotated(app, ada, page, c
     page.get_by_text("Hello, ada!").wait_for()
 
 
-def test_another_sites_page_can_send_no_form(ada, browser, live):
+def test_forms_of_another_site_are_refused(ada, browser, live):
     form = f"""<form method="post" action="{live}/auth/login"><input name="login" value="ada">
         <input name="password" value="{PASSWORD}"><button>Win a prize</button></form>"""
     context = browser.new_context()

@@ -1,4 +1,4 @@
-"""`make run` in an empty folder with an empty HOME, and the whole story in a browser."""
+"""`make run` in an empty folder with an empty HOME, then registration and login in a browser."""
 
 import os
 import re
@@ -84,7 +84,7 @@ class MakeRun:
             raise
 
 
-def test_a_newcomer_is_confirmed_and_logged_in_and_stays_in_if_asked(clone, playwright, launch, tmp_path):
+def test_make_run_serves_registration_confirmation_and_remember_me(clone, playwright, launch, tmp_path):
     def open_browser():
         context = playwright.chromium.launch_persistent_context(tmp_path / "profile", base_url=url, **launch)
         context.set_default_timeout(60_000)
@@ -130,7 +130,7 @@ def test_a_newcomer_is_confirmed_and_logged_in_and_stays_in_if_asked(clone, play
         context.close()
 
 
-def test_run_again_it_starts_at_once_and_changes_nothing(clone):
+def test_make_run_again_installs_and_changes_nothing(clone):
     with MakeRun(clone, free_port()) as run:
         run.wait_until_it_answers()
     before = tree(clone)
@@ -140,7 +140,7 @@ def test_run_again_it_starts_at_once_and_changes_nothing(clone):
     assert tree(clone) == before
 
 
-def test_a_taken_port_is_said_with_the_setting_that_helps(clone):
+def test_make_run_names_the_setting_when_the_port_is_taken(clone):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

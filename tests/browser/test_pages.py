@@ -100,7 +100,7 @@ def checker(tmp_path_factory):
         for number, stop in enumerate(TOUR)
     ],
 )
-def test_everybody_can_use_it(people, page, checker, name, who, way, request):
+def test_every_page_is_accessible(people, page, checker, name, who, way, request):
     broken, answers = [], []
     page.on("pageerror", lambda error: broken.append(error))
     page.on("response", lambda answer: answers.append(answer))
@@ -125,7 +125,7 @@ def test_everybody_can_use_it(people, page, checker, name, who, way, request):
 
 
 @pytest.mark.parametrize("context_options", [WITHOUT_SCRIPTS])
-def test_the_whole_story_without_scripts(app, page):
+def test_registration_and_login_work_without_scripts(app, page):
     page.goto("/")
     page.get_by_role("link", name="Register").first.click()
     page.get_by_label("Email address").fill("eve@example.com")
@@ -156,7 +156,7 @@ def open_when_it_has_come(page, email):
     raise AssertionError("no email came")
 
 
-def test_logging_in_and_out_by_keyboard_alone(people, page):
+def test_login_and_logout_work_by_keyboard_alone(people, page):
     def tab():
         page.keyboard.press("Tab")
         return page.evaluate("document.activeElement.textContent").strip()
@@ -179,7 +179,7 @@ def test_logging_in_and_out_by_keyboard_alone(people, page):
     page.get_by_text("You have been logged out.").wait_for()
 
 
-def test_after_logging_out_the_way_back_shows_nothing(people, page):
+def test_back_button_after_logout_shows_no_account_page(people, page):
     go(page, "ada", lambda page: page.goto("/account"))
     page.get_by_text("ada@example.com").wait_for()
     page.locator("header summary").click()
@@ -191,7 +191,7 @@ def test_after_logging_out_the_way_back_shows_nothing(people, page):
     assert "ada@example.com" not in page.content()
 
 
-def test_a_password_can_be_looked_at_and_pasted(people, page):
+def test_a_password_can_be_shown_and_pasted(people, page):
     page.goto("/auth/login")
     field = page.get_by_label("Password")
     page.evaluate("document.addEventListener('paste', event => event.defaultPrevented && (window.refused = true))")
@@ -205,14 +205,14 @@ def test_a_password_can_be_looked_at_and_pasted(people, page):
     page.get_by_role("heading", name="Hello, ada!").wait_for()
 
 
-def test_the_first_wrong_field_is_focused_and_its_error_tied_to_it(page):
+def test_the_first_invalid_field_is_focused_and_described_by_its_error(page):
     submit_wrong_registration(page)
     focused = page.locator(":focus")
     assert focused.get_attribute("name") == "email"
     assert page.locator(f"#{focused.get_attribute('aria-describedby')}").inner_text()
 
 
-def test_a_form_is_sent_once_however_often_its_button_is_clicked(app, page):
+def test_a_double_click_sends_a_form_once(app, page):
     page.goto("/auth/register")
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
@@ -225,7 +225,7 @@ def test_a_form_is_sent_once_however_often_its_button_is_clicked(app, page):
     assert len(sent) == 1
 
 
-def test_the_menu_closes_when_one_turns_away(people, page):
+def test_the_menu_closes_when_it_loses_the_focus(people, page):
     go(page, "ada", lambda page: page.goto("/"))
     menu, account = page.locator("header summary"), page.get_by_role("link", name="Account", exact=True)
     menu.click()
@@ -238,7 +238,7 @@ def test_the_menu_closes_when_one_turns_away(people, page):
 
 
 @pytest.mark.extended
-def test_no_browser_to_be_had_is_said_in_a_sentence(tmp_path):
+def test_a_missing_browser_is_reported_in_one_sentence(tmp_path):
     nothing = {"PATH": str(tmp_path), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path)}
     nowhere = {"PLAYWRIGHT_DOWNLOAD_HOST": "http://127.0.0.1:9", "HOME": str(tmp_path)}
     command = [sys.executable, ROOT / "tests/browser/install.py"]

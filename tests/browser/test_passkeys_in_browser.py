@@ -1,4 +1,4 @@
-"""Passkeys in a real browser, with an authenticator that the browser simulates."""
+"""Passkeys in a real browser with a virtual authenticator."""
 
 import re
 
@@ -123,7 +123,7 @@ def owner(ada, page, device):
     return page
 
 
-def test_one_is_added_and_logs_in_without_a_name(owner, device):
+def test_a_passkey_logs_in_without_a_username(owner, device):
     [key] = device.keys()
     assert (key["isResidentCredential"], key["rpId"]) == (True, "localhost")
     log_out(owner)
@@ -136,7 +136,7 @@ def test_one_is_added_and_logs_in_without_a_name(owner, device):
     sees(owner, "last used")
 
 
-def test_an_account_is_made_and_kept_with_a_passkey_and_no_password(app, page, device):
+def test_registration_with_a_passkey_needs_no_password(app, page, device):
     page.goto("/auth/register")
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
@@ -154,7 +154,7 @@ def test_an_account_is_made_and_kept_with_a_passkey_and_no_password(app, page, d
 
 
 @pytest.mark.extended
-def test_home_logs_in_too(owner):
+def test_the_home_page_logs_in_with_a_passkey(owner):
     log_out(owner)
     owner.goto("/")
     use(owner)
@@ -162,7 +162,7 @@ def test_home_logs_in_too(owner):
 
 
 @pytest.mark.extended
-def test_the_browser_offers_it_where_the_name_is_typed(owner, device, elsewhere):
+def test_the_browser_offers_passkeys_in_the_username_field(owner, device, elsewhere):
     [key] = device.keys()
     page = elsewhere.page.context.new_page()  # where nothing stands in for the browser's list
     Device(page, init="").take(key)
@@ -174,7 +174,7 @@ def test_the_browser_offers_it_where_the_name_is_typed(owner, device, elsewhere)
 
 
 @pytest.mark.extended
-def test_home_asks_nothing_until_one_is_about_to_log_in(ada, page, live):
+def test_home_requests_no_passkey_challenge_before_the_form_is_used(ada, page, live):
     asked = []
     page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
     page.goto("/", wait_until="networkidle")
@@ -185,7 +185,7 @@ def test_home_asks_nothing_until_one_is_about_to_log_in(ada, page, live):
 
 
 @pytest.mark.extended
-def test_the_login_page_asks_nothing_before_somebody_is_there(page, live):
+def test_the_login_page_requests_no_passkey_challenge_before_it_is_used(page, live):
     asked = []
     page.on("request", lambda request: request.method == "POST" and asked.append(request.url))
     page.goto("/auth/login", wait_until="networkidle")
@@ -197,7 +197,7 @@ def test_the_login_page_asks_nothing_before_somebody_is_there(page, live):
 
 
 @pytest.mark.extended
-def test_it_proves_once_more_who_one_is_and_a_form_waits(owner):
+def test_a_passkey_reauthenticates_while_a_form_waits(owner):
     owner.goto("/auth/change-username")
     owner.get_by_label("Username").fill("countess")
     db.session.execute(update(UserSession).values(authenticated_at=None))
@@ -210,7 +210,7 @@ def test_it_proves_once_more_who_one_is_and_a_form_waits(owner):
 
 
 @pytest.mark.extended
-def test_adding_long_after_logging_in_asks_first(ada, page, device):
+def test_adding_a_passkey_long_after_login_reauthenticates_first(ada, page, device):
     log_in(page)
     page.goto("/auth/passkeys")
     db.session.execute(update(UserSession).values(authenticated_at=None))
@@ -222,7 +222,7 @@ def test_adding_long_after_logging_in_asks_first(ada, page, device):
 
 
 @pytest.mark.extended
-def test_adding_another_one_asks_for_both_factors_first(owner):
+def test_adding_another_passkey_requires_both_factors(owner):
     owner.goto("/auth/passkeys")
     owner.get_by_role("link", name="Add a passkey").click()
     sees(owner, "Confirm access")
@@ -231,7 +231,7 @@ def test_adding_another_one_asks_for_both_factors_first(owner):
 
 
 @pytest.mark.extended
-def test_a_proof_that_has_run_out_meanwhile_is_asked_for_again(owner):
+def test_an_expired_reauthentication_is_asked_for_again(owner):
     prove(owner)
     owner.get_by_role("button", name="Add a passkey").wait_for()
     db.session.execute(update(UserSession).values(both_factors_at=None))
@@ -242,7 +242,7 @@ def test_a_proof_that_has_run_out_meanwhile_is_asked_for_again(owner):
 
 
 @pytest.mark.extended
-def test_it_is_two_factor_after_a_password(owner):
+def test_a_passkey_is_the_second_factor_after_a_password(owner):
     log_out(owner)
     log_in(owner)
     sees(owner, "Use a passkey of your account.")
@@ -251,7 +251,7 @@ def test_it_is_two_factor_after_a_password(owner):
 
 
 @pytest.mark.extended
-def test_the_same_device_is_not_added_twice(owner, device):
+def test_a_device_is_not_added_twice_as_a_passkey(owner, device):
     prove(owner)
     owner.get_by_role("button", name="Add a passkey").click()
     sees(owner, "This device or password manager already has a passkey for your account.")
@@ -259,7 +259,7 @@ def test_the_same_device_is_not_added_twice(owner, device):
 
 
 @pytest.mark.extended
-def test_one_is_renamed_and_removed(owner, device):
+def test_a_passkey_is_renamed_and_removed(owner, device):
     [key] = device.keys()
     owner.goto("/auth/passkeys")
     owner.get_by_role("link", name="Rename or remove My laptop").click()
@@ -276,7 +276,7 @@ def test_one_is_renamed_and_removed(owner, device):
 
 
 @pytest.mark.extended
-def test_a_copy_of_it_gets_in_once_at_most_and_the_owner_is_told(owner, device, elsewhere):
+def test_a_copied_passkey_logs_in_once_at_most_and_the_owner_is_emailed(owner, device, elsewhere):
     elsewhere.take(device.keys()[0])
     elsewhere.page.goto("/auth/login")
     use(elsewhere.page)
@@ -290,7 +290,7 @@ def test_a_copy_of_it_gets_in_once_at_most_and_the_owner_is_told(owner, device, 
 
 
 @pytest.mark.extended
-def test_without_finger_face_or_pin_it_is_not_used(owner, device):
+def test_a_passkey_without_user_verification_is_refused(owner, device):
     log_out(owner)
     device.tell("setUserVerified", isUserVerified=False)
     owner.goto("/auth/login")
@@ -302,7 +302,7 @@ def test_without_finger_face_or_pin_it_is_not_used(owner, device):
 
 
 @pytest.mark.extended
-def test_cancelled_it_can_be_tried_again(owner):
+def test_a_cancelled_passkey_prompt_can_be_repeated(owner):
     """As by whoever closes the browser's own window."""
     log_out(owner)
     owner.goto("/auth/login")
@@ -317,7 +317,7 @@ def test_cancelled_it_can_be_tried_again(owner):
 
 
 @pytest.mark.extended
-def test_at_two_factor_that_of_another_account_does_not_count(owner, device, elsewhere, bob):
+def test_two_factor_refuses_a_passkey_of_another_account(owner, device, elsewhere, bob):
     bob.confirmed = True
     db.session.commit()
     log_in(elsewhere.page, "bob")
@@ -331,7 +331,7 @@ def test_at_two_factor_that_of_another_account_does_not_count(owner, device, els
 
 
 @pytest.mark.extended
-def test_one_that_was_made_for_another_address_of_the_site_is_refused(app, owner, monkeypatch):
+def test_a_passkey_of_another_origin_is_refused(app, owner, monkeypatch):
     log_out(owner)
     here = app.config["PUBLIC_URL"]
     try:  # the page is another origin's, as of a program on another port
@@ -345,7 +345,7 @@ def test_one_that_was_made_for_another_address_of_the_site_is_refused(app, owner
 
 
 @pytest.mark.extended
-def test_a_browser_that_knows_no_passkeys_says_so(ada, page):
+def test_a_browser_without_passkeys_is_told(ada, page):
     page.add_init_script("delete window.PublicKeyCredential")
     page.goto("/auth/login")
     use(page)
@@ -353,7 +353,7 @@ def test_a_browser_that_knows_no_passkeys_says_so(ada, page):
 
 
 @pytest.mark.extended
-def test_a_site_that_can_not_be_reached_is_said_so(ada, page, device):
+def test_an_unreachable_site_is_reported_while_adding_a_passkey(ada, page, device):
     page.goto("/auth/login")
     page.context.set_offline(True)
     use(page)
@@ -371,7 +371,7 @@ def test_a_passkey_logs_in_from_a_page_whose_cookies_are_gone(owner):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("context_options", [{"java_script_enabled": False}])
-def test_without_scripts_the_pages_say_what_it_needs(ada, page):
+def test_passkey_pages_name_what_they_need_without_scripts(ada, page):
     page.goto("/auth/login")
     assert page.locator("noscript > p").is_visible()
     assert not page.get_by_role("button", name=re.compile("passkey")).is_visible()
@@ -394,21 +394,21 @@ def has_added_and_used_one(page):
     sees(page, "Hello, ada!")
 
 
-def test_a_password_manager_on_whose_objects_the_browsers_methods_throw(ada, page, device):
+def test_a_password_manager_whose_credential_lacks_browser_methods_works(ada, page, device):
     page.add_init_script(PASSWORD_MANAGER)
     has_added_and_used_one(page)
     [key] = device.keys()
     assert key["signCount"] > 1
 
 
-def test_a_browser_without_json_methods(ada, page, device):
+def test_a_browser_without_credential_json_methods_works(ada, page, device):
     page.add_init_script(SAFARI_17)
     has_added_and_used_one(page)
 
 
 @pytest.mark.extended
 @pytest.mark.parametrize("script", [PASSWORD_MANAGER, SAFARI_17], ids=["password manager", "Safari 17"])
-def test_both_are_two_factor_and_prove_once_more_who_one_is(owner, script):
+def test_such_browsers_use_passkeys_for_two_factor_and_reauthentication(owner, script):
     owner.add_init_script(script)
     log_out(owner)
     log_in(owner)
@@ -456,7 +456,7 @@ AWAY = {
 @pytest.mark.extended
 @pytest.mark.parametrize("answer", [None, *AWAY.values()], ids=["no answer", *AWAY])
 @pytest.mark.parametrize("ceremony", ["adding", "using"])
-def test_a_server_that_is_away_is_said_so_whatever_answers_in_its_place(request, ceremony, answer):
+def test_an_unavailable_server_is_reported_whatever_answers_instead(request, ceremony, answer):
     page, button = request.getfixturevalue(ceremony)
     page.route("**/*-options**", lambda route: route.fulfill(**answer) if answer else route.abort())
     page.route("**/*-options/**", lambda route: route.fulfill(**answer) if answer else route.abort())
@@ -480,7 +480,7 @@ CREATE_FAILS = {
 
 @pytest.mark.extended
 @pytest.mark.parametrize("error", CREATE_FAILS)
-def test_why_none_was_created_is_told(adding, error):
+def test_the_reason_why_no_passkey_was_created_is_shown(adding, error):
     page, button = adding
     fail_with(page, "create", error)
     button.click()
@@ -500,7 +500,7 @@ def test_why_none_was_created_is_told(adding, error):
         ("null", "The passkey could not be used."),
     ],
 )
-def test_why_none_was_used_is_told(using, error, words):
+def test_the_reason_why_no_passkey_was_used_is_shown(using, error, words):
     page, button = using
     fail_with(page, "get", error)
     button.click()
@@ -510,7 +510,7 @@ def test_why_none_was_used_is_told(using, error, words):
 @pytest.mark.extended
 @pytest.mark.parametrize("what", ["null", "{}", "{rawId: 'AA', response: {}}", "{rawId: new ArrayBuffer(1)}"])
 @pytest.mark.parametrize("ceremony", ["adding", "using"])
-def test_what_can_not_be_read_is_sent_nowhere(request, ceremony, what):
+def test_a_response_that_cannot_be_read_is_not_sent(request, ceremony, what):
     page, button = request.getfixturevalue(ceremony)
     page.evaluate(f"() => {{ navigator.credentials.create = navigator.credentials.get = async () => ({what}) }}")
     button.click()
@@ -519,7 +519,7 @@ def test_what_can_not_be_read_is_sent_nowhere(request, ceremony, what):
 
 
 @pytest.mark.extended
-def test_without_an_encrypted_connection_that_is_said(ada, page):
+def test_an_unencrypted_connection_is_named_as_the_reason(ada, page):
     page.add_init_script(
         "delete window.PublicKeyCredential; Object.defineProperty(window, 'isSecureContext', { value: false })"
     )
@@ -529,7 +529,7 @@ def test_without_an_encrypted_connection_that_is_said(ada, page):
 
 
 @pytest.mark.extended
-def test_at_another_host_of_the_site_it_is_said_where_passkeys_are_good(using):
+def test_at_another_host_the_page_names_the_host_of_the_passkeys(using):
     page, button = using
 
     def elsewhere(route):
@@ -562,7 +562,7 @@ def credential_ids(device):
     return [key["credentialId"].replace("+", "-").replace("/", "_").rstrip("=") for key in device.keys()]
 
 
-def test_a_passkey_that_the_server_refused_is_told_of_and_taken_off_the_device(signals, adding, device):
+def test_a_refused_passkey_is_reported_and_signalled_as_unknown(signals, adding, device):
     page, button = adding
 
     def ask_something_else(route):
@@ -582,7 +582,7 @@ def test_a_passkey_that_the_server_refused_is_told_of_and_taken_off_the_device(s
 
 
 @pytest.mark.extended
-def test_a_passkey_that_never_reached_the_server_is_told_of_at_the_next_look(adding, signals, device):
+def test_a_passkey_that_never_reached_the_server_is_reported_on_the_next_visit(adding, signals, device):
     page, button = adding
     page.route("**/auth/passkeys", lambda route: route.fulfill(status=502, **HTML))
     button.click()
@@ -595,7 +595,7 @@ def test_a_passkey_that_never_reached_the_server_is_told_of_at_the_next_look(add
 
 
 @pytest.mark.extended
-def test_of_a_passkey_that_was_added_nothing_is_said(signals, owner, device):
+def test_an_added_passkey_is_not_reported(signals, owner, device):
     [known] = credential_ids(device)
     owner.goto("/auth/passkeys")
     sees(owner, "Add another passkey")
@@ -605,7 +605,7 @@ def test_of_a_passkey_that_was_added_nothing_is_said(signals, owner, device):
 
 
 @pytest.mark.extended
-def test_of_a_passkey_of_another_account_in_the_same_tab_nothing_is_said(owner, bob, signals):
+def test_a_passkey_of_another_account_in_the_same_tab_is_not_reported(owner, bob, signals):
     bob.confirmed = True
     db.session.commit()
     log_out(owner)
@@ -620,7 +620,7 @@ def test_of_a_passkey_of_another_account_in_the_same_tab_nothing_is_said(owner, 
     assert signals == []
 
 
-def test_after_removal_and_after_a_failed_login_the_browser_hears_which_passkeys_are_known(signals, owner, device):
+def test_removal_and_failed_login_signal_the_known_passkeys(signals, owner, device):
     [removed] = credential_ids(device)
     [copy] = device.keys()
     owner.goto("/auth/passkeys")
@@ -647,7 +647,7 @@ def test_after_removal_and_after_a_failed_login_the_browser_hears_which_passkeys
 
 
 @pytest.mark.extended
-def test_an_orphan_is_reported_where_both_factors_must_be_proved_before_adding(signals, owner, device):
+def test_an_orphaned_passkey_is_reported_where_both_factors_are_required(signals, owner, device):
     [known] = credential_ids(device)
     owner.goto("/auth/passkeys")
     orphan = {"userId": text(db.session.scalar(select(User.passkey_handle)).encode()), "id": "AAAA"}
@@ -660,7 +660,7 @@ def test_an_orphan_is_reported_where_both_factors_must_be_proved_before_adding(s
 
 
 @pytest.mark.extended
-def test_a_browser_that_hears_no_signals_gets_no_error(owner):
+def test_a_browser_without_signals_gets_no_error(owner):
     errors = []
     owner.on("pageerror", lambda error: errors.append(str(error)))
     owner.add_init_script(SAFARI_17)

@@ -1,4 +1,4 @@
-"""What people do with their accounts, each story by keyboard alone and without scripts."""
+"""The flows of an account, each by keyboard alone and without scripts."""
 
 import re
 from datetime import UTC, datetime
@@ -142,7 +142,7 @@ def test_a_forgotten_password_is_reset(ada, person):
 
 
 @pytest.mark.extended
-def test_an_address_is_changed_and_a_thief_is_thrown_out(ada, person, another):
+def test_an_email_address_is_changed_and_a_thief_is_logged_out(ada, person, another):
     another.log_in("ada")
     another.choose("Change Email")
     another.write(New_email_address="thief@example.com", Password=PASSWORD)
@@ -180,7 +180,7 @@ def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
     person.sees("You have confirmed your account.")
 
 
-def test_a_link_logs_in_where_it_was_asked_for(ada, person):
+def test_a_magic_link_logs_in_the_browser_that_asked_for_it(ada, person):
     person.page.goto("/account")
     person.follow("Send me a link")
     person.write(Email_address="ada@example.com")
@@ -191,7 +191,7 @@ def test_a_link_logs_in_where_it_was_asked_for(ada, person):
 
 
 @pytest.mark.extended
-def test_an_email_read_on_the_phone_logs_in_the_desktop_by_its_code_and_the_phone_by_a_button(ada, person, another):
+def test_a_magic_link_on_a_phone_logs_in_the_desktop_by_code(ada, person, another):
     person.page.goto("/auth/magic-link")
     person.write(Email_address="ada@example.com")
     person.press("Send me a link")
@@ -245,7 +245,7 @@ def test_with_enumeration_prevented_the_link_asks_for_the_password(app, ada, per
     person.sees("You have confirmed your account.")
 
 
-def test_somebody_comes_with_an_account_elsewhere(person):
+def test_sso_creates_an_account(person):
     """The story of older tutorials: choose a provider, stay logged in, go where one was going, have a name."""
     person.page.goto("/auth/history")
     person.reach(person.page.get_by_label("Keep me logged in"))
@@ -267,7 +267,7 @@ def test_somebody_comes_with_an_account_elsewhere(person):
 
 
 @pytest.mark.extended
-def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, person):
+def test_an_sso_identity_is_linked_and_unlinked(ada, person):
     person.page.goto("/auth/sso/mock")
     person.press("Log in with Mock provider")
     person.write(**{"Another user, such as one with an account here": "ada@example.com"})
@@ -287,7 +287,7 @@ def test_an_account_elsewhere_is_linked_with_the_one_here_and_taken_off(ada, per
 
 
 @pytest.mark.extended
-def test_who_refuses_elsewhere_is_told_so(person):
+def test_a_refusal_at_the_provider_is_reported(person):
     person.page.goto("/auth/sso/mock")
     person.press("Log in with Mock provider")
     person.press("Decline")
@@ -295,7 +295,7 @@ def test_who_refuses_elsewhere_is_told_so(person):
 
 
 @pytest.mark.extended
-def test_a_browser_is_logged_out_from_another(ada, person, another):
+def test_a_device_is_logged_out_from_another(ada, person, another):
     another.log_in("ada")
     person.log_in("ada")
     assert "This wasn't me:" in person.email("A new device is logged in")
@@ -310,7 +310,7 @@ def test_a_browser_is_logged_out_from_another(ada, person, another):
     person.sees("You logged out your other devices")
 
 
-def test_a_form_waits_while_the_person_proves_who_it_is(ada, person):
+def test_a_form_waits_for_reauthentication(ada, person):
     person.log_in("ada")
     person.choose("Account")
     person.follow("Change username")
@@ -326,7 +326,7 @@ def test_a_form_waits_while_the_person_proves_who_it_is(ada, person):
 
 
 @pytest.mark.extended
-def test_somebody_takes_their_data_along_and_leaves_and_stays_after_all(ada, person):
+def test_data_is_exported_and_account_deletion_cancelled(ada, person):
     person.log_in("ada")
     person.choose("Account")
     person.follow("Download your data")
@@ -348,7 +348,7 @@ def test_somebody_takes_their_data_along_and_leaves_and_stays_after_all(ada, per
 
 
 @pytest.mark.extended
-def test_an_app_is_set_up_by_its_key_used_and_removed(ada, person, another):
+def test_an_authenticator_app_is_set_up_used_and_removed(ada, person, another):
     person.log_in("ada")
     person.choose("Account")
     person.follow("Turn it on")

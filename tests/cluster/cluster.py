@@ -1,4 +1,4 @@
-"""All of docs/cluster.md on this machine: nginx, two that serve and post, Redis, and PostgreSQL on three nodes."""
+"""The cluster of docs/cluster.md on this machine: nginx, two web servers, Redis and PostgreSQL on three nodes."""
 
 import os
 import re

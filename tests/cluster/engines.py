@@ -1,4 +1,4 @@
-"""Servers in the foreground on 127.0.0.1, with the settings of docs/cluster; as nobody where root runs the tests."""
+"""Servers in the foreground on 127.0.0.1 with the settings of docs/cluster; unprivileged where root runs the tests."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A PostgreSQL server, and the Patroni that minds it."""
+"""A PostgreSQL server and the Patroni that manages it."""
 
 import json
 import os

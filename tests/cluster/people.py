@@ -1,4 +1,4 @@
-"""People who use the site all the time, and the book of what they were told."""
+"""Users who use the site all the time, and a record of what the site told them."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Parts of a cluster are killed one after another: nobody is logged out, and what was promised is kept."""
+"""Parts of a cluster are killed one after another: no session ends, and whatever was confirmed is kept."""
 
 import shutil
 import tempfile
@@ -99,7 +99,7 @@ def report(capsys, book, members):
         print(*report.lines, sep="\n")
 
 
-def test_what_was_promised_is_kept_whatever_is_killed(cluster, sink, book, members, report):
+def test_a_cluster_keeps_what_it_confirmed_whatever_is_killed(cluster, sink, book, members, report):
     one, another = cluster.machines
     with report.of("nothing"):
         pass

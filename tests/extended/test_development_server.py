@@ -1,4 +1,4 @@
-"""`flask dev` itself, behind a real nginx with the shortest configuration that one can write."""
+"""`flask dev` behind a real nginx with a minimal configuration."""
 
 import os
 import re
@@ -63,7 +63,7 @@ def ask(url, **headers):
 
 
 @pytest.mark.parametrize("more", MORE)
-def test_a_stranger_behind_the_shortest_nginx_sees_neither_mailbox_nor_debugger(server, tmp_path, more):
+def test_visitors_behind_nginx_reach_neither_the_mailbox_nor_the_debugger(server, tmp_path, more):
     proxy = nginx(tmp_path, server.port, more)
     try:
         site = f"http://{HERE}:{proxy.port}"

@@ -1,4 +1,4 @@
-"""The story of an email with Exim, a real mail server, which root can start."""
+"""Delivery through Exim, a real mail server, which needs root."""
 
 import re
 
@@ -84,7 +84,7 @@ def test_the_whole_story(client, exim):
     assert "You have confirmed your account" in client.get(link[1], follow_redirects=True).text
 
 
-def test_many_emails_go_over_one_connection(app, exim):
+def test_exim_gets_many_emails_over_one_connection(app, exim):
     for number in range(20):
         register(app.test_client(), f"person{number}")
     assert delivery.deliver() == 20
@@ -93,7 +93,7 @@ def test_many_emails_go_over_one_connection(app, exim):
 
 
 @pytest.mark.parametrize("own", [{"MAIL_PASSWORD": "wrong"}])
-def test_a_wrong_password_makes_an_email_wait(client, exim, clock):
+def test_exim_refusing_the_password_makes_an_email_wait(client, exim, clock):
     register(client)
     delivery.deliver()
     assert (email().status, email().error) == ("waiting", "535 Incorrect authentication data")
@@ -101,7 +101,7 @@ def test_a_wrong_password_makes_an_email_wait(client, exim, clock):
     assert "<=" not in exim.log()
 
 
-def test_an_unknown_recipient_is_given_up_on(client, exim, clock):
+def test_exim_rejecting_the_recipient_fails_the_email(client, exim, clock):
     register(client, "nobody")
     delivery.deliver()
     assert (email().status, email().error) == ("failed", "550 5.1.1 no such user")
@@ -109,14 +109,14 @@ def test_an_unknown_recipient_is_given_up_on(client, exim, clock):
     assert delivery.deliver() == 0
 
 
-def test_a_greylisted_email_waits(client, exim, clock):
+def test_an_email_greylisted_by_exim_waits(client, exim, clock):
     register(client, "later")
     delivery.deliver()
     assert (email().status, email().error) == ("waiting", "451 4.7.1 greylisted")
     assert (email().due_at - clock.time).total_seconds() == 30
 
 
-def test_a_slow_answer_is_waited_for(client, exim):
+def test_a_slow_exim_is_waited_for(client, exim):
     register(client, "slow")
     delivery.deliver()
     assert email().status == "sent"
@@ -132,7 +132,7 @@ def test_a_slow_answer_is_waited_for(client, exim):
         ({"MAIL_SERVER": "localhost"}, "waiting", "Hostname mismatch"),
     ],
 )
-def test_without_verified_tls_and_a_password_nothing_is_sent(client, exim, status, reason):
+def test_nothing_is_sent_to_exim_without_verified_tls_and_a_password(client, exim, status, reason):
     register(client)
     delivery.deliver()
     assert email().status == status
@@ -141,7 +141,7 @@ def test_without_verified_tls_and_a_password_nothing_is_sent(client, exim, statu
     assert exim.outbox() == []
 
 
-def test_a_server_of_an_unknown_authority_gets_nothing(client, exim, tmp_path, monkeypatch):
+def test_exim_with_an_unknown_authority_gets_nothing(client, exim, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path).file))
     register(client)
     delivery.deliver()
@@ -153,7 +153,7 @@ def test_a_server_of_an_unknown_authority_gets_nothing(client, exim, tmp_path, m
 @pytest.mark.parametrize(
     "own", [{"PUBLIC_URL": f"https://{'host.' * 20}example/{'path/' * 16}x", "APP_NAME": "สวนดอกไม้ของทุกคนในเมืองนี้" * 4}]
 )
-def test_long_links_and_names_arrive_whole(client, exim, own):
+def test_exim_delivers_long_links_and_names_intact(client, exim, own):
     """Exim refuses lines of more than 998 octets."""
     client.post(
         "/auth/register",

@@ -1,4 +1,4 @@
-"""Logging in with an issuer that is not ours: npm's oidc-provider, in a real browser, right and wrong."""
+"""SSO with an independent provider, npm's oidc-provider, in a real browser."""
 
 import json
 import subprocess
@@ -94,7 +94,7 @@ def test_the_whole_flow(issuer, visit):
 
 
 @on_sqlite
-def test_the_same_address_without_its_word_opens_nothing(issuer, ada, visit):
+def test_an_unverified_address_at_the_provider_opens_no_account(issuer, ada, visit):
     page = visit()
     log_in(page, "eve")
     page.get_by_text("There is an account already").wait_for()
@@ -102,7 +102,7 @@ def test_the_same_address_without_its_word_opens_nothing(issuer, ada, visit):
 
 
 @on_sqlite
-def test_who_cancels_there_is_told_so(issuer, visit):
+def test_cancelling_at_the_provider_is_reported(issuer, visit):
     page = visit()
     page.get_by_role("button", name="Log in with Acme").click()
     page.get_by_text("Cancel").click()
@@ -110,7 +110,7 @@ def test_who_cancels_there_is_told_so(issuer, visit):
 
 
 @on_sqlite
-def test_its_keys_may_change(issuer, visit):
+def test_the_provider_may_rotate_its_keys(issuer, visit):
     log_in(first := visit())
     first.get_by_text("Hello, ada.lovelace!").wait_for()
     issuer.is_now("rotated")
@@ -120,7 +120,7 @@ def test_its_keys_may_change(issuer, visit):
 
 @pytest.mark.parametrize("mode", ["nonce", "audience", "expired", "key", "none"])
 @on_sqlite
-def test_a_token_that_is_not_right_lets_nobody_in(issuer, visit, mode):
+def test_an_invalid_id_token_logs_nobody_in(issuer, visit, mode):
     issuer.is_now(mode)
     log_in(page := visit())
     page.get_by_text(NOT_BELIEVED).wait_for()
@@ -128,7 +128,7 @@ def test_a_token_that_is_not_right_lets_nobody_in(issuer, visit, mode):
 
 
 @on_sqlite
-def test_a_code_is_good_once(app, issuer, visit):
+def test_an_authorization_code_works_once(app, issuer, visit):
     """We would not even ask twice; so let us forget that we did."""
     backs, page, twin = [], visit(), visit()
     page.on("request", lambda request: "/callback?" in request.url and backs.append(request.url))
@@ -145,7 +145,7 @@ def test_a_code_is_good_once(app, issuer, visit):
 
 
 @on_sqlite
-def test_an_issuer_that_is_slow_or_away_costs_a_sentence(issuer, visit):
+def test_a_slow_or_unreachable_provider_is_reported(issuer, visit):
     for trouble in (lambda: issuer.is_now("slow"), issuer.process.kill):
         trouble()
         page = visit()
@@ -155,7 +155,7 @@ def test_an_issuer_that_is_slow_or_away_costs_a_sentence(issuer, visit):
 
 
 @on_sqlite
-def test_an_answer_that_its_page_posts(app, issuer, visit):
+def test_a_form_post_callback_logs_in(app, issuer, visit):
     """The browser sends no session cookie with that form: it comes again by GET."""
     app.config["OIDC_PROVIDERS"] = {"acme": replace(app.config["OIDC_PROVIDERS"]["acme"], response_mode="form_post")}
     page, methods = visit("/auth/history"), []
@@ -168,7 +168,7 @@ def test_an_answer_that_its_page_posts(app, issuer, visit):
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
 @on_sqlite
-def test_a_client_that_has_one_method_of_authentication(issuer, visit, method):
+def test_each_client_authentication_method_works(issuer, visit, method):
     issuer.is_now(method)
     log_in(page := visit())
     page.get_by_text("Hello, ada.lovelace!").wait_for()

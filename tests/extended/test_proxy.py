@@ -1,4 +1,4 @@
-"""The whole story through a real nginx with TLS, at the root and under a path; and what strangers can forge."""
+"""The application behind a real nginx with TLS, at the root and under a path, and forged headers."""
 
 import json
 import re
@@ -102,7 +102,7 @@ def logged(gunicorn):
     return [json.loads(line) for line in lines if not GUNICORNS_OWN.fullmatch(line)]
 
 
-def test_a_newcomer_goes_the_whole_way(site):
+def test_registration_and_login_work_behind_nginx(site):
     ada, answer = site.register("ada")
     assert ada.follow(answer).url == f"{site.url}/auth/unconfirmed"
     link = site.link_to("ada@example.com")
@@ -130,7 +130,7 @@ def test_a_newcomer_goes_the_whole_way(site):
 
 
 @pytest.mark.parametrize("length", [3000, 4090, 4200, 6000, 8000])
-def test_long_addresses_get_a_page_of_the_application(site, visitor, length):
+def test_long_urls_get_a_page_of_the_application(site, visitor, length):
     room = length - len(urlsplit(site.url).path) - 60
     callback = visitor.get(f"auth/sso/acme/callback?state=x&code={'c' * room}")
     assert callback.location == f"{site.url}/auth/login"
@@ -142,7 +142,7 @@ def test_long_addresses_get_a_page_of_the_application(site, visitor, length):
     assert (led.status, led.location) == (301, f"{site.url}/auth/confirm/{'t' * room}")
 
 
-def test_who_logs_in_elsewhere_comes_back_to_the_public_address(site, visitor):
+def test_sso_returns_to_the_public_url(site, visitor):
     visitor.get("auth/sso/acme")
     going = visitor.post("auth/sso/acme", {})
     back = site.issuer.agree(going.headers["Refresh"], sub=site.url, email="vera@example.com", email_verified=True)
@@ -152,7 +152,7 @@ def test_who_logs_in_elsewhere_comes_back_to_the_public_address(site, visitor):
     assert "You are called vera here" in home.text
 
 
-def test_all_that_a_page_names_is_within_the_site(site, visitor):
+def test_every_url_on_a_page_is_within_the_site(site, visitor):
     page = visitor.get("auth/login")
     named = [urljoin(page.url, name) for name in re.findall(r'(?:href|src|action)="([^"#]+)"', page.text)]
     assert len(named) >= 6
@@ -163,7 +163,7 @@ def test_all_that_a_page_names_is_within_the_site(site, visitor):
 @pytest.mark.parametrize(
     "referer", [None, "https://evil.example/", "http://localhost/", "https://localhost.evil.example/"]
 )
-def test_a_form_is_taken_from_our_own_pages_alone(visitor, referer):
+def test_forms_are_accepted_from_our_own_pages_only(visitor, referer):
     form = {"login": "nobody", "password": PASSWORD}
     visitor.get("auth/login")
     assert visitor.post("auth/login", form, Referer=referer).status == 400
@@ -172,7 +172,7 @@ def test_a_form_is_taken_from_our_own_pages_alone(visitor, referer):
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 301), ("HEAD", 301), ("POST", 308)])
-def test_http_is_led_to_https(site, visitor, method, status):
+def test_http_is_redirected_to_https(site, visitor, method, status):
     public = urlsplit(site.url).netloc  # on port 80, as on 443, no port is said
     for way in ("/", "/auth/login?next=%2Faccount", "/nowhere%0D%0ASet-Cookie:%20a=b"):
         answer = visitor.ask(method, site.http + way, None, {"Host": public})
@@ -180,7 +180,7 @@ def test_http_is_led_to_https(site, visitor, method, status):
         assert "Set-Cookie" not in answer.headers
 
 
-def test_the_address_written_down_is_the_visitors_whatever_they_forge(site):
+def test_the_recorded_ip_address_is_the_visitors_despite_forged_headers(site):
     events, lines = len(site.events()), len(logged(site.gunicorn))
     eve, answer = site.register("eve", **FORGED)
     assert eve.follow(answer).status == 200
@@ -189,7 +189,7 @@ def test_the_address_written_down_is_the_visitors_whatever_they_forge(site):
     assert [line["ip"] for line in requests] == [VISITOR] * len(eve.answers)
 
 
-def test_what_is_forged_changes_no_page(site, visitor):
+def test_forged_headers_change_no_page(site, visitor):
     assert visitor.get("auth/login", **FORGED).status == 200
     assert "evil" not in visitor.answers[-1].text
     assert visitor.get("account", **FORGED).location.startswith(f"{site.url}/auth/login")
@@ -198,7 +198,7 @@ def test_what_is_forged_changes_no_page(site, visitor):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost", "localhost.evil.example", HERE])
-def test_another_host_is_refused_in_plain_text_but_not_to_probes(visitor, site, host):
+def test_other_hosts_are_refused_except_for_probes(visitor, site, host):
     for place in (site.url, site.http):
         refused = visitor.get(f"{place}/auth/login", Host=host)
         assert (refused.status, refused.text) == (400, "This site has another address.\n")
@@ -207,7 +207,7 @@ def test_another_host_is_refused_in_plain_text_but_not_to_probes(visitor, site, 
     assert visitor.cookies == {}
 
 
-def test_the_log_holds_nothing_secret_and_no_forged_line(site):
+def test_the_log_holds_no_secret_and_no_forged_line(site):
     mallory, _ = site.register("mallory")
     link = site.link_to("mallory@example.com")
     secrets = {PASSWORD, SECRET_KEY, link.rpartition("/")[2], mallory.answers[0].csrf_token}
@@ -242,7 +242,7 @@ def send_past_nginx(site, header):
             pass
 
 
-def test_slow_clients_do_not_keep_others_waiting(site, visitor):
+def test_slow_clients_do_not_block_others(site, visitor):
     """Of each kind there are more than gunicorn has threads, and they never end."""
     begun = (
         b"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sl",
@@ -263,7 +263,7 @@ def test_slow_clients_do_not_keep_others_waiting(site, visitor):
             connection.close()
 
 
-def test_without_a_trusted_proxy_nothing_that_is_forged_changes_anything(tmp_path, databases):
+def test_without_a_trusted_proxy_forged_headers_are_ignored(tmp_path, databases):
     public = "https://localhost:8443"
     gunicorn = Gunicorn(
         tmp_path,

@@ -166,7 +166,7 @@ def chain(tmp_path, databases):
 @pytest.mark.parametrize(
     "options", [{"by_tls": True}, {"by_tls": False, "changes": BY_HTTP}], ids=["by TLS", "by http"]
 )
-def test_behind_haproxy_pages_are_served_and_visitors_have_their_own_address(chain, haproxies, options):
+def test_behind_haproxy_visitors_keep_their_ip_address(chain, haproxies, options):
     served = chain(haproxies=haproxies, **options)
     answer = Visitor(served.url, served.authority).get("auth/login", X_Forwarded_For="203.0.113.9")
     assert answer.status == 200, answer.headers["Location"]
@@ -186,7 +186,7 @@ def test_behind_haproxy_pages_are_served_and_visitors_have_their_own_address(cha
         ({"trusted": 3}, "TRUSTED_PROXIES is 3, but 2 wrote into X-Forwarded-For"),
     ],
 )
-def test_doctor_names_what_is_wrong_with_a_chain(chain, options, words):
+def test_doctor_reports_a_wrong_chain_of_proxies(chain, options, words):
     served = chain(**options)
     said = served.doctor()
     assert words in said

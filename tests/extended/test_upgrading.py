@@ -1,4 +1,4 @@
-"""docs/upgrading.md, done: a clone with its own model, page and migration takes an update that has a migration, too."""
+"""docs/upgrading.md: a clone with its own model, page and migration takes an update with a migration."""
 
 import os
 import shutil
@@ -112,7 +112,7 @@ def ours(upstream, tmp_path):
     return clone
 
 
-def test_an_update_with_a_migration(upstream, ours):
+def test_an_update_with_a_migration_keeps_the_owners_code_and_data(upstream, ours):
     head = upstream.flask("db", "heads").split()[-2]
     upstream.flask("db", "revision", "-m", "an update")
     file = upstream.migration("an_update")
@@ -134,7 +134,7 @@ def test_an_update_with_a_migration(upstream, ours):
     ours.commit("Take the update")
 
 
-def test_tables_of_create_all_do_not_end_in_a_traceback(upstream):
+def test_tables_made_by_create_all_are_reported_without_a_traceback(upstream):
     upstream.run(
         "python", "-c", "from flasky import app\nfrom app.extensions import db\nwith app.app_context(): db.create_all()"
     )

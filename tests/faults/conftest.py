@@ -1,4 +1,4 @@
-"""Real processes that are killed, raced and robbed of their database; each ended by its number when a test ends."""
+"""Real server processes to be killed, raced and cut off from their database. Each is ended after its test."""
 
 import pytest
 from support.ledger import Ledger

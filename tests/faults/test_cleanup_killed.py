@@ -67,7 +67,7 @@ def minutes_later():
 
 
 @pytest.mark.parametrize("kind", ["worker", "web"])
-def test_a_process_that_is_told_to_end_stops_between_two_batches(site, sink, ledger, old_rows, kind):
+def test_sigterm_stops_cleanup_between_two_batches(site, sink, ledger, old_rows, kind):
     running = site(MAIL_DELIVERY="worker" if kind == "worker" else "thread", web=kind == "web")
     process = running.web if kind == "web" else running.work()
     until(is_half_done, "cleanup")
@@ -83,7 +83,7 @@ def test_a_process_that_is_told_to_end_stops_between_two_batches(site, sink, led
     assert left() == 0
 
 
-def test_another_process_goes_on_for_a_killed_one_when_its_lease_is_over(site, sink, ledger, old_rows):
+def test_another_process_continues_a_killed_cleanup_after_its_lease(site, sink, ledger, old_rows):
     running = site(MAIL_DELIVERY="worker", web=False)
     worker = running.work()
     until(is_half_done, "cleanup")
@@ -116,7 +116,7 @@ def test_two_servers_at_once_run_each_job_once(site, sink, old_rows, leaving):
     until(lambda: len(sink.received) == PEOPLE, "the deletion_emails")
 
 
-def test_an_email_goes_while_cleanup_is_at_work(site, sink, ledger, old_rows, ada):
+def test_emails_are_delivered_during_cleanup(site, sink, ledger, old_rows, ada):
     _add_sessions(ada, range(ROWS, 3 * ROWS))
     running = site(MAIL_DELIVERY="thread")
     until(lambda: left() < 3 * ROWS, "cleanup")
@@ -125,7 +125,7 @@ def test_an_email_goes_while_cleanup_is_at_work(site, sink, ledger, old_rows, ad
     assert left() > 0
 
 
-def test_killed_while_it_deletes_accounts_each_is_there_or_gets_its_email(site, sink, ledger, leaving):
+def test_killed_cleanup_keeps_each_account_or_sends_its_email(site, sink, ledger, leaving):
     running = site(MAIL_DELIVERY="worker", web=False)
     sink.pause = 0.01
     for sent in (5, 25):
@@ -145,7 +145,7 @@ def test_killed_while_it_deletes_accounts_each_is_there_or_gets_its_email(site, 
 
 @on_postgresql
 @pytest.mark.parametrize("how", ["fast", "immediate"])
-def test_a_restart_of_postgresql_costs_a_job_its_batch_alone(site, sink, ledger, database, old_rows, how):
+def test_a_postgresql_restart_costs_a_cleanup_job_one_batch(site, sink, ledger, database, old_rows, how):
     running = site(MAIL_DELIVERY="worker", web=False)
     worker = running.work()
     until(is_half_done, "cleanup")

@@ -1,4 +1,4 @@
-"""The server's clock goes wrong, or is put right: what is over stays over, and nobody sees a negative age."""
+"""The server's clock jumps: whatever expired stays expired, and no page shows a negative age."""
 
 import re
 
@@ -18,9 +18,7 @@ back = pytest.mark.parametrize("jump", [{"days": -1}, {"minutes": -5}], ids=["a 
 LINKS = {"reset": "/auth/reset", "magic link": "/auth/magic-link"}  # where they are asked for
 
 
-def test_two_days_on_every_link_has_the_one_page_and_every_browser_is_told(
-    app, client, another_client, ada, bob, clock
-):
+def test_two_days_later_every_link_and_session_has_expired_with_a_message(app, client, another_client, ada, bob, clock):
     client.log_in(bob)
     another_client.log_in(ada)
     links = {"confirm": bob, "change-email": bob, "reset": ada, "magic-link": ada}
@@ -37,7 +35,7 @@ def test_two_days_on_every_link_has_the_one_page_and_every_browser_is_told(
 
 @back
 @pytest.mark.parametrize("link", LINKS)
-def test_going_back_revives_no_used_link(app, client, ada, outbox, clock, jump, link):
+def test_clock_set_back_revives_no_used_link(app, client, ada, outbox, clock, jump, link):
     client.post(LINKS[link], data={"email": ada.email})
     used = outbox.link()
     answer = choose(client, used) if link == "reset" else client.get(used)
@@ -51,7 +49,7 @@ def test_going_back_revives_no_used_link(app, client, ada, outbox, clock, jump, 
 
 
 @back
-def test_going_back_makes_neither_link_nor_code_last_longer(app, client, ada, outbox, clock, jump):
+def test_clock_set_back_extends_no_link_and_no_code(app, client, ada, outbox, clock, jump):
     """They come from the future: until the clock is there again they are refused, and then they are as old as ever."""
     client.post("/auth/magic-link", data={"email": ada.email})
     link, code = outbox.link(), code_in(outbox[0])
@@ -67,7 +65,7 @@ def test_going_back_makes_neither_link_nor_code_last_longer(app, client, ada, ou
 
 @back
 @pytest.mark.parametrize("how", ["logged out", "ended elsewhere", "another password"])
-def test_going_back_revives_no_session(app, client, another_client, ada, clock, jump, how):
+def test_clock_set_back_revives_no_session(app, client, another_client, ada, clock, jump, how):
     for browser in (client, another_client):
         browser.log_in(ada, remember_me="y")
     copied = app.test_client()
@@ -86,7 +84,7 @@ def test_going_back_revives_no_session(app, client, another_client, ada, clock, 
 
 
 @back
-def test_going_back_asks_again_who_one_is_before_what_is_sensitive(client, ada, clock, jump):
+def test_clock_set_back_requires_reauthentication_again(client, ada, clock, jump):
     client.log_in(ada)
     assert client.get("/auth/delete").status_code == 200
     clock.move(seconds=-30)
@@ -98,9 +96,7 @@ def test_going_back_asks_again_who_one_is_before_what_is_sensitive(client, ada, 
 
 
 @pytest.mark.parametrize("jump", [{"days": 2}, {"days": -1}, {"minutes": -5}])
-def test_an_app_whose_clock_is_another_is_refused_with_a_hint_and_a_recovery_code_lets_in(
-    client, ada, phone, clock, jump
-):
+def test_an_authenticator_with_a_wrong_clock_is_refused_with_a_hint(client, ada, phone, clock, jump):
     shown = phone.code()
     clock.move(**jump)
     client.log_in(ada)
@@ -116,7 +112,7 @@ def test_an_app_whose_clock_is_another_is_refused_with_a_hint_and_a_recovery_cod
 
 
 @back
-def test_going_back_takes_no_code_of_an_app_again_nor_an_older_one(app, client, ada, phone, clock, jump):
+def test_clock_set_back_accepts_no_earlier_authenticator_code(app, client, ada, phone, clock, jump):
     client.log_in(ada)
     used = phone.code()
     assert client.post("/auth/two-factor/verify", data={"code": used}).status_code == 302
@@ -131,7 +127,7 @@ def test_going_back_takes_no_code_of_an_app_again_nor_an_older_one(app, client, 
     assert not is_logged_in(another)
 
 
-def test_two_factor_is_void_when_its_first_one_is_still_to_come(client, ada, phone, clock):
+def test_a_pending_login_from_the_future_is_void(client, ada, phone, clock):
     client.log_in(ada)
     clock.move(minutes=-5)
     assert client.get("/auth/two-factor/verify").location.startswith("/auth/login")

@@ -1,4 +1,4 @@
-"""The database away, restarted, or locked: a page that says so and when to come back, and then all is as before."""
+"""The database stopped, restarted or locked: pages say so with Retry-After, and the application recovers."""
 
 import sqlite3
 import threading
@@ -23,7 +23,7 @@ AWAY = [4, pytest.param(10, marks=pytest.mark.extended)]  # seconds without a da
 
 @on_postgresql
 @pytest.mark.parametrize("away", AWAY)
-def test_while_postgresql_is_stopped_pages_say_so_and_then_all_is_well(site, sink, ledger, database, ada, away):
+def test_pages_report_a_stopped_postgresql_and_recover(site, sink, ledger, database, ada, away):
     running = site(wsgi="flasky:app")
     browsers = _logged_in(running, 2)
     with _load(running, browsers) as asked, stopped(database):
@@ -39,7 +39,7 @@ def test_while_postgresql_is_stopped_pages_say_so_and_then_all_is_well(site, sin
 
 
 @on_postgresql
-def test_a_restart_of_postgresql_costs_only_the_requests_in_flight(site, sink, ledger, database, ada):
+def test_a_postgresql_restart_costs_only_the_requests_in_flight(site, sink, ledger, database, ada):
     running = site(wsgi="flasky:app", processes=2)
     browsers = _logged_in(running, 6)
     with _load(running, browsers) as asked:
@@ -57,7 +57,7 @@ def test_a_restart_of_postgresql_costs_only_the_requests_in_flight(site, sink, l
 
 
 @on_sqlite
-def test_while_another_program_writes_registering_has_to_wait_and_reading_has_not(site, sink, ledger, app, ada):
+def test_a_locked_sqlite_delays_registration_but_not_reading(site, sink, ledger, app, ada):
     running = site(wsgi="flasky:app")
     (reader,) = _logged_in(running, 1)
     send = _sending(running, "eve")
@@ -79,7 +79,7 @@ def test_while_another_program_writes_registering_has_to_wait_and_reading_has_no
 
 
 @on_sqlite
-def test_many_who_wait_for_the_same_lock_do_not_wait_for_each_other_besides(site, ledger, app):
+def test_requests_that_wait_for_one_lock_do_not_wait_for_each_other(site, ledger, app):
     running = site()
     sent = [_sending(running, f"person{number}") for number in range(24)]  # more than a pool's first 15 connections
     with _locked(app):

@@ -22,7 +22,7 @@ from app.models import AuditEvent, OutboxEmail, User, UserSession
 pytestmark = [pytest.mark.extended, on_sqlite]
 
 
-def test_while_the_disk_is_full_nothing_is_written_nor_said_to_be(app, site, sink, ledger, ada):
+def test_a_full_disk_writes_nothing_and_reports_no_success(app, site, sink, ledger, ada):
     running = site(MAIL_DELIVERY="worker")
     reader, writer, newcomer = (Browser(running) for _ in range(3))
     assert {reader.log_in("ada").status, writer.log_in("ada").status} == {302}
@@ -66,7 +66,7 @@ def test_while_the_disk_is_full_nothing_is_written_nor_said_to_be(app, site, sin
     assert integrity(app) == "ok"
 
 
-def test_a_log_that_can_not_be_written_stops_nobody(site, sink, ledger, ada):
+def test_an_unwritable_log_fails_no_request(site, sink, ledger, ada):
     running = site(web=False)
     running.log = Path("/dev/full")
     running.start()

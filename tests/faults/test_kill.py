@@ -36,7 +36,7 @@ def chance(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_web_process_killed_before_the_delivery_loses_no_email(site, sink, ledger, chance):
+def test_a_web_process_killed_before_delivery_loses_no_email(site, sink, ledger, chance):
     running = site()
     for number in range(KILLS):
         sink.holds = chance.choice(["before", "after", None])
@@ -59,7 +59,7 @@ def test_a_web_process_killed_before_the_delivery_loses_no_email(site, sink, led
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_worker_killed_in_the_midst_of_200_emails_loses_none(app, site, sink, ledger, chance):
+def test_a_worker_killed_among_200_emails_loses_none(app, site, sink, ledger, chance):
     _queue(EMAILS)
     running = site(MAIL_DELIVERY="worker", web=False)
     sink.pause = 0.002
@@ -90,7 +90,7 @@ def test_four_workers_at_once_send_each_email_once(app, site, sink, ledger):
     assert ledger.wrong(sink) == []
 
 
-def test_killed_before_the_commit_nothing_is_there_and_the_same_form_does(site, sink, ledger):
+def test_killed_before_the_commit_nothing_is_written_and_the_form_works_again(site, sink, ledger):
     running = site(MAIL_DELIVERY="worker")
     browser = Browser(running)
     form = {"csrf_token": browser.get("/auth/register").token} | registration("eve")
@@ -104,7 +104,7 @@ def test_killed_before_the_commit_nothing_is_there_and_the_same_form_does(site, 
     assert ledger.wrong(sink) == []
 
 
-def test_killed_between_the_commit_and_the_answer_all_is_there_and_once(site, sink, ledger):
+def test_killed_after_the_commit_everything_is_written_once(site, sink, ledger):
     running = site(MAIL_DELIVERY="worker")
     browser = Browser(running)
     form = {"csrf_token": browser.get("/auth/register").token} | registration("eve")

@@ -1,4 +1,4 @@
-"""A migration is killed half-way: nothing is half done, no row is lost, and the same command does it again."""
+"""A migration killed half-way: no half change, no row lost, and the same command runs it again."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ with app.app_context():
 """
 
 
-def test_killed_half_way_it_is_as_before_and_does_again(app):
+def test_a_killed_migration_changes_nothing_and_can_be_run_again(app):
     fill(1000)
     filled = values()
     downgrade(DIRECTORY, revision=FROM)

@@ -1,4 +1,4 @@
-"""Fifty people want the same at once, of two processes: one gets it, the others are told so, nobody sees a 500."""
+"""Simultaneous requests to two processes for the same thing: one wins, the others get an error, none a 500."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ crowds = pytest.mark.parametrize("crowd", [one_address, one_username], ids=["add
 
 
 @crowds
-def test_of_fifty_who_register_the_same_at_once_one_gets_it(site, sink, ledger, crowd):
+def test_one_of_fifty_simultaneous_registrations_of_a_name_wins(site, sink, ledger, crowd):
     running = site(processes=2)
     answers = all_at_once([_registering(running, *person) for person in crowd])
     assert sorted(answer.status for answer in answers) == [302] + [422] * (CROWD - 1)
@@ -39,7 +39,7 @@ def test_of_fifty_who_register_the_same_at_once_one_gets_it(site, sink, ledger, 
 
 
 @crowds
-def test_so_it_is_with_the_real_hash(site, sink, ledger, crowd):
+def test_one_of_many_simultaneous_registrations_wins_with_the_real_hash(site, sink, ledger, crowd):
     running = site(processes=2, wsgi="flasky:app")
     answers = all_at_once([_registering(running, *person) for person in crowd])
     statuses = [answer.status for answer in answers]
@@ -48,7 +48,7 @@ def test_so_it_is_with_the_real_hash(site, sink, ledger, crowd):
     assert [ledger.count(table) for table in (User, OutboxEmail, UserSession)] == [1, 1, 1]
 
 
-def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledger):
+def test_a_confirm_link_followed_ten_times_at_once_confirms_once(site, sink, ledger):
     running = site(processes=2)
     assert Browser(running).register("eve").status == 302
     ledger.settled(sink)
@@ -64,7 +64,7 @@ def test_a_link_that_ten_browsers_follow_at_once_confirms_once(site, sink, ledge
     assert sum("You have confirmed your account. Welcome." in page for page in pages) == 1
 
 
-def test_of_ten_who_post_one_reset_token_at_once_one_sets_the_password(site, sink, ledger, ada):
+def test_one_of_ten_simultaneous_resets_sets_the_password(site, sink, ledger, ada):
     running = site(processes=2, RATELIMIT_ENABLED="0")  # nine of the passwords are wrong
     link = _ask_for_email(running, sink, ledger, "/auth/reset", email=ada.email).link
     posts = []
@@ -83,7 +83,7 @@ def test_of_ten_who_post_one_reset_token_at_once_one_sets_the_password(site, sin
     assert lets_in == [302 if number == won else 422 for number in range(10)]
 
 
-def test_of_eight_accounts_whose_links_to_one_address_are_opened_at_once_one_gets_it(site, sink, ledger):
+def test_one_of_eight_simultaneous_email_changes_gets_the_address(site, sink, ledger):
     names = [f"person{number}" for number in range(8)]
     db.session.add_all(User(email=f"{n}@example.com", username=n, password=PASSWORD, confirmed=True) for n in names)
     db.session.commit()
@@ -103,7 +103,7 @@ def test_of_eight_accounts_whose_links_to_one_address_are_opened_at_once_one_get
     assert {browser.get("/account").status for browser in browsers.values()} == {200}
 
 
-def test_of_twenty_who_type_one_code_at_once_one_is_in(site, sink, ledger, ada):
+def test_one_of_twenty_simultaneous_logins_by_one_code_succeeds(site, sink, ledger, ada):
     """All in copies of the browser that asked."""
     running = site(processes=2)
     browser = Browser(running)
@@ -118,7 +118,7 @@ def test_of_twenty_who_type_one_code_at_once_one_is_in(site, sink, ledger, ada):
     assert sum("ada" in copy.get("/account").text for copy in copies) == 1
 
 
-def test_a_session_that_ends_while_twenty_use_it_ends_for_all(site, ledger, ada):
+def test_a_session_revoked_under_load_ends_for_all_requests(site, ledger, ada):
     """Another browser changes the password. Each request has a page or is led to login, and once out means out."""
     running = site(processes=2)
     browser, another = Browser(running), Browser(running)
@@ -147,7 +147,7 @@ def test_a_session_that_ends_while_twenty_use_it_ends_for_all(site, ledger, ada)
     assert ledger.count(AuditEvent, AuditEvent.action == AuditAction.PASSWORD_CHANGED) == 1
 
 
-def test_of_thirty_who_ask_for_emails_to_one_address_at_once_ten_are_written_to(site, sink, ledger, ada):
+def test_thirty_simultaneous_requests_send_ten_emails_to_one_address(site, sink, ledger, ada):
     running = site(processes=2)
     askings = []
     for number in range(30):
@@ -158,7 +158,7 @@ def test_of_thirty_who_ask_for_emails_to_one_address_at_once_ten_are_written_to(
     assert ledger.count(OutboxEmail) == 10
 
 
-def test_of_ten_who_type_one_code_of_an_app_at_once_one_is_in(site, sink, ledger, ada):
+def test_one_of_ten_simultaneous_uses_of_an_authenticator_code_succeeds(site, sink, ledger, ada):
     """Five at two-factor authentication, and five, already in, who are asked once more who they are."""
     running = site(processes=2)
     owner = Browser(running)

@@ -1,4 +1,4 @@
-"""A real Redis that counts for the limits: shared, away, hanging, restarted, flushed."""
+"""Rate limits in a real Redis: shared, unreachable, hanging, restarted, flushed."""
 
 import logging
 import shutil
@@ -71,7 +71,7 @@ def hung_up(app):
     shared_counters().storage.storage.close()
 
 
-def test_redis_counts_and_the_database_does_not(browser_at, ada):
+def test_rate_limits_are_counted_in_redis_and_not_in_the_database(browser_at, ada):
     assert statuses(guess(browser_at(), password=PASSWORD) for _ in range(7)) == [302] * 7
     assert statuses(guess(browser_at()) for _ in range(7)) == [422] * 5 + [429] * 2
     assert 0 < int(guess(browser_at()).headers["Retry-After"]) <= 301
@@ -80,7 +80,7 @@ def test_redis_counts_and_the_database_does_not(browser_at, ada):
     assert {entry.policy: entry.count for entry in report.entries()} == counted
 
 
-def test_the_command_speaks_to_redis_too(app, browser_at, ada):
+def test_flask_limits_reads_redis(app, browser_at, ada):
     assert statuses(guess(browser_at()) for _ in range(6)) == [422] * 5 + [429]
     runner = app.test_cli_runner()
     assert "5 of 5" in runner.invoke(args=["limits", "show"]).output
@@ -88,7 +88,7 @@ def test_the_command_speaks_to_redis_too(app, browser_at, ada):
     assert guess(browser_at()).status_code == 422
 
 
-def test_four_processes_share_the_count(site, server, ledger, ada):
+def test_four_processes_share_the_redis_counters(site, server, ledger, ada):
     running = site(processes=4, REDIS_URL=server.url)
     answers = all_at_once(ready(running, "/auth/login", 50, login="ada", password="wrong"))
     assert Counter(answer.status for answer in answers) == {422: 5, 429: 45}
@@ -96,7 +96,7 @@ def test_four_processes_share_the_count(site, server, ledger, ada):
 
 
 @pytest.mark.parametrize("how", ["away", "hanging"])
-def test_without_redis_login_works_and_each_process_counts(app, browser_at, ada, server, caplog, how):
+def test_without_redis_login_works_and_each_process_counts_alone(app, browser_at, ada, server, caplog, how):
     guess(browser_at())
     if how == "away":
         server.stop()
@@ -113,7 +113,7 @@ def test_without_redis_login_works_and_each_process_counts(app, browser_at, ada,
     assert (why.exit_code, "ada can log in. They" in why.stdout) == (0, True)
 
 
-def test_redis_restarted_counts_again(browser_at, ada, server):
+def test_a_restarted_redis_counts_again(browser_at, ada, server):
     guess(browser_at())
     server.stop()
     assert guess(browser_at("192.0.2.2")).status_code == 422
@@ -129,7 +129,7 @@ def test_redis_restarted_counts_again(browser_at, ada, server):
     assert statuses(guess(browser_at("192.0.2.4")) for _ in range(6)) == [422] * 5 + [429]
 
 
-def test_redis_flushed_counts_from_nothing_and_signs_nobody_out(browser_at, ada, server):
+def test_a_flushed_redis_counts_from_zero_and_logs_nobody_out(browser_at, ada, server):
     owner = browser_at("192.0.2.2")
     guess(owner, password=PASSWORD)
     assert statuses(guess(browser_at()) for _ in range(6)) == [422] * 5 + [429]
@@ -138,7 +138,7 @@ def test_redis_flushed_counts_from_nothing_and_signs_nobody_out(browser_at, ada,
     assert owner.get("/account").status_code == 200
 
 
-def test_when_redis_dies_among_many_requests_none_of_them_fails(site, server, ada):
+def test_redis_killed_under_load_fails_no_request(site, server, ada):
     running = site(processes=2, REDIS_URL=server.url)
     calls = ready(running, "/auth/login", 60, login="ada", password=PASSWORD)
     killer = threading.Timer(0.05, server.stop)

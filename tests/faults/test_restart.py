@@ -1,4 +1,4 @@
-"""A new release, or an administrator's SIGTERM: no request fails, and the email in hand is finished or given back."""
+"""A new release, or SIGTERM: no request fails, and the email being sent is finished or returned to the outbox."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def test_a_reload_under_load_fails_no_request(site, sink, ledger, ada):
     all_is_well(running, sink, ledger)
 
 
-def test_the_next_release_takes_over_under_load_and_the_last_one_finishes_what_it_has(site, sink, ledger, ada):
+def test_the_next_release_takes_over_under_load(site, sink, ledger, ada):
     """Both listen on one socket for a moment, as under a service's manager; the old one is told to end."""
     running = site(processes=2)
     with load(running) as (answers, failed):
@@ -48,7 +48,7 @@ def test_the_next_release_takes_over_under_load_and_the_last_one_finishes_what_i
     all_is_well(running, sink, ledger)
 
 
-def test_of_a_restart_by_force_requests_do_fail(site, ada):
+def test_a_forced_restart_fails_requests(site, ada):
     """Or the two above would see nothing."""
     running = site(processes=2)
     with load(running) as (_, failed):
@@ -59,7 +59,7 @@ def test_of_a_restart_by_force_requests_do_fail(site, ada):
     assert failed
 
 
-def test_a_process_that_is_told_to_end_answers_who_waits_first(site, sink, ledger, app, ada):
+def test_sigterm_lets_waiting_requests_finish(site, sink, ledger, app, ada):
     """Registering waits for the database here, which another program holds."""
     running = site(MAIL_DELIVERY="worker")
     browser = Browser(running)
@@ -81,7 +81,7 @@ def test_a_process_that_is_told_to_end_answers_who_waits_first(site, sink, ledge
 
 
 @pytest.mark.parametrize("who", ["worker", "web"])
-def test_the_email_in_hand_is_finished_and_the_next_one_left(site, sink, ledger, who):
+def test_sigterm_finishes_the_email_being_sent_and_leaves_the_next(site, sink, ledger, who):
     running = begin(site, sink, who, emails=5)
     running.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
@@ -94,7 +94,7 @@ def test_the_email_in_hand_is_finished_and_the_next_one_left(site, sink, ledger,
 
 
 @pytest.mark.parametrize("who", ["worker", "web"])
-def test_an_email_that_no_answer_comes_to_is_given_back_soon(site, sink, ledger, who):
+def test_sigterm_returns_an_unanswered_email_to_the_outbox(site, sink, ledger, who):
     running = begin(site, sink, who, emails=1)
     running.process.send_signal(signal.SIGTERM)
     running.process.wait(PATIENCE)

@@ -34,7 +34,7 @@ def rotate(app):
     return rotate
 
 
-def test_with_the_fallback_who_is_logged_in_stays_so_and_moves_to_the_new_key(app, client, ada, rotate, clock):
+def test_key_rotation_with_a_fallback_keeps_sessions(app, client, ada, rotate, clock):
     client.log_in(ada, remember_me="y")
     rotate((OLD,))
     assert is_logged_in(client)
@@ -44,7 +44,7 @@ def test_with_the_fallback_who_is_logged_in_stays_so_and_moves_to_the_new_key(ap
     assert is_logged_in(client)
 
 
-def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, outbox, rotate):
+def test_key_rotation_with_a_fallback_keeps_emailed_links_and_codes(app, client, ada, outbox, rotate):
     client.post("/auth/reset", data={"email": ada.email})
     reset = outbox.link()
     client.post("/auth/magic-link", data={"email": ada.email})
@@ -56,7 +56,7 @@ def test_with_the_fallback_links_and_codes_in_emails_go_on(app, client, ada, out
     assert is_logged_in(client)
 
 
-def test_an_email_that_waits_meanwhile_is_written_with_the_new_key(app, client, ada, outbox, rotate):
+def test_a_waiting_email_is_signed_with_the_new_key(app, client, ada, outbox, rotate):
     client.post("/auth/reset", data={"email": ada.email})
     rotate((OLD,))
     link = outbox.link()
@@ -64,7 +64,7 @@ def test_an_email_that_waits_meanwhile_is_written_with_the_new_key(app, client, 
     assert app.test_client().get(link).status_code == 200
 
 
-def test_an_open_form_comes_back_as_it_was_typed_but_for_passwords(app, client, ada, rotate):
+def test_an_open_form_comes_back_after_a_key_rotation_without_passwords(app, client, ada, rotate):
     app.config["WTF_CSRF_ENABLED"] = True
     token = hidden_token(client.get("/auth/register"))
     for fallbacks in ((OLD,), ()):
@@ -78,7 +78,9 @@ def test_an_open_form_comes_back_as_it_was_typed_but_for_passwords(app, client, 
 
 
 @pytest.mark.parametrize("how", ["its code is used", "flask users cleanup", "not at all"])
-def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone, rotate, clock, how):
+def test_an_authenticator_survives_key_rotation_if_its_secret_was_reencrypted(
+    app, client, ada, phone, rotate, clock, how
+):
     rotate((OLD,))
     before = db.session.scalar(select(Authenticator.secret))
     if how == "its code is used":
@@ -104,14 +106,14 @@ def test_an_app_goes_on_if_its_secret_was_moved_in_time(app, client, ada, phone,
         assert is_logged_in(client)
 
 
-def test_a_recovery_code_needs_no_key(app, client, ada, phone, rotate):
+def test_recovery_codes_survive_a_key_rotation(app, client, ada, phone, rotate):
     rotate(())
     client.log_in(ada)
     client.post("/auth/two-factor/verify", data={"recovery_code": phone.codes[0]})
     assert is_logged_in(client)
 
 
-def test_without_the_fallback_all_ends_on_clear_pages(app, client, ada, outbox, rotate):
+def test_key_rotation_without_a_fallback_ends_sessions_and_links_on_clear_pages(app, client, ada, outbox, rotate):
     client.log_in(ada)
     client.post("/auth/reset", data={"email": ada.email})
     link = outbox.link()
@@ -125,14 +127,14 @@ def test_without_the_fallback_all_ends_on_clear_pages(app, client, ada, outbox, 
     assert is_logged_in(client)
 
 
-def test_without_fallbacks_nothing_is_looked_at(app, ada, phone, rotate):
+def test_without_fallbacks_no_secret_is_reencrypted(app, ada, phone, rotate):
     rotate(())
     before = db.session.scalar(select(Authenticator.secret))
     assert cleanup.run("secrets_on_old_keys", even_if_done=True).count == 0
     assert db.session.scalar(select(Authenticator.secret)) == before
 
 
-def test_the_page_about_it_names_the_settings_and_the_commands():
+def test_the_guide_to_key_rotation_names_the_settings_and_commands():
     said = (ROOT / "docs/rotation.md").read_text()
     for name in ("SECRET_KEY_FALLBACKS", "flask users cleanup", "flask users reset-two-factor", "flask users why"):
         assert name in said

@@ -1,4 +1,4 @@
-"""Limits where several processes share one count, and where what counts is locked."""
+"""Rate limits that several processes share, and locked counters."""
 
 import sqlite3
 from collections import Counter
@@ -15,7 +15,7 @@ from app.models import User
 pytestmark = pytest.mark.extended
 
 
-def test_of_fifty_wrong_passwords_at_once_to_four_processes_five_are_looked_at(site, ledger, ada):
+def test_four_processes_check_five_of_fifty_simultaneous_wrong_passwords(site, ledger, ada):
     running = site(processes=4)
     answers = all_at_once(ready(running, "/auth/login", 50, login="ada", password="wrong"))
     answers += [Browser(running).log_in("ada", "wrong") for _ in range(8)]
@@ -28,7 +28,7 @@ def test_of_fifty_wrong_passwords_at_once_to_four_processes_five_are_looked_at(s
     assert 5 <= looked_at <= 5 + 5 * alone
 
 
-def test_sixty_people_register_from_a_network_whichever_process_answers(site, ledger):
+def test_four_processes_allow_sixty_registrations_from_a_network(site, ledger):
     running = site(processes=4)
     answers = [Browser(running).register(f"person{number}") for number in range(61)]
     assert [answer.status for answer in answers] == [302] * 60 + [429]
@@ -37,7 +37,7 @@ def test_sixty_people_register_from_a_network_whichever_process_answers(site, le
 
 
 @on_sqlite
-def test_while_another_program_writes_each_process_counts_for_itself(site, app, ada):
+def test_with_locked_counters_each_process_counts_alone(site, app, ada):
     """Nobody waits for the counts, nobody gets a 500, and nobody guesses without end."""
     running = site(processes=2)
     calls = ready(running, "/auth/login", 40, login="ada", password="wrong")

@@ -1,4 +1,4 @@
-"""Sixty-four people who log in at once, with the real hash: memory has a bound, and pages answer meanwhile."""
+"""Sixty-four simultaneous logins with the real hash: memory is bounded, and other pages answer meanwhile."""
 
 import statistics
 import threading
@@ -31,7 +31,7 @@ def memory(site):
 
 
 @on_sqlite
-def test_in_a_storm_of_logins_pages_answer_and_who_waits_too_long_is_told_so(site, ada, capsys):
+def test_a_storm_of_logins_bounds_memory_and_keeps_pages_answering(site, ada, capsys):
     running = site(wsgi="flasky:app", processes=2, RATELIMIT_ENABLED="0")
     visitor = Browser(running)
     stylesheet = visitor.get("/").text.partition('rel="stylesheet" href="')[2].partition('"')[0]
