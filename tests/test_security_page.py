@@ -1,7 +1,8 @@
-"""Each figure in SECURITY.md is the code's: its rows and sentences are made here of the constants, and looked for."""
+"""The figures in SECURITY.md are those of the code: its rows and sentences are built here from the constants."""
 
 import re
 from datetime import timedelta
+from math import log10
 
 import pytest
 from limits import parse
@@ -21,10 +22,12 @@ from app.accounts import (
     registration,
     secure_account,
     sessions,
+    sso,
     two_factor_codes,
 )
 from app.accounts import authenticators as apps
 from app.auth import login_flow
+from app.auth import sso as sso_views
 from app.email import budgets
 from app.email.templates import NOTICES_PER_HOUR
 from app.models import (
@@ -48,7 +51,7 @@ from app.security.rate_limits import policies
 from app.security.rate_limits.policies import POLICIES, SITE_WIDE
 from app.security.token_purposes import TokenPurpose
 from app.web import request_size
-from settings import connections
+from settings import connections, entropy
 
 PAGE = (ROOT / "SECURITY.md").read_text()
 
@@ -58,7 +61,7 @@ UNITS = {
     "hour": timedelta(hours=1),
     "minute": timedelta(minutes=1),
 }
-NUMBERS = {1: "one", 3: "three", 5: "five", 7: "seven", 8: "eight"}
+NUMBERS = {1: "one", 3: "three", 5: "five", 7: "seven", 8: "eight", 10: "ten"}
 
 
 def span(time, unit=None):
@@ -80,31 +83,31 @@ def rate(item):
     return f"{item.amount} an hour" if item.get_expiry() == 3600 else f"{item.amount} in {span(item.get_expiry())}"
 
 
-# How long each is good for
+# Lifetimes
 
 LIFE = {purpose.value: purpose.lifetime for purpose in TokenPurpose}
 CODE = f"{email_challenge.MAX_ATTEMPTS} attempts at the code"
 LOGGED_IN = f"{span(sessions.IDLE_TIMEOUT)} idle, {span(sessions.MAX_AGE)} at most"
-GOOD_FOR = {
+VALID_FOR = {
     "confirmation link and code": f"{span(LIFE['confirm'])}, once; {CODE}",
     "reset link": f"{span(LIFE['reset'])}, once",
     "magic link and code": f"{span(LIFE['magic_link'])}, once; {CODE}",
     "code for a new device": (
         f"{span(LIFE['verify_device'])}, once; {CODE}; {span(login_flow.DEVICE_CODE_WITHIN)} after the password"
     ),
-    "link to a new address": f"{span(LIFE['change_email'])}, once",
-    "question to a passkey": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that was asked",
+    "link to a new email address": f"{span(LIFE['change_email'])}, once",
+    "passkey challenge": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that requested it",
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
-    "two-factor authentication": f"{span(login_flow.TWO_FACTOR_WITHIN)} after the first",
-    "trusted browser": span(devices.TRUST_LIFETIME),
-    "oauth_state to an account elsewhere": f"{span(oauth_state.LIFETIME)}, once, in the same browser",
+    "pending two-factor authentication": f"{span(login_flow.TWO_FACTOR_WITHIN)} after the first factor",
+    "trusted device": span(devices.TRUST_LIFETIME),
+    "OAuth state of a login at a provider": f"{span(oauth_state.LIFETIME)}, once, in the same browser",
     "reauthentication": span(sessions.REAUTHENTICATION_LIFETIME),
-    "proof of both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_LIFETIME)}, once",
-    "session": f"until it is closed; {LOGGED_IN}",
-    "the same, kept logged in": (
+    "both factors, for the change of a credential": f"{span(sessions.BOTH_FACTORS_LIFETIME)}, once",
+    "session": f"until the browser is closed; {LOGGED_IN}",
+    'session with "Keep me logged in"': (
         f"{span(sessions.REMEMBERED_IDLE_TIMEOUT)} since last use, {span(sessions.REMEMBERED_MAX_AGE)} at most"
     ),
-    "account to be deleted": span(account_deletion.GRACE),
+    "requested account deletion": f"{span(account_deletion.GRACE)} until it is carried out",
     "removed credential": f"can be restored for {span(credentials.RESTORE_WINDOW)}",
 }
 
@@ -115,99 +118,137 @@ def table(heading):
     return [tuple(cell.strip() for cell in row.strip("|").split("|")) for row in rows]
 
 
-def test_how_long_each_is_good_for():
-    assert {what: good_for for what, good_for, _ in table("| | good for | void when |")} == GOOD_FOR
+def test_lifetimes():
+    assert {what: valid_for for what, valid_for, _ in table("| | valid for | invalid after |")} == VALID_FOR
 
 
-def test_what_has_one_figure_there_has_one_in_the_code():
+SECURITY_CHANGE = {"email", "password_version"}  # the columns that change with password, address and two-factor
+
+
+def test_links_that_a_security_change_invalidates():
+    after = {what: invalid_after for what, _, invalid_after in table("| | valid for | invalid after |")}
+    named = {
+        "reset link": TokenPurpose.RESET,
+        "magic link and code": TokenPurpose.MAGIC_LINK,
+        "code for a new device": TokenPurpose.VERIFY_DEVICE,
+        "link to a new email address": TokenPurpose.CHANGE_EMAIL,
+    }
+    assert {what for what, said in after.items() if "link" in what and "a security change" in said} <= named.keys()
+    for what, purpose in named.items():
+        assert "a security change" in after[what]
+        assert set(purpose.columns) >= SECURITY_CHANGE
+    assert not set(TokenPurpose.CONFIRM.columns) >= SECURITY_CHANGE
+    assert "login_count" in TokenPurpose.MAGIC_LINK.columns, "any login"
+
+
+def test_figures_that_are_one_on_the_page_are_one_in_the_code():
     assert credentials.RESTORE_WINDOW == secure_account.LINK_LIFETIME, (
-        "what a link restores is there as long as the link"
+        "a removed credential is kept for as long as the link that restores it works"
     )
     hasty = connections.rate_limit_engine("sqlite:///x")["connect_args"]["timeout"]
-    assert hasty == connections.redis_options()["socket_timeout"] == 0.5, "half a second for the counts"
+    assert hasty == connections.redis_options()["socket_timeout"] == 0.5, "half a second for the counters"
     assert LIFE["reauthentication"] == sessions.REAUTHENTICATION_LIFETIME.total_seconds(), (
-        "the code, and what it proves"
+        "the code, and the reauthentication by it"
     )
-    assert config.Config.PERMANENT_SESSION_LIFETIME == sessions.REMEMBERED_IDLE_TIMEOUT, "the cookie, and its row"
+    assert config.Config.PERMANENT_SESSION_LIFETIME == sessions.REMEMBERED_IDLE_TIMEOUT, (
+        "the cookie, and the row of the session"
+    )
 
 
-# How often anything may be tried
+# Rate limits
 
-COUNTED_FOR = {
-    policies.by_name_and_place: "a name or an address as it was typed, and a network",
-    policies.by_place: "a network",
-    policies.by_network: "a network",
-    policies.by_account_and_device: "an account that is logged in; each device that it knows, and all others together",
-    policies.by_name: "the mailbox that they go to, with whatever tag behind a plus or dots",
-    policies.by_account_and_network: "an account, and a network",
+COUNTED_PER = {
+    policies.by_name_and_place: "name or address as typed, and network",
+    policies.by_place: "network",
+    policies.by_network: "network",
+    policies.by_account_and_device: "account, and device that it recognises; all other devices together",
+    policies.by_name: "mailbox that they go to: dots and the tag after a plus are ignored",
+    policies.by_account_and_network: "account, and network",
 }
-TRIED = {
+COUNTED = {
     "login": "wrong passwords",
-    "login_attempts": "passwords that are checked",
-    "passkey": "passkeys that are not accepted",
-    "passkey_options": "questions to a passkey",
-    "reauthentication": "wrong passwords of a logged-in browser",
-    "code": "wrong codes, from an email, an app or a list",
-    "session": "logins, by whatever method",
-    "registration": "registrations, by whatever method",
-    "email": "emails that are asked for",
-    "mailbox": "emails that are asked for",
-    "provider_start": "logins begun at a provider",
-    "provider_return": "returns from a provider",
-    "availability": "forms that say whether a name or an address is taken",
-    "requests": "forms that are sent, whatever comes of them",
+    "login_attempts": "checked passwords",
+    "passkey": "passkeys that are refused",
+    "passkey_options": "requests for a passkey challenge",
+    "reauthentication": "wrong passwords of a logged-in user",
+    "code": "wrong codes, from an email, an app or the recovery codes",
+    "session": "logins by any method",
+    "registration": "registrations by any method",
+    "email": "requested emails",
+    "mailbox": "requested emails",
+    "provider_start": "logins started at a provider",
+    "provider_return": "callbacks from a provider",
+    "availability": "forms that reveal whether a name or an address is taken",
+    "requests": "all limited forms, whatever their outcome",
 }
-BESIDE_THE_TABLE = [
-    (
-        "emails that are asked for",
-        f"{budgets.MAX_HOURLY} an hour, {budgets.MAX_DAILY} a day",
-        "the address that they go to, whoever asks in whatever way",
-    ),
+LIMITS_OF_SERVICES = [
+    ("requested emails", f"{budgets.MAX_HOURLY} an hour, {budgets.MAX_DAILY} a day", "address that they go to"),
     (
         "emails with a code for a new device",
         f"{device_verification.MAX_HOURLY} an hour, {device_verification.MAX_DAILY} a day",
-        "an account",
+        "account",
     ),
-    ("another address before the first is confirmed", f"{registration.MAX_CORRECTIONS} an hour", "an account"),
-    ("known devices", f"{devices.MAX_DEVICES}; the one not seen for longest is forgotten", "an account"),
-    ("sessions", f"{sessions.MAX_SESSIONS} at once; the one not seen for longest is logged out", "an account"),
+    ("corrections of an unconfirmed address", f"{registration.MAX_CORRECTIONS} an hour", "account"),
+    ("recognised devices", f"{devices.MAX_DEVICES}; the one not seen for longest is forgotten", "account"),
+    ("sessions", f"{sessions.MAX_SESSIONS} at once; the one not seen for longest is revoked", "account"),
     (
         "unanswered passkey challenges",
         f"{passkey_challenge.MAX_PER_BROWSER}; a new one replaces the oldest",
-        "a browser",
+        "browser",
     ),
-    ("unanswered passkey challenges", f"{passkey_challenge.MAX_PER_USER}; a new one replaces the oldest", "an account"),
+    ("unanswered passkey challenges", f"{passkey_challenge.MAX_PER_USER}; a new one replaces the oldest", "account"),
 ]
 
 
-def test_how_often_anything_may_be_tried():
+def test_rate_limits():
     made = [
-        (TRIED[name], rate(said), COUNTED_FOR[by]) for name in POLICIES for by, said in POLICIES[name].rates.items()
+        (COUNTED[name], rate(said), COUNTED_PER[by]) for name in POLICIES for by, said in POLICIES[name].rates.items()
     ]
-    assert sorted(table("| | at most | counted for |")) == sorted(made + BESIDE_THE_TABLE)
+    assert sorted(table("| | at most | per |")) == sorted(made + LIMITS_OF_SERVICES)
     assert span(registration.CORRECTION_WINDOW) == "1 hour"
 
 
-# What is kept
+# What is stored
 
 
-def kept(model):
-    """How long rows of a table are kept: test_cleanup.py tries that."""
-    return timedelta(days=max(days for of, days, _ in KEPT_FOR.values() if of is model))
+def days(name, more=""):
+    """Return the retention of a kind of rows in words; tests/test_cleanup.py deletes them."""
+    count = KEPT_FOR[name][1]
+    return f"{count} {'day' if count == 1 else 'days'}{more}"
 
 
-KEPT = {
-    "Sessions, codes and oauth_states to an account elsewhere for {} after": [UserSession, EmailChallenge, OAuthState],
-    "questions that no passkey answered for {},": [PasskeyChallenge],
-    "sent emails (never their text) for {},": [OutboxEmail],
-    "changes of address for {},": [EmailChange],
-    "removed credentials for {},": [RemovedCredential],
-    "history and known browsers for {},": [AuditEvent, Device],
+STORED = {
+    "sessions": days("expired sessions", " from their end"),
+    "emailed codes and OAuth states": days("challenges"),
+    "passkey challenges without an answer": days("challenges of passkeys"),
+    "removed credentials": days("removed credentials"),
+    "emails in the outbox (template and values, never a token or code)": days("emails sent", " from delivery"),
+    "changes of the email address": days("changes of address"),
+    "devices": days("devices", " since they were seen"),
+    "security history": days("history"),
+    "security history: events that strangers may have caused": days("history of strangers"),
+    "security history: events without an account": days("history of nobody"),
+    "accounts that were never confirmed": span(cleanup.WEEK, "day"),
+}
+MODELS = {
+    AuditEvent,
+    Device,
+    EmailChallenge,
+    EmailChange,
+    OAuthState,
+    OutboxEmail,
+    PasskeyChallenge,
+    RemovedCredential,
+    UserSession,
 }
 
 
-def test_of_all_that_goes_the_page_says_when():
-    assert set().union(*KEPT.values()) == {model for model, _, _ in KEPT_FOR.values()}
+def test_what_is_stored_and_for_how_long():
+    assert dict(table("| | deleted after |")) == STORED
+    assert {model for model, _, _ in KEPT_FOR.values()} == MODELS, "a line for each table that cleanup deletes from"
+    one_line = [("expired sessions", "revoked sessions"), ("challenges", "challenges of nobody", "ways to a provider")]
+    for names in [*one_line, ("emails sent", "emails given up", "emails dropped")]:
+        assert len({days(name) for name in names}) == 1
 
 
 # Sentences
@@ -215,6 +256,8 @@ def test_of_all_that_goes_the_page_says_when():
 PASSWORDS = word(parse(POLICIES["login"].rates[policies.by_name_and_place]).amount)
 MAX_ATTEMPTS, PAUSE = word(two_factor_codes.MAX_ATTEMPTS), word(two_factor_codes.PAUSE // UNITS["minute"])
 GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
+GUESSES = two_factor_codes.MAX_FAILURES * recovery_codes.COUNT
+RECOVERY_CODE_ODDS = round(log10(32**recovery_codes.LENGTH / GUESSES))
 WRONG, REGISTERED = SITE_WIDE["login"], SITE_WIDE["registration"]
 SENTENCES = [
     f"at most {device_verification.MAX_HOURLY} of these emails an hour and {device_verification.MAX_DAILY} a day",
@@ -223,33 +266,35 @@ SENTENCES = [
     f"within {word(sessions.BOTH_FACTORS_LIFETIME // UNITS['minute'])} minutes, and for one change",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MAX_PASSKEYS}.",
+    f"An account can have {sso.MAX_IDENTITIES} linked accounts.",
+    f"A browser can have {word(sso_views.MAX_PENDING)} pending logins.",
+    f"fewer than {entropy.ENOUGH} bits",
     f"A code has {word(signing.CODE_DIGITS)} digits.",
     f"One address gets at most {budgets.MAX_HOURLY} emails an hour and {budgets.MAX_DAILY} a day"
-    " that strangers can ask for,",
+    " that anyone can request,",
     f"at most {budgets.MAX_DAILY * email_challenge.MAX_ATTEMPTS} attempts a day can be made"
     " at the codes of an account.",
     f"A device that the account recognises gets {budgets.MAX_HOURLY_OF_DEVICES} emails an hour"
     f" and {budgets.MAX_DAILY_OF_DEVICES} a day more,",
-    f"a reset goes every {budgets.RESET_INTERVAL // UNITS['minute']} minutes",
+    f"a reset is sent every {budgets.RESET_INTERVAL // UNITS['minute']} minutes once the {NUMBERS[budgets.MAX_HOURLY]}",
     f"one step ({apps.STEP} seconds) early or late is accepted",
     f"A recovery code has {recovery_codes.LENGTH * 5} random bits",
-    f"{MAX_ATTEMPTS.capitalize()} wrong codes, and none is looked at for {PAUSE} minutes",
-    f"Of a million codes {word(GOOD_AT_A_TIME)} are good at a time.",
-    f"After {two_factor_codes.MAX_FAILURES} wrong codes without a right one between",
+    f"After {two_factor_codes.MAX_FAILURES} wrong recovery codes in a row",
+    f"a chance of 1 in 10^{RECOVERY_CODE_ODDS}.",
+    f"After {MAX_ATTEMPTS} wrong codes of the app, none is checked for {PAUSE} minutes",
+    f"Of a million codes, {word(GOOD_AT_A_TIME)} are valid at a time.",
+    f"After {two_factor_codes.MAX_FAILURES} wrong codes in a row",
     f"a chance of 1 in {round(10**6 / (two_factor_codes.MAX_FAILURES * GOOD_AT_A_TIME), -2):,.0f}.",
-    f"The owner gets an email, {word(NOTICES_PER_HOUR)} an hour at most.",
-    f"{PASSWORDS} attempts are counted for that browser alone",
-    f"no more than {PASSWORDS} are looked at",
+    f"The user is notified, at most {word(NOTICES_PER_HOUR)} times an hour.",
+    f"{PASSWORDS} attempts are counted for that device alone",
+    f"no more than {PASSWORDS} are checked",
     f"From {WRONG.amount:,} wrong passwords in {span(WRONG.get_expiry())}, or {REGISTERED.amount} registrations in"
-    f" {REGISTERED.get_expiry() // 60}, by all people together",
-    f"After {login_delay.FREE_ATTEMPTS} wrong passwords of one name, from all networks together",
-    f"up to {span(login_delay.MAX_DELAY, 'hour')}; a day without one",
-    f"Of those who wait, {hashing.MAX_WAITING} a process, each is sent away (503) after {hashing.WAIT_TIMEOUT} seconds",
-    *(words.format(span(kept(model))) for words, models in KEPT.items() for model in models),
-    f"accounts that were never confirmed for {span(cleanup.WEEK)}.",
-    f"may have caused for {KEPT_FOR['history of strangers'][1]} days, and what concerns no account for"
-    f" {KEPT_FOR['history of nobody'][1]} days",
-    f"it proves nothing, and lasts {span(login_flow.DEVICE_COOKIE_LIFETIME)}.",
+    f" {REGISTERED.get_expiry() // 60}, by all users together",
+    f"After {login_delay.FREE_ATTEMPTS} wrong passwords for one name, from all networks together",
+    f"up to {span(login_delay.MAX_DELAY, 'hour')}. A day without",
+    f"At most {hashing.MAX_WAITING} requests per process wait for it, and each is refused (503)"
+    f" after {hashing.WAIT_TIMEOUT} seconds",
+    f"It proves nothing, and lasts {span(login_flow.DEVICE_COOKIE_LIFETIME)}.",
 ]
 
 
@@ -258,20 +303,20 @@ def test_the_page_says(sentence):
     assert sentence in re.sub(r"[*\s]+", " ", PAGE)
 
 
-# How much a request may bring
+# Size of a request
 
-BROUGHT = {
+SIZES = {
     "body": f"{config.Config.MAX_CONTENT_LENGTH // 1024} KiB, {config.Config.MAX_FORM_PARTS} fields",
-    "one field": f"{request_size.MAX_FIELD // 1024} KiB; a passkey's answer may fill the body",
+    "one field": f"{request_size.MAX_FIELD // 1024} KiB; the response of a passkey may fill the body",
     "path": f"{request_size.MAX_PATH // 1024} KiB",
     "query": f"{request_size.MAX_QUERY // 1024} KiB, {config.Config.MAX_FORM_PARTS} parts",
     "one header": f"{request_size.MAX_HEADER // 1024} KiB",
 }
 
 
-def test_how_much_a_request_may_bring():
-    assert {what: most for what, most, _ in table("| | at most | else |")} == BROUGHT
+def test_size_of_a_request():
+    assert {what: most for what, most, _ in table("| | at most | otherwise |")} == SIZES
     assert request_size.LONGER_FIELDS["credential"] == config.Config.MAX_CONTENT_LENGTH
-    assert f"an address has {MAX_LOGIN_LENGTH} characters, a password {MAX_PASSWORD_LENGTH:,}" in PAGE
+    assert f"an address has at most {MAX_LOGIN_LENGTH} characters, a password {MAX_PASSWORD_LENGTH:,}" in PAGE
     assert f"{config.Config.PASSWORD_MIN_LENGTH} characters or more" in PAGE
-    assert f"the first {password_strength.SCORED_LENGTH}\ncharacters are estimated" in PAGE
+    assert f"the first {password_strength.SCORED_LENGTH} characters are estimated" in PAGE
