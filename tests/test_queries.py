@@ -125,6 +125,7 @@ class TestTour:
         Tour(app, outbox, clock, issuer).go()
         assert everywhere(app) - visited == set(), "the tour is to go there, too"
         questions = {statement: values for statement, values in asked if isinstance(values, dict)}
+        questions = {text: values for text, values in questions.items() if "SAVEPOINT" not in text}
         with db.engine.connect() as connection:
             for statement in AS_IF_NEW:
                 connection.exec_driver_sql(statement)
@@ -138,7 +139,7 @@ class TestTour:
 
 def everywhere(app):
     """Every method and endpoint, without static files."""
-    rules = [rule for rule in our_rules(app) if not rule.endpoint.endswith("static")]
+    rules = [rule for rule in our_rules(app) if rule.endpoint not in {"static", "asset"}]
     return {(method, rule.endpoint) for rule in rules for method in rule.methods & {"GET", "POST"}}
 
 

@@ -162,7 +162,10 @@ class Tour:
         other.post("/auth/logout")
         assert enter(other, "bob").location == "/"
         other.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": phone.codes[1]})
-        press(other, "/auth/devices", "trusted/[^/]+/end")
+        press(other, "/auth/devices", "devices/[^/]+/untrust")
+        for page in ("/auth/two-factor/require-passkey", "/auth/two-factor/require-passkey/off"):
+            assert other.get(page).status_code == 200
+            other.post(page)
         assert other.get("/auth/recovery-codes").status_code == other.post("/auth/recovery-codes").status_code == 200
         self.secure(turned_on)
         rob = self.register("rob")
