@@ -77,7 +77,7 @@ print("followed")
 def clone(tmp_path_factory):
     """A copy of what is here, with the files that the examples name, and what the README asks for in words."""
     clone = tmp_path_factory.mktemp("clone")
-    for name in ("app", "migrations", "settings", "tests"):
+    for name in ("app", "migrations", "settings", "stubs", "tests"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__", "*.db"))
     for name in ("config.py", "flasky.py", "pyproject.toml", ".env.example"):
         shutil.copy(ROOT / name, clone)
