@@ -18,7 +18,6 @@ COPY --from=build /venv /venv
 COPY config.py flasky.py gunicorn.conf.py ./
 COPY settings settings
 COPY migrations migrations
-COPY settings settings
 COPY app app
 # Compile now: the running container can't write bytecode. A volume that is mounted at /data gets its owner.
 RUN python -m compileall -q . \
