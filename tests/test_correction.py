@@ -154,8 +154,7 @@ def somebody_gives_it_up_but_may_get_it_back(browser, outbox, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "happens",
-    [somebody_registers, somebody_registers_at_this_moment, somebody_gives_it_up_but_may_get_it_back],
+    "happens", [somebody_registers, somebody_registers_at_this_moment, somebody_gives_it_up_but_may_get_it_back]
 )
 def test_correction_to_an_address_registered_in_the_meantime_is_a_form_error(
     client, another_client, outbox, monkeypatch, happens

@@ -22,11 +22,7 @@ from app.security.rate_limits.counters import shared_counters
 from app.security.rate_limits.policies import EVERYBODY, POLICIES, SITE_WIDE, by_network
 
 FORM = {"password": PASSWORD, "confirm_password": PASSWORD}
-EMAILS = {
-    "/auth/reset": {},
-    "/auth/magic-link": {},
-    "/auth/register": {"username": "eve"} | FORM,
-}
+EMAILS = {"/auth/reset": {}, "/auth/magic-link": {}, "/auth/register": {"username": "eve"} | FORM}
 
 
 @pytest.fixture(autouse=True)
@@ -660,9 +656,7 @@ def test_changing_the_username_gives_no_more_password_attempts(client, ada):
     for number in range(30):
         client.post("/auth/change-username", data={"username": f"lovelace-{number}x"})
         answer = client.post(
-            "/auth/reauthenticate",
-            data={"password": "wrong"},
-            environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"},
+            "/auth/reauthenticate", data={"password": "wrong"}, environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"}
         )
         looked_at += answer.status_code == 422
     assert looked_at == 20

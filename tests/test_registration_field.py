@@ -17,6 +17,7 @@ EDITS = {
     "app/auth/registration_forms.py": (
         "    recaptcha = captcha_field()\n",
         '    city = StringField("City", [DataRequired("Name your city.")])\n'
+        '    age = IntegerField("Age", [Optional()])\n'
         '    rules = BooleanField("I accept the rules", [DataRequired("Accept the rules.")])\n',
     ),
 }
@@ -96,7 +97,7 @@ def clone(tmp_path):
         change(tmp_path / name, before, added + before if "created_at" in before else before + added)
     file, old, new = IMPORTS
     change(tmp_path / file, old, new)
-    change(tmp_path / file, "import ValidationError", "import DataRequired, ValidationError")
+    change(tmp_path / file, "import ValidationError", "import DataRequired, Optional, ValidationError")
     (tmp_path / "tests/test_city.py").write_text(OWNERS_TESTS)
     run(tmp_path, "flask", "db", "upgrade")
     run(tmp_path, "flask", "db", "migrate", "-m", "Add the city and the age")
@@ -120,4 +121,7 @@ def run(clone, *command):
 
 def test_a_registration_field_arrives_by_every_entrance(clone):
     """The form with a password, the passkey button, PREVENT_ENUMERATION, a provider, the command line, the service."""
-    assert "8 passed" in run(clone, "pytest", "-q", "-p", "no:cacheprovider", "tests/test_city.py")
+    pytest = ["pytest", "-q", "-p", "no:cacheprovider"]
+    assert "8 passed" in run(clone, *pytest, "tests/test_city.py")
+    ours = [f"tests/{name}.py" for name in ("test_access", "test_email_ownership")]
+    assert "2 passed" in run(clone, *pytest, *ours, "-k", "every_field or every_column"), "they need no edit"

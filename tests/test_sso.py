@@ -337,10 +337,7 @@ PROTOCOL = {
 
 def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_client, issuer, other, outbox):
     """Account takeover: a provider's unsigned userinfo claims another provider's issuer."""
-    app.config["OIDC_PROVIDERS"] = {
-        "acme": issuer.provider(),
-        "other": other.provider("other", two_factor=False),
-    }
+    app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider(), "other": other.provider("other", two_factor=False)}
     travel(client, issuer, sub="v")
     other.userinfo = {"sub": "v", "iss": issuer.url}
     answer = travel(another_client, other, "/auth/sso/other", sub="v", email=None, email_verified=None)

@@ -23,14 +23,14 @@ def test_two_days_later_every_link_and_session_has_expired_with_a_message(app, c
     another_client.log_in(ada)
     links = {"confirm": bob, "change-email": bob, "reset": ada, "magic-link": ada}
     paths = [
-        f"/auth/{name}/{user.issue_token(name.replace('-', '_'), email='new@example.com')}"
+        f"/auth/{name}/{user.issue_token(TokenPurpose(name.replace('-', '_')), email='new@example.com')}"
         for name, user in links.items()
     ]
     clock.move(days=2)
     pages = [app.test_client().get(path) for path in paths]
     assert {page.status_code for page in pages} == {410}
     assert len({without_tokens(page) for page in pages}) == 1
-    assert "because you had not been here for long" in another_client.get("/account", follow_redirects=True).text
+    assert "because your session expired" in another_client.get("/account", follow_redirects=True).text
 
 
 @back

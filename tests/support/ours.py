@@ -1,5 +1,8 @@
 """What is ours. All other modules and views belong to an application built on this one, and need no edit here."""
 
+from wtforms.fields.core import UnboundField
+
+from app.auth.registration_forms import BUILT_IN_FIELDS, RegistrationForm
 from support.clients import ROOT
 
 PARTS = {"accounts", "admin", "auth", "cli", "dev", "email", "main", "models", "security", "web"}  # of app/
@@ -11,6 +14,11 @@ def is_ours(thing):
     module = thing if isinstance(thing, str) else thing.__module__
     first, _, rest = module.partition(".")
     return first != "app" or rest.partition(".")[0] in {"", *PARTS}
+
+
+def owners_fields():
+    """Return the fields that an application built on this added to registration, and with them their columns."""
+    return {name for name, field in vars(RegistrationForm).items() if isinstance(field, UnboundField)} - BUILT_IN_FIELDS
 
 
 def module_of(path):
