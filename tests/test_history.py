@@ -122,7 +122,7 @@ def test_failed_login_is_in_the_history_of_the_account_that_was_tried(client, an
     failed = select(AuditEvent).where(AuditEvent.action == AuditAction.LOGIN_FAILED).order_by(AuditEvent.id)
     assert [(event.user_id, event.count) for event in db.session.scalars(failed)] == [(ada.id, 2), (None, 2)]
     client.log_in(ada)
-    [read] = [line for line in lines(client.get(PAGE)) if line.startswith("Somebody tried to log in with a wrong")]
+    [read] = [line for line in lines(client.get(PAGE)) if line.startswith("Somebody used a wrong")]
     assert "passkey, 2 times" in read
     assert read.endswith("198.51.100.9")
 
@@ -212,7 +212,7 @@ def test_page_command_and_administrator_share_a_service_and_the_history_names_ea
     assert db.session.scalar(cancelled) == {"old": due, "new": None}, "the administrator acts in that block only"
     client.log_in(ada)
     told = [re.sub(r" \d.*", "", line) for line in lines(client.get(PAGE))]
-    label = "Deletion of the account was requested"
+    label = "Account deletion was requested"
     assert told[2:5] == [f"{label}, by an administrator", f"{label}, by an administrator at the command line", label]
 
 

@@ -509,7 +509,7 @@ def test_each_two_factor_attempt_and_success_is_in_the_history(client, ada, phon
     lines = ["two_factor_failed", "two_factor_used", "logged_in", "new_device", "device_trusted"]
     assert history()[-5:] == lines
     page = client.get("/auth/history").text
-    assert "A wrong code was entered at two-factor authentication" in page
+    assert "A wrong code was entered for two-factor authentication" in page
     details = db.session.scalars(
         select(AuditEvent.detail).where(AuditEvent.action.in_(lines[:2])).order_by(AuditEvent.id)
     ).all()

@@ -32,8 +32,7 @@ class LoginForm(Form):
         filters=[stripped],
     )
     password = TextField(
-        validators=[InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)],
-        widget=PasswordInput(),
+        validators=[InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)], widget=PasswordInput()
     )
     remember_me = BooleanField()
     recaptcha = captcha_field()

@@ -1,4 +1,4 @@
-"""Pages that are not about logging in: home, the account overview, probes and well-known addresses."""
+"""The home page, the account overview, and probes."""
 
 from app.main import probes
 from app.main.views import bp

@@ -1,4 +1,4 @@
-"""Probes for machines: is the process alive, can it serve requests? They use no session and set no cookie."""
+"""Health checks for load balancers and monitoring. They use no session and set no cookie."""
 
 import logging
 
@@ -22,7 +22,7 @@ def healthz() -> ResponseReturnValue:
 
 @bp.route("/healthz/<challenge>")
 def arrived(challenge: str) -> ResponseReturnValue:
-    """Return what arrived of a request from `flask doctor` through all proxies. For others the page does not exist."""
+    """Tell `flask doctor` how its request arrived through all proxies. Other visitors get 404."""
     if not signing.verify(challenge, TokenPurpose.DOCTOR):
         abort(404)
     return jsonify(
@@ -39,10 +39,10 @@ def readyz() -> ResponseReturnValue:
     try:
         problem = schema.problem()
     except SQLAlchemyError as error:
-        problem = f"{type(error).__name__}. Is DATABASE_URL right, and does the database run?"
+        problem = f"{type(error).__name__}. Check DATABASE_URL, and that the database is running."
     if problem is None:
         return _plain_text("ready", 200)
-    log.error("Not ready: %s", problem)  # not in the response, which strangers can read
+    log.error("Not ready: %s", problem)  # the response is public
     is_developer = current_app.config["CONFIG_NAME"] == "development"
     return _plain_text(f"not ready\n{problem}" if is_developer else "not ready", 503)
 

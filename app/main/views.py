@@ -1,4 +1,4 @@
-"""Home and the account overview."""
+"""The home page and the account overview."""
 
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue

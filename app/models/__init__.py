@@ -1,4 +1,4 @@
-"""The tables, and the enums of what stands in them."""
+"""The database models, and the enums of the values in their columns."""
 
 from app.models.audit_action import Action, AuditAction, Severity
 from app.models.audit_event import Actor, AuditEvent

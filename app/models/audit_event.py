@@ -1,4 +1,4 @@
-"""An event of the security history: what happened to an account, when, from where, how often, and who did it."""
+"""Audit events: the security history of an account."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +16,7 @@ IS_ANONYMOUS = text("key IS NOT NULL")
 
 
 class Actor(StrEnum):
-    """Who acts on another user's account. The value is stored in `AuditEvent.detail["by"]`."""
+    """An actor other than the user. `AuditEvent.detail["by"]` stores the value."""
 
     label: str
 
@@ -48,18 +48,18 @@ class AuditEvent(Model):
     network: Mapped[str] = mapped_column(String(45), default="", server_default="")  # the IPv4 address, or the IPv6 /64
     user_agent: Mapped[str] = mapped_column(Text, default="")
     session: Mapped[str] = mapped_column(String(22), default="", server_default="")  # UserSession.key, if any
-    link_revoked_at: Mapped[datetime | None]  # since when "This wasn't me" no longer works for this event
+    link_revoked_at: Mapped[datetime | None]  # the event's "This wasn't me" link works until then
     detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    # What strangers can cause is one row per account, network and hour, identified by `key`; `at` is the latest time.
+    # Events that strangers can cause share one row per account, network and hour: `key` identifies it, `at` is the
+    # time of the latest event.
     key: Mapped[str | None] = mapped_column(String(22))
     count: Mapped[int] = mapped_column(default=1, server_default="1")
 
     @property
     def label(self) -> str:
-        """Return what the history page says of this event."""
         return label_of(self.action)
 
     @property
     def actor(self) -> str:
-        """Return who did it in words, or "" if it was the user."""
+        """The label of the actor; empty if the user acted."""
         return next((actor.label for actor in Actor if actor == self.detail.get("by")), "")

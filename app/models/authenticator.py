@@ -1,4 +1,4 @@
-"""Authenticator apps, which show a code for an account every 30 seconds (TOTP, RFC 6238)."""
+"""Authenticator apps, which show a new code every 30 seconds (TOTP, RFC 6238)."""
 
 from datetime import datetime
 
@@ -12,17 +12,17 @@ from app.security import signing
 
 
 class Authenticator(Credential, Model):
-    """The secret that an app and the server share, encrypted: a copy of the database alone yields no codes."""
+    """An authenticator app. Its secret is encrypted, so that a copy of the database yields no codes."""
 
     __tablename__ = "authenticators"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
     secret: Mapped[str] = mapped_column(Text)  # by signing.encrypt()
-    last_step: Mapped[int] = mapped_column(default=0)  # of the last used code: its number of 30-second steps since 1970
+    last_step: Mapped[int] = mapped_column(default=0)  # of the last used code, in 30-second steps since 1970
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
 
     @property
     def is_readable(self) -> bool:
-        """Return whether one of the configured keys decrypts the secret."""
+        """Whether one of the configured keys decrypts the secret."""
         return signing.decrypt("authenticator", self.secret) is not None

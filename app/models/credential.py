@@ -12,23 +12,19 @@ from app.extensions import Model
 
 
 class Credential:
-    """A mixin for tables of credentials: passkeys, authenticator apps, recovery codes, linked identities.
+    """A mixin for tables of credentials. "This wasn't me" removes and restores the rows of each of them."""
 
-    Let each table of your own with which users log in inherit from it, so that "This wasn't me" removes and restores
-    its rows.
-    """
-
-    # The audit event of the addition; None if it is older than this column. The ids of an account's events grow.
+    # The audit event of the addition; None for rows from before this column. The ids of an account's events increase.
     event_id: Mapped[int | None] = mapped_column(WideId)
 
     @property
     def known_by(self) -> str:
-        """The identifier by which others know the credential, if it belongs to one account only."""
+        """The public identifier of a credential that can belong to one account only; empty for other credentials."""
         return ""
 
 
 class RemovedCredential(Model):
-    """A row of another table, kept for seven days so that "This wasn't me" can restore it."""
+    """A copy of a removed credential, kept for seven days so that "This wasn't me" can restore it."""
 
     __tablename__ = "removed_credentials"
 
@@ -42,16 +38,15 @@ class RemovedCredential(Model):
 
     @classmethod
     def keep(cls, credential: Any, event_id: int) -> "RemovedCredential":
-        """Return a copy of a credential, to add before the credential is deleted."""
+        """Return a copy of a credential that is about to be deleted."""
         table = cast("Table", credential.__table__)
         values = {column.name: getattr(credential, column.name) for column in table.columns}
         row = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
-        kept = cls(user_id=credential.user_id, table=table.name, row=row, event_id=event_id)
-        kept.known_by = credential.known_by
-        return kept
+        known_by = credential.known_by
+        return cls(user_id=credential.user_id, table=table.name, row=row, known_by=known_by, event_id=event_id)
 
     def values(self) -> dict[str, Any]:
-        """Return the values of the row. Columns that no longer exist are left out."""
+        """Return the values to restore, without columns that no longer exist."""
         types = {column.name: column.type for column in self.metadata.tables[self.table].columns}
         return {
             name: datetime.fromisoformat(value) if value and isinstance(types[name], UtcDateTime) else value

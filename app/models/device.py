@@ -1,4 +1,4 @@
-"""A device that an account was logged in with: the hash of its cookie, which proves nothing alone."""
+"""Devices that users logged in with, recognised by the hash of a cookie. The cookie alone authenticates nobody."""
 
 import hashlib
 from datetime import datetime
@@ -18,7 +18,7 @@ class Device(Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    key: Mapped[str] = mapped_column(String(64))  # of the cookie
+    key: Mapped[str] = mapped_column(String(64))  # the hash of the cookie
     first_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     last_seen_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
     trusted_until: Mapped[datetime | None]  # until then, it is exempt from two-factor authentication
@@ -26,18 +26,17 @@ class Device(Model):
 
     @staticmethod
     def key_of(cookie: str) -> str:
-        """Return the hash of a device cookie."""
         return hashlib.sha256(cookie.encode()).hexdigest()
 
     @classmethod
     def is_known(cls, cookie: str, login: str) -> bool:
-        """Return whether the account with this login_key() was ever logged in with the device of this cookie."""
+        """Return whether the account with this login_key() ever logged in on the device with this cookie."""
         known = select(cls.id).join(User).where(User.has_login(login), cls.key == cls.key_of(cookie))
         return db.session.scalar(known.limit(1)) is not None
 
     @property
     def handle(self) -> str:
-        """Return the name of the device in URLs and forms."""
+        """The identifier of the device in URLs and forms."""
         return signing.fingerprint(self.key)
 
     @property

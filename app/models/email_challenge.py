@@ -1,4 +1,4 @@
-"""A challenge to enter the code that was emailed to an address. No table holds the code: it is derived from the row."""
+"""Challenges: each asks for an emailed code. The code is derived from the row and SECRET_KEY, and stored nowhere."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -23,16 +23,16 @@ class EmailChallenge(Model):
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True, default=lambda: secrets.token_urlsafe(32))
     purpose: Mapped[str] = mapped_column(String(32))  # a TokenPurpose
-    email: Mapped[str] = mapped_column(String(254))  # as entered, whether or not it has an account
+    email: Mapped[str] = mapped_column(String(254))  # as entered; it may have no account
     email_key: Mapped[str] = mapped_column(String(254), default="", server_default="", index=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     state: Mapped[str | None] = mapped_column(String(22))  # User.state() when the code was requested
     asked_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
-    sent_at: Mapped[datetime | None]  # when the email was rendered; the code's lifetime starts anew
+    sent_at: Mapped[datetime | None]  # when the email was rendered, which restarts the lifetime of the code
     attempts: Mapped[int] = mapped_column(default=0)
     used_at: Mapped[datetime | None]
 
-    user: Mapped[User | None] = relationship(lazy="joined")  # one query, with or without an account
+    user: Mapped[User | None] = relationship(lazy="joined")  # the same query with and without an account
 
     @validates("email")
     def _derive_email_key(self, _: str, email: str) -> str:
@@ -58,12 +58,11 @@ class EmailChallenge(Model):
 
     @property
     def code(self) -> str:
-        """The code, the same in every email about this challenge."""
         return signing.code(self.purpose, self._subject)
 
     @property
     def can_be_tried(self) -> bool:
-        """Whether attempts are left and the code has neither expired nor been used. The same without an account."""
+        """Whether attempts are left and the code is neither expired nor used. It does not depend on the account."""
         began = max(self.asked_at, self.sent_at or self.asked_at)
         is_young = clock.is_within(began, timedelta(seconds=TokenPurpose(self.purpose).lifetime))
         return self.used_at is None and self.attempts < MAX_ATTEMPTS and is_young
@@ -78,13 +77,13 @@ class EmailChallenge(Model):
         return f"{self.id} {self.state}"
 
     def use(self, code: str) -> bool:
-        """Count an attempt, and return whether it was the right code, which works once.
+        """Count an attempt, and return whether the code was right. A code works once.
 
-        Conditional UPDATEs bound the attempts and the uses of concurrent requests.
+        Conditional UPDATEs limit the attempts and uses of concurrent requests.
         """
         if not self.can_be_tried:
             return False
-        is_right = signing.is_code(self.purpose, self._subject, code) and self.is_open  # the same without an account
+        is_right = signing.is_code(self.purpose, self._subject, code) and self.is_open
         unused = update(EmailChallenge).where(EmailChallenge.id == self.id, EmailChallenge.used_at.is_(None))
         attempt = unused.where(EmailChallenge.attempts < MAX_ATTEMPTS).values(attempts=EmailChallenge.attempts + 1)
         if not rows_changed(attempt) or self.user is None or not is_right:

@@ -1,4 +1,4 @@
-"""A change of email address, which reserves the old address for a week so that the user can return to it."""
+"""Changes of email addresses. Each reserves the old address for a week, so that the user can return to it."""
 
 from datetime import datetime, timedelta
 
@@ -23,9 +23,9 @@ class EmailChange(Model):
     new_email: Mapped[str] = mapped_column(String(254))
     changed_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
     event_id: Mapped[int | None] = mapped_column(WideId)  # the audit event of the change
-    released_at: Mapped[datetime | None]  # this change, or an earlier one, was reversed
+    released_at: Mapped[datetime | None]  # when this change or an earlier one was undone
 
     @classmethod
     def reserving(cls) -> list[ColumnElement[bool]]:
-        """Return the conditions of the changes whose old address is reserved now."""
+        """Return the conditions for the old address to be reserved."""
         return [cls.released_at.is_(None), cls.changed_at > clock.now() - RESERVED_FOR]

@@ -1,4 +1,4 @@
-"""An account at a provider that is linked to an account here. Issuer and subject identify it, never its address."""
+"""Linked identities: accounts at providers. Issuer and subject identify one, its email address never does."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ class Identity(Credential, Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    provider: Mapped[str] = mapped_column(String(24))  # its name in the settings
+    provider: Mapped[str] = mapped_column(String(24))  # the name in the settings
     issuer: Mapped[str] = mapped_column(String(255))
     subject: Mapped[str] = mapped_column(String(255))
     email: Mapped[str | None] = mapped_column(String(254))  # as of the last login, to tell identities apart

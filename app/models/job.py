@@ -1,4 +1,4 @@
-"""A cleanup job: when it last ran, which process runs it now, and what went wrong."""
+"""Cleanup jobs: the lease of the process that runs one, and the outcome of its last run."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from app.extensions import Model, db, rows_changed
 
 EVERY = timedelta(days=1)
 RETRY = timedelta(minutes=10)  # after an error
-LEASE = timedelta(minutes=2)  # after this time, another process takes over from one that was killed
+LEASE = timedelta(minutes=2)  # then another process takes over, since this one was probably killed
 
 
 class Job(Model):
@@ -20,21 +20,23 @@ class Job(Model):
     __table_args__ = ()  # no AUTOINCREMENT: the id is a name
 
     name: Mapped[str] = mapped_column("id", String(64), primary_key=True)
-    run: Mapped[int] = mapped_column(default=0)  # the number of the latest run: an earlier one has lost its lease
+    run: Mapped[int] = mapped_column(default=0)  # the number of the latest run; earlier ones have lost the lease
     started_at: Mapped[datetime | None]
     leased_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    failed_at: Mapped[datetime | None]  # until a run finishes without an error
+    failed_at: Mapped[datetime | None]  # cleared by the next run without an error
     error: Mapped[str] = mapped_column(Text, default="", server_default="")
 
     @classmethod
     def claim(cls, name: str, even_if_done: bool = False) -> int | None:
-        """Lease a job to this process, and return the number of its run; None if it isn't due or runs elsewhere."""
-        is_due = cls._is_free() if even_if_done else and_(cls._is_free(), cls._is_due())
-        found = db.session.execute(select(cls.run, is_due).where(cls.name == name)).one_or_none()
+        """Lease a job to this process and return the number of the run; None if it isn't due or runs elsewhere."""
+        is_free = _is_past(cls.leased_until, timedelta(0), ahead=LEASE)
+        is_due = and_(_is_past(cls.finished_at, EVERY), _is_past(cls.failed_at, RETRY))
+        is_runnable = is_free if even_if_done else and_(is_free, is_due)
+        found = db.session.execute(select(cls.run, is_runnable).where(cls.name == name)).one_or_none()
         run, is_mine = found or (cls._add(name), True)
         if is_mine:
-            latest = update(cls).where(cls.name == name, cls.run == run, is_due)
+            latest = update(cls).where(cls.name == name, cls.run == run, is_runnable)
             lease = {"run": run + 1, "started_at": clock.now(), "leased_until": clock.now() + LEASE}
             is_mine = rows_changed(latest.values(lease)) == 1
         db.session.commit()
@@ -42,22 +44,14 @@ class Job(Model):
 
     @classmethod
     def change(cls, name: str, run: int, **changes: Any) -> bool:
-        """Change a job in the caller's transaction, and return whether this run still has the lease."""
+        """Update a job if this run still has the lease; return whether it has."""
         mine = update(cls).where(cls.name == name, cls.run == run)
         return rows_changed(mine.values(changes).execution_options(synchronize_session=False)) == 1
 
     @classmethod
     def renew(cls, name: str, run: int) -> bool:
-        """Renew the lease, and return whether this run still had it."""
+        """Renew the lease; return whether this run still had it."""
         return cls.change(name, run, leased_until=clock.now() + LEASE)
-
-    @classmethod
-    def _is_due(cls) -> ColumnElement[bool]:
-        return and_(_is_past(cls.finished_at, EVERY), _is_past(cls.failed_at, RETRY))
-
-    @classmethod
-    def _is_free(cls) -> ColumnElement[bool]:
-        return _is_past(cls.leased_until, timedelta(0), ahead=LEASE)
 
     @classmethod
     def _add(cls, name: str) -> int:
@@ -72,6 +66,6 @@ class Job(Model):
 def _is_past(
     moment: InstrumentedAttribute[datetime | None], by: timedelta, ahead: timedelta = timedelta(0)
 ) -> ColumnElement[bool]:
-    """Return the condition that `moment` is unset, past by so much, or too far ahead: the clock was put back."""
+    """Return the condition that `moment` is unset, or `by` ago, or so far `ahead` that the clock was set back."""
     now = clock.now()
     return or_(moment.is_(None), moment <= now - by, moment > now + ahead + clock.SKEW)

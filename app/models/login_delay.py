@@ -1,4 +1,4 @@
-"""Recent wrong passwords for one name from all networks. The name is hashed."""
+"""Login delays: the recent wrong passwords for a login, from all networks. The login is stored as a hash."""
 
 from datetime import datetime
 
@@ -10,11 +10,11 @@ from app.extensions import Model
 
 class LoginDelay(Model):
     __tablename__ = "login_delays"
-    __table_args__ = ()  # no AUTOINCREMENT: the id is the hashed name
+    __table_args__ = ()  # no AUTOINCREMENT: the id is the hash
 
     id: Mapped[str] = mapped_column(String(43), primary_key=True)
     failures: Mapped[int]
-    # Milliseconds since 1970, so that one statement can compute them in every database.
+    # Milliseconds since 1970, so that one SQL statement can compute them on every database.
     blocked_until: Mapped[int] = mapped_column(BigInteger)  # no password is checked before then
     warned_until: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # no notice before then
-    expires_at: Mapped[datetime] = mapped_column(index=True)  # then the row is deleted
+    expires_at: Mapped[datetime] = mapped_column(index=True)

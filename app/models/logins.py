@@ -1,4 +1,4 @@
-"""Logins: which email addresses and usernames are valid, and the normal form by which accounts are found."""
+"""Logins: the validation of email addresses and usernames, and the normal form by which accounts are found."""
 
 import operator
 import re
@@ -23,60 +23,45 @@ ROUTE = re.compile(r"=\?.*\?=|%[\w-]+(\.[\w-]+)+$|^([\w-]+\.)+[\w-]+!")
 
 
 def normal_email(address: str) -> str:
-    """Return an email address in its normal form.
-
-    Raises:
-        ValueError: the message says why the address is not valid.
-    """
+    """Return an email address in its normal form; raise ValueError with a message for the user if it is invalid."""
     check_length(address)
     special = current_app.config["EMAIL_SPECIAL_DOMAINS"] if current_app else ()
     address, suffix = with_public_domain(address, special)
     try:
         parsed = validate_email(address, check_deliverability=False, allow_smtputf8=False)
-    except EmailNotValidError as error:  # documented: its message explains the problem to users
+    except EmailNotValidError as error:  # its message is for users, by its documentation
         raise ValueError(str(error)) from error
     if len(parsed.local_part) > 64:
-        raise ValueError("The part before the @ can have 64 characters at most.")
+        raise ValueError("The part before the @ can have at most 64 characters.")
     if ROUTE.search(parsed.local_part):
         raise ValueError("The part before the @ contains another address. Enter the address alone.")
     return parsed.normalized.removesuffix(suffix)
 
 
 def check_username(username: str) -> None:
-    """Check the characters and the length of a username.
-
-    Raises:
-        ValueError: the message says what is allowed.
-    """
+    """Raise ValueError, with a message for the user, if a username has other characters or is too long."""
     if not USERNAME.fullmatch(username):
-        raise ValueError("Use a-z, digits, dots, dashes and underscores, starting with a-z: 64 at most.")
+        raise ValueError("Use at most 64 characters: a-z, digits, dots, dashes and underscores, starting with a-z.")
 
 
 def login_key(login: str) -> str:
-    """Return the form in which all spellings of an email address or a username are equal.
-
-    Raises:
-        ValueError: no account can have this login.
-    """
+    """Return the key that all spellings of a login share; raise ValueError if no account can have it."""
     check_length(login)
     login.encode()  # raises UnicodeEncodeError, a ValueError, for lone surrogates
     if "\0" in login:
-        raise ValueError("A login contains no NUL.")
+        raise ValueError("A login cannot contain NUL.")
     return email_key(login) if "@" in login else login.lower()
 
 
 def email_key(email: str) -> str:
-    """Return the form in which all spellings of an email address are equal. Raises ValueError as ascii_email() does."""
+    """Return the key that all spellings of an email address share; raise ValueError as ascii_email() does."""
     return ascii_email(email).lower()
 
 
 def ascii_email(email: str) -> str:
-    """Return the address with its domain in ASCII, as mail servers need it.
+    """Return the address with its domain in ASCII, for mail servers; raise ValueError if it is no email address.
 
-    Python's own "idna" codec implements IDNA 2003, which maps the domain `straße` to `strasse`.
-
-    Raises:
-        ValueError: this is not an email address.
+    Python's "idna" codec would not do: it implements IDNA 2003, which maps the domain `straße` to `strasse`.
     """
     check_length(email)
     local, _, domain = unicodedata.normalize("NFC", email).rpartition("@")
@@ -90,17 +75,16 @@ def ascii_email(email: str) -> str:
 def check_length(login: str) -> None:
     """Raise ValueError if a login is longer than an email address can be.
 
-    Call it first, since the time of Unicode normalization grows with the square of the length.
+    Call it first: Unicode normalization takes quadratic time.
     """
     if len(login) > MAX_LOGIN_LENGTH:
         raise ValueError("This is too long.")
 
 
 class AnyCase(ColumnProperty.Comparator[str]):
-    """Compare a column with a string by its column `<name>_key`, in any case and spelling.
+    """Compare a column with a string regardless of case and spelling, by the column `<name>_key`.
 
-    This applies to `==`, `!=` and filter_by(). `in_()`, `like()`, sorting and comparisons of columns use the column
-    itself.
+    This applies to `==`, `!=` and filter_by(). Other operators, such as in_() and like(), use the column itself.
     """
 
     def operate(self, op: Callable[..., Any], *other: Any, **kwargs: Any) -> ColumnElement[Any]:

@@ -1,11 +1,11 @@
-"""Why a session ended without the user logging out on that device."""
+"""Logout reasons: why a session ended although the user did not log out on that device."""
 
 from enum import StrEnum
 from typing import Self
 
 
 class LogoutReason(StrEnum):
-    """The value is stored in `UserSession.revoked_reason`; `sentence` is what the user is told on that device."""
+    """A logout reason. `UserSession.revoked_reason` stores the value; the device shows the sentence."""
 
     sentence: str
 

@@ -1,4 +1,4 @@
-"""A login at a provider that a browser has started: OAuth's `state`, used once, within ten minutes."""
+"""OAuth states: logins at providers that browsers have started. A state is valid once, for ten minutes."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -20,7 +20,9 @@ class OAuthState(Model):
     provider: Mapped[str] = mapped_column(String(24))
     nonce: Mapped[str] = mapped_column(String(43))
     code_verifier: Mapped[str] = mapped_column(String(43))
-    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)  # to link it to
+    user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )  # the account to link to
     remember: Mapped[bool] = mapped_column(default=False)
     destination: Mapped[str | None] = mapped_column(Text)  # the page to open after the login
     started_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
@@ -30,20 +32,12 @@ class OAuthState(Model):
     def start(
         cls, provider: str, user_id: int | None = None, remember: bool = False, destination: str | None = None
     ) -> "OAuthState":
-        """Return a new state. Add it to the session once the provider's page is known."""
-        state, nonce, code_verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        return cls(
-            id=state,
-            nonce=nonce,
-            code_verifier=code_verifier,
-            provider=provider,
-            user_id=user_id,
-            remember=remember,
-            destination=destination,
-        )
+        """Return a new state, not yet added to the database session."""
+        secret = {name: secrets.token_urlsafe(32) for name in ("id", "nonce", "code_verifier")}
+        return cls(provider=provider, user_id=user_id, remember=remember, destination=destination, **secret)
 
     def use(self) -> bool:
-        """Mark this state as used, in one UPDATE; return False if it has expired or was used before."""
+        """Mark this state as used; return False if it has expired or was used before."""
         unused = (OAuthState.id == self.id, OAuthState.returned_at.is_(None))
         recent = OAuthState.started_at > clock.now() - LIFETIME
         return rows_changed(update(OAuthState).where(*unused, recent).values(returned_at=clock.now())) == 1

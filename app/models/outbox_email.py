@@ -1,4 +1,4 @@
-"""The outbox: a row per email, with its template and values, never with a token or a code."""
+"""The outbox: one row per email, with its template and values. Tokens and codes are never stored."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,15 +14,18 @@ from app.models.logins import email_key
 from app.models.user import User
 from app.security.token_purposes import TokenPurpose
 
-LEASE = timedelta(seconds=60)  # after this time, other workers take the emails of a worker that died
+LEASE = timedelta(seconds=60)  # then another worker takes the email, since this one has probably died
 # The delay after the first attempt, the second, ...
 RETRY_DELAYS = [timedelta(minutes=minutes) for minutes in (0.5, 2, 10, 60, 4 * 60, 12 * 60, 24 * 60)]
+
+
+CRASHED = "Every attempt crashed its worker, or found a row that cannot be read."
 
 
 class Status(StrEnum):
     WAITING = "waiting"
     SENT = "sent"
-    OBSOLETE = "obsolete"  # the account has changed since, so that the link would not work
+    OBSOLETE = "obsolete"  # the account has changed, so the link would not work
     FAILED = "failed"
 
 
@@ -31,7 +34,7 @@ class Budget(StrEnum):
 
     ASKED = "asked"
     RESET = "reset"  # counts as ASKED
-    LAST = "last"  # the last email of the day: a reset whose link works for a day
+    LAST = "last"  # the last email of the day: a reset whose link is valid for a day
     OWNER = "owner"  # a reset beyond the limit of the mailbox, for accounts only
     DEVICE = "device"  # requested on a recognised device after the other budgets were used up
 
@@ -53,10 +56,8 @@ class OutboxEmail(Model):
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # values for the template
     purpose: Mapped[str | None] = mapped_column(String(32))  # the TokenPurpose of the link
     state: Mapped[str | None] = mapped_column(String(22))  # User.state() when the email was enqueued
-    claims: Mapped[dict[str, Any]] = mapped_column(
-        JSON, default=dict, server_default="{}"
-    )  # further claims of the token
-    budget: Mapped[str | None] = mapped_column(String(16))  # None: not requested by anyone
+    claims: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")  # more, for the token
+    budget: Mapped[str | None] = mapped_column(String(16))  # None: no visitor requested it
     message_id: Mapped[str] = mapped_column(String(254))
     status: Mapped[str] = mapped_column(String(16), default=Status.WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
@@ -68,7 +69,7 @@ class OutboxEmail(Model):
 
     user: Mapped[User | None] = relationship()
 
-    # A worker that exceeds its lease, so that another worker takes the email, cannot record an outcome any more.
+    # A worker that has lost its lease to another one can't record an outcome.
     __mapper_args__ = {"version_id_col": attempts, "version_id_generator": False}
 
     @validates("recipient")
@@ -78,31 +79,25 @@ class OutboxEmail(Model):
 
     @classmethod
     def unclaimed(cls) -> ColumnElement[bool]:
-        """Return the condition that no worker has claimed the email."""
         return or_(cls.claimed_until.is_(None), cls.claimed_until <= clock.now())
 
     @classmethod
     def claim(cls) -> Optional["OutboxEmail"]:
-        """Claim the email that is due the longest: no other worker gets it until the lease is over. Commits."""
+        """Lease the email that has been due the longest to this worker, and commit."""
         waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now(), cls.unclaimed())
         oldest = select(cls.id, cls.attempts).where(*waiting).order_by(cls.due_at, cls.id).limit(1)
         while found := db.session.execute(oldest.with_for_update(skip_locked=True)).one_or_none():
             email_id, attempts = found
             is_exhausted = attempts > len(RETRY_DELAYS)
             claimed = {"claimed_until": clock.now() + LEASE, "attempts": cls.attempts + 1}
+            failed = {"status": Status.FAILED, "error": CRASHED, "done_at": clock.now(), "claimed_until": None}
             change = update(cls).where(cls.id == email_id, *waiting)
-            mine = rows_changed(change.values(cls._given_up() if is_exhausted else claimed))
+            mine = rows_changed(change.values(failed if is_exhausted else claimed))
             db.session.commit()
             if mine and not is_exhausted:
                 return db.session.get(cls, email_id, populate_existing=True)
         db.session.rollback()
         return None
-
-    @staticmethod
-    def _given_up() -> dict[str, Any]:
-        """Give up an email whose last attempt never ended: it crashes workers."""
-        error = "Every attempt crashed its worker, or found a row that cannot be read."
-        return {"status": Status.FAILED, "error": error, "done_at": clock.now(), "claimed_until": None}
 
     @property
     def is_obsolete(self) -> bool:
@@ -113,8 +108,8 @@ class OutboxEmail(Model):
         self.status, self.error, self.done_at, self.claimed_until = status, error, clock.now(), None
 
     def retry_later(self, error: str) -> None:
-        """Schedule the next attempt, with a longer delay each time; give up after the last one."""
+        """Schedule the next attempt, or give up after the last one."""
         if self.attempts > len(RETRY_DELAYS):
-            return self.done(Status.FAILED, error)
-        self.due_at, self.error, self.claimed_until = clock.now() + RETRY_DELAYS[self.attempts - 1], error, None
-        return None
+            self.done(Status.FAILED, error)
+        else:
+            self.due_at, self.error, self.claimed_until = clock.now() + RETRY_DELAYS[self.attempts - 1], error, None

@@ -1,4 +1,4 @@
-"""Challenges that passkeys sign: random, bound to one purpose and one browser, valid once and for five minutes."""
+"""Challenges that passkeys sign. Each is bound to a purpose and a browser, and valid once, for five minutes."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from app.models.user import User
 
 LIFETIME = timedelta(minutes=5)
 MAX_PER_BROWSER, MAX_PER_USER = 8, 50  # unanswered challenges
-MAX_EXPIRED_DELETED = 20  # by each new challenge, so that the table stays small between cleanups
+MAX_EXPIRED_DELETED = 20  # with each new challenge, so that the table stays small between cleanups
 
 
 class PasskeyChallenge(Model):
@@ -27,7 +27,7 @@ class PasskeyChallenge(Model):
 
     @classmethod
     def issue(cls, purpose: str, browser: str, user: User | None) -> "PasskeyChallenge":
-        """Add a challenge. Once a browser or user has many unanswered ones, it replaces the oldest."""
+        """Add a challenge, which replaces the oldest one of a browser or user that has too many."""
         mine = select(cls.id).order_by(cls.asked_at.desc())
         expired = select(cls.id).where(cls.asked_at <= clock.now() - LIFETIME).order_by(cls.asked_at)
         surplus = [
@@ -35,7 +35,7 @@ class PasskeyChallenge(Model):
             mine.where(cls.browser == browser).offset(MAX_PER_BROWSER - 1),
             *([mine.where(cls.user_id == user.id).offset(MAX_PER_USER - 1)] if user else []),
         ]
-        for ids in surplus:  # rows that another request is deleting are skipped, so that neither waits for the other
+        for ids in surplus:  # rows that another request is deleting are skipped, to avoid deadlocks
             found = ids.with_for_update(skip_locked=True)
             rows_changed(delete(cls).where(cls.id.in_(found)).execution_options(synchronize_session=False))
         challenge = cls(purpose=purpose, browser=browser, user_id=user and user.id)
@@ -45,7 +45,7 @@ class PasskeyChallenge(Model):
 
     @classmethod
     def consume(cls, challenge: str, purpose: str, browser: str, user: User | None) -> bool:
-        """Delete a challenge, and return whether it was valid. Of several requests at once, one gets True."""
+        """Delete a challenge; return whether it was valid. Only one of several concurrent requests succeeds."""
         asked = (cls.id == challenge, cls.purpose == purpose, cls.browser == browser)
         asked_of = cls.user_id == user.id if user else cls.user_id.is_(None)
         return rows_changed(delete(cls).where(*asked, asked_of, cls.asked_at > clock.now() - LIFETIME)) == 1

@@ -1,4 +1,4 @@
-"""The choice of a user to require a passkey after the password."""
+"""Passkey requirements: users can require a passkey after the password, which turns two-factor authentication on."""
 
 from datetime import datetime
 
@@ -11,10 +11,9 @@ from app.models.credential import Credential
 
 
 class PasskeyRequirement(Credential, Model):
-    """The requirement of a passkey after the password, which turns two-factor authentication on.
+    """A row for each user who requires a passkey and has at least one.
 
-    It is a row, not a column of `users`, so that "This wasn't me" removes and restores it together with the
-    credentials. A user with this row has at least one passkey.
+    It is a table, not a column of `users`, so that "This wasn't me" removes and restores it with the credentials.
     """
 
     __tablename__ = "passkey_requirements"

@@ -1,4 +1,4 @@
-"""Counters of rate limits. Names in their keys are hashed."""
+"""Counters of rate limits. Their keys contain logins as hashes only."""
 
 from datetime import datetime
 

@@ -12,7 +12,7 @@ from app import clock
 from app.extensions import Model
 from app.models.credential import Credential
 
-HASH = "scrypt:1024:8:1"  # 5 ms and 1 MiB a guess: a code is random, so it needs less than a password
+HASH = "scrypt:1024:8:1"  # 5 ms and 1 MiB per guess: codes are random, so they need less than passwords
 
 
 class RecoveryCode(Credential, Model):
@@ -27,15 +27,14 @@ class RecoveryCode(Credential, Model):
 
     @staticmethod
     def hash_of(code: str) -> str:
-        """Hash a new code with a salt of its own.
+        """Hash a code with a random salt, but without SECRET_KEY, so that recovery codes work when the key is lost.
 
-        NIST SP 800-63B-4, 3.1.2.2: look-up secrets of fewer than 112 bits are salted and hashed with a password hash.
-        The hash does not depend on SECRET_KEY: recovery codes still work when the key is lost.
+        NIST SP 800-63B-4, 3.1.2.2: look-up secrets of less than 112 bits are salted and hashed like passwords.
         """
         return generate_password_hash(code, HASH)
 
     def is_code(self, typed: str) -> bool:
-        """Return whether this is the hash of the code that was typed, in capitals and without spaces or dashes."""
-        if "$" not in self.hash:  # a code of 24 characters, made by an earlier version: 120 bits need no salt
+        """Return whether this is the code that was entered, given in capitals and without spaces or dashes."""
+        if "$" not in self.hash:  # by an earlier version: a code of 24 characters, whose 120 bits need no salt
             return compare_digest(self.hash, hashlib.sha256(typed.encode()).hexdigest())
         return check_password_hash(self.hash, typed)

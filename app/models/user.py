@@ -1,4 +1,4 @@
-"""The user: an account with its email address, username, password and the methods for its tokens."""
+"""Users: accounts with an email address, a username, credentials and tokens."""
 
 from datetime import datetime
 from typing import Any, Optional
@@ -18,6 +18,8 @@ from app.security import signing
 from app.security.hashing import check_password, hash_password
 from app.security.token_purposes import TokenPurpose
 
+WILL_BE_DELETED = text("deletion_due_at IS NOT NULL")
+
 
 class User(UserMixin, Model):
     __tablename__ = "users"
@@ -25,13 +27,7 @@ class User(UserMixin, Model):
         Index(
             None, "created_at", "id", postgresql_where=text("confirmed IS false"), sqlite_where=text("confirmed IS 0")
         ),
-        Index(
-            None,
-            "deletion_due_at",
-            "id",
-            postgresql_where=text("deletion_due_at IS NOT NULL"),
-            sqlite_where=text("deletion_due_at IS NOT NULL"),
-        ),
+        Index(None, "deletion_due_at", "id", postgresql_where=WILL_BE_DELETED, sqlite_where=WILL_BE_DELETED),
         {"sqlite_autoincrement": True},
     )
     __allow_unmapped__ = True  # current_session is not a column
@@ -51,8 +47,8 @@ class User(UserMixin, Model):
     deactivated_at: Mapped[datetime | None]
     two_factor_enabled_at: Mapped[datetime | None]  # None: off
     deletion_due_at: Mapped[datetime | None]  # None: no deletion was requested
-    next_login_trusted_until: Mapped[datetime | None]  # until then one new device needs no code
-    passkey_handle: Mapped[str | None] = mapped_column(String(43))  # WebAuthn's user handle, random
+    next_login_trusted_until: Mapped[datetime | None]  # until then, one new device can log in without a code
+    passkey_handle: Mapped[str | None] = mapped_column(String(43))  # WebAuthn's user handle
 
     current_session: Any = None  # the UserSession of the current request
 
@@ -65,14 +61,14 @@ class User(UserMixin, Model):
 
     @validates("email")
     def _normalize_email(self, _: str, email: str) -> str:
-        """Strip and normalize an email address as the forms do. Raises ValueError if it is not valid."""
+        """Normalize an email address as the forms do; raise ValueError if it is invalid."""
         email = normal_email(_text(email).strip())
         self.email_key = email_key(email)
         return email
 
     @validates("username")
     def _normalize_username(self, _: str, username: str) -> str:
-        """Strip and check a username. Raises ValueError if it is not valid. Only the forms refuse reserved names."""
+        """Strip a username; raise ValueError if it is invalid. Only the forms refuse reserved names."""
         username = _text(username).strip()
         check_username(username)
         self.username_key = username.lower()
@@ -88,7 +84,7 @@ class User(UserMixin, Model):
 
     @classmethod
     def has_login(cls, key: str) -> ColumnElement[bool]:
-        """Return the condition that `key`, made by login_key(), is the user's email address or username."""
+        """Return the condition that this login_key() is the user's email address or username."""
         return cls.email_key == key if "@" in key else cls.username_key == key
 
     # Flask-Login
@@ -98,7 +94,7 @@ class User(UserMixin, Model):
         return self.deactivated_at is None
 
     def get_id(self) -> str | None:
-        """Return the id of the session row instead of the user's, so that revoking the row logs the device out."""
+        """Return the id of the session instead of the user's, so that revoking the session logs the device out."""
         session_id: str | None = self.current_session and self.current_session.id
         return session_id
 
@@ -106,7 +102,7 @@ class User(UserMixin, Model):
 
     @property
     def password(self) -> str:
-        raise AttributeError("A password cannot be read. Only its hash is stored.")
+        raise AttributeError("The password cannot be read, since only its hash is stored.")
 
     @password.setter
     def password(self, password: str) -> None:
@@ -114,7 +110,7 @@ class User(UserMixin, Model):
         self.password_version = (self.password_version or 0) + 1
 
     def new_password(self, password: str | None) -> dict[str, Any]:
-        """Return the column values for a new password, or for none, as consume() takes them."""
+        """Return the column values that set, or remove, the password, for consume()."""
         hashed = None if password is None else hash_password(password)
         return {"password_hash": hashed, "password_version": self.password_version + 1}
 
@@ -122,22 +118,22 @@ class User(UserMixin, Model):
         return check_password(self.password_hash, password)
 
     def renew_hash(self, password: str) -> None:
-        """Hash the password again if PASSWORD_HASH has changed since. Outstanding links stay valid."""
+        """Hash the password again if PASSWORD_HASH has changed. Outstanding links stay valid."""
         if not (self.password_hash or "").startswith(f"{current_app.config['PASSWORD_HASH']}$"):
             self.password_hash = hash_password(password)
 
     # Tokens
 
     def state(self, purpose: TokenPurpose) -> str:
-        """Return the fingerprint of the columns that tokens of this purpose depend on."""
+        """Return a fingerprint of the columns that tokens of this purpose depend on."""
         return signing.fingerprint(*(getattr(self, column) for column in purpose.columns))
 
     def issue_token(self, purpose: TokenPurpose, lifetime: int | None = None, **extra: Any) -> str:
-        """Return a token for this user in its present state. `lifetime` is in seconds, `extra` are more claims."""
+        """Return a token that is valid while the user's state() is unchanged, for `lifetime` seconds at most."""
         return signing.sign(purpose, self.id, self.state(purpose), lifetime, **extra)
 
     def owns(self, claims: signing.Claims | None) -> bool:
-        """Return whether these claims are about this user, and nothing that they depend on has changed since."""
+        """Return whether these claims are about this user in its present state()."""
         return claims is not None and claims.subject == self.id and claims.state == self.state(claims.purpose)
 
     def lock(self) -> None:
@@ -151,7 +147,7 @@ class User(UserMixin, Model):
     def consume(self, purpose: TokenPurpose, *conditions: ColumnElement[bool], **changes: Any) -> bool:
         """Change columns in one conditional UPDATE, which invalidates the tokens of this purpose.
 
-        Return False if another request has changed the columns that the purpose depends on in the meantime.
+        Return False if another request has changed the columns that the purpose depends on.
         """
         columns = User.metadata.tables["users"].c  # AnyCase would compare without case
         unchanged = [columns[name] == getattr(self, name) for name in purpose.columns]
@@ -164,7 +160,7 @@ class User(UserMixin, Model):
         return self.issue_token(TokenPurpose.CONFIRM, expiration)
 
     def confirm(self, token: str, expiration: int = 3600) -> bool:
-        """Confirm the email address that the token is for. `expiration` (seconds) can only shorten the token's life."""
+        """Confirm the email address. `expiration` is in seconds, and cannot extend the lifetime of the token."""
         claims = signing.verify(token, TokenPurpose.CONFIRM, max_age=expiration)
         return not self.confirmed and self.owns(claims) and self.consume(TokenPurpose.CONFIRM, confirmed=True)
 
@@ -173,7 +169,7 @@ class User(UserMixin, Model):
 
     @staticmethod
     def reset_password(token: str, new: str) -> bool:
-        """Set the password of the user that the token is for, and confirm the email address."""
+        """Set the password of the token's user, and confirm the email address."""
         claims = signing.verify(token, TokenPurpose.RESET)
         user = claims and db.session.get(User, claims.subject)
         if not user or not user.owns(claims):
@@ -184,26 +180,25 @@ class User(UserMixin, Model):
         return self.issue_token(TokenPurpose.CHANGE_EMAIL, expiration, email=new)
 
     def change_email(self, token: str) -> bool:
-        """Change to the email address in the token. Return False if it is not available."""
+        """Change to the email address in the token; return False if it is not available."""
         claims = signing.verify(token, TokenPurpose.CHANGE_EMAIL)
         return bool(claims and self.owns(claims) and self.take_email(claims.purpose, claims.extra["email"]))
 
     def take_email(self, purpose: TokenPurpose, email: str) -> bool:
-        """Change to a new email address as consume() does. Return False if it is invalid, taken or reserved.
+        """Change the email address as consume() does; return False if the new one is invalid, taken or reserved.
 
-        The password version grows, so that links to the old address stay invalid if the user returns to it.
+        This increases the password version, so that links to the old address stay invalid if the user returns to it.
         """
         try:
             email = normal_email(email)
         except ValueError:
             return False
         key, version = email_key(email), User.password_version + 1
-        self._lock_row()  # SQLite commits the release of a savepoint that no transaction surrounds
+        self._lock_row()  # starts a transaction: without one, SQLite commits when it releases a savepoint
         try:
             with db.session.begin_nested():
-                return self.consume(
-                    purpose, *is_free(key, self.id), email=email, email_key=key, password_version=version
-                )
+                changes = {"email": email, "email_key": key, "password_version": version}
+                return self.consume(purpose, *is_free(key, self.id), **changes)
         except IntegrityError as error:  # another request has just taken the address
             if not is_duplicate(error, "users.email_key"):
                 raise
@@ -214,14 +209,10 @@ class User(UserMixin, Model):
 
 
 def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
-    """Return the conditions that no other account has, or has reserved, the email address with this email_key()."""
-    others = aliased(User)
-    return [
-        ~exists().where(others.email_key == key, others.id != (user_id or 0)),
-        ~exists().where(
-            EmailChange.old_email_key == key, EmailChange.user_id != (user_id or 0), *EmailChange.reserving()
-        ),
-    ]
+    """Return the conditions that no account but `user_id` has or reserves the email address with this email_key()."""
+    others, own_id = aliased(User), user_id or 0
+    reserved = (EmailChange.old_email_key == key, EmailChange.user_id != own_id, *EmailChange.reserving())
+    return [~exists().where(others.email_key == key, others.id != own_id), ~exists().where(*reserved)]
 
 
 def _text(value: object) -> str:
