@@ -9,7 +9,7 @@ import config
 from app import auth, cli, connections, extensions, main
 from app.accounts import cleanup
 from app.email.worker import Delivery
-from app.security import rate_limits
+from app.security.rate_limits import counters
 from app.web import csrf, errors, headers, hosts, request_log, request_size, stale_forms, static_assets
 from settings.derived import complete
 from settings.environment import ConfigError
@@ -64,7 +64,7 @@ def bind_extensions(app: Flask) -> None:
     extensions.csrf.init_app(app)
     extensions.db.init_app(app)
     app.teardown_appcontext(connections.close_session)  # runs before Flask-SQLAlchemy's, which was registered first
-    rate_limits.init_app(app)
+    counters.init_app(app)
     extensions.login_manager.init_app(app)
     extensions.mail.init_app(app)
     extensions.migrate.init_app(app)

@@ -1,4 +1,4 @@
-"""The security history: one event for everything that happens to an account, in its table and in the log."""
+"""The security history: every event of an account is stored in a table and written to the log."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ log = logging.getLogger("security")
 
 
 class Attempt(StrEnum):
-    """What rate limits count besides audit actions. It is never stored in the history."""
+    """An attempt that rate limits count and that is not stored in the history."""
 
     CODE_FAILED = "code_failed"
     PASSKEY_FAILED = "passkey_failed"
@@ -55,12 +55,12 @@ def acting_as(actor: Actor, acting_user: User | None = None) -> Iterator[None]:
 def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
     """Add an event to the history of `user`, in the caller's transaction, and return it.
 
-    An action that strangers can cause is added to the row of its network and hour instead, and the event that is
-    returned is not stored.
+    An action that strangers can cause increments the count of the row for its network and hour instead; the returned
+    event is then not stored.
 
     Args:
         user: None if the event is about an email address without an account; the work is the same.
-        detail: nothing secret. A change keeps the old and the new value as `old` and `new`.
+        detail: further values, none of them secret; a change passes `old` and `new`.
     """
     if action is AuditAction.LOGIN_FAILED:
         detail.setdefault("method", "password")
@@ -82,25 +82,22 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
 
 
 def refused(reason: str, **detail: Any) -> None:
-    """Log that a request was refused. It isn't part of any account's history."""
+    """Log that a request was refused, outside of any account's history."""
     event = {"action": "refused", "reason": reason, "path": request.path[:500], "detail": detail, **origin.of_request()}
     log.warning("refused", extra={"fields": {"event": event}})
 
 
 def note_attempt(attempt: Countable) -> None:
-    """Note what this request did, for app/security/rate_limits.py to count."""
+    """Record an attempt of this request for the rate limits to count."""
     if state.attempts is not None:
         state.attempts.add(attempt)
 
 
 def count_failed_logins(ip: str, within: timedelta) -> int:
-    """Return how many logins from the network of `ip` failed recently. All of a row count at its latest time."""
-    recent = (
-        AuditEvent.network == origin.network(ip),
-        AuditEvent.at > clock.now() - within,
-        AuditEvent.action == AuditAction.LOGIN_FAILED,
-    )
-    return db.session.scalar(select(func.sum(AuditEvent.count)).where(*recent)) or 0
+    """Return how many logins from the network of `ip` failed recently; a row counts as of its latest attempt."""
+    recent = (AuditEvent.network == origin.network(ip), AuditEvent.at > clock.now() - within)
+    count = select(func.sum(AuditEvent.count)).where(AuditEvent.action == AuditAction.LOGIN_FAILED, *recent)
+    return db.session.scalar(count) or 0
 
 
 def history(user: User, page: int) -> tuple[Sequence[AuditEvent], bool]:
@@ -111,7 +108,7 @@ def history(user: User, page: int) -> tuple[Sequence[AuditEvent], bool]:
 
 
 def _add_to_row(event: dict[str, Any]) -> None:
-    """Insert an event, or add one to the count of the row that differs in nothing but the time, in one statement."""
+    """Insert an event, or increment the count of the row that differs only in its time, in one statement."""
     now, place = clock.now(), origin.networks(event["ip"])
     same = (event["user_id"], event["action"], event["detail"], place[-1], int(now.timestamp()) // HOUR)
     insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]

@@ -1,6 +1,6 @@
-"""The CAPTCHA: verify a response at reCAPTCHA, or at a service with the same interface.
+"""Verify CAPTCHA responses at reCAPTCHA or at a service with the same interface.
 
-Flask-WTF's own validator has no time limit and no size limit, takes any truthy `success`, and ignores `hostname`.
+Flask-WTF's own validator limits neither time nor size, accepts any truthy `success` and ignores `hostname`.
 """
 
 import json
@@ -23,23 +23,23 @@ log = logging.getLogger(__name__)
 
 
 class Unavailable(Exception):
-    """The service did not answer, or its answer makes no sense."""
+    """The service did not answer, or its answer is malformed."""
 
 
 def is_on() -> bool:
-    """Say whether a CAPTCHA is set up: both keys are there."""
+    """Return whether both keys of a CAPTCHA are set."""
     return bool(current_app.config["RECAPTCHA_PUBLIC_KEY"] and current_app.config["RECAPTCHA_PRIVATE_KEY"])
 
 
 def is_solved(answer: str) -> bool:
-    """Verify the response that the browser got. Raises Unavailable, after TIMEOUT at most."""
+    """Return whether the service accepts the browser's response. Raises Unavailable after TIMEOUT at most."""
     said = ask(answer, remoteip=request.remote_addr or "")
     host = urlsplit(current_app.config["PUBLIC_URL"]).hostname
     return said["success"] is True and said.get("hostname") in (None, host)
 
 
 def ask(answer: str, **more: str) -> dict[str, Any]:
-    """Return what the service says about a response. Raises Unavailable, after TIMEOUT at most."""
+    """Return the service's answer about a response. Raises Unavailable after TIMEOUT at most."""
     settings = current_app.config
     question = {"secret": settings["RECAPTCHA_PRIVATE_KEY"], "response": answer, **more}
     try:
@@ -51,7 +51,7 @@ def ask(answer: str, **more: str) -> dict[str, Any]:
 
 
 def origins() -> list[str]:
-    """Return the origins, with paths where possible, of the scripts and frames that a page with the CAPTCHA loads."""
+    """Return the origins (with paths where possible) of the scripts and frames on a page with the CAPTCHA."""
     script = urlsplit(current_app.config["RECAPTCHA_SCRIPT"])
     own = f"{script.scheme}://{script.netloc}"
     is_googles = script.hostname in {"www.google.com", "www.recaptcha.net"}

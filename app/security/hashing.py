@@ -1,6 +1,6 @@
-"""Hash passwords in a fixed thread pool, about one thread per core: each hash takes 16 MiB of memory.
+"""Hash passwords in a thread pool with about one thread per core, because each hash takes 16 MiB of memory.
 
-A request that waits for a thread gives its database connection back in the meantime.
+A request that waits for a thread returns its database connection to the pool in the meantime.
 """
 
 import os
@@ -20,7 +20,7 @@ from app.connections import released_connection
 T = TypeVar("T")
 
 MAX_PASSWORD_LENGTH = 1024  # characters
-MAX_WAITING = 24  # requests per process; the server has 32 threads, and pages need some of them
+MAX_WAITING = 24  # requests per process; of its 32 threads, the others serve pages
 WAIT_TIMEOUT = 5  # seconds
 
 
@@ -38,10 +38,7 @@ def hash_password(password: str) -> str:
 
 
 def check_password(stored: str | None, password: str) -> bool:
-    """Return whether `stored` is the hash of `password`.
-
-    Without a hash, or with one that cannot be checked, return False after the same amount of work.
-    """
+    """Return whether `stored` is the hash of `password`. A missing or malformed hash takes the same time."""
     is_too_long = len(password) > MAX_PASSWORD_LENGTH
     password = unicodedata.normalize("NFC", password[:MAX_PASSWORD_LENGTH])
     dummy = f"{current_app.config['PASSWORD_HASH']}$nobody$0"
@@ -72,11 +69,7 @@ class Threads:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="hash")
 
     def run(self, work: Callable[..., T], *args: object) -> T:
-        """Return what `work` returns.
-
-        Raises:
-            Busy: too many calls wait, or this one did not begin within `timeout` seconds.
-        """
+        """Run `work` and return its result. Raises Busy if too many calls wait, or this one waits too long."""
         with self._counting:
             if self.inside >= self.count + self.max_waiting:
                 raise Busy
@@ -90,7 +83,7 @@ class Threads:
             except TimeoutError:
                 if future.cancel():
                     raise Busy from None
-                return future.result()  # it has begun
+                return future.result()  # the work has begun
 
     def _leave(self, _: "Future[Any]") -> None:
         with self._counting:
@@ -103,10 +96,10 @@ def cores() -> int:
 
 
 def share(processes: int) -> None:
-    """Divide the cores among the processes of a server, which calls this in each of them.
+    """Divide the cores among the worker processes of a server. Each process calls this once.
 
-    Each process gets one thread more than its share, since requests are not spread evenly over the processes:
-    measured, a fifth more logins succeed.
+    Each process gets one thread more than its share, because requests are not spread evenly over processes. In
+    measurements a fifth more logins succeeded.
     """
     global threads
     threads = Threads(max(1, cores() // processes) + 1)

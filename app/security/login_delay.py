@@ -1,9 +1,9 @@
 """A delay that grows with each wrong password for one name, whichever networks the attempts come from.
 
-Ten wrong passwords cost nothing. After that each attempt has to wait for 1 second, 2, 4, and so on up to an hour. The
-attempt is counted before the password is checked, so that only one of many concurrent attempts passes. Names without an
-account get the same rows. Devices that the account knows, emailed links, passkeys and providers are not delayed:
-app/security/rate_limits calls this module only for passwords from other devices.
+The first ten wrong passwords cause no delay. After that each attempt has to wait for 1, 2, 4 ... seconds, up to an
+hour. An attempt is counted before its password is checked, so that only one of many concurrent attempts passes. Names
+without an account get the same rows. Devices that the account knows, emailed links, passkeys and providers are not
+delayed: app/security/rate_limits calls this module only for passwords from other devices.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ MAX_DELAY = 3600  # seconds
 FORGET_AFTER = timedelta(days=1)  # without a wrong password
 NOTIFY_EVERY = timedelta(days=1)
 
-# The statement means the same in SQLite and in PostgreSQL. While the name is delayed, it returns no row.
+# Written for both SQLite and PostgreSQL. While the name is delayed, the statement returns no row.
 START = text("""
     INSERT INTO login_delays (id, failures, blocked_until, warned_until, expires_at)
     VALUES (:id, 1, 0, 0, :expires_at)
@@ -66,13 +66,9 @@ class Delayed(Exception):
 
 
 def start_attempt(name: str) -> Attempt | None:
-    """Count an attempt for this hashed name before its password is checked.
+    """Count an attempt for this hashed name before its password is checked. Raises Delayed.
 
-    Returns:
-        The attempt, or None if the counters can't be reached; the other rate limits apply then.
-
-    Raises:
-        Delayed: the delay of earlier attempts is not over.
+    Return None if the counters can't be reached; the other rate limits still apply.
     """
     now = clock.now()
     values = {"id": name, "now": now, "ms": _ms(now), "expires_at": now + FORGET_AFTER}
@@ -85,7 +81,7 @@ def start_attempt(name: str) -> Attempt | None:
 
 
 def undo(attempt: Attempt) -> None:
-    """Undo an attempt that was no wrong password."""
+    """Undo an attempt whose password was right or was not checked."""
     same_name = LoginDelay.id == attempt.name
     with suppress(SQLAlchemyError), counting_connection() as connection:
         if connection.execute(delete(LoginDelay).where(same_name, LoginDelay.failures <= 1)).rowcount:
@@ -96,7 +92,7 @@ def undo(attempt: Attempt) -> None:
 
 
 def is_notice_due(attempt: Attempt) -> bool:
-    """Return whether to tell the owner of the delay: once a day. It costs the same for names without an account."""
+    """Return whether to notify the owner of the delay: once a day. Names without an account take the same time."""
     if not attempt.delays_the_next:
         return False
     now = clock.now()
@@ -107,14 +103,13 @@ def is_notice_due(attempt: Attempt) -> bool:
 
 
 def entries() -> Sequence[Row[str, int, int]]:
-    """Return the rows that have not expired: hashed name, number of failures, end of the delay."""
+    """Return the unexpired rows: hashed name, number of failures, end of the delay in milliseconds."""
     rows = select(LoginDelay.id, LoginDelay.failures, LoginDelay.blocked_until)
     with counting_connection() as connection:
         return connection.execute(rows.where(LoginDelay.expires_at > clock.now()).order_by(LoginDelay.id)).all()
 
 
 def clear(name: str) -> None:
-    """Delete the row of this hashed name."""
     with counting_connection() as connection:
         connection.execute(delete(LoginDelay).where(LoginDelay.id == name))
 

@@ -8,7 +8,7 @@ from flask import current_app, has_request_context, request
 
 
 def device_cookie() -> str:
-    """Return the value of the device cookie, or "" if there is none. It proves nothing."""
+    """Return the value of the device cookie, or "" if there is none. It authenticates nobody."""
     value = request.cookies.get(current_app.config["DEVICE_COOKIE_NAME"], "")
     return value if re.fullmatch(r"[\w-]{43}", value, re.ASCII) else ""
 
@@ -22,19 +22,17 @@ def of_request() -> dict[str, str]:
 
 
 def network(ip: str) -> str:
-    """Return the smallest network that one customer is given: an IPv4 address, or the /64 of an IPv6 address."""
+    """Return the smallest network that a customer gets: an IPv4 address, or the /64 of an IPv6 address."""
     return str(ip_network(f"{ip}/64", strict=False)) if ":" in ip else ip
 
 
 def networks(ip: str) -> list[str]:
-    """Return all networks that one customer may be given: an IPv4 address; the /64 and the /48 of an IPv6 address."""
+    """Return the networks that a customer may get: an IPv4 address; the /64 and the /48 of an IPv6 address."""
     return [network(ip), str(ip_network(f"{ip}/48", strict=False))] if ":" in ip else [ip]
 
 
 def _address(text: str) -> str:
-    """Return the IP address in what a server or proxy reports, or "" if there is none. Some append a port."""
-    for candidate in (text, text.rpartition(":")[0].strip("[]")):
-        with suppress(ValueError):
-            found = ip_address(candidate)
-            return str(getattr(found, "ipv4_mapped", None) or found)
+    """Return an IP address, which app/web/hosts.py has normalized, or "" if the peer is a Unix socket."""
+    with suppress(ValueError):
+        return str(ip_address(text))
     return ""

@@ -1,4 +1,4 @@
-"""Requests to other servers with a time limit for the whole answer; a socket's timeout restarts with each packet."""
+"""Limit the total time of requests to other servers; the timeout of a socket restarts with each packet."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ asking = ThreadPoolExecutor(max_workers=8, thread_name_prefix="remote")
 
 
 def within(seconds: float, ask: Callable[..., T], *args: Any) -> T:
-    """Return what `ask(*args)` returns. Raises TimeoutError after so many seconds; a later answer is discarded."""
+    """Return the result of `ask(*args)`, or raise TimeoutError after `seconds` and discard a later result."""
     future = asking.submit(ask, *args)
     try:
         return future.result(seconds)

@@ -1,6 +1,6 @@
-"""Sign tokens, derive codes and encrypt secrets, each with a key of its own derived from SECRET_KEY.
+"""Sign tokens, derive codes and encrypt secrets, with a separate key derived from SECRET_KEY for each purpose.
 
-Tokens are JWS in compact form, signed by HS256. No other module holds keys.
+Tokens are compact JWS, signed with HS256. Only this module holds keys.
 """
 
 import base64
@@ -40,13 +40,13 @@ class Claims:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def is_expired(self, max_age: int | None = None) -> bool:
-        """Return whether the lifetime is over, or `max_age` seconds have passed since the token was issued."""
+        """Return whether the token has expired, or was issued more than `max_age` seconds ago."""
         ends = [self.expires_at] if max_age is None else [self.expires_at, self.issued_at + max_age]
         return min(ends) <= clock.now().timestamp()
 
 
 def sign(purpose: TokenPurpose, subject: int, state: str, lifetime: int | None = None, **extra: Any) -> str:
-    """Return a signed token that expires after `lifetime` seconds (None: after the lifetime of its purpose)."""
+    """Return a signed token that expires after `lifetime` seconds (default: the lifetime of its purpose)."""
     now = int(clock.now().timestamp())
     payload = {
         "purpose": purpose,
@@ -68,8 +68,8 @@ def verify(
     """Return the claims of a genuine token for one of these purposes, or None.
 
     Args:
-        max_age: seconds since the token was issued; can only shorten its life.
-        even_if_expired: return the claims of an expired token, too.
+        max_age: seconds since the token was issued; can only shorten its lifetime.
+        even_if_expired: also return the claims of an expired token.
     """
     if not isinstance(token, str) or len(token) > MAX_LENGTH:
         return None
@@ -85,12 +85,12 @@ def verify(
 
 
 def code(purpose: str, subject: str) -> str:
-    """Return the code of `subject`, such as a challenge's id: eight digits derived by HMAC, the same each time."""
+    """Derive the eight-digit code of `subject`, such as the id of a challenge, by HMAC."""
     return _digits(keys(f"code:{purpose}").keys[0], subject)
 
 
 def is_code(purpose: str, subject: str, typed: str) -> bool:
-    """Return whether `typed` is the code of `subject`, by the current key or a fallback."""
+    """Return whether `typed` is the code of `subject`, derived from the current key or a fallback."""
     candidates = keys(f"code:{purpose}").keys
     return any(hmac.compare_digest(_digits(key, subject).encode(), typed.encode()) for key in candidates)
 
@@ -101,7 +101,7 @@ def encrypt(purpose: str, text: str) -> str:
 
 
 def decrypt(purpose: str, text: str) -> str | None:
-    """Decrypt what was encrypted for this purpose with the current key or a fallback; otherwise return None."""
+    """Decrypt text that was encrypted for this purpose with the current key or a fallback; return None if none fits."""
     try:
         return _ciphers(purpose, _secret_keys()).decrypt(text).decode()
     except InvalidToken:
@@ -109,7 +109,7 @@ def decrypt(purpose: str, text: str) -> str | None:
 
 
 def reencrypt(purpose: str, text: str) -> str | None:
-    """Encrypt with the current key what a fallback had encrypted. Return None if there is no need, or no key."""
+    """Encrypt text again with the current key. Return None if it is up to date, or if no key decrypts it."""
     try:
         _ciphers(purpose, _secret_keys()[:1]).decrypt(text)
         return None
@@ -143,7 +143,7 @@ def _claims(header: dict[str, Any], payload: dict[str, Any]) -> Claims:
 
 
 def _audience() -> str:
-    """Return a short hash of PUBLIC_URL, so that a token is as short for a long URL."""
+    """Return a short hash of PUBLIC_URL, which keeps tokens short."""
     return fingerprint(current_app.config["PUBLIC_URL"])[:11]
 
 
@@ -158,7 +158,7 @@ def _secret_keys() -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _derive(purpose: str, secret_keys: tuple[str, ...], public_url: str) -> KeySet:
-    """Derive keys that are bound to PUBLIC_URL, since another installation may share SECRET_KEY."""
+    """Derive keys from PUBLIC_URL, too, because another installation may share SECRET_KEY."""
     derived: list[Key] = []
     for secret in secret_keys:
         key = hmac.digest(secret.encode(), f"token:{purpose}:{public_url}".encode(), "sha256")
@@ -168,6 +168,6 @@ def _derive(purpose: str, secret_keys: tuple[str, ...], public_url: str) -> KeyS
 
 @lru_cache(maxsize=64)
 def _ciphers(purpose: str, secret_keys: tuple[str, ...]) -> MultiFernet:
-    """Derive ciphers: the first encrypts, all decrypt. PUBLIC_URL is left out, since encrypted rows outlive a move."""
+    """Derive ciphers: the first encrypts, all decrypt. Encrypted rows stay readable if PUBLIC_URL changes."""
     derived = [hmac.digest(secret.encode(), f"encrypt:{purpose}".encode(), "sha256") for secret in secret_keys]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])

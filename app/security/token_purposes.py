@@ -1,4 +1,4 @@
-"""The register of token purposes: how long a mailed link or code works, and which columns it depends on."""
+"""The register of token purposes: the lifetime of an emailed link or code, and the columns it depends on."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ MINUTE, HOUR, DAY = 60, 3600, 24 * 3600  # seconds
 
 
 class TokenPurpose(StrEnum):
-    """What a token or a mailed code is for. Rows and tokens hold the value.
+    """The purpose of a token or an emailed code. Rows and tokens store the value.
 
     Attributes:
         lifetime: seconds.
@@ -33,4 +33,4 @@ class TokenPurpose(StrEnum):
     SECURE_ACCOUNT = "secure_account", 7 * DAY  # depends on its audit event instead
     REAUTHENTICATION = "reauthentication", 15 * MINUTE, ("email", "password_version"), True
     VERIFY_DEVICE = "verify_device", 15 * MINUTE, ("email", "password_version", "two_factor_enabled_at"), True
-    DOCTOR = "doctor", MINUTE  # belongs to no user: `flask doctor` sends it to the server
+    DOCTOR = "doctor", MINUTE  # belongs to no user; `flask doctor` sends it to the server

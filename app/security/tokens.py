@@ -1,4 +1,4 @@
-"""Resolve mailed tokens: verify the signature once, then find the user and compare the state."""
+"""Resolve emailed tokens: verify the signature once, find the user and compare the state."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,26 +14,26 @@ from app.security.token_purposes import TokenPurpose
 
 @dataclass(frozen=True)
 class Token:
-    """A token with a genuine signature, and the user it was issued for."""
+    """A token whose signature is valid, and the user it was issued for."""
 
     user: User
     claims: Claims
 
     @property
     def is_spent(self) -> bool:
-        """Return whether the token has expired, was used, or the columns that it depends on have changed."""
+        """Return whether the token has expired or was used, or a column that it depends on has changed."""
         return self.claims.is_expired() or not self.user.owns(self.claims)
 
     def consume(self, *conditions: ColumnElement[bool], **changes: Any) -> bool:
-        """Make the changes that the token is for, once; return False if another request was faster."""
+        """Make the token's changes once; return False if another request was faster."""
         return not self.is_spent and self.user.consume(self.claims.purpose, *conditions, **changes)
 
 
 def resolve(token: str, *purposes: TokenPurpose, even_if_spent: bool = False) -> Token | None:
-    """Return what a token for one of these purposes resolves to, or None.
+    """Return the token if it is valid for one of these purposes, else None.
 
-    `even_if_spent` also returns genuine tokens that no longer work: a page can tell their user that nothing is left
-    to do. Check `is_spent` before using such a token.
+    Args:
+        even_if_spent: also return a genuine token that no longer works, so that a page can say why. Check `is_spent`.
     """
     claims = signing.verify(token, *purposes, even_if_expired=even_if_spent)
     user = claims and db.session.get(User, claims.subject)

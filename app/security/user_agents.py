@@ -1,6 +1,6 @@
-"""User-Agent headers in words: "Firefox on Linux"."""
+"""Describe User-Agent headers in words, such as "Firefox on Linux"."""
 
-# The only names that are shown. Some patterns of ua-parser copy text from the header, which the client controls.
+# No other names are shown, because some patterns of ua-parser copy text from the header, which the client controls.
 KNOWN = {
     *("Brave", "Chrome", "Chrome Mobile", "Chrome Mobile WebView", "Chrome Mobile iOS", "Chromium", "curl"),
     *("DuckDuckGo", "DuckDuckGo Mobile", "Edge", "Edge Mobile", "Firefox", "Firefox Focus", "Firefox Mobile"),
@@ -12,7 +12,7 @@ KNOWN = {
 
 
 def in_words(user_agent: str) -> str:
-    """Return the browser and system that a User-Agent header names, as far as they are known."""
+    """Return the browser and the system that a User-Agent header names, if they are known."""
     import ua_parser  # importing it takes 14 ms, and few requests need it
 
     found = ua_parser.parse(user_agent[:300])

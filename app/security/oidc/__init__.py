@@ -1,8 +1,8 @@
-"""The OpenID Connect client: the authorization code flow with PKCE. It knows no accounts.
+"""The OpenID Connect client: the authorization code flow with PKCE, independent of accounts.
 
-Authlib and joserfc implement the protocol. This package decides what they leave open: time limits, algorithms, the
-exact issuer, one audience, and how long metadata and keys are cached (OpenID Connect Core 1.0, 3.1; RFC 9700, Best
-Current Practice for OAuth 2.0 Security). docs/providers.md describes the providers.
+Authlib and joserfc implement the protocol. This package adds time limits, allowed algorithms, the checks of issuer and
+audience, and the caching of metadata and keys (OpenID Connect Core 1.0, 3.1; RFC 9700, Best Current Practice for OAuth
+2.0 Security). docs/providers.md describes the providers.
 """
 
 import logging
@@ -70,7 +70,7 @@ def authorization_url(provider: Provider, oauth_state: OAuthState) -> str:
 
 
 def redeem(provider: Provider, oauth_state: OAuthState, code: str, issuer: str | None = None) -> tuple[Claims, str]:
-    """Return what the provider says about the user that `code` was issued for, and an access token. Raises Failure.
+    """Exchange `code` for the claims about its user, and an access token. Raises Failure.
 
     Args:
         issuer: the `iss` parameter of the callback (RFC 9207).
@@ -78,7 +78,7 @@ def redeem(provider: Provider, oauth_state: OAuthState, code: str, issuer: str |
     with _failures(provider):
         known = published(provider, TIMEOUT)
         if known.metadata.sends_issuer and issuer is None:
-            raise Refused("a callback that does not name its issuer")
+            raise Refused("the callback does not name its issuer")
         token = within(TIMEOUT, token_endpoint.exchange, provider, known, TIMEOUT, _sent(provider, oauth_state, code))
         header, said = _signed_claims(token.get("id_token"), known)
         access_token = str(token.get("access_token") or "")
@@ -86,12 +86,12 @@ def redeem(provider: Provider, oauth_state: OAuthState, code: str, issuer: str |
         check(provider, known.metadata.issuer, header, said, **sent)
         claims = understand(provider, said)
         if issuer not in (None, claims.issuer):
-            raise Refused("a callback that names another issuer")
+            raise Refused("the callback names another issuer")
         return claims, access_token
 
 
 def complete(provider: Provider, claims: Claims, access_token: str) -> Claims:
-    """Return the claims completed by userinfo, or unchanged if the provider has none or does not answer."""
+    """Return the claims, completed from the provider's userinfo endpoint if there is one that answers."""
     try:
         endpoint = published(provider, TIMEOUT).metadata.userinfo_endpoint
         if not endpoint:
@@ -133,7 +133,7 @@ def _sent(provider: Provider, oauth_state: OAuthState, code: str) -> dict[str, s
 
 
 def _signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Verify an ID token, and again with newer keys: a provider may replace a key and keep its id."""
+    """Verify an ID token; if that fails, try newer keys, because a provider may replace a key and keep its id."""
     keys = known.keys
     try:
         return token_endpoint.signed_claims(id_token, known)
@@ -153,7 +153,7 @@ def _userinfo(endpoint: str, access_token: str, timeout: float) -> Any:
 
 @contextmanager
 def _failures(provider: Provider) -> Iterator[None]:
-    """Log any error, and raise it as a Failure."""
+    """Log an error and raise it as a Failure."""
     from authlib.integrations.base_client import OAuthError
 
     try:
@@ -163,8 +163,8 @@ def _failures(provider: Provider) -> Iterator[None]:
     except (JoseError, Refused) as error:
         log.warning("%s: refused, %s", provider.name, _in_words(error))
         raise Refused(_in_words(error)) from error
-    except Exception as error:  # Requests and Authlib raise many kinds for no answer, or a malformed one
-        log.error("%s does not answer as it should: %s", provider.name, _in_words(error))
+    except Exception as error:  # Requests and Authlib raise many kinds for a missing or malformed answer
+        log.error("%s gave no valid answer: %s", provider.name, _in_words(error))
         raise Unavailable from error
 
 

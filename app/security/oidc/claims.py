@@ -11,13 +11,13 @@ from settings.providers import Provider
 LEEWAY = 120  # seconds that the provider's clock may be off
 TENANT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-# Claims that Authlib checks. It would refuse other claims of a wrong type, which do not matter.
+# Only these claims are passed to Authlib, which would refuse a token for any other claim of a wrong type.
 CHECKED = ("iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp", "at_hash")
 
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims that the application uses. Issuer and subject come from the verified ID token alone."""
+    """The claims that the application uses. Issuer and subject always come from the verified ID token."""
 
     issuer: str
     subject: str
@@ -28,7 +28,7 @@ class Claims:
 
 
 def check(provider: Provider, issuer: str, header: dict[str, Any], said: Mapping[str, Any], **sent: Any) -> None:
-    """Check the claims of an ID token, whose signature is verified already. Raises Refused.
+    """Check the claims of an ID token whose signature is valid. Raises Refused.
 
     Args:
         issuer: the issuer in the provider's metadata.
@@ -41,19 +41,19 @@ def check(provider: Provider, issuer: str, header: dict[str, Any], said: Mapping
     if "{tenantid}" in issuer and TENANT.fullmatch(tenant):
         issuer = issuer.replace("{tenantid}", tenant)
     if said.get("iss") != issuer:
-        raise Refused("another issuer")
+        raise Refused("the ID token names another issuer")
     if provider.tenants and tenant not in provider.tenants:
-        raise Refused("a tenant that is not on the list")
+        raise Refused("the tenant is not allowed")
     if not _is_for(provider, said.get("aud")):
-        raise Refused("another audience")
+        raise Refused("the ID token is for another audience")
     if not (isinstance(subject, str) and 0 < len(subject) <= 255 and subject.isprintable()):
-        raise Refused("no subject")
+        raise Refused("the ID token has no valid subject")
     checked = {name: said[name] for name in CHECKED if name in said}
     if header["alg"].startswith("Ed"):
         checked.pop("at_hash", None)  # optional in this flow, and Authlib knows no hash of these algorithms
     try:
         CodeIDToken(checked, header, {}, {"client_id": provider.client_id, **sent}).validate(leeway=LEEWAY)
-    except Exception as error:  # Authlib compares and computes with values of any type
+    except Exception as error:  # Authlib raises any kind of error for values of an unexpected type
         raise Refused(f"{type(error).__name__} {error}") from error
 
 
@@ -63,10 +63,10 @@ def understand(provider: Provider, said: Mapping[str, Any]) -> Claims:
 
 
 def with_userinfo(provider: Provider, claims: Claims, said: object) -> Claims:
-    """Complete the claims of an ID token by the profile in userinfo, which is not signed.
+    """Complete the claims of an ID token with the profile from userinfo, which is not signed.
 
-    Userinfo counts only if it is about the same subject (OpenID Connect Core 1.0, 5.3.2). Its `email_verified` applies
-    to the address of the ID token only if userinfo does not name another address.
+    Userinfo is ignored unless it is about the same subject (OpenID Connect Core 1.0, 5.3.2). Its `email_verified`
+    applies to the address in the ID token only if userinfo names no other address.
     """
     if not isinstance(said, Mapping) or said.get("sub") != claims.subject:
         return claims
@@ -79,7 +79,7 @@ def with_userinfo(provider: Provider, claims: Claims, said: object) -> Claims:
 
 
 def _is_for(provider: Provider, audience: object) -> bool:
-    """Say whether the audience is this application, alone or with others that the settings list."""
+    """Return whether the audience is this application, alone or together with ones that the settings allow."""
     named = audience if isinstance(audience, list) else [audience]
     known = (provider.client_id, *provider.audiences)
     return provider.client_id in named and all(name in known for name in named)

@@ -16,9 +16,9 @@ from app.security.remote import within
 from settings.providers import Provider
 
 VALID_FOR = timedelta(hours=24)
-RETRY_AFTER = timedelta(minutes=5)  # after a failed refresh; the old metadata is used until then
-REFRESH_TIMEOUT = 2  # seconds: a user waits for it
-KEYS_INTERVAL = timedelta(seconds=30)  # the shortest, when signatures fail
+RETRY_AFTER = timedelta(minutes=5)  # after a failed refresh; until then the old metadata is used
+REFRESH_TIMEOUT = 2  # seconds; a user is waiting
+KEYS_INTERVAL = timedelta(seconds=30)  # the shortest time between two refreshes
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 URL = re.compile(r"https?://[^\s\"'<>]+", re.ASCII)
 
@@ -27,7 +27,7 @@ log = logging.getLogger("app.security.oidc")
 
 @dataclass(frozen=True)
 class Metadata:
-    """The part of a provider's discovery document that is used."""
+    """The values that the application uses from a provider's discovery document."""
 
     issuer: str
     authorization_endpoint: str
@@ -41,7 +41,7 @@ class Metadata:
 
 @dataclass
 class Published:
-    """The metadata and keys of a provider, as this process has cached them."""
+    """The metadata and keys of a provider, cached by this process."""
 
     metadata: Metadata
     keys: list[Any]
@@ -51,7 +51,7 @@ class Published:
     lock: Lock = field(default_factory=Lock)
 
     def fetch_newer_keys(self, than: list[Any], timeout: float) -> bool:
-        """Fetch the keys again, at most once per KEYS_INTERVAL; return True if there are others `than` these."""
+        """Fetch the keys again, at most once per KEYS_INTERVAL; return whether they are newer `than` these."""
         with self.lock:
             if self.keys is not than:
                 return True
@@ -73,7 +73,7 @@ def metadata_url(provider: Provider) -> str:
 
 
 def published(provider: Provider, timeout: float) -> Published:
-    """Return a provider's metadata and keys, at most a day old unless the provider does not answer."""
+    """Return a provider's metadata and keys, which are at most a day old if the provider answers."""
     cache: dict[str, Published] = current_app.extensions.setdefault("oidc", {})
     known = cache.get(metadata_url(provider))
     if known and clock.now() < known.refresh_at:
@@ -84,7 +84,7 @@ def published(provider: Provider, timeout: float) -> Published:
     except Exception as error:
         if known is None:
             raise
-        log.error("%s: the metadata of yesterday is still used, %s %s", provider.name, type(error).__name__, error)
+        log.error("%s: refreshing the metadata failed, %s %s", provider.name, type(error).__name__, error)
         known.refresh_at = clock.now() + RETRY_AFTER
         return known
     if known:
@@ -98,7 +98,7 @@ def _fetch(provider: Provider, timeout: float) -> tuple[Metadata, list[Any]]:
 
 
 def _metadata(provider: Provider, said: Any) -> Metadata:
-    """Check a discovery document. Raises ValueError. The issuer may differ from the setting by a trailing slash."""
+    """Check a discovery document. Raises ValueError. A trailing slash of the issuer is ignored."""
     issuer = said.get("issuer")
     if not isinstance(issuer, str) or issuer.rstrip("/") != provider.issuer.rstrip("/"):
         raise ValueError(f"the document names another issuer, {issuer!r:.200}")
@@ -116,14 +116,14 @@ def _metadata(provider: Provider, said: Any) -> Metadata:
 
 
 def _fetch_keys(url: str, timeout: float) -> list[Any]:
-    """Return the keys of a supported type; others are ignored (RFC 7517, 5). Raises ValueError if there is none."""
+    """Return the keys of supported types, ignoring others (RFC 7517, 5). Raises ValueError if there are none."""
     keys = []
     for key in _get(url, timeout)["keys"]:
         try:
             if key["kty"] != "oct":  # a symmetric key would be public
                 keys.append(JWKRegistry.import_key(key))
-        except Exception as error:  # an unknown kind of key may fail in any way
-            log.info("%s: a key is ignored, %s", url, type(error).__name__)
+        except Exception as error:  # an unknown type of key may raise anything
+            log.info("%s: ignored a key, %s", url, type(error).__name__)
     if not keys:
         raise ValueError("the provider publishes no supported key")
     return keys
@@ -147,5 +147,5 @@ def _get(url: str, timeout: float) -> Mapping[str, Any]:
     response.raise_for_status()
     said = response.json()
     if not isinstance(said, dict):
-        raise ValueError("the answer is no JSON object")
+        raise ValueError("the answer is not a JSON object")
     return said

@@ -1,4 +1,4 @@
-"""Why a login at a provider failed: the exceptions, and the meaning of a provider's error codes."""
+"""The exceptions for a failed login at a provider, and the error codes that cause them."""
 
 import logging
 
@@ -10,11 +10,11 @@ class Failure(Exception):
 
 
 class Cancelled(Failure):
-    """The user declined at the provider's page."""
+    """The user declined on the provider's page."""
 
 
 class Unavailable(Failure):
-    """The provider does not answer, or its answer makes no sense."""
+    """The provider does not answer, or its answer is malformed."""
 
 
 class ProviderProblem(Failure):
@@ -22,7 +22,7 @@ class ProviderProblem(Failure):
 
 
 class Misconfigured(Failure):
-    """The provider does not accept this application, or its request."""
+    """The provider does not accept this application or its request."""
 
 
 class Refused(Failure):
@@ -30,42 +30,31 @@ class Refused(Failure):
 
 
 # RFC 6749, 4.1.2.1 and 5.2; OpenID Connect Core 1.0, 3.1.2.6. Apple and LinkedIn send the `user_` codes.
-MEANINGS: dict[str, type[Failure]] = {
-    "access_denied": Cancelled,
-    "account_selection_required": Cancelled,
-    "consent_required": Cancelled,
-    "interaction_required": Cancelled,
-    "login_required": Cancelled,
-    "user_cancelled_authorize": Cancelled,
-    "user_cancelled_login": Cancelled,
-    "invalid_client": Misconfigured,
-    "invalid_redirect_uri": Misconfigured,
-    "invalid_request": Misconfigured,
-    "invalid_resource": Misconfigured,
-    "invalid_scope": Misconfigured,
-    "invalid_target": Misconfigured,
-    "redirect_uri_mismatch": Misconfigured,
-    "registration_not_supported": Misconfigured,
-    "request_not_supported": Misconfigured,
-    "request_uri_not_supported": Misconfigured,
-    "unauthorized_client": Misconfigured,
-    "unsupported_grant_type": Misconfigured,
-    "unsupported_response_mode": Misconfigured,
-    "unsupported_response_type": Misconfigured,
-    "invalid_grant": Refused,
+ERRORS: dict[type[Failure], set[str]] = {
+    Cancelled: {
+        *("access_denied", "account_selection_required", "consent_required", "interaction_required"),
+        *("login_required", "user_cancelled_authorize", "user_cancelled_login"),
+    },
+    Misconfigured: {
+        *("invalid_client", "invalid_redirect_uri", "invalid_request", "invalid_resource", "invalid_scope"),
+        *("invalid_target", "redirect_uri_mismatch", "registration_not_supported", "request_not_supported"),
+        *("request_uri_not_supported", "unauthorized_client", "unsupported_grant_type"),
+        *("unsupported_response_mode", "unsupported_response_type"),
+    },
+    Refused: {"invalid_grant"},
 }
 
 
 def from_error(provider: str, error: object, description: object) -> Failure:
-    """Log a provider's `error` and `error_description`, and return the Failure that they mean."""
+    """Log a provider's `error` and `error_description`, and return the matching Failure."""
     code = printable(error)
-    failure = MEANINGS.get(code, ProviderProblem)
+    failure = next((kind for kind, codes in ERRORS.items() if code in codes), ProviderProblem)
     level = logging.ERROR if failure is Misconfigured else logging.WARNING
     log.log(level, "%s answered with the error %s: %s", provider, code, printable(description))
     return failure(code)
 
 
 def printable(said: object) -> str:
-    """Return the first 200 characters of untrusted text, on one line."""
+    """Return the first 200 characters of untrusted text in one line."""
     text = "" if said is None else str(said)[:200]
     return "".join(character if character.isprintable() else " " for character in text).strip()

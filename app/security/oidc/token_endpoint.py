@@ -1,4 +1,4 @@
-"""The provider's token endpoint: exchange a code for an ID token, and verify its signature."""
+"""Exchange a code for an ID token at the provider's token endpoint, and verify its signature."""
 
 import time
 from typing import Any
@@ -17,10 +17,10 @@ SECRET_LIFETIME = 300  # seconds; a signed client secret serves one request
 
 
 def exchange(provider: Provider, known: Published, timeout: float, sent: dict[str, str]) -> dict[str, Any]:
-    """Exchange a code for tokens. Raises OAuthError, and the exceptions of Requests.
+    """Exchange a code for tokens. Raises OAuthError and the exceptions of Requests.
 
-    The method of client authentication comes from the setting, or from the metadata. Some providers accept another one
-    than their metadata lists, so the request is sent once more with `client_secret_post` after `invalid_client`.
+    The setting or the metadata names the method of client authentication. Some providers don't accept the one that
+    their metadata lists, so after `invalid_client` the request is repeated with `client_secret_post`.
     """
     from authlib.integrations.base_client import OAuthError
 
@@ -41,7 +41,7 @@ def signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], d
         raise Refused("no ID token")
     header = jws.extract_compact(id_token.encode()).headers()
     if header.get("alg") not in known.metadata.algorithms:
-        raise Refused("a signature by another algorithm")
+        raise Refused("the signature uses an algorithm that is not allowed")
     registry = jws.JWSRegistry(algorithms=list(known.metadata.algorithms), strict_check_header=False)
     problem: JoseError = BadSignatureError()
     for key in _candidates(known.keys, header.get("kid")):
@@ -72,9 +72,8 @@ def _ask(provider: Provider, known: Published, method: str, timeout: float, sent
     # RFC 6749, 2.3.1 requires the encoding, which Authlib leaves out.
     auth = (quote_plus(name), quote_plus(secret)) if method == BASIC else None
     with OAuth2Session(name, secret, token_endpoint_auth_method=method, default_timeout=timeout) as client:
-        return dict(
-            client.fetch_token(known.metadata.token_endpoint, grant_type="authorization_code", auth=auth, **sent)
-        )
+        endpoint = known.metadata.token_endpoint
+        return dict(client.fetch_token(endpoint, grant_type="authorization_code", auth=auth, **sent))
 
 
 def _secret(provider: Provider, known: Published) -> str:
@@ -82,8 +81,6 @@ def _secret(provider: Provider, known: Published) -> str:
     if not provider.signing_key:
         return provider.client_secret
     now = int(time.time())
-    claims = {"iss": provider.team_id, "sub": provider.client_id, "aud": known.metadata.issuer}
-    header = {"alg": "ES256", "kid": provider.key_id}
-    return jwt.encode(
-        header, claims | {"iat": now, "exp": now + SECRET_LIFETIME}, ECKey.import_key(provider.signing_key)
-    )
+    claims: dict[str, str | int] = {"iss": provider.team_id, "sub": provider.client_id, "aud": known.metadata.issuer}
+    claims |= {"iat": now, "exp": now + SECRET_LIFETIME}
+    return jwt.encode({"alg": "ES256", "kid": provider.key_id}, claims, ECKey.import_key(provider.signing_key))

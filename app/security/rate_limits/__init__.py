@@ -1,8 +1,8 @@
-"""Rate limits: `@rate_limited` for views, hit() for services; policies.py is the table.
+"""Rate limits: `@rate_limited` for views and hit() for services. policies.py lists the policies.
 
-A request is counted before its work, so that concurrent requests can't exceed a limit together, and the count is undone
-afterwards if the counted action did not happen: a successful login is not a failed one. Every request to a limited view
-also counts for the policy `requests`, whatever its outcome.
+A request is counted before the view runs, so that concurrent requests can't exceed a limit together. The count is
+undone afterwards if the counted action did not happen: a successful login is not a failed one. Every request to a
+limited view also counts for the policy `requests`.
 """
 
 import math
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, NamedTuple
 
-from flask import Flask, current_app, has_request_context, request
+from flask import current_app, has_request_context, request
 from flask_login import current_user
 from limits import parse
 from limits.storage import Storage
@@ -24,7 +24,6 @@ from app.models import AuditAction
 from app.request_state import state
 from app.security import captcha, login_delay, origin
 from app.security.audit import Countable
-from app.security.rate_limits import counters
 from app.security.rate_limits.counters import Counter, shared_counters, storage_errors
 from app.security.rate_limits.policies import (
     DELAYED,
@@ -42,21 +41,12 @@ View = Callable[..., Any]
 
 
 class Exceeded(TooManyRequests):
-    """A rate limit is reached.
-
-    Attributes:
-        policy: the name of the policy.
-        message: what to tell the user.
-    """
+    """A rate limit is reached. `policy` is its name, `message` tells the user how long to wait."""
 
     def __init__(self, policy: str, seconds: float, message: str) -> None:
         self.policy, seconds = policy, max(1, math.ceil(seconds))
         self.message = message.format(wait=_in_words(seconds))
         super().__init__(self.message, retry_after=seconds)
-
-
-def init_app(app: Flask) -> None:
-    counters.init_app(app)
 
 
 def rate_limited(
@@ -66,12 +56,9 @@ def rate_limited(
 
     Args:
         policies: names in policies.POLICIES.
-        with_passkey: the policies to use instead if the form has a passkey's answer in `credential`. Only for a view
-            that then ignores the other fields.
+        with_passkey: the policies to use instead if the form has a passkey's answer in `credential`, for a view that
+            then ignores the other fields.
         methods: the request methods that count.
-
-    Raises:
-        LookupError: at import, if a policy does not exist.
     """
     by_passkey = tuple(with_passkey)
     check_names(*policies, *by_passkey)
@@ -92,13 +79,10 @@ def rate_limited(
 
 
 def hit(policy: str, name: str = "") -> None:
-    """Count an action for a policy before it is done. For services, so that the limit holds whichever view calls them.
+    """Count an action of a service before it is done. Raises Exceeded if the limit is reached.
 
     Args:
         name: the username or email address that the policy counts by.
-
-    Raises:
-        Exceeded: the limit is reached.
     """
     check_names(policy)
     if has_request_context() and current_app.config["RATELIMIT_ENABLED"]:
@@ -106,7 +90,7 @@ def hit(policy: str, name: str = "") -> None:
 
 
 def allows(policy: str, name: str) -> bool:
-    """Count an action as hit() does, and return whether it is within the limit."""
+    """Count an action like hit(), and return whether it is within the limit."""
     try:
         hit(policy, name)
     except Exceeded:
@@ -115,7 +99,7 @@ def allows(policy: str, name: str) -> bool:
 
 
 def is_guessing_notice_due() -> bool:
-    """Return whether this wrong password delays the next, and the owner has not been told of that for a day."""
+    """Return whether this wrong password delays the next one, and the owner was not notified of that for a day."""
     attempt = state.login_attempt
     return attempt is not None and login_delay.is_notice_due(attempt)
 
@@ -124,7 +108,7 @@ def needs_captcha(login: str | None) -> bool:
     """Return whether login asks for the CAPTCHA because of site-wide failures. Known devices are exempt.
 
     Args:
-        login: the name that was typed; None before the form is sent, when any device cookie counts as known.
+        login: the name in the submitted form. For None, before submission, any device cookie counts as known.
     """
     if not current_app.config["RATELIMIT_ENABLED"]:
         return False
@@ -136,7 +120,7 @@ def needs_captcha(login: str | None) -> bool:
 
 
 class Counted(NamedTuple):
-    """The counters that one request has incremented."""
+    """The counters that a request has incremented."""
 
     storage: Storage
     counters: list[Counter]
@@ -148,7 +132,7 @@ class Counted(NamedTuple):
 
 @contextmanager
 def _counted(policies: Iterable[str]) -> Iterator[None]:
-    """Count a request, let the view do its work, and undo the counts of actions that did not happen."""
+    """Count a request, run the view, and undo the counts of actions that did not happen."""
     name = _name()
     actions = state.attempts = set()
     counted = _count(policies, name)
@@ -161,14 +145,14 @@ def _counted(policies: Iterable[str]) -> Iterator[None]:
         yield
     except Exception:
         with suppress(SQLAlchemyError):
-            db.session.rollback()  # it may hold the database's lock
+            db.session.rollback()  # the transaction may hold the database's lock
         raise
     finally:
         _settle(counted, actions)
 
 
 def _name() -> str:
-    """Return the name whose password is tried: the logged-in user's, the typed one, or the token of a link."""
+    """Return the name to count by: the logged-in user's, the one in the form, or the token of a link."""
     if current_user.is_authenticated:
         return str(current_user.username)
     return (request.view_args or {}).get("token") or request.form.get("login", "")
@@ -210,11 +194,9 @@ def _settle(counted: Counted, actions: set[Countable]) -> None:
     if state.login_attempt and AuditAction.LOGIN_FAILED not in actions:
         login_delay.undo(state.login_attempt)
     if captcha.is_on():
-        happened = [
-            Counter(name, EVERYBODY, rate) for name, rate in SITE_WIDE.items() if SITE_WIDE_ACTIONS[name] & actions
-        ]
+        happened = [name for name in SITE_WIDE if SITE_WIDE_ACTIONS[name] & actions]
         if happened:
-            shared_counters().add(happened)
+            shared_counters().add([Counter(name, EVERYBODY, SITE_WIDE[name]) for name in happened])
 
 
 def _in_words(seconds: int) -> str:

@@ -1,7 +1,7 @@
-"""The counters that all processes share, in the database or in Redis; each process counts alone while that is down.
+"""The counters that all processes share, in the database or in Redis. Each process counts alone while that is down.
 
-In the database, each statement is a transaction of its own on a separate connection, which waits for half a second at
-most.
+In the database, each statement is a transaction of its own on a separate connection, which waits for at most half a
+second.
 """
 
 import logging
@@ -25,7 +25,7 @@ from app.models import LoginDelay, RateLimitCounter
 
 SWEEP_EVERY = 60  # seconds
 
-# Both statements mean the same in SQLite and in PostgreSQL.
+# Both statements are written for SQLite and PostgreSQL.
 ADD = """
     INSERT INTO rate_limit_counters AS counters (id, count, expires_at) VALUES {rows}
     ON CONFLICT (id) DO UPDATE SET
@@ -59,7 +59,7 @@ class DatabaseStorage(Storage):
         return SQLAlchemyError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Add to a counter and return it. It expires `expiry` seconds after its first increment."""
+        """Add to a counter that expires `expiry` seconds after its first increment, and return the sum."""
         return self.add({key: expiry}, amount)[key]
 
     def add(self, expiries: dict[str, int], amount: int = 1) -> dict[str, int]:
@@ -68,7 +68,7 @@ class DatabaseStorage(Storage):
         now, rows = clock.now(), []
         values: dict[str, Any] = {"amount": amount}
         times = {"now": now}
-        for number, key in enumerate(sorted(expiries)):  # always in the same order, so that statements can't deadlock
+        for number, key in enumerate(sorted(expiries)):  # in a fixed order, so that statements can't deadlock
             rows.append(f"(:key{number}, :amount, :until{number})")
             values[f"key{number}"], times[f"until{number}"] = key, now + timedelta(seconds=expiries[key])
         typed = [bindparam(name, type_=UtcDateTime()) for name in times]
@@ -77,7 +77,7 @@ class DatabaseStorage(Storage):
             return {row.id: int(row[1]) for row in connection.execute(statement, values | times)}
 
     def undo(self, keys: Sequence[str]) -> None:
-        """Subtract one from each counter in one statement, which locks the rows in the order of add()."""
+        """Subtract one from each counter in one statement, which locks rows in the order of add()."""
         rows = ", ".join(f"(:key{number}, 0, :now)" for number in range(len(keys)))
         values = {f"key{number}": key for number, key in enumerate(sorted(keys))}
         statement = text(UNDO.format(rows=rows)).bindparams(bindparam("now", type_=UtcDateTime()))
@@ -113,7 +113,7 @@ class DatabaseStorage(Storage):
             yield from connection.scalars(select(RateLimitCounter.id).where(*alive).order_by(RateLimitCounter.id))
 
     def _sweep(self) -> None:
-        """Delete expired rows, once a minute, because strangers decide how many there are."""
+        """Delete expired rows once a minute, because strangers can create any number of them."""
         with self._sweeping:
             is_due = time.monotonic() >= self._next_sweep
             if is_due:
@@ -132,7 +132,7 @@ class DatabaseStorage(Storage):
 
 
 class Counter(NamedTuple):
-    """How often a policy was hit by a subject, and the rate that bounds it."""
+    """A counter of one subject for one rate of a policy."""
 
     policy: str
     subject: str
@@ -155,10 +155,9 @@ class SharedCounters:
         self._lock = threading.RLock()
 
     def add(self, counters: Sequence[Counter]) -> tuple[Storage, dict[Counter, int]]:
-        """Add one to each counter, at least up to the first that exceeds its rate.
+        """Increment the counters, and return the storage that was used and the counts.
 
-        Returns:
-            The storage that was used, and the counts.
+        Storages other than the database stop at the first counter that exceeds its rate.
         """
         if self._may_try():
             try:
@@ -167,29 +166,29 @@ class SharedCounters:
                 return self.storage, counts
             except self.errors as error:
                 self._fall_back(error)
-        with self._lock:  # MemoryStorage alone loses some of many concurrent increments
+        with self._lock:  # MemoryStorage loses some concurrent increments
             self._memory = self._memory or MemoryStorage()
             return self._memory, _add(self._memory, counters)
 
     def undo(self, storage: Storage, counters: Sequence[Counter]) -> None:
         """Subtract one from each counter in the storage that add() used."""
-        with suppress(*self.errors):  # the response is ready: a counter that stays too high must not break it
+        with suppress(*self.errors):  # a counter that stays too high must not break the response
             if isinstance(storage, DatabaseStorage):
                 storage.undo([counter.key for counter in counters])
                 return
             for counter in counters:
-                if storage.get(counter.key) > 0:  # otherwise it has expired in the meantime
+                if storage.get(counter.key) > 0:  # otherwise the counter has expired
                     storage.incr(counter.key, counter.rate.get_expiry(), -1)
 
     def is_reached(self, counter: Counter) -> bool:
-        """Return whether a counter is at its limit, without counting; False while the storage is down."""
+        """Return whether a counter has reached its limit; False while the storage is down."""
         if not self._retry_at:
             with suppress(*self.errors):
                 return self.storage.get(counter.key) >= counter.rate.amount
         return False
 
     def _may_try(self) -> bool:
-        """Return whether to use the shared storage. While it is down, one thread tries it every few seconds."""
+        """Return whether to try the shared storage. While it is down, one thread tries it every few seconds."""
         with self._lock:
             if time.monotonic() < self._retry_at:
                 return False
@@ -213,7 +212,6 @@ def init_app(app: Flask) -> None:
 
 
 def shared_counters() -> SharedCounters:
-    """Return the counters of the current application."""
     return cast(SharedCounters, current_app.extensions["rate_limit_counters"])
 
 
@@ -230,5 +228,5 @@ def _add(storage: Storage, counters: Sequence[Counter]) -> dict[Counter, int]:
     for counter in counters:
         found[counter] = storage.incr(counter.key, counter.rate.get_expiry())
         if found[counter] > counter.rate.amount:
-            break  # a request that is refused must not fill the counters of others
+            break  # a refused request must not fill further counters
     return found

@@ -1,6 +1,6 @@
-"""The table of rate limits: how often, counted by what, and what the user is told.
+"""The table of rate limits: the rates, what each is counted by, and the message for the user.
 
-Names are stored hashed only.
+Counters store only hashes of names.
 """
 
 from collections.abc import Callable
@@ -20,22 +20,22 @@ Subjects = Callable[[str], list[str]]  # from a username, an email address, or t
 
 
 def by_network(_: str) -> list[str]:
-    """Return the IPv4 address; for IPv6 the /64 network and the /48 network around it."""
+    """Return the IPv4 address, or the /64 and the /48 network of an IPv6 address."""
     return origin.networks(origin.of_request()["ip"]) or ["nowhere"]
 
 
 def by_place(name: str) -> list[str]:
-    """Return the device if the account knows it, else the network, so that strangers can't lock the owner out."""
+    """Return the device if the account knows it, else the network, so that attackers can't lock the owner out."""
     return _known_device(name) or by_network(name)
 
 
 def by_name_and_place(name: str) -> list[str]:
-    """Combine name and place. A username and its email address count apart, so that neither reveals the other."""
+    """Combine name and place. A username and its email address are counted separately: neither reveals the other."""
     return [f"{hashed(name)} {place}" for place in by_place(name)]
 
 
 def by_account_and_device(name: str) -> list[str]:
-    """Combine the logged-in account with a device that it knows; all other devices count together."""
+    """Combine the logged-in account and the device. All devices that the account does not know share a counter."""
     if not current_user.is_authenticated:
         return []
     account = hashed(current_user.email)  # not the username, which users can change at any time
@@ -43,24 +43,22 @@ def by_account_and_device(name: str) -> list[str]:
 
 
 def by_account_and_network(name: str) -> list[str]:
-    """Combine account and network."""
     return [f"{hashed(name)} {network}" for network in by_network(name)]
 
 
 def by_name(name: str) -> list[str]:
-    """Return the name alone, for requests from all networks."""
     return [hashed(name)]
 
 
 def hashed(name: str) -> str:
-    """Return the hash of a username or an email address; all spellings give the same."""
+    """Return the hash of a username or an email address, independent of its spelling."""
     with suppress(ValueError):
         name = login_key(name.strip())
     return signing.fingerprint(name)
 
 
 def is_known_device(name: str) -> bool:
-    """Return whether the account with this name knows the device. The query runs once in a request."""
+    """Return whether the account with this name knows the device, by one query per request."""
     if not origin.device_cookie():
         return False
     found = state.known_devices
@@ -76,17 +74,11 @@ def _known_device(name: str) -> list[str]:
 
 
 class Policy(NamedTuple):
-    """One line of the table.
+    """One line of the table."""
 
-    Attributes:
-        rates: for each kind of subject, a rate as the `limits` library writes it.
-        message: tells the user of the limit; `{wait}` is replaced by the time to wait.
-        actions: count a request only if it records one of these actions or attempts; empty: count every request.
-    """
-
-    rates: dict[Subjects, str]
-    message: str
-    actions: frozenset[Countable] = frozenset()
+    rates: dict[Subjects, str]  # in the notation of the `limits` library
+    message: str  # for the user; `{wait}` is replaced by the time to wait
+    actions: frozenset[Countable] = frozenset()  # count only requests that record one of these; empty: all requests
 
 
 DELAYED = (
@@ -158,7 +150,7 @@ POLICIES = {
     ),
 }
 
-# Site-wide counts of all users. Above them login asks unknown devices for the CAPTCHA; nobody is refused.
+# Site-wide rates. Above these, login asks unknown devices for the CAPTCHA. No request is refused.
 SITE_WIDE = {"login": parse("1000 per 5 minutes"), "registration": parse("600 per 10 minutes")}
 SITE_WIDE_ACTIONS: dict[str, set[Countable]] = {
     "login": {AuditAction.LOGIN_FAILED},

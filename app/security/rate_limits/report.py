@@ -1,4 +1,4 @@
-"""What administrators see of the counters, and how they clear one."""
+"""List and clear the counters of rate limits, for administrators."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,7 +19,7 @@ LOGIN_DELAY = "login_delay"  # listed beside the policies
 
 @dataclass(frozen=True)
 class Entry:
-    """One counter that has not expired."""
+    """A counter that has not expired."""
 
     policy: str
     subject: str
@@ -40,21 +40,19 @@ class Entry:
 
 
 def entries() -> Iterator[Entry]:
-    """Yield what all processes count now. Raises one of counters.storage_errors() if they can't be reached."""
+    """Yield all counters. Raises one of counters.storage_errors() if they can't be reached."""
     if not current_app.config["RATELIMIT_ENABLED"]:
         return
     storage = shared_counters().storage
     for key in _keys(storage):
         subject, policy, limit, *_ = key.partition("/")[2].rsplit("/", 4)
         yield Entry(policy, subject, storage.get(key), int(limit), storage.get_expiry(key), key)
-    for delay in login_delay.entries():
-        yield Entry(
-            LOGIN_DELAY, delay.id, delay.failures, login_delay.FREE_ATTEMPTS, delay.blocked_until / 1000, delay.id
-        )
+    for name, failures, until in login_delay.entries():
+        yield Entry(LOGIN_DELAY, name, failures, login_delay.FREE_ATTEMPTS, until / 1000, name)
 
 
 def entries_of(*names: str) -> list[Entry]:
-    """Return what is counted now for these networks, IP addresses, usernames or email addresses."""
+    """Return the counters of these networks, IP addresses, usernames or email addresses."""
     wanted = {subject for name in names for subject in _subjects(name)}
     return [entry for entry in entries() if wanted & set(entry.subject.split())]
 
