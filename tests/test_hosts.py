@@ -143,7 +143,8 @@ def test_the_application_works_under_a_path_prefix(app, ada, taken_off):
     assert page.location == "/app/auth/login?next=/app/account"
     form = browser.get("/app/auth/login?next=/app/account", **site)
     assert 'action="/app/auth/login?next=/app/account"' in form.text
-    assert 'href="/app/static/site.' in form.text
+    stylesheet = re.search(r'href="(/app/assets/[^"]+/site\.css)"', form.text)[1]
+    assert browser.get(stylesheet, **site).status_code == 200
     answer = browser.post("/app/auth/login?next=/app/account", data={"login": "ada", "password": PASSWORD}, **site)
     assert answer.location == "/app/account"
     assert "ada@example.com" in browser.get("/app/account", **site).text
