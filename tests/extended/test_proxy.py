@@ -135,7 +135,7 @@ def test_long_urls_get_a_page_of_the_application(site, visitor, length):
     callback = visitor.get(f"auth/sso/acme/callback?state=x&code={'c' * room}")
     assert callback.location == f"{site.url}/auth/login"
     link = visitor.get(f"auth/confirm/{'t' * room}")
-    assert (link.status, "/static/" in link.text) == (410, True)
+    assert (link.status, "/assets/" in link.text) == (410, True)
     page = visitor.get(f"auth/login?next=/{'n' * room}")
     assert page.status == 200
     led = visitor.get(f"{site.http}/auth/confirm/{'t' * room}", Host=urlsplit(site.url).netloc)
