@@ -95,6 +95,7 @@ VALID_FOR = {
     "code for a new device": (
         f"{span(LIFE['verify_device'])}, once; {CODE}; {span(login_flow.DEVICE_CODE_WITHIN)} after the password"
     ),
+    "code for reauthentication": f"{span(LIFE['reauthentication'])}, once; {CODE}",
     "link to a new email address": f"{span(LIFE['change_email'])}, once",
     "passkey challenge": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that requested it",
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
@@ -131,6 +132,7 @@ def test_links_that_a_security_change_invalidates():
         "reset link": TokenPurpose.RESET,
         "magic link and code": TokenPurpose.MAGIC_LINK,
         "code for a new device": TokenPurpose.VERIFY_DEVICE,
+        "code for reauthentication": TokenPurpose.REAUTHENTICATION,
         "link to a new email address": TokenPurpose.CHANGE_EMAIL,
     }
     assert {what for what, said in after.items() if "link" in what and "a security change" in said} <= named.keys()
