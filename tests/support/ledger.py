@@ -28,8 +28,8 @@ def wrong(accounts, rows, arrived, kills=0):
     known = {row.recipient: row.message_id for row in rows}
     found = [f"{email} has {queued[email]} emails queued" for email in accounts if queued[email] != 1]
     found += [f"{email} has an email queued and no account" for email in queued.keys() - set(accounts)]
-    found += [f"{row.recipient}'s message is stuck: {row}" for row in rows if row.status != "sent" or row.claimed_until]
-    found += [f"{email} got no message" for email in accounts if not taken[email]]
+    found += [f"{row.recipient}'s email is stuck: {row}" for row in rows if row.status != "sent" or row.claimed_until]
+    found += [f"{email} got no email" for email in accounts if not taken[email]]
     found += [f"{email} got an email and has no account" for email in taken.keys() - set(accounts)]
     others = [message.recipient for message in arrived if message.message_id != known.get(message.recipient)]
     found += [f"{email} got an email with another Message-ID" for email in others]
@@ -51,7 +51,7 @@ class Ledger:
         return wrong(self.accounts(), self.rows(), sink.received, kills)
 
     def settled(self, sink):
-        """Wait until no message waits, here or there."""
+        """Wait until no email waits, here or at the mail server."""
         until(lambda: all(row.status != "waiting" for row in self.rows()) and not sink.in_hand, f"{self.rows()}")
 
     def in_hand(self):
