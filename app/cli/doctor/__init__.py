@@ -21,9 +21,9 @@ CHECKS: dict[str, Callable[[], Iterator[str]]] = {
     "cleanup": installation.jobs,
     "PUBLIC_URL, TLS and proxies": proxies.public_url,
     "mail server": services.mail_server,
-    "accounts elsewhere": services.providers,
+    "login providers": services.providers,
     "CAPTCHA": services.captcha_service,
-    "counts in Redis": services.redis,
+    "rate limits in Redis": services.redis,
 }
 
 
