@@ -25,7 +25,7 @@ from app.models import Job
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
 
-ALL = "settings database clock emails cleanup PUBLIC_URL mail accounts CAPTCHA counts".split()
+ALL = "settings database clock emails cleanup PUBLIC_URL mail providers CAPTCHA Redis".split()
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def only(said, name):
 def test_doctor_finds_nothing_wrong_with_a_healthy_site(doctor):
     said = doctor(code=0)
     assert list(said) == ALL
-    assert {name for name, (state, *_) in said.items() if state == "-"} <= {"counts"}
-    assert said["counts"][0] == "-"
+    assert {name for name, (state, *_) in said.items() if state == "-"} <= {"Redis"}
+    assert said["Redis"][0] == "-"
 
 
 def test_doctor_recommends_verify_new_devices(app, doctor):
@@ -285,7 +285,7 @@ def test_doctor_reports_headers_changed_by_a_proxy(app, doctor):
 @on_sqlite
 def test_doctor_reports_a_wrong_issuer(doctor, issuer):
     issuer.metadata = {"issuer": "https://evil.example"}
-    said = only(doctor(), "accounts")
+    said = only(doctor(), "providers")
     assert "Is OIDC_ACME_ISSUER exactly right" in said
     assert "names another issuer, 'https://evil.example'" in said
 
@@ -293,7 +293,7 @@ def test_doctor_reports_a_wrong_issuer(doctor, issuer):
 @on_sqlite
 def test_doctor_reports_a_refused_client_secret(app, doctor, issuer):
     app.config["OIDC_PROVIDERS"] = {"acme": replace(issuer.provider(), client_secret="another")}
-    said = only(doctor(), "accounts")
+    said = only(doctor(), "providers")
     assert "refuses this application: invalid_client" in said
     assert "OIDC_ACME_TOKEN_AUTH can force one" in said
 
@@ -310,13 +310,13 @@ def test_doctor_accepts_providers_with_one_authentication_method(doctor, issuer,
 def test_doctor_reports_an_unsupported_authentication_method(doctor, issuer):
     issuer.auth_methods = []
     issuer.metadata = {"token_endpoint_auth_methods_supported": ["private_key_jwt"]}
-    assert "It names the methods private_key_jwt" in only(doctor(), "accounts")
+    assert "It names the methods private_key_jwt" in only(doctor(), "providers")
 
 
 @on_sqlite
 def test_doctor_reports_unsupported_signature_algorithms(doctor, issuer):
     issuer.metadata = {"id_token_signing_alg_values_supported": ["HS256", "none"]}
-    assert "signs by no algorithm" in only(doctor(), "accounts")
+    assert "signs by no algorithm" in only(doctor(), "providers")
 
 
 @on_sqlite

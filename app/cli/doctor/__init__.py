@@ -21,9 +21,9 @@ CHECKS: dict[str, Callable[[], Iterator[str]]] = {
     "cleanup": installation.jobs,
     "PUBLIC_URL, TLS and proxies": proxies.public_url,
     "mail server": services.mail_server,
-    "login providers": services.providers,
+    "providers": services.providers,
     "CAPTCHA": services.captcha_service,
-    "rate limits in Redis": services.redis,
+    "Redis": services.redis,
 }
 
 
