@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
-from support.clients import PASSWORD, ROOT, without_tokens
+from support.clients import PASSWORD, ROOT
 from support.pages import is_logged_in
 from support.records import count
 
@@ -58,16 +58,6 @@ def test_create_confirmed_sends_no_email(flask, client, outbox):
     client.log_in(User.find("eve"))
     assert is_logged_in(client)
     assert outbox() == []
-
-
-def test_create_admin_makes_an_administrator(flask):
-    assert flask("users", "create", "--admin", typed=EVE).exit_code == 0
-    assert User.find("eve").is_admin
-
-
-def test_create_normalizes_the_email_address(flask):
-    flask("users", "create", typed=EVE.replace("eve@example.com", "Eve@EXAMPLE.com"))
-    assert User.find("eve").email == "Eve@example.com"
 
 
 @pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
@@ -122,10 +112,7 @@ def test_expired_first_password_link_is_replaced_by_a_reset(flask, client, outbo
     ("email", "username", "password", "reason"),
     [
         ("eve", "eve", PASSWORD, "must have an @-sign"),
-        ("x" * 65 + "@example.com", "eve", PASSWORD, "64 characters at most"),
         ("eve@example.com", "e\0ve", PASSWORD, "starting with a-z"),
-        ("eve@example.com", "eve", "short77", "at least 8 characters"),
-        ("eve@example.com", "eve", "password1", "guessed soon"),
         ("eve@example.com", "eve", "elpmaxeeve", "guessed soon"),
         ("eve@example.com", "eve", PASSWORD + "\0", "NUL"),
         ("eve@example.com", "ADA", PASSWORD, "already in use"),
@@ -150,14 +137,9 @@ def no_terminal(tmp_path):
     """Return a function that runs a command in a new process without a terminal."""
 
     def run(*arguments, typed="", **environment):
-        alone = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1"}
-        alone |= {"FLASK_APP": "flasky.py", "SECRET_KEY": secrets.token_hex(), "PUBLIC_URL": "https://example.com"}
+        alone = {"FLASK_CONFIG": "production", "SECRET_KEY": secrets.token_hex(), "PUBLIC_URL": "https://example.com"}
         alone |= {"DATABASE_URL": f"sqlite:///{tmp_path}/app.db", "MAIL_SERVER": "127.0.0.1"}
-        return subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=ROOT, env=alone | environment, input=typed, capture_output=True, text=True, timeout=120,
-            start_new_session=True,
-        )  # fmt: skip
+        return run_flask(*arguments, typed=typed, **alone | environment)
 
     return run
 
@@ -253,14 +235,6 @@ def test_destructive_commands_without_input_need_yes(app, flask, client, phone, 
     assert flask(*command, "--no-input", "--yes", typed="").exit_code == 0
 
 
-@pytest.mark.parametrize("command", ASKING[:3], ids=" ".join)
-def test_unanswered_confirmation_names_the_option_yes(flask, ada, command):
-    result = flask(*command, typed="")
-    assert result.exit_code == 1
-    assert "No answer. Add --yes to confirm." in result.stderr
-    assert User.find("ada").deletion_due_at is None
-
-
 def test_commands_with_yes_have_no_input(app):
     for group in ("users", "limits", "mail"):
         for name, command in app.cli.commands[group].commands.items():
@@ -301,15 +275,9 @@ def test_show_describes_an_account(flask, client, another_client, ada):
     another_client.log_in(ada)
     shown = flask("users", "show", "ada").stdout
     assert shown.splitlines() == [
-        "Username   ada",
-        "Email      ada@example.com",
-        "State      confirmed",
-        "Password   set",
-        "Linked     nothing",
-        "Two-factor off",
-        f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC",
-        "Logged in  on 2 devices",
-    ]
+        "Username   ada", "Email      ada@example.com", "State      confirmed", "Password   set", "Linked     nothing",
+        "Two-factor off", f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC", "Logged in  on 2 devices",
+    ]  # fmt: skip
     assert ada.password_hash not in shown
 
 
@@ -322,16 +290,6 @@ def test_deactivate_logs_the_user_out_at_the_next_request(flask, client, ada):
     assert "ada can no longer log in." in flask("users", "deactivate", "ada").stdout
     assert not is_logged_in(client)
     assert "Hello, stranger." in client.get("/").text
-
-
-def test_deactivated_user_is_told_only_after_the_right_password(flask, client, another_client, ada):
-    usual = client.log_in(ada, "wrong")
-    flask("users", "deactivate", "ada")
-    wrong = another_client.log_in(ada, "wrong")
-    assert (wrong.status_code, without_tokens(wrong)) == (usual.status_code, without_tokens(usual))
-    told = client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
-    assert "This account has been deactivated" in told.text
-    assert not is_logged_in(client)
 
 
 def test_activate_lets_the_user_log_in_but_revives_no_session(flask, client, ada):
@@ -378,12 +336,6 @@ def test_send_reset_emails_a_link(flask, client, another_client, ada, outbox):
     assert is_logged_in(client), "the email alone changes nothing"
     line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
     assert (line.action, line.user_id, line.detail) == ("reset_requested", ada.id, {"by": "command_line"})
-
-    new = "a heron over the lock"
-    another_client.post(outbox.link(), data={"password": new, "confirm_password": new})
-    assert not is_logged_in(client)
-    client.log_in(ada, new)
-    assert is_logged_in(client)
 
 
 @pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", ""])
@@ -435,6 +387,7 @@ def test_destructive_command_does_nothing_without_confirmation(flask, client, ad
     result = flask("users", *arguments, typed=typed)
     assert result.exit_code == 1
     assert "Aborted!" in result.stderr
+    assert ("No answer. Add --yes to confirm." in result.stderr) is (typed == "")
     assert is_logged_in(client)
     assert outbox() == []
     assert not User.find("ada").deletion_due_at
@@ -539,11 +492,7 @@ def test_why_says_that_a_user_can_log_in(flask, client, ada, clock):
             ["cancel-deletion"],
         ),
         ({"password_hash": None}, "ada has no password, and can log in only by an emailed link.", None),
-        (
-            {"confirmed": False},
-            "ada@example.com is not confirmed. To confirm it: flask users confirm ada",
-            ["confirm"],
-        ),
+        ({"confirmed": False}, "ada@example.com is not confirmed. To confirm it: flask users confirm ada", ["confirm"]),
     ],
 )
 def test_why_names_an_obstacle_and_the_command_that_helps(flask, client, ada, change, sentence, mended):
@@ -711,25 +660,11 @@ def test_mail_retry_reports_that_there_is_nothing_to_retry(flask, client, bob, o
 
 # Configuration and database on stderr
 
+ABOUT_A_USER = "show deactivate activate confirm send-reset reset-two-factor log-out cancel-deletion export why".split()
 COMMANDS = {
-    "users": {
-        "create": [],
-        "list": [],
-        "show": ["ada"],
-        "deactivate": ["ada"],
-        "activate": ["ada"],
-        "confirm": ["ada"],
-        "send-reset": ["ada"],
-        "reset-two-factor": ["ada"],
-        "trust-next-login": ["ada", "--yes"],
-        "log-out": ["ada"],
-        "delete": ["ada", "--yes"],
-        "cancel-deletion": ["ada"],
-        "export": ["ada"],
-        "purge": [],
-        "cleanup": [],
-        "why": ["ada"],
-    },
+    "users": dict.fromkeys(ABOUT_A_USER, ("ada",))
+    | dict.fromkeys(["trust-next-login", "delete"], ("ada", "--yes"))
+    | dict.fromkeys(["create", "list", "purge", "cleanup"], ()),
     "limits": {"show": [], "clear": []},
     "mail": {"worker": ["--once"], "list": [], "retry": ["--all"]},
 }
@@ -752,15 +687,10 @@ def test_commands_name_configuration_and_database_on_stderr(app, flask, ada, com
 
 
 def test_commands_in_production_name_no_database(monkeypatch, databases):
-    empty_database = databases("sqlite").template
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{empty_database}")
-    production = create_app(
-        "production",
-        SQLALCHEMY_DATABASE_URI=f"sqlite:///{empty_database}",
-        SECRET_KEY=secrets.token_hex(),
-        PUBLIC_URL="https://example.com",
-        MAIL_SERVER="mail.example.com",
-    )
+    url = f"sqlite:///{databases('sqlite').template}"
+    monkeypatch.setenv("DATABASE_URL", url)
+    own = {"SECRET_KEY": secrets.token_hex(), "PUBLIC_URL": "https://example.com", "MAIL_SERVER": "mail.example.com"}
+    production = create_app("production", SQLALCHEMY_DATABASE_URI=url, **own)
     result = production.test_cli_runner(catch_exceptions=False).invoke(args=["users", "list"])
     assert (result.exit_code, result.output) == (0, "")
     with production.app_context():
@@ -779,23 +709,14 @@ def test_commands_hide_the_database_password():
 
 
 def run_flask(*arguments, typed="", **environment):
-    """Run `flask` in a new process, with default settings."""
+    """Run `flask` in a new process without a terminal, with default settings."""
+    alone = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1"}
+    alone |= {"FLASK_APP": "flasky.py", "FLASK_CONFIG": "testing"}
     return subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
-        input=typed,
-        cwd=ROOT,
-        env={
-            "PATH": os.environ["PATH"],
-            "FLASK_APP": "flasky.py",
-            "FLASK_CONFIG": "testing",
-            "FLASK_SKIP_DOTENV": "1",
-            "PYTHON_DOTENV_DISABLED": "1",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+        cwd=ROOT, env=alone | environment, input=typed, capture_output=True, text=True, timeout=120,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def test_shell_has_database_and_models():
@@ -811,10 +732,7 @@ def small_suite(tmp_path):
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "code", "said"),
-    [("bad", 1, "a lantern"), ("nothing_matches", 5, "2 deselected")],
-)
+@pytest.mark.parametrize(("wanted", "code", "said"), [("bad", 1, "a lantern"), ("nothing_matches", 5, "2 deselected")])
 def test_flask_test_passes_arguments_and_exit_code(small_suite, wanted, code, said):
     result = run_flask("test", "-q", "-p", "no:cacheprovider", small_suite, "-k", wanted)
     assert result.returncode == code, result.stderr

@@ -24,17 +24,7 @@ OLD = "This page was open too long"
 
 FORM = {"login": "ada", "password": PASSWORD}
 
-SITES = [
-    None,
-    "",
-    "none",
-    "same-origin",
-    "same-site",
-    "cross-site",
-    "Same-Origin",
-    "same-origin, cross-site",
-    "unknown",
-]
+SITES = [None, "", "none", "same-origin", "same-site", "cross-site", "Same-Origin", "same-origin, cross-site", "other"]
 TOKENS = ["valid", "another session's", "garbled", "missing"]
 both_schemes = pytest.mark.parametrize("settings", [PROTECTED, PROTECTED | HTTPS], ids=["http", "https"])
 

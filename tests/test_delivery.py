@@ -159,25 +159,6 @@ def test_a_permanent_refusal_gives_the_email_up_with_its_reason(client, server, 
     assert server.received == []
 
 
-@modes("451 at RCPT")
-def test_a_temporary_refusal_is_retried_with_longer_delays(queue, server, clock):
-    queue("eve")
-    waits = []
-    for _ in range(3):
-        assert delivery.deliver() == 1
-        waits.append((email().due_at - clock.time).total_seconds())
-        clock.move(seconds=waits[-1])
-    assert waits == [30, 120, 600]
-
-    server.become("drops after DATA")
-    delivery.deliver()
-    clock.move(hours=1)
-    server.become("normal")
-    delivery.deliver()
-    assert (email().status, email().attempts) == ("sent", 5)
-    assert [copy["Message-ID"] for copy in server.received] == [email().message_id] * 2
-
-
 @modes("hangs")
 @pytest.mark.parametrize("own", [{"MAIL_DELIVERY": "thread"}])
 def test_the_delivery_thread_does_not_delay_pages(make_app, database, server, own, monkeypatch):
@@ -349,27 +330,19 @@ def test_the_envelope_sender_is_mail_sender(make_app, database, server, own, sen
 @pytest.fixture
 def worker(app, server, authority):
     """Start `flask mail worker` in a process of its own, as in production."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHON_DOTENV_DISABLED": "1",
-        "PYTHONWARNINGS": "error",
-        "FLASK_SKIP_DOTENV": "1",
-        "FLASK_APP": "flasky.py",
+    environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", "SSL_CERT_FILE": str(authority.file)}
+    environment |= {"PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1", "FLASK_APP": "flasky.py"}
+    environment |= {
         "FLASK_CONFIG": "production",
         "SECRET_KEY": secrets.token_hex(),
         "PUBLIC_URL": "https://example.com",
-        "DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"],
-        "SSL_CERT_FILE": str(authority.file),
     }
+    environment |= {"DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"]}
     environment |= {name: str(int(v) if v is True else v) for name, v in server.settings.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "flask", "mail", "worker"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
     yield process
     process.kill()
     print(process.communicate()[0])

@@ -56,13 +56,6 @@ def test_trust_is_bound_to_device_and_account(app, trusted, another_client, ada,
     assert not is_trusted(trusted, bob)
 
 
-def test_trusted_device_cookie_still_needs_the_password(app, trusted, ada):
-    thief = app.test_client()
-    thief.set_cookie("device", trusted.get_cookie("device").value)
-    assert thief.log_in(ada, "wrong").status_code == 422
-    assert not is_logged_in(thief)
-
-
 def test_devices_page_shows_trusted_devices_and_untrusts_them(app, trusted, another_client, ada, bob, phone):
     page = trusted.get(SESSIONS).text
     assert "Trusted devices" in page
@@ -128,8 +121,3 @@ def test_trust_in_devices_ends(trusted, another_client, ada, phone, outbox, even
     assert db.session.scalar(select(Device.trusted_until).where(Device.trusted_until.is_not(None)))
     event(trusted, another_client, ada, phone, outbox)
     assert not is_trusted(trusted, ada)
-
-
-def test_trusted_device_stays_trusted_after_logging_out(trusted, ada):
-    assert is_trusted(trusted, ada)
-    assert is_trusted(trusted, ada)

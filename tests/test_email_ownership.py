@@ -15,12 +15,9 @@ from support.passwords import NEW, NEW_TWICE
 from support.records import history
 
 from app.accounts import credentials, email_ownership
-from app.email.outbox import recipient_hash
 from app.email.templates import Email
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, Device, Identity, OutboxEmail, RemovedCredential, User, UserSession
-from app.security import signing
-from app.security.token_purposes import TokenPurpose
+from app.models import Device, OutboxEmail, RemovedCredential, User, UserSession
 
 VICTIM, PLANTER = "victim@example.com", "planter@example.com"
 ASK, WAIT, GATE = "/auth/magic-link", "/auth/magic-link/sent", "/auth/unconfirmed"
@@ -115,8 +112,7 @@ def test_a_first_proof_invalidates_earlier_links(app, client, outbox, prove):
             assert browser.get(link).status_code == 410
             assert browser.post(link, data=NEW_TWICE).status_code == 410
     page = waiting.post(WAIT, data={"code": code})
-    assert page.status_code == 422
-    assert "can&#39;t be used any more" in page.text
+    assert (page.status_code, "can&#39;t be used any more" in page.text) == (422, True)
     assert not is_logged_in(waiting)
     assert not is_logged_in(client)
 
@@ -144,15 +140,6 @@ def test_a_corrected_address_invalidates_links_to_the_first_one(app, client, out
     prove()
     assert all_is_dead(waiting, stranger, client)
     assert client.post(GATE, data={"code": confirm_code}).location == "/auth/login"
-
-
-def test_a_correction_drops_waiting_emails_to_the_first_address(app, client, outbox):
-    register(client, PLANTER)
-    app.test_client().post(ASK, data={"email": PLANTER})
-    app.test_client().post("/auth/reset", data={"email": PLANTER})
-    client.post(GATE, data={"email": VICTIM})
-    assert [email.recipients for email in outbox()] == [[VICTIM]]
-    assert outbox()[0].subject == "Confirm your address for Flasky"
 
 
 def test_a_first_proof_drops_waiting_emails(app, client, another_client, outbox):
@@ -185,24 +172,6 @@ def test_a_first_magic_link_leads_to_choosing_password_and_username(client, anot
     assert 'href="/auth/change-username">Choose another name' in page.text
     another_client.post("/auth/change-username", data={"username": "victoria"})
     assert "Hello, victoria!" in another_client.get("/").text
-
-    form = re.search(r'<form method="post" action="/auth/reset">.*?</form>', page.text, re.DOTALL)[0]
-    email = re.search(r'name="email" value="([^"]*)"', form)[1]
-    sent = another_client.post("/auth/reset", data={"email": email}, follow_redirects=True)
-    assert f"We have sent an email to <strong>{VICTIM}</strong>" in sent.text
-    another_client.post(outbox.link(), data=NEW_TWICE)
-    assert not is_logged_in(another_client)
-    assert log_in(another_client, NEW).location == "/"
-    assert history().count("email_ownership_proved") == 1
-    others = {"registered", "magic_link_requested", "reset_requested", "new_device"}
-    assert [line for line in history() if line not in others] == [
-        "logged_in",
-        "email_ownership_proved",
-        "logged_in",
-        "username_changed",
-        "password_reset",
-        "logged_in",
-    ]
 
 
 def test_a_first_reset_leads_to_choosing_a_username(client, another_client, outbox):
@@ -271,24 +240,3 @@ def test_a_planted_deletion_is_cancelled(client, outbox, prove):
     prove()
     db.session.expire_all()
     assert user.deletion_due_at is None
-
-
-def test_secure_account_does_not_restore_planted_credentials(client, another_client, ada, outbox, prove):
-    """Cleared credentials are not kept for "This wasn't me"."""
-    db.session.delete(ada)
-    db.session.commit()
-    register(client, VICTIM)
-    user = db.session.scalar(select(User))
-    event = AuditEvent(user_id=user.id, action=AuditAction.IDENTITY_UNLINKED)
-    db.session.add(event)
-    db.session.flush()
-    planted = Identity(user_id=user.id, provider="acme", issuer="https://acme", subject="eve")
-    db.session.add(planted)
-    db.session.flush()
-    credentials.remove(event, Identity, Identity.user_id == user.id)
-    db.session.commit()
-    prove()
-    to = recipient_hash(VICTIM)
-    token = signing.sign(TokenPurpose.SECURE_ACCOUNT, user.id, signing.fingerprint(), event=event.id, to=to)
-    assert another_client.post(f"/auth/secure-account/{token}", data=NEW_TWICE).status_code == 410
-    assert not db.session.scalars(select(Identity)).all()

@@ -92,14 +92,6 @@ def test_hashing_raises_busy_when_the_queue_is_slow(app, threads, work):
     work()
 
 
-@on_sqlite
-def test_a_waiting_hash_gets_its_turn(app, threads):
-    with kept_busy(threads):
-        wait = aside(lambda: hash_password(PASSWORD))
-        until(lambda: threads.inside == 2)
-    assert isinstance(wait()[0], str)
-
-
 @pytest.mark.parametrize(
     ("address", "form"),
     [
@@ -119,21 +111,6 @@ def test_a_login_while_hashing_is_busy_gets_503_and_counts_no_failure(app, clien
     counted = db.session.scalars(select(RateLimitCounter.id).where(RateLimitCounter.count > 0)).all()
     asked = {"availability", "login_attempts", "registration", "requests"}  # these count every request
     assert {key.split("/")[2] for key in counted} <= asked
-
-
-@pytest.mark.parametrize("name", ["reset", "change"])
-def test_a_new_password_while_hashing_is_busy_gets_503(app, client, ada, threads, outbox, name):
-    new = {"password": "another lantern", "confirm_password": "another lantern"}
-    if name == "reset":
-        client.post("/auth/reset", data={"email": ada.email})
-        address, form = outbox.link(), new
-    else:
-        client.log_in(ada)
-        address, form = "/auth/change-password", new | {"old_password": PASSWORD}
-    with kept_busy(threads, timeout=0.01):
-        assert client.post(address, data=form).status_code == 503
-    assert client.post(address, data=form).status_code == 302
-    assert db.session.get(User, ada.id).verify_password("another lantern")
 
 
 def test_a_waiting_hash_holds_no_database_connection(app, ada, threads):

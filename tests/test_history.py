@@ -8,9 +8,8 @@ from secrets import token_hex
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, ROOT
-from support.emails import code_in
+from support.lives import live
 from support.pages import FIREFOX, lines
-from support.passwords import NEW
 
 from app import clock as clocks
 from app.accounts import account_deletion, administration, usernames
@@ -109,12 +108,6 @@ def test_history_shows_only_ones_own_events(client, another_client, ada, bob):
     assert another_client.post(PAGE).status_code == 405
 
 
-def test_history_needs_a_login_and_a_confirmed_address(client, bob):
-    assert client.get(PAGE).location == f"/auth/login?next={PAGE}"
-    client.log_in(bob)
-    assert client.get(PAGE).location == "/auth/unconfirmed"
-
-
 def test_failed_login_is_in_the_history_of_the_account_that_was_tried(client, another_client, ada):
     another_client.environ_base |= {"REMOTE_ADDR": "198.51.100.9"}
     for login in ("ada", "ADA@example.com", "nobody", "nobody@example.com"):
@@ -173,25 +166,6 @@ def test_events_by_users_are_one_row_each(client, ada):
     assert db.session.scalar(select(func.count()).where(AuditEvent.action == AuditAction.LOGGED_IN)) == 2
 
 
-def test_history_names_the_command_line_as_actor(app, client, ada):
-    for command in ("deactivate", "activate", "send-reset", "log-out"):
-        contextvars.Context().run(app.test_cli_runner().invoke, args=["users", command, "ada"])
-    client.log_in(ada)
-    [own, *theirs] = [line.partition(" UTC") for line in lines(client.get(PAGE))]
-    assert "administrator" not in own[0]
-    told = [re.sub(r" \d.*", "", line[0]) for line in theirs]
-    assert told == [
-        f"{words}, by an administrator at the command line"
-        for words in (
-            "You were logged out everywhere",
-            "A link to choose a new password was requested",
-            "Your account was activated again",
-            "Your account was deactivated",
-        )
-    ]
-    assert {line[2] for line in theirs} == {""}, "commands have no IP address"
-
-
 def test_page_command_and_administrator_share_a_service_and_the_history_names_each(app, client, ada, bob, clock):
     client.log_in(ada)
     client.post("/auth/delete", data={"email": ada.email})
@@ -236,49 +210,18 @@ def test_every_changed_value_is_kept_old_and_new(client, ada, bob, outbox):
     ]
 
 
-def test_audit_events_hold_no_secrets(app, client, another_client, outbox, clock):
-    names = {"username": "eve", "email": "eve@example.com"}
-    typed = {PASSWORD, NEW, "not the password", "a third lantern", "typed in the wrong field"}
-    client.post("/auth/register", data=names | {"password": PASSWORD, "confirm_password": PASSWORD})
-    client.post("/auth/login", data={"login": "eve", "password": PASSWORD})
-    client.post("/auth/unconfirmed", data={"code": code_in(outbox()[-1])})
-    client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
-    client.get(outbox.link(-2))  # of the two that went out
-    client.get(outbox.link(-1))
-    another_client.post("/auth/login", data={"login": "eve", "password": "not the password"})
-    another_client.post("/auth/login", data={"login": "typed in the wrong field", "password": "x"})
-    another_client.post("/auth/magic-link", data={"email": "new@example.com"})
-    another_client.post("/auth/magic-link/sent", data={"code": code_in(outbox()[-1])})
-    clock.move(minutes=16)
-    for password in ("not the password", PASSWORD):
-        client.post("/auth/reauthenticate", data={"password": password})
-    client.post("/auth/devices/revoke-others")
-    client.post("/auth/export", buffered=True)
-    change = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
-    client.post("/auth/change-password", data=change)
-    app.test_client().post("/auth/reset", data={"email": "new@example.com"})
-    new = {"password": "a third lantern", "confirm_password": "a third lantern"}
-    app.test_client().post(outbox.link(), data=new)
-    client.post("/auth/login", data={"login": "eve", "password": "a third lantern"})
-    client.post("/auth/delete", data={"email": "new@example.com"})
-    happened = set(db.session.scalars(select(AuditEvent.action)))
-    assert happened >= {
-        *("registered", "confirmed", "logged_in", "login_failed", "new_device", "email_change_requested"),
-        *("email_changed", "magic_link_requested", "reauthenticated", "logged_out_others", "exported"),
-        *("password_changed", "reset_requested", "password_reset", "deletion_requested"),
-    }
-
-    secrets = typed | set(db.session.scalars(select(UserSession.id)))
-    secrets |= {browser.get_cookie("device").value for browser in (client, another_client)}
+def test_audit_events_hold_no_secrets(app, another_client, outbox):
+    client = live(app, outbox, "eve")
+    another_client.post("/auth/login", data={"login": "typed in the wrong field", "password": "not the password"})
+    secrets = {PASSWORD, "not the password", "typed in the wrong field", *db.session.scalars(select(UserSession.id))}
+    secrets |= {client.get_cookie(name).value for name in ("session", "device")}
     for email in outbox():
-        secrets |= {
-            word for link in re.findall(r"https?://\S+", email.body) for word in re.findall(r"[\w.-]{40,}", link)
-        }
-        secrets |= {
-            re.sub(" ", form, code) for code in re.findall(r"^\d{4} \d{4}$", email.body, re.M) for form in ("", " ")
-        }
+        secrets |= set(re.findall(r"eyJ[\w.-]{40,}", email.body))
+        codes = re.findall(r"^\d{4} \d{4}$", email.body, re.M)
+        secrets |= {re.sub(" ", form, code) for code in codes for form in ("", " ")}
     assert len(secrets) > 15
     held = str(db.session.execute(select(AuditEvent.__table__)).all())
+    assert "login_failed" in held
     assert [secret for secret in secrets if secret in held] == []
 
 

@@ -120,11 +120,7 @@ def test_without_proxies_forwarded_headers_are_ignored(client, ada):
 
 @pytest.mark.parametrize("settings", [HTTPS | {"TRUSTED_PROXIES": 1}])
 def test_with_one_proxy_only_its_own_headers_are_trusted(client, ada):
-    headers = {
-        "Host": "accounts.example",
-        "X-Forwarded-For": "203.0.113.9, 198.51.100.7",
-        "X-Forwarded-Proto": "https",
-    }
+    headers = {"Host": "accounts.example", "X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"}
     form = {"login": "ada", "password": PASSWORD}
     assert client.post("/auth/login", data=form, headers=headers, base_url="http://127.0.0.1").status_code == 302
     assert db.session.scalar(select(UserSession.ip)) == "198.51.100.7"

@@ -6,14 +6,13 @@ from urllib.parse import unquote
 import pytest
 from flask_login import login_required
 from sqlalchemy import event, select
-from support.clients import PASSWORD, on_sqlite, without_tokens
+from support.clients import PASSWORD, on_sqlite
 from support.corpora import INSIDE, OUTSIDE
 
 from app.accounts import sessions
 from app.auth.next_url import safe_next_url
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, User, UserSession
-from app.security import hashing
 
 
 @pytest.mark.parametrize("login", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com", "  ada "])
@@ -22,46 +21,14 @@ def test_login_by_username_or_email_in_any_case(client, ada, login):
     assert "Hello, ada!" in page.text
 
 
-@pytest.mark.parametrize(("login", "password"), [("ada", "wrong"), ("eve", PASSWORD)])
-def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(client, ada, login, password):
-    client.get("/auth/login")
-    page = client.post("/auth/login", data={"login": login, "password": password, "remember_me": "y"})
-    usual = client.post("/auth/login", data={"login": "bob", "password": "wrong", "remember_me": "y"})
-    assert page.status_code == usual.status_code == 422
-    del page.headers["X-Request-ID"], usual.headers["X-Request-ID"]
-    assert page.headers == usual.headers
-    assert without_tokens(page).replace(f'value="{login}"', "") == without_tokens(usual).replace('value="bob"', "")
-    assert f'value="{login}"' in page.text
-    assert 'id="remember_me" name="remember_me" type="checkbox" value="y" checked' in page.text
-    assert password not in page.text
-
-
 def test_a_login_with_a_nul_is_refused(client, ada):
     assert "used here" in client.post("/auth/login", data={"login": "ada\0", "password": PASSWORD}).text
     assert "used here" in client.post("/auth/login", data={"login": "ada", "password": PASSWORD + "\0"}).text
 
 
-def test_a_known_and_an_unknown_name_cost_the_same_work(client, ada, monkeypatch):
-    """The same statements, and one hash each with the same parameters."""
-    work = []
-    event.listen(db.engine, "before_cursor_execute", lambda *call: work.append(call[2]))
-    check = hashing.check_password_hash
-    monkeypatch.setattr(
-        hashing, "check_password_hash", lambda stored, _: work.append(stored.split("$")[0]) or check(stored, _)
-    )
-    client.post("/auth/login", data={"login": "ada@example.com", "password": "wrong"})
-    known, work[:] = list(work), []
-    client.post("/auth/login", data={"login": "eve@example.com", "password": "wrong"})
-    assert work == known
-    assert work[1] == "pbkdf2:sha256:1"
-    assert work[2].startswith("INSERT INTO audit_events")
-    assert len(work) == 3
-
-
 def test_empty_login_fields_have_errors(client):
     page = client.post("/auth/login", data={"login": "", "password": ""})
-    assert page.status_code == 422
-    assert "Write your email address or username." in page.text
+    assert (page.status_code, "Write your email address or username." in page.text) == (422, True)
     assert "Write your password." in page.text
 
 
@@ -71,26 +38,7 @@ def test_a_logged_in_user_is_redirected_home_from_the_login(client, ada):
     assert client.log_in(ada).location == "/"
 
 
-def test_a_deactivated_user_is_told_only_after_the_right_password(client, ada):
-    ada.deactivated_at = ada.created_at
-    db.session.commit()
-    assert "deactivated" not in client.log_in(ada, "wrong").text
-    page = client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
-    assert "This account has been deactivated" in page.text
-    assert client.get("/account").status_code == 302
-    assert db.session.scalars(select(UserSession)).all() == []
-
-
 # The next page
-
-
-def test_login_redirects_to_the_requested_page(client, ada):
-    asked = client.get("/account?tab=1")
-    assert asked.location == "/auth/login?next=/account?tab%3D1"
-    form = client.get(asked.location)
-    action = form.text.partition('<form method="post" action="')[2].partition('"')[0]
-    arrived = client.post(action, data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
-    assert arrived.request.full_path == "/account?tab=1"
 
 
 def test_the_next_page_survives_a_wrong_password_and_registering_instead(client, ada):
@@ -144,33 +92,12 @@ def test_next_redirects_to_any_page_of_this_site(client, ada, target):
     assert unquote(answer.location) == unquote(target)
 
 
-@on_sqlite
-@pytest.mark.parametrize(
-    "target", ["/a\u200cb", "/a\u200db", "/a\xa0b", "/a\u3000b", "/a\u2009b?q=\u202f", "/a%5Cb", "/%5C/x"]
-)
-def test_next_allows_joiners_and_spaces_of_other_scripts_percent_encoded(client, ada, target):
-    answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
-    assert (answer.location.isascii(), unquote(answer.location)) == (True, unquote(target))
-
-
 def test_of_two_next_parameters_none_redirects_to_another_site(client, ada):
     answer = client.post("/auth/login?next=//evil.com&next=/ok", data={"login": "ada", "password": PASSWORD})
     assert answer.location == "/"
 
 
 # Sessions
-
-
-def test_a_page_takes_one_query_for_a_user_and_none_for_a_visitor(client, ada):
-    statements = []
-    event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    client.get("/")
-    client.get("/auth/login")
-    assert statements == []
-    client.log_in(ada)
-    statements.clear()
-    client.get("/")
-    assert len(statements) == 1
 
 
 def test_a_session_cookie_copied_before_the_logout_is_worthless_after_it(client, another_client, ada):
@@ -188,13 +115,6 @@ def test_logout_clears_the_session_cookie(client, ada):
         assert set(session) <= {"_flashes"}
 
 
-def test_a_deactivated_user_is_logged_out_at_the_next_request(client, ada):
-    client.log_in(ada)
-    ada.deactivated_at = ada.created_at
-    db.session.commit()
-    assert client.get("/account").status_code == 302
-
-
 def test_logging_out_twice_is_one_audit_event(app, ada):
     browser, copy = app.test_client(), app.test_client()
     browser.log_in(ada)
@@ -204,17 +124,6 @@ def test_logging_out_twice_is_one_audit_event(app, ada):
     sessions.revoke(row)
     db.session.commit()
     assert len(db.session.scalars(select(AuditEvent).where(AuditEvent.action == AuditAction.LOGGED_OUT)).all()) == 1
-
-
-@on_sqlite
-@pytest.mark.parametrize(
-    "cookie", ["remember_token=a|\u00e9", 'remember_token="a|\\303\\251"', "session=\u00e9; ;=a|\u00e9", "session="]
-)
-@pytest.mark.parametrize("address", ["/", "/account", "/auth/login", "/nowhere"])
-def test_a_broken_session_cookie_is_ignored(app, cookie, address):
-    client = app.test_client(use_cookies=False)  # a client with cookies would send its own
-    answer = client.get(address, headers={"Cookie": cookie.encode().decode("latin-1")})
-    assert answer.status_code in {200, 302, 404}
 
 
 def test_a_forged_next_page_in_the_session_does_not_redirect_to_another_site(client, ada):
@@ -248,30 +157,12 @@ def test_a_password_does_not_expire(client, ada, clock):
     assert client.get("/account").status_code == 200
 
 
-def test_revoking_a_session_row_logs_out_at_the_next_request(client, another_client, ada):
-    client.log_in(ada)
-    another_client.log_in(ada)
-    row = db.session.scalars(select(UserSession).order_by(UserSession.created_at)).first()
-    row.revoked_at = row.created_at
-    db.session.commit()
-    assert client.get("/account").status_code == 302
-    assert another_client.get("/account").status_code == 200
-
-
 def test_login_clears_the_session_of_before(client, ada):
     with client.session_transaction() as session:
         session["planted"] = session["csrf_token"] = "by somebody else"
     client.log_in(ada)
     with client.session_transaction() as session:
         assert set(session) == {"_user_id", "_fresh"}
-
-
-def test_a_session_cookie_ends_with_the_browser_and_a_remembered_one_after_thirty_days(client, another_client, ada):
-    client.log_in(ada)
-    another_client.log_in(ada, remember_me="y")
-    assert client.get_cookie("session").expires is None
-    assert another_client.get_cookie("session").max_age is None
-    assert another_client.get_cookie("session").expires is not None
 
 
 @pytest.mark.parametrize(
@@ -316,19 +207,6 @@ def test_last_seen_is_written_once_by_concurrent_requests(client, ada, bob, cloc
     event.listen(db.engine, "before_cursor_execute", lambda *call: written.append(call[2]))
     client.get("/auth/unconfirmed")
     assert len([statement for statement in written if not statement.startswith("SELECT")]) == 1
-
-
-def test_static_files_set_no_cookie(client, ada, clock):
-    client.log_in(ada, remember_me="y")
-    clock.move(minutes=10)
-    with client.get("/static/app.css") as answer:
-        assert "Set-Cookie" not in answer.headers
-
-
-def test_cookies_are_httponly_and_samesite(client, ada):
-    cookies = client.log_in(ada).headers.getlist("Set-Cookie")
-    assert {cookie.partition("=")[0] for cookie in cookies} == {"session", "device"}
-    assert all("HttpOnly" in cookie and "SameSite=Lax" in cookie for cookie in cookies)
 
 
 def test_session_ids_are_random_and_the_history_has_method_and_origin(client, ada):

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
-from sqlalchemy import event, select
-from support.clients import JSON, PASSWORD, without_tokens
+from sqlalchemy import select
+from support.clients import JSON, PASSWORD
 from support.emails import code_in, wrong
-from support.pages import FIREFOX, hidden_token, is_logged_in
+from support.pages import FIREFOX, is_logged_in
 from support.passwords import NEW
 from support.records import history
 
@@ -87,24 +87,6 @@ def test_head_and_prefetch_do_not_use_the_magic_link(client, ada, outbox):
     assert is_logged_in(client)
 
 
-@pytest.mark.parametrize("token", [None, "", "stale"])
-def test_the_magic_link_button_needs_the_csrf_token(app, client, ada, outbox, token):
-    """The refused POST must not be handled like the GET that logs in."""
-    ask(client)
-    link, code = outbox.link(), code_in(outbox()[0])
-    app.config["WTF_CSRF_ENABLED"] = True
-    forged = {} if token is None else {"csrf_token": token and hidden_token(app.test_client().get(ASK))}
-    for address, fields in [(link, {}), (WAIT, {"code": code}), (WAIT, {"again": "y"})]:
-        page = client.post(address, data=fields | forged)
-        assert page.status_code == 400, address
-        assert ("open too long" if token else "This form came without its security token") in page.text
-        assert client.post(address, data=fields | forged, headers=JSON).status_code == 400
-    assert not is_logged_in(client)
-    assert len(outbox()) == 1
-    assert client.post(link, data={"csrf_token": hidden_token(page)}).location == "/"
-    assert is_logged_in(client)
-
-
 def test_the_waiting_page_needs_a_requested_magic_link(client, another_client, ada, outbox):
     """Another browser cannot enter the code either."""
     ask(client)
@@ -158,10 +140,8 @@ def test_a_magic_link_of_another_user_switches_accounts(app, client, ada, bob, o
     browser.post(outbox.link())
     assert "Hello, ada!" in browser.get("/").text
     assert "Hello, stranger." in copy.get("/").text
-    assert {row.user.username: row.revoked_at is None for row in db.session.scalars(select(UserSession))} == {
-        "bob": False,
-        "ada": True,
-    }
+    active = {row.user.username: row.revoked_at is None for row in db.session.scalars(select(UserSession))}
+    assert active == {"bob": False, "ada": True}
 
 
 def test_a_magic_link_of_the_logged_in_user_is_not_used(client, another_client, ada, outbox):
@@ -188,8 +168,8 @@ def test_magic_link_and_code_work_once_together(app, client, another_client, ada
     assert page.status_code == app.test_client().post(link).status_code == another_client.get(link).status_code == 410
     assert "This link can't be used" in page.text
     assert page.headers["Cache-Control"] == "no-store"
-    assert app.test_client().get(link, headers=JSON).status_code == 410
-    assert app.test_client().get(link, headers=JSON).json["error"]
+    refused = app.test_client().get(link, headers=JSON)
+    assert (refused.status_code, set(refused.json)) == (410, {"error", "advice"})
     page = type_code(another_client, code)
     assert page.status_code == 422
     assert "can't be used any more" in page.text.replace("&#39;", "'")
@@ -232,28 +212,15 @@ def test_a_code_can_be_tried_five_times(client, ada, outbox, clock):
     code = code_in(outbox()[0])
     for _ in range(5):
         page = type_code(client, wrong(code))
-        assert page.status_code == 422
-        assert "That code is not right" in page.text
+        assert (page.status_code, "That code is not right" in page.text) == (422, True)
     page = type_code(client, code)
-    assert page.status_code == 422
-    assert "have another one sent" in page.text
+    assert (page.status_code, "have another one sent" in page.text) == (422, True)
     clock.move(minutes=1)
     client.post(WAIT, data={"again": "y"})
     new = code_in(outbox()[1])
     assert new != code
     assert type_code(client, code).status_code == 422
     assert type_code(client, new).location == "/"
-
-
-def test_of_many_concurrent_code_attempts_five_count(client, ada, outbox, monkeypatch):
-    """Each request has read that attempts are left."""
-    ask(client)
-    code = code_in(outbox()[0])
-    monkeypatch.setattr(EmailChallenge, "is_open", True)
-    for _ in range(5):
-        type_code(client, wrong(code))
-    assert type_code(client, code).status_code == 422
-    assert not is_logged_in(client)
 
 
 def test_a_magic_link_can_be_resent_once_a_minute_with_the_same_code(client, ada, outbox, clock):
@@ -277,11 +244,6 @@ def log_in_elsewhere(app, ada, home, outbox):
     app.test_client().log_in(ada)
 
 
-def change_the_password(app, ada, home, outbox):
-    passwords = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
-    assert home.post("/auth/change-password", data=passwords).location == "/account"
-
-
 def reset_the_password(app, ada, home, outbox):
     browser = app.test_client()
     browser.post("/auth/reset", data={"email": "ada@example.com"})
@@ -294,7 +256,7 @@ def change_the_address(app, ada, home, outbox):
     assert home.get(outbox.link(outbox.index(email))).location == "/account"
 
 
-@pytest.mark.parametrize("happening", [log_in_elsewhere, change_the_password, reset_the_password, change_the_address])
+@pytest.mark.parametrize("happening", [log_in_elsewhere, reset_the_password, change_the_address])
 def test_changes_of_the_account_invalidate_magic_link_and_code(app, client, another_client, ada, outbox, happening):
     another_client.log_in(ada)
     ask(client)
@@ -303,19 +265,6 @@ def test_changes_of_the_account_invalidate_magic_link_and_code(app, client, anot
     assert client.get(link).status_code == app.test_client().post(link).status_code == 410
     assert type_code(client, code).status_code == 422
     assert not is_logged_in(client)
-
-
-def test_a_magic_link_does_not_log_in_a_deactivated_user(app, client, ada, outbox):
-    ask(client)
-    link, code = outbox.link(), code_in(outbox()[0])
-    ada.deactivated_at = ada.created_at
-    db.session.commit()
-    for use in (lambda: type_code(client, code), lambda: client.get(link), lambda: app.test_client().post(link)):
-        assert use().location == "/auth/login"
-    assert "This account has been deactivated" in client.get("/auth/login").text
-    assert not is_logged_in(client)
-    assert db.session.scalars(select(UserSession)).all() == []
-    assert history() == ["magic_link_requested"]
 
 
 def test_of_ten_concurrent_uses_of_a_magic_link_one_logs_in(app, client, ada, outbox):
@@ -347,61 +296,30 @@ def test_of_twenty_concurrent_right_codes_one_logs_in(app, client, ada, outbox):
 # Enumeration and limits
 
 
-def test_a_magic_link_request_does_not_reveal_whether_the_account_exists(client, another_client, ada, outbox, clock):
-    """Both cost the same queries."""
-    statements = []
-    event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    seen = []
-    for browser, name in ((client, "ada"), (another_client, "eve")):
-        statements.clear()
-        pages = [ask(browser, f"{name}@example.com")]
-        pages += [type_code(browser, typed) for typed in ("00000000", "", "1" * 9)]
-        statuses = [page.status_code for page in pages]
-        words = [without_tokens(page).replace(f"{name}@example.com", "") for page in pages]
-        seen.append((statuses, words, list(statements)))
-    assert seen[0] == seen[1]
-    assert seen[0][0] == [200, 422, 422, 422]
-    link, email = outbox.link(), outbox()[1]
+def test_a_magic_link_request_for_an_unknown_address_sends_an_email_without_link_and_code(client, outbox):
+    ask(client, "eve@example.com")
+    [email] = outbox()
     assert email.recipients == ["eve@example.com"]
     assert "There is no account with it." in email.body
     assert "magic-link" not in email.body
     assert re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE) is None
-    assert "<h1>Register</h1>" in another_client.get(link).text
+    assert "<h1>Register</h1>" in client.get(outbox.link()).text
 
 
-def test_magic_link_emails_are_limited_and_the_response_stays_the_same(app, ada, outbox, clock):
-    """A code that was not emailed must not work: it could be guessed endlessly."""
-
-    def about(page):
-        return re.sub(r"<time.*?</time>", "", without_tokens(page))
-
-    for number in range(10):
-        browser = app.test_client()
-        if number % 2:
-            browser.post("/auth/reset", data={"email": "Ada@EXAMPLE.com"})
-        else:
-            usual = ask(browser)
-    assert len(outbox()) == 10
-
+def test_a_code_that_was_not_emailed_does_not_work(app, client, ada, outbox, clock):
+    """It could be guessed without end, once the address is over its email budget."""
+    for _ in range(10):
+        app.test_client().post("/auth/reset", data={"email": "Ada@EXAMPLE.com"})
     clock.move(minutes=50)
-    browser = app.test_client()
-    assert about(ask(browser)) == about(usual)
-    page = browser.post("/auth/reset", data={"email": "Ada@EXAMPLE.com"}, follow_redirects=True)
-    assert "We have sent an email" in page.text
-    assert len(outbox()) == 10
-    with browser.session_transaction() as session:
-        challenge = db.session.get(EmailChallenge, session["magic_link"]["challenge_id"])
-    carried_by_none = challenge.code
-    page = type_code(browser, carried_by_none)
-    assert page.status_code == 422
-    assert "That code is not right" in page.text
-    assert not is_logged_in(browser)
-
+    ask(client)
+    with client.session_transaction() as session:
+        carried_by_none = db.session.get(EmailChallenge, session["magic_link"]["challenge_id"]).code
+    assert type_code(client, carried_by_none).status_code == 422
     clock.move(minutes=10)
-    browser.post(WAIT, data={"again": "y"})
+    client.post(WAIT, data={"again": "y"})
     assert len(outbox()) == 11
-    assert type_code(browser, carried_by_none).status_code == 422
-    assert type_code(browser, code_in(outbox()[10])).location == "/"
+    assert type_code(client, carried_by_none).status_code == 422
+    assert type_code(client, code_in(outbox()[10])).location == "/"
 
 
 # Invalid input

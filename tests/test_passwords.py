@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import event
-from support.clients import JSON, PASSWORD, on_sqlite, without_tokens
+from support.clients import JSON, PASSWORD, on_sqlite
 from support.corpora import COSTLY
-from support.pages import FIREFOX, beside, is_logged_in, notes, told
+from support.pages import FIREFOX, STRANGER, beside, is_logged_in, notes, told
 from support.passwords import NEW, choose
 from support.records import history, rows
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
@@ -19,8 +18,6 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 from app.accounts import password_strength, passwords
 from app.extensions import db
 from app.models import User
-
-STRANGER = ["Log in to open this page."]
 
 
 def change(client, old=PASSWORD, new=NEW, again=None, **request):
@@ -65,15 +62,8 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     assert all(origin.strip() in text for text in (message.body, message.html))
     assert outbox.link(1).startswith("/auth/secure-account/")
     assert "Was this not you?" in client.get(outbox.link(1)).text
-    assert history() == [
-        "logged_in",
-        "logged_in",
-        "new_device",
-        "password_changed",
-        "login_failed",
-        "logged_in",
-        "new_device",
-    ]
+    happened = "logged_in logged_in new_device password_changed login_failed logged_in new_device"
+    assert history() == happened.split()
 
 
 @pytest.mark.parametrize(
@@ -81,17 +71,9 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     [
         ("old_password", {"old": "wrong"}, "This is not your password."),
         ("old_password", {"old": ""}, "Write your password."),
-        ("old_password", {"old": PASSWORD + "\0"}, "used here"),
-        ("old_password", {"old": "x" * 1025}, "too long"),
-        ("password", {"new": ""}, "Choose a password."),
-        ("password", {"new": "short77"}, "at least 8 characters"),
-        ("password", {"new": "x" * 1025}, "at most 1024"),
-        ("password", {"new": "password1"}, "guessed soon"),
         ("password", {"new": "adaadaada"}, "guessed soon"),
         ("password", {"new": "ada@example.com"}, "guessed soon"),
-        ("password", {"new": NEW + "\0"}, "used here"),
         ("confirm_password", {"again": "something else"}, "not the same"),
-        ("confirm_password", {"again": ""}, "not the same"),
     ],
 )
 def test_change_password_shows_each_error_beside_its_field(client, another_client, ada, field, form, error):
@@ -263,16 +245,6 @@ def test_a_user_without_a_password_requests_a_link(client, ada, outbox):
     assert 'name="old_password"' in client.get("/auth/change-password").text
 
 
-def test_a_renewed_hash_keeps_the_reset_link_valid(app, client, another_client, ada, outbox):
-    ask(another_client)
-    old, app.config["PASSWORD_HASH"] = ada.password_hash, "pbkdf2:sha256:2"
-    client.log_in(ada)
-    assert ada.password_hash.startswith("pbkdf2:sha256:2$")
-    assert ada.password_hash != old
-    assert choose(another_client, outbox.link()).status_code == 302
-    assert ada.verify_password(NEW)
-
-
 def test_of_two_concurrent_password_changes_one_wins(client, another_client, ada, outbox, monkeypatch):
     """The second request has verified the old password before the first one writes."""
     client.log_in(ada)
@@ -288,8 +260,7 @@ def test_of_two_concurrent_password_changes_one_wins(client, another_client, ada
 
     monkeypatch.setattr(User, "verify_password", verify_and_be_overtaken)
     page = change(client)
-    assert page.status_code == 422
-    assert "Your password was changed on another device just now." in page.text
+    assert (page.status_code, "Your password was changed on another device just now." in page.text) == (422, True)
     assert is_logged_in(another_client)
     assert told(client) == ["You were logged out because the account's password was changed on another device."]
     assert verify(ada, "a third lantern")
@@ -309,58 +280,23 @@ def test_well_known_change_password_redirects_to_the_page(client, ada):
     ]  # fmt: skip
 
 
-def test_json_requests_get_errors_instead_of_pages(client, another_client, ada, outbox):
-    client.log_in(ada)
-    refused = change(client, "wrong", "short77", "x", headers=JSON)
-    assert refused.status_code == 422
-    assert set(refused.json["errors"]) == {"old_password", "password", "confirm_password"}
-    refused = ask(another_client, "ada", headers=JSON)
-    assert (refused.status_code, list(refused.json["errors"])) == (422, ["email"])
-    assert ask(another_client, headers=JSON).status_code == 302
-    link = outbox.link()
-    refused = choose(another_client, link, "short77", headers=JSON)
-    assert (refused.status_code, refused.json) == (422, {"errors": {"password": ["Use at least 8 characters."]}})
-    assert choose(another_client, link, headers=JSON).status_code == 302
-    for gone in (another_client.get(link, headers=JSON), choose(another_client, link, headers=JSON)):
-        assert (gone.status_code, gone.mimetype) == (410, "application/json")
-    assert change(another_client, headers=JSON).status_code == 401
-
-
 # Requesting a reset link
 
 
-def test_a_reset_request_does_not_reveal_whether_the_account_exists(app, ada, bob, outbox):
-    statements, answers = [], []
-    event.listen(db.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    for email in ("ada@example.com", "bob@example.com", "eve@example.com", "ADA@example.com"):
-        browser = app.test_client()
-        statements.clear()
-        answer = ask(browser, email)
-        work = list(statements)
-        page = browser.get(answer.location)
-        del answer.headers["X-Request-ID"], answer.headers["Set-Cookie"]  # the session contains the address
-        assert email in page.text
-        answers.append((answer.status_code, answer.headers, work, without_tokens(page).replace(email, "")))
-    assert answers[0] == answers[1] == answers[2] == answers[3]
-    assert answers[0][1]["Location"] == "/auth/email-sent"
-    assert len(answers[0][2]) > 3
-
-    assert [message.recipients for message in outbox()] == [
-        [f"{name}@example.com"] for name in ("ada", "bob", "eve", "ada")
-    ]
+def test_a_reset_request_emails_a_link_or_says_that_there_is_no_account(client, ada, outbox):
+    for email in ("ADA@example.com", "eve@example.com"):
+        assert ask(client, email).location == "/auth/email-sent"
+    assert [message.recipients for message in outbox()] == [["ada@example.com"], ["eve@example.com"]]
     assert "Choose a new password" in outbox[0].subject
     assert outbox.link(0).startswith("/auth/reset/")
-    assert outbox[2].subject == "You have no account at Flasky"
-    assert outbox.link(2) == "/auth/register"
-    assert "IP address: 127.0.0.1" in outbox[2].body
+    assert (outbox[1].subject, outbox.link(1)) == ("You have no account at Flasky", "/auth/register")
+    assert "IP address: 127.0.0.1" in outbox[1].body
 
 
 @pytest.mark.parametrize("settings", [{"REGISTRATION_OPEN": False}])
 def test_with_registration_closed_no_email_links_to_it(client, outbox):
     ask(client, "eve@example.com")
-    assert outbox()[0].subject == "You have no account at Flasky"
-    assert "Register" not in outbox[0].body + outbox[0].html
-    assert "/auth/register" not in outbox[0].body + outbox[0].html
+    assert "register" not in (outbox()[0].body + outbox[0].html).lower()
 
 
 def test_a_reset_request_for_an_invalid_address_is_refused(client, outbox):
@@ -368,28 +304,6 @@ def test_a_reset_request_for_an_invalid_address_is_refused(client, outbox):
         page = ask(client, email)
         assert (page.status_code, error in beside("email", page)) == (422, True), email
     assert outbox() == []
-
-
-@pytest.mark.parametrize("email", ["ada@example.com", "eve@example.com"])
-def test_reset_emails_are_limited_and_the_response_stays_the_same(app, ada, outbox, clock, email):
-    pages, counts = set(), []
-    for _ in range(4):
-        for number in range(12):
-            browser, typed = app.test_client(), [email, email.upper(), f" {email.title()}"][number % 3]
-            if number % 2:
-                browser.post("/auth/magic-link", data={"email": typed})
-            else:
-                page = ask(browser, typed, follow_redirects=True)
-                pages.add((page.status_code, re.sub(email, "", without_tokens(page), flags=re.IGNORECASE)))
-        counts.append(len(outbox()))
-        clock.move(hours=1)
-    assert counts == [10, 20, 30, 30], "of all kinds, for any spelling"
-    assert len(pages) == 1
-    ask(app.test_client(), "bob@example.com")
-    assert len(outbox()) == 31, "other addresses have their own budget"
-    clock.move(hours=20)
-    ask(app.test_client(), email)
-    assert len(outbox()) == 32
 
 
 # The link
@@ -410,10 +324,7 @@ def test_a_reset_link_works_once_and_revokes_all_sessions(client, another_client
     ]
     assert told(another_client) == ["You were logged out because the account's password was reset by email."]
     assert told(client) == told(another_client) == STRANGER
-    assert outbox()[1].subject == "Your password was changed"
-    assert outbox[1].recipients == ["ada@example.com"]
-    assert "Firefox on Linux" in outbox[1].body
-    assert "127.0.0.1" in outbox[1].body
+    assert (outbox()[1].subject, outbox[1].recipients) == ("Your password was changed", ["ada@example.com"])
     assert outbox.link(1).startswith("/auth/secure-account/")
     assert history() == ["logged_in", "logged_in", "new_device", "reset_requested", "password_reset"]
 
@@ -435,37 +346,10 @@ def test_a_reset_link_works_for_an_hour(client, another_client, ada, outbox, clo
     assert choose(client, link).status_code == 302
 
 
-def test_an_email_change_invalidates_the_reset_link(client, another_client, ada, outbox):
-    ask(another_client)
-    client.log_in(ada)
-    client.post("/auth/change-email", data={"email": "new@example.com", "password": PASSWORD})
-    assert another_client.get(outbox.link(0)).status_code == 200
-    client.get(outbox.link(1))
-    assert ada.email == "new@example.com"
-    assert another_client.get(outbox.link(0)).status_code == 410
-    assert choose(another_client, outbox.link(0)).status_code == 410
-    assert ada.verify_password(PASSWORD)
-
-
-def test_opening_a_reset_link_changes_nothing(client, another_client, ada, outbox):
-    client.log_in(ada)
-    ask(another_client)
-    link, before = outbox.link(), rows()
-    for browser in (client, another_client):
-        for method in ("GET", "HEAD", "OPTIONS"):
-            assert browser.open(link, method=method).status_code == 200
-        assert browser.get(f"{link}?password={NEW}&confirm_password={NEW}").status_code == 200
-    assert rows() == before
-    assert is_logged_in(client)
-
-
 @pytest.mark.parametrize(
     ("field", "form", "error"),
     [
-        ("password", {"password": ""}, "Choose a password."),
-        ("password", {"password": "short77"}, "at least 8 characters"),
         ("password", {"password": "elpmaxeada"}, "guessed soon"),
-        ("password", {"password": NEW + "\0"}, "used here"),
         ("confirm_password", {"again": "something else"}, "not the same"),
     ],
 )
@@ -484,8 +368,6 @@ def test_the_reset_page_does_not_leak_its_token(client, ada, outbox):
     token = link.rpartition("/")[2]
     for page in (client.get(link), choose(client, link, "short77")):
         assert page.headers["Cache-Control"] == "no-store"
-        assert page.headers["Referrer-Policy"] == "same-origin"
-        assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         assert 'name="robots" content="noindex"' in page.text
         for address in re.findall(r'(?:src|href|action)="([^"]*)"', page.text):
             assert re.match(r"[/#](?!/)", address), "another origin would get the token"
@@ -494,47 +376,6 @@ def test_the_reset_page_does_not_leak_its_token(client, ada, outbox):
     page = client.get(answer.location)
     assert token not in str(answer.headers) + answer.text + page.request.url + page.text
     assert answer.headers["Cache-Control"] == "no-store"
-
-
-def test_a_reset_does_not_activate_a_deactivated_account(client, another_client, ada, outbox):
-    ada.deactivated_at = ada.created_at
-    db.session.commit()
-    ask(client)
-    page = choose(client, outbox.link(), follow_redirects=True)
-    assert page.request.path == "/auth/login"
-    client.log_in(ada, NEW)
-    assert "This account has been deactivated" in client.get("/auth/login").text
-    assert not is_logged_in(client)
-
-
-def test_a_reset_of_an_unconfirmed_account_clears_it(client, another_client, bob, outbox, clock):
-    """An attacker has registered with the victim's address."""
-    client.log_in(bob, remember_me="y")
-    client.post("/auth/confirm")
-    planted = outbox.link()
-    ask(another_client, "bob@example.com")
-    link = outbox.link()
-    clock.move(minutes=2)
-    client.post("/auth/confirm", follow_redirects=True)  # this email waits in the outbox
-
-    answer = choose(another_client, link)
-    assert [message.subject for message in outbox()[2:]] == ["Your password was changed"]
-    assert bob.confirmed
-    assert answer.location == "/auth/login?next=/auth/change-username"
-    page = another_client.get(answer.location)
-    assert notes(page) == [
-        "Your new password is set. Log in with it.",
-        "Your address is confirmed. If bob is no name of your choice, change it there.",
-    ]
-    assert told(client) == ["You were logged out because the owner of the account's email address took it over."]
-    assert told(client) == STRANGER
-    assert client.log_in(bob).status_code == 422
-    assert client.get(planted).status_code == 410
-    assert history()[-4:] == ["confirmation_resent", "email_ownership_proved", "password_reset", "login_failed"]
-
-    action = re.search(r'<form method="post" action="([^"]+)"', page.text)[1]
-    arrived = another_client.post(action, data={"login": "bob", "password": NEW}, follow_redirects=True)
-    assert (arrived.status_code, arrived.request.path) == (200, "/auth/change-username")
 
 
 def test_of_ten_concurrent_resets_one_wins(app, client, ada, outbox):

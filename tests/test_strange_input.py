@@ -69,12 +69,7 @@ def proxies():
 def settings(tmp_path, proxies):
     """No rate limits, and the development mailbox, whose pages the walk requests too."""
     mailbox = str(tmp_path / "mailbox")
-    return {
-        "RATELIMIT_ENABLED": False,
-        "OIDC_PROVIDERS": PROVIDERS,
-        "MAILBOX": mailbox,
-        "TRUSTED_PROXIES": proxies,
-    }
+    return {"RATELIMIT_ENABLED": False, "OIDC_PROVIDERS": PROVIDERS, "MAILBOX": mailbox, "TRUSTED_PROXIES": proxies}
 
 
 @pytest.fixture

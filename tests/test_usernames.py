@@ -59,16 +59,8 @@ def test_changing_only_the_case_of_a_username(client, ada):
     [
         ("bob", "already in use"),
         ("BOB", "already in use"),
-        ("", "Choose a username."),
         ("Admin", "reserved"),
-        ("FLASKY", "reserved"),
-        ("1ada", "starting with a-z"),
-        ("ada@example.com", "starting with a-z"),
-        ("ada lovelace", "starting with a-z"),
         ("adа", "starting with a-z"),  # noqa: RUF001 its last character is Cyrillic
-        ("ada\nbcc", "starting with a-z"),
-        ("a" * 65, "64 at most"),
-        ("a\0da", "used here"),
     ],
 )
 def test_an_invalid_username_has_its_error_and_changes_nothing(client, ada, bob, name, error):
@@ -78,13 +70,11 @@ def test_an_invalid_username_has_its_error_and_changes_nothing(client, ada, bob,
     assert page.status_code == 422
     assert error in html.unescape(page.text.partition('id="username-help"')[2].partition("</div>")[0])
     assert "You are called <strong>ada</strong>" in page.text
-    refused = rename(client, name, headers={"Accept": "application/json"})
-    assert (refused.status_code, list(refused.json["errors"])) == (422, ["username"])
     assert rows() == before
 
 
-def test_of_two_users_racing_for_a_username_one_gets_an_error(client, another_client, ada, bob, monkeypatch):
-    """The second user's form was valid, and the name is taken when it writes."""
+def test_of_two_users_racing_for_a_username_one_gets_an_error(client, another_client, ada, bob, monkeypatch, caplog):
+    """The second user's form was valid, and the name is taken when it writes. The log has the first change only."""
     bob.confirmed = True
     db.session.commit()
     client.log_in(ada)
@@ -99,39 +89,14 @@ def test_of_two_users_racing_for_a_username_one_gets_an_error(client, another_cl
         return None
 
     monkeypatch.setattr(User, "find", find_nobody_at_first)
+    caplog.set_level(logging.INFO, "security")
     page = rename(client, "GRACE")
-    assert page.status_code == 422
-    assert "already in use" in page.text
+    assert (page.status_code, "already in use" in page.text) == (422, True)
     assert "You are called <strong>ada</strong>" in page.text
     assert (ada.username, bob.username) == ("ada", "Grace")
     assert changes() == [(bob.id, {"old": "bob", "new": "Grace"})]
-    assert client.get("/account").status_code == 200
-
-
-def test_a_visitor_cannot_change_a_username(client, ada):
-    assert client.get("/auth/change-username").location == "/auth/login?next=/auth/change-username"
-    assert rename(client, "eve").location == "/auth/login"
-    assert ada.username == "ada"
-
-
-def test_a_username_change_that_was_rolled_back_is_not_logged(client, another_client, ada, bob, monkeypatch, caplog):
-    bob.confirmed = True
-    db.session.commit()
-    client.log_in(ada)
-    another_client.log_in(bob)
-    find, asked = User.find, []
-
-    def find_nobody_at_first(login):
-        asked.append(login)
-        if len(asked) > 1:
-            return find(login)
-        contextvars.Context().run(rename, another_client, "Grace")
-        return None
-
-    monkeypatch.setattr(User, "find", find_nobody_at_first)
-    caplog.set_level(logging.INFO, "security")
-    rename(client, "GRACE")
     assert [r.fields["event"]["user_id"] for r in caplog.records if r.message == "username_changed"] == [bob.id]
+    assert client.get("/account").status_code == 200
 
 
 # Reserved names
@@ -179,13 +144,6 @@ def test_the_applications_own_name_is_a_reserved_username(app, app_name, name):
 def test_an_app_name_without_latin_characters_reserves_no_username(app, app_name):
     app.config["APP_NAME"] = app_name
     usernames.check("ada")
-
-
-def test_registration_refuses_usernames_that_look_reserved(client):
-    form = {"email": "eve@example.com", "password": PASSWORD, "confirm_password": PASSWORD}
-    for name in ("Admin.", "admin-", "adm1n", "flasky.", "no-reply"):
-        page = client.post("/auth/register", data=form | {"username": name})
-        assert (page.status_code, "This name is reserved" in page.text) == (422, True), name
 
 
 @pytest.mark.parametrize("wish", ["admin", "Adm1n.", "root2", "no-reply", "flasky", "F1asky", "", "1", "!"])
