@@ -16,14 +16,12 @@ from app.models import User
 from settings.derived import own_cookie_name
 
 NEIGHBOURS = [
-    ("http://localhost:5000", "http://localhost:5001"),
-    ("http://localhost:5000", "http://localhost"),
-    ("http://localhost", "http://localhost/shop"),
-    ("http://localhost/shop", "http://localhost/garden"),
+    ("http://localhost:5000", "http://localhost:5001"), ("http://localhost:5000", "http://localhost"),
+    ("http://localhost", "http://localhost/shop"), ("http://localhost/shop", "http://localhost/garden"),
     ("http://localhost/shop", "http://localhost/shop/garden"),
     ("http://localhost/shop.garden", "http://localhost/shop/garden"),
     ("http://localhost:5000/shop", "http://localhost:5001/shop"),
-]
+]  # fmt: skip
 
 
 class Answer:

@@ -234,13 +234,6 @@ def test_emails_wait_while_the_mail_password_is_wrong(app, queue, server, clock)
 # Many emails
 
 
-def test_many_emails_are_sent_over_one_connection(queue, server):
-    queue(*people(20))
-    assert delivery.deliver() == 20
-    assert recipients(server) == people(20)
-    assert len(server.connections) == 1
-
-
 def test_when_nothing_is_due_no_connection_is_opened(app, server):
     assert delivery.deliver() == 0
     assert server.connections == []

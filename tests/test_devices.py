@@ -107,13 +107,9 @@ def logged_out_by_an_administrator(trusted, other, ada, phone, outbox):
 
 
 ENDINGS = [
-    session_revoked,
-    other_sessions_revoked,
-    password_reset,
-    password_changed,
-    factor_changed,
+    session_revoked, other_sessions_revoked, password_reset, password_changed, factor_changed,
     logged_out_by_an_administrator,
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("event", ENDINGS)

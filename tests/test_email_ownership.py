@@ -117,31 +117,6 @@ def test_a_first_proof_invalidates_earlier_links(app, client, outbox, prove):
     assert not is_logged_in(client)
 
 
-def test_a_corrected_address_invalidates_links_to_the_first_one(app, client, outbox, prove):
-    register(client, PLANTER)
-    waiting, stranger = app.test_client(), app.test_client()
-    waiting.post(ASK, data={"email": PLANTER})
-    stranger.post("/auth/reset", data={"email": PLANTER})
-    confirm, magic, reset = (outbox.link(number) for number in range(3))
-    confirm_code, magic_code = (code_in(outbox()[number]) for number in range(2))
-    assert client.post(GATE, data={"email": VICTIM}).location == GATE
-
-    def all_is_dead(*browsers):
-        for browser in browsers:
-            for link in (confirm, magic, reset):
-                assert browser.get(link).status_code == browser.post(link, data=NEW_TWICE).status_code == 410
-        assert waiting.post(WAIT, data={"code": magic_code}).status_code == 422
-        return not any(map(is_logged_in, browsers))
-
-    assert all_is_dead(waiting, stranger)
-    assert client.get(confirm).status_code == 410
-    assert client.post(GATE, data={"code": confirm_code}).status_code == 422
-    assert not db.session.scalar(select(User)).confirmed
-    prove()
-    assert all_is_dead(waiting, stranger, client)
-    assert client.post(GATE, data={"code": confirm_code}).location == "/auth/login"
-
-
 def test_a_first_proof_drops_waiting_emails(app, client, another_client, outbox):
     register(client, VICTIM)
     another_client.post(ASK, data={"email": VICTIM})

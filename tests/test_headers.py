@@ -11,21 +11,14 @@ from support.routes import addresses
 pytestmark = on_sqlite
 
 EXPECTED = {
-    "Content-Security-Policy": "default-src 'self'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=()",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
+    "Content-Security-Policy": "default-src 'self'", "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin", "Permissions-Policy": "camera=()",
+    "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff",
+}  # fmt: skip
 WITH_TOKEN = {
-    "auth.confirm",
-    "auth.reset_password",
-    "auth.use_magic_link",
-    "auth.change_email_link",
-    "auth.secure_account",
+    "auth.confirm", "auth.reset_password", "auth.use_magic_link", "auth.change_email_link", "auth.secure_account",
     "main.arrived",
-}
+}  # fmt: skip
 PRODUCTION = {
     "PUBLIC_URL": "https://localhost",
     "SESSION_COOKIE_NAME": "__Host-session",

@@ -236,15 +236,8 @@ def test_the_client_address_is_counted_from_the_right_of_x_forwarded_for(arrived
 
 NETWORKS = ("10.1.0.0/16", "192.0.2.7", "2001:db8:1::/48")
 TRUSTED = [
-    "10.1.2.3",
-    "192.0.2.7",
-    "2001:db8:1::5",
-    "::ffff:10.1.2.3",
-    "2001:db8:1::5%eth0",
-    "",
-    "localhost",
-    "<local>",
-]
+    "10.1.2.3", "192.0.2.7", "2001:db8:1::5", "::ffff:10.1.2.3", "2001:db8:1::5%eth0", "", "localhost", "<local>",
+]  # fmt: skip
 UNTRUSTED = ["10.2.0.1", "192.0.2.8", "127.0.0.1", "::1", "::ffff:10.2.0.1", "2001:db8:2::5", "unknown", "10.1.2"]
 
 

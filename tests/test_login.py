@@ -21,15 +21,18 @@ def test_login_by_username_or_email_in_any_case(client, ada, login):
     assert "Hello, ada!" in page.text
 
 
-def test_a_login_with_a_nul_is_refused(client, ada):
-    assert "used here" in client.post("/auth/login", data={"login": "ada\0", "password": PASSWORD}).text
-    assert "used here" in client.post("/auth/login", data={"login": "ada", "password": PASSWORD + "\0"}).text
-
-
-def test_empty_login_fields_have_errors(client):
-    page = client.post("/auth/login", data={"login": "", "password": ""})
-    assert (page.status_code, "Write your email address or username." in page.text) == (422, True)
-    assert "Write your password." in page.text
+@pytest.mark.parametrize(
+    ("login", "password", "error"),
+    [
+        ("", PASSWORD, "Write your email address or username."),
+        ("ada", "", "Write your password."),
+        ("ada\0", PASSWORD, "used here"),
+        ("ada", PASSWORD + "\0", "used here"),
+    ],
+)
+def test_a_login_that_is_empty_or_contains_a_nul_is_refused(client, ada, login, password, error):
+    page = client.post("/auth/login", data={"login": login, "password": password})
+    assert (page.status_code, error in page.text) == (422, True)
 
 
 def test_a_logged_in_user_is_redirected_home_from_the_login(client, ada):
@@ -77,19 +80,12 @@ def test_the_next_page_of_one_user_is_not_used_for_another(client, ada, bob, out
 
 
 @on_sqlite
-@pytest.mark.parametrize("target", OUTSIDE)
+@pytest.mark.parametrize("target", [*OUTSIDE, *INSIDE])
 def test_next_does_not_redirect_to_another_site(client, ada, target):
-    assert safe_next_url(target) is None
+    next_page = target if target in INSIDE else None
+    assert safe_next_url(target) == next_page
     answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
-    assert (answer.status_code, answer.location) == (302, "/")
-
-
-@on_sqlite
-@pytest.mark.parametrize("target", INSIDE)
-def test_next_redirects_to_any_page_of_this_site(client, ada, target):
-    assert safe_next_url(target) == target
-    answer = client.post("/auth/login", query_string={"next": target}, data={"login": "ada", "password": PASSWORD})
-    assert unquote(answer.location) == unquote(target)
+    assert (answer.status_code, unquote(answer.location)) == (302, unquote(next_page or "/"))
 
 
 def test_of_two_next_parameters_none_redirects_to_another_site(client, ada):

@@ -269,20 +269,6 @@ def test_this_wasnt_me_never_turns_two_factor_off(app, start, reported, same_ses
             assert two_factor.methods(user) == kinds, later
 
 
-def test_an_attacker_who_reads_the_mailbox_cannot_turn_two_factor_off(app):
-    """A published vulnerability: the undo did not consider later states of the account."""
-    user = person("ada")
-    session = session_of(user)
-    add_app(user, session)
-    app_id = authenticators.find(user).id
-    add_passkey(user, session)
-    event = newest("passkey_added")
-    remove_app(user, session)
-    take_back(event)
-    assert two_factor.is_on(user)
-    assert authenticators.find(user).id == app_id
-
-
 def test_reversing_an_email_change_keeps_two_factor(app):
     user = owner_with_passkey("ada")
     before = state(user)

@@ -137,21 +137,12 @@ def test_uploads_of_a_stale_form_are_not_kept_and_the_page_says_so(protected, cl
 
 EVIL = "https://evil.example"
 ELSEWHERE = [
-    {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost"},
-    {"Sec-Fetch-Site": "none", "Origin": EVIL},
-    {"Origin": EVIL},
-    {"Origin": "null"},
-    {"Origin": "https://localhost"},
-    {"Origin": "http://localhost:8080"},
-    {"Origin": "http://localhost.evil.example"},
-    {"Origin": "http://[bad"},
-    {"Origin": "x"},
-    {"Referer": f"{EVIL}/http://localhost/"},
-    {"Referer": "http://localhost@evil.example/"},
-    {"Origin": EVIL, "Referer": "http://localhost/"},
-    {"Origin": EVIL, "Accept": "application/json"},
-]
+    {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost"},
+    {"Sec-Fetch-Site": "none", "Origin": EVIL}, {"Origin": EVIL}, {"Origin": "null"}, {"Origin": "https://localhost"},
+    {"Origin": "http://localhost:8080"}, {"Origin": "http://localhost.evil.example"}, {"Origin": "http://[bad"},
+    {"Origin": "x"}, {"Referer": f"{EVIL}/http://localhost/"}, {"Referer": "http://localhost@evil.example/"},
+    {"Origin": EVIL, "Referer": "http://localhost/"}, {"Origin": EVIL, "Accept": "application/json"},
+]  # fmt: skip
 
 
 @with_all_routes

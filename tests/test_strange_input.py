@@ -225,18 +225,8 @@ def test_every_cookie(app, client, ada):
     ours = app.session_interface.get_signing_serializer(app)
     another = URLSafeTimedSerializer("another key, which is long enough", salt="cookie-session")
     cookies = [
-        *STRANGEST,
-        *STRANGE,
-        "\1",
-        '"\\000"',
-        '"',
-        ";",
-        ",",
-        f"{real}x",
-        real[:-1],
-        f".{real}",
-        "." + "A" * 8000,
-    ]
+        *STRANGEST, *STRANGE, "\1", '"\\000"', '"', ";", ",", f"{real}x", real[:-1], f".{real}", "." + "A" * 8000,
+    ]  # fmt: skip
     cookies += [another.dumps({"_user_id": "1"}), ours.dumps({"_user_id": "x" * 43})]
     walk, browser = Walk(app, stranger), app.test_client(use_cookies=False)
     for rule in our_rules(app):
