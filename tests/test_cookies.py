@@ -124,11 +124,8 @@ def test_cookies_are_limited_to_the_path_of_the_instance(instance, path):
     sent = app.test_client().log_in(User(username="ada")).headers.getlist("Set-Cookie")
     link = app.test_client().get(f"/?token={app.extensions['dev_token']}").headers.getlist("Set-Cookie")
     morsels = [morsel for line in sent + link for morsel in SimpleCookie(line).values()]
-    assert {morsel.key for morsel in morsels} == {
-        app.config["SESSION_COOKIE_NAME"],
-        app.config["DEVICE_COOKIE_NAME"],
-        access.cookie_name(app),
-    }
+    names = {app.config["SESSION_COOKIE_NAME"], app.config["DEVICE_COOKIE_NAME"], access.cookie_name(app)}
+    assert {morsel.key for morsel in morsels} == names
     assert {morsel["path"] for morsel in morsels} == {path or "/"}
 
 

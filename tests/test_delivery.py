@@ -242,11 +242,8 @@ def test_when_nothing_is_due_no_connection_is_opened(app, server):
 def test_a_refused_recipient_keeps_the_connection_and_the_other_emails(queue, server):
     queue("eve", "nobody", "ada")
     assert delivery.deliver() == 3
-    assert [(each.status, each.error) for each in outbox()] == [
-        ("sent", ""),
-        ("failed", "550 5.1.1 no such user"),
-        ("sent", ""),
-    ]
+    assert [each.status for each in outbox()] == ["sent", "failed", "sent"]
+    assert [each.error for each in outbox()] == ["", "550 5.1.1 no such user", ""]
     assert recipients(server) == ["eve", "ada"]
     assert len(server.connections) == 1
 

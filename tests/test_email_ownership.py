@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD
 from support.emails import code_in
+from support.login_methods import by_button, by_code, by_link, by_reset
 from support.ours import owners_fields
 from support.pages import is_logged_in
 from support.passwords import NEW, NEW_TWICE
@@ -32,38 +33,12 @@ def log_in(browser, password, email=VICTIM):
     return browser.post("/auth/login", data={"login": email, "password": password})
 
 
-# How the owner proves the address
-
-
-def by_link(app, owner, outbox, email=VICTIM):
-    owner.post(ASK, data={"email": email})
-    return owner.get(outbox.link(), follow_redirects=True)
-
-
-def by_code(app, owner, outbox, email=VICTIM):
-    owner.post(ASK, data={"email": email})
-    return owner.post(WAIT, data={"code": code_in(outbox()[-1])}, follow_redirects=True)
-
-
-def by_button(app, owner, outbox, email=VICTIM):
-    """Use a link that another browser requested."""
-    app.test_client().post(ASK, data={"email": email})
-    return owner.post(outbox.link(), follow_redirects=True)
-
-
-def by_reset(app, owner, outbox, email=VICTIM):
-    owner.post("/auth/reset", data={"email": email})
-    page = owner.post(outbox.link(), data=NEW_TWICE, follow_redirects=True)
-    assert log_in(owner, NEW, email).status_code == 302
-    return page
-
-
 @pytest.fixture(params=[by_link, by_code, by_button, by_reset])
-def prove(request, app, another_client, outbox):
+def prove(request, another_client, outbox):
     """Prove the address in the owner's browser, and return the page after that."""
 
     def prove():
-        page = request.param(app, another_client, outbox)
+        page = another_client.get(request.param(another_client, outbox, VICTIM), follow_redirects=True)
         assert page.status_code == 200
         assert is_logged_in(another_client)
         assert history().count("email_ownership_proved") == 1
@@ -179,7 +154,7 @@ def test_confirming_while_logged_in_clears_nothing(app, client, another_client, 
 @pytest.mark.parametrize("prove", [by_link, by_code, by_reset])
 def test_later_proofs_clear_nothing(app, client, another_client, ada, outbox, prove):
     client.log_in(ada)
-    page = prove(app, another_client, outbox, ada.email)
+    page = another_client.get(prove(another_client, outbox), follow_redirects=True)
     assert is_logged_in(another_client)
     assert "Your address is confirmed" not in page.text
     assert "email_ownership_proved" not in history()

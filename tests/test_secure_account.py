@@ -160,13 +160,8 @@ STEPS = [add_app, remove_passkeys, renew_codes, link_identity, ask_for_deletion]
 
 def owner_with_passkey(name):
     user = person(name)
-    db.session.add_all(
-        [
-            passkey_of(user),
-            PasskeyRequirement(user_id=user.id),
-            Identity(user_id=user.id, provider="mine", issuer="https://mine", subject=name),
-        ]
-    )
+    identity = Identity(user_id=user.id, provider="mine", issuer="https://mine", subject=name)
+    db.session.add_all([passkey_of(user), PasskeyRequirement(user_id=user.id), identity])
     user.two_factor_enabled_at = user.created_at
     db.session.add_all(RecoveryCode(user_id=user.id, hash=f"{number:064}") for number in range(10))
     db.session.flush()

@@ -3,6 +3,7 @@
 import pytest
 from flask import session
 from support.clients import PASSWORD, on_sqlite
+from support.login_methods import by_code, by_link, by_password
 from support.passkeys import Key, add
 from support.passkeys import log_in as by_passkey
 from support.registration import FORM
@@ -46,29 +47,14 @@ def carts(told):
 CART = {"cart": ["rose"], "seen": 1}
 
 
-def by_password(client, ada, outbox):
-    client.log_in(ada)
-
-
-def by_link(client, ada, outbox):
-    client.post("/auth/magic-link", data={"email": ada.email})
-    client.get(outbox.link())
-
-
-def by_code(client, ada, outbox):
-    client.post("/auth/magic-link", data={"email": ada.email})
-    code = next(line.strip() for line in outbox()[-1].body.splitlines() if line.strip().replace(" ", "").isdigit())
-    client.post("/auth/magic-link/sent", data={"code": code})
-
-
-def by_registration(client, ada, outbox):
+def by_registration(client, outbox):
     client.post("/auth/register", data=FORM)
 
 
 @pytest.mark.parametrize("way", [by_password, by_link, by_code, by_registration], ids=lambda way: way.__name__)
 def test_user_logged_in_signal_carries_the_cart_of_the_visitor(client, ada, outbox, told, way):
     client.get("/fill")
-    way(client, ada, outbox)
+    way(client, outbox)
     assert carts(told) == [CART]
     assert names(told) == (["user_registered"] if way is by_registration else []) + ["user_logged_in"]
     with client.session_transaction() as after:

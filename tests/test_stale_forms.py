@@ -100,18 +100,11 @@ def test_a_stale_logout_shows_a_button_and_logs_nobody_out(protected, client, ad
     assert client.get("/account").status_code == 302
 
 
-def test_a_stale_form_of_an_unconfirmed_user_reaches_no_page_closed_to_them(app, client, bob):
+@pytest.mark.parametrize("address", ["/auth/login", "/auth/confirm"])  # the button to resend has no page of its own
+def test_a_stale_form_of_an_unconfirmed_user_reaches_no_page_closed_to_them(app, client, bob, address):
     client.log_in(bob)
     app.config["WTF_CSRF_ENABLED"] = True
-    page = client.post("/auth/login", data=FIELDS)
-    assert page.status_code == 400
-    assert send_again(client, page).location == "/auth/unconfirmed"
-
-
-def test_a_stale_button_without_a_page_of_its_own_is_sent_again(app, client, bob):
-    client.log_in(bob)
-    app.config["WTF_CSRF_ENABLED"] = True
-    page = client.post("/auth/confirm")
+    page = client.post(address, data=FIELDS)
     assert (page.status_code, "This form came without its security token" in page.text) == (400, True)
     assert send_again(client, page).location == "/auth/unconfirmed"
 

@@ -57,15 +57,8 @@ def test_a_token_works_for_its_own_purpose_only(client, bob, purpose, other):
     db.session.add(event)
     db.session.commit()
     event_id, new = event.id, {"password": "another lantern", "confirm_password": "another lantern"}
-    token = signing.sign(
-        purpose,
-        bob.id,
-        bob.state(purpose),
-        email="new@example.com",
-        challenge="x",
-        event=event_id,
-        to=recipient_hash(bob.email),
-    )
+    claims = {"email": "new@example.com", "challenge": "x", "event": event_id, "to": recipient_hash(bob.email)}
+    token = signing.sign(purpose, bob.id, bob.state(purpose), **claims)
     assert (signing.verify(token, other) is not None) is (purpose == other)
     spent = {
         "confirm": lambda: bob.confirm(token),
