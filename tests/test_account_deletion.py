@@ -45,9 +45,6 @@ def leaving(client, ada, outbox, clock):
     return ada
 
 
-# Request
-
-
 @pytest.mark.parametrize("typed", ["ada@example.com", " ADA@Example.COM "])
 def test_deletion_request_revokes_all_sessions_and_emails_the_date(client, another_client, ada, outbox, clock, typed):
     for browser in (client, another_client):
@@ -82,9 +79,6 @@ def test_deletion_needs_the_email_address_of_the_account(client, ada, bob, typed
     assert rows() == before
     refused = ask(client, typed, headers=JSON)
     assert (refused.status_code, list(refused.json["errors"])) == (422, ["email"])
-
-
-# The 14 days before the deletion
 
 
 def test_pending_deletion_keeps_email_address_and_username_taken(client, another_client, leaving, bob, clock):
@@ -170,9 +164,6 @@ def test_unconfirmed_user_can_request_and_cancel_deletion_and_gets_no_email(clie
     client.post("/auth/cancel-deletion")
     assert (client.get("/account").location, bob.deletion_due_at) == ("/auth/unconfirmed", None)
     assert outbox() == []
-
-
-# Deletion
 
 
 def test_deletion_after_14_days_removes_all_data_of_the_user_and_nothing_else(app, outbox, clock):

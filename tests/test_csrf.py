@@ -74,8 +74,6 @@ def test_a_cross_site_request_is_refused_for_unknown_urls_too(client, site, meth
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
 
 
-# Referer and Origin, where the browser sends no Sec-Fetch-Site
-
 OURS, NULL = {"Origin": "https://accounts.example"}, {"Origin": "null"}
 SENT = [  # the headers of a request, and the status and error that it gets: 302 is a login
     (OURS, 302, ""),
@@ -105,9 +103,6 @@ def test_over_https_a_token_needs_an_origin_or_referer_of_this_site(client, ada,
     assert (page.status_code, words in page.text) == (status, True)
     assert page.location == ("/" if status == 302 else None)
     assert "ada" not in page.text or not headers, "a page of this site may have sent none"
-
-
-# Titles and advice
 
 
 @on_sqlite
@@ -143,9 +138,6 @@ def test_scripts_get_the_reason_as_json_and_can_send_the_token_in_a_header(clien
     bad = client.post("/auth/login", data=FORM, headers=headers | {"X-CSRFToken": "abc"})
     assert bad.json["error"] == OLD
     assert client.post("/auth/login", data=FORM, headers={"X-CSRFToken": token}).location == "/"
-
-
-# An application's own views
 
 
 @on_sqlite

@@ -48,9 +48,6 @@ def prove(request, another_client, outbox):
     return prove
 
 
-# What an attacker planted
-
-
 def test_a_first_proof_removes_password_and_sessions(app, client, another_client, outbox, prove):
     """The attacker keeps the unconfirmed page open, with its form for code and correction."""
     register(client, VICTIM)
@@ -106,9 +103,6 @@ def test_a_first_proof_drops_waiting_emails(app, client, another_client, outbox)
     assert len([email for email in outbox() if email.subject != of_new_browser]) == 2
 
 
-# What the owner sees
-
-
 @pytest.mark.parametrize("prove", [by_link, by_code], indirect=True)
 def test_a_first_magic_link_leads_to_choosing_password_and_username(client, another_client, outbox, prove):
     register(client, VICTIM)
@@ -136,9 +130,6 @@ def test_a_first_reset_leads_to_choosing_a_username(client, another_client, outb
     assert "email_ownership_proved" in history()
 
 
-# What is not a first proof
-
-
 def test_confirming_while_logged_in_clears_nothing(app, client, another_client, bob, outbox):
     """Knowing the password shows that the account is the user's own."""
     client.log_in(bob)
@@ -162,9 +153,6 @@ def test_later_proofs_clear_nothing(app, client, another_client, ada, outbox, pr
         assert page.request.path == "/"
         assert is_logged_in(client)
         assert app.test_client().log_in(ada).location == "/"
-
-
-# The register of columns and tables
 
 
 def test_every_column_and_table_about_an_account_is_cleared_or_kept_for_a_reason():

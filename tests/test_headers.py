@@ -91,9 +91,6 @@ def test_probes_and_static_files_do_not_vary_by_cookie(client, ada):
             assert "Set-Cookie" not in answer.headers
 
 
-# Static files
-
-
 def test_static_files_are_kept_for_a_year_under_the_hash_of_what_is_in_them(client):
     page = client.get("/").text
     linked = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
@@ -155,8 +152,6 @@ def test_without_a_hash_a_file_is_asked_for_each_time(client):
         assert answer.headers["Cache-Control"] == "no-cache"
         assert answer.data == (ROOT / "app/static/app.css").read_bytes()
 
-
-# Pages that show what was typed
 
 TYPED = dict.fromkeys(("login", "username", "code", "name", "factor_code", "recovery_code"), "zyxomma")
 TYPED |= {"email": "zyxomma@example.com", "password": "x", "remember_me": "y"}

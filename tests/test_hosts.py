@@ -187,8 +187,6 @@ def test_a_form_waits_for_reauthentication_under_a_path_prefix(app, ada, clock):
     assert value_of(again, "username") == "lovelace"
 
 
-# Proxies
-
 CHAINED = HTTPS | {"TRUSTED_PROXIES": 2}
 SEEN = {  # X-Forwarded-For and TRUSTED_PROXIES: the client's address
     ("203.0.113.7", 1): "203.0.113.7",

@@ -41,9 +41,6 @@ def test_a_logged_in_user_is_redirected_home_from_the_login(client, ada):
     assert client.log_in(ada).location == "/"
 
 
-# The next page
-
-
 def test_the_next_page_survives_a_wrong_password_and_registering_instead(client, ada):
     page = client.post("/auth/login?next=/account", data={"login": "ada", "password": "wrong"})
     assert 'action="/auth/login?next=/account"' in page.text
@@ -91,9 +88,6 @@ def test_next_does_not_redirect_to_another_site(client, ada, target):
 def test_of_two_next_parameters_none_redirects_to_another_site(client, ada):
     answer = client.post("/auth/login?next=//evil.com&next=/ok", data={"login": "ada", "password": PASSWORD})
     assert answer.location == "/"
-
-
-# Sessions
 
 
 def test_a_session_cookie_copied_before_the_logout_is_worthless_after_it(client, another_client, ada):
@@ -233,9 +227,6 @@ def test_a_new_secret_key_logs_nobody_out_while_the_old_one_is_a_fallback(app, c
     assert (stale.status_code, "open too long" in stale.text) == (400, True)
     app.config["SECRET_KEY_FALLBACKS"] = []
     assert client.get("/account").location.startswith("/auth/login")
-
-
-# Logout
 
 
 def test_logout_by_get_shows_a_button_and_logs_nobody_out(client, ada):

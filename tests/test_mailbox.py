@@ -88,9 +88,6 @@ def test_the_mailbox_says_that_an_address_has_no_emails(client, post):
     assert "No email to &lt;eve&gt;@example.com yet." in mailbox.text
 
 
-# Many emails
-
-
 @pytest.fixture
 def parsed(monkeypatch):
     """Collect the files of the emails that are parsed."""
@@ -178,9 +175,6 @@ def test_a_missing_email_is_404(client, pages, tmp_path, key):
     assert client.get(f"/dev/mailbox/{key}/html").status_code == 404
 
 
-# Hostile emails
-
-
 def test_the_html_of_an_email_is_sandboxed(client, post):
     post(html=HOSTILE)
     (address,) = emails_on(client.get("/dev/mailbox"))
@@ -211,9 +205,6 @@ def test_the_text_of_an_email_is_escaped(client, post):
     for page in (mailbox, client.get(address)):
         assert "alert(1)" in page.text
         assert not re.search(r"<script>|<b>|<form action=\"https|<img src=\"https|href=\"javascript:", page.text)
-
-
-# Access
 
 
 LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1"]

@@ -427,9 +427,6 @@ def test_of_two_concurrent_uses_of_the_secure_account_link_one_wins(app):
     assert not secure_account.take_back(second)
 
 
-# Through the pages
-
-
 def test_the_link_of_the_first_factor_undoes_later_factors(app):
     user = person("ada")
     first = session_of(user)

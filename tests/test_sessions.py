@@ -42,9 +42,6 @@ def ids():
     return db.session.scalars(select(UserSession.id)).all()
 
 
-# The devices page
-
-
 def test_devices_page_shows_browser_ip_address_and_times(browser, ada, clock):
     phone, laptop, script = browser(IPHONE, "2001:db8::7"), browser(), browser("<b>me</b>", "not an address")
     phone.log_in(ada)
@@ -94,9 +91,6 @@ def test_no_page_shows_a_session_id(app, browser, ada, clock):
         clock.move(minutes=16)
     assert len(set(handles)) == 2
     assert not [handle for handle in handles for key in ids() if handle in key or key in handle]
-
-
-# Revoking sessions
 
 
 def test_revoked_session_ends_at_its_next_request_and_its_device_is_told_why(browser, ada):
@@ -159,9 +153,6 @@ def test_session_of_another_user_cannot_be_revoked_nor_one_by_its_id(browser, ad
     assert rows() == before
     assert is_logged_in(bobs)
     assert is_logged_in(phone)
-
-
-# New devices
 
 
 def test_login_on_a_new_device_notifies_the_user(browser, ada, outbox, clock):

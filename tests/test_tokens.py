@@ -119,9 +119,6 @@ def test_a_correct_token_signed_by_the_tests_works(client, bob, key, payload):
     assert bob.confirmed
 
 
-# One verification per request
-
-
 @pytest.fixture
 def checked(monkeypatch):
     """Collect the tokens whose signatures are checked."""

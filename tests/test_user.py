@@ -213,9 +213,6 @@ def test_consume_compares_with_the_database(app, bob):
     assert not bob.confirm(token)
 
 
-# Validation by the model, and finding users
-
-
 @pytest.mark.parametrize(
     "email",
     ["a@b", "", "ada", "a b@example.com", "ada@example..com", "ada@", "@example.com", "a\0@example.com", "x@y.com\n.",

@@ -99,9 +99,6 @@ def test_of_two_users_racing_for_a_username_one_gets_an_error(client, another_cl
     assert client.get("/account").status_code == 200
 
 
-# Reserved names
-
-
 LIKE_RESERVED = """
     admin Admin ADMIN Admin. admin-
     admin_ a.d.m.i.n ad-min adm1n admln AdmIn adrnin Adrn1n admin1 admin2024 admin-1
