@@ -272,6 +272,9 @@ def test_waiting_while_the_owner_gets_in_another_way(stranger, ada, clock, anoth
 
 # Registration and change of address with PREVENT_ENUMERATION
 
+LANTERNS = "lanterns in a row"
+FORM = {"email": "{}@example.com", "username": "{}77", "password": LANTERNS, "confirm_password": LANTERNS}
+
 
 @pytest.fixture
 def addresses(accounts, ida):
@@ -283,7 +286,7 @@ def addresses(accounts, ida):
 def test_registering(stranger, addresses):
     def story(name):
         it = stranger(name).get("/auth/register")
-        it.post("/auth/register", **form()).get("/auth/email-sent").get("/").get("/auth/unconfirmed")
+        it.post("/auth/register", **FORM).get("/auth/email-sent").get("/").get("/auth/unconfirmed")
         return it.post("/auth/login", login="{}@example.com", password="lanterns in a row").seen
 
     new = story("eve")
@@ -297,9 +300,9 @@ def test_registering_twice_with_the_name_that_was_chosen_the_first_time(stranger
     """The username is taken or not, whatever happened to the address."""
 
     def story(name):
-        it = stranger(name).post("/auth/register", **form())
-        it.post("/auth/register", **form())
-        return it.post("/auth/register", **form() | {"email": "other-{}@example.com"}).seen
+        it = stranger(name).post("/auth/register", **FORM)
+        it.post("/auth/register", **FORM)
+        return it.post("/auth/register", **FORM | {"email": "other-{}@example.com"}).seen
 
     assert_alike(story("eve"), *map(story, addresses))
 
@@ -310,7 +313,7 @@ def test_registering_where_no_more_emails_go(stranger, addresses):
         it = stranger(name)
         for _ in range(10):
             it.browser.post("/auth/reset", data={"email": f"{name}@example.com"})
-        return it.post("/auth/register", **form()).get("/auth/email-sent").seen
+        return it.post("/auth/register", **FORM).get("/auth/email-sent").seen
 
     assert_alike(story("eve"), *map(story, addresses))
 
@@ -331,15 +334,6 @@ def test_changing_ones_address_to_anothers(stranger, addresses, ada):
     assert free[1].status == 302
     assert "We have sent an email to" in free[2].page
     assert_alike(free, *(story(name) for name in addresses if name != "ada"))
-
-
-def form():
-    return {
-        "email": "{}@example.com",
-        "username": "{}77",
-        "password": "lanterns in a row",
-        "confirm_password": "lanterns in a row",
-    }
 
 
 # The comparison notices differences

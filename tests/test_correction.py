@@ -2,27 +2,26 @@
 
 import contextvars
 import re
-from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, value_of
-from support.emails import wrong
+from support.concurrency import at_once
+from support.emails import code_in, wrong
 from support.records import has_happened
+from support.registration import FORM
 
 from app.accounts import registration
 from app.extensions import db
 from app.models import EmailChallenge, User
 
 MISTYPED, RIGHT, ADA = "eve@exmaple.com", "eve@example.com", "ada@example.com"
-CODE = re.compile(r"^\d{4} \d{4}$", re.MULTILINE)
 HOME = "/"
 
 
 def register(browser, email=MISTYPED, name="eve"):
-    form = {"email": email, "username": name, "password": PASSWORD, "confirm_password": PASSWORD}
-    assert browser.post("/auth/register", data=form).location == HOME
+    assert browser.post("/auth/register", data=FORM | {"email": email, "username": name}).location == HOME
 
 
 def correct(browser, email):
@@ -34,7 +33,7 @@ def type_code(browser, code):
 
 
 def newest_code(outbox):
-    return CODE.search(outbox()[-1].body)[0]
+    return code_in(outbox()[-1])
 
 
 def help_of(page, field):
@@ -69,12 +68,6 @@ def test_correcting_the_address_sends_a_new_email_and_invalidates_the_old_link_a
     assert eve.confirmed
     assert another_client.get(link).status_code == 410, "whoever has the mistyped mailbox"
     assert has_happened("email_corrected") == 1
-
-
-def test_correcting_the_address_drops_an_email_that_waits_for_the_old_one(client, outbox):
-    register(client)
-    correct(client, RIGHT)
-    assert [email.recipients for email in outbox()] == [[RIGHT]]
 
 
 def test_code_of_the_corrected_address_confirms(client, outbox):
@@ -195,9 +188,7 @@ def test_ten_corrections_to_one_address_at_once_give_it_to_one_user(app, outbox)
     browsers = [app.test_client() for _ in range(10)]
     for number, browser in enumerate(browsers):
         register(browser, f"eve{number}@example.com", f"eve{number}")
-    with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda browser: correct(browser, RIGHT).status_code, browsers))
-    assert sorted(answers) == [302] + [422] * 9
+    assert sorted(at_once(lambda browser: correct(browser, RIGHT).status_code, browsers)) == [302] + [422] * 9
     assert [email.recipients for email in outbox()].count([RIGHT]) == 1
     assert len(outbox()) == 10
 
@@ -207,19 +198,6 @@ def test_correction_requires_an_unconfirmed_login(client, ada, outbox):
     client.log_in(ada)
     assert correct(client, RIGHT).location == HOME
     assert (ada.email, outbox()) == (ADA, [])
-
-
-@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
-def test_concealed_accounts_can_not_correct_their_address(client, bob, outbox):
-    bob.confirmed = True
-    db.session.commit()
-    client.log_in(bob)
-    bob.confirmed, bob.email = False, "bob@gmial.com"
-    db.session.commit()
-    page = client.get("/auth/unconfirmed").text
-    assert not any(words in page for words in ("Did you mean", "not right?", 'name="email"'))
-    correct(client, RIGHT)
-    assert (bob.email, outbox()) == ("bob@gmial.com", [])
 
 
 # Suggestions
@@ -241,26 +219,14 @@ def test_likely_address_is_suggested_with_a_button(client, outbox):
     assert "Did you mean" not in client.get("/auth/unconfirmed").text
 
 
+TYPOS = dict.fromkeys(["gmial.com", "gmail.con", "gmai.com"], "gmail.com")
+TYPOS |= {"hotmial.com": "hotmail.com", "yaho.com": "yahoo.com", "outlok.com": "outlook.com"}
+NO_TYPOS = "gmail.com mail.com ymail.com gmx.de hotmail.es yahoo.co.uk mailo.com web.de bücher.example".split()
+
+
 def test_typos_of_well_known_domains_are_suggested_and_no_others(client, bob):
     client.log_in(bob)
-    for domain, meant in {
-        "gmial.com": "gmail.com",
-        "gmail.con": "gmail.com",
-        "gmai.com": "gmail.com",
-        "hotmial.com": "hotmail.com",
-        "yaho.com": "yahoo.com",
-        "outlok.com": "outlook.com",
-        "gmail.com": None,
-        "mail.com": None,
-        "ymail.com": None,
-        "gmx.de": None,
-        "hotmail.es": None,
-        "yahoo.co.uk": None,
-        "mailo.com": None,
-        "web.de": None,
-        "example.com": None,
-        "bücher.example": None,
-    }.items():
+    for domain, meant in (TYPOS | dict.fromkeys(NO_TYPOS)).items():
         bob.email = f"Bob@{domain}"
         db.session.commit()
         page = client.get("/auth/unconfirmed").text
@@ -347,9 +313,8 @@ def test_of_twenty_codes_at_once_five_count_and_one_confirms(app, bob, outbox, i
     browsers[0].post("/auth/confirm")
     code = newest_code(outbox)
     typed = code if is_right else wrong(code)
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda browser: type_code(browser, typed).status_code, browsers))
-    assert set(answers) <= ({302, 422} if is_right else {422})
+    answers = set(at_once(lambda browser: type_code(browser, typed).status_code, browsers))
+    assert answers <= ({302, 422} if is_right else {422})
     assert (bob.confirmed, has_happened("confirmed")) == (is_right, int(is_right))
     assert db.session.scalar(select(EmailChallenge.attempts)) in (range(1, 6) if is_right else [5])
     if not is_right:

@@ -3,18 +3,18 @@
 import re
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, without_tokens
-from support.records import count
+from support.concurrency import at_once
+from support.records import count, history
 from support.registration import FORM, lose_the_username
 
 import app as application
 from app.extensions import db
-from app.models import AuditEvent, EmailChange, User, UserSession, user
+from app.models import EmailChange, User, UserSession, user
 
 pytestmark = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 
@@ -64,9 +64,8 @@ def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_passwor
     assert client.get("/account").location.startswith("/auth/login"), "nobody is logged in"
     assert count(UserSession) == 0
 
-    assert [(message.subject, message.recipients) for message in outbox()] == [
-        ("Confirm your address for Flasky", ["eve@example.com"])
-    ]
+    [message] = outbox()
+    assert (message.subject, message.recipients) == ("Confirm your address for Flasky", ["eve@example.com"])
     assert not re.search(r"\d{4} \d{4}|\bcode\b", outbox[0].body), "there is no page to type a code into"
     page = another_client.get(outbox.link())
     assert "Write the password that you chose when you registered" in page.text
@@ -82,14 +81,7 @@ def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_passwor
     assert db.session.scalar(select(User.confirmed))
     assert "Hello, stranger." in client.get("/").text, "the browser that registered is still out"
     assert log_in(client, "eve").location == "/"
-    assert db.session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)).all() == [
-        "registered",
-        "login_failed",
-        "confirmed",
-        "logged_in",
-        "logged_in",
-        "new_device",
-    ]
+    assert history() == ["registered", "login_failed", "confirmed", "logged_in", "logged_in", "new_device"]
 
 
 def test_opening_a_concealed_confirm_link_changes_nothing(client, outbox):
@@ -119,16 +111,6 @@ def test_concealed_confirm_link_does_not_work_for_another_user(client, another_c
     assert not db.session.scalar(select(User.confirmed).where(User.username == "eve"))
 
 
-def test_concealed_confirm_link_does_not_log_in_to_a_deactivated_account(client, outbox):
-    client.post("/auth/register", data=FORM)
-    user = db.session.scalar(select(User))
-    user.deactivated_at = user.created_at
-    db.session.commit()
-    page = client.post(outbox.link(), data={"password": PASSWORD}, follow_redirects=True)
-    assert "This account has been deactivated" in page.text
-    assert count(UserSession) == 0
-
-
 @pytest.mark.parametrize("name", ["ada", "bob"])
 @pytest.mark.parametrize("spelling", ["{}@example.com", "{}@EXAMPLE.com"])
 def test_registering_a_known_address_notifies_its_owner_and_changes_nothing(client, ada, bob, outbox, name, spelling):
@@ -144,19 +126,6 @@ def test_registering_a_known_address_notifies_its_owner_and_changes_nothing(clie
     assert "http://localhost/auth/reset/" in message.body
     assert "eve" not in message.body
     assert log_in(client, name, PLANTED).status_code == 422
-
-
-def test_registering_a_known_address_sends_its_owner_ten_emails_an_hour_at_most(client, ada, outbox, clock):
-    def register(numbers):
-        for number in numbers:
-            answer = client.post("/auth/register", data=FORM | {"email": ada.email, "username": f"eve{number}"})
-            assert answer.location == "/auth/email-sent"
-
-    register(range(15))
-    assert len(outbox()) == 10
-    clock.move(minutes=61)
-    register(range(15, 20))
-    assert len(outbox()) == 15
 
 
 def test_reset_confirms_a_concealed_registration(client, outbox):
@@ -178,10 +147,8 @@ def test_registering_a_reserved_address_notifies_its_former_owner(client, anothe
     page = another_client.post("/auth/register", data=FORM | {"email": "ada@example.com"}, follow_redirects=True)
     assert "We have sent an email to <strong>ada@example.com</strong>" in page.text
     assert accounts("ada") == before
-    assert (outbox()[-1].subject, outbox[-1].recipients) == (
-        "You have an account at Flasky already",
-        ["ada@example.com"],
-    )
+    notice = outbox()[-1]
+    assert (notice.subject, notice.recipients) == ("You have an account at Flasky already", ["ada@example.com"])
 
 
 @pytest.mark.parametrize("email", ["eve@example.com", "ada@example.com"])
@@ -216,9 +183,7 @@ def test_ten_concealed_registrations_of_one_address_at_once_get_the_same_respons
 
     monkeypatch.setattr(user, "hash_password", hash_and_wait)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(register, range(10)))
-    assert Counter(answers) == {(302, "/auth/email-sent"): 10}
+    assert Counter(at_once(register, range(10))) == {(302, "/auth/email-sent"): 10}
     assert len(owners("eve@example.com")) == 1
     assert Counter(message.subject.split()[0] for message in outbox()) == {"Confirm": 1, "You": 9}
 
@@ -231,13 +196,6 @@ def register_as_victim(client):
     client.post("/auth/register", data=FORM | {"password": PLANTED, "confirm_password": PLANTED})
 
 
-def test_password_planted_by_another_person_is_replaced_by_the_owners_reset(client, another_client, outbox):
-    register_as_victim(client)
-    reset(another_client, outbox, "eve@example.com", PASSWORD)
-    assert log_in(client, "eve", PLANTED).status_code == 422
-    assert log_in(another_client, "eve").location == "/"
-
-
 def test_password_planted_by_another_person_is_removed_by_the_owners_magic_link(client, another_client, outbox):
     register_as_victim(client)
     planted_link = outbox.link()
@@ -247,9 +205,6 @@ def test_password_planted_by_another_person_is_removed_by_the_owners_magic_link(
     assert "Your account has no password." in page.text
     assert log_in(client, "eve", PLANTED).status_code == 422
     assert client.post(planted_link, data={"password": PLANTED}).status_code == 410
-    reset(another_client, outbox, "eve@example.com", PASSWORD)
-    assert log_in(client, "eve", PLANTED).status_code == 422
-    assert log_in(another_client, "eve").location == "/"
 
 
 def test_owner_who_opens_the_link_of_another_persons_registration_confirms_nothing(client, another_client, outbox):
@@ -289,32 +244,23 @@ def test_concealed_login_to_an_unconfirmed_account_answers_like_a_wrong_password
     assert log_in(client, login).location == "/"
 
 
-def test_unconfirmed_user_who_is_logged_in_can_confirm_but_not_correct(app, client, bob, outbox):
+def test_unconfirmed_user_who_is_logged_in_can_confirm_but_not_correct(app, client, ada, bob, outbox):
     """The user logged in before the setting was turned on."""
     app.config["PREVENT_ENUMERATION"] = False
     client.log_in(bob)
     app.config["PREVENT_ENUMERATION"] = True
+    bob.email = "bob@gmial.com"
+    db.session.commit()
     before = accounts("bob")
     page = client.get("/auth/unconfirmed")
-    assert 'name="email"' not in page.text
-    for email in ("eve@example.com", "bob@example.con"):
+    assert not any(words in page.text for words in ("Did you mean", "not right?", 'name="email"'))
+    for email in ("eve@example.com", "ada@example.com"):
         refused = client.post("/auth/unconfirmed", data={"email": email})
         assert without_tokens(refused) == without_tokens(page)
     assert accounts("bob") == before
     assert outbox() == []
     client.post("/auth/confirm")
     assert client.get(outbox.link()).location == "/"
-
-
-def test_concealed_correction_answers_alike_for_known_and_unknown_addresses(app, client, ada, bob):
-    app.config["PREVENT_ENUMERATION"] = False
-    client.log_in(bob)
-    app.config["PREVENT_ENUMERATION"] = True
-    pages = [
-        client.post("/auth/unconfirmed", data={"email": email}) for email in ("ada@example.com", "eve@example.com")
-    ]
-    assert without_tokens(pages[0]) == without_tokens(pages[1])
-    assert pages[0].status_code == pages[1].status_code == 200
 
 
 # Changing the address
@@ -341,10 +287,8 @@ def test_concealed_email_change_to_a_known_address_notifies_its_owner(
     assert accounts("ada", "bob", "eve") == before
     told, notice = sorted(outbox(), key=lambda message: message.recipients, reverse=True)
     assert (told.subject, told.recipients) == ("You have an account at Flasky already", [f"{owner}@example.com"])
-    assert (notice.subject, notice.recipients) == (
-        "Somebody asked to change the address of your account",
-        ["ada@example.com"],
-    )
+    assert notice.subject == "Somebody asked to change the address of your account"
+    assert notice.recipients == ["ada@example.com"]
     links = re.findall(r"(?<=\n)https?://\S+", told.body) + re.findall(r'href="([^"]+)', told.html)
     assert {re.sub(r"/eyJ.*", "/", link) for link in links} == {
         "http://localhost/auth/login",

@@ -4,6 +4,7 @@ import logging
 import re
 from collections import Counter
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from limits import parse
@@ -140,12 +141,6 @@ def test_rate_limits_count_the_network_named_by_the_trusted_proxy(browser_at, ad
     assert guess(stranger, headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.7"}).status_code == 422
 
 
-def test_password_spraying_is_limited_per_network(browser_at, app):
-    stranger = browser_at()
-    answers = Counter(statuses(guess(stranger, f"person{number}", "summer") for number in range(200)))
-    assert answers == {422: 30, 429: 170}
-
-
 # What strangers can't lock out
 
 
@@ -250,9 +245,8 @@ def test_password_attempts_at_confirmation_are_limited(browser_at, outbox):
     register(browser_at(), 1)
     stranger, link = browser_at("192.0.2.2"), outbox.link()
     assert statuses(stranger.post(link, data={"password": "wrong"}) for _ in range(6)) == [422] * 5 + [429]
-    assert (
-        db.session.scalar(select(func.sum(AuditEvent.count)).where(AuditEvent.action == AuditAction.LOGIN_FAILED)) == 5
-    )
+    failures = select(func.sum(AuditEvent.count)).where(AuditEvent.action == AuditAction.LOGIN_FAILED)
+    assert db.session.scalar(failures) == 5
     assert browser_at().post(link, data={"password": PASSWORD}).location == "/"
 
 
@@ -260,12 +254,14 @@ def test_password_attempts_at_confirmation_are_limited(browser_at, outbox):
 
 
 def test_registration_allows_sixty_per_hour_and_network(browser_at, app, clock):
-    assert statuses(register(browser_at(), number) for number in range(61)) == [302] * 60 + [429]
+    answers = [register(browser_at(), number) for number in range(61)]
+    assert statuses(answers) == [302] * 60 + [429]
+    assert answers[-1].headers["Retry-After"] == "3600"
+    assert 'value="person60@example.com"' in answers[-1].text
+    assert PASSWORD not in answers[-1].text
     assert register(browser_at("192.0.2.2"), 61).status_code == 302
     clock.move(hours=1, seconds=1)
     assert register(browser_at(), 62).status_code == 302
-    page = browser_at().get("/auth/login")
-    assert page.status_code == 200
 
 
 @pytest.mark.extended
@@ -274,16 +270,6 @@ def test_registration_attempts_that_reveal_accounts_are_limited(browser_at, ada)
     form = {"email": ada.email, "username": "eve"} | FORM
     answers = Counter(statuses(stranger.post("/auth/register", data=form) for _ in range(310)))
     assert answers == {422: 300, 429: 10}
-
-
-def test_rate_limited_registration_keeps_its_fields(browser_at, app):
-    for number in range(60):
-        register(browser_at(), number)
-    page = register(browser_at(), 60)
-    assert 'value="person60@example.com"' in page.text
-    assert "Many " in page.text
-    assert page.headers["Retry-After"] == "3600"
-    assert PASSWORD not in page.text
 
 
 # Emails
@@ -365,12 +351,8 @@ def test_pages_are_not_counted_and_a_login_leaves_three_counters(browser_at, ada
     assert done == []
     guess(stranger, password=PASSWORD)
     assert done
-    left = {
-        key.split("/")[-4]: count
-        for key, count in db.session.execute(
-            select(RateLimitCounter.id, RateLimitCounter.count).where(RateLimitCounter.count > 0)
-        )
-    }
+    rows = db.session.scalars(select(RateLimitCounter).where(RateLimitCounter.count > 0))
+    left = {row.id.split("/")[-4]: row.count for row in rows}
     assert left == {"login_attempts": 1, "session": 1, "requests": 1}
     assert db.session.scalars(select(LoginDelay)).all() == []
 
@@ -427,19 +409,13 @@ def test_each_process_counts_for_itself_while_the_storage_is_down(browser_at, ad
 # Which views
 
 EXEMPT = {
-    "auth.logout": "it ends a session of one's own",
-    "auth.reset_password": "it needs a mailed link, which works once",
-    "auth.secure_account": "it needs a mailed link, which works once",
-    "auth.use_magic_link": "it needs a mailed link, which works once",
-    "auth.revoke_device": "it ends a session of one's own",
-    "auth.revoke_other_devices": "it ends sessions of one's own",
-    "auth.untrust_device": "it ends what is one's own",
-    **dict.fromkeys(["auth.export", "auth.delete", "auth.unlink", "auth.link_sso"], "it needs reauthentication"),
-    **dict.fromkeys(["auth.two_factor", "auth.remove_authenticator", "auth.renew_codes"], "it needs reauthentication"),
-    **dict.fromkeys(["auth.add_passkey", "auth.passkey", "auth.remove_passkey"], "it needs reauthentication"),
-    **dict.fromkeys(["auth.require_passkey", "auth.stop_requiring_passkey"], "it needs reauthentication"),
-    "auth.remove_password": "it needs reauthentication",
-    "auth.cancel_deletion": "it changes one's own account, and no more than a word of it",
+    "it ends the user's own sessions": "logout revoke_device revoke_other_devices untrust_device",
+    "it needs an emailed link, which works once": "reset_password secure_account use_magic_link",
+    "it changes one column of the user's own account": "cancel_deletion",
+    "it needs reauthentication": """
+        export delete unlink link_sso two_factor remove_authenticator renew_codes add_passkey passkey remove_passkey
+        require_passkey stop_requiring_passkey remove_password
+    """,
 }
 
 
@@ -452,8 +428,7 @@ def test_every_view_with_a_form_has_a_rate_limit_or_a_reason_for_none(app):
     app.add_url_rule("/orders", "orders", take_order, methods=["POST"])
     taking = {rule.endpoint for rule in our_rules(app) if "POST" in rule.methods} | {"auth.sso_callback"}
     limited = {name for name in taking if hasattr(app.view_functions[name], "limits")}
-    assert taking - limited == set(EXEMPT)
-    assert not limited & set(EXEMPT)
+    assert taking - limited == {f"auth.{name}" for names in EXEMPT.values() for name in names.split()}
 
 
 @on_sqlite
@@ -549,14 +524,7 @@ def test_limits_show_lists_policies_and_full_counters(browser_at, ada, flask):
 
 @pytest.mark.parametrize(
     ("who", "is_theirs"),
-    [
-        ("ada", True),
-        ("ADA@example.com", True),
-        ("192.0.2.1", True),
-        ("bob", False),
-        ("nobody", False),
-        ("192.0.2.2", False),
-    ],
+    [*product(["ada", "ADA@example.com", "192.0.2.1"], [True]), *product(["bob", "nobody", "192.0.2.2"], [False])],
 )
 def test_limits_clear_resets_the_counters_of_a_name(browser_at, ada, bob, flask, who, is_theirs):
     for login in ("ada", "ada@example.com"):

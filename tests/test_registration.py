@@ -1,17 +1,17 @@
 """Registration, and the confirmation of the email address by a link."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from support.clients import PASSWORD, without_tokens
-from support.records import count
+from support.concurrency import at_once
+from support.records import count, has_happened, history
 from support.registration import FORM, lose_the_username
 
 from app.accounts import registration, sso
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, OutboxEmail, User, UserSession
+from app.models import OutboxEmail, User, UserSession
 from app.security.oidc import Claims
 from settings.providers import Provider
 
@@ -29,19 +29,9 @@ def test_register_confirm_log_out_and_log_in(client, outbox):
 
     assert "You have been logged out." in client.post("/auth/logout", follow_redirects=True).text
     assert "Hello, stranger." in client.get("/").text
-    assert (
-        "Hello, eve!"
-        in client.post(
-            "/auth/login", data={"login": "EVE@example.com", "password": PASSWORD}, follow_redirects=True
-        ).text
-    )
-    assert [event.action for event in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))] == [
-        "registered",
-        "logged_in",
-        "confirmed",
-        "logged_out",
-        "logged_in",
-    ]
+    login = {"login": "EVE@example.com", "password": PASSWORD}
+    assert "Hello, eve!" in client.post("/auth/login", data=login, follow_redirects=True).text
+    assert history() == ["registered", "logged_in", "confirmed", "logged_out", "logged_in"]
 
 
 @pytest.mark.parametrize(
@@ -130,9 +120,7 @@ def test_twenty_registrations_at_once_create_one_account(app, by_passkey):
         form = FORM | by_passkey | {"username": f"eve{number % 2 * '2'}", "email": f"{'eE'[number % 2]}ve@example.com"}
         return app.test_client().post("/auth/register", data=form).status_code
 
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(register, range(20)))
-    assert sorted(answers) == [302] + [422] * 19
+    assert sorted(at_once(register, range(20))) == [302] + [422] * 19
     assert (count(User), count(OutboxEmail)) == (1, 1)
 
 
@@ -163,24 +151,15 @@ def test_confirm_link_in_another_browser_asks_for_a_login_and_then_confirms(clie
     assert bob.confirmed
 
 
-def test_used_confirm_link_redirects_its_user_home(client, bob, outbox):
+def test_used_confirm_link_redirects_its_user_home(client, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     client.get(outbox.link())
     page = client.get(outbox.link(), follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, "/")
     assert "Your account is confirmed already" in page.text
-
-
-def test_expired_confirm_link_redirects_a_confirmed_user_home(client, bob, outbox, clock):
-    client.log_in(bob)
-    client.post("/auth/confirm")
-    link = outbox.link()
     clock.move(hours=2)
-    assert client.get(link).status_code == 410
-    bob.confirmed = True
-    db.session.commit()
-    assert "confirmed already" in client.get(link, follow_redirects=True).text
+    assert client.get(outbox.link()).location == "/", "expired, too"
 
 
 def test_invalid_confirm_links_show_the_same_page(client, another_client, ada, bob, outbox, clock):
@@ -248,11 +227,8 @@ def test_ten_uses_of_a_confirm_link_at_once_confirm_once(app, bob, outbox):
         browser.log_in(bob)
     browsers[0].post("/auth/confirm")
     link = outbox.link()
-    with ThreadPoolExecutor(10) as pool:
-        answers = [answer.status_code for answer in pool.map(lambda browser: browser.get(link), browsers)]
-    assert set(answers) <= {302, 410}
-    confirmed = select(func.count()).where(AuditEvent.action == AuditAction.CONFIRMED)
-    assert db.session.scalar(confirmed) == 1
+    assert set(at_once(lambda browser: browser.get(link).status_code, browsers)) <= {302, 410}
+    assert has_happened("confirmed") == 1
 
 
 # Emails that fail
@@ -286,18 +262,13 @@ def test_confirmation_can_be_resent_once_a_minute(client, outbox, clock):
     clock.move(seconds=18)
     assert "in 42 seconds" in client.get("/auth/unconfirmed").text
     client.post("/auth/confirm")
+    clock.move(seconds=41, milliseconds=600)
+    assert "can be sent in 1 second." in client.post("/auth/confirm", follow_redirects=True).text
     assert len(outbox()) == 1
-    clock.move(seconds=42)
+    clock.move(milliseconds=400)
     page = client.post("/auth/confirm", follow_redirects=True)
     assert "Another email is on its way" in page.text
     assert len(outbox()) == 2
-
-
-def test_resending_too_early_says_how_long_to_wait(client, outbox, clock):
-    client.post("/auth/register", data=FORM)
-    clock.move(seconds=59, milliseconds=600)
-    assert "can be sent in 1 second." in client.post("/auth/confirm", follow_redirects=True).text
-    assert len(outbox()) == 1
 
 
 def test_confirmation_can_be_resent_five_times_in_six_hours(client, bob, outbox, clock):
@@ -316,8 +287,7 @@ def test_twenty_requests_to_resend_at_once_send_one_email(app, bob, outbox):
     browsers = [app.test_client() for _ in range(20)]
     for browser in browsers:
         browser.log_in(bob)
-    with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda browser: browser.post("/auth/confirm"), browsers))
+    at_once(lambda browser: browser.post("/auth/confirm"), browsers)
     assert len(outbox()) == 1
 
 
@@ -342,15 +312,6 @@ def test_registration_without_a_password_leads_to_passkeys_after_confirming(clie
     assert "You have confirmed your account" in page.text
 
 
-def test_account_without_password_and_passkey_can_log_in_by_magic_link(client, another_client, outbox):
-    client.post("/auth/register", data=BY_PASSKEY)
-    another_client.post("/auth/magic-link", data={"email": "eve@example.com"})
-    another_client.get(outbox.link())
-    assert another_client.get("/account").status_code == 200
-    for password in ("", PASSWORD):
-        assert another_client.application.test_client().log_in(User.find("eve"), password).status_code == 422
-
-
 def test_registration_without_a_password_does_not_log_in_to_an_account_that_exists(client, ada, outbox):
     for taken in ({"email": "ADA@example.com"}, {"username": "Ada"}):
         page = client.post("/auth/register", data=BY_PASSKEY | taken)
@@ -371,35 +332,21 @@ def test_concealed_registration_requires_a_password(client):
 
 # Email addresses with another host inside
 
-ELSEWHERE = [
-    "=?utf-8?q?att=40evil.example=3e?=@bank.example",
-    "=?utf-8?q?att=40evil.example=3e=00?=foo@bank.example",
-    "x=?iso-8859-1?b?YUBiLmV4YW1wbGU=?=@bank.example",
-    "=?x?q?=41=42?=collab=?x?q?=40?=@bank.example",
-    "=?utf-7?q?&AGYAbwBvAGIAYQBy-?=@bank.example",
-    "=??=@bank.example",
-    '"a b"@bank.example',
-    '"=?utf-8?q?a?="@bank.example',
-    '"att@evil.example"@bank.example',
-    "@evil.example:ada@bank.example",
-    "<ada@evil.example>@bank.example",
-    "ada@evil.example@bank.example",
-    "ada%evil.example@bank.example",
-    "evil.example!ada@bank.example",
-    "ada(comment)@bank.example",
-    "ada\\@evil.example@bank.example",
-    "Ada <ada@bank.example>",
-    "ada@[192.0.2.1]",
-]
-ORDINARY = [
-    *(f"a{character}b@example.com" for character in "!#$%&'*+-/=?^_`{|}~."),
-    "!#$%&'*+-/=?^_`{|}~@example.com",
-    "o'neil+garden=spring@example.com",
-    "100%@example.com",
-    "a=?b@example.com",
-    "a?=b@example.com",
-    "bounce+ada=bank.example@example.com",
-]
+ELSEWHERE = r"""
+=?utf-8?q?att=40evil.example=3e?=@bank.example =?utf-8?q?att=40evil.example=3e=00?=foo@bank.example
+x=?iso-8859-1?b?YUBiLmV4YW1wbGU=?=@bank.example =?x?q?=41=42?=collab=?x?q?=40?=@bank.example
+=?utf-7?q?&AGYAbwBvAGIAYQBy-?=@bank.example =??=@bank.example "=?utf-8?q?a?="@bank.example
+"att@evil.example"@bank.example @evil.example:ada@bank.example <ada@evil.example>@bank.example
+ada@evil.example@bank.example ada%evil.example@bank.example evil.example!ada@bank.example
+ada(comment)@bank.example ada\@evil.example@bank.example ada@[192.0.2.1]
+""".split()
+ELSEWHERE += ['"a b"@bank.example', "Ada <ada@bank.example>"]
+LOCAL_PARTS = (
+    """
+!#$%&'*+-/=?^_`{|}~ o'neil+garden=spring 100% a=?b a?=b bounce+ada=bank.example
+""".split()
+    + [f"a{character}b" for character in "!#$%&'*+-/=?^_`{|}~."]
+)
 
 
 @pytest.mark.parametrize("address", ELSEWHERE)
@@ -419,6 +366,6 @@ def test_email_address_with_another_host_inside_is_refused_by_every_form(app, cl
     assert sso.from_claims(provider, Claims(provider.issuer, "1", email=address, is_verified=True)).email is None
 
 
-@pytest.mark.parametrize("address", ORDINARY)
-def test_email_address_keeps_ordinary_characters(address):
-    assert registration.normal_email(address) == address
+@pytest.mark.parametrize("local_part", LOCAL_PARTS)
+def test_email_address_keeps_ordinary_characters(local_part):
+    assert registration.normal_email(f"{local_part}@example.com") == f"{local_part}@example.com"

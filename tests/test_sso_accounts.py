@@ -5,13 +5,13 @@ import re
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import product
 
 import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from support.clients import PASSWORD, on_sqlite, without_tokens
+from support.concurrency import at_once, copies
 from support.pages import is_logged_in
 from support.passwords import NEW_TWICE
 from support.records import count, history
@@ -129,15 +129,6 @@ def test_address_reserved_after_an_email_change_is_not_free_for_sso(client, anot
     assert count(User) == 1
 
 
-def test_verified_sso_login_removes_a_planted_password_and_its_sessions(client, another_client, bob, issuer):
-    another_client.log_in(bob)
-    page = travel(client, issuer, email="bob@example.com", email_verified=True)
-    assert "the old password was removed" in told(client, page)
-    assert another_client.get("/auth/unconfirmed").location.startswith("/auth/login")
-    assert another_client.log_in(bob).status_code == 422
-    assert "email_ownership_proved" in history()
-
-
 def test_proof_of_email_ownership_removes_a_planted_identity(client, another_client, issuer, outbox):
     travel(client, issuer, email="victim@example.com", email_verified=False)
     another_client.post("/auth/magic-link", data={"email": "victim@example.com"})
@@ -146,11 +137,6 @@ def test_proof_of_email_ownership_removes_a_planted_identity(client, another_cli
     assert whose() == []
     assert travel(client, issuer, email="victim@example.com", email_verified=False).location.startswith("/auth/")
     assert not is_logged_in(client)
-
-
-def test_verified_sso_registration_sends_no_email(client, issuer, outbox):
-    travel(client, issuer, email="new@example.com", email_verified=True)
-    assert outbox() == []
 
 
 def test_unverified_sso_registration_confirms_by_email(client, issuer, outbox):
@@ -257,12 +243,6 @@ NAMES = [
 def test_username_is_proposed_from_the_providers_claims(client, eve, issuer, claims, name):
     travel(client, issuer, **{"name": None, "email": "new@example.com"} | claims)
     assert db.session.scalar(select(User).where(User.id != eve.id)).username == name
-
-
-def test_proposed_username_can_be_changed(client, issuer):
-    travel(client, issuer)
-    client.post("/auth/change-username", data={"username": "countess"})
-    assert "Hello, countess!" in client.get("/").text
 
 
 # No address from the provider
@@ -434,17 +414,11 @@ def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, iss
     assert "elsewhere@example.net" in page
     assert client.post(f"{CONNECTIONS}/{subject_of()}/unlink").location == CONNECTIONS
     assert whose() == []
-    assert [email.subject for email in outbox()[-2:]] == [
-        "Another account now logs you in",
-        "An account was taken off yours",
-    ]
+    subjects = ["Another account now logs you in", "An account was taken off yours"]
+    assert [email.subject for email in outbox()[-2:]] == subjects
     assert is_logged_in(client)
-    assert (
-        another_client.get("/account", follow_redirects=True).text.count(
-            "a linked account was removed on another device"
-        )
-        == 1
-    )
+    page = another_client.get("/account", follow_redirects=True)
+    assert page.text.count("a linked account was removed on another device") == 1
     assert {"identity_linked", "identity_unlinked"} <= set(history())
 
 
@@ -500,16 +474,9 @@ def test_account_has_ten_linked_identities_at_most(client, ada, eve, issuer):
     assert len(whose()) == 10
 
 
-def at_once(*requests):
-    """Send requests at the same time; return the responses."""
-    start = threading.Barrier(len(requests))
-
-    def make(request):
-        start.wait()
-        return request()
-
-    with ThreadPoolExecutor(len(requests)) as pool:
-        return list(pool.map(make, requests))
+def come_back(tab):
+    browser, address = tab
+    return browser.get(address)
 
 
 def test_identity_linked_by_two_users_at_once_belongs_to_one(app, ada, eve, issuer):
@@ -519,31 +486,27 @@ def test_identity_linked_by_two_users_at_once_belongs_to_one(app, ada, eve, issu
         for browser, user in zip(browsers, (ada, eve), strict=True):
             browser.log_in(user)
             backs.append(issuer.agree(set_out(browser), sub=f"number {number}"))
-        pages = at_once(*(partial(browser.get, back) for browser, back in zip(browsers, backs, strict=True)))
+        pages = at_once(come_back, list(zip(browsers, backs, strict=True)))
         words = sorted(told(browser, page) for browser, page in zip(browsers, pages, strict=True))
         assert sum("Acme is linked" in said for said in words) == 1
         assert sum("linked with another account here" in said for said in words) == 1
         assert len(whose()) == number + 1
 
 
-def test_limit_of_ten_identities_holds_for_links_at_once(app, client, ada, issuer):
+def test_limit_of_ten_identities_holds_for_links_at_once(client, ada, issuer):
     for number in range(9):
         link_by_hand(ada, issuer, f"number {number}")
     client.log_in(ada)
-    cookie = client.get_cookie("session").value
-    tabs = []
-    for number in range(4):
-        browser = app.test_client()
-        browser.set_cookie("session", cookie)
-        tabs.append(partial(browser.get, issuer.agree(set_out(browser), sub=f"new {number}")))
-    at_once(*tabs)
+    browsers = copies(client, 4)
+    backs = [issuer.agree(set_out(browser), sub=f"new {number}") for number, browser in enumerate(browsers)]
+    at_once(come_back, list(zip(browsers, backs, strict=True)))
     assert len(whose()) == 10
 
 
 def test_two_first_sso_logins_at_once_create_one_account(app, issuer):
     browsers = [app.test_client() for _ in range(4)]
     backs = [issuer.agree(set_out(browser), email="new@example.com", email_verified=True) for browser in browsers]
-    pages = at_once(*(partial(browser.get, back) for browser, back in zip(browsers, backs, strict=True)))
+    pages = at_once(come_back, list(zip(browsers, backs, strict=True)))
     assert [page.location for page in pages] == ["/"] * 4
     assert (count(User), len(whose())) == (1, 1)
 
@@ -584,7 +547,7 @@ def test_changes_to_the_identities_of_one_account_at_once_do_not_deadlock(app, a
         with app.test_request_context():
             user = db.session.get(User, number)
             keep = sessions.find_all(user)[place]
-            start.wait()
+            start.wait(120)
             try:
                 service(user, keep)
                 db.session.commit()
@@ -632,13 +595,3 @@ def test_identity_of_a_provider_that_was_removed_from_the_settings_is_listed(app
     assert "acme" in client.get("/account").text
     client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
     assert whose() == []
-
-
-def test_sso_user_without_a_password_reauthenticates_by_email(client, issuer, clock, outbox):
-    travel(client, issuer)
-    clock.move(minutes=16)
-    assert client.get("/auth/delete").location == "/auth/reauthenticate"
-    client.post("/auth/reauthenticate", data={"send_code": "y"})
-    code = re.search(r"^\d{4} \d{4}$", outbox()[-1].body, re.MULTILINE)[0]
-    client.post("/auth/reauthenticate", data={"code": code})
-    assert client.get("/auth/delete").status_code == 200

@@ -62,11 +62,6 @@ class Issuer:
         self.server.shutdown()
         self.server.server_close()
 
-    def rotate(self):
-        """Sign with a new key from now on, and publish that alone."""
-        self.key = SECOND
-        self.publishes = [SECOND]
-
     # The person at its page
 
     def agree(self, going, **claims):
