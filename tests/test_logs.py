@@ -6,6 +6,7 @@ import logging
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
+from support.registration import FORM
 
 from app.extensions import db
 from app.models import UserSession
@@ -94,8 +95,7 @@ def test_rate_limited_requests_and_invalid_links_are_logged(client, log):
 
 
 def test_log_has_no_secrets(client, another_client, outbox, plain_or_json):
-    form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
-    client.post("/auth/register", data=form)
+    client.post("/auth/register", data=FORM)
     link = outbox.link()
     another_client.get(link)
     client.get(link)

@@ -19,11 +19,7 @@ BEFORE_THE_FIRST_RELEASE = {"7d1c2a9e4b60"}  # renames tables and columns
 
 @pytest.mark.parametrize(
     ("database", "people"),
-    [
-        ("sqlite", 100),
-        pytest.param("sqlite", 10_000, marks=pytest.mark.extended),
-        pytest.param("postgresql", 10_000, marks=pytest.mark.extended),
-    ],
+    [("sqlite", 100), *(pytest.param(kind, 10_000, marks=pytest.mark.extended) for kind in ("sqlite", "postgresql"))],
     indirect=["database"],
 )
 def test_migrations_run_up_down_and_up_again(app, people):

@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support.clients import PASSWORD
 from support.lives import live
 from support.records import rows
+from support.registration import FORM
 from support.routes import addresses
 
 from app import clock
@@ -131,9 +132,8 @@ def test_export_does_not_tell_where_other_people_are(app, client, another_client
 
 
 def test_export_does_not_tell_where_somebody_registered_with_the_users_address(client, another_client, outbox):
-    form = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
-    client.post("/auth/register", data=form, **STRANGER)
-    client.post("/auth/login", data=form | {"login": "eve"}, **STRANGER)
+    client.post("/auth/register", data=FORM, **STRANGER)
+    client.post("/auth/login", data=FORM | {"login": "eve"}, **STRANGER)
     another_client.post("/auth/magic-link", data={"email": "eve@example.com"}, **OWNER)
     link = outbox.link()
     another_client.get(link, **OWNER)
@@ -161,15 +161,14 @@ def test_export_has_no_secrets(app, outbox):
     client = live(app, outbox, "lovelace")
     outbox()
     secrets = [User.find("lovelace").password_hash]
-    columns = [
-        UserSession.id,
-        Device.key,
-        EmailChallenge.id,
-        EmailChallenge.state,
-        OutboxEmail.state,
+    columns = [UserSession.id, Device.key, EmailChallenge.id, EmailChallenge.state, OutboxEmail.state]
+    columns += [
         User.passkey_handle,
+        Passkey.credential_id,
+        Passkey.public_key,
+        PasskeyChallenge.id,
+        PasskeyChallenge.browser,
     ]
-    columns += [Passkey.credential_id, Passkey.public_key, PasskeyChallenge.id, PasskeyChallenge.browser]
     for column in columns:
         secrets += db.session.scalars(select(column).where(column.is_not(None))).all()
     secrets += [challenge.code for challenge in db.session.scalars(select(EmailChallenge))]

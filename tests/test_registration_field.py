@@ -25,13 +25,12 @@ IMPORTS = ("app/auth/registration_forms.py", "from wtforms import Field\n", "fro
 OWNERS_TESTS = """
 import pytest
 from support.clients import PASSWORD
-from support.issuer import GOING
+from support.registration import FORM
 
 from app.accounts import registration
 from app.accounts.registration import NewAccount
 from app.models import User
 
-FORM = {"email": "eve@example.com", "username": "eve", "password": PASSWORD, "confirm_password": PASSWORD}
 FIELDS = {"city": "Lima", "rules": "y"}
 
 

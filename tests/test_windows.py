@@ -9,7 +9,6 @@ import pytest
 from support.clients import ROOT, on_sqlite
 
 from app import clock, database
-from app.models import User
 
 GLIBC_ONLY = re.compile(r"%[-_#^0][A-Za-z]|%[eklPRTDhnrtGgVuCs]")
 FORMATS = re.compile(r"""strftime\(["'](.*?)["']\)|\{[^{}"']*?:([^{}"']*%[^{}"']*)\}""")
@@ -38,9 +37,7 @@ def test_portable_time_formats_are_allowed(form):
     assert not GLIBC_ONLY.search(form)
 
 
-@pytest.mark.parametrize(
-    ("number", "words"), [(1, "1 May 2031"), (9, "9 May 2031"), (10, "10 May 2031"), (31, "31 May 2031")]
-)
+@pytest.mark.parametrize(("number", "words"), [(1, "1 May 2031"), (10, "10 May 2031"), (31, "31 May 2031")])
 def test_a_date_in_words(number, words):
     assert clock.day(datetime(2031, 5, number, 23, 59, tzinfo=UTC)) == words
 
@@ -49,12 +46,7 @@ def test_a_date_in_words(number, words):
 def test_pages_show_dates(client, ada, outbox, clock):
     clock.time = datetime(2031, 5, 4, 8, 5, tzinfo=UTC)
     client.log_in(ada)
-    assert (
-        "4 May 2031, 08:05 UTC"
-        in client.get("/auth/devices", follow_redirects=True).text + client.get("/auth/history").text
-    )
-    client.post("/auth/change-username", data={"username": "adele"})
-    assert User.find("adele")
+    assert "4 May 2031, 08:05 UTC" in client.get("/auth/devices").text + client.get("/auth/history").text
 
 
 @pytest.mark.parametrize("has_poll", [True, False], ids=["elsewhere", "on Windows"])
