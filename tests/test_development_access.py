@@ -154,10 +154,8 @@ def test_a_browser_without_the_cookie_is_told_what_to_do_and_the_terminal_shows_
 
 
 def test_the_application_reaches_its_mock_provider_without_a_cookie(browser):
-    answers = [
-        browser.get("/dev/mock-provider/.well-known/openid-configuration"),
-        browser.get("/dev/mock-provider/keys"),
-    ]
+    pages = (".well-known/openid-configuration", "keys")
+    answers = [browser.get(f"/dev/mock-provider/{page}") for page in pages]
     answers.append(browser.post("/dev/mock-provider/token"))
     assert [answer.status_code for answer in answers] == [200, 200, 400]
     assert browser.get("/dev/mock-provider/authorize").status_code == 403

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
-from support.guesses import guess, statuses
+from support.guesses import guess, known, statuses
 
 from app.email.templates import Email
 from app.extensions import db
@@ -75,9 +75,7 @@ def test_right_password_on_an_unknown_device_waits_and_is_offered_a_magic_link(a
 
 
 def test_known_device_is_not_delayed(anywhere, ada, clock):
-    owner = anywhere()
-    guess(owner, password=PASSWORD)
-    owner.post("/auth/logout")
+    owner = known(anywhere())
     for _ in range(10):
         guess(anywhere())
     assert guess(anywhere(), password=PASSWORD).status_code == 429
@@ -86,10 +84,7 @@ def test_known_device_is_not_delayed(anywhere, ada, clock):
 
 
 def test_device_known_to_another_account_is_delayed(anywhere, bob, guessed):
-    eve = anywhere()
-    guess(eve, "bob", PASSWORD)
-    eve.post("/auth/logout")
-    assert guess(eve).status_code == 429
+    assert guess(known(anywhere(), "bob")).status_code == 429
 
 
 def test_successful_login_does_not_reset_the_login_delay(anywhere, ada):

@@ -19,22 +19,10 @@ AS_IF_NEW = [  # in a transaction that is rolled back
     "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)",
 ]
 STRANGERS_PAGES = "/ /auth/login /auth/register /auth/reset /auth/magic-link /healthz".split()
-MEMBERS_PAGES = {
-    "/": 1,
-    "/account": 6,
-    "/auth/change-email": 1,
-    "/auth/change-password": 1,
-    "/auth/change-username": 1,
-    "/auth/connections": 2,
-    "/auth/delete": 1,
-    "/auth/export": 1,
-    "/auth/history": 2,
-    "/auth/logout": 1,
-    "/auth/passkeys": 2,
-    "/auth/reauthenticate": 2,
-    "/auth/devices": 3,
-    "/auth/two-factor": 3,
-}
+MEMBERS_PAGES = {"/account": 6, "/auth/devices": 3, "/auth/two-factor": 3}
+MEMBERS_PAGES |= dict.fromkeys("/ /auth/delete /auth/export /auth/logout".split(), 1)
+MEMBERS_PAGES |= dict.fromkeys("/auth/change-email /auth/change-password /auth/change-username".split(), 1)
+MEMBERS_PAGES |= dict.fromkeys("/auth/connections /auth/history /auth/passkeys /auth/reauthenticate".split(), 2)
 
 
 class Work(NamedTuple):

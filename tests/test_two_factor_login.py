@@ -115,11 +115,19 @@ def test_every_login_method_asks_for_two_factor(app, ada, phone, outbox, first):
         client.post("/auth/logout")
 
 
+def recognised(app, phone, outbox, **fields):
+    """Return a browser that ada's account recognises, where nobody is logged in."""
+    browser = app.test_client()
+    by_password(browser, outbox)
+    assert browser.post(STEP, data={"code": phone.code()} | fields).location == "/"
+    browser.post("/auth/logout")
+    phone.clock.move(minutes=1)
+    return browser
+
+
 @pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__)
-def test_a_trusted_device_is_exempt_from_two_factor(client, ada, phone, outbox, first):
-    by_password(client, outbox)
-    client.post(STEP, data={"code": phone.code(), "trust": "y"})
-    client.post("/auth/logout")
+def test_a_trusted_device_is_exempt_from_two_factor(app, ada, phone, outbox, first):
+    client = recognised(app, phone, outbox, trust="y")
     # A new password ends the trust.
     assert first(client, outbox) == (STEP if first is by_reset else "/")
     assert is_logged_in(client) is not (first is by_reset)
@@ -346,12 +354,9 @@ def test_reauthentication_without_a_password_takes_an_emailed_code_and_the_secon
     assert member.post(ASK, data={"code": code, "factor_code": phone.code()}).location == "/auth/export"
 
 
-def test_a_trusted_device_is_asked_for_two_factor_at_reauthentication(client, ada, phone, outbox):
-    by_password(client, outbox)
-    client.post(STEP, data={"code": phone.code(), "trust": "y"})
-    assert not asks(client)
-    client.post("/auth/logout")
-    by_password(client, outbox)
+def test_a_trusted_device_is_asked_for_two_factor_at_reauthentication(app, ada, phone, outbox):
+    client = recognised(app, phone, outbox, trust="y")
+    assert by_password(client, outbox) == "/"
     assert is_logged_in(client)
     assert asks(client)
 
@@ -387,16 +392,9 @@ def test_five_wrong_authenticator_codes_pause_for_five_minutes(app, client, ada,
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
-def test_a_pause_of_authenticator_codes_does_not_lock_the_user_out(app, client, another_client, ada, phone, outbox):
-    known, trusted, thief = client, another_client, app.test_client()
-    by_password(known, outbox)
-    known.post(STEP, data={"code": phone.code()})
-    known.post("/auth/logout")
-    phone.clock.move(minutes=1)
-    by_password(trusted, outbox)
-    trusted.post(STEP, data={"code": phone.code(), "trust": "y"})
-    trusted.post("/auth/logout")
-    phone.clock.move(minutes=1)
+def test_a_pause_of_authenticator_codes_does_not_lock_the_user_out(app, ada, phone, outbox):
+    known, trusted = recognised(app, phone, outbox), recognised(app, phone, outbox, trust="y")
+    thief = app.test_client()
     by_password(thief, outbox)
     wrong(thief, phone, 6)
     assert by_password(trusted, outbox) == "/"
@@ -407,11 +405,8 @@ def test_a_pause_of_authenticator_codes_does_not_lock_the_user_out(app, client, 
     assert stranger.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
 
 
-def test_wrong_codes_on_a_recognised_device_do_not_pause_others(app, client, ada, phone, outbox):
-    by_password(client, outbox)
-    client.post(STEP, data={"code": phone.code()})
-    client.post("/auth/logout")
-    phone.clock.move(minutes=1)
+def test_wrong_codes_on_a_recognised_device_do_not_pause_others(app, ada, phone, outbox):
+    client = recognised(app, phone, outbox)
     by_password(client, outbox)
     wrong(client, phone, 5)
     assert "Wait five minutes" in beside("code", client.post(STEP, data={"code": phone.code()}))
@@ -422,12 +417,7 @@ def test_wrong_codes_on_a_recognised_device_do_not_pause_others(app, client, ada
 
 def test_recognised_devices_share_one_count_of_wrong_codes(app, ada, phone, outbox):
     """An attacker who logged in on many devices before two-factor was on has no more attempts with them."""
-    known = [app.test_client() for _ in range(4)]
-    for number, browser in enumerate(known):
-        by_password(browser, outbox)
-        browser.post(STEP, data={"recovery_code": phone.codes[number]})
-        browser.post("/auth/logout")
-    for browser in known:
+    for browser in [recognised(app, phone, outbox) for _ in range(4)]:
         by_password(browser, outbox)
         wrong(browser, phone, 3)
     assert history().count("two_factor_failed") == 5
