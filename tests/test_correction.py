@@ -70,6 +70,13 @@ def test_correcting_the_address_sends_a_new_email_and_invalidates_the_old_link_a
     assert has_happened("email_corrected") == 1
 
 
+def test_correcting_the_address_drops_emails_that_wait_for_the_old_one(app, client, outbox):
+    register(client)
+    app.test_client().post("/auth/magic-link", data={"email": MISTYPED})
+    correct(client, RIGHT)
+    assert [email.recipients for email in outbox()] == [[RIGHT]]
+
+
 def test_code_of_the_corrected_address_confirms(client, outbox):
     register(client)
     type_code(client, wrong(newest_code(outbox)))
