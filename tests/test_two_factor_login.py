@@ -8,8 +8,8 @@ from sqlalchemy import func, select, update
 from support.clients import PASSWORD, hidden_token, on_sqlite
 from support.corpora import OUTSIDE
 from support.emails import code_in
+from support.login_methods import by_button, by_code, by_link, by_password, by_reset
 from support.pages import beside, is_logged_in, notes
-from support.passwords import NEW, choose
 from support.records import history
 from support.routes import addresses
 
@@ -35,31 +35,6 @@ def app(app):
 
 
 # The login methods: each returns the page that it redirects to
-
-
-def by_password(client, outbox):
-    return client.post("/auth/login", data={"login": "ada", "password": PASSWORD}).location
-
-
-def by_link(client, outbox):
-    client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    return client.get(outbox.link()).location
-
-
-def by_code(client, outbox):
-    client.post("/auth/magic-link", data={"email": "ada@example.com"})
-    return client.post("/auth/magic-link/sent", data={"code": code_in(outbox()[-1])}).location
-
-
-def by_button(client, outbox):
-    client.application.test_client().post("/auth/magic-link", data={"email": "ada@example.com"})
-    return client.post(outbox.link()).location
-
-
-def by_reset(client, outbox):
-    client.post("/auth/reset", data={"email": "ada@example.com"})
-    choose(client, outbox.link())
-    return client.post("/auth/login", data={"login": "ada", "password": NEW}).location
 
 
 def by_confirmation(client, outbox):
