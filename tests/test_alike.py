@@ -238,7 +238,7 @@ def test_waiting_for_a_magic_link_and_typing_a_wrong_code(stranger, accounts, cl
         return it.get(page).post(page, code="12345678").get("/auth/magic-link/abc").get("/account").seen
 
     nobody = story("eve")
-    assert "That code is not right" in nobody[2].page
+    assert "This code is incorrect" in nobody[2].page
     assert "any more" in nobody[7].page
     assert_alike(nobody, *map(story, accounts))
 

@@ -16,8 +16,8 @@ from app.models import User, UserSession
 PUBLIC, SECRET, TOKEN = "key-of-the-box", "key-for-the-service", "what-the-box-gave"
 TICKED = {"g-recaptcha-response": TOKEN}
 OLD = {"login": "ada", "password": PASSWORD}
-TICK = "Tick the box to show that you are a person."
-LATER = "We could not check the box just now. Try again in a minute."
+TICK = "Tick the box to show that you are human."
+LATER = "The CAPTCHA could not be checked. Try again in a minute."
 
 
 def silent(service, handler):

@@ -96,7 +96,7 @@ def test_correcting_to_the_same_address_sends_the_same_code_again(client, outbox
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
-        ("", "Write your email address."),
+        ("", "Enter your email address."),
         ("eve at example.com", "must have an @-sign"),
         (ADA, "already registered"),
         ("ADA@Example.com", "already registered"),
@@ -118,7 +118,7 @@ def test_address_can_be_corrected_five_times_an_hour(client, outbox, clock):
         assert correct(client, f"eve{number}@example.com").status_code == 302
         clock.move(minutes=1)
     page = correct(client, RIGHT)
-    assert "You have changed it often. Wait an hour" in help_of(page, "email")
+    assert "You have changed your email address too often. Try again in an hour" in help_of(page, "email")
     assert f'value="{RIGHT}"' in page.text
     clock.move(minutes=54)
     assert correct(client, RIGHT).status_code == 422
@@ -132,7 +132,7 @@ def test_correction_to_an_address_over_its_email_budget_is_refused(client, anoth
     register(client)
     for _ in range(10):
         another_client.post("/auth/reset", data={"email": RIGHT})
-    assert "Many emails went there lately." in help_of(correct(client, RIGHT), "email")
+    assert "Too many emails were sent to this address." in help_of(correct(client, RIGHT), "email")
     assert User.find("eve").email == MISTYPED
 
 
@@ -263,7 +263,7 @@ def test_confirmation_code_has_five_attempts(client, outbox, clock):
         assert "Write the code" in help_of(type_code(client, typed), "code")
     for typed in (wrong(code), "1234", "nonsense", code[:-1], f"{code}0"):
         page = type_code(client, typed)
-        assert "That code is not right" in help_of(page, "code")
+        assert "This code is incorrect" in help_of(page, "code")
     assert "tried too often" in help_of(type_code(client, code), "code")
     assert not User.find("eve").confirmed
 

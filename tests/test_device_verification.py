@@ -22,8 +22,8 @@ from app.extensions import db
 from app.models import AuditAction, AuditEvent, Device, EmailChallenge, OutboxEmail, User, UserSession
 
 LOGIN, VERIFY = "/auth/login", "/auth/verify-device"
-WRONG = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
-START_AGAIN = "That took too long, or the account was changed meanwhile. Log in again."
+WRONG = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
+START_AGAIN = "Your login has expired, or your account has changed. Log in again."
 
 
 @pytest.fixture
@@ -380,7 +380,7 @@ def test_a_pending_deletion_is_shown_after_device_verification(new_device, ada, 
 def test_the_same_device_code_is_sent_again_after_a_minute(new_device, outbox, clock):
     code = code_in(outbox()[-1])
     page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
-    assert notes(page) == ["A new email can be sent in 60 seconds."]
+    assert notes(page) == ["Another email can be sent in 60 seconds."]
     assert 'data-wait="60"' in page.text
     clock.move(seconds=60)
     amount = len(outbox())

@@ -108,7 +108,7 @@ def test_a_first_magic_link_leads_to_choosing_password_and_username(client, anot
     register(client, VICTIM)
     page = prove()
     assert page.request.path == "/auth/change-password"
-    assert "Your address is confirmed." in page.text
+    assert "Your email address is confirmed." in page.text
     assert "All other devices were logged out, and the old password was removed." in page.text
     assert f"We send a link to <strong>{VICTIM}</strong>" in page.text
     assert "You are called <strong>planted</strong> here." in page.text
@@ -123,7 +123,10 @@ def test_a_first_reset_leads_to_choosing_a_username(client, another_client, outb
     another_client.post("/auth/reset", data={"email": VICTIM})
     page = another_client.post(outbox.link(), data=NEW_TWICE, follow_redirects=True)
     assert "Your new password is set. Log in with it." in page.text
-    assert "Your address is confirmed. If planted is no name of your choice, change it there." in page.text
+    assert (
+        "Your email address is confirmed. If planted is not a username you chose, change it after the login."
+        in page.text
+    )
     action = re.search(r'<form method="post" action="(/auth/login[^"]*)"', page.text)[1]
     page = another_client.post(action, data={"login": VICTIM, "password": NEW}, follow_redirects=True)
     assert "<h1>Change username</h1>" in page.text
@@ -147,7 +150,7 @@ def test_later_proofs_clear_nothing(app, client, another_client, ada, outbox, pr
     client.log_in(ada)
     page = another_client.get(prove(another_client, outbox), follow_redirects=True)
     assert is_logged_in(another_client)
-    assert "Your address is confirmed" not in page.text
+    assert "Your email address is confirmed" not in page.text
     assert "email_ownership_proved" not in history()
     if prove is not by_reset:
         assert page.request.path == "/"

@@ -76,7 +76,7 @@ def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_passwor
 
     right = another_client.post(outbox.link(), data={"password": PASSWORD}, follow_redirects=True)
     assert right.request.path == "/"
-    assert "You have confirmed your account. Welcome." in right.text
+    assert "Your email address is confirmed. Welcome." in right.text
     assert "Hello, eve!" in right.text
     assert db.session.scalar(select(User.confirmed))
     assert "Hello, stranger." in client.get("/").text, "the browser that registered is still out"
@@ -134,7 +134,9 @@ def test_reset_confirms_a_concealed_registration(client, outbox):
     assert "already" in outbox()[-1].subject
     answer = reset(client, outbox, "eve@example.com", "another lantern")
     page = client.get(answer.location)
-    assert "Your address is confirmed. If eve is no name of your choice, change it there." in page.text
+    assert (
+        "Your email address is confirmed. If eve is not a username you chose, change it after the login." in page.text
+    )
     assert log_in(client, "eve@example.com", "another lantern").location == "/"
     assert db.session.scalars(select(User.username).where(User.confirmed)).all() == ["eve"]
 
@@ -155,7 +157,7 @@ def test_registering_a_reserved_address_notifies_its_former_owner(client, anothe
 def test_concealed_registration_still_says_that_a_username_is_taken(client, ada, outbox, email):
     page = client.post("/auth/register", data=FORM | {"email": email, "username": "ADA"})
     assert page.status_code == 422
-    assert "This name is already in use." in page.text
+    assert "This username is already taken." in page.text
     assert "This address is already registered" not in page.text
     assert outbox() == []
 
@@ -238,7 +240,7 @@ def test_concealed_login_to_an_unconfirmed_account_answers_like_a_wrong_password
     pages = [log_in(client, login, password) for password in (PASSWORD, "wrong")]
     assert [page.status_code for page in pages] == [422, 422]
     assert without_tokens(pages[0]) == without_tokens(pages[1])
-    assert "That name and password do not go together." in pages[0].text
+    assert "Incorrect username or password." in pages[0].text
     assert count(UserSession) == 0
     reset(client, outbox, "bob@example.com", PASSWORD)
     assert log_in(client, login).location == "/"

@@ -122,7 +122,7 @@ def test_json_requests_that_need_reauthentication_get_403(app, member):
                 assert (answer.status_code, answer.mimetype) == (403, "application/json"), address
     assert rows() == before
     refused = prove(member, "wrong", headers=JSON)
-    assert (refused.status_code, refused.json) == (422, {"errors": {"password": ["This is not your password."]}})
+    assert (refused.status_code, refused.json) == (422, {"errors": {"password": ["Incorrect password."]}})
 
 
 def test_reauthentication_is_asked_for_fifteen_minutes_after_the_login(client, ada, clock):
@@ -194,7 +194,7 @@ def test_a_user_without_a_password_reauthenticates_by_an_emailed_code(app, witho
     assert code not in page.text
     assert code not in str(rows())
     refused = member.post(ASK, data={"code": wrong(code)})
-    assert (refused.status_code, "That code is not right" in beside("code", refused)) == (422, True)
+    assert (refused.status_code, "This code is incorrect" in beside("code", refused)) == (422, True)
     assert asks(member)
     assert member.post(ASK, data={"code": f" {code} "}).location == SURE
     assert member.get(SURE).status_code == 200
@@ -243,7 +243,7 @@ def test_a_reauthentication_code_is_bound_to_account_and_purpose(app, without_pa
 def test_reauthentication_codes_have_an_hourly_limit(without_password, outbox):
     told = [notes(without_password.post(ASK, data={"send_code": "y"})) for _ in range(11)]
     assert told[:10] == [["A code is on its way."]] * 10
-    assert told[10:] == [["Many emails went to you lately. Wait an hour, then try again."]]
+    assert told[10:] == [["Too many emails were sent to you. Try again in an hour."]]
     assert len(outbox()) == 11, "with the one that led in, two hours ago"
 
 

@@ -37,7 +37,7 @@ def test_register_confirm_log_out_and_log_in(client, outbox):
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
-        ("email", "", "Write your email address."),
+        ("email", "", "Enter your email address."),
         ("email", "eve", "must have an @-sign"),
         ("email", "eve@localhost", "should have a period"),
         ("email", "a@example.com, b@example.com", "contains invalid characters"),

@@ -84,7 +84,7 @@ def test_sso_login_of_a_logged_in_user_in_every_case(client, ada, bob, eve, issu
     client.log_in(ada)
     answer = travel(client, issuer, email=ADDRESSES[address], email_verified=word)
     assert answer.location == CONNECTIONS
-    words = "linked with another account here" if known == "eve" else "Acme is linked: it logs you in from now on."
+    words = "linked with another account here" if known == "eve" else "Acme is linked. You can now log in with it."
     assert words in told(client, answer)
     assert whose() == [known or "ada"]
     assert count(User) == 3
@@ -152,7 +152,9 @@ def test_closed_registration_lets_only_known_identities_log_in(app, client, anot
     assert travel(client, issuer).location == "/"
     for claims in ({"email": "new@example.com"}, {"email": None}):
         words = told(another_client, travel(another_client, issuer, sub="new", **claims))
-        assert ("Nobody here is linked with that Acme account, and registration is closed." in words) is not is_open
+        assert (
+            "That Acme account is not linked to an account here, and registration is closed." in words
+        ) is not is_open
         another_client.post("/auth/logout")
     assert count(User) == (2 if is_open else 1)
 
@@ -162,7 +164,7 @@ def test_concealed_sso_does_not_look_up_an_unverified_address(app, client, ada, 
     app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, PREVENT_ENUMERATION=True)
     for address in ("ada@example.com", "bob@example.com", "new@example.com", None):
         words = told(client, travel(client, issuer, email=address, email_verified=False))
-        assert "Acme does not say that your address is yours. Register here, then link the two." in words
+        assert "Acme has not verified your email address. Register here, then link the two." in words
     assert count(User) == 2
     assert travel(client, issuer, email="new@example.com").location == "/"
 
@@ -425,7 +427,7 @@ def test_last_credential_can_not_be_unlinked(client, issuer):
     travel(client, issuer)
     assert "Remove" not in client.get(CONNECTIONS).text
     answer = client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
-    assert "It is your only way to log in. Choose a password first." in told(client, answer)
+    assert "This is your only way to log in. Choose a password first." in told(client, answer)
     assert whose() == ["ada.lovelace"]
     user = db.session.scalar(select(User))
     db.session.add(Passkey(user_id=user.id, name="x", credential_id="x", public_key="x", sign_count=0))

@@ -25,7 +25,7 @@ from settings.providers import KNOWN_PROVIDERS
 
 ADDRESS = "/auth/sso/acme/address"
 NOT_SET_UP = "Logging in with Acme is not set up correctly on this site."
-TROUBLE = "Acme has a problem just now."
+TROUBLE = "Acme has a problem."
 CANCELLED = "You did not log in with Acme."
 
 

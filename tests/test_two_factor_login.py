@@ -174,7 +174,7 @@ def test_a_message_of_the_login_is_flashed_after_two_factor(client, ada, phone, 
     assert by_confirmation(client, outbox) == STEP
     assert notes(client.get(STEP)) == []
     page = client.post(STEP, data={"code": phone.code()}, follow_redirects=True)
-    assert notes(page) == ["You have confirmed your account. Welcome."]
+    assert notes(page) == ["Your email address is confirmed. Welcome."]
 
 
 def test_next_leads_nowhere_outside_after_two_factor(app, ada, phone):
@@ -441,7 +441,7 @@ def test_after_a_hundred_wrong_authenticator_codes_another_password_is_needed(
         phone.clock.move(minutes=5)
     by_password(client, outbox)
     page = client.post(STEP, data={"code": phone.code()})
-    assert "Too many codes were tried by somebody who has your password." in beside("code", page)
+    assert "Too many incorrect codes were entered by somebody who knows your password." in beside("code", page)
     phone.clock.move(days=7)
     by_password(client, outbox)
     assert client.post(STEP, data={"code": phone.code()}).status_code == 422

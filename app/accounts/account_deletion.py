@@ -1,4 +1,4 @@
-"""Account deletion: requested, cancelled within a grace period of 14 days, or carried out."""
+"""Account deletion: request it, cancel it within a grace period of 14 days, and carry it out."""
 
 from datetime import datetime, timedelta
 
@@ -16,21 +16,21 @@ GRACE = timedelta(days=14)
 
 
 def request(user: User) -> datetime:
-    """Schedule the deletion of the account, revoke its sessions, and return when it will be deleted.
+    """Schedule the deletion of the account, revoke its sessions, and return the time of the deletion.
 
-    Its email address and username stay taken until then.
+    The email address and the username stay taken until then.
     """
     old, due = user.deletion_due_at, clock.now() + GRACE
     user.deletion_due_at = due
     sessions.revoke_all(user, reason=LogoutReason.DELETION)
     event = audit.record(user, AuditAction.DELETION_REQUESTED, old=old and old.isoformat(), new=due.isoformat())
-    if user.confirmed:  # an unconfirmed address may belong to somebody else
+    if user.confirmed:  # an unconfirmed address may belong to another person
         outbox.enqueue(Email.DELETION_REQUESTED, user, event=event, due=clock.day(due))
     return due
 
 
 def cancel(user: User) -> None:
-    """Cancel the deletion of the account, if there is one scheduled."""
+    """Cancel the scheduled deletion of the account, if there is one."""
     if user.deletion_due_at:
         old, user.deletion_due_at = user.deletion_due_at, None
         event = audit.record(user, AuditAction.DELETION_CANCELLED, old=old.isoformat(), new=None)
@@ -39,7 +39,7 @@ def cancel(user: User) -> None:
 
 
 def is_due() -> list[ColumnElement[bool]]:
-    """Return the conditions of an account whose grace period is over. A deactivated user could not cancel."""
+    """Return the conditions for an account to be deleted: deactivated users can't cancel, so they are exempt."""
     return [User.deletion_due_at <= clock.now(), User.deactivated_at.is_(None)]
 
 
@@ -47,7 +47,7 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     """Delete the account and its personal data now; return False if it no longer meets `conditions`.
 
     Args:
-        send_notice: send a last email to a confirmed address, which is deleted once it is sent.
+        send_notice: email a notice to a confirmed address. The notice is deleted once it is sent.
     """
     email, is_confirmed = user.email, user.confirmed
     signal = {"user_id": user.id, "email": email, "username": user.username}

@@ -1,4 +1,4 @@
-"""What only administrators change on an account."""
+"""Changes to accounts that only administrators make."""
 
 from app import clock
 from app.accounts import sessions
@@ -15,14 +15,12 @@ def deactivate(user: User) -> None:
 
 
 def activate(user: User) -> None:
-    """Unblock the account."""
     if not user.is_active:
         user.deactivated_at = None
         audit.record(user, AuditAction.ACTIVATED, old=True, new=False)
 
 
 def set_admin(user: User, is_admin: bool) -> None:
-    """Make the user an administrator, or an ordinary user again."""
     if user.is_admin != is_admin:
         audit.record(user, AuditAction.ADMIN_CHANGED, old=user.is_admin, new=is_admin)
         user.is_admin = is_admin

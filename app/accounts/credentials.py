@@ -1,4 +1,4 @@
-"""Credentials of every kind: remove them, restore them within seven days, and clear them at a first proof."""
+"""Credentials of every kind: add, remove and clear them, and restore them within seven days."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,12 +12,12 @@ RESTORE_WINDOW = timedelta(days=7)
 
 
 def kinds() -> list[type[Any]]:
-    """Return the models of credentials, including those of an application built on this."""
+    """Return all models of credentials, including those of an application built on this one."""
     return Credential.__subclasses__()
 
 
 def add(event: AuditEvent, credential: Any) -> None:
-    """Add a credential because of `event`: "This wasn't me" for an event before it, or for it, removes it again."""
+    """Add a credential. "This wasn't me" for `event`, or for an earlier event, removes it again."""
     db.session.flush()
     credential.event_id = event.id
     db.session.add(credential)
@@ -25,11 +25,7 @@ def add(event: AuditEvent, credential: Any) -> None:
 
 
 def remove(event: AuditEvent, model: type[Any], *which: ColumnElement[bool]) -> int:
-    """Remove the credentials that meet these conditions, and return their number. roll_back() can restore them.
-
-    Args:
-        event: the audit event of the removal.
-    """
+    """Remove credentials because of `event`, and return their number. roll_back() can restore them."""
     db.session.flush()
     found = db.session.scalars(select(model).where(*which)).all()
     db.session.add_all(RemovedCredential.keep(credential, event.id) for credential in found)
@@ -40,7 +36,7 @@ def remove(event: AuditEvent, model: type[Any], *which: ColumnElement[bool]) -> 
 
 
 def roll_back(user: User, since: int) -> None:
-    """Delete the credentials added at or after the audit event `since`, and restore those removed since."""
+    """Delete the credentials added since the audit event `since`, and restore those removed since."""
     for model in kinds():
         rows_changed(delete(model).where(model.user_id == user.id, model.event_id >= since))
     mine = (RemovedCredential.user_id == user.id, RemovedCredential.event_id >= since)
@@ -52,14 +48,14 @@ def roll_back(user: User, since: int) -> None:
 
 
 def clear(user: User) -> None:
-    """Delete every credential but the password, and the copies that could restore one."""
+    """Delete all credentials except the password, and the copies of removed ones."""
     for model in kinds():
         rows_changed(delete(model).where(model.user_id == user.id))
     rows_changed(delete(RemovedCredential).where(RemovedCredential.user_id == user.id))
 
 
 def _restore(name: str, values: dict[str, Any]) -> None:
-    """Insert a row again, unless it violates a unique constraint, as when an identity is linked elsewhere."""
+    """Insert a row again, unless it violates a unique constraint: an identity may be linked to another account."""
     table = User.metadata.tables[name]
     unique = [constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint)]
     duplicates = [[column == values[column.name] for column in constraint.columns] for constraint in unique]

@@ -1,4 +1,4 @@
-"""Devices: browsers that an account was logged in with, recognised by their cookie.
+"""Devices: browsers on which a user has logged in, recognised by a cookie.
 
 A trusted device is exempt from two-factor authentication for 30 days.
 """
@@ -21,13 +21,13 @@ TRUST_LIFETIME = timedelta(days=30)
 
 
 def find(user: User, cookie: str) -> Device | None:
-    """Return the device with this cookie, if the user was ever logged in with it."""
+    """Return the device with this cookie, if the user has logged in on it."""
     mine = select(Device).where(Device.user_id == user.id, Device.key == Device.key_of(cookie))
     return db.session.scalar(mine.order_by(Device.trusted_until.is_(None), Device.id).limit(1))
 
 
 def recognise(user: User, cookie: str) -> None:
-    """Record a login with the device of this cookie, and notify a confirmed user of a new one, except the first."""
+    """Record a login on the device with this cookie; notify a confirmed user of any new device but the first."""
     key, mine = Device.key_of(cookie), Device.user_id == user.id
     same = select(Device.id).where(mine, Device.key == key).limit(1).scalar_subquery()
     known, has_others = db.session.execute(select(same, exists().where(mine))).one()
@@ -46,14 +46,13 @@ def forget_all(user: User, keep: UserSession | None = None) -> None:
 
 
 def _forget_surplus(user: User) -> None:
-    """Forget the devices not seen for longest, trusted ones last, so that one more makes no more than MAX_DEVICES."""
+    """Forget the devices not seen for the longest, untrusted ones first, to stay within MAX_DEVICES with a new one."""
     mine = select(Device.id).where(Device.user_id == user.id)
     surplus = mine.order_by(Device.trusted_until.is_(None), Device.last_seen_at.desc()).offset(MAX_DEVICES - 1)
     rows_changed(delete(Device).where(Device.id.in_(surplus)).execution_options(synchronize_session=False))
 
 
 def is_trusted(user: User, cookie: str) -> bool:
-    """Return whether the user trusts the device with this cookie."""
     device = find(user, cookie)
     return device is not None and device.is_trusted
 
@@ -61,8 +60,7 @@ def is_trusted(user: User, cookie: str) -> bool:
 def trust(user: User, user_session: UserSession) -> str:
     """Trust the device of this session for 30 days.
 
-    Returns:
-        A new cookie for the device: a stolen copy of the old one must not become trusted.
+    Return a new cookie for the device, so that a stolen copy of the old one does not become trusted.
     """
     audit.record(user, AuditAction.DEVICE_TRUSTED)
     cookie = secrets.token_urlsafe(32)
@@ -80,7 +78,7 @@ def find_trusted(user: User) -> Sequence[Device]:
 
 
 def untrust_by_handle(user: User, handle: str) -> bool:
-    """Stop trusting the user's device with this handle; return False if there is no such device."""
+    """Stop trusting a device; return False if the user trusts none with this handle."""
     device = next((device for device in find_trusted(user) if device.handle == handle), None)
     if device is None:
         return False
@@ -89,6 +87,6 @@ def untrust_by_handle(user: User, handle: str) -> bool:
 
 
 def untrust(*conditions: ColumnElement[bool]) -> bool:
-    """Stop trusting the devices that meet the conditions; return whether there was one."""
+    """Stop trusting the devices that meet the conditions; return False if there is none."""
     trusted = update(Device).where(*conditions, Device.trusted_until.is_not(None))
     return rows_changed(trusted.values(trusted_until=None)) > 0

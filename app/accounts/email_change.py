@@ -1,4 +1,4 @@
-"""Change the email address: the user requests it, and the link that is emailed to the new address makes the change."""
+"""Changes of email addresses: a user requests one, and a link emailed to the new address completes it."""
 
 from sqlalchemy import select, update
 
@@ -14,10 +14,9 @@ from app.security.tokens import Token
 
 
 def request(user: User, email: str) -> bool:
-    """Email the link to the new address, and a notice to the present one.
+    """Email the link to the new address and a notice to the present one; return False if the new one has had too many.
 
-    If the new address has an account, its owner gets an email that says so. Return False if the new address has had
-    too many emails.
+    If another account has the new address, its owner gets an email about that instead of the link.
     """
     owner = User.find(email)
     event = audit.record(user, AuditAction.EMAIL_CHANGE_REQUESTED, old=user.email, new=email)
@@ -32,7 +31,7 @@ def request(user: User, email: str) -> bool:
 
 
 def change(token: Token, keep: UserSession | None = None) -> bool:
-    """Change to the address in the token, revoke all sessions but `keep` and notify the old address.
+    """Change to the email address in the token, revoke all sessions but `keep` and notify the old address.
 
     Return False if the address is not available, or another request was faster.
     """
@@ -51,9 +50,9 @@ def change(token: Token, keep: UserSession | None = None) -> bool:
 
 
 def _release_reservation(user: User) -> bool:
-    """Return whether the user has returned to an address that was reserved for them.
+    """If the user has returned to a reserved address, release it and all later ones; return whether that is so.
 
-    If so, release it and every address since, and revoke the links "This wasn't me" in the emails to those.
+    The "This wasn't me" links that were emailed to the later addresses are revoked.
     """
     mine = (EmailChange.user_id == user.id, EmailChange.old_email_key == user.email_key)
     first = db.session.scalar(select(EmailChange).where(*mine, *EmailChange.reserving()).order_by(EmailChange.id))
@@ -68,6 +67,5 @@ def _release_reservation(user: User) -> bool:
 
 def _reserve(user: User, old: str, event: AuditEvent) -> None:
     db.session.flush()  # the event gets its id
-    change = EmailChange(user_id=user.id, old_email=old, old_email_key=email_key(old), new_email=user.email)
-    change.event_id = event.id
-    db.session.add(change)
+    new = {"new_email": user.email, "event_id": event.id}
+    db.session.add(EmailChange(user_id=user.id, old_email=old, old_email_key=email_key(old), **new))

@@ -1,7 +1,7 @@
-"""The first proof of an email address without the password removes what another person left in the account.
+"""Email ownership: when the owner of an email address first proves it, everything set up before is removed.
 
-Anyone can register with the email address of another person. When its owner arrives by a magic link, a reset or a
-provider, no credential, session or pending change from before may remain.
+Anyone can register with the email address of another person. When its owner logs in by a magic link, a reset or a
+provider, no earlier credential, session or pending change may remain.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from app.extensions import rows_changed
 from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, OAuthState, PasskeyChallenge, User
 from app.security import audit
 
-# Every column of `users` and every table about an account is in one of these (a test compares).
+# A test checks that every column of `users` and every table with rows of a user is listed here.
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(
     ("deletion_due_at", "next_login_trusted_until", "passkey_handle", "two_factor_enabled_at")
 )
@@ -41,13 +41,13 @@ KEPT = {
 
 
 def prove(user: User) -> None:
-    """Record the first proof of the email address, and remove what another person may have left in the account."""
+    """Record the first proof of the email address, and clear the account."""
     clear(user)
     audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)
 
 
 def clear(user: User) -> None:
-    """Remove what another person may have left in the account. The caller sets or removes the password."""
+    """Remove everything that another person may have set up, except the password, which the caller changes."""
     sessions.revoke_all(user, reason=LogoutReason.EMAIL_OWNERSHIP_PROVED)
     devices.forget_all(user)
     credentials.clear(user)

@@ -1,4 +1,4 @@
-"""Run cleanup jobs: each once a day, in one process at a time, in short transactions, beside email delivery."""
+"""The runner of cleanup jobs: each job runs once a day, in one process at a time, in short transactions."""
 
 import logging
 import threading
@@ -11,19 +11,19 @@ from app import clock
 from app.extensions import db
 from app.models import Job
 
-Batches = Generator[int | None, None, None]  # rows handled, or None while the job waits for something
+Batches = Generator[int | None, None, None]  # numbers of rows; None while the job waits
 Function = Callable[[], Iterator[int | None] | int | None]
 F = TypeVar("F", bound=Function)
 
-PAUSE = 0.02  # seconds between two batches, or as long as the batch took, so that other writers get their turn
-LONG_PAUSE = 0.5  # seconds, while a job waits for something
+PAUSE = 0.02  # seconds between batches, or as long as a batch took, so that other writers get their turn
+LONG_PAUSE = 0.5  # seconds, while a job waits
 
 registered: dict[str, Function] = {}
 log = logging.getLogger(__name__)
 
 
 class Incomplete(Exception):
-    """Raised by a job at its end: a part of its work failed, and is retried the next day."""
+    """A job raises this at its end if a part of its work failed. It is retried the next day."""
 
 
 class _LeaseLost(Exception):
@@ -39,19 +39,15 @@ class Outcome:
 
 
 def register(job: F) -> F:
-    """Run a function once a day, as the job of its name. Usable as a decorator.
-
-    Raises:
-        ValueError: another job has this name.
-    """
+    """Register a function as a daily job with its name; raise ValueError if another job has the name."""
     name = job.__name__[:64]
     if registered.setdefault(name, job) is not job:
-        raise ValueError(f"There is a cleanup job {name} already.")
+        raise ValueError(f"There is already a cleanup job named {name}.")
     return job
 
 
 def run_due(stopped: threading.Event) -> None:
-    """Run each job that is due and that no other process is running, until `stopped` is set."""
+    """Run all jobs that are due and not running in another process, until `stopped` is set."""
     for name in list(registered):
         if stopped.is_set():
             return
@@ -61,12 +57,12 @@ def run_due(stopped: threading.Event) -> None:
 
 
 def run_now() -> dict[str, Outcome | None]:
-    """Run all jobs, due or not, and return their outcomes; None for a job that another process is running."""
+    """Run all jobs, due or not; return their outcomes, or None for a job that another process is running."""
     return {name: run(name, even_if_done=True) for name in list(registered)}
 
 
 def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = False) -> Outcome | None:
-    """Run one job and record its outcome; return None if it isn't due or another process is running it."""
+    """Run a job and record its outcome; return None if it isn't due or another process is running it."""
     number = Job.claim(name, even_if_done)
     if number is None:
         return None
@@ -76,21 +72,21 @@ def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = 
     except Exception as error:
         log.error("Cleanup job %s failed", name, exc_info=not isinstance(error, Incomplete | _LeaseLost))
         outcome.error, outcome.is_finished = in_words(error), isinstance(error, Incomplete)
-    finally:  # after Ctrl-C, too
+    finally:  # also after Ctrl-C
         db.session.rollback()
         _record(outcome, number)
     return outcome
 
 
 def in_words(error: Exception) -> str:
-    """Return the first line of an error message: further lines of a database error contain values."""
+    """Return the first line of an error message, since further lines of a database error contain values."""
     cause = getattr(error, "orig", None) or error
     line = "".join(character for character in str(cause).partition("\n")[0] if character.isprintable())
     return line if isinstance(cause, Incomplete | _LeaseLost) else f"{type(cause).__name__}: {line}"[:300].rstrip(": ")
 
 
 def _do(job: Function, number: int, outcome: Outcome, stopped: threading.Event) -> None:
-    """Commit after each batch. An error of the commit is raised in the job, where it yielded."""
+    """Run the batches and commit each one. An error of the commit is raised in the job, at its yield."""
     batches, failure = _batches(job), None
     while not stopped.is_set():
         began = time.monotonic()
@@ -109,11 +105,11 @@ def _batches(job: Function) -> Batches:
     result = job()
     if isinstance(result, Iterator):
         yield from result
-    yield result if isinstance(result, int) else 0  # commits what a generator did after its last yield
+    yield result if isinstance(result, int) else 0  # commits the changes after the last yield of a generator
 
 
 def _commit(name: str, number: int) -> Exception | None:
-    """Commit a batch and renew the lease, if this process still has it; return the error if that fails."""
+    """Commit a batch and renew the lease; return the error if the commit fails."""
     try:
         has_lease = Job.renew(name, number)
         if has_lease:
@@ -128,7 +124,7 @@ def _commit(name: str, number: int) -> Exception | None:
 
 
 def _record(outcome: Outcome, number: int) -> None:
-    """Release the lease, and record success or error for `flask doctor`."""
+    """Release the lease, and record the outcome for `flask doctor`."""
     now = clock.now()
     changes: dict[str, object] = {"finished_at": now} if outcome.is_finished else {}
     if outcome.error:

@@ -1,7 +1,4 @@
-"""Magic links: an email with a link that logs in once, and a code for the page that waits for it."""
-
-import math
-from datetime import timedelta
+"""Magic links: emails with a link that logs in once, and with a code for the page that waits for the link."""
 
 from sqlalchemy import update
 
@@ -14,12 +11,11 @@ from app.models import AuditAction, EmailChallenge, User
 from app.security import audit
 from app.security.token_purposes import TokenPurpose
 
-RESEND_INTERVAL = timedelta(seconds=60)
 PURPOSE = TokenPurpose.MAGIC_LINK
 
 
 def request(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge:
-    """Email a link and a code to an address, or that it has no account. Both cost the same work.
+    """Email a link and a code, or a notice that the address has no account. Both take the same work.
 
     Args:
         earlier: the challenge of the same browser, whose code is sent again while it can be tried.
@@ -36,16 +32,10 @@ def request(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge
     return challenge
 
 
-def seconds_to_wait(challenge: EmailChallenge) -> int:
-    """Return how many seconds remain until another email can be requested."""
-    return max(0, math.ceil((challenge.asked_at + RESEND_INTERVAL - clock.now()).total_seconds()))
-
-
 def use(user: User) -> bool:
     """Consume the outstanding links and codes of the user; return False if another request was faster.
 
-    If the address was not confirmed before, confirm it and remove everything that another person may have left in the
-    account, the password included.
+    If the email address was not confirmed, confirm it, remove the password and clear the account.
     """
     is_first_proof = not user.confirmed
     changes = user.new_password(None) | {"confirmed": True} if is_first_proof else {}
@@ -57,7 +47,7 @@ def use(user: User) -> bool:
 
 
 def _issue(email: str, user: User | None, earlier: EmailChallenge | None, is_sent: bool) -> EmailChallenge:
-    """Return the challenge for this request. It belongs to nobody if no email carries its code, against guessing."""
+    """Return the challenge for this request. Without an email, it has no user, so that its code can't be guessed."""
     owner = {"user_id": user and user.id, "state": (user or User()).state(PURPOSE)} if is_sent else {}
     if earlier and earlier.can_be_tried and earlier.email == email:
         same = update(EmailChallenge).where(EmailChallenge.id == earlier.id)

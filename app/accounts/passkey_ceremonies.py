@@ -1,7 +1,7 @@
-"""The two ceremonies of Web Authentication: registration and authentication. The one importer of `webauthn`.
+"""Passkey ceremonies: registration and authentication by Web Authentication. Only this module imports `webauthn`.
 
-A browser's answer is untrusted until it is verified, and the library raises almost any exception on hostile input. It
-is imported where it is used, since it takes a while to load.
+A browser's answer is untrusted until it is verified, and the library raises many kinds of exceptions on hostile input.
+Functions import it, since it is slow to load.
 """
 
 import json
@@ -24,15 +24,15 @@ def creation_options(user: User, browser: str, handle: str, existing: Sequence[P
     User verification (a fingerprint, a face or a PIN) is required, so a passkey counts as both factors.
 
     Args:
-        browser: access.browser_id() of the browser that is asked.
-        handle: what passkeys know the account by.
-        existing: passkeys whose devices must not create another.
+        browser: access.browser_id() of the browser.
+        handle: the user handle, by which passkeys identify the account.
+        existing: passkeys whose devices must not create another one.
     """
     import webauthn
     from webauthn.helpers.structs import AuthenticatorSelectionCriteria, ResidentKeyRequirement
 
     selection = AuthenticatorSelectionCriteria(resident_key=ResidentKeyRequirement.REQUIRED)
-    selection.user_verification = _required()
+    selection.user_verification = _verification_required()
     options = webauthn.generate_registration_options(
         rp_id=host(),
         rp_name=current_app.config["APP_NAME"],
@@ -47,7 +47,7 @@ def creation_options(user: User, browser: str, handle: str, existing: Sequence[P
 
 
 def request_options(purpose: str, browser: str, user: User | None, allowed: Sequence[Passkey] | None) -> str:
-    """Return the JSON for navigator.credentials.get(), with a new challenge; `allowed`: None for any passkey."""
+    """Return the JSON for navigator.credentials.get(), with a new challenge. `allowed` is None for any passkey."""
     import webauthn
 
     options = webauthn.generate_authentication_options(
@@ -55,58 +55,58 @@ def request_options(purpose: str, browser: str, user: User | None, allowed: Sequ
         challenge=_challenge(purpose, browser, user),
         timeout=int(LIFETIME.total_seconds() * 1000),
         allow_credentials=None if allowed is None else _descriptors(allowed),
-        user_verification=_required(),
+        user_verification=_verification_required(),
     )
     return webauthn.options_to_json(options)
 
 
 def verify_registration(user: User, browser: str, answer: str) -> Passkey | None:
-    """Return the passkey that a browser created, not yet added to the session; None if anything is wrong."""
+    """Return the passkey that a browser created, not yet added to the database session; None if it is invalid."""
     import webauthn
 
-    made = _parse(webauthn.helpers.parse_registration_credential_json, answer)
-    found = made and _verify(webauthn.verify_registration_response, made, "add", browser, user)
-    if not found:
+    parsed = _parse(webauthn.helpers.parse_registration_credential_json, answer)
+    verified = parsed and _verify(webauthn.verify_registration_response, parsed, "add", browser, user)
+    if not verified:
         return None
     return Passkey(
         user_id=user.id,
-        credential_id=webauthn.helpers.bytes_to_base64url(found.credential_id),
-        public_key=webauthn.helpers.bytes_to_base64url(found.credential_public_key),
-        sign_count=found.sign_count,
-        transports=" ".join(sorted({transport.value for transport in made.response.transports or ()})),
-        backed_up=found.credential_backed_up,
+        credential_id=webauthn.helpers.bytes_to_base64url(verified.credential_id),
+        public_key=webauthn.helpers.bytes_to_base64url(verified.credential_public_key),
+        sign_count=verified.sign_count,
+        transports=" ".join(sorted({transport.value for transport in parsed.response.transports or ()})),
+        backed_up=verified.credential_backed_up,
     )
 
 
 def parse_authentication(answer: str) -> Any:
-    """Parse the answer of navigator.credentials.get(), or return None. Nothing in it is verified."""
+    """Parse the answer of navigator.credentials.get() without verifying it; return None if it can't be parsed."""
     import webauthn
 
     return _parse(webauthn.helpers.parse_authentication_credential_json, answer)
 
 
-def credential_id(given: Any) -> str:
-    """Return the id of the passkey that a parsed answer names."""
+def credential_id(parsed: Any) -> str:
+    """Return the credential id in a parsed answer."""
     import webauthn
 
-    return webauthn.helpers.bytes_to_base64url(given.raw_id)
+    return webauthn.helpers.bytes_to_base64url(parsed.raw_id)
 
 
-def verify_authentication(given: Any, passkey: Passkey | None, purpose: str, browser: str, user: User | None) -> Any:
-    """Return what the library found in a parsed answer, or None; without a passkey, do the same work.
+def verify_authentication(parsed: Any, passkey: Passkey | None, purpose: str, browser: str, user: User | None) -> Any:
+    """Verify a parsed answer; return the library's result, or None. Without a passkey, the work is the same.
 
-    The sign count is not checked here: Passkey.use() does it in the database.
+    Passkey.use() checks the sign count, in the database.
     """
     import webauthn
 
     key = webauthn.base64url_to_bytes(passkey.public_key) if passkey else b""
     stored = {"credential_public_key": key, "credential_current_sign_count": 0}
-    found = _verify(webauthn.verify_authentication_response, given, purpose, browser, user, **stored)
-    return found if passkey else None
+    verified = _verify(webauthn.verify_authentication_response, parsed, purpose, browser, user, **stored)
+    return verified if passkey else None
 
 
 def encoded_handle(handle: str) -> str:
-    """Return the handle of an account as the signal API of browsers writes it."""
+    """Return a user handle in the encoding of the browsers' signal API."""
     import webauthn
 
     return webauthn.helpers.bytes_to_base64url(handle.encode())
@@ -118,7 +118,6 @@ def host() -> str:
 
 
 def _origin() -> str:
-    """Return the origin of our pages as browsers write it."""
     public = urlsplit(current_app.config["PUBLIC_URL"])
     default = {None, {"http": 80, "https": 443}[public.scheme]}
     return f"{public.scheme}://{host()}{'' if public.port in default else f':{public.port}'}"
@@ -143,7 +142,7 @@ def _descriptors(passkeys: Sequence[Passkey]) -> Any:
     ]
 
 
-def _required() -> Any:
+def _verification_required() -> Any:
     from webauthn.helpers.structs import UserVerificationRequirement
 
     return UserVerificationRequirement.REQUIRED
@@ -152,38 +151,36 @@ def _required() -> Any:
 def _parse(function: Callable[[Any], Any], answer: str) -> Any:
     """Parse a browser's answer, or return None.
 
-    The authenticator attachment is left out: nothing reads it, and WebAuthn treats values that it does not define as
-    null (Web Authentication Level 3, 5.1). Some password managers send an empty user handle where they have none.
+    The authenticator attachment is dropped, since nothing reads it and the library refuses values that WebAuthn treats
+    as null (Web Authentication Level 3, 5.1). Some password managers send an empty user handle instead of null.
     """
 
     def parse() -> Any:
-        said = json.loads(answer)
-        said.pop("authenticatorAttachment", None)
-        if said["response"].get("userHandle") == "":
-            said["response"]["userHandle"] = None
-        return function(said)
+        fields = json.loads(answer)
+        fields.pop("authenticatorAttachment", None)
+        if fields["response"].get("userHandle") == "":
+            fields["response"]["userHandle"] = None
+        return function(fields)
 
     return _attempt(parse)
 
 
-def _verify(
-    function: Callable[..., Any], sent: Any, purpose: str, browser: str, user: User | None, **stored: Any
-) -> Any:
-    """Return what the library finds in a browser's answer, or None. The challenge is consumed either way."""
+def _verify(function: Callable[..., Any], parsed: Any, purpose: str, browser: str, user: User | None, **kw: Any) -> Any:
+    """Return the library's result for a parsed answer, or None. The challenge is consumed in any case."""
     import webauthn
 
-    said = _attempt(webauthn.helpers.parse_client_data_json, sent.response.client_data_json)
-    if not said:
+    client = _attempt(webauthn.helpers.parse_client_data_json, parsed.response.client_data_json)
+    if not client:
         return None
-    if not PasskeyChallenge.consume(webauthn.helpers.bytes_to_base64url(said.challenge), purpose, browser, user):
+    if not PasskeyChallenge.consume(webauthn.helpers.bytes_to_base64url(client.challenge), purpose, browser, user):
         return None
-    expected = {"expected_challenge": said.challenge, "expected_origin": _origin(), "expected_rp_id": host()}
-    return _attempt(function, credential=sent, require_user_verification=True, **expected, **stored)
+    expected = {"expected_challenge": client.challenge, "expected_origin": _origin(), "expected_rp_id": host()}
+    return _attempt(function, credential=parsed, require_user_verification=True, **expected, **kw)
 
 
-def _attempt(function: Callable[..., Any], *sent: Any, **expected: Any) -> Any:
+def _attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     try:
-        return function(*sent, **expected)
-    except Exception as error:  # almost any, on hostile input
+        return function(*args, **kwargs)
+    except Exception as error:  # of many kinds, on hostile input
         log.info("A passkey was not accepted: %s", str(error)[:200])
         return None

@@ -1,4 +1,4 @@
-"""Check the length and the strength of new passwords: no common ones, no walks over the keyboard, no easy guesses."""
+"""Password strength: the length of new passwords, common ones, keyboard walks, and an estimate of the guesses."""
 
 import re
 import threading
@@ -15,7 +15,7 @@ MIN_SCORE = 2  # zxcvbn: more than 10^6 guesses
 SCORING = threading.Lock()  # zxcvbn keeps the user's words in a module variable
 PHRASES = Path(__file__).with_name("common_phrases.txt")
 SIMPLE_WORDS = 5  # this many WORDS in a row are as easy to guess as one unusual word
-MAX_WORD_LENGTH = 14  # letters
+MAX_WORD_LENGTH = 14  # characters
 MIN_WALK = 9  # characters; zxcvbn recognises shorter ones
 ROWS = ("1234567890-=", "qwertyuiop[]\\", "asdfghjkl;'", "zxcvbnm,./")
 COLUMNS = ("1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik,", "9ol.", "0p;/")
@@ -23,10 +23,10 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 SHIFTED = str.maketrans('!@#$%^&*()_+{}|:"<>?', "1234567890-=[]\\;',./")
 LOOK_ALIKES = str.maketrans("@4$5!103+78", "aassiioettb")
 
-# The symbols that zxcvbn tries as letters, and a table that leaves one for each letter.
+# Symbols that zxcvbn reads as one of a-z, and a table that keeps one symbol for each of a-z.
 SUBSTITUTES = frozenset("4@8({[<369!1|70$5+%2")
 MAX_SUBSTITUTES = 3
-ONE_PER_LETTER = str.maketrans("@{[<!|$+", "4(((1157")
+ONE_SYMBOL_EACH = str.maketrans("@{[<!|$+", "4(((1157")
 
 WORDS = frozenset(
     """
@@ -49,15 +49,13 @@ WORDS = frozenset(
 
 
 def check(password: str, *words: str | None) -> None:
-    """Check length and strength of a new password; there are no rules on kinds of characters.
-
-    NIST SP 800-63B-4, 3.1.1.2.
+    """Check the length and the strength of a new password (NIST SP 800-63B-4, 3.1.1.2).
 
     Args:
-        words: words of the user's own, such as the username, which an attacker would try first.
+        words: the user's own words, such as the username, which an attacker would try first.
 
     Raises:
-        ValueError: the message says why the password is refused.
+        ValueError: the password is refused. The message is for the user.
     """
     shortest = current_app.config["PASSWORD_MIN_LENGTH"]
     if len(password) < shortest:
@@ -65,14 +63,14 @@ def check(password: str, *words: str | None) -> None:
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
     if is_common(password):
-        raise ValueError("This would be guessed soon. Many people use such a phrase or pattern.")
+        raise ValueError("This password is easy to guess. Many people use such a phrase or pattern.")
     own_words = filter(None, [*words, current_app.config["APP_NAME"]])
     if reason := _weakness(password, [part for word in own_words for part in _parts(word)]):
-        raise ValueError(f"This would be guessed soon. {reason.rstrip('.')}.")
+        raise ValueError(f"This password is easy to guess. {reason.rstrip('.')}.")
 
 
 def _weakness(password: str, words: list[str]) -> str | None:
-    """Return why the password is easily guessed, or None if it is not. Scoring takes a few milliseconds."""
+    """Return why the password is easy to guess, or None. This takes a few milliseconds."""
     from zxcvbn import zxcvbn  # its word lists take 12 MiB, which most commands do not need
 
     scored = with_few_substitutions(password[:SCORED_LENGTH])
@@ -84,41 +82,41 @@ def _weakness(password: str, words: list[str]) -> str | None:
 
 
 def _parts(word: str) -> list[str]:
-    """Split a name or an address: return all of it, each part, and each part without its digits."""
+    """Return a name or an email address, and its parts with and without leading and trailing digits."""
     parts = [word, *re.split(r"[^a-zA-Z0-9]+", word)]
-    return [part for found in parts for part in {found, found.strip("0123456789")} if len(part) > 2]
+    return [part for whole in parts for part in {whole, whole.strip("0123456789")} if len(part) > 2]
 
 
 def is_common(password: str) -> bool:
     """Return whether this is a well-known phrase, a few common words, or a keyboard walk.
 
-    Case, spaces, look-alikes (`p@ssw0rd`) and characters before the first and after the last letter are ignored.
+    Case, spaces, look-alikes (`p@ssw0rd`), and digits and symbols at the start and the end are ignored.
     """
     lower = password.lower()
-    readings = {_once(letters) for letters in _readings(lower)}
-    return _is_walk(lower) or any(letters in _phrases() or _is_simple(letters) for letters in readings)
+    readings = {_once(reading) for reading in _readings(lower)}
+    return _is_walk(lower) or any(reading in _phrases() or _is_simple(reading) for reading in readings)
 
 
 def with_few_substitutions(password: str) -> str:
-    """Return a password with many symbols that look like letters with one symbol for each letter.
+    """Keep only one look-alike symbol for each of a-z, in a password with many of them.
 
-    zxcvbn tries every combination of substitutions, up to 576; this leaves at most 12.
+    zxcvbn tries all combinations of substitutions: up to 576, and at most 12 after this.
     """
     is_costly = len(SUBSTITUTES & set(password)) > MAX_SUBSTITUTES
-    return password.translate(ONE_PER_LETTER) if is_costly else password
+    return password.translate(ONE_SYMBOL_EACH) if is_costly else password
 
 
 def _readings(password: str) -> set[str]:
-    """Return the letters of a password, as typed and with look-alikes read as letters."""
+    """Return a password without digits and symbols, as entered and with look-alikes replaced."""
     places = [place for place, character in enumerate(password) if character.isalpha()]
     core = password[places[0] : places[-1] + 1] if places else ""
     texts = {core, *(text.translate(LOOK_ALIKES) for text in (core, core.replace("1", "l"), password))}
     return {re.sub(r"[\W\d_]+", "", text) for text in texts}
 
 
-def _once(letters: str) -> str:
-    """Return the part that the whole text repeats, or the text if there is none."""
-    return letters[: (letters + letters).find(letters, 1)]
+def _once(text: str) -> str:
+    """Return the shortest part of which the text is a repetition: the text itself if it does not repeat."""
+    return text[: (text + text).find(text, 1)]
 
 
 @cache
@@ -126,21 +124,21 @@ def _phrases() -> frozenset[str]:
     return frozenset(line.replace(" ", "") for line in PHRASES.read_text().splitlines())
 
 
-def _is_simple(letters: str) -> bool:
-    """Return whether at most SIMPLE_WORDS common words in a row make up the text."""
-    if not 0 < len(letters) <= SIMPLE_WORDS * MAX_WORD_LENGTH:
+def _is_simple(text: str) -> bool:
+    """Return whether the text consists of at most SIMPLE_WORDS common words."""
+    if not 0 < len(text) <= SIMPLE_WORDS * MAX_WORD_LENGTH:
         return False
-    fewest = [0]  # the fewest words that make up the letters before each position
-    for end in range(1, len(letters) + 1):
+    fewest = [0]  # the smallest number of words that make up the text before each position
+    for end in range(1, len(text) + 1):
         starts = range(max(0, end - MAX_WORD_LENGTH), end)
-        fewest.append(min((fewest[start] + 1 for start in starts if letters[start:end] in WORDS), default=99))
+        fewest.append(min((fewest[start] + 1 for start in starts if text[start:end] in WORDS), default=99))
     return fewest[-1] <= SIMPLE_WORDS
 
 
 def _is_walk(password: str) -> bool:
-    """Return whether most characters repeat the one before, or are next to it on the keyboard or in the alphabet.
+    """Return whether most characters repeat their predecessor, or are next to it on the keyboard or in the alphabet.
 
-    Two walks that alternate (`1a2b3c4d`) count as one.
+    Two alternating walks (`1a2b3c4d`) count as one.
     """
     keys = password.translate(SHIFTED)
     steps = sum(pair in _neighbours() or pair[0] == pair[1] for pair in pairwise(keys))
@@ -150,7 +148,7 @@ def _is_walk(password: str) -> bool:
 
 @cache
 def _neighbours() -> frozenset[tuple[str, str]]:
-    """Return the pairs of adjacent keys (in rows, columns and diagonals) and letters, in both directions."""
+    """Return the pairs of adjacent keys, in rows, columns and diagonals, and of adjacent a-z, in both directions."""
     diagonals = [zip(upper[1:], lower, strict=False) for upper, lower in pairwise(ROWS)]
     lines = [*map(pairwise, (*ROWS, *COLUMNS, ALPHABET)), *diagonals]
     pairs = {pair for line in lines for pair in line}

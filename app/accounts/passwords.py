@@ -1,4 +1,4 @@
-"""Passwords: check them at the login, change and remove them, and reset them by a mailed link."""
+"""Passwords: authenticate by password; change, remove and reset passwords."""
 
 from sqlalchemy import exists
 
@@ -14,7 +14,7 @@ from app.security.tokens import Token
 
 
 def authenticate(login: str, password: str) -> User | None:
-    """Return the user with this email address or username and password. An unknown login costs the same work."""
+    """Return the user with this login and password, or None. An unknown login takes the same work."""
     user = User.find(login)
     audit.note_attempt(audit.Attempt.PASSWORD_CHECKED)
     is_right = check_password(user.password_hash if user else None, password)
@@ -28,7 +28,7 @@ def authenticate(login: str, password: str) -> User | None:
 
 
 def verify(user: User, password: str) -> bool:
-    """Return whether this is the user's password. A wrong one is recorded as a failed login."""
+    """Return whether this is the user's password; record a wrong one as a failed login."""
     if user.verify_password(password):
         return True
     audit.record(user, AuditAction.LOGIN_FAILED)
@@ -63,7 +63,7 @@ def remove(user: User, keep: UserSession) -> bool:
 
 
 def request_reset(email: str) -> None:
-    """Email a reset link to an address, or that it has no account. Both cost the same work."""
+    """Email a reset link, or a notice that the address has no account. Both take the same work."""
     user = User.find(email)
     audit.record(user, AuditAction.RESET_REQUESTED)
     budget = budgets.budget_for(email, gives_access=True, is_reset=True)
@@ -76,16 +76,15 @@ def request_reset(email: str) -> None:
 
 
 def send_reset(user: User) -> None:
-    """Email a reset link to the user, for an administrator."""
+    """Email a reset link to the user on an administrator's request."""
     audit.record(user, AuditAction.RESET_REQUESTED)
     outbox.enqueue(Email.RESET, user)
 
 
 def reset(token: Token, password: str) -> bool:
-    """Set a new password by a mailed link, confirm the email address and revoke all sessions.
+    """Set a new password by a reset link, confirm the email address and revoke all sessions.
 
-    Return False if another request was faster. If the address was not confirmed before, remove everything that
-    another person may have left in the account.
+    Return False if another request was faster. If the address was not confirmed before, clear the account.
     """
     user, is_first_proof = token.user, not token.user.confirmed
     if not token.consume(**user.new_password(password), confirmed=True):
@@ -99,7 +98,7 @@ def reset(token: Token, password: str) -> bool:
 
 
 def _warn_of_guessing(user: User | None) -> None:
-    """Tell the user of a confirmed account that its password is being guessed. Any other login costs the same work."""
+    """Email a confirmed user that the password is being guessed. Other logins take the same work."""
     if user and user.confirmed:
         outbox.enqueue(Email.PASSWORD_GUESSING, user)
     else:

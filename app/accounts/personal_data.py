@@ -1,6 +1,6 @@
-"""The register of personal data: every table with rows of a user, which are exported and deleted with the account.
+"""Personal data: the register of all tables with rows of a user, which are exported, and deleted with the account.
 
-Register a table of your own beside its model, and a table that refers to it likewise:
+Register your own tables beside their models:
 
     personal_data.register(Order, lambda user: Order.user_id == user.id, "what you ordered")
     personal_data.register(Item, personal_data.below(Item.order_id), "what was in each order")
@@ -9,6 +9,7 @@ Register a table of your own beside its model, and a table that refers to it lik
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
@@ -42,56 +43,43 @@ Holder = type[Model] | Table  # an association table has no model
 
 
 class Registration(NamedTuple):
-    condition: Condition  # holds for the rows of a user
-    description: str  # for the user
+    condition: Condition
+    description: str
 
 
 registered: dict[Holder, Registration] = {}
 
-# Columns that no export contains: they would let a reader log in, or mean nothing.
-SECRETS = {
-    "users.password_hash",
-    "users.passkey_handle",
-    "user_sessions.id",
-    "user_sessions.device",
-    "devices.key",
-    "authenticators.secret",
-    "recovery_codes.hash",
-    "removed_credentials.row",
-    "removed_credentials.known_by",
-    "email_challenges.id",
-    "email_challenges.state",
-    "oauth_states.id",
-    "oauth_states.nonce",
-    "oauth_states.code_verifier",
-    "passkeys.credential_id",
-    "passkeys.public_key",
-    "passkey_challenges.id",
-    "passkey_challenges.browser",
-    "outbox.state",
-    "outbox.claims",
-}
+# Columns that are not exported: a reader could log in with them, or they mean nothing.
+SECRETS = set(
+    """
+    users.password_hash users.passkey_handle user_sessions.id user_sessions.device devices.key
+    authenticators.secret recovery_codes.hash removed_credentials.row removed_credentials.known_by
+    email_challenges.id email_challenges.state oauth_states.id oauth_states.nonce oauth_states.code_verifier
+    passkeys.credential_id passkeys.public_key passkey_challenges.id passkey_challenges.browser outbox.state
+    outbox.claims
+    """.split()
+)
 
 EMAIL_COLUMN = re.compile(r"e?mail|recipient|address(?!ed)")
 
-HAVE_ORIGIN = {UserSession, AuditEvent, OutboxEmail}  # with the IP address and user agent of the request behind a row
+HAVE_ORIGIN = {UserSession, AuditEvent, OutboxEmail}  # rows with the IP address and user agent of a request
 
 
 class Undeletable(Exception):
-    """A table that is not registered refers to rows that must be deleted."""
+    """A table that is not registered refers to rows that should be deleted."""
 
 
 def register(model: Holder, condition: Condition, description: str) -> None:
-    """Export the rows of `model` for which `condition(user)` holds, and delete them with the account.
+    """Export the rows of `model` that meet `condition(user)`, and delete them with the account.
 
     Args:
-        description: tells the user what these rows are.
+        description: the data in the words of the export page.
     """
     registered[model] = Registration(condition, description)
 
 
 def below(key: InstrumentedAttribute[Any]) -> Condition:
-    """Return the condition that a row's foreign key refers to a row of the user in a registered table."""
+    """Return the condition that the foreign key of a row refers to a row of the user in a registered table."""
     [foreign] = key.property.columns[0].foreign_keys
 
     def condition(user: User) -> ColumnElement[bool]:
@@ -102,14 +90,13 @@ def below(key: InstrumentedAttribute[Any]) -> Condition:
 
 
 def descriptions() -> list[str]:
-    """Return what the application holds about a user, in the words that a page shows."""
     return [registration.description for registration in registered.values()]
 
 
 def unregistered() -> dict[str, str]:
-    """Return the tables that seem to hold personal data and are not registered, each with the reason.
+    """Return the unregistered tables that seem to hold personal data, each with the reason.
 
-    Foreign keys lead from them to `users`, directly or over other tables, or a column has a name like "email".
+    Their foreign keys lead to `users`, directly or through other tables, or a column has a name like "email".
     """
     reasons = {"users": "users"}
     tables = list(db.metadata.tables.values())
@@ -121,9 +108,8 @@ def unregistered() -> dict[str, str]:
     for table in tables:
         for name in filter(EMAIL_COLUMN.search, table.columns.keys()):
             reasons.setdefault(table.name, f"{table.name}.{name}")
-    return {
-        name: reason for name, reason in reasons.items() if name not in {table_of(model).name for model in registered}
-    }
+    known = {table_of(model).name for model in registered}
+    return {name: reason for name, reason in reasons.items() if name not in known}
 
 
 def table_of(model: Holder) -> Table:
@@ -131,11 +117,11 @@ def table_of(model: Holder) -> Table:
 
 
 def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a user in one table, without secrets."""
+    """Yield the rows of a user in a table, without secrets."""
     table = table_of(model)
     columns = [column for column in table.columns if f"{table.name}.{column.name}" not in SECRETS]
     mine = [registered[model].condition(user)]
-    if model is OutboxEmail:  # it is sent only if the new address has no account, which would tell
+    if model is OutboxEmail:  # sent only if the new address has no account, so it would tell the user whether it has
         mine.append(OutboxEmail.name != Email.CHANGE_EMAIL)
     own = _own_origins(user) if model in HAVE_ORIGIN else set()
     for row in db.session.execute(select(*columns).where(*mine).execution_options(yield_per=1000)).mappings():
@@ -143,7 +129,7 @@ def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
 
 
 def as_json(user: User, model: Holder) -> Iterator[str]:
-    """Yield the rows of a user in one table as the text of a JSON array."""
+    """Yield the rows of a user in a table as a JSON array, in parts."""
     before = "[\n"
     for row in rows(user, model):
         yield before + json.dumps(row, default=str, ensure_ascii=False)
@@ -157,7 +143,7 @@ def everything(user: User) -> dict[str, list[dict[str, Any]]]:
 
 
 def erase(user: User) -> None:
-    """Delete all rows of a user: first those that refer to others, the account last.
+    """Delete all rows of a user, rows that refer to others first.
 
     Raises:
         Undeletable: a table that is not registered refers to one of these rows. The message names it.
@@ -172,36 +158,26 @@ def erase(user: User) -> None:
 
 
 def _undeletable(table: Table, error: IntegrityError) -> Exception:
-    unknown = unregistered()
-    below = [
-        other.name
-        for other in table.metadata.tables.values()
-        if other.name in unknown and any(key.column.table is table for key in other.foreign_keys)
-    ]
-    if not below:
-        return error
-    return Undeletable(
-        f"{table.name} is referred to by {', '.join(below)}: register that with personal_data.register()"
-    )
+    others = [table.metadata.tables[name] for name in unregistered()]
+    names = [other.name for other in others if any(key.column.table is table for key in other.foreign_keys)]
+    reason = f"{', '.join(names)} refers to {table.name}. Register it with personal_data.register()."
+    return Undeletable(reason) if names else error
 
 
 def _own_origins(user: User) -> set[tuple[str, str]]:
-    """Return the IP addresses and user agents that the user logged in with since they proved to own the email address.
+    """Return the IP addresses and user agents with which the user logged in since they proved the email address.
 
     Other people can cause audit events and emails of an account, too: by a wrong password, a reset, a registration.
     """
-    mine = select(AuditEvent.ip, AuditEvent.user_agent).where(
-        AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.LOGGED_IN
-    )
-    proved = select(func.max(AuditEvent.id)).where(
-        AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.EMAIL_OWNERSHIP_PROVED
-    )
-    since = func.coalesce(proved.scalar_subquery(), 0)
-    return {(row.ip, row.user_agent) for row in db.session.execute(mine.where(AuditEvent.id > since).distinct())}
+    mine, action = AuditEvent.user_id == user.id, AuditEvent.action
+    proved = select(func.max(AuditEvent.id)).where(mine, action == AuditAction.EMAIL_OWNERSHIP_PROVED)
+    since = AuditEvent.id > func.coalesce(proved.scalar_subquery(), 0)
+    logins = select(AuditEvent.ip, AuditEvent.user_agent).where(mine, action == AuditAction.LOGGED_IN, since)
+    return {(row.ip, row.user_agent) for row in db.session.execute(logins.distinct())}
 
 
 def _without_strangers(row: dict[str, Any], own: set[tuple[str, str]]) -> dict[str, Any]:
-    """Remove the origin of a row unless the user logged in from there: it is personal data of somebody else."""
+    """Remove the origin of a row unless the user logged in from there: it is another person's personal data."""
     found = row.get("details", row)
     if not found.get("ip") or (found["ip"], found.get("user_agent")) in own:
         return row
@@ -209,36 +185,27 @@ def _without_strangers(row: dict[str, Any], own: set[tuple[str, str]]) -> dict[s
     return row | ({"details": found | hidden} if "details" in row else hidden)
 
 
-def _without_account(model: Any, address: Any, user: User) -> ColumnElement[bool]:
-    """Return the condition that a row is about this address when it had no account.
+def _by_email(model: Any, address: Any, user: User) -> ColumnElement[bool]:
+    """Return the condition that a row belongs to the user, or to their email address and no account.
 
-    `coalesce` keeps the database from using the index of `user_id`, which is NULL in most rows.
+    `coalesce` prevents the use of the index on `user_id`, which is NULL in most rows.
     """
-    return and_(address.in_([user.email_key, user.email.lower()]), func.coalesce(model.user_id, 0) == 0)
+    is_about_email = and_(address.in_([user.email_key, user.email.lower()]), func.coalesce(model.user_id, 0) == 0)
+    return or_(model.user_id == user.id, is_about_email)
 
 
-register(User, lambda user: User.id == user.id, "your name and address")
+register(User, lambda user: User.id == user.id, "your username and email address")
 register(UserSession, lambda user: UserSession.user_id == user.id, "where you are logged in")
 register(Device, lambda user: Device.user_id == user.id, "which devices are known")
-register(Identity, lambda user: Identity.user_id == user.id, "which accounts at login providers are linked")
-register(OAuthState, lambda user: OAuthState.user_id == user.id, "when you started to link one")
+register(Identity, lambda user: Identity.user_id == user.id, "which accounts at login providers you linked")
+register(OAuthState, lambda user: OAuthState.user_id == user.id, "when you started to link an account")
 register(Authenticator, lambda user: Authenticator.user_id == user.id, "when your authenticator app was set up")
 register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
-register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "which of these you removed lately")
+register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "which credentials you removed recently")
 register(Passkey, lambda user: Passkey.user_id == user.id, "your passkeys")
 register(PasskeyRequirement, lambda user: PasskeyRequirement.user_id == user.id, "whether a passkey is required")
-register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, "when passkeys were asked for")
+register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, "when you were asked for a passkey")
 register(AuditEvent, lambda user: AuditEvent.user_id == user.id, "what happened to your account")
-register(EmailChange, lambda user: EmailChange.user_id == user.id, "which addresses you had lately")
-register(
-    EmailChallenge,
-    lambda user: or_(
-        EmailChallenge.user_id == user.id, _without_account(EmailChallenge, EmailChallenge.email_key, user)
-    ),
-    "when codes were asked for",
-)
-register(
-    OutboxEmail,
-    lambda user: or_(OutboxEmail.user_id == user.id, _without_account(OutboxEmail, OutboxEmail.recipient_key, user)),
-    "which emails you got",
-)
+register(EmailChange, lambda user: EmailChange.user_id == user.id, "which email addresses you had recently")
+register(EmailChallenge, partial(_by_email, EmailChallenge, EmailChallenge.email_key), "when you were asked for a code")
+register(OutboxEmail, partial(_by_email, OutboxEmail, OutboxEmail.recipient_key), "which emails you got")

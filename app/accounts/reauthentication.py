@@ -1,4 +1,4 @@
-"""Reauthentication of accounts without a password: a code that is emailed to their address."""
+"""Reauthentication of users without a password, by an emailed code."""
 
 from app.email import budgets, outbox
 from app.email.templates import Email
@@ -10,11 +10,7 @@ PURPOSE = TokenPurpose.REAUTHENTICATION
 
 
 def send_code(user: User) -> bool:
-    """Enqueue an email with a code, the same as in the email before while that is valid.
-
-    Returns:
-        False if too many emails were sent to this address.
-    """
+    """Email a code, the previous one while it is valid; return False if the address has had too many emails."""
     budget = budgets.budget_for(user.email)
     if not budget:
         return False
@@ -25,7 +21,7 @@ def send_code(user: User) -> bool:
 
 
 def is_right(user: User, code: str) -> bool:
-    """Return whether `code` is that of the newest email, which this consumes. A wrong one counts as an attempt."""
+    """Return whether this is the code of the newest email, and consume it. A wrong code counts as an attempt."""
     challenge = EmailChallenge.newest(PURPOSE, user)
     if challenge and challenge.use(code):
         return True

@@ -1,12 +1,11 @@
-"""Recovery codes: ten, made when two-factor authentication is turned on; each works once.
+"""Recovery codes: ten single-use codes, created when two-factor authentication is turned on.
 
-A code has 10 characters of base32, 50 random bits. NIST SP 800-63B-4, 3.1.2.2, asks look-up secrets for 20 bits, and
-for a limit on failed attempts below 64 bits: two_factor_codes.py stops after 100 in a row. With ten codes left, an
-attacker who has the password then guesses one with a chance of 1 in 10^12.
+A code has 10 characters of base32, which are 50 random bits. NIST SP 800-63B-4, 3.1.2.2, requires 20 bits, and a limit
+on failed attempts below 64 bits: two_factor_codes.py allows 100 in a row. An attacker who has the password then guesses
+one of ten codes with a probability of 1 in 10^12.
 """
 
 import secrets
-from collections.abc import Sequence
 
 from sqlalchemy import delete, func, select
 
@@ -20,11 +19,11 @@ from app.security import audit
 COUNT = 10
 LENGTH = 10
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648 base32: no 0, 1 or 8, which look like O, I and B
-FEW = 3  # left, when the user is told
+FEW = 3  # the user is notified when so many are left
 
 
 def make(user: User, event: AuditEvent) -> list[str]:
-    """Replace all codes of an account by ten new ones, and return them: only their hashes are stored."""
+    """Replace all codes of an account by new ones, and return these: only their hashes are stored."""
     credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
     codes = ["".join(secrets.choice(ALPHABET) for _ in range(LENGTH)) for _ in range(COUNT)]
     hashes = [RecoveryCode.hash_of(code) for code in codes]
@@ -33,7 +32,7 @@ def make(user: User, event: AuditEvent) -> list[str]:
 
 
 def renew(user: User) -> list[str]:
-    """Make new codes on request, notify the user, and return the codes."""
+    """Replace the codes on the user's request, notify the user, and return the new codes."""
     user.lock()
     event = audit.record(user, AuditAction.RECOVERY_CODES_MADE)
     outbox.enqueue(Email.RECOVERY_CODES_MADE, user, event=event)
@@ -41,25 +40,17 @@ def renew(user: User) -> list[str]:
 
 
 def use(user: User, code: str) -> bool:
-    """Delete the code that was typed, and return whether it was one. Of several requests at once, one gets True.
-
-    Args:
-        code: in capitals, without spaces or dashes.
-    """
-    found = next((kept for kept in _all_of(user) if kept.is_code(code)), None)
+    """Consume a code, given in capitals without spaces or dashes; return False if there is no such code."""
+    codes = db.session.scalars(select(RecoveryCode).where(RecoveryCode.user_id == user.id))
+    found = next((kept for kept in codes.all() if kept.is_code(code)), None)
     if not found or not rows_changed(delete(RecoveryCode).where(RecoveryCode.id == found.id)):
         return False
     if left(user) == FEW:
-        outbox.enqueue(
-            Email.RECOVERY_CODES_FEW, user, event=audit.record(user, AuditAction.RECOVERY_CODES_FEW), left=FEW
-        )
+        event = audit.record(user, AuditAction.RECOVERY_CODES_FEW)
+        outbox.enqueue(Email.RECOVERY_CODES_FEW, user, event=event, left=FEW)
     return True
 
 
 def left(user: User) -> int:
-    """Return how many codes the account has left."""
+    """Return the number of unused codes."""
     return db.session.scalar(select(func.count()).where(RecoveryCode.user_id == user.id)) or 0
-
-
-def _all_of(user: User) -> Sequence[RecoveryCode]:
-    return db.session.scalars(select(RecoveryCode).where(RecoveryCode.user_id == user.id)).all()

@@ -1,4 +1,4 @@
-"""Registration: creating an account, and confirming its email address by a link, a code or an administrator."""
+"""Registration: create an account, and confirm its email address by a link, a code or an administrator."""
 
 import logging
 import math
@@ -16,6 +16,7 @@ from app.email import budgets, outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail, User
+from app.models.email_challenge import RESEND_INTERVAL
 from app.models.logins import ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # part of this service's interface
 from app.models.user import is_free
@@ -23,9 +24,7 @@ from app.security import audit, rate_limits
 from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
 
-RESEND_INTERVAL = timedelta(seconds=60)  # also after the first email
 MAX_RESENDS, RESEND_WINDOW = 5, timedelta(hours=6)
-
 MAX_CORRECTIONS, CORRECTION_WINDOW = 5, timedelta(hours=1)
 
 USERS = User.metadata.tables["users"]
@@ -34,37 +33,36 @@ log = logging.getLogger(__name__)
 
 
 class Taken(Exception):
-    """Another account has the email address or the username, or may get the address back."""
+    """Another account has the username, or has or reserves the email address."""
 
 
 class ConstraintViolated(Exception):
-    """The new row violates a constraint of `users` that is not about the email address or the username."""
+    """The new row violates another constraint of `users`, such as one of your own."""
 
 
 @dataclass(frozen=True)
 class NewAccount:
-    """What an account is created from, whichever page, provider or command asks for it."""
+    """The values of a new account, from a page, a provider or a command."""
 
     email: str
     username: str
     password: str | None = field(default=None, repr=False)
     confirmed: bool = False
-    invited: bool = False  # an administrator creates it: without a password, the email asks the user to choose one
-    profile: dict[str, Any] = field(default_factory=dict)  # columns that an application adds to User, see below
+    invited: bool = False  # by an administrator: without a password, an email asks the user to choose one
+    profile: dict[str, Any] = field(default_factory=dict)  # see profile_columns()
 
 
 def profile_columns() -> dict[str, Column[Any]]:
-    """Return the columns of User that a profile can have, by attribute: all that NewAccount does not name itself."""
+    """Return the columns of User that a profile can set, by attribute: all that NewAccount has no field for."""
     own = {field.name for field in fields(NewAccount)}
     return {name: column for name, column in inspect(User).columns.items() if name not in own}
 
 
 def create(new: NewAccount) -> User:
-    """Create an account, and enqueue the email that confirms its address or asks for its first password.
+    """Create an account, and email a link that confirms its address or sets its first password.
 
     Raises:
-        Taken: another account has the address or the username.
-        ConstraintViolated: the row violates another constraint, such as an application's own.
+        Taken, ConstraintViolated
         rate_limits.Exceeded: too many accounts were created from this network.
     """
     user = User.find(new.email) if _insert(new) else None
@@ -81,9 +79,9 @@ def create(new: NewAccount) -> User:
 
 
 def create_concealed(new: NewAccount) -> None:
-    """Create an account, or notify the owner of the address, with the same work and no answer.
+    """Create an account, or email the owner of the address instead. Both take the same work.
 
-    Raises what create() raises; Taken only for the username.
+    Raises what create() raises, but Taken only for the username.
     """
     _insert(new, is_concealed=True)
     user = User.find(new.email)
@@ -99,12 +97,12 @@ def create_concealed(new: NewAccount) -> None:
 
 
 def is_taken(email: str, user: User | None = None) -> bool:
-    """Say whether an account other than `user` has this address, or may get it back."""
+    """Return whether an account other than `user` has or reserves this email address."""
     return not db.session.scalar(select(and_(*is_free(email_key(email), user.id if user else None))))
 
 
 def confirm(token: Token) -> bool:
-    """Confirm the email address that the token was issued for; return False if another request was faster."""
+    """Confirm the email address of the token's user; return False if another request was faster."""
     if not token.consume(confirmed=True):
         return False
     audit.record(token.user, AuditAction.CONFIRMED, old=False, new=True)
@@ -122,26 +120,22 @@ def confirm_by_code(user: User, code: str) -> bool:
 
 
 def confirm_manually(user: User) -> None:
-    """Confirm the email address without proof, for an administrator."""
+    """Confirm the email address without a proof, on an administrator's request."""
     audit.record(user, AuditAction.CONFIRMED, old=user.confirmed, new=True)
     user.confirmed = True
 
 
 def correct(user: User, email: str) -> bool:
-    """Replace an email address that was never confirmed, and send the confirmation there; return False if it is taken.
+    """Replace an unconfirmed email address and send the confirmation to the new one; return False if it is taken.
 
     Raises:
-        ValueError: a limit is reached; its message is for the user.
+        ValueError: a limit is reached. The message is for the user.
     """
-    recent = (
-        AuditEvent.user_id == user.id,
-        AuditEvent.action == AuditAction.EMAIL_CORRECTED,
-        AuditEvent.at > clock.now() - CORRECTION_WINDOW,
-    )
-    if (db.session.scalar(select(func.count()).where(*recent)) or 0) >= MAX_CORRECTIONS:
-        raise ValueError("You have changed it often. Wait an hour, then try again.")
+    count, _ = _recent(user, AuditAction.EMAIL_CORRECTED, CORRECTION_WINDOW)
+    if count >= MAX_CORRECTIONS:
+        raise ValueError("You have changed your email address too often. Try again in an hour.")
     if not budgets.budget_for(email):
-        raise ValueError("Many emails went there lately. Wait an hour, then try again.")
+        raise ValueError("Too many emails were sent to this address. Try again in an hour.")
     old = user.email
     if not user.take_email(TokenPurpose.CONFIRM, email):
         return False
@@ -151,9 +145,9 @@ def correct(user: User, email: str) -> bool:
 
 
 def send_again(user: User) -> bool:
-    """Enqueue another confirmation email; return False if it is too early.
+    """Send another confirmation email; return False if it is too early.
 
-    One conditional UPDATE decides, so that two clicks send one email.
+    A conditional UPDATE decides, so that two clicks send one email.
     """
     now = clock.now()
     if seconds_to_wait(user):
@@ -168,14 +162,9 @@ def send_again(user: User) -> bool:
 
 
 def seconds_to_wait(user: User) -> int:
-    """Return the seconds until the user may ask for another confirmation email."""
+    """Return the seconds until the user can request another confirmation email."""
     now = clock.now()
-    resent = select(func.count(), func.min(AuditEvent.at)).where(
-        AuditEvent.user_id == user.id,
-        AuditEvent.action == AuditAction.CONFIRMATION_RESENT,
-        AuditEvent.at > now - RESEND_WINDOW,
-    )
-    count, first = db.session.execute(resent).one()
+    count, first = _recent(user, AuditAction.CONFIRMATION_RESENT, RESEND_WINDOW)
     waits = [now] if user.confirmation_sent_at is None else [user.confirmation_sent_at + RESEND_INTERVAL]
     if count >= MAX_RESENDS:
         waits.append(first + RESEND_WINDOW)
@@ -183,21 +172,18 @@ def seconds_to_wait(user: User) -> int:
 
 
 def last_email(user: User) -> OutboxEmail | None:
-    """Return the newest confirmation email to the account's present address."""
-    mine = (
-        OutboxEmail.user_id == user.id,
-        OutboxEmail.name == Email.CONFIRM,
-        OutboxEmail.recipient == ascii_email(user.email),
-    )
-    return db.session.scalar(select(OutboxEmail).where(*mine).order_by(OutboxEmail.id.desc()).limit(1))
+    """Return the newest confirmation email to the user's present address."""
+    mine = (OutboxEmail.user_id == user.id, OutboxEmail.name == Email.CONFIRM)
+    same = OutboxEmail.recipient == ascii_email(user.email)
+    return db.session.scalar(select(OutboxEmail).where(*mine, same).order_by(OutboxEmail.id.desc()).limit(1))
 
 
 def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
-    """Insert the account if its address is free, and say whether a row was inserted: always, if `is_concealed`.
+    """Insert the account if its address is free, and return whether a row was inserted: always, if `is_concealed`.
 
-    One statement does the same work whether or not the address is free. A concealed row whose address is not free
-    gets an address that nobody can have and no password. It reserves the username, as the row of a free address would:
-    otherwise a second registration with that name would tell the two cases apart.
+    One statement does the same work whether or not the address is free. A concealed row whose address is not free gets
+    an invalid address and no password. It takes the username, as the row of a free address would: otherwise, a second
+    registration with the same username would reveal whether the address was free.
     """
     rate_limits.hit("registration")
     values = _values(new)
@@ -213,13 +199,11 @@ def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
         if is_duplicate(error, "users.email_key", "users.username_key"):
             raise Taken from error
         log.error("The database refused a new account: %s", violated_constraint(error))
-        raise ConstraintViolated(
-            violated_constraint(error)
-        ) from None  # the error itself would show the row with its hash
+        raise ConstraintViolated(violated_constraint(error)) from None  # the error contains the password hash
 
 
 def _values(new: NewAccount) -> dict[str, ColumnElement[Any]]:
-    """Return the columns of the new row. The model validates them and derives the others; it is never added itself."""
+    """Return the columns of the new row, validated and derived by a model that is never added to the session."""
     user = User(email=new.email, username=new.username, confirmed=new.confirmed, **new.profile)
     if new.password is not None:
         user.password = new.password
@@ -230,15 +214,21 @@ def _values(new: NewAccount) -> dict[str, ColumnElement[Any]]:
     return {column.name: literal(given[name], USERS.c[column.name].type) for name, column in columns.items()}
 
 
-def _send_email(user: User) -> None:
-    """Enqueue the email with link and code; it repeats the code of the last email if that can still be entered.
+def _recent(user: User, action: AuditAction, window: timedelta) -> tuple[int, Any]:
+    """Return the number of these events within `window`, and the time of the first one."""
+    mine = (AuditEvent.user_id == user.id, AuditEvent.action == action, AuditEvent.at > clock.now() - window)
+    count, first = db.session.execute(select(func.count(), func.min(AuditEvent.at)).where(*mine)).one()
+    return count, first
 
-    A code that no email carries is not made: it could be guessed without end.
+
+def _send_email(user: User) -> None:
+    """Email the link and a code, the previous one while it is valid.
+
+    No code is created if it can't be emailed: an attacker would have unlimited time to guess it.
     """
     user.confirmation_sent_at = clock.now()
     budget = budgets.budget_for(user.email)
     if not budget:
         return
-    earlier = EmailChallenge.newest(TokenPurpose.CONFIRM, user)
-    challenge = EmailChallenge.issue(TokenPurpose.CONFIRM, user, earlier)
+    challenge = EmailChallenge.issue(TokenPurpose.CONFIRM, user, EmailChallenge.newest(TokenPurpose.CONFIRM, user))
     outbox.enqueue(Email.CONFIRM, user, claims={"challenge": challenge.id}, budget=budget)

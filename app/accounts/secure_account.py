@@ -1,7 +1,7 @@
-"""“This wasn't me”: take an account back to what it was before a security event.
+"""“This wasn't me”: restore an account to its state before a security event.
 
-Every email about a security event carries a link that is bound to the event, works once and expires after seven days.
-It undoes everything since the event, and what the session that caused the event had changed before.
+Every email about a security event contains a link that is bound to the event, works once and expires after seven days.
+It undoes all changes since the event, and earlier changes of the session that caused the event.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from app.security import audit, tokens
 from app.security.token_purposes import TokenPurpose
 
 LINK_LIFETIME = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
-PASSWORD_WINDOW = timedelta(hours=1)  # after the account was taken back; later, the user requests a reset link
+PASSWORD_WINDOW = timedelta(hours=1)  # to choose a password after the recovery; later, the user needs a reset link
 
-# The events that changed a credential or the email address, or requested the deletion of the account.
+# Changes of a credential or the email address, and requests to delete the account.
 CHANGES = (
     AuditAction.DELETION_REQUESTED,
     AuditAction.EMAIL_CHANGED,
@@ -45,8 +45,8 @@ class Link:
 
     Attributes:
         start: the id of the first event that the link undoes.
-        email: the address that the account gets back.
-        secured: the event of the link's use. After it, the link only sets the new password.
+        email: the email address that the account gets back.
+        secured: the event of the recovery, after which the link only sets the new password.
     """
 
     user: User
@@ -60,8 +60,8 @@ def find(token: str, everything: bool = False) -> Link | None:
     """Return the link of a token, or None if it is invalid.
 
     Args:
-        everything: undo every change of the last seven days that was notified to the same address, not only changes
-            since the event and in its session.
+        everything: undo all changes of the last seven days that were notified to the same address, not only changes
+            since the event or by its session.
     """
     resolved = tokens.resolve(token, TokenPurpose.SECURE_ACCOUNT)
     if not resolved:
@@ -78,25 +78,25 @@ def find(token: str, everything: bool = False) -> Link | None:
 
 
 def changes(link: Link) -> list[AuditEvent]:
-    """Return the changes that taking the account back undoes, the latest first."""
-    mine = (AuditEvent.user_id == link.user.id, AuditEvent.id >= link.start, AuditEvent.action.in_(CHANGES))
-    return list(db.session.scalars(select(AuditEvent).where(*mine).order_by(AuditEvent.id.desc())))
+    """Return the changes that the link undoes, the latest first."""
+    return _latest_first(
+        AuditEvent.user_id == link.user.id, AuditEvent.id >= link.start, AuditEvent.action.in_(CHANGES)
+    )
 
 
 def earlier_changes(link: Link) -> list[AuditEvent]:
-    """Return the changes that `everything` undoes besides, the latest first."""
-    mine = (*_can_be_undone(link.user, link.event), AuditEvent.id < link.start)
-    return list(db.session.scalars(select(AuditEvent).where(*mine).order_by(AuditEvent.id.desc())))
+    """Return the changes that only `everything` undoes, the latest first."""
+    return _latest_first(*_can_be_undone(link.user, link.event), AuditEvent.id < link.start)
 
 
 def take_back(link: Link) -> Link | None:
-    """Undo everything since the event, and return the used link, which sets the new password.
+    """Undo the changes, remove the password, and return the used link, which sets the new password.
 
-    The email address, the credentials and two-factor authentication are restored, sessions, devices and outstanding
-    links revoked, and the password removed. A deletion requested since the event is cancelled.
+    The email address, the credentials and two-factor authentication are restored. Sessions, devices and outstanding
+    links are revoked. A deletion requested since the event is cancelled.
 
-    Return None, and let the caller roll back, if the address is taken, another request was faster, or two-factor
-    authentication cannot be restored.
+    Return None if the address is taken, another request was faster, or two-factor authentication can't be restored.
+    The caller must then roll back.
     """
     user, start, lost = link.user, link.start, link.user.email
     user.lock()
@@ -116,15 +116,19 @@ def take_back(link: Link) -> Link | None:
 
 
 def choose_password(user: User, password: str) -> bool:
-    """Set the new password of an account that was just taken back. Return False if another request was faster."""
+    """Set the new password of a recovered account; return False if another request was faster."""
     if not user.consume(TokenPurpose.RESET, User.password_hash.is_(None), **user.new_password(password)):
         return False
     audit.record(user, AuditAction.PASSWORD_RESET)
     return True
 
 
+def _latest_first(*conditions: ColumnElement[bool]) -> list[AuditEvent]:
+    return list(db.session.scalars(select(AuditEvent).where(*conditions).order_by(AuditEvent.id.desc())))
+
+
 def _find_used(user: User, event: AuditEvent) -> Link | None:
-    """Return the link if it has just taken the account back, and no password was chosen since."""
+    """Return the link if it has just been used, and no password was chosen since."""
     used = select(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.ACCOUNT_SECURED)
     secured = db.session.scalar(used.order_by(AuditEvent.id.desc()).limit(1))
     if not secured or secured.detail["event"] != event.id or not clock.is_within(secured.at, PASSWORD_WINDOW):
@@ -136,9 +140,9 @@ def _find_used(user: User, event: AuditEvent) -> Link | None:
 def _start(user: User, event: AuditEvent, everything: bool) -> int:
     """Return the id of the first event to undo.
 
-    A session that caused the event and was not the user's made its earlier changes without the user, too. But
-    two-factor authentication that was on before the event stays on, since an attacker who only reads the user's email
-    could open the link: a change that turned it on is undone only with `everything`.
+    If an attacker's session caused the event, its earlier changes are undone, too. But two-factor authentication that
+    was on before the event stays on, since an attacker who only reads the user's email could open the link: a change
+    that turned it on is undone only with `everything`.
     """
     undoable = select(AuditEvent).where(*_can_be_undone(user, event)).order_by(AuditEvent.id)
     candidates = db.session.scalars(undoable).all()
@@ -153,7 +157,7 @@ def _start(user: User, event: AuditEvent, everything: bool) -> int:
 
 
 def _can_be_undone(user: User, event: AuditEvent) -> list[ColumnElement[bool]]:
-    """Return the conditions of the changes of the last seven days before `event` that were notified to its address."""
+    """Return the conditions for changes of the last seven days before `event` that were notified to its address."""
     changed = (EmailChange.user_id == user.id, EmailChange.event_id < event.id)
     newest = select(func.coalesce(func.max(EmailChange.event_id), 0)).where(*changed).scalar_subquery()
     return [
@@ -167,7 +171,7 @@ def _can_be_undone(user: User, event: AuditEvent) -> list[ColumnElement[bool]]:
 
 
 def _email_before(user: User, start: int) -> str:
-    """Return the email address before the first change since `start`, or the present one if there was no change."""
+    """Return the email address before the first change since `start`; the present one if there was no change."""
     changed = (EmailChange.user_id == user.id, EmailChange.event_id >= start, EmailChange.released_at.is_(None))
     first = select(EmailChange.old_email).where(*changed).order_by(EmailChange.id).limit(1)
     return db.session.scalar(first) or user.email
@@ -179,11 +183,10 @@ def _consume(link: Link) -> bool:
 
 
 def _restore(link: Link) -> None:
-    """Restore the email address, the credentials and two-factor authentication, and cancel a requested deletion."""
     user, start = link.user, link.start
     if not user.confirmed:
         email_ownership.clear(user)
-    if link.email != user.email:  # assigning it again could fail: the model checks its domain
+    if link.email != user.email:  # assigning it again could fail, since the model validates it
         user.email = link.email
     changed = update(EmailChange).where(EmailChange.user_id == user.id, EmailChange.event_id >= start)
     rows_changed(changed.values(released_at=clock.now()))
@@ -195,7 +198,6 @@ def _restore(link: Link) -> None:
 
 
 def _lock_out(user: User, start: int) -> None:
-    """Remove the password, and revoke sessions, devices and outstanding links."""
     user.password_hash, user.password_version, user.confirmed = None, user.password_version + 1, True
     since = update(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.id >= start)
     rows_changed(since.values(link_revoked_at=clock.now()))

@@ -1,4 +1,4 @@
-"""Sessions: one row per login. A revoked row logs its device out at the next request."""
+"""Sessions: one row per login. Revoking the row logs the device out at its next request."""
 
 import secrets
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ BOTH_FACTORS_LIFETIME = timedelta(minutes=5)
 MAX_SESSIONS = 50  # per account
 LAST_SEEN_INTERVAL = timedelta(minutes=5)  # between two writes of last_seen_at
 
-# One query for the session and its user, built once.
+# Loads the session and its user in one query.
 CURRENT = (
     select(UserSession)
     .join(UserSession.user)
@@ -38,22 +38,21 @@ CURRENT = (
 def start(
     user: User, method: str, remember: bool = False, device: str = "", is_by_trust: bool = False
 ) -> UserSession | None:
-    """Log the user in on one device.
+    """Start a session; return None if the password has changed since it was verified, or the user is deactivated.
 
     Args:
         method: how the user authenticated, such as "password".
         device: the value of the device cookie.
-        is_by_trust: two-factor authentication was skipped on a trusted device. That is no reauthentication.
-
-    Returns:
-        The new session; None if the password has changed since it was verified, or the account is deactivated.
+        is_by_trust: a trusted device skipped two-factor authentication, so the login is no reauthentication.
 
     Raises:
         rate_limits.Exceeded: too many logins to this account from this network.
     """
     rate_limits.hit("session", user.username)
     same = (User.id == user.id, User.password_version == user.password_version, User.deactivated_at.is_(None))
-    count = update(User).where(*same).values(login_count=User.login_count + 1)  # expires outstanding magic links
+    count = (
+        update(User).where(*same).values(login_count=User.login_count + 1)
+    )  # this invalidates outstanding magic links
     if not rows_changed(count):
         return None
     user_session = UserSession(user=user, method=method, remembered=remember, **origin.of_request())
@@ -69,12 +68,12 @@ def start(
 
 
 def find(session_id: str) -> UserSession | None:
-    """Return the active session with this id, its user loaded along with it."""
+    """Return the active session with this id, and load its user."""
     return db.session.scalar(CURRENT, {"id": session_id, "now": clock.now()})
 
 
 def find_ended(session_id: str) -> UserSession | None:
-    """Return the session with this id, whether or not it is still active."""
+    """Return the session with this id, active or not."""
     return db.session.get(UserSession, session_id)
 
 
@@ -85,14 +84,13 @@ def find_all(user: User) -> Sequence[UserSession]:
 
 
 def find_by_handle(user: User, handle: str) -> UserSession | None:
-    """Return the user's active session with this handle."""
     return next((user_session for user_session in find_all(user) if user_session.handle == handle), None)
 
 
 def touch(user_session: UserSession) -> bool:
     """Update last_seen_at if it is older than LAST_SEEN_INTERVAL, and return whether it was.
 
-    The update is committed at once. It does not expire loaded objects, which would cost a second query for each.
+    The update is committed at once, without expiring loaded objects, which would cost another query for each.
     """
     if clock.now() - user_session.last_seen_at < LAST_SEEN_INTERVAL:
         return False
@@ -110,43 +108,39 @@ def touch(user_session: UserSession) -> bool:
 
 
 def is_recently_authenticated(user_session: UserSession | None) -> bool:
-    """Return whether the user authenticated in this session within the last 15 minutes."""
     at = user_session.authenticated_at if user_session else None
     return at is not None and clock.is_within(at, REAUTHENTICATION_LIFETIME)
 
 
 def record_reauthentication(user_session: UserSession) -> None:
-    """Record that the user has authenticated again, with both factors if two-factor authentication is on.
-
-    Both factors permit one change of a credential.
-    """
+    """Record a reauthentication: if two-factor is on, by both factors, which permit one change of a credential."""
     user_session.authenticated_at = clock.now()
     user_session.both_factors_at = clock.now() if user_session.user.two_factor_enabled_at else None
     audit.record(user_session.user, AuditAction.REAUTHENTICATED)
 
 
 def may_change_credentials(user_session: UserSession | None) -> bool:
-    """Return whether the user authenticated with both factors, and has not changed a credential since."""
+    """Return whether the user has reauthenticated with both factors, and not changed a credential since."""
     at = user_session.both_factors_at if user_session else None
     return at is not None and clock.is_within(at, BOTH_FACTORS_LIFETIME)
 
 
 def consume_both_factors(user_session: UserSession) -> bool:
-    """Take back the permission to change a credential; return False if a concurrent request has consumed it."""
+    """Consume the permission to change a credential; return False if another request was faster."""
     unused = (UserSession.id == user_session.id, UserSession.both_factors_at > clock.now() - BOTH_FACTORS_LIFETIME)
     return rows_changed(update(UserSession).where(*unused).values(both_factors_at=None)) == 1
 
 
 def renew_id(user_session: UserSession) -> None:
-    """Give the session a new id, so that a stolen copy of the old cookie is worthless."""
+    """Give the session a new id, so that stolen copies of the old cookie stop working."""
     user_session.id = secrets.token_urlsafe(32)
 
 
 def revoke(user_session: UserSession, reason: LogoutReason | None = None) -> None:
-    """Revoke one session.
+    """Revoke a session.
 
     Args:
-        reason: what its device is told; None if the user logs out there. With a reason, the device loses its trust.
+        reason: shown on its device, which is no longer trusted. None if the user logs out on that device.
     """
     active = update(UserSession).where(UserSession.id == user_session.id, UserSession.revoked_at.is_(None))
     if rows_changed(active.values(revoked_at=clock.now(), revoked_reason=reason)):
@@ -156,7 +150,7 @@ def revoke(user_session: UserSession, reason: LogoutReason | None = None) -> Non
 
 
 def revoke_all(user: User, keep: UserSession | None = None, *, reason: LogoutReason) -> int:
-    """Revoke all sessions of the user except `keep`, and the trust in all devices; return how many sessions."""
+    """Revoke all sessions of the user but `keep`, stop trusting all devices, and return the number of sessions."""
     devices.untrust(Device.user_id == user.id)
     others = update(UserSession).where(UserSession.user_id == user.id, *UserSession.active())
     if keep:
@@ -165,21 +159,21 @@ def revoke_all(user: User, keep: UserSession | None = None, *, reason: LogoutRea
 
 
 def revoke_others(user: User, keep: UserSession | None) -> int:
-    """Revoke all sessions except `keep` on the user's request; return how many."""
+    """Revoke all sessions but `keep` on the user's request; return their number."""
     user.lock()
     audit.record(user, AuditAction.LOGGED_OUT_OTHERS)
     return revoke_all(user, keep, reason=LogoutReason.REVOKED_ELSEWHERE)
 
 
 def log_out_everywhere(user: User) -> int:
-    """Revoke all sessions of the user on an administrator's request; return how many."""
+    """Revoke all sessions of the user on an administrator's request; return their number."""
     user.lock()
     audit.record(user, AuditAction.LOGGED_OUT_EVERYWHERE)
     return revoke_all(user, reason=LogoutReason.LOGGED_OUT_EVERYWHERE)
 
 
 def log_out_everybody() -> int:
-    """Revoke all sessions of all users; return how many."""
+    """Revoke all sessions of all users; return their number."""
     active = update(UserSession).where(*UserSession.active())
     return rows_changed(active.values(revoked_at=clock.now(), revoked_reason=LogoutReason.LOGGED_OUT_EVERYWHERE))
 
@@ -190,7 +184,7 @@ def _expiry(user_session: UserSession) -> datetime:
 
 
 def _revoke_surplus(user: User) -> None:
-    """Revoke the sessions not seen for longest, so that one more makes no more than MAX_SESSIONS."""
+    """Revoke the sessions not seen for the longest, to stay within MAX_SESSIONS with a new one."""
     mine = select(UserSession.id).where(UserSession.user_id == user.id, *UserSession.active())
     surplus = mine.order_by(UserSession.last_seen_at.desc()).offset(MAX_SESSIONS - 1)
     revoked = update(UserSession).where(UserSession.id.in_(surplus)).execution_options(synchronize_session=False)

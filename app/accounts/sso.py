@@ -1,6 +1,6 @@
-"""Single sign-on: which account an external identity belongs to, and linking and unlinking identities.
+"""Single sign-on: find or create the account of an external identity; link and unlink identities.
 
-An identity is matched by issuer and subject. An email address alone never logs anybody in to an account that exists.
+Issuer and subject identify an identity. An email address alone never gives access to an existing account.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, select, update
 
 from app import clock
 from app.accounts import credentials, email_ownership, enumeration, registration, sessions, usernames
@@ -29,7 +29,7 @@ MAX_IDENTITIES = 10  # of one account
 
 @dataclass(frozen=True)
 class ExternalIdentity:
-    """An account at a provider, as the provider describes it."""
+    """An account at a provider."""
 
     provider: str
     issuer: str
@@ -40,14 +40,14 @@ class ExternalIdentity:
 
 
 class Outcome(StrEnum):
-    """The result of a login with an external identity. All but the first three leave everything as it was."""
+    """The result of a login with an external identity. Only the first three log in; the others change nothing."""
 
     KNOWN = "known"  # the identity is linked to an account
-    CREATED = "created"  # there is a new account
-    EMAIL_OWNERSHIP = "first_proof"  # the unconfirmed account with the address now belongs to its owner
-    TAKEN = "taken"  # an account has the address; its user has to log in there before the two are linked
-    INCOMPLETE = "incomplete"  # the user has to enter an address, or an application's own fields
-    NOT_VERIFIED = "not_verified"  # the enumeration policy does not look up an address that is not verified
+    CREATED = "created"  # an account was created
+    EMAIL_OWNERSHIP = "first_proof"  # the unconfirmed account with this address was given to the owner of the address
+    TAKEN = "taken"  # an account has the address, and its user must log in before the identity is linked
+    INCOMPLETE = "incomplete"  # the user must enter an email address, or an application's own fields
+    NOT_VERIFIED = "not_verified"  # the enumeration policy does not look up unverified addresses
     CLOSED = "closed"  # there is no account, and registration is closed
 
 
@@ -58,7 +58,7 @@ class LinkOutcome(StrEnum):
 
 
 def from_claims(provider: Provider, claims: Claims) -> ExternalIdentity:
-    """Return the identity that a provider's claims describe; an address that can't be one is left out."""
+    """Return the identity that a provider's claims describe, without an invalid email address."""
     try:
         email = registration.normal_email((claims.email or "")[:255])
     except ValueError:
@@ -69,7 +69,7 @@ def from_claims(provider: Provider, claims: Claims) -> ExternalIdentity:
 
 
 def lacks_profile(provider: Provider, claims: Claims) -> bool:
-    """Say whether userinfo is needed: never for an identity that is linked to a confirmed account."""
+    """Return whether userinfo is needed: never for an identity that is linked to a confirmed account."""
     external = from_claims(provider, claims)
     if external.email and claims.is_verified is not None:
         return False
@@ -81,10 +81,10 @@ def account_for(external: ExternalIdentity, profile: dict[str, Any] | None) -> t
     """Find or create the account for this external identity, unless its ownership is ambiguous.
 
     Args:
-        profile: the columns of a new account; None if the user has yet to be asked for them.
+        profile: the profile of a new account; None if the user has not been asked for it.
 
     Raises:
-        registration.Taken, IntegrityError: another request was faster; call again.
+        registration.Taken, IntegrityError: another request was faster. Call again.
         rate_limits.Exceeded: too many accounts were created from this network.
     """
     identity, owner = _find(external), User.find(external.email or "")
@@ -100,7 +100,7 @@ def link(user: User, external: ExternalIdentity) -> LinkOutcome:
     """Link an identity to this account, and notify the user.
 
     Raises:
-        IntegrityError: another account was faster; call again.
+        IntegrityError: another account was faster. Call again.
     """
     user.lock()
     identity = _find(external)
@@ -115,18 +115,16 @@ def link(user: User, external: ExternalIdentity) -> LinkOutcome:
 
 
 def is_linked(user: User, external: ExternalIdentity) -> bool:
-    """Say whether this identity is linked to this account."""
     identity = _find(external)
     return identity is not None and identity.user_id == user.id
 
 
 def all_of(user: User) -> Sequence[Identity]:
-    """Return the identities that are linked to an account, oldest first."""
+    """Return the linked identities of an account, the oldest first."""
     return db.session.scalars(select(Identity).where(Identity.user_id == user.id).order_by(Identity.id)).all()
 
 
 def labels(user: User) -> list[str]:
-    """Return the labels of the providers that are linked to an account."""
     return [_label(identity.provider) for identity in all_of(user)]
 
 
@@ -145,16 +143,13 @@ def unlink(user: User, identity_id: int, keep: UserSession | None) -> bool:
 
 
 def can_unlink(user: User) -> bool:
-    """Say whether the account has another credential than one identity."""
-    if user.password_hash is not None:
-        return True
-    passkeys = select(func.count()).where(Passkey.user_id == user.id)
-    identities = select(func.count()).where(Identity.user_id == user.id)
-    return bool(db.session.scalar(passkeys)) or (db.session.scalar(identities) or 0) > 1
+    """Return whether the account has another credential than one identity."""
+    has_passkey = select(exists().where(Passkey.user_id == user.id))
+    return user.password_hash is not None or len(all_of(user)) > 1 or bool(db.session.scalar(has_passkey))
 
 
 def _is_trusted(provider: Provider, claims: Claims, email: str) -> bool:
-    """Say whether the provider verified this address, and is trusted for its domain."""
+    """Return whether the provider verified this email address, and is trusted for its domain."""
     domain = email_key(email).rpartition("@")[2]
     is_hosted = provider.hosts_domains and claims.hosted_domain == domain
     return claims.is_verified is True and (not provider.domains or domain in provider.domains or is_hosted)
@@ -166,7 +161,7 @@ def _find(external: ExternalIdentity) -> Identity | None:
 
 
 def _use(identity: Identity, external: ExternalIdentity) -> User:
-    """Record a login with an identity. Raises Taken if it was unlinked in the meantime."""
+    """Record a login with an identity; raise Taken if it has just been unlinked."""
     user = identity.user
     user.lock()
     used = {"last_used_at": clock.now(), "email": external.email or identity.email}
@@ -177,7 +172,7 @@ def _use(identity: Identity, external: ExternalIdentity) -> User:
 
 
 def _take_over(owner: User, external: ExternalIdentity) -> User:
-    """Give an unconfirmed account to the owner of its address; what another person may have left in it is removed."""
+    """Give an unconfirmed account to the owner of its email address, and clear it."""
     if not owner.consume(TokenPurpose.CONFIRM, **owner.new_password(None), confirmed=True):
         raise registration.Taken
     email_ownership.prove(owner)
@@ -188,7 +183,7 @@ def _take_over(owner: User, external: ExternalIdentity) -> User:
 def _register(external: ExternalIdentity, profile: dict[str, Any] | None) -> tuple[Outcome, User | None]:
     if not (external.is_verified or enumeration.policy().looks_up_unverified):
         return Outcome.NOT_VERIFIED, None
-    rate_limits.hit("availability")  # the outcome tells who has an account
+    rate_limits.hit("availability")  # the outcome reveals whether there is an account
     if external.email and registration.is_taken(external.email):
         if _find(external):  # another tab was faster
             raise registration.Taken
@@ -220,6 +215,6 @@ def _add(user: User, external: ExternalIdentity, event: AuditEvent | None = None
 
 
 def _label(provider: str) -> str:
-    """Return a provider's label, or its name if the settings no longer have it."""
+    """Return a provider's label, or its name if it is no longer in the settings."""
     known = current_app.config["OIDC_PROVIDERS"].get(provider)
     return known.label if known else provider

@@ -1,7 +1,7 @@
-"""Two-factor authentication: on with an authenticator app, or when the user requires a passkey after the password.
+"""Two-factor authentication, by an authenticator app or by requiring a passkey after the password.
 
-The first of these factors turns it on and creates recovery codes; removing the last one turns it off. Where it is on,
-a code of the app, any passkey of the account or a recovery code satisfies it. A passkey alone does not turn it on.
+The first of these factors turns it on and creates recovery codes; removing the last one turns it off. A passkey alone
+does not turn it on. While it is on, a login needs a code of the app, any passkey of the account, or a recovery code.
 """
 
 from typing import Any, NamedTuple
@@ -28,10 +28,10 @@ from app.models import (
 from app.security import audit
 from app.security.token_purposes import TokenPurpose
 
-# The factors: the table of each, with user_id and created_at, and what emails call it.
+# The table of each factor, and its name in emails.
 FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": PasskeyRequirement}
 IN_WORDS = {"authenticator": "a code from an authenticator app", "passkey": "a passkey"}
-# What can be used where two-factor authentication is on, besides recovery codes.
+# The methods that satisfy two-factor authentication, besides recovery codes.
 METHODS = FACTORS | {"passkey": Passkey}
 
 
@@ -41,46 +41,43 @@ class PasskeyState(NamedTuple):
 
 
 def is_on(user: User) -> bool:
-    """Return whether logging in to this account takes two factors."""
     return user.two_factor_enabled_at is not None
 
 
 def is_missing(user: User) -> bool:
-    """Return whether TWO_FACTOR_REQUIRED_FOR asks this account for two-factor authentication, and it is off.
+    """Return whether two-factor authentication is off although TWO_FACTOR_REQUIRED_FOR requires it.
 
-    A passkey alone does not meet the requirement, since the password or an emailed link still logs in without it.
+    A passkey alone does not meet the requirement, since a password or an emailed link can still log in without it.
     """
     required = {"everybody": True, "admins": user.is_admin}.get(current_app.config["TWO_FACTOR_REQUIRED_FOR"], False)
     return required and not is_on(user)
 
 
 def methods(user: User) -> list[str]:
-    """Return which of METHODS an account has."""
+    """Return the METHODS that an account has."""
     has = [exists().where(model.user_id == user.id) for model in METHODS.values()]
-    return [name for name, there in zip(METHODS, db.session.execute(select(*has)).one(), strict=True) if there]
+    return [name for name, found in zip(METHODS, db.session.execute(select(*has)).one(), strict=True) if found]
 
 
 def passkey_state(user: User) -> PasskeyState:
-    """Return whether an account has a passkey, and whether it requires one."""
     mine = exists().where(Passkey.user_id == user.id), exists().where(PasskeyRequirement.user_id == user.id)
     has_passkey, is_required = db.session.execute(select(*mine)).one()
     return PasskeyState(has_passkey, is_required)
 
 
 def passkey_requirement(user: User) -> PasskeyRequirement | None:
-    """Return the row that requires a passkey after the password, or None."""
     return db.session.scalar(select(PasskeyRequirement).where(PasskeyRequirement.user_id == user.id))
 
 
 def require_passkey(user: User, keep: UserSession | None) -> list[str] | None:
-    """Require a passkey after the password, and return what add() does; None if the account has no passkey."""
+    """Require a passkey after the password; return what add() returns, or None if the account has no passkey."""
     if "passkey" not in methods(user) or passkey_requirement(user):
         return None
     return add(user, PasskeyRequirement(user_id=user.id), keep)
 
 
 def stop_requiring_passkey(user: User, keep: UserSession | None) -> bool:
-    """Require no passkey any more, and return what remove() does; False if none was required."""
+    """Stop requiring a passkey; return False if none was required, or another request was faster."""
     requirement = passkey_requirement(user)
     return requirement is not None and remove(user, requirement, keep)
 
@@ -88,8 +85,8 @@ def stop_requiring_passkey(user: User, keep: UserSession | None) -> bool:
 def add(user: User, factor: Any, keep: UserSession | None) -> list[str] | None:
     """Add a factor, revoke all sessions but `keep` and notify the user.
 
-    Returns:
-        The recovery codes that come with the first factor, or an empty list; None if another request was faster.
+    Return the recovery codes that are created with the first factor, or an empty list; None if another request was
+    faster.
     """
     is_first, name = not is_on(user), _name(factor)
     if not _change(user, since=user.two_factor_enabled_at or clock.now()):
@@ -107,7 +104,7 @@ def add(user: User, factor: Any, keep: UserSession | None) -> list[str] | None:
 def remove(user: User, factor: Any, keep: UserSession | None) -> bool:
     """Remove a factor, revoke all sessions but `keep` and notify the user; return False if another request was faster.
 
-    The recovery codes go with the last factor.
+    With the last factor, the recovery codes are removed, too.
     """
     is_last, name = _count(user) == 1, _name(factor)
     if not _change(user, since=None if is_last else user.two_factor_enabled_at):
@@ -122,7 +119,7 @@ def remove(user: User, factor: Any, keep: UserSession | None) -> bool:
 
 
 def reset(user: User) -> None:
-    """Turn two-factor authentication off for an administrator, remove all passkeys, and log the user out everywhere."""
+    """Turn two-factor authentication off and remove all passkeys, on an administrator's request."""
     user.lock()
     event = audit.record(user, AuditAction.TWO_FACTOR_RESET)
     kinds: list[type[Any]] = [RecoveryCode, Passkey, *FACTORS.values()]
@@ -134,11 +131,8 @@ def reset(user: User) -> None:
     outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor="two factors", is_last=True)
 
 
-# For "This wasn't me"
-
-
 def was_on(user: User, before: int) -> bool:
-    """Return whether the account had a factor before this audit event, one that is there or can be restored."""
+    """Return whether the account had a factor before this audit event, which it has or "This wasn't me" restores."""
     old = [(model, or_(model.event_id.is_(None), model.event_id < before)) for model in FACTORS.values()]
     if any(db.session.execute(select(*(exists().where(model.user_id == user.id, was) for model, was in old))).one()):
         return True
@@ -149,8 +143,8 @@ def was_on(user: User, before: int) -> bool:
 
 
 def follow_factors(user: User) -> None:
-    """Turn two-factor authentication on or off by whether the account has a factor, after some were restored."""
-    if "passkey" not in methods(user):  # nobody could meet the requirement
+    """Turn two-factor authentication on if the account has a factor, and off otherwise, after a restoration."""
+    if "passkey" not in methods(user):  # the user could not meet the requirement
         rows_changed(delete(PasskeyRequirement).where(PasskeyRequirement.user_id == user.id))
     user.two_factor_enabled_at = (user.two_factor_enabled_at or clock.now()) if _count(user) else None
 
@@ -160,7 +154,7 @@ def _name(factor: Any) -> str:
 
 
 def _change(user: User, since: Any) -> bool:
-    """Turn two-factor authentication on or off. Pending logins start again; of two concurrent changes, one is made."""
+    """Turn two-factor authentication on or off, which restarts pending logins; return False if a request was faster."""
     return user.consume(TokenPurpose.RESET, password_version=user.password_version + 1, two_factor_enabled_at=since)
 
 

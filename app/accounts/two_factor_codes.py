@@ -1,8 +1,8 @@
-"""Check the codes that are typed where two-factor authentication is on, and limit the attempts.
+"""Two-factor codes: check codes of the authenticator app and recovery codes, and limit the attempts.
 
-Only a user who has proved the first factor can try. Wrong codes of the app pause further ones for five minutes; all
-devices that the account recognises have one count together, all others another, so that an attacker does not pause the
-owner's devices. Recovery codes are not paused. Both stop after 100 failures in a row, until the password changes.
+A user must have proved the first factor. Wrong codes of the app block further ones for five minutes. Recognised devices
+share one counter and all other devices another, so that an attacker does not block the owner's devices. Recovery codes
+are not blocked. Both are blocked after 100 failures in a row, until the password changes.
 """
 
 import re
@@ -19,25 +19,26 @@ from app.models import AuditAction, AuditEvent, User
 from app.security import audit
 
 APP_CODE = re.compile(r"\d{6}")
-MAX_ATTEMPTS, PAUSE = 5, timedelta(minutes=5)  # wrong codes of the app, by recognised devices or by all others
+MAX_ATTEMPTS, PAUSE = 5, timedelta(minutes=5)  # wrong codes of the app, per counter
 MAX_FAILURES = 100  # in a row, until the password changes (NIST SP 800-63B-4, 3.2.2)
 
-WRONG = "That code is not right, or was already used."
-CLOCK = "Try the next one, check that the clock of your phone is right, or use a recovery code."
-PAUSED = "Many codes were tried. Wait five minutes, then try again, or use a recovery code now."
-STOPPED = "Too many codes were tried by somebody who has your password. Choose another, or use a recovery code now."
-RECOVERY_STOPPED = "Too many recovery codes were tried by somebody who has your password. First choose another one."
+WRONG = "This code is incorrect, or was already used."
+CLOCK = "Try the next one, check the clock of your phone, or use a recovery code."
+PAUSED = "Too many incorrect codes. Try again in five minutes, or use a recovery code."
+GUESSING = "Too many incorrect codes were entered by somebody who knows your password."
+STOPPED = f"{GUESSING} Change your password, or use a recovery code."
+RECOVERY_STOPPED = f"{GUESSING} Change your password first."
 
 
 def check_code(user: User, code: str, device: str) -> None:
-    """Check and use a code of the app, or a recovery code. A failed attempt counts, so the caller commits in any case.
+    """Use a code of the app or a recovery code. A wrong code is recorded, so the caller commits in any case.
 
     Args:
-        code: as it was typed, in any case, with spaces and dashes.
+        code: as entered, in upper or lower case, with spaces and dashes.
         device: the device cookie of the browser.
 
     Raises:
-        ValueError: the code is wrong, or none is checked now. The message is for the user.
+        ValueError: the code is wrong, or codes are blocked. The message is for the user.
     """
     typed = re.sub(r"[\s-]", "", code).upper()
     if APP_CODE.fullmatch(typed):
@@ -66,19 +67,15 @@ def _use_app_code(user: User, code: str, is_recognised: bool) -> None:
         audit.record(user, AuditAction.TWO_FACTOR_USED, factor="authenticator")
         return
     audit.note_attempt(audit.Attempt.CODE_FAILED)
-    outbox.enqueue(
-        Email.TWO_FACTOR_FAILED, user, event=audit.record(user, AuditAction.TWO_FACTOR_FAILED, device=device)
-    )
+    event = audit.record(user, AuditAction.TWO_FACTOR_FAILED, device=device)
+    outbox.enqueue(Email.TWO_FACTOR_FAILED, user, event=event)
     raise ValueError(f"{WRONG} {CLOCK}")
 
 
 def _check_pause(user: User, device: int) -> None:
-    """Raise ValueError if so many wrong codes were typed that none is checked now."""
-    wrong = (
-        AuditEvent.user_id == user.id,
-        AuditEvent.action == AuditAction.TWO_FACTOR_FAILED,
-        AuditEvent.detail["device"].as_integer() == device,
-    )
+    """Raise ValueError if codes are blocked."""
+    failed = AuditEvent.action == AuditAction.TWO_FACTOR_FAILED
+    wrong = (AuditEvent.user_id == user.id, failed, AuditEvent.detail["device"].as_integer() == device)
     last = select(func.max(AuditEvent.id)).where(*_ends_a_row(user)).scalar_subquery()
     lately = func.count(case((AuditEvent.at > clock.now() - PAUSE, 1)))
     in_a_row = func.count(case((or_(last.is_(None), AuditEvent.id > last), 1)))
@@ -95,7 +92,7 @@ def _ends_a_row(user: User) -> tuple[ColumnElement[bool], ...]:
 
 
 def _failed_recovery_codes(user: User) -> int:
-    """Return how many failed in a row. Failures from one network within an hour share a row, with the latest time."""
+    """Return the number of failures in a row. Those of one network and hour share an event with the latest time."""
     last = select(func.max(AuditEvent.at)).where(*_ends_a_row(user)).scalar_subquery()
     wrong = (AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.RECOVERY_CODE_FAILED)
     in_a_row = or_(last.is_(None), AuditEvent.at > last)

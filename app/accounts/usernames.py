@@ -1,4 +1,4 @@
-"""Usernames: which are allowed, which are reserved, and changing one."""
+"""Usernames: check, propose and change them."""
 
 import re
 import secrets
@@ -13,23 +13,23 @@ from app.models.logins import check_username
 from app.security import audit
 
 RESERVED = frozenset(
-    # staff, and names that speak for the site
+    # staff, and names that seem official
     "admin administrator admins bot community contact feedback helpdesk help legal manager management mod moderation "
     "moderator moderators official operator ops owner press root security service staff superuser support sysadmin "
     "system team verified "
-    # RFC 2142, and addresses that certificate authorities or mail servers trust
+    # RFC 2142, and addresses that certificate authorities and mail servers trust
     "abuse hostmaster info is it mis marketing noc postmaster sales ssladmin ssladministrator sslwebmaster trouble "
     "webmaster donotreply mailerdaemon nobody noreply bounce bounces notification notifications "
     # hosts
     "autoconfig autodiscover broadcasthost ftp imap isatap localdomain localhost mail news pop pop3 smtp usenet uucp "
     "webmail wpad www "
-    # pages, and words that programs parse
+    # pages, and words with a meaning for programs
     "account accounts api auth authorize billing blog copyright dashboard dev docs download downloads error faq home "
     "license login logout me myaccount oauth password pay payment payments preferences pricing privacy profile "
     "register secure settings signin signout signup ssl static status store subscribe terms tos test user users "
     "anonymous deleted false guest nil none null true undefined unknown".split()
 )
-LOOK_ALIKES = {  # for each character, a regular expression; l and I look alike, i and l do only in capitals
+LOOK_ALIKES = {  # a regular expression for each character
     **{character: f"[{character}{character.upper()}]" for character in "abcdefghijklmnopqrstuvwxyz"},
     **{"a": "[aA4]", "b": "[bB8]", "e": "[eE3]", "g": "[gG69q]", "i": "[iI1l]", "l": "[lLI1]", "o": "[oO0]"},
     **{"s": "[sS5]", "t": "[tT7]", "z": "[zZ2]", "d": "(?:[dD]|cl)", "m": "(?:[mM]|rn)", "w": "(?:[wW]|vv)"},
@@ -38,18 +38,14 @@ SEPARATORS = re.compile(r"[._-]+")
 
 
 def check(username: str, by_administrator: bool = False) -> None:
-    """Check that a username is allowed. Only administrators may use reserved names.
-
-    Raises:
-        ValueError: it is not; the message says why.
-    """
+    """Raise ValueError, with a message for the user, if a username is invalid or reserved."""
     check_username(username)
     if not by_administrator and is_reserved(username, current_app.config["APP_NAME"]):
-        raise ValueError("This name is reserved. Choose another.")
+        raise ValueError("This username is reserved. Choose another.")
 
 
 def propose(*wishes: str) -> str:
-    """Return a free username like the first wish that makes an allowed one, with digits appended if needed."""
+    """Return a free username from the first of these wishes that yields an allowed one, with digits if needed."""
     plain = (unicodedata.normalize("NFKD", wish).encode("ascii", "ignore").decode() for wish in wishes)
     words = (re.sub(r"[^A-Za-z0-9_-]+", ".", wish).lstrip("0123456789._-").rstrip(".") for wish in plain)
     base = next((word.lower()[:50] for word in words if len(word) > 1 and _is_allowed(word[:50])), "member")
@@ -58,11 +54,7 @@ def propose(*wishes: str) -> str:
 
 
 def change(user: User, username: str) -> None:
-    """Change the username.
-
-    Raises:
-        IntegrityError: another account has it.
-    """
+    """Change the username; raise IntegrityError if another account has the new one."""
     old, user.username = user.username, username
     db.session.flush()
     audit.record(user, AuditAction.USERNAME_CHANGED, old=old, new=username)
@@ -77,7 +69,7 @@ def _is_allowed(username: str) -> bool:
 
 
 def is_reserved(username: str, app_name: str) -> bool:
-    """Return whether a username looks like a reserved word or the application's name, or consists of such words."""
+    """Return whether a username looks like reserved words or the application's name."""
     pattern = _pattern(app_name)
     words = [word for word in SEPARATORS.split(username) if word]
     return bool(pattern.fullmatch("".join(words))) or all(pattern.fullmatch(word) for word in words)
@@ -87,12 +79,6 @@ def is_reserved(username: str, app_name: str) -> bool:
 def _pattern(app_name: str) -> re.Pattern[str]:
     plain = unicodedata.normalize("NFKD", app_name).encode("ascii", "ignore").decode().lower()
     words = RESERVED | {re.sub("[^a-z0-9]", "", plain)} - {""}
-    alternatives = (
-        "".join(LOOK_ALIKES.get(character, character) for character in word) + _numbered(word) for word in words
-    )
-    return re.compile("|".join(alternatives))
-
-
-def _numbered(word: str) -> str:
-    """Return a pattern for the digits after a word: admin reserves admin1, but me does not reserve me1."""
-    return r"\d*" if len(word) > 3 else ""
+    patterns = {word: "".join(LOOK_ALIKES.get(character, character) for character in word) for word in words}
+    # admin reserves admin1, but me does not reserve me1
+    return re.compile("|".join(pattern + (r"\d*" if len(word) > 3 else "") for word, pattern in patterns.items()))

@@ -16,7 +16,7 @@ from settings.providers import Provider
 
 UNLINK = {
     "title": "Remove this linked account?",
-    "words": "It can no longer log you in here. Your other devices are logged out.",
+    "words": "You can no longer log in with it. Your other devices are logged out.",
     "button": "Remove it",
 }
 
@@ -42,10 +42,10 @@ def unlink(number: int) -> ResponseReturnValue:
     if sso.unlink(current_user, number, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash("It can no longer log you in here. Your other devices were logged out.", "success")
+        flash("You can no longer log in with it. Your other devices were logged out.", "success")
     else:
         db.session.rollback()
-        flash("It is your only way to log in. Choose a password first.", "warning")
+        flash("This is your only way to log in. Choose a password first.", "warning")
     return redirect(url_for("auth.connections"))
 
 
@@ -68,7 +68,7 @@ def _link(provider: Provider, arrival: Arrival) -> ResponseReturnValue:
     if email is None or email_key(email) != current_user.email_key:
         session.pop(SessionKey.EXTERNAL_IDENTITY)
         return sso_flow.fail(
-            f"That {provider.label} account has another address than this account. Link it here if it is yours."
+            f"That {provider.label} account has a different email address. If it is yours, link it on this page."
         )
     if not Form().validate_on_submit():
         return render_template("auth/link_sso.html", provider=provider, email=email)

@@ -15,8 +15,8 @@ from app.models import EmailChallenge, User
 from app.request_state import SessionKey, pending_login
 from app.security.rate_limits import rate_limited
 
-WRONG_CODE = "This code is not right, or can't be used any more. Enter the one in the newest email, or send a new one."
-NOT_SENT = "Many codes were sent to this account lately. Wait an hour before you ask for another one."
+WRONG_CODE = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
+NOT_SENT = "Too many codes were sent to this account. Try again in an hour."
 
 
 class CodeForm(Form):
@@ -46,9 +46,9 @@ def _challenge() -> EmailChallenge | None:
 
 
 def _send_again(user: User, challenge: EmailChallenge | None) -> ResponseReturnValue:
-    wait = device_verification.seconds_to_wait(challenge) if challenge else 0
+    wait = challenge.seconds_to_wait if challenge else 0
     if wait:
-        flash(f"A new email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
+        flash(f"Another email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
         return redirect(url_for("auth.verify_device"))
     sent = device_verification.send_code(user, challenge)
     db.session.commit()
@@ -62,5 +62,4 @@ def _progress(user: User, challenge: EmailChallenge | None) -> dict[str, Any]:
     """Return the delivery status of the email, and the seconds until another can be sent."""
     if not challenge:
         return {}
-    status, wait = device_verification.delivery(user, challenge), device_verification.seconds_to_wait(challenge)
-    return {"status": status, "wait": wait}
+    return {"status": device_verification.delivery(user, challenge), "wait": challenge.seconds_to_wait}

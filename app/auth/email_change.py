@@ -27,7 +27,7 @@ class ChangeEmailForm(Form):
 
     def validate_email(self, field: Field) -> None:
         if field.data == current_user.email:
-            raise ValidationError("This is your address already.")
+            raise ValidationError("This is already your email address.")
         if enumeration.policy().says_taken and registration.is_taken(field.data, current_user):
             raise ValidationError("This address is already registered. Use another.")
 
@@ -46,7 +46,7 @@ def change_email() -> ResponseReturnValue:
             db.session.commit()
             return next_url.redirect_to_email_sent(form.email.data)
         db.session.rollback()  # the code can be used again
-        form.email.errors = ["Many emails went there lately. Wait an hour, then try again."]
+        form.email.errors = ["Too many emails were sent to this address. Try again in an hour."]
     elif form.errors:
         db.session.commit()  # a failed attempt counts
     return form_page("auth/change_email.html", form, code_is_sent=form.is_submitted())
@@ -59,14 +59,14 @@ def change_email_link(token: str) -> ResponseReturnValue:
         return errors.invalid_link()
     is_own = resolved.user == current_user
     if is_own and resolved.claims.extra["email"] == current_user.email:
-        flash(f"Your address is {current_user.email} already.", "info")
+        flash(f"Your email address is already {current_user.email}.", "info")
         return redirect(url_for("main.account"))
     if not resolved.is_spent and not current_user.is_authenticated:
         next_url.store_location(resolved.user)
-        return access.ask_for_login("Log in to change your address.", is_stored=True)
+        return access.ask_for_login("Log in to change your email address.", is_stored=True)
     if not is_own or not access.is_opened_by_user() or not _change(resolved):
         return errors.invalid_link()
-    flash(f"Your address is {current_user.email} now. Your other devices were logged out.", "success")
+    flash(f"Your email address is now {current_user.email}. Your other devices were logged out.", "success")
     return redirect(url_for("main.account"))
 
 
@@ -80,7 +80,7 @@ def _send_code(form: ChangeEmailForm) -> ResponseReturnValue:
     is_sent = reauthentication.send_code(current_user)
     db.session.commit()
     if not is_sent:
-        flash("Many emails went to you lately. Wait an hour, then try again.", "warning")
+        flash("Too many emails were sent to you. Try again in an hour.", "warning")
     return render_template("auth/change_email.html", form=form, code_is_sent=is_sent)
 
 
@@ -89,9 +89,9 @@ def _validate(form: ChangeEmailForm) -> bool:
     is_valid = form.validate()
     if "password" in form:
         if not form.password.errors and not passwords.verify(current_user, form.password.data):
-            form.password.errors = ["This is not your password."]
+            form.password.errors = ["Incorrect password."]
     elif is_valid and not reauthentication.is_right(current_user, form.code.data):
-        form.code.errors = ["That code is not right, or was tried too often. Have another one sent."]
+        form.code.errors = ["This code is incorrect or has expired. Request another one."]
     return not form.errors
 
 

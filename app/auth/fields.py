@@ -23,7 +23,7 @@ VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # attributes of in
 def email_field(label: str = "Email address") -> TextField:
     return TextField(
         label,
-        [DataRequired("Write your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
+        [DataRequired("Enter your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
         filters=[stripped],
         widget=EmailInput(),
         render_kw={"autocomplete": "email"} | VERBATIM,
@@ -44,7 +44,7 @@ def password_field(label: str = "Password") -> TextField:
     """Return a field for the password that the account has."""
     return TextField(
         label,
-        [InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)],
+        [InputRequired("Enter your password."), MaxLength(MAX_PASSWORD_LENGTH)],
         widget=PasswordInput(),
         render_kw={"autocomplete": "current-password"},
     )
@@ -67,7 +67,7 @@ def new_password_field(label: str = "Password") -> TextField:
 def password_again_field() -> TextField:
     return TextField(
         "Password again",
-        [EqualTo("password", "The two passwords are not the same.")],
+        [EqualTo("password", "The passwords do not match.")],
         widget=PasswordInput(),
         render_kw={"autocomplete": "new-password", "required": True},
     )
@@ -77,7 +77,7 @@ def code_field(label: str = "Code from the email") -> TextField:
     """Return a field for an emailed code. Spaces and dashes in it are ignored."""
     return TextField(
         label,
-        [DataRequired("Write the code that stands in the email."), MaxLength(64)],
+        [DataRequired("Enter the code from the email."), MaxLength(64)],
         filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
         render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
     )
@@ -87,7 +87,7 @@ def factor_code_field(label: str, inputmode: str = "numeric") -> TextField:
     """Return a field for a code of an authenticator app; with inputmode="text", also for a recovery code."""
     return TextField(
         label,
-        [DataRequired("Write the code."), MaxLength(64)],
+        [DataRequired("Enter the code."), MaxLength(64)],
         filters=[stripped],
         render_kw={"autocomplete": "one-time-code", "inputmode": inputmode} | VERBATIM,
     )
@@ -103,9 +103,9 @@ def captcha_field() -> RecaptchaField:
         try:
             if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
                 audit.refused("the CAPTCHA was not solved")
-                raise StopValidation("Tick the box to show that you are a person.")
+                raise StopValidation("Tick the box to show that you are human.")
             state.is_captcha_solved = True
         except captcha.Unavailable as error:
-            raise StopValidation("We could not check the box just now. Try again in a minute.") from error
+            raise StopValidation("The CAPTCHA could not be checked. Try again in a minute.") from error
 
-    return RecaptchaField("Are you a person?", [is_ticked])
+    return RecaptchaField("Are you human?", [is_ticked])

@@ -28,11 +28,11 @@ class LoginForm(Form):
     """The template _login_form.html, which home shows too, has the labels."""
 
     login = TextField(
-        validators=[DataRequired("Write your email address or username."), MaxLength(MAX_LOGIN_LENGTH)],
+        validators=[DataRequired("Enter your email address or username."), MaxLength(MAX_LOGIN_LENGTH)],
         filters=[stripped],
     )
     password = TextField(
-        validators=[InputRequired("Write your password."), MaxLength(MAX_PASSWORD_LENGTH)], widget=PasswordInput()
+        validators=[InputRequired("Enter your password."), MaxLength(MAX_PASSWORD_LENGTH)], widget=PasswordInput()
     )
     remember_me = BooleanField()
     recaptcha = captcha_field()
@@ -54,7 +54,7 @@ def login() -> ResponseReturnValue:
         if captcha.is_on():
             session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
         form = with_captcha(LoginForm(), _needs_captcha())
-        form.form_errors.append("That name and password do not go together. Check both and try again.")
+        form.form_errors.append("Incorrect username or password.")
     return form_page("auth/login.html", form)
 
 

@@ -42,7 +42,7 @@ def complete_login(
     """
     if not user.is_active:
         db.session.rollback()
-        flash("This account has been deactivated. Write to us if that surprises you.", "warning")
+        flash("This account has been deactivated. Contact us if you did not expect this.", "warning")
         return redirect(url_for("auth.login"))
     proved_at, next_url = clock.now().timestamp(), to or _destination(user)
     pending = PendingLogin(user.id, user.password_version, proved_at, method, remember, next_url, message)
@@ -96,7 +96,7 @@ def restart(key: SessionKey) -> Response:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
     if pending:
-        flash("That took too long, or the account was changed meanwhile. Log in again.", "warning")
+        flash("Your login has expired, or your account has changed. Log in again.", "warning")
     return redirect(url_for("auth.login", next=pending.next_url if pending else None))
 
 
@@ -139,7 +139,7 @@ def _ask_for_device_code(user: User, pending: PendingLogin) -> Response:
     challenge = None
     if earlier and earlier.user_id == user.id and earlier.challenge_id:
         challenge = db.session.get(EmailChallenge, earlier.challenge_id)
-    if not challenge or not challenge.is_open or not device_verification.seconds_to_wait(challenge):
+    if not challenge or not challenge.is_open or not challenge.seconds_to_wait:
         challenge = device_verification.send_code(user, challenge)
     pending = replace(pending, challenge_id=challenge.id if challenge else None)
     return _hand_over(SessionKey.DEVICE_VERIFICATION, "auth.verify_device", pending)
@@ -172,7 +172,7 @@ def _start_session(
     user_session = sessions.start(user, pending.method, pending.remember, device_id(), is_by_trust)
     if user_session is None:
         db.session.rollback()
-        flash("Your account was changed at this moment. Log in again.", "warning")
+        flash("Your account has just changed. Log in again.", "warning")
         return redirect(url_for("auth.login"))
     user.next_login_trusted_until = None
     user_session.authenticated_at = authenticated_at or user_session.authenticated_at

@@ -24,8 +24,8 @@ from app.security.token_purposes import TokenPurpose
 from app.web import errors
 
 # The same message for every problem, so that it does not tell whether the address has an account.
-WRONG_CODE = "That code is not right, or can't be used any more. Look at the newest email, or have another one sent."
-FIRST_PROOF = "Your address is confirmed. All other devices were logged out, and the old password was removed."
+WRONG_CODE = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
+FIRST_PROOF = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
 
 
 class MagicLinkForm(Form):
@@ -65,8 +65,7 @@ def magic_link_sent() -> ResponseReturnValue:
         if response := _use_code(challenge, form.code.data, requested.remember):
             return response
         form.code.errors = [WRONG_CODE]
-    wait = magic_links.seconds_to_wait(challenge)
-    return form_page("auth/magic_link_sent.html", form, challenge=challenge, wait=wait)
+    return form_page("auth/magic_link_sent.html", form, challenge=challenge, wait=challenge.seconds_to_wait)
 
 
 @bp.route("/magic-link/<token>", methods=["GET", "POST"])
@@ -96,7 +95,7 @@ def _send(email: str, remember: bool) -> Response:
     """Send an email, unless this browser has just requested one, and redirect to the page that waits for it."""
     earlier = _challenge()
     is_again = earlier is not None and earlier.email == email
-    if earlier and is_again and (wait := magic_links.seconds_to_wait(earlier)):
+    if earlier and is_again and (wait := earlier.seconds_to_wait):
         flash(f"Another email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.request(email, earlier)

@@ -93,7 +93,9 @@ def reset_password(token: str) -> ResponseReturnValue:
     db.session.commit()
     flash("Your new password is set. Log in with it.", "success")
     if is_first_proof:
-        flash(f"Your address is confirmed. If {user.username} is no name of your choice, change it there.", "info")
+        flash(
+            f"Your email address is confirmed. If you did not choose the username {user.username}, change it.", "info"
+        )
     return redirect(url_for("auth.login", next=url_for("auth.change_username") if is_first_proof else None))
 
 
@@ -101,12 +103,12 @@ def _validate(form: ChangePasswordForm) -> bool:
     """Validate the form, then check the old password, so that one response names all errors."""
     form.validate()
     if not form.old_password.errors and not passwords.verify(current_user, form.old_password.data):
-        form.old_password.errors = ["This is not your password."]
+        form.old_password.errors = ["Incorrect password."]
     return not form.errors
 
 
 def _change(form: ChangePasswordForm) -> bool:
     if passwords.change(current_user, form.password.data, keep=current_user.current_session):
         return True
-    form.form_errors.append("Your password was changed on another device just now. Check it and try again.")
+    form.form_errors.append("Your password was just changed on another device. Try again.")
     return False

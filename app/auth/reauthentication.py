@@ -67,7 +67,7 @@ def _form() -> PasswordForm | CodeForm | PasskeyForm:
 def _send_code(form: Form) -> ResponseReturnValue:
     is_sent = reauthentication.send_code(current_user)
     db.session.commit()
-    message = "A code is on its way." if is_sent else "Many emails went to you lately. Wait an hour, then try again."
+    message = "A code is on its way." if is_sent else "Too many emails were sent to you. Try again in an hour."
     flash(message, "success" if is_sent else "warning")
     return _page(form)
 
@@ -79,14 +79,14 @@ def _verify(form: PasswordForm | CodeForm | PasskeyForm) -> bool:
     """
     if isinstance(form, PasskeyForm):
         if not passkeys.authenticate("reauthentication", access.browser_id(), form.credential.data or "", current_user):
-            form.credential.errors = ["That passkey was not taken. Try again, or prove it another way."]
+            form.credential.errors = ["That passkey was not accepted. Try again, or use another method."]
     elif isinstance(form, PasswordForm) and not current_user.verify_password(form.password.data):
         audit.record(current_user, AuditAction.LOGIN_FAILED)
-        form.password.errors = ["This is not your password."]
+        form.password.errors = ["Incorrect password."]
     elif form.factor_code and (problem := _problem_of_factor(form.factor_code.data)):
         form.factor_code.errors = [problem]
     elif isinstance(form, CodeForm) and not reauthentication.is_right(current_user, form.code.data):
-        form.code.errors = ["That code is not right, or was tried too often. Have another one sent."]
+        form.code.errors = ["This code is incorrect or has expired. Request another one."]
     return not form.errors
 
 
@@ -112,4 +112,4 @@ def _go_on() -> ResponseReturnValue:
     if fields is None:
         flash("Thank you. Fill in the form again.", "info")
         return redirect(target)
-    return stale_forms.send_again_page("Thank you", "Nothing was changed yet: send the form again.", fields, target)
+    return stale_forms.send_again_page("Thank you", "Nothing has changed yet. Send the form again.", fields, target)

@@ -22,7 +22,7 @@ from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
 from app.web import errors
 
-CONFIRMED = "You have confirmed your account. Welcome."
+CONFIRMED = "Your email address is confirmed. Welcome."
 
 
 class CodeForm(Form):
@@ -38,7 +38,7 @@ class CorrectionForm(Form):
 
 
 class ChosenPasswordForm(Form):
-    password = password_field("The password that you chose")
+    password = password_field("The password you chose")
 
 
 @bp.route("/register", methods=["GET", "POST"])
@@ -88,7 +88,7 @@ def confirm(token: str) -> ResponseReturnValue:
     resolved = tokens.resolve(token, TokenPurpose.CONFIRM, even_if_spent=True)
     is_own = resolved is not None and resolved.user == current_user
     if is_own and current_user.confirmed:
-        flash("Your account is confirmed already.", "info")
+        flash("Your email address is already confirmed.", "info")
         return redirect(url_for("main.index"))
     if not resolved or resolved.is_spent:
         return errors.invalid_link()
@@ -123,7 +123,7 @@ def _register(form: RegistrationForm) -> ResponseReturnValue | None:
             db.session.rollback()
             if not form.validate():
                 return None
-    form.form_errors.append("This name was registered a moment ago. Try again.")
+    form.form_errors.append("This username was just taken. Try again.")
     return None
 
 
@@ -161,7 +161,7 @@ def _confirm_by_code(form: CodeForm) -> bool:
     if is_right:
         flash(CONFIRMED, "success")
     else:
-        form.code.errors = ["That code is not right, or was used or tried too often. Look at the newest email."]
+        form.code.errors = ["This code is incorrect or has expired. Enter the one in the newest email."]
     return is_right
 
 
@@ -181,7 +181,7 @@ def _confirm_logged_out(token: Token) -> ResponseReturnValue:
     """Ask for a login first; if accounts are concealed, for the password of the registration, which also logs in."""
     if enumeration.policy().logs_in_unconfirmed:
         next_url.store_location(token.user)
-        return access.ask_for_login("Log in to confirm your address.", is_stored=True)
+        return access.ask_for_login("Log in to confirm your email address.", is_stored=True)
     form = ChosenPasswordForm()
     if form.validate_on_submit():
         if token.user.verify_password(form.password.data):

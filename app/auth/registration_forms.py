@@ -34,7 +34,7 @@ class RegistrationForm(Form):
 
     def validate_username(self, field: Field) -> None:
         if User.find(field.data):
-            raise ValidationError("This name is already in use. Choose another.")
+            raise ValidationError("This username is already taken. Choose another.")
 
     def asks_more(self) -> bool:
         """Say whether an application has added fields of its own."""

@@ -25,8 +25,8 @@ from settings.providers import Provider
 WAIT = timedelta(minutes=15)  # for the user to enter what is missing, or to log in
 FAILURES = {
     oidc.Cancelled: "You did not log in with {}. Try again, or log in another way.",
-    oidc.Unavailable: "{} does not answer just now. Try again in a minute, or log in another way.",
-    oidc.ProviderProblem: "{} has a problem just now. Try again in a few minutes, or log in another way.",
+    oidc.Unavailable: "{} is not responding. Try again in a minute, or log in another way.",
+    oidc.ProviderProblem: "{} has a problem. Try again in a few minutes, or log in another way.",
     oidc.Misconfigured: "Logging in with {} is not set up correctly on this site. Log in another way.",
     oidc.Refused: "Logging in with {} did not work. Try again, or log in another way.",
 }
@@ -96,14 +96,14 @@ def link(provider: Provider, arrival: Arrival, user_id: int | None) -> ResponseR
     if current_user.is_authenticated and user_id is None and sso.is_linked(current_user, arrival.identity):
         return redirect(arrival.destination or url_for("main.index"))  # another tab was faster
     if not current_user.is_authenticated or current_user.id != user_id:
-        return fail("You are logged in here already, or another person began that. Try again.")
+        return fail("You are already logged in, or another user started this. Try again.")
     outcome = retry(lambda: sso.link(current_user, arrival.identity))
     if outcome is not LinkOutcome.LINKED:
         db.session.rollback()
         return fail(NOT_LINKED[outcome].format(provider.label))
     access.credential_changed()
     db.session.commit()
-    flash(f"{provider.label} is linked: it logs you in from now on.", "success")
+    flash(f"{provider.label} is linked. You can now log in with it.", "success")
     return redirect(arrival.destination or url_for("auth.connections"))
 
 
@@ -128,10 +128,10 @@ def retry(service: Callable[[], T]) -> T:
 def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
     """Return the page that the user sees first, if it is not where they were going, and its message."""
     if outcome is Outcome.EMAIL_OWNERSHIP:
-        words = "Your address is confirmed. All other devices were logged out, and the old password was removed."
+        words = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
         return url_for("auth.change_username"), words
     if outcome is Outcome.CREATED and user.confirmed:
-        return None, f"Welcome. You are called {user.username} here; you can change that on your account."
+        return None, f"Welcome. Your username is {user.username}. You can change it on your account page."
     if outcome is Outcome.CREATED:
         return None, f"Welcome, {user.username}. An email is on its way to {user.email}."
     return None, None
@@ -140,9 +140,9 @@ def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
 def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> ResponseReturnValue:
     """Redirect to the page that asks for what a login still needs, or explain why it is refused."""
     if outcome is Outcome.CLOSED:
-        return fail(f"Nobody here is linked with that {provider.label} account, and registration is closed.")
+        return fail(f"That {provider.label} account is not linked to an account here, and registration is closed.")
     if outcome is Outcome.NOT_VERIFIED:
-        return fail(f"{provider.label} does not say that your address is yours. Register here, then link the two.")
+        return fail(f"{provider.label} has not verified your email address. Register here, then link the two.")
     arrival.keep()
     page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
     return redirect(url_for(page, provider=provider.name))

@@ -15,7 +15,7 @@ from app.extensions import db
 from app.request_state import SessionKey
 from app.security import signing
 
-CHANGED = "Your account was changed elsewhere in the meantime. Try again."
+CHANGED = "Your account was changed on another device. Try again."
 REMOVE_APP = {
     "title": "Remove the authenticator app?",
     "words": "Its codes are no longer asked for when you log in. Your other devices are logged out.",
@@ -94,7 +94,7 @@ def _set_up() -> ResponseReturnValue:
     if form.validate_on_submit() and (answer := _add(form, secret)):
         return answer
     qr = segno.make(authenticators.uri(current_user, secret), micro=False)
-    picture = qr.svg_inline(title="The key as a QR code", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
+    picture = qr.svg_inline(title="QR code of the key", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
     return form_page(
         "auth/set_up_two_factor.html",
         form,

@@ -18,7 +18,7 @@ from app.security.rate_limits import rate_limited
 
 class CodeForm(Form):
     code = factor_code_field("Code from your authenticator app")
-    trust = BooleanField("Trust this browser for 30 days")
+    trust = BooleanField("Trust this device for 30 days")
 
 
 class PasskeyForm(Form):

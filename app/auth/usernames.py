@@ -23,7 +23,7 @@ class ChangeUsernameForm(Form):
 
     def validate_username(self, field: StringField) -> None:
         if User.find(field.data or "") not in {None, current_user}:
-            raise ValidationError("This name is already in use. Choose another.")
+            raise ValidationError("This username is already taken. Choose another.")
 
 
 @bp.route("/change-username", methods=["GET", "POST"])
@@ -35,12 +35,12 @@ def change_username() -> ResponseReturnValue:
         try:
             usernames.change(current_user, form.username.data)
             db.session.commit()
-            flash(f"Your name is {current_user.username} now.", "success")
+            flash(f"Your username is now {current_user.username}.", "success")
             return redirect(url_for("main.account"))
         except IntegrityError as error:  # another request took it first, so that the form finds it taken now
             db.session.rollback()
             if not is_duplicate(error, "users.username_key"):
                 raise
             if form.validate():
-                form.form_errors.append("Somebody had it at this moment. Try again.")
+                form.form_errors.append("This username was just taken. Try again.")
     return form_page("auth/change_username.html", form)

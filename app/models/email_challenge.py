@@ -1,5 +1,6 @@
 """Challenges: each asks for an emailed code. The code is derived from the row and SECRET_KEY, and stored nowhere."""
 
+import math
 import secrets
 from datetime import datetime, timedelta
 from typing import Optional
@@ -15,6 +16,7 @@ from app.security import signing
 from app.security.token_purposes import TokenPurpose
 
 MAX_ATTEMPTS = 5
+RESEND_INTERVAL = timedelta(seconds=60)  # between two emails
 
 
 class EmailChallenge(Model):
@@ -71,6 +73,11 @@ class EmailChallenge(Model):
     def is_open(self) -> bool:
         """Whether the right code would be accepted: it can be tried, and the account has not changed since."""
         return self.can_be_tried and (self.user is None or self.state == self.user.state(TokenPurpose(self.purpose)))
+
+    @property
+    def seconds_to_wait(self) -> int:
+        """The seconds until another email can be requested."""
+        return max(0, math.ceil((self.asked_at + RESEND_INTERVAL - clock.now()).total_seconds()))
 
     @property
     def _subject(self) -> str:

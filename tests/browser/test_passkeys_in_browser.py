@@ -204,7 +204,7 @@ def test_a_passkey_reauthenticates_while_a_form_waits(owner):
     sees(owner, "Confirm access")
     use(owner)
     owner.get_by_role("button", name="Send it again").click()
-    sees(owner, "Your name is countess now.")
+    sees(owner, "Your username is now countess.")
 
 
 @pytest.mark.extended

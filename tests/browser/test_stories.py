@@ -124,7 +124,7 @@ def test_a_username_is_changed(ada, person):
     person.follow("Change username")
     person.write(Username="countess")
     person.press("Change username")
-    person.sees("Your name is countess now.")
+    person.sees("Your username is now countess.")
 
 
 def test_a_forgotten_password_is_reset(ada, person):
@@ -149,7 +149,7 @@ def test_an_email_address_is_changed_and_a_thief_is_logged_out(ada, person, anot
     another.press("Change email")
     another.sees("We have sent an email to thief@example.com")
     another.open_link("Confirm your new address")
-    another.sees("Your address is thief@example.com now.")
+    another.sees("Your email address is now thief@example.com.")
     person.open_link("The address of your account was changed")
     person.sees("Was this not you?")
     person.sees("The email address will be ada@example.com.")
@@ -322,7 +322,7 @@ def test_a_form_waits_for_reauthentication(ada, person):
     person.write(Password=PASSWORD)
     person.press("Go on")
     person.press("Send it again")
-    person.sees("Your name is countess now.")
+    person.sees("Your username is now countess.")
 
 
 @pytest.mark.extended
@@ -371,9 +371,9 @@ def test_an_authenticator_app_is_set_up_used_and_removed(ada, person, another):
     wrong = next(code for code in ("000000", "111111", "222222", "333333") if not app.verify(code, valid_window=2))
     another.write(Code_from_your_authenticator_app=wrong)
     another.press("Log in")
-    another.sees("That code is not right, or was already used.")
+    another.sees("This code is incorrect, or was already used.")
     another.write(Code_from_your_authenticator_app=app.at(datetime.now(UTC), counter_offset=1))
-    another.reach(another.page.get_by_label("Trust this browser for 30 days"))
+    another.reach(another.page.get_by_label("Trust this device for 30 days"))
     another.page.keyboard.press("Space")
     another.press("Log in")
     another.sees("Hello, ada!")

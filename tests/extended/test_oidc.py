@@ -84,7 +84,7 @@ def test_the_whole_flow(issuer, visit):
     page = visit("/auth/history")
     page.get_by_label("Keep me logged in").check()
     log_in(page)
-    page.get_by_text("You are called ada.lovelace here").wait_for()
+    page.get_by_text("Your username is ada.lovelace").wait_for()
     assert urlsplit(page.url).path == "/auth/history"
     again = visit()
     log_in(again)
@@ -150,7 +150,7 @@ def test_a_slow_or_unreachable_provider_is_reported(issuer, visit):
         trouble()
         page = visit()
         page.get_by_role("button", name="Log in with Acme").click()
-        page.get_by_text("Acme does not answer just now.").wait_for()
+        page.get_by_text("Acme is not responding.").wait_for()
         page.get_by_label("Password").wait_for()
 
 
@@ -161,7 +161,7 @@ def test_a_form_post_callback_logs_in(app, issuer, visit):
     page, methods = visit("/auth/history"), []
     page.on("request", lambda request: "/callback" in request.url and methods.append(request.method))
     log_in(page)
-    page.get_by_text("You are called ada.lovelace here").wait_for()
+    page.get_by_text("Your username is ada.lovelace").wait_for()
     assert urlsplit(page.url).path == "/auth/history"
     assert methods == ["POST", "GET"]
 

@@ -61,7 +61,7 @@ def test_a_confirm_link_followed_ten_times_at_once_confirms_once(site, sink, led
     assert db.session.scalar(select(User.confirmed))
     # The first is welcomed; those who come meanwhile have an unusable link, those who come later an account confirmed.
     pages = [browser.get("/").text for browser in browsers]
-    assert sum("You have confirmed your account. Welcome." in page for page in pages) == 1
+    assert sum("Your email address is confirmed. Welcome." in page for page in pages) == 1
 
 
 def test_one_of_ten_simultaneous_resets_sets_the_password(site, sink, ledger, ada):

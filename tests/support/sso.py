@@ -8,8 +8,8 @@ from app.models import Identity
 START, BACK = "/auth/sso/acme", "/auth/sso/acme/callback"
 ADA = {"email": "ada@example.com", "email_verified": True, "name": "Ada Lovelace"}
 NOT_BELIEVED = "Logging in with Acme did not work. Try again, or log in another way."
-NO_ANSWER = "Acme does not answer just now. Try again in a minute, or log in another way."
-NOT_YOURS = "That took too long, or was begun in another browser. Try again."
+NO_ANSWER = "Acme is not responding. Try again in a minute, or log in another way."
+NOT_YOURS = "That took too long, or was started in another browser. Try again."
 
 
 def set_out(client, path=START, **fields):
