@@ -648,7 +648,7 @@ def test_work_after_the_last_batch_of_a_job_is_committed(ada, clock, own_job):
 
 def test_two_jobs_cannot_have_the_same_name(own_job):
     own_job("mine", lambda: 1)
-    with pytest.raises(ValueError, match="There is a cleanup job mine already"):
+    with pytest.raises(ValueError, match="There is already a cleanup job named mine"):
         own_job("mine", lambda: 2)
 
 

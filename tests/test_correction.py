@@ -62,9 +62,9 @@ def test_correcting_the_address_sends_a_new_email_and_invalidates_the_old_link_a
 
     assert [browser.get(link).status_code for browser in (client, another_client)] == [410, 410]
     assert newest_code(outbox) != code
-    assert "not right" in help_of(type_code(client, code), "code")
+    assert "incorrect" in help_of(type_code(client, code), "code")
     assert not eve.confirmed
-    assert "You have confirmed your account" in client.get(outbox.link(), follow_redirects=True).text
+    assert "Your email address is confirmed" in client.get(outbox.link(), follow_redirects=True).text
     assert eve.confirmed
     assert another_client.get(link).status_code == 410, "whoever has the mistyped mailbox"
     assert has_happened("email_corrected") == 1
@@ -250,7 +250,7 @@ def test_confirmation_code_confirms_and_redirects_to_the_page_asked_for(client, 
     link, code = outbox.link(), newest_code(outbox)
     page = client.post("/auth/unconfirmed", data={"code": spelled.format(*code.split())}, follow_redirects=True)
     assert page.request.full_path == "/account?tab=1"
-    assert "You have confirmed your account" in page.text
+    assert "Your email address is confirmed" in page.text
     assert User.find("eve").confirmed
     assert another_client.get(link).status_code == 410, "the link went with it"
     assert has_happened("confirmed") == 1
@@ -260,17 +260,17 @@ def test_confirmation_code_has_five_attempts(client, outbox, clock):
     register(client)
     code = newest_code(outbox)
     for typed in ("", "   "):
-        assert "Write the code" in help_of(type_code(client, typed), "code")
+        assert "Enter the code" in help_of(type_code(client, typed), "code")
     for typed in (wrong(code), "1234", "nonsense", code[:-1], f"{code}0"):
         page = type_code(client, typed)
         assert "This code is incorrect" in help_of(page, "code")
-    assert "tried too often" in help_of(type_code(client, code), "code")
+    assert "incorrect" in help_of(type_code(client, code), "code")
     assert not User.find("eve").confirmed
 
     clock.move(minutes=1)
     client.post("/auth/confirm")
     assert newest_code(outbox) != code
-    assert "not right" in help_of(type_code(client, code), "code")
+    assert "incorrect" in help_of(type_code(client, code), "code")
     assert type_code(client, newest_code(outbox)).location == HOME
 
 
@@ -283,14 +283,14 @@ def test_resent_email_has_the_same_code_while_it_can_be_entered(client, outbox, 
         client.post("/auth/confirm")
         assert (len(outbox()), newest_code(outbox)) == (tries + 2, code)
     type_code(client, wrong(code))
-    assert "not right" in help_of(type_code(client, code), "code"), "an email more is no try more"
+    assert "incorrect" in help_of(type_code(client, code), "code"), "an email more is no try more"
 
 
 def test_confirmation_code_works_for_an_hour(client, outbox, clock):
     register(client)
     code = newest_code(outbox)
     clock.move(hours=1)
-    assert "not right" in help_of(type_code(client, code), "code")
+    assert "incorrect" in help_of(type_code(client, code), "code")
     client.post("/auth/confirm")
     assert newest_code(outbox) != code
     clock.move(minutes=59)
@@ -302,14 +302,14 @@ def test_confirmation_code_works_once_and_for_one_account(client, another_client
     code = newest_code(outbox)
     register(another_client, "bob@example.com", "bob")
     assert newest_code(outbox) != code
-    assert "not right" in help_of(type_code(another_client, code), "code")
+    assert "incorrect" in help_of(type_code(another_client, code), "code")
     assert type_code(client, code).location == HOME
     assert type_code(client, code).location == HOME
     eve, bob = User.find("eve"), User.find("bob")
     assert (eve.confirmed, bob.confirmed, has_happened("confirmed")) == (True, False, 1)
     eve.confirmed = False  # no code path does this; the code stays used all the same
     db.session.commit()
-    assert "not right" in help_of(type_code(client, code), "code")
+    assert "incorrect" in help_of(type_code(client, code), "code")
 
 
 @pytest.mark.parametrize("is_right", [True, False])
@@ -325,7 +325,7 @@ def test_of_twenty_codes_at_once_five_count_and_one_confirms(app, bob, outbox, i
     assert (bob.confirmed, has_happened("confirmed")) == (is_right, int(is_right))
     assert db.session.scalar(select(EmailChallenge.attempts)) in (range(1, 6) if is_right else [5])
     if not is_right:
-        assert "not right" in help_of(type_code(browsers[0], code), "code")
+        assert "incorrect" in help_of(type_code(browsers[0], code), "code")
 
 
 def test_no_confirmation_code_exists_without_an_email(app, outbox):

@@ -97,7 +97,7 @@ def test_concealed_confirm_link_works_once(client, another_client, outbox):
     client.post("/auth/register", data=FORM)
     link = outbox.link()
     assert client.post(link, data={"password": PASSWORD}).location == "/"
-    assert "Your account is confirmed already" in client.get(link, follow_redirects=True).text
+    assert "Your email address is already confirmed" in client.get(link, follow_redirects=True).text
     assert another_client.get(link).status_code == 410
     assert another_client.post(link, data={"password": PASSWORD}).status_code == 410
     assert count(UserSession) == 1
@@ -134,9 +134,7 @@ def test_reset_confirms_a_concealed_registration(client, outbox):
     assert "already" in outbox()[-1].subject
     answer = reset(client, outbox, "eve@example.com", "another lantern")
     page = client.get(answer.location)
-    assert (
-        "Your email address is confirmed. If eve is not a username you chose, change it after the login." in page.text
-    )
+    assert "Your email address is confirmed. If you did not choose the username eve, change it." in page.text
     assert log_in(client, "eve@example.com", "another lantern").location == "/"
     assert db.session.scalars(select(User.username).where(User.confirmed)).all() == ["eve"]
 

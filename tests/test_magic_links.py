@@ -172,7 +172,7 @@ def test_magic_link_and_code_work_once_together(app, client, another_client, ada
     assert (refused.status_code, set(refused.json)) == (410, {"error", "advice"})
     page = type_code(another_client, code)
     assert page.status_code == 422
-    assert "can't be used any more" in page.text.replace("&#39;", "'")
+    assert "is incorrect or has expired" in page.text.replace("&#39;", "'")
     refused = type_code(another_client, code, headers=JSON)
     assert (refused.status_code, list(refused.json["errors"])) == (422, ["code"])
     assert not is_logged_in(another_client)

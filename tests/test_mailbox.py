@@ -69,7 +69,7 @@ def test_the_mailbox_shows_an_email_and_its_link_works(client, outbox):
     assert set(re.findall(r'href="(http[^"]+)"', as_html)) == {link}
 
     assert link.startswith("http://localhost:5000/auth/confirm/")
-    assert "You have confirmed your account" in client.get(link, follow_redirects=True).text
+    assert "Your email address is confirmed" in client.get(link, follow_redirects=True).text
 
 
 @pytest.mark.parametrize("address", ["bob@example.com", "BOB@Example.com", " bob@example.com ", "bob"])

@@ -237,7 +237,7 @@ def test_a_passkey_is_not_added_to_an_account_that_was_taken_back_meanwhile(ada)
     stale = Passkey(user_id=ada.id, name="x", credential_id="x", public_key="x", sign_count=0)
     later = {"password_version": User.password_version + 1}
     db.session.execute(update(User).values(later).execution_options(synchronize_session=False))
-    with pytest.raises(ValueError, match="changed elsewhere"):
+    with pytest.raises(ValueError, match="changed on another device"):
         passkeys.add(ada, stale)
 
 

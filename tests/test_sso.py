@@ -28,7 +28,7 @@ def settings(issuer):
 def test_first_sso_login_creates_an_account_and_the_next_one_finds_it(client, another_client, issuer, outbox):
     answer = travel(client, issuer)
     assert answer.location == "/"
-    assert "Welcome. Your username is ada.lovelace here" in told(client, answer)
+    assert "Welcome. Your username is ada.lovelace" in told(client, answer)
     user = db.session.scalar(select(User))
     assert (user.email, user.username, user.confirmed, user.password_hash) == (ADA["email"], "ada.lovelace", True, None)
     assert outbox() == []

@@ -48,7 +48,7 @@ def test_two_factor_is_on_after_one_right_code_of_the_app(client, another_client
     phone = Phone(key_on(page), clock)
     assert re.search(r"<code class=\"key\">([A-Z2-7]{4} ){7}[A-Z2-7]{4}</code>", page.text)
     refused = client.post(SET_UP, data={"code": phone.wrong()})
-    assert (refused.status_code, "not right" in beside("code", refused)) == (422, True)
+    assert (refused.status_code, "incorrect" in beside("code", refused)) == (422, True)
     assert key_on(refused) == key_on(client.get(SET_UP)) == phone.totp.secret, "it is the same until it is set up"
     assert not is_on(ada)
     done = client.post(SET_UP, data={"code": f" {phone.code()[:3]} {phone.code()[3:]} "})
@@ -109,7 +109,7 @@ def test_of_two_authenticators_set_up_at_once_one_is_added(app, client, another_
     monkeypatch.setattr(two_factor, "add", be_overtaken)
     answer = client.post(SET_UP, data=mine)
     assert answer.status_code == 422
-    assert "changed elsewhere" in answer.text
+    assert "changed on another device" in answer.text
     assert len(db.session.scalars(select(Authenticator)).all()) == 1
     assert len(db.session.scalars(select(RecoveryCode)).all()) == 10
 
@@ -433,7 +433,7 @@ def test_a_recovery_code_works_once_in_either_field(client, another_client, ada,
     typed = phone.codes[3].lower().replace("-", " ")
     assert client.post(STEP, data={"recovery_code": typed}).location == "/"
     refused = another_client.post(STEP, data={"recovery_code": typed})
-    assert (refused.status_code, "not right" in beside("recovery_code", refused)) == (422, True)
+    assert (refused.status_code, "incorrect" in beside("recovery_code", refused)) == (422, True)
     assert another_client.post(STEP, data={"code": phone.codes[4]}).location == "/", "in whichever field"
     assert is_logged_in(another_client)
     assert history().count("two_factor_used") == 2
@@ -460,9 +460,9 @@ def test_after_a_hundred_wrong_recovery_codes_none_is_checked_until_the_password
         client.environ_base["REMOTE_ADDR"] = f"192.0.2.{network}"
         client.log_in(ada)
         answers = [client.post(STEP, data={"recovery_code": "AAAAA-AAAAA"}) for _ in range(10)]
-        assert all("not right" in beside("recovery_code", answer) for answer in answers)
+        assert all("incorrect" in beside("recovery_code", answer) for answer in answers)
     stopped = client.post(STEP, data={"recovery_code": phone.codes[0]})
-    assert "Too many recovery codes were tried" in beside("recovery_code", stopped)
+    assert "Too many incorrect codes were entered" in beside("recovery_code", stopped)
     another_client.log_in(ada)
     another_client.post("/auth/reset", data={"email": ada.email})
     choose(another_client, outbox.link())

@@ -306,7 +306,7 @@ def test_reauthentication_asks_for_both_factors(member, phone):
         assert asks(member)
     assert member.post(ASK, data={"password": "wrong", "factor_code": phone.code()}).status_code == 422
     page = member.post(ASK, data={"password": PASSWORD, "factor_code": phone.wrong()})
-    assert (page.status_code, "not right" in beside("factor_code", page)) == (422, True)
+    assert (page.status_code, "incorrect" in beside("factor_code", page)) == (422, True)
     assert asks(member)
     # The right code was not used up beside the wrong password.
     assert member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()}).location == "/auth/export"
@@ -354,7 +354,7 @@ def wrong(client, phone, times, **fields):
 
 def test_five_wrong_authenticator_codes_pause_for_five_minutes(app, client, ada, phone, outbox):
     by_password(client, outbox)
-    assert "not right" in beside("code", wrong(client, phone, 5))
+    assert "incorrect" in beside("code", wrong(client, phone, 5))
     for browser in (client, app.test_client()):
         by_password(browser, outbox)  # another first step changes nothing
         page = browser.post(STEP, data={"code": phone.code()})
@@ -407,7 +407,7 @@ def test_what_cannot_be_an_authenticator_code_is_not_counted_as_one(client, ada,
     by_password(client, outbox)
     for name in ("recovery_code", "code"):
         for _ in range(6):
-            assert "not right" in beside(name, client.post(STEP, data={name: typed}))
+            assert "incorrect" in beside(name, client.post(STEP, data={name: typed}))
     assert "two_factor_failed" not in history()
     assert "Somebody stopped short of your account" not in [email.subject for email in outbox()]
     assert client.post(STEP, data={"code": phone.code()}).location == "/"

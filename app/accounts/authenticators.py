@@ -13,9 +13,10 @@ from app.extensions import db, rows_changed
 from app.models import Authenticator, User, UserSession
 from app.security import signing
 
-DRIFT = 1  # steps of 30 seconds that the clock of a phone may be ahead or behind (RFC 6238)
+STEP = 30  # seconds for which an app shows a code (RFC 6238)
+DRIFT = 1  # steps that the clock of a phone may be ahead or behind
 
-WRONG_CODE = "Incorrect code. Try the next one, and check the clock of your phone."
+WRONG_CODE = "This code is incorrect. Try the next one, and check the clock of your phone."
 
 
 def new_secret() -> str:

@@ -111,7 +111,7 @@ def test_make_run_serves_registration_confirmation_and_remember_me(clone, playwr
         until(lambda: page.reload() and email.count(), "the email")  # a thread delivers it
         email.click()
         page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
-        page.get_by_text("You have confirmed your account").wait_for()
+        page.get_by_text("Your email address is confirmed").wait_for()
         page.get_by_role("heading", name="Hello, ada!").wait_for()
 
         for remember in (True, False):

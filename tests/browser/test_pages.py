@@ -137,7 +137,7 @@ def test_registration_and_login_work_without_scripts(app, page):
     page.get_by_role("link", name="the email is in its mailbox").click()
     open_when_it_has_come(page, page.get_by_role("link", name="Confirm your address"))
     page.locator(".email-text a").click()
-    page.get_by_text("You have confirmed your account").wait_for()
+    page.get_by_text("Your email address is confirmed").wait_for()
     page.locator("header summary").click()
     page.get_by_role("link", name="Account", exact=True).click()
     page.get_by_text("eve@example.com").wait_for()

@@ -177,7 +177,7 @@ def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
     code = re.search(r"\d{4} \d{4}", person.email("Confirm your address", newer_than=2))[0]
     person.write(Code_from_the_email=code)
     person.press("Confirm my address")
-    person.sees("You have confirmed your account.")
+    person.sees("Your email address is confirmed.")
 
 
 def test_a_magic_link_logs_in_the_browser_that_asked_for_it(ada, person):
@@ -242,7 +242,7 @@ def test_with_enumeration_prevented_the_link_asks_for_the_password(app, ada, per
     person.open_link("Confirm your address")
     person.write(The_password_that_you_chose=PASSWORD)
     person.press("Confirm my address")
-    person.sees("You have confirmed your account.")
+    person.sees("Your email address is confirmed.")
 
 
 def test_sso_creates_an_account(person):
@@ -253,7 +253,7 @@ def test_sso_creates_an_account(person):
     person.reach(person.page.get_by_role("button", name="Log in with Mock provider"))
     person.enter()
     person.press("Vera, whose address was verified")
-    person.sees("You are called vera here")
+    person.sees("Your username is vera")
     assert person.page.url.endswith("/auth/history")
     person.sees("You registered")
     cookie = next(cookie for cookie in person.page.context.cookies() if cookie["name"].startswith("flasky-session"))
@@ -283,7 +283,7 @@ def test_an_sso_identity_is_linked_and_unlinked(ada, person):
     person.follow("Change them")
     person.follow("Remove Mock provider")
     person.press("Remove it")
-    person.sees("It can no longer log you in here.")
+    person.sees("You can no longer log in with it.")
 
 
 @pytest.mark.extended

@@ -81,7 +81,7 @@ def test_the_whole_story(client, exim):
     text, html = (message.get_body([kind]).get_content() for kind in ("plain", "html"))
     link = re.search(r"http://localhost(/auth/confirm/\S+)", text)
     assert link[0] in html
-    assert "You have confirmed your account" in client.get(link[1], follow_redirects=True).text
+    assert "Your email address is confirmed" in client.get(link[1], follow_redirects=True).text
 
 
 def test_exim_gets_many_emails_over_one_connection(app, exim):

@@ -149,7 +149,7 @@ def test_sso_returns_to_the_public_url(site, visitor):
     assert back.startswith(f"{site.url}/auth/sso/acme/callback?")
     home = visitor.follow(visitor.get(back))
     assert home.url == f"{site.url}/"
-    assert "You are called vera here" in home.text
+    assert "Your username is vera" in home.text
 
 
 def test_every_url_on_a_page_is_within_the_site(site, visitor):

@@ -59,7 +59,7 @@ def test_a_full_disk_writes_nothing_and_reports_no_success(app, site, sink, ledg
     assert writer.post("/auth/change-username", **rename).status == 302
     assert writer.post("/auth/change-password", **password).status == 302
     assert writer.get("/account").status == 200
-    assert reader.get("/account").status == 302, "the password was changed elsewhere"
+    assert reader.get("/account").status == 302, "the password was changed on another device"
     running.work()
     ledger.settled(sink)
     assert sorted(email.recipient for email in sink.received) == ["ada@example.com", "eve@example.com"]

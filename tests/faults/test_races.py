@@ -35,7 +35,7 @@ def test_one_of_fifty_simultaneous_registrations_of_a_name_wins(site, sink, ledg
     ledger.settled(sink)
     assert len(sink.received) == 1
     refused = next(answer for answer in answers if answer.status == 422)
-    assert ("already registered" if crowd is one_address else "already in use") in refused.text
+    assert ("already registered" if crowd is one_address else "already taken") in refused.text
 
 
 @crowds

@@ -20,5 +20,5 @@ def lose_the_username(client, winner, monkeypatch, form=FORM):
     monkeypatch.setattr(User, "find", find_nobody_at_first)
     page = client.post("/auth/register", data=form | {"username": "EVE"})
     assert page.status_code == 422
-    assert "already in use" in page.text
+    assert "already taken" in page.text
     return page

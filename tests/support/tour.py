@@ -311,7 +311,7 @@ def trust(page):
     code = page.locator(".codes").inner_text().split()[0]
     forget(page)
     do_the_first_step(page)
-    page.get_by_label("Trust this browser").check()
+    page.get_by_label("Trust this device").check()
     fill_in(page, "Log in", {"Code from your authenticator app": code})
 
 
