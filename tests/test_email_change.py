@@ -88,7 +88,7 @@ def test_change_email_from_request_to_new_address(app, client, another_client, a
     link = link_to(outbox, NEW, "/auth/change-email/")
     page = client.get(link, follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, "/account")
-    assert f"Your address is {NEW} now" in page.text
+    assert f"Your email address is now {NEW}" in page.text
     assert (ada.email, ada.confirmed) == (NEW, True)
     assert is_logged_in(client)
     assert not is_logged_in(copy), "the session has another id"
@@ -102,7 +102,7 @@ def test_change_email_from_request_to_new_address(app, client, another_client, a
 
     page = client.get(link, follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, "/account")
-    assert f"Your address is {NEW} already" in page.text
+    assert f"Your email address is already {NEW}" in page.text
     assert another_client.get(link).status_code == 410
     assert len(outbox()) == 3
     for login, status in ((ADA, 422), (NEW.upper(), 302)):
@@ -113,9 +113,9 @@ def test_change_email_from_request_to_new_address(app, client, another_client, a
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
-        ("password", "wrong", "This is not your password."),
+        ("password", "wrong", "Incorrect password."),
         ("email", "ada", "must have an @-sign"),
-        ("email", "ada@EXAMPLE.com", "This is your address already."),
+        ("email", "ada@EXAMPLE.com", "This is already your email address."),
         ("email", BOB, "already registered"),
         ("email", "BOB@Example.COM", "already registered"),
     ],
@@ -136,10 +136,10 @@ def test_an_email_change_link_in_another_browser_asks_for_login(client, another_
     link = link_to(outbox, NEW, "/auth/change-email/")
     asked = another_client.get(link, follow_redirects=True)
     assert asked.request.full_path.rstrip("?") == "/auth/login"
-    assert "Log in to change your address." in asked.text
+    assert "Log in to change your email address." in asked.text
     assert ada.email == ADA
     page = another_client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
-    assert (page.request.path, f"Your address is {NEW} now" in page.text) == ("/account", True)
+    assert (page.request.path, f"Your email address is now {NEW}" in page.text) == ("/account", True)
     assert ada.email == NEW
     assert (is_logged_in(another_client), is_logged_in(client)) == (True, False)
 
@@ -395,19 +395,19 @@ def test_change_email_without_a_password_asks_for_an_emailed_code(another_client
     form = without_password.get("/auth/change-email").text
     assert 'name="send_code"' in form
     assert not any(f'name="{field}"' in form for field in ("password", "code"))
-    assert "Write the code" in help_of(ask(without_password, NEW), "code")
+    assert "Enter the code" in help_of(ask(without_password, NEW), "code")
     another_client.post("/auth/magic-link", data={"email": ADA})
-    assert "not right" in help_of(ask(without_password, NEW, code=code_in(outbox()[-1])), "code"), "a magic link's code"
+    assert "incorrect" in help_of(ask(without_password, NEW, code=code_in(outbox()[-1])), "code"), "a magic link's code"
 
     code = send_code(without_password, outbox)
     assert "@-sign" in help_of(ask(without_password, "ada", code=code), "email")
     page = ask(without_password, ADA, code=code)
-    assert "your address already" in help_of(page, "email")
+    assert "already your email address" in help_of(page, "email")
     assert f'value="{code.replace(" ", "")}"' in page.text, "the code was not used"
-    assert "not right" in help_of(ask(without_password, NEW, code="12 34"), "code")
+    assert "incorrect" in help_of(ask(without_password, NEW, code="12 34"), "code")
     assert ask(without_password, NEW, code=f" {code.replace(' ', '-')} ").location == "/auth/email-sent"
     assert [message.recipients for message in outbox()][-2:] == [[NEW], [ADA]]
-    assert "not right" in help_of(ask(without_password, NEWER, code=code), "code"), "the code was used"
+    assert "incorrect" in help_of(ask(without_password, NEWER, code=code), "code"), "the code was used"
     assert send_code(without_password, outbox) != code
     assert without_password.get(link_to(outbox, NEW, "/auth/change-email/")).location == "/account"
     assert ada.email == NEW
@@ -416,7 +416,7 @@ def test_change_email_without_a_password_asks_for_an_emailed_code(another_client
 def test_a_user_with_a_password_cannot_use_a_code(client, ada, outbox):
     client.log_in(ada)
     client.post("/auth/change-email", data={"email": NEW, "send_code": "y"})
-    assert "Write your password." in help_of(ask(client, NEW, password="", code=code_in(outbox()[-1])), "password")
+    assert "Enter your password." in help_of(ask(client, NEW, password="", code=code_in(outbox()[-1])), "password")
     assert has_happened("email_change_requested") == 0
 
 
@@ -424,7 +424,7 @@ def test_an_address_over_budget_is_refused_without_using_the_code(app, without_p
     code = send_code(without_password, outbox)
     for _ in range(10):
         app.test_client().post("/auth/reset", data={"email": NEW})
-    assert "Many emails went there lately" in help_of(ask(without_password, NEW, code=code), "email")
+    assert "Too many emails were sent to this address" in help_of(ask(without_password, NEW, code=code), "email")
     assert ask(without_password, NEWER, code=code).location == "/auth/email-sent"
 
 

@@ -24,8 +24,8 @@ def test_login_by_username_or_email_in_any_case(client, ada, login):
 @pytest.mark.parametrize(
     ("login", "password", "error"),
     [
-        ("", PASSWORD, "Write your email address or username."),
-        ("ada", "", "Write your password."),
+        ("", PASSWORD, "Enter your email address or username."),
+        ("ada", "", "Enter your password."),
         ("ada\0", PASSWORD, "used here"),
         ("ada", PASSWORD + "\0", "used here"),
     ],

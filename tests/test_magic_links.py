@@ -212,7 +212,7 @@ def test_a_code_can_be_tried_five_times(client, ada, outbox, clock):
     code = code_in(outbox()[0])
     for _ in range(5):
         page = type_code(client, wrong(code))
-        assert (page.status_code, "That code is not right" in page.text) == (422, True)
+        assert (page.status_code, "This code is incorrect" in page.text) == (422, True)
     page = type_code(client, code)
     assert (page.status_code, "have another one sent" in page.text) == (422, True)
     clock.move(minutes=1)

@@ -41,7 +41,7 @@ from app.models import Passkey, PasskeyChallenge, PasskeyRequirement, RecoveryCo
 REQUIRE, SETTINGS = "/auth/two-factor/require-passkey", "/auth/two-factor"
 REFUSED = "That passkey did not log you in. Try again, or log in another way."
 NOT_ACCEPTED = "That passkey was not accepted. Try again, or use a code."
-NOT_TAKEN = "That passkey was not taken. Try again, or prove it another way."
+NOT_TAKEN = "That passkey was not accepted. Try again, or use another method."
 FAILED = "That did not work, or took longer than five minutes. Try again."
 SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
 

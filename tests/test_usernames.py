@@ -31,7 +31,7 @@ def test_changing_the_username_frees_the_old_one(client, another_client, ada):
     assert 'value="ada"' in form.text
     page = rename(client, " Lovelace ", follow_redirects=True)
     assert page.request.path == "/account"
-    assert "Your name is Lovelace now." in page.text
+    assert "Your username is now Lovelace." in page.text
     assert "Hello, Lovelace!" in client.get("/").text
     assert (ada.username, ada.username_key) == ("Lovelace", "lovelace")
     assert changes() == [(ada.id, {"old": "ada", "new": "Lovelace"})]
@@ -57,8 +57,8 @@ def test_changing_only_the_case_of_a_username(client, ada):
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("bob", "already in use"),
-        ("BOB", "already in use"),
+        ("bob", "already taken"),
+        ("BOB", "already taken"),
         ("Admin", "reserved"),
         ("adа", "starting with a-z"),  # noqa: RUF001 its last character is Cyrillic
     ],
@@ -91,7 +91,7 @@ def test_of_two_users_racing_for_a_username_one_gets_an_error(client, another_cl
     monkeypatch.setattr(User, "find", find_nobody_at_first)
     caplog.set_level(logging.INFO, "security")
     page = rename(client, "GRACE")
-    assert (page.status_code, "already in use" in page.text) == (422, True)
+    assert (page.status_code, "already taken" in page.text) == (422, True)
     assert "You are called <strong>ada</strong>" in page.text
     assert (ada.username, bob.username) == ("ada", "Grace")
     assert changes() == [(bob.id, {"old": "bob", "new": "Grace"})]
@@ -116,7 +116,7 @@ TAKEN_FOR_NOBODY = """
 
 @pytest.mark.parametrize("name", LIKE_RESERVED)
 def test_a_username_that_looks_like_a_reserved_one_is_refused(app, name):
-    with pytest.raises(ValueError, match="This name is reserved"):
+    with pytest.raises(ValueError, match="This username is reserved"):
         usernames.check(name)
     usernames.check(name, by_administrator=True)
 
@@ -132,7 +132,7 @@ def test_names_of_people_are_not_reserved_usernames(app, name):
 )
 def test_the_applications_own_name_is_a_reserved_username(app, app_name, name):
     app.config["APP_NAME"] = app_name
-    with pytest.raises(ValueError, match="This name is reserved"):
+    with pytest.raises(ValueError, match="This username is reserved"):
         usernames.check(name)
     usernames.check("flasky")
 
