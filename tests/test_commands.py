@@ -284,17 +284,12 @@ def test_show_describes_an_account(flask, client, another_client, ada):
 # flask users deactivate, activate, confirm, log-out
 
 
-def test_deactivate_logs_the_user_out_at_the_next_request(flask, client, ada):
+def test_deactivate_logs_the_user_out_at_the_next_request_and_activate_revives_no_session(flask, client, ada):
     client.log_in(ada)
     assert is_logged_in(client)
     assert "ada can no longer log in." in flask("users", "deactivate", "ada").stdout
     assert not is_logged_in(client)
     assert "Hello, stranger." in client.get("/").text
-
-
-def test_activate_lets_the_user_log_in_but_revives_no_session(flask, client, ada):
-    client.log_in(ada)
-    flask("users", "deactivate", "ada")
     assert "ada can log in again." in flask("users", "activate", "ada").stdout
     assert not is_logged_in(client)
     client.log_in(ada)
@@ -378,13 +373,11 @@ def test_log_out_all_revokes_all_sessions_of_all_users(flask, client, another_cl
     assert flask("users", "log-out", "--all", "--yes").stdout == "Logged out all users on 0 devices.\n"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["log-out", "--all"], ["delete", "ada"], ["delete", "ada", "--now"]], ids=" ".join
-)
+@pytest.mark.parametrize("command", ASKING[:3], ids=" ".join)
 @pytest.mark.parametrize("typed", ["n\n", "\n", ""])
-def test_destructive_command_does_nothing_without_confirmation(flask, client, ada, outbox, arguments, typed):
+def test_destructive_command_does_nothing_without_confirmation(flask, client, ada, outbox, command, typed):
     client.log_in(ada)
-    result = flask("users", *arguments, typed=typed)
+    result = flask(*command, typed=typed)
     assert result.exit_code == 1
     assert "Aborted!" in result.stderr
     assert ("No answer. Add --yes to confirm." in result.stderr) is (typed == "")

@@ -157,6 +157,7 @@ def test_every_token_in_a_url(walk):
                 assert answer.status_code == 410, name
 
 
+PARTS = "multipart/form-data; boundary=b"
 BODIES = [
     ("{}", "application/json"),
     ("[" * 20_000, "application/json"),
@@ -171,18 +172,15 @@ BODIES = [
     ("x", "multipart/form-data; boundary="),
     ("x", "multipart/form-data; boundary=" + "b" * 5000),
     ("x", "multipart/form-data; boundary=é\0"),
-    ("--b\r\n", "multipart/form-data; boundary=b"),
-    ("--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=b"),
-    ('--b\r\nContent-Disposition: form-data; name="email"\r\n\r\nx', "multipart/form-data; boundary=b"),
-    (
-        '--b\r\nContent-Disposition: form-data; name="email"; filename="\0"\r\nContent-Type: x\r\n\r\n\0\r\n--b--',
-        "multipart/form-data; boundary=b",
-    ),
+    ("--b\r\n", PARTS),
+    ("--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--", PARTS),
+    ('--b\r\nContent-Disposition: form-data; name="email"\r\n\r\nx', PARTS),
+    ('--b\r\nContent-Disposition: form-data; name="email"; filename="\0"\r\nContent-Type: x\r\n\r\n\0\r\n--b--', PARTS),
     (
         '--b\r\nContent-Disposition: form-data; name="login"\r\nContent-Type: text/plain; charset=x\r\n\r\n\0\r\n--b--',
-        "multipart/form-data; boundary=b",
+        PARTS,
     ),
-    ('--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 500 + "--b--", "multipart/form-data; boundary=b"),
+    ('--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 500 + "--b--", PARTS),
 ]
 LENGTHS = ["", "-1", "abc", "0", "5", "9" * 30, "1000", "٣", "1e3", "+5", "5, 5"]
 
