@@ -233,17 +233,6 @@ def test_only_the_password_chosen_by_reset_works_after_a_second_registration(cli
 # Logging in
 
 
-@pytest.mark.parametrize("login", ["bob", "bob@example.com"])
-def test_concealed_login_to_an_unconfirmed_account_answers_like_a_wrong_password(client, bob, outbox, login):
-    pages = [log_in(client, login, password) for password in (PASSWORD, "wrong")]
-    assert [page.status_code for page in pages] == [422, 422]
-    assert without_tokens(pages[0]) == without_tokens(pages[1])
-    assert "Incorrect username or password." in pages[0].text
-    assert count(UserSession) == 0
-    reset(client, outbox, "bob@example.com", PASSWORD)
-    assert log_in(client, login).location == "/"
-
-
 def test_unconfirmed_user_who_is_logged_in_can_confirm_but_not_correct(app, client, ada, bob, outbox):
     """The user logged in before the setting was turned on."""
     app.config["PREVENT_ENUMERATION"] = False

@@ -9,7 +9,7 @@ from support.guesses import guess, known, statuses
 
 from app.email.templates import Email
 from app.extensions import db
-from app.models import LoginDelay, OutboxEmail
+from app.models import OutboxEmail
 from app.security import login_delay
 
 SUBJECT = "Someone is trying to guess your password"
@@ -42,12 +42,6 @@ def test_login_delay_stops_guesses_from_many_networks(anywhere, ada, clock):
     assert answers[:10] == [422] * 10
     assert answers.count(422) == 10 + 8, "after 1, 2, 4, 8, 16, 32, 64 and 128 seconds"
     assert set(answers[10:]) == {422, 429}
-
-
-@pytest.mark.parametrize("prefix", ["2001:db8:0:{:x}::1", "2001:db8::{:x}"])
-def test_ipv6_networks_of_one_site_are_limited_together(browser_at, ada, prefix):
-    answers = statuses(guess(browser_at(prefix.format(number))) for number in range(300))
-    assert (answers.count(422), answers.count(429)) == (5, 295)
 
 
 def test_login_delay_doubles_up_to_an_hour_and_expires_after_a_day(anywhere, guessed, clock):
@@ -83,20 +77,11 @@ def test_known_device_is_not_delayed(anywhere, ada, clock):
     assert statuses([guess(owner), guess(owner, password=PASSWORD)]) == [422, 302]
 
 
-def test_device_known_to_another_account_is_delayed(anywhere, bob, guessed):
-    assert guess(known(anywhere(), "bob")).status_code == 429
-
-
 def test_successful_login_does_not_reset_the_login_delay(anywhere, ada):
     for _ in range(9):
         guess(anywhere())
     assert statuses(guess(anywhere(), password=PASSWORD) for _ in range(5)) == [302] * 5
     assert statuses([guess(anywhere()), guess(anywhere())]) == [422, 429]
-
-
-def test_invalid_login_form_does_not_count_for_the_login_delay(anywhere, ada):
-    assert statuses(guess(anywhere(), password="") for _ in range(30)) == [422] * 30
-    assert db.session.scalars(select(LoginDelay)).all() == []
 
 
 def test_refused_attempts_do_not_lengthen_the_login_delay(anywhere, guessed, clock):
@@ -177,9 +162,3 @@ def test_limits_clear_ends_the_login_delay(app, anywhere, guessed):
     assert "login_delay" in run(args=["limits", "show", "ada"]).output
     run(args=["limits", "clear", "ada"])
     assert guess(anywhere(), password=PASSWORD).status_code == 302
-
-
-@on_sqlite
-@pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])
-def test_ratelimit_enabled_0_turns_the_login_delay_off(anywhere, ada):
-    assert statuses(guess(anywhere()) for _ in range(30)) == [422] * 30

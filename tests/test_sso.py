@@ -263,12 +263,6 @@ def test_discovery_document_of_another_issuer_is_refused(client, issuer):
 # Claims and userinfo
 
 
-def test_email_address_may_come_from_userinfo(client, issuer):
-    issuer.userinfo = ADA | {"sub": "ada"}
-    travel(client, issuer, email=None, email_verified=None)
-    assert db.session.scalar(select(User)).confirmed
-
-
 PROTOCOL = dict.fromkeys(["aud", "azp"], "another application") | dict.fromkeys(["exp", "iat", "auth_time"], 1)
 PROTOCOL |= {"iss": "https://evil.example", "nonce": "x", "amr": ["mfa"], "acr": "high", "hd": "example.com"}
 PROTOCOL |= {"tid": "99999999-2222-3333-4444-555555555555"}
