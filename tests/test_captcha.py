@@ -143,9 +143,6 @@ def unsecret(caplog):
     return caplog.text
 
 
-# The response of the service
-
-
 @ALWAYS
 @FORMS
 @each(YES)
@@ -224,9 +221,6 @@ def test_timed_out_captcha_requests_do_not_block_later_ones(app, ada, service):
     assert submit(app.test_client(), "login", OLD | TICKED).status_code == 302
 
 
-# The request to the service
-
-
 @ALWAYS
 @FORMS
 def test_captcha_service_gets_secret_response_and_ip_address_only(client, ada, service, address, typed):
@@ -255,9 +249,6 @@ def test_captcha_is_verified_once_when_registration_is_retried(client, another_c
     assert TICK not in page.text
     assert has_box(page)
     assert len(service.asked) == 2  # once for each of the two users
-
-
-# Pages with and without it
 
 
 @pytest.mark.parametrize("more", [{"RECAPTCHA_PUBLIC_KEY": "", "RECAPTCHA_PRIVATE_KEY": ""}])
@@ -310,9 +301,6 @@ def test_page_with_the_captcha_has_script_public_key_and_noscript_text(client, a
     assert f'<div class="g-recaptcha" data-sitekey="{PUBLIC}"' in form
     assert "needs JavaScript" in form.partition("<noscript>")[2].partition("</noscript>")[0]
     assert SECRET not in page
-
-
-# At login
 
 
 def test_login_shows_the_captcha_to_a_network_after_three_failures(client, another_client, ada, service):
@@ -409,9 +397,6 @@ def test_captcha_can_be_shown_at_every_login(client):
     assert has_box(client.get("/auth/login"))
 
 
-# With the other settings
-
-
 @pytest.mark.parametrize("more", [{"PREVENT_ENUMERATION": True}], ids=["hidden"])
 def test_concealed_forms_show_the_captcha_alike(app, ada, service):
     pages = []
@@ -428,9 +413,6 @@ def test_json_client_gets_the_captcha_error_as_json(client, service):
     answer = client.post("/auth/register", data=FORM, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json) == (422, {"errors": {"recaptcha": [TICK]}})
     assert service.asked == []
-
-
-# Registration at a provider
 
 
 def test_unverified_sso_registration_requires_the_captcha(app, client, another_client, service, issuer):

@@ -42,9 +42,6 @@ def help_of(page, field):
     return page.text.partition(f'id="{field}-help"')[2].partition("</div>")[0]
 
 
-# Correcting the address
-
-
 def test_correcting_the_address_sends_a_new_email_and_invalidates_the_old_link_and_code(
     client, another_client, ada, outbox
 ):
@@ -207,9 +204,6 @@ def test_correction_requires_an_unconfirmed_login(client, ada, outbox):
     assert (ada.email, outbox()) == (ADA, [])
 
 
-# Suggestions
-
-
 def form_of(page, words):
     """Return the fields of the form with this button."""
     form = next(form for form in re.findall(r"<form.*?</form>", page, re.DOTALL) if words in form)
@@ -238,9 +232,6 @@ def test_typos_of_well_known_domains_are_suggested_and_no_others(client, bob):
         db.session.commit()
         page = client.get("/auth/unconfirmed").text
         assert re.findall(r"Did you mean <strong>(.*?)<", page) == ([f"Bob@{meant}"] if meant else []), domain
-
-
-# The code
 
 
 @pytest.mark.parametrize("spelled", ["{0} {1}", "{0}{1}", " {0}-{1} ", "{0[0]} {0[1]}-{0[2]} {0[3]}{1}"])

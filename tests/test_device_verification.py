@@ -78,9 +78,6 @@ def sessions_of(user):
     return db.session.scalar(select(func.count()).where(UserSession.user_id == user.id))
 
 
-# A new device
-
-
 def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, outbox, clock):
     outbox().clear()
     browser = app.test_client()
@@ -130,9 +127,6 @@ def test_a_wrong_password_sends_no_device_code(app, owner, outbox):
     assert browser.post(LOGIN, data={"login": "ada", "password": "wrong"}).status_code == 422
     assert browser.get(VERIFY).location == LOGIN
     assert outbox() == []
-
-
-# Logins that take no code
 
 
 def test_the_first_device_of_an_account_takes_no_code(client, ada, outbox):
@@ -188,9 +182,6 @@ def test_the_device_of_another_account_is_not_recognised(app, owner, ada, bob):
     app.test_client().log_in(bob)
     owner.post("/auth/logout")
     assert owner.log_in(bob).location == VERIFY
-
-
-# The code
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "0" * 8, "\0", "1" * 65, "\ud800".encode("utf-8", "surrogatepass")])
@@ -278,9 +269,6 @@ def test_a_device_code_is_no_magic_link_code(app, new_device, ada, outbox):
     assert not is_logged_in(new_device)
 
 
-# Changes of the account in the meantime
-
-
 def change_password(owner, outbox, clock):
     changed = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
     assert owner.post("/auth/change-password", data=changed).status_code == 302
@@ -358,9 +346,6 @@ def test_a_pending_deletion_is_shown_after_device_verification(new_device, ada, 
     assert new_device.get("/account").location == "/auth/cancel-deletion"
 
 
-# The email
-
-
 def test_the_same_device_code_is_sent_again_after_a_minute(new_device, outbox, clock):
     code = code_in(outbox()[-1])
     page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
@@ -435,9 +420,6 @@ def test_logins_at_once_send_five_device_codes_at_most(app, owner, ada, outbox):
     assert len(outbox()) == 5
 
 
-# JSON
-
-
 def test_device_verification_as_json(app, owner, ada, outbox):
     browser = app.test_client()
     assert browser.post(VERIFY, data={"code": "12345678"}, headers=JSON).status_code == 401
@@ -448,9 +430,6 @@ def test_device_verification_as_json(app, owner, ada, outbox):
     answer = enter(browser, wrong(code), headers=JSON)
     assert (answer.status_code, answer.json) == (422, {"errors": {"code": [WRONG]}})
     assert enter(browser, code, headers=JSON).json == {"logged_in": True, "next": "/"}
-
-
-# It is not two-factor authentication
 
 
 def test_device_verification_is_no_two_factor_and_no_reauthentication(app, owner, ada, outbox, clock):
@@ -465,9 +444,6 @@ def test_device_verification_is_no_two_factor_and_no_reauthentication(app, owner
     assert browser.get("/auth/passkeys").status_code == 200
     clock.move(minutes=5)
     assert browser.get("/auth/passkeys").location == "/auth/reauthenticate", "15 minutes from the password"
-
-
-# flask users trust-next-login
 
 
 def test_trust_next_login_lets_one_login_pass_without_a_device_code(app, owner, ada, flask, outbox):

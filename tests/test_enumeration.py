@@ -44,17 +44,11 @@ def reset(client, outbox, email, password):
     return client.post(link, data={"password": password, "confirm_password": password})
 
 
-# The policy
-
-
 def test_only_the_enumeration_policy_reads_the_setting(settings):
     sources = [*Path(application.__file__).parent.rglob("*.py"), *Path(application.__file__).parent.rglob("*.html")]
     reading = re.compile(r"""(?:\[["']|\(["']|config\.)PREVENT_ENUMERATION""")
     found = [path.name for path in sources for _ in reading.findall(path.read_text("utf-8"))]
     assert found == ["enumeration.py"]
-
-
-# Registering
 
 
 def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_password(client, another_client, outbox):
@@ -188,9 +182,6 @@ def test_ten_concealed_registrations_of_one_address_at_once_get_the_same_respons
     assert Counter(message.subject.split()[0] for message in outbox()) == {"Confirm": 1, "You": 9}
 
 
-# Passwords that another person planted
-
-
 def register_as_victim(client):
     """An attacker registers the victim's address first, with a password of their own."""
     client.post("/auth/register", data=FORM | {"password": PLANTED, "confirm_password": PLANTED})
@@ -230,9 +221,6 @@ def test_only_the_password_chosen_by_reset_works_after_a_second_registration(cli
     assert log_in(another_client, "eve@example.com", "another lantern").location == "/"
 
 
-# Logging in
-
-
 def test_unconfirmed_user_who_is_logged_in_can_confirm_but_not_correct(app, client, ada, bob, outbox):
     """The user logged in before the setting was turned on."""
     app.config["PREVENT_ENUMERATION"] = False
@@ -250,9 +238,6 @@ def test_unconfirmed_user_who_is_logged_in_can_confirm_but_not_correct(app, clie
     assert outbox() == []
     client.post("/auth/confirm")
     assert client.get(outbox.link()).location == "/"
-
-
-# Changing the address
 
 
 def ask_for(client, email):

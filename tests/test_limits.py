@@ -36,9 +36,6 @@ def register(browser, number):
     return browser.post("/auth/register", data={"email": f"{name}@example.com", "username": name} | FORM)
 
 
-# Guessing
-
-
 def test_login_allows_five_wrong_passwords_in_five_minutes(browser_at, ada, clock):
     stranger = browser_at()
     assert statuses(guess(stranger) for _ in range(7)) == [422] * 5 + [429] * 2
@@ -134,9 +131,6 @@ def test_rate_limits_count_the_network_named_by_the_trusted_proxy(browser_at, ad
     assert guess(stranger, headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.7"}).status_code == 422
 
 
-# What strangers can't lock out
-
-
 def test_known_device_logs_in_while_the_network_is_limited(browser_at, ada):
     owner = known(browser_at())
     for number in range(40):
@@ -191,9 +185,6 @@ def test_magic_link_logs_in_while_passwords_are_limited(browser_at, ada, outbox)
     assert owner.get(outbox.link()).location == "/"
 
 
-# Wrong passwords elsewhere
-
-
 @pytest.mark.parametrize(
     ("address", "form"),
     [
@@ -236,9 +227,6 @@ def test_password_attempts_at_confirmation_are_limited(browser_at, outbox):
     assert browser_at().post(link, data={"password": PASSWORD}).location == "/"
 
 
-# Registering
-
-
 def test_registration_allows_sixty_per_hour_and_network(browser_at, app, clock):
     answers = [register(browser_at(), number) for number in range(61)]
     assert statuses(answers) == [302] * 60 + [429]
@@ -256,9 +244,6 @@ def test_registration_attempts_that_reveal_accounts_are_limited(browser_at, ada)
     form = {"email": ada.email, "username": "eve"} | FORM
     answers = Counter(statuses(stranger.post("/auth/register", data=form) for _ in range(310)))
     assert answers == {422: 300, 429: 10}
-
-
-# Emails
 
 
 def test_email_allows_sixty_requests_per_hour_and_network_over_all_flows(browser_at, ada, clock):
@@ -290,9 +275,6 @@ def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day(browser_at, ada, o
     assert received == [10, 20, 30, 30, 30]
 
 
-# Everybody's
-
-
 @pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
 @pytest.mark.parametrize(("name", "count", "minutes"), [("login", 1000, 5), ("registration", 600, 10)])
 def test_site_wide_failures_show_the_captcha_to_unknown_devices(browser_at, ada, clock, name, count, minutes):
@@ -321,9 +303,6 @@ def test_site_wide_count_has_failures_only(browser_at, ada):
 def test_site_wide_count_needs_a_captcha(browser_at, ada):
     guess(browser_at())
     assert not [entry for entry in report.entries() if entry.subject == EVERYBODY]
-
-
-# How it counts
 
 
 def test_pages_are_not_counted_and_a_login_leaves_three_counters(browser_at, ada):
@@ -390,8 +369,6 @@ def test_each_process_counts_for_itself_while_the_storage_is_down(browser_at, ad
     assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4
 
 
-# Which views
-
 EXEMPT = {
     "it ends the user's own sessions": "logout revoke_device revoke_other_devices untrust_device",
     "it needs an emailed link, which works once": "reset_password secure_account use_magic_link",
@@ -426,9 +403,6 @@ def test_services_name_only_policies_that_exist():
     named = {name for file in (ROOT / "app").rglob("*.py") for name in calls.findall(file.read_text("utf-8"))}
     assert "session" in named
     assert named <= POLICIES.keys()
-
-
-# How many browsers
 
 
 def test_an_account_has_at_most_fifty_sessions(browser_at, ada, clock):
@@ -481,9 +455,6 @@ def test_an_account_has_at_most_a_hundred_known_devices(browser_at, ada, clock):
         assert guess(browser_at(f"192.0.2.{number}"), password=PASSWORD).status_code == 302
     assert db.session.scalar(select(func.count()).select_from(Device)) == 100
     assert Device.is_known(trusted.get_cookie("device").value, "ada"), "a trusted one goes last"
-
-
-# At the command line
 
 
 @pytest.fixture
@@ -540,9 +511,6 @@ def test_users_why_names_the_login_limit(browser_at, ada, app):
         guess(browser_at())
     why = app.test_cli_runner(catch_exceptions=False).invoke(args=["users", "why", "ada"]).output
     assert "flask limits clear ada" in why
-
-
-# Accounts by a provider
 
 
 class TestByProvider:

@@ -115,9 +115,6 @@ def test_undoing_an_attempt_keeps_the_delay_of_a_later_one(app, clock):
         login_delay.start_attempt("x")
 
 
-# Who is told
-
-
 def test_owner_is_notified_of_guessing_once_a_day(anywhere, ada, outbox, clock):
     def guess_for(hours):
         for _ in range(hours):
@@ -150,9 +147,6 @@ def test_guessing_notice_goes_to_confirmed_addresses_only(anywhere, bob, outbox,
     assert len(outbox()) == before
     [row] = db.session.scalars(select(OutboxEmail).where(OutboxEmail.name == Email.PASSWORD_GUESSING))
     assert (row.status, row.user_id) == ("obsolete", None)
-
-
-# At the command line
 
 
 @on_sqlite

@@ -75,9 +75,6 @@ def another_table(app):
         db.metadata.remove(model.__table__)
 
 
-# Export
-
-
 def test_export_has_every_column_but_secrets_and_no_row_of_other_users(app, outbox):
     client = live(app, outbox, "lovelace")
     live(app, outbox, "babbage")
@@ -221,9 +218,6 @@ def test_export_requires_the_button_and_is_recorded_in_the_history(client, ada, 
     clock.move(minutes=15)
     assert client.get("/auth/export").location == "/auth/reauthenticate", "who finds a browser open gets nothing"
     assert client.post("/auth/export").status_code == 403
-
-
-# Tables of an application
 
 
 def test_every_table_with_personal_data_is_registered():

@@ -134,9 +134,6 @@ def test_registration_can_be_closed(client, by_passkey):
     assert count(User) == 0
 
 
-# Confirming
-
-
 def test_confirm_link_in_another_browser_asks_for_a_login_and_then_confirms(client, bob, outbox):
     client.log_in(bob)
     client.post("/auth/confirm")
@@ -216,9 +213,6 @@ def test_ten_uses_of_a_confirm_link_at_once_confirm_once(app, bob, outbox):
     assert has_happened("confirmed") == 1
 
 
-# Emails that fail
-
-
 def test_unconfirmed_page_says_that_the_mail_server_refused_the_email(client, outbox):
     client.post("/auth/register", data=FORM)
     email = db.session.scalar(select(OutboxEmail))
@@ -237,9 +231,6 @@ def test_unconfirmed_page_says_that_the_email_is_delayed(client, outbox):
     page = client.get("/auth/unconfirmed").text
     assert "is delayed" in page
     assert "451" not in page
-
-
-# Resending
 
 
 def test_confirmation_can_be_resent_once_a_minute(client, outbox, clock):
@@ -280,8 +271,6 @@ def test_resending_requires_a_login(client):
     assert client.post("/auth/confirm").location == "/auth/login"
 
 
-# Without a password
-
 BY_PASSKEY = {"email": "eve@example.com", "username": "eve", "by_passkey": "y"}
 
 
@@ -314,8 +303,6 @@ def test_concealed_registration_requires_a_password(client):
     assert (page.status_code, count(User)) == (422, 0)
     assert "Choose a password." in page.text
 
-
-# Email addresses with another host inside
 
 ELSEWHERE = r"""
 =?utf-8?q?att=40evil.example=3e?=@bank.example =?utf-8?q?att=40evil.example=3e=00?=foo@bank.example

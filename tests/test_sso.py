@@ -22,9 +22,6 @@ def settings(issuer):
     return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
 
 
-# Starting and returning
-
-
 def test_first_sso_login_creates_an_account_and_the_next_one_finds_it(client, another_client, issuer, outbox):
     answer = travel(client, issuer)
     assert answer.location == "/"
@@ -112,9 +109,6 @@ def test_fifty_started_sso_logins_fit_in_the_session_cookie(client, ada, issuer)
     assert is_logged_in(client)
 
 
-# Returns that are refused
-
-
 def test_declining_at_the_provider_is_explained(client, issuer):
     state = parse_qs(urlsplit(set_out(client)).query)["state"][0]
     answer = client.get(BACK, query_string={"state": state, "error": "access_denied"})
@@ -173,9 +167,6 @@ def test_callback_without_a_started_login_is_explained(client, issuer):
         assert NOT_YOURS in told(client, client.get(BACK + query))
 
 
-# Two providers
-
-
 @pytest.fixture
 def other():
     other = Issuer()
@@ -197,9 +188,6 @@ def test_same_subject_of_another_issuer_is_another_user(app, client, another_cli
     travel(client, issuer)
     travel(another_client, other, "/auth/sso/other", email="eve@example.com")
     assert count(User) == count(Identity) == 2
-
-
-# Invalid ID tokens
 
 
 def sign_with_another_key(**header):
@@ -260,9 +248,6 @@ def test_discovery_document_of_another_issuer_is_refused(client, issuer):
     assert travel(client, issuer).location == "/"
 
 
-# Claims and userinfo
-
-
 PROTOCOL = dict.fromkeys(["aud", "azp"], "another application") | dict.fromkeys(["exp", "iat", "auth_time"], 1)
 PROTOCOL |= {"iss": "https://evil.example", "nonce": "x", "amr": ["mfa"], "acr": "high", "hd": "example.com"}
 PROTOCOL |= {"tid": "99999999-2222-3333-4444-555555555555"}
@@ -314,9 +299,6 @@ def test_issuer_or_subject_of_the_wrong_type_is_refused(client, issuer, claim, v
 def test_profile_claims_of_the_wrong_type_are_ignored(client, issuer, nasty):
     answer = travel(client, issuer, email=nasty, name=nasty, nickname=nasty, preferred_username=nasty)
     assert answer.location == "/auth/sso/acme/address"
-
-
-# Providers that fail
 
 
 def hang(issuer):
@@ -371,9 +353,6 @@ def test_unreachable_provider_is_explained(client, ada, issuer):
     issuer.stop()
     assert NO_ANSWER in told(client, client.post(START))
     assert client.log_in(ada).location == "/"
-
-
-# Microsoft: one provider, an issuer per tenant
 
 
 @pytest.fixture

@@ -39,9 +39,6 @@ def eve(app):
     return user
 
 
-# Every case
-
-
 ADDRESSES = {"free": "new@example.com", "ada's": "ada@example.com", "bob's": "bob@example.com", "none": None}
 # For a visitor: the user whose identity it is, the address, whether it is verified; then the page after the login, and
 # the user whose identity it is from then on. Ada is confirmed, Bob is not.
@@ -184,9 +181,6 @@ def test_sso_login_to_an_account_pending_deletion_asks_to_cancel(client, another
     assert "Keep your account?" in page.text
 
 
-# Verified addresses
-
-
 GOOGLE = KNOWN_PROVIDERS["google"]
 WORDS = [  # settings, claims, whether the address counts as verified
     ({}, {"email_verified": True}, True),
@@ -220,9 +214,6 @@ def test_provider_is_trusted_for_addresses_of_its_domains_only(app, options, cla
     assert external_identity.is_verified is is_verified
 
 
-# Names
-
-
 NAMES = [
     ({"nickname": "Ada"}, "ada"),
     ({"preferred_username": "ada.l"}, "ada.l"),
@@ -244,9 +235,6 @@ NAMES = [
 def test_username_is_proposed_from_the_providers_claims(client, eve, issuer, claims, name):
     travel(client, issuer, **{"name": None, "email": "new@example.com"} | claims)
     assert db.session.scalar(select(User).where(User.id != eve.id)).username == name
-
-
-# No address from the provider
 
 
 ASKED = "/auth/sso/acme/address"
@@ -348,9 +336,6 @@ def test_each_sso_page_requires_its_own_state(client, ada, issuer):
     assert client.get(ASKED).status_code == 200
 
 
-# An address that has an account
-
-
 TAKEN = "/auth/sso/acme/link"
 
 
@@ -396,9 +381,6 @@ def test_linking_requires_reauthentication(client, ada, issuer, clock):
     assert client.get(TAKEN).location == "/auth/reauthenticate"
     assert client.post(TAKEN).status_code == 403
     assert whose() == []
-
-
-# Linked accounts
 
 
 def subject_of(number=0):
