@@ -88,7 +88,7 @@ def test_rate_limited_requests_and_invalid_links_are_logged(client, log):
         client.post("/auth/login", data={"login": "ada", "password": "wrong"})
     client.get("/auth/confirm/eyJhbGciOi.eyJwdXJw.abc")
     client.get("/auth/reset/eyJhbGciOi.eyJwdXJw.abc")
-    reasons = [("too many attempts", "/auth/login"), ("a link that can't be used", "/auth/reset/<token>")]
+    reasons = [("too many attempts", "/auth/login"), ("invalid link", "/auth/reset/<token>")]
     assert refusals(log)[:1] + refusals(log)[-1:] == reasons
     failed = [line for line in log.read() if line["message"] == "login_failed"]
     assert [line["event"]["detail"] for line in failed] == [{"method": "password"}] * 5

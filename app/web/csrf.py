@@ -1,8 +1,8 @@
 """Protection against cross-site requests: Fetch Metadata first, then Flask-WTF's token.
 
-Browsers send Sec-Fetch-Site with every request, and no page can change it. `same-origin` needs no token, so that a
-page can stay open for days. A request without the header (an old browser, plain HTTP, a program), or with `none`,
-needs the token. Rails 8.2 and Go's http.CrossOriginProtection use the same header.
+Browsers send Sec-Fetch-Site with every request, and pages can't change it. `same-origin` needs no token, so that a page
+can stay open for days. A request with `none` or without the header (old browsers, plain HTTP, programs) needs the
+token. Rails 8.2 and Go's http.CrossOriginProtection use the same header.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 class Reason(NamedTuple):
-    """Why a form was refused: a title, the advice on an error page, and the advice beside a button to send it again."""
+    """Why a form was refused: a title, the advice on an error page, and the advice next to a button to resend it."""
 
     title: str
     advice: str
@@ -65,12 +65,9 @@ OLD = Reason(
 
 
 def check() -> ResponseReturnValue | None:
-    """Refuse a cross-site request, and one that may be cross-site: without the header and without a valid token.
-
-    Raises:
-        CSRFError: the token is missing or invalid; reason() says which.
-    """
-    if request.method in SAFE_METHODS or _is_open_to_other_sites():
+    """Refuse a cross-site request. Raises CSRFError if a required token is missing or invalid."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if request.method in SAFE_METHODS or hasattr(view, "open_to_other_sites"):
         return None
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "null")
     if site == "same-origin":
@@ -84,7 +81,7 @@ def check() -> ResponseReturnValue | None:
 
 
 def open_to_other_sites(view: View) -> View:
-    """Mark a view that accepts cross-site requests: it needs no token, and verifies the sender itself."""
+    """Mark a view that accepts cross-site requests without a token, because it verifies the sender itself."""
     view.open_to_other_sites = True  # type: ignore[attr-defined]
     return csrf.exempt(view)
 
@@ -110,12 +107,8 @@ def init_app(app: Flask) -> None:
     app.before_request(check)
 
 
-def _is_open_to_other_sites() -> bool:
-    return hasattr(current_app.view_functions.get(request.endpoint or ""), "open_to_other_sites")
-
-
 def _check_token() -> None:
-    """Have Flask-WTF check the token. Over HTTPS it requires a Referer too; an Origin of this site is as good."""
+    """Let Flask-WTF check the token. Over HTTPS it also requires a Referer, which a valid Origin replaces."""
     if is_ours(request.headers.get("Origin", "null")):
         request.environ["HTTP_REFERER"] = request.host_url
     csrf.protect(apply_exemptions=True)
@@ -128,7 +121,7 @@ def _has_token() -> bool:
 
 
 def _origin(url: str) -> tuple[str, str | None, int] | None:
-    """Return scheme, host and port; None if the URL has none, such as `null`."""
+    """Return scheme, host and port, or None if the URL has none, such as `null`."""
     try:
         parts = urlsplit(url)
         return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]

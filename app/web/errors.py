@@ -1,4 +1,4 @@
-"""Error pages: the right status, what happened, and what to do. From 500 up they make no database query."""
+"""Error pages say what happened and what to do. From status 500 on they make no database query."""
 
 import logging
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ MESSAGES = {  # by status: title and advice
 def error_page(
     error: HTTPException, message: Sequence[str] | None = None, asks_nothing: bool = False
 ) -> ResponseReturnValue:
-    """Answer an HTTP error with a page, or with JSON where the client prefers it.
+    """Answer an HTTP error with a page, or with JSON if the client prefers it.
 
     Args:
-        message: a title and advice, if not those of the status.
+        message: a title and advice; the default depends on the status.
         asks_nothing: use neither the database nor the session, so that the response sets no cookie.
     """
-    if error.response:  # abort() was given a complete response
+    if error.response:  # abort() was called with a complete response
         return error.response
     code = error.code or 500
     asks_nothing = asks_nothing or code >= 500
@@ -57,17 +57,17 @@ def error_page(
 
 
 def invalid_link() -> ResponseReturnValue:
-    """Answer every link that can't be used with the same page, whatever the reason: status 410."""
-    audit.refused("a link that can't be used")
+    """Answer any expired, used or invalid link with the same page and status 410."""
+    audit.refused("invalid link")
     if wants_json():
         abort(410)
     return render_template("errors/invalid_link.html"), 410
 
 
 def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnValue:
-    """Answer 503 if the database is away or was busy for too long: nothing was written, and a retry may succeed.
+    """Answer 503 if the database is unavailable or was busy for too long. Nothing was written; a retry may succeed.
 
-    If its tables are missing no retry will: the log says so, and so does the page in development.
+    If tables are missing, the log and, in development, the page name the remedy.
     """
     if schema.is_missing(error):
         log.error("%s (%s)", schema.UPGRADE, getattr(error, "orig", error))
@@ -89,6 +89,6 @@ def init_app(app: Flask) -> None:
 
 def _page(title: str, advice: str, asks_nothing: bool) -> Response:
     context = {"title": title, "advice": advice, "asks_nothing": asks_nothing, "request_id": state.request_id}
-    if asks_nothing:  # without context processors: one of the application's may query the database
+    if asks_nothing:  # render without context processors, because one may query the database
         return make_response(current_app.jinja_env.get_template("errors/error.html").render(context))
     return make_response(render_template("errors/error.html", **context))

@@ -1,4 +1,4 @@
-"""The headers of every response: what browsers may do with it and how long they may store it; the session cookie."""
+"""The security and caching headers of every response, and the session cookie."""
 
 from flask import Flask, Response, get_flashed_messages, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -17,7 +17,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Referrer-Policy": "same-origin",  # not no-referrer: old browsers tell only by Referer where a form comes from
+    "Referrer-Policy": "same-origin",  # old browsers name the origin of a form only by Referer
     "X-Content-Type-Options": "nosniff",
 }
 HSTS = "max-age=31536000"  # a year
@@ -37,7 +37,7 @@ def init_app(app: Flask) -> None:
 
 
 def add_headers(response: Response) -> Response:
-    """Add the headers that the view has not set. Browsers must not store pages that are personal to a visitor."""
+    """Add the headers that the view has not set. Browsers must not store personal pages."""
     if state.has_captcha:
         response.headers.setdefault("Content-Security-Policy", _policy_with_captcha())
     present = set(response.headers.keys(lower=True))
@@ -52,17 +52,16 @@ def add_headers(response: Response) -> Response:
 
 
 def _policy_with_captcha() -> str:
-    """Return the policy of a page with a CAPTCHA: it also allows the provider's scripts, frame and requests."""
+    """Return the policy of a page with a CAPTCHA, which also allows the provider's scripts, frames and requests."""
     origins = " ".join(captcha.origins())
     opened = "; ".join(f"{kind} 'self' {origins}" for kind in ("script-src", "frame-src", "connect-src"))
     return f"{HEADERS['Content-Security-Policy']}; {opened}"
 
 
 def _is_personal() -> bool:
-    """Return whether a page belongs to a logged-in user, was opened with a token, or shows what a visitor typed.
+    """Return whether a page belongs to a logged-in user, was opened with a token, or shows a visitor's input.
 
-    What they typed earlier is in the session, such as the address that an email went to, or in a flashed message of the
-    category `success`.
+    Earlier input is in the session, such as the recipient of an email, or in a flashed message of category `success`.
     """
     is_submitted = request.method not in {"GET", "HEAD", "OPTIONS"}
     is_of_user = bool(session.keys() - IMPERSONAL) or "token" in (request.view_args or {})

@@ -1,4 +1,4 @@
-"""Which requests are for this site, and where they come from: PUBLIC_URL's host, scheme and path, behind proxies."""
+"""Accept requests for the host, scheme and path of PUBLIC_URL only, and find the client's address behind proxies."""
 
 import logging
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from settings.validation import PUBLIC_URL
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PROBES = {"main.healthz", "main.readyz", "main.arrived"}  # machines request these at any address
+PROBES = {"main.healthz", "main.readyz", "main.arrived"}  # load balancers request these at any address
 MAX_LOGGED_LENGTH, MAX_LOGGED = 200, 100  # characters of a refused address; addresses
 PORTS = {"http": "80", "https": "443"}
-SOCKET_PEERS = {"", "localhost", "<local>"}  # what gunicorn, waitress and Werkzeug call the peer of a Unix socket
+SOCKET_PEERS = {"", "localhost", "<local>"}  # gunicorn's, waitress's and Werkzeug's names for the peer of a Unix socket
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
 IS_TRUSTED = "flasky.is_peer_trusted"  # in the WSGI environment
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def init_app(app: Flask) -> None:
-    """Wrap the WSGI application: trusted proxies first, then the path prefix. Check the host before each request."""
+    """Wrap the WSGI application in the middlewares below, and check the host before each request."""
     if path := urlsplit(app.config["PUBLIC_URL"]).path:
         app.wsgi_app = UnderPath(app.wsgi_app, path)  # type: ignore[method-assign]
     app.wsgi_app = TrustedProxies(  # type: ignore[method-assign]
@@ -36,7 +36,7 @@ def init_app(app: Flask) -> None:
 
 
 class UnderPath:
-    """WSGI middleware: serve the application under `path`, whether or not a proxy removes that from the URL."""
+    """WSGI middleware that serves the application under `path`, whether or not a proxy removes it from the URL."""
 
     def __init__(self, wsgi_app: "WSGIApplication", path: str) -> None:
         self.wsgi_app, self.path = wsgi_app, path
@@ -50,14 +50,14 @@ class UnderPath:
 
 
 class TrustedProxies:
-    """WSGI middleware: read the client's address, the scheme and the host from X-Forwarded-* of trusted proxies.
+    """WSGI middleware that reads the client's address, the scheme and the host from X-Forwarded-* of trusted proxies.
 
-    Every proxy appends to X-Forwarded-For, so its entry is counted from the right. The scheme and the host come from
-    the nearest proxy: depending on the product, others are overwritten, appended or dropped on the way.
+    Every proxy appends to X-Forwarded-For, so its entries are counted from the right. Scheme and host come from the
+    nearest proxy, because proxies variously overwrite, append or drop the values of others.
 
     Args:
         count: the number of proxies in front of the application.
-        networks: the networks that the nearest proxy connects from. A Unix socket is trusted.
+        networks: the networks that the nearest proxy connects from. Unix sockets are always trusted.
     """
 
     def __init__(self, wsgi_app: "WSGIApplication", count: int, networks: Iterable[str]) -> None:
@@ -89,15 +89,13 @@ class TrustedProxies:
         if self.has_warned or not any(header in environ for header in FORWARDED):
             return
         self.has_warned = True
-        if self.count:
-            remedy = "If that is your proxy, add its network to TRUSTED_PROXY_NETWORKS."
-        else:
-            remedy = "If that is your proxy, set TRUSTED_PROXIES to the number of proxies in front."
-        log.warning("Ignored the X-Forwarded-* headers from %s. %s", peer, remedy)
+        networks = "add its network to TRUSTED_PROXY_NETWORKS"
+        remedy = networks if self.count else "set TRUSTED_PROXIES to the number of proxies in front"
+        log.warning("Ignored the X-Forwarded-* headers from %s. If that is your proxy, %s.", peer, remedy)
 
 
 def plain_address(text: str) -> str:
-    """Return an IP address without port, brackets, zone and IPv4-in-IPv6 mapping; "" if the text is not an address."""
+    """Return an IP address without port, brackets, zone and IPv4 mapping, or "" if the text is not an address."""
     return str(_address(text) or "")
 
 
@@ -107,10 +105,10 @@ def check_host_and_scheme() -> ResponseReturnValue | None:
     if request.endpoint in PROBES:
         return None
     is_ours = _without_port(request.host, request.scheme) == _without_port(public.netloc, public.scheme)
-    if not is_ours or request.scheme not in PORTS:  # a proxy may pass on a scheme that the client chose
+    if not is_ours or request.scheme not in PORTS:  # a proxy may forward a scheme that the client chose
         return _refuse_host(public)
     if public.scheme == "https" and not request.is_secure:
-        path, query = urlsplit(request.url).path, request.query_string.decode("latin-1")  # quoted as they were sent
+        path, query = urlsplit(request.url).path, request.query_string.decode("latin-1")  # still percent-encoded
         url = urlunsplit((public.scheme, public.netloc, path, query, ""))
         return redirect(url, 301 if request.method in {"GET", "HEAD"} else 308)
     return None
@@ -130,7 +128,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _refuse_host(public: SplitResult) -> ResponseReturnValue:
-    """Answer in plain text. The log, and in development the page, name the right address and the setting for it."""
+    """Answer in plain text. The log (and in development the page) names the right address and its setting."""
     requested = f"{request.scheme}://{request.host}"[:MAX_LOGGED_LENGTH]
     problem = f"{ascii(requested)[1:-1]} is not the address of this site: PUBLIC_URL is {public.geturl()}."
     _log_once(requested, problem)
@@ -141,7 +139,7 @@ def _refuse_host(public: SplitResult) -> ResponseReturnValue:
 
 
 def _remedy(requested: str, public: SplitResult) -> str:
-    """Say which setting makes the requested address the right one; nothing if no setting can."""
+    """Return which setting makes the requested address the right one, or "" if none does."""
     if not PUBLIC_URL.fullmatch(requested):
         return ""
     found = urlsplit(requested)
@@ -152,11 +150,11 @@ def _remedy(requested: str, public: SplitResult) -> str:
 
 
 def _log_once(requested: str, problem: str) -> None:
-    """Warn about each address once, and only about the first hundred: clients can make up any number."""
+    """Warn once about each address, and only about the first hundred, because clients can invent any number."""
     logged = current_app.extensions.setdefault("refused_hosts", set())
     if requested not in logged and len(logged) < MAX_LOGGED:
         logged.add(requested)
-        log.warning("%s Open that one, or correct the setting PUBLIC_URL or PORT.", problem)
+        log.warning("%s Open that address, or correct PUBLIC_URL or PORT.", problem)
 
 
 def _without_port(host: str, scheme: str) -> str:

@@ -1,4 +1,4 @@
-"""How an answer is given: as a page, as JSON, or as htmx and other scripts expect it."""
+"""Choose the form of a response: a page, JSON, or a redirect for htmx."""
 
 from flask import Response, abort, make_response, redirect, request
 from flask.typing import ResponseReturnValue
@@ -7,9 +7,9 @@ PAGES = ("text/html", "application/xhtml+xml")
 
 
 def wants_json() -> bool:
-    """Return whether JSON is preferred to a page, by the quality values of the Accept header (RFC 9110, 12.5.1).
+    """Return whether the client prefers JSON to a page, by the quality values of Accept (RFC 9110, 12.5.1).
 
-    A type that is named counts before a wildcard of the same quality: axios sends `application/json, text/plain, */*`.
+    A named type takes precedence over a wildcard of the same quality: axios sends `application/json, text/plain, */*`.
     Without a preference, a request by a script (XMLHttpRequest, a JSON body) gets JSON.
     """
     accepted = [(item.partition(";")[0].strip().lower(), quality) for item, quality in request.accept_mimetypes]
@@ -18,14 +18,14 @@ def wants_json() -> bool:
     page = max(named_page, request.accept_mimetypes.quality("text/html") if named_json else 0.0)
     if named_json or named_page:
         return named_json > page or (named_json == page and not named_page)
-    if _is_by_script():
+    if _is_xhr() or request.is_json:
         return True
     quality = request.accept_mimetypes.quality
     return bool(quality("application/json") and not quality("text/html"))
 
 
 def lead_to(address: str, status: int) -> ResponseReturnValue:
-    """Lead a browser to another page first; scripts, which would show that page in place of theirs, get `status`.
+    """Redirect a browser to another page; scripts, which would render that page in place of theirs, get `status`.
 
     htmx loads the page that HX-Redirect names.
     """
@@ -40,10 +40,6 @@ def lead_to(address: str, status: int) -> ResponseReturnValue:
 
 def _is_json(kind: str) -> bool:
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-
-
-def _is_by_script() -> bool:
-    return _is_xhr() or request.is_json
 
 
 def _is_xhr() -> bool:

@@ -1,11 +1,11 @@
-"""The log: one line per request and per event, each with the request's id; JSON in production. It holds no secrets."""
+"""Log one line per request and per event, with the request's id and without secrets; as JSON in production."""
 
 import json
 import logging
 import re
 import secrets
 import time
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 from flask import Flask, Response, has_request_context, request
 from flask.logging import default_handler, wsgi_errors_stream
@@ -13,27 +13,27 @@ from flask.logging import default_handler, wsgi_errors_stream
 from app import clock
 from app.request_state import state
 
-TOKEN = re.compile(r"eyJ[\w.-]+")  # a JWS, on whatever page it is opened
+TOKEN = re.compile(r"eyJ[\w.-]+")  # a JWS
 MAX_LOGGED = 500  # characters of a path
 
 requests = logging.getLogger("request")
 
 
 class Json(logging.Formatter):
-    """Formats a record as one JSON object in one line, so that no field can forge another line."""
+    """Formats a record as a JSON object in one line, so that no field can forge another line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"at": clock.now().isoformat(), "level": record.levelname, "logger": record.name}
         line |= {"message": record.getMessage()} | getattr(record, "fields", {})
-        if request_id := _request_id():
-            line["request_id"] = request_id
+        if has_request_context() and state.request_id:
+            line["request_id"] = state.request_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return TOKEN.sub("<token>", json.dumps(line, default=str))
 
 
 class Plain(logging.Formatter):
-    """Formats a record for a terminal. Control characters are escaped."""
+    """Formats a record for a terminal, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
@@ -62,22 +62,10 @@ def _start() -> None:
 
 
 def _finish(response: Response) -> Response:
-    """Log the request. A token in its path is masked, and the query is left out."""
-    requests.info(
-        "%s %s %s",
-        request.method,
-        TOKEN.sub("<token>", request.path[:MAX_LOGGED]),
-        response.status_code,
-        extra={
-            "fields": {
-                "ms": round((time.perf_counter() - state.began_at) * 1000) if state.began_at else None,
-                "ip": request.remote_addr,
-            }
-        },
-    )
+    """Log the request, without its query and without the token in its path."""
+    milliseconds = round((time.perf_counter() - state.began_at) * 1000) if state.began_at else None
+    path = TOKEN.sub("<token>", request.path[:MAX_LOGGED])
+    fields = {"ms": milliseconds, "ip": request.remote_addr}
+    requests.info("%s %s %s", request.method, path, response.status_code, extra={"fields": fields})
     response.headers["X-Request-ID"] = state.request_id
     return response
-
-
-def _request_id() -> Any:
-    return state.request_id if has_request_context() else None

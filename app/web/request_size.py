@@ -1,7 +1,6 @@
-"""Limits for the size of a request, checked before anything reads, compares or counts the text.
+"""Limit the size of a request before other code reads it.
 
-Much work grows faster than its input (Unicode normalization, password strength, some regular expressions), so no other
-code receives longer text than this.
+The cost of much code grows faster than its input: Unicode normalization, password strength, some regular expressions.
 """
 
 from flask import Flask, abort, current_app, request
@@ -13,8 +12,8 @@ MAX_PATH = 4096  # bytes; gunicorn accepts 8190 for method, path and query
 MAX_QUERY = 16 * 1024  # bytes
 MAX_HEADER = 8192  # bytes of one header; gunicorn accepts 8190
 MAX_NAME = 128  # characters of a field's name
-MAX_FIELD = 16 * 1024  # characters of a field's value; a form's own limits are lower, and have their error messages
-LONGER_FIELDS = {"credential": 64 * 1024}  # the JSON that a passkey signed; an application adds its own long fields
+MAX_FIELD = 16 * 1024  # characters of a field's value; forms have lower limits, with error messages
+LONGER_FIELDS = {"credential": 64 * 1024}  # a passkey's signed JSON; an application can add its own long fields
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
@@ -23,7 +22,7 @@ def init_app(app: Flask) -> None:
 
 
 def check_lengths() -> ResponseReturnValue | None:
-    """Refuse a request that is longer than any page needs: 413, 414 or 431. A token that is too long is invalid."""
+    """Refuse a request that is longer than any page needs, with status 413, 414 or 431."""
     if _has_long_header():
         abort(431)
     if _has_long_query():
@@ -51,7 +50,7 @@ def _has_long_query() -> bool:
 
 
 def _has_long_form() -> bool:
-    """Count the fields before they are parsed, since 64 KiB can hold 32,000 of them; then check their lengths."""
+    """Count the fields before parsing them, because 64 KiB can hold 32,000 of them; then check their lengths."""
     if (request.content_length or 0) <= (request.max_form_memory_size or 0):
         fields = request.get_data().count(_separator())
         if fields > current_app.config["MAX_FORM_PARTS"]:
@@ -63,7 +62,7 @@ def _has_long_form() -> bool:
 
 
 def _separator() -> bytes:
-    """Return what separates two fields. In multipart forms it is more than `--`: uploads may hold many of those."""
+    """Return the separator of two fields. In multipart forms it includes the boundary, which uploads don't contain."""
     if request.mimetype == "multipart/form-data":
         return b"\r\n--" + request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
     return b"&"

@@ -1,7 +1,7 @@
-"""Forms that can't be accepted now: the page that refuses one holds its fields and offers to send it again.
+"""Answer a refused form with a page that keeps its fields and can send it again.
 
 A form is refused without a valid CSRF token (400) or over a rate limit (429). auth/access.py uses the same page for
-a form that waited until its user reauthenticated.
+a form that waited for its user to reauthenticate.
 """
 
 import re
@@ -19,13 +19,13 @@ from app.web.negotiation import wants_json
 
 Fields = list[tuple[str, str]]
 
-# Fields that are never held, by their names: the form itself, which knows their types, does not exist here.
+# The names of fields that are never kept. Their types are unknown here, where no form object exists.
 SECRET = re.compile(
     r"passw|passphrase|secret|token|credential|recaptcha|^((factor_|recovery_)?code|otp|pin|cvc)$", re.I
 )
-PREFIX = "held-"  # of the fields of a form that waits on the page that asks for reauthentication
+PREFIX = "held-"  # of the fields that the reauthentication page keeps for another form
 MAX_FIELDS = 50
-MAX_LENGTH = 8 * 1024  # characters of all names and values; escaped as HTML, each can take six
+MAX_LENGTH = 8 * 1024  # characters of all names and values; HTML escaping can multiply them by six
 
 
 def refuse_without_token(error: CSRFError) -> ResponseReturnValue:
@@ -40,19 +40,19 @@ def refuse_over_limit(error: rate_limits.Exceeded) -> ResponseReturnValue:
 
 
 def send_again_page(title: str, advice: str, fields: Fields, action: str = "", offers_login_link: bool = False) -> str:
-    """Render a page whose button sends these fields to `action`, or else to the current URL, with a fresh token."""
+    """Render a page whose button sends these fields to `action` (default: the current URL) with a fresh token."""
     has_files = any(file.filename for file in request.files.values())
     context = {"fields": fields, "action": action, "has_files": has_files, "offers_login_link": offers_login_link}
     return render_template("errors/send_again.html", title=title, advice=advice, **context)
 
 
 def fields_to_hold() -> Fields | None:
-    """Return the fields of the submitted form without its secrets; None if they are too long to be held."""
+    """Return the fields of the submitted form without its secrets, or None if they are too long to keep."""
     return _bounded(_fields_without_secrets())
 
 
 def held_fields() -> Fields | None:
-    """Return the fields that the page for reauthentication holds for another form; None if they are too long."""
+    """Return the fields that the reauthentication page keeps for another form, or None if they are too long."""
     fields = request.form.items(multi=True)
     return _bounded((name.removeprefix(PREFIX), value) for name, value in fields if name and name.startswith(PREFIX))
 
@@ -65,8 +65,8 @@ def init_app(app: Flask) -> None:
 def _refuse(error: HTTPException, reason: csrf.Reason, offers_login_link: bool = False) -> ResponseReturnValue:
     """Answer a form with the page that sends it again, and any other request with an error page.
 
-    Nothing that another site filled in is shown, and no session starts: its cookie would replace the user's own one,
-    which a browser does not send with a cross-site form, and so log them out.
+    For a form from another site, the page shows no fields and sets no session cookie: browsers don't send the user's
+    cookie with such a form, so a new one would replace it and log the user out.
     """
     if _is_from_elsewhere():
         return error_page(error, reason[:2], asks_nothing=True)
@@ -78,7 +78,7 @@ def _refuse(error: HTTPException, reason: csrf.Reason, offers_login_link: bool =
 
 
 def _is_from_elsewhere() -> bool:
-    """Return whether a page of another origin sent this form, as far as the browser says. Old ones send a Referer."""
+    """Return whether the browser says that a page of another origin sent this form. Old browsers send a Referer."""
     if request.headers.get("Sec-Fetch-Site") == "same-origin":
         return False
     source = request.headers.get("Origin") or request.headers.get("Referer")

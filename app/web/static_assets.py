@@ -1,6 +1,6 @@
-"""Static files under the hash of their content: browsers keep them for a year, and get them compressed.
+"""Serve static files compressed, at URLs with the hash of their content, so that browsers can cache them for a year.
 
-Flask's own `/static/` serves the same files without a hash, to be revalidated at each request.
+Flask's own `/static/` serves the same files without a hash; browsers revalidate those at each request.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from flask import Flask, Response, abort, current_app, request, url_for
 
-BUNDLES = {  # files that are sent as one, because a page waits for each file
+BUNDLES = {  # files that are sent as one, to save requests
     "site.css": ("bootstrap.css", "app.css"),
     "site.js": ("app.js", "webauthn.js", "passkeys.js"),
 }
@@ -22,7 +22,7 @@ YEAR = 365 * 24 * 3600  # seconds
 
 
 class Asset(NamedTuple):
-    """The content of a file or bundle, and its hash."""
+    """A file or bundle."""
 
     digest: str
     body: bytes
@@ -35,12 +35,12 @@ def init_app(app: Flask) -> None:
 
 
 def asset_url(filename: str) -> str:
-    """Return the URL of a file in app/static, or of a bundle. It changes with the content."""
+    """Return the URL of a file in app/static or of a bundle, which changes with the content."""
     return url_for("asset", digest=_asset(filename).digest, filename=filename)
 
 
 def send_asset(digest: str, filename: str) -> Response:
-    """Send a file or bundle to be cached for a year; 404 if the hash belongs to another release."""
+    """Send a file or bundle; abort with 404 if the hash belongs to another release."""
     asset = _asset(filename)
     if digest != asset.digest:
         abort(404)
@@ -55,7 +55,7 @@ def send_asset(digest: str, filename: str) -> Response:
 
 
 def _asset(filename: str) -> Asset:
-    """Return an asset, read once; in debug mode it is read at each request."""
+    """Return an asset, which is read once, or at each request in debug mode."""
     assets: dict[str, Asset] = current_app.extensions["assets"]
     if filename not in assets or current_app.debug:
         body = b"\n".join(_path(name).read_bytes() for name in BUNDLES.get(filename, (filename,)))
@@ -65,7 +65,7 @@ def _asset(filename: str) -> Asset:
 
 def _path(filename: str) -> Path:
     folder = Path(current_app.static_folder or "").resolve()
-    with suppress(OSError, ValueError):  # a name that is too long, or has NUL in it
+    with suppress(OSError, ValueError):  # the name is too long or contains NUL
         path = Path(folder, filename).resolve()
         if path.is_relative_to(folder) and path.is_file():
             return path
