@@ -661,7 +661,7 @@ def test_cleanup_command_runs_all_jobs_and_reports_failures(app, ada, clock, own
         result = app.test_cli_runner().invoke(args=["users", "cleanup"])
         assert result.exit_code == 1
         assert "broken: ZeroDivisionError: division by zero" in result.stderr
-        assert "devices: Another process is running this now." in result.stderr
+        assert "devices: Another process is running this job now." in result.stderr
     cleanup.registered.pop("broken")
     result = app.test_cli_runner().invoke(args=["users", "cleanup"])
     assert (result.exit_code, [line.split()[0] for line in result.stdout.splitlines()].count("-")) == (0, 1)

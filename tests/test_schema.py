@@ -150,15 +150,15 @@ def test_orphans_are_reported_and_repaired(app, client, another_client, ada, bob
     delete_by_sqlite3(app, ada)
     downgrade(DIRECTORY, revision="0015")
     upgrade(DIRECTORY)
-    assert "1 row of user_sessions belongs to rows of users that are gone" in caplog.text
+    assert "1 row of user_sessions belongs to rows of users that no longer exist" in caplog.text
     assert "Run: flask users cleanup" in caplog.text
-    assert "user_sessions belongs to rows of users that are gone" in said(app, "doctor")
+    assert "user_sessions belongs to rows of users that no longer exist" in said(app, "doctor")
     kept = db.session.scalar(text("SELECT count(*) FROM audit_events"))
     said(app, "users", "cleanup")
     assert not orphans.count(db.session.connection())
     assert db.session.scalar(text("SELECT count(*) FROM user_sessions")) == 1, "Bob's"
     assert db.session.scalar(text("SELECT count(*) FROM audit_events")) == kept
-    assert "that are gone" not in said(app, "doctor")
+    assert "that no longer exist" not in said(app, "doctor")
 
 
 @on_sqlite
@@ -176,7 +176,7 @@ def test_orphans_without_on_delete_stay_and_are_reported(app, ada):
     db.session.rollback()
     delete_by_sqlite3(app, ada)
     output = said(app, "users", "cleanup")
-    assert "1 row of bills belongs to rows of users that are gone, and no foreign key says" in output
+    assert "1 row of bills belongs to rows of users that no longer exist. Their foreign keys" in output
     counts = [db.session.scalar(text(f"SELECT count(*) FROM {table}")) for table in ("orders", "items", "bills")]
     assert counts == [0, 0, 1]
 

@@ -397,7 +397,7 @@ def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, iss
     assert "elsewhere@example.net" in page
     assert client.post(f"{CONNECTIONS}/{subject_of()}/unlink").location == CONNECTIONS
     assert whose() == []
-    subjects = ["Another account now logs you in", "An account was taken off yours"]
+    subjects = ["Another account now logs you in", "An account was unlinked from yours"]
     assert [email.subject for email in outbox()[-2:]] == subjects
     assert is_logged_in(client)
     page = another_client.get("/account", follow_redirects=True)

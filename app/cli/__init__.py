@@ -1,4 +1,4 @@
-"""The command line: the same services as the pages."""
+"""The command line, which calls the same services as the pages."""
 
 from flask import Flask
 

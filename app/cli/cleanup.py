@@ -1,4 +1,4 @@
-"""`flask users purge` and `flask users cleanup`: run cleanup jobs now."""
+"""`flask users purge` and `flask users cleanup` run cleanup jobs now."""
 
 import click
 
@@ -7,12 +7,12 @@ from app.cli import orphans
 from app.cli.users import users
 from app.extensions import db
 
-RUNNING = "Another process is running this now."
+RUNNING = "Another process is running this job now."
 
 
 @users.command()
 def purge() -> None:
-    """Delete the accounts whose 14 days are over. The server does so once a day."""
+    """Delete the accounts whose 14 days are over. The server does this once a day."""
     outcome = rules.run("deleted_accounts", even_if_done=True)
     if outcome is None:
         raise click.ClickException(RUNNING)
@@ -24,7 +24,7 @@ def purge() -> None:
 
 @users.command()
 def cleanup() -> None:
-    """Run all cleanup jobs, which delete expired data. The server does so once a day."""
+    """Run all cleanup jobs, which delete expired data. The server does this once a day."""
     left = orphans.mend(db.session.connection())
     db.session.commit()
     outcomes = rules.run_now()
@@ -34,6 +34,6 @@ def cleanup() -> None:
         if problem:
             click.echo(f"{name}: {problem}", err=True)
     if left:
-        click.echo(f"{orphans.in_words(left)}, and no foreign key says what to do with them.", err=True)
+        click.echo(f"{orphans.in_words(left)}. Their foreign keys don't define what to do with them.", err=True)
     if left or any(outcome and outcome.error for outcome in outcomes.values()):
         raise click.exceptions.Exit(1)

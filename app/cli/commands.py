@@ -1,4 +1,4 @@
-"""What all commands share: they name their database, act as the command line, and report database errors in words."""
+"""The base of all commands: they print their database, record who acts, and explain database errors."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -27,9 +27,8 @@ class Commands(AppGroup):
 
 
 def echo_database() -> None:
-    """Write the configuration and the database to stderr, except in production, against working on the wrong one."""
-    name = current_app.config["CONFIG_NAME"]
-    if name != "production":
+    """Print the configuration and the database to stderr, except in production."""
+    if (name := current_app.config["CONFIG_NAME"]) != "production":
         click.echo(f"[{name}: {db.engine.url.render_as_string(hide_password=True)}]", err=True)
 
 

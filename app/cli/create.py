@@ -28,7 +28,7 @@ def create(
     admin: bool,
     profile: Iterable[str],
 ) -> None:
-    """Create an account. Asks for what the options don't give.
+    """Create an account, and ask for missing options.
 
     Without a password, the user gets an email with a link to choose one.
     """

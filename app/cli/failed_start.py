@@ -1,4 +1,4 @@
-"""`flask doctor` for an application that can't start. Every other command needs the application."""
+"""`flask doctor` for an application that can't start."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ WITH_VALUE = {"-A", "--app", "-e", "--env-file"}  # options of `flask` itself
 
 
 def is_doctor_called(arguments: Iterable[str]) -> bool:
-    """Return whether a command line, without the program's name, calls the command `doctor`."""
+    """Return whether the arguments of `flask` call the command `doctor`."""
     rest = iter(arguments)
     for argument in rest:
         if argument in WITH_VALUE:

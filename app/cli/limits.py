@@ -1,4 +1,4 @@
-"""`flask limits`: show the rate limits and what they refuse, and clear their counters."""
+"""`flask limits`: show the rate limits, and show and clear their counters."""
 
 from datetime import UTC, datetime
 
@@ -18,9 +18,9 @@ limits = Commands("limits", help="Show the rate limits, and clear their counters
 @limits.command()
 @click.argument("name", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
 def show(name: str | None) -> None:
-    """Show the limits and which counters are full.
+    """Show the limits and the full counters.
 
-    With a name, an email address or a network: all of its counters.
+    Given a name, an email address or a network, show all of its counters.
     """
     if not current_app.config["RATELIMIT_ENABLED"]:
         raise click.ClickException("RATELIMIT_ENABLED is 0: nothing is limited.")
@@ -39,7 +39,7 @@ def show(name: str | None) -> None:
 def clear(name: str | None) -> None:
     """Clear the counters of a name, an email address or a network, or all counters.
 
-    The number of emails that an address received is kept.
+    The numbers of emails that addresses received are kept.
     """
     entries = _entries(name)
     for entry in entries:
@@ -48,7 +48,7 @@ def clear(name: str | None) -> None:
 
 
 def _entries(name: str | None) -> list[Entry]:
-    """Return all counters, or those of a name; an account has some by username and some by email address."""
+    """Return all counters, or those of a name. An account has counters by username and by email address."""
     user = User.find(name) if name else None
     try:
         if name is None:

@@ -23,13 +23,13 @@ mail = Commands("mail", help="Deliver, list and retry emails.")
 @mail.command("worker")
 @click.option("--once", is_flag=True, help="Deliver the emails that are due now, then stop.")
 def worker(once: bool) -> None:
-    """Deliver emails until stopped, as MAIL_DELIVERY=worker needs it."""
+    """Deliver emails until stopped. MAIL_DELIVERY=worker needs this process."""
     if once:
         count = delivery.deliver()
         click.echo(f"{count} {'email' if count == 1 else 'emails'} attempted.")
     else:
         background = current_app.extensions["delivery"]
-        # In a thread, since the main thread may hold the lock of the event that stop() sets.
+        # stop() runs in a thread, because the main thread may hold the lock of the event that it sets.
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=background.stop).start())
         background.run()
 
@@ -51,7 +51,7 @@ def list_emails(everything: bool) -> None:
 @click.argument("number", type=int, required=False)
 @click.option("--all", "everything", is_flag=True, help="All emails that wait or have failed.")
 def retry(number: int | None, everything: bool) -> None:
-    """Retry email NUMBER now, with all its attempts."""
+    """Retry email NUMBER now, and reset its attempts."""
     if (number is None) != everything:
         raise click.UsageError("Give the number of an email, or --all.")
     unsent = update(OutboxEmail).where(OutboxEmail.status.in_(UNSENT), OutboxEmail.unclaimed())

@@ -1,4 +1,4 @@
-"""Rows whose parent row no longer exists. The sqlite3 shell leaves them, because it does not enforce foreign keys."""
+"""Find and remove rows whose parent row no longer exists. The sqlite3 shell does not enforce foreign keys."""
 
 from collections import Counter
 from itertools import groupby
@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, column, delete, exists, inspect, table, text, update
 
-ADVICE = "A deletion without foreign keys leaves them, such as one by the sqlite3 shell. Run: flask users cleanup"
+ADVICE = (
+    "Deleting rows without enforcing foreign keys, as the sqlite3 shell does, causes this. Run: flask users cleanup"
+)
 
 KEYS = text(
     'SELECT id, seq, "table" AS parent, "from" AS own, "to" AS theirs, on_delete '
@@ -25,15 +27,15 @@ def count(connection: Connection) -> Counter[tuple[str, str]]:
 def in_words(counted: Counter[tuple[str, str]]) -> str:
     return "; ".join(
         f"{number} {'row' if number == 1 else 'rows'} of {child} {'belongs' if number == 1 else 'belong'} to rows of "
-        f"{parent} that are gone"
+        f"{parent} that no longer exist"
         for (child, parent), number in sorted(counted.items())
     )
 
 
 def mend(connection: Connection) -> Counter[tuple[str, str]]:
-    """Do what the foreign keys prescribe for the deletion of a parent, and return the orphans that remain.
+    """Apply the ON DELETE rules of foreign keys to orphans, and return the orphans that remain.
 
-    A key without ON DELETE is set to NULL where that is allowed; otherwise the row stays.
+    A nullable key without a rule is set to NULL.
     """
     while counted := count(connection):
         for child in sorted({child for child, _ in counted}):

@@ -1,4 +1,4 @@
-"""`--profile NAME=VALUE`: columns that an application adds to the accounts, given on the command line."""
+"""Parse the option `--profile NAME=VALUE`, which sets columns that an application adds to accounts."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,11 +9,7 @@ from app.accounts import registration
 
 
 def parse(pairs: Iterable[str]) -> dict[str, Any]:
-    """Return the profile that options give, each value in the type of its column.
-
-    Raises:
-        click.BadParameter: there is no such column, or the value is of another type.
-    """
+    """Return the options as a profile, with values of the columns' types. Raises click.BadParameter."""
     columns, profile = registration.profile_columns(), {}
     for name, _, text in (pair.partition("=") for pair in pairs):
         if name not in columns:
@@ -26,5 +22,5 @@ def parse(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def _reader(kind: type[Any]) -> Callable[[str], Any]:
-    """Return what reads a value of this type: Click for a boolean, ISO 8601 for dates and times."""
+    """Return a parser of this type: Click's for a boolean, ISO 8601 for dates and times."""
     return click.BOOL if kind is bool else getattr(kind, "fromisoformat", kind)

@@ -1,4 +1,4 @@
-"""Input of commands: typed at a terminal, or given by options where there is none."""
+"""Read the input of commands from options or from the terminal."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ no_input = click.option("--no-input", is_flag=True, help="Never ask; fail if an 
 
 
 def confirmation(command: AnyCommand) -> AnyCommand:
-    """Give a command the options --yes and --no-input, and an argument `confirm`: a function that asks a question."""
+    """Add the options --yes and --no-input to a command, and pass it `confirm`, a function that asks a question."""
 
     @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
     @no_input
@@ -31,9 +31,9 @@ def confirmation(command: AnyCommand) -> AnyCommand:
 
 
 def password_options(command: AnyCommand) -> AnyCommand:
-    """Give a command the options to read a password, and an argument `password`: None if none was given.
+    """Add options for reading a password to a command, and pass it `password`, or None without these options.
 
-    There is no option with the password itself: shells and process lists keep it.
+    No option contains the password itself, because shell histories and process lists would show it.
     """
 
     @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -54,7 +54,7 @@ def password_options(command: AnyCommand) -> AnyCommand:
 
 
 def complete(email: str | None, username: str | None, password: str | None, no_input: bool) -> tuple[str, str, Any]:
-    """Ask for what is missing, and return all three. The password may stay None."""
+    """Ask for missing values and return all three. The password may stay None."""
     if no_input and not (email and username):
         raise click.UsageError("--no-input needs --email and --username.")
     email = email or _ask("Email address")
@@ -66,7 +66,6 @@ def complete(email: str | None, username: str | None, password: str | None, no_i
 
 
 def _confirm(yes: bool, no_input: bool, question: str) -> None:
-    """Return if the answer is yes, else abort the command."""
     if yes:
         return
     if no_input:

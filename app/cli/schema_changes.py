@@ -1,4 +1,4 @@
-"""Keep what migrations would lose: AUTOINCREMENT in SQLite, and enum types in PostgreSQL."""
+"""Preserve AUTOINCREMENT in SQLite and manage enum types in PostgreSQL during migrations."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,20 +21,19 @@ USED_ENUMS = """
 
 
 def has_autoincrement(connection: Connection, name: str) -> bool:
-    """Return whether a table of SQLite was created with AUTOINCREMENT."""
     return connection.scalar(HAS_AUTOINCREMENT, {"name": name}) is not None
 
 
 @event.listens_for(Table, "before_create")
 def _keep_autoincrement(table: Table, connection: Connection, **_: Any) -> None:
-    """Recreate a table with AUTOINCREMENT, which reflection does not report."""
+    """Recreate a table with its AUTOINCREMENT, which reflection does not report."""
     if connection.dialect.name == "sqlite" and (name := _copied(table)) and has_autoincrement(connection, name):
         table.dialect_options["sqlite"]["autoincrement"] = True
 
 
 @event.listens_for(Table, "after_create")
 def _keep_count(table: Table, connection: Connection, **_: Any) -> None:
-    """Copy the counter of a recreated table, so that ids of deleted rows are not reused."""
+    """Copy the counter of a recreated table, so that SQLite does not reuse the ids of deleted rows."""
     if connection.dialect.name == "sqlite" and (name := _copied(table)) and has_autoincrement(connection, name):
         connection.execute(KEEP_COUNT, {"copy": table.name, "name": name})
 
@@ -45,11 +44,7 @@ def _copied(table: Table) -> str | None:
 
 @contextmanager
 def managed_enums(connection: Connection) -> Iterator[Callable[..., None]]:
-    """PostgreSQL: create a column's enum type with the column, if it does not exist.
-
-    Yields:
-        A function to call after each step, which drops the types that no column uses any longer.
-    """
+    """Create enum types with their columns in PostgreSQL, and yield a function that drops unused types after a step."""
     if connection.dialect.name != "postgresql":
         yield lambda **_: None
         return

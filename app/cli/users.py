@@ -1,4 +1,4 @@
-"""`flask users`: what administrators do with accounts."""
+"""`flask users`: commands for accounts."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ users = Commands("users", help="Create, show and change accounts.")
 
 
 def find(name: str) -> User:
-    """Return the account with this username or email address; end the command with an error if there is none."""
+    """Return the account with this username or email address, or exit with an error."""
     user = User.find(name)
     if user is None:
         raise click.ClickException(f"There is no account {name!r}.")
@@ -37,7 +37,7 @@ def find(name: str) -> User:
 
 
 def with_user(command: AnyCommand) -> AnyCommand:
-    """Pass a command the user that its first argument names, and commit afterwards."""
+    """Pass the user named by the first argument to a command, and commit afterwards."""
 
     @click.argument("name", metavar="USERNAME-OR-EMAIL")
     @wraps(command)

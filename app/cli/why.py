@@ -1,4 +1,4 @@
-"""`flask users why`: what keeps a user from logging in, and which command helps."""
+"""`flask users why` explains why a user can't log in, and which command helps."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -85,7 +85,6 @@ CHECKS = (_deactivated, _deletion_pending, _unconfirmed, _no_password, _two_fact
 
 
 def _confirmation_email(user: User) -> str:
-    """Return what became of the latest confirmation email."""
     email = registration.last_email(user)
     if email is None:
         return "No confirmation email to this address is on record."

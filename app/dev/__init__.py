@@ -1,4 +1,4 @@
-"""Development only: a mailbox for emails, a mock OIDC provider, a server. Production does not import this package."""
+"""Development only: the mailbox, a mock OIDC provider and a server. Production never imports this package."""
 
 from app.dev.access import init_app as guard
 from app.dev.mailbox import bp, keep_emails

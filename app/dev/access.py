@@ -1,7 +1,7 @@
-"""Access to the development pages and the debugger: only a browser that opened the link shown in the terminal.
+"""Restrict the development pages and the debugger to browsers that opened the link shown in the terminal.
 
-A proxy or a tunnel in front of this server can make a request from anywhere look like one from this machine, so no
-address or header proves where a request comes from. The token does: the terminal shows it and a cookie keeps it.
+A proxy or a tunnel in front of this server can make any request look like one from this machine, so neither addresses
+nor headers prove where a request comes from. The token in that link does, and a cookie keeps it.
 """
 
 import hmac
@@ -9,6 +9,7 @@ import logging
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, abort, current_app, redirect, render_template, request
@@ -17,20 +18,17 @@ from werkzeug.wrappers import Request, Response
 
 from settings.derived import path_in_cookie_name, stored_secret
 
-TOKEN_LENGTH = 24  # hexadecimal digits, so that the link fits in a line of a terminal
+TOKEN_LENGTH = 24  # hexadecimal digits; the link fits in a line of a terminal
 COOKIE_LASTS = timedelta(days=365)
 PROXY_HEADERS = ("x-forwarded", "forwarded", "x-real-ip", "via")
-OPEN_TO_THE_APPLICATION = {  # its own requests have no cookies
-    "dev.mock_provider_metadata",
-    "dev.mock_provider_keys",
-    "dev.mock_provider_token",
-}
+# The application itself requests these, without cookies.
+OPEN_TO_THE_APPLICATION = {"dev.mock_provider_metadata", "dev.mock_provider_keys", "dev.mock_provider_token"}
 
 log = logging.getLogger(__name__)
 
 
 def init_app(app: Flask) -> None:
-    """Read the token, or create it at the first start. It survives restarts, and so does the cookie."""
+    """Read the token, or create it at the first start. It survives restarts."""
     secret = stored_secret(Path(app.instance_path, f"{app.config['MAILBOX']}_token"))
     app.extensions["dev_token"] = secret[:TOKEN_LENGTH]
     app.before_request(accept_token)
@@ -42,26 +40,20 @@ def link(path: str = "/") -> str:
 
 
 def accept_token() -> Response | None:
-    """Store the token of the link in a cookie, and redirect to the URL without it."""
+    """Store the token from the URL in a cookie, and redirect to the URL without it."""
     if request.method != "GET" or not _is_token(current_app, request.args.get("token", "")):
         return None
     rest = urlencode([(name, value) for name, value in request.args.items(multi=True) if name != "token"])
-    path = urlsplit(request.url).path.lstrip("/")  # two slashes would name another host
+    path = urlsplit(request.url).path.lstrip("/")  # a second slash would name another host
     response = redirect(f"/{path}?{rest}" if rest else f"/{path}")
-    response.set_cookie(
-        cookie_name(current_app),
-        request.args["token"],
-        COOKIE_LASTS,
-        path=current_app.config["SESSION_COOKIE_PATH"],
-        httponly=True,
-        samesite="Lax",
-        secure=request.is_secure,
-    )
+    flags: dict[str, Any] = {"httponly": True, "samesite": "Lax", "secure": request.is_secure}
+    name, scope = cookie_name(current_app), current_app.config["SESSION_COOKIE_PATH"]
+    response.set_cookie(name, request.args["token"], COOKIE_LASTS, path=scope, **flags)
     return response
 
 
 def require_developer() -> ResponseReturnValue | None:
-    """Answer 404 to other machines, and show a browser without the cookie how to get it."""
+    """Answer 404 to other machines, and explain to a browser without the cookie how to get it."""
     if not _is_from_this_machine(request):
         abort(404)
     if request.endpoint in OPEN_TO_THE_APPLICATION or is_developer(current_app, request):

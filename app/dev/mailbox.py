@@ -1,4 +1,4 @@
-"""The development mailbox: shows the emails that the application sends. Only the developer can open it."""
+"""The development mailbox, which shows the emails of the application to the developer."""
 
 import email
 import os
@@ -26,7 +26,7 @@ bp.before_request(access.require_developer)
 MAX_KEPT = 300  # emails; the oldest are deleted
 PAGE_SIZE = 50  # emails
 
-# The HTML of an email is shown without scripts and forms. Its links open in the whole window.
+# Emails are shown without scripts and forms. Their links open in the whole window.
 EMAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; "
     "sandbox allow-top-navigation-by-user-activation"
@@ -63,7 +63,7 @@ def mailbox() -> ResponseReturnValue:
 
 @bp.route("/mailbox/delete", methods=["POST"])
 def delete_emails() -> ResponseReturnValue:
-    """Delete the emails in the list: all, or those to an address."""
+    """Delete the emails in the list: all of them, or the ones to an address."""
     for summary in _newest(_address(), MAX_KEPT):
         _find(summary.key).unlink(missing_ok=True)
     return redirect(url_for("dev.mailbox"))
@@ -87,12 +87,12 @@ def delete_email(key: str) -> ResponseReturnValue:
 
 
 def _address() -> str:
-    """Return the address, or the part of one, that the list is filtered by."""
+    """Return the address, or part of an address, by which the list is filtered."""
     return request.args.get("address", "").strip()
 
 
 def _newest(address: str, count: int) -> list[Summary]:
-    """Return at most `count` of the newest emails to an address, reading no more files than necessary."""
+    """Return at most `count` of the newest emails to an address, without reading more files than necessary."""
     try:
         sought = email_key(address)
     except ValueError:  # a part of an address
@@ -108,7 +108,7 @@ def _newest(address: str, count: int) -> list[Summary]:
 
 
 def _find(key: str) -> Path:
-    """Return the file of an email, or abort with 404. The key never becomes part of a path."""
+    """Return the file of an email, or abort with 404. The key is never used in a path."""
     return next((file for file in _files(current_app) if _key(file) == key), None) or abort(404)
 
 

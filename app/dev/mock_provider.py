@@ -1,6 +1,6 @@
-"""A mock OpenID Connect provider for development: Authlib's authorization server, with users to choose from.
+"""A mock OpenID Connect provider for development: Authlib's authorization server with a choice of users.
 
-Requests and signatures are real. Its codes and its key live in the memory of the process.
+Requests and signatures are real. Codes and the key exist only in the memory of the process.
 """
 
 import secrets
@@ -40,7 +40,7 @@ USERS: dict[str, tuple[str, Claims]] = {
 
 @dataclass
 class Code(AuthorizationCodeMixin):  # type: ignore[misc]
-    """An authorization code and what the ID token for it will say."""
+    """An authorization code, and the claims of the ID token for it."""
 
     code: str
     redirect_uri: str
@@ -142,7 +142,7 @@ def key() -> RSAKey:
 
 
 def register_mock_provider(app: Flask) -> None:
-    """Add the mock provider to OIDC_PROVIDERS if PUBLIC_URL is this machine: other machines can't reach /dev/."""
+    """Add the mock provider to OIDC_PROVIDERS if PUBLIC_URL is this machine, because others can't open /dev/."""
     public = app.config["PUBLIC_URL"]
     if urlsplit(public).hostname not in {"localhost", "127.0.0.1", "::1"}:
         return
@@ -181,7 +181,7 @@ def mock_provider_authorize() -> ResponseReturnValue:
         grant = server.get_consent_grant()
     except OAuth2Error as error:
         return cast(ResponseReturnValue, server.handle_error_response(None, error))
-    except ValueError:  # a malformed request, for which Authlib has no error
+    except ValueError:  # Authlib has no error of its own for a malformed request
         abort(400)
     if request.method == "POST":
         response = server.create_authorization_response(grant=grant, grant_user=_chosen_user())
@@ -202,7 +202,7 @@ def _mock_provider() -> tuple[str, AuthorizationServer]:
 
 
 def _chosen_user() -> Claims | None:
-    """Return the claims about the user that the developer chose; None to decline."""
+    """Return the claims of the chosen user, or None if the developer declined."""
     name = request.form.get("user", "")
     if name == TYPED:
         email = request.form.get("email", "")

@@ -1,4 +1,4 @@
-"""`flask dev`: migrate the database, then serve with a mailbox, a debugger and a reloader."""
+"""`flask dev`: migrate the database, and serve with a mailbox, a debugger and a reloader."""
 
 import logging
 import socket
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class GuardedDebugger:
-    """WSGI middleware: Werkzeug's debugger, for browsers that opened the link in the terminal (access.py).
+    """WSGI middleware that offers Werkzeug's debugger only to browsers that opened the link in the terminal.
 
-    Other browsers get the plain application: an error is logged to the terminal and answered with a plain 500 page.
+    For other browsers an error is logged and answered with status 500.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -34,10 +34,10 @@ class GuardedDebugger:
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Logs no requests, because the application's own log does, without tokens."""
+    """Leaves the log of requests to the application, which masks tokens."""
 
     def log_request(self, *_: Any) -> None:
-        """Log nothing."""
+        pass
 
 
 @click.command("dev")
@@ -64,4 +64,4 @@ def _refuse_if_taken(port: int) -> None:
         socket.create_connection(("localhost", port), timeout=1).close()
     except OSError:
         return
-    raise click.ClickException(f"Port {port} is taken by another program. Choose another one: PORT={port + 1} make run")
+    raise click.ClickException(f"Another program uses port {port}. Choose another one: PORT={port + 1} make run")

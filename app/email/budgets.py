@@ -1,4 +1,4 @@
-"""Budgets: how many emails an address can get, no matter how many people request them."""
+"""Limit how many emails an address gets, no matter how many people request them."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,14 +15,14 @@ from app.security import origin, rate_limits
 
 MAX_HOURLY, MAX_DAILY = 10, 30  # emails that anyone can request for one address
 MAX_HOURLY_OF_DEVICES, MAX_DAILY_OF_DEVICES = 3, 10  # emails that recognised devices can request after that
-RESET_INTERVAL = timedelta(minutes=55)  # between resets beyond MAX_HOURLY; a reset link works for 60 minutes
+RESET_INTERVAL = timedelta(minutes=55)  # between resets above MAX_HOURLY; a reset link works for 60 minutes
 
 RESETS = {Budget.RESET, Budget.LAST, Budget.OWNER}
 
 
 @dataclass(frozen=True)
 class Sent:
-    """How many emails were requested for an address within an hour and a day, and when the last reset was."""
+    """The numbers of emails requested for an address within an hour and a day, and the time of the last reset."""
 
     hourly: int
     daily: int
@@ -32,21 +32,18 @@ class Sent:
 
 
 def budget_for(email: str, gives_access: bool = False, is_reset: bool = False) -> Budget | None:
-    """Return the budget of an email that was requested for an address, or None if it must not be sent.
+    """Return the budget for a requested email, or None if it must not be sent. Raises rate_limits.Exceeded.
 
-    All kinds of emails share the budgets, and addresses without an account have them, too. An attacker who uses them
-    up cannot keep the user from a reset:
+    All kinds of emails share the budgets, also for addresses without an account. An attacker who exhausts them cannot
+    keep the user from a reset:
 
-    - Beyond the hourly budget, a reset is sent every RESET_INTERVAL. An account gets it even if other addresses of the
-      same mailbox have used up the mailbox's rate limit.
-    - The last email of a day is a reset whose link works until others can be sent.
+    - Above the hourly budget, a reset is sent every RESET_INTERVAL. An account gets it even if other addresses of the
+      same mailbox have exhausted the mailbox's rate limit.
+    - The last email of a day is a reset whose link works until more emails can be sent.
     - A device that the account recognises has a further budget for emails that give access.
 
     Args:
-        gives_access: the email carries a reset link or a magic link.
-
-    Raises:
-        rate_limits.Exceeded: too many emails were requested from this network.
+        gives_access: the email has a reset link or a magic link.
     """
     rate_limits.hit("email")
     key = email_key(email)
@@ -65,19 +62,19 @@ def budget_for(email: str, gives_access: bool = False, is_reset: bool = False) -
 
 
 def mailbox(email: str) -> str:
-    """Return one form for the addresses that usually share a mailbox: those with a +tag, or with dots.
+    """Return an address without its +tag and dots, since such addresses usually share a mailbox.
 
-    Use it for counting only. Two such addresses may belong to two users, and are two accounts.
+    Only for counting: two such addresses may belong to two users, and are two accounts.
     """
     local, _, domain = email_key(email).rpartition("@")
     return f"{local.partition('+')[0].replace('.', '') or local}@{domain.replace('googlemail.com', 'gmail.com')}"
 
 
 def _serialize(key: str) -> None:
-    """Let other requests for this address wait for the end of the transaction."""
+    """Make other requests for this address wait for the end of this transaction."""
     if db.engine.dialect.name == "postgresql":
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
-    else:  # SQLite has one lock, which any write takes and reading does not
+    else:  # SQLite has one lock, which a write takes even if it changes no row
         db.session.execute(update(OutboxEmail).where(OutboxEmail.id == 0).values(attempts=0))
 
 

@@ -1,4 +1,4 @@
-"""Deliver the emails that are due over SMTP, and retry or give up those that the mail server refuses."""
+"""Deliver due emails over SMTP, and retry or give up the ones that the mail server refuses."""
 
 import logging
 import smtplib
@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 
 
 def deliver(stopped: threading.Event | None = None) -> int:
-    """Send every email that is due over one connection, until `stopped` is set. Return how many were attempted."""
+    """Send all due emails over one connection, until `stopped` is set, and return how many were attempted."""
     attempted = 0
     with Connection(current_app.extensions["mail"]) as connection:
         while not (stopped and stopped.is_set()) and (email := OutboxEmail.claim()):
             attempted += 1
             if not _attempt(email, connection):
-                break  # the mail server is not available to the other emails either
+                break  # the other emails would fail, too
     return attempted
 
 
 class Connection(flask_mail.Connection):
-    """Flask-Mail's connection, which the first email opens, with a timeout and with verified TLS certificates."""
+    """Flask-Mail's connection with a timeout and verified TLS certificates. The first email opens it."""
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +46,7 @@ class Connection(flask_mail.Connection):
             self.host = self.configure_host()
         try:
             super().send(message, envelope_from or ("", parse_sender(str(message.sender))[1]))
-        except smtplib.SMTPRecipientsRefused:  # smtplib has reset the connection for the next email, or closed it
+        except smtplib.SMTPRecipientsRefused:  # smtplib has already reset or closed the connection
             raise
         except Exception:
             self._close()
@@ -70,7 +70,7 @@ class Connection(flask_mail.Connection):
         if interrupted:
             self._close()
         elif self.host and self.host.sock:
-            with suppress(OSError):  # the server has accepted the emails
+            with suppress(OSError):  # the server has already accepted the emails
                 self.host.quit()
 
     def _introduce(self, host: smtplib.SMTP) -> None:
@@ -87,7 +87,7 @@ class Connection(flask_mail.Connection):
 
 
 def _attempt(email: OutboxEmail, connection: Connection) -> bool:
-    """Attempt to send an email, record the outcome, and return whether the mail server is available."""
+    """Try to send an email, record the outcome, and return whether the mail server is available."""
     number, is_available = email.id, True
     try:
         message = render(email)
@@ -95,7 +95,7 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
             connection.send(message)
         email.done(Status.SENT if message else Status.OBSOLETE)
     except Unsendable as reason:
-        log.error("Email %s (%s) is given up. %s", number, email.name, reason)
+        log.error("Gave up email %s (%s). %s", number, email.name, reason)
         email.done(Status.FAILED, _one_line(str(reason)))
     except Exception as error:  # the other emails must still be sent
         log.warning("Email %s (%s) was not sent: %s", number, email.name, type(error).__name__)
@@ -111,7 +111,7 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
 
 
 def _record_failure(email: OutboxEmail, error: Exception) -> bool:
-    """Give up an email that the mail server refuses with a 5xx response; retry it later after any other error.
+    """Give up an email that the mail server refused with a 5xx response; retry it later after any other error.
 
     Return whether the mail server is available.
     """
@@ -132,7 +132,7 @@ def _one_line(text: str) -> str:
 
 
 def _response(error: Exception) -> tuple[int, str]:
-    """Return the code and the text of the mail server's response; without a response, 0 and the error."""
+    """Return the code and the text of the mail server's response, or 0 and the error if there is none."""
     text: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         [(code, text)] = error.recipients.values()

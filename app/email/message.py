@@ -1,7 +1,7 @@
-"""The MIME message of an email: ASCII, in lines of at most 76 characters, whatever text it contains.
+"""Serialize emails as ASCII in lines of at most 76 characters.
 
 RFC 5321 limits a line to 998 octets, and servers refuse or fold longer ones, so both bodies are quoted-printable.
-RFC 2047 limits an encoded word to 75 characters, so headers are encoded and folded here, and nowhere else again.
+RFC 2047 limits an encoded word to 75 characters, so headers are encoded and folded here only.
 """
 
 import secrets
@@ -26,7 +26,7 @@ UTF8.header_encoding, UTF8.body_encoding = SHORTEST, QP
 
 
 def new_message_id(host: str) -> str:
-    """Return a Message-ID of this host, at most 254 characters long: only the end of a longer host name is used."""
+    """Return a Message-ID of at most 254 characters, from the end of a longer host name."""
     domain = domain_of_host(host)
     if len(domain) > MAX_ID_DOMAIN:
         domain = domain[-MAX_ID_DOMAIN:].lstrip(".-")
@@ -43,7 +43,7 @@ def parse_sender(text: str) -> tuple[str, str]:
 
 
 class Message(flask_mail.Message):
-    """Flask-Mail's message, serialized by the rules above."""
+    """Flask-Mail's message, serialized as described above."""
 
     def as_bytes(self) -> bytes:
         return self._mime().as_bytes(policy=WIRE)
@@ -66,13 +66,12 @@ class Message(flask_mail.Message):
 
 
 def _subject(text: str) -> str:
-    return Header(text, UTF8 if _needs_encoding(text) else "us-ascii", header_name="Subject").encode(
-        maxlinelen=MAX_LINE
-    )
+    header = Header(text, UTF8 if _needs_encoding(text) else "us-ascii", header_name="Subject")
+    return header.encode(maxlinelen=MAX_LINE)
 
 
 def _sender(name: str, address: str) -> str:
-    """Return the From header: the name in quotes, or encoded if it needs that, and the address."""
+    """Return the From header: the name, quoted or encoded, and the address."""
     quoted = f'"{quote(name)}"'
     is_plain = not _needs_encoding(quoted)
     header = Header(quoted if is_plain else name, "us-ascii" if is_plain else UTF8, header_name="From")
@@ -87,5 +86,5 @@ def _part(kind: str, text: str) -> MIMENonMultipart:
 
 
 def _needs_encoding(text: str) -> bool:
-    """Return whether a header cannot contain `text` as it is, or would be read as an encoded word."""
+    """Return whether a header can't contain `text` unchanged, or a reader would take it for an encoded word."""
     return not text.isascii() or "=?" in text or any(len(word) > MAX_WORD for word in text.split(" "))

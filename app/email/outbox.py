@@ -1,4 +1,4 @@
-"""The outbox: enqueue emails in the caller's transaction. app/email/delivery.py sends them after the commit."""
+"""Enqueue emails in the caller's transaction. app/email/delivery.py sends them after the commit."""
 
 import threading
 from datetime import timedelta
@@ -33,13 +33,13 @@ def enqueue(
     budget: Budget | None = None,
     **details: Any,
 ) -> None:
-    """Enqueue an email, unless the user has had as many of its kind as the template's hourly limit allows.
+    """Enqueue an email, unless the user has reached the template's hourly limit.
 
     Args:
-        to: the recipient, if it is not the present address of `user`.
+        to: the recipient; the default is the address of `user`.
         claims: further claims of the token in the link.
-        event: the security event that the email is about. The link "This wasn't me" takes the account back to before.
-        budget: what budgets.budget_for() returned for a template that anyone can request.
+        event: the security event that the link "This wasn't me" undoes.
+        budget: the result of budgets.budget_for() for a template that anyone can request.
         details: values for the template.
     """
     if template.hourly_limit is None or not user or _sent_lately(template, user) < template.hourly_limit:
@@ -47,14 +47,14 @@ def enqueue(
 
 
 def enqueue_decoy(template: EmailTemplate, to: str = NOBODY, budget: Budget | None = None) -> None:
-    """Write the row of an email that is never sent: the same work as for an account that gets one."""
+    """Write the row of an email that is never sent, so that requests for unknown accounts take the same time."""
     _add(template, None, to, None, None, budget, {}).done(Status.OBSOLETE)
 
 
 def drop(user: User, since: int = 0) -> None:
-    """Drop the waiting emails to `user` that carry a link, because the links no longer work.
+    """Drop the waiting emails to `user` whose links no longer work.
 
-    Links "This wasn't me" about events before the audit event `since` still work, and their emails stay.
+    Links "This wasn't me" about events before the audit event `since` still work, so their emails are kept.
     """
     earlier = and_(OutboxEmail.purpose == TokenPurpose.SECURE_ACCOUNT, OutboxEmail.claims["event"].as_integer() < since)
     with_link = and_(OutboxEmail.purpose.is_not(None), not_(earlier))
@@ -108,6 +108,6 @@ def _add(
 
 @event.listens_for(Session, "after_commit")
 def _announce(session: Session) -> None:
-    """Wake the worker. The release of a savepoint comes here, too, and must not use up the announcement."""
+    """Wake the worker. The release of a savepoint also triggers this event, and must not wake it too early."""
     if not session.in_nested_transaction() and session.info.pop("queued", False):
         queued.set()

@@ -1,17 +1,17 @@
-"""Render emails. Each has one template, `email/<name>.txt`, whose first line is the subject.
+"""Render emails from the template `email/<name>.txt`, whose first line is the subject.
 
-Templates get these values, and the details given to outbox.enqueue():
+Templates get the details given to outbox.enqueue(), and these values:
 
     hello           a greeting
     user            the User, or None
     app_name        APP_NAME
     link(endpoint)  the URL of a page
-    token           the token for the link, if the email has one
-    code            the code, if the email has one
-    at, browser, ip when, with which browser and from which address the email was caused
+    token           the token for the link, or None
+    code            the code, or None
+    at, browser, ip the time, browser and IP address of the request that caused the email
     until           the day when "This wasn't me" expires
     is_last_today   no other email can be requested for this address today
-    unlinked(text)  text that others chose, without anything that a mail client turns into a link
+    unlinked(text)  text that others chose, so that mail clients turn no part of it into a link
 
 The HTML is made from the same text: a paragraph of the two lines `Label:` and a URL becomes a button.
 """
@@ -42,20 +42,16 @@ BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
 class Unsendable(Exception):
-    """No attempt can succeed: the account was deleted, or the template does not fit the row."""
+    """No attempt can succeed, because the account was deleted or the template does not fit the row."""
 
 
 def render(email: OutboxEmail) -> Message | None:
-    """Render an email, with a token issued now. Return None if the email is obsolete.
-
-    Raises:
-        Unsendable: the message gives the reason.
-    """
+    """Render an email with a fresh token, or return None if the email is obsolete. Raises Unsendable."""
     try:
         message = None if email.is_obsolete else _render(email)
     except Exception as error:
         if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TemplateError):
-            raise  # the database or the disk may be available at the next attempt
+            raise  # the next attempt may succeed
         raise Unsendable(f"It can't be rendered: {type(error).__name__}: {error}") from error
     if message and not all(str(header).isprintable() for header in (message.subject, message.sender)):
         raise ValueError("a control character in a header")
@@ -63,16 +59,16 @@ def render(email: OutboxEmail) -> Message | None:
 
 
 def link(endpoint: str, **values: Any) -> str:
-    """Return the absolute URL of a page. It starts with PUBLIC_URL, whatever host the request named."""
+    """Return the absolute URL of a page. It starts with PUBLIC_URL, independent of the request's Host header."""
     public = urlsplit(current_app.config["PUBLIC_URL"])
     adapter = current_app.url_map.bind(public.netloc, public.path or "/", url_scheme=public.scheme)
     return adapter.build(endpoint, values, force_external=True)
 
 
 def unlinked(text: str) -> str:
-    """Return `text` so that no mail client turns part of it into a link, as they do with domains and addresses.
+    """Rewrite domains and addresses, which mail clients turn into links.
 
-    Otherwise anyone could have this application send a link of their choice.
+    Otherwise attackers could use this application to send links of their choice.
     """
     return text.translate(UNLINKED)
 
@@ -110,7 +106,7 @@ def _values(email: OutboxEmail) -> dict[str, Any]:
 
 
 def _hello(email: OutboxEmail) -> str:
-    """Greet by name at the user's own, confirmed address, unless a mail client could turn the name into a link."""
+    """Greet by name at the user's confirmed address, unless a mail client could turn the name into a link."""
     user = email.user
     if not user or not user.confirmed or ascii_email(user.email) != email.recipient:
         return "Hello,"
@@ -127,7 +123,7 @@ def _token(email: OutboxEmail) -> str | None:
 
 
 def _code(challenge_id: str | None) -> str | None:
-    """Return the code of a challenge in two groups of four digits, and start its lifetime anew."""
+    """Return the code of a challenge in two groups of four digits, and restart its lifetime."""
     challenge = challenge_id and db.session.get(EmailChallenge, challenge_id)
     if not challenge:
         return None
@@ -136,7 +132,7 @@ def _code(challenge_id: str | None) -> str | None:
 
 
 def _paragraph(text: str) -> dict[str, str | None]:
-    """Return the `text` of a paragraph, and the `label` and `url` if it is a button."""
+    """Return the `text` of a paragraph, with `label` and `url` if it is a button."""
     button = BUTTON.fullmatch(text)
     return {"text": text, "label": button and button["label"], "url": button and button["url"]}
 

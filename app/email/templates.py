@@ -1,6 +1,6 @@
-"""The register of emails: each template `app/templates/email/<name>.txt` has a line here.
+"""The register of emails: one line for each template `app/templates/email/<name>.txt`.
 
-An application built on this adds a line, or subclasses EmailTemplate in a package of its own:
+An application built on this adds a line, or subclasses EmailTemplate in its own package:
 
     class GardenEmail(EmailTemplate):
         DIGEST = "digest"
@@ -18,28 +18,18 @@ NOTICES_PER_HOUR = 3  # of one kind to one user
 
 
 class EmailTemplate(StrEnum):
-    """The name of a template, and what sending it depends on. Rows of the outbox hold the name.
+    """The name of a template, which rows of the outbox store, and its properties."""
 
-    Attributes:
-        purpose: the purpose of the token in the link. None: there is no link, or the link is "This wasn't me".
-        is_requestable: anyone can request this email, so it counts against the budget of its address.
-        hourly_limit: how many of these one user gets in an hour. None: no limit.
-    """
-
-    purpose: TokenPurpose | None
-    is_requestable: bool
-    hourly_limit: int | None
+    purpose: TokenPurpose | None  # of the token in the link; None: there is no link, or only "This wasn't me"
+    is_requestable: bool  # anyone can request this email, so it counts against the budget of its address
+    hourly_limit: int | None  # for one user; None: no limit
 
     def __new__(
-        cls,
-        value: str,
-        purpose: TokenPurpose | None = None,
-        is_requestable: bool = False,
-        hourly_limit: int | None = None,
+        cls, value: str, purpose: TokenPurpose | None = None, is_requestable: bool = False, limit: int | None = None
     ) -> "EmailTemplate":
         member = str.__new__(cls, value)
         member._value_ = value
-        member.purpose, member.is_requestable, member.hourly_limit = purpose, is_requestable, hourly_limit
+        member.purpose, member.is_requestable, member.hourly_limit = purpose, is_requestable, limit
         return member
 
 

@@ -9,15 +9,15 @@ from flask import Flask
 
 from app.email import delivery, outbox
 
-POLL_INTERVAL = 5  # seconds between two looks at the outbox, unless an email is announced
-CLEANUP_INTERVAL = 60  # seconds between two looks at the cleanup jobs
-CLEANUP_STOP_TIMEOUT = 1  # seconds that a batch may still take when the process stops; then it is rolled back
+POLL_INTERVAL = 5  # seconds between two queries of the outbox, unless a commit wakes the thread
+CLEANUP_INTERVAL = 60  # seconds between two checks for due cleanup jobs
+CLEANUP_STOP_TIMEOUT = 1  # seconds for the current batch when the process stops, before it is rolled back
 
 log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """The two threads. A server starts them, or its first request does; other commands never do."""
+    """The two threads, which the server or its first request starts, and other commands never do."""
 
     def __init__(self, app: Flask, cleanup: Callable[[threading.Event], object]) -> None:
         self.app, self.cleanup = app, cleanup
@@ -27,7 +27,7 @@ class Delivery:
         self._starting = threading.Lock()
 
     def start(self) -> None:
-        """Start both threads, once per process."""
+        """Start both threads if they don't run yet."""
         with self._starting:
             if self._thread is None:
                 self._thread = self._start(self._deliver, "delivery")
@@ -43,7 +43,7 @@ class Delivery:
             self._cleanup_thread.join(CLEANUP_STOP_TIMEOUT)
 
     def stop(self, wait: float = 0) -> None:
-        """Stop after the current email and the current batch, and wait for them, at most `wait` seconds."""
+        """Stop after the current email and the current batch, and wait for them for at most `wait` seconds."""
         self.stopped.set()
         outbox.queued.set()
         until = time.monotonic() + wait

@@ -6,17 +6,11 @@ MINUTE, HOUR, DAY = 60, 3600, 24 * 3600  # seconds
 
 
 class TokenPurpose(StrEnum):
-    """The purpose of a token or an emailed code. Rows and tokens store the value.
+    """The purpose of a token or an emailed code. Rows and tokens store the value."""
 
-    Attributes:
-        lifetime: seconds.
-        columns: the columns of `users` whose change makes the token or code invalid.
-        is_code_only: a code is emailed, and no link carries a token.
-    """
-
-    lifetime: int
-    columns: tuple[str, ...]
-    is_code_only: bool
+    lifetime: int  # seconds
+    columns: tuple[str, ...]  # of `users`; a change makes the token or code invalid
+    is_code_only: bool  # a code is emailed, and no link with a token
 
     def __new__(
         cls, value: str, lifetime: int = HOUR, columns: tuple[str, ...] = (), is_code_only: bool = False
