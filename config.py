@@ -1,7 +1,7 @@
-"""Every setting, its default, and a comment on who changes it and why.
+"""Every setting with its default and a comment.
 
-The values come from the environment and from the file `.env` beside this one (see `.env.example`). The package
-`settings/` reads them, refuses the ones that can't work, and completes them.
+The values come from the environment and the file `.env` next to this one (see `.env.example`). The package `settings/`
+reads, validates and completes them.
 """
 
 import os
@@ -23,15 +23,15 @@ class Config:
 
     # fmt: off
     APP_NAME = env("APP_NAME", "Flasky")  # the name of the application on pages and in emails
-    SECRET_KEY = env("SECRET_KEY", "")  # signs cookies and mailed links; development makes its own in instance/
-    SECRET_KEY_FALLBACKS = split(env("SECRET_KEY_FALLBACKS", ""))  # earlier keys, whose signatures stay valid
-    SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development makes a file in instance/
-    PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")  # every mailed link starts with it
+    SECRET_KEY = env("SECRET_KEY", "")  # signs cookies and emailed links; development creates one in instance/
+    SECRET_KEY_FALLBACKS = split(env("SECRET_KEY_FALLBACKS", ""))  # earlier keys; their signatures stay valid
+    SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development uses a file in instance/
+    PUBLIC_URL = env("PUBLIC_URL", "").rstrip("/")  # every emailed link starts with it
     TRUSTED_PROXIES = env("TRUSTED_PROXIES", 0)  # the number of proxies in front that set X-Forwarded-*
-    TRUSTED_PROXY_NETWORKS = split(env("TRUSTED_PROXY_NETWORKS", "127.0.0.0/8 ::1"))  # where the nearest connects from
+    TRUSTED_PROXY_NETWORKS = split(env("TRUSTED_PROXY_NETWORKS", "127.0.0.0/8 ::1"))  # of the nearest proxy
     PORT = env("PORT", 5000)  # of the development server
 
-    MAIL_SERVER = env("MAIL_SERVER", "")  # the SMTP server that accepts your mail; development does without
+    MAIL_SERVER = env("MAIL_SERVER", "")  # the SMTP server; optional in development
     MAIL_PORT = env("MAIL_PORT", 587)
     MAIL_USE_TLS = env("MAIL_USE_TLS", True)  # STARTTLS; turned off by MAIL_USE_SSL
     MAIL_USE_SSL = env("MAIL_USE_SSL", False)  # TLS from the first byte, as on port 465
@@ -40,17 +40,17 @@ class Config:
     MAIL_SENDER = env("MAIL_SENDER", "")  # Garden <mail@example.com>; default: APP_NAME, no-reply@ PUBLIC_URL's host
     MAIL_DELIVERY = env("MAIL_DELIVERY", "thread")  # thread: in each web process; worker: flask mail worker; off: none
 
-    # Domains of a closed network (.local, .test, home.arpa, intranet), which email addresses otherwise can't have.
+    # Domains of a private network (.local, .test, home.arpa, intranet), which email addresses can't have by default.
     EMAIL_SPECIAL_DOMAINS = special_domains(env)
 
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: only administrators create accounts (flask users create)
     PREVENT_ENUMERATION = env("PREVENT_ENUMERATION", False)  # 1: never reveal which addresses have an account
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # 15 if NIST SP 800-63B-4 applies to you: see SECURITY.md
 
-    # Providers of SSO: google, microsoft, apple, or any other (docs/providers.md).
+    # The providers of SSO: google, microsoft, apple, or any other (docs/providers.md).
     OIDC_PROVIDERS = read_providers(env, EMAIL_SPECIAL_DOMAINS)
     TWO_FACTOR_REQUIRED_FOR = env("TWO_FACTOR_REQUIRED_FOR", "nobody")  # nobody, admins or everybody
-    VERIFY_NEW_DEVICES = env("VERIFY_NEW_DEVICES", False)  # 1: a password on a new device takes a mailed code, too
+    VERIFY_NEW_DEVICES = env("VERIFY_NEW_DEVICES", False)  # 1: on a new device, a password also needs an emailed code
 
     RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # with both keys, registration and login show a CAPTCHA
     RECAPTCHA_PRIVATE_KEY = env("RECAPTCHA_PRIVATE_KEY", "")
@@ -59,10 +59,10 @@ class Config:
     RECAPTCHA_ALWAYS = env("RECAPTCHA_ALWAYS", False)  # 1: login shows it at once, not after three failures
 
     RATELIMIT_ENABLED = env("RATELIMIT_ENABLED", True)  # 0: no rate limits, for a load test
-    REDIS_URL = env("REDIS_URL", "")  # Redis or Valkey, which counts for rate limits; default: the database counts
+    REDIS_URL = env("REDIS_URL", "")  # Redis or Valkey for the counters of rate limits; default: the database
     # fmt: on
 
-    # OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5, the one of its equally strong sets with the least memory.
+    # OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5, the one of its equivalent settings with the least memory.
     PASSWORD_HASH = "scrypt:16384:8:5"
 
     MAX_CONTENT_LENGTH = 64 * 1024  # bytes; app/web/request_size.py limits each field
@@ -71,33 +71,33 @@ class Config:
     SESSION_COOKIE_SECURE = False
     # settings/derived.py adds the port and path of PUBLIC_URL, because a host's cookies are shared by all its ports.
     SESSION_COOKIE_NAME = "flasky-session"
-    DEVICE_COOKIE_NAME = "flasky-device"  # recognises a device; it proves nothing
-    REMEMBER_COOKIE_NAME = ";"  # turns Flask-Login's own remember cookie off: no browser can send this name
+    DEVICE_COOKIE_NAME = "flasky-device"  # identifies a device; it authenticates nobody
+    REMEMBER_COOKIE_NAME = ";"  # disables Flask-Login's own cookie, because no browser can send this name
     SESSION_REFRESH_EACH_REQUEST = False  # otherwise static files and probes would set a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)
-    WTF_CSRF_CHECK_DEFAULT = False  # app/web/csrf.py asks for a token where the browser sends no Sec-Fetch-Site
-    WTF_CSRF_TIME_LIMIT = None  # a form is valid for as long as its session
+    WTF_CSRF_CHECK_DEFAULT = False  # app/web/csrf.py requires a token only if the browser sends no Sec-Fetch-Site
+    WTF_CSRF_TIME_LIMIT = None  # a form stays valid as long as its session
 
     @staticmethod
     def problems(settings: Mapping[str, Any]) -> list[str]:
-        """Return a sentence for each setting that prevents a start, with its remedy."""
+        """Return a sentence with a remedy for each setting that prevents a start."""
         return [*env.problems, *validation.problems(settings)]
 
     @staticmethod
     def mistyped() -> list[str]:
         """Return a sentence for each environment variable that looks like a mistyped setting."""
-        known = {*env.defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}  # app/__init__.py and gunicorn.conf.py read these
+        known = {*env.defaults, "FLASK_CONFIG", "WEB_CONCURRENCY"}  # read by app/__init__.py and gunicorn.conf.py
         return names.warnings(os.environ, known, Config.OIDC_PROVIDERS, KNOWN_PROVIDERS)
 
 
 class Development(Config):
-    """A developer's own machine: emails go to the mailbox page, and the secret key is made here."""
+    """A developer's machine, with the development mailbox and a generated secret key."""
 
     MAILBOX = "mailbox"  # the folder in instance/ that keeps emails
 
 
 class Testing(Config):
-    """The test suite: a cheap password hash, emails kept in memory, no CSRF tokens unless a test turns them on."""
+    """The test suite: a fast password hash, emails in memory, and no CSRF tokens unless a test enables them."""
 
     TESTING = True
     SECRET_KEY = "for tests alone, and long enough to be a key"
@@ -111,7 +111,7 @@ class Testing(Config):
 
 
 class Production(Config):
-    """Every server that strangers can reach."""
+    """Every public server."""
 
     SESSION_COOKIE_NAME = "__Host-session"
     DEVICE_COOKIE_NAME = "__Host-device"
@@ -119,7 +119,7 @@ class Production(Config):
 
     @staticmethod
     def problems(settings: Mapping[str, Any]) -> list[str]:
-        """Return a sentence for each setting that prevents a start, or that is missing or unsafe in production."""
+        """Add the settings that are missing or unsafe in production."""
         return [*Config.problems(settings), *validation.production_problems(settings)]
 
 

@@ -23,7 +23,7 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
         overrides: settings that take precedence.
 
     Raises:
-        ConfigError: the settings do not allow a start; the message names each and its remedy.
+        ConfigError: the message names each invalid setting and its remedy.
     """
     app = Flask(__name__)
     configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)

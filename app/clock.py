@@ -1,12 +1,11 @@
-"""The current time. All code asks this module, so that tests can move the clock."""
+"""The current time. All code uses this module, so that tests can move the clock."""
 
 from datetime import UTC, datetime, timedelta
 
-SKEW = timedelta(seconds=60)  # by which the clock of another server may be ahead
+SKEW = timedelta(seconds=60)  # the clock of another server may be ahead by this much
 
 
 def now() -> datetime:
-    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 

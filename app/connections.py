@@ -1,4 +1,4 @@
-"""How a request uses its database connections: without a transaction, not at all for a while, or a second one."""
+"""Control how a request uses database connections: in autocommit mode, released for a while, or a second one."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -17,31 +17,31 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def only_reads(view: View) -> View:
-    """Mark a view that changes no row, so that its queries need no transaction."""
+    """Mark a view that changes no rows, so that its queries need no transaction."""
     view.only_reads = True  # type: ignore[attr-defined]
     return view
 
 
 def read_without_transaction() -> None:
-    """Run the queries that follow in this request in autocommit mode, which saves two round trips to PostgreSQL."""
+    """Run the following queries of this request in autocommit mode, which saves two round trips to PostgreSQL."""
     if db.engine.dialect.name == "postgresql":
         db.session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 
 def close_session(_: BaseException | None) -> None:
-    """Close the session at the end of a request; a connection that was lost must not spoil a finished response."""
+    """Close the session at the end of a request. A lost connection must not break a finished response."""
     try:
         db.session.remove()
     except DBAPIError as error:
         log.error("Database: %s", error.orig)
-        db.session.registry.clear()  # a broken session can't be closed; the pool takes its connection back
+        db.session.registry.clear()  # a broken session can't be closed; the pool reclaims its connection
 
 
 @contextmanager
 def released_connection() -> Iterator[None]:
-    """Return this request's connection to the pool for the block, unless something has been written.
+    """Return this request's connection to the pool during the block, unless the request has written something.
 
-    Objects that were loaded keep their values.
+    Loaded objects keep their values.
     """
     session = db.session()
     loaded = list(session)
@@ -59,7 +59,7 @@ def released_connection() -> Iterator[None]:
 def counting_connection() -> Iterator[Connection]:
     """Yield a connection in autocommit mode for counters, which must survive a rollback of this request.
 
-    SQLite has one lock for writing: while this request's transaction holds it, the session's connection is used.
+    SQLite has one write lock: while this request's transaction holds it, the session's connection is used.
     """
     session = db.session()
     if db.engine.dialect.name == "sqlite" and session.in_transaction() and _has_written(session):

@@ -1,43 +1,29 @@
-"""The base class of models, their column types, and how connections to SQLite and PostgreSQL are prepared."""
+"""The base class and column types of models, and the preparation of connections to SQLite and PostgreSQL."""
 
 import select
 import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    DateTime,
-    Dialect,
-    Engine,
-    ExceptionContext,
-    Integer,
-    MetaData,
-    Pool,
-    TypeDecorator,
-    event,
-)
+import sqlalchemy as sa
+from sqlalchemy import Engine, Pool, event
 from sqlalchemy.exc import DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapper, registry
 
-# For tables that grow with every request. In SQLite only INTEGER, which has 64 bits there, can count up.
-WideId = BigInteger().with_variant(Integer, "sqlite")
+# For tables that grow with every request. SQLite autoincrements only INTEGER, which has 64 bits there.
+WideId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """A timezone-aware datetime in UTC. SQLite stores no time zone, so it is added on reading.
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """A timezone-aware datetime in UTC. SQLite stores no time zone, so reading adds it. Naive datetimes are refused."""
 
-    Raises:
-        ValueError: a naive datetime was assigned, whose time zone is unknown.
-    """
-
-    impl = DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         return value and _aware(value).astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
 
 
@@ -48,9 +34,9 @@ def _aware(value: datetime) -> datetime:
 
 
 class Base(DeclarativeBase):
-    """The base class of models. Constraints have names, for migrations to use; ids are never reused."""
+    """The base class of models. Migrations need the names of constraints; ids are never reused."""
 
-    metadata = MetaData(
+    metadata = sa.MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -63,7 +49,7 @@ class Base(DeclarativeBase):
 
 
 def violated_constraint(error: IntegrityError) -> str:
-    """Return the database's message about the violated constraint, without the row, which may hold a hash."""
+    """Return the database's message about the violated constraint, without the row, which may contain a hash."""
     diagnosis = getattr(error.orig, "diag", None)
     if diagnosis is None:
         return str(error.orig)
@@ -74,8 +60,8 @@ def is_duplicate(error: IntegrityError, *columns: str) -> bool:
     """Return whether the unique constraint of these columns was violated.
 
     Args:
-        columns: with their table, such as "users.email_key". Without them: return whether any unique constraint or
-            foreign key was violated, as happens when another request was faster.
+        columns: with their table, such as "users.email_key". The default is any unique constraint or foreign key,
+            which fail if another request was faster.
     """
     rule = violated_constraint(error)
     if not columns:
@@ -88,7 +74,7 @@ def is_duplicate(error: IntegrityError, *columns: str) -> bool:
 
 @event.listens_for(Mapper, "mapper_configured")
 def _refuse_naive(mapper: Mapper[Any], model: type[Any]) -> None:
-    """Refuse a naive datetime when it is assigned, where the mistake is, not when it is written to the table."""
+    """Refuse a naive datetime on assignment, not on the later flush, so that the traceback shows the mistake."""
     for attribute in mapper.column_attrs:
         if isinstance(attribute.columns[0].type, UtcDateTime):
             event.listen(getattr(model, attribute.key), "set", _check_assigned)
@@ -102,7 +88,7 @@ def _check_assigned(instance: object, value: object, *_: object) -> None:
 @event.listens_for(Engine, "connect")
 def _prepare_sqlite(connection: object, record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
-        # The connection without transactions counts for rate limits: a power failure may lose the last counts.
+        # The connection in autocommit mode is for rate limits: a power failure may lose the latest counts.
         synchronous = "NORMAL" if connection.isolation_level is None else "FULL"
         for pragma in ("foreign_keys=ON", "journal_mode=WAL", f"synchronous={synchronous}"):
             connection.execute(f"PRAGMA {pragma}").close()
@@ -110,20 +96,16 @@ def _prepare_sqlite(connection: object, record: object) -> None:
 
 @event.listens_for(Pool, "checkout")
 def _refuse_closed_connection(connection: Any, record: object, fairy: object) -> None:
-    """Refuse a pooled connection that the server has closed: then there is something to read from it.
+    """Refuse a pooled connection that the server has closed, which is readable then.
 
     After a restart of PostgreSQL this is as reliable as SQLAlchemy's pre-ping, and saves its round trip.
     """
-    if isinstance(connection, sqlite3.Connection):
-        return
-    if connection.closed:
-        raise DisconnectionError
-    if _is_readable(connection.fileno()):
+    if not isinstance(connection, sqlite3.Connection) and (connection.closed or _is_readable(connection.fileno())):
         raise DisconnectionError
 
 
 def _is_readable(socket: int) -> bool:
-    if not hasattr(select, "poll"):  # on Windows, where select() takes sockets with any number
+    if not hasattr(select, "poll"):  # Windows, where select() accepts any socket
         return bool(select.select([socket], [], [], 0)[0])
     poll = select.poll()
     poll.register(socket, select.POLLIN)
@@ -131,7 +113,7 @@ def _is_readable(socket: int) -> bool:
 
 
 @event.listens_for(Engine, "handle_error")
-def _disconnect_from_standby(context: ExceptionContext) -> OperationalError | None:
+def _disconnect_from_standby(context: sa.ExceptionContext) -> OperationalError | None:
     """Treat a server that became a read-only standby as disconnected, so that the next connection finds the primary."""
     error = context.original_exception
     if getattr(error, "sqlstate", None) != "25006":  # read_only_sql_transaction

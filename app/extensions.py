@@ -1,4 +1,4 @@
-"""The extensions, which create_app() binds to an application."""
+"""The Flask extensions, which create_app() binds to an application."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,10 +16,10 @@ from app.signals import SignalingSession
 
 
 class LoginManager(flask_login.LoginManager):
-    """Flask-Login without its remember cookie: "Keep me logged in" is a permanent session cookie and a row that lasts.
+    """Flask-Login without its remember cookie: "Keep me logged in" makes the session cookie permanent.
 
-    Its own init_app() also registers an after_request hook for that cookie. The hook reads the session on every
-    response, so that even static files and probes would carry `Vary: Cookie`.
+    Flask-Login's init_app() also registers an after_request hook for that cookie, which reads the session on every
+    response. Even static files and probes would get `Vary: Cookie`.
     """
 
     def init_app(self, app: Flask, add_context_processor: bool = True) -> None:
@@ -43,5 +43,5 @@ else:
 
 
 def rows_changed(statement: Delete | Insert | Update) -> int:
-    """Execute a statement and return how many rows it changed, which decides between concurrent requests."""
+    """Execute a statement and return the number of changed rows, which decides between concurrent requests."""
     return cast("CursorResult[object]", db.session.execute(statement)).rowcount

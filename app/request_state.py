@@ -1,6 +1,6 @@
-"""The one register of what this application keeps in the Flask session and in `flask.g`.
+"""The register of everything that this application stores in the Flask session and in `flask.g`.
 
-Nothing else reads `flask.g`, and every key of the session is a SessionKey (tests/test_request_state.py).
+No other module uses `flask.g`, and every key of the session is a SessionKey (tests/test_request_state.py).
 """
 
 from dataclasses import asdict, dataclass, field
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SessionKey(StrEnum):
-    """Everything that the session cookie may hold. Applications built on this one add keys of their own elsewhere."""
+    """The keys of the session cookie. Applications built on this one define their own keys elsewhere."""
 
     # Flask-Login's, Flask's and Flask-WTF's
     USER_ID = "_user_id"  # the id of the UserSession
@@ -27,34 +27,30 @@ class SessionKey(StrEnum):
     CSRF_TOKEN = "csrf_token"  # noqa: S105 - a name
     # Ours
     BROWSER = "browser"  # a random id, to which passkey challenges are bound
-    NEXT = "next"  # the page to go on to after an interruption
-    NEXT_FOR = "next_for"  # the id of the only user who may be led to it
-    FAILED_LOGINS = "failures"  # how many failed here; counted where a CAPTCHA is set up
+    NEXT = "next"  # the page to open after an interruption, such as a login
+    NEXT_FOR = "next_for"  # the id of the only user who may be redirected to that page
+    FAILED_LOGINS = "failures"  # the number of failed logins; only with a CAPTCHA
     EMAIL_SENT_TO = "email_sent_to"  # the address that /auth/email-sent shows
     AUTHENTICATOR = "authenticator"  # the encrypted key of the authenticator app that is being set up
-    REMOVED_PASSKEY = "removed_passkey"  # the credential id that the browser is told to forget
+    REMOVED_PASSKEY = "removed_passkey"  # the credential id that the browser should forget
     MAGIC_LINK = "magic_link"  # a MagicLinkRequest
     TWO_FACTOR = "two_factor"  # a PendingLogin
     DEVICE_VERIFICATION = "device_verification"  # a PendingLogin
-    EXTERNAL_IDENTITY = "external_identity"  # what a provider said, until the user has completed the login
-    OAUTH_STATES = "sso"  # the ids of the OAuthStates that this browser waits for
+    EXTERNAL_IDENTITY = "external_identity"  # the claims of a provider, until the user has completed the login
+    OAUTH_STATES = "sso"  # the ids of this browser's OAuthStates
 
 
-# These survive a login. All other keys of ours are dropped, and those of an application are handed to its signal.
+# These survive a login. Our other keys are dropped, and an application's own keys are passed to its signal.
 SURVIVES_LOGIN = {SessionKey.EXTERNAL_IDENTITY, SessionKey.OAUTH_STATES}
-# A page that a session with these keys alone gets shows nothing about a user, so that a browser may store it.
+# Browsers may store the pages for a session that has only these keys, because they show nothing about a user.
 IMPERSONAL = {
-    SessionKey.CSRF_TOKEN,
-    SessionKey.BROWSER,
-    SessionKey.NEXT,
-    SessionKey.NEXT_FOR,
-    SessionKey.FAILED_LOGINS,
+    *(SessionKey.CSRF_TOKEN, SessionKey.BROWSER, SessionKey.NEXT, SessionKey.NEXT_FOR, SessionKey.FAILED_LOGINS),
     SessionKey.FLASHES,
 }
 
 
 class SessionRecord:
-    """A dataclass that the session holds as a dictionary."""
+    """A dataclass that the session stores as a dictionary."""
 
     def store(self, key: SessionKey) -> None:
         session[key] = asdict(cast(Any, self))
@@ -62,7 +58,7 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class PendingLogin(SessionRecord):
-    """A login whose first factor is proved, and which still needs two-factor authentication or a device code."""
+    """A login that still needs two-factor authentication or a device code after the first factor."""
 
     user_id: int
     password_version: int
@@ -76,7 +72,7 @@ class PendingLogin(SessionRecord):
 
 @dataclass(frozen=True)
 class MagicLinkRequest(SessionRecord):
-    """The magic link that this browser asked for: opened here, it logs in without another click."""
+    """The magic link that this browser requested, and which logs in without another click here."""
 
     challenge_id: str
     remember: bool
@@ -94,20 +90,20 @@ def magic_link_request() -> MagicLinkRequest | None:
 
 @dataclass
 class RequestState:
-    """What one request, or one command, remembers until its end."""
+    """The state of one request or one command."""
 
     request_id: str = ""
     began_at: float | None = None  # time.perf_counter()
     device_id: str | None = None  # the device cookie's value, or the one that this response sets
-    held_back: str | None = None  # the endpoint where the user must go first, on a page where they count as a visitor
-    held_session: "UserSession | None" = None  # their session
+    held_back: str | None = None  # the endpoint that the user has to open first; until then they are a visitor here
+    held_session: "UserSession | None" = None  # that user's session
     said_why_logged_out: bool = False
-    needs_proof: bool = False  # the view must use up the proof of both factors
-    has_captcha: bool = False  # the page shows the CAPTCHA, and its policy allows the provider's scripts
-    is_captcha_solved: bool = False  # a provider answers about one response only once
-    attempts: set[Any] | None = None  # what rate limits count, while a limited view runs
+    needs_proof: bool = False  # the view has to consume the proof of both factors
+    has_captcha: bool = False  # the page shows the CAPTCHA, so its policy allows the provider's scripts
+    is_captcha_solved: bool = False  # kept, because a provider verifies a response only once
+    attempts: set[Any] | None = None  # the actions and attempts that rate limits count, while a limited view runs
     login_attempt: "Attempt | None" = None
-    known_devices: dict[str, bool] = field(default_factory=dict)  # by login name: whether the account knows this device
+    known_devices: dict[str, bool] = field(default_factory=dict)  # whether the account knows this device, by login name
 
 
 def _request_state() -> RequestState:

@@ -87,7 +87,7 @@ def is_missing(error: BaseException) -> bool:
 
 
 def already_exists(error: DBAPIError) -> str | None:
-    """Return what to do if a migration failed because a table or column exists; None if it failed otherwise."""
+    """Return the remedy if a migration failed because a table or column exists, else None."""
     if not _is(error, PRESENT, PRESENT_IN_SQLITE):
         return None
     return f"A migration creates something that already exists: {_first_line(error)}. {without_migrations()}"
@@ -124,7 +124,7 @@ def _directory() -> str:
 
 
 def _files(directory: str) -> tuple[list[str], frozenset[str]]:
-    """Return the newest revisions of a directory, and all. A running server notices files that are added."""
+    """Return the newest revisions in a directory, and all revisions. A running server notices new files."""
     return _files_as_of(directory, Path(directory, "versions").stat().st_mtime_ns)
 
 
@@ -135,7 +135,7 @@ def _files_as_of(directory: str, modified: int) -> tuple[list[str], frozenset[st
 
 
 def _missing() -> list[str]:
-    """Return the tables, and the columns as `table.column`, that models have and the database lacks."""
+    """Return the tables and columns (`table.column`) of models that the database lacks."""
     schema, missing = inspect(db.engine), []
     found = set(schema.get_table_names())
     for table in db.metadata.sorted_tables:

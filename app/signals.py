@@ -1,11 +1,11 @@
-"""Signals that tell an application built on this what happened. They are sent after the commit.
+"""Signals for applications built on this one, sent after the commit.
 
     @user_logged_in.connect
     def claim_cart(app, user, method, previous_session, **_):
         ...
         db.session.commit()
 
-A receiver may use the database, and commits its own changes. An error in a receiver is logged and changes nothing else.
+A receiver may use the database and commits its own changes. An error in a receiver is logged and has no other effect.
 """
 
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class SignalingSession(Session):
-    """Flask-SQLAlchemy's session, which also sends the pending signals after its commit."""
+    """Flask-SQLAlchemy's session, which sends pending signals after its commit."""
 
     def commit(self) -> None:
         super().commit()
@@ -56,7 +56,7 @@ class SignalingSession(Session):
 
 
 def send_after_commit(session: Session, signal: NamedSignal, **values: Any) -> None:
-    """Send a signal once `session` has committed, or not at all if it is rolled back. Equal signals are sent once."""
+    """Send a signal after the commit of `session`, unless it is rolled back. Equal signals are sent once."""
     pending = session.info.setdefault(PENDING, [])
     if (signal, values) not in pending:
         pending.append((signal, values))

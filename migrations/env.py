@@ -1,4 +1,4 @@
-"""Run by `flask db`: connects to the database and runs or compares migrations."""
+"""Connect to the database, and run or compare migrations. `flask db` runs this module."""
 
 import logging
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from app.cli.schema_changes import managed_enums
 
 log = logging.getLogger("alembic.env")
 
-LOCK = 0x666C61736B79  # "flasky" in ASCII; the lock lets one `flask db` run at a time
+LOCK = 0x666C61736B79  # "flasky" in ASCII; only one `flask db` at a time holds this lock
 
 
 def run() -> None:
@@ -26,11 +26,11 @@ def run() -> None:
                 connection=connection,
                 target_metadata=migrate.db.metadata,
                 on_version_apply=after_step,
-                transactional_ddl=True,  # on SQLite too: a migration that is killed can be run again
+                transactional_ddl=True,  # also on SQLite, so that a killed migration can run again
                 **autogenerate.options(context.script, migrate.db.metadata),
                 **migrate.configure_args,
             )
-            if is_sqlite:  # its driver begins a transaction for rows, not for tables
+            if is_sqlite:  # its driver begins no transaction for DDL
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             before = orphans.count(connection) if is_sqlite else None
             with context.begin_transaction():
@@ -45,7 +45,7 @@ def run() -> None:
 
 @contextmanager
 def _without_foreign_keys(connection):
-    """SQLite: turn foreign keys off, since recreating a table would delete its children; wait for locks."""
+    """In SQLite, disable foreign keys, because recreating a table would delete its children, and wait for locks."""
     if connection.dialect.name != "sqlite":
         yield False
         return
@@ -62,7 +62,7 @@ def _without_foreign_keys(connection):
 
 
 def _look_for_orphans(connection, before) -> None:
-    """Roll back a migration that created orphans. Orphans that existed before only cause a warning."""
+    """Roll back a migration that created orphans. Earlier orphans only cause a warning."""
     after = orphans.count(connection)
     if after.total() > before.total():  # a renamed table keeps its orphans
         broken = after - before
@@ -72,7 +72,7 @@ def _look_for_orphans(connection, before) -> None:
 
 
 def _wait_for_others(connection) -> None:
-    """Wait for other `flask db` without a timeout. The settings are local, because PgBouncer reuses the connection."""
+    """Wait for other `flask db` without a timeout. The settings are local, because PgBouncer reuses connections."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     patience = connection.scalar(text("SHOW lock_timeout"))
     connection.execute(text("SET LOCAL lock_timeout = 0"))

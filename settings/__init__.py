@@ -1,1 +1,1 @@
-"""Read, check and complete the settings that `config.py` lists. Nothing here imports Flask or the application."""
+"""Read, validate and complete the settings in `config.py`, without importing Flask or the application."""

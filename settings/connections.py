@@ -1,4 +1,4 @@
-"""How the application connects to its database and to Redis, and how long it waits for them."""
+"""Options and timeouts of the connections to the database and to Redis."""
 
 from typing import Any
 
@@ -6,30 +6,30 @@ IN_MEMORY = {"sqlite://", "sqlite:///:memory:"}
 
 
 def psycopg_url(url: str) -> str:
-    """Make `postgres://` and `postgresql://` mean psycopg 3."""
+    """Return a URL that names psycopg 3 in place of `postgres://` or `postgresql://`."""
     scheme, _, rest = url.partition("://")
     return f"postgresql+psycopg://{rest}" if scheme.lower() in {"postgres", "postgresql"} else url
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """Return the engine options of the main database. No request waits for it for longer than 5 seconds."""
+    """Return the engine options of the database, with timeouts of 5 seconds."""
     if url.startswith("sqlite"):
-        # IMMEDIATE: reads take no lock; the first write takes it at once and waits, so that no update is lost.
+        # IMMEDIATE: reads take no lock, and the first write waits for the lock, so that no update is lost.
         connect_args = {"isolation_level": "IMMEDIATE", "timeout": 5}
         pool = {} if url in IN_MEMORY else {"max_overflow": 30}
         return {"connect_args": connect_args, "hide_parameters": True, **pool}
     limits = "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
     return {
-        # PgBouncer can't pass on prepared statements, and psycopg forgets them with every rollback anyway.
+        # PgBouncer does not support prepared statements, and psycopg discards them with every rollback anyway.
         "connect_args": {"connect_timeout": 5, "options": limits, "prepare_threshold": None},
-        "hide_parameters": True,  # an error message must not contain what a user sent
-        "max_overflow": 30,  # with the pool's 5, more than the server has threads: none waits for a connection
+        "hide_parameters": True,  # error messages must not contain user input
+        "max_overflow": 30,  # with the pool's 5, more than the 32 threads of the server
         "pool_timeout": 5,
     }
 
 
 def rate_limit_engine(url: str) -> dict[str, Any]:
-    """Return a second engine for the same database, which counts rate limits: autocommit and short timeouts."""
+    """Return the options of a second engine for the counters: the same database, autocommit and short timeouts."""
     if url.startswith("sqlite"):
         pool = {} if url in IN_MEMORY else {"max_overflow": 0, "pool_timeout": 1}
         return {"url": url, "connect_args": {"isolation_level": None, "timeout": 0.5}, **pool}
@@ -44,8 +44,8 @@ def rate_limit_engine(url: str) -> dict[str, Any]:
 
 
 def redis_options() -> dict[str, Any]:
-    """Return the options of a Redis client that waits for half a second, and reconnects once if Redis hung up."""
-    from redis.backoff import NoBackoff  # only where Redis is used: importing it takes 90 ms
+    """Return the options of a Redis client with timeouts of half a second, which reconnects once."""
+    from redis.backoff import NoBackoff  # importing it takes 90 ms
     from redis.exceptions import ConnectionError as Disconnected
     from redis.retry import Retry
 

@@ -13,7 +13,7 @@ from settings.domains import domain_of_host, parse_sender
 
 
 def complete(settings: dict[str, Any], instance_path: str) -> None:
-    """Set what follows from other settings, and development's own defaults."""
+    """Set the settings that follow from others, and the defaults of development."""
     if settings["CONFIG_NAME"] == "development" and not settings["SECRET_KEY"]:
         settings["SECRET_KEY"] = stored_secret(Path(instance_path) / "secret_key")
     settings["SQLALCHEMY_DATABASE_URI"] = settings["SQLALCHEMY_DATABASE_URI"] or "sqlite:///app.db"
@@ -29,7 +29,7 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
 
 
 def stored_secret(path: Path) -> str:
-    """Return the secret in a file that only its owner can read; create the file if it does not exist."""
+    """Return the secret from a file that only its owner can read, which is created at first use."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or not path.read_text():
         path.touch(mode=0o600)
@@ -40,8 +40,8 @@ def stored_secret(path: Path) -> str:
 def own_cookie_name(name: str, public_url: str) -> str:
     """Return the name of a cookie that only the instance at `public_url` uses.
 
-    Browsers send the cookies of a host to all of its ports and paths, so the name contains an explicit port and the
-    path, where another instance could run. The prefix `__Host-` requires the path /; elsewhere it is `__Secure-`.
+    Browsers send a host's cookies to all of its ports, where other instances may run, so the name contains an explicit
+    port and the path. The prefix `__Host-` requires the path /; other paths get `__Secure-`.
     """
     public = urlsplit(public_url)
     port = public.port if public.port != {"http": 80, "https": 443}[public.scheme] else None
@@ -52,12 +52,12 @@ def own_cookie_name(name: str, public_url: str) -> str:
 
 
 def path_in_cookie_name(path: str) -> str:
-    """Return a path in characters that the name of a cookie may have; two paths never give the same name."""
+    """Return a path in characters that are valid in the name of a cookie, different for each path."""
     return url_quote(path.strip("/"), safe="/").replace(".", "%2E").replace("/", ".")
 
 
 def sender_address(settings: Mapping[str, Any]) -> str:
-    """Return MAIL_SENDER, or an address made from the host in PUBLIC_URL."""
+    """Return MAIL_SENDER, or no-reply@ the host in PUBLIC_URL."""
     host = urlsplit(settings["PUBLIC_URL"]).hostname or "localhost"
     return settings["MAIL_SENDER"] or f"no-reply@{domain_of_host(host)}"
 

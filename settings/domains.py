@@ -1,4 +1,4 @@
-"""Domains of email addresses: special ones of closed networks, and the sender's address."""
+"""Parse settings with domains of email addresses, and the sender's address."""
 
 import re
 from contextlib import suppress
@@ -17,20 +17,19 @@ LOCAL_DOMAINS = ("local", "localhost")  # a mail server at home may accept a sen
 
 
 def special_domains(env: Environment) -> tuple[str, ...]:
-    """Read EMAIL_SPECIAL_DOMAINS. `.local`, `local` and `*.local` all mean that domain and its subdomains."""
+    """Read EMAIL_SPECIAL_DOMAINS. `.local`, `local` and `*.local` all include the domain and its subdomains."""
     domains = []
     for word in split(env("EMAIL_SPECIAL_DOMAINS", "")):
         plain = word.removeprefix("@").removeprefix("*").removeprefix(".").removesuffix(".")
         domains.append(_in_ascii(plain))
         if not re.fullmatch(LABEL + rf"(\.{LABEL})*", domains[-1]):
-            env.problems.append(
-                f"EMAIL_SPECIAL_DOMAINS has {word!r}: write domains such as .local, home.arpa or intranet."
-            )
+            advice = "write domains such as .local, home.arpa or intranet."
+            env.problems.append(f"EMAIL_SPECIAL_DOMAINS has {word!r}: {advice}")
     return tuple(domains)
 
 
 def email_domains(env: Environment, name: str, default: str, special: tuple[str, ...]) -> tuple[str, ...]:
-    """Read a setting that lists domains of email addresses: without the @, in lowercase, and in ASCII."""
+    """Read a list of domains of email addresses, and return them without @, in lowercase ASCII."""
     domains = []
     for word in split(env(name, default)):
         domains.append(_in_ascii(word.removeprefix("@").removesuffix(".")))
@@ -40,29 +39,26 @@ def email_domains(env: Environment, name: str, default: str, special: tuple[str,
 
 
 def is_below(domain: str, domains: tuple[str, ...]) -> bool:
-    """Return whether a domain is one of `domains`, which are in ASCII, or a subdomain of one."""
+    """Return whether a domain is one of `domains`, which are in ASCII, or a subdomain of one of them."""
     in_ascii = domain.lower() if domain.isascii() else _in_ascii(domain)
     return any(in_ascii == known or in_ascii.endswith(f".{known}") for known in domains)
 
 
 def _in_ascii(text: str) -> str:
-    """Return a domain in lowercase and in ASCII, or "" if the text can't be one."""
+    """Return a domain in lowercase ASCII, or "" if the text is not a domain."""
     with suppress(idna.IDNAError):
         return idna.encode(text, uts46=True).decode().lower() if len(text) < MAX_DOMAIN else ""
     return ""
 
 
 def parse_sender(text: str, special: tuple[str, ...] = ()) -> tuple[str, str]:
-    """Parse MAIL_SENDER: an address, or a name and an address in angle brackets.
+    """Parse MAIL_SENDER, an address or `Name <address>`, into the name, which may be empty, and the address.
 
     Args:
         special: the domains in EMAIL_SPECIAL_DOMAINS.
 
-    Returns:
-        The name, which may be empty, and the address.
-
     Raises:
-        ValueError: a mail server would refuse the address; the message gives the reason.
+        ValueError: a mail server would refuse the address.
     """
     name, bracket, address = text.rpartition("<")
     if bracket and re.fullmatch(r'[^"<>@:;\\]+', name):
@@ -84,16 +80,13 @@ def parse_sender(text: str, special: tuple[str, ...] = ()) -> tuple[str, str]:
 
 
 def with_public_domain(address: str, special: tuple[str, ...]) -> tuple[str, str]:
-    """Append a suffix to a special domain, so that email-validator accepts it.
+    """Append a suffix to a special domain, so that email-validator accepts it; return the address and the suffix.
 
-    Its own list of special domains belongs to the whole process; a setting belongs to one application.
+    email-validator's own list of special domains is global to the process, but a setting belongs to one application.
 
     Args:
         address: an address, or a text that ends with an address in angle brackets.
-        special: domains that are accepted together with their subdomains, although they are not on the public Internet.
-
-    Returns:
-        The address to validate, and the suffix to remove from the result.
+        special: domains to accept with their subdomains, although they are not on the public Internet.
     """
     head, _, rest = address.rpartition("@")
     domain = rest.rstrip("> ")
@@ -104,7 +97,7 @@ def with_public_domain(address: str, special: tuple[str, ...]) -> tuple[str, str
 
 
 def domain_of_host(host: str) -> str:
-    """Return the domain of an email address at `host`; an IP address goes in brackets (RFC 5321, section 4.1.3)."""
+    """Return the domain of an email address at `host`: IP addresses get brackets (RFC 5321, section 4.1.3)."""
     with suppress(ValueError):
         return f"[{'IPv6:' if ip_address(host).version == 6 else ''}{host}]"
     return host

@@ -1,8 +1,8 @@
-"""Estimate how hard a secret key is to guess, in order to refuse keys that a person typed.
+"""Estimate the entropy of a secret key, to refuse keys that a person made up.
 
-A character that a simple rule predicts from the ones before it adds nothing: the next of a sequence, a repetition, the
-next key of a keyboard. Every other character adds the logarithm of the number of different characters. A random key
-loses a few bits by coincidence; a made-up one loses nearly all.
+A character that follows from earlier ones by a simple rule (a sequence, a repetition, a neighbor on the keyboard) adds
+nothing. Any other character adds the logarithm of the number of different characters. A random key loses a few bits by
+coincidence, a made-up key nearly all. zxcvbn can't replace this: it rates a long sentence higher than token_hex(16).
 """
 
 import base64
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-ENOUGH = 64  # bits by this estimate; secrets.token_hex(16) has about 120 and never less than 80
+ENOUGH = 64  # bits; secrets.token_hex(16) has about 120 by this estimate, and never fewer than 80
 STRIDES = range(1, 9)  # abcd, a1b2c3, 010203, key1key2, abc123def456
 WALKS = (
     "abcdefghijklmnopqrstuvwxyz",
@@ -32,7 +32,7 @@ PAIRS = frozenset(
 
 
 def is_guessable(key: str) -> bool:
-    """Return whether a person could have made up the key, or copied it from a text."""
+    """Return whether a person may have made up the key or copied it from a text."""
     return bits(key) < ENOUGH or any(map(reads_like_language, [key, *_decoded(key)]))
 
 
@@ -45,7 +45,7 @@ def bits(key: str) -> float:
 
 
 def reads_like_language(key: str) -> bool:
-    """Return whether nearly half of the pairs of characters are frequent in English, as in any English sentence."""
+    """Return whether nearly half of the pairs of characters are frequent in English, as in English sentences."""
     pairs = [word[i : i + 2] for word in re.split(r"[\W_]+", key) for i in range(len(word) - 1)]
     pairs = [pair for pair in pairs if not pair.isdigit()]
     frequent = [pair for pair in pairs if pair.lower() in PAIRS and (pair[1].islower() or pair.isupper())]
@@ -63,7 +63,7 @@ def _is_predicted(text: str, i: int) -> bool:
 
 
 def _goes_on(text: str, i: int, stride: int) -> bool:
-    """Return whether the last two characters continue a sequence with this distance."""
+    """Return whether the last two characters continue a sequence of every `stride`-th character."""
 
     def step(at: int) -> int:
         return _value(text[at]) - _value(text[at - stride])
@@ -72,12 +72,12 @@ def _goes_on(text: str, i: int, stride: int) -> bool:
 
 
 def _value(character: str) -> int:
-    """Return the numeric value of an alphanumeric character in base 36, or the code point of another one."""
+    """Return the value of an ASCII alphanumeric in base 36, or the code point of another character."""
     return int(character, 36) if character.isascii() and character.isalnum() else ord(character)
 
 
 def _decoded(key: str) -> Iterator[str]:
-    """Yield the texts that the key encodes in hexadecimal or base64."""
+    """Yield the ASCII texts that the key encodes in hexadecimal or base64."""
     for decode in (bytes.fromhex, lambda text: base64.urlsafe_b64decode(f"{text}==")):
         with suppress(ValueError):
             yield decode(key).decode("ascii")

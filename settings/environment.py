@@ -1,4 +1,4 @@
-"""The environment variables, and the file `.env` of this project."""
+"""Read environment variables and this project's file `.env`."""
 
 import os
 from pathlib import Path
@@ -19,19 +19,14 @@ class ConfigError(Exception):
 
 
 class Environment:
-    """Reads settings from the environment and collects the ones that can't be read.
-
-    Attributes:
-        defaults: the default of each setting that was asked for, by name.
-        problems: a sentence for each value that can't be read.
-    """
+    """Reads settings from the environment, and collects their defaults and problems."""
 
     def __init__(self) -> None:
         self.defaults: dict[str, bool | int | str] = {}
-        self.problems: list[str] = read_files()
+        self.problems: list[str] = read_files()  # a sentence for each invalid value
 
     def __call__(self, name: str, default: T) -> T:
-        """Return one setting as the type of its default. An empty variable means the default."""
+        """Return a setting in the type of its default, or the default if the variable is empty."""
         self.defaults[name] = default
         text = os.environ.get(name, "").strip()
         if not text:
@@ -54,10 +49,9 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def read_files() -> list[str]:
-    """Load this project's `.env` (and `.flaskenv` under `flask`) where the environment has no value.
+    """Load this project's `.env` (and `.flaskenv` under `flask`), and return a sentence for each unreadable file.
 
-    Returns:
-        A sentence for each file that can't be read.
+    Variables in the environment take precedence.
     """
     is_flask = _is_run_by_flask()
     if is_flask:
@@ -67,7 +61,7 @@ def read_files() -> list[str]:
         try:
             load_dotenv(path)
         except (OSError, ValueError) as error:
-            problems.append(f"{path} can't be read ({type(error).__name__}). Save it as UTF-8, readable for this user.")
+            problems.append(f"{path} can't be read ({type(error).__name__}). Save it as UTF-8, readable by this user.")
     return problems
 
 
@@ -77,7 +71,7 @@ def _is_run_by_flask() -> bool:
 
 
 def _found_elsewhere() -> dict[str, str | None]:
-    """Return what `flask` loaded from the nearest files above the working directory, unless they are this project's."""
+    """Return the variables that `flask` loaded from files of another project, above the working directory."""
     found: dict[str, str | None] = {}
     for name in (".flaskenv", ".env"):
         path = find_dotenv(name, usecwd=True)
@@ -94,7 +88,7 @@ def _remove(values: dict[str, str | None]) -> None:
 
 
 def _names_at_start() -> set[str]:
-    """Return the variables that this process was started with, on systems that tell (Linux)."""
+    """Return the names of the variables that this process was started with. Only Linux reveals them."""
     try:
         lines = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:

@@ -1,4 +1,4 @@
-"""Environment variables that look like a mistyped setting, and the setting that was probably meant."""
+"""Find environment variables that look like mistyped settings."""
 
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
@@ -18,39 +18,27 @@ ALSO_CALLED = {
     "SMTP_SERVER": "MAIL_SERVER",
     "SQLALCHEMY_DATABASE_URI": "DATABASE_URL",
 }
-OTHERS = {"LANGUAGE", "PORTS", "USERNAME"}  # of other programs, although they are close to a setting
-# Similarities for get_close_matches(): about two typing errors in twelve characters, in seven, in five.
+OTHERS = {"LANGUAGE", "PORTS", "USERNAME"}  # names of other programs that resemble a setting
+# Similarities for get_close_matches(): about two typing errors in twelve, seven and five characters.
 ALIKE, ALIKE_PROVIDER, ALIKE_WORD = 0.85, 0.7, 0.6
 
 # The settings of a provider, without OIDC_<NAME>_. A test compares them with those that providers.py reads.
-PROVIDER_PARTS = {
-    "AUDIENCES",
-    "CLIENT_ID",
-    "CLIENT_SECRET",
-    "CLIENT_SECRET_KEY_FILE",
-    "CLIENT_SECRET_KEY_ID",
-    "CLIENT_SECRET_TEAM_ID",
-    "DOMAINS",
-    "ISSUER",
-    "LABEL",
-    "RESPONSE_MODE",
-    "SCOPE",
-    "TWO_FACTOR",
-    "TENANTS",
-    "TOKEN_AUTH",
-}
+PROVIDER_PARTS = set(
+    "AUDIENCES CLIENT_ID CLIENT_SECRET CLIENT_SECRET_KEY_FILE CLIENT_SECRET_KEY_ID CLIENT_SECRET_TEAM_ID DOMAINS ISSUER"
+    " LABEL RESPONSE_MODE SCOPE TENANTS TOKEN_AUTH TWO_FACTOR".split()
+)
 
 
 def warnings(
     present: Iterable[str], settings: Collection[str], providers: Collection[str], well_known: Collection[str]
 ) -> list[str]:
-    """Return a sentence for each variable that looks like a mistyped setting, naming the likely one.
+    """Return a sentence for each variable in the environment that looks like a mistyped setting.
 
     Args:
         present: the names of all variables in the environment.
         settings: the names of all settings.
         providers: the names in OIDC_PROVIDERS.
-        well_known: the names of providers whose issuer is known.
+        well_known: the names of providers with built-in settings.
     """
     found = []
     for name in sorted(set(present) - {*settings}):
@@ -76,20 +64,20 @@ def _likely(name: str, settings: Collection[str]) -> str | None:
 
 
 def _singular(name: str) -> str:
-    """Return a name without underscores and plurals: TRUSTED_PROXY equals TRUSTED_PROXIES, SECRETKEY SECRET_KEY."""
+    """Return a name without underscores and plurals, so that TRUSTED_PROXY equals TRUSTED_PROXIES."""
     words = [f"{word[:-3]}Y" if word.endswith("IES") else word.removesuffix("S") for word in name.split("_")]
     return "".join(words)
 
 
 def _are_words_alike(name: str, setting: str) -> bool:
-    """Return whether each word could be a typing error for the other: DATABASE_URI for DATABASE_URL, not _USER."""
+    """Return whether each word may be a typing error of the other: DATABASE_URI of DATABASE_URL, but not _USER."""
     words, others = name.split("_"), setting.split("_")
     pairs = zip(words, others, strict=True) if len(words) == len(others) else ()
     return all(get_close_matches(word, [other], 1, ALIKE_WORD) for word, other in pairs)
 
 
 def _likely_of_provider(name: str, providers: Collection[str], well_known: Collection[str]) -> str | None:
-    """Return the likely setting of a provider; `name` itself if OIDC_PROVIDERS lacks its provider."""
+    """Return the likely setting of a provider, or `name` itself if OIDC_PROVIDERS lacks its provider."""
     for provider, part in _splits(name):
         parts = [part] if part in PROVIDER_PARTS else get_close_matches(part, PROVIDER_PARTS, 1, ALIKE)
         if parts:

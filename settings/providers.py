@@ -1,4 +1,4 @@
-"""OpenID Connect providers, as the settings OIDC_<NAME>_… describe them. docs/providers.md has examples."""
+"""Read the settings OIDC_<NAME>_… of OpenID Connect providers. docs/providers.md has examples."""
 
 import re
 from collections.abc import Iterator
@@ -14,30 +14,30 @@ MICROSOFT = "https://login.microsoftonline.com/"
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider: its endpoints are discovered from `issuer`."""
+    """A provider, whose endpoints are discovered from `issuer`."""
 
     name: str
     label: str  # on its button
-    issuer: str  # `{tenantid}` in it is replaced by the `tid` of the token, as Microsoft specifies
+    issuer: str  # the token's `tid` replaces `{tenantid}`, as Microsoft specifies
     client_id: str
     client_secret: str = field(repr=False)
-    verified_claim: str = "email_verified"  # the claim that says that the provider verified the address
-    also_true: tuple[str, ...] = ()  # texts that this claim may have instead of true
-    domains: tuple[str, ...] = ()  # of the addresses that it is trusted to verify; empty: all
-    hosts_domains: bool = False  # it is also trusted for the domain in the claim `hd`
-    tenants: tuple[str, ...] = ()  # whose users may log in; empty: all
-    audiences: tuple[str, ...] = ()  # that an ID token may name beside the client ID, as Zitadel's does
+    verified_claim: str = "email_verified"  # the claim whether the provider verified the address
+    also_true: tuple[str, ...] = ()  # texts that mean true in this claim
+    domains: tuple[str, ...] = ()  # domains of the addresses that the provider may verify; empty: all
+    hosts_domains: bool = False  # the provider may also verify addresses of the domain in the claim `hd`
+    tenants: tuple[str, ...] = ()  # tenants whose users may log in; empty: all
+    audiences: tuple[str, ...] = ()  # further audiences that an ID token may name, as Zitadel's does
     two_factor: bool = True  # False: the provider asks for two-factor authentication itself
     scope: str = "openid email profile"
     response_mode: str = ""  # form_post: the provider's page posts to the callback
-    token_auth: str = ""  # client_secret_basic or client_secret_post; empty: by the provider's metadata
-    signing_key: str = field(default="", repr=False)  # PEM: signs a client secret per request, as Apple requires
-    key_id: str = ""  # of that key
-    team_id: str = ""  # the issuer of that client secret
+    token_auth: str = ""  # client_secret_basic or client_secret_post; empty: chosen by the provider's metadata
+    signing_key: str = field(default="", repr=False)  # PEM; signs a client secret per request, as Apple requires
+    key_id: str = ""  # of the signing key
+    team_id: str = ""  # the issuer of the signed client secret
 
     @property
     def missing(self) -> list[str]:
-        """The settings that are needed and empty. A signing key replaces the client secret."""
+        """The required settings that are empty. A signing key replaces the client secret."""
         needed = {"ISSUER": self.issuer, "CLIENT_ID": self.client_id}
         if self.signing_key:
             needed |= {"CLIENT_SECRET_KEY_ID": self.key_id, "CLIENT_SECRET_TEAM_ID": self.team_id}
@@ -54,9 +54,9 @@ KNOWN_PROVIDERS: dict[str, dict[str, Any]] = {
         "domains": ("gmail.com", "googlemail.com"),
         "hosts_domains": True,
     },
-    # A tenant's administrator can write any address into `email`. `xms_edov` says that the tenant owns its domain.
+    # A tenant's administrator can set any address in `email`. `xms_edov` says that the tenant owns its domain.
     "microsoft": {"issuer": f"{MICROSOFT}{{tenantid}}/v2.0", "verified_claim": "xms_edov", "also_true": ("1",)},
-    # Apple requires form_post for the email address, has no scope "profile", and may write true as text.
+    # Apple requires form_post for the email address, has no scope "profile", and may send true as text.
     "apple": {
         "issuer": "https://appleid.apple.com",
         "scope": "openid email name",
@@ -67,11 +67,7 @@ KNOWN_PROVIDERS: dict[str, dict[str, Any]] = {
 
 
 def read_providers(env: Environment, special_domains: tuple[str, ...]) -> dict[str, Provider]:
-    """Read OIDC_PROVIDERS and the settings of each provider that it names.
-
-    Args:
-        special_domains: the domains in EMAIL_SPECIAL_DOMAINS.
-    """
+    """Read the settings of each provider in OIDC_PROVIDERS. `special_domains` is EMAIL_SPECIAL_DOMAINS."""
     return {name: _read_provider(env, name, special_domains) for name in split(env("OIDC_PROVIDERS", ""))}
 
 
@@ -102,14 +98,14 @@ def _read_provider(env: Environment, name: str, special_domains: tuple[str, ...]
 
 def _issuer_problems(name: str, issuer: str) -> Iterator[str]:
     if issuer and not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", issuer, re.ASCII):
-        yield f"{name} is {issuer!r}: write the address that the provider calls its issuer, https://login.example.com."
+        yield f"{name} is {issuer!r}: write the issuer from the provider's metadata, as https://login.example.com."
     tenant = issuer.removeprefix(MICROSOFT).partition("/")[0]
     if issuer.startswith(MICROSOFT) and tenant != "{tenantid}" and not GUID.fullmatch(tenant):
         yield f"{name} names the tenant {tenant!r}: write its ID, from Entra's overview page, or leave {name} out."
 
 
 def _tenants(env: Environment, name: str) -> tuple[str, ...]:
-    """Read the IDs of tenants. A token names its tenant by ID, never by domain."""
+    """Read the IDs of tenants. Tokens name a tenant by ID, never by domain."""
     tenants = tuple(word.lower() for word in split(env(name, "")))
     env.problems.extend(
         f"{name} has {tenant!r}: write the tenant's ID, as Entra's overview page shows it."

@@ -1,4 +1,4 @@
-"""What is wrong with the settings: one sentence for each problem, with its remedy."""
+"""Validate the settings, with one sentence for each problem and its remedy."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ RANGES = {"PORT": (1, 65535), "MAIL_PORT": (1, 65535), "PASSWORD_MIN_LENGTH": (8
 DRIVERS = {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}
 DATABASE_REMEDY = "Write postgresql://user:password@host/name, or sqlite:////path/app.db"
 
-# Parts of random keys that were published: Django's for new projects, and the one in Flask's documentation.
+# Parts of published keys: Django's prefix for new projects, and the key in Flask's documentation.
 PUBLISHED_KEYS = ("django-insecure-", "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf")
 
 
@@ -59,23 +59,23 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def production_problems(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the problems that prevent a start in production only: settings that are missing or unsafe."""
+    """Yield the problems that prevent a start only in production: missing or unsafe settings."""
     if _is_unsafe(settings["SECRET_KEY"]):
         command = "python -c 'import secrets; print(secrets.token_hex())'"
         yield f"SECRET_KEY is missing, under 32 bytes, or easy to guess. Make one: {command}"
     if any(map(_is_unsafe, settings["SECRET_KEY_FALLBACKS"])):
-        yield "SECRET_KEY_FALLBACKS holds a key that is under 32 bytes or easy to guess. Leave it out."
+        yield "SECRET_KEY_FALLBACKS holds a key that is under 32 bytes or easy to guess. Remove it."
     if not settings["PUBLIC_URL"] or settings["PUBLIC_URL"].startswith("http://"):
         yield "PUBLIC_URL is missing or not https. Write the address that people type: https://example.com"
     if not settings["SQLALCHEMY_DATABASE_URI"]:
         yield f"DATABASE_URL is missing. {DATABASE_REMEDY}"
     if not settings["MAIL_SERVER"]:
-        yield "MAIL_SERVER is missing. Write the host name of the server that takes your mail."
+        yield "MAIL_SERVER is missing. Write the host name of your mail server."
     for name, provider in settings["OIDC_PROVIDERS"].items():
         if provider.issuer and not provider.issuer.startswith("https://"):
-            yield f"OIDC_{name.upper()}_ISSUER is not https. Write the address that the provider calls its issuer."
+            yield f"OIDC_{name.upper()}_ISSUER is not https. Write the issuer from the provider's metadata."
     if settings.get("DEBUG"):
-        yield "Debug mode is on. Remove FLASK_DEBUG: its pages let a stranger run code."
+        yield "Debug mode is on. Remove FLASK_DEBUG: its error pages let attackers run code."
 
 
 def _is_network(text: str) -> bool:
@@ -85,7 +85,7 @@ def _is_network(text: str) -> bool:
 
 
 def _database_problems(text: str) -> Iterator[str]:
-    """Yield why no database can be at this URL, without quoting it: it holds a password."""
+    """Yield the problem of a database URL, without quoting the URL, because it holds a password."""
     try:
         url = make_url(text)
         if url.drivername in DRIVERS:
@@ -100,7 +100,7 @@ def _database_problems(text: str) -> Iterator[str]:
 
 def _check_conninfo(options: dict[str, Any]) -> None:
     """Raise ValueError if psycopg does not know an option, or if a port is out of range."""
-    from psycopg import Error, conninfo  # only for PostgreSQL: importing it takes 90 ms
+    from psycopg import Error, conninfo  # importing it takes 90 ms
 
     try:
         conninfo.make_conninfo(**options)
@@ -134,6 +134,6 @@ def _is_redis_url(text: str) -> bool:
 
 
 def _is_unsafe(key: str) -> bool:
-    """Return whether an attacker could guess a key. One with spaces or commas could not become a fallback."""
+    """Return whether an attacker could guess a key. A key with spaces or commas could not become a fallback."""
     is_published = any(known in key for known in PUBLISHED_KEYS)
     return bool(re.search(r"[\s,]", key)) or len(key.encode()) < 32 or is_published or is_guessable(key)

@@ -1,37 +1,23 @@
-"""What `flask db migrate` and `flask db check` compare, and how migrations are written.
+"""Configure what `flask db migrate` and `flask db check` compare, and how migrations are written.
 
-A migration is often generated with SQLite and run on PostgreSQL, on tables with rows. Types are therefore written in a
-form that both databases have, and each new NOT NULL column gets a value for existing rows.
+Migrations are often generated with SQLite and then run on PostgreSQL, on tables with rows. Types are therefore written
+in a form that both databases support, and a new NOT NULL column gets a value for existing rows.
 """
 
 import ast
 import json
 import logging
 import re
-from enum import Enum as PythonEnum
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from alembic.autogenerate import comparators, renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    DATETIME,
-    JSON,
-    Column,
-    Enum,
-    Integer,
-    MetaData,
-    TypeDecorator,
-    column,
-    func,
-    inspect,
-    literal,
-    table,
-    update,
-)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.cli.schema_changes import has_autoincrement
@@ -41,12 +27,12 @@ log = logging.getLogger("alembic.env")
 
 CREATE_TABLE = re.compile(r"\bcreate table (?:if not exists )?[\"`]?(\w+)", re.IGNORECASE)
 
-# The value of existing rows in a new NOT NULL column without a default, by the Python type of the column.
+# The values for existing rows of new NOT NULL columns without a default, by the Python type of the column.
 NEUTRAL: dict[str, Any] = {
     "bool": "0",
     "bytes": "",
     "date": "1970-01-01",
-    "datetime": func.now(),
+    "datetime": sa.func.now(),
     "Decimal": "0",
     "float": "0",
     "int": "0",
@@ -57,8 +43,8 @@ NEUTRAL: dict[str, Any] = {
 }
 
 
-def options(script: ScriptDirectory, metadata: MetaData) -> dict[str, Any]:
-    """Return the arguments of context.configure() that decide what is compared and how it is written."""
+def options(script: ScriptDirectory, metadata: sa.MetaData) -> dict[str, Any]:
+    """Return the arguments of context.configure() that control comparison and rendering."""
     tables, names = _made_by_migrations(script)
 
     def include_name(name: str | None, kind: str, parents: Any) -> bool:
@@ -72,7 +58,7 @@ def options(script: ScriptDirectory, metadata: MetaData) -> dict[str, Any]:
         options = context.config and context.config.cmd_opts
         if getattr(options, "autogenerate", False) and directives[0].upgrade_ops.is_empty():
             directives[:] = []
-            log.info("No change in the models: no migration made.")
+            log.info("The models have not changed: no migration was created.")
         for directive in directives:
             _fill_existing_rows(directive.upgrade_ops, metadata)
             _fill_existing_rows(directive.downgrade_ops, None)
@@ -86,7 +72,7 @@ def options(script: ScriptDirectory, metadata: MetaData) -> dict[str, Any]:
 
 
 def _made_by_migrations(script: ScriptDirectory) -> tuple[set[Any], set[str]]:
-    """Return the tables that migrations create, and all names in them. Other tables belong to other programs."""
+    """Return the tables that migrations create, and all names in migrations. Other tables belong to other programs."""
     tables: set[Any] = set()
     names: set[str] = set()
     for step in script.walk_revisions():
@@ -104,10 +90,10 @@ def _made_by_migrations(script: ScriptDirectory) -> tuple[set[Any], set[str]]:
 
 
 def render(kind: str, item: Any, context: AutogenContext) -> str | bool:
-    """Render a type as one of SQLAlchemy's, which both databases have, or add the import that it needs."""
+    """Render a type as one of SQLAlchemy's generic types, or add the import that it needs."""
     if kind != "type":
         return False
-    if isinstance(item, UtcDateTime | DATETIME | sqlite.DATETIME):
+    if isinstance(item, UtcDateTime | sa.DATETIME | sqlite.DATETIME):
         return "sa.DateTime(timezone=True)"
     if isinstance(item, postgresql.TIMESTAMP):
         return f"sa.DateTime(timezone={item.timezone})"
@@ -121,8 +107,8 @@ def render(kind: str, item: Any, context: AutogenContext) -> str | bool:
     return False
 
 
-def _fill_existing_rows(container: Any, metadata: MetaData | None) -> None:
-    """Give existing rows a value in columns that become NOT NULL. For a downgrade, `metadata` is None."""
+def _fill_existing_rows(container: Any, metadata: sa.MetaData | None) -> None:
+    """Add values for existing rows to columns that become NOT NULL. For a downgrade, `metadata` is None."""
     for position, change in reversed(list(enumerate(container.ops))):
         for number, part in enumerate(change.ops if isinstance(change, ops.ModifyTableOps) else []):
             if isinstance(part, ops.AddColumnOp):
@@ -131,13 +117,13 @@ def _fill_existing_rows(container: Any, metadata: MetaData | None) -> None:
                 known = metadata.tables.get(part.table_name) if metadata is not None else None
                 column = known.c.get(part.column_name) if known is not None else None
                 if column is None:
-                    column = Column(part.column_name, part.existing_type)
+                    column = sa.Column(part.column_name, part.existing_type)
                 if (value := _value(column)) is not None:
                     container.ops.insert(position, ops.ExecuteSQLOp(_filling(part.table_name, column.name, value)))
 
 
-def _filled(part: ops.AddColumnOp, metadata: MetaData | None) -> "Column[Any]":
-    """Return the column of an operation with a server default for existing rows, if it needs one."""
+def _filled(part: ops.AddColumnOp, metadata: sa.MetaData | None) -> "sa.Column[Any]":
+    """Return the column of an operation, with a server default if existing rows need one."""
     column = part.column
     if column.nullable or column.server_default is not None or column.computed or column.identity:
         return column
@@ -148,18 +134,18 @@ def _filled(part: ops.AddColumnOp, metadata: MetaData | None) -> "Column[Any]":
     elif metadata is not None:
         log.info("%s.%s: existing rows get %s.", part.table_name, column.name, repr(value))
     nullable = is_key and metadata is None  # after a downgrade the referenced row is unknown
-    return Column(column.name, column.type, nullable=nullable, server_default=value, comment=column.comment)
+    return sa.Column(column.name, column.type, nullable=nullable, server_default=value, comment=column.comment)
 
 
-def _value(column: "Column[Any]") -> Any:
-    """Return the value of existing rows in a column, as text that both databases parse, or None."""
+def _value(column: "sa.Column[Any]") -> Any:
+    """Return the value for existing rows of a column, as text that both databases parse, or None."""
     default: Any = column.default
     if default is not None and default.is_scalar:
         return _as_text(column.type, default.arg)
-    if isinstance(column.type, Enum):
+    if isinstance(column.type, sa.Enum):
         return column.type.enums[0]
-    kind: Any = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
-    if isinstance(kind, JSON):
+    kind: Any = column.type.impl_instance if isinstance(column.type, sa.TypeDecorator) else column.type
+    if isinstance(kind, sa.JSON):
         return json.dumps(default.arg(None) if default is not None and default.is_callable else {})
     try:
         return NEUTRAL.get(kind.python_type.__name__)
@@ -168,7 +154,7 @@ def _value(column: "Column[Any]") -> Any:
 
 
 def _as_text(kind: Any, value: Any) -> str:
-    if isinstance(value, PythonEnum) and getattr(kind, "enum_class", None):
+    if isinstance(value, Enum) and getattr(kind, "enum_class", None):
         return str(kind.enums[list(kind.enum_class).index(value)])
     if isinstance(value, bool):
         return str(int(value))
@@ -176,15 +162,15 @@ def _as_text(kind: Any, value: Any) -> str:
 
 
 def _filling(table_name: str, column_name: str, value: Any) -> str:
-    """Return the UPDATE that gives existing rows a value, as text for the migration."""
-    filled: Any = column(column_name)
-    new: Any = literal(value) if isinstance(value, str) else func.current_timestamp()
-    statement = update(table(table_name, filled)).where(filled.is_(None)).values({filled: new})
+    """Return the UPDATE statement that sets a value in existing rows, as text for the migration."""
+    filled: Any = sa.column(column_name)
+    new: Any = sa.literal(value) if isinstance(value, str) else sa.func.current_timestamp()
+    statement = sa.update(sa.table(table_name, filled)).where(filled.is_(None)).values({filled: new})
     return " ".join(str(statement.compile(compile_kwargs={"literal_binds": True})).split("\n"))
 
 
 class RestoreAutoincrement(ops.MigrateOperation):
-    """SQLite: recreate a table that lost AUTOINCREMENT, which would reuse ids."""
+    """Recreate a table of SQLite that lost AUTOINCREMENT and would reuse ids."""
 
     def __init__(self, table_name: str) -> None:
         self.table_name = table_name
@@ -198,14 +184,14 @@ class RestoreAutoincrement(ops.MigrateOperation):
 
 @comparators.dispatch_for("schema")
 def compare_autoincrement(context: AutogenContext, upgrade_ops: ops.UpgradeOps, schemas: Any) -> None:
-    """Add RestoreAutoincrement for each table of SQLite that lacks it."""
+    """Add RestoreAutoincrement for each table of SQLite that lacks AUTOINCREMENT."""
     connection, metadata = context.connection, context.metadata
-    if connection is None or connection.dialect.name != "sqlite" or not isinstance(metadata, MetaData):
+    if connection is None or connection.dialect.name != "sqlite" or not isinstance(metadata, sa.MetaData):
         return
-    found = set(inspect(connection).get_table_names())
+    found = set(sa.inspect(connection).get_table_names())
     for known in metadata.sorted_tables:
         keys = list(known.primary_key)
-        is_counted = len(keys) == 1 and isinstance(keys[0].type.dialect_impl(connection.dialect), Integer)
+        is_counted = len(keys) == 1 and isinstance(keys[0].type.dialect_impl(connection.dialect), sa.Integer)
         is_promised = known.dialect_options["sqlite"]["autoincrement"] and is_counted and not keys[0].foreign_keys
         if known.name in found and is_promised and not has_autoincrement(connection, known.name):
             upgrade_ops.ops.append(RestoreAutoincrement(known.name))
@@ -213,6 +199,5 @@ def compare_autoincrement(context: AutogenContext, upgrade_ops: ops.UpgradeOps, 
 
 @renderers.dispatch_for(RestoreAutoincrement)
 def render_autoincrement(context: AutogenContext, change: RestoreAutoincrement) -> list[str]:
-    """Render the operation as a batch that recreates the table."""
     arguments = f"{change.table_name!r}, recreate='always', table_kwargs={{'sqlite_autoincrement': True}}"
     return [f"with op.batch_alter_table({arguments}):", "    pass"]

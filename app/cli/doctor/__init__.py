@@ -1,7 +1,7 @@
-"""`flask doctor`: what is wrong with this installation, and what to do about it. It changes nothing.
+"""`flask doctor` reports problems of this installation and their remedies, and changes nothing.
 
-A check yields a sentence for each problem, with its remedy, and for each recommendation. It raises Skipped if what it
-would check is not set up.
+A check yields one sentence with a remedy for each problem, and one for each recommendation. It raises Skipped if there
+is nothing to check.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ CHECKS: dict[str, Callable[[], Iterator[str]]] = {
 @click.command()
 @with_appcontext
 def doctor() -> None:
-    """Report what is wrong with the set-up, and what to do; exit with 1 if there is anything."""
+    """Report problems of the installation and their remedies; exit with 1 if there are any."""
     echo_database()
     results = [_is_well(name, check) for name, check in CHECKS.items()]
     if not all(results):

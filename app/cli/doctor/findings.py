@@ -1,4 +1,4 @@
-"""What the checks of `flask doctor` share: kinds of findings, and errors in words."""
+"""Shared by the checks of `flask doctor`: kinds of findings, and descriptions of errors."""
 
 import re
 import smtplib
@@ -23,7 +23,7 @@ def require(setting: str) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first cause of an error, in one line."""
+    """Return the root cause of an error in one line."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     if isinstance(error, smtplib.SMTPResponseException):
@@ -34,12 +34,12 @@ def reason(error: BaseException) -> str:
 
 
 def remedy(error: BaseException) -> str:
-    """Return what usually helps against an error of a connection."""
+    """Return the usual remedy for a connection error."""
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return "Its certificate has to be for this name, and signed by an authority that is known here."
+        return "Its certificate must be for this name and signed by an authority that this machine trusts."
     if isinstance(cause, smtplib.SMTPAuthenticationError):
         return "Are MAIL_USERNAME and MAIL_PASSWORD right?"
     if isinstance(cause, smtplib.SMTPNotSupportedError | ssl.SSLError):
         return "STARTTLS (MAIL_USE_TLS) is usual on port 587, TLS from the start (MAIL_USE_SSL) on 465."
-    return "Is the address right, and may this machine reach it?"
+    return "Is the address right, and can this machine reach it?"

@@ -1,4 +1,4 @@
-"""Checks of this installation itself: settings, database, outbox and cleanup jobs."""
+"""Checks of settings, database, outbox and cleanup jobs."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -18,11 +18,11 @@ from config import Config, Production
 
 LATE = timedelta(minutes=5)  # an email usually waits for seconds
 OVERDUE = timedelta(days=2)  # jobs run once a day
-OLDEST_POSTGRESQL = 15  # the oldest version that the application has been tried with
+OLDEST_POSTGRESQL = 15  # the oldest version that was tested
 
 
 def settings() -> Iterator[str]:
-    """Check what production would refuse, and settings that are accepted but unwise."""
+    """Check for settings that production refuses, and for unsafe ones."""
     if current_app.config["CONFIG_NAME"] != "production":
         values = {name: getattr(Production, name) for name in dir(Production) if name.isupper()}
         yield from (f"For production: {problem}" for problem in Production.problems(values))
@@ -30,9 +30,9 @@ def settings() -> Iterator[str]:
     if not current_app.config["RATELIMIT_ENABLED"]:
         yield "RATELIMIT_ENABLED is 0: passwords can be guessed without limit. Remove it."
     if current_app.config["MAIL_DELIVERY"] == "off":
-        yield "MAIL_DELIVERY is off: emails wait until somebody runs flask mail worker. Write thread or worker."
+        yield "MAIL_DELIVERY is off: emails wait until you run flask mail worker. Write thread or worker."
     if not current_app.config["VERIFY_NEW_DEVICES"]:
-        yield Recommendation("Recommended: VERIFY_NEW_DEVICES=1. A stolen password then logs in on no new device.")
+        yield Recommendation("Recommended: VERIFY_NEW_DEVICES=1. A stolen password then can't log in on a new device.")
 
 
 def database() -> Iterator[str]:
@@ -66,7 +66,7 @@ def _orphans() -> Iterator[str]:
 
 
 def outbox() -> Iterator[str]:
-    """Check whether emails wait for longer than usual."""
+    """Check for emails that wait longer than usual."""
     due = (OutboxEmail.status == Status.WAITING, OutboxEmail.created_at < clock.now() - LATE)
     try:
         count, oldest = db.session.execute(select(func.count(), func.min(OutboxEmail.created_at)).where(*due)).one()
@@ -74,12 +74,12 @@ def outbox() -> Iterator[str]:
         raise Skipped("the database does not answer") from None
     if count:
         age = str(clock.now() - oldest).partition(".")[0]
-        advice = "Does flask mail worker run?" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is it served?"
-        yield f"{count} emails wait, the oldest for {age}. {advice} flask mail list shows what was tried."
+        advice = "Is flask mail worker" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is the application"
+        yield f"{count} emails wait, the oldest for {age}. {advice} running? To see the attempts: flask mail list"
 
 
 def jobs() -> Iterator[str]:
-    """Check whether cleanup jobs failed, or have not finished for two days."""
+    """Check for cleanup jobs that failed or have not finished for two days."""
     try:
         found = {job.name: job for job in db.session.scalars(select(Job))}
         since = db.session.scalar(select(User.created_at).order_by(User.id).limit(1))
@@ -95,7 +95,7 @@ def _job(job: Job, since: datetime) -> Iterator[str]:
     elif (job.finished_at or since) < clock.now() - OVERDUE:
         last = f"has not finished since {job.finished_at:%Y-%m-%d}" if job.finished_at else "has never finished"
         question = {
-            "thread": "Is the application being served?",
+            "thread": "Is the application running?",
             "worker": "Is flask mail worker running?",
             "off": "MAIL_DELIVERY is off: run flask users cleanup once a day.",
         }[current_app.config["MAIL_DELIVERY"]]

@@ -1,4 +1,4 @@
-"""Check of PUBLIC_URL: request a page through TLS and all proxies, and compare what arrives with what was sent."""
+"""Check PUBLIC_URL: request a page through TLS and all proxies, and compare the request as sent and as received."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from app.security.token_purposes import TokenPurpose
 from config import Production
 from settings.derived import own_cookie_name
 
-FORGED = "192.0.2.1"  # reserved for documentation (RFC 5737): what an attacker could write into X-Forwarded-For
+FORGED = "192.0.2.1"  # reserved for documentation (RFC 5737)
 REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -28,60 +28,60 @@ def public_url() -> Iterator[str]:
     arrived: dict[str, Any] = {}
     try:
         arrived = json.load(open_url(f"{address}/healthz/{question}", {"X-Forwarded-For": FORGED}))
-        yield from compare_proxies(arrived)  # before the page, whose redirect loop it explains
+        yield from compare_proxies(arrived)  # first, because it explains a redirect loop of the page
         page = open_url(f"{address}/auth/login")
     except (OSError, ValueError) as error:
         if isinstance(error, HTTPError) and error.code in REDIRECTS:
-            yield f"{address} redirects to itself for ever, because https is not seen. {_remedy_of_loop(arrived)}"
+            yield f"{address} redirects to itself, because requests don't arrive as https. {_remedy_of_loop(arrived)}"
         else:
-            yield f"{address} does not answer as this application would: {reason(error)}. {remedy(error)}"
+            yield f"{address} does not answer like this application: {reason(error)}. {remedy(error)}"
         return
     yield from _changed_headers(page.headers)
 
 
 def compare_proxies(arrived: dict[str, Any]) -> Iterator[str]:
-    """Compare the proxies that added an address to X-Forwarded-For with the trusted ones.
+    """Compare the number of proxies that wrote into X-Forwarded-For with the number of trusted ones.
 
     Args:
-        arrived: what /healthz/<token> says of the request: forwarded_for, ip, host, is_secure, is_proxy_trusted.
+        arrived: the answer of /healthz/<token>: forwarded_for, ip, host, is_secure, is_proxy_trusted.
     """
     passed = [entry.strip() for entry in arrived["forwarded_for"].split(",") if entry.strip()]
     there = len(passed) - 1 - passed.index(FORGED) if FORGED in passed else len(passed)
     trusted = current_app.config["TRUSTED_PROXIES"]
     if trusted and not arrived.get("is_proxy_trusted", True):
-        yield f"TRUSTED_PROXY_NETWORKS has no network with {arrived['ip']}: what it forwards is ignored. Add it."
+        yield f"TRUSTED_PROXY_NETWORKS has no network with {arrived['ip']}: its X-Forwarded-* are ignored. Add it."
         return
     if trusted > there:
-        yield f"TRUSTED_PROXIES is {trusted}, but {there} wrote into X-Forwarded-For: anybody can forge their address."
+        yield f"TRUSTED_PROXIES is {trusted}, but {there} wrote into X-Forwarded-For: clients can forge their address."
     if trusted < there:
-        yield f"TRUSTED_PROXIES is {trusted}, but {there} stand in front: all visitors seem to be {arrived['ip']}."
+        yield f"TRUSTED_PROXIES is {trusted}, but there are {there}: all visitors seem to come from {arrived['ip']}."
     if not arrived["is_secure"]:
-        yield "https is not seen behind the proxy: let it set X-Forwarded-Proto, and TRUSTED_PROXIES count it."
+        yield "Requests don't arrive as https: let the proxy set X-Forwarded-Proto, and count it in TRUSTED_PROXIES."
     if arrived["host"].lower() != urlsplit(current_app.config["PUBLIC_URL"]).netloc.lower():
-        yield f"Requests arrive for {arrived['host']!r}: let the proxy hand on the Host that the browser sent."
+        yield f"Requests arrive for {arrived['host']!r}: let the proxy forward the browser's Host header."
 
 
 def _remedy_of_loop(arrived: dict[str, Any]) -> str:
-    """Name the setting that makes https requests look like http, so that each is redirected to https again."""
+    """Return the remedy if https requests look like http, so that each is redirected to https again."""
     if not arrived:
-        return "A proxy redirects before the request arrives: let only the first one redirect, from http to https."
+        return "A proxy redirects the request: let only the first proxy redirect, from http to https."
     if not current_app.config["TRUSTED_PROXIES"]:
         return "Set TRUSTED_PROXIES to the number of proxies in front."
     if not arrived.get("is_proxy_trusted", True):
         return f"Add the network of {arrived['ip']} to TRUSTED_PROXY_NETWORKS."
     return (
-        "Let the nearest proxy send X-Forwarded-Proto: https. If TLS ends at one before it, let it pass that one's"
-        " header on: docs/nginx.conf has the line."
+        "Let the nearest proxy send X-Forwarded-Proto: https. If TLS ends at an earlier proxy, let it forward that"
+        " proxy's header, as in docs/nginx.conf."
     )
 
 
 def _changed_headers(headers: Any) -> Iterator[str]:
     path = current_app.config["SESSION_COOKIE_PATH"]
-    # Production may serve there, whatever configuration this command runs in.
+    # The server may run in production while this command does not.
     in_production = own_cookie_name(Production.SESSION_COOKIE_NAME, current_app.config["PUBLIC_URL"])
     names = (f"{current_app.config['SESSION_COOKIE_NAME']}=", f"{in_production}=")
     sent = [f"{line};" for line in headers.get_all("Set-Cookie", []) if line.startswith(names)]
     if not sent or not all(flag in sent[0] for flag in ("Secure", "HttpOnly", "SameSite=Lax", f"Path={path};")):
-        yield "The session cookie does not arrive as it was sent. A proxy changes it: let it leave Set-Cookie alone."
+        yield "A proxy changes the session cookie. Let it leave Set-Cookie alone."
     if "Strict-Transport-Security" not in headers:
-        yield "The header Strict-Transport-Security does not arrive. A proxy removes it: let it leave headers alone."
+        yield "A proxy removes the header Strict-Transport-Security. Let it leave headers alone."

@@ -25,14 +25,14 @@ from app.security.remote import within
 from settings.providers import Provider
 
 TIMEOUT = 10  # seconds for a response
-MAX_SKEW = timedelta(seconds=20)  # from 30 on, codes of authenticator apps are refused
+MAX_SKEW = timedelta(seconds=20)  # from 30 seconds on, codes of authenticator apps are refused
 
 
 def time_of_day() -> Iterator[str]:
-    """Compare the clock with those of other servers: codes of apps, links and signatures of providers depend on it."""
+    """Compare the clock with other servers, because app codes, links and providers' signatures depend on it."""
     clocks = _clocks()
     if not clocks:
-        raise Skipped("there is no other clock to compare it with")
+        raise Skipped("there is no other server to compare with")
     for name, ask in clocks.items():
         try:
             ahead = clock.now() - ask()
@@ -54,7 +54,7 @@ def _clocks() -> dict[str, Callable[[], datetime]]:
 
 
 def _time_of_server(address: str) -> datetime:
-    """Return the time in the Date header of a response, which has no fractions of a second."""
+    """Return the time in the Date header of a response."""
     try:
         date = open_url(address).headers["Date"]
     except HTTPError as refusal:
@@ -63,7 +63,7 @@ def _time_of_server(address: str) -> datetime:
 
 
 def mail_server() -> Iterator[str]:
-    """Connect and log in as before an email, and ask whether the server accepts our sender."""
+    """Connect and log in as for an email, and ask whether the server accepts the sender."""
     require("MAIL_SERVER")
     server_name = f"{current_app.config['MAIL_SERVER']}:{current_app.config['MAIL_PORT']}"
     try:
@@ -78,13 +78,13 @@ def mail_server() -> Iterator[str]:
         yield f"{server_name}: {reason(error)}. {remedy(error)}"
         return
     if code >= 400:
-        yield f"{server_name} takes no emails from MAIL_SENDER: {code} {said.decode(errors='replace')}"
+        yield f"{server_name} refuses emails from MAIL_SENDER: {code} {said.decode(errors='replace')}"
     if is_public and not is_encrypted:
-        yield f"{server_name}: emails, with their links, go there unencrypted. Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1."
+        yield f"{server_name}: emails and their links are sent unencrypted. Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1."
 
 
 def providers() -> Iterator[str]:
-    """Read the metadata of each provider, and ask its token endpoint whether it accepts our credentials."""
+    """Read each provider's metadata, and check that its token endpoint accepts the client's credentials."""
     require("OIDC_PROVIDERS")
     for name, provider in _other_providers():
         yield from _provider(f"OIDC_{name.upper()}", provider)
@@ -98,43 +98,43 @@ def _provider(prefix: str, provider: Provider) -> Iterator[str]:
         yield f"{url}: {reason(error)}. Is {prefix}_ISSUER exactly right, and does it answer?"
         return
     if not metadata.algorithms:
-        yield f"{metadata.issuer} signs by no algorithm that is accepted here. Let it sign ID tokens with RS256."
+        yield f"{metadata.issuer} signs with algorithms that are not supported. Let it sign ID tokens with RS256."
     try:
         oidc.check_credentials(provider)
     except oidc.Failure as error:
         methods = ", ".join(metadata.auth_methods)
         yield (
             f"{metadata.token_endpoint} refuses this application: {reason(error)}. Are {prefix}_CLIENT_ID and"
-            f" _CLIENT_SECRET right? It names the methods {methods}: {prefix}_TOKEN_AUTH can force one."
+            f" _CLIENT_SECRET right? It supports the methods {methods}: {prefix}_TOKEN_AUTH can force one."
         )
 
 
 def _other_providers() -> list[tuple[str, Provider]]:
-    """Return the providers, without the mock provider of development, which is this application itself."""
+    """Return the providers without the mock provider, which is this application itself."""
     own = current_app.config["PUBLIC_URL"]
     providers: dict[str, Provider] = current_app.config["OIDC_PROVIDERS"]
     return [(name, provider) for name, provider in providers.items() if not provider.issuer.startswith(own)]
 
 
 def captcha_service() -> Iterator[str]:
-    """Ask the CAPTCHA's service whether it knows our private key."""
+    """Ask the CAPTCHA service whether it knows the private key."""
     require("RECAPTCHA_PRIVATE_KEY")
     try:
         refused = captcha.ask("").get("error-codes", [])
     except captcha.Unavailable as error:
-        yield f"RECAPTCHA_VERIFY_SERVER does not answer as it should: {reason(error)}."
+        yield f"RECAPTCHA_VERIFY_SERVER gives no valid answer: {reason(error)}."
         return
     if "invalid-input-secret" in refused:
-        yield "The CAPTCHA's service does not know RECAPTCHA_PRIVATE_KEY. Is it the secret one of the two keys?"
+        yield "The CAPTCHA service does not know RECAPTCHA_PRIVATE_KEY. Is it the secret one of the two keys?"
 
 
 def redis() -> Iterator[str]:
-    """Ask Redis for an answer."""
+    """Check whether Redis answers."""
     require("REDIS_URL")
     if not shared_counters().storage.check():
-        yield "REDIS_URL does not answer: each process counts for itself. Is it right, and does Redis run?"
+        yield "REDIS_URL does not answer: each process counts for itself. Is it right, and is Redis running?"
 
 
 def open_url(address: str, headers: dict[str, str] | None = None) -> Any:
-    """Open an address from the settings, and raise TimeoutError if the response takes longer than TIMEOUT."""
+    """Open an address from the settings. Raises TimeoutError if the response takes longer than TIMEOUT."""
     return within(TIMEOUT, lambda: urlopen(Request(address, headers=headers or {}), timeout=TIMEOUT))  # noqa: S310
