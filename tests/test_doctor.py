@@ -114,7 +114,7 @@ def test_doctor_finds_nothing_wrong_with_a_healthy_site(doctor):
 
 
 def test_doctor_recommends_verify_new_devices(app, doctor):
-    recommended = "Recommended: VERIFY_NEW_DEVICES=1. A stolen password then logs in on no new device."
+    recommended = "Recommended: VERIFY_NEW_DEVICES=1. A stolen password then can't log in on a new device."
     assert doctor(code=0)["settings"] == ["well", recommended]
     app.config["VERIFY_NEW_DEVICES"] = True
     assert doctor(code=0)["settings"] == ["well"]
@@ -178,7 +178,7 @@ def test_doctor_reports_waiting_emails(doctor, bob, clock):
     db.session.commit()
     assert doctor(code=0)
     clock.move(minutes=6)
-    assert "1 emails wait, the oldest for 0:06:00. Does flask mail worker run?" in doctor()["emails"][1]
+    assert "1 emails wait, the oldest for 0:06:00. Is flask mail worker running?" in doctor()["emails"][1]
 
 
 def test_doctor_reports_cleanup_that_never_ran(doctor, clock, bob):
@@ -217,10 +217,10 @@ def test_doctor_reports_failed_and_overdue_cleanup_jobs(doctor, bob, clock):
         ("refuses connections", {}, "Connection refused. Is the address right"),
         ("hangs", {}, "timed out"),
         ("421 at connect", {}, "421 4.3.2 too many connections"),
-        ("STARTTLS, another host", {}, "Its certificate has to be for this name"),
+        ("STARTTLS, another host", {}, "Its certificate must be for this name"),
         ("STARTTLS not offered", {}, "STARTTLS (MAIL_USE_TLS) is usual on port 587"),
         ("STARTTLS", {"MAIL_PASSWORD": "wrong"}, "Are MAIL_USERNAME and MAIL_PASSWORD right?"),
-        ("STARTTLS", {"MAIL_USERNAME": ""}, "takes no emails from MAIL_SENDER: 530"),
+        ("STARTTLS", {"MAIL_USERNAME": ""}, "refuses emails from MAIL_SENDER: 530"),
     ],
 )
 @on_sqlite
@@ -238,7 +238,7 @@ def test_doctor_reports_mail_server_problems(doctor, app, authority, monkeypatch
 @on_sqlite
 def test_doctor_reports_too_many_trusted_proxies(app, doctor):
     app.config["TRUSTED_PROXIES"] = 1
-    assert "anybody can forge their address" in only(doctor(), "PUBLIC_URL")
+    assert "clients can forge their address" in only(doctor(), "PUBLIC_URL")
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,9 @@ def test_doctor_reports_too_many_trusted_proxies(app, doctor):
         (1, {"forwarded_for": "203.0.113.5"}, None),
         (2, {"forwarded_for": "192.0.2.1,203.0.113.5, 10.0.0.1"}, None),
         (2, {"forwarded_for": "192.0.2.1, 203.0.113.5"}, "TRUSTED_PROXIES is 2, but 1 wrote"),
-        (0, {"forwarded_for": "192.0.2.1, 203.0.113.5"}, "all visitors seem to be 10.0.0.1"),
+        (0, {"forwarded_for": "192.0.2.1, 203.0.113.5"}, "all visitors seem to come from 10.0.0.1"),
         (1, {"forwarded_for": "203.0.113.5", "is_secure": False}, "X-Forwarded-Proto"),
-        (1, {"forwarded_for": "203.0.113.5", "host": "127.0.0.1:8000"}, "hand on the Host"),
+        (1, {"forwarded_for": "203.0.113.5", "host": "127.0.0.1:8000"}, "forward the browser"),
         (1, {"forwarded_for": "203.0.113.5", "is_proxy_trusted": False}, "TRUSTED_PROXY_NETWORKS has no network with"),
     ],
 )
@@ -265,7 +265,7 @@ def test_doctor_compares_trusted_proxies_with_forwarded_headers(app, trusted, ar
 @on_sqlite
 def test_doctor_reports_a_public_url_that_is_another_site(app, doctor, issuer):
     app.config["PUBLIC_URL"] = issuer.url.replace("http", "https")
-    assert "does not answer as this application would" in only(doctor(), "PUBLIC_URL")
+    assert "does not answer like this application" in only(doctor(), "PUBLIC_URL")
 
 
 @on_sqlite
@@ -310,13 +310,13 @@ def test_doctor_accepts_providers_with_one_authentication_method(doctor, issuer,
 def test_doctor_reports_an_unsupported_authentication_method(doctor, issuer):
     issuer.auth_methods = []
     issuer.metadata = {"token_endpoint_auth_methods_supported": ["private_key_jwt"]}
-    assert "It names the methods private_key_jwt" in only(doctor(), "providers")
+    assert "It supports the methods private_key_jwt" in only(doctor(), "providers")
 
 
 @on_sqlite
 def test_doctor_reports_unsupported_signature_algorithms(doctor, issuer):
     issuer.metadata = {"id_token_signing_alg_values_supported": ["HS256", "none"]}
-    assert "signs by no algorithm" in only(doctor(), "providers")
+    assert "signs with algorithms that are not supported" in only(doctor(), "providers")
 
 
 @on_sqlite

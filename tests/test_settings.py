@@ -664,7 +664,7 @@ def test_unreadable_env_file_is_named(checkout):
     (checkout / ".env").write_bytes(b"APP_NAME=G\xe4rten\n")
     server = run_python("-c", "import flasky", cwd=checkout, **GOOD, PYTHON_DOTENV_DISABLED="0")
     _, problem = server.stderr.splitlines()
-    assert problem == f"{checkout}/.env can't be read (UnicodeDecodeError). Save it as UTF-8, readable for this user."
+    assert problem == f"{checkout}/.env can't be read (UnicodeDecodeError). Save it as UTF-8, readable by this user."
 
 
 # Domains of closed networks

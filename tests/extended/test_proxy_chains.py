@@ -174,7 +174,7 @@ def test_behind_haproxy_visitors_keep_their_ip_address(chain, haproxies, options
     assert [line["ip"] for line in lines if "/auth/login" in line["message"]] == [VISITOR]
     said = served.doctor()
     assert "TRUSTED_PROX" not in said
-    assert "for ever" not in said
+    assert "redirects to itself" not in said
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_behind_haproxy_visitors_keep_their_ip_address(chain, haproxies, options
     [
         ({"trusted": 0}, "Set TRUSTED_PROXIES to the number of proxies in front."),
         ({"by_tls": False}, "Let the nearest proxy send X-Forwarded-Proto: https."),
-        ({"trusted": 1}, "TRUSTED_PROXIES is 1, but 2 stand in front"),
+        ({"trusted": 1}, "TRUSTED_PROXIES is 1, but there are 2"),
         ({"trusted": 3}, "TRUSTED_PROXIES is 3, but 2 wrote into X-Forwarded-For"),
     ],
 )
@@ -192,4 +192,4 @@ def test_doctor_reports_a_wrong_chain_of_proxies(chain, options, words):
     assert words in said
     answer = Visitor(served.url, served.authority).get("auth/login")
     is_loop = (answer.status, answer.headers["Location"]) == (301, f"{served.url}/auth/login")
-    assert ("redirects to itself for ever" in said) == is_loop
+    assert ("redirects to itself" in said) == is_loop

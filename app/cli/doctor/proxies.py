@@ -82,6 +82,6 @@ def _changed_headers(headers: Any) -> Iterator[str]:
     names = (f"{current_app.config['SESSION_COOKIE_NAME']}=", f"{in_production}=")
     sent = [f"{line};" for line in headers.get_all("Set-Cookie", []) if line.startswith(names)]
     if not sent or not all(flag in sent[0] for flag in ("Secure", "HttpOnly", "SameSite=Lax", f"Path={path};")):
-        yield "A proxy changes the session cookie. Let it leave Set-Cookie alone."
+        yield "The session cookie is changed by a proxy. Let it leave Set-Cookie alone."
     if "Strict-Transport-Security" not in headers:
-        yield "A proxy removes the header Strict-Transport-Security. Let it leave headers alone."
+        yield "The header Strict-Transport-Security is removed by a proxy. Let it leave headers alone."

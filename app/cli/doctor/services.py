@@ -122,7 +122,7 @@ def captcha_service() -> Iterator[str]:
     try:
         refused = captcha.ask("").get("error-codes", [])
     except captcha.Unavailable as error:
-        yield f"RECAPTCHA_VERIFY_SERVER gives no valid answer: {reason(error)}."
+        yield f"RECAPTCHA_VERIFY_SERVER does not answer correctly: {reason(error)}."
         return
     if "invalid-input-secret" in refused:
         yield "The CAPTCHA service does not know RECAPTCHA_PRIVATE_KEY. Is it the secret one of the two keys?"
