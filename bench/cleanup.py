@@ -1,7 +1,7 @@
-"""How long a batch of cleanup takes, and an email meanwhile: `python bench/cleanup.py postgresql`, or `sqlite`.
+"""Measure batches of cleanup, and the latency of emails meanwhile: `python bench/cleanup.py postgresql`, or `sqlite`.
 
-A million sessions, audit events and emails each are out of date, and 2,000 accounts are due. One process delivers and
-cleans up, as a web process does. It takes minutes, and writes nothing but to its own temporary folder.
+A million sessions, audit events and emails each have expired, and 2,000 accounts are due. One process delivers and
+cleans up, like a web process. This takes minutes, and writes only to a temporary folder.
 """
 
 import logging
@@ -23,10 +23,10 @@ from emails import Post
 from servers import Postgresql, Sqlite
 
 EVERY = 0.25  # seconds between two emails
-CALM = 30  # seconds that the usual latency is measured for
-OLD = "2020-01-01 00:00:00"  # when the first row was new; each row after it is a second younger
+CALM = 30  # seconds for which the usual latency is measured
+OLD = "2020-01-01 00:00:00"  # the time of the first row; each further row is a second younger
 
-# Columns and values, in the words of both databases: {n} is the row's number, {at} its moment.
+# Columns and values, in the SQL of both databases: {n} is the row's number, {at} its time.
 ROWS = {
     "user_sessions": {
         "id": "'session' || {n}", "user_id": "1", "method": "'password'", "remembered": "{no}", "ip": "'192.0.2.7'",
@@ -52,7 +52,7 @@ ROWS = {
 def main():
     parser = ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("database", choices=["postgresql", "sqlite"])
-    parser.add_argument("--rows", type=int, default=1_000_000, help="out of date in each of three tables")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="expired rows in each of three tables")
     parser.add_argument("--accounts", type=int, default=2_000, help="to be deleted")
     parser.add_argument("--mail", type=float, default=0.02, help="seconds that the mail server takes for an email")
     wanted = parser.parse_args()
@@ -69,14 +69,8 @@ def main():
 def _app(url, port):
     from app import create_app
 
-    settings = {"SQLALCHEMY_DATABASE_URI": url, "SECRET_KEY": secrets.token_hex()}
-    settings |= {
-        "PUBLIC_URL": "https://localhost",
-        "MAIL_SERVER": "127.0.0.1",
-        "MAIL_PORT": port,
-        "MAIL_USE_TLS": False,
-    }
-    return create_app("production", **settings)
+    settings = {"SQLALCHEMY_DATABASE_URI": url, "SECRET_KEY": secrets.token_hex(), "PUBLIC_URL": "https://localhost"}
+    return create_app("production", MAIL_SERVER="127.0.0.1", MAIL_PORT=port, MAIL_USE_TLS=False, **settings)
 
 
 def _measure(database, post, wanted):
@@ -120,26 +114,19 @@ def _fill(wanted):
     db.session.add(User(username="ada", email="ada@example.com", confirmed=True))
     db.session.commit()
     is_sqlite = db.engine.dialect.name == "sqlite"
+    if is_sqlite:
+        numbers = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {}) SELECT n FROM c)"
+        terms = {"no": "0", "yes": "1", "at": f"datetime('{OLD}', n || ' seconds') || '.000000'"}
+    else:
+        numbers = "generate_series(1, {}) AS numbers(n)"
+        terms = {"no": "false", "yes": "true", "at": f"timestamptz '{OLD}Z' + n * interval '1 second'"}
     with db.engine.connect() as connection:
         if not is_sqlite:
             connection.execute(text("SET statement_timeout = 0"))
         for table, columns in ROWS.items():
-            words = ", ".join(columns.values()).format(
-                n="n",
-                no="0" if is_sqlite else "false",
-                yes="1" if is_sqlite else "true",
-                at=f"datetime('{OLD}', n || ' seconds') || '.000000'"
-                if is_sqlite
-                else f"timestamptz '{OLD}Z' + n * interval '1 second'",
-            )
-            count = wanted.accounts if table == "users" else wanted.rows
-            numbers = (
-                f"(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {count}) SELECT n FROM c)"
-                if is_sqlite
-                else f"generate_series(1, {count})"
-            )
-            source = numbers if is_sqlite else f"{numbers} AS numbers(n)"
-            connection.exec_driver_sql(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {words} FROM {source}")
+            values = ", ".join(columns.values()).format(n="n", **terms)
+            rows = numbers.format(wanted.accounts if table == "users" else wanted.rows)
+            connection.exec_driver_sql(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {rows}")
         connection.commit()
     if not is_sqlite:
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -148,7 +135,7 @@ def _fill(wanted):
 
 
 def _watch(engine):
-    """Keep how long each transaction of the cleanup thread takes, by the table that it deletes from."""
+    """Record the duration of each transaction of the cleanup thread, by the table that it deletes from."""
     batches, local = defaultdict(list), threading.local()
 
     def begin(connection):
@@ -156,7 +143,7 @@ def _watch(engine):
 
     def see(connection, cursor, statement, *_):
         if statement.startswith("DELETE FROM "):
-            local.table = statement.split()[2]  # of an account, the last: users
+            local.table = statement.split()[2]  # the last one of an account is users
 
     def commit(connection):
         if threading.current_thread().name == "cleanup" and getattr(local, "table", None):
@@ -175,15 +162,16 @@ def _watch(engine):
 
 
 def _latencies(user, post, until=None, done=None):
-    """Queue an email again and again; return how long each took to arrive."""
+    """Enqueue emails one after another, and return how long each took to arrive."""
     from app.email import outbox
+    from app.email.templates import Email
     from app.extensions import db
 
     taken, number = [], 0
     while time.monotonic() < until if until else not done():
         number, begun = number + 1, time.monotonic()
         address = f"{'calm' if until else 'busy'}{number}@example.com"
-        outbox.enqueue("password_changed", user, to=address)
+        outbox.enqueue(Email.PASSWORD_CHANGED, user, to=address)
         db.session.commit()
         while address not in post.received[-200:]:
             time.sleep(0.002)

@@ -1,4 +1,4 @@
-"""The mail server that all of them post to: fast, slow, or refusing; it keeps who got an email and nothing else."""
+"""The mail server of all applications: fast, slow or refusing. It keeps only the recipients."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from support.sink import Sink
 
 
 class Post(Sink):
-    """Set `pause` (seconds that each email takes) and `refuses`."""
+    """A mail server that takes `pause` seconds for each email, or refuses it if `refuses` is set."""
 
     refuses = False
 

@@ -1,4 +1,4 @@
-"""What is to be reached, and how figures are compared: medians of the rounds, and of the rounds' ratios."""
+"""The goals, and the comparison of figures by medians of the rounds and of their ratios."""
 
 from statistics import median
 
@@ -67,14 +67,14 @@ def middle(samples, field):
 
 
 def ratio(samples, others, field):
-    """The median of the ratios of each round."""
+    """Return the median of the ratios in each round."""
     pairs = zip(samples, others, strict=True)
     ratios = [getattr(mine, field) / getattr(other, field) for mine, other in pairs if getattr(other, field)]
     return median(ratios) if ratios else float("nan")
 
 
 def allowed(bench, application, clients, what):
-    """How much of what the raw hash allows on these cores a login reaches, in CPU or by the clock."""
+    """Return the ratio of logins to raw password hashes on these cores, by CPU time or by requests per second."""
     samples = bench.figures[f"login, {clients} clients"][application.name]
     pairs = zip(samples, bench.notes["raw hash", application.name], strict=True)
     return median(1000 * cpu / mine.cpu if what == "cpu" else mine.rate / rate for mine, (cpu, rate) in pairs)

@@ -1,4 +1,4 @@
-"""The clients: raw requests over plain sockets, as light as can be, since they share the cores with the servers."""
+"""The clients: raw requests over plain sockets, which use little CPU, because they share the cores with the servers."""
 
 import html
 import itertools
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What came of many requests."""
+    """The results of many requests."""
 
     seconds: list  # of each, sorted
     clock: float  # of all together
@@ -43,7 +43,7 @@ class Run(NamedTuple):
 
 
 def request(port, method, path, cookies="", form=None, is_kept=False):
-    """The bytes of a request, as a proxy that speaks TLS to the world passes it on."""
+    """Return the bytes of a request, as a proxy that terminates TLS forwards it."""
     body = urlencode(form).encode() if form else b""
     lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{port}", "X-Forwarded-Proto: https"]
     lines += ["X-Forwarded-For: 192.0.2.7", "Accept: text/html", "User-Agent: Mozilla/5.0 (X11; Linux x86_64) bench"]
@@ -55,7 +55,7 @@ def request(port, method, path, cookies="", form=None, is_kept=False):
 
 
 class Connection:
-    """One client, which keeps its connection for as long as both sides like."""
+    """A client that keeps its connection as long as the server does."""
 
     def __init__(self, port):
         self.port, self.socket = port, None
@@ -64,7 +64,7 @@ class Connection:
         begun = time.perf_counter()
         try:
             received = self._exchange(sent)
-        except ConnectionError:  # the server had closed it
+        except ConnectionError:  # the server had closed the connection
             self.close()
             received = self._exchange(sent)
         seconds = time.perf_counter() - begun
@@ -101,7 +101,7 @@ def _is_whole(received):
 
 
 def open_form(port, path):
-    """Open a page with a form as a stranger; return the cookies and the token that it is sent with."""
+    """Open a page with a form as a visitor; return the cookies and the token for sending it."""
     client = Connection(port)
     answer = client.ask(request(port, "GET", path))
     client.close()
@@ -115,7 +115,7 @@ def written(cookies):
 
 
 def run(port, requests, clients):
-    """Have so many clients send the requests, each the next one that is left."""
+    """Send the requests with several concurrent clients, and return the results."""
     left, answers, failures = iter(requests), [], []
     taking, start = threading.Lock(), threading.Barrier(clients + 1)
 
@@ -130,7 +130,7 @@ def run(port, requests, clients):
                     break
                 answer = client.ask(sent)
                 answers.append((answer.seconds, answer.status))
-                if answer.status == 503:  # it says how long to wait; this is the least that anybody would
+                if answer.status == 503:  # the shortest wait that Retry-After could ask for
                     time.sleep(1)
         except OSError as error:
             failures.append(error)
@@ -151,7 +151,7 @@ def run(port, requests, clients):
 
 
 class Background:
-    """A client that asks again and again, with a pause, until it is stopped."""
+    """A client that repeats a request with pauses until the end of the block."""
 
     def __init__(self, port, sent, pause=0.05):
         self.seconds, self.statuses, self.over = [], [], threading.Event()
@@ -176,6 +176,6 @@ class Background:
 
 
 def for_seconds(requests, seconds):
-    """The requests, for as long as that."""
+    """Yield requests until `seconds` have passed."""
     deadline = time.monotonic() + seconds
     return itertools.takewhile(lambda _: time.monotonic() < deadline, requests)

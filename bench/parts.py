@@ -1,6 +1,6 @@
-"""What is measured, a function a part. Applications take turns in each round; figures go to Bench.figures.
+"""The measurements, one function for each part. Applications take turns in each round; figures go to Bench.figures.
 
-Counts are bounded: with nine rounds all parts together take less than a quarter of an hour on two cores.
+With nine rounds, all parts together take less than 15 minutes on two cores.
 """
 
 import itertools
@@ -80,7 +80,7 @@ def reset(bench):
 
 
 def start(bench):
-    """From the command to the first answer."""
+    """Measure the time from the command to the first answer."""
     for number, application in bench.turns():
         if number < 5:
             server = bench.start_anew(application)
@@ -110,7 +110,7 @@ def memory(bench):
 
 
 def every_flow(bench, application):
-    """What loads what a worker loads only when it is used: each request may meet either of the two."""
+    """Send requests that make a worker load everything that it imports on first use."""
     cookies = bench.cookies(application)
     client = load.Connection(application.port)
 
@@ -134,7 +134,7 @@ def every_flow(bench, application):
 
 
 def storm(bench):
-    """Home, asked for twenty times a second, while 50 clients log in as fast as they can."""
+    """Request the home page twenty times a second, while 50 clients log in as fast as they can."""
     for number, application in bench.turns():
         if number == 2:
             return
@@ -149,7 +149,7 @@ def storm(bench):
         assert set(looking.statuses) == {200}, Counter(looking.statuses)
         bench.statuses["login in the storm", application.name].update(run.statuses)
         is_usual = set(run.statuses) <= {302, 503}
-        assert is_usual or application.name != "flasky", Counter(run.statuses)  # a peer's errors stand in the table
+        assert is_usual or application.name != "flasky", Counter(run.statuses)  # the table shows a peer's errors
         p50, p99 = (1000 * times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.99))
         bench.figures["home in a storm of logins"][application.name].append(Sample(0, 0, p50, p99))
         bench.figures["login in the storm"][application.name].append(
@@ -158,7 +158,7 @@ def storm(bench):
 
 
 def queries(bench):
-    """How many statements a page has PostgreSQL execute, by its own log; those of transactions are not counted."""
+    """Count the statements that PostgreSQL logs for a page, except those that begin or end a transaction."""
     if not hasattr(bench.database, "log"):
         return
     for application in bench.applications:
@@ -172,7 +172,7 @@ def queries(bench):
             "login": bench.log_in(application),
         }
         for what, request in asked.items():
-            for _ in range(4):  # the first of a worker may prepare something
+            for _ in range(4):  # the first request of a worker may load something
                 load.Connection(application.port).ask(request)
             time.sleep(0.3)
             before = len(bench.database.log.read_text(errors="replace"))
@@ -186,7 +186,7 @@ def queries(bench):
 
 
 def browser(bench):
-    """What a browser needs for the login page: requests and bytes on the wire, the first time and the second."""
+    """Measure a browser's requests and bytes for the login page, for the first and the second visit."""
     from shutil import which
 
     from playwright.sync_api import sync_playwright
@@ -211,7 +211,7 @@ def browser(bench):
 
 
 def outbox(bench):
-    """Emails that wait, posted by `flask mail worker` in one process, and in four."""
+    """Measure the delivery of waiting emails by one and by four `flask mail worker` processes."""
     flasky = next(application for application in bench.applications if application.name == "flasky")
     bench.stop(flasky)
     for workers in (1, 4):

@@ -1,7 +1,7 @@
-"""People for this application's own database, by COPY on PostgreSQL, so that ten million take minutes.
+"""Create users in this application's database, on PostgreSQL by COPY, so that ten million take minutes.
 
-`python people.py N` makes the tables and N people, and prints the hash of their password. Everybody is logged in with
-one browser, whose cookie `cookie()` makes. `python people.py N emails` queues N emails.
+`python people.py N` creates the tables and N users, and prints the hash of their password. Each user is logged in with
+one browser, for which `cookie()` returns the cookie. `python people.py N emails` enqueues N emails.
 """
 
 import os
@@ -27,6 +27,7 @@ NOW = datetime.now(UTC)
 def main(count, what="people"):
     from app import create_app
     from app.email import outbox
+    from app.email.templates import Email
     from app.extensions import db
     from app.models import User
 
@@ -36,7 +37,7 @@ def main(count, what="people"):
         else:
             user = User.find("person0")
             for _ in range(count):
-                outbox.enqueue("password_changed", user)
+                outbox.enqueue(Email.PASSWORD_CHANGED, user)
             db.session.commit()
 
 
@@ -45,7 +46,7 @@ def make(count):
 
     from app.extensions import db
     from app.models import User, UserSession
-    from app.models.user import hash_password
+    from app.security.hashing import hash_password
 
     upgrade()
     hashed = hash_password(os.environ["PASSWORD"])
@@ -62,7 +63,7 @@ def person(number, hashed):
 
 
 def browser(number):
-    """It is seen when it should be for as long as a benchmark takes: no request has to write that down."""
+    """Return a session last seen in the future, so that no request of a benchmark writes the time."""
     times = (NOW, NOW + timedelta(hours=6), NOW, NOW + timedelta(days=6))
     return session_id(number), number + 1, "password", False, "192.0.2.7", "", "", *times
 
@@ -72,7 +73,7 @@ def session_id(number):
 
 
 def cookie(secret_key, public_url, number):
-    """What the browser of a person sends."""
+    """Return the Cookie header of a logged-in user."""
     from app.web.headers import SessionInterface
     from settings.derived import own_cookie_name
 

@@ -1,4 +1,4 @@
-"""The figures as a table, and what they say of the goals; the newest of each kind is kept in RESULTS.md."""
+"""Write the figures and the reached goals to RESULTS.md, which keeps the latest run of each kind."""
 
 import os
 import platform
@@ -42,10 +42,9 @@ def of_scale(figures, sizes_on_disk):
         "|---|---|---|---|---|---|---|",
     ]
     for what, by_size in figures.items():
-        fewest = next(iter(sorted(by_size, key=lambda name: int(name.removeprefix("people")))))
-        for name in sorted(by_size, key=lambda name: int(name.removeprefix("people"))):
-            size, samples = int(name.removeprefix("people")), by_size[name]
-            growth = ratio(samples, by_size[fewest], "cpu")
+        sizes = sorted((int(name.removeprefix("people")), samples) for name, samples in by_size.items())
+        for size, samples in sizes:
+            growth = ratio(samples, sizes[0][1], "cpu")
             cells = [middle(samples, "cpu"), growth, *(middle(samples, name) for name in ("database", "p50", "p99"))]
             rows.append(f"| {what} | {size:,} | " + " | ".join(map(_number, cells)) + " |")
     on_disk = ", ".join(f"{size / 2**30:.2f} GiB with {people:,}" for people, size in sorted(sizes_on_disk.items()))
@@ -53,7 +52,7 @@ def of_scale(figures, sizes_on_disk):
 
 
 def about(database, wanted, seconds):
-    """What ran where, and when."""
+    """Return the date, versions and machine of a run."""
     git = re.sub(r"\s", "", os.popen(f"git -C {BENCH} rev-parse --short HEAD 2>/dev/null").read())
     peers = [f"{name} {_version(venv, name)}" for venv, name in
              (("flask-security", "flask_security"), ("allauth", "django_allauth"), ("allauth", "django"))]  # fmt: skip
@@ -66,7 +65,7 @@ def about(database, wanted, seconds):
 
 
 def write(kind, about, words):
-    """Put a new chapter in the place of the one of its kind."""
+    """Replace the chapter of this kind in RESULTS.md."""
     titles = {"main": "On PostgreSQL", "sqlite": "On SQLite", "scale": "With more people"}
     text = FILE.read_text() if FILE.exists() else HOW_TO_READ
     _, *chapters = re.split(r"(?m)^## ", text)
@@ -96,18 +95,16 @@ def _hashes(bench):
     for application in APPLICATIONS:
         if raw := bench.notes.get(("raw hash", application.name)):
             cells = [f"{1000 * median(cpu for cpu, _ in raw):.0f}", f"{median(rate for _, rate in raw):.1f}"]
-            cells += [
-                f"{allowed(bench, application, clients, what):.2f}" for clients in (4, 16) for what in ("cpu", "rate")
-            ]
-            rows.append(
-                f"| {application.label} | {application.hash.split('$')[0] or 'argon2id'} | {' | '.join(cells)} |"
-            )
+            pairs = [(clients, what) for clients in (4, 16) for what in ("cpu", "rate")]
+            cells += [f"{allowed(bench, application, *pair):.2f}" for pair in pairs]
+            algorithm = application.hash.split("$")[0] or "argon2id"
+            rows.append(f"| {application.label} | {algorithm} | {' | '.join(cells)} |")
     head = "| login ÷ what its hash allows | hash | alone, ms | a second | CPU, 4 clients | clock | CPU, 16 | clock |"
     return "\n".join([head, "|---" * 8 + "|", *rows, ""]) if rows else ""
 
 
 def _notes(bench):
-    """What has no rounds, or figures of its own: an application a row."""
+    """Return the figures that have no rounds, one row for each application."""
     rows, notes = [], bench.notes
     for application in APPLICATIONS:
         name, cells = application.name, []
@@ -128,11 +125,8 @@ def _notes(bench):
             cells += [f"emails of registrations: {notes['emails lost', name]} of {notes['emails owed', name]} lost"]
         rows += [f"- {application.label}: {'; '.join(cells)}."] if cells else []
     rates = {key[1]: rate for key, rate in notes.items() if key[0] == "emails per second"}
-    rows += (
-        [f"- emails per second: {', '.join(f'{rate:.0f} with {n} workers' for n, rate in rates.items())}."]
-        if rates
-        else []
-    )
+    if rates:
+        rows += [f"- emails per second: {', '.join(f'{rate:.0f} with {n} workers' for n, rate in rates.items())}."]
     return "\n".join([*rows, ""]) if rows else ""
 
 
@@ -146,14 +140,11 @@ def _number(value):
 
 
 def _goals(bench):
-    """The goals that this run has figures for."""
+    """Return the goals for which this run has figures."""
     rows = [f"| {words} | {_number(value) or '0'} | {goal} | {'yes' if is_reached else '**no**'} |"
             for words, value, goal, is_reached in goals(bench)]  # fmt: skip
-    return (
-        "\n".join(["| goal | measured | at most or at least | reached |", "|---|---|---|---|", *rows, ""])
-        if rows
-        else ""
-    )
+    head = ["| goal | measured | at most or at least | reached |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows, ""]) if rows else ""
 
 
 def _version(venv, name):

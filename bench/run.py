@@ -1,7 +1,8 @@
-"""What this application costs, beside a limit and two peers: `make bench`, or bench/run.py --only pages login.
+"""Measure this application next to a limit and two peers: `make bench`, or bench/run.py --only pages login.
 
-All run under gunicorn with as many processes and threads, on a database of their own with as many people, on one
-machine, and take turns. The table is printed, and written to bench/RESULTS.md. `--scale` is `make bench-scale`.
+All run under gunicorn with the same number of processes and threads, each on its own database with the same number of
+users, on one machine, and take turns. The table is printed, and written to bench/RESULTS.md. `make bench-scale` is
+`--scale`.
 """
 
 import sys
@@ -22,16 +23,12 @@ PEOPLE = 10_000
 
 def main():
     parser = ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts; print, write nothing"
-    )
-    parser.add_argument("--sqlite", action="store_true", help="on files of SQLite instead of PostgreSQL")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="measure and print these parts")
+    parser.add_argument("--sqlite", action="store_true", help="use SQLite instead of PostgreSQL")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--people", type=int, default=PEOPLE)
-    parser.add_argument("--share", type=float, default=1, help="of the requests of each turn, for a trial")
-    parser.add_argument(
-        "--scale", nargs="*", type=int, help="with so many people: 1000 1000000 10000000 if none are given"
-    )
+    parser.add_argument("--share", type=float, default=1, help="send this share of the requests, for a trial")
+    parser.add_argument("--scale", nargs="*", type=int, help="numbers of users (default: 1000 1000000 10000000)")
     wanted = parser.parse_args()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="flasky-bench-") as folder, Post() as post:

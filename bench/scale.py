@@ -1,4 +1,4 @@
-"""Login and home with a thousand, a million and ten million people in PostgreSQL, whose databases are gone then."""
+"""Measure login and home page with a thousand, a million and ten million users in PostgreSQL."""
 
 import copy
 import secrets
@@ -14,14 +14,14 @@ SIZES = [1_000, 1_000_000, 10_000_000]
 
 
 def measure(database, post, folder, sizes, rounds):
-    """Return the figures: of what, with how many people, a Sample a round; and bytes of each database."""
+    """Return the figures by measurement and number of users (one Sample for each round), and the sizes on disk."""
     several = [_with_people(size, database, post) for size in sizes]
     bench = Bench(several, database, post, folder, rounds)
     try:
         for _, application in bench.turns():
             bench.server(application)
             ours = [bench.get(application, "/", _anybodys_cookie(application)) for _ in range(300)]
-            load.run(application.port, ours[:100], SMALL)  # warm up: the pages of the tables' indexes
+            load.run(application.port, ours[:100], SMALL)  # warm up the indexes
             bench.measure("home, logged in", application, ours[100:])
             forms = [application.login_form(secrets.randbelow(application.people)) for _ in range(12)]
             requests = [bench.form(application, application.login, form) for form in forms]

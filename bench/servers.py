@@ -1,6 +1,6 @@
-"""The servers: each application under gunicorn, with as many processes and threads, the head of a group of its own.
+"""The servers: each application runs under gunicorn in a process group, with the same processes and threads.
 
-What the processes of a group have worked and hold is read from /proc.
+The CPU time and memory of a process group are read from /proc.
 """
 
 import os
@@ -25,7 +25,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Postgresql:
-    """A server from a package; a database for each application, gone with it."""
+    """A PostgreSQL server from a package, with a database for each application."""
 
     def __init__(self, folder):
         with warnings.catch_warnings():
@@ -44,16 +44,16 @@ class Postgresql:
         return self.server.get_uri(name).replace("postgresql://", "postgresql+psycopg://").replace(":@", "@")
 
     def cpu(self):
-        """Seconds that all its processes have worked, those that have ended, too."""
+        """Return the CPU seconds of all its processes, including ended ones."""
         postmaster, stats = str(self.server.get_pid()), []
         for path in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the process has ended
                 stat = (path / "stat").read_text().rpartition(")")[2].split()
                 stats += [stat] if postmaster in (path.name, stat[1]) else []
         return sum(int(stat[at]) for stat in stats for at in (11, 12, 13, 14)) / TICK
 
     def size(self, name):
-        """Bytes on disk, with indexes."""
+        """Return the bytes on disk, with indexes."""
         return int(self.server.psql(f"SELECT pg_database_size('{name}')").split()[2])
 
     def stop(self):
@@ -63,28 +63,27 @@ class Postgresql:
 class Sqlite:
     version = "SQLite"
 
-    def cpu(self):
-        """It works in the processes of the applications."""
-        return 0
-
     def __init__(self, folder):
         self.folder = folder
+
+    def cpu(self):
+        return 0  # it runs in the processes of the applications
 
     def make(self, name):
         return f"sqlite:///{self.folder / name}.db"
 
     def stop(self):
-        """There is no server."""
+        pass
 
 
 @dataclass
 class Application:
-    """One of those that are measured: where it is, and how its forms are filled in."""
+    """A measured application: where it is, and how to fill in its forms."""
 
     name: str
     label: str
     wsgi: str
-    maker: str  # the script that makes its people
+    maker: str  # the script that creates its users
     venv: Path = ROOT / ".venv"
     login: str = "/auth/login"
     reset: str | None = None
@@ -102,7 +101,7 @@ class Application:
         return self.venv / "bin" / "python"
 
     def prepare(self, database, mail_port, people):
-        """Make the database and the people."""
+        """Create the database and the users."""
         self.port, self.people = _free_port(), people
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -125,10 +124,9 @@ class Application:
         self.hash = self.command([self.python, self.maker, str(people)]).split()[-1]
 
     def command(self, words, **more):
-        """Run a command to its end, with the application's settings."""
-        done = subprocess.run(
-            words, env=self.environment | more, cwd=ROOT, text=True, capture_output=True, timeout=3600
-        )
+        """Run a command with the application's settings, and return its output."""
+        environment = self.environment | more
+        done = subprocess.run(words, env=environment, cwd=ROOT, text=True, capture_output=True, timeout=3600)
         if done.returncode:
             sys.exit(f"{' '.join(map(str, words))}:\n{done.stderr[-3000:]}")
         return done.stdout
@@ -145,7 +143,7 @@ class Application:
 
 
 class Running:
-    """A command that runs with an application's settings, and all its children."""
+    """A running command with an application's settings, and all its children."""
 
     def __init__(self, application, log, words, **settings):
         self.application, self.log, self.begun = application, log, time.perf_counter()
@@ -156,11 +154,11 @@ class Running:
             )  # fmt: skip
 
     def cpu(self):
-        """Seconds that its processes have worked."""
+        """Return the CPU seconds of its processes."""
         return sum(int(stat[11]) + int(stat[12]) for _, stat in self._processes()) / TICK
 
     def memory(self):
-        """MiB of each worker: its share of what processes have in common, and all that is its own."""
+        """Return the proportional set size of each worker in MiB."""
         workers = [path for path, stat in self._processes() if int(stat[1]) == self.process.pid]
         lines = [line.split() for path in workers for line in (path / "smaps_rollup").read_text().splitlines()]
         return [int(line[1]) / 1024 for line in lines if line[0] == "Pss:"]
@@ -171,36 +169,35 @@ class Running:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:  # it has ended by itself
+        except ProcessLookupError:  # the process has already ended
             pass
         self.process.wait(30)
 
     def _processes(self):
-        """Pairs of a folder in /proc and the fields of its stat after the command's name: state, parent, group, ..."""
+        """Yield the folder of each process in /proc, and its stat fields: state, parent, group and so on."""
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 stat = (path / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended
+            except OSError:  # the process has ended
                 continue
             if int(stat[2]) == self.process.pid:
                 yield path, stat
 
 
 class Server(Running):
-    """An application under gunicorn, which answers."""
+    """An application that runs under gunicorn and answers requests."""
 
     def __init__(self, application, log, **settings):
         own = ["--config", "/dev/null", "--worker-class", "gthread", "--threads", str(THREADS), "--workers", "2"]
         options = [] if application.wsgi == "flasky:app" else own  # the project's own configuration says the same
         self.port = application.port
-        super().__init__(
-            application, log, ["gunicorn", "-b", f"127.0.0.1:{self.port}", *options, application.wsgi], **settings
-        )
+        words = ["gunicorn", "-b", f"127.0.0.1:{self.port}", *options, application.wsgi]
+        super().__init__(application, log, words, **settings)
         self.seconds_to_answer = self._wait()
         self.cpu_to_answer = self.cpu()
 
     def _wait(self):
-        """Wait until it answers; return for how long that took."""
+        """Wait for the first answer, and return how long it took since the start."""
         asked = load.request(self.port, "GET", "/")
         while self.process.poll() is None and time.perf_counter() < self.begun + 60:
             try:
@@ -213,7 +210,7 @@ class Server(Running):
 
 
 def raw_hash(application, count):
-    """Have two processes check a password as fast as they can; return CPU seconds of a check, and checks per second."""
+    """Check a password in two processes as fast as possible; return CPU seconds per check, and checks per second."""
     words = [application.python, BENCH / "apps" / "raw_hash.py", application.hash, str(count)]
     processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = [process.communicate()[0].split() for process in processes]

@@ -1,4 +1,4 @@
-"""Who is measured when, and how: applications take turns, and what each request cost in a turn is a Sample."""
+"""Measure applications in turns: the cost of the requests in one turn is a Sample."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -8,11 +8,11 @@ import load
 from servers import Server
 
 GET, POST = "GET", "POST"
-SMALL = 4  # clients at once, where nothing else is said
+SMALL = 4  # the default number of concurrent clients
 
 
 class Sample(NamedTuple):
-    """What a request cost in one turn."""
+    """The cost of a request in one turn."""
 
     cpu: float  # milliseconds of the server's processes
     rate: float  # requests per second
@@ -22,18 +22,20 @@ class Sample(NamedTuple):
 
 
 class Bench:
-    """The applications, on databases of one kind with as many people; and all figures."""
+    """The applications, on databases of one kind with the same number of users, and all figures."""
 
     def __init__(self, applications, database, post, folder, rounds, share=1.0):
         self.applications, self.database, self.post, self.folder = applications, database, post, folder
         self.rounds, self.share, self.numbers = rounds, share, itertools.count(1)
         self.running, self.forms = {}, {}
-        self.figures = defaultdict(lambda: defaultdict(list))  # of what, of which application: a Sample a round
+        self.figures = defaultdict(
+            lambda: defaultdict(list)
+        )  # by measurement and application: one Sample for each round
         self.statuses = defaultdict(Counter)
-        self.notes = {}  # what has no rounds
+        self.notes = {}  # figures without rounds
 
     def turns(self, applications=None):
-        """Pairs of a round and an application; who was first is last in the next."""
+        """Yield pairs of a round and an application, which starts with another application in each round."""
         applications = applications or self.applications
         for number in range(self.rounds):
             at = number % len(applications)
@@ -65,7 +67,7 @@ class Bench:
         return next(self.numbers) % application.people
 
     def measure(self, what, application, requests, clients=SMALL, expected=(200,)):
-        """Send requests, and note what each cost. A status that is not expected ends all, unless none is."""
+        """Send requests and record their cost. Exit on an unexpected status, unless `expected` is empty."""
         server = self.server(application)
         before, before_database = server.cpu(), self.database.cpu()
         run = load.run(application.port, requests, clients)
@@ -83,7 +85,7 @@ class Bench:
         return load.request(application.port, GET, path, cookies, is_kept=True)
 
     def form(self, application, path, fields):
-        """A form as another browser sends it; its token is of a page that was opened once."""
+        """Return the request that sends a form, with the token of a page that was opened once."""
         self.server(application)
         if (application.name, path) not in self.forms:
             self.forms[application.name, path] = load.open_form(application.port, path)
@@ -94,7 +96,7 @@ class Bench:
         return self.form(application, application.login, application.login_form(self.person(application), **fields))
 
     def cookies(self, application):
-        """What a browser sends that is logged in, and was on the home page once."""
+        """Return the cookies of a browser that is logged in and has opened the home page."""
         client = load.Connection(application.port)
         answer = client.ask(self.log_in(application))
         assert answer.status == 302, answer.head

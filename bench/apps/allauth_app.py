@@ -1,6 +1,6 @@
-"""A small application on django-allauth in one file, with its own pages and Django's own choice of hash.
+"""A small application based on django-allauth, with its default pages and Django's default password hash.
 
-Registering logs in and sends an email that confirms the address. Connections to the database are kept, a thread each.
+Registering logs in and sends a confirmation email. Each thread keeps a database connection.
 """
 
 import os

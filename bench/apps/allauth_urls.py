@@ -1,4 +1,4 @@
-"""The addresses of allauth_app.py."""
+"""The URLs of allauth_app.py."""
 
 from django.shortcuts import render
 from django.urls import include, path

@@ -1,6 +1,6 @@
-"""A small application on Flask-Security, as its quick start has it, with its own pages and its own choice of hash.
+"""A small application based on Flask-Security's quick start, with its default pages and password hash.
 
-Registering logs in and sends an email that confirms the address; logins are not tracked, as they are not by default.
+Registering logs in and sends a confirmation email. Logins are not tracked, which is the default.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""The limit: bare Flask, one query for who is logged in, one small template, and a login that does nothing but check.
+"""The limit: bare Flask with one query for the logged-in user, one small template, and a login without any rules.
 
-`python limit.py N` makes its tables and N people, and prints the hash of their password; so do the other applications.
+`python limit.py N` creates the tables and N users, and prints the hash of their password, like the other applications.
 """
 
 import os

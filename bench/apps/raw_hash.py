@@ -1,4 +1,4 @@
-"""What a password check costs with nothing around it: `python raw_hash.py HASH COUNT` prints CPU and clock seconds."""
+"""Measure a bare password check: `python raw_hash.py HASH COUNT` prints CPU and wall seconds."""
 
 import hashlib
 import sys
