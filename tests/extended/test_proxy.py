@@ -288,7 +288,8 @@ def test_without_a_trusted_proxy_forged_headers_are_ignored(tmp_path, databases)
 
 
 @pytest.mark.parametrize(
-    ("trusted", "words"), [("1", None), ("0", "all visitors seem to come from"), ("2", "clients can forge their address")]
+    ("trusted", "words"),
+    [("1", None), ("0", "all visitors seem to come from"), ("2", "clients can forge their address")],
 )
 def test_the_doctor_counts_the_proxies(site, trusted, words):
     known = {"SSL_CERT_FILE": str(site.nginx.authority.file), "TRUSTED_PROXIES": trusted, "VERIFY_NEW_DEVICES": "1"}
