@@ -2,7 +2,6 @@
 
 import time
 from io import BytesIO
-from itertools import repeat
 
 import pytest
 from itsdangerous import TimestampSigner
@@ -109,16 +108,13 @@ def test_a_stale_form_of_an_unconfirmed_user_reaches_no_page_closed_to_them(app,
     assert send_again(client, page).location == "/auth/unconfirmed"
 
 
-@pytest.mark.parametrize(
-    ("name", "is_held"),
-    [
-        *zip("new_password billing-Passwort client_secret api_token pin recovery_code".split(), repeat(False)),
-        *zip("postcode spinning note go".split(), repeat(True)),
-    ],
-)
-def test_a_stale_form_holds_no_field_named_like_a_secret(protected, client, name, is_held):
+LIKE_SECRETS = "new_password billing-Passwort client_secret api_token pin recovery_code".split()
+
+
+@pytest.mark.parametrize("name", [*LIKE_SECRETS, "postcode", "spinning", "note", "go"])
+def test_a_stale_form_holds_no_field_named_like_a_secret(protected, client, name):
     page = client.post("/auth/register", data={name: "zyxomma"})
-    assert (page.status_code, "zyxomma" in page.text) == (400, is_held)
+    assert (page.status_code, "zyxomma" in page.text) == (400, name not in LIKE_SECRETS)
 
 
 def test_uploads_of_a_stale_form_are_not_kept_and_the_page_says_so(protected, client):
