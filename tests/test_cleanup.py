@@ -1,13 +1,12 @@
 """Cleanup jobs: what they delete and when, their batches and leases, errors, and email delivery beside them."""
 
-import contextvars
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import event, select, text
 from support.clients import PASSWORD, on_sqlite
+from support.concurrency import at_once
 from support.records import count, rows
 from support.registration import FORM
 from support.retention import LIMITS, email, session
@@ -240,17 +239,12 @@ def seq_scans(step):
 # One process at a time, once a day
 
 
-def at_once(app, function, times=6):
-    def call(_):
-        with app.app_context():
-            return function()
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(lambda number: contextvars.Context().run(call, number), range(times)))
-
-
 def test_one_of_many_processes_runs_a_job(app, clock):
-    assert sorted(at_once(app, lambda: Job.claim("sent_emails") or 0)) == [0, 0, 0, 0, 0, 1]
+    def claim(name):
+        with app.app_context():
+            return Job.claim(name) or 0
+
+    assert sorted(at_once(claim, ["sent_emails"] * 6)) == [0, 0, 0, 0, 0, 1]
     assert Job.claim("devices"), "each job has its own lease"
 
 

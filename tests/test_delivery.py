@@ -6,11 +6,11 @@ import secrets
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, select
 from support.clients import PASSWORD, ROOT
+from support.concurrency import at_once
 from support.mail_server import HOST, Authority, MailServer, tls
 from support.mail_server import PASSWORD as MAIL_PASSWORD
 from support.registration import FORM
@@ -274,8 +274,7 @@ def test_several_threads_send_each_email_once(app, queue, server):
         with app.app_context():
             return delivery.deliver()
 
-    with ThreadPoolExecutor(4) as threads:
-        assert sum(threads.map(deliver, range(4))) == 50
+    assert sum(at_once(deliver, range(4))) == 50
     assert sorted(recipients(server)) == sorted(people(50))
     assert {(each.status, each.attempts) for each in outbox()} == {("sent", 1)}
 

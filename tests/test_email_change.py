@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, value_of
+from support.concurrency import copies
 from support.emails import code_in
 from support.pages import is_logged_in
 from support.records import has_happened
@@ -71,8 +72,7 @@ def test_change_email_from_request_to_new_address(app, client, another_client, a
     client.log_in(ada)
     another_client.log_in(ada)
     outbox().clear()  # the email about the second device
-    copy = app.test_client()
-    copy.set_cookie("session", client.get_cookie("session").value)
+    [copy] = copies(client, 1)
 
     assert ADA in client.get("/auth/change-email").text
     page = client.post("/auth/change-email", data={"email": f" {NEW} ", "password": PASSWORD}, follow_redirects=True)

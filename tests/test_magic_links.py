@@ -1,12 +1,12 @@
 """Logging in by a magic link or its code."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
 from sqlalchemy import select
 from support.clients import JSON, PASSWORD
+from support.concurrency import at_once, copies
 from support.emails import code_in, wrong
 from support.pages import FIREFOX, is_logged_in
 from support.passwords import NEW
@@ -271,12 +271,8 @@ def test_of_ten_concurrent_uses_of_a_magic_link_one_logs_in(app, client, ada, ou
     """Half of the requests come from copies of the requesting browser, half press the button in others."""
     ask(client)
     link = outbox.link()
-    browsers = [app.test_client() for _ in range(10)]
-    for browser in browsers[::2]:
-        browser.set_cookie("session", client.get_cookie("session").value)
-    uses = [browser.get if browser in browsers[::2] else browser.post for browser in browsers]
-    with ThreadPoolExecutor(10) as pool:
-        answers = [answer.status_code for answer in pool.map(lambda use: use(link), uses)]
+    uses = [browser.get for browser in copies(client, 5)] + [app.test_client().post for _ in range(5)]
+    answers = at_once(lambda use: use(link).status_code, uses)
     assert sorted(answers) == [302] + [410] * 9
     assert history().count("logged_in") == 1
 
@@ -284,11 +280,7 @@ def test_of_ten_concurrent_uses_of_a_magic_link_one_logs_in(app, client, ada, ou
 def test_of_twenty_concurrent_right_codes_one_logs_in(app, client, ada, outbox):
     ask(client)
     code = code_in(outbox()[0])
-    browsers = [app.test_client() for _ in range(20)]
-    for browser in browsers:
-        browser.set_cookie("session", client.get_cookie("session").value)
-    with ThreadPoolExecutor(20) as pool:
-        answers = [answer.status_code for answer in pool.map(lambda browser: type_code(browser, code), browsers)]
+    answers = at_once(lambda browser: type_code(browser, code).status_code, copies(client, 20))
     assert sorted(answers) == [302] + [422] * 19
     assert history().count("logged_in") == 1
 

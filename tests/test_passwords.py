@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 from support.clients import JSON, PASSWORD, on_sqlite
+from support.concurrency import at_once, copies
 from support.corpora import COSTLY
 from support.pages import FIREFOX, STRANGER, beside, is_logged_in, notes, told
 from support.passwords import NEW, choose
@@ -38,8 +39,7 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
 ):
     client.log_in(ada, remember_me="y")
     another_client.log_in(ada, remember_me="y")
-    copy = app.test_client()
-    copy.set_cookie("session", client.get_cookie("session").value)
+    [copy] = copies(client, 1)
     assert is_logged_in(copy)
 
     answer = change(client, headers={"User-Agent": FIREFOX})
@@ -382,8 +382,7 @@ def test_of_ten_concurrent_resets_one_wins(app, client, ada, outbox):
     client.log_in(ada)
     ask(client)
     link, passwords = outbox.link(), [f"{NEW} number {number}" for number in range(10)]
-    with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda password: choose(app.test_client(), link, password).status_code, passwords))
+    answers = at_once(lambda password: choose(app.test_client(), link, password).status_code, passwords)
     assert sorted(answers) == [302] + [410] * 9
     assert [ada.verify_password(password) for password in passwords] == [answer == 302 for answer in answers]
     assert history().count("password_reset") == len(outbox()[1:]) == 1
@@ -484,6 +483,5 @@ def test_deactivation_beats_a_concurrent_login(app, client, ada, overtaken):
 
 
 def test_of_thirty_concurrent_reset_requests_ten_send_an_email(app, ada, outbox):
-    with ThreadPoolExecutor(30) as pool:
-        list(pool.map(lambda _: ask(app.test_client()), range(30)))
+    at_once(lambda _: ask(app.test_client()), range(30))
     assert len(outbox()) == 10

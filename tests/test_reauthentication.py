@@ -5,6 +5,7 @@ import re
 import pytest
 from sqlalchemy import select
 from support.clients import JSON, PASSWORD, hidden_fields, on_sqlite
+from support.concurrency import copies
 from support.corpora import OUTSIDE
 from support.emails import code_in, wrong
 from support.pages import beside, is_logged_in, notes
@@ -137,8 +138,7 @@ def test_reauthentication_is_asked_for_fifteen_minutes_after_the_login(client, a
 
 
 def test_the_password_reauthenticates_for_fifteen_minutes(app, member, clock):
-    copy = app.test_client()
-    copy.set_cookie("session", member.get_cookie("session").value)
+    [copy] = copies(member, 1)
     assert is_logged_in(copy)
     question = member.get("/auth/export?from=here", follow_redirects=True)
     assert question.request.path == ASK
