@@ -84,7 +84,7 @@ def test_a_first_proof_invalidates_earlier_links(app, client, outbox, prove):
             assert browser.get(link).status_code == 410
             assert browser.post(link, data=NEW_TWICE).status_code == 410
     page = waiting.post(WAIT, data={"code": code})
-    assert (page.status_code, "can&#39;t be used any more" in page.text) == (422, True)
+    assert (page.status_code, "is incorrect or has expired" in page.text) == (422, True)
     assert not is_logged_in(waiting)
     assert not is_logged_in(client)
 
