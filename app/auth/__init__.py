@@ -1,4 +1,4 @@
-"""The account pages: one module per capability, with its forms above its views."""
+"""The account pages: one module per feature, with its forms above its views."""
 
 from app.auth import (  # noqa: F401 - registers the views
     access,

@@ -1,4 +1,4 @@
-"""Access to pages: the user loader, the redirect to the login, and the decorators for sensitive views."""
+"""Access control: the user loader, the redirect to the login page, and decorators for sensitive views."""
 
 import secrets
 from collections.abc import Callable
@@ -27,9 +27,9 @@ View = Callable[Arguments, ResponseReturnValue]
 
 @login_manager.user_loader
 def load_user(session_id: str) -> User | None:
-    """Return the user of a session; None if it has ended.
+    """Return the user of an active session.
 
-    On pages that an application adds, a user who must go elsewhere first counts as a visitor.
+    On an application's own pages, a user who must open a required page first counts as a visitor.
     """
     if hasattr(current_app.view_functions.get(request.endpoint or ""), "only_reads"):
         read_without_transaction()
@@ -45,10 +45,10 @@ def load_user(session_id: str) -> User | None:
 
 @login_manager.unauthorized_handler
 def ask_for_login(message: str = "Log in to open this page.", is_stored: bool = False) -> ResponseReturnValue:
-    """Redirect a visitor to the login form, which leads back to this page.
+    """Redirect a visitor to the login page, which leads back to this page.
 
     Args:
-        is_stored: store_location() was called, so that the URL need not name this page.
+        is_stored: store_location() was called, so the URL does not name this page.
     """
     if state.held_back:
         return hold_back(state.held_back)
@@ -59,7 +59,7 @@ def ask_for_login(message: str = "Log in to open this page.", is_stored: bool = 
 
 
 def reauthentication_required(view: View[Arguments]) -> View[Arguments]:
-    """Require that the user authenticated within 15 minutes. A form that was sent waits for the reauthentication."""
+    """Require an authentication within the last 15 minutes. A submitted form is kept during the reauthentication."""
 
     @login_required
     @wraps(view)
@@ -71,29 +71,29 @@ def reauthentication_required(view: View[Arguments]) -> View[Arguments]:
 
 
 def both_factors_required(view: View[Arguments]) -> View[Arguments]:
-    """Require both factors for each change of a credential if two-factor is on, else reauthentication.
+    """Require both factors if two-factor authentication is on, and reauthentication otherwise.
 
-    Both factors allow one change within five minutes: the view calls credential_changed() after it.
+    Both factors permit one change within five minutes. The view calls credential_changed() after it.
     """
     return _both_factors_required(view, otherwise=reauthentication_required(view))
 
 
 def two_factor_reauthentication_required(view: View[Arguments]) -> View[Arguments]:
-    """Require the same as both_factors_required() if two-factor is on; else the view itself asks for the password."""
+    """Require both factors if two-factor authentication is on. Otherwise the view itself asks for the password."""
     return _both_factors_required(view, otherwise=view)
 
 
 def credential_changed() -> None:
-    """Consume the proof of both factors and renew the session; a view calls it after the change of a credential.
+    """Consume the proof of both factors and renew the session, after the change of a credential.
 
-    Of two changes at the same time, only one gets through.
+    Only one of several concurrent changes succeeds.
     """
     use_proof()
     renew_session()
 
 
 def use_proof() -> None:
-    """Consume the proof of both factors if this view required one; abort with 409 if another request was faster."""
+    """Consume the proof of both factors if this view requires it; answer 409 if another request was faster."""
     user_session = current_user.current_session
     if state.needs_proof and not (user_session and sessions.consume_both_factors(user_session)):
         db.session.rollback()
@@ -101,7 +101,7 @@ def use_proof() -> None:
 
 
 def renew_session() -> None:
-    """Give this browser's session a new id, in the caller's transaction: copies of its old cookie become worthless."""
+    """Give this session a new id, in the caller's transaction, so that copies of the old cookie stop working."""
     if not current_user.current_session:  # a token authenticated this request
         return
     sessions.renew_id(current_user.current_session)
@@ -110,13 +110,13 @@ def renew_session() -> None:
 
 
 def browser_id() -> str:
-    """Return a random id of this browser, to which passkey challenges are bound, until it logs in or out."""
+    """Return a random id, to which passkey challenges are bound. A login or logout replaces it."""
     browser: str = session.setdefault(SessionKey.BROWSER, secrets.token_urlsafe(32))
     return browser
 
 
 def is_opened_by_user() -> bool:
-    """Return whether a user opened this link: not HEAD, and no prefetch by a browser or a mail client."""
+    """Return whether a user opened this link, and not the prefetching of a browser or a mail client."""
     purpose = request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))
     return request.method == "GET" and "prefetch" not in purpose
 
@@ -136,8 +136,8 @@ def _both_factors_required(view: View[Arguments], otherwise: View[Arguments]) ->
 
 
 def _reauthenticate() -> ResponseReturnValue:
-    """Ask the user to reauthenticate; the requested page, or the form that was sent, waits."""
-    if not current_user.current_session:  # a token authenticates for one purpose only
+    """Ask the user to reauthenticate, and keep the requested page or the submitted form."""
+    if not current_user.current_session:  # a token authenticated this request, for one purpose only
         abort(403)
     if request.method != "POST" or "HX-Request" in request.headers:
         response = lead_to(url_for("auth.reauthenticate"), 403)
@@ -150,5 +150,4 @@ def _reauthenticate() -> ResponseReturnValue:
 
 
 def _is_of_the_application() -> bool:
-    """Return whether an application built on this one added the page."""
     return request.endpoint is not None and request.blueprint not in OUR_BLUEPRINTS

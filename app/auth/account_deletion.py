@@ -1,4 +1,4 @@
-"""Pages to request the deletion of an account, and to cancel it within 14 days."""
+"""Account deletion: the pages to request it, and to cancel it within 14 days."""
 
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue

@@ -1,4 +1,4 @@
-"""The hook before every request: it redirects users whose account needs something done first."""
+"""Account state: users who must do something first, such as confirm their email address, are redirected there."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from app.models import User, UserSession
 from app.request_state import SessionKey, state
 from app.web.negotiation import lead_to
 
-WITHOUT_SESSION = {"static", "asset", "main.healthz", "main.readyz"}  # these never load the user
+WITHOUT_SESSION = {"static", "asset", "main.healthz", "main.readyz"}  # endpoints that never load the user
 ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account"}
 MAILBOX = {"dev.mailbox", "dev.email", "dev.email_html"}
-# The page where a user must go first, and the endpoints that are open to them until then.
+# The page that a user must open first, and the endpoints that stay available until then.
 OPEN_ENDPOINTS = {
     "auth.cancel_deletion": ALWAYS_OPEN,
     "auth.unconfirmed": ALWAYS_OPEN
@@ -34,7 +34,7 @@ OPEN_ENDPOINTS = {
 
 @bp.before_app_request
 def check_account_state() -> ResponseReturnValue | None:
-    """Record that the session was seen, and redirect a user who must go to another page first."""
+    """Update the session's last_seen_at, and redirect a user who must open another page first."""
     if request.endpoint in WITHOUT_SESSION:
         return None
     is_logged_in = current_user.is_authenticated  # loads the user, and fills `state.held_session`
@@ -52,13 +52,13 @@ def check_account_state() -> ResponseReturnValue | None:
 
 @bp.app_context_processor
 def page_context() -> dict[str, Any]:
-    """Give every template `registration_open`, and `next_page`, the page to return to after a login."""
+    """Pass `registration_open`, and `next_page` for links to the login page, to all templates."""
     next_page = safe_next_url(request.args.get("next")) if request else None
     return {"registration_open": current_app.config["REGISTRATION_OPEN"], "next_page": next_page}
 
 
 def required_page(user: User) -> str | None:
-    """Return the endpoint where `user` must go before this page; None if this page is open to them."""
+    """Return the endpoint that `user` must open before this page, or None."""
     if user.deletion_due_at and not _is_open("auth.cancel_deletion"):
         return "auth.cancel_deletion"
     if not user.confirmed and not _is_open("auth.unconfirmed"):
@@ -69,7 +69,7 @@ def required_page(user: User) -> str | None:
 
 
 def hold_back(endpoint: str) -> ResponseReturnValue:
-    """Redirect to the page where the user must go first, and store this one as the next."""
+    """Redirect to the required page, and store this one as the next."""
     response = lead_to(url_for(endpoint), 403)
     if this_page():
         store_location()
@@ -81,7 +81,7 @@ def _is_open(required: str) -> bool:
 
 
 def _touch(user_session: UserSession) -> bool:
-    """Record that this session was seen. A page is shown even if the database takes no writes now."""
+    """Update last_seen_at. Pages are shown even if the database is read-only."""
     try:
         return sessions.touch(user_session)
     except OperationalError:
@@ -92,12 +92,12 @@ def _touch(user_session: UserSession) -> bool:
 
 
 def _say_why_logged_out() -> None:
-    """Tell a browser once why it was logged out from elsewhere."""
+    """Tell a browser once why its session ended."""
     if SessionKey.USER_ID not in session:
         return
     ended = sessions.find_ended(session[SessionKey.USER_ID])
     if ended is None:
-        return  # the session was renewed, and a response on its way brings the new id: keep that
+        return  # the session has just got a new id, which another response sets
     if ended.logout_reason:
         flash(ended.logout_reason.sentence, "warning")
         state.said_why_logged_out = True

@@ -1,4 +1,4 @@
-"""The blueprint, in a module of its own, so that views import it without a cycle."""
+"""The blueprint, in its own module to avoid an import cycle."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""Linked identities: the page that lists them, linking one to an account with the same address, and unlinking."""
+"""Linked identities: the pages to list, link and unlink them."""
 
 from flask import abort, current_app, flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
@@ -51,7 +51,7 @@ def unlink(number: int) -> ResponseReturnValue:
 
 @bp.route("/sso/<provider>/link", methods=["GET", "POST"])
 def link_sso(provider: str) -> ResponseReturnValue:
-    """Have the user log in to the account with this address before the identity is linked to it."""
+    """Link an identity to the account with its email address, after the user has logged in to that account."""
     found = sso_flow.find_provider(provider)
     arrival = Arrival.kept(found)
     if not arrival or not arrival.identity.email:

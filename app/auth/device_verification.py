@@ -1,4 +1,4 @@
-"""The page that asks for the emailed code of a login on a new device; login_flow.py redirects to it."""
+"""Device verification: the page for the emailed code when a password logs in on a new device."""
 
 from typing import Any
 
@@ -59,7 +59,6 @@ def _send_again(user: User, challenge: EmailChallenge | None) -> ResponseReturnV
 
 
 def _progress(user: User, challenge: EmailChallenge | None) -> dict[str, Any]:
-    """Return the delivery status of the email, and the seconds until another can be sent."""
     if not challenge:
         return {}
     return {"status": device_verification.delivery(user, challenge), "wait": challenge.seconds_to_wait}

@@ -1,4 +1,4 @@
-"""The pages for changing the email address: a form with the password, and the link in the email to the new address."""
+"""Email changes: the page to request one, and the link in the email to the new address."""
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -19,7 +19,7 @@ from app.web import errors
 
 
 class ChangeEmailForm(Form):
-    """The new address, and the password. A user without a password enters an emailed code instead."""
+    """A user without a password enters an emailed code instead."""
 
     email = email_field("New email address")
     password = password_field()
@@ -85,7 +85,7 @@ def _send_code(form: ChangeEmailForm) -> ResponseReturnValue:
 
 
 def _validate(form: ChangeEmailForm) -> bool:
-    """Validate the form, then check the password, so that one response names all errors. A code is used only then."""
+    """Validate the form, and also check the password or the code. A code is consumed only if the form is valid."""
     is_valid = form.validate()
     if "password" in form:
         if not form.password.errors and not passwords.verify(current_user, form.password.data):

@@ -1,4 +1,4 @@
-"""The fields that several forms share."""
+"""Form fields that several forms share."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ from app.request_state import state
 from app.security import audit, captcha
 from app.security.hashing import MAX_PASSWORD_LENGTH
 
-VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}  # attributes of inputs that are not prose
+VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}
 
 
 def email_field(label: str = "Email address") -> TextField:
@@ -41,7 +41,7 @@ def username_field() -> TextField:
 
 
 def password_field(label: str = "Password") -> TextField:
-    """Return a field for the password that the account has."""
+    """Return a field for the present password."""
     return TextField(
         label,
         [InputRequired("Enter your password."), MaxLength(MAX_PASSWORD_LENGTH)],
@@ -51,7 +51,7 @@ def password_field(label: str = "Password") -> TextField:
 
 
 def new_password_field(label: str = "Password") -> TextField:
-    """Return a field for a new password, which must be hard to guess from the form's own `words()`."""
+    """Return a field for a new password, which must not be guessable from the form's `words()`."""
 
     def is_hard_to_guess(form: Any, field: Field) -> None:
         rule(lambda password: password_strength.check(password, *form.words()))(form, field)
@@ -74,7 +74,7 @@ def password_again_field() -> TextField:
 
 
 def code_field(label: str = "Code from the email") -> TextField:
-    """Return a field for an emailed code. Spaces and dashes in it are ignored."""
+    """Return a field for an emailed code, without spaces and dashes."""
     return TextField(
         label,
         [DataRequired("Enter the code from the email."), MaxLength(64)],
@@ -84,7 +84,7 @@ def code_field(label: str = "Code from the email") -> TextField:
 
 
 def factor_code_field(label: str, inputmode: str = "numeric") -> TextField:
-    """Return a field for a code of an authenticator app; with inputmode="text", also for a recovery code."""
+    """Return a field for a code of an authenticator app, or with inputmode="text" also for a recovery code."""
     return TextField(
         label,
         [DataRequired("Enter the code."), MaxLength(64)],
@@ -94,7 +94,7 @@ def factor_code_field(label: str, inputmode: str = "numeric") -> TextField:
 
 
 def captcha_field() -> RecaptchaField:
-    """Return the field of the CAPTCHA. with_captcha() says whether a form shows it."""
+    """Return the CAPTCHA field. with_captcha() removes it where it is not needed."""
 
     def is_ticked(form: BaseForm, field: Field) -> None:
         if state.is_captcha_solved:

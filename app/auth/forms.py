@@ -1,4 +1,4 @@
-"""What all forms share: the base class, validators, and the response with a form's page. Applications may use it."""
+"""Forms: the base class, validators, and the response with a form. Your own pages can use them."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -20,16 +20,16 @@ AnyForm = TypeVar("AnyForm", bound="Form")
 
 
 class Form(FlaskForm):
-    """A form without a CSRF token of its own, since app/web/csrf.py checks each request.
+    """A form without a CSRF token, since app/web/csrf.py checks all requests.
 
-    No field accepts a NUL character: databases and scrypt cut a text there.
+    No field accepts a NUL character, at which databases and scrypt truncate a text.
     """
 
     class Meta(FlaskForm.Meta):
         csrf = False
 
         def wrap_formdata(self, form: Any, formdata: Any) -> Any:
-            """Bind uploads only to the form's file fields: elsewhere a file would take the place of a text."""
+            """Bind uploads to file fields only, so that no other field gets a file instead of text."""
             if formdata is None or isinstance(formdata, MultiDict):  # such as request.args, for a form sent by GET
                 return formdata
             if not form.is_submitted():
@@ -43,7 +43,7 @@ class Form(FlaskForm):
 
 
 class NewPasswordForm(Form):
-    """A form for a new password of `user`, which must not contain their email address or username."""
+    """A form for a new password, which must not contain the user's email address or username."""
 
     def __init__(self, user: User) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class NewPasswordForm(Form):
 
 
 class TextField(StringField):
-    """A StringField whose `data` is never None, but empty."""
+    """A StringField whose `data` is empty instead of None."""
 
     data: str
 
@@ -63,7 +63,7 @@ class TextField(StringField):
 
 
 def form_page(template: str, form: Form, **context: Any) -> ResponseReturnValue:
-    """Render a page with a form. If the form has errors, the status is 422, and JSON requests get only the errors."""
+    """Render a page with a form. If the form has errors, the status is 422, and JSON clients get only the errors."""
     status = 422 if form.errors else 200
     if form.errors and wants_json():
         return jsonify(errors={name or "form": errors for name, errors in form.errors.items()}), status
@@ -71,16 +71,16 @@ def form_page(template: str, form: Form, **context: Any) -> ResponseReturnValue:
 
 
 def confirmation_page(back: str, title: str, words: str, button: str) -> str:
-    """Render a page whose one button posts to this URL, and which links back to the endpoint `back`."""
+    """Render a page with a button that posts to this URL, and a link back to the endpoint `back`."""
     action = url_for(request.endpoint or "", **(request.view_args or {}))
     page = {"title": title, "words": words, "button": button, "action": action, "back": url_for(back)}
     return render_template("auth/confirm_change.html", **page)
 
 
 class MaxLength(Length):
-    """Refuse a value that is too long before any other validator processes it.
+    """Refuse a value that is too long, before other validators process it.
 
-    The input gets no `maxlength` attribute: browsers silently truncate a pasted password to it.
+    The input gets no `maxlength` attribute, to which browsers would silently truncate a pasted password.
     """
 
     def __init__(self, characters: int) -> None:
@@ -95,7 +95,7 @@ class MaxLength(Length):
 
 
 def rule(check: Callable[[Any], Any]) -> Callable[[BaseForm, Field], None]:
-    """Make a validator of a service's rule, which raises ValueError with a message or returns the normalized value."""
+    """Return a validator for a function that raises ValueError with a message, or returns the normalized value."""
 
     def validate(form: BaseForm, field: Field) -> None:
         try:
@@ -107,7 +107,7 @@ def rule(check: Callable[[Any], Any]) -> Callable[[BaseForm, Field], None]:
 
 
 def with_captcha(form: AnyForm, is_asked: bool = True) -> AnyForm:
-    """Keep the form's CAPTCHA field where it must be solved, and allow the provider's scripts; else remove it."""
+    """Keep the CAPTCHA field if it must be solved, and allow the provider's scripts; otherwise remove the field."""
     if captcha.is_on() and is_asked:
         state.has_captcha = True
     else:
@@ -116,12 +116,11 @@ def with_captcha(form: AnyForm, is_asked: bool = True) -> AnyForm:
 
 
 def stripped(text: str | None) -> str | None:
-    """Strip what a user typed: phones add a space after a word. A filter for fields."""
+    """Strip whitespace, such as the space that phones add after a word. A filter for fields."""
     return text and text.strip()
 
 
 def _has_file_field(form: BaseForm, name: str) -> bool:
-    """Return whether the form has a file field of this name, or a subform that may have one."""
     for field in form:
         if isinstance(field, FormField | FieldList):
             if name.startswith(f"{field.name}-"):
@@ -132,7 +131,7 @@ def _has_file_field(form: BaseForm, name: str) -> bool:
 
 
 def _refuse_nul(fields: Iterable[Field]) -> bool:
-    """Give each field with a NUL character that error, in subforms too, and return whether there is any."""
+    """Add an error to each field with a NUL character, in subforms too; return whether there is any."""
     found = False
     for field in fields:
         if isinstance(field, FormField | FieldList):

@@ -1,4 +1,4 @@
-"""The page with the security history of one's own account."""
+"""Security history: the page that lists the audit events of the account."""
 
 from flask import abort, render_template, request
 from flask.typing import ResponseReturnValue

@@ -1,4 +1,4 @@
-"""The pages to log in, with a password or a passkey, and to log out."""
+"""Login and logout: the login page takes a password or a passkey."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ FAILED_WITHIN = timedelta(minutes=15)
 
 
 class LoginForm(Form):
-    """The template _login_form.html, which home shows too, has the labels."""
+    """The labels are in the template _login_form.html, which the home page uses, too."""
 
     login = TextField(
         validators=[DataRequired("Enter your email address or username."), MaxLength(MAX_LOGIN_LENGTH)],
@@ -71,7 +71,7 @@ def logout() -> ResponseReturnValue:
 
 
 def _log_in_by_passkey(form: LoginForm) -> ResponseReturnValue:
-    """Log in the user that the passkey identifies. It can't be guessed, so no CAPTCHA is needed."""
+    """Log in by a passkey. It can't be guessed, so no CAPTCHA is needed."""
     credential = request.form["credential"]
     user = passkeys.authenticate("log_in", access.browser_id(), credential)
     if user:
@@ -82,7 +82,7 @@ def _log_in_by_passkey(form: LoginForm) -> ResponseReturnValue:
 
 
 def _needs_captcha() -> bool:
-    """Return whether so many logins failed in this browser, on its network or everywhere that a CAPTCHA is needed."""
+    """Return whether too many logins have failed in this browser, on its network, or in total."""
     if not captcha.is_on():
         return False
     if needs_captcha(request.form.get("login")):

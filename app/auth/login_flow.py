@@ -1,4 +1,4 @@
-"""The only place that logs users in and out: each login method verifies the user, then calls complete_login()."""
+"""The login flow: every login method verifies the user and then calls complete_login(). Only this module logs in."""
 
 import secrets
 from dataclasses import replace
@@ -31,12 +31,12 @@ def complete_login(
     message: str | None = None,
     is_both_factors: bool = False,
 ) -> Response:
-    """Log in `user`, whose identity `method` has verified, and redirect to the page that they came for.
+    """Log in a user that `method` has verified, and redirect to the page that they requested.
 
-    Ask for two-factor authentication first if it is on, and for an emailed code if this device needs verification.
+    If needed, ask for two-factor authentication or an emailed device code first.
 
     Args:
-        to: a page that the user must see first.
+        to: a page to open instead.
         message: flashed after the login.
         is_both_factors: `method` counts as two-factor authentication.
     """
@@ -57,38 +57,37 @@ def complete_login(
 
 
 def pending_two_factor() -> User | None:
-    """Return the user whose two-factor authentication this browser must do now; None if there is none, or too late."""
+    """Return the user whose login waits for two-factor authentication; None if there is none, or it has expired."""
     return _pending_user(SessionKey.TWO_FACTOR, TWO_FACTOR_WITHIN)
 
 
 def complete_two_factor(trust_device: bool = False) -> Response:
-    """Log in the user of pending_two_factor(), whose second factor was verified in this request."""
+    """Log in the user of pending_two_factor(), after the view has verified the second factor."""
     user, pending = _pending(SessionKey.TWO_FACTOR)
     return _start_session(user, pending, trust_device)
 
 
 def pending_device_verification() -> User | None:
-    """Return the user whose password was right, and whose new device a code must verify; None if it is too late."""
+    """Return the user whose login waits for a device code; None if there is none, or it has expired."""
     return _pending_user(SessionKey.DEVICE_VERIFICATION, DEVICE_CODE_WITHIN)
 
 
 def await_device_code(challenge: EmailChallenge) -> None:
-    """Expect the code of this email from the browser."""
     _, pending = _pending(SessionKey.DEVICE_VERIFICATION)
     replace(pending, challenge_id=challenge.id).store(SessionKey.DEVICE_VERIFICATION)
 
 
 def complete_device_verification() -> Response:
-    """Log in the user of pending_device_verification(), whose code was right.
+    """Log in the user of pending_device_verification(), after the view has verified the code.
 
-    The code is no reauthentication: that counts from the password.
+    The code is no reauthentication: authenticated_at is the time of the password.
     """
     user, pending = _pending(SessionKey.DEVICE_VERIFICATION)
     return _start_session(user, pending, authenticated_at=datetime.fromtimestamp(pending.proved_at, UTC))
 
 
 def restart(key: SessionKey) -> Response:
-    """Redirect a browser without a pending login, or with an expired one, to the login page."""
+    """Redirect to the login page because there is no pending login, or it has expired."""
     pending = pending_login(key)
     session.pop(key, None)
     if wants_json():
@@ -101,7 +100,7 @@ def restart(key: SessionKey) -> Response:
 
 
 def log_out() -> None:
-    """Log out this browser: revoke its session, so that copies of its cookie are worthless too."""
+    """Log out this browser, and revoke its session, so that copies of its cookie stop working."""
     user = current_user._get_current_object()
     if user.current_session:
         sessions.revoke(user.current_session)
@@ -112,21 +111,21 @@ def log_out() -> None:
 
 
 def device_id() -> str:
-    """Return the value of the device cookie; a new one, which the login will set, if the browser sent none."""
+    """Return the value of the device cookie, or a new one, which the login will set."""
     if state.device_id is None:
         state.device_id = origin.device_cookie() or secrets.token_urlsafe(32)
     return state.device_id
 
 
 def _destination(user: User) -> str:
-    """Return the page that the user came for: in the URL, or stored in the session for this user or for any."""
+    """Return the next page: from the URL, or from the session if it is stored for this user or for any."""
     stored = session.get(SessionKey.NEXT) if session.get(SessionKey.NEXT_FOR) in {None, user.id} else None
     return safe_next_url(request.args.get("next")) or safe_next_url(stored) or url_for("main.index")
 
 
 def _hand_over(key: SessionKey, endpoint: str, pending: PendingLogin) -> Response:
-    """Remember in the session that the first factor was verified, and redirect to the page that asks for the next."""
-    db.session.commit()  # what the first factor used up
+    """Store the pending login in the session, and redirect to the page that completes it."""
+    db.session.commit()  # the used first factor
     for other in (SessionKey.NEXT, SessionKey.TWO_FACTOR, SessionKey.DEVICE_VERIFICATION):
         session.pop(other, None)
     pending.store(key)
@@ -134,7 +133,7 @@ def _hand_over(key: SessionKey, endpoint: str, pending: PendingLogin) -> Respons
 
 
 def _ask_for_device_code(user: User, pending: PendingLogin) -> Response:
-    """Email a code, unless this browser was sent one for the same account a moment ago."""
+    """Email a code, unless one was just sent for the same account and browser."""
     earlier = pending_login(SessionKey.DEVICE_VERIFICATION)
     challenge = None
     if earlier and earlier.user_id == user.id and earlier.challenge_id:
@@ -146,7 +145,7 @@ def _ask_for_device_code(user: User, pending: PendingLogin) -> Response:
 
 
 def _pending_user(key: SessionKey, within: timedelta) -> User | None:
-    """Return the user of a pending login; None if it is older than `within` or the account has changed since."""
+    """Return the user of a pending login; None if it is older than `within`, or the account has changed."""
     pending = pending_login(key)
     user = db.session.get(User, pending.user_id) if pending else None
     if not pending or not user:
@@ -157,7 +156,6 @@ def _pending_user(key: SessionKey, within: timedelta) -> User | None:
 
 
 def _pending(key: SessionKey) -> tuple[User, PendingLogin]:
-    """Return a pending login that this request has checked before, and its user."""
     pending = pending_login(key) or abort(409)
     return db.session.get_one(User, pending.user_id), pending
 
@@ -188,10 +186,9 @@ def _start_session(
 
 
 def _replace_session(user: User, user_session: UserSession) -> dict[str, Any]:
-    """Revoke the session that this browser had, clear the Flask session, and log `user` in.
+    """Revoke the browser's previous session, clear the Flask session, and log `user` in.
 
-    Returns:
-        What an application kept in the Flask session for this visitor or user, but not what it kept for another user.
+    Return an application's own keys of the Flask session, unless they belong to another user.
     """
     if current_user.is_authenticated and current_user.current_session:
         sessions.revoke(current_user.current_session)
@@ -203,13 +200,13 @@ def _replace_session(user: User, user_session: UserSession) -> dict[str, Any]:
     if user_session.remembered:
         session.permanent = True
     user.current_session = user_session
-    login_user(user, force=True)  # a user who was deactivated a moment ago is logged out at the next request
+    login_user(user, force=True)  # a user who has just been deactivated is logged out at the next request
     session.pop(SessionKey.IDENTIFIER, None)  # for Flask-Login's session protection, which is off
     return previous
 
 
 def _go_on(url: str, is_logged_in: bool) -> Response:
-    """Redirect after a step of the login; tell scripts the address instead."""
+    """Redirect after a step of the login, or return the URL to a script."""
     return jsonify(logged_in=is_logged_in, next=url) if wants_json() else redirect(url)
 
 

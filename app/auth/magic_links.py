@@ -1,7 +1,6 @@
-"""The pages for magic links.
+"""Magic links: the pages to request one, to enter its code, and to log in by it.
 
-Opened in the browser that requested it, the link logs in at once; in another browser it shows a button. The page that
-waits for the link takes the code instead.
+In the browser that requested it, the link logs in at once; in another browser, it shows a button.
 """
 
 from flask import flash, redirect, render_template, request, session, url_for
@@ -23,7 +22,7 @@ from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
 from app.web import errors
 
-# The same message for every problem, so that it does not tell whether the address has an account.
+# One message for all problems, so that it does not reveal whether the email address has an account.
 WRONG_CODE = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
 FIRST_PROOF = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
 
@@ -86,13 +85,12 @@ def use_magic_link(token: str) -> ResponseReturnValue:
 
 
 def _challenge() -> EmailChallenge | None:
-    """Return the challenge of the link that this browser requested."""
     requested = magic_link_request()
     return db.session.get(EmailChallenge, requested.challenge_id) if requested else None
 
 
 def _send(email: str, remember: bool) -> Response:
-    """Send an email, unless this browser has just requested one, and redirect to the page that waits for it."""
+    """Send an email, unless this browser has just requested one, and redirect to the page for its code."""
     earlier = _challenge()
     is_again = earlier is not None and earlier.email == email
     if earlier and is_again and (wait := earlier.seconds_to_wait):
@@ -118,7 +116,7 @@ def _use_code(challenge: EmailChallenge, code: str, remember: bool) -> Response 
 
 
 def _log_in(user: User, remember: bool) -> Response | None:
-    """Log in, unless another request was faster. After the first proof of the address, choose a password first."""
+    """Log in, or return None if another request was faster. After a first proof, ask for a new password."""
     is_first_proof = not user.confirmed
     if not magic_links.use(user):
         return None

@@ -1,4 +1,4 @@
-"""The pages of passkeys, and the options that passkeys.js passes to the browser."""
+"""Passkeys: the pages to manage them, and the options that passkeys.js passes to the browser."""
 
 from flask import Response, abort, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -64,7 +64,7 @@ def add_passkey() -> ResponseReturnValue:
 @bp.route("/passkeys/add")
 @access.both_factors_required
 def reauthenticate_to_add_passkey() -> ResponseReturnValue:
-    """Go on to the form once both factors are proved: no passkey must be created before it can be added."""
+    """Redirect to the form after both factors are proved, since no passkey may be created before it can be added."""
     return redirect(url_for("auth.list_passkeys"))
 
 
@@ -118,7 +118,7 @@ def remove_passkey(handle: str) -> ResponseReturnValue:
 
 
 def _list_page(form: AddForm) -> ResponseReturnValue:
-    """Show the passkeys. The form that adds one is there only while it would be accepted."""
+    """Show the passkeys, and the form that adds one if it would be accepted."""
     found = passkeys.all_of(current_user)
     removed = session.pop(SessionKey.REMOVED_PASSKEY, None)
     state = {"accepted": passkeys.accepted(current_user, found, removed), "removed": removed}
@@ -127,7 +127,7 @@ def _list_page(form: AddForm) -> ResponseReturnValue:
 
 
 def _register(form: AddForm) -> bool:
-    """Add the passkey; return False if the form has errors now. Its challenge is consumed either way."""
+    """Add the passkey; return False and add an error to the form if it is refused."""
     try:
         passkeys.register(current_user, access.browser_id(), form.credential.data or "", form.name.data or "")
     except IntegrityError as error:
@@ -149,7 +149,7 @@ def _confirm_removal(found: Passkey) -> ResponseReturnValue:
 
 
 def _ends_requirement() -> bool:
-    """Return whether removing a passkey removes the last one, and one is required after the password."""
+    """Return whether the user requires a passkey after the password, and has only one."""
     return len(passkeys.all_of(current_user)) == 1 and two_factor.passkey_requirement(current_user) is not None
 
 

@@ -1,4 +1,4 @@
-"""The pages for passwords: change and remove the present one, request a reset link, and set a new one by it."""
+"""Passwords: the pages to change, remove and reset them."""
 
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
@@ -100,7 +100,7 @@ def reset_password(token: str) -> ResponseReturnValue:
 
 
 def _validate(form: ChangePasswordForm) -> bool:
-    """Validate the form, then check the old password, so that one response names all errors."""
+    """Validate the form, and also check the old password, so that one response shows all errors."""
     form.validate()
     if not form.old_password.errors and not passwords.verify(current_user, form.old_password.data):
         form.old_password.errors = ["Incorrect password."]

@@ -1,4 +1,4 @@
-"""The page to download everything that is stored about a user, as a zip file of JSON."""
+"""Personal data: the page to download all data about the user, as a zip file of JSON."""
 
 import io
 import zipfile
@@ -31,7 +31,7 @@ def export() -> ResponseReturnValue:
 
 
 def _zip(user: User) -> Iterator[bytes]:
-    """Yield a zip file with one JSON file per table, without holding all of it in memory."""
+    """Yield a zip file with one JSON file per table, without keeping all of it in memory."""
     buffer = _Buffer()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for model in personal_data.registered:
@@ -43,7 +43,7 @@ def _zip(user: User) -> Iterator[bytes]:
 
 
 class _Buffer(io.RawIOBase):
-    """Collects what is written until it is taken."""
+    """Collects written bytes until take() returns them."""
 
     def __init__(self) -> None:
         self.content = bytearray()

@@ -1,6 +1,6 @@
-"""Reauthentication before something sensitive: by password, by an emailed code, or by a passkey.
+"""Reauthentication before sensitive changes: by password, an emailed code or a passkey.
 
-Where two-factor authentication is on, the same form asks for the second factor, and a passkey counts as both.
+If two-factor authentication is on, the form also asks for the second factor. A passkey counts as both.
 """
 
 from flask import abort, flash, redirect, request
@@ -73,9 +73,9 @@ def _send_code(form: Form) -> ResponseReturnValue:
 
 
 def _verify(form: PasswordForm | CodeForm | PasskeyForm) -> bool:
-    """Return whether the user is verified; give the field that is wrong its error.
+    """Return whether the user is verified; add an error to the field that is wrong.
 
-    A code of a second factor is checked only after a right password, and an emailed code only after that.
+    The code of the second factor is checked only after a right password, and an emailed code only after that.
     """
     if isinstance(form, PasskeyForm):
         if not passkeys.authenticate("reauthentication", access.browser_id(), form.credential.data or "", current_user):
@@ -105,7 +105,7 @@ def _page(form: Form) -> ResponseReturnValue:
 
 
 def _go_on() -> ResponseReturnValue:
-    """Redirect to the page that the user came for; a form that waited is sent again by a button."""
+    """Redirect to the requested page, or show a button that submits the kept form again."""
     target, fields = next_url.safe_next_url(request.form.get("target")), stale_forms.held_fields()
     if not target:
         return next_url.redirect_to_next()

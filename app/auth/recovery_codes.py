@@ -1,4 +1,4 @@
-"""The page that makes new recovery codes."""
+"""Recovery codes: the page that creates new ones."""
 
 from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue

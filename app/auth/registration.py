@@ -1,4 +1,4 @@
-"""Registration pages: register, confirm the email address by a link or a code, correct it, send the email again."""
+"""Registration: the pages to register, and to confirm and correct the email address."""
 
 from flask import current_app, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -115,7 +115,7 @@ def send_again() -> ResponseReturnValue:
 
 
 def _register(form: RegistrationForm) -> ResponseReturnValue | None:
-    """Register, and once more if another registration was faster; return None if the form has errors by then."""
+    """Register; try again if another registration was faster, and return None if the form then has errors."""
     for _ in range(2):
         try:
             return _create(form.new_account())
@@ -128,14 +128,14 @@ def _register(form: RegistrationForm) -> ResponseReturnValue | None:
 
 
 def _create(new: NewAccount) -> ResponseReturnValue:
-    """Create the account and log in, or only say that an email was sent, if accounts are concealed."""
+    """Create the account and log in. If accounts are concealed, only say that an email was sent."""
     if not enumeration.policy().logs_in_at_registration:
         registration.create_concealed(new)
         db.session.commit()
         return next_url.redirect_to_email_sent(new.email)
     user = registration.create(new)
     words = f"Welcome, {user.username}. An email is on its way to {user.email}"
-    if new.password is None:  # a magic link logs in until the passkey is made
+    if new.password is None:  # until the passkey is created, the user logs in by magic links
         words, to = f"{words}; after it, you make your passkey.", url_for("auth.list_passkeys")
         return login_flow.complete_login(user, "registration", to=to, message=words)
     return login_flow.complete_login(user, "registration", message=f"{words}.")
@@ -171,14 +171,14 @@ def _correct(form: CorrectionForm) -> bool:
             db.session.commit()
             flash(f"An email is on its way to {current_user.email}.", "success")
             return True
-        return form.validate()  # another request was faster: the form finds the address taken, or it was the same click
+        return form.validate()  # the address was just taken, which the form says, or the same click came twice
     except ValueError as error:
         form.email.errors = [str(error)]
     return False
 
 
 def _confirm_logged_out(token: Token) -> ResponseReturnValue:
-    """Ask for a login first; if accounts are concealed, for the password of the registration, which also logs in."""
+    """Ask for a login. If accounts are concealed, ask for the chosen password instead, which also logs in."""
     if enumeration.policy().logs_in_unconfirmed:
         next_url.store_location(token.user)
         return access.ask_for_login("Log in to confirm your email address.", is_stored=True)

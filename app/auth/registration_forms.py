@@ -1,4 +1,4 @@
-"""What registration asks for, here or after a login at a provider."""
+"""The registration forms: for the registration page, and after a login at a provider."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ BUILT_IN_FIELDS = {"email", "username", "password", "confirm_password", "recaptc
 
 
 class RegistrationForm(Form):
-    """Add fields of your own here. A field with the name of a column of User is stored; others are only validated."""
+    """Add your own fields here. Fields named like a column of User are stored; others are only validated."""
 
     email = email_field()
     username = username_field()
@@ -37,11 +37,11 @@ class RegistrationForm(Form):
             raise ValidationError("This username is already taken. Choose another.")
 
     def asks_more(self) -> bool:
-        """Say whether an application has added fields of its own."""
+        """Return whether an application has added its own fields."""
         return any(field.name not in BUILT_IN_FIELDS for field in self)
 
     def profile(self) -> dict[str, Any]:
-        """Return what was entered into the fields of an application's own that have a column."""
+        """Return the values of an application's own fields that have a column."""
         columns = registration.profile_columns()
         return {name: value for name, value in self.data.items() if name in columns}
 
@@ -51,7 +51,7 @@ class RegistrationForm(Form):
 
 
 class CompletionForm(RegistrationForm):
-    """What a provider does not say: an email address, and the fields of an application's own."""
+    """A form for values that the provider did not send: an email address, and an application's own fields."""
 
     TAKEN = "This address is already registered. Log in with it, and link the two on your account."
 

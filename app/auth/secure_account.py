@@ -1,4 +1,4 @@
-"""“This wasn't me”: the page that every email about a security event leads to."""
+"""“This wasn't me”: the page that emails about security events link to."""
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -30,7 +30,7 @@ def secure_account(token: str) -> ResponseReturnValue:
     if not used or (form.validate() and not service.choose_password(link.user, form.password.data)):
         db.session.rollback()
         return errors.invalid_link()
-    db.session.commit()  # an invalid password does not keep the account from being taken back
+    db.session.commit()  # the account is recovered even if the new password is invalid
     if form.errors:
         return _page(token, used, form)
     flash("You have your account back, and your new password is set. Log in with it.", "success")

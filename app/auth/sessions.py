@@ -1,4 +1,4 @@
-"""The page with the devices where the user is logged in and those that they trust, and the buttons to revoke both."""
+"""Devices: the page that lists sessions and trusted devices, and revokes them."""
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue

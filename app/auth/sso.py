@@ -1,4 +1,4 @@
-"""Single sign-on: starting a login at a provider, its callback, and the page that asks for what a provider left out."""
+"""Single sign-on: the pages to start a login at a provider, its callback, and the page for missing details."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,10 +23,10 @@ from app.security.rate_limits import rate_limited
 from app.web import csrf
 from settings.providers import Provider
 
-MAX_DESTINATION = 512  # characters: the session cookie may carry it
+MAX_DESTINATION = 512  # characters, since the session cookie may store it
 RESPONSE = ("state", "code", "iss", "error", "error_description")  # the parameters of an authorization response
-MAX_RESPONSE = 6000  # characters: they travel in a URL
-MAX_PENDING = 5  # logins that one browser has started and not finished
+MAX_RESPONSE = 6000  # characters, since they become part of a URL
+MAX_PENDING = 5  # unfinished logins of one browser
 
 
 class StartForm(Form):
@@ -68,7 +68,7 @@ def sso_callback(provider: str) -> ResponseReturnValue:
 @bp.route("/sso/<provider>/address", methods=["GET", "POST"])
 @rate_limited("availability")
 def sso_address(provider: str) -> ResponseReturnValue:
-    """Ask for what the provider left out: an email address, and an application's own fields."""
+    """Ask for values that the provider did not send: an email address, and an application's own fields."""
     found, form = find_provider(provider), with_captcha(CompletionForm())
     arrival = Arrival.kept(found)
     if not arrival or current_user.is_authenticated or (arrival.identity.email and not form.asks_more()):
@@ -83,7 +83,7 @@ def sso_address(provider: str) -> ResponseReturnValue:
 
 
 def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
-    """Redirect to the provider by a page of our own: the Content Security Policy lets no form lead to another site."""
+    """Redirect to the provider through a page, since the Content Security Policy lets no form lead to another site."""
     form = StartForm()
     if not form.validate_on_submit():
         return form_page("auth/start_sso.html", form, provider=provider)
@@ -105,7 +105,7 @@ def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
 
 
 def _return_by_get(provider: Provider) -> ResponseReturnValue:
-    """Redirect to the same response by GET: browsers send no session cookie with a form that another site posts."""
+    """Redirect to the same response by GET, since browsers send no session cookie with another site's form."""
     response: dict[str, Any] = {name: request.form[name] for name in RESPONSE if name in request.form}
     if sum(map(len, response.values())) > MAX_RESPONSE:
         response = {}
@@ -113,7 +113,7 @@ def _return_by_get(provider: Provider) -> ResponseReturnValue:
 
 
 def _use_state(provider: Provider) -> OAuthState | None:
-    """Use the state that this browser started the login with; return None if it was used, has expired or is another."""
+    """Use the state of a login that this browser started; return None if it is invalid, expired or already used."""
     state, pending = request.args.get("state"), session.get(SessionKey.OAUTH_STATES, [])
     issuer = request.args.get("iss", provider.issuer)  # RFC 9207
     is_issuers = issuer.rstrip("/") == provider.issuer.rstrip("/") or "{" in provider.issuer
@@ -123,22 +123,22 @@ def _use_state(provider: Provider) -> OAuthState | None:
     oauth_state = db.session.get(OAuthState, state)
     if not oauth_state or oauth_state.provider != provider.name or not oauth_state.use():
         return None
-    db.session.expunge(oauth_state)  # no connection is held while the provider is asked
+    db.session.expunge(oauth_state)  # so that no database connection is held during the request to the provider
     db.session.commit()
     return oauth_state
 
 
 def _unexpected_return(provider: Provider) -> ResponseReturnValue:
-    """Refuse a response that this browser does not wait for, unless it has logged in with the same one."""
+    """Refuse a response that this browser does not expect, unless it has just logged in with the same one."""
     oauth_state = db.session.get(OAuthState, request.args.get("state", "")[:43].replace("\0", ""))
     if current_user.is_authenticated and oauth_state and oauth_state.returned_at:
         return redirect(url_for("main.index"))
-    audit.refused("a return that nobody waits for", provider=provider.name)
+    audit.refused("an unexpected response of a provider", provider=provider.name)
     return fail("That took too long, or was started in another browser. Try again.")
 
 
 def _claims(provider: Provider, oauth_state: OAuthState) -> oidc.Claims:
-    """Return what the provider says about the user. Raises oidc.Failure."""
+    """Return the provider's claims about the user; raise oidc.Failure."""
     if "error" in request.args:
         raise oidc.from_error(provider.name, request.args["error"], request.args.get("error_description"))
     if not request.args.get("code"):

@@ -1,4 +1,4 @@
-"""From an external identity to a login or a link, and what the browser keeps on the way."""
+"""The single sign-on flow: log in with an external identity, or link it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from app.request_state import SessionKey, SessionRecord
 from app.security import oidc
 from settings.providers import Provider
 
-WAIT = timedelta(minutes=15)  # for the user to enter what is missing, or to log in
+WAIT = timedelta(minutes=15)  # to enter missing details, or to log in
 FAILURES = {
     oidc.Cancelled: "You did not log in with {}. Try again, or log in another way.",
     oidc.Unavailable: "{} is not responding. Try again in a minute, or log in another way.",
@@ -44,20 +44,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Arrival(SessionRecord):
-    """An external identity that came back from its provider, and where its user was going."""
+    """An external identity from a provider, and the page that the user requested."""
 
     identity: ExternalIdentity
     remember: bool = False
     destination: str | None = None
-    at: float = 0  # POSIX timestamp, since when the session holds it
+    at: float = 0  # POSIX timestamp of keep()
 
     def keep(self) -> None:
-        """Keep this in the session until the user has entered what is missing."""
+        """Store this in the session until the user has entered the missing details."""
         replace(self, at=clock.now().timestamp()).store(SessionKey.EXTERNAL_IDENTITY)
 
     @classmethod
     def kept(cls, provider: Provider) -> "Arrival | None":
-        """Return what this browser keeps of a login at this provider, unless it has expired."""
+        """Return the stored arrival from this provider, unless it has expired."""
         held = session.get(SessionKey.EXTERNAL_IDENTITY)
         if not held or held["identity"]["provider"] != provider.name:
             return None
@@ -67,13 +67,13 @@ class Arrival(SessionRecord):
 
 
 def find_provider(name: str) -> Provider:
-    """Return the provider with this name in the settings; answer 404 if there is none."""
+    """Return the provider with this name, or answer 404."""
     provider: Provider | None = current_app.config["OIDC_PROVIDERS"].get(name)
     return provider or abort(404)
 
 
 def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None = None) -> ResponseReturnValue:
-    """Log in with an external identity, or redirect to the page that asks for what is missing."""
+    """Log in with an external identity, or redirect to the page that asks for missing details."""
     if profile is None and not CompletionForm().asks_more():
         profile = {}
     outcome, user = retry(lambda: sso.account_for(arrival.identity, profile))
@@ -92,7 +92,7 @@ def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None 
 
 
 def link(provider: Provider, arrival: Arrival, user_id: int | None) -> ResponseReturnValue:
-    """Link an external identity to the account that is logged in, if it is that of `user_id`, which asked for it."""
+    """Link an external identity to the current user, who must be the user that requested it."""
     if current_user.is_authenticated and user_id is None and sso.is_linked(current_user, arrival.identity):
         return redirect(arrival.destination or url_for("main.index"))  # another tab was faster
     if not current_user.is_authenticated or current_user.id != user_id:
@@ -108,13 +108,13 @@ def link(provider: Provider, arrival: Arrival, user_id: int | None) -> ResponseR
 
 
 def fail(words: str) -> ResponseReturnValue:
-    """Say what happened on a page from which the user can go on."""
+    """Flash a message, and redirect to the linked accounts or the login page."""
     flash(words, "warning")
     return redirect(url_for("auth.connections" if current_user.is_authenticated else "auth.login"))
 
 
 def retry(service: Callable[[], T]) -> T:
-    """Call a service, and again if another request was faster."""
+    """Call a service, and call it again if another request was faster."""
     for _ in range(3):
         try:
             return service()
@@ -126,7 +126,7 @@ def retry(service: Callable[[], T]) -> T:
 
 
 def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
-    """Return the page that the user sees first, if it is not where they were going, and its message."""
+    """Return the page to open instead of the requested one, if any, and a message."""
     if outcome is Outcome.EMAIL_OWNERSHIP:
         words = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
         return url_for("auth.change_username"), words
@@ -138,7 +138,7 @@ def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
 
 
 def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> ResponseReturnValue:
-    """Redirect to the page that asks for what a login still needs, or explain why it is refused."""
+    """Redirect to the page that asks for missing details, or explain why the login is refused."""
     if outcome is Outcome.CLOSED:
         return fail(f"That {provider.label} account is not linked to an account here, and registration is closed.")
     if outcome is Outcome.NOT_VERIFIED:

@@ -1,4 +1,4 @@
-"""The pages of two-factor authentication: the authenticator app, and requiring a passkey after the password."""
+"""Two-factor authentication: the pages to set it up and to turn it off."""
 
 import segno
 from flask import flash, redirect, render_template, session, url_for
@@ -42,11 +42,9 @@ class SetUpForm(Form):
 @access.reauthentication_required
 def two_factor() -> ResponseReturnValue:
     app = authenticators.find(current_user)
-    return (
-        render_template("auth/two_factor.html", app=app, passkeys=factors.passkey_state(current_user))
-        if app
-        else _set_up()
-    )
+    if not app:
+        return _set_up()
+    return render_template("auth/two_factor.html", app=app, passkeys=factors.passkey_state(current_user))
 
 
 @bp.route("/two-factor/off", methods=["GET", "POST"])
@@ -95,17 +93,12 @@ def _set_up() -> ResponseReturnValue:
         return answer
     qr = segno.make(authenticators.uri(current_user, secret), micro=False)
     picture = qr.svg_inline(title="QR code of the key", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
-    return form_page(
-        "auth/set_up_two_factor.html",
-        form,
-        picture=picture,
-        secret=secret,
-        passkeys=factors.passkey_state(current_user),
-    )
+    context = {"picture": picture, "secret": secret, "passkeys": factors.passkey_state(current_user)}
+    return form_page("auth/set_up_two_factor.html", form, **context)
 
 
 def _secret() -> str:
-    """Return the secret that this session sets up: the same until the app is added, and encrypted in the cookie."""
+    """Return the secret of the set-up in this session, which stores it encrypted until the app is added."""
     secret = signing.decrypt("authenticator", session.get(SessionKey.AUTHENTICATOR, ""))
     if not secret:
         secret = authenticators.new_secret()
@@ -114,7 +107,7 @@ def _secret() -> str:
 
 
 def _add(form: SetUpForm, secret: str) -> ResponseReturnValue | None:
-    """Add the app and show the recovery codes that come with it; return None if the form has errors now."""
+    """Add the app and show the new recovery codes; return None and add an error to the form if it is refused."""
     try:
         codes = authenticators.add(current_user, secret, form.code.data, keep=current_user.current_session)
     except ValueError as error:
@@ -131,5 +124,5 @@ def _add(form: SetUpForm, secret: str) -> ResponseReturnValue | None:
 
 
 def _codes_page(codes: list[str]) -> ResponseReturnValue:
-    """Show new recovery codes, which the user sees only now: the database holds their hashes."""
+    """Show new recovery codes, once: only their hashes are stored."""
     return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("main.account"))

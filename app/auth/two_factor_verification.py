@@ -1,4 +1,4 @@
-"""The two-factor page of a login: a passkey, a code of the authenticator app, or a recovery code."""
+"""Two-factor verification: the page of a login that asks for a passkey or a code."""
 
 from flask import request
 from flask.typing import ResponseReturnValue
@@ -45,7 +45,7 @@ def two_factor_verify() -> ResponseReturnValue:
 
 
 def _verify(user: User, form: CodeForm | PasskeyForm | RecoveryForm) -> bool:
-    """Use the factor that the form holds; if it is wrong, return False and give its field an error."""
+    """Use the submitted factor; if it is wrong, return False and add an error to its field."""
     field = next(iter(form))
     try:
         if isinstance(form, PasskeyForm):

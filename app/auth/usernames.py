@@ -1,4 +1,4 @@
-"""The page to change the username."""
+"""Usernames: the page to change the username."""
 
 from flask import flash, redirect, url_for
 from flask.typing import ResponseReturnValue
@@ -37,7 +37,9 @@ def change_username() -> ResponseReturnValue:
             db.session.commit()
             flash(f"Your username is now {current_user.username}.", "success")
             return redirect(url_for("main.account"))
-        except IntegrityError as error:  # another request took it first, so that the form finds it taken now
+        except (
+            IntegrityError
+        ) as error:  # another request was faster, so validate() will usually find the username taken
             db.session.rollback()
             if not is_duplicate(error, "users.username_key"):
                 raise
