@@ -5,12 +5,11 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 
 import pytest
 from flask_mail import Message
+from support.browsing import served
 from support.clients import ROOT
-from werkzeug.serving import make_server
 
 from app.dev import access
 from app.dev.server import GuardedDebugger
@@ -63,16 +62,12 @@ def app(make_app, databases, tmp_path):
 def ask(app):
     """Ask the development server as a stranger's request arrives there, and return the answer."""
     app.extensions["mail"].send(Message("News", ["ada@example.com"], "Nothing new.", "<p>Nothing new.</p>"))
-    server = make_server("localhost", 0, GuardedDebugger(app), threaded=True)
-    app.config["PUBLIC_URL"] = f"http://localhost:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
 
     def ask(way, path, **more):
         version, headers = WAYS[way]
-        headers = {name: value.format(port=server.server_port) for name, value in (headers | more).items()}
+        headers = {name: value.format(port=port) for name, value in (headers | more).items()}
         lines = [f"GET {path} HTTP/{version}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        with socket.create_connection(("localhost", server.server_port), timeout=120) as connection:
+        with socket.create_connection(("localhost", port), timeout=120) as connection:
             connection.sendall("\r\n".join(lines).encode())
             answer = http.client.HTTPResponse(connection)
             answer.begin()
@@ -80,10 +75,8 @@ def ask(app):
             answer.close()
         return answer
 
-    yield ask
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(app, GuardedDebugger(app)) as port:
+        yield ask
 
 
 @pytest.fixture

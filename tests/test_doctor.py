@@ -2,17 +2,16 @@
 
 import contextvars
 import secrets
-import threading
 from dataclasses import replace
 from datetime import timedelta
 from urllib.request import build_opener, install_opener
 
 import pytest
 from sqlalchemy import text
+from support.browsing import served
 from support.captcha import Service, broken
 from support.clients import on_sqlite
 from support.mail_server import HOST, Authority, MailServer, tls
-from werkzeug.serving import make_server
 
 from app import extensions, schema
 from app.accounts import cleanup
@@ -37,11 +36,13 @@ def authority(tmp_path, monkeypatch):
     install_opener(None)
 
 
+def certificates(authority):
+    return {"good": tls(authority.certify(HOST)), "for another host": tls(authority.certify("x"))}
+
+
 @pytest.fixture
 def smtp(authority):
-    server = MailServer(
-        "STARTTLS", {"good": tls(authority.certify(HOST)), "for another host": tls(authority.certify("x"))}
-    )
+    server = MailServer("STARTTLS", certificates(authority))
     yield server
     server.stop()
 
@@ -69,14 +70,8 @@ def app(make_app, database, authority, smtp, issuer, captcha):
     }
     with make_app("production", database, settings) as app:
         app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}  # not https: production would not start with it
-        server = make_server("localhost", 0, app, threaded=True, ssl_context=tls(authority.certify("localhost")))
-        app.config["PUBLIC_URL"] = f"https://localhost:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield app
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with served(app, ssl_context=tls(authority.certify("localhost"))):
+            yield app
 
 
 @pytest.fixture
@@ -226,7 +221,7 @@ def test_doctor_reports_failed_and_overdue_cleanup_jobs(doctor, bob, clock):
 @on_sqlite
 def test_doctor_reports_mail_server_problems(doctor, app, authority, monkeypatch, mode, settings, words):
     monkeypatch.setattr(delivery, "TIMEOUT", 0.5)
-    server = MailServer(mode, {"good": tls(authority.certify(HOST)), "for another host": tls(authority.certify("x"))})
+    server = MailServer(mode, certificates(authority))
     app.config.update(server.settings | {"MAIL_USE_TLS": True} | settings)
     extensions.mail.init_app(app)
     try:

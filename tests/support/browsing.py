@@ -3,6 +3,7 @@
 import re
 import shutil
 import threading
+from contextlib import contextmanager
 
 import pytest
 from flask import current_app
@@ -14,19 +15,26 @@ from app.dev.access import cookie_name
 NOT_THE_DEVELOPERS = re.compile("^(?!dev_)")  # a cookie of the application's users
 
 
-@pytest.fixture
-def live(app):
-    """The address of a server that runs the application."""
-    server = make_server("localhost", 0, app, threaded=True)
-    app.config["PUBLIC_URL"] = f"http://localhost:{server.server_port}"
-    register_mock_provider(app)
+@contextmanager
+def served(app, wsgi_app=None, ssl_context=None):
+    """Serve the application in a thread of this process, and set its PUBLIC_URL; yield the port."""
+    server = make_server("localhost", 0, wsgi_app or app, threaded=True, ssl_context=ssl_context)
+    app.config["PUBLIC_URL"] = f"http{'s' if ssl_context else ''}://localhost:{server.server_port}"
     server.daemon_threads = False  # so that account deletion waits for the answers under way
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield app.config["PUBLIC_URL"]
+    yield server.server_port
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def live(app):
+    """The address of a server that runs the application."""
+    with served(app):
+        register_mock_provider(app)
+        yield app.config["PUBLIC_URL"]
 
 
 @pytest.fixture(scope="session")
