@@ -8,6 +8,7 @@ delayed: app/security/rate_limits calls this module only for passwords from othe
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -57,12 +58,11 @@ class Attempt(NamedTuple):
         return self.failures >= FREE_ATTEMPTS
 
 
+@dataclass(eq=False)
 class Delayed(Exception):
     """No password is checked for this name until the delay is over."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
+    seconds: float
 
 
 def start_attempt(name: str) -> Attempt | None:

@@ -41,26 +41,19 @@ def database() -> Iterator[str]:
         yield f"The table {name} holds personal data ({path}). Register it: personal_data.register()"
     yield from schema.duplicate_revisions()
     try:
-        found = [*_migrations(), *_version(), *_orphans()]
+        yield from _tables()
     except SQLAlchemyError as error:
-        found = [f"DATABASE_URL: {reason(error)}. Is it right, and is it migrated?"]
-    yield from found
+        yield f"DATABASE_URL: {reason(error)}. Is it right, and is it migrated?"
 
 
-def _migrations() -> Iterator[str]:
+def _tables() -> Iterator[str]:
     if problem := schema.problem():
         yield problem
     elif several := schema.several_heads():
         yield Recommendation(f"Recommended: {several}")
-
-
-def _version() -> Iterator[str]:
     version = db.engine.dialect.server_version_info or ()
     if db.engine.name == "postgresql" and version < (OLDEST_POSTGRESQL,):
         yield f"PostgreSQL is older than {OLDEST_POSTGRESQL}, the oldest that was tested. Upgrade it."
-
-
-def _orphans() -> Iterator[str]:
     if missing := orphans.count(db.session.connection()):
         yield f"{orphans.in_words(missing)}. {orphans.ADVICE}"
 
