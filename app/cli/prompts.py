@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -85,29 +86,25 @@ def _read_password(is_stdin: bool, path: str | None, variable: str | None) -> st
             raise click.ClickException(f"The environment variable {variable} is not set.")
         return _one_line(os.environ[variable], f"The environment variable {variable}")
     if path is not None:
-        return _one_line(_decode(path, path), path)
-    return _one_line(_decode(None, "Standard input"), "Standard input") if is_stdin else None
+        return _one_line(_decode(Path(path).read_bytes, path), path)
+    return _one_line(_decode(sys.stdin.buffer.read, "Standard input"), "Standard input") if is_stdin else None
 
 
-def _decode(path: str | None, source: str) -> str:
+def _decode(read: Callable[[], bytes], source: str) -> str:
     try:
-        return (Path(path).read_bytes() if path is not None else sys.stdin.buffer.read()).decode("utf-8-sig")
+        return read().decode("utf-8-sig")
     except UnicodeDecodeError:
-        _fail(source, "it is not UTF-8")
+        reason = "it is not UTF-8"
     except (OSError, ValueError) as error:
-        _fail(source, getattr(error, "strerror", None) or str(error))
-
-
-def _fail(source: str, reason: str) -> NoReturn:
-    raise click.ClickException(f"{source} can't be read: {reason}.") from None
+        reason = getattr(error, "strerror", None) or str(error)
+    raise click.ClickException(f"{source} can't be read: {reason}.")
 
 
 def _one_line(text: str, source: str) -> str:
     password = text.removesuffix("\n").removesuffix("\r")
     if not password or "\n" in password:
-        raise click.ClickException(
-            f"{source} {'has several lines' if password else 'is empty'}. It must be a password."
-        )
+        problem = "has several lines" if password else "is empty"
+        raise click.ClickException(f"{source} {problem}. It must be a password.")
     return password
 
 
