@@ -25,7 +25,6 @@ def new_secret() -> str:
 
 
 def uri(user: User, secret: str) -> str:
-    """Return the URI for the QR code."""
     return pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=current_app.config["APP_NAME"])
 
 

@@ -86,7 +86,6 @@ def parse_authentication(answer: str) -> Any:
 
 
 def credential_id(parsed: Any) -> str:
-    """Return the credential id in a parsed answer."""
     import webauthn
 
     return webauthn.helpers.bytes_to_base64url(parsed.raw_id)

@@ -138,7 +138,6 @@ def as_json(user: User, model: Holder) -> Iterator[str]:
 
 
 def everything(user: User) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows of a user, by table."""
     return {table_of(model).name: list(rows(user, model)) for model in registered}
 
 

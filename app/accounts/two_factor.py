@@ -54,7 +54,6 @@ def is_missing(user: User) -> bool:
 
 
 def methods(user: User) -> list[str]:
-    """Return the METHODS that an account has."""
     has = [exists().where(model.user_id == user.id) for model in METHODS.values()]
     return [name for name, found in zip(METHODS, db.session.execute(select(*has)).one(), strict=True) if found]
 

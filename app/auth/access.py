@@ -37,7 +37,8 @@ def load_user(session_id: str) -> User | None:
     if user_session is None:
         return None
     user_session.user.current_session = user_session
-    if _is_of_the_application() and (endpoint := required_page(user_session.user)):
+    is_of_application = request.endpoint is not None and request.blueprint not in OUR_BLUEPRINTS
+    if is_of_application and (endpoint := required_page(user_session.user)):
         state.held_back, state.held_session = endpoint, user_session
         return None
     return user_session.user
@@ -147,7 +148,3 @@ def _reauthenticate() -> ResponseReturnValue:
         abort(403)
     waiting = {"target": this_url(), "held": stale_forms.fields_to_hold()}
     return render_template("auth/reauthenticate.html", **waiting, methods=two_factor.methods(current_user)), 403
-
-
-def _is_of_the_application() -> bool:
-    return request.endpoint is not None and request.blueprint not in OUR_BLUEPRINTS

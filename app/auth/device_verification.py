@@ -8,8 +8,8 @@ from flask.typing import ResponseReturnValue
 from app.accounts import device_verification
 from app.auth import login_flow
 from app.auth.blueprint import bp
-from app.auth.fields import code_field
-from app.auth.forms import Form, form_page
+from app.auth.fields import CodeForm
+from app.auth.forms import form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
 from app.request_state import SessionKey, pending_login
@@ -17,10 +17,6 @@ from app.security.rate_limits import rate_limited
 
 WRONG_CODE = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
 NOT_SENT = "Too many codes were sent to this account. Try again in an hour."
-
-
-class CodeForm(Form):
-    code = code_field("Code from the email")
 
 
 @bp.route("/verify-device", methods=["GET", "POST"])

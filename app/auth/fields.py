@@ -1,17 +1,17 @@
-"""Form fields that several forms share."""
+"""Fields and small forms that several pages share."""
 
 import re
 from typing import Any
 
 from flask import request
 from flask_wtf import RecaptchaField
-from wtforms import Field
+from wtforms import BooleanField, Field
 from wtforms.form import BaseForm
 from wtforms.validators import DataRequired, EqualTo, InputRequired, StopValidation
 from wtforms.widgets import EmailInput, PasswordInput
 
 from app.accounts import password_strength, registration, usernames
-from app.auth.forms import MaxLength, TextField, rule, stripped
+from app.auth.forms import Form, MaxLength, TextField, rule, stripped
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.request_state import state
 from app.security import audit, captcha
@@ -41,7 +41,6 @@ def username_field() -> TextField:
 
 
 def password_field(label: str = "Password") -> TextField:
-    """Return a field for the present password."""
     return TextField(
         label,
         [InputRequired("Enter your password."), MaxLength(MAX_PASSWORD_LENGTH)],
@@ -91,6 +90,14 @@ def factor_code_field(label: str, inputmode: str = "numeric") -> TextField:
         filters=[stripped],
         render_kw={"autocomplete": "one-time-code", "inputmode": inputmode} | VERBATIM,
     )
+
+
+class CodeForm(Form):
+    code = code_field()
+
+
+class RememberForm(Form):
+    remember_me = BooleanField("Keep me logged in")
 
 
 def captcha_field() -> RecaptchaField:

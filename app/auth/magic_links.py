@@ -12,7 +12,7 @@ from wtforms import BooleanField
 from app.accounts import magic_links
 from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
-from app.auth.fields import code_field, email_field
+from app.auth.fields import CodeForm, RememberForm, email_field
 from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
@@ -29,14 +29,6 @@ FIRST_PROOF = "Your email address is confirmed. All other devices were logged ou
 
 class MagicLinkForm(Form):
     email = email_field()
-    remember_me = BooleanField("Keep me logged in")
-
-
-class CodeForm(Form):
-    code = code_field()
-
-
-class ButtonForm(Form):
     remember_me = BooleanField("Keep me logged in")
 
 
@@ -75,7 +67,7 @@ def use_magic_link(token: str) -> ResponseReturnValue:
     user = resolved.user
     if user == current_user:
         return redirect(url_for("main.index"))
-    form, requested = ButtonForm(), magic_link_request()
+    form, requested = RememberForm(), magic_link_request()
     is_same_browser = requested and requested.challenge_id == resolved.claims.extra.get("challenge")
     if requested and is_same_browser and access.is_opened_by_user():
         return _log_in(user, requested.remember) or errors.invalid_link()

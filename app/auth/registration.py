@@ -10,7 +10,7 @@ from app.accounts import email_typos, enumeration, registration
 from app.accounts.registration import NewAccount
 from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
-from app.auth.fields import code_field, email_field, password_field
+from app.auth.fields import CodeForm, email_field, password_field
 from app.auth.forms import Form, form_page, with_captcha
 from app.auth.registration_forms import RegistrationForm
 from app.extensions import db
@@ -23,10 +23,6 @@ from app.security.tokens import Token
 from app.web import errors
 
 CONFIRMED = "Your email address is confirmed. Welcome."
-
-
-class CodeForm(Form):
-    code = code_field()
 
 
 class CorrectionForm(Form):

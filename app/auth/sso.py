@@ -6,12 +6,12 @@ from typing import Any
 from flask import make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from wtforms import BooleanField
 
 from app.accounts import sso
 from app.auth import access, next_url, sso_flow
 from app.auth.blueprint import bp
-from app.auth.forms import Form, form_page, with_captcha
+from app.auth.fields import RememberForm
+from app.auth.forms import form_page, with_captcha
 from app.auth.registration_forms import CompletionForm
 from app.auth.sso_flow import EXPIRED, FAILURES, Arrival, fail, find_provider
 from app.connections import released_connection
@@ -27,10 +27,6 @@ MAX_DESTINATION = 512  # characters, since the session cookie may store it
 RESPONSE = ("state", "code", "iss", "error", "error_description")  # the parameters of an authorization response
 MAX_RESPONSE = 6000  # characters, since they become part of a URL
 MAX_PENDING = 5  # unfinished logins of one browser
-
-
-class StartForm(Form):
-    remember_me = BooleanField("Keep me logged in")
 
 
 @bp.route("/sso/<provider>", methods=["GET", "POST"])
@@ -84,7 +80,7 @@ def sso_address(provider: str) -> ResponseReturnValue:
 
 def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
     """Redirect to the provider through a page, since the Content Security Policy lets no form lead to another site."""
-    form = StartForm()
+    form = RememberForm()
     if not form.validate_on_submit():
         return form_page("auth/start_sso.html", form, provider=provider)
     destination = next_url.safe_next_url(request.args.get("next"))
