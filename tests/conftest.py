@@ -1,5 +1,6 @@
 """The fixtures: an application on a fresh database, its people, its outbox, its clock, and clients that use it."""
 
+import contextvars
 import gc
 import logging
 import os
@@ -126,6 +127,19 @@ def client(app):
 def another_client(app):
     """A second browser."""
     return app.test_client()
+
+
+@pytest.fixture
+def flask(app):
+    """Return a function that runs a command in a context of its own, apart from the test's user and session."""
+
+    def run(*arguments, typed=None):
+        invoke = app.test_cli_runner(catch_exceptions=False).invoke
+        result = contextvars.Context().run(invoke, args=arguments, input=typed)
+        db.session.rollback()
+        return result
+
+    return run
 
 
 @pytest.fixture

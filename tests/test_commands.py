@@ -1,6 +1,5 @@
 """The command line: `flask users`, `flask mail`, `flask shell` and `flask test`."""
 
-import contextvars
 import json
 import os
 import re
@@ -22,19 +21,6 @@ from app.models import AuditEvent, OutboxEmail, User
 EVE = f"eve@example.com\neve\n{PASSWORD}\n{PASSWORD}\n"  # the answers to the prompts
 DAY = datetime(2031, 5, 4, tzinfo=UTC)
 NO_MAIL_SERVER = {"MAIL_SERVER": "127.0.0.1", "MAIL_PORT": 1}  # nobody listens there
-
-
-@pytest.fixture
-def flask(app):
-    """Return a function that runs a command in a context of its own, apart from the test's user and session."""
-
-    def run(*arguments, typed=None):
-        invoke = app.test_cli_runner(catch_exceptions=False).invoke
-        result = contextvars.Context().run(invoke, args=arguments, input=typed)
-        db.session.rollback()
-        return result
-
-    return run
 
 
 # flask users create

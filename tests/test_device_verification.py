@@ -1,6 +1,5 @@
 """VERIFY_NEW_DEVICES: a login by password on a device that is not recognised takes a code from an email."""
 
-import contextvars
 import html
 import re
 
@@ -49,17 +48,6 @@ def new_device(app, owner, ada):
     browser = app.test_client()
     assert browser.log_in(ada).location == VERIFY
     return browser
-
-
-@pytest.fixture
-def flask(app):
-    def run(*arguments):
-        invoke = app.test_cli_runner(catch_exceptions=False).invoke
-        result = contextvars.Context().run(invoke, args=["users", *arguments])
-        db.session.rollback()
-        return result
-
-    return run
 
 
 def log_in(browser):
@@ -171,7 +159,7 @@ def test_two_factor_is_asked_for_instead_of_a_device_code(app, owner, ada, outbo
 @pytest.mark.parametrize("settings", [{}])
 def test_device_verification_is_off_by_default(app, owner, ada, flask):
     assert app.test_client().log_in(ada).location == "/"
-    result = flask("trust-next-login", "ada", "--yes")
+    result = flask("users", "trust-next-login", "ada", "--yes")
     assert "VERIFY_NEW_DEVICES is off" in result.stdout
     assert db.session.scalar(select(User.next_login_trusted_until)) is None
 
@@ -291,14 +279,14 @@ def test_a_change_of_credentials_or_address_ends_device_verification(owner, new_
 @pytest.mark.parametrize("command", ["deactivate", "delete"])
 def test_deactivating_or_deleting_the_account_ends_device_verification(flask, new_device, outbox, command):
     code = code_in(outbox()[-1])
-    assert flask(command, "ada", *(["--now", "--yes"] if command == "delete" else [])).exit_code == 0
+    assert flask("users", command, "ada", *(["--now", "--yes"] if command == "delete" else [])).exit_code == 0
     answer = enter(new_device, code)
     assert answer.location.startswith(LOGIN)
     assert not is_logged_in(new_device)
 
 
 def test_a_deactivated_account_gets_no_device_code(app, owner, ada, flask, outbox):
-    flask("deactivate", "ada")
+    flask("users", "deactivate", "ada")
     outbox().clear()
     browser = app.test_client()
     assert browser.log_in(ada).location == LOGIN
@@ -436,7 +424,7 @@ def test_device_verification_is_no_two_factor_and_no_reauthentication(app, owner
 
 
 def test_trust_next_login_lets_one_login_pass_without_a_device_code(app, owner, ada, flask, outbox):
-    result = flask("trust-next-login", "ada", "--yes")
+    result = flask("users", "trust-next-login", "ada", "--yes")
     assert result.exit_code == 0
     assert "ada can log in on a new device without a code, once" in result.stdout
     outbox().clear()
@@ -449,43 +437,43 @@ def test_trust_next_login_lets_one_login_pass_without_a_device_code(app, owner, 
 
 
 def test_trust_next_login_lasts_an_hour(app, owner, ada, flask, clock):
-    flask("trust-next-login", "ada", "--yes")
+    flask("users", "trust-next-login", "ada", "--yes")
     clock.move(hours=1)
     assert app.test_client().log_in(ada).location == VERIFY
 
 
 def test_trust_next_login_ends_with_any_login(app, owner, ada, flask):
-    flask("trust-next-login", "ada", "--yes")
+    flask("users", "trust-next-login", "ada", "--yes")
     owner.post("/auth/logout")
     assert owner.log_in(ada).location == "/", "her own device, which is recognised"
     assert app.test_client().log_in(ada).location == VERIFY
 
 
 def test_a_wrong_password_does_not_consume_trust_next_login(app, owner, ada, flask):
-    flask("trust-next-login", "ada", "--yes")
+    flask("users", "trust-next-login", "ada", "--yes")
     assert app.test_client().log_in(ada, "wrong").status_code == 422
     assert app.test_client().log_in(ada).location == "/"
 
 
 @unlimited
 def test_of_ten_logins_at_once_trust_next_login_allows_one(app, owner, ada, flask):
-    flask("trust-next-login", "ada", "--yes")
+    flask("users", "trust-next-login", "ada", "--yes")
     browsers = [app.test_client() for _ in range(10)]
     assert sorted(at_once(log_in, browsers)) == ["/"] + [VERIFY] * 9
     assert sum(map(is_logged_in, browsers)) == 1
 
 
 def test_trust_next_login_asks_first_and_says_when_it_changes_nothing(app, owner, ada, flask, clock):
-    assert flask("trust-next-login", "ada").exit_code == 1, "nobody said yes"
+    assert flask("users", "trust-next-login", "ada").exit_code == 1, "nobody said yes"
     assert db.session.scalar(select(User.next_login_trusted_until)) is None
-    assert flask("trust-next-login", "nobody", "--yes").exit_code == 1
+    assert flask("users", "trust-next-login", "nobody", "--yes").exit_code == 1
     set_up(owner, clock)
-    result = flask("trust-next-login", "ada", "--yes")
+    result = flask("users", "trust-next-login", "ada", "--yes")
     assert "ada has two-factor authentication" in result.stdout
     assert db.session.scalar(select(User.next_login_trusted_until)) is None
 
 
 def test_flask_users_why_names_trust_next_login(owner, flask, app):
-    assert "flask users trust-next-login ada" in flask("why", "ada").stdout
+    assert "flask users trust-next-login ada" in flask("users", "why", "ada").stdout
     app.config["VERIFY_NEW_DEVICES"] = False
-    assert "trust-next-login" not in flask("why", "ada").stdout
+    assert "trust-next-login" not in flask("users", "why", "ada").stdout
