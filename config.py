@@ -74,7 +74,7 @@ class Config:
     DEVICE_COOKIE_NAME = "flasky-device"  # identifies a device; it authenticates nobody
     REMEMBER_COOKIE_NAME = ";"  # disables Flask-Login's own cookie, because no browser can send this name
     SESSION_REFRESH_EACH_REQUEST = False  # otherwise static files and probes would set a cookie
-    PERMANENT_SESSION_LIFETIME = timedelta(days=30)
+    PERMANENT_SESSION_LIFETIME = timedelta(days=30)  # of the cookie; sessions last as app/accounts/sessions.py says
     WTF_CSRF_CHECK_DEFAULT = False  # app/web/csrf.py requires a token only if the browser sends no Sec-Fetch-Site
     WTF_CSRF_TIME_LIMIT = None  # a form stays valid as long as its session
 

@@ -98,7 +98,7 @@ class RequestState:
     held_back: str | None = None  # the endpoint that the user has to open first; until then they are a visitor here
     held_session: "UserSession | None" = None  # that user's session
     said_why_logged_out: bool = False
-    needs_proof: bool = False  # the view has to consume the proof of both factors
+    needs_both_factors: bool = False  # the view has to consume the proof of both factors
     has_captcha: bool = False  # the page shows the CAPTCHA, so its policy allows the provider's scripts
     is_captcha_solved: bool = False  # kept, because a provider verifies a response only once
     attempts: set[Any] | None = None  # the actions and attempts that rate limits count, while a limited view runs

@@ -65,7 +65,7 @@ def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_passwor
     assert "Write the password that you chose when you registered" in page.text
     wrong = another_client.post(outbox.link(), data={"password": "wrong"})
     assert wrong.status_code == 422
-    assert "This is not the password that was chosen at registration." in wrong.text
+    assert "This is not the password that you chose when you registered." in wrong.text
     assert not db.session.scalar(select(User.confirmed))
 
     right = another_client.post(outbox.link(), data={"password": PASSWORD}, follow_redirects=True)

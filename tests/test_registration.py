@@ -272,7 +272,7 @@ BY_PASSKEY = {"email": "eve@example.com", "username": "eve", "by_passkey": "y"}
 def test_registration_without_a_password_leads_to_passkeys_after_confirming(client, outbox):
     page = client.post("/auth/register", data=BY_PASSKEY, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
-    assert "after it, you make your passkey" in page.text
+    assert "open the link in it, then add a passkey" in page.text
     eve = User.find("eve")
     assert (eve.password_hash, eve.confirmed) == (None, False)
     assert [email.subject for email in outbox()] == ["Confirm your address for Flasky"]

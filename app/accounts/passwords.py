@@ -20,7 +20,7 @@ def authenticate(login: str, password: str) -> User | None:
     is_right = check_password(user.password_hash if user else None, password)
     if not user or not is_right or not (user.confirmed or enumeration.policy().logs_in_unconfirmed):
         audit.record(user, AuditAction.LOGIN_FAILED)
-        if rate_limits.is_guessing_notice_due():
+        if rate_limits.claim_guessing_notice():
             _warn_of_guessing(user)
         return None
     user.renew_hash(password)

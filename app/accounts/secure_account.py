@@ -60,7 +60,7 @@ def find(token: str, everything: bool = False) -> Link | None:
     """Return the link of a token, or None if it is invalid.
 
     Args:
-        everything: undo all changes of the last seven days that were notified to the same address, not only changes
+        everything: also undo changes of the last seven days whose notices went to the same address, not only changes
             since the event or by its session.
     """
     resolved = tokens.resolve(token, TokenPurpose.SECURE_ACCOUNT)
@@ -86,7 +86,7 @@ def changes(link: Link) -> list[AuditEvent]:
 
 def earlier_changes(link: Link) -> list[AuditEvent]:
     """Return the changes that only `everything` undoes, the latest first."""
-    return _latest_first(*_can_be_undone(link.user, link.event), AuditEvent.id < link.start)
+    return _latest_first(*_undoable(link.user, link.event), AuditEvent.id < link.start)
 
 
 def take_back(link: Link) -> Link | None:
@@ -144,7 +144,7 @@ def _start(user: User, event: AuditEvent, everything: bool) -> int:
     was on before the event stays on, since an attacker who only reads the user's email could open the link: a change
     that turned it on is undone only with `everything`.
     """
-    undoable = select(AuditEvent).where(*_can_be_undone(user, event)).order_by(AuditEvent.id)
+    undoable = select(AuditEvent).where(*_undoable(user, event)).order_by(AuditEvent.id)
     candidates = db.session.scalars(undoable).all()
     if everything:
         return min([event.id, *(candidate.id for candidate in candidates)])
@@ -156,7 +156,7 @@ def _start(user: User, event: AuditEvent, everything: bool) -> int:
     return event.id
 
 
-def _can_be_undone(user: User, event: AuditEvent) -> list[ColumnElement[bool]]:
+def _undoable(user: User, event: AuditEvent) -> list[ColumnElement[bool]]:
     """Return the conditions for changes of the last seven days before `event` that were notified to its address."""
     changed = (EmailChange.user_id == user.id, EmailChange.event_id < event.id)
     newest = select(func.coalesce(func.max(EmailChange.event_id), 0)).where(*changed).scalar_subquery()

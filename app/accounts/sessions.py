@@ -36,14 +36,14 @@ CURRENT = (
 
 
 def start(
-    user: User, method: str, remember: bool = False, device: str = "", is_by_trust: bool = False
+    user: User, method: str, remember: bool = False, device: str = "", skipped_two_factor: bool = False
 ) -> UserSession | None:
     """Start a session; return None if the password has changed since it was verified, or the user is deactivated.
 
     Args:
         method: how the user authenticated, such as "password".
         device: the value of the device cookie.
-        is_by_trust: a trusted device skipped two-factor authentication, so the login is no reauthentication.
+        skipped_two_factor: a trusted device skipped two-factor authentication, so the login is no reauthentication.
 
     Raises:
         rate_limits.Exceeded: too many logins to this account from this network.
@@ -58,7 +58,7 @@ def start(
     user_session = UserSession(user=user, method=method, remembered=remember, **origin.of_request())
     user_session.device = Device.key_of(device)
     user_session.created_at = user_session.last_seen_at = clock.now()
-    user_session.authenticated_at = None if is_by_trust else clock.now()
+    user_session.authenticated_at = None if skipped_two_factor else clock.now()
     user_session.expires_at = _expiry(user_session)
     _revoke_surplus(user)
     db.session.add(user_session)

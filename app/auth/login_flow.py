@@ -53,7 +53,7 @@ def complete_login(
     needs_code = method == "password" and device_verification.is_required(user, device_id())
     if needs_code and not device_verification.use_trust(user):
         return _ask_for_device_code(user, pending)
-    return _start_session(user, pending, is_by_trust=is_trusted)
+    return _start_session(user, pending, skipped_two_factor=is_trusted)
 
 
 def pending_two_factor() -> User | None:
@@ -80,7 +80,7 @@ def await_device_code(challenge: EmailChallenge) -> None:
 def complete_device_verification() -> Response:
     """Log in the user of pending_device_verification(), after the view has verified the code.
 
-    The code is no reauthentication: authenticated_at is the time of the password.
+    The code does not count as reauthentication: its 15 minutes run from the password.
     """
     user, pending = _pending(SessionKey.DEVICE_VERIFICATION)
     return _start_session(user, pending, authenticated_at=datetime.fromtimestamp(pending.proved_at, UTC))
@@ -164,10 +164,10 @@ def _start_session(
     user: User,
     pending: PendingLogin,
     trust_device: bool = False,
-    is_by_trust: bool = False,
+    skipped_two_factor: bool = False,
     authenticated_at: datetime | None = None,
 ) -> Response:
-    user_session = sessions.start(user, pending.method, pending.remember, device_id(), is_by_trust)
+    user_session = sessions.start(user, pending.method, pending.remember, device_id(), skipped_two_factor)
     if user_session is None:
         db.session.rollback()
         flash("Your account has just changed. Log in again.", "warning")
@@ -179,7 +179,7 @@ def _start_session(
     previous = _replace_session(user, user_session)
     values = {"user": user, "method": pending.method, "previous_session": previous}
     signals.send_after_commit(db.session(), signals.user_logged_in, **values)
-    db.session.commit()  # last, so that nothing that was loaded is loaded again
+    db.session.commit()  # last: a commit expires loaded objects, and reloading each costs a query
     if pending.message:
         flash(pending.message, "success")
     return _with_device_cookie(_go_on(pending.next_url, is_logged_in=True))

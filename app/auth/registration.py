@@ -124,7 +124,7 @@ def _register(form: RegistrationForm) -> ResponseReturnValue | None:
 
 
 def _create(new: NewAccount) -> ResponseReturnValue:
-    """Create the account and log in. If accounts are concealed, only say that an email was sent."""
+    """Create the account and log in. With PREVENT_ENUMERATION, only say that an email was sent."""
     if not enumeration.policy().logs_in_at_registration:
         registration.create_concealed(new)
         db.session.commit()
@@ -132,7 +132,7 @@ def _create(new: NewAccount) -> ResponseReturnValue:
     user = registration.create(new)
     words = f"Welcome, {user.username}. An email is on its way to {user.email}"
     if new.password is None:  # until the passkey is created, the user logs in by magic links
-        words, to = f"{words}; after it, you make your passkey.", url_for("auth.list_passkeys")
+        words, to = f"{words}; open the link in it, then add a passkey.", url_for("auth.list_passkeys")
         return login_flow.complete_login(user, "registration", to=to, message=words)
     return login_flow.complete_login(user, "registration", message=f"{words}.")
 
@@ -174,7 +174,7 @@ def _correct(form: CorrectionForm) -> bool:
 
 
 def _confirm_logged_out(token: Token) -> ResponseReturnValue:
-    """Ask for a login. If accounts are concealed, ask for the chosen password instead, which also logs in."""
+    """Ask for a login. With PREVENT_ENUMERATION, ask for the chosen password instead, which also logs in."""
     if enumeration.policy().logs_in_unconfirmed:
         next_url.store_location(token.user)
         return access.ask_for_login("Log in to confirm your email address.", is_stored=True)
@@ -186,5 +186,5 @@ def _confirm_logged_out(token: Token) -> ResponseReturnValue:
             return login_flow.complete_login(token.user, "confirmation", message=CONFIRMED)
         audit.record(token.user, AuditAction.LOGIN_FAILED)
         db.session.commit()
-        form.password.errors = ["This is not the password that was chosen at registration."]
+        form.password.errors = ["This is not the password that you chose when you registered."]
     return form_page("auth/confirm.html", form, owner=token.user)

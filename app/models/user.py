@@ -156,6 +156,8 @@ class User(UserMixin, Model):
         db.session.expire(self)
         return changed == 1
 
+    # The names of flasky. Pages use the services, which also revoke sessions and notify the user.
+
     def generate_confirmation_token(self, expiration: int = 3600) -> str:
         return self.issue_token(TokenPurpose.CONFIRM, expiration)
 
@@ -217,5 +219,5 @@ def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("An account has an email address and a username, which are text.")
+        raise ValueError("Email address and username must be strings.")
     return value

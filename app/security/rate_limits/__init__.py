@@ -98,7 +98,7 @@ def allows(policy: str, name: str) -> bool:
     return True
 
 
-def is_guessing_notice_due() -> bool:
+def claim_guessing_notice() -> bool:
     """Return whether this wrong password delays the next one, and the owner was not notified of that for a day."""
     attempt = state.login_attempt
     return attempt is not None and login_delay.is_notice_due(attempt)
