@@ -2,6 +2,7 @@
 
 import base64
 import json
+import warnings
 from urllib.parse import quote
 
 import pytest
@@ -81,6 +82,20 @@ def test_the_key_of_one_purpose_signs_no_token_for_another(key, payload):
 
 def test_every_token_purpose_has_its_own_key(app):
     assert len({signing.keys(purpose).keys[0].kid for purpose in TokenPurpose}) == len(TokenPurpose)
+
+
+def test_authlib_and_joserfc_read_each_others_tokens(bob, key, payload):
+    import authlib.deprecate  # enables its own warnings, so filter them afterwards
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
+        from authlib.jose import JsonWebSignature  # noqa: TID251 - to show that it reads ours
+    authlib = JsonWebSignature(["HS256"])
+    ours = bob.generate_confirmation_token()
+    assert json.loads(authlib.deserialize_compact(ours, key.get_op_key("verify"))["payload"])["sub"] == bob.id
+    header = {"alg": "HS256", "kid": key.kid}
+    theirs = authlib.serialize_compact(header, json.dumps(payload), key.get_op_key("sign")).decode()
+    assert bob.confirm(theirs)
 
 
 def test_a_fallback_key_verifies_tokens(app, bob):

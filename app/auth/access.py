@@ -89,14 +89,14 @@ def credential_changed() -> None:
 
     Only one of several concurrent changes succeeds.
     """
-    use_proof()
+    consume_both_factors()
     renew_session()
 
 
-def use_proof() -> None:
+def consume_both_factors() -> None:
     """Consume the proof of both factors if this view requires it; answer 409 if another request was faster."""
     user_session = current_user.current_session
-    if state.needs_proof and not (user_session and sessions.consume_both_factors(user_session)):
+    if state.needs_both_factors and not (user_session and sessions.consume_both_factors(user_session)):
         db.session.rollback()
         abort(409)
 
@@ -130,7 +130,7 @@ def _both_factors_required(view: View[Arguments], otherwise: View[Arguments]) ->
             return otherwise(*args, **kwargs)
         if not sessions.may_change_credentials(current_user.current_session):
             return _reauthenticate()
-        state.needs_proof = True
+        state.needs_both_factors = True
         return view(*args, **kwargs)
 
     return guarded

@@ -42,7 +42,7 @@ def change_email() -> ResponseReturnValue:
     if form.is_submitted() and _validate(form):
         is_requested = email_change.request(current_user, form.email.data)
         if is_requested or not enumeration.policy().says_over_budget:
-            access.consume_both_factors_proof()
+            access.consume_both_factors()
             db.session.commit()
             return next_url.redirect_to_email_sent(form.email.data)
         db.session.rollback()  # the code can be used again
