@@ -72,10 +72,10 @@ def password_again_field() -> TextField:
     )
 
 
-def code_field(label: str = "Code from the email") -> TextField:
+def code_field() -> TextField:
     """Return a field for an emailed code, without spaces and dashes."""
     return TextField(
-        label,
+        "Code from the email",
         [DataRequired("Enter the code from the email."), MaxLength(64)],
         filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
         render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
