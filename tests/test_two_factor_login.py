@@ -203,7 +203,7 @@ def test_a_pending_two_factor_login_lasts_ten_minutes(client, ada, phone, outbox
     phone.clock.move(seconds=1)
     answer = client.post(STEP, data={"code": phone.code()})
     assert answer.location == "/auth/login?next=/auth/history"
-    assert "That took too long" in notes(client.get("/auth/login"))[0]
+    assert "Your login has expired" in notes(client.get("/auth/login"))[0]
     assert not is_logged_in(client)
     assert "two_factor_used" not in history(), "the code is not used"
 
@@ -340,7 +340,7 @@ def test_wrong_authenticator_codes_at_reauthentication_count_too(member, another
     for _ in range(5):
         member.post(ASK, data={"password": PASSWORD, "factor_code": phone.wrong()})
     page = member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()})
-    assert "Wait five minutes" in beside("factor_code", page)
+    assert "Try again in five minutes" in beside("factor_code", page)
     phone.clock.move(minutes=5)
     assert member.post(ASK, data={"password": PASSWORD, "factor_code": phone.code()}).status_code == 302
 
@@ -358,7 +358,7 @@ def test_five_wrong_authenticator_codes_pause_for_five_minutes(app, client, ada,
     for browser in (client, app.test_client()):
         by_password(browser, outbox)  # another first step changes nothing
         page = browser.post(STEP, data={"code": phone.code()})
-        assert "Wait five minutes" in beside("code", page)
+        assert "Try again in five minutes" in beside("code", page)
         assert not is_logged_in(browser)
     assert history().count("two_factor_failed") == 5, "a code that is not checked is not counted"
     phone.clock.move(minutes=4, seconds=59)
@@ -384,7 +384,7 @@ def test_wrong_codes_on_a_recognised_device_do_not_pause_others(app, ada, phone,
     client = recognised(app, phone, outbox)
     by_password(client, outbox)
     wrong(client, phone, 5)
-    assert "Wait five minutes" in beside("code", client.post(STEP, data={"code": phone.code()}))
+    assert "Try again in five minutes" in beside("code", client.post(STEP, data={"code": phone.code()}))
     other = app.test_client()
     by_password(other, outbox)
     assert other.post(STEP, data={"code": phone.code()}).location == "/"
