@@ -239,7 +239,7 @@ def test_waiting_for_a_magic_link_and_typing_a_wrong_code(stranger, accounts, cl
 
     nobody = story("eve")
     assert "This code is incorrect" in nobody[2].page
-    assert "any more" in nobody[7].page
+    assert "is incorrect or has expired" in nobody[7].page
     assert_alike(nobody, *map(story, accounts))
 
 
