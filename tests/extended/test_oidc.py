@@ -76,7 +76,7 @@ def log_in(page, who="ada"):
 def agree(page, who="ada"):
     page.get_by_placeholder("Enter any login").fill(who)
     page.get_by_placeholder("and password").fill("x")
-    page.get_by_role("button", name="Login").click()
+    page.get_by_role("button", name="Sign-in").click()
     page.get_by_role("button", name="Continue").click()
 
 

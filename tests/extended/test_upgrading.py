@@ -117,7 +117,7 @@ def test_an_update_with_a_migration_keeps_the_owners_code_and_data(upstream, our
     upstream.flask("db", "revision", "-m", "an update")
     file = upstream.migration("an_update")
     file.write_text(file.read_text().replace("pass", "op.execute('UPDATE users SET confirmed = confirmed')", 1))
-    upstream.edit("app/main/probes.py", '"""Probes for machines', '"""Probes for machines and people')
+    upstream.edit("app/main/probes.py", '"""Health checks', '"""The health checks')
     upstream.commit("An update")
 
     ours.run("git", "fetch", "--quiet", "upstream")
