@@ -147,7 +147,7 @@ def test_make_run_names_the_setting_when_the_port_is_taken(clone):
         port = taken.getsockname()[1]
         with MakeRun(clone, port) as run:
             assert run.process.wait(600) != 0
-    assert f"Port {port} is taken" in run.output.read_text()
+    assert f"Another program uses port {port}" in run.output.read_text()
     assert f"PORT={port + 1} make run" in run.output.read_text()
     assert "Traceback" not in run.output.read_text()
 
