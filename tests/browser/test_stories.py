@@ -222,7 +222,7 @@ def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, 
     person.sees("the old password was removed")
     person.press("Send me a link")
     another.page.goto("/")
-    another.sees("somebody proved that the account's address is theirs")
+    another.sees("the owner of the account's email address took it over")
     person.open_link("Choose a new password")
     person.write(New_password=NEW, Password_again=NEW)
     person.press("Set the new password")

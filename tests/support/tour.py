@@ -178,7 +178,7 @@ def log_in_elsewhere(who, then, email=""):
         page.goto("/auth/login")
         page.get_by_role("button", name="Log in with Mock provider").click()
         if email:
-            page.get_by_label("Somebody else").fill(email)
+            page.get_by_label("Another user").fill(email)
         page.get_by_role("button", name=who).click()
         page.get_by_text(then).first.wait_for()
 
@@ -485,7 +485,7 @@ TOUR = [
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
     ("log in elsewhere", STRANGER, address("/auth/sso/mock")),
     ("mock provider", STRANGER, after(submit("/auth/sso/mock", "Log in with Mock provider"), wait_for_the_issuer)),
-    ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "no address")),
+    ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "did not give us an email address")),
     ("elsewhere, an address that is taken", STRANGER, as_somebody_known),
     ("elsewhere, to be linked", STRANGER, after(as_somebody_known, log_in_where_asked)),
     ("linked accounts, none", ADA, address("/auth/connections")),
