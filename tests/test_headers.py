@@ -91,6 +91,14 @@ def test_probes_and_static_files_do_not_vary_by_cookie(client, ada):
             assert "Set-Cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("filename", ["x/../app.css", "../static/app.css", "./app.css"])
+def test_asset_under_another_spelling_is_not_found_and_not_cached(app, client, filename):
+    digest = client.get("/").text.partition("/assets/")[2].partition("/")[0]
+    cached = set(app.extensions["assets"])
+    assert client.get(f"/assets/{digest}/{filename}").status_code == 404
+    assert set(app.extensions["assets"]) == cached
+
+
 def test_static_files_are_kept_for_a_year_under_the_hash_of_what_is_in_them(client):
     page = client.get("/").text
     linked = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)

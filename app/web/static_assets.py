@@ -67,7 +67,8 @@ def _path(filename: str) -> Path:
     folder = Path(current_app.static_folder or "").resolve()
     with suppress(OSError, ValueError):  # the name is too long or contains NUL
         path = Path(folder, filename).resolve()
-        if path.is_relative_to(folder) and path.is_file():
+        # Only under its own name: each other spelling, such as x/../app.css, would be cached once more.
+        if path.is_relative_to(folder) and path.relative_to(folder).as_posix() == filename and path.is_file():
             return path
     return abort(404)
 
