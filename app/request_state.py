@@ -3,9 +3,10 @@
 No other module uses `flask.g`, and every key of the session is a SessionKey (tests/test_request_state.py).
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from flask import g, session
 from werkzeug.local import LocalProxy
@@ -55,6 +56,14 @@ class SessionRecord:
     def store(self, key: SessionKey) -> None:
         session[key] = asdict(cast(Any, self))
 
+    @classmethod
+    def load(cls, key: SessionKey) -> Self | None:
+        """Return the stored record; None if there is none, or if another release stored it with other fields."""
+        held = session.get(key)
+        with suppress(TypeError):
+            return cls(**held) if held else None
+        return None
+
 
 @dataclass(frozen=True)
 class PendingLogin(SessionRecord):
@@ -76,16 +85,6 @@ class MagicLinkRequest(SessionRecord):
 
     challenge_id: str
     remember: bool
-
-
-def pending_login(key: SessionKey) -> PendingLogin | None:
-    held = session.get(key)
-    return PendingLogin(**held) if held else None
-
-
-def magic_link_request() -> MagicLinkRequest | None:
-    held = session.get(SessionKey.MAGIC_LINK)
-    return MagicLinkRequest(**held) if held else None
 
 
 @dataclass

@@ -5,6 +5,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
 from support.ours import is_ours, module_of
 
 from app.request_state import (
@@ -12,8 +13,6 @@ from app.request_state import (
     PendingLogin,
     RequestState,
     SessionKey,
-    magic_link_request,
-    pending_login,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -81,11 +80,21 @@ def test_every_attribute_of_the_request_state_is_declared_and_used():
 def test_what_the_session_holds_of_a_pending_login_comes_back_as_it_was(app):
     pending = PendingLogin(1, 2, 3.5, "password", True, "/account", None, "a challenge")
     with app.test_request_context():
-        assert (pending_login(SessionKey.TWO_FACTOR), magic_link_request()) == (None, None)
+        assert (PendingLogin.load(SessionKey.TWO_FACTOR), MagicLinkRequest.load(SessionKey.MAGIC_LINK)) == (None, None)
         pending.store(SessionKey.TWO_FACTOR)
         MagicLinkRequest("a challenge", False).store(SessionKey.MAGIC_LINK)
-        assert pending_login(SessionKey.TWO_FACTOR) == pending
-        assert magic_link_request() == MagicLinkRequest("a challenge", False)
+        assert PendingLogin.load(SessionKey.TWO_FACTOR) == pending
+        assert MagicLinkRequest.load(SessionKey.MAGIC_LINK) == MagicLinkRequest("a challenge", False)
+
+
+@pytest.mark.parametrize("stored", [{"id": "a challenge", "user": 1}, {"challenge_id": "x"}])
+def test_records_of_another_release_in_the_session_are_ignored(client, ada, stored):
+    with client.session_transaction() as session:
+        session.update({SessionKey.MAGIC_LINK: stored, SessionKey.TWO_FACTOR: stored})
+        session.update({SessionKey.DEVICE_VERIFICATION: stored})
+    for address in ("/auth/magic-link/sent", "/auth/two-factor/verify", "/auth/verify-device"):
+        assert client.get(address).status_code == 302, address
+    assert client.log_in(ada).location == "/"
 
 
 def _text(path):

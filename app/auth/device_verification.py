@@ -12,7 +12,7 @@ from app.auth.fields import CodeForm
 from app.auth.forms import form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
-from app.request_state import SessionKey, pending_login
+from app.request_state import PendingLogin, SessionKey
 from app.security.rate_limits import rate_limited
 
 WRONG_CODE = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
@@ -37,7 +37,7 @@ def verify_device() -> ResponseReturnValue:
 
 
 def _challenge() -> EmailChallenge | None:
-    pending = pending_login(SessionKey.DEVICE_VERIFICATION)
+    pending = PendingLogin.load(SessionKey.DEVICE_VERIFICATION)
     return db.session.get(EmailChallenge, pending.challenge_id) if pending and pending.challenge_id else None
 
 

@@ -14,7 +14,7 @@ from app.accounts import device_verification, devices, sessions, two_factor
 from app.auth.next_url import safe_next_url
 from app.extensions import db
 from app.models import EmailChallenge, User, UserSession
-from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, pending_login, state
+from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, state
 from app.security import origin
 from app.web.negotiation import wants_json
 
@@ -88,7 +88,7 @@ def complete_device_verification() -> Response:
 
 def restart(key: SessionKey) -> Response:
     """Redirect to the login page because there is no pending login, or it has expired."""
-    pending = pending_login(key)
+    pending = PendingLogin.load(key)
     session.pop(key, None)
     if wants_json():
         abort(401)
@@ -134,7 +134,7 @@ def _hand_over(key: SessionKey, endpoint: str, pending: PendingLogin) -> Respons
 
 def _ask_for_device_code(user: User, pending: PendingLogin) -> Response:
     """Email a code, unless one was just sent for the same account and browser."""
-    earlier = pending_login(SessionKey.DEVICE_VERIFICATION)
+    earlier = PendingLogin.load(SessionKey.DEVICE_VERIFICATION)
     challenge = None
     if earlier and earlier.user_id == user.id and earlier.challenge_id:
         challenge = db.session.get(EmailChallenge, earlier.challenge_id)
@@ -146,7 +146,7 @@ def _ask_for_device_code(user: User, pending: PendingLogin) -> Response:
 
 def _pending_user(key: SessionKey, within: timedelta) -> User | None:
     """Return the user of a pending login; None if it is older than `within`, or the account has changed."""
-    pending = pending_login(key)
+    pending = PendingLogin.load(key)
     user = db.session.get(User, pending.user_id) if pending else None
     if not pending or not user:
         return None
@@ -156,7 +156,7 @@ def _pending_user(key: SessionKey, within: timedelta) -> User | None:
 
 
 def _pending(key: SessionKey) -> tuple[User, PendingLogin]:
-    pending = pending_login(key) or abort(409)
+    pending = PendingLogin.load(key) or abort(409)
     return db.session.get_one(User, pending.user_id), pending
 
 

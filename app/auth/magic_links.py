@@ -16,7 +16,7 @@ from app.auth.fields import CodeForm, RememberForm, email_field
 from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
-from app.request_state import MagicLinkRequest, SessionKey, magic_link_request
+from app.request_state import MagicLinkRequest, SessionKey
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
@@ -46,7 +46,7 @@ def magic_link() -> ResponseReturnValue:
 @bp.route("/magic-link/sent", methods=["GET", "POST"])
 @rate_limited("code")
 def magic_link_sent() -> ResponseReturnValue:
-    requested, challenge = magic_link_request(), _challenge()
+    requested, challenge = MagicLinkRequest.load(SessionKey.MAGIC_LINK), _challenge()
     if not requested or not challenge:
         return redirect(url_for("auth.magic_link"))
     form = CodeForm()
@@ -67,7 +67,7 @@ def use_magic_link(token: str) -> ResponseReturnValue:
     user = resolved.user
     if user == current_user:
         return redirect(url_for("main.index"))
-    form, requested = RememberForm(), magic_link_request()
+    form, requested = RememberForm(), MagicLinkRequest.load(SessionKey.MAGIC_LINK)
     is_same_browser = requested and requested.challenge_id == resolved.claims.extra.get("challenge")
     if requested and is_same_browser and access.is_opened_by_user():
         return _log_in(user, requested.remember) or errors.invalid_link()
@@ -77,7 +77,7 @@ def use_magic_link(token: str) -> ResponseReturnValue:
 
 
 def _challenge() -> EmailChallenge | None:
-    requested = magic_link_request()
+    requested = MagicLinkRequest.load(SessionKey.MAGIC_LINK)
     return db.session.get(EmailChallenge, requested.challenge_id) if requested else None
 
 

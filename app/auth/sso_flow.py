@@ -1,9 +1,10 @@
 """The single sign-on flow: log in with an external identity, or link it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask import abort, current_app, flash, redirect, session, url_for
 from flask.typing import ResponseReturnValue
@@ -58,12 +59,13 @@ class Arrival(SessionRecord):
     @classmethod
     def kept(cls, provider: Provider) -> "Arrival | None":
         """Return the stored arrival from this provider, unless it has expired."""
-        held = session.get(SessionKey.EXTERNAL_IDENTITY)
-        if not held or held["identity"]["provider"] != provider.name:
+        held = cls.load(SessionKey.EXTERNAL_IDENTITY)
+        if not held or not clock.is_within(datetime.fromtimestamp(held.at, UTC), WAIT):
             return None
-        if not clock.is_within(datetime.fromtimestamp(held["at"], UTC), WAIT):
-            return None
-        return cls(**held | {"identity": ExternalIdentity(**held["identity"])})
+        with suppress(TypeError):  # another release stored it
+            arrival = replace(held, identity=ExternalIdentity(**cast("dict[str, Any]", held.identity)))
+            return arrival if arrival.identity.provider == provider.name else None
+        return None
 
 
 def find_provider(name: str) -> Provider:
