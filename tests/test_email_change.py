@@ -130,6 +130,16 @@ def test_change_email_shows_each_error_beside_its_field(client, ada, bob, outbox
     assert (outbox(), has_happened("email_change_requested")) == ([], 0)
 
 
+def test_an_email_change_link_works_for_an_hour(client, ada, outbox, clock):
+    client.log_in(ada)
+    ask(client, NEW)
+    link = link_to(outbox, NEW, "/auth/change-email/")
+    clock.move(minutes=59)
+    assert client.get(link).location == "/account"
+    clock.move(minutes=2)
+    assert f"Your email address is already {NEW}." in client.get(link, follow_redirects=True).text
+
+
 def test_an_email_change_link_in_another_browser_asks_for_login(client, another_client, ada, outbox):
     client.log_in(ada)
     ask(client, NEW)

@@ -113,6 +113,21 @@ def test_a_login_while_hashing_is_busy_gets_503_and_counts_no_failure(app, clien
     assert {key.split("/")[2] for key in counted} <= asked
 
 
+@pytest.mark.parametrize("name", ["reset", "change"])
+def test_a_new_password_while_hashing_is_busy_gets_503(app, client, ada, threads, outbox, name):
+    new = {"password": "another lantern", "confirm_password": "another lantern"}
+    if name == "reset":
+        client.post("/auth/reset", data={"email": ada.email})
+        address, form = outbox.link(), new
+    else:
+        client.log_in(ada)
+        address, form = "/auth/change-password", new | {"old_password": PASSWORD}
+    with kept_busy(threads, timeout=0.01):
+        assert client.post(address, data=form).status_code == 503
+    assert client.post(address, data=form).status_code == 302
+    assert db.session.get(User, ada.id).verify_password("another lantern")
+
+
 def test_a_waiting_hash_holds_no_database_connection(app, ada, threads):
     client, pool = app.test_client(), db.engine.pool
     db.session.remove()

@@ -115,6 +115,19 @@ def test_the_mailbox_keeps_the_newest_emails_in_pages(client, post, tmp_path):
     assert numbers == [str(number) for number in reversed(range(5, mailbox.MAX_KEPT + 5))]
 
 
+def test_a_mailbox_over_its_limit_is_cut_by_the_next_email(client, post, tmp_path, parsed):
+    post()
+    [first] = tmp_path.glob("mailbox/new/*")
+    text = first.read_bytes()
+    for number in range(1, 1762):
+        (first.parent / f"{number}.old").write_text(text.decode())
+    del parsed[:]
+    assert client.get("/dev/mailbox").status_code == 200
+    assert len(parsed) == mailbox.PAGE_SIZE + 1
+    post()
+    assert len(list(first.parent.iterdir())) == mailbox.MAX_KEPT
+
+
 def test_a_mailbox_page_reads_each_of_its_emails_once(client, post, parsed):
     for number in range(120):
         post(subject=f"Number {number}", to=f"person{number % 2}@example.com")

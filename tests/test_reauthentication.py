@@ -4,7 +4,7 @@ import re
 
 import pytest
 from sqlalchemy import select
-from support.clients import JSON, PASSWORD, hidden_fields, on_sqlite
+from support.clients import JSON, PASSWORD, hidden_fields, hidden_token, on_sqlite
 from support.concurrency import copies
 from support.corpora import OUTSIDE
 from support.emails import code_in, wrong
@@ -361,3 +361,20 @@ def test_a_target_that_is_not_a_path_is_not_shown(member):
     page = prove(member, "wrong", data={"target": "/" + "'" * 10_000})
     assert page.status_code == 422
     assert 'name="target"' not in page.text
+
+
+def test_without_a_csrf_token_nothing_reauthenticates(app, member, outbox):
+    app.config["WTF_CSRF_ENABLED"] = True
+    before, fields = rows(), {"target": SURE, "held-email": "x@example.com", "send_code": "y"}
+    for token in ({}, {"csrf_token": "abc"}, {"csrf_token": hidden_token(app.test_client().get("/auth/login"))}):
+        page = prove(member, data=fields | token)
+        words = "open too long" if token else "This form came without its security token"
+        assert (page.status_code, words in page.text) == (400, True)
+        assert PASSWORD not in page.text
+        assert hidden(page) == fields, "what waits, waits on"
+    assert asks(member)
+    assert rows() == before
+    sent_again = prove(
+        member, data={name: hidden_fields(page)[name] for name in ("csrf_token", "target", "held-email")}
+    )
+    assert (sent_again.status_code, hidden(sent_again)) == (200, {"email": "x@example.com"})
