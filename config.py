@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from settings import names, validation
+from settings.brand import DEFAULT_ACCENT
 from settings.connections import psycopg_url
 from settings.domains import special_domains
 from settings.environment import Environment, split
@@ -23,6 +24,11 @@ class Config:
 
     # fmt: off
     APP_NAME = env("APP_NAME", "Flasky")  # the name of the application on pages and in emails
+    ACCENT_COLOR = env("ACCENT_COLOR", DEFAULT_ACCENT)  # of buttons and links; adjusted until they are readable
+    SUPPORT_EMAIL = env("SUPPORT_EMAIL", "")  # where users can write to; default: no address is shown
+    HELP_URL = env("HELP_URL", "")  # this and the next two: your own pages, linked at the foot of every page
+    TERMS_URL = env("TERMS_URL", "")
+    PRIVACY_URL = env("PRIVACY_URL", "")
     SECRET_KEY = env("SECRET_KEY", "")  # signs cookies and emailed links; development creates one in instance/
     SECRET_KEY_FALLBACKS = split(env("SECRET_KEY_FALLBACKS", ""))  # earlier keys; their signatures stay valid
     SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development uses a file in instance/

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote as url_quote
 from urllib.parse import urlsplit
 
+from settings.brand import brand
 from settings.connections import engine_options, rate_limit_engine, redis_options
 from settings.domains import domain_of_host, parse_sender
 
@@ -21,6 +22,7 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["SESSION_COOKIE_PATH"] = urlsplit(settings["PUBLIC_URL"]).path or "/"
     for cookie in ("SESSION_COOKIE_NAME", "DEVICE_COOKIE_NAME"):
         settings[cookie] = own_cookie_name(settings[cookie], settings["PUBLIC_URL"])
+    settings["BRAND"] = brand(settings["ACCENT_COLOR"])
     settings["MAIL_DEFAULT_SENDER"] = _default_sender(settings)
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(settings["SQLALCHEMY_DATABASE_URI"]))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from settings import brand
 from settings.derived import sender_address
 from settings.domains import parse_sender
 from settings.entropy import is_guessable
@@ -47,6 +48,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
     for name in ("APP_NAME", "MAIL_SENDER"):
         if not settings[name].isprintable():
             yield f"{name}: it has a line break or another control character. Write it in one line."
+    yield from brand.problems(settings)
     if settings["MAIL_SENDER"] or settings["MAIL_SERVER"]:
         yield from _sender_problems(settings)
     for name, provider in settings["OIDC_PROVIDERS"].items():

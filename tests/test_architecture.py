@@ -72,6 +72,7 @@ WITHOUT_FLASK = {"config", "settings"}
 # Which of our modules may import a library; a package stands for all its modules.
 HOMES = {
     "authlib": {"app.security.oidc", "app.dev.mock_provider"},
+    "coloraide": {"settings.brand"},
     "cryptography": {"app.security.signing"},
     "authlib.jose": set(),
     "email_validator": {"app.models.logins", "settings.domains"},

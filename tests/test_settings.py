@@ -14,6 +14,7 @@ from support.clients import ROOT
 from app import create_app
 from config import env
 from settings import names
+from settings.brand import DEFAULT
 from settings.environment import ConfigError
 
 GOOD = {
@@ -443,6 +444,41 @@ def test_nothing_is_prepared_so_that_pgbouncer_works(start):
     app = start(**GOOD | {"DATABASE_URL": "postgresql://127.0.0.1:6432/flasky"})
     for options in (app.config["SQLALCHEMY_ENGINE_OPTIONS"], app.config["SQLALCHEMY_BINDS"]["rate_limits"]):
         assert options["connect_args"]["prepare_threshold"] is None, "another of its connections has been prepared"
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ({"ACCENT_COLOR": "teal"}, "ACCENT_COLOR is 'teal': write a color in hexadecimal, such as #0f766e."),
+        ({"ACCENT_COLOR": "#0f766"}, "ACCENT_COLOR is '#0f766': write a color in hexadecimal, such as #0f766e."),
+        ({"SUPPORT_EMAIL": "support"}, "SUPPORT_EMAIL is 'support': write one address, such as support@example.com."),
+        ({"SUPPORT_EMAIL": "Us <us@example.com>"}, "SUPPORT_EMAIL is 'Us <us@example.com>': write one address, "),
+        ({"HELP_URL": "/help"}, "HELP_URL is '/help': write the whole address, such as https://example.com/help."),
+        ({"TERMS_URL": "javascript:alert()"}, "TERMS_URL is 'javascript:alert()': write the whole address, "),
+        ({"PRIVACY_URL": "https://"}, "PRIVACY_URL is 'https://': write the whole address, "),
+        ({"PRIVACY_URL": "https://example.com:0/"}, "PRIVACY_URL is 'https://example.com:0/': write the whole "),
+    ],
+)
+def test_unusable_brand_is_refused_with_its_remedy(refusal, setting, problem):
+    _, said = refusal(**GOOD, **setting)
+    assert said.startswith(problem)
+
+
+@pytest.mark.parametrize("color", ["#FDE68A", "#fd8", "#000"])
+def test_any_hexadecimal_color_becomes_the_accent(start, color):
+    light, dark = start(**GOOD, MAIL_DELIVERY="off", ACCENT_COLOR=color).config["BRAND"]
+    assert light != DEFAULT.light
+    assert dark != DEFAULT.dark
+
+
+def test_brand_has_links_and_an_address(start):
+    brand = {
+        "SUPPORT_EMAIL": "help@intranet",
+        "HELP_URL": "https://example.com:8443/help?a=1#b",
+        "TERMS_URL": "http://t",
+    }
+    app = start(**GOOD, MAIL_DELIVERY="off", EMAIL_SPECIAL_DOMAINS="intranet", **brand)
+    assert {name: app.config[name] for name in brand} == brand
 
 
 def test_env_example_has_every_setting_with_its_default():

@@ -8,10 +8,11 @@ import sys
 import gunicorn.http.message
 from support.clients import ROOT
 
-UNUSED = {"authlib", "requests", "webauthn", "zxcvbn"}
+UNUSED = {"authlib", "coloraide", "requests", "webauthn", "zxcvbn"}
 LAZY = {  # imported in functions; the milliseconds that they would add to a start of 600
     "app": 0,  # the development package, which production does not have
     "authlib": 110,
+    "coloraide": 200,
     "psycopg": 100,
     "redis": 100,
     "requests": 90,

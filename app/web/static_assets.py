@@ -7,11 +7,14 @@ import gzip
 import hashlib
 import mimetypes
 from contextlib import suppress
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from flask import Flask, Response, abort, current_app, request, url_for
+
+from settings.brand import Brand
 
 BUNDLES = {  # files that are sent as one, to save requests
     "site.css": ("bootstrap.css", "app.css"),
@@ -59,8 +62,22 @@ def _asset(filename: str) -> Asset:
     assets: dict[str, Asset] = current_app.extensions["assets"]
     if filename not in assets or current_app.debug:
         body = b"\n".join(_path(name).read_bytes() for name in BUNDLES.get(filename, (filename,)))
+        if filename == "site.css":
+            body += _brand_rules(current_app.config["BRAND"])
         assets[filename] = Asset(hashlib.sha256(body).hexdigest()[:12], body)
     return assets[filename]
+
+
+def _brand_rules(brand: Brand) -> bytes:
+    """Return the colors of the brand as custom properties, by the system's scheme or the one that the user chose."""
+    light, dark = (
+        ";".join(f"--{name.replace('_', '-')}:{color}" for name, color in asdict(palette).items()) for palette in brand
+    )
+    return (
+        f":root{{{light}}}"
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}"
+        f":root[data-theme=dark]{{{dark}}}\n"
+    ).encode()
 
 
 def _path(filename: str) -> Path:
