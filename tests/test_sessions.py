@@ -55,10 +55,10 @@ def test_devices_page_shows_browser_ip_address_and_times(browser, ada, clock):
     told_at, since, earlier = (f"{at:%-d %B %Y, %H:%M} UTC" for at in (clock.time, second, first))
     assert lines(page) == [
         f"Firefox on Linux this device from 203.0.113.5, since {since}, last seen {told_at} Log out",
-        f"An unknown browser from an unknown address, since {since}, last seen {since} Log out",
-        f"Mobile Safari on iOS from 2001:db8::7, since {earlier}, last seen {earlier} Log out",
+        f"Unknown browser from an unknown address, since {since}, last seen {since} Log out",
+        f"Safari on iPhone from 2001:db8::7, since {earlier}, last seen {earlier} Log out",
     ]
-    assert 'aria-label="Log out Mobile Safari on iOS"' in page.text
+    assert 'aria-label="Log out Safari on iPhone"' in page.text
     assert f'<time datetime="{second:%Y-%m-%dT%H:%M:%S}+00:00">' in page.text
     assert "<b>me" not in page.text
     assert "3 devices" in laptop.get("/account").text
@@ -162,7 +162,7 @@ def test_login_on_a_new_device_notifies_the_user(browser, ada, outbox, clock):
     phone.log_in(ada)
     [email] = outbox()
     assert (email.recipients, email.subject) == (["ada@example.com"], "A new device is logged in to your account")
-    for words in (f"When: {clock.time:%-d %B %Y at %H:%M} UTC", "Browser: Mobile Safari on iOS", "198.51.100.9"):
+    for words in (f"When: {clock.time:%-d %B %Y at %H:%M} UTC", "Browser: Safari on iPhone", "198.51.100.9"):
         assert words in email.body
         assert words in email.html
     assert outbox.link().startswith("/auth/secure-account/")
