@@ -1,5 +1,7 @@
 """Passwords: authenticate by password; change, remove and reset passwords."""
 
+from datetime import datetime
+
 from sqlalchemy import exists
 
 from app.accounts import devices, email_ownership, enumeration, sessions
@@ -46,6 +48,11 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
     devices.forget_all(user, keep)
     outbox.enqueue(Email.PASSWORD_CHANGED, user, event=audit.record(user, AuditAction.PASSWORD_CHANGED))
     return True
+
+
+def set_at(user: User) -> datetime | None:
+    """Return when the password was last changed, or None if that is not in the history, which is kept for a year."""
+    return audit.latest(user, AuditAction.PASSWORD_CHANGED, AuditAction.PASSWORD_RESET)
 
 
 def remove(user: User, keep: UserSession) -> bool:

@@ -9,6 +9,7 @@ from app.auth import (  # noqa: F401 - registers the views
     email_change,
     history,
     login,
+    login_methods,
     magic_links,
     passkeys,
     passwords,

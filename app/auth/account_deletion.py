@@ -34,7 +34,8 @@ def delete() -> ResponseReturnValue:
         logout_user()
         flash(f"Your account will be deleted on {clock.day(due)}. Log in before that day to keep it.", "success")
         return redirect(url_for("main.index"))
-    return form_page("auth/delete.html", form, names=personal_data.descriptions(), grace=account_deletion.GRACE)
+    due_at = clock.now() + account_deletion.GRACE
+    return form_page("auth/delete.html", form, names=personal_data.descriptions(), due_at=due_at)
 
 
 @bp.route("/cancel-deletion", methods=["GET", "POST"])

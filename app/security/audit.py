@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -98,6 +98,12 @@ def count_failed_logins(ip: str, within: timedelta) -> int:
     recent = (AuditEvent.network == origin.network(ip), AuditEvent.at > clock.now() - within)
     count = select(func.sum(AuditEvent.count)).where(AuditEvent.action == AuditAction.LOGIN_FAILED, *recent)
     return db.session.scalar(count) or 0
+
+
+def latest(user: User, *actions: Action) -> datetime | None:
+    """Return the time of the user's latest event with one of these actions."""
+    mine = (AuditEvent.user_id == user.id, AuditEvent.action.in_(actions))
+    return db.session.scalar(select(func.max(AuditEvent.at)).where(*mine))
 
 
 def history(user: User, page: int) -> tuple[Sequence[AuditEvent], bool]:

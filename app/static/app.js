@@ -1,11 +1,26 @@
 // Enhancements. Every page works without them.
 
-// Submit a form once, however often its button is clicked.
+// Submit a form once, however often its button is clicked, and show that it is busy.
 document.addEventListener("submit", (event) => {
-  if (event.target.dataset.sent) event.preventDefault();
-  if (!("again" in event.target.dataset)) event.target.dataset.sent = "yes"; // a download leaves the page open
+  const { target: form, submitter } = event;
+  if (form.dataset.sent) event.preventDefault();
+  if ("again" in form.dataset || event.defaultPrevented) return; // a download leaves the page open
+  form.dataset.sent = "yes";
+  submitter?.setAttribute("aria-busy", "true");
 });
-addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
+addEventListener("pageshow", () => {
+  for (const form of document.forms) delete form.dataset.sent;
+  for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+});
+
+// A message can be dismissed.
+for (const flash of document.querySelectorAll(".flash")) {
+  const button = document.createElement("button");
+  Object.assign(button, { className: "close", type: "button", textContent: "✕" });
+  button.setAttribute("aria-label", "Dismiss this message");
+  button.addEventListener("click", () => flash.remove());
+  flash.append(button);
+}
 
 // Close the menu on a click outside of it, and on Escape.
 for (const menu of document.querySelectorAll("details.menu")) {
