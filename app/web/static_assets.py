@@ -69,15 +69,16 @@ def _asset(filename: str) -> Asset:
 
 
 def _brand_rules(brand: Brand) -> bytes:
-    """Return the colors of the brand as custom properties, by the system's scheme or the one that the user chose."""
-    light, dark = (
-        ";".join(f"--{name.replace('_', '-')}:{color}" for name, color in asdict(palette).items()) for palette in brand
-    )
-    return (
-        f":root{{{light}}}"
-        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}"
-        f":root[data-theme=dark]{{{dark}}}\n"
-    ).encode()
+    """Return the colors of the brand as custom properties. Browsers without light-dark() show the light ones."""
+    light, dark = asdict(brand.light), asdict(brand.dark)
+    plain = _rule(light)
+    by_scheme = _rule({name: f"light-dark({light[name]},{dark[name]})" for name in light})
+    return f"{plain}@supports (color:light-dark(#000,#fff)){{{by_scheme}}}\n".encode()
+
+
+def _rule(colors: dict[str, str]) -> str:
+    declared = (f"--{name.replace('_', '-')}:{color}" for name, color in colors.items())
+    return f":root{{{';'.join(declared)}}}"
 
 
 def _path(filename: str) -> Path:
