@@ -40,7 +40,7 @@ def test_magic_link_from_request_to_login(client, ada, outbox, clock):
     assert f"{clock.time:%H:%M} UTC</time>" in page.text
     assert "Open its link in this browser, or type its code here" in page.text
     assert 'autocomplete="one-time-code"' in page.text
-    assert "You can ask for it in 60 seconds." in page.text
+    assert "<noscript>You can do that in 60 seconds.</noscript>" in page.text
     assert 'data-wait="60">Send again' in page.text
 
     [email] = outbox()
@@ -49,7 +49,7 @@ def test_magic_link_from_request_to_login(client, ada, outbox, clock):
         assert outbox.link() in words
         assert code_in(email) in words
         assert "Browser: Firefox on Linux" in words
-        assert f"When: {clock.time:%-d %B %Y at %H:%M} UTC" in words
+        assert f"When: {clock.time:%-d %B %Y, %H:%M} UTC" in words
 
     answer = client.get(outbox.link())
     assert (answer.status_code, answer.location) == (302, "/account")

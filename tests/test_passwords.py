@@ -58,7 +58,7 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     new_device, message, forgotten = outbox()
     assert new_device.subject == forgotten.subject == "A new device is logged in to your account"
     assert (message.subject, message.recipients) == ("Your password was changed", ["ada@example.com"])
-    origin = f"When: {clock.time:%-d %B %Y at %H:%M} UTC\nBrowser: Firefox on Linux\nIP address: 127.0.0.1\n"
+    origin = f"When: {clock.time:%-d %B %Y, %H:%M} UTC\nBrowser: Firefox on Linux\nIP address: 127.0.0.1\n"
     assert all(origin.strip() in text for text in (message.body, message.html))
     assert outbox.link(1).startswith("/auth/secure-account/")
     assert "Was this not you?" in client.get(outbox.link(1)).text

@@ -162,7 +162,7 @@ def test_login_on_a_new_device_notifies_the_user(browser, ada, outbox, clock):
     phone.log_in(ada)
     [email] = outbox()
     assert (email.recipients, email.subject) == (["ada@example.com"], "A new device is logged in to your account")
-    for words in (f"When: {clock.time:%-d %B %Y at %H:%M} UTC", "Browser: Safari on iPhone", "198.51.100.9"):
+    for words in (f"When: {clock.time:%-d %B %Y, %H:%M} UTC", "Browser: Safari on iPhone", "198.51.100.9"):
         assert words in email.body
         assert words in email.html
     assert outbox.link().startswith("/auth/secure-account/")

@@ -6,6 +6,7 @@ from flask_login import current_user
 from wtforms import Field
 from wtforms.validators import ValidationError
 
+from app import clock
 from app.accounts import email_typos, enumeration, registration
 from app.accounts.registration import NewAccount
 from app.auth import access, login_flow, next_url
@@ -106,7 +107,7 @@ def send_again() -> ResponseReturnValue:
         db.session.commit()
         flash(f"Another email is on its way to {current_user.email}.", "success")
     elif wait := registration.seconds_to_wait(current_user):
-        flash(f"Another email can be sent in {wait} {'second' if wait == 1 else 'seconds'}.", "info")
+        flash(f"Another email can be sent in {clock.duration(wait)}.", "info")
     return redirect(url_for("auth.unconfirmed"))
 
 

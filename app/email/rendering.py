@@ -98,7 +98,7 @@ def _values(email: OutboxEmail) -> dict[str, Any]:
         "link": link,
         "app_name": current_app.config["APP_NAME"],
         "is_last_today": email.budget == Budget.LAST,
-        "at": f"{clock.day(email.created_at)} at {email.created_at:%H:%M} UTC",
+        "at": clock.moment(email.created_at),
         "until": clock.day(email.created_at + SECURE_WITHIN),
         "browser": user_agents.in_words(email.details.get("user_agent", "")),
     }

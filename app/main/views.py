@@ -9,7 +9,8 @@ from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
 from app.connections import only_reads
 
 bp = Blueprint("main", __name__)
-bp.add_app_template_filter(clock.day)  # {{ user.created_at | day }}
+for in_words in (clock.day, clock.moment, clock.ago, clock.duration):
+    bp.add_app_template_filter(in_words)  # {{ user.created_at | day }}
 
 
 @bp.route("/")

@@ -8,19 +8,8 @@ from enum import StrEnum
 # ua-parser's names and ours. No other names are shown, because some patterns of ua-parser copy text from the header,
 # which the client controls.
 _SAME = {
-    *(
-        "Brave",
-        "Chrome",
-        "Chromium",
-        "DuckDuckGo",
-        "Edge",
-        "Firefox",
-        "Huawei Browser",
-        "Opera",
-        "Opera Mini",
-        "Safari",
-    ),
-    *("Samsung Internet", "UC Browser", "Vivaldi", "Yandex Browser", "curl"),
+    *("Brave", "Chrome", "Chromium", "DuckDuckGo", "Edge", "Firefox", "Huawei Browser", "Opera", "Opera Mini"),
+    *("Safari", "Samsung Internet", "UC Browser", "Vivaldi", "Yandex Browser", "curl"),
     *("Android", "Debian", "Fedora", "FreeBSD", "HarmonyOS", "KaiOS", "Linux", "NetBSD", "OpenBSD", "Tizen", "Ubuntu"),
     *("Windows", "Windows Phone", "iOS"),
 }

@@ -52,12 +52,17 @@ for (const input of document.querySelectorAll('input[type="password"]')) {
   if (input.autofocus) input.focus();
 }
 
-// Show times in the browser's time zone.
-for (const time of document.querySelectorAll("main time")) {
-  if (!time.textContent.includes("UTC")) continue;
-  const style = time.textContent.length > 10 ? { dateStyle: "long", timeStyle: "short" } : { timeStyle: "short" };
-  time.title = time.textContent;
-  time.textContent = new Intl.DateTimeFormat(document.documentElement.lang, style).format(new Date(time.dateTime));
+// Show times in the browser's time zone, in the server's style.
+{
+  const locale = document.documentElement.lang.replace(/^en$/, "en-GB");
+  const day = { day: "numeric", month: "long", year: "numeric" };
+  const clock = { hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+  for (const time of document.querySelectorAll("main time")) {
+    const at = new Date(time.dateTime);
+    const local = (utc) => (utc.length > 10 ? [day, clock] : [clock]).map((style) => at.toLocaleString(locale, style)).join(", ");
+    if (time.title) time.title = local(time.title);
+    else if (time.textContent.includes("UTC")) time.textContent = local(time.title = time.textContent);
+  }
 }
 
 // A button that becomes usable after some seconds counts them down.
@@ -67,8 +72,9 @@ for (const button of document.querySelectorAll("button[data-wait]")) {
   const tick = () => {
     const left = Math.ceil((end - Date.now()) / 1000);
     button.disabled = left > 0;
-    button.textContent = left > 0 && left < 3600 ? `${label} (${left} s)` : label;
-    if (left > 0) setTimeout(tick, 250);
+    const words = left <= 90 ? `${left} s` : left <= 5400 ? `${Math.ceil(left / 60)} min` : `${Math.ceil(left / 3600)} h`;
+    button.textContent = left > 0 ? `${label} (${words})` : label;
+    if (left > 0) setTimeout(tick, 500);
   };
   tick();
 }

@@ -23,7 +23,7 @@ BY_NAME = {"login by name": ("/auth/login", {"login": "{}", "password": "wrong"}
 DIFFERS_ANYWAY = [
     (r'name="csrf_token" value="[^"]*"', "a token"),
     (r"(\d{4}-\d\d-\d\dT)?\d\d:\d\d(:\d\d)?", "a time"),
-    (r'data-wait="\d+"|\d+ (minute|second)s?|a minute', "a while"),
+    (r'data-wait="\d+"|\d+ (hour|minute|second)s?|a minute', "a while"),
     (r"[\w-]{40,}", "a random word"),
 ]
 ONLY_THERE = {"Content-Length", "Date", "Retry-After", "X-Process", "X-Request-ID"}

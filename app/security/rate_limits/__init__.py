@@ -45,7 +45,7 @@ class Exceeded(TooManyRequests):
 
     def __init__(self, policy: str, seconds: float, message: str) -> None:
         self.policy, seconds = policy, max(1, math.ceil(seconds))
-        self.message = message.format(wait=_in_words(seconds))
+        self.message = message.format(wait=clock.duration(seconds))
         super().__init__(self.message, retry_after=seconds)
 
 
@@ -197,10 +197,3 @@ def _settle(counted: Counted, actions: set[Countable]) -> None:
         happened = [name for name in SITE_WIDE if SITE_WIDE_ACTIONS[name] & actions]
         if happened:
             shared_counters().add([Counter(name, EVERYBODY, SITE_WIDE[name]) for name in happened])
-
-
-def _in_words(seconds: int) -> str:
-    if seconds < 60:
-        return f"{seconds} {'second' if seconds == 1 else 'seconds'}"
-    minutes = math.ceil(seconds / 60)
-    return "a minute" if minutes == 1 else f"{minutes} minutes"
