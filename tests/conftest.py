@@ -23,6 +23,7 @@ os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
 
+from support.applications import SharedApp
 from support.authenticators import set_up
 from support.clients import PASSWORD, Browser
 from support.databases import KINDS
@@ -99,23 +100,59 @@ def make_app(tmp_path):
     @contextmanager
     def make(name, database, settings):
         app = create_app(name, **{"SQLALCHEMY_DATABASE_URI": database.make(tmp_path)} | settings)
-        app.test_client_class = Browser
-        app.jinja_env.bytecode_cache = Compiled()
-        with app.app_context():
+        prepare(app)
+        with use(app, database):
             yield app
-            app.extensions["delivery"].stop(wait=5)  # its threads hold connections
-            db.session.remove()
-            database.clear()
-            for engine in db.engines.values():
-                engine.dispose()
 
     return make
 
 
+def prepare(app):
+    app.test_client_class = Browser
+    app.jinja_env.bytecode_cache = Compiled()
+
+
+@contextmanager
+def use(app, database):
+    """Enter the application's context, and clean up after it."""
+    with app.app_context():
+        yield
+        app.extensions["delivery"].stop(wait=5)  # its threads hold connections
+        db.session.remove()
+        database.clear()
+        for engine in db.engines.values():
+            engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def shared_app(tmp_path_factory):
+    """Return a function that returns the application of all tests without settings, as new, on an empty database."""
+    shared, folder = {}, tmp_path_factory.mktemp("shared")
+
+    def fresh(database):
+        url = database.make(folder)
+        if database not in shared:
+            shared[database] = SharedApp(lambda: create_app("testing", SQLALCHEMY_DATABASE_URI=url), prepare)
+        return shared[database].fresh()
+
+    return fresh
+
+
 @pytest.fixture
-def app(make_app, database, settings):
-    with make_app("testing", database, settings) as app:
-        yield app
+def own_app():
+    """Ask for this to add routes, hooks or blueprints, which the application that tests share refuses."""
+
+
+@pytest.fixture
+def app(request, database, settings):
+    """An application in its context. Tests without settings share one, which is reset before each of them."""
+    if settings or "own_app" in request.fixturenames:
+        with request.getfixturevalue("make_app")("testing", database, settings) as app:
+            yield app
+    else:
+        app = request.getfixturevalue("shared_app")(database)
+        with use(app, database):
+            yield app
 
 
 @pytest.fixture

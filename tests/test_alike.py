@@ -360,7 +360,7 @@ FLAWS = [  # a leak of whether an address is known, and what differs then
 
 
 @pytest.mark.parametrize(("flaw", "respect"), FLAWS)
-def test_a_difference_is_seen(app, stranger, ada, flaw, respect):
+def test_a_difference_is_seen(own_app, app, stranger, ada, flaw, respect):
     """Each leak is added to responses that are alike without it."""
     is_flawed = True
 

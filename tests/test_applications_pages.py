@@ -13,7 +13,7 @@ from app.models import User
 
 
 @pytest.fixture
-def shop(app):
+def shop(own_app, app):
     bp = Blueprint("shop", __name__, url_prefix="/shop")
 
     @bp.route("/", methods=["GET", "POST"])

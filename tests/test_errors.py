@@ -11,7 +11,7 @@ from app.extensions import db
 
 
 @pytest.fixture
-def app(app):
+def app(own_app, app):
     app.testing = False  # so that an exception becomes a page
     app.add_url_rule("/abort/<int:code>", "abort", abort)
     app.add_url_rule("/bug", "bug", lambda: 1 / 0)

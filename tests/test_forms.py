@@ -126,7 +126,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def show(app, client):
+def show(own_app, app, client):
     """Serve a form class on its own page; return a function that submits it and keeps the data."""
     app.jinja_loader = ChoiceLoader([app.jinja_loader, DictLoader({"own.html": PAGE, "whole.html": WHOLE})])
     app.jinja_env.loader = ChoiceLoader([app.jinja_env.loader, app.jinja_loader])

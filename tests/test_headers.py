@@ -28,7 +28,7 @@ PRODUCTION = {
 
 
 @pytest.fixture
-def app(app):
+def app(own_app, app):
     app.testing = False
     app.add_url_rule("/bug", "bug", lambda: 1 / 0)
     return app

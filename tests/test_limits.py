@@ -381,7 +381,7 @@ EXEMPT = {
 
 
 @on_sqlite
-def test_every_view_with_a_form_has_a_rate_limit_or_a_reason_for_none(app):
+def test_every_view_with_a_form_has_a_rate_limit_or_a_reason_for_none(own_app, app):
     def take_order():
         """A view of an application built on this one."""
 

@@ -54,7 +54,7 @@ def test_an_unconfirmed_user_reaches_the_next_page_after_confirming(client, bob,
     assert client.get(outbox.link()).location == "/account"
 
 
-def test_an_unusual_next_page_is_restored_as_it_was(client, app, ada):
+def test_an_unusual_next_page_is_restored_as_it_was(own_app, client, app, ada):
     app.add_url_rule("/garden/<name>", "garden", login_required(lambda name: name))
     odd = ["my%20rose", "a%3Fb", "%C3%A9?x=%26", "%E2%80%8C", "a%E2%80%8Db?q=%E2%80%8D", "%C2%A0", "%E3%80%80", "a%5Cb",
            "a?q=%5C", "%E2%80%AE", "%F0%9F%8C%B9", "50%25", "%2541", "a%09b", "a%0Ab", "%E2%80%A8", "%EF%BB%BFx",

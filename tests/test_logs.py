@@ -116,7 +116,7 @@ def test_no_field_can_forge_a_log_line(client, plain_or_json, address):
     assert "\x1b" not in plain_or_json.written[0]
 
 
-def test_exceptions_are_logged_with_their_traceback(app, client, log):
+def test_exceptions_are_logged_with_their_traceback(own_app, app, client, log):
     app.testing = False
     app.add_url_rule("/bug/<token>", "bug", lambda token: 1 / 0)
     answer = client.get("/bug/eyJhbGciOi.eyJwdXJw.abc")

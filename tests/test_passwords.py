@@ -170,24 +170,28 @@ def test_password_min_length_15_refuses_shorter_passwords(client, ada, outbox):
     assert change(client, new="a heron's lock.").location == "/account"
 
 
+ORDINARY = "an ordinary one: 32 long, not 31"
+
+
 @on_sqlite
 @pytest.mark.parametrize("kind", sorted(COSTLY))
 def test_scoring_a_password_never_takes_long(app, kind):
     """Substitutions multiply zxcvbn's work by up to 576; a few times an ordinary password's must be enough."""
     password_strength.check(PASSWORD)
     for length in (16, 32, 1024):
-        dear, usual = (_best_time(password) for password in (COSTLY[kind](length), "an ordinary one: 32 long, not 31"))
+        dear = usual = float("inf")
+        for _ in range(6):  # the best of both, on a busy machine, too
+            dear, usual = min(dear, _seconds(COSTLY[kind](length))), min(usual, _seconds(ORDINARY))
+            if dear < 8 * usual + 0.01:
+                break
         assert dear < 8 * usual + 0.01, length
 
 
-def _best_time(password):
-    taken = []
-    for _ in range(3):
-        begun = time.process_time()
-        with suppress(ValueError):
-            password_strength.check(password, "eve", "eve@example.com")
-        taken.append(time.process_time() - begun)
-    return min(taken)
+def _seconds(password):
+    begun = time.process_time()
+    with suppress(ValueError):
+        password_strength.check(password, "eve", "eve@example.com")
+    return time.process_time() - begun
 
 
 @on_sqlite

@@ -18,7 +18,7 @@ ALL = ("user_registered", "user_confirmed", "user_logged_in", "user_logged_out",
 
 
 @pytest.fixture
-def told(app):
+def told(own_app, app):
     """The signals that were sent, with their values; each receiver uses the database."""
     heard, receivers = [], []  # signals hold weak references to their receivers
     for name in ALL:

@@ -23,7 +23,7 @@ STEP, ASK = "/auth/two-factor/verify", "/auth/reauthenticate"
 
 
 @pytest.fixture
-def app(app):
+def app(own_app, app):
     """An application with a login method of its own: /first-step logs ada in, `both` with both factors."""
 
     def first_step(both):

@@ -31,6 +31,8 @@ class Sqlite:
         migrate(f"sqlite:///{self.template}")
 
     def make(self, folder):
+        for file in folder.glob("app.db*"):
+            file.unlink()  # a thread that still has the old one open keeps it to itself
         return f"sqlite:///{shutil.copy(self.template, folder / 'app.db')}"
 
     def clear(self):

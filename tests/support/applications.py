@@ -1,0 +1,84 @@
+"""The application that the tests of a process share, as if each had a new one."""
+
+import copy
+from collections import defaultdict
+
+from blinker import NamedSignal
+from flask_mail import email_dispatched
+from sqlalchemy.events import ConnectionEvents, PoolEvents
+
+from app import deliver_emails, extensions, signals
+from app.extensions import db
+from app.security.rate_limits import counters
+
+SIGNALS = [email_dispatched, *(one for one in vars(signals).values() if isinstance(one, NamedSignal))]
+EVENTS = {name for kind in (ConnectionEvents, PoolEvents) for name in vars(kind) if not name.startswith("_")}
+
+
+class SharedApp:
+    """An application that is handed to one test after another, and made again after a test that changed it.
+
+    It has answered a request, so that Flask refuses what would have to precede the first: routes, hooks, blueprints.
+
+    Args:
+        create: makes the application.
+        prepare: is called with each one that was made.
+    """
+
+    def __init__(self, create, prepare):
+        self.create, self.prepare, self.app = create, prepare, None
+
+    def fresh(self):
+        """Return the application in the state of a new one, on whatever its database holds by now."""
+        if self.app is None or state(self.app) != self.state:
+            self._make()
+        self.app.config.clear()
+        self.app.config.update(copy.deepcopy(self.config))
+        self.app.extensions.clear()
+        self.app.extensions.update({name: copied(value) for name, value in self.extensions.items()})
+        extensions.mail.init_app(self.app)
+        extensions.migrate.init_app(self.app)
+        counters.init_app(self.app)
+        deliver_emails(self.app)
+        return self.app
+
+    def _make(self):
+        self.app = self.create()
+        self.prepare(self.app)
+        self.config = copy.deepcopy(dict(self.app.config))
+        assert self.app.logger  # an attribute from the first use on
+        with self.app.app_context():
+            self.app.test_client(use_cookies=False).get("/auth/login")
+        self.extensions = {name: copied(value) for name, value in self.app.extensions.items()}
+        self.state = state(self.app)
+
+
+def state(app):
+    """What a test could change about an application other than its settings and extensions."""
+    with app.app_context():
+        engines = dict(db.engines)
+    return {
+        "app": [(name, copied(value)) for name, value in vars(app).items() if name not in {"config", "extensions"}],
+        "routes": list(app.url_map.iter_rules()),
+        "templates": copied(vars(app.jinja_env)),
+        "wsgi_app": copied(vars(app.wsgi_app)),
+        "receivers": [list(signal.receivers_for(app)) for signal in SIGNALS],
+        "listeners": [
+            (bind, name, list(getattr(owner.dispatch, name)))
+            for bind, engine in engines.items()
+            for owner in (engine, engine.pool)
+            for name in sorted(EVENTS)
+            if hasattr(owner.dispatch, name)
+        ],
+    }
+
+
+def copied(value):
+    """Copy a dictionary, list or set with those that it contains, and no other object."""
+    if type(value) is defaultdict:  # a look-up leaves an empty value
+        return {key: one for key, kept in value.items() if (one := copied(kept))}
+    if type(value) is dict:
+        return {key: copied(one) for key, one in value.items()}
+    if type(value) is list:
+        return [copied(one) for one in value]
+    return set(value) if type(value) is set else value
