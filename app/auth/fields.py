@@ -18,6 +18,8 @@ from app.security import audit, captcha
 from app.security.hashing import MAX_PASSWORD_LENGTH
 
 VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}
+# `maxlength` leaves room for spaces and dashes. With `data-code`, app.js sends the form at that number of digits.
+CODE = {"autocomplete": "one-time-code", "maxlength": "16"} | VERBATIM
 
 
 def email_field(label: str = "Email address") -> TextField:
@@ -78,7 +80,7 @@ def code_field() -> TextField:
         "Code from the email",
         [DataRequired("Enter the code from the email."), MaxLength(64)],
         filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
-        render_kw={"autocomplete": "one-time-code", "inputmode": "numeric"} | VERBATIM,
+        render_kw=CODE | {"inputmode": "numeric", "data-code": "8"},
     )
 
 
@@ -88,7 +90,7 @@ def factor_code_field(label: str, inputmode: str = "numeric") -> TextField:
         label,
         [DataRequired("Enter the code."), MaxLength(64)],
         filters=[stripped],
-        render_kw={"autocomplete": "one-time-code", "inputmode": inputmode} | VERBATIM,
+        render_kw=CODE | {"inputmode": inputmode} | ({"data-code": "6"} if inputmode == "numeric" else {}),
     )
 
 

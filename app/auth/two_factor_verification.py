@@ -17,8 +17,8 @@ from app.security.rate_limits import rate_limited
 
 
 class CodeForm(Form):
-    code = factor_code_field("Code from your authenticator app")
     trust = BooleanField("Trust this device for 30 days")
+    code = factor_code_field("Code from your authenticator app")  # last: its last digit sends the form
 
 
 class PasskeyForm(Form):
@@ -46,7 +46,7 @@ def two_factor_verify() -> ResponseReturnValue:
 
 def _verify(user: User, form: CodeForm | PasskeyForm | RecoveryForm) -> bool:
     """Use the submitted factor; if it is wrong, return False and add an error to its field."""
-    field = next(iter(form))
+    field = next(field for field in form if field.name != "trust")
     try:
         if isinstance(form, PasskeyForm):
             _use_passkey(user, field.data)

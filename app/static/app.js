@@ -52,6 +52,19 @@ for (const input of document.querySelectorAll('input[type="password"]')) {
   if (input.autofocus) input.focus();
 }
 
+// A one-time code is sent at its last digit. Digits of a wrong one can be corrected first: then the button sends it.
+for (const input of document.querySelectorAll("input[data-code]")) {
+  const { form } = input;
+  let isWhole = !input.value; // typed from its start, or pasted
+  input.addEventListener("input", ({ inputType }) => {
+    isWhole ||= input.value.length < 2 || inputType === "insertFromPaste";
+    const code = input.value.replace(/[\s-]/g, "");
+    if (!isWhole || /\D/.test(code) || code.length !== Number(input.dataset.code) || !form.checkValidity()) return;
+    isWhole = false;
+    form.requestSubmit(form.querySelector("button:not([type=button])"));
+  });
+}
+
 // Show times in the browser's time zone, in the server's style.
 {
   const locale = document.documentElement.lang.replace(/^en$/, "en-GB");

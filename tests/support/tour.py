@@ -73,8 +73,11 @@ def submit(path, button, fields=None):
 
 
 def fill_in(page, button, fields):
+    """Fill in a form, and press its button. Without one, the last digit of a code sends the form."""
     for label, value in fields.items():
         page.get_by_label(label, exact=True).fill(value)
+    if not button:
+        return
     button = page.locator("main").get_by_role("button", name=button, exact=True)
     button.evaluate("button => button.form.noValidate = true")
     button.click()
@@ -168,7 +171,7 @@ def take_back_wrongly(page):
 
 
 def type_a_wrong_code(page):
-    fill_in(page, "Log in", {"Code from the email": "1234 5678"})
+    fill_in(page, "Log in", {"Code from the email": "1234 567"})
 
 
 def log_in_elsewhere(who, then, email=""):
@@ -208,7 +211,7 @@ as_somebody_known = log_in_elsewhere("Log in with this address", "is registered 
 def set_up(page):
     page.goto("/auth/two-factor")
     key = page.locator(".key").inner_text().replace(" ", "")
-    fill_in(page, "Set up the app", {"Code that the app shows": pyotp.TOTP(key).now()})
+    fill_in(page, None, {"Code that the app shows": pyotp.TOTP(key).now()})
     page.get_by_role("heading", name="Your recovery codes").wait_for()
 
 
@@ -289,7 +292,7 @@ def log_in_on_a_new_device(page):
 
 
 def enter_a_wrong_device_code(page):
-    fill_in(page, "Log in", {"Code from the email": "1234 5678"})
+    fill_in(page, "Log in", {"Code from the email": "1234 567"})
 
 
 def ask_for_too_many_device_codes(page):
