@@ -64,7 +64,7 @@ def test_pages_about_accounts_are_kept_from_search_engines(app, client, another_
 
 AUTOCOMPLETE = {  # of each field: type and autocomplete, for browsers and password managers
     "login": ["text username webauthn"],
-    "username": ["text username", "hidden username"],  # hidden: names the account for password managers
+    "username": ["text username"],
     "password": ["password current-password", "password new-password"],
     "old_password": ["password current-password"],
     "confirm_password": ["password new-password"],

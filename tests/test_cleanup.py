@@ -125,7 +125,7 @@ def test_unconfirmed_account_is_deleted_after_a_week_without_an_email(client, ad
     assert [line.action for line in after.pop("audit_events")] == ["account_deleted"]
     del before["audit_events"], before["jobs"], after["jobs"]
     assert after == before
-    assert "Hello, stranger." in client.get("/").text
+    assert "Welcome to Flasky" in client.get("/").text
     assert client.post("/auth/register", data=FORM).status_code == 302
 
 

@@ -20,7 +20,7 @@ from app.models import OutboxEmail
 ADA, NEW, NEWER, BOB = "ada@example.com", "ada@example.org", "ada@example.net", "bob@example.com"
 THIEFS, OWNERS = "an umbrella for the thief", "a boat for the owner"
 SECURE = "/auth/secure-account/"
-GONE = "This link can't be used"
+GONE = "This link has expired or was already used"
 
 
 def ask(browser, email, password=PASSWORD, **fields):
@@ -394,7 +394,7 @@ def send_code(browser, outbox, email=NEW):
     page = browser.post("/auth/change-email", data={"email": email, "send_code": "y"})
     assert page.status_code == 200
     assert value_of(page, "email") == email
-    assert f"A code is on its way to <strong>{ADA}</strong>" in page.text
+    assert f"We sent a code to <strong>{ADA}</strong>" in page.text
     assert 'name="code"' in page.text
     message = outbox()[-1]
     assert (message.recipients, "Your code" in message.subject) == ([ADA], True)

@@ -110,10 +110,10 @@ def test_a_first_magic_link_leads_to_choosing_password_and_username(client, anot
     assert page.request.path == "/auth/change-password"
     assert "Your email address is confirmed." in page.text
     assert "All other devices were logged out, and the old password was removed." in page.text
-    assert f"We send a link to <strong>{VICTIM}</strong>" in page.text
-    assert "You are called <strong>planted</strong> here." in page.text
+    assert f"We'll send a link to <strong>{VICTIM}</strong>" in page.text
+    assert "Your username is <strong>planted</strong>." in page.text
 
-    assert 'href="/auth/change-username">Choose another name' in page.text
+    assert 'href="/auth/change-username">Change username' in page.text
     another_client.post("/auth/change-username", data={"username": "victoria"})
     assert "Hello, victoria!" in another_client.get("/").text
 

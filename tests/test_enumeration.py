@@ -73,7 +73,7 @@ def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_passwor
     assert "Your email address is confirmed. Welcome." in right.text
     assert "Hello, eve!" in right.text
     assert db.session.scalar(select(User.confirmed))
-    assert "Hello, stranger." in client.get("/").text, "the browser that registered is still out"
+    assert "Welcome to Flasky" in client.get("/").text, "the browser that registered is still out"
     assert log_in(client, "eve").location == "/"
     assert history() == ["registered", "login_failed", "confirmed", "logged_in", "logged_in", "new_device"]
 

@@ -23,8 +23,8 @@ def test_every_error_is_a_page_of_this_site_with_its_status(client, ada, code):
     client.log_in(ada)
     page = client.get(f"/abort/{code}")
     assert page.status_code == code
-    assert "Go home" in page.text
-    assert '<a class="brand me-auto" href="/">' in page.text
+    assert "Go to the home page" in page.text
+    assert '<a class="brand" href="/">' in page.text
     assert ("ada" in page.text) is (code < 500)
 
 

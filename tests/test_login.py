@@ -95,7 +95,7 @@ def test_a_session_cookie_copied_before_the_logout_is_worthless_after_it(client,
     another_client.set_cookie("session", client.get_cookie("session").value)
     assert "Hello, ada!" in another_client.get("/").text
     client.post("/auth/logout")
-    assert "Hello, stranger." in another_client.get("/").text
+    assert "Welcome to Flasky" in another_client.get("/").text
 
 
 def test_logout_clears_the_session_cookie(client, ada):

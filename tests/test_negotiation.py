@@ -29,7 +29,7 @@ def test_accept_quality_values_decide_between_json_and_page(app, accept):
 def test_json_clients_get_json_from_every_flow(client, ada, bob, accept):
     headers = {"Accept": accept}
     assert client.get("/account", headers=headers).status_code == 401
-    assert client.get("/nowhere", headers=headers).json["error"] == "There is no such page"
+    assert client.get("/nowhere", headers=headers).json["error"] == "Page not found"
     wrong = client.post("/auth/login", data=LOGIN | {"password": "x"}, headers=headers)
     assert (wrong.status_code, list(wrong.json)) == (422, ["errors"])
     right = client.post("/auth/login?next=/account", data=LOGIN, headers=headers)

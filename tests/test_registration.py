@@ -28,7 +28,7 @@ def test_register_confirm_log_out_and_log_in(client, outbox):
     assert "Hello, eve!" in page.text
 
     assert "You have been logged out." in client.post("/auth/logout", follow_redirects=True).text
-    assert "Hello, stranger." in client.get("/").text
+    assert "Welcome to Flasky" in client.get("/").text
     login = {"login": "EVE@example.com", "password": PASSWORD}
     assert "Hello, eve!" in client.post("/auth/login", data=login, follow_redirects=True).text
     assert history() == ["registered", "logged_in", "confirmed", "logged_out", "logged_in"]

@@ -55,7 +55,7 @@ def test_sso_login_does_not_redirect_to_another_site(client, issuer, to):
 def test_login_page_has_an_sso_button_and_sends_the_provider_no_request(client, issuer):
     for path in ("/", "/auth/login", "/auth/register"):
         assert f'formaction="{START}"' in client.get(path).text
-    assert "Log in with Acme" in client.get(START).text
+    assert "Continue with Acme" in client.get(START).text
     assert issuer.asked == []
 
 

@@ -24,6 +24,7 @@ from app.security import oidc
 from settings.providers import KNOWN_PROVIDERS, Provider
 
 CONNECTIONS = "/auth/connections"
+METHODS = "/auth/login-methods"
 
 
 @pytest.fixture
@@ -242,7 +243,7 @@ ASKED = "/auth/sso/acme/address"
 
 def test_sso_user_without_an_address_enters_one_and_confirms_it(client, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", {"remember_me": "y"}, email=None)
-    assert "did not give us an email address" in client.get(ASKED).text
+    assert "give us a verified email address" in client.get(ASKED).text
     wrong = client.post(ASKED, data={"email": "new@"})
     assert (wrong.status_code, 'value="new@"' in wrong.text) == (422, True)
     assert client.post(ASKED, data={"email": "new@example.com"}).location == "/auth/history"
@@ -342,11 +343,11 @@ TAKEN = "/auth/sso/acme/link"
 def test_identity_with_a_known_address_is_linked_after_a_login(client, another_client, ada, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", email="ada@example.com")
     page = client.get(TAKEN)
-    assert "<strong>ada@example.com</strong> is registered here" in page.text
+    assert "<strong>ada@example.com</strong> is already registered" in page.text
     login = re.search(r'href="(/auth/login\?next=[^"]+)"', page.text)[1]
     assert client.post(login, data={"login": "ada", "password": PASSWORD}).location == TAKEN
     assert whose() == []
-    assert "Link with Acme?" in client.get(TAKEN).text
+    assert "Connect Acme?" in client.get(TAKEN).text
     assert client.post(TAKEN).location == "/auth/history"
     assert whose() == ["ada"]
     assert outbox()[-1].subject == "Another account now logs you in"
@@ -390,11 +391,12 @@ def subject_of(number=0):
 def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, issuer, outbox):
     client.log_in(ada)
     another_client.log_in(ada)
-    assert "None yet." in client.get(CONNECTIONS).text
-    assert "Linked accounts" in client.get("/account").text
+    page = client.get(CONNECTIONS).text
+    assert ("Connect Acme" in page, "Connected</span>" in page) == (True, False)
+    assert "Log in with an account that you already have." in client.get(METHODS).text
     travel(client, issuer, email="elsewhere@example.net")
     page = client.get(CONNECTIONS).text
-    assert "elsewhere@example.net" in page
+    assert ("elsewhere@example.net" in page, "Connected</span>" in page) == (True, True)
     assert client.post(f"{CONNECTIONS}/{subject_of()}/unlink").location == CONNECTIONS
     assert whose() == []
     subjects = ["Another account now logs you in", "An account was unlinked from yours"]
@@ -407,7 +409,7 @@ def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, iss
 
 def test_last_credential_can_not_be_unlinked(client, issuer):
     travel(client, issuer)
-    assert "Remove" not in client.get(CONNECTIONS).text
+    assert "Disconnect " not in client.get(CONNECTIONS).text
     answer = client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
     assert "This is your only way to log in. Choose a password first." in told(client, answer)
     assert whose() == ["ada.lovelace"]
@@ -560,6 +562,6 @@ def test_identity_of_a_provider_that_was_removed_from_the_settings_is_listed(app
     travel(client, issuer)
     app.config["OIDC_PROVIDERS"] = {}
     assert "acme" in client.get(CONNECTIONS).text
-    assert "acme" in client.get("/account").text
+    assert "acme" in client.get(METHODS).text
     client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
     assert whose() == []

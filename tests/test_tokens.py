@@ -123,7 +123,7 @@ def test_forged_and_malformed_tokens_get_the_invalid_link_page(client, bob, key,
     if name == "empty":
         assert answer.status_code == 404
     else:
-        assert (answer.status_code, "<h1>This link can't be used</h1>" in answer.text) == (410, True)
+        assert (answer.status_code, "<h1>This link has expired or was already used</h1>" in answer.text) == (410, True)
     assert not bob.confirmed
     assert not bob.confirm(token)
 

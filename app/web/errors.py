@@ -20,7 +20,7 @@ MESSAGES = {  # by status: title and advice
     400: ("That request made no sense", "Something was missing from it. Go back, reload the page and try again."),
     401: ("Log in first", "This page is for members."),
     403: ("That is not allowed", "The page is not for you, or the request came from another site."),
-    404: ("There is no such page", "The address may be mistyped, or the page may be gone."),
+    404: ("Page not found", "The address may be mistyped, or the page may be gone."),
     405: ("That can't be done here", "This address does not take that kind of request."),
     413: ("That was too much", "What you sent is larger than this site takes. Shorten it and try again."),
     414: ("That address is too long", "Check that you copied it correctly."),

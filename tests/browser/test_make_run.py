@@ -126,7 +126,7 @@ def test_make_run_serves_registration_confirmation_and_remember_me(clone, playwr
             context.close()
             context, page = open_browser()
             page.goto("/")
-            page.get_by_role("heading", name="Hello, ada!" if remember else "Hello, stranger.").wait_for()
+            page.get_by_role("heading", name="Hello, ada!" if remember else "Welcome to Flasky").wait_for()
         context.close()
 
 

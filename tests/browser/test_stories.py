@@ -202,7 +202,7 @@ def test_a_magic_link_on_a_phone_logs_in_the_desktop_by_code(ada, person, anothe
     person.press("Log in")
     person.sees("Hello, ada!")
     another.press("Log in")
-    another.sees("This link can't be used")
+    another.sees("This link has expired or was already used")
     another.follow("log in by a link")
     another.write(Email_address="ada@example.com")
     another.press("Send me a link")

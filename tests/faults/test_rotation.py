@@ -123,7 +123,7 @@ def test_key_rotation_without_a_fallback_ends_sessions_and_links_on_clear_pages(
     assert (page.request.path, notes(page)) == ("/auth/login", ["Log in to open this page."])
     page = client.get(link)
     assert page.status_code == 410
-    assert "This link can't be used" in page.text
+    assert "This link has expired or was already used" in page.text
     client.log_in(ada)
     assert is_logged_in(client)
 

@@ -12,8 +12,9 @@ def is_logged_in(client):
 
 
 def notes(page):
-    """Return the messages above a page."""
-    return [html.unescape(note) for note in re.findall(r'<div class="alert[^>]*>(.*?)</div>', page.text)]
+    """Return the flashed messages and the errors of the form as a whole, without the notices of the page itself."""
+    found = re.findall(r'<div class="alert[^>]* role="\w+">(?:<svg.*?</svg>)?(?:<div>)?(.*?)</div>', page.text)
+    return [html.unescape(note) for note in found]
 
 
 def told(client):

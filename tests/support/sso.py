@@ -16,7 +16,7 @@ def set_out(client, path=START, **fields):
     """Press the provider's button; return the header that sends the browser to the provider."""
     page = client.post(path, data=fields)
     assert page.status_code == 200, page.location
-    assert "Going to " in page.text
+    assert "<h1>Continue to " in page.text
     return page.headers["Refresh"]
 
 
