@@ -65,6 +65,10 @@ bench-scale: .venv/installed-dev  ## Measure with a thousand, a million and ten 
 bootstrap: .venv/installed-dev  ## Generate app/static/bootstrap.css from the pinned Bootstrap
 	@$(BIN)/python tools/bootstrap_css.py
 
+icons: .venv/installed-dev  ## Draw the icons in app/static/icons from app/static/logo.svg, in the color of ACCENT_COLOR
+	@$(BIN)/python tests/browser/install.py
+	@$(BIN)/python -m tools.icons
+
 lock: .venv/installed-dev  ## Pin the dependencies of pyproject.toml with their hashes
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) -o requirements-dev.txt pyproject.toml --extra dev -c requirements.txt
@@ -90,4 +94,4 @@ bench/.venv-%/installed: bench/requirements-%.txt
 	@bench/.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: help run test test-postgresql test-all test-cluster check audit bench bench-scale lock
+.PHONY: help run test test-postgresql test-all test-cluster check audit bench bench-scale bootstrap icons lock

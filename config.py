@@ -78,6 +78,7 @@ class Config:
     # settings/derived.py adds the port and path of PUBLIC_URL, because a host's cookies are shared by all its ports.
     SESSION_COOKIE_NAME = "flasky-session"
     DEVICE_COOKIE_NAME = "flasky-device"  # identifies a device; it authenticates nobody
+    APPEARANCE_COOKIE_NAME = "flasky-appearance"  # light or dark, if the user has chosen
     REMEMBER_COOKIE_NAME = ";"  # disables Flask-Login's own cookie, because no browser can send this name
     SESSION_REFRESH_EACH_REQUEST = False  # otherwise static files and probes would set a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)  # of the cookie; sessions last as app/accounts/sessions.py says
@@ -111,6 +112,7 @@ class Testing(Config):
     PUBLIC_URL = "http://localhost"
     SESSION_COOKIE_NAME = "session"
     DEVICE_COOKIE_NAME = "device"
+    APPEARANCE_COOKIE_NAME = "appearance"
     PASSWORD_HASH = "pbkdf2:sha256:1"
     MAIL_DELIVERY = "off"
     WTF_CSRF_ENABLED = False
@@ -121,6 +123,7 @@ class Production(Config):
 
     SESSION_COOKIE_NAME = "__Host-session"
     DEVICE_COOKIE_NAME = "__Host-device"
+    APPEARANCE_COOKIE_NAME = "__Host-appearance"
     SESSION_COOKIE_SECURE = True
 
     @staticmethod

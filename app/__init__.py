@@ -10,7 +10,18 @@ from app import auth, cli, connections, extensions, main
 from app.accounts import cleanup
 from app.email.worker import Delivery
 from app.security.rate_limits import counters
-from app.web import csrf, errors, headers, hosts, request_log, request_size, stale_forms, static_assets
+from app.web import (
+    appearance,
+    csrf,
+    errors,
+    headers,
+    hosts,
+    request_log,
+    request_size,
+    site_files,
+    stale_forms,
+    static_assets,
+)
 from settings.derived import complete
 from settings.environment import ConfigError
 
@@ -37,6 +48,8 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     register_blueprints(app)
     errors.init_app(app)
     static_assets.init_app(app)
+    site_files.init_app(app)
+    appearance.init_app(app)
     headers.init_app(app)
     cli.init_app(app)
     deliver_emails(app)

@@ -5,7 +5,7 @@ import re
 from support.clients import on_sqlite
 from support.ours import owners_fields
 from support.records import rows
-from support.routes import addresses, with_all_routes
+from support.routes import FILES, addresses, with_all_routes
 
 from app.auth.account_state import OPEN_ENDPOINTS, WITHOUT_SESSION
 from app.extensions import db
@@ -16,7 +16,7 @@ def test_unconfirmed_users_reach_these_pages_and_no_others(app, client, bob):
     client.log_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
     open_to_them |= {"auth.reauthenticate", "auth.delete", "auth.cancel_deletion", "auth.secure_account"}
-    open_to_them |= {"static", "asset", "main.healthz", "main.readyz"}
+    open_to_them |= FILES | {"main.healthz", "main.readyz", "main.appearance"}
     said = OPEN_ENDPOINTS["auth.unconfirmed"] | WITHOUT_SESSION
     assert {endpoint for endpoint in said if not endpoint.startswith("dev.")} == open_to_them
     for endpoint, address in addresses(app, "GET"):
@@ -34,7 +34,7 @@ def test_visitors_are_redirected_to_the_login_from_all_pages_but_these(app, clie
     open_to_them = {f"auth.{name}" for name in """
         change_email_link confirm login logout magic_link magic_link_sent passkey_request_options register request_reset
         reset_password secure_account sso_callback start_sso use_magic_link
-    """.split()} | {"static", "asset", "main.healthz", "main.readyz", "main.arrived", "main.index"}  # fmt: skip
+    """.split()} | FILES | {"main.healthz", "main.readyz", "main.arrived", "main.index", "main.appearance"}  # fmt: skip
     open_to_them.add("main.well_known_change_password")  # which redirects to a page that asks
     for method in ("GET", "POST"):
         for endpoint, address in addresses(app, method):
@@ -52,12 +52,15 @@ def test_get_head_and_options_change_nothing(app, client, ada):
     assert rows() == before
 
 
+PUBLIC = {"auth.login", "auth.register", "auth.request_reset"}  # search engines may list these
+
+
 def test_pages_about_accounts_are_kept_from_search_engines(app, client, another_client, bob):
     client.log_in(bob)
     for endpoint, address in addresses(app, "GET"):
         for browser in (client, another_client):
             with browser.get(address) as page:
-                if page.status_code == 200 and endpoint.startswith("auth."):
+                if page.status_code == 200 and endpoint.startswith("auth.") and endpoint not in PUBLIC:
                     assert '<meta name="robots" content="noindex">' in page.text, endpoint
     assert "noindex" not in another_client.get("/").text
 
@@ -73,6 +76,7 @@ AUTOCOMPLETE = {  # of each field: type and autocomplete, for browsers and passw
     "remember_me": ["checkbox"],
     "name": ["text off"],  # of a passkey
     "csrf_token": ["hidden"],
+    "scheme": ["radio"],
     "credential": ["hidden"],
     "again": ["hidden"],
 }

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from support.clients import ROOT, on_sqlite
-from support.routes import addresses
+from support.routes import FILES, addresses
 
 pytestmark = on_sqlite
 
@@ -23,6 +23,7 @@ PRODUCTION = {
     "PUBLIC_URL": "https://localhost",
     "SESSION_COOKIE_NAME": "__Host-session",
     "DEVICE_COOKIE_NAME": "__Host-device",
+    "APPEARANCE_COOKIE_NAME": "__Host-appearance",
     "SESSION_COOKIE_SECURE": True,
 }
 
@@ -67,7 +68,7 @@ def check(answer, endpoint, settings, who):
             assert "Secure" in cookie
             assert "Path=/;" in cookie + ";"
             assert "Domain" not in cookie
-    if endpoint not in {"static", "asset"} and answer.status_code < 300:
+    if endpoint not in FILES and answer.status_code < 300:
         private = bool(who) or endpoint in WITH_TOKEN or (endpoint.startswith("main.") and endpoint.endswith("z"))
         assert answer.headers["Cache-Control"] == ("no-store" if private else "no-cache"), endpoint
     assert answer.mimetype not in {"text/html"} or "Traceback" not in answer.text
@@ -102,12 +103,12 @@ def test_asset_under_another_spelling_is_not_found_and_not_cached(app, client, f
 def test_static_files_are_kept_for_a_year_under_the_hash_of_what_is_in_them(client):
     page = client.get("/").text
     linked = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
-    assert len(linked) == 3
+    assert len(linked) == 4
     for address in set(linked):
         with client.get(address) as answer:
             assert answer.status_code == 200
             assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-        assert re.fullmatch(r"/assets/[0-9a-f]{12}/\w+\.(css|js|svg)", address)
+        assert re.fullmatch(r"/assets/[0-9a-f]{12}/(\w+\.(css|js|svg)|icons/apple-touch-icon\.png)", address)
 
 
 def test_a_browser_waits_for_two_files_which_come_compressed(client):

@@ -169,7 +169,7 @@ def test_next_does_not_leave_the_path_prefix(app, ada):
         expected = target if target in INSIDE_THE_PREFIX else "/app/"
         assert unquote(answer.location) == unquote(expected), target
         page = app.test_client().get("/app/auth/login", **where)
-        assert target in INSIDE_THE_PREFIX or "next=" not in page.text, target
+        assert target in INSIDE_THE_PREFIX or "next=" not in page.text.partition("<footer")[0], target
 
 
 @on_sqlite

@@ -10,9 +10,9 @@ from support.clients import PASSWORD, on_sqlite
 from support.corpora import INSIDE, OUTSIDE
 
 from app.accounts import sessions
-from app.auth.next_url import safe_next_url
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, User, UserSession
+from app.web.own_urls import safe_next_url
 
 
 @pytest.mark.parametrize("login", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com", "  ada "])

@@ -18,7 +18,8 @@ AS_IF_NEW = [  # in a transaction that is rolled back
     f"TRUNCATE {', '.join(table.name for table in db.metadata.sorted_tables)}",
     "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)",
 ]
-STRANGERS_PAGES = "/ /auth/login /auth/register /auth/reset /auth/magic-link /healthz".split()
+STRANGERS_PAGES = "/ /auth/login /auth/register /auth/reset /auth/magic-link /healthz /appearance".split()
+FILES = "/favicon.ico /manifest.webmanifest /robots.txt /.well-known/security.txt".split()
 MEMBERS_PAGES = {"/account": 6, "/auth/devices": 3, "/auth/two-factor": 3}
 MEMBERS_PAGES |= dict.fromkeys("/ /auth/delete /auth/export /auth/logout".split(), 1)
 MEMBERS_PAGES |= dict.fromkeys("/auth/change-email /auth/change-password /auth/change-username".split(), 1)
@@ -63,6 +64,15 @@ def asked(app):
 @pytest.mark.parametrize("path", STRANGERS_PAGES)
 def test_pages_for_visitors_run_no_query(client, asked, path):
     assert client.get(path).status_code == 200
+    assert asked == []
+
+
+@pytest.mark.parametrize("settings", [{"SUPPORT_EMAIL": "help@example.com"}], ids=["with an address"])
+@pytest.mark.parametrize("path", FILES)
+def test_files_at_fixed_addresses_run_no_query_for_users(client, ada, asked, path):
+    client.log_in(ada)
+    asked.clear()
+    assert client.get(path, buffered=True).status_code == 200
     assert asked == []
 
 

@@ -15,7 +15,7 @@ from support.concurrency import at_once
 from support.pages import beside, is_logged_in, told
 from support.passwords import NEW, NEW_TWICE, choose
 from support.records import history
-from support.routes import addresses
+from support.routes import FILES, addresses
 
 from app.accounts import authenticators, two_factor
 from app.extensions import db
@@ -270,7 +270,7 @@ def test_users_who_must_have_two_factor_are_held_at_its_page(app, client, anothe
     open_to_her |= {"auth.require_passkey", "auth.stop_requiring_passkey"}
     open_to_her |= {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options", "auth.secure_account"}
     open_to_her |= {"auth.logout", "auth.cancel_deletion", "auth.delete"}
-    open_to_her |= {"static", "asset", "main.healthz", "main.readyz"}
+    open_to_her |= FILES | {"main.healthz", "main.readyz", "main.appearance"}
     for method in ("GET", "POST"):
         for endpoint, address in addresses(app, method):
             if endpoint not in {"auth.logout", "auth.delete"}:

@@ -9,14 +9,16 @@ from sqlalchemy.exc import OperationalError
 
 from app.accounts import sessions, two_factor
 from app.auth.blueprint import bp
-from app.auth.next_url import safe_next_url, store_location, this_page
+from app.auth.next_url import store_location, this_page
 from app.extensions import db
 from app.models import User, UserSession
 from app.request_state import SessionKey, state
+from app.web.headers import KEPT
 from app.web.negotiation import lead_to
+from app.web.own_urls import safe_next_url
 
-WITHOUT_SESSION = {"static", "asset", "main.healthz", "main.readyz"}  # endpoints that never load the user
-ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account"}
+WITHOUT_SESSION = {*KEPT, "main.healthz", "main.readyz"}  # endpoints that never load the user
+ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account", "main.appearance"}
 MAILBOX = {"dev.mailbox", "dev.email", "dev.email_html"}
 # The page that a user must open first, and the endpoints that stay available until then.
 OPEN_ENDPOINTS = {

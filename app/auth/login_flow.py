@@ -11,12 +11,12 @@ from werkzeug.wrappers import Response
 
 from app import clock, signals
 from app.accounts import device_verification, devices, sessions, two_factor
-from app.auth.next_url import safe_next_url
 from app.extensions import db
 from app.models import EmailChallenge, User, UserSession
 from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, state
 from app.security import origin
 from app.web.negotiation import wants_json
+from app.web.own_urls import safe_next_url
 
 DEVICE_COOKIE_LIFETIME = timedelta(days=365)
 TWO_FACTOR_WITHIN = timedelta(minutes=10)  # after the first factor

@@ -11,7 +11,7 @@ from wtforms import BooleanField
 
 from app import clock
 from app.accounts import magic_links
-from app.auth import access, login_flow, next_url
+from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.auth.fields import CodeForm, RememberForm, email_field
 from app.auth.forms import Form, form_page
@@ -22,6 +22,7 @@ from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
 from app.web import errors
+from app.web.own_urls import safe_next_url
 
 # One message for all problems, so that it does not reveal whether the email address has an account.
 WRONG_CODE = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
@@ -92,7 +93,7 @@ def _send(email: str, remember: bool) -> Response:
     challenge = magic_links.request(email, earlier)
     MagicLinkRequest(challenge.id, remember).store(SessionKey.MAGIC_LINK)
     db.session.commit()
-    if target := next_url.safe_next_url(request.args.get("next")):
+    if target := safe_next_url(request.args.get("next")):
         session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = target, None
     if is_again:
         flash("Another email is on its way.", "success")

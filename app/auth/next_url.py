@@ -1,39 +1,15 @@
 """Next URLs: the page to open after a login or another interruption, always a page of this application."""
 
-import re
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
-from flask import current_app, redirect, request, session, url_for
+from flask import redirect, request, session, url_for
 from werkzeug.wrappers import Response
 
 from app.models import User
 from app.request_state import SessionKey
+from app.web.own_urls import safe_next_url
 
-MAX_LENGTH = 2048  # characters
-# str.isprintable() refuses these, which occur in the URLs of several scripts. Browsers send them percent-encoded.
-SPACES_AND_JOINERS = re.compile(r"[\u200c\u200d\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-DOTS = {".", ".."}
 NO_RETURN = {"main.index", "auth.sso_callback"}  # endpoints that are never a next page
-
-
-def safe_next_url(target: str | None) -> str | None:
-    """Return `target` if it is a path under PUBLIC_URL, else None. Other applications may share the host."""
-    if not target or not safe_path(target):
-        return None
-    own, path = urlsplit(current_app.config["PUBLIC_URL"]).path, re.split(r"[?#]", target)[0]
-    is_ours = (path == own or path.startswith(f"{own}/")) and not _has_dot_segments(path)
-    return target if is_ours else None
-
-
-def safe_path(target: str | None) -> str | None:
-    """Return `target` if it is a path on this host, else None.
-
-    Browsers treat `//host`, `/\\host` and paths with tabs or line breaks as other sites.
-    """
-    if not target or not target.startswith("/") or target.startswith("//") or len(unquote(target)) > MAX_LENGTH:
-        return None
-    rest = SPACES_AND_JOINERS.sub("", target)
-    return target if rest.isprintable() and not set(" \\") & set(rest) else None
 
 
 def store_location(owner: User | None = None) -> None:
@@ -80,12 +56,3 @@ def _page_of_htmx() -> str | None:
     """Return the URL of the page that sent a request of htmx; None if it is another site's."""
     url = request.headers.get("HX-Current-URL", "")
     return safe_next_url(url[len(request.host_url) - 1 :]) if url.startswith(request.host_url) else None
-
-
-def _has_dot_segments(path: str) -> bool:
-    """Return whether a browser, or a proxy that decodes the path, would leave it. Some treat `..;x` as `..`."""
-    for _ in range(3):  # some decode twice
-        if any(segment.partition(";")[0] in DOTS for segment in re.split(r"[/\\]", path)):
-            return True
-        path = unquote(path)
-    return False

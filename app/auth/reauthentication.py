@@ -18,6 +18,7 @@ from app.models import AuditAction
 from app.security import audit
 from app.security.rate_limits import rate_limited
 from app.web import stale_forms
+from app.web.own_urls import safe_next_url
 
 FACTOR_LABEL = "Code from your authenticator app, or a recovery code"
 
@@ -99,14 +100,14 @@ def _problem_of_factor(code: str) -> str | None:
 
 
 def _page(form: Form) -> ResponseReturnValue:
-    target = next_url.safe_next_url(request.form.get("target"))
+    target = safe_next_url(request.form.get("target"))
     waiting = {"target": target, "held": stale_forms.held_fields()}
     return form_page("auth/reauthenticate.html", form, **waiting, methods=two_factor.methods(current_user))
 
 
 def _go_on() -> ResponseReturnValue:
     """Redirect to the requested page, or show a button that submits the kept form again."""
-    target, fields = next_url.safe_next_url(request.form.get("target")), stale_forms.held_fields()
+    target, fields = safe_next_url(request.form.get("target")), stale_forms.held_fields()
     if not target:
         return next_url.redirect_to_next()
     if fields is None:

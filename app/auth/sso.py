@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.accounts import sso
-from app.auth import access, next_url, sso_flow
+from app.auth import access, sso_flow
 from app.auth.blueprint import bp
 from app.auth.fields import RememberForm
 from app.auth.forms import form_page, with_captcha
@@ -21,6 +21,7 @@ from app.request_state import SessionKey
 from app.security import audit, captcha, oidc
 from app.security.rate_limits import rate_limited
 from app.web import csrf
+from app.web.own_urls import safe_next_url
 from settings.providers import Provider
 
 MAX_DESTINATION = 512  # characters, since the session cookie may store it
@@ -83,7 +84,7 @@ def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
     form = RememberForm()
     if not form.validate_on_submit():
         return form_page("auth/start_sso.html", form, provider=provider)
-    destination = next_url.safe_next_url(request.args.get("next"))
+    destination = safe_next_url(request.args.get("next"))
     destination = None if len(destination or "") > MAX_DESTINATION else destination
     oauth_state = OAuthState.start(provider.name, user.id if user else None, form.remember_me.data, destination)
     try:

@@ -1,6 +1,6 @@
-"""The home page, the account overview, and probes."""
+"""The home page, the account overview, the appearance, and probes."""
 
-from app.main import probes
+from app.main import appearance, probes
 from app.main.views import bp
 
-__all__ = ["bp", "probes"]
+__all__ = ["appearance", "bp", "probes"]

@@ -6,8 +6,8 @@ from itsdangerous import URLSafeTimedSerializer
 
 from app.request_state import IMPERSONAL, SessionKey, state
 from app.security import captcha
+from app.web import site_files, static_assets
 from app.web.hosts import PROBES
-from app.web.static_assets import ENDPOINTS
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -20,6 +20,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # old browsers name the origin of a form only by Referer
     "X-Content-Type-Options": "nosniff",
 }
+KEPT = {*static_assets.ENDPOINTS, *site_files.ENDPOINTS}  # files that browsers may cache
 HSTS = "max-age=31536000"  # a year
 
 
@@ -46,7 +47,7 @@ def add_headers(response: Response) -> Response:
         response.headers.setdefault("Strict-Transport-Security", HSTS)
     if request.endpoint in PROBES:
         response.headers["Cache-Control"] = "no-store"
-    elif request.endpoint not in ENDPOINTS or response.status_code >= 400:  # an error page names a logged-in user
+    elif request.endpoint not in KEPT or response.status_code >= 400:  # an error page names a logged-in user
         response.headers.setdefault("Cache-Control", "no-store" if _is_personal() else "no-cache")
     return response
 

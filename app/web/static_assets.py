@@ -1,5 +1,7 @@
 """Serve static files compressed, at URLs with the hash of their content, so that browsers can cache them for a year.
 
+The stylesheet and the icon follow the owner's brand.
+
 Flask's own `/static/` serves the same files without a hash; browsers revalidate those at each request.
 """
 
@@ -11,15 +13,17 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, abort, current_app, request, url_for
 
-from settings.brand import Brand
+from settings.brand import Brand, Palette
 
 BUNDLES = {  # files that are sent as one, to save requests
     "site.css": ("bootstrap.css", "app.css"),
     "site.js": ("app.js", "webauthn.js", "passkeys.js"),
 }
+SAFE = " !'()*,-./:;=?@_~"  # within a quoted data: URL
 ENDPOINTS = ("static", "asset")
 YEAR = 365 * 24 * 3600  # seconds
 
@@ -34,12 +38,18 @@ class Asset(NamedTuple):
 def init_app(app: Flask) -> None:
     app.extensions["assets"] = {}
     app.add_url_rule("/assets/<digest>/<path:filename>", "asset", send_asset)
-    app.jinja_env.globals["asset_url"] = asset_url
+    app.jinja_env.globals.update(asset_url=asset_url, public_asset_url=public_asset_url)
 
 
 def asset_url(filename: str) -> str:
     """Return the URL of a file in app/static or of a bundle, which changes with the content."""
     return url_for("asset", digest=_asset(filename).digest, filename=filename)
+
+
+def public_asset_url(filename: str) -> str:
+    """Return the whole URL of a file, for other sites and emails."""
+    public: str = current_app.config["PUBLIC_URL"]
+    return public + asset_url(filename).removeprefix(urlsplit(public).path)
 
 
 def send_asset(digest: str, filename: str) -> Response:
@@ -61,24 +71,38 @@ def _asset(filename: str) -> Asset:
     """Return an asset, which is read once, or at each request in debug mode."""
     assets: dict[str, Asset] = current_app.extensions["assets"]
     if filename not in assets or current_app.debug:
-        body = b"\n".join(_path(name).read_bytes() for name in BUNDLES.get(filename, (filename,)))
-        if filename == "site.css":
-            body += _brand_rules(current_app.config["BRAND"])
+        body = _body(filename, current_app.config["BRAND"])
         assets[filename] = Asset(hashlib.sha256(body).hexdigest()[:12], body)
     return assets[filename]
 
 
-def _brand_rules(brand: Brand) -> bytes:
-    """Return the colors of the brand as custom properties. Browsers without light-dark() show the light ones."""
+def _body(filename: str, brand: Brand) -> bytes:
+    if filename == "favicon.svg":
+        return _logo(brand.light).encode()
+    files = b"\n".join(_path(name).read_bytes() for name in BUNDLES.get(filename, (filename,)))
+    return files + _brand_rules(brand).encode() if filename == "site.css" else files
+
+
+def _brand_rules(brand: Brand) -> str:
+    """Return the colors and the logo as custom properties. Browsers without light-dark() show the light ones."""
     light, dark = asdict(brand.light), asdict(brand.dark)
-    plain = _rule(light)
     by_scheme = _rule({name: f"light-dark({light[name]},{dark[name]})" for name in light})
-    return f"{plain}@supports (color:light-dark(#000,#fff)){{{by_scheme}}}\n".encode()
+    logo, dark_logo = (_rule({"logo": f'url("data:image/svg+xml,{quote(_logo(scheme), SAFE)}")'}) for scheme in brand)
+    return (
+        f":root{_rule(light)}:root{logo}"
+        f"@supports (color:light-dark(#000,#fff)){{:root{by_scheme}:root[data-theme=dark]{dark_logo}"
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){dark_logo}}}}}\n"
+    )
 
 
-def _rule(colors: dict[str, str]) -> str:
-    declared = (f"--{name.replace('_', '-')}:{color}" for name, color in colors.items())
-    return f":root{{{';'.join(declared)}}}"
+def _rule(properties: dict[str, str]) -> str:
+    declared = (f"--{name.replace('_', '-')}:{value}" for name, value in properties.items())
+    return f"{{{';'.join(declared)}}}"
+
+
+def _logo(palette: Palette) -> str:
+    """Return app/static/logo.svg with the accent as its `currentColor`, which an image can't inherit from the page."""
+    return _path("logo.svg").read_text("utf-8").strip().replace("currentColor", palette.accent)
 
 
 def _path(filename: str) -> Path:

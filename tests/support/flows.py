@@ -42,12 +42,18 @@ class Tour:
             "/healthz/x",
             "/readyz",
             "/.well-known/change-password",
+            "/.well-known/security.txt",
+            "/favicon.ico",
+            "/manifest.webmanifest",
+            "/robots.txt",
+            "/appearance",
             "/auth/login",
             "/auth/register",
         ):
             stranger.get(path)
         for path in ("/auth/magic-link", "/auth/magic-link/sent", "/auth/reset", "/auth/email-sent", "/auth/logout"):
             stranger.get(path)
+        stranger.post("/appearance", data={"scheme": "dark"})
         stranger.post("/auth/login", data={"login": "nobody", "password": "wrong"})
         self.config.update(RECAPTCHA_PUBLIC_KEY="x", RECAPTCHA_PRIVATE_KEY="x")
         stranger.post("/auth/login", data={"login": "nobody@example.com", "password": "wrong"})

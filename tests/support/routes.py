@@ -12,6 +12,9 @@ with_all_routes = pytest.mark.parametrize(
 )
 
 
+FILES = {"static", "asset", "favicon", "manifest", "robots", "security_txt"}  # without session
+
+
 def our_rules(app):
     """Return the rules of the URL map whose views are ours."""
     return [rule for rule in app.url_map.iter_rules() if is_ours(app.view_functions[rule.endpoint])]
