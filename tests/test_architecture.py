@@ -56,6 +56,7 @@ SHARED_BY_PAGES = {
         "next_url",
         "registration_forms",
         "sso_flow",
+        "wording",
     )
 }
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from support.clients import PASSWORD
 from support.pages import FIREFOX, STRANGER, is_logged_in, lines, notes, told
 from support.records import rows
@@ -50,16 +50,17 @@ def test_devices_page_shows_browser_ip_address_and_times(browser, ada, clock):
     laptop.log_in(ada)
     second = clock.time
     script.log_in(ada)
-    clock.move(minutes=9)
+    clock.move(minutes=8)
     page = laptop.get(PAGE)
-    told_at, since, earlier = (f"{at:%-d %B %Y, %H:%M} UTC" for at in (clock.time, second, first))
+    logged_in = "Logged in with a password"
     assert lines(page) == [
-        f"Firefox on Linux this device from 203.0.113.5, since {since}, last seen {told_at} Log out",
-        f"Unknown browser from an unknown address, since {since}, last seen {since} Log out",
-        f"Safari on iPhone from 2001:db8::7, since {earlier}, last seen {earlier} Log out",
+        f"Firefox on Linux This device Active now · 203.0.113.5 {logged_in} 8 minutes ago Log out",
+        f"Unknown browser Last active 8 minutes ago · Unknown IP address {logged_in} 8 minutes ago Log out",
+        f"Safari on iPhone Last active 2 hours ago · 2001:db8::7 {logged_in} 2 hours ago Log out",
     ]
     assert 'aria-label="Log out Safari on iPhone"' in page.text
-    assert f'<time datetime="{second:%Y-%m-%dT%H:%M:%S}+00:00">' in page.text
+    for at in (first, second):
+        assert f'<time datetime="{at:%Y-%m-%dT%H:%M:%S}+00:00" title="{at:%-d %B %Y, %H:%M} UTC">' in page.text
     assert "<b>me" not in page.text
     assert "3 devices" in laptop.get("/account").text
 
@@ -73,8 +74,8 @@ def test_devices_page_omits_ended_sessions_and_those_of_others(browser, ada, bob
     left.post("/auth/logout")
     laptop.log_in(ada)
     page = laptop.get(PAGE)
-    assert [line.split(" from ")[0] for line in lines(page)] == ["Firefox on Linux this device"]
-    assert "Log out all others" not in page.text
+    assert [line.split(" Active")[0] for line in lines(page)] == ["Firefox on Linux This device"]
+    assert "Log out all other devices" not in page.text
 
 
 def test_no_page_shows_a_session_id(app, browser, ada, clock):
@@ -99,7 +100,7 @@ def test_revoked_session_ends_at_its_next_request_and_its_device_is_told_why(bro
         each.log_in(ada)
     button = buttons(laptop.get(PAGE), "Safari")[0]
     page = laptop.post(button, follow_redirects=True)
-    assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["That device is logged out."], 2)
+    assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["Safari on iPhone is logged out."], 2)
     assert told(phone) == [REASONS]
     assert told(phone) == STRANGER, "once"
     assert is_logged_in(laptop)
@@ -112,7 +113,7 @@ def test_revoke_others_keeps_this_session_and_those_of_other_users(browser, ada,
     for each in (laptop, phone, tablet):
         each.log_in(ada)
     bobs.log_in(bob)
-    assert "Log out all others" in laptop.get(PAGE).text
+    assert "Log out all other devices" in laptop.get(PAGE).text
     page = laptop.post("/auth/devices/revoke-others", follow_redirects=True)
     assert (notes(page), len(lines(page))) == (["2 other devices are logged out."], 1)
     assert told(phone) == told(tablet) == [REASONS]
@@ -127,7 +128,7 @@ def test_revoking_the_current_session_logs_out(app, browser, ada):
     phone.log_in(ada)
     laptop.log_in(ada)
     copy.set_cookie("session", laptop.get_cookie("session").value)
-    own = buttons(laptop.get(PAGE), "this device")[0]
+    own = buttons(laptop.get(PAGE), "This device")[0]
     page = laptop.post(own, follow_redirects=True)
     assert (page.request.path, notes(page)) == ("/", ["You have been logged out."])
     assert not is_logged_in(laptop)
@@ -219,3 +220,39 @@ def test_hostile_device_cookie_is_ignored(app, ada):
             assert client.get("/account", headers={"Cookie": "; ".join(cookies)}).status_code == 200, value
             assert "X" not in answer.headers
     assert all(re.fullmatch("[0-9a-f]{64}", key) for key in db.session.scalars(select(Device.key)))
+
+
+def test_this_device_comes_first_and_buttons_of_equal_devices_differ(browser, ada, clock):
+    for _ in range(3):
+        browser(IPHONE).log_in(ada)
+    clock.move(hours=3)
+    laptop, tablet = browser(), browser(IPHONE.replace("iPhone", "iPad"))
+    laptop.log_in(ada)
+    clock.move(minutes=1)
+    tablet.log_in(ada)
+    page = laptop.get(PAGE)
+    assert lines(page)[0].startswith("Firefox on Linux This device Active now")
+    assert lines(page)[1].startswith("Safari on iPad Active now")
+    assert re.findall(r'aria-label="Log out ([^"]*)"', page.text) == [
+        "Firefox on Linux",
+        "Safari on iPad",
+        "Safari on iPhone, last active 3 hours ago",
+        "Safari on iPhone, last active 3 hours ago (2)",
+        "Safari on iPhone, last active 3 hours ago (3)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("passkey", "Logged in with a passkey just now"),
+        ("sso:acme", "Logged in with acme just now"),
+        ("telepathy", "Logged in just now"),
+    ],
+)
+def test_devices_page_shows_how_a_device_logged_in(browser, ada, method, words):
+    laptop = browser()
+    laptop.log_in(ada)
+    db.session.execute(update(UserSession).values(method=method))
+    db.session.commit()
+    assert words in lines(laptop.get(PAGE))[0]

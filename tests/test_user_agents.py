@@ -17,4 +17,4 @@ def test_user_agent_in_words(kind, words, header):
 
 @pytest.mark.parametrize("header", ["", "Visit example.com/1.0", "<b>Firefox</b>", "\0", "x" * 100_000, "(" * 5_000])
 def test_no_word_of_an_unknown_user_agent_is_shown(header):
-    assert (device_kind(header), in_words(header)) == ("device", "Unknown browser")
+    assert (device_kind(header), in_words(header)) == ("globe", "Unknown browser")

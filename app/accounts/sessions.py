@@ -83,6 +83,11 @@ def find_all(user: User) -> Sequence[UserSession]:
     return db.session.scalars(mine.order_by(UserSession.last_seen_at.desc())).all()
 
 
+def is_active(user_session: UserSession) -> bool:
+    """Return whether the session was used so recently that touch() may not have recorded it yet."""
+    return clock.is_within(user_session.last_seen_at, LAST_SEEN_INTERVAL)
+
+
 def find_by_handle(user: User, handle: str) -> UserSession | None:
     return next((user_session for user_session in find_all(user) if user_session.handle == handle), None)
 

@@ -1,22 +1,33 @@
 """Devices: the page that lists sessions and trusted devices, and revokes them."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 from flask import abort, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from app import clock
 from app.accounts import devices, sessions
-from app.auth import access, login_flow
+from app.auth import access, login_flow, wording
 from app.auth.blueprint import bp
 from app.extensions import db
-from app.models import LogoutReason
+from app.models import LogoutReason, UserSession
 from app.security import user_agents
 
 
 @bp.route("/devices", endpoint="devices")
 @access.reauthentication_required
 def list_devices() -> ResponseReturnValue:
-    context = {"sessions": sessions.find_all(current_user), "trusted": devices.find_trusted(current_user)}
-    return render_template("auth/devices.html", **context, in_words=user_agents.in_words)
+    current = current_user.current_session
+    found = sorted(sessions.find_all(current_user), key=lambda user_session: user_session is not current)
+    return render_template(
+        "auth/devices.html",
+        sessions=list(zip(found, _labels(found), strict=True)),
+        trusted=devices.find_trusted(current_user),
+        is_active=sessions.is_active,
+        words={"name": user_agents.in_words, "kind": user_agents.device_kind, "method": wording.login_method},
+    )
 
 
 @bp.route("/devices/<handle>/revoke", methods=["POST"])
@@ -31,7 +42,7 @@ def revoke_device(handle: str) -> ResponseReturnValue:
         return redirect(url_for("main.index"))
     sessions.revoke(user_session, reason=LogoutReason.REVOKED_ELSEWHERE)
     db.session.commit()
-    flash("That device is logged out.", "success")
+    flash(f"{user_agents.in_words(user_session.user_agent)} is logged out.", "success")
     return redirect(url_for("auth.devices"))
 
 
@@ -50,5 +61,15 @@ def untrust_device(handle: str) -> ResponseReturnValue:
     if not devices.untrust_by_handle(current_user, handle):
         abort(404)
     db.session.commit()
-    flash("That device is no longer trusted: it needs two-factor authentication again.", "success")
+    flash("The device is no longer trusted. It needs two-factor authentication at its next login.", "success")
     return redirect(url_for("auth.devices"))
+
+
+def _labels(found: Sequence[UserSession]) -> list[str]:
+    """Return a label for the button of each session; equal names get the time of the latest use."""
+    names = [user_agents.in_words(user_session.user_agent) for user_session in found]
+    count = Counter(names)
+    return wording.distinct(
+        f"{name}, last active {clock.ago(user_session.last_seen_at)}" if count[name] > 1 else name
+        for name, user_session in zip(names, found, strict=True)
+    )

@@ -48,7 +48,7 @@ class DeviceKind(StrEnum):
     COMPUTER = "computer"
     PHONE = "phone"
     TABLET = "tablet"
-    UNKNOWN = "device"
+    UNKNOWN = "globe"
 
 
 def in_words(user_agent: str) -> str:

@@ -32,7 +32,7 @@ def beside(field, page):
 
 def lines(page):
     """Return the entries of a list of sessions, devices or audit events, without their markup."""
-    found = re.findall(r'<li class="border-top.*?</li>', page.text, re.DOTALL)
+    found = re.findall(r"<li>.*?</li>", page.text.partition("<main")[2], re.DOTALL)
     return [" ".join(re.sub(r"<[^>]+>", " ", line).split()).replace(" ,", ",") for line in found]
 
 
