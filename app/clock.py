@@ -16,13 +16,19 @@ def day(at: datetime) -> str:
     return f"{at.day} {at:%B %Y}"
 
 
+def which_day(at: datetime) -> str:
+    """Return the day of a time in the past as "Today", "Yesterday" or "Sunday, 4 May 2031"."""
+    days = (now().date() - at.date()).days
+    return {0: "Today", 1: "Yesterday"}.get(days) or f"{at:%A}, {day(at)}"
+
+
 def moment(at: datetime) -> str:
     """Return a time as 4 May 2031, 14:05 UTC."""
     return f"{day(at)}, {at:%H:%M} UTC"
 
 
 def ago(at: datetime) -> str:
-    """Return a time in the past as "just now", "3 hours ago" or, after a week, as its date."""
+    """Return a time in the past as "just now", "3 hours ago" or, after a week, "on 4 May 2031"."""
     seconds = (now() - at).total_seconds()
     if seconds < MINUTE:
         return "just now"
@@ -30,7 +36,7 @@ def ago(at: datetime) -> str:
         return f"{_count(seconds // MINUTE, 'minute')} ago"
     if seconds < DAY:
         return f"{_count(seconds // HOUR, 'hour')} ago"
-    return f"{_count(seconds // DAY, 'day')} ago" if seconds < 7 * DAY else day(at)
+    return f"{_count(seconds // DAY, 'day')} ago" if seconds < 7 * DAY else f"on {day(at)}"
 
 
 def duration(seconds: float) -> str:

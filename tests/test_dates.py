@@ -25,7 +25,7 @@ def test_a_time_names_its_zone():
         (DAY - MOMENT, "23 hours ago"),
         (DAY, "1 day ago"),
         (7 * DAY - MOMENT, "6 days ago"),
-        (7 * DAY, "27 April 2031"),
+        (7 * DAY, "on 27 April 2031"),
     ],
 )
 def test_a_recent_time_is_relative(clock, age, words):

@@ -192,7 +192,7 @@ def test_export_requires_the_button_and_is_recorded_in_the_history(client, ada, 
     taken_along(client)
     line = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
     assert (line.action, line.user_id, line.ip) == ("exported", ada.id, "127.0.0.1")
-    assert "Your data was downloaded" in client.get("/auth/history").text
+    assert "Data downloaded" in client.get("/auth/history").text
     clock.move(minutes=15)
     assert client.get("/auth/export").location == "/auth/reauthenticate", "who finds a browser open gets nothing"
     assert client.post("/auth/export").status_code == 403

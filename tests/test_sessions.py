@@ -167,7 +167,7 @@ def test_login_on_a_new_device_notifies_the_user(browser, ada, outbox, clock):
         assert words in email.body
         assert words in email.html
     assert outbox.link().startswith("/auth/secure-account/")
-    assert "The login came from a new device" in laptop.get("/auth/history").text
+    assert "New device logged in" in laptop.get("/auth/history").text
 
     for each in (laptop, phone):
         clock.move(hours=13)

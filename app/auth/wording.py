@@ -2,9 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 
 from flask import current_app
 
+from app import clock
+from app.models import AuditAction, AuditEvent
+
+FACTORS = {"authenticator": "Authenticator app", "passkey": "Passkey", "recovery_code": "Recovery code"}
 METHODS = {
     "password": "with a password",
     "passkey": "with a passkey",
@@ -23,6 +29,32 @@ def login_method(method: str) -> str:
 def provider_label(name: str) -> str:
     provider = current_app.config["OIDC_PROVIDERS"].get(name)
     return str(provider.label) if provider else name
+
+
+def title(event: AuditEvent) -> str:
+    """Return what happened, how and by whom, such as "Logged in with a passkey"."""
+    words = f"{event.label} {login_method(event.detail.get('method', ''))}".strip()
+    return f"{words}, by {event.actor}" if event.actor else words
+
+
+def details(event: AuditEvent) -> list[tuple[str, str]]:
+    """Return further values of an event with their names: what it changed, the provider, the factor."""
+    found = [("Before", event.detail["old"]), ("After", event.detail["new"])] if "new" in event.detail else []
+    shown = [(name, _value(event, value)) for name, value in found]
+    if "provider" in event.detail:
+        shown.append(("Account at", provider_label(event.detail["provider"])))
+    if event.detail.get("factor") in FACTORS:
+        shown.append(("With", FACTORS[event.detail["factor"]]))
+    return shown
+
+
+def _value(event: AuditEvent, value: Any) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    is_date = event.action in {AuditAction.DELETION_REQUESTED, AuditAction.DELETION_CANCELLED}
+    return clock.day(datetime.fromisoformat(value)) if is_date else str(value)
 
 
 def distinct(labels: Iterable[str]) -> list[str]:

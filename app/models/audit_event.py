@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app import clock
 from app.database import WideId
 from app.extensions import Model
-from app.models.audit_action import label_of
+from app.models.audit_action import Action, find
 
 IS_ANONYMOUS = text("key IS NOT NULL")
 
@@ -56,8 +56,13 @@ class AuditEvent(Model):
     count: Mapped[int] = mapped_column(default=1, server_default="1")
 
     @property
+    def declared(self) -> Action | None:
+        """The action; None if no enum declares it any more."""
+        return find(self.action)
+
+    @property
     def label(self) -> str:
-        return label_of(self.action)
+        return self.declared.label if self.declared else self.action
 
     @property
     def actor(self) -> str:

@@ -1,7 +1,7 @@
 """The security history: every event of an account is stored in a table and written to the log."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -106,9 +106,15 @@ def latest(user: User, *actions: Action) -> datetime | None:
     return db.session.scalar(select(func.max(AuditEvent.at)).where(*mine))
 
 
-def history(user: User, page: int) -> tuple[Sequence[AuditEvent], bool]:
-    """Return a page of the user's events, the newest first, and whether there is another page."""
+def history(user: User, page: int, actions: Iterable[Action] | None = None) -> tuple[Sequence[AuditEvent], bool]:
+    """Return a page of the user's events, the newest first, and whether there is another page.
+
+    Args:
+        actions: None for all events.
+    """
     mine = select(AuditEvent).where(AuditEvent.user_id == user.id).order_by(AuditEvent.at.desc(), AuditEvent.id.desc())
+    if actions is not None:
+        mine = mine.where(AuditEvent.action.in_(actions))
     found = db.session.scalars(mine.limit(PAGE_SIZE + 1).offset((page - 1) * PAGE_SIZE)).all()
     return found[:PAGE_SIZE], len(found) > PAGE_SIZE
 

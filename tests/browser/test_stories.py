@@ -255,7 +255,7 @@ def test_sso_creates_an_account(person):
     person.press("Vera, whose address was verified")
     person.sees("Your username is vera")
     assert person.page.url.endswith("/auth/history")
-    person.sees("You registered")
+    person.sees("Account created")
     cookie = next(cookie for cookie in person.page.context.cookies() if cookie["name"].startswith("flasky-session"))
     assert cookie["expires"] > 0, "it stays when the browser is closed"
     person.choose("Log Out")
@@ -301,13 +301,13 @@ def test_a_device_is_logged_out_from_another(ada, person, another):
     assert "This wasn't me:" in person.email("A new device is logged in")
     person.choose("Account")
     person.follow("See them")
-    person.press("Log out all others")
+    person.press("Log out all other devices")
     person.sees("1 other device is logged out.")
     another.page.goto("/account")
     another.sees("you logged this device out from another one")
     person.choose("Account")
     person.follow("See it")
-    person.sees("You logged out your other devices")
+    person.sees("Logged out all other devices")
 
 
 def test_a_form_waits_for_reauthentication(ada, person):
