@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import update
+from support.accessibility import faint_fields, small_targets, unseen_focus
 from support.clients import PASSWORD, ROOT
 from support.tour import LONG, TOUR, go, submit_wrong_registration
 from support.waiting import until
@@ -120,7 +121,10 @@ def test_every_page_is_accessible(people, page, checker, name, who, way, request
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
             "it has to be scrolled sideways"
         )
-    assert page.get_by_role("navigation").count() == 1
+        assert unseen_focus(page) == []
+        assert faint_fields(page) == []
+        assert size == DESKTOP or small_targets(page) == []
+    assert page.get_by_role("heading", level=1).count() == 1
     assert broken == []
 
 

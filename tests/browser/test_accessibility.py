@@ -1,0 +1,47 @@
+"""What axe does not see: focus rings, borders and touch targets. test_pages.py checks the same on every page."""
+
+import pytest
+from support.accessibility import faint_fields, small_targets, unseen_focus
+from support.tour import go
+
+PAGES = [
+    ("/", None),
+    ("/auth/login", None),
+    ("/auth/register", None),
+    ("/account", "ada"),
+    ("/auth/change-password", "ada"),
+    ("/auth/delete", "ada"),
+]
+SCHEMES = {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"}, "forced": {"forced_colors": "active"}}
+PHONE = {"width": 390, "height": 800}
+
+
+@pytest.mark.parametrize(("path", "who"), PAGES)
+def test_every_control_shows_its_focus_and_border(ada, page, path, who):
+    go(page, who, lambda page: page.goto(path))
+    for name, scheme in SCHEMES.items():
+        page.emulate_media(**scheme)
+        assert unseen_focus(page) == [], name
+        assert faint_fields(page) == [], name
+
+
+@pytest.mark.parametrize(("path", "who"), PAGES)
+def test_controls_are_large_enough_to_touch_on_a_phone(ada, page, path, who):
+    page.set_viewport_size(PHONE)
+    go(page, who, lambda page: page.goto(path))
+    assert small_targets(page) == []
+
+
+def test_a_faint_focus_ring_is_reported(page):
+    page.goto("/auth/login")
+    page.locator("#login").evaluate("input => input.style.outlineColor = 'transparent'")
+    assert unseen_focus(page)
+
+
+def test_a_faint_border_and_a_small_button_are_reported(page):
+    page.goto("/auth/login")
+    page.locator("#login").evaluate(
+        "input => Object.assign(input.style, {borderColor: '#eee', minHeight: 0, height: '30px'})"
+    )
+    assert [name for name in faint_fields(page) if "login" in name]
+    assert [name for name in small_targets(page) if 'id="login"' in name]
