@@ -366,6 +366,7 @@ confirm = follow("Confirm my address", to=REGISTRATION["Email address"])  # anot
 # What it is called, who sees it, and how they come there.
 TOUR = [
     ("home", STRANGER, address("/")),
+    ("appearance", STRANGER, address("/appearance?next=/auth/login")),
     ("login", STRANGER, address("/auth/login")),
     ("login, wrong", STRANGER, submit_wrong_login),
     ("login, too often", STRANGER, after(*[submit_wrong_login] * 5, submit("/auth/login", "Log in", NOBODY))),
