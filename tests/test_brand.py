@@ -62,6 +62,14 @@ def test_pages_name_the_support_address_or_the_administrators(app, settings):
     assert contact == f"Ask {link if settings else 'the administrators of this site'}."
 
 
+@pytest.mark.parametrize("settings", [{"SUPPORT_EMAIL": "help@example.com"}, {}], ids=["with an address", "without"])
+def test_page_about_a_fault_says_where_to_write_to(own_app, app, client, settings):
+    app.testing = False
+    app.add_url_rule("/bug", "bug", lambda: 1 / 0)
+    told = client.get("/bug").text.partition("If you write to ")[2].partition(" about this")[0]
+    assert re.sub("<.*?>", "", told) == (settings.get("SUPPORT_EMAIL") or "the administrators of this site")
+
+
 OWNERS_LINKS = {
     "HELP_URL": "https://a.example/?a=1&b=2",
     "TERMS_URL": "https://b.example",
