@@ -70,6 +70,7 @@ class Config:
 
     # OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5, the one of its equivalent settings with the least memory.
     PASSWORD_HASH = "scrypt:16384:8:5"
+    RECOVERY_CODE_HASH = "scrypt:1024:8:1"  # 5 ms and 1 MiB per guess: codes are random, so they need less
 
     MAX_CONTENT_LENGTH = 64 * 1024  # bytes; app/web/request_size.py limits each field
     MAX_FORM_PARTS = 100  # fields of one form, in any encoding
@@ -104,7 +105,7 @@ class Development(Config):
 
 
 class Testing(Config):
-    """The test suite: a fast password hash, emails in memory, and no CSRF tokens unless a test enables them."""
+    """The test suite: fast hashes, emails in memory, and no CSRF tokens unless a test enables them."""
 
     TESTING = True
     SECRET_KEY = "for tests alone, and long enough to be a key"
@@ -113,7 +114,7 @@ class Testing(Config):
     SESSION_COOKIE_NAME = "session"
     DEVICE_COOKIE_NAME = "device"
     APPEARANCE_COOKIE_NAME = "appearance"
-    PASSWORD_HASH = "pbkdf2:sha256:1"
+    PASSWORD_HASH = RECOVERY_CODE_HASH = "pbkdf2:sha256:1"
     MAIL_DELIVERY = "off"
     WTF_CSRF_ENABLED = False
 

@@ -23,7 +23,7 @@ os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
 
-from support.applications import SharedApp
+from support.applications import READ_AT_REQUESTS, SharedApp
 from support.authenticators import set_up
 from support.clients import PASSWORD, Browser
 from support.databases import KINDS
@@ -126,14 +126,14 @@ def use(app, database):
 
 @pytest.fixture(scope="session")
 def shared_app(tmp_path_factory):
-    """Return a function that returns the application of all tests without settings, as new, on an empty database."""
+    """Return a function that returns the application that tests share, as new, on an empty database."""
     shared, folder = {}, tmp_path_factory.mktemp("shared")
 
-    def fresh(database):
+    def fresh(database, settings):
         url = database.make(folder)
         if database not in shared:
             shared[database] = SharedApp(lambda: create_app("testing", SQLALCHEMY_DATABASE_URI=url), prepare)
-        return shared[database].fresh()
+        return shared[database].fresh(settings)
 
     return fresh
 
@@ -145,12 +145,12 @@ def own_app():
 
 @pytest.fixture
 def app(request, database, settings):
-    """An application in its context. Tests without settings share one, which is reset before each of them."""
-    if settings or "own_app" in request.fixturenames:
+    """An application in its context: the shared one, unless the test asks for its own or has settings that need it."""
+    if "own_app" in request.fixturenames or not settings.keys() <= READ_AT_REQUESTS:
         with request.getfixturevalue("make_app")("testing", database, settings) as app:
             yield app
     else:
-        app = request.getfixturevalue("shared_app")(database)
+        app = request.getfixturevalue("shared_app")(database, settings)
         with use(app, database):
             yield app
 

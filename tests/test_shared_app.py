@@ -22,7 +22,7 @@ def next_test(shared_app, database):
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
-        return shared_app(database)
+        return shared_app(database, {})
 
     return begin
 
@@ -34,13 +34,21 @@ def test_tests_share_an_application(app, next_test):
 def test_own_app_is_not_shared(own_app, app, shared_app, database):
     app.add_url_rule("/rose", "rose", lambda: "red")
     assert app.test_client().get("/rose").text == "red"
-    assert shared_app(database) is not app
+    assert shared_app(database, {}) is not app
 
 
 @pytest.mark.parametrize("settings", [{"APP_NAME": "Garden"}])
-def test_a_test_with_settings_has_an_application_of_its_own(app, shared_app, database):
+def test_a_test_with_settings_of_the_start_has_an_application_of_its_own(app, next_test):
     assert app.config["APP_NAME"] == "Garden"
-    assert shared_app(database).config["APP_NAME"] == "Flasky"
+    assert next_test().config["APP_NAME"] == "Flasky"
+    assert next_test() is not app
+
+
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
+def test_settings_that_requests_read_are_reset(app, next_test):
+    assert app.config["PREVENT_ENUMERATION"]
+    assert next_test() is app
+    assert not app.config["PREVENT_ENUMERATION"]
 
 
 def test_settings_rows_counters_emails_and_caches_are_reset(app, client, ada, next_test):
@@ -52,7 +60,7 @@ def test_settings_rows_counters_emails_and_caches_are_reset(app, client, ada, ne
     app.config.update(APP_NAME="Garden", PREVENT_ENUMERATION=True, GARDEN=1)
     app.config["OIDC_PROVIDERS"]["x"] = 1
     app.extensions["mail"].suppress = False
-    app.extensions["assets"].clear()
+    app.extensions["assets"]["app.css"] = "red"
     app.extensions["delivery"].stopped.set()
     app.extensions["garden"] = 1
     counters.shared_counters().storage = None
@@ -65,7 +73,7 @@ def test_settings_rows_counters_emails_and_caches_are_reset(app, client, ada, ne
     assert "GARDEN" not in app.config
     assert set(before) - set(app.extensions) == {"refused_hosts"}
     assert "garden" not in app.extensions
-    assert app.extensions["assets"]
+    assert app.extensions["assets"] == {}
     assert app.extensions["mail"].suppress
     assert not app.extensions["delivery"].stopped.is_set()
     assert counters.shared_counters().storage

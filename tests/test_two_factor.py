@@ -20,6 +20,7 @@ from support.routes import FILES, addresses
 from app.accounts import authenticators, two_factor
 from app.extensions import db
 from app.models import Authenticator, Identity, Passkey, RecoveryCode, User, UserSession
+from config import Config
 
 STEP, CODES = "/auth/two-factor/verify", "/auth/recovery-codes"
 
@@ -439,6 +440,7 @@ def test_a_recovery_code_works_once_in_either_field(client, another_client, ada,
     assert history().count("two_factor_used") == 2
 
 
+@pytest.mark.parametrize("settings", [{"RECOVERY_CODE_HASH": Config.RECOVERY_CODE_HASH}])
 def test_recovery_codes_are_hashed_each_with_a_salt_of_its_own(app, phone):
     hashes = [row.hash for row in db.session.scalars(select(RecoveryCode))]
     assert len({hashed.split("$")[1] for hashed in hashes}) == 10

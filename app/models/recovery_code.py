@@ -4,6 +4,7 @@ import hashlib
 from datetime import datetime
 from hmac import compare_digest
 
+from flask import current_app
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -11,8 +12,6 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from app import clock
 from app.extensions import Model
 from app.models.credential import Credential
-
-HASH = "scrypt:1024:8:1"  # 5 ms and 1 MiB per guess: codes are random, so they need less than passwords
 
 
 class RecoveryCode(Credential, Model):
@@ -31,7 +30,7 @@ class RecoveryCode(Credential, Model):
 
         NIST SP 800-63B-4, 3.1.2.2: look-up secrets of less than 112 bits are salted and hashed like passwords.
         """
-        return generate_password_hash(code, HASH)
+        return generate_password_hash(code, current_app.config["RECOVERY_CODE_HASH"])
 
     def is_code(self, typed: str) -> bool:
         """Return whether this is the code that was entered, given in capitals and without spaces or dashes."""

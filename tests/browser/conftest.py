@@ -10,6 +10,7 @@ def app(make_app, databases, settings, tmp_path):
         "SECRET_KEY": "for the browser's tests alone",
         "MAILBOX": str(tmp_path / "mailbox"),
         "PASSWORD_HASH": "pbkdf2:sha256:1",
+        "RECOVERY_CODE_HASH": "pbkdf2:sha256:1",
     }
     with make_app("development", databases("sqlite"), own | settings) as app:
         yield app

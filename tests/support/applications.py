@@ -14,6 +14,15 @@ from app.security.rate_limits import counters
 SIGNALS = [email_dispatched, *(one for one in vars(signals).values() if isinstance(one, NamedSignal))]
 EVENTS = {name for kind in (ConnectionEvents, PoolEvents) for name in vars(kind) if not name.startswith("_")}
 
+# The application reads these settings at each request, all others when it is made.
+READ_AT_REQUESTS = set(
+    """
+    OIDC_PROVIDERS PASSWORD_HASH PASSWORD_MIN_LENGTH PREVENT_ENUMERATION RATELIMIT_ENABLED RECAPTCHA_ALWAYS
+    RECAPTCHA_PRIVATE_KEY RECAPTCHA_PUBLIC_KEY RECAPTCHA_SCRIPT RECAPTCHA_VERIFY_SERVER RECOVERY_CODE_HASH
+    REGISTRATION_OPEN TWO_FACTOR_REQUIRED_FOR VERIFY_NEW_DEVICES WTF_CSRF_ENABLED
+    """.split()
+)
+
 
 class SharedApp:
     """An application that is handed to one test after another, and made again after a test that changed it.
@@ -28,12 +37,16 @@ class SharedApp:
     def __init__(self, create, prepare):
         self.create, self.prepare, self.app = create, prepare, None
 
-    def fresh(self):
-        """Return the application in the state of a new one, on whatever its database holds by now."""
+    def fresh(self, settings):
+        """Return the application in the state of a new one, on whatever its database holds by now.
+
+        Args:
+            settings: some of READ_AT_REQUESTS.
+        """
         if self.app is None or state(self.app) != self.state:
             self._make()
         self.app.config.clear()
-        self.app.config.update(copy.deepcopy(self.config))
+        self.app.config.update(copy.deepcopy(self.config) | settings)
         self.app.extensions.clear()
         self.app.extensions.update({name: copied(value) for name, value in self.extensions.items()})
         extensions.mail.init_app(self.app)
@@ -47,9 +60,9 @@ class SharedApp:
         self.prepare(self.app)
         self.config = copy.deepcopy(dict(self.app.config))
         assert self.app.logger  # an attribute from the first use on
+        self.extensions = {name: copied(value) for name, value in self.app.extensions.items()}
         with self.app.app_context():
             self.app.test_client(use_cookies=False).get("/auth/login")
-        self.extensions = {name: copied(value) for name, value in self.app.extensions.items()}
         self.state = state(self.app)
 
 
