@@ -267,11 +267,10 @@ def test_userinfo_cannot_name_the_user_of_another_provider(app, client, another_
     assert [(found.issuer, found.user.email) for found in identities] == expected
 
 
-@pytest.mark.parametrize("claim", PROTOCOL)
 @pytest.mark.parametrize("value", ["as it is", None, 42, [], {}, "a\nb", "", "\0"])
 @on_sqlite
-def test_userinfo_does_not_replace_protocol_claims(client, issuer, claim, value):
-    issuer.userinfo = ADA | {"sub": "ada", claim: PROTOCOL[claim] if value == "as it is" else value}
+def test_userinfo_does_not_replace_protocol_claims(client, issuer, value):
+    issuer.userinfo = ADA | {"sub": "ada"} | (PROTOCOL if value == "as it is" else dict.fromkeys(PROTOCOL, value))
     assert travel(client, issuer, email=None, email_verified=None).location == "/"
     identity = db.session.scalar(select(Identity))
     assert (identity.issuer, identity.subject) == (issuer.url, "ada")

@@ -171,11 +171,16 @@ ODD_KEYS = {
 }
 
 
-@pytest.mark.parametrize("place", ["first", "last"])
 @pytest.mark.parametrize("odd", ODD_KEYS)
 @on_sqlite
-def test_unsupported_signing_keys_are_ignored(client, issuer, odd, place):
-    issuer.publishes.insert(0 if place == "first" else 1, ODD_KEYS[odd])
+def test_unsupported_signing_keys_are_ignored(client, issuer, odd):
+    issuer.publishes.insert(0, ODD_KEYS[odd])
+    assert travel(client, issuer).location == "/"
+
+
+@on_sqlite
+def test_unsupported_signing_keys_after_the_right_one_are_ignored(client, issuer):
+    issuer.publishes += ODD_KEYS.values()
     assert travel(client, issuer).location == "/"
 
 
@@ -567,14 +572,20 @@ def test_other_audiences_must_be_listed(client, issuer, configure, audience, par
 # Unused claims, and an issuer that differs by a slash
 
 
-@pytest.mark.parametrize(
-    "claim", ["amr", "auth_time", "acr", "sid", "jti", "at_hash", "locale", "updated_at", "groups"]
-)
-@pytest.mark.parametrize("value", ["pwd", 7, ["pwd"], {"x": 1}, True, ""])
+UNUSED = ["amr", "auth_time", "acr", "sid", "jti", "locale", "updated_at", "groups"]
+ANY_TYPE = pytest.mark.parametrize("value", ["pwd", 7, ["pwd"], {"x": 1}, True, ""])
+
+
+@ANY_TYPE
 @on_sqlite
-def test_unused_claims_may_have_any_type(client, issuer, claim, value):
-    page = travel(client, issuer, **{claim: value})
-    assert (page.location == "/") is (claim != "at_hash" or not value)
+def test_unused_claims_may_have_any_type(client, issuer, value):
+    assert travel(client, issuer, **dict.fromkeys(UNUSED, value)).location == "/"
+
+
+@ANY_TYPE
+@on_sqlite
+def test_a_wrong_hash_of_the_access_token_is_refused(client, issuer, value):
+    assert (travel(client, issuer, at_hash=value).location == "/") is (not value)
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf", "nonce", "azp", "aud"])
