@@ -26,7 +26,8 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["MAIL_DEFAULT_SENDER"] = _default_sender(settings)
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
-    settings.setdefault("SQLALCHEMY_BINDS", {})["rate_limits"] = rate_limit_engine(settings["SQLALCHEMY_DATABASE_URI"])
+    counters = {"rate_limits": rate_limit_engine(settings["SQLALCHEMY_DATABASE_URI"])}
+    settings["SQLALCHEMY_BINDS"] = counters | settings.get("SQLALCHEMY_BINDS", {})
     settings["REDIS_OPTIONS"] = redis_options() if settings["REDIS_URL"] else {}
 
 

@@ -26,7 +26,8 @@ for line in (ROOT / ".env.example").read_text().splitlines():
 from support.applications import READ_AT_REQUESTS, SharedApp
 from support.authenticators import set_up
 from support.clients import PASSWORD, Browser
-from support.databases import KINDS
+from support.databases import KINDS, patient
+from support.waiting import PATIENCE
 
 from app import create_app
 from app.email import delivery
@@ -99,7 +100,7 @@ def make_app(tmp_path):
 
     @contextmanager
     def make(name, database, settings):
-        app = create_app(name, **{"SQLALCHEMY_DATABASE_URI": database.make(tmp_path)} | settings)
+        app = create_app(name, **patient(database.make(tmp_path)) | settings)
         prepare(app)
         with use(app, database):
             yield app
@@ -117,7 +118,7 @@ def use(app, database):
     """Enter the application's context, and clean up after it."""
     with app.app_context():
         yield
-        app.extensions["delivery"].stop(wait=5)  # its threads hold connections
+        app.extensions["delivery"].stop(wait=PATIENCE)  # its threads hold connections
         db.session.remove()
         database.clear()
         for engine in db.engines.values():
@@ -132,7 +133,7 @@ def shared_app(tmp_path_factory):
     def fresh(database, settings):
         url = database.make(folder)
         if database not in shared:
-            shared[database] = SharedApp(lambda: create_app("testing", SQLALCHEMY_DATABASE_URI=url), prepare)
+            shared[database] = SharedApp(lambda: create_app("testing", **patient(url)), prepare)
         return shared[database].fresh(settings)
 
     return fresh
@@ -255,7 +256,8 @@ def issuer(monkeypatch):
     """An issuer of accounts elsewhere. It may take its time: the machine may be busy with other tests."""
     from support.issuer import Issuer  # which makes keys
 
-    monkeypatch.setattr("app.security.oidc.TIMEOUT", 30)
+    for timeout in ("oidc.TIMEOUT", "oidc.USERINFO_TIMEOUT", "oidc.discovery.REFRESH_TIMEOUT"):
+        monkeypatch.setattr(f"app.security.{timeout}", PATIENCE)
     issuer = Issuer()
     yield issuer
     issuer.stop()

@@ -11,7 +11,7 @@ from support.records import count, rows
 from support.registration import FORM
 from support.retention import LIMITS, email, session
 from support.routes import addresses
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 from app.accounts import account_deletion, cleanup, jobs, personal_data
 from app.email import worker
@@ -527,7 +527,7 @@ def thread(app, monkeypatch):
 
     yield start
     for each in started:
-        each.stop(wait=5)
+        each.stop(wait=PATIENCE)
 
 
 def test_serving_process_runs_cleanup(thread, ada, clock):
@@ -578,7 +578,7 @@ def test_shutdown_does_not_wait_for_a_long_batch(thread, monkeypatch):
 
     running = thread(clean_up)
     assert began.wait(120)
-    running.stop(wait=10)
+    running.stop(wait=PATIENCE)
     assert not running._thread.is_alive()
     assert running._cleanup_thread.is_alive(), "a daemon thread: the process ends without it"
     is_over.set()

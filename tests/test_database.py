@@ -12,6 +12,7 @@ from support.databases import hurry
 from app import create_app
 from app.extensions import db
 from app.models import User
+from settings.connections import engine_options
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def unhurried():
 
 
 @on_sqlite
+@pytest.mark.parametrize("settings", [{"SQLALCHEMY_ENGINE_OPTIONS": engine_options("sqlite:///app.db")}], ids=[""])
 def test_sqlite_pragmas_make_commits_durable(unhurried, app):
     pragmas = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000}
     with db.engine.connect() as connection:

@@ -14,7 +14,7 @@ from support.concurrency import at_once
 from support.mail_server import HOST, Authority, MailServer, tls
 from support.mail_server import PASSWORD as MAIL_PASSWORD
 from support.registration import FORM
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 from app.email import delivery
 from app.email.outbox import enqueue
@@ -47,7 +47,7 @@ def mode():
 @pytest.fixture
 def server(mode, authority, certificates, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    monkeypatch.setattr(delivery, "TIMEOUT", 0.3 if mode == "hangs" else 5)
+    monkeypatch.setattr(delivery, "TIMEOUT", 0.3 if mode == "hangs" else PATIENCE)
     server = MailServer(mode, certificates)
     yield server
     server.stop()
@@ -162,13 +162,13 @@ def test_a_permanent_refusal_gives_the_email_up_with_its_reason(client, server, 
 @modes("hangs")
 @pytest.mark.parametrize("own", [{"MAIL_DELIVERY": "thread"}])
 def test_the_delivery_thread_does_not_delay_pages(make_app, database, server, own, monkeypatch):
-    monkeypatch.setattr(delivery, "TIMEOUT", 2)
+    monkeypatch.setattr(delivery, "TIMEOUT", PATIENCE)
     with make_app("testing", database, server.settings | own) as app:
         register(app.test_client())
         until(lambda: server.connections)
         assert app.test_client().get("/").status_code == 200
         assert email().claimed_until, "the delivery is still in progress"
-        app.extensions["delivery"].stop(wait=5)
+        server.hang_up()
 
 
 # TLS and logging in

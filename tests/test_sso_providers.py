@@ -18,6 +18,7 @@ from support.issuer import CLIENT, FIRST, SECOND, public, send
 from support.pages import is_logged_in
 from support.records import count
 from support.sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, link_by_hand, set_out, told, travel
+from support.waiting import PATIENCE
 
 from app.extensions import db
 from app.models import Identity, User
@@ -292,6 +293,7 @@ def test_cached_metadata_is_used_while_discovery_fails(client, issuer, clock, mo
     issuer.over.set()
     issuer.answers.clear()
     replaced(issuer)
+    monkeypatch.setattr("app.security.oidc.discovery.REFRESH_TIMEOUT", PATIENCE)
     clock.move(minutes=5, seconds=1)
     assert logs_in(client, issuer)
 

@@ -13,7 +13,9 @@ from sqlalchemy import URL, Engine, Integer, event, make_url
 
 from app import create_app
 from app.extensions import db
+from settings.connections import engine_options, rate_limit_engine
 from support.clients import ROOT
+from support.waiting import PATIENCE
 
 
 @event.listens_for(Engine, "connect")
@@ -77,6 +79,17 @@ class Postgresql:
     def stop(self):
         self.server.cleanup()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def patient(url):
+    """Return the settings of a database, which waits for locks and connections as long as a busy machine may need."""
+    engine, counters = engine_options(url), rate_limit_engine(url)
+    for options in (engine, counters):
+        options["pool_timeout"] = PATIENCE
+        if url.startswith("sqlite"):
+            options["connect_args"]["timeout"] = PATIENCE
+    binds = {"rate_limits": counters}
+    return {"SQLALCHEMY_DATABASE_URI": url, "SQLALCHEMY_ENGINE_OPTIONS": engine, "SQLALCHEMY_BINDS": binds}
 
 
 def migrate(url):

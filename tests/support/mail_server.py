@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from support.waiting import PATIENCE
+
 HOST = "127.0.0.1"
 USERNAME, PASSWORD = "flasky", "a key under the mat"
 
@@ -42,8 +44,13 @@ class MailServer:
         self.thread.join()
         self.loop.close()
 
+    def hang_up(self):
+        """Break all connections."""
+        for connection in self.connections:
+            self.loop.call_soon_threadsafe(connection.transport.abort)
+
     def _run(self, coroutine):
-        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
 
     async def _open(self):
         def connect():
