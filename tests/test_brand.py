@@ -38,6 +38,29 @@ def test_brand_colors_are_readable_on_every_ground(accent, scheme):
         assert contrast(color, ground) >= 4.5, (color, ground)
 
 
+TEXT_ON_ALL_GROUNDS = ("ink", "ink-2", "ink-3", "good", "warn", "bad")
+TEXT_ON_ITS_OWN = {"good": "good-soft", "warn": "warn-soft", "bad": "bad-soft"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_neutral_and_status_colors_are_readable(scheme):
+    css = (ROOT / "app/static/app.css").read_text("utf-8")
+    pairs = re.findall(r"--([\w-]+): light-dark\((#\w+), (#\w+)\)", css)
+    color = {name: whole(light if scheme == "light" else dark) for name, light, dark in pairs}
+    palette = getattr(DEFAULT, scheme)
+    grounds = (palette.page, palette.surface, palette.sunken)
+    found = {(name, ground): contrast(color[name], ground) for name in TEXT_ON_ALL_GROUNDS for ground in grounds}
+    found |= {(name, own): contrast(color[name], color[own]) for name, own in TEXT_ON_ITS_OWN.items()}
+    found |= {("ink", soft): contrast(color["ink"], color[soft]) for soft in TEXT_ON_ITS_OWN.values()}
+    assert {pair: ratio for pair, ratio in found.items() if ratio < 4.5} == {}
+    assert min(contrast(color["control"], ground) for ground in grounds) >= 3, "WCAG 2.2, 1.4.11"
+
+
+def whole(color):
+    """Return #fff as #ffffff."""
+    return color if len(color) == 7 else "#" + "".join(2 * digit for digit in color[1:])
+
+
 def test_written_default_colors_are_those_that_are_derived():
     assert derive(DEFAULT_ACCENT) == DEFAULT
 
