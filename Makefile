@@ -65,6 +65,10 @@ bench-scale: .venv/installed-dev  ## Measure with a thousand, a million and ten 
 bootstrap: .venv/installed-dev  ## Generate app/static/bootstrap.css from the pinned Bootstrap
 	@$(BIN)/python tools/bootstrap_css.py
 
+screenshots: .venv/installed-dev  ## Take the screenshots of the README and the docs
+	@$(BIN)/python tests/browser/install.py
+	@$(BIN)/python -m tools.screenshots
+
 icons: .venv/installed-dev  ## Draw the icons in app/static/icons from app/static/logo.svg, in the color of ACCENT_COLOR
 	@$(BIN)/python tests/browser/install.py
 	@$(BIN)/python -m tools.icons

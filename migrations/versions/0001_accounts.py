@@ -1,4 +1,4 @@
-"""Accounts, signed-in browsers, history and outbox
+"""Create the tables of accounts, sessions, history and outbox
 
 Revision ID: 0001
 Revises:

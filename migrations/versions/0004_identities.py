@@ -1,9 +1,9 @@
-"""Accounts elsewhere that let their owners in, and browsers on their way to them
+"""Add linked identities, and the state of started provider logins
 
 Revision ID: 0004
 Revises: 0003
 
-Code of the release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
-"""Passkeys
+"""Add passkeys
 
 Revision ID: 0006
 Revises: 0005
 
-Code of the release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
-"""Numbers that do not run out: a line of history or a letter for every person of the world each day
+"""Use 64-bit ids in the history and the outbox
 
 Revision ID: 0008
 Revises: 0007
 
-Code of the release before runs on this, too. SQLite's numbers have 64 bits already.
+The previous release runs on this schema, too. SQLite's numbers have 64 bits already.
 """
 
 from alembic import op

@@ -1,9 +1,9 @@
-"""Find a browser's unanswered passkey challenges by an index, to replace the oldest ones
+"""Index the pending passkey challenges of a browser
 
 Revision ID: 0009
 Revises: 0008
 
-The release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 from alembic import op

@@ -1,10 +1,10 @@
-"""Cleanup jobs, each with its own lease, success and error; and indexes for what they delete
+"""Give each cleanup job its own lease, result and error, and index what the jobs delete
 
 Revision ID: 0010
 Revises: 0009
 
-The release before runs on this, too: the next one may drop its table `chores`. What that says was written before the
-work, so no job takes it over: each runs at once.
+The previous release runs on this schema, too: a later one may drop its table `chores`. Its rows were written before the work
+was done, so they are not taken over, and each job runs at once.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
-"""The delay that grows with wrong passwords for one name
+"""Add the login delay that grows with wrong passwords
 
 Revision ID: 0012
 Revises: 0011
 
-Code of the release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa

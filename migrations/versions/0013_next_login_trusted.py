@@ -3,7 +3,7 @@
 Revision ID: 0013
 Revises: 0012
 
-The release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
-"""This wasn't me: what a security event added and removed, so that it can be undone
+"""Store what a security event added and removed, so that it can be undone
 
 Revision ID: 0016
 Revises: 0015
 
-Code of the release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
-"""Counts for the limits
+"""Add the counters of the rate limits
 
 Revision ID: 0007
 Revises: 0006
 
-Code of the release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa

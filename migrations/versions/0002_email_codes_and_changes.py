@@ -1,4 +1,4 @@
-"""Codes by letter, changes of address, why a browser was signed out
+"""Add emailed codes, changes of the email address, and the reason of a logout
 
 Revision ID: 0002
 Revises: 0001

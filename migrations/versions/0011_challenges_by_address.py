@@ -1,9 +1,9 @@
-"""Find the challenges of an address without an account by an index, when the account that has it now is deleted
+"""Index the email challenges of an address without an account
 
 Revision ID: 0011
 Revises: 0010
 
-The release before runs on this, too. What it adds meanwhile is deleted within a week.
+The previous release runs on this schema, too. Rows that it adds in the meantime are deleted within a week.
 """
 
 import sqlalchemy as sa

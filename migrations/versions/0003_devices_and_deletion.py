@@ -1,9 +1,9 @@
-"""Known browsers, recent sign-in, accounts to be deleted, daily chores
+"""Add recognised devices, reauthentication, account deletion and daily jobs
 
 Revision ID: 0003
 Revises: 0002
 
-Code of the release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa

@@ -1,9 +1,9 @@
-"""Authenticator apps, recovery codes, trusted browsers
+"""Add authenticator apps, recovery codes and trusted devices
 
 Revision ID: 0005
 Revises: 0004
 
-Code of the release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa

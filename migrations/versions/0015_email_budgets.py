@@ -1,9 +1,9 @@
-"""What an email that anybody can ask for is counted with
+"""Store the budget that an email counts against
 
 Revision ID: 0015
 Revises: 0014
 
-Code of the release before runs on this, too. What it queued counts for nothing, for a day.
+The previous release runs on this schema, too. Emails that it enqueues count against no budget for a day.
 """
 
 import sqlalchemy as sa

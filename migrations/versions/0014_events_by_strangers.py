@@ -1,9 +1,9 @@
-"""One line of history for what strangers cause to an account from a network in an hour
+"""Store events that strangers cause in one row per account, network and hour
 
 Revision ID: 0014
 Revises: 0013
 
-Code of the release before runs on this, too.
+The previous release runs on this schema, too.
 """
 
 import sqlalchemy as sa
