@@ -11,9 +11,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from flask_login import current_user
 from sqlalchemy import update
 from support.accessibility import faint_fields, small_targets, unseen_focus
 from support.clients import PASSWORD, ROOT
+from support.crowded import crowd
 from support.tour import LONG, TOUR, go, submit_wrong_registration
 from support.waiting import until
 
@@ -33,6 +35,7 @@ WITHOUT_SCRIPTS = {"java_script_enabled": False}
 def app(app):
     app.add_url_rule("/bug", "bug", lambda: 1 / 0)
     app.add_url_rule("/age", "age", forget_when_they_logged_in)
+    app.add_url_rule("/crowd", "crowd", lambda: str(crowd(current_user)))
     app.add_url_rule("/captcha", "captcha", lambda: ask_for_people(app))
     app.add_url_rule("/captcha.js", "script", lambda: ("", {"Content-Type": "text/javascript"}))
     app.add_url_rule("/verify-devices", "verify", lambda: str(app.config.update(VERIFY_NEW_DEVICES=True)))

@@ -134,6 +134,15 @@ def let_time_pass(page):
     page.request.get("/age")
 
 
+def let_years_pass(page):
+    page.request.get("/crowd")
+
+
+def open_all_details(page):
+    page.goto("/auth/history")
+    page.evaluate("for (const details of document.querySelectorAll('main details')) details.open = true")
+
+
 def ask_for_people(page):
     page.goto("/captcha")
 
@@ -424,6 +433,10 @@ TOUR = [
     ("confirmation with hidden accounts", STRANGER, after(prevent_enumeration, register, confirm)),
     ("devices", ADA, address("/auth/devices")),
     ("history", ADA, address("/auth/history")),
+    ("history, no warnings", ADA, address("/auth/history?show=warnings")),
+    ("devices, many", ADA, after(let_years_pass, address("/auth/devices"))),
+    ("history, long", ADA, after(let_years_pass, open_all_details)),
+    ("history, further", ADA, after(let_years_pass, address("/auth/history?page=2&show=warnings"))),
     ("reauthentication", ADA, after(let_time_pass, address("/auth/devices"))),
     ("reauthentication, wrong", ADA, after(let_time_pass, submit("/auth/devices", "Go on", {"Password": "x"}))),
     ("reauthentication, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),

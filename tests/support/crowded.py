@@ -1,0 +1,47 @@
+"""An account as full as they get: 13 devices of many kinds beside the current one, and 200 events with long names."""
+
+from datetime import timedelta
+from itertools import cycle
+
+from app import clock
+from app.extensions import db
+from app.models import AuditAction, AuditEvent, Device, UserSession
+from support.clients import ROOT
+
+BROWSERS = [line[39:] for line in (ROOT / "tests/support/user_agents.txt").read_text().splitlines()]
+HOURS = [0.05, 0.5, 1, 3, 3.2, 20, 26, 30, 50, 90, 150, 300, 700]  # since a device was used
+ADDRESSES = ["203.0.113.14", "2001:db8:85a3:1234:5678:8a2e:1370:7334", "198.51.100.7", ""]
+METHODS = ["password", "passkey", "magic_link", "sso:mock", "registration"]
+DETAILS = {
+    AuditAction.LOGGED_IN: {"method": "passkey"},
+    AuditAction.LOGIN_FAILED: {"method": "password"},
+    AuditAction.USERNAME_CHANGED: {"old": "l" * 64, "new": "g" * 64},
+    AuditAction.EMAIL_CHANGED: {"old": "ada@example.com", "new": f"{'g' * 64}@example.com"},
+    AuditAction.PASSKEY_RENAMED: {"old": "W" * 64, "new": "Ada's phone"},
+    AuditAction.ADMIN_CHANGED: {"old": False, "new": True, "by": "administrator"},
+    AuditAction.DELETION_REQUESTED: {"old": None, "new": "2031-05-04T08:05:00+00:00"},
+    AuditAction.IDENTITY_LINKED: {"provider": "mock"},
+    AuditAction.TWO_FACTOR_USED: {"factor": "authenticator"},
+}
+
+
+def crowd(user):
+    """Give a user devices and events."""
+    now, addresses, methods = clock.now(), cycle(ADDRESSES), cycle(METHODS)
+    for number, hours in enumerate(HOURS):
+        key, browser, seen_at = f"device {number}", BROWSERS[number * 4], now - timedelta(hours=hours)
+        times = {
+            "created_at": seen_at - timedelta(days=number),
+            "last_seen_at": seen_at,
+            "expires_at": now + timedelta(9),
+        }
+        facts = {"ip": next(addresses), "user_agent": browser, "device": key, "method": next(methods)}
+        db.session.add(UserSession(user_id=user.id, remembered=True, **facts, **times))
+        if number % 3 == 1:
+            db.session.add(Device(user_id=user.id, key=key, trusted_until=now + timedelta(12), user_agent=browser))
+    for number, action in zip(range(200), cycle(AuditAction), strict=False):
+        ip, browser = next(addresses), BROWSERS[number % len(BROWSERS)]
+        facts = {"ip": ip, "user_agent": browser, "detail": DETAILS.get(action, {})}
+        facts |= {"at": now - timedelta(hours=2.7 * number), "count": 12 if action.facts.by_strangers else 1}
+        db.session.add(AuditEvent(user_id=user.id, action=action, **facts))
+    db.session.commit()
