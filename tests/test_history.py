@@ -140,6 +140,8 @@ def test_history_keeps_the_filter_on_further_pages(client, ada):
         pages.append(client.get(link.replace("&amp;", "&")))
     assert [len(lines(page)) for page in pages] == [50, 50, 1, 50, 50]
     assert pages[-1].request.url == pages[0].request.url
+    for link in re.findall(r'href="(/auth/history[^"]*)"', client.get(PAGE, query_string={"show": "logins"}).text):
+        assert client.get(link).status_code == 200, link
     for query in ({"show": "nothing"}, {"show": "logins", "page": "2"}, {"show": "all'"}):
         assert client.get(PAGE, query_string=query).status_code == 404, query
 

@@ -299,14 +299,13 @@ def test_a_device_is_logged_out_from_another(ada, person, another):
     another.log_in("ada")
     person.log_in("ada")
     assert "This wasn't me:" in person.email("A new device is logged in")
-    person.choose("Account")
-    person.follow("See them")
+    person.choose("Settings")
+    person.follow("View devices")
     person.press("Log out all other devices")
     person.sees("1 other device is logged out.")
     another.page.goto("/account")
     another.sees("you logged this device out from another one")
-    person.choose("Account")
-    person.follow("See it")
+    person.follow("Security history")
     person.sees("Logged out all other devices")
 
 

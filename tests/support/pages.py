@@ -33,7 +33,7 @@ def beside(field, page):
 def lines(page):
     """Return the entries of a list of sessions, devices or audit events, without their markup."""
     found = re.findall(r"<li>.*?</li>", page.text.partition("<main")[2], re.DOTALL)
-    return [" ".join(re.sub(r"<[^>]+>", " ", line).split()).replace(" ,", ",") for line in found]
+    return [" ".join(re.sub(r"<[^>]+>|&nbsp;", " ", line).split()) for line in found]
 
 
 def hidden_token(page):

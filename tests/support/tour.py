@@ -436,7 +436,7 @@ TOUR = [
     ("history, no warnings", ADA, address("/auth/history?show=warnings")),
     ("devices, many", ADA, after(let_years_pass, address("/auth/devices"))),
     ("history, long", ADA, after(let_years_pass, open_all_details)),
-    ("history, further", ADA, after(let_years_pass, address("/auth/history?page=2&show=warnings"))),
+    ("history, further", ADA, after(let_years_pass, address("/auth/history?page=2"))),
     ("reauthentication", ADA, after(let_time_pass, address("/auth/devices"))),
     ("reauthentication, wrong", ADA, after(let_time_pass, submit("/auth/devices", "Go on", {"Password": "x"}))),
     ("reauthentication, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
