@@ -123,7 +123,7 @@ def every_flow(bench, application):
         client.ask(load.request(application.port, GET, path, cookies))
     for path in ("/auth/passkeys/creation-options", "/auth/sso/acme", "/auth/export"):
         post(path, {})
-    post("/auth/two-factor", {"code": "123456"})
+    post("/auth/two-factor/set-up", {"code": "123456"})
     name = f"new{next(bench.numbers)}"
     for path, form in (
         (application.register, application.registration_form(name)),

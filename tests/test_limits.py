@@ -375,8 +375,8 @@ EXEMPT = {
     "it sets a cookie": "main.appearance",
     "it changes one column of the user's own account": "cancel_deletion",
     "it needs reauthentication": """
-        export delete unlink link_sso two_factor remove_authenticator renew_codes add_passkey passkey remove_passkey
-        require_passkey stop_requiring_passkey remove_password
+        export delete unlink link_sso renew_codes add_passkey passkey remove_passkey set_up_authenticator
+        remove_authenticator require_passkey stop_requiring_passkey remove_password
     """,
 }
 

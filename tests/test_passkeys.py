@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select, update
-from support.authenticators import Phone, codes_on, key_on, set_up
+from support.authenticators import SET_UP, Phone, codes_on, key_on, set_up
 from support.authenticators import prove as prove_by_code
 from support.clients import JSON, PASSWORD
 from support.concurrency import at_once, copies
@@ -40,8 +40,8 @@ from app.models import Passkey, PasskeyChallenge, PasskeyRequirement, RecoveryCo
 
 REQUIRE, SETTINGS = "/auth/two-factor/require-passkey", "/auth/two-factor"
 REFUSED = "That passkey did not log you in. Try again, or log in another way."
-NOT_ACCEPTED = "That passkey was not accepted. Try again, or use a code."
-NOT_TAKEN = "That passkey was not accepted. Try again, or use another method."
+NOT_ACCEPTED = "That passkey wasn't accepted. Try again, or use a code."
+NOT_TAKEN = "That passkey wasn't accepted. Try again, or use another method."
 FAILED = "That did not work, or took longer than five minutes. Try again."
 SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
 
@@ -101,8 +101,8 @@ def test_adding_a_passkey_changes_nothing_else_and_the_user_is_told(client, anot
     copied = client.get_cookie("session").value
     assert is_added(add(client, key))
     page = client.get(PAGE)
-    assert notes(page) == ["The passkey My phone was added. You can log in with it."]
-    assert "<strong>My phone</strong>" in page.text
+    assert notes(page) == ["The passkey My phone was added. You can now log in with it."]
+    assert '<div class="row-title">My phone ' in page.text
     assert "never used" in page.text
     assert is_logged_in(another_client), "no other session ends"
     assert not two_factor.is_on(db.session.get(User, ada.id, populate_existing=True))
@@ -110,7 +110,7 @@ def test_adding_a_passkey_changes_nothing_else_and_the_user_is_told(client, anot
     assert outbox()[-1].subject == "A passkey was added to your account"
     assert "This wasn't me:" in outbox()[-1].body
     assert history()[-1] == "passkey_added"
-    assert "1 passkey<" in client.get("/account").text
+    assert 'Passkeys <span class="badge on">1<' in client.get("/account").text
     assert client.application.test_client().log_in(ada).location == "/", "the password still logs in alone"
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client), "a copy of the cookie is worth nothing"
@@ -626,7 +626,7 @@ def test_a_passkey_is_renamed(member):
     assert 'value="My phone"' in member.get(own).text
     page = member.post(own, data={"name": "  Work laptop "}, follow_redirects=True)
     assert notes(page)[-1:] == ["The passkey is now called Work laptop."]
-    assert "<strong>Work laptop</strong>" in page.text
+    assert '<div class="row-title">Work laptop ' in page.text
     assert member.post(own, data={"name": ""}).status_code == 422
     assert history()[-1] == "passkey_renamed"
 
@@ -636,7 +636,7 @@ def test_removing_a_passkey_logs_out_other_devices_and_notifies_the_user(member,
     copied = member.get_cookie("session").value
     own = page_of(member)
     page = member.post(f"{own}/remove", follow_redirects=True)
-    assert notes(page)[-1:] == ["My phone is removed. Your other devices were logged out."]
+    assert notes(page)[-1:] == ["The passkey My phone was removed. Your other devices were logged out."]
     assert told(another_client) == [
         "You were logged out because a passkey of the account was removed on another device."
     ]
@@ -662,8 +662,8 @@ def test_a_passkey_of_another_account_is_not_found(member, another_client, bob, 
 def test_a_synced_passkey_is_marked(client, ada):
     client.log_in(ada)
     add(client, Key(flags=SYNCED))
-    assert "synced" in client.get(PAGE).text
-    assert "It is synced between your devices." in client.get(page_of(client)).text
+    assert "Synced" in client.get(PAGE).text
+    assert "Synced between your devices." in client.get(page_of(client)).text
 
 
 def test_no_page_shows_the_passkey_handle_of_an_account(member, ada):
@@ -678,13 +678,13 @@ def test_no_page_shows_the_passkey_handle_of_an_account(member, ada):
 def test_the_password_can_be_removed_once_there_is_a_passkey(member, another_client, ada, key, outbox):
     log_in(another_client, key)
     page = member.post("/auth/remove-password", follow_redirects=True)
-    assert notes(page)[-1:] == ["Your password is removed. Your other devices were logged out."]
+    assert notes(page)[-1:] == ["Your password was removed. Your other devices were logged out."]
     assert told(another_client) == ["You were logged out because the account's password was removed on another device."]
     assert "You have no password." in page.text
     assert "/auth/remove-password" not in page.text
     assert outbox()[-1].subject == "Your password was removed"
     assert history()[-1] == "password_removed"
-    assert "None: you log in by a passkey or a mailed link" in member.get("/account").text
+    assert 'Password <span class="badge ">Not set' in member.get("/account").text
     assert another_client.log_in(ada).status_code == 422
     assert log_in(another_client, key).location == "/"
 
@@ -692,7 +692,10 @@ def test_the_password_can_be_removed_once_there_is_a_passkey(member, another_cli
 def test_an_account_without_a_password_logs_in_by_passkey_and_emailed_link(member, another_client, key, outbox):
     member.post("/auth/remove-password")
     member.post(f"{page_of(member)}/remove")
-    assert "Until you have a passkey, you log in with a link that we email to" in member.get(PAGE).text
+    assert (
+        "Until you add a passkey, a link emailed to <strong>ada@example.com</strong> logs you in."
+        in member.get(PAGE).text
+    )
     assert refused(log_in(another_client, key))
     another_client.post("/auth/magic-link", data={"email": "ada@example.com"})
     assert another_client.get(outbox.link()).location == "/"
@@ -701,9 +704,9 @@ def test_an_account_without_a_password_logs_in_by_passkey_and_emailed_link(membe
 
 def test_without_a_passkey_the_password_is_not_removed(client, ada):
     client.log_in(ada)
-    assert "Remove my password" not in client.get(PAGE).text
+    assert "Remove password" not in client.get(PAGE).text
     page = client.post("/auth/remove-password", follow_redirects=True)
-    assert notes(page)[-1:] == ["A password can be removed once you have a passkey."]
+    assert notes(page)[-1:] == ["Add a passkey first. Then you can remove your password."]
     assert client.application.test_client().log_in(ada).location == "/"
 
 
@@ -713,7 +716,7 @@ def test_without_a_passkey_the_password_is_not_removed(client, ada):
 def test_a_required_passkey_is_asked_for_after_the_password(member, another_client, ada, key, codes):
     assert another_client.log_in(ada, remember_me="y").location == STEP
     page = another_client.get(STEP)
-    assert "Use a passkey of your account." in page.text
+    assert "Use your passkey" in page.text
     assert "authenticator app" not in page.text
     options = asked(another_client, USE_AS_STEP)
     assert [known["id"] for known in options["allowCredentials"]] == [text(key.id)]
@@ -829,7 +832,7 @@ def two_factor_is_on():
 def test_requiring_a_passkey_turns_two_factor_on_with_recovery_codes(member, another_client, ada, key, outbox):
     another_client.log_in(ada)
     copied = member.get_cookie("session").value
-    assert "Require a passkey after your password" in member.get(SETTINGS).text
+    assert "Require a passkey" in member.get(SETTINGS).text
     page = member.post(REQUIRE)
     assert notes(page) == ["A passkey is now required after your password. Your other devices were logged out."]
     assert len(set(codes_on(page))) == 10
@@ -844,7 +847,7 @@ def test_requiring_a_passkey_turns_two_factor_on_with_recovery_codes(member, ano
 
 def test_a_passkey_can_be_required_once_there_is_one(client, ada):
     client.log_in(ada)
-    assert "Add a passkey</a> first" in client.get(SETTINGS).text
+    assert "Add a passkey first." in client.get(SETTINGS).text
     assert REQUIRE not in client.get(SETTINGS).text
     assert client.get(REQUIRE).status_code == 200
     assert client.post(REQUIRE).location == SETTINGS
@@ -878,7 +881,7 @@ def test_removing_the_last_passkey_ends_its_requirement(member, another_client, 
         own = page_of(member)
         prove(member, key)
         said = member.get(f"{own}/remove").text
-        assert ("It is your last passkey" in said) is (device is key)
+        assert ("This is your last passkey" in said) is (device is key)
         member.post(f"{own}/remove")
     assert not two_factor_is_on()
     subjects = ["A passkey was removed from your account", "Two-factor authentication is off"]
@@ -891,7 +894,7 @@ def test_a_passkey_from_before_satisfies_an_authenticator_apps_two_factor(member
     assert another_client.log_in(ada).location == STEP
     assert 'data-passkey="get"' in another_client.get(STEP).text
     assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
-    assert "Your passkey already works in place of the app's code." in member.get(SETTINGS).text
+    assert "Your passkeys already work instead of the app&#39;s codes." in member.get(SETTINGS).text
     prove(member, key)
     assert member.post("/auth/two-factor/off").location == SETTINGS
     assert not two_factor_is_on(), "a passkey that is not required does not keep two-factor on"
@@ -899,8 +902,8 @@ def test_a_passkey_from_before_satisfies_an_authenticator_apps_two_factor(member
 
 def test_with_an_app_removing_the_last_passkey_leaves_two_factor_on(member, key, codes, clock):
     prove(member, key)
-    phone = Phone(key_on(member.get(SETTINGS)), clock)
-    assert member.post(SETTINGS, data={"code": phone.code()}).location == "/account", "no new recovery codes"
+    phone = Phone(key_on(member.get(SET_UP)), clock)
+    assert member.post(SET_UP, data={"code": phone.code()}).location == SETTINGS, "no new recovery codes"
     prove(member, key)
     member.post(f"{page_of(member)}/remove")
     assert two_factor_is_on()

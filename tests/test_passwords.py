@@ -61,7 +61,7 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     origin = f"When: {clock.time:%-d %B %Y, %H:%M} UTC\nBrowser: Firefox on Linux\nIP address: 127.0.0.1\n"
     assert all(origin.strip() in text for text in (message.body, message.html))
     assert outbox.link(1).startswith("/auth/secure-account/")
-    assert "Was this not you?" in client.get(outbox.link(1)).text
+    assert "Take back your account" in client.get(outbox.link(1)).text
     happened = "logged_in logged_in new_device password_changed login_failed logged_in new_device"
     assert history() == happened.split()
 

@@ -22,13 +22,15 @@ BUTTON = "/auth/devices/revoke-others"  # a button that asks, without a page of 
 # Every route is in one of these two. Those that change credentials, or take data away, ask.
 ASKING = {f"auth.{name}" for name in """
     devices revoke_device revoke_other_devices change_username export delete start_sso connections unlink list_passkeys
-    passkey_creation_options passkey remove_passkey remove_password add_passkey reauthenticate_to_add_passkey two_factor
-    remove_authenticator renew_codes untrust_device require_passkey stop_requiring_passkey
+    passkey_creation_options passkey remove_passkey remove_password add_passkey reauthenticate_to_add_passkey
+    set_up_authenticator remove_authenticator renew_codes untrust_device require_passkey stop_requiring_passkey
 """.split()}  # fmt: skip
 NOT_ASKING = {  # by the reason
-    "has no session": "static asset main.healthz main.readyz",
+    "has no session": "static asset favicon manifest robots security_txt main.healthz main.readyz",
+    "sets a cookie, for light or dark pages": "main.appearance",
     "answers flask doctor only": "main.arrived",
-    "shows, and changes nothing": "main.index main.account auth.history main.well_known_change_password",
+    "shows, and changes nothing": "main.index main.account main.well_known_change_password auth.history"
+    " auth.two_factor auth.login_methods",
     "asks for the password itself, and for both factors if two-factor is on": "auth.change_password auth.change_email",
     "authenticates": "auth.login auth.magic_link auth.magic_link_sent auth.use_magic_link auth.two_factor_verify"
     " auth.verify_device auth.passkey_request_options",
@@ -105,7 +107,7 @@ def test_each_route_asks_for_reauthentication_or_has_a_reason_not_to(app, member
     for endpoint, address in addresses(app, "POST"):
         if endpoint in ASKING:
             page = member.post(address, data=fields)
-            assert (page.status_code, "<h1>Confirm access</h1>" in page.text) == (403, True), address
+            assert (page.status_code, "<h1>Confirm it's you</h1>" in page.text) == (403, True), address
             assert hidden(page)["target"].rstrip("?") == address
             asked.add(endpoint)
     assert asked == ASKING
@@ -184,10 +186,11 @@ def test_a_user_without_a_password_reauthenticates_by_an_emailed_code(app, witho
     copy.set_cookie("session", member.get_cookie("session").value)
     question = member.get(SURE, follow_redirects=True)
     assert 'name="password"' not in question.text
-    assert 'autocomplete="one-time-code"' in question.text
+    assert 'name="code"' not in question.text, "no code was sent yet"
     assert prove(member, "").status_code == 422
     page = member.post(ASK, data={"send_code": "y", "target": "/auth/export", "held-a": "b"})
-    assert (page.status_code, notes(page)) == (200, ["A code is on its way."])
+    assert (page.status_code, notes(page)) == (200, ["We emailed you a code."])
+    assert 'autocomplete="one-time-code"' in page.text
     assert hidden(page) == {"target": "/auth/export", "held-a": "b"}
     assert outbox()[-1].recipients == ["ada@example.com"]
     code = code_in(outbox[-1])
@@ -242,8 +245,8 @@ def test_a_reauthentication_code_is_bound_to_account_and_purpose(app, without_pa
 
 def test_reauthentication_codes_have_an_hourly_limit(without_password, outbox):
     told = [notes(without_password.post(ASK, data={"send_code": "y"})) for _ in range(11)]
-    assert told[:10] == [["A code is on its way."]] * 10
-    assert told[10:] == [["Too many emails were sent to you. Try again in an hour."]]
+    assert told[:10] == [["We emailed you a code."]] * 10
+    assert told[10:] == [["We've sent you too many emails. Try again in an hour."]]
     assert len(outbox()) == 11, "with the one that led in, two hours ago"
 
 
@@ -314,7 +317,7 @@ def test_reauthentication_redirects_to_no_other_site_and_changes_nothing(app, me
 def test_an_unconfirmed_user_reaches_no_closed_page_through_reauthentication(app, client, bob):
     client.log_in(bob)
     reached = {f"auth.{name}" for name in "unconfirmed reauthenticate delete logout cancel_deletion confirm".split()}
-    reached |= {"auth.secure_account", "auth.send_again"}
+    reached |= {"auth.secure_account", "auth.send_again", "main.appearance"}
     for endpoint, address in addresses(app, "POST"):
         page = prove(client, data={"target": address, "held-username": "eve"})
         assert (page.status_code, hidden(page)) == (200, {"username": "eve"}), endpoint
@@ -337,16 +340,16 @@ LONG_FORMS = {
 @pytest.mark.parametrize("kind", LONG_FORMS)
 def test_a_form_that_is_too_long_does_not_wait_and_the_user_is_told(member, kind):
     page = member.post("/auth/change-username", data=LONG_FORMS[kind])
-    assert (page.status_code, "Your form is too long to wait." in page.text) == (403, True)
+    assert (page.status_code, "Your form is too long to keep." in page.text) == (403, True)
     assert "held-" not in page.text
     assert len(page.data) < 20_000
     again = prove(member, "wrong", data={f"held-{name}": value for name, value in LONG_FORMS[kind].items()})
-    assert (again.status_code, "too long to wait" in again.text) == (422, True)
+    assert (again.status_code, "too long to keep" in again.text) == (422, True)
     assert len(again.data) < 20_000
     target = {"target": "/auth/change-username", **{f"held-{name}": "" for name in LONG_FORMS["many fields"]}}
     back = prove(member, data=target)
     assert back.location == "/auth/change-username"
-    assert "Thank you. Fill in the form again." in member.get(back.location).text
+    assert "Thanks, that&#39;s confirmed. Fill in the form again." in member.get(back.location).text
 
 
 @on_sqlite

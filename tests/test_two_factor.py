@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pyotp
 import pytest
 from sqlalchemy import select, update
-from support.authenticators import PROVE, SET_UP, Phone, codes_on, key_on, prove, set_up
+from support.authenticators import PROVE, SET_UP, SETTINGS, Phone, codes_on, key_on, prove, set_up
 from support.clients import PASSWORD
 from support.concurrency import at_once
 from support.pages import beside, is_logged_in, told
@@ -149,12 +149,12 @@ def test_an_authenticator_code_moves_the_secret_to_the_newest_key(app, client, a
 def test_the_account_page_says_whether_two_factor_is_on(client, ada, clock):
     client.log_in(ada)
     page = client.get("/account").text
-    assert 'Two-factor authentication</strong><div class="text-body-secondary">Off' in page
+    assert re.search(r'Two-factor authentication <span class="badge off">Off<', page)
     assert "Recovery codes" not in page
     set_up(client, clock)
     page = client.get("/account").text
-    assert "On, with an authenticator app" in page
-    assert "10 left" in page
+    assert re.search(r'Two-factor authentication <span class="badge on">On<', page)
+    assert "10 codes left" in page
 
 
 # Turn it off
@@ -165,14 +165,14 @@ def test_removing_the_authenticator_turns_two_factor_off_and_says_so(client, ano
     phone.clock.move(minutes=1)
     log_in(another_client, ada, phone)
     prove(client, phone)
-    assert client.post("/auth/two-factor/off").location == SET_UP
+    assert client.post("/auth/two-factor/off").location == SETTINGS
     assert not is_on(ada)
     assert is_logged_in(client)
     assert not is_logged_in(another_client)
     assert outbox()[-1].subject == "Two-factor authentication is off"
     assert history()[-1] == "two_factor_off"
     assert another_client.log_in(ada).location == "/"
-    assert client.post("/auth/two-factor/off").location == SET_UP, "twice is nothing"
+    assert client.post("/auth/two-factor/off").location == SETTINGS, "twice is nothing"
 
 
 def test_every_change_of_two_factor_sends_an_email_with_this_wasnt_me(client, ada, phone, outbox):
@@ -220,7 +220,7 @@ def test_the_password_alone_changes_neither_password_nor_email_where_two_factor_
     assert client.get(page).location == "/auth/reauthenticate"
     words = {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW, "email": "thief@example.com"}
     asked = client.post(page, data=words)
-    assert (asked.status_code, "<h1>Confirm access</h1>" in asked.text) == (403, True)
+    assert (asked.status_code, "<h1>Confirm it's you</h1>" in asked.text) == (403, True)
     assert PASSWORD not in asked.text
     assert client.post("/auth/reauthenticate", data={"password": PASSWORD}).status_code == 422
     both = {"password": PASSWORD, "factor_code": phone.code()}
@@ -265,10 +265,10 @@ def test_users_who_must_have_two_factor_are_held_at_its_page(app, client, anothe
     is_everybody = settings["TWO_FACTOR_REQUIRED_FOR"] == "everybody"
     assert is_logged_in(another_client) is not is_everybody
     client.log_in(ada)
-    assert client.get("/auth/history").location == SET_UP
+    assert client.get("/auth/history").location == SETTINGS
     assert client.get("/account", headers={"Accept": "application/json"}).status_code == 403
     open_to_her = {"auth.two_factor", "auth.remove_authenticator", "auth.renew_codes", "auth.reauthenticate"}
-    open_to_her |= {"auth.require_passkey", "auth.stop_requiring_passkey"}
+    open_to_her |= {"auth.set_up_authenticator", "auth.require_passkey", "auth.stop_requiring_passkey"}
     open_to_her |= {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options", "auth.secure_account"}
     open_to_her |= {"auth.logout", "auth.cancel_deletion", "auth.delete"}
     open_to_her |= FILES | {"main.healthz", "main.readyz", "main.appearance"}
@@ -276,7 +276,7 @@ def test_users_who_must_have_two_factor_are_held_at_its_page(app, client, anothe
         for endpoint, address in addresses(app, method):
             if endpoint not in {"auth.logout", "auth.delete"}:
                 with client.open(address, method=method) as answer:
-                    held = answer.location == SET_UP and endpoint not in LEADS_TO_SET_UP
+                    held = answer.location == SETTINGS and endpoint not in LEADS_TO_SET_UP
                 assert held is (endpoint not in open_to_her), (method, endpoint)
     phone = set_up(client, clock)
     assert is_logged_in(client)
@@ -292,7 +292,7 @@ def test_a_pending_deletion_is_cancelled_before_required_two_factor_is_set_up(ap
     client.log_in(ada)
     assert client.get("/account", follow_redirects=True).request.path == "/auth/cancel-deletion"
     assert client.post("/auth/cancel-deletion").status_code == 302
-    assert client.get("/account").location == SET_UP
+    assert client.get("/account").location == SETTINGS
 
 
 def test_after_required_two_factor_is_set_up_the_user_goes_on_to_the_page_they_came_for(app, client, ada, clock):
@@ -301,7 +301,7 @@ def test_after_required_two_factor_is_set_up_the_user_goes_on_to_the_page_they_c
     client.get("/auth/history")
     phone = Phone(key_on(client.get(SET_UP)), clock)
     page = client.post(SET_UP, data={"code": phone.code()})
-    assert 'href="/auth/history">I have saved them' in page.text
+    assert 'href="/auth/history">I\'ve saved my recovery codes' in page.text
 
 
 # Each change of a credential takes both factors
@@ -345,7 +345,7 @@ def test_changing_a_credential_takes_both_factors_even_right_after_login(member,
     url, data = CHANGES[change]()
     before = credentials()
     answer = member.post(url, data=data)
-    assert (answer.status_code, "<h1>Confirm access</h1>" in answer.text) == (403, True)
+    assert (answer.status_code, "<h1>Confirm it's you</h1>" in answer.text) == (403, True)
     assert credentials() == before
     assert PASSWORD not in answer.text
 
@@ -478,20 +478,22 @@ def test_how_many_recovery_codes_are_left_is_shown_and_emailed_when_few(app, ada
         browser.log_in(ada)
         assert browser.post(STEP, data={"recovery_code": code}).location == "/"
         prove(browser, phone)
-        assert f"<strong>{10 - used}</strong> left" in browser.get(CODES).text
-        assert f"{10 - used} left" in browser.get("/account").text
+        left = "1 code left" if used == 9 else f"{10 - used} codes left"
+        assert left in browser.get(CODES).text.replace("recovery ", "").replace("</strong>", "")
+        assert left in browser.get("/account").text
+        assert left in browser.get(SETTINGS).text
     few = [email.subject for email in outbox() if "recovery codes left" in email.subject]
     assert few == ["You have 3 recovery codes left"]
     locked_out = app.test_client()
     page = locked_out.get(locked_out.log_in(ada).location)
-    assert "Your recovery codes are used up. Ask the administrators of this site" in page.text
+    assert "You have no recovery codes left. Ask the administrators of this site" in page.text
     assert 'name="recovery_code"' not in page.text
 
 
 def test_new_recovery_codes_replace_the_old_ones(client, another_client, ada, phone, outbox):
     use(client, ada, phone.codes[0])
     prove(client, phone)
-    assert "Make new codes" in client.get(CODES).text
+    assert "Get new recovery codes" in client.get(CODES).text
     page = client.post(CODES)
     new = codes_on(page)
     assert (len(new), set(new) & set(phone.codes)) == (10, set())

@@ -29,7 +29,7 @@ OPEN_ENDPOINTS = {
     "auth.two_factor": ALWAYS_OPEN
     | MAILBOX
     | {"auth.two_factor", "auth.remove_authenticator", "auth.renew_codes", "auth.reauthenticate", "auth.delete"}
-    | {"auth.require_passkey", "auth.stop_requiring_passkey"}
+    | {"auth.set_up_authenticator", "auth.require_passkey", "auth.stop_requiring_passkey"}
     | {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options"},
 }
 

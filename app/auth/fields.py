@@ -84,13 +84,24 @@ def code_field() -> TextField:
     )
 
 
-def factor_code_field(label: str, inputmode: str = "numeric") -> TextField:
-    """Return a field for a code of an authenticator app, or with inputmode="text" also for a recovery code."""
+def factor_code_field(label: str) -> TextField:
+    """Return a field for a code of an authenticator app. The server accepts a recovery code in it, too."""
     return TextField(
         label,
         [DataRequired("Enter the code."), MaxLength(64)],
         filters=[stripped],
-        render_kw=CODE | {"inputmode": inputmode} | ({"data-code": "6"} if inputmode == "numeric" else {}),
+        render_kw=CODE | {"inputmode": "numeric", "data-code": "6"},
+    )
+
+
+def recovery_code_field() -> TextField:
+    """Return a field for a recovery code, which no password manager should fill in."""
+    return TextField(
+        "Recovery code",
+        [DataRequired("Enter a recovery code."), MaxLength(64)],
+        filters=[stripped],
+        description="10 letters and digits, such as ABCDE-23456.",
+        render_kw={"autocomplete": "off", "maxlength": "64"} | VERBATIM,
     )
 
 

@@ -70,10 +70,10 @@ def form_page(template: str, form: Form, **context: Any) -> ResponseReturnValue:
     return render_template(template, form=form, **context), status
 
 
-def confirmation_page(back: str, title: str, words: str, button: str) -> str:
+def confirmation_page(back: str, title: str, words: str, button: str, style: str = "btn-danger") -> str:
     """Render a page with a button that posts to this URL, and a link back to the endpoint `back`."""
     action = url_for(request.endpoint or "", **(request.view_args or {}))
-    page = {"title": title, "words": words, "button": button, "action": action, "back": back}
+    page = {"title": title, "words": words, "button": button, "style": style, "action": action, "back": back}
     return render_template("auth/confirm_change.html", **page)
 
 

@@ -18,10 +18,13 @@ from app.request_state import SessionKey
 from app.security import user_agents
 from app.security.rate_limits import rate_limited
 
-REMOVE = "It can no longer log you in, and your other devices are logged out. Delete it on the device, too: we can't."
+REMOVE = (
+    "You'll no longer be able to log in with it, and your other devices will be logged out. "
+    "Delete it from your device or password manager, too: we can't do that for you."
+)
 REMOVE_LAST = (
-    REMOVE + " It is your last passkey, so none is required after your password any more, and two-factor"
-    " authentication is off unless you have an authenticator app."
+    "This is your last passkey, so a passkey will no longer be required after your password, and two-factor"
+    " authentication will be off unless you use an authenticator app. " + REMOVE
 )
 
 
@@ -30,7 +33,7 @@ class NameForm(Form):
         "Name",
         [DataRequired("Enter a name."), Length(max=64, message="Use at most 64 characters.")],
         filters=[stripped],
-        description="Only you see it, for example the device or password manager that keeps the passkey.",
+        description="Only you see it. Name the device or password manager that keeps the passkey.",
         render_kw={"autocomplete": "off"},
     )
 
@@ -40,7 +43,9 @@ class NameForm(Form):
 
 
 class AddForm(NameForm):
-    credential = HiddenField(validators=[DataRequired("Passkeys need JavaScript. Turn it on for this page.")])
+    credential = HiddenField(
+        validators=[DataRequired("Passkeys need JavaScript. Turn it on for this page, then try again.")]
+    )
 
 
 @bp.route("/passkeys")
@@ -57,7 +62,7 @@ def add_passkey() -> ResponseReturnValue:
         return _list_page(form)
     access.credential_changed()
     db.session.commit()
-    flash(f"The passkey {form.name.data} was added. You can log in with it.", "success")
+    flash(f"The passkey {form.name.data} was added. You can now log in with it.", "success")
     return redirect(url_for("auth.two_factor" if two_factor.is_missing(current_user) else "auth.list_passkeys"))
 
 
@@ -113,7 +118,7 @@ def remove_passkey(handle: str) -> ResponseReturnValue:
     access.credential_changed()
     session[SessionKey.REMOVED_PASSKEY] = credential_id
     db.session.commit()
-    flash(f"{name} is removed. Your other devices were logged out.", "success")
+    flash(f"The passkey {name} was removed. Your other devices were logged out.", "success")
     return redirect(url_for("auth.list_passkeys"))
 
 
@@ -145,7 +150,7 @@ def _register(form: AddForm) -> bool:
 
 def _confirm_removal(found: Passkey) -> ResponseReturnValue:
     words = REMOVE_LAST if _ends_requirement() else REMOVE
-    return confirmation_page("auth.list_passkeys", f"Remove {found.name}?", words, "Remove this passkey")
+    return confirmation_page("auth.list_passkeys", f"Remove {found.name}?", words, "Remove passkey")
 
 
 def _ends_requirement() -> bool:

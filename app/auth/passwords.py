@@ -17,8 +17,8 @@ from app.web import errors
 
 REMOVE_PASSWORD = {
     "title": "Remove your password?",
-    "words": "You then log in with a passkey, or with a link that we email to you. Your other devices are logged out.",
-    "button": "Remove my password",
+    "words": "You'll log in with a passkey or an emailed link instead. Your other devices will be logged out.",
+    "button": "Remove password",
 }
 
 
@@ -62,9 +62,9 @@ def remove_password() -> ResponseReturnValue:
     if passwords.remove(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash("Your password is removed. Your other devices were logged out.", "success")
+        flash("Your password was removed. Your other devices were logged out.", "success")
     else:
-        flash("A password can be removed once you have a passkey.", "warning")
+        flash("Add a passkey first. Then you can remove your password.", "warning")
     return redirect(url_for("auth.list_passkeys"))
 
 

@@ -20,16 +20,14 @@ from app.security.rate_limits import rate_limited
 from app.web import stale_forms
 from app.web.own_urls import safe_next_url
 
-FACTOR_LABEL = "Code from your authenticator app, or a recovery code"
-
 
 class PasswordForm(Form):
     password = password_field()
-    factor_code = factor_code_field(FACTOR_LABEL, inputmode="text")
+    factor_code = factor_code_field("Code from your authenticator app")
 
 
 class CodeForm(Form):
-    factor_code = factor_code_field(FACTOR_LABEL, inputmode="text")
+    factor_code = factor_code_field("Code from your authenticator app")
     code = code_field()
 
 
@@ -46,6 +44,8 @@ def reauthenticate() -> ResponseReturnValue:
     form = _form()
     if form.is_submitted() and "send_code" in request.form and not isinstance(form, PasskeyForm):
         return _send_code(form)
+    if request.form.get("use_recovery_code") == "show":
+        return _page(form)
     if form.validate_on_submit() and _verify(form):
         sessions.record_reauthentication(current_user.current_session)
         access.renew_session()
@@ -68,7 +68,7 @@ def _form() -> PasswordForm | CodeForm | PasskeyForm:
 def _send_code(form: Form) -> ResponseReturnValue:
     is_sent = reauthentication.send_code(current_user)
     db.session.commit()
-    message = "A code is on its way." if is_sent else "Too many emails were sent to you. Try again in an hour."
+    message = "We emailed you a code." if is_sent else "We've sent you too many emails. Try again in an hour."
     flash(message, "success" if is_sent else "warning")
     return _page(form)
 
@@ -80,7 +80,7 @@ def _verify(form: PasswordForm | CodeForm | PasskeyForm) -> bool:
     """
     if isinstance(form, PasskeyForm):
         if not passkeys.authenticate("reauthentication", access.browser_id(), form.credential.data or "", current_user):
-            form.credential.errors = ["That passkey was not accepted. Try again, or use another method."]
+            form.credential.errors = ["That passkey wasn't accepted. Try again, or use another method."]
     elif isinstance(form, PasswordForm) and not current_user.verify_password(form.password.data):
         audit.record(current_user, AuditAction.LOGIN_FAILED)
         form.password.errors = ["Incorrect password."]
@@ -111,6 +111,8 @@ def _go_on() -> ResponseReturnValue:
     if not target:
         return next_url.redirect_to_next()
     if fields is None:
-        flash("Thank you. Fill in the form again.", "info")
+        flash("Thanks, that's confirmed. Fill in the form again.", "info")
         return redirect(target)
-    return stale_forms.send_again_page("Thank you", "Nothing has changed yet. Send the form again.", fields, target)
+    return stale_forms.send_again_page(
+        "Thanks, that's confirmed", "Nothing has been changed yet. Send your form again to finish.", fields, target
+    )

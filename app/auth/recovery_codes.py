@@ -21,4 +21,4 @@ def renew_codes() -> ResponseReturnValue:
     codes = recovery_codes.renew(current_user)
     access.credential_changed()
     db.session.commit()
-    return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("main.account"))
+    return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("auth.two_factor"))

@@ -13,7 +13,7 @@ from app.web import errors
 
 
 class SecureAccountForm(NewPasswordForm):
-    everything = BooleanField("These were not me either. Undo them, too.")
+    everything = BooleanField("These weren't me either. Undo them, too.")
     password = new_password_field("New password")
     confirm_password = password_again_field()
 
@@ -33,7 +33,7 @@ def secure_account(token: str) -> ResponseReturnValue:
     db.session.commit()  # the account is recovered even if the new password is invalid
     if form.errors:
         return _page(token, used, form)
-    flash("You have your account back, and your new password is set. Log in with it.", "success")
+    flash("You have your account back. Log in with your new password.", "success")
     return redirect(url_for("auth.login"))
 
 

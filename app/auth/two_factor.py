@@ -3,59 +3,79 @@
 import segno
 from flask import flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
+from flask_login import current_user, login_required
 
-from app.accounts import authenticators
+from app.accounts import authenticators, recovery_codes
 from app.accounts import two_factor as factors
 from app.auth import access, next_url
 from app.auth.blueprint import bp
 from app.auth.fields import factor_code_field
 from app.auth.forms import Form, confirmation_page, form_page
+from app.connections import only_reads
 from app.extensions import db
 from app.request_state import SessionKey
 from app.security import signing
 
+LOGGED_OUT = "Your other devices were logged out."
 CHANGED = "Your account was changed on another device. Try again."
-REMOVE_APP = {
-    "title": "Remove the authenticator app?",
-    "words": "Its codes are no longer asked for when you log in. Your other devices are logged out.",
-    "button": "Remove the app",
-}
+REMOVE_APP = {"title": "Remove the authenticator app?", "button": "Remove app"}
+STOP_REQUIRING_PASSKEY = {"title": "Stop requiring a passkey?", "button": "Stop requiring a passkey"}
+TURNS_OFF = (
+    "This turns off two-factor authentication: your password or an emailed link alone will log you in, and your"
+    " recovery codes will stop working. Your other devices will be logged out."
+)
+KEEPS_PASSKEY = "You'll still need a passkey after your password. Your other devices will be logged out."
+KEEPS_APP = (
+    "You'll still need a code from your authenticator app, or a passkey, after your password. "
+    "Your other devices will be logged out."
+)
 REQUIRE_PASSKEY = {
     "title": "Require a passkey after your password?",
-    "words": "Logging in with your password or an emailed link then also takes a passkey or a recovery code. "
-    "Your other devices are logged out.",
-    "button": "Require a passkey after your password",
-}
-STOP_REQUIRING_PASSKEY = {
-    "title": "Stop requiring a passkey?",
-    "words": "Your password or an emailed link then logs in without a passkey. Your other devices are logged out.",
-    "button": "Stop requiring a passkey",
+    "words": "After your password or an emailed link, you'll also need a passkey or a recovery code to log in. "
+    "Your other devices will be logged out.",
+    "button": "Require a passkey",
+    "style": "btn-primary",
 }
 
 
 class SetUpForm(Form):
-    code = factor_code_field("Code that the app shows")
+    code = factor_code_field("Code from your authenticator app")
 
 
-@bp.route("/two-factor", methods=["GET", "POST"])
-@access.reauthentication_required
+@bp.route("/two-factor")
+@login_required
+@only_reads
 def two_factor() -> ResponseReturnValue:
-    app = authenticators.find(current_user)
-    if not app:
-        return _set_up()
-    return render_template("auth/two_factor.html", app=app, passkeys=factors.passkey_state(current_user))
+    factors_on = {"app": authenticators.find(current_user), "passkeys": factors.passkey_state(current_user)}
+    left = recovery_codes.left(current_user) if factors.is_on(current_user) else 0
+    is_missing = factors.is_missing(current_user)
+    return render_template("auth/two_factor.html", **factors_on, left=left, is_missing=is_missing)
+
+
+@bp.route("/two-factor/set-up", methods=["GET", "POST"])
+@access.both_factors_required
+def set_up_authenticator() -> ResponseReturnValue:
+    if authenticators.find(current_user):
+        return redirect(url_for("auth.two_factor"))
+    form, secret = SetUpForm(), _secret()
+    if form.validate_on_submit() and (answer := _add(form, secret)):
+        return answer
+    uri = authenticators.uri(current_user, secret)
+    qr = segno.make(uri, micro=False)
+    picture = qr.svg_inline(title="QR code of the key", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
+    return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret, uri=uri)
 
 
 @bp.route("/two-factor/off", methods=["GET", "POST"])
 @access.both_factors_required
 def remove_authenticator() -> ResponseReturnValue:
     if not Form().validate_on_submit():
-        return confirmation_page("auth.two_factor", **REMOVE_APP)
+        words = KEEPS_PASSKEY if factors.passkey_requirement(current_user) else TURNS_OFF
+        return confirmation_page("auth.two_factor", **REMOVE_APP, words=words)
     if authenticators.remove(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash("The authenticator app is removed. Your other devices were logged out.", "success")
+        flash(f"The authenticator app was removed. {_status()} {LOGGED_OUT}", "success")
     return redirect(url_for("auth.two_factor"))
 
 
@@ -70,7 +90,7 @@ def require_passkey() -> ResponseReturnValue:
         return redirect(url_for("auth.two_factor"))
     access.credential_changed()
     db.session.commit()
-    flash("A passkey is now required after your password. Your other devices were logged out.", "success")
+    flash(f"A passkey is now required after your password. {LOGGED_OUT}", "success")
     return _codes_page(codes) if codes else redirect(url_for("auth.two_factor"))
 
 
@@ -78,23 +98,13 @@ def require_passkey() -> ResponseReturnValue:
 @access.both_factors_required
 def stop_requiring_passkey() -> ResponseReturnValue:
     if not Form().validate_on_submit():
-        return confirmation_page("auth.two_factor", **STOP_REQUIRING_PASSKEY)
+        words = KEEPS_APP if authenticators.find(current_user) else TURNS_OFF
+        return confirmation_page("auth.two_factor", **STOP_REQUIRING_PASSKEY, words=words)
     if factors.stop_requiring_passkey(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash("A passkey is no longer required after your password. Your other devices were logged out.", "success")
+        flash(f"A passkey is no longer required. {_status()} {LOGGED_OUT}", "success")
     return redirect(url_for("auth.two_factor"))
-
-
-@access.both_factors_required
-def _set_up() -> ResponseReturnValue:
-    form, secret = SetUpForm(), _secret()
-    if form.validate_on_submit() and (answer := _add(form, secret)):
-        return answer
-    qr = segno.make(authenticators.uri(current_user, secret), micro=False)
-    picture = qr.svg_inline(title="QR code of the key", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
-    context = {"picture": picture, "secret": secret, "passkeys": factors.passkey_state(current_user)}
-    return form_page("auth/set_up_two_factor.html", form, **context)
 
 
 def _secret() -> str:
@@ -119,10 +129,14 @@ def _add(form: SetUpForm, secret: str) -> ResponseReturnValue | None:
     access.credential_changed()
     session.pop(SessionKey.AUTHENTICATOR)
     db.session.commit()
-    flash("Your authenticator app is set up. Your other devices were logged out.", "success")
-    return _codes_page(codes) if codes else redirect(url_for("main.account"))
+    flash(f"Your authenticator app is set up. {_status()} {LOGGED_OUT}", "success")
+    return _codes_page(codes) if codes else redirect(url_for("auth.two_factor"))
+
+
+def _status() -> str:
+    return f"Two-factor authentication is {'on' if factors.is_on(current_user) else 'off'}."
 
 
 def _codes_page(codes: list[str]) -> ResponseReturnValue:
     """Show new recovery codes, once: only their hashes are stored."""
-    return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("main.account"))
+    return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("auth.two_factor"))

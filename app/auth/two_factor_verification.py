@@ -7,7 +7,7 @@ from wtforms import BooleanField, HiddenField
 from app.accounts import passkeys, recovery_codes, two_factor, two_factor_codes
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
-from app.auth.fields import factor_code_field
+from app.auth.fields import factor_code_field, recovery_code_field
 from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import AuditAction, User
@@ -17,7 +17,7 @@ from app.security.rate_limits import rate_limited
 
 
 class CodeForm(Form):
-    trust = BooleanField("Trust this device for 30 days")
+    trust = BooleanField("Trust this device for 30 days", description="You won't need a code to log in here.")
     code = factor_code_field("Code from your authenticator app")  # last: its last digit sends the form
 
 
@@ -27,7 +27,7 @@ class PasskeyForm(Form):
 
 
 class RecoveryForm(Form):
-    recovery_code = factor_code_field("Recovery code", inputmode="text")
+    recovery_code = recovery_code_field()
 
 
 @bp.route("/two-factor/verify", methods=["GET", "POST"])
@@ -61,5 +61,5 @@ def _verify(user: User, form: CodeForm | PasskeyForm | RecoveryForm) -> bool:
 
 def _use_passkey(user: User, answer: str) -> None:
     if not passkeys.authenticate("two_factor", access.browser_id(), answer, user):
-        raise ValueError("That passkey was not accepted. Try again, or use a code.")
+        raise ValueError("That passkey wasn't accepted. Try again, or use a code.")
     audit.record(user, AuditAction.TWO_FACTOR_USED, factor="passkey")

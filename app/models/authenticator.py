@@ -1,6 +1,6 @@
 """Authenticator apps, which show a new code every 30 seconds (TOTP, RFC 6238)."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -21,6 +21,10 @@ class Authenticator(Credential, Model):
     secret: Mapped[str] = mapped_column(Text)  # by signing.encrypt()
     last_step: Mapped[int] = mapped_column(default=0)  # of the last used code, in 30-second steps since 1970
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+
+    @property
+    def last_used_at(self) -> datetime:
+        return datetime.fromtimestamp(self.last_step * 30, UTC)
 
     @property
     def is_readable(self) -> bool:

@@ -78,6 +78,24 @@ for (const input of document.querySelectorAll("input[data-code]")) {
   }
 }
 
+// Buttons copy a text, which screen readers are told, and print the page.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  const label = button.lastChild, text = label.data, status = document.createElement("span");
+  status.className = "visually-hidden";
+  status.setAttribute("role", "status");
+  button.after(status);
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    const said = await navigator.clipboard.writeText(button.dataset.copy).then(() => "Copied", () => "Could not copy");
+    label.data = status.textContent = said;
+    setTimeout(() => { label.data = text; status.textContent = ""; }, 3000);
+  });
+}
+for (const button of document.querySelectorAll("button[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}
+
 // A button that becomes usable after some seconds counts them down.
 for (const button of document.querySelectorAll("button[data-wait]")) {
   const label = button.textContent;

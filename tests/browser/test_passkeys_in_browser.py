@@ -14,7 +14,7 @@ from support.tour import email, fill_in
 from app.extensions import db
 from app.models import RemovedCredential, User, UserSession
 
-ADDED = "You can log in with it."
+ADDED = "You can now log in with it."
 UNREACHABLE = "The server could not be reached."
 ORPHAN = "may have kept a passkey that was not added to your account. Delete it there."
 
@@ -90,7 +90,7 @@ def add(page, name="My laptop"):
 def prove(page):
     """Prove both factors by a passkey, to add another one."""
     page.goto("/auth/passkeys/add")
-    sees(page, "Confirm access")
+    sees(page, "Confirm it's you")
     use(page)
 
 
@@ -100,10 +100,10 @@ def use(page):
 
 def remove(page):
     """From a passkey's own page."""
-    page.get_by_role("link", name="Remove this passkey").click()
-    sees(page, "Confirm access")
+    page.get_by_role("link", name="Remove passkey").click()
+    sees(page, "Confirm it's you")
     use(page)
-    page.get_by_role("button", name="Remove this passkey").click()
+    page.get_by_role("button", name="Remove passkey").click()
 
 
 def sees(page, words):
@@ -117,9 +117,10 @@ def owner(ada, page, device):
     add(page)
     sees(page, ADDED)
     page.goto("/auth/two-factor")
-    page.get_by_role("button", name="Require a passkey after your password").click()
-    page.get_by_role("link", name="I have saved them").click()
-    sees(page, "1 passkey")
+    page.get_by_role("link", name="Require a passkey", exact=True).click()
+    page.get_by_role("button", name="Require a passkey", exact=True).click()
+    page.get_by_role("link", name="I've saved my recovery codes").click()
+    sees(page, "10 codes left")
     return page
 
 
@@ -201,7 +202,7 @@ def test_a_passkey_reauthenticates_while_a_form_waits(owner):
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
     owner.get_by_role("button", name="Change username").click()
-    sees(owner, "Confirm access")
+    sees(owner, "Confirm it's you")
     use(owner)
     owner.get_by_role("button", name="Send it again").click()
     sees(owner, "Your username is now countess.")
@@ -214,8 +215,8 @@ def test_adding_a_passkey_long_after_login_reauthenticates_first(ada, page, devi
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
     page.get_by_role("button", name="Add a passkey").click()
-    sees(page, "Confirm access")
-    fill_in(page, "Go on", {"Password": PASSWORD})
+    sees(page, "Confirm it's you")
+    fill_in(page, "Continue", {"Password": PASSWORD})
     sees(page, "Add a passkey")
 
 
@@ -227,7 +228,7 @@ def test_an_expired_reauthentication_is_asked_for_again(owner):
     db.session.commit()
     owner.get_by_role("button", name="Add a passkey").click()
     owner.get_by_role("link", name="Add a passkey").click()
-    sees(owner, "Confirm access")
+    sees(owner, "Confirm it's you")
 
 
 @pytest.mark.extended
@@ -286,7 +287,7 @@ def test_two_factor_refuses_a_passkey_of_another_account(owner, device, elsewher
     sees(elsewhere.page, ADDED)
     log_out(elsewhere.page)
     log_in(elsewhere.page, "ada")
-    sees(elsewhere.page, "Use a passkey of your account.")
+    sees(elsewhere.page, "Use your passkey")
     use(elsewhere.page)
     sees(elsewhere.page, "No passkey was used")
 
@@ -360,13 +361,13 @@ def test_such_browsers_use_passkeys_for_two_factor_and_reauthentication(owner, s
     owner.add_init_script(script)
     log_out(owner)
     log_in(owner)
-    sees(owner, "Use a passkey of your account.")
+    sees(owner, "Use your passkey")
     use(owner)
     sees(owner, "Hello, ada!")
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
     owner.goto("/auth/passkeys")
-    sees(owner, "Confirm access")
+    sees(owner, "Confirm it's you")
     use(owner)
     sees(owner, "Add another passkey")
 
@@ -574,7 +575,7 @@ def test_removal_and_failed_login_signal_the_known_passkeys(signals, owner, devi
     owner.goto("/auth/passkeys")
     owner.get_by_role("link", name="Rename or remove My laptop").click()
     remove(owner)
-    sees(owner, "My laptop is removed.")
+    sees(owner, "The passkey My laptop was removed.")
     assert [name for name, _ in signals] == ["signalUnknownCredential", "signalAllAcceptedCredentials"]
     assert signals[0][1]["credentialId"] == removed
     assert signals[1][1]["allAcceptedCredentialIds"] == []

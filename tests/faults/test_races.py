@@ -163,9 +163,9 @@ def test_one_of_ten_simultaneous_uses_of_an_authenticator_code_succeeds(site, si
     running = site(processes=2)
     owner = Browser(running)
     owner.log_in("ada")
-    page = owner.get("/auth/two-factor")
+    page = owner.get("/auth/two-factor/set-up")
     app = pyotp.TOTP(key_on(page))
-    assert owner.post("/auth/two-factor", csrf_token=page.token, code=app.now()).status == 200
+    assert owner.post("/auth/two-factor/set-up", csrf_token=page.token, code=app.now()).status == 200
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
     code = app.at(datetime.now(UTC), counter_offset=1)

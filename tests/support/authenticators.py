@@ -6,7 +6,7 @@ import pyotp
 
 from support.clients import PASSWORD
 
-SET_UP, PROVE = "/auth/two-factor", "/auth/reauthenticate"
+SETTINGS, SET_UP, PROVE = "/auth/two-factor", "/auth/two-factor/set-up", "/auth/reauthenticate"
 
 
 class Phone:
@@ -31,7 +31,7 @@ def key_on(page):
 
 def codes_on(page):
     """The recovery codes that a page shows."""
-    return re.search(r'<pre class="codes"[^>]*>([A-Z2-7\s-]+)</pre>', page.text)[1].split()
+    return re.findall(r"<li>([A-Z2-7]{5}-[A-Z2-7]{5})</li>", page.text)
 
 
 def set_up(client, clock):

@@ -4,7 +4,7 @@ import pyotp
 
 from app.extensions import db
 from app.models import Identity, OAuthState, User
-from support.authenticators import codes_on, key_on
+from support.authenticators import SET_UP, codes_on, key_on
 from support.clients import PASSWORD
 from support.passkeys import MAKE, Key, add, asked
 
@@ -25,8 +25,8 @@ def live(app, outbox, name):
     another.post("/auth/login", data={"login": new, "password": "wrong"})
     another.post("/auth/magic-link", data={"email": new})
     another.get(outbox.link())
-    secret = key_on(client.get("/auth/two-factor"))
-    codes = codes_on(client.post("/auth/two-factor", data={"code": pyotp.TOTP(secret).now()}))
+    secret = key_on(client.get(SET_UP))
+    codes = codes_on(client.post(SET_UP, data={"code": pyotp.TOTP(secret).now()}))
     client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[0]})
     add(client, Key())
     client.post("/auth/reauthenticate", data={"password": PASSWORD, "factor_code": codes[2]})

@@ -1,6 +1,7 @@
 """Every page and every state of it that a person can see, and the way there: a new page gets its line here."""
 
 import re
+from datetime import UTC, datetime
 
 import pyotp
 
@@ -175,7 +176,7 @@ def choose_wrongly(page):
 
 
 def take_back_wrongly(page):
-    fill_in(page, "Take my account back", WRONG_PASSWORDS)
+    fill_in(page, "Take back my account", WRONG_PASSWORDS)
     page.get_by_role("heading", name="Choose a new password").wait_for()
 
 
@@ -218,18 +219,30 @@ as_somebody_known = log_in_elsewhere("Log in with this address", "is registered 
 
 
 def set_up(page):
-    page.goto("/auth/two-factor")
-    key = page.locator(".key").inner_text().replace(" ", "")
-    fill_in(page, None, {"Code that the app shows": pyotp.TOTP(key).now()})
-    page.get_by_role("heading", name="Your recovery codes").wait_for()
+    page.goto("/auth/two-factor/set-up")
+    page.app = pyotp.TOTP(page.locator(".key").inner_text().replace(" ", ""))
+    fill_in(page, None, {"Code from your authenticator app": page.app.now()})
+    page.get_by_role("heading", name="Save your recovery codes").wait_for()
 
 
 def reauthenticate_by_code(page):
     """Right after set_up(), on whose page the recovery codes are; it leads to the page where new ones are made."""
     code = page.locator(".codes").inner_text().split()[0]
+    reauthenticate_without_the_phone(page)
+    fill_in(page, "Continue", {"Password": PASSWORD, "Recovery code": code})
+    page.get_by_role("button", name="Get new recovery codes").wait_for()
+
+
+def reauthenticate_without_the_phone(page):
     page.goto("/auth/recovery-codes")
-    fill_in(page, "Go on", {"Password": PASSWORD, "Code from your authenticator app, or a recovery code": code})
-    page.get_by_role("button", name="Make new codes").wait_for()
+    press(page, "Use a recovery code instead")
+    page.get_by_label("Recovery code").wait_for()
+
+
+def ask_for_a_reauthentication_code(page):
+    page.goto("/auth/devices")
+    press(page, "Email me a code")
+    page.get_by_label("Code from the email").wait_for()
 
 
 def reauthenticate_by_passkey(page):
@@ -243,13 +256,14 @@ def add_a_passkey(page):
     page.device = Device(page)
     page.goto("/auth/passkeys")
     press(page, "Add a passkey")
-    page.get_by_text("You can log in with it.").wait_for()
+    page.get_by_text("You can now log in with it.").wait_for()
 
 
 def require_it(page):
     page.goto("/auth/two-factor")
-    press(page, "Require a passkey after your password")
-    page.get_by_role("heading", name="Your recovery codes").wait_for()
+    page.get_by_role("link", name="Require a passkey", exact=True).click()
+    press(page, "Require a passkey")
+    page.get_by_role("heading", name="Save your recovery codes").wait_for()
 
 
 def add_another_passkey(page):
@@ -275,20 +289,20 @@ def open_the_passkey(page):
 
 
 def rename_wrongly(page):
-    fill_in(page, "Rename", {"Name": ""})
+    fill_in(page, "Rename passkey", {"Name": ""})
 
 
 def remove_the_password(page):
     page.goto("/auth/remove-password")
     press(page, "Use a passkey")
-    press(page, "Remove my password")
-    page.get_by_text("Your password is removed.").wait_for()
+    press(page, "Remove password")
+    page.get_by_text("Your password was removed.").wait_for()
 
 
 def do_the_first_step(page):
     page.goto("/auth/login")
     fill_in(page, "Log in", LOGIN)
-    page.get_by_role("heading", name="Two-factor authentication").wait_for()
+    page.get_by_role("heading", name=re.compile("^(Enter your code|Use your passkey)$")).wait_for()
 
 
 def log_in_on_a_new_device(page):
@@ -319,12 +333,12 @@ def type_a_wrong_recovery_code(page):
 
 
 def trust(page):
-    """With a recovery code: no app shows another code so soon."""
-    code = page.locator(".codes").inner_text().split()[0]
     forget(page)
     do_the_first_step(page)
     page.get_by_label("Trust this device").check()
-    fill_in(page, "Log in", {"Code from your authenticator app": code})
+    later = page.app.at(datetime.now(UTC), counter_offset=1)  # the code that set it up is used
+    fill_in(page, None, {"Code from your authenticator app": later})
+    page.locator("header summary").wait_for()
 
 
 def use_none(page):
@@ -336,7 +350,7 @@ def use_none(page):
 
 def about_to_remove_it(page):
     open_the_passkey(page)
-    page.get_by_role("link", name="Remove this passkey").click()
+    page.get_by_role("link", name="Remove passkey").click()
     press(page, "Use a passkey")
     page.get_by_role("heading", name=re.compile("^Remove ")).wait_for()
 
@@ -345,8 +359,8 @@ def remove_and_use(page):
     """On a device whose browser does not remove it, too."""
     [key] = page.device.keys()
     about_to_remove_it(page)
-    press(page, "Remove this passkey")
-    page.get_by_text("is removed").wait_for()
+    press(page, "Remove passkey")
+    page.get_by_text("was removed").wait_for()
     forget(page)
     page.goto("/auth/login")
     page.device.take(key)
@@ -438,14 +452,27 @@ TOUR = [
     ("history, long", ADA, after(let_years_pass, open_all_details)),
     ("history, further", ADA, after(let_years_pass, address("/auth/history?page=2"))),
     ("reauthentication", ADA, after(let_time_pass, address("/auth/devices"))),
-    ("reauthentication, wrong", ADA, after(let_time_pass, submit("/auth/devices", "Go on", {"Password": "x"}))),
+    ("reauthentication, wrong", ADA, after(let_time_pass, submit("/auth/devices", "Continue", {"Password": "x"}))),
     ("reauthentication, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
     ("reauthentication by code", STRANGER, after(prove_email_ownership, let_time_pass, address("/auth/devices"))),
-    ("set up an app", ADA, address("/auth/two-factor")),
-    ("set up an app, wrong", ADA, submit("/auth/two-factor", "Set up the app", {"Code that the app shows": "12"})),
+    (
+        "reauthentication by code, sent",
+        STRANGER,
+        after(prove_email_ownership, let_time_pass, ask_for_a_reauthentication_code),
+    ),
+    ("two-factor authentication, off", ADA, address("/auth/two-factor")),
+    ("set up an app", ADA, address("/auth/two-factor/set-up")),
+    (
+        "set up an app, wrong",
+        ADA,
+        submit(
+            "/auth/two-factor/set-up", "Turn on two-factor authentication", {"Code from your authenticator app": "12"}
+        ),
+    ),
     ("recovery codes, new", ADA, set_up),
     ("authenticator app", ADA, after(set_up, address("/auth/two-factor"))),
     ("proof of both factors", ADA, after(set_up, address("/auth/recovery-codes"))),
+    ("proof of both factors, without the phone", ADA, after(set_up, reauthenticate_without_the_phone)),
     ("recovery codes", ADA, after(set_up, reauthenticate_by_code)),
     ("remove an app", ADA, after(set_up, reauthenticate_by_code, address("/auth/two-factor/off"))),
     ("account with two-factor authentication", ADA, after(set_up, address("/account"))),
