@@ -80,6 +80,7 @@ class Config:
     SESSION_COOKIE_NAME = "flasky-session"
     DEVICE_COOKIE_NAME = "flasky-device"  # identifies a device; it authenticates nobody
     APPEARANCE_COOKIE_NAME = "flasky-appearance"  # light or dark, if the user has chosen
+    METHOD_COOKIE_NAME = "flasky-method"  # the login method that was last used on a device
     REMEMBER_COOKIE_NAME = ";"  # disables Flask-Login's own cookie, because no browser can send this name
     SESSION_REFRESH_EACH_REQUEST = False  # otherwise static files and probes would set a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)  # of the cookie; sessions last as app/accounts/sessions.py says
@@ -114,6 +115,7 @@ class Testing(Config):
     SESSION_COOKIE_NAME = "session"
     DEVICE_COOKIE_NAME = "device"
     APPEARANCE_COOKIE_NAME = "appearance"
+    METHOD_COOKIE_NAME = "method"
     PASSWORD_HASH = RECOVERY_CODE_HASH = "pbkdf2:sha256:1"
     MAIL_DELIVERY = "off"
     WTF_CSRF_ENABLED = False
@@ -125,6 +127,7 @@ class Production(Config):
     SESSION_COOKIE_NAME = "__Host-session"
     DEVICE_COOKIE_NAME = "__Host-device"
     APPEARANCE_COOKIE_NAME = "__Host-appearance"
+    METHOD_COOKIE_NAME = "__Host-method"
     SESSION_COOKIE_SECURE = True
 
     @staticmethod

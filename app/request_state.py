@@ -31,7 +31,7 @@ class SessionKey(StrEnum):
     NEXT = "next"  # the page to open after an interruption, such as a login
     NEXT_FOR = "next_for"  # the id of the only user who may be redirected to that page
     FAILED_LOGINS = "failures"  # the number of failed logins; only with a CAPTCHA
-    EMAIL_SENT_TO = "email_sent_to"  # the address that /auth/email-sent shows
+    EMAIL_SENT_TO = "email_sent_to"  # the address that /auth/email-sent shows, and the login page fills in
     AUTHENTICATOR = "authenticator"  # the encrypted key of the authenticator app that is being set up
     REMOVED_PASSKEY = "removed_passkey"  # the credential id that the browser should forget
     MAGIC_LINK = "magic_link"  # a MagicLinkRequest

@@ -97,7 +97,7 @@ def test_two_instances_on_one_host_keep_separate_sessions_and_device_cookies(ins
         devices.add({cookie.name: cookie.value for cookie in jar.cookies}[one.config["DEVICE_COOKIE_NAME"]])
     assert len(devices) == 1
     assert jar.is_logged_in(one)
-    assert len(jar.names()) == len(set(jar.names())) == 4, "a session and a device for each"
+    assert len(jar.names()) == len(set(jar.names())) == 6, "a session, a device and a method for each"
     jar.ask(one, "/auth/logout", submit="y")
     assert not jar.is_logged_in(one)
     assert jar.is_logged_in(other)
@@ -106,8 +106,8 @@ def test_two_instances_on_one_host_keep_separate_sessions_and_device_cookies(ins
 @pytest.mark.parametrize("foreign", ["session", "device", "remember_token", "dev_5000"])
 def test_cookies_of_other_programs_on_localhost_are_ignored(instance, foreign):
     app = instance("http://localhost:5000", "development")
-    names = {app.config["SESSION_COOKIE_NAME"], app.config["DEVICE_COOKIE_NAME"]}
-    assert names == {"flasky-session-5000", "flasky-device-5000"}
+    names = {app.config[f"{cookie}_COOKIE_NAME"] for cookie in ("SESSION", "DEVICE", "METHOD")}
+    assert names == {"flasky-session-5000", "flasky-device-5000", "flasky-method-5000"}
     jar = Jar()
     jar.log_in(app)
     request = Request("http://localhost.local:8080/")
@@ -124,7 +124,8 @@ def test_cookies_are_limited_to_the_path_of_the_instance(instance, path):
     sent = app.test_client().log_in(User(username="ada")).headers.getlist("Set-Cookie")
     link = app.test_client().get(f"/?token={app.extensions['dev_token']}").headers.getlist("Set-Cookie")
     morsels = [morsel for line in sent + link for morsel in SimpleCookie(line).values()]
-    names = {app.config["SESSION_COOKIE_NAME"], app.config["DEVICE_COOKIE_NAME"], access.cookie_name(app)}
+    names = {app.config[f"{cookie}_COOKIE_NAME"] for cookie in ("SESSION", "DEVICE", "METHOD")}
+    names.add(access.cookie_name(app))
     assert {morsel.key for morsel in morsels} == names
     assert {morsel["path"] for morsel in morsels} == {path or "/"}
 
@@ -132,11 +133,14 @@ def test_cookies_are_limited_to_the_path_of_the_instance(instance, path):
 @pytest.mark.parametrize(
     ("url", "names"),
     [
-        ("https://example.com", ["__Host-session", "__Host-device"]),
-        ("https://example.com:443", ["__Host-session", "__Host-device"]),
-        ("https://example.com:8443", ["__Host-session-8443", "__Host-device-8443"]),
-        ("https://example.com/shop", ["__Secure-session-shop", "__Secure-device-shop"]),
-        ("https://example.com:8443/a/b", ["__Secure-session-8443-a.b", "__Secure-device-8443-a.b"]),
+        ("https://example.com", ["__Host-session", "__Host-device", "__Host-method"]),
+        ("https://example.com:443", ["__Host-session", "__Host-device", "__Host-method"]),
+        ("https://example.com:8443", ["__Host-session-8443", "__Host-device-8443", "__Host-method-8443"]),
+        ("https://example.com/shop", ["__Secure-session-shop", "__Secure-device-shop", "__Secure-method-shop"]),
+        (
+            "https://example.com:8443/a/b",
+            ["__Secure-session-8443-a.b", "__Secure-device-8443-a.b", "__Secure-method-8443-a.b"],
+        ),
     ],
 )
 def test_production_cookies_have_the_host_prefix(instance, url, names):

@@ -24,7 +24,7 @@ def test_login_by_username_or_email_in_any_case(client, ada, login):
 @pytest.mark.parametrize(
     ("login", "password", "error"),
     [
-        ("", PASSWORD, "Enter your email address or username."),
+        ("", PASSWORD, "Enter your email or username."),
         ("ada", "", "Enter your password."),
         ("ada\0", PASSWORD, "used here"),
         ("ada", PASSWORD + "\0", "used here"),

@@ -8,6 +8,7 @@ from flask_login import current_user, logout_user
 from sqlalchemy.exc import OperationalError
 
 from app.accounts import sessions, two_factor
+from app.auth import login_flow
 from app.auth.blueprint import bp
 from app.auth.next_url import store_location, this_page
 from app.extensions import db
@@ -54,9 +55,11 @@ def check_account_state() -> ResponseReturnValue | None:
 
 @bp.app_context_processor
 def page_context() -> dict[str, Any]:
-    """Pass `registration_open`, and `next_page` for links to the login page, to all templates."""
+    """Pass `registration_open`, and what links to the login page and its form need, to all templates."""
     next_page = safe_next_url(request.args.get("next")) if request else None
-    return {"registration_open": current_app.config["REGISTRATION_OPEN"], "next_page": next_page}
+    last_method = login_flow.last_method() if request else ""
+    is_open = current_app.config["REGISTRATION_OPEN"]
+    return {"registration_open": is_open, "next_page": next_page, "last_method": last_method}
 
 
 def required_page(user: User) -> str | None:

@@ -17,6 +17,7 @@ from app.request_state import state
 from app.security import audit, captcha
 from app.security.hashing import MAX_PASSWORD_LENGTH
 
+KEEP = "Keep me logged in on this device"
 VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}
 # `maxlength` leaves room for spaces and dashes. With `data-code`, app.js sends the form at that number of digits.
 CODE = {"autocomplete": "one-time-code", "maxlength": "16"} | VERBATIM
@@ -30,6 +31,14 @@ def email_field(label: str = "Email address") -> TextField:
         widget=EmailInput(),
         render_kw={"autocomplete": "email"} | VERBATIM,
     )
+
+
+def typed_at_login() -> str | None:
+    """Return the address typed in the login form if one of its buttons submitted that form to this page, else None."""
+    if "email" in request.form or "login" not in request.form:
+        return None
+    login = request.form["login"].strip()
+    return login if "@" in login else ""
 
 
 def username_field() -> TextField:
@@ -110,7 +119,7 @@ class CodeForm(Form):
 
 
 class RememberForm(Form):
-    remember_me = BooleanField("Keep me logged in")
+    remember_me = BooleanField(KEEP)
 
 
 def captcha_field() -> RecaptchaField:

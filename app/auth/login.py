@@ -28,7 +28,7 @@ class LoginForm(Form):
     """The labels are in the template _login_form.html, which the home page uses, too."""
 
     login = TextField(
-        validators=[DataRequired("Enter your email address or username."), MaxLength(MAX_LOGIN_LENGTH)],
+        validators=[DataRequired("Enter your email or username."), MaxLength(MAX_LOGIN_LENGTH)],
         filters=[stripped],
     )
     password = TextField(
@@ -43,7 +43,7 @@ class LoginForm(Form):
 def login() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
-    form = with_captcha(LoginForm(), _needs_captcha())
+    form = with_captcha(LoginForm(login=session.get(SessionKey.EMAIL_SENT_TO)), _needs_captcha())
     if form.is_submitted() and request.form.get("credential"):
         return _log_in_by_passkey(form)
     if form.validate_on_submit():
@@ -54,7 +54,7 @@ def login() -> ResponseReturnValue:
         if captcha.is_on():
             session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
         form = with_captcha(LoginForm(), _needs_captcha())
-        form.form_errors.append("Incorrect username or password.")
+        form.password.errors = ["Incorrect username or password."]
     return form_page("auth/login.html", form)
 
 

@@ -18,6 +18,7 @@ from app.security import origin
 from app.web.negotiation import wants_json
 from app.web.own_urls import safe_next_url
 
+METHODS = {"password", "passkey", "magic_link"}  # the login page offers these, and providers
 DEVICE_COOKIE_LIFETIME = timedelta(days=365)
 TWO_FACTOR_WITHIN = timedelta(minutes=10)  # after the first factor
 DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code is valid for 15 and can be sent again
@@ -110,6 +111,26 @@ def log_out() -> None:
     db.session.commit()
 
 
+def set_device_cookie(
+    response: Response, setting: str, value: str, lifetime: timedelta = DEVICE_COOKIE_LIFETIME
+) -> None:
+    """Set a cookie that outlives sessions. Its name is the value of a setting."""
+    response.set_cookie(
+        current_app.config[setting],
+        value,
+        max_age=lifetime,
+        path=current_app.config["SESSION_COOKIE_PATH"],
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def last_method() -> str:
+    """Return the login method that was last used in this browser, such as "password" or "sso:google"; or ""."""
+    return request.cookies.get(current_app.config["METHOD_COOKIE_NAME"], "")
+
+
 def device_id() -> str:
     """Return the value of the device cookie, or a new one, which the login will set."""
     if state.device_id is None:
@@ -182,7 +203,7 @@ def _start_session(
     db.session.commit()  # last: a commit expires loaded objects, and reloading each costs a query
     if pending.message:
         flash(pending.message, "success")
-    return _with_device_cookie(_go_on(pending.next_url, is_logged_in=True))
+    return _with_device_cookies(_go_on(pending.next_url, is_logged_in=True), pending.method)
 
 
 def _replace_session(user: User, user_session: UserSession) -> dict[str, Any]:
@@ -210,14 +231,9 @@ def _go_on(url: str, is_logged_in: bool) -> Response:
     return jsonify(logged_in=is_logged_in, next=url) if wants_json() else redirect(url)
 
 
-def _with_device_cookie(response: Response) -> Response:
-    response.set_cookie(
-        current_app.config["DEVICE_COOKIE_NAME"],
-        device_id(),
-        max_age=DEVICE_COOKIE_LIFETIME,
-        path=current_app.config["SESSION_COOKIE_PATH"],
-        secure=current_app.config["SESSION_COOKIE_SECURE"],
-        httponly=True,
-        samesite="Lax",
-    )
+def _with_device_cookies(response: Response, method: str) -> Response:
+    """Set the cookies by which this browser is recognised, and knows the method that was used last."""
+    set_device_cookie(response, "DEVICE_COOKIE_NAME", device_id())
+    if method in METHODS or method.startswith("sso:"):
+        set_device_cookie(response, "METHOD_COOKIE_NAME", method)
     return response

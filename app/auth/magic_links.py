@@ -13,7 +13,7 @@ from app import clock
 from app.accounts import magic_links
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
-from app.auth.fields import CodeForm, RememberForm, email_field
+from app.auth.fields import KEEP, CodeForm, RememberForm, email_field, typed_at_login
 from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import EmailChallenge, User
@@ -31,7 +31,7 @@ FIRST_PROOF = "Your email address is confirmed. All other devices were logged ou
 
 class MagicLinkForm(Form):
     email = email_field()
-    remember_me = BooleanField("Keep me logged in")
+    remember_me = BooleanField(KEEP)
 
 
 @bp.route("/magic-link", methods=["GET", "POST"])
@@ -39,9 +39,11 @@ class MagicLinkForm(Form):
 def magic_link() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
-    form = MagicLinkForm()
+    form = MagicLinkForm(email=typed_at_login())
     if form.validate_on_submit():
         return _send(form.email.data, form.remember_me.data)
+    if typed_at_login() is not None:
+        form.email.errors = []  # it was left empty there, or had a username
     return form_page("auth/magic_link.html", form)
 
 

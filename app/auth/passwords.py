@@ -1,15 +1,16 @@
 """Passwords: the pages to change, remove and reset them."""
 
-from flask import flash, redirect, render_template, url_for
+from flask import flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.accounts import passwords
 from app.auth import access, next_url
 from app.auth.blueprint import bp
-from app.auth.fields import email_field, new_password_field, password_again_field, password_field
+from app.auth.fields import email_field, new_password_field, password_again_field, password_field, typed_at_login
 from app.auth.forms import Form, NewPasswordForm, confirmation_page, form_page
 from app.extensions import db
+from app.request_state import SessionKey
 from app.security import tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
@@ -71,8 +72,8 @@ def remove_password() -> ResponseReturnValue:
 @bp.route("/reset", methods=["GET", "POST"])
 @rate_limited("requests")
 def request_reset() -> ResponseReturnValue:
-    form = RequestResetForm()
-    if form.validate_on_submit():
+    form = RequestResetForm(email=typed_at_login())
+    if typed_at_login() is None and form.validate_on_submit():
         passwords.request_reset(form.email.data)
         db.session.commit()
         return next_url.redirect_to_email_sent(form.email.data)
@@ -91,6 +92,7 @@ def reset_password(token: str) -> ResponseReturnValue:
     if not passwords.reset(resolved, form.password.data):
         return errors.invalid_link()
     db.session.commit()
+    session[SessionKey.EMAIL_SENT_TO] = user.email
     flash("Your new password is set. Log in with it.", "success")
     if is_first_proof:
         flash(

@@ -9,7 +9,7 @@ def test_a_two_day_old_login_page_works_after_a_key_rotation(app, ada, page, clo
     page.goto("/auth/login")
     clock.move(days=2)
     app.config["SECRET_KEY"] = "another key, which the page's token was not made with"
-    page.get_by_label("Email address or username").fill("ada")
+    page.get_by_label("Email or username").fill("ada")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in", exact=True).click()
     page.get_by_text("Hello, ada!").wait_for()

@@ -207,7 +207,7 @@ def test_a_password_can_be_shown_and_pasted(people, page):
     assert field.get_attribute("type") == "password"
     page.get_by_role("button", name="Show what is typed").click()
     assert field.get_attribute("type") == "text"
-    page.get_by_label("Email address or username").fill("ada")
+    page.get_by_label("Email or username").fill("ada")
     page.get_by_role("button", name="Log in", exact=True).click()
     page.get_by_role("heading", name="Hello, ada!").wait_for()
 

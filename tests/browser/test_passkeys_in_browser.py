@@ -72,7 +72,7 @@ def session_cookie(page):
 
 def log_in(page, name="ada"):
     page.goto("/auth/login")
-    fill_in(page, "Log in", {"Email address or username": name, "Password": PASSWORD})
+    fill_in(page, "Log in", {"Email or username": name, "Password": PASSWORD})
 
 
 def log_out(page):
@@ -95,7 +95,7 @@ def prove(page):
 
 
 def use(page):
-    page.get_by_role("button", name="Use a passkey").click()
+    page.locator("[data-passkey=get]").click()
 
 
 def remove(page):
@@ -169,13 +169,13 @@ def test_the_browser_offers_passkeys_in_the_username_field(owner, device, elsewh
     Device(page, init="").take(key)
     page.goto("/?next=/auth/devices")
     page.get_by_label("Keep me logged in").check()
-    page.get_by_label("Email address or username").focus()
+    page.get_by_label("Email or username").focus()
     sees(page, "Where you are logged in")
     assert session_cookie(page)["expires"] > 0
 
 
 def focus_the_form(page):
-    page.get_by_label("Email address or username").focus()
+    page.get_by_label("Email or username").focus()
 
 
 def move_the_mouse(page):
@@ -388,7 +388,7 @@ def adding(ada, page, device):
 def using(ada, page, device):
     """The page where a passkey logs in, and its button."""
     page.goto("/auth/login")
-    return page, page.get_by_role("button", name="Use a passkey")
+    return page, page.get_by_role("button", name="Log in with a passkey")
 
 
 HTML = {"content_type": "text/html", "body": "<h1>A proxy's page</h1>"}

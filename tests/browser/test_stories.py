@@ -66,7 +66,7 @@ class Person:
 
     def log_in(self, name, password=PASSWORD):
         self.page.goto("/auth/login")
-        self.write(Email_address_or_username=name, Password=password)
+        self.write(Email_or_username=name, Password=password)
         self.press("Log in")
 
     def email(self, subject, newer_than=0):
@@ -112,7 +112,7 @@ def test_a_password_is_changed(ada, person, another):
     person.sees("Your password is changed.")
     another.page.goto("/account")
     another.sees("the account's password was changed on another device")
-    another.write(Email_address_or_username="ada", Password=NEW)
+    another.write(Email_or_username="ada", Password=NEW)
     another.press("Log in")
     another.sees("Your account")
     assert "This wasn't me:" in person.email("Your password was changed")
@@ -129,13 +129,13 @@ def test_a_username_is_changed(ada, person):
 
 def test_a_forgotten_password_is_reset(ada, person):
     person.page.goto("/auth/login")
-    person.follow("Reset Password")
-    person.write(Email_address="ada@example.com")
-    person.press("Send me a link")
+    person.write(Email_or_username="ada@example.com")
+    person.press("Forgot password?")
+    person.press("Email me a reset link")
     person.sees("We have sent an email to ada@example.com")
     person.open_link("Choose a new password")
     person.write(New_password=NEW, Password_again=NEW)
-    person.press("Set the new password")
+    person.press("Set new password")
     person.sees("Your new password is set.")
     person.log_in("ada", NEW)
     person.sees("Hello, ada!")
@@ -182,9 +182,8 @@ def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
 
 def test_a_magic_link_logs_in_the_browser_that_asked_for_it(ada, person):
     person.page.goto("/account")
-    person.follow("Send me a link")
-    person.write(Email_address="ada@example.com")
-    person.press("Send me a link")
+    person.write(Email_or_username="ada@example.com")
+    person.press("Email me a login link")
     person.sees("We sent an email to ada@example.com")
     person.open_link("Your link to log in")
     person.sees("Your account")
@@ -194,7 +193,7 @@ def test_a_magic_link_logs_in_the_browser_that_asked_for_it(ada, person):
 def test_a_magic_link_on_a_phone_logs_in_the_desktop_by_code(ada, person, another):
     person.page.goto("/auth/magic-link")
     person.write(Email_address="ada@example.com")
-    person.press("Send me a link")
+    person.press("Email me a login link")
     another.open_link("Your link to log in")
     another.sees("Log in as ada?")
     email = another.email("Your link to log in")
@@ -203,12 +202,12 @@ def test_a_magic_link_on_a_phone_logs_in_the_desktop_by_code(ada, person, anothe
     person.sees("Hello, ada!")
     another.press("Log in")
     another.sees("This link has expired or was already used")
-    another.follow("log in by a link")
+    another.follow("Email me a login link")
     another.write(Email_address="ada@example.com")
-    another.press("Send me a link")
+    another.press("Email me a login link")
     another.page.context.clear_cookies(name=NOT_THE_DEVELOPERS)
     another.open_link("Your link to log in", newer_than=1)
-    another.press("Log in")
+    another.press("Log in here")
     another.sees("Hello, ada!")
 
 
@@ -217,15 +216,15 @@ def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, 
     another.log_in("bob")
     person.page.goto("/auth/magic-link")
     person.write(Email_address="bob@example.com")
-    person.press("Send me a link")
+    person.press("Email me a login link")
     person.open_link("Your link to log in")
     person.sees("the old password was removed")
-    person.press("Send me a link")
+    person.press("Email me a login link")
     another.page.goto("/")
     another.sees("the owner of the account's email address took it over")
     person.open_link("Choose a new password")
     person.write(New_password=NEW, Password_again=NEW)
-    person.press("Set the new password")
+    person.press("Set new password")
     person.log_in("bob", NEW)
     person.sees("Hello, bob!")
 
@@ -248,9 +247,9 @@ def test_with_enumeration_prevented_the_link_asks_for_the_password(app, ada, per
 def test_sso_creates_an_account(person):
     """The story of older tutorials: choose a provider, stay logged in, go where one was going, have a name."""
     person.page.goto("/auth/history")
-    person.reach(person.page.get_by_label("Keep me logged in"))
+    person.reach(person.page.get_by_label("Keep me logged in on this device"))
     person.page.keyboard.press("Space")
-    person.reach(person.page.get_by_role("button", name="Log in with Mock provider"))
+    person.reach(person.page.get_by_role("button", name="Continue with Mock provider"))
     person.enter()
     person.press("Vera, whose address was verified")
     person.sees("Your username is vera")
@@ -260,7 +259,7 @@ def test_sso_creates_an_account(person):
     assert cookie["expires"] > 0, "it stays when the browser is closed"
     person.choose("Log Out")
     person.page.goto("/auth/login")
-    person.reach(person.page.get_by_role("button", name="Log in with Mock provider"))
+    person.reach(person.page.get_by_role("button", name="Continue with Mock provider"))
     person.enter()
     person.press("Vera again, with another address")
     person.sees("Hello, vera!")
@@ -269,12 +268,12 @@ def test_sso_creates_an_account(person):
 @pytest.mark.extended
 def test_an_sso_identity_is_linked_and_unlinked(ada, person):
     person.page.goto("/auth/sso/mock")
-    person.press("Log in with Mock provider")
+    person.press("Continue with Mock provider")
     person.write(**{"Another user, such as one with an account here": "ada@example.com"})
     person.press("Log in with this address")
     person.sees("There is an account already")
     person.follow("Log in with a password")
-    person.write(Email_address_or_username="ada", Password=PASSWORD)
+    person.write(Email_or_username="ada", Password=PASSWORD)
     person.press("Log in")
     person.press("Link with Mock provider")
     person.sees("Mock provider is linked")
@@ -289,7 +288,7 @@ def test_an_sso_identity_is_linked_and_unlinked(ada, person):
 @pytest.mark.extended
 def test_a_refusal_at_the_provider_is_reported(person):
     person.page.goto("/auth/sso/mock")
-    person.press("Log in with Mock provider")
+    person.press("Continue with Mock provider")
     person.press("Decline")
     person.sees("You did not log in with Mock provider.")
 

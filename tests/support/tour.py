@@ -24,10 +24,10 @@ def submit_wrong_registration(page):
 
 def submit_wrong_login(page):
     page.goto("/auth/login")
-    page.get_by_label("Email address or username").fill("nobody")
+    page.get_by_label("Email or username").fill("nobody")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Log in", exact=True).click()
-    page.get_by_role("alert").wait_for()
+    page.get_by_text("Incorrect username or password.").wait_for()
 
 
 def as_an_old_browser(route):
@@ -59,8 +59,8 @@ def open_the_email(page):
     page.frame_locator("iframe").get_by_role("link").first.wait_for()
 
 
-NOBODY = {"Email address or username": "nobody", "Password": "wrong"}
-LOGIN = {"Email address or username": "ada", "Password": PASSWORD}
+NOBODY = {"Email or username": "nobody", "Password": "wrong"}
+LOGIN = {"Email or username": "ada", "Password": PASSWORD}
 
 
 def submit(path, button, fields=None):
@@ -172,7 +172,7 @@ WRONG_PASSWORDS = {"New password": "password", "Password again": "another"}
 
 
 def choose_wrongly(page):
-    fill_in(page, "Set the new password", WRONG_PASSWORDS)
+    fill_in(page, "Set new password", WRONG_PASSWORDS)
 
 
 def take_back_wrongly(page):
@@ -189,7 +189,7 @@ def log_in_elsewhere(who, then, email=""):
 
     def way(page):
         page.goto("/auth/login")
-        page.get_by_role("button", name="Log in with Mock provider").click()
+        page.get_by_role("button", name="Continue with Mock provider").click()
         if email:
             page.get_by_label("Another user").fill(email)
         page.get_by_role("button", name=who).click()
@@ -344,7 +344,7 @@ def trust(page):
 def use_none(page):
     Device(page)
     page.goto("/auth/login")
-    press(page, "Use a passkey")
+    press(page, "Log in with a passkey")
     page.get_by_text("No passkey was used").wait_for()
 
 
@@ -364,14 +364,14 @@ def remove_and_use(page):
     forget(page)
     page.goto("/auth/login")
     page.device.take(key)
-    press(page, "Use a passkey")
+    press(page, "Log in with a passkey")
     page.get_by_text("did not log you in").wait_for()
 
 
-ask_for_reset = submit("/auth/reset", "Send me a link", {"Email address": "ada@example.com"})
-ask_for_link = submit("/auth/magic-link", "Send me a link", {"Email address": "ada@example.com"})
+ask_for_reset = submit("/auth/reset", "Email me a reset link", {"Email address": "ada@example.com"})
+ask_for_link = submit("/auth/magic-link", "Email me a login link", {"Email address": "ada@example.com"})
 prove_email_ownership = after(
-    submit("/auth/magic-link", "Send me a link", {"Email address": "bob@example.com"}), follow("Log in")
+    submit("/auth/magic-link", "Email me a login link", {"Email address": "bob@example.com"}), follow("Log in")
 )
 change_the_address = submit(
     "/auth/change-email", "Change email", {"New email address": "lovelace@example.com", "Password": PASSWORD}
@@ -411,8 +411,8 @@ TOUR = [
     ("gate, wrong code", BOB, submit("/auth/unconfirmed", "Confirm my address", {"Code from the email": "12 34"})),
     ("gate, wrong correction", BOB, correct_wrongly),
     ("reset asked for", STRANGER, address("/auth/reset")),
-    ("reset asked for, wrong", STRANGER, submit("/auth/reset", "Send me a link", {"Email address": "ada@"})),
-    ("email sent", STRANGER, submit("/auth/reset", "Send me a link", {"Email address": "ada@gmial.com"})),
+    ("reset asked for, wrong", STRANGER, submit("/auth/reset", "Email me a reset link", {"Email address": "ada@"})),
+    ("email sent", STRANGER, submit("/auth/reset", "Email me a reset link", {"Email address": "ada@gmial.com"})),
     ("reset", STRANGER, after(ask_for_reset, follow("Choose a new password"))),
     ("reset, wrong", STRANGER, after(ask_for_reset, follow("Choose a new password"), choose_wrongly)),
     ("change password", ADA, address("/auth/change-password")),
@@ -439,7 +439,7 @@ TOUR = [
         after(change_the_address, follow("Use this address"), follow("This wasn't me")),
     ),
     ("magic link", STRANGER, address("/auth/magic-link")),
-    ("magic link, wrong", STRANGER, submit("/auth/magic-link", "Send me a link")),
+    ("magic link, wrong", STRANGER, submit("/auth/magic-link", "Email me a login link")),
     ("magic link, sent", STRANGER, ask_for_link),
     ("magic link, wrong code", STRANGER, after(ask_for_link, type_a_wrong_code)),
     ("magic link, its email", STRANGER, after(ask_for_link, email("Log in"))),
@@ -528,7 +528,7 @@ TOUR = [
     ("login, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", LOGIN))),
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
     ("log in elsewhere", STRANGER, address("/auth/sso/mock")),
-    ("mock provider", STRANGER, after(submit("/auth/sso/mock", "Log in with Mock provider"), wait_for_the_issuer)),
+    ("mock provider", STRANGER, after(submit("/auth/sso/mock", "Continue with Mock provider"), wait_for_the_issuer)),
     ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "did not give us an email address")),
     ("elsewhere, an address that is taken", STRANGER, as_somebody_known),
     ("elsewhere, to be linked", STRANGER, after(as_somebody_known, log_in_where_asked)),
@@ -552,7 +552,7 @@ def go(page, who, way):
     """Log in as `who`, if anybody, and take the way."""
     if who:
         page.goto("/auth/login")
-        page.get_by_label("Email address or username").fill(who)
+        page.get_by_label("Email or username").fill(who)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in", exact=True).click()
         page.locator("header summary").wait_for()
