@@ -1,12 +1,13 @@
 """Trusted devices: exempt from two-factor authentication for 30 days, unless something ends the trust."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 from support.authenticators import prove, set_up
 from support.clients import PASSWORD
-from support.pages import FIREFOX, is_logged_in
+from support.pages import FIREFOX, is_logged_in, lines
 from support.passwords import NEW, choose
 from support.records import history
 
@@ -59,7 +60,11 @@ def test_trust_is_bound_to_device_and_account(app, trusted, another_client, ada,
 def test_devices_page_shows_trusted_devices_and_untrusts_them(app, trusted, another_client, ada, bob, phone):
     page = trusted.get(SESSIONS).text
     assert "Trusted devices" in page
-    assert "Firefox on Linux" in page
+    session, device = lines(trusted.get(SESSIONS))
+    assert session.startswith("Firefox on Linux This device Trusted Active now")
+    until = phone.clock.time + timedelta(days=30, minutes=-1)
+    assert device == f"Firefox on Linux This device Trusted until {until:%-d %B %Y} Stop trusting"
+    assert 'aria-label="Stop trusting Firefox on Linux"' in page
     path = re.search(r'action="(/auth/devices/[^/"]+/untrust)"', page)[1]
     bob.confirmed = True
     db.session.commit()

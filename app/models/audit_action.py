@@ -115,7 +115,7 @@ class AuditAction(Action):
 
     LOGGED_IN = "logged_in", "Logged in", Topic.LOGIN
     LOGIN_FAILED = "login_failed", "Failed login", Topic.LOGIN, _FAILURE_BY_STRANGERS
-    REAUTHENTICATED = "reauthenticated", "Confirmed it's you", Topic.LOGIN
+    REAUTHENTICATED = "reauthenticated", "Confirmed it was you", Topic.LOGIN
     CODE_SENT = "code_sent", "Code sent to your email address", Topic.LOGIN
     LOGGED_OUT = "logged_out", "Logged out", Topic.LOGOUT
     LOGGED_OUT_OTHERS = (
@@ -212,4 +212,4 @@ class AuditAction(Action):
     ACCOUNT_DELETED = "account_deleted", "Account deleted", Topic.ACCOUNT, _NOTICE
     ADMIN_CHANGED = "admin_changed", "Administrator rights changed", Topic.ACCOUNT, _NOTICE
     DEACTIVATED = "deactivated", "Account deactivated", Topic.ACCOUNT, _notice(LogoutReason.DEACTIVATED)
-    ACTIVATED = "activated", "Account activated again", Topic.ACCOUNT, _NOTICE
+    ACTIVATED = "activated", "Account reactivated", Topic.ACCOUNT, _NOTICE

@@ -1,5 +1,6 @@
 """Times in the time zone of the browser, in the style of the pages without scripts; and the days of that zone."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,3 +61,18 @@ def test_history_is_grouped_by_the_days_of_the_browser_or_else_of_utc(ada, live,
     counts = [len(titles) for day, titles in read(page).items() if day != "Today"]
     assert counts == ([2, 1] if has_scripts else [1, 2])
     context.close()
+
+
+def test_a_button_counts_down_and_no_sentence_beside_it_says_otherwise(bob, live, browser):
+    words = {}
+    for has_scripts in (False, True):
+        page = browser.new_context(base_url=live, java_script_enabled=has_scripts).new_page()
+        go(page, "bob", lambda page: page.goto("/auth/unconfirmed"))
+        if not has_scripts:
+            page.get_by_role("button", name="Send again").click()
+        page.get_by_role("button", name=re.compile("Send again")).wait_for()
+        words[has_scripts] = page.locator("main").inner_text()
+        page.context.close()
+    assert re.search(r"You can do that in \d\d seconds\.", words[False])
+    assert "You can do that" not in words[True]
+    assert re.search(r"Send again \(\d\d s\)", words[True])
