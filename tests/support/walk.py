@@ -342,5 +342,5 @@ def check(answer, told, is_page=True):
             assert json.loads(answer.text).keys() & {"error", "errors"}, told
         else:
             assert answer.mimetype == "text/html", told
-            assert '<nav class="container"' in answer.text, told
+            assert '<nav class="page"' in answer.text, told
     assert answer.mimetype != "text/html" or "<script>alert(" not in answer.text, told
