@@ -331,7 +331,7 @@ def test_the_same_device_code_is_sent_again_after_a_minute(new_device, outbox, c
     clock.move(seconds=60)
     amount = len(outbox())
     page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
-    assert notes(page) == ["A new email is on its way."]
+    assert notes(page) == ["We sent another email."]
     assert len(outbox()) == amount + 1
     assert code_in(outbox()[-1]) == code
     assert enter(new_device, code).location == "/"
@@ -367,7 +367,7 @@ def test_an_account_gets_five_device_codes_an_hour_and_other_emails_still(app, o
     for _ in range(5):
         browser = app.test_client()
         browser.log_in(ada)
-        assert "We sent a code" in browser.get(VERIFY).text
+        assert "we emailed a code" in browser.get(VERIFY).text
     browser = app.test_client()
     assert browser.log_in(ada).location == VERIFY
     page = browser.get(VERIFY)

@@ -51,7 +51,7 @@ def _send_again(user: User, challenge: EmailChallenge | None) -> ResponseReturnV
     db.session.commit()
     if sent:
         login_flow.await_device_code(sent)
-    flash("A new email is on its way." if sent else NOT_SENT, "success" if sent else "warning")
+    flash("We sent another email." if sent else NOT_SENT, "success" if sent else "warning")
     return redirect(url_for("auth.verify_device"))
 
 

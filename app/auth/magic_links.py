@@ -98,7 +98,7 @@ def _send(email: str, remember: bool) -> Response:
     if target := safe_next_url(request.args.get("next")):
         session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = target, None
     if is_again:
-        flash("Another email is on its way.", "success")
+        flash("We sent another email.", "success")
     return redirect(url_for("auth.magic_link_sent"))
 
 

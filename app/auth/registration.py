@@ -27,7 +27,7 @@ CONFIRMED = "Your email address is confirmed. Welcome."
 
 
 class CorrectionForm(Form):
-    email = email_field("Your address")
+    email = email_field("Your email address")
 
     def validate_email(self, field: Field) -> None:
         if registration.is_taken(field.data, current_user):
@@ -105,7 +105,7 @@ def send_again() -> ResponseReturnValue:
         return access.ask_for_login()
     if registration.send_again(current_user):
         db.session.commit()
-        flash(f"Another email is on its way to {current_user.email}.", "success")
+        flash("We sent another email.", "success")
     elif wait := registration.seconds_to_wait(current_user):
         flash(f"Another email can be sent in {clock.duration(wait)}.", "info")
     return redirect(url_for("auth.unconfirmed"))
@@ -131,11 +131,10 @@ def _create(new: NewAccount) -> ResponseReturnValue:
         db.session.commit()
         return next_url.redirect_to_email_sent(new.email)
     user = registration.create(new)
-    words = f"Welcome, {user.username}. An email is on its way to {user.email}"
     if new.password is None:  # until the passkey is created, the user logs in by magic links
-        words, to = f"{words}; open the link in it, then add a passkey.", url_for("auth.list_passkeys")
+        words, to = "Confirm your email address first, then add a passkey.", url_for("auth.list_passkeys")
         return login_flow.complete_login(user, "registration", to=to, message=words)
-    return login_flow.complete_login(user, "registration", message=f"{words}.")
+    return login_flow.complete_login(user, "registration")
 
 
 def _unconfirmed_page(code: CodeForm, correction: CorrectionForm) -> ResponseReturnValue:
@@ -166,7 +165,7 @@ def _correct(form: CorrectionForm) -> bool:
     try:
         if registration.correct(current_user, form.email.data):
             db.session.commit()
-            flash(f"An email is on its way to {current_user.email}.", "success")
+            flash("Your email address is changed.", "success")
             return True
         return form.validate()  # the address was just taken, which the form says, or the same click came twice
     except ValueError as error:

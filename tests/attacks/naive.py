@@ -93,7 +93,7 @@ def register():
         run(ADD, email, name, generate_password_hash(request.form["password"]))
     except sqlite3.IntegrityError:
         return form("That is taken.", 422)
-    post(email, f"Welcome, {name}.")
+    post(email, "We sent a link and a code to")
     return let_in(find(email))
 
 

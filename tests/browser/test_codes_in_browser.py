@@ -18,7 +18,7 @@ def posts(page):
 @pytest.fixture
 def field(bob, page):
     """The field for the code that confirms Bob's email address."""
-    go(page, "bob", lambda page: page.get_by_role("button", name="again").click())
+    go(page, "bob", lambda page: page.get_by_role("button", name="Send another email").click())
     page.wait_for_load_state()
     return page.locator("#code")
 

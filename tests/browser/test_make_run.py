@@ -105,8 +105,8 @@ def test_make_run_serves_registration_confirmation_and_remember_me(clone, playwr
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_label("Password again").fill(PASSWORD)
         page.get_by_role("button", name="Register", exact=True).click()
-        page.get_by_text("You have not confirmed your account yet").wait_for()
-        page.get_by_role("link", name="the email is in its mailbox").click()
+        page.get_by_text("We sent a link and a code to").wait_for()
+        page.get_by_role("link", name="Open the development mailbox").click()
         email = page.get_by_role("link", name="Confirm your address")
         until(lambda: page.reload() and email.count(), "the email")  # a thread delivers it
         email.click()

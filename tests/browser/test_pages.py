@@ -140,8 +140,8 @@ def test_registration_and_login_work_without_scripts(app, page):
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Password again").fill(PASSWORD)
     page.get_by_role("button", name="Register", exact=True).click()
-    page.get_by_role("button", name="Send again").click()
-    page.get_by_role("link", name="the email is in its mailbox").click()
+    page.get_by_role("button", name="Send another email").click()
+    page.get_by_role("link", name="Open the development mailbox").click()
     open_when_it_has_come(page, page.get_by_role("link", name="Confirm your address"))
     page.locator(".email-text a").click()
     page.get_by_text("Your email address is confirmed").wait_for()
@@ -228,7 +228,7 @@ def test_a_double_click_sends_a_form_once(app, page):
     sent = []
     page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
     page.get_by_role("button", name="Register", exact=True).dblclick()
-    page.get_by_text("You have not confirmed your account yet").wait_for()
+    page.get_by_text("We sent a link and a code to").wait_for()
     assert len(sent) == 1
 
 

@@ -142,7 +142,7 @@ def test_registration_with_a_passkey_needs_no_password(app, page, device):
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
     page.get_by_role("button", name="Register with a passkey").click()
-    sees(page, "You have not confirmed your account yet")
+    sees(page, "We sent a link and a code to")
     email("Confirm my address")(page)
     page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
     sees(page, "You have no password.")

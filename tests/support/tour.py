@@ -154,8 +154,8 @@ def address(path):
 
 def correct_wrongly(page):
     page.goto("/auth/unconfirmed")
-    page.get_by_text("not right?").click()
-    fill_in(page, "Write to this address", {"Your address": "ada@example.com"})
+    page.get_by_text("Wrong address? Change it").click()
+    fill_in(page, "Send the email there", {"Your email address": "ada@example.com"})
 
 
 def type_the_address(page):
@@ -408,7 +408,11 @@ TOUR = [
     ("account", ADA, address("/account")),
     ("log out", ADA, address("/auth/logout")),
     ("gate, did you mean", STRANGER, register),
-    ("gate, wrong code", BOB, submit("/auth/unconfirmed", "Confirm my address", {"Code from the email": "12 34"})),
+    (
+        "gate, wrong code",
+        BOB,
+        submit("/auth/unconfirmed", "Confirm my email address", {"Code from the email": "12 34"}),
+    ),
     ("gate, wrong correction", BOB, correct_wrongly),
     ("reset asked for", STRANGER, address("/auth/reset")),
     ("reset asked for, wrong", STRANGER, submit("/auth/reset", "Email me a reset link", {"Email address": "ada@"})),
