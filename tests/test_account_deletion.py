@@ -54,11 +54,11 @@ def test_deletion_request_revokes_all_sessions_and_emails_the_date(client, anoth
     waiting = len(outbox())
     answer = ask(client, typed)
     assert answer.location == "/"
-    assert notes(client.get("/")) == [f"Your account will be deleted on {day}. Log in before that day to keep it."]
+    assert notes(client.get("/")) == [f"Your account will be deleted on {day}. To keep it, log in before then."]
     assert notes(client.get("/account", follow_redirects=True)) == ["Log in to open this page."]
     elsewhere = another_client.get("/account", follow_redirects=True)
     assert elsewhere.request.path == "/auth/login"
-    assert notes(elsewhere) == ["You were logged out because the account will be deleted."]
+    assert notes(elsewhere) == ["You were logged out because your account is scheduled for deletion."]
     assert not db.session.scalars(select(UserSession).where(*UserSession.active())).all()
 
     [email] = outbox()[waiting:]

@@ -355,7 +355,7 @@ def test_log_out_all_revokes_all_sessions_of_all_users(flask, client, another_cl
     assert result.stdout.endswith("Logged out all users on 2 devices.\n")
     for browser in (client, another_client):
         page = browser.get("/account", follow_redirects=True)
-        assert "You were logged out because an administrator logged you out everywhere." in page.text
+        assert "You were logged out because an administrator logged you out on all devices." in page.text
     assert flask("users", "log-out", "--all", "--yes").stdout == "Logged out all users on 0 devices.\n"
 
 

@@ -16,10 +16,10 @@ PROTECTED = {"WTF_CSRF_ENABLED": True, "RATELIMIT_ENABLED": False, "OIDC_PROVIDE
 OTHER = "https://evil.example"
 
 REFUSED = "This form came from another site"
-NO_TOKEN = "This form came without its security token"
+NO_TOKEN = "This form's security token is missing"
 NO_COOKIE = "Your browser sent no cookie with this form"
-NO_ORIGIN = "Your browser did not say which page this form came from"
-OTHER_SESSION = "This page was open too long: you have logged in or out since"
+NO_ORIGIN = "Your browser didn't say which page this form came from"
+OTHER_SESSION = "You've logged in or out since you opened this page"
 OLD = "This page was open too long"
 
 FORM = {"login": "ada", "password": PASSWORD}

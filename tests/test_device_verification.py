@@ -22,7 +22,7 @@ from app.models import AuditAction, AuditEvent, Device, EmailChallenge, OutboxEm
 
 LOGIN, VERIFY = "/auth/login", "/auth/verify-device"
 WRONG = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
-START_AGAIN = "Your login has expired, or your account has changed. Log in again."
+START_AGAIN = "Your login took too long, or your account has changed. Log in again."
 
 
 @pytest.fixture

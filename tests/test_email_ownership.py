@@ -59,7 +59,7 @@ def test_a_first_proof_removes_password_and_sessions(app, client, another_client
     prove()
     page = client.get(GATE, follow_redirects=True)
     assert page.request.path == "/auth/login"
-    assert "You were logged out because the owner of the account&#39;s email address took it over." in page.text
+    assert "You were logged out because the owner of the email address took over the account." in page.text
     forms = [(GATE, {"code": code}), (GATE, {"email": PLANTER}), ("/auth/confirm", {}), ("/auth/change-password", {})]
     for browser, (address, fields) in zip(others, forms, strict=True):
         assert browser.post(address, data=fields).location.startswith("/auth/login")

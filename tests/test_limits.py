@@ -54,7 +54,7 @@ def test_rate_limited_form_keeps_its_fields_and_says_how_long_to_wait(browser_at
     page = stranger.post("/auth/login?next=/account", data={"login": "ada", "password": "wrong", "remember_me": "y"})
     assert page.status_code == 429
     assert page.headers["Retry-After"] == "180"
-    assert "Many wrong passwords were tried from here. Wait 3 minutes and try again" in page.text
+    assert "Too many incorrect passwords were entered here. Try again in 3 minutes," in page.text
     held = hidden_fields(page)  # sent again by a second click, to the same URL
     assert (held["login"], held["remember_me"], "password" in held) == ("ada", "y", False)
     assert "wrong" not in without_tokens(page).replace("Many wrong", "")
@@ -427,7 +427,7 @@ def test_an_account_allows_thirty_logins_per_network(browser_at, ada):
     """Two hundred make no more sessions, devices and lines of history than thirty, and hash no more passwords."""
     answers = [guess(browser_at(), password=PASSWORD) for _ in range(200)]
     assert statuses(answers) == [302] * 30 + [429] * 170
-    assert "This account was logged in to many times from here. Wait 5 minutes" in answers[-1].text
+    assert "There were too many logins to this account from here. Try again in 5 minutes" in answers[-1].text
     made = [db.session.scalar(select(func.count()).select_from(model)) for model in (UserSession, Device, AuditEvent)]
     assert made == [30, 30, 30 + 29]
     assert guess(browser_at("192.0.2.2"), password=PASSWORD).status_code == 302
@@ -523,7 +523,7 @@ class TestByProvider:
             register(browser_at(), number)
         answers = [self.arrive(browser_at(), issuer, number, is_verified) for number in range(30, 62)]
         assert statuses(answers) == [302] * 30 + [429] * 2
-        assert "Many people registered from your network" in answers[-1].text
+        assert "Too many accounts were created on your network" in answers[-1].text
         assert db.session.scalar(select(func.count()).select_from(User)) == 60
         emails = db.session.scalar(select(func.count()).select_from(OutboxEmail))
         assert emails == (30 if is_verified else 60)

@@ -61,7 +61,7 @@ def test_login_delay_doubles_up_to_an_hour_and_expires_after_a_day(anywhere, gue
 def test_right_password_on_an_unknown_device_waits_and_is_offered_a_magic_link(anywhere, guessed, outbox):
     page = guess(anywhere(), password=PASSWORD)
     assert page.status_code == 429
-    assert "Many wrong passwords were tried for this account. Wait 1 second" in page.text
+    assert "Too many incorrect passwords were entered for this account. Try again in 1 second" in page.text
     assert "Email me a login link" in page.text
     owner = anywhere()
     owner.post("/auth/magic-link", data={"email": guessed.email})

@@ -837,7 +837,7 @@ def test_requiring_a_passkey_turns_two_factor_on_with_recovery_codes(member, ano
     assert notes(page) == ["A passkey is now required after your password. Your other devices were logged out."]
     assert len(set(codes_on(page))) == 10
     assert two_factor_is_on()
-    assert told(another_client) == ["You were logged out because the account's two-factor authentication was changed."]
+    assert told(another_client) == ["You were logged out because your two-factor authentication was changed."]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client)
     assert outbox()[-1].subject == "Two-factor authentication is on"

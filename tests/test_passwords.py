@@ -43,11 +43,11 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     assert is_logged_in(copy)
 
     answer = change(client, headers={"User-Agent": FIREFOX})
-    assert answer.location == "/account"
+    assert answer.location == "/auth/login-methods"
     assert "Expires=" in answer.headers["Set-Cookie"], "the session stays permanent"
     page = client.get("/account")
-    assert notes(page) == ["Your password is changed. Your other devices were logged out."]
-    assert told(another_client) == ["You were logged out because the account's password was changed on another device."]
+    assert notes(page) == ["Password changed. You've been logged out on your other devices."]
+    assert told(another_client) == ["You were logged out because your password was changed on another device."]
     assert told(another_client) == STRANGER, "the reason is shown once"
     assert told(copy) == STRANGER, "the old session id is unknown now"
     assert is_logged_in(client)
@@ -167,7 +167,7 @@ def test_password_min_length_15_refuses_shorter_passwords(client, ada, outbox):
     assert "Use at least 15 characters." in beside("password", page)
     ask(client)
     assert "at least 15" in beside("password", choose(client, outbox.link(), "a heron's lock"))
-    assert change(client, new="a heron's lock.").location == "/account"
+    assert change(client, new="a heron's lock.").location == "/auth/login-methods"
 
 
 ORDINARY = "an ordinary one: 32 long, not 31"
@@ -223,7 +223,7 @@ def test_a_password_may_contain_any_character(client, ada):
     for start in range(20):
         client.log_in(ada, old)
         new = "".join(everything[start::20])
-        assert change(client, old, new).location == "/account", ascii(new)
+        assert change(client, old, new).location == "/auth/login-methods", ascii(new)
         client.post("/auth/logout")
         assert not ada.verify_password(new[:-1])
         old = new
@@ -266,7 +266,7 @@ def test_of_two_concurrent_password_changes_one_wins(client, another_client, ada
     page = change(client)
     assert (page.status_code, "Your password was just changed on another device." in page.text) == (422, True)
     assert is_logged_in(another_client)
-    assert told(client) == ["You were logged out because the account's password was changed on another device."]
+    assert told(client) == ["You were logged out because your password was changed on another device."]
     assert verify(ada, "a third lantern")
     changed = [message for message in outbox() if message.subject == "Your password was changed"]
     assert history().count("password_changed") == len(changed) == 1
@@ -324,9 +324,9 @@ def test_a_reset_link_works_once_and_revokes_all_sessions(client, another_client
     assert page.status_code == 200, "this browser was logged out, too"
     assert notes(page) == [
         "Your new password is set. Log in with it.",
-        "You were logged out because the account's password was reset by email.",
+        "You were logged out because your password was reset by email.",
     ]
-    assert told(another_client) == ["You were logged out because the account's password was reset by email."]
+    assert told(another_client) == ["You were logged out because your password was reset by email."]
     assert told(client) == told(another_client) == STRANGER
     assert (outbox()[1].subject, outbox[1].recipients) == ("Your password was changed", ["ada@example.com"])
     assert outbox.link(1).startswith("/auth/secure-account/")
@@ -411,8 +411,8 @@ def test_a_reset_link_works_while_another_user_is_logged_in(client, ada, bob, ou
     ("command", "words"),
     [
         (None, "because your session expired."),
-        ("log-out", "an administrator logged you out everywhere."),
-        ("deactivate", "because the account was deactivated."),
+        ("log-out", "an administrator logged you out on all devices."),
+        ("deactivate", "because your account was deactivated."),
     ],
 )
 def test_the_reason_of_a_logout_is_shown_once(app, client, ada, clock, command, words):

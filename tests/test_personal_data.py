@@ -1,5 +1,6 @@
 """The register of personal data: the export has every row of the user, without secrets and other people's data."""
 
+import html
 import io
 import json
 import re
@@ -186,7 +187,7 @@ def test_export_requires_the_button_and_is_recorded_in_the_history(client, ada, 
     for method in ("GET", "HEAD", "OPTIONS"):
         assert client.open("/auth/export", method=method).mimetype == "text/html"
     page = client.get("/auth/export").text
-    assert all(words in page for words in personal_data.descriptions())
+    assert all(words in html.unescape(page) for words in personal_data.descriptions())
     assert rows() == before
 
     taken_along(client)
@@ -209,7 +210,7 @@ def test_new_table_with_personal_data_is_reported_until_it_is_registered(app, co
     plants = Table("own_plants", db.metadata, Column("id", Integer, primary_key=True), Column(column, kind))
     try:
         assert unregistered() == {"own_plants"}
-        personal_data.register(plants, lambda user: plants.c[column] == user.id, "your plants")
+        personal_data.register(plants, lambda user: plants.c[column] == user.id, "Your plants")
         assert unregistered() == set()
     finally:
         personal_data.registered.pop(plants, None)
@@ -275,14 +276,14 @@ def order(orders, *people):
 
 def register_all(orders):
     """Register the deepest first: modules may be imported in any order."""
-    personal_data.register(orders.Parcel, personal_data.below(orders.Parcel.item_id), "your parcels")
-    personal_data.register(orders.Item, personal_data.below(orders.Item.order_id), "what was in each order")
+    personal_data.register(orders.Parcel, personal_data.below(orders.Parcel.item_id), "Your parcels")
+    personal_data.register(orders.Item, personal_data.below(orders.Item.order_id), "Your orders")
     mine = select(orders.Order.id)
     links = orders.order_tags.c.order_id
     personal_data.register(
         orders.order_tags, lambda user: links.in_(mine.where(orders.Order.user_id == user.id)), "tags of orders"
     )
-    personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "what you ordered")
+    personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "Your orders")
 
 
 def test_table_that_refers_to_users_indirectly_is_reported(app, orders):
@@ -300,7 +301,7 @@ def test_rows_below_a_registered_table_are_exported_and_deleted(client, ada, bob
     order(orders, ada, bob)
     client.log_in(ada)
     for page in ("/auth/delete", "/auth/export"):
-        assert "what you ordered" in client.get(page).text
+        assert "Your orders" in client.get(page).text
     held, text = taken_along(client)
     assert [row["what"] for row in held["own_items"]] == ["ada's cup", "ada's pot"]
     assert (len(held["own_orders"]), len(held["own_a_parcel"]), len(held["own_order_tags"])) == (1, 2, 1)
@@ -314,7 +315,7 @@ def test_rows_below_a_registered_table_are_exported_and_deleted(client, ada, bob
 
 
 def test_deletion_blocked_by_an_unregistered_table_names_it(app, ada, orders, caplog):
-    personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "what you ordered")
+    personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "Your orders")
     order(orders, ada)
     ada.deletion_due_at = clock.now() - timedelta(days=1)
     db.session.commit()

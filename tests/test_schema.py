@@ -53,7 +53,7 @@ def test_empty_database_is_reported_with_the_command(app, empty, client, caplog,
     app.config["CONFIG_NAME"] = name
     page = client.post("/auth/login", data={"login": "ada", "password": "a lantern in the fog"})
     assert page.status_code == 503
-    assert "Busy just now" not in page.text
+    assert "This site is busy" not in page.text
     assert ("flask db upgrade" in page.text) is (name == "development")
     assert "flask db upgrade" in caplog.text
     caplog.clear()

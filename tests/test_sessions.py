@@ -16,7 +16,7 @@ IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/17.5 Mobile/15E148 Safari/604.1"
 )
-REASONS = "You were logged out because you logged this device out from another one."
+REASONS = "You were logged out because you logged out this device from another one."
 PAGE = "/auth/devices"
 
 

@@ -112,7 +112,7 @@ def test_fifty_started_sso_logins_fit_in_the_session_cookie(client, ada, issuer)
 def test_declining_at_the_provider_is_explained(client, issuer):
     state = parse_qs(urlsplit(set_out(client)).query)["state"][0]
     answer = client.get(BACK, query_string={"state": state, "error": "access_denied"})
-    assert "You did not log in with Acme. Try again, or log in another way." in told(client, answer)
+    assert "You didn't finish logging in with Acme. Try again, or log in another way." in told(client, answer)
 
 
 def test_oauth_state_works_once(client, another_client, issuer):
@@ -377,13 +377,13 @@ def test_users_of_any_microsoft_tenant_can_log_in(client, issuer, microsoft):
 def test_id_token_whose_issuer_is_another_tenant_is_refused(client, issuer, microsoft, tenant):
     issuer.claims["tid"] = tenant
     answer = travel(client, issuer, microsoft())
-    assert "did not work" in told(client, answer)
+    assert "didn't work" in told(client, answer)
 
 
 def test_only_listed_tenants_can_log_in(client, another_client, issuer, microsoft):
     assert travel(client, issuer, microsoft(tenants=(TENANT,))).location == "/"
     answer = travel(another_client, issuer, microsoft(tenants=("99999999-2222-3333-4444-555555555555",)))
-    assert "did not work" in told(another_client, answer)
+    assert "didn't work" in told(another_client, answer)
 
 
 @pytest.mark.parametrize(

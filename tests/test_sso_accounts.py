@@ -82,7 +82,11 @@ def test_sso_login_of_a_logged_in_user_in_every_case(client, ada, bob, eve, issu
     client.log_in(ada)
     answer = travel(client, issuer, email=ADDRESSES[address], email_verified=word)
     assert answer.location == CONNECTIONS
-    words = "linked with another account here" if known == "eve" else "Acme is linked. You can now log in with it."
+    words = (
+        "already connected to another account here"
+        if known == "eve"
+        else "Acme is now connected. You can log in with it."
+    )
     assert words in told(client, answer)
     assert whose() == [known or "ada"]
     assert count(User) == 3
@@ -98,7 +102,7 @@ def test_login_during_an_sso_login_is_kept(client, ada, eve, issuer, known):
     with client.session_transaction() as session:
         session["sso"] = re.findall(r"state=([\w-]+)", back)
     answer = client.get(back)
-    assert ("You are already logged in" in told(client, answer)) is (known != "ada")
+    assert ("You're already logged in" in told(client, answer)) is (known != "ada")
     assert (answer.location == "/") is (known == "ada")
     assert "ada" in client.get("/account").text
     assert whose() == ([known] if known else [])
@@ -151,7 +155,7 @@ def test_closed_registration_lets_only_known_identities_log_in(app, client, anot
     for claims in ({"email": "new@example.com"}, {"email": None}):
         words = told(another_client, travel(another_client, issuer, sub="new", **claims))
         assert (
-            "That Acme account is not linked to an account here, and registration is closed." in words
+            "That Acme account isn't connected to an account here, and registration is closed." in words
         ) is not is_open
         another_client.post("/auth/logout")
     assert count(User) == (2 if is_open else 1)
@@ -162,7 +166,7 @@ def test_concealed_sso_does_not_look_up_an_unverified_address(app, client, ada, 
     app.config.update(OIDC_PROVIDERS={"acme": issuer.provider()}, PREVENT_ENUMERATION=True)
     for address in ("ada@example.com", "bob@example.com", "new@example.com", None):
         words = told(client, travel(client, issuer, email=address, email_verified=False))
-        assert "Acme has not verified your email address. Register here, then link the two." in words
+        assert "Acme hasn't verified your email address. Create an account, then connect it in your settings." in words
     assert count(User) == 2
     assert travel(client, issuer, email="new@example.com").location == "/"
 
@@ -403,7 +407,7 @@ def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, iss
     assert [email.subject for email in outbox()[-2:]] == subjects
     assert is_logged_in(client)
     page = another_client.get("/account", follow_redirects=True)
-    assert page.text.count("a linked account was removed on another device") == 1
+    assert page.text.count("a connected account was removed on another device") == 1
     assert {"identity_linked", "identity_unlinked"} <= set(history())
 
 
@@ -411,20 +415,20 @@ def test_last_credential_can_not_be_unlinked(client, issuer):
     travel(client, issuer)
     assert "Disconnect " not in client.get(CONNECTIONS).text
     answer = client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
-    assert "This is your only way to log in. Choose a password first." in told(client, answer)
+    assert "This is your only way to log in. Set a password before you disconnect it." in told(client, answer)
     assert whose() == ["ada.lovelace"]
     user = db.session.scalar(select(User))
     db.session.add(Passkey(user_id=user.id, name="x", credential_id="x", public_key="x", sign_count=0))
     db.session.commit()
-    assert "can no longer log in with it" in told(client, client.post(f"{CONNECTIONS}/{subject_of()}/unlink"))
+    assert "Acme is disconnected." in told(client, client.post(f"{CONNECTIONS}/{subject_of()}/unlink"))
 
 
 def test_one_of_two_identities_can_be_unlinked(client, issuer):
     travel(client, issuer)
     travel(client, issuer, sub="another")
     first, second = (subject_of(number) for number in (0, 1))
-    assert "can no longer log in with it" in told(client, client.post(f"{CONNECTIONS}/{first}/unlink"))
-    assert "only way to log in" in told(client, client.post(f"{CONNECTIONS}/{second}/unlink"))
+    assert "Acme is disconnected." in told(client, client.post(f"{CONNECTIONS}/{first}/unlink"))
+    assert "This is your only way to log in." in told(client, client.post(f"{CONNECTIONS}/{second}/unlink"))
     assert [identity.subject for identity in db.session.scalars(select(Identity))] == ["another"]
 
 
@@ -447,11 +451,11 @@ def test_account_has_ten_linked_identities_at_most(client, ada, eve, issuer):
     client.log_in(ada)
     for number in range(11):
         page = travel(client, issuer, sub=f"number {number}")
-    assert "An account can have 10 linked accounts. Remove one before you link another." in told(client, page)
+    assert "You can connect 10 accounts at most. Disconnect one first." in told(client, page)
     assert len(whose()) == 10
-    assert "Acme is linked" in told(client, travel(client, issuer, sub="number 3"))  # a linked one
+    assert "Acme is now connected" in told(client, travel(client, issuer, sub="number 3"))  # a linked one
     client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
-    assert "Acme is linked" in told(client, travel(client, issuer, sub="number 10"))
+    assert "Acme is now connected" in told(client, travel(client, issuer, sub="number 10"))
     assert len(whose()) == 10
 
 
@@ -469,8 +473,8 @@ def test_identity_linked_by_two_users_at_once_belongs_to_one(app, ada, eve, issu
             backs.append(issuer.agree(set_out(browser), sub=f"number {number}"))
         pages = at_once(come_back, list(zip(browsers, backs, strict=True)))
         words = sorted(told(browser, page) for browser, page in zip(browsers, pages, strict=True))
-        assert sum("Acme is linked" in said for said in words) == 1
-        assert sum("linked with another account here" in said for said in words) == 1
+        assert sum("Acme is now connected" in said for said in words) == 1
+        assert sum("already connected to another account here" in said for said in words) == 1
         assert len(whose()) == number + 1
 
 

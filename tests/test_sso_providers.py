@@ -25,9 +25,9 @@ from app.models import Identity, User
 from settings.providers import KNOWN_PROVIDERS
 
 ADDRESS = "/auth/sso/acme/address"
-NOT_SET_UP = "Logging in with Acme is not set up correctly on this site."
-TROUBLE = "Acme has a problem."
-CANCELLED = "You did not log in with Acme."
+NOT_SET_UP = "Logging in with Acme isn't set up correctly on this site."
+TROUBLE = "Acme is having a problem."
+CANCELLED = "You didn't finish logging in with Acme."
 
 
 @pytest.fixture

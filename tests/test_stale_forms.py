@@ -60,7 +60,7 @@ def send_again(client, page, **more):
 def test_a_stale_form_comes_back_as_it_was_typed_except_passwords(protected, client, ada):
     """It is sent again by a second click; its own page then asks for the passwords."""
     page = client.post("/auth/register", data=FIELDS)
-    assert (page.status_code, "This form came without its security token" in page.text) == (400, True)
+    assert (page.status_code, "This form's security token is missing" in page.text) == (400, True)
     typed = hidden_fields(page)
     assert typed.keys() == {"csrf_token", "email", "login", "username"}
     assert (typed["email"], typed["username"]) == ("eve@example.com", "eve")
@@ -93,7 +93,7 @@ def test_a_stale_form_of_a_user_who_logged_in_meanwhile_redirects_home(protected
 def test_a_stale_logout_shows_a_button_and_logs_nobody_out(protected, client, ada):
     client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
     page = client.post("/auth/logout")
-    assert (page.status_code, "Send it again" in page.text) == (400, True)
+    assert (page.status_code, "Send again" in page.text) == (400, True)
     assert client.get("/account").status_code == 200
     assert send_again(client, page).location == "/"
     assert client.get("/account").status_code == 302
@@ -104,7 +104,7 @@ def test_a_stale_form_of_an_unconfirmed_user_reaches_no_page_closed_to_them(app,
     client.log_in(bob)
     app.config["WTF_CSRF_ENABLED"] = True
     page = client.post(address, data=FIELDS)
-    assert (page.status_code, "This form came without its security token" in page.text) == (400, True)
+    assert (page.status_code, "This form's security token is missing" in page.text) == (400, True)
     assert send_again(client, page).location == "/auth/unconfirmed"
 
 

@@ -56,7 +56,7 @@ def test_two_factor_is_on_after_one_right_code_of_the_app(client, another_client
     assert (done.status_code, len(set(codes_on(done)))) == (200, 10)
     assert is_on(ada)
     assert is_logged_in(client)
-    assert told(another_client) == ["You were logged out because the account's two-factor authentication was changed."]
+    assert told(another_client) == ["You were logged out because your two-factor authentication was changed."]
     another_client.set_cookie("session", copy)
     assert not is_logged_in(another_client), "its id is another now"
     assert history()[-1] == "two_factor_on"

@@ -203,7 +203,7 @@ def test_a_pending_two_factor_login_lasts_ten_minutes(client, ada, phone, outbox
     phone.clock.move(seconds=1)
     answer = client.post(STEP, data={"code": phone.code()})
     assert answer.location == "/auth/login?next=/auth/history"
-    assert "Your login has expired" in notes(client.get("/auth/login"))[0]
+    assert "Your login took too long" in notes(client.get("/auth/login"))[0]
     assert not is_logged_in(client)
     assert "two_factor_used" not in history(), "the code is not used"
 

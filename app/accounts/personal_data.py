@@ -2,8 +2,8 @@
 
 Register your own tables beside their models:
 
-    personal_data.register(Order, lambda user: Order.user_id == user.id, "what you ordered")
-    personal_data.register(Item, personal_data.below(Item.order_id), "what was in each order")
+    personal_data.register(Order, lambda user: Order.user_id == user.id, "Your orders")
+    personal_data.register(Item, personal_data.below(Item.order_id), "Your orders")
 """
 
 import json
@@ -73,7 +73,7 @@ def register(model: Holder, condition: Condition, description: str) -> None:
     """Export the rows of `model` that meet `condition(user)`, and delete them with the account.
 
     Args:
-        description: the data in the words of the export page.
+        description: the data in the words of the export page, such as "Your orders". Tables can share one.
     """
     registered[model] = Registration(condition, description)
 
@@ -90,7 +90,8 @@ def below(key: InstrumentedAttribute[Any]) -> Condition:
 
 
 def descriptions() -> list[str]:
-    return [registration.description for registration in registered.values()]
+    """Return the descriptions of all tables, each once."""
+    return list(dict.fromkeys(registration.description for registration in registered.values()))
 
 
 def unregistered() -> dict[str, str]:
@@ -193,18 +194,24 @@ def _by_email(model: Any, address: Any, user: User) -> ColumnElement[bool]:
     return or_(model.user_id == user.id, is_about_email)
 
 
-register(User, lambda user: User.id == user.id, "your username and email address")
-register(UserSession, lambda user: UserSession.user_id == user.id, "where you are logged in")
-register(Device, lambda user: Device.user_id == user.id, "which devices are known")
-register(Identity, lambda user: Identity.user_id == user.id, "which accounts at login providers you linked")
-register(OAuthState, lambda user: OAuthState.user_id == user.id, "when you started to link an account")
-register(Authenticator, lambda user: Authenticator.user_id == user.id, "when your authenticator app was set up")
-register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, "when your recovery codes were made")
-register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "which credentials you removed recently")
-register(Passkey, lambda user: Passkey.user_id == user.id, "your passkeys")
-register(PasskeyRequirement, lambda user: PasskeyRequirement.user_id == user.id, "whether a passkey is required")
-register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, "when you were asked for a passkey")
-register(AuditEvent, lambda user: AuditEvent.user_id == user.id, "what happened to your account")
-register(EmailChange, lambda user: EmailChange.user_id == user.id, "which email addresses you had recently")
-register(EmailChallenge, partial(_by_email, EmailChallenge, EmailChallenge.email_key), "when you were asked for a code")
-register(OutboxEmail, partial(_by_email, OutboxEmail, OutboxEmail.recipient_key), "which emails you got")
+DEVICES = "Devices: where you're logged in, and which devices you trust"
+CONNECTED = "Connected accounts, such as those at Google or Microsoft"
+TWO_FACTOR = "Two-factor authentication: your authenticator app and recovery codes"
+PASSKEYS = "Passkeys: their names, and when you used them"
+EMAILS = "Emails and codes we sent you"
+
+register(User, lambda user: User.id == user.id, "Your profile: username and email address")
+register(UserSession, lambda user: UserSession.user_id == user.id, DEVICES)
+register(Device, lambda user: Device.user_id == user.id, DEVICES)
+register(Identity, lambda user: Identity.user_id == user.id, CONNECTED)
+register(OAuthState, lambda user: OAuthState.user_id == user.id, CONNECTED)
+register(Authenticator, lambda user: Authenticator.user_id == user.id, TWO_FACTOR)
+register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, TWO_FACTOR)
+register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "Login methods you removed recently")
+register(Passkey, lambda user: Passkey.user_id == user.id, PASSKEYS)
+register(PasskeyRequirement, lambda user: PasskeyRequirement.user_id == user.id, TWO_FACTOR)
+register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, PASSKEYS)
+register(AuditEvent, lambda user: AuditEvent.user_id == user.id, "Security history: logins and changes to your account")
+register(EmailChange, lambda user: EmailChange.user_id == user.id, "Email addresses you had recently")
+register(EmailChallenge, partial(_by_email, EmailChallenge, EmailChallenge.email_key), EMAILS)
+register(OutboxEmail, partial(_by_email, OutboxEmail, OutboxEmail.recipient_key), EMAILS)

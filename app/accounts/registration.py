@@ -133,7 +133,7 @@ def correct(user: User, email: str) -> bool:
     """
     count, _ = _recent(user, AuditAction.EMAIL_CORRECTED, CORRECTION_WINDOW)
     if count >= MAX_CORRECTIONS:
-        raise ValueError("You have changed your email address too often. Try again in an hour.")
+        raise ValueError("You've changed your email address too often. Try again in an hour.")
     if not budgets.budget_for(email):
         raise ValueError("Too many emails were sent to this address. Try again in an hour.")
     old = user.email

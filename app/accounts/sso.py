@@ -109,8 +109,7 @@ def link(user: User, external: ExternalIdentity) -> LinkOutcome:
             return LinkOutcome.TOO_MANY
         event = audit.record(user, AuditAction.IDENTITY_LINKED, provider=external.provider)
         identity = _add(user, external, event)
-        label = _label(external.provider)
-        outbox.enqueue(Email.IDENTITY_LINKED, user, event=event, label=label, address=external.email)
+        outbox.enqueue(Email.IDENTITY_LINKED, user, event=event, label=label(external.provider), address=external.email)
     return LinkOutcome.LINKED if identity.user_id == user.id else LinkOutcome.OTHER_ACCOUNT
 
 
@@ -125,7 +124,13 @@ def all_of(user: User) -> Sequence[Identity]:
 
 
 def labels(user: User) -> list[str]:
-    return [_label(identity.provider) for identity in all_of(user)]
+    return [label(identity.provider) for identity in all_of(user)]
+
+
+def label(provider: str) -> str:
+    """Return a provider's label, or its name if it is no longer in the settings."""
+    known = current_app.config["OIDC_PROVIDERS"].get(provider)
+    return known.label if known else provider
 
 
 def unlink(user: User, identity_id: int, keep: UserSession | None) -> bool:
@@ -138,7 +143,7 @@ def unlink(user: User, identity_id: int, keep: UserSession | None) -> bool:
     event = audit.record(user, AuditAction.IDENTITY_UNLINKED, provider=identity.provider)
     credentials.remove(event, Identity, *mine)
     sessions.revoke_all(user, keep, reason=LogoutReason.IDENTITY_UNLINKED)
-    outbox.enqueue(Email.IDENTITY_UNLINKED, user, event=event, label=_label(identity.provider), address=identity.email)
+    outbox.enqueue(Email.IDENTITY_UNLINKED, user, event=event, label=label(identity.provider), address=identity.email)
     return True
 
 
@@ -212,9 +217,3 @@ def _add(user: User, external: ExternalIdentity, event: AuditEvent | None = None
     db.session.add(identity)
     db.session.flush()
     return identity
-
-
-def _label(provider: str) -> str:
-    """Return a provider's label, or its name if it is no longer in the settings."""
-    known = current_app.config["OIDC_PROVIDERS"].get(provider)
-    return known.label if known else provider

@@ -17,11 +17,11 @@ from app.models.logins import email_key
 
 
 class DeleteForm(Form):
-    email = email_field("Your email address, to confirm")
+    email = email_field("Enter your email address to confirm")
 
     def validate_email(self, field: Field) -> None:
         if email_key(field.data) != current_user.email_key:
-            raise ValidationError("This isn't the email address of your account.")
+            raise ValidationError("This isn't your account's email address.")
 
 
 @bp.route("/delete", methods=["GET", "POST"])
@@ -32,7 +32,7 @@ def delete() -> ResponseReturnValue:
         due = account_deletion.request(current_user)
         db.session.commit()
         logout_user()
-        flash(f"Your account will be deleted on {clock.day(due)}. Log in before that day to keep it.", "success")
+        flash(f"Your account will be deleted on {clock.day(due)}. To keep it, log in before then.", "success")
         return redirect(url_for("main.index"))
     due_at = clock.now() + account_deletion.GRACE
     return form_page("auth/delete.html", form, names=personal_data.descriptions(), due_at=due_at)

@@ -1,4 +1,4 @@
-"""Linked identities: the pages to list, link and unlink them."""
+"""Connected accounts: the pages to list, link and unlink identities at login providers."""
 
 from flask import abort, current_app, flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
@@ -13,12 +13,6 @@ from app.extensions import db
 from app.models.logins import email_key
 from app.request_state import SessionKey
 from settings.providers import Provider
-
-UNLINK = {
-    "title": "Remove this linked account?",
-    "words": "You can no longer log in with it. Your other devices are logged out.",
-    "button": "Remove it",
-}
 
 
 @bp.route("/connections")
@@ -35,17 +29,18 @@ def connections() -> ResponseReturnValue:
 @bp.route("/connections/<int(max=2147483647):number>/unlink", methods=["GET", "POST"])
 @access.both_factors_required
 def unlink(number: int) -> ResponseReturnValue:
-    if number not in {identity.id for identity in sso.all_of(current_user)}:
-        abort(404)
+    identity = next((identity for identity in sso.all_of(current_user) if identity.id == number), None) or abort(404)
+    label = sso.label(identity.provider)
     if not Form().validate_on_submit():
-        return confirmation_page("auth.connections", **UNLINK)
+        words = "You won't be able to log in with it anymore, and you'll be logged out on your other devices."
+        return confirmation_page("auth.connections", f"Disconnect {label}?", words, "Disconnect")
     if sso.unlink(current_user, number, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash("You can no longer log in with it. Your other devices were logged out.", "success")
+        flash(f"{label} is disconnected. You've been logged out on your other devices.", "success")
     else:
         db.session.rollback()
-        flash("This is your only way to log in. Choose a password first.", "warning")
+        flash("This is your only way to log in. Set a password before you disconnect it.", "warning")
     return redirect(url_for("auth.connections"))
 
 
@@ -68,7 +63,7 @@ def _link(provider: Provider, arrival: Arrival) -> ResponseReturnValue:
     if email is None or email_key(email) != current_user.email_key:
         session.pop(SessionKey.EXTERNAL_IDENTITY)
         return sso_flow.fail(
-            f"That {provider.label} account has a different email address. If it is yours, link it on this page."
+            f"That {provider.label} account has a different email address. If it's yours, connect it here."
         )
     if not Form().validate_on_submit():
         return render_template("auth/link_sso.html", provider=provider, email=email)

@@ -66,7 +66,7 @@ def change_email_link(token: str) -> ResponseReturnValue:
         return access.ask_for_login("Log in to change your email address.", is_stored=True)
     if not is_own or not access.is_opened_by_user() or not _change(resolved):
         return errors.invalid_link()
-    flash(f"Your email address is now {current_user.email}. Your other devices were logged out.", "success")
+    flash("Email address changed. You've been logged out on your other devices.", "success")
     return redirect(url_for("main.account"))
 
 
@@ -80,7 +80,7 @@ def _send_code(form: ChangeEmailForm) -> ResponseReturnValue:
     is_sent = reauthentication.send_code(current_user)
     db.session.commit()
     if not is_sent:
-        flash("Too many emails were sent to you. Try again in an hour.", "warning")
+        flash("We've sent you too many emails. Try again in an hour.", "warning")
     return render_template("auth/change_email.html", form=form, code_is_sent=is_sent)
 
 

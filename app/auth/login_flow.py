@@ -43,7 +43,7 @@ def complete_login(
     """
     if not user.is_active:
         db.session.rollback()
-        flash("This account has been deactivated. Contact us if you did not expect this.", "warning")
+        flash("This account has been deactivated. If you didn't expect this, contact support.", "warning")
         return redirect(url_for("auth.login"))
     proved_at, next_url = clock.now().timestamp(), to or _destination(user)
     pending = PendingLogin(user.id, user.password_version, proved_at, method, remember, next_url, message)
@@ -96,7 +96,7 @@ def restart(key: SessionKey) -> Response:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
     if pending:
-        flash("Your login has expired, or your account has changed. Log in again.", "warning")
+        flash("Your login took too long, or your account has changed. Log in again.", "warning")
     return redirect(url_for("auth.login", next=pending.next_url if pending else None))
 
 
@@ -191,7 +191,7 @@ def _start_session(
     user_session = sessions.start(user, pending.method, pending.remember, device_id(), skipped_two_factor)
     if user_session is None:
         db.session.rollback()
-        flash("Your account has just changed. Log in again.", "warning")
+        flash("Your account was just changed. Log in again.", "warning")
         return redirect(url_for("auth.login"))
     user.next_login_trusted_until = None
     user_session.authenticated_at = authenticated_at or user_session.authenticated_at

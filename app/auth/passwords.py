@@ -29,7 +29,7 @@ class ResetForm(NewPasswordForm):
 
 
 class ChangePasswordForm(NewPasswordForm):
-    old_password = password_field("Old password")
+    old_password = password_field("Current password")
     password = new_password_field("New password")
     confirm_password = password_again_field()
 
@@ -48,8 +48,8 @@ def change_password() -> ResponseReturnValue:
     if form.is_submitted() and _validate(form) and _change(form):
         access.credential_changed()
         db.session.commit()
-        flash("Your password is changed. Your other devices were logged out.", "success")
-        return redirect(url_for("main.account"))
+        flash("Password changed. You've been logged out on your other devices.", "success")
+        return redirect(url_for("auth.login_methods"))
     if form.errors:
         db.session.commit()  # a failed attempt counts
     return form_page("auth/change_password.html", form)

@@ -120,7 +120,7 @@ def _register(form: RegistrationForm) -> ResponseReturnValue | None:
             db.session.rollback()
             if not form.validate():
                 return None
-    form.form_errors.append("This username was just taken. Try again.")
+    form.form_errors.append("This username was just taken. Choose another.")
     return None
 
 

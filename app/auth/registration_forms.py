@@ -53,7 +53,7 @@ class RegistrationForm(Form):
 class CompletionForm(RegistrationForm):
     """A form for values that the provider did not send: an email address, and an application's own fields."""
 
-    TAKEN = "This address is already registered. Log in with it, and link the two on your account."
+    TAKEN = "This address is already registered. Log in to that account, and connect this one in your settings."
 
     def __init__(self) -> None:
         super().__init__()

@@ -131,7 +131,7 @@ def _unexpected_return(provider: Provider) -> ResponseReturnValue:
     if current_user.is_authenticated and oauth_state and oauth_state.returned_at:
         return redirect(url_for("main.index"))
     audit.refused("an unexpected response of a provider", provider=provider.name)
-    return fail("That took too long, or was started in another browser. Try again.")
+    return fail("This login took too long, or was started in another browser. Try again.")
 
 
 def _claims(provider: Provider, oauth_state: OAuthState) -> oidc.Claims:

@@ -25,19 +25,17 @@ from settings.providers import Provider
 
 WAIT = timedelta(minutes=15)  # to enter missing details, or to log in
 FAILURES = {
-    oidc.Cancelled: "You did not log in with {}. Try again, or log in another way.",
+    oidc.Cancelled: "You didn't finish logging in with {}. Try again, or log in another way.",
     oidc.Unavailable: "{} is not responding. Try again in a minute, or log in another way.",
-    oidc.ProviderProblem: "{} has a problem. Try again in a few minutes, or log in another way.",
-    oidc.Misconfigured: "Logging in with {} is not set up correctly on this site. Log in another way.",
-    oidc.Refused: "Logging in with {} did not work. Try again, or log in another way.",
+    oidc.ProviderProblem: "{} is having a problem. Try again in a few minutes, or log in another way.",
+    oidc.Misconfigured: "Logging in with {} isn't set up correctly on this site. Log in another way.",
+    oidc.Refused: "Logging in with {} didn't work. Try again, or log in another way.",
 }
 
 EXPIRED = "That took too long. Try again."
 NOT_LINKED = {
-    LinkOutcome.OTHER_ACCOUNT: "That {} account is linked with another account here.",
-    LinkOutcome.TOO_MANY: (
-        f"An account can have {sso.MAX_IDENTITIES} linked accounts. Remove one before you link another."
-    ),
+    LinkOutcome.OTHER_ACCOUNT: "That {} account is already connected to another account here.",
+    LinkOutcome.TOO_MANY: (f"You can connect {sso.MAX_IDENTITIES} accounts at most. Disconnect one first."),
 }
 
 T = TypeVar("T")
@@ -98,19 +96,19 @@ def link(provider: Provider, arrival: Arrival, user_id: int | None) -> ResponseR
     if current_user.is_authenticated and user_id is None and sso.is_linked(current_user, arrival.identity):
         return redirect(arrival.destination or url_for("main.index"))  # another tab was faster
     if not current_user.is_authenticated or current_user.id != user_id:
-        return fail("You are already logged in, or another user started this. Try again.")
+        return fail("You're already logged in, or someone else started this. Try again.")
     outcome = retry(lambda: sso.link(current_user, arrival.identity))
     if outcome is not LinkOutcome.LINKED:
         db.session.rollback()
         return fail(NOT_LINKED[outcome].format(provider.label))
     access.credential_changed()
     db.session.commit()
-    flash(f"{provider.label} is linked. You can now log in with it.", "success")
+    flash(f"{provider.label} is now connected. You can log in with it.", "success")
     return redirect(arrival.destination or url_for("auth.connections"))
 
 
 def fail(words: str) -> ResponseReturnValue:
-    """Flash a message, and redirect to the linked accounts or the login page."""
+    """Flash a message, and redirect to the connected accounts or the login page."""
     flash(words, "warning")
     return redirect(url_for("auth.connections" if current_user.is_authenticated else "auth.login"))
 
@@ -133,18 +131,20 @@ def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
         words = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
         return url_for("auth.change_username"), words
     if outcome is Outcome.CREATED and user.confirmed:
-        return None, f"Welcome. Your username is {user.username}. You can change it on your account page."
+        return None, f"Welcome. Your username is {user.username}. You can change it in your settings."
     if outcome is Outcome.CREATED:
-        return None, f"Welcome, {user.username}. An email is on its way to {user.email}."
+        return None, f"Welcome, {user.username}."
     return None, None
 
 
 def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> ResponseReturnValue:
     """Redirect to the page that asks for missing details, or explain why the login is refused."""
     if outcome is Outcome.CLOSED:
-        return fail(f"That {provider.label} account is not linked to an account here, and registration is closed.")
+        return fail(f"That {provider.label} account isn't connected to an account here, and registration is closed.")
     if outcome is Outcome.NOT_VERIFIED:
-        return fail(f"{provider.label} has not verified your email address. Register here, then link the two.")
+        return fail(
+            f"{provider.label} hasn't verified your email address. Create an account, then connect it in your settings."
+        )
     arrival.keep()
     page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
     return redirect(url_for(page, provider=provider.name))

@@ -35,7 +35,7 @@ def change_username() -> ResponseReturnValue:
         try:
             usernames.change(current_user, form.username.data)
             db.session.commit()
-            flash(f"Your username is now {current_user.username}.", "success")
+            flash("Username changed.", "success")
             return redirect(url_for("main.account"))
         except (
             IntegrityError
@@ -44,5 +44,5 @@ def change_username() -> ResponseReturnValue:
             if not is_duplicate(error, "users.username_key"):
                 raise
             if form.validate():
-                form.form_errors.append("This username was just taken. Try again.")
+                form.form_errors.append("This username was just taken. Choose another.")
     return form_page("auth/change_username.html", form)

@@ -38,14 +38,14 @@ ANOTHER_SITE = Reason(
     "Nothing was changed. Send it from this page.",
 )
 NO_ORIGIN = Reason(
-    "Your browser did not say which page this form came from",
+    "Your browser didn't say which page this form came from",
     "Allow it to send the Referer header to this site, or use a current browser. Then go back and try again.",
     "Allow it to send the Referer header to this site, or use a current browser. Then send the form again.",
 )
 NO_TOKEN = Reason(
-    "This form came without its security token",
-    "Go back, reload the page and try again. If that does not help, turn off extensions that change pages.",
-    "Send it again. If that does not help, turn off extensions that change pages.",
+    "This form's security token is missing",
+    "Go back, reload the page and try again. If that doesn't help, turn off browser extensions for this site.",
+    "Send it again. If that doesn't help, turn off browser extensions for this site.",
 )
 NO_COOKIE = Reason(
     "Your browser sent no cookie with this form",
@@ -53,14 +53,14 @@ NO_COOKIE = Reason(
     "Allow cookies for this site, then send it again.",
 )
 OTHER_SESSION = Reason(
-    "This page was open too long: you have logged in or out since",
+    "You've logged in or out since you opened this page",
     "Go back, reload it and try again.",
     "Check that you are logged in to the right account, then send it again.",
 )
 OLD = Reason(
     "This page was open too long",
     "Go back, reload it and try again.",
-    "Nothing is lost: send it again.",
+    "Nothing is lost. Send it again.",
 )
 
 

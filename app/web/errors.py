@@ -3,34 +3,36 @@
 import logging
 from collections.abc import Sequence
 
-from flask import Flask, Response, abort, current_app, jsonify, make_response, render_template, session
+from flask import Flask, Response, abort, current_app, jsonify, make_response, render_template, request, session
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
-from app import schema
+from app import clock, schema
 from app.request_state import state
 from app.security import audit
 from app.web.negotiation import wants_json
 
 log = logging.getLogger(__name__)
 
-MESSAGES = {  # by status: title and advice
-    400: ("That request made no sense", "Something was missing from it. Go back, reload the page and try again."),
-    401: ("Log in first", "This page is for members."),
-    403: ("That is not allowed", "The page is not for you, or the request came from another site."),
-    404: ("Page not found", "The address may be mistyped, or the page may be gone."),
-    405: ("That can't be done here", "This address does not take that kind of request."),
-    413: ("That was too much", "What you sent is larger than this site takes. Shorten it and try again."),
-    414: ("That address is too long", "Check that you copied it correctly."),
-    429: ("Too many attempts", "Wait a little, then try again."),
-    431: (
-        "That was too much",
-        "Your browser sent more than this site takes. Delete its cookies for this site and try again.",
+MESSAGES = {  # by status: title and advice; `{wait}` is the time of Retry-After
+    400: ("That didn't work", "Part of the request was missing or invalid. Go back, reload the page and try again."),
+    401: ("Log in to continue", "You need to be logged in to open this page."),
+    403: ("You don't have access", "This page isn't open to you, or the request came from another site."),
+    404: ("Page not found", "Check the address for typos. The page may also have been moved or deleted."),
+    405: ("That can't be done here", "This address doesn't accept that kind of request. Go back and try again."),
+    409: (
+        "Something changed in the meantime",
+        "Another request was faster. Reload the page and try again.",
     ),
-    500: ("Something broke", "It is our fault, and it has been written down. Try again in a minute."),
-    503: ("Busy just now", "Nothing was changed. Try again in a minute."),
+    410: ("This link has expired or was already used", "Request a new one."),
+    413: ("That was too large", "You sent more than this site accepts. Shorten it and try again."),
+    414: ("This address is too long", "Check that you copied it correctly."),
+    429: ("Too many attempts", "Try again in {wait}."),
+    431: ("Your browser sent too much", "Delete its cookies for this site and try again."),
+    500: ("Something went wrong", "It's our fault, and we've logged the error. Try again in {wait}."),
+    503: ("This site is busy", "Nothing was changed. Try again in {wait}."),
 }
 
 
@@ -47,8 +49,8 @@ def error_page(
         return error.response
     code = error.code or 500
     asks_nothing = asks_nothing or code >= 500
-    title, advice = message or MESSAGES.get(code, (error.name, "Go back and try again."))
-    response = jsonify(error=title, advice=advice) if wants_json() else _page(title, advice, asks_nothing)
+    title, advice = message or _message(error)
+    response = jsonify(error=title, advice=advice) if wants_json() else _page(code, title, advice, asks_nothing)
     if asks_nothing:
         session.modified = False
     response.status_code = code
@@ -72,7 +74,7 @@ def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnVal
     if schema.is_missing(error):
         log.error("%s (%s)", schema.UPGRADE, getattr(error, "orig", error))
         is_developer = current_app.config["CONFIG_NAME"] == "development"
-        advice = schema.UPGRADE if is_developer else "Its administrator finds the reason in the log."
+        advice = schema.UPGRADE if is_developer else "If you run this site, look for the reason in its log."
         return error_page(ServiceUnavailable(retry_after=5), ("This site isn't set up yet", advice))
     if isinstance(error, ProgrammingError):
         return current_app.handle_exception(error)
@@ -87,8 +89,15 @@ def init_app(app: Flask) -> None:
         app.register_error_handler(error, database_error)
 
 
-def _page(title: str, advice: str, asks_nothing: bool) -> Response:
-    context = {"title": title, "advice": advice, "asks_nothing": asks_nothing, "request_id": state.request_id}
+def _message(error: HTTPException) -> tuple[str, str]:
+    title, advice = MESSAGES.get(error.code or 500, (error.name, "Go back and try again."))
+    seconds = getattr(error, "retry_after", None)
+    return title, advice.format(wait=clock.duration(seconds) if isinstance(seconds, int) else "a minute")
+
+
+def _page(code: int, title: str, advice: str, asks_nothing: bool) -> Response:
+    context = {"code": code, "title": title, "advice": advice, "asks_nothing": asks_nothing}
+    context |= {"request_id": state.request_id, "can_reload": request.method == "GET" and (code >= 500 or code == 429)}
     if asks_nothing:  # render without context processors, because one may query the database
         return make_response(current_app.jinja_env.get_template("errors/error.html").render(context))
     return make_response(render_template("errors/error.html", **context))

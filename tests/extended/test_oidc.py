@@ -19,7 +19,7 @@ from settings.providers import Provider
 pytestmark = pytest.mark.extended
 
 HERE = Path(__file__).parent
-NOT_BELIEVED = "Logging in with Acme did not work."
+NOT_BELIEVED = "Logging in with Acme didn't work."
 
 
 class Node:
@@ -106,7 +106,7 @@ def test_cancelling_at_the_provider_is_reported(issuer, visit):
     page = visit()
     page.get_by_role("button", name="Log in with Acme").click()
     page.get_by_text("Cancel").click()
-    page.get_by_text("You did not log in with Acme.").wait_for()
+    page.get_by_text("You didn't finish logging in with Acme.").wait_for()
 
 
 @on_sqlite

@@ -150,7 +150,7 @@ def _logged_in(site, count):
 
 
 def _says_when_to_come_back(answer):
-    layout = '<nav class="page"' in answer.text and "<h1>Busy just now</h1>" in answer.text
+    layout = '<nav class="page"' in answer.text and "<h1>This site is busy</h1>" in answer.text
     return layout and int(answer.headers["Retry-After"]) > 0 and answer.seconds < BOUND
 
 

@@ -1,5 +1,7 @@
 """A login with the provider "acme", which support/issuer.py serves."""
 
+import html
+
 from sqlalchemy import select
 
 from app.extensions import db
@@ -7,9 +9,9 @@ from app.models import Identity
 
 START, BACK = "/auth/sso/acme", "/auth/sso/acme/callback"
 ADA = {"email": "ada@example.com", "email_verified": True, "name": "Ada Lovelace"}
-NOT_BELIEVED = "Logging in with Acme did not work. Try again, or log in another way."
+NOT_BELIEVED = "Logging in with Acme didn't work. Try again, or log in another way."
 NO_ANSWER = "Acme is not responding. Try again in a minute, or log in another way."
-NOT_YOURS = "That took too long, or was started in another browser. Try again."
+NOT_YOURS = "This login took too long, or was started in another browser. Try again."
 
 
 def set_out(client, path=START, **fields):
@@ -27,7 +29,7 @@ def travel(client, issuer, path=START, fields=(), **claims):
 
 def told(client, answer):
     """Return the page that a response redirects to."""
-    return client.get(answer.location, follow_redirects=True).text
+    return html.unescape(client.get(answer.location, follow_redirects=True).text)
 
 
 def link_by_hand(user, issuer, subject="ada"):

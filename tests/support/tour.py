@@ -159,7 +159,7 @@ def correct_wrongly(page):
 
 
 def type_the_address(page):
-    fill_in(page, "Delete my account", {"Your email address, to confirm": "ada@example.com"})
+    fill_in(page, "Delete my account", {"Enter your email address to confirm": "ada@example.com"})
 
 
 def log_in_again(page):
@@ -420,7 +420,7 @@ TOUR = [
     ("reset", STRANGER, after(ask_for_reset, follow("Choose a new password"))),
     ("reset, wrong", STRANGER, after(ask_for_reset, follow("Choose a new password"), choose_wrongly)),
     ("change password", ADA, address("/auth/change-password")),
-    ("change password, wrong", ADA, submit("/auth/change-password", "Change password", {"Old password": "x"})),
+    ("change password, wrong", ADA, submit("/auth/change-password", "Change password", {"Current password": "x"})),
     ("no password", STRANGER, prove_email_ownership),
     ("change username", ADA, address("/auth/change-username")),
     ("change username, wrong", ADA, submit("/auth/change-username", "Change username", {"Username": "admin"})),
@@ -526,7 +526,7 @@ TOUR = [
     (
         "delete, wrong",
         ADA,
-        submit("/auth/delete", "Delete my account", {"Your email address, to confirm": "x@example.com"}),
+        submit("/auth/delete", "Delete my account", {"Enter your email address to confirm": "x@example.com"}),
     ),
     ("keep", ADA, after(address("/auth/delete"), type_the_address, log_in_again)),
     ("login, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", LOGIN))),

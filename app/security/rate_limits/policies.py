@@ -82,71 +82,70 @@ class Policy(NamedTuple):
 
 
 DELAYED = (
-    "Many wrong passwords were tried for this account. Wait {wait} and try again, or have a link sent to you, which"
-    " logs you in now."
+    "Too many incorrect passwords were entered for this account. Try again in {wait}, or log in with an emailed link."
 )
 
 POLICIES = {
     "login": Policy(
         {by_name_and_place: "5 per 5 minutes", by_place: "30 per 5 minutes"},
-        "Many wrong passwords were tried from here. Wait {wait} and try again, or have a link sent to you.",
+        "Too many incorrect passwords were entered here. Try again in {wait}, or log in with an emailed link.",
         frozenset({AuditAction.LOGIN_FAILED}),
     ),
     "login_attempts": Policy(
         {by_name_and_place: "30 per 5 minutes"},
-        "This account was logged in to many times from here. Wait {wait}, then try again.",
+        "There were too many logins to this account from here. Try again in {wait}.",
         frozenset({Attempt.PASSWORD_CHECKED}),
     ),
     "passkey": Policy(
         {by_network: "30 per 5 minutes"},
-        "Many unknown passkeys were tried from your network. Wait {wait}, or log in another way.",
+        "Too many unknown passkeys were used on your network. Try again in {wait}, or log in another way.",
         frozenset({Attempt.PASSKEY_FAILED}),
     ),
     "passkey_options": Policy(
         {by_network: "300 per 5 minutes"},
-        "Many passkey logins were started from here. Wait {wait}, then try again.",
+        "Too many passkey logins were started here. Try again in {wait}.",
     ),
     "reauthentication": Policy(
         {by_account_and_device: "20 per hour"},
-        "Many wrong passwords were tried for this account. Wait {wait}, then try again.",
+        "Too many incorrect passwords were entered for this account. Try again in {wait}.",
         frozenset({AuditAction.LOGIN_FAILED}),
     ),
     "code": Policy(
         {by_network: "30 per 5 minutes"},
-        "Many wrong codes were tried from your network. Wait {wait}, then try again.",
+        "Too many incorrect codes were entered on your network. Try again in {wait}.",
         frozenset({Attempt.CODE_FAILED}),
     ),
     "session": Policy(
         {by_account_and_network: "30 per 5 minutes"},
-        "This account was logged in to many times from here. Wait {wait}, then try again.",
+        "There were too many logins to this account from here. Try again in {wait}.",
     ),
     "registration": Policy(
         {by_network: "60 per hour"},
-        "Many people registered from your network. Wait {wait}, then try again.",
+        "Too many accounts were created on your network. Try again in {wait}.",
     ),
     "email": Policy(
         {by_network: "60 per hour"},
-        "Many emails were requested from your network. Wait {wait}, then try again.",
+        "Too many emails were requested on your network. Try again in {wait}.",
     ),
     "mailbox": Policy(
         {by_name: "10 per hour"},
-        "Many emails were sent to this address. Wait {wait}, then try again.",
+        "Too many emails were sent to this address. Try again in {wait}.",
     ),
     "provider_start": Policy(
         {by_network: "300 per 5 minutes"},
-        "Many logins were started from your network. Wait {wait}, then try again.",
+        "Too many logins were started on your network. Try again in {wait}.",
     ),
     "provider_return": Policy(
         {by_network: "600 per 5 minutes"},
-        "Many logins at a provider came back to your network. Wait {wait}, then try again.",
+        "Too many logins were completed on your network. Try again in {wait}.",
     ),
     "availability": Policy(
         {by_network: "300 per hour"},
-        "Many names and addresses were tried from your network. Wait {wait}, then try again.",
+        "Too many usernames and email addresses were tried on your network. Try again in {wait}.",
     ),
     "requests": Policy(
         {by_place: "600 per 5 minutes"},
-        "Many forms were sent from your network. Wait {wait}, then try again.",
+        "Too many forms were sent from your network. Try again in {wait}.",
     ),
 }
 
