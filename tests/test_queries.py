@@ -20,7 +20,7 @@ AS_IF_NEW = [  # in a transaction that is rolled back
 ]
 STRANGERS_PAGES = "/ /auth/login /auth/register /auth/reset /auth/magic-link /healthz /appearance".split()
 FILES = "/favicon.ico /manifest.webmanifest /robots.txt /.well-known/security.txt".split()
-MEMBERS_PAGES = {"/account": 6, "/auth/devices": 3, "/auth/two-factor": 3}
+MEMBERS_PAGES = {"/account": 6, "/auth/devices": 3, "/auth/two-factor": 3, "/auth/login-methods": 4}
 MEMBERS_PAGES |= dict.fromkeys("/ /auth/delete /auth/export /auth/logout".split(), 1)
 MEMBERS_PAGES |= dict.fromkeys("/auth/change-email /auth/change-password /auth/change-username".split(), 1)
 MEMBERS_PAGES |= dict.fromkeys("/auth/connections /auth/history /auth/passkeys /auth/reauthenticate".split(), 2)

@@ -1,9 +1,10 @@
 """Passwords: authenticate by password; change, remove and reset passwords."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import exists
 
+from app import clock
 from app.accounts import devices, email_ownership, enumeration, sessions
 from app.email import budgets, outbox
 from app.email.templates import Email
@@ -51,8 +52,10 @@ def change(user: User, password: str, keep: UserSession | None = None) -> bool:
 
 
 def set_at(user: User) -> datetime | None:
-    """Return when the password was last changed, or None if that is not in the history, which is kept for a year."""
-    return audit.latest(user, AuditAction.PASSWORD_CHANGED, AuditAction.PASSWORD_RESET)
+    """Return when the password was set, or None if that is not in the history, which is kept for a year."""
+    changed = (AuditAction.PASSWORD_CHANGED, AuditAction.PASSWORD_RESET, AuditAction.ACCOUNT_SECURED)
+    first = user.created_at if clock.is_within(user.created_at, timedelta(days=365)) else None
+    return audit.latest(user, *changed) or first
 
 
 def remove(user: User, keep: UserSession) -> bool:

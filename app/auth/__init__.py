@@ -19,6 +19,7 @@ from app.auth import (  # noqa: F401 - registers the views
     registration,
     secure_account,
     sessions,
+    settings_pages,
     sso,
     two_factor,
     two_factor_verification,

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from app import clock
-from app.accounts import passkeys, recovery_codes, sessions, sso, two_factor
+from app.accounts import login_methods, recovery_codes, sessions
 from app.connections import only_reads
 
 bp = Blueprint("main", __name__)
@@ -23,9 +23,8 @@ def index() -> ResponseReturnValue:
 @login_required
 @only_reads
 def account() -> ResponseReturnValue:
-    factors = {"methods": two_factor.methods(current_user), "codes": recovery_codes.left(current_user)}
-    counts = {"devices": len(sessions.find_all(current_user)), "passkeys": len(passkeys.all_of(current_user))}
-    return render_template("main/account.html", linked=sso.labels(current_user), **counts, **factors)
+    counts = {"devices": len(sessions.find_all(current_user)), "codes": recovery_codes.left(current_user)}
+    return render_template("main/account.html", **counts, **login_methods.overview(current_user))
 
 
 @bp.route("/.well-known/change-password")

@@ -96,6 +96,12 @@ for (const button of document.querySelectorAll("button[data-print]")) {
   button.addEventListener("click", () => print());
 }
 
+// On a phone, the settings navigation is a row that scrolls: show the current page's item.
+const tab = document.querySelector(".side [aria-current]");
+if (tab) {
+  tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 20;
+}
+
 // A button that becomes usable after some seconds counts them down.
 for (const button of document.querySelectorAll("button[data-wait]")) {
   const label = button.textContent;

@@ -1,0 +1,31 @@
+"""The navigation of the settings. Add your own page to it with SETTINGS_PAGES.append(SettingsPage(…))."""
+
+from typing import NamedTuple
+
+from flask import current_app, request
+
+from app.auth.blueprint import bp
+
+
+class SettingsPage(NamedTuple):
+    endpoint: str
+    icon: str  # the name of a file in app/templates/icons, without .svg
+    title: str
+
+
+SETTINGS_PAGES = [
+    SettingsPage("main.account", "user", "Profile"),
+    SettingsPage("auth.login_methods", "key", "Password and login"),
+    SettingsPage("auth.two_factor", "shield", "Two-factor authentication"),
+    SettingsPage("auth.devices", "computer", "Devices"),
+    SettingsPage("auth.connections", "link", "Connected accounts"),
+    SettingsPage("auth.history", "history", "Security history"),
+    SettingsPage("auth.export", "download", "Your data"),
+]
+
+
+@bp.app_template_global("settings_pages")
+def shown(current: str) -> list[SettingsPage]:
+    """Return the pages of the navigation: connected accounts only with a provider, or on their own pages."""
+    hidden = set() if current_app.config["OIDC_PROVIDERS"] else {"auth.connections"} - {current, request.endpoint}
+    return [page for page in SETTINGS_PAGES if page.endpoint not in hidden]
