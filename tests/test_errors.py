@@ -6,6 +6,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from support.clients import PASSWORD, on_sqlite
 from support.passwords import NEW
+from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
 
 from app.extensions import db
 
@@ -23,7 +24,10 @@ def test_every_error_is_a_page_of_this_site_with_its_status(client, ada, code):
     client.log_in(ada)
     page = client.get(f"/abort/{code}")
     assert page.status_code == code
-    assert "Go to the home page" in page.text
+    assert '<a class="row-item" href="/">' in page.text
+    assert ('<a class="row-item" href="/account">' in page.text) is (code < 500)
+    assert ('<a class="btn btn-primary w-100" href="">Try again</a>' in page.text) is (code in {429, 500, 503})
+    assert ("mention the error number <code>" in page.text) is (code >= 500)
     assert '<a class="brand" href="/">' in page.text
     assert ("ada" in page.text) is (code < 500)
 
@@ -79,3 +83,30 @@ def test_a_wrong_method_gets_an_allow_header(client):
     answer = client.get("/auth/confirm")
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(None, "Try again in a minute."), (20, "Try again in 20 seconds."), (7200, "in 2 hours.")]
+)
+@pytest.mark.parametrize("error", [TooManyRequests, ServiceUnavailable])
+def test_an_error_page_says_when_to_try_again_as_retry_after_does(own_app, app, client, error, seconds, words):
+    def refuse():
+        raise error(retry_after=seconds)
+
+    app.add_url_rule("/busy", "busy", refuse)
+    page = client.get("/busy")
+    assert page.headers.get("Retry-After") == (str(seconds) if seconds else None)
+    assert words in page.text
+
+
+def test_a_visitor_is_led_from_a_missing_page_to_the_login(client):
+    page = client.get("/nowhere")
+    assert "<title>Page not found · Flasky</title>" in page.text
+    assert '<a class="row-item" href="/auth/login">' in page.text
+
+
+def test_an_error_page_names_the_support_address(app, client):
+    app.config["SUPPORT_EMAIL"] = "help@example.com"
+    link = '<a href="mailto:help@example.com">help@example.com</a>'
+    assert f"If this keeps happening, contact {link} and mention the error number" in client.get("/bug").text
+    assert f"Need help? Email {link}" in client.get("/nowhere").text

@@ -371,7 +371,7 @@ def test_without_a_csrf_token_nothing_reauthenticates(app, member, outbox):
     before, fields = rows(), {"target": SURE, "held-email": "x@example.com", "send_code": "y"}
     for token in ({}, {"csrf_token": "abc"}, {"csrf_token": hidden_token(app.test_client().get("/auth/login"))}):
         page = prove(member, data=fields | token)
-        words = "open too long" if token else "This form's security token is missing"
+        words = "open too long" if token else "The security token of this form is missing"
         assert (page.status_code, words in page.text) == (400, True)
         assert PASSWORD not in page.text
         assert hidden(page) == fields, "what waits, waits on"

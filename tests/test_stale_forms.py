@@ -60,7 +60,7 @@ def send_again(client, page, **more):
 def test_a_stale_form_comes_back_as_it_was_typed_except_passwords(protected, client, ada):
     """It is sent again by a second click; its own page then asks for the passwords."""
     page = client.post("/auth/register", data=FIELDS)
-    assert (page.status_code, "This form's security token is missing" in page.text) == (400, True)
+    assert (page.status_code, "The security token of this form is missing" in page.text) == (400, True)
     typed = hidden_fields(page)
     assert typed.keys() == {"csrf_token", "email", "login", "username"}
     assert (typed["email"], typed["username"]) == ("eve@example.com", "eve")
@@ -104,7 +104,7 @@ def test_a_stale_form_of_an_unconfirmed_user_reaches_no_page_closed_to_them(app,
     client.log_in(bob)
     app.config["WTF_CSRF_ENABLED"] = True
     page = client.post(address, data=FIELDS)
-    assert (page.status_code, "This form's security token is missing" in page.text) == (400, True)
+    assert (page.status_code, "The security token of this form is missing" in page.text) == (400, True)
     assert send_again(client, page).location == "/auth/unconfirmed"
 
 
@@ -120,7 +120,7 @@ def test_a_stale_form_holds_no_field_named_like_a_secret(protected, client, name
 def test_uploads_of_a_stale_form_are_not_kept_and_the_page_says_so(protected, client):
     form = {"email": "eve@example.com", "picture": (BytesIO(b"zyxomma"), "zyxomma.png")}
     page = client.post("/auth/register", data=form)
-    assert (page.status_code, "Files are not kept" in page.text) == (400, True)
+    assert (page.status_code, "Files aren't kept" in page.text) == (400, True)
     assert "zyxomma" not in page.text
 
 

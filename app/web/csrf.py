@@ -43,7 +43,7 @@ NO_ORIGIN = Reason(
     "Allow it to send the Referer header to this site, or use a current browser. Then send the form again.",
 )
 NO_TOKEN = Reason(
-    "This form's security token is missing",
+    "The security token of this form is missing",
     "Go back, reload the page and try again. If that doesn't help, turn off browser extensions for this site.",
     "Send it again. If that doesn't help, turn off browser extensions for this site.",
 )
