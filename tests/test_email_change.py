@@ -88,7 +88,7 @@ def test_change_email_from_request_to_new_address(app, client, another_client, a
     link = link_to(outbox, NEW, "/auth/change-email/")
     page = client.get(link, follow_redirects=True)
     assert (page.status_code, page.request.path) == (200, "/account")
-    assert "Email address changed." in page.text
+    assert "Your email address was changed." in page.text
     assert (ada.email, ada.confirmed) == (NEW, True)
     assert is_logged_in(client)
     assert not is_logged_in(copy), "the session has another id"
@@ -149,7 +149,7 @@ def test_an_email_change_link_in_another_browser_asks_for_login(client, another_
     assert "Log in to change your email address." in asked.text
     assert ada.email == ADA
     page = another_client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, follow_redirects=True)
-    assert (page.request.path, "Email address changed." in page.text) == ("/account", True)
+    assert (page.request.path, "Your email address was changed." in page.text) == ("/account", True)
     assert ada.email == NEW
     assert (is_logged_in(another_client), is_logged_in(client)) == (True, False)
 

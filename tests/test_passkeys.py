@@ -637,9 +637,7 @@ def test_removing_a_passkey_logs_out_other_devices_and_notifies_the_user(member,
     own = page_of(member)
     page = member.post(f"{own}/remove", follow_redirects=True)
     assert notes(page)[-1:] == ["The passkey My phone was removed. Your other devices were logged out."]
-    assert told(another_client) == [
-        "You were logged out because a passkey of the account was removed on another device."
-    ]
+    assert told(another_client) == ["You were logged out because a passkey was removed on another device."]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client)
     assert outbox()[-1].subject == "A passkey was removed from your account"
@@ -679,7 +677,7 @@ def test_the_password_can_be_removed_once_there_is_a_passkey(member, another_cli
     log_in(another_client, key)
     page = member.post("/auth/remove-password", follow_redirects=True)
     assert notes(page)[-1:] == ["Your password was removed. Your other devices were logged out."]
-    assert told(another_client) == ["You were logged out because the account's password was removed on another device."]
+    assert told(another_client) == ["You were logged out because your password was removed on another device."]
     assert "You have no password." in page.text
     assert "/auth/remove-password" not in page.text
     assert outbox()[-1].subject == "Your password was removed"

@@ -46,7 +46,7 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     assert answer.location == "/auth/login-methods"
     assert "Expires=" in answer.headers["Set-Cookie"], "the session stays permanent"
     page = client.get("/account")
-    assert notes(page) == ["Password changed. You've been logged out on your other devices."]
+    assert notes(page) == ["Your password was changed. Your other devices were logged out."]
     assert told(another_client) == ["You were logged out because your password was changed on another device."]
     assert told(another_client) == STRANGER, "the reason is shown once"
     assert told(copy) == STRANGER, "the old session id is unknown now"

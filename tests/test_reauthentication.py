@@ -369,9 +369,15 @@ def test_a_target_that_is_not_a_path_is_not_shown(member):
 def test_without_a_csrf_token_nothing_reauthenticates(app, member, outbox):
     app.config["WTF_CSRF_ENABLED"] = True
     before, fields = rows(), {"target": SURE, "held-email": "x@example.com", "send_code": "y"}
-    for token in ({}, {"csrf_token": "abc"}, {"csrf_token": hidden_token(app.test_client().get("/auth/login"))}):
+    tokens = {
+        "The security token of this form is missing": {},
+        "open too long": {"csrf_token": "abc"},
+        "logged in or out since you opened this page": {
+            "csrf_token": hidden_token(app.test_client().get("/auth/login"))
+        },
+    }
+    for words, token in tokens.items():
         page = prove(member, data=fields | token)
-        words = "open too long" if token else "The security token of this form is missing"
         assert (page.status_code, words in page.text) == (400, True)
         assert PASSWORD not in page.text
         assert hidden(page) == fields, "what waits, waits on"

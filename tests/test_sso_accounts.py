@@ -420,14 +420,14 @@ def test_last_credential_can_not_be_unlinked(client, issuer):
     user = db.session.scalar(select(User))
     db.session.add(Passkey(user_id=user.id, name="x", credential_id="x", public_key="x", sign_count=0))
     db.session.commit()
-    assert "Acme is disconnected." in told(client, client.post(f"{CONNECTIONS}/{subject_of()}/unlink"))
+    assert "Acme was disconnected." in told(client, client.post(f"{CONNECTIONS}/{subject_of()}/unlink"))
 
 
 def test_one_of_two_identities_can_be_unlinked(client, issuer):
     travel(client, issuer)
     travel(client, issuer, sub="another")
     first, second = (subject_of(number) for number in (0, 1))
-    assert "Acme is disconnected." in told(client, client.post(f"{CONNECTIONS}/{first}/unlink"))
+    assert "Acme was disconnected." in told(client, client.post(f"{CONNECTIONS}/{first}/unlink"))
     assert "This is your only way to log in." in told(client, client.post(f"{CONNECTIONS}/{second}/unlink"))
     assert [identity.subject for identity in db.session.scalars(select(Identity))] == ["another"]
 

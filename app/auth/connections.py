@@ -37,7 +37,7 @@ def unlink(number: int) -> ResponseReturnValue:
     if sso.unlink(current_user, number, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash(f"{label} is disconnected. You've been logged out on your other devices.", "success")
+        flash(f"{label} was disconnected. Your other devices were logged out.", "success")
     else:
         db.session.rollback()
         flash("This is your only way to log in. Set a password before you disconnect it.", "warning")

@@ -66,7 +66,7 @@ def change_email_link(token: str) -> ResponseReturnValue:
         return access.ask_for_login("Log in to change your email address.", is_stored=True)
     if not is_own or not access.is_opened_by_user() or not _change(resolved):
         return errors.invalid_link()
-    flash("Email address changed. You've been logged out on your other devices.", "success")
+    flash("Your email address was changed. Your other devices were logged out.", "success")
     return redirect(url_for("main.account"))
 
 

@@ -48,7 +48,7 @@ def change_password() -> ResponseReturnValue:
     if form.is_submitted() and _validate(form) and _change(form):
         access.credential_changed()
         db.session.commit()
-        flash("Password changed. You've been logged out on your other devices.", "success")
+        flash("Your password was changed. Your other devices were logged out.", "success")
         return redirect(url_for("auth.login_methods"))
     if form.errors:
         db.session.commit()  # a failed attempt counts

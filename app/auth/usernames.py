@@ -35,7 +35,7 @@ def change_username() -> ResponseReturnValue:
         try:
             usernames.change(current_user, form.username.data)
             db.session.commit()
-            flash("Username changed.", "success")
+            flash("Your username was changed.", "success")
             return redirect(url_for("main.account"))
         except (
             IntegrityError

@@ -205,7 +205,7 @@ def test_a_passkey_reauthenticates_while_a_form_waits(owner):
     sees(owner, "Confirm it's you")
     use(owner)
     owner.get_by_role("button", name="Send again").click()
-    sees(owner, "Username changed.")
+    sees(owner, "Your username was changed.")
 
 
 @pytest.mark.extended

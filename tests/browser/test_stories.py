@@ -106,25 +106,26 @@ def another(browser, live, context_options, page):
 def test_a_password_is_changed(ada, person, another):
     another.log_in("ada")
     person.log_in("ada")
-    person.choose("Change Password")
+    person.choose("Settings")
+    person.follow("Change password")
     person.write(Current_password=PASSWORD, New_password=NEW, Password_again=NEW)
     person.press("Change password")
-    person.sees("Password changed.")
+    person.sees("Your password was changed.")
     another.page.goto("/account")
-    another.sees("the account's password was changed on another device")
+    another.sees("your password was changed on another device")
     another.write(Email_or_username="ada", Password=NEW)
     another.press("Log in")
-    another.sees("Your account")
+    another.sees("Member since")
     assert "This wasn't me:" in person.email("Your password was changed")
 
 
 def test_a_username_is_changed(ada, person):
     person.log_in("ada")
-    person.choose("Account")
+    person.choose("Settings")
     person.follow("Change username")
     person.write(Username="countess")
     person.press("Change username")
-    person.sees("Username changed.")
+    person.sees("Your username was changed.")
 
 
 def test_a_forgotten_password_is_reset(ada, person):
@@ -144,12 +145,13 @@ def test_a_forgotten_password_is_reset(ada, person):
 @pytest.mark.extended
 def test_an_email_address_is_changed_and_a_thief_is_logged_out(ada, person, another):
     another.log_in("ada")
-    another.choose("Change Email")
+    another.choose("Settings")
+    another.follow("Change email address")
     another.write(New_email_address="thief@example.com", Password=PASSWORD)
-    another.press("Change email")
+    another.press("Change email address")
     another.sees("We sent an email to thief@example.com")
     another.open_link("Confirm your new address")
-    another.sees("Email address changed.")
+    another.sees("Your email address was changed.")
     person.open_link("The address of your account was changed")
     person.sees("Take back your account")
     person.sees("Your email address will be ada@example.com.")
@@ -186,7 +188,7 @@ def test_a_magic_link_logs_in_the_browser_that_asked_for_it(ada, person):
     person.press("Email me a login link")
     person.sees("We sent a login link and a code to ada@example.com")
     person.open_link("Your link to log in")
-    person.sees("Your account")
+    person.sees("Member since")
 
 
 @pytest.mark.extended
@@ -219,7 +221,7 @@ def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, 
     person.press("Email me a login link")
     person.open_link("Your link to log in")
     person.sees("the old password was removed")
-    person.press("Email me a login link")
+    person.press("Email me a link")
     another.page.goto("/")
     another.sees("the owner of the email address took over the account")
     person.open_link("Choose a new password")
@@ -257,7 +259,7 @@ def test_sso_creates_an_account(person):
     person.sees("Account created")
     cookie = next(cookie for cookie in person.page.context.cookies() if cookie["name"].startswith("flasky-session"))
     assert cookie["expires"] > 0, "it stays when the browser is closed"
-    person.choose("Log Out")
+    person.choose("Log out")
     person.page.goto("/auth/login")
     person.reach(person.page.get_by_role("button", name="Continue with Mock provider"))
     person.enter()
@@ -271,18 +273,18 @@ def test_an_sso_identity_is_linked_and_unlinked(ada, person):
     person.press("Continue with Mock provider")
     person.write(**{"Another user, such as one with an account here": "ada@example.com"})
     person.press("Log in with this address")
-    person.sees("There is an account already")
+    person.sees("You already have an account")
     person.follow("Log in with a password")
     person.write(Email_or_username="ada", Password=PASSWORD)
     person.press("Log in")
-    person.press("Link with Mock provider")
+    person.press("Connect Mock provider")
     person.sees("Mock provider is now connected")
     assert "This wasn't me:" in person.email("Another account now logs you in")
-    person.choose("Account")
-    person.follow("Change them")
-    person.follow("Remove Mock provider")
-    person.press("Remove it")
-    person.sees("You can no longer log in with it.")
+    person.choose("Settings")
+    person.follow("Manage connected accounts")
+    person.follow("Disconnect Mock provider ada@example.com")
+    person.press("Disconnect")
+    person.sees("Mock provider was disconnected.")
 
 
 @pytest.mark.extended
@@ -303,14 +305,14 @@ def test_a_device_is_logged_out_from_another(ada, person, another):
     person.press("Log out all other devices")
     person.sees("1 other device is logged out.")
     another.page.goto("/account")
-    another.sees("you logged this device out from another one")
+    another.sees("you logged out this device from another one")
     person.follow("Security history")
     person.sees("Logged out all other devices")
 
 
 def test_a_form_waits_for_reauthentication(ada, person):
     person.log_in("ada")
-    person.choose("Account")
+    person.choose("Settings")
     person.follow("Change username")
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
@@ -320,23 +322,23 @@ def test_a_form_waits_for_reauthentication(ada, person):
     person.write(Password=PASSWORD)
     person.press("Continue")
     person.press("Send again")
-    person.sees("Your username is now countess.")
+    person.sees("Your username was changed.")
 
 
 @pytest.mark.extended
 def test_data_is_exported_and_account_deletion_cancelled(ada, person):
     person.log_in("ada")
-    person.choose("Account")
+    person.choose("Settings")
     person.follow("Download your data")
-    person.reach(person.page.get_by_role("button", name="Download"))
+    person.reach(person.page.get_by_role("button", name="Download your data"))
     with person.page.expect_download() as download:
         person.page.keyboard.press("Enter")
     with ZipFile(download.value.path()) as archive:
         assert b"ada@example.com" in archive.read("users.json")
-    person.choose("Account")
-    person.follow("Delete your account")
+    person.choose("Settings")
+    person.follow("Delete account")
     person.write(**{"Enter_your_email_address_to_confirm": "ada@example.com"})
-    person.press("Delete my account")
+    person.press("Delete account")
     person.sees("Your account will be deleted on")
     assert "Keep my account:" in person.email("will be deleted")
     person.log_in("ada")
@@ -348,7 +350,7 @@ def test_data_is_exported_and_account_deletion_cancelled(ada, person):
 @pytest.mark.extended
 def test_an_authenticator_app_is_set_up_used_and_removed(ada, person, another):
     person.log_in("ada")
-    person.choose("Account")
+    person.choose("Settings")
     person.follow("Set up two-factor authentication")
     person.follow("Set up an authenticator app")
     app = pyotp.TOTP(person.page.locator(".key").inner_text().replace(" ", ""))
@@ -373,24 +375,24 @@ def test_an_authenticator_app_is_set_up_used_and_removed(ada, person, another):
     another.page.keyboard.press("Space")
     another.write(Code_from_your_authenticator_app=app.at(datetime.now(UTC), counter_offset=1))
     another.sees("Hello, ada!")
-    another.choose("Log Out")
+    another.choose("Log out")
     another.log_in("ada")
     another.sees("Hello, ada!")
     assert "entered a wrong code" in another.email("Somebody stopped short of your account")
 
-    person.choose("Log Out")
+    person.choose("Log out")
     person.log_in("ada")
     person.reach(person.page.locator("main summary"))
     person.page.keyboard.press("Enter")
     person.write(Recovery_code=codes[0].lower())
     person.press("Log in with a recovery code")
-    person.choose("Account")
-    person.sees("9 left")
-    person.follow("See them")
+    person.choose("Settings")
+    person.sees("9 codes left")
+    person.follow("View devices")
     person.reach(person.page.get_by_role("button", name="Stop trusting"))
     person.enter()
     person.sees("That device is no longer trusted")
-    person.choose("Account")
+    person.choose("Settings")
     person.follow("Manage two-factor authentication")
     person.follow("Remove app")
     person.sees("Confirm it's you")
@@ -400,6 +402,6 @@ def test_an_authenticator_app_is_set_up_used_and_removed(ada, person, another):
     person.sees("Remove the authenticator app?")
     person.press("Remove app")
     person.sees("The authenticator app was removed. Two-factor authentication is off.")
-    person.choose("Log Out")
+    person.choose("Log out")
     person.log_in("ada")
     person.sees("Hello, ada!")
