@@ -62,8 +62,8 @@ def test_deletion_request_revokes_all_sessions_and_emails_the_date(client, anoth
     assert not db.session.scalars(select(UserSession).where(*UserSession.active())).all()
 
     [email] = outbox()[waiting:]
-    assert (email.subject, email.recipients) == ("Your account at Flasky will be deleted", ["ada@example.com"])
-    assert f"will be deleted on {day}," in email.body
+    assert (email.subject, email.recipients) == (f"Your Flasky account will be deleted on {day}", ["ada@example.com"])
+    assert f"permanently deleted on {day}." in email.body
     assert "IP address: 127.0.0.1" in email.body
     assert outbox.link() == "/auth/login"
     assert history()[-1] == "deletion_requested"
@@ -146,7 +146,7 @@ def test_cancelled_deletion_leaves_the_account_as_it_was(client, another_client,
         assert again.location == "/", "no deletion is pending"
     assert db.session.execute(kept).all() == before
     [email] = outbox()[told:]
-    assert (email.subject, email.recipients) == ("Your account at Flasky stays", ["ada@example.com"])
+    assert (email.subject, email.recipients) == ("Your Flasky account won't be deleted", ["ada@example.com"])
     assert outbox.link().startswith("/auth/secure-account/")
     assert history()[-1] == "deletion_cancelled"
 
@@ -192,9 +192,9 @@ def test_deletion_after_14_days_removes_all_data_of_the_user_and_nothing_else(ap
     assert purge() == 1
     assert held("lovelace@example.com") == ["outbox"], "until the email is sent"
     assert [(email.subject, email.recipients) for email in outbox()] == [
-        ("Your account at Flasky is deleted", ["lovelace@example.com"])
+        ("Your Flasky account was deleted", ["lovelace@example.com"])
     ]
-    assert "This was the last email." in outbox[0].body
+    assert "This is the last email about it." in outbox[0].body
     assert [held(word) for word in me if word != "lovelace@example.net"] == [[], []]
     assert [db.session.scalar(select(func.count()).where(column == gone)) for column in users] == [0] * len(users)
     assert others() == before

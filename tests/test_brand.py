@@ -10,23 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 from support.clients import ROOT
+from support.contrast import contrast
 
 from settings.brand import DEFAULT, DEFAULT_ACCENT, derive
 
 PALE_YELLOW, NAVY, RED = "#fde68a", "#1e1b4b", "#dc2626"
 EVERY_KIND = [f"#{''.join(digits)}" for digits in product("07f", repeat=3)]  # black, white, gray and 24 hues
-
-
-def contrast(one, other):
-    """The contrast ratio of WCAG 2.2, from 1 to 21."""
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def luminance(color):
-    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels]
-    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @pytest.mark.parametrize("accent", [DEFAULT_ACCENT, PALE_YELLOW, NAVY, RED, *EVERY_KIND])

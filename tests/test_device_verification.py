@@ -80,7 +80,7 @@ def test_a_password_on_a_new_device_takes_the_code_of_an_email(app, owner, ada, 
     assert 'autocomplete="one-time-code"' in page.text
     [email] = outbox()
     assert email.recipients == ["ada@example.com"]
-    assert email.subject == "Your code to log in to Flasky on a new device"
+    assert email.subject == f"{code_in(email)} is your Flasky login code"
     assert "ada" not in email.body.replace("ada@", "")
     answer = enter(browser, code_in(email))
     assert answer.location == "/auth/history"

@@ -75,7 +75,7 @@ def test_the_last_email_of_the_day_is_a_reset(browser_at, ada, outbox, clock):
     assert len(outbox()) == budgets.MAX_DAILY - 1
     browser_at("198.51.100.7").post("/auth/reset", data={"email": ada.email})
     assert len(outbox()) == budgets.MAX_DAILY
-    assert "Open this link within 24 hours" in outbox[-1].body
+    assert "It works once and expires in 24 hours." in outbox[-1].body
     assert "this is the last one until tomorrow" in outbox[-1].body
     clock.move(hours=23)
     form = {"password": "another lantern", "confirm_password": "another lantern"}

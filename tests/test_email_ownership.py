@@ -98,7 +98,7 @@ def test_a_first_proof_drops_waiting_emails(app, client, another_client, outbox)
     another_client.get(link)
     assert is_logged_in(another_client)
     waiting = select(OutboxEmail.name).where(OutboxEmail.recipient == VICTIM, OutboxEmail.status == "waiting")
-    of_new_browser = "A new device is logged in to your account"  # about the owner's login
+    of_new_browser = "New login to your Flasky account"  # about the owner's login
     assert db.session.scalars(waiting.where(OutboxEmail.name != Email.NEW_DEVICE)).all() == []
     assert len([email for email in outbox() if email.subject != of_new_browser]) == 2
 

@@ -59,7 +59,7 @@ def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_passwor
     assert count(UserSession) == 0
 
     [message] = outbox()
-    assert (message.subject, message.recipients) == ("Confirm your address for Flasky", ["eve@example.com"])
+    assert (message.subject, message.recipients) == ("Confirm your email address for Flasky", ["eve@example.com"])
     assert not re.search(r"\d{4} \d{4}|\bcode\b", outbox[0].body), "there is no page to type a code into"
     page = another_client.get(outbox.link())
     assert "Enter the password that you chose when you registered" in page.text
@@ -115,7 +115,7 @@ def test_registering_a_known_address_notifies_its_owner_and_changes_nothing(clie
     assert accounts(name) == before
     [message] = outbox()
     assert message.recipients == [f"{name}@example.com"]
-    assert message.subject == "You have an account at Flasky already"
+    assert message.subject == "You already have a Flasky account"
     assert "http://localhost/auth/login\n" in message.body
     assert "http://localhost/auth/reset/" in message.body
     assert "eve" not in message.body
@@ -142,7 +142,7 @@ def test_registering_a_reserved_address_notifies_its_former_owner(client, anothe
     assert "We sent an email to <strong>ada@example.com</strong>" in page.text
     assert accounts("ada") == before
     notice = outbox()[-1]
-    assert (notice.subject, notice.recipients) == ("You have an account at Flasky already", ["ada@example.com"])
+    assert (notice.subject, notice.recipients) == ("You already have a Flasky account", ["ada@example.com"])
 
 
 @pytest.mark.parametrize("email", ["eve@example.com", "ada@example.com"])
@@ -260,8 +260,8 @@ def test_concealed_email_change_to_a_known_address_notifies_its_owner(
     assert f"We sent an email to <strong>{owner}@example.com</strong>" in page.text
     assert accounts("ada", "bob", "eve") == before
     told, notice = sorted(outbox(), key=lambda message: message.recipients, reverse=True)
-    assert (told.subject, told.recipients) == ("You have an account at Flasky already", [f"{owner}@example.com"])
-    assert notice.subject == "Somebody asked to change the address of your account"
+    assert (told.subject, told.recipients) == ("You already have a Flasky account", [f"{owner}@example.com"])
+    assert notice.subject == "Someone asked to change your Flasky email address"
     assert notice.recipients == ["ada@example.com"]
     links = re.findall(r"(?<=\n)https?://\S+", told.body) + re.findall(r'href="([^"]+)', told.html)
     pages = {"http://localhost/auth/login", "http://localhost/auth/reset/"}

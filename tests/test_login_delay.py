@@ -12,7 +12,7 @@ from app.extensions import db
 from app.models import OutboxEmail
 from app.security import login_delay
 
-SUBJECT = "Someone is trying to guess your password"
+SUBJECT = "Someone is trying to guess your Flasky password"
 
 
 @pytest.fixture(autouse=True)

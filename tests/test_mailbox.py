@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from flask_mail import Message
+from jinja2 import ChoiceLoader, DictLoader
 from support.registration import FORM
 
 from app.dev import mailbox
+from app.email.templates import Email
 
 HOSTILE = """<script>parent.alert("out")</script><form action="https://evil.example"><button>Win</button></form>
 <img src="https://evil.example/a.gif" onerror="parent.alert('out')"><a href="javascript:parent.alert('out')">more</a>"""
@@ -53,19 +55,19 @@ def test_the_mailbox_shows_an_email_and_its_link_works(client, outbox):
     assert "No email yet." in client.get("/dev/mailbox").text
     outbox()
     mailbox = client.get("/dev/mailbox")
-    assert "Confirm your address for Flasky" in mailbox.text
+    assert "Confirm your email address for Flasky" in mailbox.text
     assert "to eve@example.com" in mailbox.text
 
     (address,) = emails_on(mailbox)
     email = client.get(address)
-    assert "<h1>Confirm your address for Flasky</h1>" in email.text
+    assert "<h1>Confirm your email address for Flasky (code " in email.text
     assert "Flasky <no-reply@localhost>" in html.unescape(email.text)
     assert "eve@example.com" in email.text
     as_text = email.text.partition('<div class="email-text">')[2]
-    assert "This address was given" in as_text
+    assert "Confirm your email address to finish" in as_text
     (link,) = set(re.findall(r'href="(http[^"]+)"', as_text))
     as_html = client.get(f"{address}/html").text
-    assert "This address was given" in as_html
+    assert "Confirm your email address to finish" in as_html
     assert set(re.findall(r'href="(http[^"]+)"', as_html)) == {link}
 
     assert link.startswith("http://localhost:5000/auth/confirm/")
@@ -209,6 +211,41 @@ def test_the_html_of_an_email_is_sandboxed(client, post):
         "sandbox": "allow-top-navigation-by-user-activation",  # no scripts and forms, and an origin of its own
     }
     assert answer.mimetype == "text/html"
+
+
+def test_an_email_is_shown_on_a_phone_and_in_both_schemes(client, outbox):
+    client.post("/auth/register", data=FORM)
+    outbox()
+    (address,) = emails_on(client.get("/dev/mailbox"))
+    page = client.get(f"{address}?width=phone&scheme=dark").text
+    assert 'class="email-frame email-frame-phone' in page
+    assert f'src="{address}/html?scheme=dark"' in page
+    assert re.findall(r'aria-current="true">(\w+)<', page.partition("email-views")[2]) == ["Phone", "Dark"]
+    shown = {scheme: client.get(f"{address}/html?scheme={scheme}").text for scheme in ("light", "dark", "nonsense")}
+    assert "@media not all {" in shown["light"]
+    assert "@media all {" in shown["dark"]
+    assert '<meta name="color-scheme" content="dark">' in shown["dark"]
+    assert shown["nonsense"] == client.get(f"{address}/html").text
+
+
+def test_every_email_has_a_preview_that_is_neither_sent_nor_stored(client, outbox):
+    previews = re.findall(r'href="(/dev/emails/\w+)"', client.get("/dev/emails").text)
+    assert previews == [f"/dev/emails/{name}" for name in Email]
+    for address in previews:
+        page, shown = client.get(address), client.get(f"{address}/html")
+        assert f'src="{address}/html"' in page.text
+        assert "app/templates/email/" in page.text
+        assert (page.status_code, shown.status_code) == (200, 200)
+        assert "default-src 'none'" in shown.headers["Content-Security-Policy"]
+        assert not re.search(r"\{\{|None|Undefined", page.text.partition('class="email-text"')[2] + shown.text)
+    assert client.get("/dev/emails/nonsense").status_code == 404
+    assert outbox() == []
+
+
+def test_a_preview_names_the_values_that_have_no_sample(app, client, monkeypatch):
+    own = DictLoader({"email/reset.txt": "Subject: Your garden\n\n{{ plants }} plants grow in it.\n"})
+    monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([own, app.jinja_env.loader]))
+    assert "{{ plants }} plants grow in it." in client.get("/dev/emails/reset").text
 
 
 def test_the_text_of_an_email_is_escaped(client, post):

@@ -107,7 +107,7 @@ def test_adding_a_passkey_changes_nothing_else_and_the_user_is_told(client, anot
     assert is_logged_in(another_client), "no other session ends"
     assert not two_factor.is_on(db.session.get(User, ada.id, populate_existing=True))
     assert db.session.scalars(select(RecoveryCode)).all() == []
-    assert outbox()[-1].subject == "A passkey was added to your account"
+    assert outbox()[-1].subject == "A passkey was added to your Flasky account"
     assert "This wasn't me:" in outbox()[-1].body
     assert history()[-1] == "passkey_added"
     assert 'Passkeys <span class="badge on">1<' in client.get("/account").text
@@ -462,7 +462,7 @@ def test_a_passkey_counter_that_stands_still_or_goes_back_is_refused_and_emailed
         assert refused(log_in(another_client, key, count=counter))
     assert only().sign_count == 7
     assert history().count("passkey_copied") == 5
-    assert [email.subject for email in outbox()] == ["A passkey of your account may have been copied"] * 3, "an hour"
+    assert [email.subject for email in outbox()] == ["One of your Flasky passkeys may have been copied"] * 3, "an hour"
     assert log_in(another_client, key, count=2**32 - 1).location == "/"
 
 
@@ -640,7 +640,7 @@ def test_removing_a_passkey_logs_out_other_devices_and_notifies_the_user(member,
     assert told(another_client) == ["You were logged out because a passkey was removed on another device."]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client)
-    assert outbox()[-1].subject == "A passkey was removed from your account"
+    assert outbox()[-1].subject == "A passkey was removed from your Flasky account"
     assert history()[-1] == "passkey_removed"
     assert member.get(own).status_code == member.post(f"{own}/remove").status_code == 404
     assert refused(log_in(another_client, key))
@@ -680,7 +680,7 @@ def test_the_password_can_be_removed_once_there_is_a_passkey(member, another_cli
     assert told(another_client) == ["You were logged out because your password was removed on another device."]
     assert "You have no password." in page.text
     assert "/auth/remove-password" not in page.text
-    assert outbox()[-1].subject == "Your password was removed"
+    assert outbox()[-1].subject == "Your Flasky password was removed"
     assert history()[-1] == "password_removed"
     assert 'Password <span class="badge ">Not set' in member.get("/account").text
     assert another_client.log_in(ada).status_code == 422
@@ -838,7 +838,7 @@ def test_requiring_a_passkey_turns_two_factor_on_with_recovery_codes(member, ano
     assert told(another_client) == ["You were logged out because your two-factor authentication was changed."]
     another_client.set_cookie("session", copied)
     assert not is_logged_in(another_client)
-    assert outbox()[-1].subject == "Two-factor authentication is on"
+    assert outbox()[-1].subject == "Two-factor authentication was turned on for your Flasky account"
     assert history()[-1] == "two_factor_on"
     assert another_client.log_in(ada).location == STEP
 
@@ -865,7 +865,7 @@ def test_turning_the_requirement_off_takes_both_factors(member, another_client, 
     assert member.post(f"{REQUIRE}/off").location == SETTINGS
     assert not two_factor_is_on()
     assert db.session.scalars(select(RecoveryCode)).all() == []
-    assert outbox()[-1].subject == "Two-factor authentication is off"
+    assert outbox()[-1].subject == "Two-factor authentication was turned off for your Flasky account"
     assert another_client.log_in(ada).location == "/"
     assert log_in(another_client, key).location == "/"
 
@@ -882,7 +882,10 @@ def test_removing_the_last_passkey_ends_its_requirement(member, another_client, 
         assert ("This is your last passkey" in said) is (device is key)
         member.post(f"{own}/remove")
     assert not two_factor_is_on()
-    subjects = ["A passkey was removed from your account", "Two-factor authentication is off"]
+    subjects = [
+        "A passkey was removed from your Flasky account",
+        "Two-factor authentication was turned off for your Flasky account",
+    ]
     assert [email.subject for email in outbox()[-2:]] == subjects
     assert another_client.log_in(ada).location == "/"
 

@@ -56,10 +56,11 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
     another_client.log_in(ada, NEW)
     assert is_logged_in(another_client)
     new_device, message, forgotten = outbox()
-    assert new_device.subject == forgotten.subject == "A new device is logged in to your account"
-    assert (message.subject, message.recipients) == ("Your password was changed", ["ada@example.com"])
-    origin = f"When: {clock.time:%-d %B %Y, %H:%M} UTC\nBrowser: Firefox on Linux\nIP address: 127.0.0.1\n"
-    assert all(origin.strip() in text for text in (message.body, message.html))
+    assert new_device.subject == forgotten.subject == "New login to your Flasky account"
+    assert (message.subject, message.recipients) == ("Your Flasky password was changed", ["ada@example.com"])
+    origin = {"When": f"{clock.time:%-d %B %Y, %H:%M} UTC", "Device": "Firefox on Linux", "IP address": "127.0.0.1"}
+    assert "\n".join(f"{name}: {value}" for name, value in origin.items()) in message.body
+    assert all(f">{value}<" in message.html for value in origin.values())
     assert outbox.link(1).startswith("/auth/secure-account/")
     assert "Take back your account" in client.get(outbox.link(1)).text
     happened = "logged_in logged_in new_device password_changed login_failed logged_in new_device"
@@ -102,7 +103,9 @@ def test_changing_the_password_invalidates_outstanding_links(client, another_cli
     waiting = len(outbox)
 
     change(client)
-    assert [message.subject for message in outbox()[waiting:]] == ["Your password was changed"], "no invalid link"
+    assert [message.subject for message in outbox()[waiting:]] == ["Your Flasky password was changed"], (
+        "no invalid link"
+    )
     assert choose(another_client, reset, "a third lantern").status_code == 410
     assert another_client.get(magic_link).status_code == 410
     assert client.get(new_address).status_code == 410
@@ -268,7 +271,7 @@ def test_of_two_concurrent_password_changes_one_wins(client, another_client, ada
     assert is_logged_in(another_client)
     assert told(client) == ["You were logged out because your password was changed on another device."]
     assert verify(ada, "a third lantern")
-    changed = [message for message in outbox() if message.subject == "Your password was changed"]
+    changed = [message for message in outbox() if message.subject == "Your Flasky password was changed"]
     assert history().count("password_changed") == len(changed) == 1
 
 
@@ -291,9 +294,12 @@ def test_a_reset_request_emails_a_link_or_says_that_there_is_no_account(client, 
     for email in ("ADA@example.com", "eve@example.com"):
         assert ask(client, email).location == "/auth/email-sent"
     assert [message.recipients for message in outbox()] == [["ada@example.com"], ["eve@example.com"]]
-    assert "Choose a new password" in outbox[0].subject
+    assert outbox[0].subject == "Reset your Flasky password"
     assert outbox.link(0).startswith("/auth/reset/")
-    assert (outbox[1].subject, outbox.link(1)) == ("You have no account at Flasky", "/auth/register")
+    assert (outbox[1].subject, outbox.link(1)) == (
+        "There's no Flasky account with this email address",
+        "/auth/register",
+    )
     assert "IP address: 127.0.0.1" in outbox[1].body
 
 
@@ -328,7 +334,7 @@ def test_a_reset_link_works_once_and_revokes_all_sessions(client, another_client
     ]
     assert told(another_client) == ["You were logged out because your password was reset by email."]
     assert told(client) == told(another_client) == STRANGER
-    assert (outbox()[1].subject, outbox[1].recipients) == ("Your password was changed", ["ada@example.com"])
+    assert (outbox()[1].subject, outbox[1].recipients) == ("Your Flasky password was changed", ["ada@example.com"])
     assert outbox.link(1).startswith("/auth/secure-account/")
     assert history() == ["logged_in", "logged_in", "new_device", "reset_requested", "password_reset"]
 

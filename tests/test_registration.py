@@ -274,7 +274,8 @@ def test_registration_without_a_password_leads_to_passkeys_after_confirming(clie
     assert "Confirm your email address first, then add a passkey." in page.text
     eve = User.find("eve")
     assert (eve.password_hash, eve.confirmed) == (None, False)
-    assert [email.subject for email in outbox()] == ["Confirm your address for Flasky"]
+    [email] = outbox()
+    assert email.subject.startswith("Confirm your email address for Flasky")
     page = client.get(outbox.link(), follow_redirects=True)
     assert page.request.path == "/auth/passkeys"
     assert "Your email address is confirmed" in page.text

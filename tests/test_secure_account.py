@@ -311,7 +311,7 @@ def test_the_secure_account_form_restores_the_account_and_sets_the_password(
     assert client.get("/account").location.startswith("/auth/login")
     assert not db.session.scalars(select(Device)).all(), "all devices are forgotten"
     assert another_client.log_in(ada, NEW).location == "/"
-    assert outbox()[-1].subject == "Your account at Flasky was taken back"
+    assert outbox()[-1].subject == "Your Flasky account is secured"
     assert another_client.get(robbed).status_code == 410, "it works once"
     assert another_client.post(robbed, data={"password": NEW, "confirm_password": NEW}).status_code == 410
 

@@ -165,8 +165,8 @@ def test_login_on_a_new_device_notifies_the_user(browser, ada, outbox, clock):
     assert outbox() == [], "the first device ever"
     phone.log_in(ada)
     [email] = outbox()
-    assert (email.recipients, email.subject) == (["ada@example.com"], "A new device is logged in to your account")
-    for words in (f"When: {clock.time:%-d %B %Y, %H:%M} UTC", "Browser: Safari on iPhone", "198.51.100.9"):
+    assert (email.recipients, email.subject) == (["ada@example.com"], "New login to your Flasky account")
+    for words in (f"{clock.time:%-d %B %Y, %H:%M} UTC", "Safari on iPhone", "198.51.100.9"):
         assert words in email.body
         assert words in email.html
     assert outbox.link().startswith("/auth/secure-account/")

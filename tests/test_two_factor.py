@@ -60,7 +60,7 @@ def test_two_factor_is_on_after_one_right_code_of_the_app(client, another_client
     another_client.set_cookie("session", copy)
     assert not is_logged_in(another_client), "its id is another now"
     assert history()[-1] == "two_factor_on"
-    assert outbox()[-1].subject == "Two-factor authentication is on"
+    assert outbox()[-1].subject == "Two-factor authentication was turned on for your Flasky account"
     assert phone.totp.secret not in client.get(SET_UP).text
 
 
@@ -169,7 +169,7 @@ def test_removing_the_authenticator_turns_two_factor_off_and_says_so(client, ano
     assert not is_on(ada)
     assert is_logged_in(client)
     assert not is_logged_in(another_client)
-    assert outbox()[-1].subject == "Two-factor authentication is off"
+    assert outbox()[-1].subject == "Two-factor authentication was turned off for your Flasky account"
     assert history()[-1] == "two_factor_off"
     assert another_client.log_in(ada).location == "/"
     assert client.post("/auth/two-factor/off").location == SETTINGS, "twice is nothing"
@@ -183,10 +183,10 @@ def test_every_change_of_two_factor_sends_an_email_with_this_wasnt_me(client, ad
     client.post("/auth/two-factor/off")
     way_back = "This wasn't me:\nhttp://localhost/auth/secure-account/"
     assert [email.subject for email in outbox() if way_back in email.body] == [
-        "Two-factor authentication is on",
-        "A new device is logged in to your account",
-        "New recovery codes were made for your account",
-        "Two-factor authentication is off",
+        "Two-factor authentication was turned on for your Flasky account",
+        "New login to your Flasky account",
+        "Your Flasky recovery codes were replaced",
+        "Two-factor authentication was turned off for your Flasky account",
     ]
 
 
@@ -483,7 +483,7 @@ def test_how_many_recovery_codes_are_left_is_shown_and_emailed_when_few(app, ada
         assert left in browser.get("/account").text
         assert left in browser.get(SETTINGS).text
     few = [email.subject for email in outbox() if "recovery codes left" in email.subject]
-    assert few == ["You have 3 recovery codes left"]
+    assert few == ["You have 3 Flasky recovery codes left"]
     locked_out = app.test_client()
     page = locked_out.get(locked_out.log_in(ada).location)
     assert "You have no recovery codes left. Ask the administrators of this site" in page.text
@@ -499,7 +499,7 @@ def test_new_recovery_codes_replace_the_old_ones(client, another_client, ada, ph
     assert (len(new), set(new) & set(phone.codes)) == (10, set())
     prove(client, phone)
     assert new[0] not in client.get(CODES).text, "they are shown once"
-    assert outbox()[-1].subject == "New recovery codes were made for your account"
+    assert outbox()[-1].subject == "Your Flasky recovery codes were replaced"
     assert use(another_client, ada, phone.codes[1]).status_code == 422
     assert another_client.post(STEP, data={"recovery_code": new[0]}).location == "/"
     assert len(db.session.scalars(select(RecoveryCode)).all()) == 9

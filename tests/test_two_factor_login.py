@@ -409,7 +409,7 @@ def test_what_cannot_be_an_authenticator_code_is_not_counted_as_one(client, ada,
         for _ in range(6):
             assert "incorrect" in beside(name, client.post(STEP, data={name: typed}))
     assert "two_factor_failed" not in history()
-    assert "Somebody stopped short of your account" not in [email.subject for email in outbox()]
+    assert "A login to your Flasky account was blocked" not in [email.subject for email in outbox()]
     assert client.post(STEP, data={"code": phone.code()}).location == "/"
 
 
@@ -452,13 +452,13 @@ def test_after_a_hundred_wrong_authenticator_codes_another_password_is_needed(
 def test_wrong_authenticator_codes_are_emailed_three_times_an_hour(client, ada, phone, outbox):
     by_password(client, outbox)
     wrong(client, phone, 5)
-    assert [email.subject for email in outbox()].count("Somebody stopped short of your account") == 3
-    assert "Nobody got in." in outbox[-1].body
+    assert [email.subject for email in outbox()].count("A login to your Flasky account was blocked") == 3
+    assert "They didn't get in." in outbox[-1].body
     assert "This wasn't me:\n" in outbox[-1].body
     phone.clock.move(hours=1)
     by_password(client, outbox)
     wrong(client, phone, 1)
-    assert [email.subject for email in outbox()].count("Somebody stopped short of your account") == 4
+    assert [email.subject for email in outbox()].count("A login to your Flasky account was blocked") == 4
 
 
 def test_each_two_factor_attempt_and_success_is_in_the_history(client, ada, phone, outbox):

@@ -1,5 +1,6 @@
-"""Development only: the mailbox, a mock OIDC provider and a server. Production never imports this package."""
+"""Development only: the mailbox, previews of emails, a mock OIDC provider, a server. Production never imports it."""
 
+from app.dev import previews as previews  # adds its pages to the blueprint
 from app.dev.access import init_app as guard
 from app.dev.mailbox import bp, keep_emails
 from app.dev.mock_provider import register_mock_provider

@@ -18,6 +18,7 @@ from flask.typing import ResponseReturnValue
 from flask_mail import email_dispatched
 
 from app.dev import access
+from app.dev.email_views import show_html, views
 from app.models.logins import email_key
 
 bp = Blueprint("dev", __name__, url_prefix="/dev")
@@ -25,12 +26,6 @@ bp.before_request(access.require_developer)
 
 MAX_KEPT = 300  # emails; the oldest are deleted
 PAGE_SIZE = 50  # emails
-
-# Emails are shown without scripts and forms. Their links open in the whole window.
-EMAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; "
-    "sandbox allow-top-navigation-by-user-activation"
-)
 
 
 class Summary(NamedTuple):
@@ -71,13 +66,12 @@ def delete_emails() -> ResponseReturnValue:
 
 @bp.route("/mailbox/<key>", endpoint="email")
 def show_email(key: str) -> ResponseReturnValue:
-    return render_template("dev/email.html", email=_read(_find(key)))
+    return render_template("dev/email.html", email=_read(_find(key)), **views("dev.email", key=key))
 
 
 @bp.route("/mailbox/<key>/html")
 def email_html(key: str) -> ResponseReturnValue:
-    html = _read(_find(key))["html"].replace("<head>", '<head><base target="_top">', 1)
-    return html, {"Content-Security-Policy": EMAIL_POLICY}
+    return show_html(_read(_find(key))["html"])
 
 
 @bp.route("/mailbox/<key>/delete", methods=["POST"])

@@ -2,8 +2,10 @@
 
 RFC 5321 limits a line to 998 octets, and servers refuse or fold longer ones, so both bodies are quoted-printable.
 RFC 2047 limits an encoded word to 75 characters, so headers are encoded and folded here only.
+The text part is "flowed" (RFC 3676): old mail clients show its short lines, others join them to fit the window.
 """
 
+import re
 import secrets
 from email.charset import QP, SHORTEST, Charset
 from email.header import Header
@@ -19,6 +21,7 @@ from settings.domains import domain_of_host
 WIRE = compat32.clone(linesep="\r\n", max_line_length=None, mangle_from_=False)  # headers are already folded
 MAX_LINE = 76  # characters of a header
 MAX_WORD = 60  # characters; a header with a longer word is encoded, since it can only be folded at spaces
+MAX_FLOWED = 72  # characters of a line of text, and one space
 MAX_ID_DOMAIN = 200  # characters
 
 UTF8 = Charset("utf-8")
@@ -42,6 +45,11 @@ def parse_sender(text: str) -> tuple[str, str]:
     return unquote(name.strip()), address.removesuffix(">")
 
 
+def flowed(text: str) -> str:
+    """Wrap long lines between words. A line that ends with a space continues on the next one."""
+    return "\n".join(_flowed_line(line) for line in text.split("\n"))
+
+
 class Message(flask_mail.Message):
     """Flask-Mail's message, serialized as described above."""
 
@@ -56,13 +64,29 @@ class Message(flask_mail.Message):
         mime["Subject"] = _subject(self.subject)
         mime["From"] = _sender(*parse_sender(str(self.sender)))
         mime["To"] = ", ".join(map(str, self.recipients))
+        if self.reply_to:
+            mime["Reply-To"] = str(self.reply_to)
         mime["Date"] = formatdate(self.date)
         mime["Message-ID"] = self.msgId
         for name, value in (self.extra_headers or {}).items():
             mime[name] = value
-        mime.attach(_part("plain", self.body or ""))
+        text = _part("plain", flowed(self.body or ""))
+        text.set_param("format", "flowed")
+        mime.attach(text)
         mime.attach(_part("html", self.html or ""))
         return mime
+
+
+def _flowed_line(line: str) -> str:
+    if line == "-- ":  # a signature follows
+        return line
+    lines = [""]
+    for word in re.findall(r"^ +|[^ ]+ *", line.rstrip(" ")) or [""]:
+        if lines[-1] and len(lines[-1]) + len(word.rstrip(" ")) > MAX_FLOWED:
+            lines.append("")
+        lines[-1] += word
+    # RFC 3676, section 4.4: space-stuffing
+    return "\n".join(f" {part}" if part.startswith((" ", ">", "From ")) else part for part in lines)
 
 
 def _subject(text: str) -> str:

@@ -1,6 +1,6 @@
-"""Render emails from the template `email/<name>.txt`, whose first line is the subject.
+"""Render emails of the outbox: the values of their templates, and links with fresh tokens.
 
-Templates get the details given to outbox.enqueue(), and these values:
+Templates (see app/email/composition.py) get the details given to outbox.enqueue(), and these values:
 
     hello           a greeting
     user            the User, or None
@@ -8,12 +8,11 @@ Templates get the details given to outbox.enqueue(), and these values:
     link(endpoint)  the URL of a page
     token           the token for the link, or None
     code            the code, or None
-    at, browser, ip the time, browser and IP address of the request that caused the email
-    until           the day when "This wasn't me" expires
+    at, device, ip  the time, browser and IP address of the request that caused the email
+    by_request      whether a request caused the email, not a command
+    until           the time when "This wasn't me" expires
     is_last_today   no other email can be requested for this address today
     unlinked(text)  text that others chose, so that mail clients turn no part of it into a link
-
-The HTML is made from the same text: a paragraph of the two lines `Label:` and a URL becomes a button.
 """
 
 import re
@@ -26,6 +25,7 @@ from jinja2 import TemplateError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
+from app.email.composition import compose
 from app.email.message import Message
 from app.extensions import db
 from app.models import EmailChallenge, OutboxEmail
@@ -38,7 +38,6 @@ DOTS = ".\u3002\uff0e\uff61"  # UTS 46 reads all of these as dots in a domain na
 UNLINKED = str.maketrans({"@": " (at) ", ":": " : ", "/": " / ", "\\": " \\ "} | dict.fromkeys(DOTS, " (dot) "))
 MIN_PHONE_NUMBER = 7  # digits
 SECURE_WITHIN = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
-BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
 class Unsendable(Exception):
@@ -53,7 +52,9 @@ def render(email: OutboxEmail) -> Message | None:
         if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TemplateError):
             raise  # the next attempt may succeed
         raise Unsendable(f"It can't be rendered: {type(error).__name__}: {error}") from error
-    if message and not all(str(header).isprintable() for header in (message.subject, message.sender)):
+    if message and not all(
+        str(header).isprintable() for header in (message.subject, message.sender, message.reply_to or "")
+    ):
         raise ValueError("a control character in a header")
     return message
 
@@ -63,6 +64,11 @@ def link(endpoint: str, **values: Any) -> str:
     public = urlsplit(current_app.config["PUBLIC_URL"])
     adapter = current_app.url_map.bind(public.netloc, public.path or "/", url_scheme=public.scheme)
     return adapter.build(endpoint, values, force_external=True)
+
+
+def common_values() -> dict[str, Any]:
+    """Return the values that are the same for every email."""
+    return {"link": link, "unlinked": unlinked, "app_name": current_app.config["APP_NAME"]}
 
 
 def unlinked(text: str) -> str:
@@ -76,31 +82,25 @@ def unlinked(text: str) -> str:
 def _render(email: OutboxEmail) -> Message:
     if email.user_id and not email.user:
         raise LookupError("the account was deleted")
-    values = _values(email)
-    subject, _, text = _template(f"{email.name}.txt").render(values).partition("\n")
-    paragraphs = re.split(r"\n\s*\n", text.strip())
-    html = _template("layout.html").render(values, paragraphs=map(_paragraph, paragraphs))
-    message = Message(subject.removeprefix("Subject: "), [email.recipient], "\n\n".join(paragraphs) + "\n", html)
-    message.msgId = email.message_id
-    message.extra_headers = {"Auto-Submitted": "auto-generated"}
     if ascii_email(email.recipient) != email.recipient:
         raise ValueError("the recipient is not an ASCII address")
+    message = compose(email.name, email.recipient, _values(email))
+    message.msgId = email.message_id
+    message.extra_headers = {"Auto-Submitted": "auto-generated"}
     return message
 
 
 def _values(email: OutboxEmail) -> dict[str, Any]:
-    values = {
+    values = common_values() | {
         "user": email.user,
         "hello": _hello(email),
-        "unlinked": unlinked,
         "token": _token(email),
         "code": _code(email.claims.get("challenge")),
-        "link": link,
-        "app_name": current_app.config["APP_NAME"],
         "is_last_today": email.budget == Budget.LAST,
         "at": clock.moment(email.created_at),
-        "until": clock.day(email.created_at + SECURE_WITHIN),
-        "browser": user_agents.in_words(email.details.get("user_agent", "")),
+        "until": clock.moment(email.created_at + SECURE_WITHIN),
+        "device": user_agents.in_words(email.details.get("user_agent", "")),
+        "by_request": any(email.details.get(name) for name in ("ip", "user_agent")),
     }
     return values | email.details
 
@@ -129,13 +129,3 @@ def _code(challenge_id: str | None) -> str | None:
         return None
     challenge.sent_at = clock.now()
     return f"{challenge.code[:4]} {challenge.code[4:]}"
-
-
-def _paragraph(text: str) -> dict[str, str | None]:
-    """Return the `text` of a paragraph, with `label` and `url` if it is a button."""
-    button = BUTTON.fullmatch(text)
-    return {"text": text, "label": button and button["label"], "url": button and button["url"]}
-
-
-def _template(name: str) -> Any:
-    return current_app.jinja_env.get_template(f"email/{name}")

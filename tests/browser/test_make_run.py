@@ -107,10 +107,10 @@ def test_make_run_serves_registration_confirmation_and_remember_me(clone, playwr
         page.get_by_role("button", name="Register", exact=True).click()
         page.get_by_text("We sent a link and a code to").wait_for()
         page.get_by_role("link", name="Open the development mailbox").click()
-        email = page.get_by_role("link", name="Confirm your address")
+        email = page.get_by_role("link", name="Confirm your email address")
         until(lambda: page.reload() and email.count(), "the email")  # a thread delivers it
         email.click()
-        page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
+        page.frame_locator("iframe").get_by_role("link", name="Confirm email address").click()
         page.get_by_text("Your email address is confirmed").wait_for()
         page.get_by_role("heading", name="Hello, ada!").wait_for()
 

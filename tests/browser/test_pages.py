@@ -142,7 +142,7 @@ def test_registration_and_login_work_without_scripts(app, page):
     page.get_by_role("button", name="Register", exact=True).click()
     page.get_by_role("button", name="Send another email").click()
     page.get_by_role("link", name="Open the development mailbox").click()
-    open_when_it_has_come(page, page.get_by_role("link", name="Confirm your address"))
+    open_when_it_has_come(page, page.get_by_role("link", name="Confirm your email address"))
     page.locator(".email-text a").click()
     page.get_by_text("Your email address is confirmed").wait_for()
     page.locator("header summary").click()

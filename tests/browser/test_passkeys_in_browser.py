@@ -143,8 +143,8 @@ def test_registration_with_a_passkey_needs_no_password(app, page, device):
     page.get_by_label("Username").fill("eve")
     page.get_by_role("button", name="Register with a passkey").click()
     sees(page, "We sent a link and a code to")
-    email("Confirm my address")(page)
-    page.frame_locator("iframe").get_by_role("link", name="Confirm my address").click()
+    email("Confirm email address")(page)
+    page.frame_locator("iframe").get_by_role("link", name="Confirm email address").click()
     sees(page, "You have no password.")
     page.get_by_role("button", name="Add a passkey").click()
     sees(page, ADDED)
@@ -249,7 +249,7 @@ def test_a_copied_passkey_logs_in_once_at_most_and_the_owner_is_emailed(owner, d
     owner.goto("/auth/login")
     use(owner)
     sees(owner, "That passkey did not log you in.")
-    email("See my passkeys")(owner)
+    email("Manage my passkeys")(owner)
     sees(owner, "may have been copied")
 
 

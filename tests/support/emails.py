@@ -1,6 +1,17 @@
-"""How the tests read the application's emails."""
+"""How the tests read the application's emails, and send each of them."""
 
 import re
+from pathlib import Path
+
+from app.email.outbox import enqueue
+from app.email.templates import Email
+from app.extensions import db
+from app.models import AuditAction, AuditEvent, EmailChallenge
+from app.security.token_purposes import TokenPurpose
+
+TEMPLATES = Path(__file__).parents[2] / "app/templates/email"
+# The emails with the link "This wasn't me"
+NOTICES = {name for name in Email if "_secure_account.txt" in (TEMPLATES / f"{name}.txt").read_text()}
 
 
 def code_in(email):
@@ -11,3 +22,25 @@ def code_in(email):
 def wrong(code):
     """Return another code than this one."""
     return f"{(int(code.replace(' ', '')) + 1) % 10**8:08}"
+
+
+def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
+    """Enqueue an email with every value that its template may need."""
+    challenge = EmailChallenge(
+        purpose=TokenPurpose.MAGIC_LINK, email=bob.email, user=bob, state=bob.state(TokenPurpose.MAGIC_LINK)
+    )
+    event = AuditEvent(user_id=bob.id, action=AuditAction.NEW_DEVICE)
+    db.session.add_all([challenge, event])
+    db.session.flush()
+    claims = {"email": new_email, "challenge": challenge.id}
+    elsewhere = {"label": label, "address": new_email, "due": "6 December 2026"}
+    factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
+    about = event if name in NOTICES else None
+    enqueue(name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor)
+    db.session.commit()
+
+
+def unflowed(text):
+    """Join the lines of a text part that is "flowed" (RFC 3676, section 4.1)."""
+    lines = [line.removeprefix(" ") for line in text.split("\n")]
+    return "".join(line if line.endswith(" ") and line != "-- " else f"{line}\n" for line in lines).removesuffix("\n")

@@ -383,7 +383,7 @@ REGISTRATION = {
     "Password again": PASSWORD,
 }
 register = submit("/auth/register", "Register", REGISTRATION)
-confirm = follow("Confirm my address", to=REGISTRATION["Email address"])  # another such email is in the mailbox
+confirm = follow("Confirm email address", to=REGISTRATION["Email address"])  # another such email is in the mailbox
 
 
 # What it is called, who sees it, and how they come there.
@@ -401,6 +401,8 @@ TOUR = [
     ("unusable link, unconfirmed", BOB, address("/auth/confirm/abc")),
     ("gate", BOB, address("/auth/unconfirmed")),
     ("mailbox", BOB, address("/dev/mailbox")),
+    ("previews of emails", STRANGER, address("/dev/emails")),
+    ("preview of an email", STRANGER, address("/dev/emails/password_changed?width=phone&scheme=dark")),
     ("mailbox, filtered to nothing", STRANGER, address("/dev/mailbox?address=nobody")),
     ("email", BOB, open_the_email),
     ("home, logged in", ADA, address("/")),
@@ -436,11 +438,11 @@ TOUR = [
         STRANGER,
         after(prove_email_ownership, submit("/auth/change-email", "Send me a code")),
     ),
-    ("address changed", ADA, after(change_the_address, follow("Use this address"))),
+    ("address changed", ADA, after(change_the_address, follow("Confirm new email address"))),
     (
         "take it back, another address",
         ADA,
-        after(change_the_address, follow("Use this address"), follow("This wasn't me")),
+        after(change_the_address, follow("Confirm new email address"), follow("This wasn't me")),
     ),
     ("magic link", STRANGER, address("/auth/magic-link")),
     ("magic link, wrong", STRANGER, submit("/auth/magic-link", "Email me a login link")),

@@ -1,0 +1,46 @@
+"""Ways to look at an email: as wide as a computer or a phone, in the light or the dark scheme."""
+
+from typing import Any
+
+from flask import request, url_for
+from flask.typing import ResponseReturnValue
+
+# The default is first.
+WIDTHS = ("computer", "phone")
+SCHEMES = ("system", "light", "dark")
+
+# Emails are shown without scripts and forms. Their links open in the whole window.
+EMAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; "
+    "sandbox allow-top-navigation-by-user-activation"
+)
+
+
+def views(page: str, **values: Any) -> dict[str, Any]:
+    """Return what dev/_email.html shows: links to the ways to look at the email of a page, and how it is looked at now.
+
+    Args:
+        page: an endpoint; with `_html` appended, it is the one that show_html() answers.
+        values: for the URLs of both.
+    """
+    width, scheme = _chosen("width", WIDTHS), _chosen("scheme", SCHEMES)
+    widths = [(way, url_for(page, **values, width=way, scheme=scheme), way == width) for way in WIDTHS]
+    schemes = [(way, url_for(page, **values, width=width, scheme=way), way == scheme) for way in SCHEMES]
+    frame = url_for(f"{page}_html", **values, scheme=None if scheme == "system" else scheme)
+    return {"views": (widths, schemes), "width": width, "frame": frame}
+
+
+def show_html(html: str) -> ResponseReturnValue:
+    """Return the HTML of an email for a frame, in the scheme that the URL names."""
+    scheme = _chosen("scheme", SCHEMES)
+    if scheme != "system":
+        html = html.replace("(prefers-color-scheme: dark)", "all" if scheme == "dark" else "not all")
+        html = html.replace("color-scheme: light dark", f"color-scheme: {scheme}")
+        html = html.replace('content="light dark"', f'content="{scheme}"')
+    html = html.replace("<head>", '<head><base target="_top">', 1)
+    return html, {"Content-Security-Policy": EMAIL_POLICY}
+
+
+def _chosen(name: str, ways: tuple[str, ...]) -> str:
+    asked = request.args.get(name, "")
+    return asked if asked in ways else ways[0]
