@@ -4,14 +4,18 @@ import html
 import io
 import json
 import re
+import shutil
+import subprocess
+import sys
+import warnings
 import zipfile
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Integer, String, Table, func, select
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Integer, String, Table, func, inspect, or_, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from support.clients import PASSWORD
+from support.clients import PASSWORD, ROOT
 from support.lives import live
 from support.records import rows
 from support.registration import FORM
@@ -203,6 +207,10 @@ def test_every_table_with_personal_data_is_registered():
     assert unregistered() == set()
 
 
+def test_no_foreign_key_prevents_the_deletion_of_an_account():
+    assert list(personal_data.blocking()) == []
+
+
 @pytest.mark.parametrize("column", ["owner_id", "email", "recipient_key", "postal_address"])
 def test_new_table_with_personal_data_is_reported_until_it_is_registered(app, column):
     """This shows that the test before can fail."""
@@ -278,11 +286,7 @@ def register_all(orders):
     """Register the deepest first: modules may be imported in any order."""
     personal_data.register(orders.Parcel, personal_data.below(orders.Parcel.item_id), "Your parcels")
     personal_data.register(orders.Item, personal_data.below(orders.Item.order_id), "Your orders")
-    mine = select(orders.Order.id)
-    links = orders.order_tags.c.order_id
-    personal_data.register(
-        orders.order_tags, lambda user: links.in_(mine.where(orders.Order.user_id == user.id)), "tags of orders"
-    )
+    personal_data.register(orders.order_tags, personal_data.below(orders.order_tags.c.order_id), "tags of orders")
     personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "Your orders")
 
 
@@ -328,3 +332,142 @@ def test_deletion_blocked_by_an_unregistered_table_names_it(app, ada, orders, ca
     register_all(orders)
     app.test_cli_runner().invoke(args=["users", "cleanup"])
     assert User.find("ada") is None
+
+
+@pytest.fixture
+def table(app):
+    """Return a function that makes a table of the owner's; drop all of them after the test."""
+    made, registered = [], dict(personal_data.registered)
+
+    def make(name, *columns):
+        made.append(Table(name, db.metadata, Column("id", Integer, primary_key=True), *columns))
+        return made[-1]
+
+    yield make
+    db.session.remove()
+    personal_data.registered.clear()
+    personal_data.registered.update(registered)
+    for table in made:
+        db.metadata.remove(table)
+    with db.engine.begin() as connection, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tables that refer to each other
+        db.metadata.drop_all(connection, [table for table in made if inspect(connection).has_table(table.name)])
+
+
+def of_user(table):
+    return lambda user: table.c.user_id == user.id
+
+
+def owned_by(rule=None):
+    return Column("user_id", ForeignKey("users.id", ondelete=rule))
+
+
+def blog(table, **rule):
+    """Make posts and comments, and let Bob comment on Ada's post."""
+    posts = table("own_posts", owned_by())
+    comments = table("own_comments", owned_by(), Column("post_id", ForeignKey("own_posts.id", **rule)))
+    personal_data.register(posts, of_user(posts), "your posts")
+    personal_data.register(comments, of_user(comments), "your comments")
+    db.metadata.create_all(db.engine, [posts, comments])
+    return posts, comments
+
+
+def comment_of_bob_on_adas_post(ada, bob, posts, comments):
+    db.session.execute(posts.insert().values(id=1, user_id=ada.id))
+    db.session.execute(comments.insert().values(post_id=1, user_id=bob.id))
+    db.session.commit()
+
+
+def test_a_key_to_rows_of_another_user_is_named_before_it_prevents_a_deletion(app, ada, bob, table):
+    comment_of_bob_on_adas_post(ada, bob, *blog(table))
+    [sentence] = personal_data.blocking()
+    assert sentence.startswith("own_comments.post_id refers to own_posts: a row of another user prevents")
+    assert sentence in app.test_cli_runner().invoke(args=["doctor"]).output
+    ada = User.find("ada")
+    with pytest.raises(personal_data.Undeletable, match=r"own_comments\.post_id refers to own_posts"):
+        account_deletion.purge(ada)
+
+
+@pytest.mark.parametrize("rule", ["CASCADE", "SET NULL", "condition"])
+def test_each_of_its_remedies_works(app, ada, bob, table, rule):
+    posts, comments = blog(table, **({} if rule == "condition" else {"ondelete": rule}))
+    if rule == "condition":
+        on_mine = personal_data.below(comments.c.post_id)
+        mine = lambda user: or_(comments.c.user_id == user.id, on_mine(user))  # noqa: E731
+        personal_data.register(comments, mine, "your comments, and those on your posts")
+    comment_of_bob_on_adas_post(ada, bob, posts, comments)
+    assert list(personal_data.blocking()) == []
+    assert account_deletion.purge(User.find("ada"))
+    left = db.session.execute(select(comments.c.post_id)).all()
+    assert left == ([(None,)] if rule == "SET NULL" else [])
+
+
+def test_tables_that_refer_to_each_other_are_deleted(app, ada, table):
+    """As an album with a cover, which is one of its pictures."""
+    albums = table("own_albums", owned_by("CASCADE"), Column("cover_id", Integer))
+    pictures = table("own_pictures", Column("album_id", ForeignKey("own_albums.id")))
+    albums.append_constraint(ForeignKeyConstraint(["cover_id"], ["own_pictures.id"], "cover", ondelete="SET NULL"))
+    personal_data.register(pictures, personal_data.below(pictures.c.album_id), "your pictures")
+    personal_data.register(albums, of_user(albums), "your albums")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        db.metadata.create_all(db.engine, [albums, pictures])
+    db.session.execute(albums.insert().values(id=1, user_id=ada.id))
+    db.session.execute(pictures.insert().values(id=1, album_id=1))
+    db.session.execute(albums.update().values(cover_id=1))
+    db.session.commit()
+    assert list(personal_data.blocking()) == []
+    assert account_deletion.purge(User.find("ada"))
+    db.session.commit()
+    assert not db.session.execute(select(pictures)).all()
+
+
+def test_tables_below_one_without_a_key_to_users_are_reported(table):
+    readers = table("own_readers", Column("contact", String))
+    table("own_clicks", Column("reader_id", ForeignKey("own_readers.id")))
+    assert unregistered() == set()
+    personal_data.register(readers, lambda user: readers.c.contact == user.email, "what you read")
+    assert personal_data.unregistered() == {"own_clicks": "own_clicks -> own_readers"}
+
+
+def test_a_table_below_an_unregistered_one_says_which(app, ada, orders):
+    personal_data.register(orders.Item, personal_data.below(orders.Item.order_id), "what was in each order")
+    with pytest.raises(LookupError, match="Register own_orders"):
+        personal_data.everything(ada)
+    assert (
+        "The table own_orders holds personal data (own_orders -> users). Register it"
+        in app.test_cli_runner().invoke(args=["doctor"]).output
+    )
+
+
+@pytest.mark.parametrize("first", ["app.models", "app.accounts", "app.models.plant"])
+def test_a_table_is_registered_beside_its_model_whatever_is_imported_first(tmp_path, first):
+    """A module of `app/models/`, which `app/models/__init__.py` imports like ours."""
+    for name in ("app", "settings"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "config.py", tmp_path)
+    (tmp_path / "app/models/plant.py").write_text(PLANT)
+    with (tmp_path / "app/models/__init__.py").open("a") as package:
+        package.write("from app.models.plant import Plant as Plant\n")
+    program = f"import {first}\nfrom app.accounts import personal_data\nprint(personal_data.descriptions())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert "your plants" in done.stdout, done.stderr
+
+
+PLANT = """
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import Model
+from app.models import personal_data
+
+
+class Plant(Model):
+    __tablename__ = "plants"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+
+
+personal_data.register(Plant, lambda user: Plant.owner_id == user.id, "your plants")
+"""

@@ -1,24 +1,16 @@
-"""Personal data: the register of all tables with rows of a user, which are exported, and deleted with the account.
-
-Register your own tables beside their models:
-
-    personal_data.register(Order, lambda user: Order.user_id == user.id, "Your orders")
-    personal_data.register(Item, personal_data.below(Item.order_id), "Your orders")
-"""
+"""Export and delete the personal data of a user: their rows in all registered tables."""
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, ForeignKeyConstraint, Table, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.schema import sort_tables
+from sqlalchemy.schema import sort_tables_and_constraints
 
 from app.email.templates import Email
-from app.extensions import Model, db, rows_changed
+from app.extensions import db, rows_changed
 from app.models import (
     AuditAction,
     AuditEvent,
@@ -37,84 +29,30 @@ from app.models import (
     User,
     UserSession,
 )
-
-Condition = Callable[[User], ColumnElement[bool]]
-Holder = type[Model] | Table  # an association table has no model
-
-
-class Registration(NamedTuple):
-    condition: Condition
-    description: str
-
-
-registered: dict[Holder, Registration] = {}
-
-# Columns that are not exported: a reader could log in with them, or they mean nothing.
-SECRETS = set(
-    """
-    users.password_hash users.passkey_handle user_sessions.id user_sessions.device devices.key
-    authenticators.secret recovery_codes.hash removed_credentials.row removed_credentials.known_by
-    email_challenges.id email_challenges.state oauth_states.id oauth_states.nonce oauth_states.code_verifier
-    passkeys.credential_id passkeys.public_key passkey_challenges.id passkey_challenges.browser outbox.state
-    outbox.claims
-    """.split()
+from app.models.personal_data import (
+    SECRETS,
+    Holder,
+    below,
+    blocking,
+    depends_on,
+    register,
+    registered,
+    table_of,
+    unregistered,
 )
 
-EMAIL_COLUMN = re.compile(r"e?mail|recipient|address(?!ed)")
+__all__ = ["SECRETS", "below", "blocking", "register", "registered", "table_of", "unregistered"]
 
 HAVE_ORIGIN = {UserSession, AuditEvent, OutboxEmail}  # rows with the IP address and user agent of a request
 
 
 class Undeletable(Exception):
-    """A table that is not registered refers to rows that should be deleted."""
-
-
-def register(model: Holder, condition: Condition, description: str) -> None:
-    """Export the rows of `model` that meet `condition(user)`, and delete them with the account.
-
-    Args:
-        description: the data in the words of the export page, such as "Your orders". Tables can share one.
-    """
-    registered[model] = Registration(condition, description)
-
-
-def below(key: InstrumentedAttribute[Any]) -> Condition:
-    """Return the condition that the foreign key of a row refers to a row of the user in a registered table."""
-    [foreign] = key.property.columns[0].foreign_keys
-
-    def condition(user: User) -> ColumnElement[bool]:
-        parent = next(model for model in registered if table_of(model) is foreign.column.table)
-        return key.in_(select(foreign.column).where(registered[parent].condition(user)))
-
-    return condition
+    """A row of another user, or of a table that is not registered, refers to rows that should be deleted."""
 
 
 def descriptions() -> list[str]:
     """Return the descriptions of all tables, each once."""
     return list(dict.fromkeys(registration.description for registration in registered.values()))
-
-
-def unregistered() -> dict[str, str]:
-    """Return the unregistered tables that seem to hold personal data, each with the reason.
-
-    Their foreign keys lead to `users`, directly or through other tables, or a column has a name like "email".
-    """
-    reasons = {"users": "users"}
-    tables = list(db.metadata.tables.values())
-    for _ in tables:  # the longest chain of foreign keys
-        for table in tables:
-            parents = [key.column.table.name for key in table.foreign_keys if key.column.table.name in reasons]
-            if parents:
-                reasons.setdefault(table.name, f"{table.name} -> {reasons[parents[0]]}")
-    for table in tables:
-        for name in filter(EMAIL_COLUMN.search, table.columns.keys()):
-            reasons.setdefault(table.name, f"{table.name}.{name}")
-    known = {table_of(model).name for model in registered}
-    return {name: reason for name, reason in reasons.items() if name not in known}
-
-
-def table_of(model: Holder) -> Table:
-    return model if isinstance(model, Table) else cast("Table", model.__table__)
 
 
 def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
@@ -146,10 +84,11 @@ def erase(user: User) -> None:
     """Delete all rows of a user, rows that refer to others first.
 
     Raises:
-        Undeletable: a table that is not registered refers to one of these rows. The message names it.
+        Undeletable: another row refers to one of these rows. The message names its table.
     """
     conditions = {table_of(model): registration.condition(user) for model, registration in registered.items()}
-    for table in reversed(sort_tables(conditions)):
+    in_order = sort_tables_and_constraints(conditions, _is_emptied)  # type: ignore[no-untyped-call]
+    for table in reversed([table for table, _ in in_order if table is not None]):
         try:
             rows_changed(delete(table).where(conditions[table]))
         except IntegrityError as error:
@@ -157,11 +96,19 @@ def erase(user: User) -> None:
     db.session.expunge_all()
 
 
+def _is_emptied(key: ForeignKeyConstraint) -> bool | None:
+    """Return True if the rows of both tables can be deleted in any order, as with the cover of an album."""
+    conditions = {table_of(model): registration.condition for model, registration in registered.items()}
+    condition = conditions[cast("Table", key.parent)]
+    return (key.ondelete == "SET NULL" and not any(depends_on(condition, column) for column in key.columns)) or None
+
+
 def _undeletable(table: Table, error: IntegrityError) -> Exception:
     others = [table.metadata.tables[name] for name in unregistered()]
     names = [other.name for other in others if any(key.column.table is table for key in other.foreign_keys)]
-    reason = f"{', '.join(names)} refers to {table.name}. Register it with personal_data.register()."
-    return Undeletable(reason) if names else error
+    reasons = [f"{name} refers to {table.name}. Register it with personal_data.register()." for name in names]
+    reasons += [sentence for sentence, parent in blocking().items() if parent is table]
+    return Undeletable(" ".join(reasons)) if reasons else error
 
 
 def _own_origins(user: User) -> set[tuple[str, str]]:

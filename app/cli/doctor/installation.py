@@ -37,8 +37,10 @@ def settings() -> Iterator[str]:
 
 def database() -> Iterator[str]:
     """Check the tables, their migrations, and rows without a parent."""
-    for name, path in personal_data.unregistered().items():
+    missing = personal_data.unregistered()
+    for name, path in missing.items():
         yield f"The table {name} holds personal data ({path}). Register it: personal_data.register()"
+    yield from [] if missing else personal_data.blocking()
     yield from schema.duplicate_revisions()
     try:
         yield from _tables()
