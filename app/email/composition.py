@@ -2,7 +2,7 @@
 
 The HTML part has the same words, which `email/layout.html` arranges:
 
-- The lines `Label:` and a URL become a button. Further ones become links, since an email asks for one thing.
+- The lines `Label:` and a URL become a button, or a link after a button or a code, since an email asks for one thing.
 - Two or more lines such as `When: 4 May 2031, 12:30 UTC` become a box of facts.
 - A code that is alone in its paragraph is shown large.
 - What follows the line `--` is small print, such as the reason for the email. `email/_closing.txt` completes it.
@@ -39,8 +39,9 @@ def compose(name: str, recipient: str, values: dict[str, Any], env: Environment 
     text, _, reason = text.partition("\n--\n")
     subject, body = first_line.removeprefix("Subject: "), _parse(text)
     closing = _parse(env.get_template("email/_closing.txt").render(values, reason=reason.strip()))
-    parts = {"subject": subject, "preview": _preview(body), "body": body, "closing": closing}
-    html = env.get_template("email/layout.html").render(values, **parts)
+    parts = {"subject": subject, "body": body, "closing": closing}
+    shown = {"preview": _preview(body), "main_url": _main_url(body, values.get("code"))}
+    html = env.get_template("email/layout.html").render(values, **parts, **shown)
     message = Message(subject, [recipient], _plain(body, closing), html)
     if support := current_app.config["SUPPORT_EMAIL"]:
         message.reply_to = ascii_email(support)
@@ -62,6 +63,11 @@ def _paragraph(text: str) -> Paragraph:
 
 def _preview(body: list[Paragraph]) -> str:
     return next((paragraph.text for paragraph in body if not paragraph.text.endswith(",")), "")
+
+
+def _main_url(body: list[Paragraph], code: str | None) -> str:
+    """Return the URL of the button: the first URL, unless a code comes before it."""
+    return next((paragraph.url for paragraph in body if paragraph.url or paragraph.text == code), "")
 
 
 def _plain(body: list[Paragraph], closing: list[Paragraph]) -> str:
