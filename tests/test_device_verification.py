@@ -371,7 +371,7 @@ def test_an_account_gets_five_device_codes_an_hour_and_other_emails_still(app, o
     browser = app.test_client()
     assert browser.log_in(ada).location == VERIFY
     page = browser.get(VERIFY)
-    assert "many were sent to this account lately" in page.text
+    assert "Many were sent to this account recently" in page.text
     assert 'name="code"' not in page.text
     for _ in range(3):
         assert enter(browser, "12345678").status_code == 422

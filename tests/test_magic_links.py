@@ -295,7 +295,7 @@ def test_a_magic_link_request_for_an_unknown_address_sends_an_email_without_link
     assert "there's no account with it" in email.body
     assert "magic-link" not in email.body
     assert re.search(r"^\d{4} \d{4}$", email.body, re.MULTILINE) is None
-    assert "<h1>Register</h1>" in client.get(outbox.link()).text
+    assert "<h1>Create your account</h1>" in client.get(outbox.link()).text
 
 
 def test_a_code_that_was_not_emailed_does_not_work(app, client, ada, outbox, clock):

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from flask import request
+from flask import current_app, request
 from flask_wtf import RecaptchaField
 from wtforms import BooleanField, Field
 from wtforms.form import BaseForm
@@ -46,7 +46,7 @@ def username_field() -> TextField:
         "Username",
         [DataRequired("Choose a username."), rule(usernames.check)],
         filters=[stripped],
-        description="Use a-z, digits, dots, dashes and underscores.",
+        description="Start with a letter. Use a-z, digits, dots, dashes and underscores.",
         render_kw={"autocomplete": "username"} | VERBATIM,
     )
 
@@ -60,18 +60,25 @@ def password_field(label: str = "Password") -> TextField:
     )
 
 
+class NewPasswordField(TextField):
+    """A field that states its rule, which app.js shows as kept or broken while the user types."""
+
+    widget = PasswordInput()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        shortest = current_app.config["PASSWORD_MIN_LENGTH"]
+        kwargs.setdefault("description", f"At least {shortest} characters. Avoid names and common words.")
+        kwargs.setdefault("render_kw", {"autocomplete": "new-password", "data-shortest": shortest})
+        super().__init__(*args, **kwargs)
+
+
 def new_password_field(label: str = "Password") -> TextField:
     """Return a field for a new password, which must not be guessable from the form's `words()`."""
 
     def is_hard_to_guess(form: Any, field: Field) -> None:
         rule(lambda password: password_strength.check(password, *form.words()))(form, field)
 
-    return TextField(
-        label,
-        [InputRequired("Choose a password."), is_hard_to_guess],
-        widget=PasswordInput(),
-        render_kw={"autocomplete": "new-password"},
-    )
+    return NewPasswordField(label, [InputRequired("Choose a password."), is_hard_to_guess])
 
 
 def password_again_field() -> TextField:

@@ -32,6 +32,14 @@ for (const menu of document.querySelectorAll("details.menu")) {
   });
 }
 
+// Nobody has to type a password twice if it can be shown.
+for (const again of document.querySelectorAll("input[name=confirm_password]")) {
+  const { form } = again;
+  (again.closest(".mb-3") ?? again).hidden = true;
+  again.required = false;
+  form.addEventListener("submit", () => { again.value = form.elements.password.value; });
+}
+
 // A button shows the password while it is typed.
 for (const input of document.querySelectorAll('input[type="password"]')) {
   const box = document.createElement("div");
@@ -50,6 +58,25 @@ for (const input of document.querySelectorAll('input[type="password"]')) {
   box.append(input, button);
   show(false);
   if (input.autofocus) input.focus();
+}
+
+// Show whether a new password is long enough. The server judges the rest, by lists that are too long to send.
+for (const input of document.querySelectorAll("input[data-shortest]")) {
+  const shortest = Number(input.dataset.shortest);
+  const meter = document.createElement("meter");
+  const words = document.createElement("div");
+  Object.assign(meter, { max: 2 * shortest, low: shortest, high: 1.5 * shortest, optimum: 2 * shortest, hidden: true });
+  meter.setAttribute("aria-label", "Length of the password");
+  words.className = "form-text";
+  words.setAttribute("role", "status");
+  input.addEventListener("input", () => {
+    const { length } = [...input.value];
+    const long = length < meter.high ? "Long enough. A longer one is stronger." : "Good length.";
+    meter.hidden = !length;
+    meter.value = length;
+    words.textContent = length && (length < shortest ? "Too short." : long);
+  });
+  input.closest(".revealed").after(meter, words);
 }
 
 // A one-time code is sent at its last digit. Digits of a wrong one can be corrected first: then the button sends it.

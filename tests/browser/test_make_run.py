@@ -99,12 +99,11 @@ def test_make_run_serves_registration_confirmation_and_remember_me(clone, playwr
 
         page.goto(home)
         assert page.url == f"{url}/"
-        page.get_by_role("link", name="Register").first.click()
+        page.get_by_role("link", name="Create account").first.click()
         for label, value in {"Email address": "ada@example.com", "Username": "ada"}.items():
             page.get_by_label(label).fill(value)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.get_by_label("Password again").fill(PASSWORD)
-        page.get_by_role("button", name="Register", exact=True).click()
+        page.get_by_role("button", name="Create account", exact=True).click()
         page.get_by_text("We sent a link and a code to").wait_for()
         page.get_by_role("link", name="Open the development mailbox").click()
         email = page.get_by_role("link", name="Confirm your email address")

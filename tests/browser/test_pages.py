@@ -134,22 +134,22 @@ def test_every_page_is_accessible(people, page, checker, name, who, way, request
 @pytest.mark.parametrize("context_options", [WITHOUT_SCRIPTS])
 def test_registration_and_login_work_without_scripts(app, page):
     page.goto("/")
-    page.get_by_role("link", name="Register").first.click()
+    page.get_by_role("link", name="Create account").first.click()
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Password again").fill(PASSWORD)
-    page.get_by_role("button", name="Register", exact=True).click()
+    page.get_by_role("button", name="Create account", exact=True).click()
     page.get_by_role("button", name="Send another email").click()
     page.get_by_role("link", name="Open the development mailbox").click()
     open_when_it_has_come(page, page.get_by_role("link", name="Confirm your email address"))
     page.locator(".email-text a").click()
-    page.get_by_text("Your email address is confirmed").wait_for()
+    page.get_by_text("Your email address is confirmed").first.wait_for()
     page.locator("header summary").click()
-    page.get_by_role("link", name="Account", exact=True).click()
+    page.get_by_role("link", name="Settings", exact=True).click()
     page.get_by_text("eve@example.com").wait_for()
     page.locator("header summary").click()
-    page.get_by_role("button", name="Log Out").click()
+    page.get_by_role("button", name="Log out").click()
     page.get_by_text("You have been logged out.").wait_for()
 
 
@@ -224,10 +224,9 @@ def test_a_double_click_sends_a_form_once(app, page):
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Password again").fill(PASSWORD)
     sent = []
     page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
-    page.get_by_role("button", name="Register", exact=True).dblclick()
+    page.get_by_role("button", name="Create account", exact=True).dblclick()
     page.get_by_text("We sent a link and a code to").wait_for()
     assert len(sent) == 1
 

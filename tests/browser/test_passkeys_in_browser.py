@@ -141,7 +141,7 @@ def test_registration_with_a_passkey_needs_no_password(app, page, device):
     page.goto("/auth/register")
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
-    page.get_by_role("button", name="Register with a passkey").click()
+    page.get_by_role("button", name="Use a passkey instead").click()
     sees(page, "We sent a link and a code to")
     email("Confirm email address")(page)
     page.frame_locator("iframe").get_by_role("link", name="Confirm email address").click()

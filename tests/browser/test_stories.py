@@ -167,7 +167,7 @@ def test_an_email_address_is_changed_and_a_thief_is_logged_out(ada, person, anot
 def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
     person.page.goto("/auth/register")
     person.write(Email_address="eve@gmial.com", Username="eve", Password=PASSWORD, Password_again=PASSWORD)
-    person.press("Register")
+    person.press("Create account")
     person.sees("Did you mean eve@gmail.com?")
     person.press("Yes, use that address")
     person.sees("We sent a link and a code to eve@gmail.com")
@@ -237,7 +237,7 @@ def test_with_enumeration_prevented_the_link_asks_for_the_password(app, ada, per
     for address, name in [("eve@example.com", "eve"), ("ada@example.com", "eve2")]:
         person.page.goto("/auth/register")
         person.write(Email_address=address, Username=name, Password=PASSWORD, Password_again=PASSWORD)
-        person.press("Register")
+        person.press("Create account")
         person.sees(f"We sent an email to {address}")
     assert "you already have an account with it" in person.email("You already have a Flasky account")
     person.open_link("Confirm your email address")

@@ -18,7 +18,7 @@ def submit_wrong_registration(page):
     page.get_by_label("Email address").fill("x")
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password", exact=True).fill("password")
-    page.get_by_role("button", name="Register", exact=True).click()
+    page.get_by_role("button", name="Create account", exact=True).click()
     page.locator("#password-help").wait_for()
 
 
@@ -43,8 +43,7 @@ def submit_a_stale_form(page):
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Password again").fill(PASSWORD)
-    page.get_by_role("button", name="Register", exact=True).click()
+    page.get_by_role("button", name="Create account", exact=True).click()
     page.get_by_text("This page was open too long").wait_for()
 
 
@@ -168,7 +167,7 @@ def log_in_again(page):
     page.get_by_role("heading", name="Keep your account?").wait_for()
 
 
-WRONG_PASSWORDS = {"New password": "password", "Password again": "another"}
+WRONG_PASSWORDS = {"New password": "password"}
 
 
 def choose_wrongly(page):
@@ -380,9 +379,8 @@ REGISTRATION = {
     "Email address": "eve@gmial.com",
     "Username": "eve",
     "Password": PASSWORD,
-    "Password again": PASSWORD,
 }
-register = submit("/auth/register", "Register", REGISTRATION)
+register = submit("/auth/register", "Create account", REGISTRATION)
 confirm = follow("Confirm email address", to=REGISTRATION["Email address"])  # another such email is in the mailbox
 
 
