@@ -3,22 +3,22 @@
 // Messages for the user. The step that failed decides which one is shown; the name of an error counts only where the
 // browser or a password manager was asked for a passkey, since they report nothing else.
 const HAPPENED = {
-  unsupported: "This browser can't use passkeys. Update it, or use another one.",
-  insecure: "Passkeys can't be used here, because the connection is not encrypted. Open this site with https.",
-  notAllowed: "This browser does not allow passkeys at this address.",
-  unreachable: "The server could not be reached. Check your connection and try again in a minute.",
+  unsupported: "This browser doesn't support passkeys. Update it, or use another browser.",
+  insecure: "Passkeys need an encrypted connection. Open this site with https.",
+  notAllowed: "This browser doesn't allow passkeys at this address.",
+  unreachable: "We couldn't reach the server. Check your connection, then try again in a minute.",
   cancelled: {
-    create: "No passkey was created: it was cancelled or took too long. You can try again.",
-    get: "No passkey was used: it was cancelled, took too long, or this device has none for this account. You can try again.",
+    create: "No passkey was created, because the request was cancelled or took too long. You can try again.",
+    get: "No passkey was used. The request was cancelled or took too long, or this device has no passkey for this account. You can try again.",
   },
   registered: "This device or password manager already has a passkey for your account.",
   unsuitable: "This device can't create a passkey that works here. Set up a PIN or a screen lock, or use another device.",
   unknown: {
-    create: "The passkey could not be created. Try again, or use another device or password manager.",
-    get: "The passkey could not be used. Try again, or log in another way.",
+    create: "The passkey couldn't be created. Try again, or use another device or password manager.",
+    get: "The passkey couldn't be used. Try again, or use another method.",
   },
 };
-const ORPHAN = "Your device or password manager may have kept a passkey that was not added to your account. Delete it there.";
+const ORPHAN = "Your device or password manager may have saved a passkey that wasn't added to your account. Delete it there.";
 const PATIENCE = 30_000; // milliseconds for the server's answer
 const CREATED = "created-passkey"; // key in sessionStorage: the passkey that was last sent to the server
 

@@ -15,8 +15,8 @@ from app.extensions import db
 from app.models import RemovedCredential, User, UserSession
 
 ADDED = "You can now log in with it."
-UNREACHABLE = "The server could not be reached."
-ORPHAN = "may have kept a passkey that was not added to your account. Delete it there."
+UNREACHABLE = "We couldn't reach the server."
+ORPHAN = "may have saved a passkey that wasn't added to your account. Delete it there."
 
 # What Bitwarden, 1Password and others return: an object of their own that calls itself a PublicKeyCredential. The
 # browser's methods and getters throw "Illegal invocation" on it, and its bytes may be part of a larger buffer.
@@ -131,7 +131,7 @@ def test_a_passkey_logs_in_without_a_username(owner, device):
     owner.goto("/auth/login?next=/auth/history")
     owner.get_by_label("Keep me logged in").check()
     use(owner)
-    sees(owner, "What happened to your account")
+    sees(owner, "What happened in your account")
     assert session_cookie(owner)["expires"] > 0
     owner.goto("/auth/passkeys")
     sees(owner, "last used")
@@ -170,7 +170,7 @@ def test_the_browser_offers_passkeys_in_the_username_field(owner, device, elsewh
     page.goto("/?next=/auth/devices")
     page.get_by_label("Keep me logged in").check()
     page.get_by_label("Email or username").focus()
-    sees(page, "Where you are logged in")
+    sees(page, "Where you're logged in")
     assert session_cookie(page)["expires"] > 0
 
 
@@ -259,7 +259,10 @@ def test_a_passkey_without_user_verification_is_refused(owner, device):
     device.tell("setUserVerified", isUserVerified=False)
     owner.goto("/auth/login")
     use(owner)
-    sees(owner, "No passkey was used: it was cancelled, took too long, or this device has none for this account.")
+    sees(
+        owner,
+        "No passkey was used. The request was cancelled or took too long, or this device has no passkey",
+    )
     device.tell("setUserVerified", isUserVerified=True)
     use(owner)
     sees(owner, "Hello, ada!")
@@ -272,7 +275,7 @@ def test_a_cancelled_passkey_prompt_can_be_repeated(owner):
     owner.goto("/auth/login")
     fail_with(owner, "get", "new DOMException('', 'NotAllowedError')")
     use(owner)
-    sees(owner, "it was cancelled")
+    sees(owner, "was cancelled")
     owner.evaluate("delete navigator.credentials.get")
     use(owner)
     sees(owner, "Hello, ada!")
@@ -311,7 +314,7 @@ def test_a_browser_without_passkeys_is_told(ada, page):
     page.add_init_script("delete window.PublicKeyCredential")
     page.goto("/auth/login")
     use(page)
-    sees(page, "This browser can't use passkeys.")
+    sees(page, "This browser doesn't support passkeys.")
 
 
 @pytest.mark.extended
@@ -415,15 +418,15 @@ def test_an_unavailable_server_is_reported_whatever_answers_instead(request, cer
 
 
 CREATE_FAILS = {
-    "new DOMException('', 'NotAllowedError')": "No passkey was created: it was cancelled or took too long.",
-    "new DOMException('', 'AbortError')": "No passkey was created: it was cancelled or took too long.",
-    "new DOMException('', 'SecurityError')": "This browser does not allow passkeys at this address.",
+    "new DOMException('', 'NotAllowedError')": "No passkey was created, because the request was cancelled",
+    "new DOMException('', 'AbortError')": "No passkey was created, because the request was cancelled",
+    "new DOMException('', 'SecurityError')": "This browser doesn't allow passkeys at this address.",
     "new DOMException('', 'ConstraintError')": "This device can't create a passkey that works here.",
     "new DOMException('', 'NotSupportedError')": "This device can't create a passkey that works here.",
-    "new DOMException('', 'InvalidStateError')": "The passkey could not be created.",  # none was excluded
-    "new TypeError('Illegal invocation')": "The passkey could not be created.",
-    "new Error('Extension context invalidated.')": "The passkey could not be created.",
-    "undefined": "The passkey could not be created.",
+    "new DOMException('', 'InvalidStateError')": "The passkey couldn't be created.",  # none was excluded
+    "new TypeError('Illegal invocation')": "The passkey couldn't be created.",
+    "new Error('Extension context invalidated.')": "The passkey couldn't be created.",
+    "undefined": "The passkey couldn't be created.",
 }
 
 
@@ -442,11 +445,11 @@ def test_the_reason_why_no_passkey_was_created_is_shown(adding, error):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("new DOMException('', 'NotAllowedError')", "No passkey was used: it was cancelled"),
-        ("new DOMException('', 'SecurityError')", "This browser does not allow passkeys at this address."),
-        ("new DOMException('', 'InvalidStateError')", "The passkey could not be used."),
-        ("new TypeError('Illegal invocation')", "The passkey could not be used."),
-        ("null", "The passkey could not be used."),
+        ("new DOMException('', 'NotAllowedError')", "No passkey was used. The request was cancelled"),
+        ("new DOMException('', 'SecurityError')", "This browser doesn't allow passkeys at this address."),
+        ("new DOMException('', 'InvalidStateError')", "The passkey couldn't be used."),
+        ("new TypeError('Illegal invocation')", "The passkey couldn't be used."),
+        ("null", "The passkey couldn't be used."),
     ],
 )
 def test_the_reason_why_no_passkey_was_used_is_shown(using, error, words):
@@ -463,7 +466,7 @@ def test_a_response_that_cannot_be_read_is_not_sent(request, ceremony, what):
     page, button = request.getfixturevalue(ceremony)
     page.evaluate(f"() => {{ navigator.credentials.create = navigator.credentials.get = async () => ({what}) }}")
     button.click()
-    sees(page, "The passkey could not be")
+    sees(page, "The passkey couldn't be")
     assert page.get_by_text(ORPHAN).count() == (ceremony == "adding")
 
 
@@ -474,7 +477,7 @@ def test_an_unencrypted_connection_is_named_as_the_reason(ada, page):
     )
     page.goto("/auth/login")
     use(page)
-    sees(page, "the connection is not encrypted")
+    sees(page, "Passkeys need an encrypted connection.")
 
 
 @pytest.mark.extended
@@ -562,7 +565,7 @@ def test_a_passkey_of_another_account_in_the_same_tab_is_not_reported(owner, bob
     owner.goto("/auth/passkeys")
     fail_with(owner, "create", "new DOMException('', 'NotAllowedError')")
     owner.get_by_role("button", name="Add a passkey").click()  # he has a user handle now
-    sees(owner, "it was cancelled")
+    sees(owner, "was cancelled")
     owner.reload()
     sees(owner, "Add a passkey")
     assert owner.get_by_text(ORPHAN).count() == 0
