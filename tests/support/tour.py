@@ -143,6 +143,10 @@ def open_all_details(page):
     page.evaluate("for (const details of document.querySelectorAll('main details')) details.open = true")
 
 
+def confirm_addresses(page):
+    page.request.get("/confirmed")
+
+
 def ask_for_people(page):
     page.goto("/captcha")
 
@@ -158,7 +162,7 @@ def correct_wrongly(page):
 
 
 def type_the_address(page):
-    fill_in(page, "Delete my account", {"Enter your email address to confirm": "ada@example.com"})
+    fill_in(page, "Delete account", {"Enter your email address to confirm": "ada@example.com"})
 
 
 def log_in_again(page):
@@ -204,17 +208,22 @@ def wait_for_the_issuer(page):
 def log_in_where_asked(page):
     page.get_by_role("link", name="Log in with a password").click()
     fill_in(page, "Log in", LOGIN)
-    page.get_by_role("button", name="Link with Mock provider").wait_for()
+    page.get_by_role("button", name="Connect Mock provider").wait_for()
 
 
 def link_elsewhere(page):
     page.goto("/auth/connections")
-    page.get_by_role("button", name="Link with Mock provider").click()
+    page.get_by_role("button", name="Connect Mock provider").click()
     page.get_by_role("button", name="Vera, whose").click()
     page.get_by_text("vera@example.org").wait_for()
 
 
-as_somebody_known = log_in_elsewhere("Log in with this address", "is registered here", "ada@example.com")
+def follow_disconnect(page):
+    page.get_by_role("link", name="Disconnect Mock provider").click()
+    page.get_by_role("heading", name="Disconnect Mock provider?").wait_for()
+
+
+as_somebody_known = log_in_elsewhere("Log in with this address", "is already registered", "ada@example.com")
 
 
 def set_up(page):
@@ -373,7 +382,7 @@ prove_email_ownership = after(
     submit("/auth/magic-link", "Email me a login link", {"Email address": "bob@example.com"}), follow("Log in")
 )
 change_the_address = submit(
-    "/auth/change-email", "Change email", {"New email address": "lovelace@example.com", "Password": PASSWORD}
+    "/auth/change-email", "Change email address", {"New email address": "lovelace@example.com", "Password": PASSWORD}
 )
 REGISTRATION = {
     "Email address": "eve@gmial.com",
@@ -406,6 +415,7 @@ TOUR = [
     ("home, logged in", ADA, address("/")),
     ("menu", ADA, open_the_menu),
     ("account", ADA, address("/account")),
+    ("password and login", ADA, address("/auth/login-methods")),
     ("log out", ADA, address("/auth/logout")),
     ("gate, did you mean", STRANGER, register),
     (
@@ -428,13 +438,13 @@ TOUR = [
     (
         "change email, wrong",
         ADA,
-        submit("/auth/change-email", "Change email", {"New email address": "bob@example.com"}),
+        submit("/auth/change-email", "Change email address", {"New email address": "bob@example.com"}),
     ),
     ("change email by code", STRANGER, after(prove_email_ownership, address("/auth/change-email"))),
     (
         "change email by code, sent",
         STRANGER,
-        after(prove_email_ownership, submit("/auth/change-email", "Send me a code")),
+        after(prove_email_ownership, submit("/auth/change-email", "Email me a code")),
     ),
     ("address changed", ADA, after(change_the_address, follow("Confirm new email address"))),
     (
@@ -526,28 +536,34 @@ TOUR = [
     (
         "delete, wrong",
         ADA,
-        submit("/auth/delete", "Delete my account", {"Enter your email address to confirm": "x@example.com"}),
+        submit("/auth/delete", "Delete account", {"Enter your email address to confirm": "x@example.com"}),
     ),
     ("keep", ADA, after(address("/auth/delete"), type_the_address, log_in_again)),
     ("login, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", LOGIN))),
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
     ("log in elsewhere", STRANGER, address("/auth/sso/mock")),
     ("mock provider", STRANGER, after(submit("/auth/sso/mock", "Continue with Mock provider"), wait_for_the_issuer)),
-    ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "did not give us an email address")),
+    ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "give us a verified email address")),
     ("elsewhere, an address that is taken", STRANGER, as_somebody_known),
     ("elsewhere, to be linked", STRANGER, after(as_somebody_known, log_in_where_asked)),
-    ("linked accounts, none", ADA, address("/auth/connections")),
-    ("linked accounts", ADA, link_elsewhere),
+    ("connected accounts, none", ADA, address("/auth/connections")),
+    ("connected accounts", ADA, link_elsewhere),
     (
-        "linked accounts, the only credential",
+        "connected accounts, the only credential",
         STRANGER,
         after(log_in_elsewhere("Vera, whose", "Hello, vera"), address("/auth/connections")),
     ),
-    ("account, linked", ADA, after(link_elsewhere, address("/account"))),
+    ("account, connected", ADA, after(link_elsewhere, address("/account"))),
     ("gate, a long name", LONG, address("/auth/unconfirmed")),
     ("menu, a long name", LONG, open_the_menu),
     ("log out, a long name", LONG, address("/auth/logout")),
+    ("account, a long name", LONG, after(confirm_addresses, address("/account"))),
+    ("password and login, a long name", LONG, after(confirm_addresses, address("/auth/login-methods"))),
+    ("change email, a long address", LONG, after(confirm_addresses, address("/auth/change-email"))),
+    ("disconnect an account", ADA, after(link_elsewhere, follow_disconnect)),
     ("not found", ADA, address("/nowhere")),
+    ("not found, visitor", STRANGER, address("/nowhere")),
+    ("method not allowed", ADA, address("/auth/confirm")),
     ("broken", ADA, address("/bug")),
 ]
 
