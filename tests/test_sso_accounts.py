@@ -401,6 +401,9 @@ def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, iss
     travel(client, issuer, email="elsewhere@example.net")
     page = client.get(CONNECTIONS).text
     assert ("elsewhere@example.net" in page, "Connected</span>" in page) == (True, True)
+    page = client.get(f"{CONNECTIONS}/{subject_of()}/unlink").text
+    assert "<h1>Disconnect Acme?</h1>" in page
+    assert "the Acme account elsewhere@example.net anymore" in page
     assert client.post(f"{CONNECTIONS}/{subject_of()}/unlink").location == CONNECTIONS
     assert whose() == []
     subjects = ["Your Flasky account was linked to Acme", "Your Flasky account was unlinked from Acme"]

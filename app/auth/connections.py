@@ -32,7 +32,8 @@ def unlink(number: int) -> ResponseReturnValue:
     identity = next((identity for identity in sso.all_of(current_user) if identity.id == number), None) or abort(404)
     label = sso.label(identity.provider)
     if not Form().validate_on_submit():
-        words = "You won't be able to log in with it anymore, and you'll be logged out on your other devices."
+        account = f"the {label} account {identity.email or ''}".strip()
+        words = f"You won't be able to log in with {account} anymore, and you'll be logged out on your other devices."
         return confirmation_page("auth.connections", f"Disconnect {label}?", words, "Disconnect")
     if sso.unlink(current_user, number, keep=current_user.current_session):
         access.credential_changed()

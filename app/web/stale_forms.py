@@ -39,11 +39,18 @@ def refuse_over_limit(error: rate_limits.Exceeded) -> ResponseReturnValue:
     return _refuse(error, reason, offers_login_link=error.policy.startswith("login"))
 
 
-def send_again_page(title: str, advice: str, fields: Fields, action: str = "", offers_login_link: bool = False) -> str:
-    """Render a page whose button sends these fields to `action` (default: the current URL) with a fresh token."""
+def send_again_page(
+    title: str, advice: str, fields: Fields, action: str = "", offers_login_link: bool = False, wait: int = 0
+) -> str:
+    """Render a page whose button sends these fields to `action` (default: the current URL) with a fresh token.
+
+    Args:
+        wait: the seconds after which the button works, where JavaScript runs.
+    """
     has_files = any(file.filename for file in request.files.values())
-    context = {"fields": fields, "action": action, "has_files": has_files, "offers_login_link": offers_login_link}
-    return render_template("errors/send_again.html", title=title, advice=advice, **context)
+    context = {"fields": fields, "action": action, "has_files": has_files, "wait": wait}
+    context |= {"title": title, "advice": advice, "offers_login_link": offers_login_link}
+    return render_template("errors/send_again.html", **context)
 
 
 def fields_to_hold() -> Fields | None:
@@ -73,7 +80,8 @@ def _refuse(error: HTTPException, reason: csrf.Reason, offers_login_link: bool =
     if wants_json() or request.method != "POST":
         return error_page(error, reason[:2])
     fields = list(_fields_without_secrets())
-    page = send_again_page(reason.title, reason.send_again, fields, offers_login_link=offers_login_link)
+    wait = getattr(error, "retry_after", None) or 0
+    page = send_again_page(reason.title, reason.send_again, fields, offers_login_link=offers_login_link, wait=wait)
     return page, error.code or 400, [header for header in error.get_headers() if header[0] == "Retry-After"]
 
 

@@ -19,7 +19,6 @@ from support.crowded import crowd
 from support.tour import LONG, TOUR, go, submit_wrong_registration
 from support.waiting import until
 
-from app import clock
 from app.email import delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email
@@ -52,7 +51,7 @@ def forget_when_they_logged_in():
 
 
 def confirm_all_addresses():
-    db.session.execute(update(User).values(confirmed_at=clock.now()))
+    db.session.execute(update(User).values(confirmed=True))
     db.session.commit()
     return ""
 
