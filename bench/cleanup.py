@@ -44,7 +44,7 @@ ROWS = {
     "users": {
         "email": "'leaving' || {n} || '@example.com'", "email_key": "'leaving' || {n} || '@example.com'",
         "username": "'leaving' || {n}", "username_key": "'leaving' || {n}", "password_version": "1",
-        "confirmed": "{yes}", "is_admin": "{no}", "created_at": "{at}", "deletion_due_at": "{at}",
+        "confirmed": "{yes}", "created_at": "{at}", "deletion_due_at": "{at}",
     },
 }  # fmt: skip
 

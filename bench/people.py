@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 USERS = (
-    "id email email_key username username_key password_hash password_version login_count confirmed is_admin created_at"
+    "id email email_key username username_key password_hash password_version login_count confirmed created_at"
 ).split()
 SESSIONS = (
     "id user_id method remembered ip user_agent device created_at last_seen_at authenticated_at expires_at".split()
@@ -59,7 +59,7 @@ def make(count):
 def person(number, hashed):
     name = f"person{number}"
     email = f"{name}@example.com"
-    return number + 1, email, email, name, name, hashed, 1, 0, True, False, NOW
+    return number + 1, email, email, name, name, hashed, 1, 0, True, NOW
 
 
 def browser(number):

@@ -321,8 +321,8 @@ def test_send_reset_emails_a_link(flask, client, another_client, ada, outbox):
 
 @pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", ""])
 def test_commands_report_an_unknown_user(flask, ada, who):
-    for verb in (name for name, arguments in COMMANDS["users"].items() if "ada" in arguments):
-        result = flask("users", verb, who)
+    for verb, (_, *others) in ((name, given) for name, given in COMMANDS["users"].items() if "ada" in given):
+        result = flask("users", verb, who, *others)
         assert result.exit_code == 1
         assert f"Error: There is no account {who!r}." in result.stderr
     assert count(AuditEvent) == 0
@@ -642,6 +642,7 @@ def test_mail_retry_reports_that_there_is_nothing_to_retry(flask, client, bob, o
 ABOUT_A_USER = "show deactivate activate confirm send-reset reset-two-factor log-out cancel-deletion export why".split()
 COMMANDS = {
     "users": dict.fromkeys(ABOUT_A_USER, ("ada",))
+    | {"set-role": ("ada", "moderator")}
     | dict.fromkeys(["trust-next-login", "delete"], ("ada", "--yes"))
     | dict.fromkeys(["create", "list", "purge", "cleanup"], ()),
     "limits": {"show": [], "clear": []},

@@ -305,8 +305,8 @@ def test_every_changed_value_is_kept_old_and_new(client, ada, bob, outbox):
     assert [(event.action, event.detail["old"], event.detail["new"]) for event in db.session.scalars(events)] == [
         ("email_corrected", "bob@example.com", "robert@example.com"),
         ("username_changed", "ada", "lovelace"),
-        ("admin_changed", False, True),
-        ("admin_changed", True, False),
+        ("role_changed", "user", "administrator"),
+        ("role_changed", "administrator", "user"),
         ("deactivated", False, True),
         ("activated", True, False),
     ]

@@ -2,7 +2,8 @@
 
 from app import clock
 from app.accounts import sessions
-from app.models import AuditAction, LogoutReason, User
+from app.extensions import db
+from app.models import AuditAction, LogoutReason, Role, User
 from app.security import audit
 
 
@@ -20,7 +21,14 @@ def activate(user: User) -> None:
         audit.record(user, AuditAction.ACTIVATED, old=True, new=False)
 
 
+def set_role(user: User, role: Role) -> None:
+    if user.role_name != role.name:
+        audit.record(user, AuditAction.ROLE_CHANGED, old=user.role_name, new=role.name)
+        user.role = role
+        db.session.flush()  # sets role_name
+
+
 def set_admin(user: User, is_admin: bool) -> None:
+    """Make a user an administrator, or an administrator an ordinary user."""
     if user.is_admin != is_admin:
-        audit.record(user, AuditAction.ADMIN_CHANGED, old=user.is_admin, new=is_admin)
-        user.is_admin = is_admin
+        set_role(user, Role.of(is_admin))

@@ -108,7 +108,7 @@ def deleted_accounts() -> Batches:
 @register
 def unconfirmed_accounts() -> Batches:
     """Delete accounts that were not confirmed within a week, without a notice."""
-    unconfirmed = (User.confirmed.is_(False), User.is_admin.is_(False), User.deactivated_at.is_(None))
+    unconfirmed = (User.confirmed.is_(False), ~User.is_admin, User.deactivated_at.is_(None))
     return _purge(User.created_at, clock.now() - WEEK, *unconfirmed, send_notice=False)
 
 

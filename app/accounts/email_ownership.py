@@ -31,7 +31,7 @@ KEPT = {
     "login_count": "counts the logins",
     "confirmed": "is set by the caller, together with the proof",
     "confirmation_sent_at": "spaces the emails",
-    "is_admin": "is set by administrators only",
+    "role_name": "is set by administrators only",
     "created_at": "gives no access",
     "deactivated_at": "is set by administrators only",
     "outbox": "waiting emails with links are dropped; the others are a record",

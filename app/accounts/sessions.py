@@ -21,11 +21,11 @@ BOTH_FACTORS_LIFETIME = timedelta(minutes=5)
 MAX_SESSIONS = 50  # per account
 LAST_SEEN_INTERVAL = timedelta(minutes=5)  # between two writes of last_seen_at
 
-# Loads the session and its user in one query.
+# Loads the session, its user and the user's role in one query.
 CURRENT = (
     select(UserSession)
     .join(UserSession.user)
-    .options(contains_eager(UserSession.user))
+    .options(contains_eager(UserSession.user).joinedload(User.role, innerjoin=True))
     .where(
         UserSession.id == bindparam("id"),
         UserSession.expires_at > bindparam("now"),

@@ -49,8 +49,8 @@ def is_missing(user: User) -> bool:
 
     A passkey alone does not meet the requirement, since a password or an emailed link can still log in without it.
     """
-    required = {"everybody": True, "admins": user.is_admin}.get(current_app.config["TWO_FACTOR_REQUIRED_FOR"], False)
-    return required and not is_on(user)
+    required_for = current_app.config["TWO_FACTOR_REQUIRED_FOR"]
+    return not is_on(user) and (required_for == "everybody" or (required_for == "admins" and user.is_admin))
 
 
 def methods(user: User) -> list[str]:

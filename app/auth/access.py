@@ -7,14 +7,14 @@ from typing import ParamSpec
 
 from flask import abort, current_app, flash, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import AnonymousUserMixin, current_user, login_required
 
 from app.accounts import sessions, two_factor
 from app.auth.account_state import hold_back, required_page
 from app.auth.next_url import store_location, this_page, this_url
 from app.connections import read_without_transaction
 from app.extensions import db, login_manager
-from app.models import User
+from app.models import Permission, User
 from app.request_state import SessionKey, state
 from app.web import stale_forms
 from app.web.negotiation import lead_to, wants_json
@@ -23,6 +23,21 @@ OUR_BLUEPRINTS = {"auth", "main", "dev"}
 
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, ResponseReturnValue]
+
+
+class Visitor(AnonymousUserMixin):
+    """Somebody who is not logged in, and may do nothing."""
+
+    is_admin = False
+
+    def can(self, permission: int) -> bool:
+        return False
+
+    def is_administrator(self) -> bool:
+        return False
+
+
+login_manager.anonymous_user = Visitor
 
 
 @login_manager.user_loader
@@ -57,6 +72,25 @@ def ask_for_login(message: str = "Log in to open this page.", is_stored: bool = 
     if not state.said_why_logged_out:
         flash(message, "info")
     return response
+
+
+def permission_required(permission: int) -> Callable[[View[Arguments]], View[Arguments]]:
+    """Require a permission: visitors are asked to log in, and users without it get 403."""
+
+    def decorate(view: View[Arguments]) -> View[Arguments]:
+        @login_required
+        @wraps(view)
+        def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
+            return view(*args, **kwargs) if current_user.can(permission) else abort(403)
+
+        return guarded
+
+    return decorate
+
+
+def admin_required(view: View[Arguments]) -> View[Arguments]:
+    """Require the permission ADMIN."""
+    return permission_required(Permission.ADMIN)(view)
 
 
 def reauthentication_required(view: View[Arguments]) -> View[Arguments]:

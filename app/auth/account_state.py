@@ -12,7 +12,7 @@ from app.auth import login_flow
 from app.auth.blueprint import bp
 from app.auth.next_url import store_location, this_page
 from app.extensions import db
-from app.models import User, UserSession
+from app.models import Permission, User, UserSession
 from app.request_state import SessionKey, state
 from app.web.headers import KEPT
 from app.web.negotiation import lead_to
@@ -55,11 +55,12 @@ def check_account_state() -> ResponseReturnValue | None:
 
 @bp.app_context_processor
 def page_context() -> dict[str, Any]:
-    """Pass `registration_open`, and what links to the login page and its form need, to all templates."""
+    """Pass `Permission`, `registration_open`, and what links to the login page and its form need, to all templates."""
     next_page = safe_next_url(request.args.get("next")) if request else None
     last_method = login_flow.last_method() if request else ""
     is_open = current_app.config["REGISTRATION_OPEN"]
-    return {"registration_open": is_open, "next_page": next_page, "last_method": last_method}
+    shared = {"Permission": Permission, "registration_open": is_open}
+    return shared | {"next_page": next_page, "last_method": last_method}
 
 
 def required_page(user: User) -> str | None:

@@ -6,12 +6,13 @@ from app.cli import cleanup, create, why
 from app.cli.doctor import doctor
 from app.cli.limits import limits
 from app.cli.mail import mail
+from app.cli.roles import roles
 from app.cli.testing import test
 from app.cli.users import users
 
-__all__ = ["cleanup", "create", "doctor", "limits", "mail", "test", "users", "why"]
+__all__ = ["cleanup", "create", "doctor", "limits", "mail", "roles", "test", "users", "why"]
 
 
 def init_app(app: Flask) -> None:
-    for command in (doctor, limits, mail, test, users):
+    for command in (doctor, limits, mail, roles, test, users):
         app.cli.add_command(command)

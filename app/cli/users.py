@@ -23,6 +23,7 @@ from app.cli import prompts
 from app.cli.commands import AnyCommand, Commands
 from app.extensions import db
 from app.models import AuditAction, User
+from app.models.role import DEFAULT_ROLE
 from app.security import audit
 
 users = Commands("users", help="Create, show and change accounts.")
@@ -193,7 +194,7 @@ def _state(user: User) -> list[str]:
         "to be deleted": user.deletion_due_at,
         "confirmed": user.confirmed,
         "not confirmed": not user.confirmed,
-        "administrator": user.is_admin,
+        user.role_name: user.role_name != DEFAULT_ROLE,
     }
     return [word for word, is_so in state.items() if is_so]
 

@@ -18,6 +18,7 @@ from app.models.passkey_challenge import PasskeyChallenge
 from app.models.passkey_requirement import PasskeyRequirement
 from app.models.rate_limit_counter import RateLimitCounter
 from app.models.recovery_code import RecoveryCode
+from app.models.role import Permission, PermissionFlag, Role
 from app.models.user import User
 from app.models.user_session import UserSession
 
@@ -40,9 +41,12 @@ __all__ = [
     "Passkey",
     "PasskeyChallenge",
     "PasskeyRequirement",
+    "Permission",
+    "PermissionFlag",
     "RateLimitCounter",
     "RecoveryCode",
     "RemovedCredential",
+    "Role",
     "Severity",
     "User",
     "UserSession",

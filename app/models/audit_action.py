@@ -210,6 +210,6 @@ class AuditAction(Action):
     )
     DELETION_CANCELLED = "deletion_cancelled", "Account deletion cancelled", Topic.ACCOUNT, _NOTICE
     ACCOUNT_DELETED = "account_deleted", "Account deleted", Topic.ACCOUNT, _NOTICE
-    ADMIN_CHANGED = "admin_changed", "Administrator rights changed", Topic.ACCOUNT, _NOTICE
+    ROLE_CHANGED = "role_changed", "Role changed", Topic.ACCOUNT, _NOTICE
     DEACTIVATED = "deactivated", "Account deactivated", Topic.ACCOUNT, _notice(LogoutReason.DEACTIVATED)
     ACTIVATED = "activated", "Account reactivated", Topic.ACCOUNT, _NOTICE

@@ -14,6 +14,7 @@ from app.database import is_duplicate
 from app.extensions import Model, db, rows_changed
 from app.models.email_change import EmailChange
 from app.models.logins import AnyCase, check_username, email_key, login_key, normal_email
+from app.models.role import HasRole
 from app.security import signing
 from app.security.hashing import check_password, hash_password
 from app.security.token_purposes import TokenPurpose
@@ -21,7 +22,7 @@ from app.security.token_purposes import TokenPurpose
 WILL_BE_DELETED = text("deletion_due_at IS NOT NULL")
 
 
-class User(UserMixin, Model):
+class User(UserMixin, HasRole, Model):
     __tablename__ = "users"
     __table_args__ = (
         Index(
@@ -42,7 +43,6 @@ class User(UserMixin, Model):
     login_count: Mapped[int] = mapped_column(default=0, server_default="0")
     confirmed: Mapped[bool] = mapped_column(default=False)
     confirmation_sent_at: Mapped[datetime | None]
-    is_admin: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     deactivated_at: Mapped[datetime | None]
     two_factor_enabled_at: Mapped[datetime | None]  # None: off

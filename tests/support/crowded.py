@@ -18,7 +18,7 @@ DETAILS = {
     AuditAction.USERNAME_CHANGED: {"old": "l" * 64, "new": "g" * 64},
     AuditAction.EMAIL_CHANGED: {"old": "ada@example.com", "new": f"{'g' * 64}@example.com"},
     AuditAction.PASSKEY_RENAMED: {"old": "W" * 64, "new": "Ada's phone"},
-    AuditAction.ADMIN_CHANGED: {"old": False, "new": True, "by": "administrator"},
+    AuditAction.ROLE_CHANGED: {"old": "user", "new": "moderator", "by": "administrator"},
     AuditAction.DELETION_REQUESTED: {"old": None, "new": "2031-05-04T08:05:00+00:00"},
     AuditAction.IDENTITY_LINKED: {"provider": "mock"},
     AuditAction.TWO_FACTOR_USED: {"factor": "authenticator"},

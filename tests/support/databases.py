@@ -13,6 +13,7 @@ from sqlalchemy import URL, Engine, Integer, event, make_url
 
 from app import create_app
 from app.extensions import db
+from app.models.role import SEEDS
 from settings.connections import engine_options, rate_limit_engine
 from support.clients import ROOT
 from support.waiting import PATIENCE
@@ -70,6 +71,9 @@ class Postgresql:
     def clear(self):
         statements = []  # in one go, and without TRUNCATE, which would make every file anew
         for table in reversed(db.metadata.sorted_tables):
+            if table.name == "roles":
+                statements.append(f"DELETE FROM roles WHERE name NOT IN {tuple(SEEDS)}")
+                continue
             statements.append(f"DELETE FROM {table.name}")
             if isinstance(table.c.id.type, Integer):
                 statements.append(f"SELECT setval('{table.name}_id_seq', 1, false)")

@@ -1,0 +1,34 @@
+"""`flask roles`, and `flask users set-role`."""
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy import func, select
+
+from app.accounts import administration
+from app.cli.commands import echo_database
+from app.cli.users import users, with_user
+from app.extensions import db
+from app.models import Role, User
+
+
+@click.command()
+@with_appcontext
+def roles() -> None:
+    """List the roles, with their permissions and the number of their users."""
+    echo_database()
+    count = select(func.count()).where(User.role_name == Role.name).scalar_subquery()
+    for role, number in db.session.execute(select(Role, count).order_by(Role.permissions)):
+        click.echo(f"{role.name:20} {number:8} users  {', '.join(role.permission_names)}")
+
+
+@users.command("set-role")
+@with_user
+@click.argument("role_name", metavar="ROLE")
+def set_role(user: User, role_name: str) -> None:
+    """Change the role of a user."""
+    role = db.session.get(Role, role_name)
+    if role is None:
+        names = ", ".join(db.session.scalars(select(Role.name).order_by(Role.permissions)))
+        raise click.ClickException(f"There is no role {role_name!r}. The roles are: {names}.")
+    administration.set_role(user, role)
+    click.echo(f"{user.username} is now: {role.name}.")
