@@ -81,6 +81,7 @@ class Config:
     DEVICE_COOKIE_NAME = "flasky-device"  # identifies a device; it authenticates nobody
     APPEARANCE_COOKIE_NAME = "flasky-appearance"  # light or dark, if the user has chosen
     METHOD_COOKIE_NAME = "flasky-method"  # the login method that was last used on a device
+    OFFER_COOKIE_NAME = "flasky-offer"  # the user has declined the offer of a passkey
     REMEMBER_COOKIE_NAME = ";"  # disables Flask-Login's own cookie, because no browser can send this name
     SESSION_REFRESH_EACH_REQUEST = False  # otherwise static files and probes would set a cookie
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)  # of the cookie; sessions last as app/accounts/sessions.py says
@@ -116,6 +117,7 @@ class Testing(Config):
     DEVICE_COOKIE_NAME = "device"
     APPEARANCE_COOKIE_NAME = "appearance"
     METHOD_COOKIE_NAME = "method"
+    OFFER_COOKIE_NAME = "offer"
     PASSWORD_HASH = RECOVERY_CODE_HASH = "pbkdf2:sha256:1"
     MAIL_DELIVERY = "off"
     WTF_CSRF_ENABLED = False
@@ -128,6 +130,7 @@ class Production(Config):
     DEVICE_COOKIE_NAME = "__Host-device"
     APPEARANCE_COOKIE_NAME = "__Host-appearance"
     METHOD_COOKIE_NAME = "__Host-method"
+    OFFER_COOKIE_NAME = "__Host-offer"
     SESSION_COOKIE_SECURE = True
 
     @staticmethod

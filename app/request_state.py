@@ -33,6 +33,7 @@ class SessionKey(StrEnum):
     FAILED_LOGINS = "failures"  # the number of failed logins; only with a CAPTCHA
     EMAIL_SENT_TO = "email_sent_to"  # the address that /auth/email-sent shows, and the login page fills in
     AUTHENTICATOR = "authenticator"  # the encrypted key of the authenticator app that is being set up
+    PASSKEY_OFFER = "passkey_offer"  # the next page offers a passkey
     REMOVED_PASSKEY = "removed_passkey"  # the credential id that the browser should forget
     MAGIC_LINK = "magic_link"  # a MagicLinkRequest
     TWO_FACTOR = "two_factor"  # a PendingLogin

@@ -373,7 +373,7 @@ def test_each_process_counts_for_itself_while_the_storage_is_down(browser_at, ad
 EXEMPT = {
     "it ends the user's own sessions": "logout revoke_device revoke_other_devices untrust_device",
     "it needs an emailed link, which works once": "reset_password secure_account use_magic_link",
-    "it sets a cookie": "main.appearance",
+    "it sets a cookie": "main.appearance decline_passkey",
     "it changes one column of the user's own account": "cancel_deletion",
     "it needs reauthentication": """
         export delete unlink link_sso renew_codes add_passkey passkey remove_passkey set_up_authenticator

@@ -18,7 +18,9 @@ from app.models.passkey_challenge import LIFETIME
 log = logging.getLogger(__name__)
 
 
-def creation_options(user: User, browser: str, handle: str, existing: Sequence[Passkey]) -> str:
+def creation_options(
+    user: User, browser: str, handle: str, existing: Sequence[Passkey], is_conditional: bool = False
+) -> str:
     """Return the JSON for navigator.credentials.create(), with a new challenge.
 
     User verification (a fingerprint, a face or a PIN) is required, so a passkey counts as both factors.
@@ -27,18 +29,19 @@ def creation_options(user: User, browser: str, handle: str, existing: Sequence[P
         browser: access.browser_id() of the browser.
         handle: the user handle, by which passkeys identify the account.
         existing: passkeys whose devices must not create another one.
+        is_conditional: the browser creates it without asking, by conditional mediation.
     """
     import webauthn
     from webauthn.helpers.structs import AuthenticatorSelectionCriteria, ResidentKeyRequirement
 
     selection = AuthenticatorSelectionCriteria(resident_key=ResidentKeyRequirement.REQUIRED)
-    selection.user_verification = _verification_required()
+    selection.user_verification = _verification("preferred" if is_conditional else "required")
     options = webauthn.generate_registration_options(
         rp_id=host(),
         rp_name=current_app.config["APP_NAME"],
         user_id=handle.encode(),
         user_name=user.username,
-        challenge=_challenge("add", browser, user),
+        challenge=_challenge(_purpose(is_conditional), browser, user),
         timeout=int(LIFETIME.total_seconds() * 1000),
         authenticator_selection=selection,
         exclude_credentials=_descriptors(existing),
@@ -55,17 +58,23 @@ def request_options(purpose: str, browser: str, user: User | None, allowed: Sequ
         challenge=_challenge(purpose, browser, user),
         timeout=int(LIFETIME.total_seconds() * 1000),
         allow_credentials=None if allowed is None else _descriptors(allowed),
-        user_verification=_verification_required(),
+        user_verification=_verification("required"),
     )
     return webauthn.options_to_json(options)
 
 
-def verify_registration(user: User, browser: str, answer: str) -> Passkey | None:
-    """Return the passkey that a browser created, not yet added to the database session; None if it is invalid."""
+def verify_registration(user: User, browser: str, answer: str, is_conditional: bool = False) -> Passkey | None:
+    """Return the passkey that a browser created, not yet added to the database session; None if it is invalid.
+
+    Only conditional mediation may do without presence and verification of the user (Web Authentication Level 3, 5.1.3).
+    Logging in by the passkey requires both in any case.
+    """
     import webauthn
 
     parsed = _parse(webauthn.helpers.parse_registration_credential_json, answer)
-    verified = parsed and _verify(webauthn.verify_registration_response, parsed, "add", browser, user)
+    purpose, is_asked = _purpose(is_conditional), not is_conditional
+    flags = {"require_user_presence": is_asked, "require_user_verification": is_asked}
+    verified = parsed and _verify(webauthn.verify_registration_response, parsed, purpose, browser, user, **flags)
     if not verified:
         return None
     return Passkey(
@@ -99,7 +108,7 @@ def verify_authentication(parsed: Any, passkey: Passkey | None, purpose: str, br
     import webauthn
 
     key = webauthn.base64url_to_bytes(passkey.public_key) if passkey else b""
-    stored = {"credential_public_key": key, "credential_current_sign_count": 0}
+    stored = {"credential_public_key": key, "credential_current_sign_count": 0, "require_user_verification": True}
     verified = _verify(webauthn.verify_authentication_response, parsed, purpose, browser, user, **stored)
     return verified if passkey else None
 
@@ -141,10 +150,15 @@ def _descriptors(passkeys: Sequence[Passkey]) -> Any:
     ]
 
 
-def _verification_required() -> Any:
+def _verification(requirement: str) -> Any:
     from webauthn.helpers.structs import UserVerificationRequirement
 
-    return UserVerificationRequirement.REQUIRED
+    return UserVerificationRequirement(requirement)
+
+
+def _purpose(is_conditional: bool) -> str:
+    """Return the purpose of a challenge, so that the answer to one kind of registration is refused in the other."""
+    return "add_unasked" if is_conditional else "add"
 
 
 def _parse(function: Callable[[Any], Any], answer: str) -> Any:
@@ -174,7 +188,7 @@ def _verify(function: Callable[..., Any], parsed: Any, purpose: str, browser: st
     if not PasskeyChallenge.consume(webauthn.helpers.bytes_to_base64url(client.challenge), purpose, browser, user):
         return None
     expected = {"expected_challenge": client.challenge, "expected_origin": _origin(), "expected_rp_id": host()}
-    return _attempt(function, credential=parsed, require_user_verification=True, **expected, **kw)
+    return _attempt(function, credential=parsed, **expected, **kw)
 
 
 def _attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

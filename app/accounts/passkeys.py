@@ -31,9 +31,9 @@ def one_of(user: User, handle: str) -> Passkey | None:
     return next((passkey for passkey in all_of(user) if passkey.handle == handle), None)
 
 
-def creation_options(user: User, browser: str) -> str:
+def creation_options(user: User, browser: str, is_conditional: bool = False) -> str:
     """Return the options for `browser` to create a passkey on a device that has none of this account."""
-    return passkey_ceremonies.creation_options(user, browser, _handle(user), all_of(user))
+    return passkey_ceremonies.creation_options(user, browser, _handle(user), all_of(user), is_conditional)
 
 
 def request_options(purpose: str, browser: str, user: User | None = None) -> str:
@@ -41,14 +41,14 @@ def request_options(purpose: str, browser: str, user: User | None = None) -> str
     return passkey_ceremonies.request_options(purpose, browser, user, all_of(user) if user else None)
 
 
-def register(user: User, browser: str, answer: str, name: str) -> Passkey:
+def register(user: User, browser: str, answer: str, name: str, is_conditional: bool = False) -> Passkey:
     """Add the passkey that `browser` created.
 
     Raises:
         ValueError: it can't be added. The message is for the user.
         IntegrityError: an account already has it.
     """
-    passkey = passkey_ceremonies.verify_registration(user, browser, answer)
+    passkey = passkey_ceremonies.verify_registration(user, browser, answer, is_conditional)
     if not passkey:
         raise ValueError("That did not work, or took longer than five minutes. Try again.")
     if len(passkey.credential_id) > MAX_ID or len(passkey.public_key) > MAX_KEY:
@@ -125,6 +125,15 @@ def accepted(user: User, passkeys: Sequence[Passkey], removed: str | None) -> di
     mine = select(RemovedCredential.known_by).where(RemovedCredential.user_id == user.id, *REMOVED_PASSKEYS)
     known = {passkey.credential_id for passkey in passkeys} | set(db.session.scalars(mine)) - {removed}
     return {"rpId": passkey_ceremonies.host(), "userId": handle, "allAcceptedCredentialIds": sorted(known)}
+
+
+def details(user: User) -> dict[str, str] | None:
+    """Return the argument of `PublicKeyCredential.signalCurrentUserDetails()`; None if there never was a passkey."""
+    if user.passkey_handle is None:
+        return None
+    handle = passkey_ceremonies.encoded_handle(user.passkey_handle)
+    names = {"name": user.username, "displayName": user.username}
+    return {"rpId": passkey_ceremonies.host(), "userId": handle} | names
 
 
 def unknown(answer: str) -> dict[str, str] | None:

@@ -10,11 +10,12 @@ from wtforms.validators import DataRequired, InputRequired
 from wtforms.widgets import PasswordInput
 
 from app.accounts import passkeys, passwords
-from app.auth import access, login_flow
+from app.auth import access, login_flow, passkey_offer
 from app.auth.blueprint import bp
 from app.auth.fields import captcha_field
 from app.auth.forms import Form, MaxLength, TextField, form_page, stripped, with_captcha
 from app.extensions import db
+from app.models import User
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.request_state import SessionKey
 from app.security import audit, captcha, origin
@@ -49,7 +50,7 @@ def login() -> ResponseReturnValue:
     if form.validate_on_submit():
         user = passwords.authenticate(form.login.data, form.password.data)
         if user:
-            return login_flow.complete_login(user, "password", remember=form.remember_me.data)
+            return _log_in(user, form)
         db.session.commit()  # the failure counts
         if captcha.is_on():
             session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
@@ -68,6 +69,14 @@ def logout() -> ResponseReturnValue:
         flash("You have been logged out.", "success")
         return redirect(url_for("main.index"))
     return render_template("auth/logout.html")
+
+
+def _log_in(user: User, form: LoginForm) -> ResponseReturnValue:
+    is_offer_due = passkey_offer.is_due(user, form.login.data)
+    response = login_flow.complete_login(user, "password", remember=form.remember_me.data)
+    if is_offer_due and SessionKey.USER_ID in session:
+        session[SessionKey.PASSKEY_OFFER] = True
+    return response
 
 
 def _log_in_by_passkey(form: LoginForm) -> ResponseReturnValue:

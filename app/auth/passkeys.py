@@ -46,6 +46,7 @@ class AddForm(NameForm):
     credential = HiddenField(
         validators=[DataRequired("Passkeys need JavaScript. Turn it on for this page, then try again.")]
     )
+    quietly = HiddenField()  # the browser created it without asking, by conditional mediation
 
 
 @bp.route("/passkeys")
@@ -77,7 +78,7 @@ def reauthenticate_to_add_passkey() -> ResponseReturnValue:
 @rate_limited("passkey_options")
 @access.both_factors_required
 def passkey_creation_options() -> ResponseReturnValue:
-    return _json(passkeys.creation_options(current_user, access.browser_id()))
+    return _json(passkeys.creation_options(current_user, access.browser_id(), "quietly" in request.args))
 
 
 @bp.route("/passkeys/request-options/<purpose>", methods=["POST"])
@@ -134,7 +135,8 @@ def _list_page(form: AddForm) -> ResponseReturnValue:
 def _register(form: AddForm) -> bool:
     """Add the passkey; return False and add an error to the form if it is refused."""
     try:
-        passkeys.register(current_user, access.browser_id(), form.credential.data or "", form.name.data or "")
+        answer, name = form.credential.data or "", form.name.data or ""
+        passkeys.register(current_user, access.browser_id(), answer, name, bool(form.quietly.data))
     except IntegrityError as error:
         db.session.rollback()
         if not is_duplicate(error):

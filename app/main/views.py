@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from app import clock
-from app.accounts import login_methods, recovery_codes, sessions
+from app.accounts import login_methods, passkeys, recovery_codes, sessions
 from app.connections import only_reads
 
 bp = Blueprint("main", __name__)
@@ -24,7 +24,8 @@ def index() -> ResponseReturnValue:
 @only_reads
 def account() -> ResponseReturnValue:
     counts = {"devices": len(sessions.find_all(current_user)), "codes": recovery_codes.left(current_user)}
-    return render_template("main/account.html", **counts, **login_methods.overview(current_user))
+    details = passkeys.details(current_user)
+    return render_template("main/account.html", passkey_user=details, **counts, **login_methods.overview(current_user))
 
 
 @bp.route("/.well-known/change-password")

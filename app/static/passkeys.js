@@ -75,7 +75,7 @@ function why(kind, options, error) {
   return "unknown";
 }
 
-function send(kind, form, { options, credential }) {
+function fill(kind, form, { options, credential }) {
   try {
     form.elements.credential.value = JSON.stringify(webauthn.toJSON(kind, credential));
   } catch {
@@ -83,6 +83,10 @@ function send(kind, form, { options, credential }) {
     throw new Failure(kind === "create" ? `${message} ${ORPHAN}` : message);
   }
   if (kind === "create") remember({ userId: options.user.id, id: webauthn.encode(credential.rawId) });
+}
+
+function send(kind, form, created) {
+  fill(kind, form, created);
   form.submit();
 }
 
@@ -142,6 +146,23 @@ for (const input of document.querySelectorAll("input[autocomplete~='webauthn']")
   input.form.addEventListener("submit", () => waiting?.abort());
 }
 
+// After a login by password, the browser may create a passkey without asking. Otherwise a card offers one.
+for (const card of document.querySelectorAll("[data-passkey-offer]")) {
+  const form = card.querySelector("form");
+  const create = async () => {
+    if (!(await PublicKeyCredential.getClientCapabilities()).conditionalCreate) return false;
+    const created = await run("create", form, card.dataset.passkeyOffer, { mediation: "conditional" });
+    fill("create", form, created);
+    form.elements.quietly.value = "y";
+    const { type } = await fetch(form.action, { method: "POST", redirect: "manual", body: new URLSearchParams(new FormData(form)) });
+    return type === "opaqueredirect"; // it was added; the next page says so
+  };
+  if (webauthn.isThere()) create().catch(() => false).then((done) => {
+    card.hidden = done;
+    form.elements.quietly.value = "";
+  });
+}
+
 // A passkey that was created but not added is reported when the list is shown next: the server may have refused it, or a
 // proxy or the browser may have shown a page of its own.
 function remember(created) {
@@ -159,6 +180,10 @@ for (const list of document.querySelectorAll("[data-accepted]")) {
     webauthn.signal("signalUnknownCredential", { rpId: accepted.rpId, credentialId });
   }
   if (removed) webauthn.signal("signalAllAcceptedCredentials", accepted);
+}
+
+for (const { dataset } of document.querySelectorAll("[data-passkey-user]")) {
+  webauthn.signal("signalCurrentUserDetails", JSON.parse(dataset.passkeyUser));
 }
 
 for (const { dataset } of document.querySelectorAll("form[data-unknown-passkey]")) {

@@ -26,7 +26,8 @@ const webauthn = {
   },
 
   // Tell the device or password manager which passkeys the server knows, where the browser supports it:
-  // signalUnknownCredential({rpId, credentialId}), signalAllAcceptedCredentials({rpId, userId, allAcceptedCredentialIds}).
+  // signalUnknownCredential({rpId, credentialId}), signalAllAcceptedCredentials({rpId, userId, allAcceptedCredentialIds}),
+  // signalCurrentUserDetails({rpId, userId, name, displayName}).
   signal(name, about) {
     webauthn.orNull(() => PublicKeyCredential[name](about).catch(() => {}));
   },
