@@ -70,14 +70,14 @@ class Person:
         self.press("Log in")
 
     def email(self, subject, newer_than=0):
-        """The text of the newest email with this subject."""
+        """The text of the newest email with this subject, in one line."""
         window = self.page.context.new_page()
         for _ in range(100):
             window.goto("/dev/mailbox")
             found = window.get_by_role("link", name=subject)
             if found.count() > newer_than:
                 found.first.click()
-                text = window.locator(".email-text").inner_text()
+                text = " ".join(window.locator(".email-text").inner_text().split())
                 window.close()
                 return text
             window.wait_for_timeout(100)
