@@ -102,7 +102,7 @@ def test_an_authenticator_with_a_wrong_clock_is_refused_with_a_hint(client, ada,
     client.log_in(ada)
     page = client.post("/auth/two-factor/verify", data={"code": shown})
     assert page.status_code == 422
-    assert "check the clock of your phone" in beside("code", page)
+    assert "check that your phone's clock is right" in beside("code", page)
     assert not is_logged_in(client)
     assert "clock" not in beside(
         "recovery_code", client.post("/auth/two-factor/verify", data={"recovery_code": "A" * 24})
