@@ -1,6 +1,6 @@
 """Recovery codes: the page that creates new ones."""
 
-from flask import redirect, render_template, url_for
+from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -21,4 +21,5 @@ def renew_codes() -> ResponseReturnValue:
     codes = recovery_codes.renew(current_user)
     access.credential_changed()
     db.session.commit()
+    flash("Your old recovery codes no longer work.", "success")
     return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("auth.two_factor"))

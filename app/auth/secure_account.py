@@ -13,7 +13,7 @@ from app.web import errors
 
 
 class SecureAccountForm(NewPasswordForm):
-    everything = BooleanField("These weren't me either. Undo them, too.")
+    everything = BooleanField("I didn't make these changes either. Undo them, too.")
     password = new_password_field("New password")
     confirm_password = password_again_field()
 

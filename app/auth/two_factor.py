@@ -62,7 +62,9 @@ def set_up_authenticator() -> ResponseReturnValue:
         return answer
     uri = authenticators.uri(current_user, secret)
     qr = segno.make(uri, micro=False)
-    picture = qr.svg_inline(title="QR code of the key", light="#fff", svgclass="qr", lineclass=None, omitsize=True)
+    picture = qr.svg_inline(
+        title="QR code for your authenticator app", light="#fff", svgclass="qr", lineclass=None, omitsize=True
+    )
     return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret, uri=uri)
 
 

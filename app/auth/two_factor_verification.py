@@ -17,7 +17,9 @@ from app.security.rate_limits import rate_limited
 
 
 class CodeForm(Form):
-    trust = BooleanField("Trust this device for 30 days", description="You won't need a code to log in here.")
+    trust = BooleanField(
+        "Trust this device for 30 days", description="You won't need a code or passkey to log in here."
+    )
     code = factor_code_field("Code from your authenticator app")  # last: its last digit sends the form
 
 

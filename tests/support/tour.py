@@ -241,6 +241,11 @@ def reauthenticate_by_code(page):
     page.get_by_role("button", name="Get new recovery codes").wait_for()
 
 
+def renew_codes(page):
+    press(page, "Get new recovery codes")
+    page.get_by_text("Your old recovery codes no longer work.").wait_for()
+
+
 def reauthenticate_without_the_phone(page):
     page.goto("/auth/recovery-codes")
     press(page, "Use a recovery code instead")
@@ -509,6 +514,11 @@ TOUR = [
     ("reauthentication with two-factor authentication", ADA, after(set_up, let_time_pass, address("/auth/devices"))),
     ("devices, trusted", ADA, after(set_up, trust, address("/auth/devices"))),
     ("take it back, two-factor", ADA, after(set_up, forget, follow("This wasn't me"))),
+    (
+        "take it back, earlier changes",
+        ADA,
+        after(set_up, reauthenticate_by_code, renew_codes, follow("This wasn't me")),
+    ),
     ("take it back, wrong", ADA, after(set_up, forget, follow("This wasn't me"), take_back_wrongly)),
     ("passkeys, none", ADA, address("/auth/passkeys")),
     ("passkeys, the first", ADA, add_a_passkey),
