@@ -239,7 +239,7 @@ def test_this_wasnt_me_restores_the_old_address(app, client, another_client, thi
 
     page = another_client.get(link)
     assert (page.status_code, page.text.count("<form")) == (200, 1)
-    assert f"The email address will be <strong>{ADA}</strong>." in page.text
+    assert f"Your email address will be <strong>{ADA}</strong>." in page.text
     another_client.head(link)
     assert (ada.email, is_logged_in(thief), is_logged_in(second)) == (NEWER, True, True), "GET changes nothing"
 

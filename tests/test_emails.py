@@ -104,7 +104,7 @@ def test_an_email_says_why_it_was_sent_and_whom_to_ask(sent, name):
     body, _, closing = sent(name).body.partition("\n-- \n")
     assert re.match(r"(You received this email because|We email you|We sent this email to) .+\.\n\n", closing)
     assert closing.endswith("\nNeed help? Reply to this email, or write to help@flasky.example.\n")
-    assert "--" not in body
+    assert "\n--" not in body
     assert re.search(r"If (it wasn't|you didn't|it was you|this was you)", body), "what to do about a surprise"
 
 
