@@ -54,6 +54,7 @@ SHARED_BY_PAGES = {
         "forms",
         "login_flow",
         "next_url",
+        "passkey_offer",
         "registration_forms",
         "sso_flow",
         "wording",

@@ -11,7 +11,6 @@ from app.auth import (  # noqa: F401 - registers the views
     login,
     login_methods,
     magic_links,
-    passkey_offer,
     passkeys,
     passwords,
     personal_data,

@@ -8,7 +8,7 @@ from flask_login import current_user, logout_user
 from sqlalchemy.exc import OperationalError
 
 from app.accounts import sessions, two_factor
-from app.auth import login_flow
+from app.auth import login_flow, passkey_offer
 from app.auth.blueprint import bp
 from app.auth.next_url import store_location, this_page
 from app.extensions import db
@@ -59,7 +59,7 @@ def page_context() -> dict[str, Any]:
     next_page = safe_next_url(request.args.get("next")) if request else None
     last_method = login_flow.last_method() if request else ""
     is_open = current_app.config["REGISTRATION_OPEN"]
-    shared = {"Permission": Permission, "registration_open": is_open}
+    shared = {"Permission": Permission, "registration_open": is_open, "offered_passkey": passkey_offer.offered_passkey}
     return shared | {"next_page": next_page, "last_method": last_method}
 
 

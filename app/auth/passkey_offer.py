@@ -2,18 +2,13 @@
 
 from datetime import timedelta
 
-from flask import current_app, redirect, request, session, url_for
-from flask.typing import ResponseReturnValue
-from flask_login import login_required
+from flask import current_app, request, session
 
 from app.accounts import passkeys, two_factor
-from app.auth import login_flow
-from app.auth.blueprint import bp
 from app.models import User
 from app.request_state import SessionKey
 from app.security import user_agents
 from app.security.rate_limits.policies import is_known_device
-from app.web.own_urls import safe_next_url
 
 NOT_NOW = timedelta(days=90)  # until the offer is made again in this browser
 
@@ -25,15 +20,6 @@ def is_due(user: User, login: str) -> bool:
     return can_add and not has_declined and is_known_device(login) and not passkeys.all_of(user)
 
 
-@bp.app_template_global("offered_passkey")
 def offered_passkey() -> str:
     """Return the name for the passkey that this page offers, or "" if it offers none. The offer is made once."""
     return user_agents.in_words(request.user_agent.string) if session.pop(SessionKey.PASSKEY_OFFER, None) else ""
-
-
-@bp.route("/passkeys/not-now", methods=["POST"])
-@login_required
-def decline_passkey() -> ResponseReturnValue:
-    response = redirect(safe_next_url(request.form.get("next")) or url_for("main.index"))
-    login_flow.set_device_cookie(response, "OFFER_COOKIE_NAME", "declined", NOT_NOW)
-    return response

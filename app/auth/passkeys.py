@@ -2,13 +2,13 @@
 
 from flask import Response, abort, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
+from flask_login import current_user, login_required
 from sqlalchemy.exc import IntegrityError
 from wtforms import HiddenField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
 from app.accounts import passkeys, sessions, two_factor
-from app.auth import access, login_flow
+from app.auth import access, login_flow, passkey_offer
 from app.auth.blueprint import bp
 from app.auth.forms import Form, confirmation_page, form_page, stripped
 from app.database import is_duplicate
@@ -17,6 +17,7 @@ from app.models import Passkey
 from app.request_state import SessionKey
 from app.security import user_agents
 from app.security.rate_limits import rate_limited
+from app.web.own_urls import safe_next_url
 
 REMOVE = (
     "You'll no longer be able to log in with it, and your other devices will be logged out. "
@@ -91,6 +92,15 @@ def passkey_request_options(purpose: str) -> ResponseReturnValue:
     if purpose != "log_in" and not (user and user.is_authenticated):
         abort(401)
     return _json(passkeys.request_options(purpose, access.browser_id(), user))
+
+
+@bp.route("/passkeys/not-now", methods=["POST"])
+@login_required
+def decline_passkey() -> ResponseReturnValue:
+    """Keep the offer of a passkey away from this browser for a while."""
+    response = redirect(safe_next_url(request.form.get("next")) or url_for("main.index"))
+    login_flow.set_device_cookie(response, "OFFER_COOKIE_NAME", "declined", passkey_offer.NOT_NOW)
+    return response
 
 
 @bp.route("/passkeys/<handle>", methods=["GET", "POST"])
