@@ -17,7 +17,7 @@ from app.models import User, UserSession
 PUBLIC, SECRET, TOKEN = "key-of-the-box", "key-for-the-service", "what-the-box-gave"
 TICKED = {"g-recaptcha-response": TOKEN}
 OLD = {"login": "ada", "password": PASSWORD}
-TICK = "Tick the box to show that you are human."
+TICK = "Check the box to show that you are human."
 LATER = "The CAPTCHA could not be checked. Try again in a minute."
 
 

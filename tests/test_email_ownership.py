@@ -122,8 +122,8 @@ def test_a_first_reset_leads_to_choosing_a_username(client, another_client, outb
     register(client, VICTIM)
     another_client.post("/auth/reset", data={"email": VICTIM})
     page = another_client.post(outbox.link(), data=NEW_TWICE, follow_redirects=True)
-    assert "Your new password is set. Log in with it." in page.text
-    assert "Your email address is confirmed. If you did not choose the username planted, change it." in page.text
+    assert "Your password was changed. Log in with your new password." in page.text
+    assert "Your email address is confirmed. If you didn&#39;t choose the username planted, change it." in page.text
     action = re.search(r'<form method="post" action="(/auth/login[^"]*)"', page.text)[1]
     page = another_client.post(action, data={"login": VICTIM, "password": NEW}, follow_redirects=True)
     assert "<h1>Change username</h1>" in page.text

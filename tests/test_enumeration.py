@@ -128,7 +128,7 @@ def test_reset_confirms_a_concealed_registration(client, outbox):
     assert "already" in outbox()[-1].subject
     answer = reset(client, outbox, "eve@example.com", "another lantern")
     page = client.get(answer.location)
-    assert "Your email address is confirmed. If you did not choose the username eve, change it." in page.text
+    assert "Your email address is confirmed. If you didn&#39;t choose the username eve, change it." in page.text
     assert log_in(client, "eve@example.com", "another lantern").location == "/"
     assert db.session.scalars(select(User.username).where(User.confirmed)).all() == ["eve"]
 

@@ -53,6 +53,7 @@ assert "<textarea" in page and "Plant it" in page and "Ivy" in page, page
 wrong = post("/garden", name="", notes="one\\r\\ntwo")
 assert wrong.status_code == 422 and "Name the plant." in wrong.text and "two</textarea>" in wrong.text
 assert post("/garden", name=" Fern ", notes="").status_code == 302
+assert "<h1>Reminders</h1>" in get("/garden/reminders").text and "Reminders</a>" in get("/account").text
 with app.app_context():
     db.session.add(ApiToken(user_id=1, key=hashlib.sha256(b"a token").hexdigest()))
     db.session.commit()
@@ -97,7 +98,13 @@ def clone(tmp_path_factory):
     change(
         clone / "app/__init__.py",
         r"( +app\.register_blueprint\(auth\.bp.*\n)",
-        r"\1    app.register_blueprint(garden.bp)\n    app.register_blueprint(api.bp)\n",
+        r"\1    app.register_blueprint(garden.bp)\n    app.register_blueprint(api.bp)\n"
+        r"    app.register_blueprint(reminders.bp)\n",
+    )
+    change(
+        clone / "app/__init__.py",
+        r"(from app\.email\.worker import Delivery\n)",
+        r"\1from app.garden import reminders\n",
     )
     change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", r"from app.garden import cart as cart\n\1")
     return clone

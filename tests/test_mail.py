@@ -156,7 +156,7 @@ BROKEN = {  # a change of bob's row, and the error that is recorded
     "UPDATE outbox SET name = 'reset', purpose = NULL WHERE id = 1": "BuildError",
     "UPDATE outbox SET user_id = NULL WHERE id = 1": "BuildError",
     "UPDATE outbox SET details = '[]' WHERE id = 1": "AttributeError",
-    "UPDATE outbox SET recipient = 'bob' WHERE id = 1": "This is not an email address",
+    "UPDATE outbox SET recipient = 'bob' WHERE id = 1": "This isn't a valid email address",
     "UPDATE outbox SET recipient = 'é@é.example' WHERE id = 1": "the recipient is not an ASCII address",
 }
 

@@ -74,7 +74,7 @@ def test_changing_the_password_revokes_other_sessions_and_notifies_the_user(
         ("old_password", {"old": ""}, "Enter your password."),
         ("password", {"new": "adaadaada"}, "easy to guess"),
         ("password", {"new": "ada@example.com"}, "easy to guess"),
-        ("confirm_password", {"again": "something else"}, "do not match"),
+        ("confirm_password", {"again": "something else"}, "don't match"),
     ],
 )
 def test_change_password_shows_each_error_beside_its_field(client, another_client, ada, field, form, error):
@@ -329,7 +329,7 @@ def test_a_reset_link_works_once_and_revokes_all_sessions(client, another_client
     page = client.get(answer.location)
     assert page.status_code == 200, "this browser was logged out, too"
     assert notes(page) == [
-        "Your new password is set. Log in with it.",
+        "Your password was changed. Log in with your new password.",
         "You were logged out because your password was reset by email.",
     ]
     assert told(another_client) == ["You were logged out because your password was reset by email."]
@@ -360,7 +360,7 @@ def test_a_reset_link_works_for_an_hour(client, another_client, ada, outbox, clo
     ("field", "form", "error"),
     [
         ("password", {"password": "elpmaxeada"}, "easy to guess"),
-        ("confirm_password", {"again": "something else"}, "do not match"),
+        ("confirm_password", {"again": "something else"}, "don't match"),
     ],
 )
 def test_a_refused_password_keeps_the_reset_link_valid(client, ada, outbox, field, form, error):

@@ -57,7 +57,7 @@ def test_register_confirm_log_out_and_log_in(client, outbox):
             for text in ("password1", "eveeveeveeve", "eve@example.com", "elpmaxeeve", "Flasky2026")
         ),
         ("password", PASSWORD + "\0", "used here"),
-        ("confirm_password", "something else", "do not match"),
+        ("confirm_password", "something else", "don&#39;t match"),
     ],
 )
 def test_registration_form_names_each_error_beside_its_field(client, ada, outbox, field, value, error):

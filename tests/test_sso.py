@@ -115,6 +115,14 @@ def test_declining_at_the_provider_is_explained(client, issuer):
     assert "You didn't finish logging in with Acme. Try again, or log in another way." in told(client, answer)
 
 
+def test_a_user_who_fails_to_connect_an_account_is_not_told_to_log_in_another_way(client, ada, issuer):
+    client.log_in(ada)
+    state = parse_qs(urlsplit(set_out(client)).query)["state"][0]
+    answer = client.get(BACK, query_string={"state": state, "error": "access_denied"})
+    assert answer.location == "/auth/connections"
+    assert "You didn't finish logging in with Acme. Try again.<" in told(client, answer)
+
+
 def test_oauth_state_works_once(client, another_client, issuer):
     back = issuer.agree(set_out(client), **ADA)
     before = client.get_cookie("session").value

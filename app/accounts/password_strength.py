@@ -63,7 +63,7 @@ def check(password: str, *words: str | None) -> None:
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
     if is_common(password):
-        raise ValueError("This password is easy to guess. Many people use such a phrase or pattern.")
+        raise ValueError("This password is easy to guess. Many people use phrases or patterns like this.")
     own_words = filter(None, [*words, current_app.config["APP_NAME"]])
     if reason := _weakness(password, [part for word in own_words for part in _parts(word)]):
         raise ValueError(f"This password is easy to guess. {reason.rstrip('.')}.")

@@ -84,7 +84,7 @@ def new_password_field(label: str = "Password") -> TextField:
 def password_again_field() -> TextField:
     return TextField(
         "Password again",
-        [EqualTo("password", "The passwords do not match.")],
+        [EqualTo("password", "The passwords don't match.")],
         widget=PasswordInput(),
         render_kw={"autocomplete": "new-password", "required": True},
     )
@@ -139,7 +139,7 @@ def captcha_field() -> RecaptchaField:
         try:
             if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
                 audit.refused("the CAPTCHA was not solved")
-                raise StopValidation("Tick the box to show that you are human.")
+                raise StopValidation("Check the box to show that you are human.")
             state.is_captcha_solved = True
         except captcha.Unavailable as error:
             raise StopValidation("The CAPTCHA could not be checked. Try again in a minute.") from error

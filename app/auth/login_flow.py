@@ -43,7 +43,8 @@ def complete_login(
     """
     if not user.is_active:
         db.session.rollback()
-        flash("This account has been deactivated. If you didn't expect this, contact support.", "warning")
+        support = current_app.config["SUPPORT_EMAIL"] or "the administrators of this site"
+        flash(f"This account has been deactivated. If you didn't expect this, contact {support}.", "warning")
         return redirect(url_for("auth.login"))
     proved_at, next_url = clock.now().timestamp(), to or _destination(user)
     pending = PendingLogin(user.id, user.password_version, proved_at, method, remember, next_url, message)

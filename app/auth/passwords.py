@@ -93,11 +93,9 @@ def reset_password(token: str) -> ResponseReturnValue:
         return errors.invalid_link()
     db.session.commit()
     session[SessionKey.EMAIL_SENT_TO] = user.email
-    flash("Your new password is set. Log in with it.", "success")
+    flash("Your password was changed. Log in with your new password.", "success")
     if is_first_proof:
-        flash(
-            f"Your email address is confirmed. If you did not choose the username {user.username}, change it.", "info"
-        )
+        flash(f"Your email address is confirmed. If you didn't choose the username {user.username}, change it.", "info")
     return redirect(url_for("auth.login", next=url_for("auth.change_username") if is_first_proof else None))
 
 

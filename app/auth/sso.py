@@ -13,7 +13,7 @@ from app.auth.blueprint import bp
 from app.auth.fields import RememberForm
 from app.auth.forms import form_page, with_captcha
 from app.auth.registration_forms import CompletionForm
-from app.auth.sso_flow import EXPIRED, FAILURES, Arrival, fail, find_provider
+from app.auth.sso_flow import EXPIRED, Arrival, fail, find_provider
 from app.connections import released_connection
 from app.extensions import db
 from app.models import OAuthState, User
@@ -53,7 +53,7 @@ def sso_callback(provider: str) -> ResponseReturnValue:
         identity = sso.from_claims(found, _claims(found, oauth_state))
     except oidc.Failure as failure:
         audit.refused("a login at a provider", provider=provider, why=f"{type(failure).__name__}: {failure}")
-        return fail(FAILURES[type(failure)].format(found.label))
+        return sso_flow.fail_at_provider(found, failure)
     arrival = Arrival(identity, oauth_state.remember, oauth_state.destination)
     if oauth_state.user_id or current_user.is_authenticated:
         return sso_flow.link(found, arrival, oauth_state.user_id)
@@ -90,7 +90,7 @@ def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
     try:
         url = oidc.authorization_url(provider, oauth_state)
     except oidc.Failure as failure:
-        return fail(FAILURES[type(failure)].format(provider.label))
+        return sso_flow.fail_at_provider(provider, failure)
     session[SessionKey.OAUTH_STATES] = [*session.get(SessionKey.OAUTH_STATES, []), oauth_state.id][-MAX_PENDING:]
     db.session.add(oauth_state)
     if user:

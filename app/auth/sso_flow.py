@@ -24,18 +24,19 @@ from app.security import oidc
 from settings.providers import Provider
 
 WAIT = timedelta(minutes=15)  # to enter missing details, or to log in
+ANOTHER_WAY = ", or log in another way."
 FAILURES = {
-    oidc.Cancelled: "You didn't finish logging in with {}. Try again, or log in another way.",
-    oidc.Unavailable: "{} is not responding. Try again in a minute, or log in another way.",
-    oidc.ProviderProblem: "{} is having a problem. Try again in a few minutes, or log in another way.",
+    oidc.Cancelled: "You didn't finish logging in with {}. Try again" + ANOTHER_WAY,
+    oidc.Unavailable: "{} isn't responding. Try again in a minute" + ANOTHER_WAY,
+    oidc.ProviderProblem: "{} is having a problem. Try again in a few minutes" + ANOTHER_WAY,
     oidc.Misconfigured: "Logging in with {} isn't set up correctly on this site. Log in another way.",
-    oidc.Refused: "Logging in with {} didn't work. Try again, or log in another way.",
+    oidc.Refused: "Logging in with {} didn't work. Try again" + ANOTHER_WAY,
 }
 
 EXPIRED = "That took too long. Try again."
 NOT_LINKED = {
     LinkOutcome.OTHER_ACCOUNT: "That {} account is already connected to another account here.",
-    LinkOutcome.TOO_MANY: (f"You can connect {sso.MAX_IDENTITIES} accounts at most. Disconnect one first."),
+    LinkOutcome.TOO_MANY: f"You can connect {sso.MAX_IDENTITIES} accounts at most. Disconnect one first.",
 }
 
 T = TypeVar("T")
@@ -111,6 +112,12 @@ def fail(words: str) -> ResponseReturnValue:
     """Flash a message, and redirect to the connected accounts or the login page."""
     flash(words, "warning")
     return redirect(url_for("auth.connections" if current_user.is_authenticated else "auth.login"))
+
+
+def fail_at_provider(provider: Provider, failure: oidc.Failure) -> ResponseReturnValue:
+    """Explain why a login at a provider failed. Users who connect an account have no other way."""
+    words = FAILURES[type(failure)].format(provider.label)
+    return fail(words.replace(ANOTHER_WAY, ".") if current_user.is_authenticated else words)
 
 
 def retry(service: Callable[[], T]) -> T:

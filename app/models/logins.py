@@ -66,7 +66,7 @@ def ascii_email(email: str) -> str:
     check_length(email)
     local, _, domain = unicodedata.normalize("NFC", email).rpartition("@")
     if not (local and domain) or "@" in local or not email.isprintable():
-        raise ValueError("This is not an email address.")
+        raise ValueError("This isn't a valid email address.")
     in_ascii = f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
     check_length(in_ascii)
     return in_ascii

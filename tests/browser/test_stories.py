@@ -137,7 +137,7 @@ def test_a_forgotten_password_is_reset(ada, person):
     person.open_link("Reset your Flasky password")
     person.write(New_password=NEW, Password_again=NEW)
     person.press("Set new password")
-    person.sees("Your new password is set.")
+    person.sees("Your password was changed.")
     person.log_in("ada", NEW)
     person.sees("Hello, ada!")
 

@@ -150,7 +150,7 @@ def test_a_slow_or_unreachable_provider_is_reported(issuer, visit):
         trouble()
         page = visit()
         page.get_by_role("button", name="Log in with Acme").click()
-        page.get_by_text("Acme is not responding.").wait_for()
+        page.get_by_text("Acme isn't responding.").wait_for()
         page.get_by_label("Password").wait_for()
 
 

@@ -10,7 +10,7 @@ from app.models import Identity
 START, BACK = "/auth/sso/acme", "/auth/sso/acme/callback"
 ADA = {"email": "ada@example.com", "email_verified": True, "name": "Ada Lovelace"}
 NOT_BELIEVED = "Logging in with Acme didn't work. Try again, or log in another way."
-NO_ANSWER = "Acme is not responding. Try again in a minute, or log in another way."
+NO_ANSWER = "Acme isn't responding. Try again in a minute, or log in another way."
 NOT_YOURS = "This login took too long, or was started in another browser. Try again."
 
 
