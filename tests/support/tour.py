@@ -279,6 +279,19 @@ def require_it(page):
     page.get_by_role("heading", name="Save your recovery codes").wait_for()
 
 
+def use_it_and_set_up(page):
+    page.goto("/auth/two-factor/set-up")
+    press(page, "Use a passkey")
+    key = page.locator(".key").inner_text().replace(" ", "")
+    fill_in(page, None, {"Code from your authenticator app": pyotp.TOTP(key).now()})
+    page.get_by_text("Your authenticator app is set up.").wait_for()
+
+
+def decline_the_passkey(page):
+    page.goto("/auth/devices")
+    page.get_by_text("Use your password instead").click()
+
+
 def add_another_passkey(page):
     """On another device."""
     reauthenticate_by_passkey(page)
@@ -531,6 +544,9 @@ TOUR = [
     ("remove a passkey", ADA, after(add_a_passkey, require_it, about_to_remove_it)),
     ("take it back, a passkey", ADA, after(add_a_passkey, forget, follow("This wasn't me"))),
     ("passkey as two-factor authentication", ADA, after(add_a_passkey, require_it, forget, do_the_first_step)),
+    ("two-factor authentication by both", ADA, after(add_a_passkey, set_up, forget, do_the_first_step)),
+    ("two-factor authentication, both on", ADA, after(add_a_passkey, require_it, use_it_and_set_up)),
+    ("reauthentication, the password instead", ADA, after(add_a_passkey, let_time_pass, decline_the_passkey)),
     ("two-factor authentication, a passkey offered", ADA, after(add_a_passkey, address("/auth/two-factor"))),
     ("two-factor authentication by passkey", ADA, after(add_a_passkey, require_it)),
     ("require a passkey", ADA, after(add_a_passkey, address("/auth/two-factor/require-passkey"))),
