@@ -238,6 +238,31 @@ def test_a_double_click_sends_a_form_once(app, page):
     assert len(sent) == 1
 
 
+def test_a_submitted_form_shows_that_it_is_busy_and_ignores_a_second_click(page):
+    page.goto("/auth/login")
+    page.get_by_label("Email or username").fill("ada")
+    page.get_by_label("Password").fill("wrong")
+    shown = page.get_by_role("button", name="Log in", exact=True).evaluate("""(button) => {
+        const ignored = [];
+        document.addEventListener("submit", (event) => ignored.push(event.defaultPrevented));
+        for (const _ of [1, 2]) button.click();
+        const { animationName } = getComputedStyle(button, "::before");
+        return [ignored, button.ariaBusy, animationName, getComputedStyle(button).cursor];
+    }""")
+    assert shown == [[False, True], "true", "turn", "progress"]
+    page.get_by_text("Incorrect username or password.").wait_for()
+    assert page.locator("[aria-busy]").count() == 0
+
+
+def test_the_login_page_moves_nothing_while_it_loads(page):
+    page.add_init_script("""window.shifts = []; new PerformanceObserver((list) => shifts.push(...list.getEntries()))
+        .observe({ type: "layout-shift", buffered: true })""")
+    for path in ("/auth/login", "/auth/register"):
+        page.goto(path)
+        page.wait_for_timeout(300)
+        assert page.evaluate("shifts.length") == 0, path
+
+
 def test_the_menu_closes_when_it_loses_the_focus(people, page):
     go(page, "ada", lambda page: page.goto("/"))
     menu, account = page.locator("header summary"), page.get_by_role("link", name="Account", exact=True)

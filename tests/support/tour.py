@@ -394,6 +394,35 @@ def remove_and_use(page):
     page.get_by_text("did not log you in").wait_for()
 
 
+def log_out(page):
+    page.goto("/auth/logout")
+    press(page, "Log out")
+    page.get_by_text("You have been logged out.").wait_for()
+
+
+def log_in_where_known(page):
+    Device(page)
+    page.goto("/auth/login")
+    fill_in(page, "Log in", LOGIN)
+    page.get_by_role("heading", name="Log in faster next time").wait_for()
+
+
+def log_out_after_a_link(page):
+    log_out(page)
+    ask_for_link(page)
+    follow("Log in")(page)
+    page.wait_for_url(lambda url: "/auth/magic-link/" not in url)
+    log_out(page)
+    page.goto("/auth/login")
+    page.get_by_text("Last used").wait_for()
+
+
+def type_a_short_password(page):
+    page.goto("/auth/register")
+    page.get_by_label("Password", exact=True).press_sequentially("fog")
+    page.get_by_text("Too short.").wait_for()
+
+
 ask_for_reset = submit("/auth/reset", "Email me a reset link", {"Email address": "ada@example.com"})
 ask_for_link = submit("/auth/magic-link", "Email me a login link", {"Email address": "ada@example.com"})
 prove_email_ownership = after(
@@ -417,6 +446,10 @@ TOUR = [
     ("appearance", STRANGER, address("/appearance?next=/auth/login")),
     ("login", STRANGER, address("/auth/login")),
     ("login, wrong", STRANGER, submit_wrong_login),
+    ("login, last used", ADA, log_out_after_a_link),
+    ("login, to forgot password", STRANGER, submit("/auth/login", "Forgot password?", LOGIN)),
+    ("home, a passkey offered", ADA, after(log_out, log_in_where_known)),
+    ("registration, a short password", STRANGER, type_a_short_password),
     ("login, too often", STRANGER, after(*[submit_wrong_login] * 5, submit("/auth/login", "Log in", NOBODY))),
     ("login, asked for", STRANGER, address("/account")),
     ("registration", STRANGER, address("/auth/register")),
