@@ -258,7 +258,7 @@ SENTENCES = [
     f"within {word(sessions.BOTH_FACTORS_LIFETIME // UNITS['minute'])} minutes, and for one change",
     f"once and within {word(passkey_challenge.LIFETIME // UNITS['minute'])} minutes",
     f"An account can have {passkeys.MAX_PASSKEYS}.",
-    f"An account can have {sso.MAX_IDENTITIES} linked accounts.",
+    f"An account can have {sso.MAX_IDENTITIES} connected accounts.",
     f"A browser can have {word(sso_views.MAX_PENDING)} pending logins.",
     f"fewer than {entropy.ENOUGH} bits",
     f"A code has {word(signing.CODE_DIGITS)} digits.",

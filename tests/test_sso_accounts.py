@@ -76,7 +76,7 @@ def test_sso_login_of_a_visitor_in_every_case(client, ada, bob, eve, issuer, kno
 
 @pytest.mark.parametrize(("known", "address", "word"), [*product([None, "ada", "eve"], ADDRESSES, [True, False])])
 def test_sso_login_of_a_logged_in_user_in_every_case(client, ada, bob, eve, issuer, known, address, word):
-    """The user started it from the page of linked accounts, so the address does not matter."""
+    """The user started it from the page of connected accounts, so the address does not matter."""
     if known:
         link_by_hand({"ada": ada, "eve": eve}[known], issuer)
     client.log_in(ada)

@@ -69,7 +69,7 @@ def visit(browser, live):
 
 def log_in(page, who="ada"):
     """Press our button, and do at the issuer what its pages ask."""
-    page.get_by_role("button", name="Log in with Acme").click()
+    page.get_by_role("button", name="Continue with Acme").click()
     agree(page, who)
 
 
@@ -82,7 +82,7 @@ def agree(page, who="ada"):
 
 def test_the_whole_flow(issuer, visit):
     page = visit("/auth/history")
-    page.get_by_label("Keep me logged in").check()
+    page.get_by_label("Keep me logged in on this device").check()
     log_in(page)
     page.get_by_text("Your username is ada.lovelace").wait_for()
     assert urlsplit(page.url).path == "/auth/history"
@@ -97,14 +97,14 @@ def test_the_whole_flow(issuer, visit):
 def test_an_unverified_address_at_the_provider_opens_no_account(issuer, ada, visit):
     page = visit()
     log_in(page, "eve")
-    page.get_by_text("There is an account already").wait_for()
+    page.get_by_text("You already have an account").wait_for()
     assert count(Identity) == 0
 
 
 @on_sqlite
 def test_cancelling_at_the_provider_is_reported(issuer, visit):
     page = visit()
-    page.get_by_role("button", name="Log in with Acme").click()
+    page.get_by_role("button", name="Continue with Acme").click()
     page.get_by_text("Cancel").click()
     page.get_by_text("You didn't finish logging in with Acme.").wait_for()
 
@@ -132,7 +132,7 @@ def test_an_authorization_code_works_once(app, issuer, visit):
     """We would not even ask twice; so let us forget that we did."""
     backs, page, twin = [], visit(), visit()
     page.on("request", lambda request: "/callback?" in request.url and backs.append(request.url))
-    page.get_by_role("button", name="Log in with Acme").click()
+    page.get_by_role("button", name="Continue with Acme").click()
     page.get_by_placeholder("Enter any login").wait_for()
     twin.context.clear_cookies()
     twin.context.add_cookies(page.context.cookies())
@@ -149,7 +149,7 @@ def test_a_slow_or_unreachable_provider_is_reported(issuer, visit):
     for trouble in (lambda: issuer.is_now("slow"), issuer.process.kill):
         trouble()
         page = visit()
-        page.get_by_role("button", name="Log in with Acme").click()
+        page.get_by_role("button", name="Continue with Acme").click()
         page.get_by_text("Acme isn't responding.").wait_for()
         page.get_by_label("Password").wait_for()
 
