@@ -14,7 +14,6 @@ navigator.credentials.create = ({ mediation, publicKey }) => {
   return create({ publicKey });
 };
 """
-NEVER = "PublicKeyCredential.getClientCapabilities = async () => ({})"
 
 
 def log_in_twice(page):
@@ -33,7 +32,6 @@ def card(page):
 
 def test_the_card_creates_a_passkey(ada, page):
     device = Device(page)
-    page.add_init_script(NEVER)
     log_in_twice(page)
     card(page).wait_for()
     page.get_by_role("button", name="Create a passkey").click()
@@ -43,7 +41,6 @@ def test_the_card_creates_a_passkey(ada, page):
 
 def test_not_now_closes_the_card_for_this_browser(ada, page):
     Device(page)
-    page.add_init_script(NEVER)
     log_in_twice(page)
     page.get_by_role("button", name="Not now").click()
     page.wait_for_load_state()

@@ -1,7 +1,11 @@
 """Authenticators that the browser simulates."""
 
 # The browser's own list where a name is typed: here it would take the only passkey at once.
-NO_LIST = "if (window.PublicKeyCredential) PublicKeyCredential.isConditionalMediationAvailable = async () => false"
+# Nor does it create a passkey without asking.
+NO_LIST = """if (window.PublicKeyCredential) {
+  PublicKeyCredential.isConditionalMediationAvailable = async () => false;
+  PublicKeyCredential.getClientCapabilities = async () => ({});
+}"""
 
 
 class Device:
