@@ -194,7 +194,7 @@ def test_deletion_after_14_days_removes_all_data_of_the_user_and_nothing_else(ap
     assert [(email.subject, email.recipients) for email in outbox()] == [
         ("Your Flasky account was deleted", ["lovelace@example.com"])
     ]
-    assert "This is the last email about it." in outbox[0].body
+    assert "This is the last email about your account." in outbox[0].body
     assert [held(word) for word in me if word != "lovelace@example.net"] == [[], []]
     assert [db.session.scalar(select(func.count()).where(column == gone)) for column in users] == [0] * len(users)
     assert others() == before

@@ -354,7 +354,7 @@ def test_identity_with_a_known_address_is_linked_after_a_login(client, another_c
     assert "Connect Acme?" in client.get(TAKEN).text
     assert client.post(TAKEN).location == "/auth/history"
     assert whose() == ["ada"]
-    assert outbox()[-1].subject == "Your Flasky account was linked to Acme"
+    assert outbox()[-1].subject == "Acme was connected to your Flasky account"
     assert travel(another_client, issuer, email="other@example.com").location == "/"
     assert "identity_linked" in history()
 
@@ -406,7 +406,7 @@ def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, iss
     assert "the Acme account elsewhere@example.net anymore" in page
     assert client.post(f"{CONNECTIONS}/{subject_of()}/unlink").location == CONNECTIONS
     assert whose() == []
-    subjects = ["Your Flasky account was linked to Acme", "Your Flasky account was unlinked from Acme"]
+    subjects = ["Acme was connected to your Flasky account", "Acme was disconnected from your Flasky account"]
     assert [email.subject for email in outbox()[-2:]] == subjects
     assert is_logged_in(client)
     page = another_client.get("/account", follow_redirects=True)
