@@ -27,7 +27,7 @@ ASKING = {f"auth.{name}" for name in """
 """.split()}  # fmt: skip
 NOT_ASKING = {  # by the reason
     "has no session": "static asset favicon manifest robots security_txt main.healthz main.readyz",
-    "sets a cookie, for light or dark pages": "main.appearance",
+    "only sets a cookie": "main.appearance auth.decline_passkey",
     "answers flask doctor only": "main.arrived",
     "shows, and changes nothing": "main.index main.account main.well_known_change_password auth.history"
     " auth.two_factor auth.login_methods",
