@@ -115,7 +115,7 @@ def test_make_run_serves_registration_confirmation_and_remember_me(clone, playwr
 
         for remember in (True, False):
             page.locator("header summary").click()
-            page.get_by_role("button", name="Log Out").click()
+            page.get_by_role("button", name="Log out").click()
             page.get_by_text("You have been logged out.").wait_for()
             page.get_by_label("Email or username").fill("ada")
             page.get_by_label("Password").fill(PASSWORD)
