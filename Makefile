@@ -62,7 +62,7 @@ bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-alla
 bench-scale: .venv/installed-dev  ## Measure with a thousand, a million and ten million users
 	@$(BIN)/python bench/run.py --scale
 
-bootstrap: .venv/installed-dev  ## Generate app/static/bootstrap.css from the pinned Bootstrap
+bootstrap: .venv/installed-dev  ## Generate app/static/bootstrap*.css and .js from the pinned Bootstrap
 	@$(BIN)/python tools/bootstrap_css.py
 
 screenshots: .venv/installed-dev  ## Take the screenshots of the README and the docs

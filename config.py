@@ -64,6 +64,9 @@ class Config:
     RECAPTCHA_SCRIPT = env("RECAPTCHA_SCRIPT", "https://www.google.com/recaptcha/api.js")  # or of www.recaptcha.net
     RECAPTCHA_ALWAYS = env("RECAPTCHA_ALWAYS", False)  # 1: login shows it at once, not after three failures
 
+    MAX_CONTENT_LENGTH = env("MAX_CONTENT_LENGTH", 64 * 1024)  # bytes of a request; a view can accept more
+    FULL_BOOTSTRAP = env("FULL_BOOTSTRAP", False)  # 1: all of Bootstrap, with its scripts; default: what our pages use
+
     RATELIMIT_ENABLED = env("RATELIMIT_ENABLED", True)  # 0: no rate limits, for a load test
     REDIS_URL = env("REDIS_URL", "")  # Redis or Valkey for the counters of rate limits; default: the database
     # fmt: on
@@ -72,7 +75,6 @@ class Config:
     PASSWORD_HASH = "scrypt:16384:8:5"
     RECOVERY_CODE_HASH = "scrypt:1024:8:1"  # 5 ms and 1 MiB per guess: codes are random, so they need less
 
-    MAX_CONTENT_LENGTH = 64 * 1024  # bytes; app/web/request_size.py limits each field
     MAX_FORM_PARTS = 100  # fields of one form, in any encoding
     SESSION_COOKIE_SAMESITE = "Lax"
     SESSION_COOKIE_SECURE = False

@@ -91,6 +91,7 @@ def register_blueprints(app: Flask) -> None:
         app.register_blueprint(dev.bp)
         app.cli.add_command(dev.serve)
         dev.keep_emails(app)
+        dev.explain_refusals(app)
         dev.register_mock_provider(app)
     app.register_blueprint(main.bp)
     app.register_blueprint(auth.bp, url_prefix="/auth")

@@ -27,6 +27,7 @@ EXAMPLES = [
 OURS = "garden access architecture csrf limits mail personal_data queries reauthentication request_state strange_input"
 TRY = """
 import hashlib
+import io
 
 from app import create_app
 from app.accounts import account_deletion, personal_data
@@ -57,6 +58,13 @@ assert "<h1>Reminders</h1>" in get("/garden/reminders").text and "Reminders</a>"
 with app.app_context():
     db.session.add(ApiToken(user_id=1, key=hashlib.sha256(b"a token").hexdigest()))
     db.session.commit()
+photo = lambda size: client.post(
+    "/shop/photo", data={"photo": (io.BytesIO(b"\\xff\\xd8\\xff".ljust(size)), "a.jpg")}, base_url=site,
+    headers={"Sec-Fetch-Site": "same-origin"},
+)
+assert photo(4_000_000).text == "ada, your photo has 4000000 bytes."
+assert photo(6_000_000).status_code == 413
+assert "form-action 'self' https://checkout.stripe.com" in get("/shop/pay").headers["Content-Security-Policy"]
 token = {"Authorization": "Bearer a token"}
 assert app.test_client().get("/api/me", base_url=site, headers=token).json == {"username": "ada"}
 with app.app_context():
@@ -96,15 +104,12 @@ def clone(tmp_path_factory):
         r"from app import api, auth, \1 extensions, garden, main",
     )
     change(
-        clone / "app/__init__.py",
-        r"( +app\.register_blueprint\(auth\.bp.*\n)",
-        r"\1    app.register_blueprint(garden.bp)\n    app.register_blueprint(api.bp)\n"
-        r"    app.register_blueprint(reminders.bp)\n",
+        clone / "app/__init__.py", r"(from app\.security\.rate_limits)", r"from app.garden import reminders, shop\n\1"
     )
     change(
         clone / "app/__init__.py",
-        r"(from app\.email\.worker import Delivery\n)",
-        r"\1from app.garden import reminders\n",
+        r"( +app\.register_blueprint\(auth\.bp.*\n)",
+        r"\1" + "".join(f"    app.register_blueprint({name}.bp)\n" for name in ("garden", "shop", "reminders", "api")),
     )
     change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", r"from app.garden import cart as cart\n\1")
     return clone

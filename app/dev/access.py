@@ -23,6 +23,7 @@ COOKIE_LASTS = timedelta(days=365)
 PROXY_HEADERS = ("x-forwarded", "forwarded", "x-real-ip", "via")
 # The application itself requests these, without cookies.
 OPEN_TO_THE_APPLICATION = {"dev.mock_provider_metadata", "dev.mock_provider_keys", "dev.mock_provider_token"}
+OPEN_TO_BROWSERS = {"dev.csp_report"}  # of this machine
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def require_developer() -> ResponseReturnValue | None:
     """Answer 404 to other machines, and explain to a browser without the cookie how to get it."""
     if not _is_from_this_machine(request):
         abort(404)
-    if request.endpoint in OPEN_TO_THE_APPLICATION or is_developer(current_app, request):
+    if request.endpoint in OPEN_TO_THE_APPLICATION | OPEN_TO_BROWSERS or is_developer(current_app, request):
         return None
     log.warning("To open the development pages in your browser, follow this link: %s", link("/dev/mailbox"))
     return render_template("dev/locked.html"), 403

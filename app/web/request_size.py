@@ -3,6 +3,9 @@
 The cost of much code grows faster than its input: Unicode normalization, password strength, some regular expressions.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from flask import Flask, abort, current_app, request
 from flask.typing import ResponseReturnValue
 
@@ -14,7 +17,19 @@ MAX_HEADER = 8192  # bytes of one header; gunicorn accepts 8190
 MAX_NAME = 128  # characters of a field's name
 MAX_FIELD = 16 * 1024  # characters of a field's value; forms have lower limits, with error messages
 LONGER_FIELDS = {"credential": 64 * 1024}  # a passkey's signed JSON; an application can add its own long fields
+View = TypeVar("View", bound=Callable[..., Any])
+
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+
+
+def max_content_length(size: int) -> Callable[[View], View]:
+    """Accept larger requests in a view, such as uploads, than MAX_CONTENT_LENGTH. `size` is in bytes."""
+
+    def mark(view: View) -> View:
+        view.max_content_length = size  # type: ignore[attr-defined]
+        return view
+
+    return mark
 
 
 def init_app(app: Flask) -> None:
@@ -23,6 +38,8 @@ def init_app(app: Flask) -> None:
 
 def check_lengths() -> ResponseReturnValue | None:
     """Refuse a request that is longer than any page needs, with status 413, 414 or 431."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    request.max_content_length = getattr(view, "max_content_length", current_app.config["MAX_CONTENT_LENGTH"])
     if _has_long_header():
         abort(431)
     if _has_long_query():

@@ -23,6 +23,10 @@ BUNDLES = {  # files that are sent as one, to save requests
     "site.css": ("bootstrap.css", "app.css"),
     "site.js": ("app.js", "webauthn.js", "passkeys.js"),
 }
+WITH_FULL_BOOTSTRAP = {
+    "site.css": ("bootstrap-full.css", "app.css"),
+    "site.js": ("bootstrap-full.js", *BUNDLES["site.js"]),
+}
 SAFE = " !'()*,-./:;=?@_~"  # within a quoted data: URL
 ENDPOINTS = ("static", "asset")
 YEAR = 365 * 24 * 3600  # seconds
@@ -79,7 +83,8 @@ def _asset(filename: str) -> Asset:
 def _body(filename: str, brand: Brand) -> bytes:
     if filename == "favicon.svg":
         return _logo(brand.light).encode()
-    files = b"\n".join(_path(name).read_bytes() for name in BUNDLES.get(filename, (filename,)))
+    bundles = WITH_FULL_BOOTSTRAP if current_app.config["FULL_BOOTSTRAP"] else BUNDLES
+    files = b"\n".join(_path(name).read_bytes() for name in bundles.get(filename, (filename,)))
     return files + _brand_rules(brand).encode() if filename == "site.css" else files
 
 
