@@ -51,6 +51,7 @@ class Config:
 
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: only administrators create accounts (flask users create)
     PREVENT_ENUMERATION = env("PREVENT_ENUMERATION", False)  # 1: never reveal which addresses have an account
+    SECURITY_PASSWORD_SALT = env("SECURITY_PASSWORD_SALT", "")  # Flask-Security's, if its password hashes are imported
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # 15 if NIST SP 800-63B-4 applies to you: see SECURITY.md
 
     # The providers of SSO: google, microsoft, apple, or any other (docs/providers.md).

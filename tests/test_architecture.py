@@ -36,6 +36,7 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.database",
         "app.security.user_agents",
         "app.security.hashing",
+        "app.security.imported_hashes",
         "app.security.remote",
         "app.schema",
     ],
@@ -83,6 +84,7 @@ HOMES = {
     "flask_limiter": set(),
     "random": set(),  # secrets come from `secrets`
     "limits": {"app.security.rate_limits"},
+    "passlib": {"app.security.imported_hashes"},
     "pyotp": {"app.accounts.authenticators"},
     "segno": {"app.auth.two_factor"},
     "smtplib": {"app.email.delivery", "app.cli.doctor.findings", "app.cli.doctor.services"},

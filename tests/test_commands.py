@@ -642,7 +642,7 @@ def test_mail_retry_reports_that_there_is_nothing_to_retry(flask, client, bob, o
 ABOUT_A_USER = "show deactivate activate confirm send-reset reset-two-factor log-out cancel-deletion export why".split()
 COMMANDS = {
     "users": dict.fromkeys(ABOUT_A_USER, ("ada",))
-    | {"set-role": ("ada", "moderator")}
+    | {"set-role": ("ada", "moderator"), "import": (os.devnull,)}
     | dict.fromkeys(["trust-next-login", "delete"], ("ada", "--yes"))
     | dict.fromkeys(["create", "list", "purge", "cleanup"], ()),
     "limits": {"show": [], "clear": []},

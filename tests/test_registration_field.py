@@ -70,13 +70,16 @@ def test_who_has_an_account_is_not_asked_again(app, client, issuer):
     assert other.get(issuer.agree(going, name="Eve")).location == "/"
 
 
-def test_the_command_line(app):
+def test_the_command_line(app, tmp_path):
     create = ["users", "create", "--email", "eve@example.com", "--username", "eve", "--no-input"]
     for wrong in ("town=Lima", "email=x@example.com", "age=old"):
         assert app.test_cli_runner().invoke(args=[*create, "--profile", wrong]).exit_code == 2
     made = app.test_cli_runner().invoke(args=[*create, "--profile", "city=Lima", "--profile", "age=33"])
     assert made.exit_code == 0, made.output
     assert (User.find("eve").city, User.find("eve").age) == ("Lima", 33)
+    (tmp_path / "a.csv").write_text("email,username,city,age\\nida@example.com,ida,Quito,44\\n")
+    assert "Imported: 1." in app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / "a.csv")]).output
+    assert (User.find("ida").city, User.find("ida").age) == ("Quito", 44)
 
 
 def test_a_service(app):

@@ -78,6 +78,16 @@ def create(new: NewAccount) -> User:
     return user
 
 
+def unsaved(new: NewAccount) -> User:
+    """Return the model of a new account; raise ValueError if a value is invalid."""
+    user = User(email=new.email, username=new.username, confirmed=new.confirmed, **new.profile)
+    if new.password is not None:
+        user.password = new.password
+    if not new.confirmed:
+        user.confirmation_sent_at = clock.now()
+    return user
+
+
 def create_concealed(new: NewAccount) -> None:
     """Create an account, or email the owner of the address instead. Both take the same work.
 
@@ -204,11 +214,7 @@ def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
 
 def _values(new: NewAccount) -> dict[str, ColumnElement[Any]]:
     """Return the columns of the new row, validated and derived by a model that is never added to the session."""
-    user = User(email=new.email, username=new.username, confirmed=new.confirmed, **new.profile)
-    if new.password is not None:
-        user.password = new.password
-    if not new.confirmed:
-        user.confirmation_sent_at = clock.now()
+    user = unsaved(new)
     given = inspect(user).dict
     columns = {name: column for name, column in inspect(User).columns.items() if name in given}
     return {column.name: literal(given[name], USERS.c[column.name].type) for name, column in columns.items()}

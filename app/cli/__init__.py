@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.cli import cleanup, create, why
+from app.cli import cleanup, create, imports, why
 from app.cli.doctor import doctor
 from app.cli.limits import limits
 from app.cli.mail import mail
@@ -10,7 +10,7 @@ from app.cli.roles import roles
 from app.cli.testing import test
 from app.cli.users import users
 
-__all__ = ["cleanup", "create", "doctor", "limits", "mail", "roles", "test", "users", "why"]
+__all__ = ["cleanup", "create", "doctor", "imports", "limits", "mail", "roles", "test", "users", "why"]
 
 
 def init_app(app: Flask) -> None:

@@ -15,12 +15,12 @@ def parse(pairs: Iterable[str]) -> dict[str, Any]:
         if name not in columns:
             raise click.BadParameter(f"Accounts have no column {name!r} that can be set.", param_hint="--profile")
         try:
-            profile[name] = _reader(columns[name].type.python_type)(text)
+            profile[name] = reader(columns[name].type.python_type)(text)
         except ValueError as error:
             raise click.BadParameter(f"{name}: {error}", param_hint="--profile") from error
     return profile
 
 
-def _reader(kind: type[Any]) -> Callable[[str], Any]:
+def reader(kind: type[Any]) -> Callable[[str], Any]:
     """Return a parser of this type: Click's for a boolean, ISO 8601 for dates and times."""
     return click.BOOL if kind is bool else getattr(kind, "fromisoformat", kind)

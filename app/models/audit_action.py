@@ -97,6 +97,7 @@ _TWO_FACTOR_CHANGED = _notice(LogoutReason.TWO_FACTOR_CHANGED)
 
 class AuditAction(Action):
     REGISTERED = "registered", "Account created", Topic.ACCOUNT, Facts(signals=[user_registered])
+    IMPORTED = "imported", "Account imported"
     REGISTERED_AGAIN = (
         "registered_again",
         "Someone tried to create an account with your email address",

@@ -16,6 +16,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app.connections import released_connection
+from app.security import imported_hashes
 
 T = TypeVar("T")
 
@@ -45,11 +46,16 @@ def check_password(stored: str | None, password: str) -> bool:
     for candidate in (stored, dummy):
         try:
             if candidate:
-                is_right = threads.run(check_password_hash, candidate, password)
+                is_right = threads.run(_verify, *imported_hashes.unsalted(candidate, password))
                 return is_right and candidate is stored and "\0" not in password and not is_too_long
         except (ValueError, TypeError, OverflowError):
             continue
     return False
+
+
+def _verify(stored: str, password: str) -> bool:
+    ours = imported_hashes.is_ours(stored)
+    return check_password_hash(stored, password) if ours else imported_hashes.verify(stored, password)
 
 
 class Busy(ServiceUnavailable):

@@ -1,0 +1,125 @@
+"""`flask users import`."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from sqlalchemy import select
+
+from app.accounts import imports
+from app.accounts.registration import NewAccount
+from app.cli import profiles
+from app.cli.users import users
+from app.extensions import db
+from app.models import Role
+from app.models.role import DEFAULT_ROLE
+from app.security import imported_hashes
+
+BATCH = 500  # lines
+
+
+@users.command("import")
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check the file, and import nothing.")
+@click.option("--strict", is_flag=True, help="Import nothing if a line is refused.")
+def import_users(path: Path, dry_run: bool, strict: bool) -> None:
+    """Import accounts from a file: CSV with a header if its name ends in .csv, and else an object of JSON per line.
+
+    The columns are email and username, and possibly password_hash, confirmed, role, created_at, deactivated_at, id, and
+    columns that you added to the accounts. docs/importing.md has queries that export them from other applications.
+    """
+    total = refused = unconfirmed = 0
+    roles = set(db.session.scalars(select(Role.name)))
+    for rows in _batches(path):
+        problems, batch = _read(rows, roles)
+        problems |= imports.add(batch)
+        for line in sorted(problems):
+            click.echo(f"line {line}: {problems[line]}")
+        total, refused = total + len(rows), refused + len(problems)
+        unconfirmed += sum(not new.confirmed for line, new in batch.items() if line not in problems)
+        if not (dry_run or strict):
+            db.session.commit()
+        db.session.expunge_all()
+    is_kept = not dry_run and not (strict and refused)
+    if is_kept:
+        imports.continue_ids()
+        db.session.commit()
+    else:
+        db.session.rollback()
+    verb = "Imported" if is_kept else "Would import" if dry_run else "Not imported, because of --strict"
+    click.echo(f"{verb}: {total - refused}. Refused: {refused}.")
+    if unconfirmed:
+        click.echo(f"Not confirmed: {unconfirmed}. Accounts that their users don't confirm in 7 days are deleted.")
+    if refused:
+        raise click.exceptions.Exit(1)
+
+
+def _batches(path: Path) -> Iterator[list[tuple[int, Any]]]:
+    """Yield lists of lines, each with its number: a dict of strings in CSV, or else the text."""
+    bar: Any = click.progressbar(length=path.stat().st_size, file=sys.stderr, hidden=not sys.stderr.isatty())
+    try:
+        with path.open("rb") as raw, bar:
+            file = TextIOWrapper(raw, "utf-8-sig", newline="")
+            lines = _csv_lines(file) if path.suffix.lower() == ".csv" else _lines(file)
+            while rows := list(islice(lines, BATCH)):
+                yield rows
+                bar.update(raw.tell() - bar.pos)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{path} can't be read: {error}") from error
+
+
+def _csv_lines(file: TextIO) -> Iterator[tuple[int, Any]]:
+    reader = csv.DictReader(file, restkey="after the last one of the header", strict=True)
+    return ((reader.line_num, row) for row in reader)
+
+
+def _lines(file: TextIO) -> Iterator[tuple[int, Any]]:
+    return ((number, line) for number, line in enumerate(file, 1) if line.strip())
+
+
+def _read(rows: list[tuple[int, Any]], roles: set[str]) -> tuple[dict[int, str], imports.Batch]:
+    problems, batch = {}, {}
+    for line, row in rows:
+        try:
+            batch[line] = _account(json.loads(row) if isinstance(row, str) else row, roles)
+        except (ValueError, click.BadParameter) as error:
+            problems[line] = str(error)
+    return problems, batch
+
+
+def _account(row: dict[str, Any], roles: set[str]) -> NewAccount:
+    """Return the account of a line; raise ValueError, or Click's error, if a value is missing or unreadable."""
+    if not isinstance(row, dict):
+        raise ValueError("This is not a JSON object.")
+    given = {name: value for name, value in row.items() if value not in (None, "")}
+    given.setdefault("role_name", given.pop("role", DEFAULT_ROLE))
+    columns = imports.columns()
+    if unknown := given.keys() - columns.keys():
+        raise ValueError(f"Accounts have no column {', '.join(sorted(unknown))}.")
+    values = {name: _value(columns[name], value) for name, value in given.items()}
+    if missing := {"email", "username"} - values.keys():
+        raise ValueError(f"There is no {' and no '.join(sorted(missing))}.")
+    if values["role_name"] not in roles:
+        raise ValueError(f"There is no role {values['role_name']}.")
+    if "password_hash" in values:
+        values["password_hash"] = imported_hashes.accept(values["password_hash"])
+    email, username, confirmed = values.pop("email"), values.pop("username"), values.pop("confirmed", False)
+    if not confirmed:
+        values.pop("created_at", None)  # an old account that is not confirmed would be deleted at once
+    return NewAccount(email, username, confirmed=confirmed, profile=values)
+
+
+def _value(column: Any, value: Any) -> Any:
+    kind = column.type.python_type
+    if isinstance(value, str) and kind is not str:
+        value = profiles.reader(kind)(value)
+    if not isinstance(value, kind):
+        raise ValueError(f"{column.name}: {value!r} is not of the type {kind.__name__}.")
+    return value.replace(tzinfo=value.tzinfo or UTC) if isinstance(value, datetime) else value
