@@ -231,7 +231,7 @@ def test_what_is_too_long_is_refused_with_a_page(client, request_, status):
 def test_a_login_that_is_too_long_is_given_back_as_it_was_typed(client):
     page = client.post("/auth/login", data={"login": "x" * 300, "password": "x"})
     assert page.status_code == 422
-    assert "This is too long." in page.text
+    assert "This is too long. Shorten it." in page.text
     assert "x" * 300 in page.text
 
 

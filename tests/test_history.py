@@ -124,7 +124,7 @@ def test_history_is_filtered_by_kind(client, ada, shown, actions):
     page = client.get(PAGE, query_string={"show": shown})
     labels = [AuditAction(action).label for action in actions.split()]
     assert [line.split(" Warning")[0].split(" Failed")[0] for line in titles(page)] == labels[::-1]
-    assert re.findall(r'aria-current="page">(\w+)', page.text.partition('aria-label="Filter"')[2]) == [
+    assert re.findall(r'aria-current="page">(\w+)', page.text.partition('aria-label="Filter events"')[2]) == [
         shown.capitalize()
     ]
 
@@ -161,8 +161,8 @@ def test_history_without_events_of_a_kind_says_so(client, ada):
         ("deletion_requested", {"old": None, "new": "2031-05-04T08:05:00+00:00"}, "Before None After 4 May 2031"),
         ("deletion_cancelled", {"old": "2031-05-04T08:05:00+00:00", "new": None}, "Before 4 May 2031 After None"),
         ("username_changed", {"old": "ada", "new": "20310504"}, "Before ada After 20310504"),
-        ("identity_linked", {"provider": "acme"}, "Account at acme"),
-        ("two_factor_used", {"factor": "recovery_code"}, "With Recovery code"),
+        ("identity_linked", {"provider": "acme"}, "Provider acme"),
+        ("two_factor_used", {"factor": "recovery_code"}, "Method Recovery code"),
         ("two_factor_used", {"factor": "<i>"}, "UTC"),
         ("logged_in", {"method": "sso:acme"}, "UTC"),
     ],

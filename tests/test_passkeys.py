@@ -253,7 +253,7 @@ def test_an_account_has_twenty_passkeys_at_most(member, key):
     [
         ("", "Enter a name."),
         ("x" * 65, "Use at most 64 characters."),
-        *((f"a{separator}b", "This has a character") for separator in "\n\0\u2028"),
+        *((f"a{separator}b", "This contains a character") for separator in "\n\0\u2028"),
     ],
 )
 def test_passkey_names_are_short_and_of_one_line(client, ada, key, name, words):
@@ -678,7 +678,7 @@ def test_the_password_can_be_removed_once_there_is_a_passkey(member, another_cli
     page = member.post("/auth/remove-password", follow_redirects=True)
     assert notes(page)[-1:] == ["Your password was removed. Your other devices were logged out."]
     assert told(another_client) == ["You were logged out because your password was removed on another device."]
-    assert "You have no password." in page.text
+    assert "Your account has no password." in page.text
     assert "/auth/remove-password" not in page.text
     assert outbox()[-1].subject == "Your Flasky password was removed"
     assert history()[-1] == "password_removed"
@@ -691,7 +691,7 @@ def test_an_account_without_a_password_logs_in_by_passkey_and_emailed_link(membe
     member.post("/auth/remove-password")
     member.post(f"{page_of(member)}/remove")
     assert (
-        "Until you add a passkey, a link emailed to <strong>ada@example.com</strong> logs you in."
+        "Until you add a passkey, you can log in with a link emailed to <strong>ada@example.com</strong>."
         in member.get(PAGE).text
     )
     assert refused(log_in(another_client, key))
@@ -895,7 +895,7 @@ def test_a_passkey_from_before_satisfies_an_authenticator_apps_two_factor(member
     assert another_client.log_in(ada).location == STEP
     assert 'data-passkey="get"' in another_client.get(STEP).text
     assert log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP).location == "/"
-    assert "Your passkeys already work instead of the app&#39;s codes." in member.get(SETTINGS).text
+    assert "You can already use a passkey instead of a code." in member.get(SETTINGS).text
     prove(member, key)
     assert member.post("/auth/two-factor/off").location == SETTINGS
     assert not two_factor_is_on(), "a passkey that is not required does not keep two-factor on"

@@ -103,7 +103,7 @@ def test_revoked_session_ends_at_its_next_request_and_its_device_is_told_why(bro
         each.log_in(ada)
     button = buttons(laptop.get(PAGE), "Safari")[0]
     page = laptop.post(button, follow_redirects=True)
-    assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["Safari on iPhone is logged out."], 2)
+    assert (page.request.path, notes(page), len(lines(page))) == (PAGE, ["Safari on iPhone was logged out."], 2)
     assert told(phone) == [REASONS]
     assert told(phone) == STRANGER, "once"
     assert is_logged_in(laptop)
@@ -118,12 +118,14 @@ def test_revoke_others_keeps_this_session_and_those_of_other_users(browser, ada,
     bobs.log_in(bob)
     assert "Log out all other devices" in laptop.get(PAGE).text
     page = laptop.post("/auth/devices/revoke-others", follow_redirects=True)
-    assert (notes(page), len(lines(page))) == (["2 other devices are logged out."], 1)
+    assert (notes(page), len(lines(page))) == (["2 other devices were logged out."], 1)
     assert told(phone) == told(tablet) == [REASONS]
     assert bobs.get("/").location == "/auth/unconfirmed"
     assert is_logged_in(laptop)
     phone.log_in(ada)
-    assert notes(laptop.post("/auth/devices/revoke-others", follow_redirects=True)) == ["1 other device is logged out."]
+    assert notes(laptop.post("/auth/devices/revoke-others", follow_redirects=True)) == [
+        "1 other device was logged out."
+    ]
 
 
 def test_revoking_the_current_session_logs_out(app, browser, ada):

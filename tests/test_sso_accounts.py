@@ -397,7 +397,7 @@ def test_identity_is_linked_listed_and_unlinked(client, another_client, ada, iss
     another_client.log_in(ada)
     page = client.get(CONNECTIONS).text
     assert ("Connect Acme" in page, "Connected</span>" in page) == (True, False)
-    assert "Log in with an account that you already have." in client.get(METHODS).text
+    assert "Log in with an account from another service." in client.get(METHODS).text
     travel(client, issuer, email="elsewhere@example.net")
     page = client.get(CONNECTIONS).text
     assert ("elsewhere@example.net" in page, "Connected</span>" in page) == (True, True)

@@ -142,7 +142,7 @@ def _by_email(model: Any, address: Any, user: User) -> ColumnElement[bool]:
 
 
 DEVICES = "Devices: where you're logged in, and which devices you trust"
-CONNECTED = "Connected accounts, such as those at Google or Microsoft"
+CONNECTED = "Connected accounts, such as Google or Microsoft"
 TWO_FACTOR = "Two-factor authentication: your authenticator app and recovery codes"
 PASSKEYS = "Passkeys: their names, and when you used them"
 EMAILS = "Emails and codes we sent you"

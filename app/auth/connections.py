@@ -33,7 +33,7 @@ def unlink(number: int) -> ResponseReturnValue:
     label = sso.label(identity.provider)
     if not Form().validate_on_submit():
         account = f"the {label} account {identity.email or ''}".strip()
-        words = f"You won't be able to log in with {account} anymore, and you'll be logged out on your other devices."
+        words = f"You'll no longer be able to log in with {account}. Your other devices will be logged out."
         return confirmation_page("auth.connections", f"Disconnect {label}?", words, "Disconnect")
     if sso.unlink(current_user, number, keep=current_user.current_session):
         access.credential_changed()

@@ -84,7 +84,7 @@ class MaxLength(Length):
     """
 
     def __init__(self, characters: int) -> None:
-        super().__init__(max=characters, message="This is too long.")
+        super().__init__(max=characters, message="This is too long. Shorten it.")
         self.field_flags = {}
 
     def __call__(self, form: BaseForm, field: StringField) -> None:
@@ -141,7 +141,7 @@ def _refuse_nul(fields: Iterable[Field]) -> bool:
         else:
             inside = _has_nul(field.data)
             if inside:
-                field.errors = ["This has a character that can't be used here."]
+                field.errors = ["This contains a character that can't be used here."]
         found = found or inside
     return found
 

@@ -21,11 +21,11 @@ from app.web.own_urls import safe_next_url
 
 REMOVE = (
     "You'll no longer be able to log in with it, and your other devices will be logged out. "
-    "Delete it from your device or password manager, too: we can't do that for you."
+    "Also delete it from your device or password manager. We can't do that for you."
 )
 REMOVE_LAST = (
-    "This is your last passkey, so a passkey will no longer be required after your password, and two-factor"
-    " authentication will be off unless you use an authenticator app. " + REMOVE
+    "This is your last passkey, so you'll no longer need one after your password. Two-factor authentication will be"
+    " turned off unless you use an authenticator app. " + REMOVE
 )
 
 
@@ -34,13 +34,13 @@ class NameForm(Form):
         "Name",
         [DataRequired("Enter a name."), Length(max=64, message="Use at most 64 characters.")],
         filters=[stripped],
-        description="Only you see it. Name the device or password manager that keeps the passkey.",
+        description="Name it after the device or password manager that stores it. Only you see the name.",
         render_kw={"autocomplete": "off"},
     )
 
     def validate_name(self, field: StringField) -> None:
         if not (field.data or "").isprintable():
-            raise ValidationError("This has a character that can't be used here.")
+            raise ValidationError("This contains a character that can't be used here.")
 
 
 class AddForm(NameForm):

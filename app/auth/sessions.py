@@ -42,7 +42,7 @@ def revoke_device(handle: str) -> ResponseReturnValue:
         return redirect(url_for("main.index"))
     sessions.revoke(user_session, reason=LogoutReason.REVOKED_ELSEWHERE)
     db.session.commit()
-    flash(f"{user_agents.in_words(user_session.user_agent)} is logged out.", "success")
+    flash(f"{user_agents.in_words(user_session.user_agent)} was logged out.", "success")
     return redirect(url_for("auth.devices"))
 
 
@@ -51,7 +51,7 @@ def revoke_device(handle: str) -> ResponseReturnValue:
 def revoke_other_devices() -> ResponseReturnValue:
     count = sessions.revoke_others(current_user, current_user.current_session)
     db.session.commit()
-    flash(f"{count} other {'device is' if count == 1 else 'devices are'} logged out.", "success")
+    flash(f"{count} other {'device was' if count == 1 else 'devices were'} logged out.", "success")
     return redirect(url_for("auth.devices"))
 
 
@@ -61,7 +61,7 @@ def untrust_device(handle: str) -> ResponseReturnValue:
     if not devices.untrust_by_handle(current_user, handle):
         abort(404)
     db.session.commit()
-    flash("The device is no longer trusted. It needs two-factor authentication at its next login.", "success")
+    flash("The device is no longer trusted. The next login on it will require two-factor authentication.", "success")
     return redirect(url_for("auth.devices"))
 
 

@@ -21,8 +21,8 @@ CHANGED = "Your account was changed on another device. Try again."
 REMOVE_APP = {"title": "Remove the authenticator app?", "button": "Remove app"}
 STOP_REQUIRING_PASSKEY = {"title": "Stop requiring a passkey?", "button": "Stop requiring a passkey"}
 TURNS_OFF = (
-    "This turns off two-factor authentication: your password or an emailed link alone will log you in, and your"
-    " recovery codes will stop working. Your other devices will be logged out."
+    "This turns off two-factor authentication. You'll be able to log in with only your password or an emailed link,"
+    " and your recovery codes will stop working. Your other devices will be logged out."
 )
 KEEPS_PASSKEY = "You'll still need a passkey after your password. Your other devices will be logged out."
 KEEPS_APP = (

@@ -42,9 +42,9 @@ def details(event: AuditEvent) -> list[tuple[str, str]]:
     found = [("Before", event.detail["old"]), ("After", event.detail["new"])] if "new" in event.detail else []
     shown = [(name, _value(event, value)) for name, value in found]
     if "provider" in event.detail:
-        shown.append(("Account at", provider_label(event.detail["provider"])))
+        shown.append(("Provider", provider_label(event.detail["provider"])))
     if event.detail.get("factor") in FACTORS:
-        shown.append(("With", FACTORS[event.detail["factor"]]))
+        shown.append(("Method", FACTORS[event.detail["factor"]]))
     return shown
 
 

@@ -137,7 +137,7 @@ class AuditAction(Action):
     DEVICE_UNTRUSTED = "device_untrusted", "Device no longer trusted", Topic.DEVICE
     DEVICE_CODE_SENT = "device_code_sent", "Code for a new device sent by email", Topic.DEVICE, _NOTICE
     DEVICE_CODE_FAILED = "device_code_failed", "Wrong code entered on a new device", Topic.DEVICE, _WARNING
-    DEVICE_VERIFIED = "device_verified", "New device verified by an emailed code", Topic.DEVICE
+    DEVICE_VERIFIED = "device_verified", "New device verified with an emailed code", Topic.DEVICE
     NEXT_LOGIN_TRUSTED = "next_login_trusted", "Next login allowed without an emailed code", Topic.DEVICE, _NOTICE
     NEXT_LOGIN_TRUST_USED = (
         "next_login_trust_used",
@@ -186,7 +186,7 @@ class AuditAction(Action):
     PASSKEY_COPIED = "passkey_copied", "Passkey refused because it may have been copied", Topic.PASSKEY, _WARNING
 
     USERNAME_CHANGED = "username_changed", "Username changed", Topic.ACCOUNT, _NOTICE
-    EMAIL_CHANGE_REQUESTED = "email_change_requested", "Change of email address requested", Topic.EMAIL, _NOTICE
+    EMAIL_CHANGE_REQUESTED = "email_change_requested", "Email address change requested", Topic.EMAIL, _NOTICE
     EMAIL_CHANGED = "email_changed", "Email address changed", Topic.EMAIL, _notice(LogoutReason.EMAIL_CHANGED)
     IDENTITY_LINKED = "identity_linked", "Connected account added", Topic.IDENTITY, _NOTICE
     IDENTITY_UNLINKED = (
@@ -209,7 +209,7 @@ class AuditAction(Action):
         Topic.ACCOUNT,
         _notice(LogoutReason.DELETION),
     )
-    DELETION_CANCELLED = "deletion_cancelled", "Account deletion cancelled", Topic.ACCOUNT, _NOTICE
+    DELETION_CANCELLED = "deletion_cancelled", "Account deletion canceled", Topic.ACCOUNT, _NOTICE
     ACCOUNT_DELETED = "account_deleted", "Account deleted", Topic.ACCOUNT, _NOTICE
     ROLE_CHANGED = "role_changed", "Role changed", Topic.ACCOUNT, _NOTICE
     DEACTIVATED = "deactivated", "Account deactivated", Topic.ACCOUNT, _notice(LogoutReason.DEACTIVATED)

@@ -145,7 +145,7 @@ def test_registration_with_a_passkey_needs_no_password(app, page, device):
     sees(page, "We sent a link and a code to")
     email("Confirm email address")(page)
     page.frame_locator("iframe").get_by_role("link", name="Confirm email address").click()
-    sees(page, "You have no password.")
+    sees(page, "Your account has no password.")
     page.get_by_role("button", name="Add a passkey").click()
     sees(page, ADDED)
     log_out(page)

@@ -303,7 +303,7 @@ def test_a_device_is_logged_out_from_another(ada, person, another):
     person.choose("Settings")
     person.follow("View devices")
     person.press("Log out all other devices")
-    person.sees("1 other device is logged out.")
+    person.sees("1 other device was logged out.")
     another.page.goto("/account")
     another.sees("you logged out this device from another one")
     person.follow("Security history")
