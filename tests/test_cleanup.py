@@ -1,5 +1,6 @@
 """Cleanup jobs: what they delete and when, their batches and leases, errors, and email delivery beside them."""
 
+import re
 import threading
 from datetime import timedelta
 
@@ -70,6 +71,7 @@ def own_job():
     yield register
     for name in names:
         cleanup.registered.pop(name, None)
+        jobs.intervals.pop(name, None)
 
 
 # What is deleted, and when
@@ -260,7 +262,7 @@ def test_job_runs_once_a_day(ada, clock, caplog):
         assert count(UserSession) == hour % 24
         clock.move(hours=1)
     said = [record.getMessage() for record in caplog.records if record.name == "app.accounts.jobs"]
-    assert said == ["Cleanup: expired_sessions: 1", "Cleanup: expired_sessions: 24"]
+    assert said == ["Job expired_sessions: 1", "Job expired_sessions: 24"]
 
 
 def test_job_is_finished_only_after_its_work(app, clock, own_job):
@@ -336,7 +338,7 @@ def test_failed_job_blocks_no_other_and_is_retried(app, ada, clock, monkeypatch,
     failed = job("expired_sessions")
     assert (failed.finished_at, failed.failed_at, failed.leased_until) == (None, clock.time, None)
     assert "nothing" in failed.error
-    assert "Cleanup job expired_sessions failed" in caplog.text
+    assert "Job expired_sessions failed" in caplog.text
 
     monkeypatch.setitem(cleanup.registered, "expired_sessions", works)
     clock.time += RETRY - MOMENT
@@ -645,7 +647,7 @@ def test_work_after_the_last_batch_of_a_job_is_committed(ada, clock, own_job):
 
 def test_two_jobs_cannot_have_the_same_name(own_job):
     own_job("mine", lambda: 1)
-    with pytest.raises(ValueError, match="There is already a cleanup job named mine"):
+    with pytest.raises(ValueError, match="There is already a job named mine"):
         own_job("mine", lambda: 2)
 
 
@@ -662,3 +664,67 @@ def test_cleanup_command_runs_all_jobs_and_reports_failures(app, ada, clock, own
     cleanup.registered.pop("broken")
     result = app.test_cli_runner().invoke(args=["users", "cleanup"])
     assert (result.exit_code, [line.split()[0] for line in result.stdout.splitlines()].count("-")) == (0, 1)
+
+
+def test_job_runs_at_its_own_interval(app, own_job, clock):
+    ran = []
+    jobs.intervals["hourly"] = timedelta(hours=1)
+    own_job("hourly", lambda: ran.append(clock.time))
+    for minutes in (0, 59, 1, 30, 30):
+        clock.move(minutes=minutes)
+        cleanup.run_due(threading.Event())
+    assert len(ran) == 3
+    said = app.test_cli_runner().invoke(args=["jobs", "list"]).output
+    assert re.search(r"^hourly +every 1:00:00 +[\d-]{10} [\d:]{5} UTC$", said, re.MULTILINE)
+    assert re.search(r"^devices +every 1 day, 0:00:00 ", said, re.MULTILINE)
+
+
+def test_every_is_a_decorator(own_job):
+    def digest():
+        """Do nothing."""
+
+    assert jobs.every(days=7)(digest) is digest
+    assert jobs.intervals.pop("digest") == timedelta(days=7)
+    assert jobs.registered.pop("digest") is digest
+
+
+def test_hourly_job_is_retried_and_reported_and_is_no_cleanup(app, own_job, clock, user_since):
+    jobs.intervals["broken"] = timedelta(hours=1)
+    fails = [True]
+    own_job("broken", lambda: 1 / 0 if fails else 7)
+    runner = app.test_cli_runner()
+    assert "broken" not in runner.invoke(args=["users", "cleanup"]).output, "it would send a newsletter once more"
+    cleanup.run_due(threading.Event())
+    said = runner.invoke(args=["doctor"]).output
+    assert "ZeroDivisionError: division by zero. To try again: flask jobs run broken" in said
+    fails.clear()
+    clock.move(minutes=9)
+    cleanup.run_due(threading.Event())
+    assert job("broken").failed_at
+    clock.move(minutes=1)
+    cleanup.run_due(threading.Event())
+    assert (job("broken").failed_at, job("broken").finished_at) == (None, clock.time)
+    clock.move(hours=2, microseconds=1)
+    assert "broken has not finished since" in runner.invoke(args=["doctor"]).output
+
+
+@pytest.fixture
+def user_since(ada):
+    """Let the site have a user, since whose registration its jobs are awaited."""
+
+
+def test_jobs_command_runs_what_is_named_or_due(app, own_job, clock):
+    jobs.intervals["hourly"] = timedelta(hours=1)
+    own_job("hourly", lambda: 4)
+    run = app.test_cli_runner().invoke
+    assert run(args=["jobs", "run", "hourly"]).output.endswith("hourly: 4\n")
+    assert run(args=["jobs", "run", "hourly"]).output.endswith("hourly: 4\n"), "due or not"
+    said = run(args=["jobs", "run"]).output
+    assert "devices: 0" in said
+    assert "hourly" not in said
+    Job.claim("devices", even_if_done=True)
+    busy = run(args=["jobs", "run", "devices"])
+    assert (busy.exit_code, "Another process is running this job now." in busy.output) == (1, True)
+    assert "There is no job nothing. To list them: flask jobs list" in run(args=["jobs", "run", "nothing"]).output
+    own_job("broken", lambda: 1 / 0)
+    assert run(args=["jobs", "run"]).exit_code == 1

@@ -535,7 +535,7 @@ def test_why_suggests_the_intended_email_address(flask, ada, bob):
 # --help
 
 
-@pytest.mark.parametrize("group", ["users", "limits", "mail"])
+@pytest.mark.parametrize("group", ["users", "jobs", "limits", "mail"])
 def test_every_command_has_a_help_sentence(flask, group):
     listed = flask(group, "--help").stdout
     for name in COMMANDS[group]:
@@ -645,6 +645,7 @@ COMMANDS = {
     | {"set-role": ("ada", "moderator"), "import": (os.devnull,)}
     | dict.fromkeys(["trust-next-login", "delete"], ("ada", "--yes"))
     | dict.fromkeys(["create", "list", "purge", "cleanup"], ()),
+    "jobs": {"list": [], "run": []},
     "limits": {"show": [], "clear": []},
     "mail": {"worker": ["--once"], "list": [], "retry": ["--all"]},
 }

@@ -182,7 +182,10 @@ def test_doctor_reports_cleanup_that_never_ran(doctor, clock, bob):
     clock.move(microseconds=1)
     state, *said = doctor()["cleanup"]
     assert (state, len(said)) == ("wrong", len(cleanup.registered))
-    assert "sent_emails has never finished. Is flask mail worker running? To run it now: flask users cleanup" in said
+    assert (
+        "sent_emails has never finished. Is flask mail worker running? To run it now: flask jobs run sent_emails"
+        in said
+    )
     cleanup.run_now()
     clock.move(days=2)
     assert doctor()["cleanup"] == ["well"]
@@ -198,9 +201,9 @@ def test_doctor_reports_failed_and_overdue_cleanup_jobs(doctor, bob, clock):
     assert doctor()["cleanup"] == [
         "wrong",
         f"audit_events failed on {clock.time:%Y-%m-%d %H:%M} UTC: OperationalError: disk I/O error. To try again:"
-        " flask users cleanup",
+        " flask jobs run audit_events",
         f"devices has not finished since {clock.time - timedelta(days=2, microseconds=1):%Y-%m-%d}."
-        " Is flask mail worker running? To run it now: flask users cleanup",
+        " Is flask mail worker running? To run it now: flask jobs run devices",
     ]
     cleanup.run_now()
     doctor(code=0)

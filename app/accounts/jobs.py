@@ -1,15 +1,25 @@
-"""The runner of cleanup jobs: each job runs once a day, in one process at a time, in short transactions."""
+"""The runner of jobs: each runs once a day or at its own interval, in one process at a time, in short transactions.
+
+    @jobs.every(hours=1)
+    def fetch_prices():
+        ...
+
+A job may yield after each part of its work, which commits it. After two minutes without a yield, another process may
+run it, too. A failed job is retried after ten minutes, and `flask doctor` reports it.
+"""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 from app import clock
 from app.extensions import db
 from app.models import Job
+from app.models.job import EVERY
 
 Batches = Generator[int | None, None, None]  # numbers of rows; None while the job waits
 Function = Callable[[], Iterator[int | None] | int | None]
@@ -19,11 +29,12 @@ PAUSE = 0.02  # seconds between batches, or as long as a batch took, so that oth
 LONG_PAUSE = 0.5  # seconds, while a job waits
 
 registered: dict[str, Function] = {}
+intervals: dict[str, timedelta] = {}  # of the jobs that every() registered; the others are cleanup, once a day
 log = logging.getLogger(__name__)
 
 
 class Incomplete(Exception):
-    """A job raises this at its end if a part of its work failed. It is retried the next day."""
+    """A job raises this at its end if a part of its work failed. It is retried when it is due again."""
 
 
 class _LeaseLost(Exception):
@@ -42,8 +53,18 @@ def register(job: F) -> F:
     """Register a function as a daily job with its name; raise ValueError if another job has the name."""
     name = job.__name__[:64]
     if registered.setdefault(name, job) is not job:
-        raise ValueError(f"There is already a cleanup job named {name}.")
+        raise ValueError(f"There is already a job named {name}.")
     return job
+
+
+def every(**interval: float) -> Callable[[F], F]:
+    """Register a function as a job that runs at an interval, in the words of timedelta: `@jobs.every(hours=1)`."""
+
+    def decorate(job: F) -> F:
+        intervals[register(job).__name__[:64]] = timedelta(**interval)
+        return job
+
+    return decorate
 
 
 def run_due(stopped: threading.Event) -> None:
@@ -53,24 +74,24 @@ def run_due(stopped: threading.Event) -> None:
             return
         outcome = run(name, stopped)
         if outcome and outcome.count:
-            log.info("Cleanup: %s: %s", name, outcome.count)
+            log.info("Job %s: %s", name, outcome.count)
 
 
 def run_now() -> dict[str, Outcome | None]:
-    """Run all jobs, due or not; return their outcomes, or None for a job that another process is running."""
-    return {name: run(name, even_if_done=True) for name in list(registered)}
+    """Run all cleanup jobs, due or not; return their outcomes, or None for a job that another process is running."""
+    return {name: run(name, even_if_done=True) for name in list(registered) if name not in intervals}
 
 
 def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = False) -> Outcome | None:
     """Run a job and record its outcome; return None if it isn't due or another process is running it."""
-    number = Job.claim(name, even_if_done)
+    number = Job.claim(name, intervals.get(name, EVERY), even_if_done)
     if number is None:
         return None
     outcome = Outcome(name)
     try:
         _do(registered[name], number, outcome, stopped or threading.Event())
     except Exception as error:
-        log.error("Cleanup job %s failed", name, exc_info=not isinstance(error, Incomplete | _LeaseLost))
+        log.error("Job %s failed", name, exc_info=not isinstance(error, Incomplete | _LeaseLost))
         outcome.error, outcome.is_finished = in_words(error), isinstance(error, Incomplete)
     finally:  # also after Ctrl-C
         db.session.rollback()

@@ -4,15 +4,16 @@ from flask import Flask
 
 from app.cli import cleanup, create, imports, why
 from app.cli.doctor import doctor
+from app.cli.jobs import jobs
 from app.cli.limits import limits
 from app.cli.mail import mail
 from app.cli.roles import roles
 from app.cli.testing import test
 from app.cli.users import users
 
-__all__ = ["cleanup", "create", "doctor", "imports", "limits", "mail", "roles", "test", "users", "why"]
+__all__ = ["cleanup", "create", "doctor", "imports", "jobs", "limits", "mail", "roles", "test", "users", "why"]
 
 
 def init_app(app: Flask) -> None:
-    for command in (doctor, limits, mail, roles, test, users):
+    for command in (doctor, jobs, limits, mail, roles, test, users):
         app.cli.add_command(command)

@@ -1,4 +1,4 @@
-"""Cleanup jobs: the lease of the process that runs one, and the outcome of its last run."""
+"""Jobs: the lease of the process that runs one, and the outcome of its last run."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,10 +28,10 @@ class Job(Model):
     error: Mapped[str] = mapped_column(Text, default="", server_default="")
 
     @classmethod
-    def claim(cls, name: str, even_if_done: bool = False) -> int | None:
+    def claim(cls, name: str, every: timedelta = EVERY, even_if_done: bool = False) -> int | None:
         """Lease a job to this process and return the number of the run; None if it isn't due or runs elsewhere."""
         is_free = _is_past(cls.leased_until, timedelta(0), ahead=LEASE)
-        is_due = and_(_is_past(cls.finished_at, EVERY), _is_past(cls.failed_at, RETRY))
+        is_due = and_(_is_past(cls.finished_at, every), _is_past(cls.failed_at, RETRY))
         is_runnable = is_free if even_if_done else and_(is_free, is_due)
         found = db.session.execute(select(cls.run, is_runnable).where(cls.name == name)).one_or_none()
         run, is_mine = found or (cls._add(name), True)

@@ -152,7 +152,7 @@ def test_a_postgresql_restart_costs_a_cleanup_job_one_batch(site, sink, ledger, 
     db.session.rollback()  # the test itself holds no connection meanwhile
     with stopped(database, how):
         pass
-    until(lambda: "Cleanup job expired_sessions failed" in running.log.read_text(), "an end of that run")
+    until(lambda: "Job expired_sessions failed" in running.log.read_text(), "an end of that run")
     assert worker.process.poll() is None
     worker.end()
     minutes_later()

@@ -9,15 +9,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock, schema
 from app.accounts import cleanup, personal_data
+from app.accounts import jobs as runner
 from app.cli import orphans
 from app.cli.doctor.findings import Recommendation, Skipped, reason
 from app.extensions import db
 from app.models import Job, OutboxEmail, User
+from app.models.job import EVERY
 from app.models.outbox_email import Status
 from config import Config, Production
 
 LATE = timedelta(minutes=5)  # an email usually waits for seconds
-OVERDUE = timedelta(days=2)  # jobs run once a day
+OVERDUE = 2  # intervals
 OLDEST_POSTGRESQL = 15  # the oldest version that was tested
 
 
@@ -74,7 +76,7 @@ def outbox() -> Iterator[str]:
 
 
 def jobs() -> Iterator[str]:
-    """Check for cleanup jobs that failed or have not finished for two days."""
+    """Check for jobs that failed or have not finished for two of their intervals."""
     try:
         found = {job.name: job for job in db.session.scalars(select(Job))}
         since = db.session.scalar(select(User.created_at).order_by(User.id).limit(1))
@@ -86,12 +88,13 @@ def jobs() -> Iterator[str]:
 
 def _job(job: Job, since: datetime) -> Iterator[str]:
     if job.failed_at:
-        yield f"{job.name} failed on {job.failed_at:%Y-%m-%d %H:%M} UTC: {job.error}. To try again: flask users cleanup"
-    elif (job.finished_at or since) < clock.now() - OVERDUE:
+        failed_at = f"{job.failed_at:%Y-%m-%d %H:%M} UTC"
+        yield f"{job.name} failed on {failed_at}: {job.error}. To try again: flask jobs run {job.name}"
+    elif (job.finished_at or since) < clock.now() - OVERDUE * runner.intervals.get(job.name, EVERY):
         last = f"has not finished since {job.finished_at:%Y-%m-%d}" if job.finished_at else "has never finished"
         question = {
             "thread": "Is the application running?",
             "worker": "Is flask mail worker running?",
-            "off": "MAIL_DELIVERY is off: run flask users cleanup once a day.",
+            "off": "MAIL_DELIVERY is off: call flask jobs run from cron.",
         }[current_app.config["MAIL_DELIVERY"]]
-        yield f"{job.name} {last}. {question} To run it now: flask users cleanup"
+        yield f"{job.name} {last}. {question} To run it now: flask jobs run {job.name}"
