@@ -50,7 +50,7 @@ class Tour:
             "/auth/login",
             "/auth/register",
         ):
-            stranger.get(path)
+            stranger.get(path, buffered=True)
         for path in ("/auth/magic-link", "/auth/magic-link/sent", "/auth/reset", "/auth/email-sent", "/auth/logout"):
             stranger.get(path)
         stranger.post("/appearance", data={"scheme": "dark"})
@@ -78,6 +78,8 @@ class Tour:
             assert ada.get(path).status_code == 200
         for path in ("/auth/passkeys", "/auth/export", "/auth/change-password", "/auth/change-email"):
             assert ada.get(path).status_code == 200
+        assert ada.get("/auth/login-methods").status_code == 200
+        assert ada.post("/auth/passkeys/not-now").location == "/"
         for path in ("/auth/change-username", "/auth/reauthenticate", "/auth/logout", "/auth/delete"):
             assert ada.get(path).status_code == 200
         self.clock.move(minutes=30)
