@@ -106,7 +106,7 @@ def test_own_emails_and_notices_do_not_count_against_the_budget(app, browser_at,
         enqueue(OwnEmail.DIGEST, ada)
         enqueue(Email.PASSWORD_CHANGED, ada)
     db.session.commit()
-    assert "Nothing new." in outbox()[0].body
+    assert any("Nothing new." in message.body for message in outbox())
     browser_at().post("/auth/reset", data={"email": ada.email})
     assert "/auth/reset/" in outbox()[-1].body
 

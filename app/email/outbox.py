@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from app import clock
 from app.email import message
-from app.email.templates import EmailTemplate
+from app.email.templates import Email, EmailTemplate
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
-from app.models.outbox_email import Budget, Status
+from app.models.outbox_email import Budget, Priority, Status
 from app.security import origin, signing
 from app.security.token_purposes import TokenPurpose
 
@@ -33,16 +33,18 @@ def enqueue(
     budget: Budget | None = None,
     **details: Any,
 ) -> None:
-    """Enqueue an email, unless the user has reached the template's hourly limit.
+    """Enqueue an email, unless the address has reached the template's hourly limit.
 
     Args:
         to: the recipient; the default is the address of `user`.
         claims: further claims of the token in the link.
         event: the security event that the link "This wasn't me" undoes.
         budget: the result of budgets.budget_for() for a template that anyone can request.
-        details: values for the template.
+        details: values for the template. `reply_to` is the Reply-To header as well, and `unsubscribe` the URL of
+            List-Unsubscribe (RFC 8058), which mail providers post to.
     """
-    if template.hourly_limit is None or not user or _sent_lately(template, user) < template.hourly_limit:
+    recipient = to or (user.email if user else "")
+    if template.hourly_limit is None or _sent_lately(template, recipient) < template.hourly_limit:
         _add(template, user, to, claims, event, budget, details)
 
 
@@ -69,9 +71,9 @@ def recipient_hash(email: str) -> str:
     return signing.fingerprint(email_key(email))
 
 
-def _sent_lately(template: EmailTemplate, user: User) -> int:
+def _sent_lately(template: EmailTemplate, recipient: str) -> int:
     within_an_hour = OutboxEmail.created_at > clock.now() - timedelta(hours=1)
-    mine = (OutboxEmail.user_id == user.id, OutboxEmail.name == template, within_an_hour)
+    mine = (OutboxEmail.recipient_key == email_key(recipient), OutboxEmail.name == template, within_an_hour)
     return db.session.scalar(select(func.count()).where(*mine)) or 0
 
 
@@ -99,11 +101,18 @@ def _add(
         state=state if user and purpose else None,
         claims=claims or {},
         budget=budget or (Budget.ASKED if template.is_requestable else None),
+        priority=_priority(template, event, details),
         message_id=message.new_message_id(urlsplit(current_app.config["PUBLIC_URL"]).hostname or ""),
     )
     db.session.add(email)
     db.session.info["queued"] = True
     return email
+
+
+def _priority(template: EmailTemplate, event: AuditEvent | None, details: dict[str, Any]) -> Priority:
+    if event or isinstance(template, Email):
+        return Priority.ACCOUNT
+    return Priority.BULK if "unsubscribe" in details else Priority.OWN
 
 
 @event.listens_for(Session, "after_commit")

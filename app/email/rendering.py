@@ -53,7 +53,8 @@ def render(email: OutboxEmail) -> Message | None:
             raise  # the next attempt may succeed
         raise Unsendable(f"It can't be rendered: {type(error).__name__}: {error}") from error
     if message and not all(
-        str(header).isprintable() for header in (message.subject, message.sender, message.reply_to or "")
+        str(header).isprintable()
+        for header in (message.subject, message.sender, message.reply_to or "", *(message.extra_headers or {}).values())
     ):
         raise ValueError("a control character in a header")
     return message
@@ -87,6 +88,10 @@ def _render(email: OutboxEmail) -> Message:
     message = compose(email.name, email.recipient, _values(email))
     message.msgId = email.message_id
     message.extra_headers = {"Auto-Submitted": "auto-generated"}
+    message.reply_to = email.details.get("reply_to", message.reply_to)
+    if url := email.details.get("unsubscribe"):
+        message.extra_headers["List-Unsubscribe"] = f"<{url}>"
+        message.extra_headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     return message
 
 

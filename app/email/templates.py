@@ -22,7 +22,7 @@ class EmailTemplate(StrEnum):
 
     purpose: TokenPurpose | None  # of the token in the link; None: there is no link, or only "This wasn't me"
     is_requestable: bool  # anyone can request this email, so it counts against the budget of its address
-    hourly_limit: int | None  # for one user; None: no limit
+    hourly_limit: int | None  # to one address; None: no limit
 
     def __new__(
         cls, value: str, purpose: TokenPurpose | None = None, is_requestable: bool = False, limit: int | None = None

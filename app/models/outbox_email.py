@@ -1,7 +1,7 @@
 """The outbox: one row per email, with its template and values. Tokens and codes are never stored."""
 
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Optional
 
 from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, String, Text, or_, select, text, update
@@ -39,10 +39,18 @@ class Budget(StrEnum):
     DEVICE = "device"  # requested on a recognised device after the other budgets were used up
 
 
+class Priority(IntEnum):
+    """The order of delivery: a newsletter to everybody delays neither receipts nor anything about an account."""
+
+    ACCOUNT = 0  # this application's emails, and those about a security event
+    OWN = 1  # other emails of an application built on this one
+    BULK = 2  # its emails that a recipient can unsubscribe from
+
+
 class OutboxEmail(Model):
     __tablename__ = "outbox"
     __table_args__ = (
-        Index(None, "status", "due_at"),
+        Index(None, "status", "priority", "due_at"),
         Index(None, "recipient_key", "created_at"),
         Index(None, "done_at", postgresql_where=text("done_at IS NOT NULL"), sqlite_where=text("done_at IS NOT NULL")),
         {"sqlite_autoincrement": True},
@@ -58,6 +66,7 @@ class OutboxEmail(Model):
     state: Mapped[str | None] = mapped_column(String(22))  # User.state() when the email was enqueued
     claims: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")  # more, for the token
     budget: Mapped[str | None] = mapped_column(String(16))  # None: no visitor requested it
+    priority: Mapped[int] = mapped_column(default=Priority.ACCOUNT, server_default="0")
     message_id: Mapped[str] = mapped_column(String(254))
     status: Mapped[str] = mapped_column(String(16), default=Status.WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
@@ -83,9 +92,9 @@ class OutboxEmail(Model):
 
     @classmethod
     def claim(cls) -> Optional["OutboxEmail"]:
-        """Lease the email that has been due the longest to this worker, and commit."""
+        """Lease the email that has been due the longest, of those with the first priority, and commit."""
         waiting = (cls.status == Status.WAITING, cls.due_at <= clock.now(), cls.unclaimed())
-        oldest = select(cls.id, cls.attempts).where(*waiting).order_by(cls.due_at, cls.id).limit(1)
+        oldest = select(cls.id, cls.attempts).where(*waiting).order_by(cls.priority, cls.due_at, cls.id).limit(1)
         while found := db.session.execute(oldest.with_for_update(skip_locked=True)).one_or_none():
             email_id, attempts = found
             is_exhausted = attempts > len(RETRY_DELAYS)
