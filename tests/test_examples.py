@@ -25,9 +25,11 @@ EXAMPLES = [
 ]
 # What looks at all pages, forms, tables and emails of ours, and must ignore those of the examples; and their own tests.
 OURS = "garden access architecture csrf limits mail personal_data queries reauthentication request_state strange_input"
+BLUEPRINTS = ["garden", "shop", "digest", "reminders", "api"]
 TRY = """
 import hashlib
 import io
+import threading
 
 from app import create_app
 from app.accounts import account_deletion, personal_data
@@ -65,6 +67,19 @@ photo = lambda size: client.post(
 assert photo(4_000_000).text == "ada, your photo has 4000000 bytes."
 assert photo(6_000_000).status_code == 413
 assert "form-action 'self' https://checkout.stripe.com" in get("/shop/pay").headers["Content-Security-Policy"]
+with app.app_context():
+    from app.accounts import jobs
+    from app.models import OutboxEmail
+    jobs.run_due(threading.Event())
+    [email] = OutboxEmail.query.filter_by(name="digest")
+    assert (email.priority, email.details["plants"]) == (2, 2), email.details
+    url = email.details["unsubscribe"].removeprefix(site)
+for path, method, status in ((url, "GET", 200), (url + "x", "POST", 404), (url, "POST", 200)):
+    answer = app.test_client().open(path, method=method, base_url=site, data={"List-Unsubscribe": "One-Click"})
+    assert answer.status_code == status, answer.text
+    assert ("<button" in answer.text and "Unsubscribe" in answer.text) == (method == "GET")
+with app.app_context():
+    assert jobs.run("digest", even_if_done=True).count == 0, "she unsubscribed"
 token = {"Authorization": "Bearer a token"}
 assert app.test_client().get("/api/me", base_url=site, headers=token).json == {"username": "ada"}
 with app.app_context():
@@ -104,12 +119,17 @@ def clone(tmp_path_factory):
         r"from app import api, auth, \1 extensions, garden, main",
     )
     change(
-        clone / "app/__init__.py", r"(from app\.security\.rate_limits)", r"from app.garden import reminders, shop\n\1"
+        clone / "app/__init__.py",
+        r"(from app\.security\.rate_limits)",
+        r"from app.garden import digest, reminders, shop\n\1",
     )
     change(
         clone / "app/__init__.py",
         r"( +app\.register_blueprint\(auth\.bp.*\n)",
-        r"\1" + "".join(f"    app.register_blueprint({name}.bp)\n" for name in ("garden", "shop", "reminders", "api")),
+        r"\1"
+        + "".join(
+            f"    app.register_blueprint({name}.bp)\n" for name in ("garden", "shop", "digest", "reminders", "api")
+        ),
     )
     change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", r"from app.garden import cart as cart\n\1")
     return clone
