@@ -17,11 +17,11 @@ PROTECTED = {"WTF_CSRF_ENABLED": True, "RATELIMIT_ENABLED": False, "OIDC_PROVIDE
 OTHER = "https://evil.example"
 
 REFUSED = "This form came from another site"
-NO_TOKEN = "The security token of this form is missing"
+NO_TOKEN = "This form has no security token"
 NO_COOKIE = "Your browser sent no cookie with this form"
 NO_ORIGIN = "Your browser didn't say which page this form came from"
-OTHER_SESSION = "You've logged in or out since you opened this page"
-OLD = "This page was open too long"
+OTHER_SESSION = "You logged in or out after you opened this page"
+OLD = "This page was open for too long"
 
 FORM = {"login": "ada", "password": PASSWORD}
 

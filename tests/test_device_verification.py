@@ -21,7 +21,7 @@ from app.extensions import db
 from app.models import AuditAction, AuditEvent, Device, EmailChallenge, OutboxEmail, User, UserSession
 
 LOGIN, VERIFY = "/auth/login", "/auth/verify-device"
-WRONG = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
+WRONG = "This code is incorrect or has expired. Enter the code from the newest email, or request another one."
 START_AGAIN = "Your login took too long, or your account has changed. Log in again."
 
 
@@ -326,7 +326,7 @@ def test_a_pending_deletion_is_shown_after_device_verification(new_device, ada, 
 def test_the_same_device_code_is_sent_again_after_a_minute(new_device, outbox, clock):
     code = code_in(outbox()[-1])
     page = new_device.post(VERIFY, data={"again": "y"}, follow_redirects=True)
-    assert notes(page) == ["Another email can be sent in 60 seconds."]
+    assert notes(page) == ["You can request another email in 60 seconds."]
     assert 'data-wait="60"' in page.text
     clock.move(seconds=60)
     amount = len(outbox())
@@ -345,7 +345,7 @@ def test_the_password_entered_again_at_once_sends_no_second_device_code(new_devi
 
 
 def test_the_device_verification_page_says_when_the_email_waits_or_was_refused(new_device, outbox, clock):
-    waits, failed = "The email is still waiting to be sent.", "The email could not be delivered"
+    waits, failed = "The email hasn't been sent yet.", "The email couldn't be delivered"
     page = new_device.get(VERIFY)
     assert waits not in page.text
     clock.move(seconds=31)
@@ -371,7 +371,7 @@ def test_an_account_gets_five_device_codes_an_hour_and_other_emails_still(app, o
     browser = app.test_client()
     assert browser.log_in(ada).location == VERIFY
     page = browser.get(VERIFY)
-    assert "Many were sent to this account recently" in page.text
+    assert "sent many to this account recently" in page.text
     assert 'name="code"' not in page.text
     for _ in range(3):
         assert enter(browser, "12345678").status_code == 422

@@ -62,10 +62,10 @@ def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_passwor
     assert (message.subject, message.recipients) == ("Confirm your email address for Flasky", ["eve@example.com"])
     assert not re.search(r"\d{4} \d{4}|\bcode\b", outbox[0].body), "there is no page to type a code into"
     page = another_client.get(outbox.link())
-    assert "Enter the password that you chose when you registered" in page.text
+    assert "Enter the password you chose when you created your account" in page.text
     wrong = another_client.post(outbox.link(), data={"password": "wrong"})
     assert wrong.status_code == 422
-    assert "This is not the password that you chose when you registered." in wrong.text
+    assert "This is not the password you chose when you created your account." in wrong.text
     assert not db.session.scalar(select(User.confirmed))
 
     right = another_client.post(outbox.link(), data={"password": PASSWORD}, follow_redirects=True)

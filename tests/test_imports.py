@@ -234,7 +234,7 @@ def test_each_line_is_checked_and_wrong_ones_do_not_stop_the_others(take, ada, n
         f"line {first + 2}: ada belongs to the account ada <ada@example.com>",
         f"line {first + 3}: eve@example.com belongs to line {first}",
         f"line {first + 4}: An email address must have an @-sign.",
-        f"line {first + 5}: Use at most 64 characters: a-z, digits, dots, dashes and underscores, starting with a-z.",
+        f"line {first + 5}: Use at most 64 characters: a-z, digits, dots, dashes, and underscores, starting with a-z.",
         f"line {first + 6}: There is no email and no username.",
         f"line {first + 7}: There is no role king.",
         f"line {first + 8}: 'maybe' is not a valid boolean.",

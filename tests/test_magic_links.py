@@ -135,7 +135,10 @@ def test_a_magic_link_of_another_user_switches_accounts(app, client, ada, bob, o
     browser.log_in(bob)
     copy.set_cookie("session", browser.get_cookie("session").value)
     page = browser.get(outbox.link())
-    assert "You're logged in here as <strong>bob</strong>. That account will be logged out." in page.text
+    assert (
+        "You're logged in here as <strong>bob</strong>. If you continue, you'll be logged out of that account."
+        in page.text
+    )
     assert "Hello, bob!" in copy.get("/").text
     browser.post(outbox.link())
     assert "Hello, ada!" in browser.get("/").text
@@ -229,7 +232,7 @@ def test_a_magic_link_can_be_resent_once_a_minute_with_the_same_code(client, ada
     for again in (lambda: client.post(WAIT, data={"again": "y"}, follow_redirects=True), lambda: ask(client)):
         page = again()
         assert page.request.path == WAIT
-        assert "Another email can be sent in 42 seconds." in page.text
+        assert "You can request another email in 42 seconds." in page.text
     assert len(outbox()) == 1
     type_code(client, wrong(code_in(outbox()[0])))
     clock.move(seconds=42)

@@ -39,10 +39,10 @@ from app.extensions import db
 from app.models import Passkey, PasskeyChallenge, PasskeyRequirement, RecoveryCode, User, UserSession
 
 REQUIRE, SETTINGS = "/auth/two-factor/require-passkey", "/auth/two-factor"
-REFUSED = "That passkey did not log you in. Try again, or log in another way."
+REFUSED = "That passkey wasn't accepted. Try again, or log in another way."
 NOT_ACCEPTED = "That passkey wasn't accepted. Try again, or use a code."
 NOT_TAKEN = "That passkey wasn't accepted. Try again, or use another method."
-FAILED = "That did not work, or took longer than five minutes. Try again."
+FAILED = "That didn't work, or it took longer than five minutes. Try again."
 SYNCED = PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP
 
 # Rate limits are not under test here.

@@ -370,9 +370,9 @@ def test_without_a_csrf_token_nothing_reauthenticates(app, member, outbox):
     app.config["WTF_CSRF_ENABLED"] = True
     before, fields = rows(), {"target": SURE, "held-email": "x@example.com", "send_code": "y"}
     tokens = {
-        "The security token of this form is missing": {},
-        "open too long": {"csrf_token": "abc"},
-        "logged in or out since you opened this page": {
+        "This form has no security token": {},
+        "open for too long": {"csrf_token": "abc"},
+        "logged in or out after you opened this page": {
             "csrf_token": hidden_token(app.test_client().get("/auth/login"))
         },
     }

@@ -213,7 +213,7 @@ def test_unconfirmed_page_says_that_the_mail_server_refused_the_email(client, ou
     email.done("failed", "550 5.1.1 <eve@example.com>: no such user")
     db.session.commit()
     page = client.get("/auth/unconfirmed").text
-    assert "its mail server refused the email" in page
+    assert "its mail server refused the message" in page
     assert "550 5.1.1 &lt;eve@example.com&gt;: no such user" in page
 
 
@@ -233,7 +233,7 @@ def test_confirmation_can_be_resent_once_a_minute(client, outbox, clock):
     assert "in 42 seconds" in client.get("/auth/unconfirmed").text
     client.post("/auth/confirm")
     clock.move(seconds=41, milliseconds=600)
-    assert "can be sent in 1 second." in client.post("/auth/confirm", follow_redirects=True).text
+    assert "another email in 1 second." in client.post("/auth/confirm", follow_redirects=True).text
     assert len(outbox()) == 1
     clock.move(milliseconds=400)
     page = client.post("/auth/confirm", follow_redirects=True)

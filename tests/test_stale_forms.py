@@ -60,7 +60,7 @@ def send_again(client, page, **more):
 def test_a_stale_form_comes_back_as_it_was_typed_except_passwords(protected, client, ada):
     """It is sent again by a second click; its own page then asks for the passwords."""
     page = client.post("/auth/register", data=FIELDS)
-    assert (page.status_code, "The security token of this form is missing" in page.text) == (400, True)
+    assert (page.status_code, "This form has no security token" in page.text) == (400, True)
     typed = hidden_fields(page)
     assert typed.keys() == {"csrf_token", "email", "login", "username"}
     assert (typed["email"], typed["username"]) == ("eve@example.com", "eve")
@@ -85,9 +85,9 @@ def test_a_stale_form_of_a_user_who_logged_in_meanwhile_redirects_home(protected
     stale = hidden_token(client.get("/auth/login"))
     client.post("/auth/login", data=FIELDS | {"csrf_token": hidden_token(client.get("/auth/login"))})
     page = client.post("/auth/login", data=FIELDS | {"csrf_token": stale})
-    assert (page.status_code, "This page was open too long" in page.text) == (400, True)
+    assert (page.status_code, "This page was open for too long" in page.text) == (400, True)
     assert send_again(client, page).location == "/"
-    assert "open too long" not in client.get("/").text
+    assert "open for too long" not in client.get("/").text
 
 
 def test_a_stale_logout_shows_a_button_and_logs_nobody_out(protected, client, ada):
@@ -104,7 +104,7 @@ def test_a_stale_form_of_an_unconfirmed_user_reaches_no_page_closed_to_them(app,
     client.log_in(bob)
     app.config["WTF_CSRF_ENABLED"] = True
     page = client.post(address, data=FIELDS)
-    assert (page.status_code, "The security token of this form is missing" in page.text) == (400, True)
+    assert (page.status_code, "This form has no security token" in page.text) == (400, True)
     assert send_again(client, page).location == "/auth/unconfirmed"
 
 

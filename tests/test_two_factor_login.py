@@ -441,7 +441,7 @@ def test_after_a_hundred_wrong_authenticator_codes_another_password_is_needed(
         phone.clock.move(minutes=5)
     by_password(client, outbox)
     page = client.post(STEP, data={"code": phone.code()})
-    assert "Too many incorrect codes were entered by somebody who knows your password." in beside("code", page)
+    assert "Too many incorrect codes were entered by someone who knows your password." in beside("code", page)
     phone.clock.move(days=7)
     by_password(client, outbox)
     assert client.post(STEP, data={"code": phone.code()}).status_code == 422

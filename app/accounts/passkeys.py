@@ -50,7 +50,7 @@ def register(user: User, browser: str, answer: str, name: str, is_conditional: b
     """
     passkey = passkey_ceremonies.verify_registration(user, browser, answer, is_conditional)
     if not passkey:
-        raise ValueError("That did not work, or took longer than five minutes. Try again.")
+        raise ValueError("That didn't work, or it took longer than five minutes. Try again.")
     if len(passkey.credential_id) > MAX_ID or len(passkey.public_key) > MAX_KEY:
         raise ValueError("That kind of passkey can't be used here. Try another device or password manager.")
     if _was_removed(passkey.credential_id, RemovedCredential.user_id != user.id):  # that user may restore it

@@ -22,10 +22,10 @@ APP_CODE = re.compile(r"\d{6}")
 MAX_ATTEMPTS, PAUSE = 5, timedelta(minutes=5)  # wrong codes of the app, per counter
 MAX_FAILURES = 100  # in a row, until the password changes (NIST SP 800-63B-4, 3.2.2)
 
-WRONG = "This code is incorrect, or was already used."
+WRONG = "This code is incorrect or was already used."
 CLOCK = "Try the next one, check that your phone's clock is right, or use a recovery code."
 PAUSED = "Too many incorrect codes. Try again in five minutes, or use a recovery code."
-GUESSING = "Too many incorrect codes were entered by somebody who knows your password."
+GUESSING = "Too many incorrect codes were entered by someone who knows your password."
 STOPPED = f"{GUESSING} Change your password, or use a recovery code."
 RECOVERY_STOPPED = f"{GUESSING} Change your password first."
 

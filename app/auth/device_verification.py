@@ -16,7 +16,7 @@ from app.models import EmailChallenge, User
 from app.request_state import PendingLogin, SessionKey
 from app.security.rate_limits import rate_limited
 
-WRONG_CODE = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
+WRONG_CODE = "This code is incorrect or has expired. Enter the code from the newest email, or request another one."
 NOT_SENT = "Too many codes were sent to this account. Try again in an hour."
 
 
@@ -45,7 +45,7 @@ def _challenge() -> EmailChallenge | None:
 def _send_again(user: User, challenge: EmailChallenge | None) -> ResponseReturnValue:
     wait = challenge.seconds_to_wait if challenge else 0
     if wait:
-        flash(f"Another email can be sent in {clock.duration(wait)}.", "info")
+        flash(f"You can request another email in {clock.duration(wait)}.", "info")
         return redirect(url_for("auth.verify_device"))
     sent = device_verification.send_code(user, challenge)
     db.session.commit()

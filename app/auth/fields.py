@@ -46,7 +46,7 @@ def username_field() -> TextField:
         "Username",
         [DataRequired("Choose a username."), rule(usernames.check)],
         filters=[stripped],
-        description="Start with a letter. Use a-z, digits, dots, dashes and underscores.",
+        description="Start with a letter. Use a-z, digits, dots, dashes, and underscores.",
         render_kw={"autocomplete": "username"} | VERBATIM,
     )
 

@@ -62,7 +62,7 @@ def login() -> ResponseReturnValue:
 @bp.route("/logout", methods=["GET", "POST"])
 def logout() -> ResponseReturnValue:
     if not current_user.is_authenticated:
-        flash("You are not logged in.", "info")
+        flash("You're not logged in.", "info")
         return redirect(url_for("main.index"))
     if Form().validate_on_submit():
         login_flow.log_out()
@@ -86,7 +86,7 @@ def _log_in_by_passkey(form: LoginForm) -> ResponseReturnValue:
     if user:
         return login_flow.complete_login(user, "passkey", remember=form.remember_me.data, is_both_factors=True)
     db.session.commit()  # the failure counts
-    form.form_errors.append("That passkey did not log you in. Try again, or log in another way.")
+    form.form_errors.append("That passkey wasn't accepted. Try again, or log in another way.")
     return form_page("auth/login.html", form, unknown_passkey=passkeys.unknown(credential))
 
 

@@ -25,7 +25,7 @@ from app.web import errors
 from app.web.own_urls import safe_next_url
 
 # One message for all problems, so that it does not reveal whether the email address has an account.
-WRONG_CODE = "This code is incorrect or has expired. Enter the one in the newest email, or request another one."
+WRONG_CODE = "This code is incorrect or has expired. Enter the code from the newest email, or request another one."
 FIRST_PROOF = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
 
 
@@ -90,7 +90,7 @@ def _send(email: str, remember: bool) -> Response:
     earlier = _challenge()
     is_again = earlier is not None and earlier.email == email
     if earlier and is_again and (wait := earlier.seconds_to_wait):
-        flash(f"Another email can be sent in {clock.duration(wait)}.", "info")
+        flash(f"You can request another email in {clock.duration(wait)}.", "info")
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.request(email, earlier)
     MagicLinkRequest(challenge.id, remember).store(SessionKey.MAGIC_LINK)

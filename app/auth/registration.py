@@ -107,7 +107,7 @@ def send_again() -> ResponseReturnValue:
         db.session.commit()
         flash("We sent another email.", "success")
     elif wait := registration.seconds_to_wait(current_user):
-        flash(f"Another email can be sent in {clock.duration(wait)}.", "info")
+        flash(f"You can request another email in {clock.duration(wait)}.", "info")
     return redirect(url_for("auth.unconfirmed"))
 
 
@@ -157,7 +157,7 @@ def _confirm_by_code(form: CodeForm) -> bool:
     if is_right:
         flash(CONFIRMED, "success")
     else:
-        form.code.errors = ["This code is incorrect or has expired. Enter the one in the newest email."]
+        form.code.errors = ["This code is incorrect or has expired. Enter the code from the newest email."]
     return is_right
 
 
@@ -186,5 +186,5 @@ def _confirm_logged_out(token: Token) -> ResponseReturnValue:
             return login_flow.complete_login(token.user, "confirmation", message=CONFIRMED)
         audit.record(token.user, AuditAction.LOGIN_FAILED)
         db.session.commit()
-        form.password.errors = ["This is not the password that you chose when you registered."]
+        form.password.errors = ["This is not the password you chose when you created your account."]
     return form_page("auth/confirm.html", form, owner=token.user)

@@ -97,7 +97,7 @@ def link(provider: Provider, arrival: Arrival, user_id: int | None) -> ResponseR
     if current_user.is_authenticated and user_id is None and sso.is_linked(current_user, arrival.identity):
         return redirect(arrival.destination or url_for("main.index"))  # another tab was faster
     if not current_user.is_authenticated or current_user.id != user_id:
-        return fail("You're already logged in, or someone else started this. Try again.")
+        return fail("You're already logged in, or someone else started this login. Try again.")
     outcome = retry(lambda: sso.link(current_user, arrival.identity))
     if outcome is not LinkOutcome.LINKED:
         db.session.rollback()

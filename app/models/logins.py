@@ -41,7 +41,7 @@ def normal_email(address: str) -> str:
 def check_username(username: str) -> None:
     """Raise ValueError, with a message for the user, if a username has other characters or is too long."""
     if not USERNAME.fullmatch(username):
-        raise ValueError("Use at most 64 characters: a-z, digits, dots, dashes and underscores, starting with a-z.")
+        raise ValueError("Use at most 64 characters: a-z, digits, dots, dashes, and underscores, starting with a-z.")
 
 
 def login_key(login: str) -> str:

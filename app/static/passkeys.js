@@ -8,8 +8,8 @@ const HAPPENED = {
   notAllowed: "This browser doesn't allow passkeys at this address.",
   unreachable: "We couldn't reach the server. Check your connection, then try again in a minute.",
   cancelled: {
-    create: "No passkey was created, because the request was cancelled or took too long. You can try again.",
-    get: "No passkey was used. The request was cancelled or took too long, or this device has no passkey for this account. You can try again.",
+    create: "No passkey was created. The request was canceled or took too long. You can try again.",
+    get: "No passkey was used. The request was canceled or took too long, or this device has no passkey for this account. You can try again.",
   },
   registered: "This device or password manager already has a passkey for your account.",
   unsuitable: "This device can't create a passkey that works here. Set up a PIN or a screen lock, or use another device.",

@@ -34,33 +34,33 @@ class Reason(NamedTuple):
 
 ANOTHER_SITE = Reason(
     "This form came from another site",
-    "Nothing was changed. Open the page on this site and send the form from there.",
-    "Nothing was changed. Send it from this page.",
+    "Nothing was changed. Open the page on this site, and send the form from there.",
+    "Nothing was changed. Send the form from this page.",
 )
 NO_ORIGIN = Reason(
     "Your browser didn't say which page this form came from",
-    "Allow it to send the Referer header to this site, or use a current browser. Then go back and try again.",
-    "Allow it to send the Referer header to this site, or use a current browser. Then send the form again.",
+    "Allow it to send the Referer header to this site, or update your browser. Then go back and try again.",
+    "Allow it to send the Referer header to this site, or update your browser. Then send the form again.",
 )
 NO_TOKEN = Reason(
-    "The security token of this form is missing",
-    "Go back, reload the page and try again. If that doesn't help, turn off browser extensions for this site.",
-    "Send it again. If that doesn't help, turn off browser extensions for this site.",
+    "This form has no security token",
+    "Go back, reload the page, and try again. If that doesn't help, turn off browser extensions for this site.",
+    "Send the form again. If that doesn't help, turn off browser extensions for this site.",
 )
 NO_COOKIE = Reason(
     "Your browser sent no cookie with this form",
     "Allow cookies for this site. Then go back, reload the page and try again.",
-    "Allow cookies for this site, then send it again.",
+    "Allow cookies for this site, then send the form again.",
 )
 OTHER_SESSION = Reason(
-    "You've logged in or out since you opened this page",
-    "Go back, reload it and try again.",
-    "Check that you are logged in to the right account, then send it again.",
+    "You logged in or out after you opened this page",
+    "Go back, reload the page, and try again.",
+    "Check that you're logged in to the right account, then send the form again.",
 )
 OLD = Reason(
-    "This page was open too long",
-    "Go back, reload it and try again.",
-    "Nothing is lost. Send it again.",
+    "This page was open for too long",
+    "Go back, reload the page, and try again.",
+    "Nothing is lost. Send the form again.",
 )
 
 

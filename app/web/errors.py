@@ -17,20 +17,23 @@ from app.web.negotiation import wants_json
 log = logging.getLogger(__name__)
 
 MESSAGES = {  # by status: title and advice; `{wait}` is the time of Retry-After
-    400: ("That didn't work", "Part of the request was missing or invalid. Go back, reload the page and try again."),
+    400: ("That didn't work", "Part of the request was missing or invalid. Go back, reload the page, and try again."),
     401: ("Log in to continue", "You need to be logged in to open this page."),
-    403: ("You don't have access", "This page isn't open to you, or the request came from another site."),
+    403: (
+        "You don't have access",
+        "You don't have permission to open this page, or the request came from another site.",
+    ),
     404: ("Page not found", "Check the address for typos. The page may also have been moved or deleted."),
     405: ("That can't be done here", "This address doesn't accept that kind of request. Go back and try again."),
     409: (
         "Something changed in the meantime",
-        "Another request was faster. Reload the page and try again.",
+        "Another change was saved first. Reload the page and try again.",
     ),
     410: ("This link has expired or was already used", "Request a new one."),
     413: ("That was too large", "You sent more than this site accepts. Shorten it and try again."),
     414: ("This address is too long", "Check that you copied it correctly."),
     429: ("Too many attempts", "Try again in {wait}."),
-    431: ("Your browser sent too much", "Delete its cookies for this site and try again."),
+    431: ("Your browser sent too much data", "Delete your cookies for this site, then try again."),
     500: ("Something went wrong", "It's our fault, and we've logged the error. Try again in {wait}."),
     503: ("This site is busy", "Nothing was changed. Try again in {wait}."),
 }
@@ -74,7 +77,7 @@ def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnVal
     if schema.is_missing(error):
         log.error("%s (%s)", schema.UPGRADE, getattr(error, "orig", error))
         is_developer = current_app.config["CONFIG_NAME"] == "development"
-        advice = schema.UPGRADE if is_developer else "If you run this site, look for the reason in its log."
+        advice = schema.UPGRADE if is_developer else "If you run this site, check its log for the reason."
         return error_page(ServiceUnavailable(retry_after=5), ("This site isn't set up yet", advice))
     if isinstance(error, ProgrammingError):
         return current_app.handle_exception(error)

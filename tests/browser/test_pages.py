@@ -186,7 +186,7 @@ def test_login_and_logout_work_by_keyboard_alone(people, page):
     press("Space")
     press("Enter")
     page.get_by_role("heading", name="Hello, ada!").wait_for()
-    assert [tab(), tab(), tab()] == ["Skip to the content", "Flasky", "Aada"]  # the avatar's letter, and the name
+    assert [tab(), tab(), tab()] == ["Skip to content", "Flasky", "Aada"]  # the avatar's letter, and the name
     press("Enter")
     assert [tab(), tab()] == ["Settings", "Log out"]
     press("Enter")

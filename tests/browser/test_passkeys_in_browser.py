@@ -248,7 +248,7 @@ def test_a_copied_passkey_logs_in_once_at_most_and_the_owner_is_emailed(owner, d
     log_out(owner)
     owner.goto("/auth/login")
     use(owner)
-    sees(owner, "That passkey did not log you in.")
+    sees(owner, "That passkey wasn't accepted.")
     email("Manage my passkeys")(owner)
     sees(owner, "may have been copied")
 
@@ -261,7 +261,7 @@ def test_a_passkey_without_user_verification_is_refused(owner, device):
     use(owner)
     sees(
         owner,
-        "No passkey was used. The request was cancelled or took too long, or this device has no passkey",
+        "No passkey was used. The request was canceled or took too long, or this device has no passkey",
     )
     device.tell("setUserVerified", isUserVerified=True)
     use(owner)
@@ -275,7 +275,7 @@ def test_a_cancelled_passkey_prompt_can_be_repeated(owner):
     owner.goto("/auth/login")
     fail_with(owner, "get", "new DOMException('', 'NotAllowedError')")
     use(owner)
-    sees(owner, "was cancelled")
+    sees(owner, "was canceled")
     owner.evaluate("delete navigator.credentials.get")
     use(owner)
     sees(owner, "Hello, ada!")
@@ -304,7 +304,7 @@ def test_a_passkey_of_another_origin_is_refused(app, owner, monkeypatch):
         monkeypatch.setattr("app.web.hosts.PROBES", {rule.endpoint for rule in our_rules(app)})
         owner.goto("/auth/login")
         use(owner)
-        sees(owner, "That passkey did not log you in.")
+        sees(owner, "That passkey wasn't accepted.")
     finally:
         app.config["PUBLIC_URL"] = here
 
@@ -418,8 +418,8 @@ def test_an_unavailable_server_is_reported_whatever_answers_instead(request, cer
 
 
 CREATE_FAILS = {
-    "new DOMException('', 'NotAllowedError')": "No passkey was created, because the request was cancelled",
-    "new DOMException('', 'AbortError')": "No passkey was created, because the request was cancelled",
+    "new DOMException('', 'NotAllowedError')": "No passkey was created. The request was canceled",
+    "new DOMException('', 'AbortError')": "No passkey was created. The request was canceled",
     "new DOMException('', 'SecurityError')": "This browser doesn't allow passkeys at this address.",
     "new DOMException('', 'ConstraintError')": "This device can't create a passkey that works here.",
     "new DOMException('', 'NotSupportedError')": "This device can't create a passkey that works here.",
@@ -445,7 +445,7 @@ def test_the_reason_why_no_passkey_was_created_is_shown(adding, error):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("new DOMException('', 'NotAllowedError')", "No passkey was used. The request was cancelled"),
+        ("new DOMException('', 'NotAllowedError')", "No passkey was used. The request was canceled"),
         ("new DOMException('', 'SecurityError')", "This browser doesn't allow passkeys at this address."),
         ("new DOMException('', 'InvalidStateError')", "The passkey couldn't be used."),
         ("new TypeError('Illegal invocation')", "The passkey couldn't be used."),
@@ -523,7 +523,7 @@ def test_a_refused_passkey_is_reported_and_signalled_as_unknown(signals, adding,
 
     page.route("**/creation-options", ask_something_else)
     button.click()
-    sees(page, "That did not work, or took longer than five minutes.")
+    sees(page, "That didn't work, or it took longer than five minutes.")
     sees(page, ORPHAN)
     [(_, said)] = [signal for signal in signals if signal[0] == "signalUnknownCredential"]
     assert said["rpId"] == "localhost"
@@ -565,7 +565,7 @@ def test_a_passkey_of_another_account_in_the_same_tab_is_not_reported(owner, bob
     owner.goto("/auth/passkeys")
     fail_with(owner, "create", "new DOMException('', 'NotAllowedError')")
     owner.get_by_role("button", name="Add a passkey").click()  # he has a user handle now
-    sees(owner, "was cancelled")
+    sees(owner, "was canceled")
     owner.reload()
     sees(owner, "Add a passkey")
     assert owner.get_by_text(ORPHAN).count() == 0
@@ -588,13 +588,13 @@ def test_removal_and_failed_login_signal_the_known_passkeys(signals, owner, devi
     log_out(owner)
     owner.goto("/auth/login")
     use(owner)
-    sees(owner, "That passkey did not log you in.")
+    sees(owner, "That passkey wasn't accepted.")
     assert signals == [], "it can be restored for a week"
     db.session.execute(delete(RemovedCredential))
     db.session.commit()
     use(owner)
     owner.wait_for_function("() => document.querySelector('[data-unknown-passkey]')")
-    sees(owner, "That passkey did not log you in.")
+    sees(owner, "That passkey wasn't accepted.")
     assert signals == [("signalUnknownCredential", {"rpId": "localhost", "credentialId": removed})]
 
 

@@ -174,7 +174,7 @@ def test_a_mistyped_address_is_corrected_and_confirmed_by_its_code(app, person):
     person.reach(person.page.locator("main summary"))
     person.page.keyboard.press("Enter")
     person.write(Your_email_address="eve@example.com")
-    person.press("Send the email there")
+    person.press("Send the email to this address")
     person.sees("We sent a link and a code to eve@example.com")
     code = re.search(r"\d{4} \d{4}", person.email("Confirm your email address", newer_than=2))[0]
     person.write(Code_from_the_email=code)
@@ -372,7 +372,7 @@ def test_an_authenticator_app_is_set_up_used_and_removed(ada, person, another):
     wrong = next(code for code in ("000000", "111111", "222222", "333333") if not app.verify(code, valid_window=2))
     another.write(Code_from_your_authenticator_app=wrong)
     another.press("Log in")
-    another.sees("This code is incorrect, or was already used.")
+    another.sees("This code is incorrect or was already used.")
     another.reach(another.page.get_by_label("Trust this device for 30 days"))
     another.page.keyboard.press("Space")
     another.write(Code_from_your_authenticator_app=app.at(datetime.now(UTC), counter_offset=1))

@@ -71,7 +71,7 @@ def test_an_open_form_comes_back_after_a_key_rotation_without_passwords(app, cli
         rotate(fallbacks)
         page = client.post("/auth/register", data=FORM | {"csrf_token": token})
         assert page.status_code == 400
-        assert "This page was open too long<" in page.text
+        assert "This page was open for too long<" in page.text
         assert "Nothing is lost" in page.text
         assert 'value="eve@example.com"' in page.text
         assert PASSWORD not in page.text

@@ -44,7 +44,7 @@ def submit_a_stale_form(page):
     page.get_by_label("Username").fill("eve")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Create account", exact=True).click()
-    page.get_by_text("This page was open too long").wait_for()
+    page.get_by_text("This page was open for too long").wait_for()
 
 
 def open_the_menu(page):
@@ -158,7 +158,7 @@ def address(path):
 def correct_wrongly(page):
     page.goto("/auth/unconfirmed")
     page.get_by_text("Wrong address? Change it").click()
-    fill_in(page, "Send the email there", {"Your email address": "ada@example.com"})
+    fill_in(page, "Send the email to this address", {"Your email address": "ada@example.com"})
 
 
 def type_the_address(page):
@@ -391,7 +391,7 @@ def remove_and_use(page):
     page.goto("/auth/login")
     page.device.take(key)
     press(page, "Log in with a passkey")
-    page.get_by_text("did not log you in").wait_for()
+    page.get_by_text("wasn't accepted").wait_for()
 
 
 def log_out(page):
