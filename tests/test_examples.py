@@ -25,13 +25,13 @@ EXAMPLES = [
 ]
 # What looks at all pages, forms, tables and emails of ours, and must ignore those of the examples; and their own tests.
 OURS = "garden access architecture csrf limits mail personal_data queries reauthentication request_state strange_input"
-BLUEPRINTS = ["garden", "shop", "digest", "reminders", "api"]
+BLUEPRINTS = ["garden", "shop", "digest", "reminders", "wishes", "api"]
 TRY = """
-import hashlib
 import io
+import re
 import threading
 
-from app import create_app
+from app import clock, create_app
 from app.accounts import account_deletion, personal_data
 from app.extensions import db
 from app.models import User
@@ -57,9 +57,6 @@ wrong = post("/garden", name="", notes="one\\r\\ntwo")
 assert wrong.status_code == 422 and "Name the plant." in wrong.text and "two</textarea>" in wrong.text
 assert post("/garden", name=" Fern ", notes="").status_code == 302
 assert "<h1>Reminders</h1>" in get("/garden/reminders").text and "Reminders</a>" in get("/account").text
-with app.app_context():
-    db.session.add(ApiToken(user_id=1, key=hashlib.sha256(b"a token").hexdigest()))
-    db.session.commit()
 photo = lambda size: client.post(
     "/shop/photo", data={"photo": (io.BytesIO(b"\\xff\\xd8\\xff".ljust(size)), "a.jpg")}, base_url=site,
     headers={"Sec-Fetch-Site": "same-origin"},
@@ -80,8 +77,29 @@ for path, method, status in ((url, "GET", 200), (url + "x", "POST", 404), (url, 
     assert ("<button" in answer.text and "Unsubscribe" in answer.text) == (method == "GET")
 with app.app_context():
     assert jobs.run("digest", even_if_done=True).count == 0, "she unsubscribed"
-token = {"Authorization": "Bearer a token"}
-assert app.test_client().get("/api/me", base_url=site, headers=token).json == {"username": "ada"}
+def created():
+    return re.search("<code>(.*)</code>", post("/api/tokens").text)[1]
+def status(token, path="/api/me"):
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+    answer = app.test_client().get(path, base_url=site, headers=headers)
+    assert answer.status_code != 200 or answer.json == {"username": "ada"}
+    return answer.status_code
+tokens = [created(), created(), created()]
+assert "<code>" not in get("/api/tokens").text
+with app.app_context():
+    ApiToken.query.filter_by(id=2).one().expires_at = clock.now()
+    db.session.commit()
+assert [status(token) for token in tokens] == [200, 401, 200]
+assert (status("x"), status(tokens[0], "/api/tokens")) == (401, 403)
+post("/api/tokens/1/revoke")
+assert [status(token) for token in tokens] == [401, 401, 200]
+words = {"old_password": "cat cat cat", "password": "a new lantern", "confirm_password": "a new lantern"}
+assert post("/auth/change-password", **words).status_code == 302
+assert status(tokens[2]) == 401
+tokens = [created()]
+wrong = post("/wishes", name="")
+assert wrong.status_code == 422 and 'hx-select="#wishes"' in wrong.text and "Name the plant." in wrong.text
+assert post("/wishes", name="Ivy").location == "/wishes" and "<li>Ivy</li>" in get("/wishes").text
 with app.app_context():
     ada = db.session.get(User, 1)
     fern = Plant.query.filter_by(name="Fern").one()
@@ -112,6 +130,7 @@ def clone(tmp_path_factory):
             assert not file.exists(), f"two examples are called {named[1]}"
             file.parent.mkdir(exist_ok=True)
             file.write_text(text, "utf-8")
+    (clone / "app/static/htmx.min.js").write_text("// htmx")
     (clone / "app/templates/email/digest.txt").write_text("Subject: Your garden\n\n{{ plants }} plants grow in it.\n")
     change(
         clone / "app/__init__.py",
@@ -121,15 +140,12 @@ def clone(tmp_path_factory):
     change(
         clone / "app/__init__.py",
         r"(from app\.security\.rate_limits)",
-        r"from app.garden import digest, reminders, shop\n\1",
+        r"from app.garden import digest, reminders, shop, wishes\n\1",
     )
     change(
         clone / "app/__init__.py",
         r"( +app\.register_blueprint\(auth\.bp.*\n)",
-        r"\1"
-        + "".join(
-            f"    app.register_blueprint({name}.bp)\n" for name in ("garden", "shop", "digest", "reminders", "api")
-        ),
+        r"\1" + "".join(f"    app.register_blueprint({name}.bp)\n" for name in BLUEPRINTS),
     )
     change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", r"from app.garden import cart as cart\n\1")
     return clone
