@@ -45,8 +45,8 @@ class Brand(NamedTuple):
 LIGHT_GROUNDS = ("#f6f7f7", "#ffffff", "#f1f3f3")  # page, surface, sunken
 DARK_GROUNDS = ("#0f1514", "#171f1e", "#1e2827")
 DEFAULT = Brand(
-    Palette("#0f766e", "#005f58", "#cbfbf5", "#ffffff", *LIGHT_GROUNDS),
-    Palette("#2ed3c6", "#51eadc", "#124e49", "#052f2c", *DARK_GROUNDS),
+    Palette("#0f766e", "#005f58", "#def5f2", "#ffffff", *LIGHT_GROUNDS),
+    Palette("#2ed3c6", "#51eadc", "#183f3c", "#052f2c", *DARK_GROUNDS),
 )
 
 
@@ -78,7 +78,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _light(given: "Color") -> Palette:
     chroma = given["chroma"]
-    soft = _hex(_shade(given, 0.953, min(chroma, 0.05)))
+    soft = _hex(_shade(given, 0.953, min(chroma, 0.025)))
     accent = _readable(given, (*LIGHT_GROUNDS, soft), -LIGHTNESS_STEP)
     # A button that is almost black gets lighter under the pointer, because it can't get darker.
     change = -0.075 if accent["lightness"] > 0.3 else 0.2
@@ -88,7 +88,7 @@ def _light(given: "Color") -> Palette:
 
 def _dark(given: "Color") -> Palette:
     chroma = given["chroma"]
-    soft = _hex(_shade(given, 0.385, min(chroma, 0.06)))
+    soft = _hex(_shade(given, 0.34, min(chroma, 0.045)))
     bright = _shade(given, min(max(given["lightness"], 0.785), 0.9), min(1.5 * chroma, 0.14))
     accent = _readable(bright, (*DARK_GROUNDS, soft), LIGHTNESS_STEP)
     strong = _shade(accent, accent["lightness"] + 0.07, accent["chroma"])
