@@ -124,6 +124,7 @@ def test_registration_can_be_closed(client, by_passkey):
     page = client.get("/auth/register", follow_redirects=True)
     assert "Registration is closed" in page.text
     assert "/auth/register" not in page.text
+    assert "Create an account" not in client.get("/").text
     client.post("/auth/register", data=FORM | by_passkey)
     assert count(User) == 0
 
