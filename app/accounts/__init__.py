@@ -9,6 +9,7 @@ Accounts
     email_ownership         remove what another person may have left in an account
     personal_data           the register of what is stored about a user, for export and deletion
     account_deletion        request, cancel and carry out the deletion of an account
+    imports                 import accounts of other applications
     administration          changes that only administrators make
 
 Credentials

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Column, false, func, insert, inspect, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from app.accounts import email_ownership, registration
 from app.accounts.registration import NewAccount
@@ -14,6 +14,7 @@ from app.models import Actor, AuditAction, AuditEvent, EmailChange, User
 
 Batch = dict[int, NewAccount]  # by line
 OURS = ("id", "email", "username", "password_hash", "confirmed", "role_name", "created_at", "deactivated_at")
+REFUSALS = (IntegrityError, DataError, ValueError, OverflowError)  # a duplicate; a value too large, or with a NUL
 BY = Actor.COMMAND_LINE.value
 
 
@@ -34,14 +35,15 @@ def add(batch: Batch) -> dict[int, str]:
     refused |= _taken(users)
     free = {line: user for line, user in users.items() if line not in refused}
     rows_changed(update(User).where(false()).values(login_count=0))  # begins SQLite's transaction before a savepoint
-    with suppress(IntegrityError):
+    with suppress(*REFUSALS):
         _insert(*free.values())
         free = {}
     for line, user in free.items():
         try:
             _insert(user)
-        except IntegrityError as error:
-            refused[line] = f"The database refused the account: {violated_constraint(error)}"
+        except REFUSALS as error:
+            reason = violated_constraint(error) if isinstance(error, IntegrityError) else getattr(error, "orig", error)
+            refused[line] = f"The database refused the account: {reason}"
     return refused
 
 

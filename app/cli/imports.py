@@ -77,6 +77,8 @@ def _batches(path: Path) -> Iterator[list[tuple[int, Any]]]:
 
 def _csv_lines(file: TextIO) -> Iterator[tuple[int, Any]]:
     reader = csv.DictReader(file, restkey="after the last one of the header", strict=True)
+    if unknown := {*(reader.fieldnames or ())} - {*imports.columns(), "role"}:
+        raise click.ClickException(f"Accounts have no column {', '.join(sorted(unknown))}. Leave it out.")
     return ((reader.line_num, row) for row in reader)
 
 
