@@ -98,7 +98,7 @@ def password_changed(trusted, other, ada, phone, outbox):
     for new, old in ((NEW, PASSWORD), (PASSWORD, NEW)):
         prove(trusted, phone, old)
         form = {"old_password": old, "password": new, "confirm_password": new}
-        assert trusted.post("/auth/change-password", data=form).location == "/account"
+        assert trusted.post("/auth/change-password", data=form).location == "/auth/login-methods"
 
 
 def factor_changed(trusted, other, ada, phone, outbox):

@@ -69,10 +69,10 @@ def test_a_button_counts_down_and_no_sentence_beside_it_says_otherwise(bob, live
         page = browser.new_context(base_url=live, java_script_enabled=has_scripts).new_page()
         go(page, "bob", lambda page: page.goto("/auth/unconfirmed"))
         if not has_scripts:
-            page.get_by_role("button", name="Send again").click()
-        page.get_by_role("button", name=re.compile("Send again")).wait_for()
+            page.get_by_role("button", name="Send another email").click()
+        page.get_by_role("button", name=re.compile("Send another email")).wait_for()
         words[has_scripts] = page.locator("main").inner_text()
         page.context.close()
     assert re.search(r"You can do that in \d\d seconds\.", words[False])
     assert "You can do that" not in words[True]
-    assert re.search(r"Send again \(\d\d s\)", words[True])
+    assert re.search(r"Send another email \(\d\d s\)", words[True])
