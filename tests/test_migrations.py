@@ -12,7 +12,7 @@ from support.migrations import DIRECTORY, fill, values
 from app.accounts import credentials, two_factor
 from app.email.templates import Email
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, OutboxEmail, Passkey, PasskeyRequirement, RemovedCredential, User
+from app.models import AuditAction, AuditEvent, OutboxEmail, Passkey, PasskeyRequirement, RemovedCredential, Role, User
 from app.models.role import SEEDS
 
 BEFORE_THE_FIRST_RELEASE = {"7d1c2a9e4b60", "9b3f5d2c7a18"}  # rename tables and columns
@@ -118,6 +118,22 @@ def test_accounts_with_two_factor_by_a_passkey_require_one_after_the_upgrade(app
     two_factor.follow_factors(robbed)
     assert two_factor.is_on(robbed)
     assert two_factor.passkey_state(robbed) == (True, True)
+
+
+def test_administrators_keep_their_rights_as_a_role(app, ada, bob):
+    ada.is_admin = True
+    bob.role = db.session.get(Role, "moderator")
+    db.session.commit()
+    downgrade(DIRECTORY, revision="e37b63fbd631")
+    was = "SELECT username, is_admin FROM users ORDER BY username"
+    assert [(name, bool(is_admin)) for name, is_admin in db.session.execute(text(was))] == [
+        ("ada", True),
+        ("bob", False),
+    ]
+    db.session.remove()
+    upgrade(DIRECTORY)
+    roles = select(User.username, User.role_name).order_by(User.username)
+    assert db.session.execute(roles).all() == [("ada", "administrator"), ("bob", "user")]
 
 
 def test_constraints_of_models_are_in_the_database(app):
