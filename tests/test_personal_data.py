@@ -440,15 +440,15 @@ def test_a_table_below_an_unregistered_one_says_which(app, ada, orders):
     )
 
 
-@pytest.mark.parametrize("first", ["app.models", "app.accounts", "app.models.plant"])
+@pytest.mark.parametrize("first", ["app.models", "app.accounts", "app.models.own_plant"])
 def test_a_table_is_registered_beside_its_model_whatever_is_imported_first(tmp_path, first):
     """A module of `app/models/`, which `app/models/__init__.py` imports like ours."""
     for name in ("app", "settings"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "config.py", tmp_path)
-    (tmp_path / "app/models/plant.py").write_text(PLANT)
+    (tmp_path / "app/models/own_plant.py").write_text(PLANT)
     with (tmp_path / "app/models/__init__.py").open("a") as package:
-        package.write("from app.models.plant import Plant as Plant\n")
+        package.write("from app.models.own_plant import OwnPlant as OwnPlant\n")
     program = f"import {first}\nfrom app.accounts import personal_data\nprint(personal_data.descriptions())"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert "your plants" in done.stdout, done.stderr
@@ -462,12 +462,12 @@ from app.extensions import Model
 from app.models import personal_data
 
 
-class Plant(Model):
-    __tablename__ = "plants"
+class OwnPlant(Model):
+    __tablename__ = "own_plants_beside"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
 
 
-personal_data.register(Plant, lambda user: Plant.owner_id == user.id, "your plants")
+personal_data.register(OwnPlant, lambda user: OwnPlant.owner_id == user.id, "your plants")
 """
