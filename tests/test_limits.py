@@ -285,7 +285,7 @@ def test_site_wide_failures_show_the_captcha_to_unknown_devices(browser_at, ada,
     assert "g-recaptcha" not in stranger.get("/auth/login").text
     shared_counters().add([RateCounter(name, EVERYBODY, rate)])
     assert "g-recaptcha" in stranger.get("/auth/login").text
-    assert "Tick the box" in guess(stranger, password=PASSWORD).text
+    assert "Check the box" in guess(stranger, password=PASSWORD).text
     assert "g-recaptcha" not in owner.get("/auth/login").text
     assert guess(owner, password=PASSWORD).status_code == 302
     clock.move(minutes=minutes, seconds=1)
