@@ -26,7 +26,10 @@ def explain_refusals(app: Flask) -> None:
 @csrf.exempt
 def csp_report() -> ResponseReturnValue:
     """Log what the browser refused because of the Content-Security-Policy."""
-    found = request.get_json(force=True, silent=True)
+    try:
+        found = request.get_json(force=True, silent=True)
+    except RecursionError:  # deeply nested JSON, which no browser sends
+        found = None
     report = found.get("csp-report") if isinstance(found, dict) else {}
     report = report if isinstance(report, dict) else {}
     page, blocked, directive = (

@@ -20,7 +20,7 @@ PHONE = {"width": 390, "height": 800}
 def test_every_control_shows_its_focus_and_border(ada, page, path, who):
     go(page, who, lambda page: page.goto(path))
     for name, scheme in SCHEMES.items():
-        page.emulate_media(**scheme)
+        page.emulate_media(**scheme, reduced_motion="reduce")  # no transition of colors
         assert unseen_focus(page) == [], name
         assert faint_fields(page) == [], name
 
@@ -39,6 +39,7 @@ def test_a_faint_focus_ring_is_reported(page):
 
 
 def test_a_faint_border_and_a_small_button_are_reported(page):
+    page.emulate_media(reduced_motion="reduce")
     page.goto("/auth/login")
     page.locator("#login").evaluate(
         "input => Object.assign(input.style, {borderColor: '#eee', minHeight: 0, height: '30px'})"
