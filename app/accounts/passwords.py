@@ -18,9 +18,9 @@ from app.security.tokens import Token
 
 def authenticate(login: str, password: str) -> User | None:
     """Return the user with this login and password, or None. An unknown login takes the same work."""
-    user, hashed = User.find_with_hash(login)
+    user = User.find(login)
     audit.note_attempt(audit.Attempt.PASSWORD_CHECKED)
-    is_right = check_password(hashed, password)
+    is_right = check_password(user.password_hash if user else None, password)
     if not user or not is_right or not (user.confirmed or enumeration.policy().logs_in_unconfirmed):
         audit.record(user, AuditAction.LOGIN_FAILED)
         if rate_limits.claim_guessing_notice():

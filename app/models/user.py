@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 from flask import current_app
 from flask_login import UserMixin
-from sqlalchemy import Column, ColumnElement, Index, String, exists, func, literal, or_, select, text, update
+from sqlalchemy import Column, ColumnElement, Index, String, exists, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, column_property, mapped_column, validates
 
@@ -81,22 +81,6 @@ class User(UserMixin, HasRole, Model):
             return db.session.scalar(select(cls).where(cls.has_login(login_key(login))))
         except ValueError:
             return None
-
-    @classmethod
-    def find_with_hash(cls, login: str) -> tuple[Optional["User"], str | None]:
-        """Return the user with this login, and the hash to check: for an unknown login, always that of another account.
-
-        Imported hashes take another time than ours. Unknown logins have to take it as often as known ones.
-        """
-        try:
-            key = login_key(login)
-        except ValueError:
-            return None, None
-        newest = select(func.max(cls.id)).where(cls.id > 0).scalar_subquery()  # an index condition
-        is_other = cls.id == 1 + literal(int(signing.code("decoy", key))) % newest
-        found = db.session.scalars(select(cls).where(or_(cls.has_login(key), is_other))).all()
-        user = next((user for user in found if key in (user.email_key, user.username_key)), None)
-        return user, next((chosen.password_hash for chosen in [user, *found] if chosen), None)
 
     @classmethod
     def has_login(cls, key: str) -> ColumnElement[bool]:

@@ -125,6 +125,7 @@ def test_registration_and_login_work_behind_nginx(site):
     assert {(cookie.key, cookie["path"], cookie["domain"], cookie["samesite"]) for cookie in cookies} == {
         (own_cookie_name("__Host-session", site.url), urlsplit(site.url).path or "/", "", "Lax"),
         (own_cookie_name("__Host-device", site.url), urlsplit(site.url).path or "/", "", "Lax"),
+        (own_cookie_name("__Host-method", site.url), urlsplit(site.url).path or "/", "", "Lax"),
     }
     assert all(cookie["secure"] and cookie["httponly"] for cookie in cookies)
 

@@ -118,7 +118,7 @@ class Nginx(Process):
 class Answer:
     def __init__(self, response, url):
         self.status, self.headers, self.url = response.status, response.headers, url
-        self.text = response.read().decode()
+        self.text = response.read().decode(errors="replace")  # an icon is no text
 
     def set_cookies(self):
         return [cookie for line in self.headers.get_all("Set-Cookie", []) for cookie in SimpleCookie(line).values()]
