@@ -5,12 +5,9 @@ from support.accessibility import faint_fields, small_targets, unseen_focus
 from support.tour import go
 
 PAGES = [
-    ("/", None),
     ("/auth/login", None),
     ("/auth/register", None),
     ("/account", "ada"),
-    ("/auth/change-password", "ada"),
-    ("/auth/delete", "ada"),
 ]
 SCHEMES = {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"}, "forced": {"forced_colors": "active"}}
 PHONE = {"width": 390, "height": 800}

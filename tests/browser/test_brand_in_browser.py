@@ -3,6 +3,8 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+pytestmark = pytest.mark.extended
+
 WITHOUT_SCRIPTS = {"java_script_enabled": False, "color_scheme": "light"}
 ACCENTS = {"pale yellow": "#fde68a", "navy": "#1e1b4b", "red": "#dc2626"}
 

@@ -19,7 +19,7 @@ def posts(page):
 def field(bob, page):
     """The field for the code that confirms Bob's email address."""
     go(page, "bob", lambda page: page.get_by_role("button", name="Send another email").click())
-    page.wait_for_load_state()
+    page.get_by_role("button", name="Send another email (").wait_for()  # the script of the new page counts down
     return page.locator("#code")
 
 

@@ -6,6 +6,8 @@ from support.waiting import until
 
 from app.web.headers import csp
 
+pytestmark = pytest.mark.extended
+
 ELSEWHERE = "http://pay.example"
 PAGE = """{% extends "base.html" %}
 {% block content %}<h1>Shop</h1>

@@ -5,6 +5,8 @@ import pytest
 from support.clients import PASSWORD
 from support.tour import LOGIN, address, fill_in, go, set_up
 
+pytestmark = pytest.mark.extended
+
 PHONE = {"width": 390, "height": 844}
 WITHOUT_SCRIPTS = {"java_script_enabled": False}
 
