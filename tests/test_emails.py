@@ -5,9 +5,10 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from support.clients import on_sqlite
+from support.clients import PASSWORD, on_sqlite
 from support.contrast import contrast
 from support.emails import TEMPLATES, code_in, send_whole
+from support.registration import FORM
 
 from app.dev.previews import SAMPLE
 from app.email.composition import compose
@@ -106,6 +107,16 @@ def test_an_email_says_why_it_was_sent_and_whom_to_ask(sent, name):
     assert closing.endswith("\nNeed help? Reply to this email, or write to help@flasky.example.\n")
     assert "\n--" not in body
     assert re.search(r"If (it wasn't|you didn't|it was you|this was you)", body), "what to do about a surprise"
+
+
+def test_an_address_that_nobody_has_confirmed_is_not_told_the_ip_address(client, ada, outbox):
+    """A mistyped address is someone else's. An email to the owner of an account names the IP address."""
+    client.log_in("ada")
+    client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
+    client.post("/auth/logout")
+    client.post("/auth/register", data=FORM)
+    told = {message.recipients[0]: "IP address" in message.body or "IP address" in message.html for message in outbox()}
+    assert told == {"lovelace@example.com": False, "ada@example.com": True, "eve@example.com": False}
 
 
 @EVERY_EMAIL
