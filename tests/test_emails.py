@@ -111,7 +111,7 @@ def test_an_email_says_why_it_was_sent_and_whom_to_ask(sent, name):
 
 def test_an_address_that_nobody_has_confirmed_is_not_told_the_ip_address(client, ada, outbox):
     """A mistyped address is someone else's. An email to the owner of an account names the IP address."""
-    client.log_in("ada")
+    client.log_in(ada)
     client.post("/auth/change-email", data={"email": "lovelace@example.com", "password": PASSWORD})
     client.post("/auth/logout")
     client.post("/auth/register", data=FORM)
