@@ -26,7 +26,7 @@ View = Callable[Arguments, ResponseReturnValue]
 
 
 class Visitor(AnonymousUserMixin):
-    """Somebody who is not logged in, and may do nothing."""
+    """The user of a request without a login: no permissions."""
 
     is_admin = False
 

@@ -1,4 +1,4 @@
-"""Ways to look at an email: as wide as a computer or a phone, in the light or the dark scheme."""
+"""Show an email at the width of a computer or a phone, in the light or the dark scheme."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ EMAIL_POLICY = (
 
 
 def views(page: str, **values: Any) -> dict[str, Any]:
-    """Return what dev/_email.html shows: links to the ways to look at the email of a page, and how it is looked at now.
+    """Return the context of dev/email_layout.html: links to the other views of an email, and the current one.
 
     Args:
         page: an endpoint; with `_html` appended, it is the one that show_html() answers.
         values: for the URLs of both.
     """
     width, scheme = _chosen("width", WIDTHS), _chosen("scheme", SCHEMES)
-    widths = [(way, url_for(page, **values, width=way, scheme=scheme), way == width) for way in WIDTHS]
-    schemes = [(way, url_for(page, **values, width=width, scheme=way), way == scheme) for way in SCHEMES]
+    widths = [(name, url_for(page, **values, width=name, scheme=scheme), name == width) for name in WIDTHS]
+    schemes = [(name, url_for(page, **values, width=width, scheme=name), name == scheme) for name in SCHEMES]
     frame = url_for(f"{page}_html", **values, scheme=None if scheme == "system" else scheme)
     return {"views": (widths, schemes), "width": width, "frame": frame}
 
@@ -41,6 +41,6 @@ def show_html(html: str) -> ResponseReturnValue:
     return html, {"Content-Security-Policy": EMAIL_POLICY}
 
 
-def _chosen(name: str, ways: tuple[str, ...]) -> str:
+def _chosen(name: str, choices: tuple[str, ...]) -> str:
     asked = request.args.get(name, "")
-    return asked if asked in ways else ways[0]
+    return asked if asked in choices else choices[0]
