@@ -230,6 +230,13 @@ def test_chosen_appearance_is_on_every_page(own_app, app, client, scheme):
         assert re.findall('name="theme-color" content="([^"]*)"', page) == [surface]
 
 
+def test_looking_at_the_page_by_head_chooses_nothing(client):
+    client.post("/appearance", data={"scheme": "dark"})
+    answer = client.head("/appearance?scheme=light")
+    assert answer.status_code == 200
+    assert client.get_cookie("appearance").value == "dark"
+
+
 def test_system_decides_on_the_appearance_again(client):
     client.post("/appearance", data={"scheme": "dark"})
     answer = client.post("/appearance", data={"scheme": ""})

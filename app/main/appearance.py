@@ -11,7 +11,7 @@ from app.web.own_urls import safe_next_url
 @bp.route("/appearance", methods=["GET", "POST"])
 def appearance() -> ResponseReturnValue:
     next_url = safe_next_url(request.values.get("next"))
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("main/appearance.html", next_url=next_url)
     response = make_response(redirect(next_url or url_for("main.appearance")))
     remember(response, request.form.get("scheme", ""))
