@@ -7,11 +7,13 @@ import sqlite3
 import tracemalloc
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from unittest.mock import Mock
 
 import argon2
 import bcrypt
 import pytest
 from passlib import hash as passlib
+from passlib.exc import MissingBackendError
 from sqlalchemy import func, select
 from support.clients import ROOT
 from support.records import count, history, rows
@@ -179,6 +181,17 @@ def test_a_hash_without_its_library_is_refused(take, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("gone", [ImportError("passlib"), MissingBackendError("bcrypt")])
+def test_a_hash_whose_library_is_gone_looks_like_a_wrong_password(client, ada, monkeypatch, caplog, gone):
+    ada.password_hash = KNOWN["bcrypt"]
+    db.session.commit()
+    monkeypatch.setattr("passlib.context.CryptContext.verify", Mock(side_effect=gone))
+    forms = [{"login": login, "password": CAT} for login in ("ada", "nobody")]
+    ours, unknown = (client.post("/auth/login", data=form) for form in forms)
+    assert ours.status_code == unknown.status_code == 422
+    assert caplog.messages[0].startswith("A password can't be verified: ")
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KNOWN if KNOWN[kind].startswith("$")])
 def test_a_damaged_hash_never_verifies_and_never_raises(app, kind):
     for damaged in (KNOWN[kind][:-7], KNOWN[kind].replace("$", "$$"), "$"):
@@ -305,6 +318,28 @@ def test_a_value_that_the_database_cannot_hold_does_not_stop_the_others(take):
     assert said[0].startswith("line 1: The database refused the account: ")
     assert "pbkdf2" not in said[0]
     assert said[1:] == ["Imported: 1. Refused: 1."]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_no_calendar_has_in_utc_does_not_stop_the_others(take, at):
+    said, code = take([person("eve"), person("ida", created_at=at), person("kim")])
+    assert said == ["line 3: date value out of range", "Imported: 2. Refused: 1."]
+    assert code == 1
+
+
+def test_deeply_nested_json_does_not_stop_the_others(take):
+    said, _ = take(b"[" * 200_000 + b'\n{"email": "eve@example.com", "username": "eve", "confirmed": true}', name="x")
+    assert said[0].startswith("line 1: ")
+    assert said[1:] == ["Imported: 1. Refused: 1."]
+
+
+@pytest.mark.parametrize("name", ["users.csv", "users.json"])
+@pytest.mark.parametrize("more", [{"role": "\x1b]0;owned\x07"}, {"\x1b]0;owned\x07": "1"}])
+def test_a_file_sends_no_commands_to_the_terminal(take, name, more):
+    said, code = take([person("eve", **more)], name=name)
+    assert "]0;owned" in said[0]
+    assert said[0].isprintable()
+    assert code == 1
 
 
 def test_an_address_that_a_user_had_recently_is_reserved(take, client, ada, outbox):

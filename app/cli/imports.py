@@ -41,7 +41,7 @@ def import_users(path: Path, dry_run: bool, strict: bool) -> None:
         problems, batch = _read(rows, roles)
         problems |= imports.add(batch)
         for line in sorted(problems):
-            click.echo(f"line {line}: {problems[line]}")
+            click.echo(_printable(f"line {line}: {problems[line]}"))
         total, refused = total + len(rows), refused + len(problems)
         unconfirmed += sum(not new.confirmed for line, new in batch.items() if line not in problems)
         if not (dry_run or strict):
@@ -78,7 +78,7 @@ def _batches(path: Path) -> Iterator[list[tuple[int, Any]]]:
 def _csv_lines(file: TextIO) -> Iterator[tuple[int, Any]]:
     reader = csv.DictReader(file, restkey="after the last one of the header", strict=True)
     if unknown := {*(reader.fieldnames or ())} - {*imports.columns(), "role"}:
-        raise click.ClickException(f"Accounts have no column {', '.join(sorted(unknown))}. Leave it out.")
+        raise click.ClickException(_printable(f"Accounts have no column {', '.join(sorted(unknown))}. Leave it out."))
     return ((reader.line_num, row) for row in reader)
 
 
@@ -91,7 +91,7 @@ def _read(rows: list[tuple[int, Any]], roles: set[str]) -> tuple[dict[int, str],
     for line, row in rows:
         try:
             batch[line] = _account(json.loads(row) if isinstance(row, str) else row, roles)
-        except (ValueError, click.BadParameter) as error:
+        except (ValueError, OverflowError, RecursionError, click.BadParameter) as error:
             problems[line] = str(error)
     return problems, batch
 
@@ -124,4 +124,9 @@ def _value(column: Any, value: Any) -> Any:
         value = profiles.reader(kind)(value)
     if not isinstance(value, kind):
         raise ValueError(f"{column.name}: {value!r} is not of the type {kind.__name__}.")
-    return value.replace(tzinfo=value.tzinfo or UTC) if isinstance(value, datetime) else value
+    return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def _printable(text: str) -> str:
+    """Return text without the control characters by which a file could command the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -5,6 +5,7 @@ Werkzeug verifies its own hashes, and Django's pbkdf2 and scrypt in its own nota
 
 import base64
 import hmac
+import logging
 import math
 import re
 import unicodedata
@@ -30,6 +31,7 @@ SCHEMES = {
     r"\$pbkdf2(?:-sha256|-sha512)?\$(\d{1,9})\$[^$]+\$[^$]+": Scheme(2_500_000, ("passlib",)),
     r"\$[56]\$(?:rounds=(\d{1,9})\$)?[^$]{0,16}\$[^$]+": Scheme(1_000_000, ("passlib",)),
 }
+log = logging.getLogger(__name__)
 HANDLERS = "argon2 bcrypt bcrypt_sha256 django_bcrypt_sha256 pbkdf2_sha1 pbkdf2_sha256 pbkdf2_sha512 sha256_crypt"
 
 
@@ -63,11 +65,16 @@ def is_ours(stored: str) -> bool:
 
 
 def verify(stored: str, password: str) -> bool:
-    from passlib.context import CryptContext  # installed with the first import of such hashes
-
+    """Return whether `stored` is the hash of `password`; raise ValueError if it is malformed or a library is gone."""
     secret = password.encode()
-    context = CryptContext([*HANDLERS.split(), "sha512_crypt"])
-    return bool(context.verify(secret[:72] if stored.startswith("$2") else secret, stored))  # bcrypt reads 72 bytes
+    try:
+        from passlib.context import CryptContext  # installed with the first import of such hashes
+
+        context = CryptContext([*HANDLERS.split(), "sha512_crypt"])
+        return bool(context.verify(secret[:72] if stored.startswith("$2") else secret, stored))  # bcrypt reads 72 bytes
+    except (ImportError, RuntimeError) as error:  # passlib's MissingBackendError is a RuntimeError
+        log.error("A password can't be verified: %s. See docs/importing.md.", error)
+        raise ValueError("a library is missing") from error
 
 
 def _from_django(stored: str) -> str:
