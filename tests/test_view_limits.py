@@ -96,6 +96,12 @@ def test_other_views_keep_their_limits(shop, client):
     assert client.post("/shop/photo", **upload(600_000, **fields)).status_code == 413
 
 
+@pytest.mark.parametrize(("size", "status"), [(400_000, 200), (600_000, 413)])
+def test_a_form_of_undeclared_length_is_no_larger_than_what_is_read_into_memory(shop, client, size, status):
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    assert client.post("/shop/photo", **upload(size), environ_overrides=chunked).status_code == status
+
+
 @pytest.mark.parametrize("settings", [{"MAX_CONTENT_LENGTH": 100_000}])
 def test_a_setting_raises_the_limit_of_all_views(shop, client):
     assert client.post("/shop/small", data=b"x" * 90_000).text == "90000"

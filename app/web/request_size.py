@@ -3,6 +3,7 @@
 The cost of much code grows faster than its input: Unicode normalization, password strength, some regular expressions.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,7 +24,10 @@ FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
 def max_content_length(size: int) -> Callable[[View], View]:
-    """Accept larger requests in a view, such as uploads, than MAX_CONTENT_LENGTH. `size` is in bytes."""
+    """Accept larger requests in a view, such as uploads, than MAX_CONTENT_LENGTH. `size` is in bytes.
+
+    A form that does not declare its length, which no browser sends, can't be larger than MAX_FORM_MEMORY_SIZE.
+    """
 
     def mark(view: View) -> View:
         view.max_content_length = size  # type: ignore[attr-defined]
@@ -39,7 +43,10 @@ def init_app(app: Flask) -> None:
 def check_lengths() -> ResponseReturnValue | None:
     """Refuse a request that is longer than any page needs, with status 413, 414 or 431."""
     view = current_app.view_functions.get(request.endpoint or "")
-    request.max_content_length = getattr(view, "max_content_length", current_app.config["MAX_CONTENT_LENGTH"])
+    allowed = getattr(view, "max_content_length", current_app.config["MAX_CONTENT_LENGTH"])
+    if request.mimetype in FORMS and request.content_length is None:  # it has to be read to count its fields
+        allowed = min(allowed, request.max_form_memory_size or allowed)
+    request.max_content_length = allowed
     if _has_long_header():
         abort(431)
     if _has_long_query():
@@ -69,8 +76,9 @@ def _has_long_query() -> bool:
 def _has_long_form() -> bool:
     """Count the fields before parsing them, because 64 KiB can hold 32,000 of them; then check their lengths."""
     if (request.content_length or 0) <= (request.max_form_memory_size or 0):
-        fields = request.get_data().count(_separator())
-        if fields > current_app.config["MAX_FORM_PARTS"]:
+        data = request.get_data()
+        is_cut = request.content_length is None and len(data) >= (request.max_content_length or math.inf)
+        if is_cut or data.count(_separator()) > current_app.config["MAX_FORM_PARTS"]:
             return True
     return any(
         len(name or "") > MAX_NAME or len(value) > LONGER_FIELDS.get(name, MAX_FIELD)
