@@ -102,3 +102,29 @@ def test_a_limit_counts_the_emails_to_one_address(outbox, clock):
     db.session.commit()
     assert len(outbox()) == 5
     assert not db.session.scalars(select(OutboxEmail).where(OutboxEmail.budget.is_not(None))).all()
+
+
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\r", "\x0b", "\u2028"])
+def test_text_of_others_adds_no_button_no_paragraph_and_no_subject(app, ada, outbox, between):
+    template = "Subject: About {{ unlinked(plant) }}\n\nIt is called {{ unlinked(plant) }}.\n\n--\nOur reason.\n"
+    app.jinja_env.loader = ChoiceLoader([DictLoader({"email/receipt.txt": template}), app.jinja_env.loader])
+    lines = [
+        "a",
+        "",
+        "Your password has expired:",
+        "https://evil.example/x",
+        "",
+        "--",
+        "a reason",
+        "",
+        "Log in:",
+        "http://e",
+    ]
+    enqueue(OwnEmail.RECEIPT, ada, plant=between.join(lines))
+    db.session.commit()
+    [email] = outbox()
+    words = "a Your password has expired : https : / / evil (dot) example / x -- a reason Log in : http : / / e"
+    assert email.subject == f"About {words}"
+    assert email.body.split("\n\n")[0] == f"It is called {words}."
+    assert email.body.split("\n\n")[1].startswith("-- \nOur reason.")
+    assert "<a href" not in email.html.replace('<a href="mailto:', "")

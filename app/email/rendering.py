@@ -12,7 +12,7 @@ Templates (see app/email/composition.py) get the details given to outbox.enqueue
     by_request      whether a request caused the email, not a command
     until           the time when "This wasn't me" expires
     is_last_today   no other email can be requested for this address today
-    unlinked(text)  text that others chose, so that mail clients turn no part of it into a link
+    unlinked(text)  text that others chose, in one line, so that mail clients turn no part of it into a link
 """
 
 import re
@@ -73,11 +73,11 @@ def common_values() -> dict[str, Any]:
 
 
 def unlinked(text: str) -> str:
-    """Rewrite domains and addresses, which mail clients turn into links.
+    """Rewrite domains and addresses, which mail clients turn into links, and join the lines.
 
-    Otherwise attackers could use this application to send links of their choice.
+    Otherwise attackers could use this application to send links, or a subject and paragraphs, of their choice.
     """
-    return text.translate(UNLINKED)
+    return " ".join(text.translate(UNLINKED).split())
 
 
 def _render(email: OutboxEmail) -> Message:
