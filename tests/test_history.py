@@ -158,8 +158,16 @@ def test_history_without_events_of_a_kind_says_so(client, ada):
     [
         ("username_changed", {"old": "a" * 64, "new": "<b>eve"}, f"Before {'a' * 64} After &lt;b&gt;eve"),
         ("admin_changed", {"old": False, "new": True}, "Before No After Yes"),
-        ("deletion_requested", {"old": None, "new": "2031-05-04T08:05:00+00:00"}, "Before None After 4 May 2031"),
-        ("deletion_cancelled", {"old": "2031-05-04T08:05:00+00:00", "new": None}, "Before 4 May 2031 After None"),
+        (
+            "deletion_requested",
+            {"old": None, "new": "2031-05-04T08:05:00+00:00"},
+            "Deletion date before None Deletion date after 4 May 2031",
+        ),
+        (
+            "deletion_cancelled",
+            {"old": "2031-05-04T08:05:00+00:00", "new": None},
+            "Deletion date before 4 May 2031 Deletion date after None",
+        ),
         ("username_changed", {"old": "ada", "new": "20310504"}, "Before ada After 20310504"),
         ("identity_linked", {"provider": "acme"}, "Provider acme"),
         ("two_factor_used", {"factor": "recovery_code"}, "Method Recovery code"),

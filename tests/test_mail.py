@@ -12,12 +12,12 @@ from flask import current_app
 from jinja2 import ChoiceLoader, DictLoader, StrictUndefined
 from sqlalchemy import select
 from support.clients import ROOT
-from support.emails import TEMPLATES, code_in, send_whole, unflowed
+from support.emails import TEMPLATES, code_in, send_whole
 from support.ours import is_ours, module_of
 from support.registration import FORM
 
 from app.email import delivery
-from app.email.message import Message
+from app.email.message import Message, unflowed
 from app.email.outbox import enqueue
 from app.email.templates import Email
 from app.extensions import db

@@ -248,6 +248,14 @@ def test_a_preview_names_the_values_that_have_no_sample(app, client, monkeypatch
     assert "{{ plants }} plants grow in it." in client.get("/dev/emails/reset").text
 
 
+def test_the_mailbox_joins_the_wrapped_lines_of_an_email(client, post):
+    lines = [f"{'A long line of words. ' * 10}End.", "From here on, as it is.", "Another paragraph."]
+    post(text="\n\n".join(lines))
+    (address,) = emails_on(client.get("/dev/mailbox"))
+    shown = client.get(address).text.partition('<div class="email-text">')[2].partition("</div>")[0]
+    assert shown.strip().split("\n\n") == lines
+
+
 def test_the_text_of_an_email_is_escaped(client, post):
     post(to='"<b>Ada</b>" <ada@example.com>', subject="<script>alert(1)</script>", text=HOSTILE)
     mailbox = client.get("/dev/mailbox")

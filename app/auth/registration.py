@@ -165,7 +165,7 @@ def _correct(form: CorrectionForm) -> bool:
     try:
         if registration.correct(current_user, form.email.data):
             db.session.commit()
-            flash("Your email address is changed.", "success")
+            flash("Your email address was changed.", "success")
             return True
         return form.validate()  # the address was just taken, which the form says, or the same click came twice
     except ValueError as error:

@@ -11,6 +11,7 @@ from app import clock
 from app.models import AuditAction, AuditEvent
 
 FACTORS = {"authenticator": "Authenticator app", "passkey": "Passkey", "recovery_code": "Recovery code"}
+DELETIONS = {AuditAction.DELETION_REQUESTED, AuditAction.DELETION_CANCELLED}  # they change a date
 METHODS = {
     "password": "with a password",
     "passkey": "with a passkey",
@@ -39,7 +40,10 @@ def title(event: AuditEvent) -> str:
 
 def details(event: AuditEvent) -> list[tuple[str, str]]:
     """Return further values of an event with their names: what it changed, the provider, the factor."""
-    found = [("Before", event.detail["old"]), ("After", event.detail["new"])] if "new" in event.detail else []
+    before, after = (
+        ("Deletion date before", "Deletion date after") if event.action in DELETIONS else ("Before", "After")
+    )
+    found = [(before, event.detail["old"]), (after, event.detail["new"])] if "new" in event.detail else []
     shown = [(name, _value(event, value)) for name, value in found]
     if "provider" in event.detail:
         shown.append(("Provider", provider_label(event.detail["provider"])))
@@ -53,8 +57,7 @@ def _value(event: AuditEvent, value: Any) -> str:
         return "None"
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    is_date = event.action in {AuditAction.DELETION_REQUESTED, AuditAction.DELETION_CANCELLED}
-    return clock.day(datetime.fromisoformat(value)) if is_date else str(value)
+    return clock.day(datetime.fromisoformat(value)) if event.action in DELETIONS else str(value)
 
 
 def distinct(labels: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ from flask_mail import email_dispatched
 
 from app.dev import access
 from app.dev.email_views import show_html, views
+from app.email.message import unflowed
 from app.models.logins import email_key
 
 bp = Blueprint("dev", __name__, url_prefix="/dev")
@@ -149,7 +150,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _body(message: EmailMessage, kind: str) -> str:
     part = message.get_body([kind])
-    return part.get_content() if part else ""
+    text: str = part.get_content().replace("\r\n", "\n") if part else ""
+    return unflowed(text) if part and part.get_param("format") == "flowed" else text
 
 
 def _arrived(file: Path) -> datetime:

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 from flask import current_app
 from jinja2 import Environment
 
-from app.email.message import Message
+from app.email.message import SIGNATURE, Message
 from app.models.logins import ascii_email
 
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 FACT = re.compile(r"([^\n:]+): ([^\n]+)")
-SIGNATURE = "-- "  # RFC 3676, section 4.3: mail clients set apart what follows this line
 
 
 class Paragraph(NamedTuple):

@@ -22,6 +22,7 @@ WIRE = compat32.clone(linesep="\r\n", max_line_length=None, mangle_from_=False) 
 MAX_LINE = 76  # characters of a header
 MAX_WORD = 60  # characters; a header with a longer word is encoded, since it can only be folded at spaces
 MAX_FLOWED = 72  # characters of a line of text, and one space
+SIGNATURE = "-- "  # RFC 3676, section 4.3: mail clients set apart what follows this line
 MAX_ID_DOMAIN = 200  # characters
 
 UTF8 = Charset("utf-8")
@@ -48,6 +49,14 @@ def parse_sender(text: str) -> tuple[str, str]:
 def flowed(text: str) -> str:
     """Wrap long lines between words. A line that ends with a space continues on the next one."""
     return "\n".join(_flowed_line(line) for line in text.split("\n"))
+
+
+def unflowed(text: str) -> str:
+    """Join the lines that flowed() wrapped, as mail clients do (RFC 3676, section 4.1)."""
+    lines = [line.removeprefix(" ") for line in text.split("\n")]
+    return "".join(line if line.endswith(" ") and line != SIGNATURE else f"{line}\n" for line in lines).removesuffix(
+        "\n"
+    )
 
 
 class Message(flask_mail.Message):
@@ -78,7 +87,7 @@ class Message(flask_mail.Message):
 
 
 def _flowed_line(line: str) -> str:
-    if line == "-- ":  # a signature follows
+    if line == SIGNATURE:
         return line
     lines = [""]
     for word in re.findall(r"^ +|[^ ]+ *", line.rstrip(" ")) or [""]:

@@ -38,9 +38,3 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     about = event if name in NOTICES else None
     enqueue(name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor)
     db.session.commit()
-
-
-def unflowed(text):
-    """Join the lines of a text part that is "flowed" (RFC 3676, section 4.1)."""
-    lines = [line.removeprefix(" ") for line in text.split("\n")]
-    return "".join(line if line.endswith(" ") and line != "-- " else f"{line}\n" for line in lines).removesuffix("\n")
