@@ -311,9 +311,7 @@ def test_what_the_database_refuses_does_not_stop_the_others(take, ada):
 
 
 def test_a_value_that_the_database_cannot_hold_does_not_stop_the_others(take):
-    said, _ = take([person("eve"), person("ida", id=str(2**70)), person("kim")])
-    assert said[0].startswith("line 3: The database refused the account: ")
-    assert said[1:] == ["Imported: 2. Refused: 1."]
+    take(people("eve", "kim"))
     said, _ = take([person("max", password_hash="pbkdf2:sha256:1$\ud800$00"), person("ada")], name="users.json")
     assert said[0].startswith("line 1: The database refused the account: ")
     assert "pbkdf2" not in said[0]
@@ -325,6 +323,14 @@ def test_a_time_that_no_calendar_has_in_utc_does_not_stop_the_others(take, at):
     said, code = take([person("eve"), person("ida", created_at=at), person("kim")])
     assert said == ["line 3: date value out of range", "Imported: 2. Refused: 1."]
     assert code == 1
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31 - 1, 2**63 - 1, 2**70])
+def test_no_id_uses_up_the_numbers_of_later_accounts(take, client, number):
+    said, _ = take([person("eve"), person("ida", id=str(number)), person("kim")])
+    assert said == [f"line 3: id: {number} is not between 1 and 1000000000.", "Imported: 2. Refused: 1."]
+    client.post("/auth/register", data=person("new", **LANTERNS))
+    assert User.find("new")
 
 
 def test_deeply_nested_json_does_not_stop_the_others(take):

@@ -23,6 +23,7 @@ from app.models.role import DEFAULT_ROLE
 from app.security import imported_hashes
 
 BATCH = 500  # lines
+MAX_ID = 10**9  # the numbers of later accounts come after it, and PostgreSQL's end at 2**31
 
 
 @users.command("import")
@@ -108,6 +109,8 @@ def _account(row: dict[str, Any], roles: set[str]) -> NewAccount:
     values = {name: _value(columns[name], value) for name, value in given.items()}
     if missing := {"email", "username"} - values.keys():
         raise ValueError(f"There is no {' and no '.join(sorted(missing))}.")
+    if not 1 <= values.get("id", 1) <= MAX_ID:
+        raise ValueError(f"id: {values['id']} is not between 1 and {MAX_ID}.")
     if values["role_name"] not in roles:
         raise ValueError(f"There is no role {values['role_name']}.")
     if "password_hash" in values:
