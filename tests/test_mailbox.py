@@ -10,6 +10,7 @@ from jinja2 import ChoiceLoader, DictLoader
 from support.registration import FORM
 
 from app.dev import mailbox
+from app.email import message
 from app.email.templates import Email
 
 HOSTILE = """<script>parent.alert("out")</script><form action="https://evil.example"><button>Win</button></form>
@@ -248,9 +249,9 @@ def test_a_preview_names_the_values_that_have_no_sample(app, client, monkeypatch
     assert "{{ plants }} plants grow in it." in client.get("/dev/emails/reset").text
 
 
-def test_the_mailbox_joins_the_wrapped_lines_of_an_email(client, post):
+def test_the_mailbox_joins_the_wrapped_lines_of_an_email(app, client):
     lines = [f"{'A long line of words. ' * 10}End.", "From here on, as it is.", "Another paragraph."]
-    post(text="\n\n".join(lines))
+    app.extensions["mail"].send(message.Message("News", ["ada@example.com"], "\n\n".join(lines)))
     (address,) = emails_on(client.get("/dev/mailbox"))
     shown = client.get(address).text.partition('<div class="email-text">')[2].partition("</div>")[0]
     assert shown.strip().split("\n\n") == lines
