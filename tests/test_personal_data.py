@@ -13,7 +13,19 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Integer, String, Table, func, inspect, or_, select
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    func,
+    inspect,
+    or_,
+    select,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support.clients import PASSWORD, ROOT
 from support.lives import live
@@ -400,6 +412,17 @@ def test_each_of_its_remedies_works(app, ada, bob, table, rule):
     assert account_deletion.purge(User.find("ada"))
     left = db.session.execute(select(comments.c.post_id)).all()
     assert left == ([(None,)] if rule == "SET NULL" else [])
+
+
+def test_export_has_pictures_in_base64(client, ada, table, flask):
+    pictures = table("own_pictures", owned_by(), Column("jpeg", LargeBinary))
+    personal_data.register(pictures, of_user(pictures), "your picture")
+    db.metadata.create_all(db.engine, [pictures])
+    db.session.execute(pictures.insert().values(user_id=ada.id, jpeg=b"\xff\xd8\xff"))
+    db.session.commit()
+    client.log_in(ada)
+    by_page, by_command = taken_along(client)[0], json.loads(flask("users", "export", "ada").stdout)
+    assert [[row["jpeg"] for row in held["own_pictures"]] for held in (by_page, by_command)] == [["/9j/"], ["/9j/"]]
 
 
 def test_tables_that_refer_to_each_other_are_deleted(app, ada, table):

@@ -1,5 +1,6 @@
 """Export and delete the personal data of a user: their rows in all registered tables."""
 
+import base64
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -71,9 +72,14 @@ def as_json(user: User, model: Holder) -> Iterator[str]:
     """Yield the rows of a user in a table as a JSON array, in parts."""
     before = "[\n"
     for row in rows(user, model):
-        yield before + json.dumps(row, default=str, ensure_ascii=False)
+        yield before + json.dumps(row, default=in_json, ensure_ascii=False)
         before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def in_json(value: object) -> str:
+    """Return a value for which JSON has no type as text: bytes, such as a picture, in base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def everything(user: User) -> dict[str, list[dict[str, Any]]]:

@@ -184,7 +184,7 @@ def cancel_deletion(user: User) -> None:
 @with_user
 def export(user: User) -> None:
     """Write everything that is stored about a user to standard output, as JSON."""
-    click.echo(json.dumps(personal_data.everything(user), default=str, indent=1))
+    click.echo(json.dumps(personal_data.everything(user), default=personal_data.in_json, indent=1))
     audit.record(user, AuditAction.EXPORTED)
 
 
