@@ -50,12 +50,17 @@ class Config:
     EMAIL_SPECIAL_DOMAINS = special_domains(env)
 
     REGISTRATION_OPEN = env("REGISTRATION_OPEN", True)  # 0: only administrators create accounts (flask users create)
+    USERNAMES = env("USERNAMES", "required")  # off: accounts are known by their email address alone
+    CONFIRMATION = env("CONFIRMATION", "required")  # of email addresses; later: only where a view asks for it; or off
+    LOGIN_METHODS = split(env("LOGIN_METHODS", "password,magic_link,passkey"))  # some of them; none: SSO only
+    TWO_FACTOR = env("TWO_FACTOR", True)  # 0: no two-factor authentication
     PREVENT_ENUMERATION = env("PREVENT_ENUMERATION", False)  # 1: never reveal which addresses have an account
     SECURITY_PASSWORD_SALT = env("SECURITY_PASSWORD_SALT", "")  # Flask-Security's, if its password hashes are imported
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # 15 if NIST SP 800-63B-4 applies to you: see SECURITY.md
 
     # The providers of SSO: google, microsoft, apple, or any other (docs/providers.md).
     OIDC_PROVIDERS = read_providers(env, EMAIL_SPECIAL_DOMAINS)
+    MOCK_PROVIDER = env("MOCK_PROVIDER", True)  # 0: development has no mock provider
     TWO_FACTOR_REQUIRED_FOR = env("TWO_FACTOR_REQUIRED_FOR", "nobody")  # nobody, admins or everybody
     VERIFY_NEW_DEVICES = env("VERIFY_NEW_DEVICES", False)  # 1: on a new device, a password also needs an emailed code
 

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 
 import config
-from app import auth, cli, connections, extensions, main
+from app import auth, cli, connections, extensions, main, switches
 from app.accounts import cleanup
 from app.email.worker import Delivery
 from app.security.rate_limits import counters
@@ -92,7 +92,9 @@ def register_blueprints(app: Flask) -> None:
         app.cli.add_command(dev.serve)
         dev.keep_emails(app)
         dev.explain_refusals(app)
-        dev.register_mock_provider(app)
+        if app.config["MOCK_PROVIDER"]:
+            dev.register_mock_provider(app)
+    app.jinja_env.globals["is_on"] = switches.is_on
     app.register_blueprint(main.bp)
     app.register_blueprint(auth.bp, url_prefix="/auth")
 

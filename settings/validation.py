@@ -18,9 +18,12 @@ from settings.entropy import is_guessable
 PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
 
 CHOICES = {
+    "CONFIRMATION": ("required", "later", "off"),
     "MAIL_DELIVERY": ("thread", "worker", "off"),
     "TWO_FACTOR_REQUIRED_FOR": ("nobody", "admins", "everybody"),
+    "USERNAMES": ("required", "off"),
 }
+LOGIN_METHODS = {"password", "magic_link", "passkey"}
 RANGES = {"PORT": (1, 65535), "MAIL_PORT": (1, 65535), "PASSWORD_MIN_LENGTH": (8, 128)}
 
 DRIVERS = {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}
@@ -38,6 +41,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
     for name, (least, most) in RANGES.items():
         if not least <= settings[name] <= most:
             yield f"{name}: write a number from {least} to {most}."
+    yield from _switch_problems(settings)
     for network in settings["TRUSTED_PROXY_NETWORKS"]:
         if not _is_network(network):
             yield f"TRUSTED_PROXY_NETWORKS has {network!r}: write networks such as 10.0.0.0/8, or addresses."
@@ -78,6 +82,19 @@ def production_problems(settings: Mapping[str, Any]) -> Iterator[str]:
             yield f"OIDC_{name.upper()}_ISSUER is not https. Write the issuer from the provider's metadata."
     if settings.get("DEBUG"):
         yield "Debug mode is on. Remove FLASK_DEBUG: its error pages let attackers run code."
+
+
+def _switch_problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    methods = set(settings["LOGIN_METHODS"])
+    if not methods <= LOGIN_METHODS and methods != {"none"}:
+        yield "LOGIN_METHODS: write some of password, magic_link and passkey; or none, for SSO only."
+    has_mock_provider = settings.get("MAILBOX") and settings["MOCK_PROVIDER"]
+    if methods == {"none"} and not settings["OIDC_PROVIDERS"] and not has_mock_provider:
+        yield "LOGIN_METHODS is none, but OIDC_PROVIDERS is empty, so nobody could log in. Add a provider or a method."
+    if settings["PREVENT_ENUMERATION"] and settings["CONFIRMATION"] != "required":
+        yield "PREVENT_ENUMERATION=1 needs confirmed addresses. Remove CONFIRMATION, or write CONFIRMATION=required."
+    if not settings["TWO_FACTOR"] and settings["TWO_FACTOR_REQUIRED_FOR"] != "nobody":
+        yield "TWO_FACTOR is 0, so TWO_FACTOR_REQUIRED_FOR can only be nobody. Change one of the two."
 
 
 def _is_network(text: str) -> bool:

@@ -31,6 +31,7 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.extensions",
         "app.clock",
         "app.signals",
+        "app.switches",
         "app.security.signing",
         "app.security.token_purposes",
         "app.database",
@@ -68,6 +69,7 @@ MORE_FLASK = {
     "app.models": ["flask_login.UserMixin"],
     "app.extensions": ["flask_*", "flask.Flask"],
     "app.signals": ["flask_sqlalchemy.session.Session"],
+    "app.switches": ["flask.*"],
 }
 
 WITHOUT_FLASK = {"config", "settings"}

@@ -412,6 +412,27 @@ def test_all_unreadable_settings_are_reported_together():
     ]
 
 
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        ({"LOGIN_METHODS": "password,passwort"}, "LOGIN_METHODS: write some of"),
+        ({"LOGIN_METHODS": "none,password"}, "LOGIN_METHODS: write some of"),
+        ({"LOGIN_METHODS": "none"}, "LOGIN_METHODS is none, but OIDC_PROVIDERS is empty"),
+        ({"PREVENT_ENUMERATION": "1", "CONFIRMATION": "later"}, "PREVENT_ENUMERATION=1 needs confirmed addresses."),
+        ({"TWO_FACTOR": "0", "TWO_FACTOR_REQUIRED_FOR": "admins"}, "TWO_FACTOR is 0, so TWO_FACTOR_REQUIRED_FOR"),
+        ({"USERNAMES": "maybe"}, "USERNAMES: write required or off."),
+        ({"CONFIRMATION": "1"}, "CONFIRMATION: write required, later or off."),
+    ],
+)
+def test_switches_that_cannot_work_together_are_refused(refusal, environment, problem):
+    _, said = refusal(**GOOD | environment)
+    assert said.startswith(problem)
+
+
+def test_sso_only_starts_with_a_provider(start):
+    assert start(**GOOD | ACME, LOGIN_METHODS="none", MAIL_DELIVERY="off").config["LOGIN_METHODS"] == ("none",)
+
+
 @pytest.mark.parametrize("name", ["RECAPTCHA_PUBLIC_KEY", "RECAPTCHA_PRIVATE_KEY"])
 def test_captcha_with_one_key_is_refused(refusal, name):
     assert "write both, or neither." in refusal(**GOOD, **{name: "one"})[1]

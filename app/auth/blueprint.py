@@ -1,5 +1,5 @@
 """The blueprint, in its own module to avoid an import cycle."""
 
-from flask import Blueprint
+from app.switches import SwitchedBlueprint
 
-bp = Blueprint("auth", __name__)
+bp = SwitchedBlueprint("auth", __name__)

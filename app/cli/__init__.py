@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from app import switches
 from app.cli import cleanup, create, imports, why
 from app.cli.doctor import doctor
 from app.cli.jobs import jobs
@@ -16,4 +17,4 @@ __all__ = ["cleanup", "create", "doctor", "imports", "jobs", "limits", "mail", "
 
 def init_app(app: Flask) -> None:
     for command in (doctor, jobs, limits, mail, roles, test, users):
-        app.cli.add_command(command)
+        app.cli.add_command(switches.on_commands(app, command) if command is users else command)
