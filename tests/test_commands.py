@@ -254,17 +254,47 @@ def test_show_describes_an_account(flask, client, another_client, ada):
     db.session.commit()
     shown = flask("users", "show", "ada").stdout.splitlines()
     assert "Password   none" in shown
-    assert "Logged in  on 0 devices" in shown
+    assert "Devices    0" in shown
     ada.password = PASSWORD
     db.session.commit()
     client.log_in(ada)
     another_client.log_in(ada)
     shown = flask("users", "show", "ada").stdout
     assert shown.splitlines() == [
-        "Username   ada", "Email      ada@example.com", "State      confirmed", "Password   set", "Linked     nothing",
-        "Two-factor off", f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC", "Logged in  on 2 devices",
+        "Username   ada", "Email      ada@example.com", "State      confirmed", "Password   set", "Linked     none",
+        "Two-factor none", f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC", "Devices    2",
     ]  # fmt: skip
     assert ada.password_hash not in shown
+    [line] = flask("users", "show", "ada", "--json").stdout.splitlines()
+    shown = json.loads(line)
+    assert shown.pop("created") == str(ada.created_at)
+    assert shown == {
+        "username": "ada", "email": "ada@example.com", "state": ["confirmed"], "password": "set", "linked": [],
+        "two_factor": [], "devices": 2,
+    }  # fmt: skip
+
+
+def test_every_list_can_be_printed_as_json(app, flask, client, another_client, ada, bob):
+    client.log_in(bob)
+    client.post("/auth/confirm")
+    another_client.log_in(ada, "wrong")
+    commands = {"roles": app.cli.commands["roles"]}
+    for group, command in app.cli.commands.items():
+        known = getattr(command, "commands", {})
+        if group != "db":  # Flask-Migrate's
+            commands |= {f"{group} {name}": known[name] for name in ("list", "show") if name in known}
+    assert {"users list", "users show", "mail list", "limits show", "jobs list"} <= set(commands)
+    for words, command in commands.items():
+        assert any("--json" in parameter.opts for parameter in command.params), words
+        named = ["ada"] if words in ("users show", "limits show") else []
+        rows = [json.loads(line) for line in flask(*words.split(), *named, "--json").stdout.splitlines()]
+        assert rows, words
+    counters = [json.loads(line) for line in flask("limits", "show", "ada", "--json").stdout.splitlines()]
+    assert {"policy", "count", "limit", "subject", "until", "state"} in [set(row) for row in counters]
+    jobs = [json.loads(line) for line in flask("jobs", "list", "--json").stdout.splitlines()]
+    assert {"name": "devices", "every": "1 day, 0:00:00", "finished": None, "error": ""} in jobs
+    [email] = [json.loads(line) for line in flask("mail", "list", "--json").stdout.splitlines()]
+    assert (email["status"], email["name"], email["recipient"]) == ("waiting", "confirm", "bob@example.com")
 
 
 # flask users deactivate, activate, confirm, log-out

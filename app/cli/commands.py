@@ -1,5 +1,6 @@
 """The base of all commands: they print their database, record who acts, and explain database errors."""
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -14,6 +15,8 @@ from app.models import Actor
 from app.security import audit
 
 AnyCommand = Callable[..., Any]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 class Commands(AppGroup):
@@ -30,6 +33,12 @@ def echo_database() -> None:
     """Print the configuration and the database to stderr, except in production."""
     if (name := current_app.config["CONFIG_NAME"]) != "production":
         click.echo(f"[{name}: {db.engine.url.render_as_string(hide_password=True)}]", err=True)
+
+
+def echo_row(layout: str, as_json: bool, **row: object) -> None:
+    """Print a row of a list: its values in a layout, or all of it as a line of JSON."""
+    texts = {name: ", ".join(value) or "none" if isinstance(value, list) else value for name, value in row.items()}
+    click.echo(json.dumps(row, default=str) if as_json else layout.format(**texts).rstrip())
 
 
 def _for_administrators(function: AnyCommand) -> AnyCommand:

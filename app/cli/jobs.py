@@ -6,7 +6,7 @@ from sqlalchemy import select
 from app.accounts import cleanup
 from app.accounts import jobs as runner
 from app.cli.cleanup import RUNNING
-from app.cli.commands import Commands
+from app.cli.commands import Commands, echo_row, json_option
 from app.extensions import db
 from app.models import Job
 from app.models.job import EVERY
@@ -15,13 +15,16 @@ jobs = Commands("jobs", help="List the jobs that run in the background, and run 
 
 
 @jobs.command("list")
-def list_jobs() -> None:
+@json_option
+def list_jobs(as_json: bool) -> None:
     """List the jobs: how often each runs, when it finished last, and its error."""
     known = {job.name: job for job in db.session.scalars(select(Job))}
     for name in cleanup.registered:
         job = known.get(name) or Job(name=name, error="")
-        finished = f"{job.finished_at:%Y-%m-%d %H:%M} UTC" if job.finished_at else "never"
-        click.echo(f"{name:32} every {runner.intervals.get(name, EVERY)!s:16} {finished:20} {job.error}".rstrip())
+        finished = "{finished:%Y-%m-%d %H:%M} UTC" if job.finished_at else "never" + 15 * " "
+        every = str(runner.intervals.get(name, EVERY))
+        row = {"name": name, "every": every, "finished": job.finished_at, "error": job.error}
+        echo_row(f"{{name:32}} every {{every:16}} {finished} {{error}}", as_json, **row)
 
 
 @jobs.command()

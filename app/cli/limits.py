@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 from flask import current_app
 
-from app.cli.commands import Commands
+from app.cli.commands import Commands, echo_row, json_option
 from app.models import User
 from app.security.rate_limits import report
 from app.security.rate_limits.counters import storage_errors
@@ -17,7 +17,8 @@ limits = Commands("limits", help="Show the rate limits, and clear their counters
 
 @limits.command()
 @click.argument("name", metavar="[NAME-OR-ADDRESS-OR-NETWORK]", required=False)
-def show(name: str | None) -> None:
+@json_option
+def show(name: str | None, as_json: bool) -> None:
     """Show the limits and the full counters.
 
     Given a name, an email address or a network, show all of its counters.
@@ -26,12 +27,14 @@ def show(name: str | None) -> None:
         raise click.ClickException("RATELIMIT_ENABLED is 0: nothing is limited.")
     for policy, (rates, *_) in POLICIES.items():
         for subjects, rate in rates.items():
-            click.echo(f"{policy:16} {rate:20} {subjects.__name__.replace('_', ' ')}")
+            by = subjects.__name__.replace("_", " ")
+            echo_row("{policy:16} {rate:20} {by}", as_json, policy=policy, rate=rate, by=by)
     for entry in _entries(name):
         if name or entry.is_full:
-            until = f"until {datetime.fromtimestamp(entry.expires_at, UTC):%H:%M:%S} UTC"
-            state = "refused" if entry.is_full else "counted"
-            click.echo(f"{state:8} {until} {entry.policy:16} {entry.count} of {entry.limit} {entry.subject}")
+            row = {field: getattr(entry, field) for field in ("policy", "count", "limit", "subject")}
+            until = datetime.fromtimestamp(entry.expires_at, UTC)
+            layout = "{state:8} until {until:%H:%M:%S} UTC {policy:16} {count} of {limit} {subject}"
+            echo_row(layout, as_json, state="refused" if entry.is_full else "counted", until=until, **row)
 
 
 @limits.command()

@@ -9,7 +9,7 @@ from flask import current_app
 from sqlalchemy import select, update
 
 from app import clock
-from app.cli.commands import Commands
+from app.cli.commands import Commands, echo_row, json_option
 from app.email import delivery
 from app.extensions import db, rows_changed
 from app.models import OutboxEmail
@@ -36,15 +36,18 @@ def worker(once: bool) -> None:
 
 @mail.command("list")
 @click.option("--all", "everything", is_flag=True, help="Include the emails that were sent or dropped.")
-def list_emails(everything: bool) -> None:
+@json_option
+def list_emails(everything: bool, as_json: bool) -> None:
     """List the emails that wait or have failed, oldest first."""
     emails = select(OutboxEmail).order_by(OutboxEmail.id)
     if not everything:
         emails = emails.where(OutboxEmail.status.in_(UNSENT))
     for email in db.session.scalars(emails.execution_options(yield_per=1000)):
         age = str(max(clock.now() - email.created_at, timedelta(0))).partition(".")[0]
-        attempts = f"{email.attempts} attempts" if email.attempts != 1 else "1 attempt"
-        click.echo(f"{email.id:6} {email.status:8} {email.name:20} {email.recipient:32} {age} {attempts} {email.error}")
+        row = {name: getattr(email, name) for name in ("id", "status", "name", "recipient", "attempts", "error")}
+        attempts = "attempt" if email.attempts == 1 else "attempts"
+        layout = f"{{id:6}} {{status:8}} {{name:20}} {{recipient:32}} {age} {{attempts}} {attempts} {{error}}"
+        echo_row(layout, as_json, created=email.created_at, **row)
 
 
 @mail.command()

@@ -5,7 +5,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select
 
 from app.accounts import administration
-from app.cli.commands import echo_database
+from app.cli.commands import echo_database, echo_row, json_option
 from app.cli.users import users, with_user
 from app.extensions import db
 from app.models import Role, User
@@ -13,12 +13,14 @@ from app.models import Role, User
 
 @click.command()
 @with_appcontext
-def roles() -> None:
+@json_option
+def roles(as_json: bool) -> None:
     """List the roles, with their permissions and the number of their users."""
     echo_database()
     count = select(func.count()).where(User.role_name == Role.name).scalar_subquery()
     for role, number in db.session.execute(select(Role, count).order_by(Role.permissions)):
-        click.echo(f"{role.name:20} {number:8} users  {', '.join(role.permission_names)}")
+        row = {"role": role.name, "users": number, "permissions": role.permission_names}
+        echo_row("{role:20} {users:8} users  {permissions}", as_json, **row)
 
 
 @users.command("set-role")

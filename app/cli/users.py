@@ -20,13 +20,24 @@ from app.accounts import (
     two_factor,
 )
 from app.cli import prompts
-from app.cli.commands import AnyCommand, Commands
+from app.cli.commands import AnyCommand, Commands, echo_row, json_option
 from app.extensions import db
 from app.models import AuditAction, User
 from app.models.role import DEFAULT_ROLE
 from app.security import audit
 
 users = Commands("users", help="Create, show and change accounts.")
+
+
+ACCOUNT = """\
+Username   {username}
+Email      {email}
+State      {state}
+Password   {password}
+Linked     {linked}
+Two-factor {two_factor}
+Created    {created:%Y-%m-%d %H:%M} UTC
+Devices    {devices}"""
 
 
 def find(name: str) -> User:
@@ -50,27 +61,30 @@ def with_user(command: AnyCommand) -> AnyCommand:
 
 
 @users.command("list")
-def list_users() -> None:
+@json_option
+def list_users(as_json: bool) -> None:
     """List all accounts."""
     for user in db.session.scalars(select(User).order_by(User.username_key).execution_options(yield_per=1000)):
-        click.echo(f"{user.username:24} {user.email:40} {', '.join(_state(user))}")
+        row = {"username": user.username, "email": user.email, "state": _state(user)}
+        echo_row("{username:24} {email:40} {state}", as_json, **row)
 
 
 @users.command()
 @with_user
-def show(user: User) -> None:
+@json_option
+def show(user: User, as_json: bool) -> None:
     """Show one account."""
-    for label, value in {
-        "Username": user.username,
-        "Email": user.email,
-        "State": ", ".join(_state(user)),
-        "Password": "set" if user.password_hash else "none",
-        "Linked": ", ".join(sso.labels(user)) or "nothing",
-        "Two-factor": ", ".join(two_factor.methods(user)) if two_factor.is_on(user) else "off",
-        "Created": f"{user.created_at:%Y-%m-%d %H:%M} UTC",
-        "Logged in": f"on {_devices(len(sessions.find_all(user)))}",
-    }.items():
-        click.echo(f"{label:10} {value}")
+    row = {
+        "username": user.username,
+        "email": user.email,
+        "state": _state(user),
+        "password": "set" if user.password_hash else "none",
+        "linked": sso.labels(user),
+        "two_factor": two_factor.methods(user) if two_factor.is_on(user) else [],
+        "created": user.created_at,
+        "devices": len(sessions.find_all(user)),
+    }
+    echo_row(ACCOUNT, as_json, **row)
 
 
 @users.command()
