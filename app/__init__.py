@@ -25,6 +25,8 @@ from app.web import (
 from settings.derived import complete
 from settings.environment import ConfigError
 
+__version__ = "0.1.0"  # of Flasky, also in a clone; your own version can have another name
+
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     """Create the application.
@@ -61,7 +63,7 @@ def configure(app: Flask, name: str, overrides: dict[str, Any]) -> None:
         raise ConfigError(f"FLASK_CONFIG is {name!r}: write one of {', '.join(config.configurations)}.")
     chosen = config.configurations[name]
     app.config.from_object(chosen)
-    app.config.update(overrides, CONFIG_NAME=name)
+    app.config.update(overrides, CONFIG_NAME=name, VERSION=__version__)
     if problems := chosen.problems(app.config):
         heading = f"The {name} configuration can't start:"
         raise ConfigError("\n".join([heading, *problems, *chosen.mistyped()]))

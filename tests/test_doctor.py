@@ -15,7 +15,7 @@ from support.mail_server import HOST, Authority, MailServer, tls
 from support.records import rows
 from support.waiting import PATIENCE
 
-from app import extensions, schema
+from app import __version__, extensions, schema
 from app.accounts import cleanup
 from app.cli.doctor import CHECKS, proxies
 from app.email import delivery
@@ -84,8 +84,9 @@ def doctor(app):
         result = contextvars.Context().run(app.test_cli_runner(catch_exceptions=False).invoke, args=["doctor"])
         db.session.rollback()
         assert result.exit_code == code, result.output
-        said = {}
-        for line in result.stdout.splitlines():
+        said, (version, *lines) = {}, result.stdout.splitlines()
+        assert version == f"Flasky {__version__}"
+        for line in lines:
             if not line.startswith(" "):
                 state, name = line.split(maxsplit=1)
                 current = said[name.split()[0].strip(":,")] = [state]

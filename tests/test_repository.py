@@ -11,6 +11,8 @@ import pytest
 from support.containers import instructions, is_ignored
 from support.repository import ROOT, code, is_flask_command, load, make_targets, tracked
 
+from app import __version__
+
 BIN = Path(sys.executable).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
@@ -57,14 +59,23 @@ def test_ci_runs_every_supported_python_on_both_databases():
     assert matrix == {"python": PYTHONS, "suite": ["test", "test-postgresql"]}
 
 
-def test_the_metadata_names_the_same_pythons_and_the_version_of_the_changelog():
+def test_the_metadata_names_the_same_pythons_and_the_version_of_the_application_and_of_the_changelog():
     minors = [name.rpartition(" ")[2] for name in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", name)]
     assert minors == PYTHONS
     assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
-    assert re.search(
-        rf"^## \[?{re.escape(PROJECT['version'])}\b", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
-    )
+    assert PROJECT["version"] == __version__
+    assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert {"description", "readme", "license", "authors", "keywords", "urls"} <= set(PROJECT)
+
+
+def test_each_release_in_the_changelog_begins_with_what_an_owner_must_do():
+    releases = (ROOT / "CHANGELOG.md").read_text("utf-8").split("\n## ")[1:]
+    assert releases
+    for release in releases:
+        version = release.split()[0].strip(",")
+        headings = re.findall(r"^### (.+)$", release, re.MULTILINE)
+        assert headings[0] == "What you must do", version
+        assert set(headings[1:]) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, version
 
 
 def test_a_supported_version_is_the_current_one():

@@ -7,6 +7,7 @@ is nothing to check.
 from collections.abc import Callable, Iterator
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 
 from app.cli.commands import echo_database
@@ -32,6 +33,7 @@ CHECKS: dict[str, Callable[[], Iterator[str]]] = {
 def doctor() -> None:
     """Report problems of the installation and their remedies; exit with 1 if there are any."""
     echo_database()
+    click.echo(f"Flasky {current_app.config['VERSION']}")
     results = [_is_well(name, check) for name, check in CHECKS.items()]
     if not all(results):
         raise click.exceptions.Exit(1)
