@@ -16,6 +16,7 @@ from app.models import User
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [page for page in PAGES if not page.name.startswith("tutorial")]  # tests/extended/test_tutorial.py follows it
 BLOCK = re.compile(r"^( *)```(python|html)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"(?:# |\{# )((?:app|tests)/[\w./]+)(?: #\})?\n")
 EXAMPLES = [

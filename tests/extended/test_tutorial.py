@@ -1,0 +1,36 @@
+"""docs/tutorial.md: each part is followed in a copy of the project, with its tests, lint, types and migrations."""
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+from support.tutorial import Copy, parts
+
+pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("tutorial")]  # each part builds on those before it
+
+PARTS = parts()
+LAST_OF_A_PAGE = {5, len(PARTS)}  # where everything is checked, since that takes a while
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    return Copy(tmp_path_factory.mktemp("tutorial"))
+
+
+@pytest.fixture(scope="module")
+def postgresql(databases):
+    """The URL of a new PostgreSQL database."""
+    server = databases("postgresql")
+    with psycopg.connect(server.server.get_uri(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE tutorial")
+    return make_url(server.url).set(database="tutorial").render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize("number", range(1, len(PARTS) + 1), ids=[heading for heading, _ in PARTS])
+def test_part(copy, postgresql, number):
+    copy.follow(number)
+    if tests := copy.own_tests():
+        copy.pytest(*tests)
+    if number in LAST_OF_A_PAGE:
+        copy.check()
+        for command in ("upgrade", "check"):
+            copy.run("flask", "db", command, DATABASE_URL=postgresql)
