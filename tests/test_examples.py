@@ -101,6 +101,11 @@ tokens = [created()]
 wrong = post("/wishes", name="")
 assert wrong.status_code == 422 and 'hx-select="#wishes"' in wrong.text and "Name the plant." in wrong.text
 assert post("/wishes", name="Ivy").location == "/wishes" and "<li>Ivy</li>" in get("/wishes").text
+words = {"old_password": "a new lantern", "password": "my fern by the sea", "confirm_password": "my fern by the sea"}
+wrong = post("/auth/change-password", **words)
+assert wrong.status_code == 422 and "names of plants" in wrong.text and "common words, and plants." in wrong.text
+wrong = post("/auth/change-username", username="gardener2")
+assert wrong.status_code == 422 and "Only our staff" in wrong.text and "Leave gardeners to us." in wrong.text
 with app.app_context():
     ada = db.session.get(User, 1)
     fern = Plant.query.filter_by(name="Fern").one()
@@ -148,7 +153,8 @@ def clone(tmp_path_factory):
         r"( +app\.register_blueprint\(auth\.bp.*\n)",
         r"\1" + "".join(f"    app.register_blueprint({name}.bp)\n" for name in BLUEPRINTS),
     )
-    change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", r"from app.garden import cart as cart\n\1")
+    imports = "".join(f"from app.garden import {name} as {name}\n" for name in ("cart", "policies"))
+    change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", rf"{imports}\1")
     return clone
 
 

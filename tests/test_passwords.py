@@ -162,6 +162,37 @@ def test_uncommon_passwords_are_accepted(client, password):
 
 
 @on_sqlite
+def test_a_rule_of_the_application_holds_for_forms_and_commands(client, ada, flask, monkeypatch):
+    asked = []
+
+    def check_fern(password, own_words):
+        asked.append(own_words)
+        if "fern" in password:
+            raise ValueError("No ferns.")
+
+    monkeypatch.setattr(password_strength, "CHECKS", [*password_strength.CHECKS, check_fern])
+    monkeypatch.setattr(password_strength, "HINT", "{shortest} characters, and no fern.")
+    client.log_in(ada)
+    page = change(client, new="fern on a tall chair")
+    assert "No ferns." in beside("password", page)
+    assert "8 characters, and no fern." in page.text
+    assert "Avoid names" not in page.text
+    assert asked == [["ada@example.com", "ada", "Flasky"]]
+    assert "easy to guess" in beside("password", change(client, new="password password"))
+    assert len(asked) == 1, "a password that is refused is not checked further"
+    words = ("--email", "eve@example.com", "--username", "eve", "--password-stdin")
+    assert "No ferns." in flask("users", "create", "--no-input", *words, typed="fern on a tall chair").output
+
+
+@on_sqlite
+def test_our_rules_for_passwords_can_be_removed(client, ada, monkeypatch):
+    monkeypatch.setattr(password_strength, "CHECKS", [])
+    client.log_in(ada)
+    assert change(client, new="password").location == "/auth/login-methods"
+    assert "at least 8" in beside("password", change(client, old="password", new="passwor"))
+
+
+@on_sqlite
 @pytest.mark.parametrize("settings", [{"PASSWORD_MIN_LENGTH": 15}])
 def test_password_min_length_15_refuses_shorter_passwords(client, ada, outbox):
     client.log_in(ada)

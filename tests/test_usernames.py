@@ -149,6 +149,32 @@ def test_no_reserved_username_is_proposed(app, wish):
     assert usernames.propose(wish, "Ada") == "ada"
 
 
+def test_a_rule_of_the_application_holds_for_forms_proposals_and_commands(client, ada, flask, monkeypatch):
+    def check_short(username):
+        if len(username) < 5:
+            raise ValueError("Use at least 5 characters.")
+
+    monkeypatch.setattr(usernames, "CHECKS", [*usernames.CHECKS, check_short])
+    monkeypatch.setattr(usernames, "HINT", "Use at least 5 letters.")
+    client.log_in(ada)
+    page = rename(client, "bob")
+    assert (page.status_code, "Use at least 5 characters." in page.text) == (422, True)
+    assert "Use at least 5 letters." in page.text
+    assert "dots, dashes" not in page.text
+    assert usernames.propose("bob") == "member"
+    assert usernames.propose("bob", "Robert") == "robert"
+    create = ("users", "create", "--no-input", "--email", "eve@example.com", "--username")
+    assert "Use at least 5 characters." in flask(*create, "root").output
+    assert flask(*create, "admin").exit_code == 0, "reserved names are for administrators"
+
+
+def test_our_rule_for_usernames_can_be_removed(client, ada, monkeypatch):
+    monkeypatch.setattr(usernames, "CHECKS", [])
+    client.log_in(ada)
+    assert rename(client, "admin").location == "/account"
+    assert rename(client, "1").status_code == 422, "the form of usernames is fixed"
+
+
 def test_a_long_username_is_compared_quickly(app):
     for name in ("a" + "rn" * 31, "a" + "l1I" * 21, "a" + "vv" * 31, "adm" + "1" * 61, "admin" + "0" * 59):
         usernames.check(name, by_administrator=True)

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from flask import current_app
 
 from app.security.hashing import MAX_PASSWORD_LENGTH
 
+HINT = "At least {shortest} characters. Avoid names and common words."  # below the field
 SCORED_LENGTH = 32  # characters; scoring time grows with the square of the length
 MIN_SCORE = 2  # zxcvbn: more than 10^6 guesses
 SCORING = threading.Lock()  # zxcvbn keeps the user's words in a module variable
@@ -49,7 +51,7 @@ WORDS = frozenset(
 
 
 def check(password: str, *words: str | None) -> None:
-    """Check the length and the strength of a new password (NIST SP 800-63B-4, 3.1.1.2).
+    """Check the length of a new password, and then each of CHECKS (NIST SP 800-63B-4, 3.1.1.2).
 
     Args:
         words: the user's own words, such as the username, which an attacker would try first.
@@ -62,9 +64,17 @@ def check(password: str, *words: str | None) -> None:
         raise ValueError(f"Use at least {shortest} characters.")
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
+    own_words = [word for word in (*words, current_app.config["APP_NAME"]) if word]
+    for rule in CHECKS:
+        rule(password, own_words)
+
+
+def check_common(password: str, _: Sequence[str]) -> None:
     if is_common(password):
         raise ValueError("This password is easy to guess. Many people use phrases or patterns like this.")
-    own_words = filter(None, [*words, current_app.config["APP_NAME"]])
+
+
+def check_guesses(password: str, own_words: Sequence[str]) -> None:
     if reason := _weakness(password, [part for word in own_words for part in _parts(word)]):
         raise ValueError(f"This password is easy to guess. {reason.rstrip('.')}.")
 
@@ -153,3 +163,7 @@ def _neighbours() -> frozenset[tuple[str, str]]:
     lines = [*map(pairwise, (*ROWS, *COLUMNS, ALPHABET)), *diagonals]
     pairs = {pair for line in lines for pair in line}
     return frozenset(pairs | {(second, first) for first, second in pairs})
+
+
+# Each raises ValueError, with a message for the user. An application can add its own, and remove ours.
+CHECKS = [check_common, check_guesses]

@@ -35,12 +35,23 @@ LOOK_ALIKES = {  # a regular expression for each character
     **{"s": "[sS5]", "t": "[tT7]", "z": "[zZ2]", "d": "(?:[dD]|cl)", "m": "(?:[mM]|rn)", "w": "(?:[wW]|vv)"},
 }
 SEPARATORS = re.compile(r"[._-]+")
+HINT = "Start with a letter. Use a-z, digits, dots, dashes, and underscores."  # below the field
 
 
 def check(username: str, by_administrator: bool = False) -> None:
-    """Raise ValueError, with a message for the user, if a username is invalid or reserved."""
+    """Raise ValueError, with a message for the user, if a username is invalid or one of CHECKS refuses it.
+
+    Args:
+        by_administrator: reserved names are allowed.
+    """
     check_username(username)
-    if not by_administrator and is_reserved(username, current_app.config["APP_NAME"]):
+    for rule in CHECKS:
+        if not (by_administrator and rule is check_reserved):
+            rule(username)
+
+
+def check_reserved(username: str) -> None:
+    if is_reserved(username, current_app.config["APP_NAME"]):
         raise ValueError("This username is reserved. Choose another.")
 
 
@@ -82,3 +93,7 @@ def _pattern(app_name: str) -> re.Pattern[str]:
     patterns = {word: "".join(LOOK_ALIKES.get(character, character) for character in word) for word in words}
     # admin reserves admin1, but me does not reserve me1
     return re.compile("|".join(pattern + (r"\d*" if len(word) > 3 else "") for word, pattern in patterns.items()))
+
+
+# Each raises ValueError, with a message for the user. An application can add its own, and remove ours.
+CHECKS = [check_reserved]

@@ -41,12 +41,19 @@ def typed_at_login() -> str | None:
     return login if "@" in login else ""
 
 
+class UsernameField(TextField):
+    """A field that states its rule, as it is when a form is made: an application can change HINT."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("description", usernames.HINT)
+        super().__init__(*args, **kwargs)
+
+
 def username_field() -> TextField:
-    return TextField(
+    return UsernameField(
         "Username",
         [DataRequired("Choose a username."), rule(usernames.check)],
         filters=[stripped],
-        description="Start with a letter. Use a-z, digits, dots, dashes, and underscores.",
         render_kw={"autocomplete": "username"} | VERBATIM,
     )
 
@@ -67,7 +74,7 @@ class NewPasswordField(TextField):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         shortest = current_app.config["PASSWORD_MIN_LENGTH"]
-        kwargs.setdefault("description", f"At least {shortest} characters. Avoid names and common words.")
+        kwargs.setdefault("description", password_strength.HINT.format(shortest=shortest))
         kwargs.setdefault("render_kw", {"autocomplete": "new-password", "data-shortest": shortest})
         super().__init__(*args, **kwargs)
 
