@@ -44,6 +44,12 @@ def beginning(service, handler):
             return
 
 
+def redirecting(service, handler):
+    handler.send_response(303)
+    handler.send_header("Location", "https://example.com/")
+    handler.end_headers()
+
+
 def huge(service, handler):
     send(handler, b'{"success": true, "more": "' + b"x" * 10_000_000 + b'"}')
 
@@ -68,6 +74,7 @@ NO_ANSWER = {
     "without end": b"[" * 50_000,
     "an error": broken,
     "huge": huge,
+    "elsewhere": redirecting,
 }
 TOO_SLOW = {"silent": silent, "dripping": dripping, "beginning": beginning}
 YES = {

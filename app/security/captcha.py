@@ -5,15 +5,12 @@ Flask-WTF's own validator limits neither time nor size, accepts any truthy `succ
 
 import json
 import logging
-import time
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import Request, urlopen
 
 from flask import current_app, request
 
-from app.security.remote import within
+from app.security.remote import fetch
 
 TIMEOUT = 3  # seconds for the whole answer
 MAX_ANSWER = 64 * 1024  # bytes
@@ -43,7 +40,8 @@ def ask(answer: str, **more: str) -> dict[str, Any]:
     settings = current_app.config
     question = {"secret": settings["RECAPTCHA_PRIVATE_KEY"], "response": answer, **more}
     try:
-        said = within(TIMEOUT, _ask, settings["RECAPTCHA_VERIFY_SERVER"], urlencode(question).encode())
+        body = fetch(settings["RECAPTCHA_VERIFY_SERVER"], TIMEOUT, MAX_ANSWER, urlencode(question).encode())
+        said = dict(json.loads(body))
         return {"success": said["success"], **said}
     except Exception as error:
         log.error("The CAPTCHA service does not answer: %s", type(error).__name__)
@@ -56,17 +54,3 @@ def origins() -> list[str]:
     own = f"{script.scheme}://{script.netloc}"
     is_googles = script.hostname in {"www.google.com", "www.recaptcha.net"}
     return [f"{own}/recaptcha/", "https://www.gstatic.com/recaptcha/"] if is_googles else [own]
-
-
-def _ask(server: str, question: bytes) -> dict[str, Any]:
-    until, said = time.monotonic() + TIMEOUT, b""
-    try:
-        with urlopen(Request(server, question), timeout=TIMEOUT) as answer:  # noqa: S310 - the address is a setting
-            while part := answer.read1(MAX_ANSWER):
-                said += part
-                if len(said) > MAX_ANSWER or time.monotonic() > until:
-                    raise ValueError("too long")
-    except HTTPError as refusal:
-        refusal.close()
-        raise
-    return dict(json.loads(said))
