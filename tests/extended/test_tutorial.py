@@ -1,8 +1,11 @@
 """docs/tutorial.md: each part is followed in a copy of the project, with its tests, lint, types and migrations."""
 
+import shutil
+
 import psycopg
 import pytest
 from sqlalchemy import make_url
+from support.clients import ROOT
 from support.tutorial import Copy, parts
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("tutorial")]  # each part builds on those before it
@@ -34,3 +37,10 @@ def test_part(copy, postgresql, number):
         copy.check()
         for command in ("upgrade", "check"):
             copy.run("flask", "db", command, DATABASE_URL=postgresql)
+
+
+def test_a_browser_goes_through_the_finished_site(copy, request):
+    copy.follow(len(PARTS))
+    shutil.copy(ROOT / "tests/support/tutorial_in_browser.py", copy.folder / "tests/browser/test_tutorial.py")
+    folder = request.config.getoption("--screenshots")
+    copy.pytest("tests/browser/test_tutorial.py", *([f"--screenshots={folder}"] if folder else []))
