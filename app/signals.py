@@ -17,7 +17,7 @@ from flask_sqlalchemy.session import Session
 
 _signals = Namespace()
 user_registered = _signals.signal("user-registered")  # user
-user_confirmed = _signals.signal("user-confirmed")  # user: the email address is confirmed
+user_confirmed = _signals.signal("user-confirmed")  # user: the email address is proved, or confirmed by a command
 user_logged_in = _signals.signal("user-logged-in")  # user, method, previous_session: the visitor's session data
 user_logged_out = _signals.signal("user-logged-out")  # user: logged out on this device
 password_changed = _signals.signal("password-changed")  # user: the password was set, changed, reset or removed

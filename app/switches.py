@@ -17,6 +17,7 @@ SWITCHES: dict[str, Callable[[dict[str, Any]], bool]] = {
     "confirmation": lambda settings: settings["CONFIRMATION"] != "off",
 }
 PAGES = {  # by the module of the view, or by the endpoint
+    "app.auth.confirmation": "confirmation",
     "app.auth.device_verification": "password",
     "app.auth.magic_links": "magic_link",
     "app.auth.passkeys": "passkey",
@@ -24,9 +25,16 @@ PAGES = {  # by the module of the view, or by the endpoint
     "app.auth.recovery_codes": "two_factor",
     "app.auth.two_factor": "two_factor",
     "app.auth.two_factor_verification": "two_factor",
+    "app.auth.usernames": "username",
     "main.well_known_change_password": "password",
 }
-COMMANDS = {"reset-two-factor": "two_factor", "send-reset": "password", "trust-next-login": "password"}
+COMMANDS = {
+    "confirm": "confirmation",
+    "reset-two-factor": "two_factor",
+    "send-reset": "password",
+    "trust-next-login": "password",
+}
+OPTIONS = {"username": "username"}
 
 
 def is_on(switch: str, app: Flask | None = None) -> bool:
@@ -35,9 +43,13 @@ def is_on(switch: str, app: Flask | None = None) -> bool:
 
 
 def on_commands(app: Flask, group: AppGroup) -> AppGroup:
-    """Return the group with only those commands that are on."""
+    """Return the group with only those commands and options that are on."""
     on = copy(group)
-    on.commands = {name: command for name, command in group.commands.items() if _is_registered(app, COMMANDS, name)}
+    on.commands = {
+        name: copy(command) for name, command in group.commands.items() if _is_registered(app, COMMANDS, name)
+    }
+    for command in on.commands.values():
+        command.params = [option for option in command.params if _is_registered(app, OPTIONS, option.name or "")]
     return on
 
 

@@ -93,6 +93,8 @@ def _switch_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         yield "LOGIN_METHODS is none, but OIDC_PROVIDERS is empty, so nobody could log in. Add a provider or a method."
     if settings["PREVENT_ENUMERATION"] and settings["CONFIRMATION"] != "required":
         yield "PREVENT_ENUMERATION=1 needs confirmed addresses. Remove CONFIRMATION, or write CONFIRMATION=required."
+    if settings["VERIFY_NEW_DEVICES"] and settings["CONFIRMATION"] == "off":
+        yield "VERIFY_NEW_DEVICES=1 needs confirmed addresses, but CONFIRMATION is off. Change one of the two."
     if not settings["TWO_FACTOR"] and settings["TWO_FACTOR_REQUIRED_FOR"] != "nobody":
         yield "TWO_FACTOR is 0, so TWO_FACTOR_REQUIRED_FOR can only be nobody. Change one of the two."
 

@@ -407,7 +407,7 @@ def test_log_out_needs_a_user_or_all(flask, client, ada, arguments):
     client.log_in(ada)
     result = flask("users", "log-out", *arguments, typed="y\n")
     assert result.exit_code == 2
-    assert "Give a username or email address, or --all." in result.stderr
+    assert "Name an account, or give --all." in result.stderr
     assert is_logged_in(client)
 
 

@@ -24,7 +24,7 @@ def request(user: User) -> datetime:
     user.deletion_due_at = due
     sessions.revoke_all(user, reason=LogoutReason.DELETION)
     event = audit.record(user, AuditAction.DELETION_REQUESTED, old=old and old.isoformat(), new=due.isoformat())
-    if user.confirmed:  # an unconfirmed address may belong to another person
+    if user.can_use_application:  # otherwise the address may belong to another person
         outbox.enqueue(Email.DELETION_REQUESTED, user, event=event, due=clock.day(due))
     return due
 
@@ -34,7 +34,7 @@ def cancel(user: User) -> None:
     if user.deletion_due_at:
         old, user.deletion_due_at = user.deletion_due_at, None
         event = audit.record(user, AuditAction.DELETION_CANCELLED, old=old.isoformat(), new=None)
-        if user.confirmed:
+        if user.can_use_application:
             outbox.enqueue(Email.DELETION_CANCELLED, user, event=event)
 
 
@@ -47,9 +47,9 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     """Delete the account and its personal data now; return False if it no longer meets `conditions`.
 
     Args:
-        send_notice: email a notice to a confirmed address. The notice is deleted once it is sent.
+        send_notice: email a notice, unless the address still has to be confirmed. It is deleted once it is sent.
     """
-    email, is_confirmed = user.email, user.confirmed
+    email, is_told = user.email, send_notice and user.can_use_application
     signal = {"user_id": user.id, "email": email, "username": user.username}
     same = update(User).where(User.id == user.id, *conditions)
     if not rows_changed(same.values(login_count=User.login_count)):  # locks the row
@@ -57,6 +57,6 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     personal_data.erase(user)
     audit.record(None, AuditAction.ACCOUNT_DELETED)
     signals.send_after_commit(db.session(), signals.user_deleted, **signal)
-    if send_notice and is_confirmed:
+    if is_told:
         outbox.enqueue(Email.ACCOUNT_DELETED, None, to=email)
     return True

@@ -107,9 +107,10 @@ def deleted_accounts() -> Batches:
 
 @register
 def unconfirmed_accounts() -> Batches:
-    """Delete accounts that were not confirmed within a week, without a notice."""
+    """Delete accounts that were not confirmed within a week, without a notice, if CONFIRMATION is required."""
     unconfirmed = (User.confirmed.is_(False), ~User.is_admin, User.deactivated_at.is_(None))
-    return _purge(User.created_at, clock.now() - WEEK, *unconfirmed, send_notice=False)
+    if current_app.config["CONFIRMATION"] == "required":
+        yield from _purge(User.created_at, clock.now() - WEEK, *unconfirmed, send_notice=False)
 
 
 def delete_older(moment: Moment, age: timedelta, *conditions: ColumnElement[bool]) -> Batches:

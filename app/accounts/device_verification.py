@@ -30,7 +30,7 @@ def why_never(user: User) -> str | None:
     if not current_app.config["VERIFY_NEW_DEVICES"]:
         return "VERIFY_NEW_DEVICES is off, so logins need no emailed code."
     if two_factor.is_on(user):
-        return f"{user.username} has two-factor authentication, which replaces the emailed code."
+        return f"{user.known_as} has two-factor authentication, which replaces the emailed code."
     if not user.confirmed:
         return f"{user.email} is not confirmed, so logins need no emailed code."
     return None

@@ -27,7 +27,7 @@ def find(user: User, cookie: str) -> Device | None:
 
 
 def recognise(user: User, cookie: str) -> None:
-    """Record a login on the device with this cookie; notify a confirmed user of any new device but the first."""
+    """Record a login on the device with this cookie; notify the user of any new device but the first."""
     key, mine = Device.key_of(cookie), Device.user_id == user.id
     same = select(Device.id).where(mine, Device.key == key).limit(1).scalar_subquery()
     known, has_others = db.session.execute(select(same, exists().where(mine))).one()
@@ -36,7 +36,7 @@ def recognise(user: User, cookie: str) -> None:
         return
     _forget_surplus(user)
     db.session.add(Device(user_id=user.id, key=key))
-    if has_others and user.confirmed:
+    if has_others and user.can_use_application:
         outbox.enqueue(Email.NEW_DEVICE, user, event=audit.record(user, AuditAction.NEW_DEVICE))
 
 

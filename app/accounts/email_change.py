@@ -35,13 +35,17 @@ def change(token: Token, keep: UserSession | None = None) -> bool:
 
     Return False if the address is not available, or another request was faster.
     """
-    user, old = token.user, token.user.email
+    user, old, was_confirmed = token.user, token.user.email, token.user.confirmed
     if not user.take_email(token.claims.purpose, token.claims.extra["email"]):
         return False
     sessions.revoke_all(user, keep, reason=LogoutReason.EMAIL_CHANGED)
     event = audit.record(user, AuditAction.EMAIL_CHANGED, old=old, new=user.email)
     signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
-    if _release_reservation(user):
+    if not was_confirmed:  # nobody has proved that the old address is theirs, so it gives no way back
+        user.confirmed = True
+        audit.record(user, AuditAction.CONFIRMED, old=False, new=True)
+        outbox.enqueue(Email.EMAIL_REMOVED, user, to=old, ip="")
+    elif _release_reservation(user):
         outbox.enqueue(Email.EMAIL_REMOVED, user, to=old)
     else:
         _reserve(user, old, event)

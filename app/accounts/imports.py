@@ -70,7 +70,7 @@ def _taken(users: dict[int, User]) -> dict[int, str]:
     reserved = select(EmailChange.old_email_key).where(EmailChange.old_email_key.in_(emails), *EmailChange.reserving())
     owners, taken = dict.fromkeys(db.session.scalars(reserved), "another account, which had it recently"), {}
     for user in db.session.scalars(select(User).where(same)):
-        owners |= dict.fromkeys([user.email_key, user.username_key], f"the account {user.username} <{user.email}>")
+        owners |= dict.fromkeys([user.email_key, user.username_key], f"the account {user.name_and_email}")
     for line, user in users.items():
         keys = [user.email_key, user.username_key]
         if clashes := [f"{key} belongs to {owners[key]}" for key in keys if key in owners]:

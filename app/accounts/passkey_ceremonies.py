@@ -40,7 +40,7 @@ def creation_options(
         rp_id=host(),
         rp_name=current_app.config["APP_NAME"],
         user_id=handle.encode(),
-        user_name=user.username,
+        user_name=user.known_as,
         challenge=_challenge(_purpose(is_conditional), browser, user),
         timeout=int(LIFETIME.total_seconds() * 1000),
         authenticator_selection=selection,

@@ -132,7 +132,7 @@ def details(user: User) -> dict[str, str] | None:
     if user.passkey_handle is None:
         return None
     handle = passkey_ceremonies.encoded_handle(user.passkey_handle)
-    names = {"name": user.username, "displayName": user.username}
+    names = {"name": user.known_as, "displayName": user.known_as}
     return {"rpId": passkey_ceremonies.host(), "userId": handle} | names
 
 

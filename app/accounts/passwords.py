@@ -108,8 +108,8 @@ def reset(token: Token, password: str) -> bool:
 
 
 def _warn_of_guessing(user: User | None) -> None:
-    """Email a confirmed user that the password is being guessed. Other logins take the same work."""
-    if user and user.confirmed:
+    """Email a user that the password is being guessed. Other logins take the same work."""
+    if user and user.can_use_application:
         outbox.enqueue(Email.PASSWORD_GUESSING, user)
     else:
         outbox.enqueue_decoy(Email.PASSWORD_GUESSING)

@@ -41,6 +41,7 @@ from app.models.personal_data import (
     table_of,
     unregistered,
 )
+from app.switches import is_on
 
 __all__ = ["SECRETS", "below", "blocking", "register", "registered", "table_of", "unregistered"]
 
@@ -59,7 +60,8 @@ def descriptions() -> list[str]:
 def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
     """Yield the rows of a user in a table, without secrets."""
     table = table_of(model)
-    columns = [column for column in table.columns if f"{table.name}.{column.name}" not in SECRETS]
+    secret = SECRETS if is_on("username") else SECRETS | {"users.username", "users.username_key"}
+    columns = [column for column in table.columns if f"{table.name}.{column.name}" not in secret]
     mine = [registered[model].condition(user)]
     if model is OutboxEmail:  # sent only if the new address has no account, so it would tell the user whether it has
         mine.append(OutboxEmail.name != Email.CHANGE_EMAIL)
@@ -153,7 +155,7 @@ TWO_FACTOR = "Two-factor authentication: your authenticator app and recovery cod
 PASSKEYS = "Passkeys: their names, and when you used them"
 EMAILS = "Emails and codes we sent you"
 
-register(User, lambda user: User.id == user.id, "Your profile: username and email address")
+register(User, lambda user: User.id == user.id, "Your profile and email address")
 register(UserSession, lambda user: UserSession.user_id == user.id, DEVICES)
 register(Device, lambda user: Device.user_id == user.id, DEVICES)
 register(Identity, lambda user: Identity.user_id == user.id, CONNECTED)

@@ -23,6 +23,7 @@ from app.models.user import is_free
 from app.security import audit, rate_limits
 from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
+from app.switches import is_on
 
 MAX_RESENDS, RESEND_WINDOW = 5, timedelta(hours=6)
 MAX_CORRECTIONS, CORRECTION_WINDOW = 5, timedelta(hours=1)
@@ -59,7 +60,7 @@ def profile_columns() -> dict[str, Column[Any]]:
 
 
 def create(new: NewAccount) -> User:
-    """Create an account, and email a link that confirms its address or sets its first password.
+    """Create an account, and email a link that confirms its address or sets its first password, if one is needed.
 
     Raises:
         Taken, ConstraintViolated
@@ -73,7 +74,7 @@ def create(new: NewAccount) -> User:
         signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if new.invited and new.password is None:
         outbox.enqueue(Email.FIRST_PASSWORD, user)
-    elif not new.confirmed:
+    elif not new.confirmed and is_on("confirmation"):
         _send_email(user)
     return user
 

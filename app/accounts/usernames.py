@@ -11,6 +11,7 @@ from app.extensions import db
 from app.models import AuditAction, User
 from app.models.logins import check_username
 from app.security import audit
+from app.switches import is_on
 
 RESERVED = frozenset(
     # staff, and names that seem official
@@ -57,11 +58,18 @@ def check_reserved(username: str) -> None:
 
 def propose(*wishes: str) -> str:
     """Return a free username from the first of these wishes that yields an allowed one, with digits if needed."""
+    if not is_on("username"):
+        return opaque()
     plain = (unicodedata.normalize("NFKD", wish).encode("ascii", "ignore").decode() for wish in wishes)
     words = (re.sub(r"[^A-Za-z0-9_-]+", ".", wish).lstrip("0123456789._-").rstrip(".") for wish in plain)
     base = next((word.lower()[:50] for word in words if len(word) > 1 and _is_allowed(word[:50])), "member")
     candidates = [base, *(f"{base}{number}" for number in range(2, 6)), f"{base}{secrets.randbelow(10**6):06}"]
     return next((name for name in candidates if _is_allowed(name) and User.find(name) is None), candidates[-1])
+
+
+def opaque() -> str:
+    """Return a random username for an account that is known by its email address, of which it reveals nothing."""
+    return f"user-{secrets.token_hex(8)}"
 
 
 def change(user: User, username: str) -> None:

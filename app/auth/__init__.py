@@ -4,6 +4,7 @@ from app.auth import (  # noqa: F401 - registers the views
     access,
     account_deletion,
     account_state,
+    confirmation,
     connections,
     device_verification,
     email_change,

@@ -16,6 +16,7 @@ from app.connections import read_without_transaction
 from app.extensions import db, login_manager
 from app.models import Permission, User
 from app.request_state import SessionKey, state
+from app.switches import is_on
 from app.web import stale_forms
 from app.web.negotiation import lead_to, wants_json
 
@@ -101,6 +102,20 @@ def reauthentication_required(view: View[Arguments]) -> View[Arguments]:
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
         is_recent = sessions.is_recently_authenticated(current_user.current_session)
         return view(*args, **kwargs) if is_recent else _reauthenticate()
+
+    return guarded
+
+
+def confirmation_required(view: View[Arguments]) -> View[Arguments]:
+    """Require a confirmed email address, unless CONFIRMATION is off. Other users confirm it first, and then return."""
+
+    @login_required
+    @wraps(view)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
+        if current_user.confirmed or not is_on("confirmation"):
+            return view(*args, **kwargs)
+        flash("Confirm your email address first.", "info")
+        return hold_back("auth.unconfirmed")
 
     return guarded
 

@@ -67,7 +67,7 @@ def required_page(user: User) -> str | None:
     """Return the endpoint that `user` must open before this page, or None."""
     if user.deletion_due_at and not _is_open("auth.cancel_deletion"):
         return "auth.cancel_deletion"
-    if not user.confirmed and not _is_open("auth.unconfirmed"):
+    if not user.can_use_application and not _is_open("auth.unconfirmed"):
         return "auth.unconfirmed"
     if not _is_open("auth.two_factor") and two_factor.is_missing(user):
         return "auth.two_factor"

@@ -50,7 +50,7 @@ class NewPasswordForm(Form):
         self.user = user
 
     def words(self) -> tuple[str, ...]:
-        return self.user.email, self.user.username
+        return self.user.email, self.user.known_as
 
 
 class TextField(StringField):

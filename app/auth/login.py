@@ -6,7 +6,7 @@ from flask import current_app, flash, redirect, render_template, request, sessio
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from wtforms import BooleanField
-from wtforms.validators import DataRequired, InputRequired
+from wtforms.validators import InputRequired, StopValidation
 from wtforms.widgets import PasswordInput
 
 from app.accounts import passkeys, passwords
@@ -21,15 +21,21 @@ from app.request_state import SessionKey
 from app.security import audit, captcha, origin
 from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import needs_captcha, rate_limited
+from app.switches import is_on
 
 FAILED_WITHIN = timedelta(minutes=15)
+
+
+def is_entered(_: Form, field: TextField) -> None:
+    if not field.data:
+        raise StopValidation(f"Enter your email {'or username' if is_on('username') else 'address'}.")
 
 
 class LoginForm(Form):
     """The labels are in the template _login_form.html, which the home page uses, too."""
 
     login = TextField(
-        validators=[DataRequired("Enter your email or username."), MaxLength(MAX_LOGIN_LENGTH)],
+        validators=[is_entered, MaxLength(MAX_LOGIN_LENGTH)],
         filters=[stripped],
     )
     password = TextField(
@@ -55,7 +61,7 @@ def login() -> ResponseReturnValue:
         if captcha.is_on():
             session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
         form = with_captcha(LoginForm(), _needs_captcha())
-        form.password.errors = ["Incorrect username or password."]
+        form.password.errors = [f"Incorrect {'username' if is_on('username') else 'email address'} or password."]
     return form_page("auth/login.html", form)
 
 

@@ -16,7 +16,7 @@ NOT_NOW = timedelta(days=90)  # until the offer is made again in this browser
 def is_due(user: User, login: str) -> bool:
     """Return whether to offer a passkey after this login by password: to a user without one, who has not declined."""
     has_declined = current_app.config["OFFER_COOKIE_NAME"] in request.cookies
-    can_add = user.confirmed and not user.deletion_due_at and not two_factor.is_on(user)
+    can_add = user.can_use_application and not user.deletion_due_at and not two_factor.is_on(user)
     return can_add and not has_declined and is_known_device(login) and not passkeys.all_of(user)
 
 

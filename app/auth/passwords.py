@@ -10,10 +10,12 @@ from app.auth.blueprint import bp
 from app.auth.fields import email_field, new_password_field, password_again_field, password_field, typed_at_login
 from app.auth.forms import Form, NewPasswordForm, confirmation_page, form_page
 from app.extensions import db
+from app.models import User
 from app.request_state import SessionKey
 from app.security import tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
+from app.switches import is_on
 from app.web import errors
 
 REMOVE_PASSWORD = {
@@ -94,9 +96,16 @@ def reset_password(token: str) -> ResponseReturnValue:
     db.session.commit()
     session[SessionKey.EMAIL_SENT_TO] = user.email
     flash("Your password was changed. Log in with your new password.", "success")
-    if is_first_proof:
-        flash(f"Your email address is confirmed. If you didn't choose the username {user.username}, change it.", "info")
-    return redirect(url_for("auth.login", next=url_for("auth.change_username") if is_first_proof else None))
+    return _after_first_proof(user) if is_first_proof else redirect(url_for("auth.login"))
+
+
+def _after_first_proof(user: User) -> ResponseReturnValue:
+    """Redirect to the login page, and then to the username, which someone else may have chosen."""
+    if not is_on("username"):
+        flash("Your email address is confirmed.", "info")
+        return redirect(url_for("auth.login"))
+    flash(f"Your email address is confirmed. If you didn't choose the username {user.username}, change it.", "info")
+    return redirect(url_for("auth.login", next=url_for("auth.change_username")))
 
 
 def _validate(form: ChangePasswordForm) -> bool:

@@ -5,11 +5,12 @@ from typing import Any
 from wtforms import Field
 from wtforms.validators import ValidationError
 
-from app.accounts import enumeration, registration
+from app.accounts import enumeration, registration, usernames
 from app.accounts.registration import NewAccount
 from app.auth.fields import captcha_field, email_field, new_password_field, password_again_field, username_field
 from app.auth.forms import Form
 from app.models import User
+from app.switches import is_on
 
 BUILT_IN_FIELDS = {"email", "username", "password", "confirm_password", "recaptcha"}
 
@@ -25,8 +26,13 @@ class RegistrationForm(Form):
 
     TAKEN = "This address is already registered. Log in, or use another."
 
-    def words(self) -> tuple[str, str]:
-        return self.email.data, self.username.data
+    def __init__(self) -> None:
+        super().__init__()
+        if not is_on("username"):
+            del self.username
+
+    def words(self) -> tuple[str, ...]:
+        return tuple(field.data for field in (self.email, self.username) if field)
 
     def validate_email(self, field: Field) -> None:
         if enumeration.policy().says_taken and registration.is_taken(field.data):
@@ -47,7 +53,8 @@ class RegistrationForm(Form):
 
     def new_account(self) -> NewAccount:
         password = self.password.data if self.password else None
-        return NewAccount(self.email.data, self.username.data, password, profile=self.profile())
+        username = self.username.data if self.username else usernames.opaque()
+        return NewAccount(self.email.data, username, password, profile=self.profile())
 
 
 class CompletionForm(RegistrationForm):

@@ -21,6 +21,7 @@ from app.extensions import db
 from app.models import User
 from app.request_state import SessionKey, SessionRecord
 from app.security import oidc
+from app.switches import is_on
 from settings.providers import Provider
 
 WAIT = timedelta(minutes=15)  # to enter missing details, or to log in
@@ -136,12 +137,14 @@ def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
     """Return the page to open instead of the requested one, if any, and a message."""
     if outcome is Outcome.EMAIL_OWNERSHIP:
         words = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
-        return url_for("auth.change_username"), words
-    if outcome is Outcome.CREATED and user.confirmed:
+        return url_for("auth.change_username") if is_on("username") else None, words
+    if outcome is not Outcome.CREATED:
+        return None, None
+    if not is_on("username"):
+        return None, "Welcome."
+    if user.can_use_application:
         return None, f"Welcome. Your username is {user.username}. You can change it in your settings."
-    if outcome is Outcome.CREATED:
-        return None, f"Welcome, {user.username}."
-    return None, None
+    return None, f"Welcome, {user.username}."
 
 
 def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> ResponseReturnValue:

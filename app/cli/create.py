@@ -9,6 +9,7 @@ from app.accounts.registration import NewAccount
 from app.cli import profiles, prompts
 from app.cli.users import users
 from app.extensions import db
+from app.switches import is_on
 
 
 @users.command()
@@ -21,12 +22,12 @@ from app.extensions import db
 @click.option("--profile", metavar="NAME=VALUE", multiple=True, help="Set a column that you added to the accounts.")
 def create(
     email: str | None,
-    username: str | None,
     password: str | None,
     no_input: bool,
     confirmed: bool,
     admin: bool,
     profile: Iterable[str],
+    username: str | None = None,
 ) -> None:
     """Create an account, and ask for missing options.
 
@@ -35,7 +36,8 @@ def create(
     email, username, password = prompts.complete(email, username, password, no_input)
     try:
         email = registration.normal_email(email)
-        usernames.check(username, by_administrator=True)
+        if is_on("username"):
+            usernames.check(username, by_administrator=True)
         if password is not None:
             password_strength.check(password, email, username)
         new = NewAccount(email, username, password, confirmed, invited=True, profile=profiles.parse(profile))
@@ -45,7 +47,8 @@ def create(
     except registration.ConstraintViolated as error:
         raise click.ClickException(f"The database refused the account: {error}") from None
     except registration.Taken as error:
-        raise click.ClickException("This email address or username is already in use.") from error
+        words = "email address or username" if is_on("username") else "email address"
+        raise click.ClickException(f"This {words} is already in use.") from error
     administration.set_admin(user, admin)
     db.session.commit()
-    click.echo(f"Created the account {user.username} <{user.email}>.")
+    click.echo(f"Created the account {user.name_and_email}.")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
+from flask import current_app
 from sqlalchemy import select
 
-from app.accounts import imports
+from app.accounts import imports, usernames
 from app.accounts.registration import NewAccount
 from app.cli import profiles
 from app.cli.users import users
@@ -21,6 +22,7 @@ from app.extensions import db
 from app.models import Role
 from app.models.role import DEFAULT_ROLE
 from app.security import imported_hashes
+from app.switches import is_on
 
 BATCH = 500  # lines
 MAX_ID = 10**9  # the numbers of later accounts come after it, and PostgreSQL's end at 2**31
@@ -33,8 +35,7 @@ MAX_ID = 10**9  # the numbers of later accounts come after it, and PostgreSQL's 
 def import_users(path: Path, dry_run: bool, strict: bool) -> None:
     """Import accounts from a file: CSV with a header if its name ends in .csv, and else an object of JSON per line.
 
-    The columns are email and username, and possibly password_hash, confirmed, role, created_at, deactivated_at, id, and
-    columns that you added to the accounts. docs/importing.md has queries that export them from other applications.
+    docs/importing.md lists the columns, and has queries that export them from other applications.
     """
     total = refused = unconfirmed = 0
     roles = set(db.session.scalars(select(Role.name)))
@@ -56,7 +57,7 @@ def import_users(path: Path, dry_run: bool, strict: bool) -> None:
         db.session.rollback()
     verb = "Imported" if is_kept else "Would import" if dry_run else "Not imported, because of --strict"
     click.echo(f"{verb}: {total - refused}. Refused: {refused}.")
-    if unconfirmed:
+    if unconfirmed and current_app.config["CONFIRMATION"] == "required":
         click.echo(f"Not confirmed: {unconfirmed}. Accounts that their users don't confirm in 7 days are deleted.")
     if refused:
         raise click.exceptions.Exit(1)
@@ -107,7 +108,7 @@ def _account(row: dict[str, Any], roles: set[str]) -> NewAccount:
     if unknown := given.keys() - columns.keys():
         raise ValueError(f"Accounts have no column {', '.join(sorted(unknown))}.")
     values = {name: _value(columns[name], value) for name, value in given.items()}
-    if missing := {"email", "username"} - values.keys():
+    if missing := {"email", *["username"] * is_on("username")} - values.keys():
         raise ValueError(f"There is no {' and no '.join(sorted(missing))}.")
     if not 1 <= values.get("id", 1) <= MAX_ID:
         raise ValueError(f"id: {values['id']} is not between 1 and {MAX_ID}.")
@@ -115,10 +116,10 @@ def _account(row: dict[str, Any], roles: set[str]) -> NewAccount:
         raise ValueError(f"There is no role {values['role_name']}.")
     if "password_hash" in values:
         values["password_hash"] = imported_hashes.accept(values["password_hash"])
-    email, username, confirmed = values.pop("email"), values.pop("username"), values.pop("confirmed", False)
+    email, username, confirmed = values.pop("email"), values.pop("username", ""), values.pop("confirmed", False)
     if not confirmed:
         values.pop("created_at", None)  # an old account that is not confirmed would be deleted at once
-    return NewAccount(email, username, confirmed=confirmed, profile=values)
+    return NewAccount(email, username if is_on("username") else usernames.opaque(), confirmed=confirmed, profile=values)
 
 
 def _value(column: Any, value: Any) -> Any:

@@ -9,11 +9,13 @@ from typing import Any
 
 import click
 
+from app.accounts import usernames
 from app.cli.commands import AnyCommand
+from app.switches import is_on
 
 NO_TERMINAL = (
-    "There is no terminal to ask. Give --email and --username, and the password by --password-stdin, --password-file or"
-    " --password-env; or add --no-input to email a link to choose one."
+    "There is no terminal to ask. Give {}, and the password by --password-stdin, --password-file or --password-env; or"
+    " add --no-input to email a link to choose one."
 )
 
 no_input = click.option("--no-input", is_flag=True, help="Never ask; fail if an answer is missing.")
@@ -46,8 +48,8 @@ def password_options(command: AnyCommand) -> AnyCommand:
     ) -> Any:
         if sum([password_stdin, password_file is not None, password_env is not None]) > 1:
             raise click.UsageError("Give only one of --password-stdin, --password-file and --password-env.")
-        if password_stdin and not (options["email"] and options["username"]):
-            raise click.UsageError("--password-stdin needs --email and --username.")
+        if password_stdin and not _is_named(**options):
+            raise click.UsageError(f"--password-stdin needs {_names()}.")
         password = _read_password(password_stdin, password_file, password_env)
         return command(*args, password=password, **options)
 
@@ -56,14 +58,22 @@ def password_options(command: AnyCommand) -> AnyCommand:
 
 def complete(email: str | None, username: str | None, password: str | None, no_input: bool) -> tuple[str, str, Any]:
     """Ask for missing values and return all three. The password may stay None."""
-    if no_input and not (email and username):
-        raise click.UsageError("--no-input needs --email and --username.")
+    if no_input and not _is_named(email, username):
+        raise click.UsageError(f"--no-input needs {_names()}.")
     email = email or _ask("Email address")
-    username = username or _ask("Username")
+    username = username or (_ask("Username") if is_on("username") else usernames.opaque())
     if password is None and not no_input:
         hidden = {"default": "", "show_default": False, "hide_input": True, "confirmation_prompt": True}
         password = _ask("Password (leave empty to email a link to choose one)", **hidden) or None
     return email, username, password
+
+
+def _is_named(email: str | None, username: str | None = None, **_: Any) -> bool:
+    return bool(email and (username or not is_on("username")))
+
+
+def _names() -> str:
+    return "--email and --username" if is_on("username") else "--email"
 
 
 def _confirm(yes: bool, no_input: bool, question: str) -> None:
@@ -114,5 +124,5 @@ def _ask(label: str, **options: Any) -> str:
     except click.Abort as error:
         if sys.stdin.isatty():
             raise
-        raise click.ClickException(NO_TERMINAL) from error
+        raise click.ClickException(NO_TERMINAL.format(_names())) from error
     return answer

@@ -33,4 +33,4 @@ def set_role(user: User, role_name: str) -> None:
         names = ", ".join(db.session.scalars(select(Role.name).order_by(Role.permissions)))
         raise click.ClickException(f"There is no role {role_name!r}. The roles are: {names}.")
     administration.set_role(user, role)
-    click.echo(f"{user.username} is now: {role.name}.")
+    click.echo(f"{user.known_as} is now: {role.name}.")

@@ -25,12 +25,12 @@ from app.extensions import db
 from app.models import AuditAction, User
 from app.models.role import DEFAULT_ROLE
 from app.security import audit
+from app.switches import is_on
 
 users = Commands("users", help="Create, show and change accounts.")
 
 
 ACCOUNT = """\
-Username   {username}
 Email      {email}
 State      {state}
 Password   {password}
@@ -51,7 +51,7 @@ def find(name: str) -> User:
 def with_user(command: AnyCommand) -> AnyCommand:
     """Pass the user named by the first argument to a command, and commit afterwards."""
 
-    @click.argument("name", metavar="USERNAME-OR-EMAIL")
+    @click.argument("name", metavar="ACCOUNT")
     @wraps(command)
     def run(name: str, **options: Any) -> None:
         command(find(name), **options)
@@ -64,9 +64,11 @@ def with_user(command: AnyCommand) -> AnyCommand:
 @json_option
 def list_users(as_json: bool) -> None:
     """List all accounts."""
-    for user in db.session.scalars(select(User).order_by(User.username_key).execution_options(yield_per=1000)):
-        row = {"username": user.username, "email": user.email, "state": _state(user)}
-        echo_row("{username:24} {email:40} {state}", as_json, **row)
+    order, layout = User.email_key, "{email:40} {state}"
+    if is_on("username"):
+        order, layout = User.username_key, "{username:24} " + layout
+    for user in db.session.scalars(select(User).order_by(order).execution_options(yield_per=1000)):
+        echo_row(layout, as_json, **_names(user), state=_state(user))
 
 
 @users.command()
@@ -74,9 +76,7 @@ def list_users(as_json: bool) -> None:
 @json_option
 def show(user: User, as_json: bool) -> None:
     """Show one account."""
-    row = {
-        "username": user.username,
-        "email": user.email,
+    row = _names(user) | {
         "state": _state(user),
         "password": "set" if user.password_hash else "none",
         "linked": sso.labels(user),
@@ -84,7 +84,7 @@ def show(user: User, as_json: bool) -> None:
         "created": user.created_at,
         "devices": len(sessions.find_all(user)),
     }
-    echo_row(ACCOUNT, as_json, **row)
+    echo_row("Username   {username}\n" + ACCOUNT if is_on("username") else ACCOUNT, as_json, **row)
 
 
 @users.command()
@@ -100,7 +100,7 @@ def confirm(user: User) -> None:
 def deactivate(user: User) -> None:
     """Block a user, and log them out everywhere. No data is lost."""
     administration.deactivate(user)
-    click.echo(f"{user.username} can no longer log in. To undo: flask users activate {user.username}")
+    click.echo(f"{user.known_as} can no longer log in. To undo: flask users activate {user.known_as}")
 
 
 @users.command()
@@ -108,7 +108,7 @@ def deactivate(user: User) -> None:
 def activate(user: User) -> None:
     """Unblock a deactivated user."""
     administration.activate(user)
-    click.echo(f"{user.username} can log in again.")
+    click.echo(f"{user.known_as} can log in again.")
 
 
 @users.command("send-reset")
@@ -128,11 +128,11 @@ def reset_two_factor(user: User, confirm: Callable[[str], None]) -> None:
     Removes authenticator app, passkeys and recovery codes, logs the user out everywhere, and notifies them by email.
     """
     if not two_factor.is_on(user):
-        click.echo(f"{user.username} doesn't use two-factor authentication.")
+        click.echo(f"{user.known_as} doesn't use two-factor authentication.")
         return
-    confirm(f"Turn off two-factor authentication for {user.username} <{user.email}>?")
+    confirm(f"Turn off two-factor authentication for {user.name_and_email}?")
     two_factor.reset(user)
-    click.echo(f"{user.username} can log in without two-factor authentication. An email is on its way to {user.email}.")
+    click.echo(f"{user.known_as} can log in without two-factor authentication. An email is on its way to {user.email}.")
 
 
 @users.command("trust-next-login")
@@ -146,20 +146,20 @@ def trust_next_login(user: User, confirm: Callable[[str], None]) -> None:
     if reason := device_verification.why_never(user):
         click.echo(reason)
         return
-    confirm(f"Allow {user.username} <{user.email}> to log in once without an emailed code?")
+    confirm(f"Allow {user.name_and_email} to log in once without an emailed code?")
     device_verification.trust_next_login(user)
     until = f"{user.next_login_trusted_until:%H:%M} UTC"
-    click.echo(f"{user.username} can log in on a new device without a code, once, until {until}.")
+    click.echo(f"{user.known_as} can log in on a new device without a code, once, until {until}.")
 
 
 @users.command("log-out")
-@click.argument("name", metavar="USERNAME-OR-EMAIL", required=False)
+@click.argument("name", metavar="ACCOUNT", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Log out all users.")
 @prompts.confirmation
 def log_out(name: str | None, everybody: bool, confirm: Callable[[str], None]) -> None:
     """Log a user out everywhere, or all users."""
     if (name is None) != everybody:
-        raise click.UsageError("Give a username or email address, or --all.")
+        raise click.UsageError("Name an account, or give --all.")
     if name is None:
         confirm("Log out all users?")
         count = sessions.log_out_everybody()
@@ -176,14 +176,14 @@ def log_out(name: str | None, everybody: bool, confirm: Callable[[str], None]) -
 def delete(user: User, now: bool, confirm: Callable[[str], None]) -> None:
     """Delete an account, in 14 days or now."""
     when = "now" if now else f"in {account_deletion.GRACE.days} days"
-    confirm(f"Delete {user.username} <{user.email}> {when}?")
+    confirm(f"Delete {user.name_and_email} {when}?")
     if now:
-        name = user.username
+        name = user.known_as
         account_deletion.purge(user)
         click.echo(f"Deleted {name}.")
     else:
         account_deletion.request(user)
-        click.echo(f"{user.username} will be deleted {when}.")
+        click.echo(f"{user.known_as} will be deleted {when}.")
 
 
 @users.command("cancel-deletion")
@@ -191,7 +191,7 @@ def delete(user: User, now: bool, confirm: Callable[[str], None]) -> None:
 def cancel_deletion(user: User) -> None:
     """Cancel the deletion of an account."""
     account_deletion.cancel(user)
-    click.echo(f"{user.username} won't be deleted.")
+    click.echo(f"{user.known_as} won't be deleted.")
 
 
 @users.command()
@@ -202,12 +202,16 @@ def export(user: User) -> None:
     audit.record(user, AuditAction.EXPORTED)
 
 
+def _names(user: User) -> dict[str, str]:
+    return {"username": user.username, "email": user.email} if is_on("username") else {"email": user.email}
+
+
 def _state(user: User) -> list[str]:
     state = {
         "deactivated": not user.is_active,
         "to be deleted": user.deletion_due_at,
         "confirmed": user.confirmed,
-        "not confirmed": not user.confirmed,
+        "not confirmed": not user.confirmed and is_on("confirmation"),
         user.role_name: user.role_name != DEFAULT_ROLE,
     }
     return [word for word, is_so in state.items() if is_so]

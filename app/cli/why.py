@@ -17,7 +17,7 @@ from app.security.rate_limits.counters import storage_errors
 
 
 @users.command()
-@click.argument("name", metavar="USERNAME-OR-EMAIL")
+@click.argument("name", metavar="ACCOUNT")
 def why(name: str) -> None:
     """Explain why a user can't log in, and which command helps."""
     user = User.find(name)
@@ -26,26 +26,26 @@ def why(name: str) -> None:
         hint = f" Is it {likely}?" if likely and User.find(likely) else ""
         raise click.ClickException(f"There is no account {name!r}.{hint}")
     obstacles = [sentence for check in CHECKS for sentence in check(user)]
-    for sentence in obstacles or [f"{user.username} can log in. They may have forgotten their password."]:
+    for sentence in obstacles or [f"{user.known_as} can log in. They may have forgotten their password."]:
         click.echo(sentence)
-    click.echo(f"To email a link to choose a new password: flask users send-reset {user.username}")
+    click.echo(f"To email a link to choose a new password: flask users send-reset {user.known_as}")
     click.echo(_last_login(user))
 
 
 def _deactivated(user: User) -> Iterator[str]:
     if not user.is_active:
-        yield f"{user.username} is deactivated. To undo: flask users activate {user.username}"
+        yield f"{user.known_as} is deactivated. To undo: flask users activate {user.known_as}"
 
 
 def _deletion_pending(user: User) -> Iterator[str]:
     if user.deletion_due_at:
         due = f"{user.deletion_due_at:%Y-%m-%d}"
-        yield f"{user.username} will be deleted on {due}. To cancel: flask users cancel-deletion {user.username}"
+        yield f"{user.known_as} will be deleted on {due}. To cancel: flask users cancel-deletion {user.known_as}"
 
 
 def _unconfirmed(user: User) -> Iterator[str]:
-    if not user.confirmed:
-        yield f"{user.email} is not confirmed. To confirm it: flask users confirm {user.username}"
+    if not user.can_use_application:
+        yield f"{user.email} is not confirmed. To confirm it: flask users confirm {user.known_as}"
         yield _confirmation_email(user)
         if likely := email_typos.suggest(user.email):
             yield f"The email address may be a typo of {likely}."
@@ -55,30 +55,30 @@ def _no_password(user: User) -> Iterator[str]:
     if user.password_hash is None:
         passkey = ["a passkey"] if "passkey" in two_factor.methods(user) else []
         methods = " or ".join([*passkey, *sso.labels(user), "an emailed link"])
-        yield f"{user.username} has no password, and can log in only by {methods}."
+        yield f"{user.known_as} has no password, and can log in only by {methods}."
 
 
 def _two_factor(user: User) -> Iterator[str]:
     if two_factor.is_on(user):
         factors = ", ".join(two_factor.methods(user))
         left = recovery_codes.left(user)
-        yield f"{user.username} uses two-factor authentication ({factors}; {left} recovery codes left)."
+        yield f"{user.known_as} uses two-factor authentication ({factors}; {left} recovery codes left)."
         app = authenticators.find(user)
         if app and not app.is_readable:
-            yield f"The secret of {user.username}'s authenticator app was encrypted with a key that is no longer set."
-        yield f"If the factors are lost, verify who asks, then: flask users reset-two-factor {user.username}"
+            yield f"The secret of {user.known_as}'s authenticator app was encrypted with a key that is no longer set."
+        yield f"If the factors are lost, verify who asks, then: flask users reset-two-factor {user.known_as}"
 
 
 def _device_verification(user: User) -> Iterator[str]:
     if device_verification.why_never(user) is None and user.password_hash:
-        yield f"On a new device, {user.username} also needs a code from an email to {user.email}."
-        yield f"If they can't read it, verify who asks, then: flask users trust-next-login {user.username}"
+        yield f"On a new device, {user.known_as} also needs a code from an email to {user.email}."
+        yield f"If they can't read it, verify who asks, then: flask users trust-next-login {user.known_as}"
 
 
 def _rate_limited(user: User) -> Iterator[str]:
     with suppress(*storage_errors()):
         if any(entry.is_full for entry in report.entries_of(user.username, user.email)):
-            yield f"Too many attempts to log in as {user.username}. To allow more: flask limits clear {user.username}"
+            yield f"Too many attempts to log in as {user.known_as}. To allow more: flask limits clear {user.known_as}"
 
 
 CHECKS = (_deactivated, _deletion_pending, _unconfirmed, _no_password, _two_factor, _device_verification, _rate_limited)

@@ -107,7 +107,8 @@ def _values(email: OutboxEmail) -> dict[str, Any]:
         "device": user_agents.in_words(email.details.get("user_agent", "")),
         "by_request": any(email.details.get(name) for name in ("ip", "user_agent")),
     }
-    return values | email.details
+    # Nobody has proved that an unconfirmed address is the user's.
+    return values | email.details | ({"ip": ""} if email.user and not email.user.confirmed else {})
 
 
 def _hello(email: OutboxEmail) -> str:
@@ -115,9 +116,9 @@ def _hello(email: OutboxEmail) -> str:
     user = email.user
     if not user or not user.confirmed or ascii_email(user.email) != email.recipient:
         return "Hello,"
-    digits = re.findall(r"\d", user.username)
-    is_plain = re.fullmatch(r"[\w-]+", user.username) and len(digits) < MIN_PHONE_NUMBER
-    return f"Hello {user.username}," if is_plain else "Hello,"
+    digits = re.findall(r"\d", user.known_as)
+    is_plain = re.fullmatch(r"[\w-]+", user.known_as) and len(digits) < MIN_PHONE_NUMBER
+    return f"Hello {user.known_as}," if is_plain else "Hello,"
 
 
 def _token(email: OutboxEmail) -> str | None:

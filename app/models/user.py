@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 from flask import current_app
 from flask_login import UserMixin
-from sqlalchemy import Column, ColumnElement, Index, String, exists, select, text, update
+from sqlalchemy import Column, ColumnElement, Index, String, exists, false, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, column_property, mapped_column, validates
 
@@ -18,6 +18,7 @@ from app.models.role import HasRole
 from app.security import signing
 from app.security.hashing import check_password, hash_password
 from app.security.token_purposes import TokenPurpose
+from app.switches import is_on
 
 WILL_BE_DELETED = text("deletion_due_at IS NOT NULL")
 
@@ -56,6 +57,20 @@ class User(UserMixin, HasRole, Model):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
+    @property
+    def known_as(self) -> str:
+        """The username, or the email address where accounts have no usernames."""
+        return self.username if is_on("username") else self.email
+
+    @property
+    def name_and_email(self) -> str:
+        return f"{self.username} <{self.email}>" if is_on("username") else self.email
+
+    @property
+    def can_use_application(self) -> bool:
+        """Whether the email address is confirmed, or need not be (CONFIRMATION)."""
+        return self.confirmed or current_app.config["CONFIRMATION"] != "required"
+
     def __repr__(self) -> str:
         return f"<User {self.username}>"
 
@@ -85,7 +100,9 @@ class User(UserMixin, HasRole, Model):
     @classmethod
     def has_login(cls, key: str) -> ColumnElement[bool]:
         """Return the condition that this login_key() is the user's email address or username."""
-        return cls.email_key == key if "@" in key else cls.username_key == key
+        if "@" in key:
+            return cls.email_key == key
+        return cls.username_key == key if is_on("username") else false()
 
     # Flask-Login
 

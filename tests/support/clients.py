@@ -41,7 +41,7 @@ class Browser(FlaskClient):
                 db.session.rollback()  # the test sees what the request did
 
     def log_in(self, user, password=PASSWORD, **fields):
-        return self.post("/auth/login", data={"login": user.username, "password": password, **fields})
+        return self.post("/auth/login", data={"login": user.known_as, "password": password, **fields})
 
 
 def without_tokens(page):

@@ -141,7 +141,7 @@ POLICIES = {
     ),
     "availability": Policy(
         {by_network: "300 per hour"},
-        "Too many usernames and email addresses were tried on your network. Try again in {wait}.",
+        "Too many accounts were looked up on your network. Try again in {wait}.",
     ),
     "requests": Policy(
         {by_place: "600 per 5 minutes"},
