@@ -106,7 +106,17 @@ wrong = post("/auth/change-password", **words)
 assert wrong.status_code == 422 and "names of plants" in wrong.text and "common words, and plants." in wrong.text
 wrong = post("/auth/change-username", username="gardener2")
 assert wrong.status_code == 422 and "Only our staff" in wrong.text and "Leave gardeners to us." in wrong.text
+form = {"password": "a new lantern", "confirm_password": "a new lantern"}
+client = app.test_client()
+for name, status in (("eve", 302), ("eva", 403)):
+    email = f"{name}@{'example.com' if name == 'eve' else 'rival.example'}"
+    assert post("/auth/register", email=email, username=name, **form).status_code == status
+    client = app.test_client()
 with app.app_context():
+    [welcome] = Plant.query.filter_by(name="Welcome fern")
+    assert (User.find("eve").id, User.find("eva")) == (welcome.owner_id, None)
+    assert account_deletion.purge(User.find("eve"))
+    db.session.commit()
     ada = db.session.get(User, 1)
     fern = Plant.query.filter_by(name="Fern").one()
     db.session.add(Watering(plant_id=fern.id))
@@ -153,7 +163,7 @@ def clone(tmp_path_factory):
         r"( +app\.register_blueprint\(auth\.bp.*\n)",
         r"\1" + "".join(f"    app.register_blueprint({name}.bp)\n" for name in BLUEPRINTS),
     )
-    imports = "".join(f"from app.garden import {name} as {name}\n" for name in ("cart", "policies"))
+    imports = "".join(f"from app.garden import {name} as {name}\n" for name in ("cart", "policies", "welcome"))
     change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", rf"{imports}\1")
     return clone
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, UniqueConstraint, delete, exists, insert, select
+from sqlalchemy import ColumnElement, UniqueConstraint, delete, exists, func, insert, literal, select
 
 from app.extensions import db, rows_changed
 from app.models import AuditEvent, Credential, RemovedCredential, User
@@ -33,6 +33,13 @@ def remove(event: AuditEvent, model: type[Any], *which: ColumnElement[bool]) -> 
         db.session.delete(credential)
     db.session.flush()
     return len(found)
+
+
+def has_another_login(user: User) -> bool:
+    """Return whether the user has a password, or more than one passkey or connected account."""
+    counts = [select(func.count()).where(model.user_id == user.id) for model in kinds() if model.logs_in]
+    total = select(sum((count.scalar_subquery() for count in counts), literal(0)))
+    return user.password_hash is not None or db.session.execute(total).scalar_one() > 1
 
 
 def roll_back(user: User, since: int) -> None:

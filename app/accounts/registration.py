@@ -151,6 +151,7 @@ def correct(user: User, email: str) -> bool:
     if not user.take_email(TokenPurpose.CONFIRM, email):
         return False
     audit.record(user, AuditAction.EMAIL_CORRECTED, old=old, new=email)
+    signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
     _send_email(user)
     return True
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 
 from app import clock
 from app.accounts import credentials, email_ownership, enumeration, registration, sessions, usernames
@@ -17,11 +17,10 @@ from app.accounts.registration import NewAccount
 from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
-from app.models import AuditAction, AuditEvent, Identity, LogoutReason, Passkey, User, UserSession
+from app.models import AuditAction, AuditEvent, Identity, LogoutReason, User, UserSession
 from app.models.logins import email_key
 from app.security import audit, rate_limits
 from app.security.oidc import Claims
-from app.security.token_purposes import TokenPurpose
 from settings.providers import Provider
 
 MAX_IDENTITIES = 10  # of one account
@@ -138,19 +137,13 @@ def unlink(user: User, identity_id: int, keep: UserSession | None) -> bool:
     user.lock()
     mine = (Identity.user_id == user.id, Identity.id == identity_id)
     identity = db.session.scalar(select(Identity).where(*mine))
-    if identity is None or not can_unlink(user):
+    if identity is None or not credentials.has_another_login(user):
         return False
     event = audit.record(user, AuditAction.IDENTITY_UNLINKED, provider=identity.provider)
     credentials.remove(event, Identity, *mine)
     sessions.revoke_all(user, keep, reason=LogoutReason.IDENTITY_UNLINKED)
     outbox.enqueue(Email.IDENTITY_UNLINKED, user, event=event, label=label(identity.provider), address=identity.email)
     return True
-
-
-def can_unlink(user: User) -> bool:
-    """Return whether the account has another credential than one identity."""
-    has_passkey = select(exists().where(Passkey.user_id == user.id))
-    return user.password_hash is not None or len(all_of(user)) > 1 or bool(db.session.scalar(has_passkey))
 
 
 def _is_trusted(provider: Provider, claims: Claims, email: str) -> bool:
@@ -177,10 +170,8 @@ def _use(identity: Identity, external: ExternalIdentity) -> User:
 
 
 def _take_over(owner: User, external: ExternalIdentity) -> User:
-    """Give an unconfirmed account to the owner of its email address, and clear it."""
-    if not owner.consume(TokenPurpose.CONFIRM, **owner.new_password(None), confirmed=True):
+    if not email_ownership.take_over(owner):
         raise registration.Taken
-    email_ownership.prove(owner)
     _add(owner, external)
     return owner
 

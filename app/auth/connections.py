@@ -4,7 +4,7 @@ from flask import abort, current_app, flash, redirect, render_template, session,
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from app.accounts import sso
+from app.accounts import credentials, sso
 from app.auth import access, sso_flow
 from app.auth.blueprint import bp
 from app.auth.forms import Form, confirmation_page
@@ -22,7 +22,7 @@ def connections() -> ResponseReturnValue:
         "auth/connections.html",
         identities=sso.all_of(current_user),
         providers=current_app.config["OIDC_PROVIDERS"],
-        can_unlink=sso.can_unlink(current_user),
+        can_unlink=credentials.has_another_login(current_user),
     )
 
 

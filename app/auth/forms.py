@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from flask import jsonify, render_template, request, url_for
+from flask import Response, jsonify, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import CombinedMultiDict, FileStorage, MultiDict
@@ -75,6 +75,13 @@ def confirmation_page(back: str, title: str, words: str, button: str, style: str
     action = url_for(request.endpoint or "", **(request.view_args or {}))
     page = {"title": title, "words": words, "button": button, "style": style, "action": action, "back": back}
     return render_template("auth/confirm_change.html", **page)
+
+
+def redirect_elsewhere(label: str, url: str) -> Response:
+    """Redirect to another site through a page, since the Content Security Policy lets no form lead there."""
+    page = make_response(render_template("auth/going.html", label=label, url=url))
+    page.headers["Refresh"], page.headers["Cache-Control"] = f"0; url={url}", "no-store"
+    return page
 
 
 class MaxLength(Length):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from flask import make_response, redirect, render_template, request, session, url_for
+from flask import redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -11,7 +11,7 @@ from app.accounts import sso
 from app.auth import access, sso_flow
 from app.auth.blueprint import bp
 from app.auth.fields import RememberForm
-from app.auth.forms import form_page, with_captcha
+from app.auth.forms import form_page, redirect_elsewhere, with_captcha
 from app.auth.registration_forms import CompletionForm
 from app.auth.sso_flow import EXPIRED, Arrival, fail, find_provider
 from app.connections import released_connection
@@ -80,7 +80,7 @@ def sso_address(provider: str) -> ResponseReturnValue:
 
 
 def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
-    """Redirect to the provider through a page, since the Content Security Policy lets no form lead to another site."""
+    """Redirect to the provider, if the form was sent; otherwise show it."""
     form = RememberForm()
     if not form.validate_on_submit():
         return form_page("auth/start_sso.html", form, provider=provider)
@@ -96,9 +96,7 @@ def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
     if user:
         access.credential_changed()
     db.session.commit()
-    page = make_response(render_template("auth/going.html", provider=provider, url=url))
-    page.headers["Refresh"], page.headers["Cache-Control"] = f"0; url={url}", "no-store"
-    return page
+    return redirect_elsewhere(provider.label, url)
 
 
 def _return_by_get(provider: Provider) -> ResponseReturnValue:

@@ -14,6 +14,8 @@ from app.extensions import Model
 class Credential:
     """A mixin for tables of credentials. "This wasn't me" removes and restores the rows of each of them."""
 
+    logs_in = False  # True for a table whose rows each suffice to log in
+
     # The audit event of the addition; None for rows from before this column. The ids of an account's events increase.
     event_id: Mapped[int | None] = mapped_column(WideId)
 

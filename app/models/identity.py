@@ -14,6 +14,7 @@ from app.models.user import User
 class Identity(Credential, Model):
     __tablename__ = "identities"
     __table_args__ = (UniqueConstraint("issuer", "subject"), {"sqlite_autoincrement": True})
+    logs_in = True
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)

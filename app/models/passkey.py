@@ -15,6 +15,7 @@ from app.security import signing
 
 class Passkey(Credential, Model):
     __tablename__ = "passkeys"
+    logs_in = True
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
