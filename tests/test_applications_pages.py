@@ -43,6 +43,13 @@ def shop(own_app, app):
 
     app.register_blueprint(bp)
     app.add_url_rule("/about", "about", shelf)
+    app.add_url_rule("/roses/<int:id>", "rose", lambda id: str(id))
+
+
+@on_sqlite
+@pytest.mark.parametrize(("number", "status"), [(2**31 - 1, 200), (2**31, 404), (2**64, 404)])
+def test_a_number_in_a_url_that_no_database_can_store_is_not_found(shop, client, number, status):
+    assert client.get(f"/roses/{number}").status_code == status
 
 
 def unconfirmed(user):

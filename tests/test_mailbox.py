@@ -244,9 +244,12 @@ def test_every_email_has_a_preview_that_is_neither_sent_nor_stored(client, outbo
 
 
 def test_a_preview_names_the_values_that_have_no_sample(app, client, monkeypatch):
-    own = DictLoader({"email/reset.txt": "Subject: Your garden\n\n{{ plants }} plants grow in it.\n"})
+    text = "{{ plants }} plants grow in {{ unlinked(garden) }}.\n\nOpen:\n{{ link('auth.unlink', number=plant_id) }}"
+    own = DictLoader({"email/reset.txt": f"Subject: Your garden\n\n{text}\n"})
     monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([own, app.jinja_env.loader]))
-    assert "{{ plants }} plants grow in it." in client.get("/dev/emails/reset").text
+    page = client.get("/dev/emails/reset").text
+    assert "{{ plants }} plants grow in {{ garden }}." in page
+    assert "/auth/connections/1/unlink" in page
 
 
 def test_the_mailbox_joins_the_wrapped_lines_of_an_email(app, client):

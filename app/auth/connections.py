@@ -26,7 +26,7 @@ def connections() -> ResponseReturnValue:
     )
 
 
-@bp.route("/connections/<int(max=2147483647):number>/unlink", methods=["GET", "POST"])
+@bp.route("/connections/<int:number>/unlink", methods=["GET", "POST"])
 @access.both_factors_required
 def unlink(number: int) -> ResponseReturnValue:
     identity = next((identity for identity in sso.all_of(current_user) if identity.id == number), None) or abort(404)

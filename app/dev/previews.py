@@ -10,7 +10,7 @@ from app.dev.email_views import show_html, views
 from app.dev.mailbox import bp
 from app.email.composition import compose
 from app.email.message import Message
-from app.email.rendering import common_values
+from app.email.rendering import common_values, link, unlinked
 from app.email.templates import EmailTemplate
 from app.models import User
 
@@ -56,7 +56,12 @@ def _compose(name: str) -> Message:
     """Compose an email, in which `{{ name }}` stays where there is no sample value of that name."""
     env = current_app.jinja_env.overlay(undefined=DebugUndefined)
     user = User(username="ada", email=RECIPIENT)
-    values: dict[str, Any] = common_values() | SAMPLE | {"user": user}
+    # An undefined value can be no text that is searched for domains, and no part of a URL.
+    functions = {
+        "unlinked": lambda text: unlinked(str(text)),
+        "link": lambda endpoint, **parts: link(endpoint, **{part: parts[part] or 1 for part in parts}),
+    }
+    values: dict[str, Any] = common_values() | functions | SAMPLE | {"user": user}
     return compose(name if name in _names() else abort(404), RECIPIENT, values, env)
 
 

@@ -5,13 +5,21 @@ With `--screenshots=DIR`, it leaves a picture of each page in DIR.
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from dotenv import dotenv_values
 
 from support.accessibility import faint_fields, small_targets
-from support.clients import PASSWORD
+from support.clients import PASSWORD, ROOT
 from support.tour import email
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 320, "height": 640}
+BRAND = {"APP_NAME", "ACCENT_COLOR", "SUPPORT_EMAIL"}
 WINDOWS = [("dark", PHONE), ("light", DESKTOP)]
+
+
+@pytest.fixture
+def settings():
+    """The brand of the site, which other tests ignore."""
+    return {name: value for name, value in dotenv_values(ROOT / ".env").items() if name in BRAND}
 
 
 @pytest.fixture
@@ -28,6 +36,7 @@ def look(request, page):
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
+            assert page.locator("header").first.bounding_box()["height"] < 130, "no word of the bar is broken"
             assert faint_fields(page) == []
             assert size == DESKTOP or small_targets(page) == [], name
 
