@@ -219,3 +219,20 @@ def test_a_new_address_confirms_the_account_and_the_unproved_old_one_has_no_way_
     assert db.session.query(EmailChange).count() == 0
     assert register(another_client, email="bob@example.com", username="other").status_code == 200
     assert history().count("confirmed") == 1
+
+
+@NOT_REQUIRED
+def test_this_wasnt_me_at_an_unconfirmed_address_proves_it(client, another_client, bob, outbox, confirmed):
+    client.log_in(bob)
+    another_client.log_in(bob)
+    page = another_client.post(outbox.link(), data={"password": PASSWORD + "!", "confirm_password": PASSWORD + "!"})
+    assert page.location == "/auth/login"
+    assert (bob.confirmed, has_happened("email_ownership_proved"), confirmed) == (True, True, [bob.email])
+    assert client.get("/account").location.startswith("/auth/login")
+
+
+@LATER
+def test_the_confirmation_email_says_nothing_about_an_account_that_cannot_be_used(client, outbox):
+    register(client)
+    assert outbox()[0].body.startswith("Hello,\n\nConfirm your email address for your Flasky account.")
+    assert "Nobody can use" not in outbox()[0].body

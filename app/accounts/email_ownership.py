@@ -50,13 +50,10 @@ def take_over(user: User) -> bool:
 
 
 def prove(user: User) -> None:
-    """Record the first proof of the email address, and clear the account."""
-    clear(user)
-    audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)
+    """Record the first proof of the email address, and remove what another person may have set up.
 
-
-def clear(user: User) -> None:
-    """Remove everything that another person may have set up, except the password, which the caller changes."""
+    The password is left to the caller, who changes it.
+    """
     sessions.revoke_all(user, reason=LogoutReason.EMAIL_OWNERSHIP_PROVED)
     devices.forget_all(user)
     credentials.clear(user)
@@ -65,3 +62,4 @@ def clear(user: User) -> None:
     rows_changed(update(User).where(User.id == user.id).values(CLEARED_COLUMNS))
     rows_changed(update(AuditEvent).where(AuditEvent.user_id == user.id).values(link_revoked_at=clock.now()))
     outbox.drop(user)
+    audit.record(user, AuditAction.EMAIL_OWNERSHIP_PROVED)

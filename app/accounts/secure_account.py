@@ -185,8 +185,7 @@ def _consume(link: Link) -> bool:
 def _restore(link: Link) -> None:
     user, start = link.user, link.start
     if not user.confirmed:
-        email_ownership.clear(user)
-        signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
+        email_ownership.prove(user)
     if link.email != user.email:  # assigning it again could fail, since the model validates it
         user.email = link.email
     changed = update(EmailChange).where(EmailChange.user_id == user.id, EmailChange.event_id >= start)

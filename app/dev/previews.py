@@ -13,6 +13,7 @@ from app.email.message import Message
 from app.email.rendering import common_values, link, unlinked
 from app.email.templates import EmailTemplate
 from app.models import User
+from app.switches import is_on
 
 RECIPIENT = "ada@example.com"
 SAMPLE = {
@@ -62,6 +63,7 @@ def _compose(name: str) -> Message:
         "link": lambda endpoint, **parts: link(endpoint, **{part: parts[part] or 1 for part in parts}),
     }
     values: dict[str, Any] = common_values() | functions | SAMPLE | {"user": user}
+    values["hello"] = SAMPLE["hello"] if is_on("username") else "Hello,"
     return compose(name if name in _names() else abort(404), RECIPIENT, values, env)
 
 
