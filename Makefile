@@ -65,6 +65,10 @@ bench-scale: .venv/installed-dev  ## Measure with a thousand, a million and ten 
 bootstrap: .venv/installed-dev  ## Generate app/static/bootstrap*.css and .js from the pinned Bootstrap
 	@$(BIN)/python tools/bootstrap_css.py
 
+altcha: .venv/installed-dev  ## Copy ALTCHA's widget, as pinned in tests/extended/package.json, into app/static/altcha
+	@cd tests/extended && npm ci --silent --no-audit --no-fund
+	@$(BIN)/python tools/altcha.py
+
 screenshots: .venv/installed-dev  ## Take the screenshots of the README and the docs
 	@$(BIN)/python tests/browser/install.py
 	@$(BIN)/python -m tools.screenshots
@@ -98,4 +102,4 @@ bench/.venv-%/installed: bench/requirements-%.txt
 	@bench/.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: help run test test-postgresql test-all test-cluster check audit bench bench-scale bootstrap screenshots icons lock
+.PHONY: help run test test-postgresql test-all test-cluster check audit bench bench-scale bootstrap altcha screenshots icons lock

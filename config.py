@@ -64,11 +64,12 @@ class Config:
     TWO_FACTOR_REQUIRED_FOR = env("TWO_FACTOR_REQUIRED_FOR", "nobody")  # nobody, admins or everybody
     VERIFY_NEW_DEVICES = env("VERIFY_NEW_DEVICES", False)  # 1: on a new device, a password also needs an emailed code
 
-    RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # with both keys, registration and login show a CAPTCHA
+    CAPTCHA = env("CAPTCHA", "off")  # on registration and login: off, recaptcha, or altcha, which asks no third party
+    CAPTCHA_ALWAYS = env("CAPTCHA_ALWAYS", False)  # 1: login shows it at once, not after three failures
+    RECAPTCHA_PUBLIC_KEY = env("RECAPTCHA_PUBLIC_KEY", "")  # both keys, for CAPTCHA=recaptcha
     RECAPTCHA_PRIVATE_KEY = env("RECAPTCHA_PRIVATE_KEY", "")
     RECAPTCHA_VERIFY_SERVER = env("RECAPTCHA_VERIFY_SERVER", "https://www.google.com/recaptcha/api/siteverify")
     RECAPTCHA_SCRIPT = env("RECAPTCHA_SCRIPT", "https://www.google.com/recaptcha/api.js")  # or of www.recaptcha.net
-    RECAPTCHA_ALWAYS = env("RECAPTCHA_ALWAYS", False)  # 1: login shows it at once, not after three failures
 
     MAX_CONTENT_LENGTH = env("MAX_CONTENT_LENGTH", 64 * 1024)  # bytes of a request; a view can accept more
     FULL_BOOTSTRAP = env("FULL_BOOTSTRAP", False)  # 1: all of Bootstrap, with its scripts; default: what our pages use

@@ -99,8 +99,8 @@ class RequestState:
     held_session: "UserSession | None" = None  # that user's session
     said_why_logged_out: bool = False
     needs_both_factors: bool = False  # the view has to consume the proof of both factors
-    has_captcha: bool = False  # the page shows the CAPTCHA, so its policy allows the provider's scripts
-    is_captcha_solved: bool = False  # kept, because a provider verifies a response only once
+    has_recaptcha: bool = False  # the page shows it, so its policy allows the provider's scripts
+    is_captcha_solved: bool = False  # kept, because a response is accepted only once
     attempts: set[Any] | None = None  # the actions and attempts that rate limits count, while a limited view runs
     login_attempt: "Attempt | None" = None
     known_devices: dict[str, bool] = field(default_factory=dict)  # whether the account knows this device, by login name

@@ -14,6 +14,8 @@ SWITCHES: dict[str, Callable[[dict[str, Any]], bool]] = {
     "passkey": lambda settings: "passkey" in settings["LOGIN_METHODS"],
     "two_factor": lambda settings: bool(settings["TWO_FACTOR"]),
     "username": lambda settings: settings["USERNAMES"] != "off",
+    "captcha": lambda settings: settings["CAPTCHA"] != "off",
+    "altcha": lambda settings: settings["CAPTCHA"] == "altcha",
     "confirmation": lambda settings: settings["CONFIRMATION"] != "off",
 }
 PAGES = {  # by the module of the view, or by the endpoint
@@ -22,10 +24,12 @@ PAGES = {  # by the module of the view, or by the endpoint
     "app.auth.magic_links": "magic_link",
     "app.auth.passkeys": "passkey",
     "app.auth.passwords": "password",
+    "app.auth.proof_of_work": "altcha",
     "app.auth.recovery_codes": "two_factor",
     "app.auth.two_factor": "two_factor",
     "app.auth.two_factor_verification": "two_factor",
     "app.auth.usernames": "username",
+    "auth.register_by_link": "captcha",
     "main.well_known_change_password": "password",
 }
 COMMANDS = {

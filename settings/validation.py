@@ -18,6 +18,7 @@ from settings.entropy import is_guessable
 PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
 
 CHOICES = {
+    "CAPTCHA": ("off", "recaptcha", "altcha"),
     "CONFIRMATION": ("required", "later", "off"),
     "MAIL_DELIVERY": ("thread", "worker", "off"),
     "TWO_FACTOR_REQUIRED_FOR": ("nobody", "admins", "everybody"),
@@ -58,8 +59,11 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
     for name, provider in settings["OIDC_PROVIDERS"].items():
         for part in provider.missing:
             yield f"OIDC_{name.upper()}_{part} is missing. {name.capitalize()}'s console, or its administrator, has it."
-    if bool(settings["RECAPTCHA_PUBLIC_KEY"]) != bool(settings["RECAPTCHA_PRIVATE_KEY"]):
-        yield "RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY go together: write both, or neither."
+    keys = [settings["RECAPTCHA_PUBLIC_KEY"], settings["RECAPTCHA_PRIVATE_KEY"]]
+    if settings["CAPTCHA"] == "recaptcha" and not all(keys):
+        yield "CAPTCHA=recaptcha needs RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY. The CAPTCHA's console has both."
+    elif settings["CAPTCHA"] != "recaptcha" and any(keys):
+        yield "RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY need CAPTCHA=recaptcha. Write it, or remove the keys."
     if settings["REDIS_URL"] and not _is_redis_url(settings["REDIS_URL"]):
         yield "REDIS_URL: write redis://host:6379/0, rediss:// for TLS, or redis+unix:///path/to/socket."
 

@@ -77,6 +77,7 @@ WITHOUT_FLASK = {"config", "settings"}
 # Which of our modules may import a library; a package stands for all its modules.
 HOMES = {
     "authlib": {"app.security.oidc", "app.dev.mock_provider"},
+    "altcha": {"app.security.proof_of_work"},
     "coloraide": {"settings.brand"},
     "cryptography": {"app.security.signing"},
     "authlib.jose": set(),

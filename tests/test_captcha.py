@@ -107,11 +107,11 @@ def more():
 
 @pytest.fixture
 def settings(service, more):
-    keys = {"RECAPTCHA_PUBLIC_KEY": PUBLIC, "RECAPTCHA_PRIVATE_KEY": SECRET}
+    keys = {"CAPTCHA": "recaptcha", "RECAPTCHA_PUBLIC_KEY": PUBLIC, "RECAPTCHA_PRIVATE_KEY": SECRET}
     return keys | {"RECAPTCHA_VERIFY_SERVER": service.url} | more
 
 
-ALWAYS = pytest.mark.parametrize("more", [{"RECAPTCHA_ALWAYS": True}], ids=["always"])
+ALWAYS = pytest.mark.parametrize("more", [{"CAPTCHA_ALWAYS": True}], ids=["always"])
 
 
 def has_box(page):
@@ -261,8 +261,8 @@ def test_captcha_is_verified_once_when_registration_is_retried(client, another_c
     assert len(service.asked) == 2  # once for each of the two users
 
 
-@pytest.mark.parametrize("more", [{"RECAPTCHA_PUBLIC_KEY": "", "RECAPTCHA_PRIVATE_KEY": ""}])
-def test_without_keys_there_is_no_captcha(client, another_client, ada, service):
+@pytest.mark.parametrize("more", [{"CAPTCHA": "off"}])
+def test_by_default_there_is_no_captcha(client, another_client, ada, service):
     usual = client.get("/").headers["Content-Security-Policy"]
     for page in (client.get("/auth/register"), fail(client, 4), client.get("/auth/login")):
         assert not has_box(page)
@@ -421,7 +421,7 @@ def test_concealed_forms_show_the_captcha_alike(app, ada, service):
 
 def test_json_client_gets_the_captcha_error_as_json(client, service):
     answer = client.post("/auth/register", data=FORM, headers={"Accept": "application/json"})
-    assert (answer.status_code, answer.json) == (422, {"errors": {"recaptcha": [TICK]}})
+    assert (answer.status_code, answer.json) == (422, {"errors": {"captcha": [TICK]}})
     assert service.asked == []
 
 

@@ -66,6 +66,7 @@ def app(make_app, database, authority, smtp, issuer, captcha):
         "PUBLIC_URL": "https://localhost",
         "PASSWORD_HASH": "pbkdf2:sha256:1",
         "MAIL_DELIVERY": "worker",
+        "CAPTCHA": "recaptcha",
         "RECAPTCHA_PUBLIC_KEY": "one",
         "RECAPTCHA_PRIVATE_KEY": "the other",
         "RECAPTCHA_VERIFY_SERVER": captcha.url,

@@ -23,6 +23,7 @@ from app.security.rate_limits.counters import shared_counters
 from app.security.rate_limits.policies import EVERYBODY, POLICIES, SITE_WIDE, by_network
 
 FORM = {"password": PASSWORD, "confirm_password": PASSWORD}
+RECAPTCHA = {"CAPTCHA": "recaptcha", "RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}
 EMAILS = {"/auth/reset": {}, "/auth/magic-link": {}, "/auth/register": {"username": "eve"} | FORM}
 
 
@@ -276,7 +277,7 @@ def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day(browser_at, ada, o
     assert received == [10, 20, 30, 30, 30]
 
 
-@pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
+@pytest.mark.parametrize("settings", [RECAPTCHA])
 @pytest.mark.parametrize(("name", "count", "minutes"), [("login", 1000, 5), ("registration", 600, 10)])
 def test_site_wide_failures_show_the_captcha_to_unknown_devices(browser_at, ada, clock, name, count, minutes):
     owner, stranger = known(browser_at("192.0.2.2")), browser_at("192.0.2.3")
@@ -292,7 +293,7 @@ def test_site_wide_failures_show_the_captcha_to_unknown_devices(browser_at, ada,
     assert guess(stranger, password=PASSWORD).status_code == 302
 
 
-@pytest.mark.parametrize("settings", [{"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private"}])
+@pytest.mark.parametrize("settings", [RECAPTCHA])
 def test_site_wide_count_has_failures_only(browser_at, ada):
     counter = RateCounter("login", EVERYBODY, SITE_WIDE["login"])
     for password in ("wrong", PASSWORD, ""):

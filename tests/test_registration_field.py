@@ -15,7 +15,7 @@ EDITS = {
         "    city: Mapped[str | None] = mapped_column(String(64))\n    age: Mapped[int | None]\n",
     ),
     "app/auth/registration_forms.py": (
-        "    recaptcha = captcha_field()\n",
+        "    captcha = captcha_field()\n",
         '    city = StringField("City", [DataRequired("Name your city.")])\n'
         '    age = IntegerField("Age", [Optional()])\n'
         '    rules = BooleanField("I accept the rules", [DataRequired("Accept the rules.")])\n',

@@ -433,9 +433,24 @@ def test_sso_only_starts_with_a_provider(start):
     assert start(**GOOD | ACME, LOGIN_METHODS="none", MAIL_DELIVERY="off").config["LOGIN_METHODS"] == ("none",)
 
 
-@pytest.mark.parametrize("name", ["RECAPTCHA_PUBLIC_KEY", "RECAPTCHA_PRIVATE_KEY"])
-def test_captcha_with_one_key_is_refused(refusal, name):
-    assert "write both, or neither." in refusal(**GOOD, **{name: "one"})[1]
+BOTH_KEYS = {"RECAPTCHA_PUBLIC_KEY": "one", "RECAPTCHA_PRIVATE_KEY": "the other"}
+
+
+@pytest.mark.parametrize("name", [None, *BOTH_KEYS])
+def test_recaptcha_without_both_keys_is_refused(refusal, name):
+    assert "needs RECAPTCHA_PUBLIC_KEY and" in refusal(**GOOD, CAPTCHA="recaptcha", **{name: "one"} if name else {})[1]
+
+
+@pytest.mark.parametrize("more", [{}, {"CAPTCHA": "off"}, {"CAPTCHA": "altcha"}])
+@pytest.mark.parametrize("keys", [BOTH_KEYS, {"RECAPTCHA_PUBLIC_KEY": "one"}, {"RECAPTCHA_PRIVATE_KEY": "one"}])
+def test_keys_of_a_captcha_that_is_off_are_refused(refusal, keys, more):
+    """Whoever set them had a CAPTCHA, before CAPTCHA existed."""
+    assert "need CAPTCHA=recaptcha. Write it, or remove the keys." in refusal(**GOOD, **keys, **more)[1]
+
+
+@pytest.mark.parametrize("more", [{"CAPTCHA": "recaptcha"} | BOTH_KEYS, {"CAPTCHA": "altcha"}, {}])
+def test_captcha_is_off_recaptcha_with_keys_or_altcha(start, more):
+    assert start(**GOOD, **more).config["CAPTCHA"] == more.get("CAPTCHA", "off")
 
 
 @pytest.mark.parametrize("length", [8, 15, 128])

@@ -15,6 +15,7 @@ from app.auth import (  # noqa: F401 - registers the views
     passkeys,
     passwords,
     personal_data,
+    proof_of_work,
     reauthentication,
     recovery_codes,
     registration,

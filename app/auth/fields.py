@@ -142,9 +142,8 @@ def captcha_field() -> RecaptchaField:
     def is_ticked(form: BaseForm, field: Field) -> None:
         if state.is_captcha_solved:
             return
-        answer = request.form.get("g-recaptcha-response", "")
         try:
-            if not answer or len(answer) > 8192 or not captcha.is_solved(answer):
+            if not captcha.is_solved(request.form):
                 audit.refused("the CAPTCHA was not solved")
                 raise StopValidation("Check the box to show that you are human.")
             state.is_captcha_solved = True

@@ -11,9 +11,9 @@ from wtforms import Field, FieldList, FormField, StringField
 from wtforms.form import BaseForm
 from wtforms.validators import Length, StopValidation, ValidationError
 
+from app import switches
 from app.models import User
 from app.request_state import state
-from app.security import captcha
 from app.web.negotiation import wants_json
 
 AnyForm = TypeVar("AnyForm", bound="Form")
@@ -114,11 +114,11 @@ def rule(check: Callable[[Any], Any]) -> Callable[[BaseForm, Field], None]:
 
 
 def with_captcha(form: AnyForm, is_asked: bool = True) -> AnyForm:
-    """Keep the CAPTCHA field if it must be solved, and allow the provider's scripts; otherwise remove the field."""
-    if captcha.is_on() and is_asked:
-        state.has_captcha = True
+    """Keep the CAPTCHA field if it must be solved, and allow the scripts of reCAPTCHA; otherwise remove the field."""
+    if switches.is_on("captcha") and is_asked:
+        state.has_recaptcha = not switches.is_on("altcha")
     else:
-        del form["recaptcha"]
+        del form["captcha"]
     return form
 
 

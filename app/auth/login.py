@@ -9,6 +9,7 @@ from wtforms import BooleanField
 from wtforms.validators import InputRequired, StopValidation
 from wtforms.widgets import PasswordInput
 
+from app import switches
 from app.accounts import passkeys, passwords
 from app.auth import access, login_flow, passkey_offer
 from app.auth.blueprint import bp
@@ -42,7 +43,7 @@ class LoginForm(Form):
         validators=[InputRequired("Enter your password."), MaxLength(MAX_PASSWORD_LENGTH)], widget=PasswordInput()
     )
     remember_me = BooleanField()
-    recaptcha = captcha_field()
+    captcha = captcha_field()
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -58,7 +59,7 @@ def login() -> ResponseReturnValue:
         if user:
             return _log_in(user, form)
         db.session.commit()  # the failure counts
-        if captcha.is_on():
+        if switches.is_on("captcha"):
             session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
         form = with_captcha(LoginForm(), _needs_captcha())
         form.password.errors = [f"Incorrect {'username' if is_on('username') else 'email address'} or password."]
@@ -98,10 +99,10 @@ def _log_in_by_passkey(form: LoginForm) -> ResponseReturnValue:
 
 def _needs_captcha() -> bool:
     """Return whether too many logins have failed in this browser, on its network, or in total."""
-    if not captcha.is_on():
+    if not switches.is_on("captcha"):
         return False
     if needs_captcha(request.form.get("login")):
         return True
     from_network = audit.count_failed_logins(origin.of_request()["ip"], FAILED_WITHIN)
     failures = max(session.get(SessionKey.FAILED_LOGINS, 0), from_network)
-    return bool(current_app.config["RECAPTCHA_ALWAYS"]) or failures >= captcha.FAILURES
+    return bool(current_app.config["CAPTCHA_ALWAYS"]) or failures >= captcha.FAILURES

@@ -12,19 +12,22 @@ from app.auth.forms import form_page, with_captcha
 from app.auth.registration_forms import RegistrationForm
 from app.extensions import db
 from app.request_state import SessionKey
+from app.security import signing
 from app.security.rate_limits import rate_limited
+from app.security.token_purposes import TokenPurpose
 
 
 @bp.route("/register", methods=["GET", "POST"])
+@bp.route("/register/<token>", methods=["GET", "POST"], endpoint="register_by_link")
 @rate_limited("availability")
-def register() -> ResponseReturnValue:
+def register(token: str = "") -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
     if not current_app.config["REGISTRATION_OPEN"]:
         flash("Registration is closed. Ask an administrator for an account.", "info")
         return redirect(url_for("auth.login"))
     can_omit_password = enumeration.policy().registers_without_password
-    form = with_captcha(RegistrationForm())
+    form = _registration_form(token)
     if "by_passkey" in request.form and can_omit_password:
         del form.password, form.confirm_password
     if form.validate_on_submit() and (response := _register(form)):
@@ -38,6 +41,14 @@ def email_sent() -> ResponseReturnValue:
     if not email:
         return redirect(url_for("auth.login"))
     return render_template("auth/email_sent.html", email=email, likely=email_typos.suggest(email))
+
+
+def _registration_form(token: str) -> RegistrationForm:
+    """Return the form, without the CAPTCHA for the address at which the visitor received the token."""
+    claims = signing.verify(token, TokenPurpose.REGISTER)
+    email = claims.state if claims else ""
+    form = RegistrationForm(email=email)
+    return with_captcha(form, not email or form.email.data.lower() != email.lower())
 
 
 def _register(form: RegistrationForm) -> ResponseReturnValue | None:

@@ -12,7 +12,7 @@ from app.auth.forms import Form
 from app.models import User
 from app.switches import is_on
 
-BUILT_IN_FIELDS = {"email", "username", "password", "confirm_password", "recaptcha"}
+BUILT_IN_FIELDS = {"email", "username", "password", "confirm_password", "captcha"}
 
 
 class RegistrationForm(Form):
@@ -22,12 +22,12 @@ class RegistrationForm(Form):
     username = username_field()
     password = new_password_field()
     confirm_password = password_again_field()
-    recaptcha = captcha_field()
+    captcha = captcha_field()
 
     TAKEN = "This address is already registered. Log in, or use another."
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, email: str = "") -> None:
+        super().__init__(email=email)
         if not is_on("username"):
             del self.username
 

@@ -7,6 +7,7 @@ from flask import redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from app import switches
 from app.accounts import sso
 from app.auth import access, sso_flow
 from app.auth.blueprint import bp
@@ -18,7 +19,7 @@ from app.connections import released_connection
 from app.extensions import db
 from app.models import OAuthState, User
 from app.request_state import SessionKey
-from app.security import audit, captcha, oidc
+from app.security import audit, oidc
 from app.security.rate_limits import rate_limited
 from app.web import csrf
 from app.web.own_urls import safe_next_url
@@ -57,7 +58,7 @@ def sso_callback(provider: str) -> ResponseReturnValue:
     arrival = Arrival(identity, oauth_state.remember, oauth_state.destination)
     if oauth_state.user_id or current_user.is_authenticated:
         return sso_flow.link(found, arrival, oauth_state.user_id)
-    if captcha.is_on() and not identity.is_verified:  # the form asks for the address, and shows the CAPTCHA
+    if switches.is_on("captcha") and not identity.is_verified:  # the form asks for the address, and shows the CAPTCHA
         arrival = replace(arrival, identity=replace(identity, email=None))
     return sso_flow.log_in(found, arrival)
 

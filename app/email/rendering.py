@@ -31,7 +31,7 @@ from app.extensions import db
 from app.models import EmailChallenge, OutboxEmail
 from app.models.logins import ascii_email
 from app.models.outbox_email import Budget
-from app.security import user_agents
+from app.security import signing, user_agents
 from app.security.token_purposes import DAY, TokenPurpose
 
 DOTS = ".\u3002\uff0e\uff61"  # UTS 46 reads all of these as dots in a domain name
@@ -122,6 +122,8 @@ def _hello(email: OutboxEmail) -> str:
 
 
 def _token(email: OutboxEmail) -> str | None:
+    if email.purpose == TokenPurpose.REGISTER:
+        return signing.sign(TokenPurpose.REGISTER, 1, email.recipient)
     if not email.purpose or not email.user:
         return None
     lifetime = DAY if email.budget == Budget.LAST else None

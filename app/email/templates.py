@@ -42,7 +42,7 @@ class Email(EmailTemplate):
     CODE = "code", None, True
     CONFIRM = "confirm", TokenPurpose.CONFIRM, True
     MAGIC_LINK = "magic_link", TokenPurpose.MAGIC_LINK, True
-    NO_ACCOUNT = "no_account", None, True
+    NO_ACCOUNT = "no_account", TokenPurpose.REGISTER, True
     RESET = "reset", TokenPurpose.RESET, True
     VERIFY_DEVICE = "verify_device", None, True
 

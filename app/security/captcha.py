@@ -1,18 +1,22 @@
-"""Verify CAPTCHA responses at reCAPTCHA or at a service with the same interface.
+"""Verify CAPTCHA responses: by ourselves (ALTCHA), or at reCAPTCHA or a service with the same interface.
 
 Flask-WTF's own validator limits neither time nor size, accepts any truthy `success` and ignores `hostname`.
 """
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import current_app, request
 
+from app import switches
+from app.security import proof_of_work
 from app.security.remote import fetch
 
 TIMEOUT = 3  # seconds for the whole answer
+MAX_RESPONSE = 8192  # characters from the browser
 MAX_ANSWER = 64 * 1024  # bytes
 FAILURES = 3  # failed logins of this browser or network, after which the login form shows the CAPTCHA
 
@@ -23,13 +27,14 @@ class Unavailable(Exception):
     """The service did not answer, or its answer is malformed."""
 
 
-def is_on() -> bool:
-    """Return whether both keys of a CAPTCHA are set."""
-    return bool(current_app.config["RECAPTCHA_PUBLIC_KEY"] and current_app.config["RECAPTCHA_PRIVATE_KEY"])
-
-
-def is_solved(answer: str) -> bool:
-    """Return whether the service accepts the browser's response. Raises Unavailable after TIMEOUT at most."""
+def is_solved(form: Mapping[str, str]) -> bool:
+    """Accept the response in a form once. Raises Unavailable if the service needs longer than TIMEOUT."""
+    is_ours = switches.is_on("altcha")
+    answer = form.get("captcha" if is_ours else "g-recaptcha-response", "")
+    if not answer or len(answer) > MAX_RESPONSE:
+        return False
+    if is_ours:
+        return proof_of_work.is_solved(answer)
     said = ask(answer, remoteip=request.remote_addr or "")
     host = urlsplit(current_app.config["PUBLIC_URL"]).hostname
     return said["success"] is True and said.get("hostname") in (None, host)

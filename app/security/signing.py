@@ -128,6 +128,11 @@ def keys(purpose: str) -> KeySet:
     return _derive(purpose, _secret_keys(), current_app.config["PUBLIC_URL"])
 
 
+def raw_keys(purpose: str) -> list[bytes]:
+    """Return the keys of a purpose for a library that signs by itself."""
+    return [cast("bytes", key.get_op_key("sign")) for key in keys(purpose).keys]
+
+
 def _claims(header: dict[str, Any], payload: dict[str, Any]) -> Claims:
     if header.keys() - {"alg", "kid", "typ"}:
         raise ValueError("unexpected header")

@@ -27,4 +27,5 @@ class TokenPurpose(StrEnum):
     SECURE_ACCOUNT = "secure_account", 7 * DAY  # depends on its audit event instead
     REAUTHENTICATION = "reauthentication", 15 * MINUTE, ("email", "password_version"), True
     VERIFY_DEVICE = "verify_device", 15 * MINUTE, ("email", "password_version", "two_factor_enabled_at"), True
+    REGISTER = "register", HOUR  # belongs to no user: shows that the visitor reads the emails of an address
     DOCTOR = "doctor", MINUTE  # belongs to no user; `flask doctor` sends it to the server

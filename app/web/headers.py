@@ -72,10 +72,10 @@ def add_headers(response: Response) -> Response:
 
 
 def _policy() -> str:
-    """Return the policy with the sources that the view, its blueprint and the CAPTCHA need."""
+    """Return the policy with the sources that the view, its blueprint and reCAPTCHA need."""
     view = current_app.view_functions.get(request.endpoint or "")
     more = [getattr(place, "csp", {}) for place in (view, *map(current_app.blueprints.get, request.blueprints))]
-    if state.has_captcha:
+    if state.has_recaptcha:
         more.append(dict.fromkeys(("script-src", "frame-src", "connect-src"), " ".join(captcha.origins())))
     policy = dict(POLICY)
     for sources in more:

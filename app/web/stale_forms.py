@@ -20,9 +20,7 @@ from app.web.negotiation import wants_json
 Fields = list[tuple[str, str]]
 
 # The names of fields that are never kept. Their types are unknown here, where no form object exists.
-SECRET = re.compile(
-    r"passw|passphrase|secret|token|credential|recaptcha|^((factor_|recovery_)?code|otp|pin|cvc)$", re.I
-)
+SECRET = re.compile(r"passw|passphrase|secret|token|credential|captcha|^((factor_|recovery_)?code|otp|pin|cvc)$", re.I)
 PREFIX = "held-"  # of the fields that the reauthentication page keeps for another form
 MAX_FIELDS = 50
 MAX_LENGTH = 8 * 1024  # characters of all names and values; HTML escaping can multiply them by six

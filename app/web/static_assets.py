@@ -22,8 +22,10 @@ from settings.brand import Brand, Palette
 BUNDLES = {  # files that are sent as one, to save requests
     "site.css": ("bootstrap.css", "app.css"),
     "site.js": ("app.js", "webauthn.js", "passkeys.js"),
+    "altcha.css": ("altcha/widget.css", "captcha.css"),
+    "altcha.js": ("altcha/widget.js", "captcha.js"),
 }
-WITH_FULL_BOOTSTRAP = {
+WITH_FULL_BOOTSTRAP = BUNDLES | {
     "site.css": ("bootstrap-full.css", "app.css"),
     "site.js": ("bootstrap-full.js", *BUNDLES["site.js"]),
 }

@@ -19,6 +19,7 @@ from support.crowded import crowd
 from support.tour import LONG, TOUR, go, submit_wrong_registration
 from support.waiting import until
 
+from app.auth import proof_of_work
 from app.email import delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email
@@ -38,6 +39,8 @@ def app(app):
     app.add_url_rule("/confirmed", "confirmed", confirm_all_addresses)
     app.add_url_rule("/crowd", "crowd", lambda: str(crowd(current_user)))
     app.add_url_rule("/captcha", "captcha", lambda: ask_for_people(app))
+    app.add_url_rule("/altcha", "altcha", lambda: str(app.config.update(CAPTCHA="altcha")))
+    app.add_url_rule("/auth/captcha", "auth.captcha_challenge", proof_of_work.captcha_challenge)
     app.add_url_rule("/captcha.js", "script", lambda: ("", {"Content-Type": "text/javascript"}))
     app.add_url_rule("/verify-devices", "verify", lambda: str(app.config.update(VERIFY_NEW_DEVICES=True)))
     app.add_url_rule("/hide", "hide", lambda: str(app.config.update(PREVENT_ENUMERATION=True)))
@@ -57,8 +60,8 @@ def confirm_all_addresses():
 
 
 def ask_for_people(app):
-    keys = {"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private", "RECAPTCHA_ALWAYS": True}
-    app.config.update(keys, RECAPTCHA_SCRIPT=f"{app.config['PUBLIC_URL']}/captcha.js")
+    keys = {"RECAPTCHA_PUBLIC_KEY": "public", "RECAPTCHA_PRIVATE_KEY": "private", "CAPTCHA_ALWAYS": True}
+    app.config.update(keys, CAPTCHA="recaptcha", RECAPTCHA_SCRIPT=f"{app.config['PUBLIC_URL']}/captcha.js")
     return ""
 
 

@@ -55,9 +55,9 @@ class Tour:
             stranger.get(path)
         stranger.post("/appearance", data={"scheme": "dark"})
         stranger.post("/auth/login", data={"login": "nobody", "password": "wrong"})
-        self.config.update(RECAPTCHA_PUBLIC_KEY="x", RECAPTCHA_PRIVATE_KEY="x")
+        self.config.update(CAPTCHA="recaptcha", RECAPTCHA_PUBLIC_KEY="x", RECAPTCHA_PRIVATE_KEY="x")
         stranger.post("/auth/login", data={"login": "nobody@example.com", "password": "wrong"})
-        self.config.update(RECAPTCHA_PUBLIC_KEY="", RECAPTCHA_PRIVATE_KEY="")
+        self.config.update(CAPTCHA="off", RECAPTCHA_PUBLIC_KEY="", RECAPTCHA_PRIVATE_KEY="")
 
     def register(self, name):
         browser = self.make()

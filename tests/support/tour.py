@@ -151,6 +151,21 @@ def ask_for_people(page):
     page.goto("/captcha")
 
 
+def register_with_altcha(page):
+    page.goto("/altcha")
+    page.goto("/auth/register")
+    page.get_by_label("Username").focus()
+    page.locator("altcha-widget [data-state=verified]").wait_for()
+
+
+def fail_with_altcha(page):
+    page.goto("/altcha")
+    page.route("**/auth/captcha", lambda route: route.abort())
+    submit_wrong_registration(page)
+    page.get_by_label("Username").focus()
+    page.get_by_text("That didn't work. Check the box").wait_for()
+
+
 def address(path):
     return lambda page: page.goto(path)
 
@@ -600,6 +615,8 @@ TOUR = [
     ("keep", ADA, after(address("/auth/delete"), type_the_address, log_in_again)),
     ("login, captcha", STRANGER, after(ask_for_people, submit("/auth/login", "Log in", LOGIN))),
     ("registration, captcha", STRANGER, after(ask_for_people, register)),
+    ("registration, ALTCHA", STRANGER, register_with_altcha),
+    ("registration, ALTCHA fails", STRANGER, fail_with_altcha),
     ("log in elsewhere", STRANGER, address("/auth/sso/mock")),
     ("mock provider", STRANGER, after(submit("/auth/sso/mock", "Continue with Mock provider"), wait_for_the_issuer)),
     ("elsewhere, no address", STRANGER, log_in_elsewhere("Nora", "give us a verified email address")),

@@ -18,11 +18,11 @@ from limits.storage import Storage
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import TooManyRequests
 
-from app import clock
+from app import clock, switches
 from app.extensions import db
 from app.models import AuditAction
 from app.request_state import state
-from app.security import captcha, login_delay, origin
+from app.security import login_delay, origin
 from app.security.audit import Countable
 from app.security.rate_limits.counters import Counter, shared_counters, storage_errors
 from app.security.rate_limits.policies import (
@@ -193,7 +193,7 @@ def _settle(counted: Counted, actions: set[Countable]) -> None:
     counted.undo(lambda policy: bool(policy.actions) and not policy.actions & actions)
     if state.login_attempt and AuditAction.LOGIN_FAILED not in actions:
         login_delay.undo(state.login_attempt)
-    if captcha.is_on():
+    if switches.is_on("captcha"):
         happened = [name for name in SITE_WIDE if SITE_WIDE_ACTIONS[name] & actions]
         if happened:
             shared_counters().add([Counter(name, EVERYBODY, SITE_WIDE[name]) for name in happened])

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from flask import Flask, current_app
-from limits import RateLimitItem
+from limits import RateLimitItem, RateLimitItemPerHour
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from sqlalchemy import CursorResult, Executable, bindparam, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -213,6 +213,12 @@ def init_app(app: Flask) -> None:
 
 def shared_counters() -> SharedCounters:
     return cast(SharedCounters, current_app.extensions["rate_limit_counters"])
+
+
+def claim(name: str) -> bool:
+    """Return whether nobody claimed this name in the last hour. It also works without rate limits."""
+    counter = Counter("claim", name, RateLimitItemPerHour(1))
+    return shared_counters().add([counter])[1][counter] == 1
 
 
 def storage_errors() -> tuple[type[Exception], ...]:

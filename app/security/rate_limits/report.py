@@ -12,7 +12,7 @@ from limits.storage import RedisStorage, Storage
 from app import clock
 from app.security import login_delay, origin
 from app.security.rate_limits.counters import DatabaseStorage, shared_counters
-from app.security.rate_limits.policies import hashed
+from app.security.rate_limits.policies import POLICIES, hashed
 
 LOGIN_DELAY = "login_delay"  # listed beside the policies
 
@@ -46,6 +46,8 @@ def entries() -> Iterator[Entry]:
     storage = shared_counters().storage
     for key in _keys(storage):
         subject, policy, limit, *_ = key.partition("/")[2].rsplit("/", 4)
+        if policy not in POLICIES:  # a claim, which limits nothing
+            continue
         yield Entry(policy, subject, storage.get(key), int(limit), storage.get_expiry(key), key)
     for name, failures, until in login_delay.entries():
         yield Entry(LOGIN_DELAY, name, failures, login_delay.FREE_ATTEMPTS, until / 1000, name)
