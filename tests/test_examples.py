@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from support.tutorial import Copy, parts
 
 from app.models import User
 
@@ -205,6 +206,14 @@ def test_an_example_can_be_read_and_what_it_imports_is_there(kind, text):
 def test_the_examples_pass_the_linter(clone):
     run(clone, "-m", "ruff", "check", "--no-cache", "app")
     run(clone, "-m", "ruff", "format", "--no-cache", "--check", "app")
+
+
+def test_the_changes_of_the_tutorial_fit_the_files_and_pass_the_linter(tmp_path):
+    """tests/extended/test_tutorial.py runs its commands and tests as well."""
+    copy = Copy(tmp_path, runs_commands=False)
+    copy.follow(len(parts()))
+    copy.run("ruff", "check", "--no-cache", ".")
+    copy.run("ruff", "format", "--no-cache", "--check", ".")
 
 
 @pytest.mark.extended

@@ -70,8 +70,8 @@ def steps(section):
 class Copy:
     """A copy of the project, in which the tutorial is followed."""
 
-    def __init__(self, folder):
-        self.folder, self.followed = folder, 0
+    def __init__(self, folder, runs_commands=True):
+        self.folder, self.followed, self.runs_commands = folder, 0, runs_commands
         for path in tracked():
             target = folder / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,8 @@ class Copy:
         (folder / ".venv").symlink_to(BIN.parent)
         if (ROOT / ".mypy_cache").is_dir():
             shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache")
-        self.run("flask", "db", "upgrade")
+        if runs_commands:
+            self.run("flask", "db", "upgrade")
 
     def follow(self, number):
         """Follow the tutorial to the end of a part."""
@@ -126,7 +127,7 @@ class Copy:
         file.write_text(text, "utf-8")
 
     def _commands(self, step):
-        for line in step.text.splitlines():
+        for line in step.text.splitlines() if self.runs_commands else []:
             command = shlex.split(line, comments=True)
             if not command or {command[0], " ".join(command[:2])} & NOT_HERE:
                 continue
