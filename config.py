@@ -57,6 +57,7 @@ class Config:
     PREVENT_ENUMERATION = env("PREVENT_ENUMERATION", False)  # 1: never reveal which addresses have an account
     SECURITY_PASSWORD_SALT = env("SECURITY_PASSWORD_SALT", "")  # Flask-Security's, if its password hashes are imported
     PASSWORD_MIN_LENGTH = env("PASSWORD_MIN_LENGTH", 8)  # 15 if NIST SP 800-63B-4 applies to you: see SECURITY.md
+    PWNED_PASSWORDS_URL = env("PWNED_PASSWORDS_URL", "")  # of a service that knows the passwords of data breaches
 
     # The providers of SSO: google, microsoft, apple, or any other (docs/providers.md).
     OIDC_PROVIDERS = read_providers(env, EMAIL_SPECIAL_DOMAINS)

@@ -16,6 +16,7 @@ from settings.domains import parse_sender
 from settings.entropy import is_guessable
 
 PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d+)?(/[^?#\s]*)?", re.ASCII)
+RANGE_URL = re.compile(r"(https://[\w.-]+|http://(localhost|127\.[\d.]+|\[::1\]))(:\d+)?(/[^?#\s]*)?/", re.ASCII)
 
 CHOICES = {
     "CAPTCHA": ("off", "recaptcha", "altcha"),
@@ -64,6 +65,8 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
         yield "CAPTCHA=recaptcha needs RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY. The CAPTCHA's console has both."
     elif settings["CAPTCHA"] != "recaptcha" and any(keys):
         yield "RECAPTCHA_PUBLIC_KEY and RECAPTCHA_PRIVATE_KEY need CAPTCHA=recaptcha. Write it, or remove the keys."
+    if settings["PWNED_PASSWORDS_URL"] and not RANGE_URL.fullmatch(settings["PWNED_PASSWORDS_URL"]):
+        yield "PWNED_PASSWORDS_URL: write https://api.pwnedpasswords.com/range/ or a mirror's https URL ending with /."
     if settings["REDIS_URL"] and not _is_redis_url(settings["REDIS_URL"]):
         yield "REDIS_URL: write redis://host:6379/0, rediss:// for TLS, or redis+unix:///path/to/socket."
 

@@ -8,6 +8,7 @@ from urllib.request import build_opener, install_opener
 
 import pytest
 from sqlalchemy import text
+from support import pwned
 from support.browsing import served
 from support.captcha import Service, broken
 from support.clients import on_sqlite
@@ -26,7 +27,7 @@ from app.models import Job
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
 
-ALL = "settings database clock emails cleanup PUBLIC_URL mail providers CAPTCHA Redis".split()
+ALL = "settings database clock emails cleanup PUBLIC_URL mail providers CAPTCHA compromised Redis".split()
 
 
 @pytest.fixture
@@ -58,7 +59,14 @@ def captcha():
 
 
 @pytest.fixture
-def app(make_app, database, authority, smtp, issuer, captcha):
+def passwords():
+    service = pwned.Range()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def app(make_app, database, authority, smtp, issuer, captcha, passwords):
     """A site in production, with all that it can have, served with TLS."""
     settings = smtp.settings | {
         "SECRET_KEY": secrets.token_hex(),
@@ -70,6 +78,7 @@ def app(make_app, database, authority, smtp, issuer, captcha):
         "RECAPTCHA_PUBLIC_KEY": "one",
         "RECAPTCHA_PRIVATE_KEY": "the other",
         "RECAPTCHA_VERIFY_SERVER": captcha.url,
+        "PWNED_PASSWORDS_URL": passwords.url,
     }
     with make_app("production", database, settings) as app:
         app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}  # not https: production would not start with it
@@ -325,6 +334,15 @@ def test_doctor_reports_captcha_problems(doctor, captcha):
     assert "RECAPTCHA_PRIVATE_KEY" in only(doctor(), "CAPTCHA")
     captcha.says = broken
     assert "RECAPTCHA_VERIFY_SERVER does not answer" in only(doctor(), "CAPTCHA")
+
+
+@on_sqlite
+@pytest.mark.parametrize(("fails", "words"), [(pwned.busy, "Too Many Requests"), (pwned.page, "malformed")])
+def test_doctor_reports_that_compromised_passwords_are_not_found(doctor, passwords, fails, words):
+    passwords.fails = fails
+    problem = only(doctor(), "compromised")
+    assert "PWNED_PASSWORDS_URL does not answer correctly" in problem
+    assert words in problem
 
 
 @on_sqlite

@@ -453,6 +453,30 @@ def test_captcha_is_off_recaptcha_with_keys_or_altcha(start, more):
     assert start(**GOOD, **more).config["CAPTCHA"] == more.get("CAPTCHA", "off")
 
 
+@pytest.mark.parametrize(
+    "url",
+    """
+    https://api.pwnedpasswords.com/range/ https://mirror.example.com:8443/ https://10.0.0.7/range/ http://localhost/range/
+    http://127.0.0.1:5001/range/ http://[::1]:5001/range/
+    """.split(),
+)
+def test_the_address_of_pwned_passwords_is_accepted(url):
+    assert create_app("testing", PWNED_PASSWORDS_URL=url).config["PWNED_PASSWORDS_URL"] == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    """
+    1 api.pwnedpasswords.com https://api.pwnedpasswords.com/range http://api.pwnedpasswords.com/range/ file:///range/
+    https://api.pwnedpasswords.com/?range=/ http://127.0.0.1.example.com/range/ http://localhost.example.com/
+    https://me@mirror.example.com/ https:///range/
+    """.split(),
+)
+def test_an_address_that_is_not_that_of_pwned_passwords_is_refused(refusal, url):
+    _, said = refusal(**GOOD, PWNED_PASSWORDS_URL=url)
+    assert said.startswith("PWNED_PASSWORDS_URL: write https://api.pwnedpasswords.com/range/")
+
+
 @pytest.mark.parametrize("length", [8, 15, 128])
 def test_password_min_length_accepts_8_to_128(length):
     assert create_app("testing", PASSWORD_MIN_LENGTH=length).config["PASSWORD_MIN_LENGTH"] == length

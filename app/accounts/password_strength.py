@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flask import current_app
 
+from app.security import pwned_passwords
 from app.security.hashing import MAX_PASSWORD_LENGTH
 
 HINT = "At least {shortest} characters. Avoid names and common words."  # below the field
@@ -166,4 +167,4 @@ def _neighbours() -> frozenset[tuple[str, str]]:
 
 
 # Each raises ValueError, with a message for the user. An application can add its own, and remove ours.
-CHECKS = [check_common, check_guesses]
+CHECKS = [check_common, check_guesses, pwned_passwords.check]

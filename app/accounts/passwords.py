@@ -10,7 +10,7 @@ from app.email import budgets, outbox
 from app.email.templates import Email
 from app.models import AuditAction, LogoutReason, Passkey, User, UserSession
 from app.models.outbox_email import Budget
-from app.security import audit, rate_limits
+from app.security import audit, pwned_passwords, rate_limits
 from app.security.hashing import check_password
 from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
@@ -28,6 +28,16 @@ def authenticate(login: str, password: str) -> User | None:
         return None
     user.renew_hash(password)
     return user
+
+
+def refuse_compromised(user: User, password: str) -> bool:
+    """Return whether a correct password is known from a data breach; then email a link to choose another one."""
+    if not user.is_active or not pwned_passwords.is_known(password):
+        return False
+    audit.record(user, AuditAction.PASSWORD_COMPROMISED)
+    if budget := budgets.budget_for(user.email, gives_access=True, is_reset=True):
+        outbox.enqueue(Email.PASSWORD_COMPROMISED, user, budget=budget)
+    return True
 
 
 def verify(user: User, password: str) -> bool:

@@ -25,6 +25,7 @@ from app.security.rate_limits import needs_captcha, rate_limited
 from app.switches import is_on
 
 FAILED_WITHIN = timedelta(minutes=15)
+COMPROMISED = "This password is known from a data breach elsewhere. Check your email for a link to choose a new one."
 
 
 def is_entered(_: Form, field: TextField) -> None:
@@ -56,13 +57,14 @@ def login() -> ResponseReturnValue:
         return _log_in_by_passkey(form)
     if form.validate_on_submit():
         user = passwords.authenticate(form.login.data, form.password.data)
-        if user:
+        if user and not passwords.refuse_compromised(user, form.password.data):
             return _log_in(user, form)
         db.session.commit()  # the failure counts
         if switches.is_on("captcha"):
             session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
         form = with_captcha(LoginForm(), _needs_captcha())
-        form.password.errors = [f"Incorrect {'username' if is_on('username') else 'email address'} or password."]
+        known_by = "username" if is_on("username") else "email address"
+        form.password.errors = [COMPROMISED if user else f"Incorrect {known_by} or password."]
     return form_page("auth/login.html", form)
 
 

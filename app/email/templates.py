@@ -43,6 +43,7 @@ class Email(EmailTemplate):
     CONFIRM = "confirm", TokenPurpose.CONFIRM, True
     MAGIC_LINK = "magic_link", TokenPurpose.MAGIC_LINK, True
     NO_ACCOUNT = "no_account", TokenPurpose.REGISTER, True
+    PASSWORD_COMPROMISED = "password_compromised", TokenPurpose.RESET, True, NOTICES_PER_HOUR
     RESET = "reset", TokenPurpose.RESET, True
     VERIFY_DEVICE = "verify_device", None, True
 

@@ -24,6 +24,7 @@ CHECKS: dict[str, Callable[[], Iterator[str]]] = {
     "mail server": services.mail_server,
     "providers": services.providers,
     "CAPTCHA": services.captcha_service,
+    "compromised passwords": services.compromised_passwords,
     "Redis": services.redis,
 }
 

@@ -19,7 +19,7 @@ from app import clock
 from app.cli.doctor.findings import Skipped, reason, remedy, require
 from app.email import delivery
 from app.extensions import db
-from app.security import captcha, oidc
+from app.security import captcha, oidc, pwned_passwords
 from app.security.rate_limits.counters import shared_counters
 from app.security.remote import within
 from settings.providers import Provider
@@ -126,6 +126,15 @@ def captcha_service() -> Iterator[str]:
         return
     if "invalid-input-secret" in refused:
         yield "The CAPTCHA service does not know RECAPTCHA_PRIVATE_KEY. Is it the secret one of the two keys?"
+
+
+def compromised_passwords() -> Iterator[str]:
+    """Ask for the known passwords whose hash begins with 00000."""
+    require("PWNED_PASSWORDS_URL")
+    try:
+        pwned_passwords.suffixes("00000")
+    except Exception as error:
+        yield f"PWNED_PASSWORDS_URL does not answer correctly: {reason(error)}. Passwords are accepted unchecked."
 
 
 def redis() -> Iterator[str]:
