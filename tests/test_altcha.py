@@ -261,3 +261,8 @@ def test_link_for_registration_serves_no_other_purpose(client, outbox, ada):
 def test_without_a_captcha_there_are_no_pages_of_it(client, outbox, ada):
     assert link_to(client, outbox) == "/auth/register"
     assert [client.get(path).status_code for path in ("/auth/captcha", "/auth/register/x")] == [404, 404]
+
+
+def test_doctor_has_no_service_to_ask(app):
+    shown = app.test_cli_runner().invoke(args=["doctor"]).output
+    assert "CAPTCHA: CAPTCHA is altcha, which asks no service" in shown

@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock
 from app.email.composition import compose
 from app.email.message import Message
+from app.email.templates import Email
 from app.extensions import db
 from app.models import EmailChallenge, OutboxEmail
 from app.models.logins import ascii_email
@@ -122,7 +123,7 @@ def _hello(email: OutboxEmail) -> str:
 
 
 def _token(email: OutboxEmail) -> str | None:
-    if email.purpose == TokenPurpose.REGISTER:
+    if email.name == Email.NO_ACCOUNT:
         return signing.sign(TokenPurpose.REGISTER, 1, email.recipient)
     if not email.purpose or not email.user:
         return None

@@ -42,7 +42,7 @@ class Email(EmailTemplate):
     CODE = "code", None, True
     CONFIRM = "confirm", TokenPurpose.CONFIRM, True
     MAGIC_LINK = "magic_link", TokenPurpose.MAGIC_LINK, True
-    NO_ACCOUNT = "no_account", TokenPurpose.REGISTER, True
+    NO_ACCOUNT = "no_account", None, True  # its token only spares the recipient the CAPTCHA
     PASSWORD_COMPROMISED = "password_compromised", TokenPurpose.RESET, True, NOTICES_PER_HOUR
     RESET = "reset", TokenPurpose.RESET, True
     VERIFY_DEVICE = "verify_device", None, True
