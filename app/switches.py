@@ -12,33 +12,36 @@ SWITCHES: dict[str, Callable[[dict[str, Any]], bool]] = {
     "password": lambda settings: "password" in settings["LOGIN_METHODS"],
     "magic_link": lambda settings: "magic_link" in settings["LOGIN_METHODS"],
     "passkey": lambda settings: "passkey" in settings["LOGIN_METHODS"],
+    "registration": lambda settings: "none" not in settings["LOGIN_METHODS"],  # otherwise at a provider only
+    "passwordless": lambda settings: not {"none", "password"} & {*settings["LOGIN_METHODS"]},
+    "login_link": lambda settings: {*settings["LOGIN_METHODS"]} == {"passkey"} or SWITCHES["magic_link"](settings),
     "two_factor": lambda settings: bool(settings["TWO_FACTOR"]),
+    "mock_provider": lambda settings: bool(settings["MOCK_PROVIDER"]),
     "username": lambda settings: settings["USERNAMES"] != "off",
     "captcha": lambda settings: settings["CAPTCHA"] != "off",
     "altcha": lambda settings: settings["CAPTCHA"] == "altcha",
     "confirmation": lambda settings: settings["CONFIRMATION"] != "off",
 }
-PAGES = {  # by the module of the view, or by the endpoint
-    "app.auth.confirmation": "confirmation",
-    "app.auth.device_verification": "password",
-    "app.auth.magic_links": "magic_link",
-    "app.auth.passkeys": "passkey",
-    "app.auth.passwords": "password",
-    "app.auth.proof_of_work": "altcha",
-    "app.auth.recovery_codes": "two_factor",
-    "app.auth.two_factor": "two_factor",
-    "app.auth.two_factor_verification": "two_factor",
-    "app.auth.usernames": "username",
-    "auth.register_by_link": "captcha",
-    "main.well_known_change_password": "password",
+# What each switch removes: modules of views, endpoints, emails, and commands and options of `flask users`.
+REMOVES = {
+    "password": "app.auth.passwords app.auth.device_verification main.well_known_change_password send-reset"
+    " trust-next-login --password_stdin --password_file --password_env email/first_password email/password_changed"
+    " email/password_guessing email/password_removed email/reset email/verify_device",
+    "magic_link": "auth.magic_link auth.magic_link_sent email/magic_link",
+    "login_link": "app.auth.magic_links",
+    "passkey": "app.auth.passkeys auth.remove_password auth.require_passkey auth.stop_requiring_passkey"
+    " email/passkey_added email/passkey_copied email/passkey_removed email/password_removed",
+    "registration": "auth.register auth.register_by_link",
+    "passwordless": "send-login-link",
+    "two_factor": "app.auth.recovery_codes app.auth.two_factor app.auth.two_factor_verification auth.untrust_device"
+    " reset-two-factor email/recovery_codes_few email/recovery_codes_made email/two_factor_added"
+    " email/two_factor_failed email/two_factor_off email/two_factor_on",
+    "mock_provider": "app.dev.mock_provider",
+    "altcha": "app.auth.proof_of_work",
+    "captcha": "auth.register_by_link",
+    "confirmation": "app.auth.confirmation confirm",
+    "username": "app.auth.usernames --username",
 }
-COMMANDS = {
-    "confirm": "confirmation",
-    "reset-two-factor": "two_factor",
-    "send-reset": "password",
-    "trust-next-login": "password",
-}
-OPTIONS = {"username": "username"}
 
 
 def is_on(switch: str, app: Flask | None = None) -> bool:
@@ -46,14 +49,17 @@ def is_on(switch: str, app: Flask | None = None) -> bool:
     return SWITCHES[switch]((app or current_app).config)
 
 
+def has(*names: str, app: Flask | None = None) -> bool:
+    """Return whether no switch removes one of these names."""
+    return all(is_on(switch, app) for switch, removed in REMOVES.items() if {*names} & {*removed.split()})
+
+
 def on_commands(app: Flask, group: AppGroup) -> AppGroup:
     """Return the group with only those commands and options that are on."""
     on = copy(group)
-    on.commands = {
-        name: copy(command) for name, command in group.commands.items() if _is_registered(app, COMMANDS, name)
-    }
+    on.commands = {name: copy(command) for name, command in group.commands.items() if has(name, app=app)}
     for command in on.commands.values():
-        command.params = [option for option in command.params if _is_registered(app, OPTIONS, option.name or "")]
+        command.params = [option for option in command.params if has(f"--{option.name}", app=app)]
     return on
 
 
@@ -66,9 +72,5 @@ class SwitchedBlueprint(Blueprint):
 
 class SetupState(BlueprintSetupState):
     def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any) -> None:
-        if _is_registered(self.app, PAGES, view_func.__module__, f"{self.name}.{endpoint or view_func.__name__}"):
+        if has(view_func.__module__, f"{self.name}.{endpoint or view_func.__name__}", app=self.app):
             super().add_url_rule(rule, endpoint, view_func, **options)
-
-
-def _is_registered(app: Any, table: dict[str, str], *names: str) -> bool:
-    return all(is_on(table[name], app) for name in names if name in table)

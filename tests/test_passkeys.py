@@ -832,7 +832,7 @@ def test_requiring_a_passkey_turns_two_factor_on_with_recovery_codes(member, ano
     copied = member.get_cookie("session").value
     assert "Require a passkey" in member.get(SETTINGS).text
     page = member.post(REQUIRE)
-    assert notes(page) == ["A passkey is now required after your password. Your other devices were logged out."]
+    assert notes(page) == ["A passkey is now required to log in. Your other devices were logged out."]
     assert len(set(codes_on(page))) == 10
     assert two_factor_is_on()
     assert told(another_client) == ["You were logged out because your two-factor authentication was changed."]

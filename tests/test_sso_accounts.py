@@ -418,7 +418,7 @@ def test_last_credential_can_not_be_unlinked(client, issuer):
     travel(client, issuer)
     assert "Disconnect " not in client.get(CONNECTIONS).text
     answer = client.post(f"{CONNECTIONS}/{subject_of()}/unlink")
-    assert "This is your only way to log in. Set a password before you disconnect it." in told(client, answer)
+    assert "This is your only way to log in. Add another one before you disconnect it." in told(client, answer)
     assert whose() == ["ada.lovelace"]
     user = db.session.scalar(select(User))
     db.session.add(Passkey(user_id=user.id, name="x", credential_id="x", public_key="x", sign_count=0))

@@ -8,7 +8,7 @@ import sys
 import gunicorn.http.message
 from support.clients import ROOT
 
-UNUSED = {"authlib", "coloraide", "requests", "webauthn", "zxcvbn"}
+UNUSED = {"authlib", "coloraide", "requests", "segno", "webauthn", "zxcvbn"}
 LAZY = {  # imported in functions; the milliseconds that they would add to a start of 600
     "app": 0,  # the development package, which production does not have
     "authlib": 110,
@@ -17,6 +17,7 @@ LAZY = {  # imported in functions; the milliseconds that they would add to a sta
     "psycopg": 100,
     "redis": 100,
     "requests": 90,
+    "segno": 30,
     "ua_parser": 14,
     "webauthn": 100,
     "zxcvbn": 17,

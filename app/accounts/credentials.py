@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, UniqueConstraint, delete, exists, func, insert, literal, select
 
 from app.extensions import db, rows_changed
-from app.models import AuditEvent, Credential, RemovedCredential, User
+from app.models import AuditEvent, Credential, Passkey, RemovedCredential, User
+from app.switches import is_on
 
 RESTORE_WINDOW = timedelta(days=7)
 
@@ -37,9 +38,10 @@ def remove(event: AuditEvent, model: type[Any], *which: ColumnElement[bool]) -> 
 
 def has_another_login(user: User) -> bool:
     """Return whether the user has a password, or more than one passkey or connected account."""
-    counts = [select(func.count()).where(model.user_id == user.id) for model in kinds() if model.logs_in]
+    models = [model for model in kinds() if model.logs_in and (model is not Passkey or is_on("passkey"))]
+    counts = [select(func.count()).where(model.user_id == user.id) for model in models]
     total = select(sum((count.scalar_subquery() for count in counts), literal(0)))
-    return user.password_hash is not None or db.session.execute(total).scalar_one() > 1
+    return user.has_password or db.session.execute(total).scalar_one() > 1
 
 
 def roll_back(user: User, since: int) -> None:

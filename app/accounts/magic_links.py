@@ -32,6 +32,12 @@ def request(email: str, earlier: EmailChallenge | None = None) -> EmailChallenge
     return challenge
 
 
+def send_login_link(user: User) -> None:
+    """Email a link that logs in, on an administrator's request."""
+    audit.record(user, AuditAction.MAGIC_LINK_REQUESTED)
+    outbox.enqueue(Email.FIRST_LOGIN, user)
+
+
 def use(user: User) -> bool:
     """Consume the outstanding links and codes of the user; return False if another request was faster.
 

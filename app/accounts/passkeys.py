@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
+from app import switches
 from app.accounts import credentials, passkey_ceremonies, sessions, two_factor
 from app.email import outbox
 from app.email.templates import Email
@@ -24,11 +25,20 @@ IN_USE = "This passkey is already in use. Create another one."
 
 
 def all_of(user: User) -> Sequence[Passkey]:
+    """Return the passkeys of an account: none where they are switched off."""
+    if not switches.is_on("passkey"):
+        return []
     return db.session.scalars(select(Passkey).where(Passkey.user_id == user.id).order_by(Passkey.id.desc())).all()
 
 
 def one_of(user: User, handle: str) -> Passkey | None:
     return next((passkey for passkey in all_of(user) if passkey.handle == handle), None)
+
+
+def is_only_login(user: User) -> bool:
+    """Return whether the account has one passkey, and no emailed link or other credential could log in instead."""
+    is_alone = switches.is_on("passwordless") and not switches.is_on("magic_link")
+    return is_alone and not credentials.has_another_login(user)
 
 
 def creation_options(user: User, browser: str, is_conditional: bool = False) -> str:
@@ -81,7 +91,7 @@ def authenticate(purpose: str, browser: str, answer: str, user: User | None = No
     Args:
         user: the only account that is accepted; None for any.
     """
-    parsed = passkey_ceremonies.parse_authentication(answer)
+    parsed = passkey_ceremonies.parse_authentication(answer) if switches.is_on("passkey") else None
     passkey = Passkey.find(passkey_ceremonies.credential_id(parsed)) if parsed else None
     if passkey and user and passkey.user_id != user.id:
         passkey = None
@@ -129,7 +139,7 @@ def accepted(user: User, passkeys: Sequence[Passkey], removed: str | None) -> di
 
 def details(user: User) -> dict[str, str] | None:
     """Return the argument of `PublicKeyCredential.signalCurrentUserDetails()`; None if there never was a passkey."""
-    if user.passkey_handle is None:
+    if user.passkey_handle is None or not switches.is_on("passkey"):
         return None
     handle = passkey_ceremonies.encoded_handle(user.passkey_handle)
     names = {"name": user.known_as, "displayName": user.known_as}

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, ForeignKeyConstraint, Table, and_, delete,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import sort_tables_and_constraints
 
+from app import switches
 from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import (
@@ -53,8 +54,10 @@ class Undeletable(Exception):
 
 
 def descriptions() -> list[str]:
-    """Return the descriptions of all tables, each once."""
-    return list(dict.fromkeys(registration.description for registration in registered.values()))
+    """Return the descriptions of all tables, each once, without those that are switched off."""
+    off = {TWO_FACTOR: not switches.is_on("two_factor"), PASSKEYS: not switches.is_on("passkey")}
+    found = dict.fromkeys(registration.description for registration in registered.values())
+    return [description for description in found if not off.get(description)]
 
 
 def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:

@@ -49,7 +49,7 @@ class NewAccount:
     username: str
     password: str | None = field(default=None, repr=False)
     confirmed: bool = False
-    invited: bool = False  # by an administrator: without a password, an email asks the user to choose one
+    invited: bool = False  # by an administrator: without a password, an email leads to a first login
     profile: dict[str, Any] = field(default_factory=dict)  # see profile_columns()
 
 
@@ -60,7 +60,7 @@ def profile_columns() -> dict[str, Column[Any]]:
 
 
 def create(new: NewAccount) -> User:
-    """Create an account, and email a link that confirms its address or sets its first password, if one is needed.
+    """Create an account, and email a link that confirms its address or leads to the first login, if one is needed.
 
     Raises:
         Taken, ConstraintViolated
@@ -73,7 +73,7 @@ def create(new: NewAccount) -> User:
     if new.confirmed:
         signals.send_after_commit(db.session(), signals.user_confirmed, user=user)
     if new.invited and new.password is None:
-        outbox.enqueue(Email.FIRST_PASSWORD, user)
+        outbox.enqueue(Email.FIRST_PASSWORD if is_on("password") else Email.FIRST_LOGIN, user)
     elif not new.confirmed and is_on("confirmation"):
         _send_email(user)
     return user
@@ -202,7 +202,8 @@ def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
     is_address_free = and_(*is_free(email_key(new.email)))
     if is_concealed:
         nobody = f"{secrets.token_hex(16)}@invalid"
-        for name, value in {"email": nobody, "email_key": nobody, "password_hash": None}.items():
+        hidden = {"email": nobody, "email_key": nobody, "password_hash": None}
+        for name, value in ((name, hidden[name]) for name in hidden.keys() & values.keys()):
             values[name] = case((is_address_free, values[name]), else_=literal(value, USERS.c[name].type))
     row = select(*values.values()).where(true() if is_concealed else is_address_free)
     try:

@@ -120,7 +120,7 @@ def is_recently_authenticated(user_session: UserSession | None) -> bool:
 def record_reauthentication(user_session: UserSession) -> None:
     """Record a reauthentication: if two-factor is on, by both factors, which permit one change of a credential."""
     user_session.authenticated_at = clock.now()
-    user_session.both_factors_at = clock.now() if user_session.user.two_factor_enabled_at else None
+    user_session.both_factors_at = clock.now() if user_session.user.has_two_factor else None
     audit.record(user_session.user, AuditAction.REAUTHENTICATED)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import select, update
 
-from app import clock
+from app import clock, switches
 from app.accounts import credentials, email_ownership, enumeration, registration, sessions, usernames
 from app.accounts.registration import NewAccount
 from app.email import outbox
@@ -92,6 +92,9 @@ def account_for(external: ExternalIdentity, profile: dict[str, Any] | None) -> t
         return Outcome.KNOWN, _use(identity, external)
     if owner and is_first_proof:
         return Outcome.EMAIL_OWNERSHIP, _take_over(owner, external)
+    if owner and external.is_verified and not switches.is_on("registration") and not all_of(owner):
+        link(owner, external)  # with SSO only, the account has no other login
+        return Outcome.KNOWN, owner
     return _register(external, profile)
 
 

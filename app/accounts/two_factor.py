@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flask import current_app
 from sqlalchemy import delete, exists, func, or_, select
 
-from app import clock
+from app import clock, switches
 from app.accounts import credentials, devices, recovery_codes, sessions
 from app.email import outbox
 from app.email.templates import Email
@@ -41,7 +41,7 @@ class PasskeyState(NamedTuple):
 
 
 def is_on(user: User) -> bool:
-    return user.two_factor_enabled_at is not None
+    return user.has_two_factor
 
 
 def is_missing(user: User) -> bool:
@@ -54,8 +54,9 @@ def is_missing(user: User) -> bool:
 
 
 def methods(user: User) -> list[str]:
-    has = [exists().where(model.user_id == user.id) for model in METHODS.values()]
-    return [name for name, found in zip(METHODS, db.session.execute(select(*has)).one(), strict=True) if found]
+    known = _in_use(METHODS)
+    has = [exists().where(model.user_id == user.id) for model in known.values()]
+    return [name for name, found in zip(known, db.session.execute(select(*has)).one(), strict=True) if found]
 
 
 def passkey_state(user: User) -> PasskeyState:
@@ -65,6 +66,8 @@ def passkey_state(user: User) -> PasskeyState:
 
 
 def passkey_requirement(user: User) -> PasskeyRequirement | None:
+    if not switches.is_on("passkey"):
+        return None
     return db.session.scalar(select(PasskeyRequirement).where(PasskeyRequirement.user_id == user.id))
 
 
@@ -132,10 +135,10 @@ def reset(user: User) -> None:
 
 def was_on(user: User, before: int) -> bool:
     """Return whether the account had a factor before this audit event, which it has or "This wasn't me" restores."""
-    old = [(model, or_(model.event_id.is_(None), model.event_id < before)) for model in FACTORS.values()]
+    old = [(model, or_(model.event_id.is_(None), model.event_id < before)) for model in _in_use(FACTORS).values()]
     if any(db.session.execute(select(*(exists().where(model.user_id == user.id, was) for model, was in old))).one()):
         return True
-    tables = [model.__tablename__ for model in FACTORS.values()]
+    tables = [model.__tablename__ for model in _in_use(FACTORS).values()]
     removed = (RemovedCredential.user_id == user.id, RemovedCredential.event_id >= before)
     rows = db.session.scalars(select(RemovedCredential.row).where(*removed, RemovedCredential.table.in_(tables)))
     return any((row.get("event_id") or 0) < before for row in rows)
@@ -152,11 +155,17 @@ def _name(factor: Any) -> str:
     return next(name for name, model in FACTORS.items() if isinstance(factor, model))
 
 
+def _in_use(factors: dict[str, type[Any]]) -> dict[str, type[Any]]:
+    return {name: model for name, model in factors.items() if name != "passkey" or switches.is_on(name)}
+
+
 def _change(user: User, since: Any) -> bool:
     """Turn two-factor authentication on or off, which restarts pending logins; return False if a request was faster."""
     return user.consume(TokenPurpose.RESET, password_version=user.password_version + 1, two_factor_enabled_at=since)
 
 
 def _count(user: User) -> int:
-    counts = [select(func.count()).where(model.user_id == user.id).scalar_subquery() for model in FACTORS.values()]
+    counts = [
+        select(func.count()).where(model.user_id == user.id).scalar_subquery() for model in _in_use(FACTORS).values()
+    ]
     return sum(db.session.execute(select(*counts)).one())

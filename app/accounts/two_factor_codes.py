@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 
-from app import clock
+from app import clock, switches
 from app.accounts import authenticators, devices, recovery_codes
 from app.email import outbox
 from app.email.templates import Email
@@ -27,6 +27,7 @@ CLOCK = "Try the next one, check that your phone's clock is right, or use a reco
 PAUSED = "Too many incorrect codes. Try again in five minutes, or use a recovery code."
 GUESSING = "Too many incorrect codes were entered by someone who knows your password."
 STOPPED = f"{GUESSING} Change your password, or use a recovery code."
+PASSWORDLESS = "Too many incorrect codes were entered. Use a recovery code, or ask the administrators of this site."
 RECOVERY_STOPPED = f"{GUESSING} Change your password first."
 
 
@@ -49,7 +50,7 @@ def check_code(user: User, code: str, device: str) -> None:
 
 def _use_recovery_code(user: User, code: str) -> None:
     if _failed_recovery_codes(user) >= MAX_FAILURES:
-        raise ValueError(RECOVERY_STOPPED)
+        raise ValueError(RECOVERY_STOPPED if switches.is_on("password") else PASSWORDLESS)
     if recovery_codes.use(user, code):
         audit.record(user, AuditAction.TWO_FACTOR_USED, factor="recovery_code")
         return
@@ -81,7 +82,7 @@ def _check_pause(user: User, device: int) -> None:
     in_a_row = func.count(case((or_(last.is_(None), AuditEvent.id > last), 1)))
     recent, total = db.session.execute(select(lately, in_a_row).where(*wrong)).one()
     if total >= MAX_FAILURES:
-        raise ValueError(STOPPED)
+        raise ValueError(STOPPED if switches.is_on("password") else PASSWORDLESS)
     if recent >= MAX_ATTEMPTS:
         raise ValueError(PAUSED)
 

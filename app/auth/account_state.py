@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, logout_user
 from sqlalchemy.exc import OperationalError
 
+from app import switches
 from app.accounts import sessions, two_factor
 from app.auth import login_flow, passkey_offer
 from app.auth.blueprint import bp
@@ -58,7 +59,7 @@ def page_context() -> dict[str, Any]:
     """Pass `Permission`, `registration_open`, and what links to the login page and its form need, to all templates."""
     next_page = safe_next_url(request.args.get("next")) if request else None
     last_method = login_flow.last_method() if request else ""
-    is_open = current_app.config["REGISTRATION_OPEN"]
+    is_open = current_app.config["REGISTRATION_OPEN"] and switches.is_on("registration")
     shared = {"Permission": Permission, "registration_open": is_open, "offered_passkey": passkey_offer.offered_passkey}
     return shared | {"next_page": next_page, "last_method": last_method}
 

@@ -6,7 +6,7 @@ from flask_login import current_user
 from wtforms import Field
 from wtforms.validators import ValidationError
 
-from app import clock
+from app import clock, switches
 from app.accounts import email_typos, enumeration, registration
 from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
@@ -120,8 +120,13 @@ def _correct(form: CorrectionForm) -> bool:
 
 
 def _confirm_logged_out(token: Token) -> ResponseReturnValue:
-    """Ask for a login. With PREVENT_ENUMERATION, ask for the chosen password instead, which also logs in."""
-    if enumeration.policy().logs_in_unconfirmed:
+    """Ask for a login. With PREVENT_ENUMERATION, ask for the chosen password instead, which also logs in.
+
+    Where there are no passwords, the link itself logs in.
+    """
+    if switches.is_on("passwordless"):
+        return redirect(url_for("auth.use_magic_link", token=request.view_args and request.view_args["token"]))
+    if enumeration.policy().logs_in_unconfirmed or not switches.is_on("password"):
         next_url.store_location(token.user)
         return access.ask_for_login("Log in to confirm your email address.", is_stored=True)
     form = ChosenPasswordForm()

@@ -41,7 +41,7 @@ def unlink(number: int) -> ResponseReturnValue:
         flash(f"{label} was disconnected. Your other devices were logged out.", "success")
     else:
         db.session.rollback()
-        flash("This is your only way to log in. Set a password before you disconnect it.", "warning")
+        flash("This is your only way to log in. Add another one before you disconnect it.", "warning")
     return redirect(url_for("auth.connections"))
 
 

@@ -72,7 +72,7 @@ def change_email_link(token: str) -> ResponseReturnValue:
 
 def _form() -> ChangeEmailForm:
     form = ChangeEmailForm()
-    del form["code" if current_user.password_hash else "password"]
+    del form["code" if current_user.has_password else "password"]
     return form
 
 

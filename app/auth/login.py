@@ -9,7 +9,6 @@ from wtforms import BooleanField
 from wtforms.validators import InputRequired, StopValidation
 from wtforms.widgets import PasswordInput
 
-from app import switches
 from app.accounts import passkeys, passwords
 from app.auth import access, login_flow, passkey_offer
 from app.auth.blueprint import bp
@@ -55,12 +54,12 @@ def login() -> ResponseReturnValue:
     form = with_captcha(LoginForm(login=session.get(SessionKey.EMAIL_SENT_TO)), _needs_captcha())
     if form.is_submitted() and request.form.get("credential"):
         return _log_in_by_passkey(form)
-    if form.validate_on_submit():
+    if is_on("password") and form.validate_on_submit():
         user = passwords.authenticate(form.login.data, form.password.data)
         if user and not passwords.refuse_compromised(user, form.password.data):
             return _log_in(user, form)
         db.session.commit()  # the failure counts
-        if switches.is_on("captcha"):
+        if is_on("captcha"):
             session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
         form = with_captcha(LoginForm(), _needs_captcha())
         known_by = "username" if is_on("username") else "email address"
@@ -101,7 +100,7 @@ def _log_in_by_passkey(form: LoginForm) -> ResponseReturnValue:
 
 def _needs_captcha() -> bool:
     """Return whether too many logins have failed in this browser, on its network, or in total."""
-    if not switches.is_on("captcha"):
+    if not is_on("captcha") or not is_on("password"):
         return False
     if needs_captcha(request.form.get("login")):
         return True

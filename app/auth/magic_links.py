@@ -9,7 +9,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 from wtforms import BooleanField
 
-from app import clock
+from app import clock, switches
 from app.accounts import magic_links
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
@@ -26,7 +26,9 @@ from app.web.own_urls import safe_next_url
 
 # One message for all problems, so that it does not reveal whether the email address has an account.
 WRONG_CODE = "This code is incorrect or has expired. Enter the code from the newest email, or request another one."
-FIRST_PROOF = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
+FIRST_PROOF = "Your email address is confirmed. What was set up before, such as other logins, was removed."
+# The page after a first proof, for the first of these that is on.
+SET_UP = {"password": "auth.change_password", "passkey": "auth.list_passkeys", "magic_link": "main.account"}
 
 
 class MagicLinkForm(Form):
@@ -65,7 +67,8 @@ def magic_link_sent() -> ResponseReturnValue:
 
 @bp.route("/magic-link/<token>", methods=["GET", "POST"])
 def use_magic_link(token: str) -> ResponseReturnValue:
-    resolved = tokens.resolve(token, TokenPurpose.MAGIC_LINK)
+    others = (TokenPurpose.FIRST_LOGIN, TokenPurpose.CONFIRM) if switches.is_on("passwordless") else ()
+    resolved = tokens.resolve(token, TokenPurpose.MAGIC_LINK, *others)
     if not resolved:
         return errors.invalid_link()
     user = resolved.user
@@ -112,11 +115,11 @@ def _use_code(challenge: EmailChallenge, code: str, remember: bool) -> Response 
 
 
 def _log_in(user: User, remember: bool) -> Response | None:
-    """Log in, or return None if another request was faster. After a first proof, ask for a new password."""
+    """Log in, or return None if another request was faster. After a first proof, ask for a new credential."""
     is_first_proof = not user.confirmed
     if not magic_links.use(user):
         return None
     if not is_first_proof:
         return login_flow.complete_login(user, "magic_link", remember)
-    target = url_for("auth.change_password")
+    target = url_for(next(page for switch, page in SET_UP.items() if switches.is_on(switch)))
     return login_flow.complete_login(user, "magic_link", remember, to=target, message=FIRST_PROOF)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from flask import current_app, request, session
 
+from app import switches
 from app.accounts import passkeys, two_factor
 from app.models import User
 from app.request_state import SessionKey
@@ -16,7 +17,8 @@ NOT_NOW = timedelta(days=90)  # until the offer is made again in this browser
 def is_due(user: User, login: str) -> bool:
     """Return whether to offer a passkey after this login by password: to a user without one, who has not declined."""
     has_declined = current_app.config["OFFER_COOKIE_NAME"] in request.cookies
-    can_add = user.can_use_application and not user.deletion_due_at and not two_factor.is_on(user)
+    can_add = switches.is_on("passkey") and user.can_use_application and not user.deletion_due_at
+    can_add = can_add and not two_factor.is_on(user)
     return can_add and not has_declined and is_known_device(login) and not passkeys.all_of(user)
 
 

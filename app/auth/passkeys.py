@@ -24,7 +24,7 @@ REMOVE = (
     "Also delete it from your device or password manager. We can't do that for you."
 )
 REMOVE_LAST = (
-    "This is your last passkey, so you'll no longer need one after your password. Two-factor authentication will be"
+    "This is your last passkey, so you'll no longer need one to log in. Two-factor authentication will be"
     " turned off unless you use an authenticator app. " + REMOVE
 )
 
@@ -120,6 +120,9 @@ def passkey(handle: str) -> ResponseReturnValue:
 @access.both_factors_required
 def remove_passkey(handle: str) -> ResponseReturnValue:
     found = passkeys.one_of(current_user, handle) or abort(404)
+    if passkeys.is_only_login(current_user):
+        flash("This is your only way to log in. Add another passkey before you remove this one.", "warning")
+        return redirect(url_for("auth.list_passkeys"))
     name, credential_id = found.name, found.credential_id
     if not Form().validate_on_submit():
         return _confirm_removal(found)

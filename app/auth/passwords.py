@@ -20,7 +20,7 @@ from app.web import errors
 
 REMOVE_PASSWORD = {
     "title": "Remove your password?",
-    "words": "You'll log in with a passkey or an emailed link instead. Your other devices will be logged out.",
+    "words": "You'll log in with a passkey instead. Your other devices will be logged out.",
     "button": "Remove password",
 }
 

@@ -59,7 +59,7 @@ def reauthenticate() -> ResponseReturnValue:
 def _form() -> PasswordForm | CodeForm | PasskeyForm:
     if request.form.get("credential"):
         return PasskeyForm()
-    form = PasswordForm() if current_user.password_hash else CodeForm()
+    form = PasswordForm() if current_user.has_password else CodeForm()
     if not two_factor.is_on(current_user):
         del form.factor_code
     return form

@@ -4,6 +4,7 @@ from flask import current_app, flash, redirect, render_template, request, sessio
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from app import switches
 from app.accounts import email_typos, enumeration, registration
 from app.accounts.registration import NewAccount
 from app.auth import login_flow, next_url
@@ -26,9 +27,10 @@ def register(token: str = "") -> ResponseReturnValue:
     if not current_app.config["REGISTRATION_OPEN"]:
         flash("Registration is closed. Ask an administrator for an account.", "info")
         return redirect(url_for("auth.login"))
-    can_omit_password = enumeration.policy().registers_without_password
+    has_password = switches.is_on("password")
+    can_omit_password = has_password and switches.is_on("passkey") and enumeration.policy().registers_without_password
     form = _registration_form(token)
-    if "by_passkey" in request.form and can_omit_password:
+    if not has_password or ("by_passkey" in request.form and can_omit_password):
         del form.password, form.confirm_password
     if form.validate_on_submit() and (response := _register(form)):
         return response
@@ -71,7 +73,7 @@ def _create(new: NewAccount) -> ResponseReturnValue:
         db.session.commit()
         return next_url.redirect_to_email_sent(new.email)
     user = registration.create(new)
-    if new.password is None:  # until the passkey is created, the user logs in by magic links
+    if new.password is None and switches.is_on("passkey"):  # until it is created, the user logs in by emailed links
         words = (
             "Now add a passkey."
             if user.can_use_application

@@ -4,6 +4,7 @@ from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import BooleanField
 
+from app import switches
 from app.accounts import secure_account as service
 from app.auth.blueprint import bp
 from app.auth.fields import new_password_field, password_again_field
@@ -21,19 +22,22 @@ class SecureAccountForm(NewPasswordForm):
 @bp.route("/secure-account/<token>", methods=["GET", "POST"])
 def secure_account(token: str) -> ResponseReturnValue:
     link = service.find(token, everything="everything" in request.form)
-    if not link:
+    has_password = switches.is_on("password")
+    if not link or (link.secured and not has_password):
         return errors.invalid_link()
     form = SecureAccountForm(link.user)
+    if not has_password:
+        del form.password, form.confirm_password
     if not form.is_submitted():
         return _page(token, link, form)
     used = link if link.secured else service.take_back(link)
-    if not used or (form.validate() and not service.choose_password(link.user, form.password.data)):
+    if not used or (form.validate() and has_password and not service.choose_password(link.user, form.password.data)):
         db.session.rollback()
         return errors.invalid_link()
     db.session.commit()  # the account is recovered even if the new password is invalid
     if form.errors:
         return _page(token, used, form)
-    flash("You have your account back. Log in with your new password.", "success")
+    flash(f"You have your account back. Log in{' with your new password' if has_password else ''}.", "success")
     return redirect(url_for("auth.login"))
 
 

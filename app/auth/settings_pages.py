@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from flask import current_app, request
 
+from app import switches
 from app.auth.blueprint import bp
 
 
@@ -28,4 +29,7 @@ SETTINGS_PAGES = [
 def shown(current: str) -> list[SettingsPage]:
     """Return the pages of the navigation: connected accounts only with a provider, or on their own pages."""
     hidden = set() if current_app.config["OIDC_PROVIDERS"] else {"auth.connections"} - {current, request.endpoint}
-    return [page for page in SETTINGS_PAGES if page.endpoint not in hidden]
+    pages = [page for page in SETTINGS_PAGES if page.endpoint in current_app.view_functions.keys() - hidden]
+    if not switches.is_on("password"):
+        pages = [SettingsPage(*page[:2], page.title.replace("Password and login", "Login")) for page in pages]
+    return pages

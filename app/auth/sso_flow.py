@@ -118,7 +118,8 @@ def fail(words: str) -> ResponseReturnValue:
 def fail_at_provider(provider: Provider, failure: oidc.Failure) -> ResponseReturnValue:
     """Explain why a login at a provider failed. Users who connect an account have no other way."""
     words = FAILURES[type(failure)].format(provider.label)
-    return fail(words.replace(ANOTHER_WAY, ".") if current_user.is_authenticated else words)
+    has_others = is_on("registration") and not current_user.is_authenticated
+    return fail(words if has_others else words.replace(ANOTHER_WAY, "."))
 
 
 def retry(service: Callable[[], T]) -> T:
@@ -136,7 +137,7 @@ def retry(service: Callable[[], T]) -> T:
 def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
     """Return the page to open instead of the requested one, if any, and a message."""
     if outcome is Outcome.EMAIL_OWNERSHIP:
-        words = "Your email address is confirmed. All other devices were logged out, and the old password was removed."
+        words = "Your email address is confirmed. What was set up before, such as other logins, was removed."
         return url_for("auth.change_username") if is_on("username") else None, words
     if outcome is not Outcome.CREATED:
         return None, None
@@ -152,9 +153,9 @@ def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> Res
     if outcome is Outcome.CLOSED:
         return fail(f"That {provider.label} account isn't connected to an account here, and registration is closed.")
     if outcome is Outcome.NOT_VERIFIED:
-        return fail(
-            f"{provider.label} hasn't verified your email address. Create an account, then connect it in your settings."
-        )
+        can_register = is_on("registration")
+        advice = "Create an account, then connect it in your settings." if can_register else "Verify it there first."
+        return fail(f"{provider.label} hasn't verified your email address. {advice}")
     arrival.keep()
     page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
     return redirect(url_for(page, provider=provider.name))

@@ -1,6 +1,5 @@
 """Two-factor authentication: the pages to set it up and to turn it off."""
 
-import segno
 from flask import flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
@@ -21,17 +20,17 @@ CHANGED = "Your account was changed on another device. Try again."
 REMOVE_APP = {"title": "Remove the authenticator app?", "button": "Remove app"}
 STOP_REQUIRING_PASSKEY = {"title": "Stop requiring a passkey?", "button": "Stop requiring a passkey"}
 TURNS_OFF = (
-    "This turns off two-factor authentication. You'll be able to log in with only your password or an emailed link,"
-    " and your recovery codes will stop working. Your other devices will be logged out."
+    "This turns off two-factor authentication. You'll log in without it, and your recovery codes will stop working. "
+    "Your other devices will be logged out."
 )
-KEEPS_PASSKEY = "You'll still need a passkey after your password. Your other devices will be logged out."
+KEEPS_PASSKEY = "You'll still need a passkey to log in. Your other devices will be logged out."
 KEEPS_APP = (
-    "You'll still need a code from your authenticator app, or a passkey, after your password. "
+    "You'll still need a code from your authenticator app, or a passkey, to log in. "
     "Your other devices will be logged out."
 )
 REQUIRE_PASSKEY = {
-    "title": "Require a passkey after your password?",
-    "words": "After your password or an emailed link, you'll also need a passkey or a recovery code to log in. "
+    "title": "Require a passkey to log in?",
+    "words": "However you log in, you'll also need a passkey or a recovery code. "
     "Your other devices will be logged out.",
     "button": "Require a passkey",
     "style": "btn-primary",
@@ -60,6 +59,8 @@ def set_up_authenticator() -> ResponseReturnValue:
     form, secret = SetUpForm(), _secret()
     if form.validate_on_submit() and (answer := _add(form, secret)):
         return answer
+    import segno  # not where two-factor authentication is off
+
     uri = authenticators.uri(current_user, secret)
     qr = segno.make(uri, micro=False)
     picture = qr.svg_inline(
@@ -92,7 +93,7 @@ def require_passkey() -> ResponseReturnValue:
         return redirect(url_for("auth.two_factor"))
     access.credential_changed()
     db.session.commit()
-    flash(f"A passkey is now required after your password. {LOGGED_OUT}", "success")
+    flash(f"A passkey is now required to log in. {LOGGED_OUT}", "success")
     return _codes_page(codes) if codes else redirect(url_for("auth.two_factor"))
 
 

@@ -44,7 +44,11 @@ def password_options(command: AnyCommand) -> AnyCommand:
     @click.option("--password-env", metavar="NAME", help="Read the password from an environment variable.")
     @wraps(command)
     def with_password(
-        *args: Any, password_stdin: bool, password_file: str | None, password_env: str | None, **options: Any
+        *args: Any,
+        password_stdin: bool = False,
+        password_file: str | None = None,
+        password_env: str | None = None,
+        **options: Any,
     ) -> Any:
         if sum([password_stdin, password_file is not None, password_env is not None]) > 1:
             raise click.UsageError("Give only one of --password-stdin, --password-file and --password-env.")
@@ -62,7 +66,7 @@ def complete(email: str | None, username: str | None, password: str | None, no_i
         raise click.UsageError(f"--no-input needs {_names()}.")
     email = email or _ask("Email address")
     username = username or (_ask("Username") if is_on("username") else usernames.opaque())
-    if password is None and not no_input:
+    if password is None and not no_input and is_on("password"):
         hidden = {"default": "", "show_default": False, "hide_input": True, "confirmation_prompt": True}
         password = _ask("Password (leave empty to email a link to choose one)", **hidden) or None
     return email, username, password

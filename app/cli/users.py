@@ -12,6 +12,7 @@ from app.accounts import (
     account_deletion,
     administration,
     device_verification,
+    magic_links,
     passwords,
     personal_data,
     registration,
@@ -38,6 +39,7 @@ Linked     {linked}
 Two-factor {two_factor}
 Created    {created:%Y-%m-%d %H:%M} UTC
 Devices    {devices}"""
+SWITCHED = {"Password": "password", "Two-factor": "two_factor"}  # lines that are left out where this is off
 
 
 def find(name: str) -> User:
@@ -78,13 +80,15 @@ def show(user: User, as_json: bool) -> None:
     """Show one account."""
     row = _names(user) | {
         "state": _state(user),
-        "password": "set" if user.password_hash else "none",
+        "password": "set" if user.has_password else "none",
         "linked": sso.labels(user),
         "two_factor": two_factor.methods(user) if two_factor.is_on(user) else [],
         "created": user.created_at,
         "devices": len(sessions.find_all(user)),
     }
-    echo_row("Username   {username}\n" + ACCOUNT if is_on("username") else ACCOUNT, as_json, **row)
+    lines = ("Username   {username}\n" + ACCOUNT if is_on("username") else ACCOUNT).splitlines()
+    off = tuple(label for label, switch in SWITCHED.items() if not is_on(switch))
+    echo_row("\n".join(line for line in lines if not line.startswith(off)), as_json, **row)
 
 
 @users.command()
@@ -116,6 +120,14 @@ def activate(user: User) -> None:
 def send_reset(user: User) -> None:
     """Email a user a link to choose a new password."""
     passwords.send_reset(user)
+    click.echo(f"An email is on its way to {user.email}.")
+
+
+@users.command("send-login-link")
+@with_user
+def send_login_link(user: User) -> None:
+    """Email a user a link that logs in, once. It works for a day."""
+    magic_links.send_login_link(user)
     click.echo(f"An email is on its way to {user.email}.")
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 import click
 from sqlalchemy import select
 
+from app import switches
 from app.accounts import authenticators, device_verification, email_typos, recovery_codes, registration, sso, two_factor
 from app.cli.users import users
 from app.extensions import db
@@ -28,7 +29,10 @@ def why(name: str) -> None:
     obstacles = [sentence for check in CHECKS for sentence in check(user)]
     for sentence in obstacles or [f"{user.known_as} can log in. They may have forgotten their password."]:
         click.echo(sentence)
-    click.echo(f"To email a link to choose a new password: flask users send-reset {user.known_as}")
+    if switches.is_on("password"):
+        click.echo(f"To email a link to choose a new password: flask users send-reset {user.known_as}")
+    elif switches.is_on("passwordless"):
+        click.echo(f"To email a link that logs in: flask users send-login-link {user.known_as}")
     click.echo(_last_login(user))
 
 
@@ -52,10 +56,12 @@ def _unconfirmed(user: User) -> Iterator[str]:
 
 
 def _no_password(user: User) -> Iterator[str]:
-    if user.password_hash is None:
+    if not user.has_password:
         passkey = ["a passkey"] if "passkey" in two_factor.methods(user) else []
-        methods = " or ".join([*passkey, *sso.labels(user), "an emailed link"])
-        yield f"{user.known_as} has no password, and can log in only by {methods}."
+        link = ["an emailed link"] if switches.is_on("magic_link") else []
+        methods = " or ".join([*passkey, *sso.labels(user), *link]) or "nothing that is set up"
+        has_none = " has no password, and" if switches.is_on("password") else ""
+        yield f"{user.known_as}{has_none} can log in only by {methods}."
 
 
 def _two_factor(user: User) -> Iterator[str]:
@@ -70,7 +76,7 @@ def _two_factor(user: User) -> Iterator[str]:
 
 
 def _device_verification(user: User) -> Iterator[str]:
-    if device_verification.why_never(user) is None and user.password_hash:
+    if device_verification.why_never(user) is None and user.has_password:
         yield f"On a new device, {user.known_as} also needs a code from an email to {user.email}."
         yield f"If they can't read it, verify who asks, then: flask users trust-next-login {user.known_as}"
 

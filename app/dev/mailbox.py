@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import flask_mail
-from flask import Blueprint, Flask, abort, current_app, redirect, render_template, request, url_for
+from flask import Flask, abort, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_mail import email_dispatched
 
@@ -21,8 +21,9 @@ from app.dev import access
 from app.dev.email_views import show_html, views
 from app.email.message import unflowed
 from app.models.logins import email_key
+from app.switches import SwitchedBlueprint
 
-bp = Blueprint("dev", __name__, url_prefix="/dev")
+bp = SwitchedBlueprint("dev", __name__, url_prefix="/dev")
 bp.before_request(access.require_developer)
 
 MAX_KEPT = 300  # emails; the oldest are deleted

@@ -13,7 +13,7 @@ from app.email.message import Message
 from app.email.rendering import common_values, link, unlinked
 from app.email.templates import EmailTemplate
 from app.models import User
-from app.switches import is_on
+from app.switches import has, is_on
 
 RECIPIENT = "ada@example.com"
 SAMPLE = {
@@ -70,5 +70,5 @@ def _compose(name: str) -> Message:
 def _names() -> list[str]:
     """Return the names of the emails of this application, and of those that are built on it, that have a template."""
     templates = set(current_app.jinja_env.list_templates())
-    registers = EmailTemplate.__subclasses__()
-    return [name for register in registers for name in register if f"email/{name}.txt" in templates]
+    names = [name for register in EmailTemplate.__subclasses__() for name in register if has(f"email/{name}")]
+    return [name for name in names if f"email/{name}.txt" in templates]

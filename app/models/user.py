@@ -126,6 +126,14 @@ class User(UserMixin, HasRole, Model):
         self.password_hash = hash_password(password)
         self.password_version = (self.password_version or 0) + 1
 
+    @property
+    def has_password(self) -> bool:
+        return self.password_hash is not None and is_on("password")
+
+    @property
+    def has_two_factor(self) -> bool:
+        return self.two_factor_enabled_at is not None and is_on("two_factor")
+
     def new_password(self, password: str | None) -> dict[str, Any]:
         """Return the column values that set, or remove, the password, for consume()."""
         hashed = None if password is None else hash_password(password)

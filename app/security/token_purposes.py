@@ -24,6 +24,7 @@ class TokenPurpose(StrEnum):
     RESET = "reset", HOUR, ("email", "password_version")
     CHANGE_EMAIL = "change_email", HOUR, ("email", "password_version")
     MAGIC_LINK = "magic_link", 15 * MINUTE, ("email", "password_version", "login_count")
+    FIRST_LOGIN = "first_login", DAY, ("email", "password_version", "login_count")
     SECURE_ACCOUNT = "secure_account", 7 * DAY  # depends on its audit event instead
     REAUTHENTICATION = "reauthentication", 15 * MINUTE, ("email", "password_version"), True
     VERIFY_DEVICE = "verify_device", 15 * MINUTE, ("email", "password_version", "two_factor_enabled_at"), True

@@ -19,11 +19,9 @@ DAY = 24 * 3600  # seconds
 SECURITY_TXT_LIFETIME = timedelta(days=180)  # RFC 9116, section 2.5.5: less than a year
 # Personal pages say `noindex` themselves. Links in emails are private, so no crawler should even request them.
 ROBOTS = """User-agent: *
-Allow: {root}/auth/login$
-Allow: {root}/auth/register$
-Allow: {root}/auth/reset$
-Disallow: {root}/auth/
+{allowed}Disallow: {root}/auth/
 """
+ALLOWED = ("auth.login", "auth.register", "auth.request_reset")
 
 
 def favicon() -> ResponseReturnValue:
@@ -44,7 +42,9 @@ def manifest() -> ResponseReturnValue:
 
 
 def robots() -> ResponseReturnValue:
-    return _text(ROBOTS.format(root=url_for("main.index").rstrip("/")))
+    pages = [url_for(endpoint) for endpoint in ALLOWED if endpoint in current_app.view_functions]
+    allowed = "".join(f"Allow: {page}$\n" for page in pages)
+    return _text(ROBOTS.format(root=url_for("main.index").rstrip("/"), allowed=allowed))
 
 
 def security_txt() -> ResponseReturnValue:

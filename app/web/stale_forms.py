@@ -13,6 +13,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from app.security import audit, rate_limits
+from app.switches import is_on
 from app.web import csrf
 from app.web.errors import error_page
 from app.web.negotiation import wants_json
@@ -34,7 +35,7 @@ def refuse_without_token(error: CSRFError) -> ResponseReturnValue:
 def refuse_over_limit(error: rate_limits.Exceeded) -> ResponseReturnValue:
     audit.refused("too many attempts", limit=error.policy)
     reason = csrf.Reason("Too many attempts", error.message, error.message)
-    return _refuse(error, reason, offers_login_link=error.policy.startswith("login"))
+    return _refuse(error, reason, offers_login_link=is_on("magic_link") and error.policy.startswith("login"))
 
 
 def send_again_page(

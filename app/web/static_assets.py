@@ -17,11 +17,13 @@ from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, abort, current_app, request, url_for
 
+from app.switches import is_on
 from settings.brand import Brand, Palette
 
+PASSKEY_SCRIPTS = ("webauthn.js", "passkeys.js")
 BUNDLES = {  # files that are sent as one, to save requests
     "site.css": ("bootstrap.css", "app.css"),
-    "site.js": ("app.js", "webauthn.js", "passkeys.js"),
+    "site.js": ("app.js", *PASSKEY_SCRIPTS),
     "altcha.css": ("altcha/widget.css", "captcha.css"),
     "altcha.js": ("altcha/widget.js", "captcha.js"),
 }
@@ -86,7 +88,8 @@ def _body(filename: str, brand: Brand) -> bytes:
     if filename == "favicon.svg":
         return _logo(brand.light).encode()
     bundles = WITH_FULL_BOOTSTRAP if current_app.config["FULL_BOOTSTRAP"] else BUNDLES
-    files = b"\n".join(_path(name).read_bytes() for name in bundles.get(filename, (filename,)))
+    off = () if is_on("passkey") or filename not in bundles else PASSKEY_SCRIPTS
+    files = b"\n".join(_path(name).read_bytes() for name in bundles.get(filename, (filename,)) if name not in off)
     return files + _brand_rules(brand).encode() if filename == "site.css" else files
 
 

@@ -220,7 +220,7 @@ def test_the_owner_of_a_mailbox_takes_over_what_another_registered_with_it(bob, 
     person.write(Email_address="bob@example.com")
     person.press("Email me a login link")
     person.open_link("Log in to Flasky (code")
-    person.sees("the old password was removed")
+    person.sees("What was set up before")
     person.press("Email me a link")
     another.page.goto("/")
     another.sees("the owner of the email address took over the account")
@@ -408,3 +408,34 @@ def test_an_authenticator_app_is_set_up_used_and_removed(ada, person, another):
     person.choose("Log out")
     person.log_in("ada")
     person.sees("Hello, ada!")
+
+
+MAGIC_LINK_ONLY, SSO_ONLY = {"LOGIN_METHODS": ("magic_link",)}, {"LOGIN_METHODS": ("none",)}
+
+
+@pytest.mark.parametrize("settings", [MAGIC_LINK_ONLY])
+def test_an_account_is_created_and_used_with_emailed_links_alone(person, live):
+    person.page.goto("/auth/register")
+    person.write(Email_address="eve@example.com", Username="eve")
+    person.press("Create account")
+    person.open_link("Confirm your email address")
+    person.sees("Your email address is confirmed.")
+    person.choose("Log out")
+    person.page.goto("/auth/login")
+    person.write(Email_address="eve@example.com")
+    person.enter()
+    person.open_link("Log in to Flasky")
+    person.sees("Hello, eve")
+    person.page.goto("/auth/login-methods")
+    person.sees("Emailed login links")
+
+
+@pytest.mark.parametrize("settings", [SSO_ONLY])
+def test_an_account_is_created_and_used_at_a_provider_alone(person, live):
+    for _ in range(2):
+        person.page.goto("/auth/login")
+        person.press("Continue with Mock provider")
+        person.follow("Continue to Mock provider") if person.page.get_by_text("If nothing happens").count() else None
+        person.page.get_by_role("button", name="Vera, whose").click()
+        person.sees("Hello, vera")
+        person.choose("Log out")

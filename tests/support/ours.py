@@ -6,7 +6,7 @@ from app.auth.registration_forms import BUILT_IN_FIELDS, RegistrationForm
 from support.clients import ROOT
 
 PARTS = {"accounts", "admin", "auth", "cli", "dev", "email", "main", "models", "security", "web"}  # of app/
-PARTS |= {"clock", "connections", "database", "extensions", "request_state", "schema", "signals"}
+PARTS |= {"clock", "connections", "database", "extensions", "request_state", "schema", "signals", "switches"}
 
 
 def is_ours(thing):

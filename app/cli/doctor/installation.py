@@ -7,7 +7,7 @@ from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock, schema
+from app import clock, schema, switches
 from app.accounts import cleanup, personal_data
 from app.accounts import jobs as runner
 from app.cli import orphans
@@ -33,7 +33,7 @@ def settings() -> Iterator[str]:
         yield "RATELIMIT_ENABLED is 0: passwords can be guessed without limit. Remove it."
     if current_app.config["MAIL_DELIVERY"] == "off":
         yield "MAIL_DELIVERY is off: emails wait until you run flask mail worker. Write thread or worker."
-    if not current_app.config["VERIFY_NEW_DEVICES"]:
+    if not current_app.config["VERIFY_NEW_DEVICES"] and switches.is_on("password"):
         yield Recommendation("Recommended: VERIFY_NEW_DEVICES=1. A stolen password then can't log in on a new device.")
 
 
@@ -58,6 +58,9 @@ def _tables() -> Iterator[str]:
     version = db.engine.dialect.server_version_info or ()
     if db.engine.name == "postgresql" and version < (OLDEST_POSTGRESQL,):
         yield f"PostgreSQL is older than {OLDEST_POSTGRESQL}, the oldest that was tested. Upgrade it."
+    had_two_factor = select(func.count()).where(User.two_factor_enabled_at.is_not(None))
+    if not switches.is_on("two_factor") and (count := db.session.scalar(had_two_factor)):
+        yield Recommendation(f"TWO_FACTOR=0 turns off two-factor authentication for {count} accounts that use it.")
     if missing := orphans.count(db.session.connection()):
         yield f"{orphans.in_words(missing)}. {orphans.ADVICE}"
 

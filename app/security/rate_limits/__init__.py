@@ -28,6 +28,7 @@ from app.security.rate_limits.counters import Counter, shared_counters, storage_
 from app.security.rate_limits.policies import (
     DELAYED,
     EVERYBODY,
+    OR_LINK,
     POLICIES,
     SITE_WIDE,
     SITE_WIDE_ACTIONS,
@@ -36,6 +37,7 @@ from app.security.rate_limits.policies import (
     hashed,
     is_known_device,
 )
+from app.switches import is_on
 
 View = Callable[..., Any]
 
@@ -45,7 +47,7 @@ class Exceeded(TooManyRequests):
 
     def __init__(self, policy: str, seconds: float, message: str) -> None:
         self.policy, seconds = policy, max(1, math.ceil(seconds))
-        self.message = message.format(wait=clock.duration(seconds))
+        self.message = message.format(wait=clock.duration(seconds), or_link=OR_LINK if is_on("magic_link") else "")
         super().__init__(self.message, retry_after=seconds)
 
 

@@ -81,14 +81,13 @@ class Policy(NamedTuple):
     actions: frozenset[Countable] = frozenset()  # count only requests that record one of these; empty: all requests
 
 
-DELAYED = (
-    "Too many incorrect passwords were entered for this account. Try again in {wait}, or log in with an emailed link."
-)
+OR_LINK = ", or log in with an emailed link"
+DELAYED = "Too many incorrect passwords were entered for this account. Try again in {wait}{or_link}."
 
 POLICIES = {
     "login": Policy(
         {by_name_and_place: "5 per 5 minutes", by_place: "30 per 5 minutes"},
-        "Too many incorrect passwords were entered here. Try again in {wait}, or log in with an emailed link.",
+        "Too many incorrect passwords were entered here. Try again in {wait}{or_link}.",
         frozenset({AuditAction.LOGIN_FAILED}),
     ),
     "login_attempts": Policy(
