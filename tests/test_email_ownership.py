@@ -10,7 +10,7 @@ from sqlalchemy import select
 from support.clients import PASSWORD
 from support.emails import code_in
 from support.login_methods import by_button, by_code, by_link, by_reset
-from support.ours import owners_fields
+from support.ours import is_ours, owners_fields
 from support.pages import is_logged_in
 from support.passwords import NEW, NEW_TWICE
 from support.records import history
@@ -158,7 +158,13 @@ def test_later_proofs_clear_nothing(app, client, another_client, ada, outbox, pr
 def test_every_column_and_table_about_an_account_is_cleared_or_kept_for_a_reason():
     columns = {column.name for column in User.__table__.columns} - owners_fields()
     assert columns == set(email_ownership.CLEARED_COLUMNS) | (set(email_ownership.KEPT) & columns)
-    cleared = {*credentials.kinds(), *email_ownership.CLEARED_TABLES, RemovedCredential, UserSession, Device}
+    cleared = {
+        *filter(is_ours, credentials.kinds()),
+        *email_ownership.CLEARED_TABLES,
+        RemovedCredential,
+        UserSession,
+        Device,
+    }
     tables = {
         model.__tablename__
         for model in (mapper.class_ for mapper in User.registry.mappers)

@@ -17,7 +17,8 @@ from app.models import User
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("docs/**/*.md"))]
-PAGES = [page for page in PAGES if not page.name.startswith("tutorial")]  # tests/extended/test_tutorial.py follows it
+# tests/extended/test_tutorial.py and test_github_login.py follow these pages.
+PAGES = [page for page in PAGES if not page.name.startswith(("tutorial", "github-login"))]
 BLOCK = re.compile(r"^( *)```(python|html)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"(?:# |\{# )((?:app|tests)/[\w./]+)(?: #\})?\n")
 EXAMPLES = [

@@ -85,9 +85,12 @@ class Copy:
     def follow(self, number):
         """Follow the tutorial to the end of a part."""
         for _, steps in parts()[self.followed : number]:
-            for step in steps:
-                getattr(self, f"_{step.kind}")(step)
+            self.apply(steps)
             self.followed += 1
+
+    def apply(self, steps):
+        for step in steps:
+            getattr(self, f"_{step.kind}")(step)
 
     def run(self, *command, **environment):
         """Run a command as the reader does, with `.venv` activated; return its output. It must succeed."""
