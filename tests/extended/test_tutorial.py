@@ -31,10 +31,10 @@ def postgresql(databases):
 @pytest.mark.parametrize("number", range(1, len(PARTS) + 1), ids=[heading for heading, _ in PARTS])
 def test_part(copy, postgresql, number):
     copy.follow(number)
-    if tests := copy.own_tests():
-        copy.pytest(*tests)
+    copy.pytest(*copy.own_tests())
     if number in LAST_OF_A_PAGE:
         copy.check()
+        copy.pytest("-m", "extended", "-k", "postgresql", *copy.own_tests())
         for command in ("upgrade", "check"):
             copy.run("flask", "db", command, DATABASE_URL=postgresql)
 

@@ -75,7 +75,7 @@ class Postgresql:
                 statements.append(f"DELETE FROM roles WHERE name NOT IN {tuple(SEEDS)}")
                 continue
             statements.append(f"DELETE FROM {table.name}")
-            if isinstance(table.c.id.type, Integer):
+            if "id" in table.c and isinstance(table.c.id.type, Integer):  # an application's key may be another
                 statements.append(f"SELECT setval('{table.name}_id_seq', 1, false)")
         with db.engine.begin() as connection:
             connection.exec_driver_sql("; ".join(statements))
