@@ -39,7 +39,7 @@ REMOVES = {
     "mock_provider": "app.dev.mock_provider",
     "altcha": "app.auth.proof_of_work",
     "captcha": "auth.register_by_link",
-    "confirmation": "app.auth.confirmation confirm",
+    "confirmation": "app.auth.confirmation confirm email/confirm",
     "username": "app.auth.usernames --username",
 }
 

@@ -68,3 +68,49 @@ def test_enter_submits_the_password_that_was_typed_once(app, page):
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Check your email").wait_for()
+
+
+@pytest.mark.parametrize("settings", [{"USERNAMES": "off", "CONFIRMATION": "off"}])
+def test_without_usernames_and_confirmation_it_takes_two_fields_and_two_clicks(app, page):
+    address = f"{'eve.' * 12}eve@engines.example.com"
+    page.set_viewport_size({"width": 320, "height": 700})
+    page.goto("/")
+    page.get_by_role("link", name="Create account").first.click()
+    page.get_by_label("Email address").fill(address)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    assert page.locator("main input:visible").count() == 2
+    page.get_by_role("button", name="Create account", exact=True).click()
+    page.get_by_text(f"You're logged in as {address}.").wait_for()
+    for path in ("/", "/account", "/auth/logout", "/auth/change-password"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
+    page.locator("summary").first.click()
+    page.get_by_role("button", name="Log out").click()
+    page.goto("/auth/login")
+    page.get_by_label("Email address").fill("eve")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    assert page.get_by_label("Email address").evaluate("input => input.validity.typeMismatch")
+    page.get_by_label("Email address").fill(address)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    page.get_by_text(f"You're logged in as {address}.").wait_for()
+
+
+@pytest.mark.parametrize("settings", [{"CONFIRMATION": "later"}])
+def test_the_banner_leads_to_the_confirmation_until_the_address_is_confirmed(app, page):
+    page.set_viewport_size({"width": 320, "height": 700})
+    page.goto("/auth/register")
+    page.get_by_label("Email address").fill("eve@example.com")
+    page.get_by_label("Username").fill("eve")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Create account", exact=True).click()
+    page.get_by_role("heading", name="Hello, eve!").wait_for()
+    page.goto("/account")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.get_by_role("link", name="Confirm your email address").click()
+    page.get_by_role("heading", name="Check your email").wait_for()
+    assert page.get_by_role("link", name="Confirm your email address").count() == 0
+    email("Confirm", "eve@example.com")(page)
+    page.frame_locator("iframe").get_by_role("link", name="Confirm").first.click()
+    page.get_by_text("Your email address is confirmed").first.wait_for()
+    assert page.get_by_role("link", name="Confirm your email address").count() == 0
