@@ -243,6 +243,16 @@ def test_every_email_has_a_preview_that_is_neither_sent_nor_stored(client, outbo
     assert outbox() == []
 
 
+def test_previews_leave_out_what_is_off(app, client):
+    app.config.update(USERNAMES="off", CONFIRMATION="off")
+    page = client.get("/dev/emails").text
+    assert "/dev/emails/confirm" not in page
+    assert client.get("/dev/emails/confirm").status_code == 404
+    for name in (name for name in Email if name != Email.CONFIRM):
+        shown = client.get(f"/dev/emails/{name}").text
+        assert not re.search("username|Hello ada", shown), name
+
+
 def test_a_preview_names_the_values_that_have_no_sample(app, client, monkeypatch):
     text = "{{ plants }} plants grow in {{ unlinked(garden) }}.\n\nOpen:\n{{ link('auth.unlink', number=plant_id) }}"
     own = DictLoader({"email/reset.txt": f"Subject: Your garden\n\n{text}\n"})

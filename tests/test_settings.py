@@ -419,6 +419,8 @@ def test_all_unreadable_settings_are_reported_together():
         ({"LOGIN_METHODS": "none,password"}, "LOGIN_METHODS: write some of"),
         ({"LOGIN_METHODS": "none"}, "LOGIN_METHODS is none, but OIDC_PROVIDERS is empty"),
         ({"PREVENT_ENUMERATION": "1", "CONFIRMATION": "later"}, "PREVENT_ENUMERATION=1 needs confirmed addresses."),
+        ({"PREVENT_ENUMERATION": "1", "CONFIRMATION": "off"}, "PREVENT_ENUMERATION=1 needs confirmed addresses."),
+        ({"VERIFY_NEW_DEVICES": "1", "CONFIRMATION": "off"}, "VERIFY_NEW_DEVICES=1 needs confirmed addresses"),
         ({"TWO_FACTOR": "0", "TWO_FACTOR_REQUIRED_FOR": "admins"}, "TWO_FACTOR is 0, so TWO_FACTOR_REQUIRED_FOR"),
         ({"USERNAMES": "maybe"}, "USERNAMES: write required or off."),
         ({"CONFIRMATION": "1"}, "CONFIRMATION: write required, later or off."),

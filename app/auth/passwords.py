@@ -101,11 +101,9 @@ def reset_password(token: str) -> ResponseReturnValue:
 
 def _after_first_proof(user: User) -> ResponseReturnValue:
     """Redirect to the login page, and then to the username, which someone else may have chosen."""
-    if not is_on("username"):
-        flash("Your email address is confirmed.", "info")
-        return redirect(url_for("auth.login"))
-    flash(f"Your email address is confirmed. If you didn't choose the username {user.username}, change it.", "info")
-    return redirect(url_for("auth.login", next=url_for("auth.change_username")))
+    words = f" If you didn't choose the username {user.username}, change it." if is_on("username") else ""
+    flash(f"Your email address is confirmed.{words}", "info")
+    return redirect(url_for("auth.login", next=url_for("auth.change_username") if words else None))
 
 
 def _validate(form: ChangePasswordForm) -> bool:
