@@ -4,6 +4,7 @@ import re
 from functools import cache
 
 import pytest
+from support import leaving_out
 from support.repository import ROOT, tracked
 
 PAGES = [path for path in tracked() if path.suffix == ".md"]
@@ -104,3 +105,9 @@ def test_a_page_has_one_title_and_leads_back_to_the_index(page):
 
 def test_the_readme_leads_to_the_index():
     assert "docs/README.md" in targets((ROOT / "README.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("title", leaving_out.sections())
+def test_what_the_page_about_leaving_out_names_is_there(title):
+    """Running it takes longer: tests/extended/test_leaving_out.py."""
+    assert leaving_out.problems(leaving_out.sections()[title]) == []
