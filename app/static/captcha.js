@@ -13,4 +13,5 @@ $altcha.i18n.set("en", {
   expired: "This has expired. Check the box again.",
   waitAlert: "Wait a moment until the box is checked.",
 });
+captcha.addEventListener("load", () => captcha.closest("form").matches(":focus-within") && captcha.verify()); // autofocus
 captcha.addEventListener("expired", () => captcha.reset());

@@ -30,6 +30,12 @@ def test_widget_solves_its_challenge_while_the_form_is_filled_in(app, page):
     page.get_by_role("heading", name="Check your email").wait_for()
 
 
+def test_login_form_that_has_the_focus_is_checked_at_once(app, page):
+    page.goto("/auth/login")
+    page.locator("#login:focus").wait_for()
+    page.locator(CHECKED).wait_for()
+
+
 def test_widget_is_reached_and_started_by_keyboard(app, page):
     page.goto("/auth/login")
     page.get_by_label("Keep me logged in").focus()
