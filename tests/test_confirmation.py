@@ -236,3 +236,20 @@ def test_the_confirmation_email_says_nothing_about_an_account_that_cannot_be_use
     register(client)
     assert outbox()[0].body.startswith("Hello,\n\nConfirm your email address for your Flasky account.")
     assert "Nobody can use" not in outbox()[0].body
+
+
+@NOT_REQUIRED
+def test_a_user_without_a_password_corrects_a_mistyped_address_after_reauthentication(client, outbox, clock):
+    form = {name: value for name, value in FORM.items() if "password" not in name}
+    client.post("/auth/register", data=form | {"by_passkey": "y"})
+    page = client.get("/auth/change-email").text
+    assert ('name="email"' in page, 'name="code"' in page, "send_code" in page) == (True, False, False)
+    clock.move(hours=1)
+    new = {"email": "eva@example.com"}
+    assert client.get("/auth/change-email").location == "/auth/reauthenticate"
+    assert "Confirm it" in client.post("/auth/change-email", data=new).text
+    assert "eva@example.com" not in {email.recipients[0] for email in outbox()}
+    clock.move(hours=-1)
+    assert client.post("/auth/change-email", data=new).location == "/auth/email-sent"
+    client.get(outbox.link([email.recipients[0] for email in outbox()].index("eva@example.com")))
+    assert User.find("eva@example.com").confirmed

@@ -19,7 +19,7 @@ from app.web import errors
 
 
 class ChangeEmailForm(Form):
-    """A user without a password enters an emailed code instead."""
+    """A user without a password enters an emailed code instead, if the address is confirmed."""
 
     email = email_field("New email address")
     password = password_field()
@@ -36,20 +36,7 @@ class ChangeEmailForm(Form):
 @access.two_factor_reauthentication_required
 @rate_limited("login", "reauthentication", "code", "availability")
 def change_email() -> ResponseReturnValue:
-    form = _form()
-    if form.is_submitted() and "send_code" in request.form:
-        return _send_code(form)
-    if form.is_submitted() and _validate(form):
-        is_requested = email_change.request(current_user, form.email.data)
-        if is_requested or not enumeration.policy().says_over_budget:
-            access.consume_both_factors()
-            db.session.commit()
-            return next_url.redirect_to_email_sent(form.email.data)
-        db.session.rollback()  # the code can be used again
-        form.email.errors = ["Too many emails were sent to this address. Try again in an hour."]
-    elif form.errors:
-        db.session.commit()  # a failed attempt counts
-    return form_page("auth/change_email.html", form, code_is_sent=form.is_submitted())
+    return _change_email() if _can_prove() else access.reauthentication_required(_change_email)()
 
 
 @bp.route("/change-email/<token>")
@@ -70,9 +57,33 @@ def change_email_link(token: str) -> ResponseReturnValue:
     return redirect(url_for("main.account"))
 
 
+def _can_prove() -> bool:
+    """Return whether the form can ask for a password, or for a code: an unconfirmed address may be mistyped."""
+    return bool(current_user.has_password or current_user.confirmed)
+
+
+def _change_email() -> ResponseReturnValue:
+    form = _form()
+    if form.is_submitted() and "send_code" in request.form:
+        return _send_code(form)
+    if form.is_submitted() and _validate(form):
+        is_requested = email_change.request(current_user, form.email.data)
+        if is_requested or not enumeration.policy().says_over_budget:
+            access.consume_both_factors()
+            db.session.commit()
+            return next_url.redirect_to_email_sent(form.email.data)
+        db.session.rollback()  # the code can be used again
+        form.email.errors = ["Too many emails were sent to this address. Try again in an hour."]
+    elif form.errors:
+        db.session.commit()  # a failed attempt counts
+    return form_page("auth/change_email.html", form, code_is_sent=form.is_submitted())
+
+
 def _form() -> ChangeEmailForm:
     form = ChangeEmailForm()
     del form["code" if current_user.has_password else "password"]
+    if not _can_prove():
+        del form.code
     return form
 
 
@@ -90,7 +101,7 @@ def _validate(form: ChangeEmailForm) -> bool:
     if "password" in form:
         if not form.password.errors and not passwords.verify(current_user, form.password.data):
             form.password.errors = ["Incorrect password."]
-    elif is_valid and not reauthentication.is_right(current_user, form.code.data):
+    elif "code" in form and is_valid and not reauthentication.is_right(current_user, form.code.data):
         form.code.errors = ["This code is incorrect or has expired. Request another one."]
     return not form.errors
 
