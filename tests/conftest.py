@@ -30,6 +30,7 @@ from support.databases import KINDS, patient
 from support.waiting import PATIENCE
 
 from app import create_app
+from app.auth.registration_forms import RegistrationForm
 from app.email import delivery
 from app.extensions import db
 from app.models import User
@@ -252,10 +253,17 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def issuer(monkeypatch):
+def own_fields():
+    """Ask for this to have the registration fields of an application asked after a login at a provider, too."""
+
+
+@pytest.fixture
+def issuer(request, monkeypatch):
     """An issuer of accounts elsewhere. It may take its time: the machine may be busy with other tests."""
     from support.issuer import Issuer  # which makes keys
 
+    if "own_fields" not in request.fixturenames:
+        monkeypatch.setattr(RegistrationForm, "asks_more", lambda form: False)
     for timeout in ("oidc.TIMEOUT", "oidc.USERINFO_TIMEOUT", "oidc.discovery.REFRESH_TIMEOUT"):
         monkeypatch.setattr(f"app.security.{timeout}", PATIENCE)
     issuer = Issuer()

@@ -157,8 +157,8 @@ def clone(tmp_path_factory):
     )
     change(
         clone / "app/__init__.py",
-        r"(from app\.security\.rate_limits)",
-        r"from app.garden import digest, reminders, shop, wishes\n\1",
+        r"(from app\.email\.worker.*\n)",
+        r"\1from app.garden import digest, reminders, shop, wishes\n",
     )
     change(
         clone / "app/__init__.py",

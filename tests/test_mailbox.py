@@ -231,8 +231,9 @@ def test_an_email_is_shown_on_a_phone_and_in_both_schemes(client, outbox):
 
 def test_every_email_has_a_preview_that_is_neither_sent_nor_stored(client, outbox):
     previews = re.findall(r'href="(/dev/emails/\w+)"', client.get("/dev/emails").text)
-    assert previews == [f"/dev/emails/{name}" for name in Email]
-    for address in previews:
+    ours = [f"/dev/emails/{name}" for name in Email]
+    assert previews[: len(ours)] == ours, "an application's own are below"
+    for address in ours:
         page, shown = client.get(address), client.get(f"{address}/html")
         assert f'src="{address}/html"' in page.text
         assert "app/templates/email/" in page.text

@@ -35,7 +35,7 @@ FIELDS = {"city": "Lima", "rules": "y"}
 
 
 @pytest.fixture
-def settings(issuer):
+def settings(own_fields, issuer):
     return {"OIDC_PROVIDERS": {"acme": issuer.provider()}}
 
 

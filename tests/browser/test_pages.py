@@ -189,7 +189,8 @@ def test_login_and_logout_work_by_keyboard_alone(people, page):
     press("Space")
     press("Enter")
     page.get_by_role("heading", name="Hello, ada!").wait_for()
-    assert [tab(), tab(), tab()] == ["Skip to content", "Flasky", "Aada"]  # the avatar's letter, and the name
+    assert [tab(), tab()] == ["Skip to content", "Flasky"]
+    assert any(tab() == "Aada" for _ in range(9)), "after an application's own links: the avatar's letter, and the name"
     press("Enter")
     assert [tab(), tab()] == ["Settings", "Log out"]
     press("Enter")
