@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from support.tutorial import Copy, parts
+from support.tutorial import Copy, for_an_untouched_clone, parts
 
 from app.models import User
 
@@ -209,6 +209,7 @@ def test_the_examples_pass_the_linter(clone):
     run(clone, "-m", "ruff", "format", "--no-cache", "--check", "app")
 
 
+@for_an_untouched_clone
 def test_the_changes_of_the_tutorial_fit_the_files_and_pass_the_linter(tmp_path):
     """tests/extended/test_tutorial.py runs its commands and tests as well."""
     copy = Copy(tmp_path, runs_commands=False)

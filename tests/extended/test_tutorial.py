@@ -6,9 +6,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 from support.clients import ROOT
-from support.tutorial import Copy, parts
+from support.tutorial import Copy, for_an_untouched_clone, parts
 
-pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("tutorial")]  # each part builds on those before it
+ONE_AFTER_ANOTHER = pytest.mark.xdist_group("tutorial")
+pytestmark = [for_an_untouched_clone, pytest.mark.extended, ONE_AFTER_ANOTHER]
 
 PARTS = parts()
 LAST_OF_A_PAGE = {5, len(PARTS)}  # where everything is checked, since that takes a while

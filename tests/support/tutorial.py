@@ -18,6 +18,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from support.repository import ROOT, tracked
 
 BIN = Path(sys.executable).parent
@@ -37,6 +39,10 @@ NOT_HERE = {
     "flask dev",
     "python -m",
 }  # the test has its own way
+HOME = ROOT / "app/templates/main/index.html"
+for_an_untouched_clone = pytest.mark.skipif(
+    "main/_for_the_owner.html" not in HOME.read_text("utf-8"), reason="The tutorial begins with our home page."
+)
 CHECKS = [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"]]
 
 
