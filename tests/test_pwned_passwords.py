@@ -17,8 +17,8 @@ from app.models import OutboxEmail, User
 from app.security import pwned_passwords
 
 KNOWN = "the heron of the harbour"
-REFUSED = "This password is known from a data breach elsewhere. Choose a different one."
-EMAILED = "This password is known from a data breach elsewhere. Check your email for a link to choose a new one."
+REFUSED = "This password has appeared in a data breach elsewhere. Choose a different one."
+EMAILED = "This password has appeared in a data breach elsewhere. Check your email for a link to choose a new one."
 WRONG = "Incorrect username or password."
 FAILURES = [pwned.broken, pwned.busy, pwned.huge, pwned.redirecting, pwned.empty, pwned.page, pwned.cut_off]
 
@@ -187,7 +187,7 @@ def test_a_login_with_a_compromised_password_leads_through_an_email_to_a_new_one
     assert notes(page) == ["Your password was changed. Log in with your new password."]
     assert client.log_in(breached, NEW).location == "/"
     assert is_logged_in(client)
-    assert "Password from a data breach" in client.get("/auth/history").text
+    assert "Breached password refused" in client.get("/auth/history").text
     unsecret(caplog)
 
 
@@ -281,6 +281,12 @@ def test_an_email_that_was_overtaken_by_a_new_password_is_not_sent(client, anoth
 def test_programs_get_the_error_as_json(client, breached):
     answer = client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers=JSON)
     assert (answer.status_code, answer.json) == (422, {"errors": {"password": [EMAILED]}})
+
+
+@pytest.mark.parametrize("more", [{"LOGIN_METHODS": ("magic_link",)}])
+def test_where_no_password_logs_in_none_is_asked_about(client, breached, service, outbox):
+    assert not client.log_in(breached).location
+    assert (outbox(), service.asked) == ([], [])
 
 
 @pytest.mark.parametrize("way", [by_link, by_code])

@@ -24,7 +24,7 @@ from app.security.rate_limits import needs_captcha, rate_limited
 from app.switches import is_on
 
 FAILED_WITHIN = timedelta(minutes=15)
-COMPROMISED = "This password is known from a data breach elsewhere. Check your email for a link to choose a new one."
+COMPROMISED = "This password has appeared in a data breach elsewhere. Check your email for a link to choose a new one."
 
 
 def is_entered(_: Form, field: TextField) -> None:

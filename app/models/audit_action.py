@@ -160,7 +160,7 @@ class AuditAction(Action):
         Topic.PASSWORD,
         _notice(LogoutReason.PASSWORD_CHANGED, password_changed),
     )
-    PASSWORD_COMPROMISED = "password_compromised", "Password from a data breach", Topic.PASSWORD, _FAILURE_BY_STRANGERS
+    PASSWORD_COMPROMISED = "password_compromised", "Breached password refused", Topic.PASSWORD, _FAILURE_BY_STRANGERS
     PASSWORD_REMOVED = (
         "password_removed",
         "Password removed",

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def check(password: str, _: object) -> None:
     if is_known(password):
-        raise ValueError("This password is known from a data breach elsewhere. Choose a different one.")
+        raise ValueError("This password has appeared in a data breach elsewhere. Choose a different one.")
 
 
 def is_known(password: str) -> bool:
