@@ -11,6 +11,7 @@ from support.repository import ROOT
 PAGE = (ROOT / "docs/leaving-out.md").read_text("utf-8")
 BIN = Path(sys.executable).parent
 BLOCKS = re.compile(r"^```(?:diff|py)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SUFFIXES = {".py", ".html", ".txt", ".js"}
 FUNCTIONS = re.compile(r"^- `(app/[\w/]+\.py)`: ((?:`\w+\(\)`(?:, )?)+)$", re.MULTILINE)
 
 
@@ -85,6 +86,16 @@ def without(source, names):
                 end += 1
             del lines[start:end]
     return "".join(lines).rstrip("\n") + "\n"
+
+
+def unused(root):
+    """Return the modules, templates and scripts whose name no other file has."""
+    texts = {path: path.read_text("utf-8") for path in (root / "app").rglob("*") if path.suffix in SUFFIXES}
+    users = {}
+    for path, text in texts.items():
+        for word in set(re.findall(r"\w+", text)):
+            users.setdefault(word, set()).add(path)
+    return {str(path.relative_to(root)) for path in texts if not users.get(path.stem, set()) - {path}}
 
 
 def run(root, tool, *arguments):
