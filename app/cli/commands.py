@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
@@ -37,8 +38,14 @@ def echo_database() -> None:
 
 def echo_row(layout: str, as_json: bool, **row: object) -> None:
     """Print a row of a list: its values in a layout, or all of it as a line of JSON."""
-    texts = {name: ", ".join(value) or "none" if isinstance(value, list) else value for name, value in row.items()}
+    texts = {name: _text(value) for name, value in row.items()}
     click.echo(json.dumps(row, default=str) if as_json else layout.format(**texts).rstrip())
+
+
+def _text(value: object) -> object:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return ", ".join(value) or "none" if isinstance(value, list) else "never" if value is None else value
 
 
 def _for_administrators(function: AnyCommand) -> AnyCommand:

@@ -69,7 +69,8 @@ def _batches(path: Path) -> Iterator[list[tuple[int, Any]]]:
     try:
         with path.open("rb") as raw, bar:
             file = TextIOWrapper(raw, "utf-8-sig", newline="")
-            lines = _csv_lines(file) if path.suffix.lower() == ".csv" else _lines(file)
+            numbered = ((number, line) for number, line in enumerate(file, 1) if line.strip())
+            lines = _csv_lines(file) if path.suffix.lower() == ".csv" else numbered
             while rows := list(islice(lines, BATCH)):
                 yield rows
                 bar.update(raw.tell() - bar.pos)
@@ -82,10 +83,6 @@ def _csv_lines(file: TextIO) -> Iterator[tuple[int, Any]]:
     if unknown := {*(reader.fieldnames or ())} - {*imports.columns(), "role"}:
         raise click.ClickException(_printable(f"Accounts have no column {', '.join(sorted(unknown))}. Leave it out."))
     return ((reader.line_num, row) for row in reader)
-
-
-def _lines(file: TextIO) -> Iterator[tuple[int, Any]]:
-    return ((number, line) for number, line in enumerate(file, 1) if line.strip())
 
 
 def _read(rows: list[tuple[int, Any]], roles: set[str]) -> tuple[dict[int, str], imports.Batch]:

@@ -21,10 +21,9 @@ def list_jobs(as_json: bool) -> None:
     known = {job.name: job for job in db.session.scalars(select(Job))}
     for name in cleanup.registered:
         job = known.get(name) or Job(name=name, error="")
-        finished = "{finished:%Y-%m-%d %H:%M} UTC" if job.finished_at else "never" + 15 * " "
         every = str(runner.intervals.get(name, EVERY))
         row = {"name": name, "every": every, "finished": job.finished_at, "error": job.error}
-        echo_row(f"{{name:32}} every {{every:16}} {finished} {{error}}", as_json, **row)
+        echo_row("{name:32} every {every:16} {finished:20} {error}", as_json, **row)
 
 
 @jobs.command()

@@ -33,7 +33,7 @@ def show(name: str | None, as_json: bool) -> None:
         if name or entry.is_full:
             row = {field: getattr(entry, field) for field in ("policy", "count", "limit", "subject")}
             until = datetime.fromtimestamp(entry.expires_at, UTC)
-            layout = "{state:8} until {until:%H:%M:%S} UTC {policy:16} {count} of {limit} {subject}"
+            layout = "{state:8} until {until} {policy:16} {count} of {limit} {subject}"
             echo_row(layout, as_json, state="refused" if entry.is_full else "counted", until=until, **row)
 
 

@@ -31,17 +31,6 @@ from app.switches import is_on
 users = Commands("users", help="Create, show and change accounts.")
 
 
-ACCOUNT = """\
-Email      {email}
-State      {state}
-Password   {password}
-Linked     {linked}
-Two-factor {two_factor}
-Created    {created:%Y-%m-%d %H:%M} UTC
-Devices    {devices}"""
-SWITCHED = {"Password": "password", "Two-factor": "two_factor"}  # lines that are left out where this is off
-
-
 def find(name: str) -> User:
     """Return the account with this username or email address, or exit with an error."""
     user = User.find(name)
@@ -86,9 +75,9 @@ def show(user: User, as_json: bool) -> None:
         "created": user.created_at,
         "devices": len(sessions.find_all(user)),
     }
-    lines = ("Username   {username}\n" + ACCOUNT if is_on("username") else ACCOUNT).splitlines()
-    off = tuple(label for label, switch in SWITCHED.items() if not is_on(switch))
-    echo_row("\n".join(line for line in lines if not line.startswith(off)), as_json, **row)
+    row = {name: value for name, value in row.items() if name not in ("password", "two_factor") or is_on(name)}
+    labels = {name: name.capitalize().replace("_", "-") for name in row}
+    echo_row("\n".join(f"{label:10} {{{name}}}" for name, label in labels.items()), as_json, **row)
 
 
 @users.command()
