@@ -26,7 +26,7 @@ SWITCHES: dict[str, Callable[[dict[str, Any]], bool]] = {
 REMOVES = {
     "password": "app.auth.passwords app.auth.device_verification main.well_known_change_password send-reset"
     " trust-next-login --password_stdin --password_file --password_env email/first_password email/password_changed"
-    " email/password_guessing email/password_removed email/reset email/verify_device",
+    " email/password_compromised email/password_guessing email/password_removed email/reset email/verify_device",
     "magic_link": "auth.magic_link auth.magic_link_sent email/magic_link",
     "login_link": "app.auth.magic_links",
     "passkey": "app.auth.passkeys auth.remove_password auth.require_passkey auth.stop_requiring_passkey"

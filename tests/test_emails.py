@@ -97,7 +97,7 @@ def test_an_email_has_one_button_and_says_when_its_link_expires(sent, name):
     buttons = len(re.findall(r'<a [^>]*class="button"', message.html))
     assert buttons == ("http" in message.body and name not in CODES)
     if name.purpose or "wasn't me:" in message.body:
-        assert re.search(r"expires in (an hour|15 minutes)\.|works until [\w ,:]+ UTC\.", message.body)
+        assert re.search(r"expires in (an hour|a day|15 minutes)\.|works until [\w ,:]+ UTC\.", message.body)
 
 
 @EVERY_EMAIL

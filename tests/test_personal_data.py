@@ -472,7 +472,7 @@ def test_a_table_is_registered_beside_its_model_whatever_is_imported_first(tmp_p
     (tmp_path / "app/models/own_plant.py").write_text(PLANT)
     with (tmp_path / "app/models/__init__.py").open("a") as package:
         package.write("from app.models.own_plant import OwnPlant as OwnPlant\n")
-    program = f"import {first}\nfrom app.accounts import personal_data\nprint(personal_data.descriptions())"
+    program = f"import {first}\nfrom app.accounts import personal_data\nprint(personal_data.registered.values())"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert "your plants" in done.stdout, done.stderr
 

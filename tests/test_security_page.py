@@ -92,6 +92,7 @@ VALID_FOR = {
     "confirmation link and code": f"{span(LIFE['confirm'])}, once; {CODE}",
     "reset link": f"{span(LIFE['reset'])}, once",
     "magic link and code": f"{span(LIFE['magic_link'])}, once; {CODE}",
+    "login link from an administrator, where there are no passwords": f"{span(LIFE['first_login'])}, once",
     "code for a new device": (
         f"{span(LIFE['verify_device'])}, once; {CODE}; {span(login_flow.DEVICE_CODE_WITHIN)} after the password"
     ),
@@ -131,6 +132,7 @@ def test_links_that_a_security_change_invalidates():
     named = {
         "reset link": TokenPurpose.RESET,
         "magic link and code": TokenPurpose.MAGIC_LINK,
+        "login link from an administrator, where there are no passwords": TokenPurpose.FIRST_LOGIN,
         "code for a new device": TokenPurpose.VERIFY_DEVICE,
         "code for reauthentication": TokenPurpose.REAUTHENTICATION,
         "link to a new email address": TokenPurpose.CHANGE_EMAIL,
@@ -220,7 +222,7 @@ STORED = {
     "security history": days("history"),
     "security history: events that strangers may have caused": days("history of strangers"),
     "security history: events without an account": days("history of nobody"),
-    "accounts that were never confirmed": span(cleanup.WEEK, "day"),
+    "accounts that were never confirmed, if `CONFIRMATION` is `required`": span(cleanup.WEEK, "day"),
 }
 MODELS = {
     AuditEvent,

@@ -31,7 +31,7 @@ def create(
 ) -> None:
     """Create an account, and ask for missing options.
 
-    Without a password, the user gets an email with a link to choose one, or to log in.
+    An email tells the user what is left to do before the first login.
     """
     email, username, password = prompts.complete(email, username, password, no_input)
     try:
