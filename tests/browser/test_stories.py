@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 from support.browsing import NOT_THE_DEVELOPERS, open_development_pages
 from support.clients import PASSWORD
+from support.pwned import Range
 
 from app.extensions import db
 from app.models import UserSession
@@ -140,6 +141,24 @@ def test_a_forgotten_password_is_reset(ada, person):
     person.sees("Your password was changed.")
     person.log_in("ada", NEW)
     person.sees("Hello, ada!")
+
+
+def test_a_password_from_a_data_breach_is_replaced(app, ada, person):
+    service = Range(PASSWORD)
+    app.config["PWNED_PASSWORDS_URL"] = service.url
+    person.log_in("ada")
+    person.sees("This password has appeared in a data breach elsewhere. Check your email")
+    person.open_link("Choose a new Flasky password")
+    person.write(New_password=PASSWORD, Password_again=PASSWORD)
+    person.press("Set new password")
+    person.sees("This password has appeared in a data breach elsewhere. Choose a different one.")
+    person.write(New_password=NEW, Password_again=NEW)
+    person.press("Set new password")
+    person.sees("Your password was changed.")
+    person.write(Password=NEW)
+    person.press("Log in")
+    person.sees("Hello, ada!")
+    service.stop()
 
 
 @pytest.mark.extended
