@@ -42,8 +42,7 @@ HINT = "Start with a letter. Use a-z, digits, dots, dashes, and underscores."  #
 def check(username: str, by_administrator: bool = False) -> None:
     """Raise ValueError, with a message for the user, if a username is invalid or one of CHECKS refuses it.
 
-    Args:
-        by_administrator: reserved names are allowed.
+    An administrator may use reserved names.
     """
     check_username(username)
     for rule in CHECKS:
