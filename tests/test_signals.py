@@ -6,7 +6,7 @@ import re
 
 import pytest
 from flask import session
-from support.clients import PASSWORD
+from support.clients import PASSWORD, ROOT
 from support.emails import code_in
 from support.login_methods import by_button, by_code, by_link, by_password
 from support.passkeys import Key, add
@@ -466,6 +466,15 @@ def test_each_way_to_send_a_signal_has_its_story():
     """Add a story for a new view, command or job that sends a signal."""
     told = {(signal, entry) for entry, *signals in STORIES.values() for signal in signals}
     assert ways() - NEVER == told
+
+
+def test_the_documentation_lists_each_signal_with_its_values():
+    page = (ROOT / "docs/building.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(user_\w+|\w+_changed)` \| .* \| (.*) \|$", page, re.MULTILINE))
+    declared = re.findall(
+        r"^(\w+) = _signals.*  # ([\w, ]+)", (ROOT / "app/signals.py").read_text("utf-8"), re.MULTILINE
+    )
+    assert {name: values.replace("`", "") for name, values in rows.items()} == dict(declared)
 
 
 def test_a_new_way_is_found():

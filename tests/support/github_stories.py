@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from sqlalchemy import func, select
 
 from app import github as guide
+from app import signals
 from app.accounts import personal_data
 from app.extensions import db
 from app.models import Identity, OAuthState, User
@@ -201,6 +202,19 @@ def test_page_that_was_requested_opens(client, github):
     assert travel(client, github, f"{LOG_IN}?next=/auth/devices").location == "/auth/devices"
     client.post("/auth/logout")
     assert travel(client, github, f"{LOG_IN}?next=https://evil.example").location == "/"
+
+
+def test_cart_of_the_visitor_arrives_with_the_signals(app, client, github):
+    heard = []
+
+    def hear(_, method, previous_session, **__):
+        heard.append((method, previous_session))
+
+    with client.session_transaction(base_url=app.config["PUBLIC_URL"]) as visitor:
+        visitor["cart"] = ["rose"]
+    with signals.user_logged_in.connected_to(hear, app):
+        travel(client, github)
+    assert heard == [("github", {"cart": ["rose"]})]
 
 
 # What goes wrong
