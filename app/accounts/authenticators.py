@@ -13,6 +13,7 @@ from app.extensions import db, rows_changed
 from app.models import Authenticator, User, UserSession
 from app.security import signing
 
+STEP = 30  # seconds for which an app shows a code (RFC 6238)
 DRIFT = 1  # steps that the clock of a phone may be ahead or behind
 
 WRONG_CODE = "This code is incorrect. Try the next one, and check that your phone's clock is right."
