@@ -16,7 +16,7 @@ from sqlalchemy import update
 from support.accessibility import faint_fields, small_targets, unseen_focus
 from support.clients import PASSWORD, ROOT
 from support.crowded import crowd
-from support.tour import LONG, TOUR, go, submit_wrong_registration
+from support.tour import LONG, TOUR, address, go, submit_wrong_registration
 from support.waiting import until
 
 from app.auth import proof_of_work
@@ -115,6 +115,22 @@ def checker(tmp_path_factory):
     ],
 )
 def test_every_page_is_accessible(people, page, checker, name, who, way, request):
+    check_page(page, checker, name, who, way, request)
+
+
+METHODS = [("magic_link",), ("passkey",), ("magic_link", "passkey"), ("password",), ("none",)]
+
+
+@pytest.mark.extended
+@pytest.mark.xdist_group("tour 0")
+@pytest.mark.parametrize("settings", [{"LOGIN_METHODS": methods} for methods in METHODS], ids=map(" ".join, METHODS))
+@pytest.mark.parametrize("path", ["/", "/auth/login", "/auth/register"])
+def test_login_pages_are_accessible_with_other_login_methods(page, checker, settings, path, request):
+    name = f"{' '.join(settings['LOGIN_METHODS'])}, {path.replace('/', ' ')}"
+    check_page(page, checker, name, None, address(path), request)
+
+
+def check_page(page, checker, name, who, way, request):
     broken, answers = [], []
     page.on("pageerror", lambda error: broken.append(error))
     page.on("response", lambda answer: answers.append(answer))
