@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 
-# Other programs and tutorials use these names.
+# Other programs, tutorials and earlier releases use these names.
 ALSO_CALLED = {
     "FLASK_ENV": "FLASK_CONFIG",
+    "HIDE_ACCOUNTS": "PREVENT_ENUMERATION",
     "MAIL_DEFAULT_SENDER": "MAIL_SENDER",
     "MAIL_FROM": "MAIL_SENDER",
     "MAIL_HOST": "MAIL_SERVER",
@@ -16,6 +17,7 @@ ALSO_CALLED = {
     "RECAPTCHA_ALWAYS": "CAPTCHA_ALWAYS",
     "RECAPTCHA_SECRET_KEY": "RECAPTCHA_PRIVATE_KEY",
     "RECAPTCHA_SITE_KEY": "RECAPTCHA_PUBLIC_KEY",
+    "SECOND_FACTOR_FOR": "TWO_FACTOR_REQUIRED_FOR",
     "SMTP_SERVER": "MAIL_SERVER",
     "SQLALCHEMY_DATABASE_URI": "DATABASE_URL",
 }
