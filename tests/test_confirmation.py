@@ -147,6 +147,17 @@ def test_cleanup_deletes_unconfirmed_accounts_only_where_confirmation_is_require
     assert (User.find("bob") is None) is (app.config["CONFIRMATION"] == "required")
 
 
+def test_cleanup_keeps_an_unconfirmed_account_in_use_which_confirmation_later_may_have_allowed(client, bob, clock):
+    clock.move(days=8)
+    client.log_in(bob)
+    clock.move(days=7, microseconds=-1)
+    cleanup.run("unconfirmed_accounts")
+    assert User.find("bob")
+    clock.move(microseconds=1)
+    cleanup.run("unconfirmed_accounts")
+    assert User.find("bob") is None
+
+
 @NOT_REQUIRED
 def test_registration_with_a_passkey_leads_to_the_passkeys_at_once(client):
     form = {name: value for name, value in FORM.items() if "password" not in name}

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from flask import current_app
-from sqlalchemy import ColumnElement, delete, inspect, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, exists, inspect, literal, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app import clock
@@ -107,10 +107,15 @@ def deleted_accounts() -> Batches:
 
 @register
 def unconfirmed_accounts() -> Batches:
-    """Delete accounts that were not confirmed within a week, without a notice, if CONFIRMATION is required."""
-    unconfirmed = (User.confirmed.is_(False), ~User.is_admin, User.deactivated_at.is_(None))
+    """If CONFIRMATION is required, delete accounts that nobody confirmed or used for a week, without a notice.
+
+    Accounts in use are kept, because CONFIRMATION may have been `later` or `off` until yesterday.
+    """
+    week_ago = clock.now() - WEEK
+    is_used = exists().where(UserSession.user_id == User.id, UserSession.last_seen_at > week_ago)
+    unconfirmed = (User.confirmed.is_(False), ~User.is_admin, User.deactivated_at.is_(None), ~is_used)
     if current_app.config["CONFIRMATION"] == "required":
-        yield from _purge(User.created_at, clock.now() - WEEK, *unconfirmed, send_notice=False)
+        yield from _purge(User.created_at, week_ago, *unconfirmed, send_notice=False)
 
 
 def delete_older(moment: Moment, age: timedelta, *conditions: ColumnElement[bool]) -> Batches:
