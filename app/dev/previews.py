@@ -57,7 +57,6 @@ def _compose(name: str) -> Message:
     """Compose an email, in which `{{ name }}` stays where there is no sample value of that name."""
     env = current_app.jinja_env.overlay(undefined=DebugUndefined)
     user = User(username="ada", email=RECIPIENT)
-    # An undefined value can be no text that is searched for domains, and no part of a URL.
     functions = {
         "unlinked": lambda text: unlinked(str(text)),
         "link": lambda endpoint, **parts: link(endpoint, **{part: parts[part] or 1 for part in parts}),

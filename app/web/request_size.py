@@ -5,18 +5,19 @@ The cost of much code grows faster than its input: Unicode normalization, passwo
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from flask import Flask, abort, current_app, request
 from flask.typing import ResponseReturnValue
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter
 
 from app.web import errors
 
 MAX_PATH = 4096  # bytes; gunicorn accepts 8190 for method, path and query
 MAX_QUERY = 16 * 1024  # bytes
 MAX_HEADER = 8192  # bytes of one header; gunicorn accepts 8190
-MAX_NUMBER = 2**31 - 1  # of `<int:id>` in a URL, as in an INTEGER of PostgreSQL
+MAX_NUMBER = 2**31 - 1  # of `<int:id>` in a URL: PostgreSQL's INTEGER can't hold a larger one
 MAX_NAME = 128  # characters of a field's name
 MAX_FIELD = 16 * 1024  # characters of a field's value; forms have lower limits, with error messages
 LONGER_FIELDS = {"credential": 64 * 1024}  # a passkey's signed JSON; an application can add its own long fields
@@ -38,15 +39,8 @@ def max_content_length(size: int) -> Callable[[View], View]:
     return mark
 
 
-class Number(IntegerConverter):
-    """`<int:id>` in a route, where a larger number than a database can store is not found."""
-
-    def __init__(self, map: Map, *args: Any, **limits: Any) -> None:
-        super().__init__(map, *args, **{"max": MAX_NUMBER} | limits)
-
-
 def init_app(app: Flask) -> None:
-    app.url_map.converters["int"] = Number
+    app.url_map.converters["int"] = partial(IntegerConverter, max=MAX_NUMBER)  # type: ignore[assignment]
     app.before_request(check_lengths)
 
 
