@@ -21,6 +21,7 @@ WORDS = {  # of the names of tests that are about a capability
     "Two-factor authentication": "two_factor or recovery or authenticator or factor or qr_code",
     "Emailed login links": "magic or link or every_form",
     "Single sign-on": "provider or sso or mock",
+    "ALTCHA": "captcha",
     "Importing accounts": "import",
 }
 WITHOUT = {"Single sign-on": "registration"}  # modules that import what is deleted
