@@ -14,7 +14,7 @@ from support.pages import FIREFOX, lines
 from app import clock as clocks
 from app.accounts import account_deletion, administration, usernames
 from app.extensions import db
-from app.models import Action, Actor, AuditAction, AuditEvent, LogoutReason, UserSession
+from app.models import Action, Actor, AuditAction, AuditEvent, LogoutReason, Role, UserSession
 from app.security import audit
 
 PAGE = "/auth/history"
@@ -305,7 +305,7 @@ def test_every_changed_value_is_kept_old_and_new(client, ada, bob, outbox):
     client.post("/auth/unconfirmed", data={"email": "robert@example.com"})
     usernames.change(ada, "lovelace")
     for is_admin in (True, False):
-        administration.set_admin(ada, is_admin)
+        administration.set_role(ada, Role.of(is_admin))
     administration.deactivate(ada)
     administration.activate(ada)
     db.session.commit()

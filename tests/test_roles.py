@@ -98,16 +98,16 @@ def test_views_refuse_users_without_the_permission_and_ask_visitors_to_log_in(pa
     client.post("/auth/logout")
     client.log_in(moderator)
     assert [client.get(path).status_code for path in ("/moderate", "/rule")] == [200, 403]
-    administration.set_admin(moderator, True)
+    administration.set_role(moderator, Role.of(True))
     db.session.commit()
     assert [client.get(path).text for path in ("/moderate", "/rule")] == ["moderated", "ruled"], "from the next request"
-    administration.set_admin(moderator, False)
+    administration.set_role(moderator, Role.of(False))
     db.session.commit()
     assert client.post("/rule").status_code == 403
 
 
 def test_unconfirmed_administrators_confirm_their_address_first(pages, client, bob):
-    administration.set_admin(bob, True)
+    administration.set_role(bob, Role.of(True))
     db.session.commit()
     client.log_in(bob)
     assert client.get("/rule").location == "/auth/unconfirmed"

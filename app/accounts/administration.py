@@ -26,9 +26,3 @@ def set_role(user: User, role: Role) -> None:
         audit.record(user, AuditAction.ROLE_CHANGED, old=user.role_name, new=role.name)
         user.role = role
         db.session.flush()  # sets role_name
-
-
-def set_admin(user: User, is_admin: bool) -> None:
-    """Make a user an administrator, or an administrator an ordinary user."""
-    if user.is_admin != is_admin:
-        set_role(user, Role.of(is_admin))

@@ -9,6 +9,7 @@ from app.accounts.registration import NewAccount
 from app.cli import profiles, prompts
 from app.cli.users import users
 from app.extensions import db
+from app.models import Role
 from app.switches import is_on
 
 
@@ -49,6 +50,7 @@ def create(
     except registration.Taken as error:
         words = "email address or username" if is_on("username") else "email address"
         raise click.ClickException(f"This {words} is already in use.") from error
-    administration.set_admin(user, admin)
+    if admin:
+        administration.set_role(user, Role.of(is_admin=True))
     db.session.commit()
     click.echo(f"Created the account {user.name_and_email}.")
