@@ -401,6 +401,21 @@ def test_accounts_with_two_factor_authentication_log_in_without_it(client, ada, 
     assert "TWO_FACTOR=0 turns off two-factor authentication for 1 accounts" in flask("doctor").output
 
 
+@pytest.mark.parametrize("settings", [{"TWO_FACTOR": False}, {"LOGIN_METHODS": ("password",)}])
+def test_account_with_a_factor_that_is_off_can_be_taken_back(app, client, another_client, ada, outbox):
+    if app.config["TWO_FACTOR"]:
+        db.session.add(PasskeyRequirement(user_id=ada.id))
+    else:
+        add_app(ada)
+    db.session.commit()
+    enter(client, ada).post("/auth/delete", data={"email": "ada@example.com"})
+    link = re.search(r"(/auth/secure-account/\S+)", outbox()[-1].body)[1]
+    new = {"password": "brighter lanterns", "confirm_password": "brighter lanterns"}
+    assert another_client.post(link, data=new).location == "/auth/login"
+    another_client.log_in(ada, "brighter lanterns")
+    assert is_logged_in(another_client)
+
+
 def test_everything_is_on_by_default(app):
     off = {switch for switch in switches.SWITCHES if not switches.is_on(switch)}
     assert off == {"altcha", "captcha", "passwordless"}

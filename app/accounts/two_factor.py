@@ -135,6 +135,8 @@ def reset(user: User) -> None:
 
 def was_on(user: User, before: int) -> bool:
     """Return whether the account had a factor before this audit event, which it has or "This wasn't me" restores."""
+    if not switches.is_on("two_factor"):
+        return False
     old = [(model, or_(model.event_id.is_(None), model.event_id < before)) for model in _in_use(FACTORS).values()]
     if any(db.session.execute(select(*(exists().where(model.user_id == user.id, was) for model, was in old))).one()):
         return True
