@@ -43,6 +43,7 @@ def _value(column, number):
     values = {
         int: number,
         bool: number % 2 == 0,
+        bytes: b"%d" % number,
         str: f"{number}@{column.name}"[: getattr(column.type, "length", None)],
     }
     return values.get(column.type.python_type, datetime(2026, 1, 1, tzinfo=UTC))
