@@ -28,6 +28,7 @@ worker_processes 1;
 events {{ }}
 http {{
     access_log off;
+    client_body_buffer_size 16m;  # uploads stay in memory: its processes can't write into a folder of the tests
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -73,25 +74,25 @@ class Process:
 
 
 class Gunicorn(Process):
-    """The application as production runs it, with these settings alone."""
+    """The application as production runs it, with these settings alone. `root` is where its code is."""
 
-    def __init__(self, folder, public_url, database_url, **settings):
+    def __init__(self, folder, public_url, database_url, root=ROOT, **settings):
         self.port = free_port()
         settings |= {"SECRET_KEY": SECRET_KEY, "PUBLIC_URL": public_url, "DATABASE_URL": database_url}
         command = [sys.executable, "-m", "gunicorn", "--bind", f"{HERE}:{self.port}", "flasky:app"]
         alone = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHON_DOTENV_DISABLED": "1", "WEB_CONCURRENCY": "2"}
         self.environment = alone | settings
-        super().__init__(command, folder / "gunicorn.log", self.port, cwd=ROOT, env=self.environment)
+        super().__init__(command, folder / "gunicorn.log", self.port, cwd=root, env=self.environment)
 
 
 class Nginx(Process):
     """docs/nginx.conf, with our addresses in the place of its own.
 
     `behind` are the ports that it passes requests to. `path` is where the application is, with a slash at its end;
-    nginx takes it off on the way if `take_off` says so.
+    nginx takes it off on the way if `take_off` says so. `root` is where docs/nginx.conf is.
     """
 
-    def __init__(self, folder, port, behind, path="/", take_off=False, changes=()):
+    def __init__(self, folder, port, behind, path="/", take_off=False, changes=(), root=ROOT):
         self.port, self.http_port, self.authority = port, free_port(), Authority(folder)
         certificate = self.authority.certify("localhost").rename(folder / "certificate.pem")
         ours = {
@@ -104,7 +105,7 @@ class Nginx(Process):
             "server 127.0.0.1:8000;": " ".join(f"server {HERE}:{port};" for port in behind),
             "http://flasky;": f"http://flasky{'/' if take_off else ''};",
         }
-        site = (ROOT / "docs/nginx.conf").read_text()
+        site = (root / "docs/nginx.conf").read_text()
         for example, own in (ours | dict(changes)).items():
             assert site.count(example) == 1, example
             site = site.replace(example, own)

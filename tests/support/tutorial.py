@@ -36,8 +36,13 @@ NOT_HERE = {
     "make run",
     "make test",
     "make check",
+    "make lock",
     "flask dev",
+    "flask doctor",
     "python -m",
+    "python3 -m",
+    "pip install",
+    "sudo",
 }  # the test has its own way
 HOME = ROOT / "app/templates/main/index.html"
 for_an_untouched_clone = pytest.mark.skipif(
