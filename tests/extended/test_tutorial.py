@@ -40,8 +40,9 @@ def postgresql(databases):
 @pytest.mark.parametrize("number", range(1, len(PARTS) + 1), ids=[heading for heading, _ in PARTS])
 def test_part(copy, postgresql, number):
     copy.follow(number)
-    copy.pytest(*copy.own_tests())
-    if number in LAST_OF_A_PAGE:
+    is_last = number in LAST_OF_A_PAGE
+    copy.pytest(*copy.own_tests(since=0 if is_last else number - 1))
+    if is_last:
         copy.check()
         copy.pytest("-m", "extended", "-k", "postgresql", *copy.own_tests())
         for command in ("upgrade", "check"):
