@@ -260,6 +260,8 @@ def test_the_register_of_emails_and_the_templates_match():
 
 @pytest.mark.parametrize("name", Email)
 def test_a_scanner_that_opens_every_link_of_an_email_changes_nothing(app, bob, outbox, name):
+    if name == Email.FIRST_LOGIN:
+        app.config["LOGIN_METHODS"] = ["magic_link"]  # with passwords, nobody gets this email
     send_whole(name, bob)
     message = outbox()[0]
     links = set(re.findall(r"http://localhost(/[^\s\"<]*)", message.body + message.html))
