@@ -109,6 +109,7 @@ TRANSACTIONS_OF_THEIR_OWN = {
 }
 
 MAX_LINES = 250
+OF_OWNERS = {"app.models.user": 100}  # lines for an application's own columns
 
 
 def part_of(module):
@@ -219,7 +220,7 @@ def commit_below_the_entry_points(sources):
 
 def module_that_is_too_long(sources):
     lengths = {module: len(source.splitlines()) for module, source in sources.items() if is_ours(module)}
-    return [f"{module}: {lines}" for module, lines in lengths.items() if lines > MAX_LINES]
+    return [f"{module}: {lines}" for module, lines in lengths.items() if lines > MAX_LINES + OF_OWNERS.get(module, 0)]
 
 
 parse = cache(ast.parse)
