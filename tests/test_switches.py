@@ -5,7 +5,7 @@ import re
 
 import pytest
 from flask import url_for
-from support.clients import PASSWORD
+from support.clients import PASSWORD, on_sqlite
 from support.emails import code_in, send_whole
 from support.pages import is_logged_in
 from support.passkeys import Key, add, asked, log_in
@@ -50,7 +50,14 @@ WORDS = {
 }
 
 
-in_all_cases = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+QUICK = {"SSO only", "passkey only", "password only", "email address only"}  # in make test; the others in make test-all
+in_all_cases = pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(settings, id=name, marks=[] if name in QUICK else pytest.mark.extended)
+        for name, settings in CASES.items()
+    ],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +144,7 @@ def token_pages(app, user):
         return [url_for(endpoint, token=token) for endpoint in rules for token in tokens]
 
 
+@on_sqlite
 @in_all_cases
 @pytest.mark.parametrize("visitor", ["stranger", "newcomer", "member"])
 def test_no_page_mentions_what_is_off_or_links_to_it(app, request, visitor):
@@ -145,6 +153,7 @@ def test_no_page_mentions_what_is_off_or_links_to_it(app, request, visitor):
         look_at(client, url)
 
 
+@on_sqlite
 @in_all_cases
 def test_no_page_that_an_email_leads_to_mentions_what_is_off(app, member, client, bob):
     urls = [*token_pages(app, bob), *token_pages(app, User.find("person1@example.com"))]
@@ -152,6 +161,7 @@ def test_no_page_that_an_email_leads_to_mentions_what_is_off(app, member, client
         look_at(client, url)
 
 
+@on_sqlite
 @in_all_cases
 def test_pages_for_their_users_later(app, member, clock):
     """The settings ask them to reauthenticate, and their next login for a second factor."""
@@ -162,6 +172,7 @@ def test_pages_for_their_users_later(app, member, clock):
     assert find_words(words_on(member.get("/auth/reauthenticate"))) == []
 
 
+@on_sqlite
 @in_all_cases
 @pytest.mark.parametrize("visitor", ["stranger", "newcomer", "member"])
 def test_no_form_fails(app, request, visitor):
@@ -173,6 +184,7 @@ def test_no_form_fails(app, request, visitor):
             assert client.post(url, data={"credential": "{}"}, buffered=True).status_code < 500, url
 
 
+@on_sqlite
 @in_all_cases
 def test_no_email_mentions_what_is_off(app, outbox, bob):
     names = [name for name in Email if switches.has(f"email/{name}")]
@@ -184,6 +196,7 @@ def test_no_email_mentions_what_is_off(app, outbox, bob):
         outbox.clear()
 
 
+@on_sqlite
 @in_all_cases
 def test_no_command_mentions_what_is_off(flask, ada):
     for arguments in (
@@ -198,6 +211,7 @@ def test_no_command_mentions_what_is_off(flask, ada):
         assert find_words(flask(*arguments).output) == []
 
 
+@on_sqlite
 @in_all_cases
 def test_files_at_fixed_addresses_mention_no_page_that_is_off(app, client):
     adapter = app.url_map.bind("localhost")
