@@ -93,7 +93,9 @@ def production_problems(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _switch_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     methods = set(settings["LOGIN_METHODS"])
-    if not methods <= LOGIN_METHODS and methods != {"none"}:
+    if isinstance(settings["LOGIN_METHODS"], str):
+        yield "LOGIN_METHODS is text, as in .env. In Python, write a list, such as ['magic_link', 'passkey']."
+    elif not methods <= LOGIN_METHODS and methods != {"none"}:
         yield "LOGIN_METHODS: write some of password, magic_link and passkey; or none, for SSO only."
     has_mock_provider = settings.get("MAILBOX") and settings["MOCK_PROVIDER"]
     if methods == {"none"} and not settings["OIDC_PROVIDERS"] and not has_mock_provider:

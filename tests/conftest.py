@@ -27,6 +27,7 @@ from support.applications import READ_AT_REQUESTS, SharedApp
 from support.authenticators import set_up
 from support.clients import PASSWORD, Browser
 from support.databases import KINDS, patient
+from support.ours import make_optional, owners_fields
 from support.waiting import PATIENCE
 
 from app import create_app
@@ -254,16 +255,28 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def own_fields():
-    """Ask for this to have the registration fields of an application asked after a login at a provider, too."""
+    """Ask for this to test the registration fields of an application as they are: required, also after SSO."""
+
+
+@pytest.fixture(autouse=True)
+def no_own_fields(request, monkeypatch):
+    """The registration fields of an application are optional, and not asked after SSO, where our tests send none."""
+    make, asked = RegistrationForm.__init__, "own_fields" in request.fixturenames
+
+    def with_optional_fields(form, *args, **kwargs):
+        make(form, *args, **kwargs)
+        make_optional(form)
+
+    if owners_fields() and not asked:
+        monkeypatch.setattr(RegistrationForm, "__init__", with_optional_fields)
+        monkeypatch.setattr(RegistrationForm, "asks_more", lambda form: False)
 
 
 @pytest.fixture
-def issuer(request, monkeypatch):
+def issuer(monkeypatch):
     """An issuer of accounts elsewhere. It may take its time: the machine may be busy with other tests."""
     from support.issuer import Issuer  # which makes keys
 
-    if "own_fields" not in request.fixturenames:
-        monkeypatch.setattr(RegistrationForm, "asks_more", lambda form: False)
     for timeout in ("oidc.TIMEOUT", "oidc.USERINFO_TIMEOUT", "oidc.discovery.REFRESH_TIMEOUT"):
         monkeypatch.setattr(f"app.security.{timeout}", PATIENCE)
     issuer = Issuer()

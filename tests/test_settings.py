@@ -794,3 +794,8 @@ def test_default_mail_sender_in_a_special_domain(start):
 def test_provider_domains_may_be_special(start):
     app = start(**GOOD, **ACME, OIDC_ACME_DOMAINS="intranet", EMAIL_SPECIAL_DOMAINS="intranet", MAIL_DELIVERY="off")
     assert app.config["OIDC_PROVIDERS"]["acme"].domains == ("intranet",)
+
+
+def test_login_methods_as_text_in_python_are_refused_with_the_way_to_write_them():
+    with pytest.raises(ConfigError, match=r"In Python, write a list, such as \['magic_link', 'passkey'\]"):
+        create_app("testing", LOGIN_METHODS="magic_link,passkey")

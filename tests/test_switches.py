@@ -363,8 +363,14 @@ def test_administrator_can_email_a_link_that_logs_in_once(flask, ada, client, an
 @pytest.mark.parametrize("settings", [{"LOGIN_METHODS": ("magic_link", "passkey")}])
 def test_password_of_before_logs_in_no_longer(client, ada):
     assert ada.password_hash
-    client.log_in(ada)
+    client.post("/auth/login", data={"login": "ada", "password": PASSWORD})
     assert not is_logged_in(client)
+
+
+@pytest.mark.parametrize("settings", [case for name, case in CASES.items() if name != "SSO only"])
+def test_tests_log_in_whatever_the_login_methods(client, ada):
+    client.log_in(ada)
+    assert is_logged_in(client)
 
 
 def test_passkey_of_before_logs_in_no_longer(app, client, ada):

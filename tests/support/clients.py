@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from app.dev.access import cookie_name
 from app.extensions import db
+from app.security.token_purposes import TokenPurpose
 
 # For what no database has a part in.
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -41,6 +42,11 @@ class Browser(FlaskClient):
                 db.session.rollback()  # the test sees what the request did
 
     def log_in(self, user, password=PASSWORD, **fields):
+        """Log in by the password; where LOGIN_METHODS has none, by a link, which confirms the address, too."""
+        methods = self.application.config["LOGIN_METHODS"]
+        assert "none" not in methods, "LOGIN_METHODS is none: log in at a provider, as support.sso.travel() does."
+        if "password" not in methods:
+            return self.post(f"/auth/magic-link/{user.issue_token(TokenPurpose.FIRST_LOGIN)}", data=fields)
         return self.post("/auth/login", data={"login": user.known_as, "password": password, **fields})
 
 

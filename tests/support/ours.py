@@ -1,11 +1,13 @@
 """What is ours. All other modules and views belong to an application built on this one, and need no edit here."""
 
 from wtforms.fields.core import UnboundField
+from wtforms.validators import DataRequired, InputRequired, Optional
 
 from app.auth.registration_forms import BUILT_IN_FIELDS, RegistrationForm
 from support.clients import ROOT
 
 PARTS = {"accounts", "admin", "auth", "cli", "dev", "email", "main", "models", "security", "web"}  # of app/
+REQUIRED = (DataRequired, InputRequired)
 PARTS |= {"clock", "connections", "database", "extensions", "request_state", "schema", "signals", "switches"}
 
 
@@ -19,6 +21,13 @@ def is_ours(thing):
 def owners_fields():
     """Return the fields that an application built on this added to registration, and with them their columns."""
     return {name for name, field in vars(RegistrationForm).items() if isinstance(field, UnboundField)} - BUILT_IN_FIELDS
+
+
+def make_optional(form):
+    """Accept a registration form without the fields that an application built on this added."""
+    for field in [form[name] for name in owners_fields() if name in form]:
+        field.validators = [Optional(), *(it for it in field.validators if not isinstance(it, REQUIRED))]
+        field.flags.required = field.validate_choice = False
 
 
 def module_of(path):
