@@ -18,7 +18,7 @@ from app.switches import is_on
 @click.option("--username")
 @prompts.password_options
 @prompts.no_input
-@click.option("--confirmed", is_flag=True, help="Mark the email address as confirmed, and send no email.")
+@click.option("--confirmed", is_flag=True, help="Mark the email address as confirmed.")
 @click.option("--admin", is_flag=True, help="Make the user an administrator.")
 @click.option("--profile", metavar="NAME=VALUE", multiple=True, help="Set a column that you added to the accounts.")
 def create(
@@ -32,7 +32,7 @@ def create(
 ) -> None:
     """Create an account, and ask for missing options.
 
-    An email tells the user what is left to do before the first login.
+    An email tells the user what is left to do before the first login, if anything is.
     """
     email, username, password = prompts.complete(email, username, password, no_input)
     try:

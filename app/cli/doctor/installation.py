@@ -27,7 +27,7 @@ def settings() -> Iterator[str]:
     """Check for settings that production refuses, and for unsafe ones."""
     if current_app.config["CONFIG_NAME"] != "production":
         values = {name: getattr(Production, name) for name in dir(Production) if name.isupper()}
-        yield from (f"For production: {problem}" for problem in Production.problems(values))
+        yield from (Recommendation(f"For production: {problem}") for problem in Production.problems(values))
     yield from Config.mistyped()
     if not current_app.config["RATELIMIT_ENABLED"]:
         yield "RATELIMIT_ENABLED is 0: passwords can be guessed without limit. Remove it."
