@@ -1,13 +1,14 @@
 """The Flask extensions, which create_app() binds to an application."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import flask_login
 from flask import Flask
 from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.query import Query
 from flask_wtf import CSRFProtect
 from sqlalchemy import CursorResult, Delete, Insert, Update
 
@@ -37,7 +38,10 @@ migrate = Migrate(db=db, directory=str(Path(__file__).parent.parent / "migration
 
 # The base class of models. A type checker can't follow how Flask-SQLAlchemy derives it from Base.
 if TYPE_CHECKING:
-    Model = Base
+
+    class Model(Base):
+        __abstract__ = True
+        query: ClassVar[Query]
 else:
     Model = db.Model
 

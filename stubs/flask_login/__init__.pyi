@@ -3,13 +3,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from flask import Flask
+from flask import Flask, Request
 from flask.typing import ResponseReturnValue
 
 from app.models import User
 
 _View = TypeVar("_View", bound=Callable[..., object])
 _UserLoader = TypeVar("_UserLoader", bound=Callable[[str], User | None])
+_RequestLoader = TypeVar("_RequestLoader", bound=Callable[[Request], User | None])
 _Unauthorized = TypeVar("_Unauthorized", bound=Callable[[], ResponseReturnValue])
 
 class UserMixin:
@@ -33,6 +34,7 @@ class LoginManager:
     anonymous_user: type[AnonymousUserMixin]
     def init_app(self, app: Flask, add_context_processor: bool = True) -> None: ...
     def user_loader(self, callback: _UserLoader) -> _UserLoader: ...
+    def request_loader(self, callback: _RequestLoader) -> _RequestLoader: ...
     def unauthorized_handler(self, callback: _Unauthorized) -> _Unauthorized: ...
     def unauthorized(self) -> ResponseReturnValue: ...
 
