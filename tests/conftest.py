@@ -272,6 +272,13 @@ def no_own_fields(request, monkeypatch):
         monkeypatch.setattr(RegistrationForm, "asks_more", lambda form: False)
 
 
+@pytest.fixture(autouse=True)
+def ask_for_our_fields_only(request, monkeypatch):
+    """No test of ours expects another field after a login at a provider."""
+    if "own_fields" not in request.fixturenames:
+        monkeypatch.setattr(RegistrationForm, "asks_more", lambda form: False)
+
+
 @pytest.fixture
 def issuer(monkeypatch):
     """An issuer of accounts elsewhere. It may take its time: the machine may be busy with other tests."""
