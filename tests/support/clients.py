@@ -47,7 +47,8 @@ class Browser(FlaskClient):
         assert "none" not in methods, "LOGIN_METHODS is none: log in at a provider, as support.sso.travel() does."
         if "password" not in methods:
             return self.post(f"/auth/magic-link/{user.issue_token(TokenPurpose.FIRST_LOGIN)}", data=fields)
-        return self.post("/auth/login", data={"login": user.known_as, "password": password, **fields})
+        login = user.email if self.application.config["USERNAMES"] == "off" else user.username
+        return self.post("/auth/login", data={"login": login, "password": password, **fields})
 
 
 def without_tokens(page):
