@@ -11,9 +11,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import select
 from support.tutorial import Copy, for_an_untouched_clone, parts
 
-from app.models import User
+from app.extensions import db
+from app.models import Role, User
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -28,7 +32,17 @@ EXAMPLES = [
 ]
 # What looks at all pages, forms, tables and emails of ours, and must ignore those of the examples; and their own tests.
 OURS = "garden access architecture csrf limits mail personal_data queries reauthentication request_state strange_input"
-BLUEPRINTS = ["garden", "shop", "digest", "reminders", "wishes", "api"]
+CITY = [
+    ("app/models/user.py", r" +created_at: Mapped.*\n", "    city: Mapped[str | None] = mapped_column(String(64))\n"),
+    ("app/auth/registration_forms.py", r"from wtforms import Field", ", StringField"),
+    ("app/auth/registration_forms.py", r"from wtforms\.validators import ", "Optional, "),
+    (
+        "app/auth/registration_forms.py",
+        r"    confirm_password = .*\n",
+        '    city = StringField("City", [Optional()])\n',
+    ),
+]
+BLUEPRINTS = ["garden", "shop", "digest", "reminders", "wishes", "profile", "commands", "api"]
 TRY = """
 import io
 import re
@@ -81,14 +95,17 @@ for path, method, status in ((url, "GET", 200), (url + "x", "POST", 404), (url, 
 with app.app_context():
     assert jobs.run("digest", even_if_done=True).count == 0, "she unsubscribed"
 def created():
-    return re.search("<code>(.*)</code>", post("/api/tokens").text)[1]
+    return re.search("<code.*?>(.*)</code>", post("/api/tokens").text)[1]
 def status(token, path="/api/me"):
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
     answer = app.test_client().get(path, base_url=site, headers=headers)
-    assert answer.status_code != 200 or answer.json == {"username": "ada"}
+    assert answer.status_code != 200 or answer.json == {"user": "ada"}
+    assert (answer.headers.get("WWW-Authenticate") == "Bearer") == (answer.status_code == 401)
     return answer.status_code
+assert app.test_cli_runner().invoke(args=["plants", "add", "ada", "Oak"]).exit_code == 0
+assert post("/profile", city="Lima").status_code == 302 and 'value="Lima"' in get("/profile").text
 tokens = [created(), created(), created()]
-assert "<code>" not in get("/api/tokens").text
+assert "<code" not in get("/api/tokens").text and "3 tokens" in get("/api/tokens").text
 with app.app_context():
     ApiToken.query.filter_by(id=2).one().expires_at = clock.now()
     db.session.commit()
@@ -124,7 +141,8 @@ with app.app_context():
     db.session.add(Watering(plant_id=fern.id))
     db.session.commit()
     held = personal_data.everything(ada)
-    assert (len(held["plants"]), len(held["waterings"])) == (2, 1)
+    assert (len(held["plants"]), len(held["waterings"])) == (3, 1)
+    assert held["waterings"][0]["plant"] == "Fern"
     assert "key" not in held["api_tokens"][0]
     assert account_deletion.purge(ada)
     db.session.commit()
@@ -158,13 +176,15 @@ def clone(tmp_path_factory):
     change(
         clone / "app/__init__.py",
         r"(from app\.email\.worker.*\n)",
-        r"\1from app.garden import digest, reminders, shop, wishes\n",
+        r"\1from app.garden import commands, digest, profile, reminders, shop, wishes\n",
     )
     change(
         clone / "app/__init__.py",
         r"( +app\.register_blueprint\(auth\.bp.*\n)",
         r"\1" + "".join(f"    app.register_blueprint({name}.bp)\n" for name in BLUEPRINTS),
     )
+    for name, before, added in CITY:
+        change(clone / name, f"({before})", rf"\1{added}")
     imports = "".join(f"from app.garden import {name} as {name}\n" for name in ("cart", "policies", "welcome"))
     change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", rf"{imports}\1")
     return clone
@@ -221,6 +241,30 @@ def test_the_changes_of_the_tutorial_fit_the_files_and_pass_the_linter(tmp_path)
 @pytest.mark.extended
 def test_the_examples_pass_the_type_checker(clone):
     run(clone, "-m", "mypy")
+    without_types = ("--allow-untyped-defs", "--allow-untyped-calls", "--allow-untyped-decorators")
+    run(clone, "-m", "mypy", "--check-untyped-defs", *without_types, "app/garden", "app/api")
+
+
+def test_the_migration_of_roles_runs_up_and_down_and_up_again(app, ada):
+    [text] = [text for kind, text in (example.values for example in EXAMPLES) if "def upgrade" in text]
+    exec(text, step := {})
+    before = permissions()
+    with Operations.context(MigrationContext.configure(db.session.connection())):
+        step["upgrade"]()
+        after = permissions()
+        ada.role = db.session.get(Role, "gardener")
+        db.session.flush()
+        step["downgrade"]()
+        assert permissions() == before
+        step["downgrade"]()
+        assert permissions() == before
+        step["upgrade"]()
+    assert permissions() == after == before | {"gardener": 7 | 256, "administrator": before["administrator"] | 256}
+    assert db.session.scalar(select(User.role_name)) == "user"
+
+
+def permissions():
+    return dict(db.session.execute(select(Role.name, Role.permissions)).all())
 
 
 @pytest.mark.extended

@@ -65,6 +65,7 @@ def rows(user: User, model: Holder) -> Iterator[dict[str, Any]]:
     table = table_of(model)
     secret = SECRETS if is_on("username") else SECRETS | {"users.username", "users.username_key"}
     columns = [column for column in table.columns if f"{table.name}.{column.name}" not in secret]
+    columns += [column.label(name) for name, column in registered[model].names.items()]
     mine = [registered[model].condition(user)]
     if model is OutboxEmail:  # sent only if the new address has no account, so it would tell the user whether it has
         mine.append(OutboxEmail.name != Email.CHANGE_EMAIL)

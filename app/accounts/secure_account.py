@@ -15,6 +15,7 @@ from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User
+from app.models.audit_action import Action
 from app.security import audit, tokens
 from app.security.token_purposes import TokenPurpose
 
@@ -22,7 +23,7 @@ LINK_LIFETIME = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
 PASSWORD_WINDOW = timedelta(hours=1)  # to choose a password after the recovery; later, the user needs a reset link
 
 # Changes of a credential or the email address, and requests to delete the account.
-CHANGES = (
+CHANGES: list[Action] = [
     AuditAction.DELETION_REQUESTED,
     AuditAction.EMAIL_CHANGED,
     AuditAction.IDENTITY_LINKED,
@@ -36,7 +37,7 @@ CHANGES = (
     AuditAction.TWO_FACTOR_OFF,
     AuditAction.TWO_FACTOR_ON,
     AuditAction.TWO_FACTOR_RESET,
-)
+]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Register your own tables beside their models, in app/models/ or in a package of 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Column, ColumnElement, ForeignKey, Table, select
@@ -24,6 +24,7 @@ Holder = type[Model] | Table  # an association table has no model
 class Registration(NamedTuple):
     condition: Condition
     description: str
+    names: Mapping[str, Any]
 
 
 registered: dict[Holder, Registration] = {}
@@ -42,13 +43,14 @@ SECRETS = set(
 EMAIL_COLUMN = re.compile(r"e?mail|recipient|address(?!ed)")
 
 
-def register(model: Holder, condition: Condition, description: str) -> None:
+def register(model: Holder, condition: Condition, description: str, **names: Any) -> None:
     """Export the rows of `model` that meet `condition(user)`, and delete them with the account.
 
     Args:
         description: the data in the words of the export page, such as "Your orders". Tables can share one.
+        names: further values of an exported row, such as product=select(Product.name).where(...).scalar_subquery().
     """
-    registered[model] = Registration(condition, description)
+    registered[model] = Registration(condition, description, names)
 
 
 def below(key: InstrumentedAttribute[Any] | Column[Any]) -> Condition:
