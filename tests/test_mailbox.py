@@ -2,6 +2,7 @@
 
 import html
 import re
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,22 @@ HOSTILE = """<script>parent.alert("out")</script><form action="https://evil.exam
 
 
 @pytest.fixture
-def app(make_app, databases, tmp_path):
-    """Return the development application, with its mailbox in a temporary folder."""
-    settings = {
-        "SECRET_KEY": "for tests alone, and long enough to be a key", "MAILBOX": str(tmp_path / "mailbox"),
-        "MAIL_DELIVERY": "off", "PASSWORD_HASH": "pbkdf2:sha256:1", "WTF_CSRF_ENABLED": False,
-    }  # fmt: skip
-    with make_app("development", databases("sqlite"), settings) as app:
+def development(make_app, databases, tmp_path):
+    """Make a development application, with its mailbox in a temporary folder."""
+
+    def make(**settings):
+        own = {
+            "SECRET_KEY": "for tests alone, and long enough to be a key", "MAILBOX": str(tmp_path / "mailbox"),
+            "MAIL_DELIVERY": "off", "PASSWORD_HASH": "pbkdf2:sha256:1", "WTF_CSRF_ENABLED": False,
+        }  # fmt: skip
+        return make_app("development", databases("sqlite"), own | settings)
+
+    return make
+
+
+@pytest.fixture
+def app(development):
+    with development() as app:
         yield app
 
 
@@ -252,6 +262,18 @@ def test_previews_leave_out_what_is_off(app, client):
     for name in (name for name in Email if name != Email.CONFIRM):
         shown = client.get(f"/dev/emails/{name}").text
         assert not re.search("username|Hello ada", shown), name
+
+
+WAYS = ("password", "magic_link", "passkey")
+LOGIN_METHODS = [("none",), *(some for count in (1, 2, 3) for some in combinations(WAYS, count))]
+
+
+@pytest.mark.parametrize("methods", LOGIN_METHODS, ids="+".join)
+def test_previews_work_with_every_combination_of_switches(development, methods):
+    for two_factor, usernames, confirmation in product((True, False), ("required", "off"), ("required", "off")):
+        switched = {"TWO_FACTOR": two_factor, "USERNAMES": usernames, "CONFIRMATION": confirmation}
+        with development(LOGIN_METHODS=methods, **switched) as app:
+            assert app.test_client().get("/dev/emails").status_code == 200, switched  # it renders them all
 
 
 def test_a_preview_names_the_values_that_have_no_sample(app, client, monkeypatch):
