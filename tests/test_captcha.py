@@ -436,6 +436,7 @@ def test_unverified_sso_registration_requires_the_captcha(app, client, another_c
         refused = client.post(page.location, data={"email": "eve@example.com", **fields})
         assert (refused.status_code, TICK in refused.text, count(User)) == (422, True, 0)
     service.says = {"success": True}
-    assert client.post(page.location, data={"email": "eve@example.com", **TICKED}).location == "/"
+    done = client.post(page.location, data={"email": "eve@example.com", **TICKED})
+    assert done.location == "/auth/unconfirmed"
     assert travel(another_client, issuer, sub="new", email="new@example.com", email_verified=True).location == "/"
     assert count(User) == 2

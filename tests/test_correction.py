@@ -21,7 +21,9 @@ HOME = "/"
 
 
 def register(browser, email=MISTYPED, name="eve"):
-    assert browser.post("/auth/register", data=FORM | {"email": email, "username": name}).location == HOME
+    assert (
+        browser.post("/auth/register", data=FORM | {"email": email, "username": name}).location == "/auth/unconfirmed"
+    )
 
 
 def correct(browser, email):

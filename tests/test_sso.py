@@ -377,7 +377,7 @@ def microsoft(app, issuer):
 
 
 def test_users_of_any_microsoft_tenant_can_log_in(client, issuer, microsoft):
-    assert travel(client, issuer, microsoft()).location == "/"
+    assert travel(client, issuer, microsoft()).location == "/auth/unconfirmed"
     assert db.session.scalar(select(Identity)).issuer == f"{issuer.url}/{TENANT}/v2.0"
 
 
@@ -389,7 +389,7 @@ def test_id_token_whose_issuer_is_another_tenant_is_refused(client, issuer, micr
 
 
 def test_only_listed_tenants_can_log_in(client, another_client, issuer, microsoft):
-    assert travel(client, issuer, microsoft(tenants=(TENANT,))).location == "/"
+    assert travel(client, issuer, microsoft(tenants=(TENANT,))).location == "/auth/unconfirmed"
     answer = travel(another_client, issuer, microsoft(tenants=("99999999-2222-3333-4444-555555555555",)))
     assert "didn't work" in told(another_client, answer)
 

@@ -11,7 +11,7 @@ from flask_login import AnonymousUserMixin, current_user, login_required
 
 from app.accounts import sessions, two_factor
 from app.auth.account_state import hold_back, required_page
-from app.auth.next_url import store_location, this_page, this_url
+from app.auth.next_url import is_of_application, store_location, this_page, this_url
 from app.connections import read_without_transaction
 from app.extensions import db, login_manager
 from app.models import Permission, User
@@ -19,8 +19,6 @@ from app.request_state import SessionKey, state
 from app.switches import is_on
 from app.web import stale_forms
 from app.web.negotiation import lead_to, wants_json
-
-OUR_BLUEPRINTS = {"auth", "main", "dev"}
 
 Arguments = ParamSpec("Arguments")
 View = Callable[Arguments, ResponseReturnValue]
@@ -53,8 +51,7 @@ def load_user(session_id: str) -> User | None:
     if user_session is None:
         return None
     user_session.user.current_session = user_session
-    is_of_application = request.endpoint is not None and request.blueprint not in OUR_BLUEPRINTS
-    if is_of_application and (endpoint := required_page(user_session.user)):
+    if is_of_application() and (endpoint := required_page(user_session.user)):
         state.held_back, state.held_session = endpoint, user_session
         return None
     return user_session.user

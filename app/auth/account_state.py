@@ -11,7 +11,7 @@ from app import switches
 from app.accounts import sessions, two_factor
 from app.auth import login_flow, passkey_offer
 from app.auth.blueprint import bp
-from app.auth.next_url import store_location, this_page
+from app.auth.next_url import is_of_application, store_location, this_page
 from app.extensions import db
 from app.models import Permission, User, UserSession
 from app.request_state import SessionKey, state
@@ -57,11 +57,12 @@ def check_account_state() -> ResponseReturnValue | None:
 @bp.app_context_processor
 def page_context() -> dict[str, Any]:
     """Pass `Permission`, `registration_open`, and what links to the login page and its form need, to all templates."""
-    next_page = safe_next_url(request.args.get("next")) if request else None
+    own_page = this_page() if request and is_of_application() else None
+    next_page = safe_next_url(request.args.get("next")) or own_page if request else None
     last_method = login_flow.last_method() if request else ""
     is_open = current_app.config["REGISTRATION_OPEN"] and switches.is_on("registration")
     shared = {"Permission": Permission, "registration_open": is_open, "offered_passkey": passkey_offer.offered_passkey}
-    return shared | {"next_page": next_page, "last_method": last_method}
+    return shared | {"next_page": next_page, "last_method": last_method, "held_back": state.held_back}
 
 
 def required_page(user: User) -> str | None:

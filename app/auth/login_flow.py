@@ -199,12 +199,13 @@ def _start_session(
     if trust_device:
         state.device_id = devices.trust(user, user_session)
     previous = _replace_session(user, user_session)
+    next_url = _after_confirmation(user, pending.next_url)
     values = {"user": user, "method": pending.method, "previous_session": previous}
     signals.send_after_commit(db.session(), signals.user_logged_in, **values)
     db.session.commit()  # last: a commit expires loaded objects, and reloading each costs a query
     if pending.message:
         flash(pending.message, "success")
-    return _with_device_cookies(_go_on(pending.next_url, is_logged_in=True), pending.method)
+    return _with_device_cookies(_go_on(next_url, is_logged_in=True), pending.method)
 
 
 def _replace_session(user: User, user_session: UserSession) -> dict[str, Any]:
@@ -225,6 +226,15 @@ def _replace_session(user: User, user_session: UserSession) -> dict[str, Any]:
     login_user(user, force=True)  # a user who has just been deactivated is logged out at the next request
     session.pop(SessionKey.IDENTIFIER, None)  # for Flask-Login's session protection, which is off
     return previous
+
+
+def _after_confirmation(user: User, next_url: str) -> str:
+    """Return `next_url`, or the page to confirm the address first, since public pages of an application don't ask."""
+    own_page = url_for("auth.unconfirmed") if not user.can_use_application else ""
+    if not own_page or next_url.startswith(own_page.removesuffix("unconfirmed")):  # account pages ask by themselves
+        return next_url
+    session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = next_url, user.id
+    return own_page
 
 
 def _go_on(url: str, is_logged_in: bool) -> Response:

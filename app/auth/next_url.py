@@ -9,6 +9,7 @@ from app.models import User
 from app.request_state import SessionKey
 from app.web.own_urls import safe_next_url
 
+OUR_BLUEPRINTS = {"auth", "main", "dev"}
 NO_RETURN = {"main.index", "auth.sso_callback"}  # endpoints that are never a next page
 
 
@@ -37,9 +38,11 @@ def redirect_to_email_sent(email: str) -> Response:
 
 
 def this_page() -> str | None:
-    """Return the URL of the requested page; None if it can't be a next page."""
+    """Return the URL of the requested page, or of the one whose form was sent; None if it can't be a next page."""
     if "HX-Request" in request.headers:  # htmx loads a part of a page
-        return _page_of_htmx()
+        return _own_page(request.headers.get("HX-Current-URL", ""))
+    if request.method == "POST" and is_of_application():
+        return _own_page(request.referrer or "")
     if request.method != "GET" or request.endpoint in NO_RETURN:
         return None
     return safe_next_url(this_url())
@@ -52,7 +55,11 @@ def this_url() -> str:
     return f"{path}?{query}" if query else path
 
 
-def _page_of_htmx() -> str | None:
-    """Return the URL of the page that sent a request of htmx; None if it is another site's."""
-    url = request.headers.get("HX-Current-URL", "")
+def is_of_application() -> bool:
+    """Return whether the requested page is one of an application built on this one."""
+    return request.endpoint is not None and request.blueprint not in OUR_BLUEPRINTS
+
+
+def _own_page(url: str) -> str | None:
+    """Return the path of the page that sent a request; None if it is another site's."""
     return safe_next_url(url[len(request.host_url) - 1 :]) if url.startswith(request.host_url) else None

@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from flask import current_app, request, session
+from flask_login import current_user
 
 from app import switches
-from app.accounts import passkeys, two_factor
+from app.accounts import passkeys, sessions, two_factor
 from app.models import User
 from app.request_state import SessionKey
 from app.security import user_agents
@@ -24,4 +25,6 @@ def is_due(user: User, login: str) -> bool:
 
 def offered_passkey() -> str:
     """Return the name for the passkey that this page offers, or "" if it offers none. The offer is made once."""
-    return user_agents.in_words(request.user_agent.string) if session.pop(SessionKey.PASSKEY_OFFER, None) else ""
+    is_due = current_user.can_use_application and session.pop(SessionKey.PASSKEY_OFFER, None)
+    is_recent = sessions.is_recently_authenticated(current_user.current_session)
+    return user_agents.in_words(request.user_agent.string) if is_due and is_recent else ""

@@ -65,7 +65,8 @@ def add_passkey() -> ResponseReturnValue:
     access.credential_changed()
     db.session.commit()
     flash(f"The passkey {form.name.data} was added. You can now log in with it.", "success")
-    return redirect(url_for("auth.two_factor" if two_factor.is_missing(current_user) else "auth.list_passkeys"))
+    default = "auth.two_factor" if two_factor.is_missing(current_user) else "auth.list_passkeys"
+    return redirect(safe_next_url(request.args.get("next")) or url_for(default))
 
 
 @bp.route("/passkeys/add")

@@ -16,6 +16,7 @@ from app.request_state import SessionKey
 from app.security import signing
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
+from app.web.own_urls import safe_next_url
 
 
 @bp.route("/register", methods=["GET", "POST"])
@@ -71,13 +72,17 @@ def _create(new: NewAccount) -> ResponseReturnValue:
     if not enumeration.policy().logs_in_at_registration:
         registration.create_concealed(new)
         db.session.commit()
+        if next_page := safe_next_url(request.args.get("next")):
+            session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = next_page, None
         return next_url.redirect_to_email_sent(new.email)
     user = registration.create(new)
-    if new.password is None and switches.is_on("passkey"):  # until it is created, the user logs in by emailed links
-        words = (
-            "Now add a passkey."
-            if user.can_use_application
-            else "Confirm your email address first, then add a passkey."
-        )
-        return login_flow.complete_login(user, "registration", to=url_for("auth.list_passkeys"), message=words)
-    return login_flow.complete_login(user, "registration")
+    lacks_passkey = new.password is None and switches.is_on("passkey")
+    wants_passkey = lacks_passkey and ("by_passkey" in request.form or not switches.is_on("magic_link"))
+    passkeys = url_for("auth.list_passkeys", next=safe_next_url(request.args.get("next"))) if wants_passkey else None
+    first = "" if user.can_use_application else "Confirm your email address first, then add a passkey."
+    response = login_flow.complete_login(user, "registration", to=passkeys)
+    if wants_passkey:
+        flash(first or "Now add a passkey.", "info")
+    elif lacks_passkey:
+        session[SessionKey.PASSKEY_OFFER] = True
+    return response

@@ -99,7 +99,7 @@ def _message(error: HTTPException) -> tuple[str, str]:
 
 
 def _page(code: int, title: str, advice: str, asks_nothing: bool) -> Response:
-    context = {"code": code, "title": title, "advice": advice, "asks_nothing": asks_nothing}
+    context = {"code": code, "title": title, "advice": advice, "asks_nothing": asks_nothing, "next_page": None}
     context |= {"request_id": state.request_id, "can_reload": request.method == "GET" and (code >= 500 or code == 429)}
     if asks_nothing:  # render without context processors, because one may query the database
         return make_response(current_app.jinja_env.get_template("errors/error.html").render(context))
