@@ -116,6 +116,11 @@ assert [status(token) for token in tokens] == [401, 401, 200]
 words = {"old_password": "cat cat cat", "password": "a new lantern", "confirm_password": "a new lantern"}
 assert post("/auth/change-password", **words).status_code == 302
 assert status(tokens[2]) == 401
+with app.app_context():
+    from app.accounts import secure_account
+    from app.models import AuditEvent
+    changes = {event.action for event in AuditEvent.query.filter(AuditEvent.action.in_(secure_account.CHANGES))}
+    assert changes == {"token_created", "token_revoked", "password_changed"}, changes
 tokens = [created()]
 wrong = post("/wishes", name="")
 assert wrong.status_code == 422 and 'hx-select="#wishes"' in wrong.text and "Name the plant." in wrong.text

@@ -296,7 +296,8 @@ def order(orders, *people):
 
 def register_all(orders):
     """Register the deepest first: modules may be imported in any order."""
-    personal_data.register(orders.Parcel, personal_data.below(orders.Parcel.item_id), "Your parcels")
+    what = select(orders.Item.what).where(orders.Item.id == orders.Parcel.item_id).scalar_subquery()
+    personal_data.register(orders.Parcel, personal_data.below(orders.Parcel.item_id), "Your parcels", what=what)
     personal_data.register(orders.Item, personal_data.below(orders.Item.order_id), "Your orders")
     personal_data.register(orders.order_tags, personal_data.below(orders.order_tags.c.order_id), "tags of orders")
     personal_data.register(orders.Order, lambda user: orders.Order.user_id == user.id, "Your orders")
@@ -320,6 +321,7 @@ def test_rows_below_a_registered_table_are_exported_and_deleted(client, ada, bob
         assert "Your orders" in client.get(page).text
     held, text = taken_along(client)
     assert [row["what"] for row in held["own_items"]] == ["ada's cup", "ada's pot"]
+    assert [row["what"] for row in held["own_a_parcel"]] == ["ada's cup", "ada's pot"]
     assert (len(held["own_orders"]), len(held["own_a_parcel"]), len(held["own_order_tags"])) == (1, 2, 1)
     assert "bob's" not in text
     assert account_deletion.purge(User.find("ada"))
