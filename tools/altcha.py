@@ -1,6 +1,6 @@
 """Copy ALTCHA's widget into app/static/altcha (`make altcha`): its build for a strict Content Security Policy.
 
-The source is pinned in tests/extended/package.json. tests/extended/test_altcha.py fails if the copy is stale.
+The source is pinned in tests/extended/package.json. tests/extended/test_altcha_widget.py fails if the copy is stale.
 """
 
 from pathlib import Path
