@@ -152,6 +152,26 @@ with app.app_context():
     assert account_deletion.purge(ada)
     db.session.commit()
     assert not Plant.query.all()
+for name, is_elsewhere in (("kim", False), ("lou", True)):
+    client = here = app.test_client()
+    with client.session_transaction(base_url=site) as visitor:
+        visitor["cart"] = ["Rose"]
+    post("/auth/register", email=f"{name}@example.com", username=name, **form)
+    get("/auth/unconfirmed")
+    with client.session_transaction(base_url=site) as unconfirmed:
+        assert unconfirmed["cart"] == ["Rose"]
+        unconfirmed["cart"] = ["Rose", "Oak"]
+    with app.app_context():
+        link = f"/auth/confirm/{User.find(name).generate_confirmation_token()}"
+    if is_elsewhere:
+        client = app.test_client()
+        post("/auth/login", login=name, password=form["password"])
+    get(link)
+    client = here
+    page = get("/garden").text
+    assert "<li>Rose</li>" in page and "<li>Oak</li>" in page, page
+    with client.session_transaction(base_url=site) as confirmed:
+        assert "cart" not in confirmed
 print("followed")
 """
 
@@ -190,8 +210,10 @@ def clone(tmp_path_factory):
     )
     for name, before, added in CITY:
         change(clone / name, f"({before})", rf"\1{added}")
-    imports = "".join(f"from app.garden import {name} as {name}\n" for name in ("cart", "policies", "welcome"))
-    change(clone / "app/garden/__init__.py", r"(from app\.garden\.models)", rf"{imports}\1")
+    imports = "".join(f"from app.garden import {name} as {name}\n" for name in ("policies", "welcome"))
+    garden = clone / "app/garden/__init__.py"
+    change(garden, r"(from app\.garden\.models)", rf"from app.garden import cart\n{imports}\1")
+    change(garden, r'(bp = Blueprint\("garden".*\n)', r"\1bp.before_request(cart.claim_cart)\n")
     return clone
 
 
