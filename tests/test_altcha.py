@@ -123,6 +123,8 @@ def test_forged_solutions_are_refused(app, client, ada):
         lambda it: it["challenge"]["parameters"].update(expiresAt=2**40),
         lambda it: it["challenge"]["parameters"].update(keyPrefix=""),
         lambda it: it["challenge"]["parameters"].update(cost=1),
+        lambda it: it["challenge"]["parameters"].update(cost=float(it["challenge"]["parameters"]["cost"])),
+        lambda it: it["challenge"]["parameters"].update(keyLength=32.0),
         lambda it: it["challenge"]["parameters"].update(algorithm="SHA-256"),
         lambda it: it["challenge"].update(signature=""),
         lambda it: it["challenge"].pop("signature"),

@@ -436,6 +436,19 @@ def test_account_with_a_factor_that_is_off_can_be_taken_back(app, client, anothe
     assert is_logged_in(another_client)
 
 
+@pytest.mark.parametrize("settings", [CASES["no passkey"]])
+def test_emails_alone_do_not_turn_off_two_factor_authentication_by_a_passkey(client, ada, outbox):
+    ada.two_factor_enabled_at = time.now()
+    db.session.add(PasskeyRequirement(user_id=ada.id))
+    db.session.commit()
+    client.post("/auth/reset", data={"email": "ada@example.com"})
+    new = {"password": "brighter lanterns", "confirm_password": "brighter lanterns"}
+    client.post(outbox.link(), data=new)
+    link = re.search(r"(/auth/secure-account/\S+)", outbox()[-1].body)[1]
+    assert client.post(link, data=new).location == "/auth/login"
+    assert client.log_in(ada, "brighter lanterns").location == "/auth/two-factor/verify"
+
+
 def test_everything_is_on_by_default(app):
     off = {switch for switch in switches.SWITCHES if not switches.is_on(switch)}
     assert off == {"altcha", "captcha", "passwordless"}

@@ -148,6 +148,9 @@ def was_on(user: User, before: int) -> bool:
 
 def follow_factors(user: User) -> None:
     """Turn two-factor authentication on if the account has a factor, and off otherwise, after a restoration."""
+    required = exists().where(PasskeyRequirement.user_id == user.id)
+    if not switches.is_on("passkey") and user.two_factor_enabled_at and db.session.scalar(select(required)):
+        return  # a login still needs a recovery code
     if "passkey" not in methods(user):  # the user could not meet the requirement
         rows_changed(delete(PasskeyRequirement).where(PasskeyRequirement.user_id == user.id))
     user.two_factor_enabled_at = (user.two_factor_enabled_at or clock.now()) if _count(user) else None
