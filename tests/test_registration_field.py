@@ -68,7 +68,7 @@ def test_who_has_an_account_is_not_asked_again(app, client, issuer):
     test_a_provider(client, issuer, {})
     other = app.test_client()
     going = other.post("/auth/sso/acme").headers["Refresh"]
-    assert other.get(issuer.agree(going, name="Eve")).location == "/"
+    assert other.get(issuer.agree(going, name="Eve")).location == "/auth/unconfirmed"
 
 
 def test_the_command_line(app, tmp_path):
