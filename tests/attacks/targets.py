@@ -117,9 +117,9 @@ class Ours(Target):
         self.app = create_app("testing", SQLALCHEMY_DATABASE_URI=self.url)
         self.running.callback(self._clear)
         self.site = self.serve("cheap:app")
-        key = self.site.environment["SECRET_KEY"]  # one for two instances, as in a copy for staging
+        key = self.site.environment["SECRET_KEY"]  # one for all: each may deliver the emails of the others
         self.site_with_real_hash = self.staging = self.serve("flasky:app", 1, SECRET_KEY=key)
-        self.site_with_device_codes = self.serve("cheap:app", 1, "device-codes", VERIFY_NEW_DEVICES="1")
+        self.site_with_device_codes = self.serve("cheap:app", 1, "device-codes", SECRET_KEY=key, VERIFY_NEW_DEVICES="1")
 
     def add(self, names, password=PASSWORD, method=CHEAP):
         hashed = password and generate_password_hash(password, method)
