@@ -122,6 +122,17 @@ with app.app_context():
     changes = {event.action for event in AuditEvent.query.filter(AuditEvent.action.in_(secure_account.CHANGES))}
     assert changes == {"token_created", "token_revoked", "password_changed"}, changes
 tokens = [created()]
+with app.app_context():
+    ada = db.session.get(User, 1)
+    ada.two_factor_enabled_at = clock.now()
+    db.session.commit()
+    refused = post("/api/tokens").status_code
+    ada.two_factor_enabled_at = None
+    db.session.commit()
+    link = f"/auth/change-email/{ada.generate_email_change_token('lovelace@example.com')}"
+assert refused == 403, "a token needs both factors"
+assert (status(tokens[0]), get(link).location, status(tokens[0])) == (200, "/account", 401)
+tokens = [created()]
 wrong = post("/wishes", name="")
 assert wrong.status_code == 422 and 'hx-select="#wishes"' in wrong.text and "Name the plant." in wrong.text
 assert post("/wishes", name="Ivy").location == "/wishes" and "<li>Ivy</li>" in get("/wishes").text
