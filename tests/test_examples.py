@@ -31,7 +31,7 @@ EXAMPLES = [
     for number, (_, kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
 ]
 # What looks at all pages, forms, tables and emails of ours, and must ignore those of the examples; and their own tests.
-OURS = "garden access architecture csrf limits mail personal_data queries reauthentication request_state strange_input"
+OURS = "garden access architecture csrf limits mail personal_data queries reauthentication request_state"
 CITY = [
     ("app/models/user.py", r" +created_at: Mapped.*\n", "    city: Mapped[str | None] = mapped_column(String(64))\n"),
     ("app/auth/registration_forms.py", r"from wtforms import Field", ", StringField"),

@@ -11,7 +11,7 @@ import pytest
 from flask import current_app
 from jinja2 import ChoiceLoader, DictLoader, StrictUndefined
 from sqlalchemy import select
-from support.clients import ROOT
+from support.clients import ROOT, on_sqlite
 from support.emails import TEMPLATES, code_in, send_whole
 from support.ours import is_ours, module_of
 from support.registration import FORM
@@ -314,6 +314,7 @@ def the_name_of_the_sender(message):
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": url, "APP_NAME": NAMES[1]} for url in LONGEST_URLS])
 @pytest.mark.parametrize("name", Email)
+@on_sqlite
 def test_every_email_survives_transport_with_long_values(app, bob, outbox, name):
     assert (len(LONGEST_ADDRESS), max(map(len, LONGEST_URLS))) == (254, 200)
     app.jinja_env.undefined = StrictUndefined
@@ -351,6 +352,7 @@ def test_a_long_app_name_stays_whole_in_subject_and_sender(app, queued, outbox):
     "name",
     ["From here", " > a", "a  b " * 40, ".", "..", "a\u0085b\u2028c", "=3D=\n=", "line\nFrom line", "é" * 2000],
 )
+@on_sqlite
 def test_any_text_survives_in_the_body(app, name):
     message = Message("Hi", ["ada@example.com"], f"{name}\nFrom {name}\n", f"<p>{name}</p>")
     assert bodies(message) == (re.sub(r" +$", "", message.body, flags=re.M), message.html)
@@ -397,6 +399,7 @@ def told(message):
 
 @pytest.mark.parametrize("trick", TRICKS)
 @pytest.mark.parametrize("name", Email)
+@on_sqlite
 def test_emails_contain_no_links_from_user_input(app, bob, outbox, name, trick):
     bob.username, bob.confirmed = trick, True
     db.session.commit()
@@ -412,6 +415,7 @@ def test_emails_contain_no_links_from_user_input(app, bob, outbox, name, trick):
     [({"confirmed": False}, None), ({}, "new@example.com"), ({}, "bob@example.org")],
     ids=["unconfirmed", "the new one", "the old one"],
 )
+@on_sqlite
 def test_emails_name_the_user_only_at_a_confirmed_address(app, bob, outbox, name, changes, to):
     bob.username, bob.confirmed = "a-winner", True
     for column, value in changes.items():

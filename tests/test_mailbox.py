@@ -268,6 +268,7 @@ WAYS = ("password", "magic_link", "passkey")
 LOGIN_METHODS = [("none",), *(some for count in (1, 2, 3) for some in combinations(WAYS, count))]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("methods", LOGIN_METHODS, ids="+".join)
 def test_previews_work_with_every_combination_of_switches(development, methods):
     for two_factor, usernames, confirmation in product((True, False), ("required", "off"), ("required", "off")):

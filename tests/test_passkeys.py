@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from support.authenticators import SET_UP, Phone, codes_on, key_on, set_up
 from support.authenticators import prove as prove_by_code
-from support.clients import JSON, PASSWORD
+from support.clients import JSON, PASSWORD, on_sqlite
 from support.concurrency import at_once, copies
 from support.pages import is_logged_in, notes, told
 from support.passkeys import (
@@ -169,6 +169,7 @@ LIES = [
     ],
     ids=str,
 )
+@on_sqlite
 def test_a_forged_passkey_registration_is_refused(client, ada, key, lies):
     client.log_in(ada)
     page = add(client, key, **lies)
@@ -321,6 +322,7 @@ def test_a_passkey_logs_in_without_a_name(member, another_client, ada, key, cloc
     ],
     ids=str,
 )
+@on_sqlite
 def test_a_forged_passkey_login_is_refused_with_one_message(member, another_client, key, lies):
     assert refused(log_in(another_client, key, **lies))
     assert not is_logged_in(another_client)
@@ -500,6 +502,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: garbage[:20].encode("unicode_escape").decode())
+@on_sqlite
 def test_garbage_instead_of_a_passkey_is_refused_and_never_an_error(member, another_client, key, garbage):
     sent = garbage.encode("utf-8", "replace").decode()
     assert refused(another_client.post(LOGIN, data={"credential": sent}))
