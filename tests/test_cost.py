@@ -88,10 +88,12 @@ def walk(app, visitor, monkeypatch):
     return walk
 
 
-def by(first, *others):
-    """Try it as this visitor in `make test`, as the others, too, in `make test-all`."""
+def by(first, *others, marks=()):
+    """Try it as this visitor in `make test`, or with these marks, and as the others in `make test-all`."""
     others = [pytest.param(other, marks=pytest.mark.extended) for other in others]
-    return pytest.mark.parametrize("visitor", [first, *others], indirect=True, ids=lambda visitor: visitor.__name__)
+    return pytest.mark.parametrize(
+        "visitor", [pytest.param(first, marks=marks), *others], indirect=True, ids=lambda visitor: visitor.__name__
+    )
 
 
 def compare(walk, told, ordinary, dear, known):
@@ -131,7 +133,7 @@ def test_no_field_of_a_form_costs_more_than_its_length(walk):
                 compare(walk, f"{kind} of {len(text)} in {name} of {rule}", ordinary, dear, known)
 
 
-@by(stranger, member)
+@by(stranger, member, marks=pytest.mark.extended)
 def test_no_form_of_many_fields_costs_more_than_its_length(walk):
     part = '--b\r\nContent-Disposition: form-data; name="login"\r\n\r\nx\r\n'
     bodies = {name: (body, "application/x-www-form-urlencoded") for name, body in MANY.items()}
@@ -147,7 +149,7 @@ def test_no_form_of_many_fields_costs_more_than_its_length(walk):
             compare(walk, f"{kind} for {rule}", ordinary, dear, known)
 
 
-@by(stranger, member)
+@by(stranger, member, marks=pytest.mark.extended)
 def test_no_part_of_a_query_costs_more_than_its_length(walk):
     for rule in walk.rules("GET"):
         known, names = [], {"next"}
@@ -162,7 +164,7 @@ def test_no_part_of_a_query_costs_more_than_its_length(walk):
                 compare(walk, f"{kind} of {len(text)} in the query of {rule}", ordinary, dear, known)
 
 
-@by(stranger, member)
+@by(stranger, member, marks=pytest.mark.extended)
 def test_no_path_costs_more_than_its_length(walk):
     for rule in [rule for rule in our_rules(walk.app) if rule.arguments]:
         for method in rule.methods & {"GET", "POST"}:
@@ -175,7 +177,7 @@ def test_no_path_costs_more_than_its_length(walk):
                     compare(walk, f"{kind} of {length} in the path {rule}", ordinary, dear, known)
 
 
-@by(stranger, member)
+@by(stranger, member, marks=pytest.mark.extended)
 def test_no_header_costs_more_than_its_length(walk):
     turn = count()
     for rule in our_rules(walk.app):

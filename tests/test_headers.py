@@ -169,7 +169,7 @@ TYPED |= {"email": "zyxomma@example.com", "password": "x", "remember_me": "y"}
 PREVENTED = pytest.param({"PREVENT_ENUMERATION": True}, marks=pytest.mark.extended)
 
 
-@pytest.mark.parametrize("csrf", [True, False], ids=["stale", "taken"])
+@pytest.mark.parametrize("csrf", [True, pytest.param(False, marks=pytest.mark.extended)], ids=["stale", "taken"])
 @pytest.mark.parametrize("settings", [{}, PREVENTED], ids=["", "hidden"])
 def test_a_page_that_shows_what_was_typed_is_not_stored(app, client, csrf):
     app.config["WTF_CSRF_ENABLED"] = csrf

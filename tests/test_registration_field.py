@@ -121,6 +121,7 @@ def run(clone, *command):
     return done.stdout
 
 
+@pytest.mark.extended
 def test_a_registration_field_arrives_by_every_entrance(clone):
     """The form with a password, the passkey button, PREVENT_ENUMERATION, a provider, the command line, the service."""
     pytest = ["pytest", "-q", "-p", "no:cacheprovider"]

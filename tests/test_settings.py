@@ -706,6 +706,7 @@ def test_all_provider_settings_are_known_names(configured):
     assert read == names.PROVIDER_PARTS
 
 
+@pytest.mark.extended
 def test_mistyped_setting_is_logged_at_start_and_shown_on_refusal():
     show = "import flasky"
     started = run_python("-c", show, **GOOD, MAIL_SEVER="x", MAIL_DELIVERY="off")
@@ -728,6 +729,7 @@ def test_no_warning_for_an_ordinary_environment():
 FLASK = {"FLASK_APP": "flasky.py", "FLASK_SKIP_DOTENV": "1"}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [

@@ -99,7 +99,7 @@ def test_every_field_of_every_form(walk):
         walk.post(rule, dict.fromkeys(names, "\ud800"), headers=JSON)
 
 
-@by(stranger, unconfirmed, member)
+@by(stranger, unconfirmed, member, marks=pytest.mark.extended)
 def test_every_stale_form(app, walk):
     """The CSRF token is missing or as strange as the other fields."""
     for rule in walk.rules("POST"):
@@ -111,7 +111,7 @@ def test_every_stale_form(app, walk):
         app.config["WTF_CSRF_ENABLED"] = False
 
 
-@by(member, stranger)
+@by(member, stranger, marks=pytest.mark.extended)
 def test_every_query_parameter(walk):
     for rule in walk.rules("GET"):
         names = {"next"}
@@ -208,7 +208,7 @@ def test_a_body_that_is_too_large_is_refused_by_every_form(app, walk):
             assert walk.ask(rule, "POST", data={"email": large}, content_type="multipart/form-data").status_code == 413
 
 
-@by(stranger, member)
+@by(stranger, member, marks=pytest.mark.extended)
 def test_every_method_that_a_route_does_not_accept(walk):
     for rule in our_rules(walk.app):
         for method in walk.some(["TRACE", "PROPFIND", "CONNECT", "PUT", "X" * 1000, "G\0T", ""], 3):
@@ -253,7 +253,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("proxies", [0, 1])
-@by(member, stranger)
+@by(member, stranger, marks=pytest.mark.extended)
 def test_every_header(walk):
     """Each route gets many at once; over all routes, each header has each value."""
     shift = count()

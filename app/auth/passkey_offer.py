@@ -26,5 +26,5 @@ def is_due(user: User, login: str) -> bool:
 def offered_passkey() -> str:
     """Return the name for the passkey that this page offers, or "" if it offers none. The offer is made once."""
     is_due = current_user.can_use_application and session.pop(SessionKey.PASSKEY_OFFER, None)
-    is_recent = sessions.is_recently_authenticated(current_user.current_session)
-    return user_agents.in_words(request.user_agent.string) if is_due and is_recent else ""
+    is_shown = is_due and sessions.is_recently_authenticated(current_user.current_session)
+    return user_agents.in_words(request.user_agent.string) if is_shown else ""

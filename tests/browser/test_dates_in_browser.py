@@ -48,6 +48,7 @@ def test_times_are_shown_in_the_zone_of_the_browser(ada, live, browser, zone, at
     context.close()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_history_is_grouped_by_the_days_of_the_browser_or_else_of_utc(ada, live, browser, has_scripts):
     midnight = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)

@@ -341,7 +341,8 @@ def test_passkey_pages_name_what_they_need_without_scripts(ada, page):
 # Password managers, older browsers, and all that can go wrong
 
 
-SCRIPTS = pytest.mark.parametrize("script", [PASSWORD_MANAGER, SAFARI_17], ids=["password manager", "Safari 17"])
+SAFARI = pytest.param(SAFARI_17, marks=pytest.mark.extended)
+SCRIPTS = pytest.mark.parametrize("script", [PASSWORD_MANAGER, SAFARI], ids=["password manager", "Safari 17"])
 
 
 @SCRIPTS
