@@ -118,7 +118,7 @@ def form(fields):
     return body[:65_000]
 
 
-@by(stranger, member, member_with_app, unconfirmed)
+@by(stranger, member, member_with_app, unconfirmed, marks=pytest.mark.extended)
 def test_no_field_of_a_form_costs_more_than_its_length(walk):
     turn = count()
     for rule in walk.rules("POST"):

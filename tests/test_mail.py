@@ -314,6 +314,7 @@ def the_name_of_the_sender(message):
 
 @pytest.mark.parametrize("settings", [{"PUBLIC_URL": url, "APP_NAME": NAMES[1]} for url in LONGEST_URLS])
 @pytest.mark.parametrize("name", Email)
+@pytest.mark.extended
 @on_sqlite
 def test_every_email_survives_transport_with_long_values(app, bob, outbox, name):
     assert (len(LONGEST_ADDRESS), max(map(len, LONGEST_URLS))) == (254, 200)
@@ -415,6 +416,7 @@ def test_emails_contain_no_links_from_user_input(app, bob, outbox, name, trick):
     [({"confirmed": False}, None), ({}, "new@example.com"), ({}, "bob@example.org")],
     ids=["unconfirmed", "the new one", "the old one"],
 )
+@pytest.mark.extended
 @on_sqlite
 def test_emails_name_the_user_only_at_a_confirmed_address(app, bob, outbox, name, changes, to):
     bob.username, bob.confirmed = "a-winner", True

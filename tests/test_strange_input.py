@@ -84,7 +84,15 @@ def walk(app, visitor, monkeypatch):
     print(f"{walk.asked} requests")
 
 
-@by(member, stranger, unconfirmed, member_with_app, member_without_password, two_factor_pending)
+@by(
+    member,
+    stranger,
+    unconfirmed,
+    member_with_app,
+    member_without_password,
+    two_factor_pending,
+    marks=pytest.mark.extended,
+)
 def test_every_field_of_every_form(walk):
     for rule in walk.rules("POST"):
         if not (names := walk.names(rule)):

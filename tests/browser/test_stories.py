@@ -120,6 +120,7 @@ def test_a_password_is_changed(ada, person, another):
     assert "This wasn't me:" in person.email("Your Flasky password was changed")
 
 
+@pytest.mark.extended
 def test_a_username_is_changed(ada, person):
     person.log_in("ada")
     person.choose("Settings")
@@ -143,6 +144,7 @@ def test_a_forgotten_password_is_reset(ada, person):
     person.sees("Hello, ada!")
 
 
+@pytest.mark.extended
 def test_a_password_from_a_data_breach_is_replaced(app, ada, person):
     service = Range(PASSWORD)
     app.config["PWNED_PASSWORDS_URL"] = service.url
@@ -329,6 +331,7 @@ def test_a_device_is_logged_out_from_another(ada, person, another):
     person.sees("Logged out all other devices")
 
 
+@pytest.mark.extended
 def test_a_form_waits_for_reauthentication(ada, person):
     person.log_in("ada")
     person.choose("Settings")
@@ -432,6 +435,7 @@ def test_an_authenticator_app_is_set_up_used_and_removed(ada, person, another):
 MAGIC_LINK_ONLY, SSO_ONLY = {"LOGIN_METHODS": ("magic_link",)}, {"LOGIN_METHODS": ("none",)}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("settings", [MAGIC_LINK_ONLY])
 def test_an_account_is_created_and_used_with_emailed_links_alone(person, live):
     person.page.goto("/auth/register")
