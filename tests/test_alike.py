@@ -12,12 +12,14 @@ from typing import NamedTuple
 import pytest
 from flask import request, session
 from sqlalchemy import event, text
-from support.clients import PASSWORD, without_tokens
+from support.clients import PASSWORD, on_sqlite, without_tokens
 
 from app.extensions import db
 from app.models import User
 from app.security import hashing
 from app.security.rate_limits.counters import shared_counters
+
+pytestmark = on_sqlite  # what a page shows depends on no database
 
 PREVENTED = pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 RANDOM = {"csrf_token", "challenge_id", "_user_id"}  # in the cookie

@@ -10,10 +10,13 @@ from flask import Blueprint, request
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField, FileRequired
 from jinja2 import ChoiceLoader, DictLoader
+from support.clients import on_sqlite
 from wtforms import validators, widgets
 from wtforms.fields import SelectChoice
 
 from app.auth.forms import Form, MaxLength, form_page
+
+pytestmark = on_sqlite  # what a page shows depends on no database
 
 PAGE = """{% from "macros.html" import fields, enctype %}
 <form id="by-parts" method="post"{{ enctype(form) }}>{{ fields(form) }}<button>Go</button></form>"""

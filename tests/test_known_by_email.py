@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from support.clients import JSON, PASSWORD
+from support.clients import JSON, PASSWORD, on_sqlite
 from support.emails import send_whole
 from support.passkeys import MAKE
 from support.registration import FORM
@@ -15,6 +15,8 @@ from app.accounts import registration
 from app.email.templates import Email
 from app.extensions import db
 from app.models import User
+
+pytestmark = on_sqlite  # what a page shows depends on no database
 
 EVE = {name: value for name, value in FORM.items() if name != "username"}
 SSO_EVE = ADA | {"sub": "eve", "email": "eve@example.com", "name": "Eve Adams", "preferred_username": "eve"}

@@ -5,10 +5,12 @@ from io import BytesIO
 
 import pytest
 from itsdangerous import TimestampSigner
-from support.clients import JSON, PASSWORD, hidden_fields, hidden_token, value_of
+from support.clients import JSON, PASSWORD, hidden_fields, hidden_token, on_sqlite, value_of
 from support.records import rows
 from support.registration import FORM
 from support.routes import addresses, with_all_routes
+
+pytestmark = on_sqlite  # what a page shows depends on no database
 
 
 @pytest.fixture

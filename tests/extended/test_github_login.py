@@ -8,8 +8,6 @@ from support.tutorial import Copy, steps
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("github-login")]
 
-OURS = "architecture email_ownership personal_data queries request_state"  # what own tables and views concern
-
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
@@ -26,7 +24,3 @@ def test_users_log_in_with_github(copy, request):
     shutil.copy(ROOT / "tests/support/github_stories.py", copy.folder / "tests/test_github.py")
     folder = request.config.getoption("--screenshots")
     copy.pytest("tests/test_github.py", *([f"--screenshots={folder}"] if folder else []))
-
-
-def test_our_tests_need_no_edit(copy):
-    copy.pytest(*(f"tests/test_{name}.py" for name in OURS.split()))
