@@ -266,6 +266,7 @@ def check(ours, version):
     assert ours.run("git", "status", "--short") == ""
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_clone_takes_three_releases_and_keeps_its_code_data_and_settings(upstream, ours):
     check(ours, "0.1.0")
 
