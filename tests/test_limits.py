@@ -520,6 +520,7 @@ class TestByProvider:
         return travel(browser, issuer, **claims | more)
 
     @pytest.mark.parametrize("is_verified", [True, False])
+    @pytest.mark.extended
     def test_sso_registrations_count_with_those_of_the_form(self, browser_at, issuer, is_verified):
         for number in range(30):
             register(browser_at(), number)
@@ -531,6 +532,7 @@ class TestByProvider:
         assert emails == (30 if is_verified else 60)
         assert self.arrive(browser_at("192.0.2.2"), issuer, 62, is_verified).status_code == 302
 
+    @pytest.mark.extended
     def test_registration_limit_does_not_refuse_sso_logins(self, browser_at, issuer):
         self.arrive(browser_at(), issuer, 99, True)
         for number in range(60):

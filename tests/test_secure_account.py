@@ -242,6 +242,7 @@ def own_passkey(user, session):
         *(([own_passkey, require_passkey], step) for step in BY_PASSKEY),
     ],
 )
+@pytest.mark.extended
 def test_this_wasnt_me_never_turns_two_factor_off(app, start, reported, same_session):
     for later in {*LATER, *BY_PASSKEY} if require_passkey in start else LATER:
         user = person(f"owner{next(numbers)}")

@@ -50,7 +50,7 @@ WORDS = {
 }
 
 
-QUICK = {"SSO only", "passkey only", "password only", "email address only"}  # in make test; the others in make test-all
+QUICK = {"SSO only", "email address only"}  # in make test; the others in make test-all
 in_all_cases = pytest.mark.parametrize(
     "settings",
     [
