@@ -83,6 +83,12 @@ def settings():
     return {}
 
 
+@pytest.fixture
+def more():
+    """Settings that a module adds to its own `settings`. Parametrize it."""
+    return {}
+
+
 class Compiled(BytecodeCache):
     """Templates, compiled once for all the applications that the tests make."""
 

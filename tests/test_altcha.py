@@ -22,12 +22,6 @@ pytestmark = [on_sqlite, pytest.mark.usefixtures("own_app")]
 
 
 @pytest.fixture
-def more():
-    """Other settings. Parametrize it."""
-    return {}
-
-
-@pytest.fixture
 def settings(more):
     return {"CAPTCHA": "altcha", "CAPTCHA_ALWAYS": True} | more
 

@@ -100,12 +100,6 @@ def service(monkeypatch):
 
 
 @pytest.fixture
-def more():
-    """Other settings. Parametrize it."""
-    return {}
-
-
-@pytest.fixture
 def settings(service, more):
     keys = {"CAPTCHA": "recaptcha", "RECAPTCHA_PUBLIC_KEY": PUBLIC, "RECAPTCHA_PRIVATE_KEY": SECRET}
     return keys | {"RECAPTCHA_VERIFY_SERVER": service.url} | more

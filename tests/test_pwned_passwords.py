@@ -33,12 +33,6 @@ def service(monkeypatch):
 
 
 @pytest.fixture
-def more():
-    """Other settings. Parametrize it."""
-    return {}
-
-
-@pytest.fixture
 def settings(service, more):
     return {"PWNED_PASSWORDS_URL": service.url} | more
 

@@ -4,9 +4,9 @@ import base64
 import hashlib
 import json
 import secrets
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+from support.local_server import LocalServer
 
 CLIENT, SECRET = "Iv1.8a61f9b3a7aba766", "what the two of them know"
 PAGE = """<!doctype html><html lang="en"><title>Authorize</title><h1>Authorize {client_id}</h1>
@@ -15,7 +15,7 @@ PAGE = """<!doctype html><html lang="en"><title>Authorize</title><h1>Authorize {
 DOWN = b"<html><title>Unicorn! &middot; GitHub</title>We had issues producing the response to your request.</html>"
 
 
-class GitHub:
+class GitHub(LocalServer):
     """One server and one person with an account there. A test changes `user`, `emails`, and `answers` by path."""
 
     def __init__(self):
@@ -23,27 +23,10 @@ class GitHub:
         self.emails = [address("old@example.com", primary=False), address("ada@example.com")]
         self.answers = {}  # path: a function of the handler, instead of the answer
         self.asked, self.codes, self.token = {}, {}, None
-        self.over = threading.Event()
+        super().__init__("")
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(handler):
-                path = urlsplit(handler.path).path
-                return self.answers.get(path, self._answer)(handler)
-
-            do_POST = do_GET
-
-            def log_message(handler, *_):
-                """Nobody reads it."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # the application hangs up on it
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def stop(self):
-        self.over.set()
-        self.server.shutdown()
-        self.server.server_close()
+    def answer(self, handler):
+        return self.answers.get(urlsplit(handler.path).path, self._answer)(handler)
 
     def agree(self, url):
         """Have the person agree on the page at this URL; return the address that they are sent back to."""

@@ -1,32 +1,24 @@
 """A service with the range protocol of Pwned Passwords, which a test controls."""
 
-import threading
 from hashlib import sha1
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from support.local_server import LocalServer, send
 
 
-class Range:
-    """A service on 127.0.0.1 that knows some passwords, pads its answers, and keeps what it was asked."""
+class Range(LocalServer):
+    """A service that knows some passwords, pads its answers, and keeps what it was asked."""
 
     def __init__(self, *known):
-        self.known, self.asked, self.fails, self.over = set(known), [], None, threading.Event()
+        self.known, self.asked, self.fails = set(known), [], None
+        super().__init__("/range/")
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(handler):
-                body = int(handler.headers.get("Content-Length", 0))
-                self.asked.append((handler.path, handler.headers["Add-Padding"], body))
-                if self.fails:
-                    self.fails(self, handler)
-                else:
-                    send(handler, self.lines(handler.path.rpartition("/")[2]))
-
-            def log_message(handler, *_):
-                """Nobody reads it."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # the application hangs up on it
-        self.url = f"http://127.0.0.1:{self.server.server_port}/range/"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    def answer(self, handler):
+        body = int(handler.headers.get("Content-Length", 0))
+        self.asked.append((handler.path, handler.headers["Add-Padding"], body))
+        if self.fails:
+            self.fails(self, handler)
+        else:
+            send(handler, self.lines(handler.path.rpartition("/")[2]))
 
     def lines(self, prefix):
         """Return the hashes with this prefix, then padding, which repeats unknown ones with the count 0."""
@@ -36,21 +28,9 @@ class Range:
         padding = [f"{digest(f'unknown {number}')[5:]}:0" for number in range(800)]
         return "\r\n".join(sorted(found + others) + padding).encode()
 
-    def stop(self):
-        self.over.set()
-        self.server.shutdown()
-        self.server.server_close()
-
 
 def digest(password):
     return sha1(password.encode()).hexdigest().upper()
-
-
-def send(handler, body, status=200):
-    handler.send_response(status)
-    handler.send_header("Content-Length", len(body))
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 def broken(service, handler):

@@ -61,6 +61,17 @@ def log_in(page, name):
     page.get_by_role("heading", name=f"Hello, {name}!").wait_for()
 
 
+def register_eve(page):
+    """Fill in the page to register, and confirm the address."""
+    page.get_by_label("Email address").fill("eve@example.com")
+    page.get_by_label("Username").fill("eve")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Name on your recipes").fill("Eve of Lima")
+    press(page, "Create account")
+    page.get_by_role("heading", name="Check your email").wait_for()
+    open_email(page, "Confirm", "eve@example.com")
+
+
 def log_out(page):
     page.locator("header summary").click()
     page.get_by_role("button", name="Log out").click()
@@ -109,13 +120,7 @@ def test_recipes_and_the_shopping_list(page, look, ada):
 
     page.goto("/auth/register")
     look("register")
-    page.get_by_label("Email address").fill("eve@example.com")
-    page.get_by_label("Username").fill("eve")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Name on your recipes").fill("Eve of Lima")
-    press(page, "Create account")
-    page.get_by_role("heading", name="Check your email").wait_for()
-    open_email(page, "Confirm", "eve@example.com")
+    register_eve(page)
     page.get_by_text("Your email address is confirmed").first.wait_for()
     page.goto("/shopping-list/")
     page.get_by_text("1 onion").wait_for()
@@ -177,13 +182,7 @@ def test_a_team_invites_someone_who_registers(page, look, ada):
 
     open_email(page, "Join the team", "eve@example.com")
     page.locator("header").get_by_role("link", name="Create account").click()
-    page.get_by_label("Email address").fill("eve@example.com")
-    page.get_by_label("Username").fill("eve")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Name on your recipes").fill("Eve of Lima")
-    press(page, "Create account")
-    page.get_by_role("heading", name="Check your email").wait_for()
-    open_email(page, "Confirm", "eve@example.com")
+    register_eve(page)
     page.get_by_role("heading", name="Join The cooks of Harbour Street").wait_for()
     look("join")
     press(page, "Join team")

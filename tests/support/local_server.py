@@ -1,0 +1,38 @@
+"""An HTTP server on 127.0.0.1 for a service that a test controls."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class LocalServer:
+    """Override `answer()`, which gets the request handler; after `stop()`, `over` is set, for answers that wait."""
+
+    def __init__(self, path):
+        self.over = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(handler):
+                self.answer(handler)
+
+            do_POST = do_GET
+
+            def log_message(handler, *_):
+                """Nobody reads it."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # the application hangs up on it
+        self.url = f"http://127.0.0.1:{self.server.server_port}{path}"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def stop(self):
+        self.over.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def send(handler, body, status=200, content_type="text/plain"):
+    handler.send_response(status)
+    handler.send_header("Content-Type", content_type)
+    handler.send_header("Content-Length", len(body))
+    handler.end_headers()
+    handler.wfile.write(body)
