@@ -247,6 +247,15 @@ def test_old_or_foreign_link_opens_registration_with_the_captcha(client, outbox,
         assert is_refused(client.post(address, data=FORM))
 
 
+@pytest.mark.parametrize("more", [{"PREVENT_ENUMERATION": True}])
+def test_emailed_link_replaces_the_captcha_once(client, another_client, outbox):
+    link = link_to(client, outbox)
+    assert another_client.post(link, data=FORM | {"password": "x"}).status_code == 422, "an error doesn't use it up"
+    assert another_client.post(link, data=FORM).status_code == 302
+    assert another_client.post(link, data=FORM | {"username": "squatted"}).status_code == 410
+    assert User.find("squatted") is None
+
+
 def test_link_for_registration_serves_no_other_purpose(client, outbox, ada):
     token = link_to(client, outbox).rpartition("/")[2]
     for path in ("magic-link", "reset", "confirm", "change-email"):

@@ -15,7 +15,9 @@ from app.extensions import db
 from app.request_state import SessionKey
 from app.security import signing
 from app.security.rate_limits import rate_limited
+from app.security.rate_limits.counters import claim
 from app.security.token_purposes import TokenPurpose
+from app.web import errors
 from app.web.own_urls import safe_next_url
 
 
@@ -33,8 +35,11 @@ def register(token: str = "") -> ResponseReturnValue:
     form = _registration_form(token)
     if not has_password or ("by_passkey" in request.form and can_omit_password):
         del form.password, form.confirm_password
-    if form.validate_on_submit() and (response := _register(form)):
-        return response
+    if form.validate_on_submit():
+        if token and "captcha" not in form and not claim(signing.fingerprint("register", token)):
+            return errors.invalid_link()  # otherwise one emailed link would replace the CAPTCHA again and again
+        if response := _register(form):
+            return response
     return form_page("auth/register.html", form, can_omit_password=can_omit_password)
 
 
