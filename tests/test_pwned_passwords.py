@@ -1,10 +1,12 @@
 """Compromised passwords: what leaves the site, what a service that fails does, and how a user gets a new password."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from support import pwned
-from support.clients import JSON, PASSWORD
+from support.clients import JSON, PASSWORD, on_sqlite
 from support.login_methods import by_code, by_link
 from support.pages import beside, is_logged_in, notes
 from support.passwords import NEW, choose
@@ -79,6 +81,27 @@ def test_a_compromised_password_is_refused_wherever_one_is_chosen(client, ada, s
     assert choose(client, secure_account, "seven otters on a raft").location == "/auth/login"
     assert User.find("eve") is None
     unsecret(caplog)
+
+
+@on_sqlite
+def test_this_wasnt_me_lets_others_write_while_the_service_is_asked(app, client, ada, service, outbox):
+    client.log_in(ada)
+    client.post("/auth/change-password", data={"old_password": PASSWORD, "password": NEW, "confirm_password": NEW})
+    locked = []
+
+    path = db.engine.url.database
+
+    def write(service, handler):
+        with closing(sqlite3.connect(path, timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                locked.append(error)
+        pwned.send(handler, service.lines("00000"))
+
+    service.fails = write
+    assert choose(client, outbox.link(), "seven otters on a raft").location == "/auth/login"
+    assert locked == []
 
 
 def test_the_service_gets_five_digits_of_the_hash_and_asks_for_padding(client, service):

@@ -18,6 +18,13 @@ class SecureAccountForm(NewPasswordForm):
     password = new_password_field("New password")
     confirm_password = password_again_field()
 
+    def __init__(self, link: service.Link) -> None:
+        super().__init__(link.user)
+        self.link = link
+
+    def words(self) -> tuple[str, ...]:
+        return *super().words(), self.link.email
+
 
 @bp.route("/secure-account/<token>", methods=["GET", "POST"])
 def secure_account(token: str) -> ResponseReturnValue:
@@ -25,13 +32,14 @@ def secure_account(token: str) -> ResponseReturnValue:
     has_password = switches.is_on("password")
     if not link or (link.secured and not has_password):
         return errors.invalid_link()
-    form = SecureAccountForm(link.user)
+    form = SecureAccountForm(link)
     if not has_password:
         del form.password, form.confirm_password
     if not form.is_submitted():
         return _page(token, link, form)
+    is_valid = form.validate()  # before anything is written, since it may wait for Pwned Passwords
     used = link if link.secured else service.take_back(link)
-    if not used or (form.validate() and has_password and not service.choose_password(link.user, form.password.data)):
+    if not used or (is_valid and has_password and not service.choose_password(link.user, form.password.data)):
         db.session.rollback()
         return errors.invalid_link()
     db.session.commit()  # the account is recovered even if the new password is invalid
