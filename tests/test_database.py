@@ -60,7 +60,7 @@ def test_connections_closed_by_the_server_are_replaced(app, client, ada):
     for connection in held[1:]:
         connection.close()  # to the pool
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    held[0].exec_driver_sql(f"SELECT pg_terminate_backend(pid) {others}")
+    held[0].exec_driver_sql(f"SELECT pg_terminate_backend(pid, 10_000) {others}")  # waits until it has ended, ms
     held[0].close()
     assert [client.get("/account").status_code for _ in range(3)] == [200] * 3
 
