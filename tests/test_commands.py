@@ -494,14 +494,14 @@ def test_why_says_that_a_user_can_log_in(flask, client, ada, clock):
 @pytest.mark.parametrize(
     ("change", "sentence", "mended"),
     [
-        ({"deactivated_at": DAY}, "ada is deactivated. To undo: flask users activate ada", ["activate"]),
+        ({"deactivated_at": DAY}, "ada is deactivated. Run: flask users activate ada", ["activate"]),
         (
             {"deletion_due_at": DAY},
-            "ada will be deleted on 2031-05-04. To cancel: flask users cancel-deletion ada",
+            "ada will be deleted on 2031-05-04. Run: flask users cancel-deletion ada",
             ["cancel-deletion"],
         ),
         ({"password_hash": None}, "ada has no password, and can log in only by an emailed link.", None),
-        ({"confirmed": False}, "ada@example.com is not confirmed. To confirm it: flask users confirm ada", ["confirm"]),
+        ({"confirmed": False}, "ada@example.com is not confirmed. Run: flask users confirm ada", ["confirm"]),
     ],
 )
 def test_why_names_an_obstacle_and_the_command_that_helps(flask, client, ada, change, sentence, mended):
@@ -510,7 +510,7 @@ def test_why_names_an_obstacle_and_the_command_that_helps(flask, client, ada, ch
     db.session.commit()
     said = why(flask, "ada")
     assert said[0] == sentence
-    assert MENDED.format("ada") in said
+    assert (MENDED.format("ada") in said) is ("deactivated" not in sentence), "a link would not work"
     if mended:
         assert flask("users", *mended, "ada").exit_code == 0
         assert why(flask, "ada")[0] == "ada can log in. They may have forgotten their password."
@@ -532,7 +532,7 @@ def test_why_reports_the_confirmation_email(flask, client, bob, outbox, clock):
     client.log_in(bob)
     client.post("/auth/confirm")
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
-    assert why(flask, "bob")[1] == f"The confirmation email is waiting, and will be tried again at {at}. "
+    assert why(flask, "bob")[1] == f"The confirmation email is waiting, and will be tried again at {at}."
     outbox()
     assert why(flask, "bob")[1] == f"The mail server accepted the confirmation email at {at}."
 

@@ -11,6 +11,7 @@ Accounts
     account_deletion        request, cancel and carry out the deletion of an account
     imports                 import accounts of other applications
     administration          changes that only administrators make
+    login_obstacles         what keeps a user from logging in, and the command that helps
 
 Credentials
     passwords               authenticate by password; change, remove and reset passwords
