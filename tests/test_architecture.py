@@ -90,7 +90,7 @@ HOMES = {
     "passlib": {"app.security.imported_hashes"},
     "pyotp": {"app.accounts.authenticators"},
     "segno": {"app.auth.two_factor"},
-    "smtplib": {"app.email.delivery", "app.cli.doctor.findings", "app.cli.doctor.services"},
+    "smtplib": {"app.email.delivery", "app.email.smtp_answers", "app.cli.doctor.services"},
     "ssl": {"app.email.delivery", "app.cli.doctor.findings", "app.cli.doctor.services"},
     "webauthn": {"app.accounts.passkey_ceremonies"},
     "werkzeug.security": {"app.security.hashing", "app.models.recovery_code"},

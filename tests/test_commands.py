@@ -603,6 +603,8 @@ def test_mail_list_shows_the_error_of_a_failed_email_and_retry_sends_it(app, fla
     assert "waiting" in waiting
     assert " 1 attempt " in waiting
     assert "refused" in waiting
+    assert "No mail server runs at this address and port. Are MAIL_SERVER and MAIL_PORT right?" in waiting
+    assert json.loads(flask("mail", "list", "--json").stdout)["cause"].startswith("No mail server runs")
 
     for _ in range(7):
         clock.move(days=1)

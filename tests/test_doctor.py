@@ -226,13 +226,21 @@ def test_doctor_reports_failed_and_overdue_cleanup_jobs(doctor, bob, clock):
 @pytest.mark.parametrize(
     ("mode", "settings", "words"),
     [
-        ("refuses connections", {}, "Connection refused. Is the address right"),
-        ("hangs", {}, "timed out"),
+        (
+            "refuses connections",
+            {},
+            "Connection refused. No mail server runs at this address and port. Are MAIL_SERVER",
+        ),
+        ("hangs", {}, "timed out. The mail server doesn't answer."),
         ("421 at connect", {}, "421 4.3.2 too many connections"),
-        ("STARTTLS, another host", {}, "Its certificate must be for this name"),
-        ("STARTTLS not offered", {}, "STARTTLS (MAIL_USE_TLS) is usual on port 587"),
-        ("STARTTLS", {"MAIL_PASSWORD": "wrong"}, "Are MAIL_USERNAME and MAIL_PASSWORD right?"),
-        ("STARTTLS", {"MAIL_USERNAME": ""}, "refuses emails from MAIL_SENDER: 530"),
+        ("STARTTLS, another host", {}, "The mail server's certificate is for another name."),
+        ("STARTTLS not offered", {}, "Set MAIL_PORT=587 and MAIL_USE_TLS=1, or MAIL_PORT=465"),
+        ("STARTTLS", {"MAIL_PASSWORD": "wrong"}, "refuses MAIL_USERNAME or MAIL_PASSWORD. Are both right?"),
+        (
+            "STARTTLS",
+            {"MAIL_USERNAME": ""},
+            "authentication required. The mail server wants a login first. Set MAIL_USERNAME",
+        ),
     ],
 )
 @on_sqlite

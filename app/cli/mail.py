@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from dataclasses import asdict
 from datetime import timedelta
 
 import click
@@ -11,6 +12,7 @@ from sqlalchemy import select, update
 from app import clock
 from app.cli.commands import Commands, echo_row, json_option
 from app.email import delivery
+from app.email.smtp_answers import explain
 from app.extensions import db, rows_changed
 from app.models import OutboxEmail
 from app.models.outbox_email import Status
@@ -47,7 +49,10 @@ def list_emails(everything: bool, as_json: bool) -> None:
         row = {name: getattr(email, name) for name in ("id", "status", "name", "recipient", "attempts", "error")}
         attempts = "attempt" if email.attempts == 1 else "attempts"
         layout = f"{{id:6}} {{status:8}} {{name:20}} {{recipient:32}} {age} {{attempts}} {attempts} {{error}}"
-        echo_row(layout, as_json, created=email.created_at, **row)
+        explanation = explain(email.error) if email.error else None
+        echo_row(layout, as_json, created=email.created_at, **row, **(asdict(explanation) if explanation else {}))
+        if explanation and not as_json:
+            click.echo(f"{'':6} {explanation}")
 
 
 @mail.command()

@@ -13,13 +13,13 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app.email.message import parse_sender
 from app.email.rendering import Unsendable, render
+from app.email.smtp_answers import MAX_ANSWER, answer_of
 from app.email.templates import Email
 from app.extensions import db
 from app.models import OutboxEmail
 from app.models.outbox_email import Status
 
 TIMEOUT = 10  # seconds for each response of the mail server
-MAX_ERROR = 500  # characters of its response that are kept
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
         email.done(Status.SENT if message else Status.OBSOLETE)
     except Unsendable as reason:
         log.error("Gave up email %s (%s). %s", number, email.name, reason)
-        email.done(Status.FAILED, _one_line(str(reason)))
+        email.done(Status.FAILED, answer_of(reason)[1][:MAX_ANSWER])
     except Exception as error:  # the other emails must still be sent
         log.warning("Email %s (%s) was not sent: %s", number, email.name, type(error).__name__)
         is_available = _record_failure(email, error)
@@ -115,8 +115,8 @@ def _record_failure(email: OutboxEmail, error: Exception) -> bool:
 
     Return whether the mail server is available.
     """
-    code, text = _response(error)
-    text = _one_line(text)
+    code, text = answer_of(error)
+    text = text[:MAX_ANSWER]
     if isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and code >= 500:
         email.done(Status.FAILED, text)
     else:
@@ -125,19 +125,3 @@ def _record_failure(email: OutboxEmail, error: Exception) -> bool:
     if not is_available:
         log.error("No email can be sent, because the mail server is not available: %s", email.error)
     return is_available
-
-
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)[:MAX_ERROR]
-
-
-def _response(error: Exception) -> tuple[int, str]:
-    """Return the code and the text of the mail server's response, or 0 and the error if there is none."""
-    text: bytes | str
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        [(code, text)] = error.recipients.values()
-    elif isinstance(error, smtplib.SMTPResponseException):
-        code, text = error.smtp_code, error.smtp_error
-    else:
-        return 0, str(error) or type(error).__name__
-    return code, f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
 from app.cli.doctor.findings import Skipped, reason, remedy, require
-from app.email import delivery
+from app.email import delivery, smtp_answers
 from app.extensions import db
 from app.security import captcha, oidc, pwned_passwords
 from app.security.rate_limits.counters import shared_counters
@@ -76,10 +76,11 @@ def mail_server() -> Iterator[str]:
             is_encrypted = isinstance(server.sock, ssl.SSLSocket)
             is_public = server.sock is not None and not ip_address(server.sock.getpeername()[0]).is_private
     except (OSError, smtplib.SMTPException) as error:
-        yield f"{server_name}: {reason(error)}. {remedy(error)}"
+        yield f"{server_name}: {reason(error)}. {smtp_answers.explain(error) or remedy(error)}"
         return
     if code >= 400:
-        yield f"{server_name} refuses emails from MAIL_SENDER: {code} {said.decode(errors='replace')}"
+        answer = f"{code} {said.decode(errors='replace')}"
+        yield f"{server_name} refuses emails from MAIL_SENDER: {answer}. {smtp_answers.explain(answer)}"
     if is_public and not is_encrypted:
         yield f"{server_name}: emails and their links are sent unencrypted. Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1."
 
