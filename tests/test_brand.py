@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 import pytest
-from support.clients import ROOT
+from support.clients import ROOT, on_sqlite
 from support.contrast import contrast
 
 from settings.brand import DEFAULT, DEFAULT_ACCENT, derive
@@ -189,6 +189,7 @@ def test_security_txt_without_a_contact_does_not_exist(client):
     assert client.get("/.well-known/security.txt").status_code == 404
 
 
+@on_sqlite
 @pytest.mark.parametrize("settings", [{}, AT_A_PATH], ids=["at the root", "at a path"])
 @pytest.mark.parametrize("path", ["/", "/auth/login", "/auth/register", "/auth/reset"])
 def test_public_pages_describe_themselves(app, client, path, settings):

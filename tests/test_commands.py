@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
-from support.clients import PASSWORD, ROOT
+from support.clients import PASSWORD, ROOT, on_sqlite
 from support.pages import is_logged_in
 from support.records import count
 
@@ -140,6 +140,7 @@ def test_create_without_a_terminal_names_the_options(no_terminal, arguments):
     assert "Traceback" not in result.stderr
 
 
+@on_sqlite
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
 @pytest.mark.parametrize("source", ["stdin", "file", "env"])
 def test_create_reads_the_password_from_stdin_file_or_environment(flask, tmp_path, monkeypatch, source, ending):
@@ -158,6 +159,7 @@ def test_create_reads_the_password_from_stdin_file_or_environment(flask, tmp_pat
     assert User.find("eve").verify_password(PASSWORD)
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("options", "typed", "words"),
     [
@@ -690,6 +692,7 @@ def test_all_commands_are_tested(app):
     }
 
 
+@on_sqlite
 @pytest.mark.parametrize("command", EACH, ids=" ".join)
 def test_commands_name_configuration_and_database_on_stderr(app, flask, ada, command):
     result = flask(*command, typed=EVE)

@@ -19,6 +19,7 @@ def app(own_app, app):
     return app
 
 
+@on_sqlite
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 410, 413, 415, 429, 500, 503])
 def test_every_error_is_a_page_of_this_site_with_its_status(client, ada, code):
     client.log_in(ada)

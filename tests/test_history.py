@@ -7,7 +7,7 @@ from secrets import token_hex
 
 import pytest
 from sqlalchemy import delete, func, select
-from support.clients import PASSWORD, ROOT
+from support.clients import PASSWORD, ROOT, on_sqlite
 from support.lives import live
 from support.pages import FIREFOX, lines
 
@@ -153,6 +153,7 @@ def test_history_without_events_of_a_kind_says_so(client, ada):
     assert "No events of this kind." in page.text
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("action", "detail", "words"),
     [

@@ -15,7 +15,7 @@ import pytest
 from passlib import hash as passlib
 from passlib.exc import MissingBackendError
 from sqlalchemy import func, select
-from support.clients import ROOT
+from support.clients import ROOT, on_sqlite
 from support.records import count, history, rows
 from werkzeug.security import generate_password_hash
 
@@ -157,6 +157,7 @@ def test_bcrypt_reads_72_bytes_as_it_did(take, client):
     assert client.post("/auth/login", data={"login": "eve", "password": long}).location == "/"
 
 
+@on_sqlite
 @pytest.mark.parametrize("stored", SLOW)
 def test_a_hash_that_would_hold_up_a_worker_is_refused(take, stored):
     said, code = take([person("eve", password_hash=stored), person("ida")])
@@ -164,6 +165,7 @@ def test_a_hash_that_would_hold_up_a_worker_is_refused(take, stored):
     assert (said[1], code, count(User)) == ("Imported: 1. Refused: 1.", 1, 1)
 
 
+@on_sqlite
 @pytest.mark.parametrize("stored", UNKNOWN.split(" "))
 def test_an_unknown_hash_is_refused(take, stored):
     said, _ = take([person("eve", password_hash=stored)])
@@ -192,6 +194,7 @@ def test_a_hash_whose_library_is_gone_looks_like_a_wrong_password(client, ada, m
     assert caplog.messages[0].startswith("A password can't be verified: ")
 
 
+@on_sqlite
 @pytest.mark.parametrize("kind", [kind for kind in KNOWN if KNOWN[kind].startswith("$")])
 def test_a_damaged_hash_never_verifies_and_never_raises(app, kind):
     for damaged in (KNOWN[kind][:-7], KNOWN[kind].replace("$", "$$"), "$"):

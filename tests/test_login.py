@@ -122,6 +122,7 @@ def test_a_forged_next_page_in_the_session_does_not_redirect_to_another_site(cli
     assert client.log_in(ada).location == "/"
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "body",
     ["[1,2]", '"abc"', "5", "true", "[" * 20_000, '{"login":5,"password":"x"}', '{"login":"\\ud800","password":5}'],

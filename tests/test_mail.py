@@ -161,6 +161,7 @@ BROKEN = {  # a change of bob's row, and the error that is recorded
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("statement", "reason"), BROKEN.items())
 def test_an_email_that_cannot_be_rendered_is_given_up(ada, queued, server, caplog, statement, reason):
     enqueue(Email.CONFIRM, ada)
@@ -258,6 +259,7 @@ def test_the_register_of_emails_and_the_templates_match():
     assert [name for name in files - set(Email) if not any(f'"{name}"' in text for text in others)] == []
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", Email)
 def test_a_scanner_that_opens_every_link_of_an_email_changes_nothing(app, bob, outbox, name):
     if name == Email.FIRST_LOGIN:
@@ -375,6 +377,7 @@ SENDERS = {  # MAIL_SENDER and APP_NAME, and what a mail client shows
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("settings", "name", "address"), [pytest.param(*sender, id=what) for what, sender in SENDERS.items()]
 )

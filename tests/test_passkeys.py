@@ -525,6 +525,7 @@ def replaced(value, path, other):
     return value | {path[0]: replaced(value[path[0]], path[1:], other)}
 
 
+@on_sqlite
 @pytest.mark.parametrize("attachment", ["platform", "cross-platform", "telepathy", "", None, 42, [], {}], ids=repr)
 def test_an_unknown_authenticator_attachment_of_a_passkey_is_ignored(client, another_client, ada, key, attachment):
     def say(credential):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from sqlalchemy import select
-from support.clients import PASSWORD, without_tokens
+from support.clients import PASSWORD, on_sqlite, without_tokens
 from support.concurrency import at_once
 from support.records import count, has_happened, history
 from support.registration import FORM, lose_the_username
@@ -33,6 +33,7 @@ def test_register_confirm_log_out_and_log_in(client, outbox):
     assert history() == ["registered", "logged_in", "confirmed", "logged_out", "logged_in"]
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
@@ -317,6 +318,7 @@ LOCAL_PARTS = (
 )
 
 
+@on_sqlite
 @pytest.mark.parametrize("address", ELSEWHERE)
 def test_email_address_with_another_host_inside_is_refused_by_every_form(app, client, ada, outbox, address):
     form = {"email": address}

@@ -6,7 +6,7 @@ from itertools import count, permutations
 import pytest
 from sqlalchemy import select
 from support.authenticators import prove, set_up
-from support.clients import PASSWORD
+from support.clients import PASSWORD, on_sqlite
 
 from app.accounts import (
     account_deletion,
@@ -243,6 +243,7 @@ def own_passkey(user, session):
     ],
 )
 @pytest.mark.extended
+@on_sqlite
 def test_this_wasnt_me_never_turns_two_factor_off(app, start, reported, same_session):
     for later in {*LATER, *BY_PASSKEY} if require_passkey in start else LATER:
         user = person(f"owner{next(numbers)}")

@@ -232,6 +232,7 @@ WRONG = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("wrong", WRONG)
 def test_invalid_id_token_logs_nobody_in(client, issuer, wrong):
     WRONG[wrong](issuer)
@@ -300,6 +301,7 @@ def test_issuer_or_subject_of_the_wrong_type_is_refused(client, issuer, claim, v
     assert count(User) == count(Identity) == 0
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "nasty", [["x"], {"x": 1}, 7, None, "", "\0", "a" * 300, "x\r\nBcc: y@example.com", "ada@", "@", "\ud800"]
 )

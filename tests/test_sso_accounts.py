@@ -236,6 +236,7 @@ NAMES = [
 ]
 
 
+@on_sqlite
 @pytest.mark.parametrize(("claims", "name"), NAMES)
 def test_username_is_proposed_from_the_providers_claims(client, eve, issuer, claims, name):
     travel(client, issuer, **{"name": None, "email": "new@example.com"} | claims)

@@ -296,6 +296,7 @@ def test_an_invalid_username_creates_no_account(client, field, names):
     assert db.session.scalar(select(func.count()).select_from(User)) == 0
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("spelling", "other", "is_same"),
     [*((*pair, True) for pair in SAME_ADDRESSES), *((*pair, False) for pair in OTHER_ADDRESSES)],

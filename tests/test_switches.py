@@ -315,6 +315,7 @@ def take_back(app, client, outbox, people):
     assert is_logged_in(client)
 
 
+@on_sqlite
 @in_all_cases
 def test_invited_user_gets_a_way_in(flask, client, outbox, people):
     name = ["--username", "ada"] if switches.is_on("username") else []
@@ -367,6 +368,7 @@ def test_password_of_before_logs_in_no_longer(client, ada):
     assert not is_logged_in(client)
 
 
+@on_sqlite
 @pytest.mark.parametrize("settings", [case for name, case in CASES.items() if name != "SSO only"])
 def test_tests_log_in_whatever_the_login_methods(client, ada):
     client.log_in(ada)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 from sqlalchemy import select
-from support.clients import PASSWORD
+from support.clients import PASSWORD, on_sqlite
 from support.records import rows
 
 from app.accounts import usernames
@@ -114,6 +114,7 @@ TAKEN_FOR_NOBODY = """
 """.split()
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", LIKE_RESERVED)
 def test_a_username_that_looks_like_a_reserved_one_is_refused(app, name):
     with pytest.raises(ValueError, match="This username is reserved"):
@@ -121,6 +122,7 @@ def test_a_username_that_looks_like_a_reserved_one_is_refused(app, name):
     usernames.check(name, by_administrator=True)
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", TAKEN_FOR_NOBODY)
 def test_names_of_people_are_not_reserved_usernames(app, name):
     usernames.check(name)
@@ -143,6 +145,7 @@ def test_an_app_name_without_latin_characters_reserves_no_username(app, app_name
     usernames.check("ada")
 
 
+@on_sqlite
 @pytest.mark.parametrize("wish", ["admin", "Adm1n.", "root2", "no-reply", "flasky", "F1asky", "", "1", "!"])
 def test_no_reserved_username_is_proposed(app, wish):
     assert usernames.propose(wish) == "member"

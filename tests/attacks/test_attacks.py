@@ -26,7 +26,7 @@ def rows(request, databases, tmp_path_factory):
             return list(attacked(target))
 
 
-@on("sqlite", "postgresql")
+@on("postgresql")
 @each_attack
 def test_no_attack_succeeds(rows, attack):
     assert [row for made, row in rows if made is attack and row.is_hole] == []

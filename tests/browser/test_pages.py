@@ -124,7 +124,7 @@ METHODS = [("magic_link",), ("passkey",), ("magic_link", "passkey"), ("password"
 @pytest.mark.extended
 @pytest.mark.xdist_group("tour 0")
 @pytest.mark.parametrize("settings", [{"LOGIN_METHODS": methods} for methods in METHODS], ids=map(" ".join, METHODS))
-@pytest.mark.parametrize("path", ["/", "/auth/login", "/auth/register"])
+@pytest.mark.parametrize("path", ["/auth/login", "/auth/register"])
 def test_login_pages_are_accessible_with_other_login_methods(page, checker, settings, path, request):
     name = f"{' '.join(settings['LOGIN_METHODS'])}, {path.replace('/', ' ')}"
     check_page(page, checker, name, None, address(path), request)
