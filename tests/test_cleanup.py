@@ -675,8 +675,34 @@ def test_job_runs_at_its_own_interval(app, own_job, clock):
         cleanup.run_due(threading.Event())
     assert len(ran) == 3
     said = app.test_cli_runner().invoke(args=["jobs", "list"]).output
-    assert re.search(r"^hourly +every 1:00:00 +[\d-]{10} [\d:]{5} UTC$", said, re.MULTILINE)
+    minute = r"[\d-]{10} [\d:]{5} UTC"
+    assert re.search(rf"^hourly +every 1:00:00 +{minute} +0 +0\.\d+ +next {minute}$", said, re.MULTILINE)
     assert re.search(r"^devices +every 1 day, 0:00:00 ", said, re.MULTILINE)
+
+
+def test_states_tell_the_last_run_of_each_job_and_when_it_is_due_again(app, own_job, clock):
+    def state():
+        return next(state for state in jobs.states() if state.name == "hourly")
+
+    jobs.intervals["hourly"] = timedelta(hours=1)
+    results = [4]
+    own_job("hourly", lambda: results.pop() if results else 1 / 0)
+    assert [each.name for each in jobs.states()] == list(cleanup.registered)
+    never = state()
+    assert (never.finished_at, never.row_count, never.duration, never.next_at) == (None, None, None, clock.time)
+    began = clock.time
+    cleanup.run_due(threading.Event())
+    assert (state().finished_at, state().row_count, state().next_at) == (began, 4, began + timedelta(hours=1))
+    assert 0 <= state().duration < 60
+    clock.move(hours=1)
+    Job.claim("hourly", timedelta(hours=1))
+    assert state().is_running
+    clock.time += LEASE
+    cleanup.run_due(threading.Event())
+    failed = state()
+    assert (failed.finished_at, failed.failed_at, failed.row_count) == (began, clock.time, 0)
+    assert (failed.next_at, failed.is_running) == (clock.time + RETRY, False)
+    assert failed.error.startswith("ZeroDivisionError")
 
 
 def test_every_is_a_decorator(own_job):

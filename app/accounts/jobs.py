@@ -12,14 +12,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TypeVar
+
+from sqlalchemy import select
 
 from app import clock
 from app.extensions import db
 from app.models import Job
-from app.models.job import EVERY
+from app.models.job import EVERY, RETRY
 
 Batches = Generator[int | None, None, None]  # numbers of rows; None while the job waits
 Function = Callable[[], Iterator[int | None] | int | None]
@@ -47,6 +49,22 @@ class Outcome:
     count: int = 0
     error: str = ""
     is_finished: bool = False
+    began_at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class State:
+    """The last run of a job, and when the next one is due."""
+
+    name: str
+    every: timedelta
+    finished_at: datetime | None
+    failed_at: datetime | None  # None if the last run had no error
+    error: str
+    row_count: int | None  # of the last run, like the duration; None if it has never run
+    duration: float | None  # seconds
+    next_at: datetime  # in the past if the job is due
+    is_running: bool
 
 
 def register(job: F) -> F:
@@ -99,11 +117,33 @@ def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = 
     return outcome
 
 
+def states() -> list[State]:
+    """Return the state of every registered job, by one query."""
+    known = {job.name: job for job in db.session.scalars(select(Job))}
+    return [_state(known.get(name) or Job(name=name, error="")) for name in registered]
+
+
 def in_words(error: Exception) -> str:
     """Return the first line of an error message, since further lines of a database error contain values."""
     cause = getattr(error, "orig", None) or error
     line = "".join(character for character in str(cause).partition("\n")[0] if character.isprintable())
     return line if isinstance(cause, Incomplete | _LeaseLost) else f"{type(cause).__name__}: {line}"[:300].rstrip(": ")
+
+
+def _state(job: Job) -> State:
+    now, every = clock.now(), intervals.get(job.name, EVERY)
+    due = [moment + after for moment, after in ((job.finished_at, every), (job.failed_at, RETRY)) if moment]
+    return State(
+        job.name,
+        every,
+        job.finished_at,
+        job.failed_at,
+        job.error,
+        job.row_count,
+        job.duration,
+        next_at=max(due, default=now),
+        is_running=bool(job.leased_until and job.leased_until > now),
+    )
 
 
 def _do(job: Function, number: int, outcome: Outcome, stopped: threading.Event) -> None:
@@ -145,9 +185,11 @@ def _commit(name: str, number: int) -> Exception | None:
 
 
 def _record(outcome: Outcome, number: int) -> None:
-    """Release the lease, and record the outcome for `flask doctor`."""
+    """Release the lease, and record the outcome for states()."""
     now = clock.now()
-    changes: dict[str, object] = {"finished_at": now} if outcome.is_finished else {}
+    changes: dict[str, object] = {"row_count": outcome.count, "duration": time.monotonic() - outcome.began_at}
+    if outcome.is_finished:
+        changes["finished_at"] = now
     if outcome.error:
         changes |= {"failed_at": now, "error": outcome.error}
     elif outcome.is_finished:

@@ -1,15 +1,11 @@
 """`flask jobs`: list the jobs that run in the background, and run them."""
 
 import click
-from sqlalchemy import select
 
 from app.accounts import cleanup
 from app.accounts import jobs as runner
 from app.cli.cleanup import RUNNING
 from app.cli.commands import Commands, echo_row, json_option
-from app.extensions import db
-from app.models import Job
-from app.models.job import EVERY
 
 jobs = Commands("jobs", help="List the jobs that run in the background, and run them.")
 
@@ -17,13 +13,13 @@ jobs = Commands("jobs", help="List the jobs that run in the background, and run 
 @jobs.command("list")
 @json_option
 def list_jobs(as_json: bool) -> None:
-    """List the jobs: how often each runs, when it finished last, and its error."""
-    known = {job.name: job for job in db.session.scalars(select(Job))}
-    for name in cleanup.registered:
-        job = known.get(name) or Job(name=name, error="")
-        every = str(runner.intervals.get(name, EVERY))
-        row = {"name": name, "every": every, "finished": job.finished_at, "error": job.error}
-        echo_row("{name:32} every {every:16} {finished:20} {error}", as_json, **row)
+    """List the jobs, their last run with its rows and seconds, and the next one."""
+    layout = "{name:32} every {every:16} {finished:20} {rows:>8} {seconds:>8}  next {next:20} {error}"
+    for job in runner.states():
+        seconds = None if job.duration is None else round(job.duration, 2)
+        row = {"name": job.name, "every": str(job.every), "finished": job.finished_at, "failed": job.failed_at}
+        row |= {"rows": job.row_count, "seconds": seconds, "next": job.next_at, "error": job.error}
+        echo_row(layout, as_json, **row)
 
 
 @jobs.command()

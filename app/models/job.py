@@ -26,6 +26,8 @@ class Job(Model):
     finished_at: Mapped[datetime | None]
     failed_at: Mapped[datetime | None]  # cleared by the next run without an error
     error: Mapped[str] = mapped_column(Text, default="", server_default="")
+    row_count: Mapped[int | None]  # of the latest run, like the duration
+    duration: Mapped[float | None]  # seconds
 
     @classmethod
     def claim(cls, name: str, every: timedelta = EVERY, even_if_done: bool = False) -> int | None:

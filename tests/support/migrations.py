@@ -42,6 +42,7 @@ def _value(column, number):
         return {"number": number}
     values = {
         int: number,
+        float: float(number),
         bool: number % 2 == 0,
         bytes: b"%d" % number,
         str: f"{number}@{column.name}"[: getattr(column.type, "length", None)],
