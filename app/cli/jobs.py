@@ -17,8 +17,14 @@ def list_jobs(as_json: bool) -> None:
     layout = "{name:32} every {every:16} {finished:20} {rows:>8} {seconds:>8}  next {next:20} {error}"
     for job in runner.states():
         seconds = None if job.duration is None else round(job.duration, 2)
-        row = {"name": job.name, "every": str(job.every), "finished": job.finished_at, "failed": job.failed_at}
-        row |= {"rows": job.row_count, "seconds": seconds, "next": job.next_at, "error": job.error}
+        row: dict[str, object] = {"name": job.name, "every": str(job.every), "finished": job.finished_at}
+        row |= {
+            "rows": job.row_count,
+            "seconds": seconds,
+            "next": job.next_at,
+            "failed": job.failed_at,
+            "error": job.error,
+        }
         echo_row(layout, as_json, **row)
 
 

@@ -17,7 +17,7 @@ depends_on = None
 
 def upgrade():
     op.add_column("jobs", sa.Column("row_count", sa.Integer))
-    op.add_column("jobs", sa.Column("duration", sa.Float))
+    op.add_column("jobs", sa.Column("duration", sa.Double))
 
 
 def downgrade():
