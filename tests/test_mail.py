@@ -401,16 +401,18 @@ def told(message):
     return re.sub(r"http://localhost\S*|\d\d:\d\d UTC", "", f"{text} {html}")
 
 
-@pytest.mark.parametrize("trick", TRICKS)
 @pytest.mark.parametrize("name", Email)
 @on_sqlite
-def test_emails_contain_no_links_from_user_input(app, bob, outbox, name, trick):
-    bob.username, bob.confirmed = trick, True
-    db.session.commit()
-    send_whole(name, bob, new_email=f"{trick}@evil.example", label=f"https://{trick}/x")
-    said = told(outbox()[0])
-    assert not LINKABLE.search(said), said
-    assert "lovelace," not in said
+def test_emails_contain_no_links_from_user_input(app, bob, outbox, clock, name):
+    for trick in TRICKS:
+        clock.move(hours=1)  # some emails have an hourly limit
+        bob.username, bob.confirmed = trick, True
+        db.session.commit()
+        send_whole(name, bob, new_email=f"{trick}@evil.example", label=f"https://{trick}/x")
+        said = told(outbox()[-1])
+        assert not LINKABLE.search(said), said
+        assert "lovelace," not in said
+    assert len(outbox) == len(TRICKS)
 
 
 @pytest.mark.parametrize("name", Email)

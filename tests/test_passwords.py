@@ -138,12 +138,12 @@ LONG_AND_COMMON = [
 
 
 @on_sqlite
-@pytest.mark.parametrize("password", LONG_AND_COMMON)
 @pytest.mark.parametrize("settings", [{}, {"PASSWORD_MIN_LENGTH": 15}], ids=["8", "15"])
-def test_long_common_passwords_are_refused(app, password):
-    assert len(password) >= 15
-    with pytest.raises(ValueError, match="easy to guess"):
-        password_strength.check(password, "eve", "eve@example.com")
+def test_long_common_passwords_are_refused(app):
+    assert min(map(len, LONG_AND_COMMON)) >= 15
+    for password in LONG_AND_COMMON:
+        with pytest.raises(ValueError, match="easy to guess"):
+            password_strength.check(password, "eve", "eve@example.com")
 
 
 @on_sqlite
