@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 
 import config
-from app import auth, cli, connections, extensions, main, switches
+from app import admin, auth, cli, connections, extensions, main, switches
 from app.accounts import cleanup
 from app.email.worker import Delivery
 from app.security.rate_limits import counters
@@ -99,6 +99,7 @@ def register_blueprints(app: Flask) -> None:
     app.jinja_env.globals["is_on"] = switches.is_on
     app.register_blueprint(main.bp)
     app.register_blueprint(auth.bp, url_prefix="/auth")
+    app.register_blueprint(admin.bp)
 
 
 def deliver_emails(app: Flask) -> None:

@@ -3,7 +3,7 @@
 No other module uses `flask.g`, and every key of the session is a SessionKey (tests/test_request_state.py).
 """
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -103,6 +103,7 @@ class RequestState:
     is_captcha_solved: bool = False  # kept, because a response is accepted only once
     attempts: set[Any] | None = None  # the actions and attempts that rate limits count, while a limited view runs
     login_attempt: "Attempt | None" = None
+    until_teardown: ExitStack = field(default_factory=ExitStack)  # what ends with an administrator's request
     known_devices: dict[str, bool] = field(default_factory=dict)  # whether the account knows this device, by login name
 
 

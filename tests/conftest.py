@@ -307,5 +307,15 @@ def phone(app, ada, clock):
     return phone
 
 
+@pytest.fixture
+def administrator(client, ada, clock):
+    """Ada's browser: she is an administrator with two-factor authentication, and has just logged in."""
+    ada.is_admin = True
+    db.session.commit()
+    client.log_in(ada)
+    set_up(client, clock)
+    return client
+
+
 def pytest_addoption(parser):
     parser.addoption("--screenshots", metavar="DIR", help="leave a picture of every page in DIR")

@@ -208,8 +208,8 @@ def clone(tmp_path_factory):
     (clone / "app/templates/email/digest.txt").write_text("Subject: Your garden\n\n{{ plants }} plants grow in it.\n")
     change(
         clone / "app/__init__.py",
-        r"from app import auth, (.*) extensions, main",
-        r"from app import api, auth, \1 extensions, garden, main",
+        r"from app import admin, auth, (.*) extensions, main",
+        r"from app import admin, api, auth, \1 extensions, garden, main",
     )
     change(
         clone / "app/__init__.py",

@@ -9,7 +9,7 @@ from app.models import User
 from app.request_state import SessionKey
 from app.web.own_urls import safe_next_url
 
-OUR_BLUEPRINTS = {"auth", "main", "dev"}
+OUR_BLUEPRINTS = {"admin", "auth", "main", "dev"}
 NO_RETURN = {"main.index", "auth.sso_callback"}  # endpoints that are never a next page
 
 
