@@ -4,14 +4,15 @@ import os
 import sys
 from pathlib import Path
 
-from app import create_app
-from app.cli import failed_start
+from settings import failed_start
 from settings.environment import ConfigError
 
 IS_GUNICORN = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
 GUNICORN_BOOT_ERROR = 3  # a worker's exit status that stops the server; after any other it starts the next worker
 
 try:
+    from app import create_app
+
     app = create_app()
 except Exception as error:
     if failed_start.is_doctor_called(sys.argv[1:]):

@@ -8,8 +8,8 @@ from flask import current_app
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app import schema
-from app.cli import autogenerate, orphans
+from app import orphans, schema
+from app.cli import autogenerate
 from app.cli.commands import echo_database
 from app.cli.schema_changes import managed_enums
 

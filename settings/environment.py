@@ -48,6 +48,15 @@ def split(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
+def cause_and_remedy(text: str) -> tuple[str, str]:
+    """Return the parts of a message such as "PORT is 'x': write a whole number." or "HOST is missing. Write it."."""
+    cause, is_found, remedy = text.partition(": write ")
+    if is_found:
+        return f"{cause}." if " " in cause else f"{cause} has a wrong value.", f"Write {remedy}"
+    cause, dot, remedy = text.partition(". ")
+    return cause + dot.rstrip(), remedy
+
+
 def read_files() -> list[str]:
     """Load this project's `.env` (and `.flaskenv` under `flask`), and return a sentence for each unreadable file.
 

@@ -17,10 +17,11 @@ import pytest
 from support.clients import ROOT
 
 LAYERS = {  # from the highest to the lowest; a package stands for all its modules but those listed below it
-    "start": ["flasky", "gunicorn.conf"],
+    "start": ["flasky", "gunicorn.conf", "settings.failed_start"],
     "assembly": ["app"],  # app/__init__.py
     "entry points": ["app.admin", "app.auth", "app.cli", "app.dev", "app.main"],
     "web": ["app.web"],
+    "diagnosis": ["app.doctor"],
     "services": ["app.accounts"],
     "tools": ["app.email", "app.security", "app.request_state"],
     "models": ["app.models"],
@@ -35,6 +36,7 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.security.signing",
         "app.security.token_purposes",
         "app.database",
+        "app.orphans",
         "app.security.user_agents",
         "app.security.hashing",
         "app.security.imported_hashes",
@@ -65,7 +67,7 @@ SHARED_BY_PAGES = {
 }
 
 # What a layer may import of Flask and its extensions; the other layers may import all of it.
-FLASK = {layer: ["flask.current_app"] for layer in ("services", "models", "foundation")}
+FLASK = {layer: ["flask.current_app"] for layer in ("diagnosis", "services", "models", "foundation")}
 MORE_FLASK = {
     "app.models": ["flask_login.UserMixin"],
     "app.extensions": ["flask_*", "flask.Flask"],
@@ -91,8 +93,8 @@ HOMES = {
     "passlib": {"app.security.imported_hashes"},
     "pyotp": {"app.accounts.authenticators"},
     "segno": {"app.auth.two_factor"},
-    "smtplib": {"app.email.delivery", "app.email.smtp_answers", "app.cli.doctor.services"},
-    "ssl": {"app.email.delivery", "app.cli.doctor.findings", "app.cli.doctor.services"},
+    "smtplib": {"app.email.delivery", "app.email.smtp_answers", "app.doctor.services"},
+    "ssl": {"app.email.delivery", "app.doctor.findings", "app.doctor.services"},
     "webauthn": {"app.accounts.passkey_ceremonies"},
     "werkzeug.security": {"app.security.hashing", "app.models.recovery_code"},
     "ua_parser": {"app.security.user_agents"},

@@ -1,6 +1,7 @@
 """`flask doctor`, against real servers that work and that fail."""
 
 import contextvars
+import json
 import secrets
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +20,7 @@ from support.waiting import PATIENCE
 
 from app import __version__, extensions, schema
 from app.accounts import cleanup
-from app.cli.doctor import CHECKS, proxies
+from app.doctor import CHECKS, QUICK, Severity, findings, proxies
 from app.email import delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email
@@ -120,6 +121,33 @@ def test_doctor_finds_nothing_wrong_with_a_healthy_site(doctor):
     assert list(said) == ALL
     assert {name for name, (state, *_) in said.items() if state == "-"} <= {"Redis"}
     assert said["Redis"][0] == "-"
+
+
+def test_doctor_prints_one_json_object_per_finding(app, flask):
+    app.config["RATELIMIT_ENABLED"] = False
+    result = flask("doctor", "--json")
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert f"Flasky {__version__}" in result.stderr
+    assert found[0] == {
+        "cause": "RATELIMIT_ENABLED is 0: passwords can be guessed without limit.",
+        "remedy": "Remove it.",
+        "severity": "problem",
+        "check": "settings",
+    }
+    assert {finding["severity"] for finding in found} == {"problem", "recommendation", "skipped"}
+
+
+def test_quick_findings_need_no_connection_but_the_database(app, smtp, captcha, passwords, issuer, monkeypatch):
+    """The administration pages show them."""
+    app.config["RATELIMIT_ENABLED"] = False
+    monkeypatch.setattr("socket.socket.connect", None)
+    found = findings(quick=True)
+    assert [(finding.check, finding.severity) for finding in found if finding.check == "settings"] == [
+        ("settings", Severity.PROBLEM),
+        ("settings", Severity.RECOMMENDATION),
+    ]
+    assert {finding.check for finding in found} <= set(QUICK)
 
 
 def test_doctor_recommends_verify_new_devices(app, doctor):
@@ -279,7 +307,7 @@ def test_doctor_compares_trusted_proxies_with_forwarded_headers(app, trusted, ar
     app.config.update(TRUSTED_PROXIES=trusted, PUBLIC_URL="https://example.com")
     whole = {"ip": "10.0.0.1", "is_secure": True, "host": "example.com", "is_proxy_trusted": True} | arrived
     found = list(proxies.compare_proxies(whole))
-    assert [words in line for line in found] == [True] if words else found == []
+    assert [words in str(finding) for finding in found] == [True] if words else found == []
 
 
 @on_sqlite

@@ -13,8 +13,7 @@ from sqlalchemy import inspect, text
 from support.clients import ROOT, on_sqlite
 from support.migrations import DIRECTORY
 
-from app import schema
-from app.cli import orphans
+from app import orphans, schema
 from app.extensions import db
 
 

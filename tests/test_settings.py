@@ -1,6 +1,7 @@
 """Settings: what is accepted, what is refused at start, and mistyped names."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -742,16 +743,36 @@ FLASK = {"FLASK_APP": "flasky.py", "FLASK_SKIP_DOTENV": "1"}
 def test_doctor_reports_settings_that_do_not_allow_a_start(arguments, environment, words):
     ran = run_python("-m", "flask", *arguments, **FLASK | environment)
     heading, *lines = ran.stdout.splitlines()
-    assert (ran.returncode, heading) == (1, "wrong  settings"), ran.stderr
+    assert (ran.returncode, heading) == (3, "wrong  settings"), ran.stderr
     assert any(words in line for line in lines)
-    assert "-      database: the application has to start first" in lines
+    assert "-      the other checks: the application has to start first" in lines
     assert ran.stderr == ""
 
 
 def test_doctor_reports_what_else_keeps_the_application_from_starting(checkout):
     (checkout / "instance").write_text("a file where a folder should be")
     ran = run_python("-m", "flask", "doctor", cwd=checkout, **FLASK, FLASK_CONFIG="development")
-    assert (ran.returncode, ran.stdout.splitlines()[0]) == (1, "wrong  start"), ran.stderr
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (3, "wrong  start"), ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("app/clock.py", "import a_lantern", "ModuleNotFoundError: No module named 'a_lantern'"),
+        ("app/clock.py", "def now(:", "SyntaxError"),
+        ("config.py", "1 / 0", "config.py, line 1"),
+    ],
+)
+def test_doctor_reports_code_that_can_not_be_imported(checkout, file, text, words):
+    (checkout / file).unlink()
+    (checkout / file).write_text(text)
+    ran = run_python("-m", "flask", "doctor", "--json", cwd=checkout, **FLASK, FLASK_CONFIG="development")
+    (finding,) = map(json.loads, ran.stdout.splitlines())
+    assert (ran.returncode, finding["check"]) == (3, "start"), ran.stderr
+    assert words in finding["cause"]
+    assert finding["remedy"]
     assert "Traceback" not in ran.stderr
 
 

@@ -2,8 +2,8 @@
 
 import click
 
+from app import orphans
 from app.accounts import cleanup as rules
-from app.cli import orphans
 from app.cli.users import users
 from app.extensions import db
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
-from app.cli.doctor.findings import Skipped, reason, remedy
-from app.cli.doctor.services import open_url
+from app.doctor.findings import Finding, Skipped, reason, remedy
+from app.doctor.services import open_url
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
 from config import Production
@@ -19,7 +19,7 @@ FORGED = "192.0.2.1"  # reserved for documentation (RFC 5737)
 REDIRECTS = {301, 302, 303, 307, 308}
 
 
-def public_url() -> Iterator[str]:
+def public_url() -> Iterator[Finding]:
     """Request a probe and a page at PUBLIC_URL."""
     address = current_app.config["PUBLIC_URL"]
     if not address.startswith("https://"):
@@ -32,14 +32,15 @@ def public_url() -> Iterator[str]:
         page = open_url(f"{address}/auth/login")
     except (OSError, ValueError) as error:
         if isinstance(error, HTTPError) and error.code in REDIRECTS:
-            yield f"{address} redirects to itself, because requests don't arrive as https. {_remedy_of_loop(arrived)}"
+            cause = f"{address} redirects to itself, because requests don't arrive as https."
+            yield Finding(cause, _remedy_of_loop(arrived))
         else:
-            yield f"{address} does not answer like this application: {reason(error)}. {remedy(error)}"
+            yield Finding(f"{address} does not answer like this application: {reason(error)}.", remedy(error))
         return
     yield from _changed_headers(page.headers)
 
 
-def compare_proxies(arrived: dict[str, Any]) -> Iterator[str]:
+def compare_proxies(arrived: dict[str, Any]) -> Iterator[Finding]:
     """Compare the number of proxies that wrote into X-Forwarded-For with the number of trusted ones.
 
     Args:
@@ -49,16 +50,24 @@ def compare_proxies(arrived: dict[str, Any]) -> Iterator[str]:
     there = len(passed) - 1 - passed.index(FORGED) if FORGED in passed else len(passed)
     trusted = current_app.config["TRUSTED_PROXIES"]
     if trusted and not arrived.get("is_proxy_trusted", True):
-        yield f"TRUSTED_PROXY_NETWORKS has no network with {arrived['ip']}: its X-Forwarded-* are ignored. Add it."
+        yield Finding(
+            f"TRUSTED_PROXY_NETWORKS has no network with {arrived['ip']}: its X-Forwarded-* are ignored.", "Add it."
+        )
         return
     if trusted > there:
-        yield f"TRUSTED_PROXIES is {trusted}, but {there} wrote into X-Forwarded-For: clients can forge their address."
+        cause = (
+            f"TRUSTED_PROXIES is {trusted}, but {there} wrote into X-Forwarded-For: clients can forge their address."
+        )
+        yield Finding(cause, f"Set it to {there}.")
     if trusted < there:
-        yield f"TRUSTED_PROXIES is {trusted}, but there are {there}: all visitors seem to come from {arrived['ip']}."
+        cause = f"TRUSTED_PROXIES is {trusted}, but there are {there}: all visitors seem to come from {arrived['ip']}."
+        yield Finding(cause, f"Set it to {there}.")
     if not arrived["is_secure"]:
-        yield "Requests don't arrive as https: let the proxy set X-Forwarded-Proto, and count it in TRUSTED_PROXIES."
+        yield Finding(
+            "Requests don't arrive as https.", "Let the proxy set X-Forwarded-Proto, and count it in TRUSTED_PROXIES."
+        )
     if arrived["host"].lower() != urlsplit(current_app.config["PUBLIC_URL"]).netloc.lower():
-        yield f"Requests arrive for {arrived['host']!r}: let the proxy forward the browser's Host header."
+        yield Finding(f"Requests arrive for {arrived['host']!r}.", "Let the proxy forward the browser's Host header.")
 
 
 def _remedy_of_loop(arrived: dict[str, Any]) -> str:
@@ -75,13 +84,13 @@ def _remedy_of_loop(arrived: dict[str, Any]) -> str:
     )
 
 
-def _changed_headers(headers: Any) -> Iterator[str]:
+def _changed_headers(headers: Any) -> Iterator[Finding]:
     path = current_app.config["SESSION_COOKIE_PATH"]
     # The server may run in production while this command does not.
     in_production = own_cookie_name(Production.SESSION_COOKIE_NAME, current_app.config["PUBLIC_URL"])
     names = (f"{current_app.config['SESSION_COOKIE_NAME']}=", f"{in_production}=")
     sent = [f"{line};" for line in headers.get_all("Set-Cookie", []) if line.startswith(names)]
     if not sent or not all(flag in sent[0] for flag in ("Secure", "HttpOnly", "SameSite=Lax", f"Path={path};")):
-        yield "The session cookie is changed by a proxy. Let it leave Set-Cookie alone."
+        yield Finding("The session cookie is changed by a proxy.", "Let it leave Set-Cookie alone.")
     if "Strict-Transport-Security" not in headers:
-        yield "The header Strict-Transport-Security is removed by a proxy. Let it leave headers alone."
+        yield Finding("The header Strict-Transport-Security is removed by a proxy.", "Let it leave headers alone.")

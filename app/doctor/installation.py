@@ -7,11 +7,10 @@ from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock, schema, switches
+from app import clock, orphans, schema, switches
 from app.accounts import cleanup, personal_data
 from app.accounts import jobs as runner
-from app.cli import orphans
-from app.cli.doctor.findings import Recommendation, Skipped, reason
+from app.doctor.findings import Finding, Severity, Skipped, from_sentences, reason, recommendation
 from app.extensions import db
 from app.models import Job, OutboxEmail, User
 from app.models.job import EVERY
@@ -23,49 +22,52 @@ OVERDUE = 2  # intervals
 OLDEST_POSTGRESQL = 15  # the oldest version that was tested
 
 
-def settings() -> Iterator[str]:
+def settings() -> Iterator[Finding]:
     """Check for settings that production refuses, and for unsafe ones."""
     if current_app.config["CONFIG_NAME"] != "production":
         values = {name: getattr(Production, name) for name in dir(Production) if name.isupper()}
-        yield from (Recommendation(f"For production: {problem}") for problem in Production.problems(values))
-    yield from Config.mistyped()
+        for sentence in Production.problems(values):
+            yield from_sentences(f"For production: {sentence}", Severity.RECOMMENDATION)
+    yield from map(from_sentences, Config.mistyped())
     if not current_app.config["RATELIMIT_ENABLED"]:
-        yield "RATELIMIT_ENABLED is 0: passwords can be guessed without limit. Remove it."
+        yield Finding("RATELIMIT_ENABLED is 0: passwords can be guessed without limit.", "Remove it.")
     if current_app.config["MAIL_DELIVERY"] == "off":
-        yield "MAIL_DELIVERY is off: emails wait until you run flask mail worker. Write thread or worker."
+        yield Finding("MAIL_DELIVERY is off: emails wait until you run flask mail worker.", "Write thread or worker.")
     if not current_app.config["VERIFY_NEW_DEVICES"] and switches.is_on("password"):
-        yield Recommendation("Recommended: VERIFY_NEW_DEVICES=1. A stolen password then can't log in on a new device.")
+        yield recommendation(
+            "Recommended: VERIFY_NEW_DEVICES=1.", "A stolen password then can't log in on a new device."
+        )
 
 
-def database() -> Iterator[str]:
+def database() -> Iterator[Finding]:
     """Check the tables, their migrations, and rows without a parent."""
     missing = personal_data.unregistered()
     for name, path in missing.items():
-        yield f"The table {name} holds personal data ({path}). Register it: personal_data.register()"
-    yield from [] if missing else personal_data.blocking()
-    yield from schema.duplicate_revisions()
+        yield Finding(f"The table {name} holds personal data ({path}).", "Register it: personal_data.register()")
+    yield from map(from_sentences, [] if missing else personal_data.blocking())
+    yield from map(from_sentences, schema.duplicate_revisions())
     try:
         yield from _tables()
     except SQLAlchemyError as error:
-        yield f"DATABASE_URL: {reason(error)}. Is it right, and is it migrated?"
+        yield Finding(f"DATABASE_URL: {reason(error)}.", "Is it right, and is it migrated?")
 
 
-def _tables() -> Iterator[str]:
+def _tables() -> Iterator[Finding]:
     if problem := schema.problem():
-        yield problem
+        yield from_sentences(problem)
     elif several := schema.several_heads():
-        yield Recommendation(f"Recommended: {several}")
+        yield from_sentences(f"Recommended: {several}", Severity.RECOMMENDATION)
     version = db.engine.dialect.server_version_info or ()
     if db.engine.name == "postgresql" and version < (OLDEST_POSTGRESQL,):
-        yield f"PostgreSQL is older than {OLDEST_POSTGRESQL}, the oldest that was tested. Upgrade it."
+        yield Finding(f"PostgreSQL is older than {OLDEST_POSTGRESQL}, the oldest that was tested.", "Upgrade it.")
     had_two_factor = select(func.count()).where(User.two_factor_enabled_at.is_not(None))
     if not switches.is_on("two_factor") and (count := db.session.scalar(had_two_factor)):
-        yield Recommendation(f"TWO_FACTOR=0 turns off two-factor authentication for {count} accounts that use it.")
+        yield recommendation(f"TWO_FACTOR=0 turns off two-factor authentication for {count} accounts that use it.")
     if missing := orphans.count(db.session.connection()):
-        yield f"{orphans.in_words(missing)}. {orphans.ADVICE}"
+        yield Finding(f"{orphans.in_words(missing)}.", orphans.ADVICE)
 
 
-def outbox() -> Iterator[str]:
+def outbox() -> Iterator[Finding]:
     """Check for emails that wait longer than usual."""
     due = (OutboxEmail.status == Status.WAITING, OutboxEmail.created_at < clock.now() - LATE)
     try:
@@ -75,10 +77,12 @@ def outbox() -> Iterator[str]:
     if count:
         age = str(clock.now() - oldest).partition(".")[0]
         advice = "Is flask mail worker" if current_app.config["MAIL_DELIVERY"] == "worker" else "Is the application"
-        yield f"{count} emails wait, the oldest for {age}. {advice} running? To see the attempts: flask mail list"
+        yield Finding(
+            f"{count} emails wait, the oldest for {age}.", f"{advice} running? To see the attempts: flask mail list"
+        )
 
 
-def jobs() -> Iterator[str]:
+def jobs() -> Iterator[Finding]:
     """Check for jobs that failed or have not finished for two of their intervals."""
     try:
         found = {job.name: job for job in db.session.scalars(select(Job))}
@@ -89,10 +93,10 @@ def jobs() -> Iterator[str]:
         yield from _job(found.get(name) or Job(name=name), since or clock.now())
 
 
-def _job(job: Job, since: datetime) -> Iterator[str]:
+def _job(job: Job, since: datetime) -> Iterator[Finding]:
     if job.failed_at:
         failed_at = f"{job.failed_at:%Y-%m-%d %H:%M} UTC"
-        yield f"{job.name} failed on {failed_at}: {job.error}. To try again: flask jobs run {job.name}"
+        yield Finding(f"{job.name} failed on {failed_at}: {job.error}.", f"To try again: flask jobs run {job.name}")
     elif (job.finished_at or since) < clock.now() - OVERDUE * runner.intervals.get(job.name, EVERY):
         last = f"has not finished since {job.finished_at:%Y-%m-%d}" if job.finished_at else "has never finished"
         question = {
@@ -100,4 +104,4 @@ def _job(job: Job, since: datetime) -> Iterator[str]:
             "worker": "Is flask mail worker running?",
             "off": "MAIL_DELIVERY is off: call flask jobs run from cron.",
         }[current_app.config["MAIL_DELIVERY"]]
-        yield f"{job.name} {last}. {question} To run it now: flask jobs run {job.name}"
+        yield Finding(f"{job.name} {last}.", f"{question} To run it now: flask jobs run {job.name}")

@@ -1,20 +1,48 @@
-"""Shared by the checks of `flask doctor`: kinds of findings, and descriptions of errors."""
+"""Findings of the checks, and descriptions of errors."""
 
 import re
 import ssl
+from dataclasses import dataclass
+from enum import StrEnum
 from urllib.error import URLError
 
 from flask import current_app
 
 from app.email.smtp_answers import answer_of
+from settings.environment import cause_and_remedy
 
 
-class Recommendation(str):
-    """A finding that is not a problem."""
+class Severity(StrEnum):
+    PROBLEM = "problem"
+    RECOMMENDATION = "recommendation"
+    SKIPPED = "skipped"  # there was nothing to check; the cause says why
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: a cause and its remedy, in a sentence or two each."""
+
+    cause: str
+    remedy: str = ""
+    severity: Severity = Severity.PROBLEM
+    check: str = ""  # its name in CHECKS
+
+    def __str__(self) -> str:
+        return f"{self.cause} {self.remedy}".rstrip()
 
 
 class Skipped(Exception):
     """There is nothing to check; the message gives the reason."""
+
+
+def recommendation(cause: str, remedy: str = "") -> Finding:
+    """Return a finding that is not a problem."""
+    return Finding(cause, remedy, Severity.RECOMMENDATION)
+
+
+def from_sentences(text: str, severity: Severity = Severity.PROBLEM) -> Finding:
+    """Return the finding of a text whose first sentence is the cause, and whose others are the remedy."""
+    return Finding(*cause_and_remedy(text), severity)
 
 
 def require(setting: str) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
-from app.cli.doctor.findings import Skipped, reason, remedy, require
+from app.doctor.findings import Finding, Skipped, reason, remedy, require
 from app.email import delivery, smtp_answers
 from app.extensions import db
 from app.security import captcha, oidc, pwned_passwords
@@ -29,7 +29,7 @@ TIMEOUT = 10  # seconds for a response
 MAX_SKEW = timedelta(seconds=20)  # from 30 seconds on, codes of authenticator apps are refused
 
 
-def time_of_day() -> Iterator[str]:
+def time_of_day() -> Iterator[Finding]:
     """Compare the clock with other servers, because app codes, links and providers' signatures depend on it."""
     clocks = _clocks()
     if not clocks:
@@ -42,7 +42,8 @@ def time_of_day() -> Iterator[str]:
         if abs(ahead) > MAX_SKEW:
             seconds = abs(ahead).total_seconds()
             which = "ahead of" if ahead > timedelta(0) else "behind"
-            yield f"The clock here is {seconds:.0f} seconds {which} that of {name}. Let a time service (NTP) set both."
+            cause = f"The clock here is {seconds:.0f} seconds {which} that of {name}."
+            yield Finding(cause, "Let a time service (NTP) set both.")
 
 
 def _clocks() -> dict[str, Callable[[], datetime]]:
@@ -63,7 +64,7 @@ def _time_of_server(address: str) -> datetime:
     return parsedate_to_datetime(date or "").astimezone(UTC)
 
 
-def mail_server() -> Iterator[str]:
+def mail_server() -> Iterator[Finding]:
     """Connect and log in as for an email, and ask whether the server accepts the sender."""
     require("MAIL_SERVER")
     server_name = f"{current_app.config['MAIL_SERVER']}:{current_app.config['MAIL_PORT']}"
@@ -76,38 +77,48 @@ def mail_server() -> Iterator[str]:
             is_encrypted = isinstance(server.sock, ssl.SSLSocket)
             is_public = server.sock is not None and not ip_address(server.sock.getpeername()[0]).is_private
     except (OSError, smtplib.SMTPException) as error:
-        yield f"{server_name}: {reason(error)}. {smtp_answers.explain(error) or remedy(error)}"
+        yield _refused_by_mail_server(f"{server_name}: {reason(error)}.", error)
         return
     if code >= 400:
         answer = f"{code} {said.decode(errors='replace')}"
-        yield f"{server_name} refuses emails from MAIL_SENDER: {answer}. {smtp_answers.explain(answer)}"
+        yield _refused_by_mail_server(f"{server_name} refuses emails from MAIL_SENDER: {answer}.", answer)
     if is_public and not is_encrypted:
-        yield f"{server_name}: emails and their links are sent unencrypted. Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1."
+        cause = f"{server_name}: emails and their links are sent unencrypted."
+        yield Finding(cause, "Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1.")
 
 
-def providers() -> Iterator[str]:
+def _refused_by_mail_server(cause: str, answer: str | Exception) -> Finding:
+    explanation = smtp_answers.explain(answer)
+    if explanation:
+        return Finding(f"{cause} {explanation.cause}", explanation.remedy)
+    return Finding(cause, remedy(answer) if isinstance(answer, Exception) else "The log of the mail server says more.")
+
+
+def providers() -> Iterator[Finding]:
     """Read each provider's metadata, and check that its token endpoint accepts the client's credentials."""
     require("OIDC_PROVIDERS")
     for name, provider in _other_providers():
         yield from _provider(f"OIDC_{name.upper()}", provider)
 
 
-def _provider(prefix: str, provider: Provider) -> Iterator[str]:
+def _provider(prefix: str, provider: Provider) -> Iterator[Finding]:
     try:
         metadata = oidc.look_up(provider)
     except oidc.Failure as error:
         url = oidc.metadata_url(provider)
-        yield f"{url}: {reason(error)}. Is {prefix}_ISSUER exactly right, and does it answer?"
+        yield Finding(f"{url}: {reason(error)}.", f"Is {prefix}_ISSUER exactly right, and does it answer?")
         return
     if not metadata.algorithms:
-        yield f"{metadata.issuer} signs with algorithms that are not supported. Let it sign ID tokens with RS256."
+        cause = f"{metadata.issuer} signs with algorithms that are not supported."
+        yield Finding(cause, "Let it sign ID tokens with RS256.")
     try:
         oidc.check_credentials(provider)
     except oidc.Failure as error:
         methods = ", ".join(metadata.auth_methods)
-        yield (
-            f"{metadata.token_endpoint} refuses this application: {reason(error)}. Are {prefix}_CLIENT_ID and"
-            f" _CLIENT_SECRET right? It supports the methods {methods}: {prefix}_TOKEN_AUTH can force one."
+        yield Finding(
+            f"{metadata.token_endpoint} refuses this application: {reason(error)}.",
+            f"Are {prefix}_CLIENT_ID and _CLIENT_SECRET right? It supports the methods {methods}: {prefix}_TOKEN_AUTH"
+            " can force one.",
         )
 
 
@@ -118,20 +129,21 @@ def _other_providers() -> list[tuple[str, Provider]]:
     return [(name, provider) for name, provider in providers.items() if not provider.issuer.startswith(own)]
 
 
-def captcha_service() -> Iterator[str]:
+def captcha_service() -> Iterator[Finding]:
     """Ask the CAPTCHA service whether it knows the private key."""
     if current_app.config["CAPTCHA"] != "recaptcha":
         raise Skipped(f"CAPTCHA is {current_app.config['CAPTCHA']}, which asks no service")
     try:
         refused = captcha.ask("").get("error-codes", [])
     except captcha.Unavailable as error:
-        yield f"RECAPTCHA_VERIFY_SERVER does not answer correctly: {reason(error)}."
+        yield Finding(f"RECAPTCHA_VERIFY_SERVER does not answer correctly: {reason(error)}.", remedy(error))
         return
     if "invalid-input-secret" in refused:
-        yield "The CAPTCHA service does not know RECAPTCHA_PRIVATE_KEY. Is it the secret one of the two keys?"
+        cause = "The CAPTCHA service does not know RECAPTCHA_PRIVATE_KEY."
+        yield Finding(cause, "Is it the secret one of the two keys?")
 
 
-def compromised_passwords() -> Iterator[str]:
+def compromised_passwords() -> Iterator[Finding]:
     """Ask for the known passwords whose hash begins with 00000."""
     require("PWNED_PASSWORDS_URL")
     if not is_on("password"):
@@ -139,14 +151,17 @@ def compromised_passwords() -> Iterator[str]:
     try:
         pwned_passwords.suffixes("00000")
     except Exception as error:
-        yield f"PWNED_PASSWORDS_URL does not answer correctly: {reason(error)}. Passwords are accepted unchecked."
+        cause = f"PWNED_PASSWORDS_URL does not answer correctly: {reason(error)}. Passwords are accepted unchecked."
+        yield Finding(cause, remedy(error))
 
 
-def redis() -> Iterator[str]:
+def redis() -> Iterator[Finding]:
     """Check whether Redis answers."""
     require("REDIS_URL")
     if not shared_counters().storage.check():
-        yield "REDIS_URL does not answer: each process counts for itself. Is it right, and is Redis running?"
+        yield Finding(
+            "REDIS_URL does not answer: each process counts for itself.", "Is it right, and is Redis running?"
+        )
 
 
 def open_url(address: str, headers: dict[str, str] | None = None) -> Any:
