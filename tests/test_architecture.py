@@ -31,6 +31,8 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.connections",
         "app.extensions",
         "app.clock",
+        "app.csv_lines",
+        "app.keyset",
         "app.signals",
         "app.switches",
         "app.security.signing",

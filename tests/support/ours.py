@@ -8,7 +8,18 @@ from support.clients import ROOT
 
 PARTS = {"accounts", "admin", "auth", "cli", "dev", "email", "main", "models", "security", "web"}  # of app/
 REQUIRED = (DataRequired, InputRequired)
-PARTS |= {"clock", "connections", "database", "extensions", "request_state", "schema", "signals", "switches"}
+PARTS |= {
+    "clock",
+    "connections",
+    "csv_lines",
+    "database",
+    "extensions",
+    "keyset",
+    "request_state",
+    "schema",
+    "signals",
+    "switches",
+}
 
 
 def is_ours(thing):
