@@ -43,6 +43,11 @@ class Config:
     MAIL_USE_SSL = env("MAIL_USE_SSL", False)  # TLS from the first byte, as on port 465
     MAIL_USERNAME = env("MAIL_USERNAME", "")
     MAIL_PASSWORD = env("MAIL_PASSWORD", "")
+    MAIL_OAUTH_TOKEN_URL = env("MAIL_OAUTH_TOKEN_URL", "")  # these four log in without a password: docs/email.md
+    MAIL_OAUTH_CLIENT_ID = env("MAIL_OAUTH_CLIENT_ID", "")
+    MAIL_OAUTH_CLIENT_SECRET = env("MAIL_OAUTH_CLIENT_SECRET", "")
+    MAIL_OAUTH_SCOPE = env("MAIL_OAUTH_SCOPE", "https://outlook.office365.com/.default")
+    MAIL_OAUTH_KEY_FILE = env("MAIL_OAUTH_KEY_FILE", "")  # instead of the four: the key of a Google service account
     MAIL_SENDER = env("MAIL_SENDER", "")  # Garden <mail@example.com>; default: APP_NAME, no-reply@ PUBLIC_URL's host
     MAIL_DELIVERY = env("MAIL_DELIVERY", "thread")  # thread: in each web process; worker: flask mail worker; off: none
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from settings import brand
+from settings import brand, mail
 from settings.derived import sender_address
 from settings.domains import parse_sender
 from settings.entropy import is_guessable
@@ -57,6 +57,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
     yield from brand.problems(settings)
     if settings["MAIL_SENDER"] or settings["MAIL_SERVER"]:
         yield from _sender_problems(settings)
+    yield from mail.oauth_problems(settings)
     for name, provider in settings["OIDC_PROVIDERS"].items():
         for part in provider.missing:
             yield f"OIDC_{name.upper()}_{part} is missing. {name.capitalize()}'s console, or its administrator, has it."

@@ -81,13 +81,13 @@ WITHOUT_FLASK = {"config", "settings"}
 
 # Which of our modules may import a library; a package stands for all its modules.
 HOMES = {
-    "authlib": {"app.security.oidc", "app.dev.mock_provider"},
+    "authlib": {"app.email.oauth", "app.security.oidc", "app.dev.mock_provider"},
     "altcha": {"app.security.proof_of_work"},
     "coloraide": {"settings.brand"},
     "cryptography": {"app.security.signing"},
     "authlib.jose": set(),
     "email_validator": {"app.models.logins", "settings.domains"},
-    "joserfc": {"app.security.signing", "app.security.oidc", "app.dev.mock_provider"},
+    "joserfc": {"app.email.oauth", "app.security.signing", "app.security.oidc", "app.dev.mock_provider"},
     "flask_login.login_user": {"app.auth.login_flow"},  # every login method ends there
     "flask_limiter": set(),
     "random": set(),  # secrets come from `secrets`
@@ -95,7 +95,13 @@ HOMES = {
     "passlib": {"app.security.imported_hashes"},
     "pyotp": {"app.accounts.authenticators"},
     "segno": {"app.auth.two_factor"},
-    "smtplib": {"app.email.delivery", "app.email.smtp_answers", "app.doctor.services"},
+    "smtplib": {
+        "app.cli.mail_test",
+        "app.doctor.services",
+        "app.email.delivery",
+        "app.email.oauth",
+        "app.email.smtp_answers",
+    },
     "ssl": {"app.email.delivery", "app.doctor.findings", "app.doctor.services"},
     "webauthn": {"app.accounts.passkey_ceremonies"},
     "werkzeug.security": {"app.security.hashing", "app.models.recovery_code"},

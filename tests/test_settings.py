@@ -480,6 +480,33 @@ def test_an_address_that_is_not_that_of_pwned_passwords_is_refused(refusal, url)
     assert said.startswith("PWNED_PASSWORDS_URL: write https://api.pwnedpasswords.com/range/")
 
 
+OAUTH = {
+    "MAIL_USERNAME": "mail@example.com",
+    "MAIL_OAUTH_TOKEN_URL": "https://login.microsoftonline.com/example.com/oauth2/v2.0/token",
+    "MAIL_OAUTH_CLIENT_ID": "11111111-2222-3333-4444-555555555555",
+    "MAIL_OAUTH_CLIENT_SECRET": "a secret",
+}
+
+
+def test_a_login_to_the_mail_server_by_oauth_is_complete_or_refused(start, refusal, tmp_path):
+    assert start(**GOOD, **OAUTH).config["MAIL_OAUTH_SCOPE"] == "https://outlook.office365.com/.default"
+    for name in OAUTH:
+        assert refusal(**GOOD, **OAUTH | {name: ""})[1].startswith(f"{name} is missing. A login by OAuth needs it")
+    plain = OAUTH | {"MAIL_OAUTH_TOKEN_URL": "http://login.example.com/token"}
+    assert refusal(**GOOD, **plain)[1].startswith("MAIL_OAUTH_TOKEN_URL: write an https URL")
+    assert refusal(**GOOD, **OAUTH, MAIL_PASSWORD="a secret")[1].startswith("MAIL_PASSWORD is not used")
+
+    file = tmp_path / "key.json"
+    by_key = {"MAIL_USERNAME": "mail@example.com", "MAIL_OAUTH_KEY_FILE": str(file), "MAIL_PASSWORD": ""}
+    by_key |= dict.fromkeys(list(OAUTH)[1:], "")
+    for text in (None, "{", "[]", '{"client_email": "a@example.com", "private_key": 1, "token_uri": ""}'):
+        file.write_text(text) if text else None
+        assert "can't be read, or is no JSON key of a Google service account." in refusal(**GOOD, **by_key)[1]
+    file.write_text('{"client_email": "a@example.com", "private_key": "", "token_uri": ""}')
+    assert start(**GOOD, **by_key)
+    assert refusal(**GOOD, **by_key | OAUTH)[1].startswith("MAIL_OAUTH_KEY_FILE is for Google")
+
+
 @pytest.mark.parametrize("length", [8, 15, 128])
 def test_password_min_length_accepts_8_to_128(length):
     assert create_app("testing", PASSWORD_MIN_LENGTH=length).config["PASSWORD_MIN_LENGTH"] == length

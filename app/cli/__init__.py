@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app import switches
-from app.cli import cleanup, create, imports, why
+from app.cli import cleanup, create, imports, mail_test, why
 from app.cli.doctor import doctor
 from app.cli.jobs import jobs
 from app.cli.limits import limits
@@ -12,7 +12,20 @@ from app.cli.roles import roles
 from app.cli.testing import test
 from app.cli.users import users
 
-__all__ = ["cleanup", "create", "doctor", "imports", "jobs", "limits", "mail", "roles", "test", "users", "why"]
+__all__ = [
+    "cleanup",
+    "create",
+    "doctor",
+    "imports",
+    "jobs",
+    "limits",
+    "mail",
+    "mail_test",
+    "roles",
+    "test",
+    "users",
+    "why",
+]
 
 
 def init_app(app: Flask) -> None:

@@ -11,6 +11,7 @@ import flask_mail
 from flask import current_app
 from sqlalchemy.orm.exc import StaleDataError
 
+from app.email import oauth
 from app.email.message import parse_sender
 from app.email.rendering import Unsendable, render
 from app.email.smtp_answers import MAX_ANSWER, answer_of
@@ -38,6 +39,8 @@ def deliver(stopped: threading.Event | None = None) -> int:
 class Connection(flask_mail.Connection):
     """Flask-Mail's connection with a timeout and verified TLS certificates. The first email opens it."""
 
+    plain, encrypted = smtplib.SMTP, smtplib.SMTP_SSL
+
     def __enter__(self) -> Self:
         return self
 
@@ -56,9 +59,9 @@ class Connection(flask_mail.Connection):
         server, port = self.mail.server, self.mail.port or 0
         if self.mail.use_ssl:
             context = ssl.create_default_context()
-            host: smtplib.SMTP = smtplib.SMTP_SSL(server, port, timeout=TIMEOUT, context=context)
+            host: smtplib.SMTP = self.encrypted(server, port, timeout=TIMEOUT, context=context)
         else:
-            host = smtplib.SMTP(server, port, timeout=TIMEOUT)
+            host = self.plain(server, port, timeout=TIMEOUT)
         try:
             self._introduce(host)
         except Exception:
@@ -76,10 +79,13 @@ class Connection(flask_mail.Connection):
     def _introduce(self, host: smtplib.SMTP) -> None:
         if self.mail.use_tls and not self.mail.use_ssl:
             host.starttls(context=ssl.create_default_context())
-        if self.mail.username and self.mail.password:
+        if self.mail.username and (self.mail.password or oauth.is_on()):
             if not isinstance(host.sock, ssl.SSLSocket):
                 raise smtplib.SMTPNotSupportedError("The password is not sent without TLS: set MAIL_USE_TLS=1.")
-            host.login(self.mail.username, self.mail.password)
+            if oauth.is_on():
+                oauth.log_in(host, self.mail.username)
+            else:
+                host.login(self.mail.username, self.mail.password or "")
 
     def _close(self) -> None:
         if self.host:

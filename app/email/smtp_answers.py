@@ -25,6 +25,17 @@ PORTS = "Set MAIL_PORT=587 and MAIL_USE_TLS=1, or MAIL_PORT=465 and MAIL_USE_SSL
 # The first pattern that an answer has, in any case, explains it.
 # fmt: off
 ANSWERS: list[tuple[str, str, str]] = [
+    # The token endpoint of MAIL_OAUTH_TOKEN_URL
+    (r"token endpoint gives no token", "MAIL_OAUTH_TOKEN_URL gives no valid answer.",
+     "Is it right, and can this machine reach it?"),
+    (r"invalid_client|AADSTS70002(15|22)|unauthorized_client|AADSTS700016",
+     "The token endpoint refuses the client.",
+     "Are MAIL_OAUTH_CLIENT_ID and MAIL_OAUTH_CLIENT_SECRET right, the secret unexpired, and the consent given?"),
+    (r"invalid_scope|AADSTS70011|AADSTS1002012", "The token endpoint refuses MAIL_OAUTH_SCOPE.",
+     "For Microsoft it is https://outlook.office365.com/.default, for Google https://mail.google.com/."),
+    (r"invalid_grant|AADSTS9000[23]", "The token endpoint refuses this account or tenant.",
+     "Is the tenant in MAIL_OAUTH_TOKEN_URL right, MAIL_USERNAME an account of it, and this machine's clock right?"),
+
     # No connection
     (r"wrong.version.number|record.layer.failure|unknown.protocol", "The port and the kind of TLS don't fit together.",
      PORTS),
@@ -47,12 +58,16 @@ ANSWERS: list[tuple[str, str, str]] = [
      "Its certificate must be signed by an authority that this machine trusts (SSL_CERT_FILE can add yours)."),
     (r"^(?!\d).*STARTTLS|password is not sent without TLS", "The mail server offers no STARTTLS, or it isn't used.",
      f"{PORTS} Only for a server on this machine: MAIL_USE_TLS=0, without a password."),
-    (r"^(?!\d).*(AUTH extension|authentication method)", "The mail server offers no such login on this port.",
+    (r"^(?!\d).*(AUTH extension|authentication method)|^504|5\.7\.4\b",
+     "The mail server offers no such login on this port.",
      f"{PORTS} If it needs no login, remove MAIL_USERNAME and MAIL_PASSWORD."),
 
     # Login
     (r"SmtpClientAuthentication", "Microsoft 365 has SMTP AUTH turned off for this mailbox or organization.",
      "In its admin center, open the user, Mail, Manage email apps, and turn on Authenticated SMTP. See docs/email.md."),
+    (r"XOAUTH2", "The mail server refuses the OAuth token.",
+     "May the application send as MAIL_USERNAME (Microsoft: a service principal with the permission SMTP.SendAsApp and"
+     " access to the mailbox; Google: delegation for the whole domain)? See docs/email.md."),
     (r"5\.7\.139|5\.7\.30\b|basic authentication is (disabled|not supported)", "Microsoft 365 refuses this password.",
      "Is it right? Microsoft is turning passwords off: log in with OAuth (MAIL_OAUTH_TOKEN_URL; docs/email.md)."),
     (r"5\.7\.9\b|application-specific password|InvalidSecondFactor", "Google wants an app password, not the account's.",
@@ -102,15 +117,6 @@ ANSWERS: list[tuple[str, str, str]] = [
      "The email is retried by itself unless the answer starts with 5. Ask the provider for more."),
     (r"^5.*(spam|content|virus|policy)|5\.7\.1\b", "The mail server takes the email for spam, or a rule forbids it.",
      "Add SPF, DKIM and DMARC records for MAIL_SENDER's domain, and ask who runs that server which rule it was."),
-
-    # The token endpoint of MAIL_OAUTH_TOKEN_URL
-    (r"invalid_client|AADSTS70002(15|22)|unauthorized_client|AADSTS700016",
-     "The token endpoint refuses the client.",
-     "Are MAIL_OAUTH_CLIENT_ID and MAIL_OAUTH_CLIENT_SECRET right, the secret unexpired, and the consent given?"),
-    (r"invalid_scope|AADSTS70011|AADSTS1002012", "The token endpoint refuses MAIL_OAUTH_SCOPE.",
-     "For Microsoft it is https://outlook.office365.com/.default, for Google https://mail.google.com/."),
-    (r"invalid_grant|AADSTS9000[23]", "The token endpoint refuses this account or tenant.",
-     "Is the tenant in MAIL_OAUTH_TOKEN_URL right, MAIL_USERNAME an account of it, and this machine's clock right?"),
 
     # Anything else
     (r"^4\d\d", "The mail server can't take the email now.", "Nothing to do: the email is retried by itself."),

@@ -50,6 +50,7 @@ class Email(EmailTemplate):
     # Caused by an administrator
     FIRST_LOGIN = "first_login", TokenPurpose.FIRST_LOGIN
     FIRST_PASSWORD = "first_password", TokenPurpose.RESET
+    TEST = "test"  # flask mail test
 
     # Notices
     ACCOUNT_DELETED = "account_deleted"

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import threading
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from ipaddress import ip_address
@@ -195,6 +196,32 @@ class StartTls(Normal):
         return "250 OK"
 
 
+class Scripted(StartTls):
+    """Gives the server's `answer` to a login, or to the recipient."""
+
+    async def smtp_AUTH(self, arg):
+        if self.mail_server.answer.startswith(("525", "53")):
+            return await self.push(self.mail_server.answer)
+        return await super().smtp_AUTH(arg)
+
+    def answer_to(self, address):
+        return self.mail_server.answer
+
+
+class OAuth(StartTls):
+    """Takes emails from those who have the server's `token`."""
+
+    settings = {"MAIL_USE_TLS": True, "MAIL_USERNAME": USERNAME}
+
+    async def auth_XOAUTH2(self, server, args):
+        said = b64decode(args[1]).decode()
+        self.mail_server.passwords.append(said)
+        if said == f"user={USERNAME}\1auth=Bearer {self.mail_server.token}\1\1":
+            return AuthResult(success=True)
+        response = await self.challenge_auth('{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}')
+        return AuthResult(success=False, handled=False, auth_data=response)
+
+
 class ImplicitTls(StartTls):
     implicit_tls = True
     settings = StartTls.settings | {"MAIL_USE_SSL": True}
@@ -240,6 +267,8 @@ MODES = {
     "554 after DATA": SmellsSpam,
     "drops after DATA": Drops,
     "slow": Slow,
+    "scripted": Scripted,
+    "OAuth": OAuth,
     "STARTTLS": StartTls,
     "STARTTLS, slow": SlowStartTls,
     "STARTTLS, unknown authority": UnknownAuthority,
