@@ -105,6 +105,7 @@ class RequestState:
     login_attempt: "Attempt | None" = None
     until_teardown: ExitStack = field(default_factory=ExitStack)  # what ends with an administrator's request
     known_devices: dict[str, bool] = field(default_factory=dict)  # whether the account knows this device, by login name
+    blocked: dict[str, bool] = field(default_factory=dict)  # whether an email or IP address is blocked
 
 
 def _request_state() -> RequestState:

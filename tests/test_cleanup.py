@@ -23,9 +23,11 @@ from app.extensions import db
 from app.models import (
     AuditAction,
     AuditEvent,
+    Block,
     Device,
     EmailChallenge,
     EmailChange,
+    Invitation,
     Job,
     OAuthState,
     OutboxEmail,
@@ -89,7 +91,7 @@ def test_cleanup_deletes_rows_at_their_age_and_not_before(ada, clock):
     assert {name for name, (model, key) in young.items() if not db.session.get(model, key)} == set()
     assert {model: count(model) for model, _, _ in LIMITS.values()} == {
         UserSession: 2, EmailChallenge: 2, PasskeyChallenge: 1, OAuthState: 1, EmailChange: 1, OutboxEmail: 3,
-        AuditEvent: 3, Device: 1, RemovedCredential: 1,
+        AuditEvent: 3, Device: 1, RemovedCredential: 1, Invitation: 1, Block: 1,
     }  # fmt: skip
     assert (counts["audit_events"], counts["sent_emails"], counts["deleted_accounts"]) == (1, 3, 0)
     assert User.find("ada") == ada
@@ -212,7 +214,8 @@ def test_account_deletion_scans_no_rows_without_a_user(leaving, statements):
                 if explain == "EXPLAIN":
                     connection.exec_driver_sql("SET enable_seqscan = off")
                 plans[statement.split()[2]] = str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
-    assert plans.keys() == {"email_challenges", "outbox"}
+    assert plans.keys() == {"email_challenges", "outbox", "invitations"}
+    assert "ix_invitations_email_key" in plans["invitations"]
     assert "ix_email_challenges_email_key" in plans["email_challenges"]
     assert "ix_outbox_recipient_key_created_at" in plans["outbox"]
 

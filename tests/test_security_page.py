@@ -32,9 +32,11 @@ from app.email import budgets
 from app.email.templates import NOTICES_PER_HOUR
 from app.models import (
     AuditEvent,
+    Block,
     Device,
     EmailChallenge,
     EmailChange,
+    Invitation,
     OAuthState,
     OutboxEmail,
     PasskeyChallenge,
@@ -219,6 +221,8 @@ STORED = {
     "emails in the outbox (template and values, never a token or code)": days("emails sent", " from delivery"),
     "changes of the email address": days("changes of address"),
     "devices": days("devices", " since they were seen"),
+    "invitations": days("invitations", " from their end"),
+    "blocks with an end": days("blocks that ended", " from it"),
     "security history": days("history"),
     "security history: events that strangers may have caused": days("history of strangers"),
     "security history: events without an account": days("history of nobody"),
@@ -226,9 +230,11 @@ STORED = {
 }
 MODELS = {
     AuditEvent,
+    Block,
     Device,
     EmailChallenge,
     EmailChange,
+    Invitation,
     OAuthState,
     OutboxEmail,
     PasskeyChallenge,

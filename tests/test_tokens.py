@@ -69,6 +69,7 @@ def test_a_token_works_for_its_own_purpose_only(client, bob, purpose):
         "verify_device": lambda: purpose == "verify_device",  # likewise
         "register": lambda: purpose == "register",  # its page is there with a CAPTCHA: test_altcha.py
         "first_login": lambda: purpose == "first_login",  # its page is there without passwords: test_switches.py
+        "invitation": lambda: purpose == "invitation",  # it belongs to no user: test_invitations.py
         "doctor": lambda: client.get(f"/healthz/{token}").status_code == 200,
     }
     assert spend.keys() == {*TokenPurpose}
@@ -189,6 +190,7 @@ def test_every_page_with_a_token_is_tested_for_one_verification(app):
     assert set(LINKS.values()) == {purpose for purpose in TokenPurpose if not purpose.is_code_only} - {
         "doctor",
         "first_login",
+        "invitation",
         "register",
     }
 

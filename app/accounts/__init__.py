@@ -11,6 +11,7 @@ Accounts
     account_deletion        request, cancel and carry out the deletion of an account
     imports                 import accounts of other applications
     administration          changes that only administrators make
+    blocks                  addresses, domains and networks that may not register
     login_obstacles         what keeps a user from logging in, and the command that helps
 
 Credentials

@@ -27,9 +27,11 @@ from app.extensions import db, rows_changed
 from app.models import (
     AuditEvent,
     Authenticator,
+    Block,
     Device,
     EmailChallenge,
     EmailChange,
+    Invitation,
     OAuthState,
     OutboxEmail,
     PasskeyChallenge,
@@ -65,6 +67,8 @@ RETENTION: dict[str, tuple[Moment, timedelta, *tuple[ColumnElement[bool], ...]]]
     "audit_events_by_strangers": (AuditEvent.at, MONTH, AuditEvent.key.is_not(None)),
     "removed_credentials": (RemovedCredential.removed_at, credentials.RESTORE_WINDOW),
     "devices": (Device.last_seen_at, YEAR),
+    "invitations": (Invitation.expires_at, MONTH),
+    "ended_blocks": (Block.ends_at, MONTH),
 }
 
 

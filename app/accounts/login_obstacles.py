@@ -4,9 +4,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from sqlalchemy import select
+
 from app import switches
-from app.accounts import authenticators, device_verification, email_typos, recovery_codes, registration, sso, two_factor
-from app.models import User
+from app.accounts import (
+    authenticators,
+    blocks,
+    device_verification,
+    email_typos,
+    recovery_codes,
+    registration,
+    sso,
+    two_factor,
+)
+from app.extensions import db
+from app.models import User, UserSession
 from app.models.outbox_email import Status
 from app.security.rate_limits import report
 from app.security.rate_limits.counters import storage_errors
@@ -81,7 +93,25 @@ def _rate_limited(user: User) -> Iterator[Obstacle]:
             yield Obstacle(cause, f"flask limits clear {user.known_as}")
 
 
-CHECKS = (_deactivated, _deletion_pending, _unconfirmed, _no_password, _two_factor, _device_verification, _rate_limited)
+def _network_blocked(user: User) -> Iterator[Obstacle]:
+    ips = db.session.scalars(
+        select(UserSession.ip).where(UserSession.user_id == user.id, UserSession.ip != "").distinct()
+    )
+    for block in blocks.find(*ips):
+        cause = f"{user.known_as} logged in from a network that is blocked now ({block.subject}: {block.reason})."
+        yield Obstacle(cause, f"flask users unblock {block.subject}")
+
+
+CHECKS = (
+    _deactivated,
+    _deletion_pending,
+    _unconfirmed,
+    _no_password,
+    _two_factor,
+    _device_verification,
+    _rate_limited,
+    _network_blocked,
+)
 
 
 def _confirmation_email(user: User) -> str:

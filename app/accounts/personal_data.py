@@ -21,6 +21,7 @@ from app.models import (
     EmailChallenge,
     EmailChange,
     Identity,
+    Invitation,
     OAuthState,
     OutboxEmail,
     Passkey,
@@ -174,3 +175,4 @@ register(AuditEvent, lambda user: AuditEvent.user_id == user.id, "Security histo
 register(EmailChange, lambda user: EmailChange.user_id == user.id, "Email addresses you had recently")
 register(EmailChallenge, partial(_by_email, EmailChallenge, EmailChallenge.email_key), EMAILS)
 register(OutboxEmail, partial(_by_email, OutboxEmail, OutboxEmail.recipient_key), EMAILS)
+register(Invitation, partial(_by_email, Invitation, Invitation.email_key), "Invitations you received")

@@ -11,6 +11,7 @@ from sqlalchemy import Column, ColumnElement, and_, case, func, insert, inspect,
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, signals
+from app.accounts import blocks
 from app.database import is_duplicate, violated_constraint
 from app.email import budgets, outbox
 from app.email.templates import Email
@@ -65,6 +66,7 @@ def create(new: NewAccount) -> User:
     Raises:
         Taken, ConstraintViolated
         rate_limits.Exceeded: too many accounts were created from this network.
+        ValueError: the address is blocked.
     """
     user = User.find(new.email) if _insert(new) else None
     if user is None:
@@ -197,6 +199,7 @@ def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
     an invalid address and no password. It takes the username, as the row of a free address would: otherwise, a second
     registration with the same username would reveal whether the address was free.
     """
+    blocks.check(new.email)
     rate_limits.hit("registration")
     values = _values(new)
     is_address_free = and_(*is_free(email_key(new.email)))

@@ -12,7 +12,7 @@ from flask import current_app
 from sqlalchemy import select, update
 
 from app import clock, switches
-from app.accounts import credentials, email_ownership, enumeration, registration, sessions, usernames
+from app.accounts import blocks, credentials, email_ownership, enumeration, registration, sessions, usernames
 from app.accounts.registration import NewAccount
 from app.email import outbox
 from app.email.templates import Email
@@ -47,6 +47,7 @@ class Outcome(StrEnum):
     TAKEN = "taken"  # an account has the address, and its user must log in before the identity is linked
     INCOMPLETE = "incomplete"  # the user must enter an email address, or an application's own fields
     NOT_VERIFIED = "not_verified"  # the enumeration policy does not look up unverified addresses
+    BLOCKED = "blocked"  # no account may take the address, whether or not one has it
     CLOSED = "closed"  # there is no account, and registration is closed
 
 
@@ -182,6 +183,8 @@ def _take_over(owner: User, external: ExternalIdentity) -> User:
 def _register(external: ExternalIdentity, profile: dict[str, Any] | None) -> tuple[Outcome, User | None]:
     if not (external.is_verified or enumeration.policy().looks_up_unverified):
         return Outcome.NOT_VERIFIED, None
+    if external.email and blocks.is_blocked(external.email):
+        return Outcome.BLOCKED, None
     rate_limits.hit("availability")  # the outcome reveals whether there is an account
     if external.email and registration.is_taken(external.email):
         if _find(external):  # another tab was faster

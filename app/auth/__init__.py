@@ -4,6 +4,7 @@ from app.auth import (  # noqa: F401 - registers the views
     access,
     account_deletion,
     account_state,
+    blocks,
     confirmation,
     connections,
     device_verification,

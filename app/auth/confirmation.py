@@ -10,7 +10,7 @@ from app import clock, switches
 from app.accounts import email_typos, enumeration, registration
 from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
-from app.auth.fields import CodeForm, email_field, password_field
+from app.auth.fields import CodeForm, new_email_field, password_field
 from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.models import AuditAction
@@ -24,7 +24,7 @@ CONFIRMED = "Your email address is confirmed. Welcome."
 
 
 class CorrectionForm(Form):
-    email = email_field("Your email address")
+    email = new_email_field("Your email address")
 
     def validate_email(self, field: Field) -> None:
         if registration.is_taken(field.data, current_user):

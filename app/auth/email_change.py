@@ -9,7 +9,7 @@ from wtforms.validators import ValidationError
 from app.accounts import email_change, enumeration, passwords, reauthentication, registration
 from app.auth import access, next_url
 from app.auth.blueprint import bp
-from app.auth.fields import code_field, email_field, password_field
+from app.auth.fields import code_field, new_email_field, password_field
 from app.auth.forms import Form, form_page
 from app.extensions import db
 from app.security import tokens
@@ -21,7 +21,7 @@ from app.web import errors
 class ChangeEmailForm(Form):
     """A user without a password enters an emailed code instead, if the address is confirmed."""
 
-    email = email_field("New email address")
+    email = new_email_field("New email address")
     password = password_field()
     code = code_field()
 

@@ -1,6 +1,7 @@
 """Fields and small forms that several pages share."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flask import current_app, request
@@ -10,7 +11,7 @@ from wtforms.form import BaseForm
 from wtforms.validators import DataRequired, EqualTo, InputRequired, StopValidation
 from wtforms.widgets import EmailInput, PasswordInput
 
-from app.accounts import password_strength, registration, usernames
+from app.accounts import blocks, password_strength, registration, usernames
 from app.auth.forms import Form, MaxLength, TextField, rule, stripped
 from app.models.logins import MAX_LOGIN_LENGTH
 from app.request_state import state
@@ -23,14 +24,20 @@ VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}
 CODE = {"autocomplete": "one-time-code", "maxlength": "16"} | VERBATIM
 
 
-def email_field(label: str = "Email address") -> TextField:
+def email_field(label: str = "Email address", *rules: Callable[[str], Any]) -> TextField:
+    checks = map(rule, (registration.normal_email, *rules))
     return TextField(
         label,
-        [DataRequired("Enter your email address."), MaxLength(MAX_LOGIN_LENGTH), rule(registration.normal_email)],
+        [DataRequired("Enter your email address."), MaxLength(MAX_LOGIN_LENGTH), *checks],
         filters=[stripped],
         widget=EmailInput(),
         render_kw={"autocomplete": "email"} | VERBATIM,
     )
+
+
+def new_email_field(label: str = "Email address") -> TextField:
+    """Return a field for the email address of a new or changed account, which must not be blocked."""
+    return email_field(label, blocks.check)
 
 
 def typed_at_login() -> str | None:

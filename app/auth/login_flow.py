@@ -10,7 +10,7 @@ from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
 from app import clock, signals
-from app.accounts import device_verification, devices, sessions, two_factor
+from app.accounts import blocks, device_verification, devices, sessions, two_factor
 from app.extensions import db
 from app.models import EmailChallenge, User, UserSession
 from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, state
@@ -41,10 +41,10 @@ def complete_login(
         message: flashed after the login.
         is_both_factors: `method` counts as two-factor authentication.
     """
+    blocks.refuse_network()  # links and providers log in by GET
     if not user.is_active:
         db.session.rollback()
-        support = current_app.config["SUPPORT_EMAIL"] or "the administrators of this site"
-        flash(f"This account has been deactivated. If you didn't expect this, contact {support}.", "warning")
+        flash(f"This account has been deactivated. If you didn't expect this, contact {blocks.support()}.", "warning")
         return redirect(url_for("auth.login"))
     proved_at, next_url = clock.now().timestamp(), to or _destination(user)
     pending = PendingLogin(user.id, user.password_version, proved_at, method, remember, next_url, message)

@@ -7,7 +7,7 @@ from wtforms.validators import ValidationError
 
 from app.accounts import enumeration, registration, usernames
 from app.accounts.registration import NewAccount
-from app.auth.fields import captcha_field, email_field, new_password_field, password_again_field, username_field
+from app.auth.fields import captcha_field, new_email_field, new_password_field, password_again_field, username_field
 from app.auth.forms import Form
 from app.models import User
 from app.switches import is_on
@@ -18,7 +18,7 @@ BUILT_IN_FIELDS = {"email", "username", "password", "confirm_password", "captcha
 class RegistrationForm(Form):
     """Add your own fields here. Fields named like a column of User are stored; others are only validated."""
 
-    email = email_field()
+    email = new_email_field()
     username = username_field()
     password = new_password_field()
     confirm_password = password_again_field()

@@ -152,6 +152,8 @@ def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> Res
     """Redirect to the page that asks for missing details, or explain why the login is refused."""
     if outcome is Outcome.CLOSED:
         return fail(f"That {provider.label} account isn't connected to an account here, and registration is closed.")
+    if outcome is Outcome.BLOCKED:
+        return fail(f"The email address of that {provider.label} account can't be used here.")
     if outcome is Outcome.NOT_VERIFIED:
         can_register = is_on("registration")
         advice = "Create an account, then connect it in your settings." if can_register else "Verify it there first."

@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app import switches
-from app.cli import cleanup, create, imports, mail_test, why
+from app.cli import blocks, cleanup, create, imports, mail_test, why
 from app.cli.doctor import doctor
 from app.cli.jobs import jobs
 from app.cli.limits import limits
@@ -13,6 +13,7 @@ from app.cli.testing import test
 from app.cli.users import users
 
 __all__ = [
+    "blocks",
     "cleanup",
     "create",
     "doctor",

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, case, func, select, update
 from app import clock
 from app.extensions import db
 from app.models import Device, OutboxEmail
-from app.models.logins import email_key
+from app.models.logins import email_key, mailbox
 from app.models.outbox_email import Budget
 from app.security import origin, rate_limits
 
@@ -59,15 +59,6 @@ def budget_for(email: str, gives_access: bool = False, is_reset: bool = False) -
             return Budget.OWNER
     has_more = sent.devices_hourly < MAX_HOURLY_OF_DEVICES and sent.devices_daily < MAX_DAILY_OF_DEVICES
     return Budget.DEVICE if gives_access and has_more and _is_recognised(key) else None
-
-
-def mailbox(email: str) -> str:
-    """Return an address without its +tag and dots, since such addresses usually share a mailbox.
-
-    Only for counting: two such addresses may belong to two users, and are two accounts.
-    """
-    local, _, domain = email_key(email).rpartition("@")
-    return f"{local.partition('+')[0].replace('.', '') or local}@{domain.replace('googlemail.com', 'gmail.com')}"
 
 
 def _serialize(key: str) -> None:

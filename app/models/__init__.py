@@ -3,11 +3,13 @@
 from app.models.audit_action import Action, AuditAction, Severity
 from app.models.audit_event import Actor, AuditEvent
 from app.models.authenticator import Authenticator
+from app.models.block import Block
 from app.models.credential import Credential, RemovedCredential
 from app.models.device import Device
 from app.models.email_challenge import EmailChallenge
 from app.models.email_change import EmailChange
 from app.models.identity import Identity
+from app.models.invitation import Invitation
 from app.models.job import Job
 from app.models.login_delay import LoginDelay
 from app.models.logout_reason import LogoutReason
@@ -28,11 +30,13 @@ __all__ = [
     "AuditAction",
     "AuditEvent",
     "Authenticator",
+    "Block",
     "Credential",
     "Device",
     "EmailChallenge",
     "EmailChange",
     "Identity",
+    "Invitation",
     "Job",
     "LoginDelay",
     "LogoutReason",

@@ -215,3 +215,9 @@ class AuditAction(Action):
     ROLE_CHANGED = "role_changed", "Role changed", Topic.ACCOUNT, _NOTICE
     DEACTIVATED = "deactivated", "Account deactivated", Topic.ACCOUNT, _notice(LogoutReason.DEACTIVATED)
     ACTIVATED = "activated", "Account reactivated", Topic.ACCOUNT, _NOTICE
+
+    INVITED = "invited", "Invitation sent", Topic.EMAIL, _NOTICE
+    INVITATION_ACCEPTED = "invitation_accepted", "Invitation accepted", Topic.EMAIL, _NOTICE
+    INVITATION_WITHDRAWN = "invitation_withdrawn", "Invitation withdrawn", Topic.EMAIL, _NOTICE
+    BLOCKED = "blocked", "Block added", Topic.ACCOUNT, _NOTICE
+    UNBLOCKED = "unblocked", "Block removed", Topic.ACCOUNT, _NOTICE

@@ -58,6 +58,15 @@ def email_key(email: str) -> str:
     return ascii_email(email).lower()
 
 
+def mailbox(email: str) -> str:
+    """Return an address without its +tag and dots, since such addresses usually share a mailbox.
+
+    Only for counting and blocking: two such addresses may belong to two users, and are two accounts.
+    """
+    local, _, domain = email_key(email).rpartition("@")
+    return f"{local.partition('+')[0].replace('.', '') or local}@{domain.replace('googlemail.com', 'gmail.com')}"
+
+
 def ascii_email(email: str) -> str:
     """Return the address with its domain in ASCII, for mail servers; raise ValueError if it is no email address.
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from flask import request
+from flask import has_request_context, request
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -83,7 +83,8 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
 
 def refused(reason: str, **detail: Any) -> None:
     """Log that a request was refused, outside of any account's history."""
-    event = {"action": "refused", "reason": reason, "path": request.path[:500], "detail": detail, **origin.of_request()}
+    path = request.path[:500] if has_request_context() else ""
+    event = {"action": "refused", "reason": reason, "path": path, "detail": detail, **origin.of_request()}
     log.warning("refused", extra={"fields": {"event": event}})
 
 

@@ -29,4 +29,5 @@ class TokenPurpose(StrEnum):
     REAUTHENTICATION = "reauthentication", 15 * MINUTE, ("email", "password_version"), True
     VERIFY_DEVICE = "verify_device", 15 * MINUTE, ("email", "password_version", "two_factor_enabled_at"), True
     REGISTER = "register", HOUR  # belongs to no user: shows that the visitor reads the emails of an address
+    INVITATION = "invitation", 7 * DAY  # belongs to an Invitation instead of a user
     DOCTOR = "doctor", MINUTE  # belongs to no user; `flask doctor` sends it to the server

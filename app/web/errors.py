@@ -93,7 +93,8 @@ def init_app(app: Flask) -> None:
 
 
 def _message(error: HTTPException) -> tuple[str, str]:
-    title, advice = MESSAGES.get(error.code or 500, (error.name, "Go back and try again."))
+    default = MESSAGES.get(error.code or 500, (error.name, "Go back and try again."))
+    title, advice = getattr(error, "words", default)
     seconds = getattr(error, "retry_after", None)
     return title, advice.format(wait=clock.duration(seconds) if isinstance(seconds, int) else "a minute")
 

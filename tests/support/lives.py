@@ -3,7 +3,7 @@
 import pyotp
 
 from app.extensions import db
-from app.models import Identity, OAuthState, User
+from app.models import Actor, Identity, Invitation, OAuthState, User
 from support.authenticators import SET_UP, codes_on, key_on
 from support.clients import PASSWORD
 from support.passkeys import MAKE, Key, add, asked
@@ -36,7 +36,8 @@ def live(app, outbox, name):
     client.post("/auth/recovery-codes")  # the others are kept for a while
     app.test_client().post("/auth/reset", data={"email": new})  # this email waits
     mine = Identity(user_id=User.find(name).id, provider="acme", issuer="i", subject=name, email=f"{name}@example.org")
-    db.session.add_all([mine, OAuthState.start("acme", mine.user_id)])
+    invitation = Invitation(email=new, actor=Actor.COMMAND_LINE, user_id=mine.user_id)
+    db.session.add_all([mine, OAuthState.start("acme", mine.user_id), invitation])
     db.session.commit()
     assert (User.find(name).email, User.find(name).confirmed) == (new, True)
     return client

@@ -5,11 +5,14 @@ from datetime import timedelta
 
 from app.email.templates import Email
 from app.models import (
+    Actor,
     AuditAction,
     AuditEvent,
+    Block,
     Device,
     EmailChallenge,
     EmailChange,
+    Invitation,
     OAuthState,
     OutboxEmail,
     PasskeyChallenge,
@@ -78,4 +81,14 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
         ),
     ),
     "devices": (Device, 365, lambda user, at: Device(user_id=user.id, key="x", first_seen_at=at, last_seen_at=at)),
+    "invitations": (
+        Invitation,
+        30,
+        lambda user, at: Invitation(email="eve@example.com", actor=Actor.COMMAND_LINE, expires_at=at),
+    ),
+    "blocks that ended": (
+        Block,
+        30,
+        lambda user, at: Block(subject="x", key=secrets.token_hex(8), reason="x", ends_at=at),
+    ),
 }
