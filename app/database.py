@@ -54,7 +54,17 @@ def violated_constraint(error: IntegrityError) -> str:
     diagnosis = getattr(error.orig, "diag", None)
     if diagnosis is None:
         return str(error.orig)
-    return f"{diagnosis.message_primary} ({diagnosis.constraint_name or diagnosis.column_name})"
+    advice = ". The sequence of its ids is behind: run flask fix-sequences" if _is_id_taken(error) else ""
+    return f"{diagnosis.message_primary} ({diagnosis.constraint_name or diagnosis.column_name}){advice}"
+
+
+def _is_id_taken(error: IntegrityError) -> bool:
+    """Return whether PostgreSQL gave a new row the id of another one, as after a copy of rows without sequences."""
+    diagnosis = getattr(error.orig, "diag", None)
+    if diagnosis is None or diagnosis.constraint_name != f"pk_{diagnosis.table_name}":
+        return False
+    table = Base.metadata.tables.get(diagnosis.table_name)
+    return table is not None and table.autoincrement_column is not None
 
 
 def is_duplicate(error: IntegrityError, *columns: str) -> bool:
@@ -62,9 +72,11 @@ def is_duplicate(error: IntegrityError, *columns: str) -> bool:
 
     Args:
         columns: with their table, such as "users.email_key". The default is any unique constraint or foreign key,
-            which fail if another request was faster.
+            which fail if another request was faster; but not a number that PostgreSQL chose.
     """
     rule = violated_constraint(error)
+    if _is_id_taken(error):
+        return False
     if not columns:
         state = getattr(error.orig, "sqlstate", None)
         return state in {"23505", "23503"} if state else rule.startswith(("UNIQUE", "FOREIGN KEY"))

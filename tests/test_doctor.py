@@ -29,7 +29,9 @@ from app.models import Job
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
 
-ALL = "settings database clock emails cleanup PUBLIC_URL mail providers CAPTCHA compromised Redis".split()
+ALL = (
+    "settings database sequences disks clock emails cleanup PUBLIC_URL mail providers CAPTCHA compromised Redis".split()
+)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def only(said, name):
 def test_doctor_finds_nothing_wrong_with_a_healthy_site(doctor):
     said = doctor(code=0)
     assert list(said) == ALL
-    assert {name for name, (state, *_) in said.items() if state == "-"} <= {"Redis"}
+    assert {name for name, (state, *_) in said.items() if state == "-"} <= {"Redis", "sequences"}
     assert said["Redis"][0] == "-"
 
 

@@ -9,6 +9,7 @@ from app.cli.jobs import jobs
 from app.cli.limits import limits
 from app.cli.mail import mail
 from app.cli.roles import roles
+from app.cli.sequences import fix_sequences
 from app.cli.testing import test
 from app.cli.users import users
 
@@ -30,5 +31,5 @@ __all__ = [
 
 
 def init_app(app: Flask) -> None:
-    for command in (doctor, jobs, limits, mail, roles, test, users):
+    for command in (doctor, fix_sequences, jobs, limits, mail, roles, test, users):
         app.cli.add_command(switches.on_commands(app, command) if command is users else command)

@@ -6,7 +6,7 @@ A check yields a Finding for each problem and each recommendation, and raises Sk
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from app.doctor import installation, proxies, services
+from app.doctor import disks, installation, proxies, sequences, services
 from app.doctor.findings import Finding, Severity, Skipped, reason
 from app.extensions import db
 
@@ -15,6 +15,8 @@ __all__ = ["CHECKS", "QUICK", "Finding", "Severity", "examine", "findings"]
 CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "settings": installation.settings,
     "database": installation.database,
+    "sequences": sequences.sequences,
+    "disks": disks.disks,
     "clock": services.time_of_day,
     "emails": installation.outbox,
     "cleanup": installation.jobs,
@@ -25,7 +27,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "compromised passwords": services.compromised_passwords,
     "Redis": services.redis,
 }
-QUICK = ("settings", "database", "emails", "cleanup")  # they connect to the database alone
+QUICK = ("settings", "database", "sequences", "disks", "emails", "cleanup")  # they connect to the database alone
 
 
 def findings(quick: bool = False) -> list[Finding]:

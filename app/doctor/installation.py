@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock, orphans, schema, switches
 from app.accounts import cleanup, personal_data
 from app.accounts import jobs as runner
+from app.doctor import disks
 from app.doctor.findings import Finding, Severity, Skipped, from_sentences, reason, recommendation
 from app.extensions import db
 from app.models import Job, OutboxEmail, User
@@ -49,7 +50,8 @@ def database() -> Iterator[Finding]:
     try:
         yield from _tables()
     except SQLAlchemyError as error:
-        yield Finding(f"DATABASE_URL: {reason(error)}.", "Is it right, and is it migrated?")
+        unwritable = disks.unwritable_file()
+        yield unwritable or Finding(f"DATABASE_URL: {reason(error)}.", "Is it right, and is it migrated?")
 
 
 def _tables() -> Iterator[Finding]:
@@ -57,6 +59,8 @@ def _tables() -> Iterator[Finding]:
         yield from_sentences(problem)
     elif several := schema.several_heads():
         yield from_sentences(f"Recommended: {several}", Severity.RECOMMENDATION)
+    if unwritable := disks.unwritable_database():
+        yield unwritable
     version = db.engine.dialect.server_version_info or ()
     if db.engine.name == "postgresql" and version < (OLDEST_POSTGRESQL,):
         yield Finding(f"PostgreSQL is older than {OLDEST_POSTGRESQL}, the oldest that was tested.", "Upgrade it.")

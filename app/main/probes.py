@@ -7,6 +7,8 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
+from app.accounts.jobs import in_words
+from app.doctor import disks
 from app.main.views import bp
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
@@ -37,9 +39,12 @@ def arrived(challenge: str) -> ResponseReturnValue:
 @bp.route("/readyz")
 def readyz() -> ResponseReturnValue:
     try:
-        problem = schema.problem()
+        problem = schema.problem() or disks.unwritable_database()
     except SQLAlchemyError as error:
-        problem = f"{type(error).__name__}. Check DATABASE_URL, and that the database is running."
+        advice = f"{type(error).__name__}. Check DATABASE_URL, and that the database is running."
+        problem = disks.unwritable_file() or advice
+    except Exception as error:  # of a file in migrations/, or of that folder
+        problem = f"The migrations can't be read: {in_words(error)}. Run: flask db heads"
     if problem is None:
         return _plain_text("ready", 200)
     log.error("Not ready: %s", problem)  # the response is public
