@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dotenv import dotenv_values
+from gunicorn import glogging
 
 FILE = Path(__file__).resolve()
 
@@ -30,6 +31,21 @@ graceful_timeout = 10  # seconds that a request may take after SIGTERM
 forwarded_allow_ips = ""
 secure_scheme_headers = {}
 forwarder_headers = ""
+
+# The application logs each request, with its id: docs/logs.md. --access-logfile adds gunicorn's view of it.
+access_log_format = "%(h)s %(m)s %(U)s %(s)s %(M)s ms"  # without the query, which can hold a provider's code
+
+
+class logger_class(glogging.Logger):
+    """Formats gunicorn's own lines like the application's."""
+
+    def setup(self, cfg):
+        from settings.log_format import Json  # gunicorn finds it once it has read `chdir`
+
+        super().setup(cfg)
+        for handler in self.error_log.handlers + self.access_log.handlers:
+            handler.setFormatter(Json())
+
 
 control_socket_disable = True  # all servers of a user would share the socket
 

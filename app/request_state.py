@@ -3,6 +3,7 @@
 No other module uses `flask.g`, and every key of the session is a SessionKey (tests/test_request_state.py).
 """
 
+import secrets
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -88,11 +89,18 @@ class MagicLinkRequest(SessionRecord):
     remember: bool
 
 
+def new_id() -> str:
+    """Return an id for the log: of a request, a command, the delivery of an email, or the run of a job."""
+    return secrets.token_hex(8)
+
+
 @dataclass
 class RequestState:
     """The state of one request or one command."""
 
-    request_id: str = ""
+    request_id: str = field(default_factory=new_id)
+    user_id: int | None = None  # the logged-in user, for the log
+    reason: str = ""  # why the request was refused, for the log
     began_at: float | None = None  # time.perf_counter()
     device_id: str | None = None  # the device cookie's value, or the one that this response sets
     held_back: str | None = None  # the endpoint that the user has to open first; until then they are a visitor here

@@ -78,7 +78,7 @@ def test_pages_name_the_support_address_or_the_administrators(app, settings):
 def test_page_about_a_fault_says_where_to_write_to(own_app, app, client, settings):
     app.testing = False
     app.add_url_rule("/bug", "bug", lambda: 1 / 0)
-    told = client.get("/bug").text.partition("If this keeps happening, contact ")[2].partition(" and mention")[0]
+    told = client.get("/bug").text.partition("Need help? Contact ")[2].partition(" and mention")[0]
     assert re.sub("<.*?>", "", told) == (settings.get("SUPPORT_EMAIL") or "the administrators of this site")
 
 

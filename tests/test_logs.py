@@ -1,18 +1,31 @@
-"""The log: one line per request and event, with an id, without secrets, impossible to forge."""
+"""The log: one line per request and event, with an id, without secrets, impossible to forge; and its document."""
 
 import json
 import logging
+import os
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
 from support.registration import FORM
+from support.repository import ROOT
 
+from app.accounts import administration, cleanup
+from app.email import delivery
+from app.email.outbox import enqueue
+from app.email.templates import Email
 from app.extensions import db
 from app.models import UserSession
-from app.web.request_log import Json, Plain
+from app.security import hashing
+from app.web.request_log import Json, Plain, Repetitions
 
 pytestmark = on_sqlite
+
+PAGE = (ROOT / "docs/logs.md").read_text()
 
 
 class Lines(logging.Handler):
@@ -21,25 +34,30 @@ class Lines(logging.Handler):
     def __init__(self, formatter):
         super().__init__()
         self.setFormatter(formatter)
+        self.addFilter(Repetitions())
         self.written = []
 
     def emit(self, record):
         self.written.append(self.format(record))
 
-    def read(self):
-        return [json.loads(line) for line in self.written]
+    def read(self, logger=None):
+        lines = [json.loads(line) for line in self.written]
+        return [line for line in lines if logger in (None, line["log.logger"])]
 
 
 @pytest.fixture(params=[Json, Plain])
 def plain_or_json(request):
-    yield from listening(Lines(request.param()))
+    with listening(Lines(request.param())) as handler:
+        yield handler
 
 
 @pytest.fixture
 def log():
-    yield from listening(Lines(Json()))
+    with listening(Lines(Json())) as handler:
+        yield handler
 
 
+@contextmanager
 def listening(handler):
     root = logging.getLogger()
     level = root.level
@@ -50,30 +68,34 @@ def listening(handler):
     root.setLevel(level)
 
 
-def test_request_is_one_log_line_with_the_id_of_its_response(client, log):
+def test_request_is_one_log_line_with_the_id_of_its_response(client, ada, log):
     answer = client.get("/auth/login?next=/account")
     (line,) = log.read()
     assert line["message"] == "GET /auth/login 200"
-    assert line["request_id"] == answer.headers["X-Request-ID"]
-    assert line["ip"] == "127.0.0.1"
-    assert line["ms"] >= 0
-    assert line["at"].endswith("+00:00")
+    assert (line["http.request.method"], line["url.path"]) == ("GET", "/auth/login")
+    assert (line["http.response.status_code"], line["client.ip"]) == (200, "127.0.0.1")
+    assert line["trace.id"] == answer.headers["X-Request-ID"]
+    assert 0 < line["event.duration"] < 60e9
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["@timestamp"])
+    assert "user.id" not in line
+    client.log_in(ada)
+    client.get("/account")
+    assert [line["user.id"] for line in log.read("request")[1:]] == [str(ada.id)] * 2
 
 
 def test_audit_event_is_one_log_line_with_the_id_of_its_request(client, ada, log):
     answer = client.log_in(ada)
-    line = next(line for line in log.read() if line["logger"] == "security")
-    assert line["message"] == "logged_in"
-    assert line["event"]["user_id"] == ada.id
-    assert line["event"]["detail"] == {"method": "password"}
-    assert line["request_id"] == answer.headers["X-Request-ID"]
+    (line,) = log.read("security")
+    assert (line["event.action"], line["event.outcome"], line["labels.method"]) == ("logged_in", "success", "password")
+    assert (line["user.id"], line["trace.id"]) == (str(ada.id), answer.headers["X-Request-ID"])
+    assert line["user_agent.original"]
 
 
 def refusals(log):
-    lines = [line for line in log.read() if line["logger"] == "security" and line["message"] == "refused"]
-    assert all(line["level"] == "WARNING" and line["request_id"] for line in lines)
-    assert all(line["event"]["ip"] == "127.0.0.1" and line["event"]["user_agent"] for line in lines)
-    return [(line["event"]["reason"], line["event"]["path"]) for line in lines]
+    lines = [line for line in log.read("security") if line["event.action"] == "refused"]
+    assert all(line["log.level"] == "warning" and line["trace.id"] for line in lines)
+    assert all(line["client.ip"] == "127.0.0.1" and line["user_agent.original"] for line in lines)
+    return [(line["event.reason"], line["url.path"]) for line in lines]
 
 
 @pytest.mark.parametrize("settings", [{"WTF_CSRF_ENABLED": True}])
@@ -90,8 +112,81 @@ def test_rate_limited_requests_and_invalid_links_are_logged(client, log):
     client.get("/auth/reset/eyJhbGciOi.eyJwdXJw.abc")
     reasons = [("too many attempts", "/auth/login"), ("invalid link", "/auth/reset/<token>")]
     assert refusals(log)[:1] + refusals(log)[-1:] == reasons
-    failed = [line for line in log.read() if line["message"] == "login_failed"]
-    assert [line["event"]["detail"] for line in failed] == [{"method": "password"}] * 5
+    failed = [line for line in log.read() if line.get("event.action") == "login_failed"]
+    assert [(line["labels.method"], line["event.outcome"]) for line in failed] == [("password", "failure")] * 5
+
+
+def test_correct_password_of_a_deactivated_account_is_logged(client, ada, log):
+    administration.deactivate(ada)
+    db.session.commit()
+    client.log_in(ada)
+    line = next(line for line in log.read("security") if line["event.action"] == "refused")
+    assert (line["event.reason"], line["user.id"]) == ("the account is deactivated", str(ada.id))
+
+
+def test_request_that_finds_the_hash_queue_full_is_logged_with_its_reason(client, ada, log, monkeypatch):
+    monkeypatch.setattr(hashing.threads, "max_waiting", -hashing.threads.count)
+    assert client.log_in(ada).status_code == 503
+    assert log.read("request")[-1]["event.reason"] == "too many passwords wait to be hashed"
+
+
+def test_change_of_an_address_or_name_is_logged_without_it(client, ada, log):
+    client.log_in(ada)
+    client.post("/auth/change-username", data={"username": "grace", "password": PASSWORD})
+    (line,) = [line for line in log.read("security") if line["event.action"] == "username_changed"]
+    assert "grace" not in str(line)
+
+
+def test_attempt_to_send_an_email_is_one_log_line(ada, outbox, log, monkeypatch):
+    def refuse(*_):
+        raise OSError("ada@example.com: connection refused")
+
+    enqueue(Email.RESET, ada)
+    db.session.commit()
+    monkeypatch.setattr(delivery.Connection, "send", refuse)
+    delivery.deliver()
+    monkeypatch.undo()
+    enqueue(Email.CONFIRM, ada)
+    db.session.commit()
+    delivery.deliver()
+    failed, sent = log.read("email")
+    assert (failed["event.outcome"], failed["labels.status"], failed["log.level"]) == ("failure", "waiting", "warning")
+    assert failed["event.reason"] == "No mail server runs at this address and port."
+    assert (sent["event.outcome"], sent["labels.status"], sent["labels.template"]) == ("success", "sent", "confirm")
+    assert (sent["labels.attempt"], sent["user.id"], sent["log.level"]) == (1, str(ada.id), "info")
+    assert sent["event.duration"] > 0
+    assert failed["trace.id"] != sent["trace.id"]
+    assert "example.com" not in str(log.read("email"))
+
+
+def test_email_that_is_left_out_by_its_hourly_limit_is_logged(ada, log):
+    for _ in range(Email.PASSWORD_COMPROMISED.hourly_limit + 1):
+        enqueue(Email.PASSWORD_COMPROMISED, ada)
+    (line,) = log.read("app.email.outbox")
+    assert line["message"] == "An email was left out, because its hourly limit is reached: password_compromised"
+
+
+def test_each_run_of_a_job_has_its_id(app, log):
+    ids = set()
+    for name in ("devices", "sent_emails"):
+        cleanup.run(name)
+        logging.getLogger("app").info("after %s", name)
+        ids.add(log.read("app")[-1]["trace.id"])
+    assert len(ids) == 2
+
+
+def test_repeated_message_is_logged_once_a_minute(app, log, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("app.web.request_log.time.monotonic", lambda: now[0])
+    for second in range(0, 125, 5):
+        now[0] = second
+        logging.getLogger("app.email.worker").error("The storage recovered")
+        logging.getLogger("security").info("login_failed")
+    assert [line.get("labels.repetitions") for line in log.read("app.email.worker")] == [None, 11, 11]
+    assert len(log.read("security")) == 25
+    for number in range(5000):
+        logging.getLogger("flood").warning("%s", number)
+    assert len(log.filters[0].last) <= 1000
 
 
 def test_log_has_no_secrets(client, another_client, outbox, plain_or_json):
@@ -104,7 +199,7 @@ def test_log_has_no_secrets(client, another_client, outbox, plain_or_json):
     client.post("/auth/login", data={"login": PASSWORD, "password": "eve"})
     written = "\n".join(plain_or_json.written)
     assert "/auth/confirm/<token> 302" in written
-    secrets = [PASSWORD, cookie, *link.rpartition("/")[2].split(".")]
+    secrets = [PASSWORD, cookie, FORM["email"], *link.rpartition("/")[2].split(".")]
     assert [secret for secret in secrets if secret in written] == []
 
 
@@ -120,12 +215,12 @@ def test_exceptions_are_logged_with_their_traceback(own_app, app, client, log):
     app.testing = False
     app.add_url_rule("/bug/<token>", "bug", lambda token: 1 / 0)
     answer = client.get("/bug/eyJhbGciOi.eyJwdXJw.abc")
-    line = next(line for line in log.read() if line["level"] == "ERROR")
+    line = next(line for line in log.read() if line["log.level"] == "error")
     assert "/bug/<token>" in line["message"]
-    assert "ZeroDivisionError" in line["exception"]
+    assert "ZeroDivisionError" in line["error.stack_trace"]
     assert "eyJ" not in str(line)
-    assert line["request_id"] == answer.headers["X-Request-ID"]
-    assert f"<code>{line['request_id']}</code>" in answer.text
+    assert line["trace.id"] == answer.headers["X-Request-ID"]
+    assert f"<code>{line['trace.id']}</code>" in answer.text
 
 
 @pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": 1}])
@@ -143,3 +238,82 @@ def test_exceptions_are_logged_with_their_traceback(own_app, app, client, log):
 def test_forwarded_address_is_logged_only_if_valid(client, ada, said, kept):
     client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"X-Forwarded-For": said})
     assert db.session.scalar(select(UserSession.ip)) == kept
+
+
+# docs/logs.md
+
+
+def documented():
+    table = PAGE.partition("| Field |")[2].partition("\n\n")[0]
+    return {name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+
+@pytest.fixture
+def story(own_app, app, client, another_client, ada, outbox, log, monkeypatch):
+    """The lines of a day: failures, refusals, an error, an email that is sent and one that is not."""
+    app.testing = False
+    app.add_url_rule("/bug", "bug", lambda: 1 / 0)
+    another_client.environ_base["REMOTE_ADDR"] = "192.0.2.7"
+    for _ in range(7):
+        another_client.log_in(ada, "wrong")
+    client.log_in(ada)
+    client.post("/auth/magic-link", data={"email": ada.email})
+    enqueue(Email.RESET, ada)
+    db.session.commit()
+    assert len(outbox()) == 1
+    client.get("/bug")
+    for _ in range(2):
+        logging.getLogger("app.email.worker").warning("again and again")
+    monkeypatch.setattr("app.web.request_log.REPEAT_AFTER", 0)
+    logging.getLogger("app.email.worker").warning("again and again")
+    administration.deactivate(ada)
+    db.session.commit()
+    client.log_in(ada)
+    enqueue(Email.CONFIRM, ada)
+    db.session.commit()
+    monkeypatch.setattr(delivery.Connection, "send", lambda *_: (_ for _ in ()).throw(OSError("Connection refused")))
+    delivery.deliver()
+    return log
+
+
+def test_every_field_is_documented_and_every_documented_field_is_written(story):
+    named = {name for line in story.read() for name in line}
+    labels = {name for name in named if name.startswith("labels.")}
+    assert named - labels == documented() - {"labels.*"}
+    assert {name for name in labels if f"`{name}`" not in PAGE} == set()
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="needs jq")
+def test_documented_queries_answer_on_lines_that_the_application_wrote(story, ada, tmp_path):
+    (tmp_path / "journal").write_text("\n".join(["Not JSON: a setting is wrong.", *story.written, ""]))
+    journal = tmp_path / "journalctl"
+    journal.write_text('#!/bin/sh\nexec cat "$(dirname "$0")/journal"\n')
+    journal.chmod(0o755)
+    number = next(line["trace.id"] for line in story.read("request") if line["url.path"] == "/bug")
+    page = PAGE.replace('"42"', f'"{ada.id}"').replace("5f0c6f4e9b7a4d21", number)
+    blocks = re.findall(r"(?:^    .*\n)+", page.partition("## Questions")[2], re.MULTILINE)
+
+    def answer(part):
+        (block,) = [block for block in blocks if part in block]
+        environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        told = subprocess.run(["sh", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert (told.returncode, told.stderr) == (0, "")
+        blocks.remove(block)
+        return told.stdout
+
+    answer("> flasky.log\n")
+    mine = answer('."user.id" == ')
+    for words in ("login_failed\tfailure", "logged_in\tsuccess", "the account is deactivated", "reset", "confirm"):
+        assert words in mine
+    assert "/auth/login\ttoo many attempts\tlogin" in answer('."client.ip" == ')
+    assert len(answer('."trace.id" == ').splitlines()) == 2, "the request and its error"
+    hour = story.read()[0]["@timestamp"][:13]
+    assert f"5 {hour} 192.0.2.7" in answer('== "login_failed"')
+    assert "2 too many attempts login" in answer('== "refused") | ."event.reason"')
+    assert "1 500 /bug" in answer(">= 429")
+    assert "login_failed" in answer("journalctl -u flasky -o cat --since -10min")
+    assert "1 waiting No mail server runs at this address and port." in answer('"\\(."labels.status")')
+    assert answer('"sent") | ."@timestamp"').strip() == next(
+        line["@timestamp"] for line in story.read("email") if line["labels.status"] == "sent"
+    )
+    assert blocks == []

@@ -175,7 +175,7 @@ def test_an_email_that_cannot_be_rendered_is_given_up(ada, queued, server, caplo
     assert reason in broken.error
     assert [message.recipients for message in server.sent] == [["ada@example.com"]]
     assert other.status == "sent"
-    assert "Gave up email" in caplog.text
+    assert "email failed" in caplog.text
     assert delivery.deliver() == 0
 
 

@@ -1,11 +1,15 @@
-"""What a server does not load at start, to save time and memory."""
+"""What a server does not load at start, to save time and memory; and what gunicorn.conf.py says."""
 
 import ast
+import io
+import json
 import runpy
 import subprocess
 import sys
+from datetime import timedelta
 
 import gunicorn.http.message
+from gunicorn.config import Config
 from support.clients import ROOT
 
 UNUSED = {"authlib", "coloraide", "requests", "segno", "webauthn", "zxcvbn"}
@@ -52,3 +56,31 @@ def test_gunicorn_accepts_the_longest_request_line():
     assert (
         runpy.run_path(str(ROOT / "gunicorn.conf.py"))["limit_request_line"] == gunicorn.http.message.MAX_REQUEST_LINE
     )
+
+
+def test_lines_of_gunicorn_have_the_same_schema_and_no_token():
+    """Its lines about workers and signals come by `error_log`, as does the request that it could not handle."""
+    settings = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    config = Config()
+    config.set("accesslog", "-")
+    config.set("access_log_format", settings["access_log_format"])
+    logger, written = settings["logger_class"](config), io.StringIO()
+    try:
+        for handler in logger.error_log.handlers + logger.access_log.handlers:
+            handler.setStream(written)
+        logger.info("Booting worker with pid: %s", 7)
+        logger.exception("Error handling request %s", "/auth/reset/eyJhbGciOi.eyJwdXJw.abc")
+        response = type("Response", (), {"status": "200 OK", "sent": 1, "headers": []})
+        visited = {"REQUEST_METHOD": "GET", "PATH_INFO": "/auth/sso/acme/callback", "QUERY_STRING": "code=secret"}
+        environ = visited | {"RAW_URI": "/?code=secret", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "192.0.2.7"}
+        logger.access(response, [], environ, timedelta(milliseconds=12))
+    finally:
+        for log in (logger.error_log, logger.access_log):
+            log.handlers.clear()
+            log.propagate = True
+    booting, failed, access = map(json.loads, written.getvalue().splitlines())
+    assert (booting["log.logger"], booting["message"]) == ("gunicorn.error", "Booting worker with pid: 7")
+    table = (ROOT / "docs/logs.md").read_text()
+    assert {name for name in booting if f"`{name}`" not in table} == set()
+    assert "/auth/reset/<token>" in failed["message"]
+    assert access["message"] == "192.0.2.7 GET /auth/sso/acme/callback 200 12 ms"

@@ -95,7 +95,7 @@ def test_of_two_users_racing_for_a_username_one_gets_an_error(client, another_cl
     assert "Your username is <strong>ada</strong>" in page.text
     assert (ada.username, bob.username) == ("ada", "Grace")
     assert changes() == [(bob.id, {"old": "bob", "new": "Grace"})]
-    assert [r.fields["event"]["user_id"] for r in caplog.records if r.message == "username_changed"] == [bob.id]
+    assert [vars(r)["user.id"] for r in caplog.records if r.message == "username_changed"] == [str(bob.id)]
     assert client.get("/account").status_code == 200
 
 

@@ -22,6 +22,7 @@ from app import clock
 from app.extensions import db
 from app.models import Job
 from app.models.job import EVERY, RETRY
+from app.request_state import new_id, state
 
 Batches = Generator[int | None, None, None]  # numbers of rows; None while the job waits
 Function = Callable[[], Iterator[int | None] | int | None]
@@ -105,7 +106,7 @@ def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = 
     number = Job.claim(name, intervals.get(name, EVERY), even_if_done)
     if number is None:
         return None
-    outcome = Outcome(name)
+    outcome, state.request_id = Outcome(name), new_id()
     try:
         _do(registered[name], number, outcome, stopped or threading.Event())
     except Exception as error:

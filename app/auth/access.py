@@ -51,6 +51,7 @@ def load_user(session_id: str) -> User | None:
     if user_session is None:
         return None
     user_session.user.current_session = user_session
+    state.user_id = user_session.user_id
     if is_of_application() and (endpoint := required_page(user_session.user)):
         state.held_back, state.held_session = endpoint, user_session
         return None

@@ -14,7 +14,7 @@ from app.accounts import blocks, device_verification, devices, sessions, two_fac
 from app.extensions import db
 from app.models import EmailChallenge, User, UserSession
 from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, state
-from app.security import origin
+from app.security import audit, origin
 from app.web.negotiation import wants_json
 from app.web.own_urls import safe_next_url
 
@@ -43,6 +43,7 @@ def complete_login(
     """
     blocks.refuse_network()  # links and providers log in by GET
     if not user.is_active:
+        audit.refused("the account is deactivated", user, method=method)
         db.session.rollback()
         flash(f"This account has been deactivated. If you didn't expect this, contact {blocks.support()}.", "warning")
         return redirect(url_for("auth.login"))
@@ -157,9 +158,8 @@ def _hand_over(key: SessionKey, endpoint: str, pending: PendingLogin) -> Respons
 def _ask_for_device_code(user: User, pending: PendingLogin) -> Response:
     """Email a code, unless one was just sent for the same account and browser."""
     earlier = PendingLogin.load(SessionKey.DEVICE_VERIFICATION)
-    challenge = None
-    if earlier and earlier.user_id == user.id and earlier.challenge_id:
-        challenge = db.session.get(EmailChallenge, earlier.challenge_id)
+    sent = earlier.challenge_id if earlier and earlier.user_id == user.id else None
+    challenge = db.session.get(EmailChallenge, sent) if sent else None
     if not challenge or not challenge.is_open or not challenge.seconds_to_wait:
         challenge = device_verification.send_code(user, challenge)
     pending = replace(pending, challenge_id=challenge.id if challenge else None)
@@ -222,7 +222,7 @@ def _replace_session(user: User, user_session: UserSession) -> dict[str, Any]:
     session.update(kept)
     if user_session.remembered:
         session.permanent = True
-    user.current_session = user_session
+    user.current_session, state.user_id = user_session, user.id
     login_user(user, force=True)  # a user who has just been deactivated is logged out at the next request
     session.pop(SessionKey.IDENTIFIER, None)  # for Flask-Login's session protection, which is off
     return previous

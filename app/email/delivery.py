@@ -4,8 +4,9 @@ import logging
 import smtplib
 import ssl
 import threading
+import time
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
 import flask_mail
 from flask import current_app
@@ -14,15 +15,19 @@ from sqlalchemy.orm.exc import StaleDataError
 from app.email import oauth
 from app.email.message import parse_sender
 from app.email.rendering import Unsendable, render
-from app.email.smtp_answers import MAX_ANSWER, answer_of
+from app.email.smtp_answers import MAX_ANSWER, answer_of, explain
 from app.email.templates import Email
 from app.extensions import db
 from app.models import OutboxEmail
 from app.models.outbox_email import Status
+from app.request_state import new_id, state
 
 TIMEOUT = 10  # seconds for each response of the mail server
 
+OUTCOMES = {Status.SENT: "success", Status.OBSOLETE: "unknown"}
+
 log = logging.getLogger(__name__)
+attempts = logging.getLogger("email")
 
 
 def deliver(stopped: threading.Event | None = None) -> int:
@@ -93,19 +98,22 @@ class Connection(flask_mail.Connection):
 
 
 def _attempt(email: OutboxEmail, connection: Connection) -> bool:
-    """Try to send an email, record the outcome, and return whether the mail server is available."""
-    number, is_available = email.id, True
+    """Try to send an email, record and log the outcome, and return whether the mail server is available."""
+    number, is_available, began = email.id, True, time.perf_counter()
+    failure: Exception | None = None
+    state.request_id = new_id()
     try:
         message = render(email)
         if message:
             connection.send(message)
         email.done(Status.SENT if message else Status.OBSOLETE)
     except Unsendable as reason:
-        log.error("Gave up email %s (%s). %s", number, email.name, reason)
+        failure = reason
         email.done(Status.FAILED, answer_of(reason)[1][:MAX_ANSWER])
     except Exception as error:  # the other emails must still be sent
-        log.warning("Email %s (%s) was not sent: %s", number, email.name, type(error).__name__)
+        failure = error
         is_available = _record_failure(email, error)
+    status, fields = email.status, _fields(email, failure, time.perf_counter() - began)
     if email.name == Email.ACCOUNT_DELETED and email.status != Status.WAITING:
         db.session.delete(email)
     try:
@@ -113,7 +121,26 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
     except StaleDataError:
         log.warning("Email %s was taken over by another worker", number)
         db.session.rollback()
+    else:
+        level = logging.WARNING if failure else logging.INFO
+        attempts.log(logging.ERROR if status == Status.FAILED else level, "email %s", status, extra=fields)
     return is_available
+
+
+def _fields(email: OutboxEmail, failure: Exception | None, seconds: float) -> dict[str, Any]:
+    """Return the fields of the line in the log. The mail server's answer is not among them: it may name the address."""
+    reason = explain(failure) or answer_of(failure)[0] or type(failure).__name__ if failure else None
+    return {
+        "event.action": "email",
+        "event.outcome": OUTCOMES.get(Status(email.status), "failure"),
+        "event.reason": getattr(reason, "cause", reason),
+        "event.duration": round(seconds * 1e9),
+        "user.id": email.user_id and str(email.user_id),
+        "labels.email": email.id,
+        "labels.template": email.name,
+        "labels.status": email.status,
+        "labels.attempt": email.attempts,
+    }
 
 
 def _record_failure(email: OutboxEmail, error: Exception) -> bool:

@@ -1,5 +1,6 @@
 """Enqueue emails in the caller's transaction. app/email/delivery.py sends them after the commit."""
 
+import logging
 import threading
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from app.security.token_purposes import TokenPurpose
 
 NOBODY = "nobody@invalid"  # RFC 2606 reserves this top-level domain
 
+log = logging.getLogger(__name__)
 queued = threading.Event()  # set when a transaction that enqueued an email is committed
 
 
@@ -46,6 +48,8 @@ def enqueue(
     recipient = to or (user.email if user else "")
     if template.hourly_limit is None or _sent_lately(template, recipient) < template.hourly_limit:
         _add(template, user, to, claims, event, budget, details)
+    else:
+        log.warning("An email was left out, because its hourly limit is reached: %s", template)
 
 
 def enqueue_decoy(template: EmailTemplate, to: str = NOBODY, budget: Budget | None = None) -> None:

@@ -77,15 +77,19 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
         db.session.add(added)
     for signal in action.facts.signals if user else ():
         signals.send_after_commit(db.session(), signal, user=user)
-    log.info(action, extra={"fields": {"event": event | {"severity": action.facts.severity}}})
+    labels = {name: value for name, value in added.detail.items() if name not in {"old", "new"}}  # may be addresses
+    outcome = "failure" if action.status == "Failed" else "success"
+    fields = {"event.action": action.value, "event.outcome": outcome, "labels.severity": action.facts.severity.value}
+    log.info(action, extra=fields | _fields(user, labels))
     return added
 
 
-def refused(reason: str, **detail: Any) -> None:
+def refused(reason: str, user: User | None = None, **detail: Any) -> None:
     """Log that a request was refused, outside of any account's history."""
-    path = request.path[:500] if has_request_context() else ""
-    event = {"action": "refused", "reason": reason, "path": path, "detail": detail, **origin.of_request()}
-    log.warning("refused", extra={"fields": {"event": event}})
+    fields = {"event.action": "refused", "event.outcome": "failure", "event.reason": reason}
+    if has_request_context():
+        fields |= {"url.path": request.path[:500], "http.request.method": request.method}
+    log.warning("refused", extra=fields | _fields(user, detail))
 
 
 def note_attempt(attempt: Countable) -> None:
@@ -118,6 +122,14 @@ def history(user: User, page: int, actions: Iterable[Action] | None = None) -> t
         mine = mine.where(AuditEvent.action.in_(actions))
     found = db.session.scalars(mine.limit(PAGE_SIZE + 1).offset((page - 1) * PAGE_SIZE)).all()
     return found[:PAGE_SIZE], len(found) > PAGE_SIZE
+
+
+def _fields(user: User | None, labels: dict[str, Any]) -> dict[str, Any]:
+    """Return who and where, as the log names it."""
+    where = origin.of_request()
+    fields = {"client.ip": where["ip"] or None, "user_agent.original": where["user_agent"] or None}
+    fields |= {f"labels.{name}": value for name, value in labels.items()}
+    return fields | ({"user.id": str(user.id)} if user else {})
 
 
 def _add_to_row(event: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ T = TypeVar("T")
 MAX_PASSWORD_LENGTH = 1024  # characters
 MAX_WAITING = 24  # requests per process; of its 32 threads, the others serve pages
 WAIT_TIMEOUT = 5  # seconds
+FULL, TIMED_OUT = "too many passwords wait to be hashed", f"the password waited {WAIT_TIMEOUT} seconds to be hashed"
 
 
 def hash_password(password: str) -> str:
@@ -59,10 +60,11 @@ def _verify(stored: str, password: str) -> bool:
 
 
 class Busy(ServiceUnavailable):
-    """Too many requests wait for the thread pool."""
+    """Too many requests wait for the thread pool. The log names the reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(retry_after=WAIT_TIMEOUT)
+        self.reason = reason
 
 
 class Threads:
@@ -78,7 +80,7 @@ class Threads:
         """Run `work` and return its result. Raises Busy if too many calls wait, or this one waits too long."""
         with self._counting:
             if self.inside >= self.count + self.max_waiting:
-                raise Busy
+                raise Busy(FULL)
             self.inside += 1
             has_to_wait = self.inside > self.count
         future = self._pool.submit(work, *args)
@@ -88,7 +90,7 @@ class Threads:
                 return future.result(self.timeout)
             except TimeoutError:
                 if future.cancel():
-                    raise Busy from None
+                    raise Busy(TIMED_OUT) from None
                 return future.result()  # the work has begun
 
     def _leave(self, _: "Future[Any]") -> None:

@@ -52,6 +52,7 @@ def error_page(
         return error.response
     code = error.code or 500
     asks_nothing = asks_nothing or code >= 500
+    state.reason = state.reason or getattr(error, "reason", "")
     title, advice = message or _message(error)
     response = jsonify(error=title, advice=advice) if wants_json() else _page(code, title, advice, asks_nothing)
     if asks_nothing:
@@ -82,6 +83,7 @@ def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnVal
     if isinstance(error, ProgrammingError):
         return current_app.handle_exception(error)
     log.error("Database: %s", error.orig if isinstance(error, DBAPIError) else error)
+    state.reason = "the database"
     return error_page(ServiceUnavailable(retry_after=5))
 
 
@@ -101,7 +103,7 @@ def _message(error: HTTPException) -> tuple[str, str]:
 
 def _page(code: int, title: str, advice: str, asks_nothing: bool) -> Response:
     context = {"code": code, "title": title, "advice": advice, "asks_nothing": asks_nothing, "next_page": None}
-    context |= {"request_id": state.request_id, "can_reload": request.method == "GET" and (code >= 500 or code == 429)}
+    context["can_reload"] = request.method == "GET" and (code >= 500 or code == 429)
     if asks_nothing:  # render without context processors, because one may query the database
         return make_response(current_app.jinja_env.get_template("errors/error.html").render(context))
     return make_response(render_template("errors/error.html", **context))

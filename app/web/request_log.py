@@ -1,71 +1,110 @@
-"""Log one line per request and per event, with the request's id and without secrets; as JSON in production."""
+"""Log one line per request and per event, with an id and without secrets; as JSON in production (docs/logs.md).
 
-import json
+The fields of a line are named as in the Elastic Common Schema: `log.info("...", extra={"event.action": "..."})`.
+"""
+
 import logging
 import re
-import secrets
 import time
 from typing import TextIO, cast
 
-from flask import Flask, Response, has_request_context, request
+from flask import Flask, Response, has_app_context, request
 from flask.logging import default_handler, wsgi_errors_stream
 
 from app import clock
-from app.request_state import state
+from app.request_state import new_id, state
+from settings import log_format
+from settings.log_format import TOKEN
 
-TOKEN = re.compile(r"eyJ[\w.-]+")  # a JWS
 MAX_LOGGED = 500  # characters of a path
+REPEAT_AFTER = 60  # seconds
+MAX_REMEMBERED = 1000  # messages
+FACTS = {"request", "security", "email", "app"}  # loggers with a line for each event; "app" has those of status 500
 
 requests = logging.getLogger("request")
 
 
-class Json(logging.Formatter):
-    """Formats a record as a JSON object in one line, so that no field can forge another line."""
+class Json(log_format.Json):
+    """Adds the id of the request, command, email or job, and the user who is logged in."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {"at": clock.now().isoformat(), "level": record.levelname, "logger": record.name}
-        line |= {"message": record.getMessage()} | getattr(record, "fields", {})
-        if has_request_context() and state.request_id:
-            line["request_id"] = state.request_id
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return TOKEN.sub("<token>", json.dumps(line, default=str))
+        if has_app_context():
+            record.__dict__.setdefault("trace.id", state.request_id)
+            record.__dict__.setdefault("user.id", state.user_id and str(state.user_id))
+        return super().format(record)
 
 
 class Plain(logging.Formatter):
     """Formats a record for a terminal, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
+        fields = " ".join(f"{name}={value}" for name, value in vars(record).items() if "." in name and value)
         line = re.sub(r"\x1b\[[\d;]*m", "", record.getMessage())  # Werkzeug's colours
+        line = f"{clock.now():%H:%M:%S} {record.name} {line} {fields}".rstrip()
         line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], line)
-        text = f"{clock.now():%H:%M:%S} {record.name} {line} {fields}".rstrip()
-        text = f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        text = f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
         return TOKEN.sub("<token>", text)
+
+
+class Repetitions(logging.Filter):
+    """Passes a message once a minute, and counts the others, so that a failing service does not flood the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name in FACTS:
+            return True
+        key, now = (record.name, record.getMessage()), time.monotonic()
+        at, dropped = self.last.get(key, (-REPEAT_AFTER, 0))
+        if now - at < REPEAT_AFTER:
+            self.last[key] = at, dropped + 1
+            return False
+        if len(self.last) >= MAX_REMEMBERED:
+            self.last.clear()
+        self.last[key] = now, 0
+        record.__dict__["labels.repetitions"] = dropped or None
+        return True
 
 
 def init_app(app: Flask) -> None:
     """Log to the server's error stream, which is stderr, as process managers expect."""
     handler = logging.StreamHandler(cast(TextIO, wsgi_errors_stream))
     handler.setFormatter(Json() if app.config["CONFIG_NAME"] == "production" else Plain())
+    handler.addFilter(Repetitions())
     root = logging.getLogger()
     if not app.testing and not any(isinstance(known.formatter, Json | Plain) for known in root.handlers):
         root.addHandler(handler)
         root.setLevel(logging.INFO)
         app.logger.removeHandler(default_handler)
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+    logging.getLogger("alembic.runtime.migration").addFilter(_is_step)
     app.before_request(_start)
     app.after_request(_finish)
+    app.jinja_env.globals["request_id"] = lambda: state.request_id
+
+
+def _is_step(record: logging.LogRecord) -> bool:
+    """Return whether Alembic tells that a migration runs."""
+    return record.msg.startswith("Running")
 
 
 def _start() -> None:
-    state.request_id, state.began_at = secrets.token_hex(8), time.perf_counter()
+    state.request_id, state.began_at, state.user_id, state.reason = new_id(), time.perf_counter(), None, ""
 
 
 def _finish(response: Response) -> Response:
     """Log the request, without its query and without the token in its path."""
-    milliseconds = round((time.perf_counter() - state.began_at) * 1000) if state.began_at else None
     path = TOKEN.sub("<token>", request.path[:MAX_LOGGED])
-    fields = {"ms": milliseconds, "ip": request.remote_addr}
-    requests.info("%s %s %s", request.method, path, response.status_code, extra={"fields": fields})
+    fields = {
+        "http.request.method": request.method,
+        "http.response.status_code": response.status_code,
+        "url.path": path,
+        "client.ip": request.remote_addr,
+        "event.duration": round((time.perf_counter() - state.began_at) * 1e9) if state.began_at else None,
+        "event.reason": state.reason or None,
+    }
+    requests.info("%s %s %s", request.method, path, response.status_code, extra=fields)
     response.headers["X-Request-ID"] = state.request_id
     return response

@@ -72,7 +72,7 @@ def test_a_page_through_two_and_three_proxies(tmp_path, databases, more, product
         assert answer.status == 200, answer.headers["Location"]
         assert "Strict-Transport-Security" in answer.headers
         lines = [json.loads(line) for line in gunicorn.log.read_text().splitlines() if line.startswith("{")]
-        assert [line["ip"] for line in lines if "/auth/login" in line["message"]] == [VISITOR]
+        assert [line["client.ip"] for line in lines if "/auth/login" in line["message"]] == [VISITOR]
     finally:
         for process in reversed(started):
             process.stop()
@@ -171,7 +171,7 @@ def test_behind_haproxy_visitors_keep_their_ip_address(chain, haproxies, options
     answer = Visitor(served.url, served.authority).get("auth/login", X_Forwarded_For="203.0.113.9")
     assert answer.status == 200, answer.headers["Location"]
     lines = [json.loads(line) for line in served.gunicorn.log.read_text().splitlines() if line.startswith("{")]
-    assert [line["ip"] for line in lines if "/auth/login" in line["message"]] == [VISITOR]
+    assert [line["client.ip"] for line in lines if "/auth/login" in line["message"]] == [VISITOR]
     said = served.doctor()
     assert "TRUSTED_PROX" not in said
     assert "redirects to itself" not in said

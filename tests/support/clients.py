@@ -52,8 +52,8 @@ class Browser(FlaskClient):
 
 
 def without_tokens(page):
-    """The text of a page without its CSRF tokens, which bear the second."""
-    return re.sub(r'name="csrf_token" value="[^"]*"', "", page.text)
+    """The text of a page without its CSRF tokens, which bear the second, and without its error number."""
+    return re.sub(r'name="csrf_token" value="[^"]*"', "", page.text).replace(page.headers["X-Request-ID"], "")
 
 
 def hidden_token(page):

@@ -141,7 +141,7 @@ class Site:
         return Counter(
             line["message"].rpartition(" ")[2]
             for line in map(_json, self.log.read_text().splitlines())
-            if line.get("logger") == "request"
+            if line.get("log.logger") == "request"
         )
 
 
