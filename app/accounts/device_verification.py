@@ -46,12 +46,22 @@ def send_code(user: User, earlier: EmailChallenge | None = None) -> EmailChallen
 
     Return None if too many emails were sent to this user.
     """
-    if not budgets.budget_for(user.email) or not _may_send(user):  # in this order: the first holds a lock
+    if not budgets.budget_for(user.email) or not may_send(user):  # in this order: the first holds a lock
         return None
     challenge = EmailChallenge.issue(TokenPurpose.VERIFY_DEVICE, user, earlier)
     event = audit.record(user, AuditAction.DEVICE_CODE_SENT)
     outbox.enqueue(Email.VERIFY_DEVICE, user, claims={"challenge": challenge.id}, event=event)
     return challenge
+
+
+def may_send(user: User) -> bool:
+    """Return whether another code may be emailed to this user."""
+    now = clock.now()
+    lately = func.count(case((OutboxEmail.created_at > now - timedelta(hours=1), 1)))
+    mine = (OutboxEmail.user_id == user.id, OutboxEmail.name == Email.VERIFY_DEVICE)
+    today = OutboxEmail.created_at > now - timedelta(days=1)
+    hourly, daily = db.session.execute(select(lately, func.count()).where(*mine, today)).one()
+    return bool(hourly < MAX_HOURLY and daily < MAX_DAILY)
 
 
 def is_right(user: User, challenge: EmailChallenge | None, code: str) -> bool:
@@ -90,12 +100,3 @@ def use_trust(user: User) -> bool:
         return False
     audit.record(user, AuditAction.NEXT_LOGIN_TRUST_USED)
     return True
-
-
-def _may_send(user: User) -> bool:
-    now = clock.now()
-    lately = func.count(case((OutboxEmail.created_at > now - timedelta(hours=1), 1)))
-    mine = (OutboxEmail.user_id == user.id, OutboxEmail.name == Email.VERIFY_DEVICE)
-    today = OutboxEmail.created_at > now - timedelta(days=1)
-    hourly, daily = db.session.execute(select(lately, func.count()).where(*mine, today)).one()
-    return bool(hourly < MAX_HOURLY and daily < MAX_DAILY)

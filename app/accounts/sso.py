@@ -21,6 +21,7 @@ from app.models import AuditAction, AuditEvent, Identity, LogoutReason, User, Us
 from app.models.logins import email_key
 from app.security import audit, rate_limits
 from app.security.oidc import Claims
+from app.security.oidc.claims import TENANT
 from settings.providers import Provider
 
 MAX_IDENTITIES = 10  # of one account
@@ -128,6 +129,27 @@ def all_of(user: User) -> Sequence[Identity]:
 
 def labels(user: User) -> list[str]:
     return [label(identity.provider) for identity in all_of(user)]
+
+
+def why_refused(identity: Identity) -> str | None:
+    """Return why the settings refuse logins with a linked identity; None if they don't."""
+    name, provider = identity.provider.upper(), current_app.config["OIDC_PROVIDERS"].get(identity.provider)
+    if not provider:
+        return f"OIDC_PROVIDERS does not name {identity.provider}."
+    found = TENANT.search(identity.issuer)
+    tenant = found[0] if found else ""
+    if provider.tenants and tenant not in provider.tenants:
+        return f"OIDC_{name}_TENANTS does not name the tenant {tenant or identity.issuer}."
+    if provider.issuer.replace("{tenantid}", tenant).rstrip("/") != identity.issuer.rstrip("/"):
+        return f"It was linked at {identity.issuer}, and OIDC_{name}_ISSUER is {provider.issuer}."
+    return None
+
+
+def is_trusted_by_any(email: str) -> bool:
+    """Return whether a provider may verify this email address."""
+    domain = email_key(email).rpartition("@")[2]
+    providers = current_app.config["OIDC_PROVIDERS"].values()
+    return any(not known.domains or domain in known.domains or known.hosts_domains for known in providers)
 
 
 def label(provider: str) -> str:

@@ -7,6 +7,7 @@ are not blocked. Both are blocked after 100 failures in a row, until the passwor
 
 import re
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 
@@ -48,9 +49,19 @@ def check_code(user: User, code: str, device: str) -> None:
         _use_recovery_code(user, typed)
 
 
+def blocks(user: User) -> list[str]:
+    """Return the messages of the blocks in force: of the app on new or on recognised devices, of recovery codes."""
+    messages = []
+    for check in (partial(_check_pause, device=0), partial(_check_pause, device=1), _check_stop):
+        try:
+            check(user)
+        except ValueError as error:
+            messages.append(str(error))
+    return list(dict.fromkeys(messages))
+
+
 def _use_recovery_code(user: User, code: str) -> None:
-    if _failed_recovery_codes(user) >= MAX_FAILURES:
-        raise ValueError(RECOVERY_STOPPED if switches.is_on("password") else PASSWORDLESS)
+    _check_stop(user)
     if recovery_codes.use(user, code):
         audit.record(user, AuditAction.TWO_FACTOR_USED, factor="recovery_code")
         return
@@ -71,6 +82,12 @@ def _use_app_code(user: User, code: str, is_recognised: bool) -> None:
     event = audit.record(user, AuditAction.TWO_FACTOR_FAILED, device=device)
     outbox.enqueue(Email.TWO_FACTOR_FAILED, user, event=event)
     raise ValueError(f"{WRONG} {CLOCK}")
+
+
+def _check_stop(user: User) -> None:
+    """Raise ValueError if recovery codes are blocked."""
+    if _failed_recovery_codes(user) >= MAX_FAILURES:
+        raise ValueError(RECOVERY_STOPPED if switches.is_on("password") else PASSWORDLESS)
 
 
 def _check_pause(user: User, device: int) -> None:

@@ -1,7 +1,5 @@
 """Login and logout: the login page takes a password or a passkey."""
 
-from datetime import timedelta
-
 from flask import current_app, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
@@ -23,7 +21,6 @@ from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import needs_captcha, rate_limited
 from app.switches import is_on
 
-FAILED_WITHIN = timedelta(minutes=15)
 COMPROMISED = "This password has appeared in a data breach elsewhere. Check your email for a link to choose a new one."
 
 
@@ -104,6 +101,6 @@ def _needs_captcha() -> bool:
         return False
     if needs_captcha(request.form.get("login")):
         return True
-    from_network = audit.count_failed_logins(origin.of_request()["ip"], FAILED_WITHIN)
+    from_network = audit.count_failed_logins(origin.of_request()["ip"], captcha.FAILED_WITHIN)
     failures = max(session.get(SessionKey.FAILED_LOGINS, 0), from_network)
     return bool(current_app.config["CAPTCHA_ALWAYS"]) or failures >= captcha.FAILURES

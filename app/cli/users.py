@@ -108,6 +108,7 @@ def activate(user: User) -> None:
 @with_user
 def send_reset(user: User) -> None:
     """Email a user a link to choose a new password."""
+    _refuse_deactivated(user)
     passwords.send_reset(user)
     click.echo(f"An email is on its way to {user.email}.")
 
@@ -116,6 +117,7 @@ def send_reset(user: User) -> None:
 @with_user
 def send_login_link(user: User) -> None:
     """Email a user a link that logs in, once. It works for a day."""
+    _refuse_deactivated(user)
     magic_links.send_login_link(user)
     click.echo(f"An email is on its way to {user.email}.")
 
@@ -144,6 +146,7 @@ def trust_next_login(user: User, confirm: Callable[[str], None]) -> None:
 
     For users who can no longer read their email. The password is still required.
     """
+    _refuse_deactivated(user)
     if reason := device_verification.why_never(user):
         click.echo(reason)
         return
@@ -201,6 +204,12 @@ def export(user: User) -> None:
     """Write everything that is stored about a user to standard output, as JSON."""
     click.echo(json.dumps(personal_data.everything(user), default=personal_data.in_json, indent=1))
     audit.record(user, AuditAction.EXPORTED)
+
+
+def _refuse_deactivated(user: User) -> None:
+    if not user.is_active:
+        undo = f"flask users activate {user.known_as}"
+        raise click.ClickException(f"{user.known_as} is deactivated, and would not get in. To undo: {undo}")
 
 
 def _names(user: User) -> dict[str, str]:

@@ -61,6 +61,16 @@ def budget_for(email: str, gives_access: bool = False, is_reset: bool = False) -
     return Budget.DEVICE if gives_access and has_more and _is_recognised(key) else None
 
 
+def used_up_until(email: str) -> datetime | None:
+    """Return until when some requests send no email to this address; None while its budgets suffice."""
+    same, ends = (OutboxEmail.recipient_key == email_key(email), OutboxEmail.budget.in_(RESETS | {Budget.ASKED})), []
+    for window, most in ((timedelta(hours=1), MAX_HOURLY), (timedelta(days=1), MAX_DAILY - 1)):
+        newest = select(OutboxEmail.created_at).where(*same, OutboxEmail.created_at > clock.now() - window)
+        oldest = db.session.scalar(newest.order_by(OutboxEmail.created_at.desc()).offset(most - 1).limit(1))
+        ends += [oldest + window] if oldest else []
+    return max(ends, default=None)
+
+
 def _serialize(key: str) -> None:
     """Make other requests for this address wait for the end of this transaction."""
     if db.engine.dialect.name == "postgresql":

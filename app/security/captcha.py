@@ -6,6 +6,7 @@ Flask-WTF's own validator limits neither time nor size, accepts any truthy `succ
 import json
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -19,6 +20,7 @@ TIMEOUT = 3  # seconds for the whole answer
 MAX_RESPONSE = 8192  # characters from the browser
 MAX_ANSWER = 64 * 1024  # bytes
 FAILURES = 3  # failed logins of this browser or network, after which the login form shows the CAPTCHA
+FAILED_WITHIN = timedelta(minutes=15)
 
 log = logging.getLogger(__name__)
 

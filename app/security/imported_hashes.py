@@ -31,6 +31,7 @@ SCHEMES = {
     r"\$pbkdf2(?:-sha256|-sha512)?\$(\d{1,9})\$[^$]+\$[^$]+": Scheme(2_500_000, ("passlib",)),
     r"\$[56]\$(?:rounds=(\d{1,9})\$)?[^$]{0,16}\$[^$]+": Scheme(1_000_000, ("passlib",)),
 }
+DIGITS = {"sha1": 40, "sha256": 64, "sha512": 128, "scrypt": 128}  # of the digests in Werkzeug's hashes
 log = logging.getLogger(__name__)
 HANDLERS = "argon2 bcrypt bcrypt_sha256 django_bcrypt_sha256 pbkdf2_sha1 pbkdf2_sha256 pbkdf2_sha512 sha256_crypt"
 
@@ -43,11 +44,26 @@ def accept(stored: str) -> str:
     if not match or not scheme:
         raise ValueError(f"The password hash {stored[:12]!r}… is of an unknown kind.")
     cost = math.prod(int(factor) for factor in match.groups() if factor)
-    if (2**cost if "log" in match.groupdict() else cost) > scheme.limit:
+    is_costly = (2**cost if "log" in match.groupdict() else cost) > scheme.limit
+    if is_costly and not hashed.startswith(f"{current_app.config['PASSWORD_HASH']}$"):
         raise ValueError(f"The password hash {stored[:12]!r}… would take too long to verify.")
     if missing := [library for library in scheme.libraries if not find_spec(library)]:
         raise ValueError(f"Password hashes like {stored[:12]!r}… need {' and '.join(missing)}: see docs/importing.md.")
     return f"{SALTED}{hashed}" if current_app.config["SECURITY_PASSWORD_SALT"] and hashed[0] == "$" else hashed
+
+
+def problem(stored: str) -> str | None:
+    """Return why logins can't verify a stored hash; None if they can."""
+    hashed = stored.removeprefix(SALTED)
+    if hashed != stored and not current_app.config["SECURITY_PASSWORD_SALT"]:
+        return "SECURITY_PASSWORD_SALT is not set."
+    try:
+        accept(hashed)
+    except ValueError as error:
+        return str(error)
+    known = re.match(r"(?:pbkdf2:)?(sha\d+|scrypt):", hashed)
+    is_whole = not known or len(hashed.rpartition("$")[2]) == DIGITS[known[1]]
+    return None if is_whole else f"The password hash {stored[:12]!r}… is damaged."
 
 
 def unsalted(stored: str, password: str) -> tuple[str, str]:

@@ -112,13 +112,16 @@ def needs_captcha(login: str | None) -> bool:
     Args:
         login: the name in the submitted form. For None, before submission, any device cookie counts as known.
     """
-    if not current_app.config["RATELIMIT_ENABLED"]:
-        return False
-    if not any(shared_counters().is_reached(Counter(name, EVERYBODY, rate)) for name, rate in SITE_WIDE.items()):
+    if not is_site_wide_rate_reached():
         return False
     with suppress(*storage_errors()):
         return not origin.device_cookie() if login is None else not is_known_device(login)
     return False
+
+
+def is_site_wide_rate_reached() -> bool:
+    counters = [Counter(name, EVERYBODY, rate) for name, rate in SITE_WIDE.items()]
+    return current_app.config["RATELIMIT_ENABLED"] and any(map(shared_counters().is_reached, counters))
 
 
 class Counted(NamedTuple):

@@ -39,24 +39,31 @@ class Entry:
             shared_counters().storage.clear(self.key)
 
 
-def entries() -> Iterator[Entry]:
-    """Yield all counters. Raises one of counters.storage_errors() if they can't be reached."""
+def entries(wanted: set[str] | None = None) -> Iterator[Entry]:
+    """Yield all counters, or those of a wanted subject.
+
+    Raises one of counters.storage_errors() if they can't be reached.
+    """
     if not current_app.config["RATELIMIT_ENABLED"]:
         return
     storage = shared_counters().storage
     for key in _keys(storage):
         subject, policy, limit, *_ = key.partition("/")[2].rsplit("/", 4)
-        if policy not in POLICIES:  # a claim, which limits nothing
-            continue
-        yield Entry(policy, subject, storage.get(key), int(limit), storage.get_expiry(key), key)
+        if policy in POLICIES and _is_wanted(subject, wanted):  # others are claims, which limit nothing
+            yield Entry(policy, subject, storage.get(key), int(limit), storage.get_expiry(key), key)
     for name, failures, until in login_delay.entries():
-        yield Entry(LOGIN_DELAY, name, failures, login_delay.FREE_ATTEMPTS, until / 1000, name)
+        if _is_wanted(name, wanted):
+            yield Entry(LOGIN_DELAY, name, failures, login_delay.FREE_ATTEMPTS, until / 1000, name)
 
 
 def entries_of(*names: str) -> list[Entry]:
     """Return the counters of these networks, IP addresses, usernames or email addresses."""
     wanted = {subject for name in names for subject in _subjects(name)}
-    return [entry for entry in entries() if wanted & set(entry.subject.split())]
+    return list(entries(wanted))
+
+
+def _is_wanted(subject: str, wanted: set[str] | None) -> bool:
+    return wanted is None or not wanted.isdisjoint(subject.split())
 
 
 def _keys(storage: Storage) -> list[str]:

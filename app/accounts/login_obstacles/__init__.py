@@ -1,0 +1,34 @@
+"""What keeps a user from logging in, and the command that helps: for `flask users why` and the administration pages.
+
+tests/test_login_obstacles.py collects all that can refuse a login, and requires a check here or a reason why not.
+"""
+
+from app.accounts.login_obstacles import account, emails, limits, providers
+from app.accounts.login_obstacles.obstacle import Obstacle
+from app.models import User
+
+__all__ = ["CHECKS", "Obstacle", "of"]
+
+CHECKS = (
+    account.deactivated,
+    account.deletion_pending,
+    account.unconfirmed,
+    account.no_password,
+    account.unreadable_password,
+    account.compromised_password,
+    account.two_factor_needed,
+    account.device_code_needed,
+    providers.refused,
+    emails.unsent,
+    emails.mail_server_away,
+    emails.budget_used_up,
+    limits.reached,
+    limits.captcha_needed,
+    limits.network_blocked,
+    account.failures,
+)
+
+
+def of(user: User) -> list[Obstacle]:
+    """Return all that keeps `user` from logging in; an empty list if nothing is known that does."""
+    return [obstacle for check in CHECKS for obstacle in check(user)]
