@@ -376,7 +376,7 @@ def test_taking_back_revokes_links_of_later_events_only(app):
 def test_every_security_email_contains_the_secure_account_link(client, ada, outbox, clock):
     client.log_in(ada)
     # nobody got access, or the account is gone
-    without = {"account_secured", Email.EMAIL_REMOVED, "account_deleted", "password_guessing"}
+    without = {Email.ACCOUNT_CHANGED, "account_secured", Email.EMAIL_REMOVED, "account_deleted", "password_guessing"}
     has_this_link = {Email.CODE, Email.VERIFY_DEVICE}
     requested = {name for name in Email if name.is_requestable} - has_this_link | {
         Email.FIRST_LOGIN,

@@ -10,6 +10,7 @@ from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChange, LogoutReason, User, UserSession
 from app.models.logins import email_key
 from app.security import audit
+from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
 
 
@@ -38,19 +39,45 @@ def change(token: Token, keep: UserSession | None = None) -> bool:
     user, old, was_confirmed = token.user, token.user.email, token.user.confirmed
     if not user.take_email(token.claims.purpose, token.claims.extra["email"]):
         return False
-    sessions.revoke_all(user, keep, reason=LogoutReason.EMAIL_CHANGED)
-    event = audit.record(user, AuditAction.EMAIL_CHANGED, old=old, new=user.email)
-    signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
-    if not was_confirmed:  # nobody has proved that the old address is theirs, so it gives no way back
+    event = _record(user, old, keep)
+    if was_confirmed:
+        _tell_old_address(user, old, event)
+    else:  # nobody has proved that the old address is theirs, so it gives no way back
         user.confirmed = True
         audit.record(user, AuditAction.CONFIRMED, old=False, new=True)
         outbox.enqueue(Email.EMAIL_REMOVED, user, to=old, ip="")
-    elif _release_reservation(user):
+    return True
+
+
+def replace(user: User, email: str) -> bool:
+    """Change the address without a link, on an administrator's request; otherwise as change() does.
+
+    Return False if the address is not available.
+    """
+    old = user.email
+    if not user.take_email(TokenPurpose.CHANGE_EMAIL, email):
+        return False
+    event = _record(user, old)
+    if user.confirmed:
+        _tell_old_address(user, old, event)
+    else:
+        outbox.enqueue(Email.EMAIL_REMOVED, user, to=old)
+    return True
+
+
+def _record(user: User, old: str, keep: UserSession | None = None) -> AuditEvent:
+    sessions.revoke_all(user, keep, reason=LogoutReason.EMAIL_CHANGED)
+    signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
+    return audit.record(user, AuditAction.EMAIL_CHANGED, old=old, new=user.email)
+
+
+def _tell_old_address(user: User, old: str, event: AuditEvent) -> None:
+    """Email the old address a way back, unless the user has just returned from it to an earlier one."""
+    if _release_reservation(user):
         outbox.enqueue(Email.EMAIL_REMOVED, user, to=old)
     else:
         _reserve(user, old, event)
         outbox.enqueue(Email.EMAIL_CHANGED, user, to=old, event=event, new_email=user.email)
-    return True
 
 
 def _release_reservation(user: User) -> bool:

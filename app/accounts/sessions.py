@@ -170,13 +170,6 @@ def revoke_others(user: User, keep: UserSession | None) -> int:
     return revoke_all(user, keep, reason=LogoutReason.REVOKED_ELSEWHERE)
 
 
-def log_out_everywhere(user: User) -> int:
-    """Revoke all sessions of the user on an administrator's request; return their number."""
-    user.lock()
-    audit.record(user, AuditAction.LOGGED_OUT_EVERYWHERE)
-    return revoke_all(user, reason=LogoutReason.LOGGED_OUT_EVERYWHERE)
-
-
 def log_out_everybody() -> int:
     """Revoke all sessions of all users; return their number."""
     active = update(UserSession).where(*UserSession.active())

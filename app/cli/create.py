@@ -51,6 +51,6 @@ def create(
         words = "email address or username" if is_on("username") else "email address"
         raise click.ClickException(f"This {words} is already in use.") from error
     if admin:
-        administration.set_role(user, Role.of(is_admin=True))
+        administration.set_role(user, Role.of(is_admin=True), send_notice=False)
     db.session.commit()
     click.echo(f"Created the account {user.name_and_email}.")

@@ -168,7 +168,7 @@ def log_out(name: str | None, everybody: bool, confirm: Callable[[str], None]) -
         confirm("Log out all users?")
         count = sessions.log_out_everybody()
     else:
-        count = sessions.log_out_everywhere(find(name))
+        count = administration.log_out_everywhere(find(name))
     db.session.commit()
     click.echo(f"Logged out {name or 'all users'} on {_devices(count)}.")
 

@@ -30,6 +30,8 @@ SAMPLE = {
     "label": "Google",
     "address": "ada@example.org",
     "due": "18 May 2031",
+    "action": "role_changed",
+    "new": "moderator",
     "factor": "a code from an authenticator app",
     "is_last": True,
     "left": 3,

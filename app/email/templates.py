@@ -48,6 +48,7 @@ class Email(EmailTemplate):
     VERIFY_DEVICE = "verify_device", None, True
 
     # Caused by an administrator
+    ACCOUNT_CHANGED = "account_changed"
     FIRST_LOGIN = "first_login", TokenPurpose.FIRST_LOGIN
     FIRST_PASSWORD = "first_password", TokenPurpose.RESET
     TEST = "test"  # flask mail test

@@ -13,7 +13,7 @@ class LogoutReason(StrEnum):
     PASSWORD_CHANGED = "password_changed", "your password was changed on another device"
     PASSWORD_RESET = "password_reset", "your password was reset by email"
     PASSWORD_REMOVED = "password_removed", "your password was removed on another device"
-    EMAIL_CHANGED = "email_changed", "your email address was changed on another device"
+    EMAIL_CHANGED = "email_changed", "your email address was changed"
     EMAIL_OWNERSHIP_PROVED = "email_ownership_proved", "the owner of the email address took over the account"
     ACCOUNT_SECURED = "account_secured", "the account was secured with the link in a security email"
     IDENTITY_UNLINKED = "identity_unlinked", "a connected account was removed on another device"

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -22,7 +21,6 @@ from app.security import origin, signing
 HOUR = 3600  # seconds
 PAGE_SIZE = 50  # events
 
-_acting: ContextVar[dict[str, Any] | None] = ContextVar("acting", default=None)
 log = logging.getLogger("security")
 
 
@@ -45,11 +43,11 @@ def acting_as(actor: Actor, acting_user: User | None = None) -> Iterator[None]:
         acting_user: the account of the administrator, if `actor` has one.
     """
     by = {"by": actor.value} | ({"acting_user": acting_user.id} if acting_user else {})
-    token = _acting.set(by)
+    token = origin.acting.set(by)
     try:
         yield
     finally:
-        _acting.reset(token)
+        origin.acting.reset(token)
 
 
 def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
@@ -67,7 +65,7 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
     by_passkey = action is AuditAction.LOGIN_FAILED and detail["method"] == "passkey"
     note_attempt(Attempt.PASSKEY_FAILED if by_passkey else action)
     where = origin.of_request()
-    event = {"action": action, "user_id": user and user.id, "detail": detail | (_acting.get() or {}), **where}
+    event = {"action": action, "user_id": user and user.id, "detail": detail | (origin.acting.get() or {}), **where}
     added = AuditEvent(**event, network=origin.network(where["ip"]))
     if user and user.current_session:
         added.session = user.current_session.key

@@ -2,9 +2,14 @@
 
 import re
 from contextlib import suppress
+from contextvars import ContextVar
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from flask import current_app, has_request_context, request
+
+# The administrator who acts, from audit.acting_as(). Users don't see the IP address and the browser of administrators.
+acting: ContextVar[dict[str, Any] | None] = ContextVar("acting", default=None)
 
 
 def device_cookie() -> str:
@@ -14,8 +19,8 @@ def device_cookie() -> str:
 
 
 def of_request() -> dict[str, str]:
-    """Return the `ip` and the `user_agent` of the current request; both are empty on the command line."""
-    if not has_request_context():
+    """Return the `ip` and the `user_agent` of the current request; both are empty if an administrator acts."""
+    if acting.get() or not has_request_context():
         return {"ip": "", "user_agent": ""}
     user_agent = request.user_agent.string[:500].replace("\0", "")  # PostgreSQL refuses NUL
     return {"ip": _address(request.remote_addr or ""), "user_agent": user_agent}

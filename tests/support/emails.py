@@ -35,6 +35,9 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     claims = {"email": new_email, "challenge": challenge.id}
     elsewhere = {"label": label, "address": new_email, "due": "6 December 2026"}
     factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
+    by_administrator = {"action": AuditAction.USERNAME_CHANGED, "new": label}
     about = event if name in NOTICES else None
-    enqueue(name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor)
+    enqueue(
+        name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor, **by_administrator
+    )
     db.session.commit()
