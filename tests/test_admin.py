@@ -22,7 +22,7 @@ def answers(app, client, *methods, **options):
     for method in methods or ("GET", "POST"):
         for name, address in addresses(app, method):
             if name.startswith("admin."):
-                with client.open(address, method=method, **options) as answer:
+                with client.open(address, method=method, buffered=True, **options) as answer:
                     found.add((answer.status_code, (answer.location or "").partition("?")[0]))
     return found
 

@@ -42,6 +42,7 @@ def test_every_post_route_is_protected_by_header_then_by_token(app, ada):
     assert open_to_others == {"auth.sso_callback"}
     for endpoint in {rule.endpoint for rule in rules} - {"auth.login"} - open_to_others:
         app.view_functions[endpoint] = lambda **_: ("reached" if request.method == "POST" else "shown", 200)
+    del app.before_request_funcs["admin"]  # the guard, which would refuse a visitor
     browser, site = app.test_client(), app.config["PUBLIC_URL"]
     valid, foreign = token_of(browser), token_of(app.test_client())
     sent = {"valid": valid, "another session's": foreign, "garbled": valid[:-3], "missing": ""}

@@ -1,10 +1,13 @@
 """The blueprint of the administration pages, with the guard that each of them passes, an owner's own pages too."""
 
+from collections.abc import Mapping
+from itertools import starmap
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import abort, current_app, flash, render_template, request
+from flask import abort, current_app, flash, render_template, request, url_for
 from flask_login import current_user
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 
 from app.accounts import two_factor
 from app.auth.access import admin_required, reauthentication_required
@@ -63,6 +66,17 @@ def query(**changes: Any) -> str:
     """Return this page's query with some arguments changed, or without those that are None, as a relative URL."""
     arguments = request.args.to_dict() | changes
     return f"?{urlencode({name: value for name, value in arguments.items() if value not in (None, '')})}"
+
+
+@bp.app_template_global()
+def user_url(number: int) -> str:
+    """Return the URL of a user's page, by their id."""
+    return url_for("admin.user", number=number) if "admin.user" in current_app.view_functions else "#"
+
+
+def choices(everything: str, words: Mapping[Any, str]) -> list[Any]:
+    """Return the choices of a filter: `everything` in words, then these values."""
+    return [SelectChoice("", everything), *starmap(SelectChoice, words.items())]
 
 
 def confirm(title: str, words: str, button: str, back: str, style: str = "btn-danger") -> str:

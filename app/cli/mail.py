@@ -7,17 +7,14 @@ from datetime import timedelta
 
 import click
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app import clock
 from app.cli.commands import Commands, echo_row, json_option
-from app.email import delivery
+from app.email import delivery, outbox
 from app.email.smtp_answers import explain
-from app.extensions import db, rows_changed
+from app.extensions import db
 from app.models import OutboxEmail
-from app.models.outbox_email import Status
-
-UNSENT = [Status.WAITING, Status.FAILED]
 
 mail = Commands("mail", help="Deliver, list and retry emails.")
 
@@ -43,7 +40,7 @@ def list_emails(everything: bool, as_json: bool) -> None:
     """List the emails that wait or have failed, oldest first."""
     emails = select(OutboxEmail).order_by(OutboxEmail.id)
     if not everything:
-        emails = emails.where(OutboxEmail.status.in_(UNSENT))
+        emails = emails.where(OutboxEmail.status.in_(outbox.UNSENT))
     for email in db.session.scalars(emails.execution_options(yield_per=1000)):
         age = str(max(clock.now() - email.created_at, timedelta(0))).partition(".")[0]
         row = {name: getattr(email, name) for name in ("id", "status", "name", "recipient", "attempts", "error")}
@@ -62,11 +59,18 @@ def retry(number: int | None, everything: bool) -> None:
     """Retry email NUMBER now, and reset its attempts."""
     if (number is None) != everything:
         raise click.UsageError("Give the number of an email, or --all.")
-    unsent = update(OutboxEmail).where(OutboxEmail.status.in_(UNSENT), OutboxEmail.unclaimed())
-    if not everything:
-        unsent = unsent.where(OutboxEmail.id == number)
-    count = rows_changed(unsent.values(status=Status.WAITING, attempts=0, due_at=clock.now()))
+    count = outbox.retry(number)
     db.session.commit()
     if not count and not everything:
         raise click.ClickException(f"Email {number} neither waits nor has failed.")
     click.echo(f"{count} {'email' if count == 1 else 'emails'} will be retried.")
+
+
+@mail.command()
+@click.argument("number", type=int)
+def drop(number: int) -> None:
+    """Drop email NUMBER, which waits or has failed: it is never sent."""
+    if not outbox.drop_one(number):
+        raise click.ClickException(f"Email {number} neither waits nor has failed.")
+    db.session.commit()
+    click.echo(f"Email {number} was dropped.")

@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session
 from app import clock
 from app.email import message
 from app.email.templates import Email, EmailTemplate
-from app.extensions import db
-from app.models import AuditEvent, OutboxEmail, User
+from app.extensions import db, rows_changed
+from app.models import AuditAction, AuditEvent, OutboxEmail, User
 from app.models.logins import ascii_email, email_key
 from app.models.outbox_email import Budget, Priority, Status
-from app.security import origin, signing
+from app.security import audit, origin, signing
 from app.security.token_purposes import TokenPurpose
 
+UNSENT = [Status.WAITING, Status.FAILED]
 NOBODY = "nobody@invalid"  # RFC 2606 reserves this top-level domain
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,20 @@ def drop(user: User, since: int = 0) -> None:
     )
 
 
+def retry(number: int | None = None) -> int:
+    """Retry an email that waits or has failed, or all of these, now, and reset the attempts; return how many."""
+    return _change_unsent(number, status=Status.WAITING, attempts=0, due_at=clock.now())
+
+
+def drop_one(number: int) -> bool:
+    """Never send an email that waits or has failed; return whether there was one."""
+    email = db.session.get(OutboxEmail, number)
+    if not email or not _change_unsent(number, status=Status.OBSOLETE, done_at=clock.now()):
+        return False
+    audit.record(email.user, AuditAction.EMAIL_DROPPED, email=email.name)
+    return True
+
+
 def recipient_hash(email: str) -> str:
     """Return the hash of an address that binds a link to the recipient of its email."""
     return signing.fingerprint(email_key(email))
@@ -79,6 +94,13 @@ def _sent_lately(template: EmailTemplate, recipient: str) -> int:
     within_an_hour = OutboxEmail.created_at > clock.now() - timedelta(hours=1)
     mine = (OutboxEmail.recipient_key == email_key(recipient), OutboxEmail.name == template, within_an_hour)
     return db.session.scalar(select(func.count()).where(*mine)) or 0
+
+
+def _change_unsent(number: int | None, **changes: Any) -> int:
+    unsent = update(OutboxEmail).where(OutboxEmail.status.in_(UNSENT), OutboxEmail.unclaimed()).values(changes)
+    if number is not None:
+        unsent = unsent.where(OutboxEmail.id == number)
+    return rows_changed(unsent.execution_options(synchronize_session=False))
 
 
 def _add(

@@ -107,6 +107,7 @@ class AuditAction(Action):
     CONFIRMATION_RESENT = "confirmation_resent", "Confirmation email sent again", Topic.EMAIL
     CONFIRMED = "confirmed", "Email address confirmed", Topic.EMAIL, Facts(signals=[user_confirmed])
     EMAIL_CORRECTED = "email_corrected", "Email address corrected", Topic.EMAIL
+    EMAIL_DROPPED = "email_dropped", "Email dropped", Topic.EMAIL, _NOTICE
     EMAIL_OWNERSHIP_PROVED = (
         "email_ownership_proved",
         "Account claimed by the owner of its email address",

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Any
 
 from flask import has_request_context, request
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app import clock, signals
@@ -20,6 +21,7 @@ from app.security import origin, signing
 
 HOUR = 3600  # seconds
 PAGE_SIZE = 50  # events
+OCTETS = (8, 16, 24)  # prefixes of IPv4 networks whose addresses begin with the same text
 
 log = logging.getLogger("security")
 
@@ -120,6 +122,38 @@ def history(user: User, page: int, actions: Iterable[Action] | None = None) -> t
         mine = mine.where(AuditEvent.action.in_(actions))
     found = db.session.scalars(mine.limit(PAGE_SIZE + 1).offset((page - 1) * PAGE_SIZE)).all()
     return found[:PAGE_SIZE], len(found) > PAGE_SIZE
+
+
+def search(
+    action: str = "",
+    user_id: int | None = None,
+    place: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Select[Any]:
+    """Return the query of the events of all users that meet these conditions.
+
+    Args:
+        place: an IP address or a network; an IPv6 address finds the events of its /64.
+
+    Raises:
+        ValueError: the place is neither; the message says what is.
+    """
+    found = select(AuditEvent).where(_is_from(place.strip()) if place else true())
+    values = ((AuditEvent.action, action or None), (AuditEvent.user_id, user_id))
+    found = found.where(*(column == value for column, value in values if value is not None))
+    return found.where(AuditEvent.at >= since if since else true(), AuditEvent.at <= until if until else true())
+
+
+def _is_from(place: str) -> ColumnElement[bool]:
+    with suppress(ValueError):
+        network = ip_network(place, strict=False)
+        if network.num_addresses == 1 or (network.version, network.prefixlen) == (6, 64):
+            return AuditEvent.network == origin.network(str(network.network_address))
+        if network.version == 4 and network.prefixlen in OCTETS:
+            octets = str(network.network_address).split(".")[: network.prefixlen // 8]
+            return AuditEvent.network.startswith(".".join([*octets, ""]))
+    raise ValueError("Enter an IP address, or a network that ends in /8, /16, /24 or, for IPv6, /64.")
 
 
 def _fields(user: User | None, labels: dict[str, Any]) -> dict[str, Any]:

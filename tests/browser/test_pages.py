@@ -15,10 +15,11 @@ from flask_login import current_user
 from sqlalchemy import update
 from support.accessibility import faint_fields, small_targets, unseen_focus
 from support.clients import PASSWORD, ROOT
-from support.crowded import crowd
+from support.crowded import crowd, run_for_a_year
 from support.tour import LONG, TOUR, address, go, submit_wrong_registration
 from support.waiting import until
 
+from app import clock
 from app.auth import proof_of_work
 from app.email import delivery
 from app.email.outbox import enqueue
@@ -38,6 +39,8 @@ def app(app):
     app.add_url_rule("/age", "age", forget_when_they_logged_in)
     app.add_url_rule("/confirmed", "confirmed", confirm_all_addresses)
     app.add_url_rule("/crowd", "crowd", lambda: str(crowd(current_user)))
+    app.add_url_rule("/administer", "administer", administer)
+    app.add_url_rule("/year", "year", lambda: str(run_for_a_year()))
     app.add_url_rule("/captcha", "captcha", lambda: ask_for_people(app))
     app.add_url_rule("/altcha", "altcha", lambda: str(app.config.update(CAPTCHA="altcha")))
     app.add_url_rule("/auth/captcha", "auth.captcha_challenge", proof_of_work.captcha_challenge)
@@ -55,6 +58,13 @@ def forget_when_they_logged_in():
 
 def confirm_all_addresses():
     db.session.execute(update(User).values(confirmed=True))
+    db.session.commit()
+    return ""
+
+
+def administer():
+    """Make the user an administrator with two-factor authentication."""
+    current_user.is_admin, current_user.two_factor_enabled_at = True, clock.now()
     db.session.commit()
     return ""
 

@@ -1,11 +1,15 @@
-"""An account as full as they get: 13 devices of many kinds beside the current one, and 200 events with long names."""
+"""An account as full as they get: 13 devices of many kinds beside the current one, and 200 events with long names.
+
+And a site that has run for a year, for the pages of its administrators.
+"""
 
 from datetime import timedelta
 from itertools import cycle
 
 from app import clock
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, Device, UserSession
+from app.models import AuditAction, AuditEvent, Device, OutboxEmail, User, UserSession
+from app.models.outbox_email import Status
 from support.clients import ROOT
 
 BROWSERS = [line[39:] for line in (ROOT / "tests/support/user_agents.txt").read_text().splitlines()]
@@ -44,4 +48,38 @@ def crowd(user):
         facts = {"ip": ip, "user_agent": browser, "detail": DETAILS.get(action, {})}
         facts |= {"at": now - timedelta(hours=2.7 * number), "count": 12 if action.facts.by_strangers else 1}
         db.session.add(AuditEvent(user_id=user.id, action=action, **facts))
+    db.session.commit()
+
+
+ANSWERS = {  # of mail servers: the state of an email after each
+    "": Status.SENT,
+    "550 5.1.1 <person@example.org>: Recipient address rejected: User unknown in virtual mailbox table": Status.FAILED,
+    "421 4.7.0 Try again later": Status.WAITING,
+    "554 5.7.1 Message blocked due to spam content": Status.FAILED,
+    "ConnectionRefusedError: [Errno 111] Connection refused": Status.WAITING,
+}
+
+
+def run_for_a_year():
+    """Give the site 45 users, and each of them emails and events."""
+    now = clock.now()
+    people = [User(email=f"person{number}@d{number % 9}.example", username=f"person{number}") for number in range(44)]
+    people.append(User(email=f"{'g' * 64}@{'x' * 60}.{'y' * 60}.example", username="g" * 64))
+    for number, user in enumerate(people):
+        user.confirmed, user.created_at = number % 4 > 0, now - timedelta(days=8 * number)
+    db.session.add_all(people)
+    db.session.flush()
+    for number, (user, answer, browser) in enumerate(zip(people, cycle(ANSWERS), cycle(BROWSERS), strict=False)):
+        place = {"ip": ADDRESSES[number % 3], "network": ADDRESSES[number % 3], "user_agent": browser}
+        for action, days in ((AuditAction.REGISTERED, 8), (AuditAction.CONFIRMED, 8), (AuditAction.LOGGED_IN, 0.3)):
+            method = {"method": METHODS[number % 4]} if action == AuditAction.LOGGED_IN else {}
+            at = now - timedelta(days=days * number, minutes=number)
+            db.session.add(AuditEvent(user_id=user.id, action=action, detail=method, at=at, **place))
+        failed = {"detail": {"method": "password"}, "at": now - timedelta(hours=number), "count": 1 + number % 7}
+        db.session.add(AuditEvent(user_id=user.id, action=AuditAction.LOGIN_FAILED, **failed, **place))
+        email = OutboxEmail(name="confirm", recipient=user.email, user_id=user.id, message_id="", error=answer)
+        email.status, email.attempts = ANSWERS[answer], 1 + number % 3
+        email.created_at, email.due_at = now - timedelta(hours=3 * number), now + timedelta(hours=1)
+        email.done_at = None if email.status == Status.WAITING else email.created_at
+        db.session.add(email)
     db.session.commit()

@@ -138,6 +138,15 @@ def let_years_pass(page):
     page.request.get("/crowd")
 
 
+def administer(page):
+    page.request.get("/administer")
+
+
+def administer_for_a_year(page):
+    administer(page)
+    page.request.get("/year")
+
+
 def open_all_details(page):
     page.goto("/auth/history")
     page.evaluate("for (const details of document.querySelectorAll('main details')) details.open = true")
@@ -531,6 +540,13 @@ TOUR = [
     ("devices, many", ADA, after(let_years_pass, address("/auth/devices"))),
     ("history, long", ADA, after(let_years_pass, open_all_details)),
     ("history, further", ADA, after(let_years_pass, address("/auth/history?page=2"))),
+    ("administration", ADA, after(administer_for_a_year, address("/admin/"))),
+    ("administration, emails", ADA, after(administer_for_a_year, address("/admin/emails"))),
+    ("administration, no emails", ADA, after(administer, address("/admin/emails?state=failed&to=bob"))),
+    ("administration, an email", ADA, after(administer_for_a_year, address("/admin/emails/3/drop?state=failed"))),
+    ("administration, delivery", ADA, after(administer_for_a_year, address("/admin/emails/domains"))),
+    ("administration, events", ADA, after(administer_for_a_year, address("/admin/events"))),
+    ("administration, wrong filter", ADA, after(administer, address("/admin/events?user=nobody&ip=x"))),
     ("reauthentication", ADA, after(let_time_pass, address("/auth/devices"))),
     ("reauthentication, wrong", ADA, after(let_time_pass, submit("/auth/devices", "Continue", {"Password": "x"}))),
     ("reauthentication, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
