@@ -32,8 +32,9 @@ def test_unconfirmed_users_reach_these_pages_and_no_others(app, client, bob):
 @with_all_routes
 def test_visitors_are_redirected_to_the_login_from_all_pages_but_these(app, client):
     open_to_them = {f"auth.{name}" for name in """
-        change_email_link confirm login logout magic_link magic_link_sent passkey_request_options register request_reset
-        reset_password secure_account sso_callback start_sso use_magic_link
+        accept_invitation change_email_link confirm login logout magic_link magic_link_sent
+        passkey_request_options register request_reset reset_password secure_account sso_callback start_sso
+        use_magic_link
     """.split()} | FILES | {"main.healthz", "main.readyz", "main.arrived", "main.index", "main.appearance"}  # fmt: skip
     open_to_them.add("main.well_known_change_password")  # which redirects to a page that asks
     for method in ("GET", "POST"):

@@ -61,6 +61,7 @@ SHARED_BY_PAGES = {
         "login_flow",
         "next_url",
         "passkey_offer",
+        "registration_flow",
         "registration_forms",
         "settings_pages",
         "sso_flow",

@@ -680,8 +680,9 @@ COMMANDS = {
     "users": dict.fromkeys(ABOUT_A_USER, ("ada",))
     | {"set-role": ("ada", "moderator"), "import": (os.devnull,)}
     | dict.fromkeys(["trust-next-login", "delete"], ("ada", "--yes"))
-    | dict.fromkeys(["create", "list", "purge", "cleanup", "blocks"], ())
-    | {"block": ("example.org", "--reason", "spam"), "unblock": ("example.org",)},
+    | dict.fromkeys(["create", "list", "purge", "cleanup", "blocks", "invitations"], ())
+    | {"block": ("example.org", "--reason", "spam"), "unblock": ("example.org",)}
+    | dict.fromkeys(["invite", "withdraw"], ("eve@example.org",)),
     "jobs": {"list": [], "run": []},
     "limits": {"show": [], "clear": []},
     "mail": {"worker": ["--once"], "list": [], "retry": ["--all"], "test": None},  # None: it needs a mail server

@@ -17,7 +17,7 @@ EXPECTED = {
 }  # fmt: skip
 WITH_TOKEN = {
     "auth.confirm", "auth.reset_password", "auth.use_magic_link", "auth.change_email_link", "auth.secure_account",
-    "main.arrived",
+    "auth.accept_invitation", "main.arrived",
 }  # fmt: skip
 PRODUCTION = {
     "PUBLIC_URL": "https://localhost",

@@ -100,6 +100,7 @@ VALID_FOR = {
     ),
     "code for reauthentication": f"{span(LIFE['reauthentication'])}, once; {CODE}",
     "link to a new email address": f"{span(LIFE['change_email'])}, once",
+    "invitation": f"{span(LIFE['invitation'])}, once",
     "passkey challenge": f"{span(passkey_challenge.LIFETIME)}, once, in the browser that requested it",
     '"This wasn\'t me"': f"{span(LIFE['secure_account'])}, once",
     "pending two-factor authentication": f"{span(login_flow.TWO_FACTOR_WITHIN)} after the first factor",

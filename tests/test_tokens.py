@@ -164,6 +164,7 @@ LINKS = {
     "/auth/change-email/": TokenPurpose.CHANGE_EMAIL,
     "/auth/magic-link/": TokenPurpose.MAGIC_LINK,
     "/auth/secure-account/": TokenPurpose.SECURE_ACCOUNT,
+    "/auth/invitation/": TokenPurpose.INVITATION,
 }
 
 
@@ -190,7 +191,6 @@ def test_every_page_with_a_token_is_tested_for_one_verification(app):
     assert set(LINKS.values()) == {purpose for purpose in TokenPurpose if not purpose.is_code_only} - {
         "doctor",
         "first_login",
-        "invitation",
         "register",
     }
 

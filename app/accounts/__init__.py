@@ -11,6 +11,7 @@ Accounts
     account_deletion        request, cancel and carry out the deletion of an account
     imports                 import accounts of other applications
     administration          changes that only administrators make
+    invitations             invite email addresses, also where registration is closed
     blocks                  addresses, domains and networks that may not register
     login_obstacles         what keeps a user from logging in, and the command that helps
 
@@ -20,6 +21,7 @@ Credentials
     magic_links             log in by an emailed link or code
     passkeys                add, use, rename and remove passkeys
     passkey_ceremonies      register and verify passkeys by WebAuthn
+    external_identity       what sso returns: an identity at a provider, and the outcomes
     sso                     log in through providers; link and unlink identities
     credentials             remove and restore credentials of every kind
     secure_account          recover an account by a "This wasn't me" link

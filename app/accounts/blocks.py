@@ -86,7 +86,7 @@ def add(subject: str, reason: str, ends_at: datetime | None = None, by: User | N
     row: Any = insert(Block).values(key=key, created_at=clock.now(), **values)
     db.session.execute(row.on_conflict_do_update(index_elements=["key"], set_=values | {"created_at": clock.now()}))
     state.blocked.clear()
-    audit.record(None, AuditAction.BLOCKED, subject=subject, reason=reason[:500])
+    audit.record(None, AuditAction.BLOCKED, new=subject, reason=reason[:500])
     return subject
 
 
@@ -96,7 +96,7 @@ def remove(subject: str) -> bool:
     if not rows_changed(delete(Block).where(Block.key == key)):
         return False
     state.blocked.clear()
-    audit.record(None, AuditAction.UNBLOCKED, subject=subject)
+    audit.record(None, AuditAction.UNBLOCKED, old=subject)
     return True
 
 

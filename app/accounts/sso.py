@@ -4,20 +4,30 @@ Issuer and subject identify an identity. An email address alone never gives acce
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from flask import current_app
 from sqlalchemy import select, update
 
 from app import clock, switches
-from app.accounts import blocks, credentials, email_ownership, enumeration, registration, sessions, usernames
+from app.accounts import (
+    blocks,
+    credentials,
+    email_ownership,
+    enumeration,
+    invitations,
+    registration,
+    sessions,
+    usernames,
+)
+from app.accounts.external_identity import ExternalIdentity as ExternalIdentity  # part of this service's interface
+from app.accounts.external_identity import LinkOutcome as LinkOutcome
+from app.accounts.external_identity import Outcome as Outcome
 from app.accounts.registration import NewAccount
 from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
-from app.models import AuditAction, AuditEvent, Identity, LogoutReason, User, UserSession
+from app.models import AuditAction, AuditEvent, Identity, Invitation, LogoutReason, User, UserSession
 from app.models.logins import email_key
 from app.security import audit, rate_limits
 from app.security.oidc import Claims
@@ -25,37 +35,6 @@ from app.security.oidc.claims import TENANT
 from settings.providers import Provider
 
 MAX_IDENTITIES = 10  # of one account
-
-
-@dataclass(frozen=True)
-class ExternalIdentity:
-    """An account at a provider."""
-
-    provider: str
-    issuer: str
-    subject: str
-    email: str | None
-    is_verified: bool  # the provider verified the address, and is trusted for its domain
-    names: tuple[str, ...]  # to propose a username from
-
-
-class Outcome(StrEnum):
-    """The result of a login with an external identity. Only the first three log in; the others change nothing."""
-
-    KNOWN = "known"  # the identity is linked to an account
-    CREATED = "created"  # an account was created
-    EMAIL_OWNERSHIP = "first_proof"  # the unconfirmed account with this address was given to the owner of the address
-    TAKEN = "taken"  # an account has the address, and its user must log in before the identity is linked
-    INCOMPLETE = "incomplete"  # the user must enter an email address, or an application's own fields
-    NOT_VERIFIED = "not_verified"  # the enumeration policy does not look up unverified addresses
-    BLOCKED = "blocked"  # no account may take the address, whether or not one has it
-    CLOSED = "closed"  # there is no account, and registration is closed
-
-
-class LinkOutcome(StrEnum):
-    LINKED = "linked"
-    OTHER_ACCOUNT = "other_account"  # the identity is linked to another account
-    TOO_MANY = "too_many"
 
 
 def from_claims(provider: Provider, claims: Claims) -> ExternalIdentity:
@@ -78,11 +57,14 @@ def lacks_profile(provider: Provider, claims: Claims) -> bool:
     return not identity or not identity.user.confirmed
 
 
-def account_for(external: ExternalIdentity, profile: dict[str, Any] | None) -> tuple[Outcome, User | None]:
+def account_for(
+    external: ExternalIdentity, profile: dict[str, Any] | None, invitation: Invitation | None = None
+) -> tuple[Outcome, User | None]:
     """Find or create the account for this external identity, unless its ownership is ambiguous.
 
     Args:
         profile: the profile of a new account; None if the user has not been asked for it.
+        invitation: a valid one whose link led here. It proves its address, for a new account only.
 
     Raises:
         registration.Taken, IntegrityError: another request was faster. Call again.
@@ -97,7 +79,7 @@ def account_for(external: ExternalIdentity, profile: dict[str, Any] | None) -> t
     if owner and external.is_verified and not switches.is_on("registration") and not all_of(owner):
         link(owner, external)  # with SSO only, the account has no other login
         return Outcome.KNOWN, owner
-    return _register(external, profile)
+    return _register(external, profile, invitation)
 
 
 def link(user: User, external: ExternalIdentity) -> LinkOutcome:
@@ -202,24 +184,36 @@ def _take_over(owner: User, external: ExternalIdentity) -> User:
     return owner
 
 
-def _register(external: ExternalIdentity, profile: dict[str, Any] | None) -> tuple[Outcome, User | None]:
-    if not (external.is_verified or enumeration.policy().looks_up_unverified):
-        return Outcome.NOT_VERIFIED, None
-    if external.email and blocks.is_blocked(external.email):
-        return Outcome.BLOCKED, None
-    rate_limits.hit("availability")  # the outcome reveals whether there is an account
-    if external.email and registration.is_taken(external.email):
-        if _find(external):  # another tab was faster
-            raise registration.Taken
-        return Outcome.TAKEN, None
-    if not current_app.config["REGISTRATION_OPEN"]:
-        return Outcome.CLOSED, None
-    if not external.email or profile is None:
+def _register(
+    external: ExternalIdentity, profile: dict[str, Any] | None, invitation: Invitation | None
+) -> tuple[Outcome, User | None]:
+    if invitation and external.email and email_key(external.email) != invitation.email_key:
+        return Outcome.OTHER_EMAIL, None
+    email = invitation.email if invitation else external.email
+    if problem := _problem(external, email, invitation):
+        return problem, None
+    if not email or profile is None:
         return Outcome.INCOMPLETE, None
-    username = usernames.propose(*external.names)
-    user = registration.create(NewAccount(external.email, username, confirmed=external.is_verified, profile=profile))
+    new = NewAccount(email, usernames.propose(*external.names), confirmed=external.is_verified, profile=profile)
+    user = invitations.register(invitation, new) if invitation else registration.create(new)
+    if user is None:
+        return Outcome.CLOSED, None
     _add(user, external)
     return Outcome.CREATED, user
+
+
+def _problem(external: ExternalIdentity, email: str | None, invitation: Invitation | None) -> Outcome | None:
+    """Return why no account can be created, or None."""
+    if not (invitation or external.is_verified or enumeration.policy().looks_up_unverified):
+        return Outcome.NOT_VERIFIED
+    if email and blocks.is_blocked(email):
+        return Outcome.BLOCKED
+    rate_limits.hit("availability")  # the outcome reveals whether there is an account
+    if email and registration.is_taken(email):
+        if _find(external):  # another tab was faster
+            raise registration.Taken
+        return Outcome.TAKEN
+    return None if invitation or current_app.config["REGISTRATION_OPEN"] else Outcome.CLOSED
 
 
 def _add(user: User, external: ExternalIdentity, event: AuditEvent | None = None) -> Identity:

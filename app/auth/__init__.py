@@ -10,6 +10,7 @@ from app.auth import (  # noqa: F401 - registers the views
     device_verification,
     email_change,
     history,
+    invitations,
     login,
     login_methods,
     magic_links,

@@ -4,12 +4,12 @@ from flask import current_app, flash, redirect, render_template, request, sessio
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from app import switches
 from app.accounts import email_typos, enumeration, registration
 from app.accounts.registration import NewAccount
-from app.auth import login_flow, next_url
+from app.auth import next_url
 from app.auth.blueprint import bp
-from app.auth.forms import form_page, with_captcha
+from app.auth.forms import with_captcha
+from app.auth.registration_flow import log_in_new, registration_page
 from app.auth.registration_forms import RegistrationForm
 from app.extensions import db
 from app.request_state import SessionKey
@@ -30,17 +30,14 @@ def register(token: str = "") -> ResponseReturnValue:
     if not current_app.config["REGISTRATION_OPEN"]:
         flash("Registration is closed. Ask an administrator for an account.", "info")
         return redirect(url_for("auth.login"))
-    has_password = switches.is_on("password")
-    can_omit_password = has_password and switches.is_on("passkey") and enumeration.policy().registers_without_password
     form = _registration_form(token)
-    if not has_password or ("by_passkey" in request.form and can_omit_password):
-        del form.password, form.confirm_password
-    if form.validate_on_submit():
+
+    def create(new: NewAccount) -> ResponseReturnValue:
         if token and "captcha" not in form and not claim(signing.fingerprint("register", token)):
             return errors.invalid_link()  # otherwise one emailed link would replace the CAPTCHA again and again
-        if response := _register(form):
-            return response
-    return form_page("auth/register.html", form, can_omit_password=can_omit_password)
+        return _create(new)
+
+    return registration_page(form, create, enumeration.policy().registers_without_password)
 
 
 @bp.route("/email-sent")
@@ -59,19 +56,6 @@ def _registration_form(token: str) -> RegistrationForm:
     return with_captcha(form, not email or form.email.data.lower() != email.lower())
 
 
-def _register(form: RegistrationForm) -> ResponseReturnValue | None:
-    """Register; try again if another registration was faster, and return None if the form then has errors."""
-    for _ in range(2):
-        try:
-            return _create(form.new_account())
-        except registration.Taken:
-            db.session.rollback()
-            if not form.validate():
-                return None
-    form.form_errors.append("Another registration was faster. Try again.")
-    return None
-
-
 def _create(new: NewAccount) -> ResponseReturnValue:
     """Create the account and log in. With PREVENT_ENUMERATION, only say that an email was sent."""
     if not enumeration.policy().logs_in_at_registration:
@@ -80,14 +64,4 @@ def _create(new: NewAccount) -> ResponseReturnValue:
         if next_page := safe_next_url(request.args.get("next")):
             session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = next_page, None
         return next_url.redirect_to_email_sent(new.email)
-    user = registration.create(new)
-    lacks_passkey = new.password is None and switches.is_on("passkey")
-    wants_passkey = lacks_passkey and ("by_passkey" in request.form or not switches.is_on("magic_link"))
-    passkeys = url_for("auth.list_passkeys", next=safe_next_url(request.args.get("next"))) if wants_passkey else None
-    first = "" if user.can_use_application else "Confirm your email address first, then add a passkey."
-    response = login_flow.complete_login(user, "registration", to=passkeys)
-    if wants_passkey:
-        flash(first or "Now add a passkey.", "info")
-    elif lacks_passkey:
-        session[SessionKey.PASSKEY_OFFER] = True
-    return response
+    return log_in_new(registration.create(new), new)

@@ -18,7 +18,7 @@ from app.auth import access, login_flow
 from app.auth.registration_forms import CompletionForm
 from app.database import is_duplicate
 from app.extensions import db
-from app.models import User
+from app.models import Invitation, User
 from app.request_state import SessionKey, SessionRecord
 from app.security import oidc
 from app.switches import is_on
@@ -78,7 +78,8 @@ def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None 
     """Log in with an external identity, or redirect to the page that asks for missing details."""
     if profile is None and not CompletionForm().asks_more():
         profile = {}
-    outcome, user = retry(lambda: sso.account_for(arrival.identity, profile))
+    invitation = _invitation(arrival.destination)
+    outcome, user = retry(lambda: sso.account_for(arrival.identity, profile, invitation))
     if user:
         session.pop(SessionKey.EXTERNAL_IDENTITY, None)
         to, message = _welcome(outcome, user)
@@ -90,6 +91,8 @@ def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None 
             message=message,
             is_both_factors=not provider.two_factor,
         )
+    if invitation and outcome is Outcome.INCOMPLETE:  # only an application's own fields are missing
+        arrival = replace(arrival, identity=replace(arrival.identity, email=invitation.email))
     return _ask_for_more(provider, arrival, outcome)
 
 
@@ -134,6 +137,14 @@ def retry(service: Callable[[], T]) -> T:
     return abort(503)
 
 
+def _invitation(destination: str | None) -> Invitation | None:
+    """Return the valid invitation whose page the login was started from."""
+    page, token = (destination or "").rpartition("/")[::2]
+    is_invitation = page and f"{page}/{token}" == url_for("auth.accept_invitation", token=token)
+    invitation = Invitation.of_token(token) if is_invitation else None
+    return invitation if invitation and invitation.is_valid else None
+
+
 def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
     """Return the page to open instead of the requested one, if any, and a message."""
     if outcome is Outcome.EMAIL_OWNERSHIP:
@@ -152,6 +163,9 @@ def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> Res
     """Redirect to the page that asks for missing details, or explain why the login is refused."""
     if outcome is Outcome.CLOSED:
         return fail(f"That {provider.label} account isn't connected to an account here, and registration is closed.")
+    if outcome is Outcome.OTHER_EMAIL:
+        flash(f"That {provider.label} account has another email address than the one that was invited.", "warning")
+        return redirect(arrival.destination or url_for("auth.login"))
     if outcome is Outcome.BLOCKED:
         return fail(f"The email address of that {provider.label} account can't be used here.")
     if outcome is Outcome.NOT_VERIFIED:

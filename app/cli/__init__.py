@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app import switches
-from app.cli import blocks, cleanup, create, imports, mail_test, why
+from app.cli import blocks, cleanup, create, imports, invitations, mail_test, why
 from app.cli.doctor import doctor
 from app.cli.jobs import jobs
 from app.cli.limits import limits
@@ -19,6 +19,7 @@ __all__ = [
     "create",
     "doctor",
     "imports",
+    "invitations",
     "jobs",
     "limits",
     "mail",

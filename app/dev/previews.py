@@ -35,6 +35,8 @@ SAMPLE = {
     "factor": "a code from an authenticator app",
     "is_last": True,
     "left": 3,
+    "inviter": "grace",
+    "role": "moderator",
 }
 
 

@@ -29,7 +29,7 @@ from app.email.composition import compose
 from app.email.message import Message
 from app.email.templates import Email
 from app.extensions import db
-from app.models import EmailChallenge, OutboxEmail
+from app.models import EmailChallenge, Invitation, OutboxEmail
 from app.models.logins import ascii_email
 from app.models.outbox_email import Budget
 from app.security import signing, user_agents
@@ -48,7 +48,7 @@ class Unsendable(Exception):
 def render(email: OutboxEmail) -> Message | None:
     """Render an email with a fresh token, or return None if the email is obsolete. Raises Unsendable."""
     try:
-        message = None if email.is_obsolete else _render(email)
+        message = None if email.is_obsolete or _is_over(email) else _render(email)
     except Exception as error:
         if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TemplateError):
             raise  # the next attempt may succeed
@@ -112,6 +112,18 @@ def _values(email: OutboxEmail) -> dict[str, Any]:
     return values | email.details | ({"ip": ""} if email.user and not email.user.confirmed else {})
 
 
+def _invitation(email: OutboxEmail) -> Invitation | None:
+    return db.session.get(Invitation, email.claims.get("invitation", 0))
+
+
+def _is_over(email: OutboxEmail) -> bool:
+    """Return whether the email is about an invitation that was accepted or withdrawn, or has expired."""
+    if email.name != Email.INVITATION:
+        return False
+    invitation = _invitation(email)
+    return invitation is None or not invitation.is_valid
+
+
 def _hello(email: OutboxEmail) -> str:
     """Greet by name at the user's confirmed address, unless a mail client could turn the name into a link."""
     user = email.user
@@ -125,6 +137,8 @@ def _hello(email: OutboxEmail) -> str:
 def _token(email: OutboxEmail) -> str | None:
     if email.name == Email.NO_ACCOUNT:
         return signing.sign(TokenPurpose.REGISTER, 1, email.recipient)
+    if email.name == Email.INVITATION and (invitation := _invitation(email)):
+        return invitation.token()
     if not email.purpose or not email.user:
         return None
     lifetime = DAY if email.budget == Budget.LAST else None

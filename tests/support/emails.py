@@ -6,7 +6,7 @@ from pathlib import Path
 from app.email.outbox import enqueue
 from app.email.templates import Email
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, EmailChallenge
+from app.models import Actor, AuditAction, AuditEvent, EmailChallenge, Invitation
 from app.security.token_purposes import TokenPurpose
 
 TEMPLATES = Path(__file__).parents[2] / "app/templates/email"
@@ -30,10 +30,11 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
         purpose=TokenPurpose.MAGIC_LINK, email=bob.email, user=bob, state=bob.state(TokenPurpose.MAGIC_LINK)
     )
     event = AuditEvent(user_id=bob.id, action=AuditAction.NEW_DEVICE)
-    db.session.add_all([challenge, event])
+    invitation = Invitation(email=bob.email, actor=Actor.COMMAND_LINE)
+    db.session.add_all([challenge, event, invitation])
     db.session.flush()
-    claims = {"email": new_email, "challenge": challenge.id}
-    elsewhere = {"label": label, "address": new_email, "due": "6 December 2026"}
+    claims = {"email": new_email, "challenge": challenge.id, "invitation": invitation.id}
+    elsewhere = {"label": label, "address": new_email, "due": "6 December 2026", "inviter": "ada", "role": "user"}
     factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
     by_administrator = {"action": AuditAction.USERNAME_CHANGED, "new": label}
     about = event if name in NOTICES else None

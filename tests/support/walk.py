@@ -22,7 +22,18 @@ from app import clock
 from app.accounts import authenticators, sso
 from app.email.outbox import recipient_hash
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, Authenticator, Device, Identity, Passkey, User, UserSession
+from app.models import (
+    Actor,
+    AuditAction,
+    AuditEvent,
+    Authenticator,
+    Device,
+    Identity,
+    Invitation,
+    Passkey,
+    User,
+    UserSession,
+)
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
 from settings.providers import Provider
@@ -320,6 +331,11 @@ class Walk:
             add_app(self.owner)
             db.session.add(AuditEvent(user_id=self.owner.id, action=AuditAction.PASSWORD_CHANGED))
             db.session.commit()
+        if purpose is TokenPurpose.INVITATION:
+            invitation = Invitation(email=f"invited{next(self.numbers)}@example.com", actor=Actor.COMMAND_LINE)
+            db.session.add(invitation)
+            db.session.commit()
+            return invitation.token()
         about = select(AuditEvent.id).where(AuditEvent.user_id == self.owner.id, AuditEvent.link_revoked_at.is_(None))
         about = {"event": db.session.scalar(about), "to": recipient_hash(self.owner.email)}
         return self.owner.issue_token(purpose, email="moved@example.com", challenge="x", **about)

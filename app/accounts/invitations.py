@@ -1,0 +1,102 @@
+"""Invitations: administrators invite email addresses, which then can get an account even if registration is closed.
+
+The link in the email proves the address, so the account is confirmed. Whoever logs in elsewhere gains nothing by it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select, update
+
+from app import clock
+from app.accounts import administration, blocks, registration
+from app.accounts.registration import NewAccount
+from app.email import outbox
+from app.email.templates import Email
+from app.extensions import db, rows_changed
+from app.models import Actor, AuditAction, Invitation, Role, User
+from app.models.invitation import LIFETIME
+from app.models.logins import email_key
+from app.models.role import DEFAULT_ROLE
+from app.security import audit
+
+
+def send(email: str, role_name: str = DEFAULT_ROLE, by: User | None = None) -> Invitation:
+    """Invite an email address, or invite it again, which invalidates the earlier link.
+
+    Args:
+        by: the administrator; None for the command line.
+
+    Raises:
+        ValueError: the message is for administrators.
+    """
+    email, role = registration.normal_email(email.strip()), db.session.get(Role, role_name)
+    if role is None:
+        raise ValueError(f"There is no role {role_name!r}.")
+    if by and not by.can(role.permissions):
+        raise ValueError(f"The role {role.name} has permissions that you don't have.")
+    if blocks.is_blocked(email):
+        raise ValueError(f"{email} is blocked.")
+    if registration.is_taken(email):
+        raise ValueError(f"{email} already belongs to an account.")
+    invitation = _renew(email, role, by)
+    audit.record(None, AuditAction.INVITED, new=email, role=role.name)
+    details: dict[str, Any] = {"inviter": inviter(invitation), "role": "" if role.name == DEFAULT_ROLE else role.name}
+    outbox.enqueue(Email.INVITATION, None, to=email, claims={"invitation": invitation.id}, **details)
+    return invitation
+
+
+def withdraw(email: str) -> bool:
+    """Withdraw the waiting invitation of an email address; return False if there is none."""
+    waiting = update(Invitation).where(Invitation.email_key == email_key(email.strip()), *Invitation.waiting())
+    if not rows_changed(waiting.values(withdrawn_at=clock.now())):
+        return False
+    audit.record(None, AuditAction.INVITATION_WITHDRAWN, old=email)
+    return True
+
+
+def inviter(invitation: Invitation) -> str:
+    return invitation.invited_by.known_as if invitation.invited_by else "An administrator"
+
+
+def register(invitation: Invitation, new: NewAccount) -> User | None:
+    """Create the account of the invited address; return None if the invitation was used or withdrawn in the meantime.
+
+    Raises what registration.create() raises. Roll back then, so that the invitation can be used again.
+    """
+    if not invitation.change(accepted_at=clock.now()):
+        return None
+    user = registration.create(replace(new, email=invitation.email, confirmed=True))
+    invitation.user_id = user.id
+    _complete(invitation, user)
+    return user
+
+
+def accept(invitation: Invitation, user: User) -> bool:
+    """Give an account that has the invited address by now the role; return False if another request was faster."""
+    if not invitation.change(accepted_at=clock.now(), user_id=user.id):
+        return False
+    if invitation.role and user.can(invitation.role.permissions):
+        invitation.role_name = user.role_name  # it has these permissions, and loses none
+    _complete(invitation, user)
+    return True
+
+
+def _renew(email: str, role: Role, by: User | None) -> Invitation:
+    """Return the waiting invitation of an address with these values and a new token, or else a new invitation."""
+    now, actor = clock.now(), Actor.ADMINISTRATOR if by else Actor.COMMAND_LINE
+    values: dict[str, Any] = {"role_name": role.name, "actor": actor, "invited_by_id": by and by.id}
+    values |= {"created_at": now, "expires_at": now + LIFETIME}
+    waiting = select(Invitation).where(Invitation.email_key == email_key(email), *Invitation.waiting())
+    invitation = db.session.scalar(waiting.order_by(Invitation.id).limit(1))
+    if invitation is None or not invitation.change(**values):
+        invitation = Invitation(email=email, **values)
+        db.session.add(invitation)
+    db.session.flush()
+    return invitation
+
+
+def _complete(invitation: Invitation, user: User) -> None:
+    audit.record(user, AuditAction.INVITATION_ACCEPTED, invited_by=invitation.invited_by_id, actor=invitation.actor)
+    if invitation.role:
+        administration.set_role(user, invitation.role)
