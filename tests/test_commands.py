@@ -244,8 +244,9 @@ def test_list_has_a_line_per_account(flask, ada, bob):
     ]
 
 
-@pytest.mark.parametrize("who", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com"])
-def test_show_finds_an_account_by_username_or_email(flask, ada, bob, who):
+@pytest.mark.parametrize("who", ["ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com", "1"])
+def test_show_finds_an_account_by_username_email_or_id(flask, ada, bob, who):
+    assert ada.id == 1
     shown = flask("users", "show", who).stdout
     assert "ada@example.com" in shown
     assert "bob" not in shown
@@ -263,6 +264,7 @@ def test_show_describes_an_account(flask, client, another_client, ada):
     another_client.log_in(ada)
     shown = flask("users", "show", "ada").stdout
     assert shown.splitlines() == [
+        "Id         1",
         "Username   ada", "Email      ada@example.com", "State      confirmed", "Password   set", "Linked     none",
         "Two-factor none", f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC", "Devices    2",
     ]  # fmt: skip
@@ -271,7 +273,7 @@ def test_show_describes_an_account(flask, client, another_client, ada):
     shown = json.loads(line)
     assert shown.pop("created") == str(ada.created_at)
     assert shown == {
-        "username": "ada", "email": "ada@example.com", "state": ["confirmed"], "password": "set", "linked": [],
+        "id": 1, "username": "ada", "email": "ada@example.com", "state": ["confirmed"], "password": "set", "linked": [],
         "two_factor": [], "devices": 2,
     }  # fmt: skip
 
@@ -353,7 +355,7 @@ def test_send_reset_emails_a_link(flask, client, another_client, ada, outbox):
     assert (line.action, line.user_id, line.detail) == ("reset_requested", ada.id, {"by": "command_line"})
 
 
-@pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", ""])
+@pytest.mark.parametrize("who", ["nobody", "nobody@example.com", "a\0da", "a@..", "", "42", "9" * 30, "²"])
 def test_commands_report_an_unknown_user(flask, ada, who):
     for verb, (_, *others) in ((name, given) for name, given in COMMANDS["users"].items() if "ada" in given):
         result = flask("users", verb, who, *others)
@@ -364,7 +366,7 @@ def test_commands_report_an_unknown_user(flask, ada, who):
 
 def test_audit_events_of_commands_name_the_command_line(flask):
     flask("users", "create", typed=EVE)
-    for verb in ("confirm", "deactivate", "activate", "log-out", "export", "cancel-deletion", "why", "show"):
+    for verb in ("confirm", "deactivate", "activate", "log-out", "export", "cancel-deletion", "why", "show", "history"):
         flask("users", verb, "eve")
     flask("users", "delete", "eve", "--yes")
     flask("users", "cancel-deletion", "eve")
@@ -675,7 +677,9 @@ def test_mail_retry_reports_that_there_is_nothing_to_retry(flask, client, bob, o
 
 # Configuration and database on stderr
 
-ABOUT_A_USER = "show deactivate activate confirm send-reset reset-two-factor log-out cancel-deletion export why".split()
+ABOUT_A_USER = (
+    "show history deactivate activate confirm send-reset reset-two-factor log-out cancel-deletion export why".split()
+)
 COMMANDS = {
     "users": dict.fromkeys(ABOUT_A_USER, ("ada",))
     | {"set-role": ("ada", "moderator"), "import": (os.devnull,)}

@@ -97,9 +97,9 @@ def page(search: Search, older: str = "", newer: str = "", size: int = PAGE_SIZE
     )
 
 
-def everyone(search: Search) -> Iterator[User]:
-    """Return all users that a search finds, and read them a page at a time."""
-    users, _, key = page(search, size=CHUNK)
+def everyone(search: Search, after: str = "") -> Iterator[User]:
+    """Return all users that a search finds after a key, and read them a page at a time."""
+    users, _, key = page(search, older=after, size=CHUNK)
     yield from users
     while key:
         users, _, key = page(search, older=key, size=CHUNK)

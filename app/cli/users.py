@@ -6,36 +6,41 @@ from functools import wraps
 from typing import Any
 
 import click
-from sqlalchemy import select
 
 from app.accounts import (
     account_deletion,
     administration,
     device_verification,
+    email_typos,
     magic_links,
     passwords,
     personal_data,
     registration,
     sessions,
-    sso,
     two_factor,
 )
 from app.cli import prompts
-from app.cli.commands import AnyCommand, Commands, echo_row, json_option
+from app.cli.commands import AnyCommand, Commands
 from app.extensions import db
 from app.models import AuditAction, User
-from app.models.role import DEFAULT_ROLE
 from app.security import audit
-from app.switches import is_on
+
+MAX_DIGITS = 9  # of an id
 
 users = Commands("users", help="Create, show and change accounts.")
 
 
 def find(name: str) -> User:
-    """Return the account with this username or email address, or exit with an error."""
-    user = User.find(name)
+    """Return the account with this username, email address or id, or exit with an error.
+
+    Usernames begin with a letter, so that an id is none.
+    """
+    is_id = name.isascii() and name.isdecimal() and len(name) <= MAX_DIGITS
+    user = db.session.get(User, int(name)) if is_id else User.find(name)
     if user is None:
-        raise click.ClickException(f"There is no account {name!r}.")
+        likely = email_typos.suggest(name) if "@" in name else None
+        hint = f" Is it {likely}?" if likely and User.find(likely) else ""
+        raise click.ClickException(f"There is no account {name!r}.{hint}")
     return user
 
 
@@ -49,35 +54,6 @@ def with_user(command: AnyCommand) -> AnyCommand:
         db.session.commit()
 
     return run
-
-
-@users.command("list")
-@json_option
-def list_users(as_json: bool) -> None:
-    """List all accounts."""
-    order, layout = User.email_key, "{email:40} {state}"
-    if is_on("username"):
-        order, layout = User.username_key, "{username:24} " + layout
-    for user in db.session.scalars(select(User).order_by(order).execution_options(yield_per=1000)):
-        echo_row(layout, as_json, **_names(user), state=_state(user))
-
-
-@users.command()
-@with_user
-@json_option
-def show(user: User, as_json: bool) -> None:
-    """Show one account."""
-    row = _names(user) | {
-        "state": _state(user),
-        "password": "set" if user.has_password else "none",
-        "linked": sso.labels(user),
-        "two_factor": two_factor.methods(user) if two_factor.is_on(user) else [],
-        "created": user.created_at,
-        "devices": len(sessions.find_all(user)),
-    }
-    row = {name: value for name, value in row.items() if name not in ("password", "two_factor") or is_on(name)}
-    labels = {name: name.capitalize().replace("_", "-") for name in row}
-    echo_row("\n".join(f"{label:10} {{{name}}}" for name, label in labels.items()), as_json, **row)
 
 
 @users.command()
@@ -210,21 +186,6 @@ def _refuse_deactivated(user: User) -> None:
     if not user.is_active:
         undo = f"flask users activate {user.known_as}"
         raise click.ClickException(f"{user.known_as} is deactivated, and would not get in. To undo: {undo}")
-
-
-def _names(user: User) -> dict[str, str]:
-    return {"username": user.username, "email": user.email} if is_on("username") else {"email": user.email}
-
-
-def _state(user: User) -> list[str]:
-    state = {
-        "deactivated": not user.is_active,
-        "to be deleted": user.deletion_due_at,
-        "confirmed": user.confirmed,
-        "not confirmed": not user.confirmed and is_on("confirmation"),
-        user.role_name: user.role_name != DEFAULT_ROLE,
-    }
-    return [word for word, is_so in state.items() if is_so]
 
 
 def _devices(count: int) -> str:

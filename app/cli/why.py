@@ -4,9 +4,9 @@ import click
 from sqlalchemy import select
 
 from app import switches
-from app.accounts import email_typos, login_obstacles
+from app.accounts import login_obstacles
 from app.cli.commands import echo_row, json_option
-from app.cli.users import users
+from app.cli.users import find, users
 from app.extensions import db
 from app.models import User, UserSession
 from app.security import user_agents
@@ -17,11 +17,7 @@ from app.security import user_agents
 @json_option
 def why(name: str, as_json: bool) -> None:
     """Explain why a user can't log in, and which command helps."""
-    user = User.find(name)
-    if user is None:
-        likely = email_typos.suggest(name) if "@" in name else None
-        hint = f" Is it {likely}?" if likely and User.find(likely) else ""
-        raise click.ClickException(f"There is no account {name!r}.{hint}")
+    user = find(name)
     obstacles = login_obstacles.of(user)
     for obstacle in obstacles:
         layout = "{cause} Run: {command}" if obstacle.command else "{cause}"

@@ -1,0 +1,114 @@
+"""`flask users list` and `history`: search, pages, JSON and CSV, with words on stderr only."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from support.clients import PASSWORD, on_sqlite
+from support.guesses import guess
+
+from app import clock
+from app.extensions import db
+from app.models import User
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+@pytest.fixture
+def people(app):
+    """Five accounts, of which the last is deactivated."""
+    names = ["ann", "anna", "ben", "cem", "dora"]
+    made = [User(email=f"{name}@example.com", username=name, password=PASSWORD, confirmed=True) for name in names]
+    made[-1].deactivated_at = made[-1].created_at = clock.now()
+    db.session.add_all(made)
+    db.session.commit()
+    return names
+
+
+def listed(flask, *arguments):
+    result = flask("users", "list", *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line)["username"] for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ([], ["ann", "anna", "ben", "cem", "dora"]),
+        (["ann"], ["ann", "anna"]),
+        (["BEN@"], ["ben"]),
+        (["nobody"], []),
+        (["--only", "deactivated"], ["dora"]),
+        (["--sort", "-username"], ["dora", "cem", "ben", "anna", "ann"]),
+        (["--sort", "created"], ["ann", "anna", "ben", "cem", "dora"]),
+        (["--after", "ben"], ["cem", "dora"]),
+    ],
+    ids=" ".join,
+)
+def test_list_searches_filters_and_sorts(flask, people, arguments, found):
+    assert listed(flask, *arguments) == found
+    [one] = [json.loads(line) for line in flask("users", "list", "ben", "--json").stdout.splitlines()]
+    assert listed(flask, str(one["id"])) == ["ben"]
+
+
+@on_sqlite
+def test_list_prints_pages_and_the_key_of_the_next(flask, people):
+    seen, after = [], []
+    while after is not None:
+        result = flask("users", "list", "--limit", "2", "--sort", "-created", "--json", *after)
+        seen.append([json.loads(line)["username"] for line in result.stdout.splitlines()])
+        following = re.search(r"The next page: (--after \S+)", result.stderr)
+        after = following[1].split() if following else None
+    assert seen == [["dora", "cem"], ["ben", "anna"], ["ann"]]
+
+
+@on_sqlite
+def test_csv_has_a_header_and_no_formulas(flask, people, ada):
+    ada.email = "=cmd|calc!a1@example.com"
+    db.session.commit()
+    rows = list(csv.DictReader(io.StringIO(flask("users", "list", "--csv").stdout)))
+    assert [row["username"] for row in rows] == ["ada", *people]
+    assert rows[0].keys() == {"id", "username", "email", "state", "created"}
+    assert rows[0]["email"] == "'=cmd|calc!a1@example.com"
+    assert flask("users", "list", "nobody", "--csv").stdout.strip() == ""
+    both = flask("users", "list", "--csv", "--json")
+    assert (both.exit_code, both.stdout) == (2, "")
+
+
+@on_sqlite
+def test_history_ties_events_to_a_person(flask, client, browser_at, ada):
+    client.post("/auth/login", data={"login": "ada", "password": PASSWORD}, headers={"User-Agent": FIREFOX})
+    guess(browser_at("192.0.2.9"))
+    flask("users", "deactivate", "1")
+    rows = [json.loads(line) for line in flask("users", "history", "1", "--json").stdout.splitlines()]
+    assert [row["action"] for row in rows] == ["deactivated", "login_failed", "logged_in"]
+    assert (rows[0]["by"], rows[2]["by"]) == ("an administrator at the command line", "the user")
+    assert (rows[1]["ip"], rows[1]["label"], rows[1]["count"]) == ("192.0.2.9", "Failed login", 1)
+    assert (rows[2]["device"], rows[2]["details"]["method"]) == ("Firefox on Linux", "password")
+    said = flask("users", "history", "ada", "--limit", "2").stdout.splitlines()
+    assert [("Account deactivated" in line, "Failed login" in line) for line in said] == [(True, False), (False, True)]
+    [header, first, *_] = csv.reader(io.StringIO(flask("users", "history", "ada", "--csv").stdout))
+    assert dict(zip(header, first, strict=True))["action"] == "deactivated"
+
+
+@on_sqlite
+def test_every_machine_readable_answer_is_alone_on_stdout(app, flask, client, ada):
+    """Words, such as the database in use and the next page, go to stderr."""
+    guess(client)
+    given = {"users why": ["ada"], "users show": ["ada"], "users history": ["ada"], "limits show": ["ada"]}
+    found = {}
+    for group, command in app.cli.commands.items():
+        for name, each in getattr(command, "commands", {"": command}).items():
+            options = {option for parameter in each.params for option in parameter.opts}
+            found |= {f"{group} {name}".strip(): options & {"--json", "--csv"}}
+    found = {words: options for words, options in found.items() if options and words != "doctor"}
+    assert len(found) > 6
+    for words, options in found.items():
+        for option in options:
+            result = flask(*words.split(), *given.get(words, []), option)
+            assert result.stderr.startswith("[testing: "), words
+            lines = result.stdout.splitlines()
+            rows = [json.loads(line) for line in lines] if option == "--json" else list(csv.DictReader(lines))
+            assert all(isinstance(row, dict) and None not in row for row in rows), (words, lines)
