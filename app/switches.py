@@ -40,7 +40,7 @@ REMOVES = {
     "altcha": "app.auth.proof_of_work",
     "captcha": "auth.register_by_link",
     "confirmation": "app.auth.confirmation confirm email/confirm",
-    "username": "app.auth.usernames --username",
+    "username": "app.auth.usernames rename --username",
 }
 
 

@@ -378,6 +378,32 @@ def test_audit_events_of_commands_name_the_command_line(flask):
     assert {(line.detail["by"], line.ip, line.user_agent) for line in lines} == {("command_line", "", "")}
 
 
+# flask users rename, set-email
+
+
+def test_rename_changes_the_username_and_tells_the_user(flask, ada, bob, outbox):
+    assert flask("users", "rename", "ada", "Countess").stdout == "ada@example.com is now called Countess.\n"
+    assert [email.recipients for email in outbox()] == [["ada@example.com"]]
+    for name, problem in (("BOB", "Another account has this username"), ("1st", "Use at most 64 characters")):
+        result = flask("users", "rename", "countess", name)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert problem in result.stderr
+    assert flask("users", "show", "countess", "--json").exit_code == 0
+    assert len(outbox()) == 1
+
+
+def test_set_email_logs_out_and_tells_both_addresses(flask, client, ada, bob, outbox):
+    client.log_in(ada)
+    said = flask("users", "set-email", "ada", "countess@example.com").stdout
+    assert said == "The email address of ada is now countess@example.com. Emails about that are on their way.\n"
+    assert {email.recipients[0] for email in outbox()} == {"ada@example.com", "countess@example.com"}
+    assert not is_logged_in(client)
+    for address in ("bob@example.com", "nobody"):
+        result = flask("users", "set-email", "ada", address)
+        assert (result.exit_code, result.stdout) == (1, "")
+    assert User.find("ada").email == "countess@example.com"
+
+
 # flask users log-out --all, delete, cancel-deletion, export, purge, cleanup
 
 
@@ -579,7 +605,7 @@ def test_every_command_has_a_help_sentence(flask, group):
         assert said.exit_code == 0
         assert re.search(rf"^  {name} +[A-Z]", listed, re.MULTILINE), "in the list"
         sentence = said.stdout.split("\n\n")[1].strip()
-        assert re.match(r"[A-Z].*\.", sentence), name
+        assert re.match(r"[A-Z].*\.", sentence, re.DOTALL), name
     assert "--all" in flask("users", "log-out", "--help").stdout
     assert "--now" in flask("users", "delete", "--help").stdout
 
@@ -682,6 +708,7 @@ ABOUT_A_USER = (
 )
 COMMANDS = {
     "users": dict.fromkeys(ABOUT_A_USER, ("ada",))
+    | {"rename": ("ada", "countess"), "set-email": ("ada", "countess@example.com")}
     | {"set-role": ("ada", "moderator"), "import": (os.devnull,)}
     | dict.fromkeys(["trust-next-login", "delete"], ("ada", "--yes"))
     | dict.fromkeys(["create", "list", "purge", "cleanup", "blocks", "invitations"], ())

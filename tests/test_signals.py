@@ -229,6 +229,10 @@ def is_confirmed_by_a_command(flask, bob):
     flask("users", "confirm", "bob")
 
 
+def has_the_email_changed_by_a_command(flask, ada):
+    flask("users", "set-email", "ada", "countess@example.com")
+
+
 def first_proof_by_link(client, bob, outbox):
     by_button(client, outbox, bob.email)
 
@@ -442,6 +446,7 @@ STORIES = {
     changes_the_email: ("auth.email_change.change_email_link", EMAIL_CHANGED),
     corrects_the_email: ("auth.confirmation.unconfirmed", EMAIL_CHANGED),
     changes_an_unconfirmed_email: ("auth.email_change.change_email_link", EMAIL_CHANGED, CONFIRMED),
+    has_the_email_changed_by_a_command: ("cli.users.set_email", EMAIL_CHANGED),
     takes_the_account_back: ("auth.secure_account.secure_account", PASSWORD_CHANGED, EMAIL_CHANGED),
     takes_an_unconfirmed_account_back: ("auth.secure_account.secure_account", CONFIRMED, PASSWORD_CHANGED),
     is_deleted_after_the_grace_period: ("accounts.cleanup.deleted_accounts", DELETED),

@@ -20,13 +20,14 @@ from app.security import user_agents
 from app.switches import is_on
 
 MAX_PAGE = 1000  # users
+FILTERS = {group.value: group for group in Filter}
 
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV for a spreadsheet, with a header.")
 
 
 @users.command("list")
 @click.argument("text", metavar="[SEARCH]", default="")
-@click.option("--only", type=click.Choice([only.value for only in Filter]), help="List one group of users.")
+@click.option("--only", type=click.Choice([*FILTERS]), help="List one group of users.")
 @click.option(
     "--sort", type=click.Choice([order.value for order in Order]), help="The order; a dash before it reverses it."
 )
@@ -42,7 +43,7 @@ def list_users(
     SEARCH is an id, an IP address, or the beginning of a username or of an email address.
     """
     order = Order(sort or (Order.USERNAME if is_on("username") else Order.EMAIL))
-    search = Search(text, Filter(only) if only else None, order)
+    search = Search(text, FILTERS.get(only or ""), order)
     page = user_search.page(search, older=after, size=limit) if limit else None
     found = page.users if page else user_search.everyone(search, after)
     rows = ({"id": user.id} | _names(user) | {"state": _state(user), "created": user.created_at} for user in found)

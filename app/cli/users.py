@@ -1,7 +1,8 @@
 """`flask users`: commands for accounts."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -132,6 +133,26 @@ def trust_next_login(user: User, confirm: Callable[[str], None]) -> None:
     click.echo(f"{user.known_as} can log in on a new device without a code, once, until {until}.")
 
 
+@users.command()
+@with_user
+@click.argument("username")
+def rename(user: User, username: str) -> None:
+    """Change the username of a user, and tell them by email."""
+    with _refusals():
+        administration.rename(user, username)
+    click.echo(f"{user.email} is now called {user.username}.")
+
+
+@users.command("set-email")
+@with_user
+@click.argument("email")
+def set_email(user: User, email: str) -> None:
+    """Change the email address of a user, log them out everywhere, and tell both addresses."""
+    with _refusals():
+        administration.set_email(user, email)
+    click.echo(f"The email address of {user.known_as} is now {user.email}. Emails about that are on their way.")
+
+
 @users.command("log-out")
 @click.argument("name", metavar="ACCOUNT", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Log out all users.")
@@ -180,6 +201,15 @@ def export(user: User) -> None:
     """Write everything that is stored about a user to standard output, as JSON."""
     click.echo(json.dumps(personal_data.everything(user), default=personal_data.in_json, indent=1))
     audit.record(user, AuditAction.EXPORTED)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Exit with the message of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _refuse_deactivated(user: User) -> None:
