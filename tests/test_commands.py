@@ -716,7 +716,13 @@ COMMANDS = {
     | dict.fromkeys(["invite", "withdraw"], ("eve@example.org",)),
     "jobs": {"list": [], "run": []},
     "limits": {"show": [], "clear": []},
-    "mail": {"worker": ["--once"], "list": [], "retry": ["--all"], "test": None},  # None: it needs a mail server
+    "mail": {
+        "worker": ["--once"],
+        "list": [],
+        "retry": ["--all"],
+        "bounces": [],
+        "test": None,
+    },  # None: it needs a mail server
 }
 EACH = [
     (group, name, *given) for group, names in COMMANDS.items() for name, given in names.items() if given is not None

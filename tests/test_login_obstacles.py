@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from limits import parse
@@ -26,7 +27,7 @@ from app.accounts.login_obstacles.account import (
     unconfirmed,
     unreadable_password,
 )
-from app.accounts.login_obstacles.emails import budget_used_up, mail_server_away, unsent
+from app.accounts.login_obstacles.emails import budget_used_up, mail_server_away, unreachable, unsent
 from app.accounts.login_obstacles.limits import captcha_needed, network_blocked, reached
 from app.accounts.login_obstacles.providers import refused
 from app.auth.account_state import OPEN_ENDPOINTS
@@ -150,7 +151,7 @@ No login is on record.
 """
 RECAPTCHA = {"CAPTCHA": "recaptcha", "RECAPTCHA_PUBLIC_KEY": "a-key", "RECAPTCHA_PRIVATE_KEY": "another"}
 # What keeps a login away without refusing it: an email that does not arrive.
-SILENT = {unsent, mail_server_away, budget_used_up}
+SILENT = {unreachable, unsent, mail_server_away, budget_used_up}
 # The rate limits, and what each counts by on the way to a login.
 BY_NAME = {"login", "login_attempts", "session", "mailbox"}
 BY_NETWORK = {"availability", "code", "email", "passkey", "passkey_options", "provider_return", "provider_start"}
@@ -376,6 +377,12 @@ def by_wrong_passwords(world):
     return "Failed login at"
 
 
+def by_bounce(world):
+    world.ada.email_bounced_at = world.clock.time
+    db.session.commit()
+    return f"came back, so none are sent until {world.clock.time + timedelta(days=7):%Y-%m-%d}. If the address works,"
+
+
 OBSTACLES = [
     (deactivated, by_deactivation),
     (deletion_pending, by_deletion),
@@ -386,6 +393,7 @@ OBSTACLES = [
     (two_factor_needed, by_two_factor),
     (device_code_needed, by_device_code),
     (refused, by_provider),
+    (unreachable, by_bounce),
     (unsent, by_refused_emails),
     (mail_server_away, by_mail_server),
     (budget_used_up, by_budget),

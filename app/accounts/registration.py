@@ -135,7 +135,7 @@ def confirm_by_code(user: User, code: str) -> bool:
 def confirm_manually(user: User) -> None:
     """Confirm the email address without a proof, on an administrator's request."""
     audit.record(user, AuditAction.CONFIRMED, old=user.confirmed, new=True)
-    user.confirmed = True
+    user.confirmed, user.email_bounced_at = True, None
 
 
 def correct(user: User, email: str) -> bool:

@@ -14,6 +14,7 @@ from app.models import OutboxEmail
 from app.models.outbox_email import Status
 
 STATES = {Status.WAITING: "Waiting", Status.FAILED: "Failed", Status.SENT: "Sent", Status.OBSOLETE: "Dropped"}
+STATES |= {Status.BOUNCED: "Came back", Status.COMPLAINED: "Reported as spam", Status.STOPPED: "Stopped"}
 
 
 class EmailFilter(Form):

@@ -1,9 +1,12 @@
 """`flask mail`: deliver, list and retry emails."""
 
 import signal
+import sys
 import threading
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
 
 import click
 from flask import current_app
@@ -11,8 +14,8 @@ from sqlalchemy import select
 
 from app import clock
 from app.cli.commands import Commands, echo_row, json_option
-from app.email import delivery, outbox
-from app.email.smtp_answers import explain
+from app.email import bounces, delivery, outbox
+from app.email.smtp_answers import explain, one_line
 from app.extensions import db
 from app.models import OutboxEmail
 
@@ -52,6 +55,24 @@ def list_emails(everything: bool, as_json: bool) -> None:
             click.echo(f"{'':6} {explanation}")
 
 
+@mail.command("bounces")
+@click.option("--maildir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Read its new messages.")
+def read_bounces(maildir: Path | None) -> None:
+    """Read a delivery report or complaint from standard input, or those of a Maildir: docs/email.md.
+
+    An address that does not work is marked, and emails to it stop. Messages of a Maildir are then marked as read.
+    """
+    if maildir is None:
+        _read_report(sys.stdin.buffer, "The message")
+        return
+    unread = [path for path in (maildir / "cur").iterdir() if "S" not in path.name.partition(":2,")[2]]
+    for path in sorted([*(maildir / "new").iterdir(), *unread]):
+        with path.open("rb") as file:
+            _read_report(file, path.name)
+        name, _, flags = path.name.partition(":2,")
+        path.rename(maildir / "cur" / f"{name}:2,{''.join(sorted(f'{flags}S'))}")
+
+
 @mail.command()
 @click.argument("number", type=int, required=False)
 @click.option("--all", "everything", is_flag=True, help="All emails that wait or have failed.")
@@ -74,3 +95,15 @@ def drop(number: int) -> None:
         raise click.ClickException(f"Email {number} neither waits nor has failed.")
     db.session.commit()
     click.echo(f"Email {number} was dropped.")
+
+
+def _read_report(file: BinaryIO, name: str) -> None:
+    found = [
+        f"{recipient}: {report.status} ({report.reason})"
+        for report in bounces.read(file.read(bounces.MAX_SIZE))
+        for recipient in dict.fromkeys(report.recipients)
+        if bounces.record(report.message_id, recipient, report.status, report.reason)
+    ]
+    db.session.commit()
+    for line in found or [f"{name} was ignored: it reports nothing about an email that this application sent."]:
+        click.echo(one_line(line))

@@ -12,6 +12,7 @@ from app.accounts import cleanup, personal_data
 from app.accounts import jobs as runner
 from app.doctor import disks
 from app.doctor.findings import Finding, Severity, Skipped, from_sentences, reason, recommendation
+from app.email import bounces
 from app.extensions import db
 from app.models import Job, OutboxEmail, User
 from app.models.job import EVERY
@@ -20,6 +21,9 @@ from config import Config, Production
 
 LATE = timedelta(minutes=5)  # an email usually waits for seconds
 OVERDUE = 2  # intervals
+WEEK = timedelta(days=7)
+# Amazon SES reviews accounts above these shares; of fewer emails than ENOUGH, a share says little.
+MAX_BOUNCED, MAX_COMPLAINED, ENOUGH = 0.05, 0.001, 100
 OLDEST_POSTGRESQL = 15  # the oldest version that was tested
 
 
@@ -84,6 +88,13 @@ def outbox() -> Iterator[Finding]:
         yield Finding(
             f"{count} emails wait, the oldest for {age}.", f"{advice} running? To see the attempts: flask mail list"
         )
+
+    sent, bounced, complained = bounces.counts(WEEK)
+    if bounced or complained:
+        came_back = f"{bounced} of {sent} emails of the last week came back, and {complained} were reported as spam."
+        is_much = bounced > MAX_BOUNCED * sent or complained > MAX_COMPLAINED * sent
+        advice = "With too many, providers stop accepting emails. To see them: flask mail list --all"
+        yield Finding(came_back, advice, Severity.PROBLEM if is_much and sent >= ENOUGH else Severity.RECOMMENDATION)
 
 
 def jobs() -> Iterator[Finding]:

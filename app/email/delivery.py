@@ -12,7 +12,7 @@ import flask_mail
 from flask import current_app
 from sqlalchemy.orm.exc import StaleDataError
 
-from app.email import oauth
+from app.email import bounces, oauth
 from app.email.message import parse_sender
 from app.email.rendering import Unsendable, render
 from app.email.smtp_answers import MAX_ANSWER, answer_of, explain
@@ -103,10 +103,13 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
     failure: Exception | None = None
     state.request_id = new_id()
     try:
-        message = render(email)
-        if message:
+        if bounces.stops(email):
+            email.done(Status.STOPPED, bounces.STOPPED)
+        elif message := render(email):
             connection.send(message)
-        email.done(Status.SENT if message else Status.OBSOLETE)
+            email.done(Status.SENT)
+        else:
+            email.done(Status.OBSOLETE)
     except Unsendable as reason:
         failure = reason
         email.done(Status.FAILED, answer_of(reason)[1][:MAX_ANSWER])

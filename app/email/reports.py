@@ -39,10 +39,9 @@ def search(state: str = "", template: str = "", recipient: str = "") -> Select[A
 def by_domain() -> Sequence[Any]:
     """Return the receiving domains of the last seven days with most emails: their `domain`, `sent` and `failed`."""
     domain = _domain()
-    ended = (OutboxEmail.done_at > clock.now() - WEEK, OutboxEmail.status.in_([Status.SENT, Status.FAILED]))
-    sent, failed = (
-        func.sum(case((OutboxEmail.status == status, 1), else_=0)) for status in (Status.SENT, Status.FAILED)
-    )
+    outcomes = [Status.SENT, Status.COMPLAINED], [Status.FAILED, Status.BOUNCED]
+    ended = (OutboxEmail.done_at > clock.now() - WEEK, OutboxEmail.status.in_([*outcomes[0], *outcomes[1]]))
+    sent, failed = (func.sum(case((OutboxEmail.status.in_(states), 1), else_=0)) for states in outcomes)
     counts = select(domain.label("domain"), sent.label("sent"), failed.label("failed")).where(*ended)
     return db.session.execute(counts.group_by(domain).order_by(func.count().desc(), domain).limit(MAX_DOMAINS)).all()
 

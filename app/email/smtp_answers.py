@@ -140,9 +140,10 @@ def answer_of(error: BaseException) -> tuple[int, str]:
     elif isinstance(error, smtplib.SMTPResponseException):
         code, text = error.smtp_code, error.smtp_error
     else:
-        return 0, _one_line(str(error) or type(error).__name__)
-    return code, _one_line(f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}")
+        return 0, one_line(str(error) or type(error).__name__)
+    return code, one_line(f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Replace the characters that can't be printed."""
     return "".join(character if character.isprintable() else " " for character in text)

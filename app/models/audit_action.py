@@ -106,6 +106,8 @@ class AuditAction(Action):
     )
     CONFIRMATION_RESENT = "confirmation_resent", "Confirmation email sent again", Topic.EMAIL
     CONFIRMED = "confirmed", "Email address confirmed", Topic.EMAIL, Facts(signals=[user_confirmed])
+    EMAIL_BOUNCED = "email_bounced", "Email to your address came back", Topic.EMAIL, _NOTICE
+    EMAIL_COMPLAINED = "email_complained", "Email reported as spam", Topic.EMAIL, _NOTICE
     EMAIL_CORRECTED = "email_corrected", "Email address corrected", Topic.EMAIL
     EMAIL_DROPPED = "email_dropped", "Email dropped", Topic.EMAIL, _NOTICE
     EMAIL_OWNERSHIP_PROVED = (

@@ -27,6 +27,9 @@ class Status(StrEnum):
     SENT = "sent"
     OBSOLETE = "obsolete"  # the account has changed, so the link would not work
     FAILED = "failed"
+    BOUNCED = "bounced"  # it was sent and came back
+    COMPLAINED = "complained"  # it was sent, and the recipient reported it as spam
+    STOPPED = "stopped"  # it was not sent, because an earlier one bounced or was reported (app/email/bounces.py)
 
 
 class Budget(StrEnum):

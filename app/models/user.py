@@ -1,6 +1,6 @@
 """Users: accounts with an email address, a username, credentials and tokens."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Optional
 
 from flask import current_app
@@ -21,6 +21,7 @@ from app.security.token_purposes import TokenPurpose
 from app.switches import is_on
 
 WILL_BE_DELETED = text("deletion_due_at IS NOT NULL")
+UNREACHABLE_FOR = timedelta(days=7)  # after an email came back; a full mailbox may have been emptied by then
 # Groups of users that administrators list. A search uses the same words, so that it finds the group's index.
 # On PostgreSQL, a migration also indexes both keys by code point, which Alembic can't compare with a model.
 GROUPS = {
@@ -58,6 +59,7 @@ class User(UserMixin, HasRole, Model):
     login_count: Mapped[int] = mapped_column(default=0, server_default="0")
     confirmed: Mapped[bool] = mapped_column(default=False)
     confirmation_sent_at: Mapped[datetime | None]
+    email_bounced_at: Mapped[datetime | None]  # an email came back, because the address does not work
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
     deactivated_at: Mapped[datetime | None]
     two_factor_enabled_at: Mapped[datetime | None]  # None: off
@@ -85,6 +87,11 @@ class User(UserMixin, HasRole, Model):
         """Whether the email address is confirmed, or need not be (CONFIRMATION)."""
         return self.confirmed or current_app.config["CONFIRMATION"] != "required"
 
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether emails to the address came back lately, so that none are sent for a while."""
+        return self.email_bounced_at is not None and clock.is_within(self.email_bounced_at, UNREACHABLE_FOR)
+
     def __repr__(self) -> str:
         return f"<User {self.username}>"
 
@@ -92,7 +99,7 @@ class User(UserMixin, HasRole, Model):
     def _normalize_email(self, _: str, email: str) -> str:
         """Normalize an email address as the forms do; raise ValueError if it is invalid."""
         email = normal_email(_text(email).strip())
-        self.email_key = email_key(email)
+        self.email_key, self.email_bounced_at = email_key(email), None
         return email
 
     @validates("username")
@@ -188,6 +195,7 @@ class User(UserMixin, HasRole, Model):
 
         Return False if another request has changed the columns that the purpose depends on.
         """
+        changes |= {"email_bounced_at": None} if "confirmed" in changes else {}  # an emailed link has arrived
         columns = User.metadata.tables["users"].c  # AnyCase would compare without case
         unchanged = [columns[name] == getattr(self, name) for name in purpose.columns]
         mine = update(User).where(User.id == self.id, *unchanged, *conditions).values(changes)
@@ -238,7 +246,7 @@ class User(UserMixin, HasRole, Model):
         self._lock_row()  # starts a transaction: without one, SQLite commits when it releases a savepoint
         try:
             with db.session.begin_nested():
-                changes = {"email": email, "email_key": key, "password_version": version}
+                changes = {"email": email, "email_key": key, "password_version": version, "email_bounced_at": None}
                 return self.consume(purpose, *is_free(key, self.id), **changes)
         except IntegrityError as error:  # another request has just taken the address
             if not is_duplicate(error, "users.email_key"):

@@ -19,6 +19,7 @@ CHECKS = (
     account.two_factor_needed,
     account.device_code_needed,
     providers.refused,
+    emails.unreachable,
     emails.unsent,
     emails.mail_server_away,
     emails.budget_used_up,

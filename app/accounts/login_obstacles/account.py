@@ -116,5 +116,8 @@ def _confirmation_email(user: User) -> str:
         Status.SENT: f"The mail server accepted the confirmation email at {when}.",
         Status.FAILED: f"The mail server refused the confirmation email at {when}: {email.error}",
         Status.WAITING: f"The confirmation email is waiting, and will be tried again at {when}. {email.error}".rstrip(),
+        Status.BOUNCED: f"The confirmation email, sent at {when}, came back: {email.error}",
+        Status.COMPLAINED: f"The confirmation email, sent at {when}, was reported as spam.",
+        Status.STOPPED: f"The confirmation email was not sent at {when}. {email.error}",
         Status.OBSOLETE: "The confirmation email was dropped, because the account had changed.",
     }[Status(email.status)]

@@ -12,9 +12,17 @@ from app.extensions import db
 from app.models import OutboxEmail, User
 from app.models.logins import email_key
 from app.models.outbox_email import Status
+from app.models.user import UNREACHABLE_FOR
 
 MAX_READ = 10  # emails to one address
 PATIENCE = timedelta(minutes=5)  # for the process that delivers emails
+
+
+def unreachable(user: User) -> Obstacles:
+    if user.is_unreachable and user.email_bounced_at:
+        until = f"{user.email_bounced_at + UNREACHABLE_FOR:%Y-%m-%d}"
+        cause = f"An email to {user.email} came back, so none are sent until {until}. If the address works, confirm it."
+        yield Obstacle(cause, f"flask users confirm {user.known_as}")
 
 
 def unsent(user: User) -> Obstacles:
