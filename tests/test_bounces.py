@@ -1,12 +1,13 @@
 """Emails that come back: reports and complaints, the address that they mark, and what users and administrators see."""
 
+import hmac
 import re
 from datetime import timedelta
 from textwrap import dedent
 
 import pytest
 from sqlalchemy import select
-from support.clients import PASSWORD, on_sqlite
+from support.clients import PASSWORD, ROOT, on_sqlite
 
 from app.email import bounces, delivery
 from app.email.outbox import enqueue
@@ -236,6 +237,40 @@ def test_a_report_that_comes_twice_counts_once(flask, ada, clock):
     db.session.expire_all()
     assert ada.email_bounced_at == at
     assert [event.action for event in ada_events(ada)] == ["email_bounced"]
+
+
+def webhook(app):
+    """Add the view of docs/email.md to an application, and return a function that calls it as Mailgun does."""
+    [example] = re.findall(
+        r"```python\n# app/garden/mailgun.py\n(.*?)```", (ROOT / "docs/email.md").read_text(), re.DOTALL
+    )
+    exec(example, module := {"__name__": "mailgun"})
+    app.register_blueprint(module["bp"])
+    app.config["MAILGUN_SIGNING_KEY"] = "a signing key"
+
+    def call(event, key="a signing key"):
+        text = {"timestamp": "1795996800", "token": "a token"}
+        signature = hmac.digest(key.encode(), "".join(text.values()).encode(), "sha256").hex()
+        return app.test_client().post(
+            "/mailgun", json={"signature": text | {"signature": signature}, "event-data": event}
+        )
+
+    return call
+
+
+@on_sqlite
+def test_the_webhook_of_the_documentation_records_what_mailgun_reports(own_app, app, ada):
+    call, email = webhook(app), sent(ada)
+    event = {"recipient": ada.email, "message": {"headers": {"message-id": email.message_id[1:-1]}}}
+    failed = event | {"event": "failed", "severity": "permanent", "delivery-status": {"message": "no such user"}}
+    assert call(failed | {"reason": "bounce"}, key="another key").status_code == 403
+    assert call(failed | {"reason": "bounce", "severity": "temporary"}).status_code == 200
+    assert (marked(ada), email.status) == (False, "sent")
+    assert call(failed | {"reason": "bounce"}).status_code == 200
+    assert marked(ada)
+    assert (email.status, email.error) == ("bounced", "no such user")
+    app.config["MAILGUN_SIGNING_KEY"] = ""
+    assert call(failed, key="").status_code == 403
 
 
 # What users and administrators see

@@ -507,6 +507,31 @@ def test_a_login_to_the_mail_server_by_oauth_is_complete_or_refused(start, refus
     assert refusal(**GOOD, **by_key | OAUTH)[1].startswith("MAIL_OAUTH_KEY_FILE is for Google")
 
 
+MAIL_SETTINGS = re.findall(
+    r"^## (.*)|((?:^    MAIL_\w+=.*\n)+)", (ROOT / "docs/email.md").read_text("utf-8"), re.MULTILINE
+)
+
+
+def test_the_mail_settings_of_each_provider_start_the_application(start, tmp_path, monkeypatch):
+    key = tmp_path / "google.json"
+    key.write_text('{"client_email": "a@example.com", "private_key": "", "token_uri": ""}')
+    provider, started = "", []
+    for heading, lines in MAIL_SETTINGS:
+        provider = heading or provider
+        if lines:
+            settings = dict(line.strip().split("=", 1) for line in lines.splitlines())
+            settings = {name: str(key) if name == "MAIL_OAUTH_KEY_FILE" else text for name, text in settings.items()}
+            app = start(**GOOD | settings)
+            monkeypatch.undo()  # of the environment
+            started.append(provider)
+            connection = app.extensions["mail"]
+            assert (connection.server, connection.port) == (settings["MAIL_SERVER"], int(settings["MAIL_PORT"]))
+            assert connection.use_ssl == (connection.port == 465)
+            assert settings["MAIL_SENDER"] in app.config["MAIL_DEFAULT_SENDER"]
+    assert len(started) == 9
+    assert started[0] == started[1] == "Gmail and Google Workspace"
+
+
 @pytest.mark.parametrize("length", [8, 15, 128])
 def test_password_min_length_accepts_8_to_128(length):
     assert create_app("testing", PASSWORD_MIN_LENGTH=length).config["PASSWORD_MIN_LENGTH"] == length
