@@ -1,9 +1,10 @@
-"""Preserve AUTOINCREMENT in SQLite and manage enum types in PostgreSQL during migrations."""
+"""What migrations need: AUTOINCREMENT is kept in SQLite, enum types and indexes are made with care in PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from alembic import op
 from alembic.ddl.base import AddColumn
 from sqlalchemy import Connection, Enum, Table, event, text
 from sqlalchemy.dialects.postgresql import CreateEnumType
@@ -18,6 +19,19 @@ USED_ENUMS = """
     SELECT t.typname FROM pg_type t WHERE t.typtype = 'e' AND pg_type_is_visible(t.oid) AND {} EXISTS (
         SELECT 1 FROM pg_attribute a WHERE a.atttypid IN (t.oid, t.typarray) AND NOT a.attisdropped)
 """
+
+
+def create_index_concurrently(name: str, table: str, columns: list[str], **options: Any) -> None:
+    """Create an index while the site reads and writes the table. Give it a migration of its own.
+
+    It ends the transaction of the migration. What a killed run left is replaced.
+    """
+    if op.get_context().dialect.name != "postgresql":
+        op.create_index(name, table, columns, **options)
+        return
+    with op.get_context().autocommit_block():
+        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
+        op.create_index(name, table, columns, postgresql_concurrently=True, **options)
 
 
 def has_autoincrement(connection: Connection, name: str) -> bool:
