@@ -86,7 +86,8 @@ def _alone(engine):
         return
     with engine.begin() as connection:
         _set(connection, "LOCAL", lock_timeout="0", idle_in_transaction_session_timeout="0")
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        # With a parameter, the statement would keep a snapshot, for whose end CREATE INDEX CONCURRENTLY waits.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         yield
 
 

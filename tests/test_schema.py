@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from flask_migrate import downgrade, merge, revision, stamp, upgrade
 from sqlalchemy import inspect, text
 from support.clients import ROOT, on_sqlite
 from support.migrations import DIRECTORY
+from support.waiting import until
 
 from app import orphans, schema
 from app.extensions import db
@@ -225,4 +227,20 @@ def test_concurrent_upgrades_wait_for_each_other(app, empty):
     said = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert sum("Running upgrade" in text for text in said) == 1, "the second finds it done"
+    assert schema.problem() is None
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_migration_waits_for_a_lock_for_a_second_and_tries_again(app, caplog):
+    """Requests wait behind it, so it must not wait longer."""
+    downgrade(DIRECTORY, revision="-1")
+    again = "Another session uses a table of this migration. Trying again."
+    with db.engine.connect() as other:
+        other.execute(text("LOCK TABLE alembic_version IN EXCLUSIVE MODE"))
+        release = threading.Thread(target=lambda: (until(lambda: again in caplog.text), other.rollback()))
+        release.start()
+        upgrade(DIRECTORY)
+        release.join()
+    assert again in caplog.text
     assert schema.problem() is None
