@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from support.clients import PASSWORD, on_sqlite
+from support.clients import PASSWORD, ROOT, on_sqlite
 from support.guesses import guess
 
 from app import clock
@@ -93,17 +93,35 @@ def test_history_ties_events_to_a_person(flask, client, browser_at, ada):
     assert dict(zip(header, first, strict=True))["action"] == "deactivated"
 
 
+def words_of_commands(app):
+    """Return our commands, such as "users list", by their words."""
+    found = {}
+    for group, command in app.cli.commands.items():
+        for name, each in getattr(command, "commands", {"": command}).items():
+            found[f"{group} {name}".strip()] = each
+    return {words: command for words, command in found.items() if not words.startswith("db ")}
+
+
+@pytest.mark.parametrize("settings", [{"LOGIN_METHODS": ["passkey"]}, {}], ids=["passkey", "all"])
+def test_the_page_about_the_command_line_names_every_command(app, settings):
+    named = re.findall(
+        r"^\| `flask ([a-z -]+)` \| [A-Z]", (ROOT / "docs" / "command-line.md").read_text(), re.MULTILINE
+    )
+    assert len(named) == len(set(named))
+    assert {*words_of_commands(app)} <= {*named}
+    if not settings:
+        assert {*named} - {*words_of_commands(app)} == {"users send-login-link", "dev"}, "switched off here"
+
+
 @on_sqlite
 def test_every_machine_readable_answer_is_alone_on_stdout(app, flask, client, ada):
     """Words, such as the database in use and the next page, go to stderr."""
     guess(client)
     given = {"users why": ["ada"], "users show": ["ada"], "users history": ["ada"], "limits show": ["ada"]}
     found = {}
-    for group, command in app.cli.commands.items():
-        for name, each in getattr(command, "commands", {"": command}).items():
-            options = {option for parameter in each.params for option in parameter.opts}
-            found |= {f"{group} {name}".strip(): options & {"--json", "--csv"}}
-    found = {words: options for words, options in found.items() if options and words != "doctor"}
+    for words, command in words_of_commands(app).items():
+        options = {option for parameter in command.params for option in parameter.opts} & {"--json", "--csv"}
+        found |= {words: options} if options and words != "doctor" else {}
     assert len(found) > 6
     for words, options in found.items():
         for option in options:

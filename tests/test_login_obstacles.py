@@ -426,5 +426,5 @@ def test_deactivated_users_get_no_link(flask, client, ada, outbox):
     for command in ("send-reset", "trust-next-login"):
         said = flask("users", command, "ada")
         assert (said.exit_code, said.stdout) == (1, "")
-        assert "ada is deactivated, and would not get in. To undo: flask users activate ada" in said.stderr
+        assert "ada is deactivated. Run: flask users activate ada" in said.stderr
     assert outbox() == []

@@ -11,7 +11,7 @@ run it, too. A failed job is retried after ten minutes, and `flask doctor` repor
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -96,19 +96,32 @@ def run_due(stopped: threading.Event) -> None:
             log.info("Job %s: %s", name, outcome.count)
 
 
-def run_now() -> dict[str, Outcome | None]:
-    """Run all cleanup jobs, due or not; return their outcomes, or None for a job that another process is running."""
-    return {name: run(name, even_if_done=True) for name in list(registered) if name not in intervals}
+def run_now(each: Callable[[list[str]], Iterable[str]] = iter) -> dict[str, Outcome | None]:
+    """Run all cleanup jobs, due or not; return their outcomes, or None for a job that another process is running.
+
+    Args:
+        each: returns the same names one after the other, and may show the progress.
+    """
+    return {name: run(name, even_if_done=True) for name in each([name for name in registered if name not in intervals])}
 
 
-def run(name: str, stopped: threading.Event | None = None, even_if_done: bool = False) -> Outcome | None:
-    """Run a job and record its outcome; return None if it isn't due or another process is running it."""
+def run(
+    name: str,
+    stopped: threading.Event | None = None,
+    even_if_done: bool = False,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Outcome | None:
+    """Run a job and record its outcome; return None if it isn't due or another process is running it.
+
+    Args:
+        progress: is called with the number of rows of each batch.
+    """
     number = Job.claim(name, intervals.get(name, EVERY), even_if_done)
     if number is None:
         return None
     outcome, state.request_id = Outcome(name), new_id()
     try:
-        _do(registered[name], number, outcome, stopped or threading.Event())
+        _do(registered[name], number, outcome, stopped or threading.Event(), progress)
     except Exception as error:
         log.error("Job %s failed", name, exc_info=not isinstance(error, Incomplete | _LeaseLost))
         outcome.error, outcome.is_finished = in_words(error), isinstance(error, Incomplete)
@@ -147,7 +160,9 @@ def _state(job: Job) -> State:
     )
 
 
-def _do(job: Function, number: int, outcome: Outcome, stopped: threading.Event) -> None:
+def _do(
+    job: Function, number: int, outcome: Outcome, stopped: threading.Event, progress: Callable[[int], object]
+) -> None:
     """Run the batches and commit each one. An error of the commit is raised in the job, at its yield."""
     batches, failure = _batches(job), None
     while not stopped.is_set():
@@ -159,6 +174,7 @@ def _do(job: Function, number: int, outcome: Outcome, stopped: threading.Event) 
             return
         failure = _commit(outcome.name, number)
         outcome.count += 0 if failure else count or 0
+        progress(count or 0)
         stopped.wait(LONG_PAUSE if count is None else max(PAUSE, time.monotonic() - began))
     batches.close()
 

@@ -1,7 +1,8 @@
 """The base of all commands: they print their database, record who acts, and explain database errors."""
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import wraps
 from typing import Any
@@ -40,6 +41,18 @@ def echo_row(layout: str, as_json: bool, **row: object) -> None:
     """Print a row of a list: its values in a layout, or all of it as a line of JSON."""
     texts = {name: _text(value) for name, value in row.items()}
     click.echo(json.dumps(row, default=str) if as_json else layout.format(**texts).rstrip())
+
+
+def with_progress(items: Sequence[str]) -> Iterator[str]:
+    """Yield items, and show a progress bar on stderr if that is a terminal."""
+    with progress_bar(len(items)) as bar:
+        for item in items:
+            yield item
+            bar.update(1)
+
+
+def progress_bar(length: int) -> Any:
+    return click.progressbar(length=length, file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
 def _text(value: object) -> object:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import TextIOWrapper
@@ -17,6 +16,7 @@ from sqlalchemy import select
 from app.accounts import imports, usernames
 from app.accounts.registration import NewAccount
 from app.cli import profiles
+from app.cli.commands import progress_bar
 from app.cli.users import users
 from app.extensions import db
 from app.models import Role
@@ -65,7 +65,7 @@ def import_users(path: Path, dry_run: bool, strict: bool) -> None:
 
 def _batches(path: Path) -> Iterator[list[tuple[int, Any]]]:
     """Yield lists of lines, each with its number: a dict of strings in CSV, or else the text."""
-    bar: Any = click.progressbar(length=path.stat().st_size, file=sys.stderr, hidden=not sys.stderr.isatty())
+    bar = progress_bar(path.stat().st_size)
     try:
         with path.open("rb") as raw, bar:
             file = TextIOWrapper(raw, "utf-8-sig", newline="")

@@ -13,6 +13,7 @@ from app.accounts import (
     administration,
     device_verification,
     email_typos,
+    login_obstacles,
     magic_links,
     passwords,
     personal_data,
@@ -20,6 +21,7 @@ from app.accounts import (
     sessions,
     two_factor,
 )
+from app.accounts.login_obstacles import Obstacle
 from app.cli import prompts
 from app.cli.commands import AnyCommand, Commands
 from app.extensions import db
@@ -68,7 +70,7 @@ def confirm(user: User) -> None:
 @users.command()
 @with_user
 def deactivate(user: User) -> None:
-    """Block a user, and log them out everywhere. No data is lost."""
+    """Keep a user from logging in, and log them out everywhere. No data is lost."""
     administration.deactivate(user)
     click.echo(f"{user.known_as} can no longer log in. To undo: flask users activate {user.known_as}")
 
@@ -76,7 +78,7 @@ def deactivate(user: User) -> None:
 @users.command()
 @with_user
 def activate(user: User) -> None:
-    """Unblock a deactivated user."""
+    """Let a deactivated user log in again."""
     administration.activate(user)
     click.echo(f"{user.known_as} can log in again.")
 
@@ -85,7 +87,7 @@ def activate(user: User) -> None:
 @with_user
 def send_reset(user: User) -> None:
     """Email a user a link to choose a new password."""
-    _refuse_deactivated(user)
+    _refuse(*login_obstacles.to_links(user))
     passwords.send_reset(user)
     click.echo(f"An email is on its way to {user.email}.")
 
@@ -94,7 +96,7 @@ def send_reset(user: User) -> None:
 @with_user
 def send_login_link(user: User) -> None:
     """Email a user a link that logs in, once. It works for a day."""
-    _refuse_deactivated(user)
+    _refuse(*login_obstacles.to_links(user))
     magic_links.send_login_link(user)
     click.echo(f"An email is on its way to {user.email}.")
 
@@ -112,7 +114,8 @@ def reset_two_factor(user: User, confirm: Callable[[str], None]) -> None:
         return
     confirm(f"Turn off two-factor authentication for {user.name_and_email}?")
     two_factor.reset(user)
-    click.echo(f"{user.known_as} can log in without two-factor authentication. An email is on its way to {user.email}.")
+    told = "" if user.is_unreachable else f" An email is on its way to {user.email}."
+    click.echo(f"{user.known_as} can log in without two-factor authentication.{told}")
 
 
 @users.command("trust-next-login")
@@ -123,7 +126,7 @@ def trust_next_login(user: User, confirm: Callable[[str], None]) -> None:
 
     For users who can no longer read their email. The password is still required.
     """
-    _refuse_deactivated(user)
+    _refuse(*login_obstacles.account.deactivated(user))
     if reason := device_verification.why_never(user):
         click.echo(reason)
         return
@@ -212,10 +215,9 @@ def _refusals() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def _refuse_deactivated(user: User) -> None:
-    if not user.is_active:
-        undo = f"flask users activate {user.known_as}"
-        raise click.ClickException(f"{user.known_as} is deactivated, and would not get in. To undo: {undo}")
+def _refuse(*obstacles: Obstacle) -> None:
+    for obstacle in obstacles:
+        raise click.ClickException(f"{obstacle.cause} Run: {obstacle.command}")
 
 
 def _devices(count: int) -> str:

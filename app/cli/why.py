@@ -26,9 +26,10 @@ def why(name: str, as_json: bool) -> None:
         return
     if not obstacles:
         click.echo(f"{user.known_as} can log in. They may have forgotten their password.")
-    if user.is_active and switches.is_on("password"):
+    helps = not login_obstacles.to_links(user)
+    if helps and switches.is_on("password"):
         click.echo(f"To email a link to choose a new password: flask users send-reset {user.known_as}")
-    elif user.is_active and switches.is_on("passwordless"):
+    elif helps and switches.is_on("passwordless"):
         click.echo(f"To email a link that logs in: flask users send-login-link {user.known_as}")
     click.echo(_last_login(user))
 

@@ -7,7 +7,7 @@ from app.accounts.login_obstacles import account, emails, limits, providers
 from app.accounts.login_obstacles.obstacle import Obstacle
 from app.models import User
 
-__all__ = ["CHECKS", "Obstacle", "of"]
+__all__ = ["CHECKS", "Obstacle", "of", "to_links"]
 
 CHECKS = (
     account.deactivated,
@@ -28,6 +28,11 @@ CHECKS = (
     limits.network_blocked,
     account.failures,
 )
+
+
+def to_links(user: User) -> list[Obstacle]:
+    """Return why an email with a link would not log this user in."""
+    return [*account.deactivated(user), *emails.unreachable(user)]
 
 
 def of(user: User) -> list[Obstacle]:
