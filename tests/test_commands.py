@@ -716,13 +716,8 @@ COMMANDS = {
     | dict.fromkeys(["invite", "withdraw"], ("eve@example.org",)),
     "jobs": {"list": [], "run": []},
     "limits": {"show": [], "clear": []},
-    "mail": {
-        "worker": ["--once"],
-        "list": [],
-        "retry": ["--all"],
-        "bounces": [],
-        "test": None,
-    },  # None: it needs a mail server
+    "mail": dict.fromkeys(["list", "bounces"], ())
+    | {"worker": ["--once"], "retry": ["--all"], "drop": None, "test": None},  # None: an email, a mail server
 }
 EACH = [
     (group, name, *given) for group, names in COMMANDS.items() for name, given in names.items() if given is not None
