@@ -214,8 +214,8 @@ def test_account_deletion_scans_no_rows_without_a_user(leaving, statements):
                 if explain == "EXPLAIN":
                     connection.exec_driver_sql("SET enable_seqscan = off")
                 plans[statement.split()[2]] = str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
-    assert plans.keys() == {"email_challenges", "outbox", "invitations"}
-    assert "ix_invitations_email_key" in plans["invitations"]
+    assert plans.keys() == {"email_challenges", "outbox", "account_invitations"}
+    assert "ix_account_invitations_email_key" in plans["account_invitations"]
     assert "ix_email_challenges_email_key" in plans["email_challenges"]
     assert "ix_outbox_recipient_key_created_at" in plans["outbox"]
 

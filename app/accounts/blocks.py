@@ -59,8 +59,8 @@ def parse(subject: str) -> tuple[str, str]:
 
 
 def objection(subject: str) -> str | None:
-    """Return why an administrator should think twice about this block, or None."""
-    _, key = parse(subject)
+    """Return why an administrator should think twice about this block, or None. Raises ValueError as add() does."""
+    _, key = _blockable(subject)
     network = _network(key)
     if not network:
         return None if "." in key else f"This blocks all addresses that end in .{key}."
@@ -77,10 +77,7 @@ def add(subject: str, reason: str, ends_at: datetime | None = None, by: User | N
     Raises:
         ValueError: it is invalid, or the network of the administrator. The message is for administrators.
     """
-    subject, key = parse(subject)
-    own, network = origin.of_request()["ip"], _network(key)
-    if own and network and ip_address(own) in network:
-        raise ValueError(f"This is your own network: you are at {own}. You would lock yourself out.")
+    subject, key = _blockable(subject)
     values = {"subject": subject, "reason": reason[:500], "ends_at": ends_at, "created_by_id": by and by.id}
     insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
     row: Any = insert(Block).values(key=key, created_at=clock.now(), **values)
@@ -129,10 +126,19 @@ def refuse_network(email: str = "") -> None:
     Args:
         email: an address that is checked later in this request, so that both checks share one query.
     """
-    ip = origin.of_request()["ip"]
+    ip = origin.ip_address_of_request()
     if ip and _are_blocked(ip, email):
         audit.refused("blocked network")
         raise NetworkBlocked
+
+
+def _blockable(subject: str) -> tuple[str, str]:
+    """Return what parse() returns, unless it is the network of the administrator."""
+    subject, key = parse(subject)
+    own, network = origin.ip_address_of_request(), _network(key)
+    if own and network and ip_address(own) in network:
+        raise ValueError(f"This is your own network: you are at {own}. You would lock yourself out.")
+    return subject, key
 
 
 def _are_blocked(subject: str, *others: str) -> bool:

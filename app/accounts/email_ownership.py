@@ -37,7 +37,7 @@ KEPT = {
     "deactivated_at": "is set by administrators only",
     "outbox": "waiting emails with links are dropped; the others are a record",
     "email_challenges": "are bound to the state that the proof changes",
-    "invitations": "are accepted by the owner of their address only",
+    "account_invitations": "are accepted by the owner of their address only",
     "audit_events": "are the history that the user needs to see; their links are revoked",
 }
 

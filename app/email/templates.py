@@ -50,7 +50,7 @@ class Email(EmailTemplate):
     # Caused by an administrator
     ACCOUNT_CHANGED = "account_changed"
     FIRST_LOGIN = "first_login", TokenPurpose.FIRST_LOGIN
-    INVITATION = "invitation"  # its token belongs to an Invitation
+    INVITATION = "account_invitation"  # its token belongs to an Invitation
     FIRST_PASSWORD = "first_password", TokenPurpose.RESET
     TEST = "test"  # flask mail test
 

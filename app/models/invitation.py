@@ -19,7 +19,7 @@ LIFETIME = timedelta(seconds=TokenPurpose.INVITATION.lifetime)
 
 
 class Invitation(Model):
-    __tablename__ = "invitations"
+    __tablename__ = "account_invitations"  # applications may have invitations of their own
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(254))
@@ -43,6 +43,18 @@ class Invitation(Model):
     @classmethod
     def waiting(cls) -> list[ColumnElement[bool]]:
         return [cls.accepted_at.is_(None), cls.withdrawn_at.is_(None), cls.expires_at > clock.now()]
+
+    @classmethod
+    def in_state(cls, state: str) -> list[ColumnElement[bool]]:
+        """Return the conditions of a state, as `state` names it; "" is any state."""
+        conditions: dict[str, list[ColumnElement[bool]]] = {
+            "": [],
+            "waiting": cls.waiting(),
+            "accepted": [cls.accepted_at.is_not(None)],
+            "withdrawn": [cls.withdrawn_at.is_not(None)],
+            "expired": [cls.accepted_at.is_(None), cls.withdrawn_at.is_(None), cls.expires_at <= clock.now()],
+        }
+        return conditions[state]
 
     @classmethod
     def of_token(cls, token: str) -> Optional["Invitation"]:

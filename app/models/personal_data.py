@@ -36,7 +36,7 @@ SECRETS = set(
     authenticators.secret recovery_codes.hash removed_credentials.row removed_credentials.known_by
     email_challenges.id email_challenges.state oauth_states.id oauth_states.nonce oauth_states.code_verifier
     passkeys.credential_id passkeys.public_key passkey_challenges.id passkey_challenges.browser outbox.state
-    outbox.claims invitations.invited_by_id
+    outbox.claims account_invitations.invited_by_id
     """.split()
 )
 

@@ -23,7 +23,12 @@ def of_request() -> dict[str, str]:
     if acting.get() or not has_request_context():
         return {"ip": "", "user_agent": ""}
     user_agent = request.user_agent.string[:500].replace("\0", "")  # PostgreSQL refuses NUL
-    return {"ip": _address(request.remote_addr or ""), "user_agent": user_agent}
+    return {"ip": ip_address_of_request(), "user_agent": user_agent}
+
+
+def ip_address_of_request() -> str:
+    """Return the IP address of the current request, also if an administrator acts; "" on the command line."""
+    return _address(request.remote_addr or "") if has_request_context() else ""
 
 
 def network(ip: str) -> str:

@@ -33,7 +33,7 @@ def upgrade():
     )
     op.create_index("ix_blocks_ends_at", "blocks", ["ends_at"])
     op.create_table(
-        "invitations",
+        "account_invitations",
         sa.Column("id", sa.Integer, nullable=False),
         sa.Column("email", sa.String(254), nullable=False),
         sa.Column("email_key", sa.String(254), nullable=False),
@@ -45,17 +45,17 @@ def upgrade():
         sa.Column("accepted_at", moment),
         sa.Column("user_id", sa.Integer),
         sa.Column("withdrawn_at", moment),
-        sa.PrimaryKeyConstraint("id", name="pk_invitations"),
+        sa.PrimaryKeyConstraint("id", name="pk_account_invitations"),
         sa.ForeignKeyConstraint(
-            ["invited_by_id"], ["users.id"], "fk_invitations_invited_by_id_users", ondelete="SET NULL"
+            ["invited_by_id"], ["users.id"], "fk_account_invitations_invited_by_id_users", ondelete="SET NULL"
         ),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], "fk_invitations_user_id_users", ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], "fk_account_invitations_user_id_users", ondelete="SET NULL"),
         sqlite_autoincrement=True,
     )
     for column in ("email_key", "invited_by_id", "expires_at", "user_id"):
-        op.create_index(f"ix_invitations_{column}", "invitations", [column])
+        op.create_index(f"ix_account_invitations_{column}", "account_invitations", [column])
 
 
 def downgrade():
-    op.drop_table("invitations")
+    op.drop_table("account_invitations")
     op.drop_table("blocks")

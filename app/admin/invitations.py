@@ -1,0 +1,70 @@
+"""Invitations: who was invited, and by whom; send, send again and withdraw."""
+
+from flask import abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+from wtforms import SelectField
+
+from app import keyset
+from app.accounts import invitations as service
+from app.admin.blueprint import bp, choices, confirm, query
+from app.auth.fields import email_field
+from app.auth.forms import Form
+from app.extensions import db
+from app.models import Invitation, Role
+from app.models.role import ADMINISTRATOR, DEFAULT_ROLE
+
+STATES = {"waiting": "Waiting", "accepted": "Accepted", "withdrawn": "Withdrawn", "expired": "Expired"}
+
+
+def roles() -> list[tuple[str, str]]:
+    """Return the roles that the administrator may give."""
+    known = db.session.scalars(select(Role).order_by(Role.name == ADMINISTRATOR, Role.permissions))
+    return [(role.name, role.name) for role in known if current_user.can(role.permissions)]
+
+
+class InviteForm(Form):
+    email = email_field()
+    role = SelectField("Role", choices=roles, default=DEFAULT_ROLE)
+
+
+class InvitationFilter(Form):
+    state = SelectField("State", choices=choices("All states", STATES), default="")
+
+
+@bp.route("/invitations", methods=["GET", "POST"])
+def invitations() -> ResponseReturnValue:
+    form, filters = InviteForm(), InvitationFilter(request.args)
+    if form.validate_on_submit() and _send(form):
+        return redirect(url_for("admin.invitations"))
+    rows = select(Invitation).options(joinedload(Invitation.invited_by))
+    if filters.validate():
+        rows = rows.where(*Invitation.in_state(filters.state.data))
+    found = keyset.page(rows, [Invitation.id], request.args.get("older", ""), request.args.get("newer", ""))
+    words = {"form": form, "filters": filters, "page": found, "states": STATES}
+    return render_template("admin/invitations.html", **words), 422 if form.errors else 200
+
+
+@bp.route("/invitations/<int:number>/withdraw", methods=["GET", "POST"])
+def withdraw_invitation(number: int) -> ResponseReturnValue:
+    found, back = db.session.get(Invitation, number) or abort(404), url_for("admin.invitations") + query()
+    if request.method == "GET":
+        words = f"The link that was emailed to {found.email} stops working."
+        return confirm("Withdraw this invitation?", words, "Withdraw invitation", back)
+    is_withdrawn = service.withdraw(found.email)
+    db.session.commit()
+    flash("The invitation was withdrawn." if is_withdrawn else "The invitation wasn't waiting any more.", "info")
+    return redirect(back)
+
+
+def _send(form: InviteForm) -> bool:
+    try:
+        invitation = service.send(form.email.data, form.role.data, by=current_user)
+    except ValueError as error:
+        form.email.errors = [str(error)]
+        return False
+    db.session.commit()
+    flash(f"An invitation is on its way to {invitation.email}.", "success")
+    return True
