@@ -3,7 +3,7 @@
 Revision ID: b7e2c0d49f13
 Revises: 5a8e1c93d7f2
 
-The site keeps running: PostgreSQL reads the table twice, and blocks no writes. What the run did before is committed first.
+The site keeps running: PostgreSQL reads the table twice, and blocks no writes.
 """
 
 import sqlalchemy as sa
@@ -14,7 +14,6 @@ down_revision = "5a8e1c93d7f2"
 branch_labels = None
 depends_on = None
 
-LOCK = 0x666C61736B79  # as in env.py
 GROUPS = {
     "unconfirmed": "confirmed IS false",
     "other_role": "role_name <> 'user'",
@@ -33,13 +32,9 @@ def upgrade():
     indexes = {f"ix_users_{name}": f"(id) WHERE {group}" for name, group in GROUPS.items()}
     indexes |= {f"users_{key}_by_code_point": f'({key} COLLATE "C")' for key in ("email_key", "username_key")}
     with op.get_context().autocommit_block():
-        op.execute("SET statement_timeout = 0")
         for name, index in indexes.items():
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # an invalid one, if the migration was interrupted
             op.execute(f"CREATE INDEX CONCURRENTLY {name} ON users {index}")
-        op.execute("RESET statement_timeout")
-    op.execute("SET LOCAL statement_timeout = 0")  # as in env.py, whose transaction has ended
-    op.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
 
 
 def downgrade():
