@@ -81,6 +81,7 @@ class Config:
     FULL_BOOTSTRAP = env("FULL_BOOTSTRAP", False)  # 1: all of Bootstrap, with its scripts; default: what our pages use
 
     RATELIMIT_ENABLED = env("RATELIMIT_ENABLED", True)  # 0: no rate limits, for a load test
+    METRICS_TOKEN = env("METRICS_TOKEN", "")  # what Prometheus sends to /metrics; default: only this machine may ask
     REDIS_URL = env("REDIS_URL", "")  # Redis or Valkey for the counters of rate limits; default: the database
     # fmt: on
 

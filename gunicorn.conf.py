@@ -4,6 +4,8 @@ Gunicorn reads this file from the working directory; elsewhere, run `gunicorn -c
 """
 
 import os
+import shutil
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from dotenv import dotenv_values
 from gunicorn import glogging
 
 FILE = Path(__file__).resolve()
+METRICS = "flasky-metrics-"
 
 settings = dict(os.environ)
 # python-dotenv reads this variable in the same way.
@@ -48,6 +51,28 @@ class logger_class(glogging.Logger):
 
 
 control_socket_disable = True  # all servers of a user would share the socket
+
+
+def on_starting(server):
+    """Give the workers a folder where they share their numbers for /metrics."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=METRICS)
+    elif "GUNICORN_PID" not in os.environ:  # no earlier server, which kill -USR2 replaces by this one, still writes
+        for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+            path.unlink()
+
+
+def child_exit(server, worker):
+    """Drop what a worker was doing, such as its connections in use. What it counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    if folder.name.startswith(METRICS) and not server.reexec_pid:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def post_worker_init(worker):

@@ -9,6 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, Pool, event
 from sqlalchemy.exc import DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapper, registry
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app import metrics
 
 # For tables that grow with every request. SQLite autoincrements only INTEGER, which has 64 bits there.
 WideId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -115,6 +118,19 @@ def _refuse_closed_connection(connection: Any, record: object, fairy: object) ->
     """
     if not isinstance(connection, sqlite3.Connection) and (connection.closed or _is_readable(connection.fileno())):
         raise DisconnectionError
+
+
+@event.listens_for(Pool, "checkout")
+def _count_checkout(connection: object, record: ConnectionPoolEntry, fairy: object) -> None:
+    if record.record_info is not None:
+        record.record_info["is_counted"] = True
+        metrics.connections.inc()
+
+
+@event.listens_for(Pool, "checkin")
+def _count_checkin(connection: object, record: ConnectionPoolEntry) -> None:
+    if record.record_info and record.record_info.pop("is_counted", False):  # unless it was lost before
+        metrics.connections.dec()
 
 
 def _is_readable(socket: int) -> bool:

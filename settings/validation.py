@@ -79,6 +79,9 @@ def production_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"SECRET_KEY is missing, under 32 bytes, or easy to guess. Make one: {command}"
     if any(map(_is_unsafe, settings["SECRET_KEY_FALLBACKS"])):
         yield "SECRET_KEY_FALLBACKS holds a key that is under 32 bytes or easy to guess. Remove it."
+    if settings["METRICS_TOKEN"] and _is_unsafe(settings["METRICS_TOKEN"]):
+        command = "python -c 'import secrets; print(secrets.token_hex())'"
+        yield f"METRICS_TOKEN is under 32 bytes or easy to guess. Make one: {command}"
     if not settings["PUBLIC_URL"] or settings["PUBLIC_URL"].startswith("http://"):
         yield "PUBLIC_URL is missing or not https. Write the address that people type: https://example.com"
     if not settings["SQLALCHEMY_DATABASE_URI"]:

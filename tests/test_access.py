@@ -16,7 +16,7 @@ def test_unconfirmed_users_reach_these_pages_and_no_others(app, client, bob):
     client.log_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
     open_to_them |= {"auth.reauthenticate", "auth.delete", "auth.cancel_deletion", "auth.secure_account"}
-    open_to_them |= FILES | {"main.healthz", "main.readyz", "main.appearance"}
+    open_to_them |= FILES | {"main.healthz", "main.readyz", "main.metrics", "main.appearance"}
     said = OPEN_ENDPOINTS["auth.unconfirmed"] | WITHOUT_SESSION
     assert {endpoint for endpoint in said if not endpoint.startswith("dev.")} == open_to_them
     for endpoint, address in addresses(app, "GET"):
@@ -36,6 +36,7 @@ def test_visitors_are_redirected_to_the_login_from_all_pages_but_these(app, clie
         passkey_request_options register request_reset reset_password secure_account sso_callback start_sso
         use_magic_link
     """.split()} | FILES | {"main.healthz", "main.readyz", "main.arrived", "main.index", "main.appearance"}  # fmt: skip
+    open_to_them.add("main.metrics")
     open_to_them.add("main.well_known_change_password")  # which redirects to a page that asks
     for method in ("GET", "POST"):
         for endpoint, address in addresses(app, method):

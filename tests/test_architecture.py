@@ -30,6 +30,7 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "settings",
         "app.connections",
         "app.extensions",
+        "app.metrics",
         "app.clock",
         "app.csv_lines",
         "app.keyset",
@@ -94,7 +95,9 @@ HOMES = {
     "random": set(),  # secrets come from `secrets`
     "limits": {"app.security.rate_limits"},
     "passlib": {"app.security.imported_hashes"},
+    "prometheus_client": {"app.metrics", "gunicorn.conf"},
     "pyotp": {"app.accounts.authenticators"},
+    "pythonjsonlogger": {"settings.log_format"},
     "segno": {"app.auth.two_factor"},
     "smtplib": {
         "app.cli.mail_test",

@@ -8,6 +8,8 @@ import pytest
 from support.clients import ROOT, on_sqlite
 from support.routes import FILES, addresses
 
+from app.web.hosts import PROBES
+
 pytestmark = on_sqlite
 
 EXPECTED = {
@@ -69,7 +71,7 @@ def check(answer, endpoint, settings, who):
             assert "Path=/;" in cookie + ";"
             assert "Domain" not in cookie
     if endpoint not in FILES and answer.status_code < 300:
-        private = bool(who) or endpoint in WITH_TOKEN or (endpoint.startswith("main.") and endpoint.endswith("z"))
+        private = bool(who) or endpoint in WITH_TOKEN or endpoint in PROBES
         assert answer.headers["Cache-Control"] == ("no-store" if private else "no-cache"), endpoint
     assert answer.mimetype not in {"text/html"} or "Traceback" not in answer.text
 
@@ -86,7 +88,7 @@ def test_a_page_with_a_token_is_not_stored(client):
 
 def test_probes_and_static_files_do_not_vary_by_cookie(client, ada):
     client.log_in(ada)
-    for address in ("/healthz", "/readyz", "/static/app.css"):
+    for address in ("/healthz", "/readyz", "/metrics", "/static/app.css"):
         with client.get(address) as answer:
             assert "Cookie" not in answer.headers.get("Vary", "")
             assert "Set-Cookie" not in answer.headers

@@ -269,6 +269,7 @@ def story(own_app, app, client, another_client, ada, outbox, log, monkeypatch):
     administration.deactivate(ada)
     db.session.commit()
     client.log_in(ada)
+    outbox()
     enqueue(Email.CONFIRM, ada)
     db.session.commit()
     monkeypatch.setattr(delivery.Connection, "send", lambda *_: (_ for _ in ()).throw(OSError("Connection refused")))
@@ -307,13 +308,12 @@ def test_documented_queries_answer_on_lines_that_the_application_wrote(story, ad
         assert words in mine
     assert "/auth/login\ttoo many attempts\tlogin" in answer('."client.ip" == ')
     assert len(answer('."trace.id" == ').splitlines()) == 2, "the request and its error"
-    hour = story.read()[0]["@timestamp"][:13]
-    assert f"5 {hour} 192.0.2.7" in answer('== "login_failed"')
+    by_hour = re.findall(r"(\d+) \S{13} 192\.0\.2\.7", answer('== "login_failed"'))
+    assert sum(map(int, by_hour)) == 5, "in one hour, or at its end in two"
     assert "2 too many attempts login" in answer('== "refused") | ."event.reason"')
     assert "1 500 /bug" in answer(">= 429")
     assert "login_failed" in answer("journalctl -u flasky -o cat --since -10min")
     assert "1 waiting No mail server runs at this address and port." in answer('"\\(."labels.status")')
-    assert answer('"sent") | ."@timestamp"').strip() == next(
-        line["@timestamp"] for line in story.read("email") if line["labels.status"] == "sent"
-    )
+    sent = [line["@timestamp"] for line in story.read("email") if line["labels.status"] == "sent"]
+    assert answer('"sent") | ."@timestamp"').strip() == sent[-1]
     assert blocks == []

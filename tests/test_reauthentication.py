@@ -26,7 +26,7 @@ ASKING = {f"auth.{name}" for name in """
     set_up_authenticator remove_authenticator renew_codes untrust_device require_passkey stop_requiring_passkey
 """.split()}  # fmt: skip
 NOT_ASKING = {  # by the reason
-    "has no session": "static asset favicon manifest robots security_txt main.healthz main.readyz",
+    "has no session": "static asset favicon manifest robots security_txt main.healthz main.readyz main.metrics",
     "only sets a cookie": "main.appearance auth.decline_passkey",
     "answers flask doctor only": "main.arrived",
     "shows, and changes nothing": "main.index main.account main.well_known_change_password auth.history"

@@ -197,6 +197,7 @@ UNSAFE = {
         "https://[bad",
     ],
     "APP_NAME": ["Flasky\r\nBcc: x"],
+    "METRICS_TOKEN": ["a", "qwertyuiopasdfghjklzxcvbnm123456"],
     "PORT": ["0", "65536"],
     "FLASK_DEBUG": ["1", "true"],
 }

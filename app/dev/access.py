@@ -7,7 +7,6 @@ nor headers prove where a request comes from. The token in that link does, and a
 import hmac
 import logging
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -16,11 +15,11 @@ from flask import Flask, abort, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Request, Response
 
+from app.web.hosts import is_from_this_machine
 from settings.derived import path_in_cookie_name, stored_secret
 
 TOKEN_LENGTH = 24  # hexadecimal digits; the link fits in a line of a terminal
 COOKIE_LASTS = timedelta(days=365)
-PROXY_HEADERS = ("x-forwarded", "forwarded", "x-real-ip", "via")
 # The application itself requests these, without cookies.
 OPEN_TO_THE_APPLICATION = {"dev.mock_provider_metadata", "dev.mock_provider_keys", "dev.mock_provider_token"}
 OPEN_TO_BROWSERS = {"dev.csp_report"}  # of this machine
@@ -55,7 +54,7 @@ def accept_token() -> Response | None:
 
 def require_developer() -> ResponseReturnValue | None:
     """Answer 404 to other machines, and explain to a browser without the cookie how to get it."""
-    if not _is_from_this_machine(request):
+    if not is_from_this_machine(request):
         abort(404)
     if request.endpoint in OPEN_TO_THE_APPLICATION | OPEN_TO_BROWSERS or is_developer(current_app, request):
         return None
@@ -65,7 +64,7 @@ def require_developer() -> ResponseReturnValue | None:
 
 def is_developer(app: Flask, request: Request) -> bool:
     """Return whether the request comes from a browser that opened the link."""
-    return _is_from_this_machine(request) and _is_token(app, request.cookies.get(cookie_name(app), ""))
+    return is_from_this_machine(request) and _is_token(app, request.cookies.get(cookie_name(app), ""))
 
 
 def cookie_name(app: Flask) -> str:
@@ -76,13 +75,3 @@ def cookie_name(app: Flask) -> str:
 
 def _is_token(app: Flask, text: str) -> bool:
     return hmac.compare_digest(text.encode(errors="surrogatepass"), app.extensions["dev_token"].encode())
-
-
-def _is_from_this_machine(request: Request) -> bool:
-    if any(name.lower().startswith(PROXY_HEADERS) for name in request.headers.keys()):
-        return False
-    try:
-        named = urlsplit(request.host_url).hostname in {"localhost", "127.0.0.1", "::1"}
-        return named and ip_address(request.remote_addr or "").is_loopback
-    except ValueError:
-        return False

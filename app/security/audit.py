@@ -12,7 +12,7 @@ from flask import has_request_context, request
 from sqlalchemy import ColumnElement, Select, func, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app import clock, signals
+from app import clock, metrics, signals
 from app.extensions import db
 from app.models import Action, Actor, AuditAction, AuditEvent, User
 from app.models.audit_event import IS_ANONYMOUS
@@ -79,6 +79,8 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
         signals.send_after_commit(db.session(), signal, user=user)
     labels = {name: value for name, value in added.detail.items() if name not in {"old", "new"}}  # may be addresses
     outcome = "failure" if action.status == "Failed" else "success"
+    if action in {AuditAction.LOGGED_IN, AuditAction.LOGIN_FAILED}:
+        metrics.logins.labels(detail["method"], outcome).inc()
     fields = {"event.action": action.value, "event.outcome": outcome, "labels.severity": action.facts.severity.value}
     log.info(action, extra=fields | _fields(user, labels))
     return added

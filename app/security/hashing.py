@@ -5,6 +5,7 @@ A request that waits for a thread returns its database connection to the pool in
 
 import os
 import threading
+import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from flask import current_app
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from app import metrics
 from app.connections import released_connection
 from app.security import imported_hashes
 
@@ -65,6 +67,7 @@ class Busy(ServiceUnavailable):
     def __init__(self, reason: str) -> None:
         super().__init__(retry_after=WAIT_TIMEOUT)
         self.reason = reason
+        metrics.hash_refusals.inc()
 
 
 class Threads:
@@ -82,8 +85,15 @@ class Threads:
             if self.inside >= self.count + self.max_waiting:
                 raise Busy(FULL)
             self.inside += 1
+            metrics.hashes.inc()
             has_to_wait = self.inside > self.count
-        future = self._pool.submit(work, *args)
+        began = time.perf_counter()
+
+        def begin() -> T:
+            metrics.hash_wait.observe(time.perf_counter() - began)
+            return work(*args)
+
+        future = self._pool.submit(begin)
         future.add_done_callback(self._leave)
         with released_connection() if has_to_wait else nullcontext():
             try:
@@ -96,6 +106,7 @@ class Threads:
     def _leave(self, _: "Future[Any]") -> None:
         with self._counting:
             self.inside -= 1
+            metrics.hashes.dec()
 
 
 def cores() -> int:

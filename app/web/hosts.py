@@ -9,17 +9,19 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from flask import Flask, current_app, redirect, request
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Request
 
 from settings.validation import PUBLIC_URL
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PROBES = {"main.healthz", "main.readyz", "main.arrived"}  # load balancers request these at any address
+PROBES = {"main.healthz", "main.readyz", "main.arrived", "main.metrics"}  # are requested at any address
 MAX_LOGGED_LENGTH, MAX_LOGGED = 200, 100  # characters of a refused address; addresses
 PORTS = {"http": "80", "https": "443"}
 SOCKET_PEERS = {"", "localhost", "<local>"}  # gunicorn's, waitress's and Werkzeug's names for the peer of a Unix socket
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
+PROXY_HEADERS = ("x-forwarded", "forwarded", "x-real-ip", "via")
 IS_TRUSTED = "flasky.is_peer_trusted"  # in the WSGI environment
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,17 @@ class TrustedProxies:
 def plain_address(text: str) -> str:
     """Return an IP address without port, brackets, zone and IPv4 mapping, or "" if the text is not an address."""
     return str(_address(text) or "")
+
+
+def is_from_this_machine(request: Request) -> bool:
+    """Return whether a request came from this machine, for this machine, and through no proxy."""
+    if any(name.lower().startswith(PROXY_HEADERS) for name in request.headers.keys()):
+        return False
+    try:
+        named = urlsplit(request.host_url).hostname in {"localhost", "127.0.0.1", "::1"}
+        return named and ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
 
 
 def check_host_and_scheme() -> ResponseReturnValue | None:

@@ -11,7 +11,7 @@ from typing import TextIO, cast
 from flask import Flask, Response, has_app_context, request
 from flask.logging import default_handler, wsgi_errors_stream
 
-from app import clock
+from app import clock, metrics
 from app.request_state import new_id, state
 from settings import log_format
 from settings.log_format import TOKEN
@@ -105,6 +105,9 @@ def _finish(response: Response) -> Response:
         "event.duration": round((time.perf_counter() - state.began_at) * 1e9) if state.began_at else None,
         "event.reason": state.reason or None,
     }
+    endpoint = request.endpoint or "none"
+    metrics.requests.labels(endpoint, response.status_code).inc()
+    metrics.duration.labels(endpoint).observe(time.perf_counter() - state.began_at if state.began_at else 0)
     requests.info("%s %s %s", request.method, path, response.status_code, extra=fields)
     response.headers["X-Request-ID"] = state.request_id
     return response

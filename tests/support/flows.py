@@ -41,6 +41,7 @@ class Tour:
             "/healthz",
             "/healthz/x",
             "/readyz",
+            "/metrics",
             "/.well-known/change-password",
             "/.well-known/security.txt",
             "/favicon.ico",

@@ -1,0 +1,47 @@
+"""The numbers of several processes: added up by whichever answers, without those of a dead one."""
+
+import os
+import secrets
+import signal
+from pathlib import Path
+from tempfile import gettempdir
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.clients import on_sqlite
+from support.serving import Browser
+from support.waiting import until
+
+pytestmark = [pytest.mark.extended, on_sqlite]
+TOKEN = secrets.token_hex()
+
+
+def folders():
+    return set(Path(gettempdir()).glob("flasky-metrics-*"))
+
+
+def test_processes_add_up_their_numbers_and_drop_those_of_a_dead_one(site, ada):
+    others = folders()
+    running = site(processes=2, METRICS_TOKEN=TOKEN)
+    [folder] = [path for path in folders() - others if any(path.iterdir())]
+    scraper = Browser(running)
+    scraper.headers = {"Authorization": f"Bearer {TOKEN}"}
+
+    def numbers():
+        read = text_string_to_metric_families(scraper.get("/metrics").text)
+        return {(sample.name, *sample.labels.values()): sample.value for family in read for sample in family.samples}
+
+    def health():
+        return numbers()[("flasky_requests_total", "main.healthz", "200")]
+
+    before = health()
+    who = {Browser(running).get("/healthz").headers["X-Process"] for _ in range(40)}
+    assert len(who) == 2
+    assert health() == before + 40, "whichever process answers"
+    assert (folder / f"gauge_livesum_{min(who)}.db").exists()
+    os.kill(int(min(who)), signal.SIGKILL)
+    until(lambda: not (folder / f"gauge_livesum_{min(who)}.db").exists())
+    assert health() == before + 40, "what it counted stays"
+    assert numbers()[("flasky_database_up",)] == 1
+    running.stop()
+    assert not folder.exists()
