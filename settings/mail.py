@@ -11,13 +11,11 @@ KEY_PARTS = ("client_email", "private_key", "token_uri")
 
 def oauth_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     """Yield what prevents the login to the mail server by OAuth, if it is set up."""
-    given, key_file = [name for name in CLIENT if settings[name]], settings["MAIL_OAUTH_KEY_FILE"]
+    given, key_file = any(settings[name] for name in CLIENT), settings["MAIL_OAUTH_KEY_FILE"]
     if not given and not key_file:
         return
-    if given and key_file:
-        yield f"MAIL_OAUTH_KEY_FILE is for Google, {given[0]} for others. Remove one of the two."
-    if settings["MAIL_PASSWORD"]:
-        yield "MAIL_PASSWORD is not used, because MAIL_OAUTH_* log in. Remove one of the two."
+    if settings["MAIL_PASSWORD"] or (given and key_file):
+        yield "MAIL_PASSWORD, MAIL_OAUTH_KEY_FILE (Google) and MAIL_OAUTH_TOKEN_URL are three ways to log in. Keep one."
     for name in ("MAIL_USERNAME", *(() if key_file else CLIENT)):
         if not settings[name]:
             yield f"{name} is missing. A login by OAuth needs it: docs/email.md."

@@ -495,7 +495,9 @@ def test_a_login_to_the_mail_server_by_oauth_is_complete_or_refused(start, refus
         assert refusal(**GOOD, **OAUTH | {name: ""})[1].startswith(f"{name} is missing. A login by OAuth needs it")
     plain = OAUTH | {"MAIL_OAUTH_TOKEN_URL": "http://login.example.com/token"}
     assert refusal(**GOOD, **plain)[1].startswith("MAIL_OAUTH_TOKEN_URL: write an https URL")
-    assert refusal(**GOOD, **OAUTH, MAIL_PASSWORD="a secret")[1].startswith("MAIL_PASSWORD is not used")
+    assert refusal(**GOOD, **OAUTH, MAIL_PASSWORD="a secret")[1].startswith(
+        "MAIL_PASSWORD, MAIL_OAUTH_KEY_FILE (Google)"
+    )
 
     file = tmp_path / "key.json"
     by_key = {"MAIL_USERNAME": "mail@example.com", "MAIL_OAUTH_KEY_FILE": str(file), "MAIL_PASSWORD": ""}
@@ -505,7 +507,7 @@ def test_a_login_to_the_mail_server_by_oauth_is_complete_or_refused(start, refus
         assert "can't be read, or is no JSON key of a Google service account." in refusal(**GOOD, **by_key)[1]
     file.write_text('{"client_email": "a@example.com", "private_key": "", "token_uri": ""}')
     assert start(**GOOD, **by_key)
-    assert refusal(**GOOD, **by_key | OAUTH)[1].startswith("MAIL_OAUTH_KEY_FILE is for Google")
+    assert refusal(**GOOD, **by_key | OAUTH)[1].startswith("MAIL_PASSWORD, MAIL_OAUTH_KEY_FILE (Google)")
 
 
 MAIL_SETTINGS = re.findall(

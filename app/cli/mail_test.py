@@ -11,7 +11,7 @@ from app.cli.mail import mail
 from app.email import delivery
 from app.email.message import new_message_id
 from app.email.rendering import render
-from app.email.smtp_answers import answer_of, explain
+from app.email.smtp_answers import answer_of, decoded, explain, one_line
 from app.email.templates import Email
 from app.models import OutboxEmail
 from app.models.logins import ascii_email, normal_email
@@ -25,15 +25,14 @@ class Shown(smtplib.SMTP):
     code = 0  # of the last reply
 
     def putcmd(self, cmd: str, args: str = "") -> None:
-        mechanism = args.partition(" ")[0] if cmd.upper() == "AUTH" else ""
-        is_secret = self.code == MORE_DATA
-        click.echo(f"> {'(secret)' if is_secret else f'{cmd} {mechanism} (secret)' if mechanism else f'{cmd} {args}'}")
+        shown = f"{cmd} {args.partition(' ')[0]} (secret)" if cmd.upper() == "AUTH" else f"{cmd} {args}"
+        click.echo(f"> {'(secret)' if self.code == MORE_DATA else shown}")
         super().putcmd(cmd, args)
 
     def getreply(self) -> tuple[int, bytes]:
         self.code, text = super().getreply()
-        for line in text.decode(errors="replace").splitlines() or [""]:
-            click.echo(f"< {self.code} {line if line.isprintable() else ascii(line)}")
+        for line in decoded(text).splitlines() or [""]:
+            click.echo(one_line(f"< {self.code} {line}"))
         return self.code, text
 
 
@@ -41,7 +40,7 @@ class ShownTls(Shown, smtplib.SMTP_SSL):
     """The same over TLS."""
 
 
-class ShownConnection(delivery.Connection):
+class Connection(delivery.Connection):
     """The connection of delivery, shown."""
 
     plain, encrypted = Shown, ShownTls
@@ -54,19 +53,26 @@ def send_test(address: str) -> None:
     config = current_app.config
     if not config["MAIL_SERVER"]:
         raise click.ClickException("MAIL_SERVER is not set. docs/email.md has the settings of many providers.")
-    try:
-        recipient = ascii_email(normal_email(address))
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="ADDRESS") from error
-    message_id = new_message_id(urlsplit(config["PUBLIC_URL"]).hostname or "")
-    email = OutboxEmail(name=Email.TEST, recipient=recipient, details={}, claims={}, message_id=message_id)
-    email.created_at = clock.now()
+    email = _email(address)
     click.echo(f"Connecting to {config['MAIL_SERVER']}:{config['MAIL_PORT']}")
     try:
-        with ShownConnection(current_app.extensions["mail"]) as connection:
+        with Connection(current_app.extensions["mail"]) as connection:
             if message := render(email):
                 connection.send(message)
     except (OSError, smtplib.SMTPException) as error:
         answer = answer_of(error)[1]
         raise click.ClickException(f"{answer}\n{explain(answer) or ''}".rstrip()) from error
-    click.echo(f"The mail server accepted the email to {recipient}. If it doesn't arrive, look in the spam folder.")
+    click.echo(
+        f"The mail server accepted the email to {email.recipient}. If it doesn't arrive, look in the spam folder."
+    )
+
+
+def _email(address: str) -> OutboxEmail:
+    """Return the row of the email, which is not added to the outbox."""
+    try:
+        recipient = ascii_email(normal_email(address))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="ADDRESS") from error
+    message_id = new_message_id(urlsplit(current_app.config["PUBLIC_URL"]).hostname or "")
+    values = {"details": {}, "claims": {}, "created_at": clock.now(), "message_id": message_id}
+    return OutboxEmail(name=Email.TEST, recipient=recipient, **values)

@@ -11,6 +11,7 @@ from flask import current_app
 from joserfc.jwk import RSAKey
 
 from app import clock
+from app.email.smtp_answers import decoded
 from app.security.remote import within
 
 TIMEOUT = 10  # seconds for the answer of the token endpoint
@@ -31,8 +32,7 @@ def log_in(server: smtplib.SMTP, username: str) -> None:
         server.auth("XOAUTH2", lambda challenge=None: "" if challenge else response)
     except smtplib.SMTPAuthenticationError as error:
         current_app.extensions.pop("mail_token", None)
-        said = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        raise smtplib.SMTPAuthenticationError(error.smtp_code, f"XOAUTH2 {said}") from error
+        raise smtplib.SMTPAuthenticationError(error.smtp_code, f"XOAUTH2 {decoded(error.smtp_error)}") from error
 
 
 def _token() -> str:
@@ -59,10 +59,9 @@ def _fetch(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
     if config["MAIL_OAUTH_KEY_FILE"]:
         key = json.loads(Path(config["MAIL_OAUTH_KEY_FILE"]).read_text())
-        signing = {"key": RSAKey.import_key(key["private_key"]), "header": {"alg": "RS256"}, "default_timeout": TIMEOUT}
-        claims = {"scope": GOOGLE_SCOPE}
-        sent = (key["token_uri"], key["client_email"], config["MAIL_USERNAME"])
-        return dict(AssertionSession(*sent, claims=claims, **signing).refresh_token())
+        said = {"issuer": key["client_email"], "subject": config["MAIL_USERNAME"], "claims": {"scope": GOOGLE_SCOPE}}
+        signed = {"key": RSAKey.import_key(key["private_key"]), "header": {"alg": "RS256"}}
+        return dict(AssertionSession(key["token_uri"], **said, **signed, default_timeout=TIMEOUT).refresh_token())
     client = config["MAIL_OAUTH_CLIENT_ID"], config["MAIL_OAUTH_CLIENT_SECRET"], "client_secret_post"
     with OAuth2Session(*client, scope=config["MAIL_OAUTH_SCOPE"], default_timeout=TIMEOUT) as session:
         return dict(session.fetch_token(config["MAIL_OAUTH_TOKEN_URL"], grant_type="client_credentials"))

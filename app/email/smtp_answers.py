@@ -21,6 +21,7 @@ class Explanation:
 
 MAX_ANSWER = 500  # characters of an answer that are kept and read
 PORTS = "Set MAIL_PORT=587 and MAIL_USE_TLS=1, or MAIL_PORT=465 and MAIL_USE_SSL=1."
+RETRIED = "Nothing to do: the email is retried by itself."
 
 # The first pattern that an answer has, in any case, explains it.
 # fmt: off
@@ -28,28 +29,22 @@ ANSWERS: list[tuple[str, str, str]] = [
     # The token endpoint of MAIL_OAUTH_TOKEN_URL
     (r"token endpoint gives no token", "MAIL_OAUTH_TOKEN_URL gives no valid answer.",
      "Is it right, and can this machine reach it?"),
-    (r"invalid_client|AADSTS70002(15|22)|unauthorized_client|AADSTS700016",
-     "The token endpoint refuses the client.",
+    (r"invalid_client|AADSTS70002(15|22)|unauthorized_client|AADSTS700016", "The token endpoint refuses the client.",
      "Are MAIL_OAUTH_CLIENT_ID and MAIL_OAUTH_CLIENT_SECRET right, the secret unexpired, and the consent given?"),
-    (r"invalid_scope|AADSTS70011|AADSTS1002012", "The token endpoint refuses MAIL_OAUTH_SCOPE.",
-     "For Microsoft it is https://outlook.office365.com/.default, for Google https://mail.google.com/."),
-    (r"invalid_grant|AADSTS9000[23]", "The token endpoint refuses this account or tenant.",
-     "Is the tenant in MAIL_OAUTH_TOKEN_URL right, MAIL_USERNAME an account of it, and this machine's clock right?"),
+    (r"invalid_(scope|grant)|AADSTS(70011|1002012|9000[23])", "The token endpoint refuses the scope or the tenant.",
+     "Are they as in docs/email.md? Is MAIL_USERNAME an account of that tenant, and this machine's clock right?"),
 
     # No connection
-    (r"wrong.version.number|record.layer.failure|unknown.protocol", "The port and the kind of TLS don't fit together.",
-     PORTS),
-    (r"timed out|TimeoutError", "The mail server doesn't answer.",
+    (r"wrong.version.number|record.layer.failure", "The port and the kind of TLS don't fit together.", PORTS),
+    (r"timed out|TimeoutError|unreachable|No route to host", "The mail server doesn't answer.",
      "Are MAIL_SERVER and MAIL_PORT right? Many hosts block the ports 25, 465 and 587: ask yours, or try port 2525."
      " On port 465, set MAIL_USE_SSL=1."),
     (r"unexpectedly closed|reset by peer|EOF occurred", "The mail server hung up without an answer.",
      "On port 465, set MAIL_USE_SSL=1. Otherwise its log has the reason: it may refuse this machine's IP address."),
     (r"Connection refused", "No mail server runs at this address and port.",
      f"Are MAIL_SERVER and MAIL_PORT right? {PORTS}"),
-    (r"Name or service not known|nodename nor servname|getaddrinfo|No address associated|name resolution",
+    (r"Name or service not known|nodename nor|getaddrinfo|No address associated|name resolution",
      "The name in MAIL_SERVER can't be found.", "Is it written correctly, and can this machine look up names (DNS)?"),
-    (r"unreachable|No route to host", "This machine has no route to the mail server.",
-     "Is MAIL_SERVER right? Its firewall, or a container's network, may not let this machine out."),
     (r"(host ?name|IP address) mismatch", "The mail server's certificate is for another name.",
      "Set MAIL_SERVER to a name that its certificate has."),
     (r"certificate has expired", "The mail server's certificate has expired.",
@@ -58,42 +53,33 @@ ANSWERS: list[tuple[str, str, str]] = [
      "Its certificate must be signed by an authority that this machine trusts (SSL_CERT_FILE can add yours)."),
     (r"^(?!\d).*STARTTLS|password is not sent without TLS", "The mail server offers no STARTTLS, or it isn't used.",
      f"{PORTS} Only for a server on this machine: MAIL_USE_TLS=0, without a password."),
-    (r"^(?!\d).*(AUTH extension|authentication method)|^504|5\.7\.4\b",
-     "The mail server offers no such login on this port.",
+    (r"^(?!\d).*(AUTH ext|authentication method)|^504|5\.7\.4\b", "The mail server offers no such login on this port.",
      f"{PORTS} If it needs no login, remove MAIL_USERNAME and MAIL_PASSWORD."),
 
     # Login
     (r"SmtpClientAuthentication", "Microsoft 365 has SMTP AUTH turned off for this mailbox or organization.",
      "In its admin center, open the user, Mail, Manage email apps, and turn on Authenticated SMTP. See docs/email.md."),
     (r"XOAUTH2", "The mail server refuses the OAuth token.",
-     "May the application send as MAIL_USERNAME (Microsoft: a service principal with the permission SMTP.SendAsApp and"
-     " access to the mailbox; Google: delegation for the whole domain)? See docs/email.md."),
+     "May the application send as MAIL_USERNAME? docs/email.md has the permissions that Microsoft and Google need."),
     (r"5\.7\.139|5\.7\.30\b|basic authentication is (disabled|not supported)", "Microsoft 365 refuses this password.",
      "Is it right? Microsoft is turning passwords off: log in with OAuth (MAIL_OAUTH_TOKEN_URL; docs/email.md)."),
-    (r"5\.7\.9\b|application-specific password|InvalidSecondFactor", "Google wants an app password, not the account's.",
-     "Create one at https://myaccount.google.com/apppasswords and write it into MAIL_PASSWORD."),
-    (r"5\.7\.14|WebLoginRequired", "Google stopped this login as unusual.",
-     "Log in to the account in a browser once, and use an app password (https://myaccount.google.com/apppasswords)."),
-    (r"BadCredentials", "Google refuses MAIL_USERNAME or MAIL_PASSWORD.",
-     "Google accepts only an app password here: create one at https://myaccount.google.com/apppasswords."),
+    (r"5\.7\.9\b|5\.7\.14\b|application-specific password|BadCredentials", "Google refuses this password.",
+     "It must be an app password: create one at https://myaccount.google.com/apppasswords for MAIL_PASSWORD."),
     (r"^525|unauthorized IP", "The provider doesn't know the IP address of this machine.",
      "Add it to the authorized addresses in the provider's security settings."),
     (r"^53\d.*STARTTLS", "The mail server wants TLS before anything else.", PORTS),
-    (r"^53[458]|5\.7\.8|auth\w* (failed|unsuccessful|credentials invalid)",
-     "The mail server refuses MAIL_USERNAME or MAIL_PASSWORD.",
+    (r"^53[458]|5\.7\.8|auth\w* (failed|unsuccessful)", "The mail server refuses MAIL_USERNAME or MAIL_PASSWORD.",
      "Are both right? Providers often want an SMTP user and key of their own, not those of the account."),
-    (r"^530|5\.7\.57|authentication (is )?required|not authenticated", "The mail server wants a login first.",
-     "Set MAIL_USERNAME and MAIL_PASSWORD."),
+    (r"^530|5\.7\.57", "The mail server wants a login first.", "Set MAIL_USERNAME and MAIL_PASSWORD."),
 
     # The sender
-    (r"SendAsDenied|5\.7\.60|5\.1\.8\b|send as|not owned by|sender address", "The login doesn't own the sender.",
+    (r"SendAsDenied|5\.7\.60|5\.1\.8\b|send as|not owned by|sender address",
+     "The login doesn't own the sender.",
      "Write the address of the login into MAIL_SENDER, or allow it to send as that address at the provider."),
-    (r"not verified|verify (the|your) domain|sender signature|sender.*not (been )?(registered|confirmed|valid)",
-     "The provider doesn't know the sender as yours.",
-     "Verify the domain or address of MAIL_SENDER in the provider's console."),
-    (r"sandbox|accounts are for test|not activated|pending approval", "The account at the provider is still limited.",
-     "Ask the provider to activate it, or add the recipient to its authorized recipients."),
-    (r"5\.7\.(2[0-9]|509|515)\b|\b(SPF|DKIM|DMARC)\b|unauthenticated (e?mail|sender)|not pass authentication",
+    (r"not verified|verify (the|your) domain|sender signature|accounts are for test|not activated|pending approval",
+     "The provider hasn't verified the sender, or the account is still limited.",
+     "Verify the domain of MAIL_SENDER in the provider's console, and ask there for the activation of the account."),
+    (r"5\.7\.(2[0-9]|509|515)\b|\b(SPF|DKIM|DMARC)\b|unauthenticated (e?mail|sender)",
      "The recipient's server finds no proof that MAIL_SENDER's domain allows this mail server (SPF, DKIM, DMARC).",
      "Add the DNS records that the provider shows for the domain of MAIL_SENDER."),
     (r"relay(ing)? (access )?(denied|not permitted|prohibited)|(unable|not allowed) to relay|5\.7\.64",
@@ -103,23 +89,18 @@ ANSWERS: list[tuple[str, str, str]] = [
     # The recipient, the message and limits
     (r"[45]\.2\.2\b|mailbox (is )?full|over.?quota|quota exceeded", "The recipient's mailbox is full.",
      "Nothing to do here: the recipient must make room."),
-    (r"gr[ae]y.?list|^4\d\d.*(try again|deferred|rejected)|4\.7\.1\b",
-     "The recipient's server wants to see a second attempt.",
-     "Nothing to do: the email is retried by itself."),
-    (r"[45]\.1\.[012]\b|5\.1\.10|(user|recipient).*(unknown|not found|rejected)|(unknown|no such|invalid) user"
-     r"|no such recipient|does not exist|mailbox (unavailable|not found)|domain not found",
-     "The recipient's address doesn't exist.", "Ask the user for the right address, then: flask users set-email"),
+    (r"5\.4\.5\b|limit|throttl|too (many|much)|(sending|unusual) rate|^432|exceeded",
+     "A limit of the provider is reached.",
+     "The email is retried by itself unless the answer starts with 5. Ask the provider for more."),
+    (r"^4\d\d", "The mail server can't take the email now, or wants to see a second attempt.", RETRIED),
+    (r"5\.1\.[012]\b|5\.1\.10|(user|recipient).*(unknown|not found|rejected)|(unknown|no such) (user|recipient)"
+     r"|does not exist|mailbox (unavailable|not found)|domain not found", "The recipient's address doesn't exist.",
+     "Ask the user for the right address, then: flask users set-email"),
     (r"block.?list|black.?list|spamhaus|\b(DNSBL|RBL)\b|reputation|banned|5\.7\.(6\d\d|7\d\d|511)",
      "The recipient's server blocks the IP address that sent the email.",
      "Ask to be removed from the list that the answer names, or send through a provider (docs/email.md)."),
-    (r"5\.4\.5\b|limit|throttl|too (many|much)|(sending|unusual) rate|^432|^452|exceeded",
-     "A limit of the provider is reached.",
-     "The email is retried by itself unless the answer starts with 5. Ask the provider for more."),
     (r"^5.*(spam|content|virus|policy)|5\.7\.1\b", "The mail server takes the email for spam, or a rule forbids it.",
      "Add SPF, DKIM and DMARC records for MAIL_SENDER's domain, and ask who runs that server which rule it was."),
-
-    # Anything else
-    (r"^4\d\d", "The mail server can't take the email now.", "Nothing to do: the email is retried by itself."),
     (r"^5\d\d", "The mail server refuses the email.", "Its answer has the reason. After a change: flask mail retry"),
 ]
 # fmt: on
@@ -134,14 +115,17 @@ def explain(answer: str | BaseException) -> Explanation | None:
 
 def answer_of(error: BaseException) -> tuple[int, str]:
     """Return the code and the text of the mail server's answer in one line, or 0 and the error if there is none."""
-    text: bytes | str
+    code, text = 0, str(error) or type(error).__name__
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        [(code, text)] = error.recipients.values()
+        [(code, said)] = error.recipients.values()
+        text = f"{code} {decoded(said)}"
     elif isinstance(error, smtplib.SMTPResponseException):
-        code, text = error.smtp_code, error.smtp_error
-    else:
-        return 0, one_line(str(error) or type(error).__name__)
-    return code, one_line(f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}")
+        code, text = error.smtp_code, f"{error.smtp_code} {decoded(error.smtp_error)}"
+    return code, one_line(text)
+
+
+def decoded(text: bytes | str) -> str:
+    return text.decode(errors="replace") if isinstance(text, bytes) else text
 
 
 def one_line(text: str) -> str:

@@ -38,6 +38,7 @@ def app(app):
     app.add_url_rule("/bug", "bug", lambda: 1 / 0)
     app.add_url_rule("/age", "age", forget_when_they_logged_in)
     app.add_url_rule("/confirmed", "confirmed", confirm_all_addresses)
+    app.add_url_rule("/bounced", "bounced", bounce_all_addresses)
     app.add_url_rule("/crowd", "crowd", lambda: str(crowd(current_user)))
     app.add_url_rule("/administer", "administer", administer)
     app.add_url_rule("/year", "year", lambda: str(run_for_a_year()))
@@ -58,6 +59,12 @@ def forget_when_they_logged_in():
 
 def confirm_all_addresses():
     db.session.execute(update(User).values(confirmed=True))
+    db.session.commit()
+    return ""
+
+
+def bounce_all_addresses():
+    db.session.execute(update(User).values(email_bounced_at=clock.now()))
     db.session.commit()
     return ""
 

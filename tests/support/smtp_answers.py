@@ -8,7 +8,7 @@ ANSWERS = [
     ("[Errno 111] Connection refused", "No mail server runs"),
     ("[Errno -2] Name or service not known", "can't be found"),
     ("[Errno -3] Temporary failure in name resolution", "can't be found"),
-    ("[Errno 101] Network is unreachable", "no route"),
+    ("[Errno 101] Network is unreachable", "doesn't answer"),
     (
         "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, certificate is not valid for"
         " 'mail.example.com'. (_ssl.c:1006)",
@@ -33,9 +33,9 @@ ANSWERS = [
     (
         "534 5.7.9 Application-specific password required. For more information, go to 5.7.9 "
         "https://support.google.com/mail/?p=InvalidSecondFactor",
-        "app password",
+        "Google refuses",
     ),
-    ("534 5.7.14 Log in with your web browser and then try again. 5.7.14 ?p=WebLoginRequired", "unusual"),
+    ("534 5.7.14 Log in with your web browser and then try again. 5.7.14 ?p=WebLoginRequired", "Google refuses"),
     (
         "535 5.7.8 Username and Password not accepted. For more information, go to 5.7.8 "
         "https://support.google.com/mail/?p=BadCredentials",
@@ -50,9 +50,12 @@ ANSWERS = [
     ("530 5.7.57 Client not authenticated to send mail.", "wants a login"),
     ("554 5.2.252 SendAsDenied; a@example.com not allowed to send as b@example.com", "own the sender"),
     ("553 5.7.1 <a@example.com>: Sender address rejected: not owned by user b", "own the sender"),
-    ("554 Message rejected: Email address is not verified. The following identities failed", "doesn't know the sender"),
-    ("550 The gmail.com domain is not verified. Please, add and verify your domain", "doesn't know the sender"),
-    ("550 5.7.1 The From address is not a Sender Signature on your account", "doesn't know the sender"),
+    (
+        "554 Message rejected: Email address is not verified. The following identities failed",
+        "hasn't verified the sender",
+    ),
+    ("550 The gmail.com domain is not verified. Please, add and verify your domain", "hasn't verified the sender"),
+    ("550 5.7.1 The From address is not a Sender Signature on your account", "hasn't verified the sender"),
     ("554 Free accounts are for test purposes only. Please upgrade or add the address", "still limited"),
     (
         "550 5.7.26 Your email has been blocked because the sender is unauthenticated. Gmail requires all senders to"
@@ -75,8 +78,8 @@ ANSWERS = [
     ("504 5.7.4 Unrecognized authentication type", "no such login"),
     ("The token endpoint gives no token: ConnectionError", "gives no valid answer"),
     ("invalid_client: AADSTS7000215: Invalid client secret provided.", "refuses the client"),
-    ("invalid_scope: AADSTS1002012: The provided value for scope is not valid.", "MAIL_OAUTH_SCOPE"),
-    ("invalid_grant: Invalid JWT Signature.", "account or tenant"),
+    ("invalid_scope: AADSTS1002012: The provided value for scope is not valid.", "scope or the tenant"),
+    ("invalid_grant: Invalid JWT Signature.", "scope or the tenant"),
     ("421 4.3.2 Service not available", "can't take the email now"),
     ("552 5.3.4 Message size is wrong", "refuses the email"),
 ]

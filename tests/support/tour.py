@@ -156,6 +156,10 @@ def confirm_addresses(page):
     page.request.get("/confirmed")
 
 
+def bounce_addresses(page):
+    page.request.get("/bounced")
+
+
 def ask_for_people(page):
     page.goto("/captcha")
 
@@ -647,6 +651,8 @@ TOUR = [
     ),
     ("account, connected", ADA, after(link_elsewhere, address("/account"))),
     ("gate, a long name", LONG, address("/auth/unconfirmed")),
+    ("gate, emails came back", BOB, after(bounce_addresses, address("/auth/unconfirmed"))),
+    ("account, emails came back", ADA, after(bounce_addresses, address("/account"))),
     ("menu, a long name", LONG, open_the_menu),
     ("log out, a long name", LONG, address("/auth/logout")),
     ("account, a long name", LONG, after(confirm_addresses, address("/account"))),
