@@ -22,10 +22,18 @@ class BlockForm(Form):
         "Address, domain or network",
         [DataRequired("Enter what to block."), MaxLength(254)],
         filters=[stripped],
+        description="Such as eve@example.com, example.com with its subdomains, or 192.0.2.0/24.",
         render_kw={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"},
     )
-    reason = TextField("Reason", [DataRequired("Enter a reason."), MaxLength(500)], filters=[stripped])
-    days = IntegerField("Days (empty: no end)", [Optional(), NumberRange(1, service.MAX_DAYS)])
+    reason = TextField(
+        "Reason",
+        description="Only administrators see it.",
+        validators=[DataRequired("Enter a reason."), MaxLength(500)],
+        filters=[stripped],
+    )
+    days = IntegerField(
+        "Days", [Optional(), NumberRange(1, service.MAX_DAYS)], description="Leave it empty to block for good."
+    )
 
 
 @bp.route("/blocks", methods=["GET", "POST"])

@@ -8,7 +8,7 @@ from itertools import cycle
 
 from app import clock
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, Device, OutboxEmail, User, UserSession
+from app.models import AuditAction, AuditEvent, Block, Device, Invitation, OutboxEmail, User, UserSession
 from app.models.outbox_email import Status
 from support.clients import ROOT
 
@@ -82,4 +82,25 @@ def run_for_a_year():
         email.created_at, email.due_at = now - timedelta(hours=3 * number), now + timedelta(hours=1)
         email.done_at = None if email.status == Status.WAITING else email.created_at
         db.session.add(email)
+    invite_and_block(people, now)
     db.session.commit()
+
+
+def invite_and_block(people, now):
+    """Add invitations and blocks of every kind."""
+    for number, user in enumerate(people[-12:]):
+        by = {"actor": "administrator", "invited_by_id": user.id} if number % 3 else {"actor": "command_line"}
+        invitation = Invitation(email=f"invited.{user.email}"[-254:], role_name=("user", "moderator")[number % 2], **by)
+        if number % 4 == 1:
+            invitation.accepted_at, invitation.user_id = now, user.id
+        elif number % 4 == 2:
+            invitation.withdrawn_at = now
+        elif number % 4 == 3:
+            invitation.expires_at = now - timedelta(days=number)
+        db.session.add(invitation)
+    subjects = ["spam.example", "192.0.2.0/24", "2001:db8:1::/48", f"{'x' * 60}.{'y' * 60}.example", "eve@example.org"]
+    for number, subject in enumerate(subjects):
+        ends_at = now + timedelta(days=number - 1) if number % 2 == 0 else None
+        reason = "Forty accounts in an hour, all with the same link in their profile." if number else "Spam"
+        by = people[0].id if number % 2 else None
+        db.session.add(Block(subject=subject, key=subject, reason=reason, created_by_id=by, ends_at=ends_at))

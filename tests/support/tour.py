@@ -9,6 +9,7 @@ from support.browsing import NOT_THE_DEVELOPERS
 from support.clients import PASSWORD
 from support.devices import Device
 
+KNOWN = {"Email address": "ada@example.com"}
 STRANGER, ADA, BOB, LONG = None, "ada", "bob", "l" * 64
 
 
@@ -145,6 +146,11 @@ def administer(page):
 def administer_for_a_year(page):
     administer(page)
     page.request.get("/year")
+
+
+def invite(page):
+    administer(page)
+    submit("/admin/invitations", "Send invitation", {"Email address": "eve@example.org"})(page)
 
 
 def open_all_details(page):
@@ -551,6 +557,20 @@ TOUR = [
     ("administration, delivery", ADA, after(administer_for_a_year, address("/admin/emails/domains"))),
     ("administration, events", ADA, after(administer_for_a_year, address("/admin/events"))),
     ("administration, wrong filter", ADA, after(administer, address("/admin/events?user=nobody&ip=x"))),
+    ("administration, invitations", ADA, after(administer_for_a_year, address("/admin/invitations"))),
+    ("administration, no invitations", ADA, after(administer, address("/admin/invitations"))),
+    (
+        "administration, invitation, wrong",
+        ADA,
+        after(administer, submit("/admin/invitations", "Send invitation", KNOWN)),
+    ),
+    ("administration, withdraw", ADA, after(administer_for_a_year, address("/admin/invitations/1/withdraw"))),
+    ("administration, blocks", ADA, after(administer_for_a_year, address("/admin/blocks"))),
+    ("administration, block, wrong", ADA, after(administer, submit("/admin/blocks", "Block", {"Reason": "spam"}))),
+    ("administration, unblock", ADA, after(administer_for_a_year, address("/admin/blocks/1/remove"))),
+    ("invitation", ADA, after(invite, forget, follow("See the invitation"))),
+    ("invitation, its email", ADA, after(invite, email("See the invitation"))),
+    ("invitation of somebody else", ADA, after(invite, follow("See the invitation"))),
     ("reauthentication", ADA, after(let_time_pass, address("/auth/devices"))),
     ("reauthentication, wrong", ADA, after(let_time_pass, submit("/auth/devices", "Continue", {"Password": "x"}))),
     ("reauthentication, a form waits", ADA, after(address("/auth/delete"), let_time_pass, type_the_address)),
