@@ -39,6 +39,15 @@ def test_create_asks_for_email_username_and_password(flask, client, outbox):
     assert "Your email address is confirmed" in client.get(outbox.link(), follow_redirects=True).text
 
 
+def test_questions_go_to_stderr(flask, ada):
+    made = flask("users", "create", typed=EVE)
+    assert made.stdout == "Created the account eve <eve@example.com>.\n"
+    assert "Email address: " in made.stderr
+    gone = flask("users", "delete", "eve", typed="y\n")
+    assert gone.stdout == "eve will be deleted in 14 days.\n"
+    assert "Delete eve <eve@example.com> in 14 days? [y/N]: " in gone.stderr
+
+
 def test_create_confirmed_sends_no_email(flask, client, outbox):
     assert flask("users", "create", "--confirmed", typed=EVE).exit_code == 0
     client.log_in(User.find("eve"))
@@ -736,7 +745,9 @@ def test_commands_name_configuration_and_database_on_stderr(app, flask, ada, com
     result = flask(*command, typed=EVE)
     assert result.exit_code == 0
     place = f"[testing: {app.config['SQLALCHEMY_DATABASE_URI']}]"
-    assert result.stderr.splitlines() == [place]
+    said, *questions = result.stderr.splitlines()
+    assert said == place
+    assert bool(questions) is ("create" in command), "only it asks"
     assert place not in result.stdout
 
 

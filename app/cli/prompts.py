@@ -86,7 +86,7 @@ def _confirm(yes: bool, no_input: bool, question: str) -> None:
     if no_input:
         raise click.UsageError(f"{question} Add --yes to confirm.")
     try:
-        is_confirmed = click.confirm(question)
+        is_confirmed = click.confirm(question, err=True)
     except click.Abort:
         click.echo("\nNo answer. Add --yes to confirm.", err=True)
         raise
@@ -124,7 +124,7 @@ def _one_line(text: str, source: str) -> str:
 
 def _ask(label: str, **options: Any) -> str:
     try:
-        answer: str = click.prompt(label, **options)
+        answer: str = click.prompt(label, err=True, **options)
     except click.Abort as error:
         if sys.stdin.isatty():
             raise
