@@ -1,11 +1,49 @@
 """The overview: how many accounts, logins and emails there were, and what needs attention."""
 
-from flask import render_template
+from datetime import datetime
+
+from flask import abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app import doctor
+from app.accounts import jobs, statistics
+from app.accounts.statistics import RANGES, Range
+from app.accounts.user_search import Filter
 from app.admin.blueprint import bp
+from app.auth import wording
+from app.doctor import Severity
 
 
 @bp.route("/")
 def index() -> ResponseReturnValue:
-    return render_template("admin/overview.html")
+    span = RANGES.get(request.args.get("range", Range.MONTH)) or abort(404)
+    report, findings = statistics.report(span), doctor.findings(quick=True)
+    return render_template(
+        "admin/overview.html",
+        problems=[finding for finding in findings if finding.severity is Severity.PROBLEM],
+        recommendations=[finding for finding in findings if finding.severity is Severity.RECOMMENDATION],
+        present=statistics.at_present(),
+        figures=_figures(),
+        ranges=Range,
+        shown=span,
+        report=report,
+        labels=[_label(start, span) for start in report.starts],
+        login_method=wording.login_method,
+        jobs=sorted(jobs.states(), key=lambda job: job.failed_at is None),
+    )
+
+
+def _figures() -> list[tuple[str, str, str]]:
+    """Return the name of each present number, its words, and the URL of the page that lists what it counts."""
+    groups = {"accounts": None, "unconfirmed": Filter.UNCONFIRMED, "two_factor": Filter.TWO_FACTOR}
+    groups |= {"deactivated": Filter.DEACTIVATED, "to_be_deleted": Filter.TO_BE_DELETED}
+    users = [
+        (name, group.label if group else "Accounts", f"users?only={group or ''}") for name, group in groups.items()
+    ]
+    return [*users, ("waiting", "Emails waiting", url_for("admin.emails", state="waiting"))]
+
+
+def _label(start: datetime, span: Range) -> str:
+    if span is Range.DAY:
+        return f"{start:%H:%M}"
+    return f"{start.day} {start:%b}" if span is Range.MONTH else f"{start:%b %Y}"

@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app import switches
-from app.cli import blocks, cleanup, create, imports, invitations, listing, mail_test, why
+from app.cli import blocks, cleanup, create, imports, invitations, listing, mail_test, statistics, why
 from app.cli.doctor import doctor
 from app.cli.jobs import jobs
 from app.cli.limits import limits
@@ -26,6 +26,7 @@ __all__ = [
     "mail",
     "mail_test",
     "roles",
+    "statistics",
     "test",
     "users",
     "why",

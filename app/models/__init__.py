@@ -5,6 +5,7 @@ from app.models.audit_event import Actor, AuditEvent
 from app.models.authenticator import Authenticator
 from app.models.block import Block
 from app.models.credential import Credential, RemovedCredential
+from app.models.daily_count import DailyCount
 from app.models.device import Device
 from app.models.email_challenge import EmailChallenge
 from app.models.email_change import EmailChange
@@ -32,6 +33,7 @@ __all__ = [
     "Authenticator",
     "Block",
     "Credential",
+    "DailyCount",
     "Device",
     "EmailChallenge",
     "EmailChange",
