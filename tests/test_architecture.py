@@ -60,6 +60,7 @@ SHARED_BY_PAGES = {
         "fields",
         "forms",
         "login_flow",
+        "personal_data",
         "next_url",
         "passkey_offer",
         "registration_flow",

@@ -25,7 +25,12 @@ def export() -> ResponseReturnValue:
         return render_template("auth/export.html", names=personal_data.descriptions())
     audit.record(current_user, AuditAction.EXPORTED)
     db.session.commit()
-    user = db.session.get_one(User, current_user.id)  # current_user is not available while the response is sent
+    return download(current_user.id)
+
+
+def download(user_id: int) -> Response:
+    """Return the response with all data about a user."""
+    user = db.session.get_one(User, user_id)  # current_user is not available while the response is sent
     headers = {"Content-Disposition": 'attachment; filename="account.zip"', "Cache-Control": "no-store"}
     return Response(stream_with_context(_zip(user)), mimetype="application/zip", headers=headers)
 

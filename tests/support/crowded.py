@@ -69,6 +69,9 @@ def run_for_a_year():
         user.confirmed, user.created_at = number % 4 > 0, now - timedelta(days=8 * number)
     db.session.add_all(people)
     db.session.flush()
+    people[1].two_factor_enabled_at = people[1].deletion_due_at = people[1].deactivated_at = now
+    people[1].role_name, people[1].login_count = "moderator", 1234
+    crowd(people[1])
     for number, (user, answer, browser) in enumerate(zip(people, cycle(ANSWERS), cycle(BROWSERS), strict=False)):
         place = {"ip": ADDRESSES[number % 3], "network": ADDRESSES[number % 3], "user_agent": browser}
         for action, days in ((AuditAction.REGISTERED, 8), (AuditAction.CONFIRMED, 8), (AuditAction.LOGGED_IN, 0.3)):

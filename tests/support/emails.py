@@ -36,7 +36,7 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     claims = {"email": new_email, "challenge": challenge.id, "invitation": invitation.id}
     elsewhere = {"label": label, "address": new_email, "due": "6 December 2026", "inviter": "ada", "role": "user"}
     factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
-    by_administrator = {"action": AuditAction.USERNAME_CHANGED, "new": label}
+    by_administrator = {"action": AuditAction.ROLE_CHANGED, "new": label}
     about = event if name in NOTICES else None
     enqueue(
         name, bob, to=to, claims=claims, event=about, new_email=new_email, **elsewhere, **factor, **by_administrator

@@ -1,0 +1,160 @@
+"""What administrators do with one account: the services of `flask users`, under the names of its commands."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flask_login import current_user
+from sqlalchemy import select
+from sqlalchemy.exc import InvalidRequestError
+from wtforms import HiddenField, SelectField
+from wtforms.validators import DataRequired
+
+from app.accounts import (
+    account_deletion,
+    administration,
+    device_verification,
+    magic_links,
+    passwords,
+    registration,
+    two_factor,
+)
+from app.auth.forms import Form, MaxLength, TextField, stripped
+from app.extensions import db
+from app.models import Role, User
+from app.models.logins import MAX_LOGIN_LENGTH
+from app.security import signing
+from app.switches import has, is_on
+
+STATE = "email username role_name confirmed deactivated_at deletion_due_at two_factor_enabled_at".split()
+TEXT: dict[str, Any] = {"validators": [DataRequired("Fill in this field."), MaxLength(MAX_LOGIN_LENGTH)]}
+TEXT["filters"] = [stripped]
+
+
+class ActionForm(Form):
+    seen = HiddenField()  # of the account that the administrator has seen
+
+    def values(self) -> list[Any]:
+        return [value for name, value in self.data.items() if name != "seen"]
+
+
+class UsernameForm(ActionForm):
+    username = TextField("New username", **TEXT)
+
+
+class EmailForm(ActionForm):
+    email = TextField("New email address", **TEXT)
+
+
+class RoleForm(ActionForm):
+    role_name = SelectField("Role", choices=lambda: roles())
+
+
+class UserAction(NamedTuple):
+    """An action, and the words of the page that asks first.
+
+    Attributes:
+        act: called with the user and the value of the form, if it asks for one; raises ValueError with a message.
+    """
+
+    button: str
+    words: str
+    act: Callable[..., object]
+    is_possible: Callable[[User], object] = bool
+    form: type[ActionForm] = ActionForm
+    style: str = "btn-primary"
+
+
+def roles() -> list[tuple[str, str]]:
+    names = db.session.scalars(select(Role.name).order_by(Role.permissions))
+    return [(name, name.capitalize()) for name in names]
+
+
+def _send_confirmation(user: User) -> None:
+    if not registration.send_again(user):
+        raise ValueError("An email was sent just now, or several lately. Try again later.")
+
+
+def _is_unconfirmed(user: User) -> bool:
+    return not user.confirmed and is_on("confirmation")
+
+
+def _set_role(user: User, name: str) -> None:
+    administration.set_role(user, db.session.get_one(Role, name))
+
+
+TOLD = "The user gets an email about it."
+CHECK = "Verify first who asks for this."
+RED = "btn-danger"
+# fmt: off
+ACTIONS = {
+    "confirm": UserAction(
+        "Confirm address", "Do this only if you know that the address is theirs.",
+        registration.confirm_manually, _is_unconfirmed),
+    "resend": UserAction(
+        "Send confirmation email", "The user gets another email with a link and a code.",
+        _send_confirmation, _is_unconfirmed),
+    "send-reset": UserAction(
+        "Send reset link", "The user gets an email with a link to choose a new password.",
+        passwords.send_reset, lambda user: user.is_active),
+    "send-login-link": UserAction(
+        "Send login link", "The user gets an email with a link that logs in, once. It works for a day.",
+        magic_links.send_login_link, lambda user: user.is_active),
+    "trust-next-login": UserAction(
+        "Allow a login without code", f"The user can log in once without a code, within an hour. {CHECK}",
+        device_verification.trust_next_login, lambda user: not device_verification.why_never(user), style=RED),
+    "reset-two-factor": UserAction(
+        "Reset two-factor", "Two-factor authentication is turned off, passkeys and recovery codes are "
+        f"removed, and the user is logged out on all devices. {TOLD} {CHECK}",
+        two_factor.reset, two_factor.is_on, style=RED),
+    "log-out": UserAction(
+        "Log out everywhere", f"The user is logged out on all devices. {TOLD}",
+        administration.log_out_everywhere, style=RED),
+    "rename": UserAction(
+        "Change username", f"The user logs in with the new username. Someone else can take the old one. {TOLD}",
+        administration.rename, lambda user: is_on("username"), UsernameForm),
+    "set-email": UserAction(
+        "Change email address", "The user is logged out on all devices. Both addresses get an email about it, and with "
+        f"the one to the old address, the change can be undone for 7 days. {CHECK}",
+        administration.set_email, form=EmailForm),
+    "set-role": UserAction(
+        "Change role", f"The new role takes effect when the user opens the next page. {TOLD}",
+        _set_role, form=RoleForm),
+    "activate": UserAction(
+        "Reactivate account", f"The user can log in again. {TOLD}",
+        administration.activate, lambda user: not user.is_active),
+    "deactivate": UserAction(
+        "Deactivate account", "The user is logged out, and can't log in until you reactivate the account. No data is "
+        f"deleted. {TOLD}",
+        administration.deactivate, lambda user: user.is_active, style=RED),
+    "cancel-deletion": UserAction(
+        "Cancel deletion", f"The account and its data stay as they are. {TOLD}",
+        account_deletion.cancel, lambda user: user.deletion_due_at),
+    "delete": UserAction(
+        "Delete account", f"The account is deleted in {account_deletion.GRACE.days} days. The user is logged out, gets "
+        "an email about it, and can keep the account by logging in before then.",
+        account_deletion.request, lambda user: not user.deletion_due_at, style=RED),
+    "delete-now": UserAction(
+        "Delete account now", f"The account and all its data are deleted. This can't be undone. {TOLD}",
+        account_deletion.purge, style=RED),
+}
+# fmt: on
+
+
+def possible(user: User) -> dict[str, UserAction]:
+    """Return the actions that this account permits and no setting removes, by name."""
+    return {name: action for name, action in ACTIONS.items() if has(name) and action.is_possible(user)}
+
+
+def state_of(user: User) -> str:
+    return signing.fingerprint(*(getattr(user, column) for column in STATE))
+
+
+def is_unchanged(user: User, state: str | None) -> bool:
+    """Lock both accounts; return whether this one has this state, and the administrator still is one."""
+    acting = db.session.get_one(User, current_user.id)
+    try:
+        for account in sorted({user, acting}, key=lambda account: account.id):
+            account.lock()
+    except InvalidRequestError:  # a deleted row can't be refreshed
+        return False
+    return acting.is_active and acting.is_administrator() and state_of(user) == state

@@ -1,0 +1,111 @@
+"""Users: the list that administrators search, its download, and the page of one user."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, abort, make_response, render_template, request, stream_with_context
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from sqlalchemy import select
+from wtforms import SelectField
+from wtforms.widgets import SearchInput
+
+from app.accounts import login_methods, login_obstacles, recovery_codes, sessions, two_factor, user_search
+from app.accounts.user_search import Filter, Order, Search
+from app.admin import user_actions
+from app.admin.blueprint import bp, choices
+from app.admin.emails import STATES
+from app.auth import wording
+from app.auth.forms import Form, TextField
+from app.csv_lines import csv_lines
+from app.email.smtp_answers import explain
+from app.extensions import db
+from app.models import AuditAction, OutboxEmail, User
+from app.models.role import DEFAULT_ROLE
+from app.security import audit, user_agents
+from app.switches import is_on
+
+LIST = {"Username": "username", "Email address": "email", "State": "", "Logins": "", "Created": "created"}
+SHOWN = 10  # devices, emails and events on a user's page
+TIMES = ("created_at", "two_factor_enabled_at", "deactivated_at", "deletion_due_at")
+COLUMNS = ("id", "username", "email", "confirmed", "role_name", "login_count", *TIMES)
+
+
+class UserFilter(Form):
+    text = TextField("Search", widget=SearchInput(), render_kw={"placeholder": "Name, email, id, or IP"})
+    only = SelectField("Show", choices=choices("All users", {group: group.label for group in Filter}), default="")
+
+    def search(self) -> Search:
+        sort = request.args.get("sort", "")
+        order = next((order for order in Order if order == sort), Order.NEWEST)
+        return Search(self.text.data, next((group for group in Filter if group == self.only.data), None), order)
+
+
+@bp.route("/users")
+def users() -> ResponseReturnValue:
+    form = UserFilter(request.args)
+    if not form.validate():
+        abort(404)
+    search = form.search()
+    found = user_search.page(search, request.args.get("older", ""), request.args.get("newer", ""))
+    shown = {name: key for name, key in LIST.items() if key != "username" or is_on("username")}
+    columns = {name: "" if search.text.strip() else key for name, key in shown.items()}
+    return render_template("admin/users.html", form=form, search=search, page=found, columns=columns, badges=badges)
+
+
+@bp.route("/users/export")
+def export_users() -> ResponseReturnValue:
+    form = UserFilter(request.args)
+    if not form.validate():
+        abort(404)
+    names = [name for name in COLUMNS if name != "username" or is_on("username")]
+    rows = ([_plain(getattr(user, name)) for name in names] for user in user_search.everyone(form.search()))
+    response = Response(stream_with_context(csv_lines(names, rows)), mimetype="text/csv")
+    response.headers["Content-Disposition"] = "attachment; filename=users.csv"
+    return response
+
+
+@bp.route("/users/<int(max=2147483647):number>")
+def user(number: int) -> ResponseReturnValue:
+    shown = find(number)
+    sent = select(OutboxEmail).where(OutboxEmail.user_id == shown.id).order_by(OutboxEmail.id.desc())
+    return render_template(
+        "admin/user.html",
+        user=shown,
+        badges=badges(shown),
+        actions=None if shown == current_user else user_actions.possible(shown),
+        obstacles=login_obstacles.of(shown),
+        factors=two_factor.methods(shown) if two_factor.is_on(shown) else [],
+        codes_left=recovery_codes.left(shown),
+        **login_methods.overview(shown),
+        last_login=audit.latest(shown, AuditAction.LOGGED_IN),
+        sessions=sessions.find_all(shown),
+        limit=SHOWN,
+        emails=db.session.scalars(sent.limit(SHOWN)).all(),
+        events=audit.history(shown, 1)[0][:SHOWN],
+        states=STATES,
+        words={"device": user_agents.in_words, "kind": user_agents.device_kind, "explain": explain},
+        wording=wording,
+    )
+
+
+def find(number: int) -> User:
+    """Return the user with this id, or answer that there is none, as after a deletion."""
+    found = db.session.get(User, number)
+    return found or abort(make_response(render_template("admin/no_user.html", number=number), 404))
+
+
+def badges(user: User) -> Iterator[tuple[str, str]]:
+    """Yield what is special about an account: words, and the kind of the badge."""
+    states = {
+        ("Deactivated", "bad"): not user.is_active,
+        ("To be deleted", "bad"): user.deletion_due_at,
+        ("Not confirmed", "off"): not user.confirmed and is_on("confirmation"),
+        (user.role_name.capitalize(), ""): user.role_name != DEFAULT_ROLE,
+        ("Two-factor", "on"): user.has_two_factor,
+    }
+    return (badge for badge, is_so in states.items() if is_so)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else value
