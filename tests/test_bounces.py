@@ -13,7 +13,7 @@ from app.email import bounces, delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email, EmailTemplate
 from app.extensions import db
-from app.models import OutboxEmail
+from app.models import OutboxEmail, User
 from app.models.outbox_email import Status
 
 
@@ -147,8 +147,8 @@ def test_hostile_reports_are_ignored(ada, flask):
     email = sent(ada)
     good = report(email).encode()
     hostile = [
-        b"Content-Type: multipart/report; boundary=b\n\n"
-        + b"--b\nContent-Type: multipart/mixed; boundary=b\n\n" * 5000,
+        b"Content-Type: multipart/report; boundary=b0\n\n"
+        + b"".join(b"--b%d\nContent-Type: multipart/mixed; boundary=b%d\n\n" % (n, n + 1) for n in range(3000)),
         b"Content-Type: multipart/report; boundary=b\n\n" + b"--b\nContent-Type: message/rfc822\n\n" * 5000,
         good.replace(b"message/rfc822", b"message/rfc822; charset=\xff\xfe\x00"),
         good.replace(
@@ -327,6 +327,15 @@ def test_why_names_an_unreachable_address_and_confirm_lifts_the_mark(flask, ada,
     flask("users", "confirm", "ada")
     assert not marked(ada)
     assert sent(ada).status == "sent"
+
+
+@on_sqlite
+def test_a_link_that_arrives_lifts_the_mark(flask, ada):
+    token = ada.generate_reset_token()
+    flask("mail", "bounces", typed=report(sent(ada)))
+    assert marked(ada)
+    assert User.reset_password(token, "a new lantern")
+    assert not marked(ada)
 
 
 @on_sqlite

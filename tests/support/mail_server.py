@@ -219,7 +219,9 @@ class OAuth(StartTls):
         if said == f"user={USERNAME}\1auth=Bearer {self.mail_server.token}\1\1":
             return AuthResult(success=True)
         response = await self.challenge_auth('{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}')
-        return AuthResult(success=False, handled=False, auth_data=response)
+        if response:  # XOAUTH2 wants an empty one
+            await self.push("501 5.5.4 the response to the error is not empty")
+        return AuthResult(success=False, handled=bool(response))
 
 
 class ImplicitTls(StartTls):
