@@ -190,6 +190,7 @@ def test_hostile_paths_methods_and_names_create_no_series(client, ada, count):
         client.post(path, headers={"Accept": "application/json"})
     for _ in range(100):
         client.post("/auth/login", data={"login": "x", "password": "wrong"}, headers={"Accept": "application/json"})
+    series(client)
     before = set(series(client))
     for number in range(count):
         ask(number)

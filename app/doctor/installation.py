@@ -8,14 +8,13 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock, orphans, schema, switches
-from app.accounts import cleanup, personal_data
 from app.accounts import jobs as runner
+from app.accounts import personal_data
 from app.doctor import disks
 from app.doctor.findings import Finding, Severity, Skipped, from_sentences, reason, recommendation
 from app.email import bounces
 from app.extensions import db
-from app.models import Job, OutboxEmail, User
-from app.models.job import EVERY
+from app.models import OutboxEmail, User
 from app.models.outbox_email import Status
 from config import Config, Production
 
@@ -100,19 +99,19 @@ def outbox() -> Iterator[Finding]:
 def jobs() -> Iterator[Finding]:
     """Check for jobs that failed or have not finished for two of their intervals."""
     try:
-        found = {job.name: job for job in db.session.scalars(select(Job))}
+        states = runner.states()
         since = db.session.scalar(select(User.created_at).order_by(User.id).limit(1))
     except SQLAlchemyError:
         raise Skipped("the database does not answer") from None
-    for name in cleanup.registered:
-        yield from _job(found.get(name) or Job(name=name), since or clock.now())
+    for state in states:
+        yield from _job(state, since or clock.now())
 
 
-def _job(job: Job, since: datetime) -> Iterator[Finding]:
+def _job(job: runner.State, since: datetime) -> Iterator[Finding]:
     if job.failed_at:
         failed_at = f"{job.failed_at:%Y-%m-%d %H:%M} UTC"
         yield Finding(f"{job.name} failed on {failed_at}: {job.error}.", f"To try again: flask jobs run {job.name}")
-    elif (job.finished_at or since) < clock.now() - OVERDUE * runner.intervals.get(job.name, EVERY):
+    elif (job.finished_at or since) < clock.now() - OVERDUE * job.every:
         last = f"has not finished since {job.finished_at:%Y-%m-%d}" if job.finished_at else "has never finished"
         question = {
             "thread": "Is the application running?",
