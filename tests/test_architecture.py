@@ -89,6 +89,7 @@ HOMES = {
     "coloraide": {"settings.brand"},
     "cryptography": {"app.security.signing"},
     "authlib.jose": set(),
+    "dns": {"app.doctor.sender_domain"},
     "email_validator": {"app.models.logins", "settings.domains"},
     "joserfc": {"app.email.oauth", "app.security.signing", "app.security.oidc", "app.dev.mock_provider"},
     "flask_login.login_user": {"app.auth.login_flow"},  # every login method ends there

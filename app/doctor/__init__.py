@@ -6,7 +6,7 @@ A check yields a Finding for each problem and each recommendation, and raises Sk
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from app.doctor import disks, installation, proxies, sequences, services
+from app.doctor import disks, installation, proxies, sender_domain, sequences, services
 from app.doctor.findings import Finding, Severity, Skipped, reason
 from app.extensions import db
 
@@ -22,6 +22,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "cleanup": installation.jobs,
     "PUBLIC_URL, TLS and proxies": proxies.public_url,
     "mail server": services.mail_server,
+    "SPF, DKIM and DMARC": sender_domain.sender_domain,
     "providers": services.providers,
     "CAPTCHA": services.captcha_service,
     "compromised passwords": services.compromised_passwords,

@@ -1,10 +1,12 @@
 """Checks of settings, database, outbox and cleanup jobs."""
 
+import os
+import stat
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock, orphans, schema, switches
@@ -12,13 +14,15 @@ from app.accounts import jobs as runner
 from app.accounts import personal_data
 from app.doctor import disks
 from app.doctor.findings import Finding, Severity, Skipped, from_sentences, reason, recommendation
-from app.email import bounces
+from app.email import bounces, smtp_answers
 from app.extensions import db
 from app.models import OutboxEmail, User
 from app.models.outbox_email import Status
 from config import Config, Production
+from settings.environment import PROJECT
 
 LATE = timedelta(minutes=5)  # an email usually waits for seconds
+MANY, MANY_PART = 20, 0.05  # failed emails; a few bounces are usual
 OVERDUE = 2  # intervals
 WEEK = timedelta(days=7)
 # Amazon SES reviews accounts above these shares; of fewer emails than ENOUGH, a share says little.
@@ -32,7 +36,11 @@ def settings() -> Iterator[Finding]:
         values = {name: getattr(Production, name) for name in dir(Production) if name.isupper()}
         for sentence in Production.problems(values):
             yield from_sentences(f"For production: {sentence}", Severity.RECOMMENDATION)
+    elif (file := PROJECT / ".env").exists() and os.name == "posix" and file.stat().st_mode & stat.S_IROTH:
+        yield Finding(f"Every user of this machine can read the secrets in {file}.", f"Run: chmod o= {file}")
     yield from map(from_sentences, Config.mistyped())
+    if not _processes():
+        yield Finding("WEB_CONCURRENCY is not a number, so that gunicorn can't start.", "Write one, such as 2.")
     if not current_app.config["RATELIMIT_ENABLED"]:
         yield Finding("RATELIMIT_ENABLED is 0: passwords can be guessed without limit.", "Remove it.")
     if current_app.config["MAIL_DELIVERY"] == "off":
@@ -64,6 +72,7 @@ def _tables() -> Iterator[Finding]:
         yield from_sentences(f"Recommended: {several}", Severity.RECOMMENDATION)
     if unwritable := disks.unwritable_database():
         yield unwritable
+    yield from _connections()
     version = db.engine.dialect.server_version_info or ()
     if db.engine.name == "postgresql" and version < (OLDEST_POSTGRESQL,):
         yield Finding(f"PostgreSQL is older than {OLDEST_POSTGRESQL}, the oldest that was tested.", "Upgrade it.")
@@ -74,8 +83,26 @@ def _tables() -> Iterator[Finding]:
         yield Finding(f"{orphans.in_words(missing)}.", orphans.ADVICE)
 
 
+def _connections() -> Iterator[Finding]:
+    """Check whether the pools of all processes of this machine fit into PostgreSQL."""
+    if db.engine.name != "postgresql":
+        return
+    pools = [current_app.config["SQLALCHEMY_ENGINE_OPTIONS"], current_app.config["SQLALCHEMY_BINDS"]["rate_limits"]]
+    most = _processes() * sum(pool.get("pool_size", 5) + pool.get("max_overflow", 10) for pool in pools)
+    limit = db.session.scalar(text("SELECT current_setting('max_connections')::int")) or 0
+    if most > limit:
+        cause = f"{_processes()} processes may open {most} connections, but PostgreSQL accepts {limit}."
+        yield recommendation(cause, "Lower WEB_CONCURRENCY, raise max_connections, or use PgBouncer.")
+
+
+def _processes() -> int:
+    """Return the number of processes as gunicorn.conf.py reads it, or 0 if it is no number."""
+    count = os.environ.get("WEB_CONCURRENCY") or "2"
+    return int(count) if count.isdecimal() else 0
+
+
 def outbox() -> Iterator[Finding]:
-    """Check for emails that wait longer than usual."""
+    """Check for emails that wait longer than usual, and for many that failed."""
     due = (OutboxEmail.status == Status.WAITING, OutboxEmail.created_at < clock.now() - LATE)
     try:
         count, oldest = db.session.execute(select(func.count(), func.min(OutboxEmail.created_at)).where(*due)).one()
@@ -94,6 +121,21 @@ def outbox() -> Iterator[Finding]:
         is_much = bounced > MAX_BOUNCED * sent or complained > MAX_COMPLAINED * sent
         advice = "With too many, providers stop accepting emails. To see them: flask mail list --all"
         yield Finding(came_back, advice, Severity.PROBLEM if is_much and sent >= ENOUGH else Severity.RECOMMENDATION)
+    yield from _failed_emails()
+
+
+def _failed_emails() -> Iterator[Finding]:
+    """Report the usual answer of the mail server if it refused many emails within a week."""
+    failed = OutboxEmail.status == Status.FAILED
+    week = (OutboxEmail.done_at > clock.now() - WEEK, OutboxEmail.status.in_([Status.SENT, Status.FAILED]))
+    count, total = db.session.execute(select(func.count().filter(failed), func.count()).where(*week)).one()
+    if count > max(MANY, total * MANY_PART):
+        usual = select(OutboxEmail.error).where(*week, failed).group_by(OutboxEmail.error).order_by(func.count().desc())
+        answer = db.session.scalar(usual.limit(1)) or ""
+        cause = f"{count} of {total} emails failed within a week, most of them with: {answer or 'no answer'}."
+        explanation = smtp_answers.explain(answer)
+        more = f"{explanation.remedy} " if explanation else ""
+        yield Finding(f"{cause} {explanation.cause if explanation else ''}".rstrip(), f"{more}Then: flask mail retry")
 
 
 def jobs() -> Iterator[Finding]:

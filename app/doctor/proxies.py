@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -9,14 +10,15 @@ from urllib.parse import urlsplit
 from flask import current_app
 
 from app.doctor.findings import Finding, Skipped, reason, remedy
-from app.doctor.services import open_url
+from app.doctor.services import expiring_certificate, open_url
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
 from config import Production
 from settings.derived import own_cookie_name
+from settings.environment import PROJECT
 
 FORGED = "192.0.2.1"  # reserved for documentation (RFC 5737)
-REDIRECTS = {301, 302, 303, 307, 308}
+REDIRECTS, OTHER_HOST, NOT_FOUND = {301, 302, 303, 307, 308}, 400, 404
 
 
 def public_url() -> Iterator[Finding]:
@@ -27,25 +29,33 @@ def public_url() -> Iterator[Finding]:
     question = signing.sign(TokenPurpose.DOCTOR, subject=1, state="")
     arrived: dict[str, Any] = {}
     try:
-        arrived = json.load(open_url(f"{address}/healthz/{question}", {"X-Forwarded-For": FORGED}))
-        yield from compare_proxies(arrived)  # first, because it explains a redirect loop of the page
+        arrived = json.loads(open_url(f"{address}/healthz/{question}", {"X-Forwarded-For": FORGED}).body)
+        yield from (differences := list(compare_proxies(arrived)))  # first, because they explain a failing page
         page = open_url(f"{address}/auth/login")
     except (OSError, ValueError) as error:
-        if isinstance(error, HTTPError) and error.code in REDIRECTS:
+        code = error.code if isinstance(error, HTTPError) else None
+        if code in REDIRECTS:
             cause = f"{address} redirects to itself, because requests don't arrive as https."
             yield Finding(cause, _remedy_of_loop(arrived))
-        else:
+        elif code == NOT_FOUND and not arrived:
+            yield _unknown_probe(address)
+        elif not (code == OTHER_HOST and differences):
             yield Finding(f"{address} does not answer like this application: {reason(error)}.", remedy(error))
         return
     yield from _changed_headers(page.headers)
+    yield from expiring_certificate(address)
 
 
 def compare_proxies(arrived: dict[str, Any]) -> Iterator[Finding]:
     """Compare the number of proxies that wrote into X-Forwarded-For with the number of trusted ones.
 
     Args:
-        arrived: the answer of /healthz/<token>: forwarded_for, ip, host, is_secure, is_proxy_trusted.
+        arrived: the answer of /healthz/<token>: forwarded_for, ip, host, is_secure, is_proxy_trusted,
+            has_own_configuration.
     """
+    if not arrived.get("has_own_configuration", True):
+        cause = "gunicorn runs without gunicorn.conf.py, because it was started in another folder."
+        yield Finding(cause, f"Start it with: gunicorn -c {PROJECT / 'gunicorn.conf.py'} flasky:app")
     passed = [entry.strip() for entry in arrived["forwarded_for"].split(",") if entry.strip()]
     there = len(passed) - 1 - passed.index(FORGED) if FORGED in passed else len(passed)
     trusted = current_app.config["TRUSTED_PROXIES"]
@@ -68,6 +78,16 @@ def compare_proxies(arrived: dict[str, Any]) -> Iterator[Finding]:
         )
     if arrived["host"].lower() != urlsplit(current_app.config["PUBLIC_URL"]).netloc.lower():
         yield Finding(f"Requests arrive for {arrived['host']!r}.", "Let the proxy forward the browser's Host header.")
+
+
+def _unknown_probe(address: str) -> Finding:
+    """Return why the server answers the probe with 404: another key, or another path or program."""
+    with suppress(OSError):
+        if open_url(f"{address}/healthz").body == b"ok\n":
+            cause = f"{address} is this application, but does not know the signature of this command."
+            return Finding(cause, "Give both the same SECRET_KEY and PUBLIC_URL, and set their clocks.")
+    cause = f"{address}/healthz does not exist: this application runs elsewhere, or with another path."
+    return Finding(cause, "Is PUBLIC_URL right, here and on the server, and does the proxy pass on its path?")
 
 
 def _remedy_of_loop(arrived: dict[str, Any]) -> str:

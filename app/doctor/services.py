@@ -1,14 +1,17 @@
 """Checks of the servers that the application uses: clocks, mail server, providers, CAPTCHA and Redis."""
 
 import smtplib
+import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from email.utils import parseaddr, parsedate_to_datetime
 from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from flask import current_app
@@ -26,6 +29,8 @@ from app.switches import is_on
 from settings.providers import Provider
 
 TIMEOUT = 10  # seconds for a response
+MOST = 1024 * 1024  # bytes of it
+SOON = timedelta(days=14)
 MAX_SKEW = timedelta(seconds=20)  # from 30 seconds on, codes of authenticator apps are refused
 
 
@@ -74,7 +79,7 @@ def mail_server() -> Iterator[Finding]:
             server.ehlo_or_helo_if_needed()
             code, said = server.mail(parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1])
             server.rset()
-            is_encrypted = isinstance(server.sock, ssl.SSLSocket)
+            certificate = server.sock.getpeercert() if isinstance(server.sock, ssl.SSLSocket) else None
             is_public = server.sock is not None and not ip_address(server.sock.getpeername()[0]).is_private
     except (OSError, smtplib.SMTPException) as error:
         yield _refused_by_mail_server(f"{server_name}: {reason(error)}.", error)
@@ -82,9 +87,30 @@ def mail_server() -> Iterator[Finding]:
     if code >= 400:
         answer = f"{code} {said.decode(errors='replace')}"
         yield _refused_by_mail_server(f"{server_name} refuses emails from MAIL_SENDER: {answer}.", answer)
-    if is_public and not is_encrypted:
+    yield from _expires_soon(server_name, certificate)
+    if is_public and not certificate:
         cause = f"{server_name}: emails and their links are sent unencrypted."
         yield Finding(cause, "Set MAIL_USE_TLS=1 or MAIL_USE_SSL=1.")
+
+
+def expiring_certificate(address: str) -> Iterator[Finding]:
+    """Check when the certificate of an https address expires."""
+    url = urlsplit(address)
+    to = (url.hostname or "", url.port or 443)
+    context = ssl.create_default_context()
+    with (
+        socket.create_connection(to, TIMEOUT) as connection,
+        context.wrap_socket(connection, server_hostname=to[0]) as encrypted,
+    ):
+        yield from _expires_soon(address, encrypted.getpeercert())
+
+
+def _expires_soon(name: str, certificate: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if certificate:
+        at = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+        if at < clock.now() + SOON:
+            cause = f"The certificate of {name} expires on {at:%Y-%m-%d}."
+            yield Finding(cause, "Renew it, and find out why that does not happen by itself.")
 
 
 def _refused_by_mail_server(cause: str, answer: str | Exception) -> Finding:
@@ -164,6 +190,20 @@ def redis() -> Iterator[Finding]:
         )
 
 
-def open_url(address: str, headers: dict[str, str] | None = None) -> Any:
-    """Open an address from the settings. Raises TimeoutError if the response takes longer than TIMEOUT."""
-    return within(TIMEOUT, lambda: urlopen(Request(address, headers=headers or {}), timeout=TIMEOUT))  # noqa: S310
+class Answer(NamedTuple):
+    headers: Message
+    body: bytes
+
+
+def open_url(address: str, headers: Mapping[str, str] = {}) -> Answer:
+    """Open an address from the settings. Raises TimeoutError if the response takes longer than TIMEOUT, and OSError."""
+    return within(TIMEOUT, _open, Request(address, headers=dict(headers)))  # noqa: S310
+
+
+def _open(request: Request) -> Answer:
+    try:
+        with urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+            return Answer(answer.headers, answer.read(MOST))
+    except HTTPError as refusal:
+        refusal.close()
+        raise

@@ -1,6 +1,7 @@
 """Health checks for load balancers and monitoring. They use no session and set no cookie."""
 
 import logging
+import os
 
 from flask import abort, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -33,6 +34,7 @@ def arrived(challenge: str) -> ResponseReturnValue:
         is_secure=request.is_secure,
         host=request.host,
         is_proxy_trusted=request.environ[IS_TRUSTED],
+        has_own_configuration="GUNICORN_CONF" in os.environ or "gunicorn" not in os.environ.get("SERVER_SOFTWARE", ""),
     )
 
 

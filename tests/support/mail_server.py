@@ -301,19 +301,19 @@ class Authority:
         )
         self.file.write_bytes(certificate)
 
-    def certify(self, host):
-        """Return a file with a new key and a certificate for `host`, a name or an address."""
-        key, file = ec.generate_private_key(ec.SECP256R1()), self.folder / f"{self.file.stem} for {host}.pem"
+    def certify(self, host, days=30):
+        """Return a file with a new key and a certificate for `host`, a name or an address, valid for these days."""
+        key, file = ec.generate_private_key(ec.SECP256R1()), self.folder / f"{self.file.stem} for {host} {days}.pem"
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host)) if host == HOST else x509.DNSName(host)])
-        file.write_bytes(_pem(key) + self._sign(_name(host), key, names))
+        file.write_bytes(_pem(key) + self._sign(_name(host), key, names, days=days))
         return file
 
-    def _sign(self, subject, key, *extensions):
+    def _sign(self, subject, key, *extensions, days=30):
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder(self.name, subject, key.public_key(), x509.random_serial_number())
             .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_after(now + timedelta(days=days))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )

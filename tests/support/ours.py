@@ -6,7 +6,7 @@ from wtforms.validators import DataRequired, InputRequired, Optional
 from app.auth.registration_forms import BUILT_IN_FIELDS, RegistrationForm
 from support.clients import ROOT
 
-PARTS = {"accounts", "admin", "auth", "cli", "dev", "email", "main", "models", "security", "web"}  # of app/
+PARTS = {"accounts", "admin", "auth", "cli", "dev", "doctor", "email", "main", "models", "security", "web"}  # of app/
 REQUIRED = (DataRequired, InputRequired)
 PARTS |= {
     "clock",
@@ -15,6 +15,7 @@ PARTS |= {
     "database",
     "extensions",
     "keyset",
+    "orphans",
     "request_state",
     "schema",
     "signals",
