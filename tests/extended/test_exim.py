@@ -84,6 +84,18 @@ def test_the_whole_story(client, exim):
     assert "Your email address is confirmed" in client.get(link[1], follow_redirects=True).text
 
 
+def test_a_report_of_exim_marks_the_address(client, flask, exim):
+    register(client, "gone")
+    assert delivery.deliver() == 1
+    [report] = until(exim.outbox)
+    assert (report["Envelope-To"], report.get_content_type()) == ("no-reply@localhost", "multipart/report")
+    said = flask("mail", "bounces", "--maildir", str(exim.folder / "emails")).stdout
+    assert said == "gone@example.com: bounced (5.0.0)\n"
+    assert email().status == "bounced"
+    assert "Emails to <strong>gone@example.com</strong> don't arrive" in client.get("/auth/unconfirmed").text
+    assert exim.outbox() == []
+
+
 def test_exim_gets_many_emails_over_one_connection(app, exim):
     for number in range(20):
         register(app.test_client(), f"person{number}")

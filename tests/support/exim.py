@@ -44,6 +44,12 @@ recipient:
   accept
 
 begin routers
+gone:
+  driver = redirect
+  local_parts = gone
+  allow_fail
+  data = :fail: no such mailbox
+
 everybody:
   driver = accept
   transport = maildir
