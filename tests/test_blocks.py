@@ -224,8 +224,10 @@ def test_nobody_blocks_their_own_network(app):
         blocks.add("192.0.3.0/24", "x")
 
 
-def test_commands_create_no_account_for_a_blocked_address(flask, block):
+def test_commands_give_no_account_a_blocked_address(flask, ada, block):
     block("example.com")
+    changed = flask("users", "set-email", "ada", "lovelace@example.com")
+    assert (changed.exit_code, "can't be used here" in changed.stderr) == (1, True)
     result = flask("users", "create", "--email", "eve@example.com", "--username", "eve", "--no-input")
     assert (result.exit_code, "can't be used here" in result.stderr) == (1, True)
 

@@ -32,5 +32,5 @@ def test_each_file_of_the_architecture_exists(path):
 
 def test_each_flow_has_a_diagram_whose_steps_name_functions():
     diagrams = re.findall(r"```mermaid\nsequenceDiagram\n(.*?)```", FLOWS, re.DOTALL)
-    assert len(diagrams) == 5
+    assert len(diagrams) == 6
     assert all(len(re.findall(r"\w\(\)", diagram)) >= 8 for diagram in diagrams)

@@ -3,7 +3,7 @@
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
-from app.accounts import email_change, registration, sessions, usernames
+from app.accounts import blocks, email_change, registration, sessions, usernames
 from app.database import is_duplicate
 from app.email import outbox
 from app.email.templates import Email
@@ -65,13 +65,14 @@ def rename(user: User, username: str) -> None:
 
 
 def set_email(user: User, email: str) -> None:
-    """Change the email address; raise ValueError, with a message, if it is invalid or taken.
+    """Change the email address; raise ValueError, with a message, if it is invalid, blocked or taken.
 
     A confirmed address stays confirmed, since an administrator vouches for the new one. Another one gets a link.
     """
     email = registration.normal_email(email.strip())
     if email == user.email:
         return
+    blocks.check(email)
     is_unconfirmed = is_on("confirmation") and not user.confirmed
     if not (registration.correct if is_unconfirmed else email_change.replace)(user, email):
         raise ValueError("Another account has this email address, or had it within the last week. Enter another.")

@@ -99,4 +99,4 @@ def _renew(email: str, role: Role, by: User | None) -> Invitation:
 def _complete(invitation: Invitation, user: User) -> None:
     audit.record(user, AuditAction.INVITATION_ACCEPTED, invited_by=invitation.invited_by_id, actor=invitation.actor)
     if invitation.role:
-        administration.set_role(user, invitation.role)
+        administration.set_role(user, invitation.role, send_notice=False)

@@ -2,6 +2,8 @@
 
 import re
 
+from app.accounts import invitations
+from app.extensions import db
 from support.authenticators import prove, set_up
 from support.clients import PASSWORD
 from support.passkeys import LOGIN, MAKE, PAGE, STEP, USE_AGAIN, USE_AS_STEP, Key, add, asked, log_in, page_of
@@ -32,6 +34,7 @@ class Tour:
         self.have_passkeys()
         self.see_to_browsers()
         self.hide()
+        self.invite()
         self.leave()
 
     def look_around(self):
@@ -223,6 +226,13 @@ class Tour:
         stranger.get(link)
         assert stranger.post(link, data={"password": PASSWORD}).location == "/"
         self.config["PREVENT_ENUMERATION"] = False
+
+    def invite(self):
+        stranger, invitation = self.make(), invitations.send("invited@example.com")
+        db.session.commit()
+        link = f"/auth/invitation/{invitation.token()}"
+        assert stranger.get(link).status_code == 200
+        assert stranger.post(link, data={"username": "invited", **SAME_TWICE}).location == "/"
 
     def leave(self):
         rob = self.make()
