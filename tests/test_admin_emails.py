@@ -90,6 +90,8 @@ def test_a_command_drops_an_email(flask, emails):
     assert db.session.get(OutboxEmail, email.id, populate_existing=True).status == Status.OBSOLETE
     again = flask("mail", "drop", str(email.id))
     assert (again.exit_code, f"Email {email.id} neither waits nor has failed." in again.stderr) == (1, True)
+    assert flask("mail", "drop").exit_code == 2
+    assert flask("mail", "drop", "--all").stdout.splitlines() == ["9 emails were dropped."]
 
 
 def test_the_delivery_rate_counts_sent_and_failed_emails_of_a_week_by_domain(administrator, emails):

@@ -55,7 +55,7 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     if not rows_changed(same.values(login_count=User.login_count)):  # locks the row
         return False
     personal_data.erase(user)
-    audit.record(None, AuditAction.ACCOUNT_DELETED)
+    audit.record(None, AuditAction.ACCOUNT_DELETED, former_id=signal["user_id"])
     signals.send_after_commit(db.session(), signals.user_deleted, **signal)
     if is_told:
         outbox.enqueue(Email.ACCOUNT_DELETED, None, to=email)

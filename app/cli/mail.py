@@ -88,13 +88,17 @@ def retry(number: int | None, everything: bool) -> None:
 
 
 @mail.command()
-@click.argument("number", type=int)
-def drop(number: int) -> None:
+@click.argument("number", type=int, required=False)
+@click.option("--all", "everything", is_flag=True, help="All emails that wait or have failed.")
+def drop(number: int | None, everything: bool) -> None:
     """Drop email NUMBER, which waits or has failed: it is never sent."""
-    if not outbox.drop_one(number):
-        raise click.ClickException(f"Email {number} neither waits nor has failed.")
+    if (number is None) != everything:
+        raise click.UsageError("Give the number of an email, or --all.")
+    count = outbox.drop_all() if number is None else outbox.drop_one(number)
     db.session.commit()
-    click.echo(f"Email {number} was dropped.")
+    if not count and not everything:
+        raise click.ClickException(f"Email {number} neither waits nor has failed.")
+    click.echo(f"{count} emails were dropped." if everything else f"Email {number} was dropped.")
 
 
 def _read_report(file: BinaryIO, name: str) -> None:

@@ -85,6 +85,11 @@ def drop_one(number: int) -> bool:
     return True
 
 
+def drop_all() -> int:
+    """Never send the emails that wait or have failed, as after a restored backup; return how many."""
+    return _change_unsent(None, status=Status.OBSOLETE, done_at=clock.now())
+
+
 def recipient_hash(email: str) -> str:
     """Return the hash of an address that binds a link to the recipient of its email."""
     return signing.fingerprint(email_key(email))

@@ -52,7 +52,7 @@ def acting_as(actor: Actor, acting_user: User | None = None) -> Iterator[None]:
         origin.acting.reset(token)
 
 
-def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
+def record(user: User | None, action: Action, *, former_id: object = None, **detail: Any) -> AuditEvent:
     """Add an event to the history of `user`, in the caller's transaction, and return it.
 
     An action that strangers can cause increments the count of the row for its network and hour instead; the returned
@@ -60,6 +60,7 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
 
     Args:
         user: None if the event is about an email address without an account; the work is the same.
+        former_id: the number of a deleted account, for the log alone.
         detail: further values, none of them secret; a change passes `old` and `new`.
     """
     if action is AuditAction.LOGIN_FAILED:
@@ -82,7 +83,7 @@ def record(user: User | None, action: Action, **detail: Any) -> AuditEvent:
     if action in {AuditAction.LOGGED_IN, AuditAction.LOGIN_FAILED}:
         metrics.logins.labels(detail["method"], outcome).inc()
     fields = {"event.action": action.value, "event.outcome": outcome, "labels.severity": action.facts.severity.value}
-    log.info(action, extra=fields | _fields(user, labels))
+    log.info(action, extra=fields | _fields(user.id if user else former_id, labels))
     return added
 
 
@@ -91,7 +92,7 @@ def refused(reason: str, user: User | None = None, **detail: Any) -> None:
     fields = {"event.action": "refused", "event.outcome": "failure", "event.reason": reason}
     if has_request_context():
         fields |= {"url.path": request.path[:500], "http.request.method": request.method}
-    log.warning("refused", extra=fields | _fields(user, detail))
+    log.warning("refused", extra=fields | _fields(user.id if user else None, detail))
 
 
 def note_attempt(attempt: Countable) -> None:
@@ -158,12 +159,12 @@ def _is_from(place: str) -> ColumnElement[bool]:
     raise ValueError("Enter an IP address, or a network that ends in /8, /16, /24 or, for IPv6, /64.")
 
 
-def _fields(user: User | None, labels: dict[str, Any]) -> dict[str, Any]:
+def _fields(user_id: object, labels: dict[str, Any]) -> dict[str, Any]:
     """Return who and where, as the log names it."""
     where = origin.of_request()
     fields = {"client.ip": where["ip"] or None, "user_agent.original": where["user_agent"] or None}
     fields |= {f"labels.{name}": value for name, value in labels.items()}
-    return fields | ({"user.id": str(user.id)} if user else {})
+    return fields | ({"user.id": str(user_id)} if user_id else {})
 
 
 def _add_to_row(event: dict[str, Any]) -> None:
