@@ -15,7 +15,7 @@ from support.sso import link_by_hand, set_out
 from werkzeug.security import generate_password_hash
 
 from app.accounts import passwords
-from app.accounts.login_obstacles import CHECKS
+from app.accounts.login_obstacles import CHECKS, providers
 from app.accounts.login_obstacles.account import (
     compromised_password,
     deactivated,
@@ -29,7 +29,6 @@ from app.accounts.login_obstacles.account import (
 )
 from app.accounts.login_obstacles.emails import budget_used_up, mail_server_away, unreachable, unsent
 from app.accounts.login_obstacles.limits import captcha_needed, network_blocked, reached
-from app.accounts.login_obstacles.providers import refused
 from app.auth.account_state import OPEN_ENDPOINTS
 from app.email import delivery
 from app.extensions import db
@@ -100,14 +99,14 @@ REFUSALS = {
     "auth.passwords.reset_password": (2, LINK),
     "auth.registration_flow._register": (1, SIGN_UP),
     "auth.registration_flow.log_in_new": (1, SIGN_UP),
-    "auth.sso._claims": (2, refused),
+    "auth.sso._claims": (2, providers.refused),
     "auth.sso._unexpected_return": (2, BROWSER),
     "auth.sso.sso_address": (1, BROWSER),
-    "auth.sso.sso_callback": (1, refused),
-    "auth.sso_flow._ask_for_more": (4, refused),
-    "auth.sso_flow.fail": (1, refused),
-    "auth.sso_flow.fail_at_provider": (1, refused),
-    "auth.sso_flow.find_provider": (1, refused),
+    "auth.sso.sso_callback": (1, providers.refused),
+    "auth.sso_flow._ask_for_more": (4, providers.refused),
+    "auth.sso_flow.fail": (1, providers.refused),
+    "auth.sso_flow.fail_at_provider": (1, providers.refused),
+    "auth.sso_flow.find_provider": (1, providers.refused),
     "auth.sso_flow.link": (2, BROWSER),
     "auth.sso_flow.retry": (1, RACE),
     "auth.two_factor_verification._use_passkey": (1, failures),
@@ -125,14 +124,14 @@ REFUSALS = {
     "security.hashing.hash_password": (1, INPUT),
     "security.imported_hashes.verify": (1, unreadable_password),
     "security.login_delay.start_attempt": (1, reached),
-    "security.oidc._failures": (3, refused),
-    "security.oidc.claims.check": (5, refused),
-    "security.oidc.discovery._fetch_keys": (1, refused),
-    "security.oidc.discovery._get": (1, refused),
-    "security.oidc.discovery._metadata": (1, refused),
-    "security.oidc.discovery._url": (1, refused),
-    "security.oidc.redeem": (2, refused),
-    "security.oidc.token_endpoint.signed_claims": (3, refused),
+    "security.oidc._failures": (3, providers.refused),
+    "security.oidc.claims.check": (5, providers.refused),
+    "security.oidc.discovery._fetch_keys": (1, providers.refused),
+    "security.oidc.discovery._get": (1, providers.refused),
+    "security.oidc.discovery._metadata": (1, providers.refused),
+    "security.oidc.discovery._url": (1, providers.refused),
+    "security.oidc.redeem": (2, providers.refused),
+    "security.oidc.token_endpoint.signed_claims": (3, providers.refused),
     "security.pwned_passwords.suffixes": (1, SITE),
     "security.rate_limits._count": (1, reached),
     "security.rate_limits._start_login_attempt": (1, reached),
@@ -277,17 +276,17 @@ def by_device_code(world):
 
 def by_provider(world):
     issuer = world.request.getfixturevalue("issuer")
-    providers = world.app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
+    known = world.app.config["OIDC_PROVIDERS"] = {"acme": issuer.provider()}
     link_by_hand(world.ada, issuer)
     assert "can't log in" not in world.why()
     for _ in range(3):
         set_out(world.app.test_client())
     assert "3 logins at Acme began within an hour, and none succeeded" in world.why()
-    providers["acme"] = issuer.provider(tenants=("another",))
+    known["acme"] = issuer.provider(tenants=("another",))
     assert "OIDC_ACME_TENANTS does not name the tenant" in world.why()
-    providers["acme"] = replace(issuer.provider(), issuer="https://login.example.org")
+    known["acme"] = replace(issuer.provider(), issuer="https://login.example.org")
     assert "OIDC_ACME_ISSUER is https://login.example.org" in world.why()
-    providers.clear()
+    known.clear()
     assert world.client.get("/auth/sso/acme").status_code == 404
     return "acme can't log in ada: OIDC_PROVIDERS does not name acme."
 
@@ -397,7 +396,7 @@ OBSTACLES = [
     (compromised_password, by_breach),
     (two_factor_needed, by_two_factor),
     (device_code_needed, by_device_code),
-    (refused, by_provider),
+    (providers.refused, by_provider),
     (unreachable, by_bounce),
     (unsent, by_refused_emails),
     (mail_server_away, by_mail_server),
