@@ -142,7 +142,7 @@ def test_a_terminal_gets_a_progress_bar_and_stdout_the_answer(app, databases, tm
     """The bar goes to stderr, which is a terminal here, while stdout is a file."""
     pty = pytest.importorskip("pty", reason="Windows has none")
     ours, theirs = pty.openpty()
-    env = os.environ | {"DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"], "FLASK_SKIP_DOTENV": "1"}
+    env = os.environ | {"DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"], "FLASK_CONFIG": "testing"}
     command = [sys.executable, "-m", "flask", "--app", ROOT / "flasky.py", "users", "cleanup"]
     with (tmp_path / "out").open("w") as stdout:
         assert subprocess.run(command, stdout=stdout, stderr=theirs, cwd=ROOT, env=env, check=False).returncode == 0
@@ -163,7 +163,7 @@ def test_a_terminal_gets_a_progress_bar_and_stdout_the_answer(app, databases, tm
 @on_sqlite
 def test_click_completes_our_commands(app, typed, completed):
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_FLASK_COMPLETE": "bash_complete"}
-    env = os.environ | words | {"DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"], "FLASK_SKIP_DOTENV": "1"}
+    env = os.environ | words | {"DATABASE_URL": app.config["SQLALCHEMY_DATABASE_URI"], "FLASK_CONFIG": "testing"}
     said = subprocess.run(
         [Path(sys.executable).parent / "flask"], cwd=ROOT, env=env, capture_output=True, text=True, check=True
     )

@@ -9,7 +9,7 @@ from app.cli.users import users
 
 
 @users.command()
-@click.option("--range", "span", type=click.Choice([*RANGES]), default=Range.MONTH, show_default=True)
+@click.option("--range", "span", type=click.Choice([*RANGES]), default=Range.MONTH.value, show_default=True)
 @json_option
 def stats(span: str, as_json: bool) -> None:
     """Print sign-ups, logins and emails of each hour (24h), day (30d) or month (12m), in UTC."""
