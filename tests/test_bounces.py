@@ -109,13 +109,20 @@ def test_a_bounce_marks_the_address_and_stops_emails_for_a_week(flask, ada, cloc
         ({"status": "2.0.0", "action": "delivered"}, "sent"),
         ({"status": "4.4.7"}, "failed"),
         ({"status": "5.7.26", "said": "smtp; 550 5.7.26 unauthenticated email"}, "failed"),
-        ({"status": "5.3.4"}, "failed"),
+        *(({"status": status}, "failed") for status in ("5.3.4", "5.1.8", "5.2.3", "5.2.252", "5.4.5", "5.4.6")),
     ],
 )
 def test_what_is_not_the_fault_of_the_address_does_not_mark_it(flask, ada, about, status):
     email = sent(ada)
     assert flask("mail", "bounces", typed=report(email, **about)).exit_code == 0
     assert (marked(ada), email.status) == (False, status)
+
+
+@on_sqlite
+@pytest.mark.parametrize("status", ["5.0.0", "5.1.0", "5.1.10", "5.2.1", "5.2.2", "5.4.1", "5.4.4"])
+def test_what_is_the_fault_of_the_address_marks_it(flask, ada, status):
+    flask("mail", "bounces", typed=report(sent(ada), status=status))
+    assert marked(ada)
 
 
 @on_sqlite

@@ -48,7 +48,7 @@ def list_emails(everything: bool, as_json: bool) -> None:
         age = str(max(clock.now() - email.created_at, timedelta(0))).partition(".")[0]
         row = {name: getattr(email, name) for name in ("id", "status", "name", "recipient", "attempts", "error")}
         attempts = "attempt" if email.attempts == 1 else "attempts"
-        layout = f"{{id:6}} {{status:8}} {{name:20}} {{recipient:32}} {age} {{attempts}} {attempts} {{error}}"
+        layout = f"{{id:6}} {{status:10}} {{name:20}} {{recipient:32}} {age} {{attempts}} {attempts} {{error}}"
         explanation = explain(email.error) if email.error else None
         echo_row(layout, as_json, created=email.created_at, **row, **(asdict(explanation) if explanation else {}))
         if explanation and not as_json:

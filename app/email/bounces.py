@@ -23,8 +23,8 @@ from app.models.user import UNREACHABLE_FOR
 from app.security import audit
 
 MAX_SIZE = 1024 * 1024  # bytes of a report that are read
-# RFC 3463: the address (5.1), the mailbox (5.2) or its domain (5.4) is at fault, not this email or its sender.
-OF_THE_ADDRESS = re.compile(r"5\.[0124]\.")
+# RFC 3463: the address, its mailbox or domain is at fault, not this email (5.2.3), the sender (5.1.8), a limit (5.4.5)
+OF_THE_ADDRESS = re.compile(r"5\.(0\.0|1\.([01236]|10)|2\.[012]|4\.[14])\b")
 STOPPED = "An earlier email to this address came back, or was reported as spam."
 ACTIONS = {Status.BOUNCED: AuditAction.EMAIL_BOUNCED, Status.COMPLAINED: AuditAction.EMAIL_COMPLAINED}
 
@@ -52,11 +52,10 @@ def record(message_id: str, recipient: str, status: Status, reason: str) -> bool
     Return False if no such email was sent to the recipient.
 
     Args:
-        message_id: without the angle brackets.
         status: BOUNCED (the address does not work), COMPLAINED (reported as spam) or FAILED (for another reason).
     """
     try:
-        mine = (OutboxEmail.recipient_key == email_key(recipient), OutboxEmail.message_id == f"<{message_id}>")
+        mine = (OutboxEmail.recipient_key == email_key(recipient), OutboxEmail.message_id == f"<{_text(message_id)}>")
     except ValueError:  # no address
         return False
     email = db.session.scalar(select(OutboxEmail).where(*mine, OutboxEmail.status.in_([Status.SENT, status])))
