@@ -99,3 +99,15 @@ def test_the_delivery_rate_counts_sent_and_failed_emails_of_a_week_by_domain(adm
     db.session.commit()
     assert [tuple(row) for row in reports.by_domain()] == [("d1.example", 5, 4)]
     assert "55.6%" in administrator.get("/admin/emails/domains").text
+
+
+@on_sqlite
+def test_emails_that_came_back_are_listed_and_count_as_not_delivered(administrator, emails):
+    states = {Status.BOUNCED: "Came back", Status.COMPLAINED: "Reported as spam", Status.STOPPED: "Stopped"}
+    for email, status in zip(emails[Status.SENT], states, strict=False):
+        email.status = status
+    db.session.commit()
+    for status, words in states.items():
+        page = administrator.get(f"/admin/emails?state={status}")
+        assert (len(recipients(page)), page.text.count(words)) == (1, 2)  # the choice, and the row
+    assert [tuple(row) for row in reports.by_domain()] == [("d1.example", 3, 6)]
