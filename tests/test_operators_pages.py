@@ -1,11 +1,12 @@
-"""docs/gdpr.md and docs/maintenance.md: their commands do what the pages say."""
+"""docs/gdpr.md, docs/maintenance.md and docs/scale.md: commands do what the pages say, and steps write the rows."""
 
 import json
 import re
 import shlex
+from collections import Counter
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from support.clients import PASSWORD, ROOT, on_sqlite
 from support.machine import indented_lines
 from support.repository import is_flask_command
@@ -42,3 +43,37 @@ def test_the_commands_of_a_page_exist(page):
     commands = [shlex.split(line) for line in commands if line.startswith("flask ")]
     assert commands
     assert [words for words in commands if not is_flask_command(words)] == []
+
+
+SCALE = (ROOT / "docs/scale.md").read_text("utf-8").partition("## What a user stores")[2].partition("\n## ")[0]
+
+
+def rows():
+    """Return the number of rows of each table but the counters, which expire within a day."""
+    tables = [table for table in db.metadata.sorted_tables if table.name != "rate_limit_counters"]
+    return Counter({table.name: db.session.scalar(select(func.count()).select_from(table)) for table in tables})
+
+
+@on_sqlite
+def test_each_step_of_a_user_writes_the_rows_that_the_page_says(client, another_client, browser_at, outbox):
+    new = {"email": "ada@example.com", "username": "ada", "password": PASSWORD, "confirm_password": PASSWORD}
+    known = {"login": "ada", "password": PASSWORD}
+    steps = {
+        "registration": lambda: client.post("/auth/register", data=new),
+        "confirmation": lambda: client.get(outbox.link()),
+        "page": lambda: client.get("/account"),
+        "logout": lambda: client.post("/auth/logout"),
+        "login": lambda: client.post("/auth/login", data=known),
+        "login on a new device": lambda: another_client.post("/auth/login", data=known),
+        "failed login": lambda: browser_at("198.51.100.7").post("/auth/login", data=known | {"password": "x" * 9}),
+        "forgotten password": lambda: browser_at("198.51.100.8").post("/auth/reset", data={"email": new["email"]}),
+    }
+    written = {}
+    for name, step in steps.items():
+        before = rows()
+        step()
+        written[name] = dict(rows() - before)
+    said = re.findall(r"^\| ([\w ]+) \| ((?:\d `\w+`(?:, )?)+|no row) \|", SCALE, re.MULTILINE)
+    assert {
+        name: {table: int(count) for count, table in re.findall(r"(\d) `(\w+)`", text)} for name, text in said
+    } == written
