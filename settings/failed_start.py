@@ -10,6 +10,11 @@ from flask import Flask
 from settings.environment import PROJECT, ConfigError, cause_and_remedy
 
 WITH_VALUE = {"-A", "--app", "-e", "--env-file"}  # options of `flask` itself
+REMEDIES: dict[type[Exception], str] = {
+    ModuleNotFoundError: "Install the packages of this release: pip install -r requirements.txt",
+    OSError: "Let the user that runs the application read and write there, and see whether the disk is full.",
+    Exception: "Mend that line, or take back its latest change.",
+}
 CANNOT_START = 3  # the exit status; click's own is 2, for a wrong option
 
 
@@ -47,20 +52,8 @@ def doctor_only(error: Exception) -> Flask:
 def _findings(error: Exception) -> list[tuple[str, str]]:
     if isinstance(error, ConfigError):
         return [cause_and_remedy(line) for line in str(error).splitlines()]
-    place = next(
-        (frame for frame in reversed(traceback.extract_tb(error.__traceback__)) if _is_ours(frame.filename)), None
-    )
-    has_place = place and not isinstance(error, SyntaxError)  # whose message names it
-    where = f" ({place.filename}, line {place.lineno})" if place and has_place else ""
-    cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0].rstrip('.')}{where}."
-    if isinstance(error, ModuleNotFoundError):
-        return [(cause, "Install the packages of this release: pip install -r requirements.txt")]
-    if isinstance(error, OSError):
-        return [
-            (cause, "Let the user that runs the application read and write there, and see whether the disk is full.")
-        ]
-    return [(cause, "Mend that line, or take back its latest change.")]
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(str(PROJECT)) and "site-packages" not in file
+    places = [f"{frame.filename}, line {frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [place for place in places if place.startswith(str(PROJECT)) and "site-packages" not in place]
+    where = "" if isinstance(error, SyntaxError) else f" ({ours[-1]})"  # a SyntaxError names its place
+    remedies = (remedy for kind, remedy in REMEDIES.items() if isinstance(error, kind))
+    return [(f"{type(error).__name__}: {str(error).partition(chr(10))[0].rstrip('.')}{where}.", next(remedies))]

@@ -438,7 +438,7 @@ TABLE = [  # the break, the check that finds it, its cause, its remedy
     (processes_in_words, "settings", "WEB_CONCURRENCY is not a number", "Write one, such as 2."),
     (env_file_for_everybody, "settings", "Every user of this machine can read the secrets", "Run: chmod o= "),
     (database_behind_the_code, "database", "The database is at migration 0001", "Run: flask db upgrade"),
-    (database_file_moved, "database", "There is no file", "put it back, and restart the application"),
+    (database_file_moved, "database", "There is no file", "put it back and restart the application"),
     (no_migrations, "database", "but db.create_all() made them", "Run: flask db stamp head"),
     (no_byte_can_be_written, "database", "can't be written to: File too large", "Make room on its disk"),
     (no_byte_can_be_written, "disks", "can't be written to: File too large", "Make room on its disk"),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_a_database_file_that_was_moved_is_not_ready(app, reason):
     file = Path(db.engine.url.database)
     assert reason() == ""
     file.rename(file.with_name("moved.db"))
-    assert "If it was moved or deleted, put it back, and restart the application." in reason()
+    assert "If it was moved or deleted, put it back and restart the application." in reason()
     file.with_name("moved.db").rename(file)
     assert reason() == ""
 
@@ -76,10 +77,9 @@ def test_migrations_that_can_not_be_read_are_not_ready(app, reason, tmp_path, mo
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk():
     """Mount a small disk of its own at a folder, which is unmounted after the test."""
-    folder, mount = tmp_path / "disk", shutil.which("mount")
-    folder.mkdir()
+    folder, mount = Path(tempfile.mkdtemp(prefix="flasky-disk-")), shutil.which("mount")
 
     def make(size):
         command = [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
@@ -90,6 +90,7 @@ def disk(tmp_path):
     yield make
     if os.path.ismount(folder):
         subprocess.run([shutil.which("umount"), "--lazy", folder], check=True)
+    folder.rmdir()
 
 
 def fill(folder):

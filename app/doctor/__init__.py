@@ -6,6 +6,8 @@ A check yields a Finding for each problem and each recommendation, and raises Sk
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from app.doctor import disks, installation, proxies, sender_domain, sequences, services
 from app.doctor.findings import Finding, Severity, Skipped, reason
 from app.extensions import db
@@ -43,7 +45,9 @@ def examine(name: str) -> list[Finding]:
         found = list(CHECKS[name]())
     except Skipped as skipped:
         found = [Finding(str(skipped), severity=Severity.SKIPPED)]
-    except Exception as error:
+    except SQLAlchemyError as error:
         db.session.rollback()
+        found = [Finding(f"the database does not answer: {reason(error)}", severity=Severity.SKIPPED)]
+    except Exception as error:
         found = [Finding(f"This could not be checked: {type(error).__name__}: {reason(error)}")]
     return [replace(finding, check=name) for finding in found]

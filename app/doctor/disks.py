@@ -20,7 +20,7 @@ from app.extensions import db
 
 ROOM = 64 * 1024  # bytes; a disk with less is full
 LITTLE, LITTLE_PART = 1024**3, 0.05  # a recommendation, if less than both is free
-MORE_THAN_MEMORY = text("SELECT count(*) FROM regexp_split_to_table(repeat(repeat('x', 1000) || ',', 100), ',')")
+MORE_THAN_MEMORY = text("SELECT count(*) FROM unnest(array_fill(repeat('x', 1000), ARRAY[100]))")
 DISK_FULL = "53100"  # PostgreSQL: disk_full
 
 
@@ -50,9 +50,7 @@ def unwritable_file() -> Finding | None:
     if file is None:
         return None
     if not file.exists():
-        remedy = (
-            "If it was moved or deleted, put it back, and restart the application. Otherwise, correct DATABASE_URL."
-        )
+        remedy = "If it was moved or deleted, put it back and restart the application. Else correct DATABASE_URL."
         return Finding(f"There is no file {file}.", remedy)
     if not os.access(file, os.W_OK):
         return Finding(f"{file} can't be written to.", "Is its disk mounted read-only? Let this user write to it.")
@@ -61,10 +59,8 @@ def unwritable_file() -> Finding | None:
 
 def _unwritable_postgresql() -> Finding | None:
     if db.session.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
-        return Finding(
-            "PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on.",
-            "Name the primary in DATABASE_URL, or turn the setting off.",
-        )
+        cause = "PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on."
+        return Finding(cause, "Name the primary in DATABASE_URL, or turn the setting off.")
     try:
         db.session.execute(text("SET LOCAL work_mem = 64"))  # kB, the least
         db.session.execute(MORE_THAN_MEMORY)
@@ -83,9 +79,8 @@ def _unwritable(folder: Path) -> Finding | None:
             probe.write(bytes(ROOM))
             probe.flush()
     except OSError as error:
-        return Finding(
-            f"{folder} can't be written to: {reason(error)}.", "Make room on its disk, and let this user write to it."
-        )
+        cause = f"{folder} can't be written to: {reason(error)}."
+        return Finding(cause, "Make room on its disk, and let this user write to it.")
     return None
 
 

@@ -8,7 +8,7 @@ from urllib.error import URLError
 
 from flask import current_app
 
-from app.email.smtp_answers import answer_of
+from app.email.smtp_answers import answer_of, explain
 from settings.environment import cause_and_remedy
 
 
@@ -43,6 +43,14 @@ def recommendation(cause: str, remedy: str = "") -> Finding:
 def from_sentences(text: str, severity: Severity = Severity.PROBLEM) -> Finding:
     """Return the finding of a text whose first sentence is the cause, and whose others are the remedy."""
     return Finding(*cause_and_remedy(text), severity)
+
+
+def explained(cause: str, answer: str | Exception, more: str = "") -> Finding:
+    """Return a finding with what the answer of a mail server means, and its remedy, if they are known."""
+    explanation = explain(answer)
+    usual = remedy(answer) if isinstance(answer, Exception) else "The log of the mail server says more."
+    found = (f"{cause} {explanation.cause}", explanation.remedy) if explanation else (cause, usual)
+    return Finding(found[0], f"{found[1]} {more}".rstrip())
 
 
 def require(setting: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Table, cast, func, select
+from sqlalchemy import Column, Select, cast, func, literal, select, union_all
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from app.doctor.findings import Finding, Skipped
@@ -32,16 +32,14 @@ def sequences() -> Iterator[Finding]:
 
 def behind() -> list[Sequence]:
     """Return the sequences whose next value is the id of an existing row. SQLite has none."""
+    keys = [key for table in db.metadata.sorted_tables if (key := table.autoincrement_column) is not None]
     if db.engine.name != "postgresql":
         return []
-    return [found for table in db.metadata.sorted_tables if (found := _behind(table))]
+    states = db.session.execute(union_all(*map(_state, keys)))
+    return [Sequence(name, table, highest) for name, table, highest, last in states if name and last < highest]
 
 
-def _behind(table: Table) -> Sequence | None:
-    key = table.autoincrement_column
-    name = db.session.scalar(select(func.pg_get_serial_sequence(table.name, key.name))) if key is not None else None
-    if key is None or name is None:
-        return None
-    highest = db.session.scalar(select(func.max(key))) or 0
-    last = db.session.scalar(select(func.pg_sequence_last_value(cast(name, REGCLASS)))) or 0
-    return Sequence(name, table.name, highest) if last < highest else None
+def _state(key: Column[int]) -> Select[tuple[str, str, int, int]]:
+    name = func.pg_get_serial_sequence(key.table.name, key.name)
+    last = func.pg_sequence_last_value(cast(name, REGCLASS))
+    return select(name, literal(key.table.name), func.coalesce(func.max(key), 0), func.coalesce(last, 0))

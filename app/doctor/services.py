@@ -19,8 +19,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
-from app.doctor.findings import Finding, Skipped, reason, remedy, require
-from app.email import delivery, smtp_answers
+from app.doctor.findings import Finding, Skipped, explained, reason, remedy, require
+from app.email import delivery
 from app.extensions import db
 from app.security import captcha, oidc, pwned_passwords
 from app.security.rate_limits.counters import shared_counters
@@ -82,11 +82,11 @@ def mail_server() -> Iterator[Finding]:
             certificate = server.sock.getpeercert() if isinstance(server.sock, ssl.SSLSocket) else None
             is_public = server.sock is not None and not ip_address(server.sock.getpeername()[0]).is_private
     except (OSError, smtplib.SMTPException) as error:
-        yield _refused_by_mail_server(f"{server_name}: {reason(error)}.", error)
+        yield explained(f"{server_name}: {reason(error)}.", error)
         return
     if code >= 400:
         answer = f"{code} {said.decode(errors='replace')}"
-        yield _refused_by_mail_server(f"{server_name} refuses emails from MAIL_SENDER: {answer}.", answer)
+        yield explained(f"{server_name} refuses emails from MAIL_SENDER: {answer}.", answer)
     yield from _expires_soon(server_name, certificate)
     if is_public and not certificate:
         cause = f"{server_name}: emails and their links are sent unencrypted."
@@ -111,13 +111,6 @@ def _expires_soon(name: str, certificate: Mapping[str, Any] | None) -> Iterator[
         if at < clock.now() + SOON:
             cause = f"The certificate of {name} expires on {at:%Y-%m-%d}."
             yield Finding(cause, "Renew it, and find out why that does not happen by itself.")
-
-
-def _refused_by_mail_server(cause: str, answer: str | Exception) -> Finding:
-    explanation = smtp_answers.explain(answer)
-    if explanation:
-        return Finding(f"{cause} {explanation.cause}", explanation.remedy)
-    return Finding(cause, remedy(answer) if isinstance(answer, Exception) else "The log of the mail server says more.")
 
 
 def providers() -> Iterator[Finding]:
