@@ -102,9 +102,12 @@ def drop(number: int | None, everything: bool) -> None:
 
 
 def _read_report(file: BinaryIO, name: str) -> None:
+    reports = bounces.read(file.read(bounces.MAX_SIZE))
+    while file.read(bounces.MAX_SIZE):
+        pass  # a mail server that writes into a closed pipe takes that for a failure
     found = [
         f"{recipient}: {report.status} ({report.reason})"
-        for report in bounces.read(file.read(bounces.MAX_SIZE))
+        for report in reports
         for recipient in dict.fromkeys(report.recipients)
         if bounces.record(report.message_id, recipient, report.status, report.reason)
     ]

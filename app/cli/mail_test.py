@@ -25,7 +25,7 @@ class Shown(smtplib.SMTP):
     code = 0  # of the last reply
 
     def putcmd(self, cmd: str, args: str = "") -> None:
-        shown = f"{cmd} {args.partition(' ')[0]} (secret)" if cmd.upper() == "AUTH" else f"{cmd} {args}"
+        shown = f"{cmd} {args.partition(' ')[0]} (secret)" if cmd.upper() == "AUTH" else f"{cmd} {args}".rstrip()
         click.echo(f"> {'(secret)' if self.code == MORE_DATA else shown}")
         super().putcmd(cmd, args)
 
