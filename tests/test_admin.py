@@ -99,6 +99,8 @@ def own_page(own_app, app):
 
 def test_an_owners_page_has_the_guard_and_what_a_post_does_is_recorded_as_an_administrators(own_page, administrator):
     assert "<h1>Sell the plant?</h1>" in administrator.get("/admin/own").text
+    asked = administrator.get("/admin/emails/retry").text
+    assert '<a href="/admin/emails" aria-current="true">' in asked, "a question is below its page in the navigation"
     for path in ("/admin/own", "/own"):
         FlaskClient.open(administrator, path, method="POST")  # one context for both, as in a server's thread
     done = db.session.scalars(select(AuditEvent.detail).filter_by(action=AuditAction.EXPORTED)).all()

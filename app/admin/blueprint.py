@@ -5,7 +5,7 @@ from itertools import starmap
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import abort, current_app, flash, render_template, request, url_for
+from flask import current_app, flash, render_template, request, url_for
 from flask_login import current_user
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 
@@ -35,10 +35,9 @@ ADMIN_PAGES = [  # an owner appends another one
 def guard() -> Any:
     """Require an administrator with two-factor authentication who authenticated within the last 15 minutes.
 
-    Where TWO_FACTOR is off, accounts have no second factor, and the reauthentication has to suffice.
+    Where TWO_FACTOR is off, accounts have no second factor, and the reauthentication has to suffice. A token can't
+    authenticate again, so no program that has one comes here.
     """
-    if not current_user.current_session:  # a token authenticated this request, for one purpose only
-        abort(403)
     if is_on("two_factor") and not two_factor.is_on(current_user):
         flash("Set up two-factor authentication first. The administration pages require it.", "info")
         return hold_back("auth.two_factor")
@@ -70,8 +69,7 @@ def query(**changes: Any) -> str:
 
 @bp.app_template_global()
 def user_url(number: int) -> str:
-    """Return the URL of a user's page, by their id."""
-    return url_for("admin.user", number=number) if "admin.user" in current_app.view_functions else "#"
+    return url_for("admin.user", number=number)
 
 
 def choices(everything: str, words: Mapping[Any, str]) -> list[Any]:
@@ -83,7 +81,8 @@ def confirm(title: str, words: str, button: str, back: str, style: str = "btn-da
     """Render the page that asks before an action; its button posts to this URL.
 
     Args:
-        back: the URL that "Cancel" leads to. `section` of the page is its endpoint in the navigation.
+        back: the URL that "Cancel" leads to.
     """
+    below = [page.endpoint for page in shown() if request.path.startswith(f"/{page.endpoint.replace('.', '/')}/")]
     page = {"title": title, "words": words, "button": button, "back": back, "style": style}
-    return render_template("admin/confirm.html", **page)
+    return render_template("admin/confirm.html", **page, section=below[0] if below else None)

@@ -58,7 +58,7 @@ def retry_email(number: int) -> ResponseReturnValue:
 @bp.route("/emails/<int:number>/drop", methods=["GET", "POST"])
 def drop_email(number: int) -> ResponseReturnValue:
     if request.method == "GET":
-        words = f"The email to {_unsent(number).recipient} is never sent. Their security history mentions it."
+        words = f"The email to {_unsent(number).recipient} is never sent. The security history says so."
         return confirm("Drop this email?", words, "Drop email", back())
     return _done(outbox.drop_one(number), "was dropped")
 

@@ -12,6 +12,7 @@ from app.accounts.user_search import Filter
 from app.admin.blueprint import bp
 from app.auth import wording
 from app.doctor import Severity
+from app.switches import is_on
 
 
 @bp.route("/")
@@ -35,12 +36,12 @@ def index() -> ResponseReturnValue:
 
 def _figures() -> list[tuple[str, str, str]]:
     """Return the name of each present number, its words, and the URL of the page that lists what it counts."""
-    groups = {"accounts": None, "unconfirmed": Filter.UNCONFIRMED, "two_factor": Filter.TWO_FACTOR}
-    groups |= {"deactivated": Filter.DEACTIVATED, "to_be_deleted": Filter.TO_BE_DELETED}
-    users = [
-        (name, group.label if group else "Accounts", f"users?only={group or ''}") for name, group in groups.items()
-    ]
-    return [*users, ("waiting", "Emails waiting", url_for("admin.emails", state="waiting"))]
+    groups = [("unconfirmed", Filter.UNCONFIRMED), ("two_factor", Filter.TWO_FACTOR)]
+    groups = [group for group in groups if is_on({"unconfirmed": "confirmation"}.get(group[0], group[0]))]
+    groups += [("deactivated", Filter.DEACTIVATED), ("to_be_deleted", Filter.TO_BE_DELETED)]
+    users = [(name, group.label, url_for("admin.users", only=group)) for name, group in groups]
+    waiting = ("waiting", "Emails waiting", url_for("admin.emails", state="waiting"))
+    return [("accounts", "Accounts", url_for("admin.users")), *users, waiting]
 
 
 def _label(start: datetime, span: Range) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import update
 from support.accessibility import faint_fields, small_targets, unseen_focus
 from support.clients import PASSWORD, ROOT
 from support.crowded import crowd, run_for_a_year
-from support.tour import LONG, TOUR, address, go, submit_wrong_registration
+from support.tour import LONG, TOUR, address, administer_for_a_year, go, submit_wrong_registration
 from support.waiting import until
 
 from app import clock
@@ -194,6 +194,21 @@ def test_registration_and_login_work_without_scripts(app, page):
     page.locator("header summary").click()
     page.get_by_role("button", name="Log out").click()
     page.get_by_text("You have been logged out.").wait_for()
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("context_options", [WITHOUT_SCRIPTS])
+def test_administrators_filter_and_drop_emails_by_keyboard_without_scripts(people, page):
+    go(page, "ada", administer_for_a_year)
+    page.goto("/admin/")
+    for link in ("Emails waiting: 18", "Drop email 4"):
+        page.get_by_role("link", name=link, exact=True).focus()
+        page.keyboard.press("Enter")
+    page.get_by_role("button", name="Drop email").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("1 email was dropped.").wait_for()
+    assert page.get_by_label("State").input_value() == "waiting"
+    assert page.get_by_role("row").count() == 1 + 17
 
 
 def open_when_it_has_come(page, email):
