@@ -97,6 +97,18 @@ def test_unknown_revision_is_reported(app, client, caplog):
         stamp_by_hand(head)
 
 
+def test_a_running_server_stays_ready_while_newer_code_migrates_the_database(app, client):
+    """Otherwise a load balancer would take all servers out at once, before the first new one serves."""
+    head = schema.revisions()[0]
+    assert client.get("/readyz").status_code == 200
+    stamp_by_hand("of_the_future")
+    try:
+        assert client.get("/readyz").status_code == 200
+        assert "which this code doesn't have" in schema.problem(), "a process that starts now is not ready"
+    finally:
+        stamp_by_hand(head)
+
+
 def stamp_by_hand(version):
     db.session.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
     db.session.commit()

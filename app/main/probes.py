@@ -41,13 +41,14 @@ def arrived(challenge: str) -> ResponseReturnValue:
 @bp.route("/readyz")
 def readyz() -> ResponseReturnValue:
     try:
-        problem = schema.problem() or disks.unwritable_database()
+        problem = schema.problem(was_ready="was_ready" in current_app.extensions) or disks.unwritable_database()
     except SQLAlchemyError as error:
         advice = f"{type(error).__name__}. Check DATABASE_URL, and that the database is running."
         problem = disks.unwritable_file() or advice
     except Exception as error:  # of a file in migrations/, or of that folder
         problem = f"The migrations can't be read: {in_words(error)}. Run: flask db heads"
     if problem is None:
+        current_app.extensions["was_ready"] = True
         return _plain_text("ready", 200)
     log.error("Not ready: %s", problem)  # the response is public
     is_developer = current_app.config["CONFIG_NAME"] == "development"

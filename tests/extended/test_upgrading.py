@@ -18,7 +18,9 @@ pytestmark = pytest.mark.extended
 
 BIN = Path(sys.executable).parent
 PAGE = (ROOT / "docs/upgrading.md").read_text("utf-8")
-STEPS = re.findall(r"^    +((?:git|flask) .*)$", PAGE.partition("## Each update")[2], re.MULTILINE)
+STEPS = re.findall(
+    r"^    +((?:git|flask) .*)$", PAGE.partition("## Each update")[2].partition("\n## ")[0], re.MULTILINE
+)
 
 MODEL = """\
 from sqlalchemy import ForeignKey, String
