@@ -271,6 +271,8 @@ def test_the_webhook_of_the_documentation_records_what_mailgun_reports(own_app, 
     event = {"recipient": ada.email, "message": {"headers": {"message-id": email.message_id[1:-1]}}}
     failed = event | {"event": "failed", "severity": "permanent", "delivery-status": {"message": "no such user"}}
     assert call(failed | {"reason": "bounce"}, key="another key").status_code == 403
+    for strange in ({}, {"signature": {"signature": "é"}}, {"event-data": failed}):
+        assert app.test_client().post("/mailgun", json=strange).status_code == 403
     assert call(failed | {"reason": "bounce", "severity": "temporary"}).status_code == 200
     assert (marked(ada), email.status) == (False, "sent")
     assert call(failed | {"reason": "bounce"}).status_code == 200
