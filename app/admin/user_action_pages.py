@@ -4,6 +4,7 @@ from flask import abort, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from app.accounts import personal_data
 from app.admin import user_actions
 from app.admin.blueprint import bp, confirm
 from app.admin.user_actions import ActionForm, UserAction
@@ -43,7 +44,7 @@ def _is_done(action: UserAction, user: User, form: ActionForm) -> bool:
     try:
         action.act(user, *form.values())
         db.session.commit()
-    except ValueError as error:
+    except (ValueError, personal_data.Undeletable) as error:
         db.session.rollback()
         form.form_errors.append(str(error))
         return False
