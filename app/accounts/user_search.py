@@ -142,8 +142,7 @@ def _streams(search: Search, is_few: bool) -> list[list[Any]]:
 
 def _is_few(only: Filter | None) -> bool:
     """Return whether a group has so few users that they are read by its index and sorted."""
-    found = only and db.session.scalars(select(User.id).where(only.condition).limit(FEW + 1)).all()
-    return found is not None and len(found) <= FEW
+    return only is not None and db.session.scalar(select(User.id).where(only.condition).offset(FEW).limit(1)) is None
 
 
 def _group(only: Filter | None, column: Any, is_few: bool) -> list[Any]:
