@@ -148,6 +148,7 @@ def test_a_full_disk_of_postgresql_is_not_ready(disk):
         server.cleanup()
 
 
+@pytest.mark.extended
 @on_postgresql
 def test_a_read_only_postgresql_is_not_ready(app, reason):
     def read_only(connection, record, proxy):
@@ -163,6 +164,7 @@ def test_a_read_only_postgresql_is_not_ready(app, reason):
     assert reason() == ""
 
 
+@pytest.mark.extended
 @on_postgresql
 def test_the_probe_of_postgresql_needs_a_file_and_writes_no_row(app, reason):
     """Without a file, it would not notice a full disk."""

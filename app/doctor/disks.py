@@ -79,7 +79,7 @@ def _unwritable(folder: Path) -> Finding | None:
             probe.write(bytes(ROOM))
             probe.flush()
     except OSError as error:
-        cause = f"{folder} can't be written to: {reason(error)}."
+        cause = f"{folder} can't be written to: {error.strerror}."
         return Finding(cause, "Make room on its disk, and let this user write to it.")
     return None
 
