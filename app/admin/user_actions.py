@@ -13,6 +13,7 @@ from app.accounts import (
     account_deletion,
     administration,
     device_verification,
+    login_obstacles,
     magic_links,
     passwords,
     registration,
@@ -78,6 +79,10 @@ def _is_unconfirmed(user: User) -> bool:
     return not user.confirmed and is_on("confirmation")
 
 
+def _can_log_in_by_link(user: User) -> bool:
+    return not login_obstacles.to_links(user)
+
+
 def _set_role(user: User, name: str) -> None:
     administration.set_role(user, db.session.get_one(Role, name))
 
@@ -95,10 +100,10 @@ ACTIONS = {
         _send_confirmation, _is_unconfirmed),
     "send-reset": UserAction(
         "Send reset link", "The user gets an email with a link to choose a new password.",
-        passwords.send_reset, lambda user: user.is_active),
+        passwords.send_reset, _can_log_in_by_link),
     "send-login-link": UserAction(
         "Send login link", "The user gets an email with a link that logs in, once. It works for a day.",
-        magic_links.send_login_link, lambda user: user.is_active),
+        magic_links.send_login_link, _can_log_in_by_link),
     "trust-next-login": UserAction(
         "Allow a login without code", f"The user can log in once without a code, within an hour. {CHECK}",
         device_verification.trust_next_login, lambda user: not device_verification.why_never(user), style=RED),

@@ -92,9 +92,12 @@ class Code:
         return {name for name in views if self.reached(name) & LOGS_IN} - {REGISTRATION} | ON_THE_WAY
 
     def on_the_way(self):
-        """Return all functions that may run before a login succeeds, those of each request included."""
+        """Return all functions that may run before a login succeeds, also those that run before each request."""
         hooks = {
-            name for name in self.functions if any(guard in one for one in self.decorators(name) for guard in GUARDS)
+            name
+            for name in self.functions
+            if not name.startswith("app.admin.")
+            and any(guard in one for one in self.decorators(name) for guard in GUARDS)
         }
         roots = self.login_views() | hooks | self.hooks & self.functions.keys()
         return set().union(*map(self.reached, roots))
