@@ -1,10 +1,12 @@
 """Another instance with the same SECRET_KEY, such as a copy for staging: what it signs is not valid here."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import select
-from support.clients import PASSWORD, on_sqlite, without_tokens
+from support.clients import PASSWORD, Browser, on_sqlite, without_tokens
+from support.passkeys import asked
 
 from app import create_app
 from app.extensions import db
@@ -71,3 +73,12 @@ def test_encrypted_columns_are_readable_under_a_new_public_url(app, staging):
     with staging.app_context():
         assert signing.decrypt("authenticator", secret) == "a secret"
         assert signing.reencrypt("authenticator", secret) is None
+
+
+def test_passkeys_are_asked_for_by_the_host_of_the_public_url(app, staging, client):
+    """So those of another host are not offered by the browser: docs/maintenance.md."""
+    staging.test_client_class = Browser
+    with staging.app_context():
+        assert asked(staging.test_client())["rpId"] == urlsplit(staging.config["PUBLIC_URL"]).hostname
+        db.engine.dispose()
+    assert asked(client)["rpId"] == "localhost"

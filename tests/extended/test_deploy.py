@@ -151,7 +151,7 @@ def test_the_procfile_serves_on_the_port_of_the_platform_with_the_configuration_
     finally:
         server.stop()
     log = server.log.read_text()
-    assert '"ip": "192.0.2.9"' in log, log
+    assert '"client.ip": "192.0.2.9"' in log, log
     assert "gunicorn.conf.py was not loaded" not in log
     for name in ("release", "worker"):
         assert is_flask_command(lines[name].split())

@@ -155,6 +155,7 @@ def test_no_request_fails_or_waits_while_a_migration_runs(app):
         print(f"{revision}: {took:.2f} s beside {load.count} statements, the slowest {load.slowest:.3f} s")
         assert load.failed == [], revision
         assert load.count > 100
+        assert f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'" in statements
         after = files(db.engine)
         rewritten = {name for name in LARGE if before[name] != after[name]}
         assert rewritten == set(), f"{revision} rewrites a large table"
