@@ -42,7 +42,8 @@ def doctor_only(error: Exception) -> Flask:
             click.echo(f"wrong  {check}")
         for cause, remedy in _findings(error):
             finding = {"cause": cause, "remedy": remedy, "severity": "problem", "check": check}
-            click.echo(json.dumps(finding) if as_json else f"    {cause} {remedy}".rstrip())
+            if remedy or not as_json:  # without the heading
+                click.echo(json.dumps(finding) if as_json else f"    {cause} {remedy}".rstrip())
         click.echo("-      the other checks: the application has to start first", err=as_json)
         raise click.exceptions.Exit(CANNOT_START)
 

@@ -378,7 +378,11 @@ def no_mail_password(site):
 
 
 def no_spf(site):
-    del site.dns.records["garden.example"]
+    site.dns.records["garden.example"] = ["another-verification=1"]
+
+
+def unknown_domain(site):
+    site.dns.records = {}
 
 
 def two_spf_records(site):
@@ -476,7 +480,8 @@ TABLE = [  # the break, the check that finds it, its cause, its remedy
     (no_starttls, "mail server", "STARTTLS", "Set MAIL_PORT=587 and MAIL_USE_TLS=1"),
     (wrong_mail_password, "mail server", "refuses MAIL_USERNAME or MAIL_PASSWORD.", "Are both right?"),
     (no_mail_password, "mail server", "The mail server wants a login first.", "Set MAIL_USERNAME and MAIL_PASSWORD."),
-    (no_spf, DNS, "garden.example has no SPF record", "Add the TXT record that your mail provider shows"),
+    (no_spf, DNS, "garden.example has no SPF record", "as your mail provider shows it: v=spf1"),
+    (unknown_domain, DNS, "DNS knows no garden.example", "Is it written correctly?"),
     (two_spf_records, DNS, "garden.example has 2 SPF records", "Join them into one."),
     (no_dkim, DNS, "garden.example has no DKIM key", "Turn on DKIM at your mail provider"),
     (no_dmarc, DNS, "garden.example has no DMARC record", "_dmarc.garden.example, to begin with: v=DMARC1; p=none"),
@@ -489,7 +494,7 @@ TABLE = [  # the break, the check that finds it, its cause, its remedy
     (pwned_passwords_fail, "compromised passwords", "Too Many Requests", "Is the address right"),
     (pwned_passwords_are_another_page, "compromised passwords", "malformed", "Is the address right"),
 ]  # fmt: skip
-RECOMMENDATIONS = {no_spf, no_dkim, no_dmarc}
+RECOMMENDATIONS = {no_spf, unknown_domain, no_dkim, no_dmarc}
 
 
 @pytest.mark.parametrize(

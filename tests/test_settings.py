@@ -792,6 +792,7 @@ FLASK = {"FLASK_APP": "flasky.py", "FLASK_SKIP_DOTENV": "1"}
         (["doctor"], {}, "SECRET_KEY is missing"),
         (["doctor"], {"FLASK_CONFIG": "staging"}, "FLASK_CONFIG is 'staging'"),
         (["--app", "flasky", "doctor"], GOOD | {"DATABASE_URL": "mysql://db/flasky"}, "DATABASE_URL begins with mysql"),
+        (["doctor"], GOOD | {"DATABASE_URL": "postgresql://u:p@db:a/flasky"}, "is not the address of a database"),
         (["doctor"], without("MAIL_SERVER") | {"MAIL_SEVER": "x"}, "Did you mean MAIL_SERVER?"),
     ],
 )

@@ -18,12 +18,15 @@ def sender_domain() -> Iterator[Finding]:
     labels = domain.split(".")
     if len(labels) < 2 or labels[-1] in current_app.config["EMAIL_SPECIAL_DOMAINS"]:
         raise Skipped(f"{domain} is not a public domain")
+    if _records(domain) is None:
+        yield recommendation(f"DNS knows no {domain}, the domain of MAIL_SENDER.", "Is it written correctly?")
+        return
     spf = _starting("v=spf1", domain)
     if len(spf) > 1:
         yield Finding(f"{domain} has {len(spf)} SPF records, so that receivers ignore them all.", "Join them into one.")
     elif not spf:
         cause = f"{domain} has no SPF record, which says which servers may send its emails."
-        yield recommendation(cause, f"Add the TXT record that your mail provider shows: v=spf1 ... to {domain}")
+        yield recommendation(cause, f"Add a TXT record to {domain}, as your mail provider shows it: v=spf1 ... ~all")
     if not _has_dkim(domain):
         cause = f"{domain} has no DKIM key, which proves that an email is genuine."
         yield recommendation(cause, "Turn on DKIM at your mail provider, and add the record that it shows.")
