@@ -46,6 +46,7 @@ def test_emails_are_filtered_by_state_template_and_recipient(administrator, emai
     assert len(recipients(administrator.get("/admin/emails?to=@d1.example"))) == 10
     assert "No emails match this filter." in administrator.get("/admin/emails?to=@%25&state=sent").text
     assert "Not a valid choice" in administrator.get("/admin/emails?state=x").text
+    assert "Enter an email address, or the @ and a domain." in administrator.get("/admin/emails?to=p4").text
 
 
 @on_sqlite

@@ -38,10 +38,10 @@ def test_events_are_found_by_action_user_place_and_time(events, bob, clock):
     assert found(action="exported") == 30
     assert found(action="exported", user_id=bob.id) == 3
     assert found(place="192.0.2.7") == found(place="192.0.2.0/24") == 15
-    assert found(place="192.0.0.0/16") == found(place=" 2001:db8::9 ") == found(place="2001:db8::/64") == 30
+    assert found(place=" 2001:db8::9 ") == found(place="2001:db8::/64") == found(place="2001:db8::/56") == 30
     assert found(since=clock.time - timedelta(hours=10)) == 10
     assert found(until=clock.time - timedelta(hours=10)) == 51
-    for place in ("x", "192.0.2.0/25", "2001:db8::/48", "0.0.0.0/0"):
+    for place in ("x", "192.0.2.0/23", "2001:db8::/55", "0.0.0.0/0"):
         with pytest.raises(ValueError, match="Enter an IP address"):
             audit.search(place=place)
 
@@ -54,7 +54,7 @@ def test_the_page_filters_events_and_leads_to_older_ones_and_back(administrator,
     for who in ("bob", "bob@example.com", str(bob.id)):
         assert administrator.get(f"/admin/events?user={who}").text.count("<tr>") == 1 + 5
     day = (clock.time - timedelta(days=1)).date()
-    assert administrator.get(f"/admin/events?since={day}&until={day}&ip=192.0.0.0/16").text.count("<tr>") == 1 + 12
+    assert administrator.get(f"/admin/events?since={day}&until={day}&ip=2001:db8::/64").text.count("<tr>") == 1 + 12
     wrong = administrator.get("/admin/events?user=nobody&ip=x&until=x&action=x")
     assert wrong.status_code == 200
     assert "There is no such account." in wrong.text

@@ -2,7 +2,7 @@
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms import SelectField
+from wtforms import Field, SelectField, ValidationError
 
 from app import keyset
 from app.admin.blueprint import bp, choices, confirm, query
@@ -21,6 +21,12 @@ class EmailFilter(Form):
     state = SelectField("State", choices=choices("All states", STATES), default="")
     template = SelectField("Template", choices=lambda: choices("All templates", reports.templates()), default="")
     to = TextField("Recipient or @domain", filters=[stripped])
+
+    def validate_to(self, field: Field) -> None:
+        try:
+            reports.search(recipient=field.data)
+        except ValueError as error:
+            raise ValidationError("Enter an email address, or the @ and a domain.") from error
 
 
 @bp.route("/emails")

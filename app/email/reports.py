@@ -28,6 +28,9 @@ def search(state: str = "", template: str = "", recipient: str = "") -> Select[A
 
     Args:
         recipient: an email address, or the @ and a domain.
+
+    Raises:
+        ValueError: the recipient is neither.
     """
     exact = ((OutboxEmail.status, state), (OutboxEmail.name, template))
     found = select(OutboxEmail).where(*(column == value for column, value in exact if value))

@@ -6,10 +6,11 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import ip_network
+from itertools import compress
 from typing import Any
 
 from flask import has_request_context, request
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import ColumnElement, Select, exists, func, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app import clock, metrics, signals
@@ -21,7 +22,6 @@ from app.security import origin, signing
 
 HOUR = 3600  # seconds
 PAGE_SIZE = 50  # events
-OCTETS = (8, 16, 24)  # prefixes of IPv4 networks whose addresses begin with the same text
 
 log = logging.getLogger("security")
 
@@ -140,7 +140,7 @@ def search(
         place: an IP address or a network; an IPv6 address finds the events of its /64.
 
     Raises:
-        ValueError: the place is neither; the message says what is.
+        ValueError: the place is neither, or too large.
     """
     found = select(AuditEvent).where(_is_from(place.strip()) if place else true())
     values = ((AuditEvent.action, action or None), (AuditEvent.user_id, user_id))
@@ -149,14 +149,16 @@ def search(
 
 
 def _is_from(place: str) -> ColumnElement[bool]:
+    """Return the condition for a place: the list of its addresses that have events, which the index finds."""
     with suppress(ValueError):
         network = ip_network(place, strict=False)
-        if network.num_addresses == 1 or (network.version, network.prefixlen) == (6, 64):
-            return AuditEvent.network == origin.network(str(network.network_address))
-        if network.version == 4 and network.prefixlen in OCTETS:
-            octets = str(network.network_address).split(".")[: network.prefixlen // 8]
-            return AuditEvent.network.startswith(".".join([*octets, ""]))
-    raise ValueError("Enter an IP address, or a network that ends in /8, /16, /24 or, for IPv6, /64.")
+        longest = 32 if network.version == 4 else 64
+        if network.prefixlen >= longest - 8:
+            parts = network.subnets(new_prefix=longest) if network.prefixlen < longest else [network]
+            networks = [origin.network(str(part.network_address)) for part in parts]
+            has_events = select(*(exists().where(AuditEvent.network == network) for network in networks))
+            return AuditEvent.network.in_(compress(networks, db.session.execute(has_events).one()))
+    raise ValueError("Enter an IP address, or a network no larger than /24 (IPv6: /56).")
 
 
 def _fields(user_id: object, labels: dict[str, Any]) -> dict[str, Any]:
