@@ -16,6 +16,7 @@ from urllib.request import build_opener, install_opener
 import dns.resolver
 import pytest
 from sqlalchemy import delete, text
+from sqlalchemy.exc import IntegrityError
 from support import captcha, pwned
 from support.browsing import served
 from support.databases import patient
@@ -27,10 +28,11 @@ from support.proxy import Proxy
 
 from app import clock, create_app, extensions
 from app.accounts import cleanup
+from app.database import is_duplicate, violated_constraint
 from app.doctor import CHECKS, Severity, examine, installation
 from app.email import delivery
 from app.extensions import db
-from app.models import Job, OutboxEmail
+from app.models import Job, OutboxEmail, User
 from app.models.outbox_email import Status
 from app.web.hosts import TrustedProxies
 
@@ -594,3 +596,19 @@ def test_fix_sequences_sets_those_that_are_behind(app, flask, ada):
     assert flask("fix-sequences").stdout == "The next row of users gets the id 2.\n"
     assert flask("fix-sequences").stdout == ""
     assert examine("sequences") == []
+
+
+@pytest.mark.extended
+@on_postgresql
+def test_an_id_that_postgresql_gives_twice_is_no_name_that_is_taken(app, ada):
+    sequence_behind(None)
+    db.session.add(User(email="eve@example.com", username="eve"))
+    with pytest.raises(IntegrityError, match="pk_users") as refused:
+        db.session.flush()
+    assert not is_duplicate(refused.value)
+    assert violated_constraint(refused.value).endswith("The sequence of its ids is behind: run flask fix-sequences")
+    db.session.rollback()
+    db.session.add(User(email="eve@example.com", username="ada"))
+    with pytest.raises(IntegrityError, match="username_key") as refused:
+        db.session.flush()
+    assert is_duplicate(refused.value)

@@ -8,7 +8,7 @@ import pytest
 from support.clients import ROOT
 
 PAGE = (ROOT / "docs/requirements.md").read_text()
-NUMBERS = [f"R{number}" for number in range(1, 94)] + [f"F{number}" for number in range(1, 31)]
+NUMBERS = [f"R{number}" for number in range(1, 95)] + [f"F{number}" for number in range(1, 32)]
 MOST = 3  # tests of one requirement: the strongest
 
 
