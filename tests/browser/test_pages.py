@@ -339,3 +339,24 @@ def test_a_missing_browser_is_reported_in_one_sentence(tmp_path):
 
 def is_shown(answer):
     return answer.url == answer.frame.url and answer.request.is_navigation_request()
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("context_options", [WITHOUT_SCRIPTS])
+def test_an_administrator_finds_and_deactivates_a_user_by_keyboard_without_scripts(people, app, page):
+    go(page, "ada", lambda page: page.goto("/administer"))
+    page.goto("/admin/users")
+
+    def press(role, name):
+        page.get_by_role(role, name=name, exact=True).first.focus()
+        page.keyboard.press("Enter")
+
+    page.get_by_role("searchbox").focus()
+    page.keyboard.type("bo")
+    page.keyboard.press("Enter")
+    press("link", "bob")
+    press("link", "Deactivate account")
+    page.get_by_text("No data is deleted.").wait_for()
+    press("button", "Deactivate account")
+    page.get_by_text("Deactivate account: done.").wait_for()
+    page.get_by_text("bob is deactivated.").wait_for()
