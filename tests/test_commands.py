@@ -321,7 +321,7 @@ def test_deactivate_logs_the_user_out_at_the_next_request_and_activate_revives_n
     assert "ada can no longer log in." in flask("users", "deactivate", "ada").stdout
     assert not is_logged_in(client)
     assert "Welcome to Flasky" in client.get("/").text
-    assert "ada can log in again." in flask("users", "activate", "ada").stdout
+    assert flask("users", "activate", "ada").stdout == "ada is no longer deactivated.\n"
     assert not is_logged_in(client)
     client.log_in(ada)
     assert is_logged_in(client)

@@ -425,3 +425,16 @@ def test_deactivated_users_get_no_link(flask, client, ada, outbox):
         assert (said.exit_code, said.stdout) == (1, "")
         assert "ada is deactivated. Run: flask users activate ada" in said.stderr
     assert outbox() == []
+
+
+@pytest.mark.parametrize("settings", [{"VERIFY_NEW_DEVICES": True}])
+def test_commands_that_would_not_help_say_so(flask, ada, clock, outbox):
+    ada.password_hash, ada.email_bounced_at = None, clock.time
+    db.session.commit()
+    trusted = flask("users", "trust-next-login", "ada", "--yes")
+    assert trusted.stdout == "ada has no password, and only logins by password need an emailed code.\n"
+    sent = flask("users", "send-reset", "ada")
+    assert (sent.exit_code, sent.stdout) == (1, "")
+    assert "An email to ada@example.com came back" in sent.stderr
+    assert outbox() == []
+    assert "send-reset" not in flask("users", "why", "ada").stdout

@@ -33,6 +33,8 @@ def why_never(user: User) -> str | None:
         return f"{user.known_as} has two-factor authentication, which replaces the emailed code."
     if not user.confirmed:
         return f"{user.email} is not confirmed, so logins need no emailed code."
+    if not user.has_password:
+        return f"{user.known_as} has no password, and only logins by password need an emailed code."
     return None
 
 

@@ -80,7 +80,7 @@ def deactivate(user: User) -> None:
 def activate(user: User) -> None:
     """Let a deactivated user log in again."""
     administration.activate(user)
-    click.echo(f"{user.known_as} can log in again.")
+    click.echo(f"{user.known_as} is no longer deactivated.")
 
 
 @users.command("send-reset")

@@ -86,7 +86,7 @@ def two_factor_needed(user: User) -> Obstacles:
 
 
 def device_code_needed(user: User) -> Obstacles:
-    if device_verification.why_never(user) is None and user.has_password:
+    if device_verification.why_never(user) is None:
         needs = f"On a new device, {user.known_as} also needs a code from an email to {user.email}."
         if not device_verification.may_send(user):
             needs += " Too many were sent, so the next one is sent in an hour at the earliest."
