@@ -612,3 +612,10 @@ def test_an_id_that_postgresql_gives_twice_is_no_name_that_is_taken(app, ada):
     with pytest.raises(IntegrityError, match="username_key") as refused:
         db.session.flush()
     assert is_duplicate(refused.value)
+
+
+def test_an_env_file_without_secrets_may_be_readable(site):
+    env_file_for_everybody(site)
+    assert examine("settings") != []
+    (site.folder / ".env").write_text("APP_NAME=Garden\n#SECRET_KEY=\n")
+    assert examine("settings") == []

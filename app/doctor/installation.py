@@ -1,9 +1,11 @@
 """Checks of settings, database, outbox and cleanup jobs."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from flask import current_app
 from sqlalchemy import func, select, text
@@ -24,6 +26,7 @@ from settings.environment import PROJECT
 LATE = timedelta(minutes=5)  # an email usually waits for seconds
 MANY, MANY_PART = 20, 0.05  # failed emails; a few bounces are usual
 OVERDUE = 2  # intervals
+SECRETS = re.compile(r"^[^#\n]*(SECRET|PASSWORD|DATABASE_URL)", re.MULTILINE)  # lines of .env
 WEEK = timedelta(days=7)
 # Amazon SES reviews accounts above these shares; of fewer emails than ENOUGH, a share says little.
 MAX_BOUNCED, MAX_COMPLAINED, ENOUGH = 0.05, 0.001, 100
@@ -36,7 +39,7 @@ def settings() -> Iterator[Finding]:
         values = {name: getattr(Production, name) for name in dir(Production) if name.isupper()}
         for sentence in Production.problems(values):
             yield from_sentences(f"For production: {sentence}", Severity.RECOMMENDATION)
-    elif (file := PROJECT / ".env").exists() and os.name == "posix" and file.stat().st_mode & stat.S_IROTH:
+    elif _shows_secrets(file := PROJECT / ".env"):
         yield Finding(f"Every user of this machine can read the secrets in {file}.", f"Run: chmod o= {file}")
     yield from map(from_sentences, Config.mistyped())
     if not _processes():
@@ -48,6 +51,11 @@ def settings() -> Iterator[Finding]:
     if not current_app.config["VERIFY_NEW_DEVICES"] and switches.is_on("password"):
         advice = "A stolen password then can't log in on a new device."
         yield recommendation("Recommended: VERIFY_NEW_DEVICES=1.", advice)
+
+
+def _shows_secrets(file: Path) -> bool:
+    is_open = os.name == "posix" and file.exists() and file.stat().st_mode & stat.S_IROTH
+    return bool(is_open and SECRETS.search(file.read_text("utf-8", "replace")))
 
 
 def database() -> Iterator[Finding]:
