@@ -17,6 +17,7 @@ LAZY = {  # imported in functions; the milliseconds that they would add to a sta
     "app": 0,  # the development package, which production does not have
     "authlib": 110,
     "coloraide": 200,
+    "dns": 50,
     "passlib": 30,  # of the extra "import"
     "psycopg": 100,
     "redis": 100,
