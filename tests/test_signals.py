@@ -166,6 +166,11 @@ def registers(client):
     client.post("/auth/register", data=FORM)
 
 
+def registers_by_invitation(flask, client, outbox):
+    flask("users", "invite", FORM["email"])
+    client.post(outbox.link(), data=FORM)
+
+
 def registers_for_a_passkey(client):
     client.post("/auth/register", data=FORM | {"by_passkey": "y"})
 
@@ -411,6 +416,7 @@ def is_deleted_unconfirmed(bob, clock):
 
 STORIES = {
     registers: ("auth.registration.register", REGISTERED, IN),
+    registers_by_invitation: ("auth.invitations.accept_invitation", REGISTERED, CONFIRMED, IN),
     registers_for_a_passkey: ("auth.registration.register", REGISTERED, IN),
     registers_where_accounts_are_hidden: ("auth.registration.register", REGISTERED),
     registers_again_where_accounts_are_hidden: ("auth.registration.register",),
