@@ -36,7 +36,8 @@ NOT_ASKING = {  # by the reason
     " auth.verify_device auth.passkey_request_options",
     "creates an account, and changes none": "auth.register auth.sso_address",
     "only sends an email": "auth.request_reset auth.email_sent",
-    "needs a token from an email": "auth.reset_password auth.change_email_link auth.secure_account",
+    "needs a token from an email": "auth.reset_password auth.change_email_link auth.secure_account"
+    " auth.accept_invitation",
     "confirms the email address by a token or code": "auth.confirm auth.unconfirmed auth.send_again",
     "must be possible at any time, and takes nothing away": "auth.logout auth.cancel_deletion",
     "is the reauthentication": "auth.reauthenticate",
