@@ -21,7 +21,7 @@ USED_ENUMS = """
 """
 
 
-def create_index_concurrently(name: str, table: str, columns: list[str], **options: Any) -> None:
+def create_index_concurrently(name: str, table: str, columns: list[Any], **options: Any) -> None:
     """Create an index while the site reads and writes the table. Give it a migration of its own.
 
     It ends the transaction of the migration. What a killed run left is replaced.

@@ -9,6 +9,8 @@ The site keeps running: PostgreSQL reads the table twice, and blocks no writes.
 import sqlalchemy as sa
 from alembic import op
 
+from app.cli.schema_changes import create_index_concurrently
+
 revision = "b7e2c0d49f13"
 down_revision = "5a8e1c93d7f2"
 branch_labels = None
@@ -25,16 +27,12 @@ GROUPS = {
 
 
 def upgrade():
-    if op.get_bind().dialect.name == "sqlite":
-        for name, group in GROUPS.items():
-            op.create_index(f"ix_users_{name}", "users", ["id"], sqlite_where=sa.text(group))
-        return
-    indexes = {f"ix_users_{name}": f"(id) WHERE {group}" for name, group in GROUPS.items()}
-    indexes |= {f"users_{key}_by_code_point": f'({key} COLLATE "C")' for key in ("email_key", "username_key")}
-    with op.get_context().autocommit_block():
-        for name, index in indexes.items():
-            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # an invalid one, if the migration was interrupted
-            op.execute(f"CREATE INDEX CONCURRENTLY {name} ON users {index}")
+    for name, group in GROUPS.items():
+        where = {"postgresql_where": sa.text(group), "sqlite_where": sa.text(group)}
+        create_index_concurrently(f"ix_users_{name}", "users", ["id"], **where)
+    if op.get_bind().dialect.name == "postgresql":
+        for key in ("email_key", "username_key"):
+            create_index_concurrently(f"users_{key}_by_code_point", "users", [sa.text(f'{key} COLLATE "C"')])
 
 
 def downgrade():
