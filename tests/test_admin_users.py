@@ -52,7 +52,7 @@ def test_the_list_shows_filters_sorts_and_pages_users(administrator, ada, bob, e
     page = administrator.get("/admin/users")
     assert names.findall(page.text) == ["eve", "bob", "ada"]
     assert 'aria-sort="descending"' in page.text
-    assert names.findall(administrator.get("/admin/users?sort=username").text) == ["ada", "bob", "eve"]
+    assert names.findall(administrator.get("/admin/users?sort=name").text) == ["ada", "bob", "eve"]
     assert names.findall(administrator.get("/admin/users?only=unconfirmed").text) == ["bob"]
     found = administrator.get("/admin/users?text=EV&sort=nonsense").text
     assert (names.findall(found), "aria-sort" in found) == (["eve"], False)
@@ -61,7 +61,7 @@ def test_the_list_shows_filters_sorts_and_pages_users(administrator, ada, bob, e
     for number in range(60):
         db.session.add(User(email=f"u{number}@example.com", username=f"u{number}"))
     db.session.commit()
-    first = administrator.get("/admin/users?sort=username").text
+    first = administrator.get("/admin/users?sort=name").text
     older = html.unescape(re.search(r'class="btn btn-outline older" href="([^"]+)"', first)[1])
     second = administrator.get(f"/admin/users{older}").text
     assert (len(names.findall(first)), len(names.findall(second))) == (50, 13)
@@ -71,7 +71,7 @@ def test_the_list_shows_filters_sorts_and_pages_users(administrator, ada, bob, e
 def test_the_download_has_all_that_the_search_finds_and_no_formulas(administrator, ada, bob, eve):
     eve.email = "=eve@example.com"
     db.session.commit()
-    answer = administrator.get("/admin/users/export?text=&sort=username", buffered=True)
+    answer = administrator.get("/admin/users/export?text=&sort=name", buffered=True)
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert answer.headers["Content-Disposition"] == "attachment; filename=users.csv"
     assert [(row["username"], row["email"], row["confirmed"]) for row in rows] == [

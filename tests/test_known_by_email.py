@@ -117,7 +117,7 @@ def test_commands_take_and_show_the_address(app, flask, ada, bob):
     ]
     assert flask("users", "show", "ada").exit_code == 1
     shown = flask("users", "show", "ada@example.com").stdout
-    assert shown.startswith("Email      ada@example.com\n")
+    assert shown.startswith(f"Id         {ada.id}\nEmail      ada@example.com\n")
     assert json.loads(flask("users", "show", "ada@example.com", "--json").stdout).keys().isdisjoint({"username"})
     assert "ada@example.com can log in." in flask("users", "why", "ada@example.com").stdout
     assert flask("users", "delete", "bob@example.com", "--now", "--yes").stdout == "Deleted bob@example.com.\n"

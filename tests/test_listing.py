@@ -45,7 +45,7 @@ def listed(flask, *arguments):
         (["BEN@"], ["ben"]),
         (["nobody"], []),
         (["--only", "deactivated"], ["dora"]),
-        (["--sort", "-username"], ["dora", "cem", "ben", "anna", "ann"]),
+        (["--sort", "-name"], ["dora", "cem", "ben", "anna", "ann"]),
         (["--sort", "created"], ["ann", "anna", "ben", "cem", "dora"]),
         (["--after", "ben"], ["cem", "dora"]),
     ],

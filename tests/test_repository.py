@@ -75,7 +75,9 @@ def test_each_release_in_the_changelog_begins_with_what_an_owner_must_do():
         version = release.split()[0].strip(",")
         headings = re.findall(r"^### (.+)$", release, re.MULTILINE)
         assert headings[0] == "What you must do", version
-        assert set(headings[1:]) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, version
+        assert set(headings[1:]) <= {"Migrations", "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, (
+            version
+        )
 
 
 def test_a_supported_version_is_the_current_one():

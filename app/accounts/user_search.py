@@ -23,7 +23,7 @@ MAX_EVENTS = 500  # audit events of one network that are searched, the newest fi
 LAST = "\U0010ffff"  # sorts after every other character
 COLLATIONS = {"postgresql": "C", "sqlite": "BINARY"}  # by code point, so that a prefix is a range
 
-COLUMNS = {"created": User.id, "username": User.username_key, "email": User.email_key}
+COLUMNS = {"created": User.id, "name": User.username_key, "email": User.email_key}
 
 Condition = ColumnElement[bool] | TextClause
 
@@ -50,8 +50,8 @@ class Filter(StrEnum):
 class Order(StrEnum):
     NEWEST = "-created"
     OLDEST = "created"
-    USERNAME = "username"
-    USERNAME_DESCENDING = "-username"
+    USERNAME = "name"
+    USERNAME_DESCENDING = "-name"
     EMAIL = "email"
     EMAIL_DESCENDING = "-email"
 

@@ -25,7 +25,7 @@ from app.models.role import DEFAULT_ROLE
 from app.security import audit, user_agents
 from app.switches import is_on
 
-LIST = {"Username": "username", "Email address": "email", "State": "", "Logins": "", "Created": "created"}
+LIST = {"Username": "name", "Email address": "email", "State": "", "Logins": "", "Created": "created"}
 SHOWN = 10  # devices, emails and events on a user's page
 TIMES = ("created_at", "two_factor_enabled_at", "deactivated_at", "deletion_due_at")
 COLUMNS = ("id", "username", "email", "confirmed", "role_name", "login_count", *TIMES)
@@ -48,7 +48,7 @@ def users() -> ResponseReturnValue:
         abort(404)
     search = form.search()
     found = user_search.page(search, request.args.get("older", ""), request.args.get("newer", ""))
-    shown = {name: key for name, key in LIST.items() if key != "username" or is_on("username")}
+    shown = {name: key for name, key in LIST.items() if key != "name" or is_on("username")}
     columns = {name: "" if search.text.strip() else key for name, key in shown.items()}
     return render_template("admin/users.html", form=form, search=search, page=found, columns=columns, badges=badges)
 

@@ -40,7 +40,7 @@ def list_users(
 ) -> None:
     """List the accounts, or those that SEARCH finds.
 
-    SEARCH is an id, an IP address, or the beginning of a username or of an email address.
+    SEARCH is an id, an IP address, or the beginning of a name or email address.
     """
     order = Order(sort or (Order.USERNAME if is_on("username") else Order.EMAIL))
     search = Search(text, FILTERS.get(only or ""), order)
