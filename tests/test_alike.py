@@ -173,7 +173,8 @@ def test_logging_in_by_a_wrong_password(stranger, accounts, login):
 
     nobody = story("eve")
     assert [answer.status for answer in nobody] == [200, *[422] * 5, 429, 429]
-    assert len(nobody[2].work) == 6, "two counts, one question, one hash, one line of history, and the end"
+    expected = "a question about blocks, two counts, a question, a hash, a line of history, and the end"
+    assert len(nobody[2].work) == 7, expected
     assert_alike(nobody, *map(story, accounts))
 
 
