@@ -24,13 +24,15 @@ def test_an_invitation_is_sent_sent_again_and_withdrawn(administrator, another_c
     page = administrator.get(INVITATIONS)
     assert "An invitation is on its way to eve@example.org." in page.text
     assert "Waiting" in page.text
-    assert "The link that was emailed to eve@example.org stops" in administrator.get(f"{INVITATIONS}/1/withdraw").text
+    assert (
+        "The link that was emailed to eve@example.org will stop" in administrator.get(f"{INVITATIONS}/1/withdraw").text
+    )
     assert row.state == "waiting", "GET changes nothing"
     assert administrator.post(f"{INVITATIONS}/1/withdraw?state=waiting").location == f"{INVITATIONS}?state=waiting"
     assert row.state == "withdrawn"
     assert another_client.get(link).status_code == 410
     administrator.post(f"{INVITATIONS}/1/withdraw")
-    assert "The invitation wasn&#39;t waiting any more." in administrator.get(INVITATIONS).text
+    assert "The invitation was no longer waiting." in administrator.get(INVITATIONS).text
     done = select(AuditEvent.detail).where(AuditEvent.action == AuditAction.INVITED)
     assert {detail["acting_user"] for detail in db.session.scalars(done)} == {ada.id}
     assert administrator.get(f"{INVITATIONS}/99/withdraw").status_code == 404
@@ -92,7 +94,7 @@ def test_a_block_is_added_and_removed(administrator, ada):
 REFUSED = {
     "127.0.0.0/24": "This is your own network: you are at 127.0.0.1.",
     "0.0.0.0/0": "This is your own network",
-    "10.0.0.0/8": "This blocks 16,777,216 addresses. To block it nevertheless, use the command line",
+    "10.0.0.0/8": "This blocks 16,777,216 addresses. To block it anyway, use the command line",
     "com": "This blocks all addresses that end in .com.",
     "no domain": "Enter an email address, a domain or a network",
     "": "Enter what to block.",

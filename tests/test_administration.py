@@ -15,7 +15,7 @@ CHANGES = {
     "was logged out everywhere": lambda user: administration.log_out_everywhere(user),
     "has a new role": lambda user: administration.set_role(user, db.session.get(Role, "moderator")),
     "has a new username": lambda user: administration.rename(user, "Lovelace"),
-    "has this email address now": lambda user: administration.set_email(user, "lovelace@example.com"),
+    "now has this email address": lambda user: administration.set_email(user, "lovelace@example.com"),
 }
 
 

@@ -185,7 +185,7 @@ def test_commands_block_list_and_unblock(flask, client):
     assert "example.org" in flask("users", "blocks").stdout
     assert [event.action for event in db.session.scalars(select(AuditEvent))] == ["blocked"] * 2
     assert "is no longer blocked" in flask("users", "unblock", "@EXAMPLE.org").stdout
-    assert flask("users", "unblock", "example.org").stdout == "There was no block of example.org.\n"
+    assert flask("users", "unblock", "example.org").stdout == "example.org was not blocked.\n"
     assert register(client, "eve@example.org").status_code == 302
 
 
@@ -237,7 +237,7 @@ def test_why_names_the_block_of_a_network_from_which_a_user_logged_in(flask, bro
     assert "is blocked now" not in flask("users", "why", "ada").stdout
     block("192.0.2.0/24")
     said = flask("users", "why", "ada").stdout
-    assert "ada logged in from a network that is blocked now (192.0.2.0/24: spam)." in said
+    assert "ada logged in from a network that is now blocked (192.0.2.0/24: spam)." in said
     assert "flask users unblock 192.0.2.0/24" in said
 
 

@@ -404,7 +404,7 @@ def test_rename_changes_the_username_and_tells_the_user(flask, ada, bob, outbox)
 def test_set_email_logs_out_and_tells_both_addresses(flask, client, ada, bob, outbox):
     client.log_in(ada)
     said = flask("users", "set-email", "ada", "countess@example.com").stdout
-    assert said == "The email address of ada is now countess@example.com. Emails about that are on their way.\n"
+    assert said == "The email address of ada is now countess@example.com. Emails about the change are on their way.\n"
     assert {email.recipients[0] for email in outbox()} == {"ada@example.com", "countess@example.com"}
     assert not is_logged_in(client)
     for address in ("bob@example.com", "nobody"):
@@ -697,7 +697,7 @@ def test_mail_retry_skips_an_email_that_a_worker_is_sending(flask, client, bob, 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["1"], 1, "Email 1 neither waits nor has failed."),
+        (["1"], 1, "Email 1 is not waiting and has not failed."),
         ([], 2, "Give the number of an email, or --all."),
         (["1", "--all"], 2, "Give the number of an email, or --all."),
     ],

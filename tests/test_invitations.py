@@ -153,8 +153,8 @@ def test_commands_list_and_withdraw(flask, client, invite, outbox):
     link = invite()
     [row] = [json.loads(line) for line in flask("users", "invitations", "--json").stdout.splitlines()]
     assert row.items() >= {"email": EVE, "state": "waiting", "role": "user", "by": None}.items()
-    assert flask("users", "withdraw", "eve@EXAMPLE.com").stdout == "The invitation of eve@EXAMPLE.com is withdrawn.\n"
-    assert flask("users", "withdraw", EVE).stdout == f"There is no invitation of {EVE}.\n"
+    assert flask("users", "withdraw", "eve@EXAMPLE.com").stdout == "The invitation for eve@EXAMPLE.com is withdrawn.\n"
+    assert flask("users", "withdraw", EVE).stdout == f"There is no invitation for {EVE}.\n"
     assert is_over(client, link)
     assert "withdrawn" in flask("users", "invitations").stdout
 

@@ -236,7 +236,7 @@ def by_damaged_hash(world):
         world.change(password_hash=stored)
         assert is_refused(world.client)
         assert problem in world.why(), stored
-    return "No password of ada can be right, because the stored hash can't be verified."
+    return "ada can't log in with any password, because the stored hash can't be verified."
 
 
 def by_breach(world):
@@ -244,7 +244,7 @@ def by_breach(world):
     world.app.config["PWNED_PASSWORDS_URL"] = service.url
     assert is_refused(world.client)
     service.stop()
-    return "The password of ada is right, but was refused at"
+    return "The password of ada is right, but refused at"
 
 
 def by_two_factor(world):
@@ -258,7 +258,7 @@ def by_two_factor(world):
     assert "Too many incorrect codes. Try again in five minutes" in page.text
     said = world.why()
     assert "must set up" not in said
-    assert "Codes of ada are refused with these words: Too many incorrect codes." in said
+    assert "Codes of ada are refused with this message: Too many incorrect codes." in said
     return "ada uses two-factor authentication (authenticator; 10 recovery codes left)."
 
 
@@ -296,7 +296,7 @@ def by_refused_emails(world):
         email.done("failed", "550 5.7.1 Message rejected as spam")
     db.session.commit()
     said = world.why()
-    assert "550 5.7.1 Message rejected as spam. The mail server takes the email for spam" in said, (
+    assert "550 5.7.1 Message rejected as spam. The mail server considers the email spam" in said, (
         "with the cause in words"
     )
     return "The mail server refused the last 3 emails to ada@example.com"
@@ -307,7 +307,7 @@ def by_mail_server(world):
     db.session.commit()
     assert "No email has been sent" not in world.why()
     world.clock.move(minutes=6)
-    assert "No process delivers emails." in world.why()
+    assert "No process is delivering emails." in world.why()
     mail = world.app.extensions["mail"]
     mail.suppress, mail.server, mail.port = False, "127.0.0.1", 1  # nobody listens there
     delivery.deliver()
@@ -360,7 +360,7 @@ def by_block(world):
     known(world.client)
     world.flask("users", "block", "127.0.0.1", "--reason", "spam", "--yes")
     assert "Your network is blocked" in guess(world.client, password=PASSWORD).text
-    return "ada logged in from a network that is blocked now (127.0.0.1: spam). Run: flask users unblock 127.0.0.1"
+    return "ada logged in from a network that is now blocked (127.0.0.1: spam). Run: flask users unblock 127.0.0.1"
 
 
 def by_wrong_passwords(world):

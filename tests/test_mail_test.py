@@ -122,7 +122,7 @@ def test_mail_test_explains_each_answer_of_a_mail_server(flask, mail_server):
     [
         ("refuses connections", {}, "No mail server runs at this address and port."),
         ("TLS", {"MAIL_USE_SSL": False}, "On port 465, set MAIL_USE_SSL=1"),
-        ("STARTTLS", {"MAIL_USE_SSL": True}, "The port and the kind of TLS don't fit together. Set MAIL_PORT=587"),
+        ("STARTTLS", {"MAIL_USE_SSL": True}, "The port and the kind of TLS don't match. Set MAIL_PORT=587"),
         ("STARTTLS", {"MAIL_SERVER": "localhost"}, "The mail server's certificate is for another name."),
         ("STARTTLS not offered", {}, "The mail server offers no STARTTLS"),
         ("normal", {"MAIL_USERNAME": "ann", "MAIL_PASSWORD": "x"}, "offers no STARTTLS, or it isn't used"),

@@ -13,7 +13,7 @@ from app.email.smtp_answers import PATTERNS, Explanation, explain
 def test_an_answer_is_explained(answer, cause):
     explanation = explain(answer)
     assert cause in explanation.cause
-    assert explanation.remedy.endswith((".", "?", "1", "set-email", "retry"))
+    assert explanation.remedy.endswith((".", "?", "1", "set-email", "--all"))
 
 
 def test_each_line_of_the_table_explains_an_answer():
@@ -27,7 +27,7 @@ def test_each_line_of_the_table_explains_an_answer():
         (smtplib.SMTPAuthenticationError(535, b"5.7.8 no\r\n5.7.8 ?p=BadCredentials"), "Google refuses"),
         (smtplib.SMTPRecipientsRefused({"ann@example.org": (550, b"5.1.1 no such user")}), "doesn't exist"),
         (smtplib.SMTPServerDisconnected("Connection unexpectedly closed"), "hung up"),
-        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "don't fit"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "don't match"),
         (TimeoutError(), "doesn't answer"),
         (ConnectionRefusedError(111, "Connection refused"), "No mail server"),
     ],

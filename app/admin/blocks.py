@@ -1,4 +1,4 @@
-"""Blocks: which addresses, domains and networks may not register, since when and why; add and remove."""
+"""Blocks: addresses, domains and networks that may not register, since when and why; add and remove."""
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -14,7 +14,7 @@ from app.auth.forms import Form, MaxLength, TextField, stripped
 from app.extensions import db
 from app.models import Block, User
 
-BY_COMMAND = "To block it nevertheless, use the command line: flask users block."
+BY_COMMAND = "To block it anyway, use the command line: flask users block."
 
 
 class BlockForm(Form):

@@ -26,7 +26,7 @@ class EmailFilter(Form):
         try:
             reports.search(recipient=field.data)
         except ValueError as error:
-            raise ValidationError("Enter an email address, or the @ and a domain.") from error
+            raise ValidationError("Enter an email address, or @ and a domain.") from error
 
 
 @bp.route("/emails")
@@ -48,7 +48,7 @@ def email_domains() -> ResponseReturnValue:
 @bp.route("/emails/retry", methods=["GET", "POST"])
 def retry_emails() -> ResponseReturnValue:
     if request.method == "GET":
-        words = "All emails that wait or have failed are sent again now. Links that no longer work are left out."
+        words = "All emails that are waiting or have failed are retried now. Outdated emails are dropped."
         return confirm("Retry all unsent emails?", words, "Retry all", back(), "btn-primary")
     return _done(outbox.retry(), "will be retried")
 
@@ -56,7 +56,7 @@ def retry_emails() -> ResponseReturnValue:
 @bp.route("/emails/<int:number>/retry", methods=["GET", "POST"])
 def retry_email(number: int) -> ResponseReturnValue:
     if request.method == "GET":
-        words = f"The email to {_unsent(number).recipient} is sent again now."
+        words = f"The email to {_unsent(number).recipient} is retried now."
         return confirm("Retry this email?", words, "Retry email", back(), "btn-primary")
     return _done(outbox.retry(number), "will be retried")
 
@@ -64,7 +64,7 @@ def retry_email(number: int) -> ResponseReturnValue:
 @bp.route("/emails/<int:number>/drop", methods=["GET", "POST"])
 def drop_email(number: int) -> ResponseReturnValue:
     if request.method == "GET":
-        words = f"The email to {_unsent(number).recipient} is never sent. The security history says so."
+        words = f"The email to {_unsent(number).recipient} won't be sent. The security history will say so."
         return confirm("Drop this email?", words, "Drop email", back())
     return _done(outbox.drop_one(number), "was dropped")
 
@@ -82,5 +82,6 @@ def _unsent(number: int) -> OutboxEmail:
 def _done(count: int, words: str) -> ResponseReturnValue:
     db.session.commit()
     noun = "1 email" if count == 1 else f"{count} emails"
-    flash(f"{noun} {words}." if count else "Meanwhile the email was sent or dropped.", "success" if count else "info")
+    done = f"{noun} {words}." if count else "The email was sent or dropped in the meantime."
+    flash(done, "success" if count else "info")
     return redirect(back())

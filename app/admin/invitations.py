@@ -51,11 +51,11 @@ def invitations() -> ResponseReturnValue:
 def withdraw_invitation(number: int) -> ResponseReturnValue:
     found, back = db.session.get(Invitation, number) or abort(404), url_for("admin.invitations") + query()
     if request.method == "GET":
-        words = f"The link that was emailed to {found.email} stops working."
+        words = f"The link that was emailed to {found.email} will stop working."
         return confirm("Withdraw this invitation?", words, "Withdraw invitation", back)
     is_withdrawn = service.withdraw(found.email)
     db.session.commit()
-    flash("The invitation was withdrawn." if is_withdrawn else "The invitation wasn't waiting any more.", "info")
+    flash("The invitation was withdrawn." if is_withdrawn else "The invitation was no longer waiting.", "info")
     return redirect(back)
 
 

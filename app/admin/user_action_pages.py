@@ -33,7 +33,7 @@ def user_action(number: int, action: str) -> ResponseReturnValue:
 def export_user(number: int) -> ResponseReturnValue:
     user = find(number)
     if request.method == "GET":
-        words = f"The file has all that is stored about {user.name_and_email}. Their security history mentions it."
+        words = f"The file has everything that is stored about {user.name_and_email}. Their history shows the download."
         return confirm("Download data", words, "Download data", url_for("admin.user", number=number), "btn-primary")
     audit.record(user, AuditAction.EXPORTED)
     db.session.commit()

@@ -72,7 +72,7 @@ def roles() -> list[tuple[str, str]]:
 
 def _send_confirmation(user: User) -> None:
     if not registration.send_again(user):
-        raise ValueError("An email was sent just now, or several lately. Try again later.")
+        raise ValueError("An email was sent just now, or several were sent recently. Try again later.")
 
 
 def _is_unconfirmed(user: User) -> bool:
@@ -88,7 +88,7 @@ def _set_role(user: User, name: str) -> None:
 
 
 TOLD = "The user gets an email about it."
-CHECK = "Verify first who asks for this."
+CHECK = "First verify who is asking."
 RED = "btn-danger"
 # fmt: off
 ACTIONS = {
@@ -102,10 +102,10 @@ ACTIONS = {
         "Send reset link", "The user gets an email with a link to choose a new password.",
         passwords.send_reset, _can_log_in_by_link),
     "send-login-link": UserAction(
-        "Send login link", "The user gets an email with a link that logs in, once. It works for a day.",
+        "Send login link", "The user gets an email with a link that logs them in once. It works for a day.",
         magic_links.send_login_link, _can_log_in_by_link),
     "trust-next-login": UserAction(
-        "Allow a login without code", f"The user can log in once without a code, within an hour. {CHECK}",
+        "Allow a login without a code", f"The user can log in once without a code, within an hour. {CHECK}",
         device_verification.trust_next_login, lambda user: not device_verification.why_never(user), style=RED),
     "reset-two-factor": UserAction(
         "Reset two-factor", "Two-factor authentication is turned off, passkeys and recovery codes are "
@@ -118,8 +118,8 @@ ACTIONS = {
         "Change username", f"The user logs in with the new username. Someone else can take the old one. {TOLD}",
         administration.rename, lambda user: is_on("username"), UsernameForm),
     "set-email": UserAction(
-        "Change email address", "The user is logged out on all devices. Both addresses get an email about it, and with "
-        f"the one to the old address, the change can be undone for 7 days. {CHECK}",
+        "Change email address", "The user is logged out on all devices. Both addresses get an email about it. With the "
+        f"one to the old address, the change can be undone for 7 days. {CHECK}",
         administration.set_email, form=EmailForm),
     "set-role": UserAction(
         "Change role", f"The new role takes effect when the user opens the next page. {TOLD}",

@@ -25,7 +25,8 @@ LAYOUT = "{subject:40} until {until:20} {reason}"
 def block(subject: str, reason: str, until: datetime | None, days: int | None, confirm: Callable[[str], None]) -> None:
     """Keep an address, a domain or a network from registering.
 
-    A domain includes its subdomains. A network can't log in or request emails, either. Accounts that exist stay.
+    A domain includes its subdomains. From a blocked network, nobody can log in or request emails, either. Existing
+    accounts stay.
     """
     if until and days:
         raise click.UsageError("Give only one of --until and --days.")
@@ -49,7 +50,7 @@ def unblock(subject: str) -> None:
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
-    click.echo(f"{subject} is no longer blocked." if is_removed else f"There was no block of {subject}.")
+    click.echo(f"{subject} is no longer blocked." if is_removed else f"{subject} was not blocked.")
 
 
 @users.command("blocks")

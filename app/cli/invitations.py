@@ -20,7 +20,7 @@ LAYOUT = "{email:40} {state:10} {role:14} {expires}"
 def invite(address: str, role: str) -> None:
     """Email an invitation to create an account, or send it again.
 
-    It works for seven days, also if registration is closed. Only the newest link works.
+    It works for seven days, even if registration is closed. Only the newest link works.
     """
     try:
         invitation = invitations.send(address, role)
@@ -36,7 +36,7 @@ def withdraw(address: str) -> None:
     """Withdraw an invitation."""
     is_withdrawn = invitations.withdraw(address)
     db.session.commit()
-    click.echo(f"{'The' if is_withdrawn else 'There is no'} invitation of {address}{' is withdrawn' * is_withdrawn}.")
+    click.echo(f"{'The' if is_withdrawn else 'There is no'} invitation for {address}{' is withdrawn' * is_withdrawn}.")
 
 
 @users.command("invitations")

@@ -83,7 +83,7 @@ def retry(number: int | None, everything: bool) -> None:
     count = outbox.retry(number)
     db.session.commit()
     if not count and not everything:
-        raise click.ClickException(f"Email {number} neither waits nor has failed.")
+        raise click.ClickException(f"Email {number} is not waiting and has not failed.")
     click.echo(f"{count} {'email' if count == 1 else 'emails'} will be retried.")
 
 
@@ -91,13 +91,13 @@ def retry(number: int | None, everything: bool) -> None:
 @click.argument("number", type=int, required=False)
 @click.option("--all", "everything", is_flag=True, help="All emails that wait or have failed.")
 def drop(number: int | None, everything: bool) -> None:
-    """Drop email NUMBER, which waits or has failed: it is never sent."""
+    """Drop email NUMBER, which is waiting or has failed, so that it is never sent."""
     if (number is None) != everything:
         raise click.UsageError("Give the number of an email, or --all.")
     count = outbox.drop_all() if number is None else outbox.drop_one(number)
     db.session.commit()
     if not count and not everything:
-        raise click.ClickException(f"Email {number} neither waits nor has failed.")
+        raise click.ClickException(f"Email {number} is not waiting and has not failed.")
     click.echo(f"{count} emails were dropped." if everything else f"Email {number} was dropped.")
 
 

@@ -36,7 +36,7 @@ users = Commands("users", help="Create, show and change accounts.")
 def find(name: str) -> User:
     """Return the account with this username, email address or id, or exit with an error.
 
-    Usernames begin with a letter, so that an id is none.
+    Usernames begin with a letter, so a number is always an id.
     """
     is_id = name.isascii() and name.isdecimal() and len(name) <= MAX_DIGITS
     user = db.session.get(User, int(name)) if is_id else User.find(name)
@@ -95,7 +95,7 @@ def send_reset(user: User) -> None:
 @users.command("send-login-link")
 @with_user
 def send_login_link(user: User) -> None:
-    """Email a user a link that logs in, once. It works for a day."""
+    """Email a user a link that logs them in once. It works for a day."""
     _refuse(*login_obstacles.to_links(user))
     magic_links.send_login_link(user)
     click.echo(f"An email is on its way to {user.email}.")
@@ -153,7 +153,7 @@ def set_email(user: User, email: str) -> None:
     """Change the email address of a user, log them out everywhere, and tell both addresses."""
     with _refusals():
         administration.set_email(user, email)
-    click.echo(f"The email address of {user.known_as} is now {user.email}. Emails about that are on their way.")
+    click.echo(f"The email address of {user.known_as} is now {user.email}. Emails about the change are on their way.")
 
 
 @users.command("log-out")

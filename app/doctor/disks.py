@@ -50,7 +50,7 @@ def unwritable_file() -> Finding | None:
     if file is None:
         return None
     if not file.exists():
-        remedy = "If it was moved or deleted, put it back and restart the application. Else correct DATABASE_URL."
+        remedy = "If it was moved or deleted, put it back and restart the application. Otherwise, correct DATABASE_URL."
         return Finding(f"There is no file {file}.", remedy)
     if not os.access(file, os.W_OK):
         return Finding(f"{file} can't be written to.", "Is its disk mounted read-only? Let this user write to it.")

@@ -43,11 +43,11 @@ def settings() -> Iterator[Finding]:
         yield Finding(f"Every user of this machine can read the secrets in {file}.", f"Run: chmod o= {file}")
     yield from map(from_sentences, Config.mistyped())
     if not _processes():
-        yield Finding("WEB_CONCURRENCY is not a number, so that gunicorn can't start.", "Write one, such as 2.")
+        yield Finding("WEB_CONCURRENCY is not a number, so gunicorn can't start.", "Set it to one, such as 2.")
     if not current_app.config["RATELIMIT_ENABLED"]:
         yield Finding("RATELIMIT_ENABLED is 0: passwords can be guessed without limit.", "Remove it.")
     if current_app.config["MAIL_DELIVERY"] == "off":
-        yield Finding("MAIL_DELIVERY is off: emails wait until you run flask mail worker.", "Write thread or worker.")
+        yield Finding("MAIL_DELIVERY is off: emails wait until you run flask mail worker.", "Set thread or worker.")
     if not current_app.config["VERIFY_NEW_DEVICES"] and switches.is_on("password"):
         advice = "A stolen password then can't log in on a new device."
         yield recommendation("Recommended: VERIFY_NEW_DEVICES=1.", advice)
@@ -135,7 +135,7 @@ def _failed_emails() -> Iterator[Finding]:
         usual = select(OutboxEmail.error).where(*week, failed).group_by(OutboxEmail.error).order_by(func.count().desc())
         answer = db.session.scalar(usual.limit(1)) or ""
         cause = f"{count} of {total} emails failed within a week, most of them with: {answer or 'no answer'}."
-        yield explained(cause, answer, "Then: flask mail retry")
+        yield explained(cause, answer, "Then: flask mail retry --all")
 
 
 def jobs() -> Iterator[Finding]:

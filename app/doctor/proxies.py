@@ -85,7 +85,7 @@ def _unknown_probe(address: str) -> Finding:
     with suppress(OSError):
         if open_url(f"{address}/healthz").body == b"ok\n":
             cause = f"{address} is this application, but does not know the signature of this command."
-            return Finding(cause, "Give both the same SECRET_KEY and PUBLIC_URL, and set their clocks.")
+            return Finding(cause, "Give both the same SECRET_KEY and PUBLIC_URL, and synchronize their clocks.")
     cause = f"{address}/healthz does not exist: this application runs elsewhere, or with another path."
     return Finding(cause, "Is PUBLIC_URL right, here and on the server, and does the proxy pass on its path?")
 

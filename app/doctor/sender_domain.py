@@ -19,11 +19,11 @@ def sender_domain() -> Iterator[Finding]:
     if len(labels) < 2 or labels[-1] in current_app.config["EMAIL_SPECIAL_DOMAINS"]:
         raise Skipped(f"{domain} is not a public domain")
     if _records(domain) is None:
-        yield recommendation(f"DNS knows no {domain}, the domain of MAIL_SENDER.", "Is it written correctly?")
+        yield recommendation(f"DNS has no {domain}, the domain of MAIL_SENDER.", "Is it spelled correctly?")
         return
     spf = _starting("v=spf1", domain)
     if len(spf) > 1:
-        yield Finding(f"{domain} has {len(spf)} SPF records, so that receivers ignore them all.", "Join them into one.")
+        yield Finding(f"{domain} has {len(spf)} SPF records, so receivers ignore them all.", "Merge them into one.")
     elif not spf:
         cause = f"{domain} has no SPF record, which says which servers may send its emails."
         yield recommendation(cause, f"Add a TXT record to {domain}, as your mail provider shows it: v=spf1 ... ~all")

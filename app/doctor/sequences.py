@@ -26,7 +26,7 @@ def sequences() -> Iterator[Finding]:
     if db.engine.name != "postgresql":
         raise Skipped("SQLite has none")
     if names := ", ".join(sequence.table for sequence in behind()):
-        cause = f"New rows would get ids that other rows have, because the sequences are behind: of {names}."
+        cause = f"New rows would get ids that other rows have, because sequences are behind, those of {names}."
         yield Finding(cause, "Run: flask fix-sequences")
 
 

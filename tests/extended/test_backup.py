@@ -1,4 +1,4 @@
-"""docs/backup.md on both databases: its commands back up and restore, and repair what a return in time does."""
+"""docs/backup.md on both databases: its commands back up and restore, and repair what going back in time does."""
 
 import os
 import re
@@ -151,7 +151,7 @@ def test_a_restored_site_is_repaired_by_the_commands_of_the_page(server, clock):
         assert waiting() == []
         assert (user("bob") is None, user("eve") is None) == (False, True)
         leave()
-        server.run(section("What a return in time does"))
+        server.run(section("What going back in time does"))
         assert user("bob") is None
         assert log_in(app, PASSWORD, code=phone.code()), "by the password of the backup"
         assert not log_in(app, NEW_PASSWORD, code=phone.code())

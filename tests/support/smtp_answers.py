@@ -1,8 +1,8 @@
 """Answers of mail servers and errors of connections, as they are written, and a part of the cause of each."""
 
 ANSWERS = [
-    ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "don't fit together"),
-    ("[SSL: RECORD_LAYER_FAILURE] record layer failure (_ssl.c:1032)", "don't fit together"),
+    ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "don't match"),
+    ("[SSL: RECORD_LAYER_FAILURE] record layer failure (_ssl.c:1032)", "don't match"),
     ("Connection unexpectedly closed", "hung up"),
     ("timed out", "doesn't answer"),
     ("[Errno 111] Connection refused", "No mail server runs"),
@@ -18,7 +18,7 @@ ANSWERS = [
     ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)", "trust"),
     ("STARTTLS extension not supported by server.", "no STARTTLS"),
     ("The password is not sent without TLS: set MAIL_USE_TLS=1.", "no STARTTLS"),
-    ("SMTP AUTH extension not supported by server.", "no such login"),
+    ("SMTP AUTH extension not supported by server.", "doesn't offer this login"),
     (
         "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit"
         " https://aka.ms/smtp_auth_disabled for more information.",
@@ -42,14 +42,14 @@ ANSWERS = [
         "Google refuses",
     ),
     ("525 5.7.1 Unauthorized IP address", "IP address of this machine"),
-    ("530 5.7.0 Must issue a STARTTLS command first.", "wants TLS"),
-    ("530 Must issue a STARTTLS command first", "wants TLS"),
+    ("530 5.7.0 Must issue a STARTTLS command first.", "requires TLS"),
+    ("530 Must issue a STARTTLS command first", "requires TLS"),
     ("535 Authentication Credentials Invalid", "refuses MAIL_USERNAME"),
     ("535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6", "refuses MAIL_USERNAME"),
-    ("530 5.7.0 Authentication Required", "wants a login"),
-    ("530 5.7.57 Client not authenticated to send mail.", "wants a login"),
-    ("554 5.2.252 SendAsDenied; a@example.com not allowed to send as b@example.com", "own the sender"),
-    ("553 5.7.1 <a@example.com>: Sender address rejected: not owned by user b", "own the sender"),
+    ("530 5.7.0 Authentication Required", "requires a login"),
+    ("530 5.7.57 Client not authenticated to send mail.", "requires a login"),
+    ("554 5.2.252 SendAsDenied; a@example.com not allowed to send as b@example.com", "allowed to send as MAIL_SENDER"),
+    ("553 5.7.1 <a@example.com>: Sender address rejected: not owned by user b", "allowed to send as MAIL_SENDER"),
     (
         "554 Message rejected: Email address is not verified. The following identities failed",
         "hasn't verified the sender",
@@ -73,13 +73,13 @@ ANSWERS = [
     ("550 5.4.5 Daily user sending limit exceeded.", "limit of the provider"),
     ("454 Throttling failure: Maximum sending rate exceeded.", "limit of the provider"),
     ("432 4.3.2 Concurrent connections limit exceeded.", "limit of the provider"),
-    ("554 5.7.1 smells of spam", "takes the email for spam"),
+    ("554 5.7.1 smells of spam", "considers the email spam"),
     ("535 XOAUTH2 5.7.3 Authentication unsuccessful [AM0PR01CA0001.eurprd01.prod.exchangelabs.com]", "OAuth token"),
-    ("504 5.7.4 Unrecognized authentication type", "no such login"),
+    ("504 5.7.4 Unrecognized authentication type", "doesn't offer this login"),
     ("The token endpoint gives no token: ConnectionError", "gives no valid answer"),
     ("invalid_client: AADSTS7000215: Invalid client secret provided.", "refuses the client"),
     ("invalid_scope: AADSTS1002012: The provided value for scope is not valid.", "scope or the tenant"),
     ("invalid_grant: Invalid JWT Signature.", "scope or the tenant"),
-    ("421 4.3.2 Service not available", "can't take the email now"),
+    ("421 4.3.2 Service not available", "can't accept the email now"),
     ("552 5.3.4 Message size is wrong", "refuses the email"),
 ]

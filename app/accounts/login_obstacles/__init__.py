@@ -36,5 +36,5 @@ def to_links(user: User) -> list[Obstacle]:
 
 
 def of(user: User) -> list[Obstacle]:
-    """Return all that keeps `user` from logging in; an empty list if nothing is known that does."""
+    """Return all that keeps `user` from logging in; an empty list if nothing is known."""
     return [obstacle for check in CHECKS for obstacle in check(user)]

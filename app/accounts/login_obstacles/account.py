@@ -58,14 +58,14 @@ def no_password(user: User) -> Obstacles:
 
 def unreadable_password(user: User) -> Obstacles:
     if user.password_hash and user.has_password and (problem := imported_hashes.problem(user.password_hash)):
-        cause = f"No password of {user.known_as} can be right, because the stored hash can't be verified. {problem}"
+        cause = f"{user.known_as} can't log in with any password, because the stored hash can't be verified. {problem}"
         yield Obstacle(cause, f"flask users send-reset {user.known_as}")
 
 
 def compromised_password(user: User) -> Obstacles:
     refused_at, set_at = audit.latest(user, AuditAction.PASSWORD_COMPROMISED), passwords.set_at(user)
     if user.has_password and refused_at and (not set_at or set_at < refused_at):
-        cause = f"The password of {user.known_as} is right, but was refused at {at(refused_at)}: a data breach has it."
+        cause = f"The password of {user.known_as} is right, but refused at {at(refused_at)}: it is in a data breach."
         yield Obstacle(cause, f"flask users send-reset {user.known_as}")
 
 
@@ -79,10 +79,10 @@ def two_factor_needed(user: User) -> Obstacles:
                 f"The secret of {user.known_as}'s authenticator app was encrypted with a key that is no longer set."
             )
         for message in two_factor_codes.blocks(user):
-            yield Obstacle(f"Codes of {user.known_as} are refused with these words: {message}")
+            yield Obstacle(f"Codes of {user.known_as} are refused with this message: {message}")
         factors, left = ", ".join(two_factor.methods(user)) or "no factor", recovery_codes.left(user)
         uses = f"{user.known_as} uses two-factor authentication ({factors}; {left} recovery codes left)."
-        yield Obstacle(f"{uses} If the factors are lost, verify who asks, then turn it off.", reset)
+        yield Obstacle(f"{uses} If the factors are lost, verify who is asking, then turn it off.", reset)
 
 
 def device_code_needed(user: User) -> Obstacles:
@@ -91,7 +91,7 @@ def device_code_needed(user: User) -> Obstacles:
         if not device_verification.may_send(user):
             needs += " Too many were sent, so the next one is sent in an hour at the earliest."
         trust = f"flask users trust-next-login {user.known_as}"
-        yield Obstacle(f"{needs} If they can't read it, verify who asks, then allow one login without it.", trust)
+        yield Obstacle(f"{needs} If they can't read it, verify who is asking, then allow one login without it.", trust)
 
 
 def failures(user: User) -> Obstacles:

@@ -48,7 +48,7 @@ def mail_server_away(_: User) -> Obstacles:
     late = (OutboxEmail.status == Status.WAITING, OutboxEmail.created_at < clock.now() - PATIENCE)
     stuck = select(OutboxEmail).where(*late, OutboxEmail.created_at > sent_at if sent_at else true())
     if email := db.session.scalar(stuck.order_by(OutboxEmail.id.desc()).limit(1)):
-        cause = _explained(email.error) if email.error else "No process delivers emails."
+        cause = _explained(email.error) if email.error else "No process is delivering emails."
         yield Obstacle(f"No email has been sent to anyone since {at(email.created_at)}. {cause}", "flask doctor")
 
 

@@ -25,7 +25,7 @@ def reached(user: User) -> Obstacles:
     try:
         found = report.entries_of(user.username, user.email, shared, *networks)
     except storage_errors():
-        yield Obstacle("The counters can't be reached, so a rate limit may be.", "flask doctor")
+        yield Obstacle("The counters can't be reached, so it is unknown whether a rate limit applies.", "flask doctor")
         return
     for entry in (entry for entry in found if entry.is_full):
         until = f"until {datetime.fromtimestamp(entry.expires_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -50,7 +50,7 @@ def captcha_needed(user: User) -> Obstacles:
 def network_blocked(user: User) -> Obstacles:
     ips = select(UserSession.ip).where(UserSession.user_id == user.id, UserSession.ip != "").distinct()
     for block in blocks.find(*db.session.scalars(ips)):
-        cause = f"{user.known_as} logged in from a network that is blocked now ({block.subject}: {block.reason})."
+        cause = f"{user.known_as} logged in from a network that is now blocked ({block.subject}: {block.reason})."
         yield Obstacle(cause, f"flask users unblock {block.subject}")
 
 

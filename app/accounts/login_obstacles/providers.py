@@ -24,7 +24,7 @@ def refused(user: User) -> Obstacles:
         begun = 0 if identities and name not in known else _failed(name)
         if begun >= ENOUGH:
             cause = (
-                f"{begun} logins at {provider.label} began within an hour, and none succeeded. The log has its errors."
+                f"{begun} logins at {provider.label} began within an hour, and none succeeded. The log has the errors."
             )
             yield Obstacle(cause, "flask doctor")
     if not identities and not switches.is_on("registration") and not sso.is_trusted_by_any(user.email):
