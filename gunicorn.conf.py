@@ -57,7 +57,7 @@ def on_starting(server):
     """Give the workers a folder where they share their numbers for /metrics."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=METRICS)
-    elif "GUNICORN_PID" not in os.environ:  # no earlier server, which kill -USR2 replaces by this one, still writes
+    elif "GUNICORN_PID" not in os.environ:  # no earlier server, which kill -USR2 replaces with this one, still writes
         for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
             path.unlink()
 

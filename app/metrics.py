@@ -2,7 +2,7 @@
 
 The values of labels are names of our own, such as an endpoint or a rate limit, and never come from a request: each
 combination is a series, and a visitor must not be able to create any. gunicorn.conf.py lets its processes share the
-numbers by files.
+numbers through files.
 """
 
 import os

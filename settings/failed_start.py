@@ -13,7 +13,7 @@ WITH_VALUE = {"-A", "--app", "-e", "--env-file"}  # options of `flask` itself
 REMEDIES: dict[type[Exception], str] = {
     ModuleNotFoundError: "Install the packages of this release: pip install -r requirements.txt",
     OSError: "Let the user that runs the application read and write there, and see whether the disk is full.",
-    Exception: "Mend that line, or take back its latest change.",
+    Exception: "Fix that line, or revert its latest change.",
 }
 CANNOT_START = 3  # the exit status; click's own is 2, for a wrong option
 

@@ -20,9 +20,9 @@ def oauth_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         if not settings[name]:
             yield f"{name} is missing. A login by OAuth needs it: docs/email.md."
     if given and not settings["MAIL_OAUTH_TOKEN_URL"].startswith("https://"):
-        yield "MAIL_OAUTH_TOKEN_URL: write an https URL, as https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token"
+        yield "MAIL_OAUTH_TOKEN_URL: write an https URL, such as https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token"
     if key_file and not _is_key(Path(key_file)):
-        yield f"MAIL_OAUTH_KEY_FILE: {key_file} can't be read, or is no JSON key of a Google service account."
+        yield f"MAIL_OAUTH_KEY_FILE: {key_file} can't be read, or is not a JSON key of a Google service account."
 
 
 def _is_key(path: Path) -> bool:

@@ -92,7 +92,7 @@ def test_a_block_is_added_and_removed(administrator, ada):
 
 
 REFUSED = {
-    "127.0.0.0/24": "This is your own network: you are at 127.0.0.1.",
+    "127.0.0.0/24": "This is your own network: your address is 127.0.0.1.",
     "0.0.0.0/0": "This is your own network",
     "10.0.0.0/8": "This blocks 16,777,216 addresses. To block it anyway, use the command line",
     "com": "This blocks all addresses that end in .com.",

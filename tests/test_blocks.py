@@ -219,7 +219,7 @@ def test_what_could_keep_everybody_or_administrators_out_needs_confirmation(flas
 
 def test_nobody_blocks_their_own_network(app):
     with app.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.7"}):
-        with pytest.raises(ValueError, match=r"your own network: you are at 192\.0\.2\.7"):
+        with pytest.raises(ValueError, match=r"your own network: your address is 192\.0\.2\.7"):
             blocks.add("192.0.2.0/24", "x")
         blocks.add("192.0.3.0/24", "x")
 

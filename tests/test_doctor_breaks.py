@@ -436,7 +436,7 @@ def pwned_passwords_are_another_page(site):
 
 
 FAST, LATER = Severity.PROBLEM, Severity.RECOMMENDATION
-REISSUE = "Renew it, and find out why that does not happen by itself."
+REISSUE = "Renew it, and find out why this does not happen automatically."
 TABLE = [  # the break, the check that finds it, its cause, its remedy
     (no_rate_limits, "settings", "RATELIMIT_ENABLED is 0", "Remove it."),
     (no_delivery, "settings", "MAIL_DELIVERY is off", "Set thread or worker."),

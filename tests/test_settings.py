@@ -504,7 +504,7 @@ def test_a_login_to_the_mail_server_by_oauth_is_complete_or_refused(start, refus
     by_key |= dict.fromkeys(list(OAUTH)[1:], "")
     for text in (None, "{", "[]", '{"client_email": "a@example.com", "private_key": 1, "token_uri": ""}'):
         file.write_text(text) if text else None
-        assert "can't be read, or is no JSON key of a Google service account." in refusal(**GOOD, **by_key)[1]
+        assert "can't be read, or is not a JSON key of a Google service account." in refusal(**GOOD, **by_key)[1]
     file.write_text('{"client_email": "a@example.com", "private_key": "", "token_uri": ""}')
     assert start(**GOOD, **by_key)
     assert refusal(**GOOD, **by_key | OAUTH)[1].startswith("MAIL_PASSWORD, MAIL_OAUTH_KEY_FILE (Google)")

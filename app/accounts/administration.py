@@ -48,7 +48,7 @@ def log_out_everywhere(user: User) -> int:
 
 
 def rename(user: User, username: str) -> None:
-    """Change the username, also to a reserved one; raise ValueError, with a message, if it is invalid or taken."""
+    """Change the username, even to a reserved one; raise ValueError, with a message, if it is invalid or taken."""
     username = username.strip()
     usernames.check(username, by_administrator=True)
     if username == user.username:
@@ -67,7 +67,7 @@ def rename(user: User, username: str) -> None:
 def set_email(user: User, email: str) -> None:
     """Change the email address; raise ValueError, with a message, if it is invalid, blocked or taken.
 
-    A confirmed address stays confirmed, since an administrator vouches for the new one. Another one gets a link.
+    A confirmed address stays confirmed, since an administrator chose the new one. An unconfirmed one gets a link.
     """
     email = registration.normal_email(email.strip())
     if email == user.email:

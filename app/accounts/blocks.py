@@ -137,7 +137,7 @@ def _blockable(subject: str) -> tuple[str, str]:
     subject, key = parse(subject)
     own, network = origin.ip_address_of_request(), _network(key)
     if own and network and ip_address(own) in network:
-        raise ValueError(f"This is your own network: you are at {own}. You would lock yourself out.")
+        raise ValueError(f"This is your own network: your address is {own}. You would lock yourself out.")
     return subject, key
 
 

@@ -1,6 +1,6 @@
-"""Invitations: administrators invite email addresses, which then can get an account even if registration is closed.
+"""Invitations: administrators invite email addresses, which can then get an account even if registration is closed.
 
-The link in the email proves the address, so the account is confirmed. Whoever logs in elsewhere gains nothing by it.
+The link in the email proves the address, so the account is confirmed. It is of no use to a user with another address.
 """
 
 from dataclasses import replace
@@ -73,7 +73,7 @@ def register(invitation: Invitation, new: NewAccount) -> User | None:
 
 
 def accept(invitation: Invitation, user: User) -> bool:
-    """Give an account that has the invited address by now the role; return False if another request was faster."""
+    """Give the role to the account that now has the invited address; return False if another request was faster."""
     if not invitation.change(accepted_at=clock.now(), user_id=user.id):
         return False
     if invitation.role and user.can(invitation.role.permissions):

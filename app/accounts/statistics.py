@@ -56,7 +56,7 @@ class Measure(StrEnum):
     LOCKED = "locked", "Accounts locked"  # new devices have to wait between passwords, and the user was told
     DELETIONS = AuditAction.ACCOUNT_DELETED.value, "Accounts deleted"
     EMAILS_SENT = "sent", "Emails sent"
-    EMAILS_UNDELIVERED = "undelivered", "Emails undelivered"  # not sent at last, or sent and came back
+    EMAILS_UNDELIVERED = "undelivered", "Emails undelivered"  # not sent in the end, or sent and came back
 
     def __new__(cls, value: str, label: str) -> Self:
         member = str.__new__(cls, value)

@@ -1,4 +1,4 @@
-"""Search for users: filters, orders, and pages by key, which an index finds however many accounts there are."""
+"""Search for users: filters, sort orders, and pages by key, which an index finds however many accounts there are."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -107,7 +107,7 @@ def everyone(search: Search, after: str = "") -> Iterator[User]:
 
 
 def _read(search: Search, key: str, is_back: bool, count: int) -> list[Entry]:
-    """Return the first users beyond a key. A user whose username and address both match stands at the username."""
+    """Return the first users beyond a key. A user whose username and address both match is listed at the username."""
     entries: list[Entry] = []
     is_few, is_descending = _is_few(search.only), is_back
     for column, is_reversed, *conditions in _streams(search, is_few):

@@ -24,7 +24,7 @@ USED_ENUMS = """
 def create_index_concurrently(name: str, table: str, columns: list[Any], **options: Any) -> None:
     """Create an index while the site reads and writes the table. Give it a migration of its own.
 
-    It ends the transaction of the migration. What a killed run left is replaced.
+    It ends the transaction of the migration. An index that a killed run left behind is replaced.
     """
     if op.get_context().dialect.name != "postgresql":
         op.create_index(name, table, columns, **options)

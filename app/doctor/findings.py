@@ -75,6 +75,6 @@ def remedy(error: BaseException) -> str:
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         if "expired" in cause.verify_message:
-            return "Renew it, and find out why that does not happen by itself."
+            return "Renew it, and find out why this does not happen automatically."
         return "Its certificate must be for this name and signed by an authority that this machine trusts."
     return "Is the address right, and can this machine reach it?"

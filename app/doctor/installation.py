@@ -103,7 +103,7 @@ def _connections() -> Iterator[Finding]:
 
 
 def _processes() -> int:
-    """Return the number of processes as gunicorn.conf.py reads it, or 0 if it is no number."""
+    """Return the number of processes as gunicorn.conf.py reads it, or 0 if it is not a number."""
     count = os.environ.get("WEB_CONCURRENCY") or "2"
     return int(count) if count.isdecimal() else 0
 

@@ -110,7 +110,7 @@ def _expires_soon(name: str, certificate: Mapping[str, Any] | None) -> Iterator[
         at = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
         if at < clock.now() + SOON:
             cause = f"The certificate of {name} expires on {at:%Y-%m-%d}."
-            yield Finding(cause, "Renew it, and find out why that does not happen by itself.")
+            yield Finding(cause, "Renew it, and find out why this does not happen automatically.")
 
 
 def providers() -> Iterator[Finding]:

@@ -20,17 +20,17 @@ from app.web.hosts import is_from_this_machine
 
 @bp.route("/metrics", endpoint="metrics")
 def show_metrics() -> ResponseReturnValue:
-    """Answer a request with METRICS_TOKEN, or where that is not set, one of this machine past all proxies."""
+    """Answer a request with METRICS_TOKEN or, where that is not set, one from this machine and not through a proxy."""
     if token := current_app.config["METRICS_TOKEN"]:
         if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
             return "The token is missing or wrong.\n", 401, {"Content-Type": "text/plain", "WWW-Authenticate": "Bearer"}
     elif not is_from_this_machine(request):
-        return "Set METRICS_TOKEN, or ask from this machine.\n", 403, {"Content-Type": "text/plain"}
+        return "Set METRICS_TOKEN, or send the request from this machine.\n", 403, {"Content-Type": "text/plain"}
     return metrics.page(Database()), 200, {"Content-Type": metrics.CONTENT_TYPE_LATEST}
 
 
 class Database(metrics.Collector):
-    """The numbers that stand in the database, and whether it answers."""
+    """The numbers that are in the database, and whether it answers."""
 
     def collect(self) -> Iterator[metrics.GaugeMetricFamily]:
         try:
