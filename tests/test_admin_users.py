@@ -7,11 +7,12 @@ import io
 import re
 
 import pytest
+from flask_login import login_user
 from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
 
 from app.accounts import account_deletion, administration, registration
-from app.admin.user_actions import ACTIONS
+from app.admin.user_actions import ACTIONS, state_of
 from app.extensions import db
 from app.models import AuditEvent, Role, User
 
@@ -218,6 +219,59 @@ def test_administrators_cant_change_their_own_account_here(administrator, ada):
         answer = administrator.get(f"{page_of(ada)}/{action}", follow_redirects=True)
         assert "be done with this account now." in answer.text
     assert (ada.is_active, ada.is_admin, ada.deletion_due_at) == (True, True, None)
+
+
+@pytest.fixture
+def helpdesk(administrator, ada):
+    """Ada, whose role of the owner's has ADMIN, but not all permissions."""
+    db.session.add(Role(name="helpdesk", permissions=7 | 16))
+    db.session.flush()
+    ada.role_name = "helpdesk"
+    db.session.commit()
+    return administrator
+
+
+def test_an_administrator_gives_only_permissions_they_have(helpdesk, ada, eve):
+    assert re.findall('<option[^>]* value="([a-z]+)"', helpdesk.get(f"{page_of(eve)}/set-role").text) == [
+        "user",
+        "helpdesk",
+    ]
+    assert act(helpdesk, eve, "set-role", role_name="administrator").status_code == 422
+    assert eve.role_name == "user"
+    assert "Change role: done." in act(helpdesk, eve, "set-role", role_name="helpdesk").text
+
+
+def test_an_administrator_who_loses_permissions_meanwhile_gives_them_to_nobody(app, administrator, ada, eve):
+    with app.test_request_context():
+        login_user(ada)
+        ada.role_name = "user"
+        db.session.flush()
+        db.session.expire(ada)
+        with pytest.raises(ValueError, match="The role administrator has permissions"):
+            ACTIONS["set-role"].act(eve, "administrator")
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        ("set-email", {"email": "mallory@example.org"}),
+        ("set-role", {"role_name": "user"}),
+        ("deactivate", {}),
+        ("send-reset", {}),
+    ],
+)
+def test_an_administrator_changes_no_account_with_more_permissions_than_their_own(helpdesk, eve, action, fields):
+    eve.is_admin = True
+    db.session.commit()
+    words = "This account has permissions that you don't have, so you can't change it."
+    page = helpdesk.get(page_of(eve))
+    assert (words in html.unescape(page.text), buttons(page)) == (True, ["export"])
+    asked = helpdesk.get(f"{page_of(eve)}/{action}", follow_redirects=True)
+    assert words in html.unescape(asked.text)
+    seen = {"seen": state_of(eve)}
+    answer = helpdesk.post(f"{page_of(eve)}/{action}", data=seen | fields, follow_redirects=True)
+    assert words in html.unescape(answer.text)
+    assert (eve.email, eve.role_name, eve.is_active) == ("eve@example.com", "administrator", True)
 
 
 def test_two_administrators_dont_demote_each_other(own_app, app, administrator, ada, eve):

@@ -22,6 +22,8 @@ def user_action(number: int, action: str) -> ResponseReturnValue:
     form = chosen.form(obj=user, seen=user_actions.state_of(user))
     if request.method == "POST" and not user_actions.is_unchanged(user, request.form.get("seen")):
         return _back(number, "This account has changed since you opened the page. Nothing was done.", "warning")
+    if not user_actions.is_permitted(user):
+        return _back(number, "This account has permissions that you don't have, so you can't change it.", "warning")
     if user == current_user or action not in user_actions.possible(user):
         return _back(number, "That can't be done with this account now.", "warning")
     if form.validate_on_submit() and _is_done(chosen, user, form):

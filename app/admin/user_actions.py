@@ -66,8 +66,9 @@ class UserAction(NamedTuple):
 
 
 def roles() -> list[tuple[str, str]]:
-    names = db.session.scalars(select(Role.name).order_by(Role.permissions))
-    return [(name, name.capitalize()) for name in names]
+    """Return the roles that the administrator may give."""
+    known = db.session.scalars(select(Role).order_by(Role.permissions))
+    return [(role.name, role.name.capitalize()) for role in known if current_user.can(role.permissions)]
 
 
 def _send_confirmation(user: User) -> None:
@@ -84,7 +85,10 @@ def _can_log_in_by_link(user: User) -> bool:
 
 
 def _set_role(user: User, name: str) -> None:
-    administration.set_role(user, db.session.get_one(Role, name))
+    role = db.session.get_one(Role, name)
+    if not current_user.can(role.permissions):  # the choices are older than the lock
+        raise ValueError(f"The role {role.name} has permissions that you don't have.")
+    administration.set_role(user, role)
 
 
 TOLD = "The user gets an email about it."
@@ -145,8 +149,15 @@ ACTIONS = {
 # fmt: on
 
 
+def is_permitted(user: User) -> bool:
+    """Return whether the administrator has all permissions of this account; otherwise they could take them over."""
+    return bool(current_user.can(user.role.permissions))
+
+
 def possible(user: User) -> dict[str, UserAction]:
     """Return the actions that this account permits and no setting removes, by name."""
+    if not is_permitted(user):
+        return {}
     return {name: action for name, action in ACTIONS.items() if has(name) and action.is_possible(user)}
 
 
