@@ -285,7 +285,12 @@ def test_two_administrators_dont_demote_each_other(own_app, app, administrator, 
             administration.set_role(db.session.get(User, ada.id), db.session.get(Role, "user"))
             db.session.commit()
 
-    app.before_request_funcs["admin"].append(lambda: contextvars.Context().run(demote_ada))
+    def view_after_that(**arguments):
+        contextvars.Context().run(demote_ada)
+        return view(**arguments)
+
+    view = app.view_functions["admin.user_action"]
+    app.view_functions["admin.user_action"] = view_after_that
     administrator.post(f"{page_of(eve)}/set-role", data={"seen": seen, "role_name": "user"})
     assert (eve.role_name, db.session.get(User, ada.id, populate_existing=True).role_name) == ("administrator", "user")
 
