@@ -1,7 +1,9 @@
 """Emails that come back: reports and complaints, the address that they mark, and what users and administrators see."""
 
 import hmac
+import io
 import re
+import zipfile
 from datetime import timedelta
 from textwrap import dedent
 
@@ -13,17 +15,18 @@ from app.email import bounces, delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email, EmailTemplate
 from app.extensions import db
-from app.models import OutboxEmail, User
+from app.models import AuditAction, OutboxEmail, User
 from app.models.outbox_email import Status
+from app.security import audit
 
 
 class GardenEmail(EmailTemplate):
     PASSWORD_CHANGED = "password_changed"  # a template that exists
 
 
-def sent(user, to=None, template=Email.PASSWORD_CHANGED):
+def sent(user, to=None, template=Email.PASSWORD_CHANGED, event=None):
     """Send an email, and return its row."""
-    enqueue(template, user, to=to)
+    enqueue(template, user, to=to, event=event)
     db.session.commit()
     delivery.deliver()
     return db.session.scalar(select(OutboxEmail).order_by(OutboxEmail.id.desc()).limit(1))
@@ -147,6 +150,32 @@ def test_a_forged_report_is_ignored(flask, ada, bob):
         said = flask("mail", "bounces", typed=forged).stdout
         assert said.startswith("The message was ignored: it reports nothing about an email")
     assert (marked(ada), marked(bob)) == (False, False)
+
+
+@on_sqlite
+def test_no_session_learns_what_a_report_must_name(client, ada, outbox, flask):
+    email = sent(ada)
+    client.log_in(ada)
+    archive = zipfile.ZipFile(io.BytesIO(client.post("/auth/export", buffered=True).data))
+    assert email.message_id.strip("<>") not in archive.read("outbox.json").decode()
+
+
+@on_sqlite
+def test_a_report_about_an_email_of_more_than_a_week_ago_is_ignored(flask, ada, clock):
+    email = sent(ada)
+    clock.move(days=7, seconds=1)
+    assert flask("mail", "bounces", typed=report(email)).stdout.startswith("The message was ignored")
+    assert (marked(ada), email.status) == (False, "sent")
+
+
+@on_sqlite
+def test_an_email_with_the_link_this_wasnt_me_is_always_sent(flask, ada):
+    flask("mail", "bounces", typed=report(sent(ada)))
+    assert sent(ada).status == "stopped"
+    assert sent(ada, event=audit.record(ada, AuditAction.PASSWORD_CHANGED)).status == "sent"
+    flask("mail", "bounces", typed=report(sent(ada, to="gone@example.com")))
+    event = audit.record(ada, AuditAction.EMAIL_CHANGED)
+    assert sent(ada, to="gone@example.com", event=event).status == "sent"
 
 
 @on_sqlite
@@ -299,7 +328,8 @@ def test_the_user_is_told_on_every_page_until_the_address_changes(client, flask,
     assert "Email to your address came back" in client.get("/auth/history").text
 
     client.post("/auth/change-email", data={"email": "ada@example.org", "password": PASSWORD})
-    client.get(outbox.link())
+    [arrived] = [email for email in outbox() if email.recipients == ["ada@example.org"]]
+    client.get(outbox.link(arrived))
     db.session.expire_all()
     assert (ada.email, marked(ada)) == ("ada@example.org", False)
     assert "don't arrive" not in client.get("/account").text

@@ -1,7 +1,7 @@
 """Emails that came back: delivery reports (RFC 3464) and complaints (RFC 5965) about emails of the outbox.
 
-Anyone can send a report. One counts only if it names the Message-ID and the recipient of an email that was sent, since
-others have not seen the Message-ID. docs/email.md says how reports arrive.
+Anyone can send a report. One counts only if it names the Message-ID and the recipient of an email that was sent lately,
+since others have not seen the Message-ID. docs/email.md says how reports arrive.
 """
 
 import re
@@ -21,6 +21,7 @@ from app.models.logins import email_key
 from app.models.outbox_email import Priority, Status
 from app.models.user import UNREACHABLE_FOR
 from app.security import audit
+from app.security.token_purposes import TokenPurpose
 
 MAX_SIZE = 1024 * 1024  # bytes of a report that are read
 # RFC 3463: the address, its mailbox or domain is at fault, not this email (5.2.3), the sender (5.1.8), a limit (5.4.5)
@@ -49,7 +50,7 @@ class Counts(NamedTuple):
 def record(message_id: str, recipient: str, status: Status, reason: str) -> bool:
     """Record what became of an email, and mark the address of its account if it bounced.
 
-    Return False if no such email was sent to the recipient.
+    Return False if no such email was sent to the recipient in the past UNREACHABLE_FOR.
 
     Args:
         status: BOUNCED (the address does not work), COMPLAINED (reported as spam) or FAILED (for another reason).
@@ -58,7 +59,8 @@ def record(message_id: str, recipient: str, status: Status, reason: str) -> bool
         mine = (OutboxEmail.recipient_key == email_key(recipient), OutboxEmail.message_id == f"<{_text(message_id)}>")
     except ValueError:  # no address
         return False
-    email = db.session.scalar(select(OutboxEmail).where(*mine, OutboxEmail.status.in_([Status.SENT, status])))
+    lately = (OutboxEmail.status.in_([Status.SENT, status]), OutboxEmail.done_at > clock.now() - UNREACHABLE_FOR)
+    email = db.session.scalar(select(OutboxEmail).where(*mine, *lately))
     if email is None:
         return False
     is_news, email.status, email.error = email.status == Status.SENT, status, one_line(reason)[:MAX_ANSWER]
@@ -72,8 +74,11 @@ def record(message_id: str, recipient: str, status: Status, reason: str) -> bool
 def stops(email: OutboxEmail) -> bool:
     """Return whether an email must not be sent, because an earlier one came back lately, or was reported as spam.
 
-    After UNREACHABLE_FOR, the address is tried again. A complaint stops only emails that no account depends on.
+    After UNREACHABLE_FOR, the address is tried again. A complaint stops only emails that no account depends on. Nothing
+    stops an email with the link "This wasn't me".
     """
+    if email.purpose == TokenPurpose.SECURE_ACCOUNT:
+        return False
     user = db.session.scalar(select(User).where(User.email_key == email.recipient_key))
     earlier = [] if user else [Status.BOUNCED]
     earlier += [] if email.priority == Priority.ACCOUNT else [Status.COMPLAINED]

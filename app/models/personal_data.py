@@ -29,14 +29,14 @@ class Registration(NamedTuple):
 
 registered: dict[Holder, Registration] = {}
 
-# Columns that are not exported: a reader could log in with them, or they mean nothing.
+# Columns that are not exported: a reader could log in with them or forge a bounce, or they mean nothing.
 SECRETS = set(
     """
     users.password_hash users.passkey_handle user_sessions.id user_sessions.device devices.key
     authenticators.secret recovery_codes.hash removed_credentials.row removed_credentials.known_by
     email_challenges.id email_challenges.state oauth_states.id oauth_states.nonce oauth_states.code_verifier
     passkeys.credential_id passkeys.public_key passkey_challenges.id passkey_challenges.browser outbox.state
-    outbox.claims account_invitations.invited_by_id
+    outbox.claims outbox.message_id account_invitations.invited_by_id
     """.split()
 )
 
