@@ -75,3 +75,20 @@ def test_the_export_has_all_events_of_the_filter_and_no_formula(administrator, e
     assert clocks.datetime.fromisoformat(json.loads(lines[0])["at"]).utcoffset() == timedelta(0)
     for query in ("", "?format=xml", "?format=csv&action=x"):
         assert administrator.get(f"/admin/events/export{query}").status_code == 404
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("path", "form", "undo"),
+    [
+        ("blocks", {"subject": "evil.example.org", "reason": "They send spam"}, "remove"),
+        ("invitations", {"email": "x@example.org", "role": "moderator"}, "withdraw"),
+    ],
+)
+def test_blocks_and_invitations_are_named_with_the_reason_or_role(administrator, path, form, undo):
+    subject, why = form.values()
+    assert administrator.post(f"/admin/{path}", data=form).status_code == 302
+    page = administrator.get("/admin/events")
+    assert (page.status_code, page.text.count(f"About: {subject}"), f": {why}" in page.text) == (200, 1, True)
+    administrator.post(f"/admin/{path}/1/{undo}")
+    assert administrator.get("/admin/events").text.count(f"About: {subject}") == 2

@@ -39,12 +39,13 @@ def title(event: AuditEvent) -> str:
 
 
 def details(event: AuditEvent) -> list[tuple[str, str]]:
-    """Return further values of an event with their names: what it changed, the provider, the factor."""
+    """Return further values of an event with their names: what it changed or is about, why, how."""
     before, after = (
         ("Deletion date before", "Deletion date after") if event.action in DELETIONS else ("Before", "After")
     )
-    found = [(before, event.detail["old"]), (after, event.detail["new"])] if "new" in event.detail else []
-    shown = [(name, _value(event, value)) for name, value in found]
+    found = {name: event.detail[key] for name, key in ((before, "old"), (after, "new")) if key in event.detail}
+    shown = [(name if len(found) == 2 else "About", _value(event, value)) for name, value in found.items()]
+    shown += [(name.capitalize(), str(event.detail[name])) for name in ("role", "reason") if name in event.detail]
     if "provider" in event.detail:
         shown.append(("Provider", provider_label(event.detail["provider"])))
     if event.detail.get("factor") in FACTORS:
