@@ -328,8 +328,8 @@ def test_the_user_is_told_on_every_page_until_the_address_changes(client, flask,
     assert "Email to your address came back" in client.get("/auth/history").text
 
     client.post("/auth/change-email", data={"email": "ada@example.org", "password": PASSWORD})
-    [arrived] = [email for email in outbox() if email.recipients == ["ada@example.org"]]
-    client.get(outbox.link(arrived))
+    recipients = [email.recipients for email in outbox()]
+    client.get(outbox.link(recipients.index(["ada@example.org"])))
     db.session.expire_all()
     assert (ada.email, marked(ada)) == ("ada@example.org", False)
     assert "don't arrive" not in client.get("/account").text
