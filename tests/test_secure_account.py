@@ -13,6 +13,7 @@ from app.accounts import (
     authenticators,
     credentials,
     email_ownership,
+    invitations,
     passkeys,
     passwords,
     recovery_codes,
@@ -30,6 +31,7 @@ from app.models import (
     Device,
     EmailChange,
     Identity,
+    Invitation,
     OutboxEmail,
     Passkey,
     PasskeyRequirement,
@@ -385,7 +387,13 @@ def test_every_security_email_contains_the_secure_account_link(client, ada, outb
     }
     for name in set(Email) - without - requested:
         event = audit.record(ada, AuditAction.PASSWORD_CHANGED)
-        details = {"new_email": "x@example.com", "label": "Acme", "address": None, "factor": "a passkey"}
+        details = {
+            "new_email": "x@example.com",
+            "label": "Acme",
+            "address": None,
+            "factor": "a passkey",
+            "role": "moderator",
+        }
         enqueue(name, ada, event=event, due="1 May", left=3, is_last=False, **details)
         db.session.commit()
         body = outbox()[-1].body
@@ -552,3 +560,20 @@ def test_taking_back_works_with_a_domain_that_is_no_longer_accepted(app):
     app.config["EMAIL_SPECIAL_DOMAINS"] = ()
     take_back(newest("password_changed"))
     assert user.verify_password(NEW)
+
+
+@on_sqlite
+def test_taking_back_withdraws_the_invitations_since_and_inviters_are_told(
+    administrator, another_client, ada, outbox, clock
+):
+    invitations.send("friend@example.org", "moderator", by=ada)
+    db.session.commit()
+    clock.move(seconds=1)
+    administrator.post("/admin/invitations", data={"email": "mallory@example.org", "role": "administrator"})
+    *_, notice = [email for email in outbox() if email.subject == "Someone was invited to Flasky with your account"]
+    assert notice.recipients == [ada.email]
+    way_back = re.search(r"/auth/secure-account/\S+", notice.body)[0]
+    assert "Invitation sent" in another_client.get(way_back).text
+    another_client.post(way_back, data={"password": NEW, "confirm_password": NEW})
+    states = dict(db.session.execute(select(Invitation.email, Invitation.withdrawn_at)).all())
+    assert (states["friend@example.org"], bool(states["mallory@example.org"])) == (None, True)

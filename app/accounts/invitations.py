@@ -4,6 +4,7 @@ The link in the email proves the address, so the account is confirmed. It is of 
 """
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
@@ -40,7 +41,9 @@ def send(email: str, role_name: str = DEFAULT_ROLE, by: User | None = None) -> I
     if registration.is_taken(email):
         raise ValueError(f"{email} already belongs to an account.")
     invitation = _renew(email, role, by)
-    audit.record(None, AuditAction.INVITED, new=email, role=role.name)
+    event = audit.record(by, AuditAction.INVITED, new=email, role=role.name)
+    if by and not db.session.get_one(Role, DEFAULT_ROLE).has(role.permissions):
+        outbox.enqueue(Email.INVITATION_SENT, by, event=event, new_email=email, role=role.name)
     details: dict[str, Any] = {"inviter": inviter(invitation), "role": "" if role.name == DEFAULT_ROLE else role.name}
     outbox.enqueue(Email.INVITATION, None, to=email, claims={"invitation": invitation.id}, **details)
     return invitation
@@ -53,6 +56,13 @@ def withdraw(email: str) -> bool:
         return False
     audit.record(None, AuditAction.INVITATION_WITHDRAWN, old=email)
     return True
+
+
+def withdraw_all(by: User, since: datetime) -> None:
+    """Withdraw the waiting invitations that an administrator has sent since then."""
+    sent = select(Invitation.email).where(Invitation.invited_by_id == by.id, Invitation.created_at >= since)
+    for email in db.session.scalars(sent.where(*Invitation.waiting())).all():
+        withdraw(email)
 
 
 def inviter(invitation: Invitation) -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, exists, func, select, update
 
 from app import clock, signals
-from app.accounts import credentials, devices, email_ownership, registration, sessions, two_factor
+from app.accounts import credentials, devices, email_ownership, invitations, registration, sessions, two_factor
 from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
@@ -22,12 +22,13 @@ from app.security.token_purposes import TokenPurpose
 LINK_LIFETIME = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
 PASSWORD_WINDOW = timedelta(hours=1)  # to choose a password after the recovery; later, the user needs a reset link
 
-# Changes of a credential or the email address, and requests to delete the account.
+# Changes of a credential or the email address, requests to delete the account, and invitations by it.
 CHANGES: list[Action] = [
     AuditAction.DELETION_REQUESTED,
     AuditAction.EMAIL_CHANGED,
     AuditAction.IDENTITY_LINKED,
     AuditAction.IDENTITY_UNLINKED,
+    AuditAction.INVITED,
     AuditAction.PASSKEY_ADDED,
     AuditAction.PASSKEY_REMOVED,
     AuditAction.PASSWORD_CHANGED,
@@ -94,7 +95,7 @@ def take_back(link: Link) -> Link | None:
     """Undo the changes, remove the password, and return the used link, which sets the new password.
 
     The email address, the credentials and two-factor authentication are restored. Sessions, devices and outstanding
-    links are revoked. A deletion requested since the event is cancelled.
+    links are revoked. A deletion requested since the event is cancelled, and invitations sent since are withdrawn.
 
     Return None if the address is taken, another request was faster, or two-factor authentication can't be restored.
     The caller must then roll back.
@@ -204,6 +205,7 @@ def _lock_out(user: User, start: int) -> None:
     rows_changed(since.values(link_revoked_at=clock.now()))
     sessions.revoke_all(user, reason=LogoutReason.ACCOUNT_SECURED)
     devices.forget_all(user)
+    invitations.withdraw_all(user, since=db.session.get_one(AuditEvent, start).at)
     outbox.drop(user, since=start)
 
 

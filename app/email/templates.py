@@ -64,6 +64,7 @@ class Email(EmailTemplate):
     EMAIL_REMOVED = "email_removed"
     IDENTITY_LINKED = "identity_linked"
     IDENTITY_UNLINKED = "identity_unlinked"
+    INVITATION_SENT = "invitation_sent"  # to the inviter
     NEW_DEVICE = "new_device", None, False, NOTICES_PER_HOUR
     PASSKEY_ADDED = "passkey_added"
     PASSKEY_COPIED = "passkey_copied", None, False, NOTICES_PER_HOUR
