@@ -3,9 +3,12 @@
 import hmac
 import io
 import re
+import time
 import zipfile
+from base64 import b64encode
 from datetime import timedelta
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
@@ -210,6 +213,35 @@ def test_hostile_reports_are_ignored(ada, flask):
     db.session.rollback()
     printed = flask("mail", "bounces", typed=report(email, said="smtp; 550 \x1b[31mred")).stdout
     assert "\x1b" not in printed
+
+
+HOSTILE = b'Content-Type: multipart/report; x="'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HOSTILE + b";" * 60_000 + b"\n\n",
+        HOSTILE + b"\r\n ;;;;" * 10_000 + b"\n\n",
+        HOSTILE[:30] + b'; boundary=b\r\r--b\r' + HOSTILE + b"\r ;;;;" * 10_000 + b"\r\r",
+        report(SimpleNamespace(message_id="", recipient=""), headers={"X": ""})
+        .replace("text/rfc822-headers\n\nX: ", "text/rfc822-headers\nContent-Transfer-Encoding: base64\n\n{}")
+        .format(b64encode(HOSTILE + b";" * 40_000).decode())
+        .encode(),
+    ],
+    ids=["one line", "continued", "in a part, with other ends of lines", "encoded"],
+)  # fmt: skip
+def test_a_long_header_field_takes_no_time(message):
+    began = time.process_time()
+    assert bounces.read(message) == []
+    assert time.process_time() - began < 0.3
+
+
+@on_sqlite
+def test_one_message_holds_a_few_reports(ada):
+    block = "Reporting-MTA: dns; mail.example.com\n\n"
+    repeated = report(sent(ada)).replace(block, block + "Action: failed\nFinal-Recipient: rfc822; x@y.zz\n\n" * 800)
+    assert len(bounces.read(repeated.encode())) == bounces.MAX_REPORTS
 
 
 @on_sqlite

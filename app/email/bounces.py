@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from email import message_from_bytes
 from email.message import Message
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -23,7 +24,10 @@ from app.models.user import UNREACHABLE_FOR
 from app.security import audit
 from app.security.token_purposes import TokenPurpose
 
-MAX_SIZE = 1024 * 1024  # bytes of a report that are read
+MAX_SIZE = 64 * 1024  # bytes of a message that are read
+MAX_REPORTS = 10  # of one message
+# A header field, with its continuations, that costs the parser seconds. It ends lines at \r, too.
+LONG_FIELD = re.compile(rb"(?:\A|[\r\n])[!-9;-~]+:(?:[^\r\n]|\r?\n[ \t]|\r[ \t]){8192}")
 # RFC 3463: the address, its mailbox or domain is at fault, not this email (5.2.3), the sender (5.1.8), a limit (5.4.5)
 OF_THE_ADDRESS = re.compile(r"5\.(0\.0|1\.([01236]|10)|2\.[012]|4\.[14])\b")
 STOPPED = "An earlier email to this address came back, or was reported as spam."
@@ -98,11 +102,17 @@ def counts(period: timedelta) -> Counts:
 def read(data: bytes) -> list[Report]:
     """Return what a message reports about emails; nothing if it is no report, or too strange to be read."""
     try:
-        message = message_from_bytes(data[:MAX_SIZE])
+        message = _parsed(data[:MAX_SIZE])
         is_report = message.get_content_type() == "multipart/report"
-        return list(_reports(message)) if is_report else []
+        return list(islice(_reports(message), MAX_REPORTS)) if is_report else []
     except (ValueError, LookupError, RecursionError, AttributeError, TypeError):  # hostile or broken messages
         return []
+
+
+def _parsed(data: bytes) -> Message:
+    if LONG_FIELD.search(data):
+        raise ValueError("a header field is too long")
+    return message_from_bytes(data)
 
 
 def _reports(message: Message) -> Iterable[Report]:
@@ -111,7 +121,7 @@ def _reports(message: Message) -> Iterable[Report]:
     if original is None:
         return
     content = original.get_payload(decode=True)
-    headers = message_from_bytes(content) if isinstance(content, bytes) else _blocks(original)[0]
+    headers = _parsed(content) if isinstance(content, bytes) else _blocks(original)[0]
     message_id, to = _text(headers["Message-ID"]), _text(headers["To"])
     for block in _blocks(parts.get("message/delivery-status")):
         if _text(block["Action"]).lower() == "failed":
