@@ -417,6 +417,15 @@ def test_why_names_an_obstacle(request, app, ada, clock, check, make):
     assert "ada can log in. They" not in world.why()
 
 
+@on_sqlite
+def test_why_blames_nobody_for_the_wrong_passwords_of_another_account_on_the_network(flask, client, ada, bob):
+    known(client)
+    for _ in range(6):
+        guess(client, "bob")
+    assert "bob has reached the rate limit login (5 of 5)" in flask("users", "why", "bob").stdout
+    assert flask("users", "why", "ada").stdout.splitlines()[0] == NOTHING.splitlines()[0]
+
+
 def test_deactivated_users_get_no_link(flask, client, ada, outbox):
     flask("users", "deactivate", "ada")
     outbox().clear()

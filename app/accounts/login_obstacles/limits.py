@@ -14,6 +14,7 @@ from app.models.logins import mailbox
 from app.security import audit, captcha, origin, rate_limits
 from app.security.rate_limits import report
 from app.security.rate_limits.counters import storage_errors
+from app.security.rate_limits.policies import hashed
 from app.switches import is_on
 
 RECENT, MAX_ADDRESSES = timedelta(days=1), 20  # IP addresses in the history
@@ -22,12 +23,14 @@ RECENT, MAX_ADDRESSES = timedelta(days=1), 20  # IP addresses in the history
 def reached(user: User) -> Obstacles:
     """Yield the limits that the account, and the networks of its last events, have reached."""
     networks, shared = [net for ip in _addresses(user) for net in origin.networks(ip)], mailbox(user.email)
+    names = user.username, user.email, shared
+    own = {*networks, *map(hashed, names)}  # a counter of another name on one of the networks begins with that name
     try:
-        found = report.entries_of(user.username, user.email, shared, *networks)
+        found = report.entries_of(*names, *networks)
     except storage_errors():
         yield Obstacle("The counters can't be reached, so it is unknown whether a rate limit applies.", "flask doctor")
         return
-    for entry in (entry for entry in found if entry.is_full):
+    for entry in (entry for entry in found if entry.is_full and entry.subject.split()[0] in own):
         until = f"until {datetime.fromtimestamp(entry.expires_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
         name = entry.subject if entry.subject in networks else shared if entry.policy == "mailbox" else user.known_as
         cause = f"{name} has reached the rate limit {entry.policy} ({entry.count} of {entry.limit}) {until}."
