@@ -11,7 +11,7 @@ from flask_login import login_user
 from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
 
-from app.accounts import account_deletion, administration, registration
+from app.accounts import account_deletion, administration, cleanup, registration
 from app.admin.user_actions import ACTIONS, state_of
 from app.extensions import db
 from app.models import AuditEvent, Role, User
@@ -272,6 +272,25 @@ def test_an_administrator_changes_no_account_with_more_permissions_than_their_ow
     answer = helpdesk.post(f"{page_of(eve)}/{action}", data=seen | fields, follow_redirects=True)
     assert words in html.unescape(answer.text)
     assert (eve.email, eve.role_name, eve.is_active) == ("eve@example.com", "administrator", True)
+
+
+def test_what_administrators_did_outlasts_the_account_without_addresses_and_names(administrator, ada, eve, clock):
+    number = eve.id
+    act(administrator, eve, "set-role", role_name="moderator")
+    act(administrator, eve, "rename", username="evelyn")
+    act(administrator, eve, "set-email", email="e@example.org")
+    act(administrator, eve, "delete-now")
+    clock.move(days=8)
+    for _ in cleanup.registered["audit_events_without_user"]():
+        db.session.commit()
+    events = db.session.scalars(select(AuditEvent).filter_by(user_id=None).order_by(AuditEvent.id))
+    by = {"by": "administrator", "acting_user": ada.id, "former_id": number}
+    assert [(event.action, event.detail) for event in events] == [
+        ("role_changed", by | {"old": "user", "new": "moderator"}),
+        ("username_changed", by),
+        ("email_changed", by),
+        ("account_deleted", by),
+    ]
 
 
 def test_two_administrators_dont_demote_each_other(own_app, app, administrator, ada, eve):

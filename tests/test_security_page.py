@@ -227,6 +227,9 @@ STORED = {
     "security history": days("history"),
     "security history: events that strangers may have caused": days("history of strangers"),
     "security history: events without an account": days("history of nobody"),
+    "security history: what administrators did on the administration pages, even after the account is deleted": days(
+        "history of administrators"
+    ),
     "accounts that were never confirmed, if `CONFIRMATION` is `required`": span(cleanup.WEEK, "day"),
 }
 MODELS = {

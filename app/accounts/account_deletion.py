@@ -2,17 +2,18 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, select, update
 
 from app import clock, signals
 from app.accounts import personal_data, sessions
 from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
-from app.models import AuditAction, LogoutReason, User
+from app.models import AuditAction, AuditEvent, LogoutReason, User
 from app.security import audit
 
 GRACE = timedelta(days=14)
+KEPT = {"by", "acting_user"}  # of the details of what administrators did
 
 
 def request(user: User) -> datetime:
@@ -54,9 +55,20 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     same = update(User).where(User.id == user.id, *conditions)
     if not rows_changed(same.values(login_count=User.login_count)):  # locks the row
         return False
+    _keep_what_administrators_did(user)
     personal_data.erase(user)
     audit.record(None, AuditAction.ACCOUNT_DELETED, former_id=signal["user_id"])
     signals.send_after_commit(db.session(), signals.user_deleted, **signal)
     if is_told:
         outbox.enqueue(Email.ACCOUNT_DELETED, None, to=email)
     return True
+
+
+def _keep_what_administrators_did(user: User) -> None:
+    """Detach these events from the account, without addresses and names: otherwise a deletion would hide the rest."""
+    done = select(AuditEvent).where(AuditEvent.user_id == user.id, AuditEvent.by_administrator)
+    for event in db.session.scalars(done):
+        kept = KEPT | ({"old", "new"} if event.action == AuditAction.ROLE_CHANGED else set())
+        event.detail = {name: value for name, value in event.detail.items() if name in kept} | {"former_id": user.id}
+        event.user_id, event.session = None, ""
+    db.session.flush()

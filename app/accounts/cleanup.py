@@ -63,7 +63,7 @@ RETENTION: dict[str, tuple[Moment, timedelta, *tuple[ColumnElement[bool], ...]]]
     "email_changes": (EmailChange.changed_at, MONTH),
     "sent_emails": (OutboxEmail.done_at, MONTH, OutboxEmail.status != Status.WAITING),
     "audit_events": (AuditEvent.at, YEAR),
-    "audit_events_without_user": (AuditEvent.at, WEEK, AuditEvent.user_id.is_(None)),
+    "audit_events_without_user": (AuditEvent.at, WEEK, AuditEvent.user_id.is_(None), ~AuditEvent.by_administrator),
     "audit_events_by_strangers": (AuditEvent.at, MONTH, AuditEvent.key.is_not(None)),
     "removed_credentials": (RemovedCredential.removed_at, credentials.RESTORE_WINDOW),
     "devices": (Device.last_seen_at, YEAR),

@@ -45,6 +45,7 @@ def details(event: AuditEvent) -> list[tuple[str, str]]:
     )
     found = {name: event.detail[key] for name, key in ((before, "old"), (after, "new")) if key in event.detail}
     shown = [(name if len(found) == 2 else "About", _value(event, value)) for name, value in found.items()]
+    shown += [("Id of the deleted account", str(event.detail["former_id"]))] if "former_id" in event.detail else []
     shown += [(name.capitalize(), str(event.detail[name])) for name in ("role", "reason") if name in event.detail]
     if "provider" in event.detail:
         shown.append(("Provider", provider_label(event.detail["provider"])))

@@ -4,7 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, String, Text, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
@@ -54,6 +55,17 @@ class AuditEvent(Model):
     # time of the latest event.
     key: Mapped[str | None] = mapped_column(String(22))
     count: Mapped[int] = mapped_column(default=1, server_default="1")
+
+    @hybrid_property
+    def by_administrator(self) -> bool:
+        """Whether an administrator did it on the administration pages."""
+        return "acting_user" in self.detail
+
+    @by_administrator.inplace.expression
+    @classmethod
+    def _by_administrator_in_sql(cls) -> ColumnElement[bool]:
+        found: ColumnElement[bool] = cls.detail["acting_user"].as_integer().is_not(None)
+        return found
 
     @property
     def declared(self) -> Action | None:

@@ -60,15 +60,16 @@ def record(user: User | None, action: Action, *, former_id: object = None, **det
 
     Args:
         user: None if the event is about an email address without an account; the work is the same.
-        former_id: the number of a deleted account, for the log alone.
+        former_id: the number of a deleted account, for the log, and for the event if an administrator acts.
         detail: further values, none of them secret; a change passes `old` and `new`.
     """
     if action is AuditAction.LOGIN_FAILED:
         detail.setdefault("method", "password")
     by_passkey = action is AuditAction.LOGIN_FAILED and detail["method"] == "passkey"
     note_attempt(Attempt.PASSKEY_FAILED if by_passkey else action)
-    where = origin.of_request()
-    event = {"action": action, "user_id": user and user.id, "detail": detail | (origin.acting.get() or {}), **where}
+    where, by = origin.of_request(), origin.acting.get() or {}
+    by = by | ({"former_id": former_id} if former_id and "acting_user" in by else {})
+    event = {"action": action, "user_id": user and user.id, "detail": detail | by, **where}
     added = AuditEvent(**event, network=origin.network(where["ip"]))
     if user and user.current_session:
         added.session = user.current_session.key

@@ -73,6 +73,11 @@ LIMITS = {  # the table, how many days its rows are kept, and how to make one
     "ways to a provider": (OAuthState, 7, oauth_state),
     "history": (AuditEvent, 365, lambda user, at: AuditEvent(user_id=user.id, action=AuditAction.LOGGED_IN, at=at)),
     "history of nobody": (AuditEvent, 7, lambda user, at: AuditEvent(action=AuditAction.ACCOUNT_DELETED, at=at)),
+    "history of administrators": (
+        AuditEvent,
+        365,
+        lambda user, at: AuditEvent(action=AuditAction.ACCOUNT_DELETED, detail={"acting_user": user.id}, at=at),
+    ),
     "history of strangers": (
         AuditEvent,
         30,
