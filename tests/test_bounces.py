@@ -237,6 +237,18 @@ def test_a_long_header_field_takes_no_time(message):
     assert time.process_time() - began < 0.3
 
 
+def test_a_report_with_a_nul_is_ignored(flask, ada):
+    email = sent(ada)
+    for forged in (
+        report(email, headers={"Message-ID": "<a\0b>", "To": ada.email}),
+        report(email, **{"Final-Recipient": "rfc822; a\0da@example.com"}).replace(
+            f"To: {ada.email}", "To: a\0@b.example"
+        ),
+    ):
+        result = flask("mail", "bounces", typed=forged)
+        assert (result.exit_code, result.stdout[:23]) == (0, "The message was ignored"), result.output
+
+
 @on_sqlite
 def test_one_message_holds_a_few_reports(ada):
     block = "Reporting-MTA: dns; mail.example.com\n\n"

@@ -59,6 +59,8 @@ def record(message_id: str, recipient: str, status: Status, reason: str) -> bool
     Args:
         status: BOUNCED (the address does not work), COMPLAINED (reported as spam) or FAILED (for another reason).
     """
+    if not f"{_text(message_id)}{recipient}".isprintable():  # PostgreSQL refuses NUL
+        return False
     try:
         mine = (OutboxEmail.recipient_key == email_key(recipient), OutboxEmail.message_id == f"<{_text(message_id)}>")
     except ValueError:  # no address
