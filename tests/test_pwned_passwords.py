@@ -18,6 +18,8 @@ from app.extensions import db
 from app.models import OutboxEmail, User
 from app.security import pwned_passwords
 
+pytestmark = on_sqlite  # no rule of a database
+
 KNOWN = "the heron of the harbour"
 REFUSED = "This password has appeared in a data breach elsewhere. Choose a different one."
 EMAILED = "This password has appeared in a data breach elsewhere. Check your email for a link to choose a new one."
@@ -83,7 +85,6 @@ def test_a_compromised_password_is_refused_wherever_one_is_chosen(client, ada, s
     unsecret(caplog)
 
 
-@on_sqlite
 def test_this_wasnt_me_lets_others_write_while_the_service_is_asked(app, client, ada, service, outbox):
     client.log_in(ada)
     client.post("/auth/change-password", data={"old_password": PASSWORD, "password": NEW, "confirm_password": NEW})
