@@ -184,6 +184,15 @@ def test_an_invitation_expires_after_seven_days(client, invite, clock):
     assert is_over(client, link)
 
 
+def test_the_page_of_an_invalid_invitation_says_to_ask_for_a_new_one(client, invite, clock):
+    link = invite()
+    clock.move(days=7)
+    page = client.get(link).text
+    assert "Ask the person who invited you for a new one" in page
+    assert "Reset my password" not in page
+    assert "Reset my password" in client.get("/auth/reset/wrong").text
+
+
 def test_a_second_invitation_renews_the_first_whose_link_stops_working(client, another_client, invite, clock):
     first = invite(role="moderator")
     clock.move(days=3)

@@ -13,7 +13,7 @@ from app.email.smtp_answers import PATTERNS, Explanation, explain
 def test_an_answer_is_explained(answer, cause):
     explanation = explain(answer)
     assert cause in explanation.cause
-    assert explanation.remedy.endswith((".", "?", "1", "set-email", "--all"))
+    assert explanation.remedy.endswith((".", "?", "1", "--all"))
 
 
 def test_each_line_of_the_table_explains_an_answer():

@@ -47,7 +47,7 @@ def accept_invitation(token: str) -> ResponseReturnValue:
     ):
         return redirect(url_for("main.index"))  # just accepted
     if not invitation or not invitation.is_valid:
-        return errors.invalid_link()
+        return errors.invalid_link(is_invitation=True)
     owner = User.find(invitation.email)
     role = "" if invitation.role_name == DEFAULT_ROLE else invitation.role_name
     page: dict[str, Any] = {"invitation": invitation, "inviter": invitations.inviter(invitation), "role": role}
@@ -62,7 +62,7 @@ def _accept(invitation: Invitation, owner: User | None) -> ResponseReturnValue |
     if not owner or owner != current_user or not Form().validate_on_submit():
         return None
     if not invitations.accept(invitation, owner):
-        return errors.invalid_link()
+        return errors.invalid_link(is_invitation=True)
     db.session.commit()
     flash("You've accepted the invitation.", "success")
     return redirect(url_for("main.index"))
@@ -70,4 +70,4 @@ def _accept(invitation: Invitation, owner: User | None) -> ResponseReturnValue |
 
 def _register(invitation: Invitation, new: NewAccount) -> ResponseReturnValue:
     user = invitations.register(invitation, new)
-    return log_in_new(user, new) if user else errors.invalid_link()
+    return log_in_new(user, new) if user else errors.invalid_link(is_invitation=True)

@@ -95,7 +95,7 @@ ANSWERS: list[tuple[str, str, str]] = [
     (r"^4\d\d", "The mail server can't accept the email now, or waits for a second attempt.", RETRIED),
     (r"5\.1\.[012]\b|5\.1\.10|(user|recipient).*(unknown|not found|rejected)|(unknown|no such) (user|recipient)"
      r"|does not exist|mailbox (unavailable|not found)|domain not found", "The recipient's address doesn't exist.",
-     "Ask the user for the right address, then: flask users set-email"),
+     "Is the address right? For an account: flask users set-email. For an invitation: invite the right address."),
     (r"block.?list|black.?list|spamhaus|\b(DNSBL|RBL)\b|reputation|banned|5\.7\.(6\d\d|7\d\d|511)",
      "The recipient's server blocks the IP address that sent the email.",
      "Ask to be removed from the list that the answer names, or send through a provider (docs/email.md)."),

@@ -62,12 +62,12 @@ def error_page(
     return response
 
 
-def invalid_link() -> ResponseReturnValue:
-    """Answer any expired, used or invalid link with the same page and status 410."""
+def invalid_link(is_invitation: bool = False) -> ResponseReturnValue:
+    """Answer any expired, used or invalid link with the same page, or that of invitations, and status 410."""
     audit.refused("invalid link")
     if wants_json():
         abort(410)
-    return render_template("errors/invalid_link.html"), 410
+    return render_template("errors/invalid_link.html", is_invitation=is_invitation), 410
 
 
 def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnValue:
