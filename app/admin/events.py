@@ -32,10 +32,10 @@ def actions() -> list[Any]:
 
 class EventFilter(Form):
     action = SelectField("Event", choices=actions, default="")
-    user = TextField("User", filters=[stripped], render_kw={"placeholder": "Name, email or id"})
+    user = TextField("User", filters=[stripped], render_kw={"placeholder": "Name, email, id"})
     ip = TextField("IP address", filters=[stripped], render_kw={"placeholder": "or network"})
-    since = DateField("From (UTC)", [Optional()])
-    until = DateField("To (UTC)", [Optional()])
+    since = DateField("Since (UTC)", [Optional()])
+    until = DateField("Until (UTC)", [Optional()])
 
     def validate_user(self, field: Field) -> None:
         is_id = field.data.isascii() and field.data.isdecimal() and len(field.data) < 10

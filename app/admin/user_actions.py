@@ -139,11 +139,11 @@ ACTIONS = {
         "Cancel deletion", f"The account and its data stay as they are. {TOLD}",
         account_deletion.cancel, lambda user: user.deletion_due_at),
     "delete": UserAction(
-        "Delete account", f"The account is deleted in {account_deletion.GRACE.days} days. The user is logged out, gets "
-        "an email about it, and can keep the account by logging in before then.",
+        f"Delete in {account_deletion.GRACE.days} days", "The user is logged out, gets an email about it, and can keep "
+        "the account by logging in before then.",
         account_deletion.request, lambda user: not user.deletion_due_at, style=RED),
     "delete-now": UserAction(
-        "Delete account now", f"The account and all its data are deleted. This can't be undone. {TOLD}",
+        "Delete now", f"The account and all its data are deleted. This can't be undone. {TOLD}",
         account_deletion.purge, style=RED),
 }
 # fmt: on
