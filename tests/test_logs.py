@@ -14,12 +14,13 @@ from support.clients import PASSWORD, on_sqlite
 from support.registration import FORM
 from support.repository import ROOT
 
-from app.accounts import administration, cleanup
-from app.email import delivery
+from app.accounts import administration, blocks, cleanup
+from app.email import bounces, delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email
 from app.extensions import db
-from app.models import UserSession
+from app.models import OutboxEmail, UserSession
+from app.models.outbox_email import Status
 from app.security import hashing
 from app.web.request_log import Json, Plain, Repetitions
 
@@ -135,6 +136,17 @@ def test_change_of_an_address_or_name_is_logged_without_it(client, ada, log):
     client.post("/auth/change-username", data={"username": "grace", "password": PASSWORD})
     (line,) = [line for line in log.read("security") if line["event.action"] == "username_changed"]
     assert "grace" not in str(line)
+
+
+def test_a_bounce_and_a_block_are_logged_without_their_reasons(ada, log):
+    enqueue(Email.PASSWORD_CHANGED, ada)
+    db.session.commit()
+    delivery.deliver()
+    message_id = db.session.scalar(select(OutboxEmail.message_id))
+    assert bounces.record(message_id[1:-1], ada.email, Status.BOUNCED, "550 5.1.1 <ada@example.com>: unknown")
+    blocks.add("x.example.org", "see ada@example.com")
+    assert [line["event.action"] for line in log.read("security")] == ["email_bounced", "blocked"]
+    assert "ada@example.com" not in json.dumps(log.read("security"))
 
 
 def test_attempt_to_send_an_email_is_one_log_line(ada, outbox, log, monkeypatch):

@@ -4,6 +4,7 @@ docs/providers.md names the providers that behave so.
 """
 
 import base64
+import json
 import re
 import time
 from dataclasses import replace
@@ -489,6 +490,15 @@ def test_provider_error_is_logged_on_one_line(client, issuer, caplog, nasty):
     said = next(record.getMessage() for record in caplog.records if "answered with" in record.getMessage())
     assert said.isprintable()
     assert len(said) < 500
+
+
+@on_sqlite
+def test_provider_error_is_logged_without_addresses(client, issuer, caplog):
+    said = "AADSTS50105: The user 'ada@example.com' (or ada%40example.com) is not assigned."
+    came_back_with(client, error="ada@example.com", error_description=said)
+    assert "acme answered with the error <address>: AADSTS50105: The user '<address>' (or <address>) is" in caplog.text
+    lines = [record for record in caplog.records if record.name.startswith(("security", "app.security"))]
+    assert "ada" not in json.dumps([vars(line) for line in lines], default=str)
 
 
 def test_callback_without_code_and_error_is_explained(client, issuer):

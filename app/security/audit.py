@@ -79,7 +79,8 @@ def record(user: User | None, action: Action, *, former_id: object = None, **det
         db.session.add(added)
     for signal in action.facts.signals if user else ():
         signals.send_after_commit(db.session(), signal, user=user)
-    labels = {name: value for name, value in added.detail.items() if name not in {"old", "new"}}  # may be addresses
+    hidden = {"old", "new", "reason"}  # may hold addresses
+    labels = {name: value for name, value in added.detail.items() if name not in hidden}
     outcome = "failure" if action.status == "Failed" else "success"
     if action in {AuditAction.LOGGED_IN, AuditAction.LOGIN_FAILED}:
         metrics.logins.labels(detail["method"], outcome).inc()

@@ -1,6 +1,9 @@
 """The exceptions for a failed login at a provider, and the error codes that cause them."""
 
 import logging
+import re
+
+ADDRESS = re.compile(r"[^\s'\"<(]*(@|%40)[^\s'\">)]*")
 
 log = logging.getLogger("app.security.oidc")
 
@@ -55,6 +58,6 @@ def from_error(provider: str, error: object, description: object) -> Failure:
 
 
 def printable(said: object) -> str:
-    """Return the first 200 characters of untrusted text in one line."""
-    text = "" if said is None else str(said)[:200]
+    """Return the first 200 characters of untrusted text in one line, without email addresses."""
+    text = "" if said is None else ADDRESS.sub("<address>", str(said)[:400])[:200]
     return "".join(character if character.isprintable() else " " for character in text).strip()
