@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from support.clients import PASSWORD, on_sqlite
 from support.pages import is_logged_in
 from support.records import history, rows
@@ -278,6 +278,28 @@ def test_the_owner_of_an_account_logs_in_to_accept_and_never_loses_permissions(c
     db.session.commit()
     assert client.post(f"/auth/invitation/{lower.token()}").location == "/"
     assert eve().role_name == "moderator"
+
+
+def test_accepting_keeps_the_role_that_has_other_permissions(client, ada, invite):
+    db.session.add(Role(name="gardener", permissions=7 | 256))
+    db.session.commit()
+    link = invite(role="gardener")
+    ada.role, ada.email = db.session.get(Role, "moderator"), EVE
+    db.session.commit()
+    client.log_in(ada)
+    assert client.post(link).location == "/"
+    assert ada.role_name == "moderator"
+
+
+@on_sqlite
+@pytest.mark.parametrize("accept", [invitations.accept, lambda found, user: invitations.register(found, None)])
+def test_an_administrator_demoted_during_the_acceptance_gives_no_role(app, boss, bob, accept):
+    found = invitations.send(EVE, "moderator", by=boss)
+    db.session.commit()
+    assert found.is_valid
+    db.session.execute(update(User).values(role_name="user"), execution_options={"synchronize_session": False})
+    assert not accept(found, bob)
+    assert bob.role_name == "user"
 
 
 def test_a_forwarded_invitation_tells_another_user_whom_it_is_for(client, ada, invite):

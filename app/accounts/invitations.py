@@ -70,11 +70,11 @@ def inviter(invitation: Invitation) -> str:
 
 
 def register(invitation: Invitation, new: NewAccount) -> User | None:
-    """Create the account of the invited address; return None if the invitation was used or withdrawn in the meantime.
+    """Create the account of the invited address; return None if the invitation has ended in the meantime.
 
     Raises what registration.create() raises. Roll back then, so that the invitation can be used again.
     """
-    if not invitation.change(accepted_at=clock.now()):
+    if not _use(invitation):
         return None
     user = registration.create(replace(new, email=invitation.email, confirmed=True))
     invitation.user_id = user.id
@@ -83,11 +83,14 @@ def register(invitation: Invitation, new: NewAccount) -> User | None:
 
 
 def accept(invitation: Invitation, user: User) -> bool:
-    """Give the role to the account that now has the invited address; return False if another request was faster."""
-    if not invitation.change(accepted_at=clock.now(), user_id=user.id):
+    """Give the role to the account that now has the invited address, unless it would lose permissions.
+
+    Return False if the invitation has ended in the meantime.
+    """
+    if not _use(invitation, user_id=user.id):
         return False
-    if invitation.role and user.can(invitation.role.permissions):
-        invitation.role_name = user.role_name  # it has these permissions, and loses none
+    if invitation.role and not invitation.role.has(user.role.permissions):
+        invitation.role_name = user.role_name
     _complete(invitation, user)
     return True
 
@@ -104,6 +107,14 @@ def _renew(email: str, role: Role, by: User | None) -> Invitation:
         db.session.add(invitation)
     db.session.flush()
     return invitation
+
+
+def _use(invitation: Invitation, **changes: object) -> bool:
+    """Accept a waiting invitation, unless its sender has just lost the permissions that it gives."""
+    is_first = invitation.change(accepted_at=clock.now(), **changes)
+    if invitation.invited_by:
+        db.session.refresh(invitation.invited_by)
+    return is_first and invitation.may_give_role
 
 
 def _complete(invitation: Invitation, user: User) -> None:

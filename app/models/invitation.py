@@ -83,13 +83,17 @@ class Invitation(Model):
 
     @property
     def is_valid(self) -> bool:
-        """Whether it waits, and its role still exists and may still be given.
+        return self.state == "waiting" and self.may_give_role
+
+    @property
+    def may_give_role(self) -> bool:
+        """Whether its role still exists and may still be given.
 
         A role with more permissions than every account has ends with the account of the administrator who gave it, or
         when they lose these permissions.
         """
         role, default, inviter = self.role, db.session.get_one(Role, DEFAULT_ROLE), self.invited_by
-        if self.state != "waiting" or role is None:
+        if role is None:
             return False
         if default.has(role.permissions) or self.actor == Actor.COMMAND_LINE:
             return True
