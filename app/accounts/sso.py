@@ -64,7 +64,8 @@ def account_for(
 
     Args:
         profile: the profile of a new account; None if the user has not been asked for it.
-        invitation: a valid one whose link led here. It proves its address, for a new account only.
+        invitation: a valid one whose link led here. It proves its address, for a new account only, but not that the
+            link is the user's: another site may have led them here. So the provider must name the address.
 
     Raises:
         registration.Taken, IntegrityError: another request was faster. Call again.
@@ -187,7 +188,7 @@ def _take_over(owner: User, external: ExternalIdentity) -> User:
 def _register(
     external: ExternalIdentity, profile: dict[str, Any] | None, invitation: Invitation | None
 ) -> tuple[Outcome, User | None]:
-    if invitation and external.email and email_key(external.email) != invitation.email_key:
+    if invitation and (not external.email or email_key(external.email) != invitation.email_key):
         return Outcome.OTHER_EMAIL, None
     email = invitation.email if invitation else external.email
     if problem := _problem(external, email, invitation):

@@ -19,7 +19,7 @@ from app.connections import released_connection
 from app.extensions import db
 from app.models import OAuthState, User
 from app.request_state import SessionKey
-from app.security import audit, oidc
+from app.security import audit, oidc, signing
 from app.security.rate_limits import rate_limited
 from app.web import csrf
 from app.web.own_urls import safe_next_url
@@ -55,7 +55,8 @@ def sso_callback(provider: str) -> ResponseReturnValue:
     except oidc.Failure as failure:
         audit.refused("a login at a provider", provider=provider, why=f"{type(failure).__name__}: {failure}")
         return sso_flow.fail_at_provider(found, failure)
-    arrival = Arrival(identity, oauth_state.remember, oauth_state.destination)
+    destination = signing.decrypt("destination", oauth_state.destination or "") or None
+    arrival = Arrival(identity, oauth_state.remember, destination)
     if oauth_state.user_id or current_user.is_authenticated:
         return sso_flow.link(found, arrival, oauth_state.user_id)
     if switches.is_on("captcha") and not identity.is_verified:  # the form asks for the address, and shows the CAPTCHA
@@ -87,7 +88,8 @@ def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
         return form_page("auth/start_sso.html", form, provider=provider)
     destination = safe_next_url(request.args.get("next"))
     destination = None if len(destination or "") > MAX_DESTINATION else destination
-    oauth_state = OAuthState.start(provider.name, user.id if user else None, form.remember_me.data, destination)
+    encrypted = signing.encrypt("destination", destination or "")  # it may hold the token of an invitation
+    oauth_state = OAuthState.start(provider.name, user.id if user else None, form.remember_me.data, encrypted)
     try:
         url = oidc.authorization_url(provider, oauth_state)
     except oidc.Failure as failure:

@@ -91,8 +91,6 @@ def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None 
             message=message,
             is_both_factors=not provider.two_factor,
         )
-    if invitation and outcome is Outcome.INCOMPLETE:  # only an application's own fields are missing
-        arrival = replace(arrival, identity=replace(arrival.identity, email=invitation.email))
     return _ask_for_more(provider, arrival, outcome)
 
 
@@ -164,7 +162,7 @@ def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> Res
     if outcome is Outcome.CLOSED:
         return fail(f"That {provider.label} account isn't connected to an account here, and registration is closed.")
     if outcome is Outcome.OTHER_EMAIL:
-        flash(f"That {provider.label} account has another email address than the one that was invited.", "warning")
+        flash(f"That {provider.label} account doesn't have the email address that was invited.", "warning")
         return redirect(arrival.destination or url_for("auth.login"))
     if outcome is Outcome.BLOCKED:
         return fail(f"The email address of that {provider.label} account can't be used here.")

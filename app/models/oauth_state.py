@@ -24,7 +24,7 @@ class OAuthState(Model):
         ForeignKey("users.id", ondelete="CASCADE"), index=True
     )  # the account to link to
     remember: Mapped[bool] = mapped_column(default=False)
-    destination: Mapped[str | None] = mapped_column(Text)  # the page to open after the login
+    destination: Mapped[str | None] = mapped_column(Text)  # the page to open after the login, encrypted
     started_at: Mapped[datetime] = mapped_column(default=lambda: clock.now(), index=True)
     returned_at: Mapped[datetime | None]
 
