@@ -41,6 +41,9 @@ COVERED = [
     ("example.com", "eve@mail.example.com", True),
     ("@example.com", "eve@example.com", True),
     ("*.Example.com", "eve@example.com", True),
+    ("*@example.com", "eve@example.com", True),
+    ("gmail.com", "eve@googlemail.com", True),
+    ("googlemail.com", "eve@gmail.com", True),
     ("example.com", "eve@notexample.com", False),
     ("mail.example.com", "eve@example.com", False),
     ("bücher.example.com", "eve@xn--bcher-kva.example.com", True),
@@ -93,6 +96,16 @@ def test_a_blocked_address_can_be_neither_changed_to_nor_corrected_to(client, an
     page = client.post("/auth/change-email", data={"email": "ada@example.org", "password": PASSWORD})
     correction = another_client.post("/auth/unconfirmed", data={"email": "bob@example.org"})
     assert (REFUSED in page.text, REFUSED in correction.text, outbox()) == (True, True, [])
+
+
+@on_sqlite
+def test_an_address_that_was_blocked_after_the_request_is_not_changed_to(client, ada, block, outbox):
+    client.log_in(ada)
+    client.post("/auth/change-email", data={"email": "ada@example.org", "password": PASSWORD})
+    link = next(link for link in map(outbox.link, range(2)) if "/change-email/" in link)
+    block("example.org")
+    assert client.get(link).status_code == 410
+    assert ada.email == "ada@example.com"
 
 
 def test_an_account_with_a_blocked_address_stays(client, ada, block):

@@ -46,13 +46,13 @@ def support() -> str:
 
 def parse(subject: str) -> tuple[str, str]:
     """Return an email address, a domain or a network in its normal form, and its key; raise ValueError if invalid."""
-    if "@" in subject.strip().lstrip("@"):
+    if "@" in subject.strip().lstrip("*@"):
         return (email := normal_email(subject.strip())), mailbox(email)
     if network := _network(subject.strip()):
         return str(network).removesuffix("/32"), str(network)
     domain = subject.strip().removeprefix("*").lstrip("@.").lower()
     with suppress(ValueError):
-        key = email_key(f"x@{domain}").removeprefix("x@")
+        key = mailbox(f"x@{domain}").removeprefix("x@")
         if DOMAIN.fullmatch(key):
             return domain, key
     raise ValueError("Enter an email address, a domain or a network, such as 192.0.2.0/24.")

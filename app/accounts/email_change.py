@@ -3,7 +3,7 @@
 from sqlalchemy import select, update
 
 from app import clock, signals
-from app.accounts import sessions
+from app.accounts import blocks, sessions
 from app.email import budgets, outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
@@ -34,10 +34,11 @@ def request(user: User, email: str) -> bool:
 def change(token: Token, keep: UserSession | None = None) -> bool:
     """Change to the email address in the token, revoke all sessions but `keep` and notify the old address.
 
-    Return False if the address is not available, or another request was faster.
+    Return False if the address is not available or blocked, or another request was faster.
     """
     user, old, was_confirmed = token.user, token.user.email, token.user.confirmed
-    if not user.take_email(token.claims.purpose, token.claims.extra["email"]):
+    email = token.claims.extra["email"]
+    if blocks.is_blocked(email) or not user.take_email(token.claims.purpose, email):
         return False
     event = _record(user, old, keep)
     if was_confirmed:

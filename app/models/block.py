@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
 from app.extensions import Model
-from app.models.logins import email_key, mailbox
+from app.models.logins import mailbox
 
 MAX_IPV6_PREFIX = 64  # the smallest network that a customer gets
 
@@ -39,7 +39,7 @@ def keys_covering(subject: str) -> list[str]:
     Such a list is compared with a unique index. So one query finds a network in either notation, on both databases.
     """
     if "@" in subject:
-        labels = email_key(subject).rpartition("@")[2].split(".")
+        labels = mailbox(subject).rpartition("@")[2].split(".")
         return [mailbox(subject), *(".".join(labels[start:]) for start in range(len(labels)))]
     address = ip_address(subject)
     longest = MAX_IPV6_PREFIX if isinstance(address, IPv6Address) else 32
