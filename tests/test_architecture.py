@@ -67,7 +67,6 @@ SHARED_BY_PAGES = {
         "registration_forms",
         "settings_pages",
         "sso_flow",
-        "wording",
     )
 }
 

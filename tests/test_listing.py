@@ -93,7 +93,13 @@ def test_history_ties_events_to_a_person(flask, client, browser_at, ada):
     assert (rows[2]["device"], rows[2]["details"]["method"]) == ("Firefox on Linux", "password")
     said = flask("users", "history", "ada", "--limit", "2").stdout.splitlines()
     assert [("Account deactivated" in line, "Failed login" in line) for line in said] == [(True, False), (False, True)]
-    [header, first, *_] = csv.reader(io.StringIO(flask("users", "history", "ada", "--csv").stdout))
+    flask("users", "set-role", "ada", "moderator")
+    said = flask("users", "history", "ada").stdout.splitlines()
+    assert said[0].endswith(" an administrator at the command line (Before: user, After: moderator)")
+    assert "Logged in with a password " in said[-1]
+    assert said[-1].endswith(" the user"), "no braces where nothing is to be said"
+    flask("users", "set-role", "ada", "user")
+    [header, _, _, first, *_] = csv.reader(io.StringIO(flask("users", "history", "ada", "--csv").stdout))
     assert dict(zip(header, first, strict=True))["action"] == "deactivated"
 
 

@@ -39,4 +39,7 @@ Sessions and jobs
     devices                 recognise and trust the devices of an account
     cleanup                 delete expired data, once a day
     jobs                    run each cleanup job in one process at a time
+
+Words
+    wording                 how login methods and details of events read
 """

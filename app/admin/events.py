@@ -13,8 +13,8 @@ from wtforms import DateField, Field, SelectField, ValidationError
 from wtforms.validators import Optional
 
 from app import keyset
+from app.accounts import wording
 from app.admin.blueprint import bp, choices
-from app.auth import wording
 from app.auth.forms import Form, TextField, stripped
 from app.csv_lines import csv_lines
 from app.extensions import db

@@ -6,11 +6,10 @@ from flask import abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app import doctor
-from app.accounts import jobs, statistics
+from app.accounts import jobs, statistics, wording
 from app.accounts.statistics import RANGES, Range
 from app.accounts.user_search import Filter
 from app.admin.blueprint import bp
-from app.auth import wording
 from app.doctor import Severity
 from app.switches import is_on
 

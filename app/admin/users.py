@@ -10,12 +10,11 @@ from sqlalchemy import select
 from wtforms import SelectField
 from wtforms.widgets import SearchInput
 
-from app.accounts import login_methods, login_obstacles, recovery_codes, sessions, two_factor, user_search
+from app.accounts import login_methods, login_obstacles, recovery_codes, sessions, two_factor, user_search, wording
 from app.accounts.user_search import Filter, Order, Search
 from app.admin import user_actions
 from app.admin.blueprint import bp, choices
 from app.admin.emails import STATES
-from app.auth import wording
 from app.auth.forms import Form, TextField
 from app.csv_lines import csv_lines
 from app.email.smtp_answers import explain

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from app import clock
-from app.auth import wording
+from app.accounts import wording
 from app.auth.blueprint import bp
 from app.models import Action
 from app.models.audit_action import Topic, registered

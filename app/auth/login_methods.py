@@ -8,7 +8,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from app.accounts import login_methods as methods
-from app.auth import login_flow, wording
+from app.accounts import wording
+from app.auth import login_flow
 from app.auth.blueprint import bp
 from app.connections import only_reads
 from app.models import User

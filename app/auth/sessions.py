@@ -8,8 +8,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app import clock
-from app.accounts import devices, sessions
-from app.auth import access, login_flow, wording
+from app.accounts import devices, sessions, wording
+from app.auth import access, login_flow
 from app.auth.blueprint import bp
 from app.extensions import db
 from app.models import LogoutReason, UserSession

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from app.accounts import sessions, sso, two_factor, user_search
+from app.accounts import sessions, sso, two_factor, user_search, wording
 from app.accounts.user_search import Filter, Order, Search
 from app.cli.commands import echo_row, json_option
 from app.cli.users import find, users
@@ -83,7 +83,8 @@ def history(name: str, limit: int | None, as_json: bool, as_csv: bool) -> None:
     mine = select(AuditEvent).where(AuditEvent.user_id == find(name).id).limit(limit)
     newest = mine.order_by(AuditEvent.at.desc(), AuditEvent.id.desc()).execution_options(yield_per=1000)
     layout = "{time:20} {label:44} {ip:15} {device:20} {by} {details}"
-    echo_rows(layout, map(_event, db.session.scalars(newest)), as_json, as_csv)
+    describe = _event if as_json or as_csv else _event_in_words
+    echo_rows(layout, map(describe, db.session.scalars(newest)), as_json, as_csv)
 
 
 def echo_rows(layout: str, rows: Iterable[dict[str, Any]], as_json: bool, as_csv: bool) -> None:
@@ -111,6 +112,12 @@ def _event(event: AuditEvent) -> dict[str, Any]:
     where = {"ip": event.ip, "device": user_agents.in_words(event.user_agent) if event.user_agent else ""}
     what = {"action": event.action, "label": event.label, "count": event.count}
     return {"time": event.at} | what | where | {"by": event.actor or "the user", "details": event.detail}
+
+
+def _event_in_words(event: AuditEvent) -> dict[str, Any]:
+    label = f"{event.label} {wording.login_method(event.detail.get('method', ''))}".strip()
+    details = ", ".join(f"{name}: {value}" for name, value in wording.details(event))
+    return _event(event) | {"label": label, "details": details and f"({details})"}
 
 
 def _names(user: User) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How stored values read on pages: the method of a login, and the details of an audit event."""
+"""How stored values read on pages and in commands: the method of a login, and the details of an audit event."""
 
 from collections import Counter
 from collections.abc import Iterable
