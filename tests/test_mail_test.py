@@ -56,7 +56,7 @@ def token_endpoint():
             body = handler.rfile.read(int(handler.headers["Content-Length"])).decode()
             self.asked.append({name: value for name, [value] in parse_qs(body).items()})
             status, said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            send(handler, json.dumps(said).encode(), status, "application/json")
+            send(handler, json.dumps(said).encode(), status, "application/json", Location=self.url)
 
     endpoint = TokenEndpoint("/token")
     yield endpoint
@@ -192,11 +192,25 @@ def test_what_the_token_endpoint_answers_is_explained(flask, oauth, token_endpoi
     assert SECRET not in result.output + caplog.text
 
 
-def test_googles_service_account_signs_an_assertion(app, flask, oauth, token_endpoint, tmp_path):
-    file = tmp_path / "key.json"
+def test_no_redirect_of_the_token_endpoint_is_followed(app, flask, oauth, token_endpoint, tmp_path):
+    for number in (1, 2):
+        token_endpoint.answers.insert(0, (307, {}))
+        result = flask("mail", "test", "ann@example.org")
+        assert (result.exit_code, "gives no valid answer." in result.stderr) == (1, True), result.output
+        assert len(token_endpoint.asked) == number
+        with_googles_key(app, token_endpoint, tmp_path)
+
+
+def with_googles_key(app, token_endpoint, folder):
+    file = folder / "key.json"
     key = {"client_email": "mail@project.iam.gserviceaccount.com", "private_key": KEY.as_pem(private=True).decode()}
     file.write_text(json.dumps(key | {"token_uri": token_endpoint.url}))
     app.config.update(MAIL_OAUTH_TOKEN_URL="", MAIL_OAUTH_KEY_FILE=str(file))
+    return key
+
+
+def test_googles_service_account_signs_an_assertion(app, flask, oauth, token_endpoint, tmp_path):
+    key = with_googles_key(app, token_endpoint, tmp_path)
     result = flask("mail", "test", "ann@example.org")
     assert result.exit_code == 0, result.output
     [asked] = token_endpoint.asked

@@ -54,14 +54,17 @@ def _token() -> str:
 
 
 def _fetch(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Ask with the client's secret, or with an assertion that Google's key signs (RFC 7523)."""
+    """Ask with the client's secret, or with an assertion that Google's key signs (RFC 7523). Follow no redirect."""
     from authlib.integrations.requests_client import AssertionSession, OAuth2Session
 
     if config["MAIL_OAUTH_KEY_FILE"]:
         key = json.loads(Path(config["MAIL_OAUTH_KEY_FILE"]).read_text())
         said = {"issuer": key["client_email"], "subject": config["MAIL_USERNAME"], "claims": {"scope": GOOGLE_SCOPE}}
         signed = {"key": RSAKey.import_key(key["private_key"]), "header": {"alg": "RS256"}}
-        return dict(AssertionSession(key["token_uri"], **said, **signed, default_timeout=TIMEOUT).refresh_token())
+        with AssertionSession(key["token_uri"], **said, **signed, default_timeout=TIMEOUT) as session:
+            session.max_redirects = 0
+            return dict(session.refresh_token())
     client = config["MAIL_OAUTH_CLIENT_ID"], config["MAIL_OAUTH_CLIENT_SECRET"], "client_secret_post"
     with OAuth2Session(*client, scope=config["MAIL_OAUTH_SCOPE"], default_timeout=TIMEOUT) as session:
+        session.max_redirects = 0
         return dict(session.fetch_token(config["MAIL_OAUTH_TOKEN_URL"], grant_type="client_credentials"))

@@ -30,9 +30,11 @@ class LocalServer:
         self.server.server_close()
 
 
-def send(handler, body, status=200, content_type="text/plain"):
+def send(handler, body, status=200, content_type="text/plain", **headers):
     handler.send_response(status)
     handler.send_header("Content-Type", content_type)
     handler.send_header("Content-Length", len(body))
+    for name, value in headers.items():
+        handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(body)
