@@ -81,6 +81,7 @@ def test_all_unsent_emails_are_retried_at_once_and_those_being_sent_are_left_alo
     db.session.commit()
     assert "Retry all" in administrator.get("/admin/emails/retry").text
     administrator.post("/admin/emails/retry")
+    assert db.session.scalar(select(AuditEvent).filter_by(action="emails_retried")).detail["by"] == "administrator"
     assert f"{unsent - 1} emails will be retried." in administrator.get("/admin/emails").text
     assert db.session.query(OutboxEmail).filter_by(status=Status.SENT).count() == 5
 

@@ -65,16 +65,18 @@ def test_the_page_filters_events_and_leads_to_older_ones_and_back(administrator,
 @on_sqlite
 def test_the_export_has_all_events_of_the_filter_and_no_formula(administrator, events, monkeypatch):
     monkeypatch.setattr("app.keyset.CHUNK", 7)
-    answer = administrator.get("/admin/events/export?format=csv&action=login_failed&older=x", buffered=True)
+    answer = administrator.post("/admin/events/export?format=csv&action=login_failed&older=x", buffered=True)
     assert answer.headers["Content-Disposition"] == "attachment; filename=events.csv"
     rows = list(csv.DictReader(answer.text.splitlines()))
     assert (len(rows), rows[0]["user_agent"]) == (30, "'=cmd()")
-    lines = administrator.get("/admin/events/export?format=jsonl&action=login_failed", buffered=True).text.splitlines()
+    lines = administrator.post("/admin/events/export?format=jsonl&action=login_failed", buffered=True).text.splitlines()
     assert [json.loads(line)["id"] for line in lines] == [int(row["id"]) for row in rows]
     assert json.loads(lines[0]).keys() == {*page.EXPORTED}
     assert clocks.datetime.fromisoformat(json.loads(lines[0])["at"]).utcoffset() == timedelta(0)
+    downloads = db.session.scalars(audit.search(action="exported").order_by(AuditEvent.id.desc()).limit(2))
+    assert [event.detail["new"] for event in downloads] == ["Events", "Events"], "each download leaves an event"
     for query in ("", "?format=xml", "?format=csv&action=x"):
-        assert administrator.get(f"/admin/events/export{query}").status_code == 404
+        assert administrator.post(f"/admin/events/export{query}").status_code == 404
 
 
 @on_sqlite

@@ -72,7 +72,7 @@ def test_the_list_shows_filters_sorts_and_pages_users(administrator, ada, bob, e
 def test_the_download_has_all_that_the_search_finds_and_no_formulas(administrator, ada, bob, eve):
     eve.email = "=eve@example.com"
     db.session.commit()
-    answer = administrator.get("/admin/users/export?text=&sort=name", buffered=True)
+    answer = administrator.post("/admin/users/export?text=&sort=name", buffered=True)
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert answer.headers["Content-Disposition"] == "attachment; filename=users.csv"
     assert [(row["username"], row["email"], row["confirmed"]) for row in rows] == [
@@ -80,7 +80,10 @@ def test_the_download_has_all_that_the_search_finds_and_no_formulas(administrato
         ("bob", "bob@example.com", "False"),
         ("eve", "'=eve@example.com", "True"),
     ]
-    assert len(administrator.get("/admin/users/export?only=administrators", buffered=True).text.splitlines()) == 2
+    assert len(administrator.post("/admin/users/export?only=administrators", buffered=True).text.splitlines()) == 2
+    downloads = db.session.scalars(select(AuditEvent).filter_by(action="exported")).all()
+    by = {"new": "Users", "by": "administrator", "acting_user": ada.id}
+    assert [event.detail for event in downloads] == [by, by], "each download leaves an event"
     assert PASSWORD not in answer.text
     assert "scrypt" not in answer.text
 

@@ -10,8 +10,9 @@ from app.auth.forms import Form, TextField, stripped
 from app.email import outbox, reports
 from app.email.smtp_answers import explain
 from app.extensions import db
-from app.models import OutboxEmail
+from app.models import AuditAction, OutboxEmail
 from app.models.outbox_email import Status
+from app.security import audit
 
 STATES = {Status.WAITING: "Waiting", Status.FAILED: "Failed", Status.SENT: "Sent", Status.OBSOLETE: "Dropped"}
 STATES |= {Status.BOUNCED: "Came back", Status.COMPLAINED: "Reported as spam", Status.STOPPED: "Stopped"}
@@ -50,6 +51,7 @@ def retry_emails() -> ResponseReturnValue:
     if request.method == "GET":
         words = "All emails that are waiting or have failed are retried now. Outdated emails are dropped."
         return confirm("Retry all unsent emails?", words, "Retry all", back(), "btn-primary")
+    audit.record(None, AuditAction.EMAILS_RETRIED)
     return _done(outbox.retry(), "will be retried")
 
 

@@ -18,7 +18,7 @@ from app.admin.blueprint import bp, choices
 from app.auth.forms import Form, TextField, stripped
 from app.csv_lines import csv_lines
 from app.extensions import db
-from app.models import AuditEvent, User
+from app.models import AuditAction, AuditEvent, User
 from app.models.audit_action import registered
 from app.security import audit, user_agents
 
@@ -70,11 +70,13 @@ def events() -> ResponseReturnValue:
     return render_template("admin/events.html", form=form, page=found, users=users, **words)
 
 
-@bp.route("/events/export")
+@bp.post("/events/export")
 def export_events() -> ResponseReturnValue:
     form, kind = EventFilter(request.args), request.args.get("format")
     if not form.validate() or kind not in {"csv", "jsonl"}:
         abort(404)
+    audit.record(None, AuditAction.EXPORTED, new="Events")
+    db.session.commit()
     rows = ({name: getattr(event, name) for name in EXPORTED} for event in keyset.every(form.events(), ORDER))
     lines = _csv(rows) if kind == "csv" else (json.dumps(row, default=_plain) + "\n" for row in rows)
     response = Response(stream_with_context(lines), mimetype="text/csv" if kind == "csv" else "application/jsonl")

@@ -52,13 +52,15 @@ def users() -> ResponseReturnValue:
     return render_template("admin/users.html", form=form, search=search, page=found, columns=columns, badges=badges)
 
 
-@bp.route("/users/export")
+@bp.post("/users/export")
 def export_users() -> ResponseReturnValue:
     form = UserFilter(request.args)
     if not form.validate():
         abort(404)
     names = [name for name in COLUMNS if name != "username" or is_on("username")]
     rows = ([_plain(getattr(user, name)) for name in names] for user in user_search.everyone(form.search()))
+    audit.record(None, AuditAction.EXPORTED, new="Users")
+    db.session.commit()
     response = Response(stream_with_context(csv_lines(names, rows)), mimetype="text/csv")
     response.headers["Content-Disposition"] = "attachment; filename=users.csv"
     return response

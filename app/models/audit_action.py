@@ -110,6 +110,7 @@ class AuditAction(Action):
     EMAIL_COMPLAINED = "email_complained", "Email reported as spam", Topic.EMAIL, _NOTICE
     EMAIL_CORRECTED = "email_corrected", "Email address corrected", Topic.EMAIL
     EMAIL_DROPPED = "email_dropped", "Email dropped", Topic.EMAIL, _NOTICE
+    EMAILS_RETRIED = "emails_retried", "All unsent emails retried", Topic.EMAIL, _NOTICE
     EMAIL_OWNERSHIP_PROVED = (
         "email_ownership_proved",
         "Account claimed by the owner of its email address",
