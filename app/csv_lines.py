@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that starts so (OWASP, CSV Injection)
+# A spreadsheet computes a cell that starts so (OWASP, CSV Injection); in some languages, `;` separates cells, too.
+FORMULA = re.compile(r"(^|;)(?=[=+\-@\t\r])")
 
 
 def csv_lines(names: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
@@ -18,4 +20,4 @@ def csv_lines(names: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterato
 
 
 def _plain(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return FORMULA.sub(r"\1'", value) if isinstance(value, str) else value

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, literal, tuple_
+from sqlalchemy import BigInteger, Select, literal, tuple_
 
 from app.extensions import db
 
@@ -64,5 +64,9 @@ def _parsed(order: Sequence[Any], key: str) -> list[Any] | None:
 
 
 def _value(column: Any, text: str) -> Any:
-    is_time = column.type.python_type is datetime
-    return datetime.fromisoformat(text).astimezone(UTC) if is_time else int(text[:18])
+    if column.type.python_type is datetime:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    number = int(text[:18])
+    if abs(number) >= 2**31 and not isinstance(column.type, BigInteger):
+        raise OverflowError  # PostgreSQL refuses it
+    return number

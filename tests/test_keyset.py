@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app import clock, keyset
 from app.csv_lines import csv_lines
 from app.extensions import db
-from app.models import AuditEvent
+from app.models import AuditEvent, Block
 
 ORDER = [AuditEvent.at, AuditEvent.id]
 
@@ -44,6 +44,19 @@ def test_pages_lead_through_all_rows_and_back(rows):
 def test_an_invalid_key_is_the_first_page(rows, key):
     assert keyset.page(rows, ORDER, older=key).rows == keyset.page(rows, ORDER, newer=key).rows
     assert len(keyset.page(rows, ORDER, older=key).rows) == 7
+
+
+def test_a_key_beyond_the_column_is_the_first_page(app):
+    for number in ("99999999999", "-99999999999", "2147483648"):
+        assert keyset.page(select(Block), [Block.id], older=number) == keyset.page(select(Block), [Block.id])
+
+
+def test_no_cell_is_a_formula_where_semicolons_separate():
+    assert list(csv_lines(["agent"], [["x;=1+1;-2; a;b"], [";@a"]])) == [
+        "agent\r\n",
+        "x;'=1+1;'-2; a;b\r\n",
+        ";'@a\r\n",
+    ]
 
 
 def test_no_cell_is_a_formula():
