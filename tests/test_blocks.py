@@ -275,3 +275,10 @@ def test_ten_thousand_blocks_are_searched_by_one_query_in_a_few_milliseconds(app
         assert len(found) == (subject in {"eve@mail.4999.example", "10.19.249.7"})
         assert len(keys_covering(subject)) <= 65
     assert max(fastest) < 0.05
+
+
+@on_sqlite
+def test_the_list_of_blocks_sends_no_control_characters_to_a_terminal(app, flask):
+    blocks.add("x.example.org", "a\x1b]0;b\x07c\u202ed")
+    db.session.commit()
+    assert "a ]0;b c d" in flask("users", "blocks").output

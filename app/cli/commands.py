@@ -12,6 +12,7 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.email.smtp_answers import one_line
 from app.extensions import db
 from app.models import Actor
 from app.security import audit
@@ -58,7 +59,9 @@ def progress_bar(length: int) -> Any:
 def _text(value: object) -> object:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
-    return ", ".join(value) or "none" if isinstance(value, list) else "never" if value is None else value
+    if isinstance(value, list):
+        value = ", ".join(value) or "none"
+    return one_line(value) if isinstance(value, str) else "never" if value is None else value
 
 
 def _for_administrators(function: AnyCommand) -> AnyCommand:
