@@ -202,6 +202,28 @@ def test_commands_block_list_and_unblock(flask, client):
     assert register(client, "eve@example.org").status_code == 302
 
 
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        ("example.org", "2 accounts have such an address and stay."),
+        ("mail.example.org", "1 account has such an address and stays."),
+        ("eve.x@example.org", "1 account has such an address and stays."),
+        ("xample.org", ""),
+        ("ev@example.org", ""),
+        ("e_e.x@example.org", ""),
+        ("192.0.2.1", ""),
+    ],
+)
+def test_a_block_says_how_many_accounts_with_such_an_address_stay(flask, app, subject, said):
+    for number, email in enumerate(["e.ve.x+news@example.org", "eve@mail.example.org", "eve@notexample.org"]):
+        db.session.add(User(email=email, username=f"eve{number}"))
+    db.session.commit()
+    done = flask("users", "block", subject, "--reason", "spam")
+    assert done.exit_code == 0
+    assert said in done.stderr
+    assert bool(said) is ("such an address" in done.stderr)
+
+
 @pytest.mark.parametrize("subject", ["", "no domain", "x@", "192.0.2.0/99", "x..com", "1.2.3", "\0", "a" * 300, "*"])
 def test_nonsense_is_not_blocked(flask, subject):
     result = flask("users", "block", subject, "--reason", "x")

@@ -58,6 +58,21 @@ def test_list_searches_filters_and_sorts(flask, people, arguments, found):
 
 
 @on_sqlite
+def test_list_says_that_nothing_matches(flask, people):
+    for arguments in (
+        ["nobody"],
+        ["ann", "--only", "deactivated"],
+        ["nobody", "--limit", "2"],
+        ["nobody", "--json"],
+        ["nobody", "--csv"],
+    ):
+        result = flask("users", "list", *arguments)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr.endswith("No account matches.\n")
+    assert "No account matches." not in flask("users", "list", "ann").stderr
+
+
+@on_sqlite
 def test_list_prints_pages_and_the_key_of_the_next(flask, people):
     seen, after = [], []
     while after is not None:

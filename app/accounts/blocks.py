@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.exceptions import Forbidden
 
@@ -85,6 +85,20 @@ def add(subject: str, reason: str, ends_at: datetime | None = None, by: User | N
     state.blocked.clear()
     audit.record(None, AuditAction.BLOCKED, new=subject, reason=reason[:500])
     return subject
+
+
+def count_accounts(subject: str) -> int:
+    """Return how many accounts have a blocked address, by reading all addresses. Raises ValueError as parse() does."""
+    _, key = parse(subject)
+    if _network(key):
+        return 0
+    local, _, domain = key.rpartition("@")
+    if not local:
+        is_in = or_(*(User.email_key.endswith(f"{before}{domain}") for before in "@."))  # a domain has no % and no _
+        return db.session.scalar(select(func.count()).where(is_in)) or 0
+    begin = local.replace(".", "")
+    is_near = func.substr(func.replace(User.email_key, ".", ""), 1, len(begin)) == begin
+    return sum(mailbox(email) == key for email in db.session.scalars(select(User.email_key).where(is_near)))
 
 
 def remove(subject: str) -> bool:

@@ -39,6 +39,9 @@ def block(subject: str, reason: str, until: datetime | None, days: int | None, c
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(f"{subject} is blocked. To undo: flask users unblock {subject}")
+    if count := blocks.count_accounts(subject):
+        stay = "1 account has such an address and stays."
+        click.echo(stay if count == 1 else f"{count} accounts have such an address and stay.", err=True)
 
 
 @users.command()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import click
@@ -45,10 +45,13 @@ def list_users(
     order = Order(sort or (Order.USERNAME if is_on("username") else Order.EMAIL))
     search = Search(text, FILTERS.get(only or ""), order)
     page = user_search.page(search, older=after, size=limit) if limit else None
-    found = page.users if page else user_search.everyone(search, after)
-    rows = ({"id": user.id} | _names(user) | {"state": _state(user), "created": user.created_at} for user in found)
+    found = iter(page.users) if page else user_search.everyone(search, after)
+    first = list(islice(found, 1))
+    if not first and (text or only):
+        click.echo("No account matches.", err=True)
+        return
     username = "{username:24} " if is_on("username") else ""
-    echo_rows(f"{username}{{email:40}} {{state}}", rows, as_json, as_csv)
+    echo_rows(f"{username}{{email:40}} {{state}}", map(_row, chain(first, found)), as_json, as_csv)
     if page and page.older:
         click.echo(f"The next page: --after {page.older}", err=True)
 
@@ -118,6 +121,10 @@ def _event_in_words(event: AuditEvent) -> dict[str, Any]:
     label = f"{event.label} {wording.login_method(event.detail.get('method', ''))}".strip()
     details = ", ".join(f"{name}: {value}" for name, value in wording.details(event))
     return _event(event) | {"label": label, "details": details and f"({details})"}
+
+
+def _row(user: User) -> dict[str, Any]:
+    return {"id": user.id} | _names(user) | {"state": _state(user), "created": user.created_at}
 
 
 def _names(user: User) -> dict[str, str]:
