@@ -10,6 +10,7 @@ import pytest
 from flask_login import login_user
 from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
+from support.guesses import guess
 
 from app.accounts import account_deletion, administration, cleanup, registration
 from app.admin.user_actions import ACTIONS, state_of
@@ -86,6 +87,12 @@ def test_the_download_has_all_that_the_search_finds_and_no_formulas(administrato
     assert [event.detail for event in downloads] == [by, by], "each download leaves an event"
     assert PASSWORD not in answer.text
     assert "scrypt" not in answer.text
+
+
+def test_failed_logins_alone_keep_nobody_out(administrator, another_client, eve):
+    guess(another_client, "eve")
+    page = administrator.get(page_of(eve))
+    assert page.text.index("We found nothing that keeps them from logging in") < page.text.index("Failed login at")
 
 
 def test_a_page_shows_what_an_account_has_and_offers_what_it_permits(administrator, another_client, eve, bob, outbox):

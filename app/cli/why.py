@@ -19,13 +19,13 @@ def why(name: str, as_json: bool) -> None:
     """Explain why a user can't log in, and which command helps."""
     user = find(name)
     obstacles = login_obstacles.of(user)
+    if not as_json and all(obstacle.is_past for obstacle in obstacles):
+        click.echo(f"{user.known_as} can log in. They may have forgotten their password.")
     for obstacle in obstacles:
         layout = "{cause} Run: {command}" if obstacle.command else "{cause}"
         echo_row(layout, as_json, cause=obstacle.cause, command=obstacle.command)
     if as_json:
         return
-    if not obstacles:
-        click.echo(f"{user.known_as} can log in. They may have forgotten their password.")
     helps = not login_obstacles.to_links(user)
     if helps and switches.is_on("password"):
         click.echo(f"To email a link to choose a new password: flask users send-reset {user.known_as}")

@@ -104,7 +104,7 @@ def failures(user: User) -> Obstacles:
         details = [event.detail.get("method"), event.detail.get("reason"), event.ip]
         details += [user_agents.in_words(event.user_agent), event.count > 1 and f"{event.count} times"]
         label = event.declared.label if event.declared else event.action
-        yield Obstacle(f"{label} at {at(event.at)} ({', '.join(str(part) for part in details if part)}).")
+        yield Obstacle(f"{label} at {at(event.at)} ({', '.join(str(part) for part in details if part)}).", is_past=True)
 
 
 def _confirmation_email(user: User) -> str:

@@ -11,6 +11,7 @@ class Obstacle:
 
     cause: str  # sentences
     command: str = ""  # a command line that helps; empty: none does
+    is_past: bool = False  # it kept the user out, but does not keep them out now
 
 
 Obstacles = Iterator[Obstacle]
