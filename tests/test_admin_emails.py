@@ -94,6 +94,9 @@ def test_a_command_drops_an_email(flask, emails):
     assert (again.exit_code, f"Email {email.id} is not waiting and has not failed." in again.stderr) == (1, True)
     assert flask("mail", "drop").exit_code == 2
     assert flask("mail", "drop", "--all").stdout.splitlines() == ["9 emails were dropped."]
+    emails[Status.FAILED][0].status = Status.WAITING
+    db.session.commit()
+    assert flask("mail", "drop", "--all").stdout == "1 email was dropped.\n"
 
 
 def test_the_delivery_rate_counts_sent_and_failed_emails_of_a_week_by_domain(administrator, emails):

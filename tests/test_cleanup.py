@@ -680,7 +680,12 @@ def test_job_runs_at_its_own_interval(app, own_job, clock):
     said = app.test_cli_runner().invoke(args=["jobs", "list"]).output
     minute = r"[\d-]{10} [\d:]{5} UTC"
     assert re.search(rf"^hourly +every 1:00:00 +{minute} +0 +0\.\d+ +next {minute}$", said, re.MULTILINE)
-    assert re.search(r"^devices +every 1 day, 0:00:00 ", said, re.MULTILINE)
+    assert re.search(r"^devices +daily ", said, re.MULTILINE)
+    own_job("broken", lambda: 1 / 0)
+    cleanup.run("broken")
+    said = app.test_cli_runner().invoke(args=["jobs", "list"]).output
+    assert re.search(r"^broken +FAILED daily .* ZeroDivisionError: division by zero$", said, re.MULTILINE)
+    assert said.count("FAILED") == 1
 
 
 def test_states_tell_the_last_run_of_each_job_and_when_it_is_due_again(app, own_job, clock):

@@ -1,5 +1,7 @@
 """`flask jobs`: list the jobs that run in the background, and run them."""
 
+from datetime import timedelta
+
 import click
 
 from app.accounts import cleanup
@@ -14,7 +16,7 @@ jobs = Commands("jobs", help="List the jobs that run in the background, and run 
 @json_option
 def list_jobs(as_json: bool) -> None:
     """List the jobs, their last run with its rows and seconds, and the next one."""
-    layout = "{name:32} every {every:16} {finished:20} {rows:>8} {seconds:>8}  next {next:20} {error}"
+    layout = "{name:32} {failed:6} {every:16} {finished:20} {rows:>8} {seconds:>8}  next {next:20} {error}"
     for job in runner.states():
         seconds = None if job.duration is None else round(job.duration, 2)
         row: dict[str, object] = {"name": job.name, "every": str(job.every), "finished": job.finished_at}
@@ -25,6 +27,9 @@ def list_jobs(as_json: bool) -> None:
             "failed": job.failed_at,
             "error": job.error,
         }
+        if not as_json:
+            row["every"] = "daily" if job.every == timedelta(days=1) else f"every {job.every}"
+            row["failed"] = "FAILED" if job.error else ""
         echo_row(layout, as_json, **row)
 
 

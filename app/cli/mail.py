@@ -98,7 +98,8 @@ def drop(number: int | None, everything: bool) -> None:
     db.session.commit()
     if not count and not everything:
         raise click.ClickException(f"Email {number} is not waiting and has not failed.")
-    click.echo(f"{count} emails were dropped." if everything else f"Email {number} was dropped.")
+    dropped = "1 email was dropped." if count == 1 else f"{count} emails were dropped."
+    click.echo(dropped if everything else f"Email {number} was dropped.")
 
 
 def _read_report(file: BinaryIO, name: str) -> None:
