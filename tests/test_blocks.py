@@ -208,6 +208,7 @@ def test_commands_block_list_and_unblock(flask, client):
         ("example.org", "2 accounts have such an address and stay."),
         ("mail.example.org", "1 account has such an address and stays."),
         ("eve.x@example.org", "1 account has such an address and stays."),
+        ("gmail.com", "1 account has such an address and stays."),
         ("xample.org", ""),
         ("ev@example.org", ""),
         ("e_e.x@example.org", ""),
@@ -215,7 +216,9 @@ def test_commands_block_list_and_unblock(flask, client):
     ],
 )
 def test_a_block_says_how_many_accounts_with_such_an_address_stay(flask, app, subject, said):
-    for number, email in enumerate(["e.ve.x+news@example.org", "eve@mail.example.org", "eve@notexample.org"]):
+    for number, email in enumerate(
+        ["e.ve.x+news@example.org", "eve@mail.example.org", "eve@notexample.org", "x@googlemail.com"]
+    ):
         db.session.add(User(email=email, username=f"eve{number}"))
     db.session.commit()
     done = flask("users", "block", subject, "--reason", "spam")
