@@ -148,6 +148,10 @@ def administer_for_a_year(page):
     page.request.get("/year")
 
 
+def open_numbers(page):
+    page.get_by_text("The numbers as a table").click()
+
+
 def invite(page):
     administer(page)
     submit("/admin/invitations", "Send invitation", {"Email address": "eve@example.org"})(page)
@@ -551,6 +555,7 @@ TOUR = [
     ("history, long", ADA, after(let_years_pass, open_all_details)),
     ("history, further", ADA, after(let_years_pass, address("/auth/history?page=2"))),
     ("administration", ADA, after(administer_for_a_year, address("/admin/"))),
+    ("administration, numbers", ADA, after(administer_for_a_year, address("/admin/?range=24h"), open_numbers)),
     ("administration, users", ADA, after(administer_for_a_year, address("/admin/users"))),
     ("administration, no users", ADA, after(administer, address("/admin/users?text=nobody&only=deactivated"))),
     ("administration, user", ADA, after(administer_for_a_year, address("/admin/users/5"))),
