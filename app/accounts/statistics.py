@@ -19,7 +19,7 @@ from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, DailyCount, OutboxEmail, User
 from app.models.outbox_email import Status
-from app.models.user import GROUPS
+from app.models.user_groups import GROUPS
 
 DAY, YEAR = timedelta(days=1), timedelta(days=366)
 BY_ALL = text("1, 2, 3")  # the selected columns; PostgreSQL takes an expression with a parameter for another one

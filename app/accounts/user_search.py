@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, TextClause, and_, between, collate, false,
 from app.extensions import db
 from app.models import AuditEvent, User
 from app.models.logins import MAX_LOGIN_LENGTH, login_key
-from app.models.user import GROUPS
+from app.models.user_groups import GROUPS
 from app.security import origin
 from app.switches import is_on
 

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Mapped, aliased, column_property, mapped_column, vali
 from app import clock
 from app.database import is_duplicate
 from app.extensions import Model, db, rows_changed
+from app.models import user_groups
 from app.models.email_change import EmailChange
 from app.models.logins import AnyCase, check_username, email_key, login_key, normal_email
-from app.models.role import DEFAULT_ROLE, HasRole
+from app.models.role import HasRole
 from app.security import signing
 from app.security.hashing import check_password, hash_password
 from app.security.token_purposes import TokenPurpose
@@ -22,16 +23,6 @@ from app.switches import is_on
 
 WILL_BE_DELETED = text("deletion_due_at IS NOT NULL")
 UNREACHABLE_FOR = timedelta(days=7)  # after an email came back; a full mailbox may have been emptied by then
-# Groups of users that administrators list. A search uses the same words, so that it finds the group's index.
-# On PostgreSQL, a migration also indexes both keys by code point, which Alembic can't compare with a model.
-GROUPS = {
-    "unconfirmed": "confirmed IS false",
-    "other_role": f"role_name <> '{DEFAULT_ROLE}'",
-    "two_factor": "two_factor_enabled_at IS NOT NULL",
-    "deactivated": "deactivated_at IS NOT NULL",
-    "to_be_deleted": "deletion_due_at IS NOT NULL",
-    "never_logged_in": "login_count = 0",
-}
 
 
 class User(UserMixin, HasRole, Model):
@@ -41,10 +32,7 @@ class User(UserMixin, HasRole, Model):
             None, "created_at", "id", postgresql_where=text("confirmed IS false"), sqlite_where=text("confirmed IS 0")
         ),
         Index(None, "deletion_due_at", "id", postgresql_where=WILL_BE_DELETED, sqlite_where=WILL_BE_DELETED),
-        *(
-            Index(f"ix_users_{name}", "id", postgresql_where=text(group), sqlite_where=text(group))
-            for name, group in GROUPS.items()
-        ),
+        *user_groups.indexes(),
         {"sqlite_autoincrement": True},
     )
     __allow_unmapped__ = True  # current_session is not a column
