@@ -32,11 +32,13 @@ REMEDIES = {
 }
 
 
-def run_python(*arguments, cwd=ROOT, **environment):
+ALONE = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run_python(*arguments, cwd=ROOT, stderr=subprocess.PIPE, **environment):
     """Run Python in a process of its own, with these settings alone."""
-    alone = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=cwd, env=alone | environment, capture_output=True, text=True, timeout=120)
+    command, output = [sys.executable, *arguments], {"stdout": subprocess.PIPE, "stderr": stderr}
+    return subprocess.run(command, cwd=cwd, env=ALONE | environment, text=True, timeout=120, **output)
 
 
 @pytest.fixture
@@ -412,6 +414,20 @@ def test_all_unreadable_settings_are_reported_together():
         "MAIL_PORT is 'many': write a whole number.",
         "MAIL_USE_TLS is 'maybe': write 1 or 0.",
     ]
+
+
+def test_production_logs_json_but_plain_lines_at_a_terminal():
+    settings = GOOD | {
+        "FLASK_CONFIG": "production",
+        "SECRET_KEYS": "mistyped",
+        "DATABASE_URL": "sqlite:////none/app.db",
+    }
+    assert json.loads(run_python("-c", "import flasky", **settings).stderr)["log.level"] == "warning"
+    ours, terminal = os.openpty()
+    with os.fdopen(ours) as screen:
+        run_python("-c", "import flasky", stderr=terminal, **settings)
+        os.close(terminal)
+        assert re.match(r"\d\d:\d\d:\d\d app SECRET_KEYS ", screen.readline())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ The fields of a line are named as in the Elastic Common Schema: `log.info("...",
 
 import logging
 import re
+import sys
 import time
 from typing import TextIO, cast
 
@@ -71,7 +72,8 @@ class Repetitions(logging.Filter):
 def init_app(app: Flask) -> None:
     """Log to the server's error stream, which is stderr, as process managers expect."""
     handler = logging.StreamHandler(cast(TextIO, wsgi_errors_stream))
-    handler.setFormatter(Json() if app.config["CONFIG_NAME"] == "production" else Plain())
+    is_for_programs = app.config["CONFIG_NAME"] == "production" and not sys.stderr.isatty()
+    handler.setFormatter(Json() if is_for_programs else Plain())
     handler.addFilter(Repetitions())
     root = logging.getLogger()
     if not app.testing and not any(isinstance(known.formatter, Json | Plain) for known in root.handlers):
