@@ -57,9 +57,11 @@ class Image:
         mounts += [f"mount --bind {name} {self._quoted(name)}" for name in (*sorted(fixed), "/proc")]
         mounts += [f"mount --rbind /dev {self._quoted('/dev')}"]
         mounts += [f"mount -o remount,bind,ro {self._quoted(name)}" for name in sorted(fixed)]
-        mounts += [f"mount --bind {shlex.quote(str(source))} {self._quoted(target)}" for source, target in binds]
-        mounts += [] if writable else [f"mount -o remount,bind,ro {self._quoted()}"]
         mounts += [f"mount -t tmpfs -o mode=1777 tmpfs {self._quoted(name)}" for name in tmpfs]
+        for source, target in ((shlex.quote(str(source)), self._quoted(target)) for source, target in binds):
+            mounts.append(f"test -e {target} || mkdir -p {target}")  # in one of these directories
+            mounts.append(f"mount --bind {source} {target}")
+        mounts += [] if writable else [f"mount -o remount,bind,ro {self._quoted()}"]
         uid, _, gid = (user or self.user).partition(":")
         drop = ["setpriv", f"--reuid={uid}", f"--regid={gid or uid}", "--clear-groups", "--no-new-privs"]
         drop += ["--bounding-set=-all", "--inh-caps=-all"] if uid != "0" else []
