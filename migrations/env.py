@@ -86,8 +86,9 @@ def _alone(engine):
         return
     with engine.begin() as connection:
         _set(connection, "LOCAL", lock_timeout="0", idle_in_transaction_session_timeout="0")
-        # With a parameter, the statement would keep a snapshot, for whose end CREATE INDEX CONCURRENTLY waits.
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        # A statement that waits, or has a parameter, keeps a snapshot, for whose end CREATE INDEX CONCURRENTLY waits.
+        while not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({LOCK})").scalar():
+            time.sleep(0.2)
         yield
 
 

@@ -231,7 +231,8 @@ def test_concurrent_upgrades_wait_for_each_other(app, empty):
             for _ in range(2)
         ]
         if other.dialect.name == "postgresql":
-            waiting = text("SELECT count(*) FROM pg_sleep(0.1), pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            asks = "query LIKE '%pg_try_advisory_xact_lock%' AND pid <> pg_backend_pid()"
+            waiting = text(f"SELECT count(*) FROM pg_sleep(0.1), pg_stat_activity WHERE {asks}")
             while other.scalar(waiting) < 2:
                 assert [process.poll() for process in both] == [None, None], "they wait for the lock"
             assert inspect(other).get_table_names() == []
