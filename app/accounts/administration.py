@@ -1,5 +1,8 @@
 """Changes to accounts that only administrators make. The user gets an email about each."""
 
+from collections.abc import Sequence
+
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
@@ -9,6 +12,7 @@ from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditAction, LogoutReason, Role, User
+from app.models.role import ADMINISTRATOR
 from app.security import audit
 from app.switches import is_on
 
@@ -27,6 +31,18 @@ def activate(user: User) -> None:
         user.deactivated_at = None
         audit.record(user, AuditAction.ACTIVATED, old=True, new=False)
         _tell(user, AuditAction.ACTIVATED)
+
+
+def roles_to_give(by: User) -> Sequence[Role]:
+    """Return the roles that an administrator may give, since they have all their permissions."""
+    known = db.session.scalars(select(Role).order_by(Role.name == ADMINISTRATOR, Role.permissions))
+    return [role for role in known if by.can(role.permissions)]
+
+
+def check_may_give(by: User, role: Role) -> None:
+    """Raise ValueError, with a message, if the role has permissions that this administrator doesn't have."""
+    if not by.can(role.permissions):
+        raise ValueError(f"The role {role.name} has permissions that you don't have.")
 
 
 def set_role(user: User, role: Role, send_notice: bool = True) -> None:

@@ -34,8 +34,8 @@ def send(email: str, role_name: str = DEFAULT_ROLE, by: User | None = None) -> I
     email, role = registration.normal_email(email.strip()), db.session.get(Role, role_name)
     if role is None:
         raise ValueError(f"There is no role {role_name!r}.")
-    if by and not by.can(role.permissions):
-        raise ValueError(f"The role {role.name} has permissions that you don't have.")
+    if by:
+        administration.check_may_give(by, role)
     if blocks.is_blocked(email):
         raise ValueError(f"{email} is blocked.")
     if registration.is_taken(email):

@@ -10,24 +10,19 @@ from wtforms import SelectField
 from app import keyset
 from app.accounts import invitations as service
 from app.admin.blueprint import bp, choices, confirm, query
+from app.admin.user_actions import role_choices
 from app.auth.fields import email_field
 from app.auth.forms import Form
 from app.extensions import db
-from app.models import Invitation, Role
-from app.models.role import ADMINISTRATOR, DEFAULT_ROLE
+from app.models import Invitation
+from app.models.role import DEFAULT_ROLE
 
 STATES = {"waiting": "Waiting", "accepted": "Accepted", "withdrawn": "Withdrawn", "expired": "Expired"}
 
 
-def roles() -> list[tuple[str, str]]:
-    """Return the roles that the administrator may give."""
-    known = db.session.scalars(select(Role).order_by(Role.name == ADMINISTRATOR, Role.permissions))
-    return [(role.name, role.name) for role in known if current_user.can(role.permissions)]
-
-
 class InviteForm(Form):
     email = email_field()
-    role = SelectField("Role", choices=roles, default=DEFAULT_ROLE)
+    role = SelectField("Role", choices=role_choices, default=DEFAULT_ROLE)
 
 
 class InvitationFilter(Form):

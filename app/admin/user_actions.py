@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flask_login import current_user
-from sqlalchemy import select
 from sqlalchemy.exc import InvalidRequestError
 from wtforms import HiddenField, SelectField
 from wtforms.validators import DataRequired
@@ -47,7 +46,7 @@ class EmailForm(ActionForm):
 
 
 class RoleForm(ActionForm):
-    role_name = SelectField("Role", choices=lambda: roles())
+    role_name = SelectField("Role", choices=lambda: role_choices())
 
 
 class UserAction(NamedTuple):
@@ -65,10 +64,9 @@ class UserAction(NamedTuple):
     style: str = "btn-primary"
 
 
-def roles() -> list[tuple[str, str]]:
-    """Return the roles that the administrator may give."""
-    known = db.session.scalars(select(Role).order_by(Role.permissions))
-    return [(role.name, role.name.capitalize()) for role in known if current_user.can(role.permissions)]
+def role_choices() -> list[tuple[str, str]]:
+    """Return the roles that the administrator may give, for a field."""
+    return [(role.name, role.name.capitalize()) for role in administration.roles_to_give(current_user)]
 
 
 def _send_confirmation(user: User) -> None:
@@ -86,8 +84,7 @@ def _can_log_in_by_link(user: User) -> bool:
 
 def _set_role(user: User, name: str) -> None:
     role = db.session.get_one(Role, name)
-    if not current_user.can(role.permissions):  # the choices are older than the lock
-        raise ValueError(f"The role {role.name} has permissions that you don't have.")
+    administration.check_may_give(current_user, role)  # the choices are older than the lock
     administration.set_role(user, role)
 
 
