@@ -94,7 +94,7 @@ def report(span: Range) -> Report:
 
 
 def at_present() -> dict[str, int]:
-    """Return the number of accounts, of those in each group of app.models.user.GROUPS, and of emails that wait."""
+    """Return the number of accounts, of those in each group of app.models.user_groups, and of emails that wait."""
     counts = {"accounts": select(func.count()).select_from(User)}
     counts |= {name: select(func.count()).select_from(User).where(text(group)) for name, group in GROUPS.items()}
     counts["waiting"] = select(func.count()).where(OutboxEmail.status == Status.WAITING)
