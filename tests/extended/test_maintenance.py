@@ -1,13 +1,12 @@
 """docs/maintenance.md: nginx answers with a page of its own while the file is there, and leads from the old domain."""
 
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from support.clients import ROOT
+from support.local_server import LocalServer, send
 from support.nginx import HERE, Nginx, Visitor, free_port
 
 pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("deploy")]
@@ -15,25 +14,16 @@ pytestmark = [pytest.mark.extended, pytest.mark.xdist_group("deploy")]
 SWITCHED, MOVED = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/maintenance.md").read_text("utf-8"), re.DOTALL)
 
 
-class Application(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(503 if self.path == "/busy" else 200)
-        self.end_headers()
-        self.wfile.write(b"of the application")
-
-    def log_message(self, *_):
-        pass
+class Application(LocalServer):
+    def answer(self, handler):
+        send(handler, b"of the application", 503 if handler.path == "/busy" else 200)
 
 
 @pytest.fixture
 def application():
-    server = ThreadingHTTPServer((HERE, 0), Application)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    application = Application()
+    yield application.server.server_port
+    application.stop()
 
 
 @pytest.fixture

@@ -6,16 +6,14 @@ import hmac
 import json
 import re
 import secrets
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlencode, urlsplit
 
 from joserfc import jws
 from joserfc.jwk import RSAKey
 
 from settings.providers import Provider
-from support.mail_server import tls
+from support.local_server import LocalServer
 
 CLIENT, SECRET = "the-application", "what the two of them know"
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -23,7 +21,7 @@ FIRST, SECOND = (RSAKey.generate_key(2048, {"kid": kid, "use": "sig"}) for kid i
 GOING = re.compile(r"0; url=(\S+)")
 
 
-class Issuer:
+class Issuer(LocalServer):
     """One issuer. A test sets what it says: `claims` of its tokens, `header`, `key`, `publishes`, `answers`."""
 
     def __init__(self, certificate=None):
@@ -36,31 +34,10 @@ class Issuer:
         self.auth_methods = ["client_secret_basic"]  # that its token endpoint accepts
         self.is_secret = SECRET.__eq__
         self.authorizations = []  # headers that the token endpoint got
-        self.over = threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(handler):
-                self.answer(handler)
-
-            do_POST = do_GET
-
-            def log_message(handler, *_):
-                """Nobody reads it."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # the application hangs up on it
-        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.server.server_port}"
-        if certificate:
-            self.server.socket = tls(certificate).wrap_socket(self.server.socket, server_side=True)
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        super().__init__(certificate=certificate)
 
     def provider(self, name="acme", **options):
         return Provider(name, options.pop("label", name.capitalize()), self.url, CLIENT, SECRET, **options)
-
-    def stop(self):
-        self.over.set()
-        self.server.shutdown()
-        self.server.server_close()
 
     # The person at its page
 

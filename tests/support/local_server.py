@@ -3,11 +3,13 @@
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from support.mail_server import tls
+
 
 class LocalServer:
     """Override `answer()`, which gets the request handler; after `stop()`, `over` is set, for answers that wait."""
 
-    def __init__(self, path):
+    def __init__(self, path="", certificate=None):
         self.over = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
@@ -21,7 +23,9 @@ class LocalServer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.handle_error = lambda *_: None  # the application hangs up on it
-        self.url = f"http://127.0.0.1:{self.server.server_port}{path}"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.server.server_port}{path}"
+        if certificate:
+            self.server.socket = tls(certificate).wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self):
