@@ -60,7 +60,7 @@ def unblock(subject: str) -> None:
 @json_option
 def list_blocks(as_json: bool) -> None:
     """List the blocks, the newest first."""
-    rows = select(Block, User.username).outerjoin(User, User.id == Block.created_by_id).order_by(Block.id.desc())
+    rows = select(Block, User).outerjoin(User, User.id == Block.created_by_id).order_by(Block.id.desc())
     for found, by in db.session.execute(rows.execution_options(yield_per=1000)):
         row = {"subject": found.subject, "reason": found.reason, "until": found.ends_at, "active": found.is_active}
-        echo_row(LAYOUT, as_json, **row, since=found.created_at, by=by)
+        echo_row(LAYOUT, as_json, **row, since=found.created_at, by=by and by.known_as)

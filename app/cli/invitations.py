@@ -36,7 +36,8 @@ def withdraw(address: str) -> None:
     """Withdraw an invitation."""
     is_withdrawn = invitations.withdraw(address)
     db.session.commit()
-    click.echo(f"{'The' if is_withdrawn else 'There is no'} invitation for {address}{' is withdrawn' * is_withdrawn}.")
+    text = f"The invitation for {address} is withdrawn." if is_withdrawn else f"There is no invitation for {address}."
+    click.echo(text)
 
 
 @users.command("invitations")
