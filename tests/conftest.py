@@ -67,11 +67,14 @@ def database(request, databases):
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """An application that is not under test writes a log; it writes none for the tests after it."""
+    """An application that is not under test writes a log; it writes none for the tests after it.
+
+    The level is set, not restored: an application of a whole module is made before the first test of it.
+    """
     root = logging.getLogger()
-    level = root.level
+    root.setLevel(logging.WARNING)
     yield
-    root.setLevel(level)
+    root.setLevel(logging.WARNING)
     for handler in list(root.handlers):
         if isinstance(handler.formatter, Json | Plain):
             root.removeHandler(handler)
