@@ -126,7 +126,9 @@ for (const button of document.querySelectorAll("button[data-print]")) {
 // On a phone, the settings navigation is a row that scrolls: show the current page's item.
 const tab = document.querySelector(".side [aria-current]");
 if (tab) {
-  tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 20;
+  const { parentElement: row, offsetLeft: left } = tab;
+  const fromRight = left + tab.offsetWidth - row.offsetLeft - row.clientWidth + 20; // negative, as where one scrolls to the left
+  row.scrollLeft = document.dir === "rtl" ? fromRight : left - row.offsetLeft - 20;
 }
 
 // A button that becomes usable after some seconds counts them down.

@@ -1,0 +1,56 @@
+"""Pages that are read from right to left: the same stylesheets mirror them."""
+
+import re
+import runpy
+
+import pytest
+from support.clients import ROOT
+
+STATIC = ROOT / "app/static"
+SIDE = r"(?:(?:margin|padding|border|inset)-(?:left|right)|left|right|(?:text-align|float|clear): *(?:left|right))\b"
+VALUE = r"[^\s;{}]+"
+FOUR_SIDES = rf"(?:margin|padding): ({VALUE}) ({VALUE}) {VALUE} (?!\2[ ;}}]){VALUE}"
+SPINNER = "border-right-color: transparent"
+
+
+@pytest.mark.parametrize("name", ["app.css", "admin.css", "dev.css", "captcha.css"])
+def test_own_stylesheets_name_start_and_end_instead_of_left_and_right(name):
+    css = (STATIC / name).read_text("utf-8").replace(SPINNER, "")
+    rules = [rule for rule in re.findall(r"[^{}]*\{[^{}]*\}", css) if '[dir="rtl"]' not in rule]
+    assert [rule for rule in rules if re.search(rf"[\s;{{]{SIDE}|{FOUR_SIDES}", rule)] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "mirroring"),
+    [
+        (".a{margin-left:1px;border-right:0}", ".a{margin-inline-start:1px;border-inline-end:0}"),
+        (".a{left:0;top:0;float:right}", ".a{inset-inline-start:0;top:0;float:inline-end}"),
+        (".a{text-align:left!important}", ".a{text-align:start!important}"),
+        (
+            ".a{border-top-left-radius:0;border-left-width:0}",
+            ".a{border-start-start-radius:0;border-inline-start-width:0}",
+        ),
+        (".a{padding:1rem 2rem 1rem .5rem}", ".a{padding-block:1rem;padding-inline:.5rem 2rem}"),
+        (
+            ".a,.b{background-position:right 1em center}",
+            ".a,.b{background-position:right 1em center}"
+            ":where([dir=rtl]) .a,:where([dir=rtl]) .b{background-position:left 1em center}",
+        ),
+        (
+            ".a{transform:translateX(-50%)}",
+            ".a{transform:translateX(-50%)}:where([dir=rtl]) .a{transform:translateX(50%)}",
+        ),
+        (".a:hover{color:left;--left:1px}", ".a:hover{color:left;--left:1px}"),
+        (".bs-tooltip-end{left:0}", ".bs-tooltip-end{left:0}"),
+    ],
+)
+def test_bootstrap_mirrors_itself(rule, mirroring):
+    tool = runpy.run_path(str(ROOT / "tools/bootstrap_css.py"))
+    assert tool["mirroring"](f"@media(x){{{rule}}}") == f"@media(x){{{mirroring}}}"
+
+
+def test_icons_that_point_along_the_line_are_mirrored():
+    icons = {
+        icon.stem for icon in (ROOT / "app/templates/icons").glob("*.svg") if "mirrored" in icon.read_text("utf-8")
+    }
+    assert icons == {"back", "chevron-right", "log-in", "log-out"}, "not clocks, checks and logos"
