@@ -19,6 +19,7 @@ COPY config.py flasky.py gunicorn.conf.py ./
 COPY settings settings
 COPY migrations migrations
 COPY app app
+COPY translations translations
 # Compile now: the running container can't write bytecode. A volume that is mounted at /data gets its owner.
 RUN python -m compileall -q . \
     && install -d -o 10001 -g 10001 /data

@@ -29,6 +29,7 @@ class Config:
     HELP_URL = env("HELP_URL", "")  # this and the next two: your own pages, linked at the foot of every page
     TERMS_URL = env("TERMS_URL", "")
     PRIVACY_URL = env("PRIVACY_URL", "")
+    LANGUAGES = split(env("LANGUAGES", "en"))  # of pages and emails; the first one is the default
     SECRET_KEY = env("SECRET_KEY", "")  # signs cookies and emailed links; development creates one in instance/
     SECRET_KEY_FALLBACKS = split(env("SECRET_KEY_FALLBACKS", ""))  # earlier keys; their signatures stay valid
     SQLALCHEMY_DATABASE_URI = psycopg_url(env("DATABASE_URL", ""))  # development uses a file in instance/
@@ -96,6 +97,7 @@ class Config:
     SESSION_COOKIE_NAME = "flasky-session"
     DEVICE_COOKIE_NAME = "flasky-device"  # identifies a device; it authenticates nobody
     APPEARANCE_COOKIE_NAME = "flasky-appearance"  # light or dark, if the user has chosen
+    LANGUAGE_COOKIE_NAME = "flasky-language"  # the language that a visitor has chosen
     METHOD_COOKIE_NAME = "flasky-method"  # the login method that was last used on a device
     OFFER_COOKIE_NAME = "flasky-offer"  # the user has declined the offer of a passkey
     REMEMBER_COOKIE_NAME = ";"  # disables Flask-Login's own cookie, because no browser can send this name
@@ -132,10 +134,12 @@ class Testing(Config):
     SESSION_COOKIE_NAME = "session"
     DEVICE_COOKIE_NAME = "device"
     APPEARANCE_COOKIE_NAME = "appearance"
+    LANGUAGE_COOKIE_NAME = "language"
     METHOD_COOKIE_NAME = "method"
     OFFER_COOKIE_NAME = "offer"
     PASSWORD_HASH = RECOVERY_CODE_HASH = "pbkdf2:sha256:1"
     MAIL_DELIVERY = "off"
+    BABEL_TRANSLATION_DIRECTORIES = "translations"  # not your own sentences, which no test of ours knows
     WTF_CSRF_ENABLED = False
 
 
@@ -145,6 +149,7 @@ class Production(Config):
     SESSION_COOKIE_NAME = "__Host-session"
     DEVICE_COOKIE_NAME = "__Host-device"
     APPEARANCE_COOKIE_NAME = "__Host-appearance"
+    LANGUAGE_COOKIE_NAME = "__Host-language"
     METHOD_COOKIE_NAME = "__Host-method"
     OFFER_COOKIE_NAME = "__Host-offer"
     SESSION_COOKIE_SECURE = True

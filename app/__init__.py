@@ -16,6 +16,7 @@ from app.web import (
     errors,
     headers,
     hosts,
+    language,
     request_log,
     request_size,
     site_files,
@@ -52,6 +53,7 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     static_assets.init_app(app)
     site_files.init_app(app)
     appearance.init_app(app)
+    language.init_app(app)
     headers.init_app(app)
     cli.init_app(app)
     deliver_emails(app)

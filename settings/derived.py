@@ -20,7 +20,9 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["SQLALCHEMY_DATABASE_URI"] = settings["SQLALCHEMY_DATABASE_URI"] or "sqlite:///app.db"
     settings["PUBLIC_URL"] = settings["PUBLIC_URL"] or f"http://localhost:{settings['PORT']}"
     settings["SESSION_COOKIE_PATH"] = urlsplit(settings["PUBLIC_URL"]).path or "/"
-    for cookie in (f"{name}_COOKIE_NAME" for name in ("SESSION", "DEVICE", "APPEARANCE", "METHOD", "OFFER")):
+    for cookie in (
+        f"{name}_COOKIE_NAME" for name in ("SESSION", "DEVICE", "APPEARANCE", "LANGUAGE", "METHOD", "OFFER")
+    ):
         settings[cookie] = own_cookie_name(settings[cookie], settings["PUBLIC_URL"])
     settings["BRAND"] = brand(settings["ACCENT_COLOR"])
     settings["MAIL_DEFAULT_SENDER"] = _default_sender(settings)

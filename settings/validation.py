@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from settings import brand, mail
+from settings import brand, languages, mail
 from settings.derived import sender_address
 from settings.domains import parse_sender
 from settings.entropy import is_guessable
@@ -55,6 +55,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
         if not settings[name].isprintable():
             yield f"{name}: it has a line break or another control character. Write it in one line."
     yield from brand.problems(settings)
+    yield from languages.problems(settings)
     if settings["MAIL_SENDER"] or settings["MAIL_SERVER"]:
         yield from _sender_problems(settings)
     yield from mail.oauth_problems(settings)

@@ -34,6 +34,7 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.clock",
         "app.csv_lines",
         "app.keyset",
+        "app.languages",
         "app.signals",
         "app.switches",
         "app.security.signing",
@@ -71,10 +72,12 @@ SHARED_BY_PAGES = {
 }
 
 # What a layer may import of Flask and its extensions; the other layers may import all of it.
-FLASK = {layer: ["flask.current_app"] for layer in ("diagnosis", "services", "models", "foundation")}
+TEXTS = [f"flask_babel.{name}" for name in ("gettext", "ngettext", "pgettext", "lazy_gettext", "lazy_pgettext")]
+FLASK = {layer: ["flask.current_app", *TEXTS] for layer in ("diagnosis", "services", "models", "foundation")}
 MORE_FLASK = {
     "app.models": ["flask_login.UserMixin"],
     "app.extensions": ["flask_*", "flask.Flask"],
+    "app.languages": ["flask_babel.*", "flask.Flask", "flask.appcontext_pushed"],
     "app.signals": ["flask_sqlalchemy.session.Session"],
     "app.switches": ["flask.*"],
 }

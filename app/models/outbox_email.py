@@ -64,6 +64,7 @@ class OutboxEmail(Model):
     recipient: Mapped[str] = mapped_column(String(254))
     recipient_key: Mapped[str] = mapped_column(String(254), default="", server_default="")
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    language: Mapped[str | None] = mapped_column(String(16))  # of the email; None: the default
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # values for the template
     purpose: Mapped[str | None] = mapped_column(String(32))  # the TokenPurpose of the link
     state: Mapped[str | None] = mapped_column(String(22))  # User.state() when the email was enqueued

@@ -49,6 +49,8 @@ class User(UserMixin, HasRole, Model):
     confirmation_sent_at: Mapped[datetime | None]
     email_bounced_at: Mapped[datetime | None]  # an email came back, because the address does not work
     created_at: Mapped[datetime] = mapped_column(default=lambda: clock.now())
+    language: Mapped[str | None] = mapped_column(String(16))  # a tag of LANGUAGES; None: not known
+    time_zone: Mapped[str | None] = mapped_column(String(64))  # an IANA name; None: not known
     deactivated_at: Mapped[datetime | None]
     two_factor_enabled_at: Mapped[datetime | None]  # None: off
     deletion_due_at: Mapped[datetime | None]  # None: no deletion was requested

@@ -1,0 +1,109 @@
+"""The languages of pages and emails: what Flask-Babel is bound to, for every layer.
+
+English sentences are the message ids, so English needs no catalog. `app/translations/` has the catalogs of this
+application; `translations/` beside `app/` has yours, whose sentences take precedence (docs/translating.md).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import tzinfo
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from babel import Locale
+from babel.support import NullTranslations
+from flask import Flask, appcontext_pushed, current_app
+from flask_babel import force_locale, get_domain, get_locale
+
+from app.extensions import babel
+from settings.languages import SOURCE
+
+FOLDERS = "translations;../translations"  # relative to app/; of a sentence that both have, yours is used
+
+_texts: ContextVar[NullTranslations | None] = ContextVar("texts", default=None)  # of get_locale(), once it is known
+_zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)
+
+
+@cache
+def locale(language: str) -> Locale:
+    """Return Babel's locale of a language tag (BCP 47), such as "pt-BR"."""
+    return Locale.parse(language, sep="-")
+
+
+def name(language: str) -> str:
+    """Return the name of a language in itself, such as "Deutsch", with the capital that a list needs."""
+    own = locale(language).get_display_name() or language
+    return own[0].upper() + own[1:]
+
+
+def current() -> str:
+    """Return the tag of the language of this page or email."""
+    return str(get_locale()).replace("_", "-")
+
+
+def direction(language: str = "") -> str:
+    """Return "rtl" for a language that is written from right to left, else "ltr"."""
+    return (locale(language) if language else get_locale()).text_direction
+
+
+def default() -> str:
+    """Return the language of a reader of whom nothing is known."""
+    return str(current_app.config["LANGUAGES"][0])
+
+
+@cache
+def zone(time_zone: str | None) -> ZoneInfo | None:
+    """Return a time zone by its IANA name; None for an unknown one."""
+    return ZoneInfo(time_zone) if time_zone in available_timezones() else None
+
+
+def reader_zone() -> tzinfo | None:
+    """Return the time zone of the recipient of the email that is being rendered, or None."""
+    return _zone.get()
+
+
+@contextmanager
+def speaking(language: str, time_zone: str | None = None) -> Iterator[None]:
+    """Use a language, and a time zone by its IANA name, instead of those of the request."""
+    with force_locale(locale(language)):
+        texts, tz = _texts.set(None), _zone.set(zone(time_zone))
+        try:
+            yield
+        finally:
+            _texts.reset(texts)
+            _zone.reset(tz)
+
+
+def init_app(app: Flask, selector: Callable[[], Locale]) -> None:
+    """Bind Flask-Babel, and the texts of templates: {% trans %}, _() and ngettext().
+
+    Flask-Babel's own functions for templates ask for the language at each text, which a page would notice.
+    """
+    babel.init_app(app, SOURCE, default_translation_directories=FOLDERS, locale_selector=selector)
+    appcontext_pushed.connect(_forget, app)
+    env = app.jinja_env
+    env.policies["ext.i18n.trimmed"] = True
+    env.add_extension("jinja2.ext.i18n")
+    functions: dict[str, Any] = {
+        name: _text_function(name) for name in ("gettext", "ngettext", "pgettext", "npgettext")
+    }
+    env.globals.update(functions, _=functions["gettext"], language=current, direction=direction)
+
+
+def _forget(*_: Any, **__: Any) -> None:
+    _texts.set(None)
+    _zone.set(None)
+
+
+def _text_function(kind: str) -> Callable[..., str]:
+    def text(*messages: Any, **variables: Any) -> str:
+        texts = _texts.get()
+        if texts is None:
+            texts = get_domain().get_translations()
+            _texts.set(texts)
+        found = str(getattr(texts, kind)(*messages))
+        return found % variables if variables else found
+
+    return text

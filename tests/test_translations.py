@@ -1,0 +1,232 @@
+"""Every text of pages and emails is marked for translation, and every catalog is complete."""
+
+import re
+
+import pytest
+from jinja2 import Environment, nodes
+from support.clients import ROOT
+
+from app.extensions import db
+
+TEMPLATES = ROOT / "app" / "templates"
+NOT_TRANSLATED = {"dev", "icons"}  # pages of development are in English, as the command line is
+TEXTS = {"_", "gettext", "ngettext", "pgettext", "npgettext"}
+WORDLESS = {"url_for", "asset_url", "is_on", "icon", "link", "selectattr", "rejectattr", "map", "get_template"}
+HTML_TEXT_ATTRIBUTES = ("aria-label", "alt", "title", "placeholder", "content")
+PROSE = re.compile(r"[A-Z][a-z]+|[a-z]{2,} [a-z]{2,}")
+
+# Templates whose texts are not marked yet.
+PENDING = {
+    "_head.html",
+    "admin/blocks.html",
+    "admin/email_domains.html",
+    "admin/emails.html",
+    "admin/events.html",
+    "admin/invitations.html",
+    "admin/layout.html",
+    "admin/macros.html",
+    "admin/no_user.html",
+    "admin/overview.html",
+    "admin/user.html",
+    "admin/users.html",
+    "auth/_invitation.html",
+    "auth/_login_form.html",
+    "auth/_login_method_rows.html",
+    "auth/_passkey_offer.html",
+    "auth/_providers.html",
+    "auth/cancel_deletion.html",
+    "auth/change_email.html",
+    "auth/change_password.html",
+    "auth/change_username.html",
+    "auth/confirm.html",
+    "auth/connections.html",
+    "auth/delete.html",
+    "auth/devices.html",
+    "auth/email_sent.html",
+    "auth/export.html",
+    "auth/going.html",
+    "auth/history.html",
+    "auth/invitation.html",
+    "auth/link_sso.html",
+    "auth/login_methods.html",
+    "auth/logout.html",
+    "auth/magic_link.html",
+    "auth/magic_link_sent.html",
+    "auth/no_password.html",
+    "auth/passkey.html",
+    "auth/passkeys.html",
+    "auth/reauthenticate.html",
+    "auth/recovery_codes.html",
+    "auth/register.html",
+    "auth/renew_codes.html",
+    "auth/request_reset.html",
+    "auth/reset_password.html",
+    "auth/secure_account.html",
+    "auth/set_up_two_factor.html",
+    "auth/sso_address.html",
+    "auth/sso_taken.html",
+    "auth/start_sso.html",
+    "auth/two_factor.html",
+    "auth/two_factor_verify.html",
+    "auth/unconfirmed.html",
+    "auth/use_magic_link.html",
+    "auth/verify_device.html",
+    "base.html",
+    "components.html",
+    "email/_closing.txt",
+    "email/_origin.txt",
+    "email/_secure_account.txt",
+    "email/account_changed.txt",
+    "email/account_deleted.txt",
+    "email/account_exists.txt",
+    "email/account_invitation.txt",
+    "email/account_secured.txt",
+    "email/change_email.txt",
+    "email/code.txt",
+    "email/confirm.txt",
+    "email/deletion_cancelled.txt",
+    "email/deletion_requested.txt",
+    "email/email_change_requested.txt",
+    "email/email_changed.txt",
+    "email/email_removed.txt",
+    "email/first_login.txt",
+    "email/first_password.txt",
+    "email/identity_linked.txt",
+    "email/identity_unlinked.txt",
+    "email/invitation_sent.txt",
+    "email/layout.html",
+    "email/magic_link.txt",
+    "email/new_device.txt",
+    "email/no_account.txt",
+    "email/passkey_added.txt",
+    "email/passkey_copied.txt",
+    "email/passkey_removed.txt",
+    "email/password_changed.txt",
+    "email/password_compromised.txt",
+    "email/password_guessing.txt",
+    "email/password_removed.txt",
+    "email/recovery_codes_few.txt",
+    "email/recovery_codes_made.txt",
+    "email/reset.txt",
+    "email/test.txt",
+    "email/two_factor_added.txt",
+    "email/two_factor_failed.txt",
+    "email/two_factor_off.txt",
+    "email/two_factor_on.txt",
+    "email/verify_device.txt",
+    "errors/error.html",
+    "errors/invalid_link.html",
+    "errors/send_again.html",
+    "macros.html",
+    "main/_for_the_owner.html",
+    "main/account.html",
+    "main/appearance.html",
+    "main/index.html",
+    "settings.html",
+}
+
+
+def all_templates():
+    for path in sorted(TEMPLATES.rglob("*.*")):
+        if path.suffix in {".html", ".txt"} and path.relative_to(TEMPLATES).parts[0] not in NOT_TRANSLATED:
+            yield str(path.relative_to(TEMPLATES))
+
+
+def unmarked(source):
+    """Return the texts in a template that no translator sees."""
+    return [*_unmarked_data(source), *_unmarked_strings(source)]
+
+
+def _unmarked_data(source):
+    """Texts outside of tags, and the values of attributes that people read or hear."""
+    env = Environment(extensions=["jinja2.ext.i18n"])
+    page, in_trans = [], False
+    for _, kind, value in env.lex(source):
+        if kind == "name" and value in {"trans", "endtrans"}:
+            in_trans = value == "trans"
+        if kind == "data" and not in_trans:
+            page.append(value)
+        elif kind in {"variable_begin", "block_begin"}:
+            page.append("\0")
+    html = re.sub(r"<!--.*?-->|<(script|style)\b.*?</\1>", "", "".join(page), flags=re.DOTALL)
+    for attribute in HTML_TEXT_ATTRIBUTES:
+        found = re.findall(rf'\b{attribute}="([^"]*)"', html)
+        yield from (text for text in found if PROSE.search(text) and "=" not in text)
+    for text in re.sub(r"<[^>]*>", "\0", html).split("\0"):
+        if re.search(r"[A-Za-z]{2,}", re.sub(r"&\w+;", "", text)):
+            yield " ".join(text.split())
+
+
+def _unmarked_strings(source):
+    """String constants of expressions that read like prose."""
+    tree = Environment(extensions=["jinja2.ext.i18n", "jinja2.ext.loopcontrols"]).parse(source)
+    marked = set()
+    for call in tree.find_all((nodes.Call, nodes.Filter, nodes.Test, nodes.Include, nodes.FromImport, nodes.Compare)):
+        name = getattr(getattr(call, "node", None), "name", None) or getattr(call, "name", None)
+        if isinstance(call, nodes.Include | nodes.FromImport | nodes.Compare) or name in TEXTS | WORDLESS:
+            marked.update(id(constant) for constant in call.find_all(nodes.Const))
+    for constant in tree.find_all(nodes.Const):
+        if isinstance(constant.value, str) and PROSE.search(constant.value) and id(constant) not in marked:
+            yield constant.value
+
+
+@pytest.mark.parametrize("name", list(all_templates()))
+def test_every_text_of_a_template_is_marked(name):
+    if name in PENDING:
+        assert unmarked((TEMPLATES / name).read_text()), "done: remove it from PENDING"
+    else:
+        assert unmarked((TEMPLATES / name).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("<p>Log out</p>", ["Log out"]),
+        ("<p>{% trans %}Log out{% endtrans %}</p>", []),
+        ("{% trans %}Hello{% endtrans %} there", ["there"]),
+        ('<a aria-label="Close menu">{{ icon("close") }}</a>', ["Close menu"]),
+        ('{{ input("login", "Email address") }}', ["Email address"]),
+        ('{{ input("login", _("Email address")) }}', []),
+        ('{{ row("key", "on device" if x else _("Here")) }}', ["on device"]),
+        ("{# A comment #}{{ url_for('auth.login') }}&nbsp;·", []),
+    ],
+)
+def test_the_check_of_templates_bites(source, found):
+    assert unmarked(source) == found
+
+
+@pytest.fixture
+def settings():
+    return {"LANGUAGES": ["en", "de", "ar"]}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "cookie", "language", "direction"),
+    [
+        ("", "", "en", "ltr"),
+        ("de-AT,en;q=0.5", "", "de", "ltr"),
+        ("fr,ar;q=0.5", "", "ar", "rtl"),
+        ("de", "ar", "ar", "rtl"),
+        ("de", "fr", "de", "ltr"),
+    ],
+)
+def test_a_visitor_reads_the_language_of_the_cookie_or_of_the_browser(client, accepted, cookie, language, direction):
+    client.set_cookie("language", cookie)
+    page = client.get("/auth/login", headers={"Accept-Language": accepted})
+    assert f'<html lang="{language}" dir="{direction}"' in page.text
+    assert {"accept-language", "cookie"} <= {name.lower() for name in page.vary}
+
+
+@pytest.mark.parametrize("settings", [{"LANGUAGES": ["de"]}])
+def test_with_one_language_pages_do_not_vary(client):
+    page = client.get("/auth/login", headers={"Accept-Language": "en"})
+    assert '<html lang="de"' in page.text
+    assert "Accept-Language" not in page.vary
+
+
+def test_the_language_of_the_account_comes_first(client, ada):
+    ada.language = "ar"
+    db.session.commit()
+    client.log_in(ada)
+    client.set_cookie("language", "de")
+    assert '<html lang="ar" dir="rtl"' in client.get("/account").text
