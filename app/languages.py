@@ -7,15 +7,15 @@ application; `translations/` beside `app/` has yours, whose sentences take prece
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
 from babel.support import NullTranslations
-from flask import Flask, appcontext_pushed, current_app
-from flask_babel import force_locale, get_domain, get_locale
+from flask import Flask, appcontext_pushed, current_app, has_app_context
+from flask_babel import force_locale, get_domain, get_locale, get_timezone
 
 from app.extensions import babel
 from settings.languages import SOURCE
@@ -23,7 +23,9 @@ from settings.languages import SOURCE
 FOLDERS = "translations;../translations"  # relative to app/; of a sentence that both have, yours is used
 
 _texts: ContextVar[NullTranslations | None] = ContextVar("texts", default=None)  # of get_locale(), once it is known
-_zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)
+_zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)  # of the recipient of an email
+
+ENGLISH = Locale(SOURCE)
 
 
 @cache
@@ -53,22 +55,27 @@ def default() -> str:
     return str(current_app.config["LANGUAGES"][0])
 
 
-@cache
 def zone(time_zone: str | None) -> ZoneInfo | None:
     """Return a time zone by its IANA name; None for an unknown one."""
-    return ZoneInfo(time_zone) if time_zone in available_timezones() else None
+    return ZoneInfo(time_zone) if time_zone in time_zones() else None
 
 
-def reader_zone() -> tzinfo | None:
-    """Return the time zone of the recipient of the email that is being rendered, or None."""
-    return _zone.get()
+@cache
+def time_zones() -> frozenset[str]:
+    """Return the names of the time zones that this computer knows."""
+    return frozenset(available_timezones())
+
+
+def reader_zone() -> tzinfo:
+    """Return the time zone of the recipient of the email that is being rendered, or of the user; or else UTC."""
+    return _zone.get() or (get_timezone() if has_app_context() else UTC)
 
 
 @contextmanager
 def speaking(language: str, time_zone: str | None = None) -> Iterator[None]:
-    """Use a language, and a time zone by its IANA name, instead of those of the request."""
+    """Use a language, and a time zone by its IANA name, instead of those of the request; by default UTC."""
     with force_locale(locale(language)):
-        texts, tz = _texts.set(None), _zone.set(zone(time_zone))
+        texts, tz = _texts.set(None), _zone.set(zone(time_zone) or UTC)
         try:
             yield
         finally:
@@ -76,12 +83,18 @@ def speaking(language: str, time_zone: str | None = None) -> Iterator[None]:
             _zone.reset(tz)
 
 
-def init_app(app: Flask, selector: Callable[[], Locale]) -> None:
+def init_app(app: Flask, selector: Callable[[], Locale], zone_selector: Callable[[], tzinfo]) -> None:
     """Bind Flask-Babel, and the texts of templates: {% trans %}, _() and ngettext().
 
     Flask-Babel's own functions for templates ask for the language at each text, which a page would notice.
     """
-    babel.init_app(app, SOURCE, default_translation_directories=FOLDERS, locale_selector=selector)
+    babel.init_app(
+        app,
+        SOURCE,
+        default_translation_directories=FOLDERS,
+        locale_selector=selector,
+        timezone_selector=zone_selector,
+    )
     appcontext_pushed.connect(_forget, app)
     env = app.jinja_env
     env.policies["ext.i18n.trimmed"] = True

@@ -33,6 +33,7 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.metrics",
         "app.clock",
         "app.csv_lines",
+        "app.formats",
         "app.keyset",
         "app.languages",
         "app.signals",
@@ -77,7 +78,8 @@ FLASK = {layer: ["flask.current_app", *TEXTS] for layer in ("diagnosis", "servic
 MORE_FLASK = {
     "app.models": ["flask_login.UserMixin"],
     "app.extensions": ["flask_*", "flask.Flask"],
-    "app.languages": ["flask_babel.*", "flask.Flask", "flask.appcontext_pushed"],
+    "app.languages": ["flask_babel.*", "flask.Flask", "flask.appcontext_pushed", "flask.has_app_context"],
+    "app.formats": ["flask_babel.get_locale"],
     "app.signals": ["flask_sqlalchemy.session.Session"],
     "app.switches": ["flask.*"],
 }

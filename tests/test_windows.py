@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from support.clients import ROOT, on_sqlite
 
-from app import clock, database
+from app import database
 
 GLIBC_ONLY = re.compile(r"%[-_#^0][A-Za-z]|%[eklPRTDhnrtGgVuCs]")
 FORMATS = re.compile(r"""strftime\(["'](.*?)["']\)|\{[^{}"']*?:([^{}"']*%[^{}"']*)\}""")
@@ -35,11 +35,6 @@ def test_platform_dependent_time_formats_are_found(form):
 @pytest.mark.parametrize("form", ["%d %B %Y", "%Y-%m-%d %H:%M:%S", "%H:%M UTC", "%A, %j", "%I %p"])
 def test_portable_time_formats_are_allowed(form):
     assert not GLIBC_ONLY.search(form)
-
-
-@pytest.mark.parametrize(("number", "words"), [(1, "1 May 2031"), (10, "10 May 2031"), (31, "31 May 2031")])
-def test_a_date_in_words(number, words):
-    assert clock.day(datetime(2031, 5, number, 23, 59, tzinfo=UTC)) == words
 
 
 @on_sqlite

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import current_app
 
-from app import clock
+from app import formats
 from app.models import AuditAction, AuditEvent
 
 FACTORS = {"authenticator": "Authenticator app", "passkey": "Passkey", "recovery_code": "Recovery code"}
@@ -59,7 +59,7 @@ def _value(event: AuditEvent, value: Any) -> str:
         return "None"
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    return clock.day(datetime.fromisoformat(value)) if event.action in DELETIONS else str(value)
+    return formats.day(datetime.fromisoformat(value)) if event.action in DELETIONS else str(value)
 
 
 def distinct(labels: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from flask import abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import doctor
+from app import doctor, formats
 from app.accounts import jobs, statistics, wording
 from app.accounts.statistics import RANGES, Range
 from app.accounts.user_search import Filter
@@ -44,6 +44,4 @@ def _figures() -> list[tuple[str, str, str]]:
 
 
 def _label(start: datetime, span: Range) -> str:
-    if span is Range.DAY:
-        return f"{start:%H:%M}"
-    return f"{start.day} {start:%b}" if span is Range.MONTH else f"{start:%b %Y}"
+    return formats.in_utc(start, {Range.DAY: "Hm", Range.MONTH: "MMMd"}.get(span, "yMMM"))

@@ -6,7 +6,7 @@ from flask_login import current_user, login_required, logout_user
 from wtforms import Field
 from wtforms.validators import ValidationError
 
-from app import clock
+from app import clock, formats
 from app.accounts import account_deletion, personal_data
 from app.auth import access, next_url
 from app.auth.blueprint import bp
@@ -32,7 +32,7 @@ def delete() -> ResponseReturnValue:
         due = account_deletion.request(current_user)
         db.session.commit()
         logout_user()
-        flash(f"Your account will be deleted on {clock.day(due)}. To keep it, log in before then.", "success")
+        flash(f"Your account will be deleted on {formats.day(due)}. To keep it, log in before then.", "success")
         return redirect(url_for("main.index"))
     due_at = clock.now() + account_deletion.GRACE
     return form_page("auth/delete.html", form, names=personal_data.descriptions(), due_at=due_at)

@@ -6,7 +6,7 @@ from flask_login import current_user
 from wtforms import Field
 from wtforms.validators import ValidationError
 
-from app import clock, switches
+from app import formats, switches
 from app.accounts import email_typos, enumeration, registration
 from app.auth import access, login_flow, next_url
 from app.auth.blueprint import bp
@@ -79,7 +79,7 @@ def send_again() -> ResponseReturnValue:
         db.session.commit()
         flash("We sent another email.", "success")
     elif wait := registration.seconds_to_wait(current_user):
-        flash(f"You can request another email in {clock.duration(wait)}.", "info")
+        flash(f"You can request another email in {formats.duration(wait)}.", "info")
     return redirect(url_for("auth.unconfirmed"))
 
 

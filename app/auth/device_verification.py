@@ -5,7 +5,7 @@ from typing import Any
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app import clock
+from app import formats
 from app.accounts import device_verification
 from app.auth import login_flow
 from app.auth.blueprint import bp
@@ -45,7 +45,7 @@ def _challenge() -> EmailChallenge | None:
 def _send_again(user: User, challenge: EmailChallenge | None) -> ResponseReturnValue:
     wait = challenge.seconds_to_wait if challenge else 0
     if wait:
-        flash(f"You can request another email in {clock.duration(wait)}.", "info")
+        flash(f"You can request another email in {formats.duration(wait)}.", "info")
         return redirect(url_for("auth.verify_device"))
     sent = device_verification.send_code(user, challenge)
     db.session.commit()

@@ -8,7 +8,7 @@ from flask import abort, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from app import clock
+from app import formats
 from app.accounts import wording
 from app.auth.blueprint import bp
 from app.models import Action
@@ -43,7 +43,7 @@ def history() -> ResponseReturnValue:
     events, is_more = audit.history(current_user, page, actions)
     if not events and page > 1:
         abort(404)
-    days = [(day, list(found)) for day, found in groupby(events, key=lambda event: clock.which_day(event.at))]
+    days = [(day, list(found)) for day, found in groupby(events, key=lambda event: formats.which_day(event.at))]
     context = {"days": days, "page": page, "is_more": is_more, "filters": FILTERS, "shown": shown}
     return render_template("auth/history.html", **context, wording=wording, in_words=user_agents.in_words)
 

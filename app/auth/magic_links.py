@@ -9,7 +9,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 from wtforms import BooleanField
 
-from app import clock, switches
+from app import formats, switches
 from app.accounts import magic_links
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
@@ -93,7 +93,7 @@ def _send(email: str, remember: bool) -> Response:
     earlier = _challenge()
     is_again = earlier is not None and earlier.email == email
     if earlier and is_again and (wait := earlier.seconds_to_wait):
-        flash(f"You can request another email in {clock.duration(wait)}.", "info")
+        flash(f"You can request another email in {formats.duration(wait)}.", "info")
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.request(email, earlier)
     MagicLinkRequest(challenge.id, remember).store(SessionKey.MAGIC_LINK)

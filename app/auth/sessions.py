@@ -7,7 +7,7 @@ from flask import abort, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from app import clock
+from app import formats
 from app.accounts import devices, sessions, wording
 from app.auth import access, login_flow
 from app.auth.blueprint import bp
@@ -70,6 +70,6 @@ def _labels(found: Sequence[UserSession]) -> list[str]:
     names = [user_agents.in_words(user_session.user_agent) for user_session in found]
     count = Counter(names)
     return wording.distinct(
-        f"{name}, last active {clock.ago(user_session.last_seen_at)}" if count[name] > 1 else name
+        f"{name}, last active {formats.ago(user_session.last_seen_at)}" if count[name] > 1 else name
         for name, user_session in zip(names, found, strict=True)
     )

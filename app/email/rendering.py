@@ -24,7 +24,7 @@ from flask import current_app
 from jinja2 import TemplateError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock
+from app import clock, formats
 from app.email.composition import compose
 from app.email.message import Message
 from app.email.templates import Email
@@ -103,8 +103,8 @@ def _values(email: OutboxEmail) -> dict[str, Any]:
         "token": _token(email),
         "code": _code(email.claims.get("challenge")),
         "is_last_today": email.budget == Budget.LAST,
-        "at": clock.moment(email.created_at),
-        "until": clock.moment(email.created_at + SECURE_WITHIN),
+        "at": formats.moment(email.created_at),
+        "until": formats.moment(email.created_at + SECURE_WITHIN),
         "device": user_agents.in_words(email.details.get("user_agent", "")),
         "by_request": any(email.details.get(name) for name in ("ip", "user_agent")),
     }

@@ -4,14 +4,11 @@ from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from app import clock
 from app.accounts import login_methods, passkeys, recovery_codes, sessions
 from app.connections import only_reads
 from app.switches import SwitchedBlueprint
 
 bp = SwitchedBlueprint("main", __name__)
-for in_words in (clock.day, clock.moment, clock.ago, clock.duration):
-    bp.add_app_template_filter(in_words)  # {{ user.created_at | day }}
 
 
 @bp.route("/")

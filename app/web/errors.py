@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Program
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
-from app import clock, schema
+from app import formats, schema
 from app.request_state import state
 from app.security import audit
 from app.web.negotiation import wants_json
@@ -98,7 +98,7 @@ def _message(error: HTTPException) -> tuple[str, str]:
     default = MESSAGES.get(error.code or 500, (error.name, "Go back and try again."))
     title, advice = getattr(error, "words", default)
     seconds = getattr(error, "retry_after", None)
-    return title, advice.format(wait=clock.duration(seconds) if isinstance(seconds, int) else "a minute")
+    return title, advice.format(wait=formats.duration(seconds) if isinstance(seconds, int) else "a minute")
 
 
 def _page(code: int, title: str, advice: str, asks_nothing: bool) -> Response:

@@ -1,14 +1,25 @@
 """The language of a request: the one that the user chose, or else the one that the browser asks for."""
 
+from datetime import UTC, tzinfo
+
 from babel import Locale, negotiate_locale
 from flask import Flask, Response, current_app, has_request_context, request
 from flask_login import current_user
 
-from app import languages
+from app import formats, languages
 from app.languages import locale
 from settings.languages import SOURCE
 
 LIFETIME = 365 * 24 * 3600  # seconds
+IN_WORDS = (
+    formats.moment,
+    formats.day,
+    formats.time_of_day,
+    formats.ago,
+    formats.duration,
+    formats.number,
+    formats.conjunction,
+)
 
 
 def of_browser() -> str:
@@ -42,13 +53,20 @@ def remember(response: Response, language: str) -> None:
 
 
 def init_app(app: Flask) -> None:
-    languages.init_app(app, _selected)
+    languages.init_app(app, _selected, _zone)
+    for in_words in IN_WORDS:
+        app.add_template_filter(in_words)  # {{ user.created_at | day }}
     if len(app.config["LANGUAGES"]) > 1:
         app.after_request(_vary)
 
 
 def _selected() -> Locale:
     return locale(of_request())
+
+
+def _zone() -> tzinfo:
+    """Return the time zone of the user's account; UTC for visitors and on the command line."""
+    return languages.zone(getattr(current_user, "time_zone", None)) or UTC
 
 
 def _vary(response: Response) -> Response:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.tour import go
 
-from app import clock
+from app import clock, formats
 from app.extensions import db
 from app.models import AuditAction, AuditEvent
 
@@ -40,7 +40,7 @@ def test_times_are_shown_in_the_zone_of_the_browser(ada, live, browser, zone, at
     assert last.locator("time").inner_text() == time
     last.click()
     assert page.locator("dd time").last.inner_text() == f"{day.partition(', ')[2]}, {time}"
-    assert page.locator("dd time").last.get_attribute("title") == clock.moment(at)
+    assert page.locator("dd time").last.get_attribute("title") == formats.moment(at)
     page.goto("/auth/devices")
     ago = page.locator(".row-detail time").first
     zone_name = page.evaluate("() => new Date().toLocaleString('en-GB', {timeZoneName: 'short'}).split(' ').pop()")

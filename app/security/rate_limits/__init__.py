@@ -18,7 +18,7 @@ from limits.storage import Storage
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import TooManyRequests
 
-from app import clock, metrics, switches
+from app import clock, formats, metrics, switches
 from app.extensions import db
 from app.models import AuditAction
 from app.request_state import state
@@ -47,7 +47,7 @@ class Exceeded(TooManyRequests):
 
     def __init__(self, policy: str, seconds: float, message: str) -> None:
         self.policy, seconds = policy, max(1, math.ceil(seconds))
-        self.message = message.format(wait=clock.duration(seconds), or_link=OR_LINK if is_on("magic_link") else "")
+        self.message = message.format(wait=formats.duration(seconds), or_link=OR_LINK if is_on("magic_link") else "")
         super().__init__(self.message, retry_after=seconds)
         metrics.refusals.labels(policy).inc()
 
