@@ -4,7 +4,13 @@ import re
 import runpy
 
 import pytest
-from support.clients import ROOT
+from support.clients import ROOT, on_sqlite
+
+from app.dev.previews import SAMPLE
+from app.email.composition import compose
+from app.email.rendering import common_values
+from app.email.templates import Email
+from app.languages import speaking
 
 STATIC = ROOT / "app/static"
 SIDE = r"(?:(?:margin|padding|border|inset)-(?:left|right)|left|right|(?:text-align|float|clear): *(?:left|right))\b"
@@ -54,3 +60,16 @@ def test_icons_that_point_along_the_line_are_mirrored():
         icon.stem for icon in (ROOT / "app/templates/icons").glob("*.svg") if "mirrored" in icon.read_text("utf-8")
     }
     assert icons == {"back", "chevron-right", "log-in", "log-out"}, "not clocks, checks and logos"
+
+
+@on_sqlite
+@pytest.mark.parametrize(("language", "side"), [("en", "left"), ("he", "right")])
+def test_each_table_of_an_email_says_where_its_lines_start(app, language, side):
+    values = common_values() | SAMPLE | {"user": None}
+    with speaking(language):
+        html = compose(Email.NEW_DEVICE, "a@b.example", values).html
+    tables = [table for table in re.findall("<table[^>]*>", html) if "width=" not in table]  # not Outlook's
+    assert len(tables) > 2
+    assert [table for table in tables if f"text-align:{side}" not in table or " dir=" not in table] == []
+    assert f"border-{side}:3px" in html, "beside the facts"
+    assert re.search('<a [^>]*dir="ltr"[^>]*>http', html), "a URL is read from left to right"
