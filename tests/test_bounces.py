@@ -366,7 +366,7 @@ def test_the_user_is_told_on_every_page_until_the_address_changes(client, flask,
     flask("mail", "bounces", typed=report(email))
     for path in ("/", "/account"):
         page = client.get(path).text
-        assert "Emails to ada@example.com don't arrive." in page
+        assert "Emails to <bdi>ada@example.com</bdi> don't arrive." in page
         assert '<a href="/auth/change-email">Change your email address</a>' in page
     assert "don't arrive" not in client.get("/auth/change-email").text
     assert "Email to your address came back" in client.get("/auth/history").text

@@ -70,7 +70,7 @@ def test_pages_name_the_support_address_or_the_administrators(app, settings):
         contact = app.jinja_env.from_string(
             '{% from "components.html" import support_contact %}Ask {{ support_contact() }}.'
         ).render()
-    link = '<a href="mailto:a&amp;b@example.com">a&amp;b@example.com</a>'
+    link = '<a href="mailto:a&amp;b@example.com"><bdi>a&amp;b@example.com</bdi></a>'
     assert contact == f"Ask {link if settings else 'the administrators of this site'}."
 
 
@@ -226,7 +226,7 @@ def test_chosen_appearance_is_on_every_page(own_app, app, client, scheme):
     surface = getattr(app.config["BRAND"], scheme).surface
     for path in ("/", "/auth/login", "/nowhere", "/bug"):
         page = client.get(path).text
-        assert f'<html lang="en" data-theme="{scheme}">' in page
+        assert f'<html lang="en" dir="ltr" data-theme="{scheme}">' in page
         assert f'<meta name="color-scheme" content="{scheme}">' in page
         assert re.findall('name="theme-color" content="([^"]*)"', page) == [surface]
 
@@ -243,7 +243,7 @@ def test_system_decides_on_the_appearance_again(client):
     answer = client.post("/appearance", data={"scheme": ""})
     assert answer.location == "/appearance"
     page = client.get("/appearance").text
-    assert '<html lang="en">' in page
+    assert '<html lang="en" dir="ltr">' in page
     assert '<meta name="color-scheme" content="light dark">' in page
     assert page.count('name="theme-color"') == 2
     assert re.search('id="scheme-system"[^>]* checked', page)
@@ -253,7 +253,7 @@ def test_system_decides_on_the_appearance_again(client):
 def test_unknown_appearance_is_ignored(client, scheme):
     assert "Set-Cookie" in client.post("/appearance", data={"scheme": scheme}).headers
     client.set_cookie("appearance", scheme)
-    assert '<html lang="en">' in client.get("/").text
+    assert '<html lang="en" dir="ltr">' in client.get("/").text
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example"])

@@ -21,7 +21,7 @@ from app.signals import user_confirmed
 LATER = pytest.mark.parametrize("settings", [{"CONFIRMATION": "later"}])
 OFF = pytest.mark.parametrize("settings", [{"CONFIRMATION": "off"}])
 NOT_REQUIRED = pytest.mark.parametrize("settings", [{"CONFIRMATION": "later"}, {"CONFIRMATION": "off"}])
-BANNER = "eve@example.com isn't confirmed yet."
+BANNER = "<bdi>eve@example.com</bdi> isn't confirmed yet."
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_every_error_is_a_page_of_this_site_with_its_status(client, ada, code):
     assert '<a class="row-item" href="/">' in page.text
     assert ('<a class="row-item" href="/account">' in page.text) is (code < 500)
     assert ('<a class="btn btn-primary w-100" href="">Try again</a>' in page.text) is (code in {429, 500, 503})
-    assert f"mention the error number <code>{page.headers['X-Request-ID']}</code>" in page.text
+    assert f"""mention the error number <code dir="ltr">{page.headers["X-Request-ID"]}</code>""" in page.text
     assert '<a class="brand" href="/">' in page.text
     assert ("ada" in page.text) is (code < 500)
 
@@ -108,6 +108,6 @@ def test_a_visitor_is_led_from_a_missing_page_to_the_login(client):
 
 def test_an_error_page_names_the_support_address(app, client):
     app.config["SUPPORT_EMAIL"] = "help@example.com"
-    link = '<a href="mailto:help@example.com">help@example.com</a>'
+    link = '<a href="mailto:help@example.com"><bdi>help@example.com</bdi></a>'
     for path in ("/bug", "/nowhere", "/auth/reset/x.y.z"):
         assert f"Need help? Contact {link} and mention the error number" in client.get(path).text
