@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import current_app
+from flask_babel import gettext as _
 
 from app import formats
 from app.models import AuditAction, AuditEvent
@@ -30,6 +31,13 @@ def login_method(method: str) -> str:
 def provider_label(name: str) -> str:
     provider = current_app.config["OIDC_PROVIDERS"].get(name)
     return str(provider.label) if provider else name
+
+
+def deactivated() -> str:
+    """Return what the user of a deactivated account reads."""
+    if email := current_app.config["SUPPORT_EMAIL"]:
+        return _("This account has been deactivated. If you didn't expect this, contact %(email)s.", email=email)
+    return _("This account has been deactivated. If you didn't expect this, contact the administrators of this site.")
 
 
 def title(event: AuditEvent) -> str:

@@ -7,6 +7,8 @@ from typing import ParamSpec
 
 from flask import abort, current_app, flash, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import AnonymousUserMixin, current_user, login_required
 
 from app.accounts import sessions, two_factor
@@ -59,7 +61,7 @@ def load_user(session_id: str) -> User | None:
 
 
 @login_manager.unauthorized_handler
-def ask_for_login(message: str = "Log in to open this page.", is_stored: bool = False) -> ResponseReturnValue:
+def ask_for_login(message: str = _l("Log in to open this page."), is_stored: bool = False) -> ResponseReturnValue:
     """Redirect a visitor to the login page, which leads back to this page.
 
     Args:
@@ -69,7 +71,7 @@ def ask_for_login(message: str = "Log in to open this page.", is_stored: bool = 
         return hold_back(state.held_back)
     response = lead_to(url_for("auth.login", next=None if is_stored else this_page()), 401)
     if not state.said_why_logged_out:
-        flash(message, "info")
+        flash(str(message), "info")
     return response
 
 
@@ -112,7 +114,7 @@ def confirmation_required(view: View[Arguments]) -> View[Arguments]:
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
         if current_user.confirmed or not is_on("confirmation"):
             return view(*args, **kwargs)
-        flash("Confirm your email address first.", "info")
+        flash(_("Confirm your email address first."), "info")
         return hold_back("auth.unconfirmed")
 
     return guarded

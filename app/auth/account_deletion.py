@@ -2,6 +2,8 @@
 
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user, login_required, logout_user
 from wtforms import Field
 from wtforms.validators import ValidationError
@@ -17,11 +19,11 @@ from app.models.logins import email_key
 
 
 class DeleteForm(Form):
-    email = email_field("Enter your email address to confirm")
+    email = email_field(_l("Enter your email address to confirm"))
 
     def validate_email(self, field: Field) -> None:
         if email_key(field.data) != current_user.email_key:
-            raise ValidationError("This isn't your account's email address.")
+            raise ValidationError(_("This isn't your account's email address."))
 
 
 @bp.route("/delete", methods=["GET", "POST"])
@@ -32,7 +34,10 @@ def delete() -> ResponseReturnValue:
         due = account_deletion.request(current_user)
         db.session.commit()
         logout_user()
-        flash(f"Your account will be deleted on {formats.day(due)}. To keep it, log in before then.", "success")
+        flash(
+            _("Your account will be deleted on %(date)s. To keep it, log in before then.", date=formats.day(due)),
+            "success",
+        )
         return redirect(url_for("main.index"))
     due_at = clock.now() + account_deletion.GRACE
     return form_page("auth/delete.html", form, names=personal_data.descriptions(), due_at=due_at)
@@ -46,6 +51,6 @@ def cancel_deletion() -> ResponseReturnValue:
     if Form().validate_on_submit():
         account_deletion.cancel(current_user)
         db.session.commit()
-        flash("Your account won't be deleted.", "success")
+        flash(_("Your account won't be deleted."), "success")
         return next_url.redirect_to_next()
     return render_template("auth/cancel_deletion.html")

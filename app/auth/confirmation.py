@@ -2,6 +2,8 @@
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from wtforms import Field
 from wtforms.validators import ValidationError
@@ -20,19 +22,19 @@ from app.security.token_purposes import TokenPurpose
 from app.security.tokens import Token
 from app.web import errors
 
-CONFIRMED = "Your email address is confirmed. Welcome."
+CONFIRMED = _l("Your email address is confirmed. Welcome.")
 
 
 class CorrectionForm(Form):
-    email = new_email_field("Your email address")
+    email = new_email_field(_l("Your email address"))
 
     def validate_email(self, field: Field) -> None:
         if registration.is_taken(field.data, current_user):
-            raise ValidationError("This address is already registered. Log out and log in with it, or use another.")
+            raise ValidationError(_("This address is already registered. Log out and log in with it, or use another."))
 
 
 class ChosenPasswordForm(Form):
-    password = password_field("The password you chose")
+    password = password_field(_l("The password you chose"))
 
 
 @bp.route("/unconfirmed", methods=["GET", "POST"])
@@ -57,7 +59,7 @@ def confirm(token: str) -> ResponseReturnValue:
     resolved = tokens.resolve(token, TokenPurpose.CONFIRM, even_if_spent=True)
     is_own = resolved is not None and resolved.user == current_user
     if is_own and current_user.confirmed:
-        flash("Your email address is already confirmed.", "info")
+        flash(_("Your email address is already confirmed."), "info")
         return redirect(url_for("main.index"))
     if not resolved or resolved.is_spent:
         return errors.invalid_link()
@@ -66,7 +68,7 @@ def confirm(token: str) -> ResponseReturnValue:
     if not is_own or not access.is_opened_by_user() or not registration.confirm(resolved):
         return errors.invalid_link()
     db.session.commit()
-    flash(CONFIRMED, "success")
+    flash(str(CONFIRMED), "success")
     return next_url.redirect_to_next()
 
 
@@ -77,9 +79,9 @@ def send_again() -> ResponseReturnValue:
         return access.ask_for_login()
     if registration.send_again(current_user):
         db.session.commit()
-        flash("We sent another email.", "success")
+        flash(_("We sent another email."), "success")
     elif wait := registration.seconds_to_wait(current_user):
-        flash(f"You can request another email in {formats.duration(wait)}.", "info")
+        flash(_("You can request another email in %(wait)s.", wait=formats.duration(wait)), "info")
     return redirect(url_for("auth.unconfirmed"))
 
 
@@ -101,9 +103,9 @@ def _confirm_by_code(form: CodeForm) -> bool:
     is_right = registration.confirm_by_code(current_user, form.code.data)
     db.session.commit()  # a wrong attempt counts
     if is_right:
-        flash(CONFIRMED, "success")
+        flash(str(CONFIRMED), "success")
     else:
-        form.code.errors = ["This code is incorrect or has expired. Enter the code from the newest email."]
+        form.code.errors = [_("This code is incorrect or has expired. Enter the code from the newest email.")]
     return is_right
 
 
@@ -111,7 +113,7 @@ def _correct(form: CorrectionForm) -> bool:
     try:
         if registration.correct(current_user, form.email.data):
             db.session.commit()
-            flash("Your email address was changed.", "success")
+            flash(_("Your email address was changed."), "success")
             return True
         return form.validate()  # the address was just taken, which the form says, or the same click came twice
     except ValueError as error:
@@ -128,14 +130,14 @@ def _confirm_logged_out(token: Token) -> ResponseReturnValue:
         return redirect(url_for("auth.use_magic_link", token=request.view_args and request.view_args["token"]))
     if enumeration.policy().logs_in_unconfirmed or not switches.is_on("password"):
         next_url.store_location(token.user)
-        return access.ask_for_login("Log in to confirm your email address.", is_stored=True)
+        return access.ask_for_login(_("Log in to confirm your email address."), is_stored=True)
     form = ChosenPasswordForm()
     if form.validate_on_submit():
         if token.user.verify_password(form.password.data):
             if not registration.confirm(token):
                 return errors.invalid_link()
-            return login_flow.complete_login(token.user, "confirmation", message=CONFIRMED)
+            return login_flow.complete_login(token.user, "confirmation", message=str(CONFIRMED))
         audit.record(token.user, AuditAction.LOGIN_FAILED)
         db.session.commit()
-        form.password.errors = ["This is not the password you chose when you created your account."]
+        form.password.errors = [_("This is not the password you chose when you created your account.")]
     return form_page("auth/confirm.html", form, owner=token.user)

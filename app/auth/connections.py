@@ -2,6 +2,7 @@
 
 from flask import abort, current_app, flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_login import current_user
 
 from app.accounts import credentials, sso
@@ -32,17 +33,30 @@ def unlink(number: int) -> ResponseReturnValue:
     identity = next((identity for identity in sso.all_of(current_user) if identity.id == number), None) or abort(404)
     label = sso.label(identity.provider)
     if not Form().validate_on_submit():
-        account = f"the {label} account {identity.email or ''}".strip()
-        words = f"You'll no longer be able to log in with {account}. Your other devices will be logged out."
-        return confirmation_page("auth.connections", f"Disconnect {label}?", words, "Disconnect")
+        title = _("Disconnect %(provider)s?", provider=label)
+        return confirmation_page("auth.connections", title, _consequences(label, identity.email), _("Disconnect"))
     if sso.unlink(current_user, number, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash(f"{label} was disconnected. Your other devices were logged out.", "success")
+        flash(_("%(provider)s was disconnected. Your other devices were logged out.", provider=label), "success")
     else:
         db.session.rollback()
-        flash("This is your only way to log in. Add another one before you disconnect it.", "warning")
+        flash(_("This is your only way to log in. Add another one before you disconnect it."), "warning")
     return redirect(url_for("auth.connections"))
+
+
+def _consequences(provider: str, email: str | None) -> str:
+    if email:
+        return _(
+            "You'll no longer be able to log in with the %(provider)s account %(email)s. "
+            "Your other devices will be logged out.",
+            provider=provider,
+            email=email,
+        )
+    return _(
+        "You'll no longer be able to log in with the %(provider)s account. Your other devices will be logged out.",
+        provider=provider,
+    )
 
 
 @bp.route("/sso/<provider>/link", methods=["GET", "POST"])
@@ -64,7 +78,10 @@ def _link(provider: Provider, arrival: Arrival) -> ResponseReturnValue:
     if email is None or email_key(email) != current_user.email_key:
         session.pop(SessionKey.EXTERNAL_IDENTITY)
         return sso_flow.fail(
-            f"That {provider.label} account has a different email address. If it's yours, connect it here."
+            _(
+                "That %(provider)s account has a different email address. If it's yours, connect it here.",
+                provider=provider.label,
+            )
         )
     if not Form().validate_on_submit():
         return render_template("auth/link_sso.html", provider=provider, email=email)

@@ -4,6 +4,8 @@ from typing import Any
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from app import formats
 from app.accounts import device_verification
@@ -16,8 +18,8 @@ from app.models import EmailChallenge, User
 from app.request_state import PendingLogin, SessionKey
 from app.security.rate_limits import rate_limited
 
-WRONG_CODE = "This code is incorrect or has expired. Enter the code from the newest email, or request another one."
-NOT_SENT = "Too many codes were sent to this account. Try again in an hour."
+WRONG_CODE = _l("This code is incorrect or has expired. Enter the code from the newest email, or request another one.")
+NOT_SENT = _l("Too many codes were sent to this account. Try again in an hour.")
 
 
 @bp.route("/verify-device", methods=["GET", "POST"])
@@ -45,13 +47,13 @@ def _challenge() -> EmailChallenge | None:
 def _send_again(user: User, challenge: EmailChallenge | None) -> ResponseReturnValue:
     wait = challenge.seconds_to_wait if challenge else 0
     if wait:
-        flash(f"You can request another email in {formats.duration(wait)}.", "info")
+        flash(_("You can request another email in %(wait)s.", wait=formats.duration(wait)), "info")
         return redirect(url_for("auth.verify_device"))
     sent = device_verification.send_code(user, challenge)
     db.session.commit()
     if sent:
         login_flow.await_device_code(sent)
-    flash("We sent another email." if sent else NOT_SENT, "success" if sent else "warning")
+    flash(_("We sent another email.") if sent else str(NOT_SENT), "success" if sent else "warning")
     return redirect(url_for("auth.verify_device"))
 
 

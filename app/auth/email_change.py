@@ -2,6 +2,8 @@
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from wtforms import Field
 from wtforms.validators import ValidationError
@@ -21,15 +23,15 @@ from app.web import errors
 class ChangeEmailForm(Form):
     """A user without a password enters an emailed code instead, if the address is confirmed."""
 
-    email = new_email_field("New email address")
+    email = new_email_field(_l("New email address"))
     password = password_field()
     code = code_field()
 
     def validate_email(self, field: Field) -> None:
         if field.data == current_user.email:
-            raise ValidationError("This is already your email address.")
+            raise ValidationError(_("This is already your email address."))
         if enumeration.policy().says_taken and registration.is_taken(field.data, current_user):
-            raise ValidationError("This address is already registered. Use another.")
+            raise ValidationError(_("This address is already registered. Use another."))
 
 
 @bp.route("/change-email", methods=["GET", "POST"])
@@ -46,14 +48,14 @@ def change_email_link(token: str) -> ResponseReturnValue:
         return errors.invalid_link()
     is_own = resolved.user == current_user
     if is_own and resolved.claims.extra["email"] == current_user.email:
-        flash(f"Your email address is already {current_user.email}.", "info")
+        flash(_("Your email address is already %(email)s.", email=current_user.email), "info")
         return redirect(url_for("main.account"))
     if not resolved.is_spent and not current_user.is_authenticated:
         next_url.store_location(resolved.user)
-        return access.ask_for_login("Log in to change your email address.", is_stored=True)
+        return access.ask_for_login(_("Log in to change your email address."), is_stored=True)
     if not is_own or not access.is_opened_by_user() or not _change(resolved):
         return errors.invalid_link()
-    flash("Your email address was changed. Your other devices were logged out.", "success")
+    flash(_("Your email address was changed. Your other devices were logged out."), "success")
     return redirect(url_for("main.account"))
 
 
@@ -73,7 +75,7 @@ def _change_email() -> ResponseReturnValue:
             db.session.commit()
             return next_url.redirect_to_email_sent(form.email.data)
         db.session.rollback()  # the code can be used again
-        form.email.errors = ["Too many emails were sent to this address. Try again in an hour."]
+        form.email.errors = [_("Too many emails were sent to this address. Try again in an hour.")]
     elif form.errors:
         db.session.commit()  # a failed attempt counts
     return form_page("auth/change_email.html", form, code_is_sent=form.is_submitted())
@@ -91,7 +93,7 @@ def _send_code(form: ChangeEmailForm) -> ResponseReturnValue:
     is_sent = reauthentication.send_code(current_user)
     db.session.commit()
     if not is_sent:
-        flash("We've sent you too many emails. Try again in an hour.", "warning")
+        flash(_("We've sent you too many emails. Try again in an hour."), "warning")
     return render_template("auth/change_email.html", form=form, code_is_sent=is_sent)
 
 
@@ -100,9 +102,9 @@ def _validate(form: ChangeEmailForm) -> bool:
     is_valid = form.validate()
     if "password" in form:
         if not form.password.errors and not passwords.verify(current_user, form.password.data):
-            form.password.errors = ["Incorrect password."]
+            form.password.errors = [_("Incorrect password.")]
     elif "code" in form and is_valid and not reauthentication.is_right(current_user, form.code.data):
-        form.code.errors = ["This code is incorrect or has expired. Request another one."]
+        form.code.errors = [_("This code is incorrect or has expired. Request another one.")]
     return not form.errors
 
 

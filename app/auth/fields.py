@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import current_app, request
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_wtf import RecaptchaField
 from wtforms import BooleanField, Field
 from wtforms.form import BaseForm
@@ -18,24 +20,24 @@ from app.request_state import state
 from app.security import audit, captcha
 from app.security.hashing import MAX_PASSWORD_LENGTH
 
-KEEP = "Keep me logged in on this device"
+KEEP = _l("Keep me logged in on this device")
 VERBATIM = {"autocapitalize": "none", "spellcheck": "false"}
 # `maxlength` leaves room for spaces and dashes. With `data-code`, app.js sends the form at that number of digits.
 CODE = {"autocomplete": "one-time-code", "maxlength": "16"} | VERBATIM
 
 
-def email_field(label: str = "Email address", *rules: Callable[[str], Any]) -> TextField:
+def email_field(label: str = _l("Email address"), *rules: Callable[[str], Any]) -> TextField:
     checks = map(rule, (registration.normal_email, *rules))
     return TextField(
         label,
-        [DataRequired("Enter your email address."), MaxLength(MAX_LOGIN_LENGTH), *checks],
+        [DataRequired(_l("Enter your email address.")), MaxLength(MAX_LOGIN_LENGTH), *checks],
         filters=[stripped],
         widget=EmailInput(),
         render_kw={"autocomplete": "email"} | VERBATIM,
     )
 
 
-def new_email_field(label: str = "Email address") -> TextField:
+def new_email_field(label: str = _l("Email address")) -> TextField:
     """Return a field for the email address of a new or changed account, which must not be blocked."""
     return email_field(label, blocks.check)
 
@@ -58,17 +60,17 @@ class UsernameField(TextField):
 
 def username_field() -> TextField:
     return UsernameField(
-        "Username",
-        [DataRequired("Choose a username."), rule(usernames.check)],
+        _l("Username"),
+        [DataRequired(_l("Choose a username.")), rule(usernames.check)],
         filters=[stripped],
         render_kw={"autocomplete": "username"} | VERBATIM,
     )
 
 
-def password_field(label: str = "Password") -> TextField:
+def password_field(label: str = _l("Password")) -> TextField:
     return TextField(
         label,
-        [InputRequired("Enter your password."), MaxLength(MAX_PASSWORD_LENGTH)],
+        [InputRequired(_l("Enter your password.")), MaxLength(MAX_PASSWORD_LENGTH)],
         widget=PasswordInput(),
         render_kw={"autocomplete": "current-password"},
     )
@@ -86,19 +88,19 @@ class NewPasswordField(TextField):
         super().__init__(*args, **kwargs)
 
 
-def new_password_field(label: str = "Password") -> TextField:
+def new_password_field(label: str = _l("Password")) -> TextField:
     """Return a field for a new password, which must not be guessable from the form's `words()`."""
 
     def is_hard_to_guess(form: Any, field: Field) -> None:
         rule(lambda password: password_strength.check(password, *form.words()))(form, field)
 
-    return NewPasswordField(label, [InputRequired("Choose a password."), is_hard_to_guess])
+    return NewPasswordField(label, [InputRequired(_l("Choose a password.")), is_hard_to_guess])
 
 
 def password_again_field() -> TextField:
     return TextField(
-        "Password again",
-        [EqualTo("password", "The passwords don't match.")],
+        _l("Password again"),
+        [EqualTo("password", _l("The passwords don't match."))],
         widget=PasswordInput(),
         render_kw={"autocomplete": "new-password", "required": True},
     )
@@ -107,8 +109,8 @@ def password_again_field() -> TextField:
 def code_field() -> TextField:
     """Return a field for an emailed code, without spaces and dashes."""
     return TextField(
-        "Code from the email",
-        [DataRequired("Enter the code from the email."), MaxLength(64)],
+        _l("Code from the email"),
+        [DataRequired(_l("Enter the code from the email.")), MaxLength(64)],
         filters=[lambda typed: typed and re.sub(r"[\s-]", "", typed)],
         render_kw=CODE | {"inputmode": "numeric", "data-code": "8"},
     )
@@ -118,7 +120,7 @@ def factor_code_field(label: str) -> TextField:
     """Return a field for a code of an authenticator app. The server accepts a recovery code in it, too."""
     return TextField(
         label,
-        [DataRequired("Enter the code."), MaxLength(64)],
+        [DataRequired(_l("Enter the code.")), MaxLength(64)],
         filters=[stripped],
         render_kw=CODE | {"inputmode": "numeric", "data-code": "6"},
     )
@@ -127,10 +129,10 @@ def factor_code_field(label: str) -> TextField:
 def recovery_code_field() -> TextField:
     """Return a field for a recovery code, which no password manager should fill in."""
     return TextField(
-        "Recovery code",
-        [DataRequired("Enter a recovery code."), MaxLength(64)],
+        _l("Recovery code"),
+        [DataRequired(_l("Enter a recovery code.")), MaxLength(64)],
         filters=[stripped],
-        description="10 letters and digits, such as ABCDE-23456.",
+        description=_l("10 letters and digits, such as ABCDE-23456."),
         render_kw={"autocomplete": "off", "maxlength": "64"} | VERBATIM,
     )
 
@@ -152,9 +154,9 @@ def captcha_field() -> RecaptchaField:
         try:
             if not captcha.is_solved(request.form):
                 audit.refused("the CAPTCHA was not solved")
-                raise StopValidation("Check the box to show that you are human.")
+                raise StopValidation(_("Check the box to show that you are human."))
             state.is_captcha_solved = True
         except captcha.Unavailable as error:
-            raise StopValidation("The CAPTCHA could not be checked. Try again in a minute.") from error
+            raise StopValidation(_("The CAPTCHA could not be checked. Try again in a minute.")) from error
 
-    return RecaptchaField("Are you human?", [is_ticked])
+    return RecaptchaField(_l("Are you human?"), [is_ticked])

@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 from flask import Response, jsonify, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import CombinedMultiDict, FileStorage, MultiDict
 from wtforms import Field, FieldList, FormField, StringField
@@ -91,7 +93,7 @@ class MaxLength(Length):
     """
 
     def __init__(self, characters: int) -> None:
-        super().__init__(max=characters, message="This is too long. Shorten it.")
+        super().__init__(max=characters, message=_l("This is too long. Shorten it."))
         self.field_flags = {}
 
     def __call__(self, form: BaseForm, field: StringField) -> None:
@@ -148,7 +150,7 @@ def _refuse_nul(fields: Iterable[Field]) -> bool:
         else:
             inside = _has_nul(field.data)
             if inside:
-                field.errors = ["This contains a character that can't be used here."]
+                field.errors = [_("This contains a character that can't be used here.")]
         found = found or inside
     return found
 

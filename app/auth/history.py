@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from flask import abort, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_pgettext
 from flask_login import current_user, login_required
 
 from app import formats
@@ -25,11 +27,11 @@ class Filter(NamedTuple):
 
 
 FILTERS = {
-    "all": Filter("All", lambda action: True),
-    "logins": Filter("Logins", lambda action: action.topic in LOGINS),
-    "devices": Filter("Devices", lambda action: action.topic in DEVICES),
-    "changes": Filter("Changes", lambda action: action.topic not in LOGINS | DEVICES),
-    "warnings": Filter("Warnings", lambda action: bool(action.status)),
+    "all": Filter(lazy_pgettext("events", "All"), lambda action: True),
+    "logins": Filter(_l("Logins"), lambda action: action.topic in LOGINS),
+    "devices": Filter(_l("Devices"), lambda action: action.topic in DEVICES),
+    "changes": Filter(_l("Changes"), lambda action: action.topic not in LOGINS | DEVICES),
+    "warnings": Filter(_l("Warnings"), lambda action: bool(action.status)),
 }
 
 

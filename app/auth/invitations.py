@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_login import current_user
 from wtforms import Field
 from wtforms.validators import ValidationError
@@ -64,7 +65,7 @@ def _accept(invitation: Invitation, owner: User | None) -> ResponseReturnValue |
     if not invitations.accept(invitation, owner):
         return errors.invalid_link(is_invitation=True)
     db.session.commit()
-    flash("You've accepted the invitation.", "success")
+    flash(_("You've accepted the invitation."), "success")
     return redirect(url_for("main.index"))
 
 

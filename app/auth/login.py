@@ -2,6 +2,8 @@
 
 from flask import current_app, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from wtforms import BooleanField
 from wtforms.validators import InputRequired, StopValidation
@@ -21,12 +23,16 @@ from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import needs_captcha, rate_limited
 from app.switches import is_on
 
-COMPROMISED = "This password has appeared in a data breach elsewhere. Check your email for a link to choose a new one."
+COMPROMISED = _l(
+    "This password has appeared in a data breach elsewhere. Check your email for a link to choose a new one."
+)
 
 
-def is_entered(_: Form, field: TextField) -> None:
+def is_entered(form: Form, field: TextField) -> None:
     if not field.data:
-        raise StopValidation(f"Enter your email {'or username' if is_on('username') else 'address'}.")
+        raise StopValidation(
+            _("Enter your email or username.") if is_on("username") else _("Enter your email address.")
+        )
 
 
 class LoginForm(Form):
@@ -37,7 +43,7 @@ class LoginForm(Form):
         filters=[stripped],
     )
     password = TextField(
-        validators=[InputRequired("Enter your password."), MaxLength(MAX_PASSWORD_LENGTH)], widget=PasswordInput()
+        validators=[InputRequired(_l("Enter your password.")), MaxLength(MAX_PASSWORD_LENGTH)], widget=PasswordInput()
     )
     remember_me = BooleanField()
     captcha = captcha_field()
@@ -59,21 +65,24 @@ def login() -> ResponseReturnValue:
         if is_on("captcha"):
             session[SessionKey.FAILED_LOGINS] = session.get(SessionKey.FAILED_LOGINS, 0) + 1
         form = with_captcha(LoginForm(), _needs_captcha())
-        known_by = "username" if is_on("username") else "email address"
-        form.password.errors = [COMPROMISED if user else f"Incorrect {known_by} or password."]
+        form.password.errors = [str(COMPROMISED) if user else _incorrect()]
     return form_page("auth/login.html", form)
 
 
 @bp.route("/logout", methods=["GET", "POST"])
 def logout() -> ResponseReturnValue:
     if not current_user.is_authenticated:
-        flash("You're not logged in.", "info")
+        flash(_("You're not logged in."), "info")
         return redirect(url_for("main.index"))
     if Form().validate_on_submit():
         login_flow.log_out()
-        flash("You have been logged out.", "success")
+        flash(_("You have been logged out."), "success")
         return redirect(url_for("main.index"))
     return render_template("auth/logout.html")
+
+
+def _incorrect() -> str:
+    return _("Incorrect username or password.") if is_on("username") else _("Incorrect email address or password.")
 
 
 def _log_in(user: User, form: LoginForm) -> ResponseReturnValue:
@@ -91,7 +100,7 @@ def _log_in_by_passkey(form: LoginForm) -> ResponseReturnValue:
     if user:
         return login_flow.complete_login(user, "passkey", remember=form.remember_me.data, is_both_factors=True)
     db.session.commit()  # the failure counts
-    form.form_errors.append("That passkey wasn't accepted. Try again, or log in another way.")
+    form.form_errors.append(_("That passkey wasn't accepted. Try again, or log in another way."))
     return form_page("auth/login.html", form, unknown_passkey=passkeys.unknown(credential))
 
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import abort, current_app, flash, jsonify, redirect, request, session, url_for
+from flask_babel import gettext as _
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response
 
 from app import clock, signals
-from app.accounts import blocks, device_verification, devices, sessions, two_factor
+from app.accounts import blocks, device_verification, devices, sessions, two_factor, wording
 from app.extensions import db
 from app.models import EmailChallenge, User, UserSession
 from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, state
@@ -45,7 +46,7 @@ def complete_login(
     if not user.is_active:
         audit.refused("the account is deactivated", user, method=method)
         db.session.rollback()
-        flash(f"This account has been deactivated. If you didn't expect this, contact {blocks.support()}.", "warning")
+        flash(wording.deactivated(), "warning")
         return redirect(url_for("auth.login"))
     proved_at, next_url = clock.now().timestamp(), to or _destination(user)
     pending = PendingLogin(user.id, user.password_version, proved_at, method, remember, next_url, message)
@@ -76,7 +77,7 @@ def pending_device_verification() -> User | None:
 
 
 def await_device_code(challenge: EmailChallenge) -> None:
-    _, pending = _pending(SessionKey.DEVICE_VERIFICATION)
+    pending = _pending(SessionKey.DEVICE_VERIFICATION)[1]
     replace(pending, challenge_id=challenge.id).store(SessionKey.DEVICE_VERIFICATION)
 
 
@@ -98,7 +99,7 @@ def restart(key: SessionKey) -> Response:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
     if pending:
-        flash("Your login took too long, or your account has changed. Log in again.", "warning")
+        flash(_("Your login took too long, or your account has changed. Log in again."), "warning")
     return redirect(url_for("auth.login", next=pending.next_url if pending else None))
 
 
@@ -192,15 +193,14 @@ def _start_session(
     user_session = sessions.start(user, pending.method, pending.remember, device_id(), skipped_two_factor)
     if user_session is None:
         db.session.rollback()
-        flash("Your account was just changed. Log in again.", "warning")
+        flash(_("Your account was just changed. Log in again."), "warning")
         return redirect(url_for("auth.login"))
     user.next_login_trusted_until = None
     user_session.authenticated_at = authenticated_at or user_session.authenticated_at
     if trust_device:
         state.device_id = devices.trust(user, user_session)
-    previous = _replace_session(user, user_session)
+    values = {"user": user, "method": pending.method, "previous_session": _replace_session(user, user_session)}
     next_url = _after_confirmation(user, pending.next_url)
-    values = {"user": user, "method": pending.method, "previous_session": previous}
     signals.send_after_commit(db.session(), signals.user_logged_in, **values)
     db.session.commit()  # last: a commit expires loaded objects, and reloading each costs a query
     if pending.message:

@@ -5,6 +5,8 @@ In the browser that requested it, the link logs in at once; in another browser, 
 
 from flask import flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from werkzeug.wrappers import Response
 from wtforms import BooleanField
@@ -25,8 +27,8 @@ from app.web import errors
 from app.web.own_urls import safe_next_url
 
 # One message for all problems, so that it does not reveal whether the email address has an account.
-WRONG_CODE = "This code is incorrect or has expired. Enter the code from the newest email, or request another one."
-FIRST_PROOF = "Your email address is confirmed. What was set up before, such as other logins, was removed."
+WRONG_CODE = _l("This code is incorrect or has expired. Enter the code from the newest email, or request another one.")
+FIRST_PROOF = _l("Your email address is confirmed. What was set up before, such as other logins, was removed.")
 # The page after a first proof, for the first of these that is on.
 SET_UP = {"password": "auth.change_password", "passkey": "auth.list_passkeys", "magic_link": "main.account"}
 
@@ -93,7 +95,7 @@ def _send(email: str, remember: bool) -> Response:
     earlier = _challenge()
     is_again = earlier is not None and earlier.email == email
     if earlier and is_again and (wait := earlier.seconds_to_wait):
-        flash(f"You can request another email in {formats.duration(wait)}.", "info")
+        flash(_("You can request another email in %(wait)s.", wait=formats.duration(wait)), "info")
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.request(email, earlier)
     MagicLinkRequest(challenge.id, remember).store(SessionKey.MAGIC_LINK)
@@ -101,7 +103,7 @@ def _send(email: str, remember: bool) -> Response:
     if target := safe_next_url(request.args.get("next")):
         session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = target, None
     if is_again:
-        flash("We sent another email.", "success")
+        flash(_("We sent another email."), "success")
     return redirect(url_for("auth.magic_link_sent"))
 
 
@@ -122,4 +124,4 @@ def _log_in(user: User, remember: bool) -> Response | None:
     if not is_first_proof:
         return login_flow.complete_login(user, "magic_link", remember)
     target = url_for(next(page for switch, page in SET_UP.items() if switches.is_on(switch)))
-    return login_flow.complete_login(user, "magic_link", remember, to=target, message=FIRST_PROOF)
+    return login_flow.complete_login(user, "magic_link", remember, to=target, message=str(FIRST_PROOF))

@@ -2,6 +2,8 @@
 
 from flask import Response, abort, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user, login_required
 from sqlalchemy.exc import IntegrityError
 from wtforms import HiddenField, StringField
@@ -19,33 +21,34 @@ from app.security import user_agents
 from app.security.rate_limits import rate_limited
 from app.web.own_urls import safe_next_url
 
-REMOVE = (
+REMOVE = _l(
     "You'll no longer be able to log in with it, and your other devices will be logged out. "
     "Also delete it from your device or password manager. We can't do that for you."
 )
-REMOVE_LAST = (
-    "This is your last passkey, so you'll no longer need one to log in. Two-factor authentication will be"
-    " turned off unless you use an authenticator app. " + REMOVE
+REMOVE_LAST = _l(
+    "This is your last passkey, so you'll no longer need one to log in. Two-factor authentication will be "
+    "turned off unless you use an authenticator app. You'll no longer be able to log in with it, and your "
+    "other devices will be logged out. Also delete it from your device or password manager. We can't do that for you."
 )
 
 
 class NameForm(Form):
     name = StringField(
-        "Name",
-        [DataRequired("Enter a name."), Length(max=64, message="Use at most 64 characters.")],
+        _l("Name"),
+        [DataRequired(_l("Enter a name.")), Length(max=64, message=_l("Use at most 64 characters."))],
         filters=[stripped],
-        description="Name it after the device or password manager that stores it. Only you see the name.",
+        description=_l("Name it after the device or password manager that stores it. Only you see the name."),
         render_kw={"autocomplete": "off"},
     )
 
     def validate_name(self, field: StringField) -> None:
         if not (field.data or "").isprintable():
-            raise ValidationError("This contains a character that can't be used here.")
+            raise ValidationError(_("This contains a character that can't be used here."))
 
 
 class AddForm(NameForm):
     credential = HiddenField(
-        validators=[DataRequired("Passkeys need JavaScript. Turn it on for this page, then try again.")]
+        validators=[DataRequired(_l("Passkeys need JavaScript. Turn it on for this page, then try again."))]
     )
     quietly = HiddenField()  # the browser created it without asking, by conditional mediation
 
@@ -64,7 +67,7 @@ def add_passkey() -> ResponseReturnValue:
         return _list_page(form)
     access.credential_changed()
     db.session.commit()
-    flash(f"The passkey {form.name.data} was added. You can now log in with it.", "success")
+    flash(_("The passkey %(name)s was added. You can now log in with it.", name=form.name.data), "success")
     default = "auth.two_factor" if two_factor.is_missing(current_user) else "auth.list_passkeys"
     return redirect(safe_next_url(request.args.get("next")) or url_for(default))
 
@@ -112,7 +115,7 @@ def passkey(handle: str) -> ResponseReturnValue:
     if form.validate_on_submit():
         passkeys.rename(found, form.name.data or "")
         db.session.commit()
-        flash(f"The passkey is now called {form.name.data}.", "success")
+        flash(_("The passkey is now called %(name)s.", name=form.name.data), "success")
         return redirect(url_for("auth.list_passkeys"))
     return form_page("auth/passkey.html", form, passkey=found, ends_requirement=_ends_requirement())
 
@@ -122,18 +125,18 @@ def passkey(handle: str) -> ResponseReturnValue:
 def remove_passkey(handle: str) -> ResponseReturnValue:
     found = passkeys.one_of(current_user, handle) or abort(404)
     if passkeys.is_only_login(current_user):
-        flash("This is your only way to log in. Add another passkey before you remove this one.", "warning")
+        flash(_("This is your only way to log in. Add another passkey before you remove this one."), "warning")
         return redirect(url_for("auth.list_passkeys"))
     name, credential_id = found.name, found.credential_id
     if not Form().validate_on_submit():
         return _confirm_removal(found)
     if not passkeys.remove(found, current_user.current_session):
-        flash(passkeys.CHANGED, "warning")
+        flash(str(passkeys.CHANGED), "warning")
         return redirect(url_for("auth.list_passkeys"))
     access.credential_changed()
     session[SessionKey.REMOVED_PASSKEY] = credential_id
     db.session.commit()
-    flash(f"The passkey {name} was removed. Your other devices were logged out.", "success")
+    flash(_("The passkey %(name)s was removed. Your other devices were logged out.", name=name), "success")
     return redirect(url_for("auth.list_passkeys"))
 
 
@@ -155,7 +158,7 @@ def _register(form: AddForm) -> bool:
         db.session.rollback()
         if not is_duplicate(error):
             raise
-        form.form_errors.append(passkeys.IN_USE)
+        form.form_errors.append(str(passkeys.IN_USE))
         return False
     except ValueError as error:
         db.session.commit()
@@ -166,7 +169,7 @@ def _register(form: AddForm) -> bool:
 
 def _confirm_removal(found: Passkey) -> ResponseReturnValue:
     words = REMOVE_LAST if _ends_requirement() else REMOVE
-    return confirmation_page("auth.list_passkeys", f"Remove {found.name}?", words, "Remove passkey")
+    return confirmation_page("auth.list_passkeys", _("Remove %(name)s?", name=found.name), words, _("Remove passkey"))
 
 
 def _ends_requirement() -> bool:

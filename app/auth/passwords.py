@@ -2,6 +2,8 @@
 
 from flask import flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 
 from app.accounts import passwords
@@ -19,20 +21,20 @@ from app.switches import is_on
 from app.web import errors
 
 REMOVE_PASSWORD = {
-    "title": "Remove your password?",
-    "words": "You'll log in with a passkey instead. Your other devices will be logged out.",
-    "button": "Remove password",
+    "title": _l("Remove your password?"),
+    "words": _l("You'll log in with a passkey instead. Your other devices will be logged out."),
+    "button": _l("Remove password"),
 }
 
 
 class ResetForm(NewPasswordForm):
-    password = new_password_field("New password")
+    password = new_password_field(_l("New password"))
     confirm_password = password_again_field()
 
 
 class ChangePasswordForm(NewPasswordForm):
-    old_password = password_field("Current password")
-    password = new_password_field("New password")
+    old_password = password_field(_l("Current password"))
+    password = new_password_field(_l("New password"))
     confirm_password = password_again_field()
 
 
@@ -50,7 +52,7 @@ def change_password() -> ResponseReturnValue:
     if form.is_submitted() and _validate(form) and _change(form):
         access.credential_changed()
         db.session.commit()
-        flash("Your password was changed. Your other devices were logged out.", "success")
+        flash(_("Your password was changed. Your other devices were logged out."), "success")
         return redirect(url_for("auth.login_methods"))
     if form.errors:
         db.session.commit()  # a failed attempt counts
@@ -65,9 +67,9 @@ def remove_password() -> ResponseReturnValue:
     if passwords.remove(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash("Your password was removed. Your other devices were logged out.", "success")
+        flash(_("Your password was removed. Your other devices were logged out."), "success")
     else:
-        flash("Add a passkey first. Then you can remove your password.", "warning")
+        flash(_("Add a passkey first. Then you can remove your password."), "warning")
     return redirect(url_for("auth.list_passkeys"))
 
 
@@ -95,27 +97,35 @@ def reset_password(token: str) -> ResponseReturnValue:
         return errors.invalid_link()
     db.session.commit()
     session[SessionKey.EMAIL_SENT_TO] = user.email
-    flash("Your password was changed. Log in with your new password.", "success")
+    flash(_("Your password was changed. Log in with your new password."), "success")
     return _after_first_proof(user) if is_first_proof else redirect(url_for("auth.login"))
 
 
 def _after_first_proof(user: User) -> ResponseReturnValue:
     """Redirect to the login page, and then to the username, which someone else may have chosen."""
-    words = f" If you didn't choose the username {user.username}, change it." if is_on("username") else ""
-    flash(f"Your email address is confirmed.{words}", "info")
-    return redirect(url_for("auth.login", next=url_for("auth.change_username") if words else None))
+    if not is_on("username"):
+        flash(_("Your email address is confirmed."), "info")
+        return redirect(url_for("auth.login"))
+    flash(
+        _(
+            "Your email address is confirmed. If you didn't choose the username %(username)s, change it.",
+            username=user.username,
+        ),
+        "info",
+    )
+    return redirect(url_for("auth.login", next=url_for("auth.change_username")))
 
 
 def _validate(form: ChangePasswordForm) -> bool:
     """Validate the form, and also check the old password, so that one response shows all errors."""
     form.validate()
     if not form.old_password.errors and not passwords.verify(current_user, form.old_password.data):
-        form.old_password.errors = ["Incorrect password."]
+        form.old_password.errors = [_("Incorrect password.")]
     return not form.errors
 
 
 def _change(form: ChangePasswordForm) -> bool:
     if passwords.change(current_user, form.password.data, keep=current_user.current_session):
         return True
-    form.form_errors.append("Your password was just changed on another device. Try again.")
+    form.form_errors.append(_("Your password was just changed on another device. Try again."))
     return False

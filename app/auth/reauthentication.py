@@ -5,6 +5,8 @@ If two-factor authentication is on, the form also asks for the second factor. A 
 
 from flask import abort, flash, redirect, request
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user, login_required
 from wtforms import HiddenField
 
@@ -23,11 +25,11 @@ from app.web.own_urls import safe_next_url
 
 class PasswordForm(Form):
     password = password_field()
-    factor_code = factor_code_field("Code from your authenticator app")
+    factor_code = factor_code_field(_l("Code from your authenticator app"))
 
 
 class CodeForm(Form):
-    factor_code = factor_code_field("Code from your authenticator app")
+    factor_code = factor_code_field(_l("Code from your authenticator app"))
     code = code_field()
 
 
@@ -68,7 +70,7 @@ def _form() -> PasswordForm | CodeForm | PasskeyForm:
 def _send_code(form: Form) -> ResponseReturnValue:
     is_sent = reauthentication.send_code(current_user)
     db.session.commit()
-    message = "We emailed you a code." if is_sent else "We've sent you too many emails. Try again in an hour."
+    message = _("We emailed you a code.") if is_sent else _("We've sent you too many emails. Try again in an hour.")
     flash(message, "success" if is_sent else "warning")
     return _page(form)
 
@@ -80,14 +82,14 @@ def _verify(form: PasswordForm | CodeForm | PasskeyForm) -> bool:
     """
     if isinstance(form, PasskeyForm):
         if not passkeys.authenticate("reauthentication", access.browser_id(), form.credential.data or "", current_user):
-            form.credential.errors = ["That passkey wasn't accepted. Try again, or use another method."]
+            form.credential.errors = [_("That passkey wasn't accepted. Try again, or use another method.")]
     elif isinstance(form, PasswordForm) and not current_user.verify_password(form.password.data):
         audit.record(current_user, AuditAction.LOGIN_FAILED)
-        form.password.errors = ["Incorrect password."]
+        form.password.errors = [_("Incorrect password.")]
     elif form.factor_code and (problem := _problem_of_factor(form.factor_code.data)):
         form.factor_code.errors = [problem]
     elif isinstance(form, CodeForm) and not reauthentication.is_right(current_user, form.code.data):
-        form.code.errors = ["This code is incorrect or has expired. Request another one."]
+        form.code.errors = [_("This code is incorrect or has expired. Request another one.")]
     return not form.errors
 
 
@@ -111,8 +113,11 @@ def _go_on() -> ResponseReturnValue:
     if not target:
         return next_url.redirect_to_next()
     if fields is None:
-        flash("Thanks, that's confirmed. Fill in the form again.", "info")
+        flash(_("Thanks, that's confirmed. Fill in the form again."), "info")
         return redirect(target)
     return stale_forms.send_again_page(
-        "Thanks, that's confirmed", "Nothing has been changed yet. Send your form again to finish.", fields, target
+        _("Thanks, that's confirmed"),
+        _("Nothing has been changed yet. Send your form again to finish."),
+        fields,
+        target,
     )

@@ -2,6 +2,7 @@
 
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_login import current_user
 
 from app.accounts import recovery_codes, two_factor
@@ -21,5 +22,5 @@ def renew_codes() -> ResponseReturnValue:
     codes = recovery_codes.renew(current_user)
     access.credential_changed()
     db.session.commit()
-    flash("Your old recovery codes no longer work.", "success")
+    flash(_("Your old recovery codes no longer work."), "success")
     return render_template("auth/recovery_codes.html", codes=codes, going=next_url.pop_next("auth.two_factor"))

@@ -2,6 +2,7 @@
 
 from flask import current_app, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_login import current_user
 
 from app.accounts import email_typos, enumeration, registration
@@ -28,7 +29,7 @@ def register(token: str = "") -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
     if not current_app.config["REGISTRATION_OPEN"]:
-        flash("Registration is closed. Ask an administrator for an account.", "info")
+        flash(_("Registration is closed. Ask an administrator for an account."), "info")
         return redirect(url_for("auth.login"))
     form = _registration_form(token)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import flash, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
 from app import switches
 from app.accounts import registration
@@ -39,10 +40,10 @@ def log_in_new(user: User, new: NewAccount) -> ResponseReturnValue:
     lacks_passkey = new.password is None and switches.is_on("passkey")
     wants_passkey = lacks_passkey and ("by_passkey" in request.form or not switches.is_on("magic_link"))
     passkeys = url_for("auth.list_passkeys", next=safe_next_url(request.args.get("next"))) if wants_passkey else None
-    first = "" if user.can_use_application else "Confirm your email address first, then add a passkey."
+    first = "" if user.can_use_application else _("Confirm your email address first, then add a passkey.")
     response = login_flow.complete_login(user, "registration", to=passkeys)
     if wants_passkey:
-        flash(first or "Now add a passkey.", "info")
+        flash(first or _("Now add a passkey."), "info")
     elif lacks_passkey:
         session[SessionKey.PASSKEY_OFFER] = True
     return response
@@ -52,12 +53,12 @@ def _register(
     form: RegistrationForm, create: Callable[[NewAccount], ResponseReturnValue]
 ) -> ResponseReturnValue | None:
     """Register; try again if another registration was faster, and return None if the form then has errors."""
-    for _ in range(2):
+    for _attempt in range(2):
         try:
             return create(form.new_account())
         except registration.Taken:
             db.session.rollback()
             if not form.validate():
                 return None
-    form.form_errors.append("Another registration was faster. Try again.")
+    form.form_errors.append(_("Another registration was faster. Try again."))
     return None

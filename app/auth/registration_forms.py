@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from wtforms import Field
 from wtforms.validators import ValidationError
 
@@ -24,7 +26,7 @@ class RegistrationForm(Form):
     confirm_password = password_again_field()
     captcha = captcha_field()
 
-    TAKEN = "This address is already registered. Log in, or use another."
+    TAKEN = _l("This address is already registered. Log in, or use another.")
 
     def __init__(self, email: str = "") -> None:
         super().__init__(email=email)
@@ -40,7 +42,7 @@ class RegistrationForm(Form):
 
     def validate_username(self, field: Field) -> None:
         if User.find(field.data):
-            raise ValidationError("This username is already taken. Choose another.")
+            raise ValidationError(_("This username is already taken. Choose another."))
 
     def asks_more(self) -> bool:
         """Return whether an application has added its own fields."""
@@ -60,7 +62,7 @@ class RegistrationForm(Form):
 class CompletionForm(RegistrationForm):
     """A form for values that the provider did not send: an email address, and an application's own fields."""
 
-    TAKEN = "This address is already registered. Log in to that account, and connect this one in your settings."
+    TAKEN = _l("This address is already registered. Log in to that account, and connect this one in your settings.")
 
     def __init__(self) -> None:
         super().__init__()

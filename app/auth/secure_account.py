@@ -2,6 +2,8 @@
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField
 
 from app import switches
@@ -14,8 +16,8 @@ from app.web import errors
 
 
 class SecureAccountForm(NewPasswordForm):
-    everything = BooleanField("I didn't make these changes either. Undo them, too.")
-    password = new_password_field("New password")
+    everything = BooleanField(_l("I didn't make these changes either. Undo them, too."))
+    password = new_password_field(_l("New password"))
     confirm_password = password_again_field()
 
     def __init__(self, link: service.Link) -> None:
@@ -45,7 +47,8 @@ def secure_account(token: str) -> ResponseReturnValue:
     db.session.commit()  # the account is recovered even if the new password is invalid
     if form.errors:
         return _page(token, used, form)
-    flash(f"You have your account back. Log in{' with your new password' if has_password else ''}.", "success")
+    words = _("You have your account back. Log in with your new password.")
+    flash(words if has_password else _("You have your account back. Log in."), "success")
     return redirect(url_for("auth.login"))
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import ngettext
 from flask_login import current_user
 
 from app import formats
@@ -38,11 +40,11 @@ def revoke_device(handle: str) -> ResponseReturnValue:
         abort(404)
     if user_session is current_user.current_session:
         login_flow.log_out()
-        flash("You have been logged out.", "success")
+        flash(_("You have been logged out."), "success")
         return redirect(url_for("main.index"))
     sessions.revoke(user_session, reason=LogoutReason.REVOKED_ELSEWHERE)
     db.session.commit()
-    flash(f"{user_agents.in_words(user_session.user_agent)} was logged out.", "success")
+    flash(_("%(device)s was logged out.", device=user_agents.in_words(user_session.user_agent)), "success")
     return redirect(url_for("auth.devices"))
 
 
@@ -51,7 +53,8 @@ def revoke_device(handle: str) -> ResponseReturnValue:
 def revoke_other_devices() -> ResponseReturnValue:
     count = sessions.revoke_others(current_user, current_user.current_session)
     db.session.commit()
-    flash(f"{count} other {'device was' if count == 1 else 'devices were'} logged out.", "success")
+    words = ngettext("%(num)d other device was logged out.", "%(num)d other devices were logged out.", count)
+    flash(words, "success")
     return redirect(url_for("auth.devices"))
 
 
@@ -61,7 +64,7 @@ def untrust_device(handle: str) -> ResponseReturnValue:
     if not devices.untrust_by_handle(current_user, handle):
         abort(404)
     db.session.commit()
-    flash("The device is no longer trusted. The next login on it will require two-factor authentication.", "success")
+    flash(_("The device is no longer trusted. The next login on it will require two-factor authentication."), "success")
     return redirect(url_for("auth.devices"))
 
 
@@ -70,6 +73,8 @@ def _labels(found: Sequence[UserSession]) -> list[str]:
     names = [user_agents.in_words(user_session.user_agent) for user_session in found]
     count = Counter(names)
     return wording.distinct(
-        f"{name}, last active {formats.ago(user_session.last_seen_at)}" if count[name] > 1 else name
+        _("%(device)s, last active %(ago)s", device=name, ago=formats.ago(user_session.last_seen_at))
+        if count[name] > 1
+        else name
         for name, user_session in zip(names, found, strict=True)
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_login import current_user
 
 from app import switches
@@ -132,7 +133,7 @@ def _unexpected_return(provider: Provider) -> ResponseReturnValue:
     if current_user.is_authenticated and oauth_state and oauth_state.returned_at:
         return redirect(url_for("main.index"))
     audit.refused("an unexpected response of a provider", provider=provider.name)
-    return fail("This login took too long, or was started in another browser. Try again.")
+    return fail(_("This login took too long, or was started in another browser. Try again."))
 
 
 def _claims(provider: Provider, oauth_state: OAuthState) -> oidc.Claims:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 
 from flask import abort, current_app, flash, redirect, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 
@@ -25,19 +27,34 @@ from app.switches import is_on
 from settings.providers import Provider
 
 WAIT = timedelta(minutes=15)  # to enter missing details, or to log in
-ANOTHER_WAY = ", or log in another way."
+# What a visitor reads, who can log in another way, and what a user reads who connects an account.
 FAILURES = {
-    oidc.Cancelled: "You didn't finish logging in with {}. Try again" + ANOTHER_WAY,
-    oidc.Unavailable: "{} isn't responding. Try again in a minute" + ANOTHER_WAY,
-    oidc.ProviderProblem: "{} is having a problem. Try again in a few minutes" + ANOTHER_WAY,
-    oidc.Misconfigured: "Logging in with {} isn't set up correctly on this site. Log in another way.",
-    oidc.Refused: "Logging in with {} didn't work. Try again" + ANOTHER_WAY,
+    oidc.Cancelled: (
+        _l("You didn't finish logging in with %(provider)s. Try again, or log in another way."),
+        _l("You didn't finish logging in with %(provider)s. Try again."),
+    ),
+    oidc.Unavailable: (
+        _l("%(provider)s isn't responding. Try again in a minute, or log in another way."),
+        _l("%(provider)s isn't responding. Try again in a minute."),
+    ),
+    oidc.ProviderProblem: (
+        _l("%(provider)s is having a problem. Try again in a few minutes, or log in another way."),
+        _l("%(provider)s is having a problem. Try again in a few minutes."),
+    ),
+    oidc.Misconfigured: (
+        _l("Logging in with %(provider)s isn't set up correctly on this site. Log in another way."),
+        _l("Logging in with %(provider)s isn't set up correctly on this site. Log in another way."),
+    ),
+    oidc.Refused: (
+        _l("Logging in with %(provider)s didn't work. Try again, or log in another way."),
+        _l("Logging in with %(provider)s didn't work. Try again."),
+    ),
 }
 
-EXPIRED = "That took too long. Try again."
+EXPIRED = _l("That took too long. Try again.")
 NOT_LINKED = {
-    LinkOutcome.OTHER_ACCOUNT: "That {} account is already connected to another account here.",
-    LinkOutcome.TOO_MANY: f"You can connect {sso.MAX_IDENTITIES} accounts at most. Disconnect one first.",
+    LinkOutcome.OTHER_ACCOUNT: _l("That %(provider)s account is already connected to another account here."),
+    LinkOutcome.TOO_MANY: _l("You can connect %(number)d accounts at most. Disconnect one first."),
 }
 
 T = TypeVar("T")
@@ -99,33 +116,33 @@ def link(provider: Provider, arrival: Arrival, user_id: int | None) -> ResponseR
     if current_user.is_authenticated and user_id is None and sso.is_linked(current_user, arrival.identity):
         return redirect(arrival.destination or url_for("main.index"))  # another tab was faster
     if not current_user.is_authenticated or current_user.id != user_id:
-        return fail("You're already logged in, or someone else started this login. Try again.")
+        return fail(_("You're already logged in, or someone else started this login. Try again."))
     outcome = retry(lambda: sso.link(current_user, arrival.identity))
     if outcome is not LinkOutcome.LINKED:
         db.session.rollback()
-        return fail(NOT_LINKED[outcome].format(provider.label))
+        return fail(NOT_LINKED[outcome] % {"provider": provider.label, "number": sso.MAX_IDENTITIES})
     access.credential_changed()
     db.session.commit()
-    flash(f"{provider.label} is now connected. You can log in with it.", "success")
+    flash(_("%(provider)s is now connected. You can log in with it.", provider=provider.label), "success")
     return redirect(arrival.destination or url_for("auth.connections"))
 
 
 def fail(words: str) -> ResponseReturnValue:
     """Flash a message, and redirect to the connected accounts or the login page."""
-    flash(words, "warning")
+    flash(str(words), "warning")
     return redirect(url_for("auth.connections" if current_user.is_authenticated else "auth.login"))
 
 
 def fail_at_provider(provider: Provider, failure: oidc.Failure) -> ResponseReturnValue:
     """Explain why a login at a provider failed. Users who connect an account have no other way."""
-    words = FAILURES[type(failure)].format(provider.label)
     has_others = is_on("registration") and not current_user.is_authenticated
-    return fail(words if has_others else words.replace(ANOTHER_WAY, "."))
+    to_visitor, to_user = FAILURES[type(failure)]
+    return fail((to_visitor if has_others else to_user) % {"provider": provider.label})
 
 
 def retry(service: Callable[[], T]) -> T:
     """Call a service, and call it again if another request was faster."""
-    for _ in range(3):
+    for _attempt in range(3):
         try:
             return service()
         except (registration.Taken, IntegrityError) as error:
@@ -146,30 +163,47 @@ def _invitation(destination: str | None) -> Invitation | None:
 def _welcome(outcome: Outcome, user: User) -> tuple[str | None, str | None]:
     """Return the page to open instead of the requested one, if any, and a message."""
     if outcome is Outcome.EMAIL_OWNERSHIP:
-        words = "Your email address is confirmed. What was set up before, such as other logins, was removed."
+        words = _("Your email address is confirmed. What was set up before, such as other logins, was removed.")
         return url_for("auth.change_username") if is_on("username") else None, words
     if outcome is not Outcome.CREATED:
         return None, None
     if not is_on("username"):
-        return None, "Welcome."
+        return None, _("Welcome.")
     if user.can_use_application:
-        return None, f"Welcome. Your username is {user.username}. You can change it in your settings."
-    return None, f"Welcome, {user.username}."
+        return None, _(
+            "Welcome. Your username is %(username)s. You can change it in your settings.", username=user.username
+        )
+    return None, _("Welcome, %(username)s.", username=user.username)
 
 
 def _ask_for_more(provider: Provider, arrival: Arrival, outcome: Outcome) -> ResponseReturnValue:
     """Redirect to the page that asks for missing details, or explain why the login is refused."""
     if outcome is Outcome.CLOSED:
-        return fail(f"That {provider.label} account isn't connected to an account here, and registration is closed.")
+        return fail(
+            _(
+                "That %(provider)s account isn't connected to an account here, and registration is closed.",
+                provider=provider.label,
+            )
+        )
     if outcome is Outcome.OTHER_EMAIL:
-        flash(f"That {provider.label} account doesn't have the email address that was invited.", "warning")
+        flash(
+            _("That %(provider)s account doesn't have the email address that was invited.", provider=provider.label),
+            "warning",
+        )
         return redirect(arrival.destination or url_for("auth.login"))
     if outcome is Outcome.BLOCKED:
-        return fail(f"The email address of that {provider.label} account can't be used here.")
+        return fail(_("The email address of that %(provider)s account can't be used here.", provider=provider.label))
     if outcome is Outcome.NOT_VERIFIED:
-        can_register = is_on("registration")
-        advice = "Create an account, then connect it in your settings." if can_register else "Verify it there first."
-        return fail(f"{provider.label} hasn't verified your email address. {advice}")
+        return fail(_not_verified(provider))
     arrival.keep()
     page = "auth.link_sso" if outcome is Outcome.TAKEN else "auth.sso_address"
     return redirect(url_for(page, provider=provider.name))
+
+
+def _not_verified(provider: Provider) -> str:
+    if not is_on("registration"):
+        return _("%(provider)s hasn't verified your email address. Verify it there first.", provider=provider.label)
+    return _(
+        "%(provider)s hasn't verified your email address. Create an account, then connect it in your settings.",
+        provider=provider.label,
+    )

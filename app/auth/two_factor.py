@@ -2,6 +2,8 @@
 
 from flask import flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user, login_required
 
 from app.accounts import authenticators, recovery_codes
@@ -15,30 +17,29 @@ from app.extensions import db
 from app.request_state import SessionKey
 from app.security import signing
 
-LOGGED_OUT = "Your other devices were logged out."
-CHANGED = "Your account was changed on another device. Try again."
-REMOVE_APP = {"title": "Remove the authenticator app?", "button": "Remove app"}
-STOP_REQUIRING_PASSKEY = {"title": "Stop requiring a passkey?", "button": "Stop requiring a passkey"}
-TURNS_OFF = (
+REMOVE_APP = {"title": _l("Remove the authenticator app?"), "button": _l("Remove app")}
+STOP_REQUIRING_PASSKEY = {"title": _l("Stop requiring a passkey?"), "button": _l("Stop requiring a passkey")}
+TURNS_OFF = _l(
     "This turns off two-factor authentication. You'll log in without it, and your recovery codes will stop working. "
     "Your other devices will be logged out."
 )
-KEEPS_PASSKEY = "You'll still need a passkey to log in. Your other devices will be logged out."
-KEEPS_APP = (
+KEEPS_PASSKEY = _l("You'll still need a passkey to log in. Your other devices will be logged out.")
+KEEPS_APP = _l(
     "You'll still need a code from your authenticator app, or a passkey, to log in. "
     "Your other devices will be logged out."
 )
 REQUIRE_PASSKEY = {
-    "title": "Require a passkey to log in?",
-    "words": "However you log in, you'll also need a passkey or a recovery code. "
-    "Your other devices will be logged out.",
-    "button": "Require a passkey",
+    "title": _l("Require a passkey to log in?"),
+    "words": _l(
+        "However you log in, you'll also need a passkey or a recovery code. Your other devices will be logged out."
+    ),
+    "button": _l("Require a passkey"),
     "style": "btn-primary",
 }
 
 
 class SetUpForm(Form):
-    code = factor_code_field("Code from your authenticator app")
+    code = factor_code_field(_l("Code from your authenticator app"))
 
 
 @bp.route("/two-factor")
@@ -64,7 +65,7 @@ def set_up_authenticator() -> ResponseReturnValue:
     uri = authenticators.uri(current_user, secret)
     qr = segno.make(uri, micro=False)
     picture = qr.svg_inline(
-        title="QR code for your authenticator app", light="#fff", svgclass="qr", lineclass=None, omitsize=True
+        title=_("QR code for your authenticator app"), light="#fff", svgclass="qr", lineclass=None, omitsize=True
     )
     return form_page("auth/set_up_two_factor.html", form, picture=picture, secret=secret, uri=uri)
 
@@ -78,7 +79,7 @@ def remove_authenticator() -> ResponseReturnValue:
     if authenticators.remove(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash(f"The authenticator app was removed. {_status()} {LOGGED_OUT}", "success")
+        flash(_with_status(_("The authenticator app was removed.")), "success")
     return redirect(url_for("auth.two_factor"))
 
 
@@ -89,11 +90,11 @@ def require_passkey() -> ResponseReturnValue:
         return confirmation_page("auth.two_factor", **REQUIRE_PASSKEY)
     codes = factors.require_passkey(current_user, keep=current_user.current_session)
     if codes is None:
-        flash("Add a passkey first, or reload this page if you have one.", "warning")
+        flash(_("Add a passkey first, or reload this page if you have one."), "warning")
         return redirect(url_for("auth.two_factor"))
     access.credential_changed()
     db.session.commit()
-    flash(f"A passkey is now required to log in. {LOGGED_OUT}", "success")
+    flash(_("A passkey is now required to log in. Your other devices were logged out."), "success")
     return _codes_page(codes) if codes else redirect(url_for("auth.two_factor"))
 
 
@@ -106,7 +107,7 @@ def stop_requiring_passkey() -> ResponseReturnValue:
     if factors.stop_requiring_passkey(current_user, keep=current_user.current_session):
         access.credential_changed()
         db.session.commit()
-        flash(f"A passkey is no longer required. {_status()} {LOGGED_OUT}", "success")
+        flash(_with_status(_("A passkey is no longer required.")), "success")
     return redirect(url_for("auth.two_factor"))
 
 
@@ -127,17 +128,20 @@ def _add(form: SetUpForm, secret: str) -> ResponseReturnValue | None:
         form.code.errors = [str(error)]
         return None
     if codes is None:
-        form.form_errors.append(CHANGED)
+        form.form_errors.append(_("Your account was changed on another device. Try again."))
         return None
     access.credential_changed()
     session.pop(SessionKey.AUTHENTICATOR)
     db.session.commit()
-    flash(f"Your authenticator app is set up. {_status()} {LOGGED_OUT}", "success")
+    flash(_with_status(_("Your authenticator app is set up.")), "success")
     return _codes_page(codes) if codes else redirect(url_for("auth.two_factor"))
 
 
-def _status() -> str:
-    return f"Two-factor authentication is {'on' if factors.is_on(current_user) else 'off'}."
+def _with_status(done: str) -> str:
+    """Return a sentence, and further ones about what follows from it."""
+    is_on = factors.is_on(current_user)
+    status = _("Two-factor authentication is on.") if is_on else _("Two-factor authentication is off.")
+    return " ".join((done, status, _("Your other devices were logged out.")))
 
 
 def _codes_page(codes: list[str]) -> ResponseReturnValue:

@@ -2,6 +2,8 @@
 
 from flask import request
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, HiddenField
 
 from app.accounts import passkeys, recovery_codes, two_factor, two_factor_codes
@@ -18,9 +20,9 @@ from app.security.rate_limits import rate_limited
 
 class CodeForm(Form):
     trust = BooleanField(
-        "Trust this device for 30 days", description="You won't need a code or passkey to log in here."
+        _l("Trust this device for 30 days"), description=_l("You won't need a code or passkey to log in here.")
     )
-    code = factor_code_field("Code from your authenticator app")  # last: its last digit sends the form
+    code = factor_code_field(_l("Code from your authenticator app"))  # last: its last digit sends the form
 
 
 class PasskeyForm(Form):
@@ -63,5 +65,5 @@ def _verify(user: User, form: CodeForm | PasskeyForm | RecoveryForm) -> bool:
 
 def _use_passkey(user: User, answer: str) -> None:
     if not passkeys.authenticate("two_factor", access.browser_id(), answer, user):
-        raise ValueError("That passkey wasn't accepted. Try again, or use a code.")
+        raise ValueError(_("That passkey wasn't accepted. Try again, or use a code."))
     audit.record(user, AuditAction.TWO_FACTOR_USED, factor="passkey")

@@ -2,6 +2,7 @@
 
 from flask import flash, redirect, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 from wtforms import StringField
@@ -23,7 +24,7 @@ class ChangeUsernameForm(Form):
 
     def validate_username(self, field: StringField) -> None:
         if User.find(field.data or "") not in {None, current_user}:
-            raise ValidationError("This username is already taken. Choose another.")
+            raise ValidationError(_("This username is already taken. Choose another."))
 
 
 @bp.route("/change-username", methods=["GET", "POST"])
@@ -35,7 +36,7 @@ def change_username() -> ResponseReturnValue:
         try:
             usernames.change(current_user, form.username.data)
             db.session.commit()
-            flash("Your username was changed.", "success")
+            flash(_("Your username was changed."), "success")
             return redirect(url_for("main.account"))
         except (
             IntegrityError
@@ -44,5 +45,5 @@ def change_username() -> ResponseReturnValue:
             if not is_duplicate(error, "users.username_key"):
                 raise
             if form.validate():
-                form.form_errors.append("This username was just taken. Choose another.")
+                form.form_errors.append(_("This username was just taken. Choose another."))
     return form_page("auth/change_username.html", form)
