@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 
 import config
-from app import admin, auth, cli, connections, extensions, main, switches
+from app import admin, auth, cli, connections, extensions, main, switches, templating
 from app.accounts import cleanup
 from app.email.worker import Delivery
 from app.security.rate_limits import counters
@@ -40,6 +40,7 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
         ConfigError: the message names each invalid setting and its remedy.
     """
     app = Flask(__name__)
+    app.jinja_environment = templating.Environment
     configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)
     request_log.init_app(app)
     warn_of_mistyped_settings(app)

@@ -30,7 +30,7 @@ class LoginManager(flask_login.LoginManager):
             app.context_processor(lambda: {"current_user": flask_login.current_user})
 
 
-babel = Babel(configure_jinja=False)  # app/languages.py does that
+babel = Babel(configure_jinja=False)  # app/templating.py does that
 csrf = CSRFProtect()
 db = SQLAlchemy(model_class=Base, session_options={"class_": SignalingSession})
 login_manager = LoginManager()

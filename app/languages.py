@@ -9,20 +9,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, tzinfo
 from functools import cache
-from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
-from babel.support import NullTranslations
-from flask import Flask, appcontext_pushed, current_app, has_app_context
-from flask_babel import force_locale, get_domain, get_locale, get_timezone
+from flask import Flask, current_app, has_app_context
+from flask_babel import force_locale, get_locale, get_timezone
 
 from app.extensions import babel
 from settings.languages import SOURCE
 
 FOLDERS = "translations;../translations"  # relative to app/; of a sentence that both have, yours is used
 
-_texts: ContextVar[NullTranslations | None] = ContextVar("texts", default=None)  # of get_locale(), once it is known
 _zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)  # of the recipient of an email
 
 ENGLISH = Locale(SOURCE)
@@ -42,7 +39,7 @@ def name(language: str) -> str:
 
 def current() -> str:
     """Return the tag of the language of this page or email."""
-    return str(get_locale()).replace("_", "-")
+    return _tag(get_locale())
 
 
 def direction(language: str = "") -> str:
@@ -75,19 +72,14 @@ def reader_zone() -> tzinfo:
 def speaking(language: str, time_zone: str | None = None) -> Iterator[None]:
     """Use a language, and a time zone by its IANA name, instead of those of the request; by default UTC."""
     with force_locale(locale(language)):
-        texts, tz = _texts.set(None), _zone.set(zone(time_zone) or UTC)
+        outer = _zone.set(zone(time_zone) or UTC)
         try:
             yield
         finally:
-            _texts.reset(texts)
-            _zone.reset(tz)
+            _zone.reset(outer)
 
 
 def init_app(app: Flask, selector: Callable[[], Locale], zone_selector: Callable[[], tzinfo]) -> None:
-    """Bind Flask-Babel, and the texts of templates: {% trans %}, _() and ngettext().
-
-    Flask-Babel's own functions for templates ask for the language at each text, which a page would notice.
-    """
     babel.init_app(
         app,
         SOURCE,
@@ -95,28 +87,8 @@ def init_app(app: Flask, selector: Callable[[], Locale], zone_selector: Callable
         locale_selector=selector,
         timezone_selector=zone_selector,
     )
-    appcontext_pushed.connect(_forget, app)
-    env = app.jinja_env
-    env.policies["ext.i18n.trimmed"] = True
-    env.add_extension("jinja2.ext.i18n")
-    functions: dict[str, Any] = {
-        name: _text_function(name) for name in ("gettext", "ngettext", "pgettext", "npgettext")
-    }
-    env.globals.update(functions, _=functions["gettext"], language=current, direction=direction)
 
 
-def _forget(*_: Any, **__: Any) -> None:
-    _texts.set(None)
-    _zone.set(None)
-
-
-def _text_function(kind: str) -> Callable[..., str]:
-    def text(*messages: Any, **variables: Any) -> str:
-        texts = _texts.get()
-        if texts is None:
-            texts = get_domain().get_translations()
-            _texts.set(texts)
-        found = str(getattr(texts, kind)(*messages))
-        return found % variables if variables else found
-
-    return text
+@cache
+def _tag(locale: Locale) -> str:
+    return str(locale).replace("_", "-")

@@ -232,3 +232,13 @@ def test_the_language_of_the_account_comes_first(client, ada):
     client.log_in(ada)
     client.set_cookie("language", "de")
     assert '<html lang="ar" dir="rtl"' in client.get("/account").text
+
+
+def test_one_process_serves_each_reader_in_their_language(client):
+    def title(language):
+        page = client.get("/auth/login", headers={"Accept-Language": language}).text
+        return page.partition("<title>")[2].partition("<")[0], page.partition("<h1>")[2].partition("<")[0]
+
+    english, german = title("en"), title("de")
+    assert not set(english) & set(german), "a constant text, and one with a variable"
+    assert [title(language) for language in ("en", "de", "en")] == [english, german, english]

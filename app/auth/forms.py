@@ -1,6 +1,7 @@
 """Forms: the base class, validators, and the response with a form. Your own pages can use them."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 from flask import Response, jsonify, make_response, render_template, request, url_for
@@ -11,12 +12,14 @@ from flask_wtf import FlaskForm
 from werkzeug.datastructures import CombinedMultiDict, FileStorage, MultiDict
 from wtforms import Field, FieldList, FormField, StringField
 from wtforms.form import BaseForm
+from wtforms.i18n import get_translations
 from wtforms.validators import Length, StopValidation, ValidationError
 
-from app import switches
+from app import languages, switches
 from app.models import User
 from app.request_state import state
 from app.web.negotiation import wants_json
+from settings.languages import SOURCE
 
 AnyForm = TypeVar("AnyForm", bound="Form")
 
@@ -38,6 +41,10 @@ class Form(FlaskForm):
                 return None
             files = MultiDict(item for item in request.files.items(multi=True) if _has_file_field(form, item[0]))
             return CombinedMultiDict([files, request.form]) if files else request.form
+
+        def get_translations(self, form: Any) -> Any:
+            """Return WTForms' own messages in the language of the page; Flask-WTF reads them again for each form."""
+            return _messages_of_wtforms(languages.current())
 
     def validate(self, extra_validators: Any = None) -> bool:
         is_valid = super().validate(extra_validators)
@@ -127,6 +134,11 @@ def with_captcha(form: AnyForm, is_asked: bool = True) -> AnyForm:
 def stripped(text: str | None) -> str | None:
     """Strip whitespace, such as the space that phones add after a word. A filter for fields."""
     return text and text.strip()
+
+
+@cache
+def _messages_of_wtforms(language: str) -> Any:
+    return get_translations([language.replace("-", "_"), SOURCE])
 
 
 def _has_file_field(form: BaseForm, name: str) -> bool:
