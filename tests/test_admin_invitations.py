@@ -20,7 +20,7 @@ def test_an_invitation_is_sent_sent_again_and_withdrawn(administrator, another_c
     [row] = db.session.scalars(select(Invitation))
     assert (row.email, row.role_name, row.invited_by, row.actor) == (*EVE.values(), ada, "administrator")
     link = outbox.link()
-    assert "<strong>ada</strong> invited you" in another_client.get(link).text
+    assert "<strong><bdi>ada</bdi></strong> invited you" in another_client.get(link).text
     page = administrator.get(INVITATIONS)
     assert "An invitation is on its way to eve@example.org." in page.text
     assert "Waiting" in page.text

@@ -53,7 +53,7 @@ def test_correcting_the_address_sends_a_new_email_and_invalidates_the_old_link_a
 
     page = client.post("/auth/unconfirmed", data={"email": f" {RIGHT} "}, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
-    assert f"We sent a link and a code to <strong>{RIGHT}</strong>" in page.text
+    assert f"We sent a link and a code to <strong><bdi>{RIGHT}</bdi></strong>" in page.text
     assert MISTYPED not in page.text
     eve = User.find(RIGHT)
     assert (eve.username, eve.confirmed, User.find(MISTYPED)) == ("eve", False, None)
@@ -216,7 +216,7 @@ def form_of(page, words):
 def test_likely_address_is_suggested_with_a_button(client, outbox):
     register(client, "o'Eve+1@gmial.com")
     page = client.get("/auth/unconfirmed").text
-    assert "Did you mean <strong>o&#39;Eve+1@gmail.com</strong>?" in page
+    assert "Did you mean <strong><bdi>o&#39;Eve+1@gmail.com</bdi></strong>?" in page
     client.post("/auth/unconfirmed", data=form_of(page, "Yes, use that address"))
     assert [email.recipients for email in outbox()] == [["o'Eve+1@gmail.com"]]
     assert "Did you mean" not in client.get("/auth/unconfirmed").text
@@ -233,7 +233,7 @@ def test_typos_of_well_known_domains_are_suggested_and_no_others(client, bob):
         bob.email = f"Bob@{domain}"
         db.session.commit()
         page = client.get("/auth/unconfirmed").text
-        assert re.findall(r"Did you mean <strong>(.*?)<", page) == ([f"Bob@{meant}"] if meant else []), domain
+        assert re.findall(r"Did you mean <strong><bdi>(.*?)<", page) == ([f"Bob@{meant}"] if meant else []), domain
 
 
 @pytest.mark.parametrize("spelled", ["{0} {1}", "{0}{1}", " {0}-{1} ", "{0[0]} {0[1]}-{0[2]} {0[3]}{1}"])

@@ -239,7 +239,7 @@ def test_this_wasnt_me_restores_the_old_address(app, client, another_client, thi
 
     page = another_client.get(link)
     assert (page.status_code, page.text.count("<form")) == (200, 1)
-    assert f"Your email address will be <strong>{ADA}</strong>." in page.text
+    assert f"Your email address will be <strong><bdi>{ADA}</bdi></strong>." in page.text
     another_client.head(link)
     assert (ada.email, is_logged_in(thief), is_logged_in(second)) == (NEWER, True, True), "GET changes nothing"
 
@@ -394,7 +394,7 @@ def send_code(browser, outbox, email=NEW):
     page = browser.post("/auth/change-email", data={"email": email, "send_code": "y"})
     assert page.status_code == 200
     assert value_of(page, "email") == email
-    assert f"We sent a code to <strong>{ADA}</strong>" in page.text
+    assert f"We sent a code to <strong><bdi>{ADA}</bdi></strong>" in page.text
     assert 'name="code"' in page.text
     message = outbox()[-1]
     assert (message.recipients, "is your Flasky code" in message.subject) == ([ADA], True)

@@ -110,8 +110,8 @@ def test_a_first_magic_link_leads_to_choosing_password_and_username(client, anot
     assert page.request.path == "/auth/change-password"
     assert "Your email address is confirmed." in page.text
     assert "What was set up before, such as other logins, was removed." in page.text
-    assert f"We'll send a link to <strong>{VICTIM}</strong>" in page.text
-    assert "Your username is <strong>planted</strong>." in page.text
+    assert f"We'll send a link to <strong><bdi>{VICTIM}</bdi></strong>" in page.text
+    assert "Your username is <strong><bdi>planted</bdi></strong>." in page.text
 
     assert 'href="/auth/change-username">Change username' in page.text
     another_client.post("/auth/change-username", data={"username": "victoria"})

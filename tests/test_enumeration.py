@@ -54,7 +54,7 @@ def test_only_the_enumeration_policy_reads_the_setting(settings):
 def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_password(client, another_client, outbox):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/email-sent"
-    assert "We sent an email to <strong>eve@example.com</strong>" in page.text
+    assert "We sent an email to <strong><bdi>eve@example.com</bdi></strong>" in page.text
     assert client.get("/account").location.startswith("/auth/login"), "nobody is logged in"
     assert count(UserSession) == 0
 
@@ -139,7 +139,7 @@ def test_registering_a_reserved_address_notifies_its_former_owner(client, anothe
     client.get(outbox.link(0))
     before = accounts("ada")
     page = another_client.post("/auth/register", data=FORM | {"email": "ada@example.com"}, follow_redirects=True)
-    assert "We sent an email to <strong>ada@example.com</strong>" in page.text
+    assert "We sent an email to <strong><bdi>ada@example.com</bdi></strong>" in page.text
     assert accounts("ada") == before
     notice = outbox()[-1]
     assert (notice.subject, notice.recipients) == ("You already have a Flasky account", ["ada@example.com"])
@@ -257,7 +257,7 @@ def test_concealed_email_change_to_a_known_address_notifies_its_owner(
     before = accounts("ada", "bob", "eve")
     page = ask_for(client, f"{owner}@example.com")
     assert page.request.path == "/auth/email-sent"
-    assert f"We sent an email to <strong>{owner}@example.com</strong>" in page.text
+    assert f"We sent an email to <strong><bdi>{owner}@example.com</bdi></strong>" in page.text
     assert accounts("ada", "bob", "eve") == before
     told, notice = sorted(outbox(), key=lambda message: message.recipients, reverse=True)
     assert (told.subject, told.recipients) == ("You already have a Flasky account", [f"{owner}@example.com"])

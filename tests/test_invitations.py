@@ -64,7 +64,7 @@ def test_an_invitation_leads_to_a_confirmed_account_where_registration_is_closed
     assert "ada invited you to create an account at Flasky." in email.body
     before = rows()
     page = client.get(link)
-    assert ("<strong>ada</strong> invited you" in page.text, page.status_code) == (True, 200)
+    assert ("<strong><bdi>ada</bdi></strong> invited you" in page.text, page.status_code) == (True, 200)
     assert 'name="robots" content="noindex"' in page.text
     assert rows() == before, "GET changes nothing"
     assert client.post(link, data=FORM | {"email": "mallory@example.com"}).location == "/"
@@ -81,7 +81,7 @@ def test_an_invitation_from_the_command_line_names_administrators_and_the_role(f
     assert result.stdout == f"An invitation is on its way to {EVE}. To undo: flask users withdraw {EVE}\n"
     assert "An administrator invited you" in outbox()[0].body
     page = client.get(outbox.link()).text
-    assert "<strong>An administrator</strong> invited you" in page
+    assert "<strong><bdi>An administrator</bdi></strong> invited you" in page
     assert "with the role <strong>moderator</strong>" in page
     client.post(outbox.link(), data=FORM)
     assert eve().role_name == "moderator"
@@ -92,7 +92,7 @@ def test_the_form_says_what_is_wrong_and_the_invitation_can_still_be_used(client
     page = client.post(link, data=FORM | {"username": "ada", "email": "mallory@example.com"})
     assert (page.status_code, EVE in page.text, "mallory" in page.text) == (422, True, False)
     assert "This username is already taken." in page.text
-    assert "<strong>An administrator</strong> invited you" in page.text
+    assert "<strong><bdi>An administrator</bdi></strong> invited you" in page.text
     assert another_client.post(link, data=FORM).location == "/"
 
 
@@ -220,7 +220,7 @@ def test_an_elevated_invitation_ends_with_the_permissions_of_the_administrator(c
     db.session.delete(boss)
     db.session.commit()
     assert is_over(client, elevated)
-    assert "<strong>An administrator</strong> invited you" in client.get(plain).text
+    assert "<strong><bdi>An administrator</bdi></strong> invited you" in client.get(plain).text
 
 
 def test_an_invitation_ends_with_its_role(client, invite):
@@ -306,7 +306,7 @@ def test_a_forwarded_invitation_tells_another_user_whom_it_is_for(client, ada, i
     link = invite()
     client.log_in(ada)
     for answer in (client.get(link), client.post(link, data=FORM)):
-        assert f"The invitation is for <strong>{EVE}</strong>, and you're logged in as" in answer.text
+        assert f"The invitation is for <strong><bdi>{EVE}</bdi></strong>, and you're logged in as" in answer.text
     assert eve() is None
 
 

@@ -695,7 +695,7 @@ def test_an_account_without_a_password_logs_in_by_passkey_and_emailed_link(membe
     member.post("/auth/remove-password")
     member.post(f"{page_of(member)}/remove")
     assert (
-        "Until you add a passkey, you can log in with a link emailed to <strong>ada@example.com</strong>."
+        "Until you add a passkey, you can log in with a link emailed to <strong><bdi>ada@example.com</bdi></strong>."
         in member.get(PAGE).text
     )
     assert refused(log_in(another_client, key))

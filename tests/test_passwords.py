@@ -435,7 +435,7 @@ def test_a_reset_link_works_while_another_user_is_logged_in(client, ada, bob, ou
     db.session.commit()
     client.log_in(bob)
     ask(client)
-    assert "This sets a new password for <strong>ada</strong>" in client.get(outbox.link()).text
+    assert "This sets a new password for <strong><bdi>ada</bdi></strong>" in client.get(outbox.link()).text
     choose(client, outbox.link())
     assert (ada.verify_password(NEW), bob.verify_password(PASSWORD)) == (True, True)
     assert "bob@example.com" in client.get("/account").text

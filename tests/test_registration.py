@@ -19,7 +19,7 @@ from settings.providers import Provider
 def test_register_confirm_log_out_and_log_in(client, outbox):
     page = client.post("/auth/register", data=FORM, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
-    assert "We sent a link and a code to <strong>eve@example.com</strong>" in page.text
+    assert "We sent a link and a code to <strong><bdi>eve@example.com</bdi></strong>" in page.text
 
     assert outbox()[0].recipients == ["eve@example.com"]
     page = client.get(outbox.link(), follow_redirects=True)

@@ -348,7 +348,7 @@ TAKEN = "/auth/sso/acme/link"
 def test_identity_with_a_known_address_is_linked_after_a_login(client, another_client, ada, issuer, outbox):
     travel(client, issuer, f"{START}?next=/auth/history", email="ada@example.com")
     page = client.get(TAKEN)
-    assert "<strong>ada@example.com</strong> is already registered" in page.text
+    assert "<strong><bdi>ada@example.com</bdi></strong> is already registered" in page.text
     login = re.search(r'href="(/auth/login\?next=[^"]+)"', page.text)[1]
     assert client.post(login, data={"login": "ada", "password": PASSWORD}).location == TAKEN
     assert whose() == []

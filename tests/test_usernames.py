@@ -69,7 +69,7 @@ def test_an_invalid_username_has_its_error_and_changes_nothing(client, ada, bob,
     page = rename(client, name)
     assert page.status_code == 422
     assert error in html.unescape(page.text.partition('id="username-help"')[2].partition("</div>")[0])
-    assert "Your username is <strong>ada</strong>" in page.text
+    assert "Your username is <strong><bdi>ada</bdi></strong>" in page.text
     assert rows() == before
 
 
@@ -92,7 +92,7 @@ def test_of_two_users_racing_for_a_username_one_gets_an_error(client, another_cl
     caplog.set_level(logging.INFO, "security")
     page = rename(client, "GRACE")
     assert (page.status_code, "already taken" in page.text) == (422, True)
-    assert "Your username is <strong>ada</strong>" in page.text
+    assert "Your username is <strong><bdi>ada</bdi></strong>" in page.text
     assert (ada.username, bob.username) == ("ada", "Grace")
     assert changes() == [(bob.id, {"old": "bob", "new": "Grace"})]
     assert [vars(r)["user.id"] for r in caplog.records if r.message == "username_changed"] == [str(bob.id)]

@@ -92,7 +92,7 @@ def test_a_report_of_exim_marks_the_address(client, flask, exim):
     said = flask("mail", "bounces", "--maildir", str(exim.folder / "emails")).stdout
     assert said == "gone@example.com: bounced (5.0.0)\n"
     assert email().status == "bounced"
-    assert "Emails to <strong>gone@example.com</strong> don't arrive" in client.get("/auth/unconfirmed").text
+    assert "Emails to <strong><bdi>gone@example.com</bdi></strong> don't arrive" in client.get("/auth/unconfirmed").text
     assert exim.outbox() == []
 
 
