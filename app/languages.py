@@ -52,6 +52,11 @@ def default() -> str:
     return str(current_app.config["LANGUAGES"][0])
 
 
+def offered(language: str | None) -> str | None:
+    """Return a language if it is one of LANGUAGES, else None."""
+    return language if language in current_app.config["LANGUAGES"] else None
+
+
 def zone(time_zone: str | None) -> ZoneInfo | None:
     """Return a time zone by its IANA name; None for an unknown one."""
     return ZoneInfo(time_zone) if time_zone in time_zones() else None

@@ -50,7 +50,7 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     Args:
         send_notice: email a notice, unless the address still has to be confirmed. It is deleted once it is sent.
     """
-    email, is_told = user.email, send_notice and user.can_use_application
+    email, language, is_told = user.email, user.language, send_notice and user.can_use_application
     signal = {"user_id": user.id, "email": email, "username": user.username}
     same = update(User).where(User.id == user.id, *conditions)
     if not rows_changed(same.values(login_count=User.login_count)):  # locks the row
@@ -60,7 +60,7 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     audit.record(None, AuditAction.ACCOUNT_DELETED, former_id=signal["user_id"])
     signals.send_after_commit(db.session(), signals.user_deleted, **signal)
     if is_told:
-        outbox.enqueue(Email.ACCOUNT_DELETED, None, to=email)
+        outbox.enqueue(Email.ACCOUNT_DELETED, None, to=email, language=language)
     return True
 
 

@@ -28,9 +28,8 @@ from app.models import (
 from app.security import audit
 from app.security.token_purposes import TokenPurpose
 
-# The table of each factor, and its name in emails.
+# The table of each factor.
 FACTORS: dict[str, type[Any]] = {"authenticator": Authenticator, "passkey": PasskeyRequirement}
-IN_WORDS = {"authenticator": "a code from an authenticator app", "passkey": "a passkey"}
 # The methods that satisfy two-factor authentication, besides recovery codes.
 METHODS = FACTORS | {"passkey": Passkey}
 
@@ -99,7 +98,7 @@ def add(user: User, factor: Any, keep: UserSession | None) -> list[str] | None:
     if is_first:
         devices.forget_all(user, keep)
     email = Email.TWO_FACTOR_ON if is_first else Email.TWO_FACTOR_ADDED
-    outbox.enqueue(email, user, event=event, factor=IN_WORDS[name])
+    outbox.enqueue(email, user, event=event, factor=name)
     return recovery_codes.make(user, event) if is_first else []
 
 
@@ -116,7 +115,7 @@ def remove(user: User, factor: Any, keep: UserSession | None) -> bool:
     if is_last:
         credentials.remove(event, RecoveryCode, RecoveryCode.user_id == user.id)
     sessions.revoke_all(user, keep, reason=LogoutReason.TWO_FACTOR_CHANGED)
-    outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor=IN_WORDS[name], is_last=is_last)
+    outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor=name, is_last=is_last)
     return True
 
 
@@ -130,7 +129,7 @@ def reset(user: User) -> None:
     user.two_factor_enabled_at = None
     user.password_version = User.password_version + 1
     sessions.revoke_all(user, reason=LogoutReason.TWO_FACTOR_CHANGED)
-    outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor="two factors", is_last=True)
+    outbox.enqueue(Email.TWO_FACTOR_OFF, user, event=event, factor="", is_last=True)
 
 
 def was_on(user: User, before: int) -> bool:

@@ -32,7 +32,7 @@ SAMPLE = {
     "due": "18 May 2031",
     "action": "role_changed",
     "new": "moderator",
-    "factor": "a code from an authenticator app",
+    "factor": "authenticator",
     "is_last": True,
     "left": 3,
     "inviter": "grace",

@@ -1,6 +1,6 @@
 """Compose an email from its template `email/<name>.txt`: the first line is the subject, the rest is the text part.
 
-The HTML part has the same words, which `email/layout.html` arranges:
+The HTML part has the same words, which `email/layout.html` arranges, in whatever language they are:
 
 - The lines `Label:` and a URL become a button, or a link after a button or a code, since an email asks for one thing.
 - Two or more lines such as `When: 4 May 2031, 12:30 UTC` become a box of facts.
@@ -13,17 +13,19 @@ import re
 from typing import Any, NamedTuple
 
 from flask import current_app
+from flask_babel import gettext
 from jinja2 import Environment
 
 from app.email.message import SIGNATURE, Message
 from app.models.logins import ascii_email
 
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
-FACT = re.compile(r"([^\n:]+): ([^\n]+)")
+FACT = re.compile(r"([^\n:]+: )([^\n]+)")
+COMMAS = (",", "\u060c")  # what a greeting ends with, also in Arabic
 
 
 class Paragraph(NamedTuple):
-    """A paragraph, and its parts if it is a button or a box of facts."""
+    """A paragraph, and its parts if it is a button or a box of facts: each a label with its colon, and a value."""
 
     text: str
     label: str = ""
@@ -39,7 +41,7 @@ def compose(name: str, recipient: str, values: dict[str, Any], env: Environment 
     subject, body = first_line.removeprefix("Subject: "), _parse(text)
     closing = _parse(env.get_template("email/_closing.txt").render(values, reason=reason.strip()))
     parts = {"subject": subject, "body": body, "closing": closing}
-    shown = {"preview": _preview(body), "main_url": _main_url(body, values.get("code"))}
+    shown = {"preview": _preview(body, values.get("hello")), "main_url": _main_url(body, values.get("code"))}
     html = env.get_template("email/layout.html").render(values, **parts, **shown)
     message = Message(subject, [recipient], _plain(body, closing), html)
     if support := current_app.config["SUPPORT_EMAIL"]:
@@ -60,8 +62,9 @@ def _paragraph(text: str) -> Paragraph:
     return Paragraph(text)
 
 
-def _preview(body: list[Paragraph]) -> str:
-    return next((paragraph.text for paragraph in body if not paragraph.text.endswith(",")), "")
+def _preview(body: list[Paragraph], hello: str | None) -> str:
+    greetings = {hello, gettext("Hello,")}
+    return next((part.text for part in body if part.text not in greetings and not part.text.endswith(COMMAS)), "")
 
 
 def _main_url(body: list[Paragraph], code: str | None) -> str:

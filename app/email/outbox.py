@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import current_app
+from flask import current_app, has_request_context
 from sqlalchemy import and_, event, func, not_, select, update
 from sqlalchemy.orm import Session
 
-from app import clock
+from app import clock, languages
 from app.email import message
 from app.email.templates import Email, EmailTemplate
 from app.extensions import db, rows_changed
@@ -34,6 +34,7 @@ def enqueue(
     claims: dict[str, Any] | None = None,
     event: AuditEvent | None = None,
     budget: Budget | None = None,
+    language: str | None = None,
     **details: Any,
 ) -> None:
     """Enqueue an email, unless the address has reached the template's hourly limit.
@@ -43,19 +44,21 @@ def enqueue(
         claims: further claims of the token in the link.
         event: the security event that the link "This wasn't me" undoes.
         budget: the result of budgets.budget_for() for a template that anyone can request.
+        language: that of the recipient, if it is known; the default is the language of `user`.
         details: values for the template. `reply_to` is the Reply-To header as well, and `unsubscribe` the URL of
             List-Unsubscribe (RFC 8058), which mail providers post to.
     """
     recipient = to or (user.email if user else "")
     if template.hourly_limit is None or _sent_lately(template, recipient) < template.hourly_limit:
-        _add(template, user, to, claims, event, budget, details)
+        language = language or (user.language if user else None)
+        _add(template, user, to, claims, event, budget, details, language)
     else:
         log.warning("An email was left out, because its hourly limit is reached: %s", template)
 
 
 def enqueue_decoy(template: EmailTemplate, to: str = NOBODY, budget: Budget | None = None) -> None:
     """Write the row of an email that is never sent, so that requests for unknown accounts take the same time."""
-    _add(template, None, to, None, None, budget, {}).done(Status.OBSOLETE)
+    _add(template, None, to, None, None, budget, {}, None).done(Status.OBSOLETE)
 
 
 def drop(user: User, since: int = 0) -> None:
@@ -116,6 +119,7 @@ def _add(
     event: AuditEvent | None,
     budget: Budget | None,
     details: dict[str, Any],
+    language: str | None,
 ) -> OutboxEmail:
     recipient = to or (user.email if user else "")
     purpose = TokenPurpose.SECURE_ACCOUNT if event else template.purpose
@@ -127,6 +131,7 @@ def _add(
         name=template,
         recipient=ascii_email(recipient),
         user_id=user and user.id,
+        language=_language(language),
         details=origin.of_request() | details,
         purpose=purpose,
         state=state if user and purpose else None,
@@ -138,6 +143,13 @@ def _add(
     db.session.add(email)
     db.session.info["queued"] = True
     return email
+
+
+def _language(known: str | None) -> str:
+    """Return the known language, or that of the request, or the first one if no request of a user caused the email."""
+    is_asked = has_request_context() and not origin.acting.get()
+    others = languages.current() if is_asked else languages.default()  # the same work for every address
+    return languages.offered(known) or others
 
 
 def _priority(template: EmailTemplate, event: AuditEvent | None, details: dict[str, Any]) -> Priority:

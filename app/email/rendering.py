@@ -21,10 +21,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import current_app
+from flask_babel import gettext as _
 from jinja2 import TemplateError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock, formats
+from app import clock, formats, languages
 from app.email.composition import compose
 from app.email.message import Message
 from app.email.templates import Email
@@ -86,7 +87,9 @@ def _render(email: OutboxEmail) -> Message:
         raise LookupError("the account was deleted")
     if ascii_email(email.recipient) != email.recipient:
         raise ValueError("the recipient is not an ASCII address")
-    message = compose(email.name, email.recipient, _values(email))
+    language = languages.offered(email.language) or languages.default()
+    with languages.speaking(language, email.user.time_zone if email.user else None):
+        message = compose(email.name, email.recipient, _values(email))
     message.msgId = email.message_id
     message.extra_headers = {"Auto-Submitted": "auto-generated"}
     message.reply_to = email.details.get("reply_to", message.reply_to)
@@ -128,10 +131,10 @@ def _hello(email: OutboxEmail) -> str:
     """Greet by name at the user's confirmed address, unless a mail client could turn the name into a link."""
     user = email.user
     if not user or not user.confirmed or ascii_email(user.email) != email.recipient:
-        return "Hello,"
+        return _("Hello,")
     digits = re.findall(r"\d", user.known_as)
     is_plain = re.fullmatch(r"[\w-]+", user.known_as) and len(digits) < MIN_PHONE_NUMBER
-    return f"Hello {user.known_as}," if is_plain else "Hello,"
+    return _("Hello %(name)s,", name=user.known_as) if is_plain else _("Hello,")
 
 
 def _token(email: OutboxEmail) -> str | None:
