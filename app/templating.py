@@ -60,21 +60,22 @@ class Environment(templating.Environment):
     def get_template(self, name: str | Template, parent: str | None = None, globals: Any = None) -> Template:
         if self.overlayed:
             return super().get_template(name, parent, globals)
-        return self._of_reader().get_template(name, parent, globals)
+        return self.of_reader().get_template(name, parent, globals)
 
     def select_template(
         self, names: Iterable[str | Template], parent: str | None = None, globals: Any = None
     ) -> Template:
         if self.overlayed:
             return super().select_template(names, parent, globals)
-        return self._of_reader().select_template(names, parent, globals)
+        return self.of_reader().select_template(names, parent, globals)
 
     def from_string(self, source: Any, globals: Any = None, template_class: type[Template] | None = None) -> Template:
         if self.overlayed:
             return super().from_string(source, globals, template_class)
-        return self._of_reader().from_string(source, globals, template_class)
+        return self.of_reader().from_string(source, globals, template_class)
 
-    def _of_reader(self) -> "Environment":
+    def of_reader(self) -> "Environment":
+        """Return the environment of the language of this page or email."""
         language = languages.current()
         if language not in self.by_language:
             bytecode_cache = self.bytecode_cache if language == SOURCE else None  # it would hold English texts

@@ -1,6 +1,6 @@
 """Previews of every email with sample values, for its author. Nothing is sent or stored."""
 
-from typing import Any
+from typing import Any, cast
 
 from flask import abort, current_app, render_template
 from flask.typing import ResponseReturnValue
@@ -14,6 +14,7 @@ from app.email.rendering import common_values, link, unlinked
 from app.email.templates import EmailTemplate
 from app.models import User
 from app.switches import has, is_on
+from app.templating import Environment
 
 RECIPIENT = "ada@example.com"
 SAMPLE = {
@@ -59,7 +60,7 @@ def preview_html(name: str) -> ResponseReturnValue:
 
 def _compose(name: str) -> Message:
     """Compose an email, in which `{{ name }}` stays where there is no sample value of that name."""
-    env = current_app.jinja_env.overlay(undefined=DebugUndefined)
+    env = cast(Environment, current_app.jinja_env).of_reader().overlay(undefined=DebugUndefined)
     user = User(username="ada", email=RECIPIENT)
     functions = {
         "unlinked": lambda text: unlinked(str(text)),
