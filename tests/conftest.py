@@ -23,7 +23,7 @@ os.environ["PYTHON_DOTENV_DISABLED"] = os.environ["FLASK_SKIP_DOTENV"] = "1"
 for line in (ROOT / ".env.example").read_text().splitlines():
     os.environ.pop(line.partition("=")[0].lstrip("#"), None)
 
-from support.applications import READ_AT_REQUESTS, SharedApp
+from support.applications import SharedApps, are_shared
 from support.authenticators import set_up
 from support.clients import PASSWORD, Browser
 from support.databases import KINDS, patient
@@ -137,17 +137,13 @@ def use(app, database):
 
 
 @pytest.fixture(scope="session")
-def shared_app(tmp_path_factory):
-    """Return a function that returns the application that tests share, as new, on an empty database."""
-    shared, folder = {}, tmp_path_factory.mktemp("shared")
+def shared_apps(tmp_path_factory):
+    """The applications that tests share."""
 
-    def fresh(database, settings):
-        url = database.make(folder)
-        if database not in shared:
-            shared[database] = SharedApp(lambda: create_app("testing", **patient(url)), prepare)
-        return shared[database].fresh(settings)
+    def create(url, settings):
+        return create_app("testing", **patient(url) | settings)
 
-    return fresh
+    return SharedApps(create, prepare, tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
@@ -157,12 +153,12 @@ def own_app():
 
 @pytest.fixture
 def app(request, database, settings):
-    """An application in its context: the shared one, unless the test asks for its own or has settings that need it."""
-    if "own_app" in request.fixturenames or not settings.keys() <= READ_AT_REQUESTS:
+    """An application in its context: a shared one, unless the test asks for its own or has settings that need it."""
+    if "own_app" in request.fixturenames or not are_shared(settings):
         with request.getfixturevalue("make_app")("testing", database, settings) as app:
             yield app
     else:
-        app = request.getfixturevalue("shared_app")(database, settings)
+        app = request.getfixturevalue("shared_apps").fresh(database, settings)
         with use(app, database):
             yield app
 

@@ -25,7 +25,7 @@ BANNER = "<bdi>eve@example.com</bdi> isn't confirmed yet."
 
 
 @pytest.fixture
-def shop(app):
+def shop(own_app, app):
     """Pages of an application: anyone with an account looks, only people with a confirmed address pay."""
     bp = Blueprint("shop", "shop")
 

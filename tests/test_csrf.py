@@ -150,7 +150,7 @@ def test_scripts_get_the_reason_as_json_and_can_send_the_token_in_a_header(clien
 
 @on_sqlite
 @pytest.mark.parametrize("settings", [PROTECTED | HTTPS])
-def test_exempt_views_need_no_token_and_marked_views_accept_cross_site_forms(app):
+def test_exempt_views_need_no_token_and_marked_views_accept_cross_site_forms(own_app, app):
     @csrf.exempt
     def webhook():
         return "reached"

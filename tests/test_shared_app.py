@@ -1,9 +1,12 @@
 """The application that tests share: what one test does to it is gone before the next."""
 
+from datetime import timedelta
+
 import pytest
 from flask import Blueprint
 from jinja2 import DictLoader
 from sqlalchemy import event
+from support.applications import are_plain
 from support.clients import PASSWORD, on_sqlite
 from support.records import rows
 
@@ -16,14 +19,14 @@ pytestmark = on_sqlite
 
 
 @pytest.fixture
-def next_test(shared_app, database):
+def next_test(shared_apps, database, settings):
     """Return a function that returns the application as the next test gets it, in place of the one of this test."""
 
-    def begin():
+    def begin(settings=settings):
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
-        return shared_app(database, {})
+        return shared_apps.fresh(database, settings)
 
     return begin
 
@@ -32,23 +35,37 @@ def test_tests_share_an_application(app, next_test):
     assert next_test() is app
 
 
-def test_own_app_is_not_shared(own_app, app, shared_app, database):
+def test_own_app_is_not_shared(own_app, app, shared_apps, database):
     app.add_url_rule("/rose", "rose", lambda: "red")
     assert app.test_client().get("/rose").text == "red"
-    assert shared_app(database, {}) is not app
+    assert shared_apps.fresh(database, {}) is not app
 
 
 @pytest.mark.parametrize("settings", [{"APP_NAME": "Garden"}])
-def test_a_test_with_settings_of_the_start_has_an_application_of_its_own(app, next_test):
+def test_tests_with_the_same_settings_of_the_start_share_an_application(app, next_test):
+    app.config["APP_NAME"] = "Orchard"
+    assert next_test({"APP_NAME": "Garden"}) is app
     assert app.config["APP_NAME"] == "Garden"
-    assert next_test().config["APP_NAME"] == "Flasky"
-    assert next_test() is not app
+
+
+@pytest.mark.parametrize("settings", [{"APP_NAME": "Garden"}])
+@pytest.mark.parametrize("others", [{}, {"APP_NAME": "Orchard"}, {"APP_NAME": "Garden", "USERNAMES": "off"}])
+def test_tests_with_other_settings_of_the_start_share_none(app, next_test, others):
+    assert next_test(others) is not app
+    assert app.config["APP_NAME"] == "Garden"
+
+
+@pytest.mark.parametrize("settings", [{"APP_NAME": "Garden", "OWNERS": [object()]}])
+def test_a_setting_with_a_life_of_its_own_is_not_shared(app, settings, next_test):
+    assert app.config["OWNERS"] is settings["OWNERS"]
+    assert next_test({"APP_NAME": "Garden"}) is not app
+    assert are_plain({"APP_NAME": ["Garden", {"a": None}], "AFTER": timedelta(hours=1)})
 
 
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 def test_settings_that_requests_read_are_reset(app, next_test):
     assert app.config["PREVENT_ENUMERATION"]
-    assert next_test() is app
+    assert next_test({}) is app
     assert not app.config["PREVENT_ENUMERATION"]
 
 

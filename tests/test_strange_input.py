@@ -324,7 +324,7 @@ BUGS = {
 
 @on_sqlite
 @pytest.mark.parametrize("bug", BUGS)
-def test_the_walk_finds_a_bug(app, bug):
+def test_the_walk_finds_a_bug(own_app, app, bug):
     address, method, view = BUGS[bug]
     app.add_url_rule(address, "bug", view, methods=[method])
     walk = Walk(app, stranger)

@@ -2,6 +2,7 @@
 
 import copy
 from collections import defaultdict
+from datetime import timedelta
 
 from blinker import NamedSignal
 from flask_mail import email_dispatched
@@ -24,6 +25,49 @@ READ_AT_REQUESTS = set(
     """.split()
 )
 
+PLAIN = (str, bytes, int, float, bool, timedelta, type(None))
+KEPT = 12  # applications
+
+
+class SharedApps:
+    """The applications of a process: one for each database and each choice of the settings of the start.
+
+    Args:
+        create: makes an application on a database, which a URL names, with settings.
+        prepare: is called with each one that was made.
+        folder: holds the database files of all of them.
+    """
+
+    def __init__(self, create, prepare, folder):
+        self.create, self.prepare, self.folder, self.apps = create, prepare, folder, {}
+
+    def fresh(self, database, settings):
+        """Return an application with these settings, as new, on an empty database.
+
+        Args:
+            settings: either some of READ_AT_REQUESTS, or what are_plain() approves of.
+        """
+        url, start = database.make(self.folder), {} if settings.keys() <= READ_AT_REQUESTS else settings
+        key = database, repr(sorted(start.items()))
+        shared = self.apps.pop(key, None) or SharedApp(lambda: self.create(url, start), self.prepare)
+        self.apps[key] = shared  # the last one is the one used last
+        if len(self.apps) > KEPT:
+            del self.apps[next(iter(self.apps))]
+        return shared.fresh(settings)
+
+
+def are_shared(settings):
+    """Return whether tests with these settings may share an application."""
+    has_threads = settings.get("MAIL_DELIVERY") == "thread"  # each application has a hook that starts its own
+    return settings.keys() <= READ_AT_REQUESTS or (are_plain(settings) and not has_threads)
+
+
+def are_plain(value):
+    """Return whether settings equal their copy and are known by their text, unlike an object with a life of its own."""
+    if type(value) is dict:
+        return all(map(are_plain, value.values()))
+    return all(map(are_plain, value)) if type(value) in (list, tuple, set) else type(value) in PLAIN
+
 
 class SharedApp:
     """An application that is handed to one test after another, and made again after a test that changed it.
@@ -42,7 +86,7 @@ class SharedApp:
         """Return the application in the state of a new one, on whatever its database holds by now.
 
         Args:
-            settings: some of READ_AT_REQUESTS.
+            settings: some of READ_AT_REQUESTS, or those that it was made with.
         """
         if self.app is None or state(self.app) != self.state:
             self._make()
