@@ -68,10 +68,12 @@ def ago(at: datetime) -> str:
 
 def duration(seconds: float) -> str:
     """Return a span of time as "90 seconds", "4 minutes" or "2 hours", rounded up so that nobody comes too early."""
-    size, unit = (1, "second") if seconds <= 90 else (MINUTE, "minute") if seconds <= 90 * MINUTE else (HOUR, "hour")
-    if seconds > 2 * DAY:
-        size, unit = DAY, "day"
-    return _span(math.ceil(seconds / size) * size, unit)
+    return _span(*_rounded_up(seconds))
+
+
+def later(seconds: float) -> str:
+    """Return when a span of time ends as "in 90 seconds" or "in 2 hours", where languages inflect the unit."""
+    return _span(*_rounded_up(seconds), has_direction=True)
 
 
 def number(value: float) -> str:
@@ -115,6 +117,14 @@ def _time_pattern(locale: Locale, zone_name: str) -> str:
     has_24_hours = re.search("[HkK]", locale.time_formats["short"].pattern)
     pattern = locale.datetime_skeletons["Hmv" if has_24_hours else "hmv"].pattern
     return pattern.replace("v", f"'{zone_name}'")
+
+
+def _rounded_up(seconds: float) -> tuple[float, str]:
+    """Return a span of time in whole seconds, minutes, hours or days, and the unit."""
+    size, unit = (1, "second") if seconds <= 90 else (MINUTE, "minute") if seconds <= 90 * MINUTE else (HOUR, "hour")
+    if seconds > 2 * DAY:
+        size, unit = DAY, "day"
+    return math.ceil(seconds / size) * size, unit
 
 
 def _span(seconds: float, unit: str, *, has_direction: bool = False) -> str:

@@ -65,7 +65,7 @@ def eve():
 @LATER
 def test_users_confirm_later_and_only_where_a_view_asks(client, outbox, shop, confirmed):
     page = register(client)
-    assert (page.request.path, "Hello, eve!" in page.text, BANNER in page.text) == ("/", True, True)
+    assert (page.request.path, "Hello, <bdi>eve</bdi>!" in page.text, BANNER in page.text) == ("/", True, True)
     assert client.get("/shop").text == "eve@example.com looks"
     page = client.get("/shop/pay?cart=1", follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"

@@ -115,7 +115,7 @@ def test_a_first_magic_link_leads_to_choosing_password_and_username(client, anot
 
     assert 'href="/auth/change-username">Change username' in page.text
     another_client.post("/auth/change-username", data={"username": "victoria"})
-    assert "Hello, victoria!" in another_client.get("/").text
+    assert "Hello, <bdi>victoria</bdi>!" in another_client.get("/").text
 
 
 def test_a_first_reset_leads_to_choosing_a_username(client, another_client, outbox):

@@ -71,7 +71,7 @@ def test_concealed_registration_logs_nobody_in_and_is_confirmed_with_the_passwor
     right = another_client.post(outbox.link(), data={"password": PASSWORD}, follow_redirects=True)
     assert right.request.path == "/"
     assert "Your email address is confirmed. Welcome." in right.text
-    assert "Hello, eve!" in right.text
+    assert "Hello, <bdi>eve</bdi>!" in right.text
     assert db.session.scalar(select(User.confirmed))
     assert "Welcome to Flasky" in client.get("/").text, "the browser that registered is still out"
     assert log_in(client, "eve").location == "/"

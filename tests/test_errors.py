@@ -87,7 +87,7 @@ def test_a_wrong_method_gets_an_allow_header(client):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(None, "Try again in a minute."), (20, "Try again in 20 seconds."), (7200, "in 2 hours.")]
+    ("seconds", "words"), [(None, "Try again in 60 seconds."), (20, "Try again in 20 seconds."), (7200, "in 2 hours.")]
 )
 @pytest.mark.parametrize("error", [TooManyRequests, ServiceUnavailable])
 def test_an_error_page_says_when_to_try_again_as_retry_after_does(own_app, app, client, error, seconds, words):

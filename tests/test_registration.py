@@ -24,12 +24,12 @@ def test_register_confirm_log_out_and_log_in(client, outbox):
     assert outbox()[0].recipients == ["eve@example.com"]
     page = client.get(outbox.link(), follow_redirects=True)
     assert "Your email address is confirmed" in page.text
-    assert "Hello, eve!" in page.text
+    assert "Hello, <bdi>eve</bdi>!" in page.text
 
     assert "You have been logged out." in client.post("/auth/logout", follow_redirects=True).text
     assert "Welcome to Flasky" in client.get("/").text
     login = {"login": "EVE@example.com", "password": PASSWORD}
-    assert "Hello, eve!" in client.post("/auth/login", data=login, follow_redirects=True).text
+    assert "Hello, <bdi>eve</bdi>!" in client.post("/auth/login", data=login, follow_redirects=True).text
     assert history() == ["registered", "logged_in", "confirmed", "logged_out", "logged_in"]
 
 

@@ -48,14 +48,6 @@ PENDING = {
     "auth/two_factor.html",
     "auth/two_factor_verify.html",
     "auth/verify_device.html",
-    "errors/error.html",
-    "errors/invalid_link.html",
-    "errors/send_again.html",
-    "main/_for_the_owner.html",
-    "main/account.html",
-    "main/appearance.html",
-    "main/index.html",
-    "settings.html",
 }
 
 

@@ -32,7 +32,7 @@ def test_changing_the_username_frees_the_old_one(client, another_client, ada):
     page = rename(client, " Lovelace ", follow_redirects=True)
     assert page.request.path == "/account"
     assert "Your username was changed." in page.text
-    assert "Hello, Lovelace!" in client.get("/").text
+    assert "Hello, <bdi>Lovelace</bdi>!" in client.get("/").text
     assert (ada.username, ada.username_key) == ("Lovelace", "lovelace")
     assert changes() == [(ada.id, {"old": "ada", "new": "Lovelace"})]
 

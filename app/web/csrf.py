@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, current_app, request
 from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import Forbidden
 
@@ -33,34 +34,34 @@ class Reason(NamedTuple):
 
 
 ANOTHER_SITE = Reason(
-    "This form came from another site",
-    "Nothing was changed. Open the page on this site, and send the form from there.",
-    "Nothing was changed. Send the form from this page.",
+    _l("This form came from another site"),
+    _l("Nothing was changed. Open the page on this site, and send the form from there."),
+    _l("Nothing was changed. Send the form from this page."),
 )
 NO_ORIGIN = Reason(
-    "Your browser didn't say which page this form came from",
-    "Allow it to send the Referer header to this site, or update your browser. Then go back and try again.",
-    "Allow it to send the Referer header to this site, or update your browser. Then send the form again.",
+    _l("Your browser didn't say which page this form came from"),
+    _l("Allow it to send the Referer header to this site, or update your browser. Then go back and try again."),
+    _l("Allow it to send the Referer header to this site, or update your browser. Then send the form again."),
 )
 NO_TOKEN = Reason(
-    "This form has no security token",
-    "Go back, reload the page, and try again. If that doesn't help, turn off browser extensions for this site.",
-    "Send the form again. If that doesn't help, turn off browser extensions for this site.",
+    _l("This form has no security token"),
+    _l("Go back, reload the page, and try again. If that doesn't help, turn off browser extensions for this site."),
+    _l("Send the form again. If that doesn't help, turn off browser extensions for this site."),
 )
 NO_COOKIE = Reason(
-    "Your browser sent no cookie with this form",
-    "Allow cookies for this site. Then go back, reload the page and try again.",
-    "Allow cookies for this site, then send the form again.",
+    _l("Your browser sent no cookie with this form"),
+    _l("Allow cookies for this site. Then go back, reload the page and try again."),
+    _l("Allow cookies for this site, then send the form again."),
 )
 OTHER_SESSION = Reason(
-    "You logged in or out after you opened this page",
-    "Go back, reload the page, and try again.",
-    "Check that you're logged in to the right account, then send the form again.",
+    _l("You logged in or out after you opened this page"),
+    _l("Go back, reload the page, and try again."),
+    _l("Check that you're logged in to the right account, then send the form again."),
 )
 OLD = Reason(
-    "This page was open for too long",
-    "Go back, reload the page, and try again.",
-    "Nothing is lost. Send the form again.",
+    _l("This page was open for too long"),
+    _l("Go back, reload the page, and try again."),
+    _l("Nothing is lost. Send the form again."),
 )
 
 

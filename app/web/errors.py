@@ -2,40 +2,49 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from flask import Flask, Response, abort, current_app, jsonify, make_response, render_template, request, session
 from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
-from app import formats, schema
+from app import formats, languages, schema
 from app.request_state import state
 from app.security import audit
+from app.web.language import of_browser
 from app.web.negotiation import wants_json
 
 log = logging.getLogger(__name__)
 
-MESSAGES = {  # by status: title and advice; `{wait}` is the time of Retry-After
-    400: ("That didn't work", "Part of the request was missing or invalid. Go back, reload the page, and try again."),
-    401: ("Log in to continue", "You need to be logged in to open this page."),
+MESSAGES = {  # by status: title and advice; `%(later)s` is the time of Retry-After, such as "in 20 seconds"
+    400: (
+        _l("That didn't work"),
+        _l("Part of the request was missing or invalid. Go back, reload the page, and try again."),
+    ),
+    401: (_l("Log in to continue"), _l("You need to be logged in to open this page.")),
     403: (
-        "You don't have access",
-        "You don't have permission to open this page, or the request came from another site.",
+        _l("You don't have access"),
+        _l("You don't have permission to open this page, or the request came from another site."),
     ),
-    404: ("Page not found", "Check the address for typos. The page may also have been moved or deleted."),
-    405: ("That can't be done here", "This address doesn't accept that kind of request. Go back and try again."),
+    404: (_l("Page not found"), _l("Check the address for typos. The page may also have been moved or deleted.")),
+    405: (
+        _l("That can't be done here"),
+        _l("This address doesn't accept that kind of request. Go back and try again."),
+    ),
     409: (
-        "Something changed in the meantime",
-        "Another change was saved first. Reload the page and try again.",
+        _l("Something changed in the meantime"),
+        _l("Another change was saved first. Reload the page and try again."),
     ),
-    410: ("This link has expired or was already used", "Request a new one."),
-    413: ("That was too large", "You sent more than this site accepts. Shorten it and try again."),
-    414: ("This address is too long", "Check that you copied it correctly."),
-    429: ("Too many attempts", "Try again in {wait}."),
-    431: ("Your browser sent too much data", "Delete your cookies for this site, then try again."),
-    500: ("Something went wrong", "It's our fault, and we've logged the error. Try again in {wait}."),
-    503: ("This site is busy", "Nothing was changed. Try again in {wait}."),
+    410: (_l("This link has expired or was already used"), _l("Request a new one.")),
+    413: (_l("That was too large"), _l("You sent more than this site accepts. Shorten it and try again.")),
+    414: (_l("This address is too long"), _l("Check that you copied it correctly.")),
+    429: (_l("Too many attempts"), _l("Try again %(later)s.")),
+    431: (_l("Your browser sent too much data"), _l("Delete your cookies for this site, then try again.")),
+    500: (_l("Something went wrong"), _l("It's our fault, and we've logged the error. Try again %(later)s.")),
+    503: (_l("This site is busy"), _l("Nothing was changed. Try again %(later)s.")),
 }
 
 
@@ -53,8 +62,9 @@ def error_page(
     code = error.code or 500
     asks_nothing = asks_nothing or code >= 500
     state.reason = state.reason or getattr(error, "reason", "")
-    title, advice = message or _message(error)
-    response = jsonify(error=title, advice=advice) if wants_json() else _page(code, title, advice, asks_nothing)
+    with languages.speaking(of_browser(), "UTC") if asks_nothing else nullcontext():  # an account's are in the database
+        title, advice = map(str, message or _message(error))
+        response = jsonify(error=title, advice=advice) if wants_json() else _page(code, title, advice, asks_nothing)
     if asks_nothing:
         session.modified = False
     response.status_code = code
@@ -78,8 +88,8 @@ def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnVal
     if schema.is_missing(error):
         log.error("%s (%s)", schema.UPGRADE, getattr(error, "orig", error))
         is_developer = current_app.config["CONFIG_NAME"] == "development"
-        advice = schema.UPGRADE if is_developer else "If you run this site, check its log for the reason."
-        return error_page(ServiceUnavailable(retry_after=5), ("This site isn't set up yet", advice))
+        advice = schema.UPGRADE if is_developer else _l("If you run this site, check its log for the reason.")
+        return error_page(ServiceUnavailable(retry_after=5), (_l("This site isn't set up yet"), advice))
     if isinstance(error, ProgrammingError):
         return current_app.handle_exception(error)
     log.error("Database: %s", error.orig if isinstance(error, DBAPIError) else error)
@@ -95,10 +105,11 @@ def init_app(app: Flask) -> None:
 
 
 def _message(error: HTTPException) -> tuple[str, str]:
-    default = MESSAGES.get(error.code or 500, (error.name, "Go back and try again."))
+    default = MESSAGES.get(error.code or 500, (_l("That didn't work"), _l("Go back and try again.")))
     title, advice = getattr(error, "words", default)
     seconds = getattr(error, "retry_after", None)
-    return title, advice.format(wait=formats.duration(seconds) if isinstance(seconds, int) else "a minute")
+    later = formats.later(seconds if isinstance(seconds, int) else 60)
+    return title, str(advice).replace("%(later)s", later)
 
 
 def _page(code: int, title: str, advice: str, asks_nothing: bool) -> Response:

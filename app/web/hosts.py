@@ -8,9 +8,12 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from flask import Flask, current_app, redirect, request
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Request
 
+from app import languages
+from app.web.language import of_browser
 from settings.validation import PUBLIC_URL
 
 if TYPE_CHECKING:
@@ -145,7 +148,8 @@ def _refuse_host(public: SplitResult) -> ResponseReturnValue:
     requested = f"{request.scheme}://{request.host}"[:MAX_LOGGED_LENGTH]
     problem = f"{ascii(requested)[1:-1]} is not the address of this site: PUBLIC_URL is {public.geturl()}."
     _log_once(requested, problem)
-    text = "This site has another address.\n"
+    with languages.speaking(of_browser()):
+        text = gettext("This site has another address.") + "\n"
     if current_app.config["CONFIG_NAME"] == "development":
         text += f"\n{problem}\nOpen {public.geturl()}/{_remedy(requested, public)}\n"
     return text, 400, {"Content-Type": "text/plain; charset=utf-8"}

@@ -17,6 +17,7 @@ IN_WORDS = (
     formats.time_of_day,
     formats.ago,
     formats.duration,
+    formats.later,
     formats.number,
     formats.conjunction,
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from flask import Flask, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _l
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -34,7 +35,7 @@ def refuse_without_token(error: CSRFError) -> ResponseReturnValue:
 
 def refuse_over_limit(error: rate_limits.Exceeded) -> ResponseReturnValue:
     audit.refused("too many attempts", limit=error.policy)
-    reason = csrf.Reason("Too many attempts", error.message, error.message)
+    reason = csrf.Reason(_l("Too many attempts"), error.message, error.message)
     return _refuse(error, reason, offers_login_link=is_on("magic_link") and error.policy.startswith("login"))
 
 
