@@ -83,7 +83,9 @@ class Environment(templating.Environment):
             overlay.language, overlay.direction = language, languages.direction()
             overlay.texts = get_domain().get_translations()
             self.by_language[language] = overlay
-        return self.by_language[language]
+        found = self.by_language[language]
+        found.loader, found.auto_reload = self.loader, self.auto_reload  # as they are by now
+        return found
 
 
 @pass_environment

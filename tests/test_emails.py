@@ -10,7 +10,7 @@ from support.contrast import contrast
 from support.emails import TEMPLATES, code_in, send_whole
 from support.registration import FORM
 
-from app.dev.previews import SAMPLE
+from app.dev.previews import sample
 from app.email.composition import compose
 from app.email.rendering import common_values
 from app.email.templates import Email
@@ -139,7 +139,7 @@ def test_mail_clients_preview_the_first_sentence_after_the_greeting(sent, name):
 @pytest.mark.parametrize("accent", ["#0f766e", "#fde68a", "#1e1b4b", "#dc2626"])
 def test_emails_are_readable_in_both_schemes_with_any_accent(make_app, database, accent):
     with make_app("testing", database, {"ACCENT_COLOR": accent}):
-        values = common_values() | SAMPLE | {"user": None}
+        values = common_values() | sample() | {"user": None}
         colors = set().union(*(Reader(compose(name, "a@b.example", values).html).colors for name in Email))
     assert len(colors) > 10
     assert [pair for pair in colors if contrast(*pair) < 4.5] == []

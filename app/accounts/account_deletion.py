@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select, update
 
-from app import clock, formats, signals
+from app import clock, signals
 from app.accounts import personal_data, sessions
 from app.email import outbox
 from app.email.templates import Email
@@ -26,7 +26,7 @@ def request(user: User) -> datetime:
     sessions.revoke_all(user, reason=LogoutReason.DELETION)
     event = audit.record(user, AuditAction.DELETION_REQUESTED, old=old and old.isoformat(), new=due.isoformat())
     if user.can_use_application:  # otherwise the address may belong to another person
-        outbox.enqueue(Email.DELETION_REQUESTED, user, event=event, due=formats.day(due))
+        outbox.enqueue(Email.DELETION_REQUESTED, user, event=event, due=due.isoformat())
     return due
 
 

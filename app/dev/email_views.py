@@ -1,9 +1,11 @@
-"""Show an email at the width of a computer or a phone, in the light or the dark scheme."""
+"""Show an email at the width of a computer or a phone, in the light or the dark scheme, in one language or another."""
 
 from typing import Any
 
-from flask import request, url_for
+from flask import current_app, request, url_for
 from flask.typing import ResponseReturnValue
+
+from app import languages
 
 # The default is first.
 WIDTHS = ("computer", "phone")
@@ -24,10 +26,24 @@ def views(page: str, **values: Any) -> dict[str, Any]:
         values: for the URLs of both.
     """
     width, scheme = _chosen("width", WIDTHS), _chosen("scheme", SCHEMES)
-    widths = [(name, url_for(page, **values, width=name, scheme=scheme), name == width) for name in WIDTHS]
-    schemes = [(name, url_for(page, **values, width=width, scheme=name), name == scheme) for name in SCHEMES]
+    view = values | {"width": width, "scheme": scheme}
+    widths = [(name.capitalize(), url_for(page, **view | {"width": name}), name == width) for name in WIDTHS]
+    schemes = [(name.capitalize(), url_for(page, **view | {"scheme": name}), name == scheme) for name in SCHEMES]
     frame = url_for(f"{page}_html", **values, scheme=None if scheme == "system" else scheme)
     return {"views": (widths, schemes), "width": width, "frame": frame}
+
+
+def language() -> str | None:
+    """Return the language that the URL asks for; None if there is no choice."""
+    several = current_app.config["LANGUAGES"]
+    return _chosen("language", (languages.current(), *several)) if len(several) > 1 else None
+
+
+def language_views(page: str, **values: Any) -> list[tuple[str, str, bool]]:
+    """Return links to a page in each language, if there is a choice."""
+    chosen = language()
+    tags = current_app.config["LANGUAGES"] if chosen else []
+    return [(languages.name(tag), url_for(page, **values, language=tag), tag == chosen) for tag in tags]
 
 
 def show_html(html: str) -> ResponseReturnValue:

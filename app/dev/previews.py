@@ -1,36 +1,37 @@
 """Previews of every email with sample values, for its author. Nothing is sent or stored."""
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from flask import abort, current_app, render_template
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from jinja2 import DebugUndefined
 
-from app.dev.email_views import show_html, views
+from app import formats, languages
+from app.accounts.account_deletion import GRACE
+from app.dev.email_views import language, language_views, show_html, views
 from app.dev.mailbox import bp
 from app.email.composition import compose
 from app.email.message import Message
-from app.email.rendering import common_values, link, unlinked
+from app.email.rendering import SECURE_WITHIN, common_values, in_groups, link, unlinked
 from app.email.templates import EmailTemplate
 from app.models import User
+from app.security import user_agents
 from app.switches import has, is_on
 from app.templating import Environment
 
 RECIPIENT = "ada@example.com"
+AT = datetime(2031, 5, 4, 12, 30, tzinfo=UTC)
+SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) Version/18.5 Mobile/15E148 Safari/604.1"
 SAMPLE = {
-    "hello": "Hello ada,",
     "token": f"sample-{'x' * 180}",  # as long as a token
-    "code": "1234 5678",
     "is_last_today": False,
-    "at": "4 May 2031, 12:30 UTC",
-    "until": "11 May 2031, 12:30 UTC",
-    "device": "Safari on iPhone",
     "ip": "203.0.113.7",
     "by_request": True,
     "new_email": "lovelace@example.com",
     "label": "Google",
     "address": "ada@example.org",
-    "due": "18 May 2031",
     "action": "role_changed",
     "new": "moderator",
     "factor": "authenticator",
@@ -43,14 +44,18 @@ SAMPLE = {
 
 @bp.route("/emails")
 def previews() -> ResponseReturnValue:
-    return render_template("dev/previews.html", emails={name: _compose(name) for name in _names()})
+    emails = {name: _compose(name) for name in _names()}
+    views = language_views("dev.previews")
+    return render_template("dev/previews.html", emails=emails, views=views, language_of_email=language())
 
 
 @bp.route("/emails/<name>")
 def preview(name: str) -> ResponseReturnValue:
     message = _compose(name)
     email = {"subject": message.subject, "to": RECIPIENT, "text": message.body}
-    return render_template("dev/preview.html", email=email, name=name, **views("dev.preview", name=name))
+    view = views("dev.preview", name=name, language=language())
+    view["views"] += (language_views("dev.preview", name=name),)
+    return render_template("dev/preview.html", email=email, name=name, language_of_email=language(), **view)
 
 
 @bp.route("/emails/<name>/html")
@@ -58,7 +63,24 @@ def preview_html(name: str) -> ResponseReturnValue:
     return show_html(_compose(name).html or "")
 
 
+def sample() -> dict[str, Any]:
+    """Return all sample values, in the language of the email."""
+    return SAMPLE | {
+        "hello": _("Hello %(name)s,", name="ada") if is_on("username") else _("Hello,"),
+        "code": in_groups("12345678"),
+        "at": formats.moment(AT),
+        "until": formats.moment(AT + SECURE_WITHIN),
+        "due": formats.day(AT + GRACE),
+        "device": user_agents.in_words(SAFARI),
+    }
+
+
 def _compose(name: str) -> Message:
+    with languages.speaking(language() or languages.current()):
+        return _compose_sample(name)
+
+
+def _compose_sample(name: str) -> Message:
     """Compose an email, in which `{{ name }}` stays where there is no sample value of that name."""
     env = cast(Environment, current_app.jinja_env).of_reader().overlay(undefined=DebugUndefined)
     user = User(username="ada", email=RECIPIENT)
@@ -66,8 +88,7 @@ def _compose(name: str) -> Message:
         "unlinked": lambda text: unlinked(str(text)),
         "link": lambda endpoint, **parts: link(endpoint, **{part: parts[part] or 1 for part in parts}),
     }
-    values: dict[str, Any] = common_values() | functions | SAMPLE | {"user": user}
-    values["hello"] = SAMPLE["hello"] if is_on("username") else "Hello,"
+    values: dict[str, Any] = common_values() | functions | sample() | {"user": user}
     return compose(name if name in _names() else abort(404), RECIPIENT, values, env)
 
 

@@ -21,6 +21,7 @@ from app.models.logins import ascii_email
 
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 FACT = re.compile(r"([^\n:]+: )([^\n]+)")
+ISOLATES = "\u2068\u2069"  # around text whose direction is its own; not in subjects
 COMMAS = (",", "\u060c")  # what a greeting ends with, also in Arabic
 
 
@@ -38,7 +39,7 @@ def compose(name: str, recipient: str, values: dict[str, Any], env: Environment 
     env = env or current_app.jinja_env
     first_line, _, text = env.get_template(f"email/{name}.txt").render(values).partition("\n")
     text, _, reason = text.partition("\n--\n")
-    subject, body = first_line.removeprefix("Subject: "), _parse(text)
+    subject, body = _without_isolates(first_line.removeprefix("Subject: ")), _parse(text)
     closing = _parse(env.get_template("email/_closing.txt").render(values, reason=reason.strip()))
     parts = {"subject": subject, "body": body, "closing": closing}
     shown = {"preview": _preview(body, values.get("hello")), "main_url": _main_url(body, values.get("code"))}
@@ -47,6 +48,10 @@ def compose(name: str, recipient: str, values: dict[str, Any], env: Environment 
     if support := current_app.config["SUPPORT_EMAIL"]:
         message.reply_to = ascii_email(support)
     return message
+
+
+def _without_isolates(text: str) -> str:
+    return text.translate(dict.fromkeys(map(ord, ISOLATES)))
 
 
 def _parse(text: str) -> list[Paragraph]:

@@ -21,7 +21,7 @@ from settings.domains import domain_of_host
 WIRE = compat32.clone(linesep="\r\n", max_line_length=None, mangle_from_=False)  # headers are already folded
 MAX_LINE = 76  # characters of a header
 MAX_WORD = 60  # characters; a header with a longer word is encoded, since it can only be folded at spaces
-MAX_FLOWED = 72  # characters of a line of text, and one space
+MAX_FLOWED = 71  # characters of a line of text, and a space before and after it
 SIGNATURE = "-- "  # RFC 3676, section 4.3: mail clients set apart what follows this line
 MAX_ID_DOMAIN = 200  # characters
 

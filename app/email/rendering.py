@@ -16,7 +16,8 @@ Templates (see app/email/composition.py) get the details given to outbox.enqueue
 """
 
 import re
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ from jinja2 import TemplateError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock, formats, languages
-from app.email.composition import compose
+from app.email.composition import ISOLATES, compose
 from app.email.message import Message
 from app.email.templates import Email
 from app.extensions import db
@@ -38,6 +39,7 @@ from app.security.token_purposes import DAY, TokenPurpose
 
 DOTS = ".\u3002\uff0e\uff61"  # UTS 46 reads all of these as dots in a domain name
 UNLINKED = str.maketrans({"@": " (at) ", ":": " : ", "/": " / ", "\\": " \\ "} | dict.fromkeys(DOTS, " (dot) "))
+NO_BREAK_SPACE = "\u00a0"
 MIN_PHONE_NUMBER = 7  # digits
 SECURE_WITHIN = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
 
@@ -55,7 +57,7 @@ def render(email: OutboxEmail) -> Message | None:
             raise  # the next attempt may succeed
         raise Unsendable(f"It can't be rendered: {type(error).__name__}: {error}") from error
     if message and not all(
-        str(header).isprintable()
+        str(header).replace(NO_BREAK_SPACE, " ").isprintable()
         for header in (message.subject, message.sender, message.reply_to or "", *(message.extra_headers or {}).values())
     ):
         raise ValueError("a control character in a header")
@@ -79,7 +81,18 @@ def unlinked(text: str) -> str:
 
     Otherwise attackers could use this application to send links, or a subject and paragraphs, of their choice.
     """
-    return " ".join(text.translate(UNLINKED).split())
+    return isolated(" ".join(text.translate(UNLINKED).split()))
+
+
+def isolated(text: str) -> str:
+    """Return text that may be of another direction so that it keeps its order in a sentence from right to left."""
+    return text.join(ISOLATES) if text and languages.direction() == "rtl" else text
+
+
+def in_groups(code: str) -> str:
+    """Return a code in two groups of four digits, which change places from right to left unless no space parts them."""
+    space = NO_BREAK_SPACE if languages.direction() == "rtl" else " "
+    return f"{code[:4]}{space}{code[4:]}"
 
 
 def _render(email: OutboxEmail) -> Message:
@@ -111,8 +124,19 @@ def _values(email: OutboxEmail) -> dict[str, Any]:
         "device": user_agents.in_words(email.details.get("user_agent", "")),
         "by_request": any(email.details.get(name) for name in ("ip", "user_agent")),
     }
+    values |= email.details
     # Nobody has proved that an unconfirmed address is the user's.
-    return values | email.details | ({"ip": ""} if email.user and not email.user.confirmed else {})
+    values["ip"] = "" if email.user and not email.user.confirmed else isolated(email.details.get("ip", ""))
+    if email.name == Email.DELETION_REQUESTED:
+        values["due"] = _day(email.details["due"])
+    return values
+
+
+def _day(text: str) -> str:
+    """Return a date in words. In a row of an earlier release, it is in words already."""
+    with suppress(ValueError):
+        return formats.day(datetime.fromisoformat(text))
+    return text
 
 
 def _invitation(email: OutboxEmail) -> Invitation | None:
@@ -149,9 +173,9 @@ def _token(email: OutboxEmail) -> str | None:
 
 
 def _code(challenge_id: str | None) -> str | None:
-    """Return the code of a challenge in two groups of four digits, and restart its lifetime."""
+    """Return the code of a challenge, and restart its lifetime."""
     challenge = challenge_id and db.session.get(EmailChallenge, challenge_id)
     if not challenge:
         return None
     challenge.sent_at = clock.now()
-    return f"{challenge.code[:4]} {challenge.code[4:]}"
+    return in_groups(challenge.code)

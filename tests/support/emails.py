@@ -34,7 +34,13 @@ def send_whole(name, bob, new_email="new@example.com", label="Acme", to=None):
     db.session.add_all([challenge, event, invitation])
     db.session.flush()
     claims = {"email": new_email, "challenge": challenge.id, "invitation": invitation.id}
-    elsewhere = {"label": label, "address": new_email, "due": "6 December 2026", "inviter": label, "role": label}
+    elsewhere = {
+        "label": label,
+        "address": new_email,
+        "due": "2026-12-06T12:00:00+00:00",
+        "inviter": label,
+        "role": label,
+    }
     factor = {"factor": "an authenticator app", "is_last": True, "left": 3}
     by_administrator = {"action": AuditAction.ROLE_CHANGED, "new": label}
     about = event if name in NOTICES else None
