@@ -15,7 +15,7 @@ WORDLESS = {"url_for", "asset_url", "is_on", "icon", "link", "selectattr", "reje
 HTML_TEXT_ATTRIBUTES = ("aria-label", "alt", "title", "placeholder", "content")
 PROSE = re.compile(r"[A-Z][a-z]+|[a-z]{2,} [a-z]{2,}")
 ENGLISH = re.compile(r'<(\w+)\b[^>]* lang="en".*?</\1>|<!--.*?-->|<(script|style)\b.*?</\2>', re.DOTALL)  # by design
-CODE = re.compile(r'(btn|form-\w+)( .*)?|light dark|\w+="\S*"')  # classes, a value of CSS, attributes
+CODE = re.compile(r'(btn|form-\w+)( .*)?|light dark|\w+ webauthn|\w+="\S*"')  # classes, values of CSS and autocomplete
 
 # Templates whose texts are not marked yet.
 PENDING = {
@@ -30,24 +30,8 @@ PENDING = {
     "admin/overview.html",
     "admin/user.html",
     "admin/users.html",
-    "auth/_login_form.html",
-    "auth/_login_method_rows.html",
-    "auth/_passkey_offer.html",
-    "auth/_providers.html",
-    "auth/connections.html",
     "auth/devices.html",
     "auth/history.html",
-    "auth/login_methods.html",
-    "auth/reauthenticate.html",
-    "auth/recovery_codes.html",
-    "auth/register.html",
-    "auth/renew_codes.html",
-    "auth/set_up_two_factor.html",
-    "auth/sso_address.html",
-    "auth/start_sso.html",
-    "auth/two_factor.html",
-    "auth/two_factor_verify.html",
-    "auth/verify_device.html",
 }
 
 
