@@ -98,13 +98,14 @@ def check_page(page, checker, name, who, way, request):
     shown = {answer.frame: answer for answer in answers if not answer.frame.is_detached() and is_shown(answer)}
     assert page.main_frame in shown
     assert [checker(answer.body()) for answer in shown.values()] == [[]] * len(shown)
-    folder = request.config.getoption("--screenshots")
+    folder, axe = request.config.getoption("--screenshots"), Axe()
     for colours, size in ALL_WINDOWS if folder else WINDOWS:
         page.emulate_media(color_scheme=colours, reduced_motion="reduce")
         page.set_viewport_size(size)
         if folder:
             page.screenshot(path=f"{folder}/{name}-{colours}-{size['width']}.png", full_page=True)
-        found = Axe().run(page)
+        found = axe.run(page)
+        axe = Axe("0")  # it is in the page by now
         assert found.violations_count == 0, found.generate_report()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
             "it has to be scrolled sideways"

@@ -21,7 +21,7 @@ def served(app, wsgi_app=None, ssl_context=None):
     server = make_server("localhost", 0, wsgi_app or app, threaded=True, ssl_context=ssl_context)
     app.config["PUBLIC_URL"] = f"http{'s' if ssl_context else ''}://localhost:{server.server_port}"
     server.daemon_threads = False  # so that account deletion waits for the answers under way
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})  # how long shutdown() waits
     thread.start()
     yield server.server_port
     server.shutdown()
