@@ -30,10 +30,9 @@ def test_migrations_run_up_down_and_up_again(app, people):
     """
     fill(people)
     check(DIRECTORY)
-    filled = values()
+    before = filled = values()
     revisions = [step.revision for step in ScriptDirectory(DIRECTORY).walk_revisions()]
     for down in revisions[1:]:
-        before = values()
         downgrade(DIRECTORY, revision=down)
         schema = inspect(db.engine)
         kept = {name: {column["name"] for column in schema.get_columns(name)} for name in schema.get_table_names()}
@@ -44,6 +43,7 @@ def test_migrations_run_up_down_and_up_again(app, people):
             assert {column: before[name][column] for column in columns} == {
                 column: after[name][column] for column in columns
             }, name
+        before = after
     downgrade(DIRECTORY, revision="base")
     assert inspect(db.engine).get_table_names() == ["alembic_version"]
     upgrade(DIRECTORY)
