@@ -30,8 +30,6 @@ PENDING = {
     "admin/overview.html",
     "admin/user.html",
     "admin/users.html",
-    "auth/devices.html",
-    "auth/history.html",
 }
 
 
