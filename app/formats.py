@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import localcontext
 from functools import lru_cache
 
 from babel import Locale
@@ -78,7 +79,8 @@ def later(seconds: float) -> str:
 
 def number(value: float) -> str:
     """Return a number as 12,345.5."""
-    return format_decimal(value, locale=_locale())
+    with localcontext(prec=60):  # digits, more than the number of IPv6 addresses has
+        return format_decimal(value, locale=_locale())
 
 
 def conjunction(texts: Iterable[str]) -> str:

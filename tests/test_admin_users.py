@@ -15,7 +15,7 @@ from support.guesses import guess
 from app.accounts import account_deletion, administration, cleanup, registration
 from app.admin.user_actions import ACTIONS, state_of
 from app.extensions import db
-from app.models import AuditEvent, Role, User
+from app.models import Actor, AuditEvent, Role, User
 
 pytestmark = on_sqlite
 
@@ -329,4 +329,4 @@ def test_the_data_of_a_user_can_be_downloaded_which_their_history_mentions(admin
     answer = administrator.post(f"{page_of(eve)}/export", buffered=True)
     assert (answer.mimetype, answer.data[:2]) == ("application/zip", b"PK")
     event = history(eve)[-1]
-    assert (event.label, event.actor, event.detail["acting_user"]) == ("Data downloaded", "an administrator", ada.id)
+    assert (event.label, event.actor, event.detail["acting_user"]) == ("Data downloaded", Actor.ADMINISTRATOR, ada.id)

@@ -34,12 +34,8 @@ def test_the_user_is_told_who_did_what_but_not_where_the_administrator_is(app, c
     assert "By: an administrator of Flasky\n" in email.body
     assert not [sent for sent in outbox() if "203.0.113.9" in sent.body or "IP address" in sent.body]
     event = db.session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()))
-    assert (event.actor, event.detail["acting_user"], event.ip, event.user_agent) == (
-        "an administrator",
-        bob.id,
-        "",
-        "",
-    )
+    assert (event.actor, event.detail["acting_user"]) == (Actor.ADMINISTRATOR, bob.id)
+    assert (event.ip, event.user_agent) == ("", "")
 
 
 @on_sqlite
@@ -83,7 +79,7 @@ def test_a_new_address_is_told_and_the_old_one_gets_a_way_back(client, ada, outb
 
 @pytest.mark.parametrize(
     ("email", "message"),
-    [("ada@EXAMPLE.com", "Another account has"), ("x", "must have an @-sign"), ("\0@example.com", "invalid")],
+    [("ada@EXAMPLE.com", "Another account has"), ("x", "must have an @-sign"), ("\0@example.com", "valid email")],
 )
 def test_an_address_that_is_taken_or_invalid_is_refused(ada, bob, email, message):
     bob.confirmed = True

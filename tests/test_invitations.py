@@ -82,7 +82,7 @@ def test_an_invitation_from_the_command_line_names_administrators_and_the_role(f
     assert "An administrator invited you" in outbox()[0].body
     page = client.get(outbox.link()).text
     assert "<strong><bdi>An administrator</bdi></strong> invited you" in page
-    assert "with the role <strong>moderator</strong>" in page
+    assert "with the role <strong>Moderator</strong>" in page
     client.post(outbox.link(), data=FORM)
     assert eve().role_name == "moderator"
 
@@ -137,7 +137,7 @@ def test_an_address_with_an_account_and_a_blocked_one_are_not_invited(flask, ada
     }.items():
         result = flask("users", "invite", email)
         assert (result.exit_code, words in result.stderr) == (1, True)
-    assert "There is no role 'king'." in flask("users", "invite", EVE, "--role", "king").stderr
+    assert "There is no role king." in flask("users", "invite", EVE, "--role", "king").stderr
     assert outbox() == []
     assert db.session.scalars(select(Invitation)).all() == []
 

@@ -110,7 +110,7 @@ def test_history_ties_events_to_a_person(flask, client, browser_at, ada):
     assert [("Account deactivated" in line, "Failed login" in line) for line in said] == [(True, False), (False, True)]
     flask("users", "set-role", "ada", "moderator")
     said = flask("users", "history", "ada").stdout.splitlines()
-    assert said[0].endswith(" an administrator at the command line (Before: user, After: moderator)")
+    assert said[0].endswith(" an administrator at the command line (Before: User, After: Moderator)")
     assert "Logged in with a password " in said[-1]
     assert said[-1].endswith(" the user"), "no braces where nothing is to be said"
     flask("users", "set-role", "ada", "user")

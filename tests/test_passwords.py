@@ -171,7 +171,7 @@ def test_a_rule_of_the_application_holds_for_forms_and_commands(client, ada, fla
             raise ValueError("No ferns.")
 
     monkeypatch.setattr(password_strength, "CHECKS", [*password_strength.CHECKS, check_fern])
-    monkeypatch.setattr(password_strength, "HINT", "{shortest} characters, and no fern.")
+    monkeypatch.setattr(password_strength, "HINT", "%(shortest)d characters, and no fern.")
     client.log_in(ada)
     page = change(client, new="fern on a tall chair")
     assert "No ferns." in beside("password", page)

@@ -52,7 +52,7 @@ def test_devices_page_shows_browser_ip_address_and_times(browser, ada, clock):
     script.log_in(ada)
     clock.move(minutes=8)
     page = laptop.get(PAGE)
-    logged_in = "Logged in with a password"
+    logged_in = "Logged in with a password ·"
     assert lines(page) == [
         f"Firefox on Linux This device Active now · 203.0.113.5 {logged_in} 8 minutes ago Log out",
         f"Unknown browser Last active 8 minutes ago · Unknown IP address {logged_in} 8 minutes ago Log out",
@@ -250,9 +250,9 @@ def test_this_device_comes_first_and_buttons_of_equal_devices_differ(browser, ad
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("passkey", "Logged in with a passkey just now"),
-        ("sso:acme", "Logged in with acme just now"),
-        ("telepathy", "Logged in just now"),
+        ("passkey", "Logged in with a passkey · just now"),
+        ("sso:acme", "Logged in with acme · just now"),
+        ("telepathy", "Logged in · just now"),
     ],
 )
 def test_devices_page_shows_how_a_device_logged_in(browser, ada, method, words):

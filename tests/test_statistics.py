@@ -89,7 +89,7 @@ def test_the_overview_draws_each_number_and_repeats_it_in_a_table(history, admin
     assert page.text.count("<figure") == len(Measure)
     assert f'aria-current="page">{span.label}' in page.text
     assert page.text.count("<tr><th") == span.periods
-    assert re.search("[12] with a passkey, 1 with ", page.text)
+    assert re.search(r"Passkey: [12]\b", page.text)
     assert "style=" not in page.text
 
 
@@ -113,7 +113,7 @@ def test_the_overview_says_what_needs_attention(administrator, monkeypatch):
 @on_sqlite
 def test_a_command_prints_the_same_numbers(flask, history):
     printed = flask("users", "stats", "--range", "24h").stdout.splitlines()
-    assert printed[0].split() == " ".join(measure.label for measure in Measure).split()
+    assert printed[0].split() == " ".join(str(measure.label) for measure in Measure).split()
     assert printed[-1].split() == ["2031-03-20", "12:00", "UTC", "0", "0", "1", *"0" * 5]
     rows = [json.loads(line) for line in flask("users", "stats", "--range", "12m", "--json").stdout.splitlines()]
     assert len(rows) == 12

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from flask_babel import gettext as _
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -42,7 +43,7 @@ def roles_to_give(by: User) -> Sequence[Role]:
 def check_may_give(by: User, role: Role) -> None:
     """Raise ValueError, with a message, if the role has permissions that this administrator doesn't have."""
     if not by.can(role.permissions):
-        raise ValueError(f"The role {role.name} has permissions that you don't have.")
+        raise ValueError(_("The role %(role)s has permissions that you don't have.", role=role.name))
 
 
 def set_role(user: User, role: Role, send_notice: bool = True) -> None:
@@ -76,7 +77,7 @@ def rename(user: User, username: str) -> None:
     except IntegrityError as error:
         if not is_duplicate(error, "users.username_key"):
             raise
-        raise ValueError("Another account has this username. Choose another.") from error
+        raise ValueError(_("Another account has this username. Choose another.")) from error
     _tell(user, AuditAction.USERNAME_CHANGED, new=username)
 
 
@@ -91,7 +92,7 @@ def set_email(user: User, email: str) -> None:
     blocks.check(email)
     is_unconfirmed = is_on("confirmation") and not user.confirmed
     if not (registration.correct if is_unconfirmed else email_change.replace)(user, email):
-        raise ValueError("Another account has this email address, or had it within the last week. Enter another.")
+        raise ValueError(_("Another account has this email address, or had it within the last week. Enter another."))
     if not is_unconfirmed:
         _tell(user, AuditAction.EMAIL_CHANGED)
 

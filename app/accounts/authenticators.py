@@ -5,6 +5,7 @@ from hmac import compare_digest
 
 import pyotp
 from flask import current_app
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import select, update
 
 from app import clock
@@ -16,7 +17,7 @@ from app.security import signing
 STEP = 30  # seconds for which an app shows a code (RFC 6238)
 DRIFT = 1  # steps that the clock of a phone may be ahead or behind
 
-WRONG_CODE = "This code is incorrect. Try the next one, and check that your phone's clock is right."
+WRONG_CODE = _l("This code is incorrect. Try the next one, and check that your phone's clock is right.")
 
 
 def new_secret() -> str:

@@ -11,11 +11,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from flask import current_app
+from flask_babel import gettext as _
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.exceptions import Forbidden
 
-from app import clock
+from app import clock, formats
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Block, User, UserSession
 from app.models.block import MAX_IPV6_PREFIX, keys_covering
@@ -33,15 +34,13 @@ class NetworkBlocked(Forbidden):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words = (
-            "Your network is blocked",
-            f"You can't log in or register from here. To ask why, contact {support()}.",
-        )
+        self.words = _("Your network is blocked"), _advice()
 
 
-def support() -> str:
-    """Return whom a user can ask why they are kept out."""
-    return str(current_app.config["SUPPORT_EMAIL"] or "the administrators of this site")
+def _advice() -> str:
+    if email := current_app.config["SUPPORT_EMAIL"]:
+        return _("You can't log in or register from here. To ask why, contact %(email)s.", email=email)
+    return _("You can't log in or register from here. To ask why, contact the administrators of this site.")
 
 
 def parse(subject: str) -> tuple[str, str]:
@@ -55,20 +54,22 @@ def parse(subject: str) -> tuple[str, str]:
         key = mailbox(f"x@{domain}").removeprefix("x@")
         if DOMAIN.fullmatch(key):
             return domain, key
-    raise ValueError("Enter an email address, a domain or a network, such as 192.0.2.0/24.")
+    raise ValueError(_("Enter an email address, a domain or a network, such as 192.0.2.0/24."))
 
 
 def objection(subject: str) -> str | None:
     """Return why an administrator should think twice about this block, or None. Raises ValueError as add() does."""
-    _, key = _blockable(subject)
+    key = _blockable(subject)[1]
     network = _network(key)
     if not network:
-        return None if "." in key else f"This blocks all addresses that end in .{key}."
+        return None if "." in key else _("This blocks all addresses that end in .%(domain)s.", domain=key)
     if network.num_addresses > MAX_ADDRESSES[network.version == 6]:
-        return f"This blocks {network.num_addresses:,} addresses."
+        return _("This blocks %(number)s addresses.", number=formats.number(network.num_addresses))
     logged_in = select(UserSession.ip).join(User).where(*UserSession.active(), User.is_admin).distinct()
     inside = [ip for ip in db.session.scalars(logged_in) if ip and ip_address(ip) in network]
-    return f"An administrator is logged in from this network ({inside[0]})." if inside else None
+    if not inside:
+        return None
+    return _("An administrator is logged in from this network (%(ip)s).", ip=inside[0])
 
 
 def add(subject: str, reason: str, ends_at: datetime | None = None, by: User | None = None) -> str:
@@ -89,7 +90,7 @@ def add(subject: str, reason: str, ends_at: datetime | None = None, by: User | N
 
 def count_accounts(subject: str) -> int:
     """Return how many accounts have a blocked address, by reading all addresses. Raises ValueError as parse() does."""
-    _, key = parse(subject)
+    key = parse(subject)[1]
     if _network(key):
         return 0
     local, _, domain = key.rpartition("@")
@@ -125,7 +126,7 @@ def find(*subjects: str) -> Sequence[Block]:
 def check(email: str) -> None:
     """Raise ValueError, with a message for the user, if no account may take this email address."""
     if is_blocked(email):
-        raise ValueError("This email address can't be used here. Use another.")
+        raise ValueError(_("This email address can't be used here. Use another."))
 
 
 def is_blocked(email: str) -> bool:
@@ -152,7 +153,8 @@ def _blockable(subject: str) -> tuple[str, str]:
     subject, key = parse(subject)
     own, network = origin.ip_address_of_request(), _network(key)
     if own and network and ip_address(own) in network:
-        raise ValueError(f"This is your own network: your address is {own}. You would lock yourself out.")
+        words = _("This is your own network: your address is %(ip)s. You would lock yourself out.", ip=own)
+        raise ValueError(words)
     return subject, key
 
 

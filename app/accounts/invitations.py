@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from flask_babel import gettext as _
 from sqlalchemy import select, update
 
 from app import clock
@@ -33,13 +34,13 @@ def send(email: str, role_name: str = DEFAULT_ROLE, by: User | None = None) -> I
     """
     email, role = registration.normal_email(email.strip()), db.session.get(Role, role_name)
     if role is None:
-        raise ValueError(f"There is no role {role_name!r}.")
+        raise ValueError(_("There is no role %(role)s.", role=role_name))
     if by:
         administration.check_may_give(by, role)
     if blocks.is_blocked(email):
-        raise ValueError(f"{email} is blocked.")
+        raise ValueError(_("%(email)s is blocked.", email=email))
     if registration.is_taken(email):
-        raise ValueError(f"{email} already belongs to an account.")
+        raise ValueError(_("%(email)s already belongs to an account.", email=email))
     invitation = _renew(email, role, by)
     event = audit.record(by, AuditAction.INVITED, new=email, role=role.name)
     if by and not db.session.get_one(Role, DEFAULT_ROLE).has(role.permissions):
@@ -66,7 +67,8 @@ def withdraw_all(by: User, since: datetime) -> None:
 
 
 def inviter(invitation: Invitation) -> str:
-    return invitation.invited_by.known_as if invitation.invited_by else "An administrator"
+    """Return the name of the administrator; "" if the command line or a deleted account invited."""
+    return invitation.invited_by.known_as if invitation.invited_by else ""
 
 
 def register(invitation: Invitation, new: NewAccount) -> User | None:

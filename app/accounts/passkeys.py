@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, select, update
 
 from app import switches
@@ -20,8 +22,8 @@ MAX_ID, MAX_KEY = 1364, 4096  # characters of base64url; ids have 1023 bytes at 
 
 REMOVED_PASSKEYS = (RemovedCredential.table == Passkey.__tablename__,)
 
-CHANGED = "Your account was changed on another device. Try again."
-IN_USE = "This passkey is already in use. Create another one."
+CHANGED = _l("Your account was changed on another device. Try again.")
+IN_USE = _l("This passkey is already in use. Create another one.")
 
 
 def all_of(user: User) -> Sequence[Passkey]:
@@ -60,9 +62,9 @@ def register(user: User, browser: str, answer: str, name: str, is_conditional: b
     """
     passkey = passkey_ceremonies.verify_registration(user, browser, answer, is_conditional)
     if not passkey:
-        raise ValueError("That didn't work, or it took longer than five minutes. Try again.")
+        raise ValueError(_("That didn't work, or it took longer than five minutes. Try again."))
     if len(passkey.credential_id) > MAX_ID or len(passkey.public_key) > MAX_KEY:
-        raise ValueError("That kind of passkey can't be used here. Try another device or password manager.")
+        raise ValueError(_("That kind of passkey can't be used here. Try another device or password manager."))
     if _was_removed(passkey.credential_id, RemovedCredential.user_id != user.id):  # that user may restore it
         raise ValueError(IN_USE)
     passkey.name = name
@@ -79,7 +81,7 @@ def add(user: User, passkey: Passkey) -> None:
     if not user.consume(TokenPurpose.RESET, login_count=User.login_count):  # changes nothing: it compares and locks
         raise ValueError(CHANGED)
     if len(all_of(user)) >= MAX_PASSKEYS:
-        raise ValueError(f"You have {MAX_PASSKEYS} passkeys. Remove one first.")
+        raise ValueError(_("You have %(number)d passkeys. Remove one first.", number=MAX_PASSKEYS))
     event = audit.record(user, AuditAction.PASSKEY_ADDED)
     credentials.add(event, passkey)
     outbox.enqueue(Email.PASSKEY_ADDED, user, event=event)

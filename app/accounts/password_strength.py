@@ -8,11 +8,31 @@ from itertools import pairwise
 from pathlib import Path
 
 from flask import current_app
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from app.security import pwned_passwords
 from app.security.hashing import MAX_PASSWORD_LENGTH
 
-HINT = "At least {shortest} characters. Avoid names and common words."  # below the field
+HINT = _l("At least %(shortest)d characters. Avoid names and common words.")  # below the field
+EASY = _l("This password is easy to guess.")
+ADD_WORDS = _l("Add another word or two. Uncommon words are better.")
+WARNINGS = {  # by how the sentences of zxcvbn begin, which exist in English only
+    "Straight rows": _l("Straight rows of keys are easy to guess."),
+    "Short keyboard": _l("Short keyboard patterns are easy to guess."),
+    'Repeats like "aaa"': _l('Repeats like "aaa" are easy to guess.'),
+    "Repeats": _l('Repeats like "abcabcabc" are only slightly harder to guess than "abc".'),
+    "Sequences": _l('Sequences like "abc" or "6543" are easy to guess.'),
+    "Recent years": _l("Recent years are easy to guess."),
+    "Dates": _l("Dates are often easy to guess."),
+    "This is a top-10 ": _l("This is a top-10 common password."),
+    "This is a top-100 ": _l("This is a top-100 common password."),
+    "This is a very common": _l("This is a very common password."),
+    "This is similar": _l("This is similar to a commonly used password."),
+    "A word by itself": _l("A word by itself is easy to guess."),
+    "Names and surnames": _l("Names and surnames by themselves are easy to guess."),
+    "Common names": _l("Common names and surnames are easy to guess."),
+}
 SCORED_LENGTH = 32  # characters; scoring time grows with the square of the length
 MIN_SCORE = 2  # zxcvbn: more than 10^6 guesses
 SCORING = threading.Lock()  # zxcvbn keeps the user's words in a module variable
@@ -62,22 +82,22 @@ def check(password: str, *words: str | None) -> None:
     """
     shortest = current_app.config["PASSWORD_MIN_LENGTH"]
     if len(password) < shortest:
-        raise ValueError(f"Use at least {shortest} characters.")
+        raise ValueError(_("Use at least %(number)d characters.", number=shortest))
     if len(password) > MAX_PASSWORD_LENGTH:
-        raise ValueError(f"Use at most {MAX_PASSWORD_LENGTH} characters.")
+        raise ValueError(_("Use at most %(number)d characters.", number=MAX_PASSWORD_LENGTH))
     own_words = [word for word in (*words, current_app.config["APP_NAME"]) if word]
     for rule in CHECKS:
         rule(password, own_words)
 
 
-def check_common(password: str, _: Sequence[str]) -> None:
+def check_common(password: str, own_words: Sequence[str]) -> None:
     if is_common(password):
-        raise ValueError("This password is easy to guess. Many people use phrases or patterns like this.")
+        raise ValueError(_("This password is easy to guess. Many people use phrases or patterns like this."))
 
 
 def check_guesses(password: str, own_words: Sequence[str]) -> None:
     if reason := _weakness(password, [part for word in own_words for part in _parts(word)]):
-        raise ValueError(f"This password is easy to guess. {reason.rstrip('.')}.")
+        raise ValueError(f"{EASY} {reason}")
 
 
 def _weakness(password: str, words: list[str]) -> str | None:
@@ -89,7 +109,8 @@ def _weakness(password: str, words: list[str]) -> str | None:
         result = zxcvbn(scored, user_inputs=words)
     if result["score"] >= MIN_SCORE:
         return None
-    return result["feedback"]["warning"] or "Add another word or two. Uncommon words are better."
+    warning = result["feedback"]["warning"]
+    return str(next((words for start, words in WARNINGS.items() if warning.startswith(start)), ADD_WORDS))
 
 
 def _parts(word: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, cast
 
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, ForeignKeyConstraint, Table, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import sort_tables_and_constraints
@@ -154,25 +155,27 @@ def _by_email(model: Any, address: Any, user: User) -> ColumnElement[bool]:
     return or_(model.user_id == user.id, is_about_email)
 
 
-DEVICES = "Devices: where you're logged in, and which devices you trust"
-CONNECTED = "Connected accounts, such as Google or Microsoft"
-TWO_FACTOR = "Two-factor authentication: your authenticator app and recovery codes"
-PASSKEYS = "Passkeys: their names, and when you used them"
-EMAILS = "Emails and codes we sent you"
+DEVICES = _l("Devices: where you're logged in, and which devices you trust")
+CONNECTED = _l("Connected accounts, such as Google or Microsoft")
+TWO_FACTOR = _l("Two-factor authentication: your authenticator app and recovery codes")
+PASSKEYS = _l("Passkeys: their names, and when you used them")
+EMAILS = _l("Emails and codes we sent you")
 
-register(User, lambda user: User.id == user.id, "Your profile and email address")
+register(User, lambda user: User.id == user.id, _l("Your profile and email address"))
 register(UserSession, lambda user: UserSession.user_id == user.id, DEVICES)
 register(Device, lambda user: Device.user_id == user.id, DEVICES)
 register(Identity, lambda user: Identity.user_id == user.id, CONNECTED)
 register(OAuthState, lambda user: OAuthState.user_id == user.id, CONNECTED)
 register(Authenticator, lambda user: Authenticator.user_id == user.id, TWO_FACTOR)
 register(RecoveryCode, lambda user: RecoveryCode.user_id == user.id, TWO_FACTOR)
-register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, "Login methods you removed recently")
+register(RemovedCredential, lambda user: RemovedCredential.user_id == user.id, _l("Login methods you removed recently"))
 register(Passkey, lambda user: Passkey.user_id == user.id, PASSKEYS)
 register(PasskeyRequirement, lambda user: PasskeyRequirement.user_id == user.id, TWO_FACTOR)
 register(PasskeyChallenge, lambda user: PasskeyChallenge.user_id == user.id, PASSKEYS)
-register(AuditEvent, lambda user: AuditEvent.user_id == user.id, "Security history: logins and changes to your account")
-register(EmailChange, lambda user: EmailChange.user_id == user.id, "Email addresses you had recently")
+register(
+    AuditEvent, lambda user: AuditEvent.user_id == user.id, _l("Security history: logins and changes to your account")
+)
+register(EmailChange, lambda user: EmailChange.user_id == user.id, _l("Email addresses you had recently"))
 register(EmailChallenge, partial(_by_email, EmailChallenge, EmailChallenge.email_key), EMAILS)
 register(OutboxEmail, partial(_by_email, OutboxEmail, OutboxEmail.recipient_key), EMAILS)
-register(Invitation, partial(_by_email, Invitation, Invitation.email_key), "Invitations you received")
+register(Invitation, partial(_by_email, Invitation, Invitation.email_key), _l("Invitations you received"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
+from flask_babel import gettext as _
 from sqlalchemy import Column, ColumnElement, and_, case, func, insert, inspect, literal, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
@@ -144,11 +145,11 @@ def correct(user: User, email: str) -> bool:
     Raises:
         ValueError: a limit is reached. The message is for the user.
     """
-    count, _ = _recent(user, AuditAction.EMAIL_CORRECTED, CORRECTION_WINDOW)
+    count, _last = _recent(user, AuditAction.EMAIL_CORRECTED, CORRECTION_WINDOW)
     if count >= MAX_CORRECTIONS:
-        raise ValueError("You've changed your email address too often. Try again in an hour.")
+        raise ValueError(_("You've changed your email address too often. Try again in an hour."))
     if not budgets.budget_for(email):
-        raise ValueError("Too many emails were sent to this address. Try again in an hour.")
+        raise ValueError(_("Too many emails were sent to this address. Try again in an hour."))
     old = user.email
     if not user.take_email(TokenPurpose.CONFIRM, email):
         return False

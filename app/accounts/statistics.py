@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select, text
 
 from app import clock
@@ -33,9 +34,9 @@ class Range(StrEnum):
     label: str
     periods: int
 
-    DAY = "24h", "Last 24 hours", 24
-    MONTH = "30d", "Last 30 days", 30
-    YEAR = "12m", "Last 12 months", 12
+    DAY = "24h", _l("Last 24 hours"), 24
+    MONTH = "30d", _l("Last 30 days"), 30
+    YEAR = "12m", _l("Last 12 months"), 12
 
     def __new__(cls, value: str, label: str, periods: int) -> Self:
         member = str.__new__(cls, value)
@@ -49,14 +50,14 @@ RANGES = {span.value: span for span in Range}
 class Measure(StrEnum):
     label: str
 
-    SIGN_UPS = AuditAction.REGISTERED.value, "Sign-ups"
-    CONFIRMATIONS = AuditAction.CONFIRMED.value, "Confirmations"
-    LOGINS = AuditAction.LOGGED_IN.value, "Logins"
-    FAILED_LOGINS = AuditAction.LOGIN_FAILED.value, "Failed logins"
-    LOCKED = "locked", "Accounts locked"  # new devices have to wait between passwords, and the user was told
-    DELETIONS = AuditAction.ACCOUNT_DELETED.value, "Accounts deleted"
-    EMAILS_SENT = "sent", "Emails sent"
-    EMAILS_UNDELIVERED = "undelivered", "Emails undelivered"  # not sent in the end, or sent and came back
+    SIGN_UPS = AuditAction.REGISTERED.value, _l("Sign-ups")
+    CONFIRMATIONS = AuditAction.CONFIRMED.value, _l("Confirmations")
+    LOGINS = AuditAction.LOGGED_IN.value, _l("Logins")
+    FAILED_LOGINS = AuditAction.LOGIN_FAILED.value, _l("Failed logins")
+    LOCKED = "locked", _l("Accounts locked")  # new devices have to wait between passwords, and the user was told
+    DELETIONS = AuditAction.ACCOUNT_DELETED.value, _l("Accounts deleted")
+    EMAILS_SENT = "sent", _l("Emails sent")
+    EMAILS_UNDELIVERED = "undelivered", _l("Emails undelivered")  # not sent in the end, or sent and came back
 
     def __new__(cls, value: str, label: str) -> Self:
         member = str.__new__(cls, value)

@@ -9,6 +9,7 @@ import re
 from datetime import timedelta
 from functools import partial
 
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, case, func, or_, select
 
 from app import clock, switches
@@ -23,13 +24,17 @@ APP_CODE = re.compile(r"\d{6}")
 MAX_ATTEMPTS, PAUSE = 5, timedelta(minutes=5)  # wrong codes of the app, per counter
 MAX_FAILURES = 100  # in a row, until the password changes (NIST SP 800-63B-4, 3.2.2)
 
-WRONG = "This code is incorrect or was already used."
-CLOCK = "Try the next one, check that your phone's clock is right, or use a recovery code."
-PAUSED = "Too many incorrect codes. Try again in five minutes, or use a recovery code."
-GUESSING = "Too many incorrect codes were entered by someone who knows your password."
-STOPPED = f"{GUESSING} Change your password, or use a recovery code."
-PASSWORDLESS = "Too many incorrect codes were entered. Use a recovery code, or ask the administrators of this site."
-RECOVERY_STOPPED = f"{GUESSING} Change your password first."
+WRONG = _l("This code is incorrect or was already used.")
+CLOCK = _l("Try the next one, check that your phone's clock is right, or use a recovery code.")
+PAUSED = _l("Too many incorrect codes. Try again in five minutes, or use a recovery code.")
+STOPPED = _l(
+    "Too many incorrect codes were entered by someone who knows your password. "
+    "Change your password, or use a recovery code."
+)
+PASSWORDLESS = _l("Too many incorrect codes were entered. Use a recovery code, or ask the administrators of this site.")
+RECOVERY_STOPPED = _l(
+    "Too many incorrect codes were entered by someone who knows your password. Change your password first."
+)
 
 
 def check_code(user: User, code: str, device: str) -> None:

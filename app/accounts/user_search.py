@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, TextClause, and_, between, collate, false, func, not_, select, text
 
 from app.extensions import db
@@ -34,12 +35,12 @@ class Filter(StrEnum):
     label: str
     condition: Condition
 
-    UNCONFIRMED = "unconfirmed", "Not confirmed", text(GROUPS["unconfirmed"])
-    ADMINISTRATORS = "administrators", "Administrators", and_(text(GROUPS["other_role"]), User.is_admin)
-    TWO_FACTOR = "two-factor", "Two-factor authentication", text(GROUPS["two_factor"])
-    DEACTIVATED = "deactivated", "Deactivated", text(GROUPS["deactivated"])
-    TO_BE_DELETED = "to-be-deleted", "To be deleted", text(GROUPS["to_be_deleted"])
-    NEVER_LOGGED_IN = "never-logged-in", "Never logged in", text(GROUPS["never_logged_in"])
+    UNCONFIRMED = "unconfirmed", _l("Not confirmed"), text(GROUPS["unconfirmed"])
+    ADMINISTRATORS = "administrators", _l("Administrators"), and_(text(GROUPS["other_role"]), User.is_admin)
+    TWO_FACTOR = "two-factor", _l("Two-factor authentication"), text(GROUPS["two_factor"])
+    DEACTIVATED = "deactivated", _l("Deactivated"), text(GROUPS["deactivated"])
+    TO_BE_DELETED = "to-be-deleted", _l("To be deleted"), text(GROUPS["to_be_deleted"])
+    NEVER_LOGGED_IN = "never-logged-in", _l("Never logged in"), text(GROUPS["never_logged_in"])
 
     def __new__(cls, value: str, label: str, condition: Condition) -> Self:
         member = str.__new__(cls, value)

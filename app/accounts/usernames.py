@@ -6,6 +6,8 @@ import unicodedata
 from functools import lru_cache
 
 from flask import current_app
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from app.extensions import db
 from app.models import AuditAction, User
@@ -36,7 +38,7 @@ LOOK_ALIKES = {  # a regular expression for each character
     **{"s": "[sS5]", "t": "[tT7]", "z": "[zZ2]", "d": "(?:[dD]|cl)", "m": "(?:[mM]|rn)", "w": "(?:[wW]|vv)"},
 }
 SEPARATORS = re.compile(r"[._-]+")
-HINT = "Start with a letter. Use a-z, digits, dots, dashes, and underscores."  # below the field
+HINT = _l("Start with a letter. Use a-z, digits, dots, dashes, and underscores.")  # below the field
 
 
 def check(username: str, by_administrator: bool = False) -> None:
@@ -52,7 +54,7 @@ def check(username: str, by_administrator: bool = False) -> None:
 
 def check_reserved(username: str) -> None:
     if is_reserved(username, current_app.config["APP_NAME"]):
-        raise ValueError("This username is reserved. Choose another.")
+        raise ValueError(_("This username is reserved. Choose another."))
 
 
 def propose(*wishes: str) -> str:

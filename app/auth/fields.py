@@ -83,7 +83,7 @@ class NewPasswordField(TextField):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         shortest = current_app.config["PASSWORD_MIN_LENGTH"]
-        kwargs.setdefault("description", password_strength.HINT.format(shortest=shortest))
+        kwargs.setdefault("description", password_strength.HINT % {"shortest": shortest})
         kwargs.setdefault("render_kw", {"autocomplete": "new-password", "data-shortest": shortest})
         super().__init__(*args, **kwargs)
 

@@ -10,7 +10,7 @@ from wtforms import Field
 from wtforms.validators import ValidationError
 
 from app import switches
-from app.accounts import invitations, registration
+from app.accounts import invitations, registration, wording
 from app.accounts.registration import NewAccount
 from app.auth.blueprint import bp
 from app.auth.forms import Form
@@ -50,8 +50,8 @@ def accept_invitation(token: str) -> ResponseReturnValue:
     if not invitation or not invitation.is_valid:
         return errors.invalid_link(is_invitation=True)
     owner = User.find(invitation.email)
-    role = "" if invitation.role_name == DEFAULT_ROLE else invitation.role_name
-    page: dict[str, Any] = {"invitation": invitation, "inviter": invitations.inviter(invitation), "role": role}
+    page: dict[str, Any] = {"invitation": invitation, "inviter": invitations.inviter(invitation)}
+    page["role"] = "" if invitation.role_name == DEFAULT_ROLE else wording.role(invitation.role_name)
     page["next_page"] = url_for("auth.accept_invitation", token=token)
     if owner or current_user.is_authenticated or not switches.is_on("registration"):
         return _accept(invitation, owner) or render_template("auth/invitation.html", owner=owner, **page)

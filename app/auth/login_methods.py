@@ -32,7 +32,7 @@ _added: list[LoginMethod] = []
 def add_login_method(method: LoginMethod) -> None:
     _added.append(method)
     login_flow.METHODS.add(method.name)
-    wording.METHODS[method.name] = f"with {method.label}"
+    wording.METHODS[method.name] = wording.at_provider(method.label)
 
 
 @bp.app_template_global()

@@ -28,7 +28,7 @@ def list_devices() -> ResponseReturnValue:
         sessions=list(zip(found, _labels(found), strict=True)),
         trusted=devices.find_trusted(current_user),
         is_active=sessions.is_active,
-        words={"name": user_agents.in_words, "kind": user_agents.device_kind, "method": wording.login_method},
+        words={"name": user_agents.in_words, "kind": user_agents.device_kind, "login": wording.login},
     )
 
 

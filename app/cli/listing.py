@@ -14,12 +14,17 @@ from app.cli.commands import echo_row, json_option
 from app.cli.users import find, users
 from app.csv_lines import csv_lines
 from app.extensions import db
-from app.models import AuditEvent, User
+from app.models import Actor, AuditEvent, User
 from app.models.role import DEFAULT_ROLE
 from app.security import user_agents
 from app.switches import is_on
 
 MAX_PAGE = 1000  # users
+ACTORS = {
+    None: "the user",
+    Actor.ADMINISTRATOR: "an administrator",
+    Actor.COMMAND_LINE: "an administrator at the command line",
+}
 FILTERS = {group.value: group for group in Filter}
 
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV for a spreadsheet, with a header.")
@@ -114,13 +119,12 @@ def _cell(value: object) -> object:
 def _event(event: AuditEvent) -> dict[str, Any]:
     where = {"ip": event.ip, "device": user_agents.in_words(event.user_agent) if event.user_agent else ""}
     what = {"action": event.action, "label": event.label, "count": event.count}
-    return {"time": event.at} | what | where | {"by": event.actor or "the user", "details": event.detail}
+    return {"time": event.at} | what | where | {"by": ACTORS[event.actor], "details": event.detail}
 
 
 def _event_in_words(event: AuditEvent) -> dict[str, Any]:
-    label = f"{event.label} {wording.login_method(event.detail.get('method', ''))}".strip()
     details = ", ".join(f"{name}: {value}" for name, value in wording.details(event))
-    return _event(event) | {"label": label, "details": details and f"({details})"}
+    return _event(event) | {"label": wording.happened(event), "details": details and f"({details})"}
 
 
 def _row(user: User) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def stats(span: str, as_json: bool) -> None:
     report = statistics.report(RANGES[span])
     layout = "  ".join(["{start:20}", *(f"{{{name}:>13}}" for name in report.counts)])
     if not as_json:
-        echo_row(layout, False, start="", **{name.value: name.label for name in report.counts})
+        echo_row(layout, False, start="", **{name.value: str(name.label) for name in report.counts})
     for number, start in enumerate(report.starts):
         counts = {name.value: values[number] for name, values in report.counts.items()}
         echo_row(layout, as_json, start=start, **counts)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, String, Text, text
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -19,16 +19,8 @@ IS_ANONYMOUS = text("key IS NOT NULL")
 class Actor(StrEnum):
     """An actor other than the user. `AuditEvent.detail["by"]` stores the value."""
 
-    label: str
-
-    ADMINISTRATOR = "administrator", "an administrator"
-    COMMAND_LINE = "command_line", "an administrator at the command line"
-
-    def __new__(cls, value: str, label: str) -> Self:
-        actor = str.__new__(cls, value)
-        actor._value_ = value
-        actor.label = label
-        return actor
+    ADMINISTRATOR = "administrator"
+    COMMAND_LINE = "command_line"
 
 
 class AuditEvent(Model):
@@ -74,9 +66,9 @@ class AuditEvent(Model):
 
     @property
     def label(self) -> str:
-        return self.declared.label if self.declared else self.action
+        return str(self.declared.label) if self.declared else self.action
 
     @property
-    def actor(self) -> str:
-        """The label of the actor; empty if the user acted."""
-        return next((actor.label for actor in Actor if actor == self.detail.get("by")), "")
+    def actor(self) -> Actor | None:
+        """The actor; None if the user acted."""
+        return next((actor for actor in Actor if actor == self.detail.get("by")), None)

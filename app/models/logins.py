@@ -9,6 +9,7 @@ from typing import Any, cast
 import idna
 from email_validator import EmailNotValidError, validate_email
 from flask import current_app
+from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, FromClause, false, true
 from sqlalchemy.orm import ColumnProperty
 
@@ -29,19 +30,19 @@ def normal_email(address: str) -> str:
     address, suffix = with_public_domain(address, special)
     try:
         parsed = validate_email(address, check_deliverability=False, allow_smtputf8=False)
-    except EmailNotValidError as error:  # its message is for users, by its documentation
-        raise ValueError(str(error)) from error
+    except EmailNotValidError as error:  # its message is in English
+        raise ValueError(_objection(address)) from error
     if len(parsed.local_part) > 64:
-        raise ValueError("The part before the @ can have at most 64 characters.")
+        raise ValueError(_("The part before the @ can have at most 64 characters."))
     if ROUTE.search(parsed.local_part):
-        raise ValueError("The part before the @ contains another address. Enter the address alone.")
+        raise ValueError(_("The part before the @ contains another address. Enter the address alone."))
     return parsed.normalized.removesuffix(suffix)
 
 
 def check_username(username: str) -> None:
     """Raise ValueError, with a message for the user, if a username has other characters or is too long."""
     if not USERNAME.fullmatch(username):
-        raise ValueError("Use at most 64 characters: a-z, digits, dots, dashes, and underscores, starting with a-z.")
+        raise ValueError(_("Use at most 64 characters: a-z, digits, dots, dashes, and underscores, starting with a-z."))
 
 
 def login_key(login: str) -> str:
@@ -73,9 +74,9 @@ def ascii_email(email: str) -> str:
     Python's "idna" codec would not do: it implements IDNA 2003, which maps the domain `straße` to `strasse`.
     """
     check_length(email)
-    local, _, domain = unicodedata.normalize("NFC", email).rpartition("@")
+    local, _at, domain = unicodedata.normalize("NFC", email).rpartition("@")
     if not (local and domain) or "@" in local or not email.isprintable():
-        raise ValueError("This isn't a valid email address.")
+        raise ValueError(_("This isn't a valid email address."))
     in_ascii = f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
     check_length(in_ascii)
     return in_ascii
@@ -87,7 +88,21 @@ def check_length(login: str) -> None:
     Call it first: Unicode normalization takes quadratic time.
     """
     if len(login) > MAX_LOGIN_LENGTH:
-        raise ValueError("This is too long.")
+        raise ValueError(_("This is too long."))
+
+
+def _objection(address: str) -> str:
+    """Return why an email address is invalid, as far as a user can see it."""
+    local, at, domain = address.rpartition("@")
+    if not at:
+        return _("An email address must have an @-sign.")
+    if not local:
+        return _("There must be something before the @-sign.")
+    if not domain:
+        return _("There must be something after the @-sign.")
+    if "." not in domain:
+        return _("The part after the @-sign must have a period, as in example.com.")
+    return _("This isn't a valid email address. Check it for typos.")
 
 
 class AnyCase(ColumnProperty.Comparator[str]):

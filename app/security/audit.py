@@ -10,6 +10,7 @@ from itertools import compress
 from typing import Any
 
 from flask import has_request_context, request
+from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, Select, exists, func, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -81,7 +82,7 @@ def record(user: User | None, action: Action, *, former_id: object = None, **det
         signals.send_after_commit(db.session(), signal, user=user)
     hidden = {"old", "new", "reason"}  # may hold addresses
     labels = {name: value for name, value in added.detail.items() if name not in hidden}
-    outcome = "failure" if action.status == "Failed" else "success"
+    outcome = "failure" if action.has_failed else "success"
     if action in {AuditAction.LOGGED_IN, AuditAction.LOGIN_FAILED}:
         metrics.logins.labels(detail["method"], outcome).inc()
     fields = {"event.action": action.value, "event.outcome": outcome, "labels.severity": action.facts.severity.value}
@@ -160,7 +161,7 @@ def _is_from(place: str) -> ColumnElement[bool]:
             networks = [origin.network(str(part.network_address)) for part in parts]
             has_events = select(*(exists().where(AuditEvent.network == network) for network in networks))
             return AuditEvent.network.in_(compress(networks, db.session.execute(has_events).one()))
-    raise ValueError("Enter an IP address, or a network no larger than /24 (IPv6: /56).")
+    raise ValueError(_("Enter an IP address, or a network no larger than /24 (IPv6: /56)."))
 
 
 def _fields(user_id: object, labels: dict[str, Any]) -> dict[str, Any]:

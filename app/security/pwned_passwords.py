@@ -12,6 +12,7 @@ from hashlib import sha1
 from typing import Any
 
 from flask import current_app
+from flask_babel import gettext as _
 
 from app import clock
 from app.security.remote import fetch
@@ -24,9 +25,9 @@ ANSWER = re.compile(r"([0-9A-F]{35}:\d{1,12}\s*)+")
 log = logging.getLogger(__name__)
 
 
-def check(password: str, _: object) -> None:
+def check(password: str, own_words: object) -> None:
     if is_known(password):
-        raise ValueError("This password has appeared in a data breach elsewhere. Choose a different one.")
+        raise ValueError(_("This password has appeared in a data breach elsewhere. Choose a different one."))
 
 
 def is_known(password: str) -> bool:

@@ -5,6 +5,9 @@ An iPad sends the header of a Mac unless its user asks for mobile pages, so it i
 
 from enum import StrEnum
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
 # ua-parser's names and ours. No other names are shown, because some patterns of ua-parser copy text from the header,
 # which the client controls.
 _SAME = {
@@ -17,7 +20,7 @@ _IN_APP = {
     *("Chrome Mobile WebView", "Facebook", "Instagram", "LINE", "LinkedIn", "Mobile Safari UI/WKWebView", "Pinterest"),
     *("Snapchat", "TikTok", "Twitter", "WeChat Browser"),
 }
-NAMES = {name: name for name in _SAME} | dict.fromkeys(_IN_APP, "In-app browser")
+NAMES = {name: name for name in _SAME} | dict.fromkeys(_IN_APP, _l("In-app browser"))
 NAMES |= {
     "Amazon Silk": "Silk",
     "Chrome Mobile": "Chrome",
@@ -28,7 +31,7 @@ NAMES |= {
     "Firefox Focus": "Firefox",
     "Firefox Mobile": "Firefox",
     "Firefox iOS": "Firefox",
-    "Google": "Google app",
+    "Google": _l("Google app"),
     "HeadlessChrome": "Headless Chrome",
     "IE": "Internet Explorer",
     "Mac OS X": "macOS",
@@ -54,9 +57,10 @@ class DeviceKind(StrEnum):
 def in_words(user_agent: str) -> str:
     """Return the browser and the system that a User-Agent header names, if they are known."""
     browser, system, device = _families(user_agent)
-    name = NAMES.get(browser, "Unknown browser")
+    name = str(NAMES[browser]) if browser in NAMES else _("Unknown browser")
     place = device if device in APPLE else NAMES.get(system)
-    return f"{name} on {place}" if place else name
+    # Translators: such as "Firefox on Linux" or "Safari on iPhone"
+    return _("%(browser)s on %(system)s", browser=name, system=place) if place else name
 
 
 def device_kind(user_agent: str) -> DeviceKind:

@@ -28,7 +28,6 @@ from app.security.rate_limits.counters import Counter, shared_counters, storage_
 from app.security.rate_limits.policies import (
     DELAYED,
     EVERYBODY,
-    OR_LINK,
     POLICIES,
     SITE_WIDE,
     SITE_WIDE_ACTIONS,
@@ -45,9 +44,10 @@ View = Callable[..., Any]
 class Exceeded(TooManyRequests):
     """A rate limit is reached. `policy` is its name, `message` tells the user how long to wait."""
 
-    def __init__(self, policy: str, seconds: float, message: str) -> None:
+    def __init__(self, policy: str, seconds: float, words: Policy) -> None:
         self.policy, seconds = policy, max(1, math.ceil(seconds))
-        self.message = message.format(wait=formats.duration(seconds), or_link=OR_LINK if is_on("magic_link") else "")
+        message = words.or_link if words.or_link and is_on("magic_link") else words.message
+        self.message = str(message) % {"wait": formats.duration(seconds)}
         super().__init__(self.message, retry_after=seconds)
         metrics.refusals.labels(policy).inc()
 
@@ -180,7 +180,7 @@ def _count(policies: Iterable[str], name: str) -> Counted:
             seconds: float = counter.rate.get_expiry()
             with suppress(*storage_errors()):
                 seconds = storage.get_expiry(counter.key) - clock.now().timestamp()
-            raise Exceeded(counter.policy, seconds, POLICIES[counter.policy].message)
+            raise Exceeded(counter.policy, seconds, POLICIES[counter.policy])
     return counted
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from limits import parse
 
@@ -77,74 +78,82 @@ class Policy(NamedTuple):
     """One line of the table."""
 
     rates: dict[Subjects, str]  # in the notation of the `limits` library
-    message: str  # for the user; `{wait}` is replaced by the time to wait
+    message: str  # for the user; `%(wait)s` is replaced by the time to wait
     actions: frozenset[Countable] = frozenset()  # count only requests that record one of these; empty: all requests
+    or_link: str = ""  # the message where an emailed link could log in instead
 
 
-OR_LINK = ", or log in with an emailed link"
-DELAYED = "Too many incorrect passwords were entered for this account. Try again in {wait}{or_link}."
+DELAYED = Policy(  # not in the table: login_delay counts
+    {},
+    _l("Too many incorrect passwords were entered for this account. Try again in %(wait)s."),
+    or_link=_l(
+        "Too many incorrect passwords were entered for this account. Try again in %(wait)s, "
+        "or log in with an emailed link."
+    ),
+)
 
 POLICIES = {
     "login": Policy(
         {by_name_and_place: "5 per 5 minutes", by_place: "30 per 5 minutes"},
-        "Too many incorrect passwords were entered here. Try again in {wait}{or_link}.",
+        _l("Too many incorrect passwords were entered here. Try again in %(wait)s."),
         frozenset({AuditAction.LOGIN_FAILED}),
+        _l("Too many incorrect passwords were entered here. Try again in %(wait)s, or log in with an emailed link."),
     ),
     "login_attempts": Policy(
         {by_name_and_place: "30 per 5 minutes"},
-        "There were too many logins to this account from here. Try again in {wait}.",
+        _l("There were too many logins to this account from here. Try again in %(wait)s."),
         frozenset({Attempt.PASSWORD_CHECKED}),
     ),
     "passkey": Policy(
         {by_network: "30 per 5 minutes"},
-        "Too many unknown passkeys were used on your network. Try again in {wait}, or log in another way.",
+        _l("Too many unknown passkeys were used on your network. Try again in %(wait)s, or log in another way."),
         frozenset({Attempt.PASSKEY_FAILED}),
     ),
     "passkey_options": Policy(
         {by_network: "300 per 5 minutes"},
-        "Too many passkey logins were started here. Try again in {wait}.",
+        _l("Too many passkey logins were started here. Try again in %(wait)s."),
     ),
     "reauthentication": Policy(
         {by_account_and_device: "20 per hour"},
-        "Too many incorrect passwords were entered for this account. Try again in {wait}.",
+        _l("Too many incorrect passwords were entered for this account. Try again in %(wait)s."),
         frozenset({AuditAction.LOGIN_FAILED}),
     ),
     "code": Policy(
         {by_network: "30 per 5 minutes"},
-        "Too many incorrect codes were entered on your network. Try again in {wait}.",
+        _l("Too many incorrect codes were entered on your network. Try again in %(wait)s."),
         frozenset({Attempt.CODE_FAILED}),
     ),
     "session": Policy(
         {by_account_and_network: "30 per 5 minutes"},
-        "There were too many logins to this account from here. Try again in {wait}.",
+        _l("There were too many logins to this account from here. Try again in %(wait)s."),
     ),
     "registration": Policy(
         {by_network: "60 per hour"},
-        "Too many accounts were created on your network. Try again in {wait}.",
+        _l("Too many accounts were created on your network. Try again in %(wait)s."),
     ),
     "email": Policy(
         {by_network: "60 per hour"},
-        "Too many emails were requested on your network. Try again in {wait}.",
+        _l("Too many emails were requested on your network. Try again in %(wait)s."),
     ),
     "mailbox": Policy(
         {by_name: "10 per hour"},
-        "Too many emails were sent to this address. Try again in {wait}.",
+        _l("Too many emails were sent to this address. Try again in %(wait)s."),
     ),
     "provider_start": Policy(
         {by_network: "300 per 5 minutes"},
-        "Too many logins were started on your network. Try again in {wait}.",
+        _l("Too many logins were started on your network. Try again in %(wait)s."),
     ),
     "provider_return": Policy(
         {by_network: "600 per 5 minutes"},
-        "Too many logins were completed on your network. Try again in {wait}.",
+        _l("Too many logins were completed on your network. Try again in %(wait)s."),
     ),
     "availability": Policy(
         {by_network: "300 per hour"},
-        "Too many accounts were looked up on your network. Try again in {wait}.",
+        _l("Too many accounts were looked up on your network. Try again in %(wait)s."),
     ),
     "requests": Policy(
         {by_place: "600 per 5 minutes"},
-        "Too many forms were sent from your network. Try again in {wait}.",
+        _l("Too many forms were sent from your network. Try again in %(wait)s."),
     ),
 }
 
