@@ -156,12 +156,19 @@ def imports(sources):
     for module, source in sources.items():
         is_package = any(other.startswith(f"{module}.") for other in sources)
         package = module if is_package else module.rpartition(".")[0]
-        for node in ast.walk(parse(source)):
-            if isinstance(node, ast.Import):
-                yield from ((module, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                start = resolve_name("." * node.level + (node.module or ""), package)
-                yield from ((module, f"{start}.{alias.name}") for alias in node.names)
+        yield from ((module, name) for name in names_imported(source, package))
+
+
+@cache
+def names_imported(source, package):
+    names = []
+    for node in ast.walk(parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = resolve_name("." * node.level + (node.module or ""), package)
+            names += [f"{start}.{alias.name}" for alias in node.names]
+    return names
 
 
 def own_imports(sources):
