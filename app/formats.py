@@ -22,7 +22,7 @@ from babel.dates import (
     get_timezone_name,
 )
 from babel.lists import format_list
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 from flask_babel import get_locale, gettext
 
 from app import clock, languages
@@ -81,6 +81,11 @@ def number(value: float) -> str:
     """Return a number as 12,345.5."""
     with localcontext(prec=60):  # digits, more than the number of IPv6 addresses has
         return format_decimal(value, locale=_locale())
+
+
+def percent(share: float) -> str:
+    """Return a share such as 0.995 as 99.5%."""
+    return format_percent(round(share, 3), locale=_locale(), decimal_quantization=False)
 
 
 def conjunction(texts: Iterable[str]) -> str:

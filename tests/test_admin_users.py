@@ -50,7 +50,7 @@ def eve(app):
 
 
 def test_the_list_shows_filters_sorts_and_pages_users(administrator, ada, bob, eve):
-    names = re.compile(r'<th class="long" scope="row"><a href="/admin/users/\d+">(\w+)</a>')
+    names = re.compile(r'<th class="long" scope="row"><a href="/admin/users/\d+"><bdi>(\w+)</bdi></a>')
     page = administrator.get("/admin/users")
     assert names.findall(page.text) == ["eve", "bob", "ada"]
     assert 'aria-sort="descending"' in page.text

@@ -18,19 +18,7 @@ ENGLISH = re.compile(r'<(\w+)\b[^>]* lang="en".*?</\1>|<!--.*?-->|<(script|style
 CODE = re.compile(r'(btn|form-\w+)( .*)?|light dark|\w+ webauthn|\w+="\S*"')  # classes, values of CSS and autocomplete
 
 # Templates whose texts are not marked yet.
-PENDING = {
-    "admin/blocks.html",
-    "admin/email_domains.html",
-    "admin/emails.html",
-    "admin/events.html",
-    "admin/invitations.html",
-    "admin/layout.html",
-    "admin/macros.html",
-    "admin/no_user.html",
-    "admin/overview.html",
-    "admin/user.html",
-    "admin/users.html",
-}
+PENDING = {}
 
 
 def all_templates():

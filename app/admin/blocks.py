@@ -2,6 +2,8 @@
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from sqlalchemy import select
 from wtforms import IntegerField
@@ -14,25 +16,25 @@ from app.auth.forms import Form, MaxLength, TextField, stripped
 from app.extensions import db
 from app.models import Block, User
 
-BY_COMMAND = "To block it anyway, use the command line: flask users block."
+BY_COMMAND = _l("To block it anyway, use the command line: flask users block.")
 
 
 class BlockForm(Form):
     subject = TextField(
-        "Address, domain or network",
-        [DataRequired("Enter what to block."), MaxLength(254)],
+        _l("Address, domain or network"),
+        [DataRequired(_l("Enter what to block.")), MaxLength(254)],
         filters=[stripped],
-        description="Such as eve@example.com, example.com with its subdomains, or 192.0.2.0/24.",
+        description=_l("Such as eve@example.com, example.com with its subdomains, or 192.0.2.0/24."),
         render_kw={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"},
     )
     reason = TextField(
-        "Reason",
-        description="Only administrators see it.",
-        validators=[DataRequired("Enter a reason."), MaxLength(500)],
+        _l("Reason"),
+        description=_l("Only administrators see it."),
+        validators=[DataRequired(_l("Enter a reason.")), MaxLength(500)],
         filters=[stripped],
     )
     days = IntegerField(
-        "Days", [Optional(), NumberRange(1, service.MAX_DAYS)], description="Leave it empty to block for good."
+        _l("Days"), [Optional(), NumberRange(1, service.MAX_DAYS)], description=_l("Leave it empty to block for good.")
     )
 
 
@@ -52,10 +54,14 @@ def remove_block(number: int) -> ResponseReturnValue:
     found, back = db.session.get(Block, number) or abort(404), url_for("admin.blocks") + query()
     subject = found.subject
     if request.method == "GET":
-        return confirm(f"Unblock {subject}?", f"It was blocked for this reason: {found.reason}", "Unblock", back)
+        title, words = (
+            _("Unblock %(subject)s?", subject=subject),
+            _("It was blocked for this reason: %(reason)s", reason=found.reason),
+        )
+        return confirm(title, words, _("Unblock"), back)
     service.remove(subject)
     db.session.commit()
-    flash(f"{subject} is no longer blocked.", "success")
+    flash(_("%(subject)s is no longer blocked.", subject=subject), "success")
     return redirect(back)
 
 
@@ -70,5 +76,5 @@ def _add(form: BlockForm) -> bool:
         form.subject.errors = [str(error)]
         return False
     db.session.commit()
-    flash(f"{subject} is blocked.", "success")
+    flash(_("%(subject)s is blocked.", subject=subject), "success")
     return True

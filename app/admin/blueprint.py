@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import current_app, flash, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its types
 
@@ -21,12 +23,12 @@ from app.switches import SwitchedBlueprint, is_on
 bp = SwitchedBlueprint("admin", __name__, url_prefix="/admin")
 
 ADMIN_PAGES = [  # an owner appends another one
-    SettingsPage("admin.index", "chart", "Overview"),
-    SettingsPage("admin.users", "users", "Users"),
-    SettingsPage("admin.emails", "mail", "Emails"),
-    SettingsPage("admin.events", "history", "Events"),
-    SettingsPage("admin.invitations", "user-plus", "Invitations"),
-    SettingsPage("admin.blocks", "ban", "Blocks"),
+    SettingsPage("admin.index", "chart", _l("Overview")),
+    SettingsPage("admin.users", "users", _l("Users")),
+    SettingsPage("admin.emails", "mail", _l("Emails")),
+    SettingsPage("admin.events", "history", _l("Events")),
+    SettingsPage("admin.invitations", "user-plus", _l("Invitations")),
+    SettingsPage("admin.blocks", "ban", _l("Blocks")),
 ]
 
 
@@ -39,7 +41,7 @@ def guard() -> Any:
     authenticate again, so no program that has one comes here.
     """
     if is_on("two_factor") and not two_factor.is_on(current_user):
-        flash("Set up two-factor authentication first. The administration pages require it.", "info")
+        flash(_("Set up two-factor authentication first. The administration pages require it."), "info")
         return hold_back("auth.two_factor")
     return _begin()
 

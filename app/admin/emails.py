@@ -2,6 +2,9 @@
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_pgettext, ngettext
 from wtforms import Field, SelectField, ValidationError
 
 from app import keyset
@@ -14,20 +17,29 @@ from app.models import AuditAction, OutboxEmail
 from app.models.outbox_email import Status
 from app.security import audit
 
-STATES = {Status.WAITING: "Waiting", Status.FAILED: "Failed", Status.SENT: "Sent", Status.OBSOLETE: "Dropped"}
-STATES |= {Status.BOUNCED: "Came back", Status.COMPLAINED: "Reported as spam", Status.STOPPED: "Stopped"}
+STATES = {
+    Status.WAITING: lazy_pgettext("email", "Waiting"),
+    Status.FAILED: lazy_pgettext("email", "Failed"),
+    Status.SENT: lazy_pgettext("email", "Sent"),
+    Status.OBSOLETE: lazy_pgettext("email", "Dropped"),
+    Status.BOUNCED: lazy_pgettext("email", "Came back"),
+    Status.COMPLAINED: lazy_pgettext("email", "Reported as spam"),
+    Status.STOPPED: lazy_pgettext("email", "Stopped"),
+}
 
 
 class EmailFilter(Form):
-    state = SelectField("State", choices=choices("All states", STATES), default="")
-    template = SelectField("Template", choices=lambda: choices("All templates", reports.templates()), default="")
-    to = TextField("Recipient or @domain", filters=[stripped])
+    state = SelectField(_l("State"), choices=choices(_l("All states"), STATES), default="")
+    template = SelectField(
+        _l("Template"), choices=lambda: choices(_l("All templates"), reports.templates()), default=""
+    )
+    to = TextField(_l("Recipient or @domain"), filters=[stripped])
 
     def validate_to(self, field: Field) -> None:
         try:
             reports.search(recipient=field.data)
         except ValueError as error:
-            raise ValidationError("Enter an email address, or @ and a domain.") from error
+            raise ValidationError(_("Enter an email address, or @ and a domain.")) from error
 
 
 @bp.route("/emails")
@@ -37,7 +49,7 @@ def emails() -> ResponseReturnValue:
     if form.validate():
         rows = reports.search(form.state.data, form.template.data, form.to.data)
         found = keyset.page(rows, [OutboxEmail.id], request.args.get("older", ""), request.args.get("newer", ""))
-    words = {"states": STATES, "explain": explain, "unsent": outbox.UNSENT}
+    words = {"states": STATES, "explain": explain, "label": reports.label, "unsent": outbox.UNSENT}
     return render_template("admin/emails.html", form=form, page=found, **words)
 
 
@@ -49,26 +61,28 @@ def email_domains() -> ResponseReturnValue:
 @bp.route("/emails/retry", methods=["GET", "POST"])
 def retry_emails() -> ResponseReturnValue:
     if request.method == "GET":
-        words = "All emails that are waiting or have failed are retried now. Outdated emails are dropped."
-        return confirm("Retry all unsent emails?", words, "Retry all", back(), "btn-primary")
+        words = _("All emails that are waiting or have failed are retried now. Outdated emails are dropped.")
+        return confirm(_("Retry all unsent emails?"), words, _("Retry all"), back(), "btn-primary")
     audit.record(None, AuditAction.EMAILS_RETRIED)
-    return _done(outbox.retry(), "will be retried")
+    return _retried(outbox.retry())
 
 
 @bp.route("/emails/<int:number>/retry", methods=["GET", "POST"])
 def retry_email(number: int) -> ResponseReturnValue:
     if request.method == "GET":
-        words = f"The email to {_unsent(number).recipient} is retried now."
-        return confirm("Retry this email?", words, "Retry email", back(), "btn-primary")
-    return _done(outbox.retry(number), "will be retried")
+        words = _("The email to %(email)s is retried now.", email=_unsent(number).recipient)
+        return confirm(_("Retry this email?"), words, _("Retry email"), back(), "btn-primary")
+    return _retried(outbox.retry(number))
 
 
 @bp.route("/emails/<int:number>/drop", methods=["GET", "POST"])
 def drop_email(number: int) -> ResponseReturnValue:
     if request.method == "GET":
-        words = f"The email to {_unsent(number).recipient} won't be sent. The security history will say so."
-        return confirm("Drop this email?", words, "Drop email", back())
-    return _done(outbox.drop_one(number), "was dropped")
+        words = _(
+            "The email to %(email)s won't be sent. The security history will say so.", email=_unsent(number).recipient
+        )
+        return confirm(_("Drop this email?"), words, _("Drop email"), back())
+    return _done(outbox.drop_one(number), _("1 email was dropped."))
 
 
 def back() -> str:
@@ -81,9 +95,11 @@ def _unsent(number: int) -> OutboxEmail:
     return email if email and email.status in outbox.UNSENT else abort(404)
 
 
-def _done(count: int, words: str) -> ResponseReturnValue:
+def _retried(count: int) -> ResponseReturnValue:
+    return _done(count, ngettext("%(num)d email will be retried.", "%(num)d emails will be retried.", count))
+
+
+def _done(count: int, done: str) -> ResponseReturnValue:
     db.session.commit()
-    noun = "1 email" if count == 1 else f"{count} emails"
-    done = f"{noun} {words}." if count else "The email was sent or dropped in the meantime."
-    flash(done, "success" if count else "info")
+    flash(done if count else _("The email was sent or dropped in the meantime."), "success" if count else "info")
     return redirect(back())

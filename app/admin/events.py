@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from flask import Response, abort, render_template, request, stream_with_context
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import Select, select
 from wtforms import DateField, Field, SelectField, ValidationError
 from wtforms.validators import Optional
@@ -27,21 +29,22 @@ EXPORTED = ["id", "at", "action", "user_id", "ip", "network", "user_agent", "cou
 
 
 def actions() -> list[Any]:
-    return choices("All events", {action: action.label for action in sorted(registered(), key=attrgetter("label"))})
+    labels = {action: str(action.label) for action in registered()}
+    return choices(_("All events"), dict(sorted(labels.items(), key=itemgetter(1))))
 
 
 class EventFilter(Form):
-    action = SelectField("Event", choices=actions, default="")
-    user = TextField("User", filters=[stripped], render_kw={"placeholder": "Name, email, id"})
-    ip = TextField("IP address", filters=[stripped], render_kw={"placeholder": "or network"})
-    since = DateField("Since (UTC)", [Optional()])
-    until = DateField("Until (UTC)", [Optional()])
+    action = SelectField(_l("Event"), choices=actions, default="")
+    user = TextField(_l("User"), filters=[stripped], render_kw={"placeholder": _l("Name, email, id")})
+    ip = TextField(_l("IP address or network"), filters=[stripped], render_kw={"placeholder": "192.0.2.0/24"})
+    since = DateField(_l("Since (UTC)"), [Optional()])
+    until = DateField(_l("Until (UTC)"), [Optional()])
 
     def validate_user(self, field: Field) -> None:
         is_id = field.data.isascii() and field.data.isdecimal() and len(field.data) < 10
         found = db.session.get(User, int(field.data)) if is_id else User.find(field.data)
         if field.data and not found:
-            raise ValidationError("There is no such account.")
+            raise ValidationError(_("There is no such account."))
         self.user_id = found.id if found else None
 
     def validate_ip(self, field: Field) -> None:

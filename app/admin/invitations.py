@@ -2,6 +2,9 @@
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_pgettext
 from flask_login import current_user
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
@@ -9,6 +12,7 @@ from wtforms import SelectField
 
 from app import keyset
 from app.accounts import invitations as service
+from app.accounts import wording
 from app.admin.blueprint import bp, choices, confirm, query
 from app.admin.user_actions import role_choices
 from app.auth.fields import email_field
@@ -17,16 +21,21 @@ from app.extensions import db
 from app.models import Invitation
 from app.models.role import DEFAULT_ROLE
 
-STATES = {"waiting": "Waiting", "accepted": "Accepted", "withdrawn": "Withdrawn", "expired": "Expired"}
+STATES = {
+    "waiting": lazy_pgettext("invitation", "Waiting"),
+    "accepted": lazy_pgettext("invitation", "Accepted"),
+    "withdrawn": lazy_pgettext("invitation", "Withdrawn"),
+    "expired": lazy_pgettext("invitation", "Expired"),
+}
 
 
 class InviteForm(Form):
     email = email_field()
-    role = SelectField("Role", choices=role_choices, default=DEFAULT_ROLE)
+    role = SelectField(_l("Role"), choices=role_choices, default=DEFAULT_ROLE)
 
 
 class InvitationFilter(Form):
-    state = SelectField("State", choices=choices("All states", STATES), default="")
+    state = SelectField(_l("State"), choices=choices(_l("All states"), STATES), default="")
 
 
 @bp.route("/invitations", methods=["GET", "POST"])
@@ -38,7 +47,7 @@ def invitations() -> ResponseReturnValue:
     if filters.validate():
         rows = rows.where(*Invitation.in_state(filters.state.data))
     found = keyset.page(rows, [Invitation.id], request.args.get("older", ""), request.args.get("newer", ""))
-    words = {"form": form, "filters": filters, "page": found, "states": STATES}
+    words = {"form": form, "filters": filters, "page": found, "states": STATES, "role": wording.role}
     return render_template("admin/invitations.html", **words), 422 if form.errors else 200
 
 
@@ -46,11 +55,12 @@ def invitations() -> ResponseReturnValue:
 def withdraw_invitation(number: int) -> ResponseReturnValue:
     found, back = db.session.get(Invitation, number) or abort(404), url_for("admin.invitations") + query()
     if request.method == "GET":
-        words = f"The link that was emailed to {found.email} will stop working."
-        return confirm("Withdraw this invitation?", words, "Withdraw invitation", back)
+        words = _("The link that was emailed to %(email)s will stop working.", email=found.email)
+        return confirm(_("Withdraw this invitation?"), words, _("Withdraw invitation"), back)
     is_withdrawn = service.withdraw(found.email)
     db.session.commit()
-    flash("The invitation was withdrawn." if is_withdrawn else "The invitation was no longer waiting.", "info")
+    done = _("The invitation was withdrawn.") if is_withdrawn else _("The invitation was no longer waiting.")
+    flash(done, "info")
     return redirect(back)
 
 
@@ -61,5 +71,5 @@ def _send(form: InviteForm) -> bool:
         form.email.errors = [str(error)]
         return False
     db.session.commit()
-    flash(f"An invitation is on its way to {invitation.email}.", "success")
+    flash(_("An invitation is on its way to %(email)s.", email=invitation.email), "success")
     return True

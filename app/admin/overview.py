@@ -4,6 +4,7 @@ from datetime import datetime
 
 from flask import abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
 from app import doctor, formats
 from app.accounts import jobs, statistics, wording
@@ -39,8 +40,8 @@ def _figures() -> list[tuple[str, str, str]]:
     groups = [group for group in groups if is_on({"unconfirmed": "confirmation"}.get(group[0], group[0]))]
     groups += [("deactivated", Filter.DEACTIVATED), ("to_be_deleted", Filter.TO_BE_DELETED)]
     users = [(name, group.label, url_for("admin.users", only=group)) for name, group in groups]
-    waiting = ("waiting", "Emails waiting", url_for("admin.emails", state="waiting"))
-    return [("accounts", "Accounts", url_for("admin.users")), *users, waiting]
+    waiting = ("waiting", _("Emails waiting"), url_for("admin.emails", state="waiting"))
+    return [("accounts", _("Accounts"), url_for("admin.users")), *users, waiting]
 
 
 def _label(start: datetime, span: Range) -> str:

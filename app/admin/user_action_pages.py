@@ -2,6 +2,7 @@
 
 from flask import abort, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 from flask_login import current_user
 
 from app.accounts import personal_data
@@ -21,13 +22,13 @@ def user_action(number: int, action: str) -> ResponseReturnValue:
     chosen, user = user_actions.ACTIONS.get(action) or abort(404), find(number)
     form = chosen.form(obj=user, seen=user_actions.state_of(user))
     if request.method == "POST" and not user_actions.is_unchanged(user, request.form.get("seen")):
-        return _back(number, "This account has changed since you opened the page. Nothing was done.", "warning")
+        return _back(number, _("This account has changed since you opened the page. Nothing was done."), "warning")
     if not user_actions.is_permitted(user):
-        return _back(number, "This account has permissions that you don't have, so you can't change it.", "warning")
+        return _back(number, _("This account has permissions that you don't have, so you can't change it."), "warning")
     if user == current_user or action not in user_actions.possible(user):
-        return _back(number, "That can't be done with this account now.", "warning")
+        return _back(number, _("That can't be done with this account now."), "warning")
     if form.validate_on_submit() and _is_done(chosen, user, form):
-        return _back(number, f"{chosen.button}: done.")
+        return _back(number, _("%(action)s: done.", action=chosen.button))
     return form_page("admin/user_action.html", form, user=user, action=chosen)
 
 
@@ -35,8 +36,13 @@ def user_action(number: int, action: str) -> ResponseReturnValue:
 def export_user(number: int) -> ResponseReturnValue:
     user = find(number)
     if request.method == "GET":
-        words = f"The file has everything that is stored about {user.name_and_email}. Their history shows the download."
-        return confirm("Download data", words, "Download data", url_for("admin.user", number=number), "btn-primary")
+        words = _(
+            "The file has everything that is stored about %(user)s. Their history shows the download.",
+            user=user.name_and_email,
+        )
+        return confirm(
+            _("Download data"), words, _("Download data"), url_for("admin.user", number=number), "btn-primary"
+        )
     audit.record(user, AuditAction.EXPORTED)
     db.session.commit()
     return download(number)

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_ngettext
 from flask_login import current_user
 from sqlalchemy.exc import InvalidRequestError
 from wtforms import HiddenField, SelectField
@@ -17,6 +20,7 @@ from app.accounts import (
     passwords,
     registration,
     two_factor,
+    wording,
 )
 from app.auth.forms import Form, MaxLength, TextField, stripped
 from app.extensions import db
@@ -26,7 +30,7 @@ from app.security import signing
 from app.switches import has, is_on
 
 STATE = "email username role_name confirmed deactivated_at deletion_due_at two_factor_enabled_at".split()
-TEXT: dict[str, Any] = {"validators": [DataRequired("Fill in this field."), MaxLength(MAX_LOGIN_LENGTH)]}
+TEXT: dict[str, Any] = {"validators": [DataRequired(_l("Fill in this field.")), MaxLength(MAX_LOGIN_LENGTH)]}
 TEXT["filters"] = [stripped]
 
 
@@ -38,15 +42,15 @@ class ActionForm(Form):
 
 
 class UsernameForm(ActionForm):
-    username = TextField("New username", **TEXT)
+    username = TextField(_l("New username"), **TEXT)
 
 
 class EmailForm(ActionForm):
-    email = TextField("New email address", **TEXT)
+    email = TextField(_l("New email address"), **TEXT)
 
 
 class RoleForm(ActionForm):
-    role_name = SelectField("Role", choices=lambda: role_choices())
+    role_name = SelectField(_l("Role"), choices=lambda: role_choices())
 
 
 class UserAction(NamedTuple):
@@ -66,12 +70,12 @@ class UserAction(NamedTuple):
 
 def role_choices() -> list[tuple[str, str]]:
     """Return the roles that the administrator may give, for a field."""
-    return [(role.name, role.name.capitalize()) for role in administration.roles_to_give(current_user)]
+    return [(role.name, wording.role(role.name)) for role in administration.roles_to_give(current_user)]
 
 
 def _send_confirmation(user: User) -> None:
     if not registration.send_again(user):
-        raise ValueError("An email was sent just now, or several were sent recently. Try again later.")
+        raise ValueError(_("An email was sent just now, or several were sent recently. Try again later."))
 
 
 def _is_unconfirmed(user: User) -> bool:
@@ -88,59 +92,72 @@ def _set_role(user: User, name: str) -> None:
     administration.set_role(user, role)
 
 
-TOLD = "The user gets an email about it."
-CHECK = "First verify who is asking."
 RED = "btn-danger"
 # fmt: off
 ACTIONS = {
     "confirm": UserAction(
-        "Confirm address", "Do this only if you know that the address is theirs.",
+        _l("Confirm address"),
+        _l("Do this only if you know that the address is theirs."),
         registration.confirm_manually, _is_unconfirmed),
     "resend": UserAction(
-        "Send confirmation email", "The user gets another email with a link and a code.",
+        _l("Send confirmation email"),
+        _l("The user gets another email with a link and a code."),
         _send_confirmation, _is_unconfirmed),
     "send-reset": UserAction(
-        "Send reset link", "The user gets an email with a link to choose a new password.",
+        _l("Send reset link"),
+        _l("The user gets an email with a link to choose a new password."),
         passwords.send_reset, _can_log_in_by_link),
     "send-login-link": UserAction(
-        "Send login link", "The user gets an email with a link that logs them in once. It works for a day.",
+        _l("Send login link"),
+        _l("The user gets an email with a link that logs them in once. It works for a day."),
         magic_links.send_login_link, _can_log_in_by_link),
     "trust-next-login": UserAction(
-        "Allow a login without a code", f"The user can log in once without a code, within an hour. {CHECK}",
+        _l("Allow a login without a code"),
+        _l("The user can log in once without a code, within an hour. First verify who is asking."),
         device_verification.trust_next_login, lambda user: not device_verification.why_never(user), style=RED),
     "reset-two-factor": UserAction(
-        "Reset two-factor", "Two-factor authentication is turned off, passkeys and recovery codes are "
-        f"removed, and the user is logged out on all devices. {TOLD} {CHECK}",
+        _l("Reset two-factor"),
+        _l("Two-factor authentication is turned off, passkeys and recovery codes are removed, and the user is "
+           "logged out on all devices. The user gets an email about it. First verify who is asking."),
         two_factor.reset, two_factor.is_on, style=RED),
     "log-out": UserAction(
-        "Log out everywhere", f"The user is logged out on all devices. {TOLD}",
+        _l("Log out everywhere"),
+        _l("The user is logged out on all devices. The user gets an email about it."),
         administration.log_out_everywhere, style=RED),
     "rename": UserAction(
-        "Change username", f"The user logs in with the new username. Someone else can take the old one. {TOLD}",
+        _l("Change username"),
+        _l("The user logs in with the new username. Someone else can take the old one. The user gets an email "
+           "about it."),
         administration.rename, lambda user: is_on("username"), UsernameForm),
     "set-email": UserAction(
-        "Change email address", "The user is logged out on all devices. Both addresses get an email about it. With the "
-        f"one to the old address, the change can be undone for 7 days. {CHECK}",
+        _l("Change email address"),
+        _l("The user is logged out on all devices. Both addresses get an email about it. With the one to the old "
+           "address, the change can be undone for 7 days. First verify who is asking."),
         administration.set_email, form=EmailForm),
     "set-role": UserAction(
-        "Change role", f"The new role takes effect when the user opens the next page. {TOLD}",
+        _l("Change role"),
+        _l("The new role takes effect when the user opens the next page. The user gets an email about it."),
         _set_role, form=RoleForm),
     "activate": UserAction(
-        "Reactivate account", f"The user can log in again. {TOLD}",
+        _l("Reactivate account"),
+        _l("The user can log in again. The user gets an email about it."),
         administration.activate, lambda user: not user.is_active),
     "deactivate": UserAction(
-        "Deactivate account", "The user is logged out, and can't log in until you reactivate the account. No data is "
-        f"deleted. {TOLD}",
+        _l("Deactivate account"),
+        _l("The user is logged out, and can't log in until you reactivate the account. No data is deleted. The "
+           "user gets an email about it."),
         administration.deactivate, lambda user: user.is_active, style=RED),
     "cancel-deletion": UserAction(
-        "Cancel deletion", f"The account and its data stay as they are. {TOLD}",
+        _l("Cancel deletion"),
+        _l("The account and its data stay as they are. The user gets an email about it."),
         account_deletion.cancel, lambda user: user.deletion_due_at),
     "delete": UserAction(
-        f"Delete in {account_deletion.GRACE.days} days", "The user is logged out, gets an email about it, and can keep "
-        "the account by logging in before then.",
+        lazy_ngettext("Delete in %(num)d day", "Delete in %(num)d days", account_deletion.GRACE.days),
+        _l("The user is logged out, gets an email about it, and can keep the account by logging in before then."),
         account_deletion.request, lambda user: not user.deletion_due_at, style=RED),
     "delete-now": UserAction(
-        "Delete now", f"The account and all its data are deleted. This can't be undone. {TOLD}",
+        _l("Delete now"),
+        _l("The account and all its data are deleted. This can't be undone. The user gets an email about it."),
         account_deletion.purge, style=RED),
 }
 # fmt: on

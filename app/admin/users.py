@@ -5,6 +5,9 @@ from typing import Any
 
 from flask import Response, abort, make_response, render_template, request, stream_with_context
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel import pgettext
 from flask_login import current_user
 from sqlalchemy import select
 from wtforms import SelectField
@@ -17,6 +20,7 @@ from app.admin.blueprint import bp, choices
 from app.admin.emails import STATES
 from app.auth.forms import Form, TextField
 from app.csv_lines import csv_lines
+from app.email import reports
 from app.email.smtp_answers import explain
 from app.extensions import db
 from app.models import AuditAction, OutboxEmail, User
@@ -24,15 +28,16 @@ from app.models.role import DEFAULT_ROLE
 from app.security import audit, user_agents
 from app.switches import is_on
 
-LIST = {"Username": "name", "Email address": "email", "State": "", "Logins": "", "Created": "created"}
 SHOWN = 10  # devices, emails and events on a user's page
 TIMES = ("created_at", "two_factor_enabled_at", "deactivated_at", "deletion_due_at")
 COLUMNS = ("id", "username", "email", "confirmed", "role_name", "login_count", *TIMES)
 
 
 class UserFilter(Form):
-    text = TextField("Search", widget=SearchInput(), render_kw={"placeholder": "Name, email, id, or IP"})
-    only = SelectField("Show", choices=choices("All users", {group: group.label for group in Filter}), default="")
+    text = TextField(_l("Search"), widget=SearchInput(), render_kw={"placeholder": _l("Name, email, id, or IP")})
+    only = SelectField(
+        _l("Show"), choices=choices(_l("All users"), {group: group.label for group in Filter}), default=""
+    )
 
     def search(self) -> Search:
         sort = request.args.get("sort", "")
@@ -47,9 +52,16 @@ def users() -> ResponseReturnValue:
         abort(404)
     search = form.search()
     found = user_search.page(search, request.args.get("older", ""), request.args.get("newer", ""))
-    shown = {name: key for name, key in LIST.items() if key != "name" or is_on("username")}
-    columns = {name: "" if search.text.strip() else key for name, key in shown.items()}
-    return render_template("admin/users.html", form=form, search=search, page=found, columns=columns, badges=badges)
+    return render_template(
+        "admin/users.html", form=form, search=search, page=found, columns=_columns(search), badges=badges
+    )
+
+
+def _columns(search: Search) -> dict[str, str]:
+    """Return the titles of the columns, with the keys by which the list can be sorted unless it is searched."""
+    columns = {_("Username"): "name"} if is_on("username") else {}
+    columns |= {_("Email address"): "email", _("State"): "", _("Logins"): "", _("Created"): "created"}
+    return dict.fromkeys(columns, "") if search.text.strip() else columns
 
 
 @bp.post("/users/export")
@@ -76,7 +88,9 @@ def user(number: int) -> ResponseReturnValue:
         badges=badges(shown),
         actions=None if shown == current_user else user_actions.possible(shown),
         obstacles=login_obstacles.of(shown),
-        factors=two_factor.methods(shown) if two_factor.is_on(shown) else [],
+        factors=[wording.FACTORS.get(name, name) for name in two_factor.methods(shown)]
+        if two_factor.is_on(shown)
+        else [],
         codes_left=recovery_codes.left(shown),
         **login_methods.overview(shown),
         last_login=audit.latest(shown, AuditAction.LOGGED_IN),
@@ -85,7 +99,12 @@ def user(number: int) -> ResponseReturnValue:
         emails=db.session.scalars(sent.limit(SHOWN)).all(),
         events=audit.history(shown, 1)[0][:SHOWN],
         states=STATES,
-        words={"device": user_agents.in_words, "kind": user_agents.device_kind, "explain": explain},
+        words={
+            "device": user_agents.in_words,
+            "kind": user_agents.device_kind,
+            "explain": explain,
+            "label": reports.label,
+        },
         wording=wording,
     )
 
@@ -99,11 +118,11 @@ def find(number: int) -> User:
 def badges(user: User) -> Iterator[tuple[str, str]]:
     """Yield what is special about an account: words, and the kind of the badge."""
     states = {
-        ("Deactivated", "bad"): not user.is_active,
-        ("To be deleted", "bad"): user.deletion_due_at,
-        ("Not confirmed", "off"): not user.confirmed and is_on("confirmation"),
-        (user.role_name.capitalize(), ""): user.role_name != DEFAULT_ROLE,
-        ("Two-factor", "on"): user.has_two_factor,
+        (_("Deactivated"), "bad"): not user.is_active,
+        (_("To be deleted"), "bad"): user.deletion_due_at,
+        (pgettext("email address", "Not confirmed"), "off"): not user.confirmed and is_on("confirmation"),
+        (wording.role(user.role_name), ""): user.role_name != DEFAULT_ROLE,
+        (_("Two-factor"), "on"): user.has_two_factor,
     }
     return (badge for badge, is_so in states.items() if is_so)
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, func, select
 
 from app import clock
+from app.email.labels import LABELS
 from app.email.templates import EmailTemplate
 from app.extensions import db
 from app.models import OutboxEmail
@@ -20,7 +21,12 @@ MAX_DOMAINS = 20
 def templates() -> dict[str, str]:
     """Return all templates, an application's own too, in words by their names."""
     names = sorted(template.value for kind in EmailTemplate.__subclasses__() for template in kind)
-    return {name: name.replace("_", " ").capitalize() for name in names}
+    return {name: label(name) for name in names}
+
+
+def label(name: str) -> str:
+    """Return the name of a template in the reader's language; of an application's own one, in English."""
+    return str(LABELS.get(name) or name.replace("_", " ").capitalize())
 
 
 def search(state: str = "", template: str = "", recipient: str = "") -> Select[Any]:

@@ -19,6 +19,7 @@ IN_WORDS = (
     formats.duration,
     formats.later,
     formats.number,
+    formats.percent,
     formats.conjunction,
 )
 
