@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from flask_babel import lazy_pgettext, pgettext
+from flask_babel import pgettext
 
 from app import formats
 from app.models import Actor, AuditAction, AuditEvent
+from app.models.role import role_label
 
 
 class Method(NamedTuple):
@@ -43,11 +44,6 @@ METHODS = {
         _l("Failed login by confirming the email address"),
     ),
 }
-ROLES = {
-    "user": lazy_pgettext("role", "User"),
-    "moderator": lazy_pgettext("role", "Moderator"),
-    "administrator": lazy_pgettext("role", "Administrator"),
-}
 # Translators: %(event)s is a sentence such as "Account deactivated".
 BY_ADMINISTRATOR = _l("%(event)s, by an administrator")
 # Translators: %(event)s is a sentence such as "Account deactivated".
@@ -74,8 +70,8 @@ def login(method: str) -> str:
 
 
 def role(name: str) -> str:
-    """Return the label of a role: our own roles in the reader's language, those of an application by their names."""
-    return str(ROLES.get(name) or name.capitalize())
+    """Return the label of a role in the reader's language."""
+    return role_label(name)
 
 
 def provider_label(name: str) -> str:

@@ -14,7 +14,7 @@ from app.dev.email_views import language, language_views, show_html, views
 from app.dev.mailbox import bp
 from app.email.composition import compose
 from app.email.message import Message
-from app.email.rendering import SECURE_WITHIN, common_values, in_groups, link, unlinked
+from app.email.rendering import SECURE_WITHIN, common_values, in_groups, isolated, link, unlinked
 from app.email.templates import EmailTemplate
 from app.models import User
 from app.security import user_agents
@@ -27,7 +27,6 @@ SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) Version/18.5 Mo
 SAMPLE = {
     "token": f"sample-{'x' * 180}",  # as long as a token
     "is_last_today": False,
-    "ip": "203.0.113.7",
     "by_request": True,
     "new_email": "lovelace@example.com",
     "label": "Google",
@@ -71,6 +70,7 @@ def sample() -> dict[str, Any]:
         "at": formats.moment(AT),
         "until": formats.moment(AT + SECURE_WITHIN),
         "due": formats.day(AT + GRACE),
+        "ip": isolated("203.0.113.7"),
         "device": user_agents.in_words(SAFARI),
     }
 

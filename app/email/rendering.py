@@ -12,6 +12,7 @@ Templates (see app/email/composition.py) get the details given to outbox.enqueue
     by_request      whether a request caused the email, not a command
     until           the time when "This wasn't me" expires
     is_last_today   no other email can be requested for this address today
+    role_label(name)  the name of a role in the language of the email
     unlinked(text)  text that others chose, in one line, so that mail clients turn no part of it into a link
 """
 
@@ -34,6 +35,7 @@ from app.extensions import db
 from app.models import EmailChallenge, Invitation, OutboxEmail
 from app.models.logins import ascii_email
 from app.models.outbox_email import Budget
+from app.models.role import role_label
 from app.security import signing, user_agents
 from app.security.token_purposes import DAY, TokenPurpose
 
@@ -73,7 +75,7 @@ def link(endpoint: str, **values: Any) -> str:
 
 def common_values() -> dict[str, Any]:
     """Return the values that are the same for every email."""
-    return {"link": link, "unlinked": unlinked, "app_name": current_app.config["APP_NAME"]}
+    return {"link": link, "unlinked": unlinked, "role_label": role_label, "app_name": current_app.config["APP_NAME"]}
 
 
 def unlinked(text: str) -> str:

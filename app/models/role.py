@@ -3,6 +3,7 @@
 from enum import IntFlag
 from typing import Any
 
+from flask_babel import lazy_pgettext
 from sqlalchemy import ColumnElement, ForeignKey, String, event, select
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship
@@ -25,6 +26,18 @@ class Permission(PermissionFlag):
 DEFAULT_ROLE, ADMINISTRATOR = "user", "administrator"
 WRITERS = Permission.FOLLOW | Permission.COMMENT | Permission.WRITE
 SEEDS = {DEFAULT_ROLE: WRITERS, "moderator": WRITERS | Permission.MODERATE, ADMINISTRATOR: ~Permission(0)}
+
+# How pages and emails name these.
+LABELS = {
+    DEFAULT_ROLE: lazy_pgettext("role", "User"),
+    "moderator": lazy_pgettext("role", "Moderator"),
+    ADMINISTRATOR: lazy_pgettext("role", "Administrator"),
+}
+
+
+def role_label(name: str) -> str:
+    """Return the label of a role: our own roles in the reader's language, those of an application by their names."""
+    return str(LABELS.get(name) or name.capitalize())
 
 
 class Role(Model):

@@ -33,11 +33,18 @@ HARMLESS = {
 
 @pytest.fixture
 def settings():
-    return {"PUBLIC_URL": "https://garden.example", "APP_NAME": "Garden", "SUPPORT_EMAIL": "help@garden.example"}
+    known = {"PUBLIC_URL": "https://garden.example", "APP_NAME": "Garden", "SUPPORT_EMAIL": "help@garden.example"}
+    return known | {"LANGUAGES": ["en", "de", "ar"]}
 
 
 @pytest.fixture
-def emails(ada, outbox):
+def language():
+    return "en"
+
+
+@pytest.fixture
+def emails(ada, outbox, language):
+    ada.language = language
     for name in Email:
         send_whole(name, ada)
     assert len(outbox()) == len(Email)
@@ -51,6 +58,7 @@ def spam_scores(files):
     return [float(score) for score in re.findall(r"^X-Spam-Status: \w+, score=(-?[\d.]+)", answers, re.MULTILINE)]
 
 
+@pytest.mark.parametrize("language", ["en", "de", "ar"])
 def test_no_email_looks_like_spam(emails, tmp_path):
     files = [tmp_path / f"{number}.eml" for number in range(len(emails))]
     for file, message in zip(files, emails, strict=True):
