@@ -44,6 +44,38 @@ def test_error_pages_from_500_up_make_no_query(client, ada, address):
     assert len(statements) == 1
 
 
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"LANGUAGES": ["en", "de", "ar"]}])
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_without_a_database_an_error_page_speaks_the_language_of_the_browser(client, ada, accept):
+    """The language of the account is in the database."""
+    ada.language = "ar"
+    db.session.commit()
+    client.log_in(ada)
+    statements = []
+
+    def refuse(*call):
+        statements.append(call[2])
+        raise OperationalError("SELECT", {}, Exception("the database is away"))
+
+    headers = {"Accept": accept, "Accept-Language": "de"}
+    page = client.get("/bug", headers=headers)
+    assert page.status_code == 500
+    event.listen(db.engine, "before_cursor_execute", refuse)
+    try:
+        pages = [page, client.get("/account", headers=headers)]
+    finally:
+        event.remove(db.engine, "before_cursor_execute", refuse)
+    assert [page.status_code for page in pages] == [500, 503]
+    assert len(statements) == 1
+    for page in pages:
+        assert (
+            '<html lang="de" dir="ltr">' in page.text
+            if accept == "text/html"
+            else "Something" not in page.json["error"]
+        )
+
+
 def test_an_error_page_discloses_nothing_about_the_exception(client):
     page = client.get("/bug")
     assert (page.status_code, "It&#39;s our fault" in page.text) == (500, True)
