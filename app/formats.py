@@ -25,7 +25,7 @@ from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent
 from flask_babel import get_locale, gettext
 
-from app import clock, languages
+from app import clock, languages, time_zones
 
 BRITISH = Locale("en", "GB")
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600  # seconds
@@ -93,6 +93,11 @@ def conjunction(texts: Iterable[str]) -> str:
     return format_list([str(text) for text in texts], "standard", _locale())
 
 
+def city(time_zone: str | None) -> str:
+    """Return the name of a city for a time zone such as America/New_York."""
+    return time_zones.city(time_zone, _locale())
+
+
 def in_utc(at: datetime, skeleton: str) -> str:
     """Return a time in UTC by the fields of a CLDR skeleton: "MMMd" makes 4 May, "yMMM" May 2031, "Hm" 14:05."""
     return format_skeleton(skeleton, at, UTC, locale=_locale())
@@ -100,7 +105,12 @@ def in_utc(at: datetime, skeleton: str) -> str:
 
 def joined(date: str, time: str) -> str:
     """Return a date and a time as one text."""
-    return get_datetime_format("long", _locale()).replace("'", "").replace("{1}", date).replace("{0}", time)
+    return moment_pattern().replace("{1}", date).replace("{0}", time)
+
+
+def moment_pattern() -> str:
+    """Return the pattern that joins a date {1} and a time {0}, such as "{1}, {0}"."""
+    return str(get_datetime_format("long", _locale())).replace("'", "")
 
 
 def _locale() -> Locale:

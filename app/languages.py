@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, tzinfo
 from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
 from flask import Flask, current_app, has_app_context
 from flask_babel import force_locale, get_locale, get_timezone
 
+from app import time_zones
 from app.extensions import babel
 from settings.languages import SOURCE
 
@@ -57,17 +57,6 @@ def offered(language: str | None) -> str | None:
     return language if language in current_app.config["LANGUAGES"] else None
 
 
-def zone(time_zone: str | None) -> ZoneInfo | None:
-    """Return a time zone by its IANA name; None for an unknown one."""
-    return ZoneInfo(time_zone) if time_zone in time_zones() else None
-
-
-@cache
-def time_zones() -> frozenset[str]:
-    """Return the names of the time zones that this computer knows."""
-    return frozenset(available_timezones())
-
-
 def reader_zone() -> tzinfo:
     """Return the time zone of the recipient of the email that is being rendered, or of the user; or else UTC."""
     return _zone.get() or (get_timezone() if has_app_context() else UTC)
@@ -77,7 +66,7 @@ def reader_zone() -> tzinfo:
 def speaking(language: str, time_zone: str | None = None) -> Iterator[None]:
     """Use a language, and a time zone by its IANA name, instead of those of the request; by default UTC."""
     with force_locale(locale(language)):
-        outer = _zone.set(zone(time_zone) or UTC)
+        outer = _zone.set(time_zones.find(time_zone) or UTC)
         try:
             yield
         finally:

@@ -39,6 +39,7 @@ class SessionKey(StrEnum):
     MAGIC_LINK = "magic_link"  # a MagicLinkRequest
     TWO_FACTOR = "two_factor"  # a PendingLogin
     DEVICE_VERIFICATION = "device_verification"  # a PendingLogin
+    TIME_ZONE = "time_zone"  # of the browser, until the login is complete
     EXTERNAL_IDENTITY = "external_identity"  # the claims of a provider, until the user has completed the login
     OAUTH_STATES = "sso"  # the ids of this browser's OAuthStates
 
@@ -49,6 +50,7 @@ SURVIVES_LOGIN = {SessionKey.EXTERNAL_IDENTITY, SessionKey.OAUTH_STATES}
 IMPERSONAL = {
     *(SessionKey.CSRF_TOKEN, SessionKey.BROWSER, SessionKey.NEXT, SessionKey.NEXT_FOR, SessionKey.FAILED_LOGINS),
     SessionKey.FLASHES,
+    SessionKey.TIME_ZONE,
 }
 
 

@@ -16,7 +16,7 @@ def test_unconfirmed_users_reach_these_pages_and_no_others(app, client, bob):
     client.log_in(bob)
     open_to_them = {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.logout"}
     open_to_them |= {"auth.reauthenticate", "auth.delete", "auth.cancel_deletion", "auth.secure_account"}
-    open_to_them |= FILES | {"main.healthz", "main.readyz", "main.metrics", "main.appearance"}
+    open_to_them |= FILES | {"main.healthz", "main.readyz", "main.metrics", "main.appearance", "main.language"}
     said = OPEN_ENDPOINTS["auth.unconfirmed"] | WITHOUT_SESSION
     assert {endpoint for endpoint in said if not endpoint.startswith("dev.")} == open_to_them
     for endpoint, address in addresses(app, "GET"):
@@ -80,6 +80,7 @@ AUTOCOMPLETE = {  # of each field: type and autocomplete, for browsers and passw
     "csrf_token": ["hidden"],
     "scheme": ["radio"],
     "credential": ["hidden"],
+    "time_zone": ["hidden"],
     "again": ["hidden"],
 }
 

@@ -113,7 +113,7 @@ def test_every_login_method_leads_to_the_page_that_cancels_a_deletion(client, le
 def test_pending_deletion_closes_all_other_pages_and_get_changes_nothing(app, client, leaving):
     client.log_in(leaving)
     before, open_to_them = rows(), {"auth.cancel_deletion", "auth.logout", "auth.secure_account"} | WITHOUT_SESSION
-    open_to_them.add("main.appearance")
+    open_to_them |= {"main.appearance", "main.language"}
     for method in ("GET", "HEAD", "OPTIONS"):
         for endpoint, address in addresses(app, method):
             with client.open(address, method=method) as answer:

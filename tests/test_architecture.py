@@ -38,6 +38,7 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.languages",
         "app.templating",
         "app.signals",
+        "app.time_zones",
         "app.switches",
         "app.security.signing",
         "app.security.token_purposes",

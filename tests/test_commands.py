@@ -275,7 +275,9 @@ def test_show_describes_an_account(flask, client, another_client, ada):
     assert shown.splitlines() == [
         "Id         1",
         "Username   ada", "Email      ada@example.com", "State      confirmed", "Password   set", "Linked     none",
-        "Two-factor none", f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC", "Devices    2",
+        "Two-factor none",
+        "Language   not known", "Time zone  not known", 
+        f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC", "Devices    2",
     ]  # fmt: skip
     assert ada.password_hash not in shown
     [line] = flask("users", "show", "ada", "--json").stdout.splitlines()
@@ -283,7 +285,7 @@ def test_show_describes_an_account(flask, client, another_client, ada):
     assert shown.pop("created") == str(ada.created_at)
     assert shown == {
         "id": 1, "username": "ada", "email": "ada@example.com", "state": ["confirmed"], "password": "set", "linked": [],
-        "two_factor": [], "devices": 2,
+        "two_factor": [], "language": "not known", "time_zone": "not known", "devices": 2,
     }  # fmt: skip
 
 

@@ -375,7 +375,7 @@ EXEMPT = {
     "it ends the user's own sessions": "logout revoke_device revoke_other_devices untrust_device",
     "it needs an emailed link, which works once": "reset_password secure_account use_magic_link",
     "it sets a cookie": "main.appearance decline_passkey",
-    "it changes one column of the user's own account": "cancel_deletion",
+    "it changes a column or two of the user's own account": "cancel_deletion main.language",
     "it needs reauthentication": """
         export delete unlink link_sso renew_codes add_passkey passkey remove_passkey set_up_authenticator
         remove_authenticator require_passkey stop_requiring_passkey remove_password

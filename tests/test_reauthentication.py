@@ -27,7 +27,7 @@ ASKING = {f"auth.{name}" for name in """
 """.split()}  # fmt: skip
 NOT_ASKING = {  # by the reason
     "has no session": "static asset favicon manifest robots security_txt main.healthz main.readyz main.metrics",
-    "only sets a cookie": "main.appearance auth.decline_passkey",
+    "only sets a cookie, or how pages look to the user": "main.appearance main.language auth.decline_passkey",
     "answers flask doctor only": "main.arrived",
     "shows, and changes nothing": "main.index main.account main.well_known_change_password auth.history"
     " auth.two_factor auth.login_methods",
@@ -320,7 +320,7 @@ def test_reauthentication_redirects_to_no_other_site_and_changes_nothing(app, me
 def test_an_unconfirmed_user_reaches_no_closed_page_through_reauthentication(app, client, bob):
     client.log_in(bob)
     reached = {f"auth.{name}" for name in "unconfirmed reauthenticate delete logout cancel_deletion confirm".split()}
-    reached |= {"auth.secure_account", "auth.send_again", "main.appearance"}
+    reached |= {"auth.secure_account", "auth.send_again", "main.appearance", "main.language"}
     for endpoint, address in addresses(app, "POST"):
         page = prove(client, data={"target": address, "held-username": "eve"})
         assert (page.status_code, hidden(page)) == (200, {"username": "eve"}), endpoint

@@ -52,7 +52,7 @@ from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import policies
 from app.security.rate_limits.policies import POLICIES, SITE_WIDE
 from app.security.token_purposes import TokenPurpose
-from app.web import request_size
+from app.web import cookies, request_size
 from settings import connections, entropy
 
 PAGE = (ROOT / "SECURITY.md").read_text()
@@ -298,7 +298,7 @@ SENTENCES = [
     f"up to {span(login_delay.MAX_DELAY, 'hour')}. A day without",
     f"At most {hashing.MAX_WAITING} requests per process wait for it, and each is refused (503)"
     f" after {hashing.WAIT_TIMEOUT} seconds",
-    f"It proves nothing, and lasts {span(login_flow.DEVICE_COOKIE_LIFETIME)}.",
+    f"It proves nothing, and lasts {span(cookies.YEAR)}.",
 ]
 
 

@@ -44,7 +44,7 @@ def test_every_settings_page_has_its_heading_title_place_in_the_navigation_and_w
                 continue
             found.add(endpoint)
             [heading] = words(r"<h1\b[^>]*>(.*?)</h1>", page.text)
-            [title] = words(r"<title>(.*?)</title>", page.text.partition("<body>")[0])
+            [title] = words(r"<title>(.*?)</title>", page.text.partition("<body")[0])
             assert title.startswith(f"{heading} · "), endpoint
             side = page.text.partition('<nav class="side"')[2].partition("</nav>")[0]
             [current] = words(r'<a [^>]*aria-current="[^"]+">(.*?)</a>', side)

@@ -271,7 +271,7 @@ def test_users_who_must_have_two_factor_are_held_at_its_page(app, client, anothe
     open_to_her |= {"auth.set_up_authenticator", "auth.require_passkey", "auth.stop_requiring_passkey"}
     open_to_her |= {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options", "auth.secure_account"}
     open_to_her |= {"auth.logout", "auth.cancel_deletion", "auth.delete"}
-    open_to_her |= FILES | {"main.healthz", "main.readyz", "main.metrics", "main.appearance"}
+    open_to_her |= FILES | {"main.healthz", "main.readyz", "main.metrics", "main.appearance", "main.language"}
     for method in ("GET", "POST"):
         for endpoint, address in addresses(app, method):
             if endpoint not in {"auth.logout", "auth.delete"}:

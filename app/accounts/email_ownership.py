@@ -18,7 +18,8 @@ from app.security.token_purposes import TokenPurpose
 
 # A test checks that every column of `users` and every table with rows of a user is listed here.
 CLEARED_COLUMNS: dict[str, Any] = dict.fromkeys(
-    ("deletion_due_at", "next_login_trusted_until", "passkey_handle", "two_factor_enabled_at", "email_bounced_at")
+    "deletion_due_at next_login_trusted_until passkey_handle two_factor_enabled_at email_bounced_at language"
+    " time_zone".split()
 )
 CLEARED_TABLES = (EmailChange, PasskeyChallenge, OAuthState)  # besides credentials, sessions and devices
 KEPT = {

@@ -13,14 +13,15 @@ from app.extensions import db, rows_changed
 from app.models import Actor, AuditAction, AuditEvent, EmailChange, User
 
 Batch = dict[int, NewAccount]  # by line
-OURS = ("id", "email", "username", "password_hash", "confirmed", "role_name", "created_at", "deactivated_at")
+OURS = {"id", "email", "username", "password_hash", "confirmed", "role_name", "created_at", "deactivated_at"}
+OURS |= {"language", "time_zone"}
 REFUSALS = (IntegrityError, DataError, ValueError, OverflowError)  # a duplicate; a value too large, or with a NUL
 BY = Actor.COMMAND_LINE.value
 
 
 def columns() -> dict[str, Column[Any]]:
     """Return the columns of User that a file can set, by attribute: some of ours, and all that an application adds."""
-    others = {*email_ownership.KEPT, *email_ownership.CLEARED_COLUMNS} - {*OURS}
+    others = {*email_ownership.KEPT, *email_ownership.CLEARED_COLUMNS} - OURS
     return {name: column for name, column in inspect(User).columns.items() if name not in others}
 
 

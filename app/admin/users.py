@@ -30,7 +30,7 @@ from app.switches import is_on
 
 SHOWN = 10  # devices, emails and events on a user's page
 TIMES = ("created_at", "two_factor_enabled_at", "deactivated_at", "deletion_due_at")
-COLUMNS = ("id", "username", "email", "confirmed", "role_name", "login_count", *TIMES)
+COLUMNS = ("id", "username", "email", "confirmed", "role_name", "login_count", "language", "time_zone", *TIMES)
 
 
 class UserFilter(Form):

@@ -20,7 +20,7 @@ from app.web.negotiation import lead_to
 from app.web.own_urls import safe_next_url
 
 WITHOUT_SESSION = {*KEPT, "main.healthz", "main.readyz", "main.metrics"}  # endpoints that never load the user
-ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account", "main.appearance"}
+ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account", "main.appearance", "main.language"}
 MAILBOX = {"dev.mailbox", "dev.email", "dev.email_html"}
 # The page that a user must open first, and the endpoints that stay available until then.
 OPEN_ENDPOINTS = {

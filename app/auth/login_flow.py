@@ -16,11 +16,11 @@ from app.extensions import db
 from app.models import EmailChallenge, User, UserSession
 from app.request_state import SURVIVES_LOGIN, PendingLogin, SessionKey, state
 from app.security import audit, origin
+from app.web import cookies, language
 from app.web.negotiation import wants_json
 from app.web.own_urls import safe_next_url
 
 METHODS = {"password", "passkey", "magic_link"}  # the login page offers these, and providers
-DEVICE_COOKIE_LIFETIME = timedelta(days=365)
 TWO_FACTOR_WITHIN = timedelta(minutes=10)  # after the first factor
 DEVICE_CODE_WITHIN = timedelta(minutes=30)  # after the password; a code is valid for 15 and can be sent again
 
@@ -114,21 +114,6 @@ def log_out() -> None:
     db.session.commit()
 
 
-def set_device_cookie(
-    response: Response, setting: str, value: str, lifetime: timedelta = DEVICE_COOKIE_LIFETIME
-) -> None:
-    """Set a cookie that outlives sessions. Its name is the value of a setting."""
-    response.set_cookie(
-        current_app.config[setting],
-        value,
-        max_age=lifetime,
-        path=current_app.config["SESSION_COOKIE_PATH"],
-        secure=current_app.config["SESSION_COOKIE_SECURE"],
-        httponly=True,
-        samesite="Lax",
-    )
-
-
 def last_method() -> str:
     """Return the login method that was last used in this browser, such as "password" or "sso:google"; or ""."""
     return request.cookies.get(current_app.config["METHOD_COOKIE_NAME"], "")
@@ -153,6 +138,7 @@ def _hand_over(key: SessionKey, endpoint: str, pending: PendingLogin) -> Respons
     for other in (SessionKey.NEXT, SessionKey.TWO_FACTOR, SessionKey.DEVICE_VERIFICATION):
         session.pop(other, None)
     pending.store(key)
+    language.keep_time_zone()
     return _go_on(url_for(endpoint), is_logged_in=False)
 
 
@@ -196,6 +182,7 @@ def _start_session(
         flash(_("Your account was just changed. Log in again."), "warning")
         return redirect(url_for("auth.login"))
     user.next_login_trusted_until = None
+    language.complete(user)
     user_session.authenticated_at = authenticated_at or user_session.authenticated_at
     if trust_device:
         state.device_id = devices.trust(user, user_session)
@@ -244,7 +231,7 @@ def _go_on(url: str, is_logged_in: bool) -> Response:
 
 def _with_device_cookies(response: Response, method: str) -> Response:
     """Set the cookies by which this browser is recognised, and knows the method that was used last."""
-    set_device_cookie(response, "DEVICE_COOKIE_NAME", device_id())
+    cookies.remember(response, "DEVICE_COOKIE_NAME", device_id())
     if method in METHODS or method.startswith("sso:"):
-        set_device_cookie(response, "METHOD_COOKIE_NAME", method)
+        cookies.remember(response, "METHOD_COOKIE_NAME", method)
     return response

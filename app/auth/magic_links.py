@@ -23,7 +23,7 @@ from app.request_state import MagicLinkRequest, SessionKey
 from app.security import audit, tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
-from app.web import errors
+from app.web import errors, language
 from app.web.own_urls import safe_next_url
 
 # One message for all problems, so that it does not reveal whether the email address has an account.
@@ -99,6 +99,7 @@ def _send(email: str, remember: bool) -> Response:
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.request(email, earlier)
     MagicLinkRequest(challenge.id, remember).store(SessionKey.MAGIC_LINK)
+    language.keep_time_zone()
     db.session.commit()
     if target := safe_next_url(request.args.get("next")):
         session[SessionKey.NEXT], session[SessionKey.NEXT_FOR] = target, None

@@ -19,6 +19,7 @@ from app.models import Passkey
 from app.request_state import SessionKey
 from app.security import user_agents
 from app.security.rate_limits import rate_limited
+from app.web import cookies
 from app.web.own_urls import safe_next_url
 
 REMOVE = _l(
@@ -103,7 +104,7 @@ def passkey_request_options(purpose: str) -> ResponseReturnValue:
 def decline_passkey() -> ResponseReturnValue:
     """Keep the offer of a passkey away from this browser for a while."""
     response = redirect(safe_next_url(request.form.get("next")) or url_for("main.index"))
-    login_flow.set_device_cookie(response, "OFFER_COOKIE_NAME", "declined", passkey_offer.NOT_NOW)
+    cookies.remember(response, "OFFER_COOKIE_NAME", "declined", passkey_offer.NOT_NOW)
     return response
 
 

@@ -13,6 +13,7 @@ from app.auth.fields import captcha_field, new_email_field, new_password_field, 
 from app.auth.forms import Form
 from app.models import User
 from app.switches import is_on
+from app.web.language import of_visitor
 
 BUILT_IN_FIELDS = {"email", "username", "password", "confirm_password", "captcha"}
 
@@ -56,7 +57,7 @@ class RegistrationForm(Form):
     def new_account(self) -> NewAccount:
         password = self.password.data if self.password else None
         username = self.username.data if self.username else usernames.opaque()
-        return NewAccount(self.email.data, username, password, profile=self.profile())
+        return NewAccount(self.email.data, username, password, profile=of_visitor() | self.profile())
 
 
 class CompletionForm(RegistrationForm):

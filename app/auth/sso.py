@@ -22,7 +22,7 @@ from app.models import OAuthState, User
 from app.request_state import SessionKey
 from app.security import audit, oidc, signing
 from app.security.rate_limits import rate_limited
-from app.web import csrf
+from app.web import csrf, language
 from app.web.own_urls import safe_next_url
 from settings.providers import Provider
 
@@ -97,6 +97,7 @@ def _start(provider: Provider, user: User | None = None) -> ResponseReturnValue:
         return sso_flow.fail_at_provider(provider, failure)
     session[SessionKey.OAUTH_STATES] = [*session.get(SessionKey.OAUTH_STATES, []), oauth_state.id][-MAX_PENDING:]
     db.session.add(oauth_state)
+    language.keep_time_zone()
     if user:
         access.credential_changed()
     db.session.commit()

@@ -24,6 +24,7 @@ from app.models import Invitation, User
 from app.request_state import SessionKey, SessionRecord
 from app.security import oidc
 from app.switches import is_on
+from app.web.language import of_visitor
 from settings.providers import Provider
 
 WAIT = timedelta(minutes=15)  # to enter missing details, or to log in
@@ -95,6 +96,7 @@ def log_in(provider: Provider, arrival: Arrival, profile: dict[str, Any] | None 
     """Log in with an external identity, or redirect to the page that asks for missing details."""
     if profile is None and not CompletionForm().asks_more():
         profile = {}
+    profile = None if profile is None else of_visitor() | profile
     invitation = _invitation(arrival.destination)
     outcome, user = retry(lambda: sso.account_for(arrival.identity, profile, invitation))
     if user:

@@ -20,6 +20,8 @@ from app.switches import is_on
 @prompts.no_input
 @click.option("--confirmed", is_flag=True, help="Mark the email address as confirmed.")
 @click.option("--admin", is_flag=True, help="Make the user an administrator.")
+@click.option("--language", help="The language of emails and pages, one of LANGUAGES.")
+@click.option("--time-zone", help="The time zone, such as Europe/Berlin.")
 @click.option("--profile", metavar="NAME=VALUE", multiple=True, help="Set a column that you added to the accounts.")
 def create(
     email: str | None,
@@ -28,6 +30,8 @@ def create(
     confirmed: bool,
     admin: bool,
     profile: Iterable[str],
+    language: str | None,
+    time_zone: str | None,
     username: str | None = None,
 ) -> None:
     """Create an account, and ask for missing options.
@@ -41,7 +45,8 @@ def create(
             usernames.check(username, by_administrator=True)
         if password is not None:
             password_strength.check(password, email, username)
-        new = NewAccount(email, username, password, confirmed, invited=True, profile=profiles.parse(profile))
+        columns = {"language": language, "time_zone": time_zone} | profiles.parse(profile)
+        new = NewAccount(email, username, password, confirmed, invited=True, profile=columns)
         user = registration.create(new)
     except ValueError as error:
         raise click.ClickException(str(error)) from error

@@ -73,11 +73,13 @@ def show(name: str, as_json: bool) -> None:
         "password": "set" if user.has_password else "none",
         "linked": sso.labels(user),
         "two_factor": two_factor.methods(user) if two_factor.is_on(user) else [],
+        "language": user.language or "not known",
+        "time_zone": user.time_zone or "not known",
         "created": user.created_at,
         "devices": len(sessions.find_all(user)),
     }
     row = {name: value for name, value in row.items() if name not in ("password", "two_factor") or is_on(name)}
-    labels = {name: name.capitalize().replace("_", "-") for name in row}
+    labels = {name: name.replace("two_f", "two-f").replace("_", " ").capitalize() for name in row}
     echo_row("\n".join(f"{label:10} {{{name}}}" for name, label in labels.items()), as_json, **row)
 
 

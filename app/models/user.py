@@ -9,7 +9,7 @@ from sqlalchemy import Column, ColumnElement, Index, String, exists, false, sele
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, column_property, mapped_column, validates
 
-from app import clock
+from app import clock, time_zones
 from app.database import is_duplicate
 from app.extensions import Model, db, rows_changed
 from app.models import user_groups
@@ -99,6 +99,19 @@ class User(UserMixin, HasRole, Model):
         check_username(username)
         self.username_key = username.lower()
         return username
+
+    @validates("language")
+    def _check_language(self, _: str, language: str | None) -> str | None:
+        if language and language not in current_app.config["LANGUAGES"]:
+            raise ValueError(f"LANGUAGES has no {language!r}.")
+        return language
+
+    @validates("time_zone")
+    def _normalize_time_zone(self, _: str, name: str | None) -> str | None:
+        normal = time_zones.normal(name) if name else None
+        if name and not normal:
+            raise ValueError(f"There is no time zone {name!r}.")
+        return normal
 
     @classmethod
     def find(cls, login: str) -> Optional["User"]:

@@ -92,16 +92,18 @@ for (const input of document.querySelectorAll("input[data-code]")) {
   });
 }
 
-// Show times in the browser's time zone, in the server's style.
+// Tell the server the browser's time zone. While it is unknown, show times in that zone, in the server's style.
+for (const input of document.querySelectorAll("input[name=time_zone]")) input.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
 {
-  const locale = document.documentElement.lang.replace(/^en$/, "en-GB");
-  const day = { day: "numeric", month: "long", year: "numeric" };
-  const clock = { hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
-  for (const time of document.querySelectorAll("main time")) {
+  const { moment } = document.body.dataset;
+  const locale = `${document.documentElement.lang.replace(/^en$/, "en-GB")}-u-ca-gregory-nu-latn`;
+  for (const time of moment ? document.querySelectorAll("main time") : []) {
     const at = new Date(time.dateTime);
-    const local = (utc) => (utc.length > 10 ? [day, clock] : [clock]).map((style) => at.toLocaleString(locale, style)).join(", ");
-    if (time.title) time.title = local(time.title);
-    else if (time.textContent.includes("UTC")) time.textContent = local(time.title = time.textContent);
+    const day = at.toLocaleDateString(locale, { dateStyle: "long" });
+    const clock = at.toLocaleTimeString(locale, { hour: "numeric", minute: "2-digit", timeZoneName: "short" });
+    const local = () => ("clock" in time.dataset ? clock : moment.replace("{1}", day).replace("{0}", clock));
+    if (time.title) time.title = local();
+    else if (time.textContent.includes("UTC")) [time.title, time.textContent] = [time.textContent, local()];
   }
 }
 

@@ -1,7 +1,7 @@
-// Group the events by the days of the browser's time zone. The server groups them by those of UTC.
-{
+// Group the events by the days of the browser's time zone, unless the server knows a zone. It groups them by those of UTC.
+if (document.body.dataset.moment) {
   const list = document.getElementById("days");
-  const locale = document.documentElement.lang.replace(/^en$/, "en-GB");
+  const locale = `${document.documentElement.lang.replace(/^en$/, "en-GB")}-u-ca-gregory-nu-latn`;
   const [today, yesterday] = [0, 1].map((back) => {
     const at = new Date();
     at.setDate(at.getDate() - back);
@@ -9,8 +9,7 @@
   });
   const heading = (at) => {
     const name = { [today]: list.dataset.today, [yesterday]: list.dataset.yesterday }[at.toDateString()];
-    const parts = [{ weekday: "long" }, { day: "numeric", month: "long", year: "numeric" }];
-    return name ?? parts.map((style) => at.toLocaleDateString(locale, style)).join(", ");
+    return name ?? at.toLocaleDateString(locale, { dateStyle: "full" });
   };
   const sections = [...list.querySelectorAll(".day")];
   const events = [...list.querySelectorAll(".day > ul > li")];

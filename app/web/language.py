@@ -1,16 +1,18 @@
-"""The language of a request: the one that the user chose, or else the one that the browser asks for."""
+"""The language and time zone of a request: those that the user chose, or else those of the browser."""
 
 from datetime import UTC, tzinfo
 
 from babel import Locale, negotiate_locale
-from flask import Flask, Response, current_app, has_request_context, request
+from flask import Flask, Response, current_app, has_request_context, request, session
 from flask_login import current_user
 
-from app import formats, languages
+from app import formats, languages, time_zones
 from app.languages import locale
+from app.models import User
+from app.request_state import SessionKey
+from app.web import cookies
 from settings.languages import SOURCE
 
-LIFETIME = 365 * 24 * 3600  # seconds
 IN_WORDS = (
     formats.moment,
     formats.day,
@@ -21,6 +23,7 @@ IN_WORDS = (
     formats.number,
     formats.percent,
     formats.conjunction,
+    formats.city,
 )
 
 
@@ -48,14 +51,40 @@ def of_request() -> str:
 
 def remember(response: Response, language: str) -> None:
     """Set the cookie of the language that a visitor chose."""
-    settings = current_app.config
-    flags = {"secure": settings["SESSION_COOKIE_SECURE"], "httponly": True, "samesite": "Lax"}
-    path = settings["SESSION_COOKIE_PATH"]
-    response.set_cookie(settings["LANGUAGE_COOKIE_NAME"], language, max_age=LIFETIME, path=path, **flags)
+    cookies.remember(response, "LANGUAGE_COOKIE_NAME", language)
+
+
+def zone_is_known() -> bool:
+    """Return whether times are in the time zone of the account."""
+    return bool(getattr(current_user, "time_zone", None))
+
+
+def of_visitor() -> dict[str, str | None]:
+    """Return what is known about a new user: the language, where several are offered, and the time zone."""
+    is_known = len(current_app.config["LANGUAGES"]) > 1
+    return {
+        "language": of_browser() if is_known else None,
+        "time_zone": _sent_zone() or session.get(SessionKey.TIME_ZONE),
+    }
+
+
+def complete(user: User) -> None:
+    """Store the language and the time zone of the browser with an account that has none."""
+    for name, value in of_visitor().items():
+        if getattr(user, name) is None and value:
+            setattr(user, name, value)
+
+
+def keep_time_zone() -> None:
+    """Keep the time zone of a form until a later page completes the login."""
+    if name := _sent_zone():
+        session[SessionKey.TIME_ZONE] = name
 
 
 def init_app(app: Flask) -> None:
     languages.init_app(app, _selected, _zone)
+    in_pages = {"language_name": languages.name, "moment_pattern": formats.moment_pattern}
+    app.jinja_env.globals.update(in_pages, zone_is_known=zone_is_known)
     for in_words in IN_WORDS:
         app.add_template_filter(in_words)  # {{ user.created_at | day }}
     if len(app.config["LANGUAGES"]) > 1:
@@ -68,7 +97,12 @@ def _selected() -> Locale:
 
 def _zone() -> tzinfo:
     """Return the time zone of the user's account; UTC for visitors and on the command line."""
-    return languages.zone(getattr(current_user, "time_zone", None)) or UTC
+    return time_zones.find(getattr(current_user, "time_zone", None)) or UTC
+
+
+def _sent_zone() -> str | None:
+    """Return the time zone in the form, which app.js has filled in; None if it is unknown."""
+    return time_zones.normal(request.form.get("time_zone", ""))
 
 
 def _vary(response: Response) -> Response:

@@ -3,11 +3,12 @@
 import re
 from urllib.parse import unquote, urlsplit
 
-from flask import current_app
+from flask import current_app, request, url_for
 
 MAX_LENGTH = 2048  # characters
 # str.isprintable() refuses these, which occur in the URLs of several scripts. Browsers send them percent-encoded.
 SPACES_AND_JOINERS = re.compile(r"[\u200c\u200d\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+CHOICES = {"main.appearance", "main.language"}
 DOTS = {".", ".."}
 
 
@@ -18,6 +19,12 @@ def safe_next_url(target: str | None) -> str | None:
     own, path = urlsplit(current_app.config["PUBLIC_URL"]).path, re.split(r"[?#]", target)[0]
     is_ours = (path == own or path.startswith(f"{own}/")) and not _has_dot_segments(path)
     return target if is_ours else None
+
+
+def url_with_return(endpoint: str) -> str:
+    """Return the URL of a page with a choice, which leads back to this page unless its URL may hold a token."""
+    can_return = request.method == "GET" and request.endpoint not in {None, *CHOICES} and not request.view_args
+    return url_for(endpoint, next=request.script_root + request.path if can_return else None)
 
 
 def safe_path(target: str | None) -> str | None:

@@ -35,6 +35,11 @@ def test_times_are_shown_in_the_zone_of_the_browser(ada, live, browser, zone, at
     context = browser.new_context(base_url=live, timezone_id=zone, locale="en-US")
     page = context.new_page()
     go(page, "ada", lambda page: page.goto("/auth/history"))
+    assert ada.time_zone == zone, "the login form has told the server"
+    assert read(page)[day] == ["Logged out"]
+    ada.time_zone = None  # as with accounts of an earlier release
+    db.session.commit()
+    page.reload()
     assert read(page)[day] == ["Logged out"]
     last = page.locator("summary").last
     assert last.locator("time").inner_text() == time

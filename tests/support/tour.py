@@ -482,6 +482,7 @@ confirm = follow("Confirm email address", to=REGISTRATION["Email address"])  # a
 TOUR = [
     ("home", STRANGER, address("/")),
     ("appearance", STRANGER, address("/appearance?next=/auth/login")),
+    ("language and time zone", ADA, address("/language?next=/account")),
     ("login", STRANGER, address("/auth/login")),
     ("login, wrong", STRANGER, submit_wrong_login),
     ("login, last used", ADA, log_out_after_a_link),
