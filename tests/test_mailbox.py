@@ -254,6 +254,21 @@ def test_every_email_has_a_preview_that_is_neither_sent_nor_stored(client, outbo
     assert outbox() == []
 
 
+def test_previews_are_shown_in_each_language(app, client):
+    assert "language=" not in client.get("/dev/emails").text, "there is no choice"
+    app.config["LANGUAGES"] = ["en", "de", "ar"]
+    page = client.get("/dev/emails?language=de").text
+    assert re.findall(r'aria-current="true">(\w+)<', page) == ["Deutsch"]
+    assert 'href="/dev/emails/code?language=de"' in page
+    page = client.get("/dev/emails/code?language=ar&width=phone").text
+    assert re.findall(r'aria-current="true">(\w+)<', page) == ["Phone", "System", "العربية"]
+    assert 'href="/dev/emails/code?language=de"' in page
+    (frame,) = re.findall(r'<iframe .*?src="([^"]*)"', page, re.DOTALL)
+    assert '<html lang="ar" dir="rtl">' in client.get(html.unescape(frame)).text
+    german = client.get("/dev/emails/code", headers={"Accept-Language": "de"}).text
+    assert "Deutsch" in re.findall(r'aria-current="true">(\w+)<', german), "as the page is"
+
+
 def test_previews_leave_out_what_is_off(app, client):
     app.config.update(USERNAMES="off", CONFIRMATION="off")
     page = client.get("/dev/emails").text
