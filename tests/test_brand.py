@@ -64,14 +64,10 @@ def test_stylesheet_has_the_colors_of_the_brand_in_both_schemes(app, client):
     assert len(re.findall("--accent:", css)) == 2, "another rule would win in some browsers"
 
 
-@pytest.mark.parametrize("settings", [{"SUPPORT_EMAIL": "a&b@example.com"}, {}], ids=["with an address", "without"])
-def test_pages_name_the_support_address_or_the_administrators(app, settings):
-    with app.test_request_context():
-        contact = app.jinja_env.from_string(
-            '{% from "components.html" import support_contact %}Ask {{ support_contact() }}.'
-        ).render()
+@pytest.mark.parametrize("settings", [{"SUPPORT_EMAIL": "a&b@example.com"}])
+def test_pages_link_the_support_address(client):
     link = '<a href="mailto:a&amp;b@example.com"><bdi>a&amp;b@example.com</bdi></a>'
-    assert contact == f"Ask {link if settings else 'the administrators of this site'}."
+    assert link in client.get("/").text.partition("<footer")[2]
 
 
 @pytest.mark.parametrize("settings", [{"SUPPORT_EMAIL": "help@example.com"}, {}], ids=["with an address", "without"])
