@@ -1,5 +1,6 @@
 """Every text of pages and emails is marked for translation, and every catalog is complete."""
 
+import json
 import re
 
 import pytest
@@ -140,3 +141,17 @@ def test_one_process_serves_each_reader_in_their_language(client):
     english, german = title("en"), title("de")
     assert not set(english) & set(german), "a constant text, and one with a variable"
     assert [title(language) for language in ("en", "de", "en")] == [english, german, english]
+
+
+def test_scripts_speak_the_language_of_the_page(client):
+    page = client.get("/auth/login", headers={"Accept-Language": "de"})
+    [address] = re.findall(r'src="([^"]*/de/site\.js)"', page.text)
+    script = client.get(address).get_data(as_text=True)
+    said = json.loads(script.partition("=")[2].partition(";\n")[0])
+    assert {"Dismiss this message", "Checking…", "Too short."} < said.keys()
+    assert "globalThis.translations=" not in client.get(re.search(r'src="([^"]*site\.js)"', english(client))[1]).text
+    assert client.get(address.replace("/de/", "/xx/")).status_code == 404
+
+
+def english(client):
+    return client.get("/auth/login").text

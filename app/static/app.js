@@ -1,5 +1,8 @@
 // Enhancements. Every page works without them.
 
+// Texts stand in _("…"). The server puts their translations before this script (app/web/static_assets.py).
+const _ = (globalThis.gettext = (text) => globalThis.translations?.[text] ?? text);
+
 // Submit a form once, however often its button is clicked, and show that it is busy.
 document.addEventListener("submit", (event) => {
   const { target: form, submitter } = event;
@@ -17,7 +20,7 @@ addEventListener("pageshow", () => {
 for (const flash of document.querySelectorAll(".flash")) {
   const button = document.createElement("button");
   Object.assign(button, { className: "close", type: "button", textContent: "✕" });
-  button.setAttribute("aria-label", "Dismiss this message");
+  button.setAttribute("aria-label", _("Dismiss this message"));
   button.addEventListener("click", () => flash.remove());
   flash.append(button);
 }
@@ -46,8 +49,8 @@ for (const input of document.querySelectorAll('input[type="password"]')) {
   const button = document.createElement("button");
   const show = (shown) => {
     input.type = shown ? "text" : "password";
-    button.textContent = shown ? "Hide" : "Show";
-    button.setAttribute("aria-label", `${button.textContent} what is typed`);
+    button.textContent = shown ? _("Hide") : _("Show");
+    button.setAttribute("aria-label", shown ? _("Hide what is typed") : _("Show what is typed"));
   };
   box.className = "revealed";
   button.type = "button";
@@ -66,15 +69,15 @@ for (const input of document.querySelectorAll("input[data-shortest]")) {
   const meter = document.createElement("meter");
   const words = document.createElement("div");
   Object.assign(meter, { max: 2 * shortest, low: shortest, high: 1.5 * shortest, optimum: 2 * shortest, hidden: true });
-  meter.setAttribute("aria-label", "Length of the password");
+  meter.setAttribute("aria-label", _("Length of the password"));
   words.className = "form-text";
   words.setAttribute("role", "status");
   input.addEventListener("input", () => {
     const { length } = [...input.value];
-    const long = length < meter.high ? "Long enough. A longer one is stronger." : "Good length.";
+    const long = length < meter.high ? _("Long enough. A longer one is stronger.") : _("Good length.");
     meter.hidden = !length;
     meter.value = length;
-    words.textContent = length && (length < shortest ? "Too short." : long);
+    words.textContent = length && (length < shortest ? _("Too short.") : long);
   });
   input.closest(".revealed").after(meter, words);
 }
@@ -140,7 +143,8 @@ for (const button of document.querySelectorAll("button[data-wait]")) {
   const tick = () => {
     const left = Math.ceil((end - Date.now()) / 1000);
     button.disabled = left > 0;
-    const words = left <= 90 ? `${left} s` : left <= 5400 ? `${Math.ceil(left / 60)} min` : `${Math.ceil(left / 3600)} h`;
+    const [number, unit] = left <= 90 ? [left, "second"] : left <= 5400 ? [left / 60, "minute"] : [left / 3600, "hour"];
+    const words = Math.ceil(number).toLocaleString(document.documentElement.lang, { style: "unit", unit });
     button.textContent = left > 0 ? `${label} (${words})` : label;
     if (left > 0) setTimeout(tick, 500);
   };

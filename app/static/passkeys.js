@@ -3,22 +3,22 @@
 // Messages for the user. The step that failed decides which one is shown; the name of an error counts only where the
 // browser or a password manager was asked for a passkey, since they report nothing else.
 const HAPPENED = {
-  unsupported: "This browser doesn't support passkeys. Update it, or use another browser.",
-  insecure: "Passkeys need an encrypted connection. Open this site with https.",
-  notAllowed: "This browser doesn't allow passkeys at this address.",
-  unreachable: "We couldn't reach the server. Check your connection, then try again in a minute.",
+  unsupported: _("This browser doesn't support passkeys. Update it, or use another browser."),
+  insecure: _("Passkeys need an encrypted connection. Open this site with https."),
+  notAllowed: _("This browser doesn't allow passkeys at this address."),
+  unreachable: _("We couldn't reach the server. Check your connection, then try again in a minute."),
   cancelled: {
-    create: "No passkey was created. The request was canceled or took too long. You can try again.",
-    get: "No passkey was used. The request was canceled or took too long, or this device has no passkey for this account. You can try again.",
+    create: _("No passkey was created. The request was canceled or took too long. You can try again."),
+    get: _("No passkey was used. The request was canceled or took too long, or this device has no passkey for this account. You can try again."),
   },
-  registered: "This device or password manager already has a passkey for your account.",
-  unsuitable: "This device can't create a passkey that works here. Set up a PIN or a screen lock, or use another device.",
+  registered: _("This device or password manager already has a passkey for your account."),
+  unsuitable: _("This device can't create a passkey that works here. Set up a PIN or a screen lock, or use another device."),
   unknown: {
-    create: "The passkey couldn't be created. Try again, or use another device or password manager.",
-    get: "The passkey couldn't be used. Try again, or use another method.",
+    create: _("The passkey couldn't be created. Try again, or use another device or password manager."),
+    get: _("The passkey couldn't be used. Try again, or use another method."),
   },
 };
-const ORPHAN = "Your device or password manager may have saved a passkey that wasn't added to your account. Delete it there.";
+const ORPHAN = _("Your device or password manager may have saved a passkey that wasn't added to your account. Delete it there.");
 const PATIENCE = 30_000; // milliseconds for the server's answer
 const CREATED = "created-passkey"; // key in sessionStorage: the passkey that was last sent to the server
 
@@ -51,7 +51,7 @@ async function run(kind, form, address, request = {}) {
   const options = await ask(form, address, request.signal);
   const host = options.rp?.id ?? options.rpId;
   if (location.hostname !== host && !location.hostname.endsWith(`.${host}`)) {
-    throw new Failure(`Passkeys can't be used at this address. Open this site at ${host}.`);
+    throw new Failure(_("Passkeys can't be used at this address. Open this site at %(host)s.").replace("%(host)s", host));
   }
   try {
     const publicKey = webauthn.options(kind, options);

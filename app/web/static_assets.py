@@ -7,7 +7,9 @@ Flask's own `/static/` serves the same files without a hash; browsers revalidate
 
 import gzip
 import hashlib
+import json
 import mimetypes
+import re
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
@@ -16,10 +18,15 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, abort, current_app, request, url_for
+from flask_babel import gettext
 
+from app import languages
 from app.switches import is_on
 from settings.brand import Brand, Palette
+from settings.languages import SOURCE
 
+SCRIPTS_WITH_TEXTS = ("app.js", "passkeys.js", "captcha.js")
+TEXT = re.compile(r'\b(?:_|gettext)\("([^"]+)"\)')
 PASSKEY_SCRIPTS = ("webauthn.js", "passkeys.js")
 BUNDLES = {  # files that are sent as one, to save requests
     "site.css": ("bootstrap.css", "app.css"),
@@ -50,7 +57,9 @@ def init_app(app: Flask) -> None:
 
 
 def asset_url(filename: str) -> str:
-    """Return the URL of a file in app/static or of a bundle, which changes with the content."""
+    """Return the URL of a file in app/static or of a bundle, which changes with the content and with the language."""
+    if filename == "site.js" and languages.current() != SOURCE:
+        filename = f"{languages.current()}/{filename}"
     return url_for("asset", digest=_asset(filename).digest, filename=filename)
 
 
@@ -87,10 +96,21 @@ def _asset(filename: str) -> Asset:
 def _body(filename: str, brand: Brand) -> bytes:
     if filename == "favicon.svg":
         return _logo(brand.light).encode()
+    language, _slash, script = filename.partition("/")
+    if script == "site.js" and language in current_app.config["LANGUAGES"]:
+        return _translations(language) + _body(script, brand)
     bundles = WITH_FULL_BOOTSTRAP if current_app.config["FULL_BOOTSTRAP"] else BUNDLES
     off = () if is_on("passkey") or filename not in bundles else PASSKEY_SCRIPTS
     files = b"\n".join(_path(name).read_bytes() for name in bundles.get(filename, (filename,)) if name not in off)
     return files + _brand_rules(brand).encode() if filename == "site.css" else files
+
+
+def _translations(language: str) -> bytes:
+    """Return a script with the texts of all scripts in a language, as _() of app.js finds them."""
+    texts = {text for name in SCRIPTS_WITH_TEXTS for text in TEXT.findall(_path(name).read_text("utf-8"))}
+    with languages.speaking(language):
+        translated = {text: gettext(text) for text in sorted(texts)}
+    return f"globalThis.translations={json.dumps(translated, ensure_ascii=False)};\n".encode()
 
 
 def _brand_rules(brand: Brand) -> str:
