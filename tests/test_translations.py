@@ -16,7 +16,8 @@ WORDLESS = {"url_for", "asset_url", "is_on", "icon", "link", "selectattr", "reje
 HTML_TEXT_ATTRIBUTES = ("aria-label", "alt", "title", "placeholder", "content")
 PROSE = re.compile(r"[A-Z][a-z]+|[a-z]{2,} [a-z]{2,}")
 ENGLISH = re.compile(r'<(\w+)\b[^>]* lang="en".*?</\1>|<!--.*?-->|<(script|style)\b.*?</\2>', re.DOTALL)  # by design
-CODE = re.compile(r'(btn|form-\w+)( .*)?|light dark|\w+ webauthn|\w+="\S*"')  # classes, values of CSS and autocomplete
+# Classes, values of CSS, attributes and their parts, styles.
+CODE = re.compile(r'(btn|form-\w+)( .*)?|light dark|code ink|\w+ webauthn|.*\w="[^"]*"?|[; a-z-]*:\S.*', re.DOTALL)
 
 # Templates whose texts are not marked yet.
 PENDING = {}
@@ -48,7 +49,7 @@ def _unmarked_data(source):
     html = ENGLISH.sub("", "".join(page))
     for attribute in HTML_TEXT_ATTRIBUTES:
         found = re.findall(rf'\b{attribute}="([^"]*)"', html)
-        yield from (text for text in found if PROSE.search(text) and "=" not in text)
+        yield from (text for text in found if PROSE.search(text) and "=" not in text and not CODE.fullmatch(text))
     for text in re.sub(r"<[^>]*>", "\0", html).split("\0"):
         words = " ".join(text.split())
         if re.search(r"[A-Za-z]{2,}", re.sub(r"&\w+;", "", words)) and not CODE.fullmatch(words):
