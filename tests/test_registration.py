@@ -39,10 +39,10 @@ def test_register_confirm_log_out_and_log_in(client, outbox):
     [
         ("email", "", "Enter your email address."),
         ("email", "eve", "must have an @-sign"),
-        ("email", "eve@localhost", "should have a period"),
-        ("email", "a@example.com, b@example.com", "contains invalid characters"),
+        ("email", "eve@localhost", "must have a period"),
+        ("email", "a@example.com, b@example.com", "valid email address"),
         ("email", "x" * 65 + "@example.com", "at most 64 characters"),
-        ("email", "é@example.com", "not supported"),
+        ("email", "é@example.com", "valid email address"),
         ("email", "ADA@example.com", "already registered"),
         ("username", "", "Choose a username."),
         *(("username", name, "starting with a-z") for name in ("1eve", "eve eve", "evé", "eve\neve")),
