@@ -71,7 +71,7 @@ def test_the_mailbox_shows_an_email_and_its_link_works(client, outbox):
 
     (address,) = emails_on(mailbox)
     email = client.get(address)
-    assert "<h1>Confirm your email address for Flasky (code " in email.text
+    assert '<h1 dir="auto">Confirm your email address for Flasky (code ' in email.text
     assert "Flasky <no-reply@localhost>" in html.unescape(email.text)
     assert "eve@example.com" in email.text
     as_text = email.text.partition('<div class="email-text">')[2]
