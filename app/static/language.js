@@ -13,9 +13,12 @@
   };
   const option = [...select.options].find(isOwn);
   if (option && !select.value) option.selected = true;
-  button.hidden = !option || option.selected;
+  const update = () => { button.hidden = !option || option.selected; };
+  update();
+  select.addEventListener("change", update);
   button.addEventListener("click", () => {
-    option.selected = button.hidden = true;
+    option.selected = true;
+    update();
     select.focus();
   });
 }

@@ -82,3 +82,19 @@ def test_a_button_counts_down_and_no_sentence_beside_it_says_otherwise(bob, live
     assert re.search(r"You can do that in \d\d seconds\.", words[False])
     assert "You can do that" not in words[True]
     assert re.search(r"Send another email \(\d\d s\)", words[True])
+
+
+def test_the_zone_of_the_browser_is_proposed_even_by_an_older_name(ada, live, browser):
+    context = browser.new_context(base_url=live, timezone_id="Asia/Calcutta", locale="en-US")
+    page = context.new_page()
+    go(page, "ada", lambda page: page.goto("/language"))
+    zones, button = page.get_by_label("Time zone"), page.get_by_role("button", name="Use my browser's time zone")
+    assert (zones.input_value(), button.is_visible()) == ("Asia/Kolkata", False), "the login has stored it"
+    zones.select_option("Europe/Berlin")
+    button.click()
+    assert (zones.input_value(), button.is_visible()) == ("Asia/Kolkata", False)
+    ada.time_zone = None
+    db.session.commit()
+    page.reload()
+    assert zones.input_value() == "Asia/Kolkata"
+    context.close()
