@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 from support.clients import PASSWORD, on_sqlite
 from support.registration import FORM
 from support.sso import ADA, set_out
@@ -161,3 +162,15 @@ def test_commands_create_and_show_them(flask):
         refused = flask("users", "create", "--email", "e@example.com", "--username", "e", "--no-input", option, value)
         assert refused.exit_code == 1
         assert value in refused.stderr
+
+
+@on_sqlite
+def test_an_import_reads_them_and_names_what_it_does_not_know(flask, tmp_path):
+    file = tmp_path / "users.csv"
+    rows = ["eve,eve@example.com,ar,Asia/Calcutta", "cy,cy@example.com,fr,", "di,di@example.com,,Mars/Utopia"]
+    file.write_text("\n".join(["username,email,language,time_zone", *rows]))
+    said = flask("users", "import", str(file)).stdout
+    assert "'fr'" in said
+    assert "'Mars/Utopia'" in said
+    [eve] = db.session.scalars(select(User))
+    assert (eve.language, eve.time_zone) == ("ar", "Asia/Kolkata")

@@ -203,7 +203,7 @@ def test_export_requires_the_button_and_is_recorded_in_the_history(client, ada, 
     for method in ("GET", "HEAD", "OPTIONS"):
         assert client.open("/auth/export", method=method).mimetype == "text/html"
     page = client.get("/auth/export").text
-    assert all(words in html.unescape(page) for words in personal_data.descriptions())
+    assert all(str(words) in html.unescape(page) for words in personal_data.descriptions())
     assert rows() == before
 
     taken_along(client)
