@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import flask_login
 from flask import Flask
-from flask_babel import Babel
 from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -30,7 +29,6 @@ class LoginManager(flask_login.LoginManager):
             app.context_processor(lambda: {"current_user": flask_login.current_user})
 
 
-babel = Babel(configure_jinja=False)  # app/templating.py does that
 csrf = CSRFProtect()
 db = SQLAlchemy(model_class=Base, session_options={"class_": SignalingSession})
 login_manager = LoginManager()

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, tzinfo
 from functools import cache
+from pathlib import Path
 
 from babel import Locale
 from flask import Flask, current_app, has_app_context
-from flask_babel import force_locale, get_locale, get_timezone
+from flask_babel import Babel, force_locale, get_babel, get_locale, get_timezone
 
 from app import time_zones
-from app.extensions import babel
-from settings.languages import SOURCE
+from settings.languages import SOURCE, catalog
 
 FOLDERS = "translations;../translations"  # relative to app/; of a sentence that both have, yours is used
 
@@ -57,6 +57,11 @@ def offered(language: str | None) -> str | None:
     return language if language in current_app.config["LANGUAGES"] else None
 
 
+def has_catalog(language: str) -> bool:
+    """Return whether texts have a translation: in English only if an owner wrote other sentences."""
+    return _has_catalog(language, tuple(get_babel().translation_directories))
+
+
 def reader_zone() -> tzinfo:
     """Return the time zone of the recipient of the email that is being rendered, or of the user; or else UTC."""
     return _zone.get() or (get_timezone() if has_app_context() else UTC)
@@ -74,6 +79,7 @@ def speaking(language: str, time_zone: str | None = None) -> Iterator[None]:
 
 
 def init_app(app: Flask, selector: Callable[[], Locale], zone_selector: Callable[[], tzinfo]) -> None:
+    babel = Babel(configure_jinja=False)  # not shared by applications, since it keeps catalogs
     babel.init_app(
         app,
         SOURCE,
@@ -81,6 +87,11 @@ def init_app(app: Flask, selector: Callable[[], Locale], zone_selector: Callable
         locale_selector=selector,
         timezone_selector=zone_selector,
     )
+
+
+@cache
+def _has_catalog(language: str, folders: tuple[str, ...]) -> bool:
+    return any(catalog(language, Path(folder)).is_file() for folder in folders)
 
 
 @cache

@@ -156,3 +156,11 @@ def test_scripts_speak_the_language_of_the_page(client):
 
 def english(client):
     return client.get("/auth/login").text
+
+
+@pytest.mark.parametrize("script", ["app.js", "captcha.js", "history.js", "passkeys.js", "webauthn.js"])
+def test_every_text_of_a_script_is_marked(script):
+    source = re.sub(r"^\s*//.*", "", (ROOT / "app" / "static" / script).read_text(), flags=re.MULTILINE)
+    source = re.sub(r'\b(_|gettext)\("[^"]*"\)', "", source)
+    names = {"Escape"} | set(re.findall(r'"([A-Z]\w+Error)"', source))
+    assert set(re.findall(r'["`]([A-Z][a-z][^"`]*)["`]', source)) - names == set()

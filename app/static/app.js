@@ -118,7 +118,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   button.after(status);
   button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {
-    const said = await navigator.clipboard.writeText(button.dataset.copy).then(() => "Copied", () => "Couldn't copy");
+    const said = await navigator.clipboard.writeText(button.dataset.copy).then(() => _("Copied"), () => _("Couldn't copy"));
     label.data = status.textContent = said;
     setTimeout(() => { label.data = text; status.textContent = ""; }, 3000);
   });

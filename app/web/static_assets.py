@@ -23,7 +23,6 @@ from flask_babel import gettext
 from app import languages
 from app.switches import is_on
 from settings.brand import Brand, Palette
-from settings.languages import SOURCE
 
 SCRIPTS_WITH_TEXTS = ("app.js", "passkeys.js", "captcha.js")
 TEXT = re.compile(r'\b(?:_|gettext)\("([^"]+)"\)')
@@ -58,7 +57,7 @@ def init_app(app: Flask) -> None:
 
 def asset_url(filename: str) -> str:
     """Return the URL of a file in app/static or of a bundle, which changes with the content and with the language."""
-    if filename == "site.js" and languages.current() != SOURCE:
+    if filename == "site.js" and languages.has_catalog(languages.current()):
         filename = f"{languages.current()}/{filename}"
     return url_for("asset", digest=_asset(filename).digest, filename=filename)
 
