@@ -6,7 +6,7 @@ import runpy
 import pytest
 from support.clients import ROOT, on_sqlite
 
-from app.dev.previews import SAMPLE
+from app.dev.previews import sample
 from app.email.composition import compose
 from app.email.rendering import common_values
 from app.email.templates import Email
@@ -65,9 +65,8 @@ def test_icons_that_point_along_the_line_are_mirrored():
 @on_sqlite
 @pytest.mark.parametrize(("language", "side"), [("en", "left"), ("he", "right")])
 def test_each_table_of_an_email_says_where_its_lines_start(app, language, side):
-    values = common_values() | SAMPLE | {"user": None}
     with speaking(language):
-        html = compose(Email.NEW_DEVICE, "a@b.example", values).html
+        html = compose(Email.NEW_DEVICE, "a@b.example", common_values() | sample() | {"user": None}).html
     tables = [table for table in re.findall("<table[^>]*>", html) if "width=" not in table]  # not Outlook's
     assert len(tables) > 2
     assert [table for table in tables if f"text-align:{side}" not in table or " dir=" not in table] == []

@@ -55,6 +55,7 @@ def test_every_page_is_translated_and_has_room_for_longer_words(people, page, na
         assert broken_words(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "scrolled sideways"
         assert not page.evaluate(CURRENT_PAGE_IS_HIDDEN), "in the navigation"
+    assert [text for frame in page.frames if "/dev/" not in frame.url for text in unmarked(frame)] == []
 
 
 def test_unmarked_broken_and_covered_text_is_found(page):
