@@ -1,6 +1,7 @@
 """Templates, compiled once for each language, so that their texts cost nothing when a page is rendered."""
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -39,6 +40,14 @@ class ConstantTexts(Extension):
                 at += 1
 
 
+class Globals(ChainMap[str, Any]):
+    """Jinja's map of a template's globals. Each import of macros compares its keys, and those of a dict are fast."""
+
+    def keys(self) -> Any:
+        own, shared = self.maps
+        return {**shared, **own}.keys() if own else shared.keys()
+
+
 class Environment(templating.Environment):
     """Flask's environment of templates, which has another environment, an overlay, for each language."""
 
@@ -56,6 +65,9 @@ class Environment(templating.Environment):
         functions = {kind: _text_function(kind) for kind in ("gettext", "ngettext", "pgettext", "npgettext")}
         self.globals.update(functions, _=functions["gettext"])
         self.globals.update(language=_language, direction=_direction)
+
+    def make_globals(self, d: Any) -> Globals:
+        return Globals(d or {}, self.globals)
 
     def get_template(self, name: str | Template, parent: str | None = None, globals: Any = None) -> Template:
         if self.overlayed:
