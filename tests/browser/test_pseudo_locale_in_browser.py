@@ -47,7 +47,8 @@ def test_every_page_is_translated_and_has_room_for_longer_words(people, page, na
     understand_both(monkeypatch)
     go(page, who, way)
     folder = request.config.getoption("--screenshots")
-    assert page.evaluate("document.dir") == "rtl"
+    page.wait_for_function("document.dir === 'rtl'")  # the last way may end with a click on a link
+    page.wait_for_load_state()
     for size in (PHONE, DESKTOP):
         page.set_viewport_size(size)
         if folder:
