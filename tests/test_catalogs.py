@@ -1,0 +1,144 @@
+"""The catalogs of the languages: whole, right, and compiled; and an owner's own, which come first."""
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from babel.messages import extract
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from support.clients import ROOT
+from support.repository import tracked
+
+CATALOGS = sorted((ROOT / "app" / "translations").glob("*/LC_MESSAGES/messages.po"))
+KEYWORDS = extract.DEFAULT_KEYWORDS | {
+    "_l": None,
+    "lazy_gettext": None,
+    "lazy_pgettext": ((1, "c"), 2),
+    "lazy_ngettext": (1, 2),
+}
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|</?\w+[^>]*>")
+of_each_language = pytest.mark.parametrize("path", CATALOGS, ids=lambda path: path.parent.parent.name)
+
+
+def read(path):
+    return read_po(io.BytesIO(path.read_bytes()), locale=path.parent.parent.name)
+
+
+def faults(message):
+    """Yield what is wrong with a translation."""
+    ids = message.id if isinstance(message.id, tuple) else (message.id,)
+    translations = message.string if isinstance(message.string, tuple) else (message.string,)
+    if message.fuzzy:
+        yield "fuzzy"
+    wanted = sorted(PLACEHOLDER.findall(ids[-1]))
+    for text in translations:
+        found = sorted(PLACEHOLDER.findall(text))
+        is_number_left_out = len(ids) > 1 and set(wanted) - set(found) <= {"%(num)d", "%(num)s", "%(count)s"}
+        if not text.strip():
+            yield "missing"
+        elif found != wanted and not (is_number_left_out and set(found) <= set(wanted)):
+            yield f"{text!r} has {found} for {wanted}"
+        elif (text[:1].isspace(), text[-1:].isspace()) != (ids[-1][:1].isspace(), ids[-1][-1:].isspace()):
+            yield f"{text!r} begins or ends with another space"
+
+
+@of_each_language
+def test_every_translation_is_right(path):
+    found = {message.id: list(faults(message)) for message in read(path) if message.id}
+    assert {text: wrong for text, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize(
+    ("translation", "wrong"),
+    [
+        ("Abmelden von %(app)s", ""),
+        ("", "missing"),
+        ("Abmelden von %(site)s", "has"),
+        ("Abmelden", "has"),
+        ("Abmelden von %(app)s ", "space"),
+        ("<b>Abmelden</b> von %(app)s", "has"),
+    ],
+)
+def test_the_check_of_translations_bites(translation, wrong):
+    catalog = read_po(io.StringIO(f'msgid "Log out of %(app)s"\nmsgstr "{translation}"\n'), locale="de")
+    assert (
+        (wrong in str(list(faults(catalog["Log out of %(app)s"]))))
+        if wrong
+        else not list(faults(catalog["Log out of %(app)s"]))
+    )
+
+
+def texts_of_the_application():
+    """Extract the message ids as `make translations` does."""
+    with (ROOT / "babel.cfg").open() as mapping:
+        methods, options = parse_mapping_cfg(mapping)
+    found = extract.extract_from_dir(ROOT / "app", methods, options, KEYWORDS, [])
+    return {(context, text) for _, _, text, _, context in found}
+
+
+@of_each_language
+def test_every_text_has_a_translation_and_no_translation_is_left_over(path):
+    translated = {(message.context, message.id) for message in read(path) if message.id}
+    assert translated ^ texts_of_the_application() == set(), "run make translations, and translate"
+
+
+@of_each_language
+def test_the_compiled_catalog_is_that_of_the_text(path):
+    compiled = io.BytesIO()
+    write_mo(compiled, read(path))
+    assert compiled.getvalue() == path.with_suffix(".mo").read_bytes(), "run make translations"
+
+
+def test_make_translations_extracts_what_the_tests_know():
+    recipe = (ROOT / "Makefile").read_text()
+    given = re.findall(r"--keyword (\S+)", recipe)
+    assert {word.partition(":")[0] for word in given} == KEYWORDS.keys() - extract.DEFAULT_KEYWORDS.keys()
+
+
+OWN_ENGLISH = 'msgid ""\nmsgstr "Language: en\\n"\n\nmsgid "Forgot password?"\nmsgstr "No idea?"\n'
+OWN_ENGLISH += '\nmsgid "Hide"\nmsgstr "Got it"\n'
+OWN_FRENCH = (
+    'msgid ""\nmsgstr "Language: fr\\nPlural-Forms: nplurals=2; plural=(n > 1);\\n"\n\n'
+    'msgid "Forgot password?"\nmsgstr "Mot de passe oublié ?"\n'
+)
+ASK = """
+import re
+from app import create_app
+client = create_app("development", SQLALCHEMY_DATABASE_URI="sqlite://", MAIL_DELIVERY="off").test_client()
+for language in ("en", "fr", "de"):
+    print(client.get("/auth/login", base_url="http://localhost:5000", headers={"Accept-Language": language}).text)
+script = re.search('"([^"]*site.js)"', client.get("/auth/login", base_url="http://localhost:5000").text)[1]
+print(client.get(script, base_url="http://localhost:5000").text)
+print(create_app("testing").test_client().get("/auth/login").text)
+"""
+
+
+@pytest.mark.extended
+def test_an_owner_adds_a_language_and_another_sentence_in_files_of_their_own(tmp_path):
+    """docs/translating.md: nothing of ours is edited, and our tests don't notice."""
+    for path in tracked():
+        name = path.relative_to(ROOT)
+        if name.parts[0] in {"app", "settings", "config.py", "translations"}:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / name)
+    for language, text in (("en", OWN_ENGLISH), ("fr", OWN_FRENCH)):
+        folder = tmp_path / "translations" / language / "LC_MESSAGES"
+        folder.mkdir(parents=True)
+        (folder / "messages.po").write_text(text, "utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "babel.messages.frontend", "compile", "-d", "translations"], cwd=tmp_path, check=True
+    )
+    env = {"PATH": "", "LANGUAGES": "en,fr,de", "PYTHONIOENCODING": "utf-8"}
+    said = subprocess.run(
+        [sys.executable, "-c", ASK], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    pages = said.stdout.split("<!doctype html>")[1:]
+    assert ["No idea?" in page for page in pages] == [True, False, False, False]
+    assert ["Mot de passe oublié ?" in page for page in pages] == [False, True, False, False]
+    assert "Got it" in said.stdout, "in the scripts, too"
+    assert "Forgot password?" in pages[3], "the tests use our sentences"
