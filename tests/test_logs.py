@@ -232,7 +232,7 @@ def test_exceptions_are_logged_with_their_traceback(own_app, app, client, log):
     assert "ZeroDivisionError" in line["error.stack_trace"]
     assert "eyJ" not in str(line)
     assert line["trace.id"] == answer.headers["X-Request-ID"]
-    assert f"<code>{line['trace.id']}</code>" in answer.text
+    assert f">{line['trace.id']}</code>" in answer.text
 
 
 @pytest.mark.parametrize("settings", [{"TRUSTED_PROXIES": 1}])
