@@ -276,7 +276,7 @@ def test_show_describes_an_account(flask, client, another_client, ada):
         "Id         1",
         "Username   ada", "Email      ada@example.com", "State      confirmed", "Password   set", "Linked     none",
         "Two-factor none",
-        "Language   not known", "Time zone  not known", 
+        "Language   not known", "Time zone  not known",
         f"Created    {ada.created_at:%Y-%m-%d %H:%M} UTC", "Devices    2",
     ]  # fmt: skip
     assert ada.password_hash not in shown
