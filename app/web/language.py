@@ -1,10 +1,13 @@
 """The language and time zone of a request: those that the user chose, or else those of the browser."""
 
 from datetime import UTC, tzinfo
+from functools import lru_cache
 
 from babel import Locale, negotiate_locale
 from flask import Flask, Response, current_app, has_request_context, request, session
 from flask_login import current_user
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from app import formats, languages, time_zones
 from app.languages import locale
@@ -13,6 +16,7 @@ from app.request_state import SessionKey
 from app.web import cookies
 from settings.languages import SOURCE
 
+MAX_ACCEPTED = 200  # characters of Accept-Language; browsers send fewer
 IN_WORDS = (
     formats.moment,
     formats.day,
@@ -33,9 +37,7 @@ def of_browser() -> str:
     chosen = request.cookies.get(current_app.config["LANGUAGE_COOKIE_NAME"], "")
     if chosen in known:
         return chosen
-    accepted = [tag for tag, quality in request.accept_languages if quality]
-    found = negotiate_locale(accepted, known, sep="-") or ""
-    return next((tag for tag in known if tag.lower() == found.lower()), str(known[0]))
+    return _negotiated(request.headers.get("Accept-Language", "")[:MAX_ACCEPTED], tuple(known))
 
 
 def of_request() -> str:
@@ -89,6 +91,14 @@ def init_app(app: Flask) -> None:
         app.add_template_filter(in_words)  # {{ user.created_at | day }}
     if len(app.config["LANGUAGES"]) > 1:
         app.after_request(_vary)
+
+
+@lru_cache(1024)
+def _negotiated(accept_language: str, known: tuple[str, ...]) -> str:
+    """Return the known language that a browser prefers, or else the first."""
+    accepted = parse_accept_header(accept_language, LanguageAccept)
+    found = negotiate_locale([tag for tag, quality in accepted if quality], known, sep="-") or ""
+    return next((tag for tag in known if tag.lower() == found.lower()), known[0])
 
 
 def _selected() -> Locale:
