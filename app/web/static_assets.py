@@ -26,6 +26,7 @@ from settings.brand import Brand, Palette
 
 SCRIPTS_WITH_TEXTS = ("app.js", "passkeys.js", "captcha.js")
 TEXT = re.compile(r'\b(?:_|gettext)\("([^"]+)"\)')
+COMMENT = re.compile(rb"^ *//.*\n", re.MULTILINE)  # a line of its own
 PASSKEY_SCRIPTS = ("webauthn.js", "passkeys.js")
 BUNDLES = {  # files that are sent as one, to save requests
     "site.css": ("bootstrap.css", "app.css"),
@@ -101,6 +102,7 @@ def _body(filename: str, brand: Brand) -> bytes:
     bundles = WITH_FULL_BOOTSTRAP if current_app.config["FULL_BOOTSTRAP"] else BUNDLES
     off = () if is_on("passkey") or filename not in bundles else PASSKEY_SCRIPTS
     files = b"\n".join(_path(name).read_bytes() for name in bundles.get(filename, (filename,)) if name not in off)
+    files = COMMENT.sub(b"", files) if filename == "site.js" else files
     return files + _brand_rules(brand).encode() if filename == "site.css" else files
 
 
