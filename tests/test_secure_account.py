@@ -518,7 +518,7 @@ def test_the_secure_account_page_offers_earlier_changes(client, another_client, 
     client.post("/auth/recovery-codes")
     link = re.search(r"http://localhost(/auth/secure-account/\S+)", outbox()[-1].body)[1]
     page = another_client.get(link)
-    assert "I didn&#39;t make these changes either" in page.text
+    assert "I didn't make these changes either" in page.text
     form = {"password": NEW, "confirm_password": NEW, "everything": "y"}
     assert another_client.post(link, data=form).location == "/auth/login"
     assert another_client.log_in(ada, NEW).location == "/"
