@@ -93,7 +93,7 @@ REFUSALS = {
     "auth.magic_links.magic_link_sent": (1, LINK),
     "auth.magic_links.use_magic_link": (3, LINK),
     "auth.passkeys.passkey_request_options": (2, BROWSER),
-    "auth.passwords._after_first_proof": (1, BROWSER),
+    "auth.passwords._after_first_proof": (2, BROWSER),
     "auth.passwords.reset_password": (2, LINK),
     "auth.registration_flow._register": (1, SIGN_UP),
     "auth.registration_flow.log_in_new": (1, SIGN_UP),

@@ -102,7 +102,7 @@ def test_adding_a_passkey_changes_nothing_else_and_the_user_is_told(client, anot
     assert is_added(add(client, key))
     page = client.get(PAGE)
     assert notes(page) == ["The passkey My phone was added. You can now log in with it."]
-    assert '<div class="row-title">My phone ' in page.text
+    assert '<div class="row-title"><bdi>My phone</bdi> ' in page.text
     assert "never used" in page.text
     assert is_logged_in(another_client), "no other session ends"
     assert not two_factor.is_on(db.session.get(User, ada.id, populate_existing=True))
@@ -630,7 +630,7 @@ def test_a_passkey_is_renamed(member):
     assert 'value="My phone"' in member.get(own).text
     page = member.post(own, data={"name": "  Work laptop "}, follow_redirects=True)
     assert notes(page)[-1:] == ["The passkey is now called Work laptop."]
-    assert '<div class="row-title">Work laptop ' in page.text
+    assert '<div class="row-title"><bdi>Work laptop</bdi> ' in page.text
     assert member.post(own, data={"name": ""}).status_code == 422
     assert history()[-1] == "passkey_renamed"
 

@@ -110,7 +110,7 @@ class User(UserMixin, HasRole, Model):
     def _normalize_time_zone(self, _: str, name: str | None) -> str | None:
         normal = time_zones.normal(name) if name else None
         if name and not normal:
-            raise ValueError(f"There is no time zone {name!r}.")
+            raise ValueError(f"TIME_ZONE is {name!r}.")
         return normal
 
     @classmethod
