@@ -59,7 +59,16 @@ def run(image, *command, **options):
 
 
 def test_the_image_holds_the_application_and_nothing_else(image):
-    names = {"app", "config.py", "flasky.py", "gunicorn.conf.py", "migrations", "settings", "__pycache__"}
+    names = {
+        "app",
+        "config.py",
+        "flasky.py",
+        "gunicorn.conf.py",
+        "migrations",
+        "settings",
+        "translations",
+        "__pycache__",
+    }
     assert {path.name for path in image.path("/app").iterdir()} == names
     assert not list(image.path("/app").rglob("*.db"))
 
