@@ -93,6 +93,8 @@ class Tour:
         assert ada.post("/auth/export", buffered=True).data.startswith(b"PK")
 
     def change_what_one_has(self, ada):
+        assert ada.get("/language").status_code == 200
+        assert ada.post("/language", data={"time_zone": "Europe/Berlin"}).status_code == 302
         ada.post("/auth/change-username", data={"username": "lovelace"})
         ada.post("/auth/change-username", data={"username": "ada"})
         ada.post("/auth/change-password", data={"old_password": PASSWORD, **NEW_TWICE})
