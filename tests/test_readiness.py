@@ -47,6 +47,7 @@ def test_a_database_file_that_was_moved_is_not_ready(app, reason):
 
 @on_sqlite
 def test_a_read_only_database_file_is_not_ready(app, reason, monkeypatch):
+    assert reason() == "", "the migrations are read before no file can be"
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write to every file
     assert "can't be written to. Is its disk mounted read-only?" in reason()
 
