@@ -29,7 +29,7 @@ def normal(name: str) -> str | None:
     name = _current_name(name)
     if name == "Etc/UTC":
         return UTC_NAME
-    return name if name.partition("/")[0] in REGIONS and find(name) else None
+    return name if name in _places() else None  # ZoneInfo would import a package for each folder in the name
 
 
 def city(name: str | None, locale: Locale) -> str:
