@@ -77,13 +77,17 @@ icons: .venv/installed-dev  ## Draw the icons in app/static/icons from app/stati
 	@$(BIN)/python tests/browser/install.py
 	@$(BIN)/python -m tools.icons
 
-translations: .venv/installed-dev  ## Extract the texts, update, compile and count the catalogs; NEW=fr begins another one
-	@$(BIN)/pybabel -q extract --mapping babel.cfg --keyword _l --keyword lazy_gettext --keyword lazy_pgettext:1c,2 --keyword lazy_ngettext:1,2 \
-		--add-comments Translators: --strip-comments --add-location file --sort-by-file --width 120 --output-file $(POT) app
-	@$(if $(NEW),$(BIN)/pybabel -q init --input-file $(POT) --output-dir app/translations --locale $(NEW))
-	@$(BIN)/pybabel -q update --input-file $(POT) --output-dir app/translations --ignore-obsolete --no-fuzzy-matching --ignore-pot-creation-date --width 120
-	@for folder in app/translations translations; do ! ls $$folder/*/*/*.po >/dev/null 2>&1 || $(BIN)/pybabel compile --statistics --directory $$folder; done
-POT := app/translations/messages.pot
+translations: .venv/installed-dev  ## Extract the texts, update, compile and count the catalogs; NEW=fr begins another one, FROM=app/garden is for a package of yours
+	@mkdir -p $(CATALOGS)
+	@$(BIN)/pybabel -q extract --mapping $(MAPPING) --keyword _l --keyword lazy_gettext --keyword lazy_pgettext:1c,2 --keyword lazy_ngettext:1,2 \
+		--add-comments Translators: --strip-comments --add-location file --sort-by-file --width 120 --output-file $(POT) $(FROM)
+	@$(if $(NEW),$(BIN)/pybabel -q init --input-file $(POT) --output-dir $(CATALOGS) --locale $(NEW))
+	@$(BIN)/pybabel -q update --input-file $(POT) --output-dir $(CATALOGS) --ignore-obsolete --no-fuzzy-matching --ignore-pot-creation-date --width 120
+	@for folder in $(CATALOGS) translations; do ! ls $$folder/*/*/*.po >/dev/null 2>&1 || $(BIN)/pybabel compile --statistics --directory $$folder; done
+FROM := app
+CATALOGS = $(firstword $(FROM))/translations
+POT = $(CATALOGS)/messages.pot
+MAPPING = $(if $(filter-out app,$(FROM)),translations/babel.cfg,babel.cfg)
 
 lock: .venv/installed-dev  ## Pin the dependencies of pyproject.toml with their hashes
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt pyproject.toml

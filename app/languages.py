@@ -1,7 +1,8 @@
 """The languages of pages and emails: what Flask-Babel is bound to, for every layer.
 
 English sentences are the message ids, so English needs no catalog. `app/translations/` has the catalogs of this
-application; `translations/` beside `app/` has yours, whose sentences take precedence (docs/translating.md).
+application, `app/garden/translations/` those of a package of yours, and `translations/` beside `app/` your own words
+for our sentences (docs/translating.md).
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +18,6 @@ from flask_babel import Babel, force_locale, get_babel, get_locale, get_timezone
 
 from app import time_zones
 from settings.languages import SOURCE, catalog
-
-FOLDERS = "translations;../translations"  # relative to app/; of a sentence that both have, yours is used
 
 _zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)  # of the recipient of an email
 
@@ -48,7 +47,7 @@ def direction(language: str = "") -> str:
 
 
 def default() -> str:
-    """Return the language of a reader of whom nothing is known."""
+    """Return the language for readers whose language is not known."""
     return str(current_app.config["LANGUAGES"][0])
 
 
@@ -79,11 +78,13 @@ def speaking(language: str, time_zone: str | None = None) -> Iterator[None]:
 
 
 def init_app(app: Flask, selector: Callable[[], Locale], zone_selector: Callable[[], tzinfo]) -> None:
+    # Of a sentence that several have, the last one is used: ours, those of your packages, and your own.
+    packages = sorted(f"{path.parent.name}/translations" for path in Path(app.root_path).glob("*/translations"))
     babel = Babel(configure_jinja=False)  # not shared by applications, since it keeps catalogs
     babel.init_app(
         app,
         SOURCE,
-        default_translation_directories=FOLDERS,
+        default_translation_directories=";".join(["translations", *packages, "../translations"]),
         locale_selector=selector,
         timezone_selector=zone_selector,
     )

@@ -115,10 +115,15 @@ OWN_FRENCH = (
     'msgid ""\nmsgstr "Language: fr\\nPlural-Forms: nplurals=2; plural=(n > 1);\\n"\n\n'
     'msgid "Forgot password?"\nmsgstr "Mot de passe oublié ?"\n'
 )
+OF_A_PACKAGE = 'msgid ""\nmsgstr "Language: de\\n"\n\nmsgid "Your garden"\nmsgstr "Dein Garten"\n'
 ASK = """
 import re
+from flask_babel import gettext
 from app import create_app
-client = create_app("development", SQLALCHEMY_DATABASE_URI="sqlite://", MAIL_DELIVERY="off").test_client()
+app = create_app("development", SQLALCHEMY_DATABASE_URI="sqlite://", MAIL_DELIVERY="off")
+client = app.test_client()
+with app.test_request_context(headers={"Accept-Language": "de"}):
+    print(gettext("Your garden"))
 for language in ("en", "fr", "de"):
     print(client.get("/auth/login", base_url="http://localhost:5000", headers={"Accept-Language": language}).text)
 script = re.search('"([^"]*site.js)"', client.get("/auth/login", base_url="http://localhost:5000").text)[1]
@@ -135,13 +140,16 @@ def test_an_owner_adds_a_language_and_another_sentence_in_files_of_their_own(tmp
         if name.parts[0] in {"app", "settings", "config.py", "translations"}:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, tmp_path / name)
-    for language, text in (("en", OWN_ENGLISH), ("fr", OWN_FRENCH)):
-        folder = tmp_path / "translations" / language / "LC_MESSAGES"
-        folder.mkdir(parents=True)
-        (folder / "messages.po").write_text(text, "utf-8")
-    subprocess.run(
-        [sys.executable, "-m", "babel.messages.frontend", "compile", "-d", "translations"], cwd=tmp_path, check=True
-    )
+    for folder, text in (
+        ("translations/en", OWN_ENGLISH),
+        ("translations/fr", OWN_FRENCH),
+        ("app/garden/translations/de", OF_A_PACKAGE),
+    ):
+        catalog = tmp_path / folder / "LC_MESSAGES" / "messages.po"
+        catalog.parent.mkdir(parents=True)
+        catalog.write_text(text, "utf-8")
+        with catalog.with_suffix(".mo").open("wb") as compiled:
+            write_mo(compiled, read(catalog))
     env = {"PATH": "", "LANGUAGES": "en,fr,de", "PYTHONIOENCODING": "utf-8"}
     said = subprocess.run(
         [sys.executable, "-c", ASK], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
@@ -150,4 +158,5 @@ def test_an_owner_adds_a_language_and_another_sentence_in_files_of_their_own(tmp
     assert ["No idea?" in page for page in pages] == [True, False, False, False]
     assert ["Mot de passe oublié ?" in page for page in pages] == [False, True, False, False]
     assert "Got it" in said.stdout, "in the scripts, too"
+    assert "Dein Garten" in said.stdout, "in a package of theirs"
     assert "Forgot password?" in pages[3], "the tests use our sentences"

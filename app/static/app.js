@@ -1,6 +1,6 @@
 // Enhancements. Every page works without them.
 
-// Texts stand in _("…"). The server puts their translations before this script (app/web/static_assets.py).
+// Texts are marked with _("…"). The server puts their translations before this script (app/web/static_assets.py).
 const _ = (globalThis.gettext = (text) => globalThis.translations?.[text] ?? text);
 
 // Submit a form once, however often its button is clicked, and show that it is busy.
