@@ -81,7 +81,7 @@ def send_again() -> ResponseReturnValue:
         db.session.commit()
         flash(_("We sent another email."), "success")
     elif wait := registration.seconds_to_wait(current_user):
-        flash(_("You can request another email in %(wait)s.", wait=formats.duration(wait)), "info")
+        flash(_("You can request another email %(later)s.", later=formats.later(wait)), "info")
     return redirect(url_for("auth.unconfirmed"))
 
 

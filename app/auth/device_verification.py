@@ -47,7 +47,7 @@ def _challenge() -> EmailChallenge | None:
 def _send_again(user: User, challenge: EmailChallenge | None) -> ResponseReturnValue:
     wait = challenge.seconds_to_wait if challenge else 0
     if wait:
-        flash(_("You can request another email in %(wait)s.", wait=formats.duration(wait)), "info")
+        flash(_("You can request another email %(later)s.", later=formats.later(wait)), "info")
         return redirect(url_for("auth.verify_device"))
     sent = device_verification.send_code(user, challenge)
     db.session.commit()

@@ -95,7 +95,7 @@ def _send(email: str, remember: bool) -> Response:
     earlier = _challenge()
     is_again = earlier is not None and earlier.email == email
     if earlier and is_again and (wait := earlier.seconds_to_wait):
-        flash(_("You can request another email in %(wait)s.", wait=formats.duration(wait)), "info")
+        flash(_("You can request another email %(later)s.", later=formats.later(wait)), "info")
         return redirect(url_for("auth.magic_link_sent"))
     challenge = magic_links.request(email, earlier)
     MagicLinkRequest(challenge.id, remember).store(SessionKey.MAGIC_LINK)

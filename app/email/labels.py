@@ -12,7 +12,7 @@ LABELS = {
     "change_email": lazy_pgettext("email", "Email address change link"),
     "code": lazy_pgettext("email", "Code"),
     "confirm": lazy_pgettext("email", "Confirmation link"),
-    "deletion_cancelled": lazy_pgettext("email", "Deletion cancelled"),
+    "deletion_cancelled": lazy_pgettext("email", "Deletion canceled"),
     "deletion_requested": lazy_pgettext("email", "Deletion requested"),
     "email_change_requested": lazy_pgettext("email", "Email change requested"),
     "email_changed": lazy_pgettext("email", "Email changed"),

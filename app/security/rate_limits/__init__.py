@@ -47,7 +47,7 @@ class Exceeded(TooManyRequests):
     def __init__(self, policy: str, seconds: float, words: Policy) -> None:
         self.policy, seconds = policy, max(1, math.ceil(seconds))
         message = words.or_link if words.or_link and is_on("magic_link") else words.message
-        self.message = str(message) % {"wait": formats.duration(seconds)}
+        self.message = str(message) % {"later": formats.later(seconds)}
         super().__init__(self.message, retry_after=seconds)
         metrics.refusals.labels(policy).inc()
 

@@ -78,16 +78,16 @@ class Policy(NamedTuple):
     """One line of the table."""
 
     rates: dict[Subjects, str]  # in the notation of the `limits` library
-    message: str  # for the user; `%(wait)s` is replaced by the time to wait
+    message: str  # for the user; `%(later)s` is replaced by the time to wait, such as "in 20 seconds"
     actions: frozenset[Countable] = frozenset()  # count only requests that record one of these; empty: all requests
     or_link: str = ""  # the message where an emailed link could log in instead
 
 
 DELAYED = Policy(  # not in the table: login_delay counts
     {},
-    _l("Too many incorrect passwords were entered for this account. Try again in %(wait)s."),
+    _l("Too many incorrect passwords were entered for this account. Try again %(later)s."),
     or_link=_l(
-        "Too many incorrect passwords were entered for this account. Try again in %(wait)s, "
+        "Too many incorrect passwords were entered for this account. Try again %(later)s, "
         "or log in with an emailed link."
     ),
 )
@@ -95,65 +95,65 @@ DELAYED = Policy(  # not in the table: login_delay counts
 POLICIES = {
     "login": Policy(
         {by_name_and_place: "5 per 5 minutes", by_place: "30 per 5 minutes"},
-        _l("Too many incorrect passwords were entered here. Try again in %(wait)s."),
+        _l("Too many incorrect passwords were entered here. Try again %(later)s."),
         frozenset({AuditAction.LOGIN_FAILED}),
-        _l("Too many incorrect passwords were entered here. Try again in %(wait)s, or log in with an emailed link."),
+        _l("Too many incorrect passwords were entered here. Try again %(later)s, or log in with an emailed link."),
     ),
     "login_attempts": Policy(
         {by_name_and_place: "30 per 5 minutes"},
-        _l("There were too many logins to this account from here. Try again in %(wait)s."),
+        _l("There were too many logins to this account from here. Try again %(later)s."),
         frozenset({Attempt.PASSWORD_CHECKED}),
     ),
     "passkey": Policy(
         {by_network: "30 per 5 minutes"},
-        _l("Too many unknown passkeys were used on your network. Try again in %(wait)s, or log in another way."),
+        _l("Too many unknown passkeys were used on your network. Try again %(later)s, or log in another way."),
         frozenset({Attempt.PASSKEY_FAILED}),
     ),
     "passkey_options": Policy(
         {by_network: "300 per 5 minutes"},
-        _l("Too many passkey logins were started here. Try again in %(wait)s."),
+        _l("Too many passkey logins were started here. Try again %(later)s."),
     ),
     "reauthentication": Policy(
         {by_account_and_device: "20 per hour"},
-        _l("Too many incorrect passwords were entered for this account. Try again in %(wait)s."),
+        _l("Too many incorrect passwords were entered for this account. Try again %(later)s."),
         frozenset({AuditAction.LOGIN_FAILED}),
     ),
     "code": Policy(
         {by_network: "30 per 5 minutes"},
-        _l("Too many incorrect codes were entered on your network. Try again in %(wait)s."),
+        _l("Too many incorrect codes were entered on your network. Try again %(later)s."),
         frozenset({Attempt.CODE_FAILED}),
     ),
     "session": Policy(
         {by_account_and_network: "30 per 5 minutes"},
-        _l("There were too many logins to this account from here. Try again in %(wait)s."),
+        _l("There were too many logins to this account from here. Try again %(later)s."),
     ),
     "registration": Policy(
         {by_network: "60 per hour"},
-        _l("Too many accounts were created on your network. Try again in %(wait)s."),
+        _l("Too many accounts were created on your network. Try again %(later)s."),
     ),
     "email": Policy(
         {by_network: "60 per hour"},
-        _l("Too many emails were requested on your network. Try again in %(wait)s."),
+        _l("Too many emails were requested on your network. Try again %(later)s."),
     ),
     "mailbox": Policy(
         {by_name: "10 per hour"},
-        _l("Too many emails were sent to this address. Try again in %(wait)s."),
+        _l("Too many emails were sent to this address. Try again %(later)s."),
     ),
     "provider_start": Policy(
         {by_network: "300 per 5 minutes"},
-        _l("Too many logins were started on your network. Try again in %(wait)s."),
+        _l("Too many logins were started on your network. Try again %(later)s."),
     ),
     "provider_return": Policy(
         {by_network: "600 per 5 minutes"},
-        _l("Too many logins were completed on your network. Try again in %(wait)s."),
+        _l("Too many logins were completed on your network. Try again %(later)s."),
     ),
     "availability": Policy(
         {by_network: "300 per hour"},
-        _l("Too many accounts were looked up on your network. Try again in %(wait)s."),
+        _l("Too many accounts were looked up on your network. Try again %(later)s."),
     ),
     "requests": Policy(
         {by_place: "600 per 5 minutes"},
-        _l("Too many forms were sent from your network. Try again in %(wait)s."),
+        _l("Too many forms were sent from your network. Try again %(later)s."),
     ),
 }
 
