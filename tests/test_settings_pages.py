@@ -105,4 +105,4 @@ class TestLoginMethods:
         for provider in ("google", "<acme>"):
             db.session.add(Identity(user_id=ada.id, provider=provider, issuer="x", subject=provider))
         db.session.commit()
-        assert row(client.get(path), "Connected accounts") == ("2", "google, &lt;acme&gt;")
+        assert row(client.get(path), "Connected accounts") == ("2", "google and &lt;acme&gt;")
