@@ -69,11 +69,6 @@ def login(method: str) -> str:
     return str(found.login if found else AuditAction.LOGGED_IN.label)
 
 
-def role(name: str) -> str:
-    """Return the label of a role in the reader's language."""
-    return role_label(name)
-
-
 def provider_label(name: str) -> str:
     provider = current_app.config["OIDC_PROVIDERS"].get(name)
     return str(provider.label) if provider else name
@@ -108,7 +103,7 @@ def details(event: AuditEvent) -> list[tuple[str, str]]:
     shown = [(name if len(found) == 2 else _("About"), _value(event, value)) for name, value in found.items()]
     further: dict[str, tuple[str, Callable[[Any], str]]] = {
         "former_id": (_("Id of the deleted account"), str),
-        "role": (_("Role"), role),
+        "role": (_("Role"), role_label),
         "reason": (_("Reason"), str),
         "provider": (_("Provider"), provider_label),
     }
@@ -122,7 +117,7 @@ def _value(event: AuditEvent, value: Any) -> str:
     if isinstance(value, bool):
         return _("Yes") if value else _("No")
     if event.action == AuditAction.ROLE_CHANGED:
-        return role(value)
+        return role_label(value)
     return formats.day(datetime.fromisoformat(value)) if event.action in DELETIONS else str(value)
 
 

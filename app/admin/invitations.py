@@ -12,14 +12,13 @@ from wtforms import SelectField
 
 from app import keyset
 from app.accounts import invitations as service
-from app.accounts import wording
 from app.admin.blueprint import bp, choices, confirm, query
 from app.admin.user_actions import role_choices
 from app.auth.fields import email_field
 from app.auth.forms import Form
 from app.extensions import db
 from app.models import Invitation
-from app.models.role import DEFAULT_ROLE
+from app.models.role import DEFAULT_ROLE, role_label
 
 STATES = {
     "waiting": lazy_pgettext("invitation", "Waiting"),
@@ -47,7 +46,7 @@ def invitations() -> ResponseReturnValue:
     if filters.validate():
         rows = rows.where(*Invitation.in_state(filters.state.data))
     found = keyset.page(rows, [Invitation.id], request.args.get("older", ""), request.args.get("newer", ""))
-    words = {"form": form, "filters": filters, "page": found, "states": STATES, "role": wording.role}
+    words = {"form": form, "filters": filters, "page": found, "states": STATES, "role": role_label}
     return render_template("admin/invitations.html", **words), 422 if form.errors else 200
 
 

@@ -20,12 +20,12 @@ from app.accounts import (
     passwords,
     registration,
     two_factor,
-    wording,
 )
 from app.auth.forms import Form, MaxLength, TextField, stripped
 from app.extensions import db
 from app.models import Role, User
 from app.models.logins import MAX_LOGIN_LENGTH
+from app.models.role import role_label
 from app.security import signing
 from app.switches import has, is_on
 
@@ -70,7 +70,7 @@ class UserAction(NamedTuple):
 
 def role_choices() -> list[tuple[str, str]]:
     """Return the roles that the administrator may give, for a field."""
-    return [(role.name, wording.role(role.name)) for role in administration.roles_to_give(current_user)]
+    return [(role.name, role_label(role.name)) for role in administration.roles_to_give(current_user)]
 
 
 def _send_confirmation(user: User) -> None:

@@ -24,7 +24,7 @@ from app.email import reports
 from app.email.smtp_answers import explain
 from app.extensions import db
 from app.models import AuditAction, OutboxEmail, User
-from app.models.role import DEFAULT_ROLE
+from app.models.role import DEFAULT_ROLE, role_label
 from app.security import audit, user_agents
 from app.switches import is_on
 
@@ -106,6 +106,7 @@ def user(number: int) -> ResponseReturnValue:
             "label": reports.label,
         },
         wording=wording,
+        role_label=role_label,
     )
 
 
@@ -121,7 +122,7 @@ def badges(user: User) -> Iterator[tuple[str, str]]:
         (_("Deactivated"), "bad"): not user.is_active,
         (_("To be deleted"), "bad"): user.deletion_due_at,
         (pgettext("email address", "Not confirmed"), "off"): not user.confirmed and is_on("confirmation"),
-        (wording.role(user.role_name), ""): user.role_name != DEFAULT_ROLE,
+        (role_label(user.role_name), ""): user.role_name != DEFAULT_ROLE,
         (_("Two-factor"), "on"): user.has_two_factor,
     }
     return (badge for badge, is_so in states.items() if is_so)

@@ -10,7 +10,7 @@ from wtforms import Field
 from wtforms.validators import ValidationError
 
 from app import switches
-from app.accounts import invitations, registration, wording
+from app.accounts import invitations, registration
 from app.accounts.registration import NewAccount
 from app.auth.blueprint import bp
 from app.auth.forms import Form
@@ -18,7 +18,7 @@ from app.auth.registration_flow import log_in_new, registration_page
 from app.auth.registration_forms import RegistrationForm
 from app.extensions import db
 from app.models import Invitation, User
-from app.models.role import DEFAULT_ROLE
+from app.models.role import DEFAULT_ROLE, role_label
 from app.security.rate_limits import rate_limited
 from app.web import errors
 
@@ -51,7 +51,7 @@ def accept_invitation(token: str) -> ResponseReturnValue:
         return errors.invalid_link(is_invitation=True)
     owner = User.find(invitation.email)
     page: dict[str, Any] = {"invitation": invitation, "inviter": invitations.inviter(invitation)}
-    page["role"] = "" if invitation.role_name == DEFAULT_ROLE else wording.role(invitation.role_name)
+    page["role"] = "" if invitation.role_name == DEFAULT_ROLE else role_label(invitation.role_name)
     page["next_page"] = url_for("auth.accept_invitation", token=token)
     if owner or current_user.is_authenticated or not switches.is_on("registration"):
         return _accept(invitation, owner) or render_template("auth/invitation.html", owner=owner, **page)
