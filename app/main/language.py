@@ -10,7 +10,7 @@ from flask_login import current_user
 from app import clock, languages, time_zones
 from app.extensions import db, login_manager
 from app.main.views import bp
-from app.web.language import remember
+from app.web import cookies
 from app.web.own_urls import safe_next_url
 
 
@@ -44,7 +44,7 @@ def _save(chosen: dict[str, str | None], next_url: str) -> Response:
     """Store the choice with the account, and the language in a cookie, too; say so in that language."""
     response, tag = make_response(redirect(next_url)), chosen.get("language") or languages.current()
     if "language" in chosen:
-        remember(response, tag)
+        cookies.remember(response, "LANGUAGE_COOKIE_NAME", tag)
     if current_user.is_authenticated:
         for column, value in chosen.items():
             setattr(current_user, column, value or getattr(current_user, column))

@@ -13,7 +13,6 @@ from app import formats, languages, time_zones
 from app.languages import locale
 from app.models import User
 from app.request_state import SessionKey
-from app.web import cookies
 from settings.languages import SOURCE
 
 MAX_ACCEPTED = 200  # characters of Accept-Language; browsers send fewer
@@ -49,11 +48,6 @@ def of_request() -> str:
         return str(known[0])
     of_account = str(getattr(current_user, "language", None))
     return of_account if of_account in known else of_browser()
-
-
-def remember(response: Response, language: str) -> None:
-    """Set the cookie of the language that a visitor chose."""
-    cookies.remember(response, "LANGUAGE_COOKIE_NAME", language)
 
 
 def zone_is_known() -> bool:
