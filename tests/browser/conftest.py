@@ -1,6 +1,7 @@
 """The application in its development configuration, for tests in a real browser."""
 
 import pytest
+from support import shortcuts
 
 
 @pytest.fixture
@@ -15,3 +16,10 @@ def app(make_app, databases, settings, tmp_path):
     }
     with make_app("development", databases("sqlite"), own | settings) as app:
         yield app
+
+
+@pytest.fixture
+def people(ada, bob, app):
+    """Whom the tour of all pages meets, and its short ways to pages."""
+    shortcuts.add_to(app)
+    shortcuts.add_people(bob)

@@ -11,7 +11,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from support import shortcuts
 from support.accessibility import faint_fields, small_targets, unseen_focus
 from support.clients import PASSWORD, ROOT
 from support.tour import TOUR, address, administer_for_a_year, go, submit_wrong_registration
@@ -21,17 +20,6 @@ DESKTOP, PHONE = {"width": 1100, "height": 800}, {"width": 320, "height": 640}
 WINDOWS = [("light", DESKTOP), ("dark", PHONE)]  # both colours and both widths
 ALL_WINDOWS = [*WINDOWS, ("dark", DESKTOP), ("light", PHONE)]  # for whoever looks at the pictures
 WITHOUT_SCRIPTS = {"java_script_enabled": False}
-
-
-@pytest.fixture
-def app(app):
-    shortcuts.add_to(app)
-    return app
-
-
-@pytest.fixture
-def people(ada, bob, app):
-    shortcuts.add_people(bob)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Every page in a language of tests alone: words are longer, and read from right to left (support/pseudo_locale.py)."""
 
 import pytest
-from support import shortcuts
 from support.layout import broken_words
 from support.pseudo_locale import LANGUAGE, pseudo, understand_both, unmarked, write_catalog
 from support.tour import TOUR, go
@@ -30,17 +29,6 @@ def settings(catalog, monkeypatch):
 @pytest.fixture
 def context_options():
     return {"viewport": PHONE, "reduced_motion": "reduce"}
-
-
-@pytest.fixture
-def app(app):
-    shortcuts.add_to(app)
-    return app
-
-
-@pytest.fixture
-def people(ada, bob, app):
-    shortcuts.add_people(bob)
 
 
 @pytest.mark.extended
