@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -9,6 +10,7 @@ from support.clients import PASSWORD, on_sqlite
 from support.registration import FORM
 from support.sso import ADA, set_out
 
+from app import time_zones
 from app.extensions import db
 from app.models import User
 
@@ -78,6 +80,20 @@ def test_a_user_chooses_language_and_time_zone(client, another_client, ada, cloc
     assert ada.time_zone == "Asia/Kolkata"
     page = client.get("/auth/history").text
     assert "5 مايو 2031، 3:35 ص غرينتش+05:30" in page
+
+
+@on_sqlite
+def test_the_list_of_time_zones_follows_the_clocks_but_is_not_made_for_each_page(client, ada, clock, monkeypatch):
+    made = []
+    monkeypatch.setattr(time_zones, "ZoneInfo", lambda name: made.append(name) or ZoneInfo(name))
+    clock.time = datetime(2033, 3, 27, 0, 59, 59, tzinfo=UTC)
+    client.log_in(ada)
+    assert "London (GMT+00:00)" in client.get("/language").text
+    is_made = len(made)
+    assert "London (GMT+00:00)" in client.get("/language").text
+    assert len(made) == is_made > 400
+    clock.time = datetime(2033, 3, 27, 1, 0, tzinfo=UTC)
+    assert "London (GMT+01:00)" in client.get("/language").text
 
 
 @on_sqlite

@@ -116,6 +116,12 @@ def test_a_visitor_reads_the_language_of_the_cookie_or_of_the_browser(client, ac
     assert {"accept-language", "cookie"} <= {name.lower() for name in page.vary}
 
 
+def test_an_error_in_plain_text_varies_like_a_page(client):
+    refused = client.get("/", headers={"Host": "evil.example", "Accept-Language": "de"})
+    assert (refused.mimetype, "Diese Website" in refused.text) == ("text/plain", True)
+    assert {"accept-language", "cookie"} <= {name.lower() for name in refused.vary}
+
+
 @pytest.mark.parametrize("settings", [{"LANGUAGES": ["de"]}])
 def test_with_one_language_pages_do_not_vary(client):
     page = client.get("/auth/login", headers={"Accept-Language": "en"})

@@ -110,7 +110,7 @@ def _sent_zone() -> str | None:
 
 
 def _vary(response: Response) -> Response:
-    """Tell caches that a page depends on the language."""
-    if response.mimetype in {"text/html", "application/json"}:
+    """Tell caches that a page depends on the language, and so does an error in plain text."""
+    if response.mimetype in {"text/html", "application/json"} or response.status_code >= 400:
         response.vary.update(["Accept-Language", "Cookie"])
     return response
