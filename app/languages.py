@@ -22,6 +22,7 @@ from settings.languages import SOURCE, catalog
 _zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)  # of the recipient of an email
 
 ENGLISH = Locale(SOURCE)
+ISOLATES = "\u2068\u2069"  # around text whose direction is its own; not in subjects
 
 
 @cache
@@ -44,6 +45,11 @@ def current() -> str:
 def direction(language: str = "") -> str:
     """Return "rtl" for a language that is written from right to left, else "ltr"."""
     return (locale(language) if language else get_locale()).text_direction
+
+
+def isolated(text: str | None) -> str:
+    """Return text that may be of another direction so that it keeps its order in a sentence from right to left."""
+    return text.join(ISOLATES) if text and direction() == "rtl" else text or ""
 
 
 def default() -> str:

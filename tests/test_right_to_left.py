@@ -1,16 +1,21 @@
 """Pages that are read from right to left: the same stylesheets mirror them."""
 
+import html
 import re
 import runpy
 
 import pytest
 from support.clients import ROOT, on_sqlite
+from support.pages import notes
+from support.passkeys import page_of
 
 from app.dev.previews import sample
 from app.email.composition import compose
 from app.email.rendering import common_values
 from app.email.templates import Email
+from app.extensions import db
 from app.languages import speaking
+from app.models import Passkey
 
 STATIC = ROOT / "app/static"
 SIDE = r"(?:(?:margin|padding|border|inset)-(?:left|right)|left|right|(?:text-align|float|clear): *(?:left|right))\b"
@@ -66,9 +71,21 @@ def test_icons_that_point_along_the_line_are_mirrored():
 @pytest.mark.parametrize(("language", "side"), [("en", "left"), ("he", "right")])
 def test_each_table_of_an_email_says_where_its_lines_start(app, language, side):
     with speaking(language):
-        html = compose(Email.NEW_DEVICE, "a@b.example", common_values() | sample() | {"user": None}).html
-    tables = [table for table in re.findall("<table[^>]*>", html) if "width=" not in table]  # not Outlook's
+        page = compose(Email.NEW_DEVICE, "a@b.example", common_values() | sample() | {"user": None}).html
+    tables = [table for table in re.findall("<table[^>]*>", page) if "width=" not in table]  # not Outlook's
     assert len(tables) > 2
     assert [table for table in tables if f"text-align:{side}" not in table or " dir=" not in table] == []
-    assert f"border-{side}:3px" in html, "beside the facts"
-    assert re.search('<a [^>]*dir="ltr"[^>]*>http', html), "a URL is read from left to right"
+    assert f"border-{side}:3px" in page, "beside the facts"
+    assert re.search('<a [^>]*dir="ltr"[^>]*>http', page), "a URL is read from left to right"
+
+
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"LANGUAGES": ["ar"]}])
+@pytest.mark.parametrize("name", ["Phone (2)", "100% %(name)s {{ 7 * 7 }}"])
+def test_the_name_of_a_passkey_keeps_its_order_in_a_sentence(client, ada, name):
+    db.session.add(Passkey(user_id=ada.id, name="Key", credential_id="x", public_key="x", sign_count=0))
+    db.session.commit()
+    client.log_in(ada)
+    [note] = notes(client.post(page_of(client), data={"name": name}, follow_redirects=True))
+    assert f"\u2068{name}\u2069" in note
+    assert f"\u2068{name}\u2069" in html.unescape(client.get(f"{page_of(client)}/remove").text)

@@ -16,6 +16,7 @@ from app.accounts.registration import NewAccount
 from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
+from app.languages import isolated
 from app.models import Actor, AuditAction, Invitation, Role, User
 from app.models.invitation import LIFETIME
 from app.models.logins import email_key
@@ -38,9 +39,9 @@ def send(email: str, role_name: str = DEFAULT_ROLE, by: User | None = None) -> I
     if by:
         administration.check_may_give(by, role)
     if blocks.is_blocked(email):
-        raise ValueError(_("%(email)s is blocked.", email=email))
+        raise ValueError(_("%(email)s is blocked.", email=isolated(email)))
     if registration.is_taken(email):
-        raise ValueError(_("%(email)s already belongs to an account.", email=email))
+        raise ValueError(_("%(email)s already belongs to an account.", email=isolated(email)))
     invitation = _renew(email, role, by)
     event = audit.record(by, AuditAction.INVITED, new=email, role=role.name)
     if by and not db.session.get_one(Role, DEFAULT_ROLE).has(role.permissions):

@@ -14,6 +14,7 @@ from app.accounts import blocks as service
 from app.admin.blueprint import bp, confirm, query
 from app.auth.forms import Form, MaxLength, TextField, stripped
 from app.extensions import db
+from app.languages import isolated
 from app.models import Block, User
 
 BY_COMMAND = _l("To block it anyway, use the command line: flask users block.")
@@ -55,13 +56,13 @@ def remove_block(number: int) -> ResponseReturnValue:
     subject = found.subject
     if request.method == "GET":
         title, words = (
-            _("Unblock %(subject)s?", subject=subject),
+            _("Unblock %(subject)s?", subject=isolated(subject)),
             _("It was blocked for this reason: %(reason)s", reason=found.reason),
         )
         return confirm(title, words, _("Unblock"), back)
     service.remove(subject)
     db.session.commit()
-    flash(_("%(subject)s is no longer blocked.", subject=subject), "success")
+    flash(_("%(subject)s is no longer blocked.", subject=isolated(subject)), "success")
     return redirect(back)
 
 
@@ -76,5 +77,5 @@ def _add(form: BlockForm) -> bool:
         form.subject.errors = [str(error)]
         return False
     db.session.commit()
-    flash(_("%(subject)s is blocked.", subject=subject), "success")
+    flash(_("%(subject)s is blocked.", subject=isolated(subject)), "success")
     return True

@@ -13,6 +13,7 @@ from app.auth.forms import Form, TextField, stripped
 from app.email import outbox, reports
 from app.email.smtp_answers import explain
 from app.extensions import db
+from app.languages import isolated
 from app.models import AuditAction, OutboxEmail
 from app.models.outbox_email import Status
 from app.security import audit
@@ -70,7 +71,7 @@ def retry_emails() -> ResponseReturnValue:
 @bp.route("/emails/<int:number>/retry", methods=["GET", "POST"])
 def retry_email(number: int) -> ResponseReturnValue:
     if request.method == "GET":
-        words = _("The email to %(email)s is retried now.", email=_unsent(number).recipient)
+        words = _("The email to %(email)s is retried now.", email=isolated(_unsent(number).recipient))
         return confirm(_("Retry this email?"), words, _("Retry email"), back(), "btn-primary")
     return _retried(outbox.retry(number))
 

@@ -17,6 +17,7 @@ from app.admin.user_actions import role_choices
 from app.auth.fields import email_field
 from app.auth.forms import Form
 from app.extensions import db
+from app.languages import isolated
 from app.models import Invitation
 from app.models.role import DEFAULT_ROLE, role_label
 
@@ -54,7 +55,7 @@ def invitations() -> ResponseReturnValue:
 def withdraw_invitation(number: int) -> ResponseReturnValue:
     found, back = db.session.get(Invitation, number) or abort(404), url_for("admin.invitations") + query()
     if request.method == "GET":
-        words = _("The link that was emailed to %(email)s will stop working.", email=found.email)
+        words = _("The link that was emailed to %(email)s will stop working.", email=isolated(found.email))
         return confirm(_("Withdraw this invitation?"), words, _("Withdraw invitation"), back)
     is_withdrawn = service.withdraw(found.email)
     db.session.commit()
@@ -70,5 +71,5 @@ def _send(form: InviteForm) -> bool:
         form.email.errors = [str(error)]
         return False
     db.session.commit()
-    flash(_("An invitation is on its way to %(email)s.", email=invitation.email), "success")
+    flash(_("An invitation is on its way to %(email)s.", email=isolated(invitation.email)), "success")
     return True

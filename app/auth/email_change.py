@@ -14,6 +14,7 @@ from app.auth.blueprint import bp
 from app.auth.fields import code_field, new_email_field, password_field
 from app.auth.forms import Form, form_page
 from app.extensions import db
+from app.languages import isolated
 from app.security import tokens
 from app.security.rate_limits import rate_limited
 from app.security.token_purposes import TokenPurpose
@@ -48,7 +49,7 @@ def change_email_link(token: str) -> ResponseReturnValue:
         return errors.invalid_link()
     is_own = resolved.user == current_user
     if is_own and resolved.claims.extra["email"] == current_user.email:
-        flash(_("Your email address is already %(email)s.", email=current_user.email), "info")
+        flash(_("Your email address is already %(email)s.", email=isolated(current_user.email)), "info")
         return redirect(url_for("main.account"))
     if not resolved.is_spent and not current_user.is_authenticated:
         next_url.store_location(resolved.user)

@@ -15,6 +15,7 @@ from app.auth.blueprint import bp
 from app.auth.forms import Form, confirmation_page, form_page, stripped
 from app.database import is_duplicate
 from app.extensions import db
+from app.languages import isolated
 from app.models import Passkey
 from app.request_state import SessionKey
 from app.security import user_agents
@@ -68,7 +69,8 @@ def add_passkey() -> ResponseReturnValue:
         return _list_page(form)
     access.credential_changed()
     db.session.commit()
-    flash(_("The passkey %(name)s was added. You can now log in with it.", name=form.name.data), "success")
+    name = isolated(form.name.data)
+    flash(_("The passkey %(name)s was added. You can now log in with it.", name=name), "success")
     default = "auth.two_factor" if two_factor.is_missing(current_user) else "auth.list_passkeys"
     return redirect(safe_next_url(request.args.get("next")) or url_for(default))
 
@@ -116,7 +118,7 @@ def passkey(handle: str) -> ResponseReturnValue:
     if form.validate_on_submit():
         passkeys.rename(found, form.name.data or "")
         db.session.commit()
-        flash(_("The passkey is now called %(name)s.", name=form.name.data), "success")
+        flash(_("The passkey is now called %(name)s.", name=isolated(form.name.data)), "success")
         return redirect(url_for("auth.list_passkeys"))
     return form_page("auth/passkey.html", form, passkey=found, ends_requirement=_ends_requirement())
 
@@ -137,7 +139,7 @@ def remove_passkey(handle: str) -> ResponseReturnValue:
     access.credential_changed()
     session[SessionKey.REMOVED_PASSKEY] = credential_id
     db.session.commit()
-    flash(_("The passkey %(name)s was removed. Your other devices were logged out.", name=name), "success")
+    flash(_("The passkey %(name)s was removed. Your other devices were logged out.", name=isolated(name)), "success")
     return redirect(url_for("auth.list_passkeys"))
 
 
@@ -170,7 +172,8 @@ def _register(form: AddForm) -> bool:
 
 def _confirm_removal(found: Passkey) -> ResponseReturnValue:
     words = REMOVE_LAST if _ends_requirement() else REMOVE
-    return confirmation_page("auth.list_passkeys", _("Remove %(name)s?", name=found.name), words, _("Remove passkey"))
+    title = _("Remove %(name)s?", name=isolated(found.name))
+    return confirmation_page("auth.list_passkeys", title, words, _("Remove passkey"))
 
 
 def _ends_requirement() -> bool:

@@ -14,7 +14,7 @@ from app.dev.email_views import language, language_views, show_html, views
 from app.dev.mailbox import bp
 from app.email.composition import compose
 from app.email.message import Message
-from app.email.rendering import SECURE_WITHIN, common_values, in_groups, isolated, link, unlinked
+from app.email.rendering import SECURE_WITHIN, common_values, in_groups, link, unlinked
 from app.email.templates import EmailTemplate
 from app.models import User
 from app.security import user_agents
@@ -70,7 +70,7 @@ def sample() -> dict[str, Any]:
         "at": formats.moment(AT),
         "until": formats.moment(AT + SECURE_WITHIN),
         "due": formats.day(AT + GRACE),
-        "ip": isolated("203.0.113.7"),
+        "ip": languages.isolated("203.0.113.7"),
         "device": user_agents.in_words(SAFARI),
     }
 

@@ -17,11 +17,11 @@ from flask_babel import gettext
 from jinja2 import Environment
 
 from app.email.message import SIGNATURE, Message
+from app.languages import ISOLATES
 from app.models.logins import ascii_email
 
 BUTTON = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 FACT = re.compile(r"([^\n:]+: )([^\n]+)")
-ISOLATES = "\u2068\u2069"  # around text whose direction is its own; not in subjects
 COMMAS = (",", "\u060c")  # what a greeting ends with, also in Arabic
 
 

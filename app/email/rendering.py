@@ -28,7 +28,7 @@ from jinja2 import TemplateError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock, formats, languages
-from app.email.composition import ISOLATES, compose
+from app.email.composition import compose
 from app.email.message import Message
 from app.email.templates import Email
 from app.extensions import db
@@ -83,12 +83,7 @@ def unlinked(text: str) -> str:
 
     Otherwise attackers could use this application to send links, or a subject and paragraphs, of their choice.
     """
-    return isolated(" ".join(text.translate(UNLINKED).split()))
-
-
-def isolated(text: str) -> str:
-    """Return text that may be of another direction so that it keeps its order in a sentence from right to left."""
-    return text.join(ISOLATES) if text and languages.direction() == "rtl" else text
+    return languages.isolated(" ".join(text.translate(UNLINKED).split()))
 
 
 def in_groups(code: str) -> str:
@@ -128,7 +123,7 @@ def _values(email: OutboxEmail) -> dict[str, Any]:
     }
     values |= email.details
     # Nobody has proved that an unconfirmed address is the user's.
-    values["ip"] = "" if email.user and not email.user.confirmed else isolated(email.details.get("ip", ""))
+    values["ip"] = "" if email.user and not email.user.confirmed else languages.isolated(email.details.get("ip", ""))
     if email.name == Email.DELETION_REQUESTED:
         values["due"] = _day(email.details["due"])
     return values
