@@ -14,7 +14,8 @@ from support.refusals import policies, refusals
 from support.sso import link_by_hand, set_out
 from werkzeug.security import generate_password_hash
 
-from app.accounts import passwords
+from app import languages
+from app.accounts import login_obstacles, passwords
 from app.accounts.login_obstacles import CHECKS, providers
 from app.accounts.login_obstacles.account import (
     compromised_password,
@@ -424,6 +425,15 @@ def test_why_blames_nobody_for_the_wrong_passwords_of_another_account_on_the_net
         guess(client, "bob")
     assert "bob has reached the rate limit login (5 of 5)" in flask("users", "why", "bob").stdout
     assert flask("users", "why", "ada").stdout.splitlines()[0] == NOTHING.splitlines()[0]
+
+
+@on_sqlite
+def test_obstacles_are_in_english_for_an_administrator_who_reads_another_language(client, ada):
+    guess(client, "ada")
+    with languages.speaking("ar"):
+        causes = [obstacle.cause for obstacle in login_obstacles.of(ada)]
+    assert any(cause.startswith("Failed login at ") for cause in causes)
+    assert "".join(causes).isascii()
 
 
 def test_deactivated_users_get_no_link(flask, client, ada, outbox):

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from support.authenticators import SET_UP, Phone, codes_on, key_on, set_up
 from support.authenticators import prove as prove_by_code
-from support.clients import JSON, PASSWORD, on_sqlite
+from support.clients import JSON, PASSWORD, on_sqlite, value_of
 from support.concurrency import at_once, copies
 from support.pages import is_logged_in, notes, told
 from support.passkeys import (
@@ -35,6 +35,7 @@ from support.passkeys import (
 from support.records import count, history
 
 from app.accounts import passkeys, two_factor
+from app.dev.previews import SAFARI
 from app.extensions import db
 from app.models import Passkey, PasskeyChallenge, PasskeyRequirement, RecoveryCode, User, UserSession
 
@@ -254,7 +255,8 @@ def test_an_account_has_twenty_passkeys_at_most(member, key):
     [
         ("", "Enter a name."),
         ("x" * 65, "Use at most 64 characters."),
-        *((f"a{separator}b", "This contains a character") for separator in "\n\0\u2028"),
+        ("\u200f \u200d", "Enter a name."),
+        *((f"a{separator}b", "This contains a character") for separator in "\n\0\u2028\u202e"),
     ],
 )
 def test_passkey_names_are_short_and_of_one_line(client, ada, key, name, words):
@@ -263,6 +265,15 @@ def test_passkey_names_are_short_and_of_one_line(client, ada, key, name, words):
     assert page.status_code == 422
     assert words in page.text
     assert db.session.scalars(select(Passkey)).all() == []
+
+
+@pytest.mark.parametrize("settings", [{"LANGUAGES": ["ar"]}])
+def test_the_suggested_passkey_name_is_accepted_in_arabic(client, ada, key):
+    client.log_in(ada)
+    suggested = value_of(client.get("/auth/passkeys", headers={"User-Agent": SAFARI}), "name")
+    assert suggested.startswith("\u200f"), "a mark of direction"
+    assert is_added(add(client, key, name=suggested))
+    assert only().name == suggested
 
 
 def test_unconfirmed_users_and_visitors_add_no_passkey(client, another_client, bob, key):

@@ -32,6 +32,8 @@ REMOVE_LAST = _l(
     "turned off unless you use an authenticator app. You'll no longer be able to log in with it, and your "
     "other devices will be logged out. Also delete it from your device or password manager. We can't do that for you."
 )
+# The marks of direction and the joiners of several scripts and of emoji. str.isprintable() refuses them.
+MARKS = str.maketrans(dict.fromkeys("\u061c\u200c\u200d\u200e\u200f"))
 
 
 class NameForm(Form):
@@ -44,8 +46,11 @@ class NameForm(Form):
     )
 
     def validate_name(self, field: StringField) -> None:
-        if not (field.data or "").isprintable():
+        visible = (field.data or "").translate(MARKS)
+        if not visible.isprintable():
             raise ValidationError(_("This contains a character that can't be used here."))
+        if not visible.strip():
+            raise ValidationError(_("Enter a name."))
 
 
 class AddForm(NameForm):

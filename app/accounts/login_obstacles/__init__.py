@@ -3,6 +3,7 @@
 tests/test_login_obstacles.py collects all that can refuse a login, and requires a check here or a reason why not.
 """
 
+from app import languages
 from app.accounts.login_obstacles import account, emails, limits, providers
 from app.accounts.login_obstacles.obstacle import Obstacle
 from app.models import User
@@ -36,5 +37,6 @@ def to_links(user: User) -> list[Obstacle]:
 
 
 def of(user: User) -> list[Obstacle]:
-    """Return all that keeps `user` from logging in; an empty list if nothing is known."""
-    return [obstacle for check in CHECKS for obstacle in check(user)]
+    """Return all that keeps `user` from logging in, in English; an empty list if nothing is known."""
+    with languages.speaking("en"):  # the words of events and limits would be in the language of the administrator
+        return [obstacle for check in CHECKS for obstacle in check(user)]
