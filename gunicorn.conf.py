@@ -26,9 +26,9 @@ chdir = str(FILE.parent)
 bind = "127.0.0.1:8000"
 workers = int(settings.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
-threads = 32  # enough to serve pages while other requests wait for a password hash
+threads = 64  # enough to serve pages while other requests wait for a password hash
 limit_request_line = 8190  # bytes, gunicorn's maximum: some callbacks of providers exceed its default
-graceful_timeout = 10  # seconds that a request may take after SIGTERM
+graceful_timeout = 20  # seconds after SIGTERM: 10 for passwords that wait to be hashed, and 10 for the email being sent
 
 # The application decides which X-Forwarded-* headers to trust (TRUSTED_PROXIES, TRUSTED_PROXY_NETWORKS).
 forwarded_allow_ips = ""

@@ -35,7 +35,7 @@ logins = Counter("logins", "Logins by method and outcome", ["method", "outcome"]
 refusals = Counter("rate_limit_refusals", "Requests refused by a rate limit", ["policy"], **of_ours)
 hashes = Gauge("hashes", "Password hashes that run or wait", multiprocess_mode="livesum", **of_ours)
 hash_wait = Histogram("hash_wait_seconds", "Time in the queue of password hashes", buckets=SECONDS, **of_ours)
-hash_refusals = Counter("hash_refusals", "Requests refused because too many hashes wait", **of_ours)
+hash_refusals = Counter("hash_refusals", "Requests refused because their hash could not be done in time", **of_ours)
 connections = Gauge("database_connections", "Connections in use", multiprocess_mode="livesum", **of_ours)
 
 

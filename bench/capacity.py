@@ -1,7 +1,7 @@
 """Simulate logins that arrive at random at a process that hashes on one core.
 
 `python bench/capacity.py --login 0.19` prints the table in docs/scale.md for logins that cost 0.19 seconds of CPU. The
-limits of the queue are those of app/security/hashing.py.
+limits of the queue are those of app/security/hash_threads.py.
 """
 
 import random  # noqa: TID251 - for a simulation, not for secrets
@@ -18,7 +18,7 @@ LOGINS = 200_000
 
 def simulate(load, cost):
     """Return the sorted times until the answer, in seconds, and the number of refused logins."""
-    from app.security.hashing import MAX_WAITING, WAIT_TIMEOUT
+    from app.security.hash_threads import MAX_CALLS, MAX_WAIT
 
     chance = random.Random(1)
     now, free, refused, ends, seconds = 0.0, 0.0, 0, deque(), []  # ends: of the logins that run or wait
@@ -27,7 +27,7 @@ def simulate(load, cost):
         while ends and ends[0] <= now:
             ends.popleft()
         begins = max(now, free)
-        if len(ends) > MAX_WAITING or begins - now > WAIT_TIMEOUT:
+        if len(ends) >= MAX_CALLS or (len(ends) + 1) * cost > MAX_WAIT:
             refused += 1
             continue
         free = begins + cost

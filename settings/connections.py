@@ -23,7 +23,7 @@ def engine_options(url: str) -> dict[str, Any]:
         # PgBouncer does not support prepared statements, and psycopg discards them with every rollback anyway.
         "connect_args": {"connect_timeout": 5, "options": limits, "prepare_threshold": None},
         "hide_parameters": True,  # error messages must not contain user input
-        "max_overflow": 30,  # with the pool's 5, more than the 32 threads of the server
+        "max_overflow": 30,  # with the pool's 5, for the 64 threads of the server: those that wait for a hash need none
         "pool_timeout": 5,
     }
 

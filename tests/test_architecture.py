@@ -46,6 +46,8 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.orphans",
         "app.security.user_agents",
         "app.security.hashing",
+        "app.security.hash_threads",
+        "app.security.origin",
         "app.security.imported_hashes",
         "app.security.remote",
         "app.schema",
@@ -83,6 +85,7 @@ MORE_FLASK = {
     "app.languages": ["flask_babel.*", "flask.Flask", "flask.has_app_context"],
     "app.formats": ["flask_babel.get_locale"],
     "app.templating": ["flask.templating*", "flask_babel.get_domain"],
+    "app.security.origin": ["flask.request", "flask.has_request_context"],
     "app.signals": ["flask_sqlalchemy.session.Session"],
     "app.switches": ["flask.*"],
 }

@@ -119,7 +119,7 @@ REFUSALS = {
     "models.logins.normal_email": (3, INPUT),
     "models.user._text": (1, BUG),
     "security.captcha.ask": (1, captcha_needed),
-    "security.hashing.Threads.run": (2, SITE),
+    "security.hash_threads.Threads._make_room": (1, SITE),
     "security.hashing.hash_password": (1, INPUT),
     "security.imported_hashes.verify": (1, unreadable_password),
     "security.login_delay.start_attempt": (1, reached),

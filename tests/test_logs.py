@@ -126,7 +126,7 @@ def test_correct_password_of_a_deactivated_account_is_logged(client, ada, log):
 
 
 def test_request_that_finds_the_hash_queue_full_is_logged_with_its_reason(client, ada, log, monkeypatch):
-    monkeypatch.setattr(hashing.threads, "max_waiting", -hashing.threads.count)
+    monkeypatch.setattr(hashing.threads, "max_calls", 0)
     assert client.log_in(ada).status_code == 503
     assert log.read("request")[-1]["event.reason"] == "too many passwords wait to be hashed"
 

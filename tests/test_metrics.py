@@ -18,7 +18,7 @@ from app.email.templates import Email
 from app.extensions import db
 from app.models.outbox_email import Status
 from app.security import hashing
-from app.security.hashing import Threads
+from app.security.hash_threads import Threads
 
 PAGE = (ROOT / "docs/monitoring.md").read_text()
 TOKEN = "a token of the tests, and long enough"
@@ -69,7 +69,7 @@ def test_requests_logins_and_refusals_are_counted(client, another_client, ada, c
 
 @on_sqlite
 def test_full_queue_of_hashes_is_counted(client, ada, counted, monkeypatch):
-    monkeypatch.setattr(hashing, "threads", Threads(1, max_waiting=-1))
+    monkeypatch.setattr(hashing, "threads", Threads(1, max_calls=0))
     assert client.log_in(ada).status_code == 503
     assert counted("hash_refusals_total") == 1
     assert counted("hashes") == 0

@@ -47,7 +47,7 @@ from app.models import (
     passkey_challenge,
 )
 from app.models.logins import MAX_LOGIN_LENGTH
-from app.security import hashing, login_delay, signing
+from app.security import hash_threads, login_delay, signing
 from app.security.hashing import MAX_PASSWORD_LENGTH
 from app.security.rate_limits import policies
 from app.security.rate_limits.policies import POLICIES, SITE_WIDE
@@ -296,8 +296,7 @@ SENTENCES = [
     f" {REGISTERED.get_expiry() // 60}, by all users together",
     f"After {login_delay.FREE_ATTEMPTS} wrong passwords for one name, from all networks together",
     f"up to {span(login_delay.MAX_DELAY, 'hour')}. A day without",
-    f"At most {hashing.MAX_WAITING} requests per process wait for it, and each is refused (503)"
-    f" after {hashing.WAIT_TIMEOUT} seconds",
+    f"at most {hash_threads.MAX_WAIT} seconds, and at most {hash_threads.MAX_CALLS} per process",
     f"It proves nothing, and lasts {span(cookies.YEAR)}.",
 ]
 

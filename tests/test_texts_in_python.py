@@ -18,8 +18,8 @@ FOR_OTHERS = tuple(
     "accounts/imports.py accounts/jobs.py email/bounces.py email/delivery.py email/message.py "
     "email/oauth.py email/rendering.py email/smtp_answers.py email/worker.py main/metrics.py main/probes.py "
     "models/__init__.py models/outbox_email.py models/personal_data.py "
-    "security/hashing.py security/imported_hashes.py security/remote.py security/signing.py security/user_agents.py "
-    "web/hosts.py web/request_log.py".split()
+    "security/hash_threads.py security/hashing.py security/imported_hashes.py security/remote.py security/signing.py "
+    "security/user_agents.py web/hosts.py web/request_log.py".split()
 )
 FOR_OTHERS_BESIDE_TEXTS = re.compile(
     r"emailed code|^OIDC_|^_TENANTS|^It was linked at|personal_data\.register"  # obstacles of `flask users why`

@@ -56,7 +56,7 @@ def test_a_storm_of_logins_bounds_memory_and_keeps_pages_answering(site, ada, ca
         print(f"\n{dict(statuses)}, the slowest after {slowest:.1f} s; memory +{growth / MIB:.0f} MiB")
         print(f"{len(pages)} pages, median {statistics.median(times) * 1000:.0f} ms, slowest {times[-1] * 1000:.0f} ms")
     assert set(statuses) == {422, 503}
-    assert all(answer.headers["Retry-After"] == "5" for answer in answers if answer.status == 503)
+    assert all(0 < int(answer.headers["Retry-After"]) <= 60 for answer in answers if answer.status == 503)
     assert {page.status for page in pages} == {200}
     assert growth < 300 * MIB
     assert statistics.median(times) < slowest / 5
