@@ -85,7 +85,6 @@ def bind_extensions(app: Flask) -> None:
     counters.init_app(app)
     extensions.login_manager.init_app(app)
     extensions.mail.init_app(app)
-    extensions.migrate.init_app(app)
 
 
 def register_blueprints(app: Flask) -> None:

@@ -1,12 +1,10 @@
 """The Flask extensions, which create_app() binds to an application."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import flask_login
 from flask import Flask
 from flask_mail import Mail
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.query import Query
 from flask_wtf import CSRFProtect
@@ -34,7 +32,6 @@ db = SQLAlchemy(model_class=Base, session_options={"class_": SignalingSession})
 login_manager = LoginManager()
 login_manager.session_protection = None  # phones change networks; a session is a row that can be revoked
 mail = Mail()
-migrate = Migrate(db=db, directory=str(Path(__file__).parent.parent / "migrations"))
 
 # The base class of models. A type checker can't follow how Flask-SQLAlchemy derives it from Base.
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ import gunicorn.http.message
 from gunicorn.config import Config
 from support.clients import ROOT
 
-UNUSED = {"authlib", "coloraide", "requests", "segno", "webauthn", "zxcvbn"}
+UNUSED = {"alembic", "authlib", "coloraide", "flask_migrate", "requests", "segno", "webauthn", "zxcvbn"}
 LAZY = {  # imported in functions; the milliseconds that they would add to a start of 600
     "app": 0,  # the development package, which production does not have
     "authlib": 110,
     "coloraide": 200,
     "dns": 50,
+    "flask_migrate": 85,
     "passlib": 30,  # of the extra "import"
     "psycopg": 100,
     "redis": 100,

@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app import switches
-from app.cli import blocks, cleanup, create, imports, invitations, listing, mail_test, statistics, why
+from app.cli import blocks, cleanup, create, imports, invitations, listing, mail_test, migrations, statistics, why
 from app.cli.doctor import doctor
 from app.cli.jobs import jobs
 from app.cli.limits import limits
@@ -25,6 +25,7 @@ __all__ = [
     "listing",
     "mail",
     "mail_test",
+    "migrations",
     "roles",
     "statistics",
     "test",
@@ -34,5 +35,6 @@ __all__ = [
 
 
 def init_app(app: Flask) -> None:
+    migrations.init_app(app)
     for command in (doctor, fix_sequences, jobs, limits, mail, roles, test, users):
         app.cli.add_command(switches.on_commands(app, command) if command is users else command)

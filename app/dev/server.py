@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
-from flask_migrate import upgrade
 from werkzeug.debug import DebuggedApplication
 from werkzeug.serving import WSGIRequestHandler, is_running_from_reloader, run_simple
 from werkzeug.wrappers import Request
@@ -50,6 +49,8 @@ def serve() -> None:
         app.extensions["delivery"].start()
     else:
         _refuse_if_taken(port)
+        from flask_migrate import upgrade
+
         logging.getLogger("alembic").setLevel(logging.WARNING)
         upgrade()
         logging.getLogger("werkzeug").addFilter(lambda record: "development server" not in record.getMessage())

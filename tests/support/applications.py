@@ -9,6 +9,7 @@ from flask_mail import email_dispatched
 from sqlalchemy.events import ConnectionEvents, PoolEvents
 
 from app import deliver_emails, extensions, signals
+from app.cli import migrations
 from app.extensions import db
 from app.security.rate_limits import counters
 
@@ -95,7 +96,7 @@ class SharedApp:
         self.app.extensions.clear()
         self.app.extensions.update({name: copied(value) for name, value in self.extensions.items()})
         extensions.mail.init_app(self.app)
-        extensions.migrate.init_app(self.app)
+        migrations.init_app(self.app)
         counters.init_app(self.app)
         deliver_emails(self.app)
         return self.app

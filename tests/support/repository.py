@@ -33,10 +33,10 @@ def is_flask_command(words):
     """Return whether `flask` knows the command, and its subcommand if it has any."""
     app = create_app("development", SECRET_KEY="x" * 64)
     group = FlaskGroup()
-    context = Context(group, obj=ScriptInfo(create_app=lambda: app))
-    for word in words[words.index("flask") + 1 :]:
-        if isinstance(group, Group):
-            group = migrations if word == "db" else group.get_command(context, word)
+    with Context(group, obj=ScriptInfo(create_app=lambda: app)) as context:
+        for word in words[words.index("flask") + 1 :]:
+            if isinstance(group, Group):
+                group = migrations if word == "db" else group.get_command(context, word)
     return bool(group)
 
 
