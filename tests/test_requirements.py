@@ -8,7 +8,7 @@ import pytest
 from support.clients import ROOT
 
 PAGE = (ROOT / "docs/requirements.md").read_text()
-NUMBERS = [f"R{number}" for number in range(1, 95)] + [f"F{number}" for number in range(1, 32)]
+NUMBERS = [f"R{number}" for number in range(1, 103)] + [f"F{number}" for number in range(1, 32)]
 MOST = 3  # tests of one requirement: the strongest
 
 
@@ -63,7 +63,7 @@ def row(number):
         ("`test_login.py::test_a_password_does_not_expire`", "it is so", "R9: names no tests"),
         ("`test_login.py::test_a_password_does_not_expire`", "not met", "R9: a reason is missing"),
         ("- R44: ", "", "R44: a reason is missing"),
-        ("- R44: ", "- R99: ", "R99: no such requirement"),
+        ("- R44: ", "- R199: ", "R199: no such requirement"),
     ],
 )
 def test_what_is_wrong_with_it_is_seen(before, after, complaint):
