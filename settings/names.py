@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 
 # Other programs, tutorials and earlier releases use these names.
 ALSO_CALLED = {
@@ -59,13 +60,15 @@ def _likely(name: str, settings: Collection[str]) -> str | None:
         return None
     if upper in ALSO_CALLED:
         return ALSO_CALLED[upper]
+    singular, letters = _singular(upper), sorted(upper)
     for setting in sorted(settings):
-        if _singular(upper) == _singular(setting) or sorted(upper) == sorted(setting):
+        if singular == _singular(setting) or letters == sorted(setting):
             return setting
     near = get_close_matches(upper, settings, 3, ALIKE)
     return next((setting for setting in near if _are_words_alike(upper, setting)), None)
 
 
+@cache
 def _singular(name: str) -> str:
     """Return a name without underscores and plurals, so that TRUSTED_PROXY equals TRUSTED_PROXIES."""
     words = [f"{word[:-3]}Y" if word.endswith("IES") else word.removesuffix("S") for word in name.split("_")]

@@ -18,9 +18,8 @@ from app import clock
 from app.accounts import jobs
 from app.email.templates import Email
 from app.extensions import db
-from app.models import AuditAction, AuditEvent, DailyCount, OutboxEmail, User
+from app.models import AuditAction, AuditEvent, DailyCount, OutboxEmail
 from app.models.outbox_email import Status
-from app.models.user_groups import GROUPS
 
 DAY, YEAR = timedelta(days=1), timedelta(days=366)
 BY_ALL = text("1, 2, 3")  # the selected columns; PostgreSQL takes an expression with a parameter for another one
@@ -92,15 +91,6 @@ def report(span: Range) -> Report:
         methods[method] += number
     counts = {measure: [counted[measure, start] for start in starts] for measure in Measure}
     return Report(starts, counts, {method: number for method, number in methods.most_common() if method})
-
-
-def at_present() -> dict[str, int]:
-    """Return the number of accounts, of those in each group of app.models.user_groups, and of emails that wait."""
-    counts = {"accounts": select(func.count()).select_from(User)}
-    counts |= {name: select(func.count()).select_from(User).where(text(group)) for name, group in GROUPS.items()}
-    counts["waiting"] = select(func.count()).where(OutboxEmail.status == Status.WAITING)
-    found = db.session.execute(select(*(query.scalar_subquery().label(name) for name, query in counts.items())))
-    return dict(found.one()._mapping)
 
 
 @jobs.register

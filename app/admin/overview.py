@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app import doctor, formats
-from app.accounts import jobs, statistics, wording
+from app.accounts import jobs, statistics, totals, wording
 from app.accounts.statistics import RANGES, Range
 from app.accounts.user_search import Filter
 from app.admin.blueprint import bp
@@ -23,7 +23,7 @@ def index() -> ResponseReturnValue:
         "admin/overview.html",
         problems=[finding for finding in findings if finding.severity is Severity.PROBLEM],
         recommendations=[finding for finding in findings if finding.severity is Severity.RECOMMENDATION],
-        present=statistics.at_present(),
+        present=totals.at_present(),
         figures=_figures(),
         ranges=Range,
         shown=span,

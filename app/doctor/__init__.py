@@ -17,6 +17,7 @@ __all__ = ["CHECKS", "QUICK", "Finding", "Severity", "examine", "findings"]
 CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "settings": installation.settings,
     "database": installation.database,
+    "foreign keys": installation.foreign_keys,
     "sequences": sequences.sequences,
     "disks": disks.disks,
     "clock": services.time_of_day,
@@ -30,7 +31,8 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "compromised passwords": services.compromised_passwords,
     "Redis": services.redis,
 }
-QUICK = ("settings", "database", "sequences", "disks", "emails", "cleanup")  # they connect to the database alone
+# They connect to the database alone, and read few of its rows.
+QUICK = ("settings", "database", "sequences", "disks", "emails", "cleanup")
 
 
 def findings(quick: bool = False) -> list[Finding]:

@@ -28,6 +28,7 @@ class AuditEvent(Model):
     __table_args__ = (
         Index(None, "user_id", "at"),
         Index(None, "network", "at"),
+        Index(None, "action", "at"),
         Index(None, "key", unique=True, sqlite_where=IS_ANONYMOUS, postgresql_where=IS_ANONYMOUS),
         Index("ix_audit_events_anonymous", "at", sqlite_where=IS_ANONYMOUS, postgresql_where=IS_ANONYMOUS),
         {"sqlite_autoincrement": True},

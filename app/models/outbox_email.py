@@ -19,6 +19,7 @@ LEASE = timedelta(seconds=60)  # then another worker takes the email, since this
 RETRY_DELAYS = [timedelta(minutes=minutes) for minutes in (0.5, 2, 10, 60, 4 * 60, 12 * 60, 24 * 60)]
 
 
+HAS_ENDED = text("done_at IS NOT NULL")
 CRASHED = "Every attempt crashed its worker, or found a row that cannot be read."
 
 
@@ -55,7 +56,7 @@ class OutboxEmail(Model):
     __table_args__ = (
         Index(None, "status", "priority", "due_at"),
         Index(None, "recipient_key", "created_at"),
-        Index(None, "done_at", postgresql_where=text("done_at IS NOT NULL"), sqlite_where=text("done_at IS NOT NULL")),
+        Index(None, "done_at", "status", postgresql_where=HAS_ENDED, sqlite_where=HAS_ENDED),
         {"sqlite_autoincrement": True},
     )
 
