@@ -1,6 +1,6 @@
 """The Flask extensions, which create_app() binds to an application."""
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import flask_login
 from flask import Flask
@@ -9,6 +9,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.query import Query
 from flask_wtf import CSRFProtect
 from sqlalchemy import CursorResult, Delete, Insert, Update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database import Base
 from app.signals import SignalingSession
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
         query: ClassVar[Query]
 else:
     Model = db.Model
+
+
+def insert_into(model: "type[Model]") -> Any:
+    """Return an INSERT of the database's dialect, which has ON CONFLICT."""
+    return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name](model)
 
 
 def rows_changed(statement: Delete | Insert | Update) -> int:

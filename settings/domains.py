@@ -5,13 +5,19 @@ from contextlib import suppress
 from ipaddress import ip_address
 
 import idna
-from email_validator import validate_email
 
 from settings.environment import Environment, split
 
 DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])")
 LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 MAX_DOMAIN = 254  # characters
+
+# Senders that email-validator accepts as they are. Its import compiles its rules, an eighth of the time to start.
+_WORDS = r"[a-zA-Z0-9]+(?: [a-zA-Z0-9]+)*"
+_LOCAL_PART = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
+_DOMAIN = r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+(?!(?:arpa|invalid|local|localhost|onion|test)\b)[a-z]{2,}"
+ORDINARY = re.compile(rf"(?:({_WORDS}) <)?({_LOCAL_PART}@{_DOMAIN})(?(1)>)")
+MAX_ORDINARY = 64  # characters
 
 LOCAL_DOMAINS = ("local", "localhost")  # a mail server at home may accept a sender there
 
@@ -60,10 +66,14 @@ def parse_sender(text: str, special: tuple[str, ...] = ()) -> tuple[str, str]:
     Raises:
         ValueError: a mail server would refuse the address.
     """
+    text, suffix = with_public_domain(text, LOCAL_DOMAINS + special)
+    if len(text) <= MAX_ORDINARY and (ordinary := ORDINARY.fullmatch(text)):
+        return ordinary[1] or "", ordinary[2].removesuffix(suffix)
     name, bracket, address = text.rpartition("<")
     if bracket and re.fullmatch(r'[^"<>@:;\\]+', name):
         text = f'"{name.strip()}" <{address}'
-    text, suffix = with_public_domain(text, LOCAL_DOMAINS + special)
+    from email_validator import validate_email
+
     parsed = validate_email(
         text,
         allow_display_name=True,

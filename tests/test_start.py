@@ -12,13 +12,18 @@ import gunicorn.http.message
 from gunicorn.config import Config
 from support.clients import ROOT
 
-UNUSED = {"alembic", "authlib", "coloraide", "flask_migrate", "requests", "segno", "webauthn", "zxcvbn"}
+UNUSED = {"alembic", "altcha", "authlib", "coloraide", "cryptography", "email_validator", "flask_migrate", "requests"}
+UNUSED |= {"segno", "webauthn", "zxcvbn"}
 LAZY = {  # imported in functions; the milliseconds that they would add to a start of 600
     "app": 0,  # the development package, which production does not have
+    "altcha": 5,
     "authlib": 110,
     "coloraide": 200,
+    "cryptography": 10,
     "dns": 50,
+    "email_validator": 30,
     "flask_migrate": 85,
+    "joserfc": 40,  # with most of cryptography
     "passlib": 30,  # of the extra "import"
     "psycopg": 100,
     "redis": 100,

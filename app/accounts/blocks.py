@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import delete, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.exceptions import Forbidden
 
 from app import clock, formats
-from app.extensions import db, rows_changed
+from app.extensions import db, insert_into, rows_changed
 from app.models import AuditAction, Block, User, UserSession
 from app.models.block import MAX_IPV6_PREFIX, keys_covering
 from app.models.logins import email_key, mailbox, normal_email
@@ -80,8 +78,7 @@ def add(subject: str, reason: str, ends_at: datetime | None = None, by: User | N
     """
     subject, key = _blockable(subject)
     values = {"subject": subject, "reason": reason[:500], "ends_at": ends_at, "created_by_id": by and by.id}
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
-    row: Any = insert(Block).values(key=key, created_at=clock.now(), **values)
+    row = insert_into(Block).values(key=key, created_at=clock.now(), **values)
     db.session.execute(row.on_conflict_do_update(index_elements=["key"], set_=values | {"created_at": clock.now()}))
     state.blocked.clear()
     audit.record(None, AuditAction.BLOCKED, new=subject, reason=reason[:500])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from flask import current_app
-from joserfc.jwk import RSAKey
 
 from app import clock
 from app.email.smtp_answers import decoded
@@ -56,6 +55,7 @@ def _token() -> str:
 def _fetch(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Ask with the client's secret, or with an assertion that Google's key signs (RFC 7523). Follow no redirect."""
     from authlib.integrations.requests_client import AssertionSession, OAuth2Session
+    from joserfc.jwk import RSAKey
 
     if config["MAIL_OAUTH_KEY_FILE"]:
         key = json.loads(Path(config["MAIL_OAUTH_KEY_FILE"]).read_text())

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import idna
-from email_validator import EmailNotValidError, validate_email
 from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, FromClause, false, true
@@ -25,6 +24,8 @@ ROUTE = re.compile(r"=\?.*\?=|%[\w-]+(\.[\w-]+)+$|^([\w-]+\.)+[\w-]+!")
 
 def normal_email(address: str) -> str:
     """Return an email address in its normal form; raise ValueError with a message for the user if it is invalid."""
+    from email_validator import EmailNotValidError, validate_email
+
     check_length(address)
     special = current_app.config["EMAIL_SPECIAL_DOMAINS"] if current_app else ()
     address, suffix = with_public_domain(address, special)

@@ -12,10 +12,9 @@ from typing import Any
 from flask import has_request_context, request
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, Select, exists, func, select, true
-from sqlalchemy.dialects import postgresql, sqlite
 
 from app import clock, metrics, signals
-from app.extensions import db
+from app.extensions import db, insert_into
 from app.models import Action, Actor, AuditAction, AuditEvent, User
 from app.models.audit_event import IS_ANONYMOUS
 from app.request_state import state
@@ -176,8 +175,7 @@ def _add_to_row(event: dict[str, Any]) -> None:
     """Insert an event, or increment the count of the row that differs only in its time, in one statement."""
     now, place = clock.now(), origin.networks(event["ip"])
     same = (event["user_id"], event["action"], event["detail"], place[-1], int(now.timestamp()) // HOUR)
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[db.engine.dialect.name]
-    row: Any = insert(AuditEvent).values(**event, at=now, network=place[0], key=signing.fingerprint(*same))
+    row = insert_into(AuditEvent).values(**event, at=now, network=place[0], key=signing.fingerprint(*same))
     latest = {name: row.excluded[name] for name in ("at", "ip", "network", "user_agent")}
     update = {"count": AuditEvent.count + 1, **latest}
     db.session.execute(row.on_conflict_do_update(index_elements=["key"], index_where=IS_ANONYMOUS, set_=update))

@@ -6,8 +6,6 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-from altcha import create_challenge, verify_solution
-
 from app import clock
 from app.security import signing
 from app.security.rate_limits.counters import claim
@@ -21,6 +19,8 @@ LIFETIME = timedelta(minutes=20)  # less than the hour for which claim() remembe
 
 def challenge() -> dict[str, Any]:
     """Return a challenge for the widget. Its counter is drawn here, so that no browser needs unusually long."""
+    from altcha import create_challenge
+
     counter = LEAST + secrets.randbelow(MOST - LEAST)
     expires_at, key = clock.now() + LIFETIME, _keys()[0]
     return create_challenge(ALGORITHM, COST, counter=counter, expires_at=expires_at, hmac_secret=key).to_dict()
@@ -28,6 +28,8 @@ def challenge() -> dict[str, Any]:
 
 def is_solved(answer: str) -> bool:
     """Return whether the answer solves a challenge of ours that has neither expired nor been solved before."""
+    from altcha import verify_solution
+
     try:
         is_right = any(verify_solution(answer, key).verified for key in _keys())
     except TypeError:  # 1000.0 instead of 1000 has the same signature, but is no number of iterations
@@ -38,5 +40,5 @@ def is_solved(answer: str) -> bool:
     return claim(signing.fingerprint("captcha", signature))
 
 
-def _keys() -> list[bytes]:
+def _keys() -> tuple[bytes, ...]:
     return signing.raw_keys("captcha")

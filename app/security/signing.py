@@ -1,6 +1,7 @@
 """Sign tokens, derive codes and encrypt secrets, with a separate key derived from SECRET_KEY for each purpose.
 
-Tokens are compact JWS, signed with HS256. Only this module holds keys.
+Tokens are compact JWS, signed with HS256. Only this module holds keys. Its libraries take a tenth of the time to start,
+so they are imported for the first token or secret.
 """
 
 import base64
@@ -9,16 +10,17 @@ import hmac
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from flask import current_app
-from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import Key, KeySet, OctKey
 
 from app import clock
 from app.security.token_purposes import TokenPurpose
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+    from joserfc.jwk import Key, KeySet
 
 CODE_DIGITS = 8
 MAX_LIFETIME = 366 * 24 * 3600  # seconds
@@ -47,6 +49,8 @@ class Claims:
 
 def sign(purpose: TokenPurpose, subject: int, state: str, lifetime: int | None = None, **extra: Any) -> str:
     """Return a signed token that expires after `lifetime` seconds (default: the lifetime of its purpose)."""
+    from joserfc import jws
+
     now = int(clock.now().timestamp())
     payload = {
         "purpose": purpose,
@@ -71,6 +75,9 @@ def verify(
         max_age: seconds since the token was issued; can only shorten its lifetime.
         even_if_expired: also return the claims of an expired token.
     """
+    from joserfc import jws
+    from joserfc.jwk import KeySet
+
     if not isinstance(token, str) or len(token) > MAX_LENGTH:
         return None
     candidates = KeySet([key for purpose in purposes for key in keys(purpose).keys])
@@ -86,12 +93,12 @@ def verify(
 
 def code(purpose: str, subject: str) -> str:
     """Derive the eight-digit code of `subject`, such as the id of a challenge, by HMAC."""
-    return _digits(keys(f"code:{purpose}").keys[0], subject)
+    return _digits(raw_keys(f"code:{purpose}")[0], subject)
 
 
 def is_code(purpose: str, subject: str, typed: str) -> bool:
     """Return whether `typed` is the code of `subject`, derived from the current key or a fallback."""
-    candidates = keys(f"code:{purpose}").keys
+    candidates = raw_keys(f"code:{purpose}")
     return any(hmac.compare_digest(_digits(key, subject).encode(), typed.encode()) for key in candidates)
 
 
@@ -102,6 +109,8 @@ def encrypt(purpose: str, text: str) -> str:
 
 def decrypt(purpose: str, text: str) -> str | None:
     """Decrypt text that was encrypted for this purpose with the current key or a fallback; return None if none fits."""
+    from cryptography.fernet import InvalidToken
+
     try:
         return _ciphers(purpose, _secret_keys()).decrypt(text).decode()
     except InvalidToken:
@@ -110,6 +119,8 @@ def decrypt(purpose: str, text: str) -> str | None:
 
 def reencrypt(purpose: str, text: str) -> str | None:
     """Encrypt text again with the current key. Return None if it is up to date, or if no key decrypts it."""
+    from cryptography.fernet import InvalidToken
+
     try:
         _ciphers(purpose, _secret_keys()[:1]).decrypt(text)
         return None
@@ -123,14 +134,14 @@ def fingerprint(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:22]
 
 
-def keys(purpose: str) -> KeySet:
+def keys(purpose: str) -> "KeySet":
     """Return the keys of a purpose. The first one signs, all of them verify."""
+    return _key_set(raw_keys(purpose))
+
+
+def raw_keys(purpose: str) -> tuple[bytes, ...]:
+    """Return the keys of a purpose in bytes."""
     return _derive(purpose, _secret_keys(), current_app.config["PUBLIC_URL"])
-
-
-def raw_keys(purpose: str) -> list[bytes]:
-    """Return the keys of a purpose for a library that signs by itself."""
-    return [cast("bytes", key.get_op_key("sign")) for key in keys(purpose).keys]
 
 
 def _claims(header: dict[str, Any], payload: dict[str, Any]) -> Claims:
@@ -152,8 +163,8 @@ def _audience() -> str:
     return fingerprint(current_app.config["PUBLIC_URL"])[:11]
 
 
-def _digits(key: Key, subject: str) -> str:
-    digest = hmac.digest(cast("bytes", key.get_op_key("sign")), subject.encode(), "sha256")
+def _digits(key: bytes, subject: str) -> str:
+    digest = hmac.digest(key, subject.encode(), "sha256")
     return str(int.from_bytes(digest) % 10**CODE_DIGITS).zfill(CODE_DIGITS)
 
 
@@ -162,17 +173,24 @@ def _secret_keys() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _derive(purpose: str, secret_keys: tuple[str, ...], public_url: str) -> KeySet:
+def _derive(purpose: str, secret_keys: tuple[str, ...], public_url: str) -> tuple[bytes, ...]:
     """Derive keys from PUBLIC_URL, too, because another installation may share SECRET_KEY."""
-    derived: list[Key] = []
-    for secret in secret_keys:
-        key = hmac.digest(secret.encode(), f"token:{purpose}:{public_url}".encode(), "sha256")
-        derived.append(OctKey.import_key(key, {"kid": hashlib.sha256(key).hexdigest()[:8]}))
-    return KeySet(derived)
+    name = f"token:{purpose}:{public_url}".encode()
+    return tuple(hmac.digest(secret.encode(), name, "sha256") for secret in secret_keys)
 
 
 @lru_cache(maxsize=64)
-def _ciphers(purpose: str, secret_keys: tuple[str, ...]) -> MultiFernet:
+def _key_set(derived: tuple[bytes, ...]) -> "KeySet":
+    from joserfc.jwk import KeySet, OctKey
+
+    keys: list[Key] = [OctKey.import_key(key, {"kid": hashlib.sha256(key).hexdigest()[:8]}) for key in derived]
+    return KeySet(keys)
+
+
+@lru_cache(maxsize=64)
+def _ciphers(purpose: str, secret_keys: tuple[str, ...]) -> "MultiFernet":
     """Derive ciphers: the first encrypts, all decrypt. Encrypted rows stay readable if PUBLIC_URL changes."""
+    from cryptography.fernet import Fernet, MultiFernet
+
     derived = [hmac.digest(secret.encode(), f"encrypt:{purpose}".encode(), "sha256") for secret in secret_keys]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])

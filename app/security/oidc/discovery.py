@@ -9,7 +9,6 @@ from threading import Lock
 from typing import Any
 
 from flask import current_app
-from joserfc.jwk import JWKRegistry
 
 from app import clock
 from app.security.remote import within
@@ -117,6 +116,8 @@ def _metadata(provider: Provider, said: Any) -> Metadata:
 
 def _fetch_keys(url: str, timeout: float) -> list[Any]:
     """Return the keys of supported types, ignoring others (RFC 7517, 5). Raises ValueError if there are none."""
+    from joserfc.jwk import JWKRegistry
+
     keys = []
     for key in _get(url, timeout)["keys"]:
         try:

@@ -4,9 +4,7 @@ import time
 from typing import Any
 from urllib.parse import quote_plus
 
-from joserfc import jws, jwt
 from joserfc.errors import BadSignatureError, JoseError
-from joserfc.jwk import ECKey
 
 from app.security.oidc.discovery import Published
 from app.security.oidc.failures import Refused
@@ -37,6 +35,8 @@ def exchange(provider: Provider, known: Published, timeout: float, sent: dict[st
 
 def signed_claims(id_token: object, known: Published) -> tuple[dict[str, Any], dict[str, Any]]:
     """Verify the signature of an ID token; return its header and claims. Raises JoseError, Refused."""
+    from joserfc import jws, jwt
+
     if not isinstance(id_token, str):
         raise Refused("no ID token")
     header = jws.extract_compact(id_token.encode()).headers()
@@ -80,6 +80,9 @@ def _secret(provider: Provider, known: Published) -> str:
     """Return the client secret. Apple requires one that is signed with a key for each request."""
     if not provider.signing_key:
         return provider.client_secret
+    from joserfc import jwt
+    from joserfc.jwk import ECKey
+
     now = int(time.time())
     claims: dict[str, str | int] = {"iss": provider.team_id, "sub": provider.client_id, "aud": known.metadata.issuer}
     claims |= {"iat": now, "exp": now + SECRET_LIFETIME}
