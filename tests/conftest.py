@@ -318,3 +318,4 @@ def administrator(client, ada, clock):
 
 def pytest_addoption(parser):
     parser.addoption("--screenshots", metavar="DIR", help="leave a picture of every page in DIR")
+    parser.addoption("--english", action="store_true", help="show the pages of tests/browser/test_tour.py in English")

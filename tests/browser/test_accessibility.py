@@ -1,4 +1,4 @@
-"""What axe does not see: focus rings, borders and touch targets. test_pages.py checks the same on every page."""
+"""What axe does not see: focus rings, borders and touch targets. test_tour.py checks the same on every page."""
 
 import pytest
 from support.accessibility import faint_fields, small_targets, unseen_focus

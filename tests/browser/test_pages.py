@@ -1,108 +1,13 @@
-"""What every page owes to everybody: it can be used by all, in light and dark, wide and narrow, without scripts.
+"""How pages behave in a browser: without scripts, by keyboard, with the back button, with a double click."""
 
-`pytest tests/browser/test_pages.py --screenshots=DIR` leaves a picture of each in DIR.
-"""
-
-import json
-import socket
 import subprocess
 import sys
-from urllib.request import Request, urlopen
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from support.accessibility import faint_fields, small_targets, unseen_focus
 from support.clients import PASSWORD, ROOT
-from support.tour import TOUR, address, administer_for_a_year, go, submit_wrong_registration
-from support.waiting import until
+from support.tour import administer_for_a_year, go, submit_wrong_registration
 
-DESKTOP, PHONE = {"width": 1100, "height": 800}, {"width": 320, "height": 640}
-WINDOWS = [("light", DESKTOP), ("dark", PHONE)]  # both colours and both widths
-ALL_WINDOWS = [*WINDOWS, ("dark", DESKTOP), ("light", PHONE)]  # for whoever looks at the pictures
 WITHOUT_SCRIPTS = {"java_script_enabled": False}
-
-
-@pytest.fixture(scope="session")
-def checker(tmp_path_factory):
-    """Ask the Nu HTML checker, which starts slowly and so is kept, about a page; return what it finds."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    jar, log = ROOT / "tests/extended/node_modules/vnu-jar/build/dist/vnu.jar", tmp_path_factory.mktemp("nu") / "log"
-    command = [
-        "java",
-        "-Dnu.validator.servlet.bind-address=127.0.0.1",
-        "-cp",
-        jar,
-        "nu.validator.servlet.Main",
-        str(port),
-    ]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-
-    def check(html):
-        asked = Request(f"http://127.0.0.1:{port}/?out=json", html, {"Content-Type": "text/html; charset=utf-8"})
-        with urlopen(asked, timeout=120) as answer:
-            return json.load(answer)["messages"]
-
-    try:
-        until(lambda: "service started" in log.read_text(), "the checker", 240)
-        yield check
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@pytest.mark.extended
-@pytest.mark.parametrize(
-    ("name", "who", "way"),
-    [  # two checkers and browsers are enough
-        pytest.param(*stop, id=stop[0], marks=pytest.mark.xdist_group(f"tour {number % 2}"))
-        for number, stop in enumerate(TOUR)
-    ],
-)
-def test_every_page_is_accessible(people, page, checker, name, who, way, request):
-    check_page(page, checker, name, who, way, request)
-
-
-METHODS = [("magic_link",), ("passkey",), ("magic_link", "passkey"), ("password",), ("none",)]
-
-
-@pytest.mark.extended
-@pytest.mark.xdist_group("tour 0")
-@pytest.mark.parametrize("settings", [{"LOGIN_METHODS": methods} for methods in METHODS], ids=map(" ".join, METHODS))
-@pytest.mark.parametrize("path", ["/auth/login", "/auth/register"])
-def test_login_pages_are_accessible_with_other_login_methods(page, checker, settings, path, request):
-    name = f"{' '.join(settings['LOGIN_METHODS'])}, {path.replace('/', ' ')}"
-    check_page(page, checker, name, None, address(path), request)
-
-
-def check_page(page, checker, name, who, way, request):
-    broken, answers = [], []
-    page.on("pageerror", lambda error: broken.append(error))
-    page.on("response", lambda answer: answers.append(answer))
-    go(page, who, way)
-    # The HTML as it is sent, before a browser mends it; an email is a page in a page.
-    shown = {answer.frame: answer for answer in answers if not answer.frame.is_detached() and is_shown(answer)}
-    assert page.main_frame in shown
-    assert [checker(answer.body()) for answer in shown.values()] == [[]] * len(shown)
-    folder, axe = request.config.getoption("--screenshots"), Axe()
-    for colours, size in ALL_WINDOWS if folder else WINDOWS:
-        page.emulate_media(color_scheme=colours, reduced_motion="reduce")
-        page.set_viewport_size(size)
-        if folder:
-            page.screenshot(path=f"{folder}/{name}-{colours}-{size['width']}.png", full_page=True)
-        found = axe.run(page)
-        axe = Axe("0")  # it is in the page by now
-        assert found.violations_count == 0, found.generate_report()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
-            "it has to be scrolled sideways"
-        )
-        assert faint_fields(page) == []
-        assert size == DESKTOP or small_targets(page) == []
-    assert unseen_focus(page) == []  # in the last window: test_accessibility.py tries all color schemes
-    assert page.get_by_role("heading", level=1).count() == 1
-    assert broken == []
 
 
 @pytest.mark.parametrize("context_options", [WITHOUT_SCRIPTS])
@@ -266,10 +171,6 @@ def test_a_missing_browser_is_reported_in_one_sentence(tmp_path):
     done = subprocess.run(command, env=nothing | nowhere, capture_output=True, text=True)
     assert done.returncode == 1
     assert "The tests need a browser, and none could be installed." in done.stderr
-
-
-def is_shown(answer):
-    return answer.url == answer.frame.url and answer.request.is_navigation_request()
 
 
 @pytest.mark.extended

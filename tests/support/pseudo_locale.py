@@ -120,8 +120,8 @@ def _finding_both(find):
 
 
 def _finding_role(find):
-    def find_both(self, role, name="", exact=False):
-        return find(self, role, name=_pattern(name, exact)) if name else find(self, role)
+    def find_both(self, role, name="", exact=False, **options):
+        return find(self, role, **options | ({"name": _pattern(name, exact)} if name else {}))
 
     return find_both
 
