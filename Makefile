@@ -20,8 +20,8 @@ test: .venv/installed-dev  ## Run the tests, including those in a real browser
 # More workers than cores, because many tests wait for a server or a browser.
 WORKERS = $(shell $(BIN)/python -c "import os; print(2 * (os.cpu_count() or 1))")
 
-test-postgresql: .venv/installed-dev  ## Run the tests of make test on PostgreSQL
-	@$(BIN)/python -m pytest -q -m extended -k postgresql tests/test_*.py -n $(WORKERS) --dist loadgroup
+test-postgresql: .venv/installed-dev  ## Run all tests of make test on PostgreSQL; make test-all repeats those that can differ
+	@$(BIN)/python -m pytest -q -m extended -k postgresql --postgresql tests/test_*.py -n $(WORKERS) --dist loadgroup
 
 test-all: .venv/installed-dev  ## Run the slow tests, and those that need root, Java or Node, which it installs
 	@$(BIN)/python tests/browser/install.py

@@ -26,7 +26,7 @@ for line in (ROOT / ".env.example").read_text().splitlines():
 from support.applications import SharedApps, are_shared
 from support.authenticators import set_up
 from support.clients import PASSWORD, Browser
-from support.databases import KINDS, patient
+from support.databases import ALIKE, KINDS, patient
 from support.ours import make_optional, owners_fields
 from support.waiting import PATIENCE
 
@@ -36,6 +36,14 @@ from app.email import delivery
 from app.extensions import db
 from app.models import User
 from app.web.request_log import Json, Plain
+
+
+def pytest_collection_modifyitems(config, items):
+    """Repeat nothing on PostgreSQL that can't differ there, unless `make test-postgresql` asks for all of it."""
+    if not config.getoption("--postgresql"):
+        again = [item for item in items if item.path.stem in ALIKE and "[postgresql" in item.name]
+        config.hook.pytest_deselected(items=again)
+        items[:] = [item for item in items if item not in again]
 
 
 def pytest_collection_finish():
@@ -318,4 +326,5 @@ def administrator(client, ada, clock):
 
 def pytest_addoption(parser):
     parser.addoption("--screenshots", metavar="DIR", help="leave a picture of every page in DIR")
+    parser.addoption("--postgresql", action="store_true", help="repeat every test on PostgreSQL")
     parser.addoption("--english", action="store_true", help="show the pages of tests/browser/test_tour.py in English")

@@ -18,6 +18,16 @@ from settings.connections import engine_options, rate_limit_engine
 from support.clients import ROOT
 from support.waiting import PATIENCE
 
+# Test modules whose queries are those of the tours and walks of all pages: these are repeated on PostgreSQL.
+ALIKE = {
+    f"test_{name}"
+    for name in (
+        "access advisories brand dates devices email_ownership errors hosts language listing login_page mail metrics"
+        " negotiation own_emails passkey_offer reauthentication request_state settings_pages signals sso_providers"
+        " switches translations usernames"
+    ).split()
+}
+
 
 @event.listens_for(Engine, "connect")
 def hurry(connection, record):
