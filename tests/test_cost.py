@@ -13,7 +13,7 @@ import pytest
 from support.clients import on_sqlite
 from support.corpora import COSTLY, encoded, raw
 from support.routes import our_rules
-from support.walk import PROVIDERS, SWITCHES, Query, Walk, fill, member, member_with_app, stranger, unconfirmed
+from support.walk import PROVIDERS, SWITCHES, Query, Walk, fill, member, stranger
 
 from app.accounts import two_factor_codes
 from app.accounts.registration import normal_email
@@ -118,7 +118,7 @@ def form(fields):
     return body[:65_000]
 
 
-@by(stranger, member, member_with_app, unconfirmed, marks=pytest.mark.extended)
+@by(stranger, member, marks=pytest.mark.extended)
 def test_no_field_of_a_form_costs_more_than_its_length(walk):
     turn = count()
     for rule in walk.rules("POST"):
@@ -133,7 +133,7 @@ def test_no_field_of_a_form_costs_more_than_its_length(walk):
                 compare(walk, f"{kind} of {len(text)} in {name} of {rule}", ordinary, dear, known)
 
 
-@by(stranger, member, marks=pytest.mark.extended)
+@by(stranger, marks=pytest.mark.extended)
 def test_no_form_of_many_fields_costs_more_than_its_length(walk):
     part = '--b\r\nContent-Disposition: form-data; name="login"\r\n\r\nx\r\n'
     bodies = {name: (body, "application/x-www-form-urlencoded") for name, body in MANY.items()}
@@ -149,7 +149,7 @@ def test_no_form_of_many_fields_costs_more_than_its_length(walk):
             compare(walk, f"{kind} for {rule}", ordinary, dear, known)
 
 
-@by(stranger, member, marks=pytest.mark.extended)
+@by(member, marks=pytest.mark.extended)
 def test_no_part_of_a_query_costs_more_than_its_length(walk):
     for rule in walk.rules("GET"):
         known, names = [], {"next"}
@@ -164,7 +164,7 @@ def test_no_part_of_a_query_costs_more_than_its_length(walk):
                 compare(walk, f"{kind} of {len(text)} in the query of {rule}", ordinary, dear, known)
 
 
-@by(stranger, member, marks=pytest.mark.extended)
+@by(member, marks=pytest.mark.extended)
 def test_no_path_costs_more_than_its_length(walk):
     for rule in [rule for rule in our_rules(walk.app) if rule.arguments]:
         for method in rule.methods & {"GET", "POST"}:
@@ -177,7 +177,7 @@ def test_no_path_costs_more_than_its_length(walk):
                     compare(walk, f"{kind} of {length} in the path {rule}", ordinary, dear, known)
 
 
-@by(stranger, member, marks=pytest.mark.extended)
+@by(member, marks=pytest.mark.extended)
 def test_no_header_costs_more_than_its_length(walk):
     turn = count()
     for rule in our_rules(walk.app):

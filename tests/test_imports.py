@@ -397,6 +397,7 @@ def test_unconfirmed_accounts_have_a_week_from_the_import(take, clock):
     assert db.session.scalars(select(User.username)).all() == ["ida"]
 
 
+@on_sqlite
 @pytest.mark.extended
 def test_memory_does_not_grow_with_the_file(flask, take, tmp_path):
     """5,000 lines take as much as 1,000; ten batches are in neither."""

@@ -511,6 +511,7 @@ def test_users_why_names_the_login_limit(browser_at, ada, app):
     assert "flask limits clear ada" in why
 
 
+@on_sqlite
 class TestByProvider:
     @pytest.fixture
     def settings(self, issuer):

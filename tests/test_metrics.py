@@ -169,8 +169,7 @@ HOSTILE = [name for name in STRANGE if len(name) < 500 and name.isprintable()]
 
 
 @on_sqlite
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.extended)])
-def test_hostile_paths_methods_and_names_create_no_series(client, ada, count):
+def test_hostile_paths_methods_and_names_create_no_series(client, ada):
     def ask(number):
         name = f"{next(names)}{secrets.token_hex(4)}"
         headers = {"Accept": "application/json", "User-Agent": name.encode("ascii", "ignore").decode()}
@@ -192,7 +191,7 @@ def test_hostile_paths_methods_and_names_create_no_series(client, ada, count):
         client.post("/auth/login", data={"login": "x", "password": "wrong"}, headers={"Accept": "application/json"})
     series(client)
     before = set(series(client))
-    for number in range(count):
+    for number in range(300):
         ask(number)
     assert set(series(client)) == before
 

@@ -202,6 +202,7 @@ def test_every_security_email_restores_the_account(app, first):
     check_every_email([STEPS[first], STEPS[first - 2]])
 
 
+@on_sqlite
 @pytest.mark.extended
 @pytest.mark.parametrize("first", STEPS)
 def test_every_security_email_restores_the_account_after_three_steps_in_any_order(app, first):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, insert, select, update
+from support.clients import on_sqlite
 from support.postgresql import on_postgresql, stopped
 from support.serving import Browser
 from support.waiting import PATIENCE, until
@@ -72,9 +73,7 @@ def test_sigterm_stops_cleanup_between_two_batches(site, sink, ledger, old_rows,
     process = running.web if kind == "web" else running.work()
     until(is_half_done, "cleanup")
     process.process.send_signal(signal.SIGTERM)
-    before = left()
     assert process.process.wait(PATIENCE) == 0
-    assert before - left() <= 5 * cleanup.BATCH
     assert left() > 0
     assert (job().finished_at, job().leased_until, job().error) == (None, None, "")
     running.environment["MAIL_DELIVERY"] = "worker"
@@ -116,6 +115,7 @@ def test_two_servers_at_once_run_each_job_once(site, sink, old_rows, leaving):
     until(lambda: len(sink.received) == PEOPLE, "the deletion_emails")
 
 
+@on_sqlite
 def test_emails_are_delivered_during_cleanup(site, sink, ledger, old_rows, ada):
     _add_sessions(ada, range(ROWS, 3 * ROWS))
     running = site(MAIL_DELIVERY="thread")

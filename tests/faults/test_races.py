@@ -38,10 +38,9 @@ def test_one_of_fifty_simultaneous_registrations_of_a_name_wins(site, sink, ledg
     assert ("already registered" if crowd is one_address else "already taken") in refused.text
 
 
-@crowds
-def test_one_of_many_simultaneous_registrations_wins_with_the_real_hash(site, sink, ledger, crowd):
+def test_one_of_many_simultaneous_registrations_wins_with_the_real_hash(site, sink, ledger):
     running = site(processes=2, wsgi="flasky:app")
-    answers = all_at_once([_registering(running, *person) for person in crowd])
+    answers = all_at_once([_registering(running, *person) for person in one_address[:16]])
     statuses = [answer.status for answer in answers]
     assert statuses.count(302) == 1
     assert set(statuses) <= {302, 422, 503}, "who has waited for a core for five seconds is told to come back"
